@@ -1,0 +1,2 @@
+//! eectl
+fn main() {}

@@ -1,0 +1,477 @@
+use std::sync::atomic::AtomicUsize;
+
+use chrono::TimeDelta;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::source::TokenFuture;
+use crate::{ManualClock, TokenSource};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A source whose every answer the test decides, and which counts how often it is asked.
+#[derive(Clone)]
+struct Source(Arc<Script>);
+
+struct Script {
+    clock: ManualClock,
+    asked: AtomicUsize,
+    /// What to answer: a life in seconds and a fixed name, or an error.
+    answer: Mutex<Answer>,
+    /// Held back until the test lets go.
+    gate: Option<Notify>,
+    changed: Mutex<bool>,
+}
+
+#[derive(Clone)]
+enum Answer {
+    Lives(Duration),
+    Same(Duration),
+    Forever,
+    Until(DateTime<Utc>),
+    Fails(ErrorKind),
+    Panics,
+}
+
+impl Source {
+    fn new(clock: &ManualClock, answer: Answer) -> Self {
+        Self::build(clock, answer, None)
+    }
+
+    fn gated(clock: &ManualClock, answer: Answer) -> Self {
+        Self::build(clock, answer, Some(Notify::new()))
+    }
+
+    fn build(clock: &ManualClock, answer: Answer, gate: Option<Notify>) -> Self {
+        Self(Arc::new(Script {
+            clock: clock.clone(),
+            asked: AtomicUsize::new(0),
+            answer: Mutex::new(answer),
+            gate,
+            changed: Mutex::new(false),
+        }))
+    }
+
+    fn cache(&self) -> TokenCache {
+        TokenCache::with_clock(self.clone(), self.0.clock.clock())
+    }
+
+    fn asked(&self) -> usize {
+        self.0.asked.load(Ordering::SeqCst)
+    }
+
+    fn answer(&self, answer: Answer) {
+        *self.0.answer.lock().unwrap() = answer;
+    }
+
+    fn let_go(&self) {
+        self.0.gate.as_ref().unwrap().notify_one();
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source")
+    }
+}
+
+impl TokenSource for Source {
+    fn mint(&self) -> TokenFuture<'_> {
+        Box::pin(async {
+            let number = self.0.asked.fetch_add(1, Ordering::SeqCst) + 1;
+            if let Some(gate) = &self.0.gate {
+                gate.notified().await;
+            }
+            let answer = self.0.answer.lock().unwrap().clone();
+            let now = DateTime::<Utc>::from(self.0.clock.wall());
+            match answer {
+                Answer::Lives(life) => Ok(named(number).with_expiry(now + life)),
+                Answer::Same(life) => {
+                    let end = DateTime::<Utc>::UNIX_EPOCH + TimeDelta::seconds(now.timestamp());
+                    Ok(named(0).with_expiry(end + life))
+                }
+                Answer::Forever => Ok(named(number)),
+                Answer::Until(at) => Ok(named(0).with_expiry(at)),
+                Answer::Fails(kind) => Err(Error::new(kind, format!("failure {number}"))),
+                Answer::Panics => panic!("the source panics"),
+            }
+        })
+    }
+
+    fn may_have_changed(&self) -> bool {
+        *self.0.changed.lock().unwrap()
+    }
+}
+
+fn named(number: usize) -> AccessToken {
+    AccessToken::new(&format!("token-{number}")).unwrap()
+}
+
+const HOUR: Answer = Answer::Lives(Duration::from_secs(3600));
+
+/// Lets every task that is ready run.
+async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_callers_cost_one_request() {
+    let clock = ManualClock::new();
+    let source = Source::gated(&clock, HOUR);
+    let cache = source.cache();
+    let callers: Vec<_> = (0..1000)
+        .map(|_| {
+            let cache = cache.clone();
+            tokio::spawn(async move { cache.token().await.unwrap() })
+        })
+        .collect();
+    settle().await;
+    source.let_go();
+    for caller in callers {
+        assert_eq!(caller.await.unwrap().secret(), "token-1");
+    }
+    assert_eq!(source.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_fresh_token_is_had_without_yielding_and_without_a_runtime() {
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, HOUR);
+    let cache = source.cache();
+    cache.token().await.unwrap();
+    // Polled once, on a thread without a runtime, it is ready.
+    std::thread::spawn(move || {
+        let mut header = Box::pin(cache.header());
+        let waker = std::task::Waker::noop();
+        let poll = header
+            .as_mut()
+            .poll(&mut std::task::Context::from_waker(waker));
+        assert!(matches!(poll, std::task::Poll::Ready(Ok(h)) if h == "Bearer token-1"));
+    })
+    .join()
+    .unwrap();
+    assert_eq!(source.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_stale_token_is_handed_out_at_once_while_one_refresh_runs() {
+    let clock = ManualClock::new();
+    let source = Source::gated(&clock, HOUR);
+    let cache = source.cache();
+    source.let_go();
+    cache.token().await.unwrap();
+
+    clock.advance(Duration::from_secs(3600 - 226));
+    cache.token().await.unwrap();
+    settle().await;
+    assert_eq!(source.asked(), 1, "one second before the window opens");
+
+    clock.advance(SECOND);
+    for _ in 0..100 {
+        assert_eq!(cache.token().await.unwrap().secret(), "token-1");
+        settle().await;
+    }
+    assert_eq!(source.asked(), 2, "one refresh, still under way");
+    source.let_go();
+    settle().await;
+    assert_eq!(cache.token().await.unwrap().secret(), "token-2");
+    assert_eq!(source.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_short_life_is_renewed_in_its_last_quarter() {
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, Answer::Lives(Duration::from_secs(100)));
+    let cache = source.cache();
+    cache.token().await.unwrap();
+    clock.advance(Duration::from_secs(74));
+    cache.token().await.unwrap();
+    settle().await;
+    assert_eq!(source.asked(), 1);
+    clock.advance(SECOND);
+    assert_eq!(cache.token().await.unwrap().secret(), "token-1");
+    settle().await;
+    assert_eq!(source.asked(), 2);
+}
+
+#[tokio::test]
+async fn an_expired_token_is_never_handed_out() {
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, HOUR);
+    let cache = source.cache();
+    cache.token().await.unwrap();
+    clock.advance(Duration::from_secs(3600));
+    assert_eq!(cache.token().await.unwrap().secret(), "token-2");
+}
+
+#[tokio::test]
+async fn the_starter_may_be_dropped_and_the_rest_still_get_the_token() {
+    let clock = ManualClock::new();
+    let source = Source::gated(&clock, HOUR);
+    let cache = source.cache();
+    let starter = tokio::spawn({
+        let cache = cache.clone();
+        async move { cache.token().await }
+    });
+    settle().await;
+    let waiter = tokio::spawn({
+        let cache = cache.clone();
+        async move { cache.token().await }
+    });
+    settle().await;
+    starter.abort();
+    assert!(starter.await.unwrap_err().is_cancelled());
+    source.let_go();
+    assert_eq!(waiter.await.unwrap().unwrap().secret(), "token-1");
+    assert_eq!(source.asked(), 1);
+}
+
+#[test]
+fn when_the_refreshing_runtime_goes_away_the_next_caller_takes_over() {
+    let clock = ManualClock::new();
+    let source = Source::gated(&clock, HOUR);
+    let cache = source.cache();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+
+    let first = runtime();
+    first.block_on(async {
+        let start = tokio::time::timeout(Duration::from_millis(20), cache.token());
+        assert!(start.await.is_err(), "the source holds its answer back");
+    });
+    assert_eq!(source.asked(), 1);
+
+    let waiting = std::thread::spawn({
+        let cache = cache.clone();
+        move || runtime().block_on(async move { cache.token().await })
+    });
+    drop(first);
+    while source.asked() < 2 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    source.let_go();
+    assert_eq!(waiting.join().unwrap().unwrap().secret(), "token-2");
+}
+
+#[tokio::test]
+async fn a_failed_refresh_does_not_displace_a_valid_token() {
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, HOUR);
+    let cache = source.cache();
+    cache.token().await.unwrap();
+    source.answer(Answer::Fails(ErrorKind::Network));
+    clock.advance(Duration::from_secs(3500));
+    for _ in 0..10 {
+        assert_eq!(cache.token().await.unwrap().secret(), "token-1");
+        settle().await;
+    }
+    assert_eq!(source.asked(), 2, "the second attempt waits");
+}
+
+#[tokio::test]
+async fn behind_a_valid_token_failures_are_retried_after_1_s_doubling_to_30_s() {
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, Answer::Lives(Duration::from_secs(100_000)));
+    let cache = source.cache();
+    cache.token().await.unwrap();
+    source.answer(Answer::Fails(ErrorKind::InvalidResponse));
+    clock.advance(Duration::from_secs(100_000 - 225));
+    let mut asked = 1;
+    for wait in [0, 1, 2, 4, 8, 16, 30, 30] {
+        // Just before the wait is over nothing happens; a fifth after it, one attempt.
+        clock.advance((SECOND * wait).saturating_sub(Duration::from_millis(1)));
+        if wait > 0 {
+            cache.token().await.unwrap();
+            settle().await;
+            assert_eq!(source.asked(), asked, "before {wait} s");
+        }
+        clock.advance((SECOND * wait).mul_f64(0.2) + Duration::from_millis(2));
+        cache.token().await.unwrap();
+        settle().await;
+        asked += 1;
+        assert_eq!(source.asked(), asked, "after {wait} s");
+    }
+    source.answer(HOUR);
+    clock.advance(Duration::from_secs(36));
+    cache.token().await.unwrap();
+    settle().await;
+    assert_eq!(
+        cache.token().await.unwrap().secret(),
+        format!("token-{}", asked + 1)
+    );
+}
+
+#[tokio::test]
+async fn without_a_valid_token_a_failure_speaks_for_a_second() {
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, Answer::Fails(ErrorKind::InvalidResponse));
+    let cache = source.cache();
+    for _ in 0..20 {
+        let error = cache.token().await.unwrap_err();
+        assert_eq!(error.to_string(), "failure 1");
+    }
+    assert_eq!(source.asked(), 1);
+    source.answer(HOUR);
+    clock.advance(Duration::from_millis(1201));
+    assert_eq!(cache.token().await.unwrap().secret(), "token-2");
+}
+
+#[tokio::test]
+async fn only_a_rejected_credential_is_final() {
+    for kind in [
+        ErrorKind::Server,
+        ErrorKind::Network,
+        ErrorKind::Timeout,
+        ErrorKind::InvalidResponse,
+        ErrorKind::ClockSkew,
+    ] {
+        let clock = ManualClock::new();
+        let source = Source::new(&clock, Answer::Fails(kind));
+        let cache = source.cache();
+        cache.token().await.unwrap_err();
+        clock.advance(SECOND * 2);
+        cache.token().await.unwrap_err();
+        assert_eq!(source.asked(), 2, "{kind:?} is asked again");
+    }
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, Answer::Fails(ErrorKind::Rejected));
+    let cache = source.cache();
+    for _ in 0..10 {
+        assert_eq!(cache.token().await.unwrap_err().kind(), ErrorKind::Rejected);
+        clock.advance(Duration::from_secs(3600));
+    }
+    assert_eq!(source.asked(), 1, "a rejection is not asked again");
+}
+
+#[tokio::test]
+async fn a_rejected_credential_that_changed_is_tried_again() {
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, Answer::Fails(ErrorKind::Rejected));
+    let cache = source.cache();
+    cache.token().await.unwrap_err();
+    source.answer(HOUR);
+    cache.token().await.unwrap_err();
+    *source.0.changed.lock().unwrap() = true;
+    assert_eq!(cache.token().await.unwrap().secret(), "token-2");
+}
+
+#[tokio::test]
+async fn a_refresh_that_brings_the_same_token_is_a_success_and_the_next_waits_10_s() {
+    let clock = ManualClock::new();
+    let end = DateTime::<Utc>::from(clock.wall()) + Duration::from_secs(3600);
+    let source = Source::new(&clock, Answer::Until(end));
+    let cache = source.cache();
+    cache.token().await.unwrap();
+    clock.advance(Duration::from_secs(3400));
+    cache.token().await.unwrap();
+    settle().await;
+    assert_eq!(source.asked(), 2);
+    clock.advance(Duration::from_millis(9_990));
+    cache.token().await.unwrap();
+    settle().await;
+    assert_eq!(source.asked(), 2, "not yet");
+    clock.advance(Duration::from_millis(20));
+    cache.token().await.unwrap();
+    settle().await;
+    assert_eq!(source.asked(), 3);
+}
+
+#[tokio::test]
+async fn a_token_without_an_expiry_is_renewed_all_the_same() {
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, Answer::Forever);
+    let cache = source.cache();
+    cache.token().await.unwrap();
+    clock.advance(Duration::from_secs(3400));
+    assert_eq!(cache.token().await.unwrap().secret(), "token-1");
+    settle().await;
+    assert_eq!(cache.token().await.unwrap().secret(), "token-2");
+}
+
+#[tokio::test]
+async fn a_token_that_arrives_expired_is_an_error() {
+    let clock = ManualClock::new();
+    let past = DateTime::<Utc>::from(clock.wall()) - Duration::from_secs(1);
+    for at in [past, DateTime::<Utc>::MIN_UTC] {
+        let source = Source::new(&clock, Answer::Until(at));
+        let error = source.cache().token().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidResponse);
+    }
+    // The other end of time is no error and no panic.
+    let source = Source::new(&clock, Answer::Until(DateTime::<Utc>::MAX_UTC));
+    source.cache().token().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hundred_complaints_about_one_token_cost_one_refresh() {
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, HOUR);
+    let cache = source.cache();
+    let old = cache.token().await.unwrap();
+    for _ in 0..100 {
+        cache.invalidate(&old);
+        assert_eq!(cache.token().await.unwrap().secret(), "token-2");
+    }
+    assert_eq!(source.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_laptop_that_slept_sends_no_dead_token() {
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, HOUR);
+    let cache = source.cache();
+    cache.token().await.unwrap();
+    clock.sleep(Duration::from_secs(3601));
+    assert_eq!(cache.token().await.unwrap().secret(), "token-2");
+}
+
+#[tokio::test]
+async fn a_clock_set_back_keeps_no_dead_token() {
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, Answer::Same(Duration::from_secs(3600)));
+    let cache = source.cache();
+    cache.token().await.unwrap();
+    clock.set_back(Duration::from_secs(86_400));
+    clock.advance(Duration::from_secs(3601));
+    cache.token().await.unwrap();
+    assert_eq!(source.asked(), 2);
+}
+
+#[test]
+fn without_a_runtime_it_is_an_error_and_not_a_panic() {
+    let cache = Source::new(&ManualClock::new(), HOUR).cache();
+    let mut future = Box::pin(cache.token());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(Err(error)) => assert_eq!(error.kind(), ErrorKind::Runtime),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_panics_is_an_error_for_everybody() {
+    let source = Source::new(&ManualClock::new(), Answer::Panics);
+    let error = source.cache().token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Runtime);
+    assert_eq!(source.asked(), MAX_TAKEOVERS as usize);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_hangs_is_given_up() {
+    let source = Source::gated(&ManualClock::new(), HOUR);
+    let error = source.cache().token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+}
+
+#[tokio::test]
+async fn debug_shows_no_secret() {
+    let cache = Source::new(&ManualClock::new(), HOUR).cache();
+    cache.token().await.unwrap();
+    assert!(!format!("{cache:?}").contains("token-1"));
+}

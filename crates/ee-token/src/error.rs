@@ -1,0 +1,72 @@
+//! The error of this crate.
+
+use crate::error_type;
+
+error_type! {
+    /// Why there is no token. One word wide and cheap to clone.
+    ///
+    /// ```
+    /// use ee_token::{RsaPrivateKey, ErrorKind};
+    ///
+    /// let error = RsaPrivateKey::from_pem("not a key").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidKey);
+    /// assert!(!error.is_transient());
+    /// ```
+    Error, ErrorKind
+}
+
+/// What went wrong on the way to a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A private key that cannot be used: corrupt, encrypted, of another type.
+    InvalidKey,
+    /// What the credential says of itself cannot be used (found while minting).
+    InvalidCredential,
+    /// The token endpoint refused the credential for good (`invalid_grant`, `invalid_client`, …).
+    Rejected,
+    /// The organisation asks the person to log in again (`invalid_rapt`, `rapt_required`).
+    ReauthenticationRequired,
+    /// The token endpoint refused the time in the signed request: this machine's clock is off.
+    ClockSkew,
+    /// The scopes asked for cannot be granted (`invalid_scope`).
+    InvalidScope,
+    /// A token that its owner gave us for a fixed time is over, and nothing can renew it.
+    Expired,
+    /// An answer that is no answer: HTML, a cut body, fields missing or senseless.
+    InvalidResponse,
+    /// The server has a problem of its own (5xx, 429, `temporarily_unavailable`).
+    Server,
+    /// The host could not be reached, or the connection broke.
+    Network,
+    /// No answer in time.
+    Timeout,
+    /// A URL that secrets must not be sent to: plain HTTP, or a host that is not allowed.
+    RefusedUrl,
+    /// No tokio runtime to refresh on, or it went away again and again.
+    Runtime,
+}
+
+impl ErrorKind {
+    /// Whether trying again later can help without anybody doing anything.
+    pub fn is_transient(self) -> bool {
+        matches!(
+            self,
+            Self::InvalidResponse | Self::Server | Self::Network | Self::Timeout | Self::Runtime
+        )
+    }
+
+    /// Whether the credential itself was refused, so that asking again with it is useless.
+    pub fn is_rejection(self) -> bool {
+        matches!(
+            self,
+            Self::InvalidKey
+                | Self::InvalidCredential
+                | Self::Rejected
+                | Self::ReauthenticationRequired
+                | Self::InvalidScope
+                | Self::Expired
+                | Self::RefusedUrl
+        )
+    }
+}

@@ -1,0 +1,212 @@
+//! What is exchanged for a token: the grants of RFC 6749, 7523 and 8693.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+use url::form_urlencoded::{Serializer, Target, byte_serialize};
+use zeroize::Zeroizing;
+
+use crate::{Error, ErrorKind, Scopes};
+
+/// A grant, with the form fields that belong to it.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub enum Grant<'a> {
+    /// A signed assertion (RFC 7523 §2.1); see [`TokenEndpoint::jwt_bearer`](crate::TokenEndpoint::jwt_bearer).
+    JwtBearer {
+        /// The JWT.
+        assertion: &'a SecretString,
+    },
+    /// A refresh token (RFC 6749 §6).
+    RefreshToken {
+        /// The OAuth client that the token was issued to. `None` where the client
+        /// authenticates with HTTP Basic instead.
+        client_id: Option<&'a str>,
+        /// That client's secret.
+        client_secret: Option<&'a SecretString>,
+        /// The refresh token.
+        refresh_token: &'a SecretString,
+        /// Google's proof of a recent re-authentication.
+        rapt: Option<&'a SecretString>,
+        /// Asks for fewer scopes than were granted.
+        scopes: Option<&'a Scopes>,
+    },
+    /// The code that a consent page gave (RFC 6749 §4.1.3) and its PKCE verifier (RFC 7636 §4.5).
+    /// It can be used once.
+    AuthorizationCode {
+        /// The code.
+        code: &'a SecretString,
+        /// The OAuth client.
+        client_id: &'a str,
+        /// Its secret.
+        client_secret: Option<&'a SecretString>,
+        /// The redirect URI that the code was sent to.
+        redirect_uri: &'a str,
+        /// The PKCE verifier.
+        code_verifier: Option<&'a SecretString>,
+    },
+    /// Somebody else's token (RFC 8693 §2.1).
+    TokenExchange {
+        /// The workload or workforce identity provider's name.
+        audience: &'a str,
+        /// The scopes to ask for.
+        scopes: &'a Scopes,
+        /// The other token.
+        subject_token: &'a SecretString,
+        /// What kind of token it is, as a URN.
+        subject_token_type: &'a str,
+        /// Google's `options`, JSON in text form.
+        options: Option<&'a str>,
+    },
+}
+
+impl Grant<'_> {
+    /// Whether the endpoint takes it only once.
+    pub(crate) fn is_single_use(&self) -> bool {
+        matches!(self, Self::AuthorizationCode { .. })
+    }
+
+    /// What must not come back in a message.
+    pub(crate) fn secrets(&self) -> Vec<&str> {
+        let all = match *self {
+            Self::JwtBearer { assertion } => [Some(assertion), None, None],
+            Self::RefreshToken {
+                client_secret,
+                refresh_token,
+                rapt,
+                ..
+            } => [Some(refresh_token), client_secret, rapt],
+            Self::AuthorizationCode {
+                code,
+                client_secret,
+                code_verifier,
+                ..
+            } => [Some(code), client_secret, code_verifier],
+            Self::TokenExchange { subject_token, .. } => [Some(subject_token), None, None],
+        };
+        all.into_iter()
+            .flatten()
+            .map(ExposeSecret::expose_secret)
+            .collect()
+    }
+
+    pub(crate) fn append_to<T: Target>(&self, form: &mut Serializer<'_, T>) {
+        let mut put = |name: &str, value: Option<&str>| {
+            if let Some(value) = value {
+                form.append_pair(name, value);
+            }
+        };
+        match *self {
+            Self::JwtBearer { assertion } => {
+                put(
+                    "grant_type",
+                    Some("urn:ietf:params:oauth:grant-type:jwt-bearer"),
+                );
+                put("assertion", Some(assertion.expose_secret()));
+            }
+            Self::RefreshToken {
+                client_id,
+                client_secret,
+                refresh_token,
+                rapt,
+                scopes,
+            } => {
+                put("grant_type", Some("refresh_token"));
+                put("client_id", client_id);
+                put(
+                    "client_secret",
+                    client_secret.map(ExposeSecret::expose_secret),
+                );
+                put("refresh_token", Some(refresh_token.expose_secret()));
+                put("rapt", rapt.map(ExposeSecret::expose_secret));
+                put("scope", scopes.map(ToString::to_string).as_deref());
+            }
+            Self::AuthorizationCode {
+                code,
+                client_id,
+                client_secret,
+                redirect_uri,
+                code_verifier,
+            } => {
+                put("grant_type", Some("authorization_code"));
+                put("code", Some(code.expose_secret()));
+                put("client_id", Some(client_id));
+                put(
+                    "client_secret",
+                    client_secret.map(ExposeSecret::expose_secret),
+                );
+                put("redirect_uri", Some(redirect_uri));
+                put(
+                    "code_verifier",
+                    code_verifier.map(ExposeSecret::expose_secret),
+                );
+            }
+            Self::TokenExchange {
+                audience,
+                scopes,
+                subject_token,
+                subject_token_type,
+                options,
+            } => {
+                put(
+                    "grant_type",
+                    Some("urn:ietf:params:oauth:grant-type:token-exchange"),
+                );
+                put("audience", Some(audience));
+                put("scope", Some(&scopes.to_string()));
+                put(
+                    "requested_token_type",
+                    Some("urn:ietf:params:oauth:token-type:access_token"),
+                );
+                put("subject_token", Some(subject_token.expose_secret()));
+                put("subject_token_type", Some(subject_token_type));
+                // The JSON is URL-encoded before the form encodes it again: Google's STS wants it so.
+                let options =
+                    options.map(|json| byte_serialize(json.as_bytes()).collect::<String>());
+                put("options", options.as_deref());
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Grant<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::JwtBearer { .. } => "JwtBearer(..)",
+            Self::RefreshToken { .. } => "RefreshToken(..)",
+            Self::AuthorizationCode { .. } => "AuthorizationCode(..)",
+            Self::TokenExchange { .. } => "TokenExchange(..)",
+        })
+    }
+}
+
+/// An OAuth client that authenticates with HTTP Basic (RFC 6749 §2.3.1).
+#[derive(Debug, Clone, Copy)]
+pub struct ClientAuth<'a> {
+    /// The client's id.
+    pub client_id: &'a str,
+    /// The client's secret.
+    pub client_secret: &'a SecretString,
+}
+
+impl ClientAuth<'_> {
+    pub(crate) fn basic(&self) -> Result<HeaderValue, Error> {
+        let pair = Zeroizing::new(format!(
+            "{}:{}",
+            self.client_id,
+            self.client_secret.expose_secret()
+        ));
+        let text = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
+        let mut header = HeaderValue::from_str(&text).map_err(|_| {
+            Error::new(
+                ErrorKind::InvalidCredential,
+                "the client id cannot stand in a header",
+            )
+        })?;
+        header.set_sensitive(true);
+        Ok(header)
+    }
+}

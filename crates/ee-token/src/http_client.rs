@@ -1,0 +1,319 @@
+//! The one way out of the process: every request of these crates goes through [`HttpClient`].
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use once_cell::sync::OnceCell;
+use reqwest::{Client, ClientBuilder, Method, Request, Response, redirect};
+use url::Url;
+
+use crate::endpoints::Endpoints;
+use crate::{Error, ErrorKind, Remedy, tls};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection pool, the [`Endpoints`] it serves, and the rules that no request escapes:
+/// HTTPS only, the emulator in the place of every host, no redirect followed, nothing on
+/// loopback or to the metadata server through a proxy.
+///
+/// Cheap to clone. All clients made with [`HttpClient::new`] share one pool.
+///
+/// ```
+/// use ee_token::{Endpoints, HttpClient};
+///
+/// let http = HttpClient::new(Endpoints::google())?;
+/// assert_eq!(http.requests_sent(), 0);
+/// # Ok::<(), ee_token::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct HttpClient {
+    shared: Arc<Shared>,
+    sent: Arc<AtomicU64>,
+}
+
+struct Shared {
+    pool: Pool,
+    endpoints: Endpoints,
+}
+
+#[derive(Clone)]
+struct Pool {
+    proxied: Client,
+    direct: Client,
+}
+
+impl HttpClient {
+    /// A client on the process's own connection pool.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Network`] if TLS or the proxy settings of the environment cannot be used.
+    pub fn new(endpoints: Endpoints) -> Result<Self, Error> {
+        static POOL: OnceCell<Pool> = OnceCell::new();
+        let pool = POOL.get_or_try_init(|| {
+            Ok::<_, Error>(Pool {
+                proxied: build(Client::builder())?,
+                direct: build(Client::builder().no_proxy())?,
+            })
+        })?;
+        Ok(Self::from_pool(pool.clone(), endpoints))
+    }
+
+    /// A client on a connection pool of the program's own, with its proxies, roots and time-outs.
+    ///
+    /// Build it with [`redirect::Policy::none`](reqwest::redirect::Policy::none): a redirect
+    /// that is followed takes the body, secrets included, to wherever it points.
+    ///
+    /// # Errors
+    /// As [`HttpClient::new`].
+    pub fn with_client(client: Client, endpoints: Endpoints) -> Result<Self, Error> {
+        let direct = build(Client::builder().no_proxy())?;
+        let pool = Pool {
+            proxied: client,
+            direct,
+        };
+        Ok(Self::from_pool(pool, endpoints))
+    }
+
+    fn from_pool(pool: Pool, endpoints: Endpoints) -> Self {
+        Self {
+            shared: Arc::new(Shared { pool, endpoints }),
+            sent: Arc::default(),
+        }
+    }
+
+    /// The same pool and endpoints with a request count of its own, from 0.
+    #[must_use]
+    pub fn with_own_count(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            sent: Arc::default(),
+        }
+    }
+
+    /// The hosts that it talks to.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.shared.endpoints
+    }
+
+    /// How many requests were sent through it and its clones, retries included.
+    pub fn requests_sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Starts a request to a Google URL (or one from a credential file). [`HttpClient::send`]
+    /// puts the emulator in its place.
+    pub fn request(&self, method: Method, url: &Url) -> reqwest::RequestBuilder {
+        self.shared.pool.proxied.request(method, url.clone())
+    }
+
+    /// Sends a request and returns the answer's head, whatever its status.
+    ///
+    /// # Errors
+    /// [`ErrorKind::RefusedUrl`], [`ErrorKind::Network`] or [`ErrorKind::Timeout`]. The
+    /// message names the host, never the path or query.
+    pub async fn send(&self, mut request: Request) -> Result<Response, Error> {
+        let asked = request.url().clone();
+        let endpoints = &self.shared.endpoints;
+        *request.url_mut() = endpoints.resolve(&asked)?;
+        let pool = &self.shared.pool;
+        let client = if endpoints.is_direct(request.url()) {
+            &pool.direct
+        } else {
+            &pool.proxied
+        };
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        let host = host_and_port(request.url());
+        client
+            .execute(request)
+            .await
+            .map_err(|error| from_reqwest(error, asked.host_str().unwrap_or_default(), &host))
+    }
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClient")
+            .field("emulator", &self.shared.endpoints.emulator_address())
+            .field("requests_sent", &self.requests_sent())
+            .finish_non_exhaustive()
+    }
+}
+
+fn build(builder: ClientBuilder) -> Result<Client, Error> {
+    builder
+        .tls_backend_preconfigured(tls::client_config()?)
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .build()
+        .map_err(|error| {
+            Error::new(ErrorKind::Network, "the HTTP client cannot be set up")
+                .with_source(error.without_url())
+        })
+}
+
+fn host_and_port(url: &Url) -> String {
+    match (url.host_str(), url.port()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (Some(host), None) => host.to_owned(),
+        (None, _) => String::new(),
+    }
+}
+
+/// Reads a body of at most `limit` bytes.
+///
+/// # Errors
+/// [`ErrorKind::InvalidResponse`] for a longer one; [`ErrorKind::Network`] or
+/// [`ErrorKind::Timeout`] if it breaks off.
+pub async fn read_bounded(mut response: Response, limit: usize) -> Result<Bytes, Error> {
+    let host = response.url().host_str().unwrap_or_default().to_owned();
+    let too_long = || {
+        Error::new(
+            ErrorKind::InvalidResponse,
+            format!("the answer of {host} is longer than {limit} bytes"),
+        )
+    };
+    if response.content_length().is_some_and(|n| n > limit as u64) {
+        return Err(too_long());
+    }
+    let mut body = BytesMut::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.is_empty() && chunk.len() <= limit => {
+                body = BytesMut::from(chunk);
+            }
+            Ok(Some(chunk)) if body.len() + chunk.len() <= limit => body.extend_from_slice(&chunk),
+            Ok(Some(_)) => return Err(too_long()),
+            Ok(None) => return Ok(body.freeze()),
+            Err(error) => return Err(from_reqwest(error, &host, &host)),
+        }
+    }
+}
+
+/// What a failed exchange was, told apart as far as the chain of causes says.
+fn from_reqwest(error: reqwest::Error, host: &str, address: &str) -> Error {
+    let via = if address == host || address.is_empty() {
+        host.to_owned()
+    } else {
+        format!("{host} (at {address})")
+    };
+    if error.is_timeout() {
+        return Error::new(ErrorKind::Timeout, format!("no answer from {via} in time"))
+            .with_remedy(check_network())
+            .with_source(error.without_url());
+    }
+    let chain = chain(&error);
+    let what = if error.is_connect() {
+        if chain.contains("dns error") || chain.contains("lookup address") {
+            format!("the name {host} cannot be resolved")
+        } else if chain.contains("certificate") || chain.contains("tls") {
+            format!("the TLS connection to {via} failed: {}", innermost(&error))
+        } else if chain.contains("tunnel") || chain.contains("proxy") {
+            format!("the proxy refused the connection to {via}")
+        } else {
+            format!("{via} cannot be reached: {}", innermost(&error))
+        }
+    } else if error.is_body() || error.is_decode() {
+        format!("the answer of {via} broke off")
+    } else {
+        format!("the connection to {via} broke: {}", innermost(&error))
+    };
+    Error::new(ErrorKind::Network, what)
+        .with_remedy(check_network())
+        .with_source(error.without_url())
+}
+
+fn check_network() -> Remedy {
+    Remedy::new(
+        "Check the network connection, the proxy (HTTPS_PROXY, NO_PROXY) and the firewall, then try again.",
+    )
+}
+
+fn chain(error: &dyn StdError) -> String {
+    let mut text = String::new();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text.push_str(&error.to_string().to_lowercase());
+        text.push('\n');
+        next = error.source();
+    }
+    text
+}
+
+fn innermost(error: &dyn StdError) -> String {
+    let mut last = error.source();
+    while let Some(next) = last.and_then(StdError::source) {
+        last = Some(next);
+    }
+    last.map(ToString::to_string).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wiremock::matchers::{method, path};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    async fn get(http: &HttpClient, url: &str) -> Result<Response, Error> {
+        let request = http.request(Method::GET, &url.parse().unwrap());
+        http.send(request.build().unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_an_answer_and_not_followed() {
+        let server = MockServer::start().await;
+        Mock::given(path("/from"))
+            .respond_with(ResponseTemplate::new(307).insert_header("Location", "/to"))
+            .mount(&server)
+            .await;
+        let http = HttpClient::new(Endpoints::google()).unwrap();
+        let response = get(&http, &format!("{}/from", server.uri())).await.unwrap();
+        assert_eq!(response.status(), 307);
+        assert_eq!(http.requests_sent(), 1);
+        assert_eq!(http.with_own_count().requests_sent(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_host_is_reached_through_the_emulator() {
+        let server = MockServer::start().await;
+        Mock::given(method("GET"))
+            .and(path("/sts.googleapis.com/v1/x"))
+            .respond_with(ResponseTemplate::new(200).set_body_string("here"))
+            .mount(&server)
+            .await;
+        let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap()).unwrap();
+        let response = get(&http, "https://sts.googleapis.com/v1/x").await.unwrap();
+        assert_eq!(&read_bounded(response, 10).await.unwrap()[..], b"here");
+    }
+
+    #[tokio::test]
+    async fn a_body_past_the_limit_is_an_error() {
+        let server = MockServer::start().await;
+        Mock::given(method("GET"))
+            .respond_with(ResponseTemplate::new(200).set_body_bytes(vec![b'x'; 2000]))
+            .mount(&server)
+            .await;
+        let http = HttpClient::new(Endpoints::google()).unwrap();
+        let response = get(&http, &server.uri()).await.unwrap();
+        let error = read_bounded(response, 1999).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidResponse);
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_is_a_network_error_that_names_the_host() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let http = HttpClient::new(Endpoints::emulator(address).unwrap()).unwrap();
+        let error = get(&http, "https://oauth2.googleapis.com/token?secret=canary")
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Network);
+        let all = format!("{error} {error:?}");
+        assert!(all.contains("oauth2.googleapis.com"), "{all}");
+        assert!(!all.contains("canary"), "{all}");
+    }
+}

@@ -1,0 +1,64 @@
+//! OAuth 2.0 access tokens for Google APIs: how one is signed for, asked for, kept and renewed.
+//!
+//! This crate knows no file, no environment variable and no command line. A
+//! [`TokenSource`] makes a token; a [`TokenCache`] hands it out, and renews it once for
+//! everybody; a [`TokenEndpoint`] exchanges a [`Grant`] for it over an [`HttpClient`].
+//!
+//! ```
+//! use ee_token::{source_fn, AccessToken, TokenCache};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), ee_token::Error> {
+//! let cache = TokenCache::new(source_fn(|| async { AccessToken::new("from-my-vault") }));
+//! let token = cache.token().await?; // mints
+//! let again = cache.token().await?; // an atomic load
+//! assert!(token.is_same(&again));
+//! # Ok(()) }
+//! ```
+
+mod access_token;
+mod cache;
+mod clock;
+mod endpoints;
+mod error;
+mod grant;
+mod http_client;
+mod jwt;
+mod key;
+mod redact;
+mod report;
+mod retry;
+mod scopes;
+mod source;
+mod tls;
+mod token_endpoint;
+mod token_error;
+
+pub use access_token::AccessToken;
+pub use cache::TokenCache;
+pub use clock::{Clock, ManualClock};
+pub use endpoints::{Endpoints, TOKEN_AUDIENCE, is_loopback};
+pub use error::{Error, ErrorKind};
+pub use grant::{ClientAuth, Grant};
+pub use http_client::{HttpClient, read_bounded};
+pub use jwt::{Claims, sign_jwt};
+pub use key::RsaPrivateKey;
+pub use redact::redact;
+pub use report::Remedy;
+#[doc(hidden)]
+pub use report::Report;
+pub use retry::{RetryPolicy, retry_after};
+pub use scopes::Scopes;
+pub use secrecy::{ExposeSecret, SecretString};
+pub use source::{TokenFuture, TokenSource, source_fn};
+pub use token_endpoint::{TokenEndpoint, TokenResponse};
+
+/// What a body that should have been JSON is, in words that quote none of it.
+fn shape(body: &[u8]) -> String {
+    let start = body.iter().position(|b| !b.is_ascii_whitespace());
+    match start.map(|at| body[at]) {
+        None => "it is empty".into(),
+        Some(b'<') => "it is HTML".into(),
+        Some(b'{') => "its JSON is cut off or has a field of the wrong type".into(),
+        Some(_) => format!("{} bytes that are no JSON object", body.len()),
+    }
+}

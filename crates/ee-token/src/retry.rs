@@ -1,0 +1,128 @@
+//! When to try again, and how long to wait before.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
+use ring::rand::{SecureRandom, SystemRandom};
+
+/// How often a request that failed for the moment is sent again.
+///
+/// Waits are drawn at random between nothing and a bound that starts at
+/// [`initial_wait`](Self::initial_wait) and doubles up to [`max_wait`](Self::max_wait)
+/// ("full jitter"), so that clients that failed together do not come back together.
+///
+/// ```
+/// use ee_token::RetryPolicy;
+///
+/// let patient = RetryPolicy { max_retries: 10, ..RetryPolicy::default() };
+/// assert_eq!(RetryPolicy::none().max_retries, 0);
+/// # let _ = patient;
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// How many times a request is sent again; 0 is never.
+    pub max_retries: u32,
+    /// The bound of the first wait.
+    pub initial_wait: Duration,
+    /// No wait is longer than this, unless the server asks for it (`Retry-After`).
+    pub max_wait: Duration,
+    /// After this long, counted from the first attempt, no further one is made.
+    pub total: Duration,
+}
+
+impl RetryPolicy {
+    /// For token requests: somebody waits for each, so 2 retries within half a minute.
+    pub fn token() -> Self {
+        Self {
+            max_retries: 2,
+            initial_wait: Duration::from_millis(500),
+            max_wait: Duration::from_secs(5),
+            total: Duration::from_secs(30),
+        }
+    }
+
+    /// Nothing is tried again.
+    pub fn none() -> Self {
+        Self {
+            max_retries: 0,
+            ..Self::default()
+        }
+    }
+
+    /// How long to wait before retry number `retry` (from 0).
+    pub fn wait(&self, retry: u32) -> Duration {
+        let bound = self
+            .initial_wait
+            .saturating_mul(1u32.checked_shl(retry).unwrap_or(u32::MAX))
+            .min(self.max_wait);
+        bound.mul_f64(random_fraction())
+    }
+}
+
+impl Default for RetryPolicy {
+    /// For requests to the API: 5 retries, waits from 1 s doubling to 120 s, 10 minutes in all.
+    fn default() -> Self {
+        Self {
+            max_retries: 5,
+            initial_wait: Duration::from_secs(1),
+            max_wait: Duration::from_secs(120),
+            total: Duration::from_secs(600),
+        }
+    }
+}
+
+/// A number from 0 up to 1. Without the system's random numbers it is ½: jitter is no secret.
+pub(crate) fn random_fraction() -> f64 {
+    let mut bytes = [0; 4];
+    if SystemRandom::new().fill(&mut bytes).is_err() {
+        return 0.5;
+    }
+    f64::from(u32::from_le_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
+}
+
+/// The wait that a `Retry-After` header asks for (RFC 9110 §10.2.3): seconds or a date.
+pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = DateTime::parse_from_rfc2822(text).ok()?;
+    Some((at.to_utc() - now).to_std().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_stay_under_a_bound_that_doubles() {
+        let policy = RetryPolicy::default();
+        for (retry, bound) in [(0, 1), (1, 2), (6, 64), (7, 120), (40, 120)] {
+            for _ in 0..50 {
+                assert!(policy.wait(retry) < Duration::from_secs(bound));
+            }
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_junk_is_nothing() {
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        for (text, wait) in [
+            ("7", Some(7)),
+            ("Thu, 01 Jan 2026 00:01:00 GMT", Some(60)),
+            ("Wed, 31 Dec 2025 00:00:00 GMT", Some(0)),
+            ("soon", None),
+            ("-3", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, text.parse().unwrap());
+            assert_eq!(
+                retry_after(&headers, now),
+                wait.map(Duration::from_secs),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Scopes: what a token may be used for (RFC 6749 §3.3).
+
+use std::fmt;
+use std::sync::Arc;
+
+use once_cell::sync::Lazy;
+
+const PREFIX: &str = "https://www.googleapis.com/auth/";
+
+/// Scopes that were asked for or granted: a set that remembers the order it was given in.
+///
+/// Short names are understood: `earthengine` is
+/// `https://www.googleapis.com/auth/earthengine`. Cheap to clone.
+///
+/// ```
+/// use ee_token::Scopes;
+///
+/// let scopes: Scopes = "earthengine.readonly,drive".parse().unwrap();
+/// assert_eq!(
+///     scopes.to_string(),
+///     "https://www.googleapis.com/auth/earthengine.readonly https://www.googleapis.com/auth/drive",
+/// );
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Scopes(Arc<[String]>);
+
+impl Scopes {
+    /// What Earth Engine needs: `earthengine` and `cloud-platform`.
+    ///
+    /// The Python client also asks for `drive` and `devstorage.full_control`, which only
+    /// exports need: ask for those when you export.
+    pub fn earth_engine() -> Self {
+        static DEFAULT: Lazy<Scopes> = Lazy::new(|| Scopes::new(["earthengine", "cloud-platform"]));
+        DEFAULT.clone()
+    }
+
+    /// These scopes, each short or whole, without repetitions and blanks.
+    pub fn new<S: AsRef<str>>(scopes: impl IntoIterator<Item = S>) -> Self {
+        let mut all: Vec<String> = Vec::new();
+        for scope in scopes {
+            let scope = expand(scope.as_ref().trim());
+            if !scope.is_empty() && !all.contains(&scope) {
+                all.push(scope);
+            }
+        }
+        Self(all.into())
+    }
+
+    /// The scopes in the order they were given.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// Whether this scope (short or whole) is among them.
+    pub fn contains(&self, scope: &str) -> bool {
+        let scope = expand(scope);
+        self.0.contains(&scope)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The URL that a short name stands for. What has a colon is whole already, and so
+/// are OpenID's own (`openid`, `email`, `profile`).
+fn expand(scope: &str) -> String {
+    let whole =
+        scope.is_empty() || scope.contains(':') || matches!(scope, "openid" | "email" | "profile");
+    if whole {
+        scope.to_owned()
+    } else {
+        format!("{PREFIX}{scope}")
+    }
+}
+
+impl Default for Scopes {
+    fn default() -> Self {
+        Self::earth_engine()
+    }
+}
+
+impl std::str::FromStr for Scopes {
+    type Err = std::convert::Infallible;
+
+    /// Reads scopes that are separated by blanks or commas.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self::new(text.split([' ', ',', '\t', '\n'])))
+    }
+}
+
+impl fmt::Display for Scopes {
+    /// The whole URLs, separated by one blank, as token requests want them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, scope) in self.iter().enumerate() {
+            if i > 0 {
+                f.write_str(" ")?;
+            }
+            f.write_str(scope)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.iter().map(|s| s.strip_prefix(PREFIX).unwrap_or(s)))
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_is_kept_and_repetitions_go() {
+        let scopes = Scopes::new([
+            "drive",
+            " earthengine ",
+            "",
+            "https://www.googleapis.com/auth/drive",
+        ]);
+        assert_eq!(
+            scopes.to_string(),
+            "https://www.googleapis.com/auth/drive https://www.googleapis.com/auth/earthengine"
+        );
+        assert!(scopes.contains("drive") && !scopes.contains("cloud-platform"));
+    }
+
+    #[test]
+    fn openid_scopes_stay_short() {
+        assert_eq!(Scopes::new(["openid", "email"]).to_string(), "openid email");
+    }
+}

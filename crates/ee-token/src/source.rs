@@ -1,0 +1,82 @@
+//! The trait that everything which makes tokens implements.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::{AccessToken, Error};
+
+/// What [`TokenSource::mint`] returns.
+pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, Error>> + Send + 'a>>;
+
+/// Something that can make a new access token now.
+///
+/// It does not cache: wrap it in a [`TokenCache`](crate::TokenCache) for that.
+///
+/// ```
+/// use ee_token::{AccessToken, TokenFuture, TokenSource};
+///
+/// #[derive(Debug)]
+/// struct Vault;
+///
+/// impl TokenSource for Vault {
+///     fn mint(&self) -> TokenFuture<'_> {
+///         Box::pin(async { AccessToken::new("from-the-vault") })
+///     }
+/// }
+/// ```
+pub trait TokenSource: fmt::Debug + Send + Sync {
+    /// Makes a new token.
+    fn mint(&self) -> TokenFuture<'_>;
+
+    /// Whether a credential that was rejected may have been replaced since, so that
+    /// minting again is worth a try: a file that somebody logged in to again.
+    ///
+    /// Asked only after a rejection; must be cheap (a `stat`, not a read).
+    fn may_have_changed(&self) -> bool {
+        false
+    }
+}
+
+impl<T: TokenSource + ?Sized> TokenSource for std::sync::Arc<T> {
+    fn mint(&self) -> TokenFuture<'_> {
+        (**self).mint()
+    }
+
+    fn may_have_changed(&self) -> bool {
+        (**self).may_have_changed()
+    }
+}
+
+/// A token source from an async closure: the program's own way to get a token.
+///
+/// ```
+/// use ee_token::{source_fn, AccessToken, TokenCache};
+///
+/// let cache = TokenCache::new(source_fn(|| async { AccessToken::new("mine") }));
+/// ```
+pub fn source_fn<F, Fut>(mint: F) -> impl TokenSource
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<AccessToken, Error>> + Send + 'static,
+{
+    SourceFn(mint)
+}
+
+struct SourceFn<F>(F);
+
+impl<F> fmt::Debug for SourceFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("source_fn(..)")
+    }
+}
+
+impl<F, Fut> TokenSource for SourceFn<F>
+where
+    F: Fn() -> Fut + Send + Sync,
+    Fut: Future<Output = Result<AccessToken, Error>> + Send + 'static,
+{
+    fn mint(&self) -> TokenFuture<'_> {
+        Box::pin((self.0)())
+    }
+}

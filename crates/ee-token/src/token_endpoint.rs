@@ -1,0 +1,342 @@
+//! The client of a token endpoint (RFC 6749 §3.2): one request, one token.
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::time::Instant;
+use url::Url;
+use url::form_urlencoded::Serializer;
+use zeroize::Zeroizing;
+
+use crate::grant::{ClientAuth, Grant};
+use crate::retry::retry_after;
+use crate::token_error::{OAuthError, classify};
+use crate::{AccessToken, Error, ErrorKind, HttpClient, RetryPolicy, Scopes, read_bounded};
+
+/// A token reply is a few KiB; nothing honest comes near this.
+const MAX_REPLY: usize = 1 << 20;
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A clock this close to the server's is not what the server complains of.
+const TOLERATED_SKEW: TimeDelta = TimeDelta::seconds(30);
+/// No token lives longer; a reply that says so is capped, so that no date overflows.
+const LONGEST_LIFE: f64 = 366.0 * 24.0 * 3600.0;
+
+/// Where grants are exchanged for tokens.
+///
+/// Transient failures are retried as the [`RetryPolicy`] says; a grant that may be used
+/// only once is sent again only if it surely never arrived. Replies are read with a bound.
+pub struct TokenEndpoint {
+    http: HttpClient,
+    url: Url,
+    retry: RetryPolicy,
+    /// What the server's clock is ahead of ours, in seconds, once it has complained.
+    skew: AtomicI64,
+}
+
+/// What a token endpoint answered.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct TokenResponse {
+    /// The token, with its expiry and scopes where the endpoint named them.
+    pub access_token: AccessToken,
+    /// A refresh token, after a login or where the endpoint rotates them.
+    pub refresh_token: Option<SecretString>,
+    /// An OpenID Connect identity token, if `openid` was asked for.
+    pub id_token: Option<SecretString>,
+}
+
+impl TokenEndpoint {
+    /// The endpoint at this URL.
+    pub fn new(http: HttpClient, url: Url) -> Self {
+        Self {
+            http,
+            url,
+            retry: RetryPolicy::token(),
+            skew: AtomicI64::new(0),
+        }
+    }
+
+    /// Google's own endpoint.
+    pub fn google(http: HttpClient) -> Self {
+        let url = http.endpoints().token.clone();
+        Self::new(http, url)
+    }
+
+    /// Sets how transient failures are retried; [`RetryPolicy::token`] otherwise.
+    #[must_use]
+    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Exchanges an assertion that `sign` makes for the time it is given (RFC 7523).
+    ///
+    /// If the endpoint finds the assertion's time off and says what time it is, the
+    /// difference is remembered and the assertion signed once more.
+    ///
+    /// # Errors
+    /// As [`TokenEndpoint::exchange`], and what `sign` returns.
+    pub async fn jwt_bearer(
+        &self,
+        sign: impl Fn(DateTime<Utc>) -> Result<SecretString, Error>,
+    ) -> Result<TokenResponse, Error> {
+        let assertion = sign(self.now())?;
+        let failure = match self
+            .send(
+                &Grant::JwtBearer {
+                    assertion: &assertion,
+                },
+                None,
+            )
+            .await
+        {
+            Ok(response) => return Ok(response),
+            Err(failure) => failure,
+        };
+        let server = match failure.server_time {
+            Some(time) if failure.error.kind() == ErrorKind::ClockSkew => time,
+            _ => return Err(failure.error),
+        };
+        if (server - self.now()).abs() <= TOLERATED_SKEW {
+            return Err(failure.error);
+        }
+        let skew = (server - Utc::now()).num_seconds();
+        tracing::warn!(
+            seconds = skew,
+            "this machine's clock is off; signing by the server's"
+        );
+        self.skew.store(skew, Ordering::Relaxed);
+        let assertion = sign(self.now())?;
+        self.exchange(
+            &Grant::JwtBearer {
+                assertion: &assertion,
+            },
+            None,
+        )
+        .await
+    }
+
+    /// Exchanges a grant for a token, authenticating the client with HTTP Basic if it is given.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Rejected`], [`ErrorKind::ReauthenticationRequired`],
+    /// [`ErrorKind::InvalidScope`] or [`ErrorKind::ClockSkew`] if the endpoint refuses;
+    /// [`ErrorKind::Server`], [`ErrorKind::Network`], [`ErrorKind::Timeout`] or
+    /// [`ErrorKind::InvalidResponse`] if there is no usable answer after all retries.
+    pub async fn exchange(
+        &self,
+        grant: &Grant<'_>,
+        client: Option<&ClientAuth<'_>>,
+    ) -> Result<TokenResponse, Error> {
+        self.send(grant, client)
+            .await
+            .map_err(|failure| failure.error)
+    }
+
+    /// The time by the server's clock, as far as it is known.
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now() + TimeDelta::seconds(self.skew.load(Ordering::Relaxed))
+    }
+
+    async fn send(
+        &self,
+        grant: &Grant<'_>,
+        client: Option<&ClientAuth<'_>>,
+    ) -> Result<TokenResponse, Failure> {
+        let started = Instant::now();
+        let mut retry = 0;
+        loop {
+            let failure = match self.attempt(grant, client).await {
+                Ok(response) => return Ok(response),
+                Err(failure) => failure,
+            };
+            let again = retry < self.retry.max_retries
+                && failure.error.is_transient()
+                && (failure.never_arrived || !grant.is_single_use());
+            let wait = failure
+                .retry_after
+                .unwrap_or_default()
+                .max(self.retry.wait(retry));
+            if !again || started.elapsed() + wait > self.retry.total {
+                return Err(failure);
+            }
+            tracing::debug!(host = self.url.host_str(), retry, error = %failure.error, "token request failed");
+            tokio::time::sleep(wait).await;
+            retry += 1;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        grant: &Grant<'_>,
+        client: Option<&ClientAuth<'_>>,
+    ) -> Result<TokenResponse, Failure> {
+        // A token's life is counted from before the request: better a second short than one long.
+        let asked_at = Utc::now();
+        let mut body = Zeroizing::new(String::with_capacity(1024));
+        {
+            let mut form = Serializer::new(&mut *body);
+            grant.append_to(&mut form);
+        }
+        let mut request = self
+            .http
+            .request(Method::POST, &self.url)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(ACCEPT, "application/json")
+            .timeout(ATTEMPT_TIMEOUT)
+            .body(Bytes::from_owner(SecretBody(body)));
+        if let Some(client) = client {
+            request = request.header(AUTHORIZATION, client.basic()?);
+        }
+        let request = request.build().map_err(|e| {
+            Error::new(ErrorKind::RefusedUrl, "the token request cannot be built")
+                .with_source(e.without_url())
+        })?;
+        let response = self.http.send(request).await.map_err(|error| Failure {
+            never_arrived: error.kind() == ErrorKind::Network && is_connect(&error),
+            ..Failure::from(error)
+        })?;
+        let status = response.status();
+        let headers = response.headers().clone();
+        let host = self.url.host_str().unwrap_or_default();
+        let body = read_bounded(response, MAX_REPLY).await?;
+        if status == StatusCode::OK {
+            return Ok(parse_reply(&body, host, asked_at)?);
+        }
+        let secrets = grant.secrets();
+        let reply = OAuthError::parse(&body);
+        Err(Failure {
+            error: classify(status, reply.as_ref(), host, &secrets),
+            server_time: date(&headers),
+            retry_after: retry_after(&headers, Utc::now()),
+            never_arrived: false,
+        })
+    }
+}
+
+impl fmt::Debug for TokenEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenEndpoint")
+            .field("host", &self.url.host_str())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request body that is overwritten when it has been sent.
+struct SecretBody(Zeroizing<String>);
+
+impl AsRef<[u8]> for SecretBody {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// An error, and what the reply told beside it.
+struct Failure {
+    error: Error,
+    server_time: Option<DateTime<Utc>>,
+    retry_after: Option<Duration>,
+    never_arrived: bool,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            server_time: None,
+            retry_after: None,
+            never_arrived: false,
+        }
+    }
+}
+
+fn is_connect(error: &Error) -> bool {
+    std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<reqwest::Error>())
+        .is_some_and(reqwest::Error::is_connect)
+}
+
+fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    let text = headers.get(DATE).map(HeaderValue::to_str)?.ok()?;
+    Some(DateTime::parse_from_rfc2822(text).ok()?.to_utc())
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    access_token: Option<SecretString>,
+    token_type: Option<String>,
+    expires_in: Option<Seconds>,
+    scope: Option<String>,
+    refresh_token: Option<SecretString>,
+    id_token: Option<SecretString>,
+}
+
+/// A number of seconds; some servers write it as a string.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(f64),
+    Text(String),
+}
+
+impl Seconds {
+    fn value(&self) -> Option<f64> {
+        match self {
+            Self::Number(n) => Some(*n),
+            Self::Text(text) => text.trim().parse().ok(),
+        }
+        .filter(|n| n.is_finite())
+    }
+}
+
+fn parse_reply(body: &[u8], host: &str, asked_at: DateTime<Utc>) -> Result<TokenResponse, Error> {
+    let invalid = |what: &str| {
+        Error::new(
+            ErrorKind::InvalidResponse,
+            format!("the answer of {host} is not a token: {what}"),
+        )
+    };
+    // serde's own message could quote the reply, and with it the token.
+    let reply: Reply = serde_json::from_slice(body).map_err(|_| invalid(&crate::shape(body)))?;
+    let secret = reply
+        .access_token
+        .ok_or_else(|| invalid("it has no access_token"))?;
+    if let Some(kind) = reply.token_type
+        && !kind.eq_ignore_ascii_case("bearer")
+    {
+        return Err(invalid("its token_type is not Bearer"));
+    }
+    let mut token = AccessToken::new(secret.expose_secret())
+        .map_err(|_| invalid("its access_token is empty or cannot stand in a header"))?;
+    if let Some(seconds) = reply.expires_in {
+        let seconds = seconds
+            .value()
+            .ok_or_else(|| invalid("its expires_in is not a number"))?;
+        if seconds <= 0.0 {
+            return Err(invalid(&format!(
+                "its expires_in is {seconds}: it would be over already"
+            )));
+        }
+        let life = TimeDelta::milliseconds((seconds.min(LONGEST_LIFE) * 1000.0) as i64);
+        token = token.with_expiry(asked_at + life);
+    }
+    if let Some(scope) = reply.scope.filter(|s| !s.trim().is_empty()) {
+        token = token.with_scopes(Scopes::new(scope.split_whitespace()));
+    }
+    Ok(TokenResponse {
+        access_token: token,
+        refresh_token: reply.refresh_token,
+        id_token: reply.id_token,
+    })
+}
+
+#[cfg(test)]
+#[path = "token_endpoint_tests.rs"]
+mod tests;

@@ -1,0 +1,359 @@
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use wiremock::matchers::method;
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+use super::*;
+use crate::Endpoints;
+
+fn endpoint(server: &MockServer, max_retries: u32) -> TokenEndpoint {
+    let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap()).unwrap();
+    TokenEndpoint::google(http).with_retry(RetryPolicy {
+        max_retries,
+        initial_wait: Duration::from_millis(1),
+        max_wait: Duration::from_millis(2),
+        ..RetryPolicy::token()
+    })
+}
+
+async fn answering(replies: Vec<ResponseTemplate>) -> MockServer {
+    let server = MockServer::start().await;
+    let queue = Mutex::new(replies);
+    Mock::given(method("POST"))
+        .respond_with(move |_: &Request| {
+            let mut queue = queue.lock().unwrap();
+            if queue.len() > 1 {
+                queue.remove(0)
+            } else {
+                queue[0].clone()
+            }
+        })
+        .mount(&server)
+        .await;
+    server
+}
+
+fn json(status: u16, body: &str) -> ResponseTemplate {
+    ResponseTemplate::new(status).set_body_raw(body, "application/json")
+}
+
+const GOOD: &str = r#"{"access_token":"ya29.good","expires_in":3599,"token_type":"Bearer"}"#;
+
+async fn refresh(endpoint: &TokenEndpoint) -> Result<TokenResponse, Error> {
+    let (secret, refresh_token) = ("client-canary".into(), "refresh-canary".into());
+    let grant = Grant::RefreshToken {
+        client_id: Some("me"),
+        client_secret: Some(&secret),
+        refresh_token: &refresh_token,
+        rapt: None,
+        scopes: None,
+    };
+    endpoint.exchange(&grant, None).await
+}
+
+async fn form(server: &MockServer, index: usize) -> BTreeMap<String, String> {
+    let requests = server.received_requests().await.unwrap();
+    url::form_urlencoded::parse(&requests[index].body)
+        .into_owned()
+        .collect()
+}
+
+fn fields(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs
+        .iter()
+        .map(|(k, v)| (k.to_string(), v.to_string()))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_exchanged_with_exactly_these_fields() {
+    let server = answering(vec![json(200, GOOD)]).await;
+    let response = refresh(&endpoint(&server, 0)).await.unwrap();
+    assert_eq!(response.access_token.secret(), "ya29.good");
+    let life = response.access_token.expires_at().unwrap() - Utc::now();
+    assert!((3590..=3599).contains(&life.num_seconds()), "{life}");
+    assert_eq!(
+        form(&server, 0).await,
+        fields(&[
+            ("grant_type", "refresh_token"),
+            ("client_id", "me"),
+            ("client_secret", "client-canary"),
+            ("refresh_token", "refresh-canary"),
+        ])
+    );
+    let request = &server.received_requests().await.unwrap()[0];
+    assert_eq!(request.url.path(), "/oauth2.googleapis.com/token");
+    assert_eq!(
+        request.headers["content-type"],
+        "application/x-www-form-urlencoded"
+    );
+}
+
+#[tokio::test]
+async fn a_code_and_a_foreign_token_are_exchanged_with_exactly_these_fields() {
+    let server = answering(vec![json(200, GOOD)]).await;
+    let endpoint = endpoint(&server, 0);
+    let (code, secret, verifier) = ("4/code".into(), "s".into(), "v".into());
+    let grant = Grant::AuthorizationCode {
+        code: &code,
+        client_id: "me",
+        client_secret: Some(&secret),
+        redirect_uri: "http://localhost:8085",
+        code_verifier: Some(&verifier),
+    };
+    endpoint.exchange(&grant, None).await.unwrap();
+    assert_eq!(
+        form(&server, 0).await,
+        fields(&[
+            ("grant_type", "authorization_code"),
+            ("code", "4/code"),
+            ("client_id", "me"),
+            ("client_secret", "s"),
+            ("redirect_uri", "http://localhost:8085"),
+            ("code_verifier", "v"),
+        ])
+    );
+
+    let subject = "their-token".into();
+    let grant = Grant::TokenExchange {
+        audience: "//iam.googleapis.com/x",
+        scopes: &Scopes::new(["earthengine"]),
+        subject_token: &subject,
+        subject_token_type: "urn:ietf:params:oauth:token-type:jwt",
+        options: Some(r#"{"userProject":"1"}"#),
+    };
+    let client = ClientAuth {
+        client_id: "id",
+        client_secret: &secret,
+    };
+    endpoint.exchange(&grant, Some(&client)).await.unwrap();
+    assert_eq!(
+        form(&server, 1).await,
+        fields(&[
+            (
+                "grant_type",
+                "urn:ietf:params:oauth:grant-type:token-exchange"
+            ),
+            ("audience", "//iam.googleapis.com/x"),
+            ("scope", "https://www.googleapis.com/auth/earthengine"),
+            (
+                "requested_token_type",
+                "urn:ietf:params:oauth:token-type:access_token"
+            ),
+            ("subject_token", "their-token"),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
+            ("options", "%7B%22userProject%22%3A%221%22%7D"),
+        ])
+    );
+    let requests = server.received_requests().await.unwrap();
+    assert_eq!(requests[1].headers["authorization"], "Basic aWQ6cw==");
+}
+
+#[tokio::test]
+async fn odd_replies_are_the_right_value_or_an_error() {
+    let life = |expires_in: &str| format!(r#"{{"access_token":"t","expires_in":{expires_in}}}"#);
+    for (body, expected) in [
+        (life("\"3600\""), Some(Some(3600))),
+        (life("3599.9"), Some(Some(3599))),
+        (life("null"), Some(None)),
+        (r#"{"access_token":"t"}"#.into(), Some(None)),
+        (
+            r#"{"access_token":"t","token_type":"bearer","scope":""}"#.into(),
+            Some(None),
+        ),
+        (life("1e300"), Some(Some(366 * 24 * 3600))),
+        (life("0"), None),
+        (life("-5"), None),
+        (life("\"soon\""), None),
+        (life("\"NaN\""), None),
+        (life("[1]"), None),
+        (r#"{"access_token":""}"#.into(), None),
+        (r#"{"access_token":"a\r\nb"}"#.into(), None),
+        (r#"{"access_token":7}"#.into(), None),
+        (r#"{"access_token":"t","token_type":"mac"}"#.into(), None),
+        (r#"{"access_tok"#.into(), None),
+        (r#"{"id_token":"only"}"#.into(), None),
+        ("<html>Sign in to the airport</html>".into(), None),
+        (String::new(), None),
+        ("[]".into(), None),
+        ("\u{0}\u{1}".into(), None),
+    ] {
+        let server = answering(vec![json(200, &body)]).await;
+        let result = refresh(&endpoint(&server, 0)).await;
+        match (result, expected) {
+            (Ok(response), Some(expected)) => {
+                let life = response
+                    .access_token
+                    .expires_at()
+                    .map(|at| (at - Utc::now()).num_seconds());
+                match (life, expected) {
+                    (Some(life), Some(expected)) => {
+                        assert!((expected - life) <= 5, "{body}: {life}")
+                    }
+                    (life, expected) => assert_eq!(life, expected, "{body}"),
+                }
+            }
+            (Err(error), None) => assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{body}"),
+            (result, _) => panic!("{body}: {result:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_enormous_reply_is_refused_and_not_held() {
+    let server = answering(vec![ResponseTemplate::new(200).set_body_bytes(vec![
+        b' ';
+        MAX_REPLY
+            + 1
+    ])])
+    .await;
+    let error = refresh(&endpoint(&server, 0)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidResponse);
+}
+
+#[tokio::test]
+async fn refusals_have_their_kind() {
+    let oauth = |code: &str, rest: &str| format!(r#"{{"error":"{code}"{rest}}}"#);
+    let skew = r#","error_description":"Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim.""#;
+    for (status, body, kind) in [
+        (
+            400,
+            oauth(
+                "invalid_grant",
+                r#","error_description":"Token has been expired or revoked.""#,
+            ),
+            ErrorKind::Rejected,
+        ),
+        (
+            400,
+            oauth("invalid_grant", r#","error_subtype":"invalid_rapt""#),
+            ErrorKind::ReauthenticationRequired,
+        ),
+        (
+            400,
+            oauth("invalid_grant", r#","error_subtype":"rapt_required""#),
+            ErrorKind::ReauthenticationRequired,
+        ),
+        (400, oauth("invalid_grant", skew), ErrorKind::ClockSkew),
+        (400, oauth("invalid_scope", ""), ErrorKind::InvalidScope),
+        (401, oauth("invalid_client", ""), ErrorKind::Rejected),
+        (401, oauth("unauthorized_client", ""), ErrorKind::Rejected),
+        (400, oauth("temporarily_unavailable", ""), ErrorKind::Server),
+        (400, oauth("internal_failure", ""), ErrorKind::Server),
+        (
+            400,
+            r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"Bad audience."}}"#
+                .into(),
+            ErrorKind::Rejected,
+        ),
+        (429, "slow down".into(), ErrorKind::Server),
+        (503, "<html>".into(), ErrorKind::Server),
+        (
+            403,
+            "<html>Blocked by the proxy</html>".into(),
+            ErrorKind::InvalidResponse,
+        ),
+        (307, String::new(), ErrorKind::InvalidResponse),
+    ] {
+        let server = answering(vec![json(status, &body)]).await;
+        let error = refresh(&endpoint(&server, 0)).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{status} {body}");
+        assert!(
+            error.to_string().contains("oauth2.googleapis.com"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_servers_sentence_is_kept_and_secrets_in_it_are_not() {
+    let body = r#"{"error":"invalid_grant","error_description":"Bad token refresh-canary of client-canary, ya29.canary"}"#;
+    let server = answering(vec![json(400, body)]).await;
+    let error = refresh(&endpoint(&server, 0)).await.unwrap_err();
+    let all = format!("{error} {error:?} {:?}", error.remedy());
+    assert!(!all.contains("canary"), "{all}");
+    assert!(all.contains("Bad token [redacted] of [redacted]"), "{all}");
+}
+
+#[tokio::test]
+async fn what_passes_by_itself_is_tried_again_and_a_refusal_is_not() {
+    let garbled = json(200, "{\"access");
+    let busy = json(503, "busy");
+    let server = answering(vec![busy, garbled, json(200, GOOD)]).await;
+    refresh(&endpoint(&server, 2)).await.unwrap();
+    assert_eq!(server.received_requests().await.unwrap().len(), 3);
+
+    let server = answering(vec![json(400, r#"{"error":"invalid_grant"}"#)]).await;
+    refresh(&endpoint(&server, 2)).await.unwrap_err();
+    assert_eq!(server.received_requests().await.unwrap().len(), 1);
+
+    let server = answering(vec![json(500, "")]).await;
+    refresh(&endpoint(&server, 2)).await.unwrap_err();
+    assert_eq!(server.received_requests().await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_code_is_never_sent_twice() {
+    let server = answering(vec![json(503, "")]).await;
+    let code = "4/code".into();
+    let grant = Grant::AuthorizationCode {
+        code: &code,
+        client_id: "me",
+        client_secret: None,
+        redirect_uri: "http://localhost",
+        code_verifier: None,
+    };
+    endpoint(&server, 2)
+        .exchange(&grant, None)
+        .await
+        .unwrap_err();
+    assert_eq!(server.received_requests().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_wrong_clock_is_corrected_by_the_servers_date_once() {
+    let refused = || {
+        json(
+            400,
+            r#"{"error":"invalid_grant","error_description":"Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe."}"#,
+        )
+    };
+    let ahead = Utc::now() + TimeDelta::hours(5);
+    let date = ahead.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let signed = Mutex::new(Vec::new());
+    let sign = |at: DateTime<Utc>| {
+        signed.lock().unwrap().push(at);
+        Ok(SecretString::from("jwt"))
+    };
+
+    let server = answering(vec![
+        refused().insert_header("Date", date.as_str()),
+        json(200, GOOD),
+    ])
+    .await;
+    let token_endpoint = endpoint(&server, 0);
+    token_endpoint.jwt_bearer(sign).await.unwrap();
+    let off = |i: usize| (ahead - signed.lock().unwrap()[i]).num_seconds().abs();
+    assert!(off(0) > 17_000 && off(1) < 60);
+    // The next token is signed by the right time from the start.
+    token_endpoint.jwt_bearer(sign).await.unwrap();
+    assert!(off(2) < 60);
+
+    let server = answering(vec![refused().insert_header("Date", date.as_str())]).await;
+    let error = endpoint(&server, 0).jwt_bearer(sign).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ClockSkew);
+    assert_eq!(
+        server.received_requests().await.unwrap().len(),
+        2,
+        "once, not for ever"
+    );
+
+    let server = answering(vec![refused()]).await;
+    let error = endpoint(&server, 0).jwt_bearer(sign).await.unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::ClockSkew,
+        "wiremock's Date is our own"
+    );
+}

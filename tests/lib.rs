@@ -1,0 +1,1 @@
+//! Tests that cross crates; each folder beside this file is one concern.
