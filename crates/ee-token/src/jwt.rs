@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn header_claims_and_signature_are_what_the_rfcs_say() {
-        let key = RsaPrivateKey::from_pem(&RsaKey::shared().pkcs8_pem()).unwrap();
+        let key = RsaPrivateKey::from_pem(RsaKey::shared().pkcs8_pem()).unwrap();
         let claims = Claims {
             iss: "a@b",
             sub: None,

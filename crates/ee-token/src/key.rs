@@ -158,8 +158,8 @@ mod tests {
     #[test]
     fn pkcs8_and_pkcs1_are_the_same_key() {
         let key = RsaKey::shared();
-        let a = RsaPrivateKey::from_pem(&key.pkcs8_pem()).unwrap();
-        let b = RsaPrivateKey::from_pem(&key.pkcs1_pem()).unwrap();
+        let a = RsaPrivateKey::from_pem(key.pkcs8_pem()).unwrap();
+        let b = RsaPrivateKey::from_pem(key.pkcs1_pem()).unwrap();
         assert_eq!(a.sign(b"x").unwrap(), b.sign(b"x").unwrap());
         assert_eq!(format!("{a:?}"), "RsaPrivateKey(2048 bits)");
     }
@@ -197,7 +197,7 @@ mod tests {
             (pem[..400].to_owned(), "cut off"),
             (pem.replace(body, ""), "cut off or were changed"),
             (pem.replace(body, "!!!!"), "base64"),
-            (RsaKey::generate(1024).pkcs8_pem(), "2048 bits"),
+            (RsaKey::generate(1024).pkcs8_pem().to_owned(), "2048 bits"),
         ] {
             let message = why(&pem);
             assert!(message.contains(reason), "{message} / {reason}");
