@@ -1,0 +1,318 @@
+//! The running emulator, as its owner holds it.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::oauth_client::{EARTHENGINE_CLIENT_ID, GCLOUD_CLIENT_ID};
+use crate::server::Shared;
+use crate::state::{Account, Consent, Grant, Token, later};
+use crate::{
+    EmulatorBuilder, EmulatorClock, Fault, Project, RecordedRequest, RsaKey, ServiceAccount, User,
+    random, scopes,
+};
+
+/// A running server that answers in the name of Google's hosts.
+///
+/// It stops when it is dropped. All methods may be called at any time, from any thread.
+pub struct Emulator {
+    shared: Arc<Shared>,
+    running: Running,
+    share_keys: bool,
+}
+
+/// The other end of the serving task. That ends when `stop` is dropped, if not before.
+pub(crate) struct Running {
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) finished: oneshot::Receiver<()>,
+}
+
+impl Emulator {
+    pub(crate) fn new(shared: Arc<Shared>, running: Running, share_keys: bool) -> Self {
+        Self {
+            shared,
+            running,
+            share_keys,
+        }
+    }
+
+    /// An emulator with the default settings: one project, no accounts.
+    ///
+    /// # Errors
+    ///
+    /// If no port can be bound.
+    pub async fn start() -> io::Result<Self> {
+        Self::builder().start().await
+    }
+
+    /// An emulator with other settings.
+    pub fn builder() -> EmulatorBuilder {
+        EmulatorBuilder::new()
+    }
+
+    /// Stops the emulator and waits until its port is free and its connections are closed.
+    pub async fn shutdown(self) {
+        let Running { stop, finished } = self.running;
+        drop(stop);
+        // An error means that the task is gone already, and its runtime with it.
+        let _ = finished.await;
+    }
+
+    /// Where the emulator listens.
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// The URL of a Google host here, without a slash at the end:
+    /// `http://127.0.0.1:PORT/HOST`.
+    pub fn url(&self, host: &str) -> String {
+        self.shared.url(host)
+    }
+
+    /// The clock that the emulator goes by.
+    pub fn clock(&self) -> &EmulatorClock {
+        &self.shared.clock
+    }
+
+    /// Adds a project, or replaces the one with the same id.
+    pub fn add_project(&self, project: Project) {
+        let mut state = self.shared.state();
+        state.projects.retain(|other| other.id != project.id);
+        state.projects.push(project);
+    }
+
+    /// Creates a service account with a key; if it exists already, with one key more. The project
+    /// is the one that pays for the account's requests. It is not created by this: where it does
+    /// not exist, the account's requests are refused.
+    pub fn create_service_account(&self, email: &str, project: &str) -> ServiceAccount {
+        // Before the lock is taken: this takes a while.
+        let key = if self.share_keys {
+            RsaKey::shared().clone()
+        } else {
+            RsaKey::generate(2048)
+        };
+        self.create_service_account_with_key(email, project, key)
+    }
+
+    /// [`create_service_account`](Self::create_service_account) with a key of the caller's.
+    pub fn create_service_account_with_key(
+        &self,
+        email: &str,
+        project: &str,
+        key: RsaKey,
+    ) -> ServiceAccount {
+        let account = ServiceAccount {
+            email: email.to_owned(),
+            project: project.to_owned(),
+            client_id: random::digits(21),
+            private_key_id: random::hex(20),
+            key,
+        };
+        let mut state = self.shared.state();
+        let known = state
+            .accounts
+            .entry(account.email.clone())
+            .or_insert_with(|| Account {
+                project: account.project.clone(),
+                keys: Default::default(),
+                delegated: Default::default(),
+            });
+        known.project.clone_from(&account.project);
+        known
+            .keys
+            .insert(account.private_key_id.clone(), account.key.clone());
+        account
+    }
+
+    /// Deletes a service account: its tokens and keys are good for nothing from now on.
+    pub fn delete_service_account(&self, email: &str) {
+        let mut state = self.shared.state();
+        state.accounts.remove(email);
+        state.tokens.retain(|_, token| token.email != email);
+    }
+
+    /// Lets a service account act for a user (domain-wide delegation: `sub` in its JWT).
+    pub fn allow_delegation(&self, email: &str, subject: &str) {
+        if let Some(account) = self.shared.state().accounts.get_mut(email) {
+            account.delegated.insert(subject.to_owned());
+        }
+    }
+
+    /// Creates a user who has logged in with gcloud (for `openid`, `userinfo.email`,
+    /// `cloud-platform` and `earthengine`) and with Earth Engine's client (for `earthengine`,
+    /// `cloud-platform`, `drive` and `devstorage.full_control`).
+    pub fn create_user(&self, email: &str) -> User {
+        self.create_user_with_scopes(email, &scopes::GCLOUD_LOGIN, &scopes::EARTHENGINE_LOGIN)
+    }
+
+    /// [`create_user`](Self::create_user) with other scopes (short names are understood) for the
+    /// logins with gcloud and with Earth Engine's client.
+    pub fn create_user_with_scopes<S: AsRef<str>, T: AsRef<str>>(
+        &self,
+        email: &str,
+        gcloud: &[S],
+        earthengine: &[T],
+    ) -> User {
+        let family = random::hex(8);
+        let mut state = self.shared.state();
+        let mut grant = |client_id: &str, scopes: Vec<String>| {
+            state.grant(Grant {
+                email: email.to_owned(),
+                client_id: client_id.to_owned(),
+                scopes,
+                family: family.clone(),
+                revoked: false,
+                needs_reauthentication: false,
+            })
+        };
+        User {
+            email: email.to_owned(),
+            gcloud_refresh_token: grant(GCLOUD_CLIENT_ID, scopes::full_all(gcloud)),
+            earthengine_refresh_token: grant(EARTHENGINE_CLIENT_ID, scopes::full_all(earthengine)),
+        }
+    }
+
+    /// Makes a refresh token, as if the user had granted these scopes to this client.
+    pub fn grant<S: AsRef<str>>(&self, email: &str, client_id: &str, scopes: &[S]) -> String {
+        self.shared.state().grant(Grant {
+            email: email.to_owned(),
+            client_id: client_id.to_owned(),
+            scopes: scopes::full_all(scopes),
+            family: random::hex(8),
+            revoked: false,
+            needs_reauthentication: false,
+        })
+    }
+
+    /// Revokes a refresh token, those that [`create_user`](Self::create_user) made together with
+    /// it, and the access tokens that came from them; or one access token.
+    pub fn revoke(&self, token: &str) {
+        let mut state = self.shared.state();
+        let family = state.family_of(token);
+        if family.is_empty() {
+            state.revoke_one(token);
+        }
+        for refresh_token in family {
+            state.revoke_one(&refresh_token);
+        }
+    }
+
+    /// Demands that the user log in again before this refresh token, or one made together with
+    /// it, is good again: `invalid_grant` with the subtype `invalid_rapt`. Access tokens stay
+    /// valid.
+    pub fn require_reauth(&self, refresh_token: &str) {
+        let mut state = self.shared.state();
+        for secret in state.family_of(refresh_token) {
+            if let Some(grant) = state.grants.get_mut(&secret) {
+                grant.needs_reauthentication = true;
+            }
+        }
+    }
+
+    /// Makes an access token for a service account or, if there is none of this name, for a user
+    /// (then as gcloud's client would get it, so that requests need a quota project).
+    pub fn issue_token<S: AsRef<str>>(
+        &self,
+        email: &str,
+        scopes: &[S],
+        lifetime: Duration,
+    ) -> String {
+        let expires_at = later(self.clock().now(), lifetime);
+        let mut state = self.shared.state();
+        let issued_to = state.issued_to(email);
+        state.issue(Token {
+            email: email.to_owned(),
+            scopes: scopes::full_all(scopes),
+            expires_at,
+            revoked: false,
+            issued_to,
+        })
+    }
+
+    /// Ends every access token that was handed out so far, as if it had been revoked.
+    pub fn expire_tokens(&self) {
+        for token in self.shared.state().tokens.values_mut() {
+            token.revoked = true;
+        }
+    }
+
+    /// Makes the consent page send everyone back at once, with this user's consent to everything
+    /// that was asked.
+    pub fn auto_consent(&self, email: &str) {
+        self.consent(Consent::Grant {
+            email: email.to_owned(),
+            only: None,
+        });
+    }
+
+    /// The same, but with consent to these scopes only, for what of them was asked: the user has
+    /// unticked the others.
+    pub fn auto_consent_only<S: AsRef<str>>(&self, email: &str, scopes: &[S]) {
+        self.consent(Consent::Grant {
+            email: email.to_owned(),
+            only: Some(scopes::full_all(scopes)),
+        });
+    }
+
+    /// Makes the consent page send everyone back at once, without consent.
+    pub fn deny_consent(&self) {
+        self.consent(Consent::Deny);
+    }
+
+    /// Makes the consent page ask again, as it does at first.
+    pub fn ask_consent(&self) {
+        self.consent(Consent::Ask);
+    }
+
+    fn consent(&self, consent: Consent) {
+        let mut state = self.shared.state();
+        if let Consent::Grant { email, .. } = &consent {
+            state.users.insert(email.clone());
+        }
+        state.consent = consent;
+    }
+
+    /// Queues something that goes wrong at a host. Hosts that the emulator does not know may be
+    /// named too.
+    pub fn fault(&self, host: &str, fault: Fault) {
+        self.shared.faults().queue(host, fault);
+    }
+
+    /// Forgets all faults that have not happened yet.
+    pub fn clear_faults(&self) {
+        self.shared.faults().clear();
+    }
+
+    /// How many requests to this host are still to meet with a fault.
+    pub fn faults_left(&self, host: &str) -> usize {
+        self.shared.faults().left(host)
+    }
+
+    /// The requests so far, in the order in which they were read. Of very many (100,000, or
+    /// 256 MiB of bodies) the oldest are forgotten.
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        self.shared.log().all()
+    }
+
+    /// The requests to one host.
+    pub fn requests_to(&self, host: &str) -> Vec<RecordedRequest> {
+        self.shared.log().to_host(host)
+    }
+
+    /// Forgets the requests so far.
+    pub fn clear_requests(&self) {
+        self.shared.log().clear();
+    }
+}
+
+impl fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emulator")
+            .field("address", &self.shared.address)
+            .finish_non_exhaustive()
+    }
+}

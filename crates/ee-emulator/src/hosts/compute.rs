@@ -1,0 +1,312 @@
+//! `value:compute`: expressions over numbers, text, lists and dictionaries.
+//!
+//! An expression is a directed acyclic graph of nodes in the format of Earth Engine's v1 API:
+//! constants, references, and calls of the functions in [`functions`](super::functions).
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Map, Value, json};
+
+use super::functions;
+use crate::refusals;
+use crate::reply::Reply;
+use crate::request::Request;
+
+/// How deep nodes may be nested, where a call or a reference counts for one or two, so that no request can exhaust the stack.
+const DEEPEST: usize = 400;
+
+/// How many nodes may be evaluated, so that no request can keep the emulator busy.
+const MOST_STEPS: usize = 200_000;
+
+/// Something an expression can amount to.
+#[derive(Clone)]
+pub(super) enum Term {
+    Plain(Value),
+    Function(Function),
+}
+
+/// A function that the expression defines itself, with what was bound where it stands.
+#[derive(Clone)]
+pub(super) struct Function {
+    parameters: Vec<String>,
+    body: Value,
+    bound: Bindings,
+}
+
+type Bindings = BTreeMap<String, Term>;
+
+/// The arguments of a call, by name.
+pub(super) type Arguments = BTreeMap<String, Term>;
+
+pub(super) fn answer(request: &Request) -> Result<Reply, Reply> {
+    let invalid = |why: &str| refusals::invalid_argument(why);
+    let Ok(Value::Object(body)) = serde_json::from_slice(&request.body) else {
+        return Err(invalid("Invalid JSON payload received. Unexpected token."));
+    };
+    if let Some(unknown) = body
+        .keys()
+        .find(|name| !matches!(name.as_str(), "expression" | "workloadTag"))
+    {
+        return Err(invalid(&format!(
+            "Invalid JSON payload received. Unknown name \"{unknown}\": Cannot find field."
+        )));
+    }
+    check_workload_tag(body.get("workloadTag"))?;
+    let Some(Value::Object(expression)) = body.get("expression") else {
+        return Err(invalid("Invalid expression: the expression is missing."));
+    };
+    let (Some(Value::String(result)), Some(Value::Object(values))) =
+        (expression.get("result"), expression.get("values"))
+    else {
+        return Err(invalid(
+            "Invalid expression: 'result' and 'values' are required.",
+        ));
+    };
+    let mut evaluation = Evaluation {
+        values,
+        known: HashMap::new(),
+        open: Vec::new(),
+        steps: 0,
+    };
+    match evaluation.reference(result, &Bindings::new(), 0) {
+        Ok(Term::Plain(value)) => Ok(Reply::json(200, &json!({"result": value}))),
+        Ok(Term::Function(_)) => Err(invalid("Functions cannot be returned.")),
+        Err(why) => Err(invalid(&why)),
+    }
+}
+
+/// Letters, digits, `-` and `_`, at most 63, a letter or digit at both ends; small letters only.
+fn check_workload_tag(tag: Option<&Value>) -> Result<(), Reply> {
+    let Some(tag) = tag else {
+        return Ok(());
+    };
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let valid = tag.as_str().is_some_and(|tag| {
+        let bytes = tag.as_bytes();
+        // No tag at all is sent as an empty one by some clients.
+        bytes.is_empty()
+            || bytes.len() <= 63
+                && bytes.first().copied().is_some_and(plain)
+                && bytes.last().copied().is_some_and(plain)
+                && bytes
+                    .iter()
+                    .all(|byte| plain(*byte) || b"-_".contains(byte))
+    });
+    if valid {
+        Ok(())
+    } else {
+        Err(refusals::invalid_argument(&format!(
+            "Invalid workload tag {tag}. Tags must be 1-63 characters, beginning and ending with \
+             an alphanumeric character ([a-z0-9]) with dashes (-), underscores (_), and \
+             alphanumerics between."
+        )))
+    }
+}
+
+struct Evaluation<'a> {
+    values: &'a Map<String, Value>,
+    /// What was computed already, so that a node with many references is computed once.
+    known: HashMap<String, Term>,
+    /// The references that are being followed, to notice circles.
+    open: Vec<String>,
+    steps: usize,
+}
+
+impl Evaluation<'_> {
+    fn reference(&mut self, name: &str, bound: &Bindings, depth: usize) -> Result<Term, String> {
+        // Inside a function a node may mean something else in every call.
+        let memorable = bound.is_empty();
+        if memorable && let Some(term) = self.known.get(name) {
+            return Ok(term.clone());
+        }
+        if self.open.iter().any(|open| open == name) {
+            return Err(format!(
+                "Invalid expression: node '{name}' refers to itself."
+            ));
+        }
+        let values = self.values;
+        let node = values
+            .get(name)
+            .ok_or_else(|| format!("Invalid expression: there is no node '{name}'."))?;
+        self.open.push(name.to_owned());
+        let term = self.node(node, bound, depth + 1);
+        self.open.pop();
+        let term = term?;
+        if memorable {
+            self.known.insert(name.to_owned(), term.clone());
+        }
+        Ok(term)
+    }
+
+    fn node(&mut self, node: &Value, bound: &Bindings, depth: usize) -> Result<Term, String> {
+        self.steps += 1;
+        if self.steps > MOST_STEPS {
+            return Err("Computation timed out.".to_owned());
+        }
+        if depth > DEEPEST {
+            return Err("Invalid expression: nested too deeply.".to_owned());
+        }
+        let (kind, content) = only_member(node)?;
+        match (kind, content) {
+            ("constantValue", value) => Ok(Term::Plain(value.clone())),
+            ("integerValue", value) => integer(value).map(Term::Plain),
+            ("valueReference", Value::String(name)) => self.reference(name, bound, depth),
+            ("argumentReference", Value::String(name)) => bound
+                .get(name)
+                .cloned()
+                .ok_or_else(|| format!("Invalid expression: no argument '{name}' here.")),
+            ("arrayValue", Value::Object(array)) => self.array(array, bound, depth),
+            ("dictionaryValue", Value::Object(dictionary)) => {
+                self.dictionary(dictionary, bound, depth)
+            }
+            ("functionDefinitionValue", Value::Object(definition)) => define(definition, bound),
+            ("functionInvocationValue", Value::Object(call)) => self.call(call, bound, depth),
+            _ => Err(format!("Invalid expression: '{kind}' is no kind of value.")),
+        }
+    }
+
+    /// A node that must be data and not a function.
+    fn plain(&mut self, node: &Value, bound: &Bindings, depth: usize) -> Result<Value, String> {
+        match self.node(node, bound, depth)? {
+            Term::Plain(value) => Ok(value),
+            Term::Function(_) => Err("Functions cannot be put into collections.".to_owned()),
+        }
+    }
+
+    fn array(
+        &mut self,
+        array: &Map<String, Value>,
+        bound: &Bindings,
+        depth: usize,
+    ) -> Result<Term, String> {
+        let items = match array.get("values") {
+            Some(Value::Array(items)) => items.as_slice(),
+            None => &[],
+            Some(_) => return Err("Invalid expression: 'values' must be a list.".to_owned()),
+        };
+        let items: Result<Vec<Value>, String> = items
+            .iter()
+            .map(|item| self.plain(item, bound, depth + 1))
+            .collect();
+        Ok(Term::Plain(Value::Array(items?)))
+    }
+
+    fn dictionary(
+        &mut self,
+        dictionary: &Map<String, Value>,
+        bound: &Bindings,
+        depth: usize,
+    ) -> Result<Term, String> {
+        let mut members = Map::new();
+        match dictionary.get("values") {
+            Some(Value::Object(nodes)) => {
+                for (name, node) in nodes {
+                    members.insert(name.clone(), self.plain(node, bound, depth + 1)?);
+                }
+            }
+            None => {}
+            Some(_) => return Err("Invalid expression: 'values' must be an object.".to_owned()),
+        }
+        Ok(Term::Plain(Value::Object(members)))
+    }
+
+    fn call(
+        &mut self,
+        call: &Map<String, Value>,
+        bound: &Bindings,
+        depth: usize,
+    ) -> Result<Term, String> {
+        let mut arguments = Arguments::new();
+        match call.get("arguments") {
+            Some(Value::Object(nodes)) => {
+                for (name, node) in nodes {
+                    arguments.insert(name.clone(), self.node(node, bound, depth + 1)?);
+                }
+            }
+            None => {}
+            Some(_) => return Err("Invalid expression: 'arguments' must be an object.".to_owned()),
+        }
+        match (call.get("functionName"), call.get("functionReference")) {
+            (Some(Value::String(name)), None) => {
+                functions::call(name, &arguments, &mut |function, given| {
+                    self.apply(function, given, depth + 1)
+                })
+                .map(Term::Plain)
+            }
+            (None, Some(Value::String(name))) => {
+                let Term::Function(function) = self.reference(name, bound, depth)? else {
+                    return Err(format!("Invalid expression: node '{name}' is no function."));
+                };
+                let mut inner = function.bound.clone();
+                inner.extend(arguments);
+                self.body(&function, &inner, depth)
+            }
+            _ => Err("Invalid expression: a call needs one function.".to_owned()),
+        }
+    }
+
+    /// Calls a function of the expression's own with arguments in order.
+    fn apply(
+        &mut self,
+        function: &Function,
+        given: Vec<Value>,
+        depth: usize,
+    ) -> Result<Value, String> {
+        let mut inner = function.bound.clone();
+        let given = given.into_iter().map(Term::Plain);
+        inner.extend(function.parameters.iter().cloned().zip(given));
+        match self.body(function, &inner, depth)? {
+            Term::Plain(value) => Ok(value),
+            Term::Function(_) => Err("Functions cannot be put into collections.".to_owned()),
+        }
+    }
+
+    fn body(
+        &mut self,
+        function: &Function,
+        bound: &Bindings,
+        depth: usize,
+    ) -> Result<Term, String> {
+        match &function.body {
+            Value::String(name) => self.reference(name, bound, depth + 1),
+            node => self.node(node, bound, depth + 1),
+        }
+    }
+}
+
+fn define(definition: &Map<String, Value>, bound: &Bindings) -> Result<Term, String> {
+    let parameters = match definition.get("argumentNames") {
+        Some(Value::Array(names)) => names
+            .iter()
+            .map(|name| name.as_str().map(str::to_owned))
+            .collect::<Option<Vec<_>>>(),
+        None => Some(Vec::new()),
+        Some(_) => None,
+    };
+    match (parameters, definition.get("body")) {
+        (Some(parameters), Some(body)) => Ok(Term::Function(Function {
+            parameters,
+            body: body.clone(),
+            bound: bound.clone(),
+        })),
+        _ => Err("Invalid expression: a function needs 'argumentNames' and 'body'.".to_owned()),
+    }
+}
+
+/// A node is a union: exactly one member says what it is.
+fn only_member(node: &Value) -> Result<(&str, &Value), String> {
+    let mut members = node.as_object().into_iter().flatten();
+    match (members.next(), members.next()) {
+        (Some((kind, content)), None) => Ok((kind, content)),
+        _ => Err("Invalid expression: a node must have exactly one kind of value.".to_owned()),
+    }
+}
+
+/// 64-bit integers travel as text in JSON.
+fn integer(value: &Value) -> Result<Value, String> {
+    value
+        .as_i64()
+        .or_else(|| value.as_str()?.parse().ok())
+        .map(Value::from)
+        .ok_or_else(|| "Invalid expression: 'integerValue' is no integer.".to_owned())
+}

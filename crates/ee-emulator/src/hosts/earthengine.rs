@@ -1,0 +1,235 @@
+//! `earthengine.googleapis.com` and its high-volume twin.
+
+use http::HeaderName;
+use serde_json::{Value, json};
+
+use super::admission::{Call, Caller, authenticate, chargeable, quota_project, require_scope};
+use super::compute;
+use crate::oauth_client::OAuthClient;
+use crate::project::Project;
+use crate::random;
+use crate::refusals::{self, EARTH_ENGINE};
+use crate::reply::Reply;
+use crate::request::Request;
+use crate::scopes::{CLOUD_PLATFORM, EARTHENGINE, EARTHENGINE_READONLY};
+use crate::server::Shared;
+use crate::state::{IssuedTo, State};
+
+const DISCOVERY: &str = include_str!("../data/discovery.json");
+const ALGORITHMS: &str = include_str!("../data/algorithms.json");
+
+const TO_READ: [&str; 3] = [EARTHENGINE, CLOUD_PLATFORM, EARTHENGINE_READONLY];
+const TO_COMPUTE: [&str; 2] = [EARTHENGINE, CLOUD_PLATFORM];
+
+/// The path project of clients that were told none; it has had no users since 2024.
+const LEGACY_PROJECT: &str = "earthengine-legacy";
+
+/// The numbers of the projects that own Google's SDKs and Earth Engine's client. Nobody but
+/// Google may use them.
+const SDK_PROJECTS: [&str; 7] = [
+    "764086051850",
+    "618104708054",
+    "32555940559",
+    "522309567947",
+    "1014160490159",
+    "1057398310658",
+    "517222506229",
+];
+
+const QUOTA_STATUS: HeaderName = HeaderName::from_static("x-earth-engine-quota-status");
+const INIT_MESSAGE: HeaderName = HeaderName::from_static("x-earth-engine-init-message");
+const PROFILE: HeaderName = HeaderName::from_static("x-earth-engine-computation-profile");
+const PROFILING: &str = "x-earth-engine-computation-profiling";
+
+/// The calls that are answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Method {
+    GetConfig,
+    ListAlgorithms,
+    ComputeValue,
+}
+
+impl Method {
+    fn full_name(self) -> &'static str {
+        match self {
+            Self::GetConfig => "google.earthengine.v1.EarthEngine.GetConfig",
+            Self::ListAlgorithms => "google.earthengine.v1.EarthEngine.ListAlgorithms",
+            Self::ComputeValue => "google.earthengine.v1.EarthEngine.ComputeValue",
+        }
+    }
+
+    fn sufficient_scopes(self) -> &'static [&'static str] {
+        match self {
+            Self::GetConfig | Self::ListAlgorithms => &TO_READ,
+            Self::ComputeValue => &TO_COMPUTE,
+        }
+    }
+}
+
+pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
+    let segments = request.segments();
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let call = match (request.method.as_str(), segments.as_slice()) {
+        ("GET", ["$discovery", "rest"]) => {
+            return discovery(shared, request).unwrap_or_else(|refusal| refusal);
+        }
+        ("GET", ["v1", "projects", project, "config"]) => Some((Method::GetConfig, *project)),
+        ("GET", ["v1", "projects", project, "algorithms"]) => {
+            Some((Method::ListAlgorithms, *project))
+        }
+        ("POST", ["v1", "projects", project, "value:compute"]) => {
+            Some((Method::ComputeValue, *project))
+        }
+        _ => None,
+    };
+    match call {
+        Some((method, project)) => {
+            perform(shared, request, method, project).unwrap_or_else(|refusal| refusal)
+        }
+        None => Reply::no_such_page(&request.path),
+    }
+}
+
+/// The description of the API, with this emulator in the place of Google.
+fn discovery(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
+    let call = Call {
+        service: EARTH_ENGINE,
+        method: "discovery",
+    };
+    // It is public, but a credential that is sent all the same is looked at.
+    if request.header("authorization").is_some() {
+        authenticate(shared, request, call)?;
+    }
+    if request
+        .query("version")
+        .is_some_and(|version| version != "v1")
+    {
+        return Err(Reply::no_such_page(&request.path));
+    }
+    let Ok(mut document) = serde_json::from_str::<Value>(DISCOVERY) else {
+        return Err(refusals::internal());
+    };
+    let root = format!("{}/", shared.url(&request.host));
+    for address in ["rootUrl", "baseUrl", "mtlsRootUrl"] {
+        if document.get(address).is_some() {
+            document[address] = json!(root);
+        }
+    }
+    Ok(Reply::json(200, &document))
+}
+
+fn perform(
+    shared: &Shared,
+    request: &Request,
+    method: Method,
+    project: &str,
+) -> Result<Reply, Reply> {
+    let call = Call {
+        service: EARTH_ENGINE,
+        method: method.full_name(),
+    };
+    let caller = authenticate(shared, request, call)?;
+    require_scope(&caller, method.sufficient_scopes(), call)?;
+    let payer = quota_project(request, &caller, EARTH_ENGINE)?;
+    let called = {
+        let state = shared.state();
+        check_payer(&state, &payer, &caller, method)?;
+        check_called(&state, project, &caller, method)?.clone()
+    };
+    // Outside the lock: computing may take a while.
+    let reply = match method {
+        Method::GetConfig => config(&called, project),
+        Method::ListAlgorithms => Reply::new(200, "application/json; charset=UTF-8", ALGORITHMS),
+        Method::ComputeValue => compute::answer(request)?,
+    };
+    Ok(with_notices(reply, &called, request))
+}
+
+fn config(project: &Project, called: &str) -> Reply {
+    let mut body = json!({
+        "name": format!("projects/{called}/config"),
+        "registrationState": project.registration,
+    });
+    if let Some(exports) = project.max_concurrent_exports {
+        body["maxConcurrentExports"] = json!(exports);
+    }
+    Reply::json(200, &body)
+}
+
+/// What Earth Engine says beside its answer.
+fn with_notices(mut reply: Reply, project: &Project, request: &Request) -> Reply {
+    if let Some(status) = &project.quota_status {
+        reply = reply.with(QUOTA_STATUS, status);
+    }
+    if let Some(message) = &project.init_message {
+        reply = reply.with(INIT_MESSAGE, message);
+    }
+    if request.header(PROFILING).is_some() {
+        reply = reply.with(PROFILE, &random::hex(16));
+    }
+    reply
+}
+
+/// The project that pays: the header's, or the credential's own.
+fn check_payer(state: &State, name: &str, caller: &Caller, method: Method) -> Result<(), Reply> {
+    if SDK_PROJECTS.contains(&name) && state.project(name).is_none() {
+        // Whoever ends up with the client's own project has chosen none.
+        return Err(if owns(caller, name) {
+            refusals::not_signed_up()
+        } else {
+            refusals::user_project_denied(EARTH_ENGINE, name)
+        });
+    }
+    if state.project(name).is_none() {
+        return Err(refusals::not_found_or_deleted(name));
+    }
+    check(state, name, caller, method).map(|_| ())
+}
+
+/// Whether the project is that of the client through which the caller came.
+fn owns(caller: &Caller, number: &str) -> bool {
+    match caller {
+        Caller::Token(token) => matches!(
+            &token.issued_to,
+            IssuedTo::Client { id, .. } if OAuthClient::project_number(id) == number
+        ),
+        Caller::ApiKey { .. } => false,
+    }
+}
+
+/// The project in the path, whose registration counts.
+fn check_called<'a>(
+    state: &'a State,
+    name: &str,
+    caller: &Caller,
+    method: Method,
+) -> Result<&'a Project, Reply> {
+    if state.project(name).is_none() {
+        return Err(if name == LEGACY_PROJECT || SDK_PROJECTS.contains(&name) {
+            refusals::not_signed_up()
+        } else {
+            refusals::project_not_found(name)
+        });
+    }
+    check(state, name, caller, method)
+}
+
+fn check<'a>(
+    state: &'a State,
+    name: &str,
+    caller: &Caller,
+    method: Method,
+) -> Result<&'a Project, Reply> {
+    if let Some(refusal) = state.project(name).and_then(|project| project.refusal) {
+        return Err(refusal.reply(name));
+    }
+    let project = chargeable(state, name, caller, EARTH_ENGINE)?;
+    if !project.api_enabled {
+        return Err(refusals::service_disabled(name));
+    }
+    let answers = method == Method::GetConfig && project.config_when_unregistered;
+    if !project.is_registered() && !answers {
+        return Err(refusals::not_registered(name));
+    }
+    Ok(project)
+}

@@ -1,0 +1,377 @@
+//! The functions that `value:compute` computes: a small part of the algorithm list.
+
+use serde_json::{Map, Value, json};
+
+use super::compute::{Arguments, Function, Term};
+
+/// The longest list that may come into being, so that no request can fill the memory.
+const LONGEST_LIST: usize = 1_000_000;
+
+/// Calls a function that the expression defines.
+pub(super) type Apply<'a> = dyn FnMut(&Function, Vec<Value>) -> Result<Value, String> + 'a;
+
+/// The value of a call, or Google's kind of sentence about what is wrong with it.
+pub(super) fn call(
+    name: &str,
+    arguments: &Arguments,
+    apply: &mut Apply<'_>,
+) -> Result<Value, String> {
+    let call = Call { name, arguments };
+    let result = match name.split_once('.') {
+        Some(("Number", method)) => number(&call, method),
+        Some(("String", method)) => string(&call, method),
+        Some(("List", method)) => list(&call, method, apply),
+        Some(("Dictionary", method)) => dictionary(&call, method),
+        None => plain(&call),
+        Some(_) => None,
+    };
+    result.unwrap_or_else(|| Err(format!("'{name}' is not a known function.")))
+}
+
+/// A call, for reading its arguments.
+struct Call<'a> {
+    name: &'a str,
+    arguments: &'a Arguments,
+}
+
+impl Call<'_> {
+    fn optional(&self, parameter: &str) -> Option<&Value> {
+        match self.arguments.get(parameter) {
+            Some(Term::Plain(value)) if !value.is_null() => Some(value),
+            _ => None,
+        }
+    }
+
+    fn value(&self, parameter: &str) -> Result<&Value, String> {
+        self.optional(parameter).ok_or_else(|| {
+            format!(
+                "{}: Parameter '{parameter}' is required and may not be null.",
+                self.name
+            )
+        })
+    }
+
+    fn typed<'v, T>(
+        &self,
+        parameter: &str,
+        expected: &str,
+        value: &'v Value,
+        read: impl Fn(&'v Value) -> Option<T>,
+    ) -> Result<T, String> {
+        read(value).ok_or_else(|| {
+            format!(
+                "{}, argument '{parameter}': Invalid type.\nExpected type: {expected}.\n\
+                 Actual type: {}.",
+                self.name,
+                type_of(value)
+            )
+        })
+    }
+
+    fn number(&self, parameter: &str) -> Result<Number, String> {
+        self.typed(parameter, "Number", self.value(parameter)?, Number::of)
+    }
+
+    fn text(&self, parameter: &str) -> Result<&str, String> {
+        self.typed(parameter, "String", self.value(parameter)?, Value::as_str)
+    }
+
+    fn list(&self, parameter: &str) -> Result<&Vec<Value>, String> {
+        self.typed(parameter, "List", self.value(parameter)?, Value::as_array)
+    }
+
+    fn dictionary(&self, parameter: &str) -> Result<&Map<String, Value>, String> {
+        self.typed(
+            parameter,
+            "Dictionary",
+            self.value(parameter)?,
+            Value::as_object,
+        )
+    }
+
+    fn integer(&self, parameter: &str) -> Result<i64, String> {
+        self.typed(parameter, "Integer", self.value(parameter)?, Value::as_i64)
+    }
+
+    fn function(&self, parameter: &str) -> Result<&Function, String> {
+        match self.arguments.get(parameter) {
+            Some(Term::Function(function)) => Ok(function),
+            _ => Err(format!(
+                "{}: Parameter '{parameter}' must be a function.",
+                self.name
+            )),
+        }
+    }
+}
+
+/// Numbers stay whole as long as they can.
+#[derive(Clone, Copy)]
+enum Number {
+    Whole(i64),
+    Real(f64),
+}
+
+impl Number {
+    fn of(value: &Value) -> Option<Self> {
+        match value.as_i64() {
+            Some(whole) => Some(Self::Whole(whole)),
+            None => value.as_f64().map(Self::Real),
+        }
+    }
+
+    fn real(self) -> f64 {
+        match self {
+            // Beyond 2⁵³ a neighbour is taken, as everywhere in floating point.
+            Self::Whole(whole) => whole as f64,
+            Self::Real(real) => real,
+        }
+    }
+
+    fn json(self) -> Value {
+        match self {
+            Self::Whole(whole) => json!(whole),
+            // JSON has no difference between 2 and 2.0, and Google writes the shorter one.
+            Self::Real(real) if real.fract() == 0.0 && real.abs() < 9.0e15 => json!(real as i64),
+            Self::Real(real) if real.is_finite() => json!(real),
+            Self::Real(real) if real.is_nan() => json!("NaN"),
+            Self::Real(real) if real > 0.0 => json!("Infinity"),
+            Self::Real(_) => json!("-Infinity"),
+        }
+    }
+}
+
+fn number(call: &Call<'_>, method: &str) -> Option<Result<Value, String>> {
+    let real: Option<fn(f64) -> f64> = match method {
+        "abs" => Some(f64::abs),
+        "ceil" => Some(f64::ceil),
+        "floor" => Some(f64::floor),
+        "round" => Some(f64::round),
+        "sqrt" => Some(f64::sqrt),
+        "toFloat" => Some(|value| value),
+        "toInt" => Some(f64::trunc),
+        "not" => Some(|value| f64::from(value == 0.0)),
+        _ => None,
+    };
+    if let Some(real) = real {
+        let input = call.number("input");
+        return Some(input.map(|input| Number::Real(real(input.real())).json()));
+    }
+    let (whole, real) = two_numbers(method)?;
+    Some(call.number("left").and_then(|left| {
+        let right = call.number("right")?;
+        let exact = match (left, right) {
+            (Number::Whole(left), Number::Whole(right)) => whole(left, right),
+            _ => None,
+        };
+        let result = exact.map_or_else(
+            || Number::Real(real(left.real(), right.real())),
+            Number::Whole,
+        );
+        Ok(result.json())
+    }))
+}
+
+/// A function of two numbers: for whole ones, where the result is whole, and for all.
+type Whole = fn(i64, i64) -> Option<i64>;
+type Real = fn(f64, f64) -> f64;
+
+fn two_numbers(method: &str) -> Option<(Whole, Real)> {
+    Some(match method {
+        "add" => (i64::checked_add, |left, right| left + right),
+        "subtract" => (i64::checked_sub, |left, right| left - right),
+        "multiply" => (i64::checked_mul, |left, right| left * right),
+        "divide" => (|_, _| None, |left, right| left / right),
+        "mod" => (i64::checked_rem, |left, right| left % right),
+        "pow" => (
+            |left, right| left.checked_pow(u32::try_from(right).ok()?),
+            f64::powf,
+        ),
+        "max" => (|left, right| Some(left.max(right)), f64::max),
+        "min" => (|left, right| Some(left.min(right)), f64::min),
+        "eq" => (|_, _| None, |left, right| f64::from(left == right)),
+        "neq" => (|_, _| None, |left, right| f64::from(left != right)),
+        "gt" => (|_, _| None, |left, right| f64::from(left > right)),
+        "gte" => (|_, _| None, |left, right| f64::from(left >= right)),
+        "lt" => (|_, _| None, |left, right| f64::from(left < right)),
+        "lte" => (|_, _| None, |left, right| f64::from(left <= right)),
+        "and" => (
+            |_, _| None,
+            |left, right| f64::from(left != 0.0 && right != 0.0),
+        ),
+        "or" => (
+            |_, _| None,
+            |left, right| f64::from(left != 0.0 || right != 0.0),
+        ),
+        _ => return None,
+    })
+}
+
+fn string(call: &Call<'_>, method: &str) -> Option<Result<Value, String>> {
+    let of = |change: fn(&str) -> Value| call.text("string").map(change);
+    Some(match method {
+        "cat" => call.text("string1").and_then(|first| {
+            let second = call.text("string2")?;
+            Ok(json!(format!("{first}{second}")))
+        }),
+        "equals" => call.text("reference").and_then(|reference| {
+            let target = call.value("target")?;
+            Ok(json!(target.as_str() == Some(reference)))
+        }),
+        "length" => of(|text| json!(text.chars().count())),
+        "toUpperCase" => of(|text| json!(text.to_uppercase())),
+        "toLowerCase" => of(|text| json!(text.to_lowercase())),
+        "trim" => of(|text| json!(text.trim())),
+        _ => return None,
+    })
+}
+
+fn list(call: &Call<'_>, method: &str, apply: &mut Apply<'_>) -> Option<Result<Value, String>> {
+    // `repeat` and `sequence` make a list, the others begin with one.
+    match method {
+        "repeat" => return Some(repeat(call)),
+        "sequence" => return Some(sequence(call)),
+        _ => {}
+    }
+    let of = |change: fn(&Vec<Value>) -> Value| call.list("list").map(change);
+    Some(match method {
+        "size" | "length" => of(|items| json!(items.len())),
+        "reverse" => of(|items| items.iter().rev().cloned().collect()),
+        "get" => call.list("list").and_then(|items| {
+            let index = call.integer("index")?;
+            place(items.len(), index)
+                .and_then(|place| items.get(place).cloned())
+                .ok_or_else(|| format!("List.get: List index {index} is out of bounds."))
+        }),
+        "add" => call.list("list").and_then(|items| {
+            let mut items = items.clone();
+            items.push(call.value("element")?.clone());
+            Ok(Value::Array(items))
+        }),
+        "cat" => call
+            .list("list")
+            .and_then(|items| Ok(items.iter().chain(call.list("other")?).cloned().collect())),
+        "contains" => call
+            .list("list")
+            .and_then(|items| Ok(json!(items.contains(call.value("element")?)))),
+        "map" => call.list("list").and_then(|items| {
+            let function = call.function("baseAlgorithm")?;
+            items
+                .iter()
+                .map(|item| apply(function, vec![item.clone()]))
+                .collect()
+        }),
+        "iterate" => call.list("list").and_then(|items| {
+            let function = call.function("function")?;
+            items
+                .iter()
+                .try_fold(call.value("first")?.clone(), |so_far, item| {
+                    apply(function, vec![item.clone(), so_far])
+                })
+        }),
+        _ => return None,
+    })
+}
+
+/// Negative indices count from the end.
+fn place(length: usize, index: i64) -> Option<usize> {
+    match usize::try_from(index) {
+        Ok(place) => Some(place),
+        Err(_) => length.checked_sub(usize::try_from(index.unsigned_abs()).ok()?),
+    }
+}
+
+fn repeat(call: &Call<'_>) -> Result<Value, String> {
+    let count = usize::try_from(call.integer("count")?).unwrap_or(0);
+    if count > LONGEST_LIST {
+        return Err("List.repeat: The list is too long.".to_owned());
+    }
+    Ok(Value::Array(vec![call.value("value")?.clone(); count]))
+}
+
+fn sequence(call: &Call<'_>) -> Result<Value, String> {
+    let start = call.number("start")?.real();
+    let end = call.number("end")?.real();
+    let step = match call.optional("step") {
+        Some(_) => call.number("step")?.real(),
+        None => 1.0,
+    };
+    let count = ((end - start) / step).floor() + 1.0;
+    if !count.is_finite() || count > LONGEST_LIST as f64 {
+        return Err("List.sequence: The list is too long.".to_owned());
+    }
+    // A negative count becomes 0: there is nothing between the ends.
+    Ok((0..count as usize)
+        .map(|place| Number::Real(start + place as f64 * step).json())
+        .collect())
+}
+
+fn dictionary(call: &Call<'_>, method: &str) -> Option<Result<Value, String>> {
+    let of = |change: fn(&Map<String, Value>) -> Value| call.dictionary("dictionary").map(change);
+    Some(match method {
+        "size" => of(|members| json!(members.len())),
+        "keys" => of(|members| members.keys().cloned().map(Value::from).collect()),
+        "values" => of(|members| members.values().cloned().collect()),
+        "contains" => call
+            .dictionary("dictionary")
+            .and_then(|members| Ok(json!(members.contains_key(call.text("key")?)))),
+        "get" => call.dictionary("dictionary").and_then(|members| {
+            let key = call.text("key")?;
+            members
+                .get(key)
+                .or_else(|| call.optional("defaultValue"))
+                .cloned()
+                .ok_or_else(|| format!("Dictionary.get: Dictionary does not contain key: '{key}'."))
+        }),
+        "set" => call.dictionary("dictionary").and_then(|members| {
+            let mut members = members.clone();
+            members.insert(call.text("key")?.to_owned(), call.value("value")?.clone());
+            Ok(Value::Object(members))
+        }),
+        _ => return None,
+    })
+}
+
+fn plain(call: &Call<'_>) -> Option<Result<Value, String>> {
+    Some(match call.name {
+        "If" => {
+            let branch = if is_true(call.optional("condition")) {
+                "trueCase"
+            } else {
+                "falseCase"
+            };
+            Ok(call.optional(branch).cloned().unwrap_or(Value::Null))
+        }
+        "IsEqual" => Ok(json!(call.optional("left") == call.optional("right"))),
+        "ObjectType" => Ok(json!(call.optional("value").map_or("Null", type_of))),
+        "String" => call.value("input").map(|input| match input {
+            Value::String(_) => input.clone(),
+            other => json!(other.to_string()),
+        }),
+        "Dictionary" => match call.optional("input") {
+            Some(_) => call.dictionary("input").cloned().map(Value::Object),
+            None => Ok(json!({})),
+        },
+        _ => return None,
+    })
+}
+
+fn is_true(value: Option<&Value>) -> bool {
+    match value {
+        None | Some(Value::Null | Value::Bool(false)) => false,
+        Some(Value::Number(number)) => number.as_f64() != Some(0.0),
+        Some(Value::String(text)) => !text.is_empty(),
+        Some(_) => true,
+    }
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "Null",
+        Value::Bool(_) => "Boolean",
+        Value::Number(number) if number.is_i64() => "Integer",
+        Value::Number(_) => "Float",
+        Value::String(_) => "String",
+        Value::Array(_) => "List",
+        Value::Object(_) => "Dictionary",
+    }
+}

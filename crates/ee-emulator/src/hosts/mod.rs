@@ -1,0 +1,44 @@
+//! One module per host, and per idea where a host is more than one.
+
+mod accounts;
+mod admission;
+mod code_grant;
+mod compute;
+mod earthengine;
+mod functions;
+mod jwt_grant;
+mod metadata;
+mod oauth2;
+mod refresh_grant;
+mod resource_manager;
+mod service_usage;
+
+use crate::reply::{Outcome, Reply};
+use crate::request::Request;
+use crate::server::Shared;
+
+/// What the host that the request is for answers.
+pub(crate) fn answer(shared: &Shared, request: &Request) -> Outcome {
+    match request.host.as_str() {
+        "oauth2.googleapis.com" => oauth2::answer(shared, request).into(),
+        "www.googleapis.com" => oauth2::answer_by_older_name(shared, request).into(),
+        "accounts.google.com" => accounts::answer(shared, request).into(),
+        "earthengine.googleapis.com" | "earthengine-highvolume.googleapis.com" => {
+            earthengine::answer(shared, request).into()
+        }
+        "cloudresourcemanager.googleapis.com" => resource_manager::answer(shared, request).into(),
+        "serviceusage.googleapis.com" => service_usage::answer(shared, request).into(),
+        "metadata.google.internal" | "169.254.169.254" => metadata::answer(shared, request),
+        other => unknown_host(other).into(),
+    }
+}
+
+fn unknown_host(host: &str) -> Reply {
+    Reply::text(
+        404,
+        format!(
+            "The emulator has no host '{host}'. The first segment of the path is the host: \
+             https://HOST/PATH is at http://127.0.0.1:PORT/HOST/PATH.\n"
+        ),
+    )
+}

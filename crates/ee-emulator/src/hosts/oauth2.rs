@@ -1,0 +1,176 @@
+//! `oauth2.googleapis.com`: tokens for those who prove who they are, and about tokens.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use http::Method;
+use serde_json::json;
+
+use super::{code_grant, jwt_grant, refresh_grant};
+use crate::reply::Reply;
+use crate::request::Request;
+use crate::scopes;
+use crate::server::Shared;
+use crate::state::{IssuedTo, Token};
+
+/// The parameters of a token request, none of which may be repeated (RFC 6749 section 3.2).
+pub(super) type Form = BTreeMap<String, String>;
+
+pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
+    match (request.method.as_str(), request.path.as_str()) {
+        ("POST", "/token") => token(shared, request, "https://oauth2.googleapis.com/token"),
+        ("GET" | "POST", "/tokeninfo") => token_info(shared, request),
+        ("POST", "/revoke") => revoke(shared, request),
+        (_, "/token" | "/revoke" | "/tokeninfo") => method_not_allowed(request),
+        _ => Reply::no_such_page(&request.path),
+    }
+}
+
+/// The token endpoint as `www.googleapis.com/oauth2/v4/token`, where older clients look for it
+/// and which they name as the audience.
+pub(super) fn answer_by_older_name(shared: &Shared, request: &Request) -> Reply {
+    match (request.method.as_str(), request.path.as_str()) {
+        ("POST", "/oauth2/v4/token") => token(
+            shared,
+            request,
+            "https://www.googleapis.com/oauth2/v4/token",
+        ),
+        (_, "/oauth2/v4/token") => method_not_allowed(request),
+        _ => Reply::no_such_page(&request.path),
+    }
+}
+
+fn method_not_allowed(request: &Request) -> Reply {
+    let allowed = if request.path == "/tokeninfo" {
+        "GET, POST"
+    } else {
+        "POST"
+    };
+    Reply::oauth_error(405, "invalid_request", "Method not allowed.")
+        .with(http::header::ALLOW, allowed)
+}
+
+fn token(shared: &Shared, request: &Request, audience: &str) -> Reply {
+    match token_form(request).and_then(|form| grant(shared, &form, audience)) {
+        Ok(reply) | Err(reply) => reply,
+    }
+}
+
+/// The parameters, if the request is what RFC 6749 section 4 demands: a form without repetitions.
+fn token_form(request: &Request) -> Result<Form, Reply> {
+    let invalid = |why: &str| Reply::oauth_error(400, "invalid_request", why);
+    if !request.is_form() {
+        return Err(invalid(
+            "The request must be encoded as application/x-www-form-urlencoded.",
+        ));
+    }
+    // Secrets in URLs end up in logs.
+    if !request.query.is_empty() {
+        return Err(invalid("Parameters belong in the body."));
+    }
+    let mut form = Form::new();
+    for (name, value) in request.form() {
+        if form.contains_key(&name) {
+            return Err(invalid(&format!(
+                "OAuth 2 parameters can only have a single value: {name}"
+            )));
+        }
+        form.insert(name, value);
+    }
+    Ok(form)
+}
+
+fn grant(shared: &Shared, form: &Form, audience: &str) -> Result<Reply, Reply> {
+    match form.get("grant_type").map(String::as_str) {
+        Some("urn:ietf:params:oauth:grant-type:jwt-bearer") => {
+            jwt_grant::answer(shared, form, audience)
+        }
+        Some("refresh_token") => refresh_grant::answer(shared, form),
+        Some("authorization_code") => code_grant::answer(shared, form),
+        None | Some("") => Err(missing("grant_type")),
+        Some(other) => Err(Reply::oauth_error(
+            400,
+            "unsupported_grant_type",
+            &format!("Invalid grant_type: {other}"),
+        )),
+    }
+}
+
+pub(super) fn missing(parameter: &str) -> Reply {
+    Reply::oauth_error(
+        400,
+        "invalid_request",
+        &format!("Missing required parameter: {parameter}"),
+    )
+}
+
+/// A parameter that must be there and not be empty.
+pub(super) fn required<'a>(form: &'a Form, name: &str) -> Result<&'a str, Reply> {
+    form.get(name)
+        .map(String::as_str)
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| missing(name))
+}
+
+pub(super) fn invalid_grant(description: &str) -> Reply {
+    Reply::oauth_error(400, "invalid_grant", description)
+}
+
+/// `expires_in`: whole seconds, and never more than are left.
+pub(super) fn seconds_left(expires_at: DateTime<Utc>, now: DateTime<Utc>) -> i64 {
+    (expires_at - now).num_seconds()
+}
+
+fn token_info(shared: &Shared, request: &Request) -> Reply {
+    let now = shared.clock.now();
+    let token = request
+        .form_or_query("access_token")
+        .and_then(|secret| shared.state().valid_token(&secret, now).ok());
+    match token {
+        Some(token) => describe(&token, now),
+        None => Reply::oauth_error(400, "invalid_token", "Invalid Value"),
+    }
+}
+
+fn describe(token: &Token, now: DateTime<Utc>) -> Reply {
+    let client = match &token.issued_to {
+        IssuedTo::Client { id, .. } => id.clone(),
+        IssuedTo::ServiceAccount { .. } => token.email.clone(),
+    };
+    // Google sends these numbers as text.
+    let mut info = json!({
+        "azp": client,
+        "aud": client,
+        "scope": token.scopes.join(" "),
+        "exp": token.expires_at.timestamp().to_string(),
+        "expires_in": seconds_left(token.expires_at, now).to_string(),
+        "access_type": "offline",
+    });
+    if token
+        .scopes
+        .iter()
+        .any(|scope| scope == scopes::USERINFO_EMAIL || scope == "email")
+    {
+        info["email"] = json!(token.email);
+        info["email_verified"] = json!("true");
+    }
+    Reply::oauth(200, &info)
+}
+
+fn revoke(shared: &Shared, request: &Request) -> Reply {
+    debug_assert_eq!(request.method, Method::POST);
+    let Some(secret) = request.form_or_query("token") else {
+        return missing("token");
+    };
+    let mut state = shared.state();
+    let known = state
+        .grants
+        .get(&secret)
+        .is_some_and(|grant| !grant.revoked)
+        || state.valid_token(&secret, shared.clock.now()).is_ok();
+    if known && state.revoke_one(&secret) {
+        Reply::oauth(200, &json!({}))
+    } else {
+        Reply::oauth_error(400, "invalid_token", "Token expired or revoked")
+    }
+}

@@ -1,0 +1,63 @@
+//! `serviceusage.googleapis.com`: whether the Earth Engine API is enabled in a project.
+
+use serde_json::json;
+
+use super::admission::{Call, authenticate, chargeable, require_scope};
+use crate::refusals::{self, EARTH_ENGINE};
+use crate::reply::Reply;
+use crate::request::Request;
+use crate::scopes::{CLOUD_PLATFORM, CLOUD_PLATFORM_READ_ONLY};
+use crate::server::Shared;
+
+const CALL: Call<'_> = Call {
+    service: "serviceusage.googleapis.com",
+    method: "google.api.serviceusage.v1.ServiceUsage.GetService",
+};
+
+const SUFFICIENT: [&str; 4] = [
+    CLOUD_PLATFORM,
+    CLOUD_PLATFORM_READ_ONLY,
+    "https://www.googleapis.com/auth/service.management",
+    "https://www.googleapis.com/auth/service.management.readonly",
+];
+
+pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
+    let segments = request.segments();
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    match (request.method.as_str(), segments.as_slice()) {
+        ("GET", ["v1", "projects", project, "services", service]) => {
+            match state_of(shared, request, project, service) {
+                Ok(reply) | Err(reply) => reply,
+            }
+        }
+        _ => Reply::no_such_page(&request.path),
+    }
+}
+
+fn state_of(shared: &Shared, request: &Request, name: &str, service: &str) -> Result<Reply, Reply> {
+    let caller = authenticate(shared, request, CALL)?;
+    require_scope(&caller, &SUFFICIENT, CALL)?;
+    let state = shared.state();
+    if let Some(quota_project) = request.header("x-goog-user-project") {
+        chargeable(&state, quota_project, &caller, CALL.service)?;
+    }
+    let project = state
+        .project(name)
+        .filter(|project| project.admits(caller.email()))
+        .ok_or_else(|| refusals::iam_permission_denied(name, "serviceusage.services.get"))?;
+    if service != EARTH_ENGINE {
+        return Err(refusals::service_unknown(service));
+    }
+    Ok(Reply::json(
+        200,
+        &json!({
+            "name": format!("projects/{}/services/{EARTH_ENGINE}", project.number),
+            "config": {
+                "name": EARTH_ENGINE,
+                "title": "Google Earth Engine API",
+            },
+            "state": if project.api_enabled { "ENABLED" } else { "DISABLED" },
+            "parent": format!("projects/{}", project.number),
+        }),
+    ))
+}

@@ -1,0 +1,51 @@
+//! OAuth scopes: Google's full names, and the short ones that tests like to write.
+
+/// What every full scope name begins with.
+const PREFIX: &str = "https://www.googleapis.com/auth/";
+
+/// Scopes that have no prefix (OpenID Connect).
+const BARE: [&str; 3] = ["openid", "email", "profile"];
+
+pub(crate) const EARTHENGINE: &str = "https://www.googleapis.com/auth/earthengine";
+pub(crate) const EARTHENGINE_READONLY: &str =
+    "https://www.googleapis.com/auth/earthengine.readonly";
+pub(crate) const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
+pub(crate) const CLOUD_PLATFORM_READ_ONLY: &str =
+    "https://www.googleapis.com/auth/cloud-platform.read-only";
+pub(crate) const USERINFO_EMAIL: &str = "https://www.googleapis.com/auth/userinfo.email";
+
+/// What `gcloud auth application-default login --scopes=…` gets when it is asked for Earth Engine.
+pub(crate) const GCLOUD_LOGIN: [&str; 4] = ["openid", USERINFO_EMAIL, CLOUD_PLATFORM, EARTHENGINE];
+
+/// What Earth Engine's Python client asks for.
+pub(crate) const EARTHENGINE_LOGIN: [&str; 4] = [
+    EARTHENGINE,
+    CLOUD_PLATFORM,
+    "https://www.googleapis.com/auth/drive",
+    "https://www.googleapis.com/auth/devstorage.full_control",
+];
+
+/// The full name of a scope that a test may have written short.
+pub(crate) fn full(scope: &str) -> String {
+    if scope.contains("://") || BARE.contains(&scope) {
+        scope.to_owned()
+    } else {
+        format!("{PREFIX}{scope}")
+    }
+}
+
+/// [`full`] for a list.
+pub(crate) fn full_all<S: AsRef<str>>(scopes: &[S]) -> Vec<String> {
+    scopes.iter().map(|scope| full(scope.as_ref())).collect()
+}
+
+/// The scopes of a space-separated `scope` parameter (RFC 6749 section 3.3).
+pub(crate) fn split(scope: &str) -> Vec<String> {
+    scope.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+/// Whether Google would know this scope. Short names do not travel: `earthengine` alone is an
+/// error on the wire.
+pub(crate) fn is_known(scope: &str) -> bool {
+    BARE.contains(&scope) || scope.len() > PREFIX.len() && scope.starts_with(PREFIX)
+}

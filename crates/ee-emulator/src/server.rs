@@ -1,0 +1,212 @@
+//! The HTTP server: connections in, requests recorded, faults applied, hosts asked.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
+use http::{HeaderValue, Response};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::body::AnswerBody;
+use crate::fault::{Fault, FaultKind, Faults};
+use crate::recorded::{RecordedRequest, RequestLog};
+use crate::reply::{Outcome, Reply};
+use crate::request::Request;
+use crate::state::State;
+use crate::{EmulatorClock, hosts, refusals};
+
+/// The longest request body that is read.
+const LONGEST_BODY: usize = 32 * 1024 * 1024;
+
+/// What all connections share with the [`Emulator`](crate::Emulator) that the owner holds.
+pub(crate) struct Shared {
+    pub(crate) address: SocketAddr,
+    pub(crate) clock: EmulatorClock,
+    state: Mutex<State>,
+    faults: Mutex<Faults>,
+    log: Mutex<RequestLog>,
+}
+
+impl Shared {
+    pub(crate) fn new(address: SocketAddr, clock: EmulatorClock, state: State) -> Self {
+        Self {
+            address,
+            clock,
+            state: Mutex::new(state),
+            faults: Mutex::default(),
+            log: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
+        lock(&self.faults)
+    }
+
+    pub(crate) fn log(&self) -> MutexGuard<'_, RequestLog> {
+        lock(&self.log)
+    }
+
+    /// Where a host is emulated, without a slash at the end.
+    pub(crate) fn url(&self, host: &str) -> String {
+        format!("http://{}/{host}", self.address)
+    }
+}
+
+/// A test that panicked while it held a lock must not take the others with it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Serves until `stop` changes or its sender is gone, then drops all connections.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = stop.changed() => break,
+            // Finished connections are collected here, so that the set does not grow.
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let shared = Arc::clone(&shared);
+                    connections.spawn(async move {
+                        // Small answers should not wait for the client's acknowledgement.
+                        let _ = stream.set_nodelay(true);
+                        let service = service_fn(|request| answer(&shared, request));
+                        // A connection that breaks is the client's business or a fault's.
+                        let _ = http1::Builder::new()
+                            .timer(TokioTimer::new())
+                            .serve_connection(TokioIo::new(stream), service)
+                            .await;
+                    });
+                }
+                // Out of file descriptors, most likely: let some connections end first.
+                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+            }
+        }
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
+
+async fn answer(
+    shared: &Shared,
+    incoming: http::Request<Incoming>,
+) -> io::Result<Response<AnswerBody>> {
+    let (head, body) = incoming.into_parts();
+    let body = Limited::new(body, LONGEST_BODY).collect().await;
+    let (host, path) = Request::split_path(head.uri.path());
+    let too_long = body.is_err();
+    let request = Request {
+        method: head.method,
+        host,
+        path,
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: head.headers,
+        body: body.map_or_else(|_| Bytes::new(), |body| body.to_bytes()),
+    };
+    let number = record(shared, &request);
+    let response = if too_long {
+        // The rest of the body is still on the connection, which is useless therefore.
+        let reply = refusals::payload_too_large().with(CONNECTION, "close");
+        whole(shared, reply)
+    } else {
+        respond(shared, &request).await?
+    };
+    shared.log().answered(number, response.status().as_u16());
+    Ok(response)
+}
+
+fn record(shared: &Shared, request: &Request) -> u64 {
+    let recorded = RecordedRequest {
+        method: request.method.clone(),
+        host: request.host.clone(),
+        path: request.path.clone(),
+        query: request.query.clone(),
+        headers: request.headers.clone(),
+        body: request.body.clone(),
+        status: None,
+        at: shared.clock.now(),
+        received: Instant::now(),
+    };
+    shared.log().add(recorded)
+}
+
+/// The answer, or an error that makes hyper close the connection without one.
+async fn respond(shared: &Shared, request: &Request) -> io::Result<Response<AnswerBody>> {
+    let fault = shared.faults().take(&request.host, &request.path);
+    let Some(Fault { kind, delay, .. }) = fault else {
+        return real(shared, request).map(|reply| whole(shared, reply));
+    };
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    Ok(match kind {
+        FaultKind::Real => whole(shared, real(shared, request)?),
+        FaultKind::Respond(reply) => whole(shared, reply),
+        FaultKind::Disconnect => return Err(cut()),
+        FaultKind::Truncate(bytes) => truncated(shared, real(shared, request)?, bytes),
+        FaultKind::Stream(total) => {
+            let reply = Reply::new(200, "application/json; charset=UTF-8", "");
+            head(shared, &reply, AnswerBody::endless(total))
+        }
+    })
+}
+
+fn real(shared: &Shared, request: &Request) -> io::Result<Reply> {
+    match hosts::answer(shared, request) {
+        Outcome::Reply(reply) => Ok(reply),
+        Outcome::Cut => Err(cut()),
+    }
+}
+
+fn whole(shared: &Shared, reply: Reply) -> Response<AnswerBody> {
+    let body = AnswerBody::whole(reply.body.clone());
+    head(shared, &reply, body)
+}
+
+fn truncated(shared: &Shared, reply: Reply, bytes: usize) -> Response<AnswerBody> {
+    let kept = reply.body.slice(..bytes.min(reply.body.len()));
+    let mut response = head(shared, &reply, AnswerBody::broken(kept));
+    response
+        .headers_mut()
+        .insert(CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
+    response
+}
+
+fn head(shared: &Shared, reply: &Reply, body: AnswerBody) -> Response<AnswerBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = reply.status;
+    let headers = response.headers_mut();
+    for (name, value) in &reply.headers {
+        headers.append(name, value.clone());
+    }
+    if !headers.contains_key(DATE) {
+        let date = shared.clock.now().format("%a, %d %b %Y %H:%M:%S GMT");
+        if let Ok(date) = HeaderValue::from_str(&date.to_string()) {
+            headers.insert(DATE, date);
+        }
+    }
+    response
+}
+
+fn cut() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "cut on request")
+}

@@ -1,0 +1,157 @@
+//! What the tests do over and over: sign, send, read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ee_emulator::{Emulator, ServiceAccount};
+use reqwest::header::HeaderMap;
+use ring::rand::SystemRandom;
+use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use serde_json::{Value, json};
+
+pub(crate) const PROJECT: &str = "ee-demo-project";
+pub(crate) const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
+pub(crate) const SCOPE: &str = "https://www.googleapis.com/auth/earthengine";
+pub(crate) const AUDIENCE: &str = "https://oauth2.googleapis.com/token";
+pub(crate) const OAUTH2: &str = "oauth2.googleapis.com";
+pub(crate) const EARTHENGINE: &str = "earthengine.googleapis.com";
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+
+    /// The reason in `google.rpc.ErrorInfo`, if there is one.
+    pub(crate) fn reason(&self) -> Option<String> {
+        self.info()["reason"].as_str().map(str::to_owned)
+    }
+
+    pub(crate) fn info(&self) -> Value {
+        let body = self.json();
+        let details = body["error"]["details"].as_array().cloned();
+        details
+            .unwrap_or_default()
+            .into_iter()
+            .find(|detail| detail["@type"] == "type.googleapis.com/google.rpc.ErrorInfo")
+            .unwrap_or(Value::Null)
+    }
+
+    pub(crate) fn message(&self) -> String {
+        self.json()["error"]["message"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// `error` and `error_description` of an OAuth error.
+    pub(crate) fn oauth_error(&self) -> (String, String) {
+        let body = self.json();
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        (text("error"), text("error_description"))
+    }
+}
+
+/// A client for clear text, without redirects, proxies or reuse of connections.
+pub(crate) fn client() -> reqwest::Client {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .tls_backend_preconfigured(tls)
+        .build()
+        .unwrap()
+}
+
+pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    Answer {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        text: response.text().await.unwrap(),
+    }
+}
+
+pub(crate) async fn get(url: String) -> Answer {
+    send(client().get(url)).await
+}
+
+/// A request to the token endpoint.
+pub(crate) async fn token(emulator: &Emulator, form: &[(&str, &str)]) -> Answer {
+    let url = format!("{}/token", emulator.url(OAUTH2));
+    send(client().post(url).form(form)).await
+}
+
+/// The claims of a JWT as it should be at the emulator's present.
+pub(crate) fn claims(emulator: &Emulator) -> Value {
+    let now = emulator.clock().now().timestamp();
+    json!({"iss": ROBOT, "scope": SCOPE, "aud": AUDIENCE, "iat": now, "exp": now + 3600})
+}
+
+pub(crate) fn header(account: &ServiceAccount) -> Value {
+    json!({"alg": "RS256", "typ": "JWT", "kid": account.private_key_id()})
+}
+
+/// An RS256 JWT with whatever header and claims.
+pub(crate) fn sign(account: &ServiceAccount, header: &Value, claims: &Value) -> String {
+    let der: String = account
+        .pkcs8_pem()
+        .lines()
+        .filter(|line| !line.starts_with('-'))
+        .collect();
+    let pair = RsaKeyPair::from_pkcs8(&STANDARD.decode(der).unwrap()).unwrap();
+    let signed = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(header.to_string()),
+        URL_SAFE_NO_PAD.encode(claims.to_string())
+    );
+    let mut signature = vec![0; pair.public().modulus_len()];
+    pair.sign(
+        &RSA_PKCS1_SHA256,
+        &SystemRandom::new(),
+        signed.as_bytes(),
+        &mut signature,
+    )
+    .unwrap();
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// Presents an assertion to the token endpoint.
+pub(crate) async fn assert_jwt(emulator: &Emulator, jwt: &str) -> Answer {
+    let grant_type = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+    token(emulator, &[("grant_type", grant_type), ("assertion", jwt)]).await
+}
+
+/// An Earth Engine call with a bearer and, perhaps, a quota project.
+pub(crate) async fn config(
+    emulator: &Emulator,
+    project: &str,
+    bearer: &str,
+    quota_project: Option<&str>,
+) -> Answer {
+    let url = format!("{}/v1/projects/{project}/config", emulator.url(EARTHENGINE));
+    let mut request = client().get(url).bearer_auth(bearer);
+    if let Some(quota_project) = quota_project {
+        request = request.header("x-goog-user-project", quota_project);
+    }
+    send(request).await
+}
+
+pub(crate) fn query(url: &str) -> BTreeMap<String, String> {
+    let url = url::Url::parse(url).unwrap();
+    url.query_pairs().into_owned().collect()
+}

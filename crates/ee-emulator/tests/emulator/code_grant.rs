@@ -1,0 +1,287 @@
+//! The consent page and the exchange of its codes.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ee_emulator::Emulator;
+use ring::digest::{SHA256, digest};
+
+use crate::client::*;
+
+const CLIENT: &str = "517222506229-vsmmajv00ul0bs7p89v5m89qs8eb9359.apps.googleusercontent.com";
+const SECRET: &str = "RUP0RZ6e0pPhDzsqIJ7KlNd1";
+const VERIFIER: &str = "a-verifier-of-at-least-forty-three-characters";
+const REDIRECT: &str = "http://localhost:8085";
+
+fn challenge() -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, VERIFIER.as_bytes()))
+}
+
+/// The answer to an authorization request that is right but for these parameters; an empty value
+/// removes one.
+async fn ask(emulator: &Emulator, other: &[(&str, &str)]) -> Answer {
+    let challenge = challenge();
+    let mut query = vec![
+        ("client_id", CLIENT),
+        ("redirect_uri", REDIRECT),
+        ("response_type", "code"),
+        ("scope", SCOPE),
+        ("code_challenge", &challenge),
+        ("code_challenge_method", "S256"),
+        ("state", "a state & more"),
+    ];
+    for (name, value) in other {
+        query.retain(|(known, _)| known != name);
+        if !value.is_empty() {
+            query.push((name, value));
+        }
+    }
+    let url = format!("{}/o/oauth2/auth", emulator.url("accounts.google.com"));
+    send(client().get(url).query(&query)).await
+}
+
+async fn code(emulator: &Emulator) -> String {
+    let answer = ask(emulator, &[]).await;
+    assert_eq!(answer.status, 302, "{answer:?}");
+    query(answer.headers["location"].to_str().unwrap())["code"].clone()
+}
+
+/// The answer to an exchange that is right but for these parameters.
+async fn exchange(emulator: &Emulator, code: &str, other: &[(&str, &str)]) -> Answer {
+    let mut form = vec![
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("client_id", CLIENT),
+        ("client_secret", SECRET),
+        ("redirect_uri", REDIRECT),
+        ("code_verifier", VERIFIER),
+    ];
+    for (name, value) in other {
+        form.retain(|(known, _)| known != name);
+        if !value.is_empty() {
+            form.push((name, value));
+        }
+    }
+    token(emulator, &form).await
+}
+
+async fn consenting() -> Emulator {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.auto_consent("jane@example.com");
+    emulator
+}
+
+#[tokio::test]
+async fn a_consent_leads_to_a_code_and_that_to_tokens() {
+    let emulator = consenting().await;
+    let answer = ask(&emulator, &[]).await;
+    let location = answer.headers["location"].to_str().unwrap().to_owned();
+    assert!(
+        location.starts_with("http://localhost:8085/?"),
+        "{location}"
+    );
+    assert_eq!(query(&location)["state"], "a state & more");
+    assert_eq!(query(&location)["scope"], SCOPE);
+
+    let answer = exchange(&emulator, &query(&location)["code"], &[]).await;
+    let body = answer.json();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(body["scope"], SCOPE);
+    let bearer = body["access_token"].as_str().unwrap();
+    assert_eq!(
+        config(&emulator, PROJECT, bearer, Some(PROJECT))
+            .await
+            .status,
+        200
+    );
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("client_id", CLIENT),
+        ("client_secret", SECRET),
+        ("refresh_token", body["refresh_token"].as_str().unwrap()),
+    ];
+    assert_eq!(token(&emulator, &form).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_authorization_request_is_checked() {
+    let emulator = consenting().await;
+    for (name, value, error) in [
+        ("client_id", "", "invalid_request"),
+        ("client_id", "nobody", "invalid_client"),
+        ("redirect_uri", "", "invalid_request"),
+        (
+            "redirect_uri",
+            "https://evil.example",
+            "redirect_uri_mismatch",
+        ),
+        (
+            "redirect_uri",
+            "http://localhost.evil.example",
+            "redirect_uri_mismatch",
+        ),
+        (
+            "redirect_uri",
+            "https://localhost:8085",
+            "redirect_uri_mismatch",
+        ),
+        (
+            "redirect_uri",
+            "http://localhost@evil.example",
+            "redirect_uri_mismatch",
+        ),
+        ("response_type", "token", "unsupported_response_type"),
+        ("code_challenge", "", "invalid_request"),
+        ("code_challenge", "short", "invalid_request"),
+        ("code_challenge_method", "", "invalid_request"),
+        ("code_challenge_method", "plain", "invalid_request"),
+        ("scope", "", "invalid_request"),
+        ("scope", "earthengine", "invalid_scope"),
+    ] {
+        let answer = ask(&emulator, &[(name, value)]).await;
+        assert!(
+            answer.status == 400 || answer.status == 401,
+            "{name}={value}"
+        );
+        assert!(
+            answer.text.contains(error),
+            "{name}={value}: {}",
+            answer.text
+        );
+        assert!(!answer.headers.contains_key("location"));
+    }
+}
+
+#[tokio::test]
+async fn loopback_addresses_and_registered_ones_are_sent_back_to() {
+    let emulator = Emulator::builder()
+        .redirect_uri(CLIENT, "https://app.example/done")
+        .start()
+        .await
+        .unwrap();
+    emulator.auto_consent("jane@example.com");
+    for redirect in [
+        "http://127.0.0.1:1234/x",
+        "http://[::1]:9",
+        "https://app.example/done",
+    ] {
+        let answer = ask(&emulator, &[("redirect_uri", redirect)]).await;
+        let location = answer.headers["location"].to_str().unwrap();
+        assert!(location.starts_with(redirect), "{location}");
+    }
+    let shown = ask(&emulator, &[("redirect_uri", "urn:ietf:wg:oauth:2.0:oob")]).await;
+    assert_eq!(shown.status, 200);
+    assert!(
+        shown.text.contains("<code id=\"code\">4/0"),
+        "{}",
+        shown.text
+    );
+}
+
+#[tokio::test]
+async fn a_code_is_good_once_and_for_its_client_verifier_and_address_only() {
+    let emulator = consenting().await;
+    let code = code(&emulator).await;
+    let refused = async |other: &[(&str, &str)]| {
+        let answer = exchange(&emulator, &code, other).await;
+        assert!(answer.status >= 400);
+        answer.oauth_error()
+    };
+    let pair = |error: &str, text: &str| (error.to_owned(), text.to_owned());
+    let other_verifier = VERIFIER.to_uppercase();
+    assert_eq!(
+        refused(&[("code_verifier", &other_verifier)]).await,
+        pair("invalid_grant", "Invalid code verifier.")
+    );
+    assert_eq!(
+        refused(&[("code_verifier", "")]).await,
+        pair("invalid_grant", "Missing code verifier.")
+    );
+    assert_eq!(
+        refused(&[("redirect_uri", "http://localhost:8086")]).await,
+        pair("redirect_uri_mismatch", "Bad Request")
+    );
+    assert_eq!(
+        refused(&[("code", "4/none")]).await,
+        pair("invalid_grant", "Malformed auth code.")
+    );
+    assert_eq!(
+        refused(&[("client_secret", "wrong")]).await,
+        pair("invalid_client", "Unauthorized")
+    );
+    assert_eq!(exchange(&emulator, &code, &[]).await.status, 200);
+    assert_eq!(refused(&[]).await, pair("invalid_grant", "Bad Request"));
+}
+
+#[tokio::test]
+async fn a_code_is_of_no_use_to_another_client() {
+    let emulator = Emulator::builder()
+        .oauth_client("other-client", "other-secret")
+        .start()
+        .await
+        .unwrap();
+    emulator.auto_consent("jane@example.com");
+    let code = code(&emulator).await;
+    let other = [
+        ("client_id", "other-client"),
+        ("client_secret", "other-secret"),
+    ];
+    let answer = exchange(&emulator, &code, &other).await;
+    assert_eq!(answer.status, 401);
+    assert_eq!(answer.oauth_error().0, "unauthorized_client");
+}
+
+#[tokio::test]
+async fn a_code_expires_after_ten_minutes() {
+    let emulator = consenting().await;
+    let code = code(&emulator).await;
+    emulator.clock().advance(Duration::from_secs(601));
+    let answer = exchange(&emulator, &code, &[]).await;
+    assert_eq!(answer.oauth_error().0, "invalid_grant");
+}
+
+#[tokio::test]
+async fn scopes_can_be_unticked_and_consent_refused() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.auto_consent_only("jane@example.com", &["earthengine"]);
+    let drive = "https://www.googleapis.com/auth/drive";
+    let asked = format!("{drive} {SCOPE}");
+    let answer = ask(&emulator, &[("scope", &asked)]).await;
+    let sent = query(answer.headers["location"].to_str().unwrap());
+    assert_eq!(sent["scope"], SCOPE);
+    let answer = exchange(&emulator, &sent["code"], &[]).await;
+    assert_eq!(answer.json()["scope"], SCOPE);
+
+    emulator.deny_consent();
+    let answer = ask(&emulator, &[]).await;
+    let sent = query(answer.headers["location"].to_str().unwrap());
+    assert_eq!(sent["error"], "access_denied");
+    assert_eq!(sent["state"], "a state & more");
+}
+
+#[tokio::test]
+async fn people_are_asked_and_their_buttons_work() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.create_user("jane@example.com");
+    let answer = ask(&emulator, &[]).await;
+    assert_eq!(answer.status, 200);
+    let link = answer.text.split("class=\"allow\" href=\"").nth(1).unwrap();
+    let link = link.split('"').next().unwrap().replace("&amp;", "&");
+    let base = format!("{}/o/oauth2/auth", emulator.url("accounts.google.com"));
+    let url = url::Url::parse(&base).unwrap().join(&link).unwrap();
+    let answer = get(url.into()).await;
+    assert_eq!(answer.status, 302);
+    let sent = query(answer.headers["location"].to_str().unwrap());
+    assert_eq!(exchange(&emulator, &sent["code"], &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_login_hint_of_a_known_user_is_consent() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.create_user("jane@example.com");
+    let answer = ask(&emulator, &[("login_hint", "jane@example.com")]).await;
+    assert_eq!(answer.status, 302);
+    let answer = ask(&emulator, &[("login_hint", "stranger@example.com")]).await;
+    assert_eq!(answer.status, 200);
+}

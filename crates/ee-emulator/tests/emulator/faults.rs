@@ -1,0 +1,142 @@
+//! What goes wrong on request.
+
+use std::time::{Duration, Instant};
+
+use ee_emulator::{Emulator, Fault};
+
+use crate::client::*;
+
+async fn discovery(emulator: &Emulator) -> reqwest::RequestBuilder {
+    client().get(format!("{}/$discovery/rest", emulator.url(EARTHENGINE)))
+}
+
+#[tokio::test]
+async fn statuses_bodies_and_headers_come_as_queued_and_in_order() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.fault(
+        EARTHENGINE,
+        Fault::status(503)
+            .body("busy")
+            .header("Retry-After", "1")
+            .times(2),
+    );
+    emulator.fault(EARTHENGINE, Fault::respond(200, "text/html", "<p>hello"));
+    assert_eq!(emulator.faults_left(EARTHENGINE), 3);
+    for _ in 0..2 {
+        let answer = send(discovery(&emulator).await).await;
+        assert_eq!((answer.status, answer.text.as_str()), (503, "busy"));
+        assert_eq!(answer.headers["retry-after"], "1");
+    }
+    let answer = send(discovery(&emulator).await).await;
+    assert_eq!((answer.status, answer.text.as_str()), (200, "<p>hello"));
+    assert_eq!(answer.headers["content-type"], "text/html");
+    let answer = send(discovery(&emulator).await).await;
+    assert!(answer.json()["rootUrl"].is_string());
+    let statuses: Vec<_> = emulator.requests().iter().map(|r| r.status).collect();
+    assert_eq!(statuses, [Some(503), Some(503), Some(200), Some(200)]);
+}
+
+#[tokio::test]
+async fn a_fault_stays_with_its_host_and_path() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.fault(OAUTH2, Fault::status(500));
+    emulator.fault(EARTHENGINE, Fault::status(500).on_path("/v1/other"));
+    assert_eq!(send(discovery(&emulator).await).await.status, 200);
+    let base = emulator.url(EARTHENGINE);
+    assert_eq!(get(format!("{base}/v1/other?x=1")).await.status, 500);
+    assert_eq!(token(&emulator, &[]).await.status, 500);
+    assert_eq!(token(&emulator, &[]).await.status, 400);
+    emulator.fault(OAUTH2, Fault::status(500));
+    emulator.clear_faults();
+    assert_eq!(token(&emulator, &[]).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_disconnect_sends_no_byte() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.fault(EARTHENGINE, Fault::disconnect());
+    let error = discovery(&emulator).await.send().await.unwrap_err();
+    assert!(error.is_request(), "{error:?}");
+    assert_eq!(emulator.requests()[0].status, None);
+    assert_eq!(send(discovery(&emulator).await).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_truncated_body_promises_the_whole_and_delivers_the_beginning() {
+    let emulator = Emulator::start().await.unwrap();
+    let whole = send(discovery(&emulator).await).await.text;
+    for kept in [0, 10] {
+        emulator.fault(EARTHENGINE, Fault::truncate_body(kept));
+        let mut response = discovery(&emulator).await.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.content_length(), Some(whole.len() as u64));
+        let mut received = Vec::new();
+        let end = loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => received.extend_from_slice(&chunk),
+                end => break end,
+            }
+        };
+        assert!(end.is_err(), "the end must be noticed as a break");
+        assert_eq!(received, &whole.as_bytes()[..kept]);
+    }
+}
+
+#[tokio::test]
+async fn a_delay_makes_the_real_answer_late() {
+    let emulator = Emulator::start().await.unwrap();
+    let delay = Duration::from_millis(150);
+    for fault in [Fault::delay(delay), Fault::status(500).after(delay)] {
+        emulator.fault(EARTHENGINE, fault);
+        let start = Instant::now();
+        let _ = send(discovery(&emulator).await).await;
+        assert!(start.elapsed() >= delay);
+    }
+    let start = Instant::now();
+    assert_eq!(send(discovery(&emulator).await).await.status, 200);
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_stream_is_as_long_as_asked_and_is_json() {
+    let emulator = Emulator::start().await.unwrap();
+    for total in [14_u64, 15, 1000, 65_536 + 12, 300_000] {
+        emulator.fault(EARTHENGINE, Fault::respond_stream(total));
+        let response = discovery(&emulator).await.send().await.unwrap();
+        assert_eq!(response.content_length(), None);
+        let body = response.bytes().await.unwrap();
+        assert_eq!(body.len() as u64, total);
+        let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert!(json["padding"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn an_enormous_stream_can_be_left_early() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.fault(EARTHENGINE, Fault::respond_stream(u64::MAX / 2));
+    let mut response = discovery(&emulator).await.send().await.unwrap();
+    assert!(response.chunk().await.unwrap().is_some());
+    drop(response);
+    assert_eq!(send(discovery(&emulator).await).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_fault_can_stand_in_for_a_host_that_is_not_emulated() {
+    let emulator = Emulator::start().await.unwrap();
+    let json = serde_json::json!({"id_token": "x"});
+    emulator.fault(
+        "issuer.example",
+        Fault::status(200).json(&json).times(usize::MAX),
+    );
+    for _ in 0..3 {
+        let answer = get(format!("{}/any", emulator.url("issuer.example"))).await;
+        assert_eq!(answer.json(), json);
+        assert_eq!(
+            answer.headers["content-type"],
+            "application/json; charset=UTF-8"
+        );
+    }
+    emulator.clear_faults();
+    assert_eq!(get(emulator.url("issuer.example")).await.status, 404);
+}

@@ -1,0 +1,124 @@
+//! Starting, stopping, and what is remembered in between.
+
+use std::time::Duration;
+
+use ee_emulator::Emulator;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::client::*;
+
+#[tokio::test]
+async fn requests_are_recorded_with_everything_in_them() {
+    let emulator = Emulator::start().await.unwrap();
+    let url = format!("{}/token?", emulator.url(OAUTH2));
+    let request = client().post(url).header("X-Test", "1");
+    let form = [("grant_type", "nothing"), ("other", "a b")];
+    send(request.form(&form)).await;
+    let url = format!("{}/v1/a%20b?x=1&y=2", emulator.url(EARTHENGINE));
+    send(client().post(url).bearer_auth("s3cret").json(&[1, 2])).await;
+
+    let requests = emulator.requests();
+    assert_eq!(requests.len(), 2);
+    assert_eq!(requests[0].method, "POST");
+    assert_eq!(requests[0].host, OAUTH2);
+    assert_eq!(requests[0].path, "/token");
+    assert_eq!(requests[0].header("x-test"), Some("1"));
+    assert_eq!(requests[0].form()["other"], "a b");
+    assert_eq!(requests[0].status, Some(400));
+    let request = &emulator.requests_to(EARTHENGINE)[0];
+    assert_eq!(request.path, "/v1/a%20b");
+    assert_eq!(request.query, "x=1&y=2");
+    assert_eq!(request.query_parameters()["y"], "2");
+    assert_eq!(request.json(), serde_json::json!([1, 2]));
+    assert_eq!(request.bearer(), Some("s3cret"));
+    assert_eq!(request.status, Some(404));
+    assert!(!format!("{request:?}").contains("s3cret"));
+    emulator.clear_requests();
+    assert!(emulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_of_more_than_32_mib_is_refused() {
+    let emulator = Emulator::start().await.unwrap();
+    let url = format!("{}/token", emulator.url(OAUTH2));
+    let long = vec![b'a'; 32 * 1024 * 1024];
+    let most = client().post(&url).body(long.clone());
+    assert_eq!(send(most).await.status, 400);
+
+    // Read before everything is written: the answer comes while the body is still on its way.
+    let mut connection = TcpStream::connect(emulator.address()).await.unwrap();
+    let head = format!(
+        "POST /{OAUTH2}/token HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+        long.len() + 1
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let (mut reading, mut writing) = connection.split();
+    let write = async {
+        let _ = writing.write_all(&long).await;
+        let _ = writing.write_all(b"a").await;
+    };
+    let mut answer = vec![0; 12];
+    let (_, read) = tokio::join!(write, reading.read_exact(&mut answer));
+    read.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 413");
+}
+
+#[tokio::test]
+async fn shutdown_frees_the_port_and_closes_connections() {
+    let emulator = Emulator::start().await.unwrap();
+    let address = emulator.address();
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    let _ = get(emulator.url("x")).await;
+    emulator.shutdown().await;
+    assert_eq!(idle.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    let again = Emulator::builder().port(address.port()).start().await;
+    assert_eq!(again.unwrap().address(), address);
+}
+
+#[tokio::test]
+async fn dropping_it_stops_it() {
+    let emulator = Emulator::start().await.unwrap();
+    let address = emulator.address();
+    drop(emulator);
+    for _ in 0..100 {
+        if TcpStream::connect(address).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    unreachable!("still listening");
+}
+
+#[test]
+fn it_runs_on_a_thread_of_its_own_where_there_is_no_runtime() {
+    let emulator = Emulator::builder().start_on_thread().unwrap();
+    let url = emulator.url("nowhere.example");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    assert_eq!(runtime.block_on(get(url)).status, 404);
+    runtime.block_on(emulator.shutdown());
+}
+
+#[tokio::test]
+async fn an_occupied_port_is_an_error() {
+    let emulator = Emulator::start().await.unwrap();
+    let port = emulator.address().port();
+    assert!(Emulator::builder().port(port).start().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_requests_at_once_are_all_answered() {
+    let emulator = Emulator::start().await.unwrap();
+    let url = format!("{}/$discovery/rest", emulator.url(EARTHENGINE));
+    let client = client();
+    let tasks: Vec<_> = (0..200)
+        .map(|_| tokio::spawn(send(client.get(&url))))
+        .collect();
+    for task in tasks {
+        assert_eq!(task.await.unwrap().status, 200);
+    }
+    assert_eq!(emulator.requests().len(), 200);
+}

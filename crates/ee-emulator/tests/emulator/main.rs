@@ -1,0 +1,14 @@
+//! The emulator as its clients see it: every strictness rule and every fault, over HTTP.
+
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod client;
+mod code_grant;
+mod compute;
+mod earthengine;
+mod faults;
+mod jwt_grant;
+mod lifecycle;
+mod metadata;
+mod other_hosts;
+mod refresh_grant;

@@ -1,0 +1,99 @@
+//! The metadata server of a virtual machine.
+
+use std::time::Duration;
+
+use ee_emulator::{Emulator, Project};
+use serde_json::Value;
+
+use crate::client::*;
+
+const HOST: &str = "metadata.google.internal";
+
+async fn start() -> Emulator {
+    Emulator::builder()
+        .project(Project::new(PROJECT).number(123_456_789_012))
+        .metadata_server(ROBOT, PROJECT, &["cloud-platform", "earthengine"])
+        .start()
+        .await
+        .unwrap()
+}
+
+async fn ask(emulator: &Emulator, path: &str) -> Answer {
+    let url = format!("{}{path}", emulator.url(HOST));
+    send(client().get(url).header("Metadata-Flavor", "Google")).await
+}
+
+#[tokio::test]
+async fn nobody_answers_unless_it_is_turned_on() {
+    let emulator = Emulator::start().await.unwrap();
+    for host in [HOST, "169.254.169.254"] {
+        assert!(client().get(emulator.url(host)).send().await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn requests_and_answers_carry_the_flavor() {
+    let emulator = start().await;
+    let path = "/computeMetadata/v1/project/project-id";
+    let without = get(format!("{}{path}", emulator.url(HOST))).await;
+    assert_eq!(without.status, 403);
+    let with = ask(&emulator, path).await;
+    assert_eq!((with.status, with.text.as_str()), (200, PROJECT));
+    assert_eq!(with.headers["metadata-flavor"], "Google");
+    let ping = get(emulator.url("169.254.169.254")).await;
+    assert_eq!(ping.status, 200);
+    assert_eq!(ping.headers["metadata-flavor"], "Google");
+    let forwarded = client()
+        .get(format!("{}{path}", emulator.url(HOST)))
+        .header("Metadata-Flavor", "Google")
+        .header("X-Forwarded-For", "1.2.3.4");
+    assert_eq!(send(forwarded).await.status, 403);
+}
+
+#[tokio::test]
+async fn it_describes_the_machine() {
+    let emulator = start().await;
+    let v1 = "/computeMetadata/v1";
+    let account = format!("{v1}/instance/service-accounts/default");
+    for (path, text) in [
+        (format!("{v1}/project/numeric-project-id"), "123456789012"),
+        (format!("{v1}/universe/universe-domain"), "googleapis.com"),
+        (format!("{account}/email"), ROBOT),
+        (
+            format!("{account}/scopes"),
+            "https://www.googleapis.com/auth/cloud-platform\n\
+             https://www.googleapis.com/auth/earthengine\n",
+        ),
+    ] {
+        assert_eq!(ask(&emulator, &path).await.text, text, "{path}");
+    }
+    let all = ask(&emulator, &format!("{account}/?recursive=true"))
+        .await
+        .json();
+    assert_eq!(all["email"], ROBOT);
+    assert_eq!(all["scopes"][1], SCOPE);
+    let other = format!("{v1}/instance/service-accounts/nobody@example.com/email");
+    assert_eq!(ask(&emulator, &other).await.status, 404);
+}
+
+#[tokio::test]
+async fn it_hands_out_the_same_token_until_shortly_before_its_end() {
+    let emulator = start().await;
+    let path = "/computeMetadata/v1/instance/service-accounts/default/token?scopes=ignored";
+    let token = async || -> Value { ask(&emulator, path).await.json() };
+    let first = token().await;
+    let bearer = first["access_token"].as_str().unwrap();
+    assert_eq!(first["token_type"], "Bearer");
+    assert_eq!(config(&emulator, PROJECT, bearer, None).await.status, 200);
+    emulator.clock().advance(Duration::from_secs(3200));
+    let second = token().await;
+    assert_eq!(first["access_token"], second["access_token"]);
+    assert!(second["expires_in"].as_i64().unwrap() <= 400);
+    emulator.clock().advance(Duration::from_secs(150));
+    let third = token().await;
+    assert_ne!(first["access_token"], third["access_token"]);
+    assert_eq!(third["expires_in"], 3600);
+    let by_name = format!("/computeMetadata/v1/instance/service-accounts/{ROBOT}/token");
+    let fourth = ask(&emulator, &by_name).await.json();
+    assert_eq!(third["access_token"], fourth["access_token"]);
+}
