@@ -1,2 +1,43 @@
-//! xtask
-fn main() {}
+//! The development tasks of this workspace.
+
+mod ci;
+mod demo;
+mod process;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Development tasks of Earth Engine for Rust.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Runs the main job against the embedded emulator, or against Google, and shows every step
+    Demo(demo::Arguments),
+    /// Runs every test, doing its own set-up
+    Test(test::Arguments),
+    /// Checks formatting, lints, documentation and every feature by itself
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Demo(arguments) => demo::run(&arguments),
+        Task::Test(arguments) => test::run_all(&arguments),
+        Task::Ci => ci::check(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            process::say(&format!("failed: {message}"));
+            ExitCode::FAILURE
+        }
+    }
+}

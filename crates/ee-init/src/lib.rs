@@ -1,1 +1,35 @@
-//! ee-init
+//! Which Cloud project Earth Engine requests go through, whether it may use Earth Engine,
+//! and if not, what to do about it.
+//!
+//! [`EarthEngine::builder`] goes the whole way: credentials, token, project, verification.
+//!
+//! ```no_run
+//! # async fn f() -> Result<(), ee_init::Error> {
+//! match ee_init::EarthEngine::builder().connect().await {
+//!     Ok(ee) => println!("ready: {}", ee.project().id),
+//!     Err(error) => {
+//!         eprintln!("{error}");
+//!         if let Some(remedy) = error.remedy() {
+//!             eprintln!("{remedy}");
+//!         }
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+
+mod builder;
+mod earth_engine;
+mod error;
+mod project;
+mod refusal;
+mod registration;
+mod resolve;
+
+pub use builder::{Builder, Effort};
+pub use earth_engine::EarthEngine;
+pub use ee_credentials::Found;
+pub use error::{Error, ErrorKind};
+pub use http::Method;
+pub use project::{Project, ProjectSource, check_project, is_sdk_project};
+pub use refusal::{Context, explain};
+pub use registration::Registration;

@@ -1,1 +1,48 @@
-//! ee-rest
+//! Authenticated requests to the Earth Engine REST API.
+//!
+//! This crate takes anything that makes tokens ([`ee_token::TokenSource`]) and knows no
+//! credential file. A [`Client`] puts the project, the headers and the token on a request,
+//! renews a token that the server does not take, sends again what failed for the moment, and
+//! turns a refusal into an [`ApiError`] with everything that the server said.
+//!
+//! ```no_run
+//! use ee_rest::{Auth, Client};
+//! use ee_token::{source_fn, AccessToken, Endpoints, HttpClient, TokenCache};
+//! use serde_json::json;
+//!
+//! # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+//! let tokens = TokenCache::new(source_fn(|| async { AccessToken::new("from-my-vault") }));
+//! let client = Client::builder(Auth::token(tokens), HttpClient::new(Endpoints::google())?)
+//!     .project("my-project")
+//!     .build()?;
+//! let three: i64 = client
+//!     .compute(&json!({"result": "0", "values": {"0": {"constantValue": 3}}}))
+//!     .await?;
+//! # let _ = three; Ok(()) }
+//! ```
+
+mod api_error;
+mod auth;
+mod builder;
+mod client;
+mod code;
+mod error;
+mod excerpt;
+mod path;
+mod request;
+mod resend;
+mod response;
+mod secrets;
+mod send;
+
+pub use api_error::{ApiError, Link, QuotaViolation};
+pub use auth::Auth;
+pub use builder::ClientBuilder;
+pub use client::Client;
+pub use code::Code;
+pub use error::{Error, ErrorKind};
+pub use request::RequestBuilder;
+pub use response::Response;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,22 @@
+//! `eectl auth`: credentials and tokens.
+
+use crate::arguments::{Auth, AuthCommand, Global};
+use crate::failure::{Failure, Stage};
+use crate::output::print;
+
+pub(crate) async fn run(global: &Global, auth: &Auth) -> Result<(), Failure> {
+    match auth.command {
+        AuthCommand::Token => token(global).await,
+    }
+}
+
+async fn token(global: &Global) -> Result<(), Failure> {
+    let token = async {
+        let found = super::builder(global).find_credentials().await?;
+        Ok::<_, earthengine::Error>(found.credentials.token().await?)
+    };
+    let token = token
+        .await
+        .map_err(|error| Failure::new(&error, Stage::Init))?;
+    print(format!("{}\n", token.secret()))
+}

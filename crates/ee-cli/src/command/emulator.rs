@@ -1,0 +1,73 @@
+//! `eectl emulator`: Google's hosts on loopback, for trying things out.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use ee_emulator::{Emulator, Project};
+
+use crate::arguments::{Emulator as Arguments, Global};
+use crate::failure::Failure;
+use crate::output::{note, print};
+
+const PROJECT: &str = "ee-demo-project";
+const SERVICE_ACCOUNT: &str = "demo@ee-demo-project.iam.gserviceaccount.com";
+const PERSON: &str = "jane@example.com";
+
+pub(crate) async fn run(global: &Global, arguments: &Arguments) -> Result<(), Failure> {
+    let emulator = Emulator::builder()
+        .port(arguments.port)
+        .project(Project::new(PROJECT))
+        .start()
+        .await
+        .map_err(|e| {
+            Failure::io(
+                &format!("port {} cannot be listened on", arguments.port),
+                &e,
+            )
+        })?;
+    if let Some(folder) = &arguments.write_credentials {
+        write_credentials(&emulator, folder)?;
+    }
+    print(format!("{}\n", emulator.address()))?;
+    if !global.quiet {
+        note(&format!(
+            "export EARTHENGINE_EMULATOR_HOST={}   # sends eectl and every program of this library here\nproject {PROJECT} is registered; credentials: --write-credentials DIR; stop with Ctrl-C",
+            emulator.address()
+        ));
+    }
+    tokio::signal::ctrl_c()
+        .await
+        .map_err(|e| Failure::io("Ctrl-C cannot be waited for", &e))
+}
+
+/// Writes one file of each kind that the emulator accepts.
+fn write_credentials(emulator: &Emulator, folder: &Path) -> Result<(), Failure> {
+    let account = emulator.create_service_account(SERVICE_ACCOUNT, PROJECT);
+    let person = emulator.create_user(PERSON);
+    fs::create_dir_all(folder)
+        .map_err(|e| Failure::io(&format!("{} cannot be made", folder.display()), &e))?;
+    for (name, text) in [
+        ("service_account.json", account.json_key()),
+        ("authorized_user.json", person.authorized_user_json()),
+        (
+            "earthengine_credentials.json",
+            person.earthengine_file_json(Some(PROJECT)),
+        ),
+    ] {
+        let path = folder.join(name);
+        private_file(&path)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .map_err(|e| Failure::io(&format!("{} cannot be written", path.display()), &e))?;
+    }
+    Ok(())
+}
+
+/// Opens a file that nobody else may read.
+fn private_file(path: &Path) -> std::io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}

@@ -1,0 +1,63 @@
+//! `eectl init`: from nothing to a verified project.
+
+use earthengine::EarthEngine;
+use serde_json::{Value, json};
+
+use crate::arguments::Global;
+use crate::failure::{Failure, Stage};
+use crate::output::{note, print};
+
+pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
+    let ee = super::builder(global)
+        .connect()
+        .await
+        .map_err(|error| Failure::new(&error, Stage::Init))?;
+    if global.json {
+        return print(format!("{}\n", as_json(&ee)));
+    }
+    if !global.quiet {
+        for warning in ee.credentials().warnings() {
+            note(&format!("warning: {}", warning.message));
+        }
+    }
+    print(in_words(&ee))
+}
+
+fn as_json(ee: &EarthEngine) -> Value {
+    let credentials = ee.credentials();
+    let mut credential = json!({
+        "kind": credentials.kind().as_str(),
+        "source": credentials.origin().as_str(),
+    });
+    if let Some(principal) = credentials.principal() {
+        credential["principal"] = json!(principal);
+    }
+    json!({
+        "project": ee.project().id,
+        "project_source": ee.project().source.as_str(),
+        "registration": ee.registration().as_str(),
+        "credential": credential,
+        "requests": ee.effort().requests,
+        "elapsed_ms": ee.effort().elapsed.as_secs_f64() * 1000.0,
+    })
+}
+
+fn in_words(ee: &EarthEngine) -> String {
+    let credentials = ee.credentials();
+    let principal = credentials.principal().map(|who| format!(", {who}"));
+    let path = credentials
+        .path()
+        .map(|path| format!(", {}", path.display()));
+    format!(
+        "credential    {}{} ({}{})\nproject       {} ({})\nregistration  {}\n{} requests in {:.0} ms\n",
+        credentials.kind(),
+        principal.unwrap_or_default(),
+        credentials.origin(),
+        path.unwrap_or_default(),
+        ee.project().id,
+        ee.project().source,
+        ee.registration(),
+        ee.effort().requests,
+        ee.effort().elapsed.as_secs_f64() * 1000.0,
+    )
+}

@@ -1,0 +1,29 @@
+//! The commands, one file each.
+
+pub(crate) mod api;
+pub(crate) mod auth;
+pub(crate) mod emulator;
+pub(crate) mod init;
+
+use earthengine::{Builder, EarthEngine, Scopes};
+
+use crate::arguments::Global;
+
+/// A builder that knows what the command line said.
+fn builder(global: &Global) -> Builder {
+    let mut builder =
+        EarthEngine::builder().user_agent(concat!("eectl/", env!("CARGO_PKG_VERSION")));
+    if let Some(project) = &global.project {
+        builder = builder.project(project);
+    }
+    if let Some(file) = &global.credentials {
+        builder = builder.credentials_file(file);
+    }
+    if !global.scopes.is_empty() {
+        builder = builder.scopes(Scopes::new(&global.scopes));
+    }
+    for host in &global.allow_host {
+        builder = builder.allow_host(host);
+    }
+    builder
+}

@@ -1,0 +1,188 @@
+//! How a command fails: one sentence, what to do, and an exit status that scripts can rely on.
+
+use std::io::{IsTerminal, Write};
+
+use earthengine::{Error, ErrorKind, Remedy};
+use serde_json::json;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: &'static str,
+    message: String,
+    said: Option<String>,
+    remedy: Option<Remedy>,
+    status: u8,
+}
+
+/// Whether a refusal came while a client was set up, or from a call on one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Init,
+    Call,
+}
+
+impl Failure {
+    pub(crate) fn new(error: &Error, stage: Stage) -> Self {
+        let message = error.to_string();
+        let said = error
+            .server_message()
+            .filter(|said| !message.contains(said))
+            .map(str::to_owned);
+        Self {
+            code: error.kind().code(),
+            message,
+            said,
+            remedy: error.remedy().cloned(),
+            status: exit_status(error.kind(), stage),
+        }
+    }
+
+    pub(crate) fn usage(error: &impl ToString) -> Self {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        Self {
+            code: "usage",
+            message: first.trim_start_matches("error: ").to_owned(),
+            said: None,
+            remedy: Some(Remedy::new(
+                "See `eectl --help`, or --help after a command.",
+            )),
+            status: 2,
+        }
+    }
+
+    pub(crate) fn io(what: &str, error: &std::io::Error) -> Self {
+        Self {
+            code: "io",
+            message: format!("{what}: {error}"),
+            said: None,
+            remedy: None,
+            status: 1,
+        }
+    }
+
+    pub(crate) fn exit_status(&self) -> u8 {
+        self.status
+    }
+
+    /// Prints it on standard error, in words or as one JSON object.
+    pub(crate) fn print(&self, as_json: bool) {
+        let mut stderr = std::io::stderr().lock();
+        let text = if as_json {
+            self.json().to_string() + "\n"
+        } else {
+            let colour =
+                stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+            self.words(colour)
+        };
+        // If nobody reads standard error, the exit status still tells.
+        let _ = stderr.write_all(text.as_bytes());
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let message = match &self.said {
+            Some(said) => format!("{} (the server said: {said})", self.message),
+            None => self.message.clone(),
+        };
+        let remedy = self.remedy.as_ref().map(|remedy| match &remedy.command {
+            Some(command) => format!("{} Run: {command}", remedy.text),
+            None => remedy.text.to_string(),
+        });
+        let mut error =
+            json!({"code": self.code, "message": message, "remedy": remedy.unwrap_or_default()});
+        if let Some(url) = self
+            .remedy
+            .as_ref()
+            .and_then(|remedy| remedy.url.as_deref())
+        {
+            error["url"] = json!(url);
+        }
+        json!({ "error": error })
+    }
+
+    fn words(&self, colour: bool) -> String {
+        let paint = |code: &str, text: &str| {
+            if colour {
+                format!("\u{1b}[{code}m{text}\u{1b}[0m")
+            } else {
+                text.to_owned()
+            }
+        };
+        let mut text = format!("{} {}\n", paint("1;31", "error:"), self.message);
+        if let Some(said) = &self.said {
+            text += &format!("  the server said: {said}\n");
+        }
+        if let Some(remedy) = &self.remedy {
+            text += &format!("{} {}\n", paint("1;36", "what to do:"), remedy.text);
+            for line in remedy.command.iter().chain(&remedy.url) {
+                text += &format!("    {line}\n");
+            }
+        }
+        text
+    }
+}
+
+/// The exit status for a kind of error; a missing permission is the project's trouble while
+/// the project is verified, and the call's later.
+fn exit_status(kind: ErrorKind, stage: Stage) -> u8 {
+    match kind {
+        ErrorKind::NoCredentials => 3,
+        ErrorKind::Usage => 1,
+        ErrorKind::Network | ErrorKind::Timeout => 7,
+        kind if kind.is_about_credentials() => 4,
+        kind if kind.is_about_project() => 5,
+        ErrorKind::PermissionDenied if stage == Stage::Init => 5,
+        _ => 6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure() -> Failure {
+        let error = Error::new(ErrorKind::ApiDisabled, "the API is off").with_remedy(
+            Remedy::new("Enable it.")
+                .command("gcloud x")
+                .url("https://example.com/"),
+        );
+        Failure::new(&error, Stage::Init)
+    }
+
+    #[test]
+    fn json_has_the_promised_fields() {
+        assert_eq!(
+            failure().json(),
+            json!({"error": {"code": "api_disabled", "message": "the API is off",
+                "remedy": "Enable it. Run: gcloud x", "url": "https://example.com/"}})
+        );
+    }
+
+    #[test]
+    fn words_say_what_happened_and_what_to_do_and_colour_is_extra() {
+        let plain = failure().words(false);
+        assert_eq!(
+            plain,
+            "error: the API is off\nwhat to do: Enable it.\n    gcloud x\n    https://example.com/\n"
+        );
+        assert!(failure().words(true).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn exit_statuses_are_the_promised_ones() {
+        for (kind, stage, status) in [
+            (ErrorKind::NoCredentials, Stage::Init, 3),
+            (ErrorKind::InvalidCredentials, Stage::Init, 4),
+            (ErrorKind::ClockSkew, Stage::Call, 4),
+            (ErrorKind::InvalidProject, Stage::Init, 5),
+            (ErrorKind::ApiDisabled, Stage::Call, 5),
+            (ErrorKind::PermissionDenied, Stage::Init, 5),
+            (ErrorKind::PermissionDenied, Stage::Call, 6),
+            (ErrorKind::NotFound, Stage::Call, 6),
+            (ErrorKind::Timeout, Stage::Init, 7),
+        ] {
+            assert_eq!(exit_status(kind, stage), status, "{kind:?} {stage:?}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The contract of `eectl`: what it prints, and how it ends. Each test runs the real binary
+//! with an empty home and an empty environment.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed step is a failed test"
+)]
+
+mod bad_input;
+mod commands;
+mod refusals;
+mod search;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use ee_emulator::{Emulator, EmulatorBuilder, Project, ServiceAccount};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PROJECT: &str = "ee-demo-project";
+const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
+
+/// A machine of its own: an emulator, a home folder, an environment.
+struct Machine {
+    emulator: Emulator,
+    home: TempDir,
+    variables: BTreeMap<String, String>,
+}
+
+/// How a command ended.
+struct Ended {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Machine {
+    async fn new() -> Self {
+        Self::with(|builder| builder).await
+    }
+
+    async fn with(settings: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Self {
+        let builder = Emulator::builder().project(Project::new(PROJECT).number(123_456_789_012));
+        let emulator = settings(builder).start().await.unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let variables = BTreeMap::from([
+            (
+                "EARTHENGINE_EMULATOR_HOST".into(),
+                emulator.address().to_string(),
+            ),
+            ("HOME".into(), home.path().display().to_string()),
+            ("NO_GCE_CHECK".into(), "true".into()),
+        ]);
+        Self {
+            emulator,
+            home,
+            variables,
+        }
+    }
+
+    /// A machine where a service account's key is named by `GOOGLE_APPLICATION_CREDENTIALS`.
+    async fn with_key(settings: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Self {
+        let mut machine = Self::with(settings).await;
+        let key = machine.robot().json_key();
+        let path = machine.file("key.json", &key);
+        machine.set(
+            "GOOGLE_APPLICATION_CREDENTIALS",
+            &path.display().to_string(),
+        );
+        machine
+    }
+
+    fn robot(&self) -> ServiceAccount {
+        self.emulator.create_service_account(ROBOT, PROJECT)
+    }
+
+    fn set(&mut self, name: &str, value: &str) {
+        self.variables.insert(name.into(), value.into());
+    }
+
+    fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.home.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, contents).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        path
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Ended {
+        self.run_with_input(arguments, "").await
+    }
+
+    async fn run_with_input(&self, arguments: &[&str], input: &str) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_eectl"));
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(&self.variables)
+            .current_dir(self.home.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let input = input.to_owned();
+        let run = move || {
+            let mut child = command.spawn().unwrap();
+            // A command that reads no input may be gone already.
+            let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+            child.wait_with_output().unwrap()
+        };
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = tokio::task::spawn_blocking(run).await.unwrap();
+        Ended {
+            status: status.code().expect("not ended by a signal"),
+            stdout: String::from_utf8(stdout).unwrap(),
+            stderr: String::from_utf8(stderr).unwrap(),
+        }
+    }
+
+    /// Runs `eectl … --json`, which must fail, and returns the exit status and the error.
+    async fn failure(&self, arguments: &[&str]) -> (i32, Value) {
+        let ended = self.run(&[arguments, &["--json"]].concat()).await;
+        assert_eq!(ended.stdout, "", "{}", ended.stderr);
+        let failure: Value = serde_json::from_str(&ended.stderr)
+            .unwrap_or_else(|e| panic!("{e}: {:?}", ended.stderr));
+        assert_eq!(failure.as_object().unwrap().len(), 1);
+        let error = failure["error"].clone();
+        assert!(!error["message"].as_str().unwrap().is_empty());
+        assert!(error["remedy"].is_string());
+        (ended.status, error)
+    }
+
+    fn paths(&self) -> Vec<String> {
+        let requests = self.emulator.requests();
+        requests
+            .iter()
+            .map(|r| format!("{} {}{}", r.method, r.host, r.path))
+            .collect()
+    }
+}
+
+impl Ended {
+    fn json(&self) -> Value {
+        assert_eq!(self.status, 0, "{}", self.stderr);
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+}
+
+fn code(error: &Value) -> &str {
+    error["code"].as_str().unwrap()
+}
+
+fn message(error: &Value) -> &str {
+    error["message"].as_str().unwrap()
+}

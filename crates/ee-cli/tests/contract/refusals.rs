@@ -1,0 +1,180 @@
+//! Every refusal of the servers: its code, its exit status, and where it sends people.
+
+use ee_emulator::Refusal;
+
+use super::*;
+
+#[tokio::test]
+async fn each_refusal_of_the_project_has_its_code_and_exit_5() {
+    for (refusal, expected, link) in [
+        (
+            Refusal::UserProjectDenied,
+            "project_denied",
+            "iam-admin/iam?project=ee-demo-project",
+        ),
+        (
+            Refusal::ServiceDisabled,
+            "api_disabled",
+            "earthengine.googleapis.com?project=ee-demo-project",
+        ),
+        (
+            Refusal::NotRegistered,
+            "not_registered",
+            "configuration?project=ee-demo-project",
+        ),
+        (
+            Refusal::NotRegisteredConsole,
+            "not_registered",
+            "configuration?project=ee-demo-project",
+        ),
+        (
+            Refusal::NotSignedUp,
+            "not_registered",
+            "configuration?project=ee-demo-project",
+        ),
+        (
+            Refusal::ConsumerSuspended,
+            "project_suspended",
+            "project=ee-demo-project",
+        ),
+        (
+            Refusal::SuspendedWithoutReason,
+            "project_suspended",
+            "project=ee-demo-project",
+        ),
+        (Refusal::NotFoundOrDeleted, "not_found", ""),
+        (Refusal::ProjectNotFound, "not_found", ""),
+        (Refusal::ConsumerInvalid, "not_found", ""),
+        (Refusal::LocalDefaultCredentials, "no_project", ""),
+        (
+            Refusal::IamPermissionDenied,
+            "permission_denied",
+            "iam-admin/iam?project=ee-demo-project",
+        ),
+    ] {
+        let machine = Machine::with_key(|b| b.project(Project::new(PROJECT).refuse(refusal))).await;
+        let (status, error) = machine.failure(&["init"]).await;
+        assert_eq!(
+            (status, code(&error)),
+            (5, expected),
+            "{refusal:?}: {error}"
+        );
+        assert!(
+            error["url"].as_str().unwrap_or_default().contains(link),
+            "{refusal:?}: {error}"
+        );
+        assert!(
+            !error["remedy"].as_str().unwrap().is_empty(),
+            "{refusal:?}: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_servers_own_sentence_is_kept_and_the_account_named() {
+    let machine =
+        Machine::with_key(|b| b.project(Project::new(PROJECT).refuse(Refusal::UserProjectDenied)))
+            .await;
+    let (_, error) = machine.failure(&["init"]).await;
+    assert!(
+        message(&error).contains("Caller does not have required permission to use project"),
+        "{error}"
+    );
+    assert!(message(&error).contains(ROBOT), "{error}");
+    let ended = machine.run(&["init"]).await;
+    assert!(
+        ended
+            .stderr
+            .contains("the server said: Caller does not have"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("what to do:"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn refusals_that_are_not_the_projects_have_their_own_status() {
+    for (refusal, expected, status) in [
+        (Refusal::ScopeInsufficient, "insufficient_scopes", 4),
+        (Refusal::Forbidden, "network", 7),
+        (Refusal::ForbiddenHtml, "network", 7),
+        (Refusal::DailyQuotaExceeded, "quota_exceeded", 6),
+    ] {
+        let machine = Machine::with_key(|b| b.project(Project::new(PROJECT).refuse(refusal))).await;
+        let (ended, error) = machine.failure(&["init"]).await;
+        assert_eq!(
+            (ended, code(&error)),
+            (status, expected),
+            "{refusal:?}: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_config_that_says_not_registered_is_an_error() {
+    let machine = Machine::with_key(|b| {
+        b.project(
+            Project::new(PROJECT)
+                .registration("NOT_REGISTERED")
+                .config_when_unregistered(true),
+        )
+    })
+    .await;
+    let (status, error) = machine.failure(&["init"]).await;
+    assert_eq!((status, code(&error)), (5, "not_registered"));
+}
+
+#[tokio::test]
+async fn what_the_api_refuses_is_exit_6() {
+    let machine = Machine::with_key(|b| b).await;
+    let body = machine.file(
+        "body.json",
+        r#"{"expression": {"result": "0", "values": {"0":
+        {"functionInvocationValue": {"functionName": "No.such", "arguments": {}}}}}}"#,
+    );
+    let body = body.display().to_string();
+    let (status, error) = machine
+        .failure(&["api", "value:compute", "--input", &body])
+        .await;
+    assert_eq!((status, code(&error)), (6, "invalid_argument"), "{error}");
+    let (status, error) = machine.failure(&["api", "nothing-here"]).await;
+    assert_eq!((status, code(&error)), (6, "not_found"), "{error}");
+}
+
+#[tokio::test]
+async fn the_projects_trouble_is_exit_5_in_a_call_too() {
+    let machine =
+        Machine::with_key(|b| b.project(Project::new(PROJECT).refuse(Refusal::ServiceDisabled)))
+            .await;
+    let (status, error) = machine.failure(&["api", "config"]).await;
+    assert_eq!((status, code(&error)), (5, "api_disabled"));
+}
+
+#[tokio::test]
+async fn a_revoked_login_is_exit_4() {
+    let machine = Machine::new().await;
+    let jane = machine.emulator.create_user("jane@example.com");
+    let file = machine
+        .file("jane.json", jane.authorized_user_json())
+        .display()
+        .to_string();
+    let arguments = ["init", "--project", PROJECT, "--credentials", &file];
+    machine.emulator.require_reauth(jane.refresh_token());
+    let (status, error) = machine.failure(&arguments).await;
+    assert_eq!(
+        (status, code(&error)),
+        (4, "reauthentication_required"),
+        "{error}"
+    );
+    machine.emulator.revoke(jane.refresh_token());
+    let (status, error) = machine.failure(&arguments).await;
+    assert_eq!(
+        (status, code(&error)),
+        (4, "credentials_rejected"),
+        "{error}"
+    );
+    assert!(
+        message(&error).contains("Token has been expired or revoked"),
+        "{error}"
+    );
+}

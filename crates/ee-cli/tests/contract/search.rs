@@ -1,0 +1,147 @@
+//! Which credential and which project are found, and where.
+
+use super::*;
+
+async fn found(machine: &Machine) -> (String, String, String) {
+    let found = machine.run(&["init", "--json"]).await.json();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    (
+        text(&found["credential"]["kind"]),
+        text(&found["credential"]["source"]),
+        text(&found["project_source"]),
+    )
+}
+
+async fn source(machine: &Machine) -> String {
+    found(machine).await.2
+}
+
+fn triple(a: &str, b: &str, c: &str) -> (String, String, String) {
+    (a.into(), b.into(), c.into())
+}
+
+#[tokio::test]
+async fn credentials_are_found_in_the_promised_order() {
+    let mut machine = Machine::new().await;
+    let jane = machine.emulator.create_user("jane@example.com");
+
+    // From the last place to the first: each new one wins over those before.
+    let adc = machine.file(
+        ".config/gcloud/application_default_credentials.json",
+        jane.authorized_user_json(),
+    );
+    machine.set("EE_PROJECT_ID", PROJECT);
+    assert_eq!(
+        found(&machine).await,
+        triple("authorized_user", "gcloud_adc", "env:EE_PROJECT_ID")
+    );
+
+    let key = machine.file("key.json", machine.robot().json_key());
+    machine.set("GOOGLE_APPLICATION_CREDENTIALS", &key.display().to_string());
+    assert_eq!(
+        found(&machine).await,
+        triple(
+            "service_account",
+            "env:GOOGLE_APPLICATION_CREDENTIALS",
+            "env:EE_PROJECT_ID"
+        )
+    );
+
+    machine.file(
+        ".config/earthengine/credentials",
+        jane.earthengine_file_json(None),
+    );
+    assert_eq!(
+        found(&machine).await,
+        triple("earthengine_file", "earthengine_file", "env:EE_PROJECT_ID")
+    );
+
+    for (token, kind) in [
+        (machine.robot().json_key(), "service_account"),
+        (jane.earthengine_file_json(None), "earthengine_file"),
+        (
+            jane.earthengine_refresh_token().to_owned(),
+            "earthengine_file",
+        ),
+    ] {
+        machine.set("EARTHENGINE_TOKEN", &token);
+        assert_eq!(
+            found(&machine).await,
+            triple(kind, "env:EARTHENGINE_TOKEN", "env:EE_PROJECT_ID")
+        );
+    }
+
+    let given = machine
+        .run(&[
+            "init",
+            "--json",
+            "--credentials",
+            &adc.display().to_string(),
+        ])
+        .await
+        .json();
+    assert_eq!(given["credential"]["source"], "flag");
+}
+
+#[tokio::test]
+async fn the_project_is_found_in_the_promised_order() {
+    let mut machine = Machine::with_key(|b| b).await;
+    assert_eq!(source(&machine).await, "credentials_project");
+    for name in [
+        "GCLOUD_PROJECT",
+        "GOOGLE_CLOUD_PROJECT",
+        "GOOGLE_CLOUD_QUOTA_PROJECT",
+    ] {
+        machine.set(name, PROJECT);
+        assert_eq!(source(&machine).await, format!("env:{name}"));
+    }
+    machine.file(
+        ".config/earthengine/credentials",
+        format!(r#"{{"project": "{PROJECT}"}}"#),
+    );
+    assert_eq!(source(&machine).await, "earthengine_file");
+    for name in ["EE_PROJECT_ID", "EARTHENGINE_PROJECT"] {
+        machine.set(name, PROJECT);
+        assert_eq!(source(&machine).await, format!("env:{name}"));
+    }
+}
+
+#[tokio::test]
+async fn gclouds_configuration_names_the_project_last() {
+    let mut machine = Machine::new().await;
+    let jane = machine.emulator.create_user("jane@example.com");
+    machine.file(
+        ".config/gcloud/application_default_credentials.json",
+        jane.authorized_user_json(),
+    );
+    let (status, error) = machine.failure(&["init"]).await;
+    assert_eq!(
+        (status, code(&error)),
+        (5, "no_project"),
+        "gcloud's own client is nobody's project"
+    );
+    machine.file(
+        ".config/gcloud/configurations/config_default",
+        format!("[core]\nproject = {PROJECT}\n"),
+    );
+    assert_eq!(found(&machine).await.2, "gcloud_config");
+    // Empty values are absent, and numbers of Google's SDKs are passed over.
+    machine.set("EARTHENGINE_PROJECT", "");
+    machine.set("GOOGLE_CLOUD_PROJECT", "764086051850");
+    assert_eq!(found(&machine).await.2, "gcloud_config");
+}
+
+#[tokio::test]
+async fn nothing_found_is_exit_3_and_says_how_to_log_in() {
+    let machine = Machine::new().await;
+    let (status, error) = machine.failure(&["init"]).await;
+    assert_eq!((status, code(&error)), (3, "no_credentials"));
+    assert!(
+        error["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("GOOGLE_APPLICATION_CREDENTIALS"),
+        "{error}"
+    );
+    assert!(machine.paths().is_empty());
+}

@@ -1,0 +1,318 @@
+//! From nothing to a verified client: two requests, one for the token, one for the project.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use ee_credentials::{Credentials, Environment, Found, Options, search};
+use ee_rest::{Auth, Client};
+use ee_token::{ExposeSecret as _, HttpClient, RetryPolicy, Scopes, SecretString};
+use url::Url;
+
+use crate::earth_engine::Inner;
+use crate::project::check_project;
+use crate::refusal::{Context, explain, not_registered};
+use crate::registration::{ProjectConfig, Registration};
+use crate::resolve::{Places, resolve};
+use crate::{EarthEngine, Error};
+
+/// How [`EarthEngine::connect`](Builder::connect) goes about it. Nothing needs to be set:
+/// what is not is found where the other clients find it.
+///
+/// ```no_run
+/// # async fn f() -> Result<(), ee_init::Error> {
+/// let ee = ee_init::EarthEngine::builder()
+///     .project("my-project")
+///     .connect()
+///     .await?;
+/// # let _ = ee; Ok(()) }
+/// ```
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Builder {
+    credentials: Option<Credentials>,
+    credentials_file: Option<PathBuf>,
+    credentials_json: Option<SecretString>,
+    api_key: Option<SecretString>,
+    project: Option<String>,
+    scopes: Option<Scopes>,
+    subject: Option<String>,
+    self_signed: bool,
+    allowed_hosts: Vec<String>,
+    environment: Option<Environment>,
+    endpoints: Option<ee_token::Endpoints>,
+    base_url: Option<Url>,
+    high_volume: bool,
+    http_client: Option<reqwest::Client>,
+    user_agent: Option<String>,
+    timeout: Option<Duration>,
+    retry: Option<RetryPolicy>,
+    skip_verification: bool,
+}
+
+/// What connecting cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Effort {
+    /// The requests that were sent, retries included.
+    pub requests: u64,
+    /// The time from the call to the verified client.
+    pub elapsed: Duration,
+}
+
+impl Builder {
+    /// These credentials, instead of a search.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    /// The credentials in this file, of any type that Application Default Credentials know.
+    pub fn credentials_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.credentials_file = Some(path.into());
+        self
+    }
+
+    /// The credentials in this text, such as a service account's key from a secret store.
+    pub fn credentials_json(mut self, json: impl Into<SecretString>) -> Self {
+        self.credentials_json = Some(json.into());
+        self
+    }
+
+    /// An API key. With credentials as well, both are sent; the key's project must then be
+    /// the credentials' project. Without, nothing else is searched for.
+    pub fn api_key(mut self, key: impl Into<SecretString>) -> Self {
+        self.api_key = Some(key.into());
+        self
+    }
+
+    /// The Cloud project to route requests through and bill them to, as an id or a number.
+    pub fn project(mut self, project: impl Into<String>) -> Self {
+        self.project = Some(project.into());
+        self
+    }
+
+    /// The scopes to ask for; [`Scopes::earth_engine`] otherwise.
+    pub fn scopes(mut self, scopes: Scopes) -> Self {
+        self.scopes = Some(scopes);
+        self
+    }
+
+    /// The person that a service account acts for (domain-wide delegation).
+    pub fn subject(mut self, email: impl Into<String>) -> Self {
+        self.subject = Some(email.into());
+        self
+    }
+
+    /// Lets a service account sign its own access tokens, without a token request.
+    pub fn self_signed_jwt(mut self, yes: bool) -> Self {
+        self.self_signed = yes;
+        self
+    }
+
+    /// A host that a credential file may name although it is not Google's.
+    pub fn allow_host(mut self, host: impl Into<String>) -> Self {
+        self.allowed_hosts.push(host.into());
+        self
+    }
+
+    /// The environment to search instead of the process's own.
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = Some(environment);
+        self
+    }
+
+    /// Looks at nothing but what this builder was given: no variables, no files, no metadata
+    /// server. For servers that work for many people.
+    pub fn isolated(self) -> Self {
+        self.environment(Environment::empty())
+    }
+
+    /// Other hosts than Google's; an emulator's, for example.
+    pub fn endpoints(mut self, endpoints: ee_token::Endpoints) -> Self {
+        self.endpoints = Some(endpoints);
+        self
+    }
+
+    /// The base URL of the Earth Engine API alone, as the Python client's `url`.
+    pub fn base_url(mut self, url: Url) -> Self {
+        self.base_url = Some(url);
+        self
+    }
+
+    /// Uses the endpoint for many small requests at once.
+    pub fn high_volume(mut self, yes: bool) -> Self {
+        self.high_volume = yes;
+        self
+    }
+
+    /// A connection pool of the program's own, with its proxies, roots and time-outs. It
+    /// must not follow redirects ([`HttpClient::with_client`] says why).
+    pub fn http_client(mut self, client: reqwest::Client) -> Self {
+        self.http_client = Some(client);
+        self
+    }
+
+    /// A name to put in front of the user agent: `my-program/1.0`.
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = Some(user_agent.into());
+        self
+    }
+
+    /// How long one attempt of a request may take.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// How requests that failed for the moment are sent again.
+    pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
+    /// Skips the request that verifies the project: its troubles then show in the first call.
+    pub fn skip_verification(mut self) -> Self {
+        self.skip_verification = true;
+        self
+    }
+
+    /// Finds credentials, gets a token, chooses the project and verifies it.
+    ///
+    /// # Errors
+    /// What is wrong with the credentials ([`ErrorKind::is_about_credentials`](crate::ErrorKind::is_about_credentials)), with the
+    /// project ([`ErrorKind::is_about_project`](crate::ErrorKind::is_about_project)) or with the network. Everything that can
+    /// be known without a request is checked before the first.
+    pub async fn connect(self) -> Result<EarthEngine, Error> {
+        let started = Instant::now();
+        // What was misspelt is said before anything is looked for.
+        if let Some(project) = &self.project {
+            check_project(project)?;
+        }
+        let environment = self.surroundings();
+        let (http, found) = self.find(&environment)?;
+        let project = resolve(&Places {
+            given: self.project.as_deref(),
+            environment: &environment,
+            credentials: &found.credentials,
+        })?;
+        let context = Context {
+            project: Some(project.id.clone()),
+            principal: found.credentials.principal().map(str::to_owned),
+        };
+        let client = self
+            .client(&http, &found.credentials, &project.id)
+            .map_err(|error| explain(error, &context))?;
+        let registration = if self.skip_verification {
+            Registration::Unverified
+        } else {
+            verify(&client, &project.id, &context).await?
+        };
+        tracing::debug!(project = %project.id, source = %project.source, %registration, "connected");
+        Ok(EarthEngine::new(Inner {
+            client,
+            credentials: found.credentials,
+            searched: found.searched,
+            project,
+            registration,
+            context,
+            effort: Effort {
+                requests: http.requests_sent(),
+                elapsed: started.elapsed(),
+            },
+        }))
+    }
+
+    /// Finds the credentials alone, without a token and without a project.
+    ///
+    /// # Errors
+    /// [`NoCredentials`](crate::ErrorKind::NoCredentials) or
+    /// [`InvalidCredentials`](crate::ErrorKind::InvalidCredentials); others if the
+    /// environment cannot be used.
+    pub fn find_credentials(self) -> Result<Found, Error> {
+        self.find(&self.surroundings()).map(|(_, found)| found)
+    }
+
+    fn surroundings(&self) -> Environment {
+        self.environment
+            .clone()
+            .unwrap_or_else(Environment::current)
+    }
+
+    /// The credentials and the way out: what was given, else what the search finds.
+    fn find(&self, environment: &Environment) -> Result<(HttpClient, Found), Error> {
+        let endpoints = match &self.endpoints {
+            Some(endpoints) => endpoints.clone(),
+            None => environment.endpoints()?,
+        };
+        let http = match &self.http_client {
+            Some(client) => HttpClient::with_client(client.clone(), endpoints)?,
+            None => HttpClient::new(endpoints)?,
+        }
+        .with_own_count();
+        let mut options = Options::new(http.clone());
+        options.scopes = self.scopes.clone();
+        options.subject = self.subject.clone();
+        options.self_signed = self.self_signed;
+        options.allowed_hosts = self.allowed_hosts.clone();
+        let given = match (&self.credentials, &self.credentials_json, &self.api_key) {
+            (Some(credentials), _, _) => Some(credentials.clone()),
+            (None, Some(json), _) => Some(Credentials::from_json(json.expose_secret(), &options)?),
+            (None, None, Some(key)) if self.credentials_file.is_none() => {
+                Some(Credentials::from_api_key(key.clone()))
+            }
+            _ => None,
+        };
+        let found = match given {
+            Some(credentials) => Found::given(credentials),
+            None => search(self.credentials_file.as_deref(), environment, &options)?,
+        };
+        Ok((http, found))
+    }
+
+    fn client(
+        &self,
+        http: &HttpClient,
+        credentials: &Credentials,
+        project: &str,
+    ) -> Result<Client, ee_rest::Error> {
+        let key = self.api_key.as_ref().or(credentials.api_key());
+        let auth = match (credentials.tokens(), key) {
+            (Some(tokens), Some(key)) => Auth::token(tokens.clone()).with_api_key(key.clone()),
+            (Some(tokens), None) => Auth::token(tokens.clone()),
+            // Credentials without tokens are an API key.
+            (None, key) => Auth::api_key(key.cloned().unwrap_or_default()),
+        };
+        let mut client = Client::builder(auth, http.clone())
+            .project(project)
+            .high_volume(self.high_volume);
+        if let Some(url) = &self.base_url {
+            client = client.base_url(url.clone());
+        }
+        if let Some(user_agent) = &self.user_agent {
+            client = client.user_agent(user_agent);
+        }
+        if let Some(timeout) = self.timeout {
+            client = client.timeout(timeout);
+        }
+        if let Some(retry) = &self.retry {
+            client = client.retry_policy(retry.clone());
+        }
+        client.build()
+    }
+}
+
+/// Asks for the project's configuration: whether the caller may use the project, whether
+/// the API is enabled, and how the project is registered, all in one.
+async fn verify(client: &Client, project: &str, context: &Context) -> Result<Registration, Error> {
+    let config: ProjectConfig = client
+        .get_json("config")
+        .await
+        .map_err(|error| explain(error, context))?;
+    match config
+        .registration_state
+        .unwrap_or(Registration::Unspecified)
+    {
+        Registration::NotRegistered => Err(not_registered(project)),
+        state => Ok(state),
+    }
+}

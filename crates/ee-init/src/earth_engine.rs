@@ -1,0 +1,131 @@
+//! The verified client.
+
+use std::sync::Arc;
+
+use ee_credentials::{Credentials, Step};
+use ee_rest::{Client, RequestBuilder};
+use http::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::builder::{Builder, Effort};
+use crate::refusal::{Context, explain};
+use crate::{Error, Project, Registration};
+
+/// A client that has found its credentials and its project, and verified that they may use
+/// Earth Engine. Cheap to clone; clones share everything.
+///
+/// ```no_run
+/// use ee_init::EarthEngine;
+/// use serde_json::json;
+///
+/// # async fn f() -> Result<(), ee_init::Error> {
+/// let ee = EarthEngine::builder().connect().await?;
+/// println!("{} from {}", ee.project().id, ee.project().source);
+/// let three: i64 = ee
+///     .compute(&json!({"result": "0", "values": {"0": {"constantValue": 3}}}))
+///     .await?;
+/// # let _ = three; Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct EarthEngine(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) client: Client,
+    pub(crate) credentials: Credentials,
+    pub(crate) searched: Vec<Step>,
+    pub(crate) project: Project,
+    pub(crate) registration: Registration,
+    pub(crate) context: Context,
+    pub(crate) effort: Effort,
+}
+
+impl EarthEngine {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// Starts with nothing set: everything is found where the other clients find it.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The project, and where it was found.
+    pub fn project(&self) -> &Project {
+        &self.0.project
+    }
+
+    /// How the project is registered.
+    pub fn registration(&self) -> &Registration {
+        &self.0.registration
+    }
+
+    /// The credentials, and where they were found.
+    pub fn credentials(&self) -> &Credentials {
+        &self.0.credentials
+    }
+
+    /// What the search for credentials found at each step.
+    pub fn searched(&self) -> &[Step] {
+        &self.0.searched
+    }
+
+    /// What connecting cost.
+    pub fn effort(&self) -> Effort {
+        self.0.effort
+    }
+
+    /// The request layer. Its errors are the servers' own; [`EarthEngine::explain`] adds what
+    /// they mean.
+    pub fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    /// Starts a request. A relative path is put under `v1/projects/P/`, one that starts with
+    /// `projects/` under `v1/`.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.0.client.request(method, path)
+    }
+
+    /// Computes the value of an expression (`value:compute`).
+    ///
+    /// # Errors
+    /// What Earth Engine refused, explained.
+    pub async fn compute<T: DeserializeOwned>(
+        &self,
+        expression: &impl Serialize,
+    ) -> Result<T, Error> {
+        self.explained(self.0.client.compute(expression).await)
+    }
+
+    /// Gets a resource, as [`EarthEngine::request`] finds it.
+    ///
+    /// # Errors
+    /// What Earth Engine refused, explained.
+    pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        self.explained(self.0.client.get_json(path).await)
+    }
+
+    /// Posts JSON and reads the reply.
+    ///
+    /// # Errors
+    /// What Earth Engine refused, explained.
+    pub async fn post_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Error> {
+        self.explained(self.0.client.post_json(path, body).await)
+    }
+
+    /// Says what an error of the request layer means for this client's account and project,
+    /// and what to do about it.
+    pub fn explain(&self, error: ee_rest::Error) -> Error {
+        explain(error, &self.0.context)
+    }
+
+    fn explained<T>(&self, result: Result<T, ee_rest::Error>) -> Result<T, Error> {
+        result.map_err(|error| self.explain(error))
+    }
+}

@@ -1,0 +1,143 @@
+//! The error of this crate: what a program can match on, and a person can act on.
+
+use ee_token::error_type;
+
+error_type! {
+    /// Why there is no verified client, or why a request was refused.
+    ///
+    /// The server's own sentence is kept as the [source](std::error::Error::source); the
+    /// [remedy](Error::remedy) says what to do.
+    Error, ErrorKind
+}
+
+impl Error {
+    /// The sentence in which a server refused, if one did.
+    pub fn server_message(&self) -> Option<&str> {
+        let mut next = std::error::Error::source(self);
+        while let Some(error) = next {
+            if let Some(api) = error.downcast_ref::<ee_rest::ApiError>() {
+                return Some(&api.message);
+            }
+            next = error.source();
+        }
+        None
+    }
+}
+
+/// What went wrong. [`ErrorKind::code`] is its stable name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No credentials anywhere.
+    NoCredentials,
+    /// Credentials were found and cannot be used: a broken file, a wrong key.
+    InvalidCredentials,
+    /// Google refused the credentials, or the token made from them.
+    CredentialsRejected,
+    /// The organisation asks the person to log in again.
+    ReauthenticationRequired,
+    /// This machine's clock is off.
+    ClockSkew,
+    /// The token lacks a scope that Earth Engine needs.
+    InsufficientScopes,
+    /// No project was named, and none could be found.
+    NoProject,
+    /// The project belongs to a Google SDK and can never be used for Earth Engine.
+    SdkProject,
+    /// This cannot be a project id.
+    InvalidProject,
+    /// The caller may not use the project.
+    ProjectDenied,
+    /// The project is suspended.
+    ProjectSuspended,
+    /// The project does not exist, or the caller may not see it.
+    ProjectNotFound,
+    /// The Earth Engine API is not enabled in the project.
+    ApiDisabled,
+    /// The project is not registered for Earth Engine.
+    NotRegistered,
+    /// A permission is missing.
+    PermissionDenied,
+    /// A quota is used up, or too much was asked for at once.
+    QuotaExceeded,
+    /// What was asked for does not exist.
+    NotFound,
+    /// The request makes no sense to the server, or to us.
+    InvalidArgument,
+    /// The server has a problem, or its answer is no answer.
+    ServerError,
+    /// The host could not be reached, or something in between refused.
+    Network,
+    /// No answer in time.
+    Timeout,
+    /// The caller's own use of the library: no runtime, a client that is not set up.
+    Usage,
+}
+
+impl ErrorKind {
+    /// The kind's stable name, as `eectl --json` prints it.
+    ///
+    /// ```
+    /// assert_eq!(ee_init::ErrorKind::ApiDisabled.code(), "api_disabled");
+    /// ```
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NoCredentials => "no_credentials",
+            Self::InvalidCredentials => "invalid_credentials",
+            Self::CredentialsRejected => "credentials_rejected",
+            Self::ReauthenticationRequired => "reauthentication_required",
+            Self::ClockSkew => "clock_skew",
+            Self::InsufficientScopes => "insufficient_scopes",
+            Self::NoProject => "no_project",
+            Self::SdkProject => "sdk_project",
+            Self::InvalidProject => "invalid_project",
+            Self::ProjectDenied => "project_denied",
+            Self::ProjectSuspended => "project_suspended",
+            Self::ApiDisabled => "api_disabled",
+            Self::NotRegistered => "not_registered",
+            Self::PermissionDenied => "permission_denied",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::NotFound | Self::ProjectNotFound => "not_found",
+            Self::InvalidArgument => "invalid_argument",
+            Self::ServerError => "server_error",
+            Self::Network => "network",
+            Self::Timeout => "timeout",
+            Self::Usage => "usage",
+        }
+    }
+
+    /// Whether the project is at fault, and another or a change to it would help.
+    pub fn is_about_project(self) -> bool {
+        matches!(
+            self,
+            Self::NoProject
+                | Self::SdkProject
+                | Self::InvalidProject
+                | Self::ProjectDenied
+                | Self::ProjectSuspended
+                | Self::ProjectNotFound
+                | Self::ApiDisabled
+                | Self::NotRegistered
+        )
+    }
+
+    /// Whether the credentials are at fault.
+    pub fn is_about_credentials(self) -> bool {
+        matches!(
+            self,
+            Self::InvalidCredentials
+                | Self::CredentialsRejected
+                | Self::ReauthenticationRequired
+                | Self::ClockSkew
+                | Self::InsufficientScopes
+        )
+    }
+
+    /// Whether the same call may succeed later without anybody doing anything.
+    pub fn is_transient(self) -> bool {
+        matches!(
+            self,
+            Self::QuotaExceeded | Self::ServerError | Self::Network | Self::Timeout
+        )
+    }
+}

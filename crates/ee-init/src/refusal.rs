@@ -1,0 +1,301 @@
+//! What a refusal means, and what to do about it.
+//!
+//! The servers say why in a reason (`google.rpc.ErrorInfo`) where there is one, and
+//! otherwise in a sentence alone. Both are matched here and nowhere else; the sentence
+//! itself always stays in the chain of sources, since a guess can be wrong.
+
+use ee_rest::ApiError;
+use ee_token::Remedy;
+
+use crate::project::is_sdk_project;
+use crate::resolve::name_a_project;
+use crate::{Error, ErrorKind};
+
+/// Who asked, and in the name of which project.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// The project that the request was billed to.
+    pub project: Option<String>,
+    /// The account that asked, where it is known.
+    pub principal: Option<String>,
+}
+
+/// Turns a failed request into an error that says what to do.
+pub fn explain(error: ee_rest::Error, context: &Context) -> Error {
+    let mut explained = match error.api() {
+        Some(api) => refusal(api, context),
+        None => transport(&error),
+    };
+    if explained.remedy().is_none()
+        && let Some(remedy) = error.remedy()
+    {
+        explained = explained.with_remedy(remedy.clone());
+    }
+    if let Some(principal) = error.principal().or(context.principal.as_deref()) {
+        explained = explained.with_principal(principal);
+    }
+    if error.token_error().is_some() {
+        return explained;
+    }
+    explained.with_source(error)
+}
+
+fn transport(error: &ee_rest::Error) -> Error {
+    if let Some(token) = error.token_error() {
+        return Error::from(token.clone());
+    }
+    let kind = match error.kind() {
+        ee_rest::ErrorKind::Network => ErrorKind::Network,
+        ee_rest::ErrorKind::Timeout => ErrorKind::Timeout,
+        ee_rest::ErrorKind::InvalidRequest => ErrorKind::InvalidArgument,
+        ee_rest::ErrorKind::NoProject => ErrorKind::NoProject,
+        _ => ErrorKind::ServerError,
+    };
+    Error::new(kind, error.to_string())
+}
+
+fn token_kind(kind: ee_token::ErrorKind) -> ErrorKind {
+    use ee_token::ErrorKind as Token;
+    match kind {
+        Token::InvalidKey | Token::InvalidCredential | Token::RefusedUrl => {
+            ErrorKind::InvalidCredentials
+        }
+        Token::Rejected | Token::Expired => ErrorKind::CredentialsRejected,
+        Token::ReauthenticationRequired => ErrorKind::ReauthenticationRequired,
+        Token::ClockSkew => ErrorKind::ClockSkew,
+        Token::InvalidScope => ErrorKind::InsufficientScopes,
+        Token::Network => ErrorKind::Network,
+        Token::Timeout => ErrorKind::Timeout,
+        Token::Runtime => ErrorKind::Usage,
+        _ => ErrorKind::ServerError,
+    }
+}
+
+impl From<ee_token::Error> for Error {
+    fn from(error: ee_token::Error) -> Self {
+        let mut explained = Self::new(token_kind(error.kind()), error.to_string());
+        if let Some(remedy) = error.remedy() {
+            explained = explained.with_remedy(remedy.clone());
+        }
+        if let Some(principal) = error.principal() {
+            explained = explained.with_principal(principal);
+        }
+        explained.with_source(error)
+    }
+}
+
+impl From<ee_credentials::Error> for Error {
+    fn from(error: ee_credentials::Error) -> Self {
+        use ee_credentials::ErrorKind as Found;
+        let kind = match error.kind() {
+            Found::NoCredentials => ErrorKind::NoCredentials,
+            Found::InvalidEnvironment => ErrorKind::Usage,
+            _ => ErrorKind::InvalidCredentials,
+        };
+        let explained = Self::new(kind, error.to_string());
+        match error.remedy() {
+            Some(remedy) => explained.with_remedy(remedy.clone()),
+            None => explained,
+        }
+        .with_source(error)
+    }
+}
+
+fn refusal(api: &ApiError, context: &Context) -> Error {
+    let status = api.status.as_u16();
+    let says = |sentence: &str| api.message.contains(sentence);
+    let reason = api.reason.as_deref().unwrap_or_default();
+    let project = project_at_fault(api, context);
+    let who = context.principal.as_deref().unwrap_or("the caller");
+    let error = |kind: ErrorKind, message: String, remedy: Remedy| {
+        Error::new(kind, message).with_remedy(remedy)
+    };
+
+    if status == 401 {
+        return error(
+            ErrorKind::CredentialsRejected,
+            format!(
+                "Earth Engine did not take the token of {who}: {}",
+                api.message
+            ),
+            Remedy::new(
+                "Log in again, or make a new key. A token that was given by hand has expired: give a new one.",
+            ),
+        );
+    }
+    if reason == "ACCESS_TOKEN_SCOPE_INSUFFICIENT" || says("insufficient authentication scopes") {
+        return error(
+            ErrorKind::InsufficientScopes,
+            "the token lacks a scope that Earth Engine needs: earthengine or cloud-platform".into(),
+            Remedy::new("Log in again with both scopes; on a virtual machine, give its service account the scope cloud-platform.")
+                .command("gcloud auth application-default login --scopes=https://www.googleapis.com/auth/earthengine,https://www.googleapis.com/auth/cloud-platform"),
+        );
+    }
+    let chose_none = says("authenticating by using local Application Default Credentials")
+        || says("requires a quota project");
+    let project_refused = status == 403
+        && (reason == "USER_PROJECT_DENIED"
+            || reason == "SERVICE_DISABLED"
+            || says("is not registered")
+            || says("Not signed up for Earth Engine")
+            || says("has not been used in project"));
+    if chose_none || (project_refused && is_nobodys(&project)) {
+        return error(
+            ErrorKind::NoProject,
+            "the request went out without a Cloud project that may use Earth Engine".into(),
+            name_a_project(),
+        );
+    }
+    if reason == "USER_PROJECT_DENIED" || says("does not have required permission to use project") {
+        return error(
+            ErrorKind::ProjectDenied,
+            format!("{who} may not use project {project}"),
+            Remedy::new(format!("Check the project's spelling, or ask its owner to grant {who} the role Service Usage Consumer. A grant takes a few minutes to be known everywhere."))
+                .command(format!(
+                    "gcloud projects add-iam-policy-binding {project} --member={} --role=roles/serviceusage.serviceUsageConsumer",
+                    member(context)
+                ))
+                .url(format!("https://console.cloud.google.com/iam-admin/iam?project={project}")),
+        );
+    }
+    if reason == "SERVICE_DISABLED" || says("has not been used in project") {
+        return error(
+            ErrorKind::ApiDisabled,
+            format!("the Earth Engine API is not enabled in project {project}"),
+            Remedy::new("Enable it, and wait a few minutes until that is known everywhere.")
+                .command(format!("gcloud services enable earthengine.googleapis.com --project={project}"))
+                .url(format!("https://console.cloud.google.com/apis/library/earthengine.googleapis.com?project={project}")),
+        );
+    }
+    if reason == "CONSUMER_SUSPENDED" || says("has been suspended") {
+        return error(
+            ErrorKind::ProjectSuspended,
+            format!("project {project} is suspended"),
+            Remedy::new("Use another project, or ask its owner to appeal: the owner was told why by e-mail.")
+                .url(format!("https://console.cloud.google.com/home/dashboard?project={project}")),
+        );
+    }
+    if says("is not registered") || says("Not signed up for Earth Engine") {
+        return not_registered(&project);
+    }
+    if reason == "CONSUMER_INVALID" || says("not found or deleted") {
+        return error(
+            ErrorKind::ProjectNotFound,
+            format!("project {project} does not exist, or {who} may not see it"),
+            Remedy::new("Check the spelling against the list of your projects.")
+                .command("gcloud projects list")
+                .url("https://console.cloud.google.com/cloud-resource-manager"),
+        );
+    }
+    other(api, context, &project)
+}
+
+/// A project that is not registered for Earth Engine.
+pub(crate) fn not_registered(project: &str) -> Error {
+    Error::new(
+        ErrorKind::NotRegistered,
+        format!("project {project} is not registered for Earth Engine"),
+    )
+    .with_remedy(
+        Remedy::new("Register it, commercially or not; that is free for noncommercial use, and known everywhere after a few minutes.")
+            .url(format!("https://console.cloud.google.com/earth-engine/configuration?project={project}")),
+    )
+}
+
+/// Refusals that are not about the choice of the project.
+fn other(api: &ApiError, context: &Context, project: &str) -> Error {
+    let reason = api.reason.as_deref().unwrap_or_default();
+    let who = context.principal.as_deref().unwrap_or("the caller");
+    let status = api.status.as_u16();
+    let message = format!("Earth Engine refused the request: {}", api.message);
+    match status {
+        403 if api.is_foreign() => Error::new(
+            ErrorKind::Network,
+            "something refused the request that is not Earth Engine: a proxy, or Google itself for this region or network".to_owned(),
+        )
+        .with_remedy(Remedy::new("Check the proxy (HTTPS_PROXY), and try from another network.")),
+        403 if reason.to_ascii_lowercase().contains("rate") => quota(message),
+        403 => {
+            let permission = api.metadata.get("permission").cloned().unwrap_or_default();
+            let what = if permission.is_empty() {
+                message
+            } else {
+                format!("{who} lacks the permission {permission}: {}", api.message)
+            };
+            Error::new(ErrorKind::PermissionDenied, what).with_remedy(
+                Remedy::new(format!("Ask the owner of project {project} to grant {who} two roles: Earth Engine Resource Viewer (or Writer) and Service Usage Consumer."))
+                    .command(format!(
+                        "gcloud projects add-iam-policy-binding {project} --member={} --role=roles/earthengine.viewer",
+                        member(context)
+                    ))
+                    .url(format!("https://console.cloud.google.com/iam-admin/iam?project={project}")),
+            )
+        }
+        400 if reason.starts_with("API_KEY_") => Error::new(ErrorKind::CredentialsRejected, message)
+            .with_remedy(Remedy::new("Check the API key, and what it is restricted to.")
+                .url(format!("https://console.cloud.google.com/apis/credentials?project={project}"))),
+        404 => Error::new(ErrorKind::NotFound, message).with_remedy(Remedy::new(
+            "Check the name; what exists but may not be seen is answered in the same way.",
+        )),
+        429 => quota(message),
+        400..=499 => Error::new(ErrorKind::InvalidArgument, message),
+        _ => Error::new(ErrorKind::ServerError, message)
+            .with_remedy(Remedy::new("Try again in a moment.").url("https://status.cloud.google.com/")),
+    }
+}
+
+fn quota(message: String) -> Error {
+    Error::new(ErrorKind::QuotaExceeded, message).with_remedy(
+        Remedy::new("Send fewer requests at once, or wait: limits per second pass at once, a day's budget at midnight Pacific time.")
+            .url("https://developers.google.com/earth-engine/guides/usage"),
+    )
+}
+
+/// The project that the server complains of. It is not always the one that was asked for.
+fn project_at_fault(api: &ApiError, context: &Context) -> String {
+    let from_metadata = ["consumer", "containerInfo"]
+        .iter()
+        .find_map(|key| api.metadata.get(*key))
+        .map(|name| name.strip_prefix("projects/").unwrap_or(name).to_owned());
+    let after = |marker: &str| {
+        let rest = api.message.split_once(marker)?.1;
+        let end = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == ':'))
+            .unwrap_or(rest.len());
+        let id = rest[..end].trim_end_matches(':');
+        let is_project = id.len() >= 6
+            && id
+                .chars()
+                .any(|c| c.is_ascii_digit() || c == '-' || c.is_ascii_lowercase());
+        (is_project && crate::check_project(id).is_ok() || is_sdk_project(id))
+            .then(|| id.to_owned())
+    };
+    from_metadata
+        .or_else(|| {
+            [
+                "projects/",
+                "to use project ",
+                "used in project ",
+                "Project ",
+                "project=",
+            ]
+            .iter()
+            .find_map(|m| after(m))
+        })
+        .or_else(|| context.project.clone())
+        .unwrap_or_else(|| "(none)".into())
+}
+
+/// Whether this is no project that somebody chose.
+fn is_nobodys(project: &str) -> bool {
+    project == "earthengine-legacy" || is_sdk_project(project)
+}
+
+/// The account as `gcloud` wants it named.
+fn member(context: &Context) -> String {
+    match context.principal.as_deref() {
+        Some(email) if email.ends_with(".gserviceaccount.com") => format!("serviceAccount:{email}"),
+        Some(email) => format!("user:{email}"),
+        None => "user:EMAIL".into(),
+    }
+}

@@ -1,0 +1,218 @@
+//! How a path becomes a URL. Everything is checked before a request is made: what reaches
+//! the server is the resource that was named, or nothing.
+
+use ee_token::Remedy;
+use url::Url;
+
+use crate::{Error, ErrorKind};
+
+/// Where Google serves the API's description, for every project alike.
+const DISCOVERY: &str = "$discovery";
+
+/// A path that was checked: its segments from the version on, not encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Route(Vec<String>);
+
+impl Route {
+    /// Completes a path: `v1/…` is whole, `projects/…` lacks the version, and everything else
+    /// lacks `v1/projects/P` as well.
+    pub(crate) fn new(path: &str, project: Option<&str>) -> Result<Self, Error> {
+        if path.contains("://") {
+            return Err(refused(path, "it is a URL").with_remedy(Remedy::new(
+                "Give the path alone, and the host as base URL.",
+            )));
+        }
+        // Documentation writes paths with a slash in front.
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let given: Vec<&str> = path.split('/').collect();
+        for segment in &given {
+            check_segment(segment).map_err(|why| {
+                let error = refused(path, why);
+                if segment.contains('?') {
+                    error.with_remedy(Remedy::new(
+                        "Give query parameters by themselves: .query(\"name\", \"value\").",
+                    ))
+                } else {
+                    error
+                }
+            })?;
+        }
+        let mut segments: Vec<String> = Vec::with_capacity(given.len() + 3);
+        match given.first().copied().unwrap_or_default() {
+            "v1" | "v1alpha" | "v1beta" | DISCOVERY => {}
+            "projects" => segments.push("v1".into()),
+            _ => {
+                let project = project.ok_or_else(|| no_project(path))?;
+                segments.extend(["v1".into(), "projects".into(), project.to_owned()]);
+            }
+        }
+        segments.extend(given.into_iter().map(str::to_owned));
+        Ok(Self(segments))
+    }
+
+    /// The URL under `base`, each segment percent-encoded.
+    pub(crate) fn url(&self, base: &Url) -> Result<Url, Error> {
+        let mut url = base.clone();
+        url.path_segments_mut()
+            .map_err(|()| no_base(base))?
+            .pop_if_empty()
+            .extend(&self.0);
+        Ok(url)
+    }
+
+    /// Whether it is the API's description, which belongs to no project.
+    pub(crate) fn is_discovery(&self) -> bool {
+        self.0.first().is_some_and(|first| first == DISCOVERY)
+    }
+
+    /// The segments from the version on.
+    pub(crate) fn segments(&self) -> &[String] {
+        &self.0
+    }
+}
+
+/// For messages and logs.
+impl std::fmt::Display for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (i, segment) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str("/")?;
+            }
+            write!(f, "{}", segment.escape_debug())?;
+        }
+        Ok(())
+    }
+}
+
+/// Why this cannot be a segment of a path, if so. What is left is encoded: blanks, `%`,
+/// letters of any script.
+pub(crate) fn check_segment(segment: &str) -> Result<(), &'static str> {
+    if segment.is_empty() {
+        return Err("a part of it between two slashes is empty");
+    }
+    // RFC 3986 §5.2.4: a path with these names another resource than it seems to.
+    if segment == "." || segment == ".." {
+        return Err("it has a part `.` or `..`");
+    }
+    for c in segment.chars() {
+        match c {
+            '?' => return Err("it has a `?`"),
+            '#' => return Err("it has a `#`"),
+            // To a URL parser it is a slash.
+            '\\' => return Err("it has a backslash"),
+            c if c.is_control() => return Err("it has a control character"),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Checks that `base` can have paths under it.
+pub(crate) fn check_base(base: &Url) -> Result<(), Error> {
+    if base.cannot_be_a_base() || base.query().is_some() || base.fragment().is_some() {
+        return Err(no_base(base));
+    }
+    Ok(())
+}
+
+fn no_base(base: &Url) -> Error {
+    Error::new(
+        ErrorKind::InvalidRequest,
+        format!(
+            "the base URL (scheme {}, host {}) cannot have paths under it",
+            base.scheme(),
+            base.host_str().unwrap_or("none")
+        ),
+    )
+    .with_remedy(Remedy::new(
+        "Give scheme and host, such as https://earthengine.googleapis.com, without a query or a fragment.",
+    ))
+}
+
+fn refused(path: &str, why: &str) -> Error {
+    // No more than the beginning of something that could be anything.
+    let shown: String = path.chars().take(80).collect();
+    Error::new(
+        ErrorKind::InvalidRequest,
+        format!("{shown:?} cannot be the path of a request: {why}"),
+    )
+}
+
+fn no_project(path: &str) -> Error {
+    let shown: String = path.chars().take(80).collect();
+    Error::new(
+        ErrorKind::NoProject,
+        format!("the path {shown:?} is relative to a project, and there is no project"),
+    )
+    .with_remedy(Remedy::new(
+        "Give the client a project, or write the path out: projects/PROJECT/….",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(path: &str) -> Result<String, Error> {
+        let base = "https://ee.example/base/".parse().unwrap();
+        Route::new(path, Some("p"))?.url(&base).map(String::from)
+    }
+
+    #[test]
+    fn a_path_is_completed_and_encoded() {
+        for (path, whole) in [
+            ("config", "v1/projects/p/config"),
+            ("value:compute", "v1/projects/p/value:compute"),
+            ("/config", "v1/projects/p/config"),
+            ("projects/q/assets/a/b", "v1/projects/q/assets/a/b"),
+            ("v1/capabilities", "v1/capabilities"),
+            ("v1beta/projects/q/config", "v1beta/projects/q/config"),
+            ("$discovery/rest", "$discovery/rest"),
+            ("assets/a b", "v1/projects/p/assets/a%20b"),
+            ("assets/%2e%2e/%2F", "v1/projects/p/assets/%252e%252e/%252F"),
+            ("assets/zürich", "v1/projects/p/assets/z%C3%BCrich"),
+            ("assets/...", "v1/projects/p/assets/..."),
+            ("v1x", "v1/projects/p/v1x"),
+            ("projectsx/y", "v1/projects/p/projectsx/y"),
+        ] {
+            let whole = format!("https://ee.example/base/{whole}");
+            assert_eq!(url(path).unwrap(), whole, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_could_name_something_else_is_refused() {
+        for path in [
+            "",
+            "/",
+            "a//b",
+            "//evil.example/x",
+            "config/",
+            "..",
+            "assets/../../q/config",
+            "v1/projects/../x",
+            "./config",
+            "config?x=y",
+            "config#x",
+            "assets\\..\\x",
+            "a\r\nb",
+            "a\0",
+            "a\u{7f}",
+            "https://evil.example/v1/x",
+        ] {
+            let error = url(path).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{path:?}");
+        }
+        let remedy = url("config?x=y").unwrap_err().remedy().cloned();
+        assert!(remedy.unwrap().text.contains(".query("));
+    }
+
+    #[test]
+    fn a_relative_path_needs_a_project() {
+        assert_eq!(
+            Route::new("config", None).unwrap_err().kind(),
+            ErrorKind::NoProject
+        );
+        assert!(Route::new("projects/q/config", None).is_ok());
+    }
+}

@@ -1,0 +1,101 @@
+//! The reply to a request that succeeded.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use crate::secrets::Secrets;
+use crate::{Error, ErrorKind};
+
+/// The reply to a request that succeeded, whole.
+///
+/// `Debug` shows neither the body nor the headers.
+#[derive(Clone)]
+pub struct Response {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) attempts: u32,
+    /// Method and path, for messages.
+    pub(crate) request: String,
+    pub(crate) secrets: Secrets,
+}
+
+impl Response {
+    /// The HTTP status, always a 2xx.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The headers. Earth Engine's own are `x-earth-engine-quota-status`,
+    /// `x-earth-engine-init-message` and `x-earth-engine-computation-profile`.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The body.
+    pub fn bytes(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The body, without the rest.
+    pub fn into_bytes(self) -> Bytes {
+        self.body
+    }
+
+    /// How many times the request was sent until this reply came.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Reads the body as JSON.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidResponse`] if it is not, or not of the form expected.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            Error::after(
+                self.attempts,
+                ErrorKind::InvalidResponse,
+                format!(
+                    "the answer to {} is not the JSON expected: {}",
+                    self.request,
+                    self.why(&error)
+                ),
+            )
+        })
+    }
+
+    /// The parser's error is not kept as the source: it may quote the reply, and with it
+    /// a secret that the server echoed.
+    fn why(&self, error: &serde_json::Error) -> String {
+        let first = self.body.iter().find(|b| !b.is_ascii_whitespace());
+        match (first, error.classify()) {
+            (None, _) => "it is empty".into(),
+            (Some(b'<'), _) => "it is HTML (a login page or a proxy's, perhaps)".into(),
+            (_, Category::Eof) => format!("it is cut off after {} bytes", self.body.len()),
+            (_, Category::Data) => {
+                // Values are quoted whole, and may be megabytes.
+                let clean = self.secrets.clean(&error.to_string());
+                match clean.char_indices().nth(300) {
+                    Some((end, _)) => format!("{}…", &clean[..end]),
+                    None => clean,
+                }
+            }
+            _ => format!("no JSON at line {} column {}", error.line(), error.column()),
+        }
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("attempts", &self.attempts)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,71 @@
+//! The client against servers that behave in every way but the right one.
+
+mod lost;
+mod replies;
+mod requests;
+mod retries;
+mod secrecy;
+mod unauthorized;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ee_token::{
+    AccessToken, Endpoints, HttpClient, RetryPolicy, TokenCache, TokenSource, source_fn,
+};
+use serde_json::{Value, json};
+use wiremock::{MockServer, ResponseTemplate};
+
+use crate::{Auth, Client, ClientBuilder};
+
+/// Makes `token-1`, `token-2`, …, and counts.
+fn counting_source() -> (impl TokenSource, Arc<AtomicU64>) {
+    let count = Arc::new(AtomicU64::new(0));
+    let counter = count.clone();
+    let source = source_fn(move || {
+        let n = counter.fetch_add(1, Ordering::SeqCst) + 1;
+        async move { AccessToken::new(&format!("token-{n}")) }
+    });
+    (source, count)
+}
+
+fn quick() -> RetryPolicy {
+    RetryPolicy {
+        max_retries: 3,
+        initial_wait: Duration::from_millis(2),
+        max_wait: Duration::from_millis(4),
+        total: Duration::from_secs(20),
+    }
+}
+
+fn builder_at(uri: &str, auth: Auth) -> ClientBuilder {
+    Client::builder(auth, HttpClient::new(Endpoints::google()).unwrap())
+        .project("p-12345")
+        .base_url(uri.parse().unwrap())
+        .retry_policy(quick())
+}
+
+/// A client that is set up as nearly every test wants it.
+fn client_at(uri: &str) -> Client {
+    let auth = Auth::token(TokenCache::new(counting_source().0));
+    builder_at(uri, auth).build().unwrap()
+}
+
+fn client(server: &MockServer) -> Client {
+    client_at(&server.uri())
+}
+
+fn ok() -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(json!({"result": 3}))
+}
+
+fn refusal(status: u16, message: &str, details: Value) -> ResponseTemplate {
+    ResponseTemplate::new(status).set_body_json(json!({
+        "error": {"code": status, "message": message, "details": details}
+    }))
+}
+
+async fn count(server: &MockServer) -> usize {
+    server.received_requests().await.unwrap().len()
+}

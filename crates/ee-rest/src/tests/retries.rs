@@ -1,0 +1,206 @@
+//! Refusals that pass by themselves, and those that do not.
+
+use std::time::{Duration, Instant};
+
+use ee_token::RetryPolicy;
+use http::Method;
+use serde_json::{Value, json};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::{client, count, ok, quick, refusal};
+use crate::{Client, Error, ErrorKind};
+
+/// A server that answers so `times` times, and is well from then on.
+async fn ill(reply: ResponseTemplate, times: u64) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(reply)
+        .up_to_n_times(times)
+        .mount(&server)
+        .await;
+    Mock::given(any()).respond_with(ok()).mount(&server).await;
+    server
+}
+
+async fn compute(client: &Client) -> Result<i64, Error> {
+    client.compute(&json!({})).await
+}
+
+fn reason(reason: &str) -> Value {
+    json!([{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}])
+}
+
+#[tokio::test]
+async fn what_passes_by_itself_is_sent_again_with_the_same_body() {
+    for reply in [
+        refusal(429, "Too many concurrent aggregations.", json!([])),
+        refusal(500, "Internal", json!([])),
+        ResponseTemplate::new(502).set_body_string("<html>Bad gateway"),
+        ResponseTemplate::new(503),
+        ResponseTemplate::new(504).set_body_string("not JSON"),
+        refusal(403, "Rate", reason("rateLimitExceeded")),
+        refusal(403, "Rate", reason("userRateLimitExceeded")),
+        refusal(403, "Rate", reason("RATE_LIMIT_EXCEEDED")),
+    ] {
+        let server = ill(reply, 2).await;
+        let request = client(&server).request(Method::POST, "value:compute");
+        let response = request
+            .json(&json!({"expression": 1}))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.attempts(), 3);
+        for request in server.received_requests().await.unwrap() {
+            assert_eq!(request.body, br#"{"expression":1}"#);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_last_failure_is_reported_with_the_number_of_attempts() {
+    let server = ill(refusal(503, "Try later.", json!([])), 100).await;
+    let error = compute(&client(&server)).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Api, 4));
+    assert!(error.is_transient());
+    let text = error.to_string();
+    for part in [
+        "POST v1/projects/p-12345/value:compute",
+        "503",
+        "Try later.",
+        "4 attempts",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_pass_is_not_sent_again() {
+    let daily = json!([{
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": "RATE_LIMIT_EXCEEDED",
+        "metadata": {"quota_metric": "earthengine.googleapis.com/daily_eecu_usage_time"}
+    }]);
+    let violation = json!([{
+        "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+        "violations": [{"subject": "project:p", "description": "daily_eecu_usage_time"}]
+    }]);
+    for reply in [
+        refusal(429, "Quota exceeded.", daily),
+        refusal(429, "Quota exceeded.", violation),
+        refusal(
+            429,
+            "Quota exceeded for quota metric 'earthengine.googleapis.com/daily_eecu_usage_time'",
+            json!([]),
+        ),
+        refusal(400, "User memory limit exceeded.", json!([])),
+        refusal(500, "User memory limit exceeded.", json!([])),
+        refusal(
+            403,
+            "Caller does not have required permission",
+            reason("USER_PROJECT_DENIED"),
+        ),
+        refusal(404, "Not found.", json!([])),
+        ResponseTemplate::new(307).insert_header("location", "https://elsewhere.example/"),
+    ] {
+        let server = ill(reply, 1).await;
+        let error = compute(&client(&server)).await.unwrap_err();
+        assert_eq!(error.attempts(), 1, "{error}");
+        assert!(!error.is_transient(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_export_that_was_sent_is_not_sent_again_after_a_503() {
+    let server = ill(refusal(503, "Try later.", json!([])), 1).await;
+    let request = client(&server).request(Method::POST, "image:export");
+    let error = request.json(&json!({})).send().await.unwrap_err();
+    assert_eq!(error.api().unwrap().status, 503);
+    assert_eq!(count(&server).await, 1);
+}
+
+#[tokio::test]
+async fn an_export_that_a_rate_limit_turned_away_is_sent_again() {
+    let server = ill(refusal(429, "Too many requests.", json!([])), 1).await;
+    let request = client(&server).request(Method::POST, "image:export");
+    assert_eq!(request.json(&json!({})).send().await.unwrap().attempts(), 2);
+}
+
+#[tokio::test]
+async fn the_server_s_wish_to_wait_is_granted() {
+    let started = Instant::now();
+    let server = ill(
+        ResponseTemplate::new(503).insert_header("retry-after", "1"),
+        1,
+    )
+    .await;
+    assert_eq!(compute(&client(&server)).await.unwrap(), 3);
+    assert!(started.elapsed() >= Duration::from_secs(1));
+
+    let started = Instant::now();
+    let details =
+        json!([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.3s"}]);
+    let server = ill(refusal(429, "Slow down.", details), 1).await;
+    assert_eq!(compute(&client(&server)).await.unwrap(), 3);
+    assert!(started.elapsed() >= Duration::from_millis(300));
+}
+
+#[tokio::test]
+async fn a_wish_to_wait_past_the_deadline_ends_the_matter_at_once() {
+    let started = Instant::now();
+    for wish in [
+        "30",
+        "18446744073709551615",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+    ] {
+        let server = ill(
+            ResponseTemplate::new(503).insert_header("retry-after", wish),
+            1,
+        )
+        .await;
+        assert_eq!(compute(&client(&server)).await.unwrap_err().attempts(), 1);
+    }
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_policy_can_be_given_to_one_request() {
+    let server = ill(ResponseTemplate::new(503), 1).await;
+    let request = client(&server).request(Method::GET, "config");
+    let error = request
+        .retry_policy(RetryPolicy::none())
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(error.attempts(), 1);
+}
+
+#[tokio::test]
+async fn an_attempt_that_takes_too_long_is_given_up_and_made_again() {
+    let server = ill(ok().set_delay(Duration::from_secs(60)), 1).await;
+    let client = client(&server)
+        .to_builder()
+        .timeout(Duration::from_millis(300))
+        .build()
+        .unwrap();
+    assert_eq!(compute(&client).await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn no_attempt_outlives_the_deadline_of_the_whole_call() {
+    let server = ill(ok().set_delay(Duration::from_secs(60)), 9).await;
+    let policy = RetryPolicy {
+        total: Duration::from_millis(300),
+        ..quick()
+    };
+    let client = client(&server)
+        .to_builder()
+        .retry_policy(policy)
+        .build()
+        .unwrap();
+    let started = Instant::now();
+    let error = compute(&client).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 1));
+    assert!(error.is_transient());
+    assert!(started.elapsed() < Duration::from_secs(10));
+}

@@ -1,0 +1,154 @@
+//! Tokens that the server does not take.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ee_token::{AccessToken, Remedy, TokenCache, source_fn};
+use http::Method;
+use serde_json::{Value, json};
+use wiremock::matchers::{any, header};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::{builder_at, client, count, counting_source, ok, refusal};
+use crate::{Auth, ErrorKind};
+
+fn unauthorized() -> ResponseTemplate {
+    refusal(
+        401,
+        "Request had invalid authentication credentials.",
+        json!([]),
+    )
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_taken_is_renewed_and_the_request_sent_once_more() {
+    let server = MockServer::start().await;
+    let first = header("authorization", "Bearer token-1");
+    Mock::given(first)
+        .respond_with(unauthorized())
+        .mount(&server)
+        .await;
+    Mock::given(any()).respond_with(ok()).mount(&server).await;
+    // Whatever the method: the server did nothing about the first.
+    let request = client(&server).request(Method::POST, "image:export");
+    let response = request.json(&json!({})).send().await.unwrap();
+    assert_eq!(response.attempts(), 2);
+    let last = server.received_requests().await.unwrap().pop().unwrap();
+    assert_eq!(last.headers["authorization"], "Bearer token-2");
+}
+
+#[tokio::test]
+async fn a_second_refusal_is_final() {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(unauthorized())
+        .mount(&server)
+        .await;
+    let error = client(&server)
+        .get_json::<Value>("config")
+        .await
+        .unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Api, 2));
+    assert_eq!(error.api().unwrap().status, 401);
+    assert!(!error.is_transient());
+    assert_eq!(count(&server).await, 2);
+}
+
+#[tokio::test]
+async fn the_same_token_again_is_not_sent_again() {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(unauthorized())
+        .mount(&server)
+        .await;
+    let tokens = TokenCache::new(AccessToken::new("the-only-one").unwrap());
+    let client = builder_at(&server.uri(), Auth::token(tokens))
+        .build()
+        .unwrap();
+    let error = client.get_json::<Value>("config").await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Api, 1));
+}
+
+#[tokio::test]
+async fn an_api_key_that_is_not_taken_is_not_sent_again() {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(unauthorized())
+        .mount(&server)
+        .await;
+    let auth = Auth::api_key("AIza-key".into());
+    let client = builder_at(&server.uri(), auth).build().unwrap();
+    let error = client.get_json::<Value>("config").await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Api, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_refusals_at_once_cost_one_renewal() {
+    let server = MockServer::start().await;
+    // Slow, so that most are under way with the first token before the first refusal.
+    let refused = unauthorized().set_delay(Duration::from_millis(300));
+    let first = header("authorization", "Bearer token-1");
+    Mock::given(first)
+        .respond_with(refused)
+        .expect(2..=100)
+        .mount(&server)
+        .await;
+    Mock::given(header("authorization", "Bearer token-2"))
+        .respond_with(ok())
+        .expect(100)
+        .mount(&server)
+        .await;
+    let (source, minted) = counting_source();
+    let auth = Auth::token(TokenCache::new(source));
+    let client = builder_at(&server.uri(), auth).build().unwrap();
+    let calls: Vec<_> = (0..100)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.compute::<i64>(&json!({})).await })
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap(), 3);
+    }
+    assert_eq!(minted.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_token_error_passes_through_with_kind_remedy_and_principal() {
+    let server = MockServer::start().await;
+    let source = source_fn(|| async {
+        Err(
+            ee_token::Error::new(ee_token::ErrorKind::Rejected, "invalid_grant: gone")
+                .with_principal("me@example.org")
+                .with_remedy(Remedy::new("Log in again.").command("login")),
+        )
+    });
+    let auth = Auth::token(TokenCache::new(source));
+    let client = builder_at(&server.uri(), auth).build().unwrap();
+    let error = client.get_json::<Value>("config").await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Token, 0));
+    assert_eq!(
+        error.token_error().unwrap().kind(),
+        ee_token::ErrorKind::Rejected
+    );
+    assert_eq!(error.remedy().unwrap().command.as_deref(), Some("login"));
+    assert_eq!(error.principal(), Some("me@example.org"));
+    assert!(error.to_string().contains("invalid_grant: gone"), "{error}");
+    assert!(!error.is_transient() && error.api().is_none());
+    assert_eq!(count(&server).await, 0);
+}
+
+#[tokio::test]
+async fn a_token_that_may_come_later_makes_a_transient_error() {
+    let source =
+        source_fn(|| async { Err(ee_token::Error::new(ee_token::ErrorKind::Server, "busy")) });
+    let auth = Auth::token(TokenCache::new(source));
+    let client = builder_at("http://127.0.0.1:9", auth).build().unwrap();
+    assert!(
+        client
+            .get_json::<Value>("config")
+            .await
+            .unwrap_err()
+            .is_transient()
+    );
+}

@@ -1,0 +1,54 @@
+//! The blocking client and the process-wide one.
+
+use earthengine::{ErrorKind, blocking};
+
+use super::*;
+
+#[test]
+fn blocking_does_the_same_without_async() {
+    let emulator = Emulator::builder()
+        .project(Project::new(PROJECT))
+        .start_on_thread()
+        .unwrap();
+    let ee = blocking::connect(robot(&emulator)).unwrap();
+    assert_eq!(ee.compute::<i64>(&constant(3)).unwrap(), 3);
+    assert!(ee.token().unwrap().expires_at().is_some());
+    assert_eq!(ee.as_async().project().id, PROJECT);
+}
+
+#[tokio::test]
+async fn blocking_inside_async_is_an_error_and_not_a_panic() {
+    let emulator = emulator().await;
+    let error = blocking::connect(robot(&emulator)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+}
+
+/// One test, since the client is the whole process's.
+#[tokio::test]
+async fn the_process_wide_client_is_made_once_and_replaced_on_demand() {
+    let emulator = emulator_with(|b| b.project(Project::new("another-project"))).await;
+    assert_eq!(earthengine::client().unwrap_err().kind(), ErrorKind::Usage);
+    let first = earthengine::initialize(robot(&emulator)).await.unwrap();
+    let requests = emulator.requests().len();
+    let again = earthengine::initialize(None).await.unwrap();
+    assert_eq!(again.project(), first.project());
+    assert_eq!(
+        emulator.requests().len(),
+        requests,
+        "nothing was asked again"
+    );
+
+    let other = robot(&emulator).project("another-project");
+    earthengine::initialize(other).await.unwrap();
+    assert_eq!(
+        earthengine::client().unwrap().project().id,
+        "another-project"
+    );
+
+    let broken = robot(&emulator).project("no-such-project");
+    earthengine::initialize(broken).await.unwrap_err();
+    assert_eq!(
+        earthengine::client().unwrap().project().id,
+        "another-project"
+    );
+}

@@ -1,0 +1,45 @@
+//! The main job through the facade: credential, token, project, verified client, requests.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed step is a failed test"
+)]
+
+mod blocking;
+mod builder;
+mod recovery;
+
+use earthengine::{Builder, Credentials, EarthEngine, Endpoints};
+use ee_emulator::{Emulator, EmulatorBuilder, Project};
+use serde_json::{Value, json};
+
+const PROJECT: &str = "ee-demo-project";
+const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
+
+async fn emulator() -> Emulator {
+    emulator_with(|builder| builder).await
+}
+
+async fn emulator_with(settings: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Emulator {
+    let builder = Emulator::builder().project(Project::new(PROJECT));
+    settings(builder).start().await.unwrap()
+}
+
+/// A builder that sees the emulator and nothing else.
+fn isolated(emulator: &Emulator) -> Builder {
+    EarthEngine::builder()
+        .isolated()
+        .endpoints(Endpoints::emulator(emulator.address()).unwrap())
+}
+
+/// The same with a service account's key.
+fn robot(emulator: &Emulator) -> Builder {
+    let key = emulator.create_service_account(ROBOT, PROJECT).json_key();
+    isolated(emulator).credentials_json(key)
+}
+
+fn constant(value: i64) -> Value {
+    json!({"result": "0", "values": {"0": {"constantValue": value}}})
+}

@@ -1,0 +1,57 @@
+//! Tokens that die early, logins that are renewed, clocks that are off.
+
+use earthengine::{Environment, ErrorKind};
+use ee_emulator::EmulatorClock;
+
+use super::*;
+
+#[tokio::test]
+async fn a_hundred_calls_with_a_dead_token_cost_one_refresh() {
+    let emulator = emulator().await;
+    let ee = robot(&emulator).connect().await.unwrap();
+    emulator.expire_tokens();
+    emulator.clear_requests();
+    let calls = (0..100).map(|i| {
+        let ee = ee.clone();
+        tokio::spawn(async move { ee.compute::<i64>(&constant(i)).await.unwrap() })
+    });
+    let calls: Vec<_> = calls.collect();
+    for (i, call) in calls.into_iter().enumerate() {
+        assert_eq!(call.await.unwrap(), i as i64);
+    }
+    assert_eq!(emulator.requests_to("oauth2.googleapis.com").len(), 1);
+}
+
+#[tokio::test]
+async fn a_machine_whose_clock_is_off_gets_in_all_the_same() {
+    let clock = EmulatorClock::system();
+    clock.advance(std::time::Duration::from_secs(2 * 3600));
+    let emulator = emulator_with(|b| b.clock(clock)).await;
+    let ee = robot(&emulator).connect().await.unwrap();
+    assert_eq!(ee.effort().requests, 3, "refused, corrected, verified");
+}
+
+#[tokio::test]
+async fn somebody_who_logs_in_again_need_not_restart_the_program() {
+    let emulator = emulator().await;
+    let jane = emulator.create_user("jane@example.com");
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join(".config/earthengine/credentials");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, jane.earthengine_file_json(Some(PROJECT))).unwrap();
+    let ee = EarthEngine::builder()
+        .environment(Environment::empty().with_home(home.path()))
+        .endpoints(Endpoints::emulator(emulator.address()).unwrap())
+        .connect()
+        .await
+        .unwrap();
+
+    emulator.revoke(jane.earthengine_refresh_token());
+    emulator.expire_tokens();
+    let error = ee.compute::<i64>(&constant(1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CredentialsRejected);
+
+    let again = emulator.create_user("jane@example.com");
+    std::fs::write(&file, again.earthengine_file_json(Some(PROJECT)) + "\n").unwrap();
+    assert_eq!(ee.compute::<i64>(&constant(2)).await.unwrap(), 2);
+}

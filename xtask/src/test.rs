@@ -1,0 +1,144 @@
+//! `cargo xtask test`: every test, with everything that the tests need.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use clap::ValueEnum;
+
+use crate::process::{Outcome, cargo, root, run, say, target};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Leaves a part out (repeatable)
+    #[arg(long, value_name = "NAME")]
+    skip: Vec<Part>,
+}
+
+/// The parts that need more than a Rust toolchain.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The official clients for Python and Node against the emulator
+    ReferenceClients,
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Self::ReferenceClients => "reference-clients",
+        }
+    }
+}
+
+pub(crate) fn run_all(arguments: &Arguments) -> Outcome {
+    let mut tests = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]);
+    let skipped: Vec<_> = arguments.skip.iter().map(|part| part.name()).collect();
+    tests.env("EE_TESTS_SKIP", skipped.join(","));
+    if !arguments.skip.contains(&Part::ReferenceClients) {
+        tests.env("EE_TESTS_PYTHON", python()?);
+        tests.env("EE_TESTS_NODE_MODULES", node_modules()?);
+    }
+    run(&mut tests)?;
+    for name in skipped {
+        say(&format!("left out, as asked: {name}"));
+    }
+    Ok(())
+}
+
+/// The interpreter of a virtual environment that holds the reference clients for Python.
+fn python() -> Outcome<PathBuf> {
+    let wanted = root().join("tests/reference_clients/requirements.txt");
+    let folder = target().join("reference-clients/python");
+    let binary = if cfg!(windows) {
+        "Scripts/python.exe"
+    } else {
+        "bin/python"
+    };
+    let python = std::path::absolute(folder.join(binary)).map_err(|e| e.to_string())?;
+    if is_current(&folder, &wanted) {
+        return Ok(python);
+    }
+    let system = ["python3", "python"]
+        .into_iter()
+        .find(|name| starts(name))
+        .ok_or_else(|| missing("Python 3.11 or newer, with its venv module"))?;
+    run(Command::new(system)
+        .args(["-m", "venv", "--clear"])
+        .arg(&folder))
+    .map_err(|error| {
+        format!(
+            "{error}\n{}",
+            missing("Python's venv module (package python3-venv)")
+        )
+    })?;
+    run(Command::new(&python)
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--requirement",
+        ])
+        .arg(&wanted))?;
+    mark(&folder, &wanted)?;
+    Ok(python)
+}
+
+/// A `node_modules` folder that holds the reference client for Node.
+fn node_modules() -> Outcome<PathBuf> {
+    let wanted = root().join("tests/reference_clients/package.json");
+    let folder = target().join("reference-clients/node");
+    let modules = std::path::absolute(folder.join("node_modules")).map_err(|e| e.to_string())?;
+    if is_current(&folder, &wanted) {
+        return Ok(modules);
+    }
+    let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
+    if !starts("node") || !starts(npm) {
+        return Err(missing("Node.js 18 or newer, with npm"));
+    }
+    fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    fs::copy(&wanted, folder.join("package.json"))
+        .map_err(|e| format!("{}: {e}", wanted.display()))?;
+    run(Command::new(npm)
+        .args([
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--loglevel=error",
+        ])
+        .current_dir(&folder))?;
+    mark(&folder, &wanted)?;
+    Ok(modules)
+}
+
+fn missing(what: &str) -> String {
+    format!(
+        "the reference clients need {what}: install it, or leave that part out with `cargo xtask test --skip {}`",
+        Part::ReferenceClients.name()
+    )
+}
+
+fn starts(program: &str) -> bool {
+    Command::new(program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Whether a folder was set up from exactly this list.
+fn is_current(folder: &Path, wanted: &Path) -> bool {
+    match (fs::read(folder.join("installed")), fs::read(wanted)) {
+        (Ok(installed), Ok(wanted)) => installed == wanted,
+        _ => false,
+    }
+}
+
+fn mark(folder: &Path, wanted: &Path) -> Outcome {
+    fs::copy(wanted, folder.join("installed"))
+        .map(drop)
+        .map_err(|e| format!("{}: {e}", folder.display()))
+}
