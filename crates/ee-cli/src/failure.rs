@@ -11,7 +11,8 @@ pub(crate) struct Failure {
     code: &'static str,
     message: String,
     said: Option<String>,
-    remedy: Option<Remedy>,
+    /// Boxed, since every result of every command has room for it.
+    remedy: Option<Box<Remedy>>,
     status: u8,
 }
 
@@ -33,7 +34,7 @@ impl Failure {
             code: error.kind().code(),
             message,
             said,
-            remedy: error.remedy().cloned(),
+            remedy: error.remedy().cloned().map(Box::new),
             status: exit_status(error.kind(), stage),
         }
     }
@@ -45,9 +46,9 @@ impl Failure {
             code: "usage",
             message: first.trim_start_matches("error: ").to_owned(),
             said: None,
-            remedy: Some(Remedy::new(
+            remedy: Some(Box::new(Remedy::new(
                 "See `eectl --help`, or --help after a command.",
-            )),
+            ))),
             status: 2,
         }
     }

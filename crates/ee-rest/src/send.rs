@@ -201,7 +201,7 @@ impl Call<'_> {
             ee_token::ErrorKind::InvalidResponse => (ErrorKind::InvalidResponse, Failure::Final),
             _ => (ErrorKind::Network, Failure::Lost),
         };
-        let failure = if is_connect(&error) {
+        let failure = if error.never_arrived() {
             Failure::NeverSent
         } else {
             failure
@@ -248,13 +248,6 @@ fn is_unauthorized(error: &Error) -> bool {
     error
         .api()
         .is_some_and(|api| api.status == StatusCode::UNAUTHORIZED)
-}
-
-/// Whether the connection could not even be made.
-fn is_connect(error: &ee_token::Error) -> bool {
-    std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref::<reqwest::Error>())
-        .is_some_and(reqwest::Error::is_connect)
 }
 
 /// The beginning of a refusal's body. One that breaks off is a refusal all the same.

@@ -15,6 +15,15 @@ error_type! {
     Error, ErrorKind
 }
 
+impl Error {
+    /// Whether the connection could not even be made, so that the request surely reached nobody.
+    pub fn never_arrived(&self) -> bool {
+        std::error::Error::source(self)
+            .and_then(|source| source.downcast_ref::<reqwest::Error>())
+            .is_some_and(reqwest::Error::is_connect)
+    }
+}
+
 /// What went wrong on the way to a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

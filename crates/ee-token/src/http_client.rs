@@ -2,25 +2,29 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use once_cell::sync::OnceCell;
 use reqwest::{Client, ClientBuilder, Method, Request, Response, redirect};
+use tokio::runtime::{self, Handle};
 use url::Url;
 
 use crate::endpoints::Endpoints;
 use crate::{Error, ErrorKind, Remedy, tls};
 
+/// Runtimes whose connections are kept; programs have one or two, test suites hundreds.
+const MAX_POOLS: usize = 8;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection pool, the [`Endpoints`] it serves, and the rules that no request escapes:
+/// Connections, the [`Endpoints`] they lead to, and the rules that no request escapes:
 /// HTTPS only, the emulator in the place of every host, no redirect followed, nothing on
 /// loopback or to the metadata server through a proxy.
 ///
-/// Cheap to clone. All clients made with [`HttpClient::new`] share one pool.
+/// Cheap to clone. All clients made with [`HttpClient::new`] share the process's connections,
+/// those of one tokio runtime apart from another's: a connection dies with its runtime.
 ///
 /// ```
 /// use ee_token::{Endpoints, HttpClient};
@@ -36,7 +40,10 @@ pub struct HttpClient {
 }
 
 struct Shared {
-    pool: Pool,
+    /// The pool that the program brought; without one, that of the process and the runtime.
+    own: Option<Pool>,
+    /// Builds requests, whatever pool sends them.
+    builder: Client,
     endpoints: Endpoints,
 }
 
@@ -46,20 +53,44 @@ struct Pool {
     direct: Client,
 }
 
+impl Pool {
+    fn new() -> Result<Self, Error> {
+        Ok(Self {
+            proxied: build(Client::builder())?,
+            direct: build(Client::builder().no_proxy())?,
+        })
+    }
+
+    /// The process's pool for the runtime that polls us.
+    fn of_this_runtime() -> Result<Self, Error> {
+        static POOLS: Mutex<Vec<(runtime::Id, Pool)>> = Mutex::new(Vec::new());
+        let id = Handle::try_current()
+            .map_err(|_| Error::new(ErrorKind::Runtime, "a request needs a tokio runtime"))?
+            .id();
+        let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, pool)) = pools.iter().find(|(known, _)| *known == id) {
+            return Ok(pool.clone());
+        }
+        if pools.len() == MAX_POOLS {
+            pools.remove(0);
+        }
+        let pool = Self::new()?;
+        pools.push((id, pool.clone()));
+        Ok(pool)
+    }
+}
+
 impl HttpClient {
-    /// A client on the process's own connection pool.
+    /// A client on the process's own connections.
     ///
     /// # Errors
     /// [`ErrorKind::Network`] if TLS or the proxy settings of the environment cannot be used.
     pub fn new(endpoints: Endpoints) -> Result<Self, Error> {
-        static POOL: OnceCell<Pool> = OnceCell::new();
-        let pool = POOL.get_or_try_init(|| {
-            Ok::<_, Error>(Pool {
-                proxied: build(Client::builder())?,
-                direct: build(Client::builder().no_proxy())?,
-            })
-        })?;
-        Ok(Self::from_pool(pool.clone(), endpoints))
+        static BUILDER: OnceCell<Client> = OnceCell::new();
+        let builder = BUILDER
+            .get_or_try_init(|| build(Client::builder()))?
+            .clone();
+        Ok(Self::from_parts(None, builder, endpoints))
     }
 
     /// A client on a connection pool of the program's own, with its proxies, roots and time-outs.
@@ -70,17 +101,20 @@ impl HttpClient {
     /// # Errors
     /// As [`HttpClient::new`].
     pub fn with_client(client: Client, endpoints: Endpoints) -> Result<Self, Error> {
-        let direct = build(Client::builder().no_proxy())?;
         let pool = Pool {
-            proxied: client,
-            direct,
+            proxied: client.clone(),
+            direct: build(Client::builder().no_proxy())?,
         };
-        Ok(Self::from_pool(pool, endpoints))
+        Ok(Self::from_parts(Some(pool), client, endpoints))
     }
 
-    fn from_pool(pool: Pool, endpoints: Endpoints) -> Self {
+    fn from_parts(own: Option<Pool>, builder: Client, endpoints: Endpoints) -> Self {
         Self {
-            shared: Arc::new(Shared { pool, endpoints }),
+            shared: Arc::new(Shared {
+                own,
+                builder,
+                endpoints,
+            }),
             sent: Arc::default(),
         }
     }
@@ -107,19 +141,23 @@ impl HttpClient {
     /// Starts a request to a Google URL (or one from a credential file). [`HttpClient::send`]
     /// puts the emulator in its place.
     pub fn request(&self, method: Method, url: &Url) -> reqwest::RequestBuilder {
-        self.shared.pool.proxied.request(method, url.clone())
+        self.shared.builder.request(method, url.clone())
     }
 
     /// Sends a request and returns the answer's head, whatever its status.
     ///
     /// # Errors
-    /// [`ErrorKind::RefusedUrl`], [`ErrorKind::Network`] or [`ErrorKind::Timeout`]. The
+    /// [`ErrorKind::RefusedUrl`], [`ErrorKind::Network`] or [`ErrorKind::Timeout`];
+    /// [`ErrorKind::Runtime`] outside of a tokio runtime. The
     /// message names the host, never the path or query.
     pub async fn send(&self, mut request: Request) -> Result<Response, Error> {
         let asked = request.url().clone();
         let endpoints = &self.shared.endpoints;
         *request.url_mut() = endpoints.resolve(&asked)?;
-        let pool = &self.shared.pool;
+        let pool = match &self.shared.own {
+            Some(pool) => pool.clone(),
+            None => Pool::of_this_runtime()?,
+        };
         let client = if endpoints.is_direct(request.url()) {
             &pool.direct
         } else {

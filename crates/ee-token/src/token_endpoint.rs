@@ -164,7 +164,7 @@ impl TokenEndpoint {
                 .retry_after
                 .unwrap_or_default()
                 .max(self.retry.wait(retry));
-            if !again || started.elapsed() + wait > self.retry.total {
+            if !again || wait > self.retry.total.saturating_sub(started.elapsed()) {
                 return Err(failure);
             }
             tracing::debug!(host = self.url.host_str(), retry, error = %failure.error, "token request failed");
@@ -200,7 +200,7 @@ impl TokenEndpoint {
                 .with_source(e.without_url())
         })?;
         let response = self.http.send(request).await.map_err(|error| Failure {
-            never_arrived: error.kind() == ErrorKind::Network && is_connect(&error),
+            never_arrived: error.never_arrived(),
             ..Failure::from(error)
         })?;
         let status = response.status();
@@ -255,12 +255,6 @@ impl From<Error> for Failure {
             never_arrived: false,
         }
     }
-}
-
-fn is_connect(error: &Error) -> bool {
-    std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref::<reqwest::Error>())
-        .is_some_and(reqwest::Error::is_connect)
 }
 
 fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {

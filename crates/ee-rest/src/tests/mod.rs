@@ -39,8 +39,21 @@ fn quick() -> RetryPolicy {
     }
 }
 
+/// Connections of the test's own. Each test has a runtime, and on the process's own pool it
+/// could be handed a connection that belongs to another test's, which is just ending.
+fn own_connections() -> HttpClient {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let client = reqwest::Client::builder().tls_backend_preconfigured(tls);
+    HttpClient::with_client(client.build().unwrap(), Endpoints::google()).unwrap()
+}
+
 fn builder_at(uri: &str, auth: Auth) -> ClientBuilder {
-    Client::builder(auth, HttpClient::new(Endpoints::google()).unwrap())
+    Client::builder(auth, own_connections())
         .project("p-12345")
         .base_url(uri.parse().unwrap())
         .retry_policy(quick())

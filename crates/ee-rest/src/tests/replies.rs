@@ -94,13 +94,21 @@ async fn a_reply_past_the_bound_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_any_length_is_read_to_64_kib() {
-    let error = get(ResponseTemplate::new(400).set_body_bytes(vec![b'x'; 5_000_000]))
-        .await
-        .unwrap_err();
-    let api = error.api().unwrap();
-    assert_eq!(api.code, Code::InvalidArgument);
-    assert!(api.message.len() < 300);
+async fn a_refusal_is_read_to_64_kib_and_no_further() {
+    // One that ends after that is not read to its end, so its JSON is not seen.
+    for (length, foreign) in [(60 * 1024, false), (65 * 1024, true), (5_000_000, true)] {
+        let padding = " ".repeat(length);
+        let body = format!("{{\"error\": {{\"message\": \"m\"}}{padding}}}");
+        let error = get(ResponseTemplate::new(400).set_body_string(body))
+            .await
+            .unwrap_err();
+        let api = error.api().unwrap();
+        assert_eq!(
+            (api.code, api.is_foreign()),
+            (Code::InvalidArgument, foreign)
+        );
+        assert!(api.message.len() < 300);
+    }
 }
 
 #[tokio::test]

@@ -54,6 +54,7 @@ async fn debug_shows_no_secret() {
         client.to_builder()
     ));
     assert_clean(&format!("{:?}", request.send().await.unwrap()));
+    assert_clean(&format!("{:?}", client.0.headers));
 }
 
 #[tokio::test]
