@@ -82,7 +82,7 @@ async fn a_closure_that_makes_tokens_is_asked_when_one_is_needed() {
         .unwrap();
     let _: i64 = ee.compute(&constant(1)).await.unwrap();
     ee.credentials()
-        .tokens()
+        .cache()
         .unwrap()
         .invalidate(&ee.credentials().token().await.unwrap());
     let _: i64 = ee.compute(&constant(1)).await.unwrap();

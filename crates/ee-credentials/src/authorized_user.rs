@@ -1,164 +1,174 @@
-//! A person's login: a refresh token, and the OAuth client that it was issued to.
+//! A person's login as gcloud keeps it: an ADC file of the type `authorized_user`.
 
-use std::fmt;
+use std::sync::Arc;
 
-use ee_token::{
-    ErrorKind as TokenErrorKind, Grant, HttpClient, Remedy, Scopes, SecretString, TokenEndpoint,
-    TokenFuture, TokenSource,
-};
-
-use crate::Error;
+use crate::adc::{Loaded, check_universe};
 use crate::document::Document;
+use crate::refresh_token::{Login, RefreshToken};
+use crate::{Error, Kind, Options};
 
-/// How to log in again with gcloud, with the scopes that Earth Engine needs.
-pub(crate) const GCLOUD_LOGIN: &str = "gcloud auth application-default login --scopes=https://www.googleapis.com/auth/earthengine,https://www.googleapis.com/auth/cloud-platform";
-
-/// A login, as gcloud's `authorized_user` files and Earth Engine's own file hold it.
-#[derive(Debug)]
-pub(crate) struct Login {
-    pub(crate) client_id: String,
-    pub(crate) client_secret: SecretString,
-    pub(crate) refresh_token: SecretString,
-    pub(crate) rapt: Option<SecretString>,
-    pub(crate) account: Option<String>,
-    /// How to log in again.
-    pub(crate) remedy: Remedy,
-}
-
-impl Login {
-    /// Reads an `authorized_user` file. Its token URL is always Google's, whatever it says.
-    pub(crate) fn read(document: &Document) -> Result<Self, Error> {
-        let optional = |field: &str| Ok::<_, Error>(document.optional(field)?.map(str::to_owned));
-        Ok(Self {
-            refresh_token: document.text("refresh_token")?.into(),
-            client_id: document.text("client_id")?.to_owned(),
-            client_secret: document.text("client_secret")?.into(),
-            rapt: optional("rapt_token")?.map(SecretString::from),
-            account: optional("account")?,
-            remedy: Remedy::new("Log in again.").command(GCLOUD_LOGIN),
-        })
-    }
-
-    /// The project that owns the OAuth client: the number that its id begins with.
-    pub(crate) fn client_project(&self) -> Option<String> {
-        let (number, _) = self.client_id.split_once('-')?;
-        let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-        is_number.then(|| number.to_owned())
-    }
-}
-
-/// A login that mints tokens, one request each.
-pub(crate) struct AuthorizedUser {
-    login: Login,
-    /// Sent only where the caller asked for fewer scopes than were granted: a scope that was
-    /// not granted fails the whole refresh.
-    scopes: Option<Scopes>,
-    endpoint: TokenEndpoint,
-}
-
-impl AuthorizedUser {
-    pub(crate) fn new(login: Login, scopes: Option<Scopes>, http: HttpClient) -> Self {
-        Self {
-            login,
-            scopes,
-            endpoint: TokenEndpoint::google(http),
-        }
-    }
-}
-
-impl TokenSource for AuthorizedUser {
-    fn mint(&self) -> TokenFuture<'_> {
-        Box::pin(async {
-            let grant = Grant::RefreshToken {
-                client_id: Some(&self.login.client_id),
-                client_secret: Some(&self.login.client_secret),
-                refresh_token: &self.login.refresh_token,
-                rapt: self.login.rapt.as_ref(),
-                scopes: self.scopes.as_ref(),
-            };
-            match self.endpoint.exchange(&grant, None).await {
-                Ok(response) => Ok(response.access_token),
-                Err(error) => Err(match error.kind() {
-                    TokenErrorKind::Rejected | TokenErrorKind::ReauthenticationRequired => {
-                        error.with_remedy(self.login.remedy.clone())
-                    }
-                    _ => error,
-                }),
-            }
-        })
-    }
-}
-
-impl fmt::Debug for AuthorizedUser {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthorizedUser")
-            .field("login", &self.login)
-            .field("scopes", &self.scopes)
-            .finish_non_exhaustive()
-    }
+/// Reads `client_id`, `client_secret` and `refresh_token`, and if there are any `rapt_token`,
+/// `quota_project_id` and `account`.
+pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Error> {
+    check_universe(document)?;
+    options.refuse_subject(Kind::AuthorizedUser)?;
+    let client_id = document.required_text("client_id")?.to_owned();
+    // gcloud writes it as an empty text, other programs write who it is.
+    let account = document.text("account")?.map(str::to_owned);
+    let source = RefreshToken {
+        client_secret: document.required_secret("client_secret")?,
+        refresh_token: document.required_secret("refresh_token")?,
+        rapt: document.secret("rapt_token")?,
+        scopes: options.scopes.clone(),
+        endpoint: Login::endpoint(options),
+        login: Login::of_client(&client_id),
+        place: document.place.clone(),
+        principal: account.clone(),
+        client_id: client_id.clone(),
+    };
+    Ok(Loaded {
+        kind: Kind::AuthorizedUser,
+        identity: account.clone(),
+        principal: account,
+        quota_project: document.project("quota_project_id")?,
+        project: None,
+        oauth_client_id: Some(client_id),
+        scopes: options.scopes.clone(),
+        source: Arc::new(source),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use ee_emulator::Emulator;
-    use ee_token::Endpoints;
+    use ee_emulator::{Emulator, Fault};
+    use ee_token::{Endpoints, ErrorKind as Token, HttpClient, Scopes};
+    use serde_json::json;
 
-    async fn minting(emulator: &Emulator, text: &str, scopes: Option<Scopes>) -> AuthorizedUser {
-        let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap()).unwrap();
-        let login = Login::read(&Document::parse(text, "f").unwrap()).unwrap();
-        AuthorizedUser::new(login, scopes, http)
+    use super::*;
+    use crate::{Credentials, ErrorKind};
+
+    fn options(emulator: &Emulator) -> Options {
+        let endpoints = Endpoints::emulator(emulator.address()).unwrap();
+        Options::new(HttpClient::new(endpoints).unwrap())
     }
 
     #[tokio::test]
-    async fn a_refresh_sends_no_scope_unless_narrowing_was_asked() {
+    async fn the_refresh_token_is_exchanged_with_exactly_these_fields() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_user("jane@example.com");
-        let text = jane.authorized_user_json();
-        minting(&emulator, &text, None).await.mint().await.unwrap();
-        let narrow = Scopes::new(["earthengine"]);
-        minting(&emulator, &text, Some(narrow.clone()))
-            .await
-            .mint()
-            .await
-            .unwrap();
-        let forms: Vec<_> = emulator.requests().iter().map(|r| r.form()).collect();
-        let names: Vec<_> = forms[0].keys().map(String::as_str).collect();
+        let text = jane.authorized_user_json_with_quota_project("pays-for-it");
+        let credentials = Credentials::from_json(&text, &options(&emulator)).unwrap();
+        assert_eq!(credentials.kind(), Kind::AuthorizedUser);
+        assert_eq!(credentials.quota_project(), Some("pays-for-it"));
+        assert_eq!(credentials.oauth_client_project(), Some("764086051850"));
+        assert_eq!(credentials.principal(), None);
+        assert_eq!(credentials.scopes(), None);
+        let token = credentials.token().await.unwrap();
+        assert!(token.scopes().unwrap().contains("earthengine"));
+
+        let form = emulator.requests()[0].form();
+        let names: Vec<_> = form.keys().map(String::as_str).collect();
         assert_eq!(
             names,
             ["client_id", "client_secret", "grant_type", "refresh_token"]
         );
-        assert_eq!(forms[1]["scope"], narrow.to_string());
+        assert_eq!(form["grant_type"], "refresh_token");
+        assert_eq!(form["refresh_token"], jane.refresh_token());
+        assert_eq!(emulator.requests()[0].path, "/token");
+        assert_eq!(emulator.requests()[0].host, "oauth2.googleapis.com");
     }
 
     #[tokio::test]
-    async fn a_revoked_login_says_how_to_log_in_again() {
+    async fn scopes_and_rapt_are_sent_where_there_are_any_and_a_token_uri_is_not_read() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_user("jane@example.com");
-        let source = minting(&emulator, &jane.authorized_user_json(), None).await;
-        emulator.revoke(jane.refresh_token());
-        let error = source.mint().await.unwrap_err();
-        assert_eq!(error.kind(), TokenErrorKind::Rejected);
+        let mut file: serde_json::Value =
+            serde_json::from_str(&jane.authorized_user_json()).unwrap();
+        file["rapt_token"] = json!("rapt-1");
+        file["token_uri"] = json!("https://evil.example/token");
+        file["account"] = json!("jane@example.com");
+        let options = options(&emulator).scopes(Scopes::new(["earthengine"]));
+        let credentials = Credentials::from_json(&file.to_string(), &options).unwrap();
+        assert_eq!(credentials.principal(), Some("jane@example.com"));
+        credentials.token().await.unwrap();
+        let request = &emulator.requests()[0];
+        assert_eq!(request.host, "oauth2.googleapis.com");
+        assert_eq!(request.form()["rapt"], "rapt-1");
         assert_eq!(
-            error.remedy().unwrap().command.as_deref(),
-            Some(GCLOUD_LOGIN)
+            request.form()["scope"],
+            "https://www.googleapis.com/auth/earthengine"
         );
-        assert!(!format!("{error:?} {source:?}").contains(jane.refresh_token()));
+    }
+
+    #[tokio::test]
+    async fn a_login_that_has_ended_says_how_to_log_in_again() {
+        let emulator = Emulator::start().await.unwrap();
+        let jane = emulator.create_user("jane@example.com");
+        let credentials =
+            Credentials::from_json(&jane.authorized_user_json(), &options(&emulator)).unwrap();
+        emulator.require_reauth(jane.refresh_token());
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.kind(), Token::ReauthenticationRequired);
+        emulator.revoke(jane.refresh_token());
+        let credentials =
+            Credentials::from_json(&jane.authorized_user_json(), &options(&emulator)).unwrap();
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.kind(), Token::Rejected);
+        assert!(
+            error
+                .to_string()
+                .contains("Token has been expired or revoked."),
+            "{error}"
+        );
+        let command = error.remedy().unwrap().command.clone().unwrap();
+        assert!(command.starts_with("gcloud auth application-default login --scopes="));
+        assert!(!format!("{error:?} {credentials:?}").contains(jane.refresh_token()));
+    }
+
+    #[tokio::test]
+    async fn another_programs_login_is_not_gclouds_business() {
+        let emulator = Emulator::start().await.unwrap();
+        let text = json!({"type": "authorized_user", "client_id": "1-x", "client_secret": "s", "refresh_token": "1//canary"});
+        let credentials = Credentials::from_json(&text.to_string(), &options(&emulator)).unwrap();
+        emulator.fault(
+            "oauth2.googleapis.com",
+            Fault::status(400)
+                .json(&json!({"error": "invalid_grant", "error_description": "no 1//canary"})),
+        );
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.remedy().unwrap().command, None);
+        assert!(!format!("{error:?}").contains("canary"));
     }
 
     #[test]
-    fn each_required_field_is_named_when_it_is_missing() {
-        let whole = r#"{"refresh_token": "r", "client_id": "1-c", "client_secret": "s"}"#;
-        let login = Login::read(&Document::parse(whole, "f").unwrap()).unwrap();
-        assert_eq!(login.client_project().as_deref(), Some("1"));
-        for field in ["refresh_token", "client_id", "client_secret"] {
-            let text = whole.replace(field, "other");
-            let error = Login::read(&Document::parse(&text, "the-file").unwrap()).unwrap_err();
-            let message = error.to_string();
-            assert!(
-                message.contains(field) && message.contains("the-file"),
-                "{message}"
-            );
+    fn each_field_that_is_missing_empty_or_no_text_is_named() {
+        let whole = json!({
+            "type": "authorized_user", "client_id": "c", "client_secret": "s-canary", "refresh_token": "1//canary",
+        });
+        let options = Options::google().unwrap();
+        for field in ["client_id", "client_secret", "refresh_token"] {
+            for bad in [json!(null), json!(""), json!(["canary"]), json!(5)] {
+                let mut file = whole.clone();
+                file[field] = bad;
+                let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidFile);
+                assert!(error.to_string().contains(&format!("`{field}`")), "{error}");
+                assert!(!format!("{error:?}").contains("canary"));
+            }
         }
+        for field in [
+            "rapt_token",
+            "quota_project_id",
+            "account",
+            "universe_domain",
+        ] {
+            let mut file = whole.clone();
+            file[field] = json!({"canary": 1});
+            let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
+            assert!(error.to_string().contains(field), "{error}");
+        }
+        let error =
+            Credentials::from_json(&whole.to_string(), &options.subject("x@y")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidOptions);
     }
 }

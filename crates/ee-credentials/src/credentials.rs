@@ -1,71 +1,37 @@
-//! What users hold: a credential, where it was found, and the cache of its tokens.
+//! What users hold.
 
+use std::fmt;
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ee_token::{AccessToken, HttpClient, Remedy, Scopes, SecretString, TokenCache, TokenSource};
+use ee_token::{AccessToken, Scopes, SecretString, TokenCache, TokenSource, source_fn};
 
-use crate::file_source::FileSource;
-use crate::parse::{Parsed, of_key, parse};
-use crate::service_account::ServiceAccountKey;
-use crate::{Error, Kind, Origin};
+use crate::adc::{self, Loaded};
+use crate::file_source;
+use crate::metadata_server::MetadataServer;
+use crate::place::{Place, read};
+use crate::service_account::{self, ServiceAccountKey};
+use crate::{Error, Kind, Options, Origin, Warning};
 
-/// How a credential is to be used.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Options {
-    /// The way to the token endpoint.
-    pub http: HttpClient,
-    /// The scopes to ask for. `None` is [`Scopes::earth_engine`] for a service account, and
-    /// whatever was granted for a person's login.
-    pub scopes: Option<Scopes>,
-    /// The person that a service account acts for (domain-wide delegation).
-    pub subject: Option<String>,
-    /// Whether a service account signs its own access tokens, without a token request.
-    pub self_signed: bool,
-    /// Hosts that a credential file may name although they are not Google's.
-    pub allowed_hosts: Vec<String>,
-}
-
-impl Options {
-    /// Nothing special.
-    pub fn new(http: HttpClient) -> Self {
-        Self {
-            http,
-            scopes: None,
-            subject: None,
-            self_signed: false,
-            allowed_hosts: Vec::new(),
-        }
-    }
-}
-
-/// Something about a credential that works and is not as it should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Warning {
-    /// A stable name for programs.
-    pub code: &'static str,
-    /// What is not as it should be.
-    pub message: String,
-    /// What to do about it.
-    pub remedy: Remedy,
-}
-
-/// A credential, where it was found, and its tokens. Cheap to clone; clones share the tokens.
+/// A credential, ready for use: a token cache, and what is known of the credential.
+///
+/// Cheap to clone; clones share the token. Making one sends no request and needs no runtime.
 ///
 /// ```
 /// use ee_credentials::{Credentials, Kind};
 /// use ee_token::AccessToken;
 ///
-/// let credentials = Credentials::from_token(AccessToken::new("ya29.mine")?);
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), ee_token::Error> {
+/// let credentials = Credentials::from_closure(|| async { AccessToken::new("from-my-server") });
 /// assert_eq!(credentials.kind(), Kind::AccessToken);
-/// # Ok::<(), ee_token::Error>(())
+/// assert_eq!(credentials.token().await?.secret(), "from-my-server");
+/// # Ok(()) }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Credentials(Arc<Inner>);
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Inner {
     kind: Kind,
     origin: Origin,
@@ -73,101 +39,179 @@ struct Inner {
     principal: Option<String>,
     quota_project: Option<String>,
     project: Option<String>,
-    client_project: Option<String>,
+    oauth_client_id: Option<String>,
     scopes: Option<Scopes>,
     warnings: Vec<Warning>,
-    secret: Secret,
+    proof: Proof,
+    metadata: Option<Arc<MetadataServer>>,
 }
 
-#[derive(Debug, Clone)]
-enum Secret {
-    Tokens(TokenCache),
+/// What requests are authenticated with.
+#[derive(Clone)]
+enum Proof {
+    Token(TokenCache),
     ApiKey(SecretString),
 }
 
 impl Credentials {
-    /// The credential in a file of any kind. If it is rejected later and the file has
-    /// changed, it is read again.
+    /// The credential in a file: of a type that Application Default Credentials know, or
+    /// Earth Engine's own. If it is rejected, and the file has changed since it was read, it
+    /// is read again; another account in it then is an error.
     ///
     /// # Errors
-    /// What is wrong with the file, before any request.
-    pub fn from_file(path: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
-        Self::from_file_at(path.as_ref(), Origin::Flag, options)
+    /// [`ErrorKind::InvalidFile`](crate::ErrorKind::InvalidFile) and its relatives; the
+    /// message names the file and the field.
+    pub fn from_file(path: impl Into<PathBuf>, options: &Options) -> Result<Self, Error> {
+        Self::from_place(Place::file(path), options)
     }
 
-    pub(crate) fn from_file_at(
-        path: &Path,
-        origin: Origin,
-        options: &Options,
-    ) -> Result<Self, Error> {
-        let (source, parsed) = FileSource::read(path, options)?;
-        let mut inner = Inner::new(parsed, origin, options, TokenCache::new(source));
-        inner.path = Some(path.to_owned());
-        inner.warnings.extend(readable_by_others(path));
-        Ok(Self(Arc::new(inner)))
+    pub(crate) fn from_place(place: Place, options: &Options) -> Result<Self, Error> {
+        let file = read(&place)?;
+        let path = place.path().map(Path::to_owned);
+        let (loaded, warnings) = file_source::load(file, place, adc::load, options)?;
+        Ok(Self::new(loaded, options).found_in_file(path, warnings))
     }
 
-    /// The credential in a text of any kind, such as a key from a secret store.
+    /// The credential in a text: what [`Credentials::from_file`] takes, without the file.
     ///
     /// # Errors
-    /// What is wrong with the text, before any request.
+    /// As [`Credentials::from_file`].
     pub fn from_json(text: &str, options: &Options) -> Result<Self, Error> {
-        let parsed = parse(text, "the credential's JSON", options)?;
-        Ok(Self::of(parsed, Origin::Flag, options))
+        let loaded = adc::load(text, &Place::Text, options)?;
+        Ok(Self::new(loaded, options))
     }
 
-    /// A service account's private key in PEM, and its e-mail address.
+    /// A service account's key, with the options' scopes, for their subject if there is one,
+    /// and self-signed if they say so.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFile`](crate::ErrorKind::InvalidFile) if the key cannot be used.
-    pub fn from_pem(pem: &str, client_email: &str, options: &Options) -> Result<Self, Error> {
-        Ok(Self::service_account(
-            ServiceAccountKey::from_pem(pem, client_email)?,
-            options,
-        ))
+    /// [`ErrorKind::RefusedHost`](crate::ErrorKind::RefusedHost) if the key names a token host
+    /// that is not Google's and was not allowed;
+    /// [`ErrorKind::InvalidOptions`](crate::ErrorKind::InvalidOptions).
+    pub fn service_account(key: ServiceAccountKey, options: &Options) -> Result<Self, Error> {
+        Ok(Self::new(service_account::load(key, options)?, options))
     }
 
-    /// A service account's key.
-    pub fn service_account(key: ServiceAccountKey, options: &Options) -> Self {
-        Self::of(of_key(key, options), Origin::Flag, options)
+    /// The key of the service account with this address, from a PEM alone.
+    ///
+    /// # Errors
+    /// As [`ServiceAccountKey::from_pem`] and [`Credentials::service_account`].
+    pub fn from_pem(pem: &str, email: impl Into<String>, options: &Options) -> Result<Self, Error> {
+        Self::service_account(ServiceAccountKey::from_pem(pem, email)?, options)
     }
 
-    /// A token that its owner brings along. It is never renewed.
+    /// A token that the program brought along, until it expires.
     pub fn from_token(token: AccessToken) -> Self {
-        Self::from_source(token)
+        let scopes = token.scopes().cloned();
+        Self::of_access_token(Arc::new(token), scopes)
     }
 
-    /// The program's own way to make tokens; [`ee_token::source_fn`] makes one of a closure.
+    /// The program's own source of tokens.
     pub fn from_source(source: impl TokenSource + 'static) -> Self {
-        Self::bare(Kind::AccessToken, Secret::Tokens(TokenCache::new(source)))
+        Self::of_access_token(Arc::new(source), None)
     }
 
-    /// An API key. There are no tokens then.
+    /// The program's own way to get a token: called whenever a new one is needed.
+    pub fn from_closure<F, Fut>(mint: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<AccessToken, ee_token::Error>> + Send + 'static,
+    {
+        Self::from_source(source_fn(mint))
+    }
+
+    fn of_access_token(source: Arc<dyn TokenSource>, scopes: Option<Scopes>) -> Self {
+        Self::of_proof(
+            Kind::AccessToken,
+            Proof::Token(TokenCache::new(source)),
+            scopes,
+        )
+    }
+
+    /// An API key: it names a project, and nobody.
     pub fn from_api_key(key: impl Into<SecretString>) -> Self {
-        Self::bare(Kind::ApiKey, Secret::ApiKey(key.into()))
+        Self::of_proof(Kind::ApiKey, Proof::ApiKey(key.into()), None)
     }
 
-    fn bare(kind: Kind, secret: Secret) -> Self {
+    fn of_proof(kind: Kind, proof: Proof, scopes: Option<Scopes>) -> Self {
         Self(Arc::new(Inner {
             kind,
-            origin: Origin::Flag,
+            origin: Origin::Caller,
             path: None,
             principal: None,
             quota_project: None,
             project: None,
-            client_project: None,
-            scopes: None,
+            oauth_client_id: None,
+            scopes,
             warnings: Vec::new(),
-            secret,
+            proof,
+            metadata: None,
         }))
     }
 
-    pub(crate) fn of(parsed: Parsed, origin: Origin, options: &Options) -> Self {
-        let tokens = TokenCache::new(parsed.source.clone());
-        Self(Arc::new(Inner::new(parsed, origin, options, tokens)))
+    pub(crate) fn new(loaded: Loaded, options: &Options) -> Self {
+        let quota_project = options.quota_project.clone().or(loaded.quota_project);
+        Self(Arc::new(Inner {
+            kind: loaded.kind,
+            origin: Origin::Caller,
+            path: None,
+            principal: loaded.principal,
+            quota_project,
+            project: loaded.project,
+            oauth_client_id: loaded.oauth_client_id,
+            scopes: loaded.scopes,
+            warnings: Vec::new(),
+            proof: Proof::Token(TokenCache::new(loaded.source)),
+            metadata: None,
+        }))
     }
 
-    /// What the credential is.
+    pub(crate) fn of_machine(server: MetadataServer, options: &Options) -> Self {
+        let server = Arc::new(server);
+        let credentials = Self::new(MetadataServer::load(&server), options);
+        credentials.change(|inner| {
+            inner.origin = Origin::MetadataServer;
+            inner.metadata = Some(server);
+        })
+    }
+
+    pub(crate) fn found_in_file(self, path: Option<PathBuf>, warnings: Vec<Warning>) -> Self {
+        self.change(|inner| {
+            inner.path = path;
+            inner.warnings.extend(warnings);
+        })
+    }
+
+    pub(crate) fn with_warning(self, warning: Warning) -> Self {
+        self.change(|inner| inner.warnings.push(warning))
+    }
+
+    /// Says where it was found, for a program that has a search of its own.
+    #[must_use]
+    pub fn with_origin(self, origin: Origin) -> Self {
+        self.change(|inner| inner.origin = origin)
+    }
+
+    /// Sets the quota project, whatever the credential says.
+    #[must_use]
+    pub fn with_quota_project(self, project: impl Into<String>) -> Self {
+        let project = project.into();
+        self.change(|inner| inner.quota_project = Some(project))
+    }
+
+    /// Says in whose name requests are made, where the credential itself does not.
+    #[must_use]
+    pub fn with_principal(self, principal: impl Into<String>) -> Self {
+        let principal = principal.into();
+        self.change(|inner| inner.principal = Some(principal))
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    /// What kind of credential it is.
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
@@ -177,108 +221,163 @@ impl Credentials {
         self.0.origin
     }
 
-    /// The file that it was read from.
+    /// The file that it was read from, if it was.
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()
     }
 
-    /// Who it is, where the credential says so: a service account's e-mail address.
+    /// In whose name requests are made, as far as the credential says so: an address.
     pub fn principal(&self) -> Option<&str> {
         self.0.principal.as_deref()
     }
 
-    /// The project that the credential says is to be billed.
+    /// The project that the credential says requests are billed to.
     pub fn quota_project(&self) -> Option<&str> {
         self.0.quota_project.as_deref()
     }
 
-    /// The project that the credential belongs to.
+    /// The credential's own project: a service account's, or the one in Earth Engine's file.
     pub fn project(&self) -> Option<&str> {
         self.0.project.as_deref()
     }
 
-    /// The number of the project that owns the credential's OAuth client.
+    /// The number of the project that the login's OAuth client belongs to.
     pub fn oauth_client_project(&self) -> Option<&str> {
-        self.0.client_project.as_deref()
+        let (number, _) = self.0.oauth_client_id.as_deref()?.split_once('-')?;
+        let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        is_number.then_some(number)
     }
 
-    /// The scopes that are asked for; `None` where those that were granted are taken.
+    /// The project of the machine that this program runs on, if the credential is the
+    /// machine's own; `None` for every other kind. One request.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Token`](crate::ErrorKind::Token) if the metadata server does not answer.
+    pub async fn metadata_project(&self) -> Result<Option<String>, Error> {
+        match &self.0.metadata {
+            Some(server) => Ok(server.project().await?),
+            None => Ok(None),
+        }
+    }
+
+    /// The scopes that tokens are asked for; `None` where the login itself decides.
     pub fn scopes(&self) -> Option<&Scopes> {
         self.0.scopes.as_ref()
     }
 
-    /// What works and is not as it should be.
+    /// What works, and should be changed all the same.
     pub fn warnings(&self) -> &[Warning] {
         &self.0.warnings
     }
 
-    /// The cache of its tokens; none for an API key.
-    pub fn tokens(&self) -> Option<&TokenCache> {
-        match &self.0.secret {
-            Secret::Tokens(tokens) => Some(tokens),
-            Secret::ApiKey(_) => None,
+    /// The cache that hands out its tokens; `None` for an API key.
+    pub fn cache(&self) -> Option<&TokenCache> {
+        match &self.0.proof {
+            Proof::Token(cache) => Some(cache),
+            Proof::ApiKey(_) => None,
         }
     }
 
     /// The API key, if it is one.
     pub fn api_key(&self) -> Option<&SecretString> {
-        match &self.0.secret {
-            Secret::Tokens(_) => None,
-            Secret::ApiKey(key) => Some(key),
+        match &self.0.proof {
+            Proof::ApiKey(key) => Some(key),
+            Proof::Token(_) => None,
         }
     }
 
     /// The current token, renewed if it has expired.
     ///
     /// # Errors
-    /// As [`TokenCache::token`];
-    /// [`InvalidCredential`](ee_token::ErrorKind::InvalidCredential) for an API key.
+    /// As [`TokenCache::token`]; [`ee_token::ErrorKind::InvalidCredential`] for an API key,
+    /// which has none.
     pub async fn token(&self) -> Result<AccessToken, ee_token::Error> {
-        match self.tokens() {
-            Some(tokens) => tokens.token().await,
-            None => Err(ee_token::Error::new(
+        match &self.0.proof {
+            Proof::Token(cache) => cache.token().await,
+            Proof::ApiKey(_) => Err(ee_token::Error::new(
                 ee_token::ErrorKind::InvalidCredential,
                 "an API key has no access token",
-            )),
+            )
+            .with_remedy(ee_token::Remedy::new(
+                "Use a login or a service account's key where a token is needed.",
+            ))),
         }
     }
 }
 
-impl Inner {
-    fn new(parsed: Parsed, origin: Origin, options: &Options, tokens: TokenCache) -> Self {
-        let asked = (parsed.kind == Kind::ServiceAccount).then(Scopes::earth_engine);
-        Self {
-            kind: parsed.kind,
-            origin,
-            path: None,
-            principal: parsed.principal,
-            quota_project: parsed.quota_project,
-            project: parsed.project,
-            client_project: parsed.client_project,
-            scopes: options.scopes.clone().or(asked),
-            warnings: Vec::new(),
-            secret: Secret::Tokens(tokens),
-        }
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("kind", &self.0.kind)
+            .field("origin", &self.0.origin)
+            .field("path", &self.0.path)
+            .field("principal", &self.0.principal)
+            .field("quota_project", &self.0.quota_project)
+            .field("project", &self.0.project)
+            .field("scopes", &self.0.scopes)
+            .finish_non_exhaustive()
     }
 }
 
-/// A warning if others than the owner may read the file.
-#[cfg(unix)]
-fn readable_by_others(path: &Path) -> Option<Warning> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::metadata(path).ok()?.permissions().mode();
-    (mode & 0o077 != 0).then(|| Warning {
-        code: "readable_by_others",
-        message: format!(
-            "{} may be read by other users of this machine",
-            path.display()
-        ),
-        remedy: Remedy::new("Take the others' permissions away.")
-            .command(format!("chmod 600 '{}'", path.display())),
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[cfg(not(unix))]
-fn readable_by_others(_: &Path) -> Option<Warning> {
-    None
+    #[tokio::test]
+    async fn an_api_key_has_no_token_and_is_never_shown() {
+        let credentials = Credentials::from_api_key("AIza-canary");
+        assert_eq!(credentials.kind(), Kind::ApiKey);
+        assert!(credentials.cache().is_none());
+        assert!(credentials.api_key().is_some());
+        let error = credentials.token().await.unwrap_err();
+        assert!(!format!("{credentials:?} {error:?}").contains("canary"));
+    }
+
+    #[tokio::test]
+    async fn a_token_of_the_programs_own_is_handed_out_until_it_expires() {
+        let token = AccessToken::new("ya29.canary").unwrap();
+        let credentials = Credentials::from_token(token.clone());
+        assert!(credentials.token().await.unwrap().is_same(&token));
+        assert_eq!(credentials.origin().as_str(), "caller");
+        assert!(!format!("{credentials:?}").contains("canary"));
+        let over = token.with_expiry(chrono::Utc::now() - chrono::TimeDelta::seconds(1));
+        let error = Credentials::from_token(over).token().await.unwrap_err();
+        assert_eq!(error.kind(), ee_token::ErrorKind::Expired);
+    }
+
+    #[tokio::test]
+    async fn a_closure_is_called_when_a_new_token_is_needed() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let calls = Arc::new(AtomicU32::new(0));
+        let counted = calls.clone();
+        let credentials = Credentials::from_closure(move || {
+            let n = counted.fetch_add(1, Ordering::Relaxed);
+            async move { AccessToken::new(&format!("token-{n}")) }
+        });
+        let clone = credentials.clone().with_principal("jane@example.com");
+        assert_eq!(credentials.token().await.unwrap().secret(), "token-0");
+        assert_eq!(clone.token().await.unwrap().secret(), "token-0");
+        assert_eq!(clone.principal(), Some("jane@example.com"));
+        assert_eq!(credentials.principal(), None);
+        let token = credentials.token().await.unwrap();
+        credentials.cache().unwrap().invalidate(&token);
+        assert_eq!(clone.token().await.unwrap().secret(), "token-1");
+        assert_eq!(calls.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn the_clients_project_is_the_number_before_the_first_dash() {
+        let number = |client_id: &str| {
+            let text = serde_json::json!({
+                "type": "authorized_user", "client_id": client_id, "client_secret": "s", "refresh_token": "r",
+            });
+            let credentials =
+                Credentials::from_json(&text.to_string(), &Options::google().unwrap()).unwrap();
+            credentials.oauth_client_project().map(str::to_owned)
+        };
+        assert_eq!(number("123-a-b.apps").as_deref(), Some("123"));
+        for none in ["123", "abc-1", "-1", "1x-2"] {
+            assert_eq!(number(none), None, "{none}");
+        }
+    }
 }

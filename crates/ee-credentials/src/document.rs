@@ -1,79 +1,241 @@
-//! A JSON document whose fields are asked for by name, and whose errors name them.
+//! A credential's JSON: its fields, checked and named.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::fmt;
 
-use crate::{Error, ErrorKind};
+use ee_token::{ExposeSecret as _, SecretString};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// A JSON object, and the place where it was found: a path or a variable.
+use crate::Error;
+use crate::place::Place;
+use crate::shape;
+
+/// A JSON object that stands somewhere. All its texts are treated as secrets: they are
+/// overwritten when they are dropped, and no error quotes them.
+#[derive(Debug)]
 pub(crate) struct Document {
-    place: String,
-    fields: Map<String, Value>,
+    pub(crate) place: Place,
+    fields: BTreeMap<String, Value>,
+}
+
+#[derive(Debug)]
+enum Value {
+    Null,
+    Bool,
+    /// A number as it would be written.
+    Number(String),
+    Text(SecretString),
+    List(Vec<Value>),
+    Object(BTreeMap<String, Value>),
 }
 
 impl Document {
     /// Reads a JSON object; anything else is named for what it is.
-    pub(crate) fn parse(text: &str, place: &str) -> Result<Self, Error> {
+    pub(crate) fn parse(text: &str, place: &Place) -> Result<Self, Error> {
+        if let Some(found) = shape::of_text(text) {
+            return Err(found.refusal(place));
+        }
+        // serde's own messages can quote the text, so only its position is used.
         match serde_json::from_str(text) {
-            Ok(Value::Object(fields)) => Ok(Self { place: place.to_owned(), fields }),
-            Ok(_) => Err(invalid(place, "holds JSON, but no JSON object")),
-            // serde's message quotes no content, but the place in the text is worth telling.
-            Err(error) => Err(invalid(
-                place,
-                &match text.trim_start().chars().next() {
-                    None => "is empty".to_owned(),
-                    Some('<') => "holds HTML, not JSON".to_owned(),
-                    Some('{') => format!(
-                        "is not valid JSON (line {}, column {}): it is cut off or was changed",
-                        error.line(),
-                        error.column()
-                    ),
-                    _ if text.contains("-----BEGIN") => {
-                        "holds a PEM key alone, not JSON: give the e-mail address with it, or use the JSON key".to_owned()
-                    }
-                    Some('[') if text.contains('=') => "holds a configuration, not JSON".to_owned(),
-                    _ => "is not JSON".to_owned(),
-                },
-            )),
+            Ok(Value::Object(fields)) => Ok(Self {
+                place: place.clone(),
+                fields,
+            }),
+            Ok(_) => Err(shape::Shape::Array.refusal(place)),
+            Err(error) => Err(shape::broken_json(place, &error)),
         }
     }
 
-    pub(crate) fn place(&self) -> &str {
-        &self.place
+    /// Whether the field is there and not `null`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        !matches!(self.fields.get(name), None | Some(Value::Null))
     }
 
-    pub(crate) fn has(&self, field: &str) -> bool {
-        self.fields.contains_key(field)
-    }
-
-    /// A field that must be there, be text, and not be empty.
-    pub(crate) fn text(&self, field: &str) -> Result<&str, Error> {
-        self.optional(field)?
-            .ok_or_else(|| match self.fields.get(field) {
-                None | Some(Value::Null) => self.invalid(field, "is missing"),
-                Some(_) => self.invalid(field, "is empty"),
-            })
-    }
-
-    /// A field that may be missing, null or empty, but is text if it is there.
-    pub(crate) fn optional(&self, field: &str) -> Result<Option<&str>, Error> {
-        match self.fields.get(field) {
+    fn secret_field(&self, name: &str) -> Result<Option<&SecretString>, Error> {
+        match self.fields.get(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(self.invalid(field, "is not text")),
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(other) => Err(self
+                .place
+                .invalid_field(name, format_args!("is {}, and must be text", other.noun()))),
         }
     }
 
-    /// An error about one field.
-    pub(crate) fn invalid(&self, field: &str, what: &str) -> Error {
-        invalid(
-            &self.place,
-            &format!("cannot be used: its field {field} {what}"),
-        )
+    /// A text; `None` if it is missing, `null` or blank.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, Error> {
+        let text = self.secret_field(name)?.map(|s| s.expose_secret().trim());
+        Ok(text.filter(|text| !text.is_empty()))
+    }
+
+    /// A text that must be there.
+    pub(crate) fn required_text(&self, name: &str) -> Result<&str, Error> {
+        match self.text(name)? {
+            Some(text) => Ok(text),
+            None if self.has(name) => Err(self.place.invalid_field(name, "is empty")),
+            None => Err(self.place.invalid_field(name, "is missing")),
+        }
+    }
+
+    /// A secret text; `None` if it is missing, `null` or blank.
+    pub(crate) fn secret(&self, name: &str) -> Result<Option<SecretString>, Error> {
+        Ok(self.text(name)?.map(SecretString::from))
+    }
+
+    /// A secret text that must be there.
+    pub(crate) fn required_secret(&self, name: &str) -> Result<SecretString, Error> {
+        self.required_text(name).map(SecretString::from)
+    }
+
+    /// A project: an id as text, or a number, which people write without quotes too.
+    pub(crate) fn project(&self, name: &str) -> Result<Option<String>, Error> {
+        if let Some(Value::Number(number)) = self.fields.get(name) {
+            return Ok(Some(number.clone()));
+        }
+        Ok(self.text(name)?.map(str::to_owned))
+    }
+
+    /// A list of texts; `None` if it is missing or `null`.
+    pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<&str>>, Error> {
+        let wrong = |noun| {
+            self.place
+                .invalid_field(name, format_args!("is {noun}, and must be a list of texts"))
+        };
+        match self.fields.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::List(items)) => items
+                .iter()
+                .map(|item| match item {
+                    Value::Text(text) => Ok(text.expose_secret()),
+                    _ => Err(wrong("a list of other things")),
+                })
+                .collect::<Result<_, _>>()
+                .map(Some),
+            Some(other) => Err(wrong(other.noun())),
+        }
     }
 }
 
-/// An error about a whole document.
-pub(crate) fn invalid(place: &str, what: &str) -> Error {
-    Error::new(ErrorKind::InvalidFile, format!("{place} {what}"))
+impl Value {
+    fn noun(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool => "true or false",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "text",
+            Self::List(_) => "a list",
+            Self::Object(_) => "an object",
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
+        Ok(Value::Bool)
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::Number(number.to_string()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::Number(number.to_string()))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(Value::Number(number.to_string()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::Text(text.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut fields = BTreeMap::new();
+        while let Some((name, value)) = entries.next_entry()? {
+            fields.insert(name, value);
+        }
+        Ok(Value::Object(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(text: &str) -> Document {
+        Document::parse(text, &Place::Variable("X")).unwrap()
+    }
+
+    #[test]
+    fn a_field_is_missing_empty_or_of_the_wrong_type_and_the_error_says_which() {
+        let document = document(
+            r#"{"a": "canary", "n": null, "e": " ", "i": 7, "l": ["canary"], "m": {"x": 1}, "b": true}"#,
+        );
+        assert_eq!(document.required_text("a").unwrap(), "canary");
+        for (name, why) in [
+            ("z", "the field `z` is missing"),
+            ("n", "the field `n` is missing"),
+            ("e", "the field `e` is empty"),
+            ("i", "the field `i` is a number, and must be text"),
+            ("l", "the field `l` is a list, and must be text"),
+            ("m", "the field `m` is an object, and must be text"),
+            ("b", "the field `b` is true or false, and must be text"),
+        ] {
+            let error = document.required_secret(name).unwrap_err();
+            assert_eq!(error.to_string(), format!("the variable X: {why}"));
+        }
+        assert_eq!(document.text("e").unwrap(), None);
+        assert_eq!(document.texts("l").unwrap(), Some(vec!["canary"]));
+        assert!(document.texts("a").is_err());
+        assert_eq!(document.project("i").unwrap().as_deref(), Some("7"));
+        assert!(!format!("{document:?}").contains("canary"));
+    }
+
+    #[test]
+    fn of_two_fields_of_one_name_the_last_counts() {
+        assert_eq!(
+            document(r#"{"a": "x", "a": "y"}"#).text("a").unwrap(),
+            Some("y")
+        );
+    }
+
+    #[test]
+    fn json_that_breaks_off_or_nests_without_end_is_an_error_without_quotes() {
+        for text in [
+            r#"{"private_key": "canary"#,
+            r#"{"a": canary}"#,
+            r#"{"a": 1} canary"#,
+            &format!("{{\"a\": {}", "[".repeat(100_000)),
+        ] {
+            let error = Document::parse(text, &Place::Text).unwrap_err();
+            assert!(error.to_string().contains("JSON"), "{error}");
+            assert!(!format!("{error:?}").contains("canary"));
+        }
+    }
 }

@@ -1,91 +1,297 @@
-//! Earth Engine's own credentials file, shared with its Python client.
+//! A person's login as Earth Engine's own clients keep it: `~/.config/earthengine/credentials`.
 
-use ee_token::{Remedy, SecretString};
+use std::sync::Arc;
 
-use crate::Error;
-use crate::authorized_user::Login;
+use ee_token::{Remedy, Scopes, SecretString};
+
+use crate::adc::Loaded;
 use crate::document::Document;
+use crate::place::Place;
+use crate::refresh_token::{EARTH_ENGINE_LOGIN, Login, RefreshToken};
+use crate::{Error, Kind, Options};
 
-/// Earth Engine's public desktop OAuth client, which stands in every copy of its Python
-/// client: neither is a secret (RFC 8252 §8.5).
+/// Earth Engine's desktop client. It is in every copy of its Python client (`ee/oauth.py`),
+/// and its secret is none: RFC 8252 §8.5.
 const CLIENT_ID: &str = "517222506229-vsmmajv00ul0bs7p89v5m89qs8eb9359.apps.googleusercontent.com";
 const CLIENT_SECRET: &str = "RUP0RZ6e0pPhDzsqIJ7KlNd1";
 
-/// The login in such a file; `None` for one that holds only a project, which is legal.
-/// `token_uri` is never read.
-pub(crate) fn read(document: &Document) -> Result<Option<Login>, Error> {
-    let Some(refresh_token) = document.optional("refresh_token")? else {
-        return Ok(None);
-    };
-    let or = |field: &str, default: &str| {
-        Ok::<_, Error>(document.optional(field)?.unwrap_or(default).to_owned())
-    };
-    Ok(Some(Login {
-        refresh_token: refresh_token.into(),
-        client_id: or("client_id", CLIENT_ID)?,
-        client_secret: or("client_secret", CLIENT_SECRET)?.into(),
-        rapt: None,
-        account: document.optional("account")?.map(str::to_owned),
-        remedy: log_in_again(),
-    }))
+/// What Earth Engine's credentials file says. Every part of it may be missing: a file with a
+/// project alone is what `earthengine set_project` leaves without a login.
+///
+/// ```
+/// use ee_credentials::EarthEngineFile;
+///
+/// let file = EarthEngineFile::from_json(r#"{"project": "my-project"}"#)?;
+/// assert_eq!(file.project(), Some("my-project"));
+/// assert!(!file.has_login());
+/// # Ok::<(), ee_credentials::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct EarthEngineFile {
+    refresh_token: Option<SecretString>,
+    client_id: String,
+    client_secret: SecretString,
+    scopes: Option<Scopes>,
+    project: Option<String>,
 }
 
-/// The login of a bare refresh token, which belongs to Earth Engine's own client.
-pub(crate) fn bare(refresh_token: &str) -> Login {
-    Login {
-        refresh_token: SecretString::from(refresh_token),
-        client_id: CLIENT_ID.to_owned(),
-        client_secret: CLIENT_SECRET.into(),
-        rapt: None,
-        account: None,
-        remedy: log_in_again(),
+impl EarthEngineFile {
+    /// Reads the file's text. Keys that are not known are passed over, `token_uri` among them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidFile`](crate::ErrorKind::InvalidFile) that names the field, or what
+    /// the text is instead.
+    pub fn from_json(text: &str) -> Result<Self, Error> {
+        Self::read(text, &Place::Text)
+    }
+
+    pub(crate) fn read(text: &str, place: &Place) -> Result<Self, Error> {
+        Self::from_document(&Document::parse(text, place)?)
+    }
+
+    pub(crate) fn from_document(document: &Document) -> Result<Self, Error> {
+        // Whoever copies gcloud's file here gets what the Python client makes of it: a login.
+        if let Some(other) = document.text("type")?
+            && other != Kind::AuthorizedUser.as_str()
+        {
+            return Err(foreign(document, other));
+        }
+        let client_id = document.text("client_id")?.unwrap_or(CLIENT_ID);
+        let refresh_token = document.secret("refresh_token")?;
+        let client_secret = match document.secret("client_secret")? {
+            Some(secret) => secret,
+            None if client_id == CLIENT_ID || refresh_token.is_none() => CLIENT_SECRET.into(),
+            // Earth Engine's own secret belongs to Earth Engine's own client only.
+            None => document.required_secret("client_secret")?,
+        };
+        Ok(Self {
+            refresh_token,
+            client_id: client_id.to_owned(),
+            client_secret,
+            scopes: document.texts("scopes")?.map(Scopes::new),
+            project: document.project("project")?,
+        })
+    }
+
+    /// A login with Earth Engine's own client, of which the refresh token alone is known.
+    pub(crate) fn of_refresh_token(refresh_token: &str) -> Self {
+        Self {
+            refresh_token: Some(refresh_token.into()),
+            client_id: CLIENT_ID.to_owned(),
+            client_secret: CLIENT_SECRET.into(),
+            scopes: None,
+            project: None,
+        }
+    }
+
+    /// The Cloud project; an empty one is none.
+    pub fn project(&self) -> Option<&str> {
+        self.project.as_deref()
+    }
+
+    /// The scopes that the login asked for, where the file says so.
+    pub fn scopes(&self) -> Option<&Scopes> {
+        self.scopes.as_ref()
+    }
+
+    /// Whether it holds a login, and not a project alone.
+    pub fn has_login(&self) -> bool {
+        self.refresh_token.is_some()
+    }
+
+    /// The login in it.
+    pub(crate) fn load(self, place: &Place, options: &Options) -> Result<Loaded, Error> {
+        options.refuse_subject(Kind::EarthEngineFile)?;
+        let Some(refresh_token) = self.refresh_token else {
+            return Err(place
+                .invalid_field("refresh_token", "is missing: there is no login in it")
+                .with_remedy(Remedy::new("Log in.").command(EARTH_ENGINE_LOGIN)));
+        };
+        let source = RefreshToken {
+            client_id: self.client_id.clone(),
+            client_secret: self.client_secret,
+            refresh_token,
+            rapt: None,
+            // The file's own `scopes` are not sent: if the person left out some of them on the
+            // consent page, asking for all of them fails.
+            scopes: options.scopes.clone(),
+            endpoint: Login::endpoint(options),
+            login: Login::EarthEngine,
+            place: place.clone(),
+            principal: None,
+        };
+        Ok(Loaded {
+            kind: Kind::EarthEngineFile,
+            identity: None,
+            principal: None,
+            quota_project: None,
+            project: self.project,
+            oauth_client_id: Some(self.client_id),
+            scopes: options.scopes.clone(),
+            source: Arc::new(source),
+        })
     }
 }
 
-/// The project in such a file; an empty one counts as absent.
-pub(crate) fn project(text: &str, place: &str) -> Result<Option<String>, Error> {
-    let document = Document::parse(text, place)?;
-    Ok(document.optional("project")?.map(str::to_owned))
-}
-
-fn log_in_again() -> Remedy {
-    Remedy::new("Log in again. A login that was made in a notebook lasts 7 days.")
-        .command("earthengine authenticate --force")
+/// A credential of another type where a login of Earth Engine's client belongs.
+fn foreign(document: &Document, kind: &str) -> Error {
+    let place = &document.place;
+    let noun = match kind {
+        "service_account" => "a service account's key".to_owned(),
+        other => format!("a credential of the type {:?}", crate::adc::clipped(other)),
+    };
+    let error = place.invalid(format_args!(
+        "it is {noun}, and a login of Earth Engine's own client belongs here"
+    ));
+    match place.path() {
+        Some(path) => error.with_remedy(
+            Remedy::new("Move the file elsewhere and name it with GOOGLE_APPLICATION_CREDENTIALS.")
+                .command(format!(
+                    "export GOOGLE_APPLICATION_CREDENTIALS={}",
+                    path.with_file_name("key.json").display()
+                )),
+        ),
+        None => error.with_remedy(Remedy::new("Give it as what it is.")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use ee_token::ExposeSecret as _;
+    use ee_emulator::Emulator;
+    use ee_token::{Endpoints, ErrorKind as Token, HttpClient};
 
-    fn login(text: &str) -> Option<Login> {
-        read(&Document::parse(text, "f").unwrap()).unwrap()
+    use super::*;
+    use crate::{Credentials, ErrorKind};
+
+    fn options(emulator: &Emulator) -> Options {
+        let endpoints = Endpoints::emulator(emulator.address()).unwrap();
+        Options::new(HttpClient::new(endpoints).unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_refresh_token_is_exchanged_without_scopes_and_with_earth_engines_client() {
+        let emulator = Emulator::start().await.unwrap();
+        let jane = emulator.create_user("jane@example.com");
+        let text = jane.earthengine_file_json(Some("my-project"));
+        let credentials = Credentials::from_json(&text, &options(&emulator)).unwrap();
+        assert_eq!(credentials.kind(), Kind::EarthEngineFile);
+        assert_eq!(credentials.project(), Some("my-project"));
+        assert_eq!(credentials.oauth_client_project(), Some("517222506229"));
+        credentials.token().await.unwrap();
+        let form = emulator.requests()[0].form();
+        let names: Vec<_> = form.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            ["client_id", "client_secret", "grant_type", "refresh_token"]
+        );
+        assert_eq!(form["client_id"], CLIENT_ID);
+        assert_eq!(form["client_secret"], CLIENT_SECRET);
+        assert_eq!(form["refresh_token"], jane.earthengine_refresh_token());
+    }
+
+    #[tokio::test]
+    async fn narrowing_is_sent_and_a_refusal_says_that_the_login_is_too_narrow() {
+        let emulator = Emulator::start().await.unwrap();
+        let jane = emulator.create_user_with_scopes(
+            "jane@example.com",
+            &["earthengine"],
+            &["earthengine"],
+        );
+        let options = options(&emulator).scopes(Scopes::new(["drive"]));
+        let credentials =
+            Credentials::from_json(&jane.earthengine_file_json(None), &options).unwrap();
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.kind(), Token::InvalidScope);
+        assert_eq!(
+            emulator.requests()[0].form()["scope"],
+            "https://www.googleapis.com/auth/drive"
+        );
+        assert!(error.remedy().unwrap().text.contains("ask for fewer"));
+    }
+
+    #[tokio::test]
+    async fn a_revoked_login_says_how_to_log_in_again() {
+        let emulator = Emulator::start().await.unwrap();
+        let jane = emulator.create_user("jane@example.com");
+        emulator.revoke(jane.earthengine_refresh_token());
+        let text = jane.earthengine_file_json(None);
+        let credentials = Credentials::from_json(&text, &options(&emulator)).unwrap();
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.kind(), Token::Rejected);
+        let remedy = error.remedy().unwrap();
+        assert_eq!(remedy.command.as_deref(), Some("earthengine authenticate"));
+        assert!(remedy.text.contains("7 days"), "{remedy}");
+        assert!(!format!("{error:?} {credentials:?}").contains(jane.earthengine_refresh_token()));
     }
 
     #[test]
-    fn the_client_is_earth_engines_unless_the_file_names_another() {
-        let own = login(r#"{"refresh_token": "r", "token_uri": "https://evil.example/"}"#).unwrap();
-        assert_eq!(own.client_id, CLIENT_ID);
-        assert_eq!(own.client_project().as_deref(), Some("517222506229"));
-        let other = login(
-            r#"{"refresh_token": "r", "client_id": "42-x", "client_secret": "s", "new": [1]}"#,
+    fn every_part_may_be_missing_and_unknown_keys_are_passed_over() {
+        let file = EarthEngineFile::from_json(
+            r#"{"refresh_token": null, "project": " ", "x": [{}], "token_uri": 7, "url": 1}"#,
         )
         .unwrap();
-        assert_eq!(other.client_id, "42-x");
-        assert_eq!(other.client_secret.expose_secret(), "s");
+        assert!(!file.has_login());
+        assert_eq!((file.project(), file.scopes()), (None, None));
+        let error =
+            Credentials::from_json(r#"{"project": "p"}"#, &Options::google().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("`refresh_token`"), "{error}");
+        assert_eq!(
+            error.remedy().unwrap().command.as_deref(),
+            Some("earthengine authenticate")
+        );
     }
 
     #[test]
-    fn a_file_with_a_project_alone_is_no_login() {
-        assert!(login(r#"{"project": "my-project"}"#).is_none());
-        assert!(login(r#"{"refresh_token": ""}"#).is_none());
-        assert_eq!(
-            project(r#"{"project": "my-project"}"#, "f")
-                .unwrap()
-                .as_deref(),
-            Some("my-project")
-        );
-        assert_eq!(project(r#"{"project": ""}"#, "f").unwrap(), None);
-        assert!(project(r#"{"project": 7}"#, "f").is_err());
+    fn a_part_of_the_wrong_type_is_named() {
+        for (text, field) in [
+            (r#"{"refresh_token": 7}"#, "refresh_token"),
+            (
+                r#"{"refresh_token": "1//canary", "project": {}}"#,
+                "project",
+            ),
+            (
+                r#"{"refresh_token": "1//canary", "scopes": "canary"}"#,
+                "scopes",
+            ),
+            (r#"{"refresh_token": "1//canary", "scopes": [1]}"#, "scopes"),
+            (
+                r#"{"refresh_token": "1//canary", "client_id": []}"#,
+                "client_id",
+            ),
+            (
+                r#"{"refresh_token": "1//canary", "client_id": "1-mine"}"#,
+                "client_secret",
+            ),
+        ] {
+            let error = EarthEngineFile::from_json(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidFile);
+            assert!(error.to_string().contains(&format!("`{field}`")), "{error}");
+            assert!(!format!("{error:?}").contains("canary"));
+        }
+    }
+
+    #[test]
+    fn another_shape_in_its_place_is_named() {
+        let place = Place::file("/home/j/.config/earthengine/credentials");
+        for (text, noun) in [
+            (
+                r#"{"type": "service_account", "private_key": "canary"}"#,
+                "service account's key",
+            ),
+            (r#"{"type": "external_account"}"#, "external_account"),
+            ("1//0canary", "bare refresh token"),
+            ("-----BEGIN PRIVATE KEY-----", "PEM"),
+        ] {
+            let error = EarthEngineFile::read(text, &place).unwrap_err();
+            let message = error.to_string();
+            assert!(
+                message.contains(noun) && message.contains("earthengine/credentials"),
+                "{message}"
+            );
+            assert!(!format!("{error:?}").contains("canary"));
+            assert!(error.remedy().is_some());
+        }
+        let copied = r#"{"type": "authorized_user", "client_id": "a", "client_secret": "b", "refresh_token": "c"}"#;
+        assert!(EarthEngineFile::read(copied, &place).unwrap().has_login());
     }
 }

@@ -1,361 +1,503 @@
 //! Everything outside of the program that the search looks at, as a value.
-//!
-//! It is read in one place, [`Environment::current`], so that tests and servers with many
-//! users can bring their own, and so that the logic of paths can be tested for every system.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use ee_token::Endpoints;
+use ee_token::{Endpoints, Remedy};
 
-use crate::{Error, ErrorKind, earthengine_file, file};
+use crate::earthengine_file::EarthEngineFile;
+use crate::place::{Place, read_if_there};
+use crate::{Error, ErrorKind, gcloud_config};
 
-/// The family of operating system whose conventions for folders hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+const EMULATOR_HOST: &str = "EARTHENGINE_EMULATOR_HOST";
+
+/// An operating system, as far as places of files differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Os {
-    /// Linux, macOS and their like.
-    Unix,
+    /// Linux and other Unixes.
+    Linux,
+    /// macOS.
+    MacOs,
     /// Windows.
     Windows,
 }
 
-/// Variables, the home folder and the system: what a search looks at.
+impl Os {
+    /// The one that this program runs on.
+    pub fn current() -> Self {
+        if cfg!(windows) {
+            Self::Windows
+        } else if cfg!(target_os = "macos") {
+            Self::MacOs
+        } else {
+            Self::Linux
+        }
+    }
+}
+
+/// A snapshot of the variables, the home folder and the machine: what the search for
+/// credentials and projects looks at. Cheap enough to clone; `Debug` shows names of
+/// variables alone.
 ///
 /// ```
-/// use ee_credentials::Environment;
+/// use ee_credentials::{Environment, Os};
 ///
-/// let environment = Environment::empty().with_home("/home/jane").with_var("EARTHENGINE_PROJECT", "p");
-/// assert_eq!(environment.var("EARTHENGINE_PROJECT"), Some("p"));
-/// assert!(environment.earthengine_file().unwrap().starts_with("/home/jane"));
+/// let environment = Environment::empty().with_os(Os::Linux).with_home("/home/jane");
+/// assert_eq!(
+///     environment.earthengine_file().unwrap().to_str(),
+///     Some("/home/jane/.config/earthengine/credentials"),
+/// );
 /// ```
 #[derive(Clone)]
 pub struct Environment {
-    variables: BTreeMap<String, String>,
+    variables: BTreeMap<OsString, OsString>,
     home: Option<PathBuf>,
     os: Os,
+    product_name: Option<String>,
+    probes_network: bool,
 }
 
 impl Environment {
-    /// The process's own. What is not Unicode reads as if each odd part were `�`, so that
-    /// the error about it can name it.
+    /// The environment of this process, now.
     pub fn current() -> Self {
-        let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
+        let os = Os::current();
         Self {
-            variables: std::env::vars_os()
-                .map(|(k, v)| (text(k), text(v)))
-                .collect(),
+            variables: std::env::vars_os().collect(),
             home: std::env::home_dir().filter(|home| !home.as_os_str().is_empty()),
-            os: if cfg!(windows) { Os::Windows } else { Os::Unix },
+            os,
+            product_name: (os == Os::Linux).then(product_name).flatten(),
+            probes_network: true,
         }
     }
 
-    /// Nothing at all: no variable, no home, hence no file.
+    /// No variables, no home folder, no machine: what is not added to it is not looked at.
     pub fn empty() -> Self {
         Self {
             variables: BTreeMap::new(),
             home: None,
-            os: if cfg!(windows) { Os::Windows } else { Os::Unix },
+            os: Os::current(),
+            product_name: None,
+            probes_network: false,
         }
     }
 
     /// Sets a variable.
     #[must_use]
     pub fn with_var(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.variables
+            .insert(name.into().into(), value.into().into());
+        self
+    }
+
+    /// Sets a variable to what may be no UTF-8.
+    #[must_use]
+    pub fn with_var_os(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.variables.insert(name.into(), value.into());
         self
     }
 
     /// Sets the home folder.
     #[must_use]
-    pub fn with_home(mut self, home: impl Into<PathBuf>) -> Self {
-        self.home = Some(home.into());
+    pub fn with_home(mut self, path: impl Into<PathBuf>) -> Self {
+        self.home = Some(path.into());
         self
     }
 
-    /// Sets the system whose conventions hold.
+    /// Sets the operating system.
     #[must_use]
     pub fn with_os(mut self, os: Os) -> Self {
         self.os = os;
         self
     }
 
-    /// A variable's value without the blanks around it. An empty one counts as unset.
+    /// Sets the machine's product name, as its firmware tells it: `Google Compute Engine`.
+    #[must_use]
+    pub fn with_product_name(mut self, name: impl Into<String>) -> Self {
+        self.product_name = Some(name.into());
+        self
+    }
+
+    /// Whether a metadata server may be looked for at its well-known address. Without this,
+    /// only one that a variable names (`GCE_METADATA_HOST`, `GCE_METADATA_IP`) is asked.
+    #[must_use]
+    pub fn with_network_probe(mut self, yes: bool) -> Self {
+        self.probes_network = yes;
+        self
+    }
+
+    /// A variable that is set and not blank, without the blanks around it. One that is no
+    /// UTF-8 counts as unset here; [`Environment::try_var`] tells.
     pub fn var(&self, name: &str) -> Option<&str> {
-        let value = self.variables.get(name)?.trim();
-        (!value.is_empty()).then_some(value)
+        let text = self.raw(name)?.to_str()?.trim();
+        (!text.is_empty()).then_some(text)
     }
 
-    /// Earth Engine's own credentials file: `$EE_CONFIG_FILE`, else
-    /// `~/.config/earthengine/credentials`, on every system.
-    pub fn earthengine_file(&self) -> Option<PathBuf> {
-        if let Some(path) = self.var("EE_CONFIG_FILE") {
-            return Some(path.into());
+    /// A variable that is set and not blank, without the blanks around it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidEnvironment`] if its value is no UTF-8.
+    pub fn try_var(&self, name: &str) -> Result<Option<&str>, Error> {
+        match self.raw(name) {
+            Some(value) if value.to_str().is_none() => Err(Error::new(
+                ErrorKind::InvalidEnvironment,
+                format!("the value of the variable {name} is not UTF-8 text"),
+            )
+            .with_remedy(Remedy::new(format!("Set {name} again, or unset it.")))),
+            _ => Ok(self.var(name)),
         }
-        Some(
-            self.home()?
-                .join(".config")
-                .join("earthengine")
-                .join("credentials"),
-        )
     }
 
-    /// gcloud's folder: `$CLOUDSDK_CONFIG`, else `~/.config/gcloud`, on Windows `%APPDATA%\gcloud`.
-    pub fn gcloud_folder(&self) -> Option<PathBuf> {
-        if let Some(path) = self.var("CLOUDSDK_CONFIG") {
-            return Some(path.into());
+    /// A variable that holds a path: any bytes, set and not empty.
+    fn path_var(&self, name: &str) -> Option<PathBuf> {
+        let value = self.raw(name)?;
+        let path = match value.to_str() {
+            Some(text) => PathBuf::from(text.trim()),
+            None => PathBuf::from(value),
+        };
+        (!path.as_os_str().is_empty()).then_some(path)
+    }
+
+    fn raw(&self, name: &str) -> Option<&OsStr> {
+        let exact = self.variables.get(OsStr::new(name));
+        let found = match self.os {
+            // Windows does not tell upper case from lower case here.
+            Os::Windows => exact.or_else(|| {
+                self.variables
+                    .iter()
+                    .find(|(key, _)| key.eq_ignore_ascii_case(name))
+                    .map(|(_, value)| value)
+            }),
+            _ => exact,
+        };
+        found.map(OsString::as_os_str)
+    }
+
+    /// The home folder.
+    pub fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
+    }
+
+    /// The operating system.
+    pub fn os(&self) -> Os {
+        self.os
+    }
+
+    pub(crate) fn product_name(&self) -> Option<&str> {
+        self.product_name.as_deref()
+    }
+
+    pub(crate) fn probes_network(&self) -> bool {
+        self.probes_network
+    }
+
+    /// Where Earth Engine's own credentials file is, whether it exists or not:
+    /// `EE_CONFIG_FILE`, else `~/.config/earthengine/credentials` on every system.
+    pub fn earthengine_file(&self) -> Option<PathBuf> {
+        self.path_var("EE_CONFIG_FILE").or_else(|| {
+            let home = self.home.as_deref()?;
+            Some(home.join(".config").join("earthengine").join("credentials"))
+        })
+    }
+
+    /// Where gcloud keeps its files: `CLOUDSDK_CONFIG`, else `~/.config/gcloud`, on Windows
+    /// `%APPDATA%\gcloud`.
+    pub fn gcloud_dir(&self) -> Option<PathBuf> {
+        if let Some(folder) = self.path_var("CLOUDSDK_CONFIG") {
+            return Some(folder);
         }
         match self.os {
-            Os::Windows => Some(Path::new(self.var("APPDATA")?).join("gcloud")),
-            Os::Unix => Some(self.home()?.join(".config").join("gcloud")),
+            Os::Windows => Some(self.path_var("APPDATA")?.join("gcloud")),
+            _ => Some(self.home.as_deref()?.join(".config").join("gcloud")),
         }
     }
 
-    /// gcloud's file of Application Default Credentials.
+    /// Where `gcloud auth application-default login` writes, whether the file exists or not.
     pub fn adc_file(&self) -> Option<PathBuf> {
         Some(
-            self.gcloud_folder()?
+            self.gcloud_dir()?
                 .join("application_default_credentials.json"),
         )
     }
 
-    /// The project in Earth Engine's own credentials file, whether or not it holds a login.
+    /// The file that `GOOGLE_APPLICATION_CREDENTIALS` names.
+    pub fn named_adc_file(&self) -> Option<PathBuf> {
+        self.path_var("GOOGLE_APPLICATION_CREDENTIALS")
+    }
+
+    /// The project in Earth Engine's own file, wherever the credential comes from. A
+    /// missing file is none.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFile`] if there is a file and it cannot be used.
+    /// [`ErrorKind::InvalidFile`] if the file cannot be read.
     pub fn earthengine_file_project(&self) -> Result<Option<String>, Error> {
         let Some(path) = self.earthengine_file() else {
             return Ok(None);
         };
-        let Some(text) = file::read_if_there(&path)? else {
-            return Ok(None);
-        };
-        earthengine_file::project(&text, &path.display().to_string())
+        let place = Place::file(path);
+        match read_if_there(&place)? {
+            None => Ok(None),
+            Some(text) => {
+                let file = EarthEngineFile::read(&text.text, &place)?;
+                Ok(file.project().map(str::to_owned))
+            }
+        }
     }
 
-    /// The project of gcloud: `$CLOUDSDK_CORE_PROJECT`, else `project` under `[core]` in the
-    /// active configuration.
+    /// The project that gcloud works with: `CLOUDSDK_CORE_PROJECT`, else `core/project` of
+    /// its active configuration.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFile`] if there is a configuration and it cannot be read.
+    /// [`ErrorKind::InvalidEnvironment`] if a configuration file is there and cannot be read.
     pub fn gcloud_project(&self) -> Result<Option<String>, Error> {
-        if let Some(project) = self.var("CLOUDSDK_CORE_PROJECT") {
+        if let Some(project) = self.try_var("CLOUDSDK_CORE_PROJECT")? {
             return Ok(Some(project.to_owned()));
         }
-        let Some(folder) = self.gcloud_folder() else {
-            return Ok(None);
-        };
-        let active = match self.var("CLOUDSDK_ACTIVE_CONFIG_NAME") {
-            Some(name) => name.to_owned(),
-            None => match file::read_if_there(&folder.join("active_config"))? {
-                Some(name) if !name.trim().is_empty() => name.trim().to_owned(),
-                _ => "default".to_owned(),
-            },
-        };
-        // The name becomes part of a path, and must not lead out of the folder.
-        if active.contains(['/', '\\']) || active.contains("..") {
-            return Ok(None);
+        let name = self.try_var("CLOUDSDK_ACTIVE_CONFIG_NAME")?;
+        match self.gcloud_dir() {
+            Some(folder) => gcloud_config::project(&folder, name),
+            None => Ok(None),
         }
-        let path = folder
-            .join("configurations")
-            .join(format!("config_{active}"));
-        Ok(file::read_if_there(&path)?.and_then(|text| core_project(&text)))
     }
 
-    /// The emulator that `EARTHENGINE_EMULATOR_HOST` names.
+    /// The emulator that stands in for Google, if `EARTHENGINE_EMULATOR_HOST` names one.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidEnvironment`] for anything but a loopback address with a port.
+    /// [`ErrorKind::InvalidEnvironment`] if that is no `ADDRESS:PORT` on this machine.
     pub fn emulator(&self) -> Result<Option<SocketAddr>, Error> {
-        const NAME: &str = "EARTHENGINE_EMULATOR_HOST";
-        let Some(value) = self.var(NAME) else {
+        let Some(text) = self.try_var(EMULATOR_HOST)? else {
             return Ok(None);
         };
-        let address = match value.strip_prefix("localhost:") {
-            Some(port) => port
-                .parse()
-                .ok()
-                .map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
-            None => value.parse().ok(),
+        let invalid = |why: &str| {
+            Error::new(
+                ErrorKind::InvalidEnvironment,
+                format!("{EMULATOR_HOST} is {text:?}: {why}"),
+            )
+            .with_remedy(
+                Remedy::new("Name a loopback address and a port, or unset it.")
+                    .command(format!("export {EMULATOR_HOST}=127.0.0.1:8090")),
+            )
         };
-        address
-            .filter(|address| address.ip().is_loopback())
-            .map(Some)
-            .ok_or_else(|| {
-                let shown: String = value.chars().filter(|c| !c.is_control()).take(60).collect();
-                Error::new(
-                    ErrorKind::InvalidEnvironment,
-                    format!("{NAME} is \"{shown}\", which is no address on this machine: secrets would cross the network in clear text"),
-                )
-                .with_remedy(ee_token::Remedy::new(
-                    "Set it to a loopback address and a port, such as 127.0.0.1:8090, or unset it.",
-                ))
-            })
+        let bare = text.strip_prefix("http://").unwrap_or(text);
+        let bare = bare.strip_suffix('/').unwrap_or(bare);
+        let numeric = match bare.split_once(':') {
+            Some((host, port)) if host.eq_ignore_ascii_case("localhost") => {
+                format!("127.0.0.1:{port}")
+            }
+            _ => bare.to_owned(),
+        };
+        let address: SocketAddr = numeric
+            .parse()
+            .map_err(|_| invalid("it is not ADDRESS:PORT, such as 127.0.0.1:8090"))?;
+        if !address.ip().is_loopback() {
+            return Err(invalid(
+                "it is not on this machine, so that secrets would cross a network in clear text",
+            ));
+        }
+        Ok(Some(address))
     }
 
-    /// The hosts to talk to: Google's, or the emulator's.
+    /// The hosts to talk to: the emulator's if there is one, else Google's.
     ///
     /// # Errors
     /// As [`Environment::emulator`].
     pub fn endpoints(&self) -> Result<Endpoints, Error> {
         match self.emulator()? {
+            Some(address) => Ok(Endpoints::emulator(address)?),
             None => Ok(Endpoints::google()),
-            Some(address) => Endpoints::emulator(address).map_err(|error| {
-                Error::new(ErrorKind::InvalidEnvironment, error.to_string()).with_source(error)
-            }),
         }
     }
+}
 
-    fn home(&self) -> Option<&Path> {
-        self.home.as_deref()
+impl Default for Environment {
+    /// [`Environment::current`].
+    fn default() -> Self {
+        Self::current()
     }
 }
 
 impl fmt::Debug for Environment {
-    /// The names of the variables alone: values are secrets too often.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Any variable may hold a secret, so no value is shown.
         f.debug_struct("Environment")
-            .field("variables", &self.variables.keys())
+            .field("variables", &self.variables.keys().collect::<Vec<_>>())
             .field("home", &self.home)
             .field("os", &self.os)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
-/// `project` under `[core]`, as gcloud's configuration files have it.
-fn core_project(text: &str) -> Option<String> {
-    let mut in_core = false;
-    for line in text.lines().map(str::trim) {
-        if let Some(section) = line.strip_prefix('[') {
-            in_core = section.trim_end_matches(']').trim() == "core";
-        } else if in_core
-            && let Some((name, value)) = line.split_once(['=', ':'])
-            && name.trim() == "project"
-        {
-            let value = value.trim();
-            return (!value.is_empty()).then(|| value.to_owned());
-        }
-    }
-    None
+/// What the firmware says this machine is.
+fn product_name() -> Option<String> {
+    let text = std::fs::read_to_string("/sys/class/dmi/id/product_name").ok()?;
+    Some(text.trim().to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
-    fn jane() -> Environment {
-        Environment::empty()
-            .with_home("/home/jane")
-            .with_os(Os::Unix)
+    fn at(os: Os, home: &str) -> Environment {
+        Environment::empty().with_os(os).with_home(home)
     }
 
     #[test]
-    fn files_are_where_the_other_clients_have_them() {
-        let path = |path: Option<PathBuf>| path.unwrap().display().to_string().replace('\\', "/");
-        assert_eq!(
-            path(jane().earthengine_file()),
-            "/home/jane/.config/earthengine/credentials"
-        );
-        assert_eq!(
-            path(jane().with_var("EE_CONFIG_FILE", "/x").earthengine_file()),
-            "/x"
-        );
-        assert_eq!(
-            path(jane().adc_file()),
-            "/home/jane/.config/gcloud/application_default_credentials.json"
-        );
-        assert_eq!(
-            path(jane().with_var("CLOUDSDK_CONFIG", "/c").adc_file()),
-            "/c/application_default_credentials.json"
-        );
-        let windows = Environment::empty()
-            .with_os(Os::Windows)
-            .with_home("C:/Users/jane")
-            .with_var("APPDATA", "C:/Users/jane/AppData/Roaming");
-        assert_eq!(
-            path(windows.adc_file()),
-            "C:/Users/jane/AppData/Roaming/gcloud/application_default_credentials.json"
-        );
-        assert_eq!(
-            path(windows.earthengine_file()),
-            "C:/Users/jane/.config/earthengine/credentials"
-        );
-        assert_eq!(Environment::empty().adc_file(), None);
-        assert_eq!(Environment::empty().earthengine_file(), None);
+    fn files_are_where_the_other_clients_keep_them_on_every_system() {
+        for (environment, earthengine, adc) in [
+            (
+                at(Os::Linux, "/home/j"),
+                Some("/home/j/.config/earthengine/credentials"),
+                Some("/home/j/.config/gcloud/application_default_credentials.json"),
+            ),
+            (
+                at(Os::MacOs, "/Users/j"),
+                Some("/Users/j/.config/earthengine/credentials"),
+                Some("/Users/j/.config/gcloud/application_default_credentials.json"),
+            ),
+            (
+                at(Os::Windows, "C:/Users/j").with_var("AppData", "C:/Users/j/AppData/Roaming"),
+                Some("C:/Users/j/.config/earthengine/credentials"),
+                Some("C:/Users/j/AppData/Roaming/gcloud/application_default_credentials.json"),
+            ),
+            (
+                at(Os::Linux, "/home/j")
+                    .with_var("EE_CONFIG_FILE", "/etc/ee")
+                    .with_var("CLOUDSDK_CONFIG", "/content/.config"),
+                Some("/etc/ee"),
+                Some("/content/.config/application_default_credentials.json"),
+            ),
+            (
+                at(Os::Linux, "/home/j")
+                    .with_var("EE_CONFIG_FILE", " ")
+                    .with_var("CLOUDSDK_CONFIG", ""),
+                Some("/home/j/.config/earthengine/credentials"),
+                Some("/home/j/.config/gcloud/application_default_credentials.json"),
+            ),
+            (Environment::empty().with_os(Os::Linux), None, None),
+            (Environment::empty().with_os(Os::Windows), None, None),
+        ] {
+            assert_eq!(
+                environment.earthengine_file(),
+                earthengine.map(PathBuf::from)
+            );
+            assert_eq!(environment.adc_file(), adc.map(PathBuf::from));
+        }
     }
 
     #[test]
-    fn an_empty_variable_is_unset_and_values_are_not_shown() {
-        let environment = jane()
+    fn blank_variables_are_unset_and_values_are_never_shown() {
+        let environment = Environment::empty()
             .with_var("A", "  ")
-            .with_var("B", " b\n")
-            .with_var("EARTHENGINE_TOKEN", "canary");
+            .with_var("B", " canary ");
         assert_eq!(environment.var("A"), None);
-        assert_eq!(environment.var("B"), Some("b"));
+        assert_eq!(environment.var("B"), Some("canary"));
+        assert_eq!(environment.clone().with_os(Os::Linux).var("b"), None);
+        assert_eq!(
+            environment.clone().with_os(Os::Windows).var("b"),
+            Some("canary")
+        );
         assert!(!format!("{environment:?}").contains("canary"));
     }
 
+    #[cfg(unix)]
     #[test]
-    fn the_emulator_is_on_loopback_or_an_error() {
-        let at = |value: &str| {
-            jane()
-                .with_var("EARTHENGINE_EMULATOR_HOST", value)
+    fn a_value_that_is_no_text_is_an_error_that_names_the_variable() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let odd = OsString::from_vec(vec![b'/', 0xff]);
+        let environment = Environment::empty()
+            .with_var_os(EMULATOR_HOST, odd.clone())
+            .with_var_os("EE_CONFIG_FILE", odd.clone());
+        let error = environment.emulator().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidEnvironment);
+        assert!(error.to_string().contains(EMULATOR_HOST));
+        assert_eq!(environment.var(EMULATOR_HOST), None);
+        // A path may be any bytes.
+        assert_eq!(environment.earthengine_file(), Some(PathBuf::from(odd)));
+    }
+
+    #[test]
+    fn an_emulator_is_on_this_machine_or_an_error() {
+        let emulator = |text: &str| {
+            let environment = Environment::empty().with_var(EMULATOR_HOST, text);
+            environment
                 .emulator()
+                .map(|address| address.map(|a| a.to_string()))
         };
-        assert_eq!(at("").unwrap(), None);
-        for (value, address) in [
-            ("127.0.0.1:80", "127.0.0.1:80"),
-            ("localhost:81", "127.0.0.1:81"),
-            ("[::1]:82", "[::1]:82"),
+        for (text, address) in [
+            ("", None),
+            ("127.0.0.1:8090", Some("127.0.0.1:8090")),
+            ("localhost:1", Some("127.0.0.1:1")),
+            ("[::1]:1", Some("[::1]:1")),
+            ("http://127.0.0.1:1/", Some("127.0.0.1:1")),
         ] {
-            assert_eq!(at(value).unwrap(), Some(address.parse().unwrap()));
+            assert_eq!(emulator(text).unwrap().as_deref(), address, "{text}");
         }
-        for value in [
-            "10.0.0.1:80",
-            "example.com:80",
+        for text in [
+            "8090",
             "127.0.0.1",
-            "http://127.0.0.1:80",
-            "0.0.0.0:80",
+            "192.0.2.1:80",
+            "example.com:80",
             "localhost:x",
+            "https://127.0.0.1:1",
         ] {
-            assert_eq!(
-                at(value).unwrap_err().kind(),
-                ErrorKind::InvalidEnvironment,
-                "{value}"
-            );
+            let error = emulator(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidEnvironment);
+            assert!(error.to_string().contains(text) && error.to_string().contains(EMULATOR_HOST));
         }
     }
 
     #[test]
-    fn gclouds_project_is_that_of_the_active_configuration() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| {
-            let path = folder.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        };
-        let gcloud = jane().with_var("CLOUDSDK_CONFIG", folder.path().to_string_lossy());
-        assert_eq!(gcloud.gcloud_project().unwrap(), None);
-        write(
-            "configurations/config_default",
-            "[compute]\nproject = wrong\n[core]\naccount = a\nproject = right\n",
+    fn the_project_of_the_earth_engine_file_counts_without_a_login() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::empty().with_home(home.path());
+        assert_eq!(environment.earthengine_file_project().unwrap(), None);
+        let path = environment.earthengine_file().unwrap();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        for (text, project) in [
+            (r#"{"project": "p"}"#, Some("p")),
+            (r#"{"project": 123456789012}"#, Some("123456789012")),
+            (r#"{"project": ""}"#, None),
+            (r#"{"refresh_token": "1//x"}"#, None),
+        ] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(
+                environment.earthengine_file_project().unwrap().as_deref(),
+                project
+            );
+        }
+        fs::write(&path, "{").unwrap();
+        let error = environment.earthengine_file_project().unwrap_err();
+        assert!(error.to_string().contains("credentials"), "{error}");
+    }
+
+    #[test]
+    fn gclouds_project_is_the_variables_or_the_configurations() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::empty()
+            .with_os(Os::Linux)
+            .with_home(home.path());
+        assert_eq!(environment.gcloud_project().unwrap(), None);
+        let folder = environment.gcloud_dir().unwrap().join("configurations");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("config_default"), "[core]\nproject = one\n").unwrap();
+        fs::write(folder.join("config_b"), "[core]\nproject = two\n").unwrap();
+        assert_eq!(
+            environment.gcloud_project().unwrap().as_deref(),
+            Some("one")
         );
-        assert_eq!(gcloud.gcloud_project().unwrap().as_deref(), Some("right"));
-        write("active_config", "work\n");
-        write("configurations/config_work", "[core]\nproject=at-work");
-        assert_eq!(gcloud.gcloud_project().unwrap().as_deref(), Some("at-work"));
-        let named = |name: &str| {
-            gcloud
-                .clone()
-                .with_var("CLOUDSDK_ACTIVE_CONFIG_NAME", name)
-                .gcloud_project()
-                .unwrap()
-        };
-        assert_eq!(named("default").as_deref(), Some("right"));
-        assert_eq!(named("../config_work"), None);
-        let direct = gcloud.with_var("CLOUDSDK_CORE_PROJECT", "direct");
-        assert_eq!(direct.gcloud_project().unwrap().as_deref(), Some("direct"));
+        let environment = environment.with_var("CLOUDSDK_ACTIVE_CONFIG_NAME", "b");
+        assert_eq!(
+            environment.gcloud_project().unwrap().as_deref(),
+            Some("two")
+        );
+        let environment = environment.with_var("CLOUDSDK_CORE_PROJECT", "three");
+        assert_eq!(
+            environment.gcloud_project().unwrap().as_deref(),
+            Some("three")
+        );
     }
 }

@@ -2,32 +2,123 @@
 
 use ee_token::error_type;
 
+use crate::discovery::{Searched, Step};
+
 error_type! {
-    /// Why there are no credentials, or none that can be used.
+    /// Why there are no credentials, or none that can be used. One word wide and cheap to clone.
+    ///
+    /// The message names the file, the variable and the field at fault, and never a secret.
+    ///
+    /// ```
+    /// use ee_credentials::{Credentials, ErrorKind, Options};
+    ///
+    /// let error = Credentials::from_json(r#"{"type": "wizard"}"#, &Options::google()?).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidFile);
+    /// assert!(error.to_string().contains("wizard"));
+    /// # Ok::<(), ee_credentials::Error>(())
+    /// ```
     Error, ErrorKind
 }
 
-/// What is wrong with the credentials, before any request.
+impl Error {
+    /// What each step of the search found, if a search failed; empty otherwise.
+    pub fn searched(&self) -> &[Step] {
+        std::error::Error::source(self)
+            .and_then(|source| source.downcast_ref::<Searched>())
+            .map_or(&[], |searched| &searched.steps)
+    }
+
+    /// The error of the token layer that this one stems from, if it does.
+    pub fn token_error(&self) -> Option<&ee_token::Error> {
+        let mut next = std::error::Error::source(self);
+        while let Some(error) = next {
+            if let Some(token) = error.downcast_ref() {
+                return Some(token);
+            }
+            next = error.source();
+        }
+        None
+    }
+
+    /// The same error for somebody who waits for a token.
+    pub(crate) fn into_token_error(self) -> ee_token::Error {
+        let kind = match self.kind() {
+            ErrorKind::Token(kind) => kind,
+            _ => ee_token::ErrorKind::InvalidCredential,
+        };
+        let mut error = ee_token::Error::new(kind, self.to_string());
+        if let Some(remedy) = self.remedy() {
+            error = error.with_remedy(remedy.clone());
+        }
+        if let Some(principal) = self.principal() {
+            error = error.with_principal(principal);
+        }
+        error.with_source(self)
+    }
+}
+
+impl From<ee_token::Error> for Error {
+    fn from(error: ee_token::Error) -> Self {
+        let mut wrapped = Self::new(ErrorKind::Token(error.kind()), error.to_string());
+        if let Some(remedy) = error.remedy() {
+            wrapped = wrapped.with_remedy(remedy.clone());
+        }
+        if let Some(principal) = error.principal() {
+            wrapped = wrapped.with_principal(principal);
+        }
+        wrapped.with_source(error)
+    }
+}
+
+/// What went wrong on the way to credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// None anywhere.
+    /// No step of the search found any. [`Error::searched`] says what each one saw.
     NoCredentials,
-    /// A file or a text that cannot be used; the message names it and the field.
+    /// A credential file, or a text in its place, that cannot be used: missing, unreadable,
+    /// of another shape, without a field, with a broken key.
     InvalidFile,
-    /// A kind of credential that this version does not know how to use.
+    /// A credential of a type that exists and is not supported here.
     Unsupported,
-    /// A host in a file that secrets must not be sent to.
+    /// A credential file names a host that secrets must not be sent to.
     RefusedHost,
-    /// A credential of another cloud than Google's public one.
+    /// The credential belongs to another universe than `googleapis.com`, where there is no
+    /// Earth Engine.
     ForeignUniverse,
-    /// A variable that cannot be used.
+    /// A variable of the environment whose value makes no sense, or a configuration file
+    /// that cannot be read.
     InvalidEnvironment,
+    /// What the caller asked for does not fit the credential: a subject without a
+    /// service account, for example.
+    InvalidOptions,
+    /// No token; the token layer's own kind.
+    Token(ee_token::ErrorKind),
 }
 
 impl ErrorKind {
-    /// Never: what is wrong here stays wrong until somebody mends it.
+    /// Whether trying again later can help without anybody doing anything.
     pub fn is_transient(self) -> bool {
-        false
+        matches!(self, Self::Token(kind) if kind.is_transient())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_error_keeps_its_remedy_and_principal_both_ways() {
+        let error = ee_token::Error::new(ee_token::ErrorKind::Network, "no way")
+            .with_remedy(ee_token::Remedy::new("walk"))
+            .with_principal("a@b");
+        let ours = Error::from(error);
+        assert!(ours.is_transient());
+        assert!(ours.token_error().is_some());
+        let back = ours.into_token_error();
+        assert_eq!(back.kind(), ee_token::ErrorKind::Network);
+        assert_eq!(back.principal(), Some("a@b"));
+        assert_eq!(back.remedy().unwrap().text, "walk");
+        assert_eq!(std::mem::size_of::<Error>(), std::mem::size_of::<usize>());
     }
 }

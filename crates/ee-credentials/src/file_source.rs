@@ -1,204 +1,293 @@
-//! A credential in a file, which somebody may replace while the program runs.
+//! A credential that came from a file, and may be replaced there: somebody logs in again, a
+//! key is rotated.
+//!
+//! The file is looked at again only after the credential was rejected. What is in it then must
+//! be the same kind of credential and belong to the same account, as far as both say so:
+//! going on as somebody else would be worse than the rejection. (A refresh token does not
+//! say whose it is; a service account's key does.)
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ee_token::{AccessToken, ErrorKind as TokenErrorKind, Remedy, TokenFuture, TokenSource};
+use ee_token::{Remedy, TokenFuture, TokenSource};
 
-use crate::parse::{Parsed, parse};
-use crate::{Error, Kind, Options, file};
+use crate::adc::Loaded;
+use crate::place::{Place, Stamp, Text, read};
+use crate::{Error, Kind, Options, Warning};
 
-/// Mints from the credential in a file. One that is rejected is read again if the file
-/// changed since: somebody logged in again. Another identity in its place is an error,
-/// never a silent change.
-pub(crate) struct FileSource {
-    path: PathBuf,
+/// How the text of a file becomes a credential.
+pub(crate) type Reader = fn(&str, &Place, &Options) -> Result<Loaded, Error>;
+
+/// Makes a credential of a file's text that reads the file again when it is rejected.
+pub(crate) fn load(
+    file: Text,
+    place: Place,
+    reader: Reader,
+    options: &Options,
+) -> Result<(Loaded, Vec<Warning>), Error> {
+    let loaded = reader(&file.text, &place, options)?;
+    let source = FileSource {
+        reader,
+        options: options.clone(),
+        kind: loaded.kind,
+        identity: loaded.identity.clone(),
+        state: Mutex::new(State {
+            source: loaded.source,
+            stamp: Some(file.stamp),
+            rejected: false,
+        }),
+        place,
+    };
+    let loaded = Loaded {
+        source: Arc::new(source),
+        ..loaded
+    };
+    Ok((loaded, file.warnings))
+}
+
+struct FileSource {
+    place: Place,
+    reader: Reader,
     options: Options,
     kind: Kind,
-    principal: Option<String>,
-    client_id: Option<String>,
-    current: Mutex<Current>,
+    identity: Option<String>,
+    state: Mutex<State>,
 }
 
-#[derive(Clone)]
-struct Current {
+struct State {
     source: Arc<dyn TokenSource>,
+    /// The file's when it was last read; `None` if it was gone.
     stamp: Option<Stamp>,
-}
-
-/// What changes when a file is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    len: u64,
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some(Stamp {
-        modified: metadata.modified().ok(),
-        len: metadata.len(),
-    })
+    /// Whether the last that was heard of `source` is a rejection.
+    rejected: bool,
 }
 
 impl FileSource {
-    /// Reads a file.
-    pub(crate) fn read(path: &Path, options: &Options) -> Result<(Self, Parsed), Error> {
-        // Before reading: a change in between is then seen as one.
-        let stamp = stamp(path);
-        let parsed = parse(&file::read(path)?, &path.display().to_string(), options)?;
-        let source = Self {
-            path: path.to_owned(),
-            options: options.clone(),
-            kind: parsed.kind,
-            principal: parsed.principal.clone(),
-            client_id: parsed.client_id.clone(),
-            current: Mutex::new(Current {
-                source: parsed.source.clone(),
-                stamp,
-            }),
+    async fn mint(&self) -> Result<ee_token::AccessToken, ee_token::Error> {
+        let (mut source, rejected) = {
+            let state = self.state();
+            (state.source.clone(), state.rejected)
         };
-        Ok((source, parsed))
-    }
-
-    fn current(&self) -> Current {
-        self.current
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Reads the file again after a rejection.
-    fn reload(&self) -> Result<Arc<dyn TokenSource>, ee_token::Error> {
-        let stamp = stamp(&self.path);
-        let broken = |error: Error| {
-            ee_token::Error::new(TokenErrorKind::InvalidCredential, error.to_string())
-                .with_source(error)
-        };
-        let read = file::read(&self.path)
-            .and_then(|text| parse(&text, &self.path.display().to_string(), &self.options));
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whatever is there now was looked at, and is not looked at again before it changes.
-        current.stamp = stamp;
-        let new = read.map_err(broken)?;
-        let same = new.kind == self.kind
-            && new.principal == self.principal
-            && new.client_id == self.client_id;
-        if !same {
-            let who = |kind: Kind, principal: &Option<String>| match principal {
-                Some(principal) => format!("{kind} of {principal}"),
-                None => kind.to_string(),
-            };
-            return Err(ee_token::Error::new(
-                TokenErrorKind::InvalidCredential,
-                format!(
-                    "{} was the {} and is now the {}: the identity does not change while a program runs",
-                    self.path.display(),
-                    who(self.kind, &self.principal),
-                    who(new.kind, &new.principal),
-                ),
-            )
-            .with_remedy(Remedy::new("Start the program again to use the new credential.")));
+        let mut may_read_again = true;
+        if rejected && let Some(new) = self.read_again().map_err(Error::into_token_error)? {
+            source = new;
+            may_read_again = false;
         }
-        tracing::debug!(path = %self.path.display(), "the credential was replaced; using the new one");
-        current.source = new.source.clone();
-        Ok(new.source)
-    }
-
-    async fn minted(&self) -> Result<AccessToken, ee_token::Error> {
-        let current = self.current();
-        match current.source.mint().await {
-            Err(error) if error.kind().is_rejection() && stamp(&self.path) != current.stamp => {
-                self.reload()?.mint().await
+        loop {
+            let result = source.mint().await;
+            let rejected = matches!(&result, Err(error) if error.kind().is_rejection());
+            self.state().rejected = rejected;
+            if !rejected || !may_read_again {
+                return result;
             }
-            result => result,
+            match self.read_again().map_err(Error::into_token_error)? {
+                Some(new) => source = new,
+                None => return result,
+            }
+            may_read_again = false;
         }
+    }
+
+    /// Reads the file if it changed since it was last read.
+    fn read_again(&self) -> Result<Option<Arc<dyn TokenSource>>, Error> {
+        let mut state = self.state();
+        let now = self.place.path().and_then(Stamp::now);
+        if now == state.stamp {
+            return Ok(None);
+        }
+        // Whatever is found now was looked at, and is not looked at again until it changes.
+        state.stamp = now;
+        let file = read(&self.place)?;
+        state.stamp = Some(file.stamp);
+        let loaded = (self.reader)(&file.text, &self.place, &self.options)?;
+        if loaded.kind != self.kind || loaded.identity != self.identity {
+            return Err(self.changed_hands(&loaded));
+        }
+        tracing::info!(file = %self.place, "the credential was rejected; read a new one from its file");
+        state.source = loaded.source.clone();
+        Ok(Some(loaded.source))
+    }
+
+    fn changed_hands(&self, loaded: &Loaded) -> Error {
+        let whose = |kind: Kind, identity: &Option<String>| match identity {
+            Some(identity) => format!("{kind} of {identity}"),
+            None => kind.to_string(),
+        };
+        self.place
+            .invalid(format_args!(
+                "the credential that was read from it ({}) was rejected, and now there is another one's ({})",
+                whose(self.kind, &self.identity),
+                whose(loaded.kind, &loaded.identity),
+            ))
+            .with_remedy(Remedy::new(
+                "Start again to go on with the new one: a running program does not change whom it acts as.",
+            ))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl TokenSource for FileSource {
     fn mint(&self) -> TokenFuture<'_> {
-        Box::pin(self.minted())
+        Box::pin(Self::mint(self))
     }
 
     fn may_have_changed(&self) -> bool {
-        stamp(&self.path) != self.current().stamp
+        self.place.path().and_then(Stamp::now) != self.state().stamp
     }
 }
 
 impl fmt::Debug for FileSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileSource")
-            .field("path", &self.path)
-            .field("kind", &self.kind)
-            .field("principal", &self.principal)
+            .field("place", &self.place)
+            .field("source", &self.state().source)
             .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
+    use std::path::PathBuf;
+
     use ee_emulator::Emulator;
-    use ee_token::{Endpoints, HttpClient};
+    use ee_token::{Endpoints, ErrorKind as Token, HttpClient};
 
-    async fn emulator() -> (Emulator, Options, tempfile::TempDir) {
-        let emulator = Emulator::start().await.unwrap();
-        let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap()).unwrap();
-        (emulator, Options::new(http), tempfile::tempdir().unwrap())
+    use super::*;
+    use crate::Credentials;
+
+    struct Machine {
+        emulator: Emulator,
+        folder: tempfile::TempDir,
+    }
+
+    impl Machine {
+        async fn new() -> Self {
+            Self {
+                emulator: Emulator::start().await.unwrap(),
+                folder: tempfile::tempdir().unwrap(),
+            }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.folder.path().join("credential.json")
+        }
+
+        fn write(&self, text: &str) {
+            // As careful programs do it: another inode, whatever the clock says.
+            let new = self.folder.path().join("new");
+            fs::write(&new, text).unwrap();
+            fs::rename(new, self.path()).unwrap();
+        }
+
+        fn credentials(&self) -> Credentials {
+            let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
+            let options = Options::new(HttpClient::new(endpoints).unwrap());
+            Credentials::from_file(self.path(), &options).unwrap()
+        }
     }
 
     #[tokio::test]
-    async fn a_new_login_in_the_same_file_is_used() {
-        let (emulator, options, folder) = emulator().await;
-        let path = folder.path().join("adc.json");
-        let old = emulator.create_user("jane@example.com");
-        std::fs::write(&path, old.authorized_user_json()).unwrap();
-        let (source, _) = FileSource::read(&path, &options).unwrap();
-        source.mint().await.unwrap();
+    async fn a_new_login_in_the_same_file_is_taken_up_after_a_rejection() {
+        let machine = Machine::new().await;
+        let jane = machine.emulator.create_user("jane@example.com");
+        machine.write(&jane.earthengine_file_json(None));
+        let credentials = machine.credentials();
+        let token = credentials.token().await.unwrap();
 
-        emulator.revoke(old.refresh_token());
-        let error = source.mint().await.unwrap_err();
-        assert_eq!(error.kind(), TokenErrorKind::Rejected);
-        assert!(!source.may_have_changed());
+        let again = machine.emulator.create_user("jane@example.com");
+        machine.emulator.clear_requests();
+        machine.emulator.revoke(jane.earthengine_refresh_token());
+        credentials.cache().unwrap().invalidate(&token);
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.kind(), Token::Rejected);
+        let sent = machine.emulator.requests().len();
+        credentials.token().await.unwrap_err();
+        assert_eq!(
+            machine.emulator.requests().len(),
+            sent,
+            "the rejection stays without a request"
+        );
 
-        let new = emulator.create_user("jane@example.com");
-        std::fs::write(&path, new.authorized_user_json() + "\n").unwrap();
-        assert!(source.may_have_changed());
-        source.mint().await.unwrap();
-        assert!(!source.may_have_changed());
+        machine.write(&again.earthengine_file_json(None));
+        credentials.token().await.unwrap();
+        assert_eq!(
+            machine.emulator.requests().len(),
+            sent + 1,
+            "the old login is not tried again"
+        );
     }
 
     #[tokio::test]
-    async fn another_identity_in_its_place_is_an_error() {
-        let (emulator, options, folder) = emulator().await;
-        let path = folder.path().join("key.json");
-        let ours = emulator.create_service_account(
-            "ours@ee-demo-project.iam.gserviceaccount.com",
-            "ee-demo-project",
+    async fn a_login_that_was_replaced_before_its_rejection_costs_no_error() {
+        let machine = Machine::new().await;
+        let jane = machine.emulator.create_user("jane@example.com");
+        machine.write(&jane.authorized_user_json());
+        let credentials = machine.credentials();
+        machine.emulator.revoke(jane.refresh_token());
+        machine.write(
+            &machine
+                .emulator
+                .create_user("jane@example.com")
+                .authorized_user_json(),
         );
-        let theirs = emulator.create_service_account(
-            "theirs@ee-demo-project.iam.gserviceaccount.com",
-            "ee-demo-project",
-        );
-        std::fs::write(&path, ours.json_key()).unwrap();
-        let (source, _) = FileSource::read(&path, &options).unwrap();
-        emulator.delete_service_account(ours.email());
-        std::fs::write(&path, theirs.json_key()).unwrap();
-        let requests = emulator.requests().len();
-        let error = source.mint().await.unwrap_err();
-        assert_eq!(error.kind(), TokenErrorKind::InvalidCredential);
+        credentials.token().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn another_account_or_kind_in_the_same_file_is_an_error() {
+        let machine = Machine::new().await;
+        let account = |name: &str| {
+            machine.emulator.create_service_account(
+                &format!("{name}@ee-demo-project.iam.gserviceaccount.com"),
+                "ee-demo-project",
+            )
+        };
+        let first = account("first");
+        machine.write(&first.json_key());
+        let credentials = machine.credentials();
+        machine.emulator.delete_service_account(first.email());
+        machine.write(&account("second").json_key());
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.kind(), Token::InvalidCredential);
         let message = error.to_string();
         assert!(
-            message.contains(ours.email()) && message.contains(theirs.email()),
+            message.contains("first@") && message.contains("second@"),
             "{message}"
         );
-        assert_eq!(
-            emulator.requests().len(),
-            requests + 1,
-            "the other one was never used"
+
+        let jane = machine.emulator.create_user("jane@example.com");
+        machine.write(&jane.authorized_user_json());
+        let error = credentials.token().await.unwrap_err();
+        assert!(error.to_string().contains("authorized_user"), "{error}");
+
+        machine.write(&account("first").json_key());
+        credentials.token().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_broke_or_went_away_is_named_until_it_is_whole_again() {
+        let machine = Machine::new().await;
+        let jane = machine.emulator.create_user("jane@example.com");
+        machine.write(&jane.authorized_user_json());
+        let credentials = machine.credentials();
+        machine.emulator.revoke(jane.refresh_token());
+        machine.write("{\"type\": \"authorized_user\"");
+        let error = credentials.token().await.unwrap_err();
+        assert!(error.to_string().contains("credential.json"), "{error}");
+        assert!(error.to_string().contains("cut off"), "{error}");
+        fs::remove_file(machine.path()).unwrap();
+        let error = credentials.token().await.unwrap_err();
+        assert!(error.to_string().contains("no such file"), "{error}");
+        machine.write(
+            &machine
+                .emulator
+                .create_user("jane@example.com")
+                .authorized_user_json(),
         );
+        credentials.token().await.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! Words for what a credential is and where it was found.
+//! What a credential is, and where it was found.
 
 use std::fmt;
 
@@ -8,23 +8,38 @@ use std::fmt;
 pub enum Kind {
     /// A service account's private key.
     ServiceAccount,
-    /// A person's login, as gcloud writes it.
+    /// A person's login, as gcloud keeps it.
     AuthorizedUser,
-    /// A person's login, as Earth Engine's own clients write it.
+    /// A person's login, as Earth Engine's own clients keep it.
     EarthEngineFile,
-    /// A token that the program brings, or makes by itself.
+    /// Workload or workforce identity federation.
+    ExternalAccount,
+    /// A login through workforce identity federation.
+    ExternalAccountAuthorizedUser,
+    /// A service account that another credential acts as.
+    ImpersonatedServiceAccount,
+    /// A service account of Google Distributed Cloud.
+    GdchServiceAccount,
+    /// The service account of a machine in Google's cloud.
+    MetadataServer,
+    /// A token, or a way to get one, that the program brought along.
     AccessToken,
     /// An API key.
     ApiKey,
 }
 
 impl Kind {
-    /// Its stable name, as `eectl --json` prints it.
+    /// Its name in messages and in JSON; for a file's kind, what the file says in `type`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ServiceAccount => "service_account",
             Self::AuthorizedUser => "authorized_user",
             Self::EarthEngineFile => "earthengine_file",
+            Self::ExternalAccount => "external_account",
+            Self::ExternalAccountAuthorizedUser => "external_account_authorized_user",
+            Self::ImpersonatedServiceAccount => "impersonated_service_account",
+            Self::GdchServiceAccount => "gdch_service_account",
+            Self::MetadataServer => "metadata_server",
             Self::AccessToken => "access_token",
             Self::ApiKey => "api_key",
         }
@@ -37,31 +52,37 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Where a credential was found. The variants stand in the order in which they are searched.
+/// Where a credential was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Origin {
-    /// The program or the command line gave it.
+    /// A program made it of parts of its own.
+    Caller,
+    /// Named to the search outright: a flag, an argument.
     Flag,
     /// The variable `EARTHENGINE_TOKEN`.
     EnvEarthEngineToken,
     /// Earth Engine's own credentials file.
     EarthEngineFile,
-    /// The file that `GOOGLE_APPLICATION_CREDENTIALS` names.
-    EnvApplicationCredentials,
-    /// gcloud's file of Application Default Credentials.
+    /// The file that the variable `GOOGLE_APPLICATION_CREDENTIALS` names.
+    EnvGoogleApplicationCredentials,
+    /// The file that `gcloud auth application-default login` writes.
     GcloudAdc,
+    /// The metadata server of a machine in Google's cloud.
+    MetadataServer,
 }
 
 impl Origin {
-    /// Its stable name, as `eectl --json` prints it.
+    /// Its name in messages and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Caller => "caller",
             Self::Flag => "flag",
             Self::EnvEarthEngineToken => "env:EARTHENGINE_TOKEN",
             Self::EarthEngineFile => "earthengine_file",
-            Self::EnvApplicationCredentials => "env:GOOGLE_APPLICATION_CREDENTIALS",
+            Self::EnvGoogleApplicationCredentials => "env:GOOGLE_APPLICATION_CREDENTIALS",
             Self::GcloudAdc => "gcloud_adc",
+            Self::MetadataServer => "metadata_server",
         }
     }
 }

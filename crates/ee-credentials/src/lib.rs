@@ -1,39 +1,50 @@
-//! Where Google credentials come from: each kind, and the search that finds them.
+//! Where Google credentials come from: every credential kind, and the search that finds them.
 //!
-//! [`Credentials`] is what users hold. It is made from a file, a text, a key, a token or a
-//! closure; or it is found by [`search`], which looks where the other clients of Earth
-//! Engine and Google Cloud look, and says what it saw at each place.
+//! [`Credentials`] are what a program holds: cheap to clone, with a token cache inside.
+//! They come from a file, a text, a key, a token of the program's own, or from a [`Search`]
+//! through the places where people's logins are; [`Environment`] says where those are.
 //!
 //! ```no_run
-//! use ee_credentials::{Environment, Options, search};
+//! use ee_credentials::{Environment, Options, Search};
 //! use ee_token::HttpClient;
 //!
-//! # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn f() -> Result<(), ee_credentials::Error> {
 //! let environment = Environment::current();
 //! let options = Options::new(HttpClient::new(environment.endpoints()?)?);
-//! let found = search(None, &environment, &options)?;
+//! let found = Search::new(environment, options).run().await?;
 //! println!("{} from {}", found.credentials.kind(), found.credentials.origin());
 //! let token = found.credentials.token().await?;
 //! # let _ = token; Ok(()) }
 //! ```
+//!
+//! A credential kind is one module: what its file says, the checks, how it gets a token.
 
+mod adc;
+mod allowed_host;
 mod authorized_user;
 mod credentials;
+mod discovery;
 mod document;
 mod earthengine_file;
 mod environment;
 mod error;
-mod file;
 mod file_source;
-mod host;
+mod gcloud_config;
 mod kind;
-mod parse;
-mod search;
+mod metadata_server;
+mod options;
+mod place;
+mod refresh_token;
 mod service_account;
+mod shape;
+mod warning;
 
-pub use credentials::{Credentials, Options, Warning};
+pub use credentials::Credentials;
+pub use discovery::{Found, Outcome, Search, Step};
+pub use earthengine_file::EarthEngineFile;
 pub use environment::{Environment, Os};
 pub use error::{Error, ErrorKind};
 pub use kind::{Kind, Origin};
-pub use search::{Found, Outcome, Step, search};
-pub use service_account::{ServiceAccount, ServiceAccountKey, ServiceAccountOptions};
+pub use options::Options;
+pub use service_account::ServiceAccountKey;
+pub use warning::Warning;

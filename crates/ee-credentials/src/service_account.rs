@@ -1,190 +1,316 @@
-//! Service accounts: a private key that signs for tokens.
+//! A service account's private key (RFC 7523, and Google's page "Using OAuth 2.0 for server
+//! to server applications").
 
 use std::fmt;
+use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
-    AccessToken, Claims, HttpClient, Remedy, RsaPrivateKey, Scopes, SecretString, TOKEN_AUDIENCE,
-    TokenEndpoint, TokenFuture, TokenSource, sign_jwt,
+    AccessToken, Claims, ExposeSecret as _, Remedy, RsaPrivateKey, Scopes, SecretString,
+    TOKEN_AUDIENCE, TokenEndpoint, TokenFuture, TokenSource, sign_jwt,
 };
-use url::Url;
 
+use crate::adc::{Loaded, check_universe};
 use crate::document::Document;
-use crate::host::check_host;
-use crate::{Error, ErrorKind};
+use crate::place::Place;
+use crate::{Error, ErrorKind, Kind, Options, allowed_host};
 
-/// How long an assertion and a self-signed token last, in seconds; Google allows no more.
-const LIFE: i64 = 3600;
-/// The audience of a self-signed token that names no scope.
+/// `aud` of a token that the account signs for Earth Engine itself.
 const EARTH_ENGINE_AUDIENCE: &str = "https://earthengine.googleapis.com/";
+/// The longest life that Google accepts.
+const LIFE: TimeDelta = TimeDelta::seconds(3600);
 
-/// A service account's key, as the Cloud console's JSON file has it. Cheap to clone.
-#[derive(Debug, Clone)]
+/// A service account's key, as the Cloud console writes it, checked and ready to sign.
+///
+/// ```no_run
+/// use ee_credentials::{Credentials, Options, ServiceAccountKey};
+///
+/// # fn f(text_of_the_key_file: &str) -> Result<(), ee_credentials::Error> {
+/// let key = ServiceAccountKey::from_json(text_of_the_key_file)?;
+/// println!("{} of {:?}", key.email(), key.project_id());
+/// let credentials = Credentials::service_account(key, &Options::google()?)?;
+/// # let _ = credentials; Ok(()) }
+/// ```
+#[derive(Clone)]
 pub struct ServiceAccountKey {
-    /// The account's e-mail address.
-    pub client_email: String,
-    /// The key's id, where it is known.
-    pub private_key_id: Option<String>,
-    /// The project that the account belongs to, where it is known.
-    pub project_id: Option<String>,
-    /// The project to bill, where the file names one.
-    pub quota_project_id: Option<String>,
+    place: Place,
+    email: String,
     key: RsaPrivateKey,
-    token_uri: Url,
+    key_id: Option<String>,
+    project_id: Option<String>,
+    quota_project: Option<String>,
+    token_uri: Option<String>,
 }
 
 impl ServiceAccountKey {
-    /// Reads a JSON key.
+    /// Reads a key file's text: `client_email` and `private_key`, and if there are any
+    /// `private_key_id`, `project_id`, `token_uri` and `quota_project_id`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFile`] naming the field; [`ErrorKind::RefusedHost`] for a
-    /// `token_uri` elsewhere than at Google; [`ErrorKind::ForeignUniverse`].
+    /// [`ErrorKind::InvalidFile`] that names the field; [`ErrorKind::ForeignUniverse`].
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        Self::read(&Document::parse(text, "the service-account key")?, &[])
+        let document = Document::parse(text, &Place::Text)?;
+        match document.text("type")? {
+            Some("service_account") => Self::from_document(&document),
+            _ => Err(document
+                .place
+                .invalid_field("type", "is not \"service_account\"")),
+        }
     }
 
-    /// A key in PEM and the account's e-mail address.
+    /// The key of the account with this address, from a PEM alone. Line breaks written as a
+    /// literal `\n` are understood.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFile`] if the key cannot be used.
-    pub fn from_pem(pem: &str, client_email: impl Into<String>) -> Result<Self, Error> {
-        let key = RsaPrivateKey::from_pem(pem).map_err(|e| unusable_key("the PEM key", e))?;
-        Ok(Self {
-            client_email: client_email.into(),
-            private_key_id: None,
-            project_id: None,
-            quota_project_id: None,
-            key,
-            token_uri: ee_token::Endpoints::google().token,
-        })
-    }
-
-    pub(crate) fn read(document: &Document, allowed_hosts: &[String]) -> Result<Self, Error> {
-        if let Some(universe) = document.optional("universe_domain")?
-            && universe != "googleapis.com"
-        {
-            return Err(foreign_universe(document.place(), universe));
+    /// [`ErrorKind::InvalidFile`] that says what is wrong with it.
+    pub fn from_pem(pem: &str, email: impl Into<String>) -> Result<Self, Error> {
+        let email = email.into().trim().to_owned();
+        if email.is_empty() {
+            return Err(Place::Text
+                .invalid("the service account's address is empty")
+                .with_remedy(Remedy::new(
+                    "Give the address of the account that the key belongs to.",
+                )));
         }
-        let client_email = document.text("client_email")?.to_owned();
-        let pem = document.text("private_key")?;
-        let token_uri = match document.optional("token_uri")? {
-            None => ee_token::Endpoints::google().token,
-            Some(uri) => check_host(document, "token_uri", uri, allowed_hosts)?,
-        };
-        let owned = |field: &str| Ok::<_, Error>(document.optional(field)?.map(str::to_owned));
         Ok(Self {
-            client_email,
-            private_key_id: owned("private_key_id")?,
-            project_id: owned("project_id")?,
-            quota_project_id: owned("quota_project_id")?,
-            key: RsaPrivateKey::from_pem(pem).map_err(|e| {
-                unusable_key(&format!("{}: field private_key", document.place()), e)
-            })?,
-            token_uri,
+            key: parse_key(pem, &Place::Text)?,
+            place: Place::Text,
+            email,
+            key_id: None,
+            project_id: None,
+            quota_project: None,
+            token_uri: None,
         })
     }
-}
 
-fn unusable_key(place: &str, error: ee_token::Error) -> Error {
-    let unusable = Error::new(ErrorKind::InvalidFile, format!("{place}: {error}"));
-    match error.remedy() {
-        Some(remedy) => unusable.with_remedy(remedy.clone()),
-        None => unusable,
+    pub(crate) fn from_document(document: &Document) -> Result<Self, Error> {
+        check_universe(document)?;
+        let owned = |name| Ok::<_, Error>(document.text(name)?.map(str::to_owned));
+        Ok(Self {
+            place: document.place.clone(),
+            email: document.required_text("client_email")?.to_owned(),
+            key: parse_key(document.required_text("private_key")?, &document.place)?,
+            key_id: owned("private_key_id")?,
+            project_id: document.project("project_id")?,
+            quota_project: document.project("quota_project_id")?,
+            token_uri: owned("token_uri")?,
+        })
     }
-    .with_source(error)
+
+    /// The account's address (`client_email`).
+    pub fn email(&self) -> &str {
+        &self.email
+    }
+
+    /// The key's id (`private_key_id`), where it is known.
+    pub fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
+    /// The project that the account belongs to, where it is known.
+    pub fn project_id(&self) -> Option<&str> {
+        self.project_id.as_deref()
+    }
 }
 
-fn foreign_universe(place: &str, universe: &str) -> Error {
-    Error::new(
-        ErrorKind::ForeignUniverse,
-        format!("{place} is a credential of the cloud {universe}, and Earth Engine is offered at googleapis.com alone"),
-    )
-    .with_remedy(Remedy::new("Use a service account of a project at Google Cloud itself."))
+impl fmt::Debug for ServiceAccountKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceAccountKey")
+            .field("email", &self.email)
+            .field("key_id", &self.key_id)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
 }
 
-/// What a service account signs for.
-#[derive(Debug, Clone, Default)]
-pub struct ServiceAccountOptions {
-    /// The scopes; Earth Engine's if none are given.
-    pub scopes: Option<Scopes>,
-    /// The person to act for (domain-wide delegation).
-    pub subject: Option<String>,
-    /// Whether to sign access tokens oneself, without a token request. Not possible with a subject.
-    pub self_signed: bool,
+fn parse_key(pem: &str, place: &Place) -> Result<RsaPrivateKey, Error> {
+    RsaPrivateKey::from_pem(pem).map_err(|error| {
+        let invalid = place.invalid(format_args!("the field `private_key`: {error}"));
+        match error.remedy() {
+            Some(remedy) => invalid.with_remedy(remedy.clone()),
+            None => invalid,
+        }
+    })
 }
 
-/// A service account that mints tokens: one signature and one request each, or no request
-/// at all if it signs them itself.
-pub struct ServiceAccount {
+/// A key, and what tokens to get with it.
+struct ServiceAccount {
     key: ServiceAccountKey,
-    options: ServiceAccountOptions,
-    scopes: Scopes,
-    endpoint: TokenEndpoint,
+    subject: Option<String>,
+    mode: Mode,
+}
+
+enum Mode {
+    /// A signed assertion is exchanged for a token.
+    Exchange {
+        endpoint: TokenEndpoint,
+        scopes: Scopes,
+    },
+    /// The signed assertion is the token; with the scopes that were asked for outright, and
+    /// otherwise for Earth Engine as a whole.
+    SelfSigned { scopes: Option<Scopes> },
+}
+
+/// Checks what the key and the caller's wishes are together.
+pub(crate) fn load(key: ServiceAccountKey, options: &Options) -> Result<Loaded, Error> {
+    let endpoint = match &key.token_uri {
+        Some(uri) => {
+            let url = allowed_host::check(uri, "token_uri", &key.place, &options.allowed_hosts)?;
+            TokenEndpoint::new(options.http.clone(), url)
+        }
+        None => TokenEndpoint::google(options.http.clone()),
+    };
+    let subject = options.subject.clone();
+    let mode = if options.self_signed {
+        if let Some(subject) = &subject {
+            return Err(Error::new(
+                ErrorKind::InvalidOptions,
+                format!(
+                    "a token that {} signs itself cannot act for {subject}",
+                    key.email
+                ),
+            )
+            .with_remedy(Remedy::new(
+                "Choose one of the two: a self-signed token, or a subject.",
+            )));
+        }
+        Mode::SelfSigned {
+            scopes: options.scopes.clone(),
+        }
+    } else {
+        Mode::Exchange {
+            endpoint,
+            scopes: options.scopes.clone().unwrap_or_default(),
+        }
+    };
+    Ok(Loaded {
+        kind: Kind::ServiceAccount,
+        identity: Some(key.email.clone()),
+        principal: Some(subject.clone().unwrap_or_else(|| key.email.clone())),
+        quota_project: key.quota_project.clone(),
+        project: key.project_id.clone(),
+        oauth_client_id: None,
+        scopes: match &mode {
+            Mode::Exchange { scopes, .. } => Some(scopes.clone()),
+            Mode::SelfSigned { scopes } => scopes.clone(),
+        },
+        source: Arc::new(ServiceAccount { key, subject, mode }),
+    })
 }
 
 impl ServiceAccount {
-    /// A source of tokens from this key.
-    pub fn new(key: ServiceAccountKey, options: ServiceAccountOptions, http: HttpClient) -> Self {
-        Self {
-            scopes: options.scopes.clone().unwrap_or_default(),
-            endpoint: TokenEndpoint::new(http, key.token_uri.clone()),
-            key,
-            options,
-        }
-    }
-
-    fn assertion(&self, now: DateTime<Utc>) -> Result<SecretString, ee_token::Error> {
-        let iat = now.timestamp();
-        let scope = self.scopes.to_string();
+    fn sign(
+        &self,
+        now: DateTime<Utc>,
+        subject: Option<&str>,
+        audience: Option<&str>,
+        scopes: Option<&Scopes>,
+    ) -> Result<SecretString, ee_token::Error> {
+        let scope = scopes.map(ToString::to_string);
         let claims = Claims {
-            iss: &self.key.client_email,
-            sub: self.options.subject.as_deref(),
-            aud: Some(TOKEN_AUDIENCE),
-            scope: Some(&scope),
-            iat,
-            exp: iat + LIFE,
-        };
-        sign_jwt(&self.key.key, self.key.private_key_id.as_deref(), &claims)
-    }
-
-    fn self_signed(&self, now: DateTime<Utc>) -> Result<AccessToken, ee_token::Error> {
-        let iat = now.timestamp();
-        let scope = self.options.scopes.as_ref().map(ToString::to_string);
-        let claims = Claims {
-            iss: &self.key.client_email,
-            sub: Some(&self.key.client_email),
-            aud: scope.is_none().then_some(EARTH_ENGINE_AUDIENCE),
+            iss: &self.key.email,
+            sub: subject,
+            aud: audience,
             scope: scope.as_deref(),
-            iat,
-            exp: iat + LIFE,
+            iat: now.timestamp(),
+            exp: (now + LIFE).timestamp(),
         };
-        let jwt = sign_jwt(&self.key.key, self.key.private_key_id.as_deref(), &claims)?;
-        let token = AccessToken::new(ee_token::ExposeSecret::expose_secret(&jwt))?;
-        Ok(token.with_expiry(now + chrono::TimeDelta::seconds(LIFE)))
+        sign_jwt(&self.key.key, self.key.key_id.as_deref(), &claims)
     }
 
-    async fn minted(&self) -> Result<AccessToken, ee_token::Error> {
-        if self.options.self_signed && self.options.subject.is_none() {
-            return self.self_signed(Utc::now());
+    fn self_signed(&self, scopes: Option<&Scopes>) -> Result<AccessToken, ee_token::Error> {
+        let now = Utc::now();
+        let audience = scopes.is_none().then_some(EARTH_ENGINE_AUDIENCE);
+        let jwt = self.sign(now, Some(&self.key.email), audience, scopes)?;
+        let token = AccessToken::new(jwt.expose_secret())?.with_expiry(now + LIFE);
+        Ok(match scopes {
+            Some(scopes) => token.with_scopes(scopes.clone()),
+            None => token,
+        })
+    }
+
+    /// The refusal, with the account and the key that it is about, and what to do.
+    fn explain(&self, error: ee_token::Error) -> ee_token::Error {
+        use ee_token::ErrorKind as Token;
+        let email = &self.key.email;
+        let refused = error.kind().is_rejection() || error.kind() == Token::ClockSkew;
+        if !refused {
+            return error.with_principal(email);
         }
-        let response = self.endpoint.jwt_bearer(|now| self.assertion(now)).await?;
-        Ok(response.access_token)
+        let key = match &self.key.key_id {
+            Some(id) => format!("key {id} of {email}"),
+            None => format!("the key of {email}"),
+        };
+        let explained = ee_token::Error::new(
+            error.kind(),
+            format!("{error} ({key}, from {})", self.key.place),
+        )
+        .with_principal(email);
+        let remedy = match error.kind() {
+            Token::Rejected => self.remedy(&error.to_string()).or(error.remedy().cloned()),
+            _ => error.remedy().cloned(),
+        };
+        match remedy {
+            Some(remedy) => explained.with_remedy(remedy),
+            None => explained,
+        }
+        .with_source(error)
+    }
+
+    /// What Google's sentences mean; `None` if this one says something else.
+    fn remedy(&self, said: &str) -> Option<Remedy> {
+        let email = &self.key.email;
+        let page = match &self.key.project_id {
+            Some(project) => format!(
+                "https://console.cloud.google.com/iam-admin/serviceaccounts?project={project}"
+            ),
+            None => "https://console.cloud.google.com/iam-admin/serviceaccounts".to_owned(),
+        };
+        let remedy = if said.contains("Invalid JWT Signature") {
+            Remedy::new("The key was deleted, disabled or has expired: make a new key for the service account and use that.")
+                .command(format!("gcloud iam service-accounts keys list --iam-account={email}"))
+        } else if said.contains("account not found") {
+            Remedy::new("The service account was deleted, or its address is wrong: use a key of one that exists.")
+                .command(format!("gcloud iam service-accounts describe {email}"))
+        } else if said.contains("disabled") {
+            Remedy::new("The service account is disabled: enable it again.")
+                .command(format!("gcloud iam service-accounts enable {email}"))
+        } else if let (true, Some(subject)) =
+            (said.contains("Invalid email or User ID"), &self.subject)
+        {
+            return Some(Remedy::new(format!(
+                "There is no {subject} that this service account could act for: check the subject."
+            )));
+        } else if said.contains("unauthorized_client") {
+            return None;
+        } else {
+            Remedy::new(
+                "Check that the key is the newest one and that its service account exists and is enabled.",
+            )
+        };
+        Some(remedy.url(page))
     }
 }
 
 impl TokenSource for ServiceAccount {
     fn mint(&self) -> TokenFuture<'_> {
         Box::pin(async {
-            self.minted().await.map_err(|error| {
-                let error = error.with_principal(&self.key.client_email);
-                if error.kind() == ee_token::ErrorKind::Rejected && error.remedy().is_none() {
-                    return error.with_remedy(
-                        Remedy::new("The key or its account was deleted or disabled: check the account's keys, and download a new one.")
-                            .url("https://console.cloud.google.com/iam-admin/serviceaccounts"),
-                    );
-                }
-                error
-            })
+            let (endpoint, scopes) = match &self.mode {
+                Mode::Exchange { endpoint, scopes } => (endpoint, scopes),
+                Mode::SelfSigned { scopes } => return self.self_signed(scopes.as_ref()),
+            };
+            let sign = |now| {
+                self.sign(
+                    now,
+                    self.subject.as_deref(),
+                    Some(TOKEN_AUDIENCE),
+                    Some(scopes),
+                )
+            };
+            match endpoint.jwt_bearer(sign).await {
+                Ok(response) => Ok(response.access_token),
+                Err(error) => Err(self.explain(error)),
+            }
         })
     }
 }
@@ -192,65 +318,12 @@ impl TokenSource for ServiceAccount {
 impl fmt::Debug for ServiceAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServiceAccount")
-            .field("client_email", &self.key.client_email)
-            .field("options", &self.options)
+            .field("key", &self.key)
+            .field("subject", &self.subject)
             .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use ee_emulator::{Emulator, RsaKey};
-    use ee_token::Endpoints;
-
-    async fn emulator() -> (Emulator, HttpClient) {
-        let emulator = Emulator::start().await.unwrap();
-        let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap()).unwrap();
-        (emulator, http)
-    }
-
-    #[tokio::test]
-    async fn a_json_key_and_a_pem_key_get_a_token() {
-        let (emulator, http) = emulator().await;
-        let account = emulator.create_service_account(
-            "robot@ee-demo-project.iam.gserviceaccount.com",
-            "ee-demo-project",
-        );
-        for key in [
-            ServiceAccountKey::from_json(&account.json_key()).unwrap(),
-            ServiceAccountKey::from_pem(account.pkcs8_pem(), account.email()).unwrap(),
-            ServiceAccountKey::from_pem(&account.pkcs1_pem().replace('\n', "\\n"), account.email())
-                .unwrap(),
-        ] {
-            let source = ServiceAccount::new(key, ServiceAccountOptions::default(), http.clone());
-            assert!(source.mint().await.unwrap().expires_at().is_some());
-        }
-    }
-
-    #[tokio::test]
-    async fn a_deleted_account_is_named_with_what_to_do() {
-        let (emulator, http) = emulator().await;
-        let account = emulator.create_service_account(
-            "gone@ee-demo-project.iam.gserviceaccount.com",
-            "ee-demo-project",
-        );
-        emulator.delete_service_account(account.email());
-        let key = ServiceAccountKey::from_json(&account.json_key()).unwrap();
-        let error = ServiceAccount::new(key, ServiceAccountOptions::default(), http)
-            .mint()
-            .await
-            .unwrap_err();
-        assert_eq!(error.kind(), ee_token::ErrorKind::Rejected);
-        assert_eq!(error.principal(), Some(account.email()));
-        assert!(error.remedy().unwrap().text.contains("download a new one"));
-    }
-
-    #[test]
-    fn debug_shows_no_key() {
-        let pem = RsaKey::shared().pkcs8_pem();
-        let key = ServiceAccountKey::from_pem(pem, "a@b").unwrap();
-        let line = pem.lines().nth(2).unwrap();
-        assert!(!format!("{key:?}").contains(line));
-    }
-}
+#[path = "service_account_tests.rs"]
+mod tests;

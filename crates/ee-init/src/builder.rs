@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ee_credentials::{Credentials, Environment, Found, Options, search};
+use ee_credentials::{Credentials, Environment, Found, Options, Search};
 use ee_rest::{Auth, Client};
-use ee_token::{ExposeSecret as _, HttpClient, RetryPolicy, Scopes, SecretString};
+use ee_token::{HttpClient, RetryPolicy, Scopes, SecretString};
 use url::Url;
 
 use crate::earth_engine::Inner;
@@ -189,12 +189,13 @@ impl Builder {
             check_project(project)?;
         }
         let environment = self.surroundings();
-        let (http, found) = self.find(&environment)?;
+        let (http, found) = self.find(&environment).await?;
         let project = resolve(&Places {
             given: self.project.as_deref(),
             environment: &environment,
             credentials: &found.credentials,
-        })?;
+        })
+        .await?;
         let context = Context {
             project: Some(project.id.clone()),
             principal: found.credentials.principal().map(str::to_owned),
@@ -228,8 +229,9 @@ impl Builder {
     /// [`NoCredentials`](crate::ErrorKind::NoCredentials) or
     /// [`InvalidCredentials`](crate::ErrorKind::InvalidCredentials); others if the
     /// environment cannot be used.
-    pub fn find_credentials(self) -> Result<Found, Error> {
-        self.find(&self.surroundings()).map(|(_, found)| found)
+    pub async fn find_credentials(self) -> Result<Found, Error> {
+        let (_, found) = self.find(&self.surroundings()).await?;
+        Ok(found)
     }
 
     fn surroundings(&self) -> Environment {
@@ -239,7 +241,7 @@ impl Builder {
     }
 
     /// The credentials and the way out: what was given, else what the search finds.
-    fn find(&self, environment: &Environment) -> Result<(HttpClient, Found), Error> {
+    async fn find(&self, environment: &Environment) -> Result<(HttpClient, Found), Error> {
         let endpoints = match &self.endpoints {
             Some(endpoints) => endpoints.clone(),
             None => environment.endpoints()?,
@@ -249,24 +251,30 @@ impl Builder {
             None => HttpClient::new(endpoints)?,
         }
         .with_own_count();
-        let mut options = Options::new(http.clone());
-        options.scopes = self.scopes.clone();
-        options.subject = self.subject.clone();
-        options.self_signed = self.self_signed;
-        options.allowed_hosts = self.allowed_hosts.clone();
-        let given = match (&self.credentials, &self.credentials_json, &self.api_key) {
-            (Some(credentials), _, _) => Some(credentials.clone()),
-            (None, Some(json), _) => Some(Credentials::from_json(json.expose_secret(), &options)?),
-            (None, None, Some(key)) if self.credentials_file.is_none() => {
-                Some(Credentials::from_api_key(key.clone()))
-            }
-            _ => None,
+        let mut options = Options::new(http.clone()).self_signed(self.self_signed);
+        if let Some(scopes) = &self.scopes {
+            options = options.scopes(scopes.clone());
+        }
+        if let Some(subject) = &self.subject {
+            options = options.subject(subject);
+        }
+        for host in &self.allowed_hosts {
+            options = options.allow_host(host);
+        }
+        let search = Search::new(environment.clone(), options);
+        let search = match (
+            &self.credentials,
+            &self.credentials_json,
+            &self.credentials_file,
+            &self.api_key,
+        ) {
+            (Some(credentials), ..) => search.only(credentials.clone()),
+            (None, Some(json), ..) => search.only_json(json.clone()),
+            (None, None, Some(file), _) => search.only_file(file),
+            (None, None, None, Some(key)) => search.only(Credentials::from_api_key(key.clone())),
+            (None, None, None, None) => search,
         };
-        let found = match given {
-            Some(credentials) => Found::given(credentials),
-            None => search(self.credentials_file.as_deref(), environment, &options)?,
-        };
-        Ok((http, found))
+        Ok((http, search.run().await?))
     }
 
     fn client(
@@ -276,7 +284,7 @@ impl Builder {
         project: &str,
     ) -> Result<Client, ee_rest::Error> {
         let key = self.api_key.as_ref().or(credentials.api_key());
-        let auth = match (credentials.tokens(), key) {
+        let auth = match (credentials.cache(), key) {
             (Some(tokens), Some(key)) => Auth::token(tokens.clone()).with_api_key(key.clone()),
             (Some(tokens), None) => Auth::token(tokens.clone()),
             // Credentials without tokens are an API key.

@@ -53,13 +53,15 @@ pub enum ProjectSource {
     CredentialsProject,
     /// gcloud's active configuration.
     GcloudConfig,
+    /// The metadata server, where the credential is the machine's.
+    MetadataServer,
     /// The project that owns the OAuth client of the credential.
     OauthClient,
 }
 
 impl ProjectSource {
     /// All of them, in the order in which they are tried.
-    pub const ORDER: [Self; 11] = [
+    pub const ORDER: [Self; 12] = [
         Self::Flag,
         Self::EnvEarthEngineProject,
         Self::EnvEeProjectId,
@@ -70,6 +72,7 @@ impl ProjectSource {
         Self::EnvGcloudProject,
         Self::CredentialsProject,
         Self::GcloudConfig,
+        Self::MetadataServer,
         Self::OauthClient,
     ];
 
@@ -86,6 +89,7 @@ impl ProjectSource {
             Self::EnvGcloudProject => "env:GCLOUD_PROJECT",
             Self::CredentialsProject => "credentials_project",
             Self::GcloudConfig => "gcloud_config",
+            Self::MetadataServer => "metadata_server",
             Self::OauthClient => "oauth_client",
         }
     }

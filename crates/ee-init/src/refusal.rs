@@ -89,7 +89,8 @@ impl From<ee_credentials::Error> for Error {
         use ee_credentials::ErrorKind as Found;
         let kind = match error.kind() {
             Found::NoCredentials => ErrorKind::NoCredentials,
-            Found::InvalidEnvironment => ErrorKind::Usage,
+            Found::InvalidEnvironment | Found::InvalidOptions => ErrorKind::Usage,
+            Found::Token(kind) => token_kind(kind),
             _ => ErrorKind::InvalidCredentials,
         };
         let explained = Self::new(kind, error.to_string());

@@ -16,10 +16,10 @@ pub(crate) struct Places<'a> {
 
 /// The first project that a place names. Numbers of Google's SDKs are passed over wherever
 /// the caller did not name them: they say where a login came from, not who pays.
-pub(crate) fn resolve(places: &Places<'_>) -> Result<Project, Error> {
+pub(crate) async fn resolve(places: &Places<'_>) -> Result<Project, Error> {
     let mut passed_over = None;
     for source in ProjectSource::ORDER {
-        let Some(id) = look(source, places)? else {
+        let Some(id) = look(source, places).await? else {
             continue;
         };
         if source != ProjectSource::Flag && is_sdk_project(&id) {
@@ -44,7 +44,7 @@ pub(crate) fn resolve(places: &Places<'_>) -> Result<Project, Error> {
     .with_remedy(name_a_project()))
 }
 
-fn look(source: ProjectSource, places: &Places<'_>) -> Result<Option<String>, Error> {
+async fn look(source: ProjectSource, places: &Places<'_>) -> Result<Option<String>, Error> {
     let environment = places.environment;
     let credentials = places.credentials;
     let var = |name: &str| environment.var(name).map(str::to_owned);
@@ -60,6 +60,7 @@ fn look(source: ProjectSource, places: &Places<'_>) -> Result<Option<String>, Er
         ProjectSource::EnvGcloudProject => var("GCLOUD_PROJECT"),
         ProjectSource::CredentialsProject => credentials.project().map(str::to_owned),
         ProjectSource::GcloudConfig => environment.gcloud_project()?,
+        ProjectSource::MetadataServer => credentials.metadata_project().await?,
         ProjectSource::OauthClient => credentials.oauth_client_project().map(str::to_owned),
     };
     Ok(found

@@ -12,7 +12,7 @@ pub(crate) async fn run(global: &Global, auth: &Auth) -> Result<(), Failure> {
 
 async fn token(global: &Global) -> Result<(), Failure> {
     let token = async {
-        let found = super::builder(global).find_credentials()?;
+        let found = super::builder(global).find_credentials().await?;
         Ok::<_, earthengine::Error>(found.credentials.token().await?)
     };
     let token = token

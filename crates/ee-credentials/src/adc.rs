@@ -1,0 +1,205 @@
+//! Which kind of credential a text is: the types that Application Default Credentials know,
+//! and Earth Engine's own file, which has no type.
+
+use std::sync::Arc;
+
+use ee_token::{Remedy, Scopes, TokenSource};
+
+use crate::document::Document;
+use crate::earthengine_file::EarthEngineFile;
+use crate::place::Place;
+use crate::service_account::{self, ServiceAccountKey};
+use crate::{Error, ErrorKind, Kind, Options, authorized_user};
+
+/// The only universe with an Earth Engine in it.
+const UNIVERSE: &str = "googleapis.com";
+
+/// A credential that was read and checked, before it is anybody's.
+pub(crate) struct Loaded {
+    pub(crate) kind: Kind,
+    pub(crate) source: Arc<dyn TokenSource>,
+    /// Whose credential it is, as far as it says so. Not to be changed by reading it again.
+    pub(crate) identity: Option<String>,
+    /// In whose name requests are made.
+    pub(crate) principal: Option<String>,
+    pub(crate) quota_project: Option<String>,
+    pub(crate) project: Option<String>,
+    pub(crate) oauth_client_id: Option<String>,
+    pub(crate) scopes: Option<Scopes>,
+}
+
+/// Reads a credential of any kind.
+pub(crate) fn load(text: &str, place: &Place, options: &Options) -> Result<Loaded, Error> {
+    let document = Document::parse(text, place)?;
+    match document.text("type")? {
+        Some("service_account") => {
+            service_account::load(ServiceAccountKey::from_document(&document)?, options)
+        }
+        Some("authorized_user") => authorized_user::load(&document, options),
+        Some(
+            kind @ ("external_account"
+            | "external_account_authorized_user"
+            | "impersonated_service_account"
+            | "gdch_service_account"),
+        ) => Err(unsupported(place, kind)),
+        Some(other) => Err(unknown(place, other)),
+        None if is_earth_engine_file(&document) => {
+            EarthEngineFile::from_document(&document)?.load(place, options)
+        }
+        None => Err(untyped(&document)),
+    }
+}
+
+/// Refuses a credential that is good for another cloud than Google's public one.
+pub(crate) fn check_universe(document: &Document) -> Result<(), Error> {
+    match document.text("universe_domain")? {
+        None | Some(UNIVERSE) => Ok(()),
+        Some(other) => Err(Error::new(
+            ErrorKind::ForeignUniverse,
+            format!(
+                "{}: the field `universe_domain` is {:?}, and Earth Engine is offered in {UNIVERSE} only",
+                document.place,
+                clipped(other)
+            ),
+        )
+        .with_remedy(Remedy::new(
+            "Use a credential of a project in Google's public cloud.",
+        ))),
+    }
+}
+
+/// The beginning of a text that a message quotes.
+pub(crate) fn clipped(text: &str) -> String {
+    let mut clipped: String = text.chars().take(60).collect();
+    if clipped.len() < text.len() {
+        clipped.push('…');
+    }
+    ee_token::redact(&clipped, &[]).into_owned()
+}
+
+/// Earth Engine's file has no type, and any subset of its keys.
+fn is_earth_engine_file(document: &Document) -> bool {
+    ["refresh_token", "project"]
+        .iter()
+        .any(|name| document.has(name))
+        && !document.has("access_token")
+}
+
+fn unsupported(place: &Place, kind: &str) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("{place}: credentials of the type `{kind}` are not supported yet"),
+    )
+    .with_remedy(Remedy::new(
+        "Use a service account's key or a login, or let another program make an access token and bring that along.",
+    ))
+}
+
+fn unknown(place: &Place, kind: &str) -> Error {
+    place
+        .invalid(format_args!(
+            "the field `type` is {:?}, which is no type of credential; known are service_account, authorized_user, external_account, external_account_authorized_user, impersonated_service_account and gdch_service_account",
+            clipped(kind)
+        ))
+        .with_remedy(Remedy::new(
+            "Use a service account's JSON key, or a file that a login has written.",
+        ))
+}
+
+/// An object that is no credential: names what it is, where it can be told.
+fn untyped(document: &Document) -> Error {
+    let place = &document.place;
+    let (what, advice) = if document.has("installed") || document.has("web") {
+        (
+            "it describes an OAuth client (client_secret….json), and is no credential of anybody",
+            "Log in with it first, and use the file that the login writes; or use a service account's JSON key.",
+        )
+    } else if document.has("private_key") {
+        (
+            "the field `type` is missing; otherwise it looks like a service account's key",
+            "Use the key file as the Cloud console made it, with \"type\": \"service_account\".",
+        )
+    } else if document.has("access_token") {
+        (
+            "it is the answer of a token endpoint, and the token in it ends within the hour",
+            "Use a credential that lasts: a login's file or a service account's key.",
+        )
+    } else {
+        (
+            "the field `type` is missing, so it is no credential",
+            "Use a service account's JSON key, or a file that a login has written.",
+        )
+    };
+    place.invalid(what).with_remedy(Remedy::new(advice))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> Error {
+        let options = Options::google().unwrap();
+        load(text, &Place::file("/x/odd.json"), &options)
+            .err()
+            .unwrap()
+    }
+
+    #[test]
+    fn what_is_no_credential_is_named_for_what_it_is() {
+        for (text, noun) in [
+            (r#"{"installed": {"client_id": "a"}}"#, "OAuth client"),
+            (r#"{"web": {"client_secret": "canary"}}"#, "OAuth client"),
+            (r#"{"private_key": "canary"}"#, "service account's key"),
+            (
+                r#"{"access_token": "canary", "refresh_token": "1//canary"}"#,
+                "token endpoint",
+            ),
+            ("{}", "`type` is missing"),
+            (r#"{"type": null}"#, "`type` is missing"),
+            (r#"{"type": 7}"#, "`type` is a number"),
+            (r#"{"type": "wizard"}"#, "\"wizard\""),
+            (
+                r#"{"type": "FeatureCollection", "features": []}"#,
+                "known are service_account",
+            ),
+        ] {
+            let error = refusal(text);
+            assert_eq!(error.kind(), ErrorKind::InvalidFile, "{text}");
+            let message = error.to_string();
+            assert!(
+                message.starts_with("/x/odd.json: ") && message.contains(noun),
+                "{message}"
+            );
+            assert!(!format!("{error:?}").contains("canary"));
+            assert!(error.remedy().is_some());
+        }
+    }
+
+    #[test]
+    fn a_type_that_comes_later_is_unsupported_and_named() {
+        for kind in [
+            Kind::ExternalAccount,
+            Kind::ExternalAccountAuthorizedUser,
+            Kind::ImpersonatedServiceAccount,
+            Kind::GdchServiceAccount,
+        ] {
+            let error = refusal(&format!(r#"{{"type": "{kind}"}}"#));
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.to_string().contains(kind.as_str()));
+            assert!(error.to_string().contains("/x/odd.json"));
+        }
+    }
+
+    #[test]
+    fn a_foreign_universe_is_refused() {
+        let error = refusal(r#"{"type": "authorized_user", "universe_domain": "example.net"}"#);
+        assert_eq!(error.kind(), ErrorKind::ForeignUniverse);
+        assert!(error.to_string().contains("example.net"));
+    }
+
+    #[test]
+    fn a_type_as_long_as_a_book_is_not_quoted_whole() {
+        let error = refusal(&format!(r#"{{"type": "{}"}}"#, "x".repeat(10_000)));
+        assert!(error.to_string().len() < 400);
+    }
+}

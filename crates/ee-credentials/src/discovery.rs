@@ -1,0 +1,402 @@
+//! The search for credentials: a list of places, read from top to bottom.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use ee_token::{ExposeSecret as _, Remedy, SecretString};
+
+use crate::adc;
+use crate::earthengine_file::EarthEngineFile;
+use crate::metadata_server::{self, Detected};
+use crate::place::{Place, read_if_there};
+use crate::refresh_token::{EARTH_ENGINE_LOGIN, GCLOUD_LOGIN};
+use crate::shape::{self, Shape};
+use crate::{
+    Credentials, Environment, Error, ErrorKind, Kind, Options, Origin, Warning, file_source,
+};
+
+/// Where credentials are looked for, in this order. The first place that has any ends the
+/// search, and so does the first that has broken ones.
+const ORDER: [Origin; 6] = [
+    Origin::Flag,
+    Origin::EnvEarthEngineToken,
+    Origin::EarthEngineFile,
+    Origin::EnvGoogleApplicationCredentials,
+    Origin::GcloudAdc,
+    Origin::MetadataServer,
+];
+
+/// A search for credentials in an [`Environment`].
+///
+/// What the caller gives wins; otherwise `EARTHENGINE_TOKEN`, Earth Engine's own file, the
+/// file that `GOOGLE_APPLICATION_CREDENTIALS` names, gcloud's, and the metadata server, in
+/// this order. A broken file ends the search with an error that names it: the next place
+/// could hold somebody else's credential.
+///
+/// ```
+/// use ee_credentials::{Environment, ErrorKind, Options, Search};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), ee_credentials::Error> {
+/// let nowhere = Search::new(Environment::empty(), Options::google()?);
+/// let error = nowhere.run().await.unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::NoCredentials);
+/// for step in error.searched() {
+///     println!("{step}");
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Search {
+    environment: Environment,
+    options: Options,
+    given: Option<Given>,
+}
+
+#[derive(Debug, Clone)]
+enum Given {
+    Credentials(Credentials),
+    File(PathBuf),
+    Text(SecretString),
+}
+
+/// What a search found.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Found {
+    /// The credentials.
+    pub credentials: Credentials,
+    /// What each place held, in the order of the search.
+    pub searched: Vec<Step>,
+}
+
+/// One place of a search.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Step {
+    /// The place's name: [`Origin::as_str`].
+    pub name: &'static str,
+    /// What it held.
+    pub outcome: Outcome,
+    /// The file that was looked at, if the place is a file.
+    pub path: Option<PathBuf>,
+}
+
+/// What one place of a search held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Credentials.
+    Found,
+    /// None, and why.
+    NotHere(String),
+    /// Something that should be credentials and cannot be used, and why.
+    Broken(String),
+    /// It was not looked at, as the search had ended before.
+    Skipped,
+}
+
+impl Outcome {
+    /// Its name: `found`, `not_here`, `broken` or `skipped`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::NotHere(_) => "not_here",
+            Self::Broken(_) => "broken",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.outcome {
+            Outcome::Found => match &self.path {
+                Some(path) => write!(f, "{}: found ({})", self.name, path.display()),
+                None => write!(f, "{}: found", self.name),
+            },
+            Outcome::NotHere(why) => write!(f, "{}: {why}", self.name),
+            Outcome::Broken(why) => write!(f, "{}: cannot be used: {why}", self.name),
+            Outcome::Skipped => write!(f, "{}: not looked at", self.name),
+        }
+    }
+}
+
+/// What one place has, if it is not broken.
+enum Look {
+    Found(Credentials),
+    NotHere(String),
+}
+
+impl Search {
+    /// A search of this environment.
+    pub fn new(environment: Environment, options: Options) -> Self {
+        Self {
+            environment,
+            options,
+            given: None,
+        }
+    }
+
+    /// Takes these credentials, and looks at no other place.
+    #[must_use]
+    pub fn only(mut self, credentials: Credentials) -> Self {
+        self.given = Some(Given::Credentials(credentials));
+        self
+    }
+
+    /// Takes the credentials in this file, and looks at no other place.
+    #[must_use]
+    pub fn only_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.given = Some(Given::File(path.into()));
+        self
+    }
+
+    /// Takes the credentials in this text, and looks at no other place.
+    #[must_use]
+    pub fn only_json(mut self, text: impl Into<SecretString>) -> Self {
+        self.given = Some(Given::Text(text.into()));
+        self
+    }
+
+    /// Searches. No token is asked for; requests go to the metadata server alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoCredentials`] if no place has any; what is wrong with the first that
+    /// are broken. [`Error::searched`] says what was found on the way.
+    pub async fn run(&self) -> Result<Found, Error> {
+        let mut searched = Vec::with_capacity(ORDER.len());
+        let mut end = None;
+        for origin in ORDER {
+            let mut step = Step {
+                name: origin.as_str(),
+                outcome: Outcome::Skipped,
+                path: None,
+            };
+            if end.is_none() {
+                step.path = self.path(origin);
+                step.outcome = match self.look(origin, step.path.as_deref()).await {
+                    Ok(Look::NotHere(why)) => Outcome::NotHere(why),
+                    Ok(Look::Found(credentials)) => {
+                        end = Some(Ok((origin, credentials)));
+                        Outcome::Found
+                    }
+                    Err(error) => {
+                        let why = error.to_string();
+                        end = Some(Err(error));
+                        Outcome::Broken(why)
+                    }
+                };
+            }
+            tracing::debug!(%step, "searched for credentials");
+            searched.push(step);
+        }
+        match end {
+            Some(Ok((origin, credentials))) => Ok(Found {
+                credentials: self.warn_of_losers(origin, credentials),
+                searched,
+            }),
+            Some(Err(error)) => Err(broken(error, searched)),
+            None => Err(none(searched)),
+        }
+    }
+
+    /// The file of a place, if it is one.
+    fn path(&self, origin: Origin) -> Option<PathBuf> {
+        match origin {
+            Origin::Flag => match &self.given {
+                Some(Given::File(path)) => Some(path.clone()),
+                Some(Given::Credentials(credentials)) => credentials.path().map(Path::to_owned),
+                _ => None,
+            },
+            Origin::EarthEngineFile => self.environment.earthengine_file(),
+            Origin::EnvGoogleApplicationCredentials => self.environment.named_adc_file(),
+            Origin::GcloudAdc => self.environment.adc_file(),
+            _ => None,
+        }
+    }
+
+    async fn look(&self, origin: Origin, path: Option<&Path>) -> Result<Look, Error> {
+        match origin {
+            Origin::Flag => self.given(),
+            Origin::EnvEarthEngineToken => self.earthengine_token(),
+            Origin::EarthEngineFile => self.earthengine_file(path),
+            Origin::EnvGoogleApplicationCredentials => self.named_adc_file(path),
+            Origin::GcloudAdc => self.gcloud_adc(path),
+            Origin::MetadataServer => self.metadata_server().await,
+            Origin::Caller => Ok(Look::NotHere("nothing".into())),
+        }
+    }
+
+    fn given(&self) -> Result<Look, Error> {
+        let credentials = match &self.given {
+            None => return Ok(Look::NotHere("nothing was given".into())),
+            // These say themselves where they come from.
+            Some(Given::Credentials(credentials)) => return Ok(Look::Found(credentials.clone())),
+            Some(Given::File(path)) => Credentials::from_file(path, &self.options)?,
+            Some(Given::Text(text)) => Credentials::from_json(text.expose_secret(), &self.options)?,
+        };
+        Ok(Look::Found(credentials.with_origin(Origin::Flag)))
+    }
+
+    /// `EARTHENGINE_TOKEN`: the JSON of a credential of any kind, or a bare refresh token of
+    /// Earth Engine's own client.
+    fn earthengine_token(&self) -> Result<Look, Error> {
+        const NAME: &str = "EARTHENGINE_TOKEN";
+        let Some(text) = self.environment.try_var(NAME)? else {
+            return Ok(Look::NotHere("the variable is not set".into()));
+        };
+        let place = Place::Variable(NAME);
+        let is_one_word = text.len() < 2048 && text.bytes().all(|b| b.is_ascii_graphic());
+        let loaded = match shape::of_text(text) {
+            None => adc::load(text, &place, &self.options)?,
+            // Google does not promise how a refresh token begins.
+            Some(Shape::RefreshToken) | Some(Shape::OtherText) if is_one_word => {
+                EarthEngineFile::of_refresh_token(text).load(&place, &self.options)?
+            }
+            Some(other) => return Err(other.refusal(&place)),
+        };
+        let credentials = Credentials::new(loaded, &self.options);
+        Ok(Look::Found(
+            credentials.with_origin(Origin::EnvEarthEngineToken),
+        ))
+    }
+
+    /// Earth Engine's own file, if there is a login in it.
+    fn earthengine_file(&self, path: Option<&Path>) -> Result<Look, Error> {
+        let Some(path) = path else {
+            return Ok(Look::NotHere("there is no home folder".into()));
+        };
+        let place = Place::file(path);
+        let Some(file) = read_if_there(&place)? else {
+            return Ok(Look::NotHere(format!("{} does not exist", path.display())));
+        };
+        if !EarthEngineFile::read(&file.text, &place)?.has_login() {
+            return Ok(Look::NotHere(format!(
+                "there is no login in {}",
+                path.display()
+            )));
+        }
+        let reader: file_source::Reader =
+            |text, place, options| EarthEngineFile::read(text, place)?.load(place, options);
+        let (loaded, warnings) = file_source::load(file, place, reader, &self.options)?;
+        let credentials = Credentials::new(loaded, &self.options)
+            .found_in_file(Some(path.to_owned()), warnings)
+            .with_origin(Origin::EarthEngineFile);
+        Ok(Look::Found(credentials))
+    }
+
+    /// The file that `GOOGLE_APPLICATION_CREDENTIALS` names, which must exist.
+    fn named_adc_file(&self, path: Option<&Path>) -> Result<Look, Error> {
+        let Some(path) = path else {
+            return Ok(Look::NotHere("the variable is not set".into()));
+        };
+        let place = Place::File {
+            path: path.to_owned(),
+            named_by: Some("GOOGLE_APPLICATION_CREDENTIALS"),
+        };
+        let credentials = Credentials::from_place(place, &self.options)?;
+        Ok(Look::Found(
+            credentials.with_origin(Origin::EnvGoogleApplicationCredentials),
+        ))
+    }
+
+    /// gcloud's file.
+    fn gcloud_adc(&self, path: Option<&Path>) -> Result<Look, Error> {
+        let Some(path) = path else {
+            return Ok(Look::NotHere("there is no home folder".into()));
+        };
+        let place = Place::file(path);
+        let Some(file) = read_if_there(&place)? else {
+            return Ok(Look::NotHere(format!("{} does not exist", path.display())));
+        };
+        let (loaded, warnings) = file_source::load(file, place, adc::load, &self.options)?;
+        let credentials = Credentials::new(loaded, &self.options)
+            .found_in_file(Some(path.to_owned()), warnings)
+            .with_origin(Origin::GcloudAdc);
+        Ok(Look::Found(credentials))
+    }
+
+    async fn metadata_server(&self) -> Result<Look, Error> {
+        match metadata_server::detect(&self.environment, &self.options).await? {
+            Detected::No(why) => Ok(Look::NotHere(why)),
+            Detected::Server(server) => {
+                self.options.refuse_subject(Kind::MetadataServer)?;
+                Ok(Look::Found(Credentials::of_machine(server, &self.options)))
+            }
+        }
+    }
+
+    /// A variable that is set and loses surprises everybody once.
+    fn warn_of_losers(&self, winner: Origin, credentials: Credentials) -> Credentials {
+        const NAME: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+        let loses = matches!(
+            winner,
+            Origin::EnvEarthEngineToken | Origin::EarthEngineFile
+        ) && self.environment.named_adc_file().is_some();
+        if !loses {
+            return credentials;
+        }
+        let found = match credentials.path() {
+            Some(path) => format!("the login in {}", path.display()),
+            None => "the variable EARTHENGINE_TOKEN".to_owned(),
+        };
+        credentials.with_warning(Warning::new(
+            "variable_ignored",
+            format!("{NAME} is set, and {found} comes first, as in the Python client"),
+            Remedy::new(format!(
+                "To use {NAME}, remove what comes first or name the file outright; otherwise unset it."
+            )),
+        ))
+    }
+}
+
+/// What was searched, kept in the error as its cause.
+#[derive(Debug)]
+pub(crate) struct Searched {
+    pub(crate) steps: Vec<Step>,
+    cause: Option<Error>,
+}
+
+impl fmt::Display for Searched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("searched")?;
+        let looked_at = self.steps.iter().filter(|s| s.outcome != Outcome::Skipped);
+        for (i, step) in looked_at.enumerate() {
+            write!(f, "{} {step}", if i == 0 { ":" } else { ";" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Searched {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref()?.source()
+    }
+}
+
+fn broken(error: Error, steps: Vec<Step>) -> Error {
+    let mut told = Error::new(error.kind(), error.to_string());
+    if let Some(remedy) = error.remedy() {
+        told = told.with_remedy(remedy.clone());
+    }
+    told.with_source(Searched {
+        steps,
+        cause: Some(error),
+    })
+}
+
+fn none(steps: Vec<Step>) -> Error {
+    Error::new(ErrorKind::NoCredentials, "no Google credentials were found")
+        .with_remedy(
+            Remedy::new(format!(
+                "Log in with `{EARTH_ENGINE_LOGIN}` or `{GCLOUD_LOGIN}`, or let GOOGLE_APPLICATION_CREDENTIALS name a service account's key file."
+            ))
+            .command(EARTH_ENGINE_LOGIN)
+            .url("https://developers.google.com/earth-engine/guides/auth"),
+        )
+        .with_source(Searched { steps, cause: None })
+}
+
+#[cfg(test)]
+#[path = "discovery_tests.rs"]
+mod tests;

@@ -1,0 +1,342 @@
+use std::fs;
+
+use ee_emulator::RsaKey;
+use serde_json::json;
+
+use super::*;
+use crate::Os;
+
+const LOGIN: &str = r#"{"refresh_token": "1//canary-ee", "project": "ee-file-project"}"#;
+const USER: &str = r#"{"type": "authorized_user", "client_id": "764086051850-x", "client_secret": "s", "refresh_token": "1//canary-adc"}"#;
+
+fn key() -> String {
+    json!({
+        "type": "service_account",
+        "client_email": "robot@p.iam.gserviceaccount.com",
+        "private_key": RsaKey::shared().pkcs8_pem(),
+        "project_id": "robots-project",
+    })
+    .to_string()
+}
+
+/// A home folder of its own.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        path
+    }
+
+    fn earthengine(&self, text: &str) -> PathBuf {
+        self.file(".config/earthengine/credentials", text)
+    }
+
+    fn adc(&self, text: &str) -> PathBuf {
+        self.file(".config/gcloud/application_default_credentials.json", text)
+    }
+
+    fn environment(&self) -> Environment {
+        Environment::empty()
+            .with_os(Os::Linux)
+            .with_home(self.0.path())
+    }
+}
+
+fn search(environment: Environment) -> Search {
+    Search::new(environment, Options::google().unwrap())
+}
+
+async fn found(environment: Environment) -> (Kind, &'static str) {
+    let found = search(environment).run().await.unwrap();
+    let credentials = &found.credentials;
+    let step = found
+        .searched
+        .iter()
+        .find(|s| s.outcome == Outcome::Found)
+        .unwrap();
+    assert_eq!(step.name, credentials.origin().as_str());
+    assert_eq!(step.path.as_deref(), credentials.path());
+    assert!(!format!("{found:?}").contains("canary"));
+    (credentials.kind(), credentials.origin().as_str())
+}
+
+async fn broken(environment: Environment) -> Error {
+    let error = search(environment).run().await.unwrap_err();
+    assert!(
+        !format!("{error} {error:?}").contains("canary"),
+        "{error:?}"
+    );
+    assert!(error.remedy().is_some(), "{error}");
+    error
+}
+
+#[tokio::test]
+async fn places_are_searched_in_the_promised_order() {
+    let home = Home::new();
+    let mut environment = home.environment();
+    // From the last place to the first: each new one wins over those before.
+    home.adc(USER);
+    assert_eq!(
+        found(environment.clone()).await,
+        (Kind::AuthorizedUser, "gcloud_adc")
+    );
+
+    let key_file = home.file("key.json", key());
+    environment =
+        environment.with_var("GOOGLE_APPLICATION_CREDENTIALS", key_file.to_str().unwrap());
+    assert_eq!(
+        found(environment.clone()).await,
+        (Kind::ServiceAccount, "env:GOOGLE_APPLICATION_CREDENTIALS")
+    );
+
+    home.earthengine(LOGIN);
+    assert_eq!(
+        found(environment.clone()).await,
+        (Kind::EarthEngineFile, "earthengine_file")
+    );
+
+    environment = environment.with_var("EARTHENGINE_TOKEN", key());
+    assert_eq!(
+        found(environment.clone()).await,
+        (Kind::ServiceAccount, "env:EARTHENGINE_TOKEN")
+    );
+
+    let given = search(environment.clone())
+        .only_file(&key_file)
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(given.credentials.origin(), Origin::Flag);
+    let given = search(environment.clone())
+        .only_json(USER)
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(given.credentials.origin(), Origin::Flag);
+    let mine = Credentials::from_api_key("AIza-canary");
+    let given = search(environment).only(mine).run().await.unwrap();
+    assert_eq!(given.credentials.origin(), Origin::Caller);
+    let outcomes: Vec<_> = given.searched.iter().map(|s| s.outcome.as_str()).collect();
+    assert_eq!(
+        outcomes,
+        [
+            "found", "skipped", "skipped", "skipped", "skipped", "skipped"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn nothing_anywhere_says_where_it_looked_and_how_to_log_in() {
+    let home = Home::new();
+    let error = search(home.environment()).run().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoCredentials);
+    let names: Vec<_> = error.searched().iter().map(|s| s.name).collect();
+    assert_eq!(
+        names,
+        [
+            "flag",
+            "env:EARTHENGINE_TOKEN",
+            "earthengine_file",
+            "env:GOOGLE_APPLICATION_CREDENTIALS",
+            "gcloud_adc",
+            "metadata_server"
+        ]
+    );
+    assert!(
+        error
+            .searched()
+            .iter()
+            .all(|s| matches!(s.outcome, Outcome::NotHere(_)))
+    );
+    let remedy = error.remedy().unwrap().to_string();
+    for way in [
+        "earthengine authenticate",
+        "gcloud auth application-default login",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    ] {
+        assert!(remedy.contains(way), "{remedy}");
+    }
+    let looked = std::error::Error::source(&error).unwrap().to_string();
+    assert!(
+        looked.contains("earthengine/credentials does not exist"),
+        "{looked}"
+    );
+}
+
+#[tokio::test]
+async fn an_environment_without_a_home_folder_is_searched_too() {
+    let error = search(Environment::empty()).run().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoCredentials);
+}
+
+#[tokio::test]
+async fn the_variable_takes_json_of_any_kind_and_a_bare_refresh_token() {
+    for (text, kind) in [
+        (LOGIN.to_owned(), Kind::EarthEngineFile),
+        (USER.to_owned(), Kind::AuthorizedUser),
+        (key(), Kind::ServiceAccount),
+        (
+            " 1//0canary-refresh_token\n".to_owned(),
+            Kind::EarthEngineFile,
+        ),
+        (
+            "canary-of-a-form-that-nobody-promised".to_owned(),
+            Kind::EarthEngineFile,
+        ),
+    ] {
+        let environment = Environment::empty().with_var("EARTHENGINE_TOKEN", text);
+        assert_eq!(found(environment).await, (kind, "env:EARTHENGINE_TOKEN"));
+    }
+}
+
+#[tokio::test]
+async fn a_variable_that_holds_something_else_is_an_error_that_names_it() {
+    for (text, noun) in [
+        ("ya29.canary", "access token"),
+        ("/home/canary/key.json", "path"),
+        ("-----BEGIN PRIVATE KEY-----\ncanary", "PEM"),
+        ("eyJjYW5hcnki", "base64"),
+        ("two canary words", "not JSON"),
+        ("{\"refresh_token\": \"1//canary\"", "cut off"),
+        (r#"{"project": "p"}"#, "refresh_token"),
+        (
+            r#"{"type": "external_account", "x": "canary"}"#,
+            "external_account",
+        ),
+    ] {
+        let error = broken(Environment::empty().with_var("EARTHENGINE_TOKEN", text)).await;
+        let message = error.to_string();
+        assert!(
+            message.contains("EARTHENGINE_TOKEN") && message.contains(noun),
+            "{message}"
+        );
+        assert_eq!(error.searched()[1].outcome.as_str(), "broken");
+        assert_eq!(error.searched()[2].outcome, Outcome::Skipped);
+    }
+}
+
+#[tokio::test]
+async fn an_earth_engine_file_without_a_login_is_passed_over() {
+    let home = Home::new();
+    home.adc(USER);
+    for text in [
+        r#"{"project": "p"}"#,
+        "{}",
+        r#"{"refresh_token": "", "account": "a", "private_key": "/k"}"#,
+    ] {
+        home.earthengine(text);
+        let found = search(home.environment()).run().await.unwrap();
+        assert_eq!(found.credentials.origin(), Origin::GcloudAdc);
+        assert!(
+            matches!(&found.searched[2].outcome, Outcome::NotHere(why) if why.contains("no login"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_broken_file_ends_the_search_wherever_it_is() {
+    for text in [
+        "",
+        "{",
+        "<html>",
+        "[]",
+        r#"{"refresh_token": 7}"#,
+        r#"{"type": "service_account", "private_key": "canary"}"#,
+        "1//canary",
+    ] {
+        let home = Home::new();
+        home.adc(USER);
+        let path = home.earthengine(text);
+        let error = broken(home.environment()).await;
+        assert_eq!(error.kind(), ErrorKind::InvalidFile, "{text}");
+        assert!(
+            error.to_string().contains(path.to_str().unwrap()),
+            "{error}"
+        );
+    }
+    let home = Home::new();
+    let path = home.adc(r#"{"type": "authorized_user", "client_id": "c"}"#);
+    let error = broken(home.environment()).await;
+    assert!(
+        error.to_string().contains(path.to_str().unwrap()),
+        "{error}"
+    );
+    assert!(error.to_string().contains("client_secret"), "{error}");
+}
+
+#[tokio::test]
+async fn a_variable_that_points_nowhere_is_an_error_and_an_empty_one_is_unset() {
+    let home = Home::new();
+    home.adc(USER);
+    let named = |path: &str| {
+        home.environment()
+            .with_var("GOOGLE_APPLICATION_CREDENTIALS", path)
+    };
+    let error = broken(named("/nowhere/at/all.json")).await;
+    let message = error.to_string();
+    assert!(message.contains("/nowhere/at/all.json"), "{message}");
+    assert!(
+        message.contains("GOOGLE_APPLICATION_CREDENTIALS"),
+        "{message}"
+    );
+    for empty in ["", "  "] {
+        assert_eq!(found(named(empty)).await.1, "gcloud_adc");
+    }
+}
+
+#[tokio::test]
+async fn a_variable_that_loses_is_a_warning() {
+    let home = Home::new();
+    home.earthengine(LOGIN);
+    let environment = home
+        .environment()
+        .with_var("GOOGLE_APPLICATION_CREDENTIALS", "/k.json");
+    let found = search(environment).run().await.unwrap();
+    let warnings = found.credentials.warnings();
+    assert_eq!(warnings.len(), 1);
+    assert_eq!(warnings[0].code, "variable_ignored");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_others_may_read_is_used_and_warned_about() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new();
+    let path = home.adc(USER);
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    let found = search(home.environment()).run().await.unwrap();
+    assert_eq!(found.credentials.warnings()[0].code, "readable_by_others");
+}
+
+#[tokio::test]
+async fn the_machines_own_account_is_the_last_resort() {
+    use ee_token::{Endpoints, HttpClient};
+    let emulator = ee_emulator::Emulator::builder()
+        .metadata_server("vm@x", "ee-demo-project", &["cloud-platform"])
+        .start()
+        .await
+        .unwrap();
+    let endpoints = Endpoints::emulator(emulator.address()).unwrap();
+    let options = Options::new(HttpClient::new(endpoints).unwrap());
+    let home = Home::new();
+    let environment = home.environment().with_network_probe(true);
+    let search = Search::new(environment, options);
+    let found = search.run().await.unwrap();
+    assert_eq!(found.credentials.kind(), Kind::MetadataServer);
+    emulator.clear_requests();
+    home.adc(USER);
+    search.run().await.unwrap();
+    assert!(emulator.requests().is_empty(), "a file costs no request");
+}

@@ -1,0 +1,108 @@
+//! What a caller may ask for beside the credential itself.
+
+use ee_token::{Endpoints, HttpClient, Scopes};
+
+use crate::{Error, ErrorKind};
+
+/// How credentials get their tokens, and for what.
+///
+/// ```
+/// use ee_credentials::Options;
+/// use ee_token::{Endpoints, HttpClient, Scopes};
+///
+/// let options = Options::new(HttpClient::new(Endpoints::google())?)
+///     .scopes(Scopes::new(["earthengine.readonly"]))
+///     .allow_host("tokens.example.com");
+/// assert_eq!(options.allowed_hosts, ["tokens.example.com"]);
+/// # Ok::<(), ee_token::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// What token requests are sent with, and to which hosts.
+    pub http: HttpClient,
+    /// The scopes to ask for. `None`: [`Scopes::earth_engine`] where a request must name
+    /// scopes, and whatever was granted where it need not.
+    pub scopes: Option<Scopes>,
+    /// The person that a service account acts for (domain-wide delegation).
+    pub subject: Option<String>,
+    /// Lets a service account sign its own access tokens, without a token request. Other
+    /// kinds of credentials take no notice.
+    pub self_signed: bool,
+    /// Hosts that a credential file may name although they are not Google's.
+    pub allowed_hosts: Vec<String>,
+    /// The quota project, whatever the credential says.
+    pub quota_project: Option<String>,
+}
+
+impl Options {
+    /// The defaults, with this HTTP client.
+    pub fn new(http: HttpClient) -> Self {
+        Self {
+            http,
+            scopes: None,
+            subject: None,
+            self_signed: false,
+            allowed_hosts: Vec::new(),
+            quota_project: None,
+        }
+    }
+
+    /// The defaults, with Google's own hosts.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Token`] if TLS or the environment's proxy settings cannot be used.
+    pub fn google() -> Result<Self, Error> {
+        Ok(Self::new(HttpClient::new(Endpoints::google())?))
+    }
+
+    /// Asks for these scopes; an empty set is as good as none.
+    #[must_use]
+    pub fn scopes(mut self, scopes: Scopes) -> Self {
+        self.scopes = (!scopes.is_empty()).then_some(scopes);
+        self
+    }
+
+    /// Lets a service account act for this person.
+    #[must_use]
+    pub fn subject(mut self, email: impl Into<String>) -> Self {
+        self.subject = Some(email.into());
+        self
+    }
+
+    /// Lets a service account sign its own access tokens.
+    #[must_use]
+    pub fn self_signed(mut self, yes: bool) -> Self {
+        self.self_signed = yes;
+        self
+    }
+
+    /// Lets a credential file name this host, as `HOST` or `HOST:PORT`.
+    #[must_use]
+    pub fn allow_host(mut self, host: impl Into<String>) -> Self {
+        self.allowed_hosts.push(host.into());
+        self
+    }
+
+    /// Sets the quota project.
+    #[must_use]
+    pub fn quota_project(mut self, project: impl Into<String>) -> Self {
+        self.quota_project = Some(project.into());
+        self
+    }
+
+    /// Fails if a subject was asked for, which only a service account's key can act for:
+    /// acting as somebody else than asked would be worse than an error.
+    pub(crate) fn refuse_subject(&self, kind: crate::Kind) -> Result<(), Error> {
+        match &self.subject {
+            None => Ok(()),
+            Some(subject) => Err(Error::new(
+                ErrorKind::InvalidOptions,
+                format!("a credential of the kind {kind} cannot act for {subject}"),
+            )
+            .with_remedy(ee_token::Remedy::new(
+                "Use a service account's key with domain-wide delegation, or leave the subject out.",
+            ))),
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! Where a credential's text stands: reading it with care, and naming it in errors.
+
+use std::fmt;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use ee_token::Remedy;
+use secrecy::zeroize::Zeroizing;
+
+use crate::{Error, ErrorKind, Warning};
+
+/// No credential comes near this; what is longer is another file.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Where a text stands, for messages.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    File {
+        path: PathBuf,
+        /// The variable that named it.
+        named_by: Option<&'static str>,
+    },
+    Variable(&'static str),
+    /// The caller's own text.
+    Text,
+}
+
+impl Place {
+    pub(crate) fn file(path: impl Into<PathBuf>) -> Self {
+        Self::File {
+            path: path.into(),
+            named_by: None,
+        }
+    }
+
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
+    /// The error that the whole text cannot be used.
+    pub(crate) fn invalid(&self, why: impl fmt::Display) -> Error {
+        Error::new(ErrorKind::InvalidFile, format!("{self}: {why}"))
+    }
+
+    /// The error that one field cannot be used.
+    pub(crate) fn invalid_field(&self, field: &str, why: impl fmt::Display) -> Error {
+        self.invalid(format_args!("the field `{field}` {why}"))
+            .with_remedy(Remedy::new(
+                "Download or create the credential again, and use it unchanged.",
+            ))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File {
+                path,
+                named_by: None,
+            } => write!(f, "{}", path.display()),
+            Self::File {
+                path,
+                named_by: Some(variable),
+            } => write!(f, "{} (named by {variable})", path.display()),
+            Self::Variable(name) => write!(f, "the variable {name}"),
+            Self::Text => f.write_str("the credential given as text"),
+        }
+    }
+}
+
+/// What tells that a file is not the one that was read: cheap to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    modified: Option<SystemTime>,
+    length: u64,
+    inode: u64,
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(metadata);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Self {
+            modified: metadata.modified().ok(),
+            length: metadata.len(),
+            inode,
+        }
+    }
+
+    /// The file's stamp now; `None` if it is gone.
+    pub(crate) fn now(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().map(|m| Self::of(&m))
+    }
+}
+
+/// A file's text, and what is known of the file.
+pub(crate) struct Text {
+    pub(crate) text: Zeroizing<String>,
+    pub(crate) stamp: Stamp,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// Reads a file of text. `Ok(None)` if there is none.
+///
+/// Only a regular file is opened, since a pipe could wait for ever, and at most 1 MiB of it
+/// is read.
+pub(crate) fn read_if_there(place: &Place) -> Result<Option<Text>, Error> {
+    let Some(path) = place.path() else {
+        return Ok(None);
+    };
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(unreadable(place, error)),
+    };
+    check(&metadata, place)?;
+    let mut file = File::open(path).map_err(|error| unreadable(place, error))?;
+    let metadata = file.metadata().map_err(|error| unreadable(place, error))?;
+    check(&metadata, place)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
+    file.by_ref()
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(place, error))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(too_long(place));
+    }
+    Ok(Some(Text {
+        text: decode(&bytes, place)?,
+        stamp: Stamp::of(&metadata),
+        warnings: permissions(&metadata, path).into_iter().collect(),
+    }))
+}
+
+/// Reads a file of text that must be there.
+pub(crate) fn read(place: &Place) -> Result<Text, Error> {
+    read_if_there(place)?.ok_or_else(|| {
+        let error = place.invalid("there is no such file");
+        match place {
+            Place::File { path, .. } if path.starts_with("~") => error.with_remedy(Remedy::new(
+                "Only a shell knows what ~ is: write the whole path.",
+            )),
+            Place::File {
+                named_by: Some(variable),
+                ..
+            } => error.with_remedy(
+                Remedy::new(format!(
+                    "Point {variable} at a file that exists, or unset it."
+                ))
+                .command(format!("unset {variable}")),
+            ),
+            _ => error.with_remedy(Remedy::new("Check the path.")),
+        }
+    })
+}
+
+/// Whether nothing is there, as opposed to something that cannot be read.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+fn check(metadata: &Metadata, place: &Place) -> Result<(), Error> {
+    if metadata.is_dir() {
+        return Err(place
+            .invalid("it is a folder, and a file is needed")
+            .with_remedy(Remedy::new("Name the file inside of it.")));
+    }
+    if !metadata.is_file() {
+        return Err(place
+            .invalid("it is a pipe or a device, and a regular file is needed")
+            .with_remedy(Remedy::new("Write the credential to a file first.")));
+    }
+    if metadata.len() > MAX_FILE {
+        return Err(too_long(place));
+    }
+    Ok(())
+}
+
+fn too_long(place: &Place) -> Error {
+    place
+        .invalid("it is longer than 1 MiB, so it is no credential")
+        .with_remedy(Remedy::new("Check the path."))
+}
+
+fn unreadable(place: &Place, error: io::Error) -> Error {
+    let why = match error.kind() {
+        io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
+        io::ErrorKind::InvalidInput => "this cannot be a path".to_owned(),
+        _ => format!("it cannot be read: {error}"),
+    };
+    place
+        .invalid(why)
+        .with_remedy(Remedy::new(
+            "Check the path, and who owns the file and may read it.",
+        ))
+        .with_source(error)
+}
+
+fn decode(bytes: &[u8], place: &Place) -> Result<Zeroizing<String>, Error> {
+    let save_again = || Remedy::new("Save the file as plain text in UTF-8, or download it again.");
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(place
+            .invalid("it is UTF-16, and UTF-8 is needed")
+            .with_remedy(save_again()));
+    }
+    // Windows editors begin UTF-8 files with this mark.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        place
+            .invalid(format_args!(
+                "it is not UTF-8 text (from byte {} on)",
+                error.valid_up_to()
+            ))
+            .with_remedy(save_again())
+    })?;
+    if text.contains('\0') {
+        return Err(place
+            .invalid("it has NUL bytes, so it is no text")
+            .with_remedy(save_again()));
+    }
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+#[cfg(unix)]
+fn permissions(metadata: &Metadata, path: &Path) -> Option<Warning> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = metadata.permissions().mode();
+    (mode & 0o044 != 0).then(|| {
+        Warning::new(
+            "readable_by_others",
+            format!(
+                "{} can be read by other users of this machine (mode {:03o})",
+                path.display(),
+                mode & 0o777
+            ),
+            Remedy::new("Make it readable by its owner alone.")
+                .command(format!("chmod 600 {}", shell_quoted(path))),
+        )
+    })
+}
+
+#[cfg(not(unix))]
+fn permissions(_: &Metadata, _: &Path) -> Option<Warning> {
+    None
+}
+
+#[cfg(unix)]
+fn shell_quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:,".contains(c);
+    if path.chars().all(plain) {
+        path
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(path: &Path) -> String {
+        let error = read(&Place::file(path)).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidFile);
+        assert!(error.remedy().is_some());
+        let message = error.to_string();
+        assert!(
+            message.starts_with(&path.display().to_string()),
+            "{message}"
+        );
+        message
+    }
+
+    #[test]
+    fn what_is_no_readable_text_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for (contents, why) in [
+            (&b"\xff\xfe{\0}\0"[..], "UTF-16"),
+            (b"{\"a\": \"\xff\"}", "not UTF-8 text (from byte 7 on)"),
+            (b"{}\0", "NUL"),
+        ] {
+            fs::write(path("odd"), contents).unwrap();
+            assert!(refusal(&path("odd")).contains(why));
+        }
+        assert!(refusal(folder.path()).contains("folder"));
+        assert!(refusal(&path("nowhere")).contains("no such file"));
+        assert!(refusal(&path("odd").join("below")).contains("no such file"));
+        assert!(refusal(Path::new("~/key.json")).contains("no such file"));
+        // Sparse: 100 MB that are never read.
+        let huge = File::create(path("huge")).unwrap();
+        huge.set_len(100_000_000).unwrap();
+        assert!(refusal(&path("huge")).contains("1 MiB"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_not_opened() {
+        assert!(refusal(Path::new("/dev/zero")).contains("device"));
+        assert!(refusal(Path::new("/dev/tty")).contains("device"));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_left_out() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), b"\xef\xbb\xbf{}").unwrap();
+        assert_eq!(*read(&Place::file(file.path())).unwrap().text, "{}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_others_may_read_is_warned_about() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("it's mine");
+        fs::write(&path, "{}").unwrap();
+        for (mode, warned) in [(0o600, false), (0o640, true), (0o604, true), (0o400, false)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let warnings = read(&Place::file(&path)).unwrap().warnings;
+            assert_eq!(!warnings.is_empty(), warned, "{mode:o}");
+            if let Some(warning) = warnings.first() {
+                assert_eq!(warning.code, "readable_by_others");
+                let command = warning.remedy.command.as_deref().unwrap();
+                assert!(command.ends_with(r"it'\''s mine'"), "{command}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stamp_changes_with_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        assert_eq!(Stamp::now(&path), None);
+        fs::write(&path, "a").unwrap();
+        let before = read(&Place::file(&path)).unwrap().stamp;
+        assert_eq!(Stamp::now(&path), Some(before));
+        fs::write(&path, "ab").unwrap();
+        assert_ne!(Stamp::now(&path), Some(before));
+    }
+}

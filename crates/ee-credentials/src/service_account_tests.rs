@@ -1,0 +1,337 @@
+use ee_emulator::{Emulator, Fault, RecordedRequest, RsaKey};
+use ee_token::{Endpoints, ErrorKind as Token, HttpClient};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::Credentials;
+
+const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
+const PROJECT: &str = "ee-demo-project";
+
+async fn emulator() -> (Emulator, ee_emulator::ServiceAccount, Options) {
+    let emulator = Emulator::start().await.unwrap();
+    let account = emulator.create_service_account(ROBOT, PROJECT);
+    let endpoints = Endpoints::emulator(emulator.address()).unwrap();
+    let options = Options::new(HttpClient::new(endpoints).unwrap());
+    (emulator, account, options)
+}
+
+/// The header and the claims of a JWT.
+fn parts(jwt: &str) -> (Value, Value) {
+    let mut parts = jwt.split('.').map(|part| {
+        let bytes = base64url(part);
+        serde_json::from_slice(&bytes).unwrap_or(Value::Null)
+    });
+    (parts.next().unwrap(), parts.next().unwrap())
+}
+
+fn base64url(text: &str) -> Vec<u8> {
+    let value = |c: u8| match c {
+        b'A'..=b'Z' => c - b'A',
+        b'a'..=b'z' => c - b'a' + 26,
+        b'0'..=b'9' => c - b'0' + 52,
+        b'-' => 62,
+        _ => 63,
+    };
+    let (mut bytes, mut bits, mut count) = (Vec::new(), 0u32, 0);
+    for c in text.bytes() {
+        bits = (bits << 6) | u32::from(value(c));
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    bytes
+}
+
+fn claims(request: &RecordedRequest) -> (Value, Value) {
+    parts(&request.form()["assertion"])
+}
+
+#[tokio::test]
+async fn an_assertion_with_exactly_these_claims_is_exchanged() {
+    let (emulator, account, options) = emulator().await;
+    let credentials = Credentials::from_json(&account.json_key(), &options).unwrap();
+    assert_eq!(credentials.kind(), Kind::ServiceAccount);
+    assert_eq!(credentials.principal(), Some(ROBOT));
+    assert_eq!(credentials.project(), Some(PROJECT));
+    assert_eq!(credentials.scopes(), Some(&Scopes::earth_engine()));
+    let before = Utc::now().timestamp();
+    credentials.token().await.unwrap();
+
+    let requests = emulator.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(
+        (requests[0].host.as_str(), requests[0].path.as_str()),
+        ("oauth2.googleapis.com", "/token")
+    );
+    let form = requests[0].form();
+    assert_eq!(form.len(), 2);
+    assert_eq!(
+        form["grant_type"],
+        "urn:ietf:params:oauth:grant-type:jwt-bearer"
+    );
+    let (header, claims) = claims(&requests[0]);
+    assert_eq!(
+        header,
+        json!({"alg": "RS256", "typ": "JWT", "kid": account.private_key_id()})
+    );
+    let iat = claims["iat"].as_i64().unwrap();
+    assert!((before..before + 60).contains(&iat));
+    assert_eq!(
+        claims,
+        json!({
+            "iss": ROBOT,
+            "aud": "https://oauth2.googleapis.com/token",
+            "scope": "https://www.googleapis.com/auth/earthengine https://www.googleapis.com/auth/cloud-platform",
+            "iat": iat,
+            "exp": iat + 3600,
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_pem_and_an_address_are_enough() {
+    let (emulator, account, options) = emulator().await;
+    for pem in [
+        account.pkcs8_pem().to_owned(),
+        account.pkcs1_pem().replace('\n', "\\n"),
+    ] {
+        let credentials = Credentials::from_pem(&pem, ROBOT, &options).unwrap();
+        credentials.token().await.unwrap();
+    }
+    let (header, _) = claims(&emulator.requests()[0]);
+    assert_eq!(header, json!({"alg": "RS256", "typ": "JWT"}));
+    let error = Credentials::from_pem(account.pkcs8_pem(), " ", &options).unwrap_err();
+    assert!(error.to_string().contains("address"));
+}
+
+#[tokio::test]
+async fn a_subject_is_acted_for_where_that_is_allowed() {
+    let (emulator, account, options) = emulator().await;
+    let options = options
+        .subject("jane@example.com")
+        .scopes(Scopes::new(["earthengine"]));
+    let credentials = || Credentials::from_json(&account.json_key(), &options).unwrap();
+    let error = credentials().token().await.unwrap_err();
+    assert_eq!(error.kind(), Token::Rejected);
+    assert!(
+        error
+            .remedy()
+            .unwrap()
+            .text
+            .contains("domain-wide delegation")
+    );
+
+    emulator.allow_delegation(ROBOT, "jane@example.com");
+    assert_eq!(credentials().principal(), Some("jane@example.com"));
+    credentials().token().await.unwrap();
+    let (_, claims) = claims(&emulator.requests()[1]);
+    assert_eq!(claims["sub"], "jane@example.com");
+    assert_eq!(
+        claims["scope"],
+        "https://www.googleapis.com/auth/earthengine"
+    );
+}
+
+#[tokio::test]
+async fn a_self_signed_token_is_the_jwt_itself_and_costs_no_request() {
+    let (emulator, account, options) = emulator().await;
+    let options = options.self_signed(true);
+    let key = account.json_key();
+    let token = Credentials::from_json(&key, &options)
+        .unwrap()
+        .token()
+        .await
+        .unwrap();
+    let (_, claims) = parts(token.secret());
+    assert_eq!(claims["iss"], ROBOT);
+    assert_eq!(claims["sub"], ROBOT);
+    assert_eq!(claims["aud"], "https://earthengine.googleapis.com/");
+    assert!(claims.get("scope").is_none());
+    assert_eq!(
+        claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(),
+        3600
+    );
+    let life = token.expires_at().unwrap() - Utc::now();
+    assert!(life > TimeDelta::minutes(59) && life <= LIFE);
+
+    // And it is good for what it was made for.
+    let url = "https://earthengine.googleapis.com/v1/projects/ee-demo-project/config";
+    let request = options
+        .http
+        .request(http::Method::GET, &url.parse().unwrap())
+        .header("authorization", token.header());
+    let reply = options.http.send(request.build().unwrap()).await.unwrap();
+    assert_eq!(reply.status(), 200);
+    emulator.clear_requests();
+
+    let narrow = options
+        .clone()
+        .scopes(Scopes::new(["earthengine.readonly"]));
+    let token = Credentials::from_json(&key, &narrow)
+        .unwrap()
+        .token()
+        .await
+        .unwrap();
+    let (_, claims) = parts(token.secret());
+    assert_eq!(
+        claims["scope"],
+        "https://www.googleapis.com/auth/earthengine.readonly"
+    );
+    assert!(claims.get("aud").is_none());
+    assert!(emulator.requests().is_empty());
+
+    let error = Credentials::from_json(&key, &options.subject("jane@example.com")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidOptions);
+}
+
+#[tokio::test]
+async fn a_key_goes_to_the_token_host_that_it_names_and_still_says_googles_audience() {
+    let (emulator, account, options) = emulator().await;
+    let mut file: Value = serde_json::from_str(&account.json_key()).unwrap();
+    file["token_uri"] = json!("https://www.googleapis.com/oauth2/v4/token");
+    let credentials = Credentials::from_json(&file.to_string(), &options).unwrap();
+    // What the older address makes of the newer audience is its own business.
+    let _ = credentials.token().await;
+    let request = &emulator.requests()[0];
+    assert_eq!(
+        (request.host.as_str(), request.path.as_str()),
+        ("www.googleapis.com", "/oauth2/v4/token")
+    );
+    assert_eq!(claims(request).1["aud"], TOKEN_AUDIENCE);
+
+    file["token_uri"] = json!("https://tokens.example.com/t");
+    let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RefusedHost);
+    assert!(error.to_string().contains("tokens.example.com"));
+    let allowed = options.allow_host("tokens.example.com");
+    let credentials = Credentials::from_json(&file.to_string(), &allowed).unwrap();
+    let _ = credentials.token().await;
+    assert_eq!(emulator.requests()[1].host, "tokens.example.com");
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_account_and_the_key_and_says_what_to_do() {
+    let (emulator, account, options) = emulator().await;
+    for (description, command) in [
+        (
+            "Invalid JWT Signature.",
+            format!("gcloud iam service-accounts keys list --iam-account={ROBOT}"),
+        ),
+        (
+            "Invalid grant: account not found",
+            format!("gcloud iam service-accounts describe {ROBOT}"),
+        ),
+        (
+            "The OAuth client was disabled.",
+            format!("gcloud iam service-accounts enable {ROBOT}"),
+        ),
+    ] {
+        let refusal = json!({"error": "invalid_grant", "error_description": description});
+        emulator.fault("oauth2.googleapis.com", Fault::status(400).json(&refusal));
+        let credentials = Credentials::from_json(&account.json_key(), &options).unwrap();
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.kind(), Token::Rejected);
+        assert_eq!(error.principal(), Some(ROBOT));
+        let message = error.to_string();
+        assert!(message.contains(description), "{message}");
+        assert!(message.contains(account.private_key_id()), "{message}");
+        let remedy = error.remedy().unwrap();
+        assert_eq!(remedy.command, Some(command));
+        assert!(
+            remedy
+                .url
+                .as_deref()
+                .unwrap()
+                .ends_with("?project=ee-demo-project")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_server_in_trouble_is_no_refusal() {
+    let (emulator, account, options) = emulator().await;
+    emulator.fault("oauth2.googleapis.com", Fault::status(503).times(10));
+    let credentials = Credentials::from_json(&account.json_key(), &options).unwrap();
+    let error = credentials.token().await.unwrap_err();
+    assert!(error.is_transient());
+    assert_eq!(error.principal(), Some(ROBOT));
+}
+
+#[test]
+fn each_field_that_is_missing_empty_or_of_the_wrong_type_is_named() {
+    let whole = json!({
+        "type": "service_account",
+        "client_email": ROBOT,
+        "private_key": RsaKey::shared().pkcs8_pem(),
+    });
+    assert!(ServiceAccountKey::from_json(&whole.to_string()).is_ok());
+    let refusal = |field: &str, value: Value| {
+        let mut file = whole.clone();
+        file[field] = value;
+        let options = Options::google().unwrap();
+        let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
+        assert!(error.to_string().contains(field), "{field}: {error}");
+        assert!(error.remedy().is_some());
+        let shown = format!("{error:?}");
+        assert!(
+            !shown.contains("canary") && !shown.contains("MII"),
+            "{shown}"
+        );
+        error
+    };
+    for field in ["client_email", "private_key"] {
+        for bad in [json!(null), json!(""), json!(7), json!({"canary": 1})] {
+            assert_eq!(refusal(field, bad).kind(), ErrorKind::InvalidFile);
+        }
+    }
+    for field in [
+        "private_key_id",
+        "project_id",
+        "token_uri",
+        "quota_project_id",
+        "universe_domain",
+    ] {
+        assert_eq!(
+            refusal(field, json!(["canary"])).kind(),
+            ErrorKind::InvalidFile
+        );
+    }
+    let pem = RsaKey::shared().pkcs8_pem();
+    for (bad, why) in [
+        (json!("canary"), "not PEM"),
+        (json!(pem[..600]), "cut off"),
+        (json!(pem.replace("PRIVATE", "EC PRIVATE")), "elliptic"),
+        (json!(RsaKey::generate(1024).pkcs8_pem()), "2048"),
+    ] {
+        assert!(refusal("private_key", bad).to_string().contains(why));
+    }
+    assert_eq!(
+        refusal("token_uri", json!("nonsense")).kind(),
+        ErrorKind::InvalidFile
+    );
+    let foreign = refusal("universe_domain", json!("example.net"));
+    assert_eq!(foreign.kind(), ErrorKind::ForeignUniverse);
+}
+
+#[test]
+fn a_text_of_another_type_is_no_key() {
+    for text in [r#"{"type": "authorized_user"}"#, "{}", "", "x"] {
+        let error = ServiceAccountKey::from_json(text).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidFile, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_key_is_never_shown() {
+    let (_emulator, account, options) = emulator().await;
+    let key = ServiceAccountKey::from_json(&account.json_key()).unwrap();
+    assert_eq!(key.key_id(), Some(account.private_key_id()));
+    let credentials = Credentials::service_account(key.clone(), &options).unwrap();
+    let shown = format!("{key:?} {credentials:?} {:?}", credentials.cache());
+    let body = account.pkcs8_pem().lines().nth(3).unwrap();
+    assert!(!shown.contains(body), "{shown}");
+    assert!(shown.contains("2048 bits"));
+}
