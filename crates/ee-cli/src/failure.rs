@@ -11,6 +11,8 @@ pub(crate) struct Failure {
     code: &'static str,
     message: String,
     said: Option<String>,
+    /// What each place held, where nothing was found.
+    searched: Vec<String>,
     /// Boxed, since every result of every command has room for it.
     remedy: Option<Box<Remedy>>,
     status: u8,
@@ -34,6 +36,12 @@ impl Failure {
             code: error.kind().code(),
             message,
             said,
+            searched: match error.kind() {
+                ErrorKind::NoCredentials => {
+                    error.searched().iter().map(ToString::to_string).collect()
+                }
+                _ => Vec::new(),
+            },
             remedy: error.remedy().cloned().map(Box::new),
             status: exit_status(error.kind(), stage),
         }
@@ -46,6 +54,7 @@ impl Failure {
             code: "usage",
             message: first.trim_start_matches("error: ").to_owned(),
             said: None,
+            searched: Vec::new(),
             remedy: Some(Box::new(Remedy::new(
                 "See `eectl --help`, or --help after a command.",
             ))),
@@ -58,6 +67,7 @@ impl Failure {
             code: "io",
             message: format!("{what}: {error}"),
             said: None,
+            searched: Vec::new(),
             remedy: None,
             status: 1,
         }
@@ -113,6 +123,9 @@ impl Failure {
         let mut text = format!("{} {}\n", paint("1;31", "error:"), self.message);
         if let Some(said) = &self.said {
             text += &format!("  the server said: {said}\n");
+        }
+        for place in &self.searched {
+            text += &format!("  {place}\n");
         }
         if let Some(remedy) = &self.remedy {
             text += &format!("{} {}\n", paint("1;36", "what to do:"), remedy.text);

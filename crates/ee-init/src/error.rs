@@ -1,5 +1,6 @@
 //! The error of this crate: what a program can match on, and a person can act on.
 
+use ee_credentials::Step;
 use ee_token::error_type;
 
 error_type! {
@@ -21,6 +22,15 @@ impl Error {
             next = error.source();
         }
         None
+    }
+}
+
+impl Error {
+    /// What each place held, if this is a failed search for credentials; empty otherwise.
+    pub fn searched(&self) -> &[Step] {
+        std::error::Error::source(self)
+            .and_then(|source| source.downcast_ref::<ee_credentials::Error>())
+            .map_or(&[], ee_credentials::Error::searched)
     }
 }
 

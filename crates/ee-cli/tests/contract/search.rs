@@ -144,4 +144,18 @@ async fn nothing_found_is_exit_3_and_says_how_to_log_in() {
         "{error}"
     );
     assert!(machine.paths().is_empty());
+    let ended = machine.run(&["init"]).await;
+    for place in [
+        "flag",
+        "env:EARTHENGINE_TOKEN",
+        "earthengine_file",
+        "gcloud_adc",
+        "metadata_server",
+    ] {
+        assert!(
+            ended.stderr.contains(&format!("  {place}: ")),
+            "{place}: {}",
+            ended.stderr
+        );
+    }
 }
