@@ -1,0 +1,79 @@
+//! A recorded request, without what differs from run to run.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ee_emulator::RecordedRequest;
+use serde_json::Value;
+
+/// Headers that carry meaning; the rest is the HTTP library's.
+const HEADERS: [&str; 4] = [
+    "content-type",
+    "metadata-flavor",
+    "x-goog-user-project",
+    "authorization",
+];
+
+/// A request's fields, each by a name that a difference can be written down with.
+pub(crate) fn fields(request: &RecordedRequest) -> BTreeMap<String, String> {
+    let mut fields = BTreeMap::from([
+        ("method".to_owned(), request.method.to_string()),
+        (
+            "url".to_owned(),
+            format!("{}{}", request.host, request.path),
+        ),
+    ]);
+    for (name, value) in request.query_parameters() {
+        fields.insert(format!("query {name}"), value);
+    }
+    for name in HEADERS {
+        if let Some(value) = request.header(name) {
+            // A bearer differs from run to run; that there is one does not.
+            let value = if name == "authorization" {
+                value.split(' ').next().unwrap_or_default()
+            } else {
+                value
+            };
+            fields.insert(format!("header {name}"), value.to_owned());
+        }
+    }
+    if request
+        .header("content-type")
+        .is_some_and(|t| t.contains("x-www-form-urlencoded"))
+    {
+        for (name, value) in request.form() {
+            if name == "assertion" {
+                fields.extend(assertion(&value));
+            } else {
+                fields.insert(format!("form {name}"), value);
+            }
+        }
+    }
+    fields
+}
+
+/// A JWT's header and claims. Its times are checked for sense instead of compared.
+fn assertion(jwt: &str) -> BTreeMap<String, String> {
+    let mut fields = BTreeMap::new();
+    for (part, name) in jwt.split('.').zip(["jwt header", "claim"]) {
+        let decoded = URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).unwrap();
+        let Value::Object(values) = serde_json::from_slice(&decoded).unwrap() else {
+            panic!("a JWT whose {name} is no object");
+        };
+        let (iat, exp) = (
+            values.get("iat").and_then(Value::as_i64),
+            values.get("exp").and_then(Value::as_i64),
+        );
+        if let (Some(iat), Some(exp)) = (iat, exp) {
+            assert_eq!(exp - iat, 3600, "an assertion's life");
+        }
+        for (key, value) in values
+            .iter()
+            .filter(|(key, _)| *key != "iat" && *key != "exp")
+        {
+            fields.insert(format!("{name} {key}"), value.to_string());
+        }
+    }
+    fields
+}

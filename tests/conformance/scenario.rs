@@ -1,0 +1,300 @@
+//! One scenario: files, variables and an emulator; what they do with them, and what we do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use earthengine::Scopes;
+use earthengine::credentials::{Environment, Options, Search};
+use earthengine::token::{Endpoints, HttpClient};
+use ee_emulator::{Emulator, EmulatorBuilder, Project, RecordedRequest, ServiceAccount, User};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::request::fields;
+
+pub(crate) const PROJECT: &str = "ee-demo-project";
+
+/// Whose behaviour is the measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Judge {
+    /// `google.auth.default()` with these scopes.
+    GoogleAuth(&'static [&'static str]),
+    /// earthengine-api's own credentials.
+    EarthEngine,
+}
+
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) judge: Judge,
+    pub(crate) emulator: fn(EmulatorBuilder) -> EmulatorBuilder,
+    pub(crate) machine: fn(&mut Machine),
+}
+
+/// What a scenario's machine has. Both sides get one of their own, equal in everything.
+pub(crate) struct Machine {
+    pub(crate) robot: ServiceAccount,
+    pub(crate) person: User,
+    pub(crate) home: TempDir,
+    pub(crate) variables: BTreeMap<&'static str, String>,
+}
+
+impl Machine {
+    /// Writes a file into the home folder and returns its path.
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.home.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub(crate) fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.variables.insert(name, value.into());
+    }
+
+    /// Names a file with this text by `GOOGLE_APPLICATION_CREDENTIALS`.
+    pub(crate) fn credentials(&mut self, text: &str) {
+        let path = self.file("credentials.json", text);
+        self.set("GOOGLE_APPLICATION_CREDENTIALS", path.display().to_string());
+    }
+}
+
+/// What one side did.
+pub(crate) struct Outcome {
+    /// The token requests, field by field; `None` in the place of a result is a refusal.
+    requests: Vec<BTreeMap<String, String>>,
+    result: Option<Settled>,
+}
+
+struct Settled {
+    project: Option<String>,
+    quota_project: Option<String>,
+}
+
+pub(crate) struct Difference {
+    pub(crate) field: String,
+    pub(crate) theirs: String,
+    pub(crate) ours: String,
+}
+
+impl Scenario {
+    async fn start(&self) -> (Emulator, Machine) {
+        let builder = Emulator::builder().project(Project::new(PROJECT));
+        let emulator = (self.emulator)(builder).start().await.unwrap();
+        let mut machine = Machine {
+            robot: emulator.create_service_account(
+                &format!("robot@{PROJECT}.iam.gserviceaccount.com"),
+                PROJECT,
+            ),
+            person: emulator.create_user("jane@example.com"),
+            home: tempfile::tempdir().unwrap(),
+            variables: BTreeMap::new(),
+        };
+        (self.machine)(&mut machine);
+        (emulator, machine)
+    }
+
+    /// What the reference client does.
+    pub(crate) async fn theirs(&self, python: &Path) -> Outcome {
+        let (emulator, machine) = self.start().await;
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut command = Command::new(python);
+        command
+            .env_clear()
+            .env("HOME", machine.home.path())
+            .env("EARTHENGINE_EMULATOR_HOST", emulator.address().to_string())
+            .env("PYTHONPATH", here.join("reference_clients/python_preload"))
+            // Its ping goes around every transport that could be rewritten.
+            .env(
+                "GCE_METADATA_IP",
+                format!("{}/169.254.169.254", emulator.address()),
+            )
+            .env(
+                "GCE_METADATA_HOST",
+                format!("{}/metadata.google.internal", emulator.address()),
+            )
+            .env("GCE_METADATA_TIMEOUT", "1")
+            .envs(&machine.variables)
+            .current_dir(machine.home.path())
+            .arg(here.join("conformance/reference.py"));
+        match self.judge {
+            Judge::GoogleAuth(scopes) => command.arg("default").args(scopes),
+            Judge::EarthEngine => command.arg("earthengine"),
+        };
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+            .await
+            .unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
+            panic!("{}: {}", self.name, String::from_utf8_lossy(&output.stderr));
+        });
+        let text = |name: &str| answer[name].as_str().map(str::to_owned);
+        let result = answer.get("error").is_none().then(|| Settled {
+            project: text("project"),
+            quota_project: text("quota_project"),
+        });
+        Outcome::new(&emulator, &machine, result)
+    }
+
+    /// What we do.
+    pub(crate) async fn ours(&self) -> Outcome {
+        let (emulator, machine) = self.start().await;
+        let mut environment = Environment::empty()
+            .with_home(machine.home.path())
+            .with_product_name("Google")
+            .with_network_probe(true);
+        for (name, value) in &machine.variables {
+            environment = environment.with_var(*name, value);
+        }
+        let endpoints = Endpoints::emulator(emulator.address()).unwrap();
+        let mut options = Options::new(HttpClient::new(endpoints).unwrap());
+        if let Judge::GoogleAuth(scopes) = self.judge
+            && !scopes.is_empty()
+        {
+            options = options.scopes(Scopes::new(scopes));
+        }
+        let found = Search::new(environment.clone(), options).run().await;
+        let result = match found {
+            Ok(found) if found.credentials.token().await.is_ok() => {
+                let credentials = found.credentials;
+                let var = |name: &str| environment.var(name).map(str::to_owned);
+                let own = credentials.project().map(str::to_owned);
+                let of_machine = credentials.metadata_project().await.unwrap();
+                Some(Settled {
+                    project: match self.judge {
+                        Judge::GoogleAuth(_) => var("GOOGLE_CLOUD_PROJECT")
+                            .or_else(|| var("GCLOUD_PROJECT"))
+                            .or(own)
+                            .or(of_machine),
+                        Judge::EarthEngine => None,
+                    },
+                    quota_project: match self.judge {
+                        Judge::GoogleAuth(_) => None,
+                        // The Python client bills to the project of its own file.
+                        Judge::EarthEngine => environment.earthengine_file_project().unwrap(),
+                    }
+                    .or_else(|| var("GOOGLE_CLOUD_QUOTA_PROJECT"))
+                    .or_else(|| credentials.quota_project().map(str::to_owned)),
+                })
+            }
+            _ => None,
+        };
+        Outcome::new(&emulator, &machine, result)
+    }
+}
+
+impl Outcome {
+    fn new(emulator: &Emulator, machine: &Machine, result: Option<Settled>) -> Self {
+        let requests = emulator.requests();
+        let requests = requests
+            .iter()
+            .filter(|request| is_for_a_token(request))
+            .map(fields);
+        // Secrets and ids are drawn anew for each side.
+        let key_id = format!("\"{}\"", machine.robot.private_key_id());
+        let drawn = [
+            (machine.person.refresh_token(), "gcloud's refresh token"),
+            (
+                machine.person.earthengine_refresh_token(),
+                "Earth Engine's refresh token",
+            ),
+            (key_id.as_str(), "the key's id"),
+        ];
+        let requests = requests.map(|request| {
+            let plain = |value: String| {
+                let known = drawn.iter().find(|(secret, _)| *secret == value);
+                known.map_or(value, |(_, name)| (*name).to_owned())
+            };
+            request
+                .into_iter()
+                .map(|(name, value)| (name, plain(value)))
+                .collect()
+        });
+        Self {
+            requests: requests.collect(),
+            result,
+        }
+    }
+
+    pub(crate) fn differences(&self, ours: &Self) -> Vec<Difference> {
+        let mut differences = Vec::new();
+        let mut compare = |field: String, theirs: Option<String>, ours: Option<String>| {
+            if theirs != ours {
+                let shown = |value: Option<String>| value.unwrap_or_else(|| "(nothing)".into());
+                differences.push(Difference {
+                    field,
+                    theirs: shown(theirs),
+                    ours: shown(ours),
+                });
+            }
+        };
+        let outcome = |result: &Option<Settled>| {
+            Some(
+                if result.is_some() {
+                    "a token"
+                } else {
+                    "an error"
+                }
+                .to_owned(),
+            )
+        };
+        compare(
+            "outcome".into(),
+            outcome(&self.result),
+            outcome(&ours.result),
+        );
+        if let (Some(theirs), Some(ours)) = (&self.result, &ours.result) {
+            compare(
+                "project".into(),
+                theirs.project.clone(),
+                ours.project.clone(),
+            );
+            compare(
+                "quota project".into(),
+                theirs.quota_project.clone(),
+                ours.quota_project.clone(),
+            );
+        }
+        compare(
+            "number of requests".into(),
+            Some(self.requests.len().to_string()),
+            Some(ours.requests.len().to_string()),
+        );
+        for (theirs, ours) in self.requests.iter().zip(&ours.requests) {
+            let names: BTreeSet<_> = theirs.keys().chain(ours.keys()).collect();
+            for name in names {
+                compare(
+                    name.clone(),
+                    theirs.get(name).cloned(),
+                    ours.get(name).cloned(),
+                );
+            }
+        }
+        differences
+    }
+}
+
+/// Whether a request is one for a token; those that look around are each client's own affair.
+fn is_for_a_token(request: &RecordedRequest) -> bool {
+    match request.host.as_str() {
+        "oauth2.googleapis.com" | "sts.googleapis.com" => request.path.ends_with("/token"),
+        "iamcredentials.googleapis.com" => request.path.ends_with(":generateAccessToken"),
+        "metadata.google.internal" => request.path.ends_with("/token"),
+        _ => false,
+    }
+}
+
+/// The interpreter that `cargo xtask test` prepared, or `None` if it was asked to leave it out.
+pub(crate) fn python() -> Option<PathBuf> {
+    let skipped = std::env::var("EE_TESTS_SKIP").unwrap_or_default();
+    if skipped.split(',').any(|part| part == "reference-clients") {
+        println!("left out: EE_TESTS_SKIP names reference-clients");
+        return None;
+    }
+    match std::env::var_os("EE_TESTS_PYTHON") {
+        Some(python) => Some(python.into()),
+        None => panic!(
+            "EE_TESTS_PYTHON is not set: run `cargo xtask test`, or `cargo xtask test --skip reference-clients`"
+        ),
+    }
+}
