@@ -1,9 +1,8 @@
 //! `cargo xtask ci`: everything that is checked without running a test.
 
-use crate::process::{Outcome, cargo, run};
+use std::collections::BTreeMap;
 
-/// The crates' optional features, each of which must compile by itself.
-const FEATURES: [(&str, &str); 1] = [("earthengine", "blocking")];
+use crate::process::{Outcome, cargo, output, run};
 
 pub(crate) fn check() -> Outcome {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
@@ -16,24 +15,44 @@ pub(crate) fn check() -> Outcome {
         "--deny",
         "warnings",
     ]))?;
-    for (package, feature) in FEATURES {
-        run(&mut cargo(&[
-            "check",
-            "--package",
-            package,
-            "--no-default-features",
-        ]))?;
-        run(&mut cargo(&[
-            "check",
-            "--package",
-            package,
-            "--no-default-features",
-            "--features",
-            feature,
-        ]))?;
+    for (package, features) in features()? {
+        let alone = ["check", "--package", &package, "--no-default-features"];
+        run(&mut cargo(&alone))?;
+        for feature in &features {
+            run(cargo(&alone).args(["--features", feature]))?;
+        }
     }
     run(
         cargo(&["doc", "--workspace", "--all-features", "--no-deps"])
             .env("RUSTDOCFLAGS", "--deny warnings"),
     )
+}
+
+/// The crates that have optional features, each of which must compile by itself.
+fn features() -> Outcome<Vec<(String, Vec<String>)>> {
+    let metadata = output(&mut cargo(&[
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
+    ]))?;
+    let metadata: Metadata = serde_json::from_slice(&metadata).map_err(|e| e.to_string())?;
+    Ok(metadata
+        .packages
+        .into_iter()
+        .filter(|package| !package.features.is_empty())
+        .map(|package| (package.name, package.features.into_keys().collect()))
+        .collect())
+}
+
+/// The part of `cargo metadata` that matters here.
+#[derive(serde::Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(serde::Deserialize)]
+struct Package {
+    name: String,
+    features: BTreeMap<String, Vec<String>>,
 }

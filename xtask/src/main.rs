@@ -23,6 +23,8 @@ enum Task {
     Demo(demo::Arguments),
     /// Runs every test, doing its own set-up
     Test(test::Arguments),
+    /// Compares our token requests with the reference clients', scenario by scenario
+    Conformance,
     /// Checks formatting, lints, documentation and every feature by itself
     Ci,
 }
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Test(arguments) => test::run_all(&arguments),
+        Task::Conformance => test::run_conformance(),
         Task::Ci => ci::check(),
     };
     match result {

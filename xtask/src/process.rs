@@ -41,6 +41,20 @@ pub(crate) fn run(command: &mut Command) -> Outcome {
     }
 }
 
+/// What a command writes to standard output.
+pub(crate) fn output(command: &mut Command) -> Outcome<Vec<u8>> {
+    let line = line(command);
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(output.stdout),
+        Ok(output) => Err(format!(
+            "`{line}` ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        )),
+        Err(error) => Err(format!("`{line}` cannot be started: {error}")),
+    }
+}
+
 fn line(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str());

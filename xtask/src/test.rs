@@ -45,6 +45,14 @@ pub(crate) fn run_all(arguments: &Arguments) -> Outcome {
     Ok(())
 }
 
+/// `cargo xtask conformance`: the reference client judges our token requests, scenario by scenario.
+pub(crate) fn run_conformance() -> Outcome {
+    let mut judge = cargo(&["test", "-p", "ee-tests", "--test", "conformance"]);
+    judge.args(["--", "--nocapture"]);
+    judge.env("EE_TESTS_PYTHON", python()?);
+    run(&mut judge)
+}
+
 /// The interpreter of a virtual environment that holds the reference clients for Python.
 fn python() -> Outcome<PathBuf> {
     let wanted = root().join("tests/reference_clients/requirements.txt");

@@ -30,8 +30,12 @@ mod environment;
 mod error;
 mod file_source;
 mod gcloud_config;
+#[cfg(feature = "google-cloud-auth")]
+mod google_cloud_auth;
 mod kind;
 mod metadata_server;
+#[cfg(feature = "object_store")]
+mod object_store;
 mod options;
 mod place;
 mod refresh_token;
@@ -44,7 +48,11 @@ pub use discovery::{Found, Outcome, Search, Step};
 pub use earthengine_file::EarthEngineFile;
 pub use environment::{Environment, Os};
 pub use error::{Error, ErrorKind};
+#[cfg(feature = "google-cloud-auth")]
+pub use google_cloud_auth::GoogleCloudCredentials;
 pub use kind::{Kind, Origin};
+#[cfg(feature = "object_store")]
+pub use object_store::ObjectStoreCredentials;
 pub use options::Options;
 pub use service_account::ServiceAccountKey;
 pub use warning::Warning;

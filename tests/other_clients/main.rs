@@ -1,0 +1,103 @@
+//! The same credentials in other crates: Google's official Rust clients, and `object_store`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failed step is a failed test"
+)]
+
+use std::sync::Arc;
+
+use earthengine::credentials::{Credentials, ObjectStoreCredentials, Options};
+use earthengine::token::HttpClient;
+use earthengine::{EarthEngine, Endpoints, Scopes};
+use ee_emulator::{Emulator, Project};
+use google_cloud_auth::credentials::service_account::{AccessSpecifier, Builder};
+use object_store::ObjectStoreExt as _;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::path::Path;
+use serde_json::{Value, json};
+use wiremock::matchers::{header, method, path_regex};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+const PROJECT: &str = "land-cover";
+const ROBOT: &str = "robot@land-cover.iam.gserviceaccount.com";
+
+async fn emulator() -> Emulator {
+    Emulator::builder()
+        .project(Project::new(PROJECT))
+        .start()
+        .await
+        .unwrap()
+}
+
+async fn three(emulator: &Emulator, credentials: Credentials) -> i64 {
+    let ee = EarthEngine::builder()
+        .isolated()
+        .endpoints(Endpoints::emulator(emulator.address()).unwrap())
+        .credentials(credentials)
+        .project(PROJECT)
+        .connect()
+        .await
+        .unwrap();
+    let expression = json!({"result": "0", "values": {"0": {"constantValue": 3}}});
+    ee.compute(&expression).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_key_that_googles_own_client_read_gets_into_earth_engine() {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .unwrap();
+    let emulator = emulator().await;
+    let key = emulator.create_service_account(ROBOT, PROJECT).json_key();
+    let key: Value = serde_json::from_str(&key).unwrap();
+    let scopes = Scopes::earth_engine();
+    let theirs = Builder::new(key)
+        .with_access_specifier(AccessSpecifier::from_scopes(scopes.iter()))
+        .with_quota_project_id(PROJECT)
+        .build()
+        .unwrap();
+    let ours = Credentials::from_google_cloud(theirs).await.unwrap();
+    assert_eq!(ours.quota_project(), Some(PROJECT));
+    assert_eq!(three(&emulator, ours).await, 3);
+}
+
+#[tokio::test]
+async fn an_export_in_cloud_storage_is_read_with_the_same_login() {
+    let emulator = emulator().await;
+    let key = emulator.create_service_account(ROBOT, PROJECT).json_key();
+    let options =
+        Options::new(HttpClient::new(Endpoints::emulator(emulator.address()).unwrap()).unwrap());
+    let credentials = Credentials::from_json(&key, &options).unwrap();
+    let token = credentials.token().await.unwrap();
+
+    let storage = MockServer::start().await;
+    Mock::given(method("GET"))
+        .and(path_regex("exports.*tile"))
+        .and(header(
+            "authorization",
+            format!("Bearer {}", token.secret()),
+        ))
+        .respond_with(
+            ResponseTemplate::new(200)
+                .insert_header("last-modified", "Mon, 02 Mar 2026 10:00:00 GMT")
+                .insert_header("etag", "1")
+                .set_body_string("pixels"),
+        )
+        .expect(1)
+        .mount(&storage)
+        .await;
+    let store = GoogleCloudStorageBuilder::new()
+        .with_bucket_name("exports")
+        .with_base_url(&storage.uri())
+        .with_client_options(object_store::ClientOptions::new().with_allow_http(true))
+        .with_credentials(Arc::new(ObjectStoreCredentials::new(credentials.clone())))
+        .build()
+        .unwrap();
+    let object = store.get(&Path::from("tile.tif")).await.unwrap();
+    assert_eq!(&object.bytes().await.unwrap()[..], b"pixels");
+    assert_eq!(three(&emulator, credentials).await, 3);
+    let token_requests = emulator.requests_to("oauth2.googleapis.com");
+    assert_eq!(token_requests.len(), 1, "one login, one token for both");
+}
