@@ -1,6 +1,5 @@
 //! The one way out of the process: every request of these crates goes through [`HttpClient`].
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +12,8 @@ use tokio::runtime::{self, Handle};
 use url::Url;
 
 use crate::endpoints::Endpoints;
-use crate::{Error, ErrorKind, Remedy, tls};
+use crate::network_failure::{ConnectFailure, innermost};
+use crate::{Error, ErrorKind, tls};
 
 /// Runtimes whose connections are kept; programs have one or two, test suites hundreds.
 const MAX_POOLS: usize = 8;
@@ -240,53 +240,32 @@ fn from_reqwest(error: reqwest::Error, host: &str, address: &str) -> Error {
     };
     if error.is_timeout() {
         return Error::new(ErrorKind::Timeout, format!("no answer from {via} in time"))
-            .with_remedy(check_network())
+            .with_remedy(ConnectFailure::Unreachable.remedy())
             .with_source(error.without_url());
     }
-    let chain = chain(&error);
-    let what = if error.is_connect() {
-        if chain.contains("dns error") || chain.contains("lookup address") {
-            format!("the name {host} cannot be resolved")
-        } else if chain.contains("certificate") || chain.contains("tls") {
-            format!("the TLS connection to {via} failed: {}", innermost(&error))
-        } else if chain.contains("tunnel") || chain.contains("proxy") {
-            format!("the proxy refused the connection to {via}")
-        } else {
-            format!("{via} cannot be reached: {}", innermost(&error))
-        }
+    let (what, remedy) = if error.is_connect() {
+        let failure = ConnectFailure::of(&error);
+        let what = match failure {
+            ConnectFailure::Dns => format!("the name {host} cannot be resolved"),
+            ConnectFailure::Proxy => format!("the proxy refused the connection to {via}"),
+            ConnectFailure::Unreachable => {
+                format!("{via} cannot be reached: {}", innermost(&error))
+            }
+            _ => format!("the TLS connection to {via} failed: {}", innermost(&error)),
+        };
+        (what, failure.remedy())
     } else if error.is_body() || error.is_decode() {
-        format!("the answer of {via} broke off")
+        (
+            format!("the answer of {via} broke off"),
+            ConnectFailure::Unreachable.remedy(),
+        )
     } else {
-        format!("the connection to {via} broke: {}", innermost(&error))
+        let what = format!("the connection to {via} broke: {}", innermost(&error));
+        (what, ConnectFailure::Unreachable.remedy())
     };
     Error::new(ErrorKind::Network, what)
-        .with_remedy(check_network())
+        .with_remedy(remedy)
         .with_source(error.without_url())
-}
-
-fn check_network() -> Remedy {
-    Remedy::new(
-        "Check the network connection, the proxy (HTTPS_PROXY, NO_PROXY) and the firewall, then try again.",
-    )
-}
-
-fn chain(error: &dyn StdError) -> String {
-    let mut text = String::new();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text.push_str(&error.to_string().to_lowercase());
-        text.push('\n');
-        next = error.source();
-    }
-    text
-}
-
-fn innermost(error: &dyn StdError) -> String {
-    let mut last = error.source();
-    while let Some(next) = last.and_then(StdError::source) {
-        last = Some(next);
-    }
-    last.map(ToString::to_string).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod grant;
 mod http_client;
 mod jwt;
 mod key;
+mod network_failure;
 mod redact;
 mod report;
 mod retry;

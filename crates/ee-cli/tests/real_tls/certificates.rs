@@ -1,0 +1,85 @@
+//! Certificates, made when the test runs.
+
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+/// A certificate authority of our own.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A server's certificate, with its key.
+pub(crate) struct Certificate {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "a test's authority");
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// For these host names.
+    pub(crate) fn issue(&self, names: &[&str]) -> Certificate {
+        self.sign(params(names))
+    }
+
+    /// For these host names, over since long ago.
+    pub(crate) fn issue_expired(&self, names: &[&str]) -> Certificate {
+        let mut params = params(names);
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2020, 2, 1);
+        self.sign(params)
+    }
+
+    fn sign(&self, params: CertificateParams) -> Certificate {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        Certificate::new(certificate.der().clone(), &key)
+    }
+}
+
+fn params(names: &[&str]) -> CertificateParams {
+    let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+    CertificateParams::new(names).unwrap()
+}
+
+impl Certificate {
+    /// One that nobody vouches for.
+    pub(crate) fn self_signed(names: &[&str]) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params(names).self_signed(&key).unwrap();
+        Self::new(certificate.der().clone(), &key)
+    }
+
+    fn new(certificate: CertificateDer<'static>, key: &KeyPair) -> Self {
+        Self {
+            chain: vec![certificate],
+            key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+        }
+    }
+
+    pub(crate) fn server_config(self) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(self.chain, self.key)
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Arc::new(config)
+    }
+}

@@ -1,0 +1,153 @@
+//! What kept a request from reaching its host, as far as the chain of causes says, and what a
+//! person can do about it.
+
+use std::error::Error as StdError;
+
+use crate::Remedy;
+
+/// Why no connection came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ConnectFailure {
+    /// The host's name does not resolve.
+    Dns,
+    /// The proxy refused, or cannot be reached itself.
+    Proxy,
+    /// Nobody that this machine trusts vouches for the certificate.
+    UntrustedCertificate,
+    /// The certificate is for other hosts.
+    WrongName,
+    /// By this machine's clock the certificate is over, or not valid yet.
+    CertificateTime,
+    /// TLS failed in another way.
+    Tls,
+    /// Anything else: refused, reset, no route.
+    Unreachable,
+}
+
+impl ConnectFailure {
+    /// Reads the causes of an error. rustls and hyper do not hand theirs out as types that reach
+    /// us unwrapped, so this goes by their words; what it does not know is `Unreachable`.
+    pub(crate) fn of(error: &dyn StdError) -> Self {
+        let chain = chain(error);
+        let says = |words: &[&str]| words.iter().any(|word| chain.contains(word));
+        if says(&["dns error", "lookup address"]) {
+            Self::Dns
+        } else if says(&[
+            "certificate expired",
+            "not valid yet",
+            "certificatenotvalidyet",
+        ]) {
+            Self::CertificateTime
+        } else if says(&["not valid for name", "notvalidforname"]) {
+            Self::WrongName
+        } else if says(&[
+            "unknownissuer",
+            "caused by unknown issuer",
+            "caused by ca",
+            "badsignature",
+        ]) {
+            Self::UntrustedCertificate
+        } else if says(&["certificate", "tls"]) {
+            Self::Tls
+        } else if says(&["tunnel", "proxy"]) {
+            Self::Proxy
+        } else {
+            Self::Unreachable
+        }
+    }
+
+    /// What a person can do.
+    pub(crate) fn remedy(self) -> Remedy {
+        Remedy::new(match self {
+            Self::Dns => {
+                "Check the network connection and its name server. Where the internet is reached through a proxy, name it in HTTPS_PROXY."
+            }
+            Self::Proxy => {
+                "Check the proxy that HTTPS_PROXY (or ALL_PROXY) names: its address, its user and password, and that it lets this host through. Hosts in NO_PROXY are reached without it."
+            }
+            Self::UntrustedCertificate | Self::WrongName => {
+                "Something between this machine and Google answers in its place, as a firewall that inspects traffic or a hotel's login page does. If it is your organisation's, put its certificate authority into a file and name that in SSL_CERT_FILE."
+            }
+            Self::CertificateTime => {
+                "Check this machine's date and time. If they are right, something between this machine and Google answers in its place with an old certificate."
+            }
+            Self::Tls | Self::Unreachable => {
+                "Check the network connection, the proxy (HTTPS_PROXY, NO_PROXY) and the firewall, then try again."
+            }
+        })
+    }
+}
+
+fn chain(error: &dyn StdError) -> String {
+    let mut text = String::new();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text.push_str(&error.to_string().to_lowercase());
+        text.push('\n');
+        next = error.source();
+    }
+    text
+}
+
+/// The last of the causes, which says most.
+pub(crate) fn innermost(error: &dyn StdError) -> String {
+    let mut last = error.source();
+    while let Some(next) = last.and_then(StdError::source) {
+        last = Some(next);
+    }
+    last.map(ToString::to_string).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A chain as hyper and rustls make it.
+    #[derive(Debug)]
+    struct Cause(&'static str, Option<Box<Cause>>);
+
+    impl std::fmt::Display for Cause {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl StdError for Cause {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            self.1.as_deref().map(|cause| cause as _)
+        }
+    }
+
+    #[test]
+    fn each_cause_is_told_by_the_words_of_the_libraries_below() {
+        for (words, expected) in [
+            (
+                "dns error: failed to lookup address information",
+                ConnectFailure::Dns,
+            ),
+            (
+                "invalid peer certificate: UnknownIssuer",
+                ConnectFailure::UntrustedCertificate,
+            ),
+            (
+                "invalid peer certificate: certificate expired: verification time 2 (UNIX)",
+                ConnectFailure::CertificateTime,
+            ),
+            (
+                "invalid peer certificate: certificate not valid for name \"a\"; certificate is only valid for DnsName(\"b\")",
+                ConnectFailure::WrongName,
+            ),
+            ("invalid peer certificate: BadEncoding", ConnectFailure::Tls),
+            ("tls handshake eof", ConnectFailure::Tls),
+            ("unsuccessful tunnel", ConnectFailure::Proxy),
+            (
+                "Connection refused (os error 111)",
+                ConnectFailure::Unreachable,
+            ),
+        ] {
+            let error = Cause("error sending request", Some(Box::new(Cause(words, None))));
+            assert_eq!(ConnectFailure::of(&error), expected, "{words}");
+            assert_eq!(innermost(&error), words);
+        }
+    }
+}
