@@ -16,6 +16,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
     // gcloud writes it as an empty text, other programs write who it is.
     let account = document.text("account")?.map(str::to_owned);
     let source = RefreshToken {
+        ends_at: None,
         client_secret: document.required_secret("client_secret")?,
         refresh_token: document.required_secret("refresh_token")?,
         rapt: document.secret("rapt_token")?,

@@ -270,7 +270,8 @@ impl Search {
         let Some(file) = read_if_there(&place)? else {
             return Ok(Look::NotHere(format!("{} does not exist", path.display())));
         };
-        if !EarthEngineFile::read(&file.text, &place)?.has_login() {
+        let contents = EarthEngineFile::read(&file.text, &place)?;
+        if !contents.has_login() {
             return Ok(Look::NotHere(format!(
                 "there is no login in {}",
                 path.display()
@@ -278,7 +279,8 @@ impl Search {
         }
         let reader: file_source::Reader =
             |text, place, options| EarthEngineFile::read(text, place)?.load(place, options);
-        let (loaded, warnings) = file_source::load(file, place, reader, &self.options)?;
+        let (loaded, mut warnings) = file_source::load(file, place, reader, &self.options)?;
+        warnings.extend(contents.warning());
         let credentials = Credentials::new(loaded, &self.options)
             .found_in_file(Some(path.to_owned()), warnings)
             .with_origin(Origin::EarthEngineFile);

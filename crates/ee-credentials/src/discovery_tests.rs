@@ -162,7 +162,7 @@ async fn nothing_anywhere_says_where_it_looked_and_how_to_log_in() {
     );
     let remedy = error.remedy().unwrap().to_string();
     for way in [
-        "earthengine authenticate",
+        "eectl auth login",
         "gcloud auth application-default login",
         "GOOGLE_APPLICATION_CREDENTIALS",
     ] {

@@ -2,18 +2,28 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{Remedy, Scopes, SecretString};
 
 use crate::adc::Loaded;
 use crate::document::Document;
 use crate::place::Place;
 use crate::refresh_token::{EARTH_ENGINE_LOGIN, Login, RefreshToken};
-use crate::{Error, Kind, Options};
+use crate::{Error, Kind, Options, Warning};
 
 /// Earth Engine's desktop client. It is in every copy of its Python client (`ee/oauth.py`),
 /// and its secret is none: RFC 8252 §8.5.
-const CLIENT_ID: &str = "517222506229-vsmmajv00ul0bs7p89v5m89qs8eb9359.apps.googleusercontent.com";
-const CLIENT_SECRET: &str = "RUP0RZ6e0pPhDzsqIJ7KlNd1";
+pub(crate) const CLIENT_ID: &str =
+    "517222506229-vsmmajv00ul0bs7p89v5m89qs8eb9359.apps.googleusercontent.com";
+pub(crate) const CLIENT_SECRET: &str = "RUP0RZ6e0pPhDzsqIJ7KlNd1";
+
+/// By which flow a login was made, and when. Ours: the Python client passes them over.
+pub(crate) const LOGIN_MODE: &str = "rust_login_mode";
+pub(crate) const LOGIN_AT: &str = "rust_login_at";
+/// The flow whose logins end by themselves.
+const NOTEBOOK: &str = "notebook";
+/// How long they last: <https://developers.google.com/earth-engine/guides/auth>.
+const NOTEBOOK_LIFE: TimeDelta = TimeDelta::days(7);
 
 /// What Earth Engine's credentials file says. Every part of it may be missing: a file with a
 /// project alone is what `earthengine set_project` leaves without a login.
@@ -33,6 +43,8 @@ pub struct EarthEngineFile {
     client_secret: SecretString,
     scopes: Option<Scopes>,
     project: Option<String>,
+    mode: Option<String>,
+    made_at: Option<DateTime<Utc>>,
 }
 
 impl EarthEngineFile {
@@ -70,6 +82,14 @@ impl EarthEngineFile {
             client_secret,
             scopes: document.texts("scopes")?.map(Scopes::new),
             project: document.project("project")?,
+            // A note for people: one that makes no sense is no reason to refuse the login.
+            mode: document.text(LOGIN_MODE).ok().flatten().map(str::to_owned),
+            made_at: document
+                .text(LOGIN_AT)
+                .ok()
+                .flatten()
+                .and_then(|text| DateTime::parse_from_rfc3339(text).ok())
+                .map(|time| time.to_utc()),
         })
     }
 
@@ -81,6 +101,8 @@ impl EarthEngineFile {
             client_secret: CLIENT_SECRET.into(),
             scopes: None,
             project: None,
+            mode: None,
+            made_at: None,
         }
     }
 
@@ -99,15 +121,57 @@ impl EarthEngineFile {
         self.refresh_token.is_some()
     }
 
+    /// By which flow the login was made, where the file says so: `localhost`, `notebook` …
+    /// Files that other programs wrote do not.
+    pub fn login_mode(&self) -> Option<&str> {
+        self.mode.as_deref()
+    }
+
+    /// When the login was made, where the file says so.
+    pub fn login_made_at(&self) -> Option<DateTime<Utc>> {
+        self.made_at
+    }
+
+    /// When the login ends by itself, if it does and the file says so: one that was made in a
+    /// notebook lasts 7 days.
+    pub fn login_expires_at(&self) -> Option<DateTime<Utc>> {
+        let is_notebook = self.mode.as_deref() == Some(NOTEBOOK);
+        self.made_at
+            .filter(|_| is_notebook && self.has_login())?
+            .checked_add_signed(NOTEBOOK_LIFE)
+    }
+
+    /// That the login will end soon, if that is known.
+    pub(crate) fn warning(&self) -> Option<Warning> {
+        let end = self.login_expires_at()?;
+        let verb = if end <= Utc::now() { "ended" } else { "ends" };
+        Some(Warning::new(
+            "login_expires",
+            format!(
+                "this login was made in a notebook, where logins last 7 days: it {verb} on {}",
+                end.format("%Y-%m-%d at %H:%M UTC")
+            ),
+            Remedy::new("Log in again then; on a machine with a browser, a login by --mode=localhost lasts.")
+                .command(format!("{EARTH_ENGINE_LOGIN} --force")),
+        ))
+    }
+
+    #[cfg(feature = "login")]
+    pub(crate) fn into_refresh_token(self) -> Option<SecretString> {
+        self.refresh_token
+    }
+
     /// The login in it.
     pub(crate) fn load(self, place: &Place, options: &Options) -> Result<Loaded, Error> {
         options.refuse_subject(Kind::EarthEngineFile)?;
+        let ends_at = self.login_expires_at();
         let Some(refresh_token) = self.refresh_token else {
             return Err(place
                 .invalid_field("refresh_token", "is missing: there is no login in it")
                 .with_remedy(Remedy::new("Log in.").command(EARTH_ENGINE_LOGIN)));
         };
         let source = RefreshToken {
+            ends_at,
             client_id: self.client_id.clone(),
             client_secret: self.client_secret,
             refresh_token,
@@ -219,7 +283,7 @@ mod tests {
         let error = credentials.token().await.unwrap_err();
         assert_eq!(error.kind(), Token::Rejected);
         let remedy = error.remedy().unwrap();
-        assert_eq!(remedy.command.as_deref(), Some("earthengine authenticate"));
+        assert_eq!(remedy.command.as_deref(), Some("eectl auth login"));
         assert!(remedy.text.contains("7 days"), "{remedy}");
         assert!(!format!("{error:?} {credentials:?}").contains(jane.earthengine_refresh_token()));
     }
@@ -237,7 +301,7 @@ mod tests {
         assert!(error.to_string().contains("`refresh_token`"), "{error}");
         assert_eq!(
             error.remedy().unwrap().command.as_deref(),
-            Some("earthengine authenticate")
+            Some("eectl auth login")
         );
     }
 

@@ -89,6 +89,16 @@ pub enum ErrorKind {
     /// A variable of the environment whose value makes no sense, or a configuration file
     /// that cannot be read.
     InvalidEnvironment,
+    /// Earth Engine's credentials file cannot be written, removed or locked.
+    Store,
+    /// A login cannot be made in this way, here: no gcloud, a port in use, no notebook.
+    LoginUnavailable,
+    /// A login was begun and came to nothing: a wrong code, an answer that makes no sense.
+    LoginFailed,
+    /// The person, or an administrator, did not consent.
+    LoginDenied,
+    /// Nobody finished the login in time.
+    LoginTimeout,
     /// What the caller asked for does not fit the credential: a subject without a
     /// service account, for example.
     InvalidOptions,

@@ -33,6 +33,8 @@ mod gcloud_config;
 #[cfg(feature = "google-cloud-auth")]
 mod google_cloud_auth;
 mod kind;
+#[cfg(feature = "login")]
+pub mod login;
 mod metadata_server;
 #[cfg(feature = "object_store")]
 mod object_store;
@@ -41,6 +43,8 @@ mod place;
 mod refresh_token;
 mod service_account;
 mod shape;
+#[cfg(feature = "login")]
+mod store;
 mod warning;
 
 pub use credentials::Credentials;
@@ -55,4 +59,6 @@ pub use kind::{Kind, Origin};
 pub use object_store::ObjectStoreCredentials;
 pub use options::Options;
 pub use service_account::ServiceAccountKey;
+#[cfg(feature = "login")]
+pub use store::{NewLogin, Removed, Revocation, Store, Stored};
 pub use warning::Warning;

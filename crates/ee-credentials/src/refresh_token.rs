@@ -1,6 +1,7 @@
 //! What every login comes down to: a refresh token and the OAuth client that it was issued to
 //! (RFC 6749 §6).
 
+use chrono::{DateTime, Utc};
 use ee_token::{
     ErrorKind as Token, Grant, Remedy, Scopes, SecretString, TokenEndpoint, TokenFuture,
     TokenSource,
@@ -11,8 +12,9 @@ use crate::place::Place;
 
 /// What a person runs to log in with gcloud, for Earth Engine.
 pub(crate) const GCLOUD_LOGIN: &str = "gcloud auth application-default login --scopes=https://www.googleapis.com/auth/earthengine,https://www.googleapis.com/auth/cloud-platform";
-/// What a person runs to log in with Earth Engine's own client.
-pub(crate) const EARTH_ENGINE_LOGIN: &str = "earthengine authenticate";
+/// What a person runs to log in with Earth Engine's own client; the file is the one that
+/// `earthengine authenticate` writes.
+pub(crate) const EARTH_ENGINE_LOGIN: &str = "eectl auth login";
 /// gcloud's own OAuth client, which `gcloud auth application-default login` logs in with.
 const GCLOUD_CLIENT_ID: &str =
     "764086051850-6qr4p6gpi6hn506pt8ejuq83di341hur.apps.googleusercontent.com";
@@ -31,6 +33,8 @@ pub(crate) struct RefreshToken {
     pub(crate) login: Login,
     pub(crate) place: Place,
     pub(crate) principal: Option<String>,
+    /// When the login ends by itself, if that is known.
+    pub(crate) ends_at: Option<DateTime<Utc>>,
 }
 
 /// How a person logs in again.
@@ -80,6 +84,7 @@ impl RefreshToken {
     }
 
     fn remedy(&self, kind: Token, error: &ee_token::Error) -> Remedy {
+        let over: String;
         let why = match kind {
             Token::ReauthenticationRequired => {
                 "Your organisation asks for a new login from time to time"
@@ -89,6 +94,13 @@ impl RefreshToken {
             }
             _ if error.to_string().contains("_client") => {
                 "The OAuth client of this login is gone or its secret has changed"
+            }
+            _ if let Some(end) = self.ends_at.filter(|end| *end <= Utc::now()) => {
+                over = format!(
+                    "The login was made in a notebook, where logins last 7 days, and ended on {}",
+                    end.format("%Y-%m-%d")
+                );
+                &over
             }
             _ if self.login == Login::EarthEngine => {
                 "The login has ended: it was revoked, went unused for six months, or was made in a notebook, where logins last 7 days"

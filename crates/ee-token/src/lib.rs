@@ -28,6 +28,7 @@ mod network_failure;
 mod redact;
 mod report;
 mod retry;
+mod revoke;
 mod scopes;
 mod source;
 mod tls;
@@ -48,6 +49,7 @@ pub use report::Remedy;
 #[doc(hidden)]
 pub use report::Report;
 pub use retry::{RetryPolicy, retry_after};
+pub use revoke::revoke;
 pub use scopes::Scopes;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use source::{TokenFuture, TokenSource, source_fn};

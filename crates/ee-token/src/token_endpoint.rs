@@ -230,7 +230,7 @@ impl fmt::Debug for TokenEndpoint {
 }
 
 /// A request body that is overwritten when it has been sent.
-struct SecretBody(Zeroizing<String>);
+pub(crate) struct SecretBody(pub(crate) Zeroizing<String>);
 
 impl AsRef<[u8]> for SecretBody {
     fn as_ref(&self) -> &[u8] {

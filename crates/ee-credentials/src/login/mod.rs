@@ -1,0 +1,7 @@
+//! Logging in.
+
+mod consent;
+mod pkce;
+mod web;
+
+pub use web::{Pending, WebFlow, WebLogin};

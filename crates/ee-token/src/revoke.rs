@@ -1,0 +1,114 @@
+//! Giving a grant back (RFC 7009).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{Method, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use url::form_urlencoded::Serializer;
+use zeroize::Zeroizing;
+
+use crate::token_endpoint::SecretBody;
+use crate::token_error::{OAuthError, classify};
+use crate::{Error, ErrorKind, HttpClient, read_bounded};
+
+const MAX_REPLY: usize = 1 << 20;
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Ends a grant at Google: by its refresh token, or by an access token that came from it.
+/// Returns `false` if it had ended before.
+///
+/// # Errors
+/// [`ErrorKind::Network`] or [`ErrorKind::Timeout`] if Google cannot be reached,
+/// [`ErrorKind::Server`] or [`ErrorKind::Rejected`] if it does not agree.
+pub async fn revoke(http: &HttpClient, token: &SecretString) -> Result<bool, Error> {
+    let url = &http.endpoints().revoke;
+    let mut body = Zeroizing::new(String::with_capacity(1024));
+    {
+        let mut form = Serializer::new(&mut *body);
+        form.append_pair("token", token.expose_secret());
+    }
+    let request = http
+        .request(Method::POST, url)
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .timeout(TIMEOUT)
+        .body(Bytes::from_owner(SecretBody(body)))
+        .build()
+        .map_err(|e| {
+            Error::new(
+                ErrorKind::RefusedUrl,
+                "the request to revoke cannot be built",
+            )
+            .with_source(e.without_url())
+        })?;
+    let response = http.send(request).await?;
+    let status = response.status();
+    if status == StatusCode::OK {
+        return Ok(true);
+    }
+    let body = read_bounded(response, MAX_REPLY).await?;
+    if status == StatusCode::BAD_REQUEST && has_ended(&body) {
+        return Ok(false);
+    }
+    let reply = OAuthError::parse(&body);
+    let host = url.host_str().unwrap_or_default();
+    let secrets = [token.expose_secret()];
+    Err(classify(status, reply.as_ref(), host, &secrets))
+}
+
+/// Google says so of a token that was revoked or has expired.
+fn has_ended(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Reply {
+        error: String,
+    }
+    serde_json::from_slice(body).is_ok_and(|reply: Reply| reply.error == "invalid_token")
+}
+
+#[cfg(test)]
+mod tests {
+    use wiremock::matchers::{body_string, header, method, path};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+    use crate::Endpoints;
+
+    async fn answer(status: u16, body: &str) -> Result<bool, Error> {
+        let server = MockServer::start().await;
+        Mock::given(method("POST"))
+            .and(path("/oauth2.googleapis.com/revoke"))
+            .and(header("content-type", "application/x-www-form-urlencoded"))
+            .and(body_string("token=1%2F%2Fcanary"))
+            .respond_with(ResponseTemplate::new(status).set_body_string(body))
+            .mount(&server)
+            .await;
+        let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap()).unwrap();
+        revoke(&http, &"1//canary".into()).await
+    }
+
+    #[tokio::test]
+    async fn the_token_goes_in_the_body_and_a_grant_that_had_ended_is_no_error() {
+        assert!(answer(200, "{}").await.unwrap());
+        let over = r#"{"error": "invalid_token", "error_description": "Token expired or revoked"}"#;
+        assert!(!answer(400, over).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_keeps_its_kind_and_no_secret() {
+        for (status, body, kind) in [
+            (
+                400,
+                r#"{"error": "invalid_request", "error_description": "1//canary"}"#,
+                ErrorKind::Rejected,
+            ),
+            (503, "", ErrorKind::Server),
+            (404, "<html>", ErrorKind::InvalidResponse),
+        ] {
+            let error = answer(status, body).await.unwrap_err();
+            assert_eq!(error.kind(), kind);
+            assert!(!format!("{error:?}").contains("canary"));
+        }
+    }
+}
