@@ -186,6 +186,7 @@ impl EmulatorBuilder {
             grants: HashMap::new(),
             tokens: HashMap::new(),
             codes: HashMap::new(),
+            notebooks: HashMap::new(),
             consent: Consent::Ask,
             metadata: self.metadata,
             token_lifetime: self.token_lifetime,

@@ -49,6 +49,7 @@
 //! | `oauth2.googleapis.com` | `/token` (JWT, refresh token, authorization code), `/tokeninfo`, `/revoke` |
 //! | `www.googleapis.com` | `/oauth2/v4/token`, the token endpoint under its older name |
 //! | `accounts.google.com` | `/o/oauth2/auth`, `/o/oauth2/v2/auth`: the consent page |
+//! | `code.earthengine.google.com` | `/client-auth`, `/client-auth/fetch`: the page for logins from notebooks |
 //! | `earthengine.googleapis.com`, `earthengine-highvolume.googleapis.com` | `/$discovery/rest`, `/v1/projects/P/config`, `…/algorithms`, `…/value:compute` |
 //! | `cloudresourcemanager.googleapis.com` | `/v3/projects:search` |
 //! | `serviceusage.googleapis.com` | `/v1/projects/P/services/earthengine.googleapis.com` |

@@ -22,6 +22,8 @@ pub(crate) struct State {
     pub(crate) tokens: HashMap<String, Token>,
     /// By authorization code.
     pub(crate) codes: HashMap<String, Code>,
+    /// Logins on the notebook page, by request id.
+    pub(crate) notebooks: HashMap<String, Notebook>,
     pub(crate) consent: Consent,
     pub(crate) metadata: Option<Machine>,
     pub(crate) token_lifetime: Duration,
@@ -78,8 +80,20 @@ pub(crate) struct Code {
     /// The S256 challenge (RFC 7636 section 4.2).
     pub(crate) challenge: String,
     pub(crate) scopes: Vec<String>,
+    /// Whether a refresh token comes with the access token.
+    pub(crate) offline: bool,
     pub(crate) expires_at: DateTime<Utc>,
     pub(crate) used: bool,
+}
+
+/// A login that a notebook began.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Notebook {
+    /// The S256 challenge of the verifier with which the client's id and secret are fetched.
+    pub(crate) client_challenge: String,
+    /// That of the verifier with which the code is exchanged.
+    pub(crate) token_challenge: String,
+    pub(crate) scopes: Vec<String>,
 }
 
 /// What the consent page does.

@@ -11,10 +11,17 @@ use crate::server::Shared;
 use crate::state::{Code, Consent, State};
 
 /// Where clients without a redirect address have the code shown instead.
-const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
+pub(super) const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
 
 /// The parameter by which a button of the consent page says who pressed it; empty for "no".
 const PRESSED: &str = "emulator_user";
+
+/// The parameter by which the page's form says which scopes are ticked; without any it is as if
+/// all were, unless [`CHOSEN`] is there.
+const TICKED: &str = "emulator_scope";
+
+/// The parameter by which the form says that it was a form.
+const CHOSEN: &str = "emulator_chosen";
 
 /// How long an authorization code is good for.
 const CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
@@ -35,6 +42,10 @@ struct Asked {
     scopes: Vec<String>,
     challenge: String,
     state: Option<String>,
+    /// Whether a refresh token is wanted. Installed applications always get one.
+    offline: bool,
+    /// Whether what was granted to this client before is to be granted again.
+    include_granted: bool,
 }
 
 fn consent(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
@@ -42,7 +53,10 @@ fn consent(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
     let asked = asked(&state, request)?;
     let pressed = request.query(PRESSED).map(|email| match email.as_str() {
         "" => Consent::Deny,
-        _ => Consent::Grant { email, only: None },
+        _ => Consent::Grant {
+            email,
+            only: ticked(request),
+        },
     });
     let hinted = request
         .query("login_hint")
@@ -66,6 +80,10 @@ fn consent(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
             if granted.is_empty() {
                 return Ok(send_back(&asked, &[("error", "access_denied")]));
             }
+            let granted = match asked.include_granted {
+                true => with_earlier(&state, &email, &asked.client_id, granted),
+                false => granted,
+            };
             let scope = granted.join(" ");
             let code = format!("4/0emulator-{}", random::url_safe(32));
             let expires_at = shared.clock.now() + CODE_LIFETIME;
@@ -78,6 +96,7 @@ fn consent(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
                     redirect_uri: asked.redirect_uri.clone(),
                     challenge: asked.challenge.clone(),
                     scopes: granted,
+                    offline: asked.offline,
                     expires_at,
                     used: false,
                 },
@@ -135,7 +154,38 @@ fn asked(state: &State, request: &Request) -> Result<Asked, Reply> {
         scopes,
         challenge,
         state: request.query("state"),
+        offline: client.redirect_uris.is_empty()
+            || parameter("access_type").as_deref() == Some("offline"),
+        include_granted: parameter("include_granted_scopes").as_deref() == Some("true"),
     })
+}
+
+/// The scopes that are ticked on the page's form, if it was the form.
+fn ticked(request: &Request) -> Option<Vec<String>> {
+    request.query(CHOSEN)?;
+    let ticked = url::form_urlencoded::parse(request.query.as_bytes())
+        .filter(|(name, _)| name == TICKED)
+        .map(|(_, scope)| scope.into_owned());
+    Some(ticked.collect())
+}
+
+/// Incremental authorization: what this client was granted before comes along.
+fn with_earlier(
+    state: &State,
+    email: &str,
+    client_id: &str,
+    mut granted: Vec<String>,
+) -> Vec<String> {
+    let earlier = state
+        .grants
+        .values()
+        .filter(|grant| grant.email == email && grant.client_id == client_id && !grant.revoked);
+    for scope in earlier.flat_map(|grant| &grant.scopes) {
+        if !granted.contains(scope) {
+            granted.push(scope.clone());
+        }
+    }
+    granted
 }
 
 /// Installed applications may have people sent back to this machine, on any port
@@ -187,21 +237,40 @@ fn page(state: &State, request: &Request, asked: &Asked) -> Reply {
     let scopes: String = asked
         .scopes
         .iter()
-        .map(|scope| format!("<li><code>{}</code>\n", escape(scope)))
+        .map(|scope| {
+            let scope = escape(scope);
+            format!(
+                "<li><label><input type=\"checkbox\" name=\"{TICKED}\" value=\"{scope}\" checked> \
+                 <code>{scope}</code></label>\n"
+            )
+        })
         .collect();
     let buttons: String = state
         .users
         .iter()
         .map(|email| {
             format!(
-                "<p><a class=\"allow\" href=\"{}\">Continue as {}</a>\n",
+                "<p><a class=\"allow\" href=\"{}\">Continue as {email}</a>\n\
+                 <button class=\"allow-ticked\" name=\"{PRESSED}\" value=\"{email}\">\
+                 Continue with what is ticked</button>\n",
                 link(email),
-                escape(email)
+                email = escape(email)
+            )
+        })
+        .collect();
+    // A form's own fields take the place of its address's query.
+    let again: String = url::form_urlencoded::parse(request.query.as_bytes())
+        .map(|(name, value)| {
+            format!(
+                "<input type=\"hidden\" name=\"{}\" value=\"{}\">\n",
+                escape(&name),
+                escape(&value)
             )
         })
         .collect();
     let body = format!(
-        "<p><code>{}</code> wants to:\n<ul>\n{scopes}</ul>\n{buttons}\
+        "<form method=\"get\">\n{again}<input type=\"hidden\" name=\"{CHOSEN}\" value=\"1\">\n\
+         <p><code>{}</code> wants to:\n<ul>\n{scopes}</ul>\n{buttons}</form>\n\
          <p><a class=\"deny\" href=\"{}\">Cancel</a>\n",
         escape(&asked.client_id),
         link("")
@@ -209,7 +278,7 @@ fn page(state: &State, request: &Request, asked: &Asked) -> Reply {
     document(200, "Sign in (emulated)", &body)
 }
 
-fn error_page(status: u16, error: &str, why: &str) -> Reply {
+pub(super) fn error_page(status: u16, error: &str, why: &str) -> Reply {
     let body = format!(
         "<p>Error {status}: <code id=\"error\">{error}</code>\n<p>{}\n",
         escape(why)

@@ -37,6 +37,7 @@ pub(super) fn answer(shared: &Shared, form: &Form) -> Result<Reply, Reply> {
     }
     issued.used = true;
     let (email, scopes) = (issued.email.clone(), issued.scopes.clone());
+    let offline = issued.offline;
 
     let refresh_token = state.grant(Grant {
         email: email.clone(),
@@ -58,31 +59,35 @@ pub(super) fn answer(shared: &Shared, form: &Form) -> Result<Reply, Reply> {
             refresh_token: Some(refresh_token.clone()),
         },
     });
-    Ok(Reply::oauth(
-        200,
-        &json!({
-            "access_token": secret,
-            "expires_in": seconds_left(expires_at, now),
-            "refresh_token": refresh_token,
-            "scope": scope,
-            "token_type": "Bearer",
-        }),
-    ))
+    let mut reply = json!({
+        "access_token": secret,
+        "expires_in": seconds_left(expires_at, now),
+        "scope": scope,
+        "token_type": "Bearer",
+    });
+    if offline {
+        reply["refresh_token"] = json!(refresh_token);
+    }
+    Ok(Reply::oauth(200, &reply))
 }
 
-/// RFC 7636 section 4.6: the challenge must be the verifier's hash.
 fn check_verifier(code: &Code, verifier: Option<&str>) -> Result<(), Reply> {
     let Some(verifier) = verifier.filter(|verifier| !verifier.is_empty()) else {
         return Err(invalid_grant("Missing code verifier."));
     };
+    if answers(verifier, &code.challenge) {
+        Ok(())
+    } else {
+        Err(invalid_grant("Invalid code verifier."))
+    }
+}
+
+/// RFC 7636 section 4.6: the challenge must be the verifier's hash.
+pub(super) fn answers(verifier: &str, challenge: &str) -> bool {
     let digest = ring::digest::digest(&ring::digest::SHA256, verifier.as_bytes());
     let well_formed = (43..=128).contains(&verifier.len())
         && verifier
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
-    if well_formed && URL_SAFE_NO_PAD.encode(digest) == code.challenge {
-        Ok(())
-    } else {
-        Err(invalid_grant("Invalid code verifier."))
-    }
+    well_formed && URL_SAFE_NO_PAD.encode(digest) == challenge
 }

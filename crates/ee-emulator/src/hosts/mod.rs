@@ -2,6 +2,7 @@
 
 mod accounts;
 mod admission;
+mod client_auth;
 mod code_grant;
 mod compute;
 mod earthengine;
@@ -23,6 +24,7 @@ pub(crate) fn answer(shared: &Shared, request: &Request) -> Outcome {
         "oauth2.googleapis.com" => oauth2::answer(shared, request).into(),
         "www.googleapis.com" => oauth2::answer_by_older_name(shared, request).into(),
         "accounts.google.com" => accounts::answer(shared, request).into(),
+        "code.earthengine.google.com" => client_auth::answer(shared, request).into(),
         "earthengine.googleapis.com" | "earthengine-highvolume.googleapis.com" => {
             earthengine::answer(shared, request).into()
         }

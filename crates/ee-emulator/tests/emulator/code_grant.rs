@@ -285,3 +285,64 @@ async fn a_login_hint_of_a_known_user_is_consent() {
     let answer = ask(&emulator, &[("login_hint", "stranger@example.com")]).await;
     assert_eq!(answer.status, 200);
 }
+
+#[tokio::test]
+async fn the_pages_form_grants_what_is_ticked() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.create_user("jane@example.com");
+    let page = ask(&emulator, &[("scope", &format!("{SCOPE} {DRIVE}"))]).await;
+    assert_eq!(
+        page.text.matches("type=\"checkbox\"").count(),
+        2,
+        "{}",
+        page.text
+    );
+    let press = |ticked: &'static [&'static str]| {
+        let mut form = vec![
+            ("emulator_chosen", "1"),
+            ("emulator_user", "jane@example.com"),
+        ];
+        form.extend(ticked.iter().map(|scope| ("emulator_scope", *scope)));
+        form.push((
+            "scope",
+            "https://www.googleapis.com/auth/earthengine https://www.googleapis.com/auth/drive",
+        ));
+        form
+    };
+    let answer = ask(&emulator, &press(&[DRIVE])).await;
+    let back = query(answer.headers["location"].to_str().unwrap());
+    assert_eq!(back["scope"], DRIVE);
+    let answer = ask(&emulator, &press(&[])).await;
+    let back = query(answer.headers["location"].to_str().unwrap());
+    assert_eq!(back["error"], "access_denied");
+}
+
+const DRIVE: &str = "https://www.googleapis.com/auth/drive";
+
+#[tokio::test]
+async fn a_web_client_asks_for_a_refresh_token_and_may_keep_what_it_was_granted() {
+    const WEB: &str = "987-web.apps.googleusercontent.com";
+    const BACK: &str = "https://app.example/done";
+    let emulator = Emulator::builder()
+        .oauth_client(WEB, "web-secret")
+        .redirect_uri(WEB, BACK)
+        .start()
+        .await
+        .unwrap();
+    emulator.auto_consent("jane@example.com");
+    let log_in = async |other: &[(&str, &str)]| {
+        let client = [("client_id", WEB), ("redirect_uri", BACK)];
+        let answer = ask(&emulator, &[&client, other].concat()).await;
+        let back = query(answer.headers["location"].to_str().unwrap());
+        let client = [&client[..], &[("client_secret", "web-secret")]].concat();
+        exchange(&emulator, &back["code"], &client).await.json()
+    };
+    let online = log_in(&[("scope", DRIVE)]).await;
+    assert!(online.get("refresh_token").is_none(), "{online}");
+    let offline = log_in(&[("access_type", "offline")]).await;
+    assert!(offline["refresh_token"].is_string(), "{offline}");
+    assert_eq!(offline["scope"], SCOPE);
+    let more = log_in(&[("include_granted_scopes", "true")]).await;
+    let scopes: Vec<&str> = more["scope"].as_str().unwrap().split(' ').collect();
+    assert!(scopes.contains(&DRIVE) && scopes.contains(&SCOPE), "{more}");
+}

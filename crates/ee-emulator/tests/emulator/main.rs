@@ -10,5 +10,6 @@ mod faults;
 mod jwt_grant;
 mod lifecycle;
 mod metadata;
+mod notebook;
 mod other_hosts;
 mod refresh_grant;
