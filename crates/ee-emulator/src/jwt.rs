@@ -9,9 +9,12 @@ use serde_json::{Map, Value};
 
 use crate::RsaKey;
 
-/// The longest life that Google allows: an hour, and the ten seconds that its own client for Rust
-/// adds at either end.
-const LONGEST_LIFE: i64 = 3620;
+/// The longest life of an assertion.
+pub(crate) const LONGEST_ASSERTION: i64 = 3600;
+
+/// The longest life of a token that a service account signs itself: Google's own client for Rust
+/// adds ten seconds at either end of the hour.
+pub(crate) const LONGEST_TOKEN: i64 = 3620;
 
 /// How far the signer's clock may be ahead.
 const LEEWAY: i64 = 300;
@@ -58,16 +61,16 @@ impl<'a> Jwt<'a> {
         typed && says("alg") == Some("RS256") && signed
     }
 
-    /// Whether `iat` and `exp` are there, whole numbers, hardly more than an hour apart, and around
+    /// Whether `iat` and `exp` are there, whole numbers, no more than so many seconds apart, and around
     /// the present.
-    pub(crate) fn is_timely(&self, now: DateTime<Utc>) -> bool {
+    pub(crate) fn is_timely(&self, now: DateTime<Utc>, longest: i64) -> bool {
         let seconds = |name: &str| self.claims.get(name).and_then(Value::as_i64);
         let (Some(issued), Some(expires)) = (seconds("iat"), seconds("exp")) else {
             return false;
         };
         let now = now.timestamp();
         let life = expires.saturating_sub(issued);
-        (1..=LONGEST_LIFE).contains(&life) && issued <= now.saturating_add(LEEWAY) && expires > now
+        (1..=longest).contains(&life) && issued <= now.saturating_add(LEEWAY) && expires > now
     }
 
     /// Whether the time of `exp` is over, which is worth another answer than a forgery is.

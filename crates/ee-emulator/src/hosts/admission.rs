@@ -1,7 +1,7 @@
 //! Who may call an API, and which project pays: what Google's front end checks before the
 //! service itself sees a request.
 
-use crate::jwt::Jwt;
+use crate::jwt::{Jwt, LONGEST_TOKEN};
 use crate::oauth_client::{GCLOUD_CLIENT_ID, OAuthClient};
 use crate::project::Project;
 use crate::refusals;
@@ -104,7 +104,7 @@ fn bearer_token(shared: &Shared, bearer: &str, service: &str) -> Result<Token, B
         }
         _ => return Err(BadToken::Unsupported),
     };
-    if !jwt.is_timely(now) {
+    if !jwt.is_timely(now, LONGEST_TOKEN) {
         return Err(BadToken::Unsupported);
     }
     Ok(Token {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::oauth2::{Form, invalid_grant, required, seconds_left};
-use crate::jwt::Jwt;
+use crate::jwt::{Jwt, LONGEST_ASSERTION};
 use crate::reply::Reply;
 use crate::scopes;
 use crate::server::Shared;
@@ -38,7 +38,7 @@ pub(super) fn answer(shared: &Shared, form: &Form, audience: &str) -> Result<Rep
             "Invalid JWT: Failed audience check. The right audience is {audience}"
         )));
     }
-    if !jwt.is_timely(now) {
+    if !jwt.is_timely(now, LONGEST_ASSERTION) {
         return Err(invalid_grant(UNTIMELY));
     }
     let scopes = scopes::split(jwt.claim("scope").unwrap_or_default());
