@@ -34,6 +34,7 @@ mod source;
 mod tls;
 mod token_endpoint;
 mod token_error;
+mod token_info;
 
 pub use access_token::AccessToken;
 pub use cache::TokenCache;
@@ -54,6 +55,7 @@ pub use scopes::Scopes;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use source::{TokenFuture, TokenSource, source_fn};
 pub use token_endpoint::{TokenEndpoint, TokenResponse};
+pub use token_info::{TokenInfo, token_info};
 
 /// What a body that should have been JSON is, in words that quote none of it.
 fn shape(body: &[u8]) -> String {

@@ -1,0 +1,136 @@
+//! What a token is good for, as Google tells whoever has it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{Method, StatusCode};
+use serde::Deserialize;
+use url::form_urlencoded::Serializer;
+use zeroize::Zeroizing;
+
+use crate::token_endpoint::SecretBody;
+use crate::token_error::{OAuthError, classify};
+use crate::{AccessToken, Error, ErrorKind, HttpClient, Scopes, read_bounded};
+
+const MAX_REPLY: usize = 1 << 20;
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What Google says of a token: [`token_info`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenInfo {
+    /// The scopes that were granted.
+    pub scopes: Scopes,
+    /// Whose token it is, if the scope `email` is among them.
+    pub email: Option<String>,
+}
+
+/// Asks what a token is good for. Token endpoints say so for a person's login, and not for
+/// a service account or a machine.
+///
+/// # Errors
+/// [`ErrorKind::Rejected`] for a token that Google does not know, or no longer;
+/// [`ErrorKind::Network`], [`ErrorKind::Timeout`], [`ErrorKind::Server`] or
+/// [`ErrorKind::InvalidResponse`] if there is no answer that can be used.
+///
+/// ```no_run
+/// # async fn f(http: ee_token::HttpClient, token: ee_token::AccessToken) -> Result<(), ee_token::Error> {
+/// let info = ee_token::token_info(&http, &token).await?;
+/// assert!(info.scopes.contains("earthengine"));
+/// # Ok(()) }
+/// ```
+pub async fn token_info(http: &HttpClient, token: &AccessToken) -> Result<TokenInfo, Error> {
+    let url = &http.endpoints().token_info;
+    // In the body: URLs end up in logs.
+    let mut body = Zeroizing::new(String::with_capacity(1024));
+    {
+        let mut form = Serializer::new(&mut *body);
+        form.append_pair("access_token", token.secret());
+    }
+    let request = http
+        .request(Method::POST, url)
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .timeout(TIMEOUT)
+        .body(Bytes::from_owner(SecretBody(body)))
+        .build()
+        .map_err(|e| {
+            Error::new(ErrorKind::RefusedUrl, "the request cannot be built")
+                .with_source(e.without_url())
+        })?;
+    let response = http.send(request).await?;
+    let status = response.status();
+    let body = read_bounded(response, MAX_REPLY).await?;
+    let host = url.host_str().unwrap_or_default();
+    if status != StatusCode::OK {
+        let reply = OAuthError::parse(&body);
+        return Err(classify(status, reply.as_ref(), host, &[token.secret()]));
+    }
+    let reply: Reply = serde_json::from_slice(&body).map_err(|_| {
+        Error::new(
+            ErrorKind::InvalidResponse,
+            format!(
+                "the answer of {host} does not say what the token is good for: {}",
+                crate::shape(&body)
+            ),
+        )
+    })?;
+    Ok(TokenInfo {
+        scopes: Scopes::new(reply.scope.split_whitespace()),
+        email: reply.email.filter(|email| !email.is_empty()),
+    })
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    scope: String,
+    email: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use wiremock::matchers::{body_string, method, path};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+    use crate::Endpoints;
+
+    async fn answer(status: u16, body: &str) -> Result<TokenInfo, Error> {
+        let server = MockServer::start().await;
+        Mock::given(method("POST"))
+            .and(path("/oauth2.googleapis.com/tokeninfo"))
+            .and(body_string("access_token=ya29.canary"))
+            .respond_with(ResponseTemplate::new(status).set_body_string(body))
+            .mount(&server)
+            .await;
+        let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap()).unwrap();
+        token_info(&http, &AccessToken::new("ya29.canary").unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn the_token_goes_in_the_body_and_its_scopes_and_owner_come_back() {
+        let body = r#"{"scope": "https://www.googleapis.com/auth/earthengine openid",
+            "email": "jane@example.com", "expires_in": "3599"}"#;
+        let info = answer(200, body).await.unwrap();
+        assert_eq!(info.scopes, Scopes::new(["earthengine", "openid"]));
+        assert_eq!(info.email.as_deref(), Some("jane@example.com"));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_and_a_reply_that_is_none_are_errors_without_the_token() {
+        for (status, body, kind) in [
+            (
+                400,
+                r#"{"error": "invalid_token", "error_description": "ya29.canary"}"#,
+                ErrorKind::Rejected,
+            ),
+            (503, "", ErrorKind::Server),
+            (200, "<html>", ErrorKind::InvalidResponse),
+            (200, "{}", ErrorKind::InvalidResponse),
+        ] {
+            let error = answer(status, body).await.unwrap_err();
+            assert_eq!(error.kind(), kind, "{body}");
+            assert!(!format!("{error:?}").contains("canary"));
+        }
+    }
+}
