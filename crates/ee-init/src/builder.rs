@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ee_credentials::{Credentials, Environment, Found, Options, Search};
-use ee_rest::{Auth, Client};
+use ee_rest::{Auth, Client, ClientBuilder};
 use ee_token::{HttpClient, RetryPolicy, Scopes, SecretString};
 use url::Url;
 
@@ -234,14 +234,17 @@ impl Builder {
         Ok(found)
     }
 
-    fn surroundings(&self) -> Environment {
+    pub(crate) fn surroundings(&self) -> Environment {
         self.environment
             .clone()
             .unwrap_or_else(Environment::current)
     }
 
     /// The credentials and the way out: what was given, else what the search finds.
-    async fn find(&self, environment: &Environment) -> Result<(HttpClient, Found), Error> {
+    pub(crate) async fn find(
+        &self,
+        environment: &Environment,
+    ) -> Result<(HttpClient, Found), Error> {
         let endpoints = match &self.endpoints {
             Some(endpoints) => endpoints.clone(),
             None => environment.endpoints()?,
@@ -277,12 +280,28 @@ impl Builder {
         Ok((http, search.run().await?))
     }
 
+    /// The project that the caller named.
+    pub(crate) fn given_project(&self) -> Option<&str> {
+        self.project.as_deref()
+    }
+
     fn client(
         &self,
         http: &HttpClient,
         credentials: &Credentials,
         project: &str,
     ) -> Result<Client, ee_rest::Error> {
+        self.client_builder(http, credentials)
+            .project(project)
+            .build()
+    }
+
+    /// A client of no project: each request names its own.
+    pub(crate) fn client_builder(
+        &self,
+        http: &HttpClient,
+        credentials: &Credentials,
+    ) -> ClientBuilder {
         let key = self.api_key.as_ref().or(credentials.api_key());
         let auth = match (credentials.cache(), key) {
             (Some(tokens), Some(key)) => Auth::token(tokens.clone()).with_api_key(key.clone()),
@@ -290,9 +309,7 @@ impl Builder {
             // Credentials without tokens are an API key.
             (None, key) => Auth::api_key(key.cloned().unwrap_or_default()),
         };
-        let mut client = Client::builder(auth, http.clone())
-            .project(project)
-            .high_volume(self.high_volume);
+        let mut client = Client::builder(auth, http.clone()).high_volume(self.high_volume);
         if let Some(url) = &self.base_url {
             client = client.base_url(url.clone());
         }
@@ -305,7 +322,7 @@ impl Builder {
         if let Some(retry) = &self.retry {
             client = client.retry_policy(retry.clone());
         }
-        client.build()
+        client
     }
 }
 

@@ -1,0 +1,255 @@
+use ee_emulator::{Emulator, EmulatorBuilder, Fault, Project, Refusal};
+use ee_token::Endpoints;
+use serde_json::json;
+
+use super::*;
+
+const RESOURCE_MANAGER: &str = "cloudresourcemanager.googleapis.com";
+const SERVICE_USAGE: &str = "serviceusage.googleapis.com";
+
+async fn emulator(settings: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Emulator {
+    settings(Emulator::builder()).start().await.unwrap()
+}
+
+/// A person logged in with Earth Engine's client, and nothing else known.
+fn jane(emulator: &Emulator) -> Builder {
+    let jane = emulator.create_user("jane@example.com");
+    EarthEngine::builder()
+        .isolated()
+        .endpoints(Endpoints::emulator(emulator.address()).unwrap())
+        .credentials_json(jane.earthengine_file_json(None))
+}
+
+fn short(project: &ListedProject) -> (&str, &str, &str) {
+    (
+        &project.id,
+        project.api.as_str(),
+        project.registration.as_str(),
+    )
+}
+
+#[tokio::test]
+async fn every_project_comes_with_its_api_and_registration_and_the_usable_ones_first() {
+    let emulator = emulator(|b| {
+        b.project(Project::new("a-disabled").api_enabled(false))
+            .project(Project::new("b-unregistered").registration("NOT_REGISTERED"))
+            .project(
+                Project::new("c-says-unregistered")
+                    .registration("NOT_REGISTERED")
+                    .config_when_unregistered(true),
+            )
+            .project(Project::new("d-suspended").suspended(true))
+            .project(Project::new("e-somebody-elses").denied(true))
+            .project(Project::new("f-commercial").registration("REGISTERED_COMMERCIALLY"))
+            .project(
+                Project::new("g-good")
+                    .number(123_456_789_012)
+                    .display_name("Jane’s forest"),
+            )
+    })
+    .await;
+    let projects = jane(&emulator).list_projects().await.unwrap();
+    assert_eq!(
+        projects.iter().map(short).collect::<Vec<_>>(),
+        [
+            ("f-commercial", "enabled", "REGISTERED_COMMERCIALLY"),
+            ("g-good", "enabled", "REGISTERED_NOT_COMMERCIALLY"),
+            ("a-disabled", "disabled", "REGISTRATION_STATE_UNSPECIFIED"),
+            ("b-unregistered", "enabled", "NOT_REGISTERED"),
+            ("c-says-unregistered", "enabled", "NOT_REGISTERED"),
+            ("d-suspended", "unknown", "REGISTRATION_STATE_UNSPECIFIED"),
+        ]
+    );
+    assert_eq!(projects[1].number, "123456789012");
+    assert_eq!(projects[1].name, "Jane’s forest");
+    assert!(projects[1].is_ready() && !projects[2].is_ready());
+}
+
+#[tokio::test]
+async fn service_usage_tells_of_the_api_where_earth_engine_does_not() {
+    let emulator = emulator(|b| {
+        b.project(Project::new("no-role").refuse(Refusal::IamPermissionDenied))
+            .project(
+                Project::new("off-and-no-role")
+                    .refuse(Refusal::IamPermissionDenied)
+                    .api_enabled(false),
+            )
+    })
+    .await;
+    let projects = jane(&emulator).list_projects().await.unwrap();
+    assert_eq!(
+        projects.iter().map(short).collect::<Vec<_>>(),
+        [
+            ("no-role", "enabled", "REGISTRATION_STATE_UNSPECIFIED"),
+            (
+                "off-and-no-role",
+                "disabled",
+                "REGISTRATION_STATE_UNSPECIFIED"
+            ),
+        ]
+    );
+    assert_eq!(emulator.requests_to(SERVICE_USAGE).len(), 2);
+}
+
+#[tokio::test]
+async fn all_pages_are_read() {
+    let emulator = emulator(|b| b).await;
+    // The server decides how long its pages are.
+    for (project, next) in [("forest-b", Some("17")), ("forest-a", None)] {
+        let mut body = json!({"projects": [{
+            "name": "projects/1", "projectId": project, "state": "ACTIVE", "displayName": ""}]});
+        if let Some(next) = next {
+            body["nextPageToken"] = json!(next);
+        }
+        emulator.fault(RESOURCE_MANAGER, Fault::status(200).json(&body));
+    }
+    let projects = jane(&emulator).list_projects().await.unwrap();
+    let ids: Vec<_> = projects.iter().map(|p| p.id.as_str()).collect();
+    assert_eq!(ids, ["forest-a", "forest-b"]);
+    let pages = emulator.requests_to(RESOURCE_MANAGER);
+    assert_eq!(pages.len(), 2);
+    assert_eq!(pages[0].query_parameters().get("pageToken"), None);
+    assert_eq!(pages[1].query_parameters()["pageToken"], "17");
+}
+
+#[tokio::test]
+async fn no_more_than_a_few_projects_are_asked_about_at_once() {
+    let emulator =
+        emulator(|b| (0..40).fold(b, |b, i| b.project(Project::new(format!("forest-{i:02}")))))
+            .await;
+    // While these wait, nobody else is asked about.
+    emulator.fault(
+        "earthengine.googleapis.com",
+        Fault::delay(Duration::from_secs(3600)).times(AT_ONCE),
+    );
+    let listing = tokio::spawn(jane(&emulator).list_projects());
+    while emulator.faults_left("earthengine.googleapis.com") > 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        emulator.requests_to("earthengine.googleapis.com").len(),
+        AT_ONCE
+    );
+    listing.abort();
+    assert_eq!(jane(&emulator).list_projects().await.unwrap().len(), 40);
+}
+
+#[tokio::test]
+async fn a_server_that_never_runs_out_of_pages_is_left_alone_after_a_while() {
+    let emulator = emulator(|b| b).await;
+    let page = json!({"projects": [], "nextPageToken": "again"});
+    emulator.fault(
+        RESOURCE_MANAGER,
+        Fault::status(200).json(&page).times(usize::MAX),
+    );
+    assert_eq!(jane(&emulator).list_projects().await.unwrap(), []);
+    assert_eq!(emulator.requests_to(RESOURCE_MANAGER).len(), 20);
+}
+
+#[tokio::test]
+async fn projects_that_are_being_deleted_are_left_out() {
+    let emulator = emulator(|b| b).await;
+    let page = json!({"projects": [
+        {"name": "projects/1", "projectId": "going-away", "state": "DELETE_REQUESTED"},
+        {"name": "projects/2", "projectId": "still-here"}]});
+    emulator.fault(RESOURCE_MANAGER, Fault::status(200).json(&page));
+    let projects = jane(&emulator).list_projects().await.unwrap();
+    assert_eq!(projects.len(), 1);
+    assert_eq!(projects[0].id, "still-here");
+}
+
+#[tokio::test]
+async fn a_payer_that_is_refused_does_not_keep_the_others_from_being_listed() {
+    let emulator = emulator(|b| {
+        b.project(Project::new("not-for-jane").denied(true))
+            .project(Project::new("for-everybody"))
+    })
+    .await;
+    let projects = jane(&emulator)
+        .project("not-for-jane")
+        .list_projects()
+        .await
+        .unwrap();
+    assert_eq!(projects.len(), 1);
+    let asked = emulator.requests_to(RESOURCE_MANAGER);
+    assert_eq!(asked[0].header("x-goog-user-project"), Some("not-for-jane"));
+    assert_eq!(asked[1].header("x-goog-user-project"), None);
+}
+
+#[tokio::test]
+async fn a_login_that_may_not_list_says_why_and_how_to_go_on() {
+    let emulator = emulator(|b| b).await;
+    for (reason, kind, names) in [
+        (
+            "IAM_PERMISSION_DENIED",
+            ErrorKind::PermissionDenied,
+            RESOURCE_MANAGER,
+        ),
+        ("SERVICE_DISABLED", ErrorKind::ApiDisabled, RESOURCE_MANAGER),
+        (
+            "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+            ErrorKind::InsufficientScopes,
+            "cloud-platform",
+        ),
+    ] {
+        let body = json!({"error": {"code": 403, "message": "No.", "status": "PERMISSION_DENIED",
+            "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason,
+                "metadata": {"consumer": "projects/pays-for-it"}}]}});
+        emulator.fault(RESOURCE_MANAGER, Fault::status(403).json(&body));
+        let error = jane(&emulator).list_projects().await.unwrap_err();
+        assert_eq!(error.kind(), kind);
+        assert!(error.to_string().contains(names), "{error}");
+        assert_eq!(error.server_message(), Some("No."));
+        let remedy = error.remedy().unwrap();
+        assert!(remedy.text.contains("eectl project set"), "{remedy}");
+        let command = (kind == ErrorKind::ApiDisabled).then_some(
+            "gcloud services enable cloudresourcemanager.googleapis.com --project=pays-for-it",
+        );
+        assert_eq!(remedy.command.as_deref(), command);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_taken_is_renewed_once_and_a_busy_server_is_asked_again() {
+    let emulator = emulator(|b| b.project(Project::new("for-everybody"))).await;
+    emulator.fault(RESOURCE_MANAGER, Fault::status(401));
+    emulator.fault(RESOURCE_MANAGER, Fault::status(503));
+    assert_eq!(jane(&emulator).list_projects().await.unwrap().len(), 1);
+    emulator.fault(RESOURCE_MANAGER, Fault::status(401).times(2));
+    let error = jane(&emulator).list_projects().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CredentialsRejected);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_list_is_an_error() {
+    let emulator = emulator(|b| b).await;
+    for body in ["", "7", "<html>", r#"{"projects": [{"name": 7}]}"#] {
+        emulator.fault(
+            RESOURCE_MANAGER,
+            Fault::respond(200, "application/json", body).times(3),
+        );
+        let error = jane(&emulator).list_projects().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ServerError, "{body}");
+        assert!(error.to_string().contains(RESOURCE_MANAGER), "{error}");
+        emulator.clear_faults();
+    }
+}
+
+#[tokio::test]
+async fn a_connected_client_lists_with_its_own_project_as_payer() {
+    let emulator = emulator(|b| b.project(Project::new("for-everybody"))).await;
+    let ee = jane(&emulator)
+        .project("for-everybody")
+        .connect()
+        .await
+        .unwrap();
+    assert_eq!(ee.list_projects().await.unwrap().len(), 1);
+    let asked = emulator.requests_to(RESOURCE_MANAGER);
+    assert_eq!(
+        asked[0].header("x-goog-user-project"),
+        Some("for-everybody")
+    );
+}
