@@ -20,12 +20,15 @@ pub(crate) struct Arguments {
 enum Part {
     /// The official clients for Python and Node against the emulator
     ReferenceClients,
+    /// Headless Chromium in the login flows
+    Browser,
 }
 
 impl Part {
     fn name(self) -> &'static str {
         match self {
             Self::ReferenceClients => "reference-clients",
+            Self::Browser => "browser",
         }
     }
 }
@@ -36,7 +39,17 @@ pub(crate) fn run_all(arguments: &Arguments) -> Outcome {
     tests.env("EE_TESTS_SKIP", skipped.join(","));
     if !arguments.skip.contains(&Part::ReferenceClients) {
         tests.env("EE_TESTS_PYTHON", python()?);
-        tests.env("EE_TESTS_NODE_MODULES", node_modules()?);
+        tests.env(
+            "EE_TESTS_NODE_MODULES",
+            node_modules(Part::ReferenceClients, "tests/reference_clients")?,
+        );
+    }
+    if !arguments.skip.contains(&Part::Browser) {
+        tests.env("EE_TESTS_CHROMIUM", chromium()?);
+        tests.env(
+            "EE_TESTS_BROWSER_MODULES",
+            node_modules(Part::Browser, "tests/browser")?,
+        );
     }
     run(&mut tests)?;
     for name in skipped {
@@ -69,14 +82,22 @@ fn python() -> Outcome<PathBuf> {
     let system = ["python3", "python"]
         .into_iter()
         .find(|name| starts(name))
-        .ok_or_else(|| missing("Python 3.11 or newer, with its venv module"))?;
+        .ok_or_else(|| {
+            missing(
+                Part::ReferenceClients,
+                "Python 3.11 or newer, with its venv module",
+            )
+        })?;
     run(Command::new(system)
         .args(["-m", "venv", "--clear"])
         .arg(&folder))
     .map_err(|error| {
         format!(
             "{error}\n{}",
-            missing("Python's venv module (package python3-venv)")
+            missing(
+                Part::ReferenceClients,
+                "Python's venv module (package python3-venv)"
+            )
         )
     })?;
     run(Command::new(&python)
@@ -93,17 +114,49 @@ fn python() -> Outcome<PathBuf> {
     Ok(python)
 }
 
-/// A `node_modules` folder that holds the reference client for Node.
-fn node_modules() -> Outcome<PathBuf> {
-    let wanted = root().join("tests/reference_clients/package.json");
-    let folder = target().join("reference-clients/node");
+/// Chromium: this machine's, or else Debian's, installed where that is allowed.
+fn chromium() -> Outcome<PathBuf> {
+    const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+    if let Some(path) = NAMES.into_iter().find_map(on_path) {
+        return Ok(path);
+    }
+    let apt = |arguments: &[&str]| {
+        run(Command::new("apt-get")
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    apt(&["update", "-qq"])
+        .and_then(|()| {
+            apt(&[
+                "install",
+                "-y",
+                "-qq",
+                "--no-install-recommends",
+                "chromium",
+            ])
+        })
+        .map_err(|error| format!("{error}\n{}", missing(Part::Browser, "Chromium")))?;
+    on_path("chromium").ok_or_else(|| missing(Part::Browser, "Chromium"))
+}
+
+/// A program's path, if it is installed.
+fn on_path(program: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+}
+
+/// A `node_modules` folder that holds what this folder's `package.json` lists.
+fn node_modules(part: Part, list: &str) -> Outcome<PathBuf> {
+    let wanted = root().join(list).join("package.json");
+    let folder = target().join(part.name()).join("node");
     let modules = std::path::absolute(folder.join("node_modules")).map_err(|e| e.to_string())?;
     if is_current(&folder, &wanted) {
         return Ok(modules);
     }
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
     if !starts("node") || !starts(npm) {
-        return Err(missing("Node.js 18 or newer, with npm"));
+        return Err(missing(part, "Node.js 18 or newer, with npm"));
     }
     fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     fs::copy(&wanted, folder.join("package.json"))
@@ -121,10 +174,10 @@ fn node_modules() -> Outcome<PathBuf> {
     Ok(modules)
 }
 
-fn missing(what: &str) -> String {
+fn missing(part: Part, what: &str) -> String {
+    let name = part.name();
     format!(
-        "the reference clients need {what}: install it, or leave that part out with `cargo xtask test --skip {}`",
-        Part::ReferenceClients.name()
+        "{name} needs {what}: install it, or leave that part out with `cargo xtask test --skip {name}`"
     )
 }
 
