@@ -7,6 +7,8 @@
     reason = "a failed step is a failed test"
 )]
 
+mod named_tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
