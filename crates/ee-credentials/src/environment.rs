@@ -161,7 +161,22 @@ impl Environment {
         (!path.as_os_str().is_empty()).then_some(path)
     }
 
-    fn raw(&self, name: &str) -> Option<&OsStr> {
+    /// All variables, for a child process.
+    #[cfg(feature = "login")]
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.variables
+            .iter()
+            .map(|(k, v)| (k.as_os_str(), v.as_os_str()))
+    }
+
+    /// Whether the firmware says that this machine is Google's.
+    #[cfg(feature = "login")]
+    pub(crate) fn is_google_machine(&self) -> bool {
+        self.product_name()
+            .is_some_and(|name| name.starts_with("Google"))
+    }
+
+    pub(crate) fn raw(&self, name: &str) -> Option<&OsStr> {
         let exact = self.variables.get(OsStr::new(name));
         let found = match self.os {
             // Windows does not tell upper case from lower case here.

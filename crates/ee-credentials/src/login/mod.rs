@@ -1,7 +1,24 @@
-//! Logging in.
+//! Logging people in: into the file that Earth Engine's Python client shares ([`Flow`]), or
+//! into a web application with an OAuth client of its own ([`WebFlow`]).
+//!
+//! The person's terminal and browser are traits, so that a window or a test can stand in.
 
+mod colab;
 mod consent;
+mod flow;
+mod gcloud;
+mod localhost;
+mod loopback;
+mod mode;
+mod notebook;
 mod pkce;
+mod request;
+mod surroundings;
+mod terminal;
 mod web;
 
+pub use flow::{Flow, Outcome, Saved};
+pub use mode::Mode;
+pub use notebook::NotebookLogin;
+pub use terminal::{Browser, Line, SystemBrowser, Terminal};
 pub use web::{Pending, WebFlow, WebLogin};

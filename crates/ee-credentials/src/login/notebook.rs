@@ -1,0 +1,270 @@
+//! A login with a browser anywhere: Earth Engine's own page shows a code, and the person
+//! carries it here. It can be done in two steps, by two processes.
+
+use std::time::Duration;
+
+use ee_token::{ExposeSecret as _, Remedy, Scopes, SecretString, read_bounded};
+use http::header::CONTENT_TYPE;
+use http::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+use url::Url;
+
+use super::consent::{Client, Code};
+use super::flow::{Flow, Outcome, Saved, is_blank};
+use super::pkce::{challenge, nonce};
+use super::{Browser, Mode, Terminal};
+use crate::{Error, ErrorKind};
+
+/// Where clients without a redirect address have the code shown instead.
+const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
+const MAX_REPLY: usize = 64 * 1024;
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// How often the code is asked for.
+const QUESTIONS: usize = 3;
+
+/// A login by notebook that has begun.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct NotebookLogin {
+    /// The page for the person to open.
+    pub url: Url,
+    /// What [`Flow::finish_notebook`] needs beside the code that the page shows. A secret
+    /// until then: `REQUEST_ID:TOKEN_VERIFIER:CLIENT_VERIFIER`, as the Python client has it.
+    pub code_verifier: SecretString,
+}
+
+pub(super) async fn run(
+    flow: &Flow,
+    terminal: &dyn Terminal,
+    browser: &dyn Browser,
+) -> Result<Outcome, Error> {
+    let login = begin(flow)?;
+    if flow.quiet {
+        return Ok(Outcome::Begun(login));
+    }
+    if browser.is_there() {
+        browser.open(&login.url);
+    }
+    terminal.show_page(
+        &login.url,
+        "Open the address in a browser, on this machine or another, log in there, and paste the code that it shows. A login by notebook lasts 7 days.",
+    );
+    let code = flow.wait(ask(terminal)).await?;
+    finish(flow, &login.code_verifier, &code)
+        .await
+        .map(Outcome::Saved)
+}
+
+fn begin(flow: &Flow) -> Result<NotebookLogin, Error> {
+    let (id, token, client) = (nonce()?, nonce()?, nonce()?);
+    let endpoints = flow.http.endpoints();
+    let mut url = endpoints.notebook.clone();
+    url.query_pairs_mut()
+        .append_pair("scopes", &flow.asked().to_string())
+        .append_pair("request_id", id.expose_secret())
+        .append_pair("tc", &challenge(&token))
+        .append_pair("cc", &challenge(&client));
+    let parts = [&id, &token, &client].map(|part| part.expose_secret());
+    Ok(NotebookLogin {
+        url: endpoints.resolve(&url)?,
+        code_verifier: parts.join(":").into(),
+    })
+}
+
+async fn ask(terminal: &dyn Terminal) -> Result<SecretString, Error> {
+    for _ in 0..QUESTIONS {
+        match terminal.ask("The code: ").await {
+            Ok(Some(code)) if is_blank(&code) => {}
+            Ok(Some(code)) => return Ok(code),
+            Ok(None) => break,
+            Err(error) => {
+                return Err(nobody().with_source(error));
+            }
+        }
+    }
+    Err(nobody())
+}
+
+fn nobody() -> Error {
+    Error::new(
+        ErrorKind::LoginUnavailable,
+        "the page shows a code, and nobody is here to enter it",
+    )
+    .with_remedy(
+        Remedy::new("Log in on a terminal, or in two steps.")
+            .command("eectl auth login --mode=notebook --quiet"),
+    )
+}
+
+/// What is needed beside the code.
+struct Verifier {
+    token: SecretString,
+    /// The request id and the verifier by which the OAuth client is fetched; without them
+    /// it is Earth Engine's own.
+    fetch: Option<(String, SecretString)>,
+}
+
+impl Verifier {
+    fn parse(text: &SecretString) -> Result<Self, Error> {
+        let parts: Vec<&str> = text.expose_secret().trim().split(':').collect();
+        let is_nonce = |part: &&str| {
+            !part.is_empty()
+                && part.len() <= 128
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
+        };
+        match parts.as_slice() {
+            parts if !parts.iter().all(is_nonce) => {}
+            [token] => {
+                return Ok(Self {
+                    token: (*token).into(),
+                    fetch: None,
+                });
+            }
+            [id, token, client] => {
+                return Ok(Self {
+                    token: (*token).into(),
+                    fetch: Some(((*id).to_owned(), (*client).into())),
+                });
+            }
+            _ => {}
+        }
+        Err(Error::new(
+            ErrorKind::InvalidOptions,
+            "the code verifier is not one of ours: REQUEST_ID:TOKEN_VERIFIER:CLIENT_VERIFIER",
+        )
+        .with_remedy(
+            Remedy::new("Begin the login again, and use the verifier that it prints, whole.")
+                .command("eectl auth login --mode=notebook --quiet"),
+        ))
+    }
+}
+
+pub(super) async fn finish(
+    flow: &Flow,
+    verifier: &SecretString,
+    code: &SecretString,
+) -> Result<Saved, Error> {
+    let verifier = Verifier::parse(verifier)?;
+    if is_blank(code) {
+        return Err(
+            Error::new(ErrorKind::InvalidOptions, "the authorization code is empty")
+                .with_remedy(Remedy::new("Give the code that the page shows.")),
+        );
+    }
+    let (client, scopes) = match &verifier.fetch {
+        Some((id, client_verifier)) => fetch(flow, id, client_verifier).await?,
+        None => (Client::earth_engine(), None),
+    };
+    let granted = Code {
+        code: &code.expose_secret().trim().into(),
+        client: &client,
+        redirect_uri: OUT_OF_BAND,
+        verifier: &verifier.token,
+        asked: scopes.as_ref().unwrap_or(&flow.asked()),
+    }
+    .exchange(&flow.http)
+    .await?;
+    flow.save(Mode::Notebook, granted, &client, None).await
+}
+
+/// Fetches the OAuth client that the code is for, and the scopes if the page has changed them.
+async fn fetch(
+    flow: &Flow,
+    request_id: &str,
+    client_verifier: &SecretString,
+) -> Result<(Client, Option<Scopes>), Error> {
+    let mut url = flow.http.endpoints().notebook.clone();
+    let path = format!("{}/fetch", url.path());
+    url.set_path(&path);
+    let host = url.host_str().unwrap_or_default().to_owned();
+    let body = json!({
+        "request_id": request_id,
+        "client_verifier": client_verifier.expose_secret(),
+    });
+    let request = flow
+        .http
+        .request(Method::POST, &url)
+        .header(CONTENT_TYPE, "application/json; charset=UTF-8")
+        .timeout(TIMEOUT)
+        .body(body.to_string())
+        .build()
+        .map_err(|e| {
+            Error::new(
+                ErrorKind::LoginFailed,
+                "the request for the OAuth client cannot be built",
+            )
+            .with_source(e.without_url())
+        })?;
+    let response = flow.http.send(request).await?;
+    let status = response.status();
+    let body = read_bounded(response, MAX_REPLY).await?;
+    if status != StatusCode::OK {
+        return Err(no_client(&host, &format!("status {}", status.as_u16())));
+    }
+    // serde's own message could quote the client's secret.
+    let reply: Fetched =
+        serde_json::from_slice(&body).map_err(|_| no_client(&host, "what is no answer"))?;
+    match reply {
+        Fetched {
+            error: Some(error), ..
+        } => {
+            let said = ee_token::redact(&error, &[client_verifier.expose_secret()])
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(200)
+                .collect::<String>();
+            Err(no_client(&host, &format!("\"{said}\"")))
+        }
+        Fetched {
+            client_id: Some(id),
+            client_secret: Some(secret),
+            scopes,
+            ..
+        } => {
+            let scopes = scopes.map(Scopes::new).filter(|scopes| !scopes.is_empty());
+            Ok((Client { id, secret }, scopes))
+        }
+        _ => Err(no_client(&host, "what is no answer")),
+    }
+}
+
+#[derive(Deserialize)]
+struct Fetched {
+    client_id: Option<String>,
+    client_secret: Option<SecretString>,
+    scopes: Option<Vec<String>>,
+    error: Option<String>,
+}
+
+fn no_client(host: &str, what: &str) -> Error {
+    Error::new(
+        ErrorKind::LoginFailed,
+        format!("{host} answered {what}, and did not say which OAuth client the code is for"),
+    )
+    .with_remedy(
+        Remedy::new("Begin the login again, and finish it within a few minutes.")
+            .command("eectl auth login --mode=notebook"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verifier_has_three_parts_or_one() {
+        let parse = |text: &str| Verifier::parse(&text.into());
+        let three = parse(" id:token:client\n").unwrap();
+        assert_eq!(three.token.expose_secret(), "token");
+        let (id, client) = three.fetch.unwrap();
+        assert_eq!((&*id, client.expose_secret()), ("id", "client"));
+        assert!(parse("token").unwrap().fetch.is_none());
+        for bad in ["", "a:b", "a:b:c:d", "a::c", "a:b c:d", "PLACE:\"x\":y"] {
+            let error = parse(bad).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::InvalidOptions, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The person: what they are told and asked, and the browser in front of them.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::process::{Command, Stdio};
+
+use ee_token::SecretString;
+use url::Url;
+
+use super::surroundings::{PAGE, browser_command};
+use crate::Environment;
+
+/// What [`Terminal::ask`] returns.
+pub type Line<'a> = Pin<Box<dyn Future<Output = io::Result<Option<SecretString>>> + Send + 'a>>;
+
+/// Where a person can be told and asked things: a terminal, a window, a test.
+pub trait Terminal: Send + Sync {
+    /// Shows a sentence.
+    fn tell(&self, text: &str);
+
+    /// Shows the address of a page that the person is to open, and what to do there.
+    fn show_page(&self, url: &Url, advice: &str);
+
+    /// Asks for one line of text. `None` if nobody is there to answer.
+    fn ask<'a>(&'a self, prompt: &'a str) -> Line<'a>;
+}
+
+/// A web browser in front of the person.
+pub trait Browser: Send + Sync {
+    /// Whether there is one that can show Google's consent page.
+    fn is_there(&self) -> bool;
+
+    /// Opens a page, and says whether that was begun. The person is shown the address in
+    /// any case.
+    fn open(&self, url: &Url) -> bool;
+}
+
+/// The browser that the operating system opens pages with. On Linux there must be a display;
+/// `BROWSER` may name another.
+#[derive(Debug, Clone)]
+pub struct SystemBrowser {
+    command: Option<Vec<String>>,
+}
+
+impl SystemBrowser {
+    /// The one of this environment.
+    pub fn new(environment: &Environment) -> Self {
+        Self {
+            command: browser_command(environment),
+        }
+    }
+}
+
+impl Browser for SystemBrowser {
+    fn is_there(&self) -> bool {
+        self.command.is_some()
+    }
+
+    fn open(&self, url: &Url) -> bool {
+        let Some((program, words)) = self.command.as_deref().and_then(<[_]>::split_first) else {
+            return false;
+        };
+        // Never through a shell: the address is one word, whatever is in it.
+        let started = Command::new(program)
+            .args(words.iter().map(|word| word.replace(PAGE, url.as_str())))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        match started {
+            Ok(mut child) => {
+                // It may run for as long as the browser does; whoever waits for it is a thread.
+                std::thread::spawn(move || child.wait());
+                true
+            }
+            Err(error) => {
+                tracing::debug!(%error, program, "the browser cannot be started");
+                false
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Os;
+
+    #[test]
+    fn a_page_is_one_word_of_the_browsers_command() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("browser");
+        let out = folder.path().join("out");
+        // A file that this process has open for writing cannot be run by another, and what
+        // another test starts at this moment inherits our open files.
+        let text = folder.path().join("text");
+        std::fs::write(
+            &text,
+            format!(
+                "#!/bin/sh\necho \"$#:$2\" > {0}.new && mv {0}.new {0}\n",
+                out.display()
+            ),
+        )
+        .unwrap();
+        let copied = Command::new("cp").arg(&text).arg(&script).status();
+        assert!(copied.unwrap().success());
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&script, mode).unwrap();
+        let environment = Environment::empty()
+            .with_os(Os::Linux)
+            .with_var("DISPLAY", ":0")
+            .with_var("BROWSER", format!("{} --new-window", script.display()));
+        let browser = SystemBrowser::new(&environment);
+        assert!(browser.is_there());
+        let url = "https://accounts.google.com/?a=b&c='$(touch x)'"
+            .parse()
+            .unwrap();
+        assert!(browser.open(&url));
+        let started = std::time::Instant::now();
+        while !out.exists() && started.elapsed().as_secs() < 30 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert_eq!(std::fs::read_to_string(&out).unwrap(), format!("2:{url}\n"));
+    }
+
+    #[test]
+    fn a_browser_that_is_not_there_opens_nothing() {
+        let url = "https://example.com/".parse().unwrap();
+        let none = SystemBrowser::new(&Environment::empty().with_os(Os::Linux));
+        assert!(!none.is_there() && !none.open(&url));
+        let gone = SystemBrowser {
+            command: Some(vec!["/nowhere/browser".into()]),
+        };
+        assert!(!gone.open(&url));
+    }
+}
