@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use crate::command::auth::login::Login;
+use crate::command::auth::logout::Logout;
+
 /// Get into Google Earth Engine: find credentials, get a token, verify the project, make requests.
 #[derive(Debug, Parser)]
 #[command(name = "eectl", version, arg_required_else_help = true)]
@@ -52,6 +55,9 @@ pub(crate) enum Command {
     Init,
     /// Works with credentials
     Auth(Auth),
+    /// The same as `auth login`, as the Python client's command calls it
+    #[command(hide = true)]
+    Authenticate(Login),
     /// Makes a request and prints the reply's body
     Api(Api),
     /// Runs an emulator of Google's hosts on loopback until it is stopped
@@ -66,6 +72,13 @@ pub(crate) struct Auth {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuthCommand {
+    /// Logs a person in, into the file that the Python client shares
+    #[command(alias = "authenticate")]
+    Login(Login),
+    /// Removes that file; with --revoke, the login ends at Google too
+    Logout(Logout),
+    /// Prints the scopes of the current token, one a line
+    Scopes,
     /// Prints an access token, and nothing else
     Token,
 }

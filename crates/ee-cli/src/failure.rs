@@ -47,6 +47,40 @@ impl Failure {
         }
     }
 
+    /// A login, or its file, that came to nothing.
+    pub(crate) fn login(error: &earthengine::credentials::Error) -> Self {
+        use earthengine::credentials::ErrorKind as Kind;
+        let (code, status) = match error.kind() {
+            Kind::LoginDenied => ("login_denied", 4),
+            Kind::LoginFailed => ("login_failed", 4),
+            Kind::LoginTimeout => ("login_timeout", 4),
+            Kind::LoginUnavailable => ("login_unavailable", 4),
+            Kind::Store => ("io", 1),
+            Kind::InvalidOptions => ("usage", 2),
+            _ => return Self::new(&error.clone().into(), Stage::Init),
+        };
+        Self {
+            code,
+            message: error.to_string(),
+            said: None,
+            searched: Vec::new(),
+            remedy: error.remedy().cloned().map(Box::new),
+            status,
+        }
+    }
+
+    /// Ctrl-C, with the status that shells give it.
+    pub(crate) fn interrupted() -> Self {
+        Self {
+            code: "interrupted",
+            message: "interrupted".to_owned(),
+            said: None,
+            searched: Vec::new(),
+            remedy: None,
+            status: 130,
+        }
+    }
+
     pub(crate) fn usage(error: &impl ToString) -> Self {
         let text = error.to_string();
         let first = text.lines().next().unwrap_or_default();

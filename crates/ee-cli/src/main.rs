@@ -37,6 +37,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         match &arguments.command {
             Command::Init => command::init::run(global).await,
             Command::Auth(auth) => command::auth::run(global, auth).await,
+            Command::Authenticate(login) => command::auth::login::run(global, login).await,
             Command::Api(api) => command::api::run(global, api).await,
             Command::Emulator(emulator) => command::emulator::run(global, emulator).await,
         }

@@ -1,11 +1,18 @@
 //! `eectl auth`: credentials and tokens.
 
+pub(crate) mod login;
+pub(crate) mod logout;
+mod scopes;
+
 use crate::arguments::{Auth, AuthCommand, Global};
 use crate::failure::{Failure, Stage};
 use crate::output::print;
 
 pub(crate) async fn run(global: &Global, auth: &Auth) -> Result<(), Failure> {
-    match auth.command {
+    match &auth.command {
+        AuthCommand::Login(login) => login::run(global, login).await,
+        AuthCommand::Logout(logout) => logout::run(global, logout).await,
+        AuthCommand::Scopes => scopes::run(global).await,
         AuthCommand::Token => token(global).await,
     }
 }

@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod commands;
+mod login;
 mod refusals;
 mod search;
 

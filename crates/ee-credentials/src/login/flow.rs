@@ -25,9 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 ///
 /// ```no_run
 /// use ee_credentials::Environment;
-/// use ee_credentials::login::{Flow, Line, Mode, Outcome, SystemBrowser, Terminal};
+/// use ee_credentials::login::{Flow, Line, Mode, Outcome, SystemBrowser, Terminal, Url};
 /// use ee_token::HttpClient;
-/// use url::Url;
 ///
 /// struct Window;
 ///

@@ -21,4 +21,5 @@ pub use flow::{Flow, Outcome, Saved};
 pub use mode::Mode;
 pub use notebook::NotebookLogin;
 pub use terminal::{Browser, Line, SystemBrowser, Terminal};
+pub use url::Url;
 pub use web::{Pending, WebFlow, WebLogin};

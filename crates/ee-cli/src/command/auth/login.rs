@@ -1,0 +1,277 @@
+//! `eectl auth login`: logs a person in, into the file that the Python client shares.
+
+use std::io::{self, BufRead as _, Write as _};
+use std::time::Duration;
+
+use clap::Args;
+use earthengine::credentials::login::{
+    Flow, Line, Mode, NotebookLogin, Outcome, Saved, SystemBrowser, Terminal, Url,
+};
+use earthengine::credentials::{Error, Warning};
+use earthengine::token::{ExposeSecret as _, HttpClient};
+use earthengine::{Credentials, Environment, Scopes, SecretString};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::arguments::Global;
+use crate::failure::Failure;
+use crate::output::{note, print};
+
+const GOOGLE: &str = "https://www.googleapis.com/auth/";
+
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// localhost, localhost:PORT, notebook, gcloud, gcloud-legacy, colab or appdefault; without
+    /// it, the one that fits this machine
+    #[arg(long, alias = "auth_mode", alias = "auth-mode", value_name = "MODE")]
+    mode: Option<Mode>,
+
+    /// The port of this machine that the browser is sent back to; 0 for any that is free
+    #[arg(long, value_name = "N")]
+    port: Option<u16>,
+
+    /// Logs in even if there are credentials that work
+    #[arg(long)]
+    force: bool,
+
+    /// How long the person is waited for
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: u64,
+
+    /// The second of two steps: the verifier that `--mode=notebook --quiet` printed
+    #[arg(long, value_name = "V", requires = "authorization_code")]
+    code_verifier: Option<String>,
+
+    /// The second of two steps: the code that the page showed, or - for standard input
+    #[arg(long, value_name = "CODE", requires = "code_verifier")]
+    authorization_code: Option<String>,
+}
+
+pub(crate) async fn run(global: &Global, login: &Login) -> Result<(), Failure> {
+    if global.credentials.is_some() {
+        return Err(Failure::usage(
+            &"a login goes into Earth Engine's own file: --credentials cannot be given with it",
+        ));
+    }
+    let mode = mode(login)?;
+    let work = log_in(global, login, mode);
+    // What is dropped on the way leaves nothing behind.
+    tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
+    }
+}
+
+/// `--port` is another way to write `--mode=localhost:PORT`.
+fn mode(login: &Login) -> Result<Option<Mode>, Failure> {
+    match (login.mode, login.port) {
+        (mode, None) => Ok(mode),
+        (None | Some(Mode::Localhost { port: None }), port) => Ok(Some(Mode::Localhost { port })),
+        (Some(mode), Some(_)) => Err(Failure::usage(&format!(
+            "--port belongs to --mode=localhost, and not to {mode}"
+        ))),
+    }
+}
+
+async fn log_in(global: &Global, login: &Login, mode: Option<Mode>) -> Result<(), Failure> {
+    let environment = Environment::current();
+    let endpoints = environment.endpoints().map_err(|e| Failure::login(&e))?;
+    let http = HttpClient::new(endpoints).map_err(|e| Failure::login(&e.into()))?;
+    let browser = SystemBrowser::new(&environment);
+    let mut flow = Flow::new(environment, http)
+        .scopes(Scopes::new(&global.scopes))
+        .force(login.force)
+        .quiet(global.quiet)
+        .timeout(Duration::from_secs(login.timeout));
+    if let Some(mode) = mode {
+        flow = flow.mode(mode);
+    }
+    let ended = match (&login.code_verifier, &login.authorization_code) {
+        (Some(verifier), Some(code)) => second_step(&flow, verifier, code).await,
+        _ => flow.run(&Console::new(global), &browser).await,
+    };
+    let outcome = ended.map_err(|error| Failure::login(&error))?;
+    if global.json {
+        return print(format!("{}\n", as_json(&outcome, global)));
+    }
+    if let (Outcome::Saved(saved), false) = (&outcome, global.quiet) {
+        for warning in &saved.warnings {
+            note(&format!("warning: {warning}\n    {}", warning.remedy));
+        }
+    }
+    print(in_words(&outcome, global))
+}
+
+async fn second_step(flow: &Flow, verifier: &str, code: &str) -> Result<Outcome, Error> {
+    let code: SecretString = if code == "-" {
+        let line = read_line().await.ok().flatten();
+        line.unwrap_or_else(|| String::new().into())
+    } else {
+        code.into()
+    };
+    let saved = flow.finish_notebook(&verifier.into(), &code).await?;
+    Ok(Outcome::Saved(saved))
+}
+
+/// The terminal: results on standard output, everything else on standard error, with --json
+/// as one object a line.
+struct Console {
+    quiet: bool,
+    json: bool,
+}
+
+impl Console {
+    fn new(global: &Global) -> Self {
+        Self {
+            quiet: global.quiet,
+            json: global.json,
+        }
+    }
+}
+
+impl Terminal for Console {
+    fn tell(&self, text: &str) {
+        match (self.quiet, self.json) {
+            (true, _) => {}
+            (false, true) => note(&json!({ "note": text }).to_string()),
+            (false, false) => note(text),
+        }
+    }
+
+    fn show_page(&self, url: &Url, advice: &str) {
+        match (self.quiet, self.json) {
+            (_, true) => {
+                let page = json!({"url": url.as_str(), "advice": advice});
+                note(&json!({ "page": page }).to_string());
+            }
+            (false, false) => note(&format!("\n    {url}\n\n{advice}")),
+            // For the program that asked us to be quiet. If nobody reads it, nobody comes.
+            (true, false) => drop(print(format!("{url}\n"))),
+        }
+    }
+
+    fn ask<'a>(&'a self, prompt: &'a str) -> Line<'a> {
+        let mut stderr = io::stderr().lock();
+        // Without a terminal there is nobody to read it.
+        let _ = write!(stderr, "\n{prompt}").and_then(|()| stderr.flush());
+        Box::pin(read_line())
+    }
+}
+
+/// Reads a line of standard input, on a thread that nobody needs to wait for.
+async fn read_line() -> io::Result<Option<SecretString>> {
+    let (line, read) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        let result = io::stdin().lock().read_line(&mut text);
+        let result = result.map(|bytes| (bytes > 0).then(|| SecretString::from(text)));
+        // The login may be over.
+        let _ = line.send(result);
+    });
+    read.await.unwrap_or(Ok(None))
+}
+
+fn as_json(outcome: &Outcome, global: &Global) -> Value {
+    match outcome {
+        Outcome::Saved(saved) => {
+            let mut json = json!({
+                "outcome": "saved",
+                "mode": saved.mode.name(),
+                "path": saved.path,
+                "scopes": saved.granted.iter().collect::<Vec<_>>(),
+                "missing_scopes": saved.missing.iter().collect::<Vec<_>>(),
+                "warnings": saved.warnings.iter().map(warning).collect::<Vec<_>>(),
+            });
+            if let Some(end) = saved.expires_at {
+                json["expires_at"] = json!(end.to_rfc3339());
+            }
+            json
+        }
+        Outcome::Reused(credentials) => {
+            let mut credential = json!({
+                "kind": credentials.kind().as_str(),
+                "source": credentials.origin().as_str(),
+            });
+            if let Some(path) = credentials.path() {
+                credential["path"] = json!(path);
+            }
+            if let Some(principal) = credentials.principal() {
+                credential["principal"] = json!(principal);
+            }
+            json!({"outcome": "reused", "credential": credential})
+        }
+        Outcome::Begun(begun) => json!({
+            "outcome": "begun",
+            "url": begun.url.as_str(),
+            "code_verifier": begun.code_verifier.expose_secret(),
+            "command": next_command(begun, global),
+        }),
+        _ => json!({"outcome": "not_needed"}),
+    }
+}
+
+fn warning(warning: &Warning) -> Value {
+    json!({
+        "code": warning.code,
+        "message": warning.message,
+        "remedy": warning.remedy.to_string(),
+    })
+}
+
+fn in_words(outcome: &Outcome, global: &Global) -> String {
+    match outcome {
+        Outcome::Saved(saved) => saved_in_words(saved),
+        Outcome::Reused(credentials) => reused_in_words(credentials),
+        Outcome::Begun(begun) => format!(
+            "Open this page in a browser, log in, and copy the code that it shows:\n\n    {}\n\n\
+             Then run this, with the code in its place. The login lasts 7 days.\n\n    {}\n",
+            begun.url,
+            next_command(begun, global)
+        ),
+        _ => "no login is needed: Application Default Credentials are always looked for\n".into(),
+    }
+}
+
+fn saved_in_words(saved: &Saved) -> String {
+    let mut text = format!(
+        "logged in     {}\nstored in     {}\nscopes        {}\n",
+        saved.mode.name(),
+        saved.path.display(),
+        short(&saved.granted)
+    );
+    if !saved.missing.is_empty() {
+        text += &format!("not granted   {}\n", short(&saved.missing));
+    }
+    if let Some(end) = saved.expires_at {
+        text += &format!("lasts until   {}\n", end.format("%Y-%m-%d %H:%M UTC"));
+    }
+    text
+}
+
+fn reused_in_words(credentials: &Credentials) -> String {
+    let path = credentials
+        .path()
+        .map(|path| format!(", {}", path.display()));
+    format!(
+        "logged in already: {} ({}{}); --force logs in again\n",
+        credentials.kind(),
+        credentials.origin(),
+        path.unwrap_or_default()
+    )
+}
+
+fn short(scopes: &Scopes) -> String {
+    let short = scopes.iter().map(|s| s.strip_prefix(GOOGLE).unwrap_or(s));
+    short.collect::<Vec<_>>().join(" ")
+}
+
+fn next_command(begun: &NotebookLogin, global: &Global) -> String {
+    let scopes = match global.scopes.as_slice() {
+        [] => String::new(),
+        scopes => format!(" --scopes={}", scopes.join(",")),
+    };
+    format!(
+        "eectl auth login{scopes} --code-verifier={} --authorization-code=PASTE_THE_CODE_HERE",
+        begun.code_verifier.expose_secret()
+    )
+}

@@ -1,0 +1,326 @@
+//! Logging in and out. The browser is a task of the test that follows redirects.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Child;
+use std::time::Duration;
+
+use super::*;
+
+/// A command that runs while the test does something else.
+struct Running {
+    child: Child,
+    stdout: BufReader<std::process::ChildStdout>,
+}
+
+impl Machine {
+    fn start(&self, arguments: &[&str]) -> Running {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_eectl"))
+            .args(arguments)
+            .env_clear()
+            .envs(&self.variables)
+            .current_dir(self.home.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Running { child, stdout }
+    }
+
+    fn credentials(&self) -> PathBuf {
+        self.home.path().join(".config/earthengine/credentials")
+    }
+
+    fn stored(&self) -> Value {
+        serde_json::from_str(&fs::read_to_string(self.credentials()).unwrap()).unwrap()
+    }
+
+    /// A login by localhost, with the browser's part in it; returns how it ended and the
+    /// last page.
+    async fn log_in(&self, more: &[&str]) -> (Ended, String) {
+        let arguments = [&["auth", "login", "--mode=localhost:0", "--quiet"], more].concat();
+        let mut running = self.start(&arguments);
+        tokio::task::spawn_blocking(move || {
+            let mut url = String::new();
+            running.stdout.read_line(&mut url).unwrap();
+            let page = browse(url.trim());
+            (running.end(), page)
+        })
+        .await
+        .unwrap()
+    }
+}
+
+impl Running {
+    fn end(mut self) -> Ended {
+        let mut stdout = String::new();
+        self.stdout.read_to_string(&mut stdout).unwrap();
+        let output = self.child.wait_with_output().unwrap();
+        Ended {
+            status: output.status.code().unwrap_or(-1),
+            stdout,
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+/// What a browser does, to the last page: enough HTTP for the emulator and the login.
+fn browse(url: &str) -> String {
+    let rest = url
+        .strip_prefix("http://")
+        .unwrap_or_else(|| panic!("{url}"));
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let address = host.replace("localhost", "127.0.0.1");
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    let head = format!(
+        "GET /{} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n",
+        path.trim_start_matches('/')
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    let location = reply.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("location")
+            .then(|| value.trim().to_owned())
+    });
+    match location {
+        Some(location) => browse(&location),
+        None => reply,
+    }
+}
+
+async fn consenting() -> Machine {
+    let machine = Machine::new().await;
+    machine.emulator.auto_consent("jane@example.com");
+    machine
+}
+
+#[tokio::test]
+async fn a_quiet_login_by_localhost_prints_the_page_and_waits_and_then_everything_works() {
+    let machine = consenting().await;
+    let (ended, page) = machine.log_in(&[]).await;
+    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    assert!(page.contains("You are logged in"), "{page}");
+    assert!(
+        ended.stdout.contains("earthengine cloud-platform"),
+        "{}",
+        ended.stdout
+    );
+    assert_eq!(ended.stderr, "");
+    let token = machine.stored()["refresh_token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(!ended.stdout.contains(&token));
+    let init = machine
+        .run(&["init", "--json", "--project", PROJECT])
+        .await
+        .json();
+    assert_eq!(init["credential"]["kind"], "earthengine_file");
+
+    let again = machine.run(&["auth", "login", "--json"]).await.json();
+    assert_eq!(again["outcome"], "reused");
+    assert_eq!(
+        again["credential"]["path"],
+        machine.credentials().display().to_string()
+    );
+    let words = machine.run(&["authenticate"]).await;
+    assert!(words.stdout.contains("--force"), "{}", words.stdout);
+    let (ended, _) = machine.log_in(&["--force"]).await;
+    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    assert_ne!(machine.stored()["refresh_token"], token);
+}
+
+#[tokio::test]
+async fn unticked_scopes_are_told() {
+    let machine = consenting().await;
+    machine
+        .emulator
+        .auto_consent_only("jane@example.com", &["earthengine"]);
+    let (ended, _) = machine.log_in(&["--scopes", "earthengine,drive"]).await;
+    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    assert!(
+        ended.stdout.contains("not granted   drive"),
+        "{}",
+        ended.stdout
+    );
+    assert_eq!(machine.stored()["scopes"].as_array().unwrap().len(), 1);
+    let scopes = machine.run(&["auth", "scopes"]).await;
+    assert_eq!(
+        scopes.stdout,
+        "https://www.googleapis.com/auth/earthengine\n"
+    );
+}
+
+#[tokio::test]
+async fn a_login_by_notebook_goes_in_two_steps_or_by_a_pasted_code() {
+    let machine = consenting().await;
+    let code_at = |url: String| async move {
+        let page = tokio::task::spawn_blocking(move || browse(&url))
+            .await
+            .unwrap();
+        let code = page.split("<code id=\"code\">").nth(1).unwrap();
+        code.split('<').next().unwrap().to_owned()
+    };
+    let first = machine
+        .run(&["authenticate", "--auth_mode=notebook", "--quiet", "--json"])
+        .await
+        .json();
+    assert_eq!(first["outcome"], "begun");
+    assert!(!machine.credentials().exists());
+    let pasted = code_at(first["url"].as_str().unwrap().to_owned()).await;
+    let verifier = format!(
+        "--code-verifier={}",
+        first["code_verifier"].as_str().unwrap()
+    );
+    let step = [
+        "authenticate",
+        &verifier,
+        "--authorization-code=-",
+        "--json",
+    ];
+    let second = machine.run_with_input(&step, &pasted).await.json();
+    assert_eq!(second["outcome"], "saved");
+    assert_eq!(second["mode"], "notebook");
+    assert!(second["expires_at"].is_string());
+    assert_eq!(second["warnings"][0]["code"], "login_expires");
+    assert_eq!(machine.stored()["rust_login_mode"], "notebook");
+
+    let (status, error) = machine
+        .failure(&[&step[..2], &["--authorization-code=4/0wrong"]].concat())
+        .await;
+    assert_eq!((status, code(&error)), (4, "login_failed"));
+    let words = machine
+        .run(&["auth", "login", "--mode=notebook", "--quiet", "--force"])
+        .await;
+    assert!(
+        words.stdout.contains("--authorization-code="),
+        "{}",
+        words.stdout
+    );
+    let ended = machine
+        .run(&["auth", "login", "--mode=notebook", "--force"])
+        .await;
+    assert_eq!(ended.status, 4);
+    assert!(ended.stderr.contains("nobody is here"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_login_that_comes_to_nothing_says_why_and_leaves_nothing() {
+    let machine = Machine::new().await;
+    machine.emulator.deny_consent();
+    let (ended, page) = machine.log_in(&[]).await;
+    assert_eq!(ended.status, 4, "{}", ended.stderr);
+    assert!(ended.stderr.contains("access_denied"), "{}", ended.stderr);
+    assert!(page.contains("came to nothing"), "{page}");
+    let late = [
+        "auth",
+        "login",
+        "--mode=localhost:0",
+        "--timeout=1",
+        "--json",
+    ];
+    let ended = machine.run(&late).await;
+    assert_eq!(ended.status, 4, "{}", ended.stderr);
+    let last = ended.stderr.lines().last().unwrap();
+    let error: Value = serde_json::from_str(last).unwrap();
+    assert_eq!(error["error"]["code"], "login_timeout");
+    let (status, error) = machine.failure(&["auth", "login"]).await;
+    assert_eq!((status, code(&error)), (4, "login_unavailable"));
+    assert!(message(&error).contains("gcloud"), "{error}");
+    assert!(!machine.credentials().parent().unwrap().exists());
+}
+
+#[tokio::test]
+async fn options_that_make_no_sense_are_of_usage() {
+    let machine = Machine::new().await;
+    for wrong in [
+        &["--mode=paper"][..],
+        &["--mode=localhost:99999"],
+        &["--mode=notebook", "--port=1"],
+        &["--timeout=0"],
+        &["--code-verifier=x"],
+        &["--authorization-code=x"],
+        &["--code-verifier=a:b", "--authorization-code=x"],
+        &["--credentials=key.json"],
+    ] {
+        let (status, error) = machine.failure(&[&["auth", "login"], wrong].concat()).await;
+        assert_eq!((status, code(&error)), (2, "usage"), "{wrong:?} {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let machine = Machine::new().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let (status, error) = machine.failure(&["auth", "login", "--port", &port]).await;
+    assert_eq!((status, code(&error)), (4, "login_unavailable"));
+    assert!(message(&error).contains(&port), "{error}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn ctrl_c_ends_a_login_at_once_and_leaves_nothing_behind() {
+    let machine = Machine::new().await;
+    let mut running = machine.start(&["auth", "login", "--mode=localhost:0", "--quiet"]);
+    let ended = tokio::task::spawn_blocking(move || {
+        let mut url = String::new();
+        running.stdout.read_line(&mut url).unwrap();
+        let id = running.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        running.end()
+    });
+    assert_eq!(ended.await.unwrap().status, 130);
+    assert_eq!(fs::read_dir(machine.home.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn logging_out_removes_the_file_and_revoking_ends_the_login_first() {
+    let machine = consenting().await;
+    let gone = machine.run(&["auth", "logout", "--json"]).await.json();
+    assert_eq!(gone["removed"], false);
+    let jane = machine.emulator.create_user("jane@example.com");
+    let file = || {
+        machine.file(
+            ".config/earthengine/credentials",
+            jane.earthengine_file_json(None),
+        )
+    };
+    file();
+    let ended = machine.run(&["auth", "logout"]).await;
+    assert!(ended.stdout.contains("removed"), "{}", ended.stdout);
+    assert!(!machine.credentials().exists());
+    file();
+    let json = machine
+        .run(&["auth", "logout", "--revoke", "--json"])
+        .await
+        .json();
+    assert_eq!(json["revocation"], "revoked");
+    assert_eq!(json["removed"], true);
+    assert_eq!(machine.paths(), ["POST oauth2.googleapis.com/revoke"]);
+    file();
+    let json = machine
+        .run(&["auth", "logout", "--revoke", "--json"])
+        .await
+        .json();
+    assert_eq!(json["revocation"], "already_ended");
+}
+
+#[tokio::test]
+async fn the_scopes_of_a_token_are_told_where_its_answer_did_not_say() {
+    let machine = Machine::with_key(|b| b).await;
+    let scopes = machine.run(&["auth", "scopes", "--json"]).await.json();
+    assert_eq!(scopes["scopes"].as_array().unwrap().len(), 2, "{scopes}");
+}
