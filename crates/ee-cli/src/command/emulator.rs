@@ -26,13 +26,15 @@ pub(crate) async fn run(global: &Global, arguments: &Arguments) -> Result<(), Fa
                 &e,
             )
         })?;
+    // Somebody whom the consent page can offer.
+    emulator.create_user(PERSON);
     if let Some(folder) = &arguments.write_credentials {
         write_credentials(&emulator, folder)?;
     }
     print(format!("{}\n", emulator.address()))?;
     if !global.quiet {
         note(&format!(
-            "export EARTHENGINE_EMULATOR_HOST={}   # sends eectl and every program of this library here\nproject {PROJECT} is registered; credentials: --write-credentials DIR; stop with Ctrl-C",
+            "export EARTHENGINE_EMULATOR_HOST={}   # sends eectl and every program of this library here\nproject {PROJECT} is registered; credentials: --write-credentials DIR, or eectl auth login as {PERSON}; stop with Ctrl-C",
             emulator.address()
         ));
     }
