@@ -17,7 +17,8 @@ pub struct Warning {
 }
 
 impl Warning {
-    pub(crate) fn new(code: &'static str, message: impl Into<String>, remedy: Remedy) -> Self {
+    /// A warning of this name.
+    pub fn new(code: &'static str, message: impl Into<String>, remedy: Remedy) -> Self {
         Self {
             code,
             message: message.into(),

@@ -13,7 +13,7 @@ use crate::project::check_project;
 use crate::refusal::{Context, explain, not_registered};
 use crate::registration::{ProjectConfig, Registration};
 use crate::resolve::{Places, resolve};
-use crate::{EarthEngine, Error};
+use crate::{EarthEngine, Error, ErrorKind, Project};
 
 /// How [`EarthEngine::connect`](Builder::connect) goes about it. Nothing needs to be set:
 /// what is not is found where the other clients find it.
@@ -193,7 +193,7 @@ impl Builder {
         let project = resolve(&Places {
             given: self.project.as_deref(),
             environment: &environment,
-            credentials: &found.credentials,
+            credentials: Some(&found.credentials),
         })
         .await?;
         let context = Context {
@@ -232,6 +232,41 @@ impl Builder {
     pub async fn find_credentials(self) -> Result<Found, Error> {
         let (_, found) = self.find(&self.surroundings()).await?;
         Ok(found)
+    }
+
+    /// Chooses the project, and verifies nothing. Credentials are looked for only if no place
+    /// before them names a project, and need not be found.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoProject`](crate::ErrorKind::NoProject),
+    /// [`ErrorKind::SdkProject`](crate::ErrorKind::SdkProject) or
+    /// [`ErrorKind::InvalidProject`](crate::ErrorKind::InvalidProject); what is wrong with a
+    /// file or the credentials that could have named one.
+    pub async fn find_project(self) -> Result<Project, Error> {
+        if let Some(project) = &self.project {
+            check_project(project)?;
+        }
+        let environment = self.surroundings();
+        let places = Places {
+            given: self.project.as_deref(),
+            environment: &environment,
+            credentials: None,
+        };
+        let without = resolve(&places).await;
+        if matches!(&without, Ok(project) if project.source.is_before_credentials()) {
+            return without;
+        }
+        match self.find(&environment).await {
+            Ok((_, found)) => {
+                resolve(&Places {
+                    credentials: Some(&found.credentials),
+                    ..places
+                })
+                .await
+            }
+            Err(error) if error.kind() == ErrorKind::NoCredentials => without,
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) fn surroundings(&self) -> Environment {
@@ -339,5 +374,45 @@ async fn verify(client: &Client, project: &str, context: &Context) -> Result<Reg
     {
         Registration::NotRegistered => Err(not_registered(project)),
         state => Ok(state),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ee_token::Endpoints;
+
+    use super::*;
+    use crate::ProjectSource;
+
+    fn on(environment: Environment) -> Builder {
+        // Nobody listens here: nothing may be asked.
+        let endpoints = Endpoints::emulator("127.0.0.1:9".parse().unwrap()).unwrap();
+        EarthEngine::builder()
+            .environment(environment)
+            .endpoints(endpoints)
+    }
+
+    #[tokio::test]
+    async fn the_project_is_found_without_credentials_and_without_a_request() {
+        let nothing = Environment::empty();
+        for (name, source) in [
+            ("EARTHENGINE_PROJECT", ProjectSource::EnvEarthEngineProject),
+            ("GOOGLE_CLOUD_PROJECT", ProjectSource::EnvGoogleCloudProject),
+        ] {
+            let builder = on(nothing.clone().with_var(name, "my-project"));
+            assert_eq!(builder.find_project().await.unwrap().source, source);
+        }
+        let error = on(nothing).find_project().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoProject);
+    }
+
+    #[tokio::test]
+    async fn broken_credentials_matter_only_if_they_could_have_named_the_project() {
+        let broken = Environment::empty().with_var("EARTHENGINE_TOKEN", "{}");
+        let named = broken.clone().with_var("EE_PROJECT_ID", "my-project");
+        assert!(on(named).find_project().await.is_ok());
+        let later = broken.with_var("GOOGLE_CLOUD_PROJECT", "my-project");
+        let error = on(later).find_project().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidCredentials);
     }
 }

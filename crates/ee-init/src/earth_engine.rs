@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ee_credentials::{Credentials, Step};
+use ee_credentials::{Credentials, Step, Warning};
 use ee_rest::{Client, RequestBuilder};
 use http::Method;
 use serde::Serialize;
@@ -64,6 +64,13 @@ impl EarthEngine {
     /// The credentials, and where they were found.
     pub fn credentials(&self) -> &Credentials {
         &self.0.credentials
+    }
+
+    /// What works, and should be changed all the same: about the credentials and the choice
+    /// of the project.
+    pub fn warnings(&self) -> impl Iterator<Item = &Warning> {
+        let project = self.0.project.warnings.iter();
+        self.0.credentials.warnings().iter().chain(project)
     }
 
     /// What the search for credentials found at each step.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ee_credentials::Warning;
 use ee_token::Remedy;
 
 use crate::{Error, ErrorKind};
@@ -27,6 +28,8 @@ pub struct Project {
     pub id: String,
     /// Where it was found.
     pub source: ProjectSource,
+    /// What somebody should know of the choice: that another place names another project.
+    pub warnings: Vec<Warning>,
 }
 
 /// Where a project was found. The variants stand in the order in which they are tried.
@@ -75,6 +78,14 @@ impl ProjectSource {
         Self::MetadataServer,
         Self::OauthClient,
     ];
+
+    /// Whether this place is looked at before what the credentials say.
+    pub(crate) fn is_before_credentials(self) -> bool {
+        Self::ORDER
+            .iter()
+            .take_while(|source| **source != Self::CredentialsQuotaProject)
+            .any(|source| *source == self)
+    }
 
     /// Its stable name, as `eectl --json` prints it.
     pub fn as_str(self) -> &'static str {

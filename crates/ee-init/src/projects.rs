@@ -98,7 +98,7 @@ impl Builder {
         let payer = resolve(&Places {
             given: self.given_project(),
             environment: &environment,
-            credentials,
+            credentials: Some(credentials),
         })
         .await;
         let payer = payer.ok().map(|project| project.id);
