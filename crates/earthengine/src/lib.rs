@@ -35,8 +35,8 @@ pub use ee_token as token;
 
 pub use ee_credentials::{Credentials, Environment};
 pub use ee_init::{
-    Builder, EarthEngine, Error, ErrorKind, Found, Method, Project, ProjectSource, Registration,
-    check_project,
+    ApiState, Builder, Check, CheckStatus, Diagnosis, EarthEngine, Error, ErrorKind, Found,
+    ListedProject, LoginStatus, Method, Project, ProjectSource, Registration, check_project,
 };
 pub use ee_token::{
     AccessToken, Endpoints, Remedy, RetryPolicy, Scopes, SecretString, TokenSource,

@@ -280,15 +280,42 @@ impl Builder {
         &self,
         environment: &Environment,
     ) -> Result<(HttpClient, Found), Error> {
-        let endpoints = match &self.endpoints {
-            Some(endpoints) => endpoints.clone(),
-            None => environment.endpoints()?,
-        };
+        let http = self.http(self.hosts(environment)?)?;
+        let found = self.search(environment, &http).run().await?;
+        Ok((http, found))
+    }
+
+    pub(crate) fn hosts(&self, environment: &Environment) -> Result<ee_token::Endpoints, Error> {
+        match &self.endpoints {
+            Some(endpoints) => Ok(endpoints.clone()),
+            None => Ok(environment.endpoints()?),
+        }
+    }
+
+    pub(crate) fn has_own_http_client(&self) -> bool {
+        self.http_client.is_some()
+    }
+
+    pub(crate) fn http(&self, endpoints: ee_token::Endpoints) -> Result<HttpClient, Error> {
         let http = match &self.http_client {
             Some(client) => HttpClient::with_client(client.clone(), endpoints)?,
             None => HttpClient::new(endpoints)?,
+        };
+        Ok(http.with_own_count())
+    }
+
+    /// Where requests to Earth Engine go.
+    pub(crate) fn earth_engine_url(&self, http: &HttpClient) -> Url {
+        let endpoints = http.endpoints();
+        match &self.base_url {
+            Some(url) => url,
+            None if self.high_volume => &endpoints.earth_engine_high_volume,
+            None => &endpoints.earth_engine,
         }
-        .with_own_count();
+        .clone()
+    }
+
+    pub(crate) fn search(&self, environment: &Environment, http: &HttpClient) -> Search {
         let mut options = Options::new(http.clone()).self_signed(self.self_signed);
         if let Some(scopes) = &self.scopes {
             options = options.scopes(scopes.clone());
@@ -300,7 +327,7 @@ impl Builder {
             options = options.allow_host(host);
         }
         let search = Search::new(environment.clone(), options);
-        let search = match (
+        match (
             &self.credentials,
             &self.credentials_json,
             &self.credentials_file,
@@ -311,8 +338,7 @@ impl Builder {
             (None, None, Some(file), _) => search.only_file(file),
             (None, None, None, Some(key)) => search.only(Credentials::from_api_key(key.clone())),
             (None, None, None, None) => search,
-        };
-        Ok((http, search.run().await?))
+        }
     }
 
     /// The project that the caller named.
@@ -320,7 +346,7 @@ impl Builder {
         self.project.as_deref()
     }
 
-    fn client(
+    pub(crate) fn client(
         &self,
         http: &HttpClient,
         credentials: &Credentials,

@@ -18,6 +18,7 @@
 //! ```
 
 mod builder;
+mod doctor;
 mod earth_engine;
 mod error;
 mod project;
@@ -25,8 +26,10 @@ mod projects;
 mod refusal;
 mod registration;
 mod resolve;
+mod status;
 
 pub use builder::{Builder, Effort};
+pub use doctor::{Check, CheckStatus, Diagnosis};
 pub use earth_engine::EarthEngine;
 pub use ee_credentials::Found;
 pub use error::{Error, ErrorKind};
@@ -35,3 +38,4 @@ pub use project::{Project, ProjectSource, check_project, is_sdk_project};
 pub use projects::{ApiState, ListedProject};
 pub use refusal::{Context, explain};
 pub use registration::Registration;
+pub use status::LoginStatus;

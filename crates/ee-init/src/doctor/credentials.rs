@@ -1,0 +1,193 @@
+//! The search for credentials, what was found, and the token that comes of it.
+
+use chrono::Utc;
+use ee_credentials::{Credentials, Environment, Kind, Outcome, Step};
+use ee_token::{HttpClient, Remedy, Scopes};
+
+use super::connection::in_words;
+use super::{Check, CheckStatus, Report, bounded};
+use crate::status::granted;
+use crate::{Builder, Error, ErrorKind};
+
+/// The code of the warning that has a check of its own.
+const READABLE: &str = "readable_by_others";
+
+pub(super) async fn find(
+    builder: &Builder,
+    http: &HttpClient,
+    environment: &Environment,
+    report: &mut Report<impl FnMut(&Check)>,
+) -> Option<Credentials> {
+    let found = match bounded(builder.search(environment, http).run()).await {
+        Ok(found) => found,
+        Err(error) => {
+            steps(error.searched(), report);
+            report.add(Check::failed("credentials", &error));
+            report.skip(&["file_permissions"], "there are no credentials");
+            return None;
+        }
+    };
+    steps(&found.searched, report);
+    let credentials = found.credentials;
+    report.add(Check::ok("credentials", description(&credentials)));
+    report.add(permissions(&credentials));
+    for warning in credentials.warnings() {
+        if warning.code != READABLE {
+            report.add(Check::warning(
+                warning.code,
+                &warning.message,
+                warning.remedy.clone(),
+            ));
+        }
+    }
+    Some(credentials)
+}
+
+fn steps(searched: &[Step], report: &mut Report<impl FnMut(&Check)>) {
+    for step in searched {
+        let name = format!("search.{}", step.name);
+        report.add(match &step.outcome {
+            Outcome::Found => match &step.path {
+                Some(path) => Check::ok(name, format!("found in {}", path.display())),
+                None => Check::ok(name, "found"),
+            },
+            Outcome::NotHere(why) => Check::skipped(name, why),
+            // What is wrong with it, and what to do, stands in the check of the credentials.
+            Outcome::Broken(_) => Check {
+                status: CheckStatus::Failed,
+                error: Some(ErrorKind::InvalidCredentials),
+                ..Check::skipped(name, "found, and cannot be used")
+            },
+            _ => Check::skipped(name, "not looked at"),
+        });
+    }
+}
+
+fn description(credentials: &Credentials) -> String {
+    let mut text = credentials.kind().to_string();
+    if let Some(principal) = credentials.principal() {
+        text += &format!(", {principal}");
+    }
+    text += &format!(" ({})", credentials.origin());
+    text
+}
+
+fn permissions(credentials: &Credentials) -> Check {
+    const NAME: &str = "file_permissions";
+    let Some(path) = credentials.path() else {
+        return Check::skipped(NAME, "the credentials are in no file");
+    };
+    match credentials.warnings().iter().find(|w| w.code == READABLE) {
+        Some(warning) => Check::warning(NAME, &warning.message, warning.remedy.clone()),
+        None if cfg!(unix) => Check::ok(NAME, format!("nobody else may read {}", path.display())),
+        None => Check::skipped(NAME, "not looked at on this system"),
+    }
+}
+
+/// Gets a token and looks at its scopes. Says whether requests can be authenticated.
+pub(super) async fn token(
+    credentials: &Credentials,
+    http: &HttpClient,
+    report: &mut Report<impl FnMut(&Check)>,
+) -> bool {
+    if credentials.kind() == Kind::ApiKey {
+        report.skip(&["token", "scopes"], "an API key needs none");
+        return true;
+    }
+    let token = match bounded(credentials.token()).await {
+        Ok(token) => token,
+        Err(error) => {
+            report.add(Check::failed("token", &error));
+            report.skip(&["scopes"], "there is no token");
+            return false;
+        }
+    };
+    report.add(Check::ok(
+        "token",
+        match token.expires_at() {
+            Some(end) => format!(
+                "good until {} ({} from now)",
+                end.format("%Y-%m-%d %H:%M UTC"),
+                in_words(end - Utc::now())
+            ),
+            None => "there is one; nobody says for how long it is good".to_owned(),
+        },
+    ));
+    report.add(scopes(bounded(granted(credentials, http, &token)).await));
+    true
+}
+
+/// Scopes that say who somebody is, or that Earth Engine and its exports to Cloud Storage need.
+/// Everything else is more than a program of Earth Engine should hold.
+const NOT_TOO_BROAD: [&str; 11] = [
+    "earthengine",
+    "earthengine.readonly",
+    "cloud-platform",
+    "cloud-platform.read-only",
+    "devstorage.full_control",
+    "devstorage.read_write",
+    "devstorage.read_only",
+    "userinfo.email",
+    "userinfo.profile",
+    "openid",
+    "email",
+];
+
+fn scopes(granted: Result<Scopes, Error>) -> Check {
+    const NAME: &str = "scopes";
+    let granted = match granted {
+        Ok(granted) => granted,
+        Err(error) => return Check::skipped(NAME, format!("nobody says which: {error}")),
+    };
+    let short = |scope: &str| {
+        let prefix = "https://www.googleapis.com/auth/";
+        scope.strip_prefix(prefix).unwrap_or(scope).to_owned()
+    };
+    let all = granted.iter().map(short).collect::<Vec<_>>().join(", ");
+    let has = |scope: &str| granted.contains(scope);
+    let log_in = "Log in again with the scopes that are needed; on a virtual machine, give its service account the scope cloud-platform.";
+    let command = "eectl auth login --force --scopes=earthengine,cloud-platform";
+    if !has("earthengine") && !has("cloud-platform") {
+        let (status, what) = if has("earthengine.readonly") {
+            (
+                CheckStatus::Warning,
+                "they allow reading, and no computation",
+            )
+        } else {
+            (
+                CheckStatus::Failed,
+                "neither earthengine nor cloud-platform is among them",
+            )
+        };
+        return Check {
+            status,
+            error: (status == CheckStatus::Failed).then_some(ErrorKind::InsufficientScopes),
+            ..Check::warning(
+                NAME,
+                format!("{all}: {what}"),
+                Remedy::new(log_in).command(command),
+            )
+        };
+    }
+    let broad: Vec<_> = granted
+        .iter()
+        .map(short)
+        .filter(|scope| !NOT_TOO_BROAD.contains(&scope.as_str()) && scope != "profile")
+        .collect();
+    if !broad.is_empty() {
+        return Check::warning(
+            NAME,
+            format!("{all}: more than Earth Engine needs ({})", broad.join(", ")),
+            Remedy::new("If no program needs them (drive is for exports to Google Drive), log in again with fewer: whoever gets hold of this login can use all of them.")
+                .command(command),
+        );
+    }
+    if !has("cloud-platform") {
+        return Check::warning(
+            NAME,
+            format!("{all}: without cloud-platform, projects cannot be listed"),
+            Remedy::new(log_in).command(command),
+        );
+    }
+    Check::ok(NAME, all)
+}

@@ -1,0 +1,248 @@
+//! The project: which, whether it may be used, and a value computed in it.
+
+use std::time::Duration;
+
+use ee_credentials::{Credentials, Environment};
+use ee_rest::{Client, Response};
+use ee_token::{HttpClient, Remedy, RetryPolicy};
+use http::{HeaderMap, Method};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Check, CheckStatus, Report, bounded};
+use crate::refusal::{Context, explain, not_registered};
+use crate::registration::{ProjectConfig, Registration};
+use crate::resolve::{Places, resolve};
+use crate::{Builder, Error, ErrorKind, Project, check_project};
+
+/// The checks of [`examine`].
+pub(super) const CHECKS: [&str; 5] = ["permission", "api", "registration", "compute", "tier"];
+
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+pub(super) async fn choose(
+    builder: &Builder,
+    credentials: Option<&Credentials>,
+    environment: &Environment,
+    report: &mut Report<impl FnMut(&Check)>,
+) -> Option<Project> {
+    let choose = async {
+        if let Some(given) = builder.given_project() {
+            check_project(given)?;
+        }
+        resolve(&Places {
+            given: builder.given_project(),
+            environment,
+            credentials,
+        })
+        .await
+    };
+    match bounded(choose).await {
+        Ok(project) => {
+            report.add(Check::ok(
+                "project",
+                format!("{} ({})", project.id, project.source),
+            ));
+            for warning in &project.warnings {
+                report.add(Check::warning(
+                    warning.code,
+                    &warning.message,
+                    warning.remedy.clone(),
+                ));
+            }
+            Some(project)
+        }
+        // Credentials might have named one.
+        Err(error) if credentials.is_none() && error.kind() == ErrorKind::NoProject => {
+            report.add(Check::skipped(
+                "project",
+                "none is named, and there are no credentials that could name one",
+            ));
+            None
+        }
+        Err(error) => {
+            report.add(Check::failed("project", &error));
+            None
+        }
+    }
+}
+
+pub(super) async fn examine(
+    builder: &Builder,
+    http: &HttpClient,
+    credentials: &Credentials,
+    project: &Project,
+    report: &mut Report<impl FnMut(&Check)>,
+) {
+    let context = Context {
+        project: Some(project.id.clone()),
+        principal: credentials.principal().map(str::to_owned),
+    };
+    let client = match builder.client(http, credentials, &project.id) {
+        Ok(client) => client,
+        Err(error) => {
+            report.add(Check::failed("permission", &explain(error, &context)));
+            return report.skip(&CHECKS[1..], "no request can be sent for this project");
+        }
+    };
+    let config = send(&client, Method::GET, "config", None, &context).await;
+    let is_usable = config_checks(&config, project, &context, report);
+    if !is_usable {
+        return report.skip(&["compute", "tier"], "the project cannot be used");
+    }
+    let one = json!({"expression": {"result": "0", "values": {"0": {"constantValue": 1}}}});
+    let computed = send(&client, Method::POST, "value:compute", Some(&one), &context).await;
+    report.add(match &computed {
+        Ok(response) => computation(response, &context),
+        Err(error) => Check::failed("compute", error),
+    });
+    let answers = [config.as_ref(), computed.as_ref()];
+    for headers in answers.into_iter().flatten().map(Response::headers) {
+        if let Some(message) = header(headers, "x-earth-engine-init-message") {
+            report.add(Check::warning(
+                "message",
+                format!("Earth Engine says: {}", ee_token::redact(message, &[])),
+                Remedy::new("Read it: it is meant for whoever uses this project."),
+            ));
+            break;
+        }
+    }
+    report.add(tier(&answers));
+}
+
+async fn send(
+    client: &Client,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+    context: &Context,
+) -> Result<Response, Error> {
+    // A check shows what is there now: one more try, and no long waits.
+    let retry = RetryPolicy {
+        max_retries: 1,
+        max_wait: Duration::from_secs(1),
+        total: TIMEOUT,
+        ..RetryPolicy::default()
+    };
+    let mut request = client
+        .request(method, path)
+        .retry_policy(retry)
+        .timeout(TIMEOUT);
+    if let Some(body) = body {
+        request = request.json(body);
+    }
+    bounded(async {
+        request
+            .send()
+            .await
+            .map_err(|error| explain(error, context))
+    })
+    .await
+}
+
+/// One answer tells of three links: each that it got past is well. Says whether the project
+/// can be used.
+fn config_checks(
+    config: &Result<Response, Error>,
+    project: &Project,
+    context: &Context,
+    report: &mut Report<impl FnMut(&Check)>,
+) -> bool {
+    let read = config.as_ref().map_err(Error::clone).and_then(|response| {
+        let config = response.json::<ProjectConfig>();
+        config.map_err(|error| explain(error, context))
+    });
+    let who = context.principal.as_deref().unwrap_or("this login");
+    let permitted = || Check::ok("permission", format!("{who} may use {}", project.id));
+    let enabled = || Check::ok("api", format!("enabled in {}", project.id));
+    let error = match read {
+        Ok(config) => {
+            let state = config.registration_state;
+            let check = registration(state.unwrap_or(Registration::Unspecified), project);
+            let is_usable = check.status != CheckStatus::Failed;
+            report.add(permitted());
+            report.add(enabled());
+            report.add(check);
+            return is_usable;
+        }
+        Err(error) => error,
+    };
+    match error.kind() {
+        ErrorKind::ApiDisabled => {
+            report.add(permitted());
+            report.add(Check::failed("api", &error));
+            report.skip(&["registration"], "the API is not enabled");
+        }
+        ErrorKind::NotRegistered => {
+            report.add(permitted());
+            report.add(enabled());
+            report.add(Check::failed("registration", &error));
+        }
+        _ => {
+            report.add(Check::failed("permission", &error));
+            report.skip(&["api", "registration"], "it cannot be asked");
+        }
+    }
+    false
+}
+
+fn registration(state: Registration, project: &Project) -> Check {
+    const NAME: &str = "registration";
+    match state {
+        Registration::Commercial => Check::ok(NAME, "for commercial use"),
+        Registration::NotCommercial => Check::ok(NAME, "for noncommercial use"),
+        Registration::NotRegistered => Check::failed(NAME, &not_registered(&project.id)),
+        other => Check::warning(
+            NAME,
+            format!("Earth Engine does not say how the project is registered ({other})"),
+            Remedy::new("Look at its registration in the Cloud console.").url(format!(
+                "https://console.cloud.google.com/earth-engine/configuration?project={}",
+                project.id
+            )),
+        ),
+    }
+}
+
+fn computation(response: &Response, context: &Context) -> Check {
+    #[derive(Deserialize)]
+    struct Reply {
+        result: Value,
+    }
+    const NAME: &str = "compute";
+    match response.json::<Reply>() {
+        Ok(reply) if reply.result.as_f64() == Some(1.0) => Check::ok(NAME, "1 is 1"),
+        Ok(_) => Check::failed(
+            NAME,
+            &Error::new(
+                ErrorKind::ServerError,
+                "Earth Engine was asked to compute 1, and answered something else",
+            )
+            .with_remedy(
+                Remedy::new("Try again in a moment.").url("https://status.cloud.google.com/"),
+            ),
+        ),
+        Err(error) => Check::failed(NAME, &explain(error, context)),
+    }
+}
+
+/// Whether the project is over its noncommercial quota, and so gets few computations at once.
+fn tier(answers: &[Result<&Response, &Error>]) -> Check {
+    const NAME: &str = "tier";
+    let restricted = answers.iter().flatten().any(|response| {
+        header(response.headers(), "x-earth-engine-quota-status")
+            .is_some_and(|status| status.contains("parallelism_restricted=true"))
+    });
+    if !restricted {
+        return Check::ok(NAME, "the project is not in restricted mode");
+    }
+    Check::warning(
+        NAME,
+        "the project has used up its noncommercial quota of this month: it runs in restricted mode, with few computations at once",
+        Remedy::new("Wait for the next month, or change to a higher tier.")
+            .url("https://developers.google.com/earth-engine/guides/noncommercial_tiers"),
+    )
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}

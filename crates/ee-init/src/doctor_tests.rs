@@ -1,0 +1,532 @@
+use std::fs;
+
+use ee_credentials::Environment;
+use ee_emulator::{Emulator, EmulatorBuilder, Fault, Project, Refusal, User};
+use ee_token::Scopes;
+use tempfile::TempDir;
+
+use super::*;
+use crate::EarthEngine;
+
+const PROJECT: &str = "ee-demo-project";
+const API: &str = "earthengine.googleapis.com";
+
+struct Machine {
+    emulator: Emulator,
+    home: TempDir,
+    environment: Environment,
+}
+
+impl Machine {
+    async fn new(settings: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Self {
+        let builder = Emulator::builder().project(Project::new(PROJECT));
+        let emulator = settings(builder).start().await.unwrap();
+        let home = tempfile::tempdir().unwrap();
+        Self {
+            environment: Environment::empty()
+                .with_var("EARTHENGINE_EMULATOR_HOST", emulator.address().to_string())
+                .with_home(home.path()),
+            emulator,
+            home,
+        }
+    }
+
+    /// One where a person is logged in with these scopes, for the demo project.
+    async fn with_login(
+        scopes: &[&str],
+        settings: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder,
+    ) -> (Self, User) {
+        let machine = Self::new(settings).await;
+        let jane = machine
+            .emulator
+            .create_user_with_scopes("jane@example.com", scopes, scopes);
+        machine.login(&jane.earthengine_file_json(Some(PROJECT)));
+        (machine, jane)
+    }
+
+    fn login(&self, text: &str) {
+        let folder = self.home.path().join(".config/earthengine");
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("credentials");
+        fs::write(&path, text).unwrap();
+        self.mode(0o600);
+    }
+
+    fn mode(&self, mode: u32) {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let path = self.home.path().join(".config/earthengine/credentials");
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    }
+
+    async fn diagnose(&self) -> Diagnosis {
+        self.diagnose_in(self.environment.clone()).await
+    }
+
+    async fn diagnose_in(&self, environment: Environment) -> Diagnosis {
+        EarthEngine::builder()
+            .environment(environment)
+            .diagnose()
+            .await
+    }
+}
+
+const ENOUGH: [&str; 2] = ["earthengine", "cloud-platform"];
+
+fn check<'a>(diagnosis: &'a Diagnosis, name: &str) -> &'a Check {
+    let mut named = diagnosis.checks.iter().filter(|check| check.name == name);
+    let found = named
+        .next()
+        .unwrap_or_else(|| panic!("{name}: {diagnosis:#?}"));
+    assert!(named.next().is_none(), "{name} twice");
+    found
+}
+
+/// Which checks ended so.
+fn which(diagnosis: &Diagnosis, status: CheckStatus) -> Vec<&str> {
+    let ended = diagnosis.checks.iter().filter(|c| c.status == status);
+    ended.map(|check| check.name.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_machine_in_good_order_passes_every_check() {
+    let (machine, _) = Machine::with_login(&ENOUGH, |b| b).await;
+    let mut told = Vec::new();
+    let diagnosis = EarthEngine::builder()
+        .environment(machine.environment.clone())
+        .diagnose_with(|check| told.push(check.name.clone()))
+        .await;
+    assert!(diagnosis.is_ok(), "{diagnosis:#?}");
+    assert_eq!(
+        told,
+        [
+            "hosts",
+            "proxy",
+            "certificates",
+            "network",
+            "clock",
+            "round_trip",
+            "search.flag",
+            "search.env:EARTHENGINE_TOKEN",
+            "search.earthengine_file",
+            "search.env:GOOGLE_APPLICATION_CREDENTIALS",
+            "search.gcloud_adc",
+            "search.metadata_server",
+            "credentials",
+            "file_permissions",
+            "token",
+            "scopes",
+            "project",
+            "permission",
+            "api",
+            "registration",
+            "compute",
+            "tier",
+        ]
+    );
+    assert_eq!(which(&diagnosis, CheckStatus::Failed), [""; 0]);
+    assert_eq!(which(&diagnosis, CheckStatus::Warning), [""; 0]);
+    let skipped = which(&diagnosis, CheckStatus::Skipped);
+    assert!(skipped.iter().all(|name| name.starts_with("search.")));
+    assert_eq!(
+        check(&diagnosis, "registration").message,
+        "for noncommercial use"
+    );
+    assert_eq!(
+        check(&diagnosis, "project").message,
+        "ee-demo-project (earthengine_file)"
+    );
+}
+
+#[tokio::test]
+async fn without_a_home_or_credentials_or_a_project_it_says_so_and_checks_the_rest() {
+    let machine = Machine::new(|b| b).await;
+    let address = machine.emulator.address().to_string();
+    let nowhere = Environment::empty().with_var("EARTHENGINE_EMULATOR_HOST", address);
+    let diagnosis = machine.diagnose_in(nowhere.clone()).await;
+    assert!(!diagnosis.is_ok());
+    let failure = diagnosis.first_failure().unwrap();
+    assert_eq!(
+        (failure.name.as_str(), failure.error),
+        ("credentials", Some(ErrorKind::NoCredentials))
+    );
+    assert!(failure.remedy.is_some());
+    assert_eq!(
+        check(&diagnosis, "search.earthengine_file").message,
+        "there is no home folder"
+    );
+    assert_eq!(check(&diagnosis, "network").status, CheckStatus::Ok);
+    assert_eq!(check(&diagnosis, "project").status, CheckStatus::Skipped);
+    let named = nowhere.with_var("EARTHENGINE_PROJECT", PROJECT);
+    let diagnosis = machine.diagnose_in(named).await;
+    assert_eq!(check(&diagnosis, "project").status, CheckStatus::Ok);
+    assert_eq!(check(&diagnosis, "compute").status, CheckStatus::Skipped);
+    assert!(!diagnosis.is_ok());
+}
+
+#[tokio::test]
+async fn broken_credentials_are_a_failed_step_and_a_failed_check() {
+    let machine = Machine::new(|b| b).await;
+    machine.login("{");
+    let diagnosis = machine.diagnose().await;
+    assert_eq!(
+        which(&diagnosis, CheckStatus::Failed),
+        ["search.earthengine_file", "credentials", "project"],
+        "the file could name a project too"
+    );
+    let failed = check(&diagnosis, "credentials");
+    assert_eq!(failed.error, Some(ErrorKind::InvalidCredentials));
+    assert!(failed.message.contains("earthengine/credentials"));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_others_may_read_is_a_warning_with_a_command() {
+    let (machine, _) = Machine::with_login(&ENOUGH, |b| b).await;
+    machine.mode(0o644);
+    let diagnosis = machine.diagnose().await;
+    assert!(diagnosis.is_ok());
+    assert_eq!(
+        which(&diagnosis, CheckStatus::Warning),
+        ["file_permissions"]
+    );
+    let remedy = check(&diagnosis, "file_permissions").remedy.clone();
+    assert!(remedy.unwrap().command.unwrap().starts_with("chmod 600 "));
+}
+
+#[tokio::test]
+async fn warnings_of_the_search_and_of_the_project_are_checks_of_their_own() {
+    let (machine, _) = Machine::with_login(&ENOUGH, |b| b).await;
+    let environment = machine
+        .environment
+        .clone()
+        .with_var("GOOGLE_APPLICATION_CREDENTIALS", "/some/key.json")
+        .with_var("GOOGLE_CLOUD_PROJECT", "other-project");
+    let diagnosis = machine.diagnose_in(environment).await;
+    assert!(diagnosis.is_ok());
+    assert_eq!(
+        which(&diagnosis, CheckStatus::Warning),
+        ["variable_ignored", "project_variable_ignored"]
+    );
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_told_with_how_much_and_in_which_direction() {
+    let (machine, _) = Machine::with_login(&ENOUGH, |b| b).await;
+    let clock = machine.emulator.clock();
+    clock.advance(Duration::from_secs(600));
+    let diagnosis = machine.diagnose().await;
+    let late = check(&diagnosis, "clock");
+    assert_eq!(late.status, CheckStatus::Warning);
+    assert!(late.message.contains("behind"), "{}", late.message);
+    clock.rewind(Duration::from_secs(600 + 3 * 3600 + 60));
+    let diagnosis = machine.diagnose().await;
+    let early = &check(&diagnosis, "clock").message;
+    assert!(early.contains("3 hours ahead of"), "{early}");
+}
+
+#[tokio::test]
+async fn offline_the_network_fails_and_what_needs_none_is_still_checked() {
+    let machine = Machine::with_login(&ENOUGH, |b| b).await.0;
+    // A port that was free a moment ago, and that nobody listens on.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let environment = machine
+        .environment
+        .clone()
+        .with_var("EARTHENGINE_EMULATOR_HOST", address);
+    let diagnosis = machine.diagnose_in(environment).await;
+    assert_eq!(which(&diagnosis, CheckStatus::Failed), ["network", "token"]);
+    assert_eq!(
+        diagnosis.first_failure().unwrap().error,
+        Some(ErrorKind::Network)
+    );
+    for name in ["credentials", "file_permissions", "project"] {
+        assert_eq!(check(&diagnosis, name).status, CheckStatus::Ok, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_emulator_elsewhere_is_refused_before_anything_is_sent() {
+    let machine = Machine::with_login(&ENOUGH, |b| b).await.0;
+    let environment = machine
+        .environment
+        .clone()
+        .with_var("EARTHENGINE_EMULATOR_HOST", "192.0.2.1:80");
+    let diagnosis = machine.diagnose_in(environment).await;
+    assert_eq!(which(&diagnosis, CheckStatus::Failed), ["hosts"]);
+    assert_eq!(check(&diagnosis, "compute").status, CheckStatus::Skipped);
+    assert!(machine.emulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_token_endpoint_that_is_down_fails_the_token_and_skips_what_needs_it() {
+    let (machine, _) = Machine::with_login(&ENOUGH, |b| b).await;
+    machine.emulator.fault(
+        "oauth2.googleapis.com",
+        Fault::respond(500, "text/html", "<html>").times(usize::MAX),
+    );
+    let diagnosis = machine.diagnose().await;
+    assert_eq!(which(&diagnosis, CheckStatus::Failed), ["token"]);
+    assert_eq!(
+        check(&diagnosis, "token").error,
+        Some(ErrorKind::ServerError)
+    );
+    assert_eq!(check(&diagnosis, "compute").message, "there is no token");
+}
+
+#[tokio::test]
+async fn a_revoked_login_says_how_to_log_in_again() {
+    let (machine, jane) = Machine::with_login(&ENOUGH, |b| b).await;
+    machine.emulator.revoke(jane.earthengine_refresh_token());
+    let diagnosis = machine.diagnose().await;
+    let token = check(&diagnosis, "token");
+    assert_eq!(token.error, Some(ErrorKind::CredentialsRejected));
+    assert!(token.remedy.as_ref().unwrap().command.is_some());
+    assert!(!format!("{diagnosis:?}").contains(jane.earthengine_refresh_token()));
+}
+
+#[tokio::test]
+async fn scopes_that_are_missing_or_too_broad_are_told_apart() {
+    use CheckStatus::{Failed, Ok, Warning};
+    for (scopes, status, mentions) in [
+        (
+            &["earthengine", "cloud-platform"][..],
+            Ok,
+            "earthengine, cloud-platform",
+        ),
+        (
+            &["earthengine", "cloud-platform", "drive"],
+            Warning,
+            "(drive)",
+        ),
+        (&["earthengine"], Warning, "projects cannot be listed"),
+        (&["earthengine.readonly"], Warning, "no computation"),
+        (&["drive"], Failed, "neither"),
+        (
+            &[
+                "openid",
+                "email",
+                "cloud-platform",
+                "devstorage.full_control",
+            ],
+            Ok,
+            "devstorage.full_control",
+        ),
+    ] {
+        let (machine, _) = Machine::with_login(scopes, |b| b).await;
+        let diagnosis = machine.diagnose().await;
+        let found = check(&diagnosis, "scopes");
+        assert_eq!(found.status, status, "{scopes:?}: {found:?}");
+        assert!(found.message.contains(mentions), "{found:?}");
+        assert_eq!(found.remedy.is_some(), status != Ok);
+        let can_compute = scopes.contains(&"earthengine") || scopes.contains(&"cloud-platform");
+        assert_eq!(diagnosis.is_ok(), can_compute, "{scopes:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_refusal_of_the_project_fails_the_link_that_is_broken() {
+    for (project, failed, kind) in [
+        (
+            Project::new(PROJECT).denied(true),
+            "permission",
+            ErrorKind::ProjectDenied,
+        ),
+        (
+            Project::new(PROJECT).suspended(true),
+            "permission",
+            ErrorKind::ProjectSuspended,
+        ),
+        (
+            Project::new(PROJECT).refuse(Refusal::ProjectNotFound),
+            "permission",
+            ErrorKind::ProjectNotFound,
+        ),
+        (
+            Project::new(PROJECT).refuse(Refusal::ForbiddenHtml),
+            "permission",
+            ErrorKind::Network,
+        ),
+        (
+            Project::new(PROJECT).api_enabled(false),
+            "api",
+            ErrorKind::ApiDisabled,
+        ),
+        (
+            Project::new(PROJECT).registration("NOT_REGISTERED"),
+            "registration",
+            ErrorKind::NotRegistered,
+        ),
+        (
+            Project::new(PROJECT)
+                .registration("NOT_REGISTERED")
+                .config_when_unregistered(true),
+            "registration",
+            ErrorKind::NotRegistered,
+        ),
+    ] {
+        let (machine, _) = Machine::with_login(&ENOUGH, |b| b.project(project)).await;
+        let diagnosis = machine.diagnose().await;
+        assert_eq!(which(&diagnosis, CheckStatus::Failed), [failed]);
+        let check = check(&diagnosis, failed);
+        assert_eq!(check.error, Some(kind));
+        assert!(check.remedy.is_some(), "{check:?}");
+        assert!(check.message.contains(PROJECT) || kind == ErrorKind::Network);
+        assert!(!diagnosis.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn restricted_mode_and_messages_of_earth_engine_are_warnings() {
+    let project = Project::new(PROJECT)
+        .quota_status("parallelism_restricted=true")
+        .init_message("Maintenance on Sunday.");
+    let (machine, _) = Machine::with_login(&ENOUGH, |b| b.project(project)).await;
+    let diagnosis = machine.diagnose().await;
+    assert!(diagnosis.is_ok());
+    assert_eq!(which(&diagnosis, CheckStatus::Warning), ["message", "tier"]);
+    assert!(
+        check(&diagnosis, "message")
+            .message
+            .contains("Maintenance on Sunday.")
+    );
+}
+
+#[tokio::test]
+async fn a_computation_that_fails_or_is_wrong_fails_the_diagnosis() {
+    for (body, kind) in [
+        (r#"{"result": 2}"#, ErrorKind::ServerError),
+        ("<html>", ErrorKind::ServerError),
+    ] {
+        let (machine, _) = Machine::with_login(&ENOUGH, |b| b).await;
+        machine.emulator.fault(
+            API,
+            Fault::respond(200, "application/json", body)
+                .on_path(format!("/v1/projects/{PROJECT}/value:compute")),
+        );
+        let diagnosis = machine.diagnose().await;
+        assert_eq!(which(&diagnosis, CheckStatus::Failed), ["compute"]);
+        assert_eq!(check(&diagnosis, "compute").error, Some(kind));
+        assert!(!diagnosis.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn an_api_key_needs_no_token() {
+    let machine = Machine::new(|b| b.api_key("AIza-demo", PROJECT)).await;
+    let diagnosis = EarthEngine::builder()
+        .environment(machine.environment.clone())
+        .api_key("AIza-demo")
+        .project(PROJECT)
+        .diagnose()
+        .await;
+    assert!(diagnosis.is_ok(), "{diagnosis:#?}");
+    assert_eq!(check(&diagnosis, "token").status, CheckStatus::Skipped);
+}
+
+#[tokio::test]
+async fn a_service_accounts_scopes_are_asked_for() {
+    let machine = Machine::new(|b| b).await;
+    let robot = machine
+        .emulator
+        .create_service_account("robot@ee-demo-project.iam.gserviceaccount.com", PROJECT);
+    let diagnosis = EarthEngine::builder()
+        .environment(machine.environment.clone())
+        .credentials_json(robot.json_key())
+        .scopes(Scopes::new(["earthengine", "cloud-platform", "drive"]))
+        .diagnose()
+        .await;
+    assert!(check(&diagnosis, "scopes").message.contains("drive"));
+    assert!(diagnosis.is_ok());
+}
+
+async fn surroundings(variables: &[(&str, &str)]) -> Diagnosis {
+    // No emulator, and so no request: the hosts are refused.
+    let refused = Environment::empty()
+        .with_os(ee_credentials::Os::Linux)
+        .with_var("EARTHENGINE_EMULATOR_HOST", "nonsense");
+    let environment = variables
+        .iter()
+        .fold(refused, |environment, (name, value)| {
+            environment.with_var(*name, *value)
+        });
+    EarthEngine::builder()
+        .environment(environment)
+        .diagnose()
+        .await
+}
+
+#[tokio::test]
+async fn the_proxy_is_told_without_its_password_and_one_that_cannot_be_used_is_a_warning() {
+    use CheckStatus::{Ok, Warning};
+    for (variables, status, mentions) in [
+        (&[][..], Ok, "none"),
+        (
+            &[("HTTPS_PROXY", "http://jane:canary@proxy.example:3128")],
+            Ok,
+            "proxy.example:3128, named by HTTPS_PROXY",
+        ),
+        (
+            &[("all_proxy", "proxy.example:1"), ("no_proxy", "localhost")],
+            Ok,
+            "except for what no_proxy names",
+        ),
+        (
+            &[("HTTPS_PROXY", "socks5://jane:canary@x")],
+            Warning,
+            "only http and https",
+        ),
+        (
+            &[("HTTPS_PROXY", "http://jane:canary@:")],
+            Warning,
+            "HTTPS_PROXY",
+        ),
+        (&[("HTTP_PROXY", "http://x")], Warning, "HTTP_PROXY"),
+    ] {
+        let diagnosis = surroundings(variables).await;
+        let found = check(&diagnosis, "proxy");
+        assert_eq!(found.status, status, "{found:?}");
+        assert!(found.message.contains(mentions), "{found:?}");
+        assert!(!format!("{diagnosis:?}").contains("canary"));
+    }
+}
+
+#[tokio::test]
+async fn certificates_that_a_variable_names_must_be_some() {
+    use CheckStatus::{Ok, Warning};
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let one = path("one.pem", "-----BEGIN CERTIFICATE-----\nx\n");
+    let none = path("none.pem", "hello");
+    for (name, value, status, mentions) in [
+        ("SSL_CERT_FILE", one.as_str(), Ok, "1 in "),
+        ("SSL_CERT_FILE", none.as_str(), Warning, "no certificate"),
+        ("SSL_CERT_FILE", "/nowhere.pem", Warning, "no such file"),
+        ("SSL_CERT_FILE", "/", Warning, "no file"),
+        ("SSL_CERT_DIR", "/etc/ssl/certs", Ok, "SSL_CERT_DIR"),
+        ("REQUESTS_CA_BUNDLE", "/x.pem", Warning, "no meaning here"),
+        ("UNRELATED", "x", Ok, "this system trusts"),
+    ] {
+        let diagnosis = surroundings(&[(name, value)]).await;
+        let found = check(&diagnosis, "certificates");
+        assert_eq!(found.status, status, "{found:?}");
+        assert!(found.message.contains(mentions), "{found:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_check_waits_for_ever() {
+    let error = bounded(std::future::pending::<Result<(), Error>>())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.remedy().is_some());
+}

@@ -1,0 +1,143 @@
+//! Who one is logged in as, and what the token is good for.
+
+use ee_credentials::{Credentials, Found};
+use ee_token::{AccessToken, HttpClient, Scopes, token_info};
+
+use crate::{Builder, Error};
+
+/// What is known of a login: [`Builder::login_status`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LoginStatus {
+    /// The credentials, and what each place held.
+    pub found: Found,
+    /// A token; `None` for an API key, which has none.
+    pub token: Option<AccessToken>,
+    /// What the token is good for; empty where nobody says so.
+    pub scopes: Scopes,
+    /// Whose login it is, where that is known.
+    pub principal: Option<String>,
+}
+
+impl Builder {
+    /// Finds the credentials, gets a token and asks what it is good for. No project is needed.
+    ///
+    /// ```no_run
+    /// # async fn f() -> Result<(), ee_init::Error> {
+    /// let status = ee_init::EarthEngine::builder().login_status().await?;
+    /// println!("{:?} {}", status.principal, status.scopes);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// What is wrong with the credentials or the network.
+    pub async fn login_status(self) -> Result<LoginStatus, Error> {
+        let (http, found) = self.find(&self.surroundings()).await?;
+        let credentials = &found.credentials;
+        let mut principal = credentials.principal().map(str::to_owned);
+        let mut scopes = Scopes::new::<&str>([]);
+        let mut token = None;
+        if credentials.cache().is_some() {
+            let current = credentials.token().await?;
+            scopes = granted(credentials, &http, &current)
+                .await
+                .unwrap_or(scopes);
+            if principal.is_none() && tells_who(&scopes) {
+                let info = token_info(&http, &current).await;
+                principal = info.ok().and_then(|info| info.email);
+            }
+            token = Some(current);
+        }
+        Ok(LoginStatus {
+            found,
+            token,
+            scopes,
+            principal,
+        })
+    }
+}
+
+fn tells_who(scopes: &Scopes) -> bool {
+    ["email", "userinfo.email"]
+        .iter()
+        .any(|scope| scopes.contains(scope))
+}
+
+/// The scopes of a token: what came with it, what Google says of it, or else what was asked for.
+pub(crate) async fn granted(
+    credentials: &Credentials,
+    http: &HttpClient,
+    token: &AccessToken,
+) -> Result<Scopes, Error> {
+    if let Some(scopes) = token.scopes() {
+        return Ok(scopes.clone());
+    }
+    match (token_info(http, token).await, credentials.scopes()) {
+        (Ok(info), _) => Ok(info.scopes),
+        (Err(_), Some(scopes)) => Ok(scopes.clone()),
+        (Err(error), None) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ee_emulator::{Emulator, Fault};
+    use ee_token::Endpoints;
+
+    use super::*;
+    use crate::EarthEngine;
+
+    fn builder(emulator: &Emulator) -> Builder {
+        EarthEngine::builder()
+            .isolated()
+            .endpoints(Endpoints::emulator(emulator.address()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_login_that_tells_who_it_is_is_asked_and_another_is_not() {
+        let emulator = Emulator::start().await.unwrap();
+        let jane = emulator.create_user("jane@example.com");
+        let gcloud = builder(&emulator).credentials_json(jane.authorized_user_json());
+        let status = gcloud.login_status().await.unwrap();
+        assert_eq!(status.principal.as_deref(), Some("jane@example.com"));
+        assert!(status.scopes.contains("earthengine"));
+        assert_eq!(emulator.requests().len(), 2);
+
+        emulator.clear_requests();
+        let file = builder(&emulator).credentials_json(jane.earthengine_file_json(None));
+        let status = file.login_status().await.unwrap();
+        assert_eq!(status.principal, None);
+        assert!(status.scopes.contains("drive") && status.token.is_some());
+        assert_eq!(emulator.requests().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_for_stands_in_where_google_does_not_say() {
+        let emulator = Emulator::start().await.unwrap();
+        let robot = emulator.create_service_account("robot@p.iam.gserviceaccount.com", "p");
+        for fault in [None, Some(Fault::status(503))] {
+            if let Some(fault) = fault {
+                emulator.fault("oauth2.googleapis.com", fault.on_path("/tokeninfo"));
+            }
+            let status = builder(&emulator)
+                .credentials_json(robot.json_key())
+                .login_status()
+                .await
+                .unwrap();
+            assert_eq!(status.scopes, Scopes::earth_engine());
+            assert_eq!(status.principal.as_deref(), Some(robot.email()));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_api_key_has_neither_token_nor_scopes() {
+        let emulator = Emulator::start().await.unwrap();
+        let status = builder(&emulator)
+            .api_key("AIza-x")
+            .login_status()
+            .await
+            .unwrap();
+        assert!(status.token.is_none() && status.scopes.is_empty());
+        assert!(emulator.requests().is_empty());
+    }
+}
