@@ -1,8 +1,15 @@
 //! What can be said on the command line.
 
+mod api;
+mod project;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+pub(crate) use api::Api;
+pub(crate) use project::{Project, ProjectCommand, ProjectId};
 
 use crate::command::auth::login::Login;
 use crate::command::auth::logout::Logout;
@@ -58,10 +65,24 @@ pub(crate) enum Command {
     /// The same as `auth login`, as the Python client's command calls it
     #[command(hide = true)]
     Authenticate(Login),
+    /// Works with Cloud projects
+    Project(Project),
+    /// Checks every link from the credentials to a computed value, and says what to do
+    Doctor,
     /// Makes a request and prints the reply's body
     Api(Api),
     /// Runs an emulator of Google's hosts on loopback until it is stopped
     Emulator(Emulator),
+    /// Prints a script that completes this command in a shell
+    Completions(Completions),
+    /// Prints the manual page, or writes one for every command
+    Man(Man),
+    /// `project set`, as the Python client's command spells it
+    #[command(name = "set_project", hide = true)]
+    SetProject(ProjectId),
+    /// `project unset`, as the Python client's command spells it
+    #[command(name = "unset_project", hide = true)]
+    UnsetProject,
 }
 
 #[derive(Debug, Args)]
@@ -79,24 +100,10 @@ pub(crate) enum AuthCommand {
     Logout(Logout),
     /// Prints the scopes of the current token, one a line
     Scopes,
+    /// Shows who is logged in, with which credentials, and what their token is good for
+    Status,
     /// Prints an access token, and nothing else
     Token,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Api {
-    /// GET, POST, PATCH, PUT or DELETE (without one: POST with --input, GET otherwise), then
-    /// the path: `config` is put under v1/projects/P/, `projects/…` under v1/
-    #[arg(value_name = "[METHOD] PATH", required = true, num_args = 1..=2)]
-    pub(crate) words: Vec<String>,
-
-    /// A file with the request's body, or - for standard input
-    #[arg(long, value_name = "FILE")]
-    pub(crate) input: Option<PathBuf>,
-
-    /// A query parameter (repeatable)
-    #[arg(long, value_name = "K=V", value_parser = key_and_value)]
-    pub(crate) query: Vec<(String, String)>,
 }
 
 #[derive(Debug, Args)]
@@ -110,11 +117,17 @@ pub(crate) struct Emulator {
     pub(crate) write_credentials: Option<PathBuf>,
 }
 
-fn key_and_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("a query parameter is written key=value".to_owned()),
-    }
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// A folder to write a page for every command into, instead of printing the first one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! How a command fails: one sentence, what to do, and an exit status that scripts can rely on.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use earthengine::{Error, ErrorKind, Remedy};
 use serde_json::json;
+
+use crate::output::{has_colours, paint};
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -107,19 +109,40 @@ impl Failure {
         }
     }
 
+    /// A failure that the command's own output has told of already.
+    pub(crate) fn told(kind: Option<ErrorKind>) -> Self {
+        Self {
+            code: "told",
+            message: String::new(),
+            said: None,
+            searched: Vec::new(),
+            remedy: None,
+            status: kind.map_or(1, |kind| exit_status(kind, Stage::Init)),
+        }
+    }
+
+    /// Something that a person or the terminal stands in the way of.
+    pub(crate) fn of_usage(message: &str, remedy: Remedy) -> Self {
+        Self {
+            remedy: Some(Box::new(remedy)),
+            ..Self::usage(&message)
+        }
+    }
+
     pub(crate) fn exit_status(&self) -> u8 {
         self.status
     }
 
     /// Prints it on standard error, in words or as one JSON object.
     pub(crate) fn print(&self, as_json: bool) {
+        if self.message.is_empty() {
+            return;
+        }
         let mut stderr = std::io::stderr().lock();
         let text = if as_json {
             self.json().to_string() + "\n"
         } else {
-            let colour =
-                stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-            self.words(colour)
+            self.words(has_colours(&stderr))
         };
         // If nobody reads standard error, the exit status still tells.
         let _ = stderr.write_all(text.as_bytes());
@@ -130,10 +153,7 @@ impl Failure {
             Some(said) => format!("{} (the server said: {said})", self.message),
             None => self.message.clone(),
         };
-        let remedy = self.remedy.as_ref().map(|remedy| match &remedy.command {
-            Some(command) => format!("{} Run: {command}", remedy.text),
-            None => remedy.text.to_string(),
-        });
+        let remedy = self.remedy.as_deref().map(in_one_line);
         let mut error =
             json!({"code": self.code, "message": message, "remedy": remedy.unwrap_or_default()});
         if let Some(url) = self
@@ -147,14 +167,7 @@ impl Failure {
     }
 
     fn words(&self, colour: bool) -> String {
-        let paint = |code: &str, text: &str| {
-            if colour {
-                format!("\u{1b}[{code}m{text}\u{1b}[0m")
-            } else {
-                text.to_owned()
-            }
-        };
-        let mut text = format!("{} {}\n", paint("1;31", "error:"), self.message);
+        let mut text = format!("{} {}\n", paint(colour, "1;31", "error:"), self.message);
         if let Some(said) = &self.said {
             text += &format!("  the server said: {said}\n");
         }
@@ -162,12 +175,20 @@ impl Failure {
             text += &format!("  {place}\n");
         }
         if let Some(remedy) = &self.remedy {
-            text += &format!("{} {}\n", paint("1;36", "what to do:"), remedy.text);
+            text += &format!("{} {}\n", paint(colour, "1;36", "what to do:"), remedy.text);
             for line in remedy.command.iter().chain(&remedy.url) {
                 text += &format!("    {line}\n");
             }
         }
         text
+    }
+}
+
+/// A remedy as one text, for JSON; its URL stands in a field of its own.
+pub(crate) fn in_one_line(remedy: &Remedy) -> String {
+    match &remedy.command {
+        Some(command) => format!("{} Run: {command}", remedy.text),
+        None => remedy.text.to_string(),
     }
 }
 

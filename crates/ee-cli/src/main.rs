@@ -38,8 +38,14 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             Command::Init => command::init::run(global).await,
             Command::Auth(auth) => command::auth::run(global, auth).await,
             Command::Authenticate(login) => command::auth::login::run(global, login).await,
+            Command::Project(project) => command::project::run(global, project).await,
+            Command::Doctor => command::doctor::run(global).await,
             Command::Api(api) => command::api::run(global, api).await,
             Command::Emulator(emulator) => command::emulator::run(global, emulator).await,
+            Command::Completions(completions) => command::manual::completions(completions),
+            Command::Man(man) => command::manual::pages(man),
+            Command::SetProject(project) => command::project::set(global, &project.id),
+            Command::UnsetProject => command::project::unset(global),
         }
     })
 }

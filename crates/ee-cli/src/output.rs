@@ -1,7 +1,8 @@
 //! Standard output and the log.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
+use earthengine::credentials::Warning;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -15,6 +16,42 @@ pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
         .write_all(text.as_ref())
         .and_then(|()| stdout.flush())
         .map_err(|e| Failure::io("standard output cannot be written", &e))
+}
+
+/// Whether text that goes there may have colours: on a terminal that knows them, unless
+/// `NO_COLOR` is set (<https://no-color.org>).
+pub(crate) fn has_colours(stream: &impl IsTerminal) -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    stream.is_terminal()
+        && !is_set("NO_COLOR")
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Colours a text, if there are colours: with an SGR code such as `1;31`.
+pub(crate) fn paint(colour: bool, code: &str, text: &str) -> String {
+    if colour {
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    } else {
+        text.to_owned()
+    }
+}
+
+/// Text that came from elsewhere, without what could steer a terminal.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// Writes warnings to standard error, each with what to do.
+pub(crate) fn warn<'a>(warnings: impl IntoIterator<Item = &'a Warning>) {
+    for warning in warnings {
+        note(&format!(
+            "warning: {}\n  {}",
+            warning.message, warning.remedy.text
+        ));
+        if let Some(command) = &warning.remedy.command {
+            note(&format!("    {command}"));
+        }
+    }
 }
 
 /// Writes a note for people to standard error, where nobody needs to read it.

@@ -150,9 +150,9 @@ fn named_by(source: ProjectSource, error: Error) -> Error {
 /// What to do where no project is known.
 pub(crate) fn name_a_project() -> Remedy {
     Remedy::new(
-        "Name a Cloud project that is registered for Earth Engine: with --project or .project(…), or once and for all with the variable EARTHENGINE_PROJECT or `earthengine set_project`. Without one, create and register a project first.",
+        "Name a Cloud project that is registered for Earth Engine: with --project or .project(…), with the variable EARTHENGINE_PROJECT, or once and for all with `eectl project set`. Without one, create and register a project first.",
     )
-    .command("export EARTHENGINE_PROJECT=your-project")
+    .command("eectl project select")
     .url("https://console.cloud.google.com/earth-engine")
 }
 

@@ -1,13 +1,19 @@
 //! `eectl api`: any request.
 
+mod fields;
+mod pages;
+
 use std::io::Read;
 use std::path::Path;
 
-use earthengine::Method;
+use earthengine::rest::{RequestBuilder, Response};
+use earthengine::{EarthEngine, Method};
+use serde_json::{Map, Value};
 
 use crate::arguments::{Api, Global};
 use crate::failure::{Failure, Stage};
 use crate::output::print;
+use pages::Pages;
 
 const METHODS: [Method; 5] = [
     Method::GET,
@@ -17,42 +23,140 @@ const METHODS: [Method; 5] = [
     Method::DELETE,
 ];
 
+/// A request, as the command line describes it.
+struct Call<'a> {
+    method: Method,
+    path: &'a str,
+    query: Vec<(String, String)>,
+    headers: &'a [(String, String)],
+    body: Option<Vec<u8>>,
+}
+
 pub(crate) async fn run(global: &Global, api: &Api) -> Result<(), Failure> {
-    let (method, path) = method_and_path(api)?;
-    let body = api.input.as_deref().map(read).transpose()?;
+    let call = Call::new(api)?;
     // The call itself shows what is wrong with the project: no request is spent on that before.
     let ee = super::builder(global)
         .skip_verification()
         .connect()
         .await
         .map_err(|error| Failure::new(&error, Stage::Init))?;
-    let mut request = ee.request(method, path);
-    for (key, value) in &api.query {
-        request = request.query(key, value);
+    if api.paginate {
+        return print(call.all_pages(&ee).await?);
     }
-    if let Some(body) = body {
-        request = request.body(body, "application/json");
+    let response = call.send(&ee).await?;
+    if api.include {
+        print(head(&response))?;
     }
-    let response = request
-        .send()
-        .await
-        .map_err(|error| Failure::new(&ee.explain(error), Stage::Call))?;
     print(response.bytes())
 }
 
+impl<'a> Call<'a> {
+    fn new(api: &'a Api) -> Result<Self, Failure> {
+        let (method, path) = method_and_path(api)?;
+        let mut call = Self {
+            query: api.query.clone(),
+            headers: &api.header,
+            body: api.input.as_deref().map(read).transpose()?,
+            method,
+            path,
+        };
+        let mut values: Vec<(&str, Value)> = Vec::new();
+        for (key, text) in &api.raw_field {
+            values.push((key, Value::String(text.clone())));
+        }
+        for (key, text) in &api.field {
+            values.push((key, fields::meaning(text)?));
+        }
+        if values.is_empty() {
+            return Ok(call);
+        }
+        if call.method == Method::GET || call.body.is_some() {
+            let query = values
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), fields::in_query(v)));
+            call.query.extend(query);
+            return Ok(call);
+        }
+        let mut body = Map::new();
+        for (key, value) in values {
+            fields::put(&mut body, key, value)?;
+        }
+        call.body = Some(Value::Object(body).to_string().into_bytes());
+        Ok(call)
+    }
+
+    async fn send(&self, ee: &EarthEngine) -> Result<Response, Failure> {
+        let mut request: RequestBuilder = ee.request(self.method.clone(), self.path);
+        for (key, value) in &self.query {
+            request = request.query(key, value);
+        }
+        if let Some(body) = &self.body {
+            request = request.body(body.clone(), "application/json");
+        }
+        for (name, value) in self.headers {
+            let name = name
+                .parse()
+                .map_err(|_| Failure::usage(&format!("{name:?} is no name of a header")))?;
+            request = request.header(name, value);
+        }
+        request
+            .send()
+            .await
+            .map_err(|error| Failure::new(&ee.explain(error), Stage::Call))
+    }
+
+    async fn all_pages(mut self, ee: &EarthEngine) -> Result<String, Failure> {
+        let mut pages = Pages::default();
+        while let Some(token) = pages.add(self.send(ee).await?.bytes())? {
+            self.go_to(token)?;
+        }
+        Ok(pages.into_text())
+    }
+
+    /// Asks for another page: in the query, or in the body of methods that take it there.
+    fn go_to(&mut self, token: String) -> Result<(), Failure> {
+        const NAME: &str = "pageToken";
+        if let (true, Some(body)) = (self.method == Method::POST, &self.body) {
+            let mut body: Map<String, Value> = serde_json::from_slice(body).map_err(|_| {
+                Failure::usage(&"the body is no JSON object, so no page can be named in it")
+            })?;
+            body.insert(NAME.into(), token.into());
+            self.body = Some(Value::Object(body).to_string().into_bytes());
+        } else {
+            self.query.retain(|(key, _)| key != NAME);
+            self.query.push((NAME.to_owned(), token));
+        }
+        Ok(())
+    }
+}
+
+/// The status and the headers of a reply.
+fn head(response: &Response) -> String {
+    let mut text = format!("HTTP {}\n", response.status());
+    for (name, value) in response.headers() {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        text += &format!("{name}: {}\n", crate::output::plain(&value));
+    }
+    text + "\n"
+}
+
 fn method_and_path(api: &Api) -> Result<(Method, &str), Failure> {
-    let (method, path) = match api.words.as_slice() {
+    let (word, path) = match api.words.as_slice() {
         [path] => (None, path),
         [method, path] => (Some(method), path),
         _ => return Err(Failure::usage(&"a path is needed")),
     };
-    let Some(method) = method else {
-        let method = if api.input.is_some() {
-            Method::POST
-        } else {
-            Method::GET
-        };
-        return Ok((method, path));
+    let named = match (word, &api.method) {
+        (Some(_), Some(_)) => {
+            return Err(Failure::usage(
+                &"the method is named twice: before the path and with -X",
+            ));
+        }
+        (word, option) => word.or(option.as_ref()),
+    };
+    let Some(method) = named else {
+        let has_body = api.input.is_some() || !api.field.is_empty() || !api.raw_field.is_empty();
+        return Ok((if has_body { Method::POST } else { Method::GET }, path));
     };
     METHODS
         .into_iter()

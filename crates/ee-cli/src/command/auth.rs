@@ -3,6 +3,7 @@
 pub(crate) mod login;
 pub(crate) mod logout;
 mod scopes;
+mod status;
 
 use crate::arguments::{Auth, AuthCommand, Global};
 use crate::failure::{Failure, Stage};
@@ -13,6 +14,7 @@ pub(crate) async fn run(global: &Global, auth: &Auth) -> Result<(), Failure> {
         AuthCommand::Login(login) => login::run(global, login).await,
         AuthCommand::Logout(logout) => logout::run(global, logout).await,
         AuthCommand::Scopes => scopes::run(global).await,
+        AuthCommand::Status => status::run(global).await,
         AuthCommand::Token => token(global).await,
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::Global;
 use crate::failure::{Failure, Stage};
-use crate::output::{note, print};
+use crate::output::{print, warn};
 
 pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
     let ee = super::builder(global)
@@ -16,9 +16,7 @@ pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
         return print(format!("{}\n", as_json(&ee)));
     }
     if !global.quiet {
-        for warning in ee.credentials().warnings() {
-            note(&format!("warning: {}", warning.message));
-        }
+        warn(ee.warnings());
     }
     print(in_words(&ee))
 }

@@ -2,8 +2,11 @@
 
 pub(crate) mod api;
 pub(crate) mod auth;
+pub(crate) mod doctor;
 pub(crate) mod emulator;
 pub(crate) mod init;
+pub(crate) mod manual;
+pub(crate) mod project;
 
 use earthengine::{Builder, EarthEngine, Scopes};
 

@@ -8,11 +8,18 @@
     reason = "a failed step is a failed test"
 )]
 
+mod api_calls;
 mod bad_input;
 mod commands;
+mod doctor;
 mod login;
+mod manual;
+mod projects;
 mod refusals;
 mod search;
+mod status;
+#[cfg(unix)]
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,0 +1,117 @@
+//! Fields given one by one, as `gh api` takes them: `-f key=value`, `-F key=value`.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::failure::Failure;
+
+/// The value of a field with a meaning: true, false, null, a number, `@FILE`; else the text.
+pub(super) fn meaning(text: &str) -> Result<Value, Failure> {
+    if let Some(file) = text.strip_prefix('@') {
+        let bytes = super::read(Path::new(file))?;
+        return match String::from_utf8(bytes) {
+            Ok(text) => Ok(Value::String(text)),
+            Err(_) => Err(Failure::usage(&format!("{file} is not UTF-8 text"))),
+        };
+    }
+    Ok(match text {
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        "null" => Value::Null,
+        _ => match text.parse::<serde_json::Number>() {
+            Ok(number) => Value::Number(number),
+            Err(_) => Value::String(text.to_owned()),
+        },
+    })
+}
+
+/// A value as a query parameter.
+pub(super) fn in_query(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Puts a value where its key says: `a`, `a[b]` for an object in it, `a[]` for the end of a list.
+pub(super) fn put(body: &mut Map<String, Value>, key: &str, value: Value) -> Result<(), Failure> {
+    let cannot = || Failure::usage(&format!("the field {key:?} fits nowhere in the body"));
+    let (first, mut rest) = match key.find('[') {
+        Some(at) => key.split_at(at),
+        None => (key, ""),
+    };
+    let mut place = body.entry(first).or_insert(Value::Null);
+    while !rest.is_empty() {
+        let inner = rest.strip_prefix('[').ok_or_else(cannot)?;
+        let (name, after) = inner.split_once(']').ok_or_else(cannot)?;
+        if place.is_null() {
+            *place = match name {
+                "" => Value::Array(Vec::new()),
+                _ => Value::Object(Map::new()),
+            };
+        }
+        place = match place {
+            Value::Array(list) if name.is_empty() => {
+                list.push(Value::Null);
+                list.last_mut().ok_or_else(cannot)?
+            }
+            Value::Object(object) if !name.is_empty() => object.entry(name).or_insert(Value::Null),
+            _ => return Err(cannot()),
+        };
+        rest = after;
+    }
+    if !place.is_null() {
+        return Err(cannot());
+    }
+    *place = value;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn body(fields: &[(&str, &str)]) -> Option<Value> {
+        let mut body = Map::new();
+        for (key, value) in fields {
+            put(&mut body, key, meaning(value).unwrap()).ok()?;
+        }
+        Some(Value::Object(body))
+    }
+
+    #[test]
+    fn fields_become_json_with_lists_and_objects() {
+        assert_eq!(
+            body(&[
+                ("a", "text"),
+                ("b", "true"),
+                ("c", "-1.5"),
+                ("d[e][f]", "null"),
+                ("d[g]", "007"),
+                ("l[]", "1"),
+                ("l[]", "2"),
+                ("m[][n]", "x"),
+            ]),
+            Some(
+                json!({"a": "text", "b": true, "c": -1.5, "d": {"e": {"f": null}, "g": "007"},
+                "l": [1, 2], "m": [{"n": "x"}]})
+            )
+        );
+    }
+
+    #[test]
+    fn fields_that_contradict_each_other_are_refused() {
+        for fields in [
+            &[("a", "1"), ("a", "2")][..],
+            &[("a", "1"), ("a[b]", "2")],
+            &[("a[]", "1"), ("a[b]", "2")],
+            &[("a[b", "1")],
+            &[("a[b]c", "1")],
+        ] {
+            assert_eq!(body(fields), None, "{fields:?}");
+        }
+    }
+}

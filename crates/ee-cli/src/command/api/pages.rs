@@ -1,0 +1,78 @@
+//! All pages of a list, as one.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use crate::failure::Failure;
+
+const NEXT: &str = "nextPageToken";
+
+/// Pages that were joined.
+#[derive(Default)]
+pub(super) struct Pages {
+    joined: Map<String, Value>,
+    seen: BTreeSet<String>,
+}
+
+impl Pages {
+    /// Adds a page, and says which is next.
+    pub(super) fn add(&mut self, body: &[u8]) -> Result<Option<String>, Failure> {
+        let page: Map<String, Value> = serde_json::from_slice(body)
+            .map_err(|_| Failure::usage(&"the reply is no JSON object, so it has no pages"))?;
+        let mut next = None;
+        for (name, value) in page {
+            match (self.joined.get_mut(&name), value) {
+                (_, Value::String(token)) if name == NEXT => next = Some(token),
+                (Some(Value::Array(list)), Value::Array(more)) => list.extend(more),
+                // What all pages say is said once.
+                (Some(_), _) => {}
+                (None, value) => {
+                    self.joined.insert(name, value);
+                }
+            }
+        }
+        let next = next.filter(|token| !token.is_empty());
+        if let Some(token) = &next
+            && !self.seen.insert(token.clone())
+        {
+            return Err(Failure::usage(
+                &"the server goes round in circles: it named the same next page twice",
+            ));
+        }
+        Ok(next)
+    }
+
+    pub(super) fn into_text(self) -> String {
+        format!("{:#}\n", Value::Object(self.joined))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_joined_and_everything_else_is_said_once() {
+        let mut pages = Pages::default();
+        let first = br#"{"assets": [1], "total": 3, "nextPageToken": "b"}"#;
+        assert_eq!(pages.add(first).unwrap().as_deref(), Some("b"));
+        let second = br#"{"assets": [2, 3], "total": 3, "extra": []}"#;
+        assert_eq!(pages.add(second).unwrap(), None);
+        let all: Value = serde_json::from_str(&pages.into_text()).unwrap();
+        assert_eq!(
+            all,
+            serde_json::json!({"assets": [1, 2, 3], "total": 3, "extra": []})
+        );
+    }
+
+    #[test]
+    fn a_page_that_comes_again_and_a_reply_without_pages_are_errors() {
+        let mut pages = Pages::default();
+        let page = br#"{"nextPageToken": "a"}"#;
+        assert!(pages.add(page).is_ok());
+        assert!(pages.add(page).is_err());
+        assert!(pages.add(b"[1]").is_err());
+        assert!(pages.add(b"").is_err());
+    }
+}

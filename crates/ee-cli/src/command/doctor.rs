@@ -1,0 +1,100 @@
+//! `eectl doctor`: the library's checks, drawn.
+
+use earthengine::{Check, CheckStatus, Diagnosis};
+use serde_json::{Value, json};
+
+use crate::arguments::Global;
+use crate::failure::{Failure, in_one_line};
+use crate::output::{has_colours, paint, plain, print};
+
+pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
+    let builder = super::builder(global);
+    let diagnosis = if global.json {
+        let diagnosis = builder.diagnose().await;
+        print(format!("{}\n", as_json(&diagnosis)))?;
+        diagnosis
+    } else {
+        let colour = has_colours(&std::io::stdout());
+        let mut printed = Ok(());
+        let diagnosis = builder
+            .diagnose_with(|check| {
+                if printed.is_ok() {
+                    printed = print(in_words(check, colour));
+                }
+            })
+            .await;
+        printed?;
+        print(summary(&diagnosis, colour))?;
+        diagnosis
+    };
+    if diagnosis.is_ok() {
+        return Ok(());
+    }
+    let failure = diagnosis.first_failure();
+    Err(Failure::told(failure.and_then(|check| check.error)))
+}
+
+fn as_json(diagnosis: &Diagnosis) -> Value {
+    let checks = diagnosis.checks.iter().map(|check| {
+        let mut object = json!({
+            "name": check.name,
+            "status": check.status.as_str(),
+            "message": check.message,
+        });
+        if let Some(remedy) = &check.remedy {
+            object["remedy"] = json!(in_one_line(remedy));
+            if let Some(url) = &remedy.url {
+                object["url"] = json!(url);
+            }
+        }
+        object
+    });
+    json!({"ok": diagnosis.is_ok(), "checks": checks.collect::<Vec<_>>()})
+}
+
+/// A line for the check, and more for what to do. The status is a word; colour is extra.
+fn in_words(check: &Check, colour: bool) -> String {
+    let code = match check.status {
+        CheckStatus::Ok => "32",
+        CheckStatus::Warning => "33",
+        CheckStatus::Failed => "1;31",
+        _ => "2",
+    };
+    let status = format!("{:<8}", check.status.as_str());
+    // The places that were searched have long names: one column for all of them is enough.
+    let (name, place) = match check.name.split_once('.') {
+        Some((name, place)) => (name, format!("{place}: ")),
+        None => (check.name.as_str(), String::new()),
+    };
+    let mut text = format!(
+        "{} {name:<16} {place}{}\n",
+        paint(colour, code, &status),
+        plain(&check.message)
+    );
+    if let Some(remedy) = &check.remedy {
+        const INDENT: &str = "         ";
+        text += &format!(
+            "{INDENT}{} {}\n",
+            paint(colour, "1;36", "what to do:"),
+            remedy.text
+        );
+        for line in remedy.command.iter().chain(&remedy.url) {
+            text += &format!("{INDENT}    {line}\n");
+        }
+    }
+    text
+}
+
+fn summary(diagnosis: &Diagnosis, colour: bool) -> String {
+    if diagnosis.is_ok() {
+        return format!("{}\n", paint(colour, "1;32", "A program can run."));
+    }
+    let first = match diagnosis.first_failure() {
+        Some(check) => format!(" First mend: {}.", check.name),
+        None => String::new(),
+    };
+    format!(
+        "{}{first}\n",
+        paint(colour, "1;31", "A program cannot run.")
+    )
+}

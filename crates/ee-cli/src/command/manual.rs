@@ -1,0 +1,34 @@
+//! `eectl completions` and `eectl man`: what is written out of the command line's own description.
+
+use clap::CommandFactory as _;
+
+use crate::arguments::{Arguments, Completions, Man};
+use crate::failure::Failure;
+use crate::output::{note, print};
+
+pub(crate) fn completions(arguments: &Completions) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    let mut command = Arguments::command();
+    clap_complete::generate(arguments.shell, &mut command, "eectl", &mut script);
+    print(script)
+}
+
+pub(crate) fn pages(arguments: &Man) -> Result<(), Failure> {
+    let command = Arguments::command();
+    let Some(folder) = &arguments.dir else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command)
+            .render(&mut page)
+            .map_err(|e| Failure::io("the manual page cannot be made", &e))?;
+        return print(page);
+    };
+    let cannot =
+        |e: std::io::Error| Failure::io(&format!("{} cannot be written", folder.display()), &e);
+    std::fs::create_dir_all(folder).map_err(cannot)?;
+    clap_mangen::generate_to(command, folder).map_err(cannot)?;
+    note(&format!(
+        "see them with: man -l {}/eectl.1",
+        folder.display()
+    ));
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! `eectl project`: which Cloud project, and whether it may.
+
+mod picker;
+mod prompt;
+
+use std::io::IsTerminal as _;
+
+use earthengine::credentials::Store;
+use earthengine::{
+    ApiState, Environment, Error, ErrorKind, ListedProject, Registration, Remedy, check_project,
+};
+use serde_json::{Value, json};
+
+use crate::arguments::{Global, Project, ProjectCommand};
+use crate::failure::{Failure, Stage};
+use crate::output::{note, plain, print, warn};
+use picker::Picked;
+use prompt::Prompt;
+
+pub(crate) async fn run(global: &Global, project: &Project) -> Result<(), Failure> {
+    match &project.command {
+        ProjectCommand::List => list(global).await,
+        ProjectCommand::Select => select(global).await,
+        ProjectCommand::Set(project) => set(global, &project.id),
+        ProjectCommand::Unset => unset(global),
+        ProjectCommand::Show => show(global).await,
+        ProjectCommand::Check(project) => check(global, project.id.as_deref()).await,
+    }
+}
+
+fn explained(error: Error) -> Failure {
+    Failure::new(&error, Stage::Init)
+}
+
+async fn list(global: &Global) -> Result<(), Failure> {
+    let projects = super::builder(global)
+        .list_projects()
+        .await
+        .map_err(explained)?;
+    if global.json {
+        let projects: Vec<Value> = projects.iter().map(as_json).collect();
+        return print(format!("{}\n", Value::Array(projects)));
+    }
+    if projects.is_empty() && !global.quiet {
+        note(NONE);
+    }
+    print(projects.iter().map(line).collect::<String>())
+}
+
+const NONE: &str = "this login sees no projects; make one at https://console.cloud.google.com/projectcreate, and register it at https://console.cloud.google.com/earth-engine";
+
+fn as_json(project: &ListedProject) -> Value {
+    json!({
+        "project": project.id,
+        "number": project.number,
+        "name": project.name,
+        "api": project.api.as_str(),
+        "registration": project.registration.as_str(),
+    })
+}
+
+/// A line of a table: the columns are as wide as ids can be.
+fn line(project: &ListedProject) -> String {
+    format!(
+        "{:<30}  {:<40}  {}\n",
+        plain(&project.id),
+        state(project),
+        plain(&project.name)
+    )
+}
+
+/// Whether Earth Engine can be used in it, in words.
+fn state(project: &ListedProject) -> &'static str {
+    match (project.api, &project.registration) {
+        (ApiState::Disabled, _) => "Earth Engine API not enabled",
+        (_, Registration::NotRegistered) => "not registered for Earth Engine",
+        (ApiState::Enabled, Registration::Commercial) => "ready, commercial",
+        (ApiState::Enabled, Registration::NotCommercial) => "ready, noncommercial",
+        (ApiState::Enabled, _) => "API enabled, registration unknown",
+        _ => "this login may not use Earth Engine there",
+    }
+}
+
+async fn select(global: &Global) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(Failure::of_usage(
+            "a project is picked on a terminal, and this is none",
+            Remedy::new("Name the project; `eectl project list` shows those of this login.")
+                .command("eectl project set PROJECT"),
+        ));
+    }
+    // What cannot be written is said before anybody is asked anything.
+    let store = store()?;
+    if !global.quiet {
+        note("looking for the projects of this login …");
+    }
+    let mut prompt = Prompt::on_terminal();
+    let picked = match super::builder(global).list_projects().await {
+        Ok(projects) if !projects.is_empty() => {
+            let current = super::builder(global).find_project().await.ok();
+            picker::pick(
+                &mut prompt,
+                &projects,
+                current.as_ref().map(|p| p.id.as_str()),
+            )
+        }
+        Ok(_) => {
+            note(NONE);
+            picker::type_one(&mut prompt)
+        }
+        // Whoever may not list may still use a project.
+        Err(error) if may_still_name_one(error.kind()) => {
+            explained(error).print(false);
+            picker::type_one(&mut prompt)
+        }
+        Err(error) => return Err(explained(error)),
+    };
+    let picked = picked.map_err(|e| Failure::io("the terminal cannot be read", &e))?;
+    match picked {
+        Picked::Nothing => Err(Failure::of_usage(
+            "no project was picked; nothing has changed",
+            Remedy::new("Pick one, or name it.").command("eectl project set PROJECT"),
+        )),
+        Picked::Typed(id) => write(global, &store, &id),
+        Picked::Listed(project) => {
+            write(global, &store, &project.id)?;
+            if !project.is_ready() && !global.quiet {
+                note(&format!(
+                    "warning: {}: {}\n    eectl project check {}",
+                    project.id,
+                    state(&project),
+                    project.id
+                ));
+            }
+            Ok(())
+        }
+    }
+}
+
+fn may_still_name_one(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::PermissionDenied
+            | ErrorKind::ApiDisabled
+            | ErrorKind::InsufficientScopes
+            | ErrorKind::QuotaExceeded
+            | ErrorKind::ServerError
+            | ErrorKind::InvalidArgument
+    )
+}
+
+pub(crate) fn set(global: &Global, id: &str) -> Result<(), Failure> {
+    check_project(id).map_err(explained)?;
+    write(global, &store()?, id)
+}
+
+fn store() -> Result<Store, Failure> {
+    Store::open(&Environment::current()).map_err(|error| Failure::login(&error))
+}
+
+fn write(global: &Global, store: &Store, id: &str) -> Result<(), Failure> {
+    store
+        .set_project(id)
+        .map_err(|error| Failure::login(&error))?;
+    if !global.quiet {
+        note_what_comes_first(id);
+    }
+    if global.json {
+        let path = store.path().display().to_string();
+        return print(format!("{}\n", json!({"project": id, "path": path})));
+    }
+    print(format!(
+        "{id} is the project now ({})\n",
+        store.path().display()
+    ))
+}
+
+/// Variables that come before the file would make one wonder.
+fn note_what_comes_first(id: &str) {
+    let environment = Environment::current();
+    for name in ["EARTHENGINE_PROJECT", "EE_PROJECT_ID"] {
+        if let Some(other) = environment.var(name).filter(|other| *other != id) {
+            note(&format!(
+                "warning: {name} is set to {} and comes first\n    unset {name}",
+                plain(other)
+            ));
+        }
+    }
+}
+
+pub(crate) fn unset(global: &Global) -> Result<(), Failure> {
+    let store = store()?;
+    let removed = store
+        .unset_project()
+        .map_err(|error| Failure::login(&error))?;
+    let path = store.path().display();
+    if global.json {
+        let path = path.to_string();
+        return print(format!("{}\n", json!({"removed": removed, "path": path})));
+    }
+    print(if removed {
+        format!("no project is set any more ({path})\n")
+    } else {
+        format!("no project was set ({path})\n")
+    })
+}
+
+async fn show(global: &Global) -> Result<(), Failure> {
+    let project = super::builder(global)
+        .find_project()
+        .await
+        .map_err(explained)?;
+    if global.json {
+        return print(format!(
+            "{}\n",
+            json!({"project": project.id, "source": project.source.as_str()})
+        ));
+    }
+    if global.quiet {
+        return print(format!("{}\n", project.id));
+    }
+    warn(&project.warnings);
+    print(format!("{} ({})\n", project.id, project.source))
+}
+
+async fn check(global: &Global, id: Option<&str>) -> Result<(), Failure> {
+    let mut builder = super::builder(global);
+    if let Some(id) = id {
+        builder = builder.project(id);
+    }
+    let ee = builder.connect().await.map_err(explained)?;
+    let (project, registration) = (ee.project(), ee.registration());
+    if global.json {
+        return print(format!(
+            "{}\n",
+            json!({
+                "project": project.id,
+                "source": project.source.as_str(),
+                "api": ApiState::Enabled.as_str(),
+                "registration": registration.as_str(),
+            })
+        ));
+    }
+    if !global.quiet {
+        warn(&project.warnings);
+    }
+    print(format!(
+        "{} ({}) may be used: the API is enabled, {}\n",
+        project.id, project.source, registration
+    ))
+}

@@ -1,0 +1,52 @@
+//! `eectl completions`, `eectl man`, and the help.
+
+use super::*;
+
+#[tokio::test]
+async fn every_shell_gets_a_script_that_knows_the_commands() {
+    let machine = Machine::new().await;
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let ended = machine.run(&["completions", shell]).await;
+        assert_eq!((ended.status, ended.stderr.as_str()), (0, ""));
+        for word in ["doctor", "project", "select", "paginate"] {
+            assert!(ended.stdout.contains(word), "{shell}: {word}");
+        }
+    }
+    let (status, error) = machine.failure(&["completions", "cmd"]).await;
+    assert_eq!((status, code(&error)), (2, "usage"));
+}
+
+#[tokio::test]
+async fn the_manual_is_printed_or_written_with_a_page_for_every_command() {
+    let machine = Machine::new().await;
+    let page = machine.run(&["man"]).await;
+    assert!(page.stdout.contains(".TH eectl 1"), "{}", page.stdout);
+    assert!(page.stdout.contains("doctor"));
+    let folder = machine.home.path().join("share/man1");
+    let ended = machine
+        .run(&["man", "--dir", &folder.display().to_string()])
+        .await;
+    assert_eq!((ended.status, ended.stdout.as_str()), (0, ""));
+    for name in ["eectl.1", "eectl-doctor.1", "eectl-project-select.1"] {
+        let text = fs::read_to_string(folder.join(name)).unwrap();
+        assert!(text.contains(".TH"), "{name}");
+    }
+    let file = machine.file("a-file", "");
+    let (status, error) = machine
+        .failure(&["man", "--dir", &file.display().to_string()])
+        .await;
+    assert_eq!((status, code(&error)), (1, "io"));
+}
+
+#[tokio::test]
+async fn every_command_has_help_and_the_old_spellings_are_not_shown() {
+    let machine = Machine::new().await;
+    let help = machine.run(&["--help"]).await;
+    for word in ["project", "doctor", "api", "emulator", "completions", "man"] {
+        assert!(help.stdout.contains(&format!("\n  {word} ")), "{word}");
+        let ended = machine.run(&[word, "--help"]).await;
+        assert_eq!((ended.status, ended.stderr.as_str()), (0, ""), "{word}");
+    }
+    assert!(!help.stdout.contains("set_project"));
+    assert_eq!(machine.run(&["set_project", "--help"]).await.status, 0);
+}

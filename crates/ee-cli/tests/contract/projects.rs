@@ -1,0 +1,295 @@
+//! `eectl project`: listing, setting, showing and checking.
+
+use serde_json::json;
+
+use super::*;
+
+const FILE: &str = ".config/earthengine/credentials";
+
+impl Machine {
+    /// A machine where a person is logged in with Earth Engine's own file.
+    async fn with_login(settings: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Self {
+        let machine = Self::with(settings).await;
+        let jane = machine.emulator.create_user("jane@example.com");
+        machine.file(FILE, jane.earthengine_file_json(None));
+        machine
+    }
+
+    fn stored(&self) -> Value {
+        let text = fs::read_to_string(self.home.path().join(FILE)).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn path_of_file(&self) -> String {
+        self.home.path().join(FILE).display().to_string()
+    }
+}
+
+#[tokio::test]
+async fn list_tells_of_each_project_whether_earth_engine_can_be_used() {
+    let machine = Machine::with_login(|b| {
+        b.project(
+            Project::new("a-disabled")
+                .number(111_111_111_111)
+                .display_name("Off")
+                .api_enabled(false),
+        )
+        .project(
+            Project::new("b-unregistered")
+                .number(222_222_222_222)
+                .registration("NOT_REGISTERED"),
+        )
+        .project(
+            Project::new("c-suspended")
+                .number(333_333_333_333)
+                .suspended(true),
+        )
+    })
+    .await;
+    let listed = machine.run(&["project", "list", "--json"]).await.json();
+    let project = |id: &str, number: &str, name: &str, api: &str, registration: &str| json!({"project": id, "number": number, "name": name, "api": api, "registration": registration});
+    let unknown = "REGISTRATION_STATE_UNSPECIFIED";
+    assert_eq!(
+        listed,
+        json!([
+            project(
+                PROJECT,
+                "123456789012",
+                PROJECT,
+                "enabled",
+                "REGISTERED_NOT_COMMERCIALLY"
+            ),
+            project("a-disabled", "111111111111", "Off", "disabled", unknown),
+            project(
+                "b-unregistered",
+                "222222222222",
+                "b-unregistered",
+                "enabled",
+                "NOT_REGISTERED"
+            ),
+            project(
+                "c-suspended",
+                "333333333333",
+                "c-suspended",
+                "unknown",
+                unknown
+            ),
+        ])
+    );
+    let words = machine.run(&["project", "list"]).await;
+    assert_eq!(words.status, 0);
+    let lines: Vec<_> = words.stdout.lines().collect();
+    assert_eq!(lines.len(), 4);
+    assert!(lines[0].starts_with(PROJECT) && lines[0].contains("ready, noncommercial"));
+    assert!(lines[1].contains("Earth Engine API not enabled"));
+}
+
+#[tokio::test]
+async fn a_login_that_sees_no_projects_lists_none_and_says_where_to_make_one() {
+    let machine = Machine::with_login(|b| b.project(Project::new(PROJECT).denied(true))).await;
+    assert_eq!(
+        machine.run(&["project", "list", "--json"]).await.json(),
+        json!([])
+    );
+    let words = machine.run(&["project", "list"]).await;
+    assert_eq!((words.status, words.stdout.as_str()), (0, ""));
+    assert!(words.stderr.contains("projectcreate"), "{}", words.stderr);
+}
+
+#[tokio::test]
+async fn a_login_that_may_not_list_is_told_to_set_the_project() {
+    let machine = Machine::with(|b| b).await;
+    let jane = machine.emulator.create_user_with_scopes(
+        "jane@example.com",
+        &["earthengine"],
+        &["earthengine"],
+    );
+    machine.file(FILE, jane.earthengine_file_json(None));
+    let (status, error) = machine.failure(&["project", "list"]).await;
+    assert_eq!((status, code(&error)), (4, "insufficient_scopes"));
+    assert!(
+        error["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("eectl project set PROJECT")
+    );
+}
+
+#[tokio::test]
+async fn set_show_and_unset_go_through_the_file_and_leave_the_login_alone() {
+    let machine = Machine::with_login(|b| b).await;
+    let login = machine.stored();
+    for (set, unset) in [
+        (&["project", "set"][..], &["project", "unset"][..]),
+        (&["set_project"], &["unset_project"]),
+    ] {
+        let ended = machine.run(&[set, &[PROJECT, "--json"]].concat()).await;
+        assert_eq!(
+            ended.json(),
+            json!({"project": PROJECT, "path": machine.path_of_file()})
+        );
+        let mut expected = login.clone();
+        expected["project"] = json!(PROJECT);
+        assert_eq!(machine.stored(), expected);
+        assert_eq!(
+            machine.run(&["project", "show", "--json"]).await.json(),
+            json!({"project": PROJECT, "source": "earthengine_file"})
+        );
+        let removed = machine.run(&[unset, &["--json"]].concat()).await;
+        assert_eq!(
+            removed.json(),
+            json!({"removed": true, "path": machine.path_of_file()})
+        );
+        assert_eq!(machine.stored(), login);
+        let again = machine.run(&[unset, &["--json"]].concat()).await;
+        assert_eq!(again.json()["removed"], json!(false));
+    }
+    assert!(machine.paths().is_empty(), "no request for any of this");
+}
+
+#[tokio::test]
+async fn set_works_without_a_login_and_without_the_network() {
+    let mut machine = Machine::new().await;
+    machine.set("EARTHENGINE_EMULATOR_HOST", "127.0.0.1:9");
+    let ended = machine.run(&["project", "set", PROJECT]).await;
+    assert_eq!(
+        ended.stdout,
+        format!(
+            "{PROJECT} is the project now ({})\n",
+            machine.path_of_file()
+        )
+    );
+    assert_eq!(machine.stored(), json!({"project": PROJECT}));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let metadata = fs::metadata(machine.home.path().join(FILE)).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    }
+    assert_eq!(
+        machine.run(&["-q", "project", "show"]).await.stdout,
+        format!("{PROJECT}\n")
+    );
+    assert_eq!(
+        machine.run(&["project", "show"]).await.stdout,
+        format!("{PROJECT} (earthengine_file)\n")
+    );
+    let unset = machine.run(&["project", "unset"]).await;
+    assert!(unset.stdout.starts_with("no project is set any more"));
+}
+
+#[tokio::test]
+async fn set_says_which_variable_comes_first() {
+    let mut machine = Machine::new().await;
+    machine.set("EARTHENGINE_PROJECT", "other-project");
+    let ended = machine.run(&["project", "set", PROJECT]).await;
+    assert_eq!(ended.status, 0);
+    assert!(
+        ended
+            .stderr
+            .contains("EARTHENGINE_PROJECT is set to other-project"),
+        "{}",
+        ended.stderr
+    );
+    let quiet = machine.run(&["-q", "project", "set", PROJECT]).await;
+    assert_eq!(quiet.stderr, "");
+}
+
+#[tokio::test]
+async fn a_project_that_cannot_be_one_is_not_written() {
+    let machine = Machine::new().await;
+    for (id, expected) in [
+        ("My Project", "invalid_project"),
+        ("764086051850", "sdk_project"),
+        ("", "invalid_project"),
+    ] {
+        let (status, error) = machine.failure(&["project", "set", id]).await;
+        assert_eq!((status, code(&error)), (5, expected));
+    }
+    assert!(!machine.home.path().join(FILE).exists());
+}
+
+#[tokio::test]
+async fn set_without_a_home_says_what_to_do_and_a_file_of_another_kind_is_left_alone() {
+    let mut machine = Machine::new().await;
+    let key = machine.robot().json_key();
+    machine.file(FILE, &key);
+    let (status, error) = machine.failure(&["project", "set", PROJECT]).await;
+    assert_eq!((status, code(&error)), (4, "invalid_credentials"));
+    assert!(message(&error).contains("service account"), "{error}");
+    assert_eq!(
+        fs::read_to_string(machine.home.path().join(FILE)).unwrap(),
+        key
+    );
+    machine.set("EE_CONFIG_FILE", "/proc/nowhere/credentials");
+    let (status, error) = machine.failure(&["project", "set", PROJECT]).await;
+    assert_ne!(status, 0);
+    assert!(message(&error).contains("/proc/nowhere"), "{error}");
+}
+
+#[tokio::test]
+async fn show_names_every_source_and_fails_where_there_is_none() {
+    let mut machine = Machine::new().await;
+    let (status, error) = machine.failure(&["project", "show"]).await;
+    assert_eq!((status, code(&error)), (5, "no_project"));
+    let key = machine.file("key.json", machine.robot().json_key());
+    machine.set("GOOGLE_APPLICATION_CREDENTIALS", &key.display().to_string());
+    for (variable, source) in [
+        (None, "credentials_project"),
+        (Some("GOOGLE_CLOUD_PROJECT"), "env:GOOGLE_CLOUD_PROJECT"),
+        (Some("EARTHENGINE_PROJECT"), "env:EARTHENGINE_PROJECT"),
+    ] {
+        if let Some(variable) = variable {
+            machine.set(variable, PROJECT);
+        }
+        let shown = machine.run(&["project", "show", "--json"]).await.json();
+        assert_eq!(shown, json!({"project": PROJECT, "source": source}));
+    }
+    let given = machine
+        .run(&["project", "show", "--json", "--project", "given-project"])
+        .await;
+    assert_eq!(
+        given.json(),
+        json!({"project": "given-project", "source": "flag"})
+    );
+    assert!(machine.paths().is_empty());
+}
+
+#[tokio::test]
+async fn check_verifies_the_project_that_is_named_or_found() {
+    let machine = Machine::with_key(|b| {
+        b.project(Project::new("not-registered").registration("NOT_REGISTERED"))
+    })
+    .await;
+    let checked = |source: &str| {
+        json!({"project": PROJECT, "source": source, "api": "enabled",
+            "registration": "REGISTERED_NOT_COMMERCIALLY"})
+    };
+    let found = machine.run(&["project", "check", "--json"]).await.json();
+    assert_eq!(found, checked("credentials_project"));
+    let named = machine
+        .run(&["project", "check", PROJECT, "--json"])
+        .await
+        .json();
+    assert_eq!(named, checked("flag"));
+    let words = machine.run(&["project", "check", PROJECT]).await;
+    assert!(words.stdout.contains("may be used"), "{}", words.stdout);
+    let (status, error) = machine
+        .failure(&["project", "check", "not-registered"])
+        .await;
+    assert_eq!((status, code(&error)), (5, "not_registered"));
+}
+
+#[tokio::test]
+async fn select_on_no_terminal_says_to_use_set() {
+    let machine = Machine::with_login(|b| b).await;
+    let (status, error) = machine.failure(&["project", "select"]).await;
+    assert_eq!((status, code(&error)), (2, "usage"));
+    assert!(
+        error["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("eectl project set PROJECT")
+    );
+    assert!(machine.paths().is_empty());
+}

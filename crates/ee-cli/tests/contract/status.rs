@@ -1,0 +1,157 @@
+//! `eectl auth status`.
+
+use serde_json::json;
+
+use super::*;
+
+const SCOPES: [&str; 4] = [
+    "https://www.googleapis.com/auth/earthengine",
+    "https://www.googleapis.com/auth/cloud-platform",
+    "https://www.googleapis.com/auth/drive",
+    "https://www.googleapis.com/auth/devstorage.full_control",
+];
+
+fn searched(outcomes: [&str; 6]) -> Value {
+    let steps = [
+        "flag",
+        "env:EARTHENGINE_TOKEN",
+        "earthengine_file",
+        "env:GOOGLE_APPLICATION_CREDENTIALS",
+        "gcloud_adc",
+        "metadata_server",
+    ];
+    let steps = steps.iter().zip(outcomes);
+    steps
+        .map(|(step, outcome)| json!({"step": step, "outcome": outcome}))
+        .collect()
+}
+
+/// Takes the time out, which must be one.
+fn without_time(mut status: Value) -> Value {
+    let end = status["token"]["expires_at"].take();
+    let end = end.as_str().unwrap();
+    assert!(end.len() == 20 && end.ends_with('Z'), "{end}");
+    status["token"]
+        .as_object_mut()
+        .unwrap()
+        .remove("expires_at");
+    status
+}
+
+#[tokio::test]
+async fn a_login_of_earth_engines_client_is_told_whole() {
+    let machine = Machine::new().await;
+    let jane = machine.emulator.create_user("jane@example.com");
+    let path = machine.file(
+        ".config/earthengine/credentials",
+        jane.earthengine_file_json(Some(PROJECT)),
+    );
+    let status = machine.run(&["auth", "status", "--json"]).await.json();
+    assert_eq!(
+        without_time(status),
+        json!({
+            "credential": {
+                "kind": "earthengine_file",
+                "source": "earthengine_file",
+                "path": path.display().to_string(),
+            },
+            "token": {"scopes": SCOPES},
+            "warnings": [],
+            "searched": searched(["not_here", "not_here", "found", "skipped", "skipped", "skipped"]),
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_login_of_gcloud_tells_who_it_is_and_who_pays() {
+    let machine = Machine::new().await;
+    let jane = machine.emulator.create_user("jane@example.com");
+    let path = machine.file(
+        ".config/gcloud/application_default_credentials.json",
+        jane.authorized_user_json_with_quota_project(PROJECT),
+    );
+    let status = machine.run(&["auth", "status", "--json"]).await.json();
+    assert_eq!(
+        status["credential"],
+        json!({
+            "kind": "authorized_user",
+            "source": "gcloud_adc",
+            "path": path.display().to_string(),
+            "principal": "jane@example.com",
+            "quota_project": PROJECT,
+        })
+    );
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_variable_that_loses_and_a_file_that_others_may_read_are_warnings() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut machine = Machine::new().await;
+    let jane = machine.emulator.create_user("jane@example.com");
+    let path = machine.file(
+        ".config/earthengine/credentials",
+        jane.earthengine_file_json(None),
+    );
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    machine.set("GOOGLE_APPLICATION_CREDENTIALS", "/some/key.json");
+    let status = machine.run(&["auth", "status", "--json"]).await.json();
+    let warnings = status["warnings"].as_array().unwrap();
+    let codes: Vec<_> = warnings.iter().map(|w| w["code"].clone()).collect();
+    assert_eq!(codes, ["readable_by_others", "variable_ignored"]);
+    for warning in warnings {
+        assert_eq!(warning.as_object().unwrap().len(), 3);
+        assert!(warning["message"].is_string() && warning["remedy"].is_string());
+    }
+    let path = path.display();
+    assert!(
+        warnings[0]["remedy"]
+            .as_str()
+            .unwrap()
+            .ends_with(&format!("Run: chmod 600 {path}"))
+    );
+
+    let words = machine.run(&["auth", "status"]).await;
+    assert!(
+        words
+            .stderr
+            .contains("warning: GOOGLE_APPLICATION_CREDENTIALS is set")
+    );
+    assert!(words.stderr.contains(&format!("    chmod 600 {path}")));
+    assert!(!words.stdout.contains("warning"));
+    assert_eq!(machine.run(&["-q", "auth", "status"]).await.stderr, "");
+}
+
+#[tokio::test]
+async fn in_words_it_names_the_file_the_account_the_scopes_and_every_place() {
+    let machine = Machine::with_key(|b| b).await;
+    let ended = machine.run(&["auth", "status"]).await;
+    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    for part in [
+        "service_account",
+        "key.json",
+        ROBOT,
+        "auth/earthengine\n",
+        "  earthengine_file: ",
+        "  metadata_server: not looked at",
+    ] {
+        assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
+    }
+    assert!(!ended.stdout.contains("ya29."));
+}
+
+#[tokio::test]
+async fn a_rejected_login_and_none_at_all_are_failures() {
+    let machine = Machine::new().await;
+    let (status, error) = machine.failure(&["auth", "status"]).await;
+    assert_eq!((status, code(&error)), (3, "no_credentials"));
+    let jane = machine.emulator.create_user("jane@example.com");
+    machine.file(
+        ".config/earthengine/credentials",
+        jane.earthengine_file_json(None),
+    );
+    machine.emulator.revoke(jane.earthengine_refresh_token());
+    let (status, error) = machine.failure(&["auth", "status"]).await;
+    assert_eq!((status, code(&error)), (4, "credentials_rejected"));
+    assert!(message(&error).contains("earthengine/credentials"));
+}

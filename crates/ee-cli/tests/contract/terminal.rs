@@ -1,0 +1,203 @@
+//! `eectl` on a terminal: the picker, its prompts, and colour. The terminal is a pseudo-terminal
+//! that Python opens.
+
+use ee_emulator::Fault;
+use serde_json::json;
+
+use super::*;
+
+const SIGINT: i32 = -2;
+const ASKED: &str = "(Enter leaves):";
+
+impl Machine {
+    /// Runs a command on a terminal, where each step waits for a text and then types another.
+    /// Returns how it ended and what was shown.
+    async fn on_terminal(&self, arguments: &[&str], steps: &[(&str, &str)]) -> (i32, String) {
+        let command: Vec<_> = [env!("CARGO_BIN_EXE_eectl")]
+            .iter()
+            .chain(arguments)
+            .collect();
+        let mut environment = self.variables.clone();
+        environment.entry("TERM".into()).or_insert("xterm".into());
+        let play = json!({
+            "command": command,
+            "environment": environment,
+            "folder": self.home.path(),
+            "steps": steps,
+        });
+        let run = move || {
+            let mut python = Command::new("python3")
+                .args(["-c", include_str!("terminal.py")])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("python3, which opens the pseudo-terminal, is needed for this test");
+            let mut stdin = python.stdin.take().unwrap();
+            stdin.write_all(play.to_string().as_bytes()).unwrap();
+            drop(stdin);
+            python.wait_with_output().unwrap()
+        };
+        let played = tokio::task::spawn_blocking(run).await.unwrap();
+        let complaint = String::from_utf8_lossy(&played.stderr).into_owned();
+        assert!(played.status.success(), "{complaint}");
+        let ended: Value = serde_json::from_slice(&played.stdout).unwrap();
+        let shown = ended["shown"].as_str().unwrap().to_owned();
+        (
+            i32::try_from(ended["status"].as_i64().unwrap()).unwrap(),
+            shown,
+        )
+    }
+
+    /// The project in the file, and `None` if there is no file.
+    fn project(&self) -> Option<Value> {
+        let path = self.home.path().join(".config/earthengine/credentials");
+        let text = fs::read_to_string(path).ok()?;
+        let file: Value = serde_json::from_str(&text).unwrap();
+        Some(file["project"].clone())
+    }
+
+    async fn with_three_projects() -> Self {
+        let machine = Self::with_key(|b| {
+            b.project(Project::new("forest-one"))
+                .project(Project::new("forest-two").api_enabled(false))
+        })
+        .await;
+        machine.run(&["project", "set", "forest-one"]).await;
+        machine
+    }
+}
+
+#[tokio::test]
+async fn select_lists_the_projects_and_sets_the_one_whose_number_is_typed() {
+    let machine = Machine::with_three_projects().await;
+    let (status, shown) = machine
+        .on_terminal(&["project", "select"], &[(ASKED, "1\r")])
+        .await;
+    assert_eq!(status, 0, "{shown}");
+    for line in [
+        "  1   ee-demo-project                 ready, noncommercial",
+        "  2 * forest-one                      ready, noncommercial  (current)",
+        "  3   forest-two                      Earth Engine API not enabled",
+        "ee-demo-project is the project now",
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    assert_eq!(machine.project(), Some(json!(PROJECT)));
+}
+
+#[tokio::test]
+async fn select_narrows_the_list_as_one_types_and_warns_of_a_project_that_is_not_ready() {
+    let machine = Machine::with_three_projects().await;
+    let (status, shown) = machine
+        .on_terminal(
+            &["project", "select"],
+            &[(ASKED, "forest\r"), ("(Enter shows all):", "2\r")],
+        )
+        .await;
+    assert_eq!(status, 0, "{shown}");
+    assert!(
+        shown.contains("warning: forest-two: Earth Engine API not enabled"),
+        "{shown}"
+    );
+    assert_eq!(machine.project(), Some(json!("forest-two")));
+}
+
+#[tokio::test]
+async fn select_takes_a_project_that_is_not_in_the_list_only_after_a_yes() {
+    let machine = Machine::with_three_projects().await;
+    let again = "Use it all the same? [y/N]";
+    let (status, shown) = machine
+        .on_terminal(
+            &["project", "select"],
+            &[
+                (ASKED, "another-project\r"),
+                (again, "n\r"),
+                (ASKED, "another-project\r"),
+                (again, "y\r"),
+            ],
+        )
+        .await;
+    assert_eq!(status, 0, "{shown}");
+    assert_eq!(machine.project(), Some(json!("another-project")));
+}
+
+#[tokio::test]
+async fn leaving_select_by_enter_ctrl_d_or_ctrl_c_changes_nothing() {
+    let machine = Machine::with_three_projects().await;
+    for (typed, expected) in [("\r", 2), ("\u{4}", 2), ("\u{3}", SIGINT)] {
+        let (status, shown) = machine
+            .on_terminal(&["project", "select"], &[(ASKED, typed)])
+            .await;
+        assert_eq!(status, expected, "{typed:?}: {shown}");
+        assert_eq!(machine.project(), Some(json!("forest-one")));
+    }
+}
+
+#[tokio::test]
+async fn where_listing_is_refused_the_project_is_typed() {
+    let machine = Machine::with_three_projects().await;
+    let refusal =
+        json!({"error": {"code": 403, "message": "Not for you.", "status": "PERMISSION_DENIED"}});
+    machine.emulator.fault(
+        "cloudresourcemanager.googleapis.com",
+        Fault::status(403).json(&refusal).times(2),
+    );
+    let (status, shown) = machine
+        .on_terminal(
+            &["project", "select"],
+            &[
+                ("Project id or number (Enter leaves):", "My Forest\r"),
+                ("Did you mean my-forest?", ""),
+                ("Project id or number (Enter leaves):", "my-forest\r"),
+            ],
+        )
+        .await;
+    assert_eq!(status, 0, "{shown}");
+    assert!(shown.contains("Not for you."), "{shown}");
+    assert_eq!(machine.project(), Some(json!("my-forest")));
+}
+
+#[tokio::test]
+async fn select_says_what_is_wrong_with_the_login_before_it_asks_anything() {
+    let machine = Machine::new().await;
+    let (status, shown) = machine.on_terminal(&["project", "select"], &[]).await;
+    assert_eq!(status, 3, "{shown}");
+    assert!(!shown.contains("Enter leaves"), "{shown}");
+}
+
+#[tokio::test]
+async fn select_in_json_prints_what_it_set_on_standard_output() {
+    let machine = Machine::with_three_projects().await;
+    let (status, shown) = machine
+        .on_terminal(&["project", "select", "--json"], &[(ASKED, "1\r")])
+        .await;
+    assert_eq!(status, 0, "{shown}");
+    let last: Value = serde_json::from_str(shown.lines().last().unwrap()).unwrap();
+    assert_eq!(last["project"], json!(PROJECT));
+}
+
+#[tokio::test]
+async fn colour_is_for_terminals_that_know_it_and_for_people_who_want_it() {
+    let mut machine = Machine::new().await;
+    for arguments in [&["doctor"][..], &["init"]] {
+        machine.variables.remove("NO_COLOR");
+        machine.set("TERM", "xterm");
+        let (_, coloured) = machine.on_terminal(arguments, &[]).await;
+        assert!(coloured.contains("\u{1b}[1;31m"), "{coloured}");
+        machine.set("TERM", "dumb");
+        let (_, dumb) = machine.on_terminal(arguments, &[]).await;
+        machine.set("TERM", "xterm");
+        machine.set("NO_COLOR", "1");
+        let (_, plain) = machine.on_terminal(arguments, &[]).await;
+        for text in [dumb, plain] {
+            assert!(!text.contains('\u{1b}'), "{text}");
+            let word = if arguments == ["doctor"] {
+                "failed"
+            } else {
+                "error:"
+            };
+            assert!(text.contains(word), "the word says it: {text}");
+        }
+    }
+}
