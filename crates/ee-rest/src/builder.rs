@@ -9,9 +9,14 @@ use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use crate::budget::{self, RetryBudget};
 use crate::client::Inner;
+use crate::client::Shared;
+use crate::limit::{self, Limiter};
+use crate::pace::Pace;
 use crate::path::{check_base, check_segment};
-use crate::{Auth, Client, Error, ErrorKind};
+use crate::signals::{Listener, Signals};
+use crate::{Auth, Client, Error, ErrorKind, Signal, WorkloadTag};
 
 pub(crate) const API_CLIENT: HeaderName = HeaderName::from_static("x-goog-api-client");
 pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
@@ -24,7 +29,9 @@ const CLIENT_VERSION: &str = concat!(
     " rust/",
     env!("EE_REST_RUSTC_VERSION")
 );
-const USER_AGENT_NAME: &str = concat!("ee-rust/", env!("CARGO_PKG_VERSION"));
+/// Google's front ends compress only for user agents that have the word `gzip`
+/// (developers.google.com/drive/api/guides/performance and its like).
+const USER_AGENT_NAME: &str = concat!("ee-rust/", env!("CARGO_PKG_VERSION"), " (gzip)");
 
 /// The project of accounts that had none of their own. It pays for nobody, so it is never
 /// sent as the quota project.
@@ -50,7 +57,14 @@ pub struct ClientBuilder {
     user_agent: Option<String>,
     pub(crate) retry: RetryPolicy,
     pub(crate) timeout: Duration,
+    pub(crate) deadline: Option<Duration>,
     pub(crate) max_reply: usize,
+    workload_tag: Option<String>,
+    pub(crate) profiling: bool,
+    concurrency: Option<usize>,
+    per_second: Option<f64>,
+    retry_budget: u32,
+    listener: Option<Listener>,
 }
 
 impl ClientBuilder {
@@ -65,7 +79,14 @@ impl ClientBuilder {
             user_agent: None,
             retry: RetryPolicy::default(),
             timeout: ATTEMPT_TIMEOUT,
+            deadline: None,
             max_reply: MAX_REPLY,
+            workload_tag: None,
+            profiling: false,
+            concurrency: Some(limit::CONCURRENCY),
+            per_second: None,
+            retry_budget: budget::CAPACITY,
+            listener: None,
         }
     }
 
@@ -104,7 +125,7 @@ impl ClientBuilder {
 
     /// How requests that failed for the moment are sent again: 5 times within 10 minutes if
     /// nothing else is said. No attempt outlives the policy's
-    /// [`total`](RetryPolicy::total), which so is the deadline of the whole call.
+    /// [`total`](RetryPolicy::total), counted from the moment when the first one begins.
     pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
         self
@@ -114,6 +135,84 @@ impl ClientBuilder {
     /// minutes if nothing else is said, a little more than Earth Engine gives a request.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// How long a call may take in all: its wait for its turn, every attempt, and the waits
+    /// between them. As long as the retry policy allows if nothing else is said, and the wait
+    /// for its turn as long as it takes.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// How many requests may be under way at once: 40 if nothing else is said, which is what
+    /// Earth Engine gives a project. The others wait, in the order in which they were asked
+    /// for. The limit halves when the server has too many (429), and grows back as requests
+    /// succeed. All clones of a client share it.
+    pub fn concurrency_limit(mut self, requests: usize) -> Self {
+        self.concurrency = Some(requests);
+        self
+    }
+
+    /// Puts no limit on the requests under way at once. What is too much for the server
+    /// then comes back as 429.
+    pub fn no_concurrency_limit(mut self) -> Self {
+        self.concurrency = None;
+        self
+    }
+
+    /// How many requests may begin in a second; as many as can if nothing else is said. Earth
+    /// Engine gives a project 100.
+    pub fn requests_per_second(mut self, requests: f64) -> Self {
+        self.per_second = Some(requests);
+        self
+    }
+
+    /// How much may be sent again while everything fails: 500 if nothing else is said. A
+    /// retry takes 5 of it, and 10 after a time-out; when one helps it gives them back, and
+    /// any other request that succeeds brings 1. Without enough left a failure is final.
+    /// Retries after a 429 are free: the [`concurrency_limit`](Self::concurrency_limit)
+    /// holds them back.
+    pub fn retry_budget(mut self, capacity: u32) -> Self {
+        self.retry_budget = capacity;
+        self
+    }
+
+    /// The label under which computing time is counted, for every request that takes one.
+    /// [`Client::with_workload_tag`] and [`RequestBuilder::workload_tag`](crate::RequestBuilder::workload_tag)
+    /// override it. Empty is none.
+    pub fn workload_tag(mut self, tag: impl Into<String>) -> Self {
+        self.workload_tag = Some(tag.into());
+        self
+    }
+
+    /// Asks for a profile of every computation; [`Signal::Profile`] and
+    /// [`Response::profile_id`](crate::Response::profile_id) have its id.
+    pub fn profiling(mut self, yes: bool) -> Self {
+        self.profiling = yes;
+        self
+    }
+
+    /// Calls this with what happens beside the answers: quota status, messages, profiles,
+    /// retries. It is called where the request runs and should return soon.
+    ///
+    /// ```
+    /// # use ee_rest::{Auth, Client, Signal};
+    /// # use ee_token::{Endpoints, HttpClient};
+    /// # let http = HttpClient::new(Endpoints::google())?;
+    /// let client = Client::builder(Auth::api_key("AIza-mine".into()), http)
+    ///     .on_signal(|signal| {
+    ///         if let Signal::QuotaStatus { restricted: true, .. } = signal {
+    ///             eprintln!("restricted mode: this will take longer");
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// # let _ = client;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_signal(mut self, listener: impl Fn(&Signal<'_>) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Arc::new(listener));
         self
     }
 
@@ -128,7 +227,8 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidRequest`] for a project, an API key or a user agent that cannot
-    /// stand in a header or a path, and for a base URL that is not HTTPS (or on loopback).
+    /// stand in a header or a path, for a base URL that is not HTTPS (or on loopback), for a
+    /// workload tag that is none, and for limits that let nothing through.
     pub fn build(self) -> Result<Client, Error> {
         let endpoints = self.http.endpoints();
         let base = match &self.base_url {
@@ -138,7 +238,7 @@ impl ClientBuilder {
         }
         .clone();
         check_base(&base)?;
-        endpoints.resolve(&base).map_err(|error| {
+        let target = endpoints.resolve(&base).map_err(|error| {
             Error::new(ErrorKind::InvalidRequest, error.to_string()).caused_by(error)
         })?;
         if let Some(project) = &self.project {
@@ -152,13 +252,42 @@ impl ClientBuilder {
         }
         let billed = self.quota_project.as_deref().or(self.project.as_deref());
         let quota_project = billed.map(quota_project).transpose()?.flatten();
+        let tag = self.workload_tag.as_deref().filter(|tag| !tag.is_empty());
+        let workload_tag = tag.map(WorkloadTag::new).transpose()?;
         Ok(Client(Arc::new(Inner {
+            shared: Arc::new(self.shared()?),
             headers,
             quota_project,
             base,
+            target,
+            workload_tag,
             api_key: self.auth.api_key.clone().map(Arc::new),
             options: self,
         })))
+    }
+
+    fn shared(&self) -> Result<Shared, Error> {
+        let nothing = |what: &str| {
+            Error::new(
+                ErrorKind::InvalidRequest,
+                format!("a limit of {what} would let no request through"),
+            )
+        };
+        if self.concurrency == Some(0) {
+            return Err(nothing("0 requests at once"));
+        }
+        let pace = match self.per_second {
+            Some(n) => {
+                Some(Pace::new(n).ok_or_else(|| nothing(&format!("{n} requests per second")))?)
+            }
+            None => None,
+        };
+        Ok(Shared {
+            limiter: self.concurrency.map(Limiter::new),
+            pace,
+            budget: RetryBudget::new(self.retry_budget),
+            signals: Signals::new(self.listener.clone()),
+        })
     }
 }
 

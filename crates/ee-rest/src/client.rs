@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use crate::{Auth, ClientBuilder, Error, ErrorKind, RequestBuilder};
+use crate::budget::RetryBudget;
+use crate::limit::Limiter;
+use crate::pace::Pace;
+use crate::signals::Signals;
+use crate::{Auth, ClientBuilder, Error, ErrorKind, RequestBuilder, WorkloadTag};
 
 /// Sends authenticated requests to the Earth Engine API, in the name of one project.
 ///
@@ -22,19 +26,36 @@ use crate::{Auth, ClientBuilder, Error, ErrorKind, RequestBuilder};
 ///   says: failed connections, time-outs, the statuses 429, 500, 502, 503 and 504, and a 403
 ///   for a rate limit. What may have been done already is sent again only if doing it twice
 ///   is no different from doing it once: GET, HEAD, PUT, DELETE, and the POSTs that compute or
-///   read (`value:compute`, `image:computePixels`, `maps`, …). An export or another POST or
+///   read (`value:compute`, `image:computePixels`, `maps`, …). An export or import carries a
+///   `requestId` that is made once, by which the server knows its repetition. Another POST or
 ///   PATCH is sent again only if it never got there, or a rate limit turned it away.
+/// - No more requests are under way at once than Earth Engine takes; the others wait for
+///   their turn.
 /// - Dropping the future of a call cancels it.
 #[derive(Clone)]
 pub struct Client(pub(crate) Arc<Inner>);
 
+#[derive(Clone)]
 pub(crate) struct Inner {
     pub(crate) options: ClientBuilder,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) base: Url,
+    /// Where the base URL leads to: the emulator, perhaps.
+    pub(crate) target: Url,
+    pub(crate) workload_tag: Option<WorkloadTag>,
     /// What every request carries.
     pub(crate) headers: HeaderMap,
     pub(crate) quota_project: Option<HeaderValue>,
     pub(crate) api_key: Option<Arc<SecretString>>,
+}
+
+/// What all clones of a client have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) limiter: Option<Arc<Limiter>>,
+    pub(crate) pace: Option<Pace>,
+    pub(crate) budget: RetryBudget,
+    pub(crate) signals: Signals,
 }
 
 impl Client {
@@ -60,9 +81,53 @@ impl Client {
     }
 
     /// The options that this client was built with, to build another: for a second project on
-    /// the same connections and tokens, for example.
+    /// the same connections and tokens, for example. It has limits of its own, as a project
+    /// has.
     pub fn to_builder(&self) -> ClientBuilder {
         self.0.options.clone()
+    }
+
+    /// The same client with another default workload tag, for a part of the program. Limits
+    /// and connections stay shared. Empty is none.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// let client = client.with_workload_tag("monthly-report")?;
+    /// let three: i64 = client
+    ///     .compute(&serde_json::json!({"result": "0", "values": {"0": {"constantValue": 3}}}))
+    ///     .await?;
+    /// # let _ = three; Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] for what is no [`WorkloadTag`].
+    pub fn with_workload_tag(&self, tag: &str) -> Result<Self, Error> {
+        let mut inner = Inner::clone(&self.0);
+        inner.workload_tag = match tag {
+            "" => None,
+            tag => Some(WorkloadTag::new(tag)?),
+        };
+        inner.options = inner.options.workload_tag(tag);
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// The default workload tag.
+    pub fn workload_tag(&self) -> Option<&WorkloadTag> {
+        self.0.workload_tag.as_ref()
+    }
+
+    /// The same client, which asks for a profile of every computation, or does not.
+    #[must_use]
+    pub fn with_profiling(&self, yes: bool) -> Self {
+        let mut inner = Inner::clone(&self.0);
+        inner.options = inner.options.profiling(yes);
+        Self(Arc::new(inner))
+    }
+
+    /// How many requests may be under way at present: the limit that was set, or less after
+    /// the server had too many. None without a limit.
+    pub fn concurrency_limit(&self) -> Option<usize> {
+        Some(self.0.shared.limiter.as_ref()?.limit())
     }
 
     /// The project that relative paths are under.

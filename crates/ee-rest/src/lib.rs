@@ -23,17 +23,24 @@
 
 mod api_error;
 mod auth;
+mod budget;
 mod builder;
 mod client;
 mod code;
 mod error;
 mod excerpt;
+mod fields;
+mod limit;
+mod pace;
 mod path;
 mod request;
 mod resend;
 mod response;
 mod secrets;
 mod send;
+mod signals;
+mod streaming;
+mod workload_tag;
 
 pub use api_error::{ApiError, Link, QuotaViolation};
 pub use auth::Auth;
@@ -43,6 +50,9 @@ pub use code::Code;
 pub use error::{Error, ErrorKind};
 pub use request::RequestBuilder;
 pub use response::Response;
+pub use signals::Signal;
+pub use streaming::StreamingResponse;
+pub use workload_tag::WorkloadTag;
 
 #[cfg(test)]
 mod tests;

@@ -9,25 +9,24 @@ use crate::{Error, ErrorKind};
 /// Where Google serves the API's description, for every project alike.
 const DISCOVERY: &str = "$discovery";
 
-/// A path that was checked: its segments from the version on, not encoded.
+/// A path that was checked: from the version on, not encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Route(Vec<String>);
+pub(crate) struct Route(String);
 
 impl Route {
     /// Completes a path: `v1/…` is whole, `projects/…` lacks the version, and everything else
     /// lacks `v1/projects/P` as well.
-    pub(crate) fn new(path: &str, project: Option<&str>) -> Result<Self, Error> {
+    pub(crate) fn new(path: String, project: Option<&str>) -> Result<Self, Error> {
         if path.contains("://") {
-            return Err(refused(path, "it is a URL").with_remedy(Remedy::new(
+            return Err(refused(&path, "it is a URL").with_remedy(Remedy::new(
                 "Give the path alone, and the host as base URL.",
             )));
         }
         // Documentation writes paths with a slash in front.
-        let path = path.strip_prefix('/').unwrap_or(path);
-        let given: Vec<&str> = path.split('/').collect();
-        for segment in &given {
+        let given = path.strip_prefix('/').unwrap_or(&path);
+        for segment in given.split('/') {
             check_segment(segment).map_err(|why| {
-                let error = refused(path, why);
+                let error = refused(given, why);
                 if segment.contains('?') {
                     error.with_remedy(Remedy::new(
                         "Give query parameters by themselves: .query(\"name\", \"value\").",
@@ -37,50 +36,66 @@ impl Route {
                 }
             })?;
         }
-        let mut segments: Vec<String> = Vec::with_capacity(given.len() + 3);
-        match given.first().copied().unwrap_or_default() {
-            "v1" | "v1alpha" | "v1beta" | DISCOVERY => {}
-            "projects" => segments.push("v1".into()),
+        let whole = match given.split('/').next().unwrap_or_default() {
+            "v1" | "v1alpha" | "v1beta" | DISCOVERY if given.len() == path.len() => path,
+            "v1" | "v1alpha" | "v1beta" | DISCOVERY => given.to_owned(),
+            "projects" => ["v1/", given].concat(),
             _ => {
-                let project = project.ok_or_else(|| no_project(path))?;
-                segments.extend(["v1".into(), "projects".into(), project.to_owned()]);
+                let project = project.ok_or_else(|| no_project(given))?;
+                ["v1/projects/", project, "/", given].concat()
             }
-        }
-        segments.extend(given.into_iter().map(str::to_owned));
-        Ok(Self(segments))
+        };
+        Ok(Self(whole))
     }
 
     /// The URL under `base`, each segment percent-encoded.
     pub(crate) fn url(&self, base: &Url) -> Result<Url, Error> {
+        // Nearly all paths are nothing but characters that stand for themselves (RFC 3986 §3.3).
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&b);
+        if self.0.bytes().all(plain) {
+            let text = base.as_str();
+            let slash = if text.ends_with('/') { "" } else { "/" };
+            return Url::parse(&[text, slash, &self.0].concat()).map_err(|_| no_base(base));
+        }
         let mut url = base.clone();
         url.path_segments_mut()
             .map_err(|()| no_base(base))?
             .pop_if_empty()
-            .extend(&self.0);
+            .extend(self.0.split('/'));
         Ok(url)
+    }
+
+    /// It as it reads, not encoded.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// Whether it is the API's description, which belongs to no project.
     pub(crate) fn is_discovery(&self) -> bool {
-        self.0.first().is_some_and(|first| first == DISCOVERY)
+        self.0.split('/').next() == Some(DISCOVERY)
     }
 
-    /// The segments from the version on.
-    pub(crate) fn segments(&self) -> &[String] {
-        &self.0
+    /// The last segment.
+    pub(crate) fn last(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// What the last segment has behind its last colon: `compute` of `value:compute`.
+    pub(crate) fn verb(&self) -> Option<&str> {
+        self.last().rsplit_once(':').map(|(_, verb)| verb)
+    }
+
+    /// Whether it is `v1/projects/P/NAME` and nothing deeper.
+    pub(crate) fn is_of_project(&self) -> bool {
+        let mut segments = self.0.split('/');
+        segments.nth(1) == Some("projects") && segments.count() == 2
     }
 }
 
 /// For messages and logs.
 impl std::fmt::Display for Route {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (i, segment) in self.0.iter().enumerate() {
-            if i > 0 {
-                f.write_str("/")?;
-            }
-            write!(f, "{}", segment.escape_debug())?;
-        }
-        Ok(())
+        write!(f, "{}", self.0.escape_debug())
     }
 }
 
@@ -155,7 +170,9 @@ mod tests {
 
     fn url(path: &str) -> Result<String, Error> {
         let base = "https://ee.example/base/".parse().unwrap();
-        Route::new(path, Some("p"))?.url(&base).map(String::from)
+        Route::new(path.into(), Some("p"))?
+            .url(&base)
+            .map(String::from)
     }
 
     #[test]
@@ -210,9 +227,9 @@ mod tests {
     #[test]
     fn a_relative_path_needs_a_project() {
         assert_eq!(
-            Route::new("config", None).unwrap_err().kind(),
+            Route::new("config".into(), None).unwrap_err().kind(),
             ErrorKind::NoProject
         );
-        assert!(Route::new("projects/q/config", None).is_ok());
+        assert!(Route::new("projects/q/config".into(), None).is_ok());
     }
 }

@@ -4,16 +4,19 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ee_token::RetryPolicy;
+use ee_token::{AccessToken, RetryPolicy};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Serialize;
-use url::Url;
 
 use crate::builder::{API_KEY, QUOTA_PROJECT, check_project, quota_project};
+use crate::client::Inner;
+use crate::fields::{Fields, Presence, insert, request_id};
 use crate::path::Route;
-use crate::send::exchange;
-use crate::{Client, Error, ErrorKind, Response};
+use crate::resend::{Effect, TagPlace, effect, tag_place};
+use crate::send::{exchange, exchange_streaming};
+use crate::signals::PROFILING;
+use crate::{Client, Error, ErrorKind, Response, StreamingResponse, WorkloadTag};
 
 /// A request on its way to be sent; made by [`Client::request`].
 ///
@@ -24,26 +27,52 @@ pub struct RequestBuilder {
     method: Method,
     path: String,
     query: Vec<(String, String)>,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    content_type: Option<HeaderValue>,
     body: Option<Bytes>,
     project: Option<String>,
     retry: Option<RetryPolicy>,
     timeout: Option<Duration>,
+    deadline: Option<Duration>,
     max_reply: Option<usize>,
+    idempotent: Option<bool>,
+    /// None if nothing was said; the inner one for no tag.
+    workload_tag: Option<Option<WorkloadTag>>,
+    profiling: Option<bool>,
     /// What was wrong with the first thing that was wrong.
     mistake: Option<Error>,
 }
 
 /// A request that was found to make sense. Its body is made once; attempts share it.
 pub(crate) struct Prepared {
-    pub(crate) method: Method,
-    pub(crate) route: Route,
-    pub(crate) url: Url,
-    pub(crate) headers: HeaderMap,
+    pub(crate) name: Name,
+    /// With the emulator in the place of the host. Each attempt needs a URL of its own.
+    pub(crate) url: String,
+    billed: Option<HeaderValue>,
+    profiling: bool,
+    content_type: Option<HeaderValue>,
+    headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) body: Option<Bytes>,
+    pub(crate) idempotent: bool,
     pub(crate) retry: RetryPolicy,
     pub(crate) timeout: Duration,
+    pub(crate) deadline: Option<Duration>,
     pub(crate) max_reply: usize,
+    /// The same, if it was given to this request.
+    pub(crate) own_max_reply: Option<usize>,
+}
+
+/// The request as messages call it.
+#[derive(Debug, Clone)]
+pub(crate) struct Name {
+    pub(crate) method: Method,
+    pub(crate) route: Route,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.route)
+    }
 }
 
 impl RequestBuilder {
@@ -53,12 +82,17 @@ impl RequestBuilder {
             method,
             path,
             query: Vec::new(),
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
+            content_type: None,
             body: None,
             project: None,
             retry: None,
             timeout: None,
+            deadline: None,
             max_reply: None,
+            idempotent: None,
+            workload_tag: None,
+            profiling: None,
             mistake: None,
         }
     }
@@ -72,7 +106,10 @@ impl RequestBuilder {
     /// Sets the body to this value's JSON.
     pub fn json(mut self, value: &(impl Serialize + ?Sized)) -> Self {
         match serde_json::to_vec(value) {
-            Ok(json) => return self.body(json, "application/json"),
+            Ok(json) => {
+                self.content_type = Some(HeaderValue::from_static(JSON));
+                self.body = Some(json.into());
+            }
             Err(error) => self.mistake(
                 Error::new(
                     ErrorKind::InvalidRequest,
@@ -107,7 +144,12 @@ impl RequestBuilder {
                 format!("the header {name} is set by the client"),
             ));
         } else if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(name, value);
+            if name == CONTENT_TYPE {
+                self.content_type = Some(value);
+            } else {
+                self.headers.retain(|(other, _)| *other != name);
+                self.headers.push((name, value));
+            }
         } else {
             // Not the value: it may be something that should not be shown.
             self.mistake(Error::new(
@@ -136,7 +178,41 @@ impl RequestBuilder {
         self
     }
 
-    /// The longest reply that is read, in bytes; [`ClientBuilder::max_reply`](crate::ClientBuilder::max_reply) otherwise.
+    /// How long this call may take in all; [`ClientBuilder::deadline`](crate::ClientBuilder::deadline) otherwise.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Whether sending it twice is no different from sending it once, where method and path
+    /// do not say so or say otherwise. Only such a request is sent again when it got lost.
+    pub fn idempotent(mut self, yes: bool) -> Self {
+        self.idempotent = Some(yes);
+        self
+    }
+
+    /// The label under which its computing time is counted;
+    /// [`ClientBuilder::workload_tag`](crate::ClientBuilder::workload_tag) otherwise. Empty is
+    /// none. A `workloadTag` in the body beats both. Methods that know no tag are sent none.
+    pub fn workload_tag(mut self, tag: impl AsRef<str>) -> Self {
+        match tag.as_ref() {
+            "" => self.workload_tag = Some(None),
+            tag => match WorkloadTag::new(tag) {
+                Ok(tag) => self.workload_tag = Some(Some(tag)),
+                Err(error) => self.mistake(error),
+            },
+        }
+        self
+    }
+
+    /// Asks for a profile of the computation; [`Response::profile_id`] then has its id.
+    pub fn profiling(mut self, yes: bool) -> Self {
+        self.profiling = Some(yes);
+        self
+    }
+
+    /// The longest reply that is read, in bytes; [`ClientBuilder::max_reply`](crate::ClientBuilder::max_reply)
+    /// otherwise, and for [`send_streaming`](Self::send_streaming) any.
     pub fn max_reply(mut self, bytes: usize) -> Self {
         self.max_reply = Some(bytes);
         self
@@ -157,50 +233,143 @@ impl RequestBuilder {
         exchange(&client.0, self.prepare()?).await
     }
 
+    /// Sends it, and returns as soon as the reply begins, to be read piece by piece.
+    ///
+    /// It is sent again as by [`send`](Self::send), but not once the reply has begun: what
+    /// was read cannot be taken back. The [`timeout`](Self::timeout) is for the beginning,
+    /// and then for each piece anew; the [`deadline`](Self::deadline), if there is one, for
+    /// all of it.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_streaming(self) -> Result<StreamingResponse, Error> {
+        let client = self.client.clone();
+        exchange_streaming(&client.0, self.prepare()?).await
+    }
+
     fn mistake(&mut self, error: Error) {
         self.mistake.get_or_insert(error);
     }
 
-    fn prepare(self) -> Result<Prepared, Error> {
+    fn prepare(mut self) -> Result<Prepared, Error> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
-        let client = &self.client.0;
+        let client = self.client.clone();
+        let client = &*client.0;
         let options = &client.options;
         if let Some(project) = &self.project {
             check_project(project)?;
         }
         let project = self.project.as_deref().or(options.project.as_deref());
-        let route = Route::new(&self.path, project)?;
-        let mut url = route.url(&client.base)?;
-        if !self.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(&self.query);
-        }
-        let mut headers = client.headers.clone();
+        let route = Route::new(std::mem::take(&mut self.path), project)?;
         let billed = match (&self.project, &options.quota_project) {
             (Some(project), None) => quota_project(project)?,
             _ => client.quota_project.clone(),
         };
-        if let Some(billed) = billed.filter(|_| !route.is_discovery()) {
-            headers.insert(QUOTA_PROJECT, billed);
+        let idempotent = self.add_fields(&route);
+        let mut url = route.url(&client.target)?;
+        if !self.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.query);
         }
-        // Google's front ends refuse a POST that does not say how long it is (411).
-        if self.body.is_none() && matches!(self.method, Method::POST | Method::PUT) {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        }
-        headers.extend(self.headers);
         Ok(Prepared {
-            method: self.method,
-            route,
-            url,
-            headers,
+            billed: billed.filter(|_| !route.is_discovery()),
+            profiling: self.profiling.unwrap_or(options.profiling),
+            content_type: self.content_type,
+            headers: self.headers,
+            name: Name {
+                method: self.method,
+                route,
+            },
+            url: url.into(),
             body: self.body,
+            idempotent: self.idempotent.unwrap_or(idempotent),
             retry: self.retry.unwrap_or_else(|| options.retry.clone()),
             timeout: self.timeout.unwrap_or(options.timeout),
+            deadline: self.deadline.or(options.deadline),
             max_reply: self.max_reply.unwrap_or(options.max_reply),
+            own_max_reply: self.max_reply,
         })
     }
+
+    /// Adds the workload tag and, to what starts a task, its id. Returns whether the request
+    /// then is idempotent.
+    fn add_fields(&mut self, route: &Route) -> bool {
+        let effect = effect(&self.method, route);
+        let default = || self.client.0.workload_tag.clone();
+        let tag = self.workload_tag.take().unwrap_or_else(default);
+        let place = match &tag {
+            Some(_) => tag_place(&self.method, route),
+            None => TagPlace::Nowhere,
+        };
+        if let (TagPlace::Query, Some(tag)) = (place, &tag)
+            && !self.query.iter().any(|(name, _)| name == WORKLOAD_TAG)
+        {
+            self.query.push((WORKLOAD_TAG.into(), tag.to_string()));
+        }
+        if place != TagPlace::Body && effect != Effect::StartsTask {
+            return effect == Effect::Idempotent;
+        }
+        let json = self.content_type.as_ref();
+        let json = json.is_some_and(|value| value.as_bytes().starts_with(JSON.as_bytes()));
+        let body = self.body.as_mut().filter(|_| json);
+        let Some((body, fields)) = body.and_then(|body| {
+            let fields = Fields::of(body)?;
+            Some((body, fields))
+        }) else {
+            return effect == Effect::Idempotent;
+        };
+        if let (TagPlace::Body, Some(tag), Presence::Absent) = (place, &tag, fields.workload_tag) {
+            *body = insert(body, WORKLOAD_TAG, tag.as_str());
+        }
+        match (effect, fields.request_id) {
+            (Effect::StartsTask, Presence::Set) => true,
+            (Effect::StartsTask, Presence::Absent) => match request_id() {
+                Some(id) => {
+                    *body = insert(body, REQUEST_ID, &id);
+                    true
+                }
+                None => false,
+            },
+            (effect, _) => effect == Effect::Idempotent,
+        }
+    }
 }
+
+impl Prepared {
+    /// The headers of one attempt.
+    pub(crate) fn headers(&self, client: &Inner, token: Option<&AccessToken>) -> HeaderMap {
+        // Room for what the HTTP library adds, too: growing costs more than all else here.
+        let mut headers = HeaderMap::with_capacity(client.headers.len() + self.headers.len() + 8);
+        for (name, value) in &client.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        if let Some(billed) = &self.billed {
+            headers.insert(QUOTA_PROJECT, billed.clone());
+        }
+        if self.profiling {
+            headers.insert(PROFILING, HeaderValue::from_static("1"));
+        }
+        // Google's front ends refuse a POST that does not say how long it is (411).
+        if self.body.is_none() && matches!(self.name.method, Method::POST | Method::PUT) {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        if let Some(content_type) = &self.content_type {
+            headers.insert(CONTENT_TYPE, content_type.clone());
+        }
+        for (name, value) in &self.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        if let Some(token) = token {
+            headers.insert(AUTHORIZATION, token.header().clone());
+        }
+        headers
+    }
+}
+
+const JSON: &str = "application/json";
+const WORKLOAD_TAG: &str = "workloadTag";
+const REQUEST_ID: &str = "requestId";
 
 impl fmt::Debug for RequestBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

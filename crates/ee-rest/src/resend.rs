@@ -3,7 +3,8 @@
 //! Everything may, if the server surely did nothing about the first: the connection was never
 //! made, or a rate limit turned it away. What got lost on the way, or failed at the server
 //! (500, 502, 503, 504), may have been done all the same: it is sent again only if doing it
-//! twice is no different from doing it once. An export that starts two tasks costs money.
+//! twice is no different from doing it once. An export that starts two tasks costs money, so
+//! each carries an id by which the server knows it again.
 
 use http::Method;
 
@@ -23,14 +24,34 @@ pub(crate) enum Failure<'a> {
     Final,
 }
 
+/// What sending a request twice comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// The same as sending it once.
+    Idempotent,
+    /// It starts a task: the same as sending it once if it carries a `requestId`.
+    StartsTask,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// Where a request's workload tag goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TagPlace {
+    /// In the field `workloadTag` of the body.
+    Body,
+    /// In the query parameter `workloadTag`.
+    Query,
+    /// The method knows none.
+    Nowhere,
+}
+
 /// Whether a request that failed so may be sent again.
-pub(crate) fn may_resend(method: &Method, route: &Route, failure: Failure<'_>) -> bool {
+pub(crate) fn may_resend(idempotent: bool, failure: Failure<'_>) -> bool {
     match failure {
         Failure::NeverSent => true,
-        Failure::Lost => is_repeatable(method, route),
-        Failure::Refused(api) => {
-            api.is_transient() && (api.is_rate_limit() || is_repeatable(method, route))
-        }
+        Failure::Lost => idempotent,
+        Failure::Refused(api) => api.is_transient() && (api.is_rate_limit() || idempotent),
         Failure::Final => false,
     }
 }
@@ -58,22 +79,58 @@ const NAMES_FOR_COMPUTATIONS: [&str; 6] = [
     "featureView",
 ];
 
-/// Whether doing it twice is no different from doing it once (RFC 9110 §9.2.2, and Earth
-/// Engine's read-only POSTs). A DELETE whose first answer got lost says 404 to the second.
-fn is_repeatable(method: &Method, route: &Route) -> bool {
+/// Of these, those that take a workload tag, as the Python client sends it.
+const TAGGED_COLLECTIONS: [&str; 5] = [
+    "maps",
+    "thumbnails",
+    "filmstripThumbnails",
+    "videoThumbnails",
+    "tables",
+];
+
+/// Verbs whose body has a field `workloadTag`.
+const TAGGED_VERBS: [&str; 6] = [
+    "compute",
+    "computePixels",
+    "computeFeatures",
+    "computeImages",
+    "getPixels",
+    "export",
+];
+
+/// What sending it twice comes to, as far as method and path say.
+pub(crate) fn effect(method: &Method, route: &Route) -> Effect {
     if method.is_idempotent() {
-        return true;
+        return Effect::Idempotent;
     }
     if method != Method::POST {
-        return false;
+        return Effect::Unknown;
     }
-    let segments = route.segments();
-    let last = segments.last().map(String::as_str).unwrap_or_default();
-    if let Some((_, verb)) = last.rsplit_once(':') {
-        return READ_ONLY_VERBS.contains(&verb);
+    let idempotent = match route.verb() {
+        Some("export" | "import") if route.is_of_project() => return Effect::StartsTask,
+        Some(verb) => READ_ONLY_VERBS.contains(&verb),
+        // An asset may be called `maps`.
+        None => route.is_of_project() && NAMES_FOR_COMPUTATIONS.contains(&route.last()),
+    };
+    if idempotent {
+        Effect::Idempotent
+    } else {
+        Effect::Unknown
     }
-    // v1/projects/P/NAME and nothing deeper: an asset may be called `maps`.
-    segments.len() == 4 && segments[1] == "projects" && NAMES_FOR_COMPUTATIONS.contains(&last)
+}
+
+/// Where its workload tag goes.
+pub(crate) fn tag_place(method: &Method, route: &Route) -> TagPlace {
+    if method != Method::POST {
+        return TagPlace::Nowhere;
+    }
+    match route.verb() {
+        Some(verb) if TAGGED_VERBS.contains(&verb) => TagPlace::Body,
+        None if route.is_of_project() && TAGGED_COLLECTIONS.contains(&route.last()) => {
+            TagPlace::Query
+        }
+        _ => TagPlace::Nowhere,
+    }
 }
 
 #[cfg(test)]
@@ -91,50 +148,71 @@ mod tests {
         let limited = api(429, "");
         let limited_403 = api(403, "userRateLimitExceeded");
         let denied = api(403, "forbidden");
+        for idempotent in [true, false] {
+            let may = |failure| may_resend(idempotent, failure);
+            assert!(may(Failure::NeverSent));
+            assert_eq!(may(Failure::Lost), idempotent);
+            assert_eq!(may(Failure::Refused(&busy)), idempotent);
+            assert!(may(Failure::Refused(&limited)));
+            assert!(may(Failure::Refused(&limited_403)));
+            assert!(!may(Failure::Refused(&denied)));
+            assert!(!may(Failure::Final));
+        }
+    }
+
+    #[test]
+    fn what_sending_twice_comes_to_and_where_the_tag_goes() {
+        use Effect::{Idempotent, StartsTask, Unknown};
+        use TagPlace::{Body, Nowhere, Query};
         let get = Method::GET;
         let post = Method::POST;
-        for (method, path, lost) in [
-            (&get, "config", true),
-            (&Method::HEAD, "config", true),
-            (&Method::PUT, "projects/p/assets/a", true),
-            (&Method::DELETE, "projects/p/assets/a", true),
-            (&post, "value:compute", true),
-            (&post, "image:computePixels", true),
-            (&post, "table:computeFeatures", true),
-            (&post, "imageCollection:computeImages", true),
-            (&post, "projects/p/assets/a/b:getPixels", true),
-            (&post, "projects/p/assets/a/b:getIamPolicy", true),
-            (&post, "projects/p/assets/a/b:testIamPermissions", true),
-            (&post, "maps", true),
-            (&post, "thumbnails", true),
-            (&post, "filmstripThumbnails", true),
-            (&post, "videoThumbnails", true),
-            (&post, "tables", true),
-            (&post, "image:export", false),
-            (&post, "table:export", false),
-            (&post, "video:export", false),
-            (&post, "map:export", false),
-            (&post, "classifier:export", false),
-            (&post, "image:import", false),
-            (&post, "assets", false),
-            (&post, "projects/p/assets/maps", false),
-            (&post, "projects/p/assets/a:copy", false),
-            (&post, "projects/p/assets/a:move", false),
-            (&post, "projects/p/assets/a:setIamPolicy", false),
-            (&post, "projects/p/operations/o:cancel", false),
-            (&post, "surprise:compute2", false),
-            (&Method::PATCH, "projects/p/assets/a", false),
-            (&Method::PATCH, "value:compute", false),
+        for (method, path, twice, tag) in [
+            (&get, "config", Idempotent, Nowhere),
+            (&get, "maps", Idempotent, Nowhere),
+            (&Method::HEAD, "config", Idempotent, Nowhere),
+            (&Method::PUT, "projects/p/assets/a", Idempotent, Nowhere),
+            (&Method::DELETE, "projects/p/assets/a", Idempotent, Nowhere),
+            (&post, "value:compute", Idempotent, Body),
+            (&post, "image:computePixels", Idempotent, Body),
+            (&post, "table:computeFeatures", Idempotent, Body),
+            (&post, "imageCollection:computeImages", Idempotent, Body),
+            (&post, "projects/p/assets/a/b:getPixels", Idempotent, Body),
+            (
+                &post,
+                "projects/p/assets/a/b:getIamPolicy",
+                Idempotent,
+                Nowhere,
+            ),
+            (&post, "assets/a/b:testIamPermissions", Idempotent, Nowhere),
+            (&post, "operations/o:wait", Idempotent, Nowhere),
+            (&post, "maps", Idempotent, Query),
+            (&post, "thumbnails", Idempotent, Query),
+            (&post, "filmstripThumbnails", Idempotent, Query),
+            (&post, "videoThumbnails", Idempotent, Query),
+            (&post, "tables", Idempotent, Query),
+            (&post, "featureView", Idempotent, Nowhere),
+            (&post, "image:export", StartsTask, Body),
+            (&post, "table:export", StartsTask, Body),
+            (&post, "video:export", StartsTask, Body),
+            (&post, "videoMap:export", StartsTask, Body),
+            (&post, "map:export", StartsTask, Body),
+            (&post, "classifier:export", StartsTask, Body),
+            (&post, "image:import", StartsTask, Nowhere),
+            (&post, "table:import", StartsTask, Nowhere),
+            (&post, "assets/a:import", Unknown, Nowhere),
+            (&post, "assets", Unknown, Nowhere),
+            (&post, "projects/p/assets/maps", Unknown, Nowhere),
+            (&post, "projects/p/assets/a:copy", Unknown, Nowhere),
+            (&post, "projects/p/assets/a:move", Unknown, Nowhere),
+            (&post, "projects/p/assets/a:setIamPolicy", Unknown, Nowhere),
+            (&post, "projects/p/operations/o:cancel", Unknown, Nowhere),
+            (&post, "surprise:compute2", Unknown, Nowhere),
+            (&Method::PATCH, "projects/p/assets/a", Unknown, Nowhere),
+            (&Method::PATCH, "value:compute", Unknown, Nowhere),
         ] {
-            let route = Route::new(path, Some("p")).unwrap();
-            let may = |failure| may_resend(method, &route, failure);
-            assert!(may(Failure::NeverSent), "{method} {path}");
-            assert_eq!(may(Failure::Lost), lost, "{method} {path}");
-            assert_eq!(may(Failure::Refused(&busy)), lost, "{method} {path}");
-            assert!(may(Failure::Refused(&limited)), "{method} {path}");
-            assert!(may(Failure::Refused(&limited_403)), "{method} {path}");
-            assert!(!may(Failure::Refused(&denied)), "{method} {path}");
-            assert!(!may(Failure::Final), "{method} {path}");
+            let route = Route::new(path.into(), Some("p")).unwrap();
+            assert_eq!(effect(method, &route), twice, "{method} {path}");
+            assert_eq!(tag_place(method, &route), tag, "{method} {path}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The reply to a request that succeeded.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -7,7 +8,9 @@ use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
+use crate::request::Name;
 use crate::secrets::Secrets;
+use crate::signals::{INIT_MESSAGE, PROFILE, QUOTA_STATUS, text};
 use crate::{Error, ErrorKind};
 
 /// The reply to a request that succeeded, whole.
@@ -19,8 +22,7 @@ pub struct Response {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) attempts: u32,
-    /// Method and path, for messages.
-    pub(crate) request: String,
+    pub(crate) name: Name,
     pub(crate) secrets: Secrets,
 }
 
@@ -34,6 +36,21 @@ impl Response {
     /// `x-earth-engine-init-message` and `x-earth-engine-computation-profile`.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
+    }
+
+    /// The id of the computation's profile, if one was asked for.
+    pub fn profile_id(&self) -> Option<Cow<'_, str>> {
+        self.headers.get(PROFILE).map(text)
+    }
+
+    /// The project's quota status, in the server's words.
+    pub fn quota_status(&self) -> Option<Cow<'_, str>> {
+        self.headers.get(QUOTA_STATUS).map(text)
+    }
+
+    /// What the server says to whoever starts the program.
+    pub fn init_message(&self) -> Option<Cow<'_, str>> {
+        self.headers.get(INIT_MESSAGE).map(text)
     }
 
     /// The body.
@@ -62,7 +79,7 @@ impl Response {
                 ErrorKind::InvalidResponse,
                 format!(
                     "the answer to {} is not the JSON expected: {}",
-                    self.request,
+                    self.name,
                     self.why(&error)
                 ),
             )

@@ -1,200 +1,379 @@
-//! Sending: a token, an attempt, and what to do if it failed.
+//! Sending: a place, a token, an attempt, and what to do if it failed.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::Utc;
 use ee_token::{AccessToken, TokenCache, read_bounded, retry_after};
-use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 use tracing::field::Empty;
+use url::Url;
 
+use crate::budget::Spent;
 use crate::client::Inner;
-use crate::request::Prepared;
+use crate::limit::Place;
+use crate::request::{Name, Prepared};
 use crate::resend::{Failure, may_resend};
 use crate::secrets::Secrets;
-use crate::{ApiError, Error, ErrorKind, Response};
+use crate::streaming::{Body, Limits};
+use crate::{ApiError, Error, ErrorKind, Response, Signal, StreamingResponse};
 
 /// What is read of a refusal at most; the rest says nothing more.
 const MAX_REFUSAL: usize = 64 * 1024;
 
+/// How long the rest of a refusal is waited for; its status says the most of it.
+const REFUSAL_TIME: Duration = Duration::from_secs(10);
+
 /// Sends a request until it succeeds, fails for good, or the policy gives up.
 pub(crate) async fn exchange(client: &Inner, request: Prepared) -> Result<Response, Error> {
-    let span = tracing::debug_span!(
-        "earth_engine_request",
-        method = %request.method,
-        host = client.base.host_str(),
-        path = %request.route,
-        status = Empty,
-        attempts = Empty,
-        elapsed_ms = Empty,
-    );
-    let started = Instant::now();
-    let call = Call {
-        client,
-        request: &request,
-        started,
+    let mut call = Call::new(client, &request, Want::All);
+    let answer = call.traced().await?;
+    let body = match answer.body {
+        Received::All(body) => body,
+        Received::Head(..) => Bytes::new(),
     };
-    let result = call.run().instrument(span.clone()).await;
-    let (status, attempts) = match &result {
-        Ok(response) => (Some(response.status), response.attempts),
-        Err(error) => (error.api().map(|api| api.status), error.attempts()),
-    };
-    if let Some(status) = status {
-        span.record("status", status.as_u16());
-    }
-    span.record("attempts", attempts);
-    let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    span.record("elapsed_ms", elapsed_ms);
-    let _entered = span.enter();
-    match &result {
-        Ok(_) => tracing::debug!("answered"),
-        Err(error) => tracing::debug!(%error, "failed"),
-    }
-    result
+    Ok(Response {
+        status: answer.status,
+        headers: answer.headers,
+        body,
+        attempts: call.attempts,
+        name: request.name,
+        secrets: answer.secrets,
+    })
 }
 
-/// One request, and the time since it was asked for.
+/// The same, until the reply begins.
+pub(crate) async fn exchange_streaming(
+    client: &Inner,
+    request: Prepared,
+) -> Result<StreamingResponse, Error> {
+    let mut call = Call::new(client, &request, Want::Head);
+    let answer = call.traced().await?;
+    let body = match answer.body {
+        Received::Head(reply, place) => Body::Open {
+            reply,
+            _place: place,
+        },
+        Received::All(_) => Body::Ended,
+    };
+    let limits = Limits {
+        pause: request.timeout,
+        until: call.deadline,
+        bytes: request.own_max_reply,
+    };
+    Ok(StreamingResponse {
+        status: answer.status,
+        headers: answer.headers,
+        attempts: call.attempts,
+        name: request.name,
+        body,
+        read: 0,
+        limits,
+    })
+}
+
+/// One request, and what became of it so far.
 struct Call<'a> {
     client: &'a Inner,
     request: &'a Prepared,
+    want: Want,
     started: Instant,
+    /// What the caller gave it in all.
+    deadline: Option<Instant>,
+    /// The earlier of that and the end of the policy's total, which begins with the first
+    /// attempt.
+    until: Option<Instant>,
+    attempts: u32,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy)]
+enum Want {
+    All,
+    Head,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    secrets: Secrets,
+    body: Received,
+}
+
+enum Received {
+    All(Bytes),
+    Head(reqwest::Response, Option<Place>),
 }
 
 /// A failed attempt.
 struct Failed {
     error: Error,
     may_resend: bool,
+    /// Whether what was asked was too much at once, which the concurrency limit answers.
+    rate_limited: bool,
     /// The wait that the server asks for.
     asked_wait: Duration,
 }
 
-impl Call<'_> {
-    async fn run(&self) -> Result<Response, Error> {
+impl<'a> Call<'a> {
+    fn new(client: &'a Inner, request: &'a Prepared, want: Want) -> Self {
+        let started = Instant::now();
+        let deadline = request.deadline.and_then(|d| started.checked_add(d));
+        Self {
+            client,
+            request,
+            want,
+            started,
+            deadline,
+            until: deadline,
+            attempts: 0,
+        }
+    }
+
+    async fn traced(&mut self) -> Result<Answer, Error> {
+        let span = tracing::debug_span!(
+            "earth_engine_request",
+            method = %self.request.name.method,
+            host = self.client.base.host_str(),
+            path = %self.request.name.route,
+            status = Empty,
+            attempts = Empty,
+            elapsed_ms = Empty,
+        );
+        let result = self.run().instrument(span.clone()).await;
+        if span.is_disabled() {
+            return result;
+        }
+        let status = match &result {
+            Ok(answer) => Some(answer.status),
+            Err(error) => error.api().map(|api| api.status),
+        };
+        if let Some(status) = status {
+            span.record("status", status.as_u16());
+        }
+        span.record("attempts", self.attempts);
+        let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        span.record("elapsed_ms", elapsed_ms);
+        let _entered = span.enter();
+        match &result {
+            Ok(_) => tracing::debug!("answered"),
+            Err(error) => tracing::debug!(%error, "failed"),
+        }
+        result
+    }
+
+    async fn run(&mut self) -> Result<Answer, Error> {
         let policy = &self.request.retry;
-        let mut attempts = 0;
+        let shared = &self.client.shared;
         let mut retries = 0;
         let mut renewed = false;
-        let mut token = self.token(attempts).await?;
+        let mut spent = None;
         loop {
-            attempts += 1;
-            let failed = match self.attempt(attempts, token.as_ref()).await {
-                Ok(response) => return Ok(response),
+            let place = self.place().await?;
+            if self.attempts == 0 {
+                self.until = earlier(self.until, Instant::now().checked_add(policy.total));
+            }
+            // Only now: an older one may have expired while this request waited.
+            let mut token = self.token().await?;
+            let failed = match self.attempt(token.as_ref(), place).await {
+                Ok(answer) => {
+                    shared.budget.succeeded(spent);
+                    return Ok(answer);
+                }
                 Err(failed) => failed,
             };
-            if let (Some(tokens), Some(used)) = (&self.client.options.auth.tokens, &token)
+            if let (Some(tokens), Some(used)) = (&self.client.options.auth.tokens, token.take())
                 && !renewed
                 && is_unauthorized(&failed.error)
             {
                 renewed = true;
-                let Some(new) = self.renew(tokens, used, attempts).await? else {
+                if !self.renew(tokens, &used).await? {
                     return Err(failed.error);
-                };
+                }
                 tracing::debug!("the server did not take the token; sending another");
-                token = Some(new);
                 continue;
             }
             let wait = policy.wait(retries).max(failed.asked_wait);
-            if !failed.may_resend || retries >= policy.max_retries || wait >= self.time_left() {
+            if !failed.may_resend || retries >= policy.max_retries || !self.has_time_for(wait) {
                 return Err(failed.error);
             }
+            spent = self.spend(&failed)?;
             retries += 1;
             tracing::debug!(error = %failed.error, wait = ?wait, "trying again");
+            shared.signals.emit(&Signal::Retry {
+                error: &failed.error,
+                wait,
+            });
             tokio::time::sleep(wait).await;
-            // The old one may have expired meanwhile.
-            token = self.token(attempts).await?;
         }
     }
 
+    /// A place among the requests under way, and a turn to begin.
+    async fn place(&self) -> Result<Option<Place>, Error> {
+        let shared = &self.client.shared;
+        let turn = async {
+            let place = match &shared.limiter {
+                Some(limiter) => limiter.place().await,
+                None => None,
+            };
+            if let Some(pace) = &shared.pace {
+                pace.turn().await;
+            }
+            place
+        };
+        within(self.until, turn).await.ok_or_else(|| {
+            Error::after(
+                self.attempts,
+                ErrorKind::Timeout,
+                format!(
+                    "{} did not get its turn in time: too many requests of this client are under way",
+                    self.name()
+                ),
+            )
+        })
+    }
+
     /// The current token; none for a client that has only an API key.
-    async fn token(&self, attempts: u32) -> Result<Option<AccessToken>, Error> {
+    async fn token(&self) -> Result<Option<AccessToken>, Error> {
         let Some(tokens) = &self.client.options.auth.tokens else {
             return Ok(None);
         };
-        match tokio::time::timeout(self.time_left(), tokens.token()).await {
-            Ok(Ok(token)) => Ok(Some(token)),
-            Ok(Err(error)) => Err(Error::after(
-                attempts,
+        match within(self.until, tokens.token()).await {
+            Some(Ok(token)) => Ok(Some(token)),
+            Some(Err(error)) => Err(Error::after(
+                self.attempts,
                 ErrorKind::Token,
                 format!("there is no token for {}: {error}", self.name()),
             )
             .caused_by(error)),
-            Err(_) => Err(Error::after(
-                attempts,
+            None => Err(Error::after(
+                self.attempts,
                 ErrorKind::Timeout,
                 format!("no token for {} in time", self.name()),
             )),
         }
     }
 
-    /// A token in the place of one that the server did not take; none if there is no other.
-    async fn renew(
-        &self,
-        tokens: &TokenCache,
-        used: &AccessToken,
-        attempts: u32,
-    ) -> Result<Option<AccessToken>, Error> {
+    /// Whether there is a token in the place of one that the server did not take.
+    async fn renew(&self, tokens: &TokenCache, used: &AccessToken) -> Result<bool, Error> {
         tokens.invalidate(used);
-        let new = self.token(attempts).await?;
+        let new = self.token().await?;
         // Metadata servers hand out the same token until shortly before its end.
-        Ok(new.filter(|new| !new.is_same(used)))
+        Ok(new.is_some_and(|new| !new.is_same(used)))
+    }
+
+    /// Takes what a retry costs, or returns the failure if there is not enough left.
+    fn spend(&self, failed: &Failed) -> Result<Option<Spent>, Error> {
+        let shared = &self.client.shared;
+        // A rate limit is answered by the concurrency limit; without one, by the budget.
+        if failed.rate_limited && shared.limiter.is_some() {
+            return Ok(None);
+        }
+        let after_timeout = failed.error.kind() == ErrorKind::Timeout;
+        match shared.budget.spend(after_timeout) {
+            Some(spent) => Ok(Some(spent)),
+            None => {
+                let error = &failed.error;
+                tracing::debug!(%error, "not sent again: too many requests fail");
+                shared.signals.emit(&Signal::RetryBudgetSpent { error });
+                Err(failed.error.clone())
+            }
+        }
     }
 
     async fn attempt(
-        &self,
-        attempts: u32,
+        &mut self,
         token: Option<&AccessToken>,
-    ) -> Result<Response, Failed> {
+        place: Option<Place>,
+    ) -> Result<Answer, Failed> {
+        let sent = self.build(token)?;
+        self.attempts += 1;
+        let until = earlier(self.until, Instant::now().checked_add(self.request.timeout));
+        let all = self.exchange_once(sent, token, place);
+        match until {
+            Some(until) => match timeout_at(until, all).await {
+                Ok(result) => result,
+                Err(_) => Err(self.late()),
+            },
+            None => all.await,
+        }
+    }
+
+    fn build(&self, token: Option<&AccessToken>) -> Result<reqwest::Request, Failed> {
         let request = self.request;
-        let http = &self.client.options.http;
-        let mut headers = request.headers.clone();
-        if let Some(token) = token {
-            headers.insert(AUTHORIZATION, token.header().clone());
-        }
-        let mut sent = http
-            .request(request.method.clone(), &request.url)
-            .headers(headers)
-            .timeout(request.timeout.min(self.time_left()));
-        if let Some(body) = &request.body {
-            sent = sent.body(body.clone());
-        }
-        let sent = sent.build().map_err(|error| Failed {
+        let url = Url::parse(&request.url).map_err(|_| Failed {
             error: Error::after(
-                attempts - 1,
+                self.attempts,
                 ErrorKind::InvalidRequest,
-                format!("{} cannot be built", self.name()),
-            )
-            .with_source(error.without_url()),
+                format!("{} has no valid URL", self.name()),
+            ),
             may_resend: false,
+            rate_limited: false,
             asked_wait: Duration::ZERO,
         })?;
-        let lost = |error| self.lost(attempts, error);
-        let reply = http.send(sent).await.map_err(lost)?;
+        let mut sent = reqwest::Request::new(request.name.method.clone(), url);
+        *sent.headers_mut() = request.headers(self.client, token);
+        *sent.body_mut() = request.body.clone().map(reqwest::Body::from);
+        Ok(sent)
+    }
+
+    /// One request and its answer, which holds the place until it is read.
+    async fn exchange_once(
+        &self,
+        sent: reqwest::Request,
+        token: Option<&AccessToken>,
+        place: Option<Place>,
+    ) -> Result<Answer, Failed> {
+        let client = self.client;
+        let host = client.base.host_str().unwrap_or_default();
+        let lost = |error| self.lost(error);
+        let reply = client.options.http.send_resolved(sent, host).await;
+        let mut reply = reply.map_err(lost)?;
         let status = reply.status();
-        let headers = reply.headers().clone();
+        let headers = std::mem::take(reply.headers_mut());
         let secrets = Secrets {
             token: token.cloned(),
-            api_key: self.client.api_key.clone(),
+            api_key: client.api_key.clone(),
         };
+        let shared = &client.shared;
+        let path = self.request.name.route.as_str();
+        let signals = &shared.signals;
+        signals.observe(&headers, path, shared.limiter.as_deref());
         if !status.is_success() {
             let body = read_beginning(reply).await;
             let api = ApiError::read(status, &body, &secrets);
-            return Err(self.refused(attempts, api, &headers));
+            // A spent budget of the day is no matter of how many at once.
+            if api.is_rate_limit()
+                && !api.is_daily_budget()
+                && let Some(limit) = place.as_ref().and_then(Place::turned_away)
+            {
+                tracing::debug!(limit, "the concurrency limit was lowered");
+                signals.emit(&Signal::ConcurrencyLowered { limit });
+            }
+            return Err(self.refused(api, &headers));
         }
-        let body = read_bounded(reply, request.max_reply).await.map_err(lost)?;
-        Ok(Response {
+        if let Some(place) = &place {
+            place.succeeded();
+        }
+        let body = match self.want {
+            Want::Head => Received::Head(reply, place),
+            Want::All => {
+                let body = read_bounded(reply, self.request.max_reply).await;
+                Received::All(body.map_err(lost)?)
+            }
+        };
+        Ok(Answer {
             status,
             headers,
-            body,
-            attempts,
-            request: self.name(),
             secrets,
+            body,
         })
     }
 
     /// No answer, or one that broke off or is too long.
-    fn lost(&self, attempts: u32, error: ee_token::Error) -> Failed {
+    fn lost(&self, error: ee_token::Error) -> Failed {
         let (kind, failure) = match error.kind() {
             ee_token::ErrorKind::Timeout => (ErrorKind::Timeout, Failure::Lost),
             ee_token::ErrorKind::RefusedUrl => (ErrorKind::InvalidRequest, Failure::Final),
@@ -208,19 +387,40 @@ impl Call<'_> {
         };
         Failed {
             may_resend: self.may_resend(failure),
+            rate_limited: false,
             asked_wait: Duration::ZERO,
-            error: Error::after(attempts, kind, format!("{} failed: {error}", self.name()))
-                .caused_by(error),
+            error: Error::after(
+                self.attempts,
+                kind,
+                format!("{} failed: {error}", self.name()),
+            )
+            .caused_by(error),
         }
     }
 
-    fn refused(&self, attempts: u32, api: ApiError, headers: &HeaderMap) -> Failed {
+    /// No whole answer in the time of one attempt.
+    fn late(&self) -> Failed {
+        let host = self.client.base.host_str().unwrap_or_default();
+        Failed {
+            may_resend: self.may_resend(Failure::Lost),
+            rate_limited: false,
+            asked_wait: Duration::ZERO,
+            error: Error::after(
+                self.attempts,
+                ErrorKind::Timeout,
+                format!("{} failed: no answer from {host} in time", self.name()),
+            ),
+        }
+    }
+
+    fn refused(&self, api: ApiError, headers: &HeaderMap) -> Failed {
         let asked = retry_after(headers, Utc::now()).max(api.retry_delay);
         Failed {
             may_resend: self.may_resend(Failure::Refused(&api)),
+            rate_limited: api.is_rate_limit(),
             asked_wait: asked.unwrap_or_default(),
             error: Error::after(
-                attempts,
+                self.attempts,
                 ErrorKind::Api,
                 format!("{} was refused: {api}", self.name()),
             )
@@ -229,18 +429,34 @@ impl Call<'_> {
     }
 
     fn may_resend(&self, failure: Failure<'_>) -> bool {
-        may_resend(&self.request.method, &self.request.route, failure)
+        may_resend(self.request.idempotent, failure)
     }
 
-    /// Until the policy's total is over.
-    fn time_left(&self) -> Duration {
-        let total = self.request.retry.total;
-        total.saturating_sub(self.started.elapsed())
+    /// Whether an attempt after this wait would still have some time.
+    fn has_time_for(&self, wait: Duration) -> bool {
+        match (self.until, Instant::now().checked_add(wait)) {
+            (Some(until), Some(then)) => then < until,
+            (until, _) => until.is_none(),
+        }
     }
 
-    /// The request as messages call it.
-    fn name(&self) -> String {
-        format!("{} {}", self.request.method, self.request.route)
+    fn name(&self) -> &Name {
+        &self.request.name
+    }
+}
+
+/// The output, if there is one before that.
+async fn within<T>(until: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+    match until {
+        Some(until) => timeout_at(until, future).await.ok(),
+        None => Some(future.await),
+    }
+}
+
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }
 
@@ -250,15 +466,19 @@ fn is_unauthorized(error: &Error) -> bool {
         .is_some_and(|api| api.status == StatusCode::UNAUTHORIZED)
 }
 
-/// The beginning of a refusal's body. One that breaks off is a refusal all the same.
+/// The beginning of a refusal's body. One that breaks off or halts is a refusal all the same.
 async fn read_beginning(mut reply: reqwest::Response) -> Vec<u8> {
     let mut body = Vec::new();
-    while let Ok(Some(chunk)) = reply.chunk().await {
-        let room = MAX_REFUSAL - body.len();
-        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == MAX_REFUSAL {
-            break;
+    let reading = async {
+        while let Ok(Some(chunk)) = reply.chunk().await {
+            let room = MAX_REFUSAL - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() == MAX_REFUSAL {
+                break;
+            }
         }
-    }
+    };
+    // Late or not, what came is what there is.
+    let _ = timeout(REFUSAL_TIME, reading).await;
     body
 }

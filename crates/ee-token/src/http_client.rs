@@ -152,23 +152,32 @@ impl HttpClient {
     /// message names the host, never the path or query.
     pub async fn send(&self, mut request: Request) -> Result<Response, Error> {
         let asked = request.url().clone();
-        let endpoints = &self.shared.endpoints;
-        *request.url_mut() = endpoints.resolve(&asked)?;
+        *request.url_mut() = self.endpoints().resolve(&asked)?;
+        self.send_resolved(request, asked.host_str().unwrap_or_default())
+            .await
+    }
+
+    /// [`send`](Self::send) for a URL that came from [`Endpoints::resolve`] already, which
+    /// spares those who send many requests to one host. `host` is the one that messages name.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    #[doc(hidden)]
+    pub async fn send_resolved(&self, request: Request, host: &str) -> Result<Response, Error> {
         let pool = match &self.shared.own {
             Some(pool) => pool.clone(),
             None => Pool::of_this_runtime()?,
         };
-        let client = if endpoints.is_direct(request.url()) {
+        let client = if self.endpoints().is_direct(request.url()) {
             &pool.direct
         } else {
             &pool.proxied
         };
         self.sent.fetch_add(1, Ordering::Relaxed);
-        let host = host_and_port(request.url());
-        client
-            .execute(request)
-            .await
-            .map_err(|error| from_reqwest(error, asked.host_str().unwrap_or_default(), &host))
+        client.execute(request).await.map_err(|error| {
+            let address = error.url().map(host_and_port).unwrap_or_default();
+            from_reqwest(error, host, &address)
+        })
     }
 }
 
@@ -207,28 +216,57 @@ fn host_and_port(url: &Url) -> String {
 /// [`ErrorKind::InvalidResponse`] for a longer one; [`ErrorKind::Network`] or
 /// [`ErrorKind::Timeout`] if it breaks off.
 pub async fn read_bounded(mut response: Response, limit: usize) -> Result<Bytes, Error> {
-    let host = response.url().host_str().unwrap_or_default().to_owned();
-    let too_long = || {
+    let too_long = |response: &Response| {
         Error::new(
             ErrorKind::InvalidResponse,
-            format!("the answer of {host} is longer than {limit} bytes"),
+            format!(
+                "the answer of {} is longer than {limit} bytes",
+                host(response)
+            ),
         )
     };
     if response.content_length().is_some_and(|n| n > limit as u64) {
-        return Err(too_long());
+        return Err(too_long(&response));
     }
+    // Most answers are one piece, which then is the body as it is.
+    let mut first = Bytes::new();
     let mut body = BytesMut::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.is_empty() && chunk.len() <= limit => {
-                body = BytesMut::from(chunk);
+    while let Some(chunk) = read_chunk(&mut response).await? {
+        if first.len() + body.len() + chunk.len() > limit {
+            return Err(too_long(&response));
+        }
+        if first.is_empty() && body.is_empty() {
+            first = chunk;
+        } else {
+            if body.is_empty() {
+                body = BytesMut::from(std::mem::take(&mut first));
             }
-            Ok(Some(chunk)) if body.len() + chunk.len() <= limit => body.extend_from_slice(&chunk),
-            Ok(Some(_)) => return Err(too_long()),
-            Ok(None) => return Ok(body.freeze()),
-            Err(error) => return Err(from_reqwest(error, &host, &host)),
+            body.extend_from_slice(&chunk);
         }
     }
+    Ok(if body.is_empty() {
+        first
+    } else {
+        body.freeze()
+    })
+}
+
+/// Reads the next piece of a body; none at its end.
+///
+/// # Errors
+/// [`ErrorKind::Network`] or [`ErrorKind::Timeout`] if it breaks off.
+pub async fn read_chunk(response: &mut Response) -> Result<Option<Bytes>, Error> {
+    match response.chunk().await {
+        Ok(chunk) => Ok(chunk),
+        Err(error) => {
+            let host = host(response);
+            Err(from_reqwest(error, host, host))
+        }
+    }
+}
+
+fn host(response: &Response) -> &str {
+    response.url().host_str().unwrap_or_default()
 }
 
 /// What a failed exchange was, told apart as far as the chain of causes says.

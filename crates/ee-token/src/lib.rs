@@ -42,7 +42,7 @@ pub use clock::{Clock, ManualClock};
 pub use endpoints::{Endpoints, TOKEN_AUDIENCE, is_loopback};
 pub use error::{Error, ErrorKind};
 pub use grant::{ClientAuth, Grant};
-pub use http_client::{HttpClient, read_bounded};
+pub use http_client::{HttpClient, read_bounded, read_chunk};
 pub use jwt::{Claims, sign_jwt};
 pub use key::RsaPrivateKey;
 pub use redact::redact;

@@ -48,10 +48,10 @@ async fn a_computation_whose_answer_got_lost_is_sent_again() {
 }
 
 #[tokio::test]
-async fn an_export_whose_answer_got_lost_is_not_sent_again() {
+async fn a_change_whose_answer_got_lost_is_not_made_again_unless_the_caller_says_so() {
     for answer in ["", "HTTP/1.1 200", CUT] {
         let (uri, count) = server(answer).await;
-        let request = client_at(&uri).request(Method::POST, "image:export");
+        let request = client_at(&uri).request(Method::POST, "projects/p/assets/a:copy");
         let error = request.json(&json!({})).send().await.unwrap_err();
         assert_eq!(
             (error.kind(), error.attempts()),
@@ -60,6 +60,16 @@ async fn an_export_whose_answer_got_lost_is_not_sent_again() {
         );
         assert!(error.token_error().is_none() && error.api().is_none());
         assert_eq!(count.load(Ordering::SeqCst), 1);
+
+        let (uri, _) = server(answer).await;
+        let request = client_at(&uri).request(Method::POST, "projects/p/assets/a:copy");
+        let reply = request.json(&json!({})).idempotent(true).send().await;
+        assert_eq!(reply.unwrap().attempts(), 2);
+
+        let (uri, _) = server(answer).await;
+        let request = client_at(&uri).request(Method::GET, "config");
+        let reply = request.idempotent(false).send().await;
+        assert_eq!(reply.unwrap_err().attempts(), 1);
     }
 }
 

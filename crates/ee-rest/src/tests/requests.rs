@@ -46,11 +46,12 @@ async fn the_headers_are_exactly_these() {
     let version = env!("CARGO_PKG_VERSION");
     let expected = [
         ("accept", "*/*"),
+        ("accept-encoding", "gzip"),
         ("authorization", "Bearer token-1"),
         ("content-length", "2"),
         ("content-type", "application/json"),
         ("host", server.uri().strip_prefix("http://").unwrap()),
-        ("user-agent", &format!("ee-rust/{version}")),
+        ("user-agent", &format!("ee-rust/{version} (gzip)")),
         (
             "x-goog-api-client",
             &format!("ee-rust/{version} rust/{}", env!("EE_REST_RUSTC_VERSION")),
@@ -159,7 +160,10 @@ async fn the_program_s_name_stands_before_ours() {
         .build()
         .unwrap();
     client.get_json::<Value>("config").await.unwrap();
-    let agent = format!("my-program/1.0 ee-rust/{}", env!("CARGO_PKG_VERSION"));
+    let agent = format!(
+        "my-program/1.0 ee-rust/{} (gzip)",
+        env!("CARGO_PKG_VERSION")
+    );
     assert_eq!(sent_headers(&server).await["user-agent"], agent);
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use super::{client, count, ok, quick, refusal};
+use super::{client, ok, quick, refusal};
 use crate::{Client, Error, ErrorKind};
 
 /// A server that answers so `times` times, and is well from then on.
@@ -111,19 +111,50 @@ async fn what_does_not_pass_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn an_export_that_was_sent_is_not_sent_again_after_a_503() {
-    let server = ill(refusal(503, "Try later.", json!([])), 1).await;
-    let request = client(&server).request(Method::POST, "image:export");
-    let error = request.json(&json!({})).send().await.unwrap_err();
-    assert_eq!(error.api().unwrap().status, 503);
-    assert_eq!(count(&server).await, 1);
+async fn an_export_is_sent_again_with_the_id_that_it_got_at_first() {
+    for reply in [
+        refusal(503, "Try later.", json!([])),
+        refusal(429, "Too many requests.", json!([])),
+    ] {
+        let server = ill(reply, 2).await;
+        let client = client(&server);
+        for _ in 0..2 {
+            let request = client.request(Method::POST, "image:export");
+            request.json(&json!({"a": 1})).send().await.unwrap();
+        }
+        let ids: Vec<Value> = server
+            .received_requests()
+            .await
+            .unwrap()
+            .iter()
+            .map(|request| request.body_json::<Value>().unwrap()["requestId"].clone())
+            .collect();
+        assert_eq!(ids.len(), 4);
+        assert!(ids[0] == ids[1] && ids[1] == ids[2] && ids[2] != ids[3]);
+        assert!(ids.iter().all(|id| id.as_str().unwrap().len() == 36));
+    }
 }
 
 #[tokio::test]
-async fn an_export_that_a_rate_limit_turned_away_is_sent_again() {
-    let server = ill(refusal(429, "Too many requests.", json!([])), 1).await;
-    let request = client(&server).request(Method::POST, "image:export");
-    assert_eq!(request.json(&json!({})).send().await.unwrap().attempts(), 2);
+async fn a_task_that_the_server_could_not_know_again_is_not_started_again() {
+    let body = |body: &'static str| (body, "application/json");
+    for (sent, attempts) in [
+        (body(r#"{"requestId": "mine"}"#), 2),
+        (body(r#"{"requestId": ""}"#), 1),
+        (body(r#"{"requestId": null}"#), 1),
+        (body("[]"), 1),
+        (("{}", "application/octet-stream"), 1),
+    ] {
+        let server = ill(refusal(503, "Try later.", json!([])), 1).await;
+        let request = client(&server).request(Method::POST, "table:export");
+        let reply = request.body(sent.0, sent.1).send().await;
+        let made = reply.map_or_else(|error| error.attempts(), |reply| reply.attempts());
+        assert_eq!(made, attempts, "{sent:?}");
+        // What the caller wrote is sent as it is.
+        for request in server.received_requests().await.unwrap() {
+            assert_eq!(request.body, sent.0.as_bytes());
+        }
+    }
 }
 
 #[tokio::test]

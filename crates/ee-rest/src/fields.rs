@@ -1,0 +1,140 @@
+//! Fields that the client adds to a JSON body: the workload tag, and the id that makes the
+//! start of a task happen once.
+
+use bytes::Bytes;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// What of ours a JSON object has already.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Fields {
+    pub(crate) workload_tag: Presence,
+    pub(crate) request_id: Presence,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    #[default]
+    Absent,
+    /// `null` or `""`: the caller's way to say that there shall be none.
+    Empty,
+    Set,
+}
+
+impl<'de> Deserialize<'de> for Presence {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Value::deserialize(deserializer)? {
+            Value::Null => Self::Empty,
+            Value::String(text) if text.is_empty() => Self::Empty,
+            _ => Self::Set,
+        })
+    }
+}
+
+impl Fields {
+    /// Those of a body; none if it is no JSON object.
+    pub(crate) fn of(body: &[u8]) -> Option<Self> {
+        // Arrays could be read as structs too.
+        (first(body) == Some(b'{'))
+            .then(|| serde_json::from_slice(body).ok())
+            .flatten()
+    }
+}
+
+/// The JSON object with a field in front. Neither name nor value may need escaping.
+pub(crate) fn insert(object: &[u8], name: &str, value: &str) -> Bytes {
+    let start = object.iter().position(|b| *b == b'{').unwrap_or_default() + 1;
+    let rest = &object[start..];
+    let comma = if first(rest) == Some(b'}') { "" } else { "," };
+    let mut whole = Vec::with_capacity(object.len() + name.len() + value.len() + 6);
+    for part in ["{\"", name, "\":\"", value, "\"", comma] {
+        whole.extend_from_slice(part.as_bytes());
+    }
+    whole.extend_from_slice(rest);
+    whole.into()
+}
+
+fn first(json: &[u8]) -> Option<u8> {
+    json.iter().copied().find(|b| !b.is_ascii_whitespace())
+}
+
+/// A new id for one request: a version 4 UUID (RFC 9562 §5.4), as the Python client makes
+/// it. None if the system has no random numbers.
+pub(crate) fn request_id() -> Option<String> {
+    let mut bytes = [0; 16];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    let mut number = u128::from_be_bytes(bytes);
+    number = number & !(0xf << 76) | 0x4 << 76;
+    number = number & !(0x3 << 62) | 0x2 << 62;
+    let digits = format!("{number:032x}");
+    let (a, b, c, d, e) = (
+        &digits[..8],
+        &digits[8..12],
+        &digits[12..16],
+        &digits[16..20],
+        &digits[20..],
+    );
+    Some(format!("{a}-{b}-{c}-{d}-{e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_already_is_seen_at_the_top_only() {
+        use Presence::*;
+        for (body, tag, id) in [
+            ("{}", Absent, Absent),
+            (r#"{"a": {"requestId": "x"}}"#, Absent, Absent),
+            (r#"{"workloadTag": "t", "requestId": "x"}"#, Set, Set),
+            (r#" {"workloadTag": "", "requestId": null}"#, Empty, Empty),
+            (r#"{"requestId": 7}"#, Absent, Set),
+        ] {
+            let fields = Fields::of(body.as_bytes()).unwrap();
+            assert_eq!(
+                (fields.workload_tag, fields.request_id),
+                (tag, id),
+                "{body}"
+            );
+        }
+        for body in [
+            "",
+            "[]",
+            r#"["t", "x"]"#,
+            "{",
+            "<html>",
+            "\"x\"",
+            "{}x",
+            "\u{feff}{}",
+        ] {
+            assert!(Fields::of(body.as_bytes()).is_none(), "{body}");
+        }
+        assert!(Fields::of(b"{\"\xff\": 1}").is_none());
+    }
+
+    #[test]
+    fn a_field_is_put_in_front() {
+        for (object, whole) in [
+            ("{}", r#"{"f":"v"}"#),
+            (" { }\n", "{\"f\":\"v\" }\n"),
+            (r#"{"a":1}"#, r#"{"f":"v","a":1}"#),
+            (r#"{"a":{"b":"{"}}"#, r#"{"f":"v","a":{"b":"{"}}"#),
+        ] {
+            assert_eq!(insert(object.as_bytes(), "f", "v"), whole);
+            serde_json::from_str::<Value>(whole).unwrap();
+        }
+    }
+
+    #[test]
+    fn ids_are_uuids_and_differ() {
+        let id = request_id().unwrap();
+        let groups: Vec<usize> = id.split('-').map(str::len).collect();
+        assert_eq!(groups, [8, 4, 4, 4, 12]);
+        assert_eq!(id.as_bytes()[14], b'4');
+        assert!(matches!(id.as_bytes()[19], b'8' | b'9' | b'a' | b'b'));
+        assert_ne!(id, request_id().unwrap());
+    }
+}

@@ -1,0 +1,97 @@
+//! Workload tags.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use ee_token::Remedy;
+
+use crate::{Error, ErrorKind};
+
+/// A label that Earth Engine's usage statistics and the bill show computing time under:
+/// 1 to 63 of `a-z`, `0-9`, `-` and `_`, with a letter or a digit at both ends.
+///
+/// ```
+/// use ee_rest::WorkloadTag;
+///
+/// let tag: WorkloadTag = "flood-map_2026".parse()?;
+/// assert_eq!(tag.as_str(), "flood-map_2026");
+/// assert!("Flood map".parse::<WorkloadTag>().is_err());
+/// # Ok::<(), ee_rest::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WorkloadTag(Arc<str>);
+
+impl WorkloadTag {
+    /// The tag, if it is one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] for anything that Earth Engine would refuse.
+    pub fn new(tag: &str) -> Result<Self, Error> {
+        let ends = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let bytes = tag.as_bytes();
+        let well = bytes.len() <= 63
+            && ends(bytes.first())
+            && ends(bytes.last())
+            && bytes
+                .iter()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+        if well {
+            return Ok(Self(tag.into()));
+        }
+        let shown: String = tag.chars().take(80).collect();
+        Err(Error::new(
+            ErrorKind::InvalidRequest,
+            format!("{shown:?} cannot be a workload tag"),
+        )
+        .with_remedy(
+            Remedy::new(
+                "Use 1 to 63 lower-case letters, digits, - and _, with a letter or a digit at both ends.",
+            )
+            .url("https://developers.google.com/earth-engine/guides/workload_tags"),
+        ))
+    }
+
+    /// The tag as it is sent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for WorkloadTag {
+    type Err = Error;
+
+    fn from_str(tag: &str) -> Result<Self, Error> {
+        Self::new(tag)
+    }
+}
+
+impl fmt::Display for WorkloadTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_what_the_python_client_takes_for_one() {
+        let longest = "a".repeat(63);
+        for tag in ["a", "0", "a-b", "a_b", "a--__b", "2026-run", &longest] {
+            assert_eq!(WorkloadTag::new(tag).unwrap().to_string(), tag);
+        }
+        let too_long = "a".repeat(64);
+        for tag in [
+            "", "-", "_a", "a-", "A", "a b", "a.b", "ä", "a\n", "a\0b", "١", &too_long,
+        ] {
+            let error = WorkloadTag::new(tag).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{tag:?}");
+            assert!(error.remedy().is_some());
+        }
+        // However long it is, the message is not.
+        let error = WorkloadTag::new(&"x".repeat(1 << 20)).unwrap_err();
+        assert!(error.to_string().len() < 200);
+    }
+}
