@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
+
+use crate::crowd::Inside;
 
 /// How long a cut waits, so that what was sent before it reaches the client first.
 const BEFORE_CUT: Duration = Duration::from_millis(20);
@@ -15,9 +17,42 @@ const BEFORE_CUT: Duration = Duration::from_millis(20);
 /// The size of one piece of a streamed body.
 const PIECE: usize = 64 * 1024;
 
+static PADDING: [u8; PIECE] = [b'a'; PIECE];
+
 /// What a streamed body begins and ends with: however long it is, it is JSON.
 const OPENING: &[u8] = b"{\"padding\":\"";
 const CLOSING: &[u8] = b"\"}";
+
+/// A body, and the place at its host that it takes until it is gone.
+pub(crate) struct Answer {
+    pub(crate) body: AnswerBody,
+    pub(crate) inside: Option<Inside>,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        // Before the last byte is out: who has the whole answer may come again at once.
+        if self.body.is_end_stream() {
+            self.inside = None;
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
 
 /// A body on its way out.
 pub(crate) enum AnswerBody {
@@ -27,6 +62,19 @@ pub(crate) enum AnswerBody {
     Broken(Option<Bytes>, Pin<Box<Sleep>>),
     /// So many bytes that they are made up as they go.
     Endless { sent: u64, total: u64 },
+    /// The same, and then the connection breaks.
+    EndlessBroken {
+        sent: u64,
+        total: u64,
+        pause: Pin<Box<Sleep>>,
+    },
+    /// Pieces of so many bytes, with a pause before each.
+    Slow {
+        rest: Bytes,
+        piece: usize,
+        every: Duration,
+        pause: Pin<Box<Sleep>>,
+    },
 }
 
 impl AnswerBody {
@@ -39,6 +87,23 @@ impl AnswerBody {
             Some(head).filter(|head| !head.is_empty()),
             Box::pin(tokio::time::sleep(BEFORE_CUT)),
         )
+    }
+
+    pub(crate) fn endless_broken(total: u64) -> Self {
+        Self::EndlessBroken {
+            sent: 0,
+            total,
+            pause: Box::pin(tokio::time::sleep(BEFORE_CUT)),
+        }
+    }
+
+    pub(crate) fn slow(body: Bytes, piece: usize, every: Duration) -> Self {
+        Self::Slow {
+            rest: body,
+            piece,
+            every,
+            pause: Box::pin(tokio::time::sleep(every)),
+        }
     }
 
     /// `total` bytes, but never fewer than the frame of the JSON needs.
@@ -63,11 +128,31 @@ impl Body for AnswerBody {
             Self::Whole(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
             Self::Broken(head, pause) => match head.take() {
                 Some(head) => Poll::Ready(Some(Ok(Frame::data(head)))),
-                None => pause.as_mut().poll(context).map(|()| {
-                    let cut = io::Error::new(io::ErrorKind::ConnectionAborted, "cut on request");
-                    Some(Err(cut))
-                }),
+                None => pause.as_mut().poll(context).map(|()| Some(Err(cut()))),
             },
+            Self::EndlessBroken { sent, total, pause } => {
+                let left = usize::try_from(*total - *sent).unwrap_or(PIECE).min(PIECE);
+                if left == 0 {
+                    return pause.as_mut().poll(context).map(|()| Some(Err(cut())));
+                }
+                *sent += left as u64;
+                let piece = Bytes::from_static(&PADDING).slice(..left);
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
+            Self::Slow {
+                rest,
+                piece,
+                every,
+                pause,
+            } => {
+                if rest.is_empty() {
+                    return Poll::Ready(None);
+                }
+                pause.as_mut().poll(context).map(|()| {
+                    pause.as_mut().reset(Instant::now() + *every);
+                    Some(Ok(Frame::data(rest.split_to((*piece).min(rest.len())))))
+                })
+            }
             Self::Endless { sent, total } => Poll::Ready(next_piece(sent, *total).map(Ok)),
         }
     }
@@ -81,9 +166,16 @@ impl Body for AnswerBody {
             Self::Whole(body) => SizeHint::with_exact(body.as_ref().map_or(0, |b| b.len() as u64)),
             // The one has a Content-Length that it does not keep, the other is chunked, so that a
             // client cannot refuse it by its length alone.
-            Self::Broken(..) | Self::Endless { .. } => SizeHint::default(),
+            Self::Broken(..) | Self::Endless { .. } | Self::EndlessBroken { .. } => {
+                SizeHint::default()
+            }
+            Self::Slow { rest, .. } => SizeHint::with_exact(rest.len() as u64),
         }
     }
+}
+
+fn cut() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "cut on request")
 }
 
 fn next_piece(sent: &mut u64, total: u64) -> Option<Frame<Bytes>> {
@@ -96,7 +188,6 @@ fn next_piece(sent: &mut u64, total: u64) -> Option<Frame<Bytes>> {
     } else if padding_left == 0 {
         Bytes::from_static(CLOSING)
     } else {
-        static PADDING: [u8; PIECE] = [b'a'; PIECE];
         let length = usize::try_from(padding_left).unwrap_or(PIECE).min(PIECE);
         Bytes::from_static(&PADDING).slice(..length)
     };

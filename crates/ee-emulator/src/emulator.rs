@@ -12,8 +12,8 @@ use crate::oauth_client::{EARTHENGINE_CLIENT_ID, GCLOUD_CLIENT_ID};
 use crate::server::Shared;
 use crate::state::{Account, Consent, Grant, Token, later};
 use crate::{
-    EmulatorBuilder, EmulatorClock, Fault, Project, RecordedRequest, RsaKey, ServiceAccount, User,
-    random, scopes,
+    Concurrency, EmulatorBuilder, EmulatorClock, Fault, Project, RecordedRequest, RsaKey,
+    ServiceAccount, User, random, scopes,
 };
 
 /// A running server that answers in the name of Google's hosts.
@@ -290,6 +290,17 @@ impl Emulator {
     /// How many requests to this host are still to meet with a fault.
     pub fn faults_left(&self, host: &str) -> usize {
         self.shared.faults().left(host)
+    }
+
+    /// Lets a host answer no more than so many requests at once, and turn the others away with
+    /// a 429; `None`, as at first, lets it answer all.
+    pub fn limit_concurrency(&self, host: &str, limit: Option<usize>) {
+        self.shared.crowds.limit(host, limit);
+    }
+
+    /// How many requests a host answers at once, and how many it turned away.
+    pub fn concurrency(&self, host: &str) -> Concurrency {
+        self.shared.crowds.count(host)
     }
 
     /// The requests so far, in the order in which they were read. Of very many (100,000, or

@@ -26,6 +26,7 @@ use crate::reply::Reply;
 pub struct Fault {
     pub(crate) kind: FaultKind,
     pub(crate) delay: Duration,
+    skip: usize,
     times: usize,
     path: Option<String>,
 }
@@ -36,6 +37,9 @@ pub(crate) enum FaultKind {
     Stream(u64),
     Disconnect,
     Truncate(usize),
+    BreakStream(u64),
+    Slow(usize, Duration),
+    Gzip,
     /// The real answer; the fault is its delay.
     Real,
 }
@@ -67,6 +71,24 @@ impl Fault {
         Self::of(FaultKind::Truncate(bytes))
     }
 
+    /// Begins as [`respond_stream`](Self::respond_stream) does, and closes the connection after
+    /// `bytes` bytes of the body.
+    pub fn break_stream(bytes: u64) -> Self {
+        Self::of(FaultKind::BreakStream(bytes))
+    }
+
+    /// Sends the real answer, its body in pieces of `bytes` bytes with a pause before each.
+    pub fn slow_body(bytes: usize, pause: Duration) -> Self {
+        Self::of(FaultKind::Slow(bytes.max(1), pause))
+    }
+
+    /// Sends the real answer compressed, as Google does for those who ask for it with
+    /// `Accept-Encoding` and have the word `gzip` in their `User-Agent`; to others it is sent
+    /// as it is.
+    pub fn gzip() -> Self {
+        Self::of(FaultKind::Gzip)
+    }
+
     /// Sends the real answer, this much later than usual.
     ///
     /// On a fault that exists already it is a setting: `Fault::status(503).after(delay)`.
@@ -78,6 +100,7 @@ impl Fault {
         Self {
             kind,
             delay: Duration::ZERO,
+            skip: 0,
             times: 1,
             path: None,
         }
@@ -130,6 +153,13 @@ impl Fault {
         self
     }
 
+    /// Leaves the first so many requests that it could happen to alone.
+    #[must_use]
+    pub fn skip(mut self, requests: usize) -> Self {
+        self.skip = requests;
+        self
+    }
+
     /// Happens only to requests for this path of the host, which begins with `/` and has no
     /// query. Other requests leave it in the queue.
     #[must_use]
@@ -146,11 +176,15 @@ impl fmt::Debug for Fault {
             FaultKind::Stream(total) => format!("stream {total} bytes"),
             FaultKind::Disconnect => "disconnect".to_owned(),
             FaultKind::Truncate(bytes) => format!("truncate after {bytes} bytes"),
+            FaultKind::BreakStream(bytes) => format!("break a stream after {bytes} bytes"),
+            FaultKind::Slow(bytes, pause) => format!("{bytes} bytes every {pause:?}"),
+            FaultKind::Gzip => "gzip".to_owned(),
             FaultKind::Real => "real answer".to_owned(),
         };
         f.debug_struct("Fault")
             .field("kind", &kind)
             .field("delay", &self.delay)
+            .field("skip", &self.skip)
             .field("times", &self.times)
             .field("path", &self.path)
             .finish()
@@ -171,9 +205,19 @@ impl Faults {
     /// Takes one occurrence of the first fault that applies.
     pub(crate) fn take(&mut self, host: &str, path: &str) -> Option<Fault> {
         let queue = self.0.get_mut(host)?;
-        let place = queue
-            .iter()
-            .position(|fault| fault.path.as_deref().is_none_or(|wanted| wanted == path))?;
+        let applies = |fault: &Fault| fault.path.as_deref().is_none_or(|wanted| wanted == path);
+        let mut place = None;
+        for (at, fault) in queue.iter_mut().enumerate() {
+            if !applies(fault) {
+                continue;
+            }
+            if fault.skip == 0 {
+                place = Some(at);
+                break;
+            }
+            fault.skip -= 1;
+        }
+        let place = place?;
         let fault = queue.get_mut(place)?;
         let taken = fault.clone();
         if fault.times != usize::MAX {

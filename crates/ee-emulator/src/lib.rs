@@ -58,6 +58,7 @@
 mod body;
 mod builder;
 mod clock;
+mod crowd;
 mod emulator;
 mod fault;
 mod hosts;
@@ -80,6 +81,7 @@ mod user;
 
 pub use builder::EmulatorBuilder;
 pub use clock::EmulatorClock;
+pub use crowd::Concurrency;
 pub use emulator::Emulator;
 pub use fault::Fault;
 pub use keys::RsaKey;

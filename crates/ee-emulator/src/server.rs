@@ -1,12 +1,14 @@
 //! The HTTP server: connections in, requests recorded, faults applied, hosts asked.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, DATE};
 use http::{HeaderValue, Response};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -17,7 +19,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::body::AnswerBody;
+use crate::body::{Answer, AnswerBody};
+use crate::crowd::Crowds;
 use crate::fault::{Fault, FaultKind, Faults};
 use crate::recorded::{RecordedRequest, RequestLog};
 use crate::reply::{Outcome, Reply};
@@ -35,6 +38,7 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     faults: Mutex<Faults>,
     log: Mutex<RequestLog>,
+    pub(crate) crowds: Crowds,
 }
 
 impl Shared {
@@ -45,6 +49,7 @@ impl Shared {
             state: Mutex::new(state),
             faults: Mutex::default(),
             log: Mutex::default(),
+            crowds: Crowds::default(),
         }
     }
 
@@ -109,7 +114,7 @@ pub(crate) async fn serve(
 async fn answer(
     shared: &Shared,
     incoming: http::Request<Incoming>,
-) -> io::Result<Response<AnswerBody>> {
+) -> io::Result<Response<Answer>> {
     let (head, body) = incoming.into_parts();
     let body = Limited::new(body, LONGEST_BODY).collect().await;
     let (host, path) = Request::split_path(head.uri.path());
@@ -127,8 +132,12 @@ async fn answer(
         // The rest of the body is still on the connection, which is useless therefore.
         let reply = refusals::payload_too_large().with(CONNECTION, "close");
         whole(shared, reply)
+    } else if let Some(inside) = shared.crowds.enter(&request.host) {
+        let mut response = respond(shared, &request).await?;
+        response.body_mut().inside = Some(inside);
+        response
     } else {
-        respond(shared, &request).await?
+        whole(shared, refusals::too_many_concurrent_aggregations())
     };
     shared.log().answered(number, response.status().as_u16());
     Ok(response)
@@ -150,7 +159,7 @@ fn record(shared: &Shared, request: &Request) -> u64 {
 }
 
 /// The answer, or an error that makes hyper close the connection without one.
-async fn respond(shared: &Shared, request: &Request) -> io::Result<Response<AnswerBody>> {
+async fn respond(shared: &Shared, request: &Request) -> io::Result<Response<Answer>> {
     let fault = shared.faults().take(&request.host, &request.path);
     let Some(Fault { kind, delay, .. }) = fault else {
         return real(shared, request).map(|reply| whole(shared, reply));
@@ -163,9 +172,23 @@ async fn respond(shared: &Shared, request: &Request) -> io::Result<Response<Answ
         FaultKind::Respond(reply) => whole(shared, reply),
         FaultKind::Disconnect => return Err(cut()),
         FaultKind::Truncate(bytes) => truncated(shared, real(shared, request)?, bytes),
-        FaultKind::Stream(total) => {
-            let reply = Reply::new(200, "application/json; charset=UTF-8", "");
-            head(shared, &reply, AnswerBody::endless(total))
+        FaultKind::Stream(total) => stream(shared, AnswerBody::endless(total)),
+        FaultKind::BreakStream(bytes) => stream(shared, AnswerBody::endless_broken(bytes)),
+        FaultKind::Slow(piece, pause) => {
+            let reply = real(shared, request)?;
+            let body = AnswerBody::slow(reply.body.clone(), piece, pause);
+            head(shared, &reply, body)
+        }
+        FaultKind::Gzip => {
+            let reply = real(shared, request)?;
+            whole(
+                shared,
+                if takes_gzip(request) {
+                    gzip(reply)?
+                } else {
+                    reply
+                },
+            )
         }
     })
 }
@@ -177,12 +200,34 @@ fn real(shared: &Shared, request: &Request) -> io::Result<Reply> {
     }
 }
 
-fn whole(shared: &Shared, reply: Reply) -> Response<AnswerBody> {
+fn whole(shared: &Shared, reply: Reply) -> Response<Answer> {
     let body = AnswerBody::whole(reply.body.clone());
     head(shared, &reply, body)
 }
 
-fn truncated(shared: &Shared, reply: Reply, bytes: usize) -> Response<AnswerBody> {
+fn stream(shared: &Shared, body: AnswerBody) -> Response<Answer> {
+    let reply = Reply::new(200, "application/json; charset=UTF-8", "");
+    head(shared, &reply, body)
+}
+
+/// Google's front ends want both.
+fn takes_gzip(request: &Request) -> bool {
+    let has = |name| {
+        request
+            .header(name)
+            .is_some_and(|value| value.contains("gzip"))
+    };
+    has("accept-encoding") && has("user-agent")
+}
+
+fn gzip(mut reply: Reply) -> io::Result<Reply> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&reply.body)?;
+    reply.body = encoder.finish()?.into();
+    Ok(reply.with(CONTENT_ENCODING, "gzip"))
+}
+
+fn truncated(shared: &Shared, reply: Reply, bytes: usize) -> Response<Answer> {
     let kept = reply.body.slice(..bytes.min(reply.body.len()));
     let mut response = head(shared, &reply, AnswerBody::broken(kept));
     response
@@ -191,8 +236,8 @@ fn truncated(shared: &Shared, reply: Reply, bytes: usize) -> Response<AnswerBody
     response
 }
 
-fn head(shared: &Shared, reply: &Reply, body: AnswerBody) -> Response<AnswerBody> {
-    let mut response = Response::new(body);
+fn head(shared: &Shared, reply: &Reply, body: AnswerBody) -> Response<Answer> {
+    let mut response = Response::new(Answer { body, inside: None });
     *response.status_mut() = reply.status;
     let headers = response.headers_mut();
     for (name, value) in &reply.headers {

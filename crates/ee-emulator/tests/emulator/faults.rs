@@ -140,3 +140,80 @@ async fn a_fault_can_stand_in_for_a_host_that_is_not_emulated() {
     emulator.clear_faults();
     assert_eq!(get(emulator.url("issuer.example")).await.status, 404);
 }
+
+#[tokio::test]
+async fn a_fault_can_leave_the_first_requests_alone() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.fault(EARTHENGINE, Fault::status(401).skip(2));
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(send(discovery(&emulator).await).await.status);
+    }
+    assert_eq!(statuses, [200, 200, 401, 200]);
+}
+
+#[tokio::test]
+async fn a_slow_body_is_whole_in_the_end_and_comes_in_pieces() {
+    let emulator = Emulator::start().await.unwrap();
+    let whole = send(discovery(&emulator).await).await.text;
+    let piece = whole.len() / 3;
+    let pause = Duration::from_millis(15);
+    emulator.fault(EARTHENGINE, Fault::slow_body(piece, pause));
+    let started = Instant::now();
+    assert_eq!(send(discovery(&emulator).await).await.text, whole);
+    assert!(started.elapsed() >= pause * 3);
+}
+
+#[tokio::test]
+async fn a_broken_stream_delivers_its_beginning_and_no_end() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.fault(EARTHENGINE, Fault::break_stream(100_000));
+    let mut response = discovery(&emulator).await.send().await.unwrap();
+    assert_eq!(response.content_length(), None);
+    let mut received = 0;
+    let end = loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => received += chunk.len(),
+            end => break end,
+        }
+    };
+    assert!(end.is_err(), "the end must be noticed as a break");
+    assert_eq!(received, 100_000);
+}
+
+#[tokio::test]
+async fn an_answer_is_compressed_for_those_who_ask_as_google_wants_it() {
+    let emulator = Emulator::start().await.unwrap();
+    let whole = send(discovery(&emulator).await).await.text;
+    emulator.fault(EARTHENGINE, Fault::gzip().times(3));
+    for (accept, agent, compressed) in [
+        ("gzip, deflate", "me (gzip)", true),
+        ("identity", "me (gzip)", false),
+        ("gzip", "me", false),
+    ] {
+        let request = discovery(&emulator).await;
+        let request = request.header("accept-encoding", accept);
+        let response = request.header("user-agent", agent).send().await.unwrap();
+        let said = response.headers().contains_key("content-encoding");
+        let bytes = response.bytes().await.unwrap();
+        assert_eq!(said, compressed, "{accept} {agent}");
+        assert_eq!(bytes.starts_with(&[0x1f, 0x8b]), compressed);
+        assert_eq!(bytes == whole.as_bytes(), !compressed);
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_full_turns_others_away_and_counts_them() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.limit_concurrency(EARTHENGINE, Some(2));
+    emulator.fault(EARTHENGINE, Fault::respond_stream(1 << 40).times(2));
+    // Their bodies do not end as long as nobody reads them.
+    let first = discovery(&emulator).await.send().await.unwrap();
+    let second = discovery(&emulator).await.send().await.unwrap();
+    assert_eq!(send(discovery(&emulator).await).await.status, 429);
+    let count = emulator.concurrency(EARTHENGINE);
+    assert_eq!((count.now, count.most, count.refused), (2, 2, 1));
+    drop((first, second));
+    emulator.limit_concurrency(EARTHENGINE, None);
+    assert_eq!(send(discovery(&emulator).await).await.status, 200);
+}
