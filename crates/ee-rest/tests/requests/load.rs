@@ -1,0 +1,117 @@
+//! Many requests at once.
+
+use std::time::Duration;
+
+use ee_emulator::Fault;
+use http::Method;
+use tokio::task::JoinSet;
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_requests_find_the_level_of_a_server_that_takes_forty_at_once() {
+    const REQUESTS: usize = 10_000;
+    const WORKERS: usize = 200;
+    let setup = Setup::new().await;
+    setup.emulator.limit_concurrency(EARTHENGINE, Some(40));
+    // Otherwise there are never forty at once.
+    setup.fault(Fault::delay(Duration::from_millis(2)).times(usize::MAX));
+    let client = setup.client().concurrency_limit(WORKERS).build().unwrap();
+
+    let mut workers = JoinSet::new();
+    for worker in 0..WORKERS {
+        let client = client.clone();
+        workers.spawn(async move {
+            for n in (worker..REQUESTS).step_by(WORKERS) {
+                // The answer is the request's own.
+                assert_eq!(client.compute::<usize>(&constant(n)).await.unwrap(), n);
+            }
+        });
+    }
+    workers.join_all().await;
+
+    let count = setup.emulator.concurrency(EARTHENGINE);
+    assert_eq!(count.now, 0);
+    assert!(count.most > 30, "{count:?}");
+    assert_eq!(setup.requests(), REQUESTS + count.refused);
+    // What is turned away is the first rush, and then one now and then to find the level.
+    assert!(count.refused < REQUESTS / 10, "{count:?}");
+    let limit = client.concurrency_limit().unwrap();
+    assert!((10..=60).contains(&limit), "{limit}");
+}
+
+#[tokio::test]
+async fn no_more_requests_are_under_way_than_the_limit_says() {
+    let setup = Setup::new().await;
+    setup.fault(Fault::delay(Duration::from_millis(5)).times(usize::MAX));
+    let client = setup.client().concurrency_limit(7).build().unwrap();
+    let mut tasks = JoinSet::new();
+    for n in 0..100 {
+        // A tag of its own makes no client of its own.
+        let client = client.with_workload_tag(&format!("tag-{n}")).unwrap();
+        tasks.spawn(async move { client.compute::<usize>(&constant(n)).await.unwrap() });
+    }
+    tasks.join_all().await;
+    let count = setup.emulator.concurrency(EARTHENGINE);
+    assert_eq!((count.most, count.refused), (7, 0));
+}
+
+#[tokio::test]
+async fn dropped_calls_give_their_places_back() {
+    let setup = Setup::new().await;
+    let client = setup.client().concurrency_limit(2).build().unwrap();
+    setup.fault(Fault::delay(Duration::from_secs(60)).times(2));
+    let mut calls = JoinSet::new();
+    for n in 0..20 {
+        let client = client.clone();
+        calls.spawn(async move { client.compute::<usize>(&constant(n)).await });
+    }
+    while setup.emulator.faults_left(EARTHENGINE) > 0 {
+        tokio::task::yield_now().await;
+    }
+    calls.shutdown().await;
+    for n in 0..4 {
+        assert_eq!(client.compute::<usize>(&constant(n)).await.unwrap(), n);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_holds_its_place_until_it_is_read_or_dropped() {
+    let setup = Setup::new().await;
+    let client = setup.client().concurrency_limit(1).build().unwrap();
+    for read in [true, false] {
+        setup.fault(Fault::respond_stream(200_000));
+        let request = client.request(Method::GET, "config");
+        let mut stream = request.send_streaming().await.unwrap();
+        let waiting = tokio::spawn({
+            let client = client.clone();
+            async move { client.compute::<usize>(&constant(1)).await }
+        });
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!waiting.is_finished());
+        if read {
+            while stream.chunk().await.unwrap().is_some() {}
+            assert_eq!(stream.bytes_read(), 200_000);
+            waiting.await.unwrap().unwrap();
+        } else {
+            drop(stream);
+            waiting.await.unwrap().unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn beginnings_keep_to_the_rate() {
+    let setup = Setup::new().await;
+    let client = setup.client().requests_per_second(100.0).build().unwrap();
+    let started = std::time::Instant::now();
+    let mut tasks = JoinSet::new();
+    for n in 0..50 {
+        let client = client.clone();
+        tasks.spawn(async move { client.compute::<usize>(&constant(n)).await.unwrap() });
+    }
+    tasks.join_all().await;
+    assert!(started.elapsed() >= Duration::from_millis(480));
+}

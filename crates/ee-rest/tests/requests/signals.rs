@@ -1,0 +1,170 @@
+//! What the server says beside its answers.
+
+use std::sync::{Arc, Mutex};
+
+use ee_emulator::Fault;
+use ee_rest::{ErrorKind, Signal};
+use http::Method;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// A client that writes down what it is told.
+fn listening(setup: &Setup) -> (Client, Arc<Mutex<Vec<String>>>) {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let log = heard.clone();
+    let client = setup.client().on_signal(move |signal| {
+        log.lock().unwrap().push(match signal {
+            Signal::QuotaStatus { restricted, .. } => format!("restricted: {restricted}"),
+            Signal::InitMessage(text) => format!("message: {text}"),
+            Signal::Profile { id, path, .. } => format!("profile {id} of {path}"),
+            Signal::Retry { error, .. } => format!("retry after {:?}", error.kind()),
+            Signal::RetryBudgetSpent { .. } => "budget spent".into(),
+            Signal::ConcurrencyLowered { limit, .. } => format!("limit {limit}"),
+            other => format!("{other:?}"),
+        });
+    });
+    (client.build().unwrap(), heard)
+}
+
+fn answer(header: &str, value: &str) -> Fault {
+    Fault::status(200)
+        .json(&json!({"result": 1}))
+        .header(header, value)
+}
+
+#[tokio::test]
+async fn restricted_mode_is_told_once_and_lowers_the_limit() {
+    let setup = Setup::new().await;
+    let (client, heard) = listening(&setup);
+    assert_eq!(client.is_restricted(), None);
+    let header = "x-earth-engine-quota-status";
+    setup.fault(answer(header, "tier=community;parallelism_restricted=true").times(3));
+    setup.fault(answer(
+        header,
+        "tier=community;parallelism_restricted=false",
+    ));
+    for _ in 0..3 {
+        client.compute::<usize>(&constant(1)).await.unwrap();
+    }
+    assert_eq!(client.is_restricted(), Some(true));
+    let restricted = client.concurrency_limit().unwrap();
+    assert!(restricted < 40, "{restricted}");
+    client.compute::<usize>(&constant(1)).await.unwrap();
+    assert_eq!(client.is_restricted(), Some(false));
+    assert_eq!(
+        *heard.lock().unwrap(),
+        [
+            "restricted: true".to_owned(),
+            format!("limit {restricted}"),
+            "restricted: false".to_owned(),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_profile_is_asked_for_and_its_id_told_even_of_a_failure() {
+    let setup = Setup::new().await;
+    let (client, heard) = listening(&setup);
+    let header = "x-earth-engine-computation-profile";
+    setup.fault(answer(header, "abc"));
+    let profiled = client.with_profiling(true);
+    let request = profiled.request(Method::POST, "value:compute");
+    let reply = request.json(&json!({})).send().await.unwrap();
+    assert_eq!(reply.profile_id().as_deref(), Some("abc"));
+    setup.fault(Fault::status(400).header(header, "def"));
+    let request = client.request(Method::POST, "value:compute");
+    request.profiling(true).send().await.unwrap_err();
+    let request = profiled.request(Method::POST, "value:compute");
+    let plain = request.json(&json!({"expression": constant(1)}));
+    plain.profiling(false).send().await.unwrap();
+    let path = format!("v1/projects/{PROJECT}/value:compute");
+    let expected = [
+        format!("profile abc of {path}"),
+        format!("profile def of {path}"),
+    ];
+    assert_eq!(*heard.lock().unwrap(), expected);
+    let asked: Vec<bool> = setup
+        .emulator
+        .requests_to(EARTHENGINE)
+        .iter()
+        .map(|request| {
+            request
+                .headers
+                .contains_key("x-earth-engine-computation-profiling")
+        })
+        .collect();
+    assert_eq!(asked, [true, true, false]);
+}
+
+#[tokio::test]
+async fn a_message_of_the_server_is_told_once() {
+    let setup = Setup::new().await;
+    let (client, heard) = listening(&setup);
+    setup.fault(answer("x-earth-engine-init-message", "Welcome back.").times(2));
+    for _ in 0..2 {
+        let reply = client.request(Method::GET, "config").send().await.unwrap();
+        assert_eq!(reply.init_message().as_deref(), Some("Welcome back."));
+    }
+    assert_eq!(*heard.lock().unwrap(), ["message: Welcome back."]);
+}
+
+#[tokio::test]
+async fn retries_and_their_end_are_told() {
+    let setup = Setup::new().await;
+    let (client, heard) = listening(&setup);
+    setup.fault(Fault::status(503));
+    setup.fault(Fault::status(429));
+    client.compute::<usize>(&constant(1)).await.unwrap();
+    let expected = ["retry after Api", "limit 20", "retry after Api"];
+    assert_eq!(*heard.lock().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn workload_tags_go_where_each_method_takes_them() {
+    let setup = Setup::new().await;
+    let client = setup.client().workload_tag("default-tag").build().unwrap();
+    setup.fault(Fault::status(200).json(&json!({})).times(usize::MAX));
+    let sent = async |client: &Client, path: &str, tag: Option<&str>, body: Value| {
+        setup.emulator.clear_requests();
+        let mut request = client.request(Method::POST, path).json(&body);
+        if let Some(tag) = tag {
+            request = request.workload_tag(tag);
+        }
+        request.send().await.unwrap();
+        let sent = setup.emulator.requests().pop().unwrap();
+        let body: Value = serde_json::from_slice(&sent.body).unwrap();
+        let in_body = body["workloadTag"].as_str().unwrap_or("-").to_owned();
+        (in_body, sent.query)
+    };
+    let scoped = client.with_workload_tag("scoped").unwrap();
+    let none = client.with_workload_tag("").unwrap();
+    let own = json!({"workloadTag": "own"});
+    for (client, path, tag, body, in_body, query) in [
+        (&client, "value:compute", None, json!({}), "default-tag", ""),
+        (
+            &client,
+            "value:compute",
+            Some("mine"),
+            json!({}),
+            "mine",
+            "",
+        ),
+        (&client, "value:compute", Some(""), json!({}), "-", ""),
+        (&client, "value:compute", Some("mine"), own, "own", ""),
+        (&scoped, "image:export", None, json!({"a": 1}), "scoped", ""),
+        (&scoped, "maps", None, json!({}), "-", "workloadTag=scoped"),
+        (&none, "value:compute", None, json!({}), "-", ""),
+        (&scoped, "assets/a:getIamPolicy", None, json!({}), "-", ""),
+    ] {
+        let (found, asked) = sent(client, path, tag, body).await;
+        assert_eq!((found.as_str(), asked.as_str()), (in_body, query), "{path}");
+    }
+    let refused = client.request(Method::POST, "maps").workload_tag("No Tag");
+    assert_eq!(
+        refused.send().await.unwrap_err().kind(),
+        ErrorKind::InvalidRequest
+    );
+    assert!(setup.client().workload_tag("No Tag").build().is_err());
+    assert!(client.with_workload_tag("-x").is_err());
+}
