@@ -23,7 +23,7 @@ pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key")
 pub(crate) const QUOTA_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
 
 /// Who sends the request, as Google's statistics want it.
-const CLIENT_VERSION: &str = concat!(
+pub(crate) const CLIENT_VERSION: &str = concat!(
     "ee-rust/",
     env!("CARGO_PKG_VERSION"),
     " rust/",
@@ -348,7 +348,7 @@ fn user_agent(prefix: Option<&str>) -> Result<HeaderValue, Error> {
     }
 }
 
-fn api_key(key: &SecretString) -> Result<HeaderValue, Error> {
+pub(crate) fn api_key(key: &SecretString) -> Result<HeaderValue, Error> {
     let invalid = || {
         Error::new(
             ErrorKind::InvalidRequest,

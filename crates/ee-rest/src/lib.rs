@@ -40,6 +40,8 @@ mod secrets;
 mod send;
 mod signals;
 mod streaming;
+#[cfg(feature = "tower")]
+mod tower;
 mod workload_tag;
 
 pub use api_error::{ApiError, Link, QuotaViolation};
@@ -52,6 +54,8 @@ pub use request::RequestBuilder;
 pub use response::Response;
 pub use signals::Signal;
 pub use streaming::StreamingResponse;
+#[cfg(feature = "tower")]
+pub use tower::{AuthFuture, AuthLayer, AuthService};
 pub use workload_tag::WorkloadTag;
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use wiremock::{MockServer, ResponseTemplate};
 use crate::{Auth, Client, ClientBuilder};
 
 /// Makes `token-1`, `token-2`, …, and counts.
-fn counting_source() -> (impl TokenSource, Arc<AtomicU64>) {
+pub(crate) fn counting_source() -> (impl TokenSource, Arc<AtomicU64>) {
     let count = Arc::new(AtomicU64::new(0));
     let counter = count.clone();
     let source = source_fn(move || {
