@@ -180,6 +180,7 @@ impl EmulatorBuilder {
         State {
             projects: self.projects,
             accounts: BTreeMap::new(),
+            impersonators: BTreeMap::new(),
             users: BTreeSet::new(),
             clients: self.clients,
             api_keys: self.api_keys,

@@ -142,6 +142,17 @@ impl Emulator {
         }
     }
 
+    /// Lets a service account or a user act as another service account (the role Service Account
+    /// Token Creator). Chains through delegates need it for each step.
+    pub fn allow_impersonation(&self, source_email: &str, target_email: &str) {
+        self.shared
+            .state()
+            .impersonators
+            .entry(target_email.to_owned())
+            .or_default()
+            .insert(source_email.to_owned());
+    }
+
     /// Creates a user who has logged in with gcloud (for `openid`, `userinfo.email`,
     /// `cloud-platform` and `earthengine`) and with Earth Engine's client (for `earthengine`,
     /// `cloud-platform`, `drive` and `devstorage.full_control`).

@@ -12,6 +12,8 @@ use crate::{Project, RsaKey, random};
 pub(crate) struct State {
     pub(crate) projects: Vec<Project>,
     pub(crate) accounts: BTreeMap<String, Account>,
+    /// By service account: who may act as it.
+    pub(crate) impersonators: BTreeMap<String, BTreeSet<String>>,
     pub(crate) users: BTreeSet<String>,
     pub(crate) clients: Vec<OAuthClient>,
     /// API keys and the projects that they belong to.

@@ -140,6 +140,12 @@ impl TokenCache {
         }
     }
 
+    /// Whether the credential behind it may have been replaced since it was rejected:
+    /// [`TokenSource::may_have_changed`], for a source that builds upon this cache.
+    pub fn may_have_changed(&self) -> bool {
+        self.0.source.may_have_changed()
+    }
+
     /// Says that a server did not take this token. It is dropped only if it is still the
     /// current one, so that a hundred such complaints cost one refresh.
     pub fn invalidate(&self, token: &AccessToken) {

@@ -7,6 +7,7 @@ mod code_grant;
 mod compute;
 mod earthengine;
 mod functions;
+mod iam_credentials;
 mod jwt_grant;
 mod metadata;
 mod oauth2;
@@ -28,6 +29,7 @@ pub(crate) fn answer(shared: &Shared, request: &Request) -> Outcome {
         "earthengine.googleapis.com" | "earthengine-highvolume.googleapis.com" => {
             earthengine::answer(shared, request).into()
         }
+        "iamcredentials.googleapis.com" => iam_credentials::answer(shared, request).into(),
         "cloudresourcemanager.googleapis.com" => resource_manager::answer(shared, request).into(),
         "serviceusage.googleapis.com" => service_usage::answer(shared, request).into(),
         "metadata.google.internal" | "169.254.169.254" => metadata::answer(shared, request),
