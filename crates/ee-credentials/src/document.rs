@@ -18,7 +18,7 @@ pub(crate) struct Document {
     fields: BTreeMap<String, Value>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Value {
     Null,
     Bool,
@@ -92,6 +92,24 @@ impl Document {
             return Ok(Some(number.clone()));
         }
         Ok(self.text(name)?.map(str::to_owned))
+    }
+
+    /// A credential inside of this one, which must be there.
+    pub(crate) fn required_part(&self, name: &'static str) -> Result<Self, Error> {
+        match self.fields.get(name) {
+            None | Some(Value::Null) => Err(self.place.invalid_field(name, "is missing")),
+            Some(Value::Object(fields)) => Ok(Self {
+                place: Place::Part {
+                    whole: Box::new(self.place.clone()),
+                    field: name,
+                },
+                fields: fields.clone(),
+            }),
+            Some(other) => Err(self.place.invalid_field(
+                name,
+                format_args!("is {}, and must be an object", other.noun()),
+            )),
+        }
     }
 
     /// A list of texts; `None` if it is missing or `null`.

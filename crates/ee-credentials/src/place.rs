@@ -25,6 +25,11 @@ pub(crate) enum Place {
     Variable(&'static str),
     /// The caller's own text.
     Text,
+    /// An object inside of another credential.
+    Part {
+        whole: Box<Place>,
+        field: &'static str,
+    },
 }
 
 impl Place {
@@ -38,6 +43,7 @@ impl Place {
     pub(crate) fn path(&self) -> Option<&Path> {
         match self {
             Self::File { path, .. } => Some(path),
+            Self::Part { whole, .. } => whole.path(),
             _ => None,
         }
     }
@@ -69,6 +75,7 @@ impl fmt::Display for Place {
             } => write!(f, "{} (named by {variable})", path.display()),
             Self::Variable(name) => write!(f, "the variable {name}"),
             Self::Text => f.write_str("the credential given as text"),
+            Self::Part { whole, field } => write!(f, "{whole}: in `{field}`"),
         }
     }
 }
