@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+use crate::federation::{Ec2, Trust};
 use crate::oauth_client::{EARTHENGINE_CLIENT_ID, GCLOUD_CLIENT_ID};
 use crate::server::Shared;
 use crate::state::{Account, Consent, Grant, Token, later};
 use crate::{
-    Concurrency, EmulatorBuilder, EmulatorClock, Fault, Project, RecordedRequest, RsaKey,
-    ServiceAccount, User, random, scopes,
+    AwsKey, Concurrency, EmulatorBuilder, EmulatorClock, Fault, OidcProvider, Project, RecordedRequest, RsaKey, ServiceAccount, User, X509Provider, random, scopes,
 };
 
 /// A running server that answers in the name of Google's hosts.
@@ -151,6 +151,75 @@ impl Emulator {
             .entry(target_email.to_owned())
             .or_default()
             .insert(source_email.to_owned());
+    }
+
+    /// Creates a provider of a workload or workforce identity pool that trusts an OpenID Connect
+    /// issuer. The audience is the provider's full name:
+    /// `//iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/ID`
+    /// or `//iam.googleapis.com/locations/global/workforcePools/POOL/providers/ID`.
+    pub fn create_oidc_provider(&self, audience: &str) -> OidcProvider {
+        let provider = OidcProvider {
+            audience: audience.to_owned(),
+            issuer: "https://issuer.example".to_owned(),
+            key: RsaKey::shared().clone(),
+            clock: self.clock().clone(),
+        };
+        let trust = Trust::Oidc {
+            issuer: provider.issuer.clone(),
+            key: provider.key.clone(),
+        };
+        self.trust(audience, trust);
+        provider
+    }
+
+    /// Creates a provider that trusts requests signed with the AWS keys of
+    /// [`add_aws_key`](Self::add_aws_key). IAM knows their holders by
+    /// `principal:POOL/subject/ARN`.
+    pub fn create_aws_provider(&self, audience: &str) {
+        self.trust(audience, Trust::Aws);
+    }
+
+    /// Creates a provider that trusts the certificates of an authority of its own. It is asked
+    /// at `sts.mtls.googleapis.com`; the connection is HTTP all the same, so that what counts is
+    /// the list of certificates in the request.
+    pub fn create_x509_provider(&self, audience: &str) -> X509Provider {
+        let authority = RsaKey::shared().clone();
+        let trust = Trust::X509 {
+            authority: authority.clone(),
+        };
+        self.trust(audience, trust);
+        X509Provider {
+            audience: audience.to_owned(),
+            authority,
+            clock: self.clock().clone(),
+        }
+    }
+
+    fn trust(&self, audience: &str, trust: Trust) {
+        self.shared
+            .state()
+            .providers
+            .insert(audience.to_owned(), trust);
+    }
+
+    /// Makes an AWS access key known, or replaces the one with the same id.
+    pub fn add_aws_key(&self, key: AwsKey) {
+        self.shared.state().aws_keys.insert(key.id.clone(), key);
+    }
+
+    /// Turns Amazon's instance metadata service on: that of a machine in this availability zone
+    /// (`us-east-2b`), which acts in this role. Only version 2 of the service is there. Returns
+    /// the key that it hands out.
+    pub fn run_on_ec2(&self, role: &str, availability_zone: &str) -> AwsKey {
+        let key = AwsKey::of_role(role);
+        self.add_aws_key(key.clone());
+        self.shared.state().ec2 = Some(Ec2 {
+            role: role.to_owned(),
+            zone: availability_zone.to_owned(),
+            key: key.clone(),
+            sessions: Vec::new(),
+        });
+        key
     }
 
     /// Creates a user who has logged in with gcloud (for `openid`, `userinfo.email`,

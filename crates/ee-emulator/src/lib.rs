@@ -52,8 +52,10 @@
 //! | `code.earthengine.google.com` | `/client-auth`, `/client-auth/fetch`: the page for logins from notebooks |
 //! | `earthengine.googleapis.com`, `earthengine-highvolume.googleapis.com` | `/$discovery/rest`, `/v1/projects/P/config`, `…/algorithms`, `…/value:compute` |
 //! | `iamcredentials.googleapis.com` | `/v1/projects/-/serviceAccounts/EMAIL:generateAccessToken` |
-//! | `cloudresourcemanager.googleapis.com` | `/v3/projects:search` |
+//! | `cloudresourcemanager.googleapis.com` | `/v3/projects:search`, `/v1/projects/P` |
 //! | `serviceusage.googleapis.com` | `/v1/projects/P/services/earthengine.googleapis.com` |
+//! | `sts.googleapis.com`, `sts.mtls.googleapis.com` | `/v1/token`: federation with [OpenID Connect](Emulator::create_oidc_provider), [AWS](Emulator::create_aws_provider) and [X.509](Emulator::create_x509_provider) |
+//! | `169.254.169.254/latest` | Amazon's instance metadata service, if the machine [is one of theirs](Emulator::run_on_ec2) |
 //! | `metadata.google.internal`, `169.254.169.254` | the metadata server, if [turned on](EmulatorBuilder::metadata_server) |
 
 mod body;
@@ -62,6 +64,7 @@ mod clock;
 mod crowd;
 mod emulator;
 mod fault;
+mod federation;
 mod hosts;
 mod jwt;
 mod keys;
@@ -79,12 +82,14 @@ mod server;
 mod service_account;
 mod state;
 mod user;
+mod x509;
 
 pub use builder::EmulatorBuilder;
 pub use clock::EmulatorClock;
 pub use crowd::Concurrency;
 pub use emulator::Emulator;
 pub use fault::Fault;
+pub use federation::{AwsKey, ClientCertificate, OidcProvider, X509Provider};
 pub use keys::RsaKey;
 pub use project::Project;
 pub use recorded::RecordedRequest;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::federation::{AwsKey, Ec2, Trust};
 use crate::oauth_client::OAuthClient;
 use crate::{Project, RsaKey, random};
 
@@ -15,6 +16,11 @@ pub(crate) struct State {
     /// By service account: who may act as it.
     pub(crate) impersonators: BTreeMap<String, BTreeSet<String>>,
     pub(crate) users: BTreeSet<String>,
+    /// Identity providers, by audience.
+    pub(crate) providers: BTreeMap<String, Trust>,
+    /// AWS access keys, by id.
+    pub(crate) aws_keys: BTreeMap<String, AwsKey>,
+    pub(crate) ec2: Option<Ec2>,
     pub(crate) clients: Vec<OAuthClient>,
     /// API keys and the projects that they belong to.
     pub(crate) api_keys: BTreeMap<String, String>,

@@ -3,17 +3,20 @@
 mod accounts;
 mod admission;
 mod client_auth;
+mod aws;
 mod code_grant;
 mod compute;
 mod earthengine;
 mod functions;
 mod iam_credentials;
+mod imds;
 mod jwt_grant;
 mod metadata;
 mod oauth2;
 mod refresh_grant;
 mod resource_manager;
 mod service_usage;
+mod sts;
 
 use crate::reply::{Outcome, Reply};
 use crate::request::Request;
@@ -32,6 +35,11 @@ pub(crate) fn answer(shared: &Shared, request: &Request) -> Outcome {
         "iamcredentials.googleapis.com" => iam_credentials::answer(shared, request).into(),
         "cloudresourcemanager.googleapis.com" => resource_manager::answer(shared, request).into(),
         "serviceusage.googleapis.com" => service_usage::answer(shared, request).into(),
+        "sts.googleapis.com" => sts::answer(shared, request, false).into(),
+        "sts.mtls.googleapis.com" => sts::answer(shared, request, true).into(),
+        "169.254.169.254" | "[fd00:ec2::254]" if imds::is_asked(request) => {
+            imds::answer(shared, request)
+        }
         "metadata.google.internal" | "169.254.169.254" => metadata::answer(shared, request),
         other => unknown_host(other).into(),
     }

@@ -57,7 +57,7 @@ fn token(shared: &Shared, request: &Request, audience: &str) -> Reply {
 }
 
 /// The parameters, if the request is what RFC 6749 section 4 demands: a form without repetitions.
-fn token_form(request: &Request) -> Result<Form, Reply> {
+pub(super) fn token_form(request: &Request) -> Result<Form, Reply> {
     let invalid = |why: &str| Reply::oauth_error(400, "invalid_request", why);
     if !request.is_form() {
         return Err(invalid(

@@ -32,6 +32,9 @@ pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
         ("GET", ["v3", "projects:search"]) => match search(shared, request) {
             Ok(reply) | Err(reply) => reply,
         },
+        ("GET", ["v1", "projects", name]) => match get(shared, request, name) {
+            Ok(reply) | Err(reply) => reply,
+        },
         _ => Reply::no_such_page(&request.path),
     }
 }
@@ -75,6 +78,27 @@ fn search(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
         body["nextPageToken"] = json!(end.to_string());
     }
     Ok(Reply::json(200, &body))
+}
+
+/// One project in the older version's form, which google-auth asks for.
+fn get(shared: &Shared, request: &Request, name: &str) -> Result<Reply, Reply> {
+    let caller = authenticate(shared, request, CALL)?;
+    require_scope(&caller, &SUFFICIENT, CALL)?;
+    let state = shared.state();
+    let project = state
+        .project(name)
+        .filter(|project| project.admits(caller.email()))
+        .ok_or_else(|| refusals::not_found_or_deleted(name))?;
+    Ok(Reply::json(
+        200,
+        &json!({
+            "projectNumber": project.number.to_string(),
+            "projectId": project.id,
+            "lifecycleState": "ACTIVE",
+            "name": project.display_name,
+            "createTime": "2024-01-01T00:00:00.000Z",
+        }),
+    ))
 }
 
 fn describe(project: &Project) -> Value {

@@ -1,0 +1,276 @@
+//! Identity providers of workload and workforce pools, and what their subjects prove who they
+//! are with.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
+
+use crate::x509::{self, Certificate};
+use crate::{EmulatorClock, RsaKey, random};
+
+/// What a provider goes by. Behind its audience in the emulator's state.
+#[derive(Clone)]
+pub(crate) enum Trust {
+    /// JWTs of this issuer, signed with this key.
+    Oidc { issuer: String, key: RsaKey },
+    /// Requests that were signed with any of the emulator's AWS keys.
+    Aws,
+    /// Certificates that this authority signed.
+    X509 { authority: RsaKey },
+}
+
+/// An OpenID Connect provider of an identity pool.
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let emulator = ee_emulator::Emulator::start().await?;
+/// let provider = emulator.create_oidc_provider(
+///     "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/p/providers/ci",
+/// );
+/// let jwt = provider.subject_token("repo:me/it:ref:refs/heads/main");
+/// assert_eq!(jwt.split('.').count(), 3);
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct OidcProvider {
+    pub(crate) audience: String,
+    pub(crate) issuer: String,
+    pub(crate) key: RsaKey,
+    pub(crate) clock: EmulatorClock,
+}
+
+impl OidcProvider {
+    /// The provider's full name: the `audience` of a token exchange.
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
+    /// A JWT of the provider about this subject, good for an hour from now.
+    pub fn subject_token(&self, subject: &str) -> String {
+        self.subject_token_of(subject, 3600)
+    }
+
+    /// The same, good for `seconds` from now; for a past number it has expired.
+    pub fn subject_token_of(&self, subject: &str, seconds: i64) -> String {
+        let expires = self.clock.now().timestamp().saturating_add(seconds);
+        let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!(
+            "{}.{}",
+            part(json!({"alg": "RS256", "typ": "JWT", "kid": KEY_ID})),
+            part(json!({
+                "iss": self.issuer,
+                "sub": subject,
+                "aud": self.audience,
+                "iat": expires - 3600,
+                "exp": expires,
+                "jti": random::hex(8),
+            })),
+        );
+        let signature = x509::sign(&self.key, signed.as_bytes());
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// The name by which IAM knows a subject of the provider, for
+    /// [`Emulator::allow_impersonation`](crate::Emulator::allow_impersonation).
+    pub fn principal(&self, subject: &str) -> String {
+        principal(&self.audience, subject)
+    }
+}
+
+impl fmt::Debug for OidcProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OidcProvider")
+            .field("audience", &self.audience)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The `kid` in every subject token.
+const KEY_ID: &str = "emulator";
+
+/// A provider's key, as the JWT reader wants it.
+pub(crate) fn keys(key: &RsaKey) -> BTreeMap<String, RsaKey> {
+    BTreeMap::from([(KEY_ID.to_owned(), key.clone())])
+}
+
+/// An X.509 provider of an identity pool: a certificate authority.
+#[derive(Clone)]
+pub struct X509Provider {
+    pub(crate) audience: String,
+    pub(crate) authority: RsaKey,
+    pub(crate) clock: EmulatorClock,
+}
+
+impl X509Provider {
+    /// The provider's full name: the `audience` of a token exchange.
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
+    /// A certificate for this name, with a key of its own, good for a day.
+    ///
+    /// # Panics
+    ///
+    /// If the name is empty or longer than 64 bytes (RFC 5280, `ub-common-name`).
+    #[allow(clippy::panic, reason = "a mistake of the test that calls it")]
+    pub fn certificate(&self, name: &str) -> ClientCertificate {
+        assert!(!name.is_empty() && name.len() <= 64, "a common name");
+        let key = RsaKey::generate(2048);
+        let now = self.clock.now();
+        let root = Certificate::issue(ROOT, ROOT, &self.authority, &self.authority, now);
+        let leaf = Certificate::issue(name, ROOT, &key, &self.authority, now);
+        ClientCertificate {
+            certificate: leaf.pem(),
+            key: key.pkcs8_pem().to_owned(),
+            issuer: root.pem(),
+        }
+    }
+
+    /// The name by which IAM knows the holder of a certificate.
+    pub fn principal(&self, name: &str) -> String {
+        principal(&self.audience, name)
+    }
+}
+
+/// The name of every authority.
+const ROOT: &str = "Emulated Root";
+
+impl fmt::Debug for X509Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("X509Provider")
+            .field("audience", &self.audience)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A certificate with its private key, and the certificate of who issued it; all in PEM.
+#[derive(Clone)]
+pub struct ClientCertificate {
+    certificate: String,
+    key: String,
+    issuer: String,
+}
+
+impl ClientCertificate {
+    /// The certificate.
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate
+    }
+
+    /// Its private key, in PKCS#8.
+    pub fn key_pem(&self) -> &str {
+        &self.key
+    }
+
+    /// The authority's own certificate, which completes the chain.
+    pub fn issuer_pem(&self) -> &str {
+        &self.issuer
+    }
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCertificate").finish_non_exhaustive()
+    }
+}
+
+/// An AWS access key, for [`Emulator::add_aws_key`](crate::Emulator::add_aws_key).
+#[derive(Clone)]
+pub struct AwsKey {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+    pub(crate) session_token: Option<String>,
+    /// The role or user that it belongs to.
+    pub(crate) arn: String,
+}
+
+impl AwsKey {
+    /// A permanent key of an IAM user.
+    pub fn permanent(id: impl Into<String>, secret: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            secret: secret.into(),
+            session_token: None,
+            arn: format!("arn:aws:iam::{ACCOUNT}:user/emulated"),
+        }
+    }
+
+    /// The key of a session, which is good with its token only.
+    pub fn temporary(
+        id: impl Into<String>,
+        secret: impl Into<String>,
+        session_token: impl Into<String>,
+    ) -> Self {
+        Self {
+            session_token: Some(session_token.into()),
+            arn: format!("arn:aws:sts::{ACCOUNT}:assumed-role/emulated/session"),
+            ..Self::permanent(id, secret)
+        }
+    }
+
+    /// The key of a session with this role, made up.
+    pub fn of_role(role: &str) -> Self {
+        Self {
+            arn: format!("arn:aws:sts::{ACCOUNT}:assumed-role/{role}/session"),
+            ..Self::temporary(
+                format!("ASIA{}", random::digits(16)),
+                random::url_safe(30),
+                random::url_safe(90),
+            )
+        }
+    }
+
+    /// `AWS_ACCESS_KEY_ID`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// `AWS_SECRET_ACCESS_KEY`.
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// `AWS_SESSION_TOKEN`.
+    pub fn session_token(&self) -> Option<&str> {
+        self.session_token.as_deref()
+    }
+
+    /// Who signs with it, as AWS names them.
+    pub fn arn(&self) -> &str {
+        &self.arn
+    }
+}
+
+/// The AWS account that everything belongs to.
+const ACCOUNT: &str = "123456789012";
+
+impl fmt::Debug for AwsKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsKey")
+            .field("id", &self.id)
+            .field("arn", &self.arn)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A virtual machine of Amazon's.
+#[derive(Clone)]
+pub(crate) struct Ec2 {
+    pub(crate) role: String,
+    pub(crate) zone: String,
+    pub(crate) key: AwsKey,
+    /// Session tokens of the instance metadata service that were handed out.
+    pub(crate) sessions: Vec<String>,
+}
+
+/// A subject of a provider, as IAM names it.
+pub(crate) fn principal(audience: &str, subject: &str) -> String {
+    let pool = audience.split("/providers/").next().unwrap_or_default();
+    format!("principal:{pool}/subject/{subject}")
+}
