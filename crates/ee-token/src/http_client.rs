@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use once_cell::sync::OnceCell;
 use reqwest::{Client, ClientBuilder, Method, Request, Response, redirect};
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::runtime::{self, Handle};
 use url::Url;
 
@@ -119,6 +120,31 @@ impl HttpClient {
         }
     }
 
+    /// A client to the same hosts that shows this certificate to servers which ask for one
+    /// (mutual TLS): the chain in PEM, leaf first, and the leaf's private key in PEM.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidCredential`] if there is no certificate or no key in the texts, or
+    /// if they do not belong together.
+    pub fn with_client_certificate(&self, chain: &str, key: &SecretString) -> Result<Self, Error> {
+        let config = tls::client_config_with_certificate(chain, key.expose_secret())?;
+        // A connection dies with its runtime, so none is kept for the next request.
+        let new =
+            |builder: ClientBuilder| build_with(builder.pool_max_idle_per_host(0), config.clone());
+        let pool = Pool {
+            proxied: new(Client::builder())?,
+            direct: new(Client::builder().no_proxy())?,
+        };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                own: Some(pool),
+                builder: self.shared.builder.clone(),
+                endpoints: self.shared.endpoints.clone(),
+            }),
+            sent: self.sent.clone(),
+        })
+    }
+
     /// The same pool and endpoints with a request count of its own, from 0.
     #[must_use]
     pub fn with_own_count(&self) -> Self {
@@ -191,8 +217,12 @@ impl fmt::Debug for HttpClient {
 }
 
 fn build(builder: ClientBuilder) -> Result<Client, Error> {
+    build_with(builder, tls::client_config()?)
+}
+
+fn build_with(builder: ClientBuilder, config: rustls::ClientConfig) -> Result<Client, Error> {
     builder
-        .tls_backend_preconfigured(tls::client_config()?)
+        .tls_backend_preconfigured(config)
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .build()

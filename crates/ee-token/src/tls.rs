@@ -6,7 +6,8 @@ use std::sync::Arc;
 use once_cell::sync::{Lazy, OnceCell};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
@@ -23,6 +24,35 @@ pub(crate) fn client_config() -> Result<ClientConfig, Error> {
         .dangerous() // rustls' word for any verifier of one's own; ours asks the platform's
         .with_custom_certificate_verifier(Arc::new(LazyVerifier))
         .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// [`client_config`] with a certificate to show, in PEM.
+pub(crate) fn client_config_with_certificate(
+    chain: &str,
+    key: &str,
+) -> Result<ClientConfig, Error> {
+    let invalid = |why: &str| Error::new(ErrorKind::InvalidCredential, why);
+    let chain = CertificateDer::pem_slice_iter(chain.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| invalid("the client certificate cannot be read: its PEM is broken"))?;
+    if chain.is_empty() {
+        return Err(invalid("there is no client certificate in the text"));
+    }
+    // The parser's own message could quote the key.
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+        .map_err(|_| invalid("there is no private key in the text, or its PEM is broken"))?;
+    let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|e| Error::new(ErrorKind::Network, "TLS cannot be set up").with_source(e))?
+        .dangerous() // as above
+        .with_custom_certificate_verifier(Arc::new(LazyVerifier))
+        .with_client_auth_cert(chain, key)
+        .map_err(|error| {
+            invalid("the client certificate and its private key cannot be used together")
+                .with_source(error)
+        })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -82,5 +112,119 @@ impl ServerCertVerifier for LazyVerifier {
         PROVIDER
             .signature_verification_algorithms
             .supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ee_emulator::{Emulator, RsaKey};
+    use rustls::server::WebPkiClientVerifier;
+    use rustls::{ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+
+    use super::*;
+
+    /// Trusts every server: what is tested is what the client shows.
+    #[derive(Debug)]
+    struct Credulous;
+
+    impl ServerCertVerifier for Credulous {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, rustls::Error> {
+            Ok(ServerCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            dss: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            LazyVerifier.verify_tls12_signature(message, cert, dss)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            dss: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            LazyVerifier.verify_tls13_signature(message, cert, dss)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            LazyVerifier.supported_verify_schemes()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_asks_for_a_certificate_is_shown_it() {
+        let emulator = Emulator::start().await.unwrap();
+        let provider = emulator.create_x509_provider("//iam.googleapis.com/x");
+        let shown = provider.certificate("workload.example");
+        let of_server = provider.certificate("sts.mtls.googleapis.com");
+        let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+
+        let mut roots = RootCertStore::empty();
+        roots.add(der(shown.issuer_pem())).unwrap();
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), PROVIDER.clone())
+                .build()
+                .unwrap();
+        let server = ServerConfig::builder_with_provider(PROVIDER.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(
+                vec![der(of_server.certificate_pem())],
+                PrivateKeyDer::from_pem_slice(of_server.key_pem().as_bytes()).unwrap(),
+            )
+            .unwrap();
+        let mut client =
+            client_config_with_certificate(shown.certificate_pem(), shown.key_pem()).unwrap();
+        client
+            .dangerous()
+            .set_certificate_verifier(Arc::new(Credulous));
+
+        let name = ServerName::try_from("sts.mtls.googleapis.com").unwrap();
+        let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
+        let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+        while client.is_handshaking() || server.is_handshaking() {
+            let mut wire = Vec::new();
+            client.write_tls(&mut wire).unwrap();
+            server.read_tls(&mut wire.as_slice()).unwrap();
+            server.process_new_packets().unwrap();
+            let mut wire = Vec::new();
+            server.write_tls(&mut wire).unwrap();
+            client.read_tls(&mut wire.as_slice()).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        let seen = server.peer_certificates().unwrap();
+        assert_eq!(seen, [der(shown.certificate_pem())]);
+    }
+
+    #[tokio::test]
+    async fn a_certificate_without_its_own_key_is_an_error_that_quotes_neither() {
+        let emulator = Emulator::start().await.unwrap();
+        let provider = emulator.create_x509_provider("//iam.googleapis.com/x");
+        let shown = provider.certificate("workload.example");
+        let (chain, key) = (shown.certificate_pem(), shown.key_pem());
+        for (chain, key, why) in [
+            ("", key, "no client certificate"),
+            (&chain[..200], key, "PEM is broken"),
+            (chain, "", "no private key"),
+            (chain, &key[..200], "no private key"),
+            (chain, RsaKey::shared().pkcs8_pem(), "together"),
+        ] {
+            let error = client_config_with_certificate(chain, key).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidCredential);
+            assert!(error.to_string().contains(why), "{error}");
+            assert!(!format!("{error:?}").contains(&RsaKey::shared().pkcs8_pem()[60..80]));
+        }
     }
 }
