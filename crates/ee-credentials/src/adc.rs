@@ -9,7 +9,7 @@ use crate::document::Document;
 use crate::earthengine_file::EarthEngineFile;
 use crate::place::Place;
 use crate::service_account::{self, ServiceAccountKey};
-use crate::{Error, ErrorKind, Kind, Options, authorized_user};
+use crate::{Error, ErrorKind, Kind, Options, authorized_user, external_account};
 
 /// The only universe with an Earth Engine in it.
 const UNIVERSE: &str = "googleapis.com";
@@ -36,9 +36,9 @@ pub(crate) fn load(text: &str, place: &Place, options: &Options) -> Result<Loade
             service_account::load(ServiceAccountKey::from_document(&document)?, options)
         }
         Some("authorized_user") => authorized_user::load(&document, options),
+        Some("external_account") => external_account::load(&document, options),
         Some(
-            kind @ ("external_account"
-            | "external_account_authorized_user"
+            kind @ ("external_account_authorized_user"
             | "impersonated_service_account"
             | "gdch_service_account"),
         ) => Err(unsupported(place, kind)),
@@ -178,7 +178,6 @@ mod tests {
     #[test]
     fn a_type_that_comes_later_is_unsupported_and_named() {
         for kind in [
-            Kind::ExternalAccount,
             Kind::ExternalAccountAuthorizedUser,
             Kind::ImpersonatedServiceAccount,
             Kind::GdchServiceAccount,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ee_token::{AccessToken, Scopes, SecretString, TokenCache, TokenSource, source_fn};
 
 use crate::adc::{self, Loaded};
+use crate::external_account::{self, ExternalAccount};
 use crate::file_source;
 use crate::metadata_server::MetadataServer;
 use crate::place::{Place, read};
@@ -98,6 +99,27 @@ impl Credentials {
     /// As [`ServiceAccountKey::from_pem`] and [`Credentials::service_account`].
     pub fn from_pem(pem: &str, email: impl Into<String>, options: &Options) -> Result<Self, Error> {
         Self::service_account(ServiceAccountKey::from_pem(pem, email)?, options)
+    }
+
+    /// Workload or workforce identity federation with subject tokens of the program's own:
+    /// `supply` is called whenever a new one is needed. What it returns is exchanged for a token
+    /// of Google's, as a file of the type `external_account` does it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidFile`](crate::ErrorKind::InvalidFile) that names the setting which
+    /// cannot be used;
+    /// [`ErrorKind::RefusedHost`](crate::ErrorKind::RefusedHost).
+    pub fn from_subject_token<F, Fut>(
+        account: ExternalAccount,
+        supply: F,
+        options: &Options,
+    ) -> Result<Self, Error>
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<SecretString, ee_token::Error>> + Send + 'static,
+    {
+        let loaded = external_account::of_closure(account, supply, options)?;
+        Ok(Self::new(loaded, options))
     }
 
     /// A token that the program brought along, until it expires.

@@ -129,7 +129,10 @@ enum Look {
 
 impl Search {
     /// A search of this environment.
-    pub fn new(environment: Environment, options: Options) -> Self {
+    pub fn new(environment: Environment, mut options: Options) -> Self {
+        options
+            .environment
+            .get_or_insert_with(|| environment.clone());
         Self {
             environment,
             options,

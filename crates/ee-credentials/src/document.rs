@@ -21,7 +21,7 @@ pub(crate) struct Document {
 #[derive(Debug, Clone)]
 enum Value {
     Null,
-    Bool,
+    Bool(bool),
     /// A number as it would be written.
     Number(String),
     Text(SecretString),
@@ -112,6 +112,41 @@ impl Document {
         }
     }
 
+    /// An object inside of this one; `None` if it is missing or `null`.
+    pub(crate) fn part(&self, name: &'static str) -> Result<Option<Self>, Error> {
+        self.has(name).then(|| self.required_part(name)).transpose()
+    }
+
+    /// True or false; `None` if it is missing or `null`.
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Error> {
+        match self.fields.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Bool(yes)) => Ok(Some(*yes)),
+            Some(other) => Err(self.place.invalid_field(
+                name,
+                format_args!("is {}, and must be true or false", other.noun()),
+            )),
+        }
+    }
+
+    /// A whole number that is not negative; `None` if it is missing or `null`.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Error> {
+        let wrong = |what: &str| {
+            self.place
+                .invalid_field(name, format_args!("is {what}, and must be a whole number"))
+        };
+        match self.fields.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Number(number)) => number.parse().map(Some).map_err(|_| wrong(number)),
+            Some(other) => Err(wrong(other.noun())),
+        }
+    }
+
+    /// The names of its fields.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.fields.keys().map(String::as_str)
+    }
+
     /// A list of texts; `None` if it is missing or `null`.
     pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<&str>>, Error> {
         let wrong = |noun| {
@@ -137,7 +172,7 @@ impl Value {
     fn noun(&self) -> &'static str {
         match self {
             Self::Null => "null",
-            Self::Bool => "true or false",
+            Self::Bool(_) => "true or false",
             Self::Number(_) => "a number",
             Self::Text(_) => "text",
             Self::List(_) => "a list",
@@ -165,8 +200,8 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
-        Ok(Value::Bool)
+    fn visit_bool<E>(self, yes: bool) -> Result<Value, E> {
+        Ok(Value::Bool(yes))
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Value, E> {

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ee_token::{Endpoints, Remedy};
 
@@ -54,7 +55,7 @@ impl Os {
 /// ```
 #[derive(Clone)]
 pub struct Environment {
-    variables: BTreeMap<OsString, OsString>,
+    variables: Arc<BTreeMap<OsString, OsString>>,
     home: Option<PathBuf>,
     os: Os,
     product_name: Option<String>,
@@ -66,7 +67,7 @@ impl Environment {
     pub fn current() -> Self {
         let os = Os::current();
         Self {
-            variables: std::env::vars_os().collect(),
+            variables: Arc::new(std::env::vars_os().collect()),
             home: std::env::home_dir().filter(|home| !home.as_os_str().is_empty()),
             os,
             product_name: (os == Os::Linux).then(product_name).flatten(),
@@ -77,7 +78,7 @@ impl Environment {
     /// No variables, no home folder, no machine: what is not added to it is not looked at.
     pub fn empty() -> Self {
         Self {
-            variables: BTreeMap::new(),
+            variables: Arc::default(),
             home: None,
             os: Os::current(),
             product_name: None,
@@ -88,7 +89,7 @@ impl Environment {
     /// Sets a variable.
     #[must_use]
     pub fn with_var(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.variables
+        Arc::make_mut(&mut self.variables)
             .insert(name.into().into(), value.into().into());
         self
     }
@@ -96,7 +97,7 @@ impl Environment {
     /// Sets a variable to what may be no UTF-8.
     #[must_use]
     pub fn with_var_os(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
-        self.variables.insert(name.into(), value.into());
+        Arc::make_mut(&mut self.variables).insert(name.into(), value.into());
         self
     }
 
@@ -152,7 +153,7 @@ impl Environment {
     }
 
     /// A variable that holds a path: any bytes, set and not empty.
-    fn path_var(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn path_var(&self, name: &str) -> Option<PathBuf> {
         let value = self.raw(name)?;
         let path = match value.to_str() {
             Some(text) => PathBuf::from(text.trim()),
@@ -189,6 +190,11 @@ impl Environment {
             _ => exact,
         };
         found.map(OsString::as_os_str)
+    }
+
+    /// Every variable, for a program that is started in this environment.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
+        self.variables.iter()
     }
 
     /// The home folder.

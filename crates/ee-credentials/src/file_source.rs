@@ -135,7 +135,11 @@ impl TokenSource for FileSource {
     }
 
     fn may_have_changed(&self) -> bool {
-        self.place.path().and_then(Stamp::now) != self.state().stamp
+        let (source, stamp) = {
+            let state = self.state();
+            (state.source.clone(), state.stamp)
+        };
+        self.place.path().and_then(Stamp::now) != stamp || source.may_have_changed()
     }
 }
 

@@ -28,8 +28,10 @@ mod document;
 mod earthengine_file;
 mod environment;
 mod error;
+mod external_account;
 mod file_source;
 mod gcloud_config;
+mod generate_access_token;
 #[cfg(feature = "google-cloud-auth")]
 mod google_cloud_auth;
 mod kind;
@@ -52,6 +54,7 @@ pub use discovery::{Found, Outcome, Search, Step};
 pub use earthengine_file::EarthEngineFile;
 pub use environment::{Environment, Os};
 pub use error::{Error, ErrorKind};
+pub use external_account::ExternalAccount;
 #[cfg(feature = "google-cloud-auth")]
 pub use google_cloud_auth::GoogleCloudCredentials;
 pub use kind::{Kind, Origin};

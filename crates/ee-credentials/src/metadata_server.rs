@@ -150,7 +150,7 @@ fn url(variable: &str, host: &str, path: &str) -> Result<Url, Error> {
 }
 
 /// A client that may talk to this metadata server in clear text, past any proxy.
-fn client_for(http: &HttpClient, url: &Url) -> Result<HttpClient, Error> {
+pub(crate) fn client_for(http: &HttpClient, url: &Url) -> Result<HttpClient, Error> {
     if http.endpoints().resolve(url).is_ok() {
         return Ok(http.clone());
     }

@@ -2,7 +2,7 @@
 
 use ee_token::{Endpoints, HttpClient, Scopes};
 
-use crate::{Error, ErrorKind};
+use crate::{Environment, Error, ErrorKind};
 
 /// How credentials get their tokens, and for what.
 ///
@@ -33,6 +33,10 @@ pub struct Options {
     pub allowed_hosts: Vec<String>,
     /// The quota project, whatever the credential says.
     pub quota_project: Option<String>,
+    /// The variables that federation reads when it needs a token (`AWS_ACCESS_KEY_ID`,
+    /// `GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES`, …). `None`: those of the process, each
+    /// time. A [`Search`](crate::Search) puts its own environment here.
+    pub environment: Option<Environment>,
 }
 
 impl Options {
@@ -45,6 +49,7 @@ impl Options {
             self_signed: false,
             allowed_hosts: Vec::new(),
             quota_project: None,
+            environment: None,
         }
     }
 
@@ -88,6 +93,13 @@ impl Options {
     #[must_use]
     pub fn quota_project(mut self, project: impl Into<String>) -> Self {
         self.quota_project = Some(project.into());
+        self
+    }
+
+    /// Sets the variables that federation reads, in place of the process's own.
+    #[must_use]
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = Some(environment);
         self
     }
 

@@ -30,6 +30,8 @@ pub(crate) enum Place {
         whole: Box<Place>,
         field: &'static str,
     },
+    /// Something else that has a text: a server's answer, a program's output.
+    Other(String),
 }
 
 impl Place {
@@ -75,6 +77,7 @@ impl fmt::Display for Place {
             } => write!(f, "{} (named by {variable})", path.display()),
             Self::Variable(name) => write!(f, "the variable {name}"),
             Self::Text => f.write_str("the credential given as text"),
+            Self::Other(what) => f.write_str(what),
             Self::Part { whole, field } => write!(f, "{whole}: in `{field}`"),
         }
     }

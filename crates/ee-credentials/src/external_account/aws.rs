@@ -1,0 +1,198 @@
+//! Subject tokens of AWS: a signed request to ask Amazon who the sender is, which Google sends
+//! in our place.
+
+use chrono::Utc;
+use ee_token::{ErrorKind as Token, ExposeSecret as _, Remedy, SecretString};
+use serde_json::json;
+use url::{Host, Url};
+
+use super::Context;
+use super::imds::{Imds, Session};
+use super::sigv4::{AccessKey, encode, sign};
+use crate::adc::clipped;
+use crate::document::Document;
+use crate::{Environment, Error, ErrorKind, Options};
+
+const VERIFICATION_URL: &str = "regional_cred_verification_url";
+const TARGET: &str = "x-goog-cloud-target-resource";
+
+/// Keys and region come from variables, or from the machine's metadata.
+pub(super) struct Aws {
+    verification_url: String,
+    imds: Imds,
+    allowed_hosts: Vec<String>,
+}
+
+impl Aws {
+    pub(super) fn from_document(source: &Document, options: &Options) -> Result<Self, Error> {
+        let id = source.required_text("environment_id")?;
+        if id != "aws1" {
+            return Err(source.place.invalid_field(
+                "environment_id",
+                format_args!("is {:?}, and only aws1 is known", clipped(id)),
+            ));
+        }
+        let aws = Self {
+            verification_url: source.required_text(VERIFICATION_URL)?.to_owned(),
+            imds: Imds::from_document(source)?,
+            allowed_hosts: options.allowed_hosts.clone(),
+        };
+        aws.url_in("us-east-1").map_err(|why| {
+            Error::new(
+                ErrorKind::RefusedHost,
+                format!("{}: the field `{VERIFICATION_URL}` {why}", source.place),
+            )
+            .with_remedy(Remedy::new(
+                "Use https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15, or allow the host: with .allow_host(…) in a program, or --allow-host on the command line.",
+            ))
+        })?;
+        Ok(aws)
+    }
+
+    /// The URL to sign for, in a region: its text, and its parts.
+    fn url_in(&self, region: &str) -> Result<(String, Url), String> {
+        let text = self.verification_url.replace("{region}", region);
+        let url = Url::parse(&text).map_err(|_| "is not a URL".to_owned())?;
+        let Some(Host::Domain(host)) = url.host() else {
+            return Err("names no host".to_owned());
+        };
+        if url.scheme() != "https" || url.port().is_some() {
+            return Err(format!("names {host} without HTTPS at its own port"));
+        }
+        let of_amazon = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"];
+        let is_amazon = of_amazon.iter().any(|end| host.ends_with(end));
+        if is_amazon || self.allowed_hosts.iter().any(|allowed| allowed.trim() == host) {
+            return Ok((text, url));
+        }
+        Err(format!("names {host}, which is not a host of Amazon's"))
+    }
+
+    pub(super) async fn signed_request(
+        &self,
+        context: &Context,
+    ) -> Result<SecretString, ee_token::Error> {
+        let environment = context.environment();
+        let region = region(&environment).map_err(Error::into_token_error)?;
+        let key = access_key(&environment).map_err(Error::into_token_error)?;
+        let (region, key) = match (region, key) {
+            (Some(region), Some(key)) => (region, key),
+            (region, key) => {
+                let session = self.imds.session(context).await?;
+                let session = session.as_ref();
+                let region = match region {
+                    Some(region) => region,
+                    None => self.region_of_machine(session, context).await?,
+                };
+                let key = match key {
+                    Some(key) => key,
+                    None => self.key_of_machine(session, context).await?,
+                };
+                (region, key)
+            }
+        };
+        if let Some(what) = unusable(&region, &key) {
+            return Err(context.error(Token::InvalidCredential, what).with_remedy(
+                Remedy::new("Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION again, each to its value alone."),
+            ));
+        }
+        let (text, url) = self.url_in(&region).map_err(|why| {
+            context.error(
+                Token::RefusedUrl,
+                format_args!("the field `{VERIFICATION_URL}` {why}"),
+            )
+        })?;
+        Ok(subject_token(&text, &url, &region, &key, &context.audience))
+    }
+
+    async fn region_of_machine(
+        &self,
+        session: Option<&Session>,
+        context: &Context,
+    ) -> Result<String, ee_token::Error> {
+        match (session, &self.imds.zone) {
+            (Some(session), Some(url)) => session.region(url, context).await,
+            _ => Err(missing(context, "no AWS region: AWS_REGION and AWS_DEFAULT_REGION are not set, and `credential_source` has no `region_url`")),
+        }
+    }
+
+    async fn key_of_machine(
+        &self,
+        session: Option<&Session>,
+        context: &Context,
+    ) -> Result<AccessKey, ee_token::Error> {
+        match (session, &self.imds.credentials) {
+            (Some(session), Some(url)) => session.access_key(url, context).await,
+            _ => Err(missing(context, "no AWS key: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set, and `credential_source` has no `url`")),
+        }
+    }
+}
+
+fn missing(context: &Context, what: &str) -> ee_token::Error {
+    context
+        .error(Token::InvalidCredential, what)
+        .with_remedy(Remedy::new(
+            "Set the variables; on a machine of Amazon's, create the credential configuration again with --enable-imdsv2.",
+        ))
+}
+
+fn region(environment: &Environment) -> Result<Option<String>, Error> {
+    let region = match environment.try_var("AWS_REGION")? {
+        Some(region) => Some(region),
+        None => environment.try_var("AWS_DEFAULT_REGION")?,
+    };
+    Ok(region.map(str::to_owned))
+}
+
+fn access_key(environment: &Environment) -> Result<Option<AccessKey>, Error> {
+    let id = environment.try_var("AWS_ACCESS_KEY_ID")?;
+    let secret = environment.try_var("AWS_SECRET_ACCESS_KEY")?;
+    let (Some(id), Some(secret)) = (id, secret) else {
+        return Ok(None);
+    };
+    let session_token = environment.try_var("AWS_SESSION_TOKEN")?;
+    Ok(Some(AccessKey {
+        id: id.to_owned(),
+        secret: SecretString::from(secret),
+        session_token: session_token.map(SecretString::from),
+    }))
+}
+
+/// What cannot stand in a host name or a header, and would be another request than meant.
+fn unusable(region: &str, key: &AccessKey) -> Option<&'static str> {
+    let is_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if region.is_empty() || region.len() > 40 || !region.bytes().all(is_region) {
+        return Some("the AWS region is none: it has other characters than a-z, 0-9 and -");
+    }
+    let graphic = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+    if !graphic(&key.id) || key.id.contains('/') {
+        return Some("the AWS access key id is empty or has characters that none has");
+    }
+    if !graphic(key.secret.expose_secret()) {
+        return Some("the AWS secret access key is empty or has characters that none has");
+    }
+    let token = key.session_token.as_ref().map(|token| token.expose_secret());
+    if token.is_some_and(|token| !graphic(token)) {
+        return Some("the AWS session token is empty or has characters that none has");
+    }
+    None
+}
+
+/// The signed request in JSON, URL-encoded. The audience is added after the signature, as the
+/// reference client does it.
+fn subject_token(
+    text: &str,
+    url: &Url,
+    region: &str,
+    key: &AccessKey,
+    audience: &str,
+) -> SecretString {
+    let signed = sign(key, region, url, Utc::now());
+    let mut headers: Vec<_> = signed
+        .headers
+        .iter()
+        .map(|(key, value)| json!({"key": key, "value": value.as_str()}))
+        .collect();
+    headers.push(json!({"key": TARGET, "value": audience}));
+    let request = json!({"headers": headers, "method": "POST", "url": text});
+    SecretString::from(encode(&request.to_string()))
+}

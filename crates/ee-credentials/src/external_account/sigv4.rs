@@ -1,0 +1,103 @@
+//! Amazon's signature, version 4, of a request without a body to its Security Token Service.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html>
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use ee_token::{ExposeSecret as _, SecretString};
+use ring::{digest, hmac};
+use secrecy::zeroize::Zeroizing;
+use url::Url;
+
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+
+/// An AWS access key, with the token of its session if it is a temporary one.
+pub(super) struct AccessKey {
+    pub(super) id: String,
+    pub(super) secret: SecretString,
+    pub(super) session_token: Option<SecretString>,
+}
+
+/// A request that proves who its sender is: a method, a URL and headers, in this order.
+pub(super) struct SignedRequest {
+    pub(super) headers: Vec<(&'static str, Zeroizing<String>)>,
+}
+
+/// Signs `POST url` for the service `sts` of a region at this time.
+///
+/// `Authorization` comes first, then what it covers.
+pub(super) fn sign(key: &AccessKey, region: &str, url: &Url, now: DateTime<Utc>) -> SignedRequest {
+    let time = now.format("%Y%m%dT%H%M%SZ").to_string();
+    let date = &time[..8];
+    let mut covered = vec![
+        ("host", Zeroizing::new(url.host_str().unwrap_or_default().to_owned())),
+        ("x-amz-date", Zeroizing::new(time.clone())),
+    ];
+    if let Some(token) = &key.session_token {
+        covered.push(("x-amz-security-token", Zeroizing::new(token.expose_secret().to_owned())));
+    }
+    let names: Vec<&str> = covered.iter().map(|(name, _)| *name).collect();
+    let names = names.join(";");
+
+    let mut canonical = Zeroizing::new(format!("POST\n{}\n{}\n", url.path(), canonical_query(url)));
+    for (name, value) in &covered {
+        // Writing to a text cannot fail.
+        let _ = writeln!(canonical, "{name}:{}", value.as_str());
+    }
+    let _ = write!(canonical, "\n{names}\n{}", sha256(b""));
+
+    let scope = format!("{date}/{region}/sts/aws4_request");
+    let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", sha256(canonical.as_bytes()));
+    let first = Zeroizing::new(format!("AWS4{}", key.secret.expose_secret()));
+    let mut signing = hmac::Key::new(hmac::HMAC_SHA256, first.as_bytes());
+    for part in [date, region, "sts", "aws4_request"] {
+        let tag = hmac::sign(&signing, part.as_bytes());
+        signing = hmac::Key::new(hmac::HMAC_SHA256, tag.as_ref());
+    }
+    let signature = hex(hmac::sign(&signing, to_sign.as_bytes()).as_ref());
+    let authorization = format!(
+        "{ALGORITHM} Credential={}/{scope}, SignedHeaders={names}, Signature={signature}",
+        key.id
+    );
+    let mut headers = vec![("Authorization", Zeroizing::new(authorization))];
+    headers.extend(covered);
+    SignedRequest { headers }
+}
+
+/// The query's pairs, each encoded as Amazon does it, in order.
+fn canonical_query(url: &Url) -> String {
+    let mut pairs: Vec<(String, String)> = url
+        .query_pairs()
+        .map(|(name, value)| (encode(&name), encode(&value)))
+        .collect();
+    pairs.sort();
+    let pairs: Vec<String> = pairs
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    pairs.join("&")
+}
+
+/// Everything but RFC 3986's unreserved characters becomes `%XX`.
+pub(super) fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    hex(digest::digest(&digest::SHA256, bytes).as_ref())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}

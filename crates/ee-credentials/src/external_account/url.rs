@@ -1,0 +1,179 @@
+//! Subject tokens from a URL: GitHub Actions, Azure, and whatever else hands tokens out.
+
+use std::fmt;
+use std::time::Duration;
+
+use ee_token::{
+    ErrorKind as Token, ExposeSecret as _, HttpClient, Remedy, RetryPolicy, SecretString,
+    is_loopback, read_bounded,
+};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use tokio::time::Instant;
+use url::Url;
+
+use super::Context;
+use super::format::Format;
+use super::imds::is_link_local;
+use crate::document::Document;
+use crate::metadata_server::client_for;
+use crate::place::Place;
+use crate::{Error, ErrorKind};
+
+const MAX_REPLY: usize = 1 << 20;
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A URL that is asked for each exchange, with its headers.
+pub(super) struct UrlToken {
+    url: Url,
+    headers: HeaderMap,
+    format: Format,
+}
+
+impl UrlToken {
+    pub(super) fn from_document(source: &Document) -> Result<Self, Error> {
+        let url = check(source.required_text("url")?, source)?;
+        let mut headers = HeaderMap::new();
+        if let Some(part) = source.part("headers")? {
+            for name in part.names() {
+                let value = part.secret(name)?.unwrap_or_default();
+                let header = HeaderName::from_bytes(name.as_bytes()).ok();
+                let text = HeaderValue::from_str(value.expose_secret()).ok();
+                let (Some(header), Some(mut text)) = (header, text) else {
+                    return Err(part.place.invalid_field(name, "cannot be an HTTP header"));
+                };
+                text.set_sensitive(true);
+                headers.insert(header, text);
+            }
+        }
+        Ok(Self {
+            url,
+            headers,
+            format: Format::from_document(source)?,
+        })
+    }
+
+    pub(super) fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    pub(super) async fn fetch(&self, context: &Context) -> Result<SecretString, ee_token::Error> {
+        let retry = RetryPolicy::token();
+        let started = Instant::now();
+        let http = client_for_url(&context.http, &self.url)?;
+        let mut tried = 0;
+        loop {
+            let error = match self.attempt(&http, context).await {
+                Ok(token) => return Ok(token),
+                Err(error) => error,
+            };
+            let wait = retry.wait(tried);
+            let busy = matches!(error.kind(), Token::Server | Token::Network | Token::Timeout);
+            if !busy || tried >= retry.max_retries || started.elapsed() + wait > retry.total {
+                return Err(error);
+            }
+            tokio::time::sleep(wait).await;
+            tried += 1;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        http: &HttpClient,
+        context: &Context,
+    ) -> Result<SecretString, ee_token::Error> {
+        let host = self.host();
+        let told = |kind, why: &str| {
+            context.error(kind, format_args!("`credential_source.url`: {host} {why}"))
+        };
+        let request = http
+            .request(Method::GET, &self.url)
+            .headers(self.headers.clone())
+            .timeout(ATTEMPT_TIMEOUT)
+            .build()
+            .map_err(|_| told(Token::RefusedUrl, "cannot be asked: the request is not valid"))?;
+        let reply = http.send(request).await?;
+        let status = reply.status();
+        if status.is_redirection() {
+            return Err(told(
+                Token::InvalidCredential,
+                "answered with a redirect, which is not followed: it could lead the headers anywhere",
+            )
+            .with_remedy(Remedy::new("Write the URL that it leads to into `url`.")));
+        }
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            let why = format!("answered with status {}", status.as_u16());
+            return Err(told(Token::Server, &why));
+        }
+        if status != StatusCode::OK {
+            let why = format!("refused with status {}", status.as_u16());
+            return Err(told(Token::Rejected, &why).with_remedy(Remedy::new(
+                "Check `url` and `headers`: what they are made of may be good for one job only.",
+            )));
+        }
+        let is_html = reply
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|of| of.to_str().ok())
+            .is_some_and(|of| of.trim_start().to_ascii_lowercase().starts_with("text/html"));
+        if is_html {
+            return Err(html(&told));
+        }
+        let body = read_bounded(reply, MAX_REPLY)
+            .await
+            .map_err(|error| told(error.kind(), &format!("answered too much, or broke off: {error}")))?;
+        let text = std::str::from_utf8(&body)
+            .map_err(|_| told(Token::InvalidCredential, "answered with what is no text"))?;
+        let place = Place::Other(format!("the answer of {host}"));
+        self.format.token(text, &place).map_err(|error| {
+            told(Token::InvalidCredential, &format!("answered with no token: {error}"))
+        })
+    }
+}
+
+fn html(told: &dyn Fn(Token, &str) -> ee_token::Error) -> ee_token::Error {
+    told(Token::InvalidCredential, "answered with HTML, which is no token").with_remedy(
+        Remedy::new("Check the URL: a login page or an error page answers there."),
+    )
+}
+
+impl fmt::Debug for UrlToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UrlToken")
+            .field("host", &self.host())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Clear text is for this machine, and for the address at which a cloud talks to its own
+/// machines (Azure's tokens are there).
+fn check(text: &str, source: &Document) -> Result<Url, Error> {
+    let place = &source.place;
+    let url = Url::parse(text).map_err(|_| place.invalid_field("url", "is not a URL"))?;
+    let host = url
+        .host_str()
+        .ok_or_else(|| place.invalid_field("url", "is a URL without a host"))?;
+    let refused = |why: &str| {
+        Error::new(
+            ErrorKind::RefusedHost,
+            format!("{place}: the field `url` names {host} {why}"),
+        )
+        .with_remedy(Remedy::new("Use an https:// URL."))
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refused("with a user name or a password"));
+    }
+    let in_clear = is_loopback(&url) || is_link_local(&url);
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if in_clear => Ok(url),
+        _ => Err(refused("without HTTPS, and it is not on this machine")),
+    }
+}
+
+fn client_for_url(http: &HttpClient, url: &Url) -> Result<HttpClient, ee_token::Error> {
+    if !is_link_local(url) {
+        return Ok(http.clone());
+    }
+    client_for(http, url).map_err(Error::into_token_error)
+}
