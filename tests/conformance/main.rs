@@ -12,9 +12,12 @@
     reason = "a failed step is a failed test"
 )]
 
+mod external_account;
+mod federation;
 mod request;
 mod scenario;
 mod scenarios;
+mod sigv4;
 
 use std::collections::BTreeSet;
 

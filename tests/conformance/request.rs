@@ -7,12 +7,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ee_emulator::RecordedRequest;
 use serde_json::Value;
 
+use crate::federation;
+
 /// Headers that carry meaning; the rest is the HTTP library's.
-const HEADERS: [&str; 4] = [
+const HEADERS: [&str; 5] = [
     "content-type",
     "metadata-flavor",
     "x-goog-user-project",
     "authorization",
+    "metadata",
 ];
 
 /// A request's fields, each by a name that a difference can be written down with.
@@ -30,7 +33,7 @@ pub(crate) fn fields(request: &RecordedRequest) -> BTreeMap<String, String> {
     for name in HEADERS {
         if let Some(value) = request.header(name) {
             // A bearer differs from run to run; that there is one does not.
-            let value = if name == "authorization" {
+            let value = if name == "authorization" && !value.starts_with("Basic ") {
                 value.split(' ').next().unwrap_or_default()
             } else {
                 value
@@ -45,9 +48,26 @@ pub(crate) fn fields(request: &RecordedRequest) -> BTreeMap<String, String> {
         for (name, value) in request.form() {
             if name == "assertion" {
                 fields.extend(assertion(&value));
+            } else if name == "subject_token" && value.starts_with('[') {
+                fields.extend(federation::certificates(&value));
+            } else if name == "subject_token" && value.starts_with('%') {
+                fields.extend(federation::signed_request(&value));
+            } else if name == "options" {
+                // However it is spaced.
+                fields.insert(
+                    "form options".to_owned(),
+                    federation::json(&value).to_string(),
+                );
             } else {
                 fields.insert(format!("form {name}"), value);
             }
+        }
+    }
+    if let Value::Object(members) = request.json() {
+        // In the JSON of protocol buffers, null is the same as nothing and so is an empty list.
+        let said = |value: &Value| !value.is_null() && *value != Value::Array(Vec::new());
+        for (name, value) in members.iter().filter(|(_, value)| said(value)) {
+            fields.insert(format!("json {name}"), value.to_string());
         }
     }
     fields

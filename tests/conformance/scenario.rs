@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use earthengine::Scopes;
 use earthengine::credentials::{Environment, Options, Search};
@@ -15,6 +16,8 @@ use tempfile::TempDir;
 use crate::request::fields;
 
 pub(crate) const PROJECT: &str = "ee-demo-project";
+/// The same project's number.
+pub(crate) const PROJECT_NUMBER: u64 = 123_456_789_012;
 
 /// Whose behaviour is the measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +37,13 @@ pub(crate) struct Scenario {
 
 /// What a scenario's machine has. Both sides get one of their own, equal in everything.
 pub(crate) struct Machine {
+    pub(crate) emulator: Arc<Emulator>,
     pub(crate) robot: ServiceAccount,
     pub(crate) person: User,
     pub(crate) home: TempDir,
     pub(crate) variables: BTreeMap<&'static str, String>,
+    /// Values that are made anew for each side, and what they are.
+    pub(crate) drawn: Vec<(String, &'static str)>,
 }
 
 impl Machine {
@@ -79,10 +85,12 @@ pub(crate) struct Difference {
 }
 
 impl Scenario {
-    async fn start(&self) -> (Emulator, Machine) {
-        let builder = Emulator::builder().project(Project::new(PROJECT));
-        let emulator = (self.emulator)(builder).start().await.unwrap();
+    async fn start(&self) -> (Arc<Emulator>, Machine) {
+        let project = Project::new(PROJECT).number(PROJECT_NUMBER);
+        let builder = Emulator::builder().project(project);
+        let emulator = Arc::new((self.emulator)(builder).start().await.unwrap());
         let mut machine = Machine {
+            emulator: emulator.clone(),
             robot: emulator.create_service_account(
                 &format!("robot@{PROJECT}.iam.gserviceaccount.com"),
                 PROJECT,
@@ -90,6 +98,7 @@ impl Scenario {
             person: emulator.create_user("jane@example.com"),
             home: tempfile::tempdir().unwrap(),
             variables: BTreeMap::new(),
+            drawn: Vec::new(),
         };
         (self.machine)(&mut machine);
         (emulator, machine)
@@ -158,7 +167,11 @@ impl Scenario {
             Ok(found) if found.credentials.token().await.is_ok() => {
                 let credentials = found.credentials;
                 let var = |name: &str| environment.var(name).map(str::to_owned);
-                let own = credentials.project().map(str::to_owned);
+                // A project's number and its id are the same project.
+                let number = PROJECT_NUMBER.to_string();
+                let own = credentials.project();
+                let own = own.map(|name| if name == number { PROJECT } else { name });
+                let own = own.map(str::to_owned);
                 let of_machine = credentials.metadata_project().await.unwrap();
                 Some(Settled {
                     project: match self.judge {
@@ -202,8 +215,15 @@ impl Outcome {
         ];
         let requests = requests.map(|request| {
             let plain = |value: String| {
-                let known = drawn.iter().find(|(secret, _)| *secret == value);
-                known.map_or(value, |(_, name)| (*name).to_owned())
+                let of_scenario = machine
+                    .drawn
+                    .iter()
+                    .map(|(secret, name)| (secret.as_str(), *name));
+                let known = drawn
+                    .into_iter()
+                    .chain(of_scenario)
+                    .find(|(secret, _)| *secret == value);
+                known.map_or(value.clone(), |(_, name)| name.to_owned())
             };
             request
                 .into_iter()
@@ -277,9 +297,14 @@ impl Outcome {
 /// Whether a request is one for a token; those that look around are each client's own affair.
 fn is_for_a_token(request: &RecordedRequest) -> bool {
     match request.host.as_str() {
-        "oauth2.googleapis.com" | "sts.googleapis.com" => request.path.ends_with("/token"),
+        "oauth2.googleapis.com" | "sts.googleapis.com" | "sts.mtls.googleapis.com" => {
+            request.path.ends_with("/token")
+        }
         "iamcredentials.googleapis.com" => request.path.ends_with(":generateAccessToken"),
         "metadata.google.internal" => request.path.ends_with("/token"),
+        // Subject tokens: a pipeline's, and Azure's.
+        "tokens.example.com" | "pipelines.actions.githubusercontent.com" => true,
+        "169.254.169.254" => request.path.starts_with("/metadata/"),
         _ => false,
     }
 }

@@ -2,15 +2,16 @@
 
 use serde_json::{Value, json};
 
+use crate::external_account;
 use crate::scenario::{Judge, Machine, PROJECT, Scenario};
 
-const EE: &str = "https://www.googleapis.com/auth/earthengine";
-const CLOUD: &str = "https://www.googleapis.com/auth/cloud-platform";
+pub(crate) const EE: &str = "https://www.googleapis.com/auth/earthengine";
+pub(crate) const CLOUD: &str = "https://www.googleapis.com/auth/cloud-platform";
 const READ_ONLY: &str = "https://www.googleapis.com/auth/earthengine.readonly";
-const BOTH: Judge = Judge::GoogleAuth(&[EE, CLOUD]);
+pub(crate) const BOTH: Judge = Judge::GoogleAuth(&[EE, CLOUD]);
 const NONE: Judge = Judge::GoogleAuth(&[]);
 
-fn plain(name: &'static str, judge: Judge, machine: fn(&mut Machine)) -> Scenario {
+pub(crate) fn plain(name: &'static str, judge: Judge, machine: fn(&mut Machine)) -> Scenario {
     Scenario {
         name,
         judge,
@@ -61,6 +62,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(machines());
     all.extend(searches());
     all.extend(earth_engine_files());
+    all.extend(external_account::all());
     all
 }
 

@@ -89,8 +89,7 @@ impl Environment {
     /// Sets a variable.
     #[must_use]
     pub fn with_var(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.variables)
-            .insert(name.into().into(), value.into().into());
+        Arc::make_mut(&mut self.variables).insert(name.into().into(), value.into().into());
         self
     }
 

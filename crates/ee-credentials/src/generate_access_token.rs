@@ -99,10 +99,11 @@ async fn attempt(
         request = request.header(USER_PROJECT, project);
     }
     let request = request.build().map_err(|error| {
-        now(
-            Error::new(ErrorKind::RefusedUrl, "the impersonation request cannot be built")
-                .with_source(error.without_url()),
+        now(Error::new(
+            ErrorKind::RefusedUrl,
+            "the impersonation request cannot be built",
         )
+        .with_source(error.without_url()))
     })?;
     let reply = http.send(request).await.map_err(now)?;
     let status = reply.status();
@@ -171,7 +172,11 @@ fn refusal(status: StatusCode, body: &[u8], url: &Url, source: &AccessToken) -> 
         || status == StatusCode::REQUEST_TIMEOUT;
     let reply = serde_json::from_slice::<Reply>(body).ok().map(|r| r.error);
     let Some(reply) = reply else {
-        let kind = if busy { ErrorKind::Server } else { ErrorKind::InvalidResponse };
+        let kind = if busy {
+            ErrorKind::Server
+        } else {
+            ErrorKind::InvalidResponse
+        };
         return Error::new(
             kind,
             format!(
@@ -187,8 +192,11 @@ fn refusal(status: StatusCode, body: &[u8], url: &Url, source: &AccessToken) -> 
     };
     let said = redact(&reply.message, &[source.secret()]).into_owned();
     if busy {
-        return Error::new(ErrorKind::Server, format!("{host} cannot answer now: {said}"))
-            .with_remedy(Remedy::new("Try again in a moment."));
+        return Error::new(
+            ErrorKind::Server,
+            format!("{host} cannot answer now: {said}"),
+        )
+        .with_remedy(Remedy::new("Try again in a moment."));
     }
     let (kind, remedy) = meaning(status, &reply, &target);
     let error = Error::new(kind, format!("no token for {target}: {host} says: {said}"));
@@ -210,17 +218,23 @@ fn meaning(status: StatusCode, reply: &Status, target: &str) -> (ErrorKind, Opti
         return (ErrorKind::InvalidScope, Some(remedy));
     }
     let remedy = if reason("SERVICE_DISABLED") {
-        Remedy::new("Enable the IAM Service Account Credentials API in the project that the message names.")
-            .command("gcloud services enable iamcredentials.googleapis.com")
+        Remedy::new(
+            "Enable the IAM Service Account Credentials API in the project that the message names.",
+        )
+        .command("gcloud services enable iamcredentials.googleapis.com")
     } else if reason("USER_PROJECT_DENIED") {
-        Remedy::new("Choose another quota project, or ask its owner for the role Service Usage Consumer (roles/serviceusage.serviceUsageConsumer).")
+        Remedy::new(
+            "Choose another quota project, or ask its owner for the role Service Usage Consumer (roles/serviceusage.serviceUsageConsumer).",
+        )
     } else if reason("IAM_PERMISSION_DENIED") || reply.message.contains(PERMISSION) {
         grant_role(target, None)
     } else if reply.status == "NOT_FOUND" {
         Remedy::new("There is no such service account: check its address.")
             .command(format!("gcloud iam service-accounts describe {target}"))
     } else if reply.message.contains("lifetime") {
-        Remedy::new("Ask for an hour at most, or let the organisation's policy iam.allowServiceAccountCredentialLifetimeExtension allow up to 12 for this account.")
+        Remedy::new(
+            "Ask for an hour at most, or let the organisation's policy iam.allowServiceAccountCredentialLifetimeExtension allow up to 12 for this account.",
+        )
     } else {
         return (ErrorKind::Rejected, None);
     };

@@ -61,7 +61,12 @@ impl Aws {
         }
         let of_amazon = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"];
         let is_amazon = of_amazon.iter().any(|end| host.ends_with(end));
-        if is_amazon || self.allowed_hosts.iter().any(|allowed| allowed.trim() == host) {
+        if is_amazon
+            || self
+                .allowed_hosts
+                .iter()
+                .any(|allowed| allowed.trim() == host)
+        {
             return Ok((text, url));
         }
         Err(format!("names {host}, which is not a host of Amazon's"))
@@ -111,7 +116,10 @@ impl Aws {
     ) -> Result<String, ee_token::Error> {
         match (session, &self.imds.zone) {
             (Some(session), Some(url)) => session.region(url, context).await,
-            _ => Err(missing(context, "no AWS region: AWS_REGION and AWS_DEFAULT_REGION are not set, and `credential_source` has no `region_url`")),
+            _ => Err(missing(
+                context,
+                "no AWS region: AWS_REGION and AWS_DEFAULT_REGION are not set, and `credential_source` has no `region_url`",
+            )),
         }
     }
 
@@ -122,7 +130,10 @@ impl Aws {
     ) -> Result<AccessKey, ee_token::Error> {
         match (session, &self.imds.credentials) {
             (Some(session), Some(url)) => session.access_key(url, context).await,
-            _ => Err(missing(context, "no AWS key: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set, and `credential_source` has no `url`")),
+            _ => Err(missing(
+                context,
+                "no AWS key: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set, and `credential_source` has no `url`",
+            )),
         }
     }
 }
@@ -170,7 +181,10 @@ fn unusable(region: &str, key: &AccessKey) -> Option<&'static str> {
     if !graphic(key.secret.expose_secret()) {
         return Some("the AWS secret access key is empty or has characters that none has");
     }
-    let token = key.session_token.as_ref().map(|token| token.expose_secret());
+    let token = key
+        .session_token
+        .as_ref()
+        .map(|token| token.expose_secret());
     if token.is_some_and(|token| !graphic(token)) {
         return Some("the AWS session token is empty or has characters that none has");
     }

@@ -26,8 +26,12 @@ pub(super) struct CertificateSource {
 
 impl CertificateSource {
     pub(super) fn from_document(source: &Document) -> Result<Self, Error> {
-        let config = source.text("certificate_config_location")?.map(PathBuf::from);
-        let default = source.flag("use_default_certificate_config")?.unwrap_or(false);
+        let config = source
+            .text("certificate_config_location")?
+            .map(PathBuf::from);
+        let default = source
+            .flag("use_default_certificate_config")?
+            .unwrap_or(false);
         match (&config, default) {
             (Some(_), true) => Err(source.place.invalid(
                 "the field `certificate_config_location` has no place beside `use_default_certificate_config`: true",
@@ -64,13 +68,18 @@ impl CertificateSource {
         let config = self.config_path(&context.environment())?;
         let place = Place::file(&config);
         let document = Document::parse(&read(&place)?.text, &place)?;
-        let workload = document.required_part("cert_configs")?.required_part("workload")?;
+        let workload = document
+            .required_part("cert_configs")?
+            .required_part("workload")?;
         let certificate_path = Path::new(workload.required_text("cert_path")?);
         let key_path = Path::new(workload.required_text("key_path")?);
 
         let certificate_place = Place::file(certificate_path);
         let certificate_pem = read(&certificate_place)?.text;
-        let leaf = first(&certificates(&certificate_pem, &certificate_place)?, &certificate_place)?;
+        let leaf = first(
+            &certificates(&certificate_pem, &certificate_place)?,
+            &certificate_place,
+        )?;
         let mut chain = vec![leaf];
         if let Some(path) = &self.trust_chain {
             let place = Place::file(path);
@@ -88,11 +97,16 @@ impl CertificateSource {
                     ErrorKind::InvalidFile,
                     format!("{error} ({certificate_place} and {key_place})"),
                 )
-                .with_remedy(Remedy::new("Check that the two files are of one issue, and the key is not encrypted."))
+                .with_remedy(Remedy::new(
+                    "Check that the two files are of one issue, and the key is not encrypted.",
+                ))
                 .with_source(error)
             })?;
         let encoded: Vec<String> = chain.iter().map(|der| STANDARD.encode(der)).collect();
-        Ok((http, SecretString::from(serde_json::Value::from(encoded).to_string())))
+        Ok((
+            http,
+            SecretString::from(serde_json::Value::from(encoded).to_string()),
+        ))
     }
 
     fn config_path(&self, environment: &Environment) -> Result<PathBuf, Error> {
@@ -125,7 +139,9 @@ fn complete(chain: &mut Vec<Vec<u8>>, others: Vec<Vec<u8>>, place: &Place) -> Re
             if at == 0 {
                 continue;
             }
-            return Err(wrong("the leaf certificate does not stand at the top of the chain"));
+            return Err(wrong(
+                "the leaf certificate does not stand at the top of the chain",
+            ));
         }
         chain.push(other);
     }
@@ -140,7 +156,9 @@ fn complete(chain: &mut Vec<Vec<u8>>, others: Vec<Vec<u8>>, place: &Place) -> Re
             .enumerate()
             .any(|(other, der)| other != at + 1 && names(der).is_some_and(|(_, s)| s == issuer));
         if issuer != subject && issuer_is_elsewhere {
-            return Err(wrong("the certificates of the chain are in the wrong order"));
+            return Err(wrong(
+                "the certificates of the chain are in the wrong order",
+            ));
         }
     }
     Ok(())

@@ -55,7 +55,10 @@ mod tests {
             ("/bin/x --y='a b' \"c d\"e", &["/bin/x", "--y=a b", "c de"]),
             (r#"a\ b 'c\d' "e\"f\g""#, &["a b", r"c\d", r#"e"f\g"#]),
             ("'' \"\"", &["", ""]),
-            ("a;b $(c) | d > e `f` *", &["a;b", "$(c)", "|", "d", ">", "e", "`f`", "*"]),
+            (
+                "a;b $(c) | d > e `f` *",
+                &["a;b", "$(c)", "|", "d", ">", "e", "`f`", "*"],
+            ),
             ("a#b #c", &["a#b", "#c"]),
         ] {
             assert_eq!(split(line).unwrap(), words, "{line:?}");

@@ -18,8 +18,7 @@ use crate::{Error, Options, allowed_host};
 
 /// The scope that is good for acting as a service account, and for nothing else.
 const IAM: &str = "https://www.googleapis.com/auth/iam";
-const MEMBERS_PAGE: &str =
-    "https://cloud.google.com/iam/docs/workload-identity-federation-with-deployment-pipelines#access";
+const MEMBERS_PAGE: &str = "https://cloud.google.com/iam/docs/workload-identity-federation-with-deployment-pipelines#access";
 /// A refused credential whose source makes new subject tokens is tried again after this long.
 const PAUSE: Duration = Duration::from_secs(10);
 
@@ -170,15 +169,23 @@ impl Exchange {
         let audience = &self.account.audience;
         let source = self.source.noun();
         let remedy = if said.contains("invalid_target") {
-            Remedy::new("There is no such provider, or it is disabled: compare `audience` with the provider's name.")
+            Remedy::new(
+                "There is no such provider, or it is disabled: compare `audience` with the provider's name.",
+            )
         } else if said.contains("invalid_client") {
             Remedy::new("Check `client_id` and `client_secret`: that OAuth client is not known.")
         } else if said.contains("invalid_grant") && said.contains("expired") {
-            Remedy::new(format!("The subject token is over, or this machine's clock is off: see that {source} brings a new one."))
+            Remedy::new(format!(
+                "The subject token is over, or this machine's clock is off: see that {source} brings a new one."
+            ))
         } else if said.contains("invalid_grant") {
-            Remedy::new(format!("Compare the subject token from {source} with what the provider allows: issuer, audiences, attribute condition."))
+            Remedy::new(format!(
+                "Compare the subject token from {source} with what the provider allows: issuer, audiences, attribute condition."
+            ))
         } else {
-            Remedy::new("Create the credential configuration again, and compare it with the provider's settings.")
+            Remedy::new(
+                "Create the credential configuration again, and compare it with the provider's settings.",
+            )
         };
         ee_token::Error::new(
             error.kind(),
@@ -187,7 +194,11 @@ impl Exchange {
                 self.context.place
             ),
         )
-        .with_remedy(remedy.url("https://cloud.google.com/iam/docs/troubleshooting-workload-identity-federation"))
+        .with_remedy(
+            remedy.url(
+                "https://cloud.google.com/iam/docs/troubleshooting-workload-identity-federation",
+            ),
+        )
         .with_source(error)
     }
 

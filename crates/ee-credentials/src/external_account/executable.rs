@@ -35,8 +35,9 @@ pub(super) struct Executable {
 impl Executable {
     pub(super) fn from_document(source: &Document) -> Result<Self, Error> {
         let place = &source.place;
-        let words = command_line::split(source.required_text("command")?)
-            .map_err(|why| place.invalid_field("command", format_args!("cannot be taken apart: {why}")))?;
+        let words = command_line::split(source.required_text("command")?).map_err(|why| {
+            place.invalid_field("command", format_args!("cannot be taken apart: {why}"))
+        })?;
         if words.first().is_none_or(String::is_empty) {
             return Err(place.invalid_field("command", "names no program"));
         }
@@ -113,7 +114,10 @@ impl Executable {
         if !is_good(&answer).map_err(told)? {
             return Ok(None);
         }
-        answer.token().map(Some).map_err(|why| self.error(context, &why))
+        answer
+            .token()
+            .map(Some)
+            .map_err(|why| self.error(context, &why))
     }
 
     /// What the program prints.
@@ -134,10 +138,17 @@ impl Executable {
             Err(_) => Err(self
                 .error(
                     context,
-                    &format!("it did not finish within {} ms, and was stopped", self.timeout.as_millis()),
+                    &format!(
+                        "it did not finish within {} ms, and was stopped",
+                        self.timeout.as_millis()
+                    ),
                 )
-                .with_remedy(Remedy::new("See why it hangs, or raise `timeout_millis` (up to 120000)."))),
-            Ok(Err(error)) => Err(self.error(context, "its output cannot be read").with_source(error)),
+                .with_remedy(Remedy::new(
+                    "See why it hangs, or raise `timeout_millis` (up to 120000).",
+                ))),
+            Ok(Err(error)) => Err(self
+                .error(context, "its output cannot be read")
+                .with_source(error)),
             Ok(Ok(None)) => Err(self.error(context, "it printed more than 1 MiB, and was stopped")),
             Ok(Ok(Some(status))) if status.success() => Ok(output),
             // What it printed may be a token.
@@ -156,10 +167,16 @@ impl Executable {
             .env_clear()
             .envs(environment.variables())
             .env("GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE", &context.audience)
-            .env("GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE", &context.subject_token_type)
+            .env(
+                "GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE",
+                &context.subject_token_type,
+            )
             .env("GOOGLE_EXTERNAL_ACCOUNT_INTERACTIVE", "0")
             .env("GOOGLE_EXTERNAL_ACCOUNT_REVOKE", "0")
-            .env("GOOGLE_EXTERNAL_ACCOUNT_ID", context.email.as_deref().unwrap_or_default())
+            .env(
+                "GOOGLE_EXTERNAL_ACCOUNT_ID",
+                context.email.as_deref().unwrap_or_default(),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -175,7 +192,9 @@ impl Executable {
         command.process_group(0);
         command.spawn().map_err(|error| {
             self.error(context, &format!("it cannot be run: {error}"))
-                .with_remedy(Remedy::new("Check `command`: its first word is the path of a program."))
+                .with_remedy(Remedy::new(
+                    "Check `command`: its first word is the path of a program.",
+                ))
                 .with_source(error)
         })
     }
@@ -213,8 +232,11 @@ struct Answer(Document);
 
 impl Answer {
     fn parse(bytes: &[u8], place: Place) -> Result<Self, String> {
-        let text = std::str::from_utf8(bytes).map_err(|_| format!("{place}: it is not UTF-8 text"))?;
-        Document::parse(text, &place).map(Self).map_err(|error| error.to_string())
+        let text =
+            std::str::from_utf8(bytes).map_err(|_| format!("{place}: it is not UTF-8 text"))?;
+        Document::parse(text, &place)
+            .map(Self)
+            .map_err(|error| error.to_string())
     }
 
     /// Whether it says that there is a token. Its version must be known.
@@ -249,7 +271,11 @@ impl Answer {
             let said = redact(message, &[]);
             return Err(place.invalid(format_args!("it says that it failed: {code}: {said}")));
         }
-        if self.0.number("expiration_time")?.is_some_and(|at| at < now()) {
+        if self
+            .0
+            .number("expiration_time")?
+            .is_some_and(|at| at < now())
+        {
             return Err(place.invalid("the token has expired (`expiration_time`)"));
         }
         match self.0.required_text("token_type")? {

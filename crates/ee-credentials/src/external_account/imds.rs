@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use ee_token::{ErrorKind as Token, ExposeSecret as _, HttpClient, Remedy, SecretString, read_bounded};
+use ee_token::{
+    ErrorKind as Token, ExposeSecret as _, HttpClient, Remedy, SecretString, read_bounded,
+};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use url::{Host, Url};
@@ -40,7 +42,12 @@ pub(super) struct Imds {
 
 impl Imds {
     pub(super) fn from_document(source: &Document) -> Result<Self, Error> {
-        let url = |name: &str| source.text(name)?.map(|text| check(text, name, source)).transpose();
+        let url = |name: &str| {
+            source
+                .text(name)?
+                .map(|text| check(text, name, source))
+                .transpose()
+        };
         let credentials = url("url")?;
         let zone = url("region_url")?;
         // A file that does not say where sessions begin was made for version 1. Version 2 has
@@ -60,12 +67,15 @@ impl Imds {
     }
 
     /// Begins a session; `None` if the file names no such service.
-    pub(super) async fn session(&self, context: &Context) -> Result<Option<Session>, ee_token::Error> {
+    pub(super) async fn session(
+        &self,
+        context: &Context,
+    ) -> Result<Option<Session>, ee_token::Error> {
         let Some(url) = &self.session else {
             return Ok(None);
         };
         let http = client_for(&context.http, url).map_err(Error::into_token_error)?;
-                let no_session = |why: String| {
+        let no_session = |why: String| {
             context
                 .error(Token::Rejected, format_args!("AWS's instance metadata service {why}"))
                 .with_remedy(
@@ -77,7 +87,10 @@ impl Imds {
         if status.is_server_error() {
             return Err(context.error(
                 Token::Server,
-                format_args!("AWS's instance metadata service answered with status {}", status.as_u16()),
+                format_args!(
+                    "AWS's instance metadata service answered with status {}",
+                    status.as_u16()
+                ),
             ));
         }
         let token = text.expose_secret().trim();
@@ -103,13 +116,22 @@ pub(super) struct Session {
 
 impl Session {
     /// What is at a URL.
-    async fn get(&self, url: &Url, what: &str, context: &Context) -> Result<SecretString, ee_token::Error> {
+    async fn get(
+        &self,
+        url: &Url,
+        what: &str,
+        context: &Context,
+    ) -> Result<SecretString, ee_token::Error> {
         let header = (SESSION_TOKEN, self.token.expose_secret());
         let (status, text) = send(&self.http, Method::GET, url, header).await?;
         if status == StatusCode::OK {
             return Ok(text);
         }
-        let kind = if status.is_server_error() { Token::Server } else { Token::Rejected };
+        let kind = if status.is_server_error() {
+            Token::Server
+        } else {
+            Token::Rejected
+        };
         Err(context
             .error(
                 kind,
@@ -118,11 +140,17 @@ impl Session {
                     status.as_u16()
                 ),
             )
-            .with_remedy(Remedy::new("Attach a role to the machine, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")))
+            .with_remedy(Remedy::new(
+                "Attach a role to the machine, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+            )))
     }
 
     /// The region of an availability zone: its name without the last letter.
-    pub(super) async fn region(&self, url: &Url, context: &Context) -> Result<String, ee_token::Error> {
+    pub(super) async fn region(
+        &self,
+        url: &Url,
+        context: &Context,
+    ) -> Result<String, ee_token::Error> {
         let zone = self.get(url, "availability zone", context).await?;
         let mut region = zone.expose_secret().trim().to_owned();
         region.pop();
@@ -130,7 +158,11 @@ impl Session {
     }
 
     /// The key of the machine's role.
-    pub(super) async fn access_key(&self, url: &Url, context: &Context) -> Result<AccessKey, ee_token::Error> {
+    pub(super) async fn access_key(
+        &self,
+        url: &Url,
+        context: &Context,
+    ) -> Result<AccessKey, ee_token::Error> {
         let invalid = |why: &str| {
             context.error(
                 Token::InvalidResponse,
@@ -196,7 +228,8 @@ fn check(text: &str, field: &str, source: &Document) -> Result<Url, Error> {
     let place = &source.place;
     let url = Url::parse(text).map_err(|_| place.invalid_field(field, "is not a URL"))?;
     let host = url.host_str().unwrap_or_default();
-    if is_link_local(&url) && matches!(url.scheme(), "http" | "https") && url.username().is_empty() {
+    if is_link_local(&url) && matches!(url.scheme(), "http" | "https") && url.username().is_empty()
+    {
         return Ok(url);
     }
     Err(Error::new(

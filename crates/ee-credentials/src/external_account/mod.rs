@@ -148,9 +148,9 @@ fn source(document: &Document, token_type: &str, options: &Options) -> Result<So
         _ if is_aws => Source::Aws(Aws::from_document(&part, options)?),
         Some("file") => Source::File(FileToken::from_document(&part)?),
         Some("url") => Source::Url(UrlToken::from_document(&part)?),
-        Some("executable") => {
-            Source::Executable(Executable::from_document(&part.required_part("executable")?)?)
-        }
+        Some("executable") => Source::Executable(Executable::from_document(
+            &part.required_part("executable")?,
+        )?),
         Some("certificate") => Source::Certificate(CertificateSource::from_document(
             &part.required_part("certificate")?,
         )?),
@@ -168,7 +168,11 @@ fn source(document: &Document, token_type: &str, options: &Options) -> Result<So
     if fits {
         return Ok(source);
     }
-    Err(settings::wrong_token_type(&document.place, token_type, &source))
+    Err(settings::wrong_token_type(
+        &document.place,
+        token_type,
+        &source,
+    ))
 }
 
 /// Checks where the tokens go, and puts all of it together.

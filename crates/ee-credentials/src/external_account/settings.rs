@@ -140,7 +140,10 @@ impl ExternalAccount {
         }
         let types = [AWS4_REQUEST, MTLS];
         let known = BEARER_TYPES.into_iter().chain(types);
-        if !known.into_iter().any(|known| known == self.subject_token_type) {
+        if !known
+            .into_iter()
+            .any(|known| known == self.subject_token_type)
+        {
             return Err(unknown_token_type(place, &self.subject_token_type));
         }
         if self.user_project.is_some() && !self.is_workforce() {
@@ -219,6 +222,9 @@ pub(super) fn wrong_token_type(place: &Place, found: &str, source: &Source) -> E
     };
     place.invalid_field(
         "subject_token_type",
-        format_args!("is {found}, and a subject token from {} is {fitting}", source.noun()),
+        format_args!(
+            "is {found}, and a subject token from {} is {fitting}",
+            source.noun()
+        ),
     )
 }

@@ -30,11 +30,17 @@ pub(super) fn sign(key: &AccessKey, region: &str, url: &Url, now: DateTime<Utc>)
     let time = now.format("%Y%m%dT%H%M%SZ").to_string();
     let date = &time[..8];
     let mut covered = vec![
-        ("host", Zeroizing::new(url.host_str().unwrap_or_default().to_owned())),
+        (
+            "host",
+            Zeroizing::new(url.host_str().unwrap_or_default().to_owned()),
+        ),
         ("x-amz-date", Zeroizing::new(time.clone())),
     ];
     if let Some(token) = &key.session_token {
-        covered.push(("x-amz-security-token", Zeroizing::new(token.expose_secret().to_owned())));
+        covered.push((
+            "x-amz-security-token",
+            Zeroizing::new(token.expose_secret().to_owned()),
+        ));
     }
     let names: Vec<&str> = covered.iter().map(|(name, _)| *name).collect();
     let names = names.join(";");
@@ -47,7 +53,10 @@ pub(super) fn sign(key: &AccessKey, region: &str, url: &Url, now: DateTime<Utc>)
     let _ = write!(canonical, "\n{names}\n{}", sha256(b""));
 
     let scope = format!("{date}/{region}/sts/aws4_request");
-    let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", sha256(canonical.as_bytes()));
+    let to_sign = format!(
+        "{ALGORITHM}\n{time}\n{scope}\n{}",
+        sha256(canonical.as_bytes())
+    );
     let first = Zeroizing::new(format!("AWS4{}", key.secret.expose_secret()));
     let mut signing = hmac::Key::new(hmac::HMAC_SHA256, first.as_bytes());
     for part in [date, region, "sts", "aws4_request"] {

@@ -1,0 +1,762 @@
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ee_emulator::{AwsKey, Emulator, Fault};
+use ee_token::{Endpoints, ErrorKind as Token};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::*;
+use crate::{Credentials, ErrorKind};
+
+const AUDIENCE: &str = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/p/providers/i";
+const WORKFORCE: &str = "//iam.googleapis.com/locations/global/workforcePools/p/providers/i";
+const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
+const STS: &str = "sts.googleapis.com";
+const IMDS: &str = "169.254.169.254";
+
+/// A machine whose pool believes `token`.
+struct Machine {
+    emulator: Emulator,
+    folder: TempDir,
+    token: String,
+    environment: Environment,
+}
+
+impl Machine {
+    async fn new() -> Self {
+        let emulator = Emulator::start().await.unwrap();
+        let provider = emulator.create_oidc_provider(AUDIENCE);
+        emulator.create_service_account(ROBOT, "ee-demo-project");
+        emulator.allow_impersonation(&provider.principal("me"), ROBOT);
+        Self {
+            token: provider.subject_token("me"),
+            emulator,
+            folder: tempfile::tempdir().unwrap(),
+            environment: Environment::empty(),
+        }
+    }
+
+    fn set(&mut self, name: &str, value: &str) {
+        self.environment = self.environment.clone().with_var(name, value);
+    }
+
+    fn allow_executables(&mut self) {
+        self.set("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn options(&self) -> Options {
+        let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
+        Options::new(HttpClient::new(endpoints).unwrap()).environment(self.environment.clone())
+    }
+
+    fn load(&self, account: &Value) -> Result<Credentials, Error> {
+        Credentials::from_json(&account.to_string(), &self.options())
+    }
+
+    /// The error of a token that cannot be had; nothing went to Google.
+    async fn refusal(&self, source: Value) -> ee_token::Error {
+        let credentials = self.load(&account(source)).unwrap();
+        let error = credentials.token().await.unwrap_err();
+        assert!(self.emulator.requests_to(STS).is_empty(), "{error}");
+        let shown = format!("{error} {error:?} {credentials:?}");
+        assert!(
+            !shown.contains("canary") && !shown.contains(&self.token),
+            "{shown}"
+        );
+        assert!(
+            error.to_string().contains("the credential given as text"),
+            "{error}"
+        );
+        error
+    }
+
+    fn serve(&self, fault: Fault) {
+        self.emulator.fault("tokens.example.com", fault);
+    }
+}
+
+fn account(source: Value) -> Value {
+    json!({
+        "type": "external_account", "audience": AUDIENCE, "subject_token_type": JWT,
+        "token_url": "https://sts.googleapis.com/v1/token", "credential_source": source,
+    })
+}
+
+fn program(machine: &Machine, script: &str) -> Value {
+    let path = machine.file("program.sh", script);
+    json!({"executable": {"command": format!("/bin/sh {}", path.display()), "timeout_millis": 5000}})
+}
+
+fn aws() -> Value {
+    let mut account = account(json!({
+        "environment_id": "aws1",
+        "region_url": "http://169.254.169.254/latest/meta-data/placement/availability-zone",
+        "url": "http://169.254.169.254/latest/meta-data/iam/security-credentials",
+        "regional_cred_verification_url": "https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15",
+    }));
+    account["subject_token_type"] = json!(AWS4_REQUEST);
+    account
+}
+
+#[tokio::test]
+async fn a_files_token_is_exchanged_and_the_service_account_acted_as() {
+    let machine = Machine::new().await;
+    let path = machine.file("token", &format!("{}\n", machine.token));
+    let mut account = account(json!({ "file": path }));
+    account["quota_project_id"] = json!("ee-demo-project");
+    account["service_account_impersonation"] = json!({"token_lifetime_seconds": 1200});
+    account["service_account_impersonation_url"] = json!(format!(
+        "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{ROBOT}:generateAccessToken"
+    ));
+    let credentials = machine.load(&account).unwrap();
+    assert_eq!(credentials.kind(), Kind::ExternalAccount);
+    assert_eq!(credentials.principal(), Some(ROBOT));
+    assert_eq!(credentials.project(), Some("123456789012"));
+    assert_eq!(credentials.quota_project(), Some("ee-demo-project"));
+    let token = credentials.token().await.unwrap();
+    let left = token.expires_at().unwrap() - chrono::Utc::now();
+    assert!((1000..=1200).contains(&left.num_seconds()), "{left}");
+
+    let requests = machine.emulator.requests();
+    let form = requests[0].form();
+    assert_eq!(form["scope"], "https://www.googleapis.com/auth/iam");
+    assert_eq!(form["subject_token"], machine.token);
+    assert_eq!(requests[1].json()["lifetime"], "1200s");
+    assert_eq!(
+        requests[1].header("x-goog-user-project"),
+        Some("ee-demo-project")
+    );
+    assert_eq!(requests.len(), 2);
+}
+
+#[tokio::test]
+async fn a_closure_supplies_the_token() {
+    let machine = Machine::new().await;
+    let token = machine.token.clone();
+    let supply = move || {
+        let token = token.clone();
+        async move { Ok(SecretString::from(token)) }
+    };
+    let account = ExternalAccount::new(AUDIENCE, JWT).impersonate(ROBOT);
+    let credentials =
+        Credentials::from_subject_token(account, supply.clone(), &machine.options()).unwrap();
+    credentials.token().await.unwrap();
+    assert_eq!(credentials.principal(), Some(ROBOT));
+
+    let too_short = ExternalAccount::new(AUDIENCE, JWT).token_lifetime(Duration::from_secs(5));
+    let wrong_pool = ExternalAccount::new(AUDIENCE, JWT).workforce_user_project("p");
+    for account in [
+        ExternalAccount::new(" ", JWT),
+        ExternalAccount::new(AUDIENCE, "x"),
+        too_short,
+        wrong_pool,
+    ] {
+        let error = Credentials::from_subject_token(account, supply.clone(), &machine.options())
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidFile);
+    }
+}
+
+#[tokio::test]
+async fn a_token_file_that_was_renewed_ends_a_rejection() {
+    let machine = Machine::new().await;
+    let provider = machine.emulator.create_oidc_provider(AUDIENCE);
+    let path = machine.file("token", &provider.subject_token_of("me", -60));
+    let file = machine.file(
+        "account.json",
+        &account(json!({ "file": path })).to_string(),
+    );
+    let credentials = Credentials::from_file(file, &machine.options()).unwrap();
+    let error = credentials.token().await.unwrap_err();
+    assert_eq!(error.kind(), Token::Rejected);
+    assert!(error.to_string().contains(AUDIENCE), "{error}");
+    assert!(error.remedy().unwrap().text.contains("over"), "{error}");
+    assert!(!format!("{error:?}").contains("eyJ"));
+    credentials.token().await.unwrap_err();
+    assert_eq!(machine.emulator.requests_to(STS).len(), 1);
+    fs::remove_file(&path).unwrap();
+    machine.file("token", &format!("{} ", machine.token));
+    credentials.token().await.unwrap();
+}
+
+#[tokio::test]
+async fn each_field_that_is_missing_empty_or_of_the_wrong_type_is_named() {
+    let machine = Machine::new().await;
+    let whole = account(json!({"file": "/x"}));
+    for field in [
+        "audience",
+        "subject_token_type",
+        "token_url",
+        "credential_source",
+    ] {
+        for bad in [json!(null), json!(""), json!(["canary"]), json!(5)] {
+            let mut account = whole.clone();
+            account[field] = bad;
+            let error = machine.load(&account).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidFile);
+            assert!(error.to_string().contains(&format!("`{field}`")), "{error}");
+            assert!(!format!("{error:?}").contains("canary"));
+        }
+    }
+    for (field, bad) in [
+        ("service_account_impersonation_url", json!(5)),
+        (
+            "service_account_impersonation_url",
+            json!("https://iamcredentials.googleapis.com/x"),
+        ),
+        ("service_account_impersonation", json!("canary")),
+        (
+            "service_account_impersonation",
+            json!({"token_lifetime_seconds": "canary"}),
+        ),
+        (
+            "service_account_impersonation",
+            json!({"token_lifetime_seconds": 5}),
+        ),
+        ("client_id", json!(["canary"])),
+        ("client_secret", json!("canary")),
+        ("quota_project_id", json!({})),
+        ("workforce_pool_user_project", json!("p")),
+        ("subject_token_type", json!("urn:wizard")),
+        ("subject_token_type", json!(MTLS)),
+    ] {
+        let mut account = whole.clone();
+        account[field] = bad.clone();
+        let error = machine.load(&account).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidFile, "{error}");
+        let named = match field {
+            "client_secret" => "client_id",
+            _ if bad.is_object() && field != "quota_project_id" => "token_lifetime_seconds",
+            field => field,
+        };
+        assert!(error.to_string().contains(named), "{field}: {error}");
+        assert!(!format!("{error:?}").contains("canary"));
+    }
+    assert!(machine.emulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_is_named_before_anything_is_sent() {
+    let machine = Machine::new().await;
+    for (source, named) in [
+        (json!({}), "one of which"),
+        (json!({"file": ""}), "`file`"),
+        (json!({"file": 5}), "`file`"),
+        (
+            json!({"file": "/x", "url": "https://x.example/"}),
+            "exclude",
+        ),
+        (json!({"file": "/x", "executable": {}}), "exclude"),
+        (json!({"file": "/x", "format": "json"}), "`format`"),
+        (json!({"file": "/x", "format": {"type": "xml"}}), "`type`"),
+        (
+            json!({"file": "/x", "format": {"type": "json"}}),
+            "`subject_token_field_name`",
+        ),
+        (json!({"url": "here"}), "`url`"),
+        (
+            json!({"url": "https://x.example/", "headers": {"a b": "canary"}}),
+            "`a b`",
+        ),
+        (
+            json!({"url": "https://x.example/", "headers": {"a": "can\nary"}}),
+            "`a`",
+        ),
+        (
+            json!({"url": "https://x.example/", "headers": ["canary"]}),
+            "`headers`",
+        ),
+        (json!({"executable": "canary"}), "`executable`"),
+        (json!({"executable": {}}), "`command`"),
+        (json!({"executable": {"command": "'canary"}}), "`command`"),
+        (json!({"executable": {"command": "''"}}), "`command`"),
+        (
+            json!({"executable": {"command": "x", "timeout_millis": 4999}}),
+            "`timeout_millis`",
+        ),
+        (
+            json!({"executable": {"command": "x", "timeout_millis": 120001}}),
+            "`timeout_millis`",
+        ),
+        (
+            json!({"executable": {"command": "x", "timeout_millis": "canary"}}),
+            "`timeout_millis`",
+        ),
+        (json!({"certificate": {}}), "`certificate_config_location`"),
+        (
+            json!({"certificate": {"use_default_certificate_config": "canary"}}),
+            "true or false",
+        ),
+        (
+            json!({"certificate": {"use_default_certificate_config": true, "certificate_config_location": "/x"}}),
+            "certificate_config_location",
+        ),
+        (json!({"environment_id": "aws2"}), "`environment_id`"),
+        (
+            json!({"environment_id": "aws1"}),
+            "`regional_cred_verification_url`",
+        ),
+    ] {
+        let error = machine.load(&account(source)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidFile, "{error}");
+        assert!(error.to_string().contains(named), "{named}: {error}");
+        assert!(!format!("{error:?}").contains("canary"));
+    }
+    assert!(machine.emulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_host_that_must_not_be_asked_is_refused_and_named() {
+    let machine = Machine::new().await;
+    let mut accounts = Vec::new();
+    for (field, url) in [
+        ("token_url", "https://evil.example/v1/token"),
+        ("token_url", "http://sts.googleapis.com/v1/token"),
+        (
+            "service_account_impersonation_url",
+            "https://evil.example/x:generateAccessToken",
+        ),
+    ] {
+        let mut account = account(json!({"file": "/x"}));
+        account[field] = json!(url);
+        accounts.push((account, field));
+    }
+    for (field, url) in [
+        ("url", "http://evil.example/latest"),
+        ("region_url", "http://127.0.0.1/x"),
+        ("imdsv2_session_token_url", "http://169.254.169.253/x"),
+        (
+            "regional_cred_verification_url",
+            "https://sts.{region}.evil.example",
+        ),
+        (
+            "regional_cred_verification_url",
+            "http://sts.{region}.amazonaws.com",
+        ),
+    ] {
+        let mut account = aws();
+        account["credential_source"][field] = json!(url);
+        accounts.push((account, field));
+    }
+    for url in [
+        "http://tokens.example.com/",
+        "https://me:canary@tokens.example.com/",
+        "ftp://x.example/",
+    ] {
+        accounts.push((account(json!({"url": url})), "url"));
+    }
+    for (account, field) in accounts {
+        let error = machine.load(&account).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::RefusedHost, "{error}");
+        assert!(error.to_string().contains(&format!("`{field}`")), "{error}");
+        assert!(error.remedy().is_some() && !format!("{error:?}").contains("canary"));
+    }
+    assert!(machine.emulator.requests().is_empty());
+    let mut allowed = account(json!({"file": "/x"}));
+    allowed["token_url"] = json!("https://sts.example.com/token");
+    let options = machine.options().allow_host("sts.example.com");
+    Credentials::from_json(&allowed.to_string(), &options).unwrap();
+    allowed["universe_domain"] = json!("example.net");
+    let error = Credentials::from_json(&allowed.to_string(), &options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ForeignUniverse);
+    let error = Credentials::from_json(
+        &account(json!({"file": "/x"})).to_string(),
+        &options.subject("a@b"),
+    )
+    .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidOptions);
+}
+
+#[tokio::test]
+async fn a_file_without_a_token_is_named() {
+    let machine = Machine::new().await;
+    let format = json!({"type": "json", "subject_token_field_name": "id"});
+    for (text, named) in [
+        ("", "empty"),
+        ("<html>canary", "HTML"),
+        ("canary", "not JSON"),
+        ("{}", "`id`"),
+        (r#"{"id": ["canary"]}"#, "`id`"),
+    ] {
+        let path = machine.file("token", text);
+        let error = machine
+            .refusal(json!({"file": path, "format": format}))
+            .await;
+        assert!(
+            error.to_string().contains(named) && error.to_string().contains("token"),
+            "{error}"
+        );
+    }
+    let error = machine.refusal(json!({"file": "/nowhere/at/all"})).await;
+    assert!(error.to_string().contains("/nowhere/at/all"), "{error}");
+}
+
+#[tokio::test]
+async fn a_url_that_redirects_or_answers_no_token_is_named() {
+    let machine = Machine::new().await;
+    let source = json!({"url": "https://tokens.example.com/x?secret=canary", "headers": {"Authorization": "canary"}});
+    let long = "x".repeat((1 << 20) + 1);
+    for (fault, kind, named) in [
+        (
+            Fault::status(302).header("Location", "https://evil.example/"),
+            Token::InvalidCredential,
+            "redirect",
+        ),
+        (
+            Fault::respond(200, "text/html", "<p>canary"),
+            Token::InvalidCredential,
+            "HTML",
+        ),
+        (
+            Fault::respond(200, "text/plain", "<p>canary"),
+            Token::InvalidCredential,
+            "HTML",
+        ),
+        (
+            Fault::respond(200, "text/plain", ""),
+            Token::InvalidCredential,
+            "empty",
+        ),
+        (
+            Fault::respond(200, "text/plain", vec![0xff, 0xfe]),
+            Token::InvalidCredential,
+            "no text",
+        ),
+        (
+            Fault::respond(200, "text/plain", long),
+            Token::InvalidResponse,
+            "too much",
+        ),
+        (Fault::status(403).body("canary"), Token::Rejected, "403"),
+    ] {
+        machine.serve(fault);
+        let error = machine.refusal(source.clone()).await;
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(named), "{error}");
+        assert!(error.to_string().contains("tokens.example.com"), "{error}");
+    }
+    assert!(machine.emulator.requests_to("evil.example").is_empty());
+    machine.serve(Fault::status(503));
+    machine.serve(Fault::respond(200, "text/plain", machine.token.clone()));
+    machine
+        .load(&account(source))
+        .unwrap()
+        .token()
+        .await
+        .unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_program_runs_only_where_it_may_and_is_told_what_it_is_for() {
+    let mut machine = Machine::new().await;
+    let mark = machine.folder.path().join("ran");
+    let script = format!(
+        "touch {mark}; set | grep GOOGLE_EXTERNAL > {mark}\necho '{{\"version\": 1, \"success\": true, \"token_type\": \"{JWT}\", \"id_token\": \"{token}\"}}'",
+        mark = mark.display(),
+        token = machine.token
+    );
+    machine.set("PATH", "/usr/bin:/bin");
+    let source = program(&machine, &script);
+    for unclear in ["", "0", "true"] {
+        machine.set("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", unclear);
+        let error = machine.refusal(source.clone()).await;
+        assert!(
+            error
+                .to_string()
+                .contains("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"),
+            "{error}"
+        );
+        assert!(!mark.exists());
+    }
+    machine.allow_executables();
+    machine
+        .load(&account(source))
+        .unwrap()
+        .token()
+        .await
+        .unwrap();
+    let told = fs::read_to_string(&mark).unwrap();
+    for (name, value) in [
+        ("AUDIENCE", AUDIENCE),
+        ("TOKEN_TYPE", JWT),
+        ("INTERACTIVE", "0"),
+        ("REVOKE", "0"),
+        ("ID", ""),
+    ] {
+        assert!(
+            told.contains(&format!("GOOGLE_EXTERNAL_ACCOUNT_{name}='{value}'")),
+            "{told}"
+        );
+    }
+    assert!(!told.contains("IMPERSONATED_EMAIL"));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_program_that_answers_no_token_is_named() {
+    let mut machine = Machine::new().await;
+    machine.allow_executables();
+    machine.set("PATH", "/usr/bin:/bin");
+    let failed = r#"{"version": 1, "success": false, "code": 7, "message": "no way ya29.canary"}"#;
+    for (script, named) in [
+        ("exit 1", "exit status: 1"),
+        ("echo canary", "not JSON"),
+        ("", "printed nothing"),
+        ("head -c 100000000 /dev/zero", "more than 1 MiB"),
+        ("printf '\\377'", "UTF-8"),
+        ("echo '{}'", "`version`"),
+        (r#"echo '{"version": 2}'"#, "only 1 is known"),
+        (r#"echo '{"version": 1}'"#, "`success`"),
+        (r#"echo '{"version": 1, "success": "canary"}'"#, "`success`"),
+        (r#"echo '{"version": 1, "success": false}'"#, "`code`"),
+        (&format!("echo '{failed}'"), "no way"),
+        (r#"echo '{"version": 1, "success": true}'"#, "`token_type`"),
+        (
+            r#"echo '{"version": 1, "success": true, "token_type": "canary"}'"#,
+            "`token_type`",
+        ),
+        (
+            r#"echo '{"version": 1, "success": true, "token_type": "urn:ietf:params:oauth:token-type:saml2"}'"#,
+            "`saml_response`",
+        ),
+        (
+            r#"echo '{"version": 1, "success": true, "token_type": "urn:ietf:params:oauth:token-type:jwt"}'"#,
+            "`id_token`",
+        ),
+        (
+            r#"echo '{"version": 1, "success": true, "expiration_time": 5}'"#,
+            "expired",
+        ),
+    ] {
+        let error = machine.refusal(program(&machine, script)).await;
+        assert_eq!(error.kind(), Token::InvalidCredential);
+        assert!(error.to_string().contains(named), "{script}: {error}");
+        assert!(error.to_string().contains("executable.command"), "{error}");
+    }
+    let error = machine
+        .refusal(json!({"executable": {"command": "/nowhere/at/all"}}))
+        .await;
+    assert!(error.to_string().contains("cannot be run"), "{error}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_program_that_hangs_is_stopped_with_everything_that_it_started() {
+    let mut machine = Machine::new().await;
+    machine.allow_executables();
+    machine.set("PATH", "/usr/bin:/bin");
+    let pids = machine.folder.path().join("pids");
+    let script = format!(
+        "sleep 600 & echo $! > {0}; echo $$ >> {0}; wait",
+        pids.display()
+    );
+    let error = machine.refusal(program(&machine, &script)).await;
+    assert!(error.to_string().contains("5000 ms"), "{error}");
+    for pid in fs::read_to_string(pids).unwrap().lines() {
+        // Killed, it may wait for somebody to collect it.
+        let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let still_runs = !state.is_empty() && !state.contains(") Z");
+        assert!(!(cfg!(target_os = "linux") && still_runs), "{state}");
+    }
+}
+
+#[tokio::test]
+async fn a_cached_answer_is_used_while_it_is_good() {
+    let mut machine = Machine::new().await;
+    machine.allow_executables();
+    let cached = |expires: u64| json!({"version": 1, "success": true, "token_type": JWT, "id_token": machine.token, "expiration_time": expires});
+    let path = machine.file("cached", &cached(4_000_000_000).to_string());
+    let source = json!({"executable": {"command": "/nowhere/at/all", "output_file": path}});
+    machine
+        .load(&account(source.clone()))
+        .unwrap()
+        .token()
+        .await
+        .unwrap();
+    machine.emulator.clear_requests();
+    for text in [
+        cached(5).to_string(),
+        "canary".into(),
+        r#"{"version": 1, "success": false}"#.into(),
+    ] {
+        machine.file("cached", &text);
+        let error = machine.refusal(source.clone()).await;
+        assert!(error.to_string().contains("cannot be run"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_aws_comes_from_the_variables_or_a_session_of_the_machines_metadata() {
+    let mut machine = Machine::new().await;
+    machine.emulator.create_aws_provider(AUDIENCE);
+    machine.emulator.run_on_ec2("a-role", "eu-west-3b");
+    machine.load(&aws()).unwrap().token().await.unwrap();
+    let asked: Vec<_> = machine
+        .emulator
+        .requests_to(IMDS)
+        .iter()
+        .map(|r| format!("{} {}", r.method, r.path))
+        .collect();
+    assert_eq!(
+        asked,
+        [
+            "PUT /latest/api/token",
+            "GET /latest/meta-data/placement/availability-zone",
+            "GET /latest/meta-data/iam/security-credentials",
+            "GET /latest/meta-data/iam/security-credentials/a-role",
+        ]
+    );
+    machine.emulator.clear_requests();
+    let key = AwsKey::temporary("ASIAX", "canary/+", "canary-session");
+    machine.emulator.add_aws_key(key);
+    machine.set("AWS_ACCESS_KEY_ID", "ASIAX");
+    machine.set("AWS_SECRET_ACCESS_KEY", "canary/+");
+    machine.set("AWS_SESSION_TOKEN", "canary-session");
+    machine.set("AWS_REGION", "us-east-2");
+    let credentials = machine.load(&aws()).unwrap();
+    credentials.token().await.unwrap();
+    assert!(machine.emulator.requests_to(IMDS).is_empty());
+    assert!(!format!("{credentials:?}").contains("canary"));
+}
+
+#[tokio::test]
+async fn aws_without_a_key_a_region_or_version_2_of_its_metadata_is_an_error() {
+    let mut machine = Machine::new().await;
+    machine.emulator.create_aws_provider(AUDIENCE);
+    machine.emulator.run_on_ec2("a-role", "eu-west-3b");
+    for status in [403, 404, 405] {
+        machine.emulator.fault(IMDS, Fault::status(status));
+        let error = machine.load(&aws()).unwrap().token().await.unwrap_err();
+        assert_eq!(error.kind(), Token::Rejected);
+        assert!(error.to_string().contains("version 1 only"), "{error}");
+        assert!(error.remedy().unwrap().text.contains("IMDSv2"));
+    }
+    machine.set("AWS_REGION", "us-east-1.evil.example/");
+    let error = machine.load(&aws()).unwrap().token().await.unwrap_err();
+    assert!(error.to_string().contains("region"), "{error}");
+    let mut bare = aws();
+    for field in ["url", "region_url"] {
+        bare["credential_source"]
+            .as_object_mut()
+            .unwrap()
+            .remove(field);
+    }
+    let error = machine.load(&bare).unwrap().token().await.unwrap_err();
+    assert!(
+        error.to_string().contains("AWS_SECRET_ACCESS_KEY"),
+        "{error}"
+    );
+    machine.environment = Environment::empty();
+    let error = machine.load(&bare).unwrap().token().await.unwrap_err();
+    assert!(error.to_string().contains("AWS_REGION"), "{error}");
+    assert!(machine.emulator.requests_to(STS).is_empty());
+}
+
+#[tokio::test]
+async fn a_certificate_is_presented_with_its_chain_in_order() {
+    let mut machine = Machine::new().await;
+    let provider = machine.emulator.create_x509_provider(AUDIENCE);
+    let shown = provider.certificate("workload.example");
+    let (leaf, issuer) = (shown.certificate_pem(), shown.issuer_pem());
+    let cert_path = machine.file("leaf.pem", leaf);
+    let key_path = machine.file("key.pem", shown.key_pem());
+    let config = |key: &PathBuf| json!({"cert_configs": {"workload": {"cert_path": cert_path, "key_path": key}}});
+    let location = machine.file("config.json", &config(&key_path).to_string());
+    let load = |machine: &Machine, chain: &str| {
+        let path = machine.file("chain.pem", chain);
+        let mut account = account(
+            json!({"certificate": {"use_default_certificate_config": true, "trust_chain_path": path}}),
+        );
+        account["subject_token_type"] = json!(MTLS);
+        account["token_url"] = json!("https://sts.mtls.googleapis.com/v1/token");
+        machine.load(&account).unwrap()
+    };
+    let error = load(&machine, issuer).token().await.unwrap_err();
+    assert!(
+        error.to_string().contains("GOOGLE_API_CERTIFICATE_CONFIG"),
+        "{error}"
+    );
+    machine.set("GOOGLE_API_CERTIFICATE_CONFIG", location.to_str().unwrap());
+    for chain in [issuer.to_owned(), format!("{leaf}{issuer}")] {
+        load(&machine, &chain).token().await.unwrap();
+    }
+    let sent = machine.emulator.requests_to("sts.mtls.googleapis.com");
+    assert_eq!(sent.len(), 2);
+    assert_eq!(
+        sent[0].form()["subject_token"],
+        sent[1].form()["subject_token"]
+    );
+
+    let other = provider.certificate("other.example");
+    for (chain, why) in [
+        (format!("{issuer}{leaf}"), "top of the chain"),
+        (
+            format!("{leaf}{}{issuer}", other.certificate_pem()),
+            "wrong order",
+        ),
+        ("canary".into(), "no certificate"),
+        (leaf[..200].to_owned(), "cut off"),
+    ] {
+        let error = load(&machine, &chain).token().await.unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+        assert!(error.to_string().contains("chain.pem"), "{error}");
+    }
+    let other_key = machine.file("other.pem", other.key_pem());
+    machine.file("config.json", &config(&other_key).to_string());
+    let error = load(&machine, issuer).token().await.unwrap_err();
+    assert!(error.to_string().contains("other.pem"), "{error}");
+    machine.file("config.json", r#"{"cert_configs": {}}"#);
+    let error = load(&machine, issuer).token().await.unwrap_err();
+    assert!(error.to_string().contains("`workload`"), "{error}");
+    assert_eq!(
+        machine
+            .emulator
+            .requests_to("sts.mtls.googleapis.com")
+            .len(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn a_workforce_pool_names_its_project_or_a_client() {
+    let machine = Machine::new().await;
+    let provider = machine.emulator.create_oidc_provider(WORKFORCE);
+    let path = machine.file("token", &provider.subject_token("jane"));
+    let mut account = account(json!({ "file": path }));
+    account["audience"] = json!(WORKFORCE);
+    account["workforce_pool_user_project"] = json!(123456789012_u64);
+    let credentials = machine.load(&account).unwrap();
+    credentials.token().await.unwrap();
+    assert_eq!(credentials.project(), Some("123456789012"));
+    let form = machine.emulator.requests()[0].form();
+    assert_eq!(
+        form["options"],
+        "%7B%22userProject%22%3A%22123456789012%22%7D"
+    );
+    account["client_id"] = json!("1-x");
+    account["client_secret"] = json!("canary");
+    let error = machine.load(&account).unwrap().token().await.unwrap_err();
+    assert!(
+        error.remedy().unwrap().text.contains("client_id"),
+        "{error}"
+    );
+    assert!(!format!("{error:?}").contains("canary"));
+    let request = &machine.emulator.requests()[1];
+    assert!(
+        request
+            .header("authorization")
+            .unwrap()
+            .starts_with("Basic ")
+    );
+    assert!(!request.form().contains_key("options"));
+}

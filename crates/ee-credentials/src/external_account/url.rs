@@ -68,7 +68,10 @@ impl UrlToken {
                 Err(error) => error,
             };
             let wait = retry.wait(tried);
-            let busy = matches!(error.kind(), Token::Server | Token::Network | Token::Timeout);
+            let busy = matches!(
+                error.kind(),
+                Token::Server | Token::Network | Token::Timeout
+            );
             if !busy || tried >= retry.max_retries || started.elapsed() + wait > retry.total {
                 return Err(error);
             }
@@ -91,7 +94,12 @@ impl UrlToken {
             .headers(self.headers.clone())
             .timeout(ATTEMPT_TIMEOUT)
             .build()
-            .map_err(|_| told(Token::RefusedUrl, "cannot be asked: the request is not valid"))?;
+            .map_err(|_| {
+                told(
+                    Token::RefusedUrl,
+                    "cannot be asked: the request is not valid",
+                )
+            })?;
         let reply = http.send(request).await?;
         let status = reply.status();
         if status.is_redirection() {
@@ -115,26 +123,40 @@ impl UrlToken {
             .headers()
             .get(CONTENT_TYPE)
             .and_then(|of| of.to_str().ok())
-            .is_some_and(|of| of.trim_start().to_ascii_lowercase().starts_with("text/html"));
+            .is_some_and(|of| {
+                of.trim_start()
+                    .to_ascii_lowercase()
+                    .starts_with("text/html")
+            });
         if is_html {
             return Err(html(&told));
         }
-        let body = read_bounded(reply, MAX_REPLY)
-            .await
-            .map_err(|error| told(error.kind(), &format!("answered too much, or broke off: {error}")))?;
+        let body = read_bounded(reply, MAX_REPLY).await.map_err(|error| {
+            told(
+                error.kind(),
+                &format!("answered too much, or broke off: {error}"),
+            )
+        })?;
         let text = std::str::from_utf8(&body)
             .map_err(|_| told(Token::InvalidCredential, "answered with what is no text"))?;
         let place = Place::Other(format!("the answer of {host}"));
         self.format.token(text, &place).map_err(|error| {
-            told(Token::InvalidCredential, &format!("answered with no token: {error}"))
+            told(
+                Token::InvalidCredential,
+                &format!("answered with no token: {error}"),
+            )
         })
     }
 }
 
 fn html(told: &dyn Fn(Token, &str) -> ee_token::Error) -> ee_token::Error {
-    told(Token::InvalidCredential, "answered with HTML, which is no token").with_remedy(
-        Remedy::new("Check the URL: a login page or an error page answers there."),
+    told(
+        Token::InvalidCredential,
+        "answered with HTML, which is no token",
     )
+    .with_remedy(Remedy::new(
+        "Check the URL: a login page or an error page answers there.",
+    ))
 }
 
 impl fmt::Debug for UrlToken {
