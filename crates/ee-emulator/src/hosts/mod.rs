@@ -2,8 +2,8 @@
 
 mod accounts;
 mod admission;
-mod client_auth;
 mod aws;
+mod client_auth;
 mod code_grant;
 mod compute;
 mod earthengine;

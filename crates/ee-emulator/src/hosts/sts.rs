@@ -25,6 +25,8 @@ const JWT: [&str; 2] = [
 ];
 const AWS4_REQUEST: &str = "urn:ietf:params:aws:token-type:aws4_request";
 const MTLS: &str = "urn:ietf:params:oauth:token-type:mtls";
+/// How long a subject token may be good for, in seconds.
+const LONGEST_LIFE: i64 = 86_400;
 /// Every parameter there is. Another one is a mistake, and Google says so.
 const PARAMETERS: [&str; 7] = [
     "audience",
@@ -219,7 +221,7 @@ fn subject(
                     "The audience in ID Token does not match the expected audience.",
                 ));
             }
-            if !jwt.is_timely(now) {
+            if !jwt.is_timely(now, LONGEST_LIFE) {
                 return Err(invalid_grant("ID Token has expired or is not valid yet."));
             }
             let subject = jwt

@@ -7,6 +7,7 @@ mod code_grant;
 mod compute;
 mod earthengine;
 mod faults;
+mod federation;
 mod jwt_grant;
 mod lifecycle;
 mod metadata;
