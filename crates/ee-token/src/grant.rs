@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
-use url::form_urlencoded::{Serializer, Target, byte_serialize};
+use url::form_urlencoded::{Serializer, byte_serialize};
 use zeroize::Zeroizing;
 
 use crate::{Error, ErrorKind, Scopes};
@@ -61,6 +61,14 @@ pub enum Grant<'a> {
         /// Google's `options`, JSON in text form.
         options: Option<&'a str>,
     },
+    /// A service account's own JWT in Google Distributed Cloud. Sent as JSON, with names that
+    /// are its token server's and not RFC 8693's.
+    ServiceIdentity {
+        /// The JWT.
+        assertion: &'a SecretString,
+        /// The service that the token is for.
+        audience: &'a str,
+    },
 }
 
 impl Grant<'_> {
@@ -86,6 +94,7 @@ impl Grant<'_> {
                 ..
             } => [Some(code), client_secret, code_verifier],
             Self::TokenExchange { subject_token, .. } => [Some(subject_token), None, None],
+            Self::ServiceIdentity { assertion, .. } => [Some(assertion), None, None],
         };
         all.into_iter()
             .flatten()
@@ -93,10 +102,37 @@ impl Grant<'_> {
             .collect()
     }
 
-    pub(crate) fn append_to<T: Target>(&self, form: &mut Serializer<'_, T>) {
+    /// The request's body and its content type.
+    pub(crate) fn body(&self) -> (&'static str, Zeroizing<String>) {
+        let mut body = Zeroizing::new(String::with_capacity(2048));
+        if let Self::ServiceIdentity { .. } = self {
+            body.push('{');
+            self.fields(&mut |name, value| {
+                let comma = if body.len() > 1 { "," } else { "" };
+                // A text of serde_json's is quoted and escaped.
+                let quoted = Zeroizing::new(serde_json::Value::from(value).to_string());
+                body.push_str(comma);
+                body.push('"');
+                body.push_str(name);
+                body.push_str("\":");
+                body.push_str(&quoted);
+            });
+            body.push('}');
+            return ("application/json", body);
+        }
+        {
+            let mut form = Serializer::new(&mut *body);
+            self.fields(&mut |name, value| {
+                form.append_pair(name, value);
+            });
+        }
+        ("application/x-www-form-urlencoded", body)
+    }
+
+    fn fields(&self, add: &mut dyn FnMut(&str, &str)) {
         let mut put = |name: &str, value: Option<&str>| {
             if let Some(value) = value {
-                form.append_pair(name, value);
+                add(name, value);
             }
         };
         match *self {
@@ -168,6 +204,25 @@ impl Grant<'_> {
                     options.map(|json| byte_serialize(json.as_bytes()).collect::<String>());
                 put("options", options.as_deref());
             }
+            Self::ServiceIdentity {
+                assertion,
+                audience,
+            } => {
+                put(
+                    "grant_type",
+                    Some("urn:ietf:params:oauth:token-type:token-exchange"),
+                );
+                put("audience", Some(audience));
+                put(
+                    "requested_token_type",
+                    Some("urn:ietf:params:oauth:token-type:access_token"),
+                );
+                put("subject_token", Some(assertion.expose_secret()));
+                put(
+                    "subject_token_type",
+                    Some("urn:k8s:params:oauth:token-type:serviceaccount"),
+                );
+            }
         }
     }
 }
@@ -179,6 +234,7 @@ impl fmt::Debug for Grant<'_> {
             Self::RefreshToken { .. } => "RefreshToken(..)",
             Self::AuthorizationCode { .. } => "AuthorizationCode(..)",
             Self::TokenExchange { .. } => "TokenExchange(..)",
+            Self::ServiceIdentity { .. } => "ServiceIdentity(..)",
         })
     }
 }

@@ -109,6 +109,31 @@ impl HttpClient {
         Ok(Self::from_parts(Some(pool), client, endpoints))
     }
 
+    /// A client to the same hosts that trusts these certificate authorities alone, in PEM, for
+    /// a server that the platform does not know.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidCredential`] if there is no certificate in the text, or one that
+    /// cannot be used.
+    pub fn with_roots(&self, pem: &str) -> Result<Self, Error> {
+        let config = tls::client_config_with_roots(pem)?;
+        // A connection dies with its runtime, so none is kept for the next request.
+        let new =
+            |builder: ClientBuilder| build_with(builder.pool_max_idle_per_host(0), config.clone());
+        let pool = Pool {
+            proxied: new(Client::builder())?,
+            direct: new(Client::builder().no_proxy())?,
+        };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                own: Some(pool),
+                builder: self.shared.builder.clone(),
+                endpoints: self.shared.endpoints.clone(),
+            }),
+            sent: self.sent.clone(),
+        })
+    }
+
     fn from_parts(own: Option<Pool>, builder: Client, endpoints: Endpoints) -> Self {
         Self {
             shared: Arc::new(Shared {

@@ -1,11 +1,11 @@
-//! JSON Web Tokens, signed with RS256 (RFC 7515, 7519).
+//! JSON Web Tokens, signed with RS256 or ES256 (RFC 7515, 7518, 7519).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 use serde::Serialize;
 
-use crate::{Error, ErrorKind, RsaPrivateKey};
+use crate::{EcPrivateKey, Error, ErrorKind, RsaPrivateKey};
 
 /// The claims of a service account's JWT (RFC 7523 §3, and Google's `scope`).
 ///
@@ -49,7 +49,7 @@ struct Header<'a> {
     kid: Option<&'a str>,
 }
 
-/// Signs claims into a compact JWT.
+/// Signs claims into a compact JWT with RS256.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidKey`] if the key cannot sign.
@@ -58,8 +58,29 @@ pub fn sign_jwt(
     key_id: Option<&str>,
     claims: &Claims<'_>,
 ) -> Result<SecretString, Error> {
+    compact("RS256", key_id, claims, |message| key.sign(message))
+}
+
+/// Signs claims into a compact JWT with ES256.
+///
+/// # Errors
+/// [`ErrorKind::InvalidKey`] if the key cannot sign.
+pub fn sign_jwt_es256(
+    key: &EcPrivateKey,
+    key_id: Option<&str>,
+    claims: &Claims<'_>,
+) -> Result<SecretString, Error> {
+    compact("ES256", key_id, claims, |message| key.sign(message))
+}
+
+fn compact(
+    alg: &'static str,
+    key_id: Option<&str>,
+    claims: &Claims<'_>,
+    sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, Error>,
+) -> Result<SecretString, Error> {
     let header = Header {
-        alg: "RS256",
+        alg,
         typ: "JWT",
         kid: key_id,
     };
@@ -68,7 +89,7 @@ pub fn sign_jwt(
     append_json(&mut jwt, &header)?;
     jwt.push('.');
     append_json(&mut jwt, claims)?;
-    let signature = key.sign(jwt.as_bytes())?;
+    let signature = sign(jwt.as_bytes())?;
     jwt.push('.');
     URL_SAFE_NO_PAD.encode_string(signature, &mut jwt);
     Ok(SecretString::from(jwt))

@@ -1,4 +1,5 @@
-//! RSA private keys in PEM, and the signatures they make.
+//! Private keys in PEM, and the signatures they make: RSA, and P-256 for the one kind of
+//! credential that has it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +7,9 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::rand::SystemRandom;
-use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+};
 use zeroize::Zeroizing;
 
 use crate::{Error, ErrorKind, Remedy};
@@ -23,7 +26,7 @@ impl RsaPrivateKey {
     /// # Errors
     /// [`ErrorKind::InvalidKey`]; the message says what is wrong with it.
     pub fn from_pem(pem: &str) -> Result<Self, Error> {
-        let (label, der) = decode_pem(pem)?;
+        let (label, der) = decode_pem(pem, rsa_label)?;
         let pair = match label {
             "PRIVATE KEY" => RsaKeyPair::from_pkcs8(&der),
             _ => RsaKeyPair::from_der(&der),
@@ -60,8 +63,97 @@ impl fmt::Debug for RsaPrivateKey {
     }
 }
 
-/// The label and the bytes of the first PEM block.
-fn decode_pem(pem: &str) -> Result<(&'static str, Zeroizing<Vec<u8>>), Error> {
+/// A private key on the curve P-256, checked and ready to sign. Cheap to clone; `Debug` shows
+/// its curve alone.
+#[derive(Clone)]
+pub struct EcPrivateKey(Arc<EcdsaKeyPair>);
+
+impl EcPrivateKey {
+    /// Reads a PEM of PKCS#8 (`BEGIN PRIVATE KEY`) or SEC 1 (`BEGIN EC PRIVATE KEY`, RFC 5915),
+    /// with the public key in it, as every common tool writes it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidKey`]; the message says what is wrong with it.
+    pub fn from_pem(pem: &str) -> Result<Self, Error> {
+        let (label, der) = decode_pem(pem, ec_label)?;
+        let pkcs8 = match label {
+            "PRIVATE KEY" => der,
+            _ => pkcs8_of_sec1(&der)?,
+        };
+        EcdsaKeyPair::from_pkcs8(
+            &ECDSA_P256_SHA256_FIXED_SIGNING,
+            &pkcs8,
+            &SystemRandom::new(),
+        )
+        .map(|pair| Self(Arc::new(pair)))
+        .map_err(|rejected| {
+            invalid(match rejected.to_string().as_str() {
+                "WrongAlgorithm" => "it is not a key on the curve P-256",
+                "InconsistentComponents" | "InvalidComponent" => {
+                    "its numbers do not belong together"
+                }
+                _ => {
+                    "its contents were changed, lack the public key, or are not on the curve P-256"
+                }
+            })
+        })
+    }
+
+    /// Signs with ECDSA on P-256 and SHA-256 (ES256 of RFC 7518 §3.4).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidKey`] if the system has no random numbers for it.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        let signature = self.0.sign(&SystemRandom::new(), message);
+        Ok(signature
+            .map_err(|_| invalid("it does not sign"))?
+            .as_ref()
+            .to_vec())
+    }
+}
+
+impl fmt::Debug for EcPrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EcPrivateKey(P-256)")
+    }
+}
+
+/// The same key in PKCS#8 (RFC 5958 §2), which is what is understood below.
+fn pkcs8_of_sec1(sec1: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    /// Version 0; ecPublicKey on prime256v1 (RFC 5480 §2.1.1).
+    const HEAD: [u8; 24] = [
+        0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
+        0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07,
+    ];
+    const SEQUENCE: u8 = 0x30;
+    const OCTET_STRING: u8 = 0x04;
+    // A P-256 key has about 120 bytes; one that is longer than this is none.
+    let length = u8::try_from(sec1.len())
+        .ok()
+        .filter(|length| (64..=200).contains(length))
+        .ok_or_else(|| invalid("it is not a key on the curve P-256"))?;
+    // DER's lengths (X.690 §10.1): one byte below 128, else 0x81 and one byte.
+    let prefixed = |tag, length: u8| match length {
+        0..0x80 => vec![tag, length],
+        _ => vec![tag, 0x81, length],
+    };
+    let inner = prefixed(OCTET_STRING, length);
+    let mut der = Zeroizing::new(Vec::with_capacity(256));
+    der.extend(prefixed(
+        SEQUENCE,
+        (HEAD.len() + inner.len()) as u8 + length,
+    ));
+    der.extend_from_slice(&HEAD);
+    der.extend(inner);
+    der.extend_from_slice(sec1);
+    Ok(der)
+}
+
+/// The label and the bytes of the first PEM block, if it is one of the labels that are wanted.
+fn decode_pem(
+    pem: &str,
+    wanted: fn(&str) -> Result<&'static str, Error>,
+) -> Result<(&'static str, Zeroizing<Vec<u8>>), Error> {
     let pem = Zeroizing::new(pem.replace("\\r", "").replace("\\n", "\n"));
     let text = pem.trim();
     if text.is_empty() {
@@ -75,30 +167,7 @@ fn decode_pem(pem: &str) -> Result<(&'static str, Zeroizing<Vec<u8>>), Error> {
     let Some((label, body)) = after.split_once("-----") else {
         return Err(invalid("its first line breaks off"));
     };
-    let label = match label.trim() {
-        "PRIVATE KEY" => "PRIVATE KEY",
-        "RSA PRIVATE KEY" => "RSA PRIVATE KEY",
-        "ENCRYPTED PRIVATE KEY" => return Err(encrypted()),
-        "EC PRIVATE KEY" => {
-            return Err(invalid(
-                "it is an elliptic-curve key, and an RSA key is needed",
-            ));
-        }
-        "OPENSSH PRIVATE KEY" => {
-            return Err(invalid(
-                "it is an OpenSSH key, and an RSA key in PKCS#8 is needed",
-            ));
-        }
-        "CERTIFICATE" => return Err(invalid("it is a certificate, not a private key")),
-        "PUBLIC KEY" | "RSA PUBLIC KEY" => {
-            return Err(invalid("it is a public key, and the private one is needed"));
-        }
-        _ => {
-            return Err(invalid(
-                "its PEM label is not \"PRIVATE KEY\" or \"RSA PRIVATE KEY\"",
-            ));
-        }
-    };
+    let label = wanted(label.trim())?;
     if body.contains("Proc-Type: 4,ENCRYPTED") {
         return Err(encrypted());
     }
@@ -111,6 +180,45 @@ fn decode_pem(pem: &str) -> Result<(&'static str, Zeroizing<Vec<u8>>), Error> {
         .decode(compact.as_bytes())
         .map_err(|_| invalid("its body is not base64: it is cut off or was changed"))?;
     Ok((label, Zeroizing::new(der)))
+}
+
+fn rsa_label(label: &str) -> Result<&'static str, Error> {
+    Err(invalid(match label {
+        "PRIVATE KEY" => return Ok("PRIVATE KEY"),
+        "RSA PRIVATE KEY" => return Ok("RSA PRIVATE KEY"),
+        "EC PRIVATE KEY" => "it is an elliptic-curve key, and an RSA key is needed",
+        "OPENSSH PRIVATE KEY" => "it is an OpenSSH key, and an RSA key in PKCS#8 is needed",
+        other => {
+            return Err(wrong_label(
+                other,
+                "its PEM label is not \"PRIVATE KEY\" or \"RSA PRIVATE KEY\"",
+            ));
+        }
+    }))
+}
+
+fn ec_label(label: &str) -> Result<&'static str, Error> {
+    Err(invalid(match label {
+        "PRIVATE KEY" => return Ok("PRIVATE KEY"),
+        "EC PRIVATE KEY" => return Ok("EC PRIVATE KEY"),
+        "RSA PRIVATE KEY" => "it is an RSA key, and one on the curve P-256 is needed",
+        "OPENSSH PRIVATE KEY" => "it is an OpenSSH key, and one in PKCS#8 is needed",
+        other => {
+            return Err(wrong_label(
+                other,
+                "its PEM label is not \"PRIVATE KEY\" or \"EC PRIVATE KEY\"",
+            ));
+        }
+    }))
+}
+
+fn wrong_label(label: &str, otherwise: &str) -> Error {
+    invalid(match label {
+        "ENCRYPTED PRIVATE KEY" => return encrypted(),
+        "CERTIFICATE" => "it is a certificate, not a private key",
+        "PUBLIC KEY" | "RSA PUBLIC KEY" => "it is a public key, and the private one is needed",
+        _ => otherwise,
+    })
 }
 
 /// ring's one-word reasons, in words.
@@ -147,7 +255,7 @@ fn invalid(why: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ee_emulator::RsaKey;
+    use ee_emulator::{EcKey, RsaKey};
 
     fn why(pem: &str) -> String {
         let error = RsaPrivateKey::from_pem(pem).unwrap_err();
@@ -202,6 +310,38 @@ mod tests {
             let message = why(&pem);
             assert!(message.contains(reason), "{message} / {reason}");
             assert!(!message.contains(body));
+        }
+    }
+
+    #[test]
+    fn a_p256_key_signs_from_pkcs8_and_from_sec1() {
+        let key = EcKey::generate();
+        for pem in [key.pkcs8_pem(), key.sec1_pem()] {
+            let signature = EcPrivateKey::from_pem(pem).unwrap().sign(b"x").unwrap();
+            assert!(key.verifies(b"x", &signature));
+            assert!(!key.verifies(b"y", &signature));
+        }
+        let key = EcPrivateKey::from_pem(key.sec1_pem()).unwrap();
+        assert_eq!(format!("{key:?}"), "EcPrivateKey(P-256)");
+    }
+
+    #[test]
+    fn a_key_that_is_not_on_p256_says_why() {
+        let sec1 = EcKey::generate().sec1_pem().to_owned();
+        let body = sec1.lines().nth(1).unwrap();
+        for (pem, reason) in [
+            (String::new(), "empty"),
+            (RsaKey::shared().pkcs8_pem().to_owned(), "not a key on"),
+            (RsaKey::shared().pkcs1_pem().to_owned(), "an RSA key"),
+            (sec1.replace("EC PRIVATE KEY", "CERTIFICATE"), "certificate"),
+            (sec1.replace(body, ""), "P-256"),
+            (sec1[..90].to_owned(), "cut off"),
+            (sec1.replace("EC PRIVATE KEY", "PRIVATE KEY"), "changed"),
+        ] {
+            let error = EcPrivateKey::from_pem(&pem).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidKey);
+            assert!(error.to_string().contains(reason), "{error} / {reason}");
+            assert!(!error.to_string().contains(body));
         }
     }
 

@@ -43,8 +43,8 @@ pub use endpoints::{Endpoints, TOKEN_AUDIENCE, is_loopback};
 pub use error::{Error, ErrorKind};
 pub use grant::{ClientAuth, Grant};
 pub use http_client::{HttpClient, read_bounded, read_chunk};
-pub use jwt::{Claims, sign_jwt};
-pub use key::RsaPrivateKey;
+pub use jwt::{Claims, sign_jwt, sign_jwt_es256};
+pub use key::{EcPrivateKey, RsaPrivateKey};
 pub use redact::redact;
 pub use report::Remedy;
 #[doc(hidden)]

@@ -8,7 +8,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
 use crate::{Error, ErrorKind};
@@ -53,6 +53,29 @@ pub(crate) fn client_config_with_certificate(
             invalid("the client certificate and its private key cannot be used together")
                 .with_source(error)
         })?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// A client configuration that trusts these certificate authorities, and no other.
+pub(crate) fn client_config_with_roots(pem: &str) -> Result<ClientConfig, Error> {
+    let invalid = |why: &str| Error::new(ErrorKind::InvalidCredential, why);
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate
+            .map_err(|_| invalid("the certificates cannot be read: their PEM is broken"))?;
+        roots.add(certificate).map_err(|error| {
+            invalid("one of the certificates cannot be used").with_source(error)
+        })?;
+    }
+    if roots.is_empty() {
+        return Err(invalid("there is no certificate in it"));
+    }
+    let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|e| Error::new(ErrorKind::Network, "TLS cannot be set up").with_source(e))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

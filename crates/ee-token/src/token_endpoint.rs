@@ -12,7 +12,6 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::time::Instant;
 use url::Url;
-use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
 use crate::grant::{ClientAuth, Grant};
@@ -180,15 +179,11 @@ impl TokenEndpoint {
     ) -> Result<TokenResponse, Failure> {
         // A token's life is counted from before the request: better a second short than one long.
         let asked_at = Utc::now();
-        let mut body = Zeroizing::new(String::with_capacity(1024));
-        {
-            let mut form = Serializer::new(&mut *body);
-            grant.append_to(&mut form);
-        }
+        let (content_type, body) = grant.body();
         let mut request = self
             .http
             .request(Method::POST, &self.url)
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(CONTENT_TYPE, content_type)
             .header(ACCEPT, "application/json")
             .timeout(ATTEMPT_TIMEOUT)
             .body(Bytes::from_owner(SecretBody(body)));
