@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -105,8 +105,44 @@ impl EmulatorBuilder {
             email: email.into(),
             project: project.into(),
             scopes: scopes::full_all(scopes),
-            token: None,
+            accounts: BTreeMap::new(),
+            heeds_scopes: false,
+            knows_recursive: true,
+            ready_at: None,
+            tokens: BTreeMap::new(),
         });
+        self
+    }
+
+    /// Gives the machine of the metadata server, which must be turned on already, another
+    /// account, by its address.
+    pub fn metadata_account<S: AsRef<str>>(self, email: impl Into<String>, scopes: &[S]) -> Self {
+        self.change_machine(|machine| {
+            machine
+                .accounts
+                .insert(email.into(), scopes::full_all(scopes));
+        })
+    }
+
+    /// Makes the metadata server hand out the scopes that it is asked for, as on Cloud Run.
+    pub fn metadata_heeds_scopes(self) -> Self {
+        self.change_machine(|machine| machine.heeds_scopes = true)
+    }
+
+    /// Makes the metadata server answer 404 to `?recursive=true`, as GKE's has been seen to.
+    pub fn metadata_without_recursive(self) -> Self {
+        self.change_machine(|machine| machine.knows_recursive = false)
+    }
+
+    /// Lets the metadata server answer nobody for this long from now on, as in a new pod.
+    pub fn metadata_ready_after(self, delay: Duration) -> Self {
+        self.change_machine(|machine| machine.ready_at = Some(Instant::now() + delay))
+    }
+
+    fn change_machine(mut self, change: impl FnOnce(&mut Machine)) -> Self {
+        if let Some(machine) = &mut self.metadata {
+            change(machine);
+        }
         self
     }
 
@@ -185,6 +221,8 @@ impl EmulatorBuilder {
             providers: BTreeMap::new(),
             aws_keys: BTreeMap::new(),
             ec2: None,
+            identities: Vec::new(),
+            rotates_refresh_tokens: false,
             clients: self.clients,
             api_keys: self.api_keys,
             grants: HashMap::new(),

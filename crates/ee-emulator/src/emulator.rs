@@ -13,7 +13,7 @@ use crate::oauth_client::{EARTHENGINE_CLIENT_ID, GCLOUD_CLIENT_ID};
 use crate::server::Shared;
 use crate::state::{Account, Consent, Grant, Token, later};
 use crate::{
-    AwsKey, Concurrency, EmulatorBuilder, EmulatorClock, Fault, OidcProvider, Project, RecordedRequest, RsaKey, ServiceAccount, User, X509Provider, random, scopes,
+    AwsKey, Concurrency, EcKey, EmulatorBuilder, EmulatorClock, Fault, OidcProvider, Project, RecordedRequest, RsaKey, ServiceAccount, ServiceIdentity, User, WorkforceUser, X509Provider, random, scopes, workforce_user,
 };
 
 /// A running server that answers in the name of Google's hosts.
@@ -220,6 +220,36 @@ impl Emulator {
             sessions: Vec::new(),
         });
         key
+    }
+
+    /// Creates a person who has logged in with gcloud through a workforce pool, for
+    /// `cloud-platform`.
+    pub fn create_workforce_user(&self, subject: &str) -> WorkforceUser {
+        let pool = workforce_user::POOL;
+        let principal = format!("principal:{pool}/subject/{subject}");
+        let refresh_token = self.grant(&principal, GCLOUD_CLIENT_ID, &[scopes::CLOUD_PLATFORM]);
+        WorkforceUser {
+            principal,
+            refresh_token,
+        }
+    }
+
+    /// Whether each use of a workforce user's refresh token brings a new one, and ends the old
+    /// one (RFC 6749 section 6). It does not unless told to.
+    pub fn rotate_refresh_tokens(&self, rotate: bool) {
+        self.shared.state().rotates_refresh_tokens = rotate;
+    }
+
+    /// Creates a service identity of Google Distributed Cloud, with a key.
+    pub fn create_service_identity(&self, project: &str, name: &str) -> ServiceIdentity {
+        let identity = ServiceIdentity {
+            project: project.to_owned(),
+            name: name.to_owned(),
+            key_id: random::hex(20),
+            key: EcKey::generate(),
+        };
+        self.shared.state().identities.push(identity.clone());
+        identity
     }
 
     /// Creates a user who has logged in with gcloud (for `openid`, `userinfo.email`,

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use crate::RsaKey;
+use crate::{RsaKey, ServiceIdentity};
 
 /// The longest life of an assertion.
 pub(crate) const LONGEST_ASSERTION: i64 = 3600;
@@ -59,6 +59,16 @@ impl<'a> Jwt<'a> {
             None => keys.values().any(verifies),
         };
         typed && says("alg") == Some("RS256") && signed
+    }
+
+    /// Whether the signature is ES256, by this identity's key.
+    pub(crate) fn is_signed_by_identity(&self, identity: &ServiceIdentity) -> bool {
+        let says = |name: &str| self.header.get(name).and_then(Value::as_str);
+        says("alg") == Some("ES256")
+            && says("kid") == Some(&identity.key_id)
+            && identity
+                .key
+                .verifies(self.signed.as_bytes(), &self.signature)
     }
 
     /// Whether `iat` and `exp` are there, whole numbers, no more than so many seconds apart, and around

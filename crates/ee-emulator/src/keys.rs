@@ -1,10 +1,16 @@
-//! RSA keys, made while the program runs: no private key is ever committed.
+//! Keys, made while the program runs: no private key is ever committed.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rand_core::OsRng;
-use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+    RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
+};
 use rsa::RsaPrivateKey;
 use rsa::pkcs1::{EncodeRsaPrivateKey as _, LineEnding};
 use rsa::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
@@ -97,6 +103,98 @@ impl Encoded {
             exponent: public.e().to_bytes_be(),
         })
     }
+}
+
+/// A key pair on the curve P-256, as service identities in Google Distributed Cloud have.
+#[derive(Clone)]
+pub struct EcKey(Arc<EncodedEc>);
+
+struct EncodedEc {
+    pkcs8: String,
+    sec1: String,
+    /// The uncompressed point.
+    public: Vec<u8>,
+}
+
+impl EcKey {
+    /// Makes a new key.
+    pub fn generate() -> Self {
+        loop {
+            // Only the system's random numbers can fail, and they come back.
+            if let Some(encoded) = EncodedEc::generate() {
+                return Self(Arc::new(encoded));
+            }
+        }
+    }
+
+    /// The private key in PKCS#8 PEM.
+    pub fn pkcs8_pem(&self) -> &str {
+        &self.0.pkcs8
+    }
+
+    /// The private key in SEC 1 PEM (RFC 5915), the form that the service's own files hold.
+    pub fn sec1_pem(&self) -> &str {
+        &self.0.sec1
+    }
+
+    /// Whether `signature` is this key's ES256 signature (RFC 7518 section 3.4) of `message`.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.0.public)
+            .verify(message, signature)
+            .is_ok()
+    }
+}
+
+impl EncodedEc {
+    fn generate() -> Option<Self> {
+        let random = SystemRandom::new();
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).ok()?;
+        let pkcs8 = pkcs8.as_ref();
+        let pair =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &random).ok()?;
+        let public = pair.public_key().as_ref().to_vec();
+        // In what ring writes, the private number stands at a fixed place.
+        let private = pkcs8.get(36..68)?;
+        Some(Self {
+            pkcs8: pem("PRIVATE KEY", pkcs8),
+            sec1: pem("EC PRIVATE KEY", &sec1(private, &public)),
+            public,
+        })
+    }
+}
+
+impl fmt::Debug for EcKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EcKey(P-256)")
+    }
+}
+
+/// `ECPrivateKey` of RFC 5915 section 3, with the curve's name and the public key.
+fn sec1(private: &[u8], public: &[u8]) -> Vec<u8> {
+    let mut body = vec![0x02, 0x01, 0x01, 0x04, private.len() as u8];
+    body.extend_from_slice(private);
+    // [0] prime256v1
+    body.extend_from_slice(&[
+        0xa0, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07,
+    ]);
+    // [1] BIT STRING
+    let bits = public.len() as u8 + 1;
+    body.extend_from_slice(&[0xa1, bits + 2, 0x03, bits, 0x00]);
+    body.extend_from_slice(public);
+    let mut der = vec![0x30, body.len() as u8];
+    der.extend(body);
+    der
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for line in text.as_bytes().chunks(64) {
+        pem.push_str(&String::from_utf8_lossy(line));
+        pem.push('\n');
+    }
+    pem.push_str(&format!("-----END {label}-----\n"));
+    pem
 }
 
 impl fmt::Debug for RsaKey {

@@ -53,6 +53,8 @@
 //! | `earthengine.googleapis.com`, `earthengine-highvolume.googleapis.com` | `/$discovery/rest`, `/v1/projects/P/config`, `…/algorithms`, `…/value:compute` |
 //! | `iamcredentials.googleapis.com` | `/v1/projects/-/serviceAccounts/EMAIL:generateAccessToken` |
 //! | `cloudresourcemanager.googleapis.com` | `/v3/projects:search`, `/v1/projects/P` |
+//! | `sts.googleapis.com` | `/v1/oauthtoken`: the refresh tokens of workforce users |
+//! | `service-identity.gdch.test` | `/authenticate`: a token server of Google Distributed Cloud, under a made-up name |
 //! | `serviceusage.googleapis.com` | `/v1/projects/P/services/earthengine.googleapis.com` |
 //! | `sts.googleapis.com`, `sts.mtls.googleapis.com` | `/v1/token`: federation with [OpenID Connect](Emulator::create_oidc_provider), [AWS](Emulator::create_aws_provider) and [X.509](Emulator::create_x509_provider) |
 //! | `169.254.169.254/latest` | Amazon's instance metadata service, if the machine [is one of theirs](Emulator::run_on_ec2) |
@@ -80,9 +82,11 @@ mod request;
 mod scopes;
 mod server;
 mod service_account;
+mod service_identity;
 mod state;
 mod user;
 mod x509;
+mod workforce_user;
 
 pub use builder::EmulatorBuilder;
 pub use clock::EmulatorClock;
@@ -90,9 +94,11 @@ pub use crowd::Concurrency;
 pub use emulator::Emulator;
 pub use fault::Fault;
 pub use federation::{AwsKey, ClientCertificate, OidcProvider, X509Provider};
-pub use keys::RsaKey;
+pub use keys::{EcKey, RsaKey};
 pub use project::Project;
 pub use recorded::RecordedRequest;
 pub use refusal::Refusal;
 pub use service_account::ServiceAccount;
+pub use service_identity::ServiceIdentity;
 pub use user::User;
+pub use workforce_user::WorkforceUser;

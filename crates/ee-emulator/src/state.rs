@@ -1,13 +1,13 @@
 //! What the emulated Google remembers: accounts, grants, tokens, projects.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::federation::{AwsKey, Ec2, Trust};
 use crate::oauth_client::OAuthClient;
-use crate::{Project, RsaKey, random};
+use crate::{Project, RsaKey, ServiceIdentity, random};
 
 /// Everything behind the emulator's one lock. Requests are short, so one lock is enough.
 pub(crate) struct State {
@@ -21,6 +21,9 @@ pub(crate) struct State {
     /// AWS access keys, by id.
     pub(crate) aws_keys: BTreeMap<String, AwsKey>,
     pub(crate) ec2: Option<Ec2>,
+    pub(crate) identities: Vec<ServiceIdentity>,
+    /// Whether each use of a workforce user's refresh token brings a new one in its place.
+    pub(crate) rotates_refresh_tokens: bool,
     pub(crate) clients: Vec<OAuthClient>,
     /// API keys and the projects that they belong to.
     pub(crate) api_keys: BTreeMap<String, String>,
@@ -124,8 +127,16 @@ pub(crate) struct Machine {
     pub(crate) email: String,
     pub(crate) project: String,
     pub(crate) scopes: Vec<String>,
-    /// The token that is handed out until shortly before its end.
-    pub(crate) token: Option<String>,
+    /// Other accounts of the machine, with their scopes.
+    pub(crate) accounts: BTreeMap<String, Vec<String>>,
+    /// Whether it hands out the scopes that it is asked for, as Cloud Run does.
+    pub(crate) heeds_scopes: bool,
+    /// Whether it knows `?recursive=true`; GKE's has not always.
+    pub(crate) knows_recursive: bool,
+    /// Before this, nobody answers.
+    pub(crate) ready_at: Option<Instant>,
+    /// By account and scopes: the token that is handed out until shortly before its end.
+    pub(crate) tokens: BTreeMap<(String, Vec<String>), String>,
 }
 
 /// Why a bearer is not good for anything.

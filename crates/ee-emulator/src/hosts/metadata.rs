@@ -1,5 +1,7 @@
 //! The metadata server of a virtual machine (`metadata.google.internal`, `169.254.169.254`).
 
+use std::time::Instant;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use http::HeaderName;
 use serde_json::json;
@@ -22,6 +24,9 @@ pub(super) fn answer(shared: &Shared, request: &Request) -> Outcome {
     let Some(machine) = state.metadata.clone() else {
         return Outcome::Cut;
     };
+    if machine.ready_at.is_some_and(|at| Instant::now() < at) {
+        return Outcome::Cut;
+    }
     let reply = if request.method != http::Method::GET {
         Reply::html(405, "Method not allowed\n")
     } else if request.path != "/" && request.header("metadata-flavor") != Some("Google") {
@@ -62,19 +67,45 @@ fn look_up(state: &mut State, machine: &Machine, request: &Request, now: DateTim
             None => not_found(),
         },
         ["universe", "universe-domain"] => text("googleapis.com"),
-        ["instance", "service-accounts"] => text(&format!("default/\n{}/\n", machine.email)),
-        ["instance", "service-accounts", account, field @ ..]
-            if *account == "default" || *account == machine.email =>
-        {
-            service_account(state, machine, field, request, now)
+        ["instance", "service-accounts"] => {
+            let others: String = machine.accounts.keys().map(|e| format!("{e}/\n")).collect();
+            text(&format!("default/\n{}/\n{others}", machine.email))
         }
+        ["instance", "service-accounts", name, field @ ..] => match account(machine, name) {
+            Some(account) => service_account(state, machine, &account, field, request, now),
+            None => not_found(),
+        },
         _ => not_found(),
     }
+}
+
+/// One of the machine's service accounts.
+struct Account<'a> {
+    email: &'a str,
+    scopes: &'a [String],
+    alias: &'static str,
+}
+
+fn account<'a>(machine: &'a Machine, name: &str) -> Option<Account<'a>> {
+    if name == "default" || name == machine.email {
+        return Some(Account {
+            email: &machine.email,
+            scopes: &machine.scopes,
+            alias: "default\n",
+        });
+    }
+    let (email, scopes) = machine.accounts.get_key_value(name)?;
+    Some(Account {
+        email,
+        scopes,
+        alias: "",
+    })
 }
 
 fn service_account(
     state: &mut State,
     machine: &Machine,
+    account: &Account<'_>,
     field: &[&str],
     request: &Request,
     now: DateTime<Utc>,
@@ -84,34 +115,49 @@ fn service_account(
         .is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let text = |text: String| Reply::new(200, "application/text", text);
     match field {
+        _ if recursive && !machine.knows_recursive => not_found(),
         [] if recursive => Reply::new(
             200,
             "application/json",
             json!({
-                "aliases": ["default"],
-                "email": machine.email,
-                "scopes": machine.scopes,
+                "aliases": account.alias.split_whitespace().collect::<Vec<_>>(),
+                "email": account.email,
+                "scopes": account.scopes,
             })
             .to_string(),
         ),
         [] => text("aliases\nemail\nidentity\nscopes\ntoken\n".to_owned()),
-        ["email"] => text(machine.email.clone()),
-        ["aliases"] => text("default\n".to_owned()),
+        ["email"] => text(account.email.to_owned()),
+        ["aliases"] => text(account.alias.to_owned()),
         ["scopes"] => text(
-            machine
+            account
                 .scopes
                 .iter()
                 .map(|scope| format!("{scope}\n"))
                 .collect(),
         ),
-        ["token"] => token(state, machine, now),
+        ["token"] => {
+            let asked = request.query("scopes").filter(|_| machine.heeds_scopes);
+            let scopes = match asked.filter(|scopes| !scopes.is_empty()) {
+                Some(scopes) => scopes.split(',').map(str::to_owned).collect(),
+                None => account.scopes.to_vec(),
+            };
+            token(state, machine, account, scopes, now)
+        }
         _ => not_found(),
     }
 }
 
-/// Like Compute Engine, whatever scopes are asked for, this hands out the machine's.
-fn token(state: &mut State, machine: &Machine, now: DateTime<Utc>) -> Reply {
-    let current = machine.token.as_ref().and_then(|secret| {
+/// The account's current token for these scopes, or a new one shortly before its end.
+fn token(
+    state: &mut State,
+    machine: &Machine,
+    account: &Account<'_>,
+    scopes: Vec<String>,
+    now: DateTime<Utc>,
+) -> Reply {
+    let key = (account.email.to_owned(), scopes.clone());
+    let current = machine.tokens.get(&key).and_then(|secret| {
         let token = state.valid_token(secret, now).ok()?;
         // A life that is short as a whole must not make every token a new one.
         let margin = BEFORE_END.min(TimeDelta::from_std(state.token_lifetime / 4).ok()?);
@@ -120,8 +166,8 @@ fn token(state: &mut State, machine: &Machine, now: DateTime<Utc>) -> Reply {
     let (secret, expires_at) = current.unwrap_or_else(|| {
         let expires_at = state.expiry(now);
         let secret = state.issue(Token {
-            email: machine.email.clone(),
-            scopes: machine.scopes.clone(),
+            email: account.email.to_owned(),
+            scopes,
             expires_at,
             revoked: false,
             issued_to: IssuedTo::ServiceAccount {
@@ -129,7 +175,7 @@ fn token(state: &mut State, machine: &Machine, now: DateTime<Utc>) -> Reply {
             },
         });
         if let Some(machine) = &mut state.metadata {
-            machine.token = Some(secret.clone());
+            machine.tokens.insert(key, secret.clone());
         }
         (secret, expires_at)
     });

@@ -10,6 +10,7 @@ mod earthengine;
 mod functions;
 mod iam_credentials;
 mod imds;
+mod gdch;
 mod jwt_grant;
 mod metadata;
 mod oauth2;
@@ -17,10 +18,12 @@ mod refresh_grant;
 mod resource_manager;
 mod service_usage;
 mod sts;
+mod workforce;
 
 use crate::reply::{Outcome, Reply};
 use crate::request::Request;
 use crate::server::Shared;
+use crate::service_identity;
 
 /// What the host that the request is for answers.
 pub(crate) fn answer(shared: &Shared, request: &Request) -> Outcome {
@@ -33,6 +36,10 @@ pub(crate) fn answer(shared: &Shared, request: &Request) -> Outcome {
             earthengine::answer(shared, request).into()
         }
         "iamcredentials.googleapis.com" => iam_credentials::answer(shared, request).into(),
+        "sts.googleapis.com" if request.path == workforce::PATH => {
+            workforce::answer(shared, request).into()
+        }
+        service_identity::HOST => gdch::answer(shared, request).into(),
         "cloudresourcemanager.googleapis.com" => resource_manager::answer(shared, request).into(),
         "serviceusage.googleapis.com" => service_usage::answer(shared, request).into(),
         "sts.googleapis.com" => sts::answer(shared, request, false).into(),

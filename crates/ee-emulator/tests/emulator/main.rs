@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+mod acting_as;
 mod client;
 mod code_grant;
 mod compute;

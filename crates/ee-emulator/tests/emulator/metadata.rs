@@ -97,3 +97,36 @@ async fn it_hands_out_the_same_token_until_shortly_before_its_end() {
     let fourth = ask(&emulator, &by_name).await.json();
     assert_eq!(third["access_token"], fourth["access_token"]);
 }
+
+#[tokio::test]
+async fn a_machine_may_have_several_accounts_and_scopes_may_be_heeded() {
+    let emulator = Emulator::builder()
+        .project(Project::new(PROJECT))
+        .metadata_server(ROBOT, PROJECT, &["cloud-platform"])
+        .metadata_account("other@p.example", &["earthengine"])
+        .metadata_heeds_scopes()
+        .metadata_without_recursive()
+        .start()
+        .await
+        .unwrap();
+    let accounts = "/computeMetadata/v1/instance/service-accounts";
+    let other = format!("{accounts}/other@p.example");
+    assert_eq!(
+        ask(&emulator, &format!("{other}/scopes")).await.text,
+        "https://www.googleapis.com/auth/earthengine\n"
+    );
+    let recursive = ask(&emulator, &format!("{other}/?recursive=true")).await;
+    assert_eq!(recursive.status, 404);
+    let gone = ask(&emulator, &format!("{accounts}/gone@p.example/token")).await;
+    assert_eq!(gone.status, 404);
+    let token = async |path: String| {
+        let answer = ask(&emulator, &path).await.json();
+        answer["access_token"].as_str().unwrap().to_owned()
+    };
+    let scope = "https://www.googleapis.com/auth/drive";
+    let narrow = token(format!("{accounts}/default/token?scopes={scope}")).await;
+    let plain = token(format!("{accounts}/default/token")).await;
+    assert_ne!(narrow, plain);
+    let url = format!("{}/tokeninfo?access_token={narrow}", emulator.url(OAUTH2));
+    assert_eq!(get(url).await.json()["scope"], scope);
+}

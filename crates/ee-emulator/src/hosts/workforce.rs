@@ -1,0 +1,80 @@
+//! `sts.googleapis.com/v1/oauthtoken`: the refresh tokens of people who log in through a
+//! workforce pool (RFC 6749 section 6, with HTTP Basic).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+use super::oauth2::{Form, invalid_grant, required, seconds_left, token_form};
+use crate::reply::Reply;
+use crate::request::Request;
+use crate::server::Shared;
+use crate::state::{IssuedTo, State, Token};
+
+pub(super) const PATH: &str = "/v1/oauthtoken";
+
+pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
+    if request.method != http::Method::POST {
+        return Reply::no_such_page(&request.path);
+    }
+    match token_form(request).and_then(|form| refresh(shared, request, &form)) {
+        Ok(reply) | Err(reply) => reply,
+    }
+}
+
+fn refresh(shared: &Shared, request: &Request, form: &Form) -> Result<Reply, Reply> {
+    let now = shared.clock.now();
+    let mut state = shared.state();
+    let client_id = client(&state, request)?;
+    if required(form, "grant_type")? != "refresh_token" {
+        return Err(Reply::oauth_error(
+            400,
+            "unsupported_grant_type",
+            "Invalid grant_type.",
+        ));
+    }
+    let refresh_token = required(form, "refresh_token")?;
+    let grant = match state.grants.get(refresh_token) {
+        Some(grant) if grant.client_id == client_id && !grant.revoked => grant.clone(),
+        _ => return Err(invalid_grant("The refresh token is invalid.")),
+    };
+    let expires_at = state.expiry(now);
+    let access_token = state.issue(Token {
+        email: grant.email.clone(),
+        scopes: grant.scopes.clone(),
+        expires_at,
+        revoked: false,
+        issued_to: IssuedTo::Client {
+            id: client_id,
+            refresh_token: Some(refresh_token.to_owned()),
+        },
+    });
+    let mut reply = json!({
+        "access_token": access_token,
+        "expires_in": seconds_left(expires_at, now),
+        "token_type": "Bearer",
+    });
+    if state.rotates_refresh_tokens {
+        if let Some(old) = state.grants.get_mut(refresh_token) {
+            old.revoked = true;
+        }
+        reply["refresh_token"] = json!(state.grant(grant));
+    }
+    Ok(Reply::oauth(200, &reply))
+}
+
+/// The client that authenticates with HTTP Basic (RFC 6749 section 2.3.1).
+fn client(state: &State, request: &Request) -> Result<String, Reply> {
+    let unauthorized = || Reply::oauth_error(401, "invalid_client", "The client is not known.");
+    let pair = request
+        .header("authorization")
+        .and_then(|header| header.strip_prefix("Basic "))
+        .and_then(|encoded| STANDARD.decode(encoded).ok())
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .ok_or_else(unauthorized)?;
+    let (id, secret) = pair.split_once(':').ok_or_else(unauthorized)?;
+    match state.client(id) {
+        Some(client) if client.secret == secret => Ok(client.id.clone()),
+        _ => Err(unauthorized()),
+    }
+}

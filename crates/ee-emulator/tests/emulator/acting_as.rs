@@ -1,0 +1,132 @@
+//! Tokens of service accounts for those who may act as them, of workforce users, and of service
+//! identities.
+
+use ee_emulator::Emulator;
+use serde_json::{Value, json};
+
+use crate::client::*;
+
+const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
+const JANE: &str = "jane@example.com";
+const CLOUD: &str = "https://www.googleapis.com/auth/cloud-platform";
+
+async fn start() -> (Emulator, String) {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.create_service_account(TARGET, PROJECT);
+    emulator.create_user(JANE);
+    let lifetime = std::time::Duration::from_secs(600);
+    let bearer = emulator.issue_token(JANE, &[CLOUD], lifetime);
+    (emulator, bearer)
+}
+
+async fn ask(emulator: &Emulator, email: &str, bearer: &str, body: &Value) -> Answer {
+    let host = emulator.url("iamcredentials.googleapis.com");
+    let url = format!("{host}/v1/projects/-/serviceAccounts/{email}:generateAccessToken");
+    send(client().post(url).bearer_auth(bearer).json(body)).await
+}
+
+#[tokio::test]
+async fn whoever_has_the_role_gets_a_token_and_nobody_else() {
+    let (emulator, bearer) = start().await;
+    let body = json!({"scope": [CLOUD], "lifetime": "600s", "delegates": null});
+    let denied = ask(&emulator, TARGET, &bearer, &body).await;
+    assert_eq!(denied.status, 403);
+    assert_eq!(denied.reason().as_deref(), Some("IAM_PERMISSION_DENIED"));
+    emulator.allow_impersonation(JANE, TARGET);
+    let granted = ask(&emulator, TARGET, &bearer, &body).await;
+    assert_eq!(granted.status, 200, "{}", granted.text);
+    let token = granted.json()["accessToken"].as_str().unwrap().to_owned();
+    assert_eq!(config(&emulator, PROJECT, &token, None).await.status, 200);
+}
+
+#[tokio::test]
+async fn each_delegate_needs_the_role_on_the_next() {
+    let (emulator, bearer) = start().await;
+    emulator.create_service_account(ROBOT, PROJECT);
+    let body = json!({
+        "scope": [CLOUD], "delegates": [format!("projects/-/serviceAccounts/{ROBOT}")],
+    });
+    emulator.allow_impersonation(JANE, ROBOT);
+    assert_eq!(ask(&emulator, TARGET, &bearer, &body).await.status, 403);
+    emulator.allow_impersonation(ROBOT, TARGET);
+    assert_eq!(ask(&emulator, TARGET, &bearer, &body).await.status, 200);
+}
+
+#[tokio::test]
+async fn requests_that_google_would_not_take_are_refused() {
+    let (emulator, bearer) = start().await;
+    emulator.allow_impersonation(JANE, TARGET);
+    for (body, status) in [
+        (json!({}), 400),
+        (json!({"scope": []}), 400),
+        (json!({"scope": ["earthengine"]}), 400),
+        (json!({"scope": [CLOUD], "lifetime": "1h"}), 400),
+        (json!({"scope": [CLOUD], "lifetime": "0s"}), 400),
+        (json!({"scope": [CLOUD], "lifetime": "3601s"}), 400),
+        (json!({"scope": [CLOUD], "surprise": 1}), 400),
+    ] {
+        let answer = ask(&emulator, TARGET, &bearer, &body).await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.text);
+    }
+    let body = json!({"scope": [CLOUD]});
+    let gone = ask(&emulator, "gone@p.example", &bearer, &body).await;
+    assert_eq!(gone.status, 404);
+    let lifetime = std::time::Duration::from_secs(600);
+    let narrow = emulator.issue_token(JANE, &["earthengine"], lifetime);
+    let refused = ask(&emulator, TARGET, &narrow, &body).await;
+    assert_eq!(
+        refused.reason().as_deref(),
+        Some("ACCESS_TOKEN_SCOPE_INSUFFICIENT")
+    );
+    assert_eq!(ask(&emulator, TARGET, "made-up", &body).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_workforce_users_refresh_token_needs_its_client_and_is_rotated_if_told_to() {
+    let emulator = Emulator::start().await.unwrap();
+    let jane = emulator.create_workforce_user("jane");
+    let file: Value = serde_json::from_str(&jane.json()).unwrap();
+    let text = |name: &str| file[name].as_str().unwrap().to_owned();
+    let url = format!("{}/v1/oauthtoken", emulator.url("sts.googleapis.com"));
+    let refresh = async |token: &str, secret: &str| {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
+        let request = client().post(&url).form(&form);
+        send(request.basic_auth(text("client_id"), Some(secret))).await
+    };
+    let secret = text("client_secret");
+    assert_eq!(refresh(jane.refresh_token(), "wrong").await.status, 401);
+    assert_eq!(refresh("made-up", &secret).await.status, 400);
+    let answer = refresh(jane.refresh_token(), &secret).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert!(answer.json().get("refresh_token").is_none());
+    emulator.rotate_refresh_tokens(true);
+    let rotated = refresh(jane.refresh_token(), &secret).await.json();
+    let new = rotated["refresh_token"].as_str().unwrap();
+    assert_eq!(refresh(jane.refresh_token(), &secret).await.status, 400);
+    assert_eq!(refresh(new, &secret).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_server_of_distributed_cloud_takes_json_and_known_signers_alone() {
+    let emulator = Emulator::start().await.unwrap();
+    let identity = emulator.create_service_identity("p", "n");
+    let url = format!("{}/authenticate", emulator.url(identity.host()));
+    let token_type = "urn:ietf:params:oauth:token-type";
+    let body = json!({
+        "grant_type": format!("{token_type}:token-exchange"),
+        "requested_token_type": format!("{token_type}:access_token"),
+        "audience": "https://x.example",
+        "subject_token": "a.b.c",
+        "subject_token_type": "urn:k8s:params:oauth:token-type:serviceaccount",
+    });
+    let answer = send(client().post(&url).json(&body)).await;
+    assert_eq!(answer.oauth_error().0, "invalid_grant");
+    let form = send(client().post(&url).form(&[("grant_type", "x")])).await;
+    assert_eq!(form.oauth_error().0, "invalid_request");
+    for field in ["grant_type", "requested_token_type", "subject_token_type"] {
+        let mut wrong = body.clone();
+        wrong[field] = json!("x");
+        let answer = send(client().post(&url).json(&wrong)).await;
+        assert_eq!(answer.oauth_error().0, "invalid_request", "{field}");
+    }
+}
