@@ -10,6 +10,7 @@
 mod blocking;
 mod builder;
 mod recovery;
+mod scopes;
 
 use earthengine::{Builder, Credentials, EarthEngine, Endpoints};
 use ee_emulator::{Emulator, EmulatorBuilder, Project};

@@ -9,7 +9,10 @@ use crate::document::Document;
 use crate::earthengine_file::EarthEngineFile;
 use crate::place::Place;
 use crate::service_account::{self, ServiceAccountKey};
-use crate::{Error, ErrorKind, Kind, Options, authorized_user, external_account};
+use crate::{
+    Error, ErrorKind, Kind, Options, authorized_user, external_account, gdch, impersonated,
+    workforce_user,
+};
 
 /// The only universe with an Earth Engine in it.
 const UNIVERSE: &str = "googleapis.com";
@@ -30,23 +33,26 @@ pub(crate) struct Loaded {
 
 /// Reads a credential of any kind.
 pub(crate) fn load(text: &str, place: &Place, options: &Options) -> Result<Loaded, Error> {
-    let document = Document::parse(text, place)?;
+    load_document(&Document::parse(text, place)?, options)
+}
+
+/// What to do with each type: the one place that knows them all.
+pub(crate) fn load_document(document: &Document, options: &Options) -> Result<Loaded, Error> {
+    let place = &document.place;
     match document.text("type")? {
         Some("service_account") => {
-            service_account::load(ServiceAccountKey::from_document(&document)?, options)
+            service_account::load(ServiceAccountKey::from_document(document)?, options)
         }
-        Some("authorized_user") => authorized_user::load(&document, options),
-        Some("external_account") => external_account::load(&document, options),
-        Some(
-            kind @ ("external_account_authorized_user"
-            | "impersonated_service_account"
-            | "gdch_service_account"),
-        ) => Err(unsupported(place, kind)),
+        Some("authorized_user") => authorized_user::load(document, options),
+        Some("external_account_authorized_user") => workforce_user::load(document, options),
+        Some("impersonated_service_account") => impersonated::load(document, options),
+        Some("gdch_service_account") => gdch::load(document, options),
+        Some("external_account") => external_account::load(document, options),
         Some(other) => Err(unknown(place, other)),
-        None if is_earth_engine_file(&document) => {
-            EarthEngineFile::from_document(&document)?.load(place, options)
+        None if is_earth_engine_file(document) => {
+            EarthEngineFile::from_document(document)?.load(place, options)
         }
-        None => Err(untyped(&document)),
+        None => Err(untyped(document)),
     }
 }
 
@@ -83,16 +89,6 @@ fn is_earth_engine_file(document: &Document) -> bool {
         .iter()
         .any(|name| document.has(name))
         && !document.has("access_token")
-}
-
-fn unsupported(place: &Place, kind: &str) -> Error {
-    Error::new(
-        ErrorKind::Unsupported,
-        format!("{place}: credentials of the type `{kind}` are not supported yet"),
-    )
-    .with_remedy(Remedy::new(
-        "Use a service account's key or a login, or let another program make an access token and bring that along.",
-    ))
 }
 
 fn unknown(place: &Place, kind: &str) -> Error {
@@ -172,20 +168,6 @@ mod tests {
             );
             assert!(!format!("{error:?}").contains("canary"));
             assert!(error.remedy().is_some());
-        }
-    }
-
-    #[test]
-    fn a_type_that_comes_later_is_unsupported_and_named() {
-        for kind in [
-            Kind::ExternalAccountAuthorizedUser,
-            Kind::ImpersonatedServiceAccount,
-            Kind::GdchServiceAccount,
-        ] {
-            let error = refusal(&format!(r#"{{"type": "{kind}"}}"#));
-            assert_eq!(error.kind(), ErrorKind::Unsupported);
-            assert!(error.to_string().contains(kind.as_str()));
-            assert!(error.to_string().contains("/x/odd.json"));
         }
     }
 

@@ -5,11 +5,16 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ee_token::{AccessToken, Scopes, SecretString, TokenCache, TokenSource, source_fn};
+use ee_token::{
+    AccessToken, ExposeSecret as _, Scopes, SecretString, TokenCache, TokenInfo, TokenSource,
+    source_fn, token_info,
+};
 
 use crate::adc::{self, Loaded};
 use crate::external_account::{self, ExternalAccount};
-use crate::file_source;
+use crate::file_source::{self, Reader};
+use crate::impersonated::iam_scopes;
+use crate::impersonation::ImpersonationSettings;
 use crate::metadata_server::MetadataServer;
 use crate::place::{Place, read};
 use crate::service_account::{self, ServiceAccountKey};
@@ -45,6 +50,22 @@ struct Inner {
     warnings: Vec<Warning>,
     proof: Proof,
     metadata: Option<Arc<MetadataServer>>,
+    /// Whose it is, as far as the credential itself says so.
+    identity: Option<String>,
+    /// What it was made with; `None` for what the program brought along.
+    options: Option<Options>,
+    recipe: Recipe,
+    /// The credentials that act as this account, if [`Credentials::impersonate`] made it.
+    through: Option<(Credentials, ImpersonationSettings)>,
+}
+
+/// What the same credential can be made of once more, for other scopes.
+#[derive(Clone)]
+pub(crate) enum Recipe {
+    None,
+    File(Place, Reader),
+    Text(SecretString, Place),
+    Key(Box<ServiceAccountKey>),
 }
 
 /// What requests are authenticated with.
@@ -69,8 +90,11 @@ impl Credentials {
     pub(crate) fn from_place(place: Place, options: &Options) -> Result<Self, Error> {
         let file = read(&place)?;
         let path = place.path().map(Path::to_owned);
+        let recipe = Recipe::File(place.clone(), adc::load);
         let (loaded, warnings) = file_source::load(file, place, adc::load, options)?;
-        Ok(Self::new(loaded, options).found_in_file(path, warnings))
+        Ok(Self::new(loaded, options)
+            .made_of(recipe)
+            .found_in_file(path, warnings))
     }
 
     /// The credential in a text: what [`Credentials::from_file`] takes, without the file.
@@ -79,7 +103,7 @@ impl Credentials {
     /// As [`Credentials::from_file`].
     pub fn from_json(text: &str, options: &Options) -> Result<Self, Error> {
         let loaded = adc::load(text, &Place::Text, options)?;
-        Ok(Self::new(loaded, options))
+        Ok(Self::new(loaded, options).made_of(Recipe::Text(text.into(), Place::Text)))
     }
 
     /// A service account's key, with the options' scopes, for their subject if there is one,
@@ -90,7 +114,8 @@ impl Credentials {
     /// that is not Google's and was not allowed;
     /// [`ErrorKind::InvalidOptions`](crate::ErrorKind::InvalidOptions).
     pub fn service_account(key: ServiceAccountKey, options: &Options) -> Result<Self, Error> {
-        Ok(Self::new(service_account::load(key, options)?, options))
+        let loaded = service_account::load(key.clone(), options)?;
+        Ok(Self::new(loaded, options).made_of(Recipe::Key(Box::new(key))))
     }
 
     /// The key of the service account with this address, from a PEM alone.
@@ -168,6 +193,10 @@ impl Credentials {
             warnings: Vec::new(),
             proof,
             metadata: None,
+            identity: None,
+            options: None,
+            recipe: Recipe::None,
+            through: None,
         }))
     }
 
@@ -185,16 +214,79 @@ impl Credentials {
             warnings: Vec::new(),
             proof: Proof::Token(TokenCache::new(loaded.source)),
             metadata: None,
+            identity: loaded.identity,
+            options: Some(options.clone()),
+            recipe: Recipe::None,
+            through: None,
         }))
     }
 
-    pub(crate) fn of_machine(server: MetadataServer, options: &Options) -> Self {
-        let server = Arc::new(server);
+    pub(crate) fn of_machine(server: Arc<MetadataServer>, options: &Options) -> Self {
         let credentials = Self::new(MetadataServer::load(&server), options);
         credentials.change(|inner| {
             inner.origin = Origin::MetadataServer;
             inner.metadata = Some(server);
         })
+    }
+
+    /// Remembers what it was made of, if another token request may be made of that: where the
+    /// login decides the scopes, there is no other.
+    pub(crate) fn made_of(self, recipe: Recipe) -> Self {
+        let names_scopes = matches!(self.kind(), Kind::ServiceAccount | Kind::ExternalAccount);
+        self.change(|inner| inner.recipe = if names_scopes { recipe } else { Recipe::None })
+    }
+
+    pub(crate) fn acting_through(self, source: Self, step: ImpersonationSettings) -> Self {
+        self.change(|inner| {
+            inner.warnings.extend(source.warnings().iter().cloned());
+            inner.through = Some((source, step));
+        })
+    }
+
+    pub(crate) fn through(&self) -> Option<&(Self, ImpersonationSettings)> {
+        self.0.through.as_ref()
+    }
+
+    pub(crate) fn options(&self) -> Option<&Options> {
+        self.0.options.as_ref()
+    }
+
+    /// The accounts that it acts as, from the last to the first.
+    pub(crate) fn acts_as(&self) -> impl Iterator<Item = &str> {
+        std::iter::successors(Some(self), |credentials| {
+            credentials.through().map(|(source, _)| source)
+        })
+        .filter(|credentials| credentials.kind() == Kind::ImpersonatedServiceAccount)
+        .filter_map(Self::principal)
+    }
+
+    /// The same credential, asking for a token that is good for IAM alone, if it can ask so.
+    pub(crate) fn for_iam(&self) -> Result<Option<Arc<dyn TokenSource>>, Error> {
+        if let Some(server) = &self.0.metadata {
+            return Ok(Some(Arc::new(server.with_scopes(iam_scopes()))));
+        }
+        let Some(options) = &self.0.options else {
+            return Ok(None);
+        };
+        let options = Options {
+            self_signed: false,
+            ..options.clone().scopes(iam_scopes())
+        };
+        let loaded = match &self.0.recipe {
+            Recipe::None => return Ok(None),
+            Recipe::Key(key) => service_account::load((**key).clone(), &options)?,
+            Recipe::Text(text, place) => adc::load(text.expose_secret(), place, &options)?,
+            Recipe::File(place, reader) => {
+                let (loaded, _) =
+                    file_source::load(read(place)?, place.clone(), *reader, &options)?;
+                loaded
+            }
+        };
+        if loaded.kind != self.0.kind || loaded.identity != self.0.identity {
+            // The file was replaced since: these credentials go on as who they were.
+            return Ok(None);
+        }
+        Ok(Some(loaded.source))
     }
 
     pub(crate) fn found_in_file(self, path: Option<PathBuf>, warnings: Vec<Warning>) -> Self {
@@ -204,7 +296,9 @@ impl Credentials {
         })
     }
 
-    pub(crate) fn with_warning(self, warning: Warning) -> Self {
+    /// Adds something that somebody should know of.
+    #[must_use]
+    pub fn with_warning(self, warning: Warning) -> Self {
         self.change(|inner| inner.warnings.push(warning))
     }
 
@@ -248,9 +342,85 @@ impl Credentials {
         self.0.path.as_deref()
     }
 
-    /// In whose name requests are made, as far as the credential says so: an address.
+    /// In whose name requests are made, as far as the credential says so or it was
+    /// [looked up](Self::look_up_principal) for a machine: an address.
     pub fn principal(&self) -> Option<&str> {
-        self.0.principal.as_deref()
+        match (&self.0.principal, &self.0.metadata) {
+            (Some(principal), _) => Some(principal),
+            (None, Some(server)) => server.known_email(),
+            (None, None) => None,
+        }
+    }
+
+    /// In whose name requests are made, asked for where it must be: the metadata server knows
+    /// a machine's account, and Google whose token it is if that is good for `userinfo.email`.
+    /// `None` if nobody says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Token`](crate::ErrorKind::Token) if there is no token, or no answer.
+    pub async fn look_up_principal(&self) -> Result<Option<String>, Error> {
+        if let Some(principal) = self.principal() {
+            return Ok(Some(principal.to_owned()));
+        }
+        if let Some(server) = &self.0.metadata {
+            return Ok(server.account_info().await?.map(|info| info.email.clone()));
+        }
+        Ok(self.token_info().await?.and_then(|info| info.email))
+    }
+
+    /// The scopes that tokens really have, asked for where others decided: the metadata server
+    /// knows a machine's, the answer of a login says which were granted, and otherwise Google
+    /// is asked (`tokeninfo`). For a key they are those that are asked for, since it gets all of
+    /// them or no token. `None` for an API key, and where nobody says.
+    ///
+    /// ```no_run
+    /// use ee_credentials::{Credentials, Warning};
+    ///
+    /// # async fn f(credentials: Credentials) -> Result<(), ee_credentials::Error> {
+    /// if let Some(granted) = credentials.granted_scopes().await?
+    ///     && let Some(warning) = Warning::of_broad_scopes(&granted)
+    /// {
+    ///     eprintln!("{warning}\n{}", warning.remedy);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Token`](crate::ErrorKind::Token) if there is no token, or no answer.
+    pub async fn granted_scopes(&self) -> Result<Option<Scopes>, Error> {
+        if let Some(server) = &self.0.metadata {
+            let info = server.account_info().await?;
+            return Ok(info.map(|info| info.scopes.clone()));
+        }
+        match self.0.kind {
+            Kind::ApiKey | Kind::GdchServiceAccount => return Ok(None),
+            Kind::ServiceAccount | Kind::ExternalAccount | Kind::ImpersonatedServiceAccount => {
+                return Ok(self.0.scopes.clone());
+            }
+            _ => {}
+        }
+        if let Some(scopes) = self.token().await?.scopes() {
+            return Ok(Some(scopes.clone()));
+        }
+        Ok(self.token_info().await?.map(|info| info.scopes))
+    }
+
+    /// What Google says of the current token. Of a token that the program brought along nobody
+    /// is asked: it may be another host's.
+    async fn token_info(&self) -> Result<Option<TokenInfo>, Error> {
+        let Some(options) = &self.0.options else {
+            return Ok(None);
+        };
+        if self.cache().is_none() || self.kind() == Kind::GdchServiceAccount {
+            return Ok(None);
+        }
+        let token = self.token().await?;
+        match token_info(&options.http, &token).await {
+            Ok(info) => Ok(Some(info)),
+            // Not every token is one that it knows.
+            Err(error) if error.kind() == ee_token::ErrorKind::Rejected => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The project that the credential says requests are billed to.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ee_token::{ExposeSecret as _, Remedy, SecretString};
 
 use crate::adc;
+use crate::credentials::Recipe;
 use crate::earthengine_file::EarthEngineFile;
 use crate::metadata_server::{self, Detected};
 use crate::place::{Place, read_if_there};
@@ -203,6 +204,21 @@ impl Search {
         }
     }
 
+    /// Looks at this place alone.
+    pub(crate) async fn look_only_at(&self, origin: Origin) -> Result<Credentials, Error> {
+        let path = self.path(origin);
+        match self.look(origin, path.as_deref()).await? {
+            Look::Found(credentials) => Ok(credentials),
+            Look::NotHere(why) => Err(Error::new(
+                ErrorKind::NoCredentials,
+                format!("there are no credentials in the place {origin}: {why}"),
+            )
+            .with_remedy(Remedy::new(
+                "Put the credentials where the settings say that they are, on this machine too.",
+            ))),
+        }
+    }
+
     /// The file of a place, if it is one.
     fn path(&self, origin: Origin) -> Option<PathBuf> {
         match origin {
@@ -258,7 +274,8 @@ impl Search {
             }
             Some(other) => return Err(other.refusal(&place)),
         };
-        let credentials = Credentials::new(loaded, &self.options);
+        let credentials =
+            Credentials::new(loaded, &self.options).made_of(Recipe::Text(text.into(), place));
         Ok(Look::Found(
             credentials.with_origin(Origin::EnvEarthEngineToken),
         ))
@@ -314,8 +331,10 @@ impl Search {
         let Some(file) = read_if_there(&place)? else {
             return Ok(Look::NotHere(format!("{} does not exist", path.display())));
         };
+        let recipe = Recipe::File(place.clone(), adc::load);
         let (loaded, warnings) = file_source::load(file, place, adc::load, &self.options)?;
         let credentials = Credentials::new(loaded, &self.options)
+            .made_of(recipe)
             .found_in_file(Some(path.to_owned()), warnings)
             .with_origin(Origin::GcloudAdc);
         Ok(Look::Found(credentials))

@@ -161,14 +161,6 @@ impl Environment {
         (!path.as_os_str().is_empty()).then_some(path)
     }
 
-    /// All variables, for a child process.
-    #[cfg(feature = "login")]
-    pub(crate) fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.variables
-            .iter()
-            .map(|(k, v)| (k.as_os_str(), v.as_os_str()))
-    }
-
     /// Whether the firmware says that this machine is Google's.
     #[cfg(feature = "login")]
     pub(crate) fn is_google_machine(&self) -> bool {

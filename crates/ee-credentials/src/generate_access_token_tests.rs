@@ -1,1 +1,140 @@
+use ee_token::Endpoints;
+use serde_json::{Value, json};
 
+use super::*;
+use ee_emulator::{Emulator, Fault};
+
+const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
+const HOST: &str = "iamcredentials.googleapis.com";
+
+async fn ask(reply: Fault) -> Result<AccessToken, Error> {
+    let emulator = Emulator::start().await.unwrap();
+    // As often as it is tried.
+    emulator.fault(HOST, reply.times(5));
+    let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap()).unwrap();
+    let url = format!("https://{HOST}/v1/projects/-/serviceAccounts/{TARGET}{METHOD}");
+    generate_access_token(
+        &http,
+        &url.parse().unwrap(),
+        &AccessToken::new("ya29.canary-source").unwrap(),
+        None,
+        &[],
+        &Scopes::earth_engine(),
+        Duration::from_secs(3600),
+    )
+    .await
+}
+
+fn status(status: u16, message: &str, reason: &str) -> Fault {
+    let details: Value = match reason {
+        "" => json!([]),
+        reason => json!([{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}]),
+    };
+    Fault::status(status).json(&json!({"error": {
+        "code": status, "message": message, "status": if status == 404 { "NOT_FOUND" } else { "X" },
+        "details": details,
+    }}))
+}
+
+#[tokio::test]
+async fn each_refusal_keeps_the_servers_words_and_says_what_to_do() {
+    for (reply, kind, advice) in [
+        (
+            status(401, "expired", "ACCESS_TOKEN_EXPIRED"),
+            ErrorKind::Expired,
+            "",
+        ),
+        (
+            status(403, "scopes", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"),
+            ErrorKind::InvalidScope,
+            "cloud-platform",
+        ),
+        (
+            status(403, "off", "SERVICE_DISABLED"),
+            ErrorKind::Rejected,
+            "iamcredentials.googleapis.com",
+        ),
+        (
+            status(403, "no project", "USER_PROJECT_DENIED"),
+            ErrorKind::Rejected,
+            "serviceUsageConsumer",
+        ),
+        (
+            status(403, "denied", "IAM_PERMISSION_DENIED"),
+            ErrorKind::Rejected,
+            ROLE,
+        ),
+        (
+            status(
+                403,
+                "Permission 'iam.serviceAccounts.getAccessToken' denied",
+                "",
+            ),
+            ErrorKind::Rejected,
+            ROLE,
+        ),
+        (
+            status(404, "who?", ""),
+            ErrorKind::Rejected,
+            "check its address",
+        ),
+        (
+            status(400, "The lifetime is too long", ""),
+            ErrorKind::Rejected,
+            "an hour at most",
+        ),
+        (
+            status(400, "odd: ya29.canary-source", ""),
+            ErrorKind::Rejected,
+            "",
+        ),
+    ] {
+        let error = ask(reply).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(TARGET), "{error}");
+        let told = error.remedy().map(ToString::to_string).unwrap_or_default();
+        assert!(told.contains(advice), "{error}: {told}");
+        assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_token_is_an_error_that_quotes_none_of_it() {
+    for body in [
+        "",
+        "<html>canary",
+        r#"{"accessToken": "ya29.canary"}"#,
+        r#"{"accessToken": "", "expireTime": "2100-01-01T00:00:00Z"}"#,
+        r#"{"accessToken": "ya29.canary", "expireTime": "soon"}"#,
+        r#"{"accessToken": "ya29.canary", "expireTime": "2001-01-01T00:00:00Z"}"#,
+        r#"{"accessToken": "ya29.canary", "expireTime": "9999-01-01T00:00:00Z"}"#,
+        r#"{"accessToken": ["canary"], "expireTime": 7}"#,
+    ] {
+        let error = ask(Fault::respond(200, "application/json", body))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{body}");
+        assert!(error.to_string().contains(HOST), "{error}");
+        assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_tokens_life_is_counted_by_the_servers_clock() {
+    // A server that is a day ahead, or this machine a day behind.
+    let there = Utc::now() + TimeDelta::days(1);
+    let reply = Fault::status(200)
+        .json(&json!({
+            "accessToken": "ya29.x",
+            "expireTime": (there + TimeDelta::seconds(600)).to_rfc3339(),
+        }))
+        .header(
+            "Date",
+            &there.format("%a, %d %b %Y %H:%M:%S GMT").to_string(),
+        );
+    let life = ask(reply).await.unwrap().expires_at().unwrap() - Utc::now();
+    assert!(
+        life > TimeDelta::seconds(500) && life < TimeDelta::seconds(700),
+        "{life}"
+    );
+}

@@ -38,8 +38,8 @@ impl Credentials {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Token`] if they have no token to give, [`ErrorKind::Unsupported`] if what
-    /// they give is neither a token nor an API key, [`ErrorKind::ForeignUniverse`].
+    /// [`ErrorKind::Token`] if they have neither a token to give nor an API key,
+    /// [`ErrorKind::ForeignUniverse`].
     pub async fn from_google_cloud(credentials: theirs::Credentials) -> Result<Self, Error> {
         if let Some(universe) = credentials.universe_domain().await
             && universe != UNIVERSE

@@ -31,9 +31,12 @@ mod error;
 mod external_account;
 mod file_source;
 mod gcloud_config;
+mod gdch;
 mod generate_access_token;
 #[cfg(feature = "google-cloud-auth")]
 mod google_cloud_auth;
+mod impersonated;
+mod impersonation;
 mod kind;
 #[cfg(feature = "login")]
 pub mod login;
@@ -43,11 +46,14 @@ mod object_store;
 mod options;
 mod place;
 mod refresh_token;
+mod sdk_project;
 mod service_account;
+mod settings;
 mod shape;
 #[cfg(feature = "login")]
 mod store;
 mod warning;
+mod workforce_user;
 
 pub use credentials::Credentials;
 pub use discovery::{Found, Outcome, Search, Step};
@@ -57,11 +63,14 @@ pub use error::{Error, ErrorKind};
 pub use external_account::ExternalAccount;
 #[cfg(feature = "google-cloud-auth")]
 pub use google_cloud_auth::GoogleCloudCredentials;
+pub use impersonation::{Impersonation, ImpersonationSettings};
 pub use kind::{Kind, Origin};
 #[cfg(feature = "object_store")]
 pub use object_store::ObjectStoreCredentials;
 pub use options::Options;
+pub use sdk_project::{SDK_PROJECTS, is_sdk_project};
 pub use service_account::ServiceAccountKey;
+pub use settings::{Settings, Whereabouts};
 #[cfg(feature = "login")]
 pub use store::{NewLogin, Removed, Revocation, Store, Stored};
 pub use warning::Warning;

@@ -12,14 +12,18 @@ use ee_token::{
 use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::adc::Loaded;
+use crate::adc::{Loaded, clipped};
+use crate::impersonated::is_account;
 use crate::{Environment, Error, ErrorKind, Kind, Options};
 
 const FLAVOR: &str = "Metadata-Flavor";
 const GOOGLE: &str = "Google";
+/// The account that a machine acts as unless it has several and another is named.
+const DEFAULT: &str = "default";
 /// What detection asks: a name would have to be resolved first, which can take long.
 const ADDRESS: &str = "169.254.169.254";
 const MAX_REPLY: usize = 1 << 20;
@@ -32,13 +36,25 @@ pub(crate) struct MetadataServer {
     http: HttpClient,
     /// `http://HOST/computeMetadata/v1/`.
     base: Url,
+    /// `default`, or the address of one of the machine's accounts.
+    account: String,
     scopes: Scopes,
     retry: RetryPolicy,
+    /// What was learnt of the account; `None` in it if the server knows none.
+    info: OnceCell<Option<AccountInfo>>,
+}
+
+/// What a metadata server says of a service account.
+#[derive(Debug)]
+pub(crate) struct AccountInfo {
+    pub(crate) email: String,
+    /// The machine's own, whatever was asked for.
+    pub(crate) scopes: Scopes,
 }
 
 /// What came of looking for one.
 pub(crate) enum Detected {
-    Server(MetadataServer),
+    Server(Arc<MetadataServer>),
     No(String),
 }
 
@@ -102,9 +118,11 @@ pub(crate) async fn detect(
             })?,
     };
     let patience = if is_google { PATIENCE } else { PATIENCE / 3 };
-    Ok(Detected::Server(MetadataServer {
+    Ok(Detected::Server(Arc::new(MetadataServer {
         http: client_for(&options.http, &base)?,
         base,
+        account: account(options)?,
+        info: OnceCell::new(),
         scopes: options.scopes.clone().unwrap_or_default(),
         retry: RetryPolicy {
             max_retries: 100,
@@ -112,7 +130,22 @@ pub(crate) async fn detect(
             max_wait: Duration::from_secs(2),
             total: patience,
         },
-    }))
+    })))
+}
+
+/// The account that was asked for; its address becomes part of a path.
+fn account(options: &Options) -> Result<String, Error> {
+    match options.service_account_email.as_deref().map(str::trim) {
+        None | Some("" | DEFAULT) => Ok(DEFAULT.to_owned()),
+        Some(email) if is_account(email) => Ok(email.to_owned()),
+        Some(other) => Err(Error::new(
+            ErrorKind::InvalidOptions,
+            format!("{:?} is no service account's address", clipped(other)),
+        )
+        .with_remedy(Remedy::new(
+            "Give the address of one of the machine's service accounts, or none.",
+        ))),
+    }
 }
 
 fn number(environment: &Environment, name: &str, default: f64, max: f64) -> Result<f64, Error> {
@@ -186,6 +219,14 @@ fn has_flavor(headers: &HeaderMap) -> bool {
     headers.get(FLAVOR).is_some_and(|flavor| flavor == GOOGLE)
 }
 
+/// `instance/service-accounts/ACCOUNT/?recursive=true`, as far as it matters here.
+#[derive(Deserialize)]
+struct Recursive {
+    email: String,
+    #[serde(default)]
+    scopes: Vec<String>,
+}
+
 #[derive(Deserialize)]
 struct Reply {
     access_token: SecretString,
@@ -198,7 +239,7 @@ impl MetadataServer {
             kind: Kind::MetadataServer,
             source: server.clone(),
             identity: None,
-            principal: None,
+            principal: server.named_email().map(str::to_owned),
             quota_project: None,
             project: None,
             oauth_client_id: None,
@@ -206,26 +247,88 @@ impl MetadataServer {
         }
     }
 
+    /// The same account of the same machine, asking for other scopes.
+    pub(crate) fn with_scopes(&self, scopes: Scopes) -> Self {
+        Self {
+            http: self.http.clone(),
+            base: self.base.clone(),
+            account: self.account.clone(),
+            scopes,
+            retry: self.retry.clone(),
+            info: OnceCell::new(),
+        }
+    }
+
+    fn named_email(&self) -> Option<&str> {
+        (self.account != DEFAULT).then_some(&self.account)
+    }
+
+    /// The account's address, if it was named or has been asked for.
+    pub(crate) fn known_email(&self) -> Option<&str> {
+        let learnt = self.info.get().and_then(|info| info.as_ref());
+        self.named_email()
+            .or_else(|| learnt.map(|info| info.email.as_str()))
+    }
+
+    /// What the server says of the account: asked once. One request, or three where the server
+    /// does not know `?recursive=true`.
+    pub(crate) async fn account_info(&self) -> Result<Option<&AccountInfo>, ee_token::Error> {
+        let info = self.info.get_or_try_init(|| self.ask_account_info());
+        Ok(info.await?.as_ref())
+    }
+
+    async fn ask_account_info(&self) -> Result<Option<AccountInfo>, ee_token::Error> {
+        let path = format!("instance/service-accounts/{}/", self.account);
+        let recursive = Some(("recursive", "true"));
+        if let Some(body) = self.get(&path, recursive).await? {
+            let reply: Recursive = serde_json::from_slice(&body).map_err(|_| {
+                let why = "what it says of its service account cannot be read";
+                self.error(Token::InvalidResponse, why)
+            })?;
+            return Ok(Some(AccountInfo {
+                email: reply.email,
+                scopes: Scopes::new(reply.scopes),
+            }));
+        }
+        // GKE's server has not always known the question.
+        let Some(email) = self.line(&format!("{path}email")).await? else {
+            return Ok(None);
+        };
+        let scopes = self.get(&format!("{path}scopes"), None).await?;
+        let scopes = scopes.unwrap_or_default();
+        Ok(Some(AccountInfo {
+            email,
+            scopes: Scopes::new(String::from_utf8_lossy(&scopes).split_whitespace()),
+        }))
+    }
+
     /// The project that the machine belongs to.
     pub(crate) async fn project(&self) -> Result<Option<String>, ee_token::Error> {
-        let Some(body) = self.get("project/project-id", None).await? else {
+        self.line("project/project-id").await
+    }
+
+    /// A short text at a path.
+    async fn line(&self, path: &str) -> Result<Option<String>, ee_token::Error> {
+        let Some(body) = self.get(path, None).await? else {
             return Ok(None);
         };
         let text = std::str::from_utf8(&body).unwrap_or_default().trim();
-        Ok((!text.is_empty() && text.len() < 100).then(|| text.to_owned()))
+        Ok((!text.is_empty() && text.len() < 400).then(|| text.to_owned()))
     }
 
     async fn token(&self) -> Result<AccessToken, ee_token::Error> {
         let asked_at = Utc::now();
         // Compute Engine passes over the scopes; Cloud Run and App Engine heed them.
         let scopes = self.scopes.iter().collect::<Vec<_>>().join(",");
-        let path = "instance/service-accounts/default/token";
-        let Some(body) = self.get(path, Some(&scopes)).await? else {
-            return Err(self
-                .error(Token::Rejected, "this machine has no service account")
-                .with_remedy(Remedy::new(
-                    "Attach a service account to the machine, or use other credentials.",
-                )));
+        let path = format!("instance/service-accounts/{}/token", self.account);
+        let Some(body) = self.get(&path, Some(("scopes", &scopes))).await? else {
+            let why = match self.named_email() {
+                Some(email) => format!("this machine has no service account {email}"),
+                None => "this machine has no service account".to_owned(),
+            };
+            return Err(self.error(Token::Rejected, &why).with_remedy(Remedy::new(
+                "Attach a service account to the machine, or use other credentials.",
+            )));
         };
         let invalid = |why| self.error(Token::InvalidResponse, why);
         // serde's own message could quote the token.
@@ -242,12 +345,12 @@ impl MetadataServer {
     async fn get(
         &self,
         path: &str,
-        scopes: Option<&str>,
+        query: Option<(&str, &str)>,
     ) -> Result<Option<Vec<u8>>, ee_token::Error> {
         let started = Instant::now();
         let mut retry = 0;
         loop {
-            let (error, again) = match self.attempt(path, scopes).await {
+            let (error, again) = match self.attempt(path, query).await {
                 Ok(body) => return Ok(body),
                 Err(failure) => failure,
             };
@@ -267,7 +370,7 @@ impl MetadataServer {
     async fn attempt(
         &self,
         path: &str,
-        scopes: Option<&str>,
+        query: Option<(&str, &str)>,
     ) -> Result<Option<Vec<u8>>, (ee_token::Error, bool)> {
         let mut url = self.base.join(path).map_err(|_| {
             (
@@ -275,8 +378,8 @@ impl MetadataServer {
                 false,
             )
         })?;
-        if let Some(scopes) = scopes {
-            url.query_pairs_mut().append_pair("scopes", scopes);
+        if let Some((name, value)) = query {
+            url.query_pairs_mut().append_pair(name, value);
         }
         let request = self
             .http
@@ -339,174 +442,5 @@ impl fmt::Debug for MetadataServer {
 }
 
 #[cfg(test)]
-mod tests {
-    use ee_emulator::{Emulator, Fault};
-    use ee_token::Endpoints;
-    use serde_json::json;
-
-    use super::*;
-    use crate::Credentials;
-
-    const ROBOT: &str = "vm@ee-demo-project.iam.gserviceaccount.com";
-
-    async fn machine() -> (Emulator, Options) {
-        let emulator = Emulator::builder()
-            .metadata_server(ROBOT, "ee-demo-project", &["cloud-platform"])
-            .start()
-            .await
-            .unwrap();
-        let options = options(&emulator);
-        (emulator, options)
-    }
-
-    fn options(emulator: &Emulator) -> Options {
-        let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-        Options::new(HttpClient::new(endpoints).unwrap())
-    }
-
-    fn outside() -> Environment {
-        Environment::empty().with_network_probe(true)
-    }
-
-    async fn server(environment: &Environment, options: &Options) -> Option<Credentials> {
-        match detect(environment, options).await.unwrap() {
-            Detected::Server(server) => Some(Credentials::of_machine(server, options)),
-            Detected::No(_) => None,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_server_that_answers_is_asked_for_a_token_and_the_project() {
-        let (emulator, options) = machine().await;
-        let credentials = server(&outside(), &options).await.unwrap();
-        assert_eq!(credentials.kind(), Kind::MetadataServer);
-        assert_eq!(credentials.origin().as_str(), "metadata_server");
-        let token = credentials.token().await.unwrap();
-        assert!(token.expires_at().unwrap() > Utc::now() + TimeDelta::minutes(30));
-        let project = credentials.metadata_project().await.unwrap();
-        assert_eq!(project.as_deref(), Some("ee-demo-project"));
-
-        let requests = emulator.requests();
-        let seen: Vec<_> = requests
-            .iter()
-            .map(|r| format!("{}{}", r.host, r.path))
-            .collect();
-        assert_eq!(
-            seen,
-            [
-                "169.254.169.254/",
-                "metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token",
-                "metadata.google.internal/computeMetadata/v1/project/project-id",
-            ]
-        );
-        assert!(
-            requests
-                .iter()
-                .all(|r| r.header("metadata-flavor") == Some("Google"))
-        );
-        assert_eq!(
-            requests[1].query_parameters()["scopes"],
-            "https://www.googleapis.com/auth/earthengine,https://www.googleapis.com/auth/cloud-platform"
-        );
-    }
-
-    #[tokio::test]
-    async fn nothing_is_asked_where_it_was_forbidden_or_no_network_is_to_be_probed() {
-        let (emulator, options) = machine().await;
-        let forbidden = outside().with_var("NO_GCE_CHECK", "true");
-        assert!(server(&forbidden, &options).await.is_none());
-        assert!(server(&Environment::empty(), &options).await.is_none());
-        assert!(emulator.requests().is_empty());
-        // Exactly so, and nothing else that may mean yes.
-        assert!(
-            server(&outside().with_var("NO_GCE_CHECK", "1"), &options)
-                .await
-                .is_some()
-        );
-    }
-
-    #[tokio::test]
-    async fn a_machine_elsewhere_is_told_by_silence_and_a_google_one_by_its_firmware() {
-        let emulator = Emulator::start().await.unwrap();
-        let options = options(&emulator);
-        assert!(server(&outside(), &options).await.is_none());
-        assert_eq!(emulator.requests().len(), 3);
-        let google = outside().with_product_name("Google Compute Engine");
-        assert!(server(&google, &options).await.is_some());
-    }
-
-    #[tokio::test]
-    async fn a_silent_address_costs_what_the_time_out_allows() {
-        let (emulator, options) = machine().await;
-        emulator.fault(ADDRESS, Fault::delay(Duration::from_secs(20)));
-        let started = Instant::now();
-        let hasty = outside().with_var("GCE_METADATA_TIMEOUT", "0.2");
-        assert!(server(&hasty, &options).await.is_none());
-        assert!(started.elapsed() < Duration::from_secs(2));
-    }
-
-    #[tokio::test]
-    async fn a_server_that_a_variable_names_is_there() {
-        let (emulator, _) = machine().await;
-        let google = Options::google().unwrap();
-        let host = format!("{}", emulator.address());
-        let environment = Environment::empty().with_var("GCE_METADATA_HOST", host.as_str());
-        assert!(server(&environment, &google).await.is_some());
-        assert!(emulator.requests().is_empty());
-        for bad in ["http://x/", "a b", "u@h"] {
-            let environment = Environment::empty().with_var("GCE_METADATA_HOST", bad);
-            let error = detect(&environment, &google).await.err().unwrap();
-            assert_eq!(error.kind(), ErrorKind::InvalidEnvironment);
-            assert!(error.to_string().contains("GCE_METADATA_HOST"));
-        }
-        for bad in ["soon", "-1", "inf"] {
-            let environment = outside().with_var("GCE_METADATA_TIMEOUT", bad);
-            let error = detect(&environment, &google).await.err().unwrap();
-            assert!(
-                error.to_string().contains("GCE_METADATA_TIMEOUT"),
-                "{error}"
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn an_answer_without_its_flavor_is_refused() {
-        let (emulator, options) = machine().await;
-        let credentials = server(&outside(), &options).await.unwrap();
-        emulator.fault(
-            "metadata.google.internal",
-            Fault::status(200).json(&json!({"access_token": "ya29.canary", "expires_in": 3600})),
-        );
-        let error = credentials.token().await.unwrap_err();
-        assert!(error.to_string().contains("Metadata-Flavor"), "{error}");
-        assert!(!format!("{error:?}").contains("canary"));
-    }
-
-    #[tokio::test]
-    async fn a_server_that_is_busy_or_not_ready_yet_is_asked_again() {
-        let (emulator, options) = machine().await;
-        let credentials = server(&outside(), &options).await.unwrap();
-        emulator.fault("metadata.google.internal", Fault::status(503).times(2));
-        emulator.fault("metadata.google.internal", Fault::disconnect());
-        credentials.token().await.unwrap();
-        assert_eq!(emulator.requests_to("metadata.google.internal").len(), 4);
-    }
-
-    #[tokio::test]
-    async fn an_answer_that_is_no_token_is_an_error() {
-        for body in [
-            "",
-            "<html>",
-            r#"{"access_token": "ya29.canary"}"#,
-            r#"{"access_token": "ya29.canary", "expires_in": -1}"#,
-        ] {
-            let (emulator, options) = machine().await;
-            let credentials = server(&outside(), &options).await.unwrap();
-            let reply = Fault::respond(200, "application/json", body).header(FLAVOR, GOOGLE);
-            emulator.fault("metadata.google.internal", reply);
-            let error = credentials.token().await.unwrap_err();
-            assert_eq!(error.kind(), Token::InvalidResponse, "{body}");
-            assert!(!format!("{error:?}").contains("canary"));
-        }
-    }
-}
+#[path = "metadata_server_tests.rs"]
+mod tests;

@@ -37,6 +37,11 @@ pub struct Options {
     /// `GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES`, …). `None`: those of the process, each
     /// time. A [`Search`](crate::Search) puts its own environment here.
     pub environment: Option<Environment>,
+    /// Which of a machine's service accounts to use, by its address; its default one otherwise.
+    pub service_account_email: Option<String>,
+    /// The service that a token of Google Distributed Cloud is for. Other kinds of credentials
+    /// take no notice.
+    pub gdch_audience: Option<String>,
 }
 
 impl Options {
@@ -50,6 +55,8 @@ impl Options {
             allowed_hosts: Vec::new(),
             quota_project: None,
             environment: None,
+            service_account_email: None,
+            gdch_audience: None,
         }
     }
 
@@ -100,6 +107,21 @@ impl Options {
     #[must_use]
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = Some(environment);
+        self
+    }
+
+    /// Uses this service account of the machine that the program runs on, instead of its
+    /// default one. Other kinds of credentials take no notice.
+    #[must_use]
+    pub fn service_account_email(mut self, email: impl Into<String>) -> Self {
+        self.service_account_email = Some(email.into());
+        self
+    }
+
+    /// Sets the service that a token of Google Distributed Cloud is for.
+    #[must_use]
+    pub fn gdch_audience(mut self, audience: impl Into<String>) -> Self {
+        self.gdch_audience = Some(audience.into()).filter(|text| !text.is_empty());
         self
     }
 

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use ee_token::Remedy;
+use ee_token::{Remedy, Scopes};
 
 /// Something about a credential that works, and should be changed all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warning {
-    /// Its stable name, for programs: `readable_by_others`.
+    /// Its stable name, for programs: `readable_by_others`, `broad_scopes`.
     pub code: &'static str,
     /// What there is, as a sentence.
     pub message: String,
@@ -24,6 +24,53 @@ impl Warning {
             message: message.into(),
             remedy,
         }
+    }
+}
+
+/// What Earth Engine can need: computing, its projects, exports to Drive and Cloud Storage are
+/// asked for one by one; and who somebody is, which every login asks for.
+const NEEDED: [&str; 9] = [
+    "earthengine",
+    "earthengine.readonly",
+    "cloud-platform",
+    "cloud-platform.read-only",
+    "openid",
+    "email",
+    "profile",
+    "userinfo.email",
+    "userinfo.profile",
+];
+
+impl Warning {
+    /// The warning for scopes that are broader than Earth Engine needs; `None` if they are not.
+    ///
+    /// ```
+    /// use ee_credentials::Warning;
+    /// use ee_token::Scopes;
+    ///
+    /// assert!(Warning::of_broad_scopes(&Scopes::new(["earthengine", "cloud-platform"])).is_none());
+    /// let warning = Warning::of_broad_scopes(&Scopes::new(["earthengine", "gmail.readonly"])).unwrap();
+    /// assert_eq!(warning.code, "broad_scopes");
+    /// ```
+    pub fn of_broad_scopes(granted: &Scopes) -> Option<Self> {
+        let needed = Scopes::new(NEEDED);
+        let more: Vec<_> = granted
+            .iter()
+            .filter(|scope| !needed.contains(scope))
+            .collect();
+        if more.is_empty() {
+            return None;
+        }
+        Some(Self::new(
+            "broad_scopes",
+            format!(
+                "the token is good for more than Earth Engine needs: {}",
+                more.join(", ")
+            ),
+            Remedy::new(
+                "Log in for the scopes that you need alone, or give the machine the scope cloud-platform and its service account only the roles that it needs.",
+            ),
+        ))
     }
 }
 

@@ -13,7 +13,9 @@ use crate::oauth_client::{EARTHENGINE_CLIENT_ID, GCLOUD_CLIENT_ID};
 use crate::server::Shared;
 use crate::state::{Account, Consent, Grant, Token, later};
 use crate::{
-    AwsKey, Concurrency, EcKey, EmulatorBuilder, EmulatorClock, Fault, OidcProvider, Project, RecordedRequest, RsaKey, ServiceAccount, ServiceIdentity, User, WorkforceUser, X509Provider, random, scopes, workforce_user,
+    AwsKey, Concurrency, EcKey, EmulatorBuilder, EmulatorClock, Fault, OidcProvider, Project,
+    RecordedRequest, RsaKey, ServiceAccount, ServiceIdentity, User, WorkforceUser, X509Provider,
+    random, scopes, workforce_user,
 };
 
 /// A running server that answers in the name of Google's hosts.

@@ -85,8 +85,8 @@ mod service_account;
 mod service_identity;
 mod state;
 mod user;
-mod x509;
 mod workforce_user;
+mod x509;
 
 pub use builder::EmulatorBuilder;
 pub use clock::EmulatorClock;

@@ -13,7 +13,7 @@ use crate::project::check_project;
 use crate::refusal::{Context, explain, not_registered};
 use crate::registration::{ProjectConfig, Registration};
 use crate::resolve::{Places, resolve};
-use crate::{EarthEngine, Error, ErrorKind, Project};
+use crate::{EarthEngine, Error, ErrorKind, Project, scopes};
 
 /// How [`EarthEngine::connect`](Builder::connect) goes about it. Nothing needs to be set:
 /// what is not is found where the other clients find it.
@@ -38,6 +38,8 @@ pub struct Builder {
     subject: Option<String>,
     self_signed: bool,
     allowed_hosts: Vec<String>,
+    service_account_email: Option<String>,
+    impersonate: Option<String>,
     environment: Option<Environment>,
     endpoints: Option<ee_token::Endpoints>,
     base_url: Option<Url>,
@@ -115,6 +117,19 @@ impl Builder {
         self
     }
 
+    /// Which of a machine's service accounts to use, by its address; its default one otherwise.
+    pub fn service_account_email(mut self, email: impl Into<String>) -> Self {
+        self.service_account_email = Some(email.into());
+        self
+    }
+
+    /// Acts as this service account, through whatever credentials are given or found. They need
+    /// the role Service Account Token Creator on it.
+    pub fn impersonate(mut self, email: impl Into<String>) -> Self {
+        self.impersonate = Some(email.into());
+        self
+    }
+
     /// The environment to search instead of the process's own.
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = Some(environment);
@@ -189,13 +204,16 @@ impl Builder {
             check_project(project)?;
         }
         let environment = self.surroundings();
-        let (http, found) = self.find(&environment).await?;
+        let (http, mut found) = self.find(&environment).await?;
         let project = resolve(&Places {
             given: self.project.as_deref(),
             environment: &environment,
             credentials: Some(&found.credentials),
         })
         .await?;
+        if !self.skip_verification {
+            found.credentials = scopes::check(found.credentials).await?;
+        }
         let context = Context {
             project: Some(project.id.clone()),
             principal: found.credentials.principal().map(str::to_owned),
@@ -281,7 +299,7 @@ impl Builder {
         environment: &Environment,
     ) -> Result<(HttpClient, Found), Error> {
         let http = self.http(self.hosts(environment)?)?;
-        let found = self.search(environment, &http).run().await?;
+        let found = self.search(environment, &http).await?;
         Ok((http, found))
     }
 
@@ -315,7 +333,11 @@ impl Builder {
         .clone()
     }
 
-    pub(crate) fn search(&self, environment: &Environment, http: &HttpClient) -> Search {
+    pub(crate) async fn search(
+        &self,
+        environment: &Environment,
+        http: &HttpClient,
+    ) -> Result<Found, ee_credentials::Error> {
         let mut options = Options::new(http.clone()).self_signed(self.self_signed);
         if let Some(scopes) = &self.scopes {
             options = options.scopes(scopes.clone());
@@ -326,8 +348,11 @@ impl Builder {
         for host in &self.allowed_hosts {
             options = options.allow_host(host);
         }
-        let search = Search::new(environment.clone(), options);
-        match (
+        if let Some(email) = &self.service_account_email {
+            options = options.service_account_email(email);
+        }
+        let search = Search::new(environment.clone(), options.clone());
+        let search = match (
             &self.credentials,
             &self.credentials_json,
             &self.credentials_file,
@@ -338,7 +363,12 @@ impl Builder {
             (None, None, Some(file), _) => search.only_file(file),
             (None, None, None, Some(key)) => search.only(Credentials::from_api_key(key.clone())),
             (None, None, None, None) => search,
+        };
+        let mut found = search.run().await?;
+        if let Some(email) = &self.impersonate {
+            found.credentials = found.credentials.impersonate(email).build(&options)?;
         }
+        Ok(found)
     }
 
     /// The project that the caller named.

@@ -26,6 +26,7 @@ mod projects;
 mod refusal;
 mod registration;
 mod resolve;
+mod scopes;
 mod status;
 
 pub use builder::{Builder, Effort};

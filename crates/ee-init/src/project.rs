@@ -3,22 +3,10 @@
 use std::fmt;
 
 use ee_credentials::Warning;
+pub use ee_credentials::is_sdk_project;
 use ee_token::Remedy;
 
 use crate::{Error, ErrorKind};
-
-/// Numbers of projects that own the OAuth clients of Google's SDKs, and of Earth Engine's
-/// own client: tokens made with those clients are billed to them when no project is
-/// chosen, and they never have Earth Engine.
-const SDK_PROJECTS: [&str; 7] = [
-    "764086051850",
-    "618104708054",
-    "32555940559",
-    "522309567947",
-    "1014160490159",
-    "1057398310658",
-    "517222506229",
-];
 
 /// The project that requests are routed through and billed to, and where it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,11 +98,6 @@ impl fmt::Display for ProjectSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// Whether this number belongs to a Google SDK.
-pub fn is_sdk_project(project: &str) -> bool {
-    SDK_PROJECTS.contains(&project)
 }
 
 /// Checks that this can be a project: an id (6 to 30 lower-case letters, digits and
@@ -297,7 +280,7 @@ mod tests {
 
     #[test]
     fn projects_of_sdks_are_never_taken() {
-        for number in SDK_PROJECTS {
+        for number in ee_credentials::SDK_PROJECTS {
             assert_eq!(kind(number), Some(ErrorKind::SdkProject));
         }
     }

@@ -18,7 +18,7 @@ pub(super) async fn find(
     environment: &Environment,
     report: &mut Report<impl FnMut(&Check)>,
 ) -> Option<Credentials> {
-    let found = match bounded(builder.search(environment, http).run()).await {
+    let found = match bounded(builder.search(environment, http)).await {
         Ok(found) => found,
         Err(error) => {
             steps(error.searched(), report);

@@ -1,0 +1,160 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ee_emulator::Emulator;
+use ee_token::{Endpoints, ErrorKind as Token};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::Credentials;
+
+const AUDIENCE: &str = "https://my-service.gdch.test";
+
+async fn start() -> (Emulator, ee_emulator::ServiceIdentity, Options) {
+    let emulator = Emulator::start().await.unwrap();
+    let identity = emulator.create_service_identity("my-project", "my-robot");
+    let endpoints = Endpoints::emulator(emulator.address()).unwrap();
+    let options = Options::new(HttpClient::new(endpoints).unwrap())
+        .allow_host(identity.host())
+        .gdch_audience(AUDIENCE);
+    (emulator, identity, options)
+}
+
+#[tokio::test]
+async fn a_jwt_signed_with_es256_is_exchanged_in_json() {
+    let (emulator, identity, options) = start().await;
+    let credentials = Credentials::from_json(&identity.json(), &options).unwrap();
+    assert_eq!(credentials.kind(), Kind::GdchServiceAccount);
+    assert_eq!(credentials.principal(), Some(identity.subject().as_str()));
+    assert_eq!(credentials.project(), Some("my-project"));
+    credentials.token().await.unwrap();
+    let request = emulator.requests().remove(0);
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    let body = request.json();
+    assert_eq!(body["audience"], AUDIENCE);
+    assert_eq!(
+        body["grant_type"],
+        "urn:ietf:params:oauth:token-type:token-exchange"
+    );
+    let jwt = body["subject_token"].as_str().unwrap();
+    let part = |i: usize| -> Value {
+        let part = jwt.split('.').nth(i).unwrap();
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+    };
+    assert_eq!(part(0)["alg"], "ES256");
+    assert_eq!(part(0)["kid"], identity.key_id());
+    assert_eq!(part(1)["iss"], identity.subject());
+    assert_eq!(part(1)["sub"], identity.subject());
+    assert_eq!(
+        part(1)["aud"],
+        "https://service-identity.gdch.test/authenticate"
+    );
+    assert!(!format!("{credentials:?} {:?}", credentials.cache()).contains("PRIVATE"));
+}
+
+#[tokio::test]
+async fn a_token_server_on_this_machine_needs_no_leave_and_no_certificates() {
+    let (emulator, identity, options) = start().await;
+    let mut file: Value = serde_json::from_str(&identity.json()).unwrap();
+    file["token_uri"] = json!(format!("{}/authenticate", emulator.url(identity.host())));
+    file["ca_cert_path"] = json!("/nowhere/ca.pem");
+    let options = Options {
+        allowed_hosts: Vec::new(),
+        ..options
+    };
+    let credentials = Credentials::from_json(&file.to_string(), &options).unwrap();
+    credentials.token().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_identity_that_is_not_known_is_named() {
+    let (emulator, _, options) = start().await;
+    let other = Emulator::start().await.unwrap();
+    let stranger = other.create_service_identity("my-project", "stranger");
+    let credentials = Credentials::from_json(&stranger.json(), &options).unwrap();
+    let error = credentials.token().await.unwrap_err();
+    assert_eq!(error.kind(), Token::Rejected);
+    assert_eq!(error.principal(), Some(stranger.subject().as_str()));
+    assert_eq!(emulator.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn each_bad_field_is_named_and_nothing_is_sent() {
+    let (emulator, identity, options) = start().await;
+    let whole: Value = serde_json::from_str(&identity.json()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let not_pem = folder.path().join("ca.pem");
+    std::fs::write(&not_pem, "no certificate at all").unwrap();
+    let broken = folder.path().join("broken.pem");
+    std::fs::write(
+        &broken,
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
+    let mut cases = Vec::new();
+    for field in [
+        "format_version",
+        "project",
+        "name",
+        "private_key_id",
+        "private_key",
+        "token_uri",
+    ] {
+        for bad in [
+            json!(null),
+            json!(" "),
+            json!(7),
+            json!(["canary"]),
+            json!({}),
+        ] {
+            cases.push((field, bad));
+        }
+    }
+    cases.extend([
+        ("format_version", json!("2")),
+        ("private_key", json!("canary")),
+        (
+            "private_key",
+            json!(ee_emulator::RsaKey::shared().pkcs8_pem()),
+        ),
+        (
+            "private_key",
+            json!(ee_emulator::RsaKey::shared().pkcs1_pem()),
+        ),
+        ("token_uri", json!("no url")),
+        ("ca_cert_path", json!(["canary"])),
+        ("ca_cert_path", json!("/nowhere/ca.pem")),
+        ("ca_cert_path", json!(folder.path())),
+        ("ca_cert_path", json!(not_pem)),
+        ("ca_cert_path", json!(broken)),
+    ]);
+    for (field, bad) in cases {
+        let mut file = whole.clone();
+        file[field] = bad;
+        let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidFile, "{field}: {error}");
+        assert!(error.to_string().contains(&format!("`{field}`")), "{error}");
+        assert!(error.remedy().is_some(), "{error}");
+        assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+    }
+    let stranger = Options {
+        allowed_hosts: Vec::new(),
+        ..options.clone()
+    };
+    let error = Credentials::from_json(&whole.to_string(), &stranger).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RefusedHost);
+    assert!(error.remedy().unwrap().to_string().contains("allow_host"));
+    let aimless = Options {
+        gdch_audience: None,
+        ..options
+    };
+    let error = Credentials::from_json(&whole.to_string(), &aimless).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidOptions);
+    assert!(
+        error
+            .remedy()
+            .unwrap()
+            .to_string()
+            .contains("gdch_audience")
+    );
+    assert!(emulator.requests().is_empty());
+}

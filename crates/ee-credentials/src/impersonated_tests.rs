@@ -1,0 +1,388 @@
+use ee_emulator::{Emulator, Fault};
+use ee_token::Endpoints;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::Credentials;
+
+const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
+const MIDDLE: &str = "middle@ee-demo-project.iam.gserviceaccount.com";
+const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
+const JANE: &str = "jane@example.com";
+const IAM: &str = "iamcredentials.googleapis.com";
+
+async fn start() -> Emulator {
+    let emulator = Emulator::start().await.unwrap();
+    for email in [TARGET, MIDDLE] {
+        emulator.create_service_account(email, "ee-demo-project");
+    }
+    emulator
+}
+
+fn options(emulator: &Emulator) -> Options {
+    let endpoints = Endpoints::emulator(emulator.address()).unwrap();
+    Options::new(HttpClient::new(endpoints).unwrap())
+}
+
+fn key(emulator: &Emulator) -> Value {
+    let robot = emulator.create_service_account(ROBOT, "ee-demo-project");
+    serde_json::from_str(&robot.json_key()).unwrap()
+}
+
+fn login(emulator: &Emulator) -> Value {
+    serde_json::from_str(&emulator.create_user(JANE).authorized_user_json()).unwrap()
+}
+
+fn url(email: &str) -> String {
+    format!("https://{IAM}/v1/projects/-/serviceAccounts/{email}:generateAccessToken")
+}
+
+fn file(target: &str, source: &Value) -> Value {
+    json!({
+        "type": "impersonated_service_account",
+        "service_account_impersonation_url": url(target),
+        "source_credentials": source,
+    })
+}
+
+fn read(file: &Value, options: &Options) -> Credentials {
+    Credentials::from_json(&file.to_string(), options).unwrap()
+}
+
+#[tokio::test]
+async fn a_key_asks_for_the_iam_scope_and_then_for_the_accounts_token() {
+    let emulator = start().await;
+    emulator.allow_impersonation(ROBOT, TARGET);
+    let credentials = read(&file(TARGET, &key(&emulator)), &options(&emulator));
+    assert_eq!(credentials.kind(), Kind::ImpersonatedServiceAccount);
+    assert_eq!(credentials.principal(), Some(TARGET));
+    let token = credentials.token().await.unwrap();
+    assert!(token.scopes().unwrap().contains("earthengine"));
+    assert!(token.expires_at().is_some());
+    let requests = emulator.requests();
+    assert_eq!(requests.len(), 2);
+    assert_eq!(requests[1].host, IAM);
+    assert_eq!(
+        requests[1].json(),
+        json!({
+            "delegates": [],
+            "scope": [
+                "https://www.googleapis.com/auth/earthengine",
+                "https://www.googleapis.com/auth/cloud-platform",
+            ],
+            "lifetime": "3600s",
+        })
+    );
+    assert_eq!(requests[1].header("x-goog-user-project"), None);
+    assert!(!format!("{credentials:?} {:?}", credentials.cache()).contains(token.secret()));
+}
+
+#[tokio::test]
+async fn a_login_sends_no_scope_and_its_quota_project_pays_for_iam() {
+    let emulator = start().await;
+    emulator.allow_impersonation(JANE, TARGET);
+    let mut source = login(&emulator);
+    source["quota_project_id"] = json!("ee-demo-project");
+    let mut file = file(TARGET, &source);
+    file["quota_project_id"] = json!("pays-for-the-rest");
+    let credentials = read(&file, &options(&emulator));
+    assert_eq!(credentials.quota_project(), Some("pays-for-the-rest"));
+    credentials.token().await.unwrap();
+    let requests = emulator.requests();
+    assert!(!requests[0].form().contains_key("scope"));
+    assert_eq!(
+        requests[1].header("x-goog-user-project"),
+        Some("ee-demo-project")
+    );
+}
+
+#[tokio::test]
+async fn a_workforce_user_can_act_as_an_account_too() {
+    let emulator = start().await;
+    let jane = emulator.create_workforce_user("jane");
+    emulator.allow_impersonation(jane.principal(), TARGET);
+    let source = serde_json::from_str(&jane.json()).unwrap();
+    let credentials = read(&file(TARGET, &source), &options(&emulator));
+    credentials.token().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_files_scopes_beat_the_callers_and_delegates_are_sent_as_resources() {
+    let emulator = start().await;
+    emulator.allow_impersonation(ROBOT, MIDDLE);
+    emulator.allow_impersonation(MIDDLE, TARGET);
+    let mut file = file(TARGET, &key(&emulator));
+    file["scopes"] = json!(["https://www.googleapis.com/auth/earthengine.readonly"]);
+    file["delegates"] = json!([MIDDLE]);
+    let asked = options(&emulator).scopes(Scopes::new(["drive"]));
+    let credentials = read(&file, &asked);
+    credentials.token().await.unwrap();
+    let body = emulator.requests_to(IAM).remove(0).json();
+    assert_eq!(
+        body["scope"],
+        json!(["https://www.googleapis.com/auth/earthengine.readonly"])
+    );
+    assert_eq!(
+        body["delegates"],
+        json!([format!("projects/-/serviceAccounts/{MIDDLE}")])
+    );
+}
+
+#[tokio::test]
+async fn a_source_that_is_impersonated_itself_gets_a_token_for_iam_alone() {
+    let emulator = start().await;
+    emulator.allow_impersonation(ROBOT, MIDDLE);
+    emulator.allow_impersonation(MIDDLE, TARGET);
+    let mut inner = file(MIDDLE, &key(&emulator));
+    // Its own wishes are for its own users.
+    inner["scopes"] = json!(["https://www.googleapis.com/auth/earthengine"]);
+    let credentials = read(&file(TARGET, &inner), &options(&emulator));
+    credentials.token().await.unwrap();
+    let asked: Vec<Value> = emulator
+        .requests_to(IAM)
+        .iter()
+        .map(|request| request.json()["scope"].clone())
+        .collect();
+    assert_eq!(asked[0], json!(["https://www.googleapis.com/auth/iam"]));
+    assert_eq!(asked.len(), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_the_server_takes_for_expired_is_renewed_once() {
+    let emulator = start().await;
+    emulator.allow_impersonation(ROBOT, TARGET);
+    let credentials = read(&file(TARGET, &key(&emulator)), &options(&emulator));
+    let token = credentials.token().await.unwrap();
+    emulator.expire_tokens();
+    credentials.cache().unwrap().invalidate(&token);
+    credentials.token().await.unwrap();
+    assert_eq!(emulator.requests_to("oauth2.googleapis.com").len(), 2);
+    assert_eq!(emulator.requests_to(IAM).len(), 3);
+}
+
+#[tokio::test]
+async fn whoever_may_not_act_as_the_account_is_named_with_the_role_and_the_command() {
+    let emulator = start().await;
+    let credentials = read(&file(TARGET, &key(&emulator)), &options(&emulator));
+    let error = credentials.token().await.unwrap_err();
+    assert_eq!(error.kind(), Token::Rejected);
+    assert_eq!(error.principal(), Some(ROBOT));
+    assert!(error.to_string().contains(TARGET), "{error}");
+    assert!(error.to_string().contains(iam::PERMISSION), "{error}");
+    let command = error.remedy().unwrap().command.clone().unwrap();
+    assert!(
+        command.contains(&format!("--member=serviceAccount:{ROBOT}")),
+        "{command}"
+    );
+    assert!(command.contains(iam::ROLE), "{command}");
+}
+
+#[tokio::test]
+async fn a_rejected_source_says_so_itself_and_iam_is_not_asked() {
+    let emulator = start().await;
+    let jane = emulator.create_user(JANE);
+    let source = serde_json::from_str(&jane.authorized_user_json()).unwrap();
+    emulator.revoke(jane.refresh_token());
+    let credentials = read(&file(TARGET, &source), &options(&emulator));
+    let error = credentials.token().await.unwrap_err();
+    assert!(
+        error.to_string().contains("`source_credentials`"),
+        "{error}"
+    );
+    assert!(emulator.requests_to(IAM).is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_is_busy_is_asked_again() {
+    let emulator = start().await;
+    emulator.allow_impersonation(ROBOT, TARGET);
+    emulator.fault(IAM, Fault::status(503));
+    let credentials = read(&file(TARGET, &key(&emulator)), &options(&emulator));
+    credentials.token().await.unwrap();
+    assert_eq!(emulator.requests_to(IAM).len(), 2);
+}
+
+#[tokio::test]
+async fn another_target_or_source_in_the_same_file_is_an_error_and_a_new_key_is_not() {
+    let emulator = start().await;
+    emulator.allow_impersonation(ROBOT, TARGET);
+    emulator.allow_impersonation(ROBOT, MIDDLE);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("adc.json");
+    let write = |text: &Value| {
+        let new = folder.path().join("new");
+        std::fs::write(&new, text.to_string()).unwrap();
+        std::fs::rename(new, &path).unwrap();
+    };
+    write(&file(TARGET, &key(&emulator)));
+    let credentials = Credentials::from_file(&path, &options(&emulator)).unwrap();
+    emulator.delete_service_account(ROBOT);
+    let new_key = key(&emulator);
+    for other in [
+        file(MIDDLE, &new_key),
+        file(TARGET, &login(&emulator)),
+        new_key.clone(),
+    ] {
+        emulator.delete_service_account(ROBOT);
+        write(&other);
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.kind(), Token::InvalidCredential, "{error}");
+        assert!(error.to_string().contains(TARGET), "{error}");
+    }
+    write(&file(TARGET, &key(&emulator)));
+    credentials.token().await.unwrap();
+}
+
+/// What is wrong with a file, and which words its error must have.
+#[test]
+fn each_bad_field_is_named_and_nothing_is_sent() {
+    let login = json!({
+        "type": "authorized_user", "client_id": "c", "client_secret": "s-canary",
+        "refresh_token": "1//canary",
+    });
+    let nested = |depth: usize| {
+        (0..depth).fold(login.clone(), |source, n| {
+            file(&format!("a{n}@p.iam.gserviceaccount.com"), &source)
+        })
+    };
+    let change = |field: &str, value: Value| {
+        let mut file = file(TARGET, &login);
+        file[field] = value;
+        file
+    };
+    let source = |field: &str, value: Value| {
+        let mut file = file(TARGET, &login);
+        file["source_credentials"][field] = value;
+        file
+    };
+    const FIELD: &str = "`service_account_impersonation_url`";
+    const INVALID: ErrorKind = ErrorKind::InvalidFile;
+    let gdch = json!({"type": "gdch_service_account"});
+    for (file, kind, words) in [
+        (change(URL, json!(null)), INVALID, FIELD),
+        (change(URL, json!("")), INVALID, FIELD),
+        (change(URL, json!(["canary"])), INVALID, FIELD),
+        (change(URL, json!("no url")), INVALID, FIELD),
+        (
+            change(URL, json!(format!("https://{IAM}/v1/x"))),
+            INVALID,
+            FIELD,
+        ),
+        (change(URL, json!(url("a%2fb@p.example"))), INVALID, FIELD),
+        (change(URL, json!(url("no-address"))), INVALID, FIELD),
+        (
+            change(URL, json!(url("a@p.example") + "?x=canary")),
+            INVALID,
+            FIELD,
+        ),
+        (
+            change(
+                URL,
+                json!(url(TARGET).replace("googleapis.com", "evil.example")),
+            ),
+            ErrorKind::RefusedHost,
+            "iamcredentials.evil.example",
+        ),
+        (
+            change(URL, json!(url(TARGET).replace("https", "http"))),
+            ErrorKind::RefusedHost,
+            "without HTTPS",
+        ),
+        (
+            change(SOURCE, json!(null)),
+            INVALID,
+            "`source_credentials` is missing",
+        ),
+        (
+            change(SOURCE, json!("canary")),
+            INVALID,
+            "must be an object",
+        ),
+        (change(SOURCE, json!({})), INVALID, "`type` is missing"),
+        (change(SOURCE, gdch), INVALID, "\"gdch_service_account\""),
+        (
+            source("type", json!("wizard")),
+            INVALID,
+            "in `source_credentials`",
+        ),
+        (
+            source("refresh_token", json!(null)),
+            INVALID,
+            "`refresh_token` is missing",
+        ),
+        (
+            source("client_secret", json!(7)),
+            INVALID,
+            "`client_secret` is a number",
+        ),
+        (
+            source("quota_project_id", json!("764086051850")),
+            INVALID,
+            "belongs to a Google SDK",
+        ),
+        (change("delegates", json!("canary")), INVALID, "`delegates`"),
+        (change("delegates", json!([7])), INVALID, "`delegates`"),
+        (change("delegates", json!(["a b"])), INVALID, "`delegates`"),
+        (
+            change("delegates", json!([MIDDLE, MIDDLE])),
+            INVALID,
+            "circle",
+        ),
+        (change("delegates", json!([TARGET])), INVALID, "circle"),
+        (change("scopes", json!("canary")), INVALID, "`scopes`"),
+        (
+            change("quota_project_id", json!([])),
+            INVALID,
+            "`quota_project_id`",
+        ),
+        (
+            change("universe_domain", json!("example.net")),
+            ErrorKind::ForeignUniverse,
+            "example.net",
+        ),
+        (file(TARGET, &file(TARGET, &login)), INVALID, "circle"),
+        (
+            file(TARGET, &file(MIDDLE, &file(TARGET, &login))),
+            INVALID,
+            "circle",
+        ),
+        (nested(5), INVALID, "nests more than 4"),
+        (nested(40), INVALID, "nests more than 4"),
+    ] {
+        let options = Options::google().unwrap();
+        let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(words), "{error} / {words}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("the credential given as text"),
+            "{error}"
+        );
+        assert!(error.remedy().is_some(), "{error}");
+        assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+        assert_eq!(options.http.requests_sent(), 0);
+    }
+    let options = Options::google().unwrap().subject("boss@example.com");
+    let error = Credentials::from_json(&nested(1).to_string(), &options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidOptions);
+    let plain = Options::google().unwrap();
+    assert!(Credentials::from_json(&nested(4).to_string(), &plain).is_ok());
+}
+
+#[test]
+fn an_address_is_one_that_can_stand_in_a_url() {
+    for good in [
+        TARGET,
+        "x@p.example.com.iam.gserviceaccount.com",
+        "112233445566778899001",
+    ] {
+        assert!(is_account(good), "{good}");
+    }
+    for bad in [
+        "", "@", "a@", "@b.c", "a@b", "a/b@c.d", "a@c.d/x", "a%2f@c.d", "a@b@c.d", "ü@c.d",
+        "a b@c.d", "..@c.d", "a:b@c.d", "12345",
+    ] {
+        assert!(!is_account(bad), "{bad}");
+    }
+}

@@ -1,0 +1,155 @@
+use ee_emulator::Emulator;
+use ee_token::{AccessToken, Endpoints, HttpClient};
+
+use super::*;
+
+const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
+const MIDDLE: &str = "middle@ee-demo-project.iam.gserviceaccount.com";
+const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
+const IAM: &str = "iamcredentials.googleapis.com";
+
+async fn start() -> (Emulator, Options) {
+    let emulator = Emulator::builder()
+        .metadata_server(ROBOT, "ee-demo-project", &["cloud-platform"])
+        .start()
+        .await
+        .unwrap();
+    for email in [TARGET, MIDDLE, ROBOT] {
+        emulator.create_service_account(email, "ee-demo-project");
+    }
+    let endpoints = Endpoints::emulator(emulator.address()).unwrap();
+    let options = Options::new(HttpClient::new(endpoints).unwrap());
+    (emulator, options)
+}
+
+#[tokio::test]
+async fn a_keys_credentials_ask_for_the_iam_scope_whatever_they_were_made_for() {
+    let (emulator, options) = start().await;
+    emulator.allow_impersonation(ROBOT, TARGET);
+    let robot = emulator.create_service_account(ROBOT, "ee-demo-project");
+    // Not good for IAM, if it were used as it is.
+    let narrow = options.clone().scopes(Scopes::new(["earthengine"]));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.json");
+    std::fs::write(&path, robot.json_key()).unwrap();
+    for source in [
+        Credentials::from_json(&robot.json_key(), &narrow).unwrap(),
+        Credentials::from_file(&path, &narrow).unwrap(),
+        Credentials::from_pem(robot.pkcs8_pem(), ROBOT, &narrow).unwrap(),
+    ] {
+        let credentials = source.impersonate(TARGET).build(&options).unwrap();
+        assert_eq!(credentials.principal(), Some(TARGET));
+        credentials.token().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn delegates_scopes_and_lifetime_are_sent_as_they_were_chosen() {
+    let (emulator, options) = start().await;
+    emulator.allow_impersonation(ROBOT, MIDDLE);
+    emulator.allow_impersonation(MIDDLE, TARGET);
+    let robot = emulator.create_service_account(ROBOT, "ee-demo-project");
+    let credentials = Credentials::from_json(&robot.json_key(), &options)
+        .unwrap()
+        .impersonate(TARGET)
+        .delegates([MIDDLE])
+        .scopes(Scopes::new(["earthengine.readonly"]))
+        .lifetime(Duration::from_secs(600))
+        .build(&options)
+        .unwrap();
+    credentials.token().await.unwrap();
+    let body = emulator.requests_to(IAM).remove(0).json();
+    assert_eq!(body["lifetime"], "600s");
+    assert_eq!(
+        body["scope"][0],
+        "https://www.googleapis.com/auth/earthengine.readonly"
+    );
+    assert_eq!(
+        body["delegates"][0],
+        format!("projects/-/serviceAccounts/{MIDDLE}")
+    );
+}
+
+#[tokio::test]
+async fn a_login_a_token_and_an_impersonated_account_can_act_as_another() {
+    let (emulator, options) = start().await;
+    let jane = emulator.create_user("jane@example.com");
+    emulator.allow_impersonation("jane@example.com", MIDDLE);
+    emulator.allow_impersonation(MIDDLE, TARGET);
+    let login = Credentials::from_json(&jane.authorized_user_json(), &options).unwrap();
+    let middle = login.impersonate(MIDDLE).build(&options).unwrap();
+    let target = middle.impersonate(TARGET).build(&options).unwrap();
+    target.token().await.unwrap();
+    assert_eq!(target.acts_as().collect::<Vec<_>>(), [TARGET, MIDDLE]);
+
+    let token = login.token().await.unwrap();
+    let own = Credentials::from_token(AccessToken::new(token.secret()).unwrap());
+    own.impersonate(MIDDLE)
+        .build(&options)
+        .unwrap()
+        .token()
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_machines_account_can_act_as_another() {
+    let (emulator, options) = start().await;
+    emulator.allow_impersonation(ROBOT, TARGET);
+    let environment = crate::Environment::empty().with_network_probe(true);
+    let found = crate::Search::new(environment, options.clone());
+    let machine = found.run().await.unwrap().credentials;
+    let credentials = machine.impersonate(TARGET).build(&options).unwrap();
+    credentials.token().await.unwrap();
+    let asked = emulator.requests_to("metadata.google.internal").remove(0);
+    assert_eq!(
+        asked.query_parameters()["scopes"],
+        "https://www.googleapis.com/auth/iam"
+    );
+}
+
+#[test]
+fn what_can_be_known_to_be_wrong_is_said_before_anything_is_sent() {
+    let options = Options::google().unwrap();
+    let token = Credentials::from_token(AccessToken::new("ya29.canary").unwrap());
+    let to_middle = token.impersonate(MIDDLE).build(&options).unwrap();
+    let key = Credentials::from_api_key("AIza-canary");
+    let sdk = token.clone().with_quota_project("764086051850");
+    for (impersonation, words) in [
+        (token.impersonate(""), "no service account's address"),
+        (token.impersonate("jane"), "no service account's address"),
+        (
+            token.impersonate("a/b@p.example"),
+            "no service account's address",
+        ),
+        (
+            token.impersonate(TARGET).delegates(["x"]),
+            "no service account's address",
+        ),
+        (token.impersonate(TARGET).delegates([TARGET]), "circle"),
+        (
+            token.impersonate(TARGET).delegates([MIDDLE, MIDDLE]),
+            "circle",
+        ),
+        (to_middle.impersonate(MIDDLE), "circle"),
+        (
+            token.impersonate(TARGET).lifetime(Duration::ZERO),
+            "1 s to 12 h",
+        ),
+        (
+            token
+                .impersonate(TARGET)
+                .lifetime(Duration::from_secs(43_201)),
+            "1 s to 12 h",
+        ),
+        (key.impersonate(TARGET), "API key"),
+        (sdk.impersonate(TARGET), "764086051850"),
+    ] {
+        let error = impersonation.build(&options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidOptions);
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(error.remedy().is_some(), "{error}");
+        assert!(!format!("{error:?}").contains("canary"));
+    }
+    assert_eq!(options.http.requests_sent(), 0);
+}

@@ -1,0 +1,266 @@
+use ee_emulator::{Emulator, Fault};
+use ee_token::Endpoints;
+use serde_json::json;
+
+use super::*;
+use crate::Credentials;
+
+const ROBOT: &str = "vm@ee-demo-project.iam.gserviceaccount.com";
+
+async fn machine() -> (Emulator, Options) {
+    let emulator = Emulator::builder()
+        .metadata_server(ROBOT, "ee-demo-project", &["cloud-platform"])
+        .start()
+        .await
+        .unwrap();
+    let options = options(&emulator);
+    (emulator, options)
+}
+
+fn options(emulator: &Emulator) -> Options {
+    let endpoints = Endpoints::emulator(emulator.address()).unwrap();
+    Options::new(HttpClient::new(endpoints).unwrap())
+}
+
+fn outside() -> Environment {
+    Environment::empty().with_network_probe(true)
+}
+
+async fn server(environment: &Environment, options: &Options) -> Option<Credentials> {
+    match detect(environment, options).await.unwrap() {
+        Detected::Server(server) => Some(Credentials::of_machine(server, options)),
+        Detected::No(_) => None,
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_answers_is_asked_for_a_token_and_the_project() {
+    let (emulator, options) = machine().await;
+    let credentials = server(&outside(), &options).await.unwrap();
+    assert_eq!(credentials.kind(), Kind::MetadataServer);
+    assert_eq!(credentials.origin().as_str(), "metadata_server");
+    let token = credentials.token().await.unwrap();
+    assert!(token.expires_at().unwrap() > Utc::now() + TimeDelta::minutes(30));
+    let project = credentials.metadata_project().await.unwrap();
+    assert_eq!(project.as_deref(), Some("ee-demo-project"));
+
+    let requests = emulator.requests();
+    let seen: Vec<_> = requests
+        .iter()
+        .map(|r| format!("{}{}", r.host, r.path))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "169.254.169.254/",
+            "metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token",
+            "metadata.google.internal/computeMetadata/v1/project/project-id",
+        ]
+    );
+    assert!(
+        requests
+            .iter()
+            .all(|r| r.header("metadata-flavor") == Some("Google"))
+    );
+    assert_eq!(
+        requests[1].query_parameters()["scopes"],
+        "https://www.googleapis.com/auth/earthengine,https://www.googleapis.com/auth/cloud-platform"
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_asked_where_it_was_forbidden_or_no_network_is_to_be_probed() {
+    let (emulator, options) = machine().await;
+    let forbidden = outside().with_var("NO_GCE_CHECK", "true");
+    assert!(server(&forbidden, &options).await.is_none());
+    assert!(server(&Environment::empty(), &options).await.is_none());
+    assert!(emulator.requests().is_empty());
+    // Exactly so, and nothing else that may mean yes.
+    assert!(
+        server(&outside().with_var("NO_GCE_CHECK", "1"), &options)
+            .await
+            .is_some()
+    );
+}
+
+#[tokio::test]
+async fn a_machine_elsewhere_is_told_by_silence_and_a_google_one_by_its_firmware() {
+    let emulator = Emulator::start().await.unwrap();
+    let options = options(&emulator);
+    assert!(server(&outside(), &options).await.is_none());
+    assert_eq!(emulator.requests().len(), 3);
+    let google = outside().with_product_name("Google Compute Engine");
+    assert!(server(&google, &options).await.is_some());
+}
+
+#[tokio::test]
+async fn a_silent_address_costs_what_the_time_out_allows() {
+    let (emulator, options) = machine().await;
+    emulator.fault(ADDRESS, Fault::delay(Duration::from_secs(20)));
+    let started = Instant::now();
+    let hasty = outside().with_var("GCE_METADATA_TIMEOUT", "0.2");
+    assert!(server(&hasty, &options).await.is_none());
+    assert!(started.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_server_that_a_variable_names_is_there() {
+    let (emulator, _) = machine().await;
+    let google = Options::google().unwrap();
+    let host = format!("{}", emulator.address());
+    let environment = Environment::empty().with_var("GCE_METADATA_HOST", host.as_str());
+    assert!(server(&environment, &google).await.is_some());
+    assert!(emulator.requests().is_empty());
+    for bad in ["http://x/", "a b", "u@h"] {
+        let environment = Environment::empty().with_var("GCE_METADATA_HOST", bad);
+        let error = detect(&environment, &google).await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidEnvironment);
+        assert!(error.to_string().contains("GCE_METADATA_HOST"));
+    }
+    for bad in ["soon", "-1", "inf"] {
+        let environment = outside().with_var("GCE_METADATA_TIMEOUT", bad);
+        let error = detect(&environment, &google).await.err().unwrap();
+        assert!(
+            error.to_string().contains("GCE_METADATA_TIMEOUT"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_its_flavor_is_refused() {
+    let (emulator, options) = machine().await;
+    let credentials = server(&outside(), &options).await.unwrap();
+    emulator.fault(
+        "metadata.google.internal",
+        Fault::status(200).json(&json!({"access_token": "ya29.canary", "expires_in": 3600})),
+    );
+    let error = credentials.token().await.unwrap_err();
+    assert!(error.to_string().contains("Metadata-Flavor"), "{error}");
+    assert!(!format!("{error:?}").contains("canary"));
+}
+
+#[tokio::test]
+async fn a_server_that_is_busy_or_not_ready_yet_is_asked_again() {
+    let (emulator, options) = machine().await;
+    let credentials = server(&outside(), &options).await.unwrap();
+    emulator.fault("metadata.google.internal", Fault::status(503).times(2));
+    emulator.fault("metadata.google.internal", Fault::disconnect());
+    credentials.token().await.unwrap();
+    assert_eq!(emulator.requests_to("metadata.google.internal").len(), 4);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_token_is_an_error() {
+    for body in [
+        "",
+        "<html>",
+        r#"{"access_token": "ya29.canary"}"#,
+        r#"{"access_token": "ya29.canary", "expires_in": -1}"#,
+    ] {
+        let (emulator, options) = machine().await;
+        let credentials = server(&outside(), &options).await.unwrap();
+        let reply = Fault::respond(200, "application/json", body).header(FLAVOR, GOOGLE);
+        emulator.fault("metadata.google.internal", reply);
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.kind(), Token::InvalidResponse, "{body}");
+        assert!(!format!("{error:?}").contains("canary"));
+    }
+}
+
+#[tokio::test]
+async fn the_account_and_its_scopes_are_asked_for_once_and_known_from_then_on() {
+    let (emulator, options) = machine().await;
+    let credentials = server(&outside(), &options).await.unwrap();
+    assert_eq!(credentials.principal(), None);
+    let who = credentials.look_up_principal().await.unwrap();
+    assert_eq!(who.as_deref(), Some(ROBOT));
+    let granted = credentials.granted_scopes().await.unwrap().unwrap();
+    assert_eq!(granted, Scopes::new(["cloud-platform"]));
+    assert_eq!(credentials.principal(), Some(ROBOT));
+    let asked = emulator.requests_to("metadata.google.internal");
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].query, "recursive=true");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_know_the_recursive_question_is_asked_one_by_one() {
+    let emulator = Emulator::builder()
+        .metadata_server(ROBOT, "ee-demo-project", &["cloud-platform", "drive"])
+        .metadata_without_recursive()
+        .start()
+        .await
+        .unwrap();
+    let credentials = server(&outside(), &options(&emulator)).await.unwrap();
+    let granted = credentials.granted_scopes().await.unwrap().unwrap();
+    assert_eq!(granted, Scopes::new(["cloud-platform", "drive"]));
+    assert_eq!(credentials.principal(), Some(ROBOT));
+    credentials.token().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_named_account_is_used_and_one_that_is_not_there_is_an_error() {
+    const OTHER: &str = "other@ee-demo-project.iam.gserviceaccount.com";
+    let emulator = Emulator::builder()
+        .metadata_server(ROBOT, "ee-demo-project", &["cloud-platform"])
+        .metadata_account(OTHER, &["earthengine"])
+        .start()
+        .await
+        .unwrap();
+    let named = |email: &str| options(&emulator).service_account_email(email);
+    let credentials = server(&outside(), &named(OTHER)).await.unwrap();
+    assert_eq!(credentials.principal(), Some(OTHER));
+    credentials.token().await.unwrap();
+    let path = emulator.requests().pop().unwrap().path;
+    assert!(
+        path.ends_with(&format!("/service-accounts/{OTHER}/token")),
+        "{path}"
+    );
+
+    let gone = server(&outside(), &named("gone@p.example")).await.unwrap();
+    let error = gone.token().await.unwrap_err();
+    assert_eq!(error.kind(), Token::Rejected);
+    assert!(error.to_string().contains("gone@p.example"), "{error}");
+    assert_eq!(gone.granted_scopes().await.unwrap(), None);
+    for bad in ["../../project/x", "a b", "?x=1"] {
+        let error = detect(&outside(), &named(bad)).await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidOptions);
+    }
+}
+
+#[tokio::test]
+async fn with_an_emulator_nothing_goes_to_the_metadata_servers_own_address() {
+    let (emulator, _) = machine().await;
+    let environment = Environment::empty()
+        .with_network_probe(true)
+        .with_var("EARTHENGINE_EMULATOR_HOST", emulator.address().to_string());
+    let http = HttpClient::new(environment.endpoints().unwrap()).unwrap();
+    let options = Options::new(http.clone());
+    // The client that detection asks with: each request leads to the emulator or fails.
+    for host in ["169.254.169.254", "metadata.google.internal"] {
+        let url = url("GCE_METADATA_IP", host, "/x").unwrap();
+        let client = client_for(&http, &url).unwrap();
+        let real = client.endpoints().resolve(&url).unwrap();
+        assert_eq!(
+            real.as_str(),
+            format!("http://{}/{host}/x", emulator.address())
+        );
+    }
+    let credentials = server(&environment, &options).await.unwrap();
+    credentials.token().await.unwrap();
+    assert_eq!(emulator.requests()[0].host, "169.254.169.254");
+}
+
+#[tokio::test]
+async fn the_patience_is_half_a_minute_where_the_firmware_says_google() {
+    let (_emulator, options) = machine().await;
+    for (environment, seconds) in [
+        (outside(), 10),
+        (outside().with_product_name("Google Compute Engine"), 30),
+    ] {
+        let Detected::Server(server) = detect(&environment, &options).await.unwrap() else {
+            panic!("there is one");
+        };
+        assert_eq!(server.retry.total, Duration::from_secs(seconds));
+    }
+}

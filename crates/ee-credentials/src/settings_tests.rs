@@ -1,0 +1,245 @@
+use ee_emulator::Emulator;
+use ee_token::{AccessToken, Endpoints};
+use serde_json::json;
+
+use super::*;
+use crate::{Os, ServiceAccountKey};
+
+const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
+const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
+
+struct Machine {
+    emulator: Emulator,
+    home: tempfile::TempDir,
+    http: HttpClient,
+}
+
+impl Machine {
+    async fn new() -> Self {
+        let emulator = Emulator::builder()
+            .metadata_server("vm@p.iam.gserviceaccount.com", "p", &["cloud-platform"])
+            .start()
+            .await
+            .unwrap();
+        let endpoints = Endpoints::emulator(emulator.address()).unwrap();
+        Self {
+            home: tempfile::tempdir().unwrap(),
+            http: HttpClient::new(endpoints).unwrap(),
+            emulator,
+        }
+    }
+
+    fn environment(&self) -> Environment {
+        Environment::empty()
+            .with_os(Os::Linux)
+            .with_home(self.home.path())
+    }
+
+    fn options(&self) -> Options {
+        Options::new(self.http.clone())
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.home.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn key(&self) -> String {
+        let robot = self
+            .emulator
+            .create_service_account(ROBOT, "ee-demo-project");
+        robot.json_key()
+    }
+
+    /// There and back again, through JSON.
+    async fn travels(&self, credentials: &Credentials, environment: &Environment) -> Credentials {
+        let settings = credentials.settings().unwrap();
+        let json = serde_json::to_string(&settings).unwrap();
+        for secret in [
+            "PRIVATE",
+            "1//",
+            "ya29",
+            "AIza",
+            "refresh_token",
+            "client_secret",
+        ] {
+            assert!(!json.contains(secret), "{json}");
+        }
+        let received: Settings = serde_json::from_str(&json).unwrap();
+        assert_eq!(received, settings);
+        let there = Credentials::from_settings(&received, environment, &self.http)
+            .await
+            .unwrap();
+        assert_eq!(there.kind(), credentials.kind());
+        assert_eq!(there.principal(), credentials.principal());
+        assert_eq!(there.scopes(), credentials.scopes());
+        assert_eq!(there.quota_project(), credentials.quota_project());
+        assert_eq!(there.settings().unwrap(), settings);
+        there
+    }
+}
+
+#[tokio::test]
+async fn each_place_is_found_again_on_the_worker() {
+    let machine = Machine::new().await;
+    let jane = machine.emulator.create_user("jane@example.com");
+    let key = machine.file("key.json", &machine.key());
+    machine.file(
+        ".config/gcloud/application_default_credentials.json",
+        &jane.authorized_user_json_with_quota_project("pays-for-it"),
+    );
+    let plain = machine.environment();
+    let with_file = plain
+        .clone()
+        .with_var("GOOGLE_APPLICATION_CREDENTIALS", key.to_str().unwrap());
+    let with_text = plain.clone().with_var("EARTHENGINE_TOKEN", machine.key());
+    for (environment, place) in [
+        (&plain, json!("gcloud_adc")),
+        (
+            &with_file,
+            json!({"variable": "GOOGLE_APPLICATION_CREDENTIALS"}),
+        ),
+        (&with_text, json!({"variable": "EARTHENGINE_TOKEN"})),
+    ] {
+        let search = Search::new(environment.clone(), machine.options());
+        let here = search.run().await.unwrap().credentials;
+        let settings = serde_json::to_value(here.settings().unwrap()).unwrap();
+        assert_eq!(settings["found"], place);
+        let there = machine.travels(&here, environment).await;
+        assert_eq!(there.origin(), here.origin());
+        there.token().await.unwrap();
+    }
+    machine.file(
+        ".config/earthengine/credentials",
+        &jane.earthengine_file_json(None),
+    );
+    let here = Search::new(plain.clone(), machine.options()).run().await;
+    let here = here.unwrap().credentials;
+    machine.travels(&here, &plain).await.token().await.unwrap();
+}
+
+#[tokio::test]
+async fn options_and_the_chain_of_impersonation_travel_too() {
+    let machine = Machine::new().await;
+    machine
+        .emulator
+        .create_service_account(TARGET, "ee-demo-project");
+    machine.emulator.allow_impersonation(ROBOT, TARGET);
+    let key = machine.file("key.json", &machine.key());
+    let options = machine
+        .options()
+        .scopes(Scopes::new(["earthengine.readonly"]))
+        .allow_host("tokens.example.com")
+        .quota_project("pays-for-it");
+    let robot = Credentials::from_file(&key, &options).unwrap();
+    let there = machine.travels(&robot, &machine.environment()).await;
+    assert_eq!(
+        there.settings().unwrap().allowed_hosts,
+        ["tokens.example.com"]
+    );
+
+    let target = robot
+        .with_quota_project("ee-demo-project")
+        .impersonate(TARGET)
+        .lifetime(std::time::Duration::from_secs(600))
+        .build(&machine.options())
+        .unwrap();
+    let there = machine.travels(&target, &machine.environment()).await;
+    there.token().await.unwrap();
+    let asked = machine
+        .emulator
+        .requests_to("iamcredentials.googleapis.com");
+    assert_eq!(asked[0].json()["lifetime"], "600s");
+}
+
+#[tokio::test]
+async fn a_worker_with_an_account_of_its_own_uses_that() {
+    let machine = Machine::new().await;
+    let environment = machine.environment().with_network_probe(true);
+    let search = Search::new(environment.clone(), machine.options());
+    let here = search.run().await.unwrap().credentials;
+    let there = machine.travels(&here, &environment).await;
+    assert_eq!(there.origin(), Origin::MetadataServer);
+    there.token().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_handed_to_the_program_cannot_travel() {
+    let machine = Machine::new().await;
+    let options = machine.options();
+    let key = machine.key();
+    let token = Credentials::from_token(AccessToken::new("ya29.canary").unwrap());
+    for credentials in [
+        Credentials::from_json(&key, &options).unwrap(),
+        Credentials::service_account(ServiceAccountKey::from_json(&key).unwrap(), &options)
+            .unwrap(),
+        token.impersonate(TARGET).build(&options).unwrap(),
+        token,
+        Credentials::from_api_key("AIza-canary"),
+    ] {
+        let error = credentials.settings().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.remedy().is_some());
+        assert!(!format!("{error:?}").contains("canary"));
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_finds_nothing_or_somebody_else_says_so() {
+    let machine = Machine::new().await;
+    let path = machine.file("key.json", &machine.key());
+    let credentials = Credentials::from_file(&path, &machine.options()).unwrap();
+    let settings = credentials.settings().unwrap();
+    let find = async |settings: &Settings| {
+        Credentials::from_settings(settings, &machine.environment(), &machine.http)
+            .await
+            .unwrap_err()
+    };
+    let elsewhere = |change: &dyn Fn(&mut Settings)| {
+        let mut changed = settings.clone();
+        change(&mut changed);
+        changed
+    };
+    for (settings, kind, words) in [
+        (
+            elsewhere(&|s| s.principal = Some("other@p.example".into())),
+            ErrorKind::InvalidOptions,
+            "other@p.example",
+        ),
+        (
+            elsewhere(&|s| s.kind = "authorized_user".into()),
+            ErrorKind::InvalidOptions,
+            "authorized_user",
+        ),
+        (
+            elsewhere(&|s| s.version = 2),
+            ErrorKind::InvalidOptions,
+            "form 2",
+        ),
+        (
+            elsewhere(&|s| s.found = Whereabouts::Variable("PATH".into())),
+            ErrorKind::InvalidOptions,
+            "PATH",
+        ),
+        (
+            elsewhere(&|s| s.found = Whereabouts::GcloudAdc),
+            ErrorKind::NoCredentials,
+            "gcloud_adc",
+        ),
+        (
+            elsewhere(&|s| s.found = Whereabouts::File("/nowhere/key.json".into())),
+            ErrorKind::InvalidFile,
+            "/nowhere/key.json",
+        ),
+    ] {
+        let error = find(&settings).await;
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(error.remedy().is_some(), "{error}");
+    }
+    let unknown = r#"{"version": 1, "kind": "x", "found": "gcloud_adc", "private_key": "x"}"#;
+    assert!(serde_json::from_str::<Settings>(unknown).is_err());
+    assert!(machine.emulator.requests().is_empty());
+}

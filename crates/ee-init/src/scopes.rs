@@ -1,0 +1,76 @@
+//! Whether a token is good for Earth Engine at all, as far as that is known without asking
+//! Google.
+
+use ee_credentials::{Credentials, Kind, Warning};
+use ee_token::{Remedy, Scopes};
+
+use crate::{Error, ErrorKind};
+
+/// With any of these some request of Earth Engine's succeeds, if only one that reads.
+const ANY_OF: [&str; 4] = [
+    "earthengine",
+    "cloud-platform",
+    "earthengine.readonly",
+    "cloud-platform.read-only",
+];
+
+/// Fails if the credentials are known to lack every scope that Earth Engine takes, and warns of
+/// those that are broader than it needs, where the environment chose them and nobody here.
+///
+/// No request but those that are made anyway, and one to a metadata server. What goes wrong
+/// with them is left for the request that follows to tell.
+pub(crate) async fn check(credentials: Credentials) -> Result<Credentials, Error> {
+    let kind = credentials.kind();
+    let granted = match kind {
+        Kind::ApiKey | Kind::GdchServiceAccount => None,
+        Kind::MetadataServer => credentials.granted_scopes().await.ok().flatten(),
+        Kind::ServiceAccount | Kind::ExternalAccount | Kind::ImpersonatedServiceAccount => {
+            credentials.scopes().cloned()
+        }
+        // The answer with the token says which were granted, and the token is needed anyway.
+        _ => match credentials.token().await {
+            Ok(token) => token.scopes().cloned(),
+            Err(_) => None,
+        },
+    };
+    let Some(granted) = granted.filter(|scopes| !scopes.is_empty()) else {
+        return Ok(credentials);
+    };
+    if !ANY_OF.iter().any(|scope| granted.contains(scope)) {
+        return Err(lacking(&credentials, &granted));
+    }
+    let others_chose = matches!(kind, Kind::MetadataServer | Kind::AuthorizedUser);
+    Ok(match Warning::of_broad_scopes(&granted) {
+        Some(warning) if others_chose => credentials.with_warning(warning),
+        _ => credentials,
+    })
+}
+
+fn lacking(credentials: &Credentials, granted: &Scopes) -> Error {
+    let error = Error::new(
+        ErrorKind::InsufficientScopes,
+        format!(
+            "the credentials ({} from {}) are good for {granted} alone, and Earth Engine needs earthengine or cloud-platform",
+            credentials.kind(),
+            credentials.origin(),
+        ),
+    )
+    .with_remedy(match credentials.kind() {
+        Kind::MetadataServer => Remedy::new(
+            "Stop the machine, give it the scope cloud-platform, and start it again; or use other credentials.",
+        )
+        .command("gcloud compute instances set-service-account INSTANCE --scopes=cloud-platform")
+        .url("https://cloud.google.com/compute/docs/access/service-accounts"),
+        Kind::AuthorizedUser => Remedy::new("Log in again for the scopes that Earth Engine needs.")
+            .command("gcloud auth application-default login --scopes=https://www.googleapis.com/auth/earthengine,https://www.googleapis.com/auth/cloud-platform"),
+        Kind::EarthEngineFile => {
+            Remedy::new("Log in again, and leave the boxes on the consent page ticked.")
+                .command("earthengine authenticate --force")
+        }
+        _ => Remedy::new("Ask for the scope earthengine or cloud-platform."),
+    });
+    match credentials.principal() {
+        Some(principal) => error.with_principal(principal),
+        None => error,
+    }
+}
