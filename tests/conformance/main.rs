@@ -14,6 +14,8 @@
 
 mod external_account;
 mod federation;
+mod impersonation;
+mod metadata;
 mod request;
 mod scenario;
 mod scenarios;

@@ -67,7 +67,10 @@ pub(crate) fn fields(request: &RecordedRequest) -> BTreeMap<String, String> {
         // In the JSON of protocol buffers, null is the same as nothing and so is an empty list.
         let said = |value: &Value| !value.is_null() && *value != Value::Array(Vec::new());
         for (name, value) in members.iter().filter(|(_, value)| said(value)) {
-            fields.insert(format!("json {name}"), value.to_string());
+            match value.as_str() {
+                Some(jwt) if name == "subject_token" => fields.extend(assertion(jwt)),
+                _ => drop(fields.insert(format!("json {name}"), value.to_string())),
+            }
         }
     }
     fields

@@ -13,8 +13,11 @@ use ee_emulator::{Emulator, EmulatorBuilder, Project, RecordedRequest, ServiceAc
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::impersonation;
 use crate::request::fields;
 
+/// Whom to act as, in JSON: `{"target", "delegates", "lifetime"}`.
+pub(crate) const IMPERSONATE: &str = "EE_TESTS_IMPERSONATE";
 pub(crate) const PROJECT: &str = "ee-demo-project";
 /// The same project's number.
 pub(crate) const PROJECT_NUMBER: u64 = 123_456_789_012;
@@ -42,6 +45,8 @@ pub(crate) struct Machine {
     pub(crate) person: User,
     pub(crate) home: TempDir,
     pub(crate) variables: BTreeMap<&'static str, String>,
+    /// What our side is asked for beside what stands in files and variables.
+    pub(crate) options: fn(Options) -> Options,
     /// Values that are made anew for each side, and what they are.
     pub(crate) drawn: Vec<(String, &'static str)>,
 }
@@ -98,6 +103,7 @@ impl Scenario {
             person: emulator.create_user("jane@example.com"),
             home: tempfile::tempdir().unwrap(),
             variables: BTreeMap::new(),
+            options: |options| options,
             drawn: Vec::new(),
         };
         (self.machine)(&mut machine);
@@ -162,7 +168,18 @@ impl Scenario {
         {
             options = options.scopes(Scopes::new(scopes));
         }
-        let found = Search::new(environment.clone(), options).run().await;
+        let options = (machine.options)(options);
+        let found = Search::new(environment.clone(), options.clone())
+            .run()
+            .await;
+        let wish = machine.variables.get(IMPERSONATE);
+        let found = found.map(|mut found| {
+            if let Some(wish) = wish {
+                let wish = serde_json::from_str(wish).unwrap();
+                found.credentials = impersonation::act_as(&found.credentials, &wish, &options);
+            }
+            found
+        });
         let result = match found {
             Ok(found) if found.credentials.token().await.is_ok() => {
                 let credentials = found.credentials;
@@ -298,8 +315,9 @@ impl Outcome {
 fn is_for_a_token(request: &RecordedRequest) -> bool {
     match request.host.as_str() {
         "oauth2.googleapis.com" | "sts.googleapis.com" | "sts.mtls.googleapis.com" => {
-            request.path.ends_with("/token")
+            request.path.ends_with("token")
         }
+        "service-identity.gdch.test" => true,
         "iamcredentials.googleapis.com" => request.path.ends_with(":generateAccessToken"),
         "metadata.google.internal" => request.path.ends_with("/token"),
         // Subject tokens: a pipeline's, and Azure's.

@@ -4,12 +4,13 @@ use serde_json::{Value, json};
 
 use crate::external_account;
 use crate::scenario::{Judge, Machine, PROJECT, Scenario};
+use crate::{impersonation, metadata};
 
 pub(crate) const EE: &str = "https://www.googleapis.com/auth/earthengine";
 pub(crate) const CLOUD: &str = "https://www.googleapis.com/auth/cloud-platform";
-const READ_ONLY: &str = "https://www.googleapis.com/auth/earthengine.readonly";
+pub(crate) const READ_ONLY: &str = "https://www.googleapis.com/auth/earthengine.readonly";
 pub(crate) const BOTH: Judge = Judge::GoogleAuth(&[EE, CLOUD]);
-const NONE: Judge = Judge::GoogleAuth(&[]);
+pub(crate) const NONE: Judge = Judge::GoogleAuth(&[]);
 
 pub(crate) fn plain(name: &'static str, judge: Judge, machine: fn(&mut Machine)) -> Scenario {
     Scenario {
@@ -36,7 +37,7 @@ fn on_compute_engine(name: &'static str, judge: Judge, machine: fn(&mut Machine)
 }
 
 /// A JSON text with one field changed; null takes it away.
-fn with(text: &str, field: &str, value: Value) -> String {
+pub(crate) fn with(text: &str, field: &str, value: Value) -> String {
     let mut document: Value = serde_json::from_str(text).unwrap();
     document[field] = value;
     if document[field].is_null() {
@@ -45,15 +46,15 @@ fn with(text: &str, field: &str, value: Value) -> String {
     document.to_string()
 }
 
-fn key(m: &Machine) -> String {
+pub(crate) fn key(m: &Machine) -> String {
     m.robot.json_key()
 }
 
-fn login(m: &Machine) -> String {
+pub(crate) fn login(m: &Machine) -> String {
     m.person.authorized_user_json()
 }
 
-const ADC: &str = ".config/gcloud/application_default_credentials.json";
+pub(crate) const ADC: &str = ".config/gcloud/application_default_credentials.json";
 const EE_FILE: &str = ".config/earthengine/credentials";
 
 pub(crate) fn all() -> Vec<Scenario> {
@@ -63,6 +64,8 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(searches());
     all.extend(earth_engine_files());
     all.extend(external_account::all());
+    all.extend(impersonation::all());
+    all.extend(metadata::all());
     all
 }
 
