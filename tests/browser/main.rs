@@ -68,6 +68,45 @@ async fn two_people_use_the_web_application_at_once_and_never_see_each_others_se
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_logs_in_on_the_command_line_by_way_of_the_browser() {
+    if !installed() {
+        return;
+    }
+    let emulator = Emulator::start().await.unwrap();
+    emulator.create_user("ada@example.com");
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(built("eectl"));
+    command
+        .args(["auth", "login", "--mode=localhost:0", "--quiet"])
+        .env("HOME", home.path())
+        .env("USERPROFILE", home.path())
+        .env("EARTHENGINE_EMULATOR_HOST", emulator.address().to_string())
+        .env("NO_GCE_CHECK", "true")
+        .stdout(Stdio::piped());
+    for other in [
+        "EE_CONFIG_FILE",
+        "EARTHENGINE_TOKEN",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "CLOUDSDK_CONFIG",
+    ] {
+        command.env_remove(other);
+    }
+    let mut login = Running(command.spawn().unwrap());
+    // Held until the end: the command has more to print.
+    let mut stdout = BufReader::new(login.0.stdout.take().unwrap());
+    let mut page = String::new();
+    stdout.read_line(&mut page).unwrap();
+    let page = page.trim().to_owned();
+    drive("login.cjs", vec![page, "ada@example.com".to_owned()]).await;
+    let status = spawn_blocking(move || login.0.wait().unwrap())
+        .await
+        .unwrap();
+    assert!(status.success(), "{status}");
+    let file = fs::read_to_string(home.path().join(".config/earthengine/credentials")).unwrap();
+    assert!(file.contains("refresh_token"));
+}
+
 /// A program that ends with its test.
 struct Running(Child);
 

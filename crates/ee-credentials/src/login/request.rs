@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest::{SHA256, digest};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
@@ -14,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What is read after an answer, so that closing does not cut the answer off.
 const MAX_REST: usize = 256 * 1024;
 const REST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Takes the code out of the address bar and the browser's history.
+const SCRIPT: &str = "history.replaceState(null, '', '/')";
 
 /// What is looked at of a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -126,13 +132,16 @@ impl Page {
         } = self;
         let body = format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{title}</title>\n\
+             <script>{SCRIPT}</script>\n\
              <style>body{{font-family:sans-serif;max-width:34em;margin:4em auto;padding:0 1em}}</style>\n\
              <h1>{title}</h1>\n<p>{text}</p>\n"
         );
+        let script = STANDARD.encode(digest(&SHA256, SCRIPT.as_bytes()));
         format!(
             "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\
              Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\n\
-             Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'\r\n\
+             Content-Security-Policy: default-src 'none'; script-src 'sha256-{script}'; \
+             style-src 'unsafe-inline'; frame-ancestors 'none'\r\n\
              Connection: close\r\n\r\n{body}",
             body.len()
         )
