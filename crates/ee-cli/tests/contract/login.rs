@@ -28,11 +28,12 @@ impl Machine {
         Running { child, stdout }
     }
 
-    fn credentials(&self) -> PathBuf {
+    /// Earth Engine's own file.
+    pub(crate) fn credentials(&self) -> PathBuf {
         self.home.path().join(".config/earthengine/credentials")
     }
 
-    fn stored(&self) -> Value {
+    pub(crate) fn stored(&self) -> Value {
         serde_json::from_str(&fs::read_to_string(self.credentials()).unwrap()).unwrap()
     }
 

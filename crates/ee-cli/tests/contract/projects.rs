@@ -15,13 +15,8 @@ impl Machine {
         machine
     }
 
-    fn stored(&self) -> Value {
-        let text = fs::read_to_string(self.home.path().join(FILE)).unwrap();
-        serde_json::from_str(&text).unwrap()
-    }
-
     fn path_of_file(&self) -> String {
-        self.home.path().join(FILE).display().to_string()
+        self.credentials().display().to_string()
     }
 }
 
