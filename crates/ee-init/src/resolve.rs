@@ -83,6 +83,9 @@ async fn look(source: ProjectSource, places: &Places<'_>) -> Result<Option<Strin
         .filter(|id| !id.is_empty()))
 }
 
+/// The code of the warning that a number of a Google SDK was passed over.
+pub(crate) const SDK_PROJECT_IGNORED: &str = "sdk_project_ignored";
+
 /// A number of a Google SDK stands where a project belongs. gcloud does that where it is not
 /// told who pays.
 fn sdk_passed_over((source, id): &(ProjectSource, String)) -> Warning {

@@ -1,9 +1,10 @@
 //! Who one is logged in as, and what the token is good for.
 
-use ee_credentials::{Credentials, Found};
+use ee_credentials::{Credentials, Found, Warning};
 use ee_token::{AccessToken, HttpClient, Scopes, token_info};
 
-use crate::{Builder, Error};
+use crate::resolve::{Places, SDK_PROJECT_IGNORED, name_a_project, resolve};
+use crate::{Builder, Error, ErrorKind, Project};
 
 /// What is known of a login: [`Builder::login_status`].
 #[derive(Debug, Clone)]
@@ -17,6 +18,9 @@ pub struct LoginStatus {
     pub scopes: Scopes,
     /// Whose login it is, where that is known.
     pub principal: Option<String>,
+    /// What works, and should be changed all the same: about the credentials, and about the
+    /// choice of a project with them.
+    pub warnings: Vec<Warning>,
 }
 
 impl Builder {
@@ -32,7 +36,8 @@ impl Builder {
     /// # Errors
     /// What is wrong with the credentials or the network.
     pub async fn login_status(self) -> Result<LoginStatus, Error> {
-        let (http, found) = self.find(&self.surroundings()).await?;
+        let environment = self.surroundings();
+        let (http, found) = self.find(&environment).await?;
         let credentials = &found.credentials;
         let mut principal = credentials.principal().map(str::to_owned);
         let mut scopes = Scopes::new::<&str>([]);
@@ -48,12 +53,33 @@ impl Builder {
             }
             token = Some(current);
         }
+        let chosen = resolve(&Places {
+            given: self.given_project(),
+            environment: &environment,
+            credentials: Some(credentials),
+        })
+        .await;
+        let mut warnings = credentials.warnings().to_vec();
+        warnings.extend(about_the_project(chosen));
         Ok(LoginStatus {
             found,
             token,
             scopes,
             principal,
+            warnings,
         })
+    }
+}
+
+/// A login needs no project, so that none is no trouble here; one that can never be used is.
+fn about_the_project(chosen: Result<Project, Error>) -> Vec<Warning> {
+    match chosen {
+        Ok(project) => project.warnings,
+        Err(error) if error.kind() == ErrorKind::SdkProject => {
+            let remedy = error.remedy().cloned().unwrap_or_else(name_a_project);
+            vec![Warning::new(SDK_PROJECT_IGNORED, error.to_string(), remedy)]
+        }
+        Err(_) => Vec::new(),
     }
 }
 
@@ -81,6 +107,7 @@ pub(crate) async fn granted(
 
 #[cfg(test)]
 mod tests {
+    use ee_credentials::Environment;
     use ee_emulator::{Emulator, Fault};
     use ee_token::Endpoints;
 
@@ -126,6 +153,27 @@ mod tests {
                 .unwrap();
             assert_eq!(status.scopes, Scopes::earth_engine());
             assert_eq!(status.principal.as_deref(), Some(robot.email()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_quota_project_of_a_google_sdk_is_a_warning_whether_or_not_there_is_another() {
+        let emulator = Emulator::start().await.unwrap();
+        let jane = emulator.create_user("jane@example.com");
+        let text = jane.authorized_user_json_with_quota_project("764086051850");
+        for environment in [
+            Environment::empty(),
+            Environment::empty().with_var("GOOGLE_CLOUD_PROJECT", "my-project"),
+        ] {
+            let status = builder(&emulator)
+                .environment(environment)
+                .credentials_json(text.clone())
+                .login_status()
+                .await
+                .unwrap();
+            let codes: Vec<_> = status.warnings.iter().map(|w| w.code).collect();
+            assert_eq!(codes, ["sdk_project_ignored"]);
+            assert!(status.warnings[0].message.contains("764086051850"));
         }
     }
 

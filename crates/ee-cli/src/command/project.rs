@@ -61,12 +61,13 @@ fn as_json(project: &ListedProject) -> Value {
 
 /// A line of a table: the columns are as wide as ids can be.
 fn line(project: &ListedProject) -> String {
-    format!(
-        "{:<30}  {:<40}  {}\n",
+    let line = format!(
+        "{:<30}  {:<40}  {}",
         plain(&project.id),
         state(project),
         plain(&project.name)
-    )
+    );
+    format!("{}\n", line.trim_end())
 }
 
 /// Whether Earth Engine can be used in it, in words.

@@ -178,6 +178,30 @@ async fn select_in_json_prints_what_it_set_on_standard_output() {
 }
 
 #[tokio::test]
+async fn a_login_by_notebook_asks_for_the_code_and_ctrl_c_leaves_nothing() {
+    let machine = Machine::new().await;
+    machine.emulator.auto_consent("jane@example.com");
+    let login = ["auth", "login", "--mode=notebook"];
+    let asked = "The code: ";
+    for (typed, expected) in [("\u{3}", 130), ("4/0wrong\r", 4)] {
+        let (status, shown) = machine.on_terminal(&login, &[(asked, typed)]).await;
+        assert_eq!(status, expected, "{shown}");
+        assert_eq!(machine.project(), None, "no file");
+    }
+    let (status, shown) = machine.on_terminal(&login, &[(asked, "{code}\r")]).await;
+    assert_eq!(status, 0, "{shown}");
+    assert!(shown.contains("lasts until"), "{shown}");
+    let status = machine.run(&["auth", "status", "--json"]).await.json();
+    assert_eq!(status["warnings"][0]["code"], "login_expires");
+    assert!(
+        status["warnings"][0]["message"]
+            .as_str()
+            .unwrap()
+            .contains("7 days")
+    );
+}
+
+#[tokio::test]
 async fn colour_is_for_terminals_that_know_it_and_for_people_who_want_it() {
     let mut machine = Machine::new().await;
     for arguments in [&["doctor"][..], &["init"]] {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use earthengine::{Error, ErrorKind};
 use serde_json::{Map, Value};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Stage};
 
 const NEXT: &str = "nextPageToken";
 
@@ -19,7 +20,7 @@ impl Pages {
     /// Adds a page, and says which is next.
     pub(super) fn add(&mut self, body: &[u8]) -> Result<Option<String>, Failure> {
         let page: Map<String, Value> = serde_json::from_slice(body)
-            .map_err(|_| Failure::usage(&"the reply is no JSON object, so it has no pages"))?;
+            .map_err(|_| cannot("the reply is no JSON object, so it has no pages"))?;
         let mut next = None;
         for (name, value) in page {
             match (self.joined.get_mut(&name), value) {
@@ -36,8 +37,8 @@ impl Pages {
         if let Some(token) = &next
             && !self.seen.insert(token.clone())
         {
-            return Err(Failure::usage(
-                &"the server goes round in circles: it named the same next page twice",
+            return Err(cannot(
+                "the server goes round in circles: it named the same next page twice",
             ));
         }
         Ok(next)
@@ -46,6 +47,10 @@ impl Pages {
     pub(super) fn into_text(self) -> String {
         format!("{:#}\n", Value::Object(self.joined))
     }
+}
+
+fn cannot(why: &str) -> Failure {
+    Failure::new(&Error::new(ErrorKind::ServerError, why), Stage::Call)
 }
 
 #[cfg(test)]

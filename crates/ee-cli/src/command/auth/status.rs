@@ -16,7 +16,7 @@ pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
         return print(format!("{}\n", as_json(&status)));
     }
     if !global.quiet {
-        warn(status.found.credentials.warnings());
+        warn(&status.warnings);
     }
     print(in_words(&status))
 }
@@ -42,7 +42,7 @@ fn as_json(status: &LoginStatus) -> Value {
             "scopes": status.scopes.iter().collect::<Vec<_>>(),
         })
     });
-    let warnings = credentials.warnings().iter().map(|warning| {
+    let warnings = status.warnings.iter().map(|warning| {
         json!({
             "code": warning.code,
             "message": warning.message,
