@@ -71,6 +71,8 @@ pub(crate) fn client() -> reqwest::Client {
         .with_no_client_auth();
     reqwest::Client::builder()
         .no_proxy()
+        // Other crates may turn that feature on: what was sent shall be seen as it was sent.
+        .no_gzip()
         .redirect(reqwest::redirect::Policy::none())
         .tls_backend_preconfigured(tls)
         .build()
