@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
+use crate::content::Content;
 use crate::emulator::Running;
 use crate::oauth_client::{self, OAuthClient};
 use crate::server::{self, Shared};
@@ -232,6 +233,7 @@ impl EmulatorBuilder {
             consent: Consent::Ask,
             metadata: self.metadata,
             token_lifetime: self.token_lifetime,
+            content: Content::default(),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use crate::federation::{Ec2, Trust};
+use crate::content::{EmulatedOperation, StoredAsset, StoredOperation};
 use crate::oauth_client::{EARTHENGINE_CLIENT_ID, GCLOUD_CLIENT_ID};
 use crate::server::Shared;
 use crate::state::{Account, Consent, Grant, Token, later};
@@ -413,6 +414,49 @@ impl Emulator {
     /// How many requests a host answers at once, and how many it turned away.
     pub fn concurrency(&self, host: &str) -> Concurrency {
         self.shared.crowds.count(host)
+    }
+
+    /// Puts an asset of this kind (`IMAGE`, `TABLE`, …) where no client could put it: into the
+    /// public catalogue, or without what it is made of.
+    pub fn put_asset(&self, name: &str, kind: &str) {
+        let asset = StoredAsset::new(kind, self.shared.clock.now());
+        self.shared
+            .state()
+            .content
+            .assets
+            .insert(name.to_owned(), asset);
+    }
+
+    /// The names of all assets, in order.
+    pub fn assets(&self) -> Vec<String> {
+        self.shared.state().content.assets.keys().cloned().collect()
+    }
+
+    /// The operations that were started and not deleted, in order. Each goes one step on
+    /// whenever a client asks for it.
+    pub fn operations(&self) -> Vec<EmulatedOperation> {
+        let state = self.shared.state();
+        let seen = |operation: &StoredOperation| EmulatedOperation {
+            name: operation.name.clone(),
+            kind: operation.kind.to_owned(),
+            state: operation.state.to_owned(),
+            request_id: operation.request_id.clone(),
+        };
+        state.content.operations.iter().map(seen).collect()
+    }
+
+    /// Makes the operation that starts next fail with this message.
+    pub fn fail_operation(&self, message: &str) {
+        self.shared
+            .state()
+            .content
+            .failures
+            .push_back(message.to_owned());
+    }
+
+    /// Whether operations that run go on for ever.
+    pub fn hang_operations(&self, hang: bool) {
+        self.shared.state().content.hanging = hang;
     }
 
     /// The requests so far, in the order in which they were read. Of very many (100,000, or

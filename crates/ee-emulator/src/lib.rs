@@ -50,7 +50,7 @@
 //! | `www.googleapis.com` | `/oauth2/v4/token`, the token endpoint under its older name |
 //! | `accounts.google.com` | `/o/oauth2/auth`, `/o/oauth2/v2/auth`: the consent page |
 //! | `code.earthengine.google.com` | `/client-auth`, `/client-auth/fetch`: the page for logins from notebooks |
-//! | `earthengine.googleapis.com`, `earthengine-highvolume.googleapis.com` | `/$discovery/rest`, `/v1/projects/P/config`, `…/algorithms`, `…/value:compute` |
+//! | `earthengine.googleapis.com`, `earthengine-highvolume.googleapis.com` | `/$discovery/rest`, `/v1/projects/P/config`, `…/algorithms`, `…/value:compute`, assets, operations, exports, pixels, maps, thumbnails, features, `/batch` |
 //! | `iamcredentials.googleapis.com` | `/v1/projects/-/serviceAccounts/EMAIL:generateAccessToken` |
 //! | `cloudresourcemanager.googleapis.com` | `/v3/projects:search`, `/v1/projects/P` |
 //! | `sts.googleapis.com` | `/v1/oauthtoken`: the refresh tokens of workforce users |
@@ -63,6 +63,7 @@
 mod body;
 mod builder;
 mod clock;
+mod content;
 mod crowd;
 mod emulator;
 mod fault;
@@ -90,6 +91,7 @@ mod x509;
 
 pub use builder::EmulatorBuilder;
 pub use clock::EmulatorClock;
+pub use content::EmulatedOperation;
 pub use crowd::Concurrency;
 pub use emulator::Emulator;
 pub use fault::Fault;

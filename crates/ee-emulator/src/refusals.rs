@@ -381,6 +381,26 @@ pub(crate) fn invalid_argument(message: &str) -> Reply {
     error(400, "INVALID_ARGUMENT", message, vec![])
 }
 
+pub(crate) fn not_found(message: &str) -> Reply {
+    error(404, "NOT_FOUND", message, vec![])
+}
+
+pub(crate) fn failed_precondition(message: &str) -> Reply {
+    error(400, "FAILED_PRECONDITION", message, vec![])
+}
+
+pub(crate) fn aborted(message: &str) -> Reply {
+    error(409, "ABORTED", message, vec![])
+}
+
+/// An asset where the caller may not write.
+pub(crate) fn asset_denied(name: &str) -> Reply {
+    permission_denied(
+        &format!("Asset '{name}' does not exist or doesn't allow this operation."),
+        vec![],
+    )
+}
+
 pub(crate) fn user_memory_limit_exceeded() -> Reply {
     invalid_argument("User memory limit exceeded.")
 }

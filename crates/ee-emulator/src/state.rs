@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::federation::{AwsKey, Ec2, Trust};
+use crate::content::Content;
 use crate::oauth_client::OAuthClient;
 use crate::{Project, RsaKey, ServiceIdentity, random};
 
@@ -38,6 +39,7 @@ pub(crate) struct State {
     pub(crate) consent: Consent,
     pub(crate) metadata: Option<Machine>,
     pub(crate) token_lifetime: Duration,
+    pub(crate) content: Content,
 }
 
 /// A service account.

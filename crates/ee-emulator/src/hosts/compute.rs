@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value, json};
 
-use super::functions;
+use super::{functions, payload};
 use crate::refusals;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -39,22 +39,15 @@ type Bindings = BTreeMap<String, Term>;
 pub(super) type Arguments = BTreeMap<String, Term>;
 
 pub(super) fn answer(request: &Request) -> Result<Reply, Reply> {
-    let invalid = |why: &str| refusals::invalid_argument(why);
-    let Ok(Value::Object(body)) = serde_json::from_slice(&request.body) else {
-        return Err(invalid("Invalid JSON payload received. Unexpected token."));
-    };
-    if let Some(unknown) = body
-        .keys()
-        .find(|name| !matches!(name.as_str(), "expression" | "workloadTag"))
-    {
-        return Err(invalid(&format!(
-            "Invalid JSON payload received. Unknown name \"{unknown}\": Cannot find field."
-        )));
-    }
+    let body = payload::object(request, &["expression", "workloadTag"])?;
     check_workload_tag(body.get("workloadTag"))?;
-    let Some(Value::Object(expression)) = body.get("expression") else {
-        return Err(invalid("Invalid expression: the expression is missing."));
-    };
+    let value = evaluate(payload::expression(&body)?)?;
+    Ok(Reply::json(200, &json!({"result": value})))
+}
+
+/// What an expression amounts to.
+pub(super) fn evaluate(expression: &Map<String, Value>) -> Result<Value, Reply> {
+    let invalid = |why: &str| refusals::invalid_argument(why);
     let (Some(Value::String(result)), Some(Value::Object(values))) =
         (expression.get("result"), expression.get("values"))
     else {
@@ -69,14 +62,14 @@ pub(super) fn answer(request: &Request) -> Result<Reply, Reply> {
         steps: 0,
     };
     match evaluation.reference(result, &Bindings::new(), 0) {
-        Ok(Term::Plain(value)) => Ok(Reply::json(200, &json!({"result": value}))),
+        Ok(Term::Plain(value)) => Ok(value),
         Ok(Term::Function(_)) => Err(invalid("Functions cannot be returned.")),
         Err(why) => Err(invalid(&why)),
     }
 }
 
 /// Letters, digits, `-` and `_`, at most 63, a letter or digit at both ends; small letters only.
-fn check_workload_tag(tag: Option<&Value>) -> Result<(), Reply> {
+pub(super) fn check_workload_tag(tag: Option<&Value>) -> Result<(), Reply> {
     let Some(tag) = tag else {
         return Ok(());
     };

@@ -4,7 +4,8 @@ use http::HeaderName;
 use serde_json::{Value, json};
 
 use super::admission::{Call, Caller, authenticate, chargeable, quota_project, require_scope};
-use super::compute;
+use super::routes::{Method, route};
+use super::{assets, batch, compute, features, operations, payload, pictures};
 use crate::oauth_client::OAuthClient;
 use crate::project::Project;
 use crate::random;
@@ -41,50 +42,21 @@ const INIT_MESSAGE: HeaderName = HeaderName::from_static("x-earth-engine-init-me
 const PROFILE: HeaderName = HeaderName::from_static("x-earth-engine-computation-profile");
 const PROFILING: &str = "x-earth-engine-computation-profiling";
 
-/// The calls that are answered.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Method {
-    GetConfig,
-    ListAlgorithms,
-    ComputeValue,
-}
-
-impl Method {
-    fn full_name(self) -> &'static str {
-        match self {
-            Self::GetConfig => "google.earthengine.v1.EarthEngine.GetConfig",
-            Self::ListAlgorithms => "google.earthengine.v1.EarthEngine.ListAlgorithms",
-            Self::ComputeValue => "google.earthengine.v1.EarthEngine.ComputeValue",
-        }
-    }
-
-    fn sufficient_scopes(self) -> &'static [&'static str] {
-        match self {
-            Self::GetConfig | Self::ListAlgorithms => &TO_READ,
-            Self::ComputeValue => &TO_COMPUTE,
-        }
-    }
-}
-
 pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
-    let segments = request.segments();
-    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let call = match (request.method.as_str(), segments.as_slice()) {
-        ("GET", ["$discovery", "rest"]) => {
-            return discovery(shared, request).unwrap_or_else(|refusal| refusal);
+    match (request.method.as_str(), request.segments().as_slice()) {
+        ("GET", [discovery, rest]) if discovery == "$discovery" && rest == "rest" => {
+            self::discovery(shared, request).unwrap_or_else(|refusal| refusal)
         }
-        ("GET", ["v1", "projects", project, "config"]) => Some((Method::GetConfig, *project)),
-        ("GET", ["v1", "projects", project, "algorithms"]) => {
-            Some((Method::ListAlgorithms, *project))
-        }
-        ("POST", ["v1", "projects", project, "value:compute"]) => {
-            Some((Method::ComputeValue, *project))
-        }
-        _ => None,
-    };
-    match call {
+        ("POST", [one]) if one == "batch" => batch::answer(shared, request),
+        _ => answer_one(shared, request),
+    }
+}
+
+/// Answers one call, which may be one of a batch.
+pub(super) fn answer_one(shared: &Shared, request: &Request) -> Reply {
+    match route(request) {
         Some((method, project)) => {
-            perform(shared, request, method, project).unwrap_or_else(|refusal| refusal)
+            perform(shared, request, &method, &project).unwrap_or_else(|refusal| refusal)
         }
         None => Reply::no_such_page(&request.path),
     }
@@ -121,36 +93,100 @@ fn discovery(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
 fn perform(
     shared: &Shared,
     request: &Request,
-    method: Method,
+    method: &Method,
     project: &str,
 ) -> Result<Reply, Reply> {
+    let full_name = method.full_name();
     let call = Call {
         service: EARTH_ENGINE,
-        method: method.full_name(),
+        method: &full_name,
     };
     let caller = authenticate(shared, request, call)?;
-    require_scope(&caller, method.sufficient_scopes(), call)?;
+    let sufficient: &[&str] = if method.only_reads() {
+        &TO_READ
+    } else {
+        &TO_COMPUTE
+    };
+    require_scope(&caller, sufficient, call)?;
     let payer = quota_project(request, &caller, EARTH_ENGINE)?;
     let called = {
         let state = shared.state();
         check_payer(&state, &payer, &caller, method)?;
-        check_called(&state, project, &caller, method)?.clone()
+        let counts = if is_commons(method, project) {
+            &payer
+        } else {
+            project
+        };
+        check_called(&state, counts, &caller, method)?.clone()
     };
     // Outside the lock: computing may take a while.
     let reply = match method {
-        Method::GetConfig => config(&called, project),
+        Method::GetConfig => config(shared, &called, project),
+        Method::UpdateConfig => update_config(shared, request, &called, project)?,
         Method::ListAlgorithms => Reply::new(200, "application/json; charset=UTF-8", ALGORITHMS),
         Method::ComputeValue => compute::answer(request)?,
+        Method::ComputePixels => pictures::pixels(shared, request, None)?,
+        Method::ComputeFeatures => features::answer(request)?,
+        Method::Export(export) => operations::export(shared, request, *export, project)?,
+        Method::Create(collection) => pictures::create(shared, request, *collection, project)?,
+        Method::Tile(map, place) => {
+            pictures::tile(shared, map, place.each_ref().map(String::as_str))?
+        }
+        Method::Thumbnail(name) => pictures::thumbnail(shared, name)?,
+        Method::Asset(verb, name) => assets::answer(shared, request, *verb, name)?,
+        Method::AssetPixels(name) => pictures::pixels(shared, request, Some(name))?,
+        Method::ListOperations => operations::list(shared, request, project)?,
+        Method::Operation(verb, name) => operations::answer(shared, request, *verb, name)?,
     };
     Ok(with_notices(reply, &called, request))
 }
 
-fn config(project: &Project, called: &str) -> Reply {
+/// Whether the path's project is one that belongs to everybody: then it is the payer's
+/// registration that counts.
+fn is_commons(method: &Method, project: &str) -> bool {
+    matches!(method, Method::Asset(..) | Method::AssetPixels(_))
+        && matches!(project, "earthengine-public" | LEGACY_PROJECT)
+}
+
+/// Sets how many exports may run at once, the only thing that clients may set.
+fn update_config(
+    shared: &Shared,
+    request: &Request,
+    project: &Project,
+    called: &str,
+) -> Result<Reply, Reply> {
+    let body = payload::object(
+        request,
+        &["name", "registrationState", "maxConcurrentExports"],
+    )?;
+    let mask = request.query("updateMask").unwrap_or_default();
+    if !matches!(
+        mask.as_str(),
+        "max_concurrent_exports" | "maxConcurrentExports"
+    ) {
+        return Err(refusals::invalid_argument(
+            "Only max_concurrent_exports can be updated.",
+        ));
+    }
+    let most = body.get("maxConcurrentExports").and_then(Value::as_u64);
+    let most = most
+        .and_then(|most| u32::try_from(most).ok())
+        .ok_or_else(|| refusals::invalid_argument("Invalid value at 'max_concurrent_exports'."))?;
+    shared
+        .state()
+        .content
+        .limits
+        .insert(project.id.clone(), most);
+    Ok(config(shared, project, called))
+}
+
+fn config(shared: &Shared, project: &Project, called: &str) -> Reply {
     let mut body = json!({
         "name": format!("projects/{called}/config"),
         "registrationState": project.registration,
     });
-    if let Some(exports) = project.max_concurrent_exports {
+    let set = shared.state().content.limits.get(&project.id).copied();
+    if let Some(exports) = set.or(project.max_concurrent_exports) {
         body["maxConcurrentExports"] = json!(exports);
     }
     Reply::json(200, &body)
@@ -171,7 +207,7 @@ fn with_notices(mut reply: Reply, project: &Project, request: &Request) -> Reply
 }
 
 /// The project that pays: the header's, or the credential's own.
-fn check_payer(state: &State, name: &str, caller: &Caller, method: Method) -> Result<(), Reply> {
+fn check_payer(state: &State, name: &str, caller: &Caller, method: &Method) -> Result<(), Reply> {
     if SDK_PROJECTS.contains(&name) && state.project(name).is_none() {
         // Whoever ends up with the client's own project has chosen none.
         return Err(if owns(caller, name) {
@@ -202,7 +238,7 @@ fn check_called<'a>(
     state: &'a State,
     name: &str,
     caller: &Caller,
-    method: Method,
+    method: &Method,
 ) -> Result<&'a Project, Reply> {
     if state.project(name).is_none() {
         return Err(if name == LEGACY_PROJECT || SDK_PROJECTS.contains(&name) {
@@ -218,7 +254,7 @@ fn check<'a>(
     state: &'a State,
     name: &str,
     caller: &Caller,
-    method: Method,
+    method: &Method,
 ) -> Result<&'a Project, Reply> {
     if let Some(refusal) = state.project(name).and_then(|project| project.refusal) {
         return Err(refusal.reply(name));
@@ -227,7 +263,7 @@ fn check<'a>(
     if !project.api_enabled {
         return Err(refusals::service_disabled(name));
     }
-    let answers = method == Method::GetConfig && project.config_when_unregistered;
+    let answers = *method == Method::GetConfig && project.config_when_unregistered;
     if !project.is_registered() && !answers {
         return Err(refusals::not_registered(name));
     }

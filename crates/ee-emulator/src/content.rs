@@ -1,0 +1,164 @@
+//! What Earth Engine itself keeps: assets, operations, and names of computations.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+
+/// An operation as the emulator's owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EmulatedOperation {
+    /// `projects/P/operations/ID`.
+    pub name: String,
+    /// `EXPORT_IMAGE`, ….
+    pub kind: String,
+    /// `PENDING`, `RUNNING`, `CANCELLING`, `SUCCEEDED`, `CANCELLED` or `FAILED`.
+    pub state: String,
+    /// The id by which a repetition of its request is known.
+    pub request_id: Option<String>,
+}
+
+#[derive(Default)]
+pub(crate) struct Content {
+    /// By name.
+    pub(crate) assets: BTreeMap<String, StoredAsset>,
+    /// In the order in which they were started.
+    pub(crate) operations: Vec<StoredOperation>,
+    /// Names of maps and thumbnails.
+    pub(crate) pictures: HashSet<String>,
+    /// The most exports of a project at once, by its id.
+    pub(crate) limits: HashMap<String, u32>,
+    /// What the operations that start next will fail with.
+    pub(crate) failures: VecDeque<String>,
+    /// Whether operations stay as they are once they run.
+    pub(crate) hanging: bool,
+}
+
+/// An asset: the fields that clients see, without the name.
+#[derive(Clone)]
+pub(crate) struct StoredAsset {
+    pub(crate) fields: Map<String, Value>,
+    pub(crate) bindings: Value,
+    /// Counts the changes of who may do what.
+    pub(crate) etag: u64,
+}
+
+impl StoredAsset {
+    pub(crate) fn new(kind: &str, now: DateTime<Utc>) -> Self {
+        let mut fields = Map::new();
+        fields.insert("type".into(), json!(kind));
+        fields.insert("updateTime".into(), json!(rfc3339(now)));
+        Self {
+            fields,
+            bindings: json!([]),
+            etag: 1,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> &str {
+        self.fields
+            .get("type")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    /// It as clients see it.
+    pub(crate) fn describe(&self, name: &str) -> Value {
+        let mut fields = self.fields.clone();
+        fields.insert("name".into(), json!(name));
+        let id = [
+            "projects/earthengine-public/assets/",
+            "projects/earthengine-legacy/assets/",
+        ]
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix))
+        .unwrap_or(name);
+        fields.insert("id".into(), json!(id));
+        Value::Object(fields)
+    }
+}
+
+pub(crate) struct StoredOperation {
+    pub(crate) name: String,
+    pub(crate) kind: &'static str,
+    pub(crate) description: String,
+    pub(crate) request_id: Option<String>,
+    pub(crate) state: &'static str,
+    /// What it will fail with.
+    pub(crate) failure: Option<String>,
+    /// The asset that it makes.
+    pub(crate) makes: Option<(String, &'static str)>,
+    pub(crate) created: DateTime<Utc>,
+    pub(crate) updated: DateTime<Utc>,
+}
+
+impl StoredOperation {
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.state, "SUCCEEDED" | "CANCELLED" | "FAILED")
+    }
+
+    /// One step on: each time that somebody asks.
+    pub(crate) fn advance(&mut self, hanging: bool, now: DateTime<Utc>) {
+        let next = match self.state {
+            "PENDING" => "RUNNING",
+            "RUNNING" if hanging => "RUNNING",
+            "RUNNING" if self.failure.is_some() => "FAILED",
+            "RUNNING" => "SUCCEEDED",
+            "CANCELLING" => "CANCELLED",
+            other => other,
+        };
+        if next != self.state {
+            self.state = next;
+            self.updated = now;
+        }
+    }
+
+    /// It as clients see it.
+    pub(crate) fn describe(&self) -> Value {
+        let mut metadata = json!({
+            "@type": "type.googleapis.com/google.earthengine.v1.OperationMetadata",
+            "state": self.state,
+            "description": self.description,
+            "type": self.kind,
+            "createTime": rfc3339(self.created),
+            "updateTime": rfc3339(self.updated),
+            "priority": 100,
+        });
+        if self.state != "PENDING" {
+            metadata["attempt"] = json!(1);
+            metadata["progress"] = json!(if self.state == "SUCCEEDED" { 1.0 } else { 0.5 });
+        }
+        if self.is_done() {
+            metadata["endTime"] = json!(rfc3339(self.updated));
+        }
+        let mut operation = json!({"name": self.name});
+        match self.state {
+            "SUCCEEDED" => {
+                metadata["batchEecuUsageSeconds"] = json!(1.5);
+                if let Some((name, _)) = &self.makes {
+                    metadata["destinationUris"] =
+                        json!([format!("https://code.earthengine.google.com/?asset={name}")]);
+                }
+                operation["done"] = json!(true);
+                operation["response"] =
+                    json!({"@type": "type.googleapis.com/google.protobuf.Empty"});
+            }
+            "CANCELLED" => {
+                operation["done"] = json!(true);
+                operation["error"] = json!({"code": 1, "message": "Cancelled."});
+            }
+            "FAILED" => {
+                operation["done"] = json!(true);
+                operation["error"] = json!({"code": 3, "message": self.failure});
+            }
+            _ => {}
+        }
+        operation["metadata"] = metadata;
+        operation
+    }
+}
+
+pub(crate) fn rfc3339(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}

@@ -1,0 +1,429 @@
+//! Assets, and who may do what with them.
+
+use serde_json::{Map, Value, json};
+
+use super::{pages, payload};
+use crate::content::{Content, StoredAsset, rfc3339};
+use crate::refusals;
+use crate::reply::Reply;
+use crate::request::Request;
+use crate::server::Shared;
+
+/// Kinds of assets that hold others.
+const CONTAINERS: [&str; 2] = ["FOLDER", "IMAGE_COLLECTION"];
+
+/// The project of the public catalogue, where nobody writes.
+const PUBLIC: &str = "projects/earthengine-public/assets/";
+
+/// What a call does with an asset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Get,
+    List,
+    Create,
+    Update,
+    Delete,
+    Copy,
+    Move,
+    GetIamPolicy,
+    SetIamPolicy,
+    TestIamPermissions,
+}
+
+impl Verb {
+    /// What HTTP method and the word behind the colon mean.
+    pub(super) fn of(method: &str, word: Option<&str>) -> Option<Self> {
+        Some(match (method, word) {
+            ("GET", None) => Self::Get,
+            ("PATCH", None) => Self::Update,
+            ("DELETE", None) => Self::Delete,
+            ("GET", Some("listAssets")) => Self::List,
+            ("POST", Some("copy")) => Self::Copy,
+            ("POST", Some("move")) => Self::Move,
+            ("POST", Some("getIamPolicy")) => Self::GetIamPolicy,
+            ("POST", Some("setIamPolicy")) => Self::SetIamPolicy,
+            ("POST", Some("testIamPermissions")) => Self::TestIamPermissions,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn only_reads(self) -> bool {
+        matches!(
+            self,
+            Self::Get | Self::List | Self::GetIamPolicy | Self::TestIamPermissions
+        )
+    }
+}
+
+/// Answers a call about the asset of this name; for `List`, of the parent's name.
+pub(super) fn answer(
+    shared: &Shared,
+    request: &Request,
+    verb: Verb,
+    name: &str,
+) -> Result<Reply, Reply> {
+    let now = shared.clock.now();
+    let mut state = shared.state();
+    let content = &mut state.content;
+    if !verb.only_reads() && name.starts_with(PUBLIC) {
+        return Err(refusals::asset_denied(name));
+    }
+    match verb {
+        Verb::Get => Ok(described(name, find(content, name)?)),
+        Verb::List => list(content, request, name),
+        Verb::Create => create(content, request, name, StoredAsset::new("", now)),
+        Verb::Update => update(content, request, name, &rfc3339(now)),
+        Verb::Delete => {
+            find(content, name)?;
+            if children(content, name).next().is_some() {
+                return Err(refusals::failed_precondition(&format!(
+                    "Asset '{name}' is not empty."
+                )));
+            }
+            content.assets.remove(name);
+            Ok(Reply::json(200, &json!({})))
+        }
+        Verb::Copy => copy(content, request, name),
+        Verb::Move => rename(content, request, name),
+        Verb::GetIamPolicy => {
+            payload::object(request, &["options"])?;
+            find(content, name).map(policy)
+        }
+        Verb::SetIamPolicy => set_policy(content, request, name),
+        Verb::TestIamPermissions => test_permissions(content, request, name),
+    }
+}
+
+fn find<'a>(content: &'a Content, name: &str) -> Result<&'a StoredAsset, Reply> {
+    content.assets.get(name).ok_or_else(|| missing(name))
+}
+
+fn missing(name: &str) -> Reply {
+    refusals::not_found(&format!(
+        "Asset '{name}' not found (does not exist or caller does not have access)."
+    ))
+}
+
+fn described(name: &str, asset: &StoredAsset) -> Reply {
+    Reply::json(200, &asset.describe(name))
+}
+
+/// What is directly in a folder.
+fn children<'a>(
+    content: &'a Content,
+    parent: &'a str,
+) -> impl Iterator<Item = (&'a String, &'a StoredAsset)> {
+    content.assets.iter().filter(move |(name, _)| {
+        name.strip_prefix(parent)
+            .and_then(|rest| rest.strip_prefix('/'))
+            .is_some_and(|rest| !rest.contains('/'))
+    })
+}
+
+fn list(content: &Content, request: &Request, parent: &str) -> Result<Reply, Reply> {
+    if !parent.ends_with("/assets") && !CONTAINERS.contains(&find(content, parent)?.kind()) {
+        return Err(refusals::invalid_argument(&format!(
+            "Asset '{parent}' is not a folder or a collection."
+        )));
+    }
+    if request
+        .query("filter")
+        .is_some_and(|filter| !filter.is_empty())
+    {
+        return Err(refusals::invalid_argument(
+            "The emulator does not know filters.",
+        ));
+    }
+    let found = children(content, parent).map(|(name, asset)| asset.describe(name));
+    pages::page(
+        "assets",
+        found.collect(),
+        parent,
+        pages::size(request.query("pageSize"))?,
+        request.query("pageToken").as_deref(),
+    )
+}
+
+/// Whether there may be an asset of this name: its letters, its folder, and nothing there yet.
+fn check_new(content: &Content, name: &str) -> Result<(), Reply> {
+    let path = name.split_once("/assets/").map_or("", |(_, path)| path);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_/".contains(&b);
+    if path.is_empty() || !path.bytes().all(plain) || path.split('/').any(str::is_empty) {
+        return Err(refusals::invalid_argument(&format!(
+            "Invalid asset ID '{path}': it may only contain letters, numbers, hyphens, \
+             underscores and slashes."
+        )));
+    }
+    if content.assets.contains_key(name) {
+        return Err(refusals::invalid_argument(&format!(
+            "Cannot overwrite asset '{name}'."
+        )));
+    }
+    // Homes, `users/NAME`, are in nothing.
+    let is_home = name.starts_with("projects/earthengine-legacy/") && path.split('/').count() <= 2;
+    let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
+    if is_home || parent.ends_with("/assets") {
+        return Ok(());
+    }
+    match content.assets.get(parent) {
+        Some(asset) if CONTAINERS.contains(&asset.kind()) => Ok(()),
+        _ => Err(refusals::not_found(&format!(
+            "Cannot create asset '{name}': its parent does not exist or is no folder."
+        ))),
+    }
+}
+
+fn create(
+    content: &mut Content,
+    request: &Request,
+    name: &str,
+    mut asset: StoredAsset,
+) -> Result<Reply, Reply> {
+    let known = [
+        "type",
+        "properties",
+        "startTime",
+        "endTime",
+        "title",
+        "description",
+    ];
+    let body = payload::object(request, &known)?;
+    let kind = payload::text(&body, "type")?.unwrap_or_default();
+    if !CONTAINERS.contains(&kind) {
+        return Err(refusals::invalid_argument(&format!(
+            "Invalid asset type '{kind}': only FOLDER and IMAGE_COLLECTION can be created empty."
+        )));
+    }
+    check_new(content, name)?;
+    asset.fields.extend(body);
+    let reply = described(name, &asset);
+    content.assets.insert(name.to_owned(), asset);
+    Ok(reply)
+}
+
+fn destination(body: &Map<String, Value>) -> Result<String, Reply> {
+    let name = payload::text(body, "destinationName")?.unwrap_or_default();
+    let mut segments = name.splitn(4, '/');
+    match (
+        segments.next(),
+        segments.next(),
+        segments.next(),
+        segments.next(),
+    ) {
+        (Some("projects"), Some(_), Some("assets"), Some(_)) if !name.starts_with(PUBLIC) => {
+            Ok(name.to_owned())
+        }
+        _ => Err(refusals::invalid_argument(&format!(
+            "Invalid asset name '{name}'."
+        ))),
+    }
+}
+
+fn copy(content: &mut Content, request: &Request, name: &str) -> Result<Reply, Reply> {
+    let body = payload::object(request, &["destinationName", "overwrite", "bandIds"])?;
+    let asset = find(content, name)?.clone();
+    if CONTAINERS.contains(&asset.kind()) {
+        return Err(refusals::invalid_argument(&format!(
+            "Asset '{name}' cannot be copied: it holds others."
+        )));
+    }
+    let to = destination(&body)?;
+    let overwrite = body.get("overwrite").and_then(Value::as_bool) == Some(true);
+    if !(overwrite && content.assets.contains_key(&to)) {
+        check_new(content, &to)?;
+    }
+    let reply = described(&to, &asset);
+    content.assets.insert(to, asset);
+    Ok(reply)
+}
+
+fn rename(content: &mut Content, request: &Request, name: &str) -> Result<Reply, Reply> {
+    let body = payload::object(request, &["destinationName"])?;
+    let asset = find(content, name)?.clone();
+    let to = destination(&body)?;
+    let inside = format!("{name}/");
+    if to.starts_with(&inside) {
+        return Err(refusals::invalid_argument(&format!(
+            "Asset '{name}' cannot be moved into itself."
+        )));
+    }
+    check_new(content, &to)?;
+    let reply = described(&to, &asset);
+    let moved: Vec<String> = content
+        .assets
+        .keys()
+        .filter(|other| other.starts_with(&inside))
+        .cloned()
+        .collect();
+    for old in moved {
+        if let (Some(asset), Some(rest)) = (content.assets.remove(&old), old.strip_prefix(name)) {
+            content.assets.insert(format!("{to}{rest}"), asset);
+        }
+    }
+    content.assets.remove(name);
+    content.assets.insert(to, asset);
+    Ok(reply)
+}
+
+fn update(content: &mut Content, request: &Request, name: &str, now: &str) -> Result<Reply, Reply> {
+    let body = payload::object(request, &["asset", "updateMask"])?;
+    let none = Map::new();
+    let new = match body.get("asset") {
+        Some(Value::Object(asset)) => asset,
+        None => &none,
+        Some(_) => return Err(refusals::invalid_argument("Invalid value at 'asset'.")),
+    };
+    let paths: Vec<String> = match body.get("updateMask") {
+        Some(Value::String(mask)) => split_mask(mask),
+        // The Python client's form.
+        Some(Value::Object(mask)) => mask
+            .get("paths")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|path| path.as_str().map(str::to_owned))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let asset = content.assets.get_mut(name).ok_or_else(|| missing(name))?;
+    // Changed in a copy, so that a wrong path changes nothing.
+    let mut fields = asset.fields.clone();
+    for path in paths {
+        set(&mut fields, new, &path)?;
+    }
+    fields.insert("updateTime".into(), json!(now));
+    asset.fields = fields;
+    Ok(described(name, asset))
+}
+
+/// Copies what a path names; what the new asset lacks is removed.
+fn set(fields: &mut Map<String, Value>, new: &Map<String, Value>, path: &str) -> Result<(), Reply> {
+    let (from, to, key) = match path {
+        "start_time" | "startTime" => (Some(new), fields, "startTime".to_owned()),
+        "end_time" | "endTime" => (Some(new), fields, "endTime".to_owned()),
+        "properties" => (Some(new), fields, path.to_owned()),
+        _ => {
+            let Some(property) = path.strip_prefix("properties.") else {
+                return Err(refusals::invalid_argument(&format!(
+                    "Invalid update mask: '{path}'."
+                )));
+            };
+            let properties = fields.entry("properties").or_insert_with(|| json!({}));
+            let Some(to) = properties.as_object_mut() else {
+                return Err(refusals::internal());
+            };
+            let from = new.get("properties").and_then(Value::as_object);
+            (from, to, property.to_owned())
+        }
+    };
+    match from.and_then(|from| from.get(&key)) {
+        Some(value) => to.insert(key, value.clone()),
+        None => to.remove(&key),
+    };
+    Ok(())
+}
+
+/// Paths between commas, where quotes protect what is between them.
+fn split_mask(mask: &str) -> Vec<String> {
+    let mut paths = vec![String::new()];
+    let mut quoted = false;
+    let mut escaped = false;
+    for c in mask.chars() {
+        if c == ',' && !quoted {
+            paths.push(String::new());
+            continue;
+        }
+        match c {
+            '\\' if quoted && !escaped => {
+                escaped = true;
+                continue;
+            }
+            '"' if !escaped => quoted = !quoted,
+            c => {
+                if let Some(path) = paths.last_mut() {
+                    path.push(c);
+                }
+            }
+        }
+        escaped = false;
+    }
+    paths.retain(|path| !path.is_empty());
+    paths
+}
+
+fn policy(asset: &StoredAsset) -> Reply {
+    let etag = format!("etag-{}", asset.etag);
+    Reply::json(200, &json!({"bindings": asset.bindings, "etag": etag}))
+}
+
+fn set_policy(content: &mut Content, request: &Request, name: &str) -> Result<Reply, Reply> {
+    let body = payload::object(request, &["policy", "updateMask"])?;
+    let asset = content.assets.get_mut(name).ok_or_else(|| missing(name))?;
+    let policy_given = body.get("policy").and_then(Value::as_object);
+    let given = policy_given.ok_or_else(|| refusals::invalid_argument("The policy is missing."))?;
+    let etag = payload::text(given, "etag")?.filter(|etag| !etag.is_empty());
+    if etag.is_some_and(|etag| etag != format!("etag-{}", asset.etag)) {
+        return Err(refusals::aborted(
+            "There were concurrent policy changes. Please retry the whole read-modify-write.",
+        ));
+    }
+    let bindings = given.get("bindings").cloned().unwrap_or_else(|| json!([]));
+    let well_formed = bindings.as_array().is_some_and(|bindings| {
+        bindings.iter().all(|binding| {
+            let role = binding["role"].as_str().unwrap_or_default();
+            let members = binding["members"].as_array();
+            role.starts_with("roles/")
+                && members.is_some_and(|members| {
+                    members.iter().all(|member| {
+                        let member = member.as_str().unwrap_or_default();
+                        member.contains(':') || member.starts_with("all")
+                    })
+                })
+        })
+    });
+    if !well_formed {
+        return Err(refusals::invalid_argument(
+            "The policy has an invalid binding.",
+        ));
+    }
+    asset.bindings = bindings;
+    asset.etag += 1;
+    Ok(policy(asset))
+}
+
+fn test_permissions(content: &Content, request: &Request, name: &str) -> Result<Reply, Reply> {
+    let body = payload::object(request, &["permissions"])?;
+    find(content, name)?;
+    let asked = body.get("permissions").and_then(Value::as_array);
+    let held = |permission: &&Value| {
+        let permission = permission.as_str().unwrap_or_default();
+        let reads = permission.ends_with(".get") || permission.ends_with(".list");
+        permission.starts_with("earthengine.assets.") && (reads || !name.starts_with(PUBLIC))
+    };
+    let held: Vec<&Value> = asked.into_iter().flatten().filter(held).collect();
+    let reply = if held.is_empty() {
+        json!({})
+    } else {
+        json!({"permissions": held})
+    };
+    Ok(Reply::json(200, &reply))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_is_split_at_commas_outside_quotes() {
+        assert_eq!(
+            split_mask(r#"start_time,properties."a,b",properties."q\"x",properties.y"#),
+            [
+                "start_time",
+                "properties.a,b",
+                "properties.q\"x",
+                "properties.y"
+            ]
+        );
+        assert!(split_mask("").is_empty());
+    }
+}

@@ -1,0 +1,148 @@
+//! Which call of the Earth Engine API a request is.
+
+use super::{assets, operations, pictures};
+use crate::request::Request;
+
+/// The calls that are answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    GetConfig,
+    UpdateConfig,
+    ListAlgorithms,
+    ComputeValue,
+    ComputePixels,
+    ComputeFeatures,
+    Export(operations::Export),
+    Create(pictures::Collection),
+    /// Map, zoom, column, row.
+    Tile(String, [String; 3]),
+    /// The thumbnail's name.
+    Thumbnail(String),
+    /// The asset's name.
+    Asset(assets::Verb, String),
+    /// The asset's name.
+    AssetPixels(String),
+    ListOperations,
+    /// The operation's name.
+    Operation(operations::Verb, String),
+}
+
+/// The call, and the project in its path.
+pub(super) fn route(request: &Request) -> Option<(Method, String)> {
+    let method = request.method.as_str();
+    let segments = request.segments();
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let ["v1", "projects", project, rest @ ..] = segments.as_slice() else {
+        return None;
+    };
+    let name = |path: &str| format!("projects/{project}/{path}");
+    let call = match (method, rest) {
+        ("GET", []) => {
+            let project = project.strip_suffix(":listAssets")?;
+            let parent = format!("projects/{project}/assets");
+            return Some((
+                Method::Asset(assets::Verb::List, parent),
+                project.to_owned(),
+            ));
+        }
+        ("GET", ["config"]) => Method::GetConfig,
+        ("PATCH", ["config"]) => Method::UpdateConfig,
+        ("GET", ["algorithms"]) => Method::ListAlgorithms,
+        ("POST", ["value:compute"]) => Method::ComputeValue,
+        ("POST", ["image:computePixels"]) => Method::ComputePixels,
+        ("POST", ["table:computeFeatures"]) => Method::ComputeFeatures,
+        ("GET", ["operations"]) => Method::ListOperations,
+        (_, ["operations", id]) => {
+            let (id, word) = split_word(id);
+            let verb = operations::Verb::of(method, word)?;
+            Method::Operation(verb, name(&format!("operations/{id}")))
+        }
+        ("POST", ["assets"]) => {
+            let id = request.query("assetId")?;
+            Method::Asset(assets::Verb::Create, name(&format!("assets/{id}")))
+        }
+        (_, ["assets", _, ..]) => {
+            let path = rest.join("/");
+            match split_word(&path) {
+                (path, Some("getPixels")) if method == "POST" => Method::AssetPixels(name(path)),
+                (path, word) => Method::Asset(assets::Verb::of(method, word)?, name(path)),
+            }
+        }
+        ("GET", ["maps", id, "tiles", z, x, y]) => {
+            let place = [z, x, y].map(|number| (*number).to_owned());
+            Method::Tile(name(&format!("maps/{id}")), place)
+        }
+        ("POST", [one]) => match (operations::Export::of(one), pictures::Collection::of(one)) {
+            (Some(export), _) => Method::Export(export),
+            (None, Some(collection)) => Method::Create(collection),
+            (None, None) => return None,
+        },
+        ("GET", [collection, id]) => {
+            pictures::Collection::of(collection)?;
+            let id = id.strip_suffix(":getPixels")?;
+            Method::Thumbnail(name(&format!("{collection}/{id}")))
+        }
+        _ => return None,
+    };
+    Some((call, (*project).to_owned()))
+}
+
+/// The path, and the word behind its last colon.
+fn split_word(path: &str) -> (&str, Option<&str>) {
+    match path.rsplit_once(':') {
+        Some((path, word)) => (path, Some(word)),
+        None => (path, None),
+    }
+}
+
+impl Method {
+    /// The full name of the gRPC method.
+    pub(super) fn full_name(&self) -> String {
+        let name = match self {
+            Self::GetConfig => "GetConfig".to_owned(),
+            Self::UpdateConfig => "UpdateConfig".to_owned(),
+            Self::ListAlgorithms => "ListAlgorithms".to_owned(),
+            Self::ComputeValue => "ComputeValue".to_owned(),
+            Self::ComputePixels => "ComputePixels".to_owned(),
+            Self::ComputeFeatures => "ComputeFeatures".to_owned(),
+            Self::AssetPixels(_) => "GetPixels".to_owned(),
+            Self::Export(what) => format!("Export{what:?}"),
+            Self::Create(pictures::Collection::Maps) => "CreateMap".to_owned(),
+            Self::Create(_) => "CreateThumbnail".to_owned(),
+            Self::Tile(..) => "GetTile".to_owned(),
+            Self::Thumbnail(_) => "GetThumbnailPixels".to_owned(),
+            Self::Asset(assets::Verb::List, _) => "ListAssets".to_owned(),
+            Self::Asset(
+                verb @ (assets::Verb::GetIamPolicy
+                | assets::Verb::SetIamPolicy
+                | assets::Verb::TestIamPermissions),
+                _,
+            ) => format!("{verb:?}"),
+            Self::Asset(verb, _) => format!("{verb:?}Asset"),
+            Self::ListOperations => {
+                return "google.longrunning.Operations.ListOperations".to_owned();
+            }
+            Self::Operation(verb, _) => {
+                return format!("google.longrunning.Operations.{verb:?}Operation");
+            }
+        };
+        format!("google.earthengine.v1.EarthEngine.{name}")
+    }
+
+    /// Whether the scope for reading is enough.
+    pub(super) fn only_reads(&self) -> bool {
+        match self {
+            Self::GetConfig
+            | Self::ListAlgorithms
+            | Self::ListOperations
+            | Self::AssetPixels(_)
+            | Self::Tile(..)
+            | Self::Thumbnail(_) => true,
+            Self::Asset(verb, _) => verb.only_reads(),
+            Self::Operation(verb, _) => {
+                matches!(verb, operations::Verb::Get | operations::Verb::Wait)
+            }
+            _ => false,
+        }
+    }
+}
