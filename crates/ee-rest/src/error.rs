@@ -49,6 +49,12 @@ pub enum ErrorKind {
     InvalidRequest,
     /// A path that needs a project, and no project.
     NoProject,
+    /// A long-running operation failed; [`Error::operation`] has what is known of it.
+    OperationFailed,
+    /// A long-running operation was cancelled; [`Error::operation`] has what is known of it.
+    OperationCancelled,
+    /// A file cannot be written.
+    File,
 }
 
 impl Error {
@@ -77,6 +83,12 @@ impl Error {
     /// What the server said, if it refused.
     pub fn api(&self) -> Option<&ApiError> {
         self.0.source()?.downcast_ref()
+    }
+
+    /// The operation that failed, was cancelled, or did not end in time.
+    pub fn operation(&self) -> Option<&crate::Operation> {
+        let ended: &crate::operation::Ended = self.0.source()?.downcast_ref()?;
+        Some(&ended.0)
     }
 
     /// Why there is no token, if that is the trouble.

@@ -22,20 +22,27 @@
 //! ```
 
 mod api_error;
+mod asset_name;
 mod auth;
+mod batch;
 mod budget;
 mod builder;
+mod calls;
 mod client;
 mod code;
 mod error;
 mod excerpt;
 mod fields;
 mod limit;
+mod multipart;
+mod operation;
 mod pace;
+mod pages;
 mod path;
 mod request;
 mod resend;
 mod response;
+mod save;
 mod secrets;
 mod send;
 mod signals;
@@ -45,11 +52,22 @@ mod tower;
 mod workload_tag;
 
 pub use api_error::{ApiError, Link, QuotaViolation};
+pub use asset_name::AssetName;
 pub use auth::Auth;
+pub use batch::{Batch, BatchReply};
 pub use builder::ClientBuilder;
+pub use calls::{
+    Algorithm, AlgorithmArgument, Asset, AssetUpdate, Assets, Binding, Download, EarthEngineMap,
+    Export, ExportKind, ImageFormat, ImageRequest, Listing, PixelGrid, Policy, ProjectConfig,
+    Thumbnail, ThumbnailKind, ToMap, ToPixels, ToThumbnail,
+};
 pub use client::Client;
 pub use code::Code;
 pub use error::{Error, ErrorKind};
+pub use operation::{
+    Operation, OperationError, OperationMetadata, OperationState, Operations, Wait,
+};
+pub use pages::{Items, Page, Pages, Position};
 pub use request::RequestBuilder;
 pub use response::Response;
 pub use signals::Signal;

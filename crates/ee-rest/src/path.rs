@@ -9,6 +9,10 @@ use crate::{Error, ErrorKind};
 /// Where Google serves the API's description, for every project alike.
 const DISCOVERY: &str = "$discovery";
 
+/// What stands for the address of many calls in one request, which has no version. (A path
+/// `batch` would be relative to the project.)
+pub(crate) const BATCH: &str = "$batch";
+
 /// A path that was checked: from the version on, not encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route(String);
@@ -40,6 +44,7 @@ impl Route {
             "v1" | "v1alpha" | "v1beta" | DISCOVERY if given.len() == path.len() => path,
             "v1" | "v1alpha" | "v1beta" | DISCOVERY => given.to_owned(),
             "projects" => ["v1/", given].concat(),
+            BATCH if given == BATCH => "batch".to_owned(),
             _ => {
                 let project = project.ok_or_else(|| no_project(given))?;
                 ["v1/projects/", project, "/", given].concat()

@@ -247,6 +247,12 @@ impl RequestBuilder {
         exchange_streaming(&client.0, self.prepare()?).await
     }
 
+    /// A request that is not sent, for this reason.
+    pub(crate) fn failed(mut self, why: Error) -> Self {
+        self.mistake(why);
+        self
+    }
+
     fn mistake(&mut self, error: Error) {
         self.mistake.get_or_insert(error);
     }

@@ -1,0 +1,371 @@
+//! Many calls in one request.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+
+use bytes::Bytes;
+use http::Method;
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::fields::{Fields, Presence, insert, request_id};
+use crate::multipart::{Answer, parse};
+use crate::path::{BATCH, Route};
+use crate::request::Name;
+use crate::resend::{Effect, effect};
+use crate::{ApiError, Client, Error, ErrorKind, RequestBuilder, Response};
+
+/// The most calls that Google's front ends take in one request.
+const MOST_CALLS: usize = 1000;
+
+/// Separates the calls. No body can hold it: JSON has no line that begins like this.
+const BOUNDARY: &str = "batch_ee_rust_7d1c0a54f2";
+
+/// Many calls in one request, which are answered each for itself; made by [`Client::batch`].
+///
+/// Each call has an id of the caller's. What is wrong with a call is reported by
+/// [`send`](Self::send), before anything is sent.
+///
+/// A call that is refused leaves the others alone, and is not sent again: only the request as
+/// a whole is, if each of its calls may be.
+#[must_use = "a batch does nothing until it is sent"]
+pub struct Batch {
+    client: Client,
+    calls: Vec<Call>,
+    adjust: Vec<Box<dyn FnOnce(RequestBuilder) -> RequestBuilder + Send>>,
+    mistake: Option<Error>,
+}
+
+struct Call {
+    id: String,
+    name: Name,
+    query: Vec<(String, String)>,
+    body: Option<Bytes>,
+    idempotent: bool,
+}
+
+impl Client {
+    /// Starts a batch: many calls in one request.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// let mut batch = client.batch();
+    /// for id in ["ABC", "DEF"] {
+    ///     batch = batch.get(id, format!("operations/{id}"));
+    /// }
+    /// let reply = batch.send().await?;
+    /// match reply.json::<ee_rest::Operation>("ABC") {
+    ///     Ok(operation) => println!("{}", operation.state()),
+    ///     Err(error) => eprintln!("{error}"),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn batch(&self) -> Batch {
+        Batch {
+            client: self.clone(),
+            calls: Vec::new(),
+            adjust: Vec::new(),
+            mistake: None,
+        }
+    }
+}
+
+impl Batch {
+    /// Adds a GET.
+    pub fn get(self, id: impl Into<String>, path: impl Into<String>) -> Self {
+        self.call(id, Method::GET, path, &[], None::<&()>)
+    }
+
+    /// Adds a POST of JSON.
+    pub fn post(
+        self,
+        id: impl Into<String>,
+        path: impl Into<String>,
+        body: &(impl Serialize + ?Sized),
+    ) -> Self {
+        self.call(id, Method::POST, path, &[], Some(body))
+    }
+
+    /// Adds a DELETE.
+    pub fn delete(self, id: impl Into<String>, path: impl Into<String>) -> Self {
+        self.call(id, Method::DELETE, path, &[], None::<&()>)
+    }
+
+    /// Adds any call. The path is completed as by [`Client::request`].
+    pub fn call(
+        mut self,
+        id: impl Into<String>,
+        method: Method,
+        path: impl Into<String>,
+        query: &[(&str, &str)],
+        body: Option<&(impl Serialize + ?Sized)>,
+    ) -> Self {
+        match self.check(id.into(), method, path.into(), query, body) {
+            Ok(call) => self.calls.push(call),
+            Err(error) => {
+                self.mistake.get_or_insert(error);
+            }
+        }
+        self
+    }
+
+    /// Sets options of the one request that carries the calls: its timeout, its retries, ….
+    pub fn with(
+        mut self,
+        f: impl FnOnce(RequestBuilder) -> RequestBuilder + Send + 'static,
+    ) -> Self {
+        self.adjust.push(Box::new(f));
+        self
+    }
+
+    fn check(
+        &self,
+        id: String,
+        method: Method,
+        path: String,
+        query: &[(&str, &str)],
+        body: Option<&(impl Serialize + ?Sized)>,
+    ) -> Result<Call, Error> {
+        let shown: String = id.chars().take(80).collect();
+        let refused = |why: &str| {
+            let message = format!("{shown:?} cannot be the id of a call: {why}");
+            Err(Error::new(ErrorKind::InvalidRequest, message))
+        };
+        // Each id stands in a header between angle brackets, both ways.
+        let plain = |b: u8| b.is_ascii_graphic() && !b"<>".contains(&b);
+        if id.is_empty() || id.len() > 200 || !id.bytes().all(plain) {
+            return refused("it must be 1 to 200 visible ASCII characters without < and >");
+        }
+        if self.calls.iter().any(|call| call.id == id) {
+            return refused("another call has it");
+        }
+        let route = Route::new(path, self.client.project())?;
+        if route.as_str() == "batch" {
+            return refused("a batch cannot hold a batch");
+        }
+        let mut body = match body {
+            None => None,
+            Some(body) => Some(Bytes::from(serde_json::to_vec(body).map_err(|error| {
+                let message = format!("the body of the call {shown:?} cannot be written as JSON");
+                Error::new(ErrorKind::InvalidRequest, message).with_source(error)
+            })?)),
+        };
+        let idempotent = match effect(&method, &route) {
+            Effect::Idempotent => true,
+            Effect::Unknown => false,
+            Effect::StartsTask => starts_once(&mut body),
+        };
+        Ok(Call {
+            id,
+            name: Name { method, route },
+            query: query
+                .iter()
+                .map(|(n, v)| ((*n).into(), (*v).into()))
+                .collect(),
+            body,
+            idempotent,
+        })
+    }
+
+    /// Sends all calls and reads all answers. Without calls, nothing is sent.
+    ///
+    /// # Errors
+    /// For what concerns all calls: as [`RequestBuilder::send`], and
+    /// [`ErrorKind::InvalidResponse`] for a reply that is no batch's. What concerns one call is
+    /// in the [`BatchReply`].
+    pub async fn send(self) -> Result<BatchReply, Error> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
+        if self.calls.len() > MOST_CALLS {
+            return Err(Error::new(
+                ErrorKind::InvalidRequest,
+                format!(
+                    "{} calls are too many for one batch: the most are {MOST_CALLS}",
+                    self.calls.len()
+                ),
+            ));
+        }
+        if self.calls.is_empty() {
+            return Ok(BatchReply(BTreeMap::new()));
+        }
+        let request = self
+            .client
+            .request(Method::POST, BATCH)
+            .body(
+                write(&self.calls)?,
+                &format!("multipart/mixed; boundary={BOUNDARY}"),
+            )
+            .idempotent(self.calls.iter().all(|call| call.idempotent));
+        let request = self
+            .adjust
+            .into_iter()
+            .fold(request, |request, f| f(request));
+        read(request.send().await?, self.calls)
+    }
+}
+
+/// Gives what starts a task the id by which the server knows it again.
+fn starts_once(body: &mut Option<Bytes>) -> bool {
+    let Some(body) = body else {
+        return false;
+    };
+    match (
+        Fields::of(body).map(|fields| fields.request_id),
+        request_id(),
+    ) {
+        (Some(Presence::Set), _) => true,
+        (Some(Presence::Absent), Some(id)) => {
+            *body = insert(body, "requestId", &id);
+            true
+        }
+        _ => false,
+    }
+}
+
+fn write(calls: &[Call]) -> Result<Vec<u8>, Error> {
+    // The calls go to the host that the batch goes to; what counts is the path.
+    let base = Url::parse("https://earthengine.googleapis.com/").map_err(|error| {
+        Error::new(ErrorKind::InvalidRequest, "the calls have no address").with_source(error)
+    })?;
+    let mut whole = Vec::new();
+    for call in calls {
+        let mut url = call.name.route.url(&base)?;
+        if !call.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&call.query);
+        }
+        let query = url
+            .query()
+            .map(|query| format!("?{query}"))
+            .unwrap_or_default();
+        let head = format!(
+            "--{BOUNDARY}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\
+             Content-ID: <{}>\r\n\r\n{} {}{query} HTTP/1.1\r\n",
+            call.id,
+            call.name.method,
+            url.path(),
+        );
+        whole.extend_from_slice(head.as_bytes());
+        let body: &[u8] = call.body.as_deref().unwrap_or_default();
+        if call.body.is_some() {
+            let about = format!(
+                "Content-Type: application/json\r\nContent-Length: {}\r\n",
+                body.len()
+            );
+            whole.extend_from_slice(about.as_bytes());
+        }
+        whole.extend_from_slice(b"\r\n");
+        whole.extend_from_slice(body);
+        whole.extend_from_slice(b"\r\n");
+    }
+    whole.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+    Ok(whole)
+}
+
+fn read(reply: Response, calls: Vec<Call>) -> Result<BatchReply, Error> {
+    let content_type = reply.headers.get(CONTENT_TYPE);
+    let content_type = content_type
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let parts = parse(content_type, &reply.body, calls.len()).map_err(|why| {
+        Error::after(
+            reply.attempts,
+            ErrorKind::InvalidResponse,
+            format!("the answer to {} is not a batch's: {why}", reply.name),
+        )
+    })?;
+    let mut found = BTreeMap::new();
+    for part in parts {
+        match found.entry(part.id) {
+            Entry::Vacant(free) => {
+                free.insert(part.answer);
+            }
+            // Which of the two it is, nobody knows.
+            Entry::Occupied(mut taken) => {
+                *taken.get_mut() = Err("it is there twice");
+            }
+        }
+    }
+    let answers = calls.into_iter().map(|call| {
+        let answer = match found.remove(&call.id) {
+            Some(Ok(answer)) => judge(&reply, call.name, answer),
+            Some(Err(why)) => Err(unusable(&reply, &call.name, why)),
+            None => Err(unusable(&reply, &call.name, "it is missing")),
+        };
+        (call.id, answer)
+    });
+    Ok(BatchReply(answers.collect()))
+}
+
+fn judge(reply: &Response, name: Name, answer: Answer<'_>) -> Result<Response, Error> {
+    if !answer.status.is_success() {
+        let api = ApiError::read(answer.status, answer.body, &reply.secrets);
+        let message = format!("{name} was refused: {api}");
+        return Err(Error::after(reply.attempts, ErrorKind::Api, message).with_source(api));
+    }
+    Ok(Response {
+        status: answer.status,
+        headers: answer.headers,
+        // The rest of the reply is kept alive by it: better than a copy.
+        body: reply.body.slice_ref(answer.body),
+        attempts: reply.attempts,
+        name,
+        secrets: reply.secrets.clone(),
+    })
+}
+
+fn unusable(reply: &Response, name: &Name, why: &str) -> Error {
+    Error::after(
+        reply.attempts,
+        ErrorKind::InvalidResponse,
+        format!("the answer to {name} in the batch cannot be used: {why}"),
+    )
+}
+
+/// The answers to a [`Batch`], each for itself.
+#[derive(Debug)]
+pub struct BatchReply(BTreeMap<String, Result<Response, Error>>);
+
+impl BatchReply {
+    /// The answer to the call with this id; none if there was no such call.
+    pub fn get(&self, id: &str) -> Option<&Result<Response, Error>> {
+        self.0.get(id)
+    }
+
+    /// The JSON of the answer to the call with this id.
+    ///
+    /// # Errors
+    /// The call's own; [`ErrorKind::InvalidRequest`] if there was no such call.
+    pub fn json<T: DeserializeOwned>(&self, id: &str) -> Result<T, Error> {
+        match self.0.get(id) {
+            Some(Ok(response)) => response.json(),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(Error::new(
+                ErrorKind::InvalidRequest,
+                "the batch had no call with this id",
+            )),
+        }
+    }
+
+    /// All answers, in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Result<Response, Error>)> {
+        self.0.iter().map(|(id, answer)| (id.as_str(), answer))
+    }
+
+    /// The calls that failed.
+    pub fn failures(&self) -> impl Iterator<Item = (&str, &Error)> {
+        self.iter()
+            .filter_map(|(id, answer)| Some((id, answer.as_ref().err()?)))
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("calls", &self.calls.len())
+            .finish_non_exhaustive()
+    }
+}
