@@ -79,6 +79,21 @@ impl EarthEngine {
         Ok(block_on(self.0.credentials().token())??)
     }
 
+    /// Waits for any call of the async client.
+    ///
+    /// ```no_run
+    /// # fn f(ee: earthengine::blocking::EarthEngine) -> Result<(), earthengine::Error> {
+    /// let image = ee.wait_for(ee.as_async().assets().get("CGIAR/SRTM90_V4"))??;
+    /// println!("{}", image.name);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] inside an async context.
+    pub fn wait_for<T>(&self, call: impl Future<Output = T>) -> Result<T, Error> {
+        block_on(call)
+    }
+
     /// The async client behind it, for everything that needs no waiting.
     pub fn as_async(&self) -> &ee_init::EarthEngine {
         &self.0

@@ -38,6 +38,10 @@ pub use ee_init::{
     ApiState, Builder, Check, CheckStatus, Diagnosis, EarthEngine, Error, ErrorKind, Found,
     ListedProject, LoginStatus, Method, Project, ProjectSource, Registration, check_project,
 };
+pub use ee_rest::{
+    Asset, AssetName, AssetUpdate, Assets, Batch, BatchReply, Export, ExportKind, ImageFormat,
+    Operation, OperationState, Operations, Page, Pages, PixelGrid, Policy, Position, ThumbnailKind,
+};
 pub use ee_token::{
     AccessToken, Endpoints, Remedy, RetryPolicy, Scopes, SecretString, TokenSource,
 };

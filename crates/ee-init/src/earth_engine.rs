@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use ee_credentials::{Credentials, Step, Warning};
-use ee_rest::{Client, RequestBuilder};
+use ee_rest::{
+    Algorithm, Assets, Batch, Client, Export, ImageRequest, Listing, Operation, Operations,
+    ProjectConfig, RequestBuilder, ThumbnailKind, ToMap, ToPixels, ToThumbnail,
+};
 use http::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -124,6 +127,97 @@ impl EarthEngine {
         body: &impl Serialize,
     ) -> Result<T, Error> {
         self.explained(self.0.client.post_json(path, body).await)
+    }
+
+    /// The calls about assets: get, list, create, copy, …. As with all calls of the request
+    /// layer, `?` turns their errors into explained ones, and [`EarthEngine::explain`] adds
+    /// this client's account and project.
+    ///
+    /// ```no_run
+    /// # async fn f(ee: ee_init::EarthEngine) -> Result<(), ee_init::Error> {
+    /// let image = ee.assets().get("CGIAR/SRTM90_V4").await?;
+    /// println!("{}", image.name);
+    /// # Ok(()) }
+    /// ```
+    pub fn assets(&self) -> Assets {
+        self.0.client.assets()
+    }
+
+    /// The calls about long-running operations: get, list, cancel, wait, ….
+    pub fn operations(&self) -> Operations {
+        self.0.client.operations()
+    }
+
+    /// Starts a batch: many calls in one request.
+    pub fn batch(&self) -> Batch {
+        self.0.client.batch()
+    }
+
+    /// Computes an image's pixels; see [`Client::compute_pixels`].
+    pub fn compute_pixels(&self, expression: &impl Serialize) -> ImageRequest<ToPixels> {
+        self.0.client.compute_pixels(expression)
+    }
+
+    /// Gets the pixels of an asset; see [`Client::get_pixels`].
+    pub fn get_pixels(&self, id: &str) -> ImageRequest<ToPixels> {
+        self.0.client.get_pixels(id)
+    }
+
+    /// Computes the features of a collection; see [`Client::compute_features`].
+    ///
+    /// # Errors
+    /// For an expression that cannot be written as JSON.
+    pub fn compute_features<T: DeserializeOwned + Send + 'static>(
+        &self,
+        expression: &impl Serialize,
+    ) -> Result<Listing<T>, Error> {
+        self.explained(self.0.client.compute_features(expression))
+    }
+
+    /// Makes a map of an image; see [`Client::map`].
+    pub fn map(&self, expression: &impl Serialize) -> ImageRequest<ToMap> {
+        self.0.client.map(expression)
+    }
+
+    /// Makes a thumbnail; see [`Client::thumbnail`].
+    pub fn thumbnail(
+        &self,
+        expression: &impl Serialize,
+        kind: ThumbnailKind,
+    ) -> ImageRequest<ToThumbnail> {
+        self.0.client.thumbnail(expression, kind)
+    }
+
+    /// Starts an export; see [`Client::export`].
+    ///
+    /// # Errors
+    /// What Earth Engine refused, explained.
+    pub async fn export(&self, export: Export) -> Result<Operation, Error> {
+        self.explained(self.0.client.export(export).await)
+    }
+
+    /// The functions that expressions may call.
+    ///
+    /// # Errors
+    /// What Earth Engine refused, explained.
+    pub async fn algorithms(&self) -> Result<Vec<Algorithm>, Error> {
+        self.explained(self.0.client.algorithms().await)
+    }
+
+    /// What Earth Engine knows about the project.
+    ///
+    /// # Errors
+    /// What Earth Engine refused, explained.
+    pub async fn config(&self) -> Result<ProjectConfig, Error> {
+        self.explained(self.0.client.config().await)
+    }
+
+    /// Sets how many exports of the project may run at once.
+    ///
+    /// # Errors
+    /// What Earth Engine refused, explained.
+    pub async fn update_config(&self, max_concurrent_exports: u32) -> Result<ProjectConfig, Error> {
+        self.explained(self.0.client.update_config(max_concurrent_exports).await)
     }
 
     /// Says what an error of the request layer means for this client's account and project,

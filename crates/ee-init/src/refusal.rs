@@ -71,6 +71,13 @@ fn token_kind(kind: ee_token::ErrorKind) -> ErrorKind {
     }
 }
 
+/// As [`explain`], for whom it is not known who asked.
+impl From<ee_rest::Error> for Error {
+    fn from(error: ee_rest::Error) -> Self {
+        explain(error, &Context::default())
+    }
+}
+
 impl From<ee_token::Error> for Error {
     fn from(error: ee_token::Error) -> Self {
         let mut explained = Self::new(token_kind(error.kind()), error.to_string());
