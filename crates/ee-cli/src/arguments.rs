@@ -43,6 +43,10 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "HOST")]
     pub(crate) allow_host: Vec<String>,
 
+    /// Asks for a new access token, and keeps none for the next command
+    #[arg(long, global = true)]
+    pub(crate) no_token_cache: bool,
+
     /// Prints JSON: the result on standard output, a failure on standard error
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -103,6 +103,7 @@ impl Credentials {
     /// As [`Credentials::from_file`].
     pub fn from_json(text: &str, options: &Options) -> Result<Self, Error> {
         let loaded = adc::load(text, &Place::Text, options)?;
+        let loaded = options.keep_tokens(loaded, text);
         Ok(Self::new(loaded, options).made_of(Recipe::Text(text.into(), Place::Text)))
     }
 

@@ -274,6 +274,7 @@ impl Search {
             }
             Some(other) => return Err(other.refusal(&place)),
         };
+        let loaded = self.options.keep_tokens(loaded, text);
         let credentials =
             Credentials::new(loaded, &self.options).made_of(Recipe::Text(text.into(), place));
         Ok(Look::Found(

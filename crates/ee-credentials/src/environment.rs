@@ -235,6 +235,31 @@ impl Environment {
         )
     }
 
+    /// Where what can be had again is kept, whether the folder exists or not:
+    /// `XDG_CACHE_HOME/earthengine`, else `~/.cache/earthengine`; on macOS
+    /// `~/Library/Caches/earthengine`, on Windows `%LOCALAPPDATA%\earthengine\cache`.
+    pub fn cache_dir(&self) -> Option<PathBuf> {
+        match self.os {
+            Os::Linux => {
+                // The XDG Base Directory Specification has relative paths ignored.
+                let named = self.path_var("XDG_CACHE_HOME").filter(|p| p.has_root());
+                let folder = match named {
+                    Some(folder) => folder,
+                    None => self.home.as_deref()?.join(".cache"),
+                };
+                Some(folder.join("earthengine"))
+            }
+            Os::MacOs => {
+                let library = self.home.as_deref()?.join("Library");
+                Some(library.join("Caches").join("earthengine"))
+            }
+            Os::Windows => {
+                let local = self.path_var("LOCALAPPDATA")?;
+                Some(local.join("earthengine").join("cache"))
+            }
+        }
+    }
+
     /// The file that `GOOGLE_APPLICATION_CREDENTIALS` names.
     pub fn named_adc_file(&self) -> Option<PathBuf> {
         self.path_var("GOOGLE_APPLICATION_CREDENTIALS")
@@ -397,6 +422,33 @@ mod tests {
                 earthengine.map(PathBuf::from)
             );
             assert_eq!(environment.adc_file(), adc.map(PathBuf::from));
+        }
+    }
+
+    #[test]
+    fn the_cache_folder_is_where_each_system_keeps_such_things() {
+        for (environment, folder) in [
+            (at(Os::Linux, "/home/j"), Some("/home/j/.cache/earthengine")),
+            (
+                at(Os::Linux, "/home/j").with_var("XDG_CACHE_HOME", "/scratch/j"),
+                Some("/scratch/j/earthengine"),
+            ),
+            (
+                at(Os::Linux, "/home/j").with_var("XDG_CACHE_HOME", "scratch"),
+                Some("/home/j/.cache/earthengine"),
+            ),
+            (
+                at(Os::MacOs, "/Users/j").with_var("XDG_CACHE_HOME", "/scratch/j"),
+                Some("/Users/j/Library/Caches/earthengine"),
+            ),
+            (
+                at(Os::Windows, "C:/Users/j").with_var("LocalAppData", "C:/Users/j/AppData/Local"),
+                Some("C:/Users/j/AppData/Local/earthengine/cache"),
+            ),
+            (at(Os::Windows, "C:/Users/j"), None),
+            (Environment::empty().with_os(Os::Linux), None),
+        ] {
+            assert_eq!(environment.cache_dir(), folder.map(PathBuf::from));
         }
     }
 

@@ -25,7 +25,7 @@ pub(crate) fn load(
     reader: Reader,
     options: &Options,
 ) -> Result<(Loaded, Vec<Warning>), Error> {
-    let loaded = reader(&file.text, &place, options)?;
+    let loaded = options.keep_tokens(reader(&file.text, &place, options)?, &file.text);
     let source = FileSource {
         reader,
         options: options.clone(),
@@ -100,6 +100,7 @@ impl FileSource {
         let file = read(&self.place)?;
         state.stamp = Some(file.stamp);
         let loaded = (self.reader)(&file.text, &self.place, &self.options)?;
+        let loaded = self.options.keep_tokens(loaded, &file.text);
         if loaded.kind != self.kind || loaded.identity != self.identity {
             return Err(self.changed_hands(&loaded));
         }

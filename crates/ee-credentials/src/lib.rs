@@ -24,6 +24,8 @@ mod allowed_host;
 mod authorized_user;
 mod credentials;
 mod discovery;
+#[cfg(feature = "token-cache")]
+mod disk_cache;
 mod document;
 mod earthengine_file;
 mod environment;
@@ -57,6 +59,8 @@ mod workforce_user;
 
 pub use credentials::Credentials;
 pub use discovery::{Found, Outcome, Search, Step};
+#[cfg(feature = "token-cache")]
+pub use disk_cache::DiskCache;
 pub use earthengine_file::EarthEngineFile;
 pub use environment::{Environment, Os};
 pub use error::{Error, ErrorKind};

@@ -2,6 +2,7 @@
 
 use ee_token::{Endpoints, HttpClient, Scopes};
 
+use crate::adc::Loaded;
 use crate::{Environment, Error, ErrorKind};
 
 /// How credentials get their tokens, and for what.
@@ -42,6 +43,9 @@ pub struct Options {
     /// The service that a token of Google Distributed Cloud is for. Other kinds of credentials
     /// take no notice.
     pub gdch_audience: Option<String>,
+    /// Where access tokens are kept for the next start of the program, if they are.
+    #[cfg(feature = "token-cache")]
+    pub disk_cache: Option<crate::DiskCache>,
 }
 
 impl Options {
@@ -57,6 +61,8 @@ impl Options {
             environment: None,
             service_account_email: None,
             gdch_audience: None,
+            #[cfg(feature = "token-cache")]
+            disk_cache: None,
         }
     }
 
@@ -123,6 +129,23 @@ impl Options {
     pub fn gdch_audience(mut self, audience: impl Into<String>) -> Self {
         self.gdch_audience = Some(audience.into()).filter(|text| !text.is_empty());
         self
+    }
+
+    /// Keeps access tokens on disk, for the next start of the program.
+    #[cfg(feature = "token-cache")]
+    #[must_use]
+    pub fn disk_cache(mut self, cache: crate::DiskCache) -> Self {
+        self.disk_cache = Some(cache);
+        self
+    }
+
+    /// Lets a credential that was read from `text` keep its tokens, if that is wanted.
+    pub(crate) fn keep_tokens(&self, loaded: Loaded, text: &str) -> Loaded {
+        #[cfg(feature = "token-cache")]
+        let loaded = crate::disk_cache::keep(loaded, text, self);
+        #[cfg(not(feature = "token-cache"))]
+        let _ = text;
+        loaded
     }
 
     /// Fails if a subject was asked for, which only a service account's key can act for:

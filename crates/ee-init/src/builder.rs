@@ -49,6 +49,8 @@ pub struct Builder {
     timeout: Option<Duration>,
     retry: Option<RetryPolicy>,
     skip_verification: bool,
+    #[cfg(feature = "token-cache")]
+    token_cache: bool,
 }
 
 /// What connecting cost.
@@ -188,6 +190,14 @@ impl Builder {
     /// Skips the request that verifies the project: its troubles then show in the first call.
     pub fn skip_verification(mut self) -> Self {
         self.skip_verification = true;
+        self
+    }
+
+    /// Keeps access tokens in the user's cache folder for the next start of the program
+    /// ([`ee_credentials::DiskCache`]), which then needs one request instead of two.
+    #[cfg(feature = "token-cache")]
+    pub fn token_cache(mut self, yes: bool) -> Self {
+        self.token_cache = yes;
         self
     }
 
@@ -350,6 +360,10 @@ impl Builder {
         }
         if let Some(email) = &self.service_account_email {
             options = options.service_account_email(email);
+        }
+        #[cfg(feature = "token-cache")]
+        if self.token_cache {
+            options.disk_cache = ee_credentials::DiskCache::open(environment);
         }
         let search = Search::new(environment.clone(), options.clone());
         let search = match (

@@ -14,8 +14,9 @@ use crate::arguments::Global;
 
 /// A builder that knows what the command line said.
 fn builder(global: &Global) -> Builder {
-    let mut builder =
-        EarthEngine::builder().user_agent(concat!("eectl/", env!("CARGO_PKG_VERSION")));
+    let mut builder = EarthEngine::builder()
+        .user_agent(concat!("eectl/", env!("CARGO_PKG_VERSION")))
+        .token_cache(!global.no_token_cache);
     if let Some(project) = &global.project {
         builder = builder.project(project);
     }

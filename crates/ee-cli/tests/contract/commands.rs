@@ -82,8 +82,8 @@ async fn api_puts_relative_paths_under_the_project() {
         .json();
     assert!(list["algorithms"].is_array());
     let paths = machine.paths();
-    assert_eq!(paths.len(), 6, "a token and the call, each time: {paths:?}");
-    assert_eq!(machine.emulator.requests()[5].query, "pageSize=1");
+    assert_eq!(paths.len(), 4, "a token, and each call: {paths:?}");
+    assert_eq!(machine.emulator.requests()[3].query, "pageSize=1");
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ mod search;
 mod status;
 #[cfg(unix)]
 mod terminal;
+mod warm;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,0 +1,312 @@
+//! Access tokens kept on disk, so that programs which run for a second do not ask for a new
+//! one each time.
+//!
+//! A token is sealed with a key that only its credential gives: the file is of no use to
+//! whoever finds it without the credential, and a token that somebody else put there is not
+//! believed. Nothing but access tokens is ever kept, and nothing here fails: without a cache
+//! that works, a token is asked for.
+
+mod entry;
+mod source;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ee_token::AccessToken;
+use ring::digest::{Context, SHA256};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use secrecy::zeroize::Zeroizing;
+use serde::Deserialize;
+
+use crate::adc::Loaded;
+use crate::{Environment, Kind, Options};
+use entry::{Entry, SealingKey};
+use source::Kept;
+
+/// Names of the files change with their format.
+const ENDING: &str = "token1";
+/// Far more than any access token.
+const MAX_FILE: u64 = 64 << 10;
+/// No access token lives longer than twelve hours.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+
+/// A folder with access tokens for the next start of a program, given to
+/// [`Options::disk_cache`].
+///
+/// Of the credentials in files and variables, those are kept that say by themselves whose
+/// tokens they bring: a service account's key and every sort of login. Several processes may
+/// use it at once: if none has a token, one of them asks for it, and the others wait.
+///
+/// A token that was refused, or whose credential was, is dropped. Whoever ends a login calls
+/// [`DiskCache::clear`].
+///
+/// ```
+/// use ee_credentials::{DiskCache, Environment, Os};
+///
+/// let jane = Environment::empty().with_os(Os::Linux).with_home("/home/jane");
+/// let cache = DiskCache::open(&jane).unwrap();
+/// assert_eq!(cache.folder().to_str(), Some("/home/jane/.cache/earthengine/tokens"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskCache {
+    folder: PathBuf,
+}
+
+impl DiskCache {
+    /// The one in the user's cache folder ([`Environment::cache_dir`]); `None` if there is no
+    /// such folder. Nothing is made until there is a token to keep.
+    pub fn open(environment: &Environment) -> Option<Self> {
+        Some(Self::at(environment.cache_dir()?.join("tokens")))
+    }
+
+    /// The one in this folder, which should hold nothing else and be nobody else's.
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+        }
+    }
+
+    /// Where it is, whether it exists or not.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Drops every token, and says how many there were. To be called when a login ends.
+    ///
+    /// # Errors
+    /// If there is one that cannot be removed; the message names it.
+    pub fn clear(&self) -> io::Result<usize> {
+        let mut dropped = 0;
+        for path in self.files()? {
+            match fs::remove_file(&path) {
+                Ok(()) => dropped += 1,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    let message = format!("{} cannot be removed: {error}", path.display());
+                    return Err(io::Error::new(error.kind(), message));
+                }
+            }
+        }
+        Ok(dropped)
+    }
+
+    /// The tokens' files, and what a killed process left of one.
+    fn files(&self) -> io::Result<Vec<PathBuf>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                return Ok(Vec::new());
+            }
+            Err(error) => {
+                let message = format!("{} cannot be read: {error}", self.folder.display());
+                return Err(io::Error::new(error.kind(), message));
+            }
+        };
+        let is_ours = |path: &PathBuf| path.extension().is_some_and(|e| e == ENDING);
+        Ok(entries
+            .flatten()
+            .map(|e| e.path())
+            .filter(is_ours)
+            .collect())
+    }
+
+    /// Removes what nobody will ask for again, such as the tokens of a key that was rotated.
+    fn sweep(&self) {
+        for path in self.files().unwrap_or_default() {
+            let age = fs::metadata(&path)
+                .and_then(|metadata| metadata.modified())
+                .map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
+            if age.is_ok_and(|age| age > ABANDONED) {
+                // One that stays does no harm.
+                let _ = fs::remove_file(&path);
+            }
+        }
+    }
+}
+
+/// Lets a credential that was read from `text` keep its tokens, if the options say so.
+pub(crate) fn keep(loaded: Loaded, text: &str, options: &Options) -> Loaded {
+    let Some(cache) = &options.disk_cache else {
+        return loaded;
+    };
+    if options.self_signed || !is_whole(loaded.kind, text) {
+        return loaded;
+    }
+    let slot = Slot::new(cache.clone(), &loaded, text, options);
+    Loaded {
+        source: Arc::new(Kept::new(loaded.source, slot)),
+        ..loaded
+    }
+}
+
+/// Whether the text alone says whose token it brings. Federation and metadata servers ask
+/// something else as well, which may answer differently tomorrow.
+fn is_whole(kind: Kind, text: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Impersonated {
+        source_credentials: Typed,
+    }
+    #[derive(Deserialize)]
+    struct Typed {
+        r#type: String,
+    }
+    match kind {
+        Kind::ServiceAccount
+        | Kind::AuthorizedUser
+        | Kind::EarthEngineFile
+        | Kind::ExternalAccountAuthorizedUser => true,
+        Kind::ImpersonatedServiceAccount => {
+            serde_json::from_str::<Impersonated>(text).is_ok_and(|outer| {
+                let source = outer.source_credentials.r#type;
+                matches!(
+                    source.as_str(),
+                    "service_account" | "authorized_user" | "external_account_authorized_user"
+                )
+            })
+        }
+        _ => false,
+    }
+}
+
+/// The place of one credential's tokens for one purpose.
+#[derive(Debug)]
+struct Slot {
+    cache: DiskCache,
+    path: PathBuf,
+    lock: PathBuf,
+    key: SealingKey,
+}
+
+impl Slot {
+    fn new(cache: DiskCache, loaded: &Loaded, text: &str, options: &Options) -> Self {
+        let endpoints = options.http.endpoints();
+        let emulator = endpoints.emulator_address().map(|a| a.to_string());
+        let scopes = loaded.scopes.as_ref().map(ToString::to_string);
+        let parts = [
+            Some(text),
+            Some(loaded.kind.as_str()),
+            loaded.principal.as_deref(),
+            options.subject.as_deref(),
+            scopes.as_deref(),
+            Some(endpoints.token.as_str()),
+            emulator.as_deref(),
+        ];
+        let name = hex(&hash("earthengine token cache: name", &parts)[..16]);
+        let key = SealingKey::new(&hash("earthengine token cache: key", &parts));
+        // A few locks for all: there is none to clean up, and hardly anybody waits for a stranger.
+        let lock = cache.folder.join(format!("lock-{}", &name[..1]));
+        Self {
+            path: cache.folder.join(format!("{name}.{ENDING}")),
+            lock,
+            key,
+            cache,
+        }
+    }
+
+    /// What is there, if it can be believed.
+    fn read(&self) -> Option<Entry> {
+        let file = open_regular(&self.path)?;
+        let mut sealed = Vec::new();
+        file.take(MAX_FILE).read_to_end(&mut sealed).ok()?;
+        let entry = self.key.open(&mut sealed);
+        if entry.is_none() {
+            tracing::debug!(file = %self.path.display(), "the kept token cannot be used");
+        }
+        entry
+    }
+
+    fn write(&self, token: &AccessToken) {
+        let Some(sealed) = self.key.seal(token) else {
+            return;
+        };
+        if let Err(error) = self.replace(&sealed) {
+            tracing::debug!(file = %self.path.display(), %error, "the token is not kept");
+        }
+        self.cache.sweep();
+    }
+
+    /// Puts a new file in the place of the old one, whole. It is not forced to the disk: what
+    /// a power cut leaves of it does not open, and is written again.
+    fn replace(&self, contents: &[u8]) -> io::Result<()> {
+        let mut random = [0; 8];
+        SystemRandom::new()
+            .fill(&mut random)
+            .map_err(|_| io::Error::other("no random numbers"))?;
+        let temporary = self.cache.folder.join(format!("{}.{ENDING}", hex(&random)));
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let written = options
+            .open(&temporary)
+            .and_then(|mut file| file.write_all(contents))
+            .and_then(|()| fs::rename(&temporary, &self.path));
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    }
+
+    fn remove(&self) {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(file = %self.path.display(), %error, "a dead token cannot be removed");
+            }
+            _ => {}
+        }
+    }
+
+    /// The file whose lock lets one process at a time ask for a token.
+    fn lock_file(&self) -> io::Result<File> {
+        make_private_folder(&self.cache.folder)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(&self.lock)
+    }
+}
+
+/// A regular file: a pipe could wait for ever.
+fn open_regular(path: &Path) -> Option<File> {
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    File::open(path).ok()
+}
+
+fn make_private_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// SHA-256 of the parts, each with its length, so that no two lists of parts look alike.
+fn hash(purpose: &str, parts: &[Option<&str>]) -> Zeroizing<[u8; 32]> {
+    let mut context = Context::new(&SHA256);
+    context.update(purpose.as_bytes());
+    for part in parts {
+        let length = part.map_or(u64::MAX, |part| part.len() as u64);
+        context.update(&length.to_be_bytes());
+        context.update(part.unwrap_or_default().as_bytes());
+    }
+    let mut hash = Zeroizing::new([0; 32]);
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+#[path = "disk_cache_tests.rs"]
+mod tests;

@@ -1,0 +1,267 @@
+use ee_emulator::{Emulator, User};
+use ee_token::{Endpoints, ErrorKind as Token, HttpClient, Scopes, TokenSource as _};
+
+use super::*;
+use crate::Credentials;
+
+struct Machine {
+    emulator: Emulator,
+    jane: User,
+    home: tempfile::TempDir,
+}
+
+impl Machine {
+    async fn new() -> Self {
+        let emulator = Emulator::start().await.unwrap();
+        Self {
+            jane: emulator.create_user("jane@example.com"),
+            home: tempfile::tempdir().unwrap(),
+            emulator,
+        }
+    }
+
+    fn cache(&self) -> DiskCache {
+        DiskCache::at(self.home.path().join("cache/tokens"))
+    }
+
+    fn options(&self) -> Options {
+        let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
+        Options::new(HttpClient::new(endpoints).unwrap()).disk_cache(self.cache())
+    }
+
+    /// As a process that has just started sees them.
+    fn credentials(&self) -> Credentials {
+        Credentials::from_json(&self.jane.authorized_user_json(), &self.options()).unwrap()
+    }
+
+    async fn token(&self) -> AccessToken {
+        self.credentials().token().await.unwrap()
+    }
+
+    fn requests(&self) -> usize {
+        self.emulator.requests().len()
+    }
+
+    fn only_file(&self) -> PathBuf {
+        let files = self.cache().files().unwrap();
+        assert_eq!(files.len(), 1);
+        files[0].clone()
+    }
+}
+
+#[tokio::test]
+async fn the_second_start_asks_for_no_token() {
+    let machine = Machine::new().await;
+    let first = machine.token().await;
+    let second = machine.token().await;
+    assert!(first.is_same(&second));
+    assert_eq!(second.scopes(), first.scopes());
+    assert_eq!(machine.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_login_a_key_and_a_text_keep_their_tokens_and_a_self_signed_one_is_not_kept() {
+    let machine = Machine::new().await;
+    let account = machine.emulator.create_service_account(
+        "robot@ee-demo-project.iam.gserviceaccount.com",
+        "ee-demo-project",
+    );
+    let texts = [
+        account.json_key(),
+        machine.jane.authorized_user_json(),
+        machine.jane.earthengine_file_json(None),
+    ];
+    for text in &texts {
+        for _ in 0..2 {
+            let credentials = Credentials::from_json(text, &machine.options()).unwrap();
+            credentials.token().await.unwrap();
+        }
+    }
+    assert_eq!(machine.requests(), texts.len());
+    assert_eq!(machine.cache().files().unwrap().len(), texts.len());
+    let own = machine.options().self_signed(true);
+    let own = Credentials::from_json(&account.json_key(), &own).unwrap();
+    own.token().await.unwrap();
+    assert_eq!(machine.cache().files().unwrap().len(), texts.len());
+}
+
+#[tokio::test]
+async fn other_scopes_another_subject_another_login_and_another_host_have_tokens_of_their_own() {
+    let machine = Machine::new().await;
+    let options = machine.options();
+    let text = machine.jane.authorized_user_json();
+    let path = |text: &str, options: &Options| {
+        let loaded = crate::adc::load(text, &crate::place::Place::Text, options).unwrap();
+        Slot::new(machine.cache(), &loaded, text, options).path
+    };
+    let john = machine.emulator.create_user("john@example.com");
+    let elsewhere = Options::google().unwrap().disk_cache(machine.cache());
+    let drive = options.clone().scopes(Scopes::new(["drive"]));
+    let mut paths = vec![
+        path(&text, &options),
+        path(&text, &drive),
+        path(&text, &elsewhere),
+        path(&john.authorized_user_json(), &options),
+    ];
+    let key = machine
+        .emulator
+        .create_service_account("robot@p-1234.iam.gserviceaccount.com", "p-1234")
+        .json_key();
+    paths.push(path(&key, &options));
+    paths.push(path(&key, &options.clone().subject("john@example.com")));
+    assert_eq!(path(&text, &options), paths[0]);
+    paths.sort();
+    paths.dedup();
+    assert_eq!(paths.len(), 6);
+}
+
+#[tokio::test]
+async fn nothing_in_the_folder_shows_a_secret_or_is_anybody_elses_to_read() {
+    let machine = Machine::new().await;
+    let token = machine.token().await;
+    for entry in fs::read_dir(machine.cache().folder()).unwrap() {
+        let path = entry.unwrap().path();
+        let contents = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        for secret in [token.secret(), machine.jane.refresh_token()] {
+            assert!(!contents.contains(secret));
+            assert!(!path.to_string_lossy().contains(secret));
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode(&path), 0o600, "{path:?}");
+            assert_eq!(mode(machine.cache().folder()), 0o700);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_broken_or_somebody_elses_is_passed_over_and_written_again() {
+    let machine = Machine::new().await;
+    machine.token().await;
+    let file = machine.only_file();
+    let whole = fs::read(&file).unwrap();
+    let bent: Vec<u8> = whole.iter().map(|byte| byte ^ 1).collect();
+    for (n, contents) in [&b""[..], b"{", &whole[..20], &bent, &[0; 100_000]]
+        .iter()
+        .enumerate()
+    {
+        fs::write(&file, contents).unwrap();
+        machine.token().await;
+        assert_eq!(machine.requests(), n + 2);
+        machine.token().await;
+        assert_eq!(machine.requests(), n + 2, "it was written again");
+    }
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    machine.token().await;
+}
+
+#[tokio::test]
+async fn a_token_that_a_server_refused_is_dropped_here_and_on_the_disk() {
+    let machine = Machine::new().await;
+    machine.token().await;
+    let credentials = machine.credentials();
+    let refused = credentials.token().await.unwrap();
+    credentials.cache().unwrap().invalidate(&refused);
+    let renewed = credentials.token().await.unwrap();
+    assert!(!renewed.is_same(&refused));
+    assert!(machine.token().await.is_same(&renewed));
+    assert_eq!(machine.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_another_process_renewed_is_taken_instead_of_asking_again() {
+    let machine = Machine::new().await;
+    let (here, there) = (machine.credentials(), machine.credentials());
+    let refused = here.token().await.unwrap();
+    assert!(there.token().await.unwrap().is_same(&refused));
+    there.cache().unwrap().invalidate(&refused);
+    let renewed = there.token().await.unwrap();
+    here.cache().unwrap().invalidate(&refused);
+    assert!(here.token().await.unwrap().is_same(&renewed));
+    assert_eq!(machine.requests(), 2);
+}
+
+#[tokio::test]
+async fn the_token_of_a_rejected_credential_is_dropped() {
+    let machine = Machine::new().await;
+    let credentials = machine.credentials();
+    let token = credentials.token().await.unwrap();
+    machine.emulator.revoke(machine.jane.refresh_token());
+    credentials.cache().unwrap().invalidate(&token);
+    let error = credentials.token().await.unwrap_err();
+    assert_eq!(error.kind(), Token::Rejected);
+    assert_eq!(machine.cache().files().unwrap(), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn a_passing_trouble_is_told_and_keeps_nothing() {
+    let machine = Machine::new().await;
+    let slot = {
+        let text = machine.jane.authorized_user_json();
+        let loaded = crate::adc::load(&text, &crate::place::Place::Text, &machine.options());
+        Slot::new(machine.cache(), &loaded.unwrap(), &text, &machine.options())
+    };
+    let offline =
+        ee_token::source_fn(|| async { Err(ee_token::Error::new(Token::Network, "no way")) });
+    let error = Kept::new(Arc::new(offline), slot).mint().await.unwrap_err();
+    assert_eq!(error.kind(), Token::Network);
+    assert_eq!(machine.cache().files().unwrap(), Vec::<PathBuf>::new());
+    machine.token().await;
+}
+
+#[tokio::test]
+async fn clearing_drops_every_token_and_leaves_what_is_not_ours() {
+    let machine = Machine::new().await;
+    assert_eq!(machine.cache().clear().unwrap(), 0);
+    machine.token().await;
+    let other = machine.cache().folder().join("README");
+    fs::write(&other, "mine").unwrap();
+    assert_eq!(machine.cache().clear().unwrap(), 1);
+    assert!(other.exists());
+    machine.token().await;
+    assert_eq!(machine.requests(), 2);
+}
+
+#[tokio::test]
+async fn what_nobody_asked_for_in_a_day_is_swept_away() {
+    let machine = Machine::new().await;
+    machine.token().await;
+    let cache = machine.cache();
+    let [old, young] =
+        ["old", "young"].map(|name| cache.folder().join(name).with_extension(ENDING));
+    fs::write(&young, "").unwrap();
+    let file = File::create(&old).unwrap();
+    file.set_modified(SystemTime::now() - ABANDONED - Duration::from_secs(60))
+        .unwrap();
+    cache.sweep();
+    assert!(!old.exists() && young.exists());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn without_a_folder_that_can_be_written_a_token_is_asked_for() {
+    let machine = Machine::new().await;
+    fs::write(
+        machine.home.path().join("cache"),
+        "a file, where a folder should be",
+    )
+    .unwrap();
+    machine.token().await;
+    assert!(machine.cache().clear().is_ok_and(|dropped| dropped == 0));
+}
+
+#[test]
+fn federation_is_not_kept_and_impersonation_as_its_source() {
+    let impersonated = |kind: &str| {
+        let text = format!(r#"{{"source_credentials": {{"type": "{kind}", "x": [1]}}}}"#);
+        is_whole(Kind::ImpersonatedServiceAccount, &text)
+    };
+    assert!(impersonated("authorized_user"));
+    assert!(!impersonated("external_account"));
+    assert!(!is_whole(Kind::ImpersonatedServiceAccount, "{}"));
+    assert!(!is_whole(Kind::ExternalAccount, "{}"));
+    assert!(!is_whole(Kind::MetadataServer, "{}"));
+}
