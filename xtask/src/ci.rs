@@ -7,6 +7,13 @@ use crate::process::{Outcome, cargo, output, run};
 pub(crate) fn check() -> Outcome {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     run(&mut cargo(&[
+        "fmt",
+        "--all",
+        "--check",
+        "--manifest-path",
+        "tests/peers/Cargo.toml",
+    ]))?;
+    run(&mut cargo(&[
         "clippy",
         "--workspace",
         "--all-targets",

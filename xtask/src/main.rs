@@ -1,5 +1,6 @@
 //! The development tasks of this workspace.
 
+mod bench;
 mod ci;
 mod demo;
 mod process;
@@ -27,6 +28,8 @@ enum Task {
     Conformance,
     /// Checks formatting, lints, documentation and every feature by itself
     Ci,
+    /// Measures ours and our peers side by side, in one run
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run_all(&arguments),
         Task::Conformance => test::run_conformance(),
         Task::Ci => ci::check(),
+        Task::Bench(arguments) => bench::run_all(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -67,7 +67,7 @@ pub(crate) fn run_conformance() -> Outcome {
 }
 
 /// The interpreter of a virtual environment that holds the reference clients for Python.
-fn python() -> Outcome<PathBuf> {
+pub(crate) fn python() -> Outcome<PathBuf> {
     let wanted = root().join("tests/reference_clients/requirements.txt");
     let folder = target().join("reference-clients/python");
     let binary = if cfg!(windows) {

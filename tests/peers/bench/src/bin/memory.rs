@@ -1,0 +1,166 @@
+//! What counts allocations, in a program of its own: counting them costs every allocation a
+//! little, which the other measurements are spared. Prints JSON lines of rows.
+
+use std::alloc::System;
+
+use bench::contenders;
+use bench::harness::{Better, Effort, Row, one_thread};
+use bench::requests::Pair;
+use bench::scale;
+use bench::server::Server;
+use ee_credentials::{Credentials, ServiceAccountKey};
+use futures_util::stream::{self, StreamExt};
+use http::Extensions;
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let name = arguments.next().unwrap_or_default();
+    let effort = Effort {
+        smoke: arguments.next().is_some(),
+    };
+    let row = match name.as_str() {
+        "allocs" => allocs(effort),
+        "identities" => identities(effort),
+        _ => scale_identities(effort),
+    };
+    println!("{}", row.json());
+}
+
+fn allocations() -> usize {
+    let stats = ALLOCATOR.stats();
+    stats.allocations + stats.reallocations
+}
+
+fn live_bytes() -> usize {
+    let stats = ALLOCATOR.stats();
+    stats.bytes_allocated.wrapping_sub(stats.bytes_deallocated)
+}
+
+/// Allocations per request on top of bare reqwest's. The server allocates none.
+fn allocs(effort: Effort) -> Row {
+    let server = Server::start();
+    let rt = one_thread();
+    let pair = Pair::new(&server);
+    let n = effort.pick(1_000, 10);
+    rt.block_on(async {
+        for _ in 0..5 {
+            pair.call_ours().await;
+            pair.call_bare().await;
+        }
+        let before = allocations();
+        for _ in 0..n {
+            pair.call_bare().await;
+        }
+        let bare = (allocations() - before) as f64 / n as f64;
+        let before = allocations();
+        for _ in 0..n {
+            pair.call_ours().await;
+        }
+        let ours = (allocations() - before) as f64 / n as f64;
+        Row::new("allocs", "allocations added", Better::Lower, ours - bare)
+            .more("ours", ours)
+            .more("reqwest", bare)
+            .goal("≤ 4", |row| row.ours <= 4.0)
+    })
+}
+
+/// Bytes of each of so many cached identities: a key that acts for so many people.
+fn bytes_each(identities: usize) -> f64 {
+    let server = Server::start();
+    let key = contenders::key_json(&server.url("/token")).to_string();
+    let key = ServiceAccountKey::from_json(&key).expect("a key");
+    let options = contenders::options(&server);
+    let rt = one_thread();
+    rt.block_on(async {
+        let identity = |n: usize| {
+            let options = options.clone().subject(format!("person-{n}@example.com"));
+            let credentials =
+                Credentials::service_account(key.clone(), &options).expect("a subject");
+            async move {
+                credentials.token().await.expect("a token");
+                credentials
+            }
+        };
+        // Connections and their buffers are there before.
+        let warm: Vec<_> = stream::iter(0..64)
+            .map(identity)
+            .buffer_unordered(64)
+            .collect()
+            .await;
+        let mut all = Vec::with_capacity(identities);
+        let before = live_bytes();
+        let mut more = stream::iter(0..identities)
+            .map(identity)
+            .buffer_unordered(64);
+        while let Some(credentials) = more.next().await {
+            all.push(credentials);
+        }
+        let bytes = live_bytes().wrapping_sub(before) as f64 / identities as f64;
+        drop((warm, all));
+        bytes
+    })
+}
+
+/// Bytes of each of so many of google-cloud-auth's: it has a copy of the key in each.
+fn google_bytes_each(identities: usize) -> f64 {
+    one_thread().block_on(async {
+        let one = || async {
+            let credentials = contenders::google();
+            credentials
+                .headers(Extensions::new())
+                .await
+                .expect("a token");
+            credentials
+        };
+        let _warm = one().await;
+        let mut all = Vec::with_capacity(identities);
+        let before = live_bytes();
+        for _ in 0..identities {
+            all.push(one().await);
+        }
+        live_bytes().wrapping_sub(before) as f64 / identities as f64
+    })
+}
+
+fn gcp_bytes_each(identities: usize) -> f64 {
+    let server = Server::start();
+    one_thread().block_on(async {
+        let one = || async {
+            let provider = contenders::gcp_auth(&server);
+            provider.token(&[contenders::SCOPE]).await.expect("a token");
+            provider
+        };
+        let _warm = one().await;
+        let mut all = Vec::with_capacity(identities);
+        let before = live_bytes();
+        for _ in 0..identities {
+            all.push(one().await);
+        }
+        live_bytes().wrapping_sub(before) as f64 / identities as f64
+    })
+}
+
+fn identities(effort: Effort) -> Row {
+    let count = effort.pick(100_000, 200);
+    let of_peers = effort.pick(200, 2);
+    Row::new("identities", "bytes each", Better::Lower, bytes_each(count))
+        .peer("google-cloud-auth", google_bytes_each(of_peers))
+        .peer("gcp_auth", gcp_bytes_each(of_peers))
+        .more("identities", count)
+        .more("identities_of_peers", of_peers)
+        .goal("≤ 1024", |row| row.ours <= 1024.0)
+}
+
+fn scale_identities(effort: Effort) -> Row {
+    let least = effort.pick(1_000, 100);
+    let point = |n: usize| (n, bytes_each(n) * n as f64);
+    scale::row(
+        "scale_identities",
+        "bytes",
+        &[point(least), point(least * 10), point(least * 100)],
+    )
+}

@@ -1,0 +1,87 @@
+//! Ours and the peers, each set up as its documentation says, on the same key and server.
+
+use std::sync::Arc;
+
+use ee_credentials::{Credentials, Options};
+use ee_emulator::RsaKey;
+use ee_token::{Endpoints, HttpClient, TokenCache};
+use google_cloud_auth::credentials::service_account::{AccessSpecifier, Builder};
+use google_cloud_auth::credentials::{Credentials as GoogleCredentials, mds};
+use serde_json::{Value, json};
+
+use crate::server::Server;
+
+pub const SCOPE: &str = "https://www.googleapis.com/auth/earthengine";
+
+/// A service account's key, of which tokens are asked at our server.
+pub fn key_json(token_uri: &str) -> Value {
+    json!({
+        "type": "service_account",
+        "project_id": "p-1234",
+        "private_key_id": "0123456789abcdef0123456789abcdef01234567",
+        "private_key": RsaKey::shared().pkcs8_pem(),
+        "client_email": "robot@p-1234.iam.gserviceaccount.com",
+        "client_id": "100000000000000000001",
+        "token_uri": token_uri,
+    })
+}
+
+/// Ours, with the server in the place of Google.
+pub fn options(server: &Server) -> Options {
+    let endpoints = Endpoints::emulator(server.address).expect("a loopback address");
+    Options::new(HttpClient::new(endpoints).expect("a client"))
+}
+
+pub fn ours(server: &Server) -> TokenCache {
+    let key = key_json(&server.url("/token")).to_string();
+    let credentials = Credentials::from_json(&key, &options(server)).expect("a key");
+    credentials.cache().expect("no API key").clone()
+}
+
+/// With a token that it signs itself: what it makes of a service account's key.
+pub fn google() -> GoogleCredentials {
+    Builder::new(key_json("https://oauth2.googleapis.com/token"))
+        .with_access_specifier(AccessSpecifier::from_scopes([SCOPE]))
+        .build()
+        .expect("a key")
+}
+
+/// With tokens from our server, in the place of a metadata server.
+pub fn google_mds(server: &Server) -> GoogleCredentials {
+    mds::Builder::default()
+        .with_endpoint(server.url(""))
+        .build()
+        .expect("an endpoint")
+}
+
+pub fn gcp_auth(server: &Server) -> Arc<dyn gcp_auth::TokenProvider> {
+    let key = key_json(&server.url("/token")).to_string();
+    Arc::new(gcp_auth::CustomServiceAccount::from_json(&key).expect("a key"))
+}
+
+pub type Yup = yup_oauth2::authenticator::DefaultAuthenticator;
+
+pub async fn yup(server: &Server) -> Yup {
+    let key = key_json(&server.url("/token"));
+    let key = serde_json::from_value(key).expect("a key");
+    yup_oauth2::ServiceAccountAuthenticator::builder(key)
+        .build()
+        .await
+        .expect("a key")
+}
+
+/// A bare client, set up as ours is below.
+pub fn reqwest() -> reqwest::Client {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("TLS")
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .expect("a client")
+}

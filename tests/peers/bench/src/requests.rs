@@ -1,0 +1,325 @@
+//! Requests: signed for, sent to a metadata server, many at once, and long.
+
+use std::fs::File;
+use std::hint::black_box;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ee_credentials::{Environment, Options, Search};
+use ee_emulator::RsaKey;
+use ee_rest::{Auth, Client};
+use ee_token::{
+    AccessToken, Claims, Endpoints, HttpClient, RsaPrivateKey, TokenCache, TokenSource, sign_jwt,
+};
+use http::{Extensions, Method};
+use reqwest::header::AUTHORIZATION;
+use ring::rand::SystemRandom;
+use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject;
+use serde_json::Value;
+
+use crate::contenders;
+use crate::harness::{Better, Effort, Row, contender, interleaved, one_thread, per_call};
+use crate::server::Server;
+
+/// A service account's assertion, against the signature alone.
+pub fn jwt_sign(effort: Effort) -> Row {
+    let pem = RsaKey::shared().pkcs8_pem();
+    let ours = RsaPrivateKey::from_pem(pem).expect("a key");
+    let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).expect("a PEM");
+    let bare = RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).expect("a key");
+    let claims = Claims {
+        iss: "robot@p-1234.iam.gserviceaccount.com",
+        sub: None,
+        aud: Some("https://oauth2.googleapis.com/token"),
+        scope: Some(
+            "https://www.googleapis.com/auth/earthengine https://www.googleapis.com/auth/cloud-platform",
+        ),
+        iat: 1_700_000_000,
+        exp: 1_700_003_600,
+    };
+    let message = URL_SAFE_NO_PAD.encode([b'x'; 290]);
+    let random = SystemRandom::new();
+    let mut signature = vec![0; bare.public().modulus_len()];
+    let n = effort.pick(10, 1);
+    let medians = interleaved(
+        effort.pick(101, 1),
+        &mut [
+            contender("ours", || {
+                per_call(n, || {
+                    black_box(sign_jwt(&ours, Some("key"), &claims).expect("a signature"));
+                })
+            }),
+            contender("ring", || {
+                per_call(n, || {
+                    bare.sign(
+                        &RSA_PKCS1_SHA256,
+                        &random,
+                        message.as_bytes(),
+                        &mut signature,
+                    )
+                    .expect("a signature");
+                })
+            }),
+        ],
+    );
+    Row::new("jwt_sign", "µs", Better::Lower, medians[0] / 1e3)
+        .limit(medians[1] / 1e3)
+        .peer("ring", medians[1] / 1e3)
+        .goal("≤ 1.05 × ring's signature", |row| {
+            row.ratio_limit().is_some_and(|r| r <= 1.05)
+        })
+}
+
+const METADATA_PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
+
+/// One token from the metadata server: the next over a connection that is there, the first
+/// from nothing.
+pub fn metadata(effort: Effort) -> Vec<Row> {
+    let server = Server::start();
+    let rt = one_thread();
+    let n = effort.pick(200, 2);
+    let machine = rt.block_on(machine_credentials(&server));
+    let cache = machine.cache().expect("no API key").clone();
+    let bare = contenders::reqwest();
+    let url = server.url(METADATA_PATH);
+    let medians = interleaved(
+        effort.pick(21, 1),
+        &mut [
+            contender("ours", || {
+                rt.block_on(async {
+                    let started = Instant::now();
+                    for _ in 0..n {
+                        let token = cache.token().await.expect("a token");
+                        cache.invalidate(&token);
+                    }
+                    started.elapsed().as_micros() as f64 / n as f64
+                })
+            }),
+            contender("reqwest", || {
+                rt.block_on(async {
+                    let started = Instant::now();
+                    for _ in 0..n {
+                        black_box(bare_token(&bare, &url).await);
+                    }
+                    started.elapsed().as_micros() as f64 / n as f64
+                })
+            }),
+        ],
+    );
+    let from_nothing = interleaved(
+        effort.pick(41, 1),
+        &mut [
+            contender("ours", || {
+                let rt = one_thread();
+                let started = Instant::now();
+                rt.block_on(async {
+                    let credentials = machine_credentials(&server).await;
+                    black_box(credentials.token().await.expect("a token"));
+                });
+                started.elapsed().as_micros() as f64
+            }),
+            contender("reqwest", || {
+                let rt = one_thread();
+                let started = Instant::now();
+                rt.block_on(async {
+                    black_box(bare_token(&contenders::reqwest(), &url).await);
+                });
+                started.elapsed().as_micros() as f64
+            }),
+            contender("google-cloud-auth", || {
+                let rt = one_thread();
+                let started = Instant::now();
+                rt.block_on(async {
+                    let credentials = contenders::google_mds(&server);
+                    black_box(
+                        credentials
+                            .headers(Extensions::new())
+                            .await
+                            .expect("a token"),
+                    );
+                });
+                started.elapsed().as_micros() as f64
+            }),
+        ],
+    );
+    vec![
+        Row::new("metadata", "µs", Better::Lower, medians[0])
+            .limit(medians[1])
+            .peer("reqwest", medians[1])
+            .goal("no slower than a bare reqwest call", |row| {
+                row.ratio_limit().is_some_and(|r| r <= 1.05)
+            }),
+        Row::new("metadata_first", "µs", Better::Lower, from_nothing[0])
+            .limit(from_nothing[1])
+            .peer("reqwest", from_nothing[1])
+            .peer("google-cloud-auth", from_nothing[2])
+            .goal("no slower than a bare reqwest call", |row| {
+                row.ratio_limit().is_some_and(|r| r <= 1.05)
+            }),
+    ]
+}
+
+async fn machine_credentials(server: &Server) -> ee_credentials::Credentials {
+    let environment =
+        Environment::empty().with_var("GCE_METADATA_HOST", server.address.to_string());
+    let http = HttpClient::new(Endpoints::google()).expect("a client");
+    let search = Search::new(environment, Options::new(http));
+    search.run().await.expect("a metadata server").credentials
+}
+
+/// What any program does: asks, reads the body, parses it.
+async fn bare_token(client: &reqwest::Client, url: &str) -> Value {
+    let reply = client.get(url).header("metadata-flavor", "Google").send();
+    let body = reply.await.expect("a reply").bytes().await.expect("a body");
+    serde_json::from_slice(&body).expect("JSON")
+}
+
+/// A client of ours and a bare one for the same server.
+pub struct Pair {
+    pub ours: Client,
+    pub bare: reqwest::Client,
+    pub url: String,
+    pub token: AccessToken,
+}
+
+impl Pair {
+    pub fn new(server: &Server) -> Self {
+        let endpoints = Endpoints::emulator(server.address).expect("a loopback address");
+        let token = AccessToken::new(&format!("ya29.{}", "x".repeat(220))).expect("a token");
+        let cache = TokenCache::new(Fixed(token.clone()));
+        let http = HttpClient::new(endpoints).expect("a client");
+        let ours = Client::builder(Auth::token(cache), http)
+            .project("p-1234")
+            .build()
+            .expect("a client");
+        Self {
+            ours,
+            bare: contenders::reqwest(),
+            url: server.url("/earthengine.googleapis.com/v1/projects/p-1234/config"),
+            token,
+        }
+    }
+
+    pub async fn call_ours(&self) {
+        let value: Value = self.ours.get_json("config").await.expect("a reply");
+        black_box(value);
+    }
+
+    pub async fn call_bare(&self) {
+        let reply = self.bare.get(&self.url);
+        let reply = reply.header(AUTHORIZATION, self.token.header().clone());
+        let body = reply.send().await.expect("a reply").bytes().await;
+        black_box(serde_json::from_slice::<Value>(&body.expect("a body")).expect("JSON"));
+    }
+}
+
+#[derive(Debug)]
+struct Fixed(AccessToken);
+
+impl TokenSource for Fixed {
+    fn mint(&self) -> ee_token::TokenFuture<'_> {
+        self.0.mint()
+    }
+}
+
+/// Runs `calls` calls, 64 at a time, and says how many there were in a second.
+pub async fn at_64<F: Future>(calls: usize, call: impl Fn() -> F) -> f64 {
+    let started = Instant::now();
+    let each = calls.div_ceil(64);
+    let call = &call;
+    let workers = (0..64).map(|_| async move {
+        for _ in 0..each {
+            call().await;
+        }
+    });
+    futures_util::future::join_all(workers).await;
+    (each * 64) as f64 / started.elapsed().as_secs_f64()
+}
+
+/// Authenticated JSON calls per second, 64 at a time.
+pub fn requests(effort: Effort) -> Row {
+    let server = Server::start();
+    let rt = one_thread();
+    let pair = Pair::new(&server);
+    let calls = effort.pick(6_400, 64);
+    let medians = interleaved(
+        effort.pick(21, 1),
+        &mut [
+            contender("ours", || rt.block_on(at_64(calls, || pair.call_ours()))),
+            contender("reqwest", || rt.block_on(at_64(calls, || pair.call_bare()))),
+        ],
+    );
+    Row::new("requests", "calls/s", Better::Higher, medians[0])
+        .limit(medians[1])
+        .peer("reqwest", medians[1])
+        .goal("≥ 0.97 × bare reqwest", |row| {
+            row.ratio_limit().is_some_and(|r| r >= 0.97)
+        })
+}
+
+/// A long reply to a file.
+pub fn stream(effort: Effort) -> Row {
+    let server = Server::start();
+    let rt = one_thread();
+    let size = effort.pick(1 << 30, 1 << 20);
+    let url = server.url(&format!("/stream/{size}"));
+    let http = HttpClient::new(Endpoints::google()).expect("a client");
+    let bare = contenders::reqwest();
+    let folder = std::env::temp_dir().join(format!("ee-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let before = peak_rss_mib();
+    let rate = |elapsed: Duration| size as f64 / f64::from(1 << 20) / elapsed.as_secs_f64();
+    let medians = interleaved(
+        effort.pick(5, 1),
+        &mut [
+            contender("ours", || {
+                rt.block_on(async {
+                    let started = Instant::now();
+                    let request = http.request(Method::GET, &url.parse().expect("a URL"));
+                    let reply = http.send(request.build().expect("a request")).await;
+                    to_file(reply.expect("a reply"), &folder.join("ours")).await;
+                    rate(started.elapsed())
+                })
+            }),
+            contender("reqwest", || {
+                rt.block_on(async {
+                    let started = Instant::now();
+                    let reply = bare.get(&url).send().await.expect("a reply");
+                    to_file(reply, &folder.join("reqwest")).await;
+                    rate(started.elapsed())
+                })
+            }),
+        ],
+    );
+    let _ = std::fs::remove_dir_all(&folder);
+    let grown = peak_rss_mib()
+        .zip(before)
+        .map(|(after, before)| after - before);
+    Row::new("stream", "MiB/s", Better::Higher, medians[0])
+        .limit(medians[1])
+        .peer("reqwest", medians[1])
+        .more("bytes", size)
+        .more("memory_growth_mib", grown)
+        .goal("≥ 0.97 × bare reqwest, constant memory", |row| {
+            row.ratio_limit().is_some_and(|r| r >= 0.97)
+        })
+}
+
+async fn to_file(mut reply: reqwest::Response, path: &std::path::Path) {
+    let mut file = File::create(path).expect("a file");
+    while let Some(chunk) = reply.chunk().await.expect("a chunk") {
+        file.write_all(&chunk).expect("a disk");
+    }
+}
+
+/// The most memory that this process has had, in MiB, where the system says so.
+fn peak_rss_mib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024.0)
+}

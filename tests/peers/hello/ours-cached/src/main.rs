@@ -1,0 +1,10 @@
+//! As `hello-ours init`, with the token cache on disk.
+
+use earthengine::EarthEngine;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), earthengine::Error> {
+    let ee = EarthEngine::builder().token_cache(true).connect().await?;
+    println!("{}", ee.project().id);
+    Ok(())
+}

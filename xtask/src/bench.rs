@@ -1,0 +1,177 @@
+//! `cargo xtask bench`: ours and our peers, side by side, in one run.
+//!
+//! The programs that measure are a workspace of their own, `tests/peers`. Here they are built
+//! and run, and what concerns whole builds is measured.
+
+mod builds;
+mod report;
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::process::{Outcome, cargo, root, run, say, target};
+
+/// Every benchmark, in the order of the table.
+const NAMES: [&str; 17] = [
+    "token_hot",
+    "token_contended",
+    "token_refresh",
+    "herd",
+    "metadata",
+    "jwt_sign",
+    "cold_init",
+    "cold_token",
+    "warm_init",
+    "requests",
+    "allocs",
+    "identities",
+    "stream",
+    "scale",
+    "crates",
+    "build",
+    "size",
+];
+/// Those that compare with Python's client.
+const WITH_PYTHON: [&str; 2] = ["cold_init", "warm_init"];
+/// Those that are measured here.
+const OF_BUILDS: [&str; 3] = ["crates", "build", "size"];
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Writes the figures to a file too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Only this benchmark (repeatable)
+    #[arg(long, value_name = "NAME", value_parser = NAMES)]
+    only: Vec<String>,
+    /// Small counts and no optimization: shows that everything works, and measures nothing
+    #[arg(long)]
+    smoke: bool,
+}
+
+impl Arguments {
+    fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
+    }
+}
+
+/// The workspace of the peers, and where it is built.
+struct Peers {
+    manifest: PathBuf,
+    target: PathBuf,
+    smoke: bool,
+}
+
+impl Peers {
+    fn new(smoke: bool) -> Outcome<Self> {
+        let target = std::path::absolute(target().join("peers")).map_err(|e| e.to_string())?;
+        Ok(Self {
+            manifest: root().join("tests/peers/Cargo.toml"),
+            target,
+            smoke,
+        })
+    }
+
+    fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut command = cargo(arguments);
+        command
+            .arg("--locked")
+            .arg("--manifest-path")
+            .arg(&self.manifest)
+            .env("CARGO_TARGET_DIR", &self.target);
+        command
+    }
+
+    fn build(&self, what: &[&str]) -> Command {
+        let mut command = self.cargo(&["build"]);
+        command.args(what);
+        if !self.smoke {
+            command.arg("--release");
+        }
+        command
+    }
+
+    /// Where the programs are.
+    fn programs(&self) -> PathBuf {
+        self.target
+            .join(if self.smoke { "debug" } else { "release" })
+    }
+}
+
+pub(crate) fn run_all(arguments: &Arguments) -> Outcome {
+    let peers = Peers::new(arguments.smoke)?;
+    let mut rows = Vec::new();
+    if NAMES
+        .iter()
+        .any(|name| !OF_BUILDS.contains(name) && arguments.wants(name))
+    {
+        run(&mut peers.build(&["--workspace"]))?;
+        rows.extend(measured(&peers, arguments)?);
+    }
+    if arguments.wants("crates") {
+        rows.push(builds::crates(&peers)?);
+    }
+    if arguments.wants("build") || arguments.wants("size") {
+        let (build, size) = builds::build_and_size(&peers)?;
+        rows.extend(arguments.wants("build").then_some(build));
+        rows.extend(arguments.wants("size").then_some(size));
+    }
+    let report = json!({
+        "results": rows,
+        "machine": report::machine(),
+        "versions": report::versions(&peers.manifest.with_file_name("Cargo.lock"))?,
+        "smoke": arguments.smoke,
+    });
+    report::print_table(&report);
+    match &arguments.json {
+        None => Ok(()),
+        Some(path) => std::fs::write(path, format!("{report:#}\n"))
+            .map_err(|e| format!("{} cannot be written: {e}", path.display())),
+    }
+}
+
+/// Runs the programs that measure, and collects a row from each line that they print.
+fn measured(peers: &Peers, arguments: &Arguments) -> Outcome<Vec<Value>> {
+    let mut command = Command::new(peers.programs().join("bench"));
+    command.arg("--repository").arg(root());
+    for name in &arguments.only {
+        command.args(["--only", name]);
+    }
+    if arguments.smoke {
+        command.arg("--smoke");
+    }
+    if WITH_PYTHON.iter().any(|name| arguments.wants(name)) {
+        match crate::test::python() {
+            Ok(python) => {
+                command.arg("--python").arg(python);
+            }
+            Err(why) => say(&format!("without Python's client: {why}")),
+        }
+    }
+    let failed = |why: String| format!("the benchmarks failed: {why}");
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| failed(e.to_string()))?;
+    let mut rows = Vec::new();
+    for line in child
+        .stdout
+        .take()
+        .map(BufReader::new)
+        .into_iter()
+        .flat_map(BufRead::lines)
+    {
+        let line = line.map_err(|e| failed(e.to_string()))?;
+        let row: Value = serde_json::from_str(&line).map_err(|e| failed(format!("{e}: {line}")))?;
+        say(&report::line(&row));
+        rows.push(row);
+    }
+    match child.wait() {
+        Ok(status) if status.success() => Ok(rows),
+        Ok(status) => Err(failed(status.to_string())),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}

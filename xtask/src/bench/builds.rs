@@ -1,0 +1,124 @@
+//! What a dependency costs whoever builds: crates, time, bytes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::Peers;
+use crate::process::{Outcome, cargo, run};
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// The smallest programs, and on which crate they are.
+const HELLO: [(&str, &str); 4] = [
+    ("hello-ours", "ours"),
+    ("hello-google-cloud-auth", "google-cloud-auth"),
+    ("hello-gcp-auth", "gcp_auth"),
+    ("hello-yup-oauth2", "yup-oauth2"),
+];
+
+/// Normal dependencies on Linux, the crate itself included.
+pub(super) fn crates(peers: &Peers) -> Outcome<Value> {
+    let ours = count(cargo(&["tree", "--package", "earthengine"]))?;
+    let mut counts = serde_json::Map::new();
+    for peer in ["google-cloud-auth", "gcp_auth", "yup-oauth2"] {
+        let count = count(peers.cargo(&["tree", "--package", peer]))?;
+        counts.insert(peer.to_owned(), json!(count));
+    }
+    let limit = counts["gcp_auth"].as_u64().unwrap_or_default() + 10;
+    let met = ours <= limit && Some(ours) < counts["google-cloud-auth"].as_u64();
+    let mut row = row("crates", "crates", ours as f64, counts);
+    row["goal"] = json!("fewer than google-cloud-auth, at most gcp_auth + 10");
+    row["met"] = json!(met);
+    Ok(row)
+}
+
+fn count(mut tree: std::process::Command) -> Outcome<u64> {
+    tree.args(["--edges", "normal", "--target", TARGET]).args([
+        "--prefix",
+        "none",
+        "--no-dedupe",
+        "--format",
+        "{p}",
+    ]);
+    let output = tree.output().map_err(|e| e.to_string())?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    // A name and a version; what follows says where it is from and of which sort.
+    let names: BTreeSet<(&str, &str)> = text
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some((words.next()?, words.next()?))
+        })
+        .collect();
+    Ok(names.len() as u64)
+}
+
+/// Seconds for a clean release build of the smallest program, and the size of what comes of it.
+pub(super) fn build_and_size(peers: &Peers) -> Outcome<(Value, Value)> {
+    let mut seconds = serde_json::Map::new();
+    let mut sizes = serde_json::Map::new();
+    for (package, peer) in HELLO {
+        let clean = Peers {
+            manifest: peers.manifest.clone(),
+            target: peers.target.join("clean"),
+            smoke: peers.smoke,
+        };
+        // A smoke run sees that it works, with what is built already.
+        let peers = if peers.smoke { peers } else { &clean };
+        if !peers.smoke {
+            run(&mut peers.cargo(&["fetch"]))?;
+            match fs::remove_dir_all(&peers.target) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(format!("{}: {error}", peers.target.display()));
+                }
+                _ => {}
+            }
+        }
+        let started = Instant::now();
+        run(&mut peers.build(&["--package", package]))?;
+        seconds.insert(peer.to_owned(), json!(started.elapsed().as_secs_f64()));
+        let program = peers
+            .programs()
+            .join(format!("{package}{}", std::env::consts::EXE_SUFFIX));
+        let size = fs::metadata(&program)
+            .map_err(|e| format!("{}: {e}", program.display()))?
+            .len();
+        sizes.insert(peer.to_owned(), json!(size as f64 / 1e6));
+    }
+    Ok((
+        against_google("build", "s", seconds),
+        against_google("size", "MB", sizes),
+    ))
+}
+
+fn against_google(name: &str, unit: &str, mut all: serde_json::Map<String, Value>) -> Value {
+    let ours = all
+        .remove("ours")
+        .and_then(|v| v.as_f64())
+        .unwrap_or(f64::NAN);
+    let met = Some(ours) <= all["google-cloud-auth"].as_f64();
+    let mut row = row(name, unit, ours, all);
+    row["goal"] = json!("no more than google-cloud-auth");
+    row["met"] = json!(met);
+    row
+}
+
+fn row(name: &str, unit: &str, ours: f64, peers: serde_json::Map<String, Value>) -> Value {
+    let best = peers
+        .values()
+        .filter_map(Value::as_f64)
+        .fold(f64::INFINITY, f64::min);
+    json!({
+        "name": name,
+        "unit": unit,
+        "better": "lower",
+        "ours": ours,
+        "peers": peers,
+        "ratio_best_peer": ours / best,
+    })
+}
