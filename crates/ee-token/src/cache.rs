@@ -2,7 +2,9 @@
 //!
 //! Three states, told apart by two comparisons of the time:
 //!
-//! - *fresh*: an atomic load, a reading of the clocks, a clone;
+//! - *fresh*: an atomic load, a reading of the wall clock, a clone (the other clock is read
+//!   once in a second: what both gave another second of freshness has it, as long as the wall
+//!   clock stays within that second, so that a clock which was set shows a second late at most);
 //! - *stale* (inside the refresh window): the same, and whoever comes first starts a refresh
 //!   behind everybody's back;
 //! - *expired* or empty: everybody waits for one refresh.
@@ -30,6 +32,9 @@ use crate::{AccessToken, Error, ErrorKind, Remedy, TokenSource};
 const REFRESH_WINDOW: Duration = Duration::from_secs(225);
 /// The life that a token without an expiry is given, so that it is renewed at all.
 const ASSUMED_LIFE: Duration = Duration::from_secs(3600);
+/// How long one look at both clocks is good for, as long as the wall clock agrees. Reading a
+/// clock is most of what handing out a token costs.
+const TRUST: Duration = Duration::from_secs(1);
 /// One refresh, with the retries inside it, ends by then.
 const REFRESH_DEADLINE: Duration = Duration::from_secs(60);
 /// A refresh that has not ended by then runs on a runtime that nobody drives.
@@ -77,6 +82,30 @@ struct Entry {
     token: AccessToken,
     fresh_until: Moment,
     valid_until: Moment,
+    /// The wall clock, in nanoseconds since 1970, when both clocks last said that the token is
+    /// fresh for another [`TRUST`].
+    checked: AtomicU64,
+}
+
+impl Entry {
+    /// Whether it is fresh, by the wall clock alone: that clock is within the second after a
+    /// look at both.
+    #[inline]
+    fn is_surely_fresh(&self, wall: u64) -> bool {
+        // A clock that was set back gives a huge difference.
+        wall.wrapping_sub(self.checked.load(Ordering::Relaxed)) < TRUST.as_nanos() as u64
+    }
+
+    /// Whether it is fresh by both clocks, and a note if it stays so for a while.
+    fn is_fresh(&self, now: Moment, wall: u64) -> bool {
+        if now.has_reached(&self.fresh_until) {
+            return false;
+        }
+        if !now.after(TRUST).has_reached(&self.fresh_until) {
+            self.checked.store(wall, Ordering::Relaxed);
+        }
+        true
+    }
 }
 
 #[derive(Default)]
@@ -178,14 +207,25 @@ impl Inner {
     fn valid<T>(self: &Arc<Self>, read: impl FnOnce(&AccessToken) -> T) -> Option<T> {
         let current = self.current.load();
         let entry = current.as_ref()?;
-        let now = self.clock.now();
-        if now.has_reached(&entry.fresh_until) {
-            if now.has_reached(&entry.valid_until) {
-                return None;
-            }
-            self.refresh_behind(now);
+        let wall = self.clock.wall();
+        if entry.is_surely_fresh(nanos(wall)) || self.is_valid(entry, wall) {
+            return Some(read(&entry.token));
         }
-        Some(read(&entry.token))
+        None
+    }
+
+    /// Looks at both clocks, and starts a refresh if it is time for one.
+    #[cold]
+    fn is_valid(self: &Arc<Self>, entry: &Entry, wall: SystemTime) -> bool {
+        let now = self.clock.at(wall);
+        if entry.is_fresh(now, nanos(wall)) {
+            return true;
+        }
+        if now.has_reached(&entry.valid_until) {
+            return false;
+        }
+        self.refresh_behind(now);
+        true
     }
 
     /// Starts a refresh behind a token that is still valid, unless one is under way, or the
@@ -419,7 +459,21 @@ fn entry(token: AccessToken, now: Moment) -> Result<Entry, Error> {
         token,
         fresh_until: now.after(life - window),
         valid_until: now.after(life),
+        // Nothing was checked yet: centuries from any time that the wall clock will show.
+        checked: AtomicU64::new(nanos(now.wall) ^ (1 << 63)),
     })
+}
+
+/// Nanoseconds since 1970; one number for every time before.
+#[inline]
+fn nanos(wall: SystemTime) -> u64 {
+    match wall.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => since
+            .as_secs()
+            .wrapping_mul(1_000_000_000)
+            .wrapping_add(u64::from(since.subsec_nanos())),
+        Err(_) => 0,
+    }
 }
 
 fn system_time(at: DateTime<Utc>) -> SystemTime {

@@ -8,6 +8,7 @@ use crate::source::TokenFuture;
 use crate::{ManualClock, TokenSource};
 
 const SECOND: Duration = Duration::from_secs(1);
+const HOUR_AND_MORE: Duration = Duration::from_secs(3601);
 
 /// A source whose every answer the test decides, and which counts how often it is asked.
 #[derive(Clone)]
@@ -441,6 +442,55 @@ async fn a_clock_set_back_keeps_no_dead_token() {
     clock.advance(Duration::from_secs(3601));
     cache.token().await.unwrap();
     assert_eq!(source.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_look_at_both_clocks_outlives_neither_a_sleep_nor_a_clock_that_was_set() {
+    type Change = fn(&ManualClock);
+    let changes: [Change; 4] = [
+        |clock| clock.sleep(HOUR_AND_MORE),
+        |clock| clock.advance(HOUR_AND_MORE),
+        |clock| {
+            clock.advance(HOUR_AND_MORE);
+            clock.set_back(HOUR_AND_MORE + SECOND);
+        },
+        |clock| {
+            clock.set_back(Duration::from_secs(86_400));
+            clock.advance(HOUR_AND_MORE);
+        },
+    ];
+    for change in changes {
+        let clock = ManualClock::new();
+        let source = Source::new(&clock, HOUR);
+        let cache = source.cache();
+        for _ in 0..3 {
+            assert_eq!(cache.token().await.unwrap().secret(), "token-1");
+            clock.advance(Duration::from_millis(100));
+        }
+        change(&clock);
+        assert_eq!(cache.token().await.unwrap().secret(), "token-2");
+    }
+}
+
+#[tokio::test]
+async fn a_look_at_both_clocks_does_not_put_off_the_renewal() {
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, HOUR);
+    let cache = source.cache();
+    let window = Duration::from_secs(3600) - REFRESH_WINDOW;
+    cache.token().await.unwrap();
+    clock.advance(window - Duration::from_millis(500));
+    cache.token().await.unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(source.asked(), 1);
+    clock.advance(Duration::from_millis(500));
+    cache.token().await.unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(
+        source.asked(),
+        2,
+        "though both clocks were looked at half a second ago"
+    );
 }
 
 #[test]

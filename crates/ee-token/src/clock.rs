@@ -15,15 +15,26 @@ impl Clock {
     }
 
     /// Both clocks now.
-    #[inline]
     pub(crate) fn now(&self) -> Moment {
+        self.at(self.wall())
+    }
+
+    /// The wall clock alone.
+    #[inline]
+    pub(crate) fn wall(&self) -> SystemTime {
         match &self.0 {
-            None => Moment {
-                wall: SystemTime::now(),
-                monotonic: Instant::now(),
-            },
-            Some(manual) => manual.now(),
+            None => SystemTime::now(),
+            Some(manual) => manual.wall(),
         }
+    }
+
+    /// The moment of which the wall clock was read just now.
+    pub(crate) fn at(&self, wall: SystemTime) -> Moment {
+        let monotonic = match &self.0 {
+            None => Instant::now(),
+            Some(manual) => manual.now().monotonic,
+        };
+        Moment { wall, monotonic }
     }
 }
 

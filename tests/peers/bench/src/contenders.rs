@@ -6,7 +6,7 @@ use ee_credentials::{Credentials, Options};
 use ee_emulator::RsaKey;
 use ee_token::{Endpoints, HttpClient, TokenCache};
 use google_cloud_auth::credentials::service_account::{AccessSpecifier, Builder};
-use google_cloud_auth::credentials::{Credentials as GoogleCredentials, mds};
+use google_cloud_auth::credentials::{Credentials as GoogleCredentials, mds, user_account};
 use serde_json::{Value, json};
 
 use crate::server::Server;
@@ -24,6 +24,25 @@ pub fn key_json(token_uri: &str) -> Value {
         "client_id": "100000000000000000001",
         "token_uri": token_uri,
     })
+}
+
+/// A person's login.
+pub fn login_json(n: usize) -> Value {
+    json!({
+        "type": "authorized_user",
+        "client_id": "764086051850-6qr4p6gpi6hn506pt8ejuq83di341hur.apps.googleusercontent.com",
+        "client_secret": "not-a-secret-of-anybodys",
+        "refresh_token": format!("1//{n:0>100}"),
+        "account": format!("person-{n}@example.com"),
+    })
+}
+
+/// A person's login, exchanged at our server.
+pub fn google_login(server: &Server, n: usize) -> GoogleCredentials {
+    user_account::Builder::new(login_json(n))
+        .with_token_uri(server.url("/token"))
+        .build()
+        .expect("a login")
 }
 
 /// Ours, with the server in the place of Google.

@@ -61,11 +61,9 @@ impl Machine {
         command
     }
 
-    fn hello(&self, name: &str, mode: &str) -> Command {
+    fn hello(&self, name: &str) -> Command {
         let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-        let mut command = self.command(self.programs.join(name));
-        command.arg(mode);
-        command
+        self.command(self.programs.join(name))
     }
 
     /// Python's `ee.Initialize`, and nothing else.
@@ -114,7 +112,7 @@ fn private(path: &Path) {
 
 /// Process start to verified client, with a service account's key.
 pub fn cold_init(machine: &Machine, effort: Effort) -> Row {
-    let (_, requests) = machine.run(machine.hello("hello-ours", "init"));
+    let (_, requests) = machine.run(machine.hello("hello-ours-init"));
     let python = machine.python().map(|_| {
         let one = || machine.run(machine.python().expect("as above")).0;
         interleaved(effort.pick(5, 1), &mut [contender("earthengine-api", one)])[0]
@@ -122,12 +120,8 @@ pub fn cold_init(machine: &Machine, effort: Effort) -> Row {
     let medians = interleaved(
         effort.pick(31, 1),
         &mut [
-            contender("ours", || {
-                machine.run(machine.hello("hello-ours", "init")).0
-            }),
-            contender("reqwest", || {
-                machine.run(machine.hello("hello-reqwest", "init")).0
-            }),
+            contender("ours", || machine.run(machine.hello("hello-ours-init")).0),
+            contender("reqwest", || machine.run(machine.hello("hello-reqwest")).0),
         ],
     );
     let mut row = Row::new("cold_init", "ms", Better::Lower, medians[0])
@@ -151,8 +145,8 @@ pub fn cold_init(machine: &Machine, effort: Effort) -> Row {
 
 /// Process start to the first token that a service account signs itself, printed.
 pub fn cold_token(machine: &Machine, effort: Effort) -> Row {
-    let run = |name: &'static str| move || machine.run(machine.hello(name, "token")).0;
-    let (_, requests) = machine.run(machine.hello("hello-ours", "token"));
+    let run = |name: &'static str| move || machine.run(machine.hello(name)).0;
+    let (_, requests) = machine.run(machine.hello("hello-ours"));
     let medians = interleaved(
         effort.pick(31, 1),
         &mut [
@@ -170,7 +164,7 @@ pub fn cold_token(machine: &Machine, effort: Effort) -> Row {
 
 /// The second start within a token's life: requests, and milliseconds.
 pub fn warm_init(machine: &Machine, effort: Effort) -> Vec<Row> {
-    let warm = || machine.hello("hello-ours-cached", "init");
+    let warm = || machine.hello("hello-ours-cached");
     machine.run(warm());
     let (_, requests) = machine.run(warm());
     let python = machine.python().map(|command| machine.run(command).1);
@@ -178,9 +172,7 @@ pub fn warm_init(machine: &Machine, effort: Effort) -> Vec<Row> {
         effort.pick(31, 1),
         &mut [
             contender("warm", || machine.run(warm()).0),
-            contender("cold", || {
-                machine.run(machine.hello("hello-ours", "init")).0
-            }),
+            contender("cold", || machine.run(machine.hello("hello-ours-init")).0),
         ],
     );
     let mut row = Row::new("warm_init", "requests", Better::Lower, requests)

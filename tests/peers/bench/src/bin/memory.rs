@@ -8,7 +8,7 @@ use bench::harness::{Better, Effort, Row, one_thread};
 use bench::requests::Pair;
 use bench::scale;
 use bench::server::Server;
-use ee_credentials::{Credentials, ServiceAccountKey};
+use ee_credentials::Credentials;
 use futures_util::stream::{self, StreamExt};
 use http::Extensions;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -68,18 +68,15 @@ fn allocs(effort: Effort) -> Row {
     })
 }
 
-/// Bytes of each of so many cached identities: a key that acts for so many people.
+/// Bytes of each of so many cached identities: people who are logged in to one server.
 fn bytes_each(identities: usize) -> f64 {
     let server = Server::start();
-    let key = contenders::key_json(&server.url("/token")).to_string();
-    let key = ServiceAccountKey::from_json(&key).expect("a key");
     let options = contenders::options(&server);
     let rt = one_thread();
     rt.block_on(async {
         let identity = |n: usize| {
-            let options = options.clone().subject(format!("person-{n}@example.com"));
-            let credentials =
-                Credentials::service_account(key.clone(), &options).expect("a subject");
+            let login = contenders::login_json(n).to_string();
+            let credentials = Credentials::from_json(&login, &options).expect("a login");
             async move {
                 credentials.token().await.expect("a token");
                 credentials
@@ -99,46 +96,32 @@ fn bytes_each(identities: usize) -> f64 {
         while let Some(credentials) = more.next().await {
             all.push(credentials);
         }
+        drop(more);
         let bytes = live_bytes().wrapping_sub(before) as f64 / identities as f64;
         drop((warm, all));
         bytes
     })
 }
 
-/// Bytes of each of so many of google-cloud-auth's: it has a copy of the key in each.
+/// Bytes of each of so many of google-cloud-auth's, with a task each.
 fn google_bytes_each(identities: usize) -> f64 {
-    one_thread().block_on(async {
-        let one = || async {
-            let credentials = contenders::google();
-            credentials
-                .headers(Extensions::new())
-                .await
-                .expect("a token");
-            credentials
-        };
-        let _warm = one().await;
-        let mut all = Vec::with_capacity(identities);
-        let before = live_bytes();
-        for _ in 0..identities {
-            all.push(one().await);
-        }
-        live_bytes().wrapping_sub(before) as f64 / identities as f64
-    })
-}
-
-fn gcp_bytes_each(identities: usize) -> f64 {
     let server = Server::start();
     one_thread().block_on(async {
-        let one = || async {
-            let provider = contenders::gcp_auth(&server);
-            provider.token(&[contenders::SCOPE]).await.expect("a token");
-            provider
+        let one = |n| {
+            let credentials = contenders::google_login(&server, n);
+            async move {
+                credentials
+                    .headers(Extensions::new())
+                    .await
+                    .expect("a token");
+                credentials
+            }
         };
-        let _warm = one().await;
+        let _warm = one(0).await;
         let mut all = Vec::with_capacity(identities);
         let before = live_bytes();
-        for _ in 0..identities {
-            all.push(one().await);
+        for n in 0..identities {
+            all.push(one(n).await);
         }
         live_bytes().wrapping_sub(before) as f64 / identities as f64
     })
@@ -149,7 +132,6 @@ fn identities(effort: Effort) -> Row {
     let of_peers = effort.pick(200, 2);
     Row::new("identities", "bytes each", Better::Lower, bytes_each(count))
         .peer("google-cloud-auth", google_bytes_each(of_peers))
-        .peer("gcp_auth", gcp_bytes_each(of_peers))
         .more("identities", count)
         .more("identities_of_peers", of_peers)
         .goal("≤ 1024", |row| row.ours <= 1024.0)

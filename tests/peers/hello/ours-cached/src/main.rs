@@ -1,4 +1,4 @@
-//! As `hello-ours init`, with the token cache on disk.
+//! As `hello-ours-init`, with the token cache on disk.
 
 use earthengine::EarthEngine;
 

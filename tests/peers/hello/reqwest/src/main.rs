@@ -63,7 +63,7 @@ fn client() -> Outcome<reqwest::Client> {
 fn assertion(key: &Value) -> Outcome<String> {
     let pem = key["private_key"].as_str().unwrap_or_default();
     let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes())?;
-    let pair = RsaKeyPair::from_pkcs8(der.secret_pkcs8_der())?;
+    let pair = RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).map_err(|e| e.to_string())?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let claims = json!({
         "iss": key["client_email"],
