@@ -78,7 +78,6 @@ impl Peers {
     fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = cargo(arguments);
         command
-            .arg("--locked")
             .arg("--manifest-path")
             .arg(&self.manifest)
             .env("CARGO_TARGET_DIR", &self.target);
