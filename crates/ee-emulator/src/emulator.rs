@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::federation::{Ec2, Trust};
 use crate::content::{EmulatedOperation, StoredAsset, StoredOperation};
+use crate::federation::{Ec2, Trust};
 use crate::oauth_client::{EARTHENGINE_CLIENT_ID, GCLOUD_CLIENT_ID};
 use crate::server::Shared;
 use crate::state::{Account, Consent, Grant, Token, later};

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::federation::{AwsKey, Ec2, Trust};
 use crate::content::Content;
+use crate::federation::{AwsKey, Ec2, Trust};
 use crate::oauth_client::OAuthClient;
 use crate::{Project, RsaKey, ServiceIdentity, random};
 

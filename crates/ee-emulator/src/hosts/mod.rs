@@ -2,8 +2,8 @@
 
 mod accounts;
 mod admission;
-mod aws;
 mod assets;
+mod aws;
 mod batch;
 mod client_auth;
 mod code_grant;
