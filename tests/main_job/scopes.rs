@@ -38,8 +38,8 @@ async fn a_machine_with_more_scopes_than_needed_is_a_warning_and_costs_one_reque
     let codes: Vec<_> = ee.credentials().warnings().iter().map(|w| w.code).collect();
     assert_eq!(codes, ["broad_scopes"]);
     assert_eq!(ee.credentials().principal(), Some(ROBOT));
-    // Detection, the scopes, the token, the project's verification.
-    assert_eq!(ee.effort().requests, 4);
+    // The scopes, the token, the project's verification.
+    assert_eq!(ee.effort().requests, 3);
 
     let emulator = machine(&["cloud-platform"]).await;
     let ee = on_machine(&emulator).connect().await.unwrap();

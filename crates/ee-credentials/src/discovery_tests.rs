@@ -211,10 +211,7 @@ async fn a_variable_that_holds_something_else_is_an_error_that_names_it() {
         ("two canary words", "not JSON"),
         ("{\"refresh_token\": \"1//canary\"", "cut off"),
         (r#"{"project": "p"}"#, "refresh_token"),
-        (
-            r#"{"type": "external_account", "x": "canary"}"#,
-            "external_account",
-        ),
+        (r#"{"type": "wizard", "x": "canary"}"#, "wizard"),
     ] {
         let error = broken(Environment::empty().with_var("EARTHENGINE_TOKEN", text)).await;
         let message = error.to_string();

@@ -135,7 +135,7 @@ impl Impersonation {
             identity: Some(step.target.clone()),
             principal: Some(step.target.clone()),
             quota_project: step.quota_project.clone(),
-            project: None,
+            project: source.project().map(str::to_owned),
             oauth_client_id: None,
             scopes: Some(scopes),
         };
