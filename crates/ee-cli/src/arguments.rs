@@ -35,6 +35,10 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) credentials: Option<PathBuf>,
 
+    /// Acts as this service account, through the credentials that are given or found
+    #[arg(long, global = true, value_name = "EMAIL")]
+    pub(crate) impersonate: Option<String>,
+
     /// The scopes to ask for, short or whole, separated by commas
     #[arg(long, global = true, value_name = "A,B", value_delimiter = ',')]
     pub(crate) scopes: Vec<String>,

@@ -40,6 +40,7 @@ pub struct Builder {
     allowed_hosts: Vec<String>,
     service_account_email: Option<String>,
     impersonate: Option<String>,
+    gdch_audience: Option<String>,
     environment: Option<Environment>,
     endpoints: Option<ee_token::Endpoints>,
     base_url: Option<Url>,
@@ -122,6 +123,13 @@ impl Builder {
     /// Which of a machine's service accounts to use, by its address; its default one otherwise.
     pub fn service_account_email(mut self, email: impl Into<String>) -> Self {
         self.service_account_email = Some(email.into());
+        self
+    }
+
+    /// The service that a token of Google Distributed Cloud is for. Other kinds of credentials
+    /// take no notice.
+    pub fn gdch_audience(mut self, audience: impl Into<String>) -> Self {
+        self.gdch_audience = Some(audience.into());
         self
     }
 
@@ -360,6 +368,9 @@ impl Builder {
         }
         if let Some(email) = &self.service_account_email {
             options = options.service_account_email(email);
+        }
+        if let Some(audience) = &self.gdch_audience {
+            options = options.gdch_audience(audience);
         }
         #[cfg(feature = "token-cache")]
         if self.token_cache {

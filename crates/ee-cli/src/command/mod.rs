@@ -23,6 +23,9 @@ fn builder(global: &Global) -> Builder {
     if let Some(file) = &global.credentials {
         builder = builder.credentials_file(file);
     }
+    if let Some(email) = &global.impersonate {
+        builder = builder.impersonate(email);
+    }
     if !global.scopes.is_empty() {
         builder = builder.scopes(Scopes::new(&global.scopes));
     }

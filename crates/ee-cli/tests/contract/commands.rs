@@ -182,3 +182,25 @@ async fn the_emulator_command_prints_its_address_and_serves() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_service_account_is_acted_as_where_that_is_allowed() {
+    const TARGET: &str = "worker@ee-demo-project.iam.gserviceaccount.com";
+    let machine = Machine::with_key(|b| b).await;
+    machine.emulator.create_service_account(TARGET, PROJECT);
+    let init = ["init", "--json", "--impersonate", TARGET];
+    let refused = machine.run(&init).await;
+    assert_ne!(refused.status, 0);
+    assert!(
+        refused
+            .stderr
+            .contains("roles/iam.serviceAccountTokenCreator"),
+        "{}",
+        refused.stderr
+    );
+
+    machine.emulator.allow_impersonation(ROBOT, TARGET);
+    let init = machine.run(&init).await.json();
+    assert_eq!(init["credential"]["kind"], "impersonated_service_account");
+    assert_eq!(init["credential"]["principal"], TARGET);
+}

@@ -109,3 +109,17 @@ async fn a_broken_file_is_no_trouble() {
     assert_eq!(again.json()["requests"], 2);
     assert_eq!(machine.run(&["init", "--json"]).await.json()["requests"], 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_leaves_no_token_behind() {
+    let mut machine = Machine::with_login(|b| b).await;
+    let local = machine.home.path().join("local").display().to_string();
+    machine.set("LOCALAPPDATA", &local);
+    let login = fs::read(machine.credentials()).unwrap();
+    let token = machine.run(&["auth", "token"]).await.stdout;
+    assert_eq!(machine.run(&["auth", "token"]).await.stdout, token);
+    assert_eq!(machine.run(&["auth", "logout"]).await.status, 0);
+    // Even with the same login in place again, the old token is not found.
+    fs::write(machine.credentials(), login).unwrap();
+    assert_ne!(machine.run(&["auth", "token"]).await.stdout, token);
+}

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use earthengine::Environment;
-use earthengine::credentials::{Removed, Revocation, Store};
+use earthengine::credentials::{DiskCache, Removed, Revocation, Store};
 use earthengine::token::HttpClient;
 use serde_json::json;
 
@@ -33,6 +33,11 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), Failure>
     } else {
         (None, store.remove().map_err(|e| Failure::login(&e))?)
     };
+    // The login's tokens would be good for up to an hour more.
+    let forgotten = DiskCache::open(&environment).map_or(Ok(0), |cache| cache.clear());
+    if let Err(error) = forgotten {
+        note(&format!("warning: a token is still kept: {error}"));
+    }
     if let Some(left) = &removed.left {
         note(&format!(
             "warning: it was a link, and {} is still there",
