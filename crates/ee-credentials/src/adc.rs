@@ -1,35 +1,16 @@
 //! Which kind of credential a text is: the types that Application Default Credentials know,
 //! and Earth Engine's own file, which has no type.
 
-use std::sync::Arc;
+use ee_token::Remedy;
 
-use ee_token::{Remedy, Scopes, TokenSource};
-
-use crate::document::Document;
+use crate::document::{Document, clipped};
 use crate::earthengine_file::EarthEngineFile;
+use crate::loaded::Loaded;
 use crate::place::Place;
 use crate::service_account::{self, ServiceAccountKey};
 use crate::{
-    Error, ErrorKind, Kind, Options, authorized_user, external_account, gdch, impersonated,
-    workforce_user,
+    Error, Options, authorized_user, external_account, gdch, impersonated, workforce_user,
 };
-
-/// The only universe with an Earth Engine in it.
-const UNIVERSE: &str = "googleapis.com";
-
-/// A credential that was read and checked, before it is anybody's.
-pub(crate) struct Loaded {
-    pub(crate) kind: Kind,
-    pub(crate) source: Arc<dyn TokenSource>,
-    /// Whose credential it is, as far as it says so. Not to be changed by reading it again.
-    pub(crate) identity: Option<String>,
-    /// In whose name requests are made.
-    pub(crate) principal: Option<String>,
-    pub(crate) quota_project: Option<String>,
-    pub(crate) project: Option<String>,
-    pub(crate) oauth_client_id: Option<String>,
-    pub(crate) scopes: Option<Scopes>,
-}
 
 /// Reads a credential of any kind.
 pub(crate) fn load(text: &str, place: &Place, options: &Options) -> Result<Loaded, Error> {
@@ -54,33 +35,6 @@ pub(crate) fn load_document(document: &Document, options: &Options) -> Result<Lo
         }
         None => Err(untyped(document)),
     }
-}
-
-/// Refuses a credential that is good for another cloud than Google's public one.
-pub(crate) fn check_universe(document: &Document) -> Result<(), Error> {
-    match document.text("universe_domain")? {
-        None | Some(UNIVERSE) => Ok(()),
-        Some(other) => Err(Error::new(
-            ErrorKind::ForeignUniverse,
-            format!(
-                "{}: the field `universe_domain` is {:?}, and Earth Engine is offered in {UNIVERSE} only",
-                document.place,
-                clipped(other)
-            ),
-        )
-        .with_remedy(Remedy::new(
-            "Use a credential of a project in Google's public cloud.",
-        ))),
-    }
-}
-
-/// The beginning of a text that a message quotes.
-pub(crate) fn clipped(text: &str) -> String {
-    let mut clipped: String = text.chars().take(60).collect();
-    if clipped.len() < text.len() {
-        clipped.push('…');
-    }
-    ee_token::redact(&clipped, &[]).into_owned()
 }
 
 /// Earth Engine's file has no type, and any subset of its keys.
@@ -132,6 +86,7 @@ fn untyped(document: &Document) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     fn refusal(text: &str) -> Error {
         let options = Options::google().unwrap();

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::adc::{Loaded, check_universe};
 use crate::document::Document;
+use crate::loaded::Loaded;
 use crate::refresh_token::{Login, RefreshToken};
+use crate::universe::check_universe;
 use crate::{Error, Kind, Options};
 
 /// Reads `client_id`, `client_secret` and `refresh_token`, and if there are any `rapt_token`,

@@ -10,11 +10,12 @@ use ee_token::{
     source_fn, token_info,
 };
 
-use crate::adc::{self, Loaded};
+use crate::adc;
 use crate::external_account::{self, ExternalAccount};
 use crate::file_source::{self, Reader};
 use crate::impersonated::iam_scopes;
 use crate::impersonation::ImpersonationSettings;
+use crate::loaded::Loaded;
 use crate::metadata_server::MetadataServer;
 use crate::place::{Place, read};
 use crate::service_account::{self, ServiceAccountKey};

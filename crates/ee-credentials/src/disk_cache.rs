@@ -21,7 +21,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use secrecy::zeroize::Zeroizing;
 use serde::Deserialize;
 
-use crate::adc::Loaded;
+use crate::loaded::Loaded;
 use crate::{Environment, Kind, Options};
 use entry::{Entry, SealingKey};
 use source::Kept;

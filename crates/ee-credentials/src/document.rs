@@ -237,6 +237,15 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 }
 
+/// The beginning of a text that a message quotes.
+pub(crate) fn clipped(text: &str) -> String {
+    let mut clipped: String = text.chars().take(60).collect();
+    if clipped.len() < text.len() {
+        clipped.push('…');
+    }
+    ee_token::redact(&clipped, &[]).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{Remedy, Scopes, SecretString};
 
-use crate::adc::Loaded;
 use crate::document::Document;
+use crate::loaded::Loaded;
 use crate::place::Place;
 use crate::refresh_token::{EARTH_ENGINE_LOGIN, Login, RefreshToken};
 use crate::{Error, Kind, Options, Warning};
@@ -202,7 +202,10 @@ fn foreign(document: &Document, kind: &str) -> Error {
     let place = &document.place;
     let noun = match kind {
         "service_account" => "a service account's key".to_owned(),
-        other => format!("a credential of the type {:?}", crate::adc::clipped(other)),
+        other => format!(
+            "a credential of the type {:?}",
+            crate::document::clipped(other)
+        ),
     };
     let error = place.invalid(format_args!(
         "it is {noun}, and a login of Earth Engine's own client belongs here"

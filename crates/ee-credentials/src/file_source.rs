@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ee_token::{Remedy, TokenFuture, TokenSource};
 
-use crate::adc::Loaded;
+use crate::loaded::Loaded;
 use crate::place::{Place, Stamp, Text, read};
 use crate::{Error, Kind, Options, Warning};
 

@@ -13,8 +13,8 @@ use ee_token::{
     TokenSource, is_loopback, sign_jwt_es256,
 };
 
-use crate::adc::Loaded;
 use crate::document::Document;
+use crate::loaded::Loaded;
 use crate::place::{Place, read};
 use crate::{Error, ErrorKind, Kind, Options, allowed_host};
 

@@ -16,12 +16,11 @@ use google_cloud_auth::credentials::{
 use google_cloud_auth::errors::CredentialsError;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::universe::UNIVERSE;
 use crate::{Credentials, Error, ErrorKind};
 
 const QUOTA_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
 const API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
-/// The universe of googleapis.com; credentials of another one are refused when they are read.
-const UNIVERSE: &str = "googleapis.com";
 
 impl Credentials {
     /// Credentials of Google's official Rust clients, for Earth Engine. Their headers are asked

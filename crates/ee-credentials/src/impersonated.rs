@@ -12,11 +12,13 @@ use ee_token::{
 };
 use url::Url;
 
-use crate::adc::{self, Loaded, check_universe, clipped};
-use crate::document::Document;
+use crate::adc;
+use crate::document::{Document, clipped};
 use crate::generate_access_token::{self as iam, METHOD, generate_access_token};
+use crate::loaded::Loaded;
 use crate::place::Place;
 use crate::sdk_project::is_sdk_project;
+use crate::universe::check_universe;
 use crate::{Error, ErrorKind, Kind, Options, allowed_host};
 
 const URL: &str = "service_account_impersonation_url";

@@ -6,10 +6,11 @@ use std::time::Duration;
 use ee_token::{Remedy, Scopes, TokenCache};
 use serde::{Deserialize, Serialize};
 
-use crate::adc::{Loaded, clipped};
+use crate::document::clipped;
 use crate::impersonated::{
     DEFAULT_LIFETIME, ImpersonatedServiceAccount, check_lifetime, is_account, resource, url_of,
 };
+use crate::loaded::Loaded;
 use crate::sdk_project::is_sdk_project;
 use crate::{Credentials, Error, ErrorKind, Kind, Options};
 

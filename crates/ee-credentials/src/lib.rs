@@ -40,6 +40,7 @@ mod google_cloud_auth;
 mod impersonated;
 mod impersonation;
 mod kind;
+mod loaded;
 #[cfg(feature = "login")]
 pub mod login;
 mod metadata_server;
@@ -54,6 +55,7 @@ mod settings;
 mod shape;
 #[cfg(feature = "login")]
 mod store;
+mod universe;
 mod warning;
 mod workforce_user;
 

@@ -16,8 +16,9 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::adc::{Loaded, clipped};
+use crate::document::clipped;
 use crate::impersonated::is_account;
+use crate::loaded::Loaded;
 use crate::{Environment, Error, ErrorKind, Kind, Options};
 
 const FLAVOR: &str = "Metadata-Flavor";

@@ -2,7 +2,7 @@
 
 use ee_token::{Endpoints, HttpClient, Scopes};
 
-use crate::adc::Loaded;
+use crate::loaded::Loaded;
 use crate::{Environment, Error, ErrorKind};
 
 /// How credentials get their tokens, and for what.

@@ -10,9 +10,10 @@ use ee_token::{
     TOKEN_AUDIENCE, TokenEndpoint, TokenFuture, TokenSource, sign_jwt,
 };
 
-use crate::adc::{Loaded, check_universe};
 use crate::document::Document;
+use crate::loaded::Loaded;
 use crate::place::Place;
+use crate::universe::check_universe;
 use crate::{Error, ErrorKind, Kind, Options, allowed_host};
 
 /// `aud` of a token that the account signs for Earth Engine itself.

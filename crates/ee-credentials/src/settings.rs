@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ee_token::{HttpClient, Remedy, Scopes};
 use serde::{Deserialize, Serialize};
 
-use crate::adc::clipped;
+use crate::document::clipped;
 use crate::impersonation::{Impersonation, ImpersonationSettings};
 use crate::{Credentials, Environment, Error, ErrorKind, Kind, Options, Origin, Search};
 

@@ -9,9 +9,10 @@ use ee_token::{
     TokenFuture, TokenSource,
 };
 
-use crate::adc::{Loaded, check_universe};
 use crate::document::Document;
+use crate::loaded::Loaded;
 use crate::place::Place;
+use crate::universe::check_universe;
 use crate::{Error, Kind, Options, allowed_host};
 
 const LOGIN: &str = "gcloud auth application-default login --login-config=LOGIN_CONFIG_FILE";

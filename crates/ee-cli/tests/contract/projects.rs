@@ -8,7 +8,9 @@ const FILE: &str = ".config/earthengine/credentials";
 
 impl Machine {
     /// A machine where a person is logged in with Earth Engine's own file.
-    pub(crate) async fn with_login(settings: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Self {
+    pub(crate) async fn with_login(
+        settings: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder,
+    ) -> Self {
         let machine = Self::with(settings).await;
         let jane = machine.emulator.create_user("jane@example.com");
         machine.file(FILE, jane.earthengine_file_json(None));

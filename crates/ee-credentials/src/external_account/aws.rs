@@ -9,8 +9,7 @@ use url::{Host, Url};
 use super::Context;
 use super::imds::{Imds, Session};
 use super::sigv4::{AccessKey, encode, sign};
-use crate::adc::clipped;
-use crate::document::Document;
+use crate::document::{Document, clipped};
 use crate::{Environment, Error, ErrorKind, Options};
 
 const VERIFICATION_URL: &str = "regional_cred_verification_url";

@@ -3,8 +3,7 @@
 use ee_token::SecretString;
 
 use crate::Error;
-use crate::adc::clipped;
-use crate::document::Document;
+use crate::document::{Document, clipped};
 use crate::place::Place;
 
 /// `format` of a file or URL source.

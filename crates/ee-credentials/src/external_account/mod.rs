@@ -23,9 +23,10 @@ use std::sync::Arc;
 use ::url::Url;
 use ee_token::{HttpClient, SecretString};
 
-use crate::adc::{Loaded, check_universe};
 use crate::document::Document;
+use crate::loaded::Loaded;
 use crate::place::Place;
+use crate::universe::check_universe;
 use crate::{Environment, Error, Kind, Options, allowed_host};
 
 pub use settings::ExternalAccount;

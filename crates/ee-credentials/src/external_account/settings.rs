@@ -6,8 +6,7 @@ use std::time::Duration;
 use ee_token::{Remedy, SecretString};
 
 use super::{AWS4_REQUEST, BEARER_TYPES, MTLS, Source};
-use crate::adc::clipped;
-use crate::document::Document;
+use crate::document::{Document, clipped};
 use crate::place::Place;
 use crate::{Error, ErrorKind};
 

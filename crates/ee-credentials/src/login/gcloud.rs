@@ -100,7 +100,7 @@ async fn copy(flow: &Flow, mode: Mode, adc: PathBuf, asked: &Scopes) -> Result<S
     if kind != "authorized_user" {
         return Err(failed(&format!(
             "gcloud wrote a credential of the type {}, and a login with a refresh token is needed",
-            crate::adc::clipped(kind)
+            crate::document::clipped(kind)
         )));
     }
     let client = Client {

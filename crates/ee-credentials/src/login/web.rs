@@ -13,7 +13,7 @@ use url::Url;
 
 use super::consent::{Answer, Client, Code, NoAnswer, Question, missing, refused};
 use super::pkce;
-use crate::adc::Loaded;
+use crate::loaded::Loaded;
 use crate::place::Place;
 use crate::refresh_token::{Login, RefreshToken};
 use crate::{Credentials, Error, ErrorKind, Kind, Options};

@@ -1,0 +1,21 @@
+//! What every kind of credential becomes once it is read.
+
+use std::sync::Arc;
+
+use ee_token::{Scopes, TokenSource};
+
+use crate::Kind;
+
+/// A credential that was read and checked, before it is anybody's.
+pub(crate) struct Loaded {
+    pub(crate) kind: Kind,
+    pub(crate) source: Arc<dyn TokenSource>,
+    /// Whose credential it is, as far as it says so. Not to be changed by reading it again.
+    pub(crate) identity: Option<String>,
+    /// In whose name requests are made.
+    pub(crate) principal: Option<String>,
+    pub(crate) quota_project: Option<String>,
+    pub(crate) project: Option<String>,
+    pub(crate) oauth_client_id: Option<String>,
+    pub(crate) scopes: Option<Scopes>,
+}
