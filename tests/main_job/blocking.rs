@@ -51,4 +51,7 @@ async fn the_process_wide_client_is_made_once_and_replaced_on_demand() {
         earthengine::client().unwrap().project().id,
         "another-project"
     );
+
+    earthengine::reset();
+    assert_eq!(earthengine::client().unwrap_err().kind(), ErrorKind::Usage);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use earthengine::token::{RetryPolicy, source_fn};
-use earthengine::{AccessToken, ErrorKind, Scopes};
+use earthengine::{AccessToken, ErrorKind, Scopes, Verify};
 
 use super::*;
 
@@ -178,7 +178,7 @@ async fn a_self_signed_token_needs_no_token_request() {
     let emulator = emulator().await;
     let ee = robot(&emulator)
         .self_signed_jwt(true)
-        .skip_verification()
+        .verify(Verify::None)
         .connect()
         .await
         .unwrap();

@@ -11,6 +11,7 @@ mod blocking;
 mod builder;
 mod recovery;
 mod scopes;
+mod verification;
 
 use earthengine::{Builder, Credentials, EarthEngine, Endpoints};
 use ee_emulator::{Emulator, EmulatorBuilder, Project};

@@ -1,7 +1,7 @@
 //! What a token is good for, before Earth Engine is asked anything.
 
 use earthengine::credentials::ErrorKind as Found;
-use earthengine::{Environment, ErrorKind, Scopes};
+use earthengine::{Environment, ErrorKind, Scopes, Verify};
 
 use super::*;
 
@@ -77,7 +77,7 @@ async fn what_was_granted_is_asked_for_where_nobody_said() {
     let connected = isolated(&emulator)
         .credentials_json(jane.json())
         .project(PROJECT)
-        .skip_verification()
+        .verify(Verify::None)
         .connect()
         .await
         .unwrap();

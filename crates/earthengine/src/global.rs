@@ -38,6 +38,12 @@ pub async fn initialize(builder: impl Into<Option<Builder>>) -> Result<EarthEngi
     Ok(client)
 }
 
+/// Forgets the process-wide client; those who hold a clone keep theirs. The next
+/// [`initialize`] looks for credentials and a project anew, over the same connections.
+pub fn reset() {
+    *CLIENT.write().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
 /// The process-wide client.
 ///
 /// # Errors

@@ -36,7 +36,8 @@ pub use ee_token as token;
 pub use ee_credentials::{Credentials, Environment};
 pub use ee_init::{
     ApiState, Builder, Check, CheckStatus, Diagnosis, EarthEngine, Error, ErrorKind, Found,
-    ListedProject, LoginStatus, Method, Project, ProjectSource, Registration, check_project,
+    ListedProject, LoginStatus, Method, Project, ProjectSource, Registration, Verify,
+    check_project,
 };
 pub use ee_rest::{
     Asset, AssetName, AssetUpdate, Assets, Batch, BatchReply, Export, ExportKind, ImageFormat,
@@ -45,4 +46,4 @@ pub use ee_rest::{
 pub use ee_token::{
     AccessToken, Endpoints, Remedy, RetryPolicy, Scopes, SecretString, TokenSource,
 };
-pub use global::{client, initialize};
+pub use global::{client, initialize, reset};

@@ -67,7 +67,7 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Finds credentials, gets a token and verifies the project
-    Init,
+    Init(Init),
     /// Works with credentials
     Auth(Auth),
     /// The same as `auth login`, as the Python client's command calls it
@@ -91,6 +91,14 @@ pub(crate) enum Command {
     /// `project unset`, as the Python client's command spells it
     #[command(name = "unset_project", hide = true)]
     UnsetProject,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Waits this long for what takes a few minutes to be known everywhere: an API that was
+    /// just enabled, a role that was just granted, a project that was just registered
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(crate) wait: u64,
 }
 
 #[derive(Debug, Args)]

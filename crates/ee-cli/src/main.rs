@@ -35,7 +35,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let global = &arguments.global;
     runtime.block_on(async {
         match &arguments.command {
-            Command::Init => command::init::run(global).await,
+            Command::Init(init) => command::init::run(global, init).await,
             Command::Auth(auth) => command::auth::run(global, auth).await,
             Command::Authenticate(login) => command::auth::login::run(global, login).await,
             Command::Project(project) => command::project::run(global, project).await,

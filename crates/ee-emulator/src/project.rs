@@ -26,6 +26,7 @@ pub struct Project {
     pub(crate) allowed: BTreeSet<String>,
     pub(crate) config_when_unregistered: bool,
     pub(crate) refusal: Option<Refusal>,
+    pub(crate) missing_permissions: BTreeSet<String>,
     pub(crate) max_concurrent_exports: Option<u32>,
     pub(crate) quota_status: Option<String>,
     pub(crate) init_message: Option<String>,
@@ -46,6 +47,7 @@ impl Project {
             allowed: BTreeSet::new(),
             config_when_unregistered: false,
             refusal: None,
+            missing_permissions: BTreeSet::new(),
             max_concurrent_exports: None,
             quota_status: None,
             init_message: None,
@@ -145,6 +147,15 @@ impl Project {
     #[must_use]
     pub fn init_message(mut self, message: impl Into<String>) -> Self {
         self.init_message = Some(message.into());
+        self
+    }
+
+    /// Takes a permission from everyone: `earthengine.config.get`, without which the
+    /// configuration cannot be read, or `earthengine.computations.create`, without which nothing
+    /// is computed.
+    #[must_use]
+    pub fn without_permission(mut self, permission: impl Into<String>) -> Self {
+        self.missing_permissions.insert(permission.into());
         self
     }
 

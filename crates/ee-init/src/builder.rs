@@ -10,9 +10,10 @@ use url::Url;
 
 use crate::earth_engine::Inner;
 use crate::project::check_project;
-use crate::refusal::{Context, explain, not_registered};
-use crate::registration::{ProjectConfig, Registration};
+use crate::refusal::{Context, explain};
 use crate::resolve::{Places, resolve};
+use crate::suggest::add_suggestions;
+use crate::verify::{Verify, verify_with_patience};
 use crate::{EarthEngine, Error, ErrorKind, Project, scopes};
 
 /// How [`EarthEngine::connect`](Builder::connect) goes about it. Nothing needs to be set:
@@ -49,7 +50,8 @@ pub struct Builder {
     user_agent: Option<String>,
     timeout: Option<Duration>,
     retry: Option<RetryPolicy>,
-    skip_verification: bool,
+    verify: Verify,
+    patience: Duration,
     #[cfg(feature = "token-cache")]
     token_cache: bool,
 }
@@ -195,9 +197,9 @@ impl Builder {
         self
     }
 
-    /// Skips the request that verifies the project: its troubles then show in the first call.
-    pub fn skip_verification(mut self) -> Self {
-        self.skip_verification = true;
+    /// How far the project is verified; by reading its configuration if nothing is said.
+    pub fn verify(mut self, level: Verify) -> Self {
+        self.verify = level;
         self
     }
 
@@ -229,7 +231,7 @@ impl Builder {
             credentials: Some(&found.credentials),
         })
         .await?;
-        if !self.skip_verification {
+        if self.verify != Verify::None {
             found.credentials = scopes::check(found.credentials).await?;
         }
         let context = Context {
@@ -239,10 +241,13 @@ impl Builder {
         let client = self
             .client(&http, &found.credentials, &project.id)
             .map_err(|error| explain(error, &context))?;
-        let registration = if self.skip_verification {
-            Registration::Unverified
-        } else {
-            verify(&client, &project.id, &context).await?
+        let verified =
+            verify_with_patience(self.verify, &client, &project.id, &context, self.patience).await;
+        let registration = match verified {
+            Ok(registration) => registration,
+            Err(error) => {
+                return Err(add_suggestions(error, &project.id, &http, &found.credentials).await);
+            }
         };
         tracing::debug!(project = %project.id, source = %project.source, %registration, "connected");
         Ok(EarthEngine::new(Inner {
@@ -257,6 +262,18 @@ impl Builder {
                 elapsed: started.elapsed(),
             },
         }))
+    }
+
+    /// [`Builder::connect`], and where what is wrong with the project passes by itself, again
+    /// until it has passed or the patience is over. An API that was just enabled, a role that was
+    /// just granted, a project that was just registered take a few minutes to be known
+    /// everywhere ([`ErrorKind::may_pass`](crate::ErrorKind::may_pass)).
+    ///
+    /// # Errors
+    /// As [`Builder::connect`]; the last refusal, if it has not passed.
+    pub async fn connect_with_patience(mut self, patience: Duration) -> Result<EarthEngine, Error> {
+        self.patience = patience;
+        self.connect().await
     }
 
     /// Finds the credentials alone, without a token and without a project.
@@ -439,22 +456,6 @@ impl Builder {
             client = client.retry_policy(retry.clone());
         }
         client
-    }
-}
-
-/// Asks for the project's configuration: whether the caller may use the project, whether
-/// the API is enabled, and how the project is registered, all in one.
-async fn verify(client: &Client, project: &str, context: &Context) -> Result<Registration, Error> {
-    let config: ProjectConfig = client
-        .get_json("config")
-        .await
-        .map_err(|error| explain(error, context))?;
-    match config
-        .registration_state
-        .unwrap_or(Registration::Unspecified)
-    {
-        Registration::NotRegistered => Err(not_registered(project)),
-        state => Ok(state),
     }
 }
 

@@ -28,6 +28,8 @@ mod registration;
 mod resolve;
 mod scopes;
 mod status;
+mod suggest;
+mod verify;
 
 pub use builder::{Builder, Effort};
 pub use doctor::{Check, CheckStatus, Diagnosis};
@@ -40,3 +42,4 @@ pub use projects::{ApiState, ListedProject};
 pub use refusal::{Context, explain};
 pub use registration::Registration;
 pub use status::LoginStatus;
+pub use verify::Verify;

@@ -2,6 +2,8 @@
 
 mod search;
 
+pub(crate) use search::search;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -231,7 +231,7 @@ fn other(api: &ApiError, context: &Context, project: &str) -> Error {
                 format!("{who} lacks the permission {permission}: {}", api.message)
             };
             Error::new(ErrorKind::PermissionDenied, what).with_remedy(
-                Remedy::new(format!("Ask the owner of project {project} to grant {who} two roles: Earth Engine Resource Viewer (or Writer) and Service Usage Consumer."))
+                Remedy::new(format!("Ask the owner of project {project} to grant {who} two roles: Earth Engine Resource Viewer (roles/earthengine.viewer; to write, roles/earthengine.writer) and Service Usage Consumer (roles/serviceusage.serviceUsageConsumer). A grant takes a few minutes to be known everywhere."))
                     .command(format!(
                         "gcloud projects add-iam-policy-binding {project} --member={} --role=roles/earthengine.viewer",
                         member(context)

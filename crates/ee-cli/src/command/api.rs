@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use earthengine::rest::{RequestBuilder, Response};
-use earthengine::{EarthEngine, Method};
+use earthengine::{EarthEngine, Method, Verify};
 use serde_json::{Map, Value};
 
 use crate::arguments::{Api, Global};
@@ -36,7 +36,7 @@ pub(crate) async fn run(global: &Global, api: &Api) -> Result<(), Failure> {
     let call = Call::new(api)?;
     // The call itself shows what is wrong with the project: no request is spent on that before.
     let ee = super::builder(global)
-        .skip_verification()
+        .verify(Verify::None)
         .connect()
         .await
         .map_err(|error| Failure::new(&error, Stage::Init))?;

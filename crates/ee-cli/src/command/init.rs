@@ -1,15 +1,17 @@
 //! `eectl init`: from nothing to a verified project.
 
+use std::time::Duration;
+
 use earthengine::EarthEngine;
 use serde_json::{Value, json};
 
-use crate::arguments::Global;
+use crate::arguments::{Global, Init};
 use crate::failure::{Failure, Stage};
 use crate::output::{print, warn};
 
-pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
+pub(crate) async fn run(global: &Global, init: &Init) -> Result<(), Failure> {
     let ee = super::builder(global)
-        .connect()
+        .connect_with_patience(Duration::from_secs(init.wait))
         .await
         .map_err(|error| Failure::new(&error, Stage::Init))?;
     if global.json {

@@ -267,5 +267,20 @@ fn check<'a>(
     if !project.is_registered() && !answers {
         return Err(refusals::not_registered(name));
     }
-    Ok(project)
+    match missing_permission(project, method) {
+        Some(permission) => Err(refusals::iam_permission_denied(name, permission)),
+        None => Ok(project),
+    }
+}
+
+/// Reading the configuration needs the younger permission too; the other calls, the one to compute.
+fn missing_permission(project: &Project, method: &Method) -> Option<&'static str> {
+    const COMPUTE: &[&str] = &["earthengine.computations.create"];
+    const READ_CONFIG: &[&str] = &["earthengine.config.get", "earthengine.computations.create"];
+    let needed = match method {
+        Method::GetConfig => READ_CONFIG,
+        _ => COMPUTE,
+    };
+    let missing = |permission: &&str| project.missing_permissions.contains(*permission);
+    needed.iter().copied().find(missing)
 }

@@ -47,7 +47,7 @@ struct Project {
 ///
 /// `payer` is a project that the requests are billed to if it may be; otherwise they are
 /// billed to whom the credential implies.
-pub(super) async fn search(
+pub(crate) async fn search(
     http: &HttpClient,
     credentials: &Credentials,
     payer: Option<&str>,
