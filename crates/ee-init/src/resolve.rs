@@ -153,7 +153,7 @@ fn named_by(source: ProjectSource, error: Error) -> Error {
 /// What to do where no project is known.
 pub(crate) fn name_a_project() -> Remedy {
     Remedy::new(
-        "Name a Cloud project that is registered for Earth Engine: with --project or .project(…), with the variable EARTHENGINE_PROJECT, or once and for all with `eectl project set`. Without one, create and register a project first.",
+        "Name a Cloud project that is registered for Earth Engine: with --project or .project(…), with the variable EARTHENGINE_PROJECT, or once and for all with `eectl project set`. If you have none, make and register one: that is free for noncommercial use. Until then `eectl auth`, `eectl project list` and `eectl doctor` work, and nothing that computes.",
     )
     .command("eectl project select")
     .url("https://console.cloud.google.com/earth-engine")

@@ -178,3 +178,24 @@ async fn a_revoked_login_is_exit_4() {
         "{error}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_put_right_a_moment_ago_is_waited_for_if_asked() {
+    let off = Project::new(PROJECT).api_enabled(false);
+    let machine = Machine::with_key(|b| b.project(off)).await;
+    let (status, error) = machine.failure(&["init"]).await;
+    assert_eq!((status, code(&error)), (5, "api_disabled"));
+    machine.emulator.clear_requests();
+    let enabled = async {
+        while machine
+            .emulator
+            .requests_to("earthengine.googleapis.com")
+            .is_empty()
+        {
+            tokio::task::yield_now().await;
+        }
+        machine.emulator.add_project(Project::new(PROJECT));
+    };
+    let (ended, ()) = tokio::join!(machine.run(&["init", "--wait", "60", "--json"]), enabled);
+    assert_eq!(ended.json()["project"], PROJECT);
+}
