@@ -7,6 +7,8 @@
 // The tests' own functions, too, may panic: that is how a test fails.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+mod faults;
+
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
