@@ -11,6 +11,7 @@ import os
 import pty
 import re
 import select
+import signal
 import sys
 import time
 import urllib.request
@@ -18,6 +19,8 @@ import urllib.request
 play = json.load(sys.stdin)
 child, terminal = pty.fork()
 if child == 0:
+    # Whoever runs the tests in the background hands down that Ctrl-C is ignored.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.chdir(play["folder"])
     os.execve(play["command"][0], play["command"], play["environment"])
 
