@@ -157,3 +157,26 @@ async fn two_people_at_once_never_pay_with_each_others_project_or_token() {
     }
     assert_eq!(pairs.values().copied().collect::<Vec<_>>(), [100, 100]);
 }
+
+#[tokio::test]
+async fn what_earth_engine_says_at_the_start_is_passed_on() {
+    const TOLD: &str = "Maintenance on Sunday.";
+    let emulator = emulator_with(|b| b.project(Project::new(PROJECT).init_message(TOLD))).await;
+    let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = told.clone();
+    let ee = robot(&emulator)
+        .requests(move |requests| {
+            let heard = heard.clone();
+            requests.workload_tag("nightly").on_signal(move |signal| {
+                heard.lock().unwrap().push(format!("{signal:?}"));
+            })
+        })
+        .connect()
+        .await
+        .unwrap();
+    assert_eq!(ee.init_message(), Some(TOLD));
+    assert!(told.lock().unwrap()[0].contains(TOLD));
+    assert_eq!(ee.compute::<i64>(&constant(1)).await.unwrap(), 1);
+    let requests = emulator.requests_to("earthengine.googleapis.com");
+    assert_eq!(requests.last().unwrap().json()["workloadTag"], "nightly");
+}

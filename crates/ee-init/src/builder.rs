@@ -1,5 +1,6 @@
 //! From nothing to a verified client: two requests, one for the token, one for the project.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crate::project::check_project;
 use crate::refusal::{Context, explain};
 use crate::resolve::{Places, resolve};
 use crate::suggest::add_suggestions;
-use crate::verify::{Verify, verify_with_patience};
+use crate::verify::{Verified, Verify, verify_with_patience};
 use crate::{EarthEngine, Error, ErrorKind, Project, scopes};
 
 /// How [`EarthEngine::connect`](Builder::connect) goes about it. Nothing needs to be set:
@@ -52,8 +53,18 @@ pub struct Builder {
     retry: Option<RetryPolicy>,
     verify: Verify,
     patience: Duration,
+    requests: Option<Requests>,
     #[cfg(feature = "token-cache")]
     token_cache: bool,
+}
+
+/// What else the program wants of the request layer.
+struct Requests(Box<dyn Fn(ClientBuilder) -> ClientBuilder + Send + Sync>);
+
+impl fmt::Debug for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Requests(..)")
+    }
 }
 
 /// What connecting cost.
@@ -197,6 +208,22 @@ impl Builder {
         self
     }
 
+    /// Sets what the request layer can do and this builder has no method for: limits, deadlines,
+    /// workload tags, profiling, signals ([`ClientBuilder`]).
+    ///
+    /// ```
+    /// # use ee_init::EarthEngine;
+    /// let builder = EarthEngine::builder()
+    ///     .requests(|requests| requests.concurrency_limit(10).workload_tag("nightly"));
+    /// ```
+    pub fn requests(
+        mut self,
+        configure: impl Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static,
+    ) -> Self {
+        self.requests = Some(Requests(Box::new(configure)));
+        self
+    }
+
     /// How far the project is verified; by reading its configuration if nothing is said.
     pub fn verify(mut self, level: Verify) -> Self {
         self.verify = level;
@@ -243,8 +270,11 @@ impl Builder {
             .map_err(|error| explain(error, &context))?;
         let verified =
             verify_with_patience(self.verify, &client, &project.id, &context, self.patience).await;
-        let registration = match verified {
-            Ok(registration) => registration,
+        let Verified {
+            registration,
+            init_message,
+        } = match verified {
+            Ok(verified) => verified,
             Err(error) => {
                 return Err(add_suggestions(error, &project.id, &http, &found.credentials).await);
             }
@@ -256,6 +286,7 @@ impl Builder {
             searched: found.searched,
             project,
             registration,
+            init_message,
             context,
             effort: Effort {
                 requests: http.requests_sent(),
@@ -455,7 +486,10 @@ impl Builder {
         if let Some(retry) = &self.retry {
             client = client.retry_policy(retry.clone());
         }
-        client
+        match &self.requests {
+            Some(Requests(configure)) => configure(client),
+            None => client,
+        }
     }
 }
 

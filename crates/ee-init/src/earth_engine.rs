@@ -40,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) searched: Vec<Step>,
     pub(crate) project: Project,
     pub(crate) registration: Registration,
+    pub(crate) init_message: Option<String>,
     pub(crate) context: Context,
     pub(crate) effort: Effort,
 }
@@ -62,6 +63,11 @@ impl EarthEngine {
     /// How the project is registered.
     pub fn registration(&self) -> &Registration {
         &self.0.registration
+    }
+
+    /// What Earth Engine wants to be shown when a program starts, if anything.
+    pub fn init_message(&self) -> Option<&str> {
+        self.0.init_message.as_deref()
     }
 
     /// The credentials, and where they were found.

@@ -1,9 +1,11 @@
 //! Whether a project may use Earth Engine: the requests that verify it, and the patience with
 //! what passes by itself.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use ee_rest::Client;
+use http::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -34,34 +36,57 @@ const READ_CONFIG: &str = "earthengine.config.get";
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
-pub(crate) async fn verify(
+/// What verifying has told.
+pub(crate) struct Verified {
+    pub(crate) registration: Registration,
+    /// What Earth Engine wants to be shown when a program starts.
+    pub(crate) init_message: Option<String>,
+}
+
+impl Verified {
+    fn untold(registration: Registration) -> Self {
+        Self {
+            registration,
+            init_message: None,
+        }
+    }
+}
+
+async fn verify(
     level: Verify,
     client: &Client,
     project: &str,
     context: &Context,
-) -> Result<Registration, Error> {
-    let registration = match level {
-        Verify::None => return Ok(Registration::Unverified),
-        Verify::Config | Verify::Compute => {
-            match client.get_json::<ProjectConfig>("config").await {
-                Ok(config) => config
-                    .registration_state
-                    .unwrap_or(Registration::Unspecified),
-                Err(error) if lacks(&error, READ_CONFIG) => {
-                    compute_a_constant(client, context).await?;
-                    return Ok(Registration::Unspecified);
-                }
-                Err(error) => return Err(explain(error, context)),
+) -> Result<Verified, Error> {
+    let verified = match level {
+        Verify::None => return Ok(Verified::untold(Registration::Unverified)),
+        Verify::Config | Verify::Compute => match read_config(client).await {
+            Ok(verified) => verified,
+            Err(error) if lacks(&error, READ_CONFIG) => {
+                compute_a_constant(client, context).await?;
+                return Ok(Verified::untold(Registration::Unspecified));
             }
-        }
+            Err(error) => return Err(explain(error, context)),
+        },
     };
-    if registration == Registration::NotRegistered {
+    if verified.registration == Registration::NotRegistered {
         return Err(not_registered(project));
     }
     if level == Verify::Compute {
         compute_a_constant(client, context).await?;
     }
-    Ok(registration)
+    Ok(verified)
+}
+
+async fn read_config(client: &Client) -> Result<Verified, ee_rest::Error> {
+    let response = client.request(Method::GET, "config").send().await?;
+    let config: ProjectConfig = response.json()?;
+    Ok(Verified {
+        registration: config
+            .registration_state
+            .unwrap_or(Registration::Unspecified),
+        init_message: response.init_message().map(Cow::into_owned),
+    })
 }
 
 fn lacks(error: &ee_rest::Error, permission: &str) -> bool {
@@ -78,14 +103,14 @@ async fn compute_a_constant(client: &Client, context: &Context) -> Result<(), Er
     answer.map(drop).map_err(|error| explain(error, context))
 }
 
-/// [`verify`], again and again while what is wrong passes by itself and there is patience left.
+/// Verifies the project, again and again while what is wrong passes by itself and there is patience left.
 pub(crate) async fn verify_with_patience(
     level: Verify,
     client: &Client,
     project: &str,
     context: &Context,
     patience: Duration,
-) -> Result<Registration, Error> {
+) -> Result<Verified, Error> {
     let until = Instant::now() + patience;
     let mut wait = FIRST_WAIT;
     loop {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::{Global, Init};
 use crate::failure::{Failure, Stage};
-use crate::output::{print, warn};
+use crate::output::{note, print, warn};
 
 pub(crate) async fn run(global: &Global, init: &Init) -> Result<(), Failure> {
     let ee = super::builder(global)
@@ -19,6 +19,9 @@ pub(crate) async fn run(global: &Global, init: &Init) -> Result<(), Failure> {
     }
     if !global.quiet {
         warn(ee.warnings());
+        if let Some(message) = ee.init_message() {
+            note(&format!("Earth Engine says: {message}"));
+        }
     }
     print(in_words(&ee))
 }
@@ -32,14 +35,18 @@ fn as_json(ee: &EarthEngine) -> Value {
     if let Some(principal) = credentials.principal() {
         credential["principal"] = json!(principal);
     }
-    json!({
+    let mut json = json!({
         "project": ee.project().id,
         "project_source": ee.project().source.as_str(),
         "registration": ee.registration().as_str(),
         "credential": credential,
         "requests": ee.effort().requests,
         "elapsed_ms": ee.effort().elapsed.as_secs_f64() * 1000.0,
-    })
+    });
+    if let Some(message) = ee.init_message() {
+        json["init_message"] = json!(message);
+    }
+    json
 }
 
 fn in_words(ee: &EarthEngine) -> String {
