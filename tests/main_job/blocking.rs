@@ -45,6 +45,15 @@ async fn the_process_wide_client_is_made_once_and_replaced_on_demand() {
         "another-project"
     );
 
+    // Another account, too: over the connection that is there.
+    let jane = emulator.create_user("jane@example.com");
+    let other = isolated(&emulator)
+        .credentials_json(jane.authorized_user_json())
+        .project("another-project");
+    let person = earthengine::initialize(other).await.unwrap();
+    assert_eq!(person.credentials().kind().as_str(), "authorized_user");
+    assert_eq!(emulator.connections(), 1);
+
     let broken = robot(&emulator).project("no-such-project");
     earthengine::initialize(broken).await.unwrap_err();
     assert_eq!(

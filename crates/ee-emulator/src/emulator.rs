@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
@@ -468,6 +469,11 @@ impl Emulator {
     /// The requests to one host.
     pub fn requests_to(&self, host: &str) -> Vec<RecordedRequest> {
         self.shared.log().to_host(host)
+    }
+
+    /// How many connections clients have made so far: one that is used again counts once.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::Relaxed)
     }
 
     /// Forgets the requests so far.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     faults: Mutex<Faults>,
     log: Mutex<RequestLog>,
     pub(crate) crowds: Crowds,
+    /// How many connections were taken so far.
+    pub(crate) connections: AtomicU64,
 }
 
 impl Shared {
@@ -50,6 +53,7 @@ impl Shared {
             faults: Mutex::default(),
             log: Mutex::default(),
             crowds: Crowds::default(),
+            connections: AtomicU64::new(0),
         }
     }
 
@@ -91,6 +95,7 @@ pub(crate) async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     let shared = Arc::clone(&shared);
+                    shared.connections.fetch_add(1, Ordering::Relaxed);
                     connections.spawn(async move {
                         // Small answers should not wait for the client's acknowledgement.
                         let _ = stream.set_nodelay(true);
