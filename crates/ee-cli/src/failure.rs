@@ -198,7 +198,7 @@ fn exit_status(kind: ErrorKind, stage: Stage) -> u8 {
     match kind {
         ErrorKind::NoCredentials => 3,
         ErrorKind::Usage => 1,
-        ErrorKind::Network | ErrorKind::Timeout => 7,
+        ErrorKind::Network | ErrorKind::NetworkBlocked | ErrorKind::Timeout => 7,
         kind if kind.is_about_credentials() => 4,
         kind if kind.is_about_project() => 5,
         ErrorKind::PermissionDenied if stage == Stage::Init => 5,
@@ -253,5 +253,31 @@ mod tests {
         ] {
             assert_eq!(exit_status(kind, stage), status, "{kind:?} {stage:?}");
         }
+    }
+
+    /// The rows of the page about errors: kind, code and the first exit status.
+    fn rows_of_the_page() -> Vec<(&'static str, &'static str, u8)> {
+        let page = include_str!("../../../docs/src/errors.md");
+        page.lines()
+            .filter(|line| line.starts_with("| `"))
+            .map(|line| {
+                let cells: Vec<_> = line.split('|').map(str::trim).collect();
+                let digits = |c: char| c.is_ascii_digit();
+                let exit = cells[3].split(|c| !digits(c)).next().unwrap();
+                let code = cells[2].trim_matches('`');
+                (cells[1].trim_matches('`'), code, exit.parse().unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_page_about_errors_has_every_kind_with_its_code_and_exit_status() {
+        let told: Vec<_> = rows_of_the_page();
+        for kind in ErrorKind::ALL {
+            let name = format!("{kind:?}");
+            let row = (name.as_str(), kind.code(), exit_status(*kind, Stage::Init));
+            assert!(told.contains(&row), "{row:?} is not in {told:?}");
+        }
+        assert_eq!(told.len(), ErrorKind::ALL.len(), "a row too many: {told:?}");
     }
 }

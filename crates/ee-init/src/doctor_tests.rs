@@ -349,7 +349,7 @@ async fn each_refusal_of_the_project_fails_the_link_that_is_broken() {
         (
             Project::new(PROJECT).refuse(Refusal::ForbiddenHtml),
             "permission",
-            ErrorKind::Network,
+            ErrorKind::NetworkBlocked,
         ),
         (
             Project::new(PROJECT).api_enabled(false),
@@ -375,7 +375,7 @@ async fn each_refusal_of_the_project_fails_the_link_that_is_broken() {
         let check = check(&diagnosis, failed);
         assert_eq!(check.error, Some(kind));
         assert!(check.remedy.is_some(), "{check:?}");
-        assert!(check.message.contains(PROJECT) || kind == ErrorKind::Network);
+        assert!(check.message.contains(PROJECT) || kind == ErrorKind::NetworkBlocked);
         assert!(!diagnosis.is_ok());
     }
 }

@@ -14,18 +14,21 @@ error_type! {
 impl Error {
     /// The sentence in which a server refused, if one did.
     pub fn server_message(&self) -> Option<&str> {
+        self.api().map(|api| api.message.as_str())
+    }
+
+    /// The refusal that this error explains, if a server refused.
+    pub(crate) fn api(&self) -> Option<&ee_rest::ApiError> {
         let mut next = std::error::Error::source(self);
         while let Some(error) = next {
-            if let Some(api) = error.downcast_ref::<ee_rest::ApiError>() {
-                return Some(&api.message);
+            if let Some(api) = error.downcast_ref() {
+                return Some(api);
             }
             next = error.source();
         }
         None
     }
-}
 
-impl Error {
     /// What each place held, if this is a failed search for credentials; empty otherwise.
     pub fn searched(&self) -> &[Step] {
         std::error::Error::source(self)
@@ -68,16 +71,23 @@ pub enum ErrorKind {
     NotRegistered,
     /// A permission is missing.
     PermissionDenied,
-    /// A quota is used up, or too much was asked for at once.
+    /// Too much was asked for at once, or in one minute. It passes by itself.
     QuotaExceeded,
+    /// The project's computing time for today is used up.
+    DailyQuotaExceeded,
+    /// The computation needs more memory than one request is given.
+    MemoryLimitExceeded,
     /// What was asked for does not exist.
     NotFound,
     /// The request makes no sense to the server, or to us.
     InvalidArgument,
     /// The server has a problem, or its answer is no answer.
     ServerError,
-    /// The host could not be reached, or something in between refused.
+    /// The host could not be reached: its name, a proxy, its certificate or the way there.
     Network,
+    /// A 403 that is not in Earth Engine's form: Google does not serve this network or region,
+    /// or something in between refused.
+    NetworkBlocked,
     /// No answer in time.
     Timeout,
     /// The caller's own use of the library: no runtime, a client that is not set up.
@@ -85,7 +95,37 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The kind's stable name, as `eectl --json` prints it.
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::NoCredentials,
+        Self::InvalidCredentials,
+        Self::CredentialsRejected,
+        Self::ReauthenticationRequired,
+        Self::ClockSkew,
+        Self::InsufficientScopes,
+        Self::NoProject,
+        Self::SdkProject,
+        Self::InvalidProject,
+        Self::ProjectDenied,
+        Self::ProjectSuspended,
+        Self::ProjectNotFound,
+        Self::ApiDisabled,
+        Self::NotRegistered,
+        Self::PermissionDenied,
+        Self::QuotaExceeded,
+        Self::DailyQuotaExceeded,
+        Self::MemoryLimitExceeded,
+        Self::NotFound,
+        Self::InvalidArgument,
+        Self::ServerError,
+        Self::Network,
+        Self::NetworkBlocked,
+        Self::Timeout,
+        Self::Usage,
+    ];
+
+    /// The kind's stable name, as `eectl --json` prints it. Kinds for which a script would do
+    /// the same share one.
     ///
     /// ```
     /// assert_eq!(ee_init::ErrorKind::ApiDisabled.code(), "api_disabled");
@@ -106,11 +146,11 @@ impl ErrorKind {
             Self::ApiDisabled => "api_disabled",
             Self::NotRegistered => "not_registered",
             Self::PermissionDenied => "permission_denied",
-            Self::QuotaExceeded => "quota_exceeded",
+            Self::QuotaExceeded | Self::DailyQuotaExceeded => "quota_exceeded",
             Self::NotFound | Self::ProjectNotFound => "not_found",
-            Self::InvalidArgument => "invalid_argument",
+            Self::InvalidArgument | Self::MemoryLimitExceeded => "invalid_argument",
             Self::ServerError => "server_error",
-            Self::Network => "network",
+            Self::Network | Self::NetworkBlocked => "network",
             Self::Timeout => "timeout",
             Self::Usage => "usage",
         }

@@ -215,14 +215,22 @@ fn other(api: &ApiError, context: &Context, project: &str) -> Error {
     let reason = api.reason.as_deref().unwrap_or_default();
     let who = context.principal.as_deref().unwrap_or("the caller");
     let status = api.status.as_u16();
+    let says = |sentence: &str| api.message.contains(sentence);
     let message = format!("Earth Engine refused the request: {}", api.message);
     match status {
-        403 if api.is_foreign() => Error::new(
-            ErrorKind::Network,
-            "something refused the request that is not Earth Engine: a proxy, or Google itself for this region or network".to_owned(),
-        )
-        .with_remedy(Remedy::new("Check the proxy (HTTPS_PROXY), and try from another network.")),
-        403 if reason.to_ascii_lowercase().contains("rate") => quota(message),
+        403 if api.is_foreign() => blocked(api),
+        _ if api.is_daily_budget() => Error::new(ErrorKind::DailyQuotaExceeded, message)
+            .with_remedy(
+                Remedy::new(format!("Wait until tomorrow, Pacific time: the computing time of project {project} for today is used up, and trying again before is useless. Or have its daily quota raised, or use another project."))
+                    .url(quotas(project)),
+            ),
+        _ if says("User memory limit exceeded") => {
+            Error::new(ErrorKind::MemoryLimitExceeded, message).with_remedy(
+                Remedy::new("Compute less in one request: a smaller area, a coarser scale, a larger tileScale; or export the result.")
+                    .url("https://developers.google.com/earth-engine/guides/debugging"),
+            )
+        }
+        403 if reason.to_ascii_lowercase().contains("rate") => quota(message, project),
         403 => {
             let permission = api.metadata.get("permission").cloned().unwrap_or_default();
             let what = if permission.is_empty() {
@@ -245,26 +253,53 @@ fn other(api: &ApiError, context: &Context, project: &str) -> Error {
         404 => Error::new(ErrorKind::NotFound, message).with_remedy(Remedy::new(
             "Check the name; what exists but may not be seen is answered in the same way.",
         )),
-        429 => quota(message),
+        429 => quota(message, project),
         400..=499 => Error::new(ErrorKind::InvalidArgument, message),
         _ => Error::new(ErrorKind::ServerError, message)
             .with_remedy(Remedy::new("Try again in a moment.").url("https://status.cloud.google.com/")),
     }
 }
 
-fn quota(message: String) -> Error {
+/// A 403 without Earth Engine's form. Google's own page for a region or network that it does
+/// not serve bears this title; what else it was nobody can tell from here.
+fn blocked(api: &ApiError) -> Error {
+    let (message, remedy) = if api.message.contains("Error 403 (Forbidden)!!1") {
+        (
+            "Google refuses this network or region altogether: the request did not reach Earth Engine",
+            "Try from another network, without a VPN: Google serves Earth Engine neither to every country nor to every hosting provider.",
+        )
+    } else {
+        (
+            "something refused the request that is not Earth Engine: a proxy, or Google itself for this network or region",
+            "Check the proxy (HTTPS_PROXY), and that it lets the host through; then try from another network, without a VPN.",
+        )
+    };
+    Error::new(ErrorKind::NetworkBlocked, message).with_remedy(Remedy::new(remedy))
+}
+
+fn quota(message: String, project: &str) -> Error {
     Error::new(ErrorKind::QuotaExceeded, message).with_remedy(
-        Remedy::new("Send fewer requests at once, or wait: limits per second pass at once, a day's budget at midnight Pacific time.")
-            .url("https://developers.google.com/earth-engine/guides/usage"),
+        Remedy::new("Send fewer requests at once, or wait a minute: this limit passes by itself.")
+            .url(quotas(project)),
+    )
+}
+
+fn quotas(project: &str) -> String {
+    format!(
+        "https://console.cloud.google.com/apis/api/earthengine.googleapis.com/quotas?project={project}"
     )
 }
 
 /// The project that the server complains of. It is not always the one that was asked for.
-fn project_at_fault(api: &ApiError, context: &Context) -> String {
+/// It stands in commands and addresses, so what cannot be a project is not taken for one.
+pub(crate) fn project_at_fault(api: &ApiError, context: &Context) -> String {
+    let is_one = |id: &str| crate::check_project(id).is_ok() || is_sdk_project(id);
     let from_metadata = ["consumer", "containerInfo"]
         .iter()
-        .find_map(|key| api.metadata.get(*key))
-        .map(|name| name.strip_prefix("projects/").unwrap_or(name).to_owned());
+        .filter_map(|key| api.metadata.get(*key))
+        .map(|name| name.strip_prefix("projects/").unwrap_or(name))
+        .find(|id| is_one(id))
+        .map(str::to_owned);
     let after = |marker: &str| {
         let rest = api.message.split_once(marker)?.1;
         let end = rest
@@ -275,8 +310,7 @@ fn project_at_fault(api: &ApiError, context: &Context) -> String {
             && id
                 .chars()
                 .any(|c| c.is_ascii_digit() || c == '-' || c.is_ascii_lowercase());
-        (is_project && crate::check_project(id).is_ok() || is_sdk_project(id))
-            .then(|| id.to_owned())
+        (is_project && is_one(id)).then(|| id.to_owned())
     };
     from_metadata
         .or_else(|| {
@@ -299,11 +333,23 @@ fn is_nobodys(project: &str) -> bool {
     project == "earthengine-legacy" || is_sdk_project(project)
 }
 
-/// The account as `gcloud` wants it named.
+/// The account as `gcloud` wants it named. A name comes from a credential file: what is no
+/// plain name does not get into a command that people paste.
 fn member(context: &Context) -> String {
-    match context.principal.as_deref() {
+    let is_plain = |name: &&str| {
+        name.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"@.-_+/:=".contains(&b))
+    };
+    match context.principal.as_deref().filter(is_plain) {
+        Some(name) if name.starts_with("principal://") || name.starts_with("principalSet://") => {
+            name.to_owned()
+        }
         Some(email) if email.ends_with(".gserviceaccount.com") => format!("serviceAccount:{email}"),
-        Some(email) => format!("user:{email}"),
-        None => "user:EMAIL".into(),
+        Some(email) if email.contains('@') => format!("user:{email}"),
+        _ => "user:EMAIL".into(),
     }
 }
+
+#[cfg(test)]
+#[path = "refusal_tests.rs"]
+mod tests;

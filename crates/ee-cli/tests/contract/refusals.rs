@@ -99,6 +99,11 @@ async fn refusals_that_are_not_the_projects_have_their_own_status() {
         (Refusal::Forbidden, "network", 7),
         (Refusal::ForbiddenHtml, "network", 7),
         (Refusal::DailyQuotaExceeded, "quota_exceeded", 6),
+        (Refusal::UserMemoryLimitExceeded, "invalid_argument", 6),
+        (Refusal::AccessTokenExpired, "credentials_rejected", 4),
+        (Refusal::CredentialsMissing, "credentials_rejected", 4),
+        (Refusal::TokenTypeUnsupported, "credentials_rejected", 4),
+        (Refusal::ApiKeyInvalid, "credentials_rejected", 4),
     ] {
         let machine = Machine::with_key(|b| b.project(Project::new(PROJECT).refuse(refusal))).await;
         let (ended, error) = machine.failure(&["init"]).await;
@@ -108,6 +113,42 @@ async fn refusals_that_are_not_the_projects_have_their_own_status() {
             "{refusal:?}: {error}"
         );
     }
+}
+
+/// At the same time, since each is asked again five times before it is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_that_retries_did_not_help_are_told_in_the_end() {
+    let mut running = tokio::task::JoinSet::new();
+    for (refusal, expected) in [
+        (Refusal::TooManyConcurrentAggregations, "quota_exceeded"),
+        (Refusal::RateLimitExceeded, "quota_exceeded"),
+        (Refusal::QuotaPerMinuteExceeded, "quota_exceeded"),
+        (Refusal::Internal, "server_error"),
+        (Refusal::Unavailable, "server_error"),
+    ] {
+        running.spawn(async move {
+            let project = Project::new(PROJECT).refuse(refusal);
+            let machine = Machine::with_key(|b| b.project(project)).await;
+            let (status, error) = machine.failure(&["init"]).await;
+            assert_eq!(
+                (status, code(&error)),
+                (6, expected),
+                "{refusal:?}: {error}"
+            );
+            assert!(!error["remedy"].as_str().unwrap().is_empty(), "{error}");
+        });
+    }
+    while let Some(ended) = running.join_next().await {
+        ended.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_wait_without_end_is_no_trouble() {
+    let machine = Machine::with_key(|b| b).await;
+    let most = u64::MAX.to_string();
+    let ended = machine.run(&["init", "--wait", &most, "--json"]).await;
+    assert_eq!(ended.json()["project"], PROJECT);
 }
 
 #[tokio::test]

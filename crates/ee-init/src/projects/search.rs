@@ -194,7 +194,7 @@ fn refusal(api: &ApiError, url: &Url, credentials: &Credentials) -> Error {
         )
         .with_remedy(Remedy::new("Log in again.")),
         (403, _) if api.is_foreign() => error(
-            ErrorKind::Network,
+            ErrorKind::NetworkBlocked,
             format!("something refused the request to {host} that is not Google: a proxy, perhaps"),
         )
         .with_remedy(Remedy::new(
