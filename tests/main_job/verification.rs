@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use earthengine::{ErrorKind, Registration, Verify};
+use ee_emulator::{Fault, Refusal};
 
 use super::*;
 
@@ -116,6 +117,32 @@ async fn a_slip_of_the_fingers_is_answered_with_the_name_that_was_meant() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ProjectNotFound);
     assert!(!error.remedy().unwrap().text.contains("Did you mean"));
+}
+
+#[tokio::test]
+async fn a_list_of_projects_that_does_not_come_never_holds_the_refusal_back() {
+    let emulator = emulator().await;
+    let for_ever = Fault::delay(Duration::from_secs(86_400)).times(100);
+    emulator.fault("cloudresourcemanager.googleapis.com", for_ever);
+    let error = robot(&emulator)
+        .project("ee-demo-porject")
+        .connect()
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ProjectNotFound);
+    let remedy = error.remedy().unwrap();
+    assert!(remedy.text.starts_with("Check the spelling"), "{remedy}");
+}
+
+#[tokio::test]
+async fn a_project_that_is_spelt_right_and_denied_gets_no_other_name() {
+    let denied = Project::new(PROJECT).refuse(Refusal::UserProjectDenied);
+    let near = Project::new("ee-demo-project-2");
+    let emulator = emulator_with(|b| b.project(denied).project(near)).await;
+    let error = robot(&emulator).connect().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ProjectDenied);
+    let remedy = error.remedy().unwrap();
+    assert!(!remedy.text.contains("ee-demo-project-2"), "{remedy}");
 }
 
 #[tokio::test]

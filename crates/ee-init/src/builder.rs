@@ -276,7 +276,7 @@ impl Builder {
         } = match verified {
             Ok(verified) => verified,
             Err(error) => {
-                return Err(add_suggestions(error, &project.id, &http, &found.credentials).await);
+                return Err(add_suggestions(error, &context, &http, &found.credentials).await);
             }
         };
         tracing::debug!(project = %project.id, source = %project.source, %registration, "connected");
@@ -299,6 +299,9 @@ impl Builder {
     /// until it has passed or the patience is over. An API that was just enabled, a role that was
     /// just granted, a project that was just registered take a few minutes to be known
     /// everywhere ([`ErrorKind::may_pass`](crate::ErrorKind::may_pass)).
+    ///
+    /// A server that fails for a moment meanwhile does not end the wait. Any patience is good,
+    /// [`Duration::MAX`] too.
     ///
     /// # Errors
     /// As [`Builder::connect`]; the last refusal, if it has not passed.

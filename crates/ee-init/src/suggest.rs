@@ -6,7 +6,9 @@ use ee_credentials::Credentials;
 use ee_token::HttpClient;
 use tokio::time::timeout;
 
-use crate::projects::search;
+use crate::project::check_project;
+use crate::projects::{ListedProject, search};
+use crate::refusal::{Context, project_at_fault};
 use crate::{Error, ErrorKind};
 
 /// Nobody waits longer for a suggestion.
@@ -17,7 +19,7 @@ const MOST: usize = 3;
 /// not there. If they cannot be listed, the error stays as it is.
 pub(crate) async fn add_suggestions(
     error: Error,
-    project: &str,
+    context: &Context,
     http: &HttpClient,
     credentials: &Credentials,
 ) -> Error {
@@ -25,14 +27,16 @@ pub(crate) async fn add_suggestions(
         error.kind(),
         ErrorKind::ProjectDenied | ErrorKind::ProjectNotFound
     );
-    if !is_spelling || credentials.cache().is_none() {
+    let Some(wanted) = misspelt(&error, context).filter(|_| is_spelling) else {
+        return error;
+    };
+    if credentials.cache().is_none() {
         return error;
     }
     let Ok(Ok(projects)) = timeout(PATIENCE, search(http, credentials, None)).await else {
         return error;
     };
-    let ids = projects.iter().map(|project| project.id.as_str());
-    let near = nearest(project, ids);
+    let near = suggestions(&wanted, &projects);
     let Some(mut remedy) = error.remedy().cloned().filter(|_| !near.is_empty()) else {
         return error;
     };
@@ -40,11 +44,37 @@ pub(crate) async fn add_suggestions(
     error.with_remedy(remedy)
 }
 
+/// The name that may be misspelt: that of the project at fault, which is not always the one asked
+/// for. Servers like to name it by a number that nobody typed; then the one asked for.
+fn misspelt(error: &Error, context: &Context) -> Option<String> {
+    let at_fault = error.api().map(|api| project_at_fault(api, context));
+    at_fault
+        .filter(|id| !is_number(id))
+        .or_else(|| context.project.clone())
+}
+
+fn is_number(project: &str) -> bool {
+    project.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// The ids of the caller's projects that are spelt nearly like this. None if it is one of them:
+/// then the spelling is right and something else is wrong.
+fn suggestions<'a>(wanted: &str, projects: &'a [ListedProject]) -> Vec<&'a str> {
+    if projects
+        .iter()
+        .any(|p| p.id == wanted || p.number == wanted)
+    {
+        return Vec::new();
+    }
+    // They are printed: a list of something else than projects suggests nothing.
+    let ids = projects.iter().map(|project| project.id.as_str());
+    nearest(wanted, ids.filter(|id| check_project(id).is_ok()))
+}
+
 /// The names that are no further from `wanted` than a third of its length, the nearest first.
 fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let limit = (wanted.len() / 3).max(2);
     let mut near: Vec<_> = names
-        .filter(|name| *name != wanted)
         .map(|name| (distance(wanted, name), name))
         .filter(|(distance, _)| *distance <= limit)
         .collect();
@@ -76,7 +106,60 @@ fn distance(one: &str, other: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use ee_rest::ApiError;
+
     use super::*;
+    use crate::refusal::explain;
+    use crate::{ApiState, Registration};
+
+    fn listed(id: &str, number: &str) -> ListedProject {
+        ListedProject {
+            id: id.into(),
+            number: number.into(),
+            name: String::new(),
+            api: ApiState::Unknown,
+            registration: Registration::Unverified,
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_spelt_right_gets_no_suggestion() {
+        let projects = [
+            listed("land-cover", "123456789012"),
+            listed("land-cover-2", "123456789013"),
+        ];
+        assert_eq!(suggestions("land-covre", &projects)[0], "land-cover");
+        assert!(suggestions("land-cover", &projects).is_empty());
+        assert!(suggestions("123456789012", &projects).is_empty());
+    }
+
+    #[test]
+    fn what_is_no_project_is_not_suggested() {
+        let hostile = "land-cover\u{1b}[2J";
+        assert!(suggestions("land-cover", &[listed(hostile, "1")]).is_empty());
+    }
+
+    #[test]
+    fn the_project_at_fault_is_looked_for_and_a_number_stands_for_the_one_asked_for() {
+        let context = Context {
+            project: Some("asked-for".into()),
+            principal: None,
+        };
+        for (consumer, expected) in [
+            ("projects/at-fault", "at-fault"),
+            ("projects/123456789012", "asked-for"),
+            ("nonsense; rm", "asked-for"),
+        ] {
+            let body = serde_json::json!({"error": {"code": 403, "message": "No.", "details": [{
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "USER_PROJECT_DENIED", "metadata": {"consumer": consumer}}]}});
+            let api =
+                ApiError::from_reply(http::StatusCode::FORBIDDEN, body.to_string().as_bytes());
+            let error = ee_rest::Error::new(ee_rest::ErrorKind::Api, "refused").with_source(api);
+            let error = explain(error, &context);
+            assert_eq!(misspelt(&error, &context).as_deref(), Some(expected));
+        }
+    }
 
     #[test]
     fn slips_of_the_fingers_are_near_and_other_words_are_not() {

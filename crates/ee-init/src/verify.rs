@@ -111,14 +111,25 @@ pub(crate) async fn verify_with_patience(
     context: &Context,
     patience: Duration,
 ) -> Result<Verified, Error> {
-    let until = Instant::now() + patience;
+    patiently(patience, || verify(level, client, project, context)).await
+}
+
+/// Tries until it works, or fails in a way that does not pass by itself, or the patience is over.
+/// Once it waits, a server that fails for a moment does not end the wait.
+async fn patiently<T, F: Future<Output = Result<T, Error>>>(
+    patience: Duration,
+    attempt: impl Fn() -> F,
+) -> Result<T, Error> {
+    let started = Instant::now();
     let mut wait = FIRST_WAIT;
+    let mut waited = false;
     loop {
-        let error = match verify(level, client, project, context).await {
-            Err(error) if error.kind().may_pass() => error,
+        let error = match attempt().await {
+            Err(error) if error.kind().may_pass() || waited && error.is_transient() => error,
             result => return result,
         };
-        let left = until.saturating_duration_since(Instant::now());
+        // What is left, and not until when: a patience without end is later than any moment.
+        let left = patience.saturating_sub(started.elapsed());
         if left.is_zero() {
             return Err(error);
         }
@@ -128,6 +139,7 @@ pub(crate) async fn verify_with_patience(
             "waiting for a change to be known"
         );
         sleep(wait.min(left)).await;
+        waited = true;
         wait = (wait * 2).min(LONGEST_WAIT);
     }
 }
@@ -141,5 +153,73 @@ impl ErrorKind {
             self,
             Self::ApiDisabled | Self::ProjectDenied | Self::PermissionDenied | Self::NotRegistered
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Fails in these ways, one after the other, and then no more. Returns how it ended, after how
+    /// many attempts and how much (paused) time.
+    async fn tried(patience: Duration, failures: &[ErrorKind]) -> (Option<ErrorKind>, usize, u64) {
+        let started = Instant::now();
+        let attempts = Cell::new(0);
+        let ended = patiently(patience, || {
+            let failure = failures.get(attempts.get()).copied();
+            attempts.set(attempts.get() + 1);
+            async move { failure.map_or(Ok(()), |kind| Err(Error::new(kind, "refused"))) }
+        })
+        .await;
+        let kind = ended.err().map(|error| error.kind());
+        (kind, attempts.get(), started.elapsed().as_secs())
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    use ErrorKind::{ApiDisabled, ProjectDenied, ProjectSuspended, ServerError};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_passes_by_itself_is_waited_for_ever_longer() {
+        let passing = [ApiDisabled, ApiDisabled, ProjectDenied];
+        assert_eq!(tried(MINUTE, &passing).await, (None, 4, 2 + 4 + 8));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_the_patience_is_over_the_last_refusal_is_told() {
+        let (kind, attempts, seconds) = tried(MINUTE, &[ApiDisabled; 50]).await;
+        // After 2, 4, 8, 16 and 20 seconds, and the ten that are left.
+        assert_eq!((kind, attempts, seconds), (Some(ApiDisabled), 7, 60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_patience_there_is_one_attempt() {
+        let none = Duration::ZERO;
+        assert_eq!(tried(none, &[ApiDisabled]).await, (Some(ApiDisabled), 1, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_patience_without_end_is_no_overflow() {
+        assert_eq!(tried(Duration::MAX, &[ApiDisabled; 3]).await.0, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_pass_ends_the_wait_at_once() {
+        let suspended = [ApiDisabled, ProjectSuspended, ApiDisabled];
+        assert_eq!(
+            tried(MINUTE, &suspended).await,
+            (Some(ProjectSuspended), 2, 2)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_fails_for_a_moment_ends_no_wait_and_begins_none() {
+        let meanwhile = [ApiDisabled, ServerError, ServerError];
+        assert_eq!(tried(MINUTE, &meanwhile).await.0, None);
+        assert_eq!(
+            tried(MINUTE, &[ServerError]).await,
+            (Some(ServerError), 1, 0)
+        );
     }
 }
