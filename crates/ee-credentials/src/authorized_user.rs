@@ -13,9 +13,9 @@ use crate::{Error, Kind, Options};
 pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Error> {
     check_universe(document)?;
     options.refuse_subject(Kind::AuthorizedUser)?;
-    let client_id = document.required_text("client_id")?.to_owned();
+    let client_id: Arc<str> = document.required_text("client_id")?.into();
     // gcloud writes it as an empty text, other programs write who it is.
-    let account = document.text("account")?.map(str::to_owned);
+    let account: Option<Arc<str>> = document.text("account")?.map(Arc::from);
     let source = RefreshToken {
         ends_at: None,
         client_secret: document.required_secret("client_secret")?,

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ee_token::{
-    AccessToken, ExposeSecret as _, Scopes, SecretString, TokenCache, TokenInfo, TokenSource,
-    source_fn, token_info,
+    AccessToken, ExposeSecret as _, HttpClient, Scopes, SecretString, TokenCache, TokenInfo,
+    TokenSource, source_fn, token_info,
 };
 
 use crate::adc;
@@ -43,21 +43,29 @@ struct Inner {
     kind: Kind,
     origin: Origin,
     path: Option<PathBuf>,
-    principal: Option<String>,
+    principal: Option<Arc<str>>,
     quota_project: Option<String>,
     project: Option<String>,
-    oauth_client_id: Option<String>,
+    oauth_client_id: Option<Arc<str>>,
     scopes: Option<Scopes>,
     warnings: Vec<Warning>,
     proof: Proof,
     metadata: Option<Arc<MetadataServer>>,
     /// Whose it is, as far as the credential itself says so.
-    identity: Option<String>,
-    /// What it was made with; `None` for what the program brought along.
-    options: Option<Options>,
-    recipe: Recipe,
+    identity: Option<Arc<str>>,
+    /// What Google is asked about it with; `None` for what the program brought along.
+    http: Option<HttpClient>,
+    /// What would make it once more. Rare, and large: a server holds a hundred thousand people's.
+    making: Option<Box<Making>>,
     /// The credentials that act as this account, if [`Credentials::impersonate`] made it.
-    through: Option<(Credentials, ImpersonationSettings)>,
+    through: Option<Box<(Credentials, ImpersonationSettings)>>,
+}
+
+/// How a credential was made, and of what.
+#[derive(Clone)]
+struct Making {
+    options: Options,
+    recipe: Recipe,
 }
 
 /// What the same credential can be made of once more, for other scopes.
@@ -94,7 +102,7 @@ impl Credentials {
         let recipe = Recipe::File(place.clone(), adc::load);
         let (loaded, warnings) = file_source::load(file, place, adc::load, options)?;
         Ok(Self::new(loaded, options)
-            .made_of(recipe)
+            .made_of(recipe, options)
             .found_in_file(path, warnings))
     }
 
@@ -105,7 +113,7 @@ impl Credentials {
     pub fn from_json(text: &str, options: &Options) -> Result<Self, Error> {
         let loaded = adc::load(text, &Place::Text, options)?;
         let loaded = options.keep_tokens(loaded, text);
-        Ok(Self::new(loaded, options).made_of(Recipe::Text(text.into(), Place::Text)))
+        Ok(Self::new(loaded, options).made_of(Recipe::Text(text.into(), Place::Text), options))
     }
 
     /// A service account's key, with the options' scopes, for their subject if there is one,
@@ -117,7 +125,7 @@ impl Credentials {
     /// [`ErrorKind::InvalidOptions`](crate::ErrorKind::InvalidOptions).
     pub fn service_account(key: ServiceAccountKey, options: &Options) -> Result<Self, Error> {
         let loaded = service_account::load(key.clone(), options)?;
-        Ok(Self::new(loaded, options).made_of(Recipe::Key(Box::new(key))))
+        Ok(Self::new(loaded, options).made_of(Recipe::Key(Box::new(key)), options))
     }
 
     /// The key of the service account with this address, from a PEM alone.
@@ -196,8 +204,8 @@ impl Credentials {
             proof,
             metadata: None,
             identity: None,
-            options: None,
-            recipe: Recipe::None,
+            http: None,
+            making: None,
             through: None,
         }))
     }
@@ -217,40 +225,49 @@ impl Credentials {
             proof: Proof::Token(TokenCache::new(loaded.source)),
             metadata: None,
             identity: loaded.identity,
-            options: Some(options.clone()),
-            recipe: Recipe::None,
+            http: Some(options.http.clone()),
+            making: None,
             through: None,
         }))
     }
 
     pub(crate) fn of_machine(server: Arc<MetadataServer>, options: &Options) -> Self {
-        let credentials = Self::new(MetadataServer::load(&server), options);
+        let credentials =
+            Self::new(MetadataServer::load(&server), options).made_of(Recipe::None, options);
         credentials.change(|inner| {
             inner.origin = Origin::MetadataServer;
             inner.metadata = Some(server);
         })
     }
 
-    /// Remembers what it was made of, if another token request may be made of that: where the
-    /// login decides the scopes, there is no other.
-    pub(crate) fn made_of(self, recipe: Recipe) -> Self {
+    /// Remembers how it was made and, if another token request may be made of that, of what:
+    /// where the login decides the scopes, there is no other. A login that the caller gave as
+    /// a text can be found nowhere, so there is nothing to remember.
+    pub(crate) fn made_of(self, recipe: Recipe, options: &Options) -> Self {
         let names_scopes = matches!(self.kind(), Kind::ServiceAccount | Kind::ExternalAccount);
-        self.change(|inner| inner.recipe = if names_scopes { recipe } else { Recipe::None })
+        if !names_scopes && matches!(recipe, Recipe::Text(_, Place::Text)) {
+            return self;
+        }
+        let making = Making {
+            options: options.clone(),
+            recipe: if names_scopes { recipe } else { Recipe::None },
+        };
+        self.change(|inner| inner.making = Some(Box::new(making)))
     }
 
     pub(crate) fn acting_through(self, source: Self, step: ImpersonationSettings) -> Self {
         self.change(|inner| {
             inner.warnings.extend(source.warnings().iter().cloned());
-            inner.through = Some((source, step));
+            inner.through = Some(Box::new((source, step)));
         })
     }
 
     pub(crate) fn through(&self) -> Option<&(Self, ImpersonationSettings)> {
-        self.0.through.as_ref()
+        self.0.through.as_deref()
     }
 
     pub(crate) fn options(&self) -> Option<&Options> {
-        self.0.options.as_ref()
+        Some(&self.0.making.as_ref()?.options)
     }
 
     /// The accounts that it acts as, from the last to the first.
@@ -265,16 +282,16 @@ impl Credentials {
     /// The same credential, asking for a token that is good for IAM alone, if it can ask so.
     pub(crate) fn for_iam(&self) -> Result<Option<Arc<dyn TokenSource>>, Error> {
         if let Some(server) = &self.0.metadata {
-            return Ok(Some(Arc::new(server.with_scopes(iam_scopes()))));
+            return Ok(Some(Arc::new(server.with_scopes(iam_scopes())?)));
         }
-        let Some(options) = &self.0.options else {
+        let Some(making) = &self.0.making else {
             return Ok(None);
         };
         let options = Options {
             self_signed: false,
-            ..options.clone().scopes(iam_scopes())
+            ..making.options.clone().scopes(iam_scopes())
         };
-        let loaded = match &self.0.recipe {
+        let loaded = match &making.recipe {
             Recipe::None => return Ok(None),
             Recipe::Key(key) => service_account::load((**key).clone(), &options)?,
             Recipe::Text(text, place) => adc::load(text.expose_secret(), place, &options)?,
@@ -320,7 +337,7 @@ impl Credentials {
     /// Says in whose name requests are made, where the credential itself does not.
     #[must_use]
     pub fn with_principal(self, principal: impl Into<String>) -> Self {
-        let principal = principal.into();
+        let principal = Arc::from(principal.into());
         self.change(|inner| inner.principal = Some(principal))
     }
 
@@ -410,14 +427,14 @@ impl Credentials {
     /// What Google says of the current token. Of a token that the program brought along nobody
     /// is asked: it may be another host's.
     async fn token_info(&self) -> Result<Option<TokenInfo>, Error> {
-        let Some(options) = &self.0.options else {
+        let Some(http) = &self.0.http else {
             return Ok(None);
         };
         if self.cache().is_none() || self.kind() == Kind::GdchServiceAccount {
             return Ok(None);
         }
         let token = self.token().await?;
-        match token_info(&options.http, &token).await {
+        match token_info(http, &token).await {
             Ok(info) => Ok(Some(info)),
             // Not every token is one that it knows.
             Err(error) if error.kind() == ee_token::ErrorKind::Rejected => Ok(None),

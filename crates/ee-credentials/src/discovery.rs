@@ -275,8 +275,8 @@ impl Search {
             Some(other) => return Err(other.refusal(&place)),
         };
         let loaded = self.options.keep_tokens(loaded, text);
-        let credentials =
-            Credentials::new(loaded, &self.options).made_of(Recipe::Text(text.into(), place));
+        let credentials = Credentials::new(loaded, &self.options)
+            .made_of(Recipe::Text(text.into(), place), &self.options);
         Ok(Look::Found(
             credentials.with_origin(Origin::EnvEarthEngineToken),
         ))
@@ -303,6 +303,7 @@ impl Search {
         let (loaded, mut warnings) = file_source::load(file, place, reader, &self.options)?;
         warnings.extend(contents.warning());
         let credentials = Credentials::new(loaded, &self.options)
+            .made_of(Recipe::None, &self.options)
             .found_in_file(Some(path.to_owned()), warnings)
             .with_origin(Origin::EarthEngineFile);
         Ok(Look::Found(credentials))
@@ -335,7 +336,7 @@ impl Search {
         let recipe = Recipe::File(place.clone(), adc::load);
         let (loaded, warnings) = file_source::load(file, place, adc::load, &self.options)?;
         let credentials = Credentials::new(loaded, &self.options)
-            .made_of(recipe)
+            .made_of(recipe, &self.options)
             .found_in_file(Some(path.to_owned()), warnings)
             .with_origin(Origin::GcloudAdc);
         Ok(Look::Found(credentials))

@@ -170,9 +170,10 @@ impl EarthEngineFile {
                 .invalid_field("refresh_token", "is missing: there is no login in it")
                 .with_remedy(Remedy::new("Log in.").command(EARTH_ENGINE_LOGIN)));
         };
+        let client_id: Arc<str> = self.client_id.into();
         let source = RefreshToken {
             ends_at,
-            client_id: self.client_id.clone(),
+            client_id: client_id.clone(),
             client_secret: self.client_secret,
             refresh_token,
             rapt: None,
@@ -190,7 +191,7 @@ impl EarthEngineFile {
             principal: None,
             quota_project: None,
             project: self.project,
-            oauth_client_id: Some(self.client_id),
+            oauth_client_id: Some(client_id),
             scopes: options.scopes.clone(),
             source: Arc::new(source),
         })

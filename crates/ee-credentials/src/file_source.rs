@@ -50,7 +50,7 @@ struct FileSource {
     reader: Reader,
     options: Options,
     kind: Kind,
-    identity: Option<String>,
+    identity: Option<Arc<str>>,
     state: Mutex<State>,
 }
 
@@ -110,7 +110,7 @@ impl FileSource {
     }
 
     fn changed_hands(&self, loaded: &Loaded) -> Error {
-        let whose = |kind: Kind, identity: &Option<String>| match identity {
+        let whose = |kind: Kind, identity: &Option<Arc<str>>| match identity {
             Some(identity) => format!("{kind} of {identity}"),
             None => kind.to_string(),
         };

@@ -69,10 +69,11 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
         )));
     };
     let subject = format!("system:serviceaccount:{project}:{name}");
+    let whose: Arc<str> = subject.as_str().into();
     Ok(Loaded {
         kind: Kind::GdchServiceAccount,
-        identity: Some(subject.clone()),
-        principal: Some(subject.clone()),
+        identity: Some(whose.clone()),
+        principal: Some(whose),
         quota_project: None,
         project: Some(project.to_owned()),
         oauth_client_id: None,

@@ -45,7 +45,7 @@ pub(crate) struct ImpersonatedServiceAccount {
     pub(crate) source: TokenCache,
     /// Who pays for the requests to IAM.
     pub(crate) source_quota_project: Option<String>,
-    pub(crate) source_principal: Option<String>,
+    pub(crate) source_principal: Option<Arc<str>>,
 }
 
 /// Reads `service_account_impersonation_url` and `source_credentials`, and if there are any
@@ -97,9 +97,9 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
     Ok(Loaded {
         kind: Kind::ImpersonatedServiceAccount,
         source: Arc::new(account),
-        identity: Some(identity),
+        identity: Some(identity.into()),
         project: None,
-        principal: Some(target),
+        principal: Some(target.into()),
         quota_project: document.project("quota_project_id")?,
         oauth_client_id: None,
         scopes: Some(scopes),
@@ -321,7 +321,7 @@ impl ImpersonatedServiceAccount {
             }
             _ => error,
         };
-        error.with_principal(principal)
+        error.with_principal(&**principal)
     }
 }
 

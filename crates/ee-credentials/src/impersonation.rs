@@ -128,13 +128,13 @@ impl Impersonation {
             lifetime: check_lifetime(lifetime)?,
             source: tokens_for_iam(&source)?,
             source_quota_project: source.quota_project().map(str::to_owned),
-            source_principal: source.principal().map(str::to_owned),
+            source_principal: source.principal().map(Arc::from),
         };
         let loaded = Loaded {
             kind: Kind::ImpersonatedServiceAccount,
             source: Arc::new(account),
-            identity: Some(step.target.clone()),
-            principal: Some(step.target.clone()),
+            identity: Some(step.target.as_str().into()),
+            principal: Some(step.target.as_str().into()),
             quota_project: step.quota_project.clone(),
             project: source.project().map(str::to_owned),
             oauth_client_id: None,

@@ -11,11 +11,11 @@ pub(crate) struct Loaded {
     pub(crate) kind: Kind,
     pub(crate) source: Arc<dyn TokenSource>,
     /// Whose credential it is, as far as it says so. Not to be changed by reading it again.
-    pub(crate) identity: Option<String>,
+    pub(crate) identity: Option<Arc<str>>,
     /// In whose name requests are made.
-    pub(crate) principal: Option<String>,
+    pub(crate) principal: Option<Arc<str>>,
     pub(crate) quota_project: Option<String>,
     pub(crate) project: Option<String>,
-    pub(crate) oauth_client_id: Option<String>,
+    pub(crate) oauth_client_id: Option<Arc<str>>,
     pub(crate) scopes: Option<Scopes>,
 }

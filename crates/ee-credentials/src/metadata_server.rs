@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use ee_token::{
     AccessToken, ErrorKind as Token, ExposeSecret as _, HttpClient, Remedy, RetryPolicy, Scopes,
     SecretString, TokenFuture, TokenSource, read_bounded,
 };
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
@@ -21,7 +22,7 @@ use crate::impersonated::is_account;
 use crate::loaded::Loaded;
 use crate::{Environment, Error, ErrorKind, Kind, Options};
 
-const FLAVOR: &str = "Metadata-Flavor";
+const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const GOOGLE: &str = "Google";
 /// The account that a machine acts as unless it has several and another is named.
 const DEFAULT: &str = "default";
@@ -40,6 +41,9 @@ pub(crate) struct MetadataServer {
     /// `default`, or the address of one of the machine's accounts.
     account: String,
     scopes: Scopes,
+    /// Where tokens are asked for, made once: there is a token for hours, and a program that
+    /// ends soon asks for nothing else.
+    token_url: Url,
     retry: RetryPolicy,
     /// What was learnt of the account; `None` in it if the server knows none.
     info: OnceCell<Option<AccountInfo>>,
@@ -119,19 +123,16 @@ pub(crate) async fn detect(
             })?,
     };
     let patience = if is_google { PATIENCE } else { PATIENCE / 3 };
-    Ok(Detected::Server(Arc::new(MetadataServer {
-        http: client_for(&options.http, &base)?,
-        base,
-        account: account(options)?,
-        info: OnceCell::new(),
-        scopes: options.scopes.clone().unwrap_or_default(),
-        retry: RetryPolicy {
-            max_retries: 100,
-            initial_wait: Duration::from_millis(200),
-            max_wait: Duration::from_secs(2),
-            total: patience,
-        },
-    })))
+    let retry = RetryPolicy {
+        max_retries: 100,
+        initial_wait: Duration::from_millis(200),
+        max_wait: Duration::from_secs(2),
+        total: patience,
+    };
+    let http = client_for(&options.http, &base)?;
+    let scopes = options.scopes.clone().unwrap_or_default();
+    let server = MetadataServer::new(http, base, account(options)?, scopes, retry)?;
+    Ok(Detected::Server(Arc::new(server)))
 }
 
 /// The account that was asked for; its address becomes part of a path.
@@ -193,6 +194,24 @@ pub(crate) fn client_for(http: &HttpClient, url: &Url) -> Result<HttpClient, Err
     Ok(HttpClient::new(endpoints)?)
 }
 
+/// The URL that a path under a server's base leads to.
+fn url_under(
+    http: &HttpClient,
+    base: &Url,
+    path: &str,
+    query: Option<(&str, &str)>,
+) -> Result<Url, ee_token::Error> {
+    let mut url = base.join(path).map_err(|_| {
+        let host = base.host_str().unwrap_or_default();
+        let why = format!("the metadata server {host}: its URL cannot be used");
+        ee_token::Error::new(Token::RefusedUrl, why)
+    })?;
+    if let Some((name, value)) = query {
+        url.query_pairs_mut().append_pair(name, value);
+    }
+    http.endpoints().resolve(&url)
+}
+
 /// Whether a metadata server answers at this address.
 async fn ping(http: &HttpClient, url: &Url, attempts: u32) -> bool {
     let Ok(http) = client_for(http, url) else {
@@ -235,12 +254,34 @@ struct Reply {
 }
 
 impl MetadataServer {
+    fn new(
+        http: HttpClient,
+        base: Url,
+        account: String,
+        scopes: Scopes,
+        retry: RetryPolicy,
+    ) -> Result<Self, ee_token::Error> {
+        // Compute Engine passes over the scopes; Cloud Run and App Engine heed them.
+        let asked = scopes.iter().collect::<Vec<_>>().join(",");
+        let query = (!scopes.is_empty()).then_some(("scopes", asked.as_str()));
+        let path = format!("instance/service-accounts/{account}/token");
+        Ok(Self {
+            token_url: url_under(&http, &base, &path, query)?,
+            http,
+            base,
+            account,
+            scopes,
+            retry,
+            info: OnceCell::new(),
+        })
+    }
+
     pub(crate) fn load(server: &Arc<Self>) -> Loaded {
         Loaded {
             kind: Kind::MetadataServer,
             source: server.clone(),
             identity: None,
-            principal: server.named_email().map(str::to_owned),
+            principal: server.named_email().map(Arc::from),
             quota_project: None,
             project: None,
             oauth_client_id: None,
@@ -249,15 +290,9 @@ impl MetadataServer {
     }
 
     /// The same account of the same machine, asking for other scopes.
-    pub(crate) fn with_scopes(&self, scopes: Scopes) -> Self {
-        Self {
-            http: self.http.clone(),
-            base: self.base.clone(),
-            account: self.account.clone(),
-            scopes,
-            retry: self.retry.clone(),
-            info: OnceCell::new(),
-        }
+    pub(crate) fn with_scopes(&self, scopes: Scopes) -> Result<Self, ee_token::Error> {
+        let (http, base) = (self.http.clone(), self.base.clone());
+        Self::new(http, base, self.account.clone(), scopes, self.retry.clone())
     }
 
     fn named_email(&self) -> Option<&str> {
@@ -319,10 +354,7 @@ impl MetadataServer {
 
     async fn token(&self) -> Result<AccessToken, ee_token::Error> {
         let asked_at = Utc::now();
-        // Compute Engine passes over the scopes; Cloud Run and App Engine heed them.
-        let scopes = self.scopes.iter().collect::<Vec<_>>().join(",");
-        let path = format!("instance/service-accounts/{}/token", self.account);
-        let Some(body) = self.get(&path, Some(("scopes", &scopes))).await? else {
+        let Some(body) = self.get_url(&self.token_url).await? else {
             let why = match self.named_email() {
                 Some(email) => format!("this machine has no service account {email}"),
                 None => "this machine has no service account".to_owned(),
@@ -347,11 +379,17 @@ impl MetadataServer {
         &self,
         path: &str,
         query: Option<(&str, &str)>,
-    ) -> Result<Option<Vec<u8>>, ee_token::Error> {
+    ) -> Result<Option<Bytes>, ee_token::Error> {
+        let url = url_under(&self.http, &self.base, path, query)?;
+        self.get_url(&url).await
+    }
+
+    /// What is at a URL that leads to where it is asked for.
+    async fn get_url(&self, url: &Url) -> Result<Option<Bytes>, ee_token::Error> {
         let started = Instant::now();
         let mut retry = 0;
         loop {
-            let (error, again) = match self.attempt(path, query).await {
+            let (error, again) = match self.attempt(url).await {
                 Ok(body) => return Ok(body),
                 Err(failure) => failure,
             };
@@ -368,37 +406,24 @@ impl MetadataServer {
     }
 
     /// One request. The error comes with whether another may help.
-    async fn attempt(
-        &self,
-        path: &str,
-        query: Option<(&str, &str)>,
-    ) -> Result<Option<Vec<u8>>, (ee_token::Error, bool)> {
-        let mut url = self.base.join(path).map_err(|_| {
-            (
-                self.error(Token::RefusedUrl, "its URL cannot be used"),
-                false,
-            )
-        })?;
-        if let Some((name, value)) = query {
-            url.query_pairs_mut().append_pair(name, value);
-        }
+    async fn attempt(&self, url: &Url) -> Result<Option<Bytes>, (ee_token::Error, bool)> {
         let request = self
             .http
-            .request(Method::GET, &url)
+            .request(Method::GET, url)
             .header(FLAVOR, GOOGLE)
             .timeout(ATTEMPT_TIMEOUT)
             .build()
             .map_err(|_| {
-                (
-                    self.error(Token::RefusedUrl, "the request cannot be built"),
-                    false,
-                )
+                let error = self.error(Token::RefusedUrl, "the request cannot be built");
+                (error, false)
             })?;
+        let host = self.base.host_str().unwrap_or_default();
         let transient = |error: ee_token::Error| {
             let again = error.is_transient();
             (error, again)
         };
-        let reply = self.http.send(request).await.map_err(transient)?;
+        let reply = self.http.send_resolved(request, host).await;
+        let reply = reply.map_err(transient)?;
         let status = reply.status();
         let flavored = has_flavor(reply.headers());
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
@@ -412,7 +437,7 @@ impl MetadataServer {
         match status {
             StatusCode::OK => {
                 let body = read_bounded(reply, MAX_REPLY).await.map_err(transient)?;
-                Ok(Some(body.to_vec()))
+                Ok(Some(body))
             }
             StatusCode::NOT_FOUND => Ok(None),
             _ => {

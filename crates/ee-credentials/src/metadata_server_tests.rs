@@ -160,7 +160,7 @@ async fn an_answer_that_is_no_token_is_an_error() {
     ] {
         let (emulator, options) = machine().await;
         let credentials = server(&outside(), &options).await.unwrap();
-        let reply = Fault::respond(200, "application/json", body).header(FLAVOR, GOOGLE);
+        let reply = Fault::respond(200, "application/json", body).header(FLAVOR.as_str(), GOOGLE);
         emulator.fault("metadata.google.internal", reply);
         let error = credentials.token().await.unwrap_err();
         assert_eq!(error.kind(), Token::InvalidResponse, "{body}");

@@ -1,6 +1,8 @@
 //! What every login comes down to: a refresh token and the OAuth client that it was issued to
 //! (RFC 6749 §6).
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use ee_token::{
     ErrorKind as Token, Grant, Remedy, Scopes, SecretString, TokenEndpoint, TokenFuture,
@@ -22,7 +24,7 @@ const GCLOUD_CLIENT_ID: &str =
 /// A refresh token, and how to exchange it.
 #[derive(Debug)]
 pub(crate) struct RefreshToken {
-    pub(crate) client_id: String,
+    pub(crate) client_id: Arc<str>,
     pub(crate) client_secret: SecretString,
     pub(crate) refresh_token: SecretString,
     pub(crate) rapt: Option<SecretString>,
@@ -32,7 +34,7 @@ pub(crate) struct RefreshToken {
     pub(crate) endpoint: TokenEndpoint,
     pub(crate) login: Login,
     pub(crate) place: Place,
-    pub(crate) principal: Option<String>,
+    pub(crate) principal: Option<Arc<str>>,
     /// When the login ends by itself, if that is known.
     pub(crate) ends_at: Option<DateTime<Utc>>,
 }
@@ -78,7 +80,7 @@ impl RefreshToken {
             error
         };
         match &self.principal {
-            Some(principal) => explained.with_principal(principal),
+            Some(principal) => explained.with_principal(&**principal),
             None => explained,
         }
     }

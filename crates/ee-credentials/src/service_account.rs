@@ -186,8 +186,8 @@ pub(crate) fn load(key: ServiceAccountKey, options: &Options) -> Result<Loaded, 
     };
     Ok(Loaded {
         kind: Kind::ServiceAccount,
-        identity: Some(key.email.clone()),
-        principal: Some(subject.clone().unwrap_or_else(|| key.email.clone())),
+        identity: Some(key.email.as_str().into()),
+        principal: Some(subject.as_deref().unwrap_or(&key.email).into()),
         quota_project: key.quota_project.clone(),
         project: key.project_id.clone(),
         oauth_client_id: None,

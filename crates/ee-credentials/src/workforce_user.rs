@@ -44,7 +44,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
     Ok(Loaded {
         kind: Kind::ExternalAccountAuthorizedUser,
         // The file does not say who it is, and where they come from is the next best.
-        identity: document.text("audience")?.map(str::to_owned),
+        identity: document.text("audience")?.map(Arc::from),
         principal: None,
         quota_project: document.project("quota_project_id")?,
         project: None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ee_token::{ExposeSecret, HttpClient, Remedy, RetryPolicy, SecretString};
-use http::header::USER_AGENT;
+use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
@@ -244,20 +244,28 @@ impl ClientBuilder {
         if let Some(project) = &self.project {
             check_project(project)?;
         }
-        let mut headers = HeaderMap::new();
+        // Room for what requests and the HTTP library add: growing its index costs the most.
+        let mut headers = HeaderMap::with_capacity(12);
         headers.insert(API_CLIENT, HeaderValue::from_static(CLIENT_VERSION));
         headers.insert(USER_AGENT, user_agent(self.user_agent.as_deref())?);
+        // What the HTTP library would add to each request otherwise.
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        if self.auth.tokens.is_some() {
+            // A place for the token of each request.
+            headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer"));
+        }
         if let Some(key) = &self.auth.api_key {
             headers.insert(API_KEY, api_key(key)?);
         }
         let billed = self.quota_project.as_deref().or(self.project.as_deref());
-        let quota_project = billed.map(quota_project).transpose()?.flatten();
+        if let Some(billed) = billed.map(quota_project).transpose()?.flatten() {
+            headers.insert(QUOTA_PROJECT, billed);
+        }
         let tag = self.workload_tag.as_deref().filter(|tag| !tag.is_empty());
         let workload_tag = tag.map(WorkloadTag::new).transpose()?;
         Ok(Client(Arc::new(Inner {
             shared: Arc::new(self.shared()?),
             headers,
-            quota_project,
             base,
             target,
             workload_tag,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ee_token::{HttpClient, SecretString};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, Method};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -45,7 +45,6 @@ pub(crate) struct Inner {
     pub(crate) workload_tag: Option<WorkloadTag>,
     /// What every request carries.
     pub(crate) headers: HeaderMap,
-    pub(crate) quota_project: Option<HeaderValue>,
     pub(crate) api_key: Option<Arc<SecretString>>,
 }
 

@@ -69,11 +69,21 @@ impl Limiter {
     pub(crate) async fn place(self: &Arc<Self>) -> Option<Place> {
         // Nobody closes the semaphore.
         let permit = self.places.clone().acquire_owned().await.ok()?;
-        Some(Place {
+        Some(self.place_of(permit))
+    }
+
+    /// A place, if one is free and nobody waits for it.
+    pub(crate) fn free_place(self: &Arc<Self>) -> Option<Place> {
+        let permit = self.places.clone().try_acquire_owned().ok()?;
+        Some(self.place_of(permit))
+    }
+
+    fn place_of(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
+        Place {
             permit: Some(permit),
             lowered: self.lowered.load(Ordering::Relaxed),
             limiter: self.clone(),
-        })
+        }
     }
 
     /// The present limit.

@@ -8,6 +8,7 @@ use ee_token::{AccessToken, RetryPolicy};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Serialize;
+use url::Url;
 
 use crate::builder::{API_KEY, QUOTA_PROJECT, check_project, quota_project};
 use crate::client::Inner;
@@ -46,9 +47,9 @@ pub struct RequestBuilder {
 /// A request that was found to make sense. Its body is made once; attempts share it.
 pub(crate) struct Prepared {
     pub(crate) name: Name,
-    /// With the emulator in the place of the host. Each attempt needs a URL of its own.
-    pub(crate) url: String,
-    billed: Option<HeaderValue>,
+    query: Vec<(String, String)>,
+    /// The project that it is billed to, where that is another than the client's, or none.
+    billed: Option<Option<HeaderValue>>,
     profiling: bool,
     content_type: Option<HeaderValue>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -257,7 +258,7 @@ impl RequestBuilder {
         self.mistake.get_or_insert(error);
     }
 
-    fn prepare(mut self) -> Result<Prepared, Error> {
+    fn prepare(mut self) -> Result<Box<Prepared>, Error> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
@@ -270,16 +271,13 @@ impl RequestBuilder {
         let project = self.project.as_deref().or(options.project.as_deref());
         let route = Route::new(std::mem::take(&mut self.path), project)?;
         let billed = match (&self.project, &options.quota_project) {
-            (Some(project), None) => quota_project(project)?,
-            _ => client.quota_project.clone(),
+            _ if route.is_discovery() => Some(None),
+            (Some(project), None) => Some(quota_project(project)?),
+            _ => None,
         };
         let idempotent = self.add_fields(&route);
-        let mut url = route.url(&client.target)?;
-        if !self.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(&self.query);
-        }
-        Ok(Prepared {
-            billed: billed.filter(|_| !route.is_discovery()),
+        Ok(Box::new(Prepared {
+            billed,
             profiling: self.profiling.unwrap_or(options.profiling),
             content_type: self.content_type,
             headers: self.headers,
@@ -287,7 +285,7 @@ impl RequestBuilder {
                 method: self.method,
                 route,
             },
-            url: url.into(),
+            query: self.query,
             body: self.body,
             idempotent: self.idempotent.unwrap_or(idempotent),
             retry: self.retry.unwrap_or_else(|| options.retry.clone()),
@@ -295,7 +293,7 @@ impl RequestBuilder {
             deadline: self.deadline.or(options.deadline),
             max_reply: self.max_reply.unwrap_or(options.max_reply),
             own_max_reply: self.max_reply,
-        })
+        }))
     }
 
     /// Adds the workload tag and, to what starts a task, its id. Returns whether the request
@@ -343,15 +341,27 @@ impl RequestBuilder {
 }
 
 impl Prepared {
+    /// The URL of one attempt, with the emulator in the place of the host.
+    pub(crate) fn url(&self, client: &Inner) -> Result<Url, Error> {
+        let mut url = self.name.route.url(&client.target)?;
+        if !self.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.query);
+        }
+        Ok(url)
+    }
+
     /// The headers of one attempt.
     pub(crate) fn headers(&self, client: &Inner, token: Option<&AccessToken>) -> HeaderMap {
-        // Room for what the HTTP library adds, too: growing costs more than all else here.
-        let mut headers = HeaderMap::with_capacity(client.headers.len() + self.headers.len() + 8);
-        for (name, value) in &client.headers {
-            headers.insert(name.clone(), value.clone());
-        }
-        if let Some(billed) = &self.billed {
-            headers.insert(QUOTA_PROJECT, billed.clone());
+        // A copy is cheaper than a map that is filled header by header.
+        let mut headers = client.headers.clone();
+        match &self.billed {
+            None => {}
+            Some(Some(billed)) => {
+                headers.insert(QUOTA_PROJECT, billed.clone());
+            }
+            Some(None) => {
+                headers.remove(QUOTA_PROJECT);
+            }
         }
         if self.profiling {
             headers.insert(PROFILING, HeaderValue::from_static("1"));

@@ -9,7 +9,6 @@ use http::{HeaderMap, StatusCode};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 use tracing::field::Empty;
-use url::Url;
 
 use crate::budget::Spent;
 use crate::client::Inner;
@@ -27,7 +26,7 @@ const MAX_REFUSAL: usize = 64 * 1024;
 const REFUSAL_TIME: Duration = Duration::from_secs(10);
 
 /// Sends a request until it succeeds, fails for good, or the policy gives up.
-pub(crate) async fn exchange(client: &Inner, request: Prepared) -> Result<Response, Error> {
+pub(crate) async fn exchange(client: &Inner, request: Box<Prepared>) -> Result<Response, Error> {
     let mut call = Call::new(client, &request, Want::All);
     let answer = call.traced().await?;
     let body = match answer.body {
@@ -47,7 +46,7 @@ pub(crate) async fn exchange(client: &Inner, request: Prepared) -> Result<Respon
 /// The same, until the reply begins.
 pub(crate) async fn exchange_streaming(
     client: &Inner,
-    request: Prepared,
+    request: Box<Prepared>,
 ) -> Result<StreamingResponse, Error> {
     let mut call = Call::new(client, &request, Want::Head);
     let answer = call.traced().await?;
@@ -206,13 +205,23 @@ impl<'a> Call<'a> {
                 error: &failed.error,
                 wait,
             });
-            tokio::time::sleep(wait).await;
+            Box::pin(tokio::time::sleep(wait)).await;
         }
     }
 
     /// A place among the requests under way, and a turn to begin.
     async fn place(&self) -> Result<Option<Place>, Error> {
         let shared = &self.client.shared;
+        if shared.pace.is_none() {
+            match &shared.limiter {
+                None => return Ok(None),
+                Some(limiter) => {
+                    if let Some(place) = limiter.free_place() {
+                        return Ok(Some(place));
+                    }
+                }
+            }
+        }
         let turn = async {
             let place = match &shared.limiter {
                 Some(limiter) => limiter.place().await,
@@ -223,7 +232,10 @@ impl<'a> Call<'a> {
             }
             place
         };
-        within(self.until, turn).await.ok_or_else(|| {
+        // Boxed, as is all that is rarely waited for: a call is moved as often as it is nested,
+        // and should be small.
+        let turn = Box::pin(within(self.until, turn)).await;
+        turn.ok_or_else(|| {
             Error::after(
                 self.attempts,
                 ErrorKind::Timeout,
@@ -240,7 +252,10 @@ impl<'a> Call<'a> {
         let Some(tokens) = &self.client.options.auth.tokens else {
             return Ok(None);
         };
-        match within(self.until, tokens.token()).await {
+        if let Some(token) = tokens.current() {
+            return Ok(Some(token));
+        }
+        match Box::pin(within(self.until, tokens.token())).await {
             Some(Ok(token)) => Ok(Some(token)),
             Some(Err(error)) => Err(Error::after(
                 self.attempts,
@@ -291,7 +306,9 @@ impl<'a> Call<'a> {
         let sent = self.build(token)?;
         self.attempts += 1;
         let until = earlier(self.until, Instant::now().checked_add(self.request.timeout));
-        let all = self.exchange_once(sent, token, place);
+        let host = self.client.base.host_str().unwrap_or_default();
+        let reply = self.client.options.http.send_resolved(sent, host);
+        let all = self.exchange_once(reply, token, place);
         match until {
             Some(until) => match timeout_at(until, all).await {
                 Ok(result) => result,
@@ -303,12 +320,8 @@ impl<'a> Call<'a> {
 
     fn build(&self, token: Option<&AccessToken>) -> Result<reqwest::Request, Failed> {
         let request = self.request;
-        let url = Url::parse(&request.url).map_err(|_| Failed {
-            error: Error::after(
-                self.attempts,
-                ErrorKind::InvalidRequest,
-                format!("{} has no valid URL", self.name()),
-            ),
+        let url = request.url(self.client).map_err(|error| Failed {
+            error,
             may_resend: false,
             rate_limited: false,
             asked_wait: Duration::ZERO,
@@ -322,15 +335,13 @@ impl<'a> Call<'a> {
     /// One request and its answer, which holds the place until it is read.
     async fn exchange_once(
         &self,
-        sent: reqwest::Request,
+        reply: impl Future<Output = Result<reqwest::Response, ee_token::Error>>,
         token: Option<&AccessToken>,
         place: Option<Place>,
     ) -> Result<Answer, Failed> {
         let client = self.client;
-        let host = client.base.host_str().unwrap_or_default();
         let lost = |error| self.lost(error);
-        let reply = client.options.http.send_resolved(sent, host).await;
-        let mut reply = reply.map_err(lost)?;
+        let mut reply = reply.await.map_err(lost)?;
         let status = reply.status();
         let headers = std::mem::take(reply.headers_mut());
         let secrets = Secrets {
@@ -342,7 +353,7 @@ impl<'a> Call<'a> {
         let signals = &shared.signals;
         signals.observe(&headers, path, shared.limiter.as_deref());
         if !status.is_success() {
-            let body = read_beginning(reply).await;
+            let body = Box::pin(read_beginning(reply)).await;
             let api = ApiError::read(status, &body, &secrets);
             // A spent budget of the day is no matter of how many at once.
             if api.is_rate_limit()

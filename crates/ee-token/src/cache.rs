@@ -115,7 +115,7 @@ struct State {
     /// Failures since the last success.
     failures: u32,
     /// The last failure, and until when it speaks for those who ask without a valid token.
-    failure: Option<(Error, Option<Moment>)>,
+    failure: Option<Box<(Error, Option<Moment>)>>,
 }
 
 /// What a refresh tells those who wait for it.
@@ -152,10 +152,27 @@ impl TokenCache {
     /// next seconds get the same error without another attempt; a rejection stays until the
     /// credential changes. [`ErrorKind::Runtime`] outside of a tokio runtime.
     pub async fn token(&self) -> Result<AccessToken, Error> {
-        match self.0.valid(|token| token.clone()) {
+        match self.current() {
             Some(token) => Ok(token),
             None => self.0.wait().await,
         }
+    }
+
+    /// The current token if it is valid, without waiting for another. One that is about to
+    /// expire is renewed behind the caller's back, as by [`token`](Self::token).
+    ///
+    /// ```
+    /// use ee_token::{AccessToken, TokenCache};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), ee_token::Error> {
+    /// let cache = TokenCache::new(AccessToken::new("secret")?);
+    /// assert!(cache.current().is_none());
+    /// cache.token().await?;
+    /// assert!(cache.current().is_some());
+    /// # Ok(()) }
+    /// ```
+    pub fn current(&self) -> Option<AccessToken> {
+        self.0.valid(AccessToken::clone)
     }
 
     /// The current token as an `Authorization` header, marked sensitive.
@@ -239,7 +256,7 @@ impl Inner {
         if state.refresh.is_some() || self.millis(now) < self.next_attempt.load(Ordering::Acquire) {
             return;
         }
-        if let Some((error, _)) = &state.failure
+        if let Some((error, _)) = state.failure.as_deref()
             && error.kind().is_rejection()
             && !self.source.may_have_changed()
         {
@@ -288,7 +305,7 @@ impl Inner {
         if let Some(refresh) = &state.refresh {
             return Ok(Joined::Refresh(refresh.clone()));
         }
-        if let Some((error, until)) = &state.failure {
+        if let Some((error, until)) = state.failure.as_deref() {
             let still = match until {
                 Some(until) => !now.has_reached(until),
                 None => !self.source.may_have_changed(),
@@ -361,7 +378,7 @@ impl Inner {
                 let until = (!error.kind().is_rejection()).then(|| now.after(wait));
                 self.schedule(until.unwrap_or_else(|| now.after(MAX_BACKOFF)));
                 tracing::debug!(%error, "a token refresh failed");
-                state.failure = Some((error.clone(), until));
+                state.failure = Some(Box::new((error.clone(), until)));
                 Err(error)
             }
         }

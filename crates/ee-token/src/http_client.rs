@@ -42,29 +42,50 @@ pub struct HttpClient {
 
 struct Shared {
     /// The pool that the program brought; without one, that of the process and the runtime.
-    own: Option<Pool>,
+    own: Option<Arc<Pool>>,
     /// Builds requests, whatever pool sends them.
     builder: Client,
     endpoints: Endpoints,
 }
 
-#[derive(Clone)]
+/// The connections of one program's client, or of one runtime. Each half is set up when it is
+/// first needed: most programs need one of them.
+#[derive(Default)]
 struct Pool {
-    proxied: Client,
-    direct: Client,
+    proxied: OnceCell<Client>,
+    direct: OnceCell<Client>,
+    /// TLS of its own, whose connections are not kept: one dies with its runtime.
+    config: Option<rustls::ClientConfig>,
 }
 
 impl Pool {
-    fn new() -> Result<Self, Error> {
-        Ok(Self {
-            proxied: build(Client::builder())?,
-            direct: build(Client::builder().no_proxy())?,
-        })
+    fn with_config(config: rustls::ClientConfig) -> Self {
+        Self {
+            config: Some(config),
+            ..Self::default()
+        }
+    }
+
+    fn client(&self, direct: bool) -> Result<&Client, Error> {
+        if direct {
+            let new = || self.build(Client::builder().no_proxy());
+            self.direct.get_or_try_init(new)
+        } else {
+            self.proxied
+                .get_or_try_init(|| self.build(Client::builder()))
+        }
+    }
+
+    fn build(&self, builder: ClientBuilder) -> Result<Client, Error> {
+        match &self.config {
+            Some(config) => build_with(builder.pool_max_idle_per_host(0), config.clone()),
+            None => build(builder),
+        }
     }
 
     /// The process's pool for the runtime that polls us.
-    fn of_this_runtime() -> Result<Self, Error> {
-        static POOLS: Mutex<Vec<(runtime::Id, Pool)>> = Mutex::new(Vec::new());
+    fn of_this_runtime() -> Result<Arc<Self>, Error> {
+        static POOLS: Mutex<Vec<(runtime::Id, Arc<Pool>)>> = Mutex::new(Vec::new());
         let id = Handle::try_current()
             .map_err(|_| Error::new(ErrorKind::Runtime, "a request needs a tokio runtime"))?
             .id();
@@ -75,7 +96,7 @@ impl Pool {
         if pools.len() == MAX_POOLS {
             pools.remove(0);
         }
-        let pool = Self::new()?;
+        let pool = Arc::new(Self::default());
         pools.push((id, pool.clone()));
         Ok(pool)
     }
@@ -103,10 +124,10 @@ impl HttpClient {
     /// As [`HttpClient::new`].
     pub fn with_client(client: Client, endpoints: Endpoints) -> Result<Self, Error> {
         let pool = Pool {
-            proxied: client.clone(),
-            direct: build(Client::builder().no_proxy())?,
+            proxied: OnceCell::with_value(client.clone()),
+            ..Pool::default()
         };
-        Ok(Self::from_parts(Some(pool), client, endpoints))
+        Ok(Self::from_parts(Some(Arc::new(pool)), client, endpoints))
     }
 
     /// A client to the same hosts that trusts these certificate authorities alone, in PEM, for
@@ -117,24 +138,21 @@ impl HttpClient {
     /// cannot be used.
     pub fn with_roots(&self, pem: &str) -> Result<Self, Error> {
         let config = tls::client_config_with_roots(pem)?;
-        // A connection dies with its runtime, so none is kept for the next request.
-        let new =
-            |builder: ClientBuilder| build_with(builder.pool_max_idle_per_host(0), config.clone());
-        let pool = Pool {
-            proxied: new(Client::builder())?,
-            direct: new(Client::builder().no_proxy())?,
-        };
-        Ok(Self {
+        Ok(self.with_pool(Pool::with_config(config)))
+    }
+
+    fn with_pool(&self, pool: Pool) -> Self {
+        Self {
             shared: Arc::new(Shared {
-                own: Some(pool),
+                own: Some(Arc::new(pool)),
                 builder: self.shared.builder.clone(),
                 endpoints: self.shared.endpoints.clone(),
             }),
             sent: self.sent.clone(),
-        })
+        }
     }
 
-    fn from_parts(own: Option<Pool>, builder: Client, endpoints: Endpoints) -> Self {
+    fn from_parts(own: Option<Arc<Pool>>, builder: Client, endpoints: Endpoints) -> Self {
         Self {
             shared: Arc::new(Shared {
                 own,
@@ -153,21 +171,7 @@ impl HttpClient {
     /// if they do not belong together.
     pub fn with_client_certificate(&self, chain: &str, key: &SecretString) -> Result<Self, Error> {
         let config = tls::client_config_with_certificate(chain, key.expose_secret())?;
-        // A connection dies with its runtime, so none is kept for the next request.
-        let new =
-            |builder: ClientBuilder| build_with(builder.pool_max_idle_per_host(0), config.clone());
-        let pool = Pool {
-            proxied: new(Client::builder())?,
-            direct: new(Client::builder().no_proxy())?,
-        };
-        Ok(Self {
-            shared: Arc::new(Shared {
-                own: Some(pool),
-                builder: self.shared.builder.clone(),
-                endpoints: self.shared.endpoints.clone(),
-            }),
-            sent: self.sent.clone(),
-        })
+        Ok(self.with_pool(Pool::with_config(config)))
     }
 
     /// The same pool and endpoints with a request count of its own, from 0.
@@ -214,21 +218,32 @@ impl HttpClient {
     /// # Errors
     /// As [`send`](Self::send).
     #[doc(hidden)]
-    pub async fn send_resolved(&self, request: Request, host: &str) -> Result<Response, Error> {
+    pub fn send_resolved<'a>(
+        &self,
+        request: Request,
+        host: &'a str,
+    ) -> impl Future<Output = Result<Response, Error>> + Send + use<'a> {
+        // The request is not held by the future: it would be there once for each that awaits it.
+        let reply = self.execute(request);
+        async move {
+            reply?.await.map_err(|error| {
+                let address = error.url().map(host_and_port).unwrap_or_default();
+                from_reqwest(error, host, &address)
+            })
+        }
+    }
+
+    fn execute(
+        &self,
+        request: Request,
+    ) -> Result<impl Future<Output = reqwest::Result<Response>> + Send + use<>, Error> {
         let pool = match &self.shared.own {
             Some(pool) => pool.clone(),
             None => Pool::of_this_runtime()?,
         };
-        let client = if self.endpoints().is_direct(request.url()) {
-            &pool.direct
-        } else {
-            &pool.proxied
-        };
+        let client = pool.client(self.endpoints().is_direct(request.url()))?;
         self.sent.fetch_add(1, Ordering::Relaxed);
-        client.execute(request).await.map_err(|error| {
-            let address = error.url().map(host_and_port).unwrap_or_default();
-            from_reqwest(error, host, &address)
-        })
+        Ok(client.execute(request))
     }
 }
 

@@ -33,8 +33,10 @@ const LONGEST_LIFE: f64 = 366.0 * 24.0 * 3600.0;
 /// only once is sent again only if it surely never arrived. Replies are read with a bound.
 pub struct TokenEndpoint {
     http: HttpClient,
-    url: Url,
-    retry: RetryPolicy,
+    /// Google's own if none is given: most of a hundred thousand endpoints are.
+    url: Option<Box<Url>>,
+    /// [`RetryPolicy::token`] if none is given.
+    retry: Option<Box<RetryPolicy>>,
     /// What the server's clock is ahead of ours, in seconds, once it has complained.
     skew: AtomicI64,
 }
@@ -54,24 +56,31 @@ pub struct TokenResponse {
 impl TokenEndpoint {
     /// The endpoint at this URL.
     pub fn new(http: HttpClient, url: Url) -> Self {
+        Self::with_url(http, Some(Box::new(url)))
+    }
+
+    fn with_url(http: HttpClient, url: Option<Box<Url>>) -> Self {
         Self {
             http,
             url,
-            retry: RetryPolicy::token(),
+            retry: None,
             skew: AtomicI64::new(0),
         }
     }
 
     /// Google's own endpoint.
     pub fn google(http: HttpClient) -> Self {
-        let url = http.endpoints().token.clone();
-        Self::new(http, url)
+        Self::with_url(http, None)
+    }
+
+    fn url(&self) -> &Url {
+        self.url.as_deref().unwrap_or(&self.http.endpoints().token)
     }
 
     /// Sets how transient failures are retried; [`RetryPolicy::token`] otherwise.
     #[must_use]
     pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
-        self.retry = retry;
+        self.retry = Some(Box::new(retry));
         self
     }
 
@@ -149,6 +158,8 @@ impl TokenEndpoint {
         grant: &Grant<'_>,
         client: Option<&ClientAuth<'_>>,
     ) -> Result<TokenResponse, Failure> {
+        let usual = RetryPolicy::token();
+        let policy = self.retry.as_deref().unwrap_or(&usual);
         let started = Instant::now();
         let mut retry = 0;
         loop {
@@ -156,17 +167,17 @@ impl TokenEndpoint {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
-            let again = retry < self.retry.max_retries
+            let again = retry < policy.max_retries
                 && failure.error.is_transient()
                 && (failure.never_arrived || !grant.is_single_use());
             let wait = failure
                 .retry_after
                 .unwrap_or_default()
-                .max(self.retry.wait(retry));
-            if !again || wait > self.retry.total.saturating_sub(started.elapsed()) {
+                .max(policy.wait(retry));
+            if !again || wait > policy.total.saturating_sub(started.elapsed()) {
                 return Err(failure);
             }
-            tracing::debug!(host = self.url.host_str(), retry, error = %failure.error, "token request failed");
+            tracing::debug!(host = self.url().host_str(), retry, error = %failure.error, "token request failed");
             tokio::time::sleep(wait).await;
             retry += 1;
         }
@@ -182,7 +193,7 @@ impl TokenEndpoint {
         let (content_type, body) = grant.body();
         let mut request = self
             .http
-            .request(Method::POST, &self.url)
+            .request(Method::POST, self.url())
             .header(CONTENT_TYPE, content_type)
             .header(ACCEPT, "application/json")
             .timeout(ATTEMPT_TIMEOUT)
@@ -200,7 +211,7 @@ impl TokenEndpoint {
         })?;
         let status = response.status();
         let headers = response.headers().clone();
-        let host = self.url.host_str().unwrap_or_default();
+        let host = self.url().host_str().unwrap_or_default();
         let body = read_bounded(response, MAX_REPLY).await?;
         if status == StatusCode::OK {
             return Ok(parse_reply(&body, host, asked_at)?);
@@ -219,7 +230,7 @@ impl TokenEndpoint {
 impl fmt::Debug for TokenEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenEndpoint")
-            .field("host", &self.url.host_str())
+            .field("host", &self.url().host_str())
             .finish_non_exhaustive()
     }
 }

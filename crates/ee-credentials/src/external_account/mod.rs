@@ -207,8 +207,8 @@ fn assemble(
     };
     Ok(Loaded {
         kind: Kind::ExternalAccount,
-        identity: Some(email.clone().unwrap_or_else(|| account.audience.clone())),
-        principal: email,
+        identity: Some(email.as_deref().unwrap_or(&account.audience).into()),
+        principal: email.as_deref().map(Arc::from),
         quota_project,
         project,
         oauth_client_id: None,

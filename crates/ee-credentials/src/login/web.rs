@@ -212,8 +212,9 @@ impl WebFlow {
     }
 
     fn credentials(&self, refresh_token: SecretString, first: Option<AccessToken>) -> Credentials {
+        let client_id: Arc<str> = self.client.id.as_str().into();
         let renewals = RefreshToken {
-            client_id: self.client.id.clone(),
+            client_id: client_id.clone(),
             client_secret: self.client.secret.clone(),
             refresh_token,
             rapt: None,
@@ -234,7 +235,7 @@ impl WebFlow {
             principal: None,
             quota_project: None,
             project: None,
-            oauth_client_id: Some(self.client.id.clone()),
+            oauth_client_id: Some(client_id),
             scopes: None,
         };
         Credentials::new(loaded, &self.options)
