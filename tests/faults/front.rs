@@ -133,7 +133,7 @@ impl Front {
 }
 
 /// A socket that has the address, and does not listen yet: whoever connects is refused.
-async fn bound(address: SocketAddr) -> TcpSocket {
+pub(crate) async fn bound(address: SocketAddr) -> TcpSocket {
     for _ in 0..100 {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();

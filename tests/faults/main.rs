@@ -10,6 +10,10 @@
 
 #[path = "../../crates/ee-cli/tests/real_tls/certificates.rs"]
 mod certificates;
+mod clocks;
+mod disk;
 mod front;
 mod hosts;
+mod proxy;
+mod runtimes;
 mod town;

@@ -130,6 +130,11 @@ impl Town {
         &self.fronts[host as usize]
     }
 
+    /// How many connections were made to all of them.
+    pub(crate) fn connections(&self) -> usize {
+        self.fronts.iter().map(Front::connections).sum()
+    }
+
     /// Shows this certificate for the host, instead of its own.
     pub(crate) fn show(&self, host: Host, certificate: Certificate) {
         self.front(host).show(http_1(certificate));
