@@ -14,6 +14,8 @@ mod clocks;
 mod disk;
 mod front;
 mod hosts;
+mod identities;
+mod providers;
 mod proxy;
 mod runtimes;
 mod town;
