@@ -110,8 +110,9 @@ async fn the_wrong_identity_is_invalidated_without_harm_to_the_right_one() {
 
 /// The wrong identity is refused where it asks, and the right one is not asked to pay for it.
 #[tokio::test]
-async fn a_wrong_identity_is_named_and_costs_one_renewal() {
-    let builder = Emulator::builder().project(Project::new(PROJECT).allow("jane@example.com"));
+async fn a_wrong_identity_is_refused_and_no_renewal_is_spent_on_it() {
+    let builder =
+        Emulator::builder().project(Project::new(PROJECT).denied(true).allow("jane@example.com"));
     let emulator = builder.start().await.unwrap();
     let connect = |email: &str| {
         let login = emulator.create_user(email).earthengine_file_json(None);
