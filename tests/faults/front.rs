@@ -35,9 +35,10 @@ pub(crate) enum Trouble {
     ResetAtOnce,
     /// The request is read, and the connection reset before any byte of an answer.
     ResetAfterRequest,
-    /// Half the body is sent, and then the connection is reset.
+    /// The body is sent as far as into the token in it, or else half of it, and then the
+    /// connection is reset.
     ResetInBody,
-    /// Half the body is sent, and then the connection is closed as if that were all.
+    /// The same, and then the connection is closed as if that were all.
     CutInBody,
     /// The TLS handshake breaks off within the first record.
     CutHandshake,
@@ -258,7 +259,8 @@ impl Shared {
 
     async fn send(&self, mut line: Line, answer: &[u8], trouble: Trouble) -> io::Result<()> {
         let body = end_of_head(answer).unwrap_or(answer.len());
-        let half = body + (answer.len() - body) / 2;
+        let token = answer.windows(5).position(|five| five == b"ya29.");
+        let half = token.map_or(body + (answer.len() - body) / 2, |token| token + 20);
         match trouble {
             Trouble::ResetInBody | Trouble::CutInBody => {
                 line.stream().write_all(&answer[..half]).await?;

@@ -121,9 +121,9 @@ async fn suffer(hosts: &[Host], blows: &[Blow]) -> Vec<Met> {
 async fn recovers(town: &Town, host: Host, program: &Program) {
     town.heal(host).await;
     let before = town.front(host).requests();
-    program.recover().await;
+    let took = program.recover().await;
     let asked = town.front(host).requests() - before;
-    assert_eq!(asked, 1, "{host:?}: one request for one answer");
+    assert_eq!(asked, 1, "{host:?} {took:?}: one request for one answer");
 }
 
 fn with_tls() -> Vec<Host> {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use earthengine::Credentials;
 use earthengine::token::{ManualClock, TokenCache};
+use ee_emulator::Fault;
 use tokio::runtime::Runtime;
 
 use crate::clocks::renewing;
-use crate::front::Trouble;
 use crate::town::{Host, NO_HANG, Town};
 
 /// Three runtimes: the servers', one that goes away, and the next.
@@ -30,12 +30,17 @@ fn town(servers: &Runtime) -> (Arc<Town>, Credentials) {
     })
 }
 
+/// One request is not answered as long as anybody lives.
+fn never() -> Fault {
+    Fault::delay(Duration::from_secs(100 * 24 * 3600))
+}
+
 #[test]
 fn a_runtime_that_goes_away_in_the_middle_of_a_refresh_leaves_it_to_the_next() {
     let [servers, first, second] = runtimes();
     let (town, credentials) = town(&servers);
     let front = town.front(Host::Token);
-    servers.block_on(front.suffer(Trouble::Mute));
+    town.emulator.fault(Host::Token.name(), never());
     let asking = credentials.clone();
     first.spawn(async move { asking.token().await });
     servers.block_on(front.wait_for_requests(1));
@@ -43,8 +48,7 @@ fn a_runtime_that_goes_away_in_the_middle_of_a_refresh_leaves_it_to_the_next() {
     // Somebody on another runtime waits for the same refresh.
     let waiting = credentials.clone();
     let waiting = second.spawn(async move { waiting.token().await });
-    servers.block_on(front.suffer(Trouble::None));
-    first.shutdown_background();
+    drop(first);
     let soon = |future| async move { tokio::time::timeout(NO_HANG, future).await };
     let token = second.block_on(soon(waiting)).unwrap().unwrap().unwrap();
     // Nobody asked a third time; the runtime that is left has the token too.
@@ -62,12 +66,11 @@ fn a_runtime_that_goes_away_behind_a_valid_token_costs_nobody_a_wait() {
     let clock = ManualClock::new();
     let cache: TokenCache = renewing(credentials, &clock);
     let token = first.block_on(cache.token()).unwrap();
-    servers.block_on(front.suffer(Trouble::Mute));
+    town.emulator.fault(Host::Token.name(), never());
     clock.advance(Duration::from_secs(3600 - 200));
     assert!(first.block_on(cache.token()).unwrap().is_same(&token));
     servers.block_on(front.wait_for_requests(2));
-    first.shutdown_background();
-    servers.block_on(front.suffer(Trouble::None));
+    drop(first);
 
     assert!(second.block_on(cache.token()).unwrap().is_same(&token));
     second.block_on(async {
