@@ -8,7 +8,7 @@ use ee_emulator::Fault;
 use tokio::task::JoinSet;
 
 use crate::front::Trouble;
-use crate::town::{Host, PATIENCE, Program, Told, Town, constant};
+use crate::town::{Host, PATIENCE, Program, Told, Town, answered_with_one_request, constant};
 
 /// What is done to a host.
 #[derive(Debug, Clone)]
@@ -84,10 +84,13 @@ impl Met {
 
     /// The request was made three times, or as often as a machine's own server is given time for.
     fn was_tried_again(&self) {
-        match self.host {
-            Host::Metadata => assert!((2..=100).contains(&self.requests), "{self:?}"),
-            _ => assert_eq!(self.requests, 3, "{self:?}"),
-        }
+        let tries = match (self.host, self.told.kind) {
+            (Host::Metadata, _) => 2..=100,
+            // A try may end before its request arrives where the test's machine stands still.
+            (_, Some(ErrorKind::Timeout)) => 2..=3,
+            _ => 3..=3,
+        };
+        assert!(tries.contains(&self.requests), "{self:?}");
     }
 }
 
@@ -120,10 +123,7 @@ async fn suffer(hosts: &[Host], blows: &[Blow]) -> Vec<Met> {
 
 async fn recovers(town: &Town, host: Host, program: &Program) {
     town.heal(host).await;
-    let before = town.front(host).requests();
-    let took = program.recover().await;
-    let asked = town.front(host).requests() - before;
-    assert_eq!(asked, 1, "{host:?} {took:?}: one request for one answer");
+    answered_with_one_request(town, host, program).await;
 }
 
 fn with_tls() -> Vec<Host> {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::front::bound;
-use crate::town::{Host, Told, Town};
+use crate::town::{Host, Told, Town, answered_with_one_request};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mood {
@@ -133,7 +133,6 @@ async fn a_proxy_that_does_not_let_through_is_named_and_nothing_goes_past_it() {
         }
     }
     for (host, mood, told) in meeting.join_all().await {
-        println!("{host:?} {mood:?} {told:?}");
         let kind = match mood {
             Mood::Silent => ErrorKind::Timeout,
             _ => ErrorKind::Network,
@@ -161,8 +160,6 @@ async fn meets(host: Host, mood: Mood) -> (Host, Mood, Told) {
     let told = program.ask().await.unwrap_err();
     assert_eq!(tunnels, town.connections(), "nothing goes past it");
     proxy.is(Mood::Tunnels).await;
-    let before = town.front(host).requests();
-    program.recover().await;
-    assert_eq!(town.front(host).requests() - before, 1);
+    answered_with_one_request(&town, host, &program).await;
     (host, mood, told)
 }

@@ -29,7 +29,7 @@ const PROVIDER: &str = "//iam.googleapis.com/projects/123456789012/locations/glo
 
 /// How long our programs wait for a connection, and half as long again for the next byte. A
 /// program's own setting, so that nobody waits for the defaults here.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 /// No call of this test takes longer, whatever happens: it would hang.
 pub(crate) const NO_HANG: Duration = Duration::from_secs(300);
 
@@ -405,6 +405,18 @@ impl Program {
         }
         started.elapsed()
     }
+}
+
+/// The program is answered, now that nothing is in the way.
+pub(crate) async fn answered_with_one_request(town: &Town, host: Host, program: &Program) {
+    let before = town.front(host).requests();
+    let took = program.recover().await;
+    let asked = town.front(host).requests() - before;
+    // Where the test's machine stands still, the program's patience ends, and it asks again.
+    assert!(
+        asked == 1 || took >= PATIENCE,
+        "{host:?} was asked {asked} times in {took:?}"
+    );
 }
 
 pub(crate) fn constant(value: i64) -> Value {
