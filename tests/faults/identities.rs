@@ -54,7 +54,6 @@ async fn another_identity_in_the_place_of_ours_is_never_taken_up() {
     emulator.delete_service_account(ours.email());
     emulator.expire_tokens();
     let error = ee.compute::<i64>(&constant(3)).await.unwrap_err();
-    let error = earthengine::Error::from(error);
     assert!(error.kind().is_about_credentials(), "{error}");
     let text = error.to_string();
     for word in [ours.email(), theirs.email(), "key.json"] {

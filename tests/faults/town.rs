@@ -372,7 +372,7 @@ impl Program {
                 *last.lock().unwrap() = Some(token);
             }
             Self::Value(ee) => {
-                let seven: i64 = ee.compute(&constant(7)).await.map_err(Error::from)?;
+                let seven: i64 = ee.compute(&constant(7)).await?;
                 assert_eq!(seven, 7);
             }
             Self::Projects(ee) => {
