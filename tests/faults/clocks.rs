@@ -165,8 +165,13 @@ async fn a_clock_that_is_set_back_costs_nothing_and_keeps_no_dead_token() {
 
 /// Until the token is another than this, which it must be soon.
 pub(crate) async fn renewed(cache: &TokenCache, clock: &ManualClock, old: &AccessToken) {
+    until(cache, clock, |token| !token.is_same(old)).await;
+}
+
+/// Asks for the token until it is as it should be, which it must be soon.
+async fn until(cache: &TokenCache, clock: &ManualClock, is_so: impl Fn(&AccessToken) -> bool) {
     for _ in 0..200 {
-        if !cache.token().await.unwrap().is_same(old) {
+        if is_so(&cache.token().await.unwrap()) {
             return;
         }
         // The next attempt comes by the cache's clock, and takes its time by the world's.
@@ -180,7 +185,7 @@ pub(crate) async fn renewed(cache: &TokenCache, clock: &ManualClock, old: &Acces
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_still_valid_is_handed_out_whatever_its_host_does() {
     let mut meeting = JoinSet::new();
-    for host in [Host::Token, Host::Sts, Host::Iam] {
+    for host in [Host::Token, Host::Metadata, Host::Sts, Host::Iam] {
         for trouble in [
             Some(Trouble::Refused),
             Some(Trouble::Mute),
@@ -188,6 +193,9 @@ async fn a_token_that_is_still_valid_is_handed_out_whatever_its_host_does() {
             Some(Trouble::CutRecord),
             None,
         ] {
+            if trouble == Some(Trouble::CutRecord) && !host.has_tls() {
+                continue;
+            }
             meeting.spawn(async move {
                 let (town, clock) = (Town::new().await, ManualClock::new());
                 let credentials = town.credentials(host, &town.options()).await;
@@ -208,7 +216,14 @@ async fn a_token_that_is_still_valid_is_handed_out_whatever_its_host_does() {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
                 town.heal(host).await;
-                renewed(&cache, &clock, &token).await;
+                let front = town.front(host);
+                let before = front.requests();
+                let is_new = |now: &AccessToken| match host {
+                    // A machine's server has one token until shortly before its end.
+                    Host::Metadata => front.requests() > before,
+                    _ => !now.is_same(&token),
+                };
+                until(&cache, &clock, is_new).await;
             });
         }
     }
