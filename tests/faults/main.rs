@@ -15,6 +15,7 @@ mod disk;
 mod front;
 mod hosts;
 mod identities;
+mod kept;
 mod providers;
 mod proxy;
 mod runtimes;
