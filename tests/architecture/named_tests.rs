@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 
 /// The pages whose tables have a last column "shown by".
-const PAGES: [&str; 2] = ["threat-model.md", "credentials/bad-input.md"];
+const PAGES: [&str; 3] = ["threat-model.md", "credentials/bad-input.md", FAULTS];
+/// The page that leaves out none of the tests in its folder.
+const FAULTS: &str = "faults.md";
 
 #[test]
 fn every_test_that_a_page_names_exists() {
@@ -27,10 +29,26 @@ fn every_test_that_a_page_names_exists() {
     }
 }
 
-/// The names in the last column of a row that has three.
+#[test]
+fn the_page_about_faults_names_every_test_of_theirs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut tests = BTreeSet::new();
+    collect(&root.join("faults"), &mut tests);
+    assert!(tests.len() > 10);
+    let page = root.parent().unwrap().join("docs/src").join(FAULTS);
+    let text = fs::read_to_string(page).unwrap();
+    let named: Vec<_> = text.lines().filter_map(shown_by).flatten().collect();
+    // Processes that other tests start are no tests of their own.
+    tests.retain(|test| !test.ends_with("_for_the_test_below"));
+    for test in tests {
+        assert!(named.contains(&test), "{FAULTS} does not name {test}");
+    }
+}
+
+/// The names in the last column of a row that has three, or five.
 fn shown_by(line: &str) -> Option<Vec<String>> {
     let cells: Vec<_> = line.trim_matches('|').split('|').collect();
-    let [_, _, last] = cells.as_slice() else {
+    let ([_, _, last] | [_, _, _, _, last]) = cells.as_slice() else {
         return None;
     };
     let quoted: Vec<_> = last.split('`').skip(1).step_by(2).collect();

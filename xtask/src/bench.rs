@@ -100,6 +100,11 @@ impl Peers {
     }
 }
 
+/// A command of Cargo's in the workspace of the peers.
+pub(crate) fn of_peers(arguments: &[&str]) -> Outcome<Command> {
+    Ok(Peers::new(true)?.cargo(arguments))
+}
+
 pub(crate) fn run_all(arguments: &Arguments) -> Outcome {
     let peers = Peers::new(arguments.smoke)?;
     let mut rows = Vec::new();

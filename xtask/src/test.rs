@@ -22,6 +22,8 @@ enum Part {
     ReferenceClients,
     /// Headless Chromium in the login flows
     Browser,
+    /// A program with both of rustls' cryptography providers in it
+    TwoProviders,
 }
 
 impl Part {
@@ -29,6 +31,7 @@ impl Part {
         match self {
             Self::ReferenceClients => "reference-clients",
             Self::Browser => "browser",
+            Self::TwoProviders => "two-providers",
         }
     }
 }
@@ -52,10 +55,26 @@ pub(crate) fn run_all(arguments: &Arguments) -> Outcome {
         );
     }
     run(&mut tests)?;
+    if !arguments.skip.contains(&Part::TwoProviders) {
+        two_providers()?;
+    }
     for name in skipped {
         say(&format!("left out, as asked: {name}"));
     }
     Ok(())
+}
+
+/// The test that cannot be in our own workspace: its lock file shall know no second provider.
+fn two_providers() -> Outcome {
+    let compilers = ["cc", "clang", "gcc"];
+    if !cfg!(windows) && !compilers.into_iter().any(|name| on_path(name).is_some()) {
+        return Err(missing(Part::TwoProviders, "a C compiler"));
+    }
+    run(&mut crate::bench::of_peers(&[
+        "test",
+        "--package",
+        "two-providers",
+    ])?)
 }
 
 /// `cargo xtask conformance`: the reference client judges our token requests, scenario by scenario.

@@ -176,6 +176,17 @@ fn is_whole(kind: Kind, text: &str) -> bool {
     }
 }
 
+/// How far the writing of a token has come. Tests end the process at each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The temporary file is there, and empty.
+    Created,
+    /// All of it was written.
+    Written,
+    /// It has taken the old one's place.
+    Renamed,
+}
+
 /// The place of one credential's tokens for one purpose.
 #[derive(Debug)]
 struct Slot {
@@ -224,10 +235,14 @@ impl Slot {
     }
 
     fn write(&self, token: &AccessToken) {
+        self.write_in_stages(token, &|_| {});
+    }
+
+    fn write_in_stages(&self, token: &AccessToken, at: &dyn Fn(Stage)) {
         let Some(sealed) = self.key.seal(token) else {
             return;
         };
-        if let Err(error) = self.replace(&sealed) {
+        if let Err(error) = self.replace(&sealed, at) {
             tracing::debug!(file = %self.path.display(), %error, "the token is not kept");
         }
         self.cache.sweep();
@@ -235,7 +250,7 @@ impl Slot {
 
     /// Puts a new file in the place of the old one, whole. It is not forced to the disk: what
     /// a power cut leaves of it does not open, and is written again.
-    fn replace(&self, contents: &[u8]) -> io::Result<()> {
+    fn replace(&self, contents: &[u8], at: &dyn Fn(Stage)) -> io::Result<()> {
         let mut random = [0; 8];
         SystemRandom::new()
             .fill(&mut random)
@@ -245,10 +260,16 @@ impl Slot {
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let written = options
-            .open(&temporary)
-            .and_then(|mut file| file.write_all(contents))
-            .and_then(|()| fs::rename(&temporary, &self.path));
+        let write = || {
+            let mut file = options.open(&temporary)?;
+            at(Stage::Created);
+            file.write_all(contents)?;
+            at(Stage::Written);
+            fs::rename(&temporary, &self.path)?;
+            at(Stage::Renamed);
+            Ok(())
+        };
+        let written = write();
         if written.is_err() {
             let _ = fs::remove_file(&temporary);
         }

@@ -1,6 +1,8 @@
 use ee_emulator::{Emulator, User};
 use ee_token::{Endpoints, ErrorKind as Token, HttpClient, Scopes, TokenSource as _};
 
+use fd_lock::RwLock;
+
 use super::*;
 use crate::Credentials;
 
@@ -38,6 +40,14 @@ impl Machine {
         self.credentials().token().await.unwrap()
     }
 
+    fn slot(&self) -> Slot {
+        slot(
+            &self.cache(),
+            &self.jane.authorized_user_json(),
+            &self.options(),
+        )
+    }
+
     fn requests(&self) -> usize {
         self.emulator.requests().len()
     }
@@ -47,6 +57,11 @@ impl Machine {
         assert_eq!(files.len(), 1);
         files[0].clone()
     }
+}
+
+fn slot(cache: &DiskCache, text: &str, options: &Options) -> Slot {
+    let loaded = crate::adc::load(text, &crate::place::Place::Text, options).unwrap();
+    Slot::new(cache.clone(), &loaded, text, options)
 }
 
 #[tokio::test]
@@ -90,10 +105,7 @@ async fn other_scopes_another_subject_another_login_and_another_host_have_tokens
     let machine = Machine::new().await;
     let options = machine.options();
     let text = machine.jane.authorized_user_json();
-    let path = |text: &str, options: &Options| {
-        let loaded = crate::adc::load(text, &crate::place::Place::Text, options).unwrap();
-        Slot::new(machine.cache(), &loaded, text, options).path
-    };
+    let path = |text: &str, options: &Options| slot(&machine.cache(), text, options).path;
     let john = machine.emulator.create_user("john@example.com");
     let elsewhere = Options::google().unwrap().disk_cache(machine.cache());
     let drive = options.clone().scopes(Scopes::new(["drive"]));
@@ -199,11 +211,7 @@ async fn the_token_of_a_rejected_credential_is_dropped() {
 #[tokio::test]
 async fn a_passing_trouble_is_told_and_keeps_nothing() {
     let machine = Machine::new().await;
-    let slot = {
-        let text = machine.jane.authorized_user_json();
-        let loaded = crate::adc::load(&text, &crate::place::Place::Text, &machine.options());
-        Slot::new(machine.cache(), &loaded.unwrap(), &text, &machine.options())
-    };
+    let slot = machine.slot();
     let offline =
         ee_token::source_fn(|| async { Err(ee_token::Error::new(Token::Network, "no way")) });
     let error = Kept::new(Arc::new(offline), slot).mint().await.unwrap_err();
@@ -264,4 +272,91 @@ fn federation_is_not_kept_and_impersonation_as_its_source() {
     assert!(!is_whole(Kind::ImpersonatedServiceAccount, "{}"));
     assert!(!is_whole(Kind::ExternalAccount, "{}"));
     assert!(!is_whole(Kind::MetadataServer, "{}"));
+}
+
+const PART: &str = "EE_CACHE_TEST";
+
+/// The process that is killed: it stops at the stage that a variable names, and says so.
+#[tokio::test]
+async fn a_writer_for_the_test_below() {
+    let Ok(part) = std::env::var(PART) else {
+        return;
+    };
+    let [stage, folder, address, text] = part.splitn(4, '\n').collect::<Vec<_>>()[..] else {
+        unreachable!()
+    };
+    let stop = |at: &str| {
+        if at == stage {
+            eprintln!("\nstopped at {at}");
+            loop {
+                std::thread::park();
+            }
+        }
+    };
+    let endpoints = Endpoints::emulator(address.parse().unwrap()).unwrap();
+    let options = Options::new(HttpClient::new(endpoints).unwrap());
+    let slot = slot(&DiskCache::at(folder), text, &options);
+    let mut lock = RwLock::new(slot.lock_file().unwrap());
+    let _held = lock.try_write().unwrap();
+    if stage == "Removed" {
+        slot.remove();
+        stop("Removed");
+    }
+    let end = chrono::Utc::now() + chrono::TimeDelta::hours(1);
+    let token = AccessToken::new("ya29.new").unwrap().with_expiry(end);
+    slot.write_in_stages(&token, &|at| stop(&format!("{at:?}")));
+}
+
+#[tokio::test]
+async fn a_kill_at_any_stage_leaves_the_old_token_or_the_new_one_or_none() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+    for (stage, kept) in [
+        ("Removed", None),
+        ("Created", Some("old")),
+        ("Written", Some("old")),
+        ("Renamed", Some("new")),
+    ] {
+        let machine = Machine::new().await;
+        let old = machine.token().await;
+        let cache = machine.cache();
+        let part = [
+            stage,
+            cache.folder().to_str().unwrap(),
+            &machine.emulator.address().to_string(),
+            &machine.jane.authorized_user_json(),
+        ];
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "disk_cache::tests::a_writer_for_the_test_below",
+                "--exact",
+                "--nocapture",
+            ])
+            .env(PART, part.join("\n"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let told = format!("stopped at {stage}");
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let stopped = lines.map_while(Result::ok).any(|line| line == told);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(stopped, "the writer never came to {stage}");
+
+        // The lock went with the process: nobody waits for it.
+        let token = machine.token().await;
+        let asked = machine.requests();
+        match kept {
+            Some("old") => assert!(token.is_same(&old), "{stage}"),
+            Some(_) => assert_eq!(token.secret(), "ya29.new"),
+            None => assert_eq!(asked, 2, "{stage}"),
+        }
+        assert_eq!(asked, if kept.is_none() { 2 } else { 1 }, "{stage}");
+        // What the dead one left beside it goes with the rest.
+        cache.clear().unwrap();
+        assert_eq!(cache.files().unwrap(), Vec::<PathBuf>::new());
+        machine.token().await;
+        assert_eq!(machine.requests(), asked + 1);
+    }
 }

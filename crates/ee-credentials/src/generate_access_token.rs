@@ -123,6 +123,7 @@ fn token(body: &[u8], headers: &HeaderMap, url: &Url) -> Result<AccessToken, Err
             ErrorKind::InvalidResponse,
             format!("the answer of {host} is not a token: {why}"),
         )
+        .with_remedy(Remedy::of_foreign_answer())
     };
     // serde's own message could quote the token.
     let reply: Reply = serde_json::from_slice(body)
@@ -184,11 +185,11 @@ fn refusal(status: StatusCode, body: &[u8], url: &Url, source: &AccessToken) -> 
                 status.as_u16()
             ),
         )
-        .with_remedy(Remedy::new(if busy {
-            "Try again in a moment."
+        .with_remedy(if busy {
+            Remedy::new("Try again in a moment.")
         } else {
-            "Something between this machine and Google answered in its place: check the proxy and the network's login page."
-        }));
+            Remedy::of_foreign_answer()
+        });
     };
     let said = redact(&reply.message, &[source.secret()]).into_owned();
     if busy {

@@ -234,6 +234,13 @@ async fn ping(http: &HttpClient, url: &Url, attempts: u32) -> bool {
     false
 }
 
+/// No proxy is ever in the way there, and no other network.
+fn unreachable() -> Remedy {
+    Remedy::new(
+        "The metadata server is part of the machine's own network, and asked past every proxy. Check the firewall, the container's network, and GCE_METADATA_HOST if it is set.",
+    )
+}
+
 /// Anybody can answer at that address; Google's servers say who they are.
 fn has_flavor(headers: &HeaderMap) -> bool {
     headers.get(FLAVOR).is_some_and(|flavor| flavor == GOOGLE)
@@ -420,7 +427,7 @@ impl MetadataServer {
         let host = self.base.host_str().unwrap_or_default();
         let transient = |error: ee_token::Error| {
             let again = error.is_transient();
-            (error, again)
+            (error.with_remedy(unreachable()), again)
         };
         let reply = self.http.send_resolved(request, host).await;
         let reply = reply.map_err(transient)?;
@@ -428,7 +435,8 @@ impl MetadataServer {
         let flavored = has_flavor(reply.headers());
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             let why = format!("it answered with status {}", status.as_u16());
-            return Err((self.error(Token::Server, &why), true));
+            let remedy = Remedy::new("Try again in a moment.");
+            return Err((self.error(Token::Server, &why).with_remedy(remedy), true));
         }
         if !flavored {
             let why = "its answer lacks the header Metadata-Flavor: Google, so it is none";
@@ -449,7 +457,13 @@ impl MetadataServer {
 
     fn error(&self, kind: Token, why: &str) -> ee_token::Error {
         let host = self.base.host_str().unwrap_or_default();
-        ee_token::Error::new(kind, format!("the metadata server {host}: {why}"))
+        let error = ee_token::Error::new(kind, format!("the metadata server {host}: {why}"));
+        match kind {
+            Token::InvalidResponse => error.with_remedy(Remedy::new(
+                "Something else may answer in the metadata server's place: check GCE_METADATA_HOST and GCE_METADATA_IP, then try again.",
+            )),
+            _ => error,
+        }
     }
 }
 

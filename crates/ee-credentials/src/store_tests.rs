@@ -294,35 +294,40 @@ fn a_writer_for_the_test_below() {
         .unwrap();
 }
 
+const STAGES: [Stage; 4] = [
+    Stage::Created,
+    Stage::Written,
+    Stage::Synced,
+    Stage::Renamed,
+];
+
+fn kill_a_writer(store: &Store, stage: Stage) {
+    use std::io::{BufRead as _, BufReader};
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["a_writer_for_the_test_below", "--nocapture"])
+        .env(PATH, store.path())
+        .env(STAGE, format!("{stage:?}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let told = format!("stopped at {stage:?}");
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let stopped = lines.map_while(Result::ok).any(|line| line == told);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(stopped, "the writer never came to {stage:?}");
+}
+
 #[test]
 fn a_kill_at_any_stage_leaves_the_old_file_or_the_new_one() {
-    use std::io::{BufRead as _, BufReader};
-    for (stage, is_new) in [
-        (Stage::Created, false),
-        (Stage::Written, false),
-        (Stage::Synced, false),
-        (Stage::Renamed, true),
-    ] {
+    for stage in STAGES {
         let (_folder, store) = store();
         store.save_login(&login("1//old")).unwrap();
         store.set_project("p").unwrap();
         let old = fs::read(store.path()).unwrap();
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["a_writer_for_the_test_below", "--nocapture"])
-            .env(PATH, store.path())
-            .env(STAGE, format!("{stage:?}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let told = format!("stopped at {stage:?}");
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let stopped = lines.map_while(Result::ok).any(|line| line == told);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(stopped, "the writer never came to {stage:?}");
-
-        if is_new {
+        kill_a_writer(&store, stage);
+        if stage == Stage::Renamed {
             assert_eq!(contents(&store)["refresh_token"], "1//new");
             assert_eq!(contents(&store)["project"], "p");
         } else {
@@ -332,6 +337,25 @@ fn a_kill_at_any_stage_leaves_the_old_file_or_the_new_one() {
         store.save_login(&login("1//next")).unwrap();
         assert_eq!(contents(&store)["refresh_token"], "1//next");
         assert_eq!(names(&store), [".credentials.lock", "credentials"]);
+    }
+}
+
+#[test]
+fn a_kill_while_something_else_is_moved_aside_keeps_it() {
+    let key = r#"{"type": "service_account", "private_key": "canary"}"#;
+    for stage in STAGES {
+        let (_folder, store) = store();
+        put(&store, key);
+        kill_a_writer(&store, stage);
+        let aside = names(&store).pop().unwrap();
+        assert!(aside.starts_with("credentials.before-"), "{aside}");
+        let kept = fs::read_to_string(store.path().with_file_name(aside)).unwrap();
+        assert_eq!(kept, key, "{stage:?}");
+        // There was never a moment without a file.
+        let text = fs::read_to_string(store.path()).unwrap();
+        assert_eq!(text == key, stage != Stage::Renamed, "{stage:?}");
+        store.save_login(&login("1//next")).unwrap();
+        assert_eq!(contents(&store)["refresh_token"], "1//next");
     }
 }
 

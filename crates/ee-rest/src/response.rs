@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
+use ee_token::Remedy;
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -83,6 +84,7 @@ impl Response {
                     self.why(&error)
                 ),
             )
+            .with_remedy(Remedy::of_foreign_answer())
         })
     }
 

@@ -355,7 +355,9 @@ fn from_reqwest(error: reqwest::Error, host: &str, address: &str) -> Error {
         let failure = ConnectFailure::of(&error);
         let what = match failure {
             ConnectFailure::Dns => format!("the name {host} cannot be resolved"),
-            ConnectFailure::Proxy => format!("the proxy refused the connection to {via}"),
+            ConnectFailure::Proxy => {
+                format!("the proxy did not connect to {via}: {}", innermost(&error))
+            }
             ConnectFailure::Unreachable => {
                 format!("{via} cannot be reached: {}", innermost(&error))
             }

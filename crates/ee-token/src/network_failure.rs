@@ -89,13 +89,17 @@ fn chain(error: &dyn StdError) -> String {
     text
 }
 
-/// The last of the causes, which says most.
+/// The last of the causes, which says most, without the page of its library's manual.
 pub(crate) fn innermost(error: &dyn StdError) -> String {
     let mut last = error.source();
     while let Some(next) = last.and_then(StdError::source) {
         last = Some(next);
     }
-    last.map(ToString::to_string).unwrap_or_default()
+    let text = last.map(ToString::to_string).unwrap_or_default();
+    match text.split_once(": https://") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
 }
 
 #[cfg(test)]
@@ -149,5 +153,15 @@ mod tests {
             assert_eq!(ConnectFailure::of(&error), expected, "{words}");
             assert_eq!(innermost(&error), words);
         }
+    }
+
+    #[test]
+    fn a_cause_is_told_without_the_page_of_a_librarys_manual() {
+        let words = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/manual";
+        let error = Cause("error sending request", Some(Box::new(Cause(words, None))));
+        assert_eq!(
+            innermost(&error),
+            "peer closed connection without sending TLS close_notify"
+        );
     }
 }

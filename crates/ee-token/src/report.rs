@@ -33,6 +33,14 @@ impl Remedy {
         }
     }
 
+    /// What to do about an answer that cannot be Google's, whatever its status.
+    #[doc(hidden)]
+    pub fn of_foreign_answer() -> Self {
+        Self::new(
+            "Something between this machine and Google answered in its place, or cut the answer: check the proxy and the network's login page, then try again.",
+        )
+    }
+
     /// Adds the command that does it.
     #[must_use]
     pub fn command(mut self, command: impl Into<String>) -> Self {

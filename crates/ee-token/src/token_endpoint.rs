@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::grant::{ClientAuth, Grant};
 use crate::retry::retry_after;
 use crate::token_error::{OAuthError, classify};
-use crate::{AccessToken, Error, ErrorKind, HttpClient, RetryPolicy, Scopes, read_bounded};
+use crate::{AccessToken, Error, ErrorKind, HttpClient, Remedy, RetryPolicy, Scopes, read_bounded};
 
 /// A token reply is a few KiB; nothing honest comes near this.
 const MAX_REPLY: usize = 1 << 20;
@@ -302,6 +302,7 @@ fn parse_reply(body: &[u8], host: &str, asked_at: DateTime<Utc>) -> Result<Token
             ErrorKind::InvalidResponse,
             format!("the answer of {host} is not a token: {what}"),
         )
+        .with_remedy(Remedy::of_foreign_answer())
     };
     // serde's own message could quote the reply, and with it the token.
     let reply: Reply = serde_json::from_slice(body).map_err(|_| invalid(&crate::shape(body)))?;

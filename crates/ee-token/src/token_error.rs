@@ -66,9 +66,7 @@ pub(crate) fn classify(
         let remedy = if busy {
             Remedy::new("Try again in a moment.")
         } else {
-            Remedy::new(
-                "Something between this machine and Google answered in its place: check the proxy and the network's login page.",
-            )
+            Remedy::of_foreign_answer()
         };
         return Error::new(
             kind,

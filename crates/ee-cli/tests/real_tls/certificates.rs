@@ -36,11 +36,11 @@ impl Authority {
         self.sign(params(names))
     }
 
-    /// For these host names, over since long ago.
-    pub(crate) fn issue_expired(&self, names: &[&str]) -> Certificate {
+    /// For these host names, good in January of this year alone.
+    pub(crate) fn issue_for_january(&self, names: &[&str], year: i32) -> Certificate {
         let mut params = params(names);
-        params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(2020, 2, 1);
+        params.not_before = date_time_ymd(year, 1, 1);
+        params.not_after = date_time_ymd(year, 2, 1);
         self.sign(params)
     }
 

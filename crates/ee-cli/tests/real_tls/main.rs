@@ -70,7 +70,9 @@ async fn an_expired_certificate_gets_no_request() {
         return;
     }
     let world = world().await;
-    world.serve_tls(world.authority.issue_expired(&HOSTS)).await;
+    world
+        .serve_tls(world.authority.issue_for_january(&HOSTS, 2020))
+        .await;
     let ended = world.eectl(&INIT).await;
     failed(&ended, &["oauth2.googleapis.com", "date and time"]);
     assert!(world.seen().is_empty());

@@ -179,6 +179,7 @@ fn no_answer(url: &Url) -> Error {
         ErrorKind::ServerError,
         format!("the answer of {} is not what was asked for", host(url)),
     )
+    .with_remedy(Remedy::of_foreign_answer())
 }
 
 /// What a refusal of one of these services means. Earth Engine's own are read elsewhere.
