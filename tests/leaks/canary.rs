@@ -163,7 +163,7 @@ fn forms(secret: &[u8]) -> Vec<(&'static str, usize, Vec<u8>)> {
             percent.to_lowercase().into_bytes(),
         ));
         forms.push(("percent-encoded", PIECE, percent.into_bytes()));
-        forms.push(("JSON", PIECE, json[1..json.len() - 1].as_bytes().to_vec()));
+        forms.push(("JSON", PIECE, json.as_bytes()[1..json.len() - 1].to_vec()));
     }
     forms
 }

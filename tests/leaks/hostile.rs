@@ -268,7 +268,7 @@ impl State {
     fn honest(&self, path: &str) -> Vec<u8> {
         let token = self.made_up("a token");
         let body = if path.contains("iamcredentials") {
-            json!({"accessToken": token, "expireTime": "2099-01-01T00:00:00Z"})
+            json!({"accessToken": token, "expireTime": "2099-01-01T01:00:00Z"})
         } else if path.contains("/computeMetadata/") && !path.contains("/token") {
             return reply(
                 "200 OK",
@@ -289,7 +289,7 @@ impl State {
         };
         reply(
             "200 OK",
-            "Content-Type: application/json\r\nMetadata-Flavor: Google\r\n",
+            "Content-Type: application/json\r\nMetadata-Flavor: Google\r\nDate: Thu, 01 Jan 2099 00:00:00 GMT\r\n",
             body.to_string().as_bytes(),
         )
     }

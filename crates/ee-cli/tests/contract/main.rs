@@ -12,6 +12,7 @@ mod api_calls;
 mod bad_input;
 mod commands;
 mod doctor;
+mod leaks;
 mod login;
 mod manual;
 mod projects;
