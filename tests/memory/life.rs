@@ -79,6 +79,7 @@ impl World {
             ("an AWS key", ""),
             ("an AWS session", ""),
             ("an authorization code", "4/0A"),
+            ("a code verifier", ""),
         ] {
             secrets.insert(name, secret(name, start));
         }
@@ -225,7 +226,8 @@ impl World {
         let code = earthengine::SecretString::from(code);
         self.runtime.block_on(async {
             let flow = Flow::new(environment, options.http.clone());
-            let verifier = earthengine::SecretString::from("request:verifier:client");
+            let verifier = exempt(|| format!("request:{0}:{0}", self.secret("a code verifier")));
+            let verifier = earthengine::SecretString::from(verifier);
             let saved = flow.finish_notebook(&verifier, &code).await.unwrap();
             drop(saved);
             let client = exempt(|| self.secret("a client secret"));
@@ -296,7 +298,7 @@ fn answer(mut stream: TcpStream, (token, refresh): &(String, String)) {
         json!({"access_token": token, "expires_in": 3599, "token_type": "Bearer", "refresh_token": refresh,
             "scope": "https://www.googleapis.com/auth/earthengine"})
     };
-    let body = body.to_string().replace('/', "\\/");
+    let body = body.to_string();
     let _ = write!(
         stream,
         "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 2099 00:00:00 GMT\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",

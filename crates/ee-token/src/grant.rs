@@ -106,7 +106,10 @@ impl Grant<'_> {
 
     /// The request's body and its content type.
     pub(crate) fn body(&self) -> (&'static str, Zeroizing<String>) {
-        let mut body = Zeroizing::new(String::with_capacity(2048));
+        // Room for all of it, were every byte to become three: growing would leave copies behind.
+        let mut length = 0;
+        self.fields(&mut |name, value| length += name.len() + value.len() + 6);
+        let mut body = Zeroizing::new(String::with_capacity(3 * length));
         if let Self::ServiceIdentity { .. } = self {
             body.push('{');
             self.fields(&mut |name, value| {
