@@ -22,8 +22,10 @@ use crate::allocator::{exempt, learn};
 const AUDIENCE: &str = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/p/providers/o";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
-/// The stages of a life by name.
-pub const STAGES: [(&str, fn(&World)); 12] = [
+/// A part of a life, and its name.
+type Stage = (&'static str, fn(&World));
+
+pub const STAGES: [Stage; 12] = [
     ("service account", |world| {
         world.credential("service-account.json")
     }),
