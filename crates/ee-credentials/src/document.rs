@@ -1,14 +1,18 @@
 //! A credential's JSON: its fields, checked and named.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::str::Chars;
 
 use ee_token::{ExposeSecret as _, SecretString};
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use secrecy::zeroize::Zeroizing;
+use serde_json::value::RawValue;
 
 use crate::Error;
 use crate::place::Place;
 use crate::shape;
+
+/// As deep as serde_json goes.
+const MAX_DEPTH: usize = 128;
 
 /// A JSON object that stands somewhere. All its texts are treated as secrets: they are
 /// overwritten when they are dropped, and no error quotes them.
@@ -36,13 +40,18 @@ impl Document {
             return Err(found.refusal(place));
         }
         // serde's own messages can quote the text, so only its position is used.
-        match serde_json::from_str(text) {
-            Ok(Value::Object(fields)) => Ok(Self {
+        let raw: &RawValue =
+            serde_json::from_str(text).map_err(|error| shape::broken_json(place, &error))?;
+        match Value::read(raw, MAX_DEPTH) {
+            Some(Value::Object(fields)) => Ok(Self {
                 place: place.clone(),
                 fields,
             }),
-            Ok(_) => Err(shape::Shape::Array.refusal(place)),
-            Err(error) => Err(shape::broken_json(place, &error)),
+            Some(_) => Err(shape::Shape::Array.refusal(place)),
+            None => {
+                Err(place
+                    .invalid("its JSON nests too deeply, or has an escape that is no character"))
+            }
         }
     }
 
@@ -181,60 +190,72 @@ impl Value {
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor)
+impl Value {
+    /// Reads a value that is known to be JSON. serde_json reads texts with escapes, as every
+    /// private key is, into a buffer that it does not overwrite; so it only finds where they are.
+    fn read(raw: &RawValue, depth: usize) -> Option<Self> {
+        let depth = depth.checked_sub(1)?;
+        let text = raw.get();
+        Some(match text.bytes().next()? {
+            b'"' => Self::Text(unescaped(text)?),
+            b'{' => {
+                let fields: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+                let read = |(name, raw)| Some((name, Self::read(raw, depth)?));
+                Self::Object(fields.into_iter().map(read).collect::<Option<_>>()?)
+            }
+            b'[' => {
+                let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+                let read = |raw| Self::read(raw, depth);
+                Self::List(items.into_iter().map(read).collect::<Option<_>>()?)
+            }
+            b't' => Self::Bool(true),
+            b'f' => Self::Bool(false),
+            b'n' => Self::Null,
+            _ => Self::Number(match text.parse::<i128>() {
+                Ok(whole) => whole.to_string(),
+                Err(_) => text.parse::<f64>().ok()?.to_string(),
+            }),
+        })
     }
 }
 
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
+/// A JSON text between its quotation marks, with its escapes (RFC 8259 §7) read.
+fn unescaped(quoted: &str) -> Option<SecretString> {
+    let mut rest = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    // No escape is shorter than what it stands for, so that this never grows.
+    let mut out = Zeroizing::new(String::with_capacity(rest.len()));
+    while let Some((plain, after)) = rest.split_once('\\') {
+        out.push_str(plain);
+        let mut chars = after.chars();
+        out.push(match chars.next()? {
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'u' => {
+                let first = code_unit(&mut chars)?;
+                let mut units = vec![first];
+                if (0xd800..0xdc00).contains(&first) {
+                    chars = chars.as_str().strip_prefix("\\u")?.chars();
+                    units.push(code_unit(&mut chars)?);
+                }
+                char::decode_utf16(units).next()?.ok()?
+            }
+            same => same,
+        });
+        rest = chars.as_str();
     }
+    out.push_str(rest);
+    Some(SecretString::from(out.as_str()))
+}
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, yes: bool) -> Result<Value, E> {
-        Ok(Value::Bool(yes))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
-        Ok(Value::Number(number.to_string()))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-        Ok(Value::Number(number.to_string()))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
-        Ok(Value::Number(number.to_string()))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::Text(text.into()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Value::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut fields = BTreeMap::new();
-        while let Some((name, value)) = entries.next_entry()? {
-            fields.insert(name, value);
-        }
-        Ok(Value::Object(fields))
-    }
+/// The four hexadecimal digits after `\u`.
+fn code_unit(chars: &mut Chars<'_>) -> Option<u16> {
+    let text = chars.as_str();
+    let unit = u16::from_str_radix(text.get(..4)?, 16).ok()?;
+    *chars = text.get(4..)?.chars();
+    Some(unit)
 }
 
 /// The beginning of a text that a message quotes.
@@ -277,6 +298,23 @@ mod tests {
         assert!(document.texts("a").is_err());
         assert_eq!(document.project("i").unwrap().as_deref(), Some("7"));
         assert!(!format!("{document:?}").contains("canary"));
+    }
+
+    #[test]
+    fn escapes_are_read_and_those_that_are_no_character_refused() {
+        let text = r#"{"a": "\"\\\/\b\f\n\r\t\u00e4\ud83c\udf0d ä", "b": 1.50, "c": [-3]}"#;
+        let read = document(text);
+        let all = "\"\\/\u{8}\u{c}\n\r\tä\u{1f30d} ä";
+        assert_eq!(read.required_text("a").unwrap(), all);
+        assert_eq!(read.project("b").unwrap().as_deref(), Some("1.5"));
+        for text in [
+            r#"{"a": "\ud83c"}"#,
+            r#"{"a": "\udf0d"}"#,
+            r#"{"a": "\ud83c\u0041"}"#,
+        ] {
+            let error = Document::parse(text, &Place::Text).unwrap_err();
+            assert!(error.to_string().contains("no character"), "{error}");
+        }
     }
 
     #[test]

@@ -44,9 +44,16 @@ impl From<String> for Registration {
             "REGISTERED_NOT_COMMERCIALLY" => Self::NotCommercial,
             "NOT_REGISTERED" => Self::NotRegistered,
             "" | "REGISTRATION_STATE_UNSPECIFIED" => Self::Unspecified,
-            _ => Self::Other(state),
+            // Only a name is shown: a text could be an echo of what was sent.
+            name if is_name(name) => Self::Other(state),
+            _ => Self::Unspecified,
         }
     }
+}
+
+/// Whether it can be the name of a state, as Google writes them.
+fn is_name(text: &str) -> bool {
+    text.len() <= 64 && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
 }
 
 impl fmt::Display for Registration {
@@ -61,4 +68,18 @@ impl fmt::Display for Registration {
 pub(crate) struct ProjectConfig {
     #[serde(default)]
     pub(crate) registration_state: Option<Registration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_is_not_known_has_a_name_or_is_none() {
+        let read = |state: &str| Registration::from(state.to_owned());
+        assert_eq!(read("SOMETHING_NEW").as_str(), "SOMETHING_NEW");
+        for text in ["ya29.an-echo", "something new", &"A".repeat(65)] {
+            assert_eq!(read(text), Registration::Unspecified);
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use ee_token::AccessToken;
 use http::StatusCode;
 use serde_json::Value;
 
@@ -83,6 +84,16 @@ impl ApiError {
     /// in another form than Earth Engine's, the beginning becomes the message.
     pub fn from_reply(status: StatusCode, body: &[u8]) -> Self {
         Self::read(status, body, &Secrets::default())
+    }
+
+    /// [`from_reply`](Self::from_reply) for the reply to a request that had this token, which
+    /// the reply may echo and the error does not.
+    pub fn from_reply_to(token: &AccessToken, status: StatusCode, body: &[u8]) -> Self {
+        let secrets = Secrets {
+            token: Some(token.clone()),
+            api_key: None,
+        };
+        Self::read(status, body, &secrets)
     }
 
     pub(crate) fn read(status: StatusCode, body: &[u8], secrets: &Secrets) -> Self {

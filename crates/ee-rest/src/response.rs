@@ -5,13 +5,13 @@ use std::fmt;
 
 use bytes::Bytes;
 use ee_token::Remedy;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use crate::request::Name;
 use crate::secrets::Secrets;
-use crate::signals::{INIT_MESSAGE, PROFILE, QUOTA_STATUS, text};
+use crate::signals::{INIT_MESSAGE, PROFILE, QUOTA_STATUS};
 use crate::{Error, ErrorKind};
 
 /// The reply to a request that succeeded, whole.
@@ -41,17 +41,22 @@ impl Response {
 
     /// The id of the computation's profile, if one was asked for.
     pub fn profile_id(&self) -> Option<Cow<'_, str>> {
-        self.headers.get(PROFILE).map(text)
+        self.text(PROFILE)
     }
 
     /// The project's quota status, in the server's words.
     pub fn quota_status(&self) -> Option<Cow<'_, str>> {
-        self.headers.get(QUOTA_STATUS).map(text)
+        self.text(QUOTA_STATUS)
     }
 
     /// What the server says to whoever starts the program.
     pub fn init_message(&self) -> Option<Cow<'_, str>> {
-        self.headers.get(INIT_MESSAGE).map(text)
+        self.text(INIT_MESSAGE)
+    }
+
+    fn text(&self, header: HeaderName) -> Option<Cow<'_, str>> {
+        let value = self.headers.get(header)?;
+        Some(Cow::Owned(self.secrets.clean_header(value)))
     }
 
     /// The body.

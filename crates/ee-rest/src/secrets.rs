@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ee_token::{AccessToken, ExposeSecret, SecretString, redact};
+use http::HeaderValue;
 
 /// The secrets of one attempt: servers echo what they were sent.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +23,11 @@ impl Secrets {
         secrets.extend(self.token.as_ref().map(AccessToken::secret));
         secrets.extend(self.api_key.as_ref().map(|key| key.expose_secret()));
         redact(&text, &secrets).into_owned()
+    }
+
+    /// A header of the server's as it may be shown.
+    pub(crate) fn clean_header(&self, value: &HeaderValue) -> String {
+        self.clean(&String::from_utf8_lossy(value.as_bytes()))
     }
 }
 

@@ -351,7 +351,7 @@ impl<'a> Call<'a> {
         let shared = &client.shared;
         let path = self.request.name.route.as_str();
         let signals = &shared.signals;
-        signals.observe(&headers, path, shared.limiter.as_deref());
+        signals.observe(&headers, path, shared.limiter.as_deref(), &secrets);
         if !status.is_success() {
             let body = Box::pin(read_beginning(reply)).await;
             let api = ApiError::read(status, &body, &secrets);

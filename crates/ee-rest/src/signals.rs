@@ -1,6 +1,5 @@
 //! What the server says beside its answers, and what the client does about it.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,22 +97,28 @@ impl Signals {
     }
 
     /// Looks at the headers of an answer, be it a refusal or not.
-    pub(crate) fn observe(&self, headers: &HeaderMap, path: &str, limiter: Option<&Limiter>) {
+    pub(crate) fn observe(
+        &self,
+        headers: &HeaderMap,
+        path: &str,
+        limiter: Option<&Limiter>,
+        secrets: &Secrets,
+    ) {
         if let Some(value) = headers.get(PROFILE) {
             self.emit(&Signal::Profile {
-                id: &text(value),
+                id: &secrets.clean_header(value),
                 path,
             });
         }
         if let Some(value) = headers.get(QUOTA_STATUS)
             && self.is_new(value, |last| &mut last.quota_status)
         {
-            self.quota_status(&text(value), limiter);
+            self.quota_status(&secrets.clean_header(value), limiter);
         }
         if let Some(value) = headers.get(INIT_MESSAGE)
             && self.is_new(value, |last| &mut last.init_message)
         {
-            let text = text(value);
+            let text = secrets.clean_header(value);
             tracing::info!(message_of_the_server = %text, "Earth Engine has a message");
             self.emit(&Signal::InitMessage(&text));
         }
@@ -161,18 +166,10 @@ impl Client {
         let last = &self.0.shared.signals.last;
         let last = last.lock().unwrap_or_else(PoisonError::into_inner);
         let status = last.quota_status.as_ref()?;
-        Some(is_restricted(&text(status)))
+        Some(is_restricted(&Secrets::default().clean_header(status)))
     }
 }
 
 fn is_restricted(status: &str) -> bool {
     status.contains(RESTRICTED)
-}
-
-/// A header as it may be shown.
-pub(crate) fn text(value: &HeaderValue) -> Cow<'_, str> {
-    match value.to_str() {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => Cow::Owned(Secrets::default().clean(&String::from_utf8_lossy(value.as_bytes()))),
-    }
 }

@@ -1,12 +1,14 @@
 //! What is exchanged for a token: the grants of RFC 6749, 7523 and 8693.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
-use url::form_urlencoded::{Serializer, byte_serialize};
+use serde::Deserialize;
+use url::form_urlencoded::{self, Serializer, byte_serialize};
 use zeroize::Zeroizing;
 
 use crate::{Error, ErrorKind, Scopes};
@@ -78,7 +80,7 @@ impl Grant<'_> {
     }
 
     /// What must not come back in a message.
-    pub(crate) fn secrets(&self) -> Vec<&str> {
+    pub(crate) fn secrets(&self) -> Vec<Cow<'_, str>> {
         let all = match *self {
             Self::JwtBearer { assertion } => [Some(assertion), None, None],
             Self::RefreshToken {
@@ -93,18 +95,21 @@ impl Grant<'_> {
                 code_verifier,
                 ..
             } => [Some(code), client_secret, code_verifier],
-            Self::TokenExchange { subject_token, .. } => [Some(subject_token), None, None],
+            Self::TokenExchange { subject_token, .. } => return of_subject(subject_token),
             Self::ServiceIdentity { assertion, .. } => [Some(assertion), None, None],
         };
         all.into_iter()
             .flatten()
-            .map(ExposeSecret::expose_secret)
+            .map(|secret| Cow::Borrowed(secret.expose_secret()))
             .collect()
     }
 
     /// The request's body and its content type.
     pub(crate) fn body(&self) -> (&'static str, Zeroizing<String>) {
-        let mut body = Zeroizing::new(String::with_capacity(2048));
+        // Room for all of it, were every byte to become three: growing would leave copies behind.
+        let mut length = 0;
+        self.fields(&mut |name, value| length += name.len() + value.len() + 6);
+        let mut body = Zeroizing::new(String::with_capacity(3 * length));
         if let Self::ServiceIdentity { .. } = self {
             body.push('{');
             self.fields(&mut |name, value| {
@@ -227,6 +232,42 @@ impl Grant<'_> {
     }
 }
 
+/// The secret parts of a subject token: all of it, but of a signed request, which names the
+/// provider and hosts that messages are about, the values that prove something.
+fn of_subject(token: &SecretString) -> Vec<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct SignedRequest {
+        headers: Vec<Header>,
+    }
+    #[derive(Deserialize)]
+    struct Header {
+        key: String,
+        value: SecretString,
+    }
+    let whole = token.expose_secret();
+    // The request is JSON that is URL-encoded as one word (AIP-4117).
+    let json = form_urlencoded::parse(whole.as_bytes()).next();
+    let json = json.map(|(text, _)| Zeroizing::new(text.into_owned()));
+    let request = json.and_then(|json| serde_json::from_str::<SignedRequest>(&json).ok());
+    let Some(request) = request else {
+        return vec![Cow::Borrowed(whole)];
+    };
+    let proof = |header: &Header| match header.key.to_ascii_lowercase().as_str() {
+        "authorization" => {
+            let (_, signature) = header.value.expose_secret().rsplit_once("Signature=")?;
+            Some(signature.to_owned())
+        }
+        "x-amz-security-token" => Some(header.value.expose_secret().to_owned()),
+        _ => None,
+    };
+    request
+        .headers
+        .iter()
+        .filter_map(proof)
+        .map(Cow::Owned)
+        .collect()
+}
+
 impl fmt::Debug for Grant<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -249,6 +290,13 @@ pub struct ClientAuth<'a> {
 }
 
 impl ClientAuth<'_> {
+    /// What must not come back in a message: the secret, and the header that it stands in.
+    pub(crate) fn secrets(&self) -> [String; 2] {
+        let secret = self.client_secret.expose_secret();
+        let pair = Zeroizing::new(format!("{}:{secret}", self.client_id));
+        [secret.to_owned(), STANDARD.encode(pair.as_bytes())]
+    }
+
     pub(crate) fn basic(&self) -> Result<HeaderValue, Error> {
         let pair = Zeroizing::new(format!(
             "{}:{}",
@@ -264,5 +312,33 @@ impl ClientAuth<'_> {
         })?;
         header.set_sensitive(true);
         Ok(header)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets_of(subject_token: &str) -> Vec<String> {
+        let grant = Grant::TokenExchange {
+            audience: "//iam.googleapis.com/a",
+            scopes: &Scopes::default(),
+            subject_token: &subject_token.into(),
+            subject_token_type: "t",
+            options: None,
+        };
+        grant.secrets().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn of_a_signed_request_the_signature_and_the_session_are_secret_and_the_names_are_not() {
+        let request = serde_json::json!({"url": "https://sts.us-east-1.amazonaws.com", "headers": [
+            {"key": "Authorization", "value": "AWS4-HMAC-SHA256 Credential=AKID/x, Signature=abc123"},
+            {"key": "x-amz-security-token", "value": "session"},
+            {"key": "host", "value": "sts.us-east-1.amazonaws.com"},
+        ]});
+        let encoded: String = byte_serialize(request.to_string().as_bytes()).collect();
+        assert_eq!(secrets_of(&encoded), ["abc123", "session"]);
+        assert_eq!(secrets_of("eyJhbGciOi.x.y"), ["eyJhbGciOi.x.y"]);
     }
 }

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::{EcPrivateKey, Error, ErrorKind, RsaPrivateKey};
 
@@ -85,14 +86,14 @@ fn compact(
         kid: key_id,
     };
     // Room for everything at once: growing would leave copies of a secret behind.
-    let mut jwt = String::with_capacity(2048);
+    let mut jwt = Zeroizing::new(String::with_capacity(4096));
     append_json(&mut jwt, &header)?;
     jwt.push('.');
     append_json(&mut jwt, claims)?;
     let signature = sign(jwt.as_bytes())?;
     jwt.push('.');
     URL_SAFE_NO_PAD.encode_string(signature, &mut jwt);
-    Ok(SecretString::from(jwt))
+    Ok(SecretString::from(jwt.as_str()))
 }
 
 fn append_json(out: &mut String, value: &impl Serialize) -> Result<(), Error> {

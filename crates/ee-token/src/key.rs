@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
+use base64::decoded_len_estimate;
 use base64::engine::general_purpose::STANDARD;
 use ring::rand::SystemRandom;
 use ring::signature::{
@@ -154,8 +155,15 @@ fn decode_pem(
     pem: &str,
     wanted: fn(&str) -> Result<&'static str, Error>,
 ) -> Result<(&'static str, Zeroizing<Vec<u8>>), Error> {
-    let pem = Zeroizing::new(pem.replace("\\r", "").replace("\\n", "\n"));
-    let text = pem.trim();
+    // Into buffers that never grow: growing leaves copies behind.
+    let mut lines = Zeroizing::new(String::with_capacity(pem.len()));
+    for (number, line) in pem.split("\\n").enumerate() {
+        if number > 0 {
+            lines.push('\n');
+        }
+        lines.extend(line.split("\\r"));
+    }
+    let text = lines.trim();
     if text.is_empty() {
         return Err(invalid("it is empty"));
     }
@@ -174,12 +182,14 @@ fn decode_pem(
     let Some((body, _)) = body.split_once("-----END ") else {
         return Err(invalid("it is cut off: its \"-----END\" line is missing"));
     };
-    let compact: Zeroizing<String> =
-        Zeroizing::new(body.chars().filter(|c| !c.is_whitespace()).collect());
-    let der = STANDARD
-        .decode(compact.as_bytes())
+    let mut compact = Zeroizing::new(String::with_capacity(body.len()));
+    compact.extend(body.split_whitespace());
+    let mut der = Zeroizing::new(vec![0; decoded_len_estimate(compact.len())]);
+    let length = STANDARD
+        .decode_slice(compact.as_bytes(), &mut der)
         .map_err(|_| invalid("its body is not base64: it is cut off or was changed"))?;
-    Ok((label, Zeroizing::new(der)))
+    der.truncate(length);
+    Ok((label, der))
 }
 
 fn rsa_label(label: &str) -> Result<&'static str, Error> {

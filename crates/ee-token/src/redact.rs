@@ -1,11 +1,22 @@
 //! Takes secrets out of sentences that somebody else wrote.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
+
+use url::form_urlencoded::byte_serialize;
 
 const REDACTED: &str = "[redacted]";
+/// A piece of a secret this long betrays too much of it: what is cut short, or written in the
+/// way of a form or of JSON, still has such pieces.
+const PIECE: usize = 12;
+/// How secrets of Google's begin, as they are and in a form.
+const BEGINNINGS: [&str; 9] = [
+    "ya29.", "1//", "1%2F%2F", "1%2f%2f", "4/0A", "4%2F0A", "eyJ", "AIza", "GOCSPX-",
+];
 
 /// Removes these secrets, and whatever looks like a Google token, refresh token, key or JWT,
-/// from a text: servers echo what they were sent.
+/// from a text: servers echo what they were sent, whole or in part, as it was or as it stood in
+/// the request.
 ///
 /// ```
 /// use ee_token::redact;
@@ -21,12 +32,49 @@ pub fn redact<'a>(text: &'a str, secrets: &[&str]) -> Cow<'a, str> {
             text = Cow::Owned(text.replace(secret, REDACTED));
         }
     }
-    for prefix in ["ya29.", "1//", "eyJ", "AIza", "GOCSPX-"] {
-        if text.contains(prefix) {
-            text = Cow::Owned(redact_words(&text, prefix));
+    if let Some(clean) = redact_pieces(&text, secrets) {
+        text = Cow::Owned(clean);
+    }
+    for beginning in BEGINNINGS {
+        if text.contains(beginning) {
+            text = Cow::Owned(redact_words(&text, beginning));
         }
     }
     text
+}
+
+/// Replaces every word that has a piece of a secret in it.
+fn redact_pieces(text: &str, secrets: &[&str]) -> Option<String> {
+    let encoded: Vec<String> = secrets
+        .iter()
+        .map(|secret| byte_serialize(secret.as_bytes()).collect())
+        .collect();
+    let all = secrets.iter().copied().chain(encoded.iter().map(|s| &**s));
+    let pieces: HashSet<&[u8]> = all.flat_map(|s| s.as_bytes().windows(PIECE)).collect();
+    let betrays = |word: &str| {
+        let mut windows = word.as_bytes().windows(PIECE);
+        windows.any(|piece| pieces.contains(piece))
+    };
+    let words = || text.split_inclusive(|c: char| !is_of_word(c));
+    if pieces.is_empty() || !words().any(betrays) {
+        return None;
+    }
+    let mut out = String::with_capacity(text.len());
+    for word in words() {
+        if betrays(word) {
+            out.push_str(REDACTED);
+            // What ended the word is none of it.
+            out.extend(word.chars().next_back().filter(|c| !is_of_word(*c)));
+        } else {
+            out.push_str(word);
+        }
+    }
+    Some(out)
+}
+
+/// The characters of tokens, plain or encoded for a form or in JSON.
+fn is_of_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_./+~%\\".contains(c)
 }
 
 /// Replaces every word that begins with `prefix` and goes on for a while.
@@ -37,7 +85,7 @@ fn redact_words(text: &str, prefix: &str) -> String {
         let (before, from) = rest.split_at(at);
         let starts_word = !before.ends_with(|c: char| c.is_ascii_alphanumeric());
         let end = from
-            .find(|c: char| !(c.is_ascii_alphanumeric() || "-_./+=~".contains(c)))
+            .find(|c: char| !is_of_word(c) && c != '=')
             .unwrap_or(from.len());
         out.push_str(before);
         if starts_word && end > prefix.len() + 3 {
@@ -67,8 +115,31 @@ mod tests {
             ("eyJ", "eyJ"),
             ("ya29.aaaa ya29.bbbb", "[redacted] [redacted]"),
             ("Nothing to hide: ÄÖÜ", "Nothing to hide: ÄÖÜ"),
+            ("token=1%2F%2F0gabc&x=y", "token=[redacted]&x=y"),
+            ("code: 4/0AbcDef.", "code: [redacted]"),
         ] {
             assert_eq!(redact(text, &[]), clean);
+        }
+    }
+
+    #[test]
+    fn a_secret_in_part_or_as_a_form_or_json_has_it_goes_too() {
+        let secret = "K7dXq/2mVbT4sLw9+ZcR1yHn3Pg";
+        for (text, clean) in [
+            ("ends in …s4mVbT", "ends in …s4mVbT"),
+            (
+                "it ends in …T4sLw9+ZcR1yHn3Pg, no",
+                "it ends in …[redacted], no",
+            ),
+            ("begins with K7dXq/2mVbT4s...", "begins with [redacted]"),
+            ("a=K7dXq%2F2mVbT4sLw9%2BZcR1yHn3Pg&b=c", "a=[redacted]&b=c"),
+            (
+                r#"{"a":"K7dXq\/2mVbT4sLw9+ZcR1yHn3Pg"}"#,
+                r#"{"a":"[redacted]"}"#,
+            ),
+            ("Ä K7dXq/2mVbT4sLw9 Ö", "Ä [redacted] Ö"),
+        ] {
+            assert_eq!(redact(text, &[secret]), clean);
         }
     }
 }

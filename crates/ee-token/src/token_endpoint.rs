@@ -216,7 +216,10 @@ impl TokenEndpoint {
         if status == StatusCode::OK {
             return Ok(parse_reply(&body, host, asked_at)?);
         }
-        let secrets = grant.secrets();
+        let sent = grant.secrets();
+        let of_client = client.map(ClientAuth::secrets);
+        let of_client = of_client.iter().flatten().map(String::as_str);
+        let secrets: Vec<&str> = sent.iter().map(AsRef::as_ref).chain(of_client).collect();
         let reply = OAuthError::parse(&body);
         Err(Failure {
             error: classify(status, reply.as_ref(), host, &secrets),

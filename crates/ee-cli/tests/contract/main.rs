@@ -13,6 +13,7 @@ mod bad_input;
 mod commands;
 mod doctor;
 mod faults;
+mod leaks;
 mod login;
 mod manual;
 mod projects;

@@ -58,7 +58,13 @@ impl SealingKey {
                 .scopes()
                 .map(|scopes| scopes.iter().map(str::to_owned).collect()),
         };
-        let mut bytes = Zeroizing::new(serde_json::to_vec(&contents).ok()?);
+        // Room for all of it: growing would leave copies behind.
+        let scopes = token
+            .scopes()
+            .map_or(0, |scopes| scopes.to_string().len() + 3 * scopes.len());
+        let room = 2 * token.secret().len() + scopes + 256;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+        serde_json::to_writer(&mut *bytes, &contents).ok()?;
         // Random, and a key seals a token an hour: RFC 8439 §4 worries about 2^32 of them.
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).ok()?;

@@ -3,7 +3,8 @@
 
 use chrono::Utc;
 use ee_token::{ErrorKind as Token, ExposeSecret as _, Remedy, SecretString};
-use serde_json::json;
+use secrecy::zeroize::Zeroizing;
+use serde::Serialize;
 use url::{Host, Url};
 
 use super::Context;
@@ -199,13 +200,40 @@ fn subject_token(
     key: &AccessKey,
     audience: &str,
 ) -> SecretString {
+    #[derive(Serialize)]
+    struct Header<'a> {
+        key: &'a str,
+        value: &'a str,
+    }
+    #[derive(Serialize)]
+    struct Request<'a> {
+        headers: Vec<Header<'a>>,
+        method: &'a str,
+        url: &'a str,
+    }
     let signed = sign(key, region, url, Utc::now());
-    let mut headers: Vec<_> = signed
+    let signed = signed
         .headers
         .iter()
-        .map(|(key, value)| json!({"key": key, "value": value.as_str()}))
-        .collect();
-    headers.push(json!({"key": TARGET, "value": audience}));
-    let request = json!({"headers": headers, "method": "POST", "url": text});
-    SecretString::from(encode(&request.to_string()))
+        .map(|(key, value)| Header { key, value });
+    let target = Header {
+        key: TARGET,
+        value: audience,
+    };
+    let request = Request {
+        headers: signed.chain([target]).collect(),
+        method: "POST",
+        url: text,
+    };
+    // Room for all of it: growing would leave copies behind.
+    let length: usize = request
+        .headers
+        .iter()
+        .map(|h| h.key.len() + h.value.len() + 32)
+        .sum();
+    let mut json = Zeroizing::new(Vec::with_capacity(2 * (length + text.len()) + 256));
+    // Texts alone: there is nothing in it that has no JSON form.
+    let _ = serde_json::to_writer(&mut *json, &request);
+    let json = std::str::from_utf8(&json).unwrap_or_default();
+    SecretString::from(Zeroizing::new(encode(json)).as_str())
 }

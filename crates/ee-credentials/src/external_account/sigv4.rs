@@ -45,7 +45,15 @@ pub(super) fn sign(key: &AccessKey, region: &str, url: &Url, now: DateTime<Utc>)
     let names: Vec<&str> = covered.iter().map(|(name, _)| *name).collect();
     let names = names.join(";");
 
-    let mut canonical = Zeroizing::new(format!("POST\n{}\n{}\n", url.path(), canonical_query(url)));
+    // Room for all of it: growing would leave copies behind.
+    let length: usize = covered
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 2)
+        .sum();
+    let query = canonical_query(url);
+    let room = length + url.path().len() + query.len() + names.len() + 128;
+    let mut canonical = Zeroizing::new(String::with_capacity(room));
+    let _ = write!(canonical, "POST\n{}\n{query}\n", url.path());
     for (name, value) in &covered {
         // Writing to a text cannot fail.
         let _ = writeln!(canonical, "{name}:{}", value.as_str());
@@ -89,7 +97,8 @@ fn canonical_query(url: &Url) -> String {
 
 /// Everything but RFC 3986's unreserved characters becomes `%XX`.
 pub(super) fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
+    // Never grows: text that is a secret would leave a copy behind.
+    let mut out = String::with_capacity(3 * text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             out.push(char::from(byte));

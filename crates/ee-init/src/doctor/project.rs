@@ -97,11 +97,11 @@ pub(super) async fn examine(
         Err(error) => Check::failed("compute", error),
     });
     let answers = [config.as_ref(), computed.as_ref()];
-    for headers in answers.into_iter().flatten().map(Response::headers) {
-        if let Some(message) = header(headers, "x-earth-engine-init-message") {
+    for answer in answers.into_iter().flatten() {
+        if let Some(message) = answer.init_message() {
             report.add(Check::warning(
                 "message",
-                format!("Earth Engine says: {}", ee_token::redact(message, &[])),
+                format!("Earth Engine says: {message}"),
                 Remedy::new("Read it: it is meant for whoever uses this project."),
             ));
             break;

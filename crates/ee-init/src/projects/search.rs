@@ -159,7 +159,10 @@ pub(super) async fn get<T: DeserializeOwned>(
                 }
                 continue;
             }
-            Ok((status, body)) => refusal(&ApiError::from_reply(status, &body), url, credentials),
+            Ok((status, body)) => {
+                let api = ApiError::from_reply_to(&token, status, &body);
+                refusal(&api, url, credentials)
+            }
             Err(error) => Error::from(error),
         };
         if !error.is_transient() || tries == retry.max_retries {
@@ -241,7 +244,8 @@ fn enable(host: &str, api: &ApiError, otherwise: &str) -> Remedy {
         .metadata
         .get("consumer")
         .map(|name| name.trim_start_matches("projects/"))
-        .filter(|payer| !crate::is_sdk_project(payer));
+        // It becomes a part of a command.
+        .filter(|payer| crate::check_project(payer).is_ok());
     match payer {
         Some(payer) => remedy.command(format!("gcloud services enable {host} --project={payer}")),
         None => remedy,

@@ -1,0 +1,149 @@
+//! The system's allocator, and a look at what is freed.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::backtrace::Backtrace;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, RwLock};
+
+/// Larger blocks are none of a credential's.
+const LARGEST: usize = 1 << 20;
+/// More than this many tell nothing new.
+const MOST: usize = 40;
+
+struct Inspector;
+
+#[global_allocator]
+static ALLOCATOR: Inspector = Inspector;
+
+static ARMED: AtomicBool = AtomicBool::new(false);
+static NEEDLES: RwLock<Vec<(String, Vec<u8>)>> = RwLock::new(Vec::new());
+static FOUND: Mutex<Vec<(usize, usize, Backtrace)>> = Mutex::new(Vec::new());
+/// One life at a time: tests run on threads.
+static LIFE: Mutex<()> = Mutex::new(());
+
+thread_local! {
+    /// Whether this thread's memory is looked at; that of servers and of tests is not.
+    static LOOKS: Cell<bool> = const { Cell::new(false) };
+}
+
+// SAFETY: everything is the system allocator's; the default `realloc` allocates, copies and
+// frees, so that a block that grows is looked at too.
+unsafe impl GlobalAlloc for Inspector {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // Zeroed: what is looked at later must have been written by somebody.
+        // SAFETY: the caller keeps `alloc`'s contract, which is this function's.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if ARMED.load(Ordering::Relaxed) && LOOKS.get() && layout.size() <= LARGEST {
+            // SAFETY: the block is the caller's until the next line, all of it was initialized
+            // by `alloc`, and nobody writes to what is being freed.
+            look(unsafe { std::slice::from_raw_parts(pointer, layout.size()) });
+        }
+        // SAFETY: the caller keeps the contract; `alloc` took the block from the system.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+fn look(block: &[u8]) {
+    // What is allocated in here is not looked at.
+    LOOKS.set(false);
+    if let Ok(needles) = NEEDLES.try_read() {
+        for (number, (_, needle)) in needles.iter().enumerate() {
+            let first = needle[0];
+            let begins = |at: &usize| block[*at] == first && block[*at..].starts_with(needle);
+            if (0..block.len().saturating_sub(needle.len() - 1)).any(|at| begins(&at)) {
+                let mut found = FOUND.lock().unwrap();
+                if found.len() < MOST {
+                    found.push((number, block.len(), Backtrace::force_capture()));
+                }
+                break;
+            }
+        }
+    }
+    LOOKS.set(true);
+}
+
+/// A freed block with a secret in it.
+pub struct Hit {
+    pub secret: String,
+    pub size: usize,
+    /// Who freed it, from the inside out.
+    pub functions: String,
+}
+
+/// What to look for from now on.
+pub fn learn(name: &str, needle: &[u8]) {
+    assert!(needle.len() >= 12);
+    NEEDLES
+        .write()
+        .unwrap()
+        .push((name.to_owned(), needle.to_vec()));
+}
+
+/// Does something whose memory is not looked at.
+pub fn exempt<T>(work: impl FnOnce() -> T) -> T {
+    let before = LOOKS.replace(false);
+    let done = work();
+    LOOKS.set(before);
+    done
+}
+
+/// Does something, and tells what it freed with a secret in it.
+pub fn hits_of(work: impl FnOnce()) -> Vec<Hit> {
+    let _one = LIFE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    FOUND.lock().unwrap().clear();
+    ARMED.store(true, Ordering::SeqCst);
+    LOOKS.set(true);
+    work();
+    LOOKS.set(false);
+    ARMED.store(false, Ordering::SeqCst);
+    let found = std::mem::take(&mut *FOUND.lock().unwrap());
+    let needles = NEEDLES.read().unwrap();
+    let mut hits: Vec<Hit> = Vec::new();
+    for (number, size, backtrace) in found {
+        let functions = functions(&backtrace.to_string());
+        let secret = needles[number].0.clone();
+        if !hits
+            .iter()
+            .any(|hit| hit.functions == functions && hit.secret == secret)
+        {
+            hits.push(Hit {
+                secret,
+                size,
+                functions,
+            });
+        }
+    }
+    hits
+}
+
+/// The names of functions that are not the allocator's or the runtime's.
+fn functions(backtrace: &str) -> String {
+    let boring = [
+        "std::",
+        "core::",
+        "alloc::",
+        "memory::allocator",
+        "__rust",
+        "tokio::",
+        "test::",
+    ];
+    let lines = backtrace.lines().map(str::trim);
+    let names = lines.filter_map(|line| {
+        line.split_once(": ")
+            .filter(|(number, _)| number.parse::<usize>().is_ok())
+    });
+    let mut all: Vec<&str> = Vec::new();
+    for (_, name) in names {
+        let bare = name.trim_start_matches('<');
+        if !boring.iter().any(|start| bare.starts_with(start)) && all.len() < 12 {
+            all.push(name);
+        }
+    }
+    all.join("\n    ")
+}
