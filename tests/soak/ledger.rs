@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ee_emulator::RecordedRequest;
 
 use crate::identities::asks_for_token;
+use crate::say;
 use crate::weather::Cause;
 
 /// How long a failed token request can be the reason why calls fail: its own deadline, and the
@@ -291,6 +292,7 @@ impl Ledger {
 impl Books {
     fn violation(&mut self, text: String) {
         if self.violations.len() < MOST_VIOLATIONS {
+            say(&format!("violated: {text}"));
             self.violations.push(text);
         }
     }

@@ -91,9 +91,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(violations) => {
-            for violation in violations {
-                say(&format!("violated: {violation}"));
-            }
+            say(&format!(
+                "{} rules were violated, as said above",
+                violations.len()
+            ));
             ExitCode::FAILURE
         }
         Err(message) => {
