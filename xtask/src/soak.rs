@@ -13,7 +13,15 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run_soak(arguments: &Arguments) -> Outcome {
-    let mut soak = cargo(&["run", "--quiet", "-p", "ee-tests", "--example", "soak", "--"]);
+    let mut soak = cargo(&[
+        "run",
+        "--quiet",
+        "-p",
+        "ee-tests",
+        "--example",
+        "soak",
+        "--",
+    ]);
     soak.args(["--minutes", &arguments.minutes.to_string()]);
     if let Some(seed) = arguments.seed {
         soak.args(["--seed", &seed.to_string()]);
