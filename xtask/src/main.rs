@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod demo;
 mod process;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ enum Task {
     Conformance,
     /// Checks formatting, lints, documentation and every feature by itself
     Ci,
+    /// Lets 200 tasks work with short tokens while hosts fail, and checks what must hold
+    Soak(soak::Arguments),
     /// Measures ours and our peers side by side, in one run
     Bench(bench::Arguments),
 }
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run_all(&arguments),
         Task::Conformance => test::run_conformance(),
         Task::Ci => ci::check(),
+        Task::Soak(arguments) => soak::run_soak(&arguments),
         Task::Bench(arguments) => bench::run_all(&arguments),
     };
     match result {

@@ -354,6 +354,14 @@ impl Emulator {
         }
     }
 
+    /// Forgets the access tokens that have expired. Who runs for hours with tokens that live for
+    /// seconds calls this now and then; clients see no difference.
+    pub fn forget_expired_tokens(&self) {
+        let now = self.clock().now();
+        let mut state = self.shared.state();
+        state.tokens.retain(|_, token| now < token.expires_at);
+    }
+
     /// Makes the consent page send everyone back at once, with this user's consent to everything
     /// that was asked.
     pub fn auto_consent(&self, email: &str) {
@@ -469,6 +477,13 @@ impl Emulator {
     /// The requests to one host.
     pub fn requests_to(&self, host: &str) -> Vec<RecordedRequest> {
         self.shared.log().to_host(host)
+    }
+
+    /// Takes the oldest requests out of the log, up to the first that is still being answered.
+    /// Who counts requests for hours calls this now and then, instead of
+    /// [`requests`](Self::requests).
+    pub fn take_requests(&self) -> Vec<RecordedRequest> {
+        self.shared.log().take_ended()
     }
 
     /// How many connections clients have made so far: one that is used again counts once.

@@ -29,6 +29,7 @@ pub struct Fault {
     skip: usize,
     times: usize,
     path: Option<String>,
+    label: Option<String>,
 }
 
 #[derive(Clone)]
@@ -103,6 +104,7 @@ impl Fault {
             skip: 0,
             times: 1,
             path: None,
+            label: None,
         }
     }
 
@@ -167,26 +169,45 @@ impl Fault {
         self.path = Some(path.into());
         self
     }
+
+    /// A name by which [`RecordedRequest::fault`](crate::RecordedRequest::fault) tells it from
+    /// others. Without one it is what the fault does, as `Debug` shows it.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// The label, or what stands for it.
+    pub(crate) fn name(&self) -> String {
+        self.label.clone().unwrap_or_else(|| self.kind.to_string())
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Respond(reply) => write!(f, "respond {}", reply.status.as_u16()),
+            Self::Stream(total) => write!(f, "stream {total} bytes"),
+            Self::Disconnect => f.write_str("disconnect"),
+            Self::Truncate(bytes) => write!(f, "truncate after {bytes} bytes"),
+            Self::BreakStream(bytes) => write!(f, "break a stream after {bytes} bytes"),
+            Self::Slow(bytes, pause) => write!(f, "{bytes} bytes every {pause:?}"),
+            Self::Gzip => f.write_str("gzip"),
+            Self::Real => f.write_str("real answer"),
+        }
+    }
 }
 
 impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match &self.kind {
-            FaultKind::Respond(reply) => format!("respond {}", reply.status.as_u16()),
-            FaultKind::Stream(total) => format!("stream {total} bytes"),
-            FaultKind::Disconnect => "disconnect".to_owned(),
-            FaultKind::Truncate(bytes) => format!("truncate after {bytes} bytes"),
-            FaultKind::BreakStream(bytes) => format!("break a stream after {bytes} bytes"),
-            FaultKind::Slow(bytes, pause) => format!("{bytes} bytes every {pause:?}"),
-            FaultKind::Gzip => "gzip".to_owned(),
-            FaultKind::Real => "real answer".to_owned(),
-        };
         f.debug_struct("Fault")
-            .field("kind", &kind)
+            .field("kind", &self.kind.to_string())
             .field("delay", &self.delay)
             .field("skip", &self.skip)
             .field("times", &self.times)
             .field("path", &self.path)
+            .field("label", &self.label)
             .finish()
     }
 }

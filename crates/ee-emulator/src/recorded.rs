@@ -35,6 +35,8 @@ pub struct RecordedRequest {
     /// The status that was answered; `None` while no answer was given, or if the connection was
     /// cut instead of one.
     pub status: Option<u16>,
+    /// The [label](crate::Fault::label) of the fault that it met with.
+    pub fault: Option<String>,
     /// When the request had been read, by the emulator's clock.
     pub at: DateTime<Utc>,
     /// The same moment by the machine's monotonic clock, for measuring pauses between requests.
@@ -108,6 +110,7 @@ impl fmt::Debug for RecordedRequest {
             .field("headers", &headers)
             .field("body", &redact::body(self.content_type(), &self.body))
             .field("status", &self.status)
+            .field("fault", &self.fault)
             .field("at", &self.at)
             .finish_non_exhaustive()
     }
@@ -117,6 +120,8 @@ impl fmt::Debug for RecordedRequest {
 #[derive(Default)]
 pub(crate) struct RequestLog {
     requests: VecDeque<RecordedRequest>,
+    /// Of the requests, whether they are still being answered.
+    under_way: VecDeque<bool>,
     bytes: usize,
     /// How many were forgotten: the identity of a request is its place in the whole history.
     forgotten: u64,
@@ -127,6 +132,7 @@ impl RequestLog {
     pub(crate) fn add(&mut self, request: RecordedRequest) -> u64 {
         self.bytes += request.body.len();
         self.requests.push_back(request);
+        self.under_way.push_back(true);
         let number = self.forgotten + self.requests.len() as u64 - 1;
         while self.requests.len() > MOST_REQUESTS
             || (self.bytes > MOST_BYTES && self.requests.len() > 1)
@@ -137,12 +143,34 @@ impl RequestLog {
     }
 
     pub(crate) fn answered(&mut self, number: u64, status: u16) {
-        let place = number
-            .checked_sub(self.forgotten)
-            .and_then(|place| usize::try_from(place).ok());
-        if let Some(request) = place.and_then(|place| self.requests.get_mut(place)) {
+        if let Some(request) = self.place(number).and_then(|at| self.requests.get_mut(at)) {
             request.status = Some(status);
         }
+    }
+
+    pub(crate) fn met_with(&mut self, number: u64, fault: String) {
+        if let Some(request) = self.place(number).and_then(|at| self.requests.get_mut(at)) {
+            request.fault = Some(fault);
+        }
+    }
+
+    /// Nothing more will become of a request.
+    pub(crate) fn ended(&mut self, number: u64) {
+        if let Some(under_way) = self.place(number).and_then(|at| self.under_way.get_mut(at)) {
+            *under_way = false;
+        }
+    }
+
+    fn place(&self, number: u64) -> Option<usize> {
+        usize::try_from(number.checked_sub(self.forgotten)?).ok()
+    }
+
+    /// The oldest requests, up to the first that is still being answered, which are forgotten.
+    pub(crate) fn take_ended(&mut self) -> Vec<RecordedRequest> {
+        let ended = self.under_way.iter().take_while(|under_way| !**under_way);
+        (0..ended.count())
+            .filter_map(|_| self.forget_oldest())
+            .collect()
     }
 
     pub(crate) fn all(&self) -> Vec<RecordedRequest> {
@@ -163,11 +191,12 @@ impl RequestLog {
         }
     }
 
-    fn forget_oldest(&mut self) {
-        if let Some(request) = self.requests.pop_front() {
-            self.bytes -= request.body.len();
-            self.forgotten += 1;
-        }
+    fn forget_oldest(&mut self) -> Option<RecordedRequest> {
+        let request = self.requests.pop_front()?;
+        self.under_way.pop_front();
+        self.bytes -= request.body.len();
+        self.forgotten += 1;
+        Some(request)
     }
 }
 
@@ -190,6 +219,7 @@ mod tests {
             headers,
             body: Bytes::from_static(body.as_bytes()),
             status: None,
+            fault: None,
             at: Utc::now(),
             received: Instant::now(),
         }
@@ -222,6 +252,23 @@ mod tests {
         log.answered(first, 500);
         log.answered(second, 200);
         assert_eq!(log.all()[0].status, Some(200));
+    }
+
+    #[test]
+    fn requests_are_taken_once_and_not_while_they_are_answered() {
+        let mut log = RequestLog::default();
+        let numbers = ["a", "b", "c"].map(|body| log.add(request("text/plain", body)));
+        log.met_with(numbers[0], "cut".to_owned());
+        log.ended(numbers[0]);
+        log.ended(numbers[2]);
+        let taken = log.take_ended();
+        assert_eq!(taken.len(), 1, "the second is still being answered");
+        assert_eq!(taken[0].fault.as_deref(), Some("cut"));
+        log.answered(numbers[1], 200);
+        log.ended(numbers[1]);
+        let bodies: Vec<_> = log.take_ended().into_iter().map(|r| r.body).collect();
+        assert_eq!(bodies, ["b", "c"]);
+        assert!(log.all().is_empty() && log.take_ended().is_empty());
     }
 
     #[test]

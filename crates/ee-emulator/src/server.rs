@@ -133,12 +133,13 @@ async fn answer(
         body: body.map_or_else(|_| Bytes::new(), |body| body.to_bytes()),
     };
     let number = record(shared, &request);
+    let _ended = Ended { shared, number };
     let response = if too_long {
         // The rest of the body is still on the connection, which is useless therefore.
         let reply = refusals::payload_too_large().with(CONNECTION, "close");
         whole(shared, reply)
     } else if let Some(inside) = shared.crowds.enter(&request.host) {
-        let mut response = respond(shared, &request).await?;
+        let mut response = respond(shared, &request, number).await?;
         response.body_mut().inside = Some(inside);
         response
     } else {
@@ -146,6 +147,18 @@ async fn answer(
     };
     shared.log().answered(number, response.status().as_u16());
     Ok(response)
+}
+
+/// Notes the end of a request, whichever way it ends: the client may go away before.
+struct Ended<'a> {
+    shared: &'a Shared,
+    number: u64,
+}
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.shared.log().ended(self.number);
+    }
 }
 
 fn record(shared: &Shared, request: &Request) -> u64 {
@@ -157,6 +170,7 @@ fn record(shared: &Shared, request: &Request) -> u64 {
         headers: request.headers.clone(),
         body: request.body.clone(),
         status: None,
+        fault: None,
         at: shared.clock.now(),
         received: Instant::now(),
     };
@@ -164,11 +178,13 @@ fn record(shared: &Shared, request: &Request) -> u64 {
 }
 
 /// The answer, or an error that makes hyper close the connection without one.
-async fn respond(shared: &Shared, request: &Request) -> io::Result<Response<Answer>> {
+async fn respond(shared: &Shared, request: &Request, number: u64) -> io::Result<Response<Answer>> {
     let fault = shared.faults().take(&request.host, &request.path);
-    let Some(Fault { kind, delay, .. }) = fault else {
+    let Some(fault) = fault else {
         return real(shared, request).map(|reply| whole(shared, reply));
     };
+    shared.log().met_with(number, fault.name());
+    let Fault { kind, delay, .. } = fault;
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }

@@ -14,22 +14,20 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
 use http::HeaderValue;
-use tokio::runtime::Handle;
-use tokio::sync::watch;
 
+use super::sync::{ArcSwapOption, AtomicU64, Handle, Mutex, MutexGuard, timeout, watch};
 use crate::clock::{Clock, Moment};
 use crate::retry::random_fraction;
 use crate::{AccessToken, Error, ErrorKind, Remedy, TokenSource};
 
 /// How long before its end a token is renewed, unless its life is short.
-const REFRESH_WINDOW: Duration = Duration::from_secs(225);
+pub(crate) const REFRESH_WINDOW: Duration = Duration::from_secs(225);
 /// The life that a token without an expiry is given, so that it is renewed at all.
 const ASSUMED_LIFE: Duration = Duration::from_secs(3600);
 /// How long one look at both clocks is good for, as long as the wall clock agrees. Reading a
@@ -40,7 +38,7 @@ const REFRESH_DEADLINE: Duration = Duration::from_secs(60);
 /// A refresh that has not ended by then runs on a runtime that nobody drives.
 const TAKEOVER: Duration = Duration::from_secs(75);
 /// Runtimes that may go away under one waiter before it gives up.
-const MAX_TAKEOVERS: u32 = 5;
+pub(crate) const MAX_TAKEOVERS: u32 = 5;
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 /// The wait after a refresh that brought the same token again, as metadata servers do.
@@ -256,6 +254,14 @@ impl Inner {
         if state.refresh.is_some() || self.millis(now) < self.next_attempt.load(Ordering::Acquire) {
             return;
         }
+        // A refresh may have begun and ended while we came here.
+        let current = self.current.load();
+        if current
+            .as_ref()
+            .is_none_or(|current| !now.has_reached(&current.fresh_until))
+        {
+            return;
+        }
         if let Some((error, _)) = state.failure.as_deref()
             && error.kind().is_rejection()
             && !self.source.may_have_changed()
@@ -277,7 +283,7 @@ impl Inner {
                 Joined::Token(token) => return Ok(token),
                 Joined::Refresh(refresh) => refresh,
             };
-            let outcome = tokio::time::timeout(TAKEOVER, refresh.outcome.wait_for(Option::is_some));
+            let outcome = timeout(TAKEOVER, refresh.outcome.wait_for(Option::is_some));
             match outcome.await {
                 Ok(Ok(outcome)) => match &*outcome {
                     Some(result) => return result.clone(),
@@ -449,7 +455,7 @@ impl Drop for Task {
 }
 
 async fn deadline<T>(future: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout(REFRESH_DEADLINE, future).await.ok()
+    timeout(REFRESH_DEADLINE, future).await.ok()
 }
 
 /// When a token that was minted just now goes stale and expires.
@@ -521,7 +527,3 @@ fn no_runtime(why: &str) -> Error {
         "Call from inside a tokio runtime that has its time and I/O drivers enabled, or use the blocking client.",
     ))
 }
-
-#[cfg(test)]
-#[path = "cache_tests.rs"]
-mod tests;

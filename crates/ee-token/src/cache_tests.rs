@@ -1,11 +1,13 @@
-use std::sync::atomic::AtomicUsize;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 
-use super::*;
-use crate::source::TokenFuture;
-use crate::{ManualClock, TokenSource};
+use crate::cache::{MAX_TAKEOVERS, REFRESH_WINDOW};
+use crate::{AccessToken, Error, ErrorKind, ManualClock, TokenCache, TokenFuture, TokenSource};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR_AND_MORE: Duration = Duration::from_secs(3601);

@@ -17,6 +17,10 @@
 
 mod access_token;
 mod cache;
+#[cfg(test)]
+mod cache_model;
+#[cfg(test)]
+mod cache_tests;
 mod clock;
 mod endpoints;
 mod error;
@@ -31,6 +35,7 @@ mod retry;
 mod revoke;
 mod scopes;
 mod source;
+mod sync;
 mod tls;
 mod token_endpoint;
 mod token_error;

@@ -1,0 +1,418 @@
+//! The cache under a model checker: the same source file, with a scheduling decision at every
+//! access to what tasks share. Each rule is tried under thousands of schedules.
+//!
+//! A schedule that breaks a rule is printed, and `shuttle::replay` runs it again.
+
+#[allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "a second copy, of which the tests use a part"
+)]
+#[path = "cache.rs"]
+mod cache;
+mod sync;
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use shuttle::future::{JoinHandle, block_on, spawn, yield_now};
+use shuttle::rand::{Rng, thread_rng};
+use tokio::sync::Notify;
+
+use self::cache::TokenCache;
+use crate::{AccessToken, Error, ErrorKind, ManualClock, TokenFuture, TokenSource};
+
+/// Schedules for each rule: a part drawn at random, a part made to find rare orders (PCT).
+const SCHEDULES: usize = 3000;
+/// How many changes of order a schedule of the second sort needs at most.
+const DEPTH: usize = 3;
+const LIFE: Duration = Duration::from_secs(3600);
+/// Inside of the refresh window, before the end.
+const STALE: Duration = Duration::from_secs(3500);
+
+/// Explores a scenario.
+fn explore(scenario: fn()) {
+    let run = move || {
+        sync::new_runtime();
+        scenario();
+        sync::new_runtime();
+    };
+    shuttle::check_random(run, SCHEDULES);
+    shuttle::check_pct(run, SCHEDULES, DEPTH);
+}
+
+/// A source that takes several steps for a token, and knows how many ask it at once.
+#[derive(Clone)]
+struct Source(Arc<Script>);
+
+struct Script {
+    clock: ManualClock,
+    asked: AtomicUsize,
+    under_way: AtomicUsize,
+    most_under_way: AtomicUsize,
+    answer: Mutex<Answer>,
+    /// Holds answers back while it is there.
+    gate: Mutex<Option<Arc<Notify>>>,
+}
+
+#[derive(Clone, Copy)]
+enum Answer {
+    Token,
+    Fails(ErrorKind),
+}
+
+impl Source {
+    fn new() -> Self {
+        Self(Arc::new(Script {
+            clock: ManualClock::new(),
+            asked: AtomicUsize::new(0),
+            under_way: AtomicUsize::new(0),
+            most_under_way: AtomicUsize::new(0),
+            answer: Mutex::new(Answer::Token),
+            gate: Mutex::new(None),
+        }))
+    }
+
+    fn cache(&self) -> TokenCache {
+        TokenCache::with_clock(self.clone(), self.0.clock.clock())
+    }
+
+    /// A cache that holds the first token.
+    fn full_cache(&self) -> (TokenCache, AccessToken) {
+        let cache = self.cache();
+        let first = block_on(cache.token()).unwrap();
+        assert_eq!(self.asked(), 1);
+        (cache, first)
+    }
+
+    fn answer(&self, answer: Answer) {
+        *self.0.answer.lock().unwrap() = answer;
+    }
+
+    fn asked(&self) -> usize {
+        self.0.asked.load(SeqCst)
+    }
+
+    fn is_never_asked_twice_at_once(&self) {
+        assert!(self.0.most_under_way.load(SeqCst) <= 1);
+    }
+}
+
+/// Counts down however minting ends.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+impl TokenSource for Source {
+    fn mint(&self) -> TokenFuture<'_> {
+        Box::pin(async {
+            let script = &self.0;
+            let number = script.asked.fetch_add(1, SeqCst) + 1;
+            let now = script.under_way.fetch_add(1, SeqCst) + 1;
+            let _under_way = UnderWay(&script.under_way);
+            script.most_under_way.fetch_max(now, SeqCst);
+            yield_now().await;
+            let gate = script.gate.lock().unwrap().clone();
+            if let Some(gate) = gate {
+                gate.notified().await;
+            }
+            yield_now().await;
+            let answer = *script.answer.lock().unwrap();
+            match answer {
+                Answer::Token => {
+                    let end = DateTime::<Utc>::from(script.clock.wall()) + LIFE;
+                    AccessToken::new(&format!("token-{number}")).map(|token| token.with_expiry(end))
+                }
+                Answer::Fails(kind) => Err(Error::new(kind, format!("failure {number}"))),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source")
+    }
+}
+
+/// A caller in a task of its own.
+fn caller(cache: &TokenCache) -> JoinHandle<Result<AccessToken, Error>> {
+    let cache = cache.clone();
+    spawn(async move { cache.token().await })
+}
+
+fn outcome<T: 'static>(task: JoinHandle<T>) -> T {
+    block_on(task).unwrap()
+}
+
+/// Polls a future a few times, and drops it wherever it is then.
+async fn cancelled_somewhere<F: Future>(future: F) -> Option<F::Output> {
+    let mut left = thread_rng().gen_range(0..4);
+    let mut future = pin!(future);
+    poll_fn(move |context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => {
+                // Polled again without anything having happened, to come to an end.
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+#[test]
+fn whoever_asks_of_an_empty_cache_waits_for_one_request() {
+    explore(|| {
+        let source = Source::new();
+        let cache = source.cache();
+        let callers = [caller(&cache), caller(&cache), caller(&cache)];
+        for task in callers {
+            assert_eq!(outcome(task).unwrap().secret(), "token-1");
+        }
+        assert_eq!(source.asked(), 1);
+    });
+}
+
+#[test]
+fn a_refresh_behind_a_valid_token_makes_nobody_wait_and_is_one() {
+    explore(|| {
+        let source = Source::new();
+        let (cache, first) = source.full_cache();
+        let gate = Arc::new(Notify::new());
+        *source.0.gate.lock().unwrap() = Some(gate.clone());
+        source.0.clock.advance(STALE);
+        // The refresh cannot end: who waited for it would wait for ever, which is an error here.
+        for task in [caller(&cache), caller(&cache), caller(&cache)] {
+            assert!(outcome(task).unwrap().is_same(&first));
+        }
+        *source.0.gate.lock().unwrap() = None;
+        gate.notify_one();
+        while source.asked() < 2 || source.0.under_way.load(SeqCst) > 0 {
+            block_on(yield_now());
+        }
+        source.0.clock.advance(LIFE - STALE);
+        let next = caller(&cache);
+        assert!(!outcome(next).unwrap().is_same(&first));
+        assert_eq!(
+            source.asked(),
+            2,
+            "one refresh, and none for the expired token"
+        );
+        source.is_never_asked_twice_at_once();
+    });
+}
+
+#[test]
+fn who_saw_the_old_token_and_comes_late_starts_no_second_refresh() {
+    explore(|| {
+        let source = Source::new();
+        let (cache, _) = source.full_cache();
+        source.0.clock.advance(STALE);
+        for task in [caller(&cache), caller(&cache), caller(&cache)] {
+            outcome(task).unwrap();
+        }
+        while source.asked() < 2 || source.0.under_way.load(SeqCst) > 0 {
+            block_on(yield_now());
+        }
+        outcome(caller(&cache)).unwrap();
+        assert_eq!(source.asked(), 2);
+    });
+}
+
+#[test]
+fn a_starter_that_is_cancelled_anywhere_leaves_the_others_served() {
+    explore(|| {
+        let source = Source::new();
+        let cache = source.cache();
+        let impatient = {
+            let cache = cache.clone();
+            spawn(async move { cancelled_somewhere(cache.token()).await })
+        };
+        let others = [caller(&cache), caller(&cache)];
+        for task in others {
+            assert_eq!(outcome(task).unwrap().secret(), "token-1");
+        }
+        if let Some(result) = outcome(impatient) {
+            assert_eq!(result.unwrap().secret(), "token-1");
+        }
+        assert_eq!(source.asked(), 1);
+    });
+}
+
+#[test]
+fn a_runtime_that_goes_away_at_any_moment_leaves_room_for_another_refresh() {
+    explore(|| {
+        let source = Source::new();
+        let cache = source.cache();
+        let callers = [caller(&cache), caller(&cache)];
+        let end = shuttle::thread::spawn(sync::drop_runtime);
+        for task in callers {
+            outcome(task).unwrap();
+        }
+        end.join().unwrap();
+        outcome(caller(&cache)).unwrap();
+        assert!(
+            source.asked() <= 2,
+            "once, and once more for the runtime's end"
+        );
+        source.is_never_asked_twice_at_once();
+    });
+}
+
+#[test]
+fn a_runtime_that_goes_away_behind_a_stale_token_leaves_room_before_that_expires() {
+    explore(|| {
+        let source = Source::new();
+        let (cache, first) = source.full_cache();
+        source.0.clock.advance(STALE);
+        let stale = caller(&cache);
+        let end = shuttle::thread::spawn(sync::drop_runtime);
+        outcome(stale).unwrap();
+        end.join().unwrap();
+        // Far less than what is left of its life.
+        for _ in 0..500 {
+            if !block_on(cache.token()).unwrap().is_same(&first) {
+                source.is_never_asked_twice_at_once();
+                return;
+            }
+            source.0.clock.advance(Duration::from_millis(100));
+            block_on(yield_now());
+        }
+        panic!("nobody refreshed it any more");
+    });
+}
+
+#[test]
+fn any_number_of_complaints_about_a_token_cost_one_refresh_and_it_is_not_seen_again() {
+    explore(|| {
+        let source = Source::new();
+        let (cache, first) = source.full_cache();
+        let complain = || {
+            let (cache, first) = (cache.clone(), first.clone());
+            spawn(async move {
+                cache.invalidate(&first);
+                cache.token().await
+            })
+        };
+        for task in [complain(), complain(), complain()] {
+            assert_eq!(outcome(task).unwrap().secret(), "token-2");
+        }
+        assert_eq!(source.asked(), 2);
+    });
+}
+
+#[test]
+fn a_complaint_during_a_refresh_drops_the_old_token_and_never_the_new_one() {
+    explore(|| {
+        let source = Source::new();
+        let (cache, first) = source.full_cache();
+        source.0.clock.advance(STALE);
+        let others = [caller(&cache), caller(&cache)];
+        let complaint = {
+            let (cache, first) = (cache.clone(), first.clone());
+            spawn(async move {
+                cache.invalidate(&first);
+                cache.token().await
+            })
+        };
+        assert!(!outcome(complaint).unwrap().is_same(&first));
+        for task in others {
+            outcome(task).unwrap();
+        }
+        assert_eq!(block_on(cache.token()).unwrap().secret(), "token-2");
+        assert_eq!(source.asked(), 2);
+    });
+}
+
+#[test]
+fn a_failure_is_shared_by_all_who_waited_and_forgotten_when_its_time_is_over() {
+    explore(|| {
+        let source = Source::new();
+        let cache = source.cache();
+        source.answer(Answer::Fails(ErrorKind::Server));
+        for task in [caller(&cache), caller(&cache), caller(&cache)] {
+            assert_eq!(outcome(task).unwrap_err().to_string(), "failure 1");
+        }
+        assert_eq!(source.asked(), 1);
+        source.answer(Answer::Token);
+        source.0.clock.advance(Duration::from_secs(2));
+        for task in [caller(&cache), caller(&cache)] {
+            assert_eq!(outcome(task).unwrap().secret(), "token-2");
+        }
+    });
+}
+
+#[test]
+fn a_rejection_is_asked_for_once_however_many_want_to_know() {
+    explore(|| {
+        let source = Source::new();
+        let cache = source.cache();
+        source.answer(Answer::Fails(ErrorKind::Rejected));
+        let early = [caller(&cache), caller(&cache)];
+        source.0.clock.advance(Duration::from_secs(60));
+        for task in early.into_iter().chain([caller(&cache)]) {
+            assert_eq!(outcome(task).unwrap_err().kind(), ErrorKind::Rejected);
+        }
+        assert_eq!(source.asked(), 1);
+    });
+}
+
+#[test]
+fn a_refresh_that_fails_takes_no_valid_token_away() {
+    explore(|| {
+        let source = Source::new();
+        let (cache, first) = source.full_cache();
+        source.answer(Answer::Fails(ErrorKind::Rejected));
+        source.0.clock.advance(STALE);
+        for task in [caller(&cache), caller(&cache), caller(&cache)] {
+            assert!(outcome(task).unwrap().is_same(&first));
+        }
+    });
+}
+
+#[test]
+fn a_token_that_expires_while_people_ask_is_not_handed_out_after_its_end() {
+    explore(|| {
+        let source = Source::new();
+        let (cache, _) = source.full_cache();
+        let time = {
+            let clock = source.0.clock.clone();
+            spawn(async move {
+                for step in [STALE, LIFE - STALE] {
+                    clock.advance(step);
+                    yield_now().await;
+                }
+            })
+        };
+        let ask = || {
+            let (cache, clock) = (cache.clone(), source.0.clock.clone());
+            spawn(async move {
+                let asked_at = DateTime::<Utc>::from(clock.wall());
+                let token = cache.token().await.unwrap();
+                assert!(token.expires_at().unwrap() > asked_at);
+            })
+        };
+        for task in [ask(), ask(), ask()] {
+            outcome(task);
+        }
+        outcome(time);
+        source.is_never_asked_twice_at_once();
+    });
+}
