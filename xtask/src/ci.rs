@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::process::{Outcome, cargo, output, run};
+use crate::{packages, supply};
 
 pub(crate) fn check() -> Outcome {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
@@ -13,6 +14,7 @@ pub(crate) fn check() -> Outcome {
         "--manifest-path",
         "tests/peers/Cargo.toml",
     ]))?;
+    supply::check()?;
     run(&mut cargo(&[
         "clippy",
         "--workspace",
@@ -32,7 +34,9 @@ pub(crate) fn check() -> Outcome {
     run(
         cargo(&["doc", "--workspace", "--all-features", "--no-deps"])
             .env("RUSTDOCFLAGS", "--deny warnings"),
-    )
+    )?;
+    packages::check_with_oldest_rust(env!("CARGO_PKG_RUST_VERSION"))?;
+    packages::check()
 }
 
 /// The crates that have optional features, each of which must compile by itself.

@@ -3,8 +3,10 @@
 mod bench;
 mod ci;
 mod demo;
+mod packages;
 mod process;
 mod soak;
+mod supply;
 mod test;
 
 use std::process::ExitCode;
@@ -27,7 +29,7 @@ enum Task {
     Test(test::Arguments),
     /// Compares our token requests with the reference clients', scenario by scenario
     Conformance,
-    /// Checks formatting, lints, documentation and every feature by itself
+    /// Checks formatting, lints, documentation, every feature by itself, dependencies and packages
     Ci,
     /// Lets 200 tasks work with short tokens while hosts fail, and checks what must hold
     Soak(soak::Arguments),

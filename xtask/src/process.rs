@@ -1,7 +1,7 @@
 //! Running other programs, and saying what is run.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// What a task ends with: nothing, or the sentence that says what failed.
 pub(crate) type Outcome<T = ()> = Result<T, String>;
@@ -53,6 +53,16 @@ pub(crate) fn output(command: &mut Command) -> Outcome<Vec<u8>> {
         )),
         Err(error) => Err(format!("`{line}` cannot be started: {error}")),
     }
+}
+
+/// Whether a program is there.
+pub(crate) fn starts(program: &str) -> bool {
+    Command::new(program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 fn line(command: &Command) -> String {

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use clap::ValueEnum;
 
-use crate::process::{Outcome, cargo, root, run, say, target};
+use crate::process::{Outcome, cargo, root, run, say, starts, target};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -198,15 +198,6 @@ fn missing(part: Part, what: &str) -> String {
     format!(
         "{name} needs {what}: install it, or leave that part out with `cargo xtask test --skip {name}`"
     )
-}
-
-fn starts(program: &str) -> bool {
-    Command::new(program)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
 }
 
 /// Whether a folder was set up from exactly this list.

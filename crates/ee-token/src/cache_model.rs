@@ -7,6 +7,7 @@
     dead_code,
     unreachable_pub,
     missing_docs,
+    clippy::duplicate_mod,
     reason = "a second copy, of which the tests use a part"
 )]
 #[path = "cache.rs"]

@@ -1,0 +1,333 @@
+//! What comes in with the dependencies: banned crates, licences, sources, duplicates, and the
+//! Rust versions that they ask for. The lists are those of `deny.toml`, so that cargo-deny
+//! checks the same where it is installed, and advisories as well.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use serde::Deserialize;
+
+use crate::process::{Outcome, cargo, output, root, run, say, starts};
+
+/// The part of `deny.toml` that is checked here.
+#[derive(Deserialize)]
+struct Policy {
+    licenses: Licenses,
+    bans: Bans,
+    sources: Sources,
+}
+
+#[derive(Deserialize)]
+struct Licenses {
+    allow: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Bans {
+    deny: Vec<CrateSpec>,
+    skip: Vec<CrateSpec>,
+}
+
+/// `name`, or `name@version` where the version's last parts may be missing.
+#[derive(Deserialize)]
+struct CrateSpec {
+    #[serde(rename = "crate")]
+    spec: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Sources {
+    allow_registry: Vec<String>,
+}
+
+/// The part of `cargo metadata` that is looked at.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    resolve: Resolve,
+    workspace_members: BTreeSet<String>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    id: String,
+    name: String,
+    version: String,
+    license: Option<String>,
+    source: Option<String>,
+    rust_version: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Resolve {
+    nodes: Vec<Node>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    id: String,
+    deps: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    pkg: String,
+    dep_kinds: Vec<DependencyKind>,
+}
+
+#[derive(Deserialize)]
+struct DependencyKind {
+    kind: Option<String>,
+}
+
+pub(crate) fn check() -> Outcome {
+    let path = root().join("deny.toml");
+    let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let policy: Policy = basic_toml::from_str(&text).map_err(|e| format!("deny.toml: {e}"))?;
+    let metadata = output(&mut cargo(&[
+        "metadata",
+        "--all-features",
+        "--locked",
+        "--format-version",
+        "1",
+    ]))?;
+    let metadata: Metadata = serde_json::from_slice(&metadata).map_err(|e| e.to_string())?;
+    let mut found = violations(&policy, &metadata);
+    found.extend(too_new(&metadata)?);
+    if !found.is_empty() {
+        return Err(format!("dependencies:\n  {}", found.join("\n  ")));
+    }
+    say(&format!(
+        "{} dependencies: none is banned, of an unknown licence, from elsewhere, there twice without a reason, or asks for a newer Rust than we do",
+        metadata.resolve.nodes.len() - metadata.workspace_members.len()
+    ));
+    cargo_deny()
+}
+
+/// The same by cargo-deny, and the advisories, where it is installed.
+fn cargo_deny() -> Outcome {
+    if !starts("cargo-deny") {
+        say(
+            "cargo-deny is not installed: advisories are not checked (cargo install cargo-deny --locked)",
+        );
+        return Ok(());
+    }
+    run(&mut cargo(&[
+        "deny", "check", "bans", "licenses", "sources",
+    ]))?;
+    // The database of advisories is fetched, which not every machine can.
+    if run(&mut cargo(&["deny", "fetch", "db"])).is_err() {
+        say("the database of advisories cannot be fetched: they are not checked");
+        return Ok(());
+    }
+    run(&mut cargo(&["deny", "check", "advisories"]))
+}
+
+fn violations(policy: &Policy, metadata: &Metadata) -> Vec<String> {
+    let used: BTreeSet<&str> = metadata
+        .resolve
+        .nodes
+        .iter()
+        .map(|n| n.id.as_str())
+        .collect();
+    let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut found = Vec::new();
+    for package in metadata
+        .packages
+        .iter()
+        .filter(|p| used.contains(p.id.as_str()))
+    {
+        let Package { name, version, .. } = package;
+        if policy.bans.deny.iter().any(|spec| spec.is(name, version)) {
+            found.push(format!("{name} {version} is banned"));
+        }
+        let license = package.license.as_deref().unwrap_or_default();
+        if !is_allowed(license, &policy.licenses.allow) {
+            found.push(format!("{name} {version}: its licence is `{license}`"));
+        }
+        let allowed = |source: &String| {
+            let registry = source.strip_prefix("registry+");
+            registry.is_some_and(|url| policy.sources.allow_registry.iter().any(|r| r == url))
+        };
+        if !package.source.as_ref().is_none_or(allowed) {
+            found.push(format!("{name} {version} comes from elsewhere"));
+        }
+        if !policy.bans.skip.iter().any(|spec| spec.is(name, version)) {
+            versions.entry(name).or_default().insert(version);
+        }
+    }
+    for (name, versions) in versions
+        .into_iter()
+        .filter(|(_, versions)| versions.len() > 1)
+    {
+        let versions: Vec<_> = versions.into_iter().collect();
+        found.push(format!(
+            "{name} is there in the versions {}, and deny.toml skips none of them",
+            versions.join(" and ")
+        ));
+    }
+    found
+}
+
+/// The dependencies of the crates that people build which ask for a newer Rust than these do.
+fn too_new(metadata: &Metadata) -> Outcome<Vec<String>> {
+    let packages: BTreeMap<&str, &Package> = metadata
+        .packages
+        .iter()
+        .map(|p| (p.id.as_str(), p))
+        .collect();
+    let nodes: BTreeMap<&str, &Node> = metadata
+        .resolve
+        .nodes
+        .iter()
+        .map(|n| (n.id.as_str(), n))
+        .collect();
+    let is_ours = |id: &str| metadata.workspace_members.contains(id);
+    let ours = packages
+        .values()
+        .filter(|package| is_ours(&package.id))
+        .find_map(|package| package.rust_version.as_deref())
+        .ok_or("the workspace states no rust-version")?;
+    // What only tests need may be newer: they run on any toolchain that is new enough.
+    let mut seen = BTreeSet::new();
+    let mut next: Vec<&str> = metadata
+        .workspace_members
+        .iter()
+        .map(String::as_str)
+        .collect();
+    while let Some(id) = next.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        let of_user =
+            |d: &&Dependency| d.dep_kinds.iter().any(|k| k.kind.as_deref() != Some("dev"));
+        let node = nodes
+            .get(id)
+            .ok_or("`cargo metadata` has an edge to nowhere")?;
+        next.extend(node.deps.iter().filter(of_user).map(|d| d.pkg.as_str()));
+    }
+    Ok(seen
+        .into_iter()
+        .filter_map(|id| packages.get(id))
+        .filter_map(|package| Some((package, package.rust_version.as_deref()?)))
+        .filter(|(_, theirs)| release(theirs) > release(ours))
+        .map(|(package, theirs)| {
+            format!(
+                "{} {} asks for Rust {theirs}; ours is {ours}",
+                package.name, package.version
+            )
+        })
+        .collect())
+}
+
+/// Major and minor version.
+fn release(version: &str) -> (u32, u32) {
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}
+
+impl CrateSpec {
+    fn is(&self, name: &str, version: &str) -> bool {
+        match self.spec.split_once('@') {
+            None => self.spec == name,
+            Some((wanted, of)) => {
+                wanted == name
+                    && version
+                        .strip_prefix(of)
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            }
+        }
+    }
+}
+
+/// Whether an SPDX expression can be satisfied with these licences. `/` is an older `OR`.
+fn is_allowed(expression: &str, allowed: &[String]) -> bool {
+    let expression = expression
+        .replace('/', " OR ")
+        .replace('(', " ( ")
+        .replace(')', " ) ");
+    let words: Vec<&str> = expression.split_whitespace().collect();
+    let mut rest = words.as_slice();
+    !rest.is_empty() && any_of(&mut rest, allowed) && rest.is_empty()
+}
+
+fn any_of(rest: &mut &[&str], allowed: &[String]) -> bool {
+    let mut satisfied = all_of(rest, allowed);
+    while let ["OR", tail @ ..] = *rest {
+        *rest = tail;
+        satisfied |= all_of(rest, allowed);
+    }
+    satisfied
+}
+
+fn all_of(rest: &mut &[&str], allowed: &[String]) -> bool {
+    let mut satisfied = one(rest, allowed);
+    while let ["AND", tail @ ..] = *rest {
+        *rest = tail;
+        satisfied &= one(rest, allowed);
+    }
+    satisfied
+}
+
+fn one(rest: &mut &[&str], allowed: &[String]) -> bool {
+    match *rest {
+        ["(", tail @ ..] => {
+            *rest = tail;
+            let satisfied = any_of(rest, allowed);
+            let [")", tail @ ..] = *rest else {
+                // Something that is left over: no expression at all.
+                *rest = &["("];
+                return false;
+            };
+            *rest = tail;
+            satisfied
+        }
+        [license, "WITH", exception, tail @ ..] => {
+            *rest = tail;
+            allowed.contains(&format!("{license} WITH {exception}"))
+        }
+        [license, tail @ ..] => {
+            *rest = tail;
+            allowed.iter().any(|a| a == license)
+        }
+        [] => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_licence_is_judged_by_what_may_be_chosen_and_what_must_be_kept() {
+        let allowed = ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"].map(str::to_owned);
+        for (expression, is) in [
+            ("MIT", true),
+            ("GPL-3.0", false),
+            ("", false),
+            ("GPL-3.0 OR MIT", true),
+            ("GPL-3.0/MIT", true),
+            ("MIT AND GPL-3.0", false),
+            ("MIT AND ISC OR GPL-3.0", true),
+            ("(MIT OR GPL-3.0) AND ISC", true),
+            ("(MIT OR GPL-3.0) AND BSL-1.0", false),
+            ("Apache-2.0 WITH LLVM-exception OR GPL-3.0", true),
+            ("Apache-2.0", false),
+            ("MIT OR (GPL-3.0", false),
+            ("MIT MIT", false),
+        ] {
+            assert_eq!(is_allowed(expression, &allowed), is, "{expression}");
+        }
+    }
+
+    #[test]
+    fn a_version_that_is_skipped_may_be_named_by_its_first_parts() {
+        let spec = CrateSpec {
+            spec: "rand@0.8".to_owned(),
+        };
+        assert!(spec.is("rand", "0.8.8"));
+        assert!(!spec.is("rand", "0.80.1"));
+        assert!(!spec.is("rand_core", "0.8.8"));
+    }
+}
