@@ -228,8 +228,10 @@ impl World {
         let code = earthengine::SecretString::from(code);
         self.runtime.block_on(async {
             let flow = Flow::new(environment, options.http.clone());
-            let verifier = exempt(|| format!("request:{0}:{0}", self.secret("a code verifier")));
-            let verifier = earthengine::SecretString::from(verifier);
+            let verifier = exempt(|| {
+                let text = format!("request:{0}:{0}", self.secret("a code verifier"));
+                earthengine::SecretString::from(text)
+            });
             let saved = flow.finish_notebook(&verifier, &code).await.unwrap();
             drop(saved);
             let client = exempt(|| self.secret("a client secret"));
