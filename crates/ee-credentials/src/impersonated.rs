@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ee_token::{
     AccessToken, ErrorKind as Token, HttpClient, Remedy, Scopes, TokenCache, TokenFuture,
@@ -29,6 +29,8 @@ const IAM_SCOPE: &str = "iam";
 const MAX_DEPTH: usize = 4;
 /// What a delegate's name begins with in the request.
 const RESOURCE: &str = "projects/-/serviceAccounts/";
+/// The least time between a source's token that was refused and the next.
+const PAUSE: Duration = Duration::from_secs(10);
 /// What is asked for, and what Google grants without the organisation's leave.
 pub(crate) const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 /// The longest that an organisation can allow.
@@ -46,6 +48,8 @@ pub(crate) struct ImpersonatedServiceAccount {
     /// Who pays for the requests to IAM.
     pub(crate) source_quota_project: Option<String>,
     pub(crate) source_principal: Option<Arc<str>>,
+    /// When IAM last took none of the source's tokens.
+    pub(crate) refused: Mutex<Option<Instant>>,
 }
 
 /// Reads `service_account_impersonation_url` and `source_credentials`, and if there are any
@@ -93,6 +97,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
         source: TokenCache::new(source.source),
         source_quota_project: source.quota_project,
         source_principal: source.principal,
+        refused: Mutex::default(),
     };
     Ok(Loaded {
         kind: Kind::ImpersonatedServiceAccount,
@@ -279,6 +284,7 @@ pub(crate) fn check_lifetime(lifetime: Duration) -> Result<Duration, Error> {
 
 impl ImpersonatedServiceAccount {
     async fn token(&self) -> Result<AccessToken, ee_token::Error> {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let source = self.source.token().await?;
         let error = match self.ask(&source).await {
             Err(error) if error.kind() == Token::Expired => error,
@@ -288,9 +294,21 @@ impl ImpersonatedServiceAccount {
         self.source.invalidate(&source);
         let new = self.source.token().await?;
         if new.is_same(&source) {
-            return Err(self.explain(error));
+            return Err(self.refused(error));
         }
-        self.ask(&new).await.map_err(|error| self.explain(error))
+        match self.ask(&new).await {
+            Err(error) if error.kind() == Token::Expired => {
+                self.source.invalidate(&new);
+                Err(self.refused(error))
+            }
+            other => other.map_err(|error| self.explain(error)),
+        }
+    }
+
+    /// A refused token says nothing of the credential behind it: the next one may be taken.
+    fn refused(&self, error: ee_token::Error) -> ee_token::Error {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.explain(error)
     }
 
     async fn ask(&self, source: &AccessToken) -> Result<AccessToken, ee_token::Error> {
@@ -345,7 +363,8 @@ impl TokenSource for ImpersonatedServiceAccount {
     }
 
     fn may_have_changed(&self) -> bool {
-        self.source.may_have_changed()
+        let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.is_some_and(|at| at.elapsed() >= PAUSE) || self.source.may_have_changed()
     }
 }
 

@@ -386,3 +386,34 @@ fn an_address_is_one_that_can_stand_in_a_url() {
         assert!(!is_account(bad), "{bad}");
     }
 }
+
+#[tokio::test]
+async fn tokens_of_the_source_that_are_refused_do_not_end_the_account_for_good() {
+    let emulator = start().await;
+    let options = options(&emulator);
+    emulator.allow_impersonation(ROBOT, TARGET);
+    let source = Credentials::from_json(&key(&emulator).to_string(), &options).unwrap();
+    let account = Arc::new(ImpersonatedServiceAccount {
+        url: url(TARGET).parse().unwrap(),
+        target: TARGET.to_owned(),
+        delegates: Vec::new(),
+        scopes: Scopes::earth_engine(),
+        lifetime: DEFAULT_LIFETIME,
+        source: source.cache().unwrap().clone(),
+        source_quota_project: None,
+        source_principal: Some(ROBOT.to_owned()),
+        refused: Mutex::default(),
+        http: options.http.clone(),
+    });
+    let tokens = TokenCache::new(account.clone());
+    let unauthorized = json!({"error": {"code": 401, "status": "UNAUTHENTICATED"}});
+    emulator.fault(IAM, Fault::status(401).json(&unauthorized).times(2));
+    for _ in 0..3 {
+        let error = tokens.token().await.unwrap_err();
+        assert_eq!(error.kind(), Token::Expired);
+    }
+    assert_eq!(emulator.requests_to(IAM).len(), 2, "a pause is kept");
+
+    *account.refused.lock().unwrap() = Instant::now().checked_sub(PAUSE);
+    tokens.token().await.unwrap();
+}

@@ -1,6 +1,6 @@
 //! Acting as a service account with credentials that are there already.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ee_token::{Remedy, Scopes, TokenCache};
@@ -129,6 +129,7 @@ impl Impersonation {
             source: tokens_for_iam(&source)?,
             source_quota_project: source.quota_project().map(str::to_owned),
             source_principal: source.principal().map(Arc::from),
+            refused: Mutex::default(),
         };
         let loaded = Loaded {
             kind: Kind::ImpersonatedServiceAccount,

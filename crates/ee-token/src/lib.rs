@@ -15,6 +15,14 @@
 //! # Ok(()) }
 //! ```
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::duplicate_mod,
+        reason = "the cache is tested as it is, and once more under a model checker"
+    )
+)]
+
 mod access_token;
 mod cache;
 #[cfg(test)]
