@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ee_token::{ExposeSecret as _, SecretString};
+use ee_token::{ExposeSecret as _, SecretString, said};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::Error;
@@ -61,10 +61,15 @@ impl Document {
         }
     }
 
-    /// A text; `None` if it is missing, `null` or blank.
+    /// A text; `None` if it is missing, `null` or blank. Names are shown to people: nothing in
+    /// them may steer a terminal.
     pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, Error> {
         let text = self.secret_field(name)?.map(|s| s.expose_secret().trim());
-        Ok(text.filter(|text| !text.is_empty()))
+        let text = text.filter(|text| !text.is_empty());
+        if text.is_some_and(|text| text.contains(steers)) {
+            return Err(self.place.invalid_field(name, "has control characters"));
+        }
+        Ok(text)
     }
 
     /// A text that must be there.
@@ -73,6 +78,16 @@ impl Document {
             Some(text) => Ok(text),
             None if self.has(name) => Err(self.place.invalid_field(name, "is empty")),
             None => Err(self.place.invalid_field(name, "is missing")),
+        }
+    }
+
+    /// What somebody says in a text that must be there, as a message may quote it.
+    pub(crate) fn required_sentence(&self, name: &str) -> Result<String, Error> {
+        let text = self.secret_field(name)?;
+        let text = text.map(|text| said(text.expose_secret().trim(), &[]));
+        match text.filter(|text| !text.is_empty()) {
+            Some(text) => Ok(text),
+            None => self.required_text(name).map(str::to_owned),
         }
     }
 
@@ -158,6 +173,9 @@ impl Document {
             Some(Value::List(items)) => items
                 .iter()
                 .map(|item| match item {
+                    Value::Text(text) if text.expose_secret().contains(steers) => {
+                        Err(self.place.invalid_field(name, "has control characters"))
+                    }
                     Value::Text(text) => Ok(text.expose_secret()),
                     _ => Err(wrong("a list of other things")),
                 })
@@ -166,6 +184,11 @@ impl Document {
             Some(other) => Err(wrong(other.noun())),
         }
     }
+}
+
+/// Whether it is a control character that no text in a credential has: keys have line ends.
+fn steers(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\r' | '\t')
 }
 
 impl Value {
@@ -277,6 +300,18 @@ mod tests {
         assert!(document.texts("a").is_err());
         assert_eq!(document.project("i").unwrap().as_deref(), Some("7"));
         assert!(!format!("{document:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_text_that_steers_a_terminal_is_refused_and_not_quoted() {
+        let document = document(r#"{"a": "x\u001b[2J", "l": ["\u0007"], "k": "a\r\n\tb"}"#);
+        let error = document.text("a").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the variable X: the field `a` has control characters"
+        );
+        assert!(document.texts("l").is_err());
+        assert_eq!(document.text("k").unwrap(), Some("a\r\n\tb"));
     }
 
     #[test]
