@@ -6,13 +6,9 @@ use crate::process::{Outcome, cargo, output, run};
 
 pub(crate) fn check() -> Outcome {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
-    run(&mut cargo(&[
-        "fmt",
-        "--all",
-        "--check",
-        "--manifest-path",
-        "tests/peers/Cargo.toml",
-    ]))?;
+    for manifest in ["tests/fuzz/Cargo.toml", "tests/peers/Cargo.toml"] {
+        run(cargo(&["fmt", "--all", "--check", "--manifest-path"]).arg(manifest))?;
+    }
     run(&mut cargo(&[
         "clippy",
         "--workspace",

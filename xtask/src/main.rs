@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod fuzz;
 mod process;
 mod test;
 
@@ -30,6 +31,8 @@ enum Task {
     Ci,
     /// Measures ours and our peers side by side, in one run
     Bench(bench::Arguments),
+    /// Lets libFuzzer loose on every parser of outside bytes
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Task::Conformance => test::run_conformance(),
         Task::Ci => ci::check(),
         Task::Bench(arguments) => bench::run_all(&arguments),
+        Task::Fuzz(arguments) => fuzz::run_all(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
