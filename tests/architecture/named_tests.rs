@@ -5,7 +5,12 @@ use std::fs;
 use std::path::Path;
 
 /// The pages whose tables have a last column "shown by".
-const PAGES: [&str; 3] = ["threat-model.md", "credentials/bad-input.md", FAULTS];
+const PAGES: [&str; 4] = [
+    "threat-model.md",
+    "fuzzing.md",
+    "credentials/bad-input.md",
+    FAULTS,
+];
 /// The page that leaves out none of the tests in its folder.
 const FAULTS: &str = "faults.md";
 
@@ -19,7 +24,7 @@ fn every_test_that_a_page_names_exists() {
     for page in PAGES {
         let text = fs::read_to_string(root.join("docs/src").join(page)).unwrap();
         let named: Vec<_> = text.lines().filter_map(shown_by).flatten().collect();
-        assert!(named.len() > 10, "{page} has lost its table");
+        assert!(named.len() > 5, "{page} has lost its table");
         for test in named {
             assert!(
                 known.contains(&test),

@@ -7,13 +7,9 @@ use crate::{packages, supply};
 
 pub(crate) fn check() -> Outcome {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
-    run(&mut cargo(&[
-        "fmt",
-        "--all",
-        "--check",
-        "--manifest-path",
-        "tests/peers/Cargo.toml",
-    ]))?;
+    for manifest in ["tests/fuzz/Cargo.toml", "tests/peers/Cargo.toml"] {
+        run(cargo(&["fmt", "--all", "--check", "--manifest-path"]).arg(manifest))?;
+    }
     supply::check()?;
     run(&mut cargo(&[
         "clippy",

@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod fuzz;
 mod packages;
 mod process;
 mod soak;
@@ -35,6 +36,8 @@ enum Task {
     Soak(soak::Arguments),
     /// Measures ours and our peers side by side, in one run
     Bench(bench::Arguments),
+    /// Lets libFuzzer loose on every parser of outside bytes
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::check(),
         Task::Soak(arguments) => soak::run_soak(&arguments),
         Task::Bench(arguments) => bench::run_all(&arguments),
+        Task::Fuzz(arguments) => fuzz::run_all(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

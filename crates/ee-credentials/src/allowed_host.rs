@@ -50,12 +50,19 @@ pub(crate) fn check(
     if is_google(&url) || is_allowed {
         return Ok(url);
     }
+    // A URL's host may have characters that mean something to a shell.
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b".-:[]".contains(&b);
+    let shown = if host.bytes().all(plain) {
+        &host
+    } else {
+        "HOST"
+    };
     Err(refused(format!(
         "names {host}, which is not a host of Google's: nothing was sent there"
     ))
     .with_remedy(
         Remedy::new("If you know this host and trust it, allow it: with .allow_host(…) in a program, or on the command line.")
-            .command(format!("eectl --allow-host {host} …")),
+            .command(format!("eectl --allow-host {shown} …")),
     ))
 }
 
@@ -105,6 +112,15 @@ mod tests {
         for url in ["", "token", "data:text/plain,x"] {
             assert_eq!(verdict(url), Err(ErrorKind::InvalidFile), "{url}");
         }
+    }
+
+    #[test]
+    fn a_host_that_a_shell_would_run_does_not_get_into_a_command() {
+        let url = "https://a$(id).example/";
+        let error = check(url, "token_uri", &Place::Text, &[]).unwrap_err();
+        assert!(error.to_string().contains("a$(id).example"), "{error}");
+        let command = error.remedy().unwrap().command.clone().unwrap();
+        assert_eq!(command, "eectl --allow-host HOST …");
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! that works, a token is asked for.
 
 mod entry;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod source;
 
 use std::fs::{self, File, OpenOptions};

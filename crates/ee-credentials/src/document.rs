@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::Chars;
 
-use ee_token::{ExposeSecret as _, SecretString};
+use ee_token::{ExposeSecret as _, SecretString, said};
 use secrecy::zeroize::Zeroizing;
 use serde_json::value::RawValue;
 
@@ -70,10 +70,15 @@ impl Document {
         }
     }
 
-    /// A text; `None` if it is missing, `null` or blank.
+    /// A text; `None` if it is missing, `null` or blank. Names are shown to people: nothing in
+    /// them may steer a terminal.
     pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, Error> {
         let text = self.secret_field(name)?.map(|s| s.expose_secret().trim());
-        Ok(text.filter(|text| !text.is_empty()))
+        let text = text.filter(|text| !text.is_empty());
+        if text.is_some_and(|text| text.contains(steers)) {
+            return Err(self.place.invalid_field(name, "has control characters"));
+        }
+        Ok(text)
     }
 
     /// A text that must be there.
@@ -82,6 +87,16 @@ impl Document {
             Some(text) => Ok(text),
             None if self.has(name) => Err(self.place.invalid_field(name, "is empty")),
             None => Err(self.place.invalid_field(name, "is missing")),
+        }
+    }
+
+    /// What somebody says in a text that must be there, as a message may quote it.
+    pub(crate) fn required_sentence(&self, name: &str) -> Result<String, Error> {
+        let text = self.secret_field(name)?;
+        let text = text.map(|text| said(text.expose_secret().trim(), &[]));
+        match text.filter(|text| !text.is_empty()) {
+            Some(text) => Ok(text),
+            None => self.required_text(name).map(str::to_owned),
         }
     }
 
@@ -167,6 +182,9 @@ impl Document {
             Some(Value::List(items)) => items
                 .iter()
                 .map(|item| match item {
+                    Value::Text(text) if text.expose_secret().contains(steers) => {
+                        Err(self.place.invalid_field(name, "has control characters"))
+                    }
                     Value::Text(text) => Ok(text.expose_secret()),
                     _ => Err(wrong("a list of other things")),
                 })
@@ -175,6 +193,11 @@ impl Document {
             Some(other) => Err(wrong(other.noun())),
         }
     }
+}
+
+/// Whether it is a control character that no text in a credential has: keys have line ends.
+fn steers(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\r' | '\t')
 }
 
 impl Value {
@@ -305,7 +328,8 @@ mod tests {
         let text = r#"{"a": "\"\\\/\b\f\n\r\t\u00e4\ud83c\udf0d ä", "b": 1.50, "c": [-3]}"#;
         let read = document(text);
         let all = "\"\\/\u{8}\u{c}\n\r\tä\u{1f30d} ä";
-        assert_eq!(read.required_text("a").unwrap(), all);
+        let secret = read.required_secret("a").unwrap();
+        assert_eq!(secret.expose_secret(), all);
         assert_eq!(read.project("b").unwrap().as_deref(), Some("1.5"));
         for text in [
             r#"{"a": "\ud83c"}"#,
@@ -315,6 +339,18 @@ mod tests {
             let error = Document::parse(text, &Place::Text).unwrap_err();
             assert!(error.to_string().contains("no character"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_text_that_steers_a_terminal_is_refused_and_not_quoted() {
+        let document = document(r#"{"a": "x\u001b[2J", "l": ["\u0007"], "k": "a\r\n\tb"}"#);
+        let error = document.text("a").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the variable X: the field `a` has control characters"
+        );
+        assert!(document.texts("l").is_err());
+        assert_eq!(document.text("k").unwrap(), Some("a\r\n\tb"));
     }
 
     #[test]

@@ -14,14 +14,18 @@ pub(crate) fn project(folder: &Path, name: Option<&str>) -> Result<Option<String
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| "default".to_owned()),
     };
-    // gcloud's own rule; a name with a slash would lead out of the folder.
-    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(valid) {
+    if !is_name(&name) {
         // `NONE` is gcloud's way to say that there is none.
         return Ok(None);
     }
     let file = folder.join("configurations").join(format!("config_{name}"));
     Ok(read(&file)?.and_then(|text| property(&text, "core", "project")))
+}
+
+/// gcloud's own rule; a name with a slash would lead out of the folder.
+pub(crate) fn is_name(name: &str) -> bool {
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(valid)
 }
 
 fn read(path: &Path) -> Result<Option<String>, Error> {
@@ -33,7 +37,7 @@ fn read(path: &Path) -> Result<Option<String>, Error> {
 }
 
 /// The value of a name in a section of an INI file, as Python's configparser reads it.
-fn property(text: &str, section: &str, name: &str) -> Option<String> {
+pub(crate) fn property(text: &str, section: &str, name: &str) -> Option<String> {
     let mut here = false;
     let mut value = None;
     for line in text.lines() {
@@ -110,5 +114,15 @@ mod tests {
         let error = project(folder.path(), None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidEnvironment);
         assert!(error.to_string().contains("config_default"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_property_that_was_written_is_read_whatever_stands_around_it(
+            before in "[ -~\n]{0,60}", value in "[a-z][a-z0-9:.-]{0,30}", after in "[a-z]{1,9}",
+        ) {
+            let text = format!("{before}\n[core]\nproject = {value}\n[{after}x]\nproject = other\n");
+            assert_eq!(property(&text, "core", "project"), Some(value));
+        }
     }
 }

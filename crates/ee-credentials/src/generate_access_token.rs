@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
     AccessToken, Error, ErrorKind, ExposeSecret as _, HttpClient, Remedy, RetryPolicy, Scopes,
-    SecretString, read_bounded, redact, retry_after,
+    SecretString, read_bounded, retry_after, said,
 };
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE};
 use http::{HeaderMap, Method, StatusCode};
@@ -116,7 +116,7 @@ async fn attempt(
     Err((error, retry_after(&headers, Utc::now())))
 }
 
-fn token(body: &[u8], headers: &HeaderMap, url: &Url) -> Result<AccessToken, Error> {
+pub(crate) fn token(body: &[u8], headers: &HeaderMap, url: &Url) -> Result<AccessToken, Error> {
     let invalid = |why: &str| {
         let host = url.host_str().unwrap_or_default();
         Error::new(
@@ -161,7 +161,7 @@ struct Detail {
     reason: String,
 }
 
-fn refusal(status: StatusCode, body: &[u8], url: &Url, source: &AccessToken) -> Error {
+pub(crate) fn refusal(status: StatusCode, body: &[u8], url: &Url, source: &AccessToken) -> Error {
     #[derive(Deserialize)]
     struct Reply {
         error: Status,
@@ -191,7 +191,7 @@ fn refusal(status: StatusCode, body: &[u8], url: &Url, source: &AccessToken) -> 
             Remedy::of_foreign_answer()
         });
     };
-    let said = redact(&reply.message, &[source.secret()]).into_owned();
+    let said = said(&reply.message, &[source.secret()]);
     if busy {
         return Error::new(
             ErrorKind::Server,

@@ -401,7 +401,7 @@ async fn tokens_of_the_source_that_are_refused_do_not_end_the_account_for_good()
         lifetime: DEFAULT_LIFETIME,
         source: source.cache().unwrap().clone(),
         source_quota_project: None,
-        source_principal: Some(ROBOT.to_owned()),
+        source_principal: Some(ROBOT.into()),
         refused: Mutex::default(),
         http: options.http.clone(),
     });

@@ -32,6 +32,9 @@ mod environment;
 mod error;
 mod external_account;
 mod file_source;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gcloud_config;
 mod gdch;
 mod generate_access_token;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
     AccessToken, ErrorKind as Token, ExposeSecret as _, HttpClient, Remedy, RetryPolicy, Scopes,
     SecretString, TokenFuture, TokenSource, read_bounded,
@@ -260,6 +260,42 @@ struct Reply {
     expires_in: f64,
 }
 
+/// The token in an answer, or why there is none.
+pub(crate) fn token_reply(
+    body: &[u8],
+    asked_at: DateTime<Utc>,
+) -> Result<AccessToken, &'static str> {
+    // serde's own message could quote the token.
+    let reply: Reply = serde_json::from_slice(body).map_err(|_| "its answer is not a token")?;
+    if !(reply.expires_in > 0.0 && reply.expires_in < 1e9) {
+        return Err("its token's expires_in makes no sense");
+    }
+    let life = TimeDelta::milliseconds((reply.expires_in * 1000.0) as i64);
+    let token = AccessToken::new(reply.access_token.expose_secret())
+        .map_err(|_| "its token is empty or cannot stand in a header")?;
+    Ok(token.with_expiry(asked_at + life))
+}
+
+/// What an answer says of a service account.
+pub(crate) fn account_info(body: &[u8]) -> Option<AccountInfo> {
+    let reply: Recursive = serde_json::from_slice(body).ok()?;
+    Some(AccountInfo {
+        email: line(reply.email.as_bytes())?,
+        scopes: Scopes::new(reply.scopes),
+    })
+}
+
+pub(crate) fn scopes(body: &[u8]) -> Scopes {
+    Scopes::new(String::from_utf8_lossy(body).split_whitespace())
+}
+
+/// The one line that an address or a project is; `None` if it is none. It is printed.
+pub(crate) fn line(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?.trim();
+    let is_line = !text.is_empty() && text.len() < 400 && !text.contains(char::is_control);
+    is_line.then(|| text.to_owned())
+}
+
 impl MetadataServer {
     fn new(
         http: HttpClient,
@@ -324,14 +360,11 @@ impl MetadataServer {
         let path = format!("instance/service-accounts/{}/", self.account);
         let recursive = Some(("recursive", "true"));
         if let Some(body) = self.get(&path, recursive).await? {
-            let reply: Recursive = serde_json::from_slice(&body).map_err(|_| {
+            let info = account_info(&body).ok_or_else(|| {
                 let why = "what it says of its service account cannot be read";
                 self.error(Token::InvalidResponse, why)
             })?;
-            return Ok(Some(AccountInfo {
-                email: reply.email,
-                scopes: Scopes::new(reply.scopes),
-            }));
+            return Ok(Some(info));
         }
         // GKE's server has not always known the question.
         let Some(email) = self.line(&format!("{path}email")).await? else {
@@ -341,7 +374,7 @@ impl MetadataServer {
         let scopes = scopes.unwrap_or_default();
         Ok(Some(AccountInfo {
             email,
-            scopes: Scopes::new(String::from_utf8_lossy(&scopes).split_whitespace()),
+            scopes: self::scopes(&scopes),
         }))
     }
 
@@ -352,11 +385,8 @@ impl MetadataServer {
 
     /// A short text at a path.
     async fn line(&self, path: &str) -> Result<Option<String>, ee_token::Error> {
-        let Some(body) = self.get(path, None).await? else {
-            return Ok(None);
-        };
-        let text = std::str::from_utf8(&body).unwrap_or_default().trim();
-        Ok((!text.is_empty() && text.len() < 400).then(|| text.to_owned()))
+        let body = self.get(path, None).await?;
+        Ok(body.and_then(|body| line(&body)))
     }
 
     async fn token(&self) -> Result<AccessToken, ee_token::Error> {
@@ -370,15 +400,7 @@ impl MetadataServer {
                 "Attach a service account to the machine, or use other credentials.",
             )));
         };
-        let invalid = |why| self.error(Token::InvalidResponse, why);
-        // serde's own message could quote the token.
-        let reply: Reply =
-            serde_json::from_slice(&body).map_err(|_| invalid("its answer is not a token"))?;
-        if !(reply.expires_in > 0.0 && reply.expires_in < 1e9) {
-            return Err(invalid("its token's expires_in makes no sense"));
-        }
-        let life = TimeDelta::milliseconds((reply.expires_in * 1000.0) as i64);
-        Ok(AccessToken::new(reply.access_token.expose_secret())?.with_expiry(asked_at + life))
+        token_reply(&body, asked_at).map_err(|why| self.error(Token::InvalidResponse, why))
     }
 
     /// What is at a path; `None` if there is nothing.

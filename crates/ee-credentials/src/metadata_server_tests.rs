@@ -264,3 +264,16 @@ async fn the_patience_is_half_a_minute_where_the_firmware_says_google() {
         assert_eq!(server.retry.total, Duration::from_secs(seconds));
     }
 }
+
+#[test]
+fn an_address_that_steers_a_terminal_is_none() {
+    assert_eq!(
+        line(b" robot@p-1234.example\n").as_deref(),
+        Some("robot@p-1234.example")
+    );
+    for odd in [&b"a\x1b[2J"[..], b"a\nb", b"\xff", b" \n", &[b'a'; 400]] {
+        assert_eq!(line(odd), None, "{odd:?}");
+    }
+    let account = br#"{"email": "a\u001b[2J", "scopes": []}"#;
+    assert!(account_info(account).is_none());
+}

@@ -216,7 +216,7 @@ fn unreadable(place: &Place, error: io::Error) -> Error {
         .with_source(error)
 }
 
-fn decode(bytes: &[u8], place: &Place) -> Result<Zeroizing<String>, Error> {
+pub(crate) fn decode(bytes: &[u8], place: &Place) -> Result<Zeroizing<String>, Error> {
     let save_again = || Remedy::new("Save the file as plain text in UTF-8, or download it again.");
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return Err(place

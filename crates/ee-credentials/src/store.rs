@@ -3,6 +3,8 @@
 //! writers wait for each other, and what a login does not know stays.
 
 mod fields;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod replace;
 
 use std::fs::{self, OpenOptions};

@@ -400,3 +400,26 @@ async fn a_grant_that_cannot_be_ended_keeps_its_file() {
     assert!(!format!("{error:?}").contains("canary"));
     assert!(store.path().exists());
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(16))]
+
+    #[test]
+    fn a_login_that_was_saved_is_read_the_same_and_a_stranger_s_keys_stay(
+        token in "[!-~]{1,60}", project in "[a-z0-9:.-]{1,30}", key in ".{1,8}", value in ".*",
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::at(folder.path().join("credentials"));
+        let key = format!("x{key}");
+        fs::write(store.path(), serde_json::json!({ &key: &value }).to_string()).unwrap();
+        store.set_project(&project).unwrap();
+        let scopes = Scopes::new(["earthengine", "drive"]);
+        store.save_login(&NewLogin::new(token.clone(), scopes.clone())).unwrap();
+        let file = store.read().unwrap().unwrap().file;
+        assert_eq!((file.project(), file.scopes()), (Some(&*project), Some(&scopes)));
+        assert_eq!(file.into_refresh_token().unwrap().expose_secret(), token);
+        let text = fs::read_to_string(store.path()).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json[key], value);
+    }
+}

@@ -21,6 +21,9 @@ mod builder;
 mod doctor;
 mod earth_engine;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod project;
 mod projects;
 mod refusal;

@@ -284,4 +284,18 @@ mod tests {
             assert_eq!(kind(number), Some(ErrorKind::SdkProject));
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn an_id_by_the_rule_is_a_project_and_is_suggested_for_what_is_spelt_like_it(
+            id in "[a-z][a-z0-9]{2,9}-[a-z0-9]{1,9}[a-z0-9]",
+        ) {
+            assert_eq!(kind(&id), None);
+            assert_eq!(kind(&format!("example.com:{id}")), None);
+            for near in [id.to_uppercase(), id.replace('-', " "), format!("projects/{id}")] {
+                assert_eq!(kind(&near), Some(ErrorKind::InvalidProject));
+                assert_eq!(nearest(&near).as_ref(), Some(&id));
+            }
+        }
+    }
 }

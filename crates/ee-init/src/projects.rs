@@ -2,6 +2,8 @@
 
 mod search;
 
+#[cfg(fuzzing)]
+pub(crate) use search::refusal;
 pub(crate) use search::search;
 
 use std::sync::Arc;

@@ -213,6 +213,18 @@ async fn a_login_that_may_not_list_says_why_and_how_to_go_on() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_a_project_does_not_get_into_a_command() {
+    let emulator = emulator(|b| b.project(Project::new("for-everybody"))).await;
+    let body = json!({"error": {"code": 403, "message": "No.", "status": "PERMISSION_DENIED",
+        "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED",
+            "metadata": {"consumer": "projects/x;id"}}]}});
+    emulator.fault(RESOURCE_MANAGER, Fault::status(403).json(&body));
+    let error = jane(&emulator).list_projects().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ApiDisabled);
+    assert_eq!(error.remedy().unwrap().command, None);
+}
+
+#[tokio::test]
 async fn a_token_that_is_not_taken_is_renewed_once_and_a_busy_server_is_asked_again() {
     let emulator = emulator(|b| b.project(Project::new("for-everybody"))).await;
     emulator.fault(RESOURCE_MANAGER, Fault::status(401));

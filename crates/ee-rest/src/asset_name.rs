@@ -252,4 +252,16 @@ mod tests {
         let long = "x".repeat(5000) + "?";
         assert!(long.parse::<AssetName>().unwrap_err().to_string().len() < 300);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_name_is_read_as_itself_and_is_put_together_of_its_parts(
+            id in "(projects/[a-z][a-z0-9-]{5,12}/assets/?|users/|)[A-Za-z0-9_/.-]{0,20}",
+        ) {
+            if let Ok(name) = id.parse::<AssetName>() {
+                assert_eq!(name.as_str().parse::<AssetName>().unwrap(), name);
+                assert_eq!(AssetName::of(name.project(), name.path()), name);
+            }
+        }
+    }
 }

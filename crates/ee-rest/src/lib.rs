@@ -33,6 +33,9 @@ mod code;
 mod error;
 mod excerpt;
 mod fields;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod limit;
 mod multipart;
 mod operation;

@@ -167,3 +167,22 @@ fn no_bytes_make_it_panic() {
         }
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn bodies_that_were_written_are_read_the_same_to_the_byte(
+        bodies in proptest::collection::vec("[a-z<>{}\r\n -]{0,80}", 1..6),
+    ) {
+        // No body has a figure in it, and so the boundary.
+        let mut text = String::new();
+        for (i, body) in bodies.iter().enumerate() {
+            let length = body.len();
+            text += &format!("--b7\r\nContent-ID: <response-{i}>\r\n\r\nHTTP/1.1 200 OK\r\n");
+            text += &format!("Content-Length: {length}\r\n\r\n{body}\r\n");
+        }
+        text += "--b7--\r\n";
+        let read = parse("multipart/mixed; boundary=b7", text.as_bytes(), 10).unwrap();
+        let read: Vec<_> = read.into_iter().map(|part| part.answer.unwrap().body).collect();
+        assert_eq!(read, bodies.iter().map(String::as_bytes).collect::<Vec<_>>());
+    }
+}

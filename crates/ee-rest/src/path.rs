@@ -239,4 +239,27 @@ mod tests {
         );
         assert!(Route::new("projects/q/config".into(), None).is_ok());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_path_is_encoded_so_that_it_is_decoded_to_itself(
+            segments in proptest::collection::vec("[^/\\\\?#]{1,12}", 1..5),
+        ) {
+            let path = format!("projects/{}", segments.join("/"));
+            let base = "https://ee.example/".parse().unwrap();
+            if let Ok(route) = Route::new(path.clone(), None) {
+                let url = route.url(&base).unwrap();
+                let decoded = |segment: &str| {
+                    // A form's `+` is a blank, and its `&` an end.
+                    let segment = segment.replace('+', "%2B").replace('&', "%26");
+                    let pair = format!("x={segment}");
+                    let mut pairs = url::form_urlencoded::parse(pair.as_bytes());
+                    pairs.next().unwrap().1.into_owned()
+                };
+                let read: Vec<_> = url.path_segments().unwrap().map(decoded).collect();
+                assert_eq!(read.join("/"), format!("v1/{path}"));
+                assert_eq!((url.host_str(), url.query(), url.fragment()), (Some("ee.example"), None, None));
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ee_token::{AccessToken, ExposeSecret, SecretString, redact};
+use ee_token::{AccessToken, ExposeSecret, SecretString, clean};
 use http::HeaderValue;
 
 /// The secrets of one attempt: servers echo what they were sent.
@@ -16,25 +16,16 @@ impl Secrets {
     /// The text without the secrets, and without characters that could play tricks on a
     /// terminal or a log. Line ends and tabs stay.
     pub(crate) fn clean(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        // Before redacting, so that a secret cannot hide behind a character that goes away.
-        text.retain(|c| !is_trick(c) || matches!(c, '\n' | '\t'));
         let mut secrets = Vec::with_capacity(2);
         secrets.extend(self.token.as_ref().map(AccessToken::secret));
         secrets.extend(self.api_key.as_ref().map(|key| key.expose_secret()));
-        redact(&text, &secrets).into_owned()
+        clean(text, &secrets)
     }
 
     /// A header of the server's as it may be shown.
     pub(crate) fn clean_header(&self, value: &HeaderValue) -> String {
         self.clean(&String::from_utf8_lossy(value.as_bytes()))
     }
-}
-
-/// Control characters, and those that are invisible or turn the direction of writing.
-fn is_trick(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]

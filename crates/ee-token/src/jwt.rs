@@ -139,4 +139,25 @@ mod tests {
             key.sign(signed.as_bytes()).unwrap()
         );
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(16))]
+
+        #[test]
+        fn the_parts_of_a_jwt_are_base64url_and_hold_what_was_claimed(
+            iss in ".*", sub in ".*", kid in ".*", iat in 0_i64..4_000_000_000,
+        ) {
+            let key = RsaPrivateKey::from_pem(RsaKey::shared().pkcs8_pem()).unwrap();
+            let claims = Claims { iss: &iss, sub: Some(&sub), aud: None, scope: None, iat, exp: iat + 1 };
+            let jwt = sign_jwt(&key, Some(&kid), &claims).unwrap();
+            let parts: Vec<_> = jwt.expose_secret().split('.').collect();
+            let json = |i: usize| -> serde_json::Value {
+                serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[i]).unwrap()).unwrap()
+            };
+            assert_eq!(json(0)["kid"], kid);
+            let claimed = serde_json::json!({"iss": iss, "sub": sub, "iat": iat, "exp": iat + 1});
+            assert_eq!(json(1), claimed);
+            assert_eq!((parts.len(), parts[2].len()), (3, 342));
+        }
+    }
 }

@@ -32,6 +32,9 @@ mod cache_tests;
 mod clock;
 mod endpoints;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grant;
 mod http_client;
 mod jwt;
@@ -59,6 +62,8 @@ pub use http_client::{HttpClient, read_bounded, read_chunk};
 pub use jwt::{Claims, sign_jwt, sign_jwt_es256};
 pub use key::{EcPrivateKey, RsaPrivateKey};
 pub use redact::redact;
+#[doc(hidden)]
+pub use redact::{clean, said};
 pub use report::Remedy;
 #[doc(hidden)]
 pub use report::Report;

@@ -26,13 +26,16 @@ const BEGINNINGS: [&str; 9] = [
 /// ```
 pub fn redact<'a>(text: &'a str, secrets: &[&str]) -> Cow<'a, str> {
     let mut text = Cow::Borrowed(text);
-    for secret in secrets {
+    // The longest first: of a secret that begins like another, no rest stays.
+    let mut secrets = secrets.to_vec();
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    for secret in &secrets {
         // A secret this short would redact half of the sentence, and guards nothing.
-        if secret.len() >= 4 && text.contains(secret) {
-            text = Cow::Owned(text.replace(secret, REDACTED));
+        if secret.len() >= 4 && text.contains(*secret) {
+            text = Cow::Owned(text.replace(*secret, REDACTED));
         }
     }
-    if let Some(clean) = redact_pieces(&text, secrets) {
+    if let Some(clean) = redact_pieces(&text, &secrets) {
         text = Cow::Owned(clean);
     }
     for beginning in BEGINNINGS {
@@ -99,6 +102,34 @@ fn redact_words(text: &str, prefix: &str) -> String {
     out
 }
 
+/// The longest sentence of a server's that a message quotes, in characters.
+const LONGEST: usize = 1000;
+
+/// The text without secrets, and without characters that could play tricks on a terminal or
+/// a log. Line ends and tabs stay.
+pub fn clean(text: &str, secrets: &[&str]) -> String {
+    let mut text = text.to_owned();
+    // Before redacting, so that a secret cannot hide behind a character that goes away.
+    text.retain(|c| !is_trick(c) || matches!(c, '\n' | '\t'));
+    redact(&text, secrets).into_owned()
+}
+
+/// What somebody else said, as a message may quote it: cleaned, and not without end.
+pub fn said(text: &str, secrets: &[&str]) -> String {
+    let mut text = clean(text, secrets);
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// Control characters, and those that are invisible or turn the direction of writing.
+fn is_trick(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +171,35 @@ mod tests {
             ("Ä K7dXq/2mVbT4sLw9 Ö", "Ä [redacted] Ö"),
         ] {
             assert_eq!(redact(text, &[secret]), clean);
+        }
+    }
+
+    #[test]
+    fn of_a_secret_that_begins_like_another_nothing_stays() {
+        let secrets = ["1//abcd", "1//abcdefgh"];
+        assert_eq!(redact("<1//abcdefgh>", &secrets), "<[redacted]>");
+    }
+
+    #[test]
+    fn what_a_server_says_plays_no_tricks_on_a_terminal_and_has_an_end() {
+        let text = format!("\u{1b}[2Jsec\u{200b}ret {}", "ä".repeat(5000));
+        let said = said(&text, &["secret"]);
+        assert!(said.starts_with("[2J[redacted] ä"), "{said}");
+        assert_eq!(said.chars().count(), LONGEST + 1);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_secret_is_gone_however_often_and_wherever_it_stood(
+            pieces in proptest::collection::vec(".{0,12}", 1..5),
+            secret in "[A-Za-z0-9_/.-]{8,40}",
+        ) {
+            let text = pieces.join(&secret);
+            assert!(!redact(&text, &[&secret]).contains(&secret));
+            assert!(!redact(&text, &[&secret[..5], &secret]).contains(&secret[5..]));
+            // However it was made unlike itself by what nobody sees.
+            let hidden = pieces.join(&secret.replace('a', "a\u{200b}"));
+            assert!(!said(&hidden, &[&secret]).contains(&secret));
         }
     }
 }

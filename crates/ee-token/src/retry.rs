@@ -125,4 +125,20 @@ mod tests {
             );
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_date_in_retry_after_is_the_wait_until_then(seconds in 0_i64..3_000_000_000) {
+            let now: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
+            let at = now + chrono::TimeDelta::seconds(seconds);
+            let mut headers = HeaderMap::new();
+            let date = at.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            headers.insert(RETRY_AFTER, date.parse().unwrap());
+            let wait = Duration::from_secs(seconds.unsigned_abs());
+            assert_eq!(retry_after(&headers, now), Some(wait));
+            assert_eq!(retry_after(&headers, at), Some(Duration::ZERO));
+            headers.insert(RETRY_AFTER, seconds.into());
+            assert_eq!(retry_after(&headers, now), Some(wait));
+        }
+    }
 }

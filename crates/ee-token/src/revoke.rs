@@ -59,7 +59,7 @@ pub async fn revoke(http: &HttpClient, token: &SecretString) -> Result<bool, Err
 }
 
 /// Google says so of a token that was revoked or has expired.
-fn has_ended(body: &[u8]) -> bool {
+pub(crate) fn has_ended(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Reply {
         error: String,

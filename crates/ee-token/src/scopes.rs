@@ -139,4 +139,16 @@ mod tests {
     fn openid_scopes_stay_short() {
         assert_eq!(Scopes::new(["openid", "email"]).to_string(), "openid email");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_printed_is_read_as_the_same_scopes(
+            names in proptest::collection::vec("(https://)?[a-z./_-]{1,16}", 0..6),
+        ) {
+            let scopes = Scopes::new(&names);
+            assert_eq!(scopes.to_string().parse(), Ok(scopes.clone()));
+            assert_eq!(Scopes::new(scopes.iter()), scopes);
+            assert!(names.iter().all(|name| scopes.contains(name)));
+        }
+    }
 }

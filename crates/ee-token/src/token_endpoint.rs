@@ -266,7 +266,7 @@ impl From<Error> for Failure {
     }
 }
 
-fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+pub(crate) fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     let text = headers.get(DATE).map(HeaderValue::to_str)?.ok()?;
     Some(DateTime::parse_from_rfc2822(text).ok()?.to_utc())
 }
@@ -299,7 +299,11 @@ impl Seconds {
     }
 }
 
-fn parse_reply(body: &[u8], host: &str, asked_at: DateTime<Utc>) -> Result<TokenResponse, Error> {
+pub(crate) fn parse_reply(
+    body: &[u8],
+    host: &str,
+    asked_at: DateTime<Utc>,
+) -> Result<TokenResponse, Error> {
     let invalid = |what: &str| {
         Error::new(
             ErrorKind::InvalidResponse,

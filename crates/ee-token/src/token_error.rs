@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{Error, ErrorKind, Remedy, redact};
+use crate::{Error, ErrorKind, Remedy, said};
 
 /// The reply's own words.
 pub(crate) struct OAuthError {
@@ -77,12 +77,12 @@ pub(crate) fn classify(
         )
         .with_remedy(remedy);
     };
-    let said = match (reply.code.as_str(), reply.description.as_str()) {
+    let words = match (reply.code.as_str(), reply.description.as_str()) {
         (code, "") => code.to_owned(),
         ("", description) => description.to_owned(),
         (code, description) => format!("{code}: {description}"),
     };
-    let said = redact(&said, secrets).into_owned();
+    let said = said(&words, secrets);
     let (kind, remedy) = meaning(reply, busy);
     let verb = if kind.is_transient() {
         "cannot answer now"

@@ -66,12 +66,16 @@ pub async fn token_info(http: &HttpClient, token: &AccessToken) -> Result<TokenI
         let reply = OAuthError::parse(&body);
         return Err(classify(status, reply.as_ref(), host, &[token.secret()]));
     }
-    let reply: Reply = serde_json::from_slice(&body).map_err(|_| {
+    parse_reply(&body, host)
+}
+
+pub(crate) fn parse_reply(body: &[u8], host: &str) -> Result<TokenInfo, Error> {
+    let reply: Reply = serde_json::from_slice(body).map_err(|_| {
         Error::new(
             ErrorKind::InvalidResponse,
             format!(
                 "the answer of {host} does not say what the token is good for: {}",
-                crate::shape(&body)
+                crate::shape(body)
             ),
         )
     })?;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ee_token::{AccessToken, Scopes};
+use ee_token::{AccessToken, ExposeSecret as _, Scopes, SecretString};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use secrecy::zeroize::{Zeroize as _, Zeroizing};
@@ -31,9 +31,8 @@ impl Entry {
 
 /// What is inside of the seal. Times are seconds since 1970.
 #[derive(Serialize, Deserialize)]
-struct Contents<'a> {
-    #[serde(borrow)]
-    access_token: &'a str,
+struct Contents<T> {
+    access_token: T,
     minted_at: i64,
     expires_at: i64,
     scopes: Option<Vec<String>>,
@@ -95,10 +94,10 @@ impl SealingKey {
     }
 }
 
-fn read(bytes: &[u8]) -> Option<Entry> {
-    let contents: Contents<'_> = serde_json::from_slice(bytes).ok()?;
+pub(super) fn read(bytes: &[u8]) -> Option<Entry> {
+    let contents: Contents<SecretString> = serde_json::from_slice(bytes).ok()?;
     let expires_at = DateTime::from_timestamp(contents.expires_at, 0)?;
-    let mut token = AccessToken::new(contents.access_token)
+    let mut token = AccessToken::new(contents.access_token.expose_secret())
         .ok()?
         .with_expiry(expires_at);
     if let Some(scopes) = contents.scopes {
@@ -183,5 +182,22 @@ mod tests {
     fn a_token_without_an_end_is_not_kept() {
         let token = AccessToken::new("ya29.canary").unwrap();
         assert!(SealingKey::new(&[1; 32]).seal(&token).is_none());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_token_that_was_sealed_comes_back_the_same(
+            secret in "[!-~]{1,300}", seconds in 1_i64..4_000_000_000, names in ".{0,40}",
+        ) {
+            let token = AccessToken::new(&secret)
+                .unwrap()
+                .with_expiry(DateTime::from_timestamp(seconds, 0).unwrap())
+                .with_scopes(Scopes::new(names.split_whitespace()));
+            let key = SealingKey::new(&[1; 32]);
+            let opened = key.open(&mut key.seal(&token).unwrap()).unwrap().token;
+            assert!(opened.is_same(&token));
+            assert_eq!(opened.expires_at(), token.expires_at());
+            assert_eq!(opened.scopes(), token.scopes());
+        }
     }
 }

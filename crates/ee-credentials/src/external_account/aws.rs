@@ -169,7 +169,7 @@ fn access_key(environment: &Environment) -> Result<Option<AccessKey>, Error> {
 }
 
 /// What cannot stand in a host name or a header, and would be another request than meant.
-fn unusable(region: &str, key: &AccessKey) -> Option<&'static str> {
+pub(super) fn unusable(region: &str, key: &AccessKey) -> Option<&'static str> {
     let is_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if region.is_empty() || region.len() > 40 || !region.bytes().all(is_region) {
         return Some("the AWS region is none: it has other characters than a-z, 0-9 and -");
@@ -193,7 +193,7 @@ fn unusable(region: &str, key: &AccessKey) -> Option<&'static str> {
 
 /// The signed request in JSON, URL-encoded. The audience is added after the signature, as the
 /// reference client does it.
-fn subject_token(
+pub(super) fn subject_token(
     text: &str,
     url: &Url,
     region: &str,

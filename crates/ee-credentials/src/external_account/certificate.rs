@@ -128,7 +128,11 @@ impl CertificateSource {
 
 /// Adds the certificates that lead from the leaf to an authority. The leaf may be repeated, at
 /// the top only; each of the others must have issued the one before it.
-fn complete(chain: &mut Vec<Vec<u8>>, others: Vec<Vec<u8>>, place: &Place) -> Result<(), Error> {
+pub(super) fn complete(
+    chain: &mut Vec<Vec<u8>>,
+    others: Vec<Vec<u8>>,
+    place: &Place,
+) -> Result<(), Error> {
     let wrong = |why: &str| {
         place.invalid(why).with_remedy(Remedy::new(
             "Put the certificates in order: the leaf first or not at all, then its issuer, then the issuer's issuer.",
@@ -172,7 +176,7 @@ fn first(certificates: &[Vec<u8>], place: &Place) -> Result<Vec<u8>, Error> {
 }
 
 /// Every certificate of a PEM, in DER.
-fn certificates(pem: &str, place: &Place) -> Result<Vec<Vec<u8>>, Error> {
+pub(super) fn certificates(pem: &str, place: &Place) -> Result<Vec<Vec<u8>>, Error> {
     let broken = || place.invalid("a certificate in it is cut off or was changed");
     pem.split(BEGIN)
         .skip(1)

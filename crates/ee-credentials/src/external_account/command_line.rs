@@ -67,4 +67,13 @@ mod tests {
             assert!(split(line).is_err(), "{line:?}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn words_in_quotes_are_the_words_again(words in proptest::collection::vec(".{0,20}", 0..6)) {
+            let quoted = |word: &String| format!("'{}'", word.replace('\'', r"'\''"));
+            let line = words.iter().map(quoted).collect::<Vec<_>>().join(" ");
+            assert_eq!(split(&line), Ok(words));
+        }
+    }
 }

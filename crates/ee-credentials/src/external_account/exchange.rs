@@ -13,6 +13,7 @@ use url::Url;
 
 use super::{Context, ExternalAccount, Source};
 use crate::generate_access_token::{generate_access_token, target};
+use crate::impersonated::is_account;
 use crate::place::Place;
 use crate::{Error, Options, allowed_host};
 
@@ -39,7 +40,7 @@ impl Impersonation {
     ) -> Result<Self, Error> {
         const FIELD: &str = "service_account_impersonation_url";
         let url = allowed_host::check(url, FIELD, place, &options.allowed_hosts)?;
-        let email = target(&url).filter(|email| !email.is_empty());
+        let email = target(&url).filter(|email| is_account(email));
         let email = email.ok_or_else(|| {
             place.invalid_field(
                 FIELD,

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use chrono::Utc;
-use ee_token::{ErrorKind as Token, Remedy, SecretString, redact};
+use ee_token::{ErrorKind as Token, Remedy, SecretString};
 use secrecy::zeroize::Zeroizing;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
@@ -228,10 +228,10 @@ impl Drop for Running {
 }
 
 /// What a program answers, in JSON.
-struct Answer(Document);
+pub(super) struct Answer(Document);
 
 impl Answer {
-    fn parse(bytes: &[u8], place: Place) -> Result<Self, String> {
+    pub(super) fn parse(bytes: &[u8], place: Place) -> Result<Self, String> {
         let text =
             std::str::from_utf8(bytes).map_err(|_| format!("{place}: it is not UTF-8 text"))?;
         Document::parse(text, &place)
@@ -256,7 +256,7 @@ impl Answer {
             .ok_or_else(|| place.invalid("the field `success` is missing"))
     }
 
-    fn token(&self) -> Result<SecretString, String> {
+    pub(super) fn token(&self) -> Result<SecretString, String> {
         self.checked_token().map_err(|error| error.to_string())
     }
 
@@ -265,10 +265,9 @@ impl Answer {
         if !self.succeeded()? {
             let code = match self.0.number("code") {
                 Ok(Some(number)) => number.to_string(),
-                _ => self.0.required_text("code")?.to_owned(),
+                _ => self.0.required_sentence("code")?,
             };
-            let message = self.0.required_text("message")?;
-            let said = redact(message, &[]);
+            let said = self.0.required_sentence("message")?;
             return Err(place.invalid(format_args!("it says that it failed: {code}: {said}")));
         }
         if self

@@ -152,9 +152,7 @@ impl Session {
         context: &Context,
     ) -> Result<String, ee_token::Error> {
         let zone = self.get(url, "availability zone", context).await?;
-        let mut region = zone.expose_secret().trim().to_owned();
-        region.pop();
-        Ok(region)
+        Ok(region_of(zone.expose_secret()))
     }
 
     /// The key of the machine's role.
@@ -170,12 +168,8 @@ impl Session {
             )
         };
         let role = self.get(url, "role", context).await?;
-        let role = role.expose_secret().trim();
-        // IAM's characters for names of roles.
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
-        if role.is_empty() || !role.bytes().all(is_name) {
-            return Err(invalid("the name of the role is none"));
-        }
+        let role =
+            role_of(role.expose_secret()).ok_or_else(|| invalid("the name of the role is none"))?;
         let mut of_role = url.clone();
         of_role
             .path_segments_mut()
@@ -183,22 +177,39 @@ impl Session {
             .pop_if_empty()
             .push(role);
         let text = self.get(&of_role, "key of the role", context).await?;
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Reply {
-            access_key_id: String,
-            secret_access_key: SecretString,
-            token: Option<SecretString>,
-        }
-        // serde's own message could quote the key.
-        let reply: Reply = serde_json::from_str(text.expose_secret())
-            .map_err(|_| invalid("what it has for the role is no key"))?;
-        Ok(AccessKey {
-            id: reply.access_key_id,
-            secret: reply.secret_access_key,
-            session_token: reply.token,
-        })
+        access_key(text.expose_secret())
+            .ok_or_else(|| invalid("what it has for the role is no key"))
     }
+}
+
+pub(super) fn region_of(zone: &str) -> String {
+    let mut region = zone.trim().to_owned();
+    region.pop();
+    region
+}
+
+/// The name of a role, if it has IAM's characters alone.
+pub(super) fn role_of(text: &str) -> Option<&str> {
+    let role = text.trim();
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
+    (!role.is_empty() && role.bytes().all(is_name)).then_some(role)
+}
+
+pub(super) fn access_key(text: &str) -> Option<AccessKey> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Reply {
+        access_key_id: String,
+        secret_access_key: SecretString,
+        token: Option<SecretString>,
+    }
+    // serde's own message could quote the key.
+    let reply: Reply = serde_json::from_str(text).ok()?;
+    Some(AccessKey {
+        id: reply.access_key_id,
+        secret: reply.secret_access_key,
+        session_token: reply.token,
+    })
 }
 
 async fn send(

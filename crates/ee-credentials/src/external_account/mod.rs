@@ -10,6 +10,8 @@ mod exchange;
 mod executable;
 mod file;
 mod format;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod imds;
 mod settings;
 mod sigv4;

@@ -119,3 +119,20 @@ fn hex(bytes: &[u8]) -> String {
         out
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_encoded_has_unreserved_characters_alone_and_can_be_decoded(text in ".*") {
+            let encoded = encode(&text);
+            let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-_.~%".contains(&b);
+            assert!(encoded.bytes().all(unreserved));
+            let pair = format!("x={encoded}");
+            let (_, decoded) = url::form_urlencoded::parse(pair.as_bytes()).next().unwrap();
+            assert_eq!(decoded, text);
+        }
+    }
+}

@@ -213,6 +213,11 @@ async fn each_field_that_is_missing_empty_or_of_the_wrong_type_is_named() {
             "service_account_impersonation_url",
             json!("https://iamcredentials.googleapis.com/x"),
         ),
+        // It would stand in a command that people paste.
+        (
+            "service_account_impersonation_url",
+            json!("https://iamcredentials.googleapis.com/x;id:generateAccessToken"),
+        ),
         ("service_account_impersonation", json!("canary")),
         (
             "service_account_impersonation",
@@ -520,6 +525,10 @@ async fn a_program_that_answers_no_token_is_named() {
         (r#"echo '{"version": 1, "success": "canary"}'"#, "`success`"),
         (r#"echo '{"version": 1, "success": false}'"#, "`code`"),
         (&format!("echo '{failed}'"), "no way"),
+        (
+            r#"echo '{"version": 1, "success": false, "code": "4\u007f\u001b[2J1", "message": "m"}'"#,
+            ": 4[2J1: m",
+        ),
         (r#"echo '{"version": 1, "success": true}'"#, "`token_type`"),
         (
             r#"echo '{"version": 1, "success": true, "token_type": "canary"}'"#,

@@ -15,7 +15,7 @@ use url::Url;
 use super::Context;
 use super::format::Format;
 use super::imds::is_link_local;
-use crate::document::Document;
+use crate::document::{Document, clipped};
 use crate::metadata_server::client_for;
 use crate::place::Place;
 use crate::{Error, ErrorKind};
@@ -40,7 +40,8 @@ impl UrlToken {
                 let header = HeaderName::from_bytes(name.as_bytes()).ok();
                 let text = HeaderValue::from_str(value.expose_secret()).ok();
                 let (Some(header), Some(mut text)) = (header, text) else {
-                    return Err(part.place.invalid_field(name, "cannot be an HTTP header"));
+                    let name = clipped(name).escape_debug().to_string();
+                    return Err(part.place.invalid_field(&name, "cannot be an HTTP header"));
                 };
                 text.set_sensitive(true);
                 headers.insert(header, text);

@@ -129,12 +129,7 @@ impl Loopback {
     /// Begins to answer, in a task of its own.
     pub(super) fn serve(self, state: &SecretString) -> Waiting {
         let (answer, answers) = mpsc::channel(1);
-        let door = Arc::new(Door {
-            state: state.clone(),
-            port: self.port,
-            answered: AtomicBool::new(false),
-            answer,
-        });
+        let door = Arc::new(Door::new(state, self.port, answer));
         let task = tokio::spawn(serve(self.listeners, door));
         Waiting {
             answers,
@@ -215,7 +210,7 @@ impl LastPage {
 }
 
 /// What every connection needs to know.
-struct Door {
+pub(super) struct Door {
     state: SecretString,
     port: u16,
     answered: AtomicBool,
@@ -287,8 +282,21 @@ async fn hand_over(mut stream: TcpStream, answer: Answer, door: &Door) {
 }
 
 impl Door {
+    pub(super) fn new(
+        state: &SecretString,
+        port: u16,
+        answer: mpsc::Sender<(Answer, LastPage)>,
+    ) -> Self {
+        Self {
+            state: state.clone(),
+            port,
+            answered: AtomicBool::new(false),
+            answer,
+        }
+    }
+
     /// The answer, if the request brings it, or else the page that it gets.
-    fn judge(&self, request: &Request) -> Result<Answer, Page> {
+    pub(super) fn judge(&self, request: &Request) -> Result<Answer, Page> {
         if !request.is_for(self.port) {
             return Err(MISDIRECTED);
         }

@@ -6,6 +6,8 @@
 mod colab;
 mod consent;
 mod flow;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod gcloud;
 mod localhost;
 mod loopback;

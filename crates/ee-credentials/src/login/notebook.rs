@@ -99,15 +99,15 @@ fn nobody() -> Error {
 }
 
 /// What is needed beside the code.
-struct Verifier {
-    token: SecretString,
+pub(super) struct Verifier {
+    pub(super) token: SecretString,
     /// The request id and the verifier by which the OAuth client is fetched; without them
     /// it is Earth Engine's own.
     fetch: Option<(String, SecretString)>,
 }
 
 impl Verifier {
-    fn parse(text: &SecretString) -> Result<Self, Error> {
+    pub(super) fn parse(text: &SecretString) -> Result<Self, Error> {
         let parts: Vec<&str> = text.expose_secret().trim().split(':').collect();
         let is_nonce = |part: &&str| {
             !part.is_empty()
@@ -207,9 +207,18 @@ async fn fetch(
     if status != StatusCode::OK {
         return Err(no_client(&host, &format!("status {}", status.as_u16())));
     }
+    read(&body, client_verifier, &host)
+}
+
+/// The OAuth client in an answer, and the scopes if there are any.
+pub(super) fn read(
+    body: &[u8],
+    client_verifier: &SecretString,
+    host: &str,
+) -> Result<(Client, Option<Scopes>), Error> {
     // serde's own message could quote the client's secret.
     let reply: Fetched =
-        serde_json::from_slice(&body).map_err(|_| no_client(&host, "what is no answer"))?;
+        serde_json::from_slice(body).map_err(|_| no_client(host, "what is no answer"))?;
     match reply {
         Fetched {
             error: Some(error), ..
@@ -219,7 +228,7 @@ async fn fetch(
                 .filter(|c| !c.is_control())
                 .take(200)
                 .collect::<String>();
-            Err(no_client(&host, &format!("\"{said}\"")))
+            Err(no_client(host, &format!("\"{said}\"")))
         }
         Fetched {
             client_id: Some(id),
@@ -230,7 +239,7 @@ async fn fetch(
             let scopes = scopes.map(Scopes::new).filter(|scopes| !scopes.is_empty());
             Ok((Client { id, secret }, scopes))
         }
-        _ => Err(no_client(&host, "what is no answer")),
+        _ => Err(no_client(host, "what is no answer")),
     }
 }
 

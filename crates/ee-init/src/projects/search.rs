@@ -186,7 +186,7 @@ fn no_answer(url: &Url) -> Error {
 }
 
 /// What a refusal of one of these services means. Earth Engine's own are read elsewhere.
-fn refusal(api: &ApiError, url: &Url, credentials: &Credentials) -> Error {
+pub(crate) fn refusal(api: &ApiError, url: &Url, credentials: &Credentials) -> Error {
     let host = host(url);
     let who = credentials.principal().unwrap_or("this login");
     let name_it = "Name the project outright: with --project, or once and for all with `eectl project set PROJECT`.";
@@ -244,7 +244,7 @@ fn enable(host: &str, api: &ApiError, otherwise: &str) -> Remedy {
         .metadata
         .get("consumer")
         .map(|name| name.trim_start_matches("projects/"))
-        // It becomes a part of a command.
+        // What cannot be a project does not get into a command that people paste.
         .filter(|payer| crate::check_project(payer).is_ok());
     match payer {
         Some(payer) => remedy.command(format!("gcloud services enable {host} --project={payer}")),

@@ -1,0 +1,61 @@
+//! The parsers of what comes from outside, for the fuzz targets alone.
+#![allow(missing_docs)]
+
+use chrono::{DateTime, Utc};
+use ee_token::{AccessToken, Scopes};
+use http::{HeaderMap, StatusCode};
+use url::Url;
+
+use crate::place::{Place, decode};
+use crate::{Error, gcloud_config, generate_access_token, metadata_server};
+
+pub use crate::disk_cache::fuzzing::*;
+pub use crate::external_account::fuzzing::*;
+pub use crate::login::fuzzing::*;
+pub use crate::store::fuzzing::*;
+
+/// The text of a credential's file.
+pub fn file_text(bytes: &[u8]) -> Result<String, Error> {
+    decode(bytes, &Place::file("/home/me/key.json")).map(|text| text.to_string())
+}
+
+pub fn gcloud_property(text: &str, section: &str, name: &str) -> Option<String> {
+    gcloud_config::property(text, section, name)
+}
+
+pub fn is_gcloud_configuration(name: &str) -> bool {
+    gcloud_config::is_name(name)
+}
+
+pub fn metadata_token(body: &[u8], asked_at: DateTime<Utc>) -> Result<AccessToken, &'static str> {
+    metadata_server::token_reply(body, asked_at)
+}
+
+pub fn metadata_account(body: &[u8]) -> Option<(String, Scopes)> {
+    metadata_server::account_info(body).map(|info| (info.email, info.scopes))
+}
+
+pub fn metadata_line(body: &[u8]) -> Option<String> {
+    metadata_server::line(body)
+}
+
+pub fn metadata_scopes(body: &[u8]) -> Scopes {
+    metadata_server::scopes(body)
+}
+
+pub fn iam_token(
+    body: &[u8],
+    headers: &HeaderMap,
+    url: &Url,
+) -> Result<AccessToken, ee_token::Error> {
+    generate_access_token::token(body, headers, url)
+}
+
+pub fn iam_refusal(
+    status: StatusCode,
+    body: &[u8],
+    url: &Url,
+    source: &AccessToken,
+) -> ee_token::Error {
+    generate_access_token::refusal(status, body, url, source)
+}

@@ -1,0 +1,30 @@
+//! The parsers of what token endpoints send, for the fuzz targets alone.
+#![allow(missing_docs)]
+
+use chrono::{DateTime, Utc};
+use http::{HeaderMap, StatusCode};
+
+use crate::token_error::{OAuthError, classify};
+use crate::{Error, TokenInfo, TokenResponse, revoke, token_endpoint, token_info};
+
+const HOST: &str = "oauth2.googleapis.com";
+
+pub fn token_reply(body: &[u8], asked_at: DateTime<Utc>) -> Result<TokenResponse, Error> {
+    token_endpoint::parse_reply(body, HOST, asked_at)
+}
+
+pub fn refusal(status: StatusCode, body: &[u8], secrets: &[&str]) -> Error {
+    classify(status, OAuthError::parse(body).as_ref(), HOST, secrets)
+}
+
+pub fn says_revoked(body: &[u8]) -> bool {
+    revoke::has_ended(body)
+}
+
+pub fn token_info_reply(body: &[u8]) -> Result<TokenInfo, Error> {
+    token_info::parse_reply(body, HOST)
+}
+
+pub fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    token_endpoint::date(headers)
+}

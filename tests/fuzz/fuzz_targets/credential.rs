@@ -1,0 +1,51 @@
+//! A credential's file or text of any kind: what is no credential is told for what it is.
+#![no_main]
+
+use ee_credentials::{Credentials, EarthEngineFile, ServiceAccountKey, fuzzing};
+use fuzz::{check_error, check_names, check_secrets, options, with_keys};
+
+const SECRETS: [&str; 7] = [
+    "private_key",
+    "refresh_token",
+    "client_secret",
+    "access_token",
+    "rapt_token",
+    "headers",
+    "id_token",
+];
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let text = match fuzzing::file_text(data) {
+        Ok(text) => with_keys(&text),
+        Err(error) => {
+            check_error(&error, error.remedy());
+            assert!(
+                error.to_string().starts_with("/home/me/key.json: "),
+                "{error}"
+            );
+            return;
+        }
+    };
+    match Credentials::from_json(&text, &options()) {
+        Ok(credentials) => {
+            check_secrets(&text, &SECRETS, &format!("{credentials:?}"));
+            check_names(&credentials);
+            // It was handed over as a text, which does not travel.
+            assert!(credentials.settings().is_err());
+        }
+        Err(error) => {
+            check_error(&error, error.remedy());
+            check_secrets(&text, &SECRETS, &format!("{error:?} {error}"));
+        }
+    }
+    for error in [
+        ServiceAccountKey::from_json(&text).err(),
+        EarthEngineFile::from_json(&text).err(),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        check_error(&error, error.remedy());
+        assert!(error.remedy().is_some(), "{error}");
+    }
+});

@@ -1,0 +1,69 @@
+//! Earth Engine's own credentials file: what is written again says the same, and what is not
+//! ours to know stays to the letter.
+#![no_main]
+
+use chrono::DateTime;
+use ee_credentials::{EarthEngineFile, NewLogin, fuzzing};
+use ee_token::Scopes;
+use fuzz::{check_error, check_secrets};
+use serde_json::{Map, Value};
+
+const OF_A_LOGIN: [&str; 8] = [
+    "refresh_token",
+    "client_id",
+    "client_secret",
+    "scopes",
+    "redirect_uri",
+    "rapt_token",
+    "rust_login_mode",
+    "rust_login_at",
+];
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let file = match EarthEngineFile::from_json(text) {
+        Ok(file) => file,
+        Err(error) => {
+            check_error(&error, error.remedy());
+            check_secrets(
+                text,
+                &["refresh_token", "client_secret"],
+                &format!("{error:?}"),
+            );
+            return;
+        }
+    };
+    let of = |file: &EarthEngineFile| {
+        (
+            file.project().map(str::to_owned),
+            file.scopes().cloned(),
+            file.has_login(),
+            file.login_mode().map(str::to_owned),
+            file.login_expires_at(),
+        )
+    };
+    let written = fuzzing::rewritten_login_file(text, None).expect("it is an object");
+    let again = EarthEngineFile::from_json(&written).expect("what was written is read");
+    assert_eq!(of(&again), of(&file));
+    let twice = fuzzing::rewritten_login_file(&written, None).expect("it is an object");
+    assert_eq!(twice, written);
+
+    let made_at = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
+    let login = NewLogin::new("1//new", Scopes::new(["earthengine"]))
+        .client("1-new", "new-secret")
+        .redirect_uri("http://localhost:8085")
+        .made_by("notebook", made_at);
+    let written = fuzzing::rewritten_login_file(text, Some(&login)).expect("it is an object");
+    let new = EarthEngineFile::from_json(&written).expect("what was written is read");
+    assert!(new.has_login() && new.login_made_at() == Some(made_at));
+    assert_eq!(new.scopes(), Some(&Scopes::new(["earthengine"])));
+    assert_eq!(new.project(), file.project());
+    let others = |text: &str| {
+        let mut fields: Map<String, Value> = serde_json::from_str(text).expect("an object");
+        fields.retain(|name, _| !OF_A_LOGIN.contains(&name.as_str()));
+        fields
+    };
+    assert_eq!(others(&written), others(text));
+});

@@ -1,0 +1,70 @@
+//! Where federation gets its subject tokens: programs' output, files and URLs, certificates,
+//! Amazon's metadata service; and the command lines of programs.
+#![no_main]
+
+use ee_credentials::fuzzing;
+use ee_token::ExposeSecret as _;
+use fuzz::{CANARY, check_error, check_secrets, check_shown};
+use serde_json::Value;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let text = String::from_utf8_lossy(data);
+    match fuzzing::executable_output(data) {
+        Ok(token) => assert!(!token.expose_secret().is_empty()),
+        Err(why) => {
+            check_shown(&why);
+            check_secrets(&text, &["id_token", "saml_response"], &why);
+        }
+    }
+    for field in [None, Some("access_token")] {
+        match fuzzing::subject_token(&text, field) {
+            Ok(token) => assert!(text.len() >= token.expose_secret().len().min(1)),
+            Err(error) => {
+                check_error(&error, error.remedy());
+                check_secrets(&text, &["access_token"], &format!("{error:?}"));
+            }
+        }
+    }
+    match fuzzing::certificate_chain(&text) {
+        Ok(chain) => assert!(chain.iter().all(|der| der.len() < data.len())),
+        Err(error) => {
+            check_error(&error, error.remedy());
+            assert!(!format!("{error:?}").contains(CANARY));
+        }
+    }
+    if let Ok(words) = fuzzing::command_line(&text) {
+        let quoted: Vec<String> = words
+            .iter()
+            .map(|word| format!("'{}'", word.replace('\'', r"'\''")))
+            .collect();
+        assert_eq!(fuzzing::command_line(&quoted.join(" ")), Ok(words));
+    }
+    if let Some(role) = fuzzing::aws_role(&text) {
+        assert!(
+            role.bytes()
+                .all(|b| b.is_ascii_graphic() && !b"/?#%\\".contains(&b))
+        );
+    }
+    let (zone, key) = text.split_once('\n').unwrap_or(("us-east-1d", &text));
+    if let Some(token) = fuzzing::aws_subject_token(zone, key)
+        && !zone.contains(CANARY)
+    {
+        check_signed_request(token.expose_secret(), key);
+    }
+});
+
+/// It is a request in JSON, URL-encoded, to Amazon, and does not show the key that signed it.
+fn check_signed_request(token: &str, key: &str) {
+    let pair = format!("t={token}");
+    let request = url::form_urlencoded::parse(pair.as_bytes()).next();
+    let (_, request) = request.expect("one value");
+    let value: Value = serde_json::from_str(&request).expect("JSON");
+    let address = value["url"].as_str().expect("a URL");
+    let url = url::Url::parse(address).expect("a URL");
+    let host = url.host_str().expect("a host");
+    assert!(
+        host.starts_with("sts.") && host.ends_with(".amazonaws.com"),
+        "{host}"
+    );
+    check_secrets(key, &["SecretAccessKey"], &request);
+}

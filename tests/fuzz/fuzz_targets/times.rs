@@ -1,0 +1,63 @@
+//! `Retry-After`, `Date`, and the times that replies tell: waits and lives stay within bounds.
+#![no_main]
+
+use std::time::Duration;
+
+use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
+use ee_credentials::fuzzing as credentials;
+use ee_rest::ApiError;
+use ee_token::{fuzzing, retry_after};
+use http::header::{DATE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::json;
+use url::Url;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let Ok(value) = HeaderValue::from_bytes(data.trim_ascii()) else {
+        return;
+    };
+    let now: DateTime<Utc> = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
+    let mut headers = HeaderMap::new();
+    headers.insert(RETRY_AFTER, value.clone());
+    headers.insert(DATE, value);
+    let wait = retry_after(&headers, now);
+    if let Some(date) = fuzzing::date(&headers) {
+        // As a wait it is what is left until then, and never less than nothing.
+        let left = (date - now).to_std().unwrap_or_default();
+        assert_eq!(wait, Some(left));
+        // The format has four digits for a year.
+        if (0..=9999).contains(&date.year()) {
+            let written = DateTime::parse_from_rfc2822(&date.to_rfc2822());
+            assert_eq!(written.map(|date| date.to_utc()), Ok(date));
+        }
+    } else if let Some(wait) = wait {
+        let text = String::from_utf8_lossy(data);
+        let seconds: u64 = text.trim().parse().expect("what is no date is a number");
+        assert_eq!(wait, Duration::from_secs(seconds));
+    }
+
+    let text = String::from_utf8_lossy(data);
+    let url = Url::parse("https://iamcredentials.googleapis.com/x").expect("a URL");
+    let reply = json!({"accessToken": "ya29.canary", "expireTime": text}).to_string();
+    for headers in [&headers, &HeaderMap::new()] {
+        let asked = Utc::now();
+        if let Ok(token) = credentials::iam_token(reply.as_bytes(), headers, &url) {
+            let life = token.expires_at().expect("an end") - asked;
+            assert!(
+                life >= TimeDelta::zero() && life <= TimeDelta::days(367),
+                "{life}"
+            );
+        }
+    }
+
+    let refusal = json!({"error": {"details": [
+        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": text},
+    ]}});
+    let error = ApiError::from_reply(
+        StatusCode::SERVICE_UNAVAILABLE,
+        refusal.to_string().as_bytes(),
+    );
+    if let Some(delay) = error.retry_delay {
+        assert!(text.ends_with('s') && delay < Duration::MAX);
+    }
+});

@@ -1,0 +1,44 @@
+//! What a token endpoint answers with 200, and what it tells of a token.
+#![no_main]
+
+use chrono::{DateTime, TimeDelta};
+use ee_token::{Scopes, fuzzing};
+use fuzz::{check_error, check_secrets};
+
+const SECRETS: [&str; 3] = ["access_token", "refresh_token", "id_token"];
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let asked_at = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
+    let text = String::from_utf8_lossy(data);
+    match fuzzing::token_reply(data, asked_at) {
+        Ok(reply) => {
+            check_secrets(&text, &SECRETS, &format!("{reply:?}"));
+            let token = &reply.access_token;
+            assert_eq!(
+                token.header().as_bytes(),
+                ["Bearer ", token.secret()].concat().as_bytes()
+            );
+            assert!(token.header().is_sensitive() && !token.secret().is_empty());
+            if let Some(end) = token.expires_at() {
+                assert!(end >= asked_at && end - asked_at <= TimeDelta::days(366));
+            }
+            token.scopes().into_iter().for_each(check_scopes);
+        }
+        Err(error) => {
+            check_error(&error, error.remedy());
+            check_secrets(&text, &SECRETS, &format!("{error:?}"));
+        }
+    }
+    match fuzzing::token_info_reply(data) {
+        Ok(info) => check_scopes(&info.scopes),
+        Err(error) => check_error(&error, error.remedy()),
+    }
+});
+
+/// Written and read again they are the same, and none is there twice.
+fn check_scopes(scopes: &Scopes) {
+    let written = scopes.to_string();
+    assert_eq!(&Scopes::new(written.split_whitespace()), scopes);
+    assert_eq!(&Scopes::new(scopes.iter()), scopes);
+    assert!(scopes.iter().all(|scope| scopes.contains(scope)));
+}

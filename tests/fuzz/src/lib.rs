@@ -1,0 +1,154 @@
+//! What the fuzz targets share: the rules that hold for everything that is shown to people,
+//! and keys made at run time.
+
+use std::error::Error;
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ee_credentials::{Credentials, Options};
+use ee_token::Remedy;
+use serde_json::Value;
+
+/// What seeds have in the place of secrets.
+pub const CANARY: &str = "canary";
+
+/// Seeds have these words in the place of keys, which are made at run time.
+const RSA_KEY: &str = "RSA-KEY";
+const EC_KEY: &str = "EC-KEY";
+
+/// An error must be fit to be shown: short, without characters that steer a terminal, and
+/// with a command, if there is one, that does what it says and nothing else.
+pub fn check_error(error: &(impl Error + ?Sized), remedy: Option<&Remedy>) {
+    check_shown(&error.to_string());
+    if let Some(remedy) = remedy {
+        check_shown(&remedy.to_string());
+        if let Some(command) = &remedy.command {
+            check_command(command);
+        }
+    }
+}
+
+/// A text that is shown as it is.
+pub fn check_shown(text: &str) {
+    let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    assert!(!text.contains(steers), "it steers a terminal: {text:?}");
+    let length = text.chars().count();
+    assert!(length < 3000, "it has no end: {length} characters");
+}
+
+/// What credentials say of themselves is shown in lists and logs.
+pub fn check_names(credentials: &Credentials) {
+    let names = [
+        credentials.principal(),
+        credentials.project(),
+        credentials.quota_project(),
+        credentials.oauth_client_project(),
+    ];
+    names.into_iter().flatten().for_each(check_shown);
+}
+
+/// People paste it into a shell.
+pub fn check_command(command: &str) {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || " @%+=:,./_-~[]…".contains(c);
+    assert!(
+        command.chars().all(harmless),
+        "a shell makes something else of it: {command:?}"
+    );
+}
+
+/// If the secret fields of a JSON text are the only place of a canary in it, `shown` must not
+/// have it. Of a text that is no JSON, nothing may be shown at all.
+pub fn check_secrets(json: &str, secret_fields: &[&str], shown: &str) {
+    if !shown.contains(CANARY) {
+        return;
+    }
+    let Ok(mut value) = serde_json::from_str::<Value>(json) else {
+        panic!("it shows a part of what is no JSON: {shown}");
+    };
+    let mut secrets = Vec::new();
+    take(&mut value, secret_fields, &mut secrets);
+    // A URL's host is shown in small letters.
+    if value.to_string().to_ascii_lowercase().contains(CANARY) {
+        return;
+    }
+    for secret in secrets {
+        let around = secret.find(CANARY).and_then(|at| {
+            // With something around it, lest a name be taken for a secret that was made
+            // look like a canary by a URL's decoding.
+            secret.get(at.saturating_sub(2)..at + CANARY.len())
+        });
+        let leaks = around.is_some_and(|part| shown.contains(part));
+        assert!(!leaks, "it shows a secret: {shown}");
+    }
+}
+
+/// Takes the texts of the fields with these names out.
+fn take(value: &mut Value, names: &[&str], secrets: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                if names.contains(&name.as_str()) {
+                    blank(value, secrets);
+                } else {
+                    take(value, names, secrets);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| take(item, names, secrets)),
+        _ => {}
+    }
+}
+
+/// Leaves nothing but names in a value: those of headers are no secrets.
+fn blank(value: &mut Value, secrets: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(|value| blank(value, secrets)),
+        Value::Array(items) => items.iter_mut().for_each(|item| blank(item, secrets)),
+        Value::String(text) => secrets.push(std::mem::take(text)),
+        _ => *value = Value::Null,
+    }
+}
+
+/// The text with keys in the place of the words for them, in JSON or outside of it.
+pub fn with_keys(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (word, pem) in [(RSA_KEY, rsa_pem as fn() -> &'static str), (EC_KEY, ec_pem)] {
+        if text.contains(word) {
+            // Both JSON and our own reader take `\n` for a line end.
+            text = text.replacen(word, &pem().replace('\n', "\\n"), 1);
+        }
+    }
+    text
+}
+
+/// `cargo xtask fuzz` makes one, since that takes long with all the checks in it; without it
+/// the word stays as it is.
+fn rsa_pem() -> &'static str {
+    static PEM: LazyLock<String> = LazyLock::new(|| {
+        std::env::var_os("EE_FUZZ_RSA_KEY")
+            .map(|path| std::fs::read_to_string(path).expect("the key's file"))
+            .unwrap_or_else(|| RSA_KEY.to_owned())
+    });
+    &PEM
+}
+
+fn ec_pem() -> &'static str {
+    use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+    static PEM: LazyLock<String> = LazyLock::new(|| {
+        let random = ring::rand::SystemRandom::new();
+        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random);
+        let body = STANDARD.encode(der.expect("a key"));
+        format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n")
+    });
+    &PEM
+}
+
+/// What credentials are read with: Google's own hosts, and nothing allowed beside them.
+pub fn options() -> Options {
+    static OPTIONS: LazyLock<Options> = LazyLock::new(|| {
+        let options = Options::google().expect("a client");
+        options.gdch_audience("https://service.example")
+    });
+    OPTIONS.clone()
+}
