@@ -6,6 +6,9 @@ use url::{Host, Url};
 use crate::place::Place;
 use crate::{Error, ErrorKind};
 
+/// The longest name that the DNS has (RFC 1035 §2.3.4), in characters.
+const LONGEST_HOST: usize = 253;
+
 /// Checks a URL that a credential names: HTTPS to a host of Google's or to one that the
 /// caller allowed, or anything on this machine.
 ///
@@ -21,6 +24,9 @@ pub(crate) fn check(
     let Some(host) = url.host_str().map(str::to_owned) else {
         return Err(place.invalid_field(field, "is a URL without a host"));
     };
+    if host.len() > LONGEST_HOST {
+        return Err(place.invalid_field(field, "names a host with a longer name than there can be"));
+    }
     let refused = |why: String| {
         Error::new(
             ErrorKind::RefusedHost,
@@ -121,6 +127,14 @@ mod tests {
         assert!(error.to_string().contains("a$(id).example"), "{error}");
         let command = error.remedy().unwrap().command.clone().unwrap();
         assert_eq!(command, "eectl --allow-host HOST …");
+    }
+
+    #[test]
+    fn a_host_longer_than_there_can_be_is_not_quoted() {
+        let url = format!("https://{}.example/", "a".repeat(300));
+        let error = check(&url, "token_uri", &Place::Text, &[]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidFile);
+        assert!(!error.to_string().contains("aaa"), "{error}");
     }
 
     #[test]

@@ -115,7 +115,11 @@ impl Document {
         if let Some(Value::Number(number)) = self.fields.get(name) {
             return Ok(Some(number.clone()));
         }
-        Ok(self.text(name)?.map(str::to_owned))
+        let project = self.text(name)?;
+        if project.is_some_and(|project| project.contains(char::is_control)) {
+            return Err(self.place.invalid_field(name, "has control characters"));
+        }
+        Ok(project.map(str::to_owned))
     }
 
     /// A credential inside of this one, which must be there.
@@ -195,9 +199,9 @@ impl Document {
     }
 }
 
-/// Whether it is a control character that no text in a credential has: keys have line ends.
+/// Whether it is a control character that no text in a credential has.
 fn steers(c: char) -> bool {
-    c.is_control() && !matches!(c, '\n' | '\r' | '\t')
+    c.is_control() && !matches!(c, '\n' | '\t')
 }
 
 impl Value {
@@ -343,14 +347,18 @@ mod tests {
 
     #[test]
     fn a_text_that_steers_a_terminal_is_refused_and_not_quoted() {
-        let document = document(r#"{"a": "x\u001b[2J", "l": ["\u0007"], "k": "a\r\n\tb"}"#);
+        let document =
+            document(r#"{"a": "x\u001b[2J", "l": ["\u0007"], "k": "a\n\tb", "r": "a\rb"}"#);
         let error = document.text("a").unwrap_err().to_string();
         assert_eq!(
             error,
             "the variable X: the field `a` has control characters"
         );
         assert!(document.texts("l").is_err());
-        assert_eq!(document.text("k").unwrap(), Some("a\r\n\tb"));
+        assert_eq!(document.text("k").unwrap(), Some("a\n\tb"));
+        // Back to where the line began.
+        assert!(document.text("r").is_err());
+        assert!(document.project("k").is_err());
     }
 
     #[test]
