@@ -85,9 +85,17 @@ impl Document {
     pub(crate) fn required_text(&self, name: &str) -> Result<&str, Error> {
         match self.text(name)? {
             Some(text) => Ok(text),
-            None if self.has(name) => Err(self.place.invalid_field(name, "is empty")),
-            None => Err(self.place.invalid_field(name, "is missing")),
+            None => Err(self.absent(name)),
         }
+    }
+
+    fn absent(&self, name: &str) -> Error {
+        let why = if self.has(name) {
+            "is empty"
+        } else {
+            "is missing"
+        };
+        self.place.invalid_field(name, why)
     }
 
     /// What somebody says in a text that must be there, as a message may quote it.
@@ -100,14 +108,19 @@ impl Document {
         }
     }
 
-    /// A secret text; `None` if it is missing, `null` or blank.
+    /// A secret text; `None` if it is missing, `null` or blank. It is shown to nobody, and a
+    /// key has line ends.
     pub(crate) fn secret(&self, name: &str) -> Result<Option<SecretString>, Error> {
-        Ok(self.text(name)?.map(SecretString::from))
+        let text = self.secret_field(name)?.map(|s| s.expose_secret().trim());
+        Ok(text.filter(|text| !text.is_empty()).map(SecretString::from))
     }
 
     /// A secret text that must be there.
     pub(crate) fn required_secret(&self, name: &str) -> Result<SecretString, Error> {
-        self.required_text(name).map(SecretString::from)
+        match self.secret(name)? {
+            Some(text) => Ok(text),
+            None => Err(self.absent(name)),
+        }
     }
 
     /// A project: an id as text, or a number, which people write without quotes too.

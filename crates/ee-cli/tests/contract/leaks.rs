@@ -200,7 +200,8 @@ async fn every_command(regime: Regime) {
                     ended.stdout.trim().trim_start_matches("ya29."),
                 );
             }
-            if command.contains("auth") && ended.stdout.contains("code_verifier") {
+            let begun = ["code_verifier", "code-verifier"];
+            if command.contains("auth") && begun.iter().any(|b| ended.stdout.contains(b)) {
                 for part in ended
                     .stdout
                     .split(['"', ' ', '\n', ':', '='])
