@@ -12,7 +12,7 @@ use ee_emulator::RsaKey;
 
 use crate::process::{Outcome, cargo, output, root, run, target};
 
-/// Coverage for libFuzzer (https://llvm.org/docs/LibFuzzer.html), and the `cfg` by which the
+/// Coverage for libFuzzer (<https://llvm.org/docs/LibFuzzer.html>), and the `cfg` by which the
 /// crates show their parsers.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 \

@@ -61,9 +61,17 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     assert_eq!(new.scopes(), Some(&Scopes::new(["earthengine"])));
     assert_eq!(new.project(), file.project());
     let others = |text: &str| {
-        let mut fields: Map<String, Value> = serde_json::from_str(text).expect("an object");
+        let mut fields: Map<String, Value> = match serde_json::from_str(text) {
+            Ok(fields) => fields,
+            // The store keeps numbers for which this parser has no room.
+            Err(error) => return Err(error.to_string().starts_with("number out of range")),
+        };
         fields.retain(|name, _| !OF_A_LOGIN.contains(&name.as_str()));
-        fields
+        Ok(fields)
     };
-    assert_eq!(others(&written), others(text));
+    assert_ne!(others(&written), Err(false));
+    let before = others(text);
+    if before.is_ok() {
+        assert_eq!(others(&written), before);
+    }
 });
