@@ -42,10 +42,10 @@ pub struct Credentials(Arc<Inner>);
 struct Inner {
     kind: Kind,
     origin: Origin,
-    path: Option<PathBuf>,
+    path: Option<Box<Path>>,
     principal: Option<Arc<str>>,
-    quota_project: Option<String>,
-    project: Option<String>,
+    quota_project: Option<Box<str>>,
+    project: Option<Box<str>>,
     oauth_client_id: Option<Arc<str>>,
     scopes: Option<Scopes>,
     warnings: Vec<Warning>,
@@ -180,7 +180,7 @@ impl Credentials {
     fn of_access_token(source: Arc<dyn TokenSource>, scopes: Option<Scopes>) -> Self {
         Self::of_proof(
             Kind::AccessToken,
-            Proof::Token(TokenCache::new(source)),
+            Proof::Token(TokenCache::from(source)),
             scopes,
         )
     }
@@ -217,12 +217,12 @@ impl Credentials {
             origin: Origin::Caller,
             path: None,
             principal: loaded.principal,
-            quota_project,
-            project: loaded.project,
+            quota_project: quota_project.map(String::into_boxed_str),
+            project: loaded.project.map(String::into_boxed_str),
             oauth_client_id: loaded.oauth_client_id,
             scopes: loaded.scopes,
             warnings: Vec::new(),
-            proof: Proof::Token(TokenCache::new(loaded.source)),
+            proof: Proof::Token(TokenCache::from(loaded.source)),
             metadata: None,
             identity: loaded.identity,
             http: Some(options.http.clone()),
@@ -310,7 +310,7 @@ impl Credentials {
 
     pub(crate) fn found_in_file(self, path: Option<PathBuf>, warnings: Vec<Warning>) -> Self {
         self.change(|inner| {
-            inner.path = path;
+            inner.path = path.map(PathBuf::into_boxed_path);
             inner.warnings.extend(warnings);
         })
     }
@@ -331,7 +331,7 @@ impl Credentials {
     #[must_use]
     pub fn with_quota_project(self, project: impl Into<String>) -> Self {
         let project = project.into();
-        self.change(|inner| inner.quota_project = Some(project))
+        self.change(|inner| inner.quota_project = Some(project.into_boxed_str()))
     }
 
     /// Says in whose name requests are made, where the credential itself does not.

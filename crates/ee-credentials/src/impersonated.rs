@@ -94,7 +94,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
         delegates,
         scopes: scopes.clone(),
         lifetime: DEFAULT_LIFETIME,
-        source: TokenCache::new(source.source),
+        source: TokenCache::from(source.source),
         source_quota_project: source.quota_project,
         source_principal: source.principal,
         refused: Mutex::default(),

@@ -209,7 +209,7 @@ fn check(source: &Credentials, step: &ImpersonationSettings) -> Result<Vec<Strin
 /// The tokens of the source: where its request names scopes, such as are good for IAM alone.
 fn tokens_for_iam(source: &Credentials) -> Result<TokenCache, Error> {
     if let Some(narrow) = source.for_iam()? {
-        return Ok(TokenCache::new(narrow));
+        return Ok(TokenCache::from(narrow));
     }
     source.cache().cloned().ok_or_else(|| {
         Error::new(

@@ -16,7 +16,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use http::HeaderValue;
@@ -64,13 +64,11 @@ const UNDER_WAY: u64 = u64::MAX;
 pub struct TokenCache(Arc<Inner>);
 
 struct Inner {
-    source: Box<dyn TokenSource>,
+    source: Arc<dyn TokenSource>,
     clock: Clock,
-    /// `next_attempt` counts milliseconds from here.
-    epoch: Instant,
     current: ArcSwapOption<Entry>,
-    /// When a refresh behind a stale token may start next, so that callers with a stale
-    /// token need no lock to learn that there is nothing to do.
+    /// When a refresh behind a stale token may start next, by the monotonic clock, so that
+    /// callers with a stale token need no lock to learn that there is nothing to do.
     next_attempt: AtomicU64,
     state: Mutex<State>,
 }
@@ -95,12 +93,12 @@ impl Entry {
     }
 
     /// Whether it is fresh by both clocks, and a note if it stays so for a while.
-    fn is_fresh(&self, now: Moment, wall: u64) -> bool {
+    fn is_fresh(&self, now: Moment) -> bool {
         if now.has_reached(&self.fresh_until) {
             return false;
         }
         if !now.after(TRUST).has_reached(&self.fresh_until) {
-            self.checked.store(wall, Ordering::Relaxed);
+            self.checked.store(now.wall, Ordering::Relaxed);
         }
         true
     }
@@ -133,9 +131,12 @@ impl TokenCache {
 
     /// A cache that reads the time from this clock; for tests.
     pub fn with_clock(source: impl TokenSource + 'static, clock: Clock) -> Self {
+        Self::shared(Arc::new(source), clock)
+    }
+
+    fn shared(source: Arc<dyn TokenSource>, clock: Clock) -> Self {
         Self(Arc::new(Inner {
-            source: Box::new(source),
-            epoch: clock.now().monotonic,
+            source,
             clock,
             current: ArcSwapOption::empty(),
             next_attempt: AtomicU64::new(0),
@@ -204,6 +205,14 @@ impl TokenCache {
     }
 }
 
+/// A cache in front of a source that is shared already: one allocation less than
+/// [`TokenCache::new`].
+impl From<Arc<dyn TokenSource>> for TokenCache {
+    fn from(source: Arc<dyn TokenSource>) -> Self {
+        Self::shared(source, Clock::system())
+    }
+}
+
 impl fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenCache")
@@ -223,7 +232,7 @@ impl Inner {
         let current = self.current.load();
         let entry = current.as_ref()?;
         let wall = self.clock.wall();
-        if entry.is_surely_fresh(nanos(wall)) || self.is_valid(entry, wall) {
+        if entry.is_surely_fresh(wall) || self.is_valid(entry, wall) {
             return Some(read(&entry.token));
         }
         None
@@ -231,9 +240,9 @@ impl Inner {
 
     /// Looks at both clocks, and starts a refresh if it is time for one.
     #[cold]
-    fn is_valid(self: &Arc<Self>, entry: &Entry, wall: SystemTime) -> bool {
+    fn is_valid(self: &Arc<Self>, entry: &Entry, wall: u64) -> bool {
         let now = self.clock.at(wall);
-        if entry.is_fresh(now, nanos(wall)) {
+        if entry.is_fresh(now) {
             return true;
         }
         if now.has_reached(&entry.valid_until) {
@@ -247,11 +256,11 @@ impl Inner {
     /// last failure is too recent. Nothing here waits.
     #[cold]
     fn refresh_behind(self: &Arc<Self>, now: Moment) {
-        if self.millis(now) < self.next_attempt.load(Ordering::Acquire) {
+        if now.monotonic < self.next_attempt.load(Ordering::Acquire) {
             return;
         }
         let mut state = self.state();
-        if state.refresh.is_some() || self.millis(now) < self.next_attempt.load(Ordering::Acquire) {
+        if state.refresh.is_some() || now.monotonic < self.next_attempt.load(Ordering::Acquire) {
             return;
         }
         // A refresh may have begun and ended while we came here.
@@ -406,13 +415,7 @@ impl Inner {
     }
 
     fn schedule(&self, at: Moment) {
-        self.next_attempt.store(self.millis(at), Ordering::Release);
-    }
-
-    fn millis(&self, at: Moment) -> u64 {
-        let since = at.monotonic.saturating_duration_since(self.epoch);
-        // Rounded down, so that a wait of a second is over after a second.
-        u64::try_from(since.as_millis()).unwrap_or(UNDER_WAY - 1)
+        self.next_attempt.store(at.monotonic, Ordering::Release);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -462,10 +465,10 @@ async fn deadline<T>(future: impl Future<Output = T>) -> Option<T> {
 fn entry(token: AccessToken, now: Moment) -> Result<Entry, Error> {
     let life = match token.expires_at() {
         None => ASSUMED_LIFE,
-        Some(at) => system_time(at)
-            .duration_since(now.wall)
-            .ok()
-            .filter(|life| !life.is_zero())
+        Some(at) => nanos(at)
+            .checked_sub(now.wall)
+            .filter(|life| *life > 0)
+            .map(Duration::from_nanos)
             .ok_or_else(|| {
                 Error::new(
                     ErrorKind::InvalidResponse,
@@ -483,34 +486,18 @@ fn entry(token: AccessToken, now: Moment) -> Result<Entry, Error> {
         fresh_until: now.after(life - window),
         valid_until: now.after(life),
         // Nothing was checked yet: centuries from any time that the wall clock will show.
-        checked: AtomicU64::new(nanos(now.wall) ^ (1 << 63)),
+        checked: AtomicU64::new(now.wall ^ (1 << 63)),
     })
 }
 
-/// Nanoseconds since 1970; one number for every time before.
-#[inline]
-fn nanos(wall: SystemTime) -> u64 {
-    match wall.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(since) => since
-            .as_secs()
-            .wrapping_mul(1_000_000_000)
-            .wrapping_add(u64::from(since.subsec_nanos())),
-        Err(_) => 0,
-    }
-}
-
-fn system_time(at: DateTime<Utc>) -> SystemTime {
-    // chrono's own conversion panics for dates that the platform cannot hold.
-    let seconds = Duration::from_secs(at.timestamp().unsigned_abs());
-    let whole = if at.timestamp() >= 0 {
-        SystemTime::UNIX_EPOCH.checked_add(seconds)
-    } else {
-        SystemTime::UNIX_EPOCH.checked_sub(seconds)
+/// Nanoseconds since 1970, as [`Moment`] counts them.
+fn nanos(at: DateTime<Utc>) -> u64 {
+    let Ok(seconds) = u64::try_from(at.timestamp()) else {
+        return 0;
     };
-    let nanos = Duration::from_nanos(u64::from(at.timestamp_subsec_nanos()));
-    whole
-        .and_then(|t| t.checked_add(nanos))
-        .unwrap_or(SystemTime::UNIX_EPOCH)
+    seconds
+        .saturating_mul(1_000_000_000)
+        .saturating_add(u64::from(at.timestamp_subsec_nanos()))
 }
 
 /// The wait after failure number `failures` (from 0): 1 s doubling to 30 s, and up to a

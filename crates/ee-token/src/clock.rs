@@ -1,8 +1,11 @@
 //! The two clocks that a token's life is measured by.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+
+/// From where this process counts the time of the monotonic clock.
+static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Where [`TokenCache`](crate::TokenCache) reads the time: the system, or a [`ManualClock`] in tests.
 #[derive(Clone, Default)]
@@ -19,19 +22,22 @@ impl Clock {
         self.at(self.wall())
     }
 
-    /// The wall clock alone.
+    /// The wall clock alone, in nanoseconds since 1970.
     #[inline]
-    pub(crate) fn wall(&self) -> SystemTime {
+    pub(crate) fn wall(&self) -> u64 {
         match &self.0 {
-            None => SystemTime::now(),
-            Some(manual) => manual.wall(),
+            None => since_1970(SystemTime::now()),
+            Some(manual) => manual.now().wall,
         }
     }
 
     /// The moment of which the wall clock was read just now.
-    pub(crate) fn at(&self, wall: SystemTime) -> Moment {
+    pub(crate) fn at(&self, wall: u64) -> Moment {
         let monotonic = match &self.0 {
-            None => Instant::now(),
+            None => {
+                let epoch = *EPOCH;
+                in_nanos(Instant::now().saturating_duration_since(epoch))
+            }
             Some(manual) => manual.now().monotonic,
         };
         Moment { wall, monotonic }
@@ -49,19 +55,22 @@ impl fmt::Debug for Clock {
 }
 
 /// One instant by both clocks: the wall clock can be set, the monotonic one can stop
-/// while a machine sleeps.
+/// while a machine sleeps. Both are in nanoseconds, which will do until the year 2554.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
-    pub(crate) wall: SystemTime,
-    pub(crate) monotonic: Instant,
+    /// Since 1970. A time before is 1970.
+    pub(crate) wall: u64,
+    /// Since the process first looked.
+    pub(crate) monotonic: u64,
 }
 
 impl Moment {
-    /// This moment moved on by `d` on both clocks. A moment past the end of time stays put.
+    /// This moment moved on by `d` on both clocks, to the end of time at most.
     pub(crate) fn after(self, d: Duration) -> Self {
+        let d = in_nanos(d);
         Self {
-            wall: self.wall.checked_add(d).unwrap_or(self.wall),
-            monotonic: self.monotonic.checked_add(d).unwrap_or(self.monotonic),
+            wall: self.wall.saturating_add(d),
+            monotonic: self.monotonic.saturating_add(d),
         }
     }
 
@@ -69,6 +78,23 @@ impl Moment {
     #[inline]
     pub(crate) fn has_reached(&self, limit: &Self) -> bool {
         self.wall >= limit.wall || self.monotonic >= limit.monotonic
+    }
+}
+
+fn in_nanos(d: Duration) -> u64 {
+    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A duration of less than 584 years in nanoseconds, without the wide arithmetic that
+/// [`in_nanos`] needs; more wraps around, as no clock's reading does.
+#[inline]
+fn since_1970(wall: SystemTime) -> u64 {
+    match wall.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => since
+            .as_secs()
+            .wrapping_mul(1_000_000_000)
+            .wrapping_add(u64::from(since.subsec_nanos())),
+        Err(_) => 0,
     }
 }
 
@@ -99,7 +125,7 @@ impl ManualClock {
 
     /// What the wall clock shows.
     pub fn wall(&self) -> SystemTime {
-        self.now().wall
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.now().wall)
     }
 
     /// Time goes by.
@@ -109,12 +135,12 @@ impl ManualClock {
 
     /// The machine sleeps: the wall clock moves on, the monotonic one does not.
     pub fn sleep(&self, d: Duration) {
-        self.change(|now| now.wall = now.wall.checked_add(d).unwrap_or(now.wall));
+        self.change(|now| now.wall = now.wall.saturating_add(in_nanos(d)));
     }
 
     /// The wall clock is set back.
     pub fn set_back(&self, d: Duration) {
-        self.change(|now| now.wall = now.wall.checked_sub(d).unwrap_or(now.wall));
+        self.change(|now| now.wall = now.wall.saturating_sub(in_nanos(d)));
     }
 
     fn now(&self) -> Moment {
