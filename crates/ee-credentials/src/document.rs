@@ -13,6 +13,8 @@ use crate::shape;
 
 /// As deep as serde_json goes.
 const MAX_DEPTH: usize = 128;
+/// Bytes of a name, a path or a URL: half of what Linux lets a path have.
+const LONGEST_TEXT: usize = 2048;
 
 /// A JSON object that stands somewhere. All its texts are treated as secrets: they are
 /// overwritten when they are dropped, and no error quotes them.
@@ -70,15 +72,27 @@ impl Document {
         }
     }
 
-    /// A text; `None` if it is missing, `null` or blank. Names are shown to people: nothing in
+    /// A text of at most [`LONGEST_TEXT`]; `None` if it is missing, `null` or blank. Names are shown to people: nothing in
     /// them may steer a terminal.
     pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, Error> {
         let text = self.secret_field(name)?.map(|s| s.expose_secret().trim());
         let text = text.filter(|text| !text.is_empty());
-        if text.is_some_and(|text| text.contains(steers)) {
+        let Some(text) = text else {
+            return Ok(None);
+        };
+        if text.contains(steers) {
             return Err(self.place.invalid_field(name, "has control characters"));
         }
-        Ok(text)
+        if text.len() > LONGEST_TEXT {
+            return Err(self.place.invalid_field(
+                name,
+                format_args!(
+                    "has {} bytes, and no more than {LONGEST_TEXT} make sense",
+                    text.len()
+                ),
+            ));
+        }
+        Ok(Some(text))
     }
 
     /// A text that must be there.
@@ -298,10 +312,11 @@ fn code_unit(chars: &mut Chars<'_>) -> Option<u16> {
     Some(unit)
 }
 
-/// The beginning of a text that a message quotes.
+/// The beginning of a text that a message quotes, without what steers a terminal.
 pub(crate) fn clipped(text: &str) -> String {
-    let mut clipped: String = text.chars().take(60).collect();
-    if clipped.len() < text.len() {
+    let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut clipped: String = text.chars().take(60).map(printable).collect();
+    if text.chars().nth(60).is_some() {
         clipped.push('…');
     }
     ee_token::redact(&clipped, &[]).into_owned()
@@ -356,6 +371,27 @@ mod tests {
             let error = Document::parse(text, &Place::Text).unwrap_err();
             assert!(error.to_string().contains("no character"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_text_longer_than_any_name_or_path_is_refused_and_not_quoted() {
+        let text = "x".repeat(LONGEST_TEXT);
+        let whole = document(&format!(r#"{{"a": "{text}"}}"#));
+        assert_eq!(whole.text("a").unwrap(), Some(text.as_str()));
+        let error = document(&format!(r#"{{"a": "{text}x"}}"#));
+        let error = error.text("a").unwrap_err().to_string();
+        assert!(error.contains("`a` has 2049 bytes"), "{error}");
+        assert!(!error.contains("xx"), "{error}");
+    }
+
+    #[test]
+    fn a_field_of_any_name_is_named_in_an_error_that_steers_no_terminal_and_ends() {
+        let name = format!("{}{}", r"\u001b[2J", "x".repeat(5000));
+        let part = document(&format!(r#"{{"{name}": {{}}}}"#));
+        let name = part.names().next().unwrap().to_owned();
+        let error = part.text(&name).unwrap_err().to_string();
+        assert!(error.contains("is an object, and must be text"), "{error}");
+        assert!(!error.contains('\u{1b}') && error.len() < 300, "{error}");
     }
 
     #[test]

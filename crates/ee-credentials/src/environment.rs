@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ee_token::{Endpoints, Remedy};
 
+use crate::document::clipped;
 use crate::earthengine_file::EarthEngineFile;
 use crate::place::{Place, read_if_there};
 use crate::{Error, ErrorKind, gcloud_config};
@@ -311,7 +312,7 @@ impl Environment {
         let invalid = |why: &str| {
             Error::new(
                 ErrorKind::InvalidEnvironment,
-                format!("{EMULATOR_HOST} is {text:?}: {why}"),
+                format!("{EMULATOR_HOST} is {:?}: {why}", clipped(text)),
             )
             .with_remedy(
                 Remedy::new("Name a loopback address and a port, or unset it.")

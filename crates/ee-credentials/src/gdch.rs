@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use chrono::{TimeDelta, Utc};
 use ee_token::{
-    AccessToken, Claims, EcPrivateKey, Grant, HttpClient, Remedy, TokenEndpoint, TokenFuture,
-    TokenSource, is_loopback, sign_jwt_es256,
+    AccessToken, Claims, EcPrivateKey, ExposeSecret as _, Grant, HttpClient, Remedy, TokenEndpoint,
+    TokenFuture, TokenSource, is_loopback, sign_jwt_es256,
 };
 
-use crate::document::Document;
+use crate::document::{Document, clipped};
 use crate::loaded::Loaded;
 use crate::place::{Place, read};
 use crate::{Error, ErrorKind, Kind, Options, allowed_host};
@@ -42,15 +42,16 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
     if format != FORMAT {
         return Err(place.invalid_field(
             "format_version",
-            format_args!("is {format:?}, and only {FORMAT:?} is known"),
+            format_args!("is {:?}, and only {FORMAT:?} is known", clipped(format)),
         ));
     }
     let project = document.required_text("project")?;
     let name = document.required_text("name")?;
     let key_id = document.required_text("private_key_id")?.to_owned();
-    let key = EcPrivateKey::from_pem(document.required_text("private_key")?).map_err(|error| {
-        place.invalid_field("private_key", format_args!("cannot be used: {error}"))
-    })?;
+    let key = EcPrivateKey::from_pem(document.required_secret("private_key")?.expose_secret())
+        .map_err(|error| {
+            place.invalid_field("private_key", format_args!("cannot be used: {error}"))
+        })?;
     let token_uri = document.required_text("token_uri")?.to_owned();
     let url = allowed_host::check(&token_uri, "token_uri", place, &options.allowed_hosts)?;
     let http = match document.text("ca_cert_path")? {

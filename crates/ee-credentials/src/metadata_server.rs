@@ -160,7 +160,10 @@ fn number(environment: &Environment, name: &str, default: f64, max: f64) -> Resu
         .ok_or_else(|| {
             Error::new(
                 ErrorKind::InvalidEnvironment,
-                format!("{name} is {text:?}, and must be a number from 0 to {max}"),
+                format!(
+                    "{name} is {:?}, and must be a number from 0 to {max}",
+                    clipped(text)
+                ),
             )
             .with_remedy(
                 Remedy::new("Set it to a number, or unset it.").command(format!("unset {name}")),
@@ -172,7 +175,10 @@ fn url(variable: &str, host: &str, path: &str) -> Result<Url, Error> {
     let invalid = || {
         Error::new(
             ErrorKind::InvalidEnvironment,
-            format!("{variable} is {host:?}, and must be HOST or HOST:PORT"),
+            format!(
+                "{variable} is {:?}, and must be HOST or HOST:PORT",
+                clipped(host)
+            ),
         )
         .with_remedy(
             Remedy::new("Set it to a host, or unset it.").command(format!("unset {variable}")),

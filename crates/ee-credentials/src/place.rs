@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use ee_token::Remedy;
 use secrecy::zeroize::Zeroizing;
 
+use crate::document::clipped;
 use crate::{Error, ErrorKind, Warning};
 
 /// No credential comes near this; what is longer is another file.
@@ -57,7 +58,7 @@ impl Place {
 
     /// The error that one field cannot be used.
     pub(crate) fn invalid_field(&self, field: &str, why: impl fmt::Display) -> Error {
-        self.invalid(format_args!("the field `{field}` {why}"))
+        self.invalid(format_args!("the field `{}` {why}", clipped(field)))
             .with_remedy(Remedy::new(
                 "Download or create the credential again, and use it unchanged.",
             ))

@@ -90,7 +90,10 @@ impl ServiceAccountKey {
         Ok(Self {
             place: document.place.clone(),
             email: document.required_text("client_email")?.to_owned(),
-            key: parse_key(document.required_text("private_key")?, &document.place)?,
+            key: parse_key(
+                document.required_secret("private_key")?.expose_secret(),
+                &document.place,
+            )?,
             key_id: owned("private_key_id")?,
             project_id: document.project("project_id")?,
             quota_project: document.project("quota_project_id")?,

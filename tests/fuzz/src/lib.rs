@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ee_credentials::{Credentials, Options};
 use ee_token::Remedy;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 /// What seeds have in the place of secrets.
@@ -65,8 +66,7 @@ pub fn check_secrets(json: &str, secret_fields: &[&str], shown: &str) {
     }
     let mut value = match serde_json::from_str::<Value>(json) {
         Ok(value) => value,
-        // It is JSON, and the check's own parser has no room for the number.
-        Err(error) if error.to_string().starts_with("number out of range") => return,
+        Err(_) if is_json(json) => return,
         Err(_) => panic!("it shows a part of what is no JSON: {shown}"),
     };
     let mut secrets = Vec::new();
@@ -84,6 +84,12 @@ pub fn check_secrets(json: &str, secret_fields: &[&str], shown: &str) {
         let leaks = around.is_some_and(|part| shown.contains(part));
         assert!(!leaks, "it shows a secret: {shown}");
     }
+}
+
+/// Whether it is JSON, be it such that these checks' own values have no room for: a number without
+/// end, half of a character.
+pub fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 /// Takes the texts of the fields with these names out.

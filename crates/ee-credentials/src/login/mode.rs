@@ -7,6 +7,7 @@ use ee_token::Remedy;
 
 use super::surroundings::{is_colab, is_jupyter, program};
 use super::terminal::Browser;
+use crate::document::clipped;
 use crate::{Environment, Error, ErrorKind};
 
 /// A way to log in. The names are those of the Python client's `auth_mode`.
@@ -83,7 +84,10 @@ impl FromStr for Mode {
             ("localhost", Some(port)) => {
                 let number = port.parse().ok().filter(|_| !port.starts_with('+'));
                 let number: u16 = number.ok_or_else(|| {
-                    unknown(format!("{port:?} is no port: a number from 0 to 65535"))
+                    unknown(format!(
+                        "{:?} is no port: a number from 0 to 65535",
+                        clipped(port)
+                    ))
                 })?;
                 Self::Localhost { port: Some(number) }
             }
@@ -92,7 +96,7 @@ impl FromStr for Mode {
             ("gcloud-legacy", None) => Self::GcloudLegacy,
             ("colab", None) => Self::Colab,
             ("appdefault", None) => Self::AppDefault,
-            _ => return Err(unknown(format!("{text:?} is no way to log in"))),
+            _ => return Err(unknown(format!("{:?} is no way to log in", clipped(text)))),
         };
         Ok(mode)
     }

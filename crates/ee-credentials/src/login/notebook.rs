@@ -223,11 +223,7 @@ pub(super) fn read(
         Fetched {
             error: Some(error), ..
         } => {
-            let said = ee_token::redact(&error, &[client_verifier.expose_secret()])
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(200)
-                .collect::<String>();
+            let said = ee_token::said(&error, &[client_verifier.expose_secret()]);
             Err(no_client(host, &format!("\"{said}\"")))
         }
         Fetched {
@@ -277,6 +273,21 @@ mod tests {
         for bad in ["", "a:b", "a:b:c:d", "a::c", "a:b c:d", "PLACE:\"x\":y"] {
             let error = parse(bad).err().unwrap();
             assert_eq!(error.kind(), ErrorKind::InvalidOptions, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_echoes_the_verifier_does_not_show_it_however_it_is_cut() {
+        for echo in [
+            "client-verifier",
+            "client\u{7f}-verifier",
+            "client\u{200b}-veri\u{1}fier",
+        ] {
+            let body = serde_json::json!({ "error": format!("no {echo} here") }).to_string();
+            let error = read(body.as_bytes(), &"client-verifier".into(), "host").unwrap_err();
+            let shown = format!("{error:?} {error}");
+            assert!(shown.contains("no [redacted] here"), "{shown}");
+            assert!(!shown.contains("verifier"), "{shown}");
         }
     }
 }

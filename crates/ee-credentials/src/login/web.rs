@@ -13,6 +13,7 @@ use url::Url;
 
 use super::consent::{Answer, Client, Code, NoAnswer, Question, missing, refused};
 use super::pkce;
+use crate::document::clipped;
 use crate::loaded::Loaded;
 use crate::place::Place;
 use crate::refresh_token::{Login, RefreshToken};
@@ -294,9 +295,12 @@ impl TokenSource for FirstThen {
 }
 
 fn checked(redirect_uri: &str) -> Result<&str, Error> {
-    let url: Url = redirect_uri
-        .parse()
-        .map_err(|_| invalid(format!("the redirect URI {redirect_uri:?} is no URL")))?;
+    let url: Url = redirect_uri.parse().map_err(|_| {
+        invalid(format!(
+            "the redirect URI {:?} is no URL",
+            clipped(redirect_uri)
+        ))
+    })?;
     let is_safe = url.scheme() == "https" || url.scheme() == "http" && is_loopback(&url);
     if !is_safe {
         return Err(invalid(format!(
