@@ -1,11 +1,20 @@
 //! What the process holds: memory, file descriptors, tasks.
 
+use std::alloc::System;
 use std::fs;
 
-/// A reading. Memory and descriptors are known on Linux only.
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+/// Counts what is in use. What the process holds of the machine's memory says less: it follows
+/// the largest need there ever was, and how the allocator could use what was given back.
+#[global_allocator]
+static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// A reading. Resident memory and descriptors are known on Linux only.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gauges {
-    pub(crate) memory_kib: Option<u64>,
+    pub(crate) in_use_kib: u64,
+    pub(crate) resident_kib: Option<u64>,
     pub(crate) descriptors: Option<usize>,
     /// Alive in the program's runtime.
     pub(crate) tasks: usize,
@@ -14,15 +23,22 @@ pub(crate) struct Gauges {
 impl Gauges {
     pub(crate) fn read(program: &tokio::runtime::Handle) -> Self {
         Self {
-            memory_kib: memory_kib(),
+            in_use_kib: in_use_kib(),
+            resident_kib: resident_kib(),
             descriptors: fs::read_dir("/proc/self/fd").ok().map(Iterator::count),
             tasks: program.metrics().num_alive_tasks(),
         }
     }
 }
 
+fn in_use_kib() -> u64 {
+    let heap = HEAP.stats();
+    let bytes = heap.bytes_allocated.saturating_sub(heap.bytes_deallocated);
+    bytes as u64 / 1024
+}
+
 /// `VmRSS` of proc_pid_status(5).
-fn memory_kib() -> Option<u64> {
+fn resident_kib() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status
         .lines()

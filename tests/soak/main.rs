@@ -240,7 +240,7 @@ impl Soak {
     fn say_state(&self, elapsed: Duration, gauges: &Gauges) {
         let counts = self.ledger.counts();
         say(&format!(
-            "{:>5} s  calls {} ok, {} failed, {} cancelled  clients {}  token requests {}  faults {}  memory {}  descriptors {}  tasks {}  violations {}",
+            "{:>5} s  calls {} ok, {} failed, {} cancelled  clients {}  token requests {}  faults {}  in use {}  resident {}  descriptors {}  tasks {}  violations {}",
             elapsed.as_secs(),
             counts.succeeded,
             counts.failed,
@@ -248,7 +248,8 @@ impl Soak {
             counts.clients,
             counts.token_requests,
             counts.faults,
-            mebibytes(gauges.memory_kib),
+            mebibytes(gauges.in_use_kib),
+            gauges.resident_kib.map_or("?".to_owned(), mebibytes),
             known(gauges.descriptors),
             gauges.tasks,
             self.ledger.violations().len(),
@@ -316,39 +317,42 @@ impl Soak {
         self.judge_memory(length, samples);
     }
 
-    /// Compares the tenth of the run behind the warm-up, which is a fifth, with the last tenth.
+    /// Compares the tenth of the run behind the warm-up, which is a third, with the last tenth.
     fn judge_memory(&self, length: Duration, samples: &[Gauges]) {
-        let tenth = samples.len() / 10;
-        let of = |samples: &[Gauges]| median(samples.iter().filter_map(|s| s.memory_kib).collect());
-        let early = samples.get(2 * tenth..3 * tenth).and_then(of);
-        let late = samples.get(samples.len() - tenth..).and_then(of);
-        let (Some(early), Some(late)) = (early, late) else {
-            say("memory: not known here");
-            return;
-        };
         let judged = length >= SHORTEST_JUDGED_RUN;
-        say(&format!(
-            "memory: {} after the warm-up, {} at the end{}",
-            mebibytes(Some(early)),
-            mebibytes(Some(late)),
-            if judged {
-                ""
-            } else {
-                "; the run is too short to judge that"
-            },
-        ));
-        if judged && late * 100 > early * (100 + MEMORY_MAY_GROW) {
-            self.ledger.violation(format!(
-                "memory grew by more than {MEMORY_MAY_GROW} %: from {early} KiB to {late} KiB"
+        if !judged {
+            say("memory: the run is too short to judge it");
+        }
+        let measures: [(&str, fn(&Gauges) -> Option<u64>); 2] = [
+            ("in use", |gauges| Some(gauges.in_use_kib)),
+            ("resident", |gauges| gauges.resident_kib),
+        ];
+        let warm = samples.len() / 3;
+        let tenth = samples.len() / 10;
+        for (name, measure) in measures {
+            let of = |samples: &[Gauges]| median(samples.iter().filter_map(measure).collect());
+            let early = samples.get(warm..warm + tenth).and_then(of);
+            let late = samples.get(samples.len() - tenth..).and_then(of);
+            let (Some(early), Some(late)) = (early, late) else {
+                say(&format!("memory {name}: not known here"));
+                continue;
+            };
+            say(&format!(
+                "memory {name}: {} after the warm-up, {} at the end",
+                mebibytes(early),
+                mebibytes(late)
             ));
+            if judged && late * 100 > early * (100 + MEMORY_MAY_GROW) {
+                self.ledger.violation(format!(
+                    "memory {name} grew by more than {MEMORY_MAY_GROW} %: from {early} KiB to {late} KiB"
+                ));
+            }
         }
     }
 }
 
-fn mebibytes(kib: Option<u64>) -> String {
-    kib.map_or("?".to_owned(), |kib| {
-        format!("{:.1} MiB", kib as f64 / 1024.0)
-    })
+fn mebibytes(kib: u64) -> String {
+    format!("{:.1} MiB", kib as f64 / 1024.0)
 }
 
 fn known(count: Option<usize>) -> String {
