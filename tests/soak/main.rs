@@ -24,7 +24,7 @@ use ee_emulator::{Emulator, Project};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
-use crate::gauges::{Gauges, median};
+use crate::gauges::{Gauges, calm};
 use crate::identities::Identities;
 use crate::ledger::Ledger;
 use crate::random::Random;
@@ -317,7 +317,8 @@ impl Soak {
         self.judge_memory(length, samples);
     }
 
-    /// Compares the tenth of the run behind the warm-up, which is a third, with the last tenth.
+    /// Compares the tenth of the run behind the warm-up, which is a third, with the last tenth, in
+    /// their calm moments.
     fn judge_memory(&self, length: Duration, samples: &[Gauges]) {
         let judged = length >= SHORTEST_JUDGED_RUN;
         if !judged {
@@ -330,7 +331,7 @@ impl Soak {
         let warm = samples.len() / 3;
         let tenth = samples.len() / 10;
         for (name, measure) in measures {
-            let of = |samples: &[Gauges]| median(samples.iter().filter_map(measure).collect());
+            let of = |samples: &[Gauges]| calm(samples.iter().filter_map(measure).collect());
             let early = samples.get(warm..warm + tenth).and_then(of);
             let late = samples.get(samples.len() - tenth..).and_then(of);
             let (Some(early), Some(late)) = (early, late) else {

@@ -21,15 +21,15 @@ impl Route {
     /// Completes a path: `v1/…` is whole, `projects/…` lacks the version, and everything else
     /// lacks `v1/projects/P` as well.
     pub(crate) fn new(path: String, project: Option<&str>) -> Result<Self, Error> {
-        if path.contains("://") {
-            return Err(refused(&path, "it is a URL").with_remedy(Remedy::new(
-                "Give the path alone, and the host as base URL.",
-            )));
-        }
         // Documentation writes paths with a slash in front.
         let given = path.strip_prefix('/').unwrap_or(&path);
         for segment in given.split('/') {
             check_segment(segment).map_err(|why| {
+                if path.contains("://") {
+                    return refused(&path, "it is a URL").with_remedy(Remedy::new(
+                        "Give the path alone, and the host as base URL.",
+                    ));
+                }
                 let error = refused(given, why);
                 if segment.contains('?') {
                     error.with_remedy(Remedy::new(

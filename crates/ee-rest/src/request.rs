@@ -25,6 +25,13 @@ use crate::{Client, Error, ErrorKind, Response, StreamingResponse, WorkloadTag};
 #[must_use = "a request does nothing until it is sent"]
 pub struct RequestBuilder {
     client: Client,
+    /// Boxed, since it is moved from call to call.
+    draft: Box<Draft>,
+}
+
+/// What was said of a request so far.
+#[derive(Default)]
+struct Draft {
     method: Method,
     path: String,
     query: Vec<(String, String)>,
@@ -78,29 +85,17 @@ impl fmt::Display for Name {
 
 impl RequestBuilder {
     pub(crate) fn new(client: Client, method: Method, path: String) -> Self {
-        Self {
-            client,
+        let draft = Box::new(Draft {
             method,
             path,
-            query: Vec::new(),
-            headers: Vec::new(),
-            content_type: None,
-            body: None,
-            project: None,
-            retry: None,
-            timeout: None,
-            deadline: None,
-            max_reply: None,
-            idempotent: None,
-            workload_tag: None,
-            profiling: None,
-            mistake: None,
-        }
+            ..Draft::default()
+        });
+        Self { client, draft }
     }
 
     /// Adds a query parameter. Both are encoded.
     pub fn query(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.query.push((name.into(), value.into()));
+        self.draft.query.push((name.into(), value.into()));
         self
     }
 
@@ -108,8 +103,8 @@ impl RequestBuilder {
     pub fn json(mut self, value: &(impl Serialize + ?Sized)) -> Self {
         match serde_json::to_vec(value) {
             Ok(json) => {
-                self.content_type = Some(HeaderValue::from_static(JSON));
-                self.body = Some(json.into());
+                self.draft.content_type = Some(HeaderValue::from_static(JSON));
+                self.draft.body = Some(json.into());
             }
             Err(error) => self.mistake(
                 Error::new(
@@ -125,7 +120,7 @@ impl RequestBuilder {
     /// Sets the body to these bytes of this content type.
     pub fn body(self, bytes: impl Into<Bytes>, content_type: &str) -> Self {
         let mut request = self.header(CONTENT_TYPE, content_type);
-        request.body = Some(bytes.into());
+        request.draft.body = Some(bytes.into());
         request
     }
 
@@ -146,10 +141,10 @@ impl RequestBuilder {
             ));
         } else if let Ok(value) = HeaderValue::from_str(value) {
             if name == CONTENT_TYPE {
-                self.content_type = Some(value);
+                self.draft.content_type = Some(value);
             } else {
-                self.headers.retain(|(other, _)| *other != name);
-                self.headers.push((name, value));
+                self.draft.headers.retain(|(other, _)| *other != name);
+                self.draft.headers.push((name, value));
             }
         } else {
             // Not the value: it may be something that should not be shown.
@@ -163,32 +158,32 @@ impl RequestBuilder {
 
     /// Sends this request in the name of another project than the client's.
     pub fn project(mut self, project: impl Into<String>) -> Self {
-        self.project = Some(project.into());
+        self.draft.project = Some(project.into());
         self
     }
 
     /// How this request is sent again; [`ClientBuilder::retry_policy`](crate::ClientBuilder::retry_policy) otherwise.
     pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
-        self.retry = Some(retry);
+        self.draft.retry = Some(retry);
         self
     }
 
     /// How long one attempt may take; [`ClientBuilder::timeout`](crate::ClientBuilder::timeout) otherwise.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.draft.timeout = Some(timeout);
         self
     }
 
     /// How long this call may take in all; [`ClientBuilder::deadline`](crate::ClientBuilder::deadline) otherwise.
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = Some(deadline);
+        self.draft.deadline = Some(deadline);
         self
     }
 
     /// Whether sending it twice is no different from sending it once, where method and path
     /// do not say so or say otherwise. Only such a request is sent again when it got lost.
     pub fn idempotent(mut self, yes: bool) -> Self {
-        self.idempotent = Some(yes);
+        self.draft.idempotent = Some(yes);
         self
     }
 
@@ -197,9 +192,9 @@ impl RequestBuilder {
     /// none. A `workloadTag` in the body beats both. Methods that know no tag are sent none.
     pub fn workload_tag(mut self, tag: impl AsRef<str>) -> Self {
         match tag.as_ref() {
-            "" => self.workload_tag = Some(None),
+            "" => self.draft.workload_tag = Some(None),
             tag => match WorkloadTag::new(tag) {
-                Ok(tag) => self.workload_tag = Some(Some(tag)),
+                Ok(tag) => self.draft.workload_tag = Some(Some(tag)),
                 Err(error) => self.mistake(error),
             },
         }
@@ -208,14 +203,14 @@ impl RequestBuilder {
 
     /// Asks for a profile of the computation; [`Response::profile_id`] then has its id.
     pub fn profiling(mut self, yes: bool) -> Self {
-        self.profiling = Some(yes);
+        self.draft.profiling = Some(yes);
         self
     }
 
     /// The longest reply that is read, in bytes; [`ClientBuilder::max_reply`](crate::ClientBuilder::max_reply)
     /// otherwise, and for [`send_streaming`](Self::send_streaming) any.
     pub fn max_reply(mut self, bytes: usize) -> Self {
-        self.max_reply = Some(bytes);
+        self.draft.max_reply = Some(bytes);
         self
     }
 
@@ -230,8 +225,10 @@ impl RequestBuilder {
     ///
     /// After all retries, it is the last failure that is returned.
     pub async fn send(self) -> Result<Response, Error> {
-        let client = self.client.clone();
-        exchange(&client.0, self.prepare()?).await
+        let client = &*self.client.0;
+        let request = self.draft.prepare(client)?;
+        // Boxed, so that what callers move about and nest is small.
+        Box::pin(exchange(client, request)).await
     }
 
     /// Sends it, and returns as soon as the reply begins, to be read piece by piece.
@@ -244,8 +241,9 @@ impl RequestBuilder {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn send_streaming(self) -> Result<StreamingResponse, Error> {
-        let client = self.client.clone();
-        exchange_streaming(&client.0, self.prepare()?).await
+        let client = &*self.client.0;
+        let request = self.draft.prepare(client)?;
+        Box::pin(exchange_streaming(client, request)).await
     }
 
     /// A request that is not sent, for this reason.
@@ -255,15 +253,15 @@ impl RequestBuilder {
     }
 
     fn mistake(&mut self, error: Error) {
-        self.mistake.get_or_insert(error);
+        self.draft.mistake.get_or_insert(error);
     }
+}
 
-    fn prepare(mut self) -> Result<Box<Prepared>, Error> {
+impl Draft {
+    fn prepare(mut self: Box<Self>, client: &Inner) -> Result<Prepared, Error> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
-        let client = self.client.clone();
-        let client = &*client.0;
         let options = &client.options;
         if let Some(project) = &self.project {
             check_project(project)?;
@@ -275,8 +273,8 @@ impl RequestBuilder {
             (Some(project), None) => Some(quota_project(project)?),
             _ => None,
         };
-        let idempotent = self.add_fields(&route);
-        Ok(Box::new(Prepared {
+        let idempotent = self.add_fields(&route, client);
+        Ok(Prepared {
             billed,
             profiling: self.profiling.unwrap_or(options.profiling),
             content_type: self.content_type,
@@ -293,14 +291,14 @@ impl RequestBuilder {
             deadline: self.deadline.or(options.deadline),
             max_reply: self.max_reply.unwrap_or(options.max_reply),
             own_max_reply: self.max_reply,
-        }))
+        })
     }
 
     /// Adds the workload tag and, to what starts a task, its id. Returns whether the request
     /// then is idempotent.
-    fn add_fields(&mut self, route: &Route) -> bool {
+    fn add_fields(&mut self, route: &Route, client: &Inner) -> bool {
         let effect = effect(&self.method, route);
-        let default = || self.client.0.workload_tag.clone();
+        let default = || client.workload_tag.clone();
         let tag = self.workload_tag.take().unwrap_or_else(default);
         let place = match &tag {
             Some(_) => tag_place(&self.method, route),
@@ -390,8 +388,8 @@ const REQUEST_ID: &str = "requestId";
 impl fmt::Debug for RequestBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestBuilder")
-            .field("method", &self.method)
-            .field("path", &self.path)
+            .field("method", &self.draft.method)
+            .field("path", &self.draft.path)
             .finish_non_exhaustive()
     }
 }

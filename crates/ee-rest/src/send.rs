@@ -1,5 +1,6 @@
 //! Sending: a place, a token, an attempt, and what to do if it failed.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,9 +27,11 @@ const MAX_REFUSAL: usize = 64 * 1024;
 const REFUSAL_TIME: Duration = Duration::from_secs(10);
 
 /// Sends a request until it succeeds, fails for good, or the policy gives up.
-pub(crate) async fn exchange(client: &Inner, request: Box<Prepared>) -> Result<Response, Error> {
+pub(crate) async fn exchange(client: &Inner, request: Prepared) -> Result<Response, Error> {
     let mut call = Call::new(client, &request, Want::All);
-    let answer = call.traced().await?;
+    call.traced().await?;
+    let attempts = call.attempts;
+    let answer = call.answer()?;
     let body = match answer.body {
         Received::All(body) => body,
         Received::Head(..) => Bytes::new(),
@@ -37,7 +40,7 @@ pub(crate) async fn exchange(client: &Inner, request: Box<Prepared>) -> Result<R
         status: answer.status,
         headers: answer.headers,
         body,
-        attempts: call.attempts,
+        attempts,
         name: request.name,
         secrets: answer.secrets,
     })
@@ -46,10 +49,12 @@ pub(crate) async fn exchange(client: &Inner, request: Box<Prepared>) -> Result<R
 /// The same, until the reply begins.
 pub(crate) async fn exchange_streaming(
     client: &Inner,
-    request: Box<Prepared>,
+    request: Prepared,
 ) -> Result<StreamingResponse, Error> {
     let mut call = Call::new(client, &request, Want::Head);
-    let answer = call.traced().await?;
+    call.traced().await?;
+    let (attempts, until) = (call.attempts, call.deadline);
+    let answer = call.answer()?;
     let body = match answer.body {
         Received::Head(reply, place) => Body::Open {
             reply,
@@ -59,13 +64,13 @@ pub(crate) async fn exchange_streaming(
     };
     let limits = Limits {
         pause: request.timeout,
-        until: call.deadline,
+        until,
         bytes: request.own_max_reply,
     };
     Ok(StreamingResponse {
         status: answer.status,
         headers: answer.headers,
-        attempts: call.attempts,
+        attempts,
         name: request.name,
         body,
         read: 0,
@@ -85,6 +90,8 @@ struct Call<'a> {
     /// attempt.
     until: Option<Instant>,
     attempts: u32,
+    /// Put here as soon as it is there, and moved once: it is large.
+    answer: Option<Answer>,
 }
 
 /// What is waited for.
@@ -128,10 +135,22 @@ impl<'a> Call<'a> {
             deadline,
             until: deadline,
             attempts: 0,
+            answer: None,
         }
     }
 
-    async fn traced(&mut self) -> Result<Answer, Error> {
+    /// The answer of a call that was sent.
+    fn answer(self) -> Result<Answer, Error> {
+        self.answer.ok_or_else(|| {
+            Error::after(
+                self.attempts,
+                ErrorKind::InvalidResponse,
+                format!("{} has no answer", self.request.name),
+            )
+        })
+    }
+
+    async fn traced(&mut self) -> Result<(), Error> {
         let span = tracing::debug_span!(
             "earth_engine_request",
             method = %self.request.name.method,
@@ -141,12 +160,12 @@ impl<'a> Call<'a> {
             attempts = Empty,
             elapsed_ms = Empty,
         );
-        let result = self.run().instrument(span.clone()).await;
         if span.is_disabled() {
-            return result;
+            return self.run().await;
         }
+        let result = Box::pin(self.run().instrument(span.clone())).await;
         let status = match &result {
-            Ok(answer) => Some(answer.status),
+            Ok(()) => self.answer.as_ref().map(|answer| answer.status),
             Err(error) => error.api().map(|api| api.status),
         };
         if let Some(status) = status {
@@ -157,13 +176,13 @@ impl<'a> Call<'a> {
         span.record("elapsed_ms", elapsed_ms);
         let _entered = span.enter();
         match &result {
-            Ok(_) => tracing::debug!("answered"),
+            Ok(()) => tracing::debug!("answered"),
             Err(error) => tracing::debug!(%error, "failed"),
         }
         result
     }
 
-    async fn run(&mut self) -> Result<Answer, Error> {
+    async fn run(&mut self) -> Result<(), Error> {
         let policy = &self.request.retry;
         let shared = &self.client.shared;
         let mut retries = 0;
@@ -177,9 +196,9 @@ impl<'a> Call<'a> {
             // Only now: an older one may have expired while this request waited.
             let mut token = self.token().await?;
             let failed = match self.attempt(token.as_ref(), place).await {
-                Ok(answer) => {
+                Ok(()) => {
                     shared.budget.succeeded(spent);
-                    return Ok(answer);
+                    return Ok(());
                 }
                 Err(failed) => failed,
             };
@@ -302,23 +321,20 @@ impl<'a> Call<'a> {
         &mut self,
         token: Option<&AccessToken>,
         place: Option<Place>,
-    ) -> Result<Answer, Failed> {
+    ) -> Result<(), Box<Failed>> {
         let sent = self.build(token)?;
         self.attempts += 1;
         let until = earlier(self.until, Instant::now().checked_add(self.request.timeout));
         let host = self.client.base.host_str().unwrap_or_default();
         let reply = self.client.options.http.send_resolved(sent, host);
-        let all = self.exchange_once(reply, token, place);
-        match until {
-            Some(until) => match timeout_at(until, all).await {
-                Ok(result) => result,
-                Err(_) => Err(self.late()),
-            },
-            None => all.await,
-        }
+        let result = {
+            let all = pin!(self.exchange_once(reply, token, place));
+            within(until, all).await
+        };
+        result.unwrap_or_else(|| Err(Box::new(self.late())))
     }
 
-    fn build(&self, token: Option<&AccessToken>) -> Result<reqwest::Request, Failed> {
+    fn build(&self, token: Option<&AccessToken>) -> Result<reqwest::Request, Box<Failed>> {
         let request = self.request;
         let url = request.url(self.client).map_err(|error| Failed {
             error,
@@ -334,14 +350,13 @@ impl<'a> Call<'a> {
 
     /// One request and its answer, which holds the place until it is read.
     async fn exchange_once(
-        &self,
+        &mut self,
         reply: impl Future<Output = Result<reqwest::Response, ee_token::Error>>,
         token: Option<&AccessToken>,
         place: Option<Place>,
-    ) -> Result<Answer, Failed> {
+    ) -> Result<(), Box<Failed>> {
         let client = self.client;
-        let lost = |error| self.lost(error);
-        let mut reply = reply.await.map_err(lost)?;
+        let mut reply = reply.await.map_err(|error| self.lost(error))?;
         let status = reply.status();
         let headers = std::mem::take(reply.headers_mut());
         let secrets = Secrets {
@@ -363,7 +378,7 @@ impl<'a> Call<'a> {
                 tracing::debug!(limit, "the concurrency limit was lowered");
                 signals.emit(&Signal::ConcurrencyLowered { limit });
             }
-            return Err(self.refused(api, &headers));
+            return Err(Box::new(self.refused(api, &headers)));
         }
         if let Some(place) = &place {
             place.succeeded();
@@ -372,15 +387,16 @@ impl<'a> Call<'a> {
             Want::Head => Received::Head(reply, place),
             Want::All => {
                 let body = read_bounded(reply, self.request.max_reply).await;
-                Received::All(body.map_err(lost)?)
+                Received::All(body.map_err(|error| self.lost(error))?)
             }
         };
-        Ok(Answer {
+        self.answer = Some(Answer {
             status,
             headers,
             secrets,
             body,
-        })
+        });
+        Ok(())
     }
 
     /// No answer, or one that broke off or is too long.
