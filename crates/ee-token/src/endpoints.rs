@@ -1,6 +1,7 @@
 //! Every Google host that these crates talk to, in one place.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
 
 use url::{Host, Url};
 
@@ -49,26 +50,31 @@ pub struct Endpoints {
     emulator: Option<SocketAddr>,
 }
 
+/// Google's own, parsed once.
+static GOOGLE: LazyLock<Endpoints> = LazyLock::new(|| {
+    #[allow(clippy::expect_used)] // constants, and parsed by a test
+    let url = |text: &str| Url::parse(text).expect("a constant URL");
+    Endpoints {
+        earth_engine: url("https://earthengine.googleapis.com/"),
+        earth_engine_high_volume: url("https://earthengine-highvolume.googleapis.com/"),
+        token: url(TOKEN_AUDIENCE),
+        token_info: url("https://oauth2.googleapis.com/tokeninfo"),
+        revoke: url("https://oauth2.googleapis.com/revoke"),
+        consent: url("https://accounts.google.com/o/oauth2/auth"),
+        notebook: url("https://code.earthengine.google.com/client-auth"),
+        sts: url("https://sts.googleapis.com/"),
+        iam_credentials: url("https://iamcredentials.googleapis.com/"),
+        resource_manager: url("https://cloudresourcemanager.googleapis.com/"),
+        service_usage: url("https://serviceusage.googleapis.com/"),
+        metadata: url("http://metadata.google.internal/"),
+        emulator: None,
+    }
+});
+
 impl Endpoints {
     /// Google's own.
     pub fn google() -> Self {
-        #[allow(clippy::expect_used)] // constants, and parsed by a test
-        let url = |text: &str| Url::parse(text).expect("a constant URL");
-        Self {
-            earth_engine: url("https://earthengine.googleapis.com/"),
-            earth_engine_high_volume: url("https://earthengine-highvolume.googleapis.com/"),
-            token: url(TOKEN_AUDIENCE),
-            token_info: url("https://oauth2.googleapis.com/tokeninfo"),
-            revoke: url("https://oauth2.googleapis.com/revoke"),
-            consent: url("https://accounts.google.com/o/oauth2/auth"),
-            notebook: url("https://code.earthengine.google.com/client-auth"),
-            sts: url("https://sts.googleapis.com/"),
-            iam_credentials: url("https://iamcredentials.googleapis.com/"),
-            resource_manager: url("https://cloudresourcemanager.googleapis.com/"),
-            service_usage: url("https://serviceusage.googleapis.com/"),
-            metadata: url("http://metadata.google.internal/"),
-            emulator: None,
-        }
+        GOOGLE.clone()
     }
 
     /// An emulator on loopback in the place of every host: `https://HOST/PATH` becomes

@@ -89,6 +89,20 @@ pub async fn yup(server: &Server) -> Yup {
         .expect("a key")
 }
 
+/// The machine that the server speaks for.
+pub async fn yup_mds(server: &Server) -> Yup {
+    use yup_oauth2::authenticator::ApplicationDefaultCredentialsTypes::{
+        InstanceMetadata, ServiceAccount,
+    };
+    let options = yup_oauth2::ApplicationDefaultCredentialsFlowOpts {
+        metadata_url: Some(server.url("/token")),
+    };
+    match yup_oauth2::ApplicationDefaultCredentialsAuthenticator::builder(options).await {
+        InstanceMetadata(builder) => builder.build().await.expect("a machine"),
+        ServiceAccount(_) => panic!("GOOGLE_APPLICATION_CREDENTIALS is set"),
+    }
+}
+
 /// A bare client, set up as ours is below.
 pub fn reqwest() -> reqwest::Client {
     let provider = Arc::new(rustls::crypto::ring::default_provider());

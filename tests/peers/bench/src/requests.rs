@@ -87,6 +87,7 @@ pub fn metadata(effort: Effort) -> Vec<Row> {
     let cache = machine.cache().expect("no API key").clone();
     let bare = contenders::reqwest();
     let url = same_url(&server);
+    let yup = rt.block_on(contenders::yup_mds(&server));
     let medians = interleaved(
         effort.pick(21, 1),
         &mut [
@@ -105,6 +106,16 @@ pub fn metadata(effort: Effort) -> Vec<Row> {
                     let started = Instant::now();
                     for _ in 0..n {
                         black_box(bare_token(&bare, &url).await);
+                    }
+                    started.elapsed().as_micros() as f64 / n as f64
+                })
+            }),
+            contender("yup-oauth2", || {
+                rt.block_on(async {
+                    let started = Instant::now();
+                    for _ in 0..n {
+                        let token = yup.force_refreshed_token(&[contenders::SCOPE]).await;
+                        black_box(token.expect("a token"));
                     }
                     started.elapsed().as_micros() as f64 / n as f64
                 })
@@ -145,12 +156,22 @@ pub fn metadata(effort: Effort) -> Vec<Row> {
                 });
                 started.elapsed().as_micros() as f64
             }),
+            contender("yup-oauth2", || {
+                let rt = one_thread();
+                let started = Instant::now();
+                rt.block_on(async {
+                    let yup = contenders::yup_mds(&server).await;
+                    black_box(yup.token(&[contenders::SCOPE]).await.expect("a token"));
+                });
+                started.elapsed().as_micros() as f64
+            }),
         ],
     );
     vec![
         Row::new("metadata", "µs", Better::Lower, medians[0])
             .limit(medians[1])
             .peer("reqwest", medians[1])
+            .peer("yup-oauth2", medians[2])
             .goal("no slower than a bare reqwest call", |row| {
                 row.ratio_limit().is_some_and(|r| r <= 1.05)
             }),
@@ -158,6 +179,7 @@ pub fn metadata(effort: Effort) -> Vec<Row> {
             .limit(from_nothing[1])
             .peer("reqwest", from_nothing[1])
             .peer("google-cloud-auth", from_nothing[2])
+            .peer("yup-oauth2", from_nothing[3])
             .goal("no slower than a bare reqwest call", |row| {
                 row.ratio_limit().is_some_and(|r| r <= 1.05)
             }),
@@ -277,9 +299,9 @@ pub fn stream(effort: Effort) -> Row {
     let server = Server::start();
     let rt = one_thread();
     let size = effort.pick(1 << 30, 1 << 20);
-    let url = server.url(&format!("/stream/{size}"));
-    let http = HttpClient::new(Endpoints::google()).expect("a client");
-    let bare = contenders::reqwest();
+    let path = format!("v1/stream/{size}");
+    let pair = Pair::new(&server);
+    let url = server.url(&format!("/earthengine.googleapis.com/{path}"));
     let folder = std::env::temp_dir().join(format!("ee-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let before = peak_rss_mib();
@@ -290,17 +312,25 @@ pub fn stream(effort: Effort) -> Row {
             contender("ours", || {
                 rt.block_on(async {
                     let started = Instant::now();
-                    let request = http.request(Method::GET, &url.parse().expect("a URL"));
-                    let reply = http.send(request.build().expect("a request")).await;
-                    to_file(reply.expect("a reply"), &folder.join("ours")).await;
+                    let request = pair.ours.request(Method::GET, path.as_str());
+                    let mut reply = request.send_streaming().await.expect("a reply");
+                    let mut file = File::create(folder.join("ours")).expect("a file");
+                    while let Some(chunk) = reply.chunk().await.expect("a chunk") {
+                        file.write_all(&chunk).expect("a disk");
+                    }
                     rate(started.elapsed())
                 })
             }),
             contender("reqwest", || {
                 rt.block_on(async {
                     let started = Instant::now();
-                    let reply = bare.get(&url).send().await.expect("a reply");
-                    to_file(reply, &folder.join("reqwest")).await;
+                    let request = pair.bare.get(&url);
+                    let request = request.header(AUTHORIZATION, pair.token.header().clone());
+                    let mut reply = request.send().await.expect("a reply");
+                    let mut file = File::create(folder.join("reqwest")).expect("a file");
+                    while let Some(chunk) = reply.chunk().await.expect("a chunk") {
+                        file.write_all(&chunk).expect("a disk");
+                    }
                     rate(started.elapsed())
                 })
             }),
@@ -318,13 +348,6 @@ pub fn stream(effort: Effort) -> Row {
         .goal("≥ 0.97 × bare reqwest, constant memory", |row| {
             row.ratio_limit().is_some_and(|r| r >= 0.97)
         })
-}
-
-async fn to_file(mut reply: reqwest::Response, path: &std::path::Path) {
-    let mut file = File::create(path).expect("a file");
-    while let Some(chunk) = reply.chunk().await.expect("a chunk") {
-        file.write_all(&chunk).expect("a disk");
-    }
 }
 
 /// The most memory that this process has had, in MiB, where the system says so.

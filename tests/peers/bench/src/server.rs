@@ -68,6 +68,9 @@ impl Server {
     }
 }
 
+/// Behind it, a path says how long its reply is.
+const STREAM: &[u8] = b"/stream/";
+
 async fn serve(mut stream: TcpStream, state: Arc<State>) {
     let mut buffer = vec![0; 16 << 10];
     let mut filled = 0;
@@ -88,7 +91,8 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
         let path = path.split(|b| *b == b'?').next().unwrap_or(path);
         let sent = if path.ends_with(b"/token") {
             token(&mut stream, &state).await
-        } else if let Some(size) = path.strip_prefix(b"/stream/") {
+        } else if path.windows(STREAM.len()).any(|part| part == STREAM) {
+            let size = path.rsplit(|b| *b == b'/').next().unwrap_or_default();
             body(&mut stream, size).await
         } else {
             stream.write_all(REPLY).await

@@ -62,8 +62,8 @@ fn allocs(effort: Effort) -> Row {
         }
         let ours = (allocations() - before) as f64 / n as f64;
         Row::new("allocs", "allocations added", Better::Lower, ours - bare)
-            .more("ours", ours)
-            .more("reqwest", bare)
+            .more("of_ours", ours)
+            .more("of_reqwest", bare)
             .goal("≤ 4", |row| row.ours <= 4.0)
     })
 }
