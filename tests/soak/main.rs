@@ -324,16 +324,16 @@ impl Soak {
         if !judged {
             say("memory: the run is too short to judge it");
         }
-        let measures: [(&str, fn(&Gauges) -> Option<u64>); 2] = [
-            ("in use", |gauges| Some(gauges.in_use_kib)),
-            ("resident", |gauges| gauges.resident_kib),
-        ];
-        let warm = samples.len() / 3;
-        let tenth = samples.len() / 10;
-        for (name, measure) in measures {
-            let of = |samples: &[Gauges]| calm(samples.iter().filter_map(measure).collect());
-            let early = samples.get(warm..warm + tenth).and_then(of);
-            let late = samples.get(samples.len() - tenth..).and_then(of);
+        let in_use = samples.iter().map(|gauges| Some(gauges.in_use_kib));
+        let resident = samples.iter().map(|gauges| gauges.resident_kib);
+        let (warm, tenth) = (samples.len() / 3, samples.len() / 10);
+        for (name, measure) in [
+            ("in use", in_use.collect::<Vec<_>>()),
+            ("resident", resident.collect()),
+        ] {
+            let of = |values: &[Option<u64>]| calm(values.iter().copied().flatten().collect());
+            let early = measure.get(warm..warm + tenth).and_then(of);
+            let late = measure.get(measure.len() - tenth..).and_then(of);
             let (Some(early), Some(late)) = (early, late) else {
                 say(&format!("memory {name}: not known here"));
                 continue;

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use ee_token::{
     AccessToken, ErrorKind as Token, HttpClient, Remedy, Scopes, TokenCache, TokenFuture,
     TokenSource,
@@ -31,6 +32,8 @@ const MAX_DEPTH: usize = 4;
 const RESOURCE: &str = "projects/-/serviceAccounts/";
 /// The least time between a source's token that was refused and the next.
 const PAUSE: Duration = Duration::from_secs(10);
+/// Tokens of the source for one of the account's, if one after the other ends on the way.
+const MAX_SOURCE_TOKENS: u32 = 5;
 /// What is asked for, and what Google grants without the organisation's leave.
 pub(crate) const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 /// The longest that an organisation can allow.
@@ -285,24 +288,35 @@ pub(crate) fn check_lifetime(lifetime: Duration) -> Result<Duration, Error> {
 impl ImpersonatedServiceAccount {
     async fn token(&self) -> Result<AccessToken, ee_token::Error> {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        let source = self.source.token().await?;
-        let error = match self.ask(&source).await {
-            Err(error) if error.kind() == Token::Expired => error,
-            other => return other.map_err(|error| self.explain(error)),
-        };
-        // It was good by our clock, and not by the server's: once more with a new one.
-        self.source.invalidate(&source);
-        let new = self.source.token().await?;
-        if new.is_same(&source) {
-            return Err(self.refused(error));
-        }
-        match self.ask(&new).await {
-            Err(error) if error.kind() == Token::Expired => {
-                self.source.invalidate(&new);
-                Err(self.refused(error))
+        let mut source = self.source.token().await?;
+        let mut refused = 0;
+        for _ in 0..MAX_SOURCE_TOKENS {
+            let error = match self.ask(&source).await {
+                Err(error) if error.kind() == Token::Expired => error,
+                other => return other.map_err(|error| self.explain(error)),
+            };
+            self.source.invalidate(&source);
+            // One that ended while a busy server was asked again and again was not refused.
+            let ended = source.expires_at().is_some_and(|end| end <= Utc::now());
+            refused += u32::from(!ended);
+            if refused > 1 {
+                return Err(self.refused(error));
             }
-            other => other.map_err(|error| self.explain(error)),
+            // It was good by our clock, and not by the server's: once more with a new one.
+            let new = self.source.token().await?;
+            if new.is_same(&source) {
+                return Err(self.refused(error));
+            }
+            source = new;
         }
+        Err(ee_token::Error::new(
+            Token::Timeout,
+            format!(
+                "no token for {}: those of its source end before {} answers",
+                self.target,
+                self.url.host_str().unwrap_or_default()
+            ),
+        ))
     }
 
     /// A refused token says nothing of the credential behind it: the next one may be taken.

@@ -161,6 +161,25 @@ async fn a_token_that_the_server_takes_for_expired_is_renewed_once() {
 }
 
 #[tokio::test]
+async fn tokens_of_the_source_that_end_on_the_way_are_no_refusal() {
+    let life = std::time::Duration::from_secs(1);
+    let emulator = Emulator::builder().token_lifetime(life);
+    let emulator = emulator.start().await.unwrap();
+    emulator.create_service_account(TARGET, "ee-demo-project");
+    emulator.allow_impersonation(ROBOT, TARGET);
+    let credentials = read(&file(TARGET, &key(&emulator)), &options(&emulator));
+    emulator.fault(IAM, Fault::delay(life * 3 / 2).times(2));
+    credentials.token().await.unwrap();
+    let statuses: Vec<_> = emulator
+        .requests()
+        .iter()
+        .filter(|request| request.host == IAM)
+        .map(|request| request.status)
+        .collect();
+    assert_eq!(statuses, [Some(401), Some(401), Some(200)]);
+}
+
+#[tokio::test]
 async fn whoever_may_not_act_as_the_account_is_named_with_the_role_and_the_command() {
     let emulator = start().await;
     let credentials = read(&file(TARGET, &key(&emulator)), &options(&emulator));
