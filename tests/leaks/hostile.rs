@@ -60,8 +60,6 @@ pub(crate) const FAULTS: [Fault; 19] = [
 pub(crate) enum Where {
     /// Whoever is asked first.
     Everywhere,
-    /// The one that gives tokens for codes and grants.
-    Token,
     /// Those behind the first: impersonation, what a token is good for, the API.
     Behind,
     /// The API alone.
@@ -248,7 +246,6 @@ impl State {
     fn is_hostile(&self, path: &str) -> bool {
         match self.place {
             Where::Everywhere => true,
-            Where::Token => path.starts_with("/oauth2.googleapis.com/token"),
             Where::Behind => {
                 is_api(path) || path.contains("iamcredentials") || path.contains("tokeninfo")
             }

@@ -11,7 +11,6 @@ mod answers;
 mod canary;
 mod hostile;
 mod kinds;
-mod login;
 mod self_test;
 mod sinks;
 
