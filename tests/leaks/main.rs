@@ -11,6 +11,7 @@ mod answers;
 mod canary;
 mod hostile;
 mod kinds;
+mod logins;
 mod self_test;
 mod sinks;
 
