@@ -8,6 +8,7 @@
 )]
 
 mod answers;
+mod broken;
 mod canary;
 mod hostile;
 mod kinds;
