@@ -227,7 +227,9 @@ impl State {
         let mut seen = self.seen.lock().unwrap();
         for (field, value) in secrets(request) {
             let name = format!("{}: what was sent as {field}", self.name);
-            if value.starts_with("eyJ") {
+            if matches!(field.as_str(), "code_verifier" | "client_verifier") && value.len() >= 24 {
+                seen.canaries.add(name, &value);
+            } else if value.starts_with("eyJ") {
                 seen.canaries.add_jwt(&name, &value);
             } else if field == "authorization" && value.len() >= 24 {
                 // Of the text `id:secret` the id is no secret.

@@ -8,9 +8,11 @@
 )]
 
 mod answers;
+mod broken;
 mod canary;
 mod hostile;
 mod kinds;
+mod logins;
 mod self_test;
 mod sinks;
 

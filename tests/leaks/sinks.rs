@@ -176,3 +176,13 @@ pub(crate) fn start_log() {
 pub(crate) fn log_text() -> String {
     String::from_utf8_lossy(&LOG.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
 }
+
+/// Fails if one of these is in the log.
+pub(crate) fn assert_log_clean(canaries: &Canaries) {
+    let found = canaries.finder_of_every(8).find(&log_text());
+    let found: Vec<_> = found
+        .into_iter()
+        .map(|leak| ("the log".to_owned(), leak))
+        .collect();
+    assert_none(&found);
+}

@@ -268,7 +268,11 @@ impl Answer {
                 _ => self.0.required_sentence("code")?,
             };
             let said = self.0.required_sentence("message")?;
-            return Err(place.invalid(format_args!("it says that it failed: {code}: {said}")));
+            return Err(place.invalid(format_args!(
+                "it says that it failed: {}: {}",
+                without_tokens(&code),
+                without_tokens(&said)
+            )));
         }
         if self
             .0
@@ -292,4 +296,27 @@ impl Answer {
 /// Seconds since 1970.
 fn now() -> u64 {
     Utc::now().timestamp().unsigned_abs()
+}
+
+/// A sentence of the program's without what looks like a token: nobody knows the one that it was
+/// about to give, and programs put it into their messages. Such a word is long, and has capitals,
+/// small letters and digits; paths and UUIDs stay.
+fn without_tokens(text: &str) -> String {
+    const LONG: usize = 24;
+    let is_of_token = |c: char| c.is_ascii_alphanumeric() || "-_+=".contains(c);
+    text.split_inclusive(|c| !is_of_token(c))
+        .map(|piece| {
+            let word = piece.trim_end_matches(|c| !is_of_token(c));
+            let has = |test: fn(&u8) -> bool| word.as_bytes().iter().any(test);
+            let looks_like_one = word.len() >= LONG
+                && has(u8::is_ascii_uppercase)
+                && has(u8::is_ascii_lowercase)
+                && has(u8::is_ascii_digit);
+            if looks_like_one {
+                format!("[redacted]{}", &piece[word.len()..])
+            } else {
+                piece.to_owned()
+            }
+        })
+        .collect()
 }
