@@ -320,3 +320,31 @@ fn without_tokens(text: &str) -> String {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::without_tokens;
+
+    #[test]
+    fn words_that_look_like_tokens_go_and_paths_ids_and_prose_stay() {
+        for (text, clean) in [
+            (
+                "cannot renew 3Xy7Pq9LmN2bVcR8tKwZ5sDf: expired",
+                "cannot renew [redacted]: expired",
+            ),
+            ("id=aB3defghijklmnopqrstuvwx", "[redacted]"),
+            (
+                "no file /home/Ada/.config/Tokens2/of-the-day.json",
+                "no file /home/Ada/.config/Tokens2/of-the-day.json",
+            ),
+            (
+                "request 0f8fad5b-d9cb-469f-a165-70867728950e failed",
+                "request 0f8fad5b-d9cb-469f-a165-70867728950e failed",
+            ),
+            ("Zürich is 47.37° north", "Zürich is 47.37° north"),
+            ("", ""),
+        ] {
+            assert_eq!(without_tokens(text), clean);
+        }
+    }
+}
