@@ -295,6 +295,7 @@ impl ClientBuilder {
             pace,
             budget: RetryBudget::new(self.retry_budget),
             signals: Signals::new(self.listener.clone()),
+            last_url: Default::default(),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The client.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use ee_token::{HttpClient, SecretString};
 use http::{HeaderMap, Method};
@@ -13,6 +13,7 @@ use url::Url;
 use crate::budget::RetryBudget;
 use crate::limit::Limiter;
 use crate::pace::Pace;
+use crate::path::LastUrl;
 use crate::signals::Signals;
 use crate::{Auth, ClientBuilder, Error, ErrorKind, RequestBuilder, WorkloadTag};
 
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) pace: Option<Pace>,
     pub(crate) budget: RetryBudget,
     pub(crate) signals: Signals,
+    pub(crate) last_url: Mutex<LastUrl>,
 }
 
 impl Client {

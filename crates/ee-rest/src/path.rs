@@ -1,6 +1,8 @@
 //! How a path becomes a URL. Everything is checked before a request is made: what reaches
 //! the server is the resource that was named, or nothing.
 
+use std::sync::Mutex;
+
 use ee_token::Remedy;
 use url::Url;
 
@@ -16,6 +18,10 @@ pub(crate) const BATCH: &str = "$batch";
 /// A path that was checked: from the version on, not encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route(String);
+
+/// The path of the last request under one base, and its URL.
+#[derive(Debug, Default)]
+pub(crate) struct LastUrl(Option<(Box<str>, Url)>);
 
 impl Route {
     /// Completes a path: `v1/…` is whole, `projects/…` lacks the version, and everything else
@@ -69,6 +75,24 @@ impl Route {
             .map_err(|()| no_base(base))?
             .pop_if_empty()
             .extend(self.0.split('/'));
+        Ok(url)
+    }
+
+    /// [`url`](Self::url), without parsing it if the request before had the same path: most
+    /// programs call one method over and over, and to parse is a good part of what a request
+    /// costs.
+    pub(crate) fn url_after(&self, last: &Mutex<LastUrl>, base: &Url) -> Result<Url, Error> {
+        // Who would have to wait parses.
+        let Ok(mut last) = last.try_lock() else {
+            return self.url(base);
+        };
+        if let Some((path, url)) = &last.0
+            && **path == *self.0
+        {
+            return Ok(url.clone());
+        }
+        let url = self.url(base)?;
+        last.0 = Some((self.0.as_str().into(), url.clone()));
         Ok(url)
     }
 
@@ -238,6 +262,30 @@ mod tests {
             ErrorKind::NoProject
         );
         assert!(Route::new("projects/q/config".into(), None).is_ok());
+    }
+
+    #[test]
+    fn a_path_leads_to_its_own_url_whatever_the_request_before_had() {
+        let base: Url = "https://ee.example/base/".parse().unwrap();
+        let last = Mutex::default();
+        for path in [
+            "config",
+            "config",
+            "assets/a b",
+            "assets/a b",
+            "config",
+            "value:compute",
+        ] {
+            let route = Route::new(path.into(), Some("p")).unwrap();
+            assert_eq!(
+                route.url_after(&last, &base).unwrap(),
+                route.url(&base).unwrap()
+            );
+        }
+        let held = last.lock().unwrap();
+        let route = Route::new("config".into(), Some("p")).unwrap();
+        assert!(route.url_after(&last, &base).is_ok());
+        drop(held);
     }
 
     proptest::proptest! {

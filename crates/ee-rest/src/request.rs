@@ -341,7 +341,8 @@ impl Draft {
 impl Prepared {
     /// The URL of one attempt, with the emulator in the place of the host.
     pub(crate) fn url(&self, client: &Inner) -> Result<Url, Error> {
-        let mut url = self.name.route.url(&client.target)?;
+        let last = &client.shared.last_url;
+        let mut url = self.name.route.url_after(last, &client.target)?;
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
         }
