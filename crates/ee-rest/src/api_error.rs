@@ -91,7 +91,7 @@ impl ApiError {
     pub fn from_reply_to(token: &AccessToken, status: StatusCode, body: &[u8]) -> Self {
         let secrets = Secrets {
             token: Some(token.clone()),
-            api_key: None,
+            ..Secrets::default()
         };
         Self::read(status, body, &secrets)
     }

@@ -21,7 +21,7 @@ use crate::streaming::{Body, Limits};
 use crate::{ApiError, Error, ErrorKind, Response, Signal, StreamingResponse};
 
 /// What is read of a refusal at most; the rest says nothing more.
-const MAX_REFUSAL: usize = 64 * 1024;
+pub(crate) const MAX_REFUSAL: usize = 64 * 1024;
 
 /// How long the rest of a refusal is waited for; its status says the most of it.
 const REFUSAL_TIME: Duration = Duration::from_secs(10);
@@ -90,6 +90,8 @@ struct Call<'a> {
     /// attempt.
     until: Option<Instant>,
     attempts: u32,
+    /// The token that the server did not take. It may echo it after that, too.
+    refused: Option<Box<AccessToken>>,
     /// Put here as soon as it is there, and moved once: it is large.
     answer: Option<Answer>,
 }
@@ -135,6 +137,7 @@ impl<'a> Call<'a> {
             deadline,
             until: deadline,
             attempts: 0,
+            refused: None,
             answer: None,
         }
     }
@@ -211,6 +214,7 @@ impl<'a> Call<'a> {
                     return Err(failed.error);
                 }
                 tracing::debug!("the server did not take the token; sending another");
+                self.refused = Some(Box::new(used));
                 continue;
             }
             let wait = policy.wait(retries).max(failed.asked_wait);
@@ -361,6 +365,7 @@ impl<'a> Call<'a> {
         let headers = std::mem::take(reply.headers_mut());
         let secrets = Secrets {
             token: token.cloned(),
+            refused: self.refused.clone(),
             api_key: client.api_key.clone(),
         };
         let shared = &client.shared;
@@ -473,7 +478,10 @@ impl<'a> Call<'a> {
 }
 
 /// The output, if there is one before that.
-async fn within<T>(until: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn within<T>(
+    until: Option<Instant>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
     match until {
         Some(until) => timeout_at(until, future).await.ok(),
         None => Some(future.await),
@@ -487,7 +495,7 @@ fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     }
 }
 
-fn is_unauthorized(error: &Error) -> bool {
+pub(crate) fn is_unauthorized(error: &Error) -> bool {
     error
         .api()
         .is_some_and(|api| api.status == StatusCode::UNAUTHORIZED)
