@@ -1,5 +1,6 @@
 //! The client against servers that behave in every way but the right one.
 
+mod batch;
 mod lost;
 mod replies;
 mod requests;
