@@ -55,6 +55,8 @@ pub enum ErrorKind {
     OperationCancelled,
     /// A file cannot be written.
     File,
+    /// A call that was made outside of a tokio runtime.
+    Runtime,
 }
 
 impl Error {

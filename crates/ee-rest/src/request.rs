@@ -220,9 +220,11 @@ impl RequestBuilder {
     /// - [`ErrorKind::Token`] if there is no token to send;
     /// - [`ErrorKind::Api`] if the server refused (any status but 2xx);
     /// - [`ErrorKind::Network`] or [`ErrorKind::Timeout`] if no answer came;
-    /// - [`ErrorKind::InvalidResponse`] if the reply is longer than allowed.
+    /// - [`ErrorKind::InvalidResponse`] if the reply is longer than allowed;
+    /// - [`ErrorKind::Runtime`] outside of a tokio runtime.
     ///
-    /// After all retries, it is the last failure that is returned.
+    /// After all retries, it is the last failure that is returned, even if there was no turn or
+    /// no token for another; after a 401, the reason why there is no new token.
     pub async fn send(self) -> Result<Response, Error> {
         let client = &*self.client.0;
         let request = self.draft.prepare(client)?;

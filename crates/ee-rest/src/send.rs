@@ -7,6 +7,7 @@ use bytes::Bytes;
 use chrono::Utc;
 use ee_token::{AccessToken, TokenCache, read_bounded, retry_after};
 use http::{HeaderMap, StatusCode};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 use tracing::field::Empty;
@@ -186,18 +187,22 @@ impl<'a> Call<'a> {
     }
 
     async fn run(&mut self) -> Result<(), Error> {
+        check_runtime()?;
         let policy = &self.request.retry;
         let shared = &self.client.shared;
         let mut retries = 0;
         let mut renewed = false;
         let mut spent = None;
+        let mut last = None;
         loop {
-            let place = self.place().await?;
+            // What went wrong with the attempt before says more than that there is no other.
+            let mut or_last = |error| last.take().unwrap_or(error);
+            let place = self.place().await.map_err(&mut or_last)?;
             if self.attempts == 0 {
                 self.until = earlier(self.until, Instant::now().checked_add(policy.total));
             }
             // Only now: an older one may have expired while this request waited.
-            let mut token = self.token().await?;
+            let mut token = self.token().await.map_err(&mut or_last)?;
             let failed = match self.attempt(token.as_ref(), place).await {
                 Ok(()) => {
                     shared.budget.succeeded(spent);
@@ -215,6 +220,7 @@ impl<'a> Call<'a> {
                 }
                 tracing::debug!("the server did not take the token; sending another");
                 self.refused = Some(Box::new(used));
+                last = Some(failed.error);
                 continue;
             }
             let wait = policy.wait(retries).max(failed.asked_wait);
@@ -228,6 +234,7 @@ impl<'a> Call<'a> {
                 error: &failed.error,
                 wait,
             });
+            last = Some(failed.error);
             Box::pin(tokio::time::sleep(wait)).await;
         }
     }
@@ -474,6 +481,17 @@ impl<'a> Call<'a> {
 
     fn name(&self) -> &Name {
         &self.request.name
+    }
+}
+
+/// Connections and timers need a runtime, and timers panic without one.
+pub(crate) fn check_runtime() -> Result<(), Error> {
+    match Handle::try_current() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::new(
+            ErrorKind::Runtime,
+            "a request needs a tokio runtime",
+        )),
     }
 }
 
