@@ -89,8 +89,8 @@ impl Error {
 
     /// The operation that failed, was cancelled, or did not end in time.
     pub fn operation(&self) -> Option<&crate::Operation> {
-        let ended: &crate::operation::Ended = self.0.source()?.downcast_ref()?;
-        Some(&ended.0)
+        let last: &crate::operation::Last = self.0.source()?.downcast_ref()?;
+        Some(&last.operation)
     }
 
     /// Why there is no token, if that is the trouble.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ee_token::{AccessToken, ExposeSecret, SecretString, clean};
+use ee_token::{AccessToken, ExposeSecret, SecretString, clean, said};
 use http::HeaderValue;
 
 /// The secrets of one attempt: servers echo what they were sent.
@@ -19,6 +19,11 @@ impl Secrets {
     /// terminal or a log. Line ends and tabs stay.
     pub(crate) fn clean(&self, text: &str) -> String {
         clean(text, &self.exposed())
+    }
+
+    /// The same of a sentence of the server's, and not without end.
+    pub(crate) fn said(&self, text: &str) -> String {
+        said(text, &self.exposed())
     }
 
     fn exposed(&self) -> Vec<&str> {
