@@ -2,6 +2,7 @@
 
 mod batch;
 mod lost;
+mod pages;
 mod replies;
 mod requests;
 mod retries;
