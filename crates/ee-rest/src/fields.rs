@@ -133,6 +133,9 @@ fn request_id() -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::{btree_map, vec};
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -177,6 +180,46 @@ mod tests {
         ] {
             assert_eq!(insert(object.as_bytes(), "f", "v"), whole);
             serde_json::from_str::<Value>(whole).unwrap();
+        }
+    }
+
+    /// Whatever a JSON object may hold.
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..3).prop_map(Value::from),
+                btree_map("[a-z{}\",:]{0,3}", inner, 0..3)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn an_object_with_a_field_in_front_is_the_object_and_the_field(
+            object in btree_map("[a-z{}\",:]{0,3}", value(), 0..4),
+            blanks in "[ \t\r\n]{0,3}",
+            pretty in any::<bool>(),
+            tag in "[a-z0-9_-]{1,63}",
+        ) {
+            let mut object = Value::Object(object.into_iter().collect());
+            let text = match pretty {
+                true => serde_json::to_string_pretty(&object),
+                false => serde_json::to_string(&object),
+            };
+            let text = format!("{blanks}{}{blanks}", text.unwrap());
+            let text = text.replacen('{', &format!("{{{blanks}"), 1);
+            assert_eq!(Fields::of(text.as_bytes()).unwrap().workload_tag, Presence::Absent);
+            let whole = insert(text.as_bytes(), WORKLOAD_TAG, &tag);
+            object[WORKLOAD_TAG] = Value::from(&*tag);
+            assert_eq!(serde_json::from_slice::<Value>(&whole).unwrap(), object);
+            assert_eq!(Fields::of(&whole).unwrap().workload_tag, Presence::Set);
         }
     }
 
