@@ -81,6 +81,19 @@ async fn exports_in_a_batch_start_one_task_each() {
 }
 
 #[tokio::test]
+async fn a_batch_with_a_token_that_has_expired_is_answered_with_the_next_one() {
+    let (emulator, ee) = connected().await;
+    let client = quick(&ee);
+    emulator.expire_tokens();
+    emulator.clear_requests();
+    let reply = two(&client).await.unwrap();
+    assert_eq!(reply.failures().count(), 0);
+    assert_eq!(emulator.requests_to(EARTHENGINE).len(), 2);
+    two(&client).await.unwrap();
+    assert_eq!(emulator.requests_to(EARTHENGINE).len(), 3);
+}
+
+#[tokio::test]
 async fn a_hostile_reply_is_an_error_for_those_whom_it_concerns() {
     let (emulator, ee) = connected().await;
     let client = quick(&ee);

@@ -100,13 +100,20 @@ async fn a_file_that_cannot_be_written_is_named() {
 
 #[tokio::test]
 async fn a_map_has_urls_and_tiles() {
-    let (_emulator, ee) = connected().await;
+    let (emulator, ee) = connected().await;
     let map = ee.map(&constant(1)).bands(&["a"]).create().await.unwrap();
     assert!(
         map.url_template()
             .ends_with(&format!("/v1/{}/tiles/{{z}}/{{x}}/{{y}}", map.name()))
     );
     assert!(map.tile_url(2, -1, 3).unwrap().ends_with("/tiles/2/3/3"));
+    // They lead to where the client's requests go.
+    let host = emulator.url(EARTHENGINE);
+    assert!(
+        map.url_template().starts_with(&host),
+        "{}",
+        map.url_template()
+    );
     let tile = map.tile(2, 5, 3).unwrap().bytes().await.unwrap();
     assert_eq!(size(&tile), (256, 256));
     assert!(!map.url_template().contains("key="));
@@ -114,15 +121,34 @@ async fn a_map_has_urls_and_tiles() {
 
 #[tokio::test]
 async fn thumbnails_are_of_three_kinds() {
-    let (_emulator, ee) = connected().await;
+    let (emulator, ee) = connected().await;
     for kind in [
         ThumbnailKind::Image,
         ThumbnailKind::Filmstrip,
         ThumbnailKind::Video,
     ] {
         let thumbnail = ee.thumbnail(&constant(1), kind).create().await.unwrap();
-        assert!(thumbnail.url().ends_with(":getPixels"));
+        let url = thumbnail.url();
+        assert!(
+            url.starts_with(&emulator.url(EARTHENGINE)) && url.ends_with(":getPixels"),
+            "{url}"
+        );
         assert_eq!(size(&thumbnail.download().bytes().await.unwrap()), (64, 64));
+    }
+}
+
+#[tokio::test]
+async fn a_video_is_a_gif_and_nothing_else_is() {
+    let (_emulator, ee) = connected().await;
+    for (kind, format) in [
+        (ThumbnailKind::Video, ImageFormat::Png),
+        (ThumbnailKind::Video, ImageFormat::AutoJpegPng),
+        (ThumbnailKind::Image, ImageFormat::Gif),
+        (ThumbnailKind::Filmstrip, ImageFormat::Gif),
+    ] {
+        let thumbnail = ee.thumbnail(&constant(1), kind).format(format);
+        let error = thumbnail.create().await.unwrap_err();
+        assert_eq!(error.api().unwrap().status, 400);
     }
 }
 

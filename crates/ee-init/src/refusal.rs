@@ -49,6 +49,7 @@ fn transport(error: &ee_rest::Error) -> Error {
         ee_rest::ErrorKind::Timeout => ErrorKind::Timeout,
         ee_rest::ErrorKind::InvalidRequest => ErrorKind::InvalidArgument,
         ee_rest::ErrorKind::NoProject => ErrorKind::NoProject,
+        ee_rest::ErrorKind::Runtime => ErrorKind::Usage,
         _ => ErrorKind::ServerError,
     };
     Error::new(kind, error.to_string())

@@ -42,7 +42,8 @@ pub struct ApiError {
     pub status: StatusCode,
     /// The canonical code: the reply's `status`, or what the HTTP status stands for.
     pub code: Code,
-    /// The server's own sentence. Of a reply that is not Earth Engine's, its beginning.
+    /// The server's own sentence, to 1000 characters as all its texts. Of a reply that is not
+    /// Earth Engine's, or was cut off, its beginning.
     pub message: String,
     /// `ErrorInfo.reason`, or the `reason` of the older error format.
     pub reason: Option<String>,
@@ -91,23 +92,23 @@ impl ApiError {
     pub fn from_reply_to(token: &AccessToken, status: StatusCode, body: &[u8]) -> Self {
         let secrets = Secrets {
             token: Some(token.clone()),
-            api_key: None,
+            ..Secrets::default()
         };
         Self::read(status, body, &secrets)
     }
 
     pub(crate) fn read(status: StatusCode, body: &[u8], secrets: &Secrets) -> Self {
-        let reply: Option<Value> = serde_json::from_slice(body).ok();
+        let reply: Result<Value, _> = serde_json::from_slice(body);
         let mut error = Self::new(status);
-        let said = reply.as_ref().and_then(|reply| {
+        let said = reply.as_ref().ok().and_then(|reply| {
             // Methods that stream answer with a list.
             let reply = reply.get(0).unwrap_or(reply);
             reply.get("error").filter(|error| error.is_object())
         });
         match said {
-            Some(said) => error.fill(said, &|text| secrets.clean(text)),
+            Some(said) => error.fill(said, &|text| secrets.said(text)),
             None => {
-                error.foreign = true;
+                error.foreign = !reply.is_err_and(|why| is_cut_off(body, &why));
                 error.message = excerpt(body, secrets);
             }
         }
@@ -232,6 +233,12 @@ impl fmt::Display for ApiError {
 }
 
 impl std::error::Error for ApiError {}
+
+/// Whether this is the beginning of an object or of a list: of a refusal that broke off or was
+/// too long, no more is known.
+fn is_cut_off(body: &[u8], why: &serde_json::Error) -> bool {
+    why.is_eof() && matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
+}
 
 fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value

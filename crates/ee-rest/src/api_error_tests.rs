@@ -89,11 +89,6 @@ fn a_reply_in_another_form_is_foreign_and_its_beginning_the_message() {
         (502, b"", "no explanation was given"),
         (500, b"\xff\xfe\xfd", "\u{fffd}\u{fffd}\u{fffd}"),
         (400, b"{\"error\": \"text\"}", "{\"error\": \"text\"}"),
-        (
-            400,
-            b"{\"error\": {\"message\": \"cut",
-            "{\"error\": {\"message\": \"cut",
-        ),
         (400, b"[]", "[]"),
         (418, b"null", "null"),
     ] {
@@ -106,6 +101,35 @@ fn a_reply_in_another_form_is_foreign_and_its_beginning_the_message() {
         (error.message.as_str(), error.is_foreign()),
         ("no explanation was given", false)
     );
+}
+
+#[test]
+fn a_refusal_that_is_cut_off_is_not_foreign_for_that() {
+    for body in ["{\"error\": {\"message\": \"cut", "\n [{\"error\":", "{"] {
+        let error = ApiError::from_reply(StatusCode::FORBIDDEN, body.as_bytes());
+        assert_eq!((&*error.message, error.is_foreign()), (body.trim(), false));
+    }
+    for body in ["\"cut", "{\"error\" cut", "tru", "12"] {
+        let error = ApiError::from_reply(StatusCode::FORBIDDEN, body.as_bytes());
+        assert!(error.is_foreign(), "{body}");
+    }
+}
+
+#[test]
+fn no_text_of_a_refusal_is_without_end() {
+    let long = "x".repeat(50_000);
+    let error = read(
+        400,
+        &json!({"error": {"message": long, "details": [
+            {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": long, "domain": long,
+             "metadata": {&long: long}},
+            {"@type": "type.googleapis.com/google.rpc.Help",
+             "links": [{"description": long, "url": long}]},
+            {"@type": "type.googleapis.com/google.rpc.QuotaFailure",
+             "violations": [{"subject": long, "description": long}]}]}}),
+    );
+    assert_eq!(error.message.chars().count(), 1001);
+    assert!(format!("{error:?}").chars().count() < 10_000);
 }
 
 #[test]
@@ -126,7 +150,7 @@ fn fields_of_the_wrong_type_are_passed_over() {
 fn a_message_cannot_play_tricks_on_the_terminal() {
     let error = read(
         400,
-        &json!({"error": {"message": "a\u{1b}[2Jb\u{202e}c\nd ya29.secret-token"}}),
+        &json!({"error": {"message": "a\u{1b}[2Jb\u{202e}\u{2066}\u{200b}c\nd ya29.secret-token"}}),
     );
     assert_eq!(error.message, "a[2Jbc\nd [redacted]");
 }

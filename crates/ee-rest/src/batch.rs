@@ -5,17 +5,20 @@ use std::collections::btree_map::Entry;
 use std::fmt;
 
 use bytes::Bytes;
+use ee_token::AccessToken;
 use http::Method;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use url::Url;
 
-use crate::fields::{Fields, Presence, insert, request_id};
+use crate::client::Inner;
+use crate::fields::add_fields;
 use crate::multipart::{Answer, parse};
 use crate::path::{BATCH, Route};
 use crate::request::Name;
-use crate::resend::{Effect, effect};
+use crate::send::{MAX_REFUSAL, is_unauthorized, within};
 use crate::{ApiError, Client, Error, ErrorKind, RequestBuilder, Response};
 
 /// The most calls that Google's front ends take in one request.
@@ -30,7 +33,11 @@ const BOUNDARY: &str = "batch_ee_rust_7d1c0a54f2";
 /// [`send`](Self::send), before anything is sent.
 ///
 /// A call that is refused leaves the others alone, and is not sent again: only the request as
-/// a whole is, if each of its calls may be.
+/// a whole is, if each of its calls may be. The exception are calls whose token is not taken
+/// (401): they are sent once more by themselves, with a new one.
+///
+/// The workload tag of the [client](Client::with_workload_tag) goes into each call that takes
+/// one.
 #[must_use = "a batch does nothing until it is sent"]
 pub struct Batch {
     client: Client,
@@ -153,18 +160,16 @@ impl Batch {
                 Error::new(ErrorKind::InvalidRequest, message).with_source(error)
             })?)),
         };
-        let idempotent = match effect(&method, &route) {
-            Effect::Idempotent => true,
-            Effect::Unknown => false,
-            Effect::StartsTask => starts_once(&mut body),
-        };
+        let mut query = query
+            .iter()
+            .map(|(n, v)| ((*n).into(), (*v).into()))
+            .collect();
+        let tag = self.client.workload_tag();
+        let idempotent = add_fields(&method, &route, tag, &mut query, body.as_mut());
         Ok(Call {
             id,
             name: Name { method, route },
-            query: query
-                .iter()
-                .map(|(n, v)| ((*n).into(), (*v).into()))
-                .collect(),
+            query,
             body,
             idempotent,
         })
@@ -190,40 +195,81 @@ impl Batch {
             ));
         }
         if self.calls.is_empty() {
-            return Ok(BatchReply(BTreeMap::new()));
+            return Ok(BatchReply(Answers::new()));
         }
         let request = self
             .client
             .request(Method::POST, BATCH)
-            .body(
-                write(&self.calls)?,
-                &format!("multipart/mixed; boundary={BOUNDARY}"),
-            )
             .idempotent(self.calls.iter().all(|call| call.idempotent));
         let request = self
             .adjust
             .into_iter()
             .fold(request, |request, f| f(request));
-        read(request.send().await?, self.calls)
+        let until = request.time_in_all();
+        let until = until.and_then(|time| Instant::now().checked_add(time));
+        let client = &*self.client.0;
+        let once_more = request.copy();
+        let reply = carry(request, &self.calls)?.send().await?;
+        let (attempts, used) = (reply.attempts, reply.secrets.token.clone());
+        let mut answers = read(client, reply, &self.calls)?;
+
+        let mut refused = self.calls;
+        refused.retain(|call| {
+            let answer = answers.get(&call.id);
+            answer.is_some_and(|answer| answer.as_ref().is_err_and(is_unauthorized))
+        });
+        if let Some(used) = used
+            && !refused.is_empty()
+            && renewed(client, &used, until).await
+        {
+            let once_more = match until {
+                Some(until) => once_more.deadline(until.saturating_duration_since(Instant::now())),
+                None => once_more,
+            };
+            let once_more = carry(once_more, &refused)?;
+            answers.extend(again(client, once_more, refused, attempts, used).await);
+        }
+        Ok(BatchReply(answers))
     }
 }
 
-/// Gives what starts a task the id by which the server knows it again.
-fn starts_once(body: &mut Option<Bytes>) -> bool {
-    let Some(body) = body else {
+/// What becomes of calls whose token was not taken, after so many attempts.
+async fn again(
+    client: &Inner,
+    request: RequestBuilder,
+    calls: Vec<Call>,
+    attempts: u32,
+    used: AccessToken,
+) -> Answers {
+    let answers = request.send().await.and_then(|mut reply| {
+        reply.attempts += attempts;
+        reply.secrets.refused = Some(Box::new(used));
+        read(client, reply, &calls)
+    });
+    answers.unwrap_or_else(|error| {
+        let failed = calls.into_iter().map(|call| (call.id, Err(error.clone())));
+        failed.collect()
+    })
+}
+
+/// Whether there is another token than one that the server did not take, as far as is known.
+async fn renewed(client: &Inner, used: &AccessToken, until: Option<Instant>) -> bool {
+    let Some(tokens) = &client.options.auth.tokens else {
         return false;
     };
-    match (
-        Fields::of(body).map(|fields| fields.request_id),
-        request_id(),
-    ) {
-        (Some(Presence::Set), _) => true,
-        (Some(Presence::Absent), Some(id)) => {
-            *body = insert(body, "requestId", &id);
-            true
-        }
-        _ => false,
+    tokens.invalidate(used);
+    match within(until, tokens.token()).await {
+        // Metadata servers hand out the same token until shortly before its end.
+        Some(Ok(new)) => !new.is_same(used),
+        // Whoever sends the calls once more says why there is none.
+        Some(Err(_)) => true,
+        None => false,
     }
+}
+
+fn carry(request: RequestBuilder, calls: &[Call]) -> Result<RequestBuilder, Error> {
+    let content_type = format!("multipart/mixed; boundary={BOUNDARY}");
+    Ok(request.body(write(calls)?, &content_type))
 }
 
 fn write(calls: &[Call]) -> Result<Vec<u8>, Error> {
@@ -265,7 +311,10 @@ fn write(calls: &[Call]) -> Result<Vec<u8>, Error> {
     Ok(whole)
 }
 
-fn read(reply: Response, calls: Vec<Call>) -> Result<BatchReply, Error> {
+/// The answers by the ids of the calls.
+type Answers = BTreeMap<String, Result<Response, Error>>;
+
+fn read(client: &Inner, reply: Response, calls: &[Call]) -> Result<Answers, Error> {
     let content_type = reply.headers.get(CONTENT_TYPE);
     let content_type = content_type
         .and_then(|value| value.to_str().ok())
@@ -289,20 +338,31 @@ fn read(reply: Response, calls: Vec<Call>) -> Result<BatchReply, Error> {
             }
         }
     }
-    let answers = calls.into_iter().map(|call| {
+    let answers = calls.iter().map(|call| {
         let answer = match found.remove(&call.id) {
-            Some(Ok(answer)) => judge(&reply, call.name, answer),
+            Some(Ok(answer)) => judge(client, &reply, &call.name, answer),
             Some(Err(why)) => Err(unusable(&reply, &call.name, why)),
             None => Err(unusable(&reply, &call.name, "it is missing")),
         };
-        (call.id, answer)
+        (call.id.clone(), answer)
     });
-    Ok(BatchReply(answers.collect()))
+    Ok(answers.collect())
 }
 
-fn judge(reply: &Response, name: Name, answer: Answer<'_>) -> Result<Response, Error> {
+fn judge(
+    client: &Inner,
+    reply: &Response,
+    name: &Name,
+    answer: Answer<'_>,
+) -> Result<Response, Error> {
+    let shared = &client.shared;
+    let (path, limiter) = (name.route.as_str(), shared.limiter.as_deref());
+    let signals = &shared.signals;
+    signals.observe(&answer.headers, path, limiter, &reply.secrets);
     if !answer.status.is_success() {
-        let api = ApiError::read(answer.status, answer.body, &reply.secrets);
+        // No more of it than of a refusal that comes alone.
+        let body = &answer.body[..answer.body.len().min(MAX_REFUSAL)];
+        let api = ApiError::read(answer.status, body, &reply.secrets);
         let message = format!("{name} was refused: {api}");
         return Err(Error::after(reply.attempts, ErrorKind::Api, message).with_source(api));
     }
@@ -312,7 +372,7 @@ fn judge(reply: &Response, name: Name, answer: Answer<'_>) -> Result<Response, E
         // The rest of the reply is kept alive by it: better than a copy.
         body: reply.body.slice_ref(answer.body),
         attempts: reply.attempts,
-        name,
+        name: name.clone(),
         secrets: reply.secrets.clone(),
     })
 }
@@ -327,7 +387,7 @@ fn unusable(reply: &Response, name: &Name, why: &str) -> Error {
 
 /// The answers to a [`Batch`], each for itself.
 #[derive(Debug)]
-pub struct BatchReply(BTreeMap<String, Result<Response, Error>>);
+pub struct BatchReply(Answers);
 
 impl BatchReply {
     /// The answer to the call with this id; none if there was no such call.

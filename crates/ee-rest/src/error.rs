@@ -55,6 +55,8 @@ pub enum ErrorKind {
     OperationCancelled,
     /// A file cannot be written.
     File,
+    /// A call that was made outside of a tokio runtime.
+    Runtime,
 }
 
 impl Error {
@@ -87,8 +89,8 @@ impl Error {
 
     /// The operation that failed, was cancelled, or did not end in time.
     pub fn operation(&self) -> Option<&crate::Operation> {
-        let ended: &crate::operation::Ended = self.0.source()?.downcast_ref()?;
-        Some(&ended.0)
+        let last: &crate::operation::Last = self.0.source()?.downcast_ref()?;
+        Some(&last.operation)
     }
 
     /// Why there is no token, if that is the trouble.

@@ -16,6 +16,7 @@ pub fn api_error(status: StatusCode, body: &[u8], token: &AccessToken, api_key: 
     let secrets = Secrets {
         token: Some(token.clone()),
         api_key: Some(Arc::new(api_key.into())),
+        ..Secrets::default()
     };
     ApiError::read(status, body, &secrets)
 }

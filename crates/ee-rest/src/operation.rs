@@ -13,6 +13,8 @@ use tokio::time::Instant;
 
 use crate::calls::Listing;
 use crate::path::check_segment;
+use crate::secrets::Secrets;
+use crate::send::check_runtime;
 use crate::{Client, Error, ErrorKind};
 
 /// A long-running operation as the server knows it.
@@ -160,6 +162,11 @@ impl Operation {
     /// [`ErrorKind::OperationFailed`] and [`ErrorKind::OperationCancelled`], with the server's
     /// message. One that still runs is no error.
     pub fn into_result(self) -> Result<Self, Error> {
+        self.judged(&Secrets::default())
+    }
+
+    /// The same for one that came in answer to a request with these secrets.
+    fn judged(self, secrets: &Secrets) -> Result<Self, Error> {
         if !self.done {
             return Ok(self);
         }
@@ -171,9 +178,10 @@ impl Operation {
             (OperationState::Failed, _) | (_, Some(_)) => (ErrorKind::OperationFailed, "failed"),
             _ => return Ok(self),
         };
-        let mut message = format!("the operation {}", self.name);
+        let mut message = format!("the operation {}", secrets.said(&self.name));
         if !self.metadata.description.is_empty() {
-            message += &format!(" ({})", self.metadata.description);
+            let description = secrets.said(&self.metadata.description);
+            message += &format!(" ({description})");
         }
         message = format!("{message} {what}");
         if let Some(error) = self
@@ -181,23 +189,47 @@ impl Operation {
             .as_ref()
             .filter(|error| !error.message.is_empty())
         {
-            message += &format!(": {}", error.message);
+            message += &format!(": {}", secrets.said(&error.message));
         }
-        Err(Error::new(kind, message).with_source(Ended(self)))
+        Err(Error::new(kind, message).with_source(Last::new(self, secrets)))
     }
 }
 
-/// An operation as the source of an error.
-#[derive(Debug)]
-pub(crate) struct Ended(pub(crate) Operation);
+/// The last that was known of an operation, as the source of an error.
+pub(crate) struct Last {
+    pub(crate) operation: Operation,
+    /// As it may be shown, like its state.
+    name: String,
+    state: String,
+}
 
-impl fmt::Display for Ended {
+impl Last {
+    fn new(operation: Operation, secrets: &Secrets) -> Self {
+        Self {
+            name: secrets.said(&operation.name),
+            state: secrets.said(operation.state().as_str()),
+            operation,
+        }
+    }
+}
+
+impl fmt::Display for Last {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}", self.0.name, self.0.state())
+        write!(f, "{} is {}", self.name, self.state)
     }
 }
 
-impl std::error::Error for Ended {}
+/// The operation itself is in the server's words, which could be anything.
+impl fmt::Debug for Last {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operation")
+            .field("name", &self.name)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::error::Error for Last {}
 
 /// The calls about operations; made by [`Client::operations`].
 ///
@@ -227,7 +259,13 @@ impl Operations {
     /// # Errors
     /// As [`Client::get_json`].
     pub async fn get(&self, name: &str) -> Result<Operation, Error> {
-        self.0.get_json(&path(name)?).await
+        Ok(self.ask(name).await?.0)
+    }
+
+    /// The operation, and the secrets that its words may echo.
+    async fn ask(&self, name: &str) -> Result<(Operation, Secrets), Error> {
+        let response = self.0.request(Method::GET, path(name)?).send().await?;
+        Ok((response.json()?, response.secrets))
     }
 
     /// The operations of the client's project, the latest first.
@@ -328,19 +366,14 @@ impl Wait {
     }
 
     async fn run(mut self) -> Result<Operation, Error> {
+        check_runtime()?;
         // A deadline beyond the end of time is none.
         let until = self.deadline.and_then(|d| Instant::now().checked_add(d));
-        let jitter = RetryPolicy {
-            max_retries: u32::MAX,
-            initial_wait: self.first,
-            max_wait: self.longest,
-            total: Duration::MAX,
-        };
-        let mut last: Option<Operation> = None;
-        let mut pause = self.first;
+        let mut last: Option<Last> = None;
+        let mut pause = self.first.min(self.longest);
         let mut unanswered = 0;
         loop {
-            let asked = self.operations.get(&self.name);
+            let asked = self.operations.ask(&self.name);
             let answer = match until {
                 None => asked.await,
                 Some(until) => match tokio::time::timeout_at(until, asked).await {
@@ -349,15 +382,15 @@ impl Wait {
                 },
             };
             match answer {
-                Ok(operation) => {
+                Ok((operation, secrets)) => {
                     unanswered = 0;
                     if let Some(f) = &mut self.on_progress {
                         f(&operation);
                     }
                     if operation.done {
-                        return operation.into_result();
+                        return operation.judged(&secrets);
                     }
-                    last = Some(operation);
+                    last = Some(Last::new(operation, &secrets));
                 }
                 Err(error) if error.is_transient() && unanswered < MOST_UNANSWERED => {
                     unanswered += 1;
@@ -365,9 +398,7 @@ impl Wait {
                 }
                 Err(error) => return Err(error),
             }
-            // Half of it always passes, so that nobody asks all the time.
-            let wait = pause / 2 + jitter.wait(0).min(pause / 2);
-            let wake = Instant::now().checked_add(wait);
+            let wake = Instant::now().checked_add(jittered(pause));
             match (wake, until) {
                 (Some(wake), Some(until)) if wake >= until => {
                     tokio::time::sleep_until(until).await;
@@ -388,10 +419,8 @@ impl Wait {
         }
     }
 
-    fn too_late(&self, last: Option<Operation>) -> Error {
-        let state = last
-            .as_ref()
-            .map_or("not known", |last| last.state().as_str());
+    fn too_late(&self, last: Option<Last>) -> Error {
+        let state = last.as_ref().map_or("not known", |last| &last.state);
         let error = Error::new(
             ErrorKind::Timeout,
             format!(
@@ -403,10 +432,21 @@ impl Wait {
             "It goes on all the same: wait for it again, or cancel it.",
         ));
         match last {
-            Some(last) => error.with_source(Ended(last)),
+            Some(last) => error.with_source(last),
             None => error,
         }
     }
+}
+
+/// Drawn between half of it and all of it: whoever began to wait together does not ask together.
+fn jittered(pause: Duration) -> Duration {
+    let half = pause / 2;
+    let drawn = RetryPolicy {
+        initial_wait: half,
+        max_wait: half,
+        ..RetryPolicy::default()
+    };
+    half + drawn.wait(0)
 }
 
 impl IntoFuture for Wait {
@@ -513,6 +553,68 @@ mod tests {
         );
         assert_eq!(error.operation().unwrap().id(), "A1");
         assert!(!error.is_transient());
+    }
+
+    #[test]
+    fn what_an_error_quotes_of_an_operation_is_cleaned_and_has_an_end() {
+        let secrets = Secrets {
+            token: Some(ee_token::AccessToken::new("canary-token").unwrap()),
+            ..Secrets::default()
+        };
+        let words = format!("\u{1b}[2Jcanary-token ya29.canary {}", "x".repeat(10_000));
+        let failed = operation(json!({
+            "name": words, "done": true, "error": {"code": 3, "message": words},
+            "metadata": {"state": words, "description": words},
+        }));
+        let all = |error: &Error| {
+            use std::error::Error as _;
+            format!("{error} {error:?} {}", error.source().unwrap())
+        };
+        let text = all(&failed.clone().judged(&secrets).unwrap_err());
+        assert!(
+            !text.contains(char::is_control) && !text.contains("canary"),
+            "{text}"
+        );
+        assert!(
+            text.contains("[2J[redacted]") && text.len() < 20_000,
+            "{text}"
+        );
+        // Without the secrets, what looks like one goes all the same.
+        let text = all(&failed.clone().into_result().unwrap_err());
+        assert!(
+            !text.contains(char::is_control) && !text.contains("ya29"),
+            "{text}"
+        );
+
+        let waiting = Client::builder(
+            crate::Auth::api_key("AIza-mine".into()),
+            ee_token::HttpClient::new(ee_token::Endpoints::google()).unwrap(),
+        );
+        let waiting = waiting.build().unwrap().operations().wait("A1");
+        let text = all(&waiting.too_late(Some(Last::new(failed, &secrets))));
+        assert!(
+            !text.contains(char::is_control) && !text.contains("canary"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn waits_are_drawn_between_half_a_pause_and_a_whole_one() {
+        for pause in [0, 1, 2, 60_000, u64::MAX].map(Duration::from_millis) {
+            let drawn: Vec<Duration> = (0..200).map(|_| jittered(pause)).collect();
+            assert!(
+                drawn.iter().all(|d| (pause / 2..=pause).contains(d)),
+                "{drawn:?}"
+            );
+            // In both halves of what lies between.
+            let middle = pause / 4 * 3;
+            let above = drawn.iter().filter(|d| **d > middle).count();
+            assert!(
+                pause < Duration::from_secs(1) || (20..180).contains(&above),
+                "{above}"
+            );
+        }
+        jittered(Duration::MAX);
     }
 
     #[test]

@@ -55,8 +55,9 @@ type Fetching<T> = Pin<Box<dyn Future<Output = Result<Page<T>, Error>> + Send>>;
 pub struct Pages<T> {
     ask: Ask,
     key: Arc<str>,
-    at: Position,
-    over: bool,
+    /// None behind the last page.
+    at: Option<Position>,
+    failed: bool,
     fetching: Option<Fetching<T>>,
 }
 
@@ -85,8 +86,8 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
         Self {
             ask: Arc::new(ask),
             key: key.into(),
-            at: Position::default(),
-            over: false,
+            at: Some(Position::default()),
+            failed: false,
             fetching: None,
         }
     }
@@ -94,15 +95,15 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
     /// Goes on at a place that [`position`](Self::position) or [`Items::position`] told.
     #[must_use]
     pub fn resume(mut self, at: Position) -> Self {
-        self.at = at;
-        self.over = false;
+        self.at = Some(at);
+        self.failed = false;
         self.fetching = None;
         self
     }
 
     /// The page that comes next, or that failed; none after the last.
     pub fn position(&self) -> Option<&Position> {
-        (!self.is_done()).then_some(&self.at)
+        self.at.as_ref()
     }
 
     /// The next page; none after the last, and after an error.
@@ -116,19 +117,14 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
             at: self.at.clone(),
             pages: self,
             ready: VecDeque::new(),
-            done: false,
         }
     }
 
-    fn is_done(&self) -> bool {
-        self.over && self.at == end()
-    }
-
-    fn fetch(&self) -> Fetching<T> {
-        let token = self.at.page_token.clone();
+    fn fetch(&self, at: &Position) -> Fetching<T> {
+        let token = at.page_token.clone();
         let request = (self.ask)(token.as_deref());
         let key = self.key.clone();
-        let skip = self.at.skip;
+        let skip = at.skip;
         Box::pin(async move {
             let response = request.send().await?;
             let mut page = read(&response, &key)?;
@@ -144,44 +140,30 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
     }
 }
 
-/// Where no page is: what the position becomes after the last.
-fn end() -> Position {
-    Position {
-        page_token: None,
-        skip: usize::MAX,
-    }
-}
-
 impl<T: DeserializeOwned + Send + 'static> Stream for Pages<T> {
     type Item = Result<Page<T>, Error>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let pages = self.get_mut();
-        if pages.over {
-            return Poll::Ready(None);
-        }
-        if pages.fetching.is_none() {
-            pages.fetching = Some(pages.fetch());
-        }
-        let Some(fetching) = &mut pages.fetching else {
-            return Poll::Ready(None);
+        let at = match &pages.at {
+            Some(at) if !pages.failed => at,
+            _ => return Poll::Ready(None),
         };
+        let fetching = match pages.fetching.take() {
+            Some(fetching) => fetching,
+            None => pages.fetch(at),
+        };
+        let fetching = pages.fetching.insert(fetching);
         let result = ready!(fetching.as_mut().poll(context));
         pages.fetching = None;
         match &result {
-            Ok(page) => match &page.next_page_token {
-                Some(next) => {
-                    pages.at = Position {
-                        page_token: Some(next.clone()),
-                        skip: 0,
-                    };
-                }
-                None => {
-                    pages.at = end();
-                    pages.over = true;
-                }
-            },
-            Err(_) => pages.over = true,
+            Ok(page) => {
+                pages.at = page.next_page_token.as_ref().map(|next| Position {
+                    page_token: Some(next.clone()),
+                    skip: 0,
+                });
+            }
+            Err(_) => pages.failed = true,
         }
         Poll::Ready(Some(result))
     }
@@ -192,14 +174,13 @@ impl<T: DeserializeOwned + Send + 'static> Stream for Pages<T> {
 pub struct Items<T> {
     pages: Pages<T>,
     ready: VecDeque<T>,
-    at: Position,
-    done: bool,
+    at: Option<Position>,
 }
 
 impl<T: DeserializeOwned + Send + 'static> Items<T> {
     /// Where the next item is, to [go on](Pages::resume) from; none after the last.
     pub fn position(&self) -> Option<&Position> {
-        (!self.done).then_some(&self.at)
+        self.at.as_ref()
     }
 
     /// The next item; none after the last, and after an error.
@@ -231,20 +212,23 @@ impl<T: DeserializeOwned + Send + 'static> Stream for Items<T> {
         let items = self.get_mut();
         loop {
             if let Some(item) = items.ready.pop_front() {
-                items.at.skip = items.at.skip.saturating_add(1);
                 if items.ready.is_empty() {
-                    items.turn();
+                    // All of the page is given.
+                    items.at.clone_from(&items.pages.at);
+                } else if let Some(at) = &mut items.at {
+                    at.skip = at.skip.saturating_add(1);
                 }
                 return Poll::Ready(Some(Ok(item)));
             }
             let asked = items.pages.at.clone();
             match ready!(Pin::new(&mut items.pages).poll_next(context)) {
                 Some(Ok(page)) => {
-                    items.at = asked;
                     items.ready = page.items.into();
-                    if items.ready.is_empty() {
-                        items.turn();
-                    }
+                    items.at = if items.ready.is_empty() {
+                        items.pages.at.clone()
+                    } else {
+                        asked
+                    };
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
@@ -253,22 +237,11 @@ impl<T: DeserializeOwned + Send + 'static> Stream for Items<T> {
     }
 }
 
-impl<T: DeserializeOwned + Send + 'static> Items<T> {
-    /// All of a page is given: the next item is on the next page, if there is one.
-    fn turn(&mut self) {
-        if self.pages.is_done() {
-            self.done = true;
-        } else {
-            self.at = self.pages.at.clone();
-        }
-    }
-}
-
 impl<T> fmt::Debug for Pages<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pages")
             .field("key", &self.key)
-            .field("over", &self.over)
+            .field("over", &self.at.is_none())
             .finish_non_exhaustive()
     }
 }

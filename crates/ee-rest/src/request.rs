@@ -12,9 +12,8 @@ use url::Url;
 
 use crate::builder::{API_KEY, QUOTA_PROJECT, check_project, quota_project};
 use crate::client::Inner;
-use crate::fields::{Fields, Presence, insert, request_id};
+use crate::fields::add_fields;
 use crate::path::Route;
-use crate::resend::{Effect, TagPlace, effect, tag_place};
 use crate::send::{exchange, exchange_streaming};
 use crate::signals::PROFILING;
 use crate::{Client, Error, ErrorKind, Response, StreamingResponse, WorkloadTag};
@@ -30,7 +29,7 @@ pub struct RequestBuilder {
 }
 
 /// What was said of a request so far.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Draft {
     method: Method,
     path: String,
@@ -221,9 +220,11 @@ impl RequestBuilder {
     /// - [`ErrorKind::Token`] if there is no token to send;
     /// - [`ErrorKind::Api`] if the server refused (any status but 2xx);
     /// - [`ErrorKind::Network`] or [`ErrorKind::Timeout`] if no answer came;
-    /// - [`ErrorKind::InvalidResponse`] if the reply is longer than allowed.
+    /// - [`ErrorKind::InvalidResponse`] if the reply is longer than allowed;
+    /// - [`ErrorKind::Runtime`] outside of a tokio runtime.
     ///
-    /// After all retries, it is the last failure that is returned.
+    /// After all retries, it is the last failure that is returned, even if there was no turn or
+    /// no token for another; after a 401, the reason why there is no new token.
     pub async fn send(self) -> Result<Response, Error> {
         let client = &*self.client.0;
         let request = self.draft.prepare(client)?;
@@ -250,6 +251,19 @@ impl RequestBuilder {
     pub(crate) fn failed(mut self, why: Error) -> Self {
         self.mistake(why);
         self
+    }
+
+    /// The same request once more.
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            draft: self.draft.clone(),
+        }
+    }
+
+    /// How long it may take in all, if there is an end.
+    pub(crate) fn time_in_all(&self) -> Option<Duration> {
+        self.draft.deadline.or(self.client.0.options.deadline)
     }
 
     fn mistake(&mut self, error: Error) {
@@ -294,47 +308,16 @@ impl Draft {
         })
     }
 
-    /// Adds the workload tag and, to what starts a task, its id. Returns whether the request
-    /// then is idempotent.
+    /// Adds the fields of ours. Returns whether the request then is idempotent.
     fn add_fields(&mut self, route: &Route, client: &Inner) -> bool {
-        let effect = effect(&self.method, route);
-        let default = || client.workload_tag.clone();
-        let tag = self.workload_tag.take().unwrap_or_else(default);
-        let place = match &tag {
-            Some(_) => tag_place(&self.method, route),
-            None => TagPlace::Nowhere,
+        let tag = match &self.workload_tag {
+            Some(tag) => tag.as_ref(),
+            None => client.workload_tag.as_ref(),
         };
-        if let (TagPlace::Query, Some(tag)) = (place, &tag)
-            && !self.query.iter().any(|(name, _)| name == WORKLOAD_TAG)
-        {
-            self.query.push((WORKLOAD_TAG.into(), tag.to_string()));
-        }
-        if place != TagPlace::Body && effect != Effect::StartsTask {
-            return effect == Effect::Idempotent;
-        }
         let json = self.content_type.as_ref();
         let json = json.is_some_and(|value| value.as_bytes().starts_with(JSON.as_bytes()));
         let body = self.body.as_mut().filter(|_| json);
-        let Some((body, fields)) = body.and_then(|body| {
-            let fields = Fields::of(body)?;
-            Some((body, fields))
-        }) else {
-            return effect == Effect::Idempotent;
-        };
-        if let (TagPlace::Body, Some(tag), Presence::Absent) = (place, &tag, fields.workload_tag) {
-            *body = insert(body, WORKLOAD_TAG, tag.as_str());
-        }
-        match (effect, fields.request_id) {
-            (Effect::StartsTask, Presence::Set) => true,
-            (Effect::StartsTask, Presence::Absent) => match request_id() {
-                Some(id) => {
-                    *body = insert(body, REQUEST_ID, &id);
-                    true
-                }
-                None => false,
-            },
-            (effect, _) => effect == Effect::Idempotent,
-        }
+        add_fields(&self.method, route, tag, &mut self.query, body)
     }
 }
 
@@ -383,8 +366,6 @@ impl Prepared {
 }
 
 const JSON: &str = "application/json";
-const WORKLOAD_TAG: &str = "workloadTag";
-const REQUEST_ID: &str = "requestId";
 
 impl fmt::Debug for RequestBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

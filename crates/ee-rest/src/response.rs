@@ -80,7 +80,7 @@ impl Response {
     /// [`ErrorKind::InvalidResponse`] if it is not, or not of the form expected.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            Error::after(
+            let wrong = Error::after(
                 self.attempts,
                 ErrorKind::InvalidResponse,
                 format!(
@@ -88,8 +88,12 @@ impl Response {
                     self.name,
                     self.why(&error)
                 ),
-            )
-            .with_remedy(Remedy::of_foreign_answer())
+            );
+            match error.classify() {
+                // Whole, and from Google: another form was expected.
+                Category::Data => wrong,
+                _ => wrong.with_remedy(Remedy::of_foreign_answer()),
+            }
         })
     }
 

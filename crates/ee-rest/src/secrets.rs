@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use ee_token::{AccessToken, ExposeSecret, SecretString, clean};
+use ee_token::{AccessToken, ExposeSecret, SecretString, clean, said};
 use http::HeaderValue;
 
 /// The secrets of one attempt: servers echo what they were sent.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Secrets {
     pub(crate) token: Option<AccessToken>,
+    /// The token before that one, which the server did not take.
+    pub(crate) refused: Option<Box<AccessToken>>,
     pub(crate) api_key: Option<Arc<SecretString>>,
 }
 
@@ -16,10 +18,18 @@ impl Secrets {
     /// The text without the secrets, and without characters that could play tricks on a
     /// terminal or a log. Line ends and tabs stay.
     pub(crate) fn clean(&self, text: &str) -> String {
-        let mut secrets = Vec::with_capacity(2);
-        secrets.extend(self.token.as_ref().map(AccessToken::secret));
-        secrets.extend(self.api_key.as_ref().map(|key| key.expose_secret()));
-        clean(text, &secrets)
+        clean(text, &self.exposed())
+    }
+
+    /// The same of a sentence of the server's, and not without end.
+    pub(crate) fn said(&self, text: &str) -> String {
+        said(text, &self.exposed())
+    }
+
+    fn exposed(&self) -> Vec<&str> {
+        let tokens = self.token.iter().chain(self.refused.as_deref());
+        let key = self.api_key.as_ref().map(|key| key.expose_secret());
+        tokens.map(AccessToken::secret).chain(key).collect()
     }
 
     /// A header of the server's as it may be shown.
@@ -36,11 +46,12 @@ mod tests {
     fn a_secret_cannot_hide_behind_invisible_characters() {
         let secrets = Secrets {
             token: Some(AccessToken::new("canary-token").unwrap()),
+            refused: Some(Box::new(AccessToken::new("canary-before").unwrap())),
             api_key: Some(Arc::new("canary-key".into())),
         };
         assert_eq!(
-            secrets.clean("a \u{1b}[31mcanary\u{0}-token, can\u{200b}ary-key\r\nb"),
-            "a [31m[redacted], [redacted]\nb"
+            secrets.clean("a \u{1b}[31mcanary\u{0}-token, can\u{200b}ary-key\r\nb canary-before"),
+            "a [31m[redacted], [redacted]\nb [redacted]"
         );
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use chrono::Utc;
 use ee_token::{AccessToken, TokenCache, read_bounded, retry_after};
 use http::{HeaderMap, StatusCode};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 use tracing::field::Empty;
@@ -21,7 +22,7 @@ use crate::streaming::{Body, Limits};
 use crate::{ApiError, Error, ErrorKind, Response, Signal, StreamingResponse};
 
 /// What is read of a refusal at most; the rest says nothing more.
-const MAX_REFUSAL: usize = 64 * 1024;
+pub(crate) const MAX_REFUSAL: usize = 64 * 1024;
 
 /// How long the rest of a refusal is waited for; its status says the most of it.
 const REFUSAL_TIME: Duration = Duration::from_secs(10);
@@ -90,6 +91,8 @@ struct Call<'a> {
     /// attempt.
     until: Option<Instant>,
     attempts: u32,
+    /// The token that the server did not take. It may echo it after that, too.
+    refused: Option<Box<AccessToken>>,
     /// Put here as soon as it is there, and moved once: it is large.
     answer: Option<Answer>,
 }
@@ -135,6 +138,7 @@ impl<'a> Call<'a> {
             deadline,
             until: deadline,
             attempts: 0,
+            refused: None,
             answer: None,
         }
     }
@@ -183,18 +187,22 @@ impl<'a> Call<'a> {
     }
 
     async fn run(&mut self) -> Result<(), Error> {
+        check_runtime()?;
         let policy = &self.request.retry;
         let shared = &self.client.shared;
         let mut retries = 0;
         let mut renewed = false;
         let mut spent = None;
+        let mut last = None;
         loop {
-            let place = self.place().await?;
+            // What went wrong with the attempt before says more than that there is no other.
+            let mut or_last = |error| last.take().unwrap_or(error);
+            let place = self.place().await.map_err(&mut or_last)?;
             if self.attempts == 0 {
                 self.until = earlier(self.until, Instant::now().checked_add(policy.total));
             }
             // Only now: an older one may have expired while this request waited.
-            let mut token = self.token().await?;
+            let mut token = self.token().await.map_err(&mut or_last)?;
             let failed = match self.attempt(token.as_ref(), place).await {
                 Ok(()) => {
                     shared.budget.succeeded(spent);
@@ -211,6 +219,8 @@ impl<'a> Call<'a> {
                     return Err(failed.error);
                 }
                 tracing::debug!("the server did not take the token; sending another");
+                self.refused = Some(Box::new(used));
+                last = Some(failed.error);
                 continue;
             }
             let wait = policy.wait(retries).max(failed.asked_wait);
@@ -224,6 +234,7 @@ impl<'a> Call<'a> {
                 error: &failed.error,
                 wait,
             });
+            last = Some(failed.error);
             Box::pin(tokio::time::sleep(wait)).await;
         }
     }
@@ -361,6 +372,7 @@ impl<'a> Call<'a> {
         let headers = std::mem::take(reply.headers_mut());
         let secrets = Secrets {
             token: token.cloned(),
+            refused: self.refused.clone(),
             api_key: client.api_key.clone(),
         };
         let shared = &client.shared;
@@ -472,8 +484,22 @@ impl<'a> Call<'a> {
     }
 }
 
+/// Connections and timers need a runtime, and timers panic without one.
+pub(crate) fn check_runtime() -> Result<(), Error> {
+    match Handle::try_current() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::new(
+            ErrorKind::Runtime,
+            "a request needs a tokio runtime",
+        )),
+    }
+}
+
 /// The output, if there is one before that.
-async fn within<T>(until: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn within<T>(
+    until: Option<Instant>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
     match until {
         Some(until) => timeout_at(until, future).await.ok(),
         None => Some(future.await),
@@ -487,7 +513,7 @@ fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     }
 }
 
-fn is_unauthorized(error: &Error) -> bool {
+pub(crate) fn is_unauthorized(error: &Error) -> bool {
     error
         .api()
         .is_some_and(|api| api.status == StatusCode::UNAUTHORIZED)

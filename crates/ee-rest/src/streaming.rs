@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::limit::Place;
 use crate::request::Name;
+use crate::send::check_runtime;
 use crate::{Error, ErrorKind};
 
 /// A reply that succeeded so far, and whose body is read piece by piece: however long it is,
@@ -92,8 +93,9 @@ impl StreamingResponse {
     /// [`ErrorKind::Network`] if the body breaks off, [`ErrorKind::Timeout`] if nothing comes
     /// for as long as an attempt may take, or the deadline passes, and
     /// [`ErrorKind::InvalidResponse`] if it is longer than allowed. Asking again gets the
-    /// same error.
+    /// same error. [`ErrorKind::Runtime`] outside of a tokio runtime.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        check_runtime()?;
         let reply = match &mut self.body {
             Body::Open { reply, .. } => reply,
             Body::Ended => return Ok(None),

@@ -77,8 +77,10 @@ pub(super) fn create(
     let known = [&common[..], collection.fields()].concat();
     let mut body = payload::object(request, &known)?;
     payload::expression(&body)?;
-    let gif = collection == Collection::VideoThumbnails;
-    format(&body, if gif { &["GIF"] } else { &[] })?;
+    match collection {
+        Collection::VideoThumbnails => format(&body, &["GIF"], "GIF")?,
+        _ => image_format(&body)?,
+    };
     check_workload_tag(request.query("workloadTag").map(Value::from).as_ref())?;
     let name = format!(
         "projects/{project}/{}/{}",
@@ -166,7 +168,7 @@ pub(super) fn pixels(
             }
         }
     }
-    let format = format(&body, &[])?;
+    let format = image_format(&body)?;
     let (width, height) = size(&body)?;
     match format {
         "PNG" | "AUTO_JPEG_PNG" => picture(width, height),
@@ -201,9 +203,18 @@ fn size(body: &Map<String, Value>) -> Result<(u32, u32), Reply> {
     Ok((side(width), side(height)))
 }
 
-fn format<'a>(body: &'a Map<String, Value>, others: &[&str]) -> Result<&'a str, Reply> {
-    let format = payload::text(body, "fileFormat")?.unwrap_or("AUTO_JPEG_PNG");
-    if FORMATS.contains(&format) || others.contains(&format) {
+fn image_format(body: &Map<String, Value>) -> Result<&str, Reply> {
+    format(body, &FORMATS, "AUTO_JPEG_PNG")
+}
+
+/// The format that is asked for, which must be one of these.
+fn format<'a>(
+    body: &'a Map<String, Value>,
+    known: &[&str],
+    otherwise: &'a str,
+) -> Result<&'a str, Reply> {
+    let format = payload::text(body, "fileFormat")?.unwrap_or(otherwise);
+    if known.contains(&format) {
         Ok(format)
     } else {
         Err(refusals::invalid_argument(&format!(

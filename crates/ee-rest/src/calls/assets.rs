@@ -64,13 +64,15 @@ impl AssetUpdate {
     pub fn property(mut self, name: &str, value: impl Into<Value>) -> Self {
         let value = value.into();
         let properties = self.asset.entry("properties").or_insert_with(|| json!({}));
-        if let (Some(properties), false) = (properties.as_object_mut(), value.is_null()) {
-            properties.insert(name.to_owned(), value);
+        if let Some(properties) = properties.as_object_mut() {
+            match value {
+                Value::Null => properties.remove(name),
+                value => properties.insert(name.to_owned(), value),
+            };
         }
         // Quoted, since names may have dots and commas in them.
         let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
-        self.mask.push(format!("properties.\"{quoted}\""));
-        self
+        self.changes(format!("properties.\"{quoted}\""))
     }
 
     /// Sets where the time that the asset is about begins (RFC 3339).
@@ -87,7 +89,13 @@ impl AssetUpdate {
 
     fn field(mut self, name: &str, mask: &str, value: &str) -> Self {
         self.asset.insert(name.to_owned(), json!(value));
-        self.mask.push(mask.to_owned());
+        self.changes(mask.to_owned())
+    }
+
+    fn changes(mut self, path: String) -> Self {
+        if !self.mask.contains(&path) {
+            self.mask.push(path);
+        }
         self
     }
 }
@@ -306,6 +314,24 @@ mod tests {
             assert_eq!(list_path(parent).unwrap(), path);
         }
         assert!(list_path("a:b").is_err());
+    }
+
+    #[test]
+    fn what_an_update_says_last_of_a_property_counts() {
+        let update = AssetUpdate::new()
+            .property("a", 1)
+            .property("b", ())
+            .property("a", ())
+            .property("b", 2)
+            .start_time("2023-01-01T00:00:00Z")
+            .start_time("2024-01-01T00:00:00Z");
+        assert_eq!(
+            serde_json::to_value(&update).unwrap(),
+            json!({
+                "asset": {"properties": {"b": 2}, "startTime": "2024-01-01T00:00:00Z"},
+                "updateMask": "properties.\"a\",properties.\"b\",start_time",
+            })
+        );
     }
 
     #[test]

@@ -4,7 +4,8 @@ use http::Method;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::{AssetName, Client, Error, ErrorKind, Operation};
+use super::assets::asset;
+use crate::{Client, Error, ErrorKind, Operation};
 
 /// What is exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -104,7 +105,7 @@ impl Export {
 
     /// Makes an asset.
     pub fn to_asset(mut self, id: &str) -> Self {
-        match id.parse::<AssetName>() {
+        match asset(id) {
             Ok(name) => {
                 let to = json!({"earthEngineDestination": {"name": name.as_str()}});
                 self.option("assetExportOptions", to)
@@ -162,7 +163,11 @@ impl Export {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
-        let to = |field: &str| self.body.contains_key(field);
+        // A format alone leads nowhere.
+        let to = |field: &str| {
+            let options = self.body.get(field).and_then(Value::as_object);
+            options.is_some_and(|options| options.keys().any(|key| key.ends_with("Destination")))
+        };
         let somewhere = [
             self.kind.file_options(),
             "assetExportOptions",
@@ -242,8 +247,26 @@ mod tests {
     #[test]
     fn an_export_without_a_destination_or_with_a_bad_one_is_not_started() {
         let export = Export::new(ExportKind::Image, &json!({}));
-        assert!(export.clone().checked().unwrap_err().remedy().is_some());
-        let error = export.to_asset("a:b").checked().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidRequest);
+        for nowhere in [
+            export.clone(),
+            export.clone().file_format("PNG"),
+            export.clone().option("assetExportOptions", json!({})),
+            export.clone().option("fileExportOptions", ()),
+        ] {
+            let error = nowhere.checked().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidRequest);
+            assert!(error.remedy().is_some());
+        }
+        for bad in [
+            "a:b",
+            "projects/my-project/assets",
+            "projects/my-project/assets/",
+        ] {
+            let error = export.clone().to_asset(bad).checked().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{bad}");
+        }
+        let table = json!({"bigqueryDestination": {"table": "p.d.t"}});
+        let export = export.option("bigqueryExportOptions", table);
+        assert!(export.checked().is_ok());
     }
 }

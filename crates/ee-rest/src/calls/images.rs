@@ -87,7 +87,8 @@ impl<To> ImageRequest<To> {
         .format(ImageFormat::AutoJpegPng)
     }
 
-    /// The format of the file: JPEG or PNG as it suits, if nothing else is said.
+    /// The format of the file: JPEG or PNG as it suits, if nothing else is said, and GIF for the
+    /// thumbnail of a video, which has no other.
     pub fn format(self, format: ImageFormat) -> Self {
         self.option("fileFormat", format.as_str())
     }
@@ -208,7 +209,12 @@ impl Client {
         expression: &(impl Serialize + ?Sized),
         kind: ThumbnailKind,
     ) -> ImageRequest<ToThumbnail> {
-        ImageRequest::new(self, ToThumbnail { kind }).option("expression", expression)
+        let request = ImageRequest::new(self, ToThumbnail { kind });
+        let request = match kind {
+            ThumbnailKind::Video => request.format(ImageFormat::Gif),
+            ThumbnailKind::Image | ThumbnailKind::Filmstrip => request,
+        };
+        request.option("expression", expression)
     }
 }
 

@@ -7,7 +7,7 @@ use http::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::{Client, Error, Items, Pages};
+use crate::{Client, Error, Items, Pages, Position};
 
 /// A list that is about to be asked for: choose what is on it, then take its
 /// [`items`](Self::items) or its [`pages`](Self::pages). Nothing is sent until they are asked
@@ -25,6 +25,25 @@ pub struct Listing<T> {
 enum How {
     Query(Vec<(String, String)>),
     Body(Map<String, Value>),
+}
+
+const PAGE_TOKEN: &str = "pageToken";
+
+impl How {
+    /// Takes out the page that the list begins at, which the pages after it must not repeat.
+    fn take_page_token(&mut self) -> Option<String> {
+        match self {
+            Self::Query(query) => {
+                let at = query.iter().position(|(name, _)| name == PAGE_TOKEN)?;
+                Some(query.remove(at).1)
+            }
+            Self::Body(body) => match body.remove(PAGE_TOKEN)? {
+                Value::String(token) => Some(token),
+                other => Some(other.to_string()),
+            },
+        }
+        .filter(|token| !token.is_empty())
+    }
 }
 
 impl<T: DeserializeOwned + Send + 'static> Listing<T> {
@@ -71,7 +90,8 @@ impl<T: DeserializeOwned + Send + 'static> Listing<T> {
         self.option("filter", filter)
     }
 
-    /// Sets any other option that the API knows.
+    /// Sets any other option that the API knows. With a `pageToken` the list begins at that
+    /// page.
     pub fn option(mut self, name: &str, value: impl Into<Value>) -> Self {
         let value = value.into();
         match &mut self.how {
@@ -93,9 +113,13 @@ impl<T: DeserializeOwned + Send + 'static> Listing<T> {
     /// The pages, one request each.
     pub fn pages(self) -> Pages<T> {
         let Self {
-            client, path, how, ..
+            client,
+            path,
+            mut how,
+            ..
         } = self;
-        Pages::new(self.key, move |token| {
+        let page_token = how.take_page_token();
+        let pages = Pages::new(self.key, move |token| {
             let path = match &path {
                 Ok(path) => path,
                 Err(error) => return client.request(Method::GET, "").failed(error.clone()),
@@ -107,7 +131,7 @@ impl<T: DeserializeOwned + Send + 'static> Listing<T> {
                         request = request.query(name, value);
                     }
                     match token {
-                        Some(token) => request.query("pageToken", token),
+                        Some(token) => request.query(PAGE_TOKEN, token),
                         None => request,
                     }
                 }
@@ -117,13 +141,20 @@ impl<T: DeserializeOwned + Send + 'static> Listing<T> {
                         None => request.json(body),
                         Some(token) => {
                             let mut body = body.clone();
-                            body.insert("pageToken".into(), json!(token));
+                            body.insert(PAGE_TOKEN.into(), json!(token));
                             request.json(&body)
                         }
                     }
                 }
             }
-        })
+        });
+        match page_token {
+            Some(_) => pages.resume(Position {
+                page_token,
+                skip: 0,
+            }),
+            None => pages,
+        }
     }
 
     /// The items, page after page.

@@ -65,7 +65,8 @@ pub(super) async fn create<To>(
             format!("the answer to {} names no {collection}", reply.name),
         ));
     };
-    let root = route.url(request.client.base_url())?;
+    // Where the requests of this client go, be it to the emulator.
+    let root = route.url(&request.client.0.target)?;
     Ok((request.client, name, root))
 }
 

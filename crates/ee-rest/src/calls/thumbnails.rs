@@ -16,7 +16,7 @@ pub enum ThumbnailKind {
     Image,
     /// A collection, one image beneath the other.
     Filmstrip,
-    /// A collection, one image after the other.
+    /// A collection, one image after the other: an animated GIF.
     Video,
 }
 

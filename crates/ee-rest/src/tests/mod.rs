@@ -1,6 +1,8 @@
 //! The client against servers that behave in every way but the right one.
 
+mod batch;
 mod lost;
+mod pages;
 mod replies;
 mod requests;
 mod retries;

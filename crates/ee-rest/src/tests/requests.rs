@@ -1,5 +1,9 @@
 //! What goes over the wire.
 
+use std::future::{Future, IntoFuture as _};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
 use ee_token::{SecretString, TokenCache};
 use http::{HeaderMap, HeaderName, Method};
 use serde_json::{Value, json};
@@ -7,7 +11,7 @@ use wiremock::matchers::{any, body_json, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::{builder_at, client, counting_source, ok};
-use crate::{Auth, Client, ErrorKind};
+use crate::{Auth, Client, Error, ErrorKind};
 
 async fn server() -> MockServer {
     let server = MockServer::start().await;
@@ -60,6 +64,33 @@ async fn the_headers_are_exactly_these() {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(sent, expected);
+}
+
+#[test]
+fn outside_of_a_runtime_a_call_is_an_error_and_not_a_panic() {
+    fn outcome<T>(call: impl Future<Output = Result<T, Error>>) -> ErrorKind {
+        let mut context = Context::from_waker(Waker::noop());
+        match std::pin::pin!(call).poll(&mut context) {
+            Poll::Ready(Err(error)) => error.kind(),
+            Poll::Ready(Ok(_)) => panic!("it succeeded"),
+            Poll::Pending => panic!("it waits"),
+        }
+    }
+    let client = builder_at("http://127.0.0.1:9", token()).build().unwrap();
+    let get = || client.request(Method::GET, "config");
+    let wait = client
+        .operations()
+        .wait("A1")
+        .deadline(Duration::from_secs(1));
+    for kind in [
+        outcome(get().send()),
+        outcome(get().deadline(Duration::from_secs(1)).send()),
+        outcome(get().send_streaming()),
+        outcome(client.batch().get("a", "config").send()),
+        outcome(wait.into_future()),
+    ] {
+        assert_eq!(kind, ErrorKind::Runtime);
+    }
 }
 
 #[test]

@@ -1,15 +1,16 @@
 //! Refusals that pass by themselves, and those that do not.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ee_token::RetryPolicy;
+use ee_token::{AccessToken, RetryPolicy, TokenCache, source_fn};
 use http::Method;
 use serde_json::{Value, json};
-use wiremock::matchers::any;
+use wiremock::matchers::{any, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use super::{client, ok, quick, refusal};
-use crate::{Client, Error, ErrorKind};
+use super::{builder_at, client, count, ok, quick, refusal};
+use crate::{Auth, Client, Error, ErrorKind};
 
 /// A server that answers so `times` times, and is well from then on.
 async fn ill(reply: ResponseTemplate, times: u64) -> MockServer {
@@ -234,4 +235,56 @@ async fn no_attempt_outlives_the_deadline_of_the_whole_call() {
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 1));
     assert!(error.is_transient());
     assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_retry_that_gets_no_turn_or_no_token_ends_with_the_failure_before_it() {
+    let busy = |wait: &str| {
+        let retry =
+            json!([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": wait}]);
+        refusal(503, "Try later.", retry)
+    };
+    let server = MockServer::start().await;
+    Mock::given(path("/v1/projects/p-12345/config"))
+        .respond_with(busy("0.3s"))
+        .mount(&server)
+        .await;
+    let slow = ok().set_delay(Duration::from_secs(60));
+    Mock::given(any()).respond_with(slow).mount(&server).await;
+    let client = client(&server).to_builder().concurrency_limit(1);
+    let client = client.build().unwrap();
+    let request = client.request(Method::GET, "config");
+    let failing = tokio::spawn(request.deadline(Duration::from_secs(2)).send());
+    while count(&server).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    // Takes the only place while the other waits.
+    let other = tokio::spawn(async move { compute(&client).await });
+    let error = failing.await.unwrap().unwrap_err();
+    assert_eq!(
+        (error.kind(), error.attempts()),
+        (ErrorKind::Api, 1),
+        "{error}"
+    );
+    other.abort();
+
+    let server = ill(busy("1.2s"), 9).await;
+    let minted = AtomicBool::new(false);
+    let source = source_fn(move || {
+        let minted = minted.swap(true, Ordering::SeqCst);
+        async move {
+            if minted {
+                return Err(ee_token::Error::new(ee_token::ErrorKind::Rejected, "gone"));
+            }
+            let soon = chrono::Utc::now() + chrono::TimeDelta::seconds(1);
+            Ok(AccessToken::new("short-lived")?.with_expiry(soon))
+        }
+    });
+    let client = builder_at(&server.uri(), Auth::token(TokenCache::new(source)));
+    let error = compute(&client.build().unwrap()).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.attempts()),
+        (ErrorKind::Api, 1),
+        "{error}"
+    );
 }

@@ -38,6 +38,23 @@ async fn a_token_that_is_not_taken_is_renewed_and_the_request_sent_once_more() {
 }
 
 #[tokio::test]
+async fn neither_the_old_nor_the_new_token_is_in_an_error_after_a_renewal() {
+    let server = MockServer::start().await;
+    Mock::given(header("authorization", "Bearer token-1"))
+        .respond_with(unauthorized())
+        .mount(&server)
+        .await;
+    let echo = refusal(403, "not token-1, not token-2", json!([]));
+    Mock::given(any()).respond_with(echo).mount(&server).await;
+    let error = client(&server)
+        .get_json::<Value>("config")
+        .await
+        .unwrap_err();
+    let message = &error.api().unwrap().message;
+    assert_eq!(message, "not [redacted], not [redacted]");
+}
+
+#[tokio::test]
 async fn a_second_refusal_is_final() {
     let server = MockServer::start().await;
     Mock::given(any())

@@ -1,0 +1,119 @@
+//! Lists: every place in one is a place to go on from.
+
+use std::sync::{Arc, Mutex};
+
+use proptest::collection::vec;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::json;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
+
+use super::client;
+use crate::{Client, Items, Listing, Pages, Position};
+
+/// How many items each page of a list has. The items are numbers; the token of a page is its
+/// own.
+#[derive(Clone, Default)]
+struct List(Arc<Mutex<Vec<usize>>>);
+
+impl Respond for List {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        let tokens = request.url.query_pairs().filter(|(n, _)| n == "pageToken");
+        let mut tokens: Vec<usize> = tokens.map(|(_, t)| t.parse().unwrap()).collect();
+        if let Ok(body) = request.body_json::<serde_json::Value>() {
+            tokens.extend(
+                body["pageToken"]
+                    .as_str()
+                    .map(|t| t.parse::<usize>().unwrap()),
+            );
+        }
+        assert!(tokens.len() < 2, "{tokens:?}");
+        let page = tokens.pop().unwrap_or(0);
+        let sizes = self.0.lock().unwrap();
+        let before: usize = sizes[..page].iter().sum();
+        let items: Vec<usize> = (before..before + sizes[page]).collect();
+        let next = (page + 1 < sizes.len()).then(|| (page + 1).to_string());
+        ResponseTemplate::new(200)
+            .set_body_json(json!({"operations": items, "features": items, "nextPageToken": next}))
+    }
+}
+
+fn listing(client: &Client, posted: bool) -> Listing<usize> {
+    if posted {
+        client.compute_features(&json!({})).unwrap()
+    } else {
+        Listing::get(client, "operations".into(), "operations")
+    }
+}
+
+async fn rest(pages: Pages<usize>, from: Option<Position>) -> Vec<usize> {
+    match from {
+        Some(at) => pages.resume(at).items().all().await.unwrap(),
+        None => Vec::new(),
+    }
+}
+
+async fn take(items: &mut Items<usize>, most: usize) -> Vec<usize> {
+    let mut taken = Vec::new();
+    while taken.len() < most
+        && let Some(item) = items.next().await
+    {
+        taken.push(item.unwrap());
+    }
+    taken
+}
+
+#[test]
+fn a_list_that_goes_on_anywhere_gives_the_rest_and_nothing_else() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let list = List::default();
+    let server = runtime.block_on(MockServer::start());
+    runtime.block_on(Mock::given(any()).respond_with(list.clone()).mount(&server));
+    let client = client(&server);
+    let sizes = vec(0..4_usize, 1..6);
+    let mut runner = TestRunner::new(Config::with_cases(40));
+    let drawn = (sizes, 0..20_usize, 0..20_usize, proptest::bool::ANY);
+    let held = runner.run(&drawn, |(sizes, first, second, posted)| {
+        let all: Vec<usize> = (0..sizes.iter().sum()).collect();
+        let pages_in_all = sizes.len();
+        *list.0.lock().unwrap() = sizes;
+        runtime.block_on(async {
+            let pages = || listing(&client, posted).pages();
+            // Items, broken off twice.
+            let mut items = pages().items();
+            let mut seen = take(&mut items, first).await;
+            if let Some(at) = items.position().cloned() {
+                let mut items = pages().resume(at).items();
+                seen.extend(take(&mut items, second).await);
+                seen.extend(rest(pages(), items.position().cloned()).await);
+            }
+            assert_eq!(seen, all);
+            // Pages, and the items of those that are left.
+            let mut some = pages();
+            let mut seen = Vec::new();
+            for _ in 0..first.min(pages_in_all) {
+                seen.extend(some.next_page().await.unwrap().unwrap().items);
+            }
+            let items = some.items();
+            let at = items.position().cloned();
+            assert_eq!(at.is_none(), first >= pages_in_all);
+            let left = items.all().await.unwrap();
+            assert_eq!(rest(pages(), at).await, left);
+            seen.extend(left);
+            assert_eq!(seen, all);
+        });
+        Ok(())
+    });
+    held.unwrap();
+}
+
+#[tokio::test]
+async fn a_list_can_begin_at_the_page_of_a_token() {
+    let list = List(Arc::new(Mutex::new([2, 2, 2].into())));
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(list).mount(&server).await;
+    for posted in [false, true] {
+        let from = listing(&client(&server), posted).option("pageToken", "1");
+        assert_eq!(from.items().all().await.unwrap(), [2, 3, 4, 5]);
+    }
+}
