@@ -3,7 +3,7 @@
 
 #[path = "../../../../tests/leaks/canary.rs"]
 #[allow(dead_code, reason = "the other tests that share it use the rest")]
-mod canary;
+pub(crate) mod canary;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
