@@ -33,6 +33,9 @@ use crate::sinks::{Sinks, assert_log_clean, start_log};
 /// Each crate, as [`Sinks`] names it, and where its kinds are declared.
 const CRATES: [&str; 4] = ["ee-token", "ee-credentials", "ee-rest", "ee-init"];
 
+/// How long a silent server is waited for.
+const PATIENCE: Duration = Duration::from_millis(50);
+
 const USER: &str = "authorized user";
 
 /// What was said, and what must not be in it.
@@ -102,7 +105,7 @@ fn impatient() -> reqwest::Client {
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
-        .read_timeout(Duration::from_millis(50))
+        .read_timeout(PATIENCE)
         .build()
         .unwrap()
 }
@@ -310,13 +313,21 @@ async fn requests(looked: &mut Looked) {
         looked.learn(&asked);
     }
     let asked = looked.asked(Fault::Silence, Where::Api).await;
-    let endpoints = Endpoints::emulator(asked.server.address).unwrap();
-    let http_client = HttpClient::with_client(impatient(), endpoints).unwrap();
-    let client_of = client(&asked, http_client).build().unwrap();
-    let ended = client_of.get_json::<Value>("algorithms").await;
+    let of_nobody = client(&asked, http(asked.server.address)).timeout(PATIENCE);
+    let ended = of_nobody
+        .clone()
+        .project("ee-demo-project")
+        .build()
+        .unwrap()
+        .get_json::<Value>("config")
+        .await;
     looked.failed("silence", ended);
     let expression = json!({"result": "0", "values": {}});
-    let ended = client_of.compute::<Value>(&expression).await;
+    let ended = of_nobody
+        .build()
+        .unwrap()
+        .compute::<Value>(&expression)
+        .await;
     looked.failed("no project", ended);
     looked.learn(&asked);
 
@@ -366,8 +377,8 @@ async fn clients(looked: &mut Looked) {
         looked.learn(&asked);
     }
     let asked = looked.asked(Fault::Silence, Where::Api).await;
-    let builder = || builder(&asked.credentials, asked.server.address);
-    let ended = builder().http_client(impatient()).connect().await;
+    let builder = || builder(&asked.credentials, asked.server.address).timeout(PATIENCE);
+    let ended = builder().connect().await;
     looked.failed("silence", ended);
     let sdk = earthengine::credentials::SDK_PROJECTS[0];
     for project in [sdk, "No Project"] {
@@ -378,6 +389,7 @@ async fn clients(looked: &mut Looked) {
         earthengine::EarthEngine::builder()
             .environment(Environment::empty().with_var("NO_GCE_CHECK", "true"))
             .endpoints(Endpoints::emulator(asked.server.address).unwrap())
+            .timeout(PATIENCE)
             .project("ee-demo-project")
     };
     let ended = bare().connect().await;
@@ -415,7 +427,6 @@ fn declared(name: &str) -> BTreeSet<String> {
 async fn no_secret_is_in_an_error_of_any_kind() {
     start_log();
     let keys = Keys::new().await;
-    let now = std::time::Instant::now();
     let mut looked = Looked {
         sinks: Sinks::default(),
         canaries: keys.canaries.clone(),
@@ -423,13 +434,9 @@ async fn no_secret_is_in_an_error_of_any_kind() {
         folder: tempfile::tempdir().unwrap(),
     };
     tokens(&mut looked).await;
-    eprintln!("tokens {:?}", now.elapsed());
     credentials(&mut looked).await;
-    eprintln!("credentials {:?}", now.elapsed());
     requests(&mut looked).await;
-    eprintln!("requests {:?}", now.elapsed());
     clients(&mut looked).await;
-    eprintln!("clients {:?}", now.elapsed());
     let declared: BTreeSet<String> = CRATES.into_iter().flat_map(declared).collect();
     assert!(declared.len() > 50, "the kinds are somewhere else now");
     let unseen: Vec<_> = declared.difference(looked.sinks.kinds()).collect();
