@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -169,7 +169,7 @@ async fn tokens(looked: &mut Looked) {
         let asked = pin!(credentials.token());
         asked.poll(&mut Context::from_waker(Waker::noop()))
     });
-    if let std::task::Poll::Ready(ended) = ended.join().unwrap() {
+    if let Poll::Ready(ended) = ended.join().unwrap() {
         looked.failed("no runtime", ended);
     }
 }
@@ -323,12 +323,24 @@ async fn requests(looked: &mut Looked) {
         .await;
     looked.failed("silence", ended);
     let expression = json!({"result": "0", "values": {}});
+    let outside = of_nobody
+        .clone()
+        .project("ee-demo-project")
+        .build()
+        .unwrap();
     let ended = of_nobody
         .build()
         .unwrap()
         .compute::<Value>(&expression)
         .await;
     looked.failed("no project", ended);
+    let ended = std::thread::spawn(move || {
+        let asked = pin!(outside.get_json::<Value>("config"));
+        asked.poll(&mut Context::from_waker(Waker::noop()))
+    });
+    if let Poll::Ready(ended) = ended.join().unwrap() {
+        looked.failed("no runtime", ended);
+    }
     looked.learn(&asked);
 
     for state in ["FAILED", "CANCELLED"] {
