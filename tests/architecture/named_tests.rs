@@ -18,12 +18,12 @@ const FAULTS: &str = "faults.md";
 fn every_test_that_a_page_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut known = BTreeSet::new();
-    for folder in ["crates", "tests"] {
+    for folder in ["crates", "tests", "xtask"] {
         collect(&root.join(folder), &mut known);
     }
     for page in PAGES {
         let text = fs::read_to_string(root.join("docs/src").join(page)).unwrap();
-        let named: Vec<_> = text.lines().filter_map(shown_by).flatten().collect();
+        let named = named(page, &text);
         assert!(named.len() > 5, "{page} has lost its table");
         for test in named {
             assert!(
@@ -35,6 +35,15 @@ fn every_test_that_a_page_names_exists() {
 }
 
 #[test]
+#[should_panic(expected = "names no test in the row | b | nothing |")]
+fn a_row_without_a_test_fails() {
+    named(
+        "a page",
+        "| what | shown by |\n|---|---|\n| a | `it_is` |\n| b | nothing |\n",
+    );
+}
+
+#[test]
 fn the_page_about_faults_names_every_test_of_theirs() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut tests = BTreeSet::new();
@@ -42,7 +51,7 @@ fn the_page_about_faults_names_every_test_of_theirs() {
     assert!(tests.len() > 10);
     let page = root.parent().unwrap().join("docs/src").join(FAULTS);
     let text = fs::read_to_string(page).unwrap();
-    let named: Vec<_> = text.lines().filter_map(shown_by).flatten().collect();
+    let named = named(FAULTS, &text);
     // Processes that other tests start are no tests of their own.
     tests.retain(|test| !test.ends_with("_for_the_test_below"));
     for test in tests {
@@ -50,15 +59,29 @@ fn the_page_about_faults_names_every_test_of_theirs() {
     }
 }
 
-/// The names in the last column of a row that has three, or five.
-fn shown_by(line: &str) -> Option<Vec<String>> {
-    let cells: Vec<_> = line.trim_matches('|').split('|').collect();
-    let ([_, _, last] | [_, _, _, _, last]) = cells.as_slice() else {
-        return None;
-    };
-    let quoted: Vec<_> = last.split('`').skip(1).step_by(2).collect();
-    (!quoted.is_empty() && quoted.iter().all(|name| name.contains('_')))
-        .then(|| quoted.into_iter().map(str::to_owned).collect())
+/// The tests that the last cells name, in tables whose last column is "shown by". Each row names one.
+fn named(page: &str, text: &str) -> Vec<String> {
+    let mut named = Vec::new();
+    let mut is_shown = false;
+    for line in text.lines() {
+        let Some(cells) = line.strip_prefix('|').and_then(|l| l.strip_suffix('|')) else {
+            is_shown = false;
+            continue;
+        };
+        let last = cells.rsplit('|').next().unwrap_or_default().trim();
+        if last == "shown by" {
+            is_shown = true;
+        } else if is_shown && !last.starts_with("---") {
+            let names = last.split(", ").map(|name| {
+                let name = name.strip_prefix('`').and_then(|n| n.strip_suffix('`'));
+                name.filter(|name| name.contains('_') && !name.contains('`'))
+            });
+            let names: Option<Vec<_>> = names.collect();
+            let names = names.unwrap_or_else(|| panic!("{page} names no test in the row {line}"));
+            named.extend(names.into_iter().map(str::to_owned));
+        }
+    }
+    named
 }
 
 /// The names of all functions that stand right under a test's attribute.

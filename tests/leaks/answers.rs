@@ -1,14 +1,17 @@
 //! Every kind of credential meets every broken answer: at the token's host, behind it, and at
 //! the API. What comes out of errors, `Debug`, panics and the log has no secret.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use earthengine::credentials::Search;
+use earthengine::credentials::{ObjectStoreCredentials, Search};
 use earthengine::rest::{Auth, Client};
 use earthengine::token::{HttpClient, revoke};
-use earthengine::{Builder, Credentials, EarthEngine, Endpoints, Method, RetryPolicy};
+use earthengine::{Builder, Credentials, EarthEngine, Endpoints, Method, PixelGrid, RetryPolicy};
+use object_store::CredentialProvider as _;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -22,7 +25,26 @@ struct Case {
     sinks: Sinks,
     canaries: Canaries,
     failures: usize,
+    /// The tokens that are on disk.
+    kept: usize,
     leaks: Vec<(String, Leak)>,
+}
+
+/// The names and the contents of all files under a folder; how many there are.
+fn sweep(sinks: &mut Sinks, name: &str, folder: &Path) -> usize {
+    let mut files = 0;
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        sinks.add(format!("{name}, file name"), path.display().to_string());
+        if path.is_dir() {
+            files += sweep(sinks, name, &path);
+        } else {
+            files += 1;
+            let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+            sinks.add(format!("{name}, file"), text);
+        }
+    }
+    files
 }
 
 async fn case(kind: &'static str, fault: Fault, place: Where, keys: Arc<Keys>) -> Case {
@@ -35,6 +57,7 @@ async fn case(kind: &'static str, fault: Fault, place: Where, keys: Arc<Keys>) -
         sinks: Sinks::default(),
         canaries: made.canaries.clone(),
         failures: 0,
+        kept: 0,
         leaks: Vec::new(),
     };
     let sinks = &mut case.sinks;
@@ -80,16 +103,35 @@ async fn case(kind: &'static str, fault: Fault, place: Where, keys: Arc<Keys>) -
             connect(&mut case, &name, &credentials, server.address).await;
         }
         if place == Where::Api {
-            requests(&mut case, &name, &credentials, server.address).await;
+            requests(
+                &mut case,
+                &name,
+                &credentials,
+                server.address,
+                folder.path(),
+            )
+            .await;
+        }
+        let theirs = ObjectStoreCredentials::new(credentials.clone());
+        case.sinks
+            .debug(&format!("{name}, for Cloud Storage"), &theirs);
+        if let Err(error) = theirs.get_credential().await {
+            case.sinks
+                .error(&format!("{name}, for Cloud Storage"), &error);
         }
     }
+    case.kept = sweep(
+        &mut case.sinks,
+        &format!("{name}, token cache"),
+        &made.cache,
+    );
     case.canaries.extend(server.canaries());
     case.leaks = case.sinks.leaks(&case.canaries, &[]);
     case.leaks.extend(case.sinks.leaks_of(&keys.finder, &[]));
     case
 }
 
-fn builder(credentials: &Credentials, address: SocketAddr) -> Builder {
+pub(crate) fn builder(credentials: &Credentials, address: SocketAddr) -> Builder {
     EarthEngine::builder()
         .isolated()
         .endpoints(Endpoints::emulator(address).unwrap())
@@ -129,11 +171,22 @@ async fn connect(case: &mut Case, name: &str, credentials: &Credentials, address
 }
 
 /// The same credentials in requests.
-async fn requests(case: &mut Case, name: &str, credentials: &Credentials, address: SocketAddr) {
+async fn requests(
+    case: &mut Case,
+    name: &str,
+    credentials: &Credentials,
+    address: SocketAddr,
+    folder: &Path,
+) {
     let sink = |what: &str| format!("{name}, {what}");
     let http = HttpClient::new(Endpoints::emulator(address).unwrap()).unwrap();
     let auth = match (credentials.cache(), credentials.api_key()) {
-        (Some(cache), _) => Auth::token(cache.clone()),
+        (Some(cache), _) => {
+            let secret = case
+                .canaries
+                .plant(format!("{name}: an API key too"), "AIza");
+            Auth::token(cache.clone()).with_api_key(secret.into())
+        }
         (None, Some(key)) => Auth::api_key(key.clone()),
         (None, None) => panic!("{name}: no proof"),
     };
@@ -175,6 +228,25 @@ async fn requests(case: &mut Case, name: &str, credentials: &Credentials, addres
     if let Err(error) = client.compute::<Value>(&expression).await {
         case.sinks.error(&sink("compute"), &error);
     }
+    let pixels = client
+        .compute_pixels(&expression)
+        .grid(&PixelGrid::degrees(8.0, 47.5, 0.01, 3, 2));
+    if let Err(error) = pixels.save(folder.join("pixels")).await {
+        case.sinks.error(&sink("download"), &error);
+    }
+    let millisecond = Duration::from_millis(1);
+    let ended = client
+        .operations()
+        .wait("an-export")
+        .every(millisecond, millisecond)
+        .deadline(50 * millisecond);
+    if let Err(error) = ended.await {
+        case.sinks.error(&sink("operation"), &error);
+    }
+    let page = client.assets().list("projects/ee-demo-project/assets");
+    if let Some(Err(error)) = page.pages().next_page().await {
+        case.sinks.error(&sink("page"), &error);
+    }
     let mut listened = listened.lock().unwrap();
     case.sinks.extend(std::mem::take(&mut listened));
 }
@@ -186,36 +258,56 @@ async fn no_secret_is_in_what_any_credential_says_of_any_answer() {
     let mut running = JoinSet::new();
     for kind in KINDS {
         for fault in FAULTS {
-            for place in [Where::Everywhere, Where::Behind, Where::Api] {
+            for place in [
+                Where::Everywhere,
+                Where::Exchange,
+                Where::Behind,
+                Where::Api,
+            ] {
                 // What is not there is behind nothing.
-                if place == Where::Behind
-                    && !matches!(
+                let is_there = match place {
+                    Where::Behind => matches!(
                         kind,
                         "impersonated" | "federation with impersonation" | "authorized user"
-                    )
-                {
+                    ),
+                    Where::Exchange => {
+                        matches!(kind, "subject token at a URL" | "AWS by its machine")
+                    }
+                    Where::Everywhere | Where::Api => true,
+                };
+                if !is_there {
                     continue;
                 }
                 running.spawn(case(kind, fault, place, Arc::clone(&keys)));
             }
         }
     }
-    let (mut leaks, mut failures, mut echoes) = (Vec::new(), 0, 0);
+    let (mut leaks, mut failures, mut echoes, mut kept) = (Vec::new(), 0, 0, 0);
     let mut canaries = keys.canaries.clone();
     while let Some(case) = running.join_next().await {
         let case = case.unwrap();
         leaks.extend(case.leaks);
         failures += case.failures;
+        kept += case.kept;
         echoes += usize::from(case.sinks.contains("[redacted]"));
         canaries.extend(case.canaries);
     }
     assert!(failures > 500, "{failures} failures: where are the faults?");
     assert!(echoes > 100, "{echoes} echoes");
+    assert!(kept > 100, "{kept} tokens on disk");
+    for told in [
+        "a session with AWS's metadata",
+        "an AWS key",
+        "a subject token",
+    ] {
+        let mut names = canaries.names();
+        assert!(names.any(|name| name.contains(told)), "no {told}");
+    }
     let log = log_text();
     for target in ["hyper_util", "reqwest", "ee_token", "ee_rest"] {
         assert!(log.contains(target), "{target} said nothing");
     }
-    for leak in canaries.finder_of_every(8).find(&log) {
+    for leak in canaries.finder_of_every(4).find(&log) {
         leaks.push(("the log".to_owned(), leak));
     }
     assert_none(&leaks);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ee_emulator::Refusal;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,7 +19,12 @@ use crate::canary::Canaries;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     InvalidGrant,
+    InvalidScope,
+    InvalidRapt,
+    ClockSkew,
     EchoAsCode,
+    /// A refusal of Earth Engine's, and the echo behind its sentence.
+    Refusal(Refusal),
     Google(u16),
     Html(u16),
     PlainText,
@@ -31,17 +37,28 @@ pub(crate) enum Fault {
     OddFields,
     LineEnd,
     NoHttp,
+    /// What was asked for, with the echo in all other fields but the scopes, which are shown as
+    /// they come.
+    Echo,
+    /// A long-running operation that came to this end.
+    Operation(&'static str),
+    Silence,
 }
 
-pub(crate) const FAULTS: [Fault; 19] = [
+pub(crate) const FAULTS: [Fault; 25] = [
     Fault::InvalidGrant,
+    Fault::InvalidScope,
+    Fault::InvalidRapt,
+    Fault::ClockSkew,
     Fault::EchoAsCode,
     Fault::Google(400),
     Fault::Google(401),
     Fault::Google(403),
     Fault::Google(404),
+    Fault::Google(429),
     Fault::Google(500),
     Fault::Html(200),
+    Fault::Html(403),
     Fault::Html(502),
     Fault::PlainText,
     Fault::Redirect,
@@ -53,6 +70,7 @@ pub(crate) const FAULTS: [Fault; 19] = [
     Fault::OddFields,
     Fault::LineEnd,
     Fault::NoHttp,
+    Fault::Echo,
 ];
 
 /// Which of the hosts are hostile; the others answer as they should.
@@ -60,6 +78,8 @@ pub(crate) const FAULTS: [Fault; 19] = [
 pub(crate) enum Where {
     /// Whoever is asked first.
     Everywhere,
+    /// Those who are told a subject token, and not those who give it.
+    Exchange,
     /// Those behind the first: impersonation, what a token is good for, the API.
     Behind,
     /// The API alone.
@@ -167,6 +187,11 @@ async fn converse(mut stream: TcpStream, state: Arc<State>) {
     };
     state.learn(&request);
     let answer = if state.is_hostile(&request.path) {
+        if state.fault == Fault::Silence {
+            // Until the client gives up.
+            let _ = stream.read(&mut [0]).await;
+            return;
+        }
         state.lie(&request)
     } else {
         state.honest(&request.path)
@@ -229,6 +254,9 @@ impl State {
             let name = format!("{}: what was sent as {field}", self.name);
             if matches!(field.as_str(), "code_verifier" | "client_verifier") && value.len() >= 24 {
                 seen.canaries.add(name, &value);
+            } else if let Some((_, signature)) = value.split_once("Signature%3D") {
+                // Of AWS's signed request; the rest is names.
+                seen.canaries.add(name, &signature[..64]);
             } else if value.starts_with("eyJ") {
                 seen.canaries.add_jwt(&name, &value);
             } else if field == "authorization" && value.len() >= 24 {
@@ -248,6 +276,7 @@ impl State {
     fn is_hostile(&self, path: &str) -> bool {
         match self.place {
             Where::Everywhere => true,
+            Where::Exchange => !gives_subject_tokens(path),
             Where::Behind => {
                 is_api(path) || path.contains("iamcredentials") || path.contains("tokeninfo")
             }
@@ -255,15 +284,20 @@ impl State {
         }
     }
 
-    /// A secret of the server's own.
+    /// A secret of the server's own; tokens look like Google's, others like nothing.
     fn made_up(&self, what: &'static str) -> String {
         let mut seen = self.seen.lock().unwrap();
         let Seen {
             canaries, made_up, ..
         } = &mut *seen;
-        let secret = made_up
-            .entry(what)
-            .or_insert_with(|| canaries.plant_word(format!("{}: {what}", self.name), "ya29."));
+        let secret = made_up.entry(what).or_insert_with(|| {
+            let start = if what.starts_with("a token") {
+                "ya29."
+            } else {
+                ""
+            };
+            canaries.plant_word(format!("{}: {what}", self.name), start)
+        });
         secret.clone()
     }
 
@@ -277,8 +311,18 @@ impl State {
                 "Metadata-Flavor: Google\r\nContent-Type: text/plain\r\n",
                 b"123456789012",
             );
-        } else if path.contains("/latest/") {
-            return reply("200 OK", "Content-Type: text/plain\r\n", token.as_bytes());
+        } else if path.ends_with("/security-credentials/a-role") {
+            json!({"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "ASIAEXAMPLE",
+                "SecretAccessKey": self.made_up("an AWS key"), "Token": self.made_up("an AWS session"),
+                "Expiration": "2099-01-01T00:00:00Z"})
+        } else if gives_subject_tokens(path) {
+            let text = match path.rsplit('/').next() {
+                Some("security-credentials") => "a-role".to_owned(),
+                Some("availability-zone") => "us-east-1b".to_owned(),
+                Some("token") => self.made_up("a session with AWS's metadata"),
+                _ => self.made_up("a subject token"),
+            };
+            return reply("200 OK", "Content-Type: text/plain\r\n", text.as_bytes());
         } else if path.contains("/config") {
             json!({"registrationState": "REGISTERED_NOT_COMMERCIALLY", "maxConcurrentExports": 2})
         } else if path.contains("client-auth") {
@@ -341,6 +385,34 @@ impl State {
                 "400 Bad Request",
                 json!({"error": "invalid_grant", "error_description": said}),
             ),
+            Fault::InvalidScope => json(
+                "400 Bad Request",
+                json!({"error": "invalid_scope", "error_description": said}),
+            ),
+            Fault::InvalidRapt => json(
+                "400 Bad Request",
+                json!({"error": "invalid_grant", "error_subtype": "invalid_rapt", "error_description": said}),
+            ),
+            Fault::ClockSkew => json(
+                "400 Bad Request",
+                json!({"error": "invalid_grant", "error_description":
+                    format!("Invalid JWT: Token must be in a reasonable timeframe: {said}")}),
+            ),
+            Fault::Refusal(refusal) => {
+                let body = refusal.body("ee-demo-project");
+                let status = format!("{} No", refusal.status());
+                match serde_json::from_str::<Value>(&body) {
+                    Ok(mut body) => {
+                        let message = &mut body["error"]["message"];
+                        *message = format!("{} {said}", message.as_str().unwrap()).into();
+                        json(&status, body)
+                    }
+                    Err(_) => {
+                        let page = format!("{body}<p>{said}");
+                        reply(&status, "Content-Type: text/html\r\n", page.as_bytes())
+                    }
+                }
+            }
             Fault::EchoAsCode => json(
                 "401 Unauthorized",
                 json!({"error": said, "error_subtype": said, "error_uri": said}),
@@ -351,6 +423,7 @@ impl State {
                     401 => "UNAUTHENTICATED",
                     403 => "PERMISSION_DENIED",
                     404 => "NOT_FOUND",
+                    429 => "RESOURCE_EXHAUSTED",
                     _ => "INTERNAL",
                 };
                 let body = json!({"error": {"code": status, "status": name, "message": said, "details": [
@@ -417,8 +490,31 @@ impl State {
                 json!({"access_token": format!("{token}\r\nX-Evil: {token}"), "accessToken": format!("{token}\n"), "expires_in": 3599, "token_type": "Bearer", "expireTime": "2099-01-01T00:00:00Z"}),
             ),
             Fault::NoHttp => said.into_bytes(),
+            Fault::Echo => json(
+                "200 OK",
+                json!({"access_token": token, "accessToken": token, "expires_in": 3599,
+                    "token_type": "Bearer", "expireTime": "2099-01-01T01:00:00Z",
+                    "issued_token_type": said, "email": said, "sub": said,
+                    "azp": said, "aud": said, "client_id": "1-a", "refresh_token": self.made_up("a refresh token"),
+                    "registrationState": said, "name": said, "id": said, "type": said, "state": said,
+                    "projects": [{"projectId": said, "name": said, "state": said, "displayName": said}],
+                    "done": true, "metadata": {"description": said, "state": "SUCCEEDED", "type": said},
+                    "result": said, "algorithms": [{"name": said}], "nextPageToken": said}),
+            ),
+            Fault::Operation(state) => json(
+                "200 OK",
+                json!({"name": "projects/ee-demo-project/operations/AN-EXPORT", "done": true,
+                    "metadata": {"state": state, "description": "an export"},
+                    "error": {"code": 3, "message": said}}),
+            ),
+            Fault::Silence => Vec::new(),
         }
     }
+}
+
+/// Whether the path is at a metadata server of Amazon's, or at the URL of a credential's file.
+fn gives_subject_tokens(path: &str) -> bool {
+    path.contains("/latest/") || path.starts_with("/tokens.example.com")
 }
 
 fn is_api(path: &str) -> bool {

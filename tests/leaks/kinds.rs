@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use earthengine::credentials::{ExternalAccount, Options};
+use earthengine::credentials::{DiskCache, ExternalAccount, Options};
 use earthengine::token::HttpClient;
 use earthengine::{AccessToken, Credentials, Endpoints, Environment};
 use ee_emulator::{EcKey, Emulator, RsaKey};
@@ -80,6 +80,8 @@ pub(crate) struct Made {
     pub(crate) token: Option<AccessToken>,
     pub(crate) supply: Option<String>,
     pub(crate) variables: Vec<(&'static str, String)>,
+    /// Where its tokens are kept on disk.
+    pub(crate) cache: PathBuf,
     pub(crate) canaries: Canaries,
 }
 
@@ -113,6 +115,7 @@ pub(crate) fn make(kind: &str, prefix: &str, keys: &Keys, folder: &Path) -> Made
         token: None,
         supply: None,
         variables: vec![("NO_GCE_CHECK", "true".to_owned())],
+        cache: folder.join("cache"),
         canaries: Canaries::default(),
     };
     let canaries = &mut made.canaries;
@@ -263,6 +266,7 @@ impl Made {
         let http = HttpClient::new(Endpoints::emulator(address).unwrap()).unwrap();
         let options = Options::new(http)
             .environment(self.environment())
+            .disk_cache(DiskCache::at(&self.cache))
             .allow_host("tokens.example.com")
             .gdch_audience("https://service.example.com");
         match kind {

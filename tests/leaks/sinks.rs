@@ -14,11 +14,15 @@ use crate::canary::{Canaries, Finder, Leak};
 
 /// Texts that people or programs may see, by where they see them.
 #[derive(Default)]
-pub(crate) struct Sinks(Vec<(String, String)>);
+pub(crate) struct Sinks {
+    texts: Vec<(String, String)>,
+    /// The crates and kinds of the errors among them.
+    kinds: BTreeSet<String>,
+}
 
 impl Sinks {
     pub(crate) fn add(&mut self, sink: impl Into<String>, text: impl Into<String>) {
-        self.0.push((sink.into(), text.into()));
+        self.texts.push((sink.into(), text.into()));
     }
 
     pub(crate) fn debug(&mut self, sink: &str, value: &dyn Debug) {
@@ -26,28 +30,33 @@ impl Sinks {
         self.add(format!("{sink} as {{:#?}}"), format!("{value:#?}"));
     }
 
-    /// An error in all its forms, with all that it stems from, and what a panic says that has it
-    /// in its message.
+    /// An error in all its forms, with all that it stems from.
     pub(crate) fn error<E: Error + Display + 'static>(&mut self, sink: &str, error: &E) {
         let mut next: Option<&(dyn Error + 'static)> = Some(error);
         let mut text = String::new();
         while let Some(error) = next {
             let _ = writeln!(text, "{error}\n{error:?}\n{error:#?}");
+            self.kinds.extend(kind(error));
             next = error.source();
         }
         self.add(format!("{sink}, the error"), text);
     }
 
     pub(crate) fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+        self.texts.extend(other.texts);
+        self.kinds.extend(other.kinds);
+    }
+
+    pub(crate) fn kinds(&self) -> &BTreeSet<String> {
+        &self.kinds
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.texts.len()
     }
 
     pub(crate) fn contains(&self, what: &str) -> bool {
-        self.0.iter().any(|(_, text)| text.contains(what))
+        self.texts.iter().any(|(_, text)| text.contains(what))
     }
 
     /// The secrets in them, but for those that may be there: pairs of the beginnings of a sink's
@@ -67,7 +76,7 @@ impl Sinks {
     ) -> Vec<(String, Leak)> {
         let mut leaks = Vec::new();
         let mut used = vec![false; allowed.len()];
-        for (sink, text) in &self.0 {
+        for (sink, text) in &self.texts {
             for leak in finder.find(text) {
                 let entry = allowed.iter().position(|(in_sink, secret)| {
                     sink.starts_with(in_sink) && leak.secret.starts_with(secret)
@@ -88,6 +97,22 @@ impl Sinks {
     pub(crate) fn assert_clean(&self, canaries: &Canaries, allowed: &[(&str, &str)]) {
         assert_none(&self.leaks(canaries, allowed));
     }
+}
+
+/// The crate and the kind of an error of ours.
+fn kind(error: &(dyn Error + 'static)) -> Option<String> {
+    let (name, kind) = if let Some(error) = error.downcast_ref::<earthengine::token::Error>() {
+        ("ee-token", format!("{:?}", error.kind()))
+    } else if let Some(error) = error.downcast_ref::<earthengine::credentials::Error>() {
+        ("ee-credentials", format!("{:?}", error.kind()))
+    } else if let Some(error) = error.downcast_ref::<earthengine::rest::Error>() {
+        ("ee-rest", format!("{:?}", error.kind()))
+    } else {
+        let error = error.downcast_ref::<earthengine::Error>()?;
+        ("ee-init", format!("{:?}", error.kind()))
+    };
+    let bare = kind.split('(').next().unwrap_or_default();
+    Some(format!("{name} {bare}"))
 }
 
 /// Fails if there is one.
@@ -179,7 +204,7 @@ pub(crate) fn log_text() -> String {
 
 /// Fails if one of these is in the log.
 pub(crate) fn assert_log_clean(canaries: &Canaries) {
-    let found = canaries.finder_of_every(8).find(&log_text());
+    let found = canaries.find(&log_text());
     let found: Vec<_> = found
         .into_iter()
         .map(|leak| ("the log".to_owned(), leak))

@@ -3,7 +3,7 @@
 
 #[path = "../../../../tests/leaks/canary.rs"]
 #[allow(dead_code, reason = "the other tests that share it use the rest")]
-mod canary;
+pub(crate) mod canary;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -21,7 +21,6 @@ use super::*;
 const COMMANDS: [(&str, &[&str]); 20] = [
     ("init", &[]),
     ("auth login", &["--mode=notebook", "--quiet", "--force"]),
-    ("auth logout", &["--revoke"]),
     ("auth scopes", &[]),
     ("auth status", &[]),
     ("auth token", &["--no-token-cache"]),
@@ -42,25 +41,39 @@ const COMMANDS: [(&str, &[&str]); 20] = [
     ("man", &[]),
     ("set_project", &[PROJECT]),
     ("unset_project", &[]),
+    // The last: it ends the login.
+    ("auth logout", &["--revoke"]),
 ];
 
 /// Where a secret is the result: the command and the secret's name.
-const RESULTS: [(&str, &str); 5] = [
+const RESULTS: [(&str, &str); 6] = [
     // The server's answer as it came.
     ("api", "a refresh token"),
     ("api", "a token of the server's"),
+    ("api", "an access token"),
     ("auth token", "an access token"),
     ("auth login", "a verifier"),
     ("authenticate", "a verifier"),
 ];
 
-const HOSTS: [&str; 5] = [
+const HOSTS: [&str; 6] = [
     "oauth2.googleapis.com",
     "earthengine.googleapis.com",
     "cloudresourcemanager.googleapis.com",
     "serviceusage.googleapis.com",
     "code.earthengine.google.com",
+    "iamcredentials.googleapis.com",
 ];
+
+/// Those that give tokens.
+const TOKEN_HOSTS: [&str; 4] = [
+    "oauth2.googleapis.com",
+    "sts.googleapis.com",
+    "iamcredentials.googleapis.com",
+    "service-identity.example.com",
+];
+
+const AUDIENCE: &str = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/p/providers/o";
 
 /// The commands, as the completion script knows them, hidden ones too.
 async fn all_commands(machine: &Machine) -> BTreeSet<String> {
@@ -169,25 +182,48 @@ fn set(machine: &Machine, regime: Regime, echo: &str) {
     }
 }
 
+/// The token that the next command sends: it is kept on disk. `None` once the login has ended.
+async fn token_in_use(machine: &Machine, more: &[&str]) -> Option<String> {
+    machine.emulator.clear_faults();
+    let chosen: &[&str] = if more.contains(&"-vv") { &[] } else { more };
+    let ended = machine.run(&[&["auth", "token"], chosen].concat()).await;
+    let token = ended.stdout.trim().strip_prefix("ya29.")?;
+    Some(token.to_owned())
+}
+
 async fn every_command(regime: Regime) {
     let mut machine = Machine::new().await;
     let secrets = secrets(&machine);
+    machine
+        .emulator
+        .allow_impersonation("jane@example.com", ROBOT);
     let key = machine.file("key.json", &secrets.key).display().to_string();
     machine.set("GOOGLE_CLOUD_PROJECT", PROJECT);
     machine.set("RUST_LOG", "trace");
     let mut canaries = secrets.canaries.clone();
     let mut said: Vec<(String, String)> = Vec::new();
+    let mut left = Vec::new();
     for (command, arguments) in COMMANDS {
+        if command == "auth logout" {
+            left = files(machine.home.path());
+        }
         for more in [
             &[][..],
             &["-v"],
             &["-vv"],
             &["-vv", "--json"],
             &["-vv", "--credentials", &key],
+            &["-vv", "--impersonate", ROBOT],
         ] {
             // Logging out removes it.
             machine.file(".config/earthengine/credentials", &secrets.file);
-            set(&machine, regime, &secrets.echo);
+            let mut echo = secrets.echo.clone();
+            let chosen = &more[more.len().saturating_sub(2)..];
+            if let Some(token) = token_in_use(&machine, chosen).await {
+                canaries.add(format!("an access token {}", said.len()), &token);
+                let _ = write!(echo, " nor ya29.{token}");
+            }
+            set(&machine, regime, &echo);
             let words: Vec<_> = command
                 .split(' ')
                 .chain(arguments.iter().copied())
@@ -215,9 +251,8 @@ async fn every_command(regime: Regime) {
         }
     }
     learn(&machine, &mut canaries);
-    let files = files(machine.home.path());
     check(&canaries, &said, regime);
-    check_files(&canaries, &files, regime);
+    check_files(&canaries, &left, regime);
 }
 
 /// Every file under a folder, by its path there.
@@ -322,6 +357,133 @@ async fn no_command_says_a_secret_when_its_requests_are_refused_with_an_echo() {
 #[tokio::test]
 async fn no_command_says_a_secret_when_a_page_answers_with_an_echo() {
     every_command(Regime::Html).await;
+}
+
+/// Files of every other kind, each with what a server that it is sent to can echo; and the
+/// variables that they need.
+fn other_kinds(machine: &mut Machine, canaries: &mut Canaries) -> Vec<(String, String)> {
+    use serde_json::json;
+    let mut secret = |name: &str, start: &str| canaries.plant(name, start);
+    let external = |source: Value, of: &str| {
+        json!({"type": "external_account", "audience": AUDIENCE, "credential_source": source,
+            "subject_token_type": format!("urn:ietf:params:{of}"),
+            "token_url": "https://sts.googleapis.com/v1/token"})
+    };
+    let of_user = [
+        secret("a client's secret", "GOCSPX-"),
+        secret("a user's refresh token", "1//0g"),
+    ];
+    let user = json!({"type": "authorized_user", "client_id": "1-a",
+        "client_secret": of_user[0], "refresh_token": of_user[1]});
+    let acting = json!({"type": "impersonated_service_account", "source_credentials": user,
+        "service_account_impersonation_url": format!("https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{ROBOT}:generateAccessToken")});
+    let of_workforce = [
+        secret("a workforce client's secret", ""),
+        secret("a workforce user's refresh token", ""),
+    ];
+    let workforce = json!({"type": "external_account_authorized_user", "client_id": "1-a",
+        "audience": "//iam.googleapis.com/locations/global/workforcePools/p/providers/o",
+        "client_secret": of_workforce[0], "refresh_token": of_workforce[1],
+        "token_url": "https://sts.googleapis.com/v1/oauthtoken"});
+    let of_file = secret("a subject token", "");
+    let subject = machine.file("subject", &of_file);
+    let federation = external(json!({"file": subject}), "oauth:token-type:jwt");
+    let of_program = secret("a program's token", "");
+    let program = json!({"version": 1, "success": true, "id_token": of_program,
+        "token_type": "urn:ietf:params:oauth:token-type:jwt"});
+    let program = machine.file("program.sh", format!("echo '{program}'"));
+    let command = format!("/bin/sh {}", program.display());
+    let executable = external(
+        json!({"executable": {"command": command}}),
+        "oauth:token-type:jwt",
+    );
+    let aws = external(
+        json!({"environment_id": "aws1",
+            "regional_cred_verification_url": "https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15"}),
+        "aws:token-type:aws4_request",
+    );
+    let aws_key = secret("an AWS key", "");
+    let aws_session = secret("an AWS session", "");
+    machine.set("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE");
+    machine.set("AWS_SECRET_ACCESS_KEY", &aws_key);
+    machine.set("AWS_SESSION_TOKEN", &aws_session);
+    machine.set("AWS_REGION", "us-east-1");
+    machine.set("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");
+
+    let leaf = machine
+        .emulator
+        .create_x509_provider(AUDIENCE)
+        .certificate("ada");
+    canaries.add_ec_pem("a certificate's key", leaf.key_pem());
+    let config = json!({"cert_configs": {"workload": {
+        "cert_path": machine.file("leaf.pem", leaf.certificate_pem()),
+        "key_path": machine.file("leaf-key.pem", leaf.key_pem())}}});
+    let config = machine.file("certificate_config.json", config.to_string());
+    let certificate = external(
+        json!({"certificate": {"certificate_config_location": config}}),
+        "oauth:token-type:mtls",
+    );
+    let identity = machine.emulator.create_service_identity("p", "n");
+    canaries.add_ec_pem("a service identity's key", identity.key().pkcs8_pem());
+    let files = [
+        ("user", user.to_string(), of_user.join(" ")),
+        ("acting", acting.to_string(), of_user.join(" ")),
+        ("workforce", workforce.to_string(), of_workforce.join(" ")),
+        ("federation", federation.to_string(), of_file),
+        ("executable", executable.to_string(), of_program),
+        ("aws", aws.to_string(), aws_session),
+        ("certificate", certificate.to_string(), String::new()),
+        ("identity", identity.json(), String::new()),
+    ];
+    let files = files.map(|(name, text, sent)| {
+        let path = machine.file(&format!("{name}.json"), text);
+        (path.display().to_string(), format!("cannot use {sent}"))
+    });
+    files.to_vec()
+}
+
+#[tokio::test]
+async fn no_command_says_a_secret_of_any_kind_of_credential_when_it_is_refused_with_an_echo() {
+    let mut machine = Machine::new().await;
+    machine.set("GOOGLE_CLOUD_PROJECT", PROJECT);
+    machine.set("RUST_LOG", "trace");
+    let mut canaries = Canaries::default();
+    let files = other_kinds(&mut machine, &mut canaries);
+    let (mut told, mut echoes) = (String::new(), 0);
+    let finder = canaries.finder();
+    for (file, echo) in &files {
+        machine.emulator.clear_faults();
+        let grant = serde_json::json!({"error": "invalid_grant", "error_description": echo});
+        for host in TOKEN_HOSTS {
+            let refusal = Fault::status(400).json(&grant).times(usize::MAX);
+            machine.emulator.fault(host, refusal);
+        }
+        for command in [
+            "init",
+            "auth status",
+            "auth token",
+            "doctor",
+            "project list",
+        ] {
+            for more in [&["-vv"][..], &["-vv", "--json"]] {
+                let words: Vec<_> = command.split(' ').chain(more.iter().copied()).collect();
+                let ended = machine
+                    .run(&[&words[..], &["--credentials", file]].concat())
+                    .await;
+                for text in [&ended.stdout, &ended.stderr] {
+                    echoes += usize::from(text.contains("[redacted]"));
+                    for Leak {
+                        secret, context, ..
+                    } in finder.find(text)
+                    {
+                        let _ = writeln!(told, "{secret} in {command} of {file}: {context}");
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(told, "");
+    assert!(echoes > 40, "{echoes} echoes");
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ impl Running {
 }
 
 /// What a browser does, to the last page: enough HTTP for the emulator and the login.
-fn browse(url: &str) -> String {
+pub(crate) fn browse(url: &str) -> String {
     let rest = url
         .strip_prefix("http://")
         .unwrap_or_else(|| panic!("{url}"));

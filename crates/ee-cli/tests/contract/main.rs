@@ -16,6 +16,8 @@ mod faults;
 mod leaks;
 mod login;
 mod manual;
+#[cfg(target_os = "linux")]
+mod processes;
 mod projects;
 mod refusals;
 mod search;

@@ -52,6 +52,38 @@ async fn google_s_own_urls_work_over_http_2_with_certificates_checked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_other_crates_log_of_tls_and_requests_is_not_shown() {
+    if !inside(
+        "what_other_crates_log_of_tls_and_requests_is_not_shown",
+        &HOSTS,
+    ) {
+        return;
+    }
+    let mut world = world().await;
+    world.serve_tls(world.authority.issue(&HOSTS)).await;
+    world.set("RUST_LOG", "trace");
+    let ended = world.eectl(&["-vv", "init", "--project", PROJECT]).await;
+    assert_eq!(ended.status, 0, "{ended:?}");
+    let is_ours = |line: &&str| {
+        line.split(": ").any(|part| {
+            let part = part.rsplit(' ').next().unwrap_or(part);
+            part.starts_with("ee_") || part.starts_with("earthengine")
+        })
+    };
+    let (ours, others): (Vec<_>, Vec<_>) = ended
+        .stderr
+        .lines()
+        .filter(|line| {
+            ["TRACE ", "DEBUG "]
+                .iter()
+                .any(|level| line.trim_start().starts_with(level))
+        })
+        .partition(is_ours);
+    assert!(ours.len() > 5, "{ended:?}");
+    assert!(others.is_empty(), "{others:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_for_another_name_gets_no_request() {
     if !inside("a_certificate_for_another_name_gets_no_request", &HOSTS) {
         return;

@@ -1,0 +1,123 @@
+//! What everybody on the machine can read of a process, its command line, has no secret: neither
+//! ours nor those of the programs that we start.
+
+use super::leaks::canary::Canaries;
+use super::login::browse;
+use super::*;
+
+const AUDIENCE: &str = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/p/providers/o";
+
+/// The text of a program that writes down its own command line and that of who started it.
+fn witness(machine: &Machine, then: &str) -> String {
+    let seen = machine.home.path().join("seen").display().to_string();
+    format!(
+        "#!/bin/sh\n{{ echo \"$0 $*\"; tr '\\0' ' ' < /proc/$PPID/cmdline; echo; }} >> {seen}\n{then}\n"
+    )
+}
+
+/// A machine with a browser, with gcloud, and with a file that names a program.
+async fn machine(subject_token: &str) -> Machine {
+    let mut machine = Machine::new().await;
+    machine.emulator.auto_consent("jane@example.com");
+    let jane = machine.emulator.create_user("jane@example.com");
+    let home = machine.home.path().to_owned();
+    let path = |name: &str| home.join(name).display().to_string();
+
+    let made = Command::new("mkfifo").arg(path("page")).status().unwrap();
+    assert!(made.success());
+    let browser = witness(&machine, &format!("echo \"$1\" > {}", path("page")));
+    machine.file("browser.sh", browser);
+    machine.set("DISPLAY", ":0");
+    machine.set("BROWSER", &format!("/bin/sh {}", path("browser.sh")));
+
+    machine.file("granted.json", jane.authorized_user_json());
+    let gcloud = witness(
+        &machine,
+        &format!(
+            "mkdir -p {1} && cp {0} {1}/application_default_credentials.json",
+            path("granted.json"),
+            path(".config/gcloud")
+        ),
+    );
+    // A file that this process has open for writing cannot be run, and others inherit what is open.
+    let text = machine.file("gcloud.sh", gcloud).display().to_string();
+    machine.file("bin/none", "");
+    let script = path("bin/gcloud");
+    for command in [["cp", &text, &script], ["chmod", "700", &script]] {
+        let done = Command::new(command[0]).args(&command[1..]).status();
+        assert!(done.unwrap().success());
+    }
+    machine.set("PATH", &format!("{}:/usr/bin:/bin", path("bin")));
+
+    let answer = serde_json::json!({"version": 1, "success": true, "id_token": subject_token,
+        "token_type": "urn:ietf:params:oauth:token-type:jwt"});
+    let program = witness(&machine, &format!("echo '{answer}'"));
+    machine.file("program.sh", program);
+    let file = serde_json::json!({"type": "external_account", "audience": AUDIENCE,
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": "https://sts.googleapis.com/v1/token",
+        "credential_source": {"executable": {"command": format!("/bin/sh {}", path("program.sh"))}}});
+    machine.file("program.json", file.to_string());
+    machine.set("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");
+    machine
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_in_the_command_line_of_a_process() {
+    let mut canaries = Canaries::default();
+    let subject_token = canaries.plant_word("a subject token", "");
+    let machine = machine(&subject_token).await;
+    let page = machine.home.path().join("page");
+    let opened = tokio::task::spawn_blocking(move || {
+        let url = fs::read_to_string(page).unwrap();
+        browse(url.trim())
+    });
+    let login = ["auth", "login", "--force"];
+    let ended = machine
+        .run(&[&login[..], &["--mode=localhost:0"]].concat())
+        .await;
+    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    assert!(opened.await.unwrap().contains("You are logged in"));
+    for mode in ["--mode=gcloud", "--mode=gcloud-legacy"] {
+        let ended = machine.run(&[&login[..], &[mode]].concat()).await;
+        assert_eq!(ended.status, 0, "{mode}: {}", ended.stderr);
+    }
+    machine.run(&["init", "--project", PROJECT]).await;
+    machine
+        .run(&[
+            "init",
+            "--project",
+            PROJECT,
+            "--credentials",
+            "program.json",
+        ])
+        .await;
+
+    let mut asked = Vec::new();
+    for request in machine.emulator.requests() {
+        let form = request.form();
+        for field in ["code", "code_verifier", "refresh_token", "subject_token"] {
+            if let Some(secret) = form.get(field) {
+                canaries.add(format!("a {field}"), secret);
+                asked.push(field);
+            }
+        }
+        if let Some(token) = request.bearer() {
+            canaries.add("an access token", token.trim_start_matches("ya29."));
+        }
+    }
+    for field in ["code", "code_verifier", "refresh_token", "subject_token"] {
+        assert!(asked.contains(&field), "no {field} was sent: {asked:?}");
+    }
+    let seen = fs::read_to_string(machine.home.path().join("seen")).unwrap();
+    for line in [
+        "browser.sh http",
+        "bin/gcloud auth",
+        "program.sh",
+        "eectl auth login",
+        "eectl init",
+    ] {
+        assert!(seen.contains(line), "{line} was not looked at: {seen}");
+    }
+    assert_eq!(canaries.find(&seen), []);
+}
