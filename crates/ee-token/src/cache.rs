@@ -328,10 +328,19 @@ impl Inner {
             }
             if let Some((error, _)) = state.failure.as_deref()
                 && error.kind().is_rejection()
-                && !self.source.may_have_changed()
             {
+                // The source looks at a file, which may take its time: not under the lock, so that
+                // others go on with the token that there is.
                 self.schedule(now.after(MAX_BACKOFF));
-                return;
+                drop(state);
+                if !self.source.may_have_changed() {
+                    return;
+                }
+                state = self.state();
+                // Somebody else may have tried since.
+                if state.is_under_way(now) || state.failure.is_none() {
+                    return;
+                }
             }
             self.start(&mut state, now).1
         };

@@ -542,6 +542,38 @@ async fn a_rejected_credential_that_changed_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_file_that_takes_long_to_look_at_holds_up_nobody_else_with_a_valid_token() {
+    let source = Source::new(&ManualClock::new(), HOUR);
+    let cache = source.cache();
+    cache.token().await.unwrap();
+    source.answer(Answer::Fails(ErrorKind::Rejected));
+    source.0.clock.advance(Duration::from_secs(3500));
+    cache.token().await.unwrap();
+    settle().await;
+    source.0.clock.advance(Duration::from_secs(31));
+
+    let (sender, served) = std::sync::mpsc::channel();
+    let looking = source.0.changed.lock().unwrap();
+    let callers: Vec<_> = (0..3)
+        .map(|_| {
+            let (cache, sender) = (cache.clone(), sender.clone());
+            let handle = tokio::runtime::Handle::current();
+            std::thread::spawn(move || {
+                let _entered = handle.enter();
+                sender.send(cache.current().is_some()).unwrap();
+            })
+        })
+        .collect();
+    for _ in 0..2 {
+        assert_eq!(served.recv_timeout(SECOND * 10), Ok(true));
+    }
+    drop(looking);
+    for caller in callers {
+        caller.join().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_refresh_that_brings_the_same_token_is_a_success_and_the_next_waits_10_s() {
     let clock = ManualClock::new();
     let end = DateTime::<Utc>::from(clock.wall()) + Duration::from_secs(3600);

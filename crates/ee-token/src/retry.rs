@@ -90,15 +90,17 @@ pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> 
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
     }
-    let at = DateTime::parse_from_rfc2822(text).ok()?;
     let now = date(headers).unwrap_or(now);
-    Some((at.to_utc() - now).to_std().unwrap_or_default())
+    Some((http_date(text)? - now).to_std().unwrap_or_default())
 }
 
-/// The server's time as a reply states it (RFC 9110 §6.6.1), if that can be a time at all: the
-/// format has four digits for a year.
+/// The server's time as a reply states it (RFC 9110 §6.6.1).
 pub fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
-    let text = headers.get(DATE)?.to_str().ok()?;
+    http_date(headers.get(DATE)?.to_str().ok()?)
+}
+
+/// A date of a server's, if it can be one at all: the format has four digits for a year.
+fn http_date(text: &str) -> Option<DateTime<Utc>> {
     let date = DateTime::parse_from_rfc2822(text).ok()?.to_utc();
     (2000..=9999).contains(&date.year()).then_some(date)
 }
