@@ -65,6 +65,7 @@ impl Replacement {
     }
 
     /// Forces it to the disk: a power cut loses none of it.
+    #[cfg(feature = "login")]
     pub(crate) fn sync(self) -> io::Result<Self> {
         self.file.sync_all()?;
         step("temporary synced");
