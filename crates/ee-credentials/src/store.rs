@@ -475,6 +475,14 @@ impl Store {
         ))
     }
 
+    /// The error for a folder, a device or a pipe: no file of ours takes its place.
+    pub(crate) fn check_place(&self) -> Result<(), Error> {
+        match fs::metadata(&self.path) {
+            Ok(metadata) => check_kind(&metadata, &self.place()),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// [`Store::locked`] if there is something at the path, even a link that leads nowhere.
     fn if_there<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<Option<T>, Error> {
         match fs::symlink_metadata(&self.path) {
@@ -495,9 +503,7 @@ impl Store {
         is_wanted: &dyn Fn() -> bool,
         work: impl FnOnce() -> Result<T, Error>,
     ) -> Result<T, Error> {
-        if let Ok(metadata) = fs::metadata(&self.path) {
-            check_kind(&metadata, &self.place())?;
-        }
+        self.check_place()?;
         let file = private_file::lock_file(&self.lock_path())
             .map_err(|error| self.cannot("be written", error))?;
         let mut lock = RwLock::new(file);

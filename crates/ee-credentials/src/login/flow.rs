@@ -153,7 +153,7 @@ impl Flow {
     /// [`ErrorKind::LoginDenied`] and [`ErrorKind::LoginTimeout`] if the person does not want
     /// to or does not come, [`ErrorKind::LoginFailed`] if what came makes no sense,
     /// [`ErrorKind::Store`] if the file cannot be written, [`ErrorKind::Token`] if Google
-    /// cannot be reached.
+    /// cannot be reached; [`ErrorKind::InvalidFile`] if a folder is where the file belongs.
     pub async fn run(
         &self,
         terminal: &dyn Terminal,
@@ -172,6 +172,8 @@ impl Flow {
         {
             return Ok(Outcome::Reused(credentials));
         }
+        // Said before anybody is asked anything.
+        Store::open(&self.environment)?.check_place()?;
         let saved = match mode {
             Mode::Localhost { port } => localhost::run(self, port, terminal, browser).await?,
             Mode::Notebook => return notebook::run(self, terminal, browser).await,

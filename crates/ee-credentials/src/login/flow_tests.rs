@@ -355,6 +355,17 @@ async fn a_person_who_refuses_or_never_comes_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn nobody_is_asked_to_log_in_where_a_folder_is_in_the_files_place() {
+    let machine = Machine::new().await;
+    fs::create_dir_all(machine.path()).unwrap();
+    for mode in ["localhost:0", "notebook"] {
+        let error = machine.error(&machine.flow(mode).force(true)).await;
+        assert_eq!(error.kind(), ErrorKind::InvalidFile);
+    }
+    assert!(machine.person.pages.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_quiet_login_shows_the_page_and_opens_nothing() {
     let machine = Machine::new().await;
     let flow = machine.flow("localhost:0").quiet(true);
