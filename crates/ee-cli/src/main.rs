@@ -5,12 +5,20 @@ mod command;
 mod failure;
 mod output;
 
+use std::io;
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use arguments::{Arguments, Command};
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use failure::Failure;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+/// How long a command may take to stop.
+const GRACE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -28,12 +36,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::io("the runtime cannot be started", &e))?;
+    let runtime = runtime().map_err(|e| Failure::io("the runtime cannot be started", &e))?;
+    let pressed = ctrl_c().map_err(|e| Failure::io("Ctrl-C cannot be waited for", &e))?;
     let global = &arguments.global;
-    runtime.block_on(async {
+    let command = async {
         match &arguments.command {
             Command::Init(init) => command::init::run(global, init).await,
             Command::Auth(auth) => command::auth::run(global, auth).await,
@@ -47,7 +53,51 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             Command::SetProject(project) => command::project::set(global, &project.id),
             Command::UnsetProject => command::project::unset(global),
         }
+    };
+    runtime.block_on(async {
+        // The command first, which may wait for Ctrl-C too. One that is dropped stops the
+        // programs that it runs, and leaves nothing behind.
+        tokio::select! {
+            biased;
+            done = command => done,
+            _ = pressed => Err(Failure::interrupted()),
+        }
     })
+}
+
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}
+
+/// Tells of Ctrl-C, from a thread of its own: a command that is reading standard input just
+/// then cannot be dropped, and the process ends all the same.
+fn ctrl_c() -> io::Result<oneshot::Receiver<()>> {
+    let runtime = runtime()?;
+    let mut pressed = {
+        let _inside = runtime.enter();
+        interrupts()?
+    };
+    let (tell, told) = oneshot::channel();
+    thread::Builder::new().spawn(move || {
+        runtime.block_on(pressed.recv());
+        // The command may have ended by itself.
+        let _ = tell.send(());
+        thread::sleep(GRACE);
+        std::process::exit(Failure::interrupted().exit_status().into());
+    })?;
+    Ok(told)
+}
+
+#[cfg(unix)]
+fn interrupts() -> io::Result<tokio::signal::unix::Signal> {
+    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
+}
+
+#[cfg(windows)]
+fn interrupts() -> io::Result<tokio::signal::windows::CtrlC> {
+    tokio::signal::windows::ctrl_c()
 }
 
 /// Help and version are no failures; everything else that clap says is one of usage, and

@@ -3,11 +3,12 @@
 use std::io::{IsTerminal, Write};
 
 use earthengine::credentials::Warning;
+use serde_json::{Value, json};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, in_one_line};
 
 /// Writes to standard output. A reader that went away is a failure, not a panic.
 pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
@@ -52,6 +53,15 @@ pub(crate) fn warn<'a>(warnings: impl IntoIterator<Item = &'a Warning>) {
             note(&format!("    {command}"));
         }
     }
+}
+
+/// A warning as JSON; the same for every command.
+pub(crate) fn warning_json(warning: &Warning) -> Value {
+    json!({
+        "code": warning.code,
+        "message": warning.message,
+        "remedy": in_one_line(&warning.remedy),
+    })
 }
 
 /// Writes a note for people to standard error, where nobody needs to read it.

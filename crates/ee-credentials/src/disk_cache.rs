@@ -11,19 +11,21 @@ mod entry;
 pub(crate) mod fuzzing;
 mod source;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use ee_token::AccessToken;
 use ring::digest::{Context, SHA256};
-use ring::rand::{SecureRandom as _, SystemRandom};
 use secrecy::zeroize::Zeroizing;
 use serde::Deserialize;
 
 use crate::loaded::Loaded;
+use crate::place;
+use crate::private_file::{self, Replacement, random_name, step};
 use crate::{Environment, Kind, Options};
 use entry::{Entry, SealingKey};
 use source::Kept;
@@ -34,6 +36,8 @@ const ENDING: &str = "token1";
 const MAX_FILE: u64 = 64 << 10;
 /// No access token lives longer than twelve hours.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+/// A folder may hold the tokens of very many credentials: it is not looked through for each.
+const BETWEEN_SWEEPS: Duration = Duration::from_secs(3600);
 
 /// A folder with access tokens for the next start of a program, given to
 /// [`Options::disk_cache`].
@@ -84,7 +88,10 @@ impl DiskCache {
         let mut dropped = 0;
         for path in self.files()? {
             match fs::remove_file(&path) {
-                Ok(()) => dropped += 1,
+                Ok(()) => {
+                    step("token dropped");
+                    dropped += 1;
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     let message = format!("{} cannot be removed: {error}", path.display());
@@ -120,15 +127,30 @@ impl DiskCache {
             .collect())
     }
 
+    /// [`DiskCache::sweep`], if this process has not done so for a while.
+    fn sweep_at_times(&self) {
+        static SWEPT: Mutex<BTreeMap<PathBuf, Instant>> = Mutex::new(BTreeMap::new());
+        let now = Instant::now();
+        {
+            let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = swept.get(&self.folder);
+            if last.is_some_and(|last| now.duration_since(*last) < BETWEEN_SWEEPS) {
+                return;
+            }
+            swept.insert(self.folder.clone(), now);
+        }
+        self.sweep();
+    }
+
     /// Removes what nobody will ask for again, such as the tokens of a key that was rotated.
     fn sweep(&self) {
         for path in self.files().unwrap_or_default() {
             let age = fs::metadata(&path)
                 .and_then(|metadata| metadata.modified())
                 .map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
-            if age.is_ok_and(|age| age > ABANDONED) {
-                // One that stays does no harm.
-                let _ = fs::remove_file(&path);
+            // One that stays does no harm.
+            if age.is_ok_and(|age| age > ABANDONED) && fs::remove_file(&path).is_ok() {
+                step("token swept");
             }
         }
     }
@@ -178,17 +200,6 @@ fn is_whole(kind: Kind, text: &str) -> bool {
     }
 }
 
-/// How far the writing of a token has come. Tests end the process at each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// The temporary file is there, and empty.
-    Created,
-    /// All of it was written.
-    Written,
-    /// It has taken the old one's place.
-    Renamed,
-}
-
 /// The place of one credential's tokens for one purpose.
 #[derive(Debug)]
 struct Slot {
@@ -226,7 +237,8 @@ impl Slot {
 
     /// What is there, if it can be believed.
     fn read(&self) -> Option<Entry> {
-        let file = open_regular(&self.path)?;
+        let file = place::open(&self.path).ok()?;
+        file.metadata().ok().filter(fs::Metadata::is_file)?;
         let mut sealed = Vec::new();
         file.take(MAX_FILE).read_to_end(&mut sealed).ok()?;
         let entry = self.key.open(&mut sealed);
@@ -237,79 +249,36 @@ impl Slot {
     }
 
     fn write(&self, token: &AccessToken) {
-        self.write_in_stages(token, &|_| {});
-    }
-
-    fn write_in_stages(&self, token: &AccessToken, at: &dyn Fn(Stage)) {
         let Some(sealed) = self.key.seal(token) else {
             return;
         };
-        if let Err(error) = self.replace(&sealed, at) {
+        if let Err(error) = self.replace(&sealed) {
             tracing::debug!(file = %self.path.display(), %error, "the token is not kept");
         }
-        self.cache.sweep();
+        self.cache.sweep_at_times();
     }
 
     /// Puts a new file in the place of the old one, whole. It is not forced to the disk: what
     /// a power cut leaves of it does not open, and is written again.
-    fn replace(&self, contents: &[u8], at: &dyn Fn(Stage)) -> io::Result<()> {
-        let mut random = [0; 8];
-        SystemRandom::new()
-            .fill(&mut random)
-            .map_err(|_| io::Error::other("no random numbers"))?;
-        let temporary = self.cache.folder.join(format!("{}.{ENDING}", hex(&random)));
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let write = || {
-            let mut file = options.open(&temporary)?;
-            at(Stage::Created);
-            file.write_all(contents)?;
-            at(Stage::Written);
-            fs::rename(&temporary, &self.path)?;
-            at(Stage::Renamed);
-            Ok(())
-        };
-        let written = write();
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        written
+    fn replace(&self, contents: &[u8]) -> io::Result<()> {
+        let name = format!("{}.{ENDING}", random_name()?);
+        Replacement::write(self.cache.folder.join(name), contents)?.put(&self.path)
     }
 
     fn remove(&self) {
         match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Ok(()) => step("token removed"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
                 tracing::warn!(file = %self.path.display(), %error, "a dead token cannot be removed");
             }
-            _ => {}
         }
     }
 
     /// The file whose lock lets one process at a time ask for a token.
     fn lock_file(&self) -> io::Result<File> {
-        make_private_folder(&self.cache.folder)?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(&self.lock)
+        private_file::lock_file(&self.lock)
     }
-}
-
-/// A regular file: a pipe could wait for ever.
-fn open_regular(path: &Path) -> Option<File> {
-    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-    File::open(path).ok()
-}
-
-fn make_private_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }
 
 /// SHA-256 of the parts, each with its length, so that no two lists of parts look alike.

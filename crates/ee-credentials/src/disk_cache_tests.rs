@@ -1,10 +1,9 @@
 use ee_emulator::{Emulator, User};
 use ee_token::{Endpoints, ErrorKind as Token, HttpClient, Scopes, TokenSource as _};
 
-use fd_lock::RwLock;
-
 use super::*;
 use crate::Credentials;
+use crate::private_file::killed;
 
 struct Machine {
     emulator: Emulator,
@@ -274,89 +273,108 @@ fn federation_is_not_kept_and_impersonation_as_its_source() {
     assert!(!is_whole(Kind::MetadataServer, "{}"));
 }
 
-const PART: &str = "EE_CACHE_TEST";
-
-/// The process that is killed: it stops at the stage that a variable names, and says so.
 #[tokio::test]
-async fn a_writer_for_the_test_below() {
-    let Ok(part) = std::env::var(PART) else {
-        return;
-    };
-    let [stage, folder, address, text] = part.splitn(4, '\n').collect::<Vec<_>>()[..] else {
-        unreachable!()
-    };
-    let stop = |at: &str| {
-        if at == stage {
-            eprintln!("\nstopped at {at}");
-            loop {
-                std::thread::park();
-            }
-        }
-    };
-    let endpoints = Endpoints::emulator(address.parse().unwrap()).unwrap();
-    let options = Options::new(HttpClient::new(endpoints).unwrap());
-    let slot = slot(&DiskCache::at(folder), text, &options);
-    let mut lock = RwLock::new(slot.lock_file().unwrap());
-    let _held = lock.try_write().unwrap();
-    if stage == "Removed" {
-        slot.remove();
-        stop("Removed");
-    }
-    let end = chrono::Utc::now() + chrono::TimeDelta::hours(1);
-    let token = AccessToken::new("ya29.new").unwrap().with_expiry(end);
-    slot.write_in_stages(&token, &|at| stop(&format!("{at:?}")));
+async fn the_folder_is_looked_through_once_an_hour_and_not_for_every_token() {
+    let machine = Machine::new().await;
+    machine.token().await;
+    let old = machine.cache().folder().join("old").with_extension(ENDING);
+    let file = File::create(&old).unwrap();
+    file.set_modified(SystemTime::now() - ABANDONED - Duration::from_secs(60))
+        .unwrap();
+    let john = machine.emulator.create_user("john@example.com");
+    let credentials = Credentials::from_json(&john.authorized_user_json(), &machine.options());
+    credentials.unwrap().token().await.unwrap();
+    assert!(old.exists());
+    assert_eq!(machine.cache().files().unwrap().len(), 3);
 }
 
+/// The process that is killed: it asks for a token in the place of one that was refused, or
+/// drops all that are kept.
 #[tokio::test]
-async fn a_kill_at_any_stage_leaves_the_old_token_or_the_new_one_or_none() {
-    use std::io::{BufRead as _, BufReader};
-    use std::process::{Command, Stdio};
-    for (stage, kept) in [
-        ("Removed", None),
-        ("Created", Some("old")),
-        ("Written", Some("old")),
-        ("Renamed", Some("new")),
-    ] {
-        let machine = Machine::new().await;
-        let old = machine.token().await;
-        let cache = machine.cache();
-        let part = [
-            stage,
-            cache.folder().to_str().unwrap(),
-            &machine.emulator.address().to_string(),
-            &machine.jane.authorized_user_json(),
-        ];
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "disk_cache::tests::a_writer_for_the_test_below",
-                "--exact",
-                "--nocapture",
-            ])
-            .env(PART, part.join("\n"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let told = format!("stopped at {stage}");
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let stopped = lines.map_while(Result::ok).any(|line| line == told);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(stopped, "the writer never came to {stage}");
-
-        // The lock went with the process: nobody waits for it.
-        let token = machine.token().await;
-        let asked = machine.requests();
-        match kept {
-            Some("old") => assert!(token.is_same(&old), "{stage}"),
-            Some(_) => assert_eq!(token.secret(), "ya29.new"),
-            None => assert_eq!(asked, 2, "{stage}"),
-        }
-        assert_eq!(asked, if kept.is_none() { 2 } else { 1 }, "{stage}");
-        // What the dead one left beside it goes with the rest.
+async fn a_writer_for_the_test_below() {
+    let Some((writer, needs)) = killed::part() else {
+        return;
+    };
+    let [folder, address, text] = needs.splitn(3, '\n').collect::<Vec<_>>()[..] else {
+        unreachable!()
+    };
+    let cache = DiskCache::at(folder);
+    if writer == "clear" {
         cache.clear().unwrap();
-        assert_eq!(cache.files().unwrap(), Vec::<PathBuf>::new());
-        machine.token().await;
-        assert_eq!(machine.requests(), asked + 1);
+        return;
+    }
+    let endpoints = Endpoints::emulator(address.parse().unwrap()).unwrap();
+    let options = Options::new(HttpClient::new(endpoints).unwrap()).disk_cache(cache);
+    let credentials = Credentials::from_json(text, &options).unwrap();
+    let token = credentials.token().await.unwrap();
+    if writer == "renew" {
+        credentials.cache().unwrap().invalidate(&token);
+        credentials.token().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_at_any_stage_leaves_the_old_token_or_the_new_one_or_none() {
+    const TEST: &str = "disk_cache::tests::a_writer_for_the_test_below";
+    let whole_ways = [
+        (
+            "first",
+            &[
+                "folder made",
+                "lock there",
+                "temporary made",
+                "temporary written",
+                "put in place",
+            ][..],
+        ),
+        (
+            "renew",
+            &[
+                "lock there",
+                "token removed",
+                "temporary made",
+                "temporary written",
+                "put in place",
+                "token swept",
+            ],
+        ),
+        ("clear", &["token dropped", "token dropped"]),
+    ];
+    for (writer, whole_way) in whole_ways {
+        for steps in 0..=whole_way.len() {
+            let machine = Machine::new().await;
+            let cache = machine.cache();
+            if writer != "first" {
+                machine.token().await;
+                // Nobody's any more.
+                let old = cache.folder().join("old").with_extension(ENDING);
+                let file = File::create(&old).unwrap();
+                file.set_modified(SystemTime::now() - ABANDONED - Duration::from_secs(60))
+                    .unwrap();
+            }
+            let needs = [
+                cache.folder().to_str().unwrap(),
+                &machine.emulator.address().to_string(),
+                &machine.jane.authorized_user_json(),
+            ];
+            let taken = killed::kill(TEST, writer, &needs.join("\n"), steps);
+            let expected = &whole_way[..whole_way.len().min(steps + 1)];
+            assert_eq!(taken, expected, "{writer}");
+
+            // Whatever is there is a token that works, or none; the lock went with the process.
+            let before = machine.requests();
+            let is_kept = machine.slot().read().is_some();
+            let token = machine.token().await;
+            assert_eq!(
+                machine.requests(),
+                before + usize::from(!is_kept),
+                "{writer} {taken:?}"
+            );
+            assert!(machine.token().await.is_same(&token));
+            // What the dead one left beside it goes with the rest.
+            cache.clear().unwrap();
+            assert_eq!(cache.files().unwrap(), Vec::<PathBuf>::new());
+            machine.token().await;
+        }
     }
 }

@@ -51,6 +51,8 @@ mod metadata_server;
 mod object_store;
 mod options;
 mod place;
+#[cfg(any(feature = "login", feature = "token-cache"))]
+mod private_file;
 mod refresh_token;
 mod sdk_project;
 mod service_account;

@@ -1,7 +1,7 @@
 //! Where a credential's text stands: reading it with care, and naming it in errors.
 
 use std::fmt;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -132,7 +132,12 @@ pub(crate) fn read_if_there(place: &Place) -> Result<Option<Text>, Error> {
         Err(error) => return Err(unreadable(place, error)),
     };
     check(&metadata, place)?;
-    let mut file = File::open(path).map_err(|error| unreadable(place, error))?;
+    read_file(path, place).map(Some)
+}
+
+/// Reads what is at the path now, which may be another thing than a moment ago.
+fn read_file(path: &Path, place: &Place) -> Result<Text, Error> {
+    let mut file = open(path).map_err(|error| unreadable(place, error))?;
     let metadata = file.metadata().map_err(|error| unreadable(place, error))?;
     check(&metadata, place)?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
@@ -143,11 +148,24 @@ pub(crate) fn read_if_there(place: &Place) -> Result<Option<Text>, Error> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(too_long(place));
     }
-    Ok(Some(Text {
+    Ok(Text {
         text: decode(&bytes, place)?,
         stamp: Stamp::of(&metadata),
         warnings: permissions(&metadata, path).into_iter().collect(),
-    }))
+    })
+}
+
+/// Opens a file for reading, and waits for nobody who would have to write to it first, as
+/// with a pipe.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
+    );
+    options.open(path)
 }
 
 /// Reads a file of text that must be there.
@@ -173,7 +191,7 @@ pub(crate) fn read(place: &Place) -> Result<Text, Error> {
 }
 
 /// Whether nothing is there, as opposed to something that cannot be read.
-fn is_absent(error: &io::Error) -> bool {
+pub(crate) fn is_absent(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
@@ -181,6 +199,15 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 fn check(metadata: &Metadata, place: &Place) -> Result<(), Error> {
+    check_kind(metadata, place)?;
+    if metadata.len() > MAX_FILE {
+        return Err(too_long(place));
+    }
+    Ok(())
+}
+
+/// The error for what is no regular file.
+pub(crate) fn check_kind(metadata: &Metadata, place: &Place) -> Result<(), Error> {
     if metadata.is_dir() {
         return Err(place
             .invalid("it is a folder, and a file is needed")
@@ -190,9 +217,6 @@ fn check(metadata: &Metadata, place: &Place) -> Result<(), Error> {
         return Err(place
             .invalid("it is a pipe or a device, and a regular file is needed")
             .with_remedy(Remedy::new("Write the credential to a file first.")));
-    }
-    if metadata.len() > MAX_FILE {
-        return Err(too_long(place));
     }
     Ok(())
 }
@@ -319,6 +343,18 @@ mod tests {
     fn a_device_is_not_opened() {
         assert!(refusal(Path::new("/dev/zero")).contains("device"));
         assert!(refusal(Path::new("/dev/tty")).contains("device"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_that_takes_the_files_place_before_it_is_opened_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        // Nobody writes to it: opened in the usual way, it would be waited for without end.
+        let error = read_file(&pipe, &Place::file(&pipe)).err().unwrap();
+        assert!(error.to_string().contains("pipe"), "{error}");
     }
 
     #[test]

@@ -5,9 +5,8 @@
 mod fields;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
-mod replace;
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,10 +16,10 @@ use ee_token::{ExposeSecret as _, HttpClient, Remedy, Scopes, SecretString};
 use fd_lock::RwLock;
 
 use crate::earthengine_file::{self as keys, CLIENT_ID, EarthEngineFile};
-use crate::place::{Place, read_if_there};
+use crate::place::{Place, check_kind, is_absent, read_if_there};
+use crate::private_file::{self, Replacement, is_random_name, random_name, step, sync_folder_of};
 use crate::{Environment, Error, ErrorKind, Warning};
 use fields::Fields;
-use replace::{Stage, replace, sweep};
 
 /// The keys that belong to a login, and go with it.
 const OF_A_LOGIN: [&str; 8] = [
@@ -37,6 +36,8 @@ const OF_A_LOGIN: [&str; 8] = [
 /// Long enough for any number of logins that end at the same moment.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
+
+const ENDING: &str = ".tmp";
 
 /// Earth Engine's credentials file, which the Python client shares:
 /// `~/.config/earthengine/credentials`.
@@ -245,52 +246,106 @@ impl Store {
     }
 
     /// Stores a login in the place of the one that is there. The project and keys that a login
-    /// does not know stay. Something else in this place, a service account's key for example,
+    /// does not know stay. Another file in this place, a service account's key for example,
     /// is moved aside, and a warning says where to.
     ///
     /// # Errors
+    /// [`ErrorKind::InvalidFile`] if a folder, a device or a pipe is there;
     /// [`ErrorKind::Store`] if the file cannot be written, or another process does not let go
     /// of it.
     pub fn save_login(&self, login: &NewLogin) -> Result<Vec<Warning>, Error> {
-        self.save_login_in_stages(login, &|_| {})
+        self.save_login_while(&|| true, login)
     }
 
-    fn save_login_in_stages(
+    /// [`Store::save_login`], if it is still wanted when its turn has come.
+    pub(crate) fn save_login_while(
         &self,
+        is_wanted: &dyn Fn() -> bool,
         login: &NewLogin,
-        at: &dyn Fn(Stage),
     ) -> Result<Vec<Warning>, Error> {
-        self.locked(|| {
-            let kept = self.fields().map(Option::unwrap_or_default);
-            let (mut fields, broken) = match kept {
-                Ok(fields) => (fields, None),
-                Err(error) => (Fields::default(), Some(error)),
+        self.locked_while(is_wanted, || {
+            let (mut fields, broken) = match self.fields() {
+                Ok(fields) => (fields.unwrap_or_default(), None),
+                Err(error) => self.salvage(error),
             };
             login.write_to(&mut fields);
-            let warnings = match broken {
-                Some(error) => self.move_aside(&error)?.into_iter().collect(),
-                None => Vec::new(),
-            };
-            self.write_in_stages(&fields, at)?;
-            Ok(warnings)
+            let aside = broken.map(|error| self.move_aside(&error)).transpose()?;
+            self.write(&fields)?;
+            self.forget_verifier();
+            Ok(aside.into_iter().collect())
         })
+    }
+
+    /// Keeps what the second step of a login by notebook needs, for a process that comes later,
+    /// in a file of its own beside this one. It goes when a login is stored or removed.
+    ///
+    /// ```
+    /// use ee_credentials::Store;
+    /// use ee_token::ExposeSecret as _;
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let store = Store::at(folder.path().join("credentials"));
+    /// store.keep_verifier(&"REQUEST_ID:TOKEN_VERIFIER:CLIENT_VERIFIER".into())?;
+    /// let kept = store.kept_verifier()?.unwrap();
+    /// assert!(kept.expose_secret().starts_with("REQUEST_ID:"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] if it cannot be written.
+    pub fn keep_verifier(&self, verifier: &SecretString) -> Result<(), Error> {
+        self.locked(|| {
+            self.put(&self.verifier_path(), verifier.expose_secret().as_bytes())
+                .map_err(|error| self.cannot("be written", error))
+        })
+    }
+
+    /// What [`Store::keep_verifier`] has kept; `None` if no login has begun.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidFile`] if it cannot be read.
+    pub fn kept_verifier(&self) -> Result<Option<SecretString>, Error> {
+        let text = read_if_there(&Place::file(self.verifier_path()))?;
+        Ok(text.map(|text| text.text.as_str().into()))
+    }
+
+    /// One that stays is good for nothing without a code.
+    fn forget_verifier(&self) {
+        if fs::remove_file(self.verifier_path()).is_ok() {
+            step("verifier removed");
+        }
     }
 
     /// Ends the login at Google, and then removes the file.
     ///
     /// # Errors
     /// [`ErrorKind::Token`] if Google cannot be reached or does not agree: the file stays,
-    /// so that one can try again. Otherwise as [`Store::remove`].
+    /// so that one can try again. [`ErrorKind::Store`] if somebody logged in meanwhile: that
+    /// login stays. Otherwise as [`Store::remove`].
     pub async fn revoke(&self, http: &HttpClient) -> Result<(Revocation, Removed), Error> {
-        let token = self
-            .read()?
-            .and_then(|stored| stored.file.into_refresh_token());
+        let token = self.refresh_token()?;
         let revocation = match &token {
             Some(token) if ee_token::revoke(http, token).await? => Revocation::Revoked,
             Some(_) => Revocation::AlreadyEnded,
             None => Revocation::NoLogin,
         };
-        Ok((revocation, self.remove()?))
+        let removed = self.remove_if(|| {
+            let is_the_same = match (self.refresh_token()?, &token) {
+                (Some(now), Some(ended)) => now.expose_secret() == ended.expose_secret(),
+                (now, _) => now.is_none(),
+            };
+            if is_the_same {
+                Ok(())
+            } else {
+                Err(self.is_another())
+            }
+        })?;
+        Ok((revocation, removed))
+    }
+
+    fn refresh_token(&self) -> Result<Option<SecretString>, Error> {
+        let stored = self.read()?;
+        Ok(stored.and_then(|stored| stored.file.into_refresh_token()))
     }
 
     /// Removes the file, with the project in it. The login itself goes on: whoever has a copy
@@ -299,7 +354,13 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::Store`] if it cannot be removed.
     pub fn remove(&self) -> Result<Removed, Error> {
+        self.remove_if(|| Ok(()))
+    }
+
+    /// [`Store::remove`], if nothing is said against it once nobody else can write.
+    fn remove_if(&self, check: impl FnOnce() -> Result<(), Error>) -> Result<Removed, Error> {
         let removed = self.if_there(|| {
+            check()?;
             let left = fs::read_link(&self.path)
                 .ok()
                 .and_then(|_| fs::canonicalize(&self.path).ok());
@@ -309,6 +370,7 @@ impl Store {
                 left,
             })
         })?;
+        self.forget_verifier();
         Ok(removed.unwrap_or(Removed {
             existed: false,
             left: None,
@@ -336,66 +398,126 @@ impl Store {
     }
 
     fn write(&self, fields: &Fields) -> Result<(), Error> {
-        self.write_in_stages(fields, &|_| {})
+        self.put(&self.path, fields.to_json().as_bytes())
+            .map_err(|error| self.cannot("be written", error))
     }
 
-    fn write_in_stages(&self, fields: &Fields, at: &dyn Fn(Stage)) -> Result<(), Error> {
-        replace(&self.path, fields.to_json().as_bytes(), at)
-            .map_err(|error| self.cannot("be written", error))
+    /// Puts a new file in the place of what is there.
+    fn put(&self, target: &Path, contents: &[u8]) -> io::Result<()> {
+        let name = format!("{}{}{ENDING}", self.beginning(), random_name()?);
+        Replacement::write(self.path.with_file_name(name), contents)?
+            .sync()?
+            .put(target)?;
+        sync_folder_of(target);
+        Ok(())
+    }
+
+    /// Removes temporary files that a killed process left. Only while the lock is held: they
+    /// could be somebody's who is writing.
+    fn sweep(&self) {
+        // A name alone stands for a file of the current folder.
+        let folder = match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let beginning = self.beginning();
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let random = name
+                .to_str()
+                .and_then(|name| name.strip_prefix(&beginning))
+                .and_then(|rest| rest.strip_suffix(ENDING));
+            // One that stays does no harm.
+            if random.is_some_and(is_random_name) && fs::remove_file(entry.path()).is_ok() {
+                step("temporary swept");
+            }
+        }
     }
 
     fn delete(&self) -> Result<(), Error> {
         match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(self.cannot("be removed", error))
-            }
-            _ => Ok(()),
+            Ok(()) => step("file removed"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(self.cannot("be removed", error)),
         }
+        Ok(())
+    }
+
+    /// What stays of a file that is broken when a login is stored; and what is wrong with it,
+    /// if something would be lost that is not the old login's.
+    fn salvage(&self, error: Error) -> (Fields, Option<Error>) {
+        let text = read_if_there(&self.place()).ok().flatten();
+        let Some(mut fields) = text.and_then(|text| Fields::parse(&text.text)) else {
+            return (Fields::default(), Some(error));
+        };
+        let is_sound = |fields: &Fields| EarthEngineFile::from_json(&fields.to_json()).is_ok();
+        for key in OF_A_LOGIN {
+            fields.remove(key);
+        }
+        if is_sound(&fields) {
+            return (fields, None);
+        }
+        fields.remove("project");
+        if !is_sound(&fields) {
+            fields = Fields::default();
+        }
+        (fields, Some(error))
     }
 
     /// Gives what is no login another name, beside the file.
-    fn move_aside(&self, why: &Error) -> Result<Option<Warning>, Error> {
-        let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".before-{}", Utc::now().format("%Y%m%d-%H%M%S")));
-        let aside = self.path.with_file_name(name);
-        // With two names until the new file is there, it is never without one.
-        fs::hard_link(&self.path, &aside)
-            .or_else(|_| fs::rename(&self.path, &aside))
+    fn move_aside(&self, why: &Error) -> Result<Warning, Error> {
+        let aside = keep_aside(&self.path, |path, aside| fs::hard_link(path, aside))
             .map_err(|error| self.cannot("be moved aside", error))?;
-        Ok(Some(Warning::new(
+        Ok(Warning::new(
             "file_moved_aside",
             format!("{why}; it is {} now", aside.display()),
             Remedy::new("Remove it, or use it where it belongs."),
-        )))
+        ))
+    }
+
+    /// The error for a folder, a device or a pipe: no file of ours takes its place.
+    pub(crate) fn check_place(&self) -> Result<(), Error> {
+        match fs::metadata(&self.path) {
+            Ok(metadata) => check_kind(&metadata, &self.place()),
+            Err(_) => Ok(()),
+        }
     }
 
     /// [`Store::locked`] if there is something at the path, even a link that leads nowhere.
     fn if_there<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<Option<T>, Error> {
         match fs::symlink_metadata(&self.path) {
             Ok(_) => self.locked(work).map(Some),
-            Err(_) => Ok(None),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(self.cannot("be looked for", error)),
         }
+    }
+
+    fn locked<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        self.locked_while(&|| true, work)
     }
 
     /// Does something that no other process does at the same time. The lock goes with the
     /// process, however that ends.
-    fn locked<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-        if let Some(folder) = self.path.parent() {
-            make_private_folder(folder).map_err(|error| self.cannot("be written", error))?;
-        }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options
-            .open(self.lock_path())
-            .map_err(|error| self.cannot("be locked", error))?;
+    fn locked_while<T>(
+        &self,
+        is_wanted: &dyn Fn() -> bool,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.check_place()?;
+        let file = private_file::lock_file(&self.lock_path())
+            .map_err(|error| self.cannot("be written", error))?;
         let mut lock = RwLock::new(file);
         let started = Instant::now();
         loop {
+            if !is_wanted() {
+                return Err(Error::new(
+                    ErrorKind::Store,
+                    "the login was given up before it was stored",
+                ));
+            }
             let error = match lock.try_write() {
                 Ok(_held) => {
-                    sweep(&self.path);
+                    self.sweep();
                     return work();
                 }
                 Err(error) => error,
@@ -415,9 +537,31 @@ impl Store {
         }
     }
 
+    /// What the names of our own files beside this one begin with.
+    fn beginning(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        format!(".{}.", name.to_string_lossy())
+    }
+
     fn lock_path(&self) -> PathBuf {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        self.path.with_file_name(format!(".{name}.lock"))
+        self.path.with_file_name(self.beginning() + "lock")
+    }
+
+    fn verifier_path(&self) -> PathBuf {
+        self.path.with_file_name(self.beginning() + "begun")
+    }
+
+    fn is_another(&self) -> Error {
+        Error::new(
+            ErrorKind::Store,
+            format!(
+                "{}: somebody logged in while the login before was ended, and that login stays",
+                self.path.display()
+            ),
+        )
+        .with_remedy(
+            Remedy::new("To end it too, log out again.").command("eectl auth logout --revoke"),
+        )
     }
 
     fn is_busy(&self) -> Error {
@@ -444,16 +588,46 @@ impl Store {
     }
 }
 
-/// Makes a folder, and those above it, that only their owner may look into.
-fn make_private_folder(folder: &Path) -> io::Result<()> {
-    if folder.as_os_str().is_empty() || folder.is_dir() {
-        return Ok(());
+/// Gives a file a second name that nothing has yet, so that it has one when the first is
+/// another file's. Where there are no links, it has the second name alone.
+fn keep_aside(path: &Path, link: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default();
+    let stamp = Utc::now().format("%Y%m%d-%H%M%S");
+    let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
+    let mut number = 1;
+    loop {
+        let mut aside = name.to_owned();
+        aside.push(format!(".before-{stamp}"));
+        if number > 1 {
+            aside.push(format!("-{number}"));
+        }
+        let aside = path.with_file_name(aside);
+        number += 1;
+        match link(path, &aside) {
+            Ok(()) => {
+                step("linked aside");
+                return Ok(aside);
+            }
+            Err(error) if is_taken(&error) => continue,
+            Err(_) => {}
+        }
+        // A rename takes any name, even one that is another file's.
+        match private_file::create(&aside) {
+            Ok(_) => step("name taken"),
+            Err(error) if is_taken(&error) => continue,
+            Err(error) => return Err(error),
+        }
+        return match fs::rename(path, &aside) {
+            Ok(()) => {
+                step("moved aside");
+                Ok(aside)
+            }
+            Err(error) => {
+                let _ = fs::remove_file(&aside);
+                Err(error)
+            }
+        };
     }
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }
 
 #[cfg(test)]

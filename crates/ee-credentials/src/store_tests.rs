@@ -1,13 +1,12 @@
 //! What the store promises: nothing lost, nothing half, nothing for others to read.
 
-use std::process::{Command, Stdio};
-
 use ee_emulator::Emulator;
 use ee_token::Endpoints;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::private_file::killed;
 
 fn store() -> (TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
@@ -160,6 +159,131 @@ fn what_is_no_login_is_kept_beside_the_file_and_a_project_is_not_written_into_it
 }
 
 #[test]
+fn a_login_that_is_odd_itself_goes_and_the_project_and_unknown_keys_stay() {
+    let (_folder, store) = store();
+    put(
+        &store,
+        r#"{"refresh_token": "1//x", "scopes": "a", "project": "p", "future": 1}"#,
+    );
+    assert!(store.read().is_err());
+    assert_eq!(store.save_login(&login("1//new")).unwrap(), []);
+    let contents = contents(&store);
+    assert_eq!(contents["refresh_token"], "1//new");
+    assert_eq!(
+        (&contents["project"], &contents["future"]),
+        (&json!("p"), &json!(1))
+    );
+    assert_eq!(names(&store), [".credentials.lock", "credentials"]);
+    // If the project is what is odd, the other keys stay, and the whole is kept beside.
+    put(&store, r#"{"project": ["p"], "future": 1}"#);
+    let warnings = store.save_login(&login("1//new")).unwrap();
+    assert_eq!(warnings[0].code, "file_moved_aside");
+    assert_eq!(self::contents(&store)["future"], 1);
+    assert_eq!(store.read().unwrap().unwrap().file.project(), None);
+}
+
+#[test]
+fn a_folder_in_the_files_place_stays_where_it_is_and_so_does_what_is_in_it() {
+    let (_folder, store) = store();
+    fs::create_dir_all(store.path().join("work")).unwrap();
+    for error in [
+        store.save_login(&login("1//t")).unwrap_err(),
+        store.set_project("p").unwrap_err(),
+        store.unset_project().unwrap_err(),
+        store.remove().unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::InvalidFile);
+        let path = store.path().display().to_string();
+        assert!(error.to_string().contains(&path), "{error}");
+        assert!(error.remedy().is_some());
+    }
+    assert_eq!(names(&store), ["credentials"], "nothing was made beside it");
+    assert!(store.path().join("work").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_device_in_the_files_place_is_not_replaced() {
+    let (_folder, store) = store();
+    fs::create_dir_all(store.path().parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink("/dev/null", store.path()).unwrap();
+    let error = store.save_login(&login("1//t")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidFile);
+    assert!(error.to_string().contains("device"), "{error}");
+    assert!(fs::symlink_metadata(store.path()).unwrap().is_symlink());
+    assert!(store.remove().is_err());
+}
+
+#[test]
+fn files_that_are_moved_aside_in_the_same_second_do_not_take_each_others_place() {
+    fn no_links(_: &Path, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    let ways: [fn(&Path, &Path) -> io::Result<()>; 2] =
+        [|from, to| fs::hard_link(from, to), no_links];
+    for link in ways {
+        let (_folder, store) = store();
+        let aside: Vec<String> = (0..3)
+            .map(|n| {
+                put(&store, &n.to_string());
+                let aside = keep_aside(store.path(), link).unwrap();
+                let _ = fs::remove_file(store.path());
+                fs::read_to_string(aside).unwrap()
+            })
+            .collect();
+        assert_eq!(aside, ["0", "1", "2"]);
+        let kept = names(&store);
+        assert_eq!(kept.len(), 3, "{kept:?}");
+    }
+}
+
+#[test]
+fn only_our_own_temporary_files_are_swept_away() {
+    let (_folder, store) = store();
+    store.set_project("p").unwrap();
+    let beside = |name: &str| store.path().with_file_name(name);
+    let others = [
+        ".credentials.notes.tmp",
+        ".credentials.0123456789ABCDEF.tmp",
+        ".credentials.0123456789abcdef.tmp2",
+        ".other.0123456789abcdef.tmp",
+    ];
+    let ours = beside(".credentials.0123456789abcdef.tmp");
+    for path in others.map(beside).iter().chain([&ours]) {
+        fs::write(path, "x").unwrap();
+    }
+    store.set_project("q").unwrap();
+    assert!(!ours.exists());
+    assert!(others.map(beside).iter().all(|path| path.exists()));
+}
+
+#[test]
+fn a_verifier_is_kept_until_a_login_is_stored_or_removed() {
+    let (_folder, store) = store();
+    assert!(store.kept_verifier().unwrap().is_none());
+    let keep = || {
+        store.keep_verifier(&"a:b:c".into()).unwrap();
+        let kept = store.kept_verifier().unwrap().unwrap();
+        assert_eq!(kept.expose_secret(), "a:b:c");
+    };
+    keep();
+    assert!(store.read().unwrap().is_none(), "it is no login");
+    #[cfg(unix)]
+    {
+        let metadata = fs::metadata(store.verifier_path()).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    store.save_login(&login("1//t")).unwrap();
+    assert!(store.kept_verifier().unwrap().is_none());
+    for _ in 0..2 {
+        keep();
+        store.remove().unwrap();
+        assert!(store.kept_verifier().unwrap().is_none());
+    }
+}
+
+#[test]
 fn when_and_how_a_login_was_made_is_kept_and_a_notebooks_ends_after_seven_days() {
     let (_folder, store) = store();
     let made: DateTime<Utc> = "2026-11-01T12:00:00Z".parse().unwrap();
@@ -271,92 +395,168 @@ fn many_writers_at_once_lose_nothing_of_each_other() {
     assert_eq!(names(&store), [".credentials.lock", "credentials"]);
 }
 
-const PATH: &str = "EE_STORE_TEST_PATH";
-const STAGE: &str = "EE_STORE_TEST_STAGE";
-
-/// The process that is killed: it stops at the stage that a variable names, and says so.
+/// The process that is killed: it does what a variable says.
 #[test]
 fn a_writer_for_the_test_below() {
-    let Some(path) = std::env::var_os(PATH) else {
+    let Some((writer, path)) = killed::part() else {
         return;
     };
-    let stage = std::env::var(STAGE).unwrap();
-    let stop = |at: Stage| {
-        if format!("{at:?}") == stage {
-            eprintln!("\nstopped at {at:?}");
-            loop {
-                std::thread::park();
-            }
+    let store = Store::at(path);
+    match &*writer {
+        "login" => drop(store.save_login(&login("1//new")).unwrap()),
+        "aside" => {
+            let no_links = |_: &Path, _: &Path| Err(io::ErrorKind::Unsupported.into());
+            keep_aside(store.path(), no_links).unwrap();
+            store.save_login(&login("1//new")).unwrap();
         }
-    };
-    Store::at(path)
-        .save_login_in_stages(&login("1//new"), &stop)
-        .unwrap();
+        "set" => store.set_project("new-project").unwrap(),
+        "unset" => assert!(store.unset_project().unwrap()),
+        "remove" => assert!(store.remove().unwrap().existed),
+        "begin" => store.keep_verifier(&"new".into()).unwrap(),
+        other => unreachable!("{other}"),
+    }
 }
 
-const STAGES: [Stage; 4] = [
-    Stage::Created,
-    Stage::Written,
-    Stage::Synced,
-    Stage::Renamed,
+const REPLACED: [&str; 4] = [
+    "temporary made",
+    "temporary written",
+    "temporary synced",
+    "put in place",
 ];
 
-fn kill_a_writer(store: &Store, stage: Stage) {
-    use std::io::{BufRead as _, BufReader};
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["a_writer_for_the_test_below", "--nocapture"])
-        .env(PATH, store.path())
-        .env(STAGE, format!("{stage:?}"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let told = format!("stopped at {stage:?}");
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let stopped = lines.map_while(Result::ok).any(|line| line == told);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(stopped, "the writer never came to {stage:?}");
+/// Kills a writer after each step in its turn, and checks that its steps are these.
+fn kill_at_each_step(
+    writer: &str,
+    whole_way: &[&[&str]],
+    prepare: impl Fn(&Store),
+    check: impl Fn(&Store, &[String]),
+) {
+    let whole_way = whole_way.concat();
+    for steps in 0..=whole_way.len() {
+        let (_folder, store) = store();
+        prepare(&store);
+        let test = "store::tests::a_writer_for_the_test_below";
+        let path = store.path().to_str().unwrap();
+        let taken = killed::kill(test, writer, path, steps);
+        let expected = &whole_way[..whole_way.len().min(steps + 1)];
+        assert_eq!(taken, expected, "{writer}");
+        check(&store, &taken);
+        // The lock went with the process, and the next writer tidies up.
+        store.save_login(&login("1//next")).unwrap();
+        assert_eq!(contents(&store)["refresh_token"], "1//next");
+        let left = names(&store);
+        let is_aside = |name: &&String| name.starts_with("credentials.before-");
+        let aside = left.iter().filter(is_aside).count();
+        assert_eq!(left.len() - aside, 2, "{left:?}");
+    }
+}
+
+fn has(taken: &[String], step: &str) -> bool {
+    taken.iter().any(|taken| taken == step)
 }
 
 #[test]
 fn a_kill_at_any_stage_leaves_the_old_file_or_the_new_one() {
-    for stage in STAGES {
-        let (_folder, store) = store();
+    let old = |store: &Store| {
         store.save_login(&login("1//old")).unwrap();
         store.set_project("p").unwrap();
-        let old = fs::read(store.path()).unwrap();
-        kill_a_writer(&store, stage);
-        if stage == Stage::Renamed {
-            assert_eq!(contents(&store)["refresh_token"], "1//new");
-            assert_eq!(contents(&store)["project"], "p");
-        } else {
-            assert_eq!(fs::read(store.path()).unwrap(), old, "{stage:?}");
+        store.keep_verifier(&"old".into()).unwrap();
+        let name = ".credentials.0123456789abcdef.tmp";
+        fs::write(store.path().with_file_name(name), "{").unwrap();
+    };
+    let there = ["lock there", "temporary swept"];
+    let stands = |token: &str, project: &str| {
+        let expected = (json!(token), json!(project));
+        move |store: &Store| {
+            let contents = contents(store);
+            let found = (&contents["refresh_token"], &contents["project"]);
+            assert_eq!(found, (&expected.0, &expected.1));
         }
-        // The lock went with the process, and the next writer tidies up.
-        store.save_login(&login("1//next")).unwrap();
-        assert_eq!(contents(&store)["refresh_token"], "1//next");
-        assert_eq!(names(&store), [".credentials.lock", "credentials"]);
-    }
+    };
+    let old_stands = stands("1//old", "p");
+    let way = [&there[..], &REPLACED, &["verifier removed"]];
+    kill_at_each_step("login", &way, old, |store, taken| {
+        if has(taken, "put in place") {
+            stands("1//new", "p")(store);
+        } else {
+            old_stands(store);
+        }
+    });
+    kill_at_each_step("set", &[&there, &REPLACED], old, |store, taken| {
+        if has(taken, "put in place") {
+            stands("1//old", "new-project")(store);
+        } else {
+            old_stands(store);
+        }
+    });
+    kill_at_each_step("unset", &[&there, &REPLACED], old, |store, taken| {
+        if has(taken, "put in place") {
+            assert_eq!(contents(store).get("project"), None);
+        } else {
+            old_stands(store);
+        }
+    });
+    kill_at_each_step("begin", &[&there, &REPLACED], old, |store, taken| {
+        old_stands(store);
+        let kept = store.kept_verifier().unwrap().unwrap();
+        let expected = if has(taken, "put in place") {
+            "new"
+        } else {
+            "old"
+        };
+        assert_eq!(kept.expose_secret(), expected);
+    });
+    let way = [&there[..], &["file removed", "verifier removed"]];
+    kill_at_each_step("remove", &way, old, |store, taken| {
+        if has(taken, "file removed") {
+            assert!(store.read().unwrap().is_none());
+        } else {
+            old_stands(store);
+        }
+    });
+}
+
+#[test]
+fn a_kill_during_the_first_login_leaves_no_file_or_the_whole_one() {
+    let way = [&["folder made", "lock there"][..], &REPLACED];
+    kill_at_each_step(
+        "login",
+        &way,
+        |_| {},
+        |store, taken| {
+            let stored = store.read().unwrap();
+            assert_eq!(stored.is_some(), has(taken, "put in place"));
+            assert!(stored.is_none_or(|stored| stored.file.has_login()));
+        },
+    );
+    let alone = |store: &Store| store.set_project("p").unwrap();
+    let way = [&["lock there", "file removed"][..]];
+    kill_at_each_step("unset", &way, alone, |store, taken| {
+        assert_eq!(store.read().unwrap().is_none(), has(taken, "file removed"));
+    });
 }
 
 #[test]
 fn a_kill_while_something_else_is_moved_aside_keeps_it() {
     let key = r#"{"type": "service_account", "private_key": "canary"}"#;
-    for stage in STAGES {
-        let (_folder, store) = store();
-        put(&store, key);
-        kill_a_writer(&store, stage);
-        let aside = names(&store).pop().unwrap();
-        assert!(aside.starts_with("credentials.before-"), "{aside}");
-        let kept = fs::read_to_string(store.path().with_file_name(aside)).unwrap();
-        assert_eq!(kept, key, "{stage:?}");
+    let prepare = |store: &Store| put(store, key);
+    let is_kept = |store: &Store| {
+        let folder = store.path().parent().unwrap();
+        names(store).iter().any(|name| {
+            let text = fs::read_to_string(folder.join(name)).unwrap();
+            text == key
+        })
+    };
+    let way = [&["lock there", "linked aside"][..], &REPLACED];
+    kill_at_each_step("login", &way, prepare, |store, taken| {
+        assert!(is_kept(store));
         // There was never a moment without a file.
         let text = fs::read_to_string(store.path()).unwrap();
-        assert_eq!(text == key, stage != Stage::Renamed, "{stage:?}");
-        store.save_login(&login("1//next")).unwrap();
-        assert_eq!(contents(&store)["refresh_token"], "1//next");
-    }
+        assert_eq!(text == key, !has(taken, "put in place"), "{taken:?}");
+    });
+    // Where a file cannot have two names.
+    let way = [&["name taken", "moved aside", "lock there"][..], &REPLACED];
+    kill_at_each_step("aside", &way, prepare, |store, _| assert!(is_kept(store)));
 }
 
 #[tokio::test]
@@ -386,6 +586,48 @@ async fn revoking_ends_the_grant_at_google_and_then_removes_the_file() {
     store.set_project("p").unwrap();
     assert_eq!(store.revoke(&http).await.unwrap().0, Revocation::NoLogin);
     assert!(!store.revoke(&http).await.unwrap().1.existed);
+}
+
+#[tokio::test]
+async fn a_login_that_was_made_while_the_one_before_was_revoked_stays() {
+    let emulator = Emulator::start().await.unwrap();
+    let slow = ee_emulator::Fault::delay(Duration::from_millis(300));
+    emulator.fault("oauth2.googleapis.com", slow);
+    let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap()).unwrap();
+    let jane = emulator.create_user("jane@example.com");
+    let (_folder, store) = store();
+    store
+        .save_login(&login(jane.earthengine_refresh_token()))
+        .unwrap();
+    let meanwhile = async {
+        while emulator.requests().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        store.save_login(&login("1//meanwhile")).unwrap();
+    };
+    let (ended, ()) = tokio::join!(store.revoke(&http), meanwhile);
+    let error = ended.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Store);
+    assert!(error.to_string().contains("logged in"), "{error}");
+    assert_eq!(contents(&store)["refresh_token"], "1//meanwhile");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_cannot_be_looked_for_is_not_called_absent() {
+    let (folder, _) = store();
+    // Longer than any name may be; a folder that may not be entered is none for root.
+    let store = Store::at(folder.path().join("x".repeat(300)));
+    for error in [
+        store.remove().unwrap_err(),
+        store.unset_project().unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Store);
+        assert!(
+            error.to_string().contains("cannot be looked for"),
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ use ee_token::{Remedy, Scopes};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warning {
-    /// Its stable name, for programs: `readable_by_others`, `broad_scopes`.
+    /// Its stable name, for programs. Of a credential: `readable_by_others`, `broad_scopes`,
+    /// `variable_ignored`, `login_expires`. Of a login that was stored: `login_expires`,
+    /// `file_moved_aside`, `variable_first`, `scopes_missing`.
     pub code: &'static str,
     /// What there is, as a sentence.
     pub message: String,

@@ -209,6 +209,7 @@ async fn every_command(regime: Regime) {
         }
         for more in [
             &[][..],
+            &["--json"],
             &["-v"],
             &["-vv"],
             &["-vv", "--json"],
@@ -236,15 +237,14 @@ async fn every_command(regime: Regime) {
                     ended.stdout.trim().trim_start_matches("ya29."),
                 );
             }
-            let begun = ["code_verifier", "code-verifier"];
-            if command.contains("auth") && begun.iter().any(|b| ended.stdout.contains(b)) {
-                for part in ended
-                    .stdout
-                    .split(['"', ' ', '\n', ':', '='])
-                    .filter(|part| part.len() == 43)
-                {
-                    canaries.add(format!("a verifier {part}"), part);
-                }
+            let begun = machine.credentials().with_file_name(".credentials.begun");
+            // The first part is in the page's address.
+            for part in fs::read_to_string(begun)
+                .unwrap_or_default()
+                .split(':')
+                .skip(1)
+            {
+                canaries.add(format!("a verifier {part}"), part);
             }
             said.push((format!("{command} {more:?} on stdout"), ended.stdout));
             said.push((format!("{command} {more:?} on stderr"), ended.stderr));
@@ -270,13 +270,16 @@ fn files(folder: &std::path::Path) -> Vec<(String, String)> {
     all
 }
 
-/// The login is in Earth Engine's file and the key in its own; tokens that are kept are sealed.
+/// The login is in Earth Engine's file, a verifier beside it, and the key in its own; tokens
+/// that are kept are sealed.
 fn check_files(canaries: &Canaries, files: &[(String, String)], regime: Regime) {
     let finder = canaries.finder();
     let mut found = BTreeSet::new();
     for (path, text) in files {
         for Leak { secret, .. } in finder.find(text) {
             let allowed = path.ends_with("earthengine/credentials") && secret == "a refresh token"
+                || path.ends_with("earthengine/.credentials.begun")
+                    && secret.starts_with("a verifier")
                 || path.ends_with("key.json") && secret.starts_with("a private key");
             assert!(allowed, "{secret} in {path}");
             found.insert(secret);
@@ -300,8 +303,13 @@ fn check(canaries: &Canaries, said: &[(String, String)], regime: Regime) {
             context,
         } in finder.find(text)
         {
+            // A login's second step is told with its verifier to programs alone.
+            let to_programs = place.contains("--json") || !secret.starts_with("a verifier");
             let allowed = RESULTS.iter().find(|(command, kind)| {
-                place.starts_with(command) && place.ends_with("stdout") && secret.starts_with(kind)
+                place.starts_with(command)
+                    && place.ends_with("stdout")
+                    && secret.starts_with(kind)
+                    && to_programs
             });
             match allowed {
                 Some((command, _)) => {

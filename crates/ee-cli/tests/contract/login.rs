@@ -175,26 +175,25 @@ async fn a_login_by_notebook_goes_in_two_steps_or_by_a_pasted_code() {
     assert_eq!(first["outcome"], "begun");
     assert!(!machine.credentials().exists());
     let pasted = code_at(first["url"].as_str().unwrap().to_owned()).await;
-    let verifier = format!(
-        "--code-verifier={}",
-        first["code_verifier"].as_str().unwrap()
-    );
-    let step = [
-        "authenticate",
-        &verifier,
-        "--authorization-code=-",
-        "--json",
-    ];
+    let step = ["authenticate", "--authorization-code=-", "--json"];
     let second = machine.run_with_input(&step, &pasted).await.json();
     assert_eq!(second["outcome"], "saved");
     assert_eq!(second["mode"], "notebook");
     assert!(second["expires_at"].is_string());
     assert_eq!(second["warnings"][0]["code"], "login_expires");
+    let remedy = second["warnings"][0]["remedy"].as_str().unwrap();
+    assert!(remedy.contains(" Run: eectl auth login"), "{remedy}");
     assert_eq!(machine.stored()["rust_login_mode"], "notebook");
 
-    let (status, error) = machine
-        .failure(&[&step[..2], &["--authorization-code=4/0wrong"]].concat())
-        .await;
+    // It was good for one login.
+    let wrong = ["authenticate", "--authorization-code=4/0wrong"];
+    let (status, error) = machine.failure(&wrong).await;
+    assert_eq!((status, code(&error)), (2, "usage"));
+    let verifier = format!(
+        "--code-verifier={}",
+        first["code_verifier"].as_str().unwrap()
+    );
+    let (status, error) = machine.failure(&[&wrong[..], &[&verifier]].concat()).await;
     assert_eq!((status, code(&error)), (4, "login_failed"));
     let words = machine
         .run(&["auth", "login", "--mode=notebook", "--quiet", "--force"])
@@ -209,6 +208,56 @@ async fn a_login_by_notebook_goes_in_two_steps_or_by_a_pasted_code() {
         .await;
     assert_eq!(ended.status, 4);
     assert!(ended.stderr.contains("nobody is here"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn the_second_step_of_a_login_has_no_secret_in_its_command_and_takes_what_python_prints() {
+    let machine = consenting().await;
+    let begin = ["auth", "login", "--mode=notebook", "--quiet", "--force"];
+    let first = machine
+        .run(&[&begin[..], &["--json"]].concat())
+        .await
+        .json();
+    let verifier = first["code_verifier"].as_str().unwrap().to_owned();
+    assert_eq!(
+        first["command"],
+        "eectl auth login --authorization-code=PASTE_THE_CODE_HERE"
+    );
+    let kept = machine.credentials().with_file_name(".credentials.begun");
+    assert_eq!(fs::read_to_string(&kept).unwrap(), verifier);
+    let words = machine.run(&begin).await.stdout;
+    let kept = fs::read_to_string(&kept).unwrap();
+    assert_ne!(kept, verifier);
+    assert!(
+        kept.split(':').skip(1).all(|part| !words.contains(part)),
+        "{words}"
+    );
+
+    // The first login's verifier, on standard input and as an argument.
+    let step = [
+        "auth",
+        "login",
+        "--code-verifier=-",
+        "--authorization-code=-",
+        "--json",
+    ];
+    let ended = machine
+        .run_with_input(&step, &format!("{verifier}\n4/0wrong\n"))
+        .await;
+    let told: Value = serde_json::from_str(&ended.stderr).unwrap();
+    assert_eq!(code(&told["error"]), "login_failed", "{told}");
+    let python = format!("--code-verifier={verifier}");
+    let (_, error) = machine
+        .failure(&["authenticate", &python, "--authorization-code=4/0wrong"])
+        .await;
+    assert_eq!(code(&error), "login_failed", "{error}");
+    machine.run(&["auth", "logout"]).await;
+    assert!(
+        !machine
+            .credentials()
+            .with_file_name(".credentials.begun")
+            .exists()
+    );
 }
 
 #[tokio::test]
@@ -285,6 +334,57 @@ async fn ctrl_c_ends_a_login_at_once_and_leaves_nothing_behind() {
     });
     assert_eq!(ended.await.unwrap().status, 130);
     assert_eq!(fs::read_dir(machine.home.path()).unwrap().count(), 0);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn ctrl_c_ends_every_command_and_the_program_that_it_runs() {
+    let mut machine = Machine::new().await;
+    let script = machine.file(
+        "program",
+        "#!/bin/sh\necho $$ > pid.new && mv pid.new pid\nexec sleep 600\n",
+    );
+    let pid = machine.home.path().join("pid");
+    let file = serde_json::json!({
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": "https://sts.googleapis.com/v1/token",
+        "credential_source": {"executable": {
+            "command": format!("/bin/sh {}", script.display()), "timeout_millis": 60_000,
+        }},
+    });
+    let file = machine.file("federation.json", file.to_string());
+    machine.set("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");
+    machine.set("PATH", "/usr/bin:/bin");
+    let file = file.display().to_string();
+    let running = machine.start(&["init", "--project", PROJECT, "--credentials", &file]);
+    // Where nobody waits for it, what is dead stays in the list.
+    let is_running = |id: &str| {
+        let listed = Command::new("ps").args(["-o", "stat=", "-p", id]).output();
+        let state = String::from_utf8(listed.unwrap().stdout).unwrap();
+        !state.trim().is_empty() && !state.contains('Z')
+    };
+    let ended = tokio::task::spawn_blocking(move || {
+        let started = std::time::Instant::now();
+        let late = || started.elapsed() > Duration::from_secs(60);
+        while !pid.exists() && !late() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let program = fs::read_to_string(&pid).unwrap();
+        assert!(is_running(program.trim()));
+        let id = running.child.id().to_string();
+        let told = Command::new("kill").args(["-INT", &id]).status();
+        assert!(told.unwrap().success());
+        let ended = running.end();
+        while is_running(program.trim()) && !late() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(!is_running(program.trim()), "the program was left behind");
+        ended
+    });
+    let ended = ended.await.unwrap();
+    assert_eq!(ended.status, 130, "{}", ended.stderr);
 }
 
 #[tokio::test]

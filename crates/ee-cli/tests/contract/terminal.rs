@@ -6,7 +6,6 @@ use serde_json::json;
 
 use super::*;
 
-const SIGINT: i32 = -2;
 const ASKED: &str = "(Enter leaves):";
 
 impl Machine {
@@ -125,7 +124,7 @@ async fn select_takes_a_project_that_is_not_in_the_list_only_after_a_yes() {
 #[tokio::test]
 async fn leaving_select_by_enter_ctrl_d_or_ctrl_c_changes_nothing() {
     let machine = Machine::with_three_projects().await;
-    for (typed, expected) in [("\r", 2), ("\u{4}", 2), ("\u{3}", SIGINT)] {
+    for (typed, expected) in [("\r", 2), ("\u{4}", 2), ("\u{3}", 130)] {
         let (status, shown) = machine
             .on_terminal(&["project", "select"], &[(ASKED, typed)])
             .await;

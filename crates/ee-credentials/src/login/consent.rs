@@ -5,6 +5,7 @@ use ee_token::{
     AccessToken, Endpoints, ErrorKind as Token, ExposeSecret as _, Grant, HttpClient, Remedy,
     Scopes, SecretString, TokenEndpoint,
 };
+use secrecy::zeroize::Zeroizing;
 use url::Url;
 use url::form_urlencoded;
 
@@ -73,7 +74,7 @@ impl Answer {
                 _ => continue,
             };
             // RFC 6749 §3.1: no parameter more than once.
-            if slot.replace(value.into_owned()).is_some() {
+            if slot.replace(Zeroizing::new(value.into_owned())).is_some() {
                 return Err(NoAnswer::Malformed);
             }
         }
@@ -81,8 +82,10 @@ impl Answer {
             return Err(NoAnswer::ForeignState);
         }
         match (code, error) {
-            (Some(code), None) if !code.is_empty() => Ok(Self::Code(code.into())),
-            (None, Some(error)) if !error.is_empty() => Ok(Self::Refused(error)),
+            (Some(code), None) if !code.is_empty() => Ok(Self::Code(code.as_str().into())),
+            (None, Some(error)) if !error.is_empty() => {
+                Ok(Self::Refused(error.as_str().to_owned()))
+            }
             _ => Err(NoAnswer::Malformed),
         }
     }
@@ -181,7 +184,7 @@ pub(super) fn missing(asked: &Scopes, granted: &Scopes) -> Scopes {
 }
 
 /// Google answers with the longer of these scopes' two names.
-fn covers(granted: &Scopes, scope: &str) -> bool {
+pub(super) fn covers(granted: &Scopes, scope: &str) -> bool {
     match scope {
         "email" | "profile" => {
             granted.contains(scope) || granted.contains(&format!("userinfo.{scope}"))

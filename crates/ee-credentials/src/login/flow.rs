@@ -2,13 +2,14 @@
 //! the file.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use ee_token::{ExposeSecret as _, HttpClient, Remedy, Scopes};
 use tokio::time::timeout;
 
-use super::consent::{Client, Granted, missing};
+use super::consent::{Client, Granted, covers, missing};
 use super::notebook::NotebookLogin;
 use super::{Browser, Mode, Terminal, colab, gcloud, localhost, notebook};
 use crate::earthengine_file::{CLIENT_ID, CLIENT_SECRET};
@@ -49,7 +50,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// # Ok(()) }
 /// ```
 ///
-/// A login that is dropped on the way leaves nothing behind.
+/// A login that is dropped on the way leaves nothing behind: it is in the file as a whole, or
+/// not at all.
 #[derive(Debug, Clone)]
 pub struct Flow {
     pub(super) environment: Environment,
@@ -130,7 +132,7 @@ impl Flow {
     }
 
     /// Asks nothing and opens no browser: `localhost` shows the page's address and waits,
-    /// `notebook` is done in two steps.
+    /// `notebook` is done in two steps. gcloud opens none either, and asks for its code itself.
     #[must_use]
     pub fn quiet(mut self, yes: bool) -> Self {
         self.quiet = yes;
@@ -151,7 +153,7 @@ impl Flow {
     /// [`ErrorKind::LoginDenied`] and [`ErrorKind::LoginTimeout`] if the person does not want
     /// to or does not come, [`ErrorKind::LoginFailed`] if what came makes no sense,
     /// [`ErrorKind::Store`] if the file cannot be written, [`ErrorKind::Token`] if Google
-    /// cannot be reached.
+    /// cannot be reached; [`ErrorKind::InvalidFile`] if a folder is where the file belongs.
     pub async fn run(
         &self,
         terminal: &dyn Terminal,
@@ -170,6 +172,8 @@ impl Flow {
         {
             return Ok(Outcome::Reused(credentials));
         }
+        // Said before anybody is asked anything.
+        Store::open(&self.environment)?.check_place()?;
         let saved = match mode {
             Mode::Localhost { port } => localhost::run(self, port, terminal, browser).await?,
             Mode::Notebook => return notebook::run(self, terminal, browser).await,
@@ -251,11 +255,12 @@ impl Flow {
         }
     }
 
-    /// Stores what was granted.
+    /// Stores what was granted of what was asked for.
     pub(super) async fn save(
         &self,
         mode: Mode,
         granted: Granted,
+        asked: &Scopes,
         client: &Client,
         redirect_uri: Option<String>,
     ) -> Result<Saved, Error> {
@@ -271,8 +276,7 @@ impl Flow {
                 .url("https://myaccount.google.com/connections"),
             ));
         };
-        let asked = self.asked();
-        let stored = in_common(&asked, &granted.scopes);
+        let stored = in_common(asked, &granted.scopes);
         let made_at = Utc::now();
         let mut login = NewLogin::new(refresh_token, stored.clone())
             .client(client.id.clone(), client.secret.clone())
@@ -282,8 +286,12 @@ impl Flow {
         }
         let store = Store::open(&self.environment)?;
         let path = store.path().to_owned();
+        // Gone as soon as nobody waits for the login any more.
+        let here = Arc::new(());
+        let waiting = Arc::downgrade(&here);
         let stored_file = tokio::task::spawn_blocking(move || {
-            let warnings = store.save_login(&login)?;
+            let is_wanted = || waiting.strong_count() > 0;
+            let warnings = store.save_login_while(&is_wanted, &login)?;
             Ok::<_, Error>((warnings, store.read()?))
         })
         .await
@@ -293,9 +301,10 @@ impl Flow {
                 "the runtime ended before the login was stored",
             )
         })?;
+        drop(here);
         let (mut warnings, file) = stored_file?;
         let file = file.map(|stored| stored.file);
-        let missing = missing(&asked, &granted.scopes);
+        let missing = missing(asked, &granted.scopes);
         warnings.extend(unticked(&missing));
         warnings.extend(file.as_ref().and_then(|file| file.warning()));
         warnings.extend(self.loses_to_a_variable());
@@ -335,7 +344,7 @@ impl Client {
 
 /// What of the wish was granted; whatever was, if that is nothing.
 fn in_common(asked: &Scopes, granted: &Scopes) -> Scopes {
-    let both = Scopes::new(asked.iter().filter(|scope| granted.contains(scope)));
+    let both = Scopes::new(asked.iter().filter(|scope| covers(granted, scope)));
     if both.is_empty() {
         granted.clone()
     } else {

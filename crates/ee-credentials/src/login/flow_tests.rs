@@ -268,6 +268,78 @@ async fn scopes_that_were_unticked_are_told_of_and_not_stored() {
 }
 
 #[tokio::test]
+async fn scopes_that_the_page_changed_are_stored_and_told_as_they_were_asked_for_there() {
+    let machine = Machine::new().await;
+    let flow = machine.flow("notebook").quiet(true);
+    let Outcome::Begun(begun) = machine.run(&flow).await.unwrap() else {
+        panic!("the first step does not wait");
+    };
+    let code = code_shown_at(begun.url).await;
+    let page = json!({
+        "client_id": CLIENT_ID,
+        "client_secret": CLIENT_SECRET,
+        "scopes": ["https://www.googleapis.com/auth/earthengine", "https://www.googleapis.com/auth/drive"],
+    });
+    let changed = ee_emulator::Fault::status(200).json(&page);
+    machine
+        .emulator
+        .fault("code.earthengine.google.com", changed);
+    let granted = json!({
+        "access_token": "ya29.x", "expires_in": 3599, "token_type": "Bearer", "refresh_token": "1//x",
+        "scope": "https://www.googleapis.com/auth/earthengine https://www.googleapis.com/auth/drive",
+    });
+    let granting = ee_emulator::Fault::status(200).json(&granted);
+    machine.emulator.fault("oauth2.googleapis.com", granting);
+    let saved = flow
+        .finish_notebook(&begun.code_verifier, &code)
+        .await
+        .unwrap();
+    assert_eq!(saved.granted, Scopes::new(["earthengine", "drive"]));
+    assert!(saved.missing.is_empty(), "{saved:?}");
+    assert!(saved.warnings.iter().all(|w| w.code != "scopes_missing"));
+    assert_eq!(machine.file()["scopes"], page["scopes"]);
+}
+
+#[test]
+fn a_scope_that_google_calls_by_its_longer_name_was_granted() {
+    let asked = Scopes::new(["earthengine", "email", "drive"]);
+    let granted = Scopes::new(["userinfo.email", "openid", "earthengine"]);
+    let stored = in_common(&asked, &granted);
+    assert_eq!(stored, Scopes::new(["earthengine", "email"]));
+}
+
+#[test]
+fn a_login_that_is_given_up_while_it_waits_for_the_file_is_not_stored_later() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let machine = runtime.block_on(async {
+        let machine = Machine::new().await;
+        let lock = machine.path().with_file_name(".credentials.lock");
+        let file = crate::private_file::lock_file(&lock).unwrap();
+        let mut lock = fd_lock::RwLock::new(file);
+        let held = lock.try_write().unwrap();
+        let flow = machine.flow("localhost:0").force(true);
+        let exchanged = async {
+            while machine.token_requests().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            // Until it waits for whoever holds the lock.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        };
+        tokio::select! {
+            ended = machine.run(&flow) => panic!("it did not wait: {ended:?}"),
+            () = exchanged => {}
+        }
+        drop(held);
+        machine
+    });
+    let Machine { home, emulator, .. } = machine;
+    drop(emulator);
+    // Waits for every thread that still works.
+    drop(runtime);
+    assert!(!home.path().join(".config/earthengine/credentials").exists());
+}
+
+#[tokio::test]
 async fn a_person_who_refuses_or_never_comes_leaves_nothing_behind() {
     let mut machine = Machine::new().await;
     machine.emulator.deny_consent();
@@ -280,6 +352,17 @@ async fn a_person_who_refuses_or_never_comes_leaves_nothing_behind() {
     let error = machine.error(&hasty).await;
     assert_eq!(error.kind(), ErrorKind::LoginTimeout);
     assert!(!machine.home.path().join(".config").exists());
+}
+
+#[tokio::test]
+async fn nobody_is_asked_to_log_in_where_a_folder_is_in_the_files_place() {
+    let machine = Machine::new().await;
+    fs::create_dir_all(machine.path()).unwrap();
+    for mode in ["localhost:0", "notebook"] {
+        let error = machine.error(&machine.flow(mode).force(true)).await;
+        assert_eq!(error.kind(), ErrorKind::InvalidFile);
+    }
+    assert!(machine.person.pages.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -431,6 +514,12 @@ async fn gclouds_own_login_is_run_and_copied() {
     assert_eq!(
         words.trim(),
         "auth application-default login --scopes=https://www.googleapis.com/auth/earthengine,https://www.googleapis.com/auth/cloud-platform"
+    );
+    machine.saved(&flow.quiet(true)).await;
+    let quiet = fs::read_to_string(machine.home.path().join("words")).unwrap();
+    assert_eq!(
+        quiet.trim(),
+        format!("{} --no-launch-browser", words.trim())
     );
     let file = machine.file();
     assert_eq!(file["refresh_token"], joe.refresh_token());

@@ -1,7 +1,7 @@
 //! A login by gcloud: it runs, writes Application Default Credentials, and what it was granted
 //! is copied into Earth Engine's own file.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -17,6 +17,7 @@ use super::surroundings::program;
 use super::{Browser, Mode, Terminal};
 use crate::document::Document;
 use crate::place::{Place, Stamp, read};
+use crate::private_file;
 use crate::{Error, ErrorKind};
 
 pub(super) async fn run(
@@ -49,6 +50,8 @@ pub(super) async fn run(
         if flow.quiet || !browser.is_there() {
             words.push("--no-browser".to_owned());
         }
+    } else if flow.quiet {
+        words.push("--no-launch-browser".to_owned());
     }
     terminal.tell(&format!("Running: gcloud {}", words.join(" ")));
     let before = Stamp::now(&adc);
@@ -109,7 +112,7 @@ async fn copy(flow: &Flow, mode: Mode, adc: PathBuf, asked: &Scopes) -> Result<S
     };
     let refresh_token = document.required_secret("refresh_token")?;
     let granted = granted(flow, &client, refresh_token, asked).await?;
-    flow.save(mode, granted, &client, None).await
+    flow.save(mode, granted, asked, &client, None).await
 }
 
 /// gcloud does not say what was granted; the first token does.
@@ -177,10 +180,6 @@ impl ClientFile {
         }});
         let name = format!("earthengine-client-{}.json", nonce()?.expose_secret());
         let path = std::env::temp_dir().join(name);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let cannot = |error: io::Error| {
             Error::new(
                 ErrorKind::Store,
@@ -191,7 +190,7 @@ impl ClientFile {
             ))
             .with_source(error)
         };
-        let mut handle = options.open(&path).map_err(cannot)?;
+        let mut handle = private_file::create(&path).map_err(cannot)?;
         let file = Self(path.clone());
         handle
             .write_all(text.to_string().as_bytes())

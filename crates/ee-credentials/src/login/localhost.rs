@@ -68,16 +68,17 @@ async fn finish(
         Answer::Code(code) => code,
         Answer::Refused(reason) => return Err(refused(&reason)),
     };
+    let asked = flow.asked();
     let granted = Code {
         code: &code,
         client,
         redirect_uri,
         verifier,
-        asked: &flow.asked(),
+        asked: &asked,
     }
     .exchange(&flow.http)
     .await?;
     let mode = Mode::Localhost { port };
-    flow.save(mode, granted, client, Some(redirect_uri.to_owned()))
-        .await
+    let redirect_uri = Some(redirect_uri.to_owned());
+    flow.save(mode, granted, &asked, client, redirect_uri).await
 }

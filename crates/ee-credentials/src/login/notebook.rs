@@ -159,16 +159,18 @@ pub(super) async fn finish(
         Some((id, client_verifier)) => fetch(flow, id, client_verifier).await?,
         None => (Client::earth_engine(), None),
     };
+    let asked = scopes.unwrap_or_else(|| flow.asked());
     let granted = Code {
         code: &code.expose_secret().trim().into(),
         client: &client,
         redirect_uri: OUT_OF_BAND,
         verifier: &verifier.token,
-        asked: scopes.as_ref().unwrap_or(&flow.asked()),
+        asked: &asked,
     }
     .exchange(&flow.http)
     .await?;
-    flow.save(Mode::Notebook, granted, &client, None).await
+    flow.save(Mode::Notebook, granted, &asked, &client, None)
+        .await
 }
 
 /// Fetches the OAuth client that the code is for, and the scopes if the page has changed them.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA256, digest};
+use secrecy::zeroize::Zeroizing;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
@@ -26,7 +27,8 @@ const SCRIPT: &str = "history.replaceState(null, '', '/')";
 pub(super) struct Request {
     pub(super) method: String,
     pub(super) path: String,
-    pub(super) query: String,
+    /// There is a code in it.
+    pub(super) query: Zeroizing<String>,
     pub(super) host: String,
 }
 
@@ -42,7 +44,8 @@ pub(super) enum Bad {
 
 impl Request {
     pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Self, Bad> {
-        let mut head = Vec::with_capacity(2048);
+        // It never grows, which would leave copies behind.
+        let mut head = Zeroizing::new(Vec::with_capacity(MAX_HEAD + 1));
         let all = async {
             loop {
                 if let Some(end) = find(&head, b"\r\n\r\n") {
@@ -52,7 +55,7 @@ impl Request {
                 if head.len() > MAX_HEAD {
                     return Err(Bad::TooLong);
                 }
-                match stream.read_buf(&mut head).await {
+                match stream.read_buf(&mut *head).await {
                     Ok(0) | Err(_) => return Err(Bad::Silent),
                     Ok(_) => {}
                 }
@@ -83,7 +86,7 @@ impl Request {
         Some(Self {
             method: method.to_owned(),
             path: path.to_owned(),
-            query: query.to_owned(),
+            query: Zeroizing::new(query.to_owned()),
             host: host.to_ascii_lowercase(),
         })
     }
@@ -180,7 +183,7 @@ mod tests {
                 .unwrap();
         assert_eq!(request.method, "GET");
         assert_eq!(
-            (&*request.path, &*request.query),
+            (&*request.path, request.query.as_str()),
             ("/", "code=4/0a&state=x")
         );
         assert!(request.is_for(8085) && !request.is_for(80) && !request.is_for(808));

@@ -2,12 +2,14 @@
 //! kept to the letter.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// A JSON object whose values stay text. All of it is overwritten when it is dropped.
+/// A JSON object whose values stay text. All of it is overwritten when it is dropped, and no
+/// text of it grows, which would leave copies behind.
 #[derive(Default)]
 pub(super) struct Fields(BTreeMap<String, Zeroizing<String>>);
 
@@ -26,8 +28,15 @@ impl Fields {
     }
 
     pub(super) fn set(&mut self, name: &str, value: impl Serialize) {
+        let mut length = Length(0);
         // Texts and lists of texts, which is all that is set, have a JSON form.
-        if let Ok(json) = serde_json::to_string(&value) {
+        if serde_json::to_writer(&mut length, &value).is_err() {
+            return;
+        }
+        let mut json = Zeroizing::new(Vec::with_capacity(length.0));
+        if serde_json::to_writer(&mut *json, &value).is_ok()
+            && let Ok(json) = String::from_utf8(std::mem::take(&mut json))
+        {
             self.0.insert(name.to_owned(), Zeroizing::new(json));
         }
     }
@@ -47,7 +56,6 @@ impl Fields {
     /// The object as JSON, one key a line.
     pub(super) fn to_json(&self) -> Zeroizing<String> {
         let length: usize = self.0.iter().map(|(k, v)| k.len() + v.len() + 16).sum();
-        // All the room at once: what a growing text leaves behind is not overwritten.
         let mut text = Zeroizing::new(String::with_capacity(2 * length + 8));
         text.push('{');
         for (i, (name, value)) in self.0.iter().enumerate() {
@@ -58,6 +66,20 @@ impl Fields {
         }
         text.push_str("\n}\n");
         text
+    }
+}
+
+/// Counts what would be written.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -82,6 +104,16 @@ mod tests {
         }
         assert_eq!(*Fields::parse(&written).unwrap().to_json(), *written);
         assert_eq!(*Fields::default().to_json(), "{\n}\n");
+    }
+
+    #[test]
+    fn a_value_that_is_set_has_room_from_the_beginning() {
+        let mut fields = Fields::default();
+        let token = "1//\"".repeat(500);
+        fields.set("refresh_token", &token);
+        let json = &fields.0["refresh_token"];
+        assert_eq!(json.len(), json.capacity());
+        assert_eq!(serde_json::from_str::<String>(json).unwrap(), token);
     }
 
     #[test]

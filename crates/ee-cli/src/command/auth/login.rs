@@ -4,18 +4,18 @@ use std::io::{self, BufRead as _, Write as _};
 use std::time::Duration;
 
 use clap::Args;
+use earthengine::credentials::Store;
 use earthengine::credentials::login::{
-    Flow, Line, Mode, NotebookLogin, Outcome, Saved, SystemBrowser, Terminal, Url,
+    Flow, Line, Mode, Outcome, Saved, SystemBrowser, Terminal, Url,
 };
-use earthengine::credentials::{Error, Warning};
 use earthengine::token::{ExposeSecret as _, HttpClient};
-use earthengine::{Credentials, Environment, Scopes, SecretString};
+use earthengine::{Credentials, Environment, Remedy, Scopes, SecretString};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::arguments::Global;
 use crate::failure::Failure;
-use crate::output::{note, print};
+use crate::output::{note, print, warning_json};
 
 const GOOGLE: &str = "https://www.googleapis.com/auth/";
 
@@ -38,13 +38,15 @@ pub(crate) struct Login {
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
 
-    /// The second of two steps: the verifier that `--mode=notebook --quiet` printed
+    /// The second of two steps, after `--mode=notebook --quiet`: the code that the page showed,
+    /// or - for standard input
+    #[arg(long, value_name = "CODE")]
+    authorization_code: Option<String>,
+
+    /// The verifier, if the first step was done elsewhere; - for a line of standard input,
+    /// before the code
     #[arg(long, value_name = "V", requires = "authorization_code")]
     code_verifier: Option<String>,
-
-    /// The second of two steps: the code that the page showed, or - for standard input
-    #[arg(long, value_name = "CODE", requires = "code_verifier")]
-    authorization_code: Option<String>,
 }
 
 pub(crate) async fn run(global: &Global, login: &Login) -> Result<(), Failure> {
@@ -53,13 +55,7 @@ pub(crate) async fn run(global: &Global, login: &Login) -> Result<(), Failure> {
             &"a login goes into Earth Engine's own file: --credentials cannot be given with it",
         ));
     }
-    let mode = mode(login)?;
-    let work = log_in(global, login, mode);
-    // What is dropped on the way leaves nothing behind.
-    tokio::select! {
-        done = work => done,
-        _ = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
-    }
+    log_in(global, login, mode(login)?).await
 }
 
 /// `--port` is another way to write `--mode=localhost:PORT`.
@@ -78,6 +74,7 @@ async fn log_in(global: &Global, login: &Login, mode: Option<Mode>) -> Result<()
     let endpoints = environment.endpoints().map_err(|e| Failure::login(&e))?;
     let http = HttpClient::new(endpoints).map_err(|e| Failure::login(&e.into()))?;
     let browser = SystemBrowser::new(&environment);
+    let store = Store::open(&environment).map_err(|e| Failure::login(&e))?;
     let mut flow = Flow::new(environment, http)
         .scopes(Scopes::new(&global.scopes))
         .force(login.force)
@@ -86,11 +83,10 @@ async fn log_in(global: &Global, login: &Login, mode: Option<Mode>) -> Result<()
     if let Some(mode) = mode {
         flow = flow.mode(mode);
     }
-    let ended = match (&login.code_verifier, &login.authorization_code) {
-        (Some(verifier), Some(code)) => second_step(&flow, verifier, code).await,
-        _ => flow.run(&Console::new(global), &browser).await,
+    let outcome = match &login.authorization_code {
+        Some(code) => second_step(&flow, &store, login.code_verifier.as_deref(), code).await?,
+        None => first_step(&flow, &store, &Console::new(global), &browser).await?,
     };
-    let outcome = ended.map_err(|error| Failure::login(&error))?;
     if global.json {
         return print(format!("{}\n", as_json(&outcome, global)));
     }
@@ -102,15 +98,58 @@ async fn log_in(global: &Global, login: &Login, mode: Option<Mode>) -> Result<()
     print(in_words(&outcome, global))
 }
 
-async fn second_step(flow: &Flow, verifier: &str, code: &str) -> Result<Outcome, Error> {
-    let code: SecretString = if code == "-" {
-        let line = read_line().await.ok().flatten();
-        line.unwrap_or_else(|| String::new().into())
-    } else {
-        code.into()
+/// The first of two steps, which for most ways of logging in is the only one.
+async fn first_step(
+    flow: &Flow,
+    store: &Store,
+    console: &Console,
+    browser: &SystemBrowser,
+) -> Result<Outcome, Failure> {
+    let outcome = flow.run(console, browser).await;
+    let outcome = outcome.map_err(|error| Failure::login(&error))?;
+    if let Outcome::Begun(begun) = &outcome {
+        // Other users may read the arguments of the second step's command.
+        let kept = store.keep_verifier(&begun.code_verifier);
+        kept.map_err(|error| Failure::login(&error))?;
+    }
+    Ok(outcome)
+}
+
+async fn second_step(
+    flow: &Flow,
+    store: &Store,
+    verifier: Option<&str>,
+    code: &str,
+) -> Result<Outcome, Failure> {
+    let verifier = match verifier {
+        Some(given) => given_or_read(given).await,
+        None => store
+            .kept_verifier()
+            .map_err(|error| Failure::login(&error))?
+            .ok_or_else(not_begun)?,
     };
-    let saved = flow.finish_notebook(&verifier.into(), &code).await?;
-    Ok(Outcome::Saved(saved))
+    let code = given_or_read(code).await;
+    let saved = flow.finish_notebook(&verifier, &code).await;
+    saved
+        .map(Outcome::Saved)
+        .map_err(|error| Failure::login(&error))
+}
+
+fn not_begun() -> Failure {
+    Failure::of_usage(
+        "no login has begun here that this code could belong to",
+        Remedy::new("Begin one; or give the verifier, too, if it was begun elsewhere.")
+            .command("eectl auth login --mode=notebook --quiet"),
+    )
+}
+
+/// What an option says; a line of standard input for `-`.
+async fn given_or_read(given: &str) -> SecretString {
+    if given != "-" {
+        return given.into();
+    }
+    let line = read_line().await.ok().flatten();
+    line.unwrap_or_else(|| String::new().into())
 }
 
 /// The terminal: results on standard output, everything else on standard error, with --json
@@ -180,7 +219,7 @@ fn as_json(outcome: &Outcome, global: &Global) -> Value {
                 "path": saved.path,
                 "scopes": saved.granted.iter().collect::<Vec<_>>(),
                 "missing_scopes": saved.missing.iter().collect::<Vec<_>>(),
-                "warnings": saved.warnings.iter().map(warning).collect::<Vec<_>>(),
+                "warnings": saved.warnings.iter().map(warning_json).collect::<Vec<_>>(),
             });
             if let Some(end) = saved.expires_at {
                 json["expires_at"] = json!(end.to_rfc3339());
@@ -204,18 +243,10 @@ fn as_json(outcome: &Outcome, global: &Global) -> Value {
             "outcome": "begun",
             "url": begun.url.as_str(),
             "code_verifier": begun.code_verifier.expose_secret(),
-            "command": next_command(begun, global),
+            "command": next_command(global),
         }),
         _ => json!({"outcome": "not_needed"}),
     }
-}
-
-fn warning(warning: &Warning) -> Value {
-    json!({
-        "code": warning.code,
-        "message": warning.message,
-        "remedy": warning.remedy.to_string(),
-    })
 }
 
 fn in_words(outcome: &Outcome, global: &Global) -> String {
@@ -226,7 +257,7 @@ fn in_words(outcome: &Outcome, global: &Global) -> String {
             "Open this page in a browser, log in, and copy the code that it shows:\n\n    {}\n\n\
              Then run this, with the code in its place. The login lasts 7 days.\n\n    {}\n",
             begun.url,
-            next_command(begun, global)
+            next_command(global)
         ),
         _ => "no login is needed: Application Default Credentials are always looked for\n".into(),
     }
@@ -265,13 +296,10 @@ fn short(scopes: &Scopes) -> String {
     short.collect::<Vec<_>>().join(" ")
 }
 
-fn next_command(begun: &NotebookLogin, global: &Global) -> String {
+fn next_command(global: &Global) -> String {
     let scopes = match global.scopes.as_slice() {
         [] => String::new(),
         scopes => format!(" --scopes={}", scopes.join(",")),
     };
-    format!(
-        "eectl auth login{scopes} --code-verifier={} --authorization-code=PASTE_THE_CODE_HERE",
-        begun.code_verifier.expose_secret()
-    )
+    format!("eectl auth login{scopes} --authorization-code=PASTE_THE_CODE_HERE")
 }

@@ -4,8 +4,8 @@ use earthengine::LoginStatus;
 use serde_json::{Value, json};
 
 use crate::arguments::Global;
-use crate::failure::{Failure, Stage, in_one_line};
-use crate::output::{plain, print, warn};
+use crate::failure::{Failure, Stage};
+use crate::output::{plain, print, warn, warning_json};
 
 pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
     let status = crate::command::builder(global)
@@ -42,13 +42,7 @@ fn as_json(status: &LoginStatus) -> Value {
             "scopes": status.scopes.iter().collect::<Vec<_>>(),
         })
     });
-    let warnings = status.warnings.iter().map(|warning| {
-        json!({
-            "code": warning.code,
-            "message": warning.message,
-            "remedy": in_one_line(&warning.remedy),
-        })
-    });
+    let warnings = status.warnings.iter().map(warning_json);
     let searched = status
         .found
         .searched
