@@ -3,8 +3,8 @@
 use ee_token::{Remedy, is_loopback};
 use url::{Host, Url};
 
-use crate::place::Place;
-use crate::{Error, ErrorKind};
+use crate::place::{Place, is_plain_word};
+use crate::{Error, ErrorKind, Options};
 
 /// The longest name that the DNS has (RFC 1035 §2.3.4), in characters.
 const LONGEST_HOST: usize = 253;
@@ -57,12 +57,7 @@ pub(crate) fn check(
         return Ok(url);
     }
     // A URL's host may have characters that mean something to a shell.
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b".-:[]".contains(&b);
-    let shown = if host.bytes().all(plain) {
-        &host
-    } else {
-        "HOST"
-    };
+    let shown = if is_plain_word(&host) { &host } else { "HOST" };
     Err(refused(format!(
         "names {host}, which is not a host of Google's: nothing was sent there"
     ))

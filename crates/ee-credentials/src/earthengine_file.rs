@@ -7,7 +7,7 @@ use ee_token::{Remedy, Scopes, SecretString};
 
 use crate::document::Document;
 use crate::loaded::Loaded;
-use crate::place::Place;
+use crate::place::{Place, shell_quoted};
 use crate::refresh_token::{EARTH_ENGINE_LOGIN, Login, RefreshToken};
 use crate::{Error, Kind, Options, Warning};
 
@@ -216,7 +216,7 @@ fn foreign(document: &Document, kind: &str) -> Error {
             Remedy::new("Move the file elsewhere and name it with GOOGLE_APPLICATION_CREDENTIALS.")
                 .command(format!(
                     "export GOOGLE_APPLICATION_CREDENTIALS={}",
-                    path.with_file_name("key.json").display()
+                    shell_quoted(&path.with_file_name("key.json"))
                 )),
         ),
         None => error.with_remedy(Remedy::new("Give it as what it is.")),

@@ -17,7 +17,8 @@ use crate::adc;
 use crate::document::{Document, clipped};
 use crate::generate_access_token::{self as iam, METHOD, generate_access_token};
 use crate::loaded::Loaded;
-use crate::place::Place;
+use crate::place::{Place, is_plain_word};
+use crate::refused::Refused;
 use crate::sdk_project::is_sdk_project;
 use crate::universe::check_universe;
 use crate::{Error, ErrorKind, Kind, Options, allowed_host};
@@ -194,7 +195,7 @@ pub(crate) fn is_account(text: &str) -> bool {
     let number = (10..=30).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     let plain = |part: &str| {
         !part.is_empty()
-            && !part.starts_with('.')
+            && !part.starts_with(['.', '-'])
             && part
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
@@ -357,8 +358,11 @@ impl ImpersonatedServiceAccount {
     }
 }
 
-/// A principal as policies name it.
+/// A principal as policies name it; `None` if it cannot stand in a command.
 fn member(principal: &str) -> Option<String> {
+    if !is_plain_word(principal) {
+        return None;
+    }
     if principal.starts_with("principal") {
         return Some(principal.to_owned());
     }

@@ -9,15 +9,18 @@ use ee_token::{
     AccessToken, Claims, ExposeSecret as _, Remedy, RsaPrivateKey, Scopes, SecretString,
     TOKEN_AUDIENCE, TokenEndpoint, TokenFuture, TokenSource, sign_jwt,
 };
+use url::form_urlencoded::byte_serialize;
 
 use crate::document::Document;
 use crate::loaded::Loaded;
-use crate::place::Place;
+use crate::place::{Place, is_plain_word};
 use crate::universe::check_universe;
 use crate::{Error, ErrorKind, Kind, Options, allowed_host};
 
 /// `aud` of a token that the account signs for Earth Engine itself.
 const EARTH_ENGINE_AUDIENCE: &str = "https://earthengine.googleapis.com/";
+/// Where a project's service accounts are looked after.
+const ACCOUNTS_PAGE: &str = "https://console.cloud.google.com/iam-admin/serviceaccounts";
 /// The longest life that Google accepts.
 const LIFE: TimeDelta = TimeDelta::seconds(3600);
 
@@ -263,22 +266,29 @@ impl ServiceAccount {
 
     /// What Google's sentences mean; `None` if this one says something else.
     fn remedy(&self, said: &str) -> Option<Remedy> {
-        let email = &self.key.email;
+        let email = self.key.email.as_str();
         let page = match &self.key.project_id {
             Some(project) => format!(
-                "https://console.cloud.google.com/iam-admin/serviceaccounts?project={project}"
+                "{ACCOUNTS_PAGE}?project={}",
+                byte_serialize(project.as_bytes()).collect::<String>()
             ),
-            None => "https://console.cloud.google.com/iam-admin/serviceaccounts".to_owned(),
+            None => ACCOUNTS_PAGE.to_owned(),
+        };
+        // Whoever made the file chose the address, and commands are there to be run.
+        let account = if is_plain_word(email) {
+            email
+        } else {
+            "ACCOUNT"
         };
         let remedy = if said.contains("Invalid JWT Signature") {
             Remedy::new("The key was deleted, disabled or has expired: make a new key for the service account and use that.")
-                .command(format!("gcloud iam service-accounts keys list --iam-account={email}"))
+                .command(format!("gcloud iam service-accounts keys list --iam-account={account}"))
         } else if said.contains("account not found") {
             Remedy::new("The service account was deleted, or its address is wrong: use a key of one that exists.")
-                .command(format!("gcloud iam service-accounts describe {email}"))
+                .command(format!("gcloud iam service-accounts describe {account}"))
         } else if said.contains("disabled") {
             Remedy::new("The service account is disabled: enable it again.")
-                .command(format!("gcloud iam service-accounts enable {email}"))
+                .command(format!("gcloud iam service-accounts enable {account}"))
         } else if let (true, Some(subject)) =
             (said.contains("Invalid email or User ID"), &self.subject)
         {

@@ -252,6 +252,32 @@ async fn a_refusal_names_the_account_and_the_key_and_says_what_to_do() {
 
 #[tokio::test]
 async fn a_server_in_trouble_is_no_refusal() {
+#[tokio::test]
+async fn a_name_that_a_shell_would_run_does_not_get_into_a_command() {
+    let (emulator, account, options) = emulator().await;
+    let name = "x;curl e|sh #@p.example";
+    let mut file: Value = serde_json::from_str(&account.json_key()).unwrap();
+    file["client_email"] = json!(name);
+    file["project_id"] = json!("x&y=$(id)");
+    for description in [
+        "Invalid JWT Signature.",
+        "Invalid grant: account not found",
+        "The OAuth client was disabled.",
+        "Something else.",
+    ] {
+        let refusal = json!({"error": "invalid_grant", "error_description": description});
+        emulator.fault("oauth2.googleapis.com", Fault::status(400).json(&refusal));
+        let credentials = Credentials::from_json(&file.to_string(), &options).unwrap();
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.principal(), Some(name));
+        let remedy = error.remedy().unwrap();
+        let command = remedy.command.as_deref().unwrap_or("ACCOUNT");
+        assert!(command.ends_with("ACCOUNT"), "{command}");
+        let url = remedy.url.as_deref().unwrap();
+        assert!(url.ends_with("?project=x%26y%3D%24%28id%29"), "{url}");
+    }
+}
+
     let (emulator, account, options) = emulator().await;
     emulator.fault("oauth2.googleapis.com", Fault::status(503).times(10));
     let credentials = Credentials::from_json(&account.json_key(), &options).unwrap();
