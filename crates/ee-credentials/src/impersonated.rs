@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::Utc;
 use ee_token::{
@@ -31,8 +31,6 @@ const IAM_SCOPE: &str = "iam";
 const MAX_DEPTH: usize = 4;
 /// What a delegate's name begins with in the request.
 const RESOURCE: &str = "projects/-/serviceAccounts/";
-/// The least time between a source's token that was refused and the next.
-const PAUSE: Duration = Duration::from_secs(10);
 /// Tokens of the source for one of the account's, if one after the other ends on the way.
 const MAX_SOURCE_TOKENS: u32 = 5;
 /// What is asked for, and what Google grants without the organisation's leave.
@@ -52,8 +50,9 @@ pub(crate) struct ImpersonatedServiceAccount {
     /// Who pays for the requests to IAM.
     pub(crate) source_quota_project: Option<String>,
     pub(crate) source_principal: Option<Arc<str>>,
-    /// When IAM last took none of the source's tokens.
-    pub(crate) refused: Mutex<Option<Instant>>,
+    /// When IAM last refused: a token says nothing of the credential behind it, and a role
+    /// takes minutes to arrive.
+    pub(crate) refused: Refused,
 }
 
 /// Reads `service_account_impersonation_url` and `source_credentials`, and if there are any
@@ -101,7 +100,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
         source: TokenCache::from(source.source),
         source_quota_project: source.quota_project,
         source_principal: source.principal,
-        refused: Mutex::default(),
+        refused: Refused::default(),
     };
     Ok(Loaded {
         kind: Kind::ImpersonatedServiceAccount,
@@ -288,13 +287,13 @@ pub(crate) fn check_lifetime(lifetime: Duration) -> Result<Duration, Error> {
 
 impl ImpersonatedServiceAccount {
     async fn token(&self) -> Result<AccessToken, ee_token::Error> {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.refused.note(false);
         let mut source = self.source.token().await?;
         let mut refused = 0;
         for _ in 0..MAX_SOURCE_TOKENS {
             let error = match self.ask(&source).await {
                 Err(error) if error.kind() == Token::Expired => error,
-                other => return other.map_err(|error| self.explain(error)),
+                other => return other.map_err(|error| self.refused(error)),
             };
             self.source.invalidate(&source);
             // One that ended while a busy server was asked again and again was not refused.
@@ -320,9 +319,9 @@ impl ImpersonatedServiceAccount {
         ))
     }
 
-    /// A refused token says nothing of the credential behind it: the next one may be taken.
+    /// What IAM said, for the next attempt and for people.
     fn refused(&self, error: ee_token::Error) -> ee_token::Error {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.refused.note(error.kind().is_rejection());
         self.explain(error)
     }
 
@@ -381,8 +380,7 @@ impl TokenSource for ImpersonatedServiceAccount {
     }
 
     fn may_have_changed(&self) -> bool {
-        let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.is_some_and(|at| at.elapsed() >= PAUSE) || self.source.may_have_changed()
+        self.refused.is_over() || self.source.may_have_changed()
     }
 }
 

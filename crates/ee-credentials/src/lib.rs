@@ -52,6 +52,7 @@ mod object_store;
 mod options;
 mod place;
 mod refresh_token;
+mod refused;
 mod sdk_project;
 mod service_account;
 mod settings;

@@ -20,6 +20,7 @@ use url::Url;
 use crate::document::clipped;
 use crate::impersonated::is_account;
 use crate::loaded::Loaded;
+use crate::refused::Refused;
 use crate::{Environment, Error, ErrorKind, Kind, Options};
 
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
@@ -47,6 +48,8 @@ pub(crate) struct MetadataServer {
     retry: RetryPolicy,
     /// What was learnt of the account; `None` in it if the server knows none.
     info: OnceCell<Option<AccountInfo>>,
+    /// An account can be attached, or be let alone again, while the machine runs.
+    pub(crate) refused: Refused,
 }
 
 /// What a metadata server says of a service account.
@@ -322,6 +325,7 @@ impl MetadataServer {
             scopes,
             retry,
             info: OnceCell::new(),
+            refused: Refused::default(),
         })
     }
 
@@ -497,7 +501,16 @@ impl MetadataServer {
 
 impl TokenSource for MetadataServer {
     fn mint(&self) -> TokenFuture<'_> {
-        Box::pin(self.token())
+        Box::pin(async {
+            let result = self.token().await;
+            self.refused
+                .note(matches!(&result, Err(error) if error.kind().is_rejection()));
+            result
+        })
+    }
+
+    fn may_have_changed(&self) -> bool {
+        self.refused.is_over()
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::Credentials;
+use crate::refused::pass_the_pause;
 
 const ROBOT: &str = "vm@ee-demo-project.iam.gserviceaccount.com";
 
@@ -225,6 +226,28 @@ async fn a_named_account_is_used_and_one_that_is_not_there_is_an_error() {
     for bad in ["../../project/x", "a b", "?x=1"] {
         let error = detect(&outside(), &named(bad)).await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidOptions);
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_is_attached_while_the_program_runs_ends_the_refusal() {
+    let (emulator, options) = machine().await;
+    let credentials = server(&outside(), &options).await.unwrap();
+    let host = "metadata.google.internal";
+    for status in [403, 404] {
+        emulator.clear_requests();
+        emulator.fault(
+            host,
+            Fault::status(status).header("Metadata-Flavor", "Google"),
+        );
+        for _ in 0..2 {
+            let error = credentials.token().await.unwrap_err();
+            assert_eq!(error.kind(), Token::Rejected);
+        }
+        assert_eq!(emulator.requests_to(host).len(), 1, "a pause is kept");
+        pass_the_pause().await;
+        let token = credentials.token().await.unwrap();
+        credentials.cache().unwrap().invalidate(&token);
     }
 }
 

@@ -1,8 +1,7 @@
 //! The exchange of a subject token, and the step to a service account after it.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ee_token::{
     AccessToken, ClientAuth, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes, SecretString,
@@ -15,13 +14,12 @@ use super::{Context, ExternalAccount, Source};
 use crate::generate_access_token::{generate_access_token, target};
 use crate::impersonated::is_account;
 use crate::place::Place;
+use crate::refused::Refused;
 use crate::{Error, Options, allowed_host};
 
 /// The scope that is good for acting as a service account, and for nothing else.
 const IAM: &str = "https://www.googleapis.com/auth/iam";
 const MEMBERS_PAGE: &str = "https://cloud.google.com/iam/docs/workload-identity-federation-with-deployment-pipelines#access";
-/// A refused credential whose source makes new subject tokens is tried again after this long.
-const PAUSE: Duration = Duration::from_secs(10);
 
 /// The service account that is acted as.
 pub(super) struct Impersonation {
@@ -74,7 +72,7 @@ pub(super) struct Exchange {
     account: ExternalAccount,
     impersonation: Option<Impersonation>,
     scopes: Scopes,
-    rejected: Mutex<Option<Instant>>,
+    refused: Refused,
 }
 
 impl Exchange {
@@ -93,7 +91,7 @@ impl Exchange {
             account,
             impersonation,
             scopes,
-            rejected: Mutex::new(None),
+            refused: Refused::default(),
         }
     }
 
@@ -231,9 +229,8 @@ impl TokenSource for Exchange {
     fn mint(&self) -> TokenFuture<'_> {
         Box::pin(async {
             let result = self.token().await;
-            let rejected = matches!(&result, Err(error) if error.kind().is_rejection());
-            *self.rejected.lock().unwrap_or_else(PoisonError::into_inner) =
-                rejected.then(Instant::now);
+            self.refused
+                .note(matches!(&result, Err(error) if error.kind().is_rejection()));
             result
         })
     }
@@ -241,13 +238,8 @@ impl TokenSource for Exchange {
     /// A file's token changes with the file. Every other source is asked again after a pause:
     /// the next subject token may be accepted, and whether it will cannot be seen from here.
     fn may_have_changed(&self) -> bool {
-        match &self.source {
-            Source::File(file) => file.changed(),
-            _ => {
-                let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
-                rejected.is_none_or(|at| at.elapsed() >= PAUSE)
-            }
-        }
+        let renewed = matches!(&self.source, Source::File(file) if file.changed());
+        renewed || self.refused.is_over()
     }
 }
 

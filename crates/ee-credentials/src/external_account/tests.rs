@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::refused::pass_the_pause;
 use crate::{Credentials, ErrorKind};
 
 const AUDIENCE: &str = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/p/providers/i";
@@ -197,6 +198,37 @@ async fn each_field_that_is_missing_empty_or_of_the_wrong_type_is_named() {
         "subject_token_type",
         "token_url",
         "credential_source",
+#[tokio::test]
+async fn a_role_that_is_granted_while_the_program_runs_ends_the_refusal() {
+    let machine = Machine::new().await;
+    const OTHER: &str = "other@ee-demo-project.iam.gserviceaccount.com";
+    machine
+        .emulator
+        .create_service_account(OTHER, "ee-demo-project");
+    let path = machine.file("token", &machine.token);
+    let mut file = account(json!({ "file": path }));
+    file["service_account_impersonation_url"] = json!(format!(
+        "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{OTHER}:generateAccessToken"
+    ));
+    let credentials = machine.load(&file).unwrap();
+    for _ in 0..2 {
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.kind(), Token::Rejected);
+    }
+    assert_eq!(
+        machine.emulator.requests_to(STS).len(),
+        1,
+        "a pause is kept"
+    );
+    let provider = machine.emulator.create_oidc_provider(AUDIENCE);
+    machine
+        .emulator
+        .allow_impersonation(&provider.principal("me"), OTHER);
+    machine.file("token", &provider.subject_token("me"));
+    pass_the_pause().await;
+    credentials.token().await.unwrap();
+}
+
     ] {
         for bad in [json!(null), json!(""), json!(["canary"]), json!(5)] {
             let mut account = whole.clone();
