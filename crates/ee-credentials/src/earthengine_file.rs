@@ -1,6 +1,6 @@
 //! A person's login as Earth Engine's own clients keep it: `~/.config/earthengine/credentials`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{Remedy, Scopes, SecretString};
@@ -171,8 +171,9 @@ impl EarthEngineFile {
                 .with_remedy(Remedy::new("Log in.").command(EARTH_ENGINE_LOGIN)));
         };
         let client_id: Arc<str> = self.client_id.into();
-        let source = RefreshToken {
+        let source = Arc::new(RefreshToken {
             ends_at,
+            owner: OnceLock::new(),
             client_id: client_id.clone(),
             client_secret: self.client_secret,
             refresh_token,
@@ -184,7 +185,7 @@ impl EarthEngineFile {
             login: Login::EarthEngine,
             place: place.clone(),
             principal: None,
-        };
+        });
         Ok(Loaded {
             kind: Kind::EarthEngineFile,
             identity: None,
@@ -193,7 +194,8 @@ impl EarthEngineFile {
             project: self.project,
             oauth_client_id: Some(client_id),
             scopes: options.scopes.clone(),
-            source: Arc::new(source),
+            login: Some(source.clone()),
+            source,
         })
     }
 }

@@ -73,6 +73,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
     let whose: Arc<str> = subject.as_str().into();
     Ok(Loaded {
         kind: Kind::GdchServiceAccount,
+        login: None,
         identity: Some(whose.clone()),
         principal: Some(whose),
         quota_project: None,

@@ -104,6 +104,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
     };
     Ok(Loaded {
         kind: Kind::ImpersonatedServiceAccount,
+        login: None,
         source: Arc::new(account),
         identity: Some(identity.into()),
         project: None,

@@ -134,6 +134,7 @@ impl Impersonation {
         };
         let loaded = Loaded {
             kind: Kind::ImpersonatedServiceAccount,
+            login: None,
             source: Arc::new(account),
             identity: Some(step.target.as_str().into()),
             principal: Some(step.target.as_str().into()),

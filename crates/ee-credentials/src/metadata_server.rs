@@ -332,6 +332,7 @@ impl MetadataServer {
     pub(crate) fn load(server: &Arc<Self>) -> Loaded {
         Loaded {
             kind: Kind::MetadataServer,
+            login: None,
             source: server.clone(),
             identity: None,
             principal: server.named_email().map(Arc::from),

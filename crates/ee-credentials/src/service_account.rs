@@ -193,6 +193,7 @@ pub(crate) fn load(key: ServiceAccountKey, options: &Options) -> Result<Loaded, 
     Ok(Loaded {
         kind: Kind::ServiceAccount,
         identity: Some(key.email.as_str().into()),
+        login: None,
         principal: Some(subject.as_deref().unwrap_or(&key.email).into()),
         quota_project: key.quota_project.clone(),
         project: key.project_id.clone(),

@@ -43,6 +43,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
     };
     Ok(Loaded {
         kind: Kind::ExternalAccountAuthorizedUser,
+        login: None,
         // The file does not say who it is, and where they come from is the next best.
         identity: document.text("audience")?.map(Arc::from),
         principal: None,

@@ -209,6 +209,7 @@ fn assemble(
     };
     Ok(Loaded {
         kind: Kind::ExternalAccount,
+        login: None,
         identity: Some(email.as_deref().unwrap_or(&account.audience).into()),
         principal: email.as_deref().map(Arc::from),
         quota_project,
