@@ -243,3 +243,33 @@ async fn a_worker_that_finds_nothing_or_somebody_else_says_so() {
     assert!(serde_json::from_str::<Settings>(unknown).is_err());
     assert!(machine.emulator.requests().is_empty());
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_program_runs_only_where_the_callers_environment_allows_it() {
+    let machine = Machine::new().await;
+    let path = machine.file(
+        "federation.json",
+        &json!({
+            "type": "external_account",
+            "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/i",
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+            "token_url": "https://sts.googleapis.com/v1/token",
+            "credential_source": {"executable": {"command": "/bin/false"}},
+        })
+        .to_string(),
+    );
+    let here = Credentials::from_file(path, &machine.options()).unwrap();
+    let settings = here.settings().unwrap();
+    let allowing = machine
+        .environment()
+        .with_var("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");
+    for (environment, why) in [
+        (machine.environment(), "nothing was run"),
+        (allowing, "it failed"),
+    ] {
+        let there = Credentials::from_settings(&settings, &environment, &machine.http);
+        let error = there.await.unwrap().token().await.unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+    }
+}

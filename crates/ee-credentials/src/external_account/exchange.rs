@@ -46,14 +46,15 @@ impl Impersonation {
             )
         })?;
         // The reference client charges this request to whatever all others are charged to.
-        let of_environment = options
-            .environment
-            .as_ref()
-            .and_then(|environment| environment.var("GOOGLE_CLOUD_QUOTA_PROJECT"));
+        let of_environment = || {
+            let environment = options.variables();
+            let project = environment.var("GOOGLE_CLOUD_QUOTA_PROJECT");
+            project.map(str::to_owned)
+        };
         let quota_project = options
             .quota_project
             .clone()
-            .or_else(|| of_environment.map(str::to_owned))
+            .or_else(of_environment)
             .or_else(|| account.quota_project.clone());
         Ok(Self {
             url,
