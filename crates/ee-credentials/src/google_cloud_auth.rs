@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use chrono::{TimeDelta, Utc};
 use ee_token::{
-    AccessToken, Error as TokenError, ErrorKind as TokenErrorKind, TokenFuture, TokenSource,
+    AccessToken, Error as TokenError, ErrorKind as TokenErrorKind, TokenFuture, TokenSource, said,
 };
 use google_cloud_auth::credentials::{
     self as theirs, AccessTokenCredentialsProvider, CacheableResource, CredentialsProvider,
@@ -114,7 +114,18 @@ async fn headers(credentials: &theirs::Credentials) -> Result<HeaderMap, TokenEr
             } else {
                 TokenErrorKind::Rejected
             };
-            Err(TokenError::new(kind, "google-cloud-auth has no token").with_source(error))
+            // Theirs is not kept: its `Debug` has the body of the answer, as it came.
+            let mut told = error.to_string();
+            let mut next = std::error::Error::source(&error);
+            while let Some(source) = next {
+                told.push_str(&format!(": {source}"));
+                next = source.source();
+            }
+            let told = said(&told, &[]);
+            Err(TokenError::new(
+                kind,
+                format!("google-cloud-auth has no token: {told}"),
+            ))
         }
     }
 }
@@ -348,6 +359,43 @@ mod tests {
             let error = Credentials::from_google_cloud(theirs).await.unwrap_err();
             assert_eq!(error.kind(), kind, "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_theirs_is_told_without_the_answer_that_it_came_in() {
+        struct Refusal;
+        impl fmt::Debug for Refusal {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("body: assertion=canary")
+            }
+        }
+        impl fmt::Display for Refusal {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("invalid_grant for 1//canary-token")
+            }
+        }
+        impl std::error::Error for Refusal {}
+        #[derive(Debug)]
+        struct Refuses;
+        impl CredentialsProvider for Refuses {
+            async fn headers(
+                &self,
+                _: Extensions,
+            ) -> Result<CacheableResource<HeaderMap>, CredentialsError> {
+                Err(CredentialsError::from_source(false, Refusal))
+            }
+
+            async fn universe_domain(&self) -> Option<String> {
+                None
+            }
+        }
+        let error = Credentials::from_google_cloud(Refuses.into()).await;
+        let error = error.unwrap_err();
+        assert!(error.to_string().contains("invalid_grant"), "{error}");
+        assert!(
+            !format!("{error} {error:?}").contains("canary"),
+            "{error:?}"
+        );
     }
 
     #[tokio::test]
