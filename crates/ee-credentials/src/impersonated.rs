@@ -151,7 +151,7 @@ pub(crate) fn iam_scopes() -> Scopes {
 /// The URL that the file names, and whose token is to be had there.
 fn target(document: &Document, options: &Options) -> Result<(Url, String), Error> {
     let text = document.required_text(URL)?;
-    let url = allowed_host::check(text, URL, &document.place, &options.allowed_hosts)?;
+    let url = allowed_host::check(text, URL, &document.place, options)?;
     let wrong = |why: &str| document.place.invalid_field(URL, why);
     if url.query().is_some() || url.fragment().is_some() {
         return Err(wrong("has a query or a fragment"));

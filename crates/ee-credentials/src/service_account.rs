@@ -162,7 +162,7 @@ enum Mode {
 pub(crate) fn load(key: ServiceAccountKey, options: &Options) -> Result<Loaded, Error> {
     let endpoint = match &key.token_uri {
         Some(uri) => {
-            let url = allowed_host::check(uri, "token_uri", &key.place, &options.allowed_hosts)?;
+            let url = allowed_host::check(uri, "token_uri", &key.place, options)?;
             TokenEndpoint::new(options.http.clone(), url)
         }
         None => TokenEndpoint::google(options.http.clone()),

@@ -188,7 +188,7 @@ fn assemble(
     options.refuse_subject(Kind::ExternalAccount)?;
     account.check(place)?;
     let token_url = match &account.token_url {
-        Some(url) => allowed_host::check(url, "token_url", place, &options.allowed_hosts)?,
+        Some(url) => allowed_host::check(url, "token_url", place, options)?,
         None => default_token_url(&options.http, place)?,
     };
     let quota_project = account.quota_project.clone();
