@@ -80,10 +80,12 @@ pub(crate) async fn detect(
             "not looked for, as NO_GCE_CHECK=true says".into(),
         ));
     }
-    let host = match environment.try_var("GCE_METADATA_HOST")? {
-        Some(host) => Some(host),
-        None => environment.try_var("GCE_METADATA_ROOT")?,
-    };
+    let mut host = None;
+    for variable in ["GCE_METADATA_HOST", "GCE_METADATA_ROOT"] {
+        if host.is_none() {
+            host = environment.try_var(variable)?.map(|host| (variable, host));
+        }
+    }
     let address = environment.try_var("GCE_METADATA_IP")?;
     let timeout = number(environment, "GCE_METADATA_TIMEOUT", 3.0, 300.0)?;
     let attempts = number(environment, "GCE_METADATA_DETECT_RETRIES", 3.0, 100.0)?;
@@ -112,7 +114,7 @@ pub(crate) async fn detect(
         return Ok(Detected::No("this is no machine in Google's cloud".into()));
     }
     let base = match host {
-        Some(host) => url("GCE_METADATA_HOST", host, "/computeMetadata/v1/")?,
+        Some((variable, host)) => url(variable, host, "/computeMetadata/v1/")?,
         None => options
             .http
             .endpoints()
@@ -266,7 +268,15 @@ struct Recursive {
 #[derive(Deserialize)]
 struct Reply {
     access_token: SecretString,
-    expires_in: f64,
+    expires_in: Seconds,
+}
+
+/// A number of seconds; what stands in for the server may write it as a string.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(f64),
+    Text(String),
 }
 
 /// The token in an answer, or why there is none.
@@ -276,10 +286,14 @@ pub(crate) fn token_reply(
 ) -> Result<AccessToken, &'static str> {
     // serde's own message could quote the token.
     let reply: Reply = serde_json::from_slice(body).map_err(|_| "its answer is not a token")?;
-    if !(reply.expires_in > 0.0 && reply.expires_in < 1e9) {
-        return Err("its token's expires_in makes no sense");
-    }
-    let life = TimeDelta::milliseconds((reply.expires_in * 1000.0) as i64);
+    let seconds = match &reply.expires_in {
+        Seconds::Number(seconds) => Some(*seconds),
+        Seconds::Text(text) => text.trim().parse().ok(),
+    };
+    let seconds = seconds
+        .filter(|seconds| *seconds > 0.0 && *seconds < 1e9)
+        .ok_or("its token's expires_in makes no sense")?;
+    let life = TimeDelta::milliseconds((seconds * 1000.0) as i64);
     let token = AccessToken::new(reply.access_token.expose_secret())
         .map_err(|_| "its token is empty or cannot stand in a header")?;
     Ok(token.with_expiry(asked_at + life))

@@ -300,3 +300,25 @@ fn an_address_that_steers_a_terminal_is_none() {
     let account = br#"{"email": "a\u001b[2J", "scopes": []}"#;
     assert!(account_info(account).is_none());
 }
+
+#[test]
+fn a_number_of_seconds_may_be_written_as_a_text() {
+    let asked_at = Utc::now();
+    let reply = |seconds: &str| {
+        let body = format!(r#"{{"access_token": "ya29.x", "expires_in": {seconds}}}"#);
+        token_reply(body.as_bytes(), asked_at).map(|token| token.expires_at().unwrap() - asked_at)
+    };
+    assert_eq!(reply(r#""3599""#), Ok(TimeDelta::seconds(3599)));
+    assert_eq!(reply("3599"), Ok(TimeDelta::seconds(3599)));
+    assert!(reply(r#""soon""#).is_err());
+}
+
+#[tokio::test]
+async fn the_variable_that_names_a_bad_host_is_named() {
+    let options = Options::google().unwrap();
+    for variable in ["GCE_METADATA_HOST", "GCE_METADATA_ROOT"] {
+        let environment = Environment::empty().with_var(variable, "a/b");
+        let error = detect(&environment, &options).await.err().unwrap();
+        assert!(error.to_string().starts_with(variable), "{error}");
+    }
+}
