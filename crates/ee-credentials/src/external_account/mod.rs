@@ -192,10 +192,7 @@ fn assemble(
         None => default_token_url(&options.http, place)?,
     };
     let quota_project = account.quota_project.clone();
-    let impersonation = match &account.impersonation_url {
-        Some(url) => Some(Impersonation::new(url, &account, place, options)?),
-        None => None,
-    };
+    let impersonation = Impersonation::new(&account, place, options)?;
     let email = impersonation.as_ref().map(|i| i.email.clone());
     let scopes = options.scopes.clone().unwrap_or_default();
     let project = account.project_number().map(str::to_owned);

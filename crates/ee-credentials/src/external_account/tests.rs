@@ -153,11 +153,20 @@ async fn a_closure_supplies_the_token() {
     credentials.token().await.unwrap();
     assert_eq!(credentials.principal(), Some(ROBOT));
 
+    let mut own = Endpoints::google();
+    own.iam_credentials = "https://iam.example/".parse().unwrap();
+    let elsewhere = Options::new(HttpClient::new(own).unwrap());
+    let account = ExternalAccount::new(AUDIENCE, JWT).impersonate(ROBOT);
+    let impersonation = Impersonation::new(&account, &Place::Text, &elsewhere).unwrap();
+    assert_eq!(impersonation.unwrap().url.host_str(), Some("iam.example"));
+
     let too_short = ExternalAccount::new(AUDIENCE, JWT).token_lifetime(Duration::from_secs(5));
     let wrong_pool = ExternalAccount::new(AUDIENCE, JWT).workforce_user_project("p");
     for account in [
         ExternalAccount::new(" ", JWT),
         ExternalAccount::new(AUDIENCE, "x"),
+        ExternalAccount::new(AUDIENCE, JWT).impersonate("robot"),
+        ExternalAccount::new(AUDIENCE, JWT).impersonate(format!("../../{ROBOT}")),
         too_short,
         wrong_pool,
     ] {
@@ -190,15 +199,6 @@ async fn a_token_file_that_was_renewed_ends_a_rejection() {
 }
 
 #[tokio::test]
-async fn each_field_that_is_missing_empty_or_of_the_wrong_type_is_named() {
-    let machine = Machine::new().await;
-    let whole = account(json!({"file": "/x"}));
-    for field in [
-        "audience",
-        "subject_token_type",
-        "token_url",
-        "credential_source",
-#[tokio::test]
 async fn a_role_that_is_granted_while_the_program_runs_ends_the_refusal() {
     let machine = Machine::new().await;
     const OTHER: &str = "other@ee-demo-project.iam.gserviceaccount.com";
@@ -229,6 +229,15 @@ async fn a_role_that_is_granted_while_the_program_runs_ends_the_refusal() {
     credentials.token().await.unwrap();
 }
 
+#[tokio::test]
+async fn each_field_that_is_missing_empty_or_of_the_wrong_type_is_named() {
+    let machine = Machine::new().await;
+    let whole = account(json!({"file": "/x"}));
+    for field in [
+        "audience",
+        "subject_token_type",
+        "token_url",
+        "credential_source",
     ] {
         for bad in [json!(null), json!(""), json!(["canary"]), json!(5)] {
             let mut account = whole.clone();
@@ -402,6 +411,13 @@ async fn a_host_that_must_not_be_asked_is_refused_and_named() {
     allowed["token_url"] = json!("https://sts.example.com/token");
     let options = machine.options().allow_host("sts.example.com");
     Credentials::from_json(&allowed.to_string(), &options).unwrap();
+    let mut amazon = aws();
+    amazon["credential_source"]["regional_cred_verification_url"] =
+        json!("https://sts.{region}.example.com");
+    for host in ["STS.us-east-1.example.com", "sts.us-east-1.example.com:443"] {
+        let options = machine.options().allow_host(host);
+        Credentials::from_json(&amazon.to_string(), &options).unwrap();
+    }
     allowed["universe_domain"] = json!("example.net");
     let error = Credentials::from_json(&allowed.to_string(), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ForeignUniverse);
