@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::Chars;
 
-use ee_token::{ExposeSecret as _, SecretString, said};
+use ee_token::{ExposeSecret as _, SecretString, clean, said};
 use secrecy::zeroize::Zeroizing;
 use serde_json::value::RawValue;
 
@@ -140,6 +140,12 @@ impl Document {
     /// A project: an id as text, or a number, which people write without quotes too.
     pub(crate) fn project(&self, name: &str) -> Result<Option<String>, Error> {
         if let Some(Value::Number(number)) = self.fields.get(name) {
+            if !number.bytes().all(|b| b.is_ascii_digit()) {
+                return Err(self.place.invalid_field(
+                    name,
+                    "is a number that no project has: projects have whole ones",
+                ));
+            }
             return Ok(Some(number.clone()));
         }
         Ok(self.text(name)?.map(str::to_owned))
@@ -305,12 +311,14 @@ fn code_unit(chars: &mut Chars<'_>) -> Option<u16> {
 
 /// The beginning of a text that a message quotes, without what steers a terminal.
 pub(crate) fn clipped(text: &str) -> String {
+    // Before it is cut: the beginning of a secret could not be told for one.
+    let text = clean(text, &[]);
     let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     let mut clipped: String = text.chars().take(60).map(printable).collect();
     if text.chars().nth(60).is_some() {
         clipped.push('…');
     }
-    ee_token::redact(&clipped, &[]).into_owned()
+    clipped
 }
 
 #[cfg(test)]
@@ -353,7 +361,8 @@ mod tests {
         let all = "\"\\/\u{8}\u{c}\n\r\tä\u{1f30d} ä";
         let secret = read.required_secret("a").unwrap();
         assert_eq!(secret.expose_secret(), all);
-        assert_eq!(read.project("b").unwrap().as_deref(), Some("1.5"));
+        let error = read.number("b").unwrap_err().to_string();
+        assert!(error.contains("is 1.5"), "{error}");
         for text in [
             r#"{"a": "\ud83c"}"#,
             r#"{"a": "\udf0d"}"#,
@@ -402,6 +411,24 @@ mod tests {
         // Back to where the line began.
         assert!(document.text("r").is_err());
         assert!(document.project("k").is_err());
+    }
+
+    #[test]
+    fn a_number_that_no_project_has_is_refused() {
+        for number in ["1e999", "-1", "1.5"] {
+            let read = document(&format!(r#"{{"p": {number}}}"#));
+            assert!(read.project("p").is_err(), "{number}");
+        }
+        let read = document(r#"{"p": 1e3}"#);
+        assert_eq!(read.project("p").unwrap().as_deref(), Some("1000"));
+    }
+
+    #[test]
+    fn a_secret_is_clipped_as_a_whole() {
+        let text = format!("{} ya29.canary", "x".repeat(50));
+        assert!(!clipped(&text).contains("ya"), "{}", clipped(&text));
+        let hidden = "ya\u{200b}29.canary-of-a-token";
+        assert!(!clipped(hidden).contains("canary"));
     }
 
     #[test]
