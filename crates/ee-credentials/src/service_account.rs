@@ -77,7 +77,7 @@ impl ServiceAccountKey {
                 )));
         }
         Ok(Self {
-            key: parse_key(pem, &Place::Text)?,
+            key: parse_key(pem, &Place::Text, "")?,
             place: Place::Text,
             email,
             key_id: None,
@@ -96,6 +96,7 @@ impl ServiceAccountKey {
             key: parse_key(
                 document.required_secret("private_key")?.expose_secret(),
                 &document.place,
+                "the field `private_key`: ",
             )?,
             key_id: owned("private_key_id")?,
             project_id: document.project("project_id")?,
@@ -130,9 +131,9 @@ impl fmt::Debug for ServiceAccountKey {
     }
 }
 
-fn parse_key(pem: &str, place: &Place) -> Result<RsaPrivateKey, Error> {
+fn parse_key(pem: &str, place: &Place, at: &str) -> Result<RsaPrivateKey, Error> {
     RsaPrivateKey::from_pem(pem).map_err(|error| {
-        let invalid = place.invalid(format_args!("the field `private_key`: {error}"));
+        let invalid = place.invalid(format_args!("{at}{error}"));
         match error.remedy() {
             Some(remedy) => invalid.with_remedy(remedy.clone()),
             None => invalid,
@@ -192,8 +193,8 @@ pub(crate) fn load(key: ServiceAccountKey, options: &Options) -> Result<Loaded, 
     };
     Ok(Loaded {
         kind: Kind::ServiceAccount,
-        identity: Some(key.email.as_str().into()),
         login: None,
+        identity: Some(key.email.as_str().into()),
         principal: Some(subject.as_deref().unwrap_or(&key.email).into()),
         quota_project: key.quota_project.clone(),
         project: key.project_id.clone(),

