@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::document::Document;
 use crate::loaded::Loaded;
-use crate::refresh_token::{Login, RefreshToken};
+use crate::refresh_token::{Login, RefreshToken, shared_client_id};
 use crate::universe::check_universe;
 use crate::{Error, Kind, Options};
 
@@ -13,7 +13,7 @@ use crate::{Error, Kind, Options};
 pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Error> {
     check_universe(document)?;
     options.refuse_subject(Kind::AuthorizedUser)?;
-    let client_id: Arc<str> = document.required_text("client_id")?.into();
+    let client_id = shared_client_id(document.required_text("client_id")?);
     // gcloud writes it as an empty text, other programs write who it is.
     let account: Option<Arc<str>> = document.text("account")?.map(Arc::from);
     let source = Arc::new(RefreshToken {

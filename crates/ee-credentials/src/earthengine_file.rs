@@ -8,7 +8,7 @@ use ee_token::{Remedy, Scopes, SecretString};
 use crate::document::Document;
 use crate::loaded::Loaded;
 use crate::place::{Place, shell_quoted};
-use crate::refresh_token::{EARTH_ENGINE_LOGIN, Login, RefreshToken};
+use crate::refresh_token::{EARTH_ENGINE_LOGIN, Login, RefreshToken, shared_client_id};
 use crate::{Error, Kind, Options, Warning};
 
 /// Earth Engine's desktop client. It is in every copy of its Python client (`ee/oauth.py`),
@@ -170,7 +170,7 @@ impl EarthEngineFile {
                 .invalid_field("refresh_token", "is missing: there is no login in it")
                 .with_remedy(Remedy::new("Log in.").command(EARTH_ENGINE_LOGIN)));
         };
-        let client_id: Arc<str> = self.client_id.into();
+        let client_id = shared_client_id(&self.client_id);
         let source = Arc::new(RefreshToken {
             ends_at,
             owner: OnceLock::new(),

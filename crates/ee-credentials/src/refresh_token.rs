@@ -1,7 +1,7 @@
 //! What every login comes down to: a refresh token and the OAuth client that it was issued to
 //! (RFC 6749 §6).
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,6 +14,7 @@ use secrecy::zeroize::Zeroizing;
 use serde::Deserialize;
 
 use crate::Options;
+use crate::earthengine_file::CLIENT_ID;
 use crate::place::Place;
 
 /// What a person runs to log in with gcloud, for Earth Engine.
@@ -68,6 +69,15 @@ impl Login {
     pub(crate) fn endpoint(options: &Options) -> TokenEndpoint {
         TokenEndpoint::google(options.http.clone())
     }
+}
+
+/// A client's id: one text for all who logged in with one of the two clients that nearly
+/// everybody logs in with. A server holds a hundred thousand people's.
+pub(crate) fn shared_client_id(id: &str) -> Arc<str> {
+    static SHARED: LazyLock<[Arc<str>; 2]> =
+        LazyLock::new(|| [GCLOUD_CLIENT_ID.into(), CLIENT_ID.into()]);
+    let shared = SHARED.iter().find(|shared| &***shared == id);
+    shared.cloned().unwrap_or_else(|| id.into())
 }
 
 impl RefreshToken {
