@@ -322,8 +322,10 @@ impl Credentials {
                 let file = read(place)?;
                 let is_unchanged = file.stamp == *stamp;
                 let (loaded, _) = file_source::load(file, place.clone(), *reader, &options)?;
-                let is_ours = self.0.identity.is_some() && loaded.identity == self.0.identity;
-                if !is_unchanged && !(is_ours && loaded.kind == self.0.kind) {
+                let is_ours = loaded.kind == self.0.kind
+                    && self.0.identity.is_some()
+                    && loaded.identity == self.0.identity;
+                if !is_unchanged && !is_ours {
                     // Another file by now: these credentials go on as who they were.
                     return Ok(None);
                 }

@@ -118,7 +118,11 @@ impl FileSource {
         if loaded.kind != self.kind || !is_ours {
             return Err(self.changed_hands(&loaded));
         }
-        tracing::info!(file = %self.place, "the credential was rejected; read a new one from its file");
+        if self.identity.is_none() {
+            tracing::warn!(file = %self.place, "the login was rejected; there is a new one in its file, which need not say whose it is");
+        } else {
+            tracing::info!(file = %self.place, "the credential was rejected; read a new one from its file");
+        }
         state.source = loaded.source.clone();
         state.login = loaded.login;
         Ok(Some(loaded.source))
