@@ -452,4 +452,28 @@ mod tests {
             assert!(!format!("{error:?}").contains("canary"));
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_text_is_what_serde_json_makes_of_it(text in "(?s).{0,60}") {
+            let quoted = serde_json::to_string(&text).unwrap();
+            assert_eq!(unescaped(&quoted).unwrap().expose_secret(), text);
+        }
+
+        #[test]
+        fn escapes_are_what_serde_json_makes_of_them(
+            units in proptest::collection::vec(proptest::prop_oneof![
+                proptest::num::u16::ANY,
+                // Halves of pairs.
+                0xd7f0_u16..0xe010,
+            ], 0..12),
+            plain in "[a-z ä]{0,3}",
+        ) {
+            let escaped = |unit: &u16| format!("\\u{unit:04x}{plain}");
+            let quoted = format!("\"{}\"", units.iter().map(escaped).collect::<String>());
+            let theirs = serde_json::from_str::<String>(&quoted).ok();
+            let ours = unescaped(&quoted);
+            assert_eq!(ours.as_ref().map(|text| text.expose_secret()), theirs.as_deref());
+        }
+    }
 }

@@ -363,3 +363,27 @@ async fn the_key_is_never_shown() {
     assert!(!shown.contains(body), "{shown}");
     assert!(shown.contains("2048 bits"));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(16))]
+
+    #[test]
+    fn a_pem_is_read_however_its_lines_are_broken(
+        width in 1_usize..200,
+        end in proptest::sample::select(vec!["\n", "\r\n", "\\n"]),
+    ) {
+        let pem = RsaKey::shared().pkcs8_pem();
+        let lines: Vec<&str> = pem.trim().lines().collect();
+        let [begin, body @ .., last] = lines.as_slice() else {
+            panic!("no PEM");
+        };
+        let body = body.concat();
+        let body: Vec<&str> = body
+            .as_bytes()
+            .chunks(width)
+            .map(|line| std::str::from_utf8(line).unwrap())
+            .collect();
+        let pem = [begin, body.join(end).as_str(), last].join(end);
+        ServiceAccountKey::from_pem(&pem, ROBOT).unwrap();
+    }
+}
