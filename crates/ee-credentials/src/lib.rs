@@ -53,6 +53,7 @@ mod options;
 mod place;
 mod refresh_token;
 mod refused;
+mod retry;
 mod sdk_project;
 mod service_account;
 mod settings;

@@ -8,19 +8,19 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
     AccessToken, ErrorKind as Token, ExposeSecret as _, HttpClient, Remedy, RetryPolicy, Scopes,
-    SecretString, TokenFuture, TokenSource, read_bounded,
+    SecretString, TokenFuture, TokenSource, read_bounded, retry_after,
 };
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
-use tokio::time::Instant;
 use url::Url;
 
 use crate::document::clipped;
 use crate::impersonated::is_account;
 use crate::loaded::Loaded;
 use crate::refused::Refused;
+use crate::retry::{Failure, retried};
 use crate::{Environment, Error, ErrorKind, Kind, Options};
 
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
@@ -89,9 +89,7 @@ pub(crate) async fn detect(
     let address = environment.try_var("GCE_METADATA_IP")?;
     let timeout = number(environment, "GCE_METADATA_TIMEOUT", 3.0, 300.0)?;
     let attempts = number(environment, "GCE_METADATA_DETECT_RETRIES", 3.0, 100.0)?;
-    let is_google = environment
-        .product_name()
-        .is_some_and(|name| name.starts_with(GOOGLE));
+    let is_google = environment.is_google_machine();
     let there = if host.is_some() && address.is_none() {
         // Named outright: if it does not answer, that is the error to show.
         true
@@ -440,42 +438,21 @@ impl MetadataServer {
 
     /// What is at a URL that leads to where it is asked for.
     async fn get_url(&self, url: &Url) -> Result<Option<Bytes>, ee_token::Error> {
-        let started = Instant::now();
-        let mut retry = 0;
-        loop {
-            let (error, again) = match self.attempt(url).await {
-                Ok(body) => return Ok(body),
-                Err(failure) => failure,
-            };
-            let wait = self.retry.wait(retry);
-            if !again
-                || retry >= self.retry.max_retries
-                || started.elapsed() + wait > self.retry.total
-            {
-                return Err(error);
-            }
-            tokio::time::sleep(wait).await;
-            retry += 1;
-        }
+        let host = self.base.host_str().unwrap_or_default();
+        retried(&self.retry, host, || self.attempt(url)).await
     }
 
-    /// One request. The error comes with whether another may help.
-    async fn attempt(&self, url: &Url) -> Result<Option<Bytes>, (ee_token::Error, bool)> {
+    /// One request.
+    async fn attempt(&self, url: &Url) -> Result<Option<Bytes>, Failure> {
         let request = self
             .http
             .request(Method::GET, url)
             .header(FLAVOR, GOOGLE)
             .timeout(ATTEMPT_TIMEOUT)
             .build()
-            .map_err(|_| {
-                let error = self.error(Token::RefusedUrl, "the request cannot be built");
-                (error, false)
-            })?;
+            .map_err(|_| self.error(Token::RefusedUrl, "the request cannot be built"))?;
         let host = self.base.host_str().unwrap_or_default();
-        let transient = |error: ee_token::Error| {
-            let again = error.is_transient();
-            (error.with_remedy(unreachable()), again)
-        };
+        let transient = |error: ee_token::Error| error.with_remedy(unreachable());
         let reply = self.http.send_resolved(request, host).await;
         let reply = reply.map_err(transient)?;
         let status = reply.status();
@@ -483,11 +460,17 @@ impl MetadataServer {
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             let why = format!("it answered with status {}", status.as_u16());
             let remedy = Remedy::new("Try again in a moment.");
-            return Err((self.error(Token::Server, &why).with_remedy(remedy), true));
+            return Err(Failure {
+                pause: retry_after(reply.headers(), Utc::now()),
+                ..self.error(Token::Server, &why).with_remedy(remedy).into()
+            });
         }
         if !flavored {
             let why = "its answer lacks the header Metadata-Flavor: Google, so it is none";
-            return Err((self.error(Token::InvalidResponse, why), false));
+            return Err(Failure {
+                again: false,
+                ..self.error(Token::InvalidResponse, why).into()
+            });
         }
         match status {
             StatusCode::OK => {
@@ -497,7 +480,7 @@ impl MetadataServer {
             StatusCode::NOT_FOUND => Ok(None),
             _ => {
                 let why = format!("it refused with status {}", status.as_u16());
-                Err((self.error(Token::Rejected, &why), false))
+                Err(self.error(Token::Rejected, &why).into())
             }
         }
     }

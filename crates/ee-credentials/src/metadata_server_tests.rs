@@ -1,6 +1,7 @@
 use ee_emulator::{Emulator, Fault};
 use ee_token::Endpoints;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::*;
 use crate::Credentials;

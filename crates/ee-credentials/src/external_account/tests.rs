@@ -454,6 +454,17 @@ async fn a_file_without_a_token_is_named() {
 }
 
 #[tokio::test]
+async fn a_url_that_asks_for_a_longer_wait_than_there_is_is_not_asked_again() {
+    let machine = Machine::new().await;
+    machine.serve(Fault::status(503).header("Retry-After", "3600").times(5));
+    let error = machine
+        .refusal(json!({"url": "https://tokens.example.com/"}))
+        .await;
+    assert!(error.is_transient(), "{error}");
+    assert_eq!(machine.emulator.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn a_url_that_redirects_or_answers_no_token_is_named() {
     let machine = Machine::new().await;
     let source = json!({"url": "https://tokens.example.com/x?secret=canary", "headers": {"Authorization": "canary"}});
