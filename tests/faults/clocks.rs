@@ -89,8 +89,7 @@ async fn a_clock_that_is_put_right_while_the_program_runs_costs_one_more() {
 
 /// A cache by a clock of its own, whose tokens come over the network.
 fn by_clock(town: &Town, clock: &ManualClock) -> TokenCache {
-    let client = town.own_client().build().unwrap();
-    let http = HttpClient::with_client(client, town.endpoints()).unwrap();
+    let http = HttpClient::with_client(town.own_client(), town.endpoints()).unwrap();
     let endpoint = Arc::new(TokenEndpoint::google(http));
     let jane = town.emulator.create_user("jane@example.com");
     let login: Value = serde_json::from_str(&jane.authorized_user_json()).unwrap();

@@ -202,7 +202,6 @@ impl Town {
     }
 
     pub(crate) fn options_with(&self, client: ClientBuilder) -> Options {
-        let client = client.build().unwrap();
         Options::new(HttpClient::with_client(client, self.endpoints()).unwrap())
     }
 
@@ -216,7 +215,7 @@ impl Town {
         EarthEngine::builder()
             .isolated()
             .endpoints(self.endpoints())
-            .http_client(client.build().unwrap())
+            .http_client(client)
             .credentials_json(jane.earthengine_file_json(None))
             .project(PROJECT)
             .retry_policy(RetryPolicy {

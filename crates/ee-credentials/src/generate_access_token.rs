@@ -6,9 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
     AccessToken, Error, ErrorKind, ExposeSecret as _, HttpClient, Remedy, RetryPolicy, Scopes,
-    SecretString, read_bounded, retry_after, said,
+    SecretString, date, read_bounded, retry_after, said,
 };
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -128,11 +128,6 @@ pub(crate) fn token(body: &[u8], headers: &HeaderMap, url: &Url) -> Result<Acces
     let token = AccessToken::new(reply.access_token.expose_secret())
         .map_err(|_| invalid("its accessToken is empty or cannot stand in a header"))?;
     Ok(token.with_expiry(received + life))
-}
-
-fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
-    let text = headers.get(DATE)?.to_str().ok()?;
-    Some(DateTime::parse_from_rfc2822(text).ok()?.to_utc())
 }
 
 /// `google.rpc.Status` in JSON, as far as it matters here.

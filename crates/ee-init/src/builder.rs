@@ -47,7 +47,7 @@ pub struct Builder {
     endpoints: Option<ee_token::Endpoints>,
     base_url: Option<Url>,
     high_volume: bool,
-    http_client: Option<reqwest::Client>,
+    http_client: Option<Result<HttpClient, ee_token::Error>>,
     user_agent: Option<String>,
     timeout: Option<Duration>,
     retry: Option<RetryPolicy>,
@@ -184,9 +184,11 @@ impl Builder {
     }
 
     /// A connection pool of the program's own, with its proxies, roots and time-outs. It
-    /// must not follow redirects ([`HttpClient::with_client`] says why).
-    pub fn http_client(mut self, client: reqwest::Client) -> Self {
-        self.http_client = Some(client);
+    /// follows no redirects ([`HttpClient::with_client`] says why).
+    pub fn http_client(mut self, client: reqwest::ClientBuilder) -> Self {
+        // Where it leads is known once everything is.
+        let elsewhere = ee_token::Endpoints::google();
+        self.http_client = Some(HttpClient::with_client(client, elsewhere));
         self
     }
 
@@ -385,7 +387,7 @@ impl Builder {
 
     pub(crate) fn http(&self, endpoints: ee_token::Endpoints) -> Result<HttpClient, Error> {
         let http = match &self.http_client {
-            Some(client) => HttpClient::with_client(client.clone(), endpoints)?,
+            Some(client) => client.clone()?.with_endpoints(endpoints),
             None => HttpClient::new(endpoints)?,
         };
         Ok(http.with_own_count())

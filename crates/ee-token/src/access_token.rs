@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::HeaderValue;
-use zeroize::Zeroizing;
 
+use crate::secret::secret_header;
 use crate::source::{TokenFuture, TokenSource};
 use crate::{Error, ErrorKind, Scopes};
 
@@ -38,7 +37,7 @@ impl AccessToken {
     /// A token without a known expiry.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidResponse`] if it is empty or holds characters that
+    /// [`ErrorKind::InvalidCredential`] if it is empty or holds characters that
     /// no header may have.
     pub fn new(secret: &str) -> Result<Self, Error> {
         // RFC 6750 §2.1 allows less; what matters is that nothing can break out of the header.
@@ -46,25 +45,17 @@ impl AccessToken {
         let fits = secret
             .bytes()
             .fold(true, |fits, b| fits & (0x21..=0x7e).contains(&b));
-        if secret.is_empty() || !fits {
-            return Err(Error::new(
-                ErrorKind::InvalidResponse,
+        let unfit = || {
+            Error::new(
+                ErrorKind::InvalidCredential,
                 "the access token is empty or has characters that cannot stand in a header",
-            ));
+            )
+        };
+        if secret.is_empty() || !fits {
+            return Err(unfit());
         }
-        let mut bytes = Zeroizing::new(Vec::with_capacity(BEARER.len() + secret.len()));
-        bytes.extend_from_slice(BEARER.as_bytes());
-        bytes.extend_from_slice(secret.as_bytes());
-        let mut header =
-            HeaderValue::from_maybe_shared(Bytes::from_owner(bytes)).map_err(|_| {
-                Error::new(
-                    ErrorKind::InvalidResponse,
-                    "the access token cannot stand in a header",
-                )
-            })?;
-        header.set_sensitive(true);
         Ok(Self {
-            header,
+            header: secret_header(&[BEARER, secret]).map_err(|_| unfit())?,
             expires_at: None,
             scopes: None,
         })
@@ -158,7 +149,7 @@ mod tests {
         for bad in ["", "a b", "a\r\nX-Evil: 1", "a\u{7f}", "zurück"] {
             assert_eq!(
                 AccessToken::new(bad).unwrap_err().kind(),
-                ErrorKind::InvalidResponse,
+                ErrorKind::InvalidCredential,
                 "{bad:?}"
             );
         }

@@ -17,7 +17,7 @@ mod sync;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -28,6 +28,7 @@ use shuttle::rand::{Rng, thread_rng};
 use tokio::sync::Notify;
 
 use self::cache::TokenCache;
+use self::sync::Runtime;
 use crate::{AccessToken, Error, ErrorKind, ManualClock, TokenFuture, TokenSource};
 
 /// Schedules for each rule: a part drawn at random, a part made to find rare orders (PCT).
@@ -35,8 +36,8 @@ const SCHEDULES: usize = 3000;
 /// How many changes of order a schedule of the second sort needs at most.
 const DEPTH: usize = 3;
 const LIFE: Duration = Duration::from_secs(3600);
-/// Inside of the refresh window, before the end.
-const STALE: Duration = Duration::from_secs(3500);
+/// Inside of the refresh window, and nearer to the end than a takeover takes.
+const STALE: Duration = Duration::from_secs(3540);
 
 /// Explores a scenario.
 fn explore(scenario: fn()) {
@@ -59,6 +60,8 @@ struct Script {
     under_way: AtomicUsize,
     most_under_way: AtomicUsize,
     answer: Mutex<Answer>,
+    /// Whether the credential's file changed since it was read last.
+    changed: AtomicBool,
     /// Holds answers back while it is there.
     gate: Mutex<Option<Arc<Notify>>>,
 }
@@ -66,6 +69,8 @@ struct Script {
 #[derive(Clone, Copy)]
 enum Answer {
     Token,
+    /// The token with this name, whatever was said of it.
+    Same(&'static str),
     Fails(ErrorKind),
 }
 
@@ -77,6 +82,7 @@ impl Source {
             under_way: AtomicUsize::new(0),
             most_under_way: AtomicUsize::new(0),
             answer: Mutex::new(Answer::Token),
+            changed: AtomicBool::new(false),
             gate: Mutex::new(None),
         }))
     }
@@ -120,6 +126,7 @@ impl TokenSource for Source {
         Box::pin(async {
             let script = &self.0;
             let number = script.asked.fetch_add(1, SeqCst) + 1;
+            script.changed.store(false, SeqCst);
             let now = script.under_way.fetch_add(1, SeqCst) + 1;
             let _under_way = UnderWay(&script.under_way);
             script.most_under_way.fetch_max(now, SeqCst);
@@ -130,14 +137,18 @@ impl TokenSource for Source {
             }
             yield_now().await;
             let answer = *script.answer.lock().unwrap();
-            match answer {
-                Answer::Token => {
-                    let end = DateTime::<Utc>::from(script.clock.wall()) + LIFE;
-                    AccessToken::new(&format!("token-{number}")).map(|token| token.with_expiry(end))
-                }
-                Answer::Fails(kind) => Err(Error::new(kind, format!("failure {number}"))),
-            }
+            let name = match answer {
+                Answer::Token => format!("token-{number}"),
+                Answer::Same(name) => name.into(),
+                Answer::Fails(kind) => return Err(Error::new(kind, format!("failure {number}"))),
+            };
+            let end = DateTime::<Utc>::from(script.clock.wall()) + LIFE;
+            Ok(AccessToken::new(&name)?.with_expiry(end))
         })
+    }
+
+    fn may_have_changed(&self) -> bool {
+        self.0.changed.load(SeqCst)
     }
 }
 
@@ -301,6 +312,115 @@ fn a_runtime_that_goes_away_behind_a_stale_token_leaves_room_before_that_expires
 }
 
 #[test]
+fn a_runtime_that_has_shut_down_or_is_missing_hangs_nobody_and_the_next_one_serves() {
+    explore(|| {
+        let source = Source::new();
+        let cache = source.cache();
+        let callers = [caller(&cache), caller(&cache)];
+        let changes = shuttle::thread::spawn(|| {
+            for runtime in [Runtime::ShutDown, Runtime::Missing, Runtime::Running] {
+                sync::become_runtime(runtime);
+                shuttle::thread::yield_now();
+            }
+        });
+        for task in callers {
+            if let Err(error) = outcome(task) {
+                assert_eq!(error.kind(), ErrorKind::Runtime);
+            }
+        }
+        changes.join().unwrap();
+        outcome(caller(&cache)).unwrap();
+        assert_eq!(source.asked(), 1);
+    });
+}
+
+#[test]
+fn behind_a_stale_token_a_runtime_that_has_shut_down_takes_nothing_from_anybody() {
+    explore(|| {
+        let source = Source::new();
+        let (cache, first) = source.full_cache();
+        source.0.clock.advance(STALE);
+        sync::become_runtime(Runtime::ShutDown);
+        for task in [caller(&cache), caller(&cache)] {
+            assert!(outcome(task).unwrap().is_same(&first));
+        }
+        assert_eq!(source.asked(), 1);
+        sync::become_runtime(Runtime::Running);
+        source.0.clock.advance(Duration::from_secs(2));
+        outcome(caller(&cache)).unwrap();
+        while source.asked() < 2 || source.0.under_way.load(SeqCst) > 0 {
+            block_on(yield_now());
+        }
+        source.is_never_asked_twice_at_once();
+    });
+}
+
+#[test]
+fn any_number_of_complaints_about_the_only_token_there_is_cost_one_refresh() {
+    explore(|| {
+        let source = Source::new();
+        source.answer(Answer::Same("the-only-one"));
+        let (cache, first) = source.full_cache();
+        let complain = || {
+            let (cache, first) = (cache.clone(), first.clone());
+            spawn(async move {
+                cache.invalidate(&first);
+                cache.token().await
+            })
+        };
+        for task in [complain(), complain(), complain()] {
+            assert!(outcome(task).unwrap().is_same(&first));
+        }
+        assert_eq!(source.asked(), 2);
+        source.0.clock.advance(Duration::from_secs(11));
+        assert!(outcome(complain()).unwrap().is_same(&first));
+        assert_eq!(source.asked(), 3);
+    });
+}
+
+#[test]
+fn a_rejection_whose_file_changed_is_asked_for_once_more_by_all_together() {
+    explore(|| {
+        let source = Source::new();
+        let cache = source.cache();
+        source.answer(Answer::Fails(ErrorKind::Rejected));
+        block_on(cache.token()).unwrap_err();
+        source.0.changed.store(true, SeqCst);
+        for task in [caller(&cache), caller(&cache), caller(&cache)] {
+            assert_eq!(outcome(task).unwrap_err().to_string(), "failure 2");
+        }
+        assert_eq!(source.asked(), 2);
+    });
+}
+
+#[test]
+fn a_clock_that_is_set_or_a_sleep_while_people_ask_keeps_no_dead_token() {
+    explore(|| {
+        let source = Source::new();
+        let (cache, first) = source.full_cache();
+        let sleeps = thread_rng().gen_range(0..2) == 0;
+        let time = {
+            let clock = source.0.clock.clone();
+            spawn(async move {
+                if sleeps {
+                    clock.sleep(LIFE);
+                } else {
+                    clock.set_back(Duration::from_secs(86_400));
+                    yield_now().await;
+                    clock.advance(LIFE);
+                }
+            })
+        };
+        let asking = [caller(&cache), caller(&cache)];
+        outcome(time);
+        assert!(!outcome(caller(&cache)).unwrap().is_same(&first));
+        for task in asking {
+            outcome(task).unwrap();
+        }
+    });
+}
+
+#[test]
 fn any_number_of_complaints_about_a_token_cost_one_refresh_and_it_is_not_seen_again() {
     explore(|| {
         let source = Source::new();
@@ -414,6 +534,7 @@ fn a_token_that_expires_while_people_ask_is_not_handed_out_after_its_end() {
             outcome(task);
         }
         outcome(time);
-        source.is_never_asked_twice_at_once();
+        // An hour in one step may pass while a refresh is under way, which then is taken over.
+        assert!(source.0.most_under_way.load(SeqCst) <= 2);
     });
 }

@@ -1,12 +1,16 @@
 use std::fmt;
+use std::future::Future as _;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
-use crate::cache::{MAX_TAKEOVERS, REFRESH_WINDOW};
+use crate::cache::{REFRESH_WINDOW, TAKEOVER};
 use crate::{AccessToken, Error, ErrorKind, ManualClock, TokenCache, TokenFuture, TokenSource};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -236,13 +240,6 @@ fn when_the_refreshing_runtime_goes_away_the_next_caller_takes_over() {
     let clock = ManualClock::new();
     let source = Source::gated(&clock, HOUR);
     let cache = source.cache();
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-    };
-
     let first = runtime();
     first.block_on(async {
         let start = tokio::time::timeout(Duration::from_millis(20), cache.token());
@@ -260,6 +257,186 @@ fn when_the_refreshing_runtime_goes_away_the_next_caller_takes_over() {
     }
     source.let_go();
     assert_eq!(waiting.join().unwrap().unwrap().secret(), "token-2");
+}
+
+/// What a caller gets outside of any runtime, or on the one that was entered last.
+fn polled_once(cache: &TokenCache) -> Poll<Result<AccessToken, Error>> {
+    let mut context = Context::from_waker(Waker::noop());
+    pin!(cache.token()).poll(&mut context)
+}
+
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap()
+}
+
+#[test]
+fn on_a_runtime_that_has_shut_down_it_is_an_error_and_nobody_hangs() {
+    let source = Source::new(&ManualClock::new(), HOUR);
+    let cache = source.cache();
+    let over = runtime();
+    let handle = over.handle().clone();
+    drop(over);
+    {
+        let _entered = handle.enter();
+        match polled_once(&cache) {
+            Poll::Ready(Err(error)) => assert_eq!(error.kind(), ErrorKind::Runtime),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(source.asked(), 0);
+    let token = runtime().block_on(cache.token()).unwrap();
+    assert_eq!(token.secret(), "token-1");
+}
+
+#[test]
+fn on_a_runtime_that_has_shut_down_a_stale_token_is_handed_out_and_others_renew_it() {
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, HOUR);
+    let cache = source.cache();
+    let over = runtime();
+    over.block_on(cache.token()).unwrap();
+    clock.advance(Duration::from_secs(3500));
+    let handle = over.handle().clone();
+    drop(over);
+    {
+        let _entered = handle.enter();
+        assert_eq!(cache.current().unwrap().secret(), "token-1");
+        assert!(matches!(polled_once(&cache), Poll::Ready(Ok(_))));
+    }
+    clock.advance(SECOND * 2);
+    runtime().block_on(async {
+        assert_eq!(cache.token().await.unwrap().secret(), "token-1");
+        settle().await;
+        assert_eq!(cache.token().await.unwrap().secret(), "token-2");
+    });
+}
+
+#[test]
+fn outside_of_a_runtime_nobody_waits_for_the_refresh_of_another() {
+    let source = Source::gated(&ManualClock::new(), HOUR);
+    let cache = source.cache();
+    let first = runtime();
+    first.block_on(async {
+        let start = tokio::time::timeout(Duration::from_millis(20), cache.token());
+        assert!(start.await.is_err(), "the source holds its answer back");
+    });
+    match polled_once(&cache) {
+        Poll::Ready(Err(error)) => assert_eq!(error.kind(), ErrorKind::Runtime),
+        other => panic!("{other:?}"),
+    }
+    source.let_go();
+    let token = first.block_on(cache.token()).unwrap();
+    assert_eq!(token.secret(), "token-1");
+}
+
+/// A refresh that was started on a runtime which lives on, and which nobody drives.
+fn undriven_refresh(cache: &TokenCache) -> Runtime {
+    let undriven = runtime();
+    undriven.block_on(async {
+        let start = tokio::time::timeout(Duration::from_millis(20), cache.token());
+        let _ = start.await;
+        settle().await;
+    });
+    undriven
+}
+
+#[test]
+fn a_refresh_that_nobody_drives_is_given_up_by_its_age_and_not_by_each_waiters() {
+    let clock = ManualClock::new();
+    let source = Source::gated(&clock, HOUR);
+    let cache = source.cache();
+    let undriven = undriven_refresh(&cache);
+    clock.advance(TAKEOVER - Duration::from_millis(50));
+    let waiting = std::thread::spawn({
+        let cache = cache.clone();
+        move || runtime().block_on(async move { cache.token().await })
+    });
+    while source.asked() < 2 {
+        std::thread::sleep(Duration::from_millis(1));
+        clock.advance(Duration::from_millis(1));
+    }
+    source.let_go();
+    source.let_go();
+    assert_eq!(waiting.join().unwrap().unwrap().secret(), "token-2");
+    drop(undriven);
+}
+
+#[test]
+fn a_refresh_that_nobody_drives_does_not_keep_a_stale_token_from_its_renewal() {
+    let clock = ManualClock::new();
+    let source = Source::gated(&clock, HOUR);
+    let cache = source.cache();
+    source.let_go();
+    runtime().block_on(cache.token()).unwrap();
+    clock.advance(Duration::from_secs(3400));
+    let _undriven = undriven_refresh(&cache);
+    assert_eq!(source.asked(), 2);
+    runtime().block_on(async {
+        clock.advance(TAKEOVER - SECOND);
+        cache.token().await.unwrap();
+        settle().await;
+        assert_eq!(source.asked(), 2, "not yet");
+        clock.advance(SECOND);
+        assert_eq!(cache.token().await.unwrap().secret(), "token-1");
+        settle().await;
+        assert_eq!(source.asked(), 3);
+        source.let_go();
+        source.let_go();
+        settle().await;
+        assert_eq!(cache.token().await.unwrap().secret(), "token-3");
+    });
+}
+
+/// A refresh that was taken over by another, which `answer` is the answer to.
+fn taken_over(source: &Source, cache: &TokenCache, answer: Answer) -> Runtime {
+    let undriven = undriven_refresh(cache);
+    source.0.clock.advance(TAKEOVER);
+    source.let_go();
+    source.let_go();
+    source.answer(answer);
+    let _ = runtime().block_on(cache.token());
+    assert_eq!(source.asked(), 2);
+    undriven
+}
+
+#[test]
+fn what_comes_late_displaces_no_token_that_lives_longer_and_any_other() {
+    for (late, kept) in [
+        (HOUR, "token-2"),
+        (Answer::Lives(Duration::from_secs(9000)), "token-1"),
+        (Answer::Fails(ErrorKind::Rejected), "token-2"),
+    ] {
+        let source = Source::gated(&ManualClock::new(), HOUR);
+        let cache = source.cache();
+        let undriven = taken_over(&source, &cache, Answer::Lives(Duration::from_secs(7200)));
+        source.answer(late);
+        undriven.block_on(settle());
+        assert_eq!(cache.current().unwrap().secret(), kept);
+        assert_eq!(source.asked(), 2);
+    }
+}
+
+#[test]
+fn a_token_that_comes_late_ends_the_failure_of_who_took_over() {
+    let source = Source::gated(&ManualClock::new(), HOUR);
+    let cache = source.cache();
+    let undriven = taken_over(&source, &cache, Answer::Fails(ErrorKind::Network));
+    assert!(runtime().block_on(cache.token()).is_err());
+    source.answer(HOUR);
+    undriven.block_on(settle());
+    assert_eq!(cache.current().unwrap().secret(), "token-1");
+    let token = runtime().block_on(async {
+        let current = cache.current().unwrap();
+        cache.invalidate(&current);
+        source.let_go();
+        cache.token().await
+    });
+    assert_eq!(
+        token.unwrap().secret(),
+        "token-3",
+        "no failure speaks any more"
+    );
 }
 
 #[tokio::test]
@@ -365,6 +542,38 @@ async fn a_rejected_credential_that_changed_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_file_that_takes_long_to_look_at_holds_up_nobody_else_with_a_valid_token() {
+    let source = Source::new(&ManualClock::new(), HOUR);
+    let cache = source.cache();
+    cache.token().await.unwrap();
+    source.answer(Answer::Fails(ErrorKind::Rejected));
+    source.0.clock.advance(Duration::from_secs(3500));
+    cache.token().await.unwrap();
+    settle().await;
+    source.0.clock.advance(Duration::from_secs(31));
+
+    let (sender, served) = std::sync::mpsc::channel();
+    let looking = source.0.changed.lock().unwrap();
+    let callers: Vec<_> = (0..3)
+        .map(|_| {
+            let (cache, sender) = (cache.clone(), sender.clone());
+            let handle = tokio::runtime::Handle::current();
+            std::thread::spawn(move || {
+                let _entered = handle.enter();
+                sender.send(cache.current().is_some()).unwrap();
+            })
+        })
+        .collect();
+    for _ in 0..2 {
+        assert_eq!(served.recv_timeout(SECOND * 10), Ok(true));
+    }
+    drop(looking);
+    for caller in callers {
+        caller.join().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_refresh_that_brings_the_same_token_is_a_success_and_the_next_waits_10_s() {
     let clock = ManualClock::new();
     let end = DateTime::<Utc>::from(clock.wall()) + Duration::from_secs(3600);
@@ -383,6 +592,76 @@ async fn a_refresh_that_brings_the_same_token_is_a_success_and_the_next_waits_10
     cache.token().await.unwrap();
     settle().await;
     assert_eq!(source.asked(), 3);
+}
+
+#[tokio::test]
+async fn the_same_token_is_known_though_its_end_is_counted_anew_each_time() {
+    let clock = ManualClock::new();
+    let end = DateTime::<Utc>::from(clock.wall()) + Duration::from_secs(3600);
+    let source = Source::new(&clock, Answer::Until(end));
+    let cache = source.cache();
+    cache.token().await.unwrap();
+    clock.advance(Duration::from_secs(3400));
+    for (jitter, asked) in [(900, 2), (-1100, 3), (1900, 4)] {
+        source.answer(Answer::Until(end + TimeDelta::milliseconds(jitter)));
+        cache.token().await.unwrap();
+        settle().await;
+        assert_eq!(source.asked(), asked);
+        let kept = cache.token().await.unwrap();
+        assert_eq!(kept.expires_at(), Some(end), "nothing is new");
+        clock.advance(Duration::from_secs(11));
+    }
+    // A later end is news.
+    let later = end + Duration::from_secs(300);
+    source.answer(Answer::Until(later));
+    cache.token().await.unwrap();
+    settle().await;
+    assert_eq!(cache.token().await.unwrap().expires_at(), Some(later));
+}
+
+#[tokio::test]
+async fn complaints_about_a_token_that_is_all_the_source_has_cost_one_refresh_in_10_s() {
+    let clock = ManualClock::new();
+    let end = DateTime::<Utc>::from(clock.wall()) + Duration::from_secs(3000);
+    let source = Source::new(&clock, Answer::Until(end));
+    let cache = source.cache();
+    let token = cache.token().await.unwrap();
+    for round in 1..=3 {
+        for _ in 0..100 {
+            cache.invalidate(&token);
+            assert!(cache.token().await.unwrap().is_same(&token));
+            clock.advance(Duration::from_millis(90));
+        }
+        assert_eq!(source.asked(), 1 + round);
+        clock.advance(Duration::from_secs(2));
+    }
+    // Another token in its place is dropped at the first complaint, as ever.
+    source.answer(HOUR);
+    for name in ["token-5", "token-6", "token-7"] {
+        let current = cache.token().await.unwrap();
+        cache.invalidate(&current);
+        assert_eq!(cache.token().await.unwrap().secret(), name);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_over_by_one_clock_is_not_taken_a_second_time() {
+    let clock = ManualClock::new();
+    let end = DateTime::<Utc>::from(clock.wall()) + Duration::from_secs(3600);
+    let source = Source::new(&clock, Answer::Until(end));
+    let cache = source.cache();
+    cache.token().await.unwrap();
+    clock.set_back(Duration::from_secs(86_400));
+    clock.advance(HOUR_AND_MORE);
+    for _ in 0..100 {
+        let error = cache.token().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidResponse);
+        assert!(error.remedy().is_some());
+    }
+    assert_eq!(source.asked(), 2, "and its failure speaks for a second");
+    source.answer(HOUR);
+    clock.advance(SECOND * 2);
+    assert_eq!(cache.token().await.unwrap().secret(), "token-3");
 }
 
 #[tokio::test]
@@ -498,10 +777,8 @@ async fn a_look_at_both_clocks_does_not_put_off_the_renewal() {
 #[test]
 fn without_a_runtime_it_is_an_error_and_not_a_panic() {
     let cache = Source::new(&ManualClock::new(), HOUR).cache();
-    let mut future = Box::pin(cache.token());
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match future.as_mut().poll(&mut context) {
-        std::task::Poll::Ready(Err(error)) => assert_eq!(error.kind(), ErrorKind::Runtime),
+    match polled_once(&cache) {
+        Poll::Ready(Err(error)) => assert_eq!(error.kind(), ErrorKind::Runtime),
         other => panic!("{other:?}"),
     }
 }
@@ -509,9 +786,72 @@ fn without_a_runtime_it_is_an_error_and_not_a_panic() {
 #[tokio::test]
 async fn a_source_that_panics_is_an_error_for_everybody() {
     let source = Source::new(&ManualClock::new(), Answer::Panics);
-    let error = source.cache().token().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Runtime);
-    assert_eq!(source.asked(), MAX_TAKEOVERS as usize);
+    let cache = source.cache();
+    for _ in 0..100 {
+        let error = cache.token().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Runtime);
+        assert!(error.to_string().contains("panicked"), "{error}");
+    }
+    assert_eq!(source.asked(), 1, "its failure speaks for a second too");
+    source.answer(HOUR);
+    source.0.clock.advance(SECOND * 2);
+    assert_eq!(cache.token().await.unwrap().secret(), "token-2");
+}
+
+#[tokio::test]
+async fn a_source_that_panics_takes_no_valid_token_away() {
+    let source = Source::new(&ManualClock::new(), HOUR);
+    let cache = source.cache();
+    cache.token().await.unwrap();
+    source.answer(Answer::Panics);
+    source.0.clock.advance(Duration::from_secs(3500));
+    for _ in 0..10 {
+        assert_eq!(cache.token().await.unwrap().secret(), "token-1");
+        settle().await;
+    }
+    assert_eq!(source.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_takes_minutes_is_not_cut_off() {
+    let clock = ManualClock::new();
+    let its_clock = clock.clone();
+    let source = crate::source_fn(move || {
+        let clock = its_clock.clone();
+        async move {
+            // A program that uses its 120 s, and what comes after it.
+            for _ in 0..230 {
+                tokio::time::sleep(SECOND).await;
+                clock.advance(SECOND);
+            }
+            Ok(named(1))
+        }
+    });
+    let cache = TokenCache::with_clock(source, clock.clock());
+    let callers: Vec<_> = (0..3)
+        .map(|_| {
+            let cache = cache.clone();
+            tokio::spawn(async move { cache.token().await })
+        })
+        .collect();
+    for caller in callers {
+        assert_eq!(caller.await.unwrap().unwrap().secret(), "token-1");
+    }
+}
+
+#[tokio::test]
+async fn what_a_closure_makes_of_a_garbled_answer_is_asked_for_again() {
+    let clock = ManualClock::new();
+    let answers = Mutex::new(vec!["good", "garbled\n"]);
+    let source = crate::source_fn(move || {
+        let answer = answers.lock().unwrap().pop().unwrap();
+        async move { AccessToken::new(answer) }
+    });
+    let cache = TokenCache::with_clock(source, clock.clock());
+    let error = cache.token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidResponse);
+    clock.advance(SECOND * 2);
+    assert_eq!(cache.token().await.unwrap().secret(), "good");
 }
 
 #[tokio::test(start_paused = true)]

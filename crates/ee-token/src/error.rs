@@ -52,7 +52,7 @@ pub enum ErrorKind {
     Timeout,
     /// A URL that secrets must not be sent to: plain HTTP, or a host that is not allowed.
     RefusedUrl,
-    /// No tokio runtime to refresh on, or it went away again and again.
+    /// No tokio runtime to refresh on, or it went away again and again; or the source panicked.
     Runtime,
 }
 

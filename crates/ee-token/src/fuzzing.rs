@@ -26,5 +26,5 @@ pub fn token_info_reply(body: &[u8]) -> Result<TokenInfo, Error> {
 }
 
 pub fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
-    token_endpoint::date(headers)
+    crate::retry::date(headers)
 }

@@ -1,7 +1,6 @@
 //! What is exchanged for a token: the grants of RFC 6749, 7523 and 8693.
 
-use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,8 +8,9 @@ use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::form_urlencoded::{self, Serializer, byte_serialize};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::secret::secret_header;
 use crate::{Error, ErrorKind, Scopes};
 
 /// A grant, with the form fields that belong to it.
@@ -80,7 +80,7 @@ impl Grant<'_> {
     }
 
     /// What must not come back in a message.
-    pub(crate) fn secrets(&self) -> Vec<Cow<'_, str>> {
+    pub(crate) fn secrets(&self) -> Vec<Zeroizing<String>> {
         let all = match *self {
             Self::JwtBearer { assertion } => [Some(assertion), None, None],
             Self::RefreshToken {
@@ -98,10 +98,7 @@ impl Grant<'_> {
             Self::TokenExchange { subject_token, .. } => return of_subject(subject_token),
             Self::ServiceIdentity { assertion, .. } => [Some(assertion), None, None],
         };
-        all.into_iter()
-            .flatten()
-            .map(|secret| Cow::Borrowed(secret.expose_secret()))
-            .collect()
+        all.into_iter().flatten().map(copy).collect()
     }
 
     /// The request's body and its content type.
@@ -114,13 +111,12 @@ impl Grant<'_> {
             body.push('{');
             self.fields(&mut |name, value| {
                 let comma = if body.len() > 1 { "," } else { "" };
-                // A text of serde_json's is quoted and escaped.
-                let quoted = Zeroizing::new(serde_json::Value::from(value).to_string());
-                body.push_str(comma);
-                body.push('"');
-                body.push_str(name);
-                body.push_str("\":");
-                body.push_str(&quoted);
+                // A text of serde_json's is quoted and escaped, and written without another copy.
+                let mut text = value.to_owned().into();
+                let _ = write!(body, "{comma}\"{name}\":{text}");
+                if let serde_json::Value::String(text) = &mut text {
+                    text.zeroize();
+                }
             });
             body.push('}');
             return ("application/json", body);
@@ -234,7 +230,7 @@ impl Grant<'_> {
 
 /// The secret parts of a subject token: all of it, but of a signed request, which names the
 /// provider and hosts that messages are about, the values that prove something.
-fn of_subject(token: &SecretString) -> Vec<Cow<'_, str>> {
+fn of_subject(token: &SecretString) -> Vec<Zeroizing<String>> {
     #[derive(Deserialize)]
     struct SignedRequest {
         headers: Vec<Header>,
@@ -250,22 +246,21 @@ fn of_subject(token: &SecretString) -> Vec<Cow<'_, str>> {
     let json = json.map(|(text, _)| Zeroizing::new(text.into_owned()));
     let request = json.and_then(|json| serde_json::from_str::<SignedRequest>(&json).ok());
     let Some(request) = request else {
-        return vec![Cow::Borrowed(whole)];
+        return vec![copy(token)];
     };
     let proof = |header: &Header| match header.key.to_ascii_lowercase().as_str() {
         "authorization" => {
             let (_, signature) = header.value.expose_secret().rsplit_once("Signature=")?;
-            Some(signature.to_owned())
+            Some(Zeroizing::new(signature.to_owned()))
         }
-        "x-amz-security-token" => Some(header.value.expose_secret().to_owned()),
+        "x-amz-security-token" => Some(copy(&header.value)),
         _ => None,
     };
-    request
-        .headers
-        .iter()
-        .filter_map(proof)
-        .map(Cow::Owned)
-        .collect()
+    request.headers.iter().filter_map(proof).collect()
+}
+
+fn copy(secret: &SecretString) -> Zeroizing<String> {
+    Zeroizing::new(secret.expose_secret().to_owned())
 }
 
 impl fmt::Debug for Grant<'_> {
@@ -291,27 +286,26 @@ pub struct ClientAuth<'a> {
 
 impl ClientAuth<'_> {
     /// What must not come back in a message: the secret, and the header that it stands in.
-    pub(crate) fn secrets(&self) -> [String; 2] {
-        let secret = self.client_secret.expose_secret();
-        let pair = Zeroizing::new(format!("{}:{secret}", self.client_id));
-        [secret.to_owned(), STANDARD.encode(pair.as_bytes())]
+    pub(crate) fn secrets(&self) -> [Zeroizing<String>; 2] {
+        [copy(self.client_secret), self.pair()]
     }
 
     pub(crate) fn basic(&self) -> Result<HeaderValue, Error> {
-        let pair = Zeroizing::new(format!(
-            "{}:{}",
-            self.client_id,
-            self.client_secret.expose_secret()
-        ));
-        let text = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
-        let mut header = HeaderValue::from_str(&text).map_err(|_| {
+        secret_header(&["Basic ", &self.pair()]).map_err(|_| {
             Error::new(
                 ErrorKind::InvalidCredential,
                 "the client id cannot stand in a header",
             )
-        })?;
-        header.set_sensitive(true);
-        Ok(header)
+        })
+    }
+
+    /// Id and secret as HTTP Basic has them (RFC 7617 §2).
+    fn pair(&self) -> Zeroizing<String> {
+        let (id, secret) = (self.client_id, self.client_secret.expose_secret());
+        // Room for all of it: growing would leave copies behind.
+        let mut pair = Zeroizing::new(String::with_capacity(id.len() + 1 + secret.len()));
+        pair.extend([id, ":", secret]);
+        Zeroizing::new(STANDARD.encode(pair.as_bytes()))
     }
 }
 
@@ -327,7 +321,7 @@ mod tests {
             subject_token_type: "t",
             options: None,
         };
-        grant.secrets().iter().map(ToString::to_string).collect()
+        grant.secrets().iter().map(|s| s.to_string()).collect()
     }
 
     #[test]

@@ -16,8 +16,9 @@ use crate::endpoints::Endpoints;
 use crate::network_failure::{ConnectFailure, innermost};
 use crate::{Error, ErrorKind, tls};
 
-/// Runtimes whose connections are kept; programs have one or two, test suites hundreds.
-const MAX_POOLS: usize = 8;
+/// Runtimes whose connections are kept: programs have one, servers one for each core, test suites
+/// hundreds.
+const MAX_POOLS: usize = 64;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections, the [`Endpoints`] they lead to, and the rules that no request escapes:
@@ -85,20 +86,31 @@ impl Pool {
 
     /// The process's pool for the runtime that polls us.
     fn of_this_runtime() -> Result<Arc<Self>, Error> {
-        static POOLS: Mutex<Vec<(runtime::Id, Arc<Pool>)>> = Mutex::new(Vec::new());
+        static POOLS: Mutex<Pools> = Mutex::new(Pools(Vec::new()));
         let id = Handle::try_current()
             .map_err(|_| Error::new(ErrorKind::Runtime, "a request needs a tokio runtime"))?
             .id();
         let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, pool)) = pools.iter().find(|(known, _)| *known == id) {
-            return Ok(pool.clone());
+        Ok(pools.of(id))
+    }
+}
+
+/// The pools of runtimes, the one that was used last at the end.
+struct Pools(Vec<(runtime::Id, Arc<Pool>)>);
+
+impl Pools {
+    fn of(&mut self, id: runtime::Id) -> Arc<Pool> {
+        let known = self.0.iter().rposition(|(known, _)| *known == id);
+        let entry = match known {
+            Some(at) => self.0.remove(at),
+            None => (id, Arc::default()),
+        };
+        if self.0.len() == MAX_POOLS {
+            self.0.remove(0);
         }
-        if pools.len() == MAX_POOLS {
-            pools.remove(0);
-        }
-        let pool = Arc::new(Self::default());
-        pools.push((id, pool.clone()));
-        Ok(pool)
+        let pool = entry.1.clone();
+        self.0.push(entry);
+        pool
     }
 }
 
@@ -117,12 +129,28 @@ impl HttpClient {
 
     /// A client on a connection pool of the program's own, with its proxies, roots and time-outs.
     ///
-    /// Build it with [`redirect::Policy::none`](reqwest::redirect::Policy::none): a redirect
-    /// that is followed takes the body, secrets included, to wherever it points.
+    /// It is built here, so that it follows no redirect: one that is followed takes the body,
+    /// secrets included, to wherever it points.
     ///
     /// # Errors
-    /// As [`HttpClient::new`].
-    pub fn with_client(client: Client, endpoints: Endpoints) -> Result<Self, Error> {
+    /// [`ErrorKind::Network`] if its settings cannot be used.
+    ///
+    /// # Panics
+    /// As reqwest does where rustls has to choose a crypto provider and cannot: give the client a
+    /// configuration ([`ClientBuilder::tls_backend_preconfigured`]), or the process a default.
+    ///
+    /// ```no_run
+    /// use ee_token::{Endpoints, HttpClient};
+    ///
+    /// # fn f(tls: rustls::ClientConfig) -> Result<(), ee_token::Error> {
+    /// let own = reqwest::Client::builder()
+    ///     .tls_backend_preconfigured(tls)
+    ///     .read_timeout(std::time::Duration::from_secs(30));
+    /// let http = HttpClient::with_client(own, Endpoints::google())?;
+    /// # Ok(()) }
+    /// ```
+    pub fn with_client(client: ClientBuilder, endpoints: Endpoints) -> Result<Self, Error> {
+        let client = finish(client)?;
         let pool = Pool {
             proxied: OnceCell::with_value(client.clone()),
             ..Pool::default()
@@ -130,8 +158,17 @@ impl HttpClient {
         Ok(Self::from_parts(Some(Arc::new(pool)), client, endpoints))
     }
 
+    /// The same connections, leading elsewhere.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_endpoints(&self, endpoints: Endpoints) -> Self {
+        let (own, builder) = (self.shared.own.clone(), self.shared.builder.clone());
+        Self::from_parts(own, builder, endpoints)
+    }
+
     /// A client to the same hosts that trusts these certificate authorities alone, in PEM, for
-    /// a server that the platform does not know.
+    /// a server that the platform does not know. Its proxies are the environment's, also where
+    /// the program brought a client of its own.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidCredential`] if there is no certificate in the text, or one that
@@ -164,7 +201,8 @@ impl HttpClient {
     }
 
     /// A client to the same hosts that shows this certificate to servers which ask for one
-    /// (mutual TLS): the chain in PEM, leaf first, and the leaf's private key in PEM.
+    /// (mutual TLS): the chain in PEM, leaf first, and the leaf's private key in PEM. Its proxies
+    /// are the environment's, also where the program brought a client of its own.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidCredential`] if there is no certificate or no key in the texts, or
@@ -261,10 +299,16 @@ fn build(builder: ClientBuilder) -> Result<Client, Error> {
 }
 
 fn build_with(builder: ClientBuilder, config: rustls::ClientConfig) -> Result<Client, Error> {
+    finish(
+        builder
+            .tls_backend_preconfigured(config)
+            .connect_timeout(CONNECT_TIMEOUT),
+    )
+}
+
+fn finish(builder: ClientBuilder) -> Result<Client, Error> {
     builder
-        .tls_backend_preconfigured(config)
         .redirect(redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
         .build()
         .map_err(|error| {
             Error::new(ErrorKind::Network, "the HTTP client cannot be set up")
@@ -389,6 +433,26 @@ mod tests {
         http.send(request.build().unwrap()).await
     }
 
+    fn own_client() -> ClientBuilder {
+        Client::builder().tls_backend_preconfigured(tls::client_config().unwrap())
+    }
+
+    #[test]
+    fn the_connections_of_a_runtime_that_is_used_outlive_those_of_many_others() {
+        let runtime = || runtime::Builder::new_current_thread().build().unwrap();
+        let (busy, idle) = (runtime(), runtime());
+        let mut pools = Pools(Vec::new());
+        let first = pools.of(busy.handle().id());
+        let forgotten = pools.of(idle.handle().id());
+        for _ in 0..MAX_POOLS {
+            pools.of(runtime().handle().id());
+            assert!(Arc::ptr_eq(&first, &pools.of(busy.handle().id())));
+        }
+        assert_eq!(pools.0.len(), MAX_POOLS);
+        let anew = pools.of(idle.handle().id());
+        assert!(!Arc::ptr_eq(&forgotten, &anew));
+    }
+
     #[tokio::test]
     async fn a_redirect_is_an_answer_and_not_followed() {
         let server = MockServer::start().await;
@@ -396,11 +460,29 @@ mod tests {
             .respond_with(ResponseTemplate::new(307).insert_header("Location", "/to"))
             .mount(&server)
             .await;
-        let http = HttpClient::new(Endpoints::google()).unwrap();
-        let response = get(&http, &format!("{}/from", server.uri())).await.unwrap();
-        assert_eq!(response.status(), 307);
-        assert_eq!(http.requests_sent(), 1);
-        assert_eq!(http.with_own_count().requests_sent(), 0);
+        let own = own_client().redirect(redirect::Policy::limited(5));
+        for http in [
+            HttpClient::new(Endpoints::google()).unwrap(),
+            HttpClient::with_client(own, Endpoints::google()).unwrap(),
+        ] {
+            let response = get(&http, &format!("{}/from", server.uri())).await.unwrap();
+            assert_eq!(response.status(), 307);
+            assert_eq!(http.requests_sent(), 1);
+            assert_eq!(http.with_own_count().requests_sent(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_programs_own_client_goes_where_it_is_pointed_later() {
+        let server = MockServer::start().await;
+        Mock::given(path("/sts.googleapis.com/v1/x"))
+            .respond_with(ResponseTemplate::new(200))
+            .expect(1)
+            .mount(&server)
+            .await;
+        let http = HttpClient::with_client(own_client(), Endpoints::google()).unwrap();
+        let http = http.with_endpoints(Endpoints::emulator(*server.address()).unwrap());
+        get(&http, "https://sts.googleapis.com/v1/x").await.unwrap();
     }
 
     #[tokio::test]

@@ -45,6 +45,7 @@ mod report;
 mod retry;
 mod revoke;
 mod scopes;
+mod secret;
 mod source;
 mod sync;
 mod tls;
@@ -63,16 +64,22 @@ pub use jwt::{Claims, sign_jwt, sign_jwt_es256};
 pub use key::{EcPrivateKey, RsaPrivateKey};
 pub use redact::redact;
 #[doc(hidden)]
-pub use redact::{clean, said};
+pub use redact::{clean, said, steers_terminal};
 pub use report::Remedy;
 #[doc(hidden)]
 pub use report::Report;
+#[doc(hidden)]
+pub use retry::date;
 pub use retry::{RetryPolicy, retry_after};
 pub use revoke::revoke;
 pub use scopes::Scopes;
 pub use secrecy::{ExposeSecret, SecretString};
+#[doc(hidden)]
+pub use secret::secret_header;
 pub use source::{TokenFuture, TokenSource, source_fn};
 pub use token_endpoint::{TokenEndpoint, TokenResponse};
+#[doc(hidden)]
+pub use token_info::is_mail_address;
 pub use token_info::{TokenInfo, token_info};
 
 /// What a body that should have been JSON is, in words that quote none of it.

@@ -30,7 +30,10 @@ impl ConnectFailure {
     pub(crate) fn of(error: &dyn StdError) -> Self {
         let chain = chain(error);
         let says = |words: &[&str]| words.iter().any(|word| chain.contains(word));
-        if says(&["dns error", "lookup address"]) {
+        // What goes wrong on the way to a proxy is the proxy's, a name that does not resolve too.
+        if says(&["tunnel error"]) {
+            Self::Proxy
+        } else if says(&["dns error", "lookup address"]) {
             Self::Dns
         } else if says(&[
             "certificate expired",
@@ -66,7 +69,12 @@ impl ConnectFailure {
                 "Check the proxy that HTTPS_PROXY (or ALL_PROXY) names: its address, its user and password, and that it lets this host through. Hosts in NO_PROXY are reached without it."
             }
             Self::UntrustedCertificate | Self::WrongName => {
-                "Something between this machine and Google answers in its place, as a firewall that inspects traffic or a hotel's login page does. If it is your organisation's, put its certificate authority into a file and name that in SSL_CERT_FILE."
+                // These systems are asked whom they trust; elsewhere a file says so.
+                if cfg!(any(windows, target_vendor = "apple", target_os = "android")) {
+                    "Something between this machine and Google answers in its place, as a firewall that inspects traffic or a hotel's login page does. If it is your organisation's, add its certificate authority to those that this system trusts."
+                } else {
+                    "Something between this machine and Google answers in its place, as a firewall that inspects traffic or a hotel's login page does. If it is your organisation's, put its certificate authority into a file and name that in SSL_CERT_FILE."
+                }
             }
             Self::CertificateTime => {
                 "Check this machine's date and time. If they are right, something between this machine and Google answers in its place with an old certificate."
@@ -153,6 +161,23 @@ mod tests {
             assert_eq!(ConnectFailure::of(&error), expected, "{words}");
             assert_eq!(innermost(&error), words);
         }
+    }
+
+    #[test]
+    fn a_proxy_whose_name_does_not_resolve_is_the_proxys_failure() {
+        let dns = Cause(
+            "dns error",
+            Some(Box::new(Cause(
+                "failed to lookup address information",
+                None,
+            ))),
+        );
+        let tunnel = Cause(
+            "tunnel error: failed to create underlying connection",
+            Some(Box::new(dns)),
+        );
+        let error = Cause("error sending request", Some(Box::new(tunnel)));
+        assert_eq!(ConnectFailure::of(&error), ConnectFailure::Proxy);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use url::form_urlencoded::byte_serialize;
+use zeroize::Zeroizing;
 
 const REDACTED: &str = "[redacted]";
 /// A piece of a secret this long betrays too much of it: what is cut short, or written in the
@@ -48,11 +49,17 @@ pub fn redact<'a>(text: &'a str, secrets: &[&str]) -> Cow<'a, str> {
 
 /// Replaces every word that has a piece of a secret in it.
 fn redact_pieces(text: &str, secrets: &[&str]) -> Option<String> {
-    let encoded: Vec<String> = secrets
+    let encoded = secrets.iter().map(|secret| {
+        // Room for all of it, were every byte to become three: growing would leave copies behind.
+        let mut encoded = Zeroizing::new(String::with_capacity(3 * secret.len()));
+        encoded.extend(byte_serialize(secret.as_bytes()));
+        encoded
+    });
+    let encoded: Vec<_> = encoded.collect();
+    let all = secrets
         .iter()
-        .map(|secret| byte_serialize(secret.as_bytes()).collect())
-        .collect();
-    let all = secrets.iter().copied().chain(encoded.iter().map(|s| &**s));
+        .copied()
+        .chain(encoded.iter().map(|s| s.as_str()));
     let pieces: HashSet<&[u8]> = all.flat_map(|s| s.as_bytes().windows(PIECE)).collect();
     let betrays = |word: &str| {
         let mut windows = word.as_bytes().windows(PIECE);
@@ -110,7 +117,7 @@ const LONGEST: usize = 1000;
 pub fn clean(text: &str, secrets: &[&str]) -> String {
     let mut text = text.to_owned();
     // Before redacting, so that a secret cannot hide behind a character that goes away.
-    text.retain(|c| !is_trick(c) || matches!(c, '\n' | '\t'));
+    text.retain(|c| !steers_terminal(c) || matches!(c, '\n' | '\t'));
     redact(&text, secrets).into_owned()
 }
 
@@ -124,10 +131,23 @@ pub fn said(text: &str, secrets: &[&str]) -> String {
     text
 }
 
-/// Control characters, and those that are invisible or turn the direction of writing.
-fn is_trick(c: char) -> bool {
+/// Whether a character could play tricks on a terminal or on whoever reads it: control
+/// characters (line ends and tabs among them), those that are invisible, and those that turn the
+/// direction of writing. Whatever others wrote is printed without them.
+pub fn steers_terminal(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(
+            c,
+            '\u{ad}' // soft hyphen
+                | '\u{61c}' // Arabic letter mark
+                | '\u{180b}'..='\u{180f}' // Mongolian variation and vowel separators
+                | '\u{200b}'..='\u{200f}' // zero width, marks of direction
+                | '\u{2028}'..='\u{202e}' // line and paragraph separators, embeddings, overrides
+                | '\u{2060}'..='\u{206f}' // word joiner, invisible operators, isolates
+                | '\u{feff}' // byte order mark
+                | '\u{fff9}'..='\u{fffb}' // interlinear annotation
+                | '\u{e0000}'..='\u{e007f}' // tags
+        )
 }
 
 #[cfg(test)]
@@ -186,6 +206,14 @@ mod tests {
         let said = said(&text, &["secret"]);
         assert!(said.starts_with("[2J[redacted] ä"), "{said}");
         assert_eq!(said.chars().count(), LONGEST + 1);
+    }
+
+    #[test]
+    fn what_steers_a_terminal_or_cannot_be_seen_is_told_from_writing() {
+        let steers = "\0\t\n\r\u{1b}\u{7f}\u{85}\u{9b}\u{ad}\u{61c}\u{200b}\u{200d}\u{202e}\u{2066}\u{2069}\u{feff}\u{e0041}";
+        assert!(steers.chars().all(steers_terminal));
+        let writing = "plain ÄÖÜ 漢字 हिन्दी عربي עברית 😀 – „“ €";
+        assert!(!writing.chars().any(steers_terminal));
     }
 
     proptest::proptest! {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use http::HeaderMap;
-use http::header::RETRY_AFTER;
+use http::header::{DATE, RETRY_AFTER};
 use ring::rand::{SecureRandom, SystemRandom};
 
 /// How often a request that failed for the moment is sent again.
@@ -82,14 +82,27 @@ pub(crate) fn random_fraction() -> f64 {
     f64::from(u32::from_le_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
 }
 
-/// The wait that a `Retry-After` header asks for (RFC 9110 §10.2.3): seconds or a date.
+/// The wait that a `Retry-After` header asks for (RFC 9110 §10.2.3): seconds or a date. A date
+/// is by the server's clock: what time it is there is read from the reply's own `Date`, and is
+/// `now` only where there is none.
 pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
     }
-    let at = DateTime::parse_from_rfc2822(text).ok()?;
-    Some((at.to_utc() - now).to_std().unwrap_or_default())
+    let now = date(headers).unwrap_or(now);
+    Some((http_date(text)? - now).to_std().unwrap_or_default())
+}
+
+/// The server's time as a reply states it (RFC 9110 §6.6.1).
+pub fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    http_date(headers.get(DATE)?.to_str().ok()?)
+}
+
+/// A date of a server's, if it can be one at all: the format has four digits for a year.
+fn http_date(text: &str) -> Option<DateTime<Utc>> {
+    let date = DateTime::parse_from_rfc2822(text).ok()?.to_utc();
+    (2000..=9999).contains(&date.year()).then_some(date)
 }
 
 #[cfg(test)]
@@ -123,6 +136,34 @@ mod tests {
                 wait.map(Duration::from_secs),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_date_in_retry_after_is_read_by_the_clock_of_the_server_that_wrote_it() {
+        let a_day_slow = "2025-12-31T00:00:00Z".parse().unwrap();
+        let mut headers = HeaderMap::new();
+        for (name, text) in [
+            (RETRY_AFTER, "Thu, 01 Jan 2026 00:01:00 GMT"),
+            (DATE, "Thu, 01 Jan 2026 00:00:00 GMT"),
+        ] {
+            headers.insert(name, text.parse().unwrap());
+        }
+        let wait = retry_after(&headers, a_day_slow);
+        assert_eq!(wait, Some(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_date_that_no_server_has_is_none() {
+        for (text, is_date) in [
+            ("Thu, 01 Jan 2026 00:00:00 GMT", true),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", false),
+            ("31 Dec 262142 23:30:00 GMT", false),
+            ("soon", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(DATE, text.parse().unwrap());
+            assert_eq!(date(&headers).is_some(), is_date, "{text}");
         }
     }
 

@@ -1,21 +1,14 @@
 //! Giving a grant back (RFC 7009).
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use url::form_urlencoded::Serializer;
-use zeroize::Zeroizing;
 
-use crate::token_endpoint::SecretBody;
+use crate::secret::post_secret;
 use crate::token_error::{OAuthError, classify};
-use crate::{Error, ErrorKind, HttpClient, read_bounded};
+use crate::{Error, HttpClient, read_bounded};
 
 const MAX_REPLY: usize = 1 << 20;
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Ends a grant at Google: by its refresh token, or by an access token that came from it.
 /// Returns `false` if it had ended before.
@@ -25,25 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// [`ErrorKind::Server`] or [`ErrorKind::Rejected`] if it does not agree.
 pub async fn revoke(http: &HttpClient, token: &SecretString) -> Result<bool, Error> {
     let url = &http.endpoints().revoke;
-    let mut body = Zeroizing::new(String::with_capacity(1024));
-    {
-        let mut form = Serializer::new(&mut *body);
-        form.append_pair("token", token.expose_secret());
-    }
-    let request = http
-        .request(Method::POST, url)
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .timeout(TIMEOUT)
-        .body(Bytes::from_owner(SecretBody(body)))
-        .build()
-        .map_err(|e| {
-            Error::new(
-                ErrorKind::RefusedUrl,
-                "the request to revoke cannot be built",
-            )
-            .with_source(e.without_url())
-        })?;
-    let response = http.send(request).await?;
+    let response = post_secret(http, url, "token", token.expose_secret()).await?;
     let status = response.status();
     if status == StatusCode::OK {
         return Ok(true);
@@ -73,7 +48,7 @@ mod tests {
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
     use super::*;
-    use crate::Endpoints;
+    use crate::{Endpoints, ErrorKind};
 
     async fn answer(status: u16, body: &str) -> Result<bool, Error> {
         let server = MockServer::start().await;

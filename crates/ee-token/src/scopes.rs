@@ -34,13 +34,37 @@ impl Scopes {
         DEFAULT.clone()
     }
 
-    /// These scopes, each short or whole, without repetitions and blanks.
+    /// These scopes, each short or whole, without repetitions. A text with blanks or commas in
+    /// it is several.
+    ///
+    /// ```
+    /// # use ee_token::Scopes;
+    /// assert_eq!(Scopes::new(["earthengine drive"]), Scopes::new(["earthengine", "drive"]));
+    /// ```
     pub fn new<S: AsRef<str>>(scopes: impl IntoIterator<Item = S>) -> Self {
+        Self::of_those(scopes, |_| true)
+    }
+
+    /// The scopes that somebody else states, which are printed: what has other characters than
+    /// a scope may have (RFC 6749 §3.3) is none.
+    #[doc(hidden)]
+    pub fn stated<S: AsRef<str>>(scopes: impl IntoIterator<Item = S>) -> Self {
+        let may_stand = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+        Self::of_those(scopes, |scope| scope.bytes().all(may_stand))
+    }
+
+    fn of_those<S: AsRef<str>>(
+        texts: impl IntoIterator<Item = S>,
+        is_one: impl Fn(&str) -> bool,
+    ) -> Self {
         let mut all: Vec<String> = Vec::new();
-        for scope in scopes {
-            let scope = expand(scope.as_ref().trim());
-            if !scope.is_empty() && !all.contains(&scope) {
-                all.push(scope);
+        for text in texts {
+            let words = text.as_ref().split(|c: char| c == ',' || c.is_whitespace());
+            for word in words.filter(|word| !word.is_empty() && is_one(word)) {
+                let scope = expand(word);
+                if !all.contains(&scope) {
+                    all.push(scope);
+                }
             }
         }
         Self(all.into())
@@ -71,9 +95,7 @@ impl Scopes {
 /// The URL that a short name stands for. What has a colon is whole already, and so
 /// are OpenID's own (`openid`, `email`, `profile`).
 fn expand(scope: &str) -> String {
-    let whole =
-        scope.is_empty() || scope.contains(':') || matches!(scope, "openid" | "email" | "profile");
-    if whole {
+    if scope.contains(':') || matches!(scope, "openid" | "email" | "profile") {
         scope.to_owned()
     } else {
         format!("{PREFIX}{scope}")
@@ -91,7 +113,7 @@ impl std::str::FromStr for Scopes {
 
     /// Reads scopes that are separated by blanks or commas.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self::new(text.split([' ', ',', '\t', '\n'])))
+        Ok(Self::new([text]))
     }
 }
 
@@ -140,7 +162,34 @@ mod tests {
         assert_eq!(Scopes::new(["openid", "email"]).to_string(), "openid email");
     }
 
+    #[test]
+    fn a_text_with_blanks_is_as_many_scopes_as_it_has_words() {
+        let scopes = Scopes::new(["earthengine\u{a0}drive,openid", " \t\n"]);
+        assert_eq!(scopes, Scopes::new(["earthengine", "drive", "openid"]));
+        assert_eq!(scopes.len(), 3);
+    }
+
+    #[test]
+    fn what_a_server_states_and_is_no_scope_is_left_out() {
+        let stated = Scopes::stated([
+            "drive \u{1b}[2Jevil a\"b a\\b \u{202e}evil zur\u{fc}ck",
+            "openid\u{7f} earthengine",
+        ]);
+        assert_eq!(stated, Scopes::new(["drive", "earthengine"]));
+    }
+
     proptest::proptest! {
+        #[test]
+        fn whatever_texts_they_are_made_of_scopes_are_printed_and_read_as_the_same(
+            texts in proptest::collection::vec("\\PC{0,12}|[a-z \\t\\n,\\x00-\\x1f]{0,24}", 0..6),
+        ) {
+            let scopes = Scopes::new(&texts);
+            assert_eq!(scopes.to_string().parse(), Ok(scopes.clone()));
+            assert_eq!(scopes.to_string().split(' ').filter(|s| !s.is_empty()).count(), scopes.len());
+            let stated = Scopes::stated(&texts).to_string();
+            assert!(!stated.chars().any(crate::steers_terminal));
+        }
+
         #[test]
         fn what_is_printed_is_read_as_the_same_scopes(
             names in proptest::collection::vec("(https://)?[a-z./_-]{1,16}", 0..6),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::{AccessToken, Error};
+use crate::{AccessToken, Error, ErrorKind};
 
 /// What [`TokenSource::mint`] returns.
 pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, Error>> + Send + 'a>>;
@@ -50,6 +50,9 @@ impl<T: TokenSource + ?Sized> TokenSource for std::sync::Arc<T> {
 
 /// A token source from an async closure: the program's own way to get a token.
 ///
+/// What [`AccessToken::new`] refuses counts as an answer that cannot be used
+/// ([`ErrorKind::InvalidResponse`]): the closure is asked again, since the next may be better.
+///
 /// ```
 /// use ee_token::{source_fn, AccessToken, TokenCache};
 ///
@@ -77,6 +80,14 @@ where
     Fut: Future<Output = Result<AccessToken, Error>> + Send + 'static,
 {
     fn mint(&self) -> TokenFuture<'_> {
-        Box::pin((self.0)())
+        let token = (self.0)();
+        Box::pin(async {
+            token.await.map_err(|error| match error.kind() {
+                ErrorKind::InvalidCredential => {
+                    Error::new(ErrorKind::InvalidResponse, error.to_string()).with_source(error)
+                }
+                _ => error,
+            })
+        })
     }
 }

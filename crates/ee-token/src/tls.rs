@@ -4,12 +4,19 @@
 use std::sync::Arc;
 
 use once_cell::sync::{Lazy, OnceCell};
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    WantsVerifier,
+};
 use rustls_platform_verifier::Verifier;
+use zeroize::Zeroizing;
 
 use crate::{Error, ErrorKind};
 
@@ -18,14 +25,24 @@ static PROVIDER: Lazy<Arc<CryptoProvider>> =
 
 /// A client configuration that trusts what the platform trusts.
 pub(crate) fn client_config() -> Result<ClientConfig, Error> {
-    let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
+    Ok(finished(of_platform()?.with_no_client_auth()))
+}
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
+    ClientConfig::builder_with_provider(PROVIDER.clone())
         .with_safe_default_protocol_versions()
-        .map_err(|e| Error::new(ErrorKind::Network, "TLS cannot be set up").with_source(e))?
+        .map_err(|e| Error::new(ErrorKind::Network, "TLS cannot be set up").with_source(e))
+}
+
+fn of_platform() -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
+    Ok(builder()?
         .dangerous() // rustls' word for any verifier of one's own; ours asks the platform's
-        .with_custom_certificate_verifier(Arc::new(LazyVerifier))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(LazyVerifier)))
+}
+
+fn finished(mut config: ClientConfig) -> ClientConfig {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    config
 }
 
 /// [`client_config`] with a certificate to show, in PEM.
@@ -42,19 +59,18 @@ pub(crate) fn client_config_with_certificate(
     }
     // The parser's own message could quote the key.
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+        .map(Zeroizing::new)
         .map_err(|_| invalid("there is no private key in the text, or its PEM is broken"))?;
-    let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|e| Error::new(ErrorKind::Network, "TLS cannot be set up").with_source(e))?
-        .dangerous() // as above
-        .with_custom_certificate_verifier(Arc::new(LazyVerifier))
-        .with_client_auth_cert(chain, key)
+    // Borrowed, where rustls' own way would keep the key and not overwrite it.
+    let shown = any_supported_type(&key)
+        .map(|key| CertifiedKey::new(chain, key))
+        .and_then(|shown| shown.keys_match().map(|()| shown))
         .map_err(|error| {
             invalid("the client certificate and its private key cannot be used together")
                 .with_source(error)
         })?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    let resolver = Arc::new(SingleCertAndKey::from(shown));
+    Ok(finished(of_platform()?.with_client_cert_resolver(resolver)))
 }
 
 /// A client configuration that trusts these certificate authorities, and no other.
@@ -71,13 +87,8 @@ pub(crate) fn client_config_with_roots(pem: &str) -> Result<ClientConfig, Error>
     if roots.is_empty() {
         return Err(invalid("there is no certificate in it"));
     }
-    let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|e| Error::new(ErrorKind::Network, "TLS cannot be set up").with_source(e))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    let config = builder()?.with_root_certificates(roots);
+    Ok(finished(config.with_no_client_auth()))
 }
 
 /// The platform's verifier, made when the first certificate is to be checked: reading the

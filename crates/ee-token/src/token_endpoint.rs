@@ -4,18 +4,17 @@ use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::time::Instant;
 use url::Url;
-use zeroize::Zeroizing;
 
 use crate::grant::{ClientAuth, Grant};
-use crate::retry::retry_after;
+use crate::retry::{date, retry_after};
+use crate::secret::secret_body;
 use crate::token_error::{OAuthError, classify};
 use crate::{AccessToken, Error, ErrorKind, HttpClient, Remedy, RetryPolicy, Scopes, read_bounded};
 
@@ -24,6 +23,9 @@ const MAX_REPLY: usize = 1 << 20;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A clock this close to the server's is not what the server complains of.
 const TOLERATED_SKEW: TimeDelta = TimeDelta::seconds(30);
+/// A clock without a battery starts in 1970. What is further off is no clock's, and times that are
+/// corrected by less than this overflow nowhere.
+const LARGEST_SKEW: TimeDelta = TimeDelta::days(36_525);
 /// No token lives longer; a reply that says so is capped, so that no date overflows.
 const LONGEST_LIFE: f64 = 366.0 * 24.0 * 3600.0;
 
@@ -115,7 +117,11 @@ impl TokenEndpoint {
         if (server - self.now()).abs() <= TOLERATED_SKEW {
             return Err(failure.error);
         }
-        let skew = (server - Utc::now()).num_seconds();
+        let skew = server - Utc::now();
+        if skew.abs() > LARGEST_SKEW {
+            return Err(failure.error);
+        }
+        let skew = skew.num_seconds();
         tracing::warn!(
             seconds = skew,
             "this machine's clock is off; signing by the server's"
@@ -197,7 +203,7 @@ impl TokenEndpoint {
             .header(CONTENT_TYPE, content_type)
             .header(ACCEPT, "application/json")
             .timeout(ATTEMPT_TIMEOUT)
-            .body(Bytes::from_owner(SecretBody(body)));
+            .body(secret_body(body));
         if let Some(client) = client {
             request = request.header(AUTHORIZATION, client.basic()?);
         }
@@ -218,8 +224,8 @@ impl TokenEndpoint {
         }
         let sent = grant.secrets();
         let of_client = client.map(ClientAuth::secrets);
-        let of_client = of_client.iter().flatten().map(String::as_str);
-        let secrets: Vec<&str> = sent.iter().map(AsRef::as_ref).chain(of_client).collect();
+        let secrets = sent.iter().chain(of_client.iter().flatten());
+        let secrets: Vec<&str> = secrets.map(|secret| secret.as_str()).collect();
         let reply = OAuthError::parse(&body);
         Err(Failure {
             error: classify(status, reply.as_ref(), host, &secrets),
@@ -235,15 +241,6 @@ impl fmt::Debug for TokenEndpoint {
         f.debug_struct("TokenEndpoint")
             .field("host", &self.url().host_str())
             .finish_non_exhaustive()
-    }
-}
-
-/// A request body that is overwritten when it has been sent.
-pub(crate) struct SecretBody(pub(crate) Zeroizing<String>);
-
-impl AsRef<[u8]> for SecretBody {
-    fn as_ref(&self) -> &[u8] {
-        self.0.as_bytes()
     }
 }
 
@@ -264,11 +261,6 @@ impl From<Error> for Failure {
             never_arrived: false,
         }
     }
-}
-
-pub(crate) fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
-    let text = headers.get(DATE).map(HeaderValue::to_str)?.ok()?;
-    Some(DateTime::parse_from_rfc2822(text).ok()?.to_utc())
 }
 
 #[derive(Deserialize)]
@@ -335,8 +327,9 @@ pub(crate) fn parse_reply(
         let life = TimeDelta::milliseconds((seconds.min(LONGEST_LIFE) * 1000.0) as i64);
         token = token.with_expiry(asked_at + life);
     }
-    if let Some(scope) = reply.scope.filter(|s| !s.trim().is_empty()) {
-        token = token.with_scopes(Scopes::new(scope.split_whitespace()));
+    let scopes = Scopes::stated(reply.scope.as_slice());
+    if !scopes.is_empty() {
+        token = token.with_scopes(scopes);
     }
     Ok(TokenResponse {
         access_token: token,

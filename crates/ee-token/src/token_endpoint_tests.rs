@@ -312,6 +312,28 @@ async fn a_code_is_never_sent_twice() {
 }
 
 #[tokio::test]
+async fn a_date_that_is_no_clocks_corrects_nothing() {
+    let refused = r#"{"error": "invalid_grant", "error_description": "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe."}"#;
+    for date in [
+        "31 Dec 262142 23:30:00 GMT",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Sat, 01 Jan 0000 00:00:00 GMT",
+    ] {
+        let server = answering(vec![json(400, refused).insert_header("Date", date)]).await;
+        let error = endpoint(&server, 0)
+            .jwt_bearer(|now| {
+                // As whoever signs adds a life to it.
+                let end = now + TimeDelta::hours(1);
+                Ok(end.to_rfc3339().into())
+            })
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ClockSkew, "{date}");
+        assert_eq!(server.received_requests().await.unwrap().len(), 1, "{date}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_clock_is_corrected_by_the_servers_date_once() {
     let refused = || {
         json(

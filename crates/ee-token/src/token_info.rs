@@ -1,20 +1,13 @@
 //! What a token is good for, as Google tells whoever has it.
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde::Deserialize;
-use url::form_urlencoded::Serializer;
-use zeroize::Zeroizing;
 
-use crate::token_endpoint::SecretBody;
+use crate::secret::post_secret;
 use crate::token_error::{OAuthError, classify};
-use crate::{AccessToken, Error, ErrorKind, HttpClient, Scopes, read_bounded};
+use crate::{AccessToken, Error, ErrorKind, HttpClient, Scopes, read_bounded, steers_terminal};
 
 const MAX_REPLY: usize = 1 << 20;
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What Google says of a token: [`token_info`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,23 +35,7 @@ pub struct TokenInfo {
 /// ```
 pub async fn token_info(http: &HttpClient, token: &AccessToken) -> Result<TokenInfo, Error> {
     let url = &http.endpoints().token_info;
-    // In the body: URLs end up in logs.
-    let mut body = Zeroizing::new(String::with_capacity(1024));
-    {
-        let mut form = Serializer::new(&mut *body);
-        form.append_pair("access_token", token.secret());
-    }
-    let request = http
-        .request(Method::POST, url)
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .timeout(TIMEOUT)
-        .body(Bytes::from_owner(SecretBody(body)))
-        .build()
-        .map_err(|e| {
-            Error::new(ErrorKind::RefusedUrl, "the request cannot be built")
-                .with_source(e.without_url())
-        })?;
-    let response = http.send(request).await?;
+    let response = post_secret(http, url, "access_token", token.secret()).await?;
     let status = response.status();
     let body = read_bounded(response, MAX_REPLY).await?;
     let host = url.host_str().unwrap_or_default();
@@ -80,9 +57,20 @@ pub(crate) fn parse_reply(body: &[u8], host: &str) -> Result<TokenInfo, Error> {
         )
     })?;
     Ok(TokenInfo {
-        scopes: Scopes::new(reply.scope.split_whitespace()),
-        email: reply.email.filter(|email| !email.is_empty()),
+        scopes: Scopes::stated([reply.scope]),
+        email: reply.email.filter(|email| is_mail_address(email)),
     })
+}
+
+/// Whether a text may be a mail address, which is printed. Who uses it finds out whether it is one.
+#[doc(hidden)]
+pub fn is_mail_address(text: &str) -> bool {
+    let fits = |c: char| !c.is_whitespace() && !steers_terminal(c) && !"<>\"\\".contains(c);
+    let has_both_parts = text
+        .split_once('@')
+        .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
+    // RFC 5321 §4.5.3.1: 64 for the name, 255 for the host.
+    has_both_parts && text.len() <= 320 && text.chars().all(fits)
 }
 
 #[derive(Deserialize)]
@@ -118,6 +106,38 @@ mod tests {
         let info = answer(200, body).await.unwrap();
         assert_eq!(info.scopes, Scopes::new(["earthengine", "openid"]));
         assert_eq!(info.email.as_deref(), Some("jane@example.com"));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_scope_and_no_address_is_left_out_of_an_answer() {
+        let info = answer(
+            200,
+            r#"{"scope": "openid \u001b[2J", "email": "jane\u202e@example.com"}"#,
+        );
+        let info = info.await.unwrap();
+        assert_eq!(info.scopes, Scopes::new(["openid"]));
+        assert_eq!(info.email, None);
+    }
+
+    #[test]
+    fn an_address_has_a_name_and_a_host_and_nothing_that_plays_tricks() {
+        for (text, is_one) in [
+            ("jane@example.com", true),
+            ("o'neil+ee@müller.example", true),
+            ("12345-compute@developer.gserviceaccount.com", true),
+            ("", false),
+            ("jane", false),
+            ("@example.com", false),
+            ("jane@", false),
+            ("a@b@c", false),
+            ("jane doe@example.com", false),
+            ("jane@example.com\n", false),
+            ("jane\u{1b}[2J@example.com", false),
+            ("jane\u{200b}@example.com", false),
+            ("Jane <jane@example.com>", false),
+        ] {
+            assert_eq!(is_mail_address(text), is_one, "{text:?}");
+        }
     }
 
     #[tokio::test]

@@ -19,17 +19,18 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let now: DateTime<Utc> = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
     let mut headers = HeaderMap::new();
     headers.insert(RETRY_AFTER, value.clone());
-    headers.insert(DATE, value);
     let wait = retry_after(&headers, now);
+    headers.insert(DATE, value);
     if let Some(date) = fuzzing::date(&headers) {
         // As a wait it is what is left until then, and never less than nothing.
         let left = (date - now).to_std().unwrap_or_default();
         assert_eq!(wait, Some(left));
+        // By the clock of the server itself it is over.
+        assert_eq!(retry_after(&headers, now), Some(Duration::ZERO));
         // The format has four digits for a year.
-        if (0..=9999).contains(&date.year()) {
-            let written = DateTime::parse_from_rfc2822(&date.to_rfc2822());
-            assert_eq!(written.map(|date| date.to_utc()), Ok(date));
-        }
+        assert!((2000..=9999).contains(&date.year()));
+        let written = DateTime::parse_from_rfc2822(&date.to_rfc2822());
+        assert_eq!(written.map(|date| date.to_utc()), Ok(date));
     } else if let Some(wait) = wait {
         let text = String::from_utf8_lossy(data);
         let seconds: u64 = text.trim().parse().expect("what is no date is a number");

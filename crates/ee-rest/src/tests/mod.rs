@@ -49,7 +49,7 @@ fn own_connections() -> HttpClient {
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
     let client = reqwest::Client::builder().tls_backend_preconfigured(tls);
-    HttpClient::with_client(client.build().unwrap(), Endpoints::google()).unwrap()
+    HttpClient::with_client(client, Endpoints::google()).unwrap()
 }
 
 fn builder_at(uri: &str, auth: Auth) -> ClientBuilder {

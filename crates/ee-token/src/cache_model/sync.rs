@@ -2,7 +2,7 @@
 //!
 //! `watch` is tokio's own: it works on any executor, and counts as one step.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -47,18 +47,22 @@ impl<T> ArcSwapOption<T> {
     pub(crate) fn store(&self, new: Option<Arc<T>>) {
         *self.place() = new;
     }
-
-    pub(crate) fn compare_and_swap(&self, current: &Loaded<T>, new: Option<Arc<T>>) {
-        let mut place = self.place();
-        if place.as_ref().map(Arc::as_ptr) == current.as_ref().map(Arc::as_ptr) {
-            *place = new;
-        }
-    }
 }
 
 thread_local! {
     /// The refreshes of the execution that is being explored. All of it runs on one thread.
     static TASKS: RefCell<Vec<JoinHandle<()>>> = const { RefCell::new(Vec::new()) };
+    static RUNTIME: Cell<Runtime> = const { Cell::new(Runtime::Running) };
+}
+
+/// What those who ask find themselves on.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Runtime {
+    Running,
+    /// It has shut down, and drops at once whatever is spawned.
+    ShutDown,
+    /// There is none.
+    Missing,
 }
 
 /// The runtime, which can go away.
@@ -66,10 +70,17 @@ pub(crate) struct Handle;
 
 impl Handle {
     pub(crate) fn try_current() -> Result<Self, ()> {
-        Ok(Self)
+        match RUNTIME.get() {
+            Runtime::Missing => Err(()),
+            Runtime::Running | Runtime::ShutDown => Ok(Self),
+        }
     }
 
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        if RUNTIME.get() == Runtime::ShutDown {
+            drop(future);
+            return;
+        }
         let task = shuttle::future::spawn(future);
         TASKS.with_borrow_mut(|tasks| tasks.push(task));
     }
@@ -78,6 +89,11 @@ impl Handle {
 /// Forgets the tasks of the execution before.
 pub(crate) fn new_runtime() {
     TASKS.take();
+    become_runtime(Runtime::Running);
+}
+
+pub(crate) fn become_runtime(runtime: Runtime) {
+    RUNTIME.set(runtime);
 }
 
 /// Drops every refresh, finished or not, as a runtime does that goes away.

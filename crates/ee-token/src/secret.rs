@@ -1,0 +1,92 @@
+//! Secrets on their way out of the process: the memory that they stand in is overwritten afterwards.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, InvalidHeaderValue};
+use http::{HeaderValue, Method};
+use reqwest::Response;
+use url::Url;
+use url::form_urlencoded::Serializer;
+use zeroize::Zeroizing;
+
+use crate::{Error, ErrorKind, HttpClient};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A header value made of these pieces, of which some are secret: marked sensitive, cheap to
+/// clone, its bytes overwritten when the last clone goes.
+///
+/// # Errors
+/// If a piece has characters that no header may have.
+///
+/// ```
+/// let key = ee_token::secret_header(&["AIza", "Sy"])?;
+/// assert_eq!(key, "AIzaSy");
+/// assert!(key.is_sensitive());
+/// # Ok::<(), http::header::InvalidHeaderValue>(())
+/// ```
+pub fn secret_header(pieces: &[&str]) -> Result<HeaderValue, InvalidHeaderValue> {
+    // Room for all of it: growing would leave copies behind.
+    let length = pieces.iter().map(|piece| piece.len()).sum();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length));
+    for piece in pieces {
+        bytes.extend_from_slice(piece.as_bytes());
+    }
+    let mut header = HeaderValue::from_maybe_shared(Bytes::from_owner(bytes))?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+/// A request body that is overwritten when it has been sent.
+pub(crate) fn secret_body(body: Zeroizing<String>) -> Bytes {
+    struct Body(Zeroizing<String>);
+
+    impl AsRef<[u8]> for Body {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_bytes()
+        }
+    }
+
+    Bytes::from_owner(Body(body))
+}
+
+/// Posts a form of one field. In the body: URLs end up in logs.
+pub(crate) async fn post_secret(
+    http: &HttpClient,
+    url: &Url,
+    name: &str,
+    secret: &str,
+) -> Result<Response, Error> {
+    // Room for all of it, were every byte to become three: growing would leave copies behind.
+    let length = name.len() + 1 + 3 * secret.len();
+    let mut form = Serializer::new(String::with_capacity(length));
+    form.append_pair(name, secret);
+    let request = http
+        .request(Method::POST, url)
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .timeout(TIMEOUT)
+        .body(secret_body(Zeroizing::new(form.finish())))
+        .build()
+        .map_err(|e| {
+            Error::new(ErrorKind::RefusedUrl, "the request cannot be built")
+                .with_source(e.without_url())
+        })?;
+    http.send(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_header_is_what_its_pieces_say_and_debug_shows_nothing_of_it() {
+        let header = secret_header(&["Basic ", "canary"]).unwrap();
+        assert_eq!(header, "Basic canary");
+        assert!(!format!("{header:?}").contains("canary"));
+        for bad in ["a\r\nX-Evil: 1", "a\u{7f}", "a\0"] {
+            let error = secret_header(&["Basic ", bad]).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("Evil"));
+        }
+    }
+}
