@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::Chars;
 
-use ee_token::{ExposeSecret as _, SecretString, clean, said};
+use ee_token::{ExposeSecret as _, SecretString, clean, said, steers_terminal};
 use secrecy::zeroize::Zeroizing;
 use serde_json::value::RawValue;
 
@@ -80,8 +80,11 @@ impl Document {
         let Some(text) = text else {
             return Ok(None);
         };
-        if text.contains(char::is_control) {
-            return Err(self.place.invalid_field(name, "has control characters"));
+        if text.contains(steers_terminal) {
+            return Err(self.place.invalid_field(
+                name,
+                "has characters that steer a terminal or cannot be seen",
+            ));
         }
         if text.len() > LONGEST_TEXT {
             return Err(self.place.invalid_field(
@@ -215,8 +218,11 @@ impl Document {
             Some(Value::List(items)) => items
                 .iter()
                 .map(|item| match item {
-                    Value::Text(text) if text.expose_secret().contains(char::is_control) => {
-                        Err(self.place.invalid_field(name, "has control characters"))
+                    Value::Text(text) if text.expose_secret().contains(steers_terminal) => {
+                        Err(self.place.invalid_field(
+                            name,
+                            "has characters that steer a terminal or cannot be seen",
+                        ))
                     }
                     Value::Text(text) => Ok(text.expose_secret()),
                     _ => Err(wrong("a list of other things")),
@@ -313,7 +319,7 @@ fn code_unit(chars: &mut Chars<'_>) -> Option<u16> {
 pub(crate) fn clipped(text: &str) -> String {
     // Before it is cut: the beginning of a secret could not be told for one.
     let text = clean(text, &[]);
-    let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let printable = |c: char| if steers_terminal(c) { '\u{fffd}' } else { c };
     let mut clipped: String = text.chars().take(60).map(printable).collect();
     if text.chars().nth(60).is_some() {
         clipped.push('…');
@@ -396,20 +402,22 @@ mod tests {
 
     #[test]
     fn a_text_that_steers_a_terminal_is_refused_and_not_quoted() {
-        let document =
-            document(r#"{"a": "x\u001b[2J", "l": ["\u0007"], "k": "a\n\tb", "r": "a\rb"}"#);
+        let document = document(
+            r#"{"a": "x\u001b[2J", "l": ["\u0007"], "k": "a\n\tb", "r": "a\rb", "u": "a\u202eb"}"#,
+        );
         let error = document.text("a").unwrap_err().to_string();
         assert_eq!(
             error,
-            "the variable X: the field `a` has control characters"
+            "the variable X: the field `a` has characters that steer a terminal or cannot be seen"
         );
         assert!(document.texts("l").is_err());
         // Only keys have lines.
         assert!(document.text("k").is_err());
         let key = document.secret("k").unwrap().unwrap();
         assert_eq!(key.expose_secret(), "a\n\tb");
-        // Back to where the line began.
+        // Back to where the line began, or another name than is seen.
         assert!(document.text("r").is_err());
+        assert!(document.text("u").is_err());
         assert!(document.project("k").is_err());
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
     AccessToken, ErrorKind as Token, ExposeSecret as _, HttpClient, Remedy, RetryPolicy, Scopes,
-    SecretString, TokenFuture, TokenSource, read_bounded, retry_after,
+    SecretString, TokenFuture, TokenSource, read_bounded, retry_after, steers_terminal,
 };
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use serde::Deserialize;
@@ -313,7 +313,7 @@ pub(crate) fn scopes(body: &[u8]) -> Scopes {
 /// The one line that an address or a project is; `None` if it is none. It is printed.
 pub(crate) fn line(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?.trim();
-    let is_line = !text.is_empty() && text.len() < 400 && !text.contains(char::is_control);
+    let is_line = !text.is_empty() && text.len() < 400 && !text.contains(steers_terminal);
     is_line.then(|| text.to_owned())
 }
 
