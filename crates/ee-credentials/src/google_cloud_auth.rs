@@ -8,6 +8,7 @@ use arc_swap::ArcSwapOption;
 use chrono::{TimeDelta, Utc};
 use ee_token::{
     AccessToken, Error as TokenError, ErrorKind as TokenErrorKind, TokenFuture, TokenSource, said,
+    secret_header,
 };
 use google_cloud_auth::credentials::{
     self as theirs, AccessTokenCredentialsProvider, CacheableResource, CredentialsProvider,
@@ -204,24 +205,22 @@ impl GoogleCloudCredentials {
             headers.insert(header::AUTHORIZATION, token.header().clone());
         }
         if let Some(key) = self.credentials.api_key() {
-            let mut value = value("API key", ee_token::ExposeSecret::expose_secret(key))?;
-            value.set_sensitive(true);
-            headers.insert(API_KEY, value);
+            let key = secret_header(&[ee_token::ExposeSecret::expose_secret(key)]);
+            headers.insert(API_KEY, key.map_err(|_| unusable("API key"))?);
         }
         if let Some(project) = self.credentials.quota_project() {
-            headers.insert(QUOTA_PROJECT, value("quota project", project)?);
+            let project = HeaderValue::from_str(project).map_err(|_| unusable("quota project"))?;
+            headers.insert(QUOTA_PROJECT, project);
         }
         Ok(headers)
     }
 }
 
-fn value(what: &str, text: &str) -> Result<HeaderValue, TokenError> {
-    HeaderValue::from_str(text).map_err(|_| {
-        TokenError::new(
-            TokenErrorKind::InvalidCredential,
-            format!("the {what} has characters that cannot stand in a header"),
-        )
-    })
+fn unusable(what: &str) -> TokenError {
+    TokenError::new(
+        TokenErrorKind::InvalidCredential,
+        format!("the {what} has characters that cannot stand in a header"),
+    )
 }
 
 fn same(one: Option<&AccessToken>, other: Option<&AccessToken>) -> bool {

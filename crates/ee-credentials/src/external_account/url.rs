@@ -6,10 +6,10 @@ use std::time::Duration;
 use chrono::Utc;
 use ee_token::{
     ErrorKind as Token, ExposeSecret as _, HttpClient, Remedy, RetryPolicy, SecretString,
-    is_loopback, read_bounded, retry_after,
+    is_loopback, read_bounded, retry_after, secret_header,
 };
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 use url::Url;
 
 use super::Context;
@@ -39,12 +39,11 @@ impl UrlToken {
             for name in part.names() {
                 let value = part.secret(name)?.unwrap_or_default();
                 let header = HeaderName::from_bytes(name.as_bytes()).ok();
-                let text = HeaderValue::from_str(value.expose_secret()).ok();
-                let (Some(header), Some(mut text)) = (header, text) else {
+                let text = secret_header(&[value.expose_secret()]).ok();
+                let (Some(header), Some(text)) = (header, text) else {
                     let name = clipped(name).escape_debug().to_string();
                     return Err(part.place.invalid_field(&name, "cannot be an HTTP header"));
                 };
-                text.set_sensitive(true);
                 headers.insert(header, text);
             }
         }
