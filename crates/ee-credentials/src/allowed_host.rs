@@ -1,24 +1,25 @@
 //! URLs inside credential files: where secrets may be sent.
 
-use ee_token::{Remedy, is_loopback};
+use ee_token::{Endpoints, Remedy, is_loopback};
 use url::{Host, Url};
 
-use crate::place::Place;
-use crate::{Error, ErrorKind};
+use crate::place::{Place, is_plain_word};
+use crate::{Error, ErrorKind, Options};
 
 /// The longest name that the DNS has (RFC 1035 §2.3.4), in characters.
 const LONGEST_HOST: usize = 253;
 
 /// Checks a URL that a credential names: HTTPS to a host of Google's or to one that the
-/// caller allowed, or anything on this machine.
+/// caller allowed. On this machine it need not be HTTPS; and where the caller's own endpoints
+/// are there too, as in a test, nothing on it needs leave.
 ///
 /// A file that names another host would make this program sign for, or hand a secret to,
-/// whoever wrote the file.
+/// whoever wrote the file. Other users of this machine can listen on it.
 pub(crate) fn check(
     url: &str,
     field: &str,
     place: &Place,
-    allowed: &[String],
+    options: &Options,
 ) -> Result<Url, Error> {
     let url = Url::parse(url).map_err(|_| place.invalid_field(field, "is not a URL"))?;
     let Some(host) = url.host_str().map(str::to_owned) else {
@@ -40,29 +41,17 @@ pub(crate) fn check(
             ),
         );
     }
-    if is_loopback(&url) && matches!(url.scheme(), "http" | "https") {
-        return Ok(url);
-    }
-    if url.scheme() != "https" {
+    let is_here = is_loopback(&url);
+    if url.scheme() != "https" && !(is_here && url.scheme() == "http") {
         return Err(refused(format!("names {host} without HTTPS"))
             .with_remedy(Remedy::new("Use an https:// URL.")));
     }
-    let port = url.port_or_known_default().unwrap_or(443);
-    let is_allowed = allowed.iter().any(|allowed| {
-        let allowed = allowed.trim();
-        allowed.eq_ignore_ascii_case(&host)
-            || allowed.eq_ignore_ascii_case(&format!("{host}:{port}"))
-    });
-    if is_google(&url) || is_allowed {
+    let is_test = is_here && is_on_this_machine(options.http.endpoints());
+    if is_google(&url) || is_test || is_allowed(&url, &options.allowed_hosts) {
         return Ok(url);
     }
     // A URL's host may have characters that mean something to a shell.
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b".-:[]".contains(&b);
-    let shown = if host.bytes().all(plain) {
-        &host
-    } else {
-        "HOST"
-    };
+    let shown = if is_plain_word(&host) { &host } else { "HOST" };
     Err(refused(format!(
         "names {host}, which is not a host of Google's: nothing was sent there"
     ))
@@ -70,6 +59,25 @@ pub(crate) fn check(
         Remedy::new("If you know this host and trust it, allow it: with .allow_host(…) in a program, or on the command line.")
             .command(format!("eectl --allow-host {shown} …")),
     ))
+}
+
+/// Whether the caller named the URL's host, as `HOST` or `HOST:PORT`.
+pub(crate) fn is_allowed(url: &Url, allowed: &[String]) -> bool {
+    let Some(host) = url.host_str() else {
+        return false;
+    };
+    let port = url.port_or_known_default().unwrap_or(443);
+    allowed.iter().any(|allowed| {
+        let allowed = allowed.trim();
+        allowed.eq_ignore_ascii_case(host)
+            || allowed.eq_ignore_ascii_case(&format!("{host}:{port}"))
+    })
+}
+
+/// Whether what stands in for Google's token hosts is on this machine.
+fn is_on_this_machine(endpoints: &Endpoints) -> bool {
+    let hosts = [&endpoints.token, &endpoints.sts, &endpoints.iam_credentials];
+    endpoints.emulator_address().is_some() || hosts.into_iter().any(is_loopback)
 }
 
 fn is_google(url: &Url) -> bool {
@@ -81,13 +89,19 @@ fn is_google(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use ee_token::HttpClient;
+
     use super::*;
 
     #[test]
-    fn googles_hosts_and_this_machine_are_fine_and_others_need_leave() {
-        let allowed = ["Tokens.example.com".to_owned(), "b.example:8443".to_owned()];
+    fn googles_hosts_are_fine_and_others_need_leave_this_machine_too() {
+        let options = Options::google().unwrap();
+        let options = options
+            .allow_host("Tokens.example.com")
+            .allow_host("b.example:8443")
+            .allow_host("127.0.0.1:8090");
         let verdict = |url: &str| {
-            check(url, "token_uri", &Place::file("/k.json"), &allowed).map_err(|e| e.kind())
+            check(url, "token_uri", &Place::file("/k.json"), &options).map_err(|e| e.kind())
         };
         for url in [
             "https://oauth2.googleapis.com/token",
@@ -95,8 +109,6 @@ mod tests {
             "https://www.googleapis.com/oauth2/v4/token",
             "https://SUB.P.GOOGLEAPIS.COM/x",
             "http://127.0.0.1:8090/oauth2.googleapis.com/token",
-            "http://[::1]/x",
-            "http://localhost:1/x",
             "https://tokens.example.com/x",
             "https://b.example:8443/x",
         ] {
@@ -110,7 +122,9 @@ mod tests {
             "http://oauth2.googleapis.com/token",
             "https://b.example/x",
             "https://user:canary@oauth2.googleapis.com/",
-            "ftp://127.0.0.1/",
+            "ftp://127.0.0.1:8090/",
+            "http://127.0.0.1:6666/",
+            "https://localhost/",
             "https://142.250.0.1/token",
         ] {
             assert_eq!(verdict(url), Err(ErrorKind::RefusedHost), "{url}");
@@ -121,9 +135,27 @@ mod tests {
     }
 
     #[test]
+    fn nothing_on_this_machine_needs_leave_where_a_tests_endpoints_are() {
+        let mut of_a_test = Endpoints::google();
+        of_a_test.token = "http://127.0.0.1:1/token".parse().unwrap();
+        let emulator = Endpoints::emulator("127.0.0.1:8090".parse().unwrap()).unwrap();
+        for endpoints in [of_a_test, emulator] {
+            let options = Options::new(HttpClient::new(endpoints).unwrap());
+            for url in [
+                "http://[::1]/x",
+                "http://localhost:1/x",
+                "https://127.0.0.1/x",
+            ] {
+                check(url, "token_uri", &Place::Text, &options).unwrap();
+            }
+            check("http://10.0.0.1/x", "token_uri", &Place::Text, &options).unwrap_err();
+        }
+    }
+
+    #[test]
     fn a_host_that_a_shell_would_run_does_not_get_into_a_command() {
         let url = "https://a$(id).example/";
-        let error = check(url, "token_uri", &Place::Text, &[]).unwrap_err();
+        let error = check(url, "token_uri", &Place::Text, &Options::google().unwrap()).unwrap_err();
         assert!(error.to_string().contains("a$(id).example"), "{error}");
         let command = error.remedy().unwrap().command.clone().unwrap();
         assert_eq!(command, "eectl --allow-host HOST …");
@@ -132,7 +164,8 @@ mod tests {
     #[test]
     fn a_host_longer_than_there_can_be_is_not_quoted() {
         let url = format!("https://{}.example/", "a".repeat(300));
-        let error = check(&url, "token_uri", &Place::Text, &[]).unwrap_err();
+        let error =
+            check(&url, "token_uri", &Place::Text, &Options::google().unwrap()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidFile);
         assert!(!error.to_string().contains("aaa"), "{error}");
     }
@@ -143,7 +176,7 @@ mod tests {
             "https://evil.example/a?s=canary",
             "token_uri",
             &Place::file("/k.json"),
-            &[],
+            &Options::google().unwrap(),
         )
         .unwrap_err();
         let message = error.to_string();

@@ -1,10 +1,10 @@
 //! A person's login as gcloud keeps it: an ADC file of the type `authorized_user`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::document::Document;
 use crate::loaded::Loaded;
-use crate::refresh_token::{Login, RefreshToken};
+use crate::refresh_token::{Login, RefreshToken, shared_client_id};
 use crate::universe::check_universe;
 use crate::{Error, Kind, Options};
 
@@ -13,11 +13,12 @@ use crate::{Error, Kind, Options};
 pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Error> {
     check_universe(document)?;
     options.refuse_subject(Kind::AuthorizedUser)?;
-    let client_id: Arc<str> = document.required_text("client_id")?.into();
+    let client_id = shared_client_id(document.required_text("client_id")?);
     // gcloud writes it as an empty text, other programs write who it is.
     let account: Option<Arc<str>> = document.text("account")?.map(Arc::from);
-    let source = RefreshToken {
+    let source = Arc::new(RefreshToken {
         ends_at: None,
+        owner: OnceLock::new(),
         client_secret: document.required_secret("client_secret")?,
         refresh_token: document.required_secret("refresh_token")?,
         rapt: document.secret("rapt_token")?,
@@ -27,7 +28,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
         place: document.place.clone(),
         principal: account.clone(),
         client_id: client_id.clone(),
-    };
+    });
     Ok(Loaded {
         kind: Kind::AuthorizedUser,
         identity: account.clone(),
@@ -36,7 +37,8 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
         project: None,
         oauth_client_id: Some(client_id),
         scopes: options.scopes.clone(),
-        source: Arc::new(source),
+        login: Some(source.clone()),
+        source,
     })
 }
 

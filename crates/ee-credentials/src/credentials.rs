@@ -17,7 +17,7 @@ use crate::impersonated::iam_scopes;
 use crate::impersonation::ImpersonationSettings;
 use crate::loaded::Loaded;
 use crate::metadata_server::MetadataServer;
-use crate::place::{Place, read};
+use crate::place::{Place, Stamp, Text, read};
 use crate::service_account::{self, ServiceAccountKey};
 use crate::{Error, Kind, Options, Origin, Warning};
 
@@ -72,7 +72,8 @@ struct Making {
 #[derive(Clone)]
 pub(crate) enum Recipe {
     None,
-    File(Place, Reader),
+    /// A file, and what told it from others when it was read.
+    File(Place, Reader, Stamp),
     Text(SecretString, Place),
     Key(Box<ServiceAccountKey>),
 }
@@ -97,10 +98,19 @@ impl Credentials {
     }
 
     pub(crate) fn from_place(place: Place, options: &Options) -> Result<Self, Error> {
-        let file = read(&place)?;
+        Self::from_text_of_file(read(&place)?, place, adc::load, options)
+    }
+
+    /// The credential in a file that was read just now.
+    pub(crate) fn from_text_of_file(
+        file: Text,
+        place: Place,
+        reader: Reader,
+        options: &Options,
+    ) -> Result<Self, Error> {
         let path = place.path().map(Path::to_owned);
-        let recipe = Recipe::File(place.clone(), adc::load);
-        let (loaded, warnings) = file_source::load(file, place, adc::load, options)?;
+        let recipe = Recipe::File(place.clone(), reader, file.stamp);
+        let (loaded, warnings) = file_source::load(file, place, reader, options)?;
         Ok(Self::new(loaded, options)
             .made_of(recipe, options)
             .found_in_file(path, warnings))
@@ -244,13 +254,14 @@ impl Credentials {
     /// where the login decides the scopes, there is no other. A login that the caller gave as
     /// a text can be found nowhere, so there is nothing to remember.
     pub(crate) fn made_of(self, recipe: Recipe, options: &Options) -> Self {
-        let names_scopes = matches!(self.kind(), Kind::ServiceAccount | Kind::ExternalAccount);
-        if !names_scopes && matches!(recipe, Recipe::Text(_, Place::Text)) {
+        let is_narrowed = self.is_login() && options.scopes.is_some();
+        let has_others = self.names_scopes() || is_narrowed;
+        if !has_others && matches!(recipe, Recipe::Text(_, Place::Text)) {
             return self;
         }
         let making = Making {
             options: options.clone(),
-            recipe: if names_scopes { recipe } else { Recipe::None },
+            recipe: if has_others { recipe } else { Recipe::None },
         };
         self.change(|inner| inner.making = Some(Box::new(making)))
     }
@@ -279,7 +290,18 @@ impl Credentials {
         .filter_map(Self::principal)
     }
 
-    /// The same credential, asking for a token that is good for IAM alone, if it can ask so.
+    /// Whether its token requests must name scopes.
+    fn names_scopes(&self) -> bool {
+        matches!(self.kind(), Kind::ServiceAccount | Kind::ExternalAccount)
+    }
+
+    /// Whether it has the scopes that a person granted, unless fewer were asked for.
+    fn is_login(&self) -> bool {
+        matches!(self.kind(), Kind::AuthorizedUser | Kind::EarthEngineFile)
+    }
+
+    /// The same credential, asking for a token that is good for IAM: for that alone if it can
+    /// ask so, and for all that was granted if it is a login that was narrowed.
     pub(crate) fn for_iam(&self) -> Result<Option<Arc<dyn TokenSource>>, Error> {
         if let Some(server) = &self.0.metadata {
             return Ok(Some(Arc::new(server.with_scopes(iam_scopes())?)));
@@ -289,22 +311,27 @@ impl Credentials {
         };
         let options = Options {
             self_signed: false,
-            ..making.options.clone().scopes(iam_scopes())
+            scopes: self.names_scopes().then(iam_scopes),
+            ..making.options.clone()
         };
         let loaded = match &making.recipe {
             Recipe::None => return Ok(None),
             Recipe::Key(key) => service_account::load((**key).clone(), &options)?,
             Recipe::Text(text, place) => adc::load(text.expose_secret(), place, &options)?,
-            Recipe::File(place, reader) => {
-                let (loaded, _) =
-                    file_source::load(read(place)?, place.clone(), *reader, &options)?;
+            Recipe::File(place, reader, stamp) => {
+                let file = read(place)?;
+                let is_unchanged = file.stamp == *stamp;
+                let (loaded, _) = file_source::load(file, place.clone(), *reader, &options)?;
+                let is_ours = loaded.kind == self.0.kind
+                    && self.0.identity.is_some()
+                    && loaded.identity == self.0.identity;
+                if !is_unchanged && !is_ours {
+                    // Another file by now: these credentials go on as who they were.
+                    return Ok(None);
+                }
                 loaded
             }
         };
-        if loaded.kind != self.0.kind || loaded.identity != self.0.identity {
-            // The file was replaced since: these credentials go on as who they were.
-            return Ok(None);
-        }
         Ok(Some(loaded.source))
     }
 
@@ -447,7 +474,8 @@ impl Credentials {
         self.0.quota_project.as_deref()
     }
 
-    /// The credential's own project: a service account's, or the one in Earth Engine's file.
+    /// The credential's own project: a service account's, a pool's, or the one in Earth Engine's
+    /// file; for an account that is acted as, the project of the credential that acts as it.
     pub fn project(&self) -> Option<&str> {
         self.0.project.as_deref()
     }

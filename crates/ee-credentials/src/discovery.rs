@@ -300,13 +300,12 @@ impl Search {
         }
         let reader: file_source::Reader =
             |text, place, options| EarthEngineFile::read(text, place)?.load(place, options);
-        let (loaded, mut warnings) = file_source::load(file, place, reader, &self.options)?;
-        warnings.extend(contents.warning());
-        let credentials = Credentials::new(loaded, &self.options)
-            .made_of(Recipe::None, &self.options)
-            .found_in_file(Some(path.to_owned()), warnings)
+        let credentials = Credentials::from_text_of_file(file, place, reader, &self.options)?
             .with_origin(Origin::EarthEngineFile);
-        Ok(Look::Found(credentials))
+        Ok(Look::Found(match contents.warning() {
+            Some(warning) => credentials.with_warning(warning),
+            None => credentials,
+        }))
     }
 
     /// The file that `GOOGLE_APPLICATION_CREDENTIALS` names, which must exist.
@@ -333,13 +332,8 @@ impl Search {
         let Some(file) = read_if_there(&place)? else {
             return Ok(Look::NotHere(format!("{} does not exist", path.display())));
         };
-        let recipe = Recipe::File(place.clone(), adc::load);
-        let (loaded, warnings) = file_source::load(file, place, adc::load, &self.options)?;
-        let credentials = Credentials::new(loaded, &self.options)
-            .made_of(recipe, &self.options)
-            .found_in_file(Some(path.to_owned()), warnings)
-            .with_origin(Origin::GcloudAdc);
-        Ok(Look::Found(credentials))
+        let credentials = Credentials::from_text_of_file(file, place, adc::load, &self.options)?;
+        Ok(Look::Found(credentials.with_origin(Origin::GcloudAdc)))
     }
 
     async fn metadata_server(&self) -> Result<Look, Error> {

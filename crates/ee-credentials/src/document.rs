@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::Chars;
 
-use ee_token::{ExposeSecret as _, SecretString, said};
+use ee_token::{ExposeSecret as _, SecretString, clean, said, steers_terminal};
 use secrecy::zeroize::Zeroizing;
 use serde_json::value::RawValue;
 
@@ -80,8 +80,11 @@ impl Document {
         let Some(text) = text else {
             return Ok(None);
         };
-        if text.contains(char::is_control) {
-            return Err(self.place.invalid_field(name, "has control characters"));
+        if text.contains(steers_terminal) {
+            return Err(self.place.invalid_field(
+                name,
+                "has characters that steer a terminal or cannot be seen",
+            ));
         }
         if text.len() > LONGEST_TEXT {
             return Err(self.place.invalid_field(
@@ -140,6 +143,12 @@ impl Document {
     /// A project: an id as text, or a number, which people write without quotes too.
     pub(crate) fn project(&self, name: &str) -> Result<Option<String>, Error> {
         if let Some(Value::Number(number)) = self.fields.get(name) {
+            if !number.bytes().all(|b| b.is_ascii_digit()) {
+                return Err(self.place.invalid_field(
+                    name,
+                    "is a number that no project has: projects have whole ones",
+                ));
+            }
             return Ok(Some(number.clone()));
         }
         Ok(self.text(name)?.map(str::to_owned))
@@ -209,8 +218,11 @@ impl Document {
             Some(Value::List(items)) => items
                 .iter()
                 .map(|item| match item {
-                    Value::Text(text) if text.expose_secret().contains(char::is_control) => {
-                        Err(self.place.invalid_field(name, "has control characters"))
+                    Value::Text(text) if text.expose_secret().contains(steers_terminal) => {
+                        Err(self.place.invalid_field(
+                            name,
+                            "has characters that steer a terminal or cannot be seen",
+                        ))
                     }
                     Value::Text(text) => Ok(text.expose_secret()),
                     _ => Err(wrong("a list of other things")),
@@ -305,12 +317,14 @@ fn code_unit(chars: &mut Chars<'_>) -> Option<u16> {
 
 /// The beginning of a text that a message quotes, without what steers a terminal.
 pub(crate) fn clipped(text: &str) -> String {
-    let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    // Before it is cut: the beginning of a secret could not be told for one.
+    let text = clean(text, &[]);
+    let printable = |c: char| if steers_terminal(c) { '\u{fffd}' } else { c };
     let mut clipped: String = text.chars().take(60).map(printable).collect();
     if text.chars().nth(60).is_some() {
         clipped.push('…');
     }
-    ee_token::redact(&clipped, &[]).into_owned()
+    clipped
 }
 
 #[cfg(test)]
@@ -353,7 +367,8 @@ mod tests {
         let all = "\"\\/\u{8}\u{c}\n\r\tä\u{1f30d} ä";
         let secret = read.required_secret("a").unwrap();
         assert_eq!(secret.expose_secret(), all);
-        assert_eq!(read.project("b").unwrap().as_deref(), Some("1.5"));
+        let error = read.number("b").unwrap_err().to_string();
+        assert!(error.contains("is 1.5"), "{error}");
         for text in [
             r#"{"a": "\ud83c"}"#,
             r#"{"a": "\udf0d"}"#,
@@ -387,21 +402,41 @@ mod tests {
 
     #[test]
     fn a_text_that_steers_a_terminal_is_refused_and_not_quoted() {
-        let document =
-            document(r#"{"a": "x\u001b[2J", "l": ["\u0007"], "k": "a\n\tb", "r": "a\rb"}"#);
+        let document = document(
+            r#"{"a": "x\u001b[2J", "l": ["\u0007"], "k": "a\n\tb", "r": "a\rb", "u": "a\u202eb"}"#,
+        );
         let error = document.text("a").unwrap_err().to_string();
         assert_eq!(
             error,
-            "the variable X: the field `a` has control characters"
+            "the variable X: the field `a` has characters that steer a terminal or cannot be seen"
         );
         assert!(document.texts("l").is_err());
         // Only keys have lines.
         assert!(document.text("k").is_err());
         let key = document.secret("k").unwrap().unwrap();
         assert_eq!(key.expose_secret(), "a\n\tb");
-        // Back to where the line began.
+        // Back to where the line began, or another name than is seen.
         assert!(document.text("r").is_err());
+        assert!(document.text("u").is_err());
         assert!(document.project("k").is_err());
+    }
+
+    #[test]
+    fn a_number_that_no_project_has_is_refused() {
+        for number in ["1e999", "-1", "1.5"] {
+            let read = document(&format!(r#"{{"p": {number}}}"#));
+            assert!(read.project("p").is_err(), "{number}");
+        }
+        let read = document(r#"{"p": 1e3}"#);
+        assert_eq!(read.project("p").unwrap().as_deref(), Some("1000"));
+    }
+
+    #[test]
+    fn a_secret_is_clipped_as_a_whole() {
+        let text = format!("{} ya29.canary", "x".repeat(50));
+        assert!(!clipped(&text).contains("ya"), "{}", clipped(&text));
+        let hidden = "ya\u{200b}29.canary-of-a-token";
+        assert!(!clipped(hidden).contains("canary"));
     }
 
     #[test]
@@ -423,6 +458,30 @@ mod tests {
             let error = Document::parse(text, &Place::Text).unwrap_err();
             assert!(error.to_string().contains("JSON"), "{error}");
             assert!(!format!("{error:?}").contains("canary"));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_text_is_what_serde_json_makes_of_it(text in "(?s).{0,60}") {
+            let quoted = serde_json::to_string(&text).unwrap();
+            assert_eq!(unescaped(&quoted).unwrap().expose_secret(), text);
+        }
+
+        #[test]
+        fn escapes_are_what_serde_json_makes_of_them(
+            units in proptest::collection::vec(proptest::prop_oneof![
+                proptest::num::u16::ANY,
+                // Halves of pairs.
+                0xd7f0_u16..0xe010,
+            ], 0..12),
+            plain in "[a-z ä]{0,3}",
+        ) {
+            let escaped = |unit: &u16| format!("\\u{unit:04x}{plain}");
+            let quoted = format!("\"{}\"", units.iter().map(escaped).collect::<String>());
+            let theirs = serde_json::from_str::<String>(&quoted).ok();
+            let ours = unescaped(&quoted);
+            assert_eq!(ours.as_ref().map(|text| text.expose_secret()), theirs.as_deref());
         }
     }
 }

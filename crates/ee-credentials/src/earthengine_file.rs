@@ -1,14 +1,14 @@
 //! A person's login as Earth Engine's own clients keep it: `~/.config/earthengine/credentials`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{Remedy, Scopes, SecretString};
 
 use crate::document::Document;
 use crate::loaded::Loaded;
-use crate::place::Place;
-use crate::refresh_token::{EARTH_ENGINE_LOGIN, Login, RefreshToken};
+use crate::place::{Place, shell_quoted};
+use crate::refresh_token::{EARTH_ENGINE_LOGIN, Login, RefreshToken, shared_client_id};
 use crate::{Error, Kind, Options, Warning};
 
 /// Earth Engine's desktop client. It is in every copy of its Python client (`ee/oauth.py`),
@@ -170,9 +170,10 @@ impl EarthEngineFile {
                 .invalid_field("refresh_token", "is missing: there is no login in it")
                 .with_remedy(Remedy::new("Log in.").command(EARTH_ENGINE_LOGIN)));
         };
-        let client_id: Arc<str> = self.client_id.into();
-        let source = RefreshToken {
+        let client_id = shared_client_id(&self.client_id);
+        let source = Arc::new(RefreshToken {
             ends_at,
+            owner: OnceLock::new(),
             client_id: client_id.clone(),
             client_secret: self.client_secret,
             refresh_token,
@@ -184,7 +185,7 @@ impl EarthEngineFile {
             login: Login::EarthEngine,
             place: place.clone(),
             principal: None,
-        };
+        });
         Ok(Loaded {
             kind: Kind::EarthEngineFile,
             identity: None,
@@ -193,7 +194,8 @@ impl EarthEngineFile {
             project: self.project,
             oauth_client_id: Some(client_id),
             scopes: options.scopes.clone(),
-            source: Arc::new(source),
+            login: Some(source.clone()),
+            source,
         })
     }
 }
@@ -216,7 +218,7 @@ fn foreign(document: &Document, kind: &str) -> Error {
             Remedy::new("Move the file elsewhere and name it with GOOGLE_APPLICATION_CREDENTIALS.")
                 .command(format!(
                     "export GOOGLE_APPLICATION_CREDENTIALS={}",
-                    path.with_file_name("key.json").display()
+                    shell_quoted(&path.with_file_name("key.json"))
                 )),
         ),
         None => error.with_remedy(Remedy::new("Give it as what it is.")),

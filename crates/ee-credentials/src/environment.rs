@@ -163,7 +163,6 @@ impl Environment {
     }
 
     /// Whether the firmware says that this machine is Google's.
-    #[cfg(feature = "login")]
     pub(crate) fn is_google_machine(&self) -> bool {
         self.product_name()
             .is_some_and(|name| name.starts_with("Google"))

@@ -2,9 +2,11 @@
 //! key is rotated.
 //!
 //! The file is looked at again only after the credential was rejected. What is in it then must
-//! be the same kind of credential and belong to the same account, as far as both say so:
-//! going on as somebody else would be worse than the rejection. (A refresh token does not
-//! say whose it is; a service account's key does.)
+//! be the same kind of credential and belong to the same account: going on as somebody else
+//! would be worse than the rejection. Keys and federations say whose they are. A login often
+//! does not: then the answers to it are compared, where they come with an ID token (they do
+//! if it covers the scope `openid`), and otherwise the new login is taken for the same
+//! person's, as nobody who logs in again could go on if it were not.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +15,7 @@ use ee_token::{Remedy, TokenFuture, TokenSource};
 
 use crate::loaded::Loaded;
 use crate::place::{Place, Stamp, Text, read};
+use crate::refresh_token::RefreshToken;
 use crate::{Error, Kind, Options, Warning};
 
 /// How the text of a file becomes a credential.
@@ -33,6 +36,8 @@ pub(crate) fn load(
         identity: loaded.identity.clone(),
         state: Mutex::new(State {
             source: loaded.source,
+            login: loaded.login,
+            owner: None,
             stamp: Some(file.stamp),
             rejected: false,
         }),
@@ -40,6 +45,7 @@ pub(crate) fn load(
     };
     let loaded = Loaded {
         source: Arc::new(source),
+        login: None,
         ..loaded
     };
     Ok((loaded, file.warnings))
@@ -56,6 +62,10 @@ struct FileSource {
 
 struct State {
     source: Arc<dyn TokenSource>,
+    /// The login in it, if it is one.
+    login: Option<Arc<RefreshToken>>,
+    /// Whom answers have named so far.
+    owner: Option<Box<str>>,
     /// The file's when it was last read; `None` if it was gone.
     stamp: Option<Stamp>,
     /// Whether the last that was heard of `source` is a rejection.
@@ -74,7 +84,10 @@ impl FileSource {
             may_read_again = false;
         }
         loop {
-            let result = source.mint().await;
+            let result = source.mint().await.and_then(|token| {
+                self.check_owner().map_err(Error::into_token_error)?;
+                Ok(token)
+            });
             let rejected = matches!(&result, Err(error) if error.kind().is_rejection());
             self.state().rejected = rejected;
             if !rejected || !may_read_again {
@@ -101,12 +114,34 @@ impl FileSource {
         state.stamp = Some(file.stamp);
         let loaded = (self.reader)(&file.text, &self.place, &self.options)?;
         let loaded = self.options.keep_tokens(loaded, &file.text);
-        if loaded.kind != self.kind || loaded.identity != self.identity {
+        let is_ours = self.identity.is_none() || loaded.identity == self.identity;
+        if loaded.kind != self.kind || !is_ours {
             return Err(self.changed_hands(&loaded));
         }
-        tracing::info!(file = %self.place, "the credential was rejected; read a new one from its file");
+        if self.identity.is_none() {
+            tracing::warn!(file = %self.place, "the login was rejected; there is a new one in its file, which need not say whose it is");
+        } else {
+            tracing::info!(file = %self.place, "the credential was rejected; read a new one from its file");
+        }
         state.source = loaded.source.clone();
+        state.login = loaded.login;
         Ok(Some(loaded.source))
+    }
+
+    /// Compares whom the last answer named with whom the answers before it did.
+    fn check_owner(&self) -> Result<(), Error> {
+        let mut state = self.state();
+        let Some(named) = state.login.as_ref().and_then(|login| login.owner.get()) else {
+            return Ok(());
+        };
+        if state.owner.as_ref().is_some_and(|owner| owner != named) {
+            return Err(self
+                .place
+                .invalid("the login that was read from it was rejected, and now there is another person's")
+                .with_remedy(start_again()));
+        }
+        state.owner = Some(named.clone());
+        Ok(())
     }
 
     fn changed_hands(&self, loaded: &Loaded) -> Error {
@@ -120,14 +155,18 @@ impl FileSource {
                 whose(self.kind, &self.identity),
                 whose(loaded.kind, &loaded.identity),
             ))
-            .with_remedy(Remedy::new(
-                "Start again to go on with the new one: a running program does not change whom it acts as.",
-            ))
+            .with_remedy(start_again())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn start_again() -> Remedy {
+    Remedy::new(
+        "Start again to go on with the new one: a running program does not change whom it acts as.",
+    )
 }
 
 impl TokenSource for FileSource {
@@ -158,8 +197,11 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
 
-    use ee_emulator::Emulator;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use ee_emulator::{Emulator, Fault};
     use ee_token::{Endpoints, ErrorKind as Token, HttpClient};
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::Credentials;
@@ -271,6 +313,71 @@ mod tests {
 
         machine.write(&account("first").json_key());
         credentials.token().await.unwrap();
+    }
+
+    const TOKENS: &str = "oauth2.googleapis.com";
+
+    /// An answer for whoever `sub` is.
+    fn answer(sub: &str) -> Fault {
+        let claims = URL_SAFE_NO_PAD.encode(json!({ "sub": sub }).to_string());
+        let id_token = format!("e30.{claims}.c2ln");
+        Fault::status(200).json(
+            &json!({"access_token": format!("ya29.{sub}"), "expires_in": 3600, "id_token": id_token}),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_login_whose_answers_say_that_it_is_another_persons_is_an_error() {
+        let machine = Machine::new().await;
+        let jane = machine.emulator.create_user("jane@example.com");
+        machine.write(&jane.authorized_user_json());
+        let credentials = machine.credentials();
+        machine.emulator.fault(TOKENS, answer("jane"));
+        let token = credentials.token().await.unwrap();
+        credentials.cache().unwrap().invalidate(&token);
+
+        let john = machine.emulator.create_user("john@example.com");
+        machine.emulator.revoke(jane.refresh_token());
+        machine.write(&john.authorized_user_json());
+        machine.emulator.fault(TOKENS, answer("john").skip(1));
+        for _ in 0..2 {
+            let error = credentials.token().await.unwrap_err();
+            assert_eq!(error.kind(), Token::InvalidCredential);
+            assert!(error.to_string().contains("another person's"), "{error}");
+        }
+        assert_eq!(machine.emulator.faults_left(TOKENS), 0);
+
+        let again = machine.emulator.create_user("jane@example.com");
+        machine.write(&again.authorized_user_json());
+        machine.emulator.fault(TOKENS, answer("jane"));
+        credentials.token().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_login_that_nobody_can_tell_from_the_one_before_is_taken_up() {
+        let machine = Machine::new().await;
+        let login = |account: &str| {
+            let user = machine.emulator.create_user("somebody@example.com");
+            let mut file: Value = serde_json::from_str(&user.authorized_user_json()).unwrap();
+            file["account"] = json!(account);
+            (user, file.to_string())
+        };
+        for (before, after, is_taken) in [
+            ("", "", true),
+            ("", "jane@example.com", true),
+            ("jane@example.com", "jane@example.com", true),
+            ("jane@example.com", "john@example.com", false),
+            // Jane is who this program has said that it is.
+            ("jane@example.com", "", false),
+        ] {
+            let (old, text) = login(before);
+            machine.write(&text);
+            let credentials = machine.credentials();
+            machine.emulator.revoke(old.refresh_token());
+            machine.write(&login(after).1);
+            let token = credentials.token().await;
+            assert_eq!(token.is_ok(), is_taken, "{before:?} {after:?}");
+        }
     }
 
     #[tokio::test]

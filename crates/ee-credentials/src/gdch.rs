@@ -53,7 +53,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
             place.invalid_field("private_key", format_args!("cannot be used: {error}"))
         })?;
     let token_uri = document.required_text("token_uri")?.to_owned();
-    let url = allowed_host::check(&token_uri, "token_uri", place, &options.allowed_hosts)?;
+    let url = allowed_host::check(&token_uri, "token_uri", place, options)?;
     let http = match document.text("ca_cert_path")? {
         // On this machine there is no TLS to check.
         Some(_) if is_loopback(&url) => options.http.clone(),
@@ -73,6 +73,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
     let whose: Arc<str> = subject.as_str().into();
     Ok(Loaded {
         kind: Kind::GdchServiceAccount,
+        login: None,
         identity: Some(whose.clone()),
         principal: Some(whose),
         quota_project: None,

@@ -11,8 +11,9 @@ use ee_token::{
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, StatusCode};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use url::Url;
+
+use crate::retry::{Failure, retried};
 
 /// What the URL ends with, behind the account's address.
 pub(crate) const METHOD: &str = ":generateAccessToken";
@@ -60,34 +61,20 @@ pub(crate) async fn generate_access_token(
         lifetime: format!("{}s", lifetime.as_secs()),
     })
     .map_err(|_| Error::new(ErrorKind::InvalidCredential, "the request has no JSON form"))?;
-    let retry = RetryPolicy::token();
-    let started = Instant::now();
-    let mut tried = 0;
-    loop {
-        let (error, pause) = match attempt(http, url, source, quota_project, &body).await {
-            Ok(token) => return Ok(token.with_scopes(scopes.clone())),
-            Err(failure) => failure,
-        };
-        let wait = pause.unwrap_or_default().max(retry.wait(tried));
-        let again = tried < retry.max_retries && error.is_transient();
-        if !again || wait > retry.total.saturating_sub(started.elapsed()) {
-            return Err(error);
-        }
-        tracing::debug!(host = url.host_str(), tried, %error, "impersonation failed");
-        tokio::time::sleep(wait).await;
-        tried += 1;
-    }
+    let host = url.host_str().unwrap_or_default();
+    let attempt = || attempt(http, url, source, quota_project, &body);
+    let token = retried(&RetryPolicy::token(), host, attempt).await?;
+    Ok(token.with_scopes(scopes.clone()))
 }
 
-/// One request. The error comes with the wait that the server asked for.
+/// One request.
 async fn attempt(
     http: &HttpClient,
     url: &Url,
     source: &AccessToken,
     quota_project: Option<&str>,
     body: &[u8],
-) -> Result<AccessToken, (Error, Option<Duration>)> {
-    let now = |error| (error, None);
+) -> Result<AccessToken, Failure> {
     let mut request = http
         .request(Method::POST, url)
         .header(AUTHORIZATION, source.header().clone())
@@ -99,21 +86,23 @@ async fn attempt(
         request = request.header(USER_PROJECT, project);
     }
     let request = request.build().map_err(|error| {
-        now(Error::new(
+        Error::new(
             ErrorKind::RefusedUrl,
             "the impersonation request cannot be built",
         )
-        .with_source(error.without_url()))
+        .with_source(error.without_url())
     })?;
-    let reply = http.send(request).await.map_err(now)?;
+    let reply = http.send(request).await?;
     let status = reply.status();
     let headers = reply.headers().clone();
-    let body = read_bounded(reply, MAX_REPLY).await.map_err(now)?;
+    let body = read_bounded(reply, MAX_REPLY).await?;
     if status == StatusCode::OK {
-        return token(&body, &headers, url).map_err(now);
+        return Ok(token(&body, &headers, url)?);
     }
-    let error = refusal(status, &body, url, source);
-    Err((error, retry_after(&headers, Utc::now())))
+    Err(Failure {
+        pause: retry_after(&headers, Utc::now()),
+        ..refusal(status, &body, url, source).into()
+    })
 }
 
 pub(crate) fn token(body: &[u8], headers: &HeaderMap, url: &Url) -> Result<AccessToken, Error> {

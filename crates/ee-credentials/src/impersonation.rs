@@ -1,6 +1,6 @@
 //! Acting as a service account with credentials that are there already.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ee_token::{Remedy, Scopes, TokenCache};
@@ -11,6 +11,7 @@ use crate::impersonated::{
     DEFAULT_LIFETIME, ImpersonatedServiceAccount, check_lifetime, is_account, resource, url_of,
 };
 use crate::loaded::Loaded;
+use crate::refused::Refused;
 use crate::sdk_project::is_sdk_project;
 use crate::{Credentials, Error, ErrorKind, Kind, Options};
 
@@ -129,10 +130,11 @@ impl Impersonation {
             source: tokens_for_iam(&source)?,
             source_quota_project: source.quota_project().map(str::to_owned),
             source_principal: source.principal().map(Arc::from),
-            refused: Mutex::default(),
+            refused: Refused::default(),
         };
         let loaded = Loaded {
             kind: Kind::ImpersonatedServiceAccount,
+            login: None,
             source: Arc::new(account),
             identity: Some(step.target.as_str().into()),
             principal: Some(step.target.as_str().into()),

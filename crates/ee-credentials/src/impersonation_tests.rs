@@ -93,6 +93,49 @@ async fn a_login_a_token_and_an_impersonated_account_can_act_as_another() {
 }
 
 #[tokio::test]
+async fn a_login_that_was_narrowed_acts_as_an_account_with_all_that_was_granted() {
+    let (emulator, options) = start().await;
+    let jane = emulator.create_user("jane@example.com");
+    emulator.allow_impersonation("jane@example.com", TARGET);
+    let narrow = options.clone().scopes(Scopes::new(["earthengine"]));
+    let home = tempfile::tempdir().unwrap();
+    let environment = crate::Environment::empty()
+        .with_os(crate::Os::Linux)
+        .with_home(home.path());
+    let path = environment.earthengine_file().unwrap();
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, jane.earthengine_file_json(None)).unwrap();
+    let found = crate::Search::new(environment, narrow.clone()).run().await;
+    let file = Credentials::from_file(&path, &narrow).unwrap();
+    for source in [
+        Credentials::from_json(&jane.authorized_user_json(), &narrow).unwrap(),
+        found.unwrap().credentials,
+        file.clone(),
+    ] {
+        source.token().await.unwrap();
+        let target = source
+            .impersonate(TARGET)
+            .scopes(Scopes::new(["earthengine.readonly"]));
+        emulator.clear_requests();
+        target.build(&options).unwrap().token().await.unwrap();
+        assert!(!emulator.requests()[0].form().contains_key("scope"));
+    }
+
+    // Whose login is there now cannot be told.
+    let john = emulator.create_user("john@example.com");
+    std::fs::write(&path, format!(" {}", john.earthengine_file_json(None))).unwrap();
+    emulator.clear_requests();
+    let target = file.impersonate(TARGET).build(&options).unwrap();
+    target.token().await.unwrap_err();
+    for request in emulator.requests_to("oauth2.googleapis.com") {
+        assert_eq!(
+            request.form()["refresh_token"],
+            jane.earthengine_refresh_token()
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_machines_account_can_act_as_another() {
     let (emulator, options) = start().await;
     emulator.allow_impersonation(ROBOT, TARGET);

@@ -54,6 +54,8 @@ mod place;
 #[cfg(any(feature = "login", feature = "token-cache"))]
 mod private_file;
 mod refresh_token;
+mod refused;
+mod retry;
 mod sdk_project;
 mod service_account;
 mod settings;

@@ -8,18 +8,19 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
     AccessToken, ErrorKind as Token, ExposeSecret as _, HttpClient, Remedy, RetryPolicy, Scopes,
-    SecretString, TokenFuture, TokenSource, read_bounded,
+    SecretString, TokenFuture, TokenSource, read_bounded, retry_after, steers_terminal,
 };
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
-use tokio::time::Instant;
 use url::Url;
 
 use crate::document::clipped;
 use crate::impersonated::is_account;
 use crate::loaded::Loaded;
+use crate::refused::Refused;
+use crate::retry::{Failure, retried};
 use crate::{Environment, Error, ErrorKind, Kind, Options};
 
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
@@ -47,6 +48,8 @@ pub(crate) struct MetadataServer {
     retry: RetryPolicy,
     /// What was learnt of the account; `None` in it if the server knows none.
     info: OnceCell<Option<AccountInfo>>,
+    /// An account can be attached, or be let alone again, while the machine runs.
+    pub(crate) refused: Refused,
 }
 
 /// What a metadata server says of a service account.
@@ -77,16 +80,16 @@ pub(crate) async fn detect(
             "not looked for, as NO_GCE_CHECK=true says".into(),
         ));
     }
-    let host = match environment.try_var("GCE_METADATA_HOST")? {
-        Some(host) => Some(host),
-        None => environment.try_var("GCE_METADATA_ROOT")?,
-    };
+    let mut host = None;
+    for variable in ["GCE_METADATA_HOST", "GCE_METADATA_ROOT"] {
+        if host.is_none() {
+            host = environment.try_var(variable)?.map(|host| (variable, host));
+        }
+    }
     let address = environment.try_var("GCE_METADATA_IP")?;
     let timeout = number(environment, "GCE_METADATA_TIMEOUT", 3.0, 300.0)?;
     let attempts = number(environment, "GCE_METADATA_DETECT_RETRIES", 3.0, 100.0)?;
-    let is_google = environment
-        .product_name()
-        .is_some_and(|name| name.starts_with(GOOGLE));
+    let is_google = environment.is_google_machine();
     let there = if host.is_some() && address.is_none() {
         // Named outright: if it does not answer, that is the error to show.
         true
@@ -109,7 +112,7 @@ pub(crate) async fn detect(
         return Ok(Detected::No("this is no machine in Google's cloud".into()));
     }
     let base = match host {
-        Some(host) => url("GCE_METADATA_HOST", host, "/computeMetadata/v1/")?,
+        Some((variable, host)) => url(variable, host, "/computeMetadata/v1/")?,
         None => options
             .http
             .endpoints()
@@ -263,7 +266,15 @@ struct Recursive {
 #[derive(Deserialize)]
 struct Reply {
     access_token: SecretString,
-    expires_in: f64,
+    expires_in: Seconds,
+}
+
+/// A number of seconds; what stands in for the server may write it as a string.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(f64),
+    Text(String),
 }
 
 /// The token in an answer, or why there is none.
@@ -273,10 +284,14 @@ pub(crate) fn token_reply(
 ) -> Result<AccessToken, &'static str> {
     // serde's own message could quote the token.
     let reply: Reply = serde_json::from_slice(body).map_err(|_| "its answer is not a token")?;
-    if !(reply.expires_in > 0.0 && reply.expires_in < 1e9) {
-        return Err("its token's expires_in makes no sense");
-    }
-    let life = TimeDelta::milliseconds((reply.expires_in * 1000.0) as i64);
+    let seconds = match &reply.expires_in {
+        Seconds::Number(seconds) => Some(*seconds),
+        Seconds::Text(text) => text.trim().parse().ok(),
+    };
+    let seconds = seconds
+        .filter(|seconds| *seconds > 0.0 && *seconds < 1e9)
+        .ok_or("its token's expires_in makes no sense")?;
+    let life = TimeDelta::milliseconds((seconds * 1000.0) as i64);
     let token = AccessToken::new(reply.access_token.expose_secret())
         .map_err(|_| "its token is empty or cannot stand in a header")?;
     Ok(token.with_expiry(asked_at + life))
@@ -298,7 +313,7 @@ pub(crate) fn scopes(body: &[u8]) -> Scopes {
 /// The one line that an address or a project is; `None` if it is none. It is printed.
 pub(crate) fn line(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?.trim();
-    let is_line = !text.is_empty() && text.len() < 400 && !text.contains(char::is_control);
+    let is_line = !text.is_empty() && text.len() < 400 && !text.contains(steers_terminal);
     is_line.then(|| text.to_owned())
 }
 
@@ -322,12 +337,14 @@ impl MetadataServer {
             scopes,
             retry,
             info: OnceCell::new(),
+            refused: Refused::default(),
         })
     }
 
     pub(crate) fn load(server: &Arc<Self>) -> Loaded {
         Loaded {
             kind: Kind::MetadataServer,
+            login: None,
             source: server.clone(),
             identity: None,
             principal: server.named_email().map(Arc::from),
@@ -421,42 +438,21 @@ impl MetadataServer {
 
     /// What is at a URL that leads to where it is asked for.
     async fn get_url(&self, url: &Url) -> Result<Option<Bytes>, ee_token::Error> {
-        let started = Instant::now();
-        let mut retry = 0;
-        loop {
-            let (error, again) = match self.attempt(url).await {
-                Ok(body) => return Ok(body),
-                Err(failure) => failure,
-            };
-            let wait = self.retry.wait(retry);
-            if !again
-                || retry >= self.retry.max_retries
-                || started.elapsed() + wait > self.retry.total
-            {
-                return Err(error);
-            }
-            tokio::time::sleep(wait).await;
-            retry += 1;
-        }
+        let host = self.base.host_str().unwrap_or_default();
+        retried(&self.retry, host, || self.attempt(url)).await
     }
 
-    /// One request. The error comes with whether another may help.
-    async fn attempt(&self, url: &Url) -> Result<Option<Bytes>, (ee_token::Error, bool)> {
+    /// One request.
+    async fn attempt(&self, url: &Url) -> Result<Option<Bytes>, Failure> {
         let request = self
             .http
             .request(Method::GET, url)
             .header(FLAVOR, GOOGLE)
             .timeout(ATTEMPT_TIMEOUT)
             .build()
-            .map_err(|_| {
-                let error = self.error(Token::RefusedUrl, "the request cannot be built");
-                (error, false)
-            })?;
+            .map_err(|_| self.error(Token::RefusedUrl, "the request cannot be built"))?;
         let host = self.base.host_str().unwrap_or_default();
-        let transient = |error: ee_token::Error| {
-            let again = error.is_transient();
-            (error.with_remedy(unreachable()), again)
-        };
+        let transient = |error: ee_token::Error| error.with_remedy(unreachable());
         let reply = self.http.send_resolved(request, host).await;
         let reply = reply.map_err(transient)?;
         let status = reply.status();
@@ -464,11 +460,17 @@ impl MetadataServer {
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             let why = format!("it answered with status {}", status.as_u16());
             let remedy = Remedy::new("Try again in a moment.");
-            return Err((self.error(Token::Server, &why).with_remedy(remedy), true));
+            return Err(Failure {
+                pause: retry_after(reply.headers(), Utc::now()),
+                ..self.error(Token::Server, &why).with_remedy(remedy).into()
+            });
         }
         if !flavored {
             let why = "its answer lacks the header Metadata-Flavor: Google, so it is none";
-            return Err((self.error(Token::InvalidResponse, why), false));
+            return Err(Failure {
+                again: false,
+                ..self.error(Token::InvalidResponse, why).into()
+            });
         }
         match status {
             StatusCode::OK => {
@@ -478,7 +480,7 @@ impl MetadataServer {
             StatusCode::NOT_FOUND => Ok(None),
             _ => {
                 let why = format!("it refused with status {}", status.as_u16());
-                Err((self.error(Token::Rejected, &why), false))
+                Err(self.error(Token::Rejected, &why).into())
             }
         }
     }
@@ -497,7 +499,16 @@ impl MetadataServer {
 
 impl TokenSource for MetadataServer {
     fn mint(&self) -> TokenFuture<'_> {
-        Box::pin(self.token())
+        Box::pin(async {
+            let result = self.token().await;
+            self.refused
+                .note(matches!(&result, Err(error) if error.kind().is_rejection()));
+            result
+        })
+    }
+
+    fn may_have_changed(&self) -> bool {
+        self.refused.is_over()
     }
 }
 

@@ -1,9 +1,11 @@
 use ee_emulator::{Emulator, Fault};
 use ee_token::Endpoints;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::*;
 use crate::Credentials;
+use crate::refused::pass_the_pause;
 
 const ROBOT: &str = "vm@ee-demo-project.iam.gserviceaccount.com";
 
@@ -229,6 +231,28 @@ async fn a_named_account_is_used_and_one_that_is_not_there_is_an_error() {
 }
 
 #[tokio::test]
+async fn an_account_that_is_attached_while_the_program_runs_ends_the_refusal() {
+    let (emulator, options) = machine().await;
+    let credentials = server(&outside(), &options).await.unwrap();
+    let host = "metadata.google.internal";
+    for status in [403, 404] {
+        emulator.clear_requests();
+        emulator.fault(
+            host,
+            Fault::status(status).header("Metadata-Flavor", "Google"),
+        );
+        for _ in 0..2 {
+            let error = credentials.token().await.unwrap_err();
+            assert_eq!(error.kind(), Token::Rejected);
+        }
+        assert_eq!(emulator.requests_to(host).len(), 1, "a pause is kept");
+        pass_the_pause().await;
+        let token = credentials.token().await.unwrap();
+        credentials.cache().unwrap().invalidate(&token);
+    }
+}
+
+#[tokio::test]
 async fn with_an_emulator_nothing_goes_to_the_metadata_servers_own_address() {
     let (emulator, _) = machine().await;
     let environment = Environment::empty()
@@ -276,4 +300,26 @@ fn an_address_that_steers_a_terminal_is_none() {
     }
     let account = br#"{"email": "a\u001b[2J", "scopes": []}"#;
     assert!(account_info(account).is_none());
+}
+
+#[test]
+fn a_number_of_seconds_may_be_written_as_a_text() {
+    let asked_at = Utc::now();
+    let reply = |seconds: &str| {
+        let body = format!(r#"{{"access_token": "ya29.x", "expires_in": {seconds}}}"#);
+        token_reply(body.as_bytes(), asked_at).map(|token| token.expires_at().unwrap() - asked_at)
+    };
+    assert_eq!(reply(r#""3599""#), Ok(TimeDelta::seconds(3599)));
+    assert_eq!(reply("3599"), Ok(TimeDelta::seconds(3599)));
+    assert!(reply(r#""soon""#).is_err());
+}
+
+#[tokio::test]
+async fn the_variable_that_names_a_bad_host_is_named() {
+    let options = Options::google().unwrap();
+    for variable in ["GCE_METADATA_HOST", "GCE_METADATA_ROOT"] {
+        let environment = Environment::empty().with_var(variable, "a/b");
+        let error = detect(&environment, &options).await.err().unwrap();
+        assert!(error.to_string().starts_with(variable), "{error}");
+    }
 }

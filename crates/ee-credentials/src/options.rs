@@ -139,6 +139,13 @@ impl Options {
         self
     }
 
+    /// The variables to go by, now.
+    pub(crate) fn variables(&self) -> Environment {
+        self.environment
+            .clone()
+            .unwrap_or_else(Environment::current)
+    }
+
     /// Lets a credential that was read from `text` keep its tokens, if that is wanted.
     pub(crate) fn keep_tokens(&self, loaded: Loaded, text: &str) -> Loaded {
         #[cfg(feature = "token-cache")]

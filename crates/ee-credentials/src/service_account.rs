@@ -9,15 +9,18 @@ use ee_token::{
     AccessToken, Claims, ExposeSecret as _, Remedy, RsaPrivateKey, Scopes, SecretString,
     TOKEN_AUDIENCE, TokenEndpoint, TokenFuture, TokenSource, sign_jwt,
 };
+use url::form_urlencoded::byte_serialize;
 
 use crate::document::Document;
 use crate::loaded::Loaded;
-use crate::place::Place;
+use crate::place::{Place, is_plain_word};
 use crate::universe::check_universe;
 use crate::{Error, ErrorKind, Kind, Options, allowed_host};
 
 /// `aud` of a token that the account signs for Earth Engine itself.
 const EARTH_ENGINE_AUDIENCE: &str = "https://earthengine.googleapis.com/";
+/// Where a project's service accounts are looked after.
+const ACCOUNTS_PAGE: &str = "https://console.cloud.google.com/iam-admin/serviceaccounts";
 /// The longest life that Google accepts.
 const LIFE: TimeDelta = TimeDelta::seconds(3600);
 
@@ -74,7 +77,7 @@ impl ServiceAccountKey {
                 )));
         }
         Ok(Self {
-            key: parse_key(pem, &Place::Text)?,
+            key: parse_key(pem, &Place::Text, "")?,
             place: Place::Text,
             email,
             key_id: None,
@@ -93,6 +96,7 @@ impl ServiceAccountKey {
             key: parse_key(
                 document.required_secret("private_key")?.expose_secret(),
                 &document.place,
+                "the field `private_key`: ",
             )?,
             key_id: owned("private_key_id")?,
             project_id: document.project("project_id")?,
@@ -127,9 +131,9 @@ impl fmt::Debug for ServiceAccountKey {
     }
 }
 
-fn parse_key(pem: &str, place: &Place) -> Result<RsaPrivateKey, Error> {
+fn parse_key(pem: &str, place: &Place, at: &str) -> Result<RsaPrivateKey, Error> {
     RsaPrivateKey::from_pem(pem).map_err(|error| {
-        let invalid = place.invalid(format_args!("the field `private_key`: {error}"));
+        let invalid = place.invalid(format_args!("{at}{error}"));
         match error.remedy() {
             Some(remedy) => invalid.with_remedy(remedy.clone()),
             None => invalid,
@@ -159,7 +163,7 @@ enum Mode {
 pub(crate) fn load(key: ServiceAccountKey, options: &Options) -> Result<Loaded, Error> {
     let endpoint = match &key.token_uri {
         Some(uri) => {
-            let url = allowed_host::check(uri, "token_uri", &key.place, &options.allowed_hosts)?;
+            let url = allowed_host::check(uri, "token_uri", &key.place, options)?;
             TokenEndpoint::new(options.http.clone(), url)
         }
         None => TokenEndpoint::google(options.http.clone()),
@@ -189,6 +193,7 @@ pub(crate) fn load(key: ServiceAccountKey, options: &Options) -> Result<Loaded, 
     };
     Ok(Loaded {
         kind: Kind::ServiceAccount,
+        login: None,
         identity: Some(key.email.as_str().into()),
         principal: Some(subject.as_deref().unwrap_or(&key.email).into()),
         quota_project: key.quota_project.clone(),
@@ -263,22 +268,29 @@ impl ServiceAccount {
 
     /// What Google's sentences mean; `None` if this one says something else.
     fn remedy(&self, said: &str) -> Option<Remedy> {
-        let email = &self.key.email;
+        let email = self.key.email.as_str();
         let page = match &self.key.project_id {
             Some(project) => format!(
-                "https://console.cloud.google.com/iam-admin/serviceaccounts?project={project}"
+                "{ACCOUNTS_PAGE}?project={}",
+                byte_serialize(project.as_bytes()).collect::<String>()
             ),
-            None => "https://console.cloud.google.com/iam-admin/serviceaccounts".to_owned(),
+            None => ACCOUNTS_PAGE.to_owned(),
+        };
+        // Whoever made the file chose the address, and commands are there to be run.
+        let account = if is_plain_word(email) {
+            email
+        } else {
+            "ACCOUNT"
         };
         let remedy = if said.contains("Invalid JWT Signature") {
             Remedy::new("The key was deleted, disabled or has expired: make a new key for the service account and use that.")
-                .command(format!("gcloud iam service-accounts keys list --iam-account={email}"))
+                .command(format!("gcloud iam service-accounts keys list --iam-account={account}"))
         } else if said.contains("account not found") {
             Remedy::new("The service account was deleted, or its address is wrong: use a key of one that exists.")
-                .command(format!("gcloud iam service-accounts describe {email}"))
+                .command(format!("gcloud iam service-accounts describe {account}"))
         } else if said.contains("disabled") {
             Remedy::new("The service account is disabled: enable it again.")
-                .command(format!("gcloud iam service-accounts enable {email}"))
+                .command(format!("gcloud iam service-accounts enable {account}"))
         } else if let (true, Some(subject)) =
             (said.contains("Invalid email or User ID"), &self.subject)
         {

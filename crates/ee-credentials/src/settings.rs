@@ -152,7 +152,7 @@ impl Credentials {
                 settings.version
             )));
         }
-        let options = settings.options(http);
+        let options = settings.options(environment, http);
         let search = Search::new(environment.clone(), options.clone());
         let found = match &settings.found {
             Whereabouts::File(path) => Self::from_file(path, &options)?.with_origin(Origin::Flag),
@@ -205,7 +205,7 @@ impl Credentials {
 }
 
 impl Settings {
-    fn options(&self, http: &HttpClient) -> Options {
+    fn options(&self, environment: &Environment, http: &HttpClient) -> Options {
         Options {
             scopes: self
                 .scopes
@@ -218,6 +218,7 @@ impl Settings {
             quota_project: self.quota_project.clone(),
             service_account_email: self.service_account_email.clone(),
             gdch_audience: self.gdch_audience.clone(),
+            environment: Some(environment.clone()),
             ..Options::new(http.clone())
         }
     }

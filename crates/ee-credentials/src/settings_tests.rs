@@ -243,3 +243,68 @@ async fn a_worker_that_finds_nothing_or_somebody_else_says_so() {
     assert!(serde_json::from_str::<Settings>(unknown).is_err());
     assert!(machine.emulator.requests().is_empty());
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_program_runs_only_where_the_callers_environment_allows_it() {
+    let machine = Machine::new().await;
+    let path = machine.file(
+        "federation.json",
+        &json!({
+            "type": "external_account",
+            "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/i",
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+            "token_url": "https://sts.googleapis.com/v1/token",
+            "credential_source": {"executable": {"command": "/bin/false"}},
+        })
+        .to_string(),
+    );
+    let here = Credentials::from_file(path, &machine.options()).unwrap();
+    let settings = here.settings().unwrap();
+    let allowing = machine
+        .environment()
+        .with_var("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");
+    for (environment, why) in [
+        (machine.environment(), "nothing was run"),
+        (allowing, "it failed"),
+    ] {
+        let there = Credentials::from_settings(&settings, &environment, &machine.http);
+        let error = there.await.unwrap().token().await.unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn settings_are_the_same_after_a_journey_as_json(
+        texts in proptest::collection::vec("(?s).{0,20}", 4),
+        names in proptest::collection::vec("(?s).{0,20}", 0..3),
+        is_there in proptest::bool::ANY,
+        seconds in proptest::option::of(proptest::num::u64::ANY),
+    ) {
+        let [a, b, c, d] = <[String; 4]>::try_from(texts).unwrap();
+        let some = |text: &String| is_there.then(|| text.clone());
+        let settings = Settings {
+            version: VERSION,
+            kind: a.clone(),
+            found: if is_there { Whereabouts::File(b.clone()) } else { Whereabouts::GcloudAdc },
+            principal: some(&c),
+            scopes: is_there.then(|| names.clone()),
+            subject: some(&d),
+            self_signed: is_there,
+            quota_project: some(&a),
+            allowed_hosts: names.clone(),
+            service_account_email: some(&b),
+            gdch_audience: some(&c),
+            impersonation: vec![ImpersonationSettings {
+                target: d.clone(),
+                delegates: names.clone(),
+                scopes: is_there.then_some(names),
+                lifetime_seconds: seconds,
+                quota_project: some(&a),
+            }],
+        };
+        let json = serde_json::to_string(&settings).unwrap();
+        assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), settings);
+    }
+}

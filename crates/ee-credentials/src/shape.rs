@@ -23,7 +23,8 @@ pub(crate) enum Shape {
     OtherText,
 }
 
-/// What the text is, if it is not a JSON object. Looks at its beginning alone.
+/// What the text is, if it is not a JSON object: by how it begins, whether it is one word, and
+/// whether there is a PEM in it.
 pub(crate) fn of_text(text: &str) -> Option<Shape> {
     let text = text.trim();
     let one_word = !text.contains(char::is_whitespace);

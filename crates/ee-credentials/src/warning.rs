@@ -30,7 +30,7 @@ impl Warning {
 }
 
 /// What Earth Engine can need: computing, its projects, exports to Drive and Cloud Storage are
-/// asked for one by one; and who somebody is, which every login asks for.
+/// asked for one by one; and who somebody is, which gcloud's login asks for.
 const NEEDED: [&str; 9] = [
     "earthengine",
     "earthengine.readonly",

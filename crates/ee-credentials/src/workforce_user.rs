@@ -33,7 +33,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
     options.refuse_subject(Kind::ExternalAccountAuthorizedUser)?;
     let place = &document.place;
     let url = document.required_text("token_url")?;
-    let url = allowed_host::check(url, "token_url", place, &options.allowed_hosts)?;
+    let url = allowed_host::check(url, "token_url", place, options)?;
     let source = WorkforceUser {
         client_id: document.required_text("client_id")?.to_owned(),
         client_secret: document.required_secret("client_secret")?,
@@ -43,6 +43,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
     };
     Ok(Loaded {
         kind: Kind::ExternalAccountAuthorizedUser,
+        login: None,
         // The file does not say who it is, and where they come from is the next best.
         identity: document.text("audience")?.map(Arc::from),
         principal: None,

@@ -10,6 +10,7 @@ use url::{Host, Url};
 use super::Context;
 use super::imds::{Imds, Session};
 use super::sigv4::{AccessKey, encode, sign};
+use crate::allowed_host::is_allowed;
 use crate::document::{Document, clipped};
 use crate::{Environment, Error, ErrorKind, Options};
 
@@ -61,12 +62,7 @@ impl Aws {
         }
         let of_amazon = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"];
         let is_amazon = of_amazon.iter().any(|end| host.ends_with(end));
-        if is_amazon
-            || self
-                .allowed_hosts
-                .iter()
-                .any(|allowed| allowed.trim() == host)
-        {
+        if is_amazon || is_allowed(&url, &self.allowed_hosts) {
             return Ok((text, url));
         }
         Err(format!("names {host}, which is not a host of Amazon's"))

@@ -75,5 +75,11 @@ mod tests {
             let line = words.iter().map(quoted).collect::<Vec<_>>().join(" ");
             assert_eq!(split(&line), Ok(words));
         }
+
+        #[test]
+        fn a_path_as_commands_show_it_is_one_word_and_the_path_again(path in "(?s).{0,40}") {
+            let line = crate::place::shell_quoted(path.as_ref());
+            assert_eq!(split(&line), Ok(vec![path]));
+        }
     }
 }

@@ -1,8 +1,7 @@
 //! The exchange of a subject token, and the step to a service account after it.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ee_token::{
     AccessToken, ClientAuth, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes, SecretString,
@@ -13,34 +12,37 @@ use url::Url;
 
 use super::{Context, ExternalAccount, Source};
 use crate::generate_access_token::{generate_access_token, target};
-use crate::impersonated::is_account;
+use crate::impersonated::{iam_scopes, is_account, url_of};
 use crate::place::Place;
+use crate::refused::Refused;
 use crate::{Error, Options, allowed_host};
 
-/// The scope that is good for acting as a service account, and for nothing else.
-const IAM: &str = "https://www.googleapis.com/auth/iam";
 const MEMBERS_PAGE: &str = "https://cloud.google.com/iam/docs/workload-identity-federation-with-deployment-pipelines#access";
-/// A refused credential whose source makes new subject tokens is tried again after this long.
-const PAUSE: Duration = Duration::from_secs(10);
 
 /// The service account that is acted as.
 pub(super) struct Impersonation {
-    url: Url,
+    pub(super) url: Url,
     pub(super) email: String,
     lifetime: Duration,
     quota_project: Option<String>,
 }
 
 impl Impersonation {
+    /// What the account says of it, if it says anything.
     pub(super) fn new(
-        url: &str,
         account: &ExternalAccount,
         place: &Place,
         options: &Options,
-    ) -> Result<Self, Error> {
+    ) -> Result<Option<Self>, Error> {
         const FIELD: &str = "service_account_impersonation_url";
-        let url = allowed_host::check(url, FIELD, place, &options.allowed_hosts)?;
-        let email = target(&url).filter(|email| is_account(email));
+        let url = match (&account.impersonation_url, &account.email) {
+            (Some(url), _) => allowed_host::check(url, FIELD, place, options)?,
+            (None, Some(email)) => url_of(&options.http, email)?,
+            (None, None) => return Ok(None),
+        };
+        let email = target(&url).filter(|email| {
+            is_account(email) && account.email.as_ref().is_none_or(|named| named == email)
+        });
         let email = email.ok_or_else(|| {
             place.invalid_field(
                 FIELD,
@@ -48,21 +50,22 @@ impl Impersonation {
             )
         })?;
         // The reference client charges this request to whatever all others are charged to.
-        let of_environment = options
-            .environment
-            .as_ref()
-            .and_then(|environment| environment.var("GOOGLE_CLOUD_QUOTA_PROJECT"));
+        let of_environment = || {
+            let environment = options.variables();
+            let project = environment.var("GOOGLE_CLOUD_QUOTA_PROJECT");
+            project.map(str::to_owned)
+        };
         let quota_project = options
             .quota_project
             .clone()
-            .or_else(|| of_environment.map(str::to_owned))
+            .or_else(of_environment)
             .or_else(|| account.quota_project.clone());
-        Ok(Self {
+        Ok(Some(Self {
             url,
             email,
             lifetime: account.lifetime,
             quota_project,
-        })
+        }))
     }
 }
 
@@ -74,7 +77,7 @@ pub(super) struct Exchange {
     account: ExternalAccount,
     impersonation: Option<Impersonation>,
     scopes: Scopes,
-    rejected: Mutex<Option<Instant>>,
+    refused: Refused,
 }
 
 impl Exchange {
@@ -93,7 +96,7 @@ impl Exchange {
             account,
             impersonation,
             scopes,
-            rejected: Mutex::new(None),
+            refused: Refused::default(),
         }
     }
 
@@ -102,7 +105,7 @@ impl Exchange {
         let Some(impersonation) = &self.impersonation else {
             return self.exchange(&http, &subject, &self.scopes).await;
         };
-        let federated = self.exchange(&http, &subject, &Scopes::new([IAM])).await?;
+        let federated = self.exchange(&http, &subject, &iam_scopes()).await?;
         generate_access_token(
             &http,
             &impersonation.url,
@@ -231,23 +234,17 @@ impl TokenSource for Exchange {
     fn mint(&self) -> TokenFuture<'_> {
         Box::pin(async {
             let result = self.token().await;
-            let rejected = matches!(&result, Err(error) if error.kind().is_rejection());
-            *self.rejected.lock().unwrap_or_else(PoisonError::into_inner) =
-                rejected.then(Instant::now);
+            self.refused
+                .note(matches!(&result, Err(error) if error.kind().is_rejection()));
             result
         })
     }
 
-    /// A file's token changes with the file. Every other source is asked again after a pause:
-    /// the next subject token may be accepted, and whether it will cannot be seen from here.
+    /// A file's token changes with the file. Otherwise the next subject token may be accepted,
+    /// or the role have arrived, and whether it has cannot be seen from here.
     fn may_have_changed(&self) -> bool {
-        match &self.source {
-            Source::File(file) => file.changed(),
-            _ => {
-                let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
-                rejected.is_none_or(|at| at.elapsed() >= PAUSE)
-            }
-        }
+        let renewed = matches!(&self.source, Source::File(file) if file.changed());
+        renewed || self.refused.is_over()
     }
 }
 

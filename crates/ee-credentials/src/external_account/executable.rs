@@ -126,7 +126,8 @@ impl Executable {
         let Some(stdout) = running.0.stdout.take() else {
             return Err(self.error(context, "its output cannot be read"));
         };
-        let mut output = Zeroizing::new(Vec::new());
+        // Room for all of it: growing would leave copies behind.
+        let mut output = Zeroizing::new(Vec::with_capacity(MAX_OUTPUT as usize + 64));
         let finished = async {
             stdout.take(MAX_OUTPUT + 1).read_to_end(&mut output).await?;
             if output.len() as u64 > MAX_OUTPUT {
@@ -299,8 +300,8 @@ fn now() -> u64 {
 }
 
 /// A sentence of the program's without what looks like a token: nobody knows the one that it was
-/// about to give, and programs put it into their messages. Such a word is long, and has capitals,
-/// small letters and digits; paths and UUIDs stay.
+/// about to give, and programs put it into their messages. Such a word is long, and has letters and
+/// digits: large ones and small ones, or no dash. Paths and UUIDs stay.
 fn without_tokens(text: &str) -> String {
     const LONG: usize = 24;
     let is_of_token = |c: char| c.is_ascii_alphanumeric() || "-_+=".contains(c);
@@ -308,10 +309,11 @@ fn without_tokens(text: &str) -> String {
         .map(|piece| {
             let word = piece.trim_end_matches(|c| !is_of_token(c));
             let has = |test: fn(&u8) -> bool| word.as_bytes().iter().any(test);
+            let both_cases = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
             let looks_like_one = word.len() >= LONG
-                && has(u8::is_ascii_uppercase)
-                && has(u8::is_ascii_lowercase)
-                && has(u8::is_ascii_digit);
+                && has(u8::is_ascii_digit)
+                && has(u8::is_ascii_alphabetic)
+                && (both_cases || !word.contains('-'));
             if looks_like_one {
                 format!("[redacted]{}", &piece[word.len()..])
             } else {
@@ -333,6 +335,7 @@ mod tests {
                 "cannot renew [redacted]: expired",
             ),
             ("id=aB3defghijklmnopqrstuvwx", "[redacted]"),
+            ("no 0123456789abcdef0123456789abcdef", "no [redacted]"),
             (
                 "no file /home/Ada/.config/Tokens2/of-the-day.json",
                 "no file /home/Ada/.config/Tokens2/of-the-day.json",

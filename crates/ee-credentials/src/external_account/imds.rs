@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ee_token::{
     ErrorKind as Token, ExposeSecret as _, HttpClient, Remedy, SecretString, read_bounded,
+    secret_header,
 };
 use http::{Method, StatusCode};
 use serde::Deserialize;
@@ -218,14 +219,15 @@ async fn send(
     url: &Url,
     (name, value): (&str, &str),
 ) -> Result<(StatusCode, SecretString), ee_token::Error> {
+    let cannot_be_built = || ee_token::Error::new(Token::RefusedUrl, "the request cannot be built");
+    let value = secret_header(&[value]).map_err(|_| cannot_be_built())?;
     let request = http
         .request(method, url)
         .header(name, value)
         .timeout(ATTEMPT_TIMEOUT);
-    let request = request.build().map_err(|error| {
-        ee_token::Error::new(Token::RefusedUrl, "the request cannot be built")
-            .with_source(error.without_url())
-    })?;
+    let request = request
+        .build()
+        .map_err(|error| cannot_be_built().with_source(error.without_url()))?;
     let reply = http.send(request).await?;
     let status = reply.status();
     let body = read_bounded(reply, MAX_REPLY).await?;

@@ -188,14 +188,11 @@ fn assemble(
     options.refuse_subject(Kind::ExternalAccount)?;
     account.check(place)?;
     let token_url = match &account.token_url {
-        Some(url) => allowed_host::check(url, "token_url", place, &options.allowed_hosts)?,
+        Some(url) => allowed_host::check(url, "token_url", place, options)?,
         None => default_token_url(&options.http, place)?,
     };
     let quota_project = account.quota_project.clone();
-    let impersonation = match &account.impersonation_url {
-        Some(url) => Some(Impersonation::new(url, &account, place, options)?),
-        None => None,
-    };
+    let impersonation = Impersonation::new(&account, place, options)?;
     let email = impersonation.as_ref().map(|i| i.email.clone());
     let scopes = options.scopes.clone().unwrap_or_default();
     let project = account.project_number().map(str::to_owned);
@@ -209,6 +206,7 @@ fn assemble(
     };
     Ok(Loaded {
         kind: Kind::ExternalAccount,
+        login: None,
         identity: Some(email.as_deref().unwrap_or(&account.audience).into()),
         principal: email.as_deref().map(Arc::from),
         quota_project,

@@ -42,6 +42,8 @@ pub struct ExternalAccount {
     pub(super) subject_token_type: String,
     pub(super) token_url: Option<String>,
     pub(super) impersonation_url: Option<String>,
+    /// The account that is acted as, where no URL says so.
+    pub(super) email: Option<String>,
     pub(super) lifetime: Duration,
     pub(super) client: Option<(String, SecretString)>,
     pub(super) user_project: Option<String>,
@@ -57,6 +59,7 @@ impl ExternalAccount {
             subject_token_type: subject_token_type.into(),
             token_url: None,
             impersonation_url: None,
+            email: None,
             lifetime: DEFAULT_LIFETIME,
             client: None,
             user_project: None,
@@ -68,10 +71,7 @@ impl ExternalAccount {
     /// `roles/iam.workloadIdentityUser` on it.
     #[must_use]
     pub fn impersonate(mut self, email: impl AsRef<str>) -> Self {
-        self.impersonation_url = Some(format!(
-            "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{}:generateAccessToken",
-            email.as_ref()
-        ));
+        self.email = Some(email.as_ref().to_owned());
         self
     }
 
@@ -125,6 +125,7 @@ impl ExternalAccount {
             subject_token_type: document.required_text("subject_token_type")?.to_owned(),
             token_url: Some(document.required_text("token_url")?.to_owned()),
             impersonation_url: owned("service_account_impersonation_url")?,
+            email: None,
             lifetime: lifetime.map_or(DEFAULT_LIFETIME, Duration::from_secs),
             client,
             user_project: document.project("workforce_pool_user_project")?,
@@ -189,6 +190,7 @@ impl fmt::Debug for ExternalAccount {
             .field("audience", &self.audience)
             .field("subject_token_type", &self.subject_token_type)
             .field("impersonation_url", &self.impersonation_url)
+            .field("email", &self.email)
             .field("quota_project", &self.quota_project)
             .finish_non_exhaustive()
     }

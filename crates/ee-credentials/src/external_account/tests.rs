@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::refused::pass_the_pause;
 use crate::{Credentials, ErrorKind};
 
 const AUDIENCE: &str = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/p/providers/i";
@@ -152,11 +153,20 @@ async fn a_closure_supplies_the_token() {
     credentials.token().await.unwrap();
     assert_eq!(credentials.principal(), Some(ROBOT));
 
+    let mut own = Endpoints::google();
+    own.iam_credentials = "https://iam.example/".parse().unwrap();
+    let elsewhere = Options::new(HttpClient::new(own).unwrap());
+    let account = ExternalAccount::new(AUDIENCE, JWT).impersonate(ROBOT);
+    let impersonation = Impersonation::new(&account, &Place::Text, &elsewhere).unwrap();
+    assert_eq!(impersonation.unwrap().url.host_str(), Some("iam.example"));
+
     let too_short = ExternalAccount::new(AUDIENCE, JWT).token_lifetime(Duration::from_secs(5));
     let wrong_pool = ExternalAccount::new(AUDIENCE, JWT).workforce_user_project("p");
     for account in [
         ExternalAccount::new(" ", JWT),
         ExternalAccount::new(AUDIENCE, "x"),
+        ExternalAccount::new(AUDIENCE, JWT).impersonate("robot"),
+        ExternalAccount::new(AUDIENCE, JWT).impersonate(format!("../../{ROBOT}")),
         too_short,
         wrong_pool,
     ] {
@@ -185,6 +195,37 @@ async fn a_token_file_that_was_renewed_ends_a_rejection() {
     assert_eq!(machine.emulator.requests_to(STS).len(), 1);
     fs::remove_file(&path).unwrap();
     machine.file("token", &format!("{} ", machine.token));
+    credentials.token().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_role_that_is_granted_while_the_program_runs_ends_the_refusal() {
+    let machine = Machine::new().await;
+    const OTHER: &str = "other@ee-demo-project.iam.gserviceaccount.com";
+    machine
+        .emulator
+        .create_service_account(OTHER, "ee-demo-project");
+    let path = machine.file("token", &machine.token);
+    let mut file = account(json!({ "file": path }));
+    file["service_account_impersonation_url"] = json!(format!(
+        "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{OTHER}:generateAccessToken"
+    ));
+    let credentials = machine.load(&file).unwrap();
+    for _ in 0..2 {
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.kind(), Token::Rejected);
+    }
+    assert_eq!(
+        machine.emulator.requests_to(STS).len(),
+        1,
+        "a pause is kept"
+    );
+    let provider = machine.emulator.create_oidc_provider(AUDIENCE);
+    machine
+        .emulator
+        .allow_impersonation(&provider.principal("me"), OTHER);
+    machine.file("token", &provider.subject_token("me"));
+    pass_the_pause().await;
     credentials.token().await.unwrap();
 }
 
@@ -370,6 +411,13 @@ async fn a_host_that_must_not_be_asked_is_refused_and_named() {
     allowed["token_url"] = json!("https://sts.example.com/token");
     let options = machine.options().allow_host("sts.example.com");
     Credentials::from_json(&allowed.to_string(), &options).unwrap();
+    let mut amazon = aws();
+    amazon["credential_source"]["regional_cred_verification_url"] =
+        json!("https://sts.{region}.example.com");
+    for host in ["STS.us-east-1.example.com", "sts.us-east-1.example.com:443"] {
+        let options = machine.options().allow_host(host);
+        Credentials::from_json(&amazon.to_string(), &options).unwrap();
+    }
     allowed["universe_domain"] = json!("example.net");
     let error = Credentials::from_json(&allowed.to_string(), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ForeignUniverse);
@@ -403,6 +451,17 @@ async fn a_file_without_a_token_is_named() {
     }
     let error = machine.refusal(json!({"file": "/nowhere/at/all"})).await;
     assert!(error.to_string().contains("/nowhere/at/all"), "{error}");
+}
+
+#[tokio::test]
+async fn a_url_that_asks_for_a_longer_wait_than_there_is_is_not_asked_again() {
+    let machine = Machine::new().await;
+    machine.serve(Fault::status(503).header("Retry-After", "3600").times(5));
+    let error = machine
+        .refusal(json!({"url": "https://tokens.example.com/"}))
+        .await;
+    assert!(error.is_transient(), "{error}");
+    assert_eq!(machine.emulator.requests().len(), 1);
 }
 
 #[tokio::test]

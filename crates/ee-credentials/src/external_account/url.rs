@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use chrono::Utc;
 use ee_token::{
     ErrorKind as Token, ExposeSecret as _, HttpClient, Remedy, RetryPolicy, SecretString,
-    is_loopback, read_bounded,
+    is_loopback, read_bounded, retry_after, secret_header,
 };
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use tokio::time::Instant;
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 use url::Url;
 
 use super::Context;
@@ -18,6 +18,7 @@ use super::imds::is_link_local;
 use crate::document::{Document, clipped};
 use crate::metadata_server::client_for;
 use crate::place::Place;
+use crate::retry::{Failure, retried};
 use crate::{Error, ErrorKind};
 
 const MAX_REPLY: usize = 1 << 20;
@@ -38,12 +39,11 @@ impl UrlToken {
             for name in part.names() {
                 let value = part.secret(name)?.unwrap_or_default();
                 let header = HeaderName::from_bytes(name.as_bytes()).ok();
-                let text = HeaderValue::from_str(value.expose_secret()).ok();
-                let (Some(header), Some(mut text)) = (header, text) else {
+                let text = secret_header(&[value.expose_secret()]).ok();
+                let (Some(header), Some(text)) = (header, text) else {
                     let name = clipped(name).escape_debug().to_string();
                     return Err(part.place.invalid_field(&name, "cannot be an HTTP header"));
                 };
-                text.set_sensitive(true);
                 headers.insert(header, text);
             }
         }
@@ -59,33 +59,12 @@ impl UrlToken {
     }
 
     pub(super) async fn fetch(&self, context: &Context) -> Result<SecretString, ee_token::Error> {
-        let retry = RetryPolicy::token();
-        let started = Instant::now();
         let http = client_for_url(&context.http, &self.url)?;
-        let mut tried = 0;
-        loop {
-            let error = match self.attempt(&http, context).await {
-                Ok(token) => return Ok(token),
-                Err(error) => error,
-            };
-            let wait = retry.wait(tried);
-            let busy = matches!(
-                error.kind(),
-                Token::Server | Token::Network | Token::Timeout
-            );
-            if !busy || tried >= retry.max_retries || started.elapsed() + wait > retry.total {
-                return Err(error);
-            }
-            tokio::time::sleep(wait).await;
-            tried += 1;
-        }
+        let attempt = || self.attempt(&http, context);
+        retried(&RetryPolicy::token(), self.host(), attempt).await
     }
 
-    async fn attempt(
-        &self,
-        http: &HttpClient,
-        context: &Context,
-    ) -> Result<SecretString, ee_token::Error> {
+    async fn attempt(&self, http: &HttpClient, context: &Context) -> Result<SecretString, Failure> {
         let host = self.host();
         let told = |kind, why: &str| {
             context.error(kind, format_args!("`credential_source.url`: {host} {why}"))
@@ -108,17 +87,22 @@ impl UrlToken {
                 Token::InvalidCredential,
                 "answered with a redirect, which is not followed: it could lead the headers anywhere",
             )
-            .with_remedy(Remedy::new("Write the URL that it leads to into `url`.")));
+            .with_remedy(Remedy::new("Write the URL that it leads to into `url`."))
+            .into());
         }
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             let why = format!("answered with status {}", status.as_u16());
-            return Err(told(Token::Server, &why));
+            return Err(Failure {
+                pause: retry_after(reply.headers(), Utc::now()),
+                ..told(Token::Server, &why).into()
+            });
         }
         if status != StatusCode::OK {
             let why = format!("refused with status {}", status.as_u16());
             return Err(told(Token::Rejected, &why).with_remedy(Remedy::new(
                 "Check `url` and `headers`: what they are made of may be good for one job only.",
-            )));
+            ))
+            .into());
         }
         let is_html = reply
             .headers()
@@ -130,23 +114,29 @@ impl UrlToken {
                     .starts_with("text/html")
             });
         if is_html {
-            return Err(html(&told));
+            return Err(html(&told).into());
         }
-        let body = read_bounded(reply, MAX_REPLY).await.map_err(|error| {
-            told(
-                error.kind(),
-                &format!("answered too much, or broke off: {error}"),
-            )
-        })?;
+        let body = read_bounded(reply, MAX_REPLY)
+            .await
+            .map_err(|error| Failure {
+                // Too much is too much again.
+                again: error.kind() != Token::InvalidResponse,
+                ..told(
+                    error.kind(),
+                    &format!("answered too much, or broke off: {error}"),
+                )
+                .into()
+            })?;
         let text = std::str::from_utf8(&body)
             .map_err(|_| told(Token::InvalidCredential, "answered with what is no text"))?;
         let place = Place::Other(format!("the answer of {host}"));
-        self.format.token(text, &place).map_err(|error| {
+        let token = self.format.token(text, &place).map_err(|error| {
             told(
                 Token::InvalidCredential,
                 &format!("answered with no token: {error}"),
             )
-        })
+        })?;
+        Ok(token)
     }
 }
 

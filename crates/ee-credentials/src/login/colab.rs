@@ -5,6 +5,7 @@ use ee_token::Remedy;
 
 use super::flow::Flow;
 use super::surroundings::is_colab;
+use crate::place::shell_quoted;
 use crate::{Error, ErrorKind};
 
 /// What is run in a cell.
@@ -31,8 +32,10 @@ pub(super) fn not_yet(flow: &Flow) -> Error {
             format!("Colab has logged you in, into {adc}, and this process does not know of it"),
         )
         .with_remedy(
-            Remedy::new("Let GOOGLE_APPLICATION_CREDENTIALS name the file.")
-                .command(format!("export GOOGLE_APPLICATION_CREDENTIALS={adc}")),
+            Remedy::new("Let GOOGLE_APPLICATION_CREDENTIALS name the file.").command(format!(
+                "export GOOGLE_APPLICATION_CREDENTIALS={}",
+                shell_quoted(adc.as_ref())
+            )),
         );
     }
     if !is_colab(&flow.environment) {

@@ -1,7 +1,7 @@
 //! Logging people in to a web application, with the application's own OAuth client.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
@@ -225,6 +225,7 @@ impl WebFlow {
             place: Place::Text,
             principal: None,
             ends_at: None,
+            owner: OnceLock::new(),
         };
         let loaded = Loaded {
             kind: Kind::AuthorizedUser,
@@ -232,6 +233,7 @@ impl WebFlow {
                 first: Mutex::new(first),
                 renewals,
             }),
+            login: None,
             identity: None,
             principal: None,
             quota_project: None,
