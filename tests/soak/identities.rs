@@ -13,7 +13,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use earthengine::credentials::{Options, Os};
 use earthengine::rest::Signal;
 use earthengine::token::HttpClient;
-use earthengine::{Builder, Credentials, EarthEngine, Endpoints, Environment, Error, RetryPolicy};
+use earthengine::{
+    Builder, Credentials, EarthEngine, Endpoints, Environment, Error, ErrorKind, RetryPolicy,
+};
 use ee_emulator::{Emulator, EmulatorBuilder, OidcProvider, RecordedRequest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -342,25 +344,29 @@ impl Identities {
         if let Some(client) = &now.client {
             return Ok(Arc::clone(client));
         }
+        let started = Instant::now();
+        let client = self.last_number.fetch_add(1, Relaxed) + 1;
+        let failed = |identity, error| NotConnected {
+            identity,
+            client,
+            started,
+            error,
+        };
         let identity = match &now.identity {
             Some(identity) => Arc::clone(identity),
             None => {
-                let new = self.identity(slot.kind);
-                let new = new.unwrap_or_else(|message| panic!("no identity: {message}"));
+                let new = self.identity(slot.kind).map_err(|message| {
+                    failed(0, Error::new(ErrorKind::InvalidCredentials, message))
+                })?;
                 now.identity = Some(Arc::clone(&new));
                 new
             }
         };
-        let client = self.last_number.fetch_add(1, Relaxed) + 1;
-        let started = Instant::now();
         let life = Life::begin(Arc::clone(&identity), client);
         let connecting = async { self.builder(slot, &identity, client)?.connect().await };
-        let ee = connecting.await.map_err(|error| NotConnected {
-            identity: identity.number,
-            client,
-            started,
-            error,
-        })?;
+        let ee = connecting
+            .await
+            .map_err(|error| failed(identity.number, error))?;
         let client = Arc::new(Client { ee, life });
         now.client = Some(Arc::clone(&client));
         Ok(client)

@@ -223,15 +223,13 @@ impl Books {
                 WIRE_SPEAKS_FOR
             };
             // A metadata server's token is counted from before all the tries for it.
-            let is_over =
-                identity.shares_tokens && failure.symptom == Symptom::Invalid && spoilt > 0;
-            let from_the_wire = failure.symptom.may_come_from_the_wire()
-                || identity.shares_tokens && failure.symptom == Symptom::Invalid;
-            is_final
-                || is_over
-                || spoilt >= enough
-                || from_the_wire
-                    && self.wire_was_down(before(failure.started, reach), failure.ended)
+            let is_over = identity.shares_tokens && failure.symptom == Symptom::Invalid;
+            // Tries that the wire swallowed did not arrive.
+            let wire = before(failure.started, reach);
+            let from_the_wire = self.wire_was_down(wire, failure.ended)
+                && (failure.symptom.may_come_from_the_wire() || is_over || spoilt > 0)
+                || self.wire_broke(wire, failure.ended) && spoilt + 1 >= enough;
+            is_final || spoilt >= enough || is_over && spoilt > 0 || from_the_wire
         });
         (!explained).then(|| "without enough token requests that met a fault".to_owned())
     }
@@ -262,19 +260,22 @@ impl Books {
         self.wire_broke(attempt.at, attempt.at)
     }
 
-    /// A token was refused.
-    pub(crate) fn judge_refusal(&mut self, token: u64, attempt: Attempt) {
-        if attempt.cause.is_some() {
-            return;
-        }
-        let Some(known) = self.tokens.get(&token) else {
+    /// A token was refused, which must have been good when it was sent.
+    pub(crate) fn judge_refusal(&mut self, identity: Option<u64>, token: u64, attempt: Attempt) {
+        let known = self.tokens.get(&token);
+        // A request that nobody waits for may outlive the identity that sent it.
+        let of_nobody = identity
+            .and_then(|number| self.identities.get(&number))
+            .is_none_or(|identity| identity.ended.is_some());
+        let (None, Some(known), false) = (attempt.cause, known, of_nobody) else {
             return;
         };
         let arrived = wall(attempt.at);
+        let stepped = |at: &Instant| *at <= attempt.at + ON_THE_WIRE;
         if arrived > known.ends + ON_ITS_WAY {
             let late = (arrived - known.ends).num_milliseconds();
             self.violation(format!("a token was sent {late} ms after its end"));
-        } else if arrived < known.ends && !self.steps.iter().any(|at| *at <= attempt.at) {
+        } else if arrived < known.ends && !self.steps.iter().any(stepped) {
             self.violation("a good token was refused although no clock was set".to_owned());
         }
     }

@@ -337,7 +337,8 @@ impl Ledger {
         let since = Instant::now();
         // A metadata server hands out the same token with another end, if its clock was set.
         let token = books.tokens.entry(known);
-        token.or_insert(Known { since, ends }).ends = ends;
+        let known = token.or_insert(Known { since, ends });
+        known.ends = known.ends.max(ends);
     }
 
     pub(crate) fn succeeded(&self) {
@@ -507,7 +508,7 @@ impl Books {
             && let Some(bearer) = request.bearer()
         {
             let token = self.hasher.hash_one(bearer);
-            self.judge_refusal(token, attempt);
+            self.judge_refusal(identity, token, attempt);
             let identity = identity.and_then(|number| self.identities.get_mut(&number));
             if let Some(identity) = identity {
                 identity.refused(token);
