@@ -91,7 +91,8 @@ impl Sky {
             if season % 3 == 1 {
                 self.outage(seasons.outage, &mut random).await;
             } else {
-                self.storm(seasons.storm, &mut random).await;
+                self.storm(seasons.storm, season % 2 == 0, &mut random)
+                    .await;
             }
             self.clear_up();
             tokio::time::sleep(if season % 4 == 2 {
@@ -103,11 +104,14 @@ impl Sky {
         }
     }
 
-    /// Everything works again. The last faults are withdrawn, whether they were met or not.
+    /// Everything works again. The last faults are withdrawn, whether they were met or not, and the
+    /// connections of the storm end with it, so that one calm is like the other.
     pub(crate) fn clear_up(&self) {
         self.emulator.clear_faults();
         self.wire.mend();
         self.ledger.wire_mended();
+        self.ledger.wire_cut();
+        self.wire.cut();
         let ahead = self.emulator.clock().now() - chrono::Utc::now();
         if ahead.num_seconds().abs() > 1 {
             self.ledger.clock_steps(false);
@@ -127,9 +131,9 @@ impl Sky {
         tokio::time::sleep(length).await;
     }
 
-    /// Faults everywhere; once the wire is down or swallows everything, and once the servers'
-    /// clock is set.
-    async fn storm(&self, length: Duration, random: &mut Random) {
+    /// Faults everywhere; once the wire swallows everything or is down, and once the servers' clock
+    /// is set.
+    async fn storm(&self, length: Duration, swallows: bool, random: &mut Random) {
         let begun = Instant::now();
         let [mut breakdown, mut step] = [(); 2].map(|()| {
             let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
@@ -139,7 +143,7 @@ impl Sky {
             tokio::time::sleep(random.millis(50..350)).await;
             let is_due = |at: &mut Duration| begun.elapsed() >= *at;
             if breakdown.take_if(is_due).is_some() {
-                self.break_down(random).await;
+                self.break_down(swallows, random).await;
             } else if step.take_if(is_due).is_some() {
                 self.set_clock(random.below(2) == 0);
             } else {
@@ -148,14 +152,14 @@ impl Sky {
         }
     }
 
-    async fn break_down(&self, random: &mut Random) {
+    async fn break_down(&self, swallows: bool, random: &mut Random) {
         self.ledger.wire_breaks();
-        if random.below(2) == 0 {
+        if swallows {
+            self.wire.swallow();
+            tokio::time::sleep(random.millis(9000..12_000)).await;
+        } else {
             self.wire.take_down();
             tokio::time::sleep(random.millis(100..1500)).await;
-        } else {
-            self.wire.swallow();
-            tokio::time::sleep(random.millis(1000..12_000)).await;
         }
         self.wire.mend();
         self.ledger.wire_mended();

@@ -4,6 +4,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -116,8 +117,13 @@ async fn relay(mut client: TcpStream, server: SocketAddr, mut seen: watch::Recei
         _ = tokio::io::copy_bidirectional(&mut client, &mut upstream) => false,
     };
     if disturbed {
-        // What was swallowed is lost.
-        let _ = seen.wait_for(|now| !now.swallows).await;
+        drop(upstream);
+        let mut lost = [0; 1024];
+        tokio::select! {
+            _ = seen.wait_for(|now| !now.swallows) => {}
+            // Until whoever sends gives up.
+            () = async { while client.read(&mut lost).await.is_ok_and(|read| read > 0) {} } => {}
+        }
         // A reset instead of an orderly end. It is orderly where that cannot be set.
         let _ = client.set_zero_linger();
     }
