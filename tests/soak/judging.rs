@@ -139,14 +139,18 @@ impl Books {
 
     /// Why no fault explains that a request to Earth Engine failed, if none does.
     fn request_is_lost(&self, failure: &Failure) -> Option<String> {
-        let attempts = self.errands.get(&failure.errand);
-        let attempts = attempts.map_or(&[][..], Vec::as_slice);
+        let attempts = self.errands.get(&failure.errand).into_iter().flatten();
+        // An asset that was left may be taken away later.
+        let attempts: Vec<_> = attempts
+            .filter(|attempt| attempt.at <= failure.ended + ON_THE_WIRE)
+            .copied()
+            .collect();
         let took = failure.ended - failure.started;
         let in_time = took < RETRIES_END;
         // The time of the whole call may end in the middle of the last.
         let whole = match attempts.split_last() {
             Some((_, before)) if !in_time => before,
-            _ => attempts,
+            _ => &attempts,
         };
         let good = whole.iter().position(|attempt| {
             !attempt.was_spoilt() && !self.wire_broke(attempt.at, attempt.at + TIMEOUT)

@@ -1,10 +1,11 @@
 //! The tasks that make calls, those that come from runtimes of their own, and the one that lets
 //! identities come and go.
 
+use std::collections::VecDeque;
 use std::error::Error as _;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use earthengine::{init, rest, token};
@@ -31,6 +32,8 @@ pub(crate) struct Users {
     ledger: Arc<Ledger>,
     /// Each call asks for a number of its own.
     last_number: AtomicI64,
+    /// Assets that could not be taken away, and when.
+    left: Mutex<VecDeque<(Instant, String)>>,
 }
 
 type Outcome = Result<(), Failure>;
@@ -41,6 +44,7 @@ impl Users {
             identities,
             ledger,
             last_number: AtomicI64::new(0),
+            left: Mutex::default(),
         }
     }
 
@@ -182,10 +186,36 @@ impl Users {
             // The attempt before may have taken it away, and its answer got lost; or it was never
             // made.
             Err(error) if error.api().is_some_and(|api| api.status.as_u16() == 404) => {}
-            Err(error) => return Err(failed(client, Errand::Delete(number), &error, started)),
+            Err(error) => {
+                self.left().push_back((Instant::now(), name));
+                return Err(failed(client, Errand::Delete(number), &error, started));
+            }
             Ok(_) => {}
         }
+        self.tidy_up(client).await;
         made
+    }
+
+    /// Takes away what was left some time ago, so that there is not more and more of it.
+    async fn tidy_up(&self, client: &Client) {
+        let is_old = |(at, _): &(Instant, String)| at.elapsed() > TIMEOUT;
+        let name = {
+            let mut left = self.left();
+            let first = left.front().is_some_and(is_old);
+            first.then(|| left.pop_front()).flatten()
+        };
+        let Some((_, name)) = name else {
+            return;
+        };
+        match client.ee.assets().delete(&name).await {
+            Err(error) if error.api().is_some_and(|api| api.status.as_u16() == 404) => {}
+            Err(_) => self.left().push_back((Instant::now(), name)),
+            Ok(_) => {}
+        }
+    }
+
+    fn left(&self) -> MutexGuard<'_, VecDeque<(Instant, String)>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
