@@ -1,12 +1,14 @@
 //! Clocks that are off, that are set, that stand still; and what a token that is still valid is worth
 //! while nobody hands out another.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use earthengine::token::{
-    AccessToken, Grant, HttpClient, ManualClock, SecretString, TokenCache, TokenEndpoint, source_fn,
+    AccessToken, Grant, HttpClient, ManualClock, RetryPolicy, SecretString, TokenCache,
+    TokenEndpoint, source_fn,
 };
 use earthengine::{Credentials, EarthEngine, Endpoints};
 use ee_emulator::{Emulator, EmulatorClock, Fault, Project};
@@ -14,6 +16,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::front::Trouble;
+use crate::hosts::{Blow, Shown};
 use crate::town::{Host, PROJECT, ROBOT, Town, constant};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -87,17 +90,46 @@ async fn a_clock_that_is_put_right_while_the_program_runs_costs_one_more() {
     assert_eq!(token_requests(&emulator), 5, "in step again");
 }
 
+/// When tokens were asked for, by the clock of the cache, and how often that has ended.
+#[derive(Default)]
+struct Minting {
+    asked: Mutex<Vec<SystemTime>>,
+    ended: AtomicUsize,
+}
+
+impl Minting {
+    /// Nothing is asked for, nor will be before time goes on.
+    async fn is_over(&self) {
+        // What is to begin behind a token that is handed out has begun by then.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        while self.ended.load(Ordering::SeqCst) < self.asked.lock().unwrap().len() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // What came of it is noted right behind its end.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A cache by a clock of its own, whose tokens come over the network.
 fn by_clock(town: &Town, clock: &ManualClock) -> TokenCache {
+    by_clock_noted(town, clock, Arc::default())
+}
+
+fn by_clock_noted(town: &Town, clock: &ManualClock, minting: Arc<Minting>) -> TokenCache {
     let http = HttpClient::with_client(town.own_client(), town.endpoints()).unwrap();
-    let endpoint = Arc::new(TokenEndpoint::google(http));
+    let hasty = RetryPolicy {
+        initial_wait: Duration::from_millis(10),
+        ..RetryPolicy::token()
+    };
+    let endpoint = Arc::new(TokenEndpoint::google(http).with_retry(hasty));
     let jane = town.emulator.create_user("jane@example.com");
     let login: Value = serde_json::from_str(&jane.authorized_user_json()).unwrap();
     let its_clock = clock.clone();
     let source = source_fn(move || {
         let (endpoint, login) = (endpoint.clone(), login.clone());
-        let clock = its_clock.clone();
+        let (clock, minting) = (its_clock.clone(), minting.clone());
         async move {
+            minting.asked.lock().unwrap().push(clock.wall());
             let secret = |name: &str| SecretString::from(login[name].as_str().unwrap());
             let grant = Grant::RefreshToken {
                 client_id: login["client_id"].as_str(),
@@ -106,10 +138,11 @@ fn by_clock(town: &Town, clock: &ManualClock) -> TokenCache {
                 rapt: None,
                 scopes: None,
             };
-            let token = endpoint.exchange(&grant, None).await?.access_token;
+            let answer = endpoint.exchange(&grant, None).await;
+            minting.ended.fetch_add(1, Ordering::SeqCst);
             // As the endpoint's client does it, by this clock.
             let end = DateTime::<Utc>::from(clock.wall()) + HOUR;
-            Ok(AccessToken::new(token.secret())?.with_expiry(end))
+            Ok(AccessToken::new(answer?.access_token.secret())?.with_expiry(end))
         }
     });
     TokenCache::with_clock(source, clock.clock())
@@ -184,34 +217,42 @@ async fn until(cache: &TokenCache, clock: &ManualClock, is_so: impl Fn(&AccessTo
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_still_valid_is_handed_out_whatever_its_host_does() {
     let mut meeting = JoinSet::new();
+    let page = Fault::respond(200, "text/html", "<html>");
+    let blows = [
+        Blow::Trouble(Trouble::Refused),
+        Blow::Trouble(Trouble::Silent),
+        Blow::Trouble(Trouble::Mute),
+        Blow::Trouble(Trouble::ResetAtOnce),
+        Blow::Trouble(Trouble::ResetAfterRequest),
+        Blow::Trouble(Trouble::ResetInBody),
+        Blow::Trouble(Trouble::CutInBody),
+        Blow::Answers(page),
+        Blow::Answers(Fault::status(503)),
+    ];
+    let of_tls = [
+        Blow::Trouble(Trouble::CutHandshake),
+        Blow::Trouble(Trouble::CutRecord),
+        Blow::Trouble(Trouble::CutWithoutWord),
+        Blow::NoName,
+        Blow::Certificate(Shown::OfAnotherName),
+        Blow::Certificate(Shown::Expired),
+        Blow::Certificate(Shown::SelfSigned),
+    ];
     for host in [Host::Token, Host::Metadata, Host::Sts, Host::Iam] {
-        for trouble in [
-            Some(Trouble::Refused),
-            Some(Trouble::Mute),
-            Some(Trouble::ResetInBody),
-            Some(Trouble::CutRecord),
-            None,
-        ] {
-            if trouble == Some(Trouble::CutRecord) && !host.has_tls() {
-                continue;
-            }
+        let of_tls = of_tls.iter().filter(|_| host.has_tls());
+        for blow in blows.iter().chain(of_tls) {
+            let blow = blow.clone();
             meeting.spawn(async move {
                 let (town, clock) = (Town::new().await, ManualClock::new());
                 let credentials = town.credentials(host, &town.options()).await;
                 let cache = renewing(credentials, &clock);
                 let token = cache.token().await.unwrap();
-                match trouble {
-                    Some(trouble) => town.front(host).suffer(trouble).await,
-                    None => {
-                        let page = Fault::respond(200, "text/html", "<html>").times(usize::MAX);
-                        town.emulator.fault(host.name(), page);
-                    }
-                }
+                blow.strike(&town, host).await;
                 // Into the time in which it is to be renewed.
                 clock.advance(HOUR - Duration::from_secs(220));
                 for _ in 0..20 {
                     let handed_out = cache.token().await.unwrap();
-                    assert!(handed_out.is_same(&token), "{host:?} {trouble:?}");
+                    assert!(handed_out.is_same(&token), "{host:?} {blow:?}");
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
                 town.heal(host).await;
@@ -229,24 +270,38 @@ async fn a_token_that_is_still_valid_is_handed_out_whatever_its_host_does() {
     meeting.join_all().await;
 }
 
-/// A minute by the cache's clock. Of what the servers see of it: an attempt after 1, 2, 4, 8, 16
-/// and 30 seconds at the earliest, of three requests each.
+/// A minute by the cache's clock, which stands still while it asks. Behind a failure it waits for 1,
+/// 2, 4, 8, 16 and 30 seconds, and for a fifth more at most.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_endpoint_that_answers_503_for_a_minute_is_not_pressed() {
     let (town, clock) = (Town::new().await, ManualClock::new());
-    let cache = by_clock(&town, &clock);
+    let minting = Arc::<Minting>::default();
+    let cache = by_clock_noted(&town, &clock, minting.clone());
     let token = cache.token().await.unwrap();
     let unavailable = Fault::status(503).times(usize::MAX);
     town.emulator.fault(Host::Token.name(), unavailable);
     clock.advance(HOUR - Duration::from_secs(220));
     let before = town.front(Host::Token).requests();
+    let second = Duration::from_secs(1);
     for _ in 0..60 {
         assert!(cache.token().await.unwrap().is_same(&token));
-        clock.advance(Duration::from_secs(1));
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        minting.is_over().await;
+        clock.advance(second);
+    }
+    let asked = minting.asked.lock().unwrap().split_off(1);
+    assert_eq!(asked.len(), 6, "{asked:?}");
+    for (failures, pair) in asked.windows(2).enumerate() {
+        let pause = pair[1].duration_since(pair[0]).unwrap();
+        let wait = second * (1 << failures);
+        // The clock goes on by whole seconds.
+        let longest = wait * 6 / 5 + second;
+        assert!(
+            (wait..=longest).contains(&pause),
+            "{pause:?} after {wait:?}"
+        );
     }
     let requests = town.front(Host::Token).requests() - before;
-    assert!((3..=6 * 3).contains(&requests), "{requests}");
+    assert_eq!(requests, 6 * 3);
     town.heal(Host::Token).await;
     renewed(&cache, &clock, &token).await;
 }

@@ -123,7 +123,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// This very test again, started by this command.
-fn again(command: &[&str], test: &str) -> Command {
+pub(crate) fn again(command: &[&str], test: &str) -> Command {
     let this = std::env::current_exe().unwrap();
     let mut child = match command {
         [] => Command::new(&this),
@@ -138,9 +138,9 @@ fn again(command: &[&str], test: &str) -> Command {
 }
 
 /// Set for whoever was started by a test to do its part.
-const PART: &str = "EE_FAULTS_PART";
+pub(crate) const PART: &str = "EE_FAULTS_PART";
 
-fn part() -> Option<String> {
+pub(crate) fn part() -> Option<String> {
     std::env::var(PART).ok()
 }
 
@@ -173,9 +173,14 @@ mod mounted {
         false
     }
 
-    #[allow(clippy::print_stderr, reason = "a part that is left out is said")]
+    /// Says so, or fails where the parts that need a namespace are not to be left out.
     fn skipped(test: &str) {
-        eprintln!("{test}: SKIPPED, this machine lets nobody mount a file system");
+        let text = format!("{test}: SKIPPED, this machine lets nobody mount a file system");
+        assert!(
+            std::env::var_os("EE_TESTS_REQUIRE_NAMESPACE").is_none(),
+            "{text}"
+        );
+        crate::town::say(&text);
     }
 
     fn mount(options: &str, at: &Path) {

@@ -4,10 +4,10 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -62,6 +62,7 @@ struct Shared {
     tls: watch::Sender<Option<Arc<ServerConfig>>>,
     connections: AtomicUsize,
     requests: watch::Sender<usize>,
+    arrivals: Mutex<Vec<Instant>>,
 }
 
 impl Front {
@@ -81,6 +82,7 @@ impl Front {
             tls: watch::Sender::new(tls),
             connections: AtomicUsize::new(0),
             requests: watch::Sender::new(0),
+            arrivals: Mutex::default(),
         });
         tokio::spawn(run(shared.clone(), address, socket, to_obey, obey));
         obeyed.wait_for(|number| *number == 1).await.unwrap();
@@ -120,6 +122,11 @@ impl Front {
     /// How many requests came whole, whatever became of them.
     pub(crate) fn requests(&self) -> usize {
         *self.shared.requests.borrow()
+    }
+
+    /// When they came.
+    pub(crate) fn arrivals(&self) -> Vec<Instant> {
+        self.shared.arrivals.lock().unwrap().clone()
     }
 
     /// Waits until so many requests came in all.
@@ -234,6 +241,7 @@ impl Shared {
         let tls = self.tls.borrow().clone();
         let mut line = Line::open(stream, tls).await?;
         let request = read_request(line.stream(), self.host).await?;
+        self.arrivals.lock().unwrap().push(Instant::now());
         self.requests.send_modify(|requests| *requests += 1);
         match trouble {
             Trouble::Mute => {

@@ -20,3 +20,4 @@ mod providers;
 mod proxy;
 mod runtimes;
 mod town;
+mod verifiers;

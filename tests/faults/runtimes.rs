@@ -1,6 +1,8 @@
 //! Programs whose runtime goes away in the middle of things.
 
+use std::future::{Future as _, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use earthengine::Credentials;
@@ -45,12 +47,15 @@ fn a_runtime_that_goes_away_in_the_middle_of_a_refresh_leaves_it_to_the_next() {
     first.spawn(async move { asking.token().await });
     servers.block_on(front.wait_for_requests(1));
 
-    // Somebody on another runtime waits for the same refresh.
-    let waiting = credentials.clone();
-    let waiting = second.spawn(async move { waiting.token().await });
+    // Somebody on another runtime waits for the same refresh, and did before that went away.
+    let mut waiting = Box::pin(credentials.token());
+    let waits = second.block_on(poll_fn(|cx| {
+        Poll::Ready(waiting.as_mut().poll(cx).is_pending())
+    }));
+    assert!(waits);
     drop(first);
-    let soon = |future| async move { tokio::time::timeout(NO_HANG, future).await };
-    let token = second.block_on(soon(waiting)).unwrap().unwrap().unwrap();
+    let soon = async { tokio::time::timeout(NO_HANG, waiting).await };
+    let token = second.block_on(soon).unwrap().unwrap();
     // Nobody asked a third time; the runtime that is left has the token too.
     assert_eq!(front.requests(), 2);
     let again = servers.block_on(credentials.token()).unwrap();

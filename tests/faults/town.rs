@@ -2,6 +2,7 @@
 //! need them.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -32,6 +33,11 @@ const PROVIDER: &str = "//iam.googleapis.com/projects/123456789012/locations/glo
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 /// No call of this test takes longer, whatever happens: it would hang.
 pub(crate) const NO_HANG: Duration = Duration::from_secs(300);
+
+/// Nobody asks for a token for so long after a first failure: a second, and up to a fifth more.
+const FIRST_WAIT: Duration = Duration::from_millis(1200);
+/// What a machine with too much to do may need beyond that.
+const SLACK: Duration = Duration::from_secs(8);
 
 /// A host that a program may need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +85,11 @@ impl Host {
             Self::Metadata => "metadata.google.internal",
             host => host.names()[0],
         }
+    }
+
+    /// Whether tokens come from it, so that the next attempt waits after a failure.
+    pub(crate) fn has_tokens(self) -> bool {
+        matches!(self, Self::Token | Self::Metadata | Self::Sts | Self::Iam)
     }
 
     /// Whether it is asked over TLS and by its name: all but the metadata server.
@@ -282,13 +293,13 @@ impl Town {
             Host::ResourceManager => Program::Projects(self.connect_with(client).await),
             Host::ServiceUsage => Program::Apis(self.connect_with(client).await),
         };
-        program.ask().await.unwrap();
+        program.recover().await;
         program
     }
 }
 
 /// The certificate for a front, which speaks HTTP/1.1 alone.
-fn http_1(certificate: Certificate) -> Arc<ServerConfig> {
+pub(crate) fn http_1(certificate: Certificate) -> Arc<ServerConfig> {
     let mut config = Arc::unwrap_or_clone(certificate.server_config());
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config)
@@ -406,8 +417,13 @@ impl Program {
     }
 }
 
-/// The program is answered, now that nothing is in the way.
-pub(crate) async fn answered_with_one_request(town: &Town, host: Host, program: &Program) {
+/// The program is answered, now that nothing is in the way: at once, or after the wait behind a
+/// first failure where tokens come from. How long that took.
+pub(crate) async fn answered_with_one_request(
+    town: &Town,
+    host: Host,
+    program: &Program,
+) -> Duration {
     let before = town.front(host).requests();
     let took = program.recover().await;
     let asked = town.front(host).requests() - before;
@@ -416,6 +432,18 @@ pub(crate) async fn answered_with_one_request(town: &Town, host: Host, program: 
         asked == 1 || took >= PATIENCE,
         "{host:?} was asked {asked} times in {took:?}"
     );
+    let wait = if host.has_tokens() {
+        FIRST_WAIT
+    } else {
+        Duration::ZERO
+    };
+    assert!(took <= wait + SLACK, "{host:?} was back after {took:?}");
+    took
+}
+
+/// Tells whoever runs the tests by hand, whether output is captured or not.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 pub(crate) fn constant(value: i64) -> Value {

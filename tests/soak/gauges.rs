@@ -31,6 +31,16 @@ impl Gauges {
     }
 }
 
+impl Gauges {
+    /// Without what is in use for the soak's own notes, which depends on the weather.
+    pub(crate) fn without(self, bytes: usize) -> Self {
+        Self {
+            in_use_kib: self.in_use_kib.saturating_sub(bytes as u64 / 1024),
+            ..self
+        }
+    }
+}
+
 fn in_use_kib() -> u64 {
     let heap = HEAP.stats();
     let bytes = heap.bytes_allocated.saturating_sub(heap.bytes_deallocated);

@@ -2,12 +2,16 @@
 //! hosts that fail in every way. `cargo xtask soak` runs it.
 //!
 //! Whatever happens, four things must be true at the end: every call ended, with its answer or
-//! with an error that a fault explains; what must be done once was not done twice; nobody asked
-//! for more tokens than the cache's rules allow; and nothing was left behind.
+//! with an error that its own faults explain; what must be done once was not done twice; nobody
+//! asked for more tokens than the cache's rules allow; and nothing was left behind.
 
 mod gauges;
 mod identities;
+mod judging;
 mod ledger;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+mod ledger_tests;
 mod random;
 mod users;
 mod weather;
@@ -29,7 +33,7 @@ use crate::identities::Identities;
 use crate::ledger::Ledger;
 use crate::random::Random;
 use crate::users::Users;
-use crate::weather::Seasons;
+use crate::weather::{Seasons, Sky};
 use crate::wire::Wire;
 
 const PROJECT: &str = "ee-demo-project";
@@ -46,6 +50,9 @@ const STOOD_STILL: Duration = Duration::from_secs(4);
 /// The task that looks after the idle connections of the process's one HTTP client. It ends with
 /// the process.
 const KEPT_TASKS: usize = 1;
+/// What may be in use at the end beyond what was at the beginning: the process's HTTP clients and
+/// keys, which are made when they are first needed, and tables that keep their size.
+const REST_KIB: u64 = 2048;
 /// How long what is left at the end may take to go away.
 const TIDYING: Duration = Duration::from_secs(30);
 
@@ -135,26 +142,33 @@ fn soak(arguments: &Arguments) -> Result<Vec<String>, String> {
         })
         .map_err(|e| format!("the emulator cannot be started: {e}"))?;
     let endpoints = Endpoints::emulator(wire.address()).map_err(|e| e.to_string())?;
-    let identities = Identities::create(&emulator, endpoints, Arc::clone(&ledger))?;
+    let before = Gauges::read(program.handle());
+    let identities = Identities::create(Arc::clone(&emulator), endpoints, Arc::clone(&ledger))?;
 
     let soak = Soak {
         users: Arc::new(Users::new(identities, Arc::clone(&ledger))),
-        emulator,
-        wire,
+        sky: Arc::new(Sky {
+            emulator,
+            wire,
+            ledger: Arc::clone(&ledger),
+        }),
         ledger,
-        before: Gauges::read(program.handle()),
+        before,
         seed,
     };
     let samples = soak.run(length, &google, &program);
-    soak.tidy_up(&google, &program);
-    soak.judge(length, &samples);
+    google.block_on(soak.users.retire_all());
+    soak.judge();
+    soak.judge_memory(length, &samples);
+    soak.judge_rest(&program);
+    // A task that hangs was told of; nobody waits for it.
+    program.shutdown_background();
     Ok(soak.ledger.violations())
 }
 
 struct Soak {
     users: Arc<Users>,
-    emulator: Arc<Emulator>,
-    wire: Arc<Wire>,
+    sky: Arc<Sky>,
     ledger: Arc<Ledger>,
     before: Gauges,
     seed: u64,
@@ -164,34 +178,40 @@ impl Soak {
     /// Lets everybody loose for a while, and reads the gauges once in a second.
     fn run(&self, length: Duration, google: &Runtime, program: &Runtime) -> Vec<Gauges> {
         let short = length < Duration::from_secs(120);
+        let seconds =
+            |short_run, long_run| Duration::from_secs(if short { short_run } else { long_run });
         let seasons = Seasons {
-            storm: Duration::from_secs(if short { 6 } else { 30 }),
-            calm: Duration::from_secs(if short { 3 } else { 15 }),
+            storm: seconds(6, 30),
+            outage: seconds(5, 60),
+            calm: seconds(3, 15),
+            long_calm: seconds(3, 80),
         };
-        let weather = google.spawn(weather::make(
-            Arc::clone(&self.emulator),
-            Arc::clone(&self.wire),
-            Arc::clone(&self.ledger),
-            seasons,
-            Random::new(self.seed, 0),
-        ));
+        let sky = Arc::clone(&self.sky);
+        let weather = google.spawn(sky.run(seasons, Random::new(self.seed, 0)));
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         for task in 0..TASKS {
-            let random = Random::new(self.seed, 2 + task as u64);
+            let random = Random::new(self.seed, 3 + task as u64);
             let users = Arc::clone(&self.users);
             tasks.spawn_on(users.work(random, Arc::clone(&stop)), program.handle());
         }
         let users = Arc::clone(&self.users);
         let churn = users.come_and_go(Random::new(self.seed, 1), Arc::clone(&stop));
         tasks.spawn_on(churn, program.handle());
+        let visitors = {
+            let (users, stop) = (Arc::clone(&self.users), Arc::clone(&stop));
+            let random = Random::new(self.seed, 2);
+            std::thread::spawn(move || users.visit(random, &stop))
+        };
 
         let samples = self.watch(length, program);
         weather.abort();
-        self.emulator.clear_faults();
-        self.wire.bring_up();
-        self.ledger.calm();
+        self.sky.clear_up();
         stop.store(true, Relaxed);
+        if visitors.join().is_err() {
+            let text = "the thread with the short-lived runtimes panicked".to_owned();
+            self.ledger.violation(text);
+        }
         let ended = google.block_on(async {
             tokio::time::timeout(users::LOST_AFTER, async {
                 while let Some(result) = tasks.join_next().await {
@@ -225,10 +245,10 @@ impl Soak {
                     before.elapsed().as_secs_f64()
                 ));
             }
-            self.ledger.count(self.emulator.take_requests());
-            self.emulator.forget_expired_tokens();
+            self.ledger.count(self.sky.emulator.take_requests());
+            self.sky.emulator.forget_expired_tokens();
             self.ledger.judge(false);
-            let gauges = Gauges::read(program.handle());
+            let gauges = Gauges::read(program.handle()).without(self.ledger.bytes());
             samples.push(gauges);
             if samples.len().is_multiple_of(BETWEEN_LINES) {
                 self.say_state(started.elapsed(), &gauges);
@@ -240,11 +260,12 @@ impl Soak {
     fn say_state(&self, elapsed: Duration, gauges: &Gauges) {
         let counts = self.ledger.counts();
         say(&format!(
-            "{:>5} s  calls {} ok, {} failed, {} cancelled  clients {}  token requests {}  faults {}  in use {}  resident {}  descriptors {}  tasks {}  violations {}",
+            "{:>5} s  calls {} ok, {} failed, {} cancelled  identities {}  clients {}  token requests {}  faults {}  in use {}  resident {}  descriptors {}  tasks {}  violations {}",
             elapsed.as_secs(),
             counts.succeeded,
             counts.failed,
             counts.cancelled,
+            counts.identities,
             counts.clients,
             counts.token_requests,
             counts.faults,
@@ -256,20 +277,64 @@ impl Soak {
         ));
     }
 
-    /// Lets go of everything, and looks whether it goes away.
-    fn tidy_up(&self, google: &Runtime, program: &Runtime) {
-        google.block_on(self.users.retire_all());
+    /// Judges what happened, once everybody has been let go.
+    fn judge(&self) {
+        self.ledger.count(self.sky.emulator.take_requests());
+        self.ledger.judge(true);
+        let counts = self.ledger.counts();
+        say(&format!(
+            "calls: {} succeeded, {} failed each with its faults, {} cancelled, {} not judged; the last that failed after a storm ended {:.1} s behind it",
+            counts.succeeded,
+            counts.failed,
+            counts.cancelled,
+            counts.excused,
+            self.ledger.books().longest_recovery.as_secs_f64(),
+        ));
+        say(&format!(
+            "faults: {}; long calms: {}; the process stood still {} times",
+            counts.faults,
+            counts.calms,
+            self.ledger.books().stood_still.len()
+        ));
+        say(&format!("made once: {}", counts.made_once));
+        say(&format!(
+            "identities: {}; clients: {}; token requests: {}, of {} that the rules allow",
+            counts.identities, counts.clients, counts.token_requests, counts.allowed
+        ));
+        if counts.succeeded == 0
+            || counts.token_requests == 0
+            || counts.faults == 0
+            || counts.made_once == 0
+        {
+            self.ledger
+                .violation("something did not happen at all".to_owned());
+        }
+    }
+
+    /// Looks whether all that was let go of goes away.
+    fn judge_rest(&self, program: &Runtime) {
+        self.ledger.close();
+        self.sky.emulator.forget_expired_tokens();
+        let most_in_use = self.before.in_use_kib + REST_KIB;
         let until = Instant::now() + TIDYING;
         let left = loop {
             // Connections that are kept for later use end with this.
-            self.wire.cut();
+            self.sky.wire.cut();
             std::thread::sleep(Duration::from_millis(200));
+            self.sky.emulator.take_requests();
             let now = Gauges::read(program.handle());
-            let done = now.tasks <= KEPT_TASKS && now.descriptors <= self.before.descriptors;
+            let done = now.tasks <= KEPT_TASKS
+                && now.descriptors <= self.before.descriptors
+                && now.in_use_kib <= most_in_use;
             if done || Instant::now() > until {
                 break now;
             }
         };
+        say(&format!(
+            "memory in use: {} at the beginning, {} when all are gone",
+            mebibytes(self.before.in_use_kib),
+            mebibytes(left.in_use_kib)
+        ));
         if left.tasks > KEPT_TASKS {
             self.ledger
                 .violation(format!("{} tasks are left behind", left.tasks));
@@ -281,40 +346,12 @@ impl Soak {
                 known(self.before.descriptors)
             ));
         }
-    }
-
-    fn judge(&self, length: Duration, samples: &[Gauges]) {
-        self.ledger.count(self.emulator.take_requests());
-        self.ledger.judge(true);
-        let allowed = self.ledger.judge_token_requests();
-        let counts = self.ledger.counts();
-        say(&format!(
-            "calls: {} succeeded, {} failed each with its fault, {} cancelled, {} not judged; the last that failed after a storm ended {:.1} s behind it",
-            counts.succeeded,
-            counts.failed,
-            counts.cancelled,
-            counts.excused,
-            self.ledger.longest_recovery().as_secs_f64(),
-        ));
-        say(&format!(
-            "faults: {}; the process stood still {} times",
-            counts.faults,
-            self.ledger.pauses().len()
-        ));
-        say(&format!("made once: {}", counts.made_once));
-        say(&format!(
-            "clients: {}; token requests: {}, of {allowed} that the rules allow",
-            counts.clients, counts.token_requests
-        ));
-        if counts.succeeded == 0
-            || counts.token_requests == 0
-            || counts.faults == 0
-            || counts.made_once == 0
-        {
-            self.ledger
-                .violation("something did not happen at all".to_owned());
+        if left.in_use_kib > most_in_use {
+            self.ledger.violation(format!(
+                "{} KiB are in use when all are gone; {} were at the beginning",
+                left.in_use_kib, self.before.in_use_kib
+            ));
         }
-        self.judge_memory(length, samples);
     }
 
     /// Compares the tenth of the run behind the warm-up, which is a third, with the last tenth, in

@@ -1,4 +1,4 @@
-//! What goes wrong: storms of faults, with calm between them.
+//! What goes wrong: storms of faults and outages of one host, with calm between them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +17,9 @@ const TOKEN_HOSTS: [&str; 4] = [
     "iamcredentials.googleapis.com",
     "metadata.google.internal",
 ];
+/// How far the servers' clock is set, either way: all tokens end at once, or signatures are from the
+/// future. Subject tokens and signatures last longer.
+const STEP: Duration = Duration::from_secs(600);
 
 /// What a fault is, as the ledger needs it to explain an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +28,6 @@ pub(crate) enum Cause {
     Closed,
     /// The answer breaks off.
     Cut,
-    /// The wire is cut, or down.
-    Wire,
     /// 503.
     Unavailable,
     /// A web page with status 200.
@@ -40,8 +41,7 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
-    /// Those that the emulator brings about.
-    const OF_HOSTS: [Self; 7] = [
+    const ALL: [Self; 7] = [
         Self::Closed,
         Self::Cut,
         Self::Unavailable,
@@ -56,9 +56,7 @@ impl Cause {
     }
 
     pub(crate) fn of(label: &str) -> Option<Self> {
-        Self::OF_HOSTS
-            .into_iter()
-            .find(|cause| cause.label() == label)
+        Self::ALL.into_iter().find(|cause| cause.label() == label)
     }
 
     /// Whether the host did what it was asked, although the answer was spoilt.
@@ -67,68 +65,143 @@ impl Cause {
     }
 }
 
-/// How long a storm and the calm behind it last.
+/// How long each weather lasts.
 #[derive(Clone, Copy)]
 pub(crate) struct Seasons {
     pub(crate) storm: Duration,
+    /// One host answers 503 to everything for so long.
+    pub(crate) outage: Duration,
     pub(crate) calm: Duration,
+    /// Now and then it is calm for long enough that nothing may fail any more.
+    pub(crate) long_calm: Duration,
 }
 
-/// Makes weather until it is aborted. The last fault of a storm is withdrawn at its end.
-pub(crate) async fn make(
-    emulator: Arc<Emulator>,
-    wire: Arc<Wire>,
-    ledger: Arc<Ledger>,
-    seasons: Seasons,
-    mut random: Random,
-) {
-    loop {
-        let end = Instant::now() + seasons.storm;
-        while Instant::now() < end {
-            tokio::time::sleep(random.millis(50..350)).await;
-            strike(&emulator, &wire, &ledger, &mut random).await;
-        }
-        emulator.clear_faults();
-        ledger.calm();
-        tokio::time::sleep(seasons.calm).await;
-    }
+/// Who makes the weather, and with what.
+pub(crate) struct Sky {
+    pub(crate) emulator: Arc<Emulator>,
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) ledger: Arc<Ledger>,
 }
 
-async fn strike(emulator: &Emulator, wire: &Wire, ledger: &Ledger, random: &mut Random) {
-    match random.below(100) {
-        0..4 => {
-            wire.cut();
-            ledger.wire_event();
-        }
-        4 => {
-            wire.take_down();
-            ledger.wire_event();
-            tokio::time::sleep(random.millis(100..1500)).await;
-            // Whoever asked in between was refused until now.
-            ledger.wire_event();
-            wire.bring_up();
-        }
-        // Most requests go to Earth Engine; without a good share of faults it would hardly notice.
-        5..60 => {
-            let cause = Cause::OF_HOSTS[random.index(Cause::OF_HOSTS.len())];
-            let most = if cause == Cause::Late { 2 } else { 12 };
-            let times = 1 + random.index(most);
-            emulator.fault(EARTHENGINE, fault(cause, random).times(times));
-        }
-        _ => {
-            let cause = Cause::OF_HOSTS[random.index(Cause::OF_HOSTS.len())];
-            // A token endpoint does not answer 401 to a token.
-            if cause != Cause::Unauthorized {
-                let host = TOKEN_HOSTS[random.index(TOKEN_HOSTS.len())];
-                emulator.fault(host, fault(cause, random).times(1 + random.index(3)));
+impl Sky {
+    /// Makes weather until it is aborted.
+    pub(crate) async fn run(self: Arc<Self>, seasons: Seasons, mut random: Random) {
+        for season in 0_u64.. {
+            self.ledger.storm_begins();
+            if season % 3 == 1 {
+                self.outage(seasons.outage, &mut random).await;
+            } else {
+                self.storm(seasons.storm, season % 2 == 0, &mut random)
+                    .await;
             }
+            self.clear_up();
+            tokio::time::sleep(if season % 4 == 2 {
+                seasons.long_calm
+            } else {
+                seasons.calm
+            })
+            .await;
+        }
+    }
+
+    /// Everything works again. The last faults are withdrawn, whether they were met or not, and the
+    /// connections of the storm end with it, so that one calm is like the other.
+    pub(crate) fn clear_up(&self) {
+        self.emulator.clear_faults();
+        self.wire.mend();
+        self.ledger.wire_mended();
+        self.ledger.wire_cut();
+        self.wire.cut();
+        let ahead = self.emulator.clock().now() - chrono::Utc::now();
+        if ahead.num_seconds().abs() > 1 {
+            self.ledger.clock_steps(false);
+            self.emulator.clock().set(chrono::Utc::now());
+        }
+        self.ledger.calm_begins();
+    }
+
+    /// One host is overloaded, for everybody and all the time.
+    async fn outage(&self, length: Duration, random: &mut Random) {
+        let host = match random.below(2) {
+            0 => EARTHENGINE,
+            _ => TOKEN_HOSTS[random.index(TOKEN_HOSTS.len())],
+        };
+        let unavailable = fault(Cause::Unavailable, random).times(usize::MAX);
+        self.emulator.fault(host, unavailable);
+        tokio::time::sleep(length).await;
+    }
+
+    /// Faults everywhere; once the wire swallows everything or is down, and once the servers' clock
+    /// is set.
+    async fn storm(&self, length: Duration, swallows: bool, random: &mut Random) {
+        let begun = Instant::now();
+        let [mut breakdown, mut step] = [(); 2].map(|()| {
+            let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+            Some(random.millis(0..millis))
+        });
+        while begun.elapsed() < length {
+            tokio::time::sleep(random.millis(50..350)).await;
+            let is_due = |at: &mut Duration| begun.elapsed() >= *at;
+            if breakdown.take_if(is_due).is_some() {
+                self.break_down(swallows, random).await;
+            } else if step.take_if(is_due).is_some() {
+                self.set_clock(random.below(2) == 0);
+            } else {
+                self.strike(random);
+            }
+        }
+    }
+
+    async fn break_down(&self, swallows: bool, random: &mut Random) {
+        self.ledger.wire_breaks();
+        if swallows {
+            self.wire.swallow();
+            tokio::time::sleep(random.millis(9000..12_000)).await;
+        } else {
+            self.wire.take_down();
+            tokio::time::sleep(random.millis(100..1500)).await;
+        }
+        self.wire.mend();
+        self.ledger.wire_mended();
+    }
+
+    fn set_clock(&self, forward: bool) {
+        self.ledger.clock_steps(!forward);
+        let clock = self.emulator.clock();
+        match forward {
+            true => clock.advance(STEP),
+            false => clock.rewind(STEP),
+        }
+    }
+
+    fn strike(&self, random: &mut Random) {
+        let cause = Cause::ALL[random.index(Cause::ALL.len())];
+        match random.below(100) {
+            0..4 => {
+                self.ledger.wire_cut();
+                self.wire.cut();
+            }
+            // Most requests go to Earth Engine; without a good share of faults it would hardly
+            // notice.
+            4..60 => {
+                let most = if cause == Cause::Late { 2 } else { 12 };
+                let fault = fault(cause, random).times(1 + random.index(most));
+                self.emulator.fault(EARTHENGINE, fault);
+            }
+            // A token endpoint does not answer 401 to a token.
+            _ if cause != Cause::Unauthorized => {
+                let host = TOKEN_HOSTS[random.index(TOKEN_HOSTS.len())];
+                let fault = fault(cause, random).times(1 + random.index(3));
+                self.emulator.fault(host, fault);
+            }
+            _ => {}
         }
     }
 }
 
 fn fault(cause: Cause, random: &mut Random) -> Fault {
     match cause {
-        Cause::Closed | Cause::Wire => Fault::disconnect(),
+        Cause::Closed => Fault::disconnect(),
         Cause::Cut => Fault::truncate_body(random.index(60)),
         Cause::Unavailable if random.below(4) == 0 => Fault::status(503).header("Retry-After", "1"),
         Cause::Unavailable => Fault::status(503),

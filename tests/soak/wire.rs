@@ -1,8 +1,10 @@
-//! The wire between the program and Google: a relay that resets its connections, or is down.
+//! The wire between the program and Google: a relay that resets its connections, is down, or
+//! swallows what is sent.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -16,6 +18,8 @@ pub(crate) struct Wire {
 #[derive(Clone, Copy)]
 struct Condition {
     up: bool,
+    /// Connections are made, and nothing comes through.
+    swallows: bool,
     /// How often all connections were cut.
     cuts: u64,
 }
@@ -25,7 +29,11 @@ impl Wire {
     pub(crate) async fn to(server: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let (condition, seen) = watch::channel(Condition { up: true, cuts: 0 });
+        let (condition, seen) = watch::channel(Condition {
+            up: true,
+            swallows: false,
+            cuts: 0,
+        });
         tokio::spawn(serve(listener, address, server, seen));
         Ok(Self { address, condition })
     }
@@ -47,8 +55,17 @@ impl Wire {
         });
     }
 
-    pub(crate) fn bring_up(&self) {
-        self.condition.send_modify(|now| now.up = true);
+    /// Lets nothing through, of old connections and new ones, until it is mended.
+    pub(crate) fn swallow(&self) {
+        self.condition.send_modify(|now| now.swallows = true);
+    }
+
+    /// It is as good as new. Connections that were swallowed are reset.
+    pub(crate) fn mend(&self) {
+        self.condition.send_modify(|now| {
+            now.up = true;
+            now.swallows = false;
+        });
     }
 }
 
@@ -88,11 +105,26 @@ async fn relay(mut client: TcpStream, server: SocketAddr, mut seen: watch::Recei
     };
     // Small messages should not wait for acknowledgements.
     let _ = (client.set_nodelay(true), upstream.set_nodelay(true));
-    tokio::select! {
-        _ = tokio::io::copy_bidirectional(&mut client, &mut upstream) => {}
-        _ = seen.wait_for(|now| now.cuts != cuts) => {
-            // A reset instead of an orderly end. It is orderly where that cannot be set.
-            let _ = client.set_zero_linger();
+    // Ends when all connections are cut, or nothing comes through any more.
+    let disturbed = async {
+        seen.wait_for(|now| now.swallows || now.cuts != cuts)
+            .await
+            .is_ok()
+    };
+    let disturbed = tokio::select! {
+        biased;
+        disturbed = disturbed => disturbed,
+        _ = tokio::io::copy_bidirectional(&mut client, &mut upstream) => false,
+    };
+    if disturbed {
+        drop(upstream);
+        let mut lost = [0; 1024];
+        tokio::select! {
+            _ = seen.wait_for(|now| !now.swallows) => {}
+            // Until whoever sends gives up.
+            () = async { while client.read(&mut lost).await.is_ok_and(|read| read > 0) {} } => {}
         }
+        // A reset instead of an orderly end. It is orderly where that cannot be set.
+        let _ = client.set_zero_linger();
     }
 }

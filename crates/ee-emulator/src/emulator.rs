@@ -136,7 +136,29 @@ impl Emulator {
     pub fn delete_service_account(&self, email: &str) {
         let mut state = self.shared.state();
         state.accounts.remove(email);
+        state.impersonators.remove(email);
         state.tokens.retain(|_, token| token.email != email);
+    }
+
+    /// Deletes one key of a service account, by its id: what it signs is refused from now on.
+    /// Tokens that it brought stay valid.
+    pub fn delete_service_account_key(&self, email: &str, key_id: &str) {
+        if let Some(account) = self.shared.state().accounts.get_mut(email) {
+            account.keys.remove(key_id);
+        }
+    }
+
+    /// Deletes a user: all logins and tokens are good for nothing from now on.
+    pub fn delete_user(&self, email: &str) {
+        let mut state = self.shared.state();
+        state.users.remove(email);
+        state.grants.retain(|_, grant| grant.email != email);
+        state.tokens.retain(|_, token| token.email != email);
+    }
+
+    /// Deletes a provider of an identity pool: no token is exchanged there from now on.
+    pub fn delete_provider(&self, audience: &str) {
+        self.shared.state().providers.remove(audience);
     }
 
     /// Lets a service account act for a user (domain-wide delegation: `sub` in its JWT).

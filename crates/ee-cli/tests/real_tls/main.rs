@@ -9,10 +9,11 @@
 )]
 
 mod certificates;
+mod every_host;
 mod world;
 
 use certificates::Certificate;
-use world::{Ended, HOSTS, PROJECT, Proxy, World, inside};
+use world::{Ended, HOSTS, Mood, PROJECT, Proxy, World, inside};
 
 const INIT: [&str; 4] = ["init", "--json", "--project", PROJECT];
 
@@ -96,6 +97,35 @@ async fn a_certificate_for_another_name_gets_no_request() {
     assert!(world.seen().is_empty());
 }
 
+/// The certificate for the token endpoint is good, and the one for Earth Engine is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_for_another_name_at_earth_engine_alone_gets_no_request_there() {
+    if !inside(
+        "a_certificate_for_another_name_at_earth_engine_alone_gets_no_request_there",
+        &HOSTS,
+    ) {
+        return;
+    }
+    let world = world().await;
+    let good = world.authority.issue(&["oauth2.googleapis.com"]);
+    let (good, other) = (
+        good.server_config(),
+        world
+            .authority
+            .issue(&["earthengine.example.com"])
+            .server_config(),
+    );
+    let choose = move |name: &str| match name {
+        "oauth2.googleapis.com" => good.clone(),
+        _ => other.clone(),
+    };
+    world.serve_tls_by_name(choose).await;
+    let ended = world.eectl(&INIT).await;
+    failed(&ended, &["earthengine.googleapis.com", "certificate"]);
+    let names: Vec<_> = world.seen().into_iter().map(|seen| seen.sni).collect();
+    assert_eq!(names, ["oauth2.googleapis.com"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_certificate_gets_no_request() {
     if !inside("an_expired_certificate_gets_no_request", &HOSTS) {
@@ -148,9 +178,15 @@ async fn a_proxy_is_used_where_names_do_not_resolve_and_sees_only_host_names() {
     }
     let mut world = world().await;
     world.serve_tls(world.authority.issue(&HOSTS)).await;
-    failed(&world.eectl(&INIT).await, &["oauth2.googleapis.com"]);
+    let words = [
+        "oauth2.googleapis.com",
+        "cannot be resolved",
+        "name server",
+        "HTTPS_PROXY",
+    ];
+    failed(&world.eectl(&INIT).await, &words);
 
-    let proxy = Proxy::start(false).await;
+    let proxy = Proxy::start(Mood::Tunnels).await;
     world.set("HTTPS_PROXY", Proxy::URL);
     let ended = world.eectl(&INIT).await;
     assert_eq!(ended.status, 0, "{ended:?}");
@@ -168,7 +204,7 @@ async fn no_proxy_is_used_for_the_hosts_that_no_proxy_names() {
     }
     let mut world = world().await;
     world.serve_tls(world.authority.issue(&HOSTS)).await;
-    let proxy = Proxy::start(false).await;
+    let proxy = Proxy::start(Mood::Tunnels).await;
     world.set("HTTPS_PROXY", Proxy::URL);
     world.set("NO_PROXY", "oauth2.googleapis.com");
     assert_eq!(world.eectl(&INIT).await.status, 0);
@@ -181,18 +217,65 @@ async fn no_proxy_is_used_for_the_hosts_that_no_proxy_names() {
     assert_eq!(proxy.asked().len(), 1);
 }
 
+/// It refuses, wants a password, or is not there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_refuses_is_named() {
     if !inside("a_proxy_that_refuses_is_named", &HOSTS) {
         return;
     }
+    let denied = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n";
+    let wants_login = "HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic realm=\"x\"\r\ncontent-length: 0\r\n\r\n";
     let mut world = world().await;
     world.serve_tls(world.authority.issue(&HOSTS)).await;
-    let proxy = Proxy::start(true).await;
     world.set("HTTPS_PROXY", Proxy::URL);
-    failed(&world.eectl(&INIT).await, &["proxy"]);
+    failed(&world.eectl(&INIT).await, &["proxy", "HTTPS_PROXY"]);
+    for (answer, port) in [(denied, 3128), (wants_login, 3129)] {
+        let proxy = Proxy::start_at(port, Mood::Answers(answer)).await;
+        world.set("HTTPS_PROXY", &format!("http://127.0.0.1:{port}"));
+        failed(&world.eectl(&INIT).await, &["proxy", "HTTPS_PROXY"]);
+        assert!(!proxy.asked().is_empty());
+    }
+    assert!(world.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_never_answers_is_given_up_and_named() {
+    if !inside("a_proxy_that_never_answers_is_given_up_and_named", &HOSTS) {
+        return;
+    }
+    let mut world = world().await;
+    world.serve_tls(world.authority.issue(&HOSTS)).await;
+    let proxy = Proxy::start(Mood::Silent).await;
+    world.set("HTTPS_PROXY", Proxy::URL);
+    let ended = world.eectl(&INIT).await;
+    assert_eq!(ended.status, 7, "{ended:?}");
+    let error = ended.error()["error"].clone();
+    assert_eq!(error["code"], "timeout", "{ended:?}");
+    let text = error.to_string();
+    assert!(text.contains("oauth2.googleapis.com"), "{text}");
+    assert!(text.contains("HTTPS_PROXY"), "{text}");
     assert!(!proxy.asked().is_empty());
     assert!(world.seen().is_empty());
+}
+
+/// The real resolver's own retries are shortened: it asks one server once, and waits for a second.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_server_that_never_answers_is_told_from_a_host_that_is_down() {
+    if !inside(
+        "a_name_server_that_never_answers_is_told_from_a_host_that_is_down",
+        &[],
+    ) {
+        return;
+    }
+    let world = world().await;
+    let silent = tokio::net::UdpSocket::bind("127.0.0.1:53").await.unwrap();
+    let ended = world.eectl(&INIT).await;
+    let words = ["oauth2.googleapis.com", "cannot be resolved", "name server"];
+    failed(&ended, &words);
+    let mut question = [0; 512];
+    let asked = silent.try_recv(&mut question).unwrap();
+    let question = String::from_utf8_lossy(&question[..asked]).into_owned();
+    assert!(question.contains("oauth2"), "it was asked: {question:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,7 +297,7 @@ async fn a_machine_s_own_account_is_asked_for_past_every_proxy() {
     .await;
     world.serve_metadata().await;
     world.serve_tls(world.authority.issue(&HOSTS)).await;
-    let proxy = Proxy::start(false).await;
+    let proxy = Proxy::start(Mood::Tunnels).await;
     for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"] {
         world.set(name, Proxy::URL);
     }

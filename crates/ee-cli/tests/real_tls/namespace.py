@@ -1,7 +1,7 @@
 """Makes a fresh network namespace look like a machine on the internet, then runs a command in it.
 
 Names in EE_TESTS_NAMES resolve to 127.0.0.1, the metadata server's address is on loopback, and
-nothing else can be reached.
+nothing else can be reached. The name server is whoever answers on loopback: nobody, mostly.
 """
 
 import fcntl
@@ -20,10 +20,18 @@ fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sh", b"lo", flags | IFF_UP))
 address = struct.pack("16sH2s4s8s", b"lo:1", socket.AF_INET, b"", socket.inet_aton("169.254.169.254"), b"")
 fcntl.ioctl(sock, SIOCSIFADDR, address)
 
-with tempfile.NamedTemporaryFile("w", suffix=".hosts") as hosts:
+with (
+    tempfile.NamedTemporaryFile("w", suffix=".hosts") as hosts,
+    tempfile.NamedTemporaryFile("w", suffix=".resolver") as resolver,
+):
     hosts.write("127.0.0.1 localhost\n169.254.169.254 metadata.google.internal\n")
     for name in os.environ["EE_TESTS_NAMES"].split():
         hosts.write(f"127.0.0.1 {name}\n")
     hosts.flush()
     subprocess.run(["mount", "--bind", hosts.name, "/etc/hosts"], check=True)
+    resolver.write("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+    resolver.flush()
+    # Often a link into a folder that is not there in a container.
+    if os.path.exists("/etc/resolv.conf"):
+        subprocess.run(["mount", "--bind", resolver.name, os.path.realpath("/etc/resolv.conf")], check=True)
     sys.exit(subprocess.run(sys.argv[1:]).returncode)

@@ -1,6 +1,8 @@
 //! A network of its own, in which Google's host names belong to the emulator.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
@@ -12,20 +14,26 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 
 use crate::certificates::{Authority, Certificate};
 
 pub(crate) const PROJECT: &str = "ee-demo-project";
+pub(crate) const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
 /// The hosts that a program with a service account's key asks.
 pub(crate) const HOSTS: [&str; 2] = ["oauth2.googleapis.com", "earthengine.googleapis.com"];
-const PROXY: &str = "127.0.0.1:3128";
 /// Set in the namespace.
 const INSIDE: &str = "EE_TESTS_INSIDE_NAMESPACE";
+
+/// Set where the parts that need a namespace are not to be left out.
+const REQUIRED: &str = "EE_TESTS_REQUIRE_NAMESPACE";
+const NAMESPACE: [&str; 5] = ["unshare", "--user", "--map-root-user", "--net", "--mount"];
 
 /// Runs the test of this name again inside of a network namespace, where `names` resolve to this
 /// machine; `true` for whoever is inside already.
@@ -33,29 +41,29 @@ pub(crate) fn inside(test: &str, names: &[&str]) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real_tls/namespace.py");
-    let in_namespace = |command: &[&str]| {
-        let python = std::env::var("EE_TESTS_PYTHON").unwrap_or_else(|_| "python3".into());
-        Command::new("unshare")
-            .args([
-                "--user",
-                "--map-root-user",
-                "--net",
-                "--mount",
-                &python,
-                script,
-            ])
-            .args(command)
-            .env(INSIDE, "1")
-            .env("EE_TESTS_NAMES", names.join(" "))
-            .output()
+    let unshare = || {
+        let mut command = Command::new(NAMESPACE[0]);
+        command.args(&NAMESPACE[1..]);
+        command
     };
-    if !in_namespace(&["true"]).is_ok_and(|output| output.status.success()) {
+    // What fails behind this has another reason than a machine that allows none.
+    let is_allowed = unshare().arg("true").output();
+    if !is_allowed.is_ok_and(|output| output.status.success()) {
         skipped(test);
         return false;
     }
+    let home = tempfile::tempdir().unwrap();
+    let python = std::env::var("EE_TESTS_PYTHON").unwrap_or_else(|_| "python3".into());
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real_tls/namespace.py");
     let this = std::env::current_exe().unwrap().display().to_string();
-    let output = in_namespace(&[&this, "--exact", test, "--nocapture"]).unwrap();
+    let output = unshare()
+        .args([&python, script, &this, "--exact", test, "--nocapture"])
+        .env(INSIDE, "1")
+        .env("EE_TESTS_NAMES", names.join(" "))
+        // Where the world that is made there puts its authority's certificate.
+        .env("SSL_CERT_FILE", home.path().join("authorities.pem"))
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         output.status.success() && said.contains("1 passed"),
@@ -65,15 +73,18 @@ pub(crate) fn inside(test: &str, names: &[&str]) -> bool {
     false
 }
 
-#[allow(clippy::print_stderr, reason = "a part that is left out is said")]
+/// Says so, past whatever captures the output of tests, or fails.
 fn skipped(test: &str) {
-    eprintln!("{test}: left out, this machine allows no network namespace");
+    let text = format!("{test}: SKIPPED, this machine allows no network namespace");
+    assert!(std::env::var_os(REQUIRED).is_none(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// What the TLS server saw of one request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Seen {
     pub(crate) sni: String,
+    pub(crate) path: String,
     pub(crate) version: hyper::Version,
 }
 
@@ -92,7 +103,7 @@ impl World {
         let emulator = settings(builder).start().await.unwrap();
         let home = tempfile::tempdir().unwrap();
         let authority = Authority::new();
-        let bundle = home.path().join("authorities.pem");
+        let bundle = PathBuf::from(std::env::var_os("SSL_CERT_FILE").unwrap());
         std::fs::write(&bundle, authority.pem()).unwrap();
         let variables = vec![
             ("HOME".to_owned(), home.path().display().to_string()),
@@ -108,18 +119,25 @@ impl World {
     }
 
     /// Has a service account's key, in the file that the variable names.
-    pub(crate) fn with_key(mut self) -> Self {
-        let account = self
-            .emulator
-            .create_service_account("robot@ee-demo-project.iam.gserviceaccount.com", PROJECT);
-        let path = self.home.path().join("key.json");
-        std::fs::write(&path, account.json_key()).unwrap();
-        self.set(
-            "GOOGLE_APPLICATION_CREDENTIALS",
-            &path.display().to_string(),
-        );
+    pub(crate) fn with_key(self) -> Self {
+        let account = self.emulator.create_service_account(ROBOT, PROJECT);
+        self.with_credential(&account.json_key())
+    }
+
+    /// Has this credential, in the file that the variable names.
+    pub(crate) fn with_credential(mut self, text: &str) -> Self {
+        let path = self.file("credential.json", text);
+        self.set("GOOGLE_APPLICATION_CREDENTIALS", &path);
         self.set("NO_GCE_CHECK", "true");
         self
+    }
+
+    /// Writes a file, and says where it is.
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.home.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
     }
 
     pub(crate) fn set(&mut self, name: &str, value: &str) {
@@ -137,20 +155,33 @@ impl World {
 
     /// Serves the emulator on port 443 with this certificate.
     pub(crate) async fn serve_tls(&self, certificate: Certificate) {
+        let config = certificate.server_config();
+        self.serve_tls_by_name(move |_| config.clone()).await;
+    }
+
+    /// The same, with a certificate for each name that is asked for (RFC 6066 §3).
+    pub(crate) async fn serve_tls_by_name(
+        &self,
+        choose: impl Fn(&str) -> Arc<ServerConfig> + Send + Sync + 'static,
+    ) {
         let listener = TcpListener::bind("127.0.0.1:443").await.unwrap();
-        let acceptor = TlsAcceptor::from(certificate.server_config());
         let (emulator, seen) = (self.emulator.address(), self.seen.clone());
+        let choose = Arc::new(choose);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, seen) = (acceptor.clone(), seen.clone());
+                let (choose, seen) = (choose.clone(), seen.clone());
                 tokio::spawn(async move {
-                    let Ok(stream) = acceptor.accept(stream).await else {
+                    let Ok(hello) = LazyConfigAcceptor::new(Acceptor::default(), stream).await
+                    else {
                         return;
                     };
-                    let sni = stream.get_ref().1.server_name().unwrap_or("").to_owned();
-                    serve(stream, emulator, move |version| {
-                        let sni = sni.clone();
-                        seen.lock().unwrap().push(Seen { sni, version });
+                    let sni = hello.client_hello().server_name().unwrap_or("").to_owned();
+                    let Ok(stream) = hello.into_stream(choose(&sni)).await else {
+                        return;
+                    };
+                    serve(stream, emulator, move |version, path| {
+                        let (sni, path) = (sni.clone(), path.to_owned());
+                        seen.lock().unwrap().push(Seen { sni, path, version });
                     })
                     .await;
                 });
@@ -164,7 +195,7 @@ impl World {
         let emulator = self.emulator.address();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, emulator, |_| ()));
+                tokio::spawn(serve(stream, emulator, |_, _| ()));
             }
         });
     }
@@ -213,12 +244,12 @@ impl Ended {
 async fn serve(
     stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     emulator: SocketAddr,
-    seen: impl Fn(hyper::Version) + Send + 'static,
+    seen: impl Fn(hyper::Version, &str) + Send + 'static,
 ) {
     let client: Client<HttpConnector, Incoming> =
         Client::builder(TokioExecutor::new()).build_http();
     let service = service_fn(move |request| {
-        seen(request.version());
+        seen(request.version(), request.uri().path());
         forward(client.clone(), emulator, request)
     });
     // A client that hangs up is no concern of the server's.
@@ -245,20 +276,34 @@ async fn forward(
     client.request(request).await
 }
 
+/// What a proxy does with those who want a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// It makes one to port 443 of this machine.
+    Tunnels,
+    /// It answers this instead.
+    Answers(&'static str),
+    /// It never answers.
+    Silent,
+}
+
 /// A proxy: what it was asked for, first lines only.
 pub(crate) struct Proxy(Arc<Mutex<Vec<String>>>);
 
 impl Proxy {
     pub(crate) const URL: &str = "http://127.0.0.1:3128";
 
-    /// One that tunnels to port 443 of this machine, or refuses.
-    pub(crate) async fn start(refuses: bool) -> Self {
+    pub(crate) async fn start(mood: Mood) -> Self {
+        Self::start_at(3128, mood).await
+    }
+
+    pub(crate) async fn start_at(port: u16, mood: Mood) -> Self {
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let listener = TcpListener::bind(PROXY).await.unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let log = asked.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(tunnel(stream, refuses, log.clone()));
+                tokio::spawn(tunnel(stream, mood, log.clone()));
             }
         });
         Self(asked)
@@ -269,7 +314,7 @@ impl Proxy {
     }
 }
 
-async fn tunnel(mut client: TcpStream, refuses: bool, log: Arc<Mutex<Vec<String>>>) {
+async fn tunnel(mut client: TcpStream, mood: Mood, log: Arc<Mutex<Vec<String>>>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let Ok(byte) = client.read_u8().await else {
@@ -279,15 +324,19 @@ async fn tunnel(mut client: TcpStream, refuses: bool, log: Arc<Mutex<Vec<String>
     }
     let head = String::from_utf8(head).unwrap();
     let line = head.lines().next().unwrap().to_owned();
-    let tunnels = line.starts_with("CONNECT ") && !refuses;
+    let wants_a_tunnel = line.starts_with("CONNECT ");
     log.lock().unwrap().push(line);
-    if !tunnels {
-        let _ = client
-            .write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n")
-            .await;
-        return;
+    match mood {
+        Mood::Tunnels if wants_a_tunnel => {
+            let mut server = TcpStream::connect("127.0.0.1:443").await.unwrap();
+            let _ = client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+        }
+        Mood::Tunnels => {}
+        Mood::Answers(answer) => {
+            let _ = client.write_all(answer.as_bytes()).await;
+        }
+        // Until the client hangs up.
+        Mood::Silent => drop(client.read_u8().await),
     }
-    let mut server = TcpStream::connect("127.0.0.1:443").await.unwrap();
-    let _ = client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
-    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
 }

@@ -82,6 +82,15 @@ async fn a_subject_token_is_good_for_its_own_provider_and_time() {
 }
 
 #[tokio::test]
+async fn a_deleted_provider_exchanges_no_token() {
+    let emulator = Emulator::start().await.unwrap();
+    let form = form(&emulator.create_oidc_provider(POOL));
+    emulator.delete_provider(POOL);
+    let answer = exchange(&emulator, "sts.googleapis.com", &form).await;
+    assert_eq!(answer.oauth_error().0, "invalid_target");
+}
+
+#[tokio::test]
 async fn a_workforce_pool_needs_a_project_or_a_known_client() {
     let emulator = Emulator::builder()
         .oauth_client("1-x", "secret")

@@ -155,6 +155,21 @@ async fn an_unknown_account_is_not_found() {
 }
 
 #[tokio::test]
+async fn a_key_that_was_deleted_signs_no_more_while_the_others_and_their_tokens_stay() {
+    let (emulator, account) = start().await;
+    let new = emulator.create_service_account(ROBOT, PROJECT);
+    let body = with_claims(&emulator, &account, json!({})).await.json();
+    emulator.delete_service_account_key(ROBOT, account.private_key_id());
+    let answer = with_claims(&emulator, &account, json!({})).await;
+    refused(&answer, "invalid_grant", "Invalid JWT Signature.");
+    let answer = with_claims(&emulator, &new, json!({})).await;
+    assert_eq!(answer.status, 200);
+    let bearer = body["access_token"].as_str().unwrap();
+    let answer = config(&emulator, PROJECT, bearer, None).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
 async fn a_signature_by_another_key_or_over_other_claims_is_refused() {
     let (emulator, account) = start().await;
     let other = emulator.create_service_account_with_key(

@@ -138,6 +138,20 @@ async fn a_revoked_user_is_told_so_and_loses_both_logins_and_their_tokens() {
 }
 
 #[tokio::test]
+async fn a_deleted_user_loses_both_logins_and_their_tokens() {
+    let (emulator, user) = start().await;
+    let body = Login::gcloud(&user).refresh(&emulator, None).await.json();
+    emulator.delete_user(user.email());
+    for login in [Login::gcloud(&user), Login::earthengine(&user)] {
+        let answer = login.refresh(&emulator, None).await;
+        assert_eq!(answer.oauth_error().0, "invalid_grant");
+    }
+    let bearer = body["access_token"].as_str().unwrap();
+    let answer = config(&emulator, PROJECT, bearer, Some(PROJECT)).await;
+    assert_eq!(answer.status, 401);
+}
+
+#[tokio::test]
 async fn reauthentication_is_demanded_with_its_subtype_while_old_tokens_live_on() {
     let (emulator, user) = start().await;
     let login = Login::gcloud(&user);
