@@ -8,7 +8,9 @@
 )]
 
 mod errors_page;
+mod fuzz_targets;
 mod named_tests;
+mod rust_version;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
