@@ -16,6 +16,12 @@ const MAX_DEPTH: usize = 128;
 /// Bytes of a name, a path or a URL: half of what Linux lets a path have.
 const LONGEST_TEXT: usize = 2048;
 
+/// Control characters, and those that are invisible or turn the direction of writing.
+pub(crate) fn is_trick(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// A JSON object that stands somewhere. All its texts are treated as secrets: they are
 /// overwritten when they are dropped, and no error quotes them.
 #[derive(Debug)]
@@ -80,7 +86,7 @@ impl Document {
         let Some(text) = text else {
             return Ok(None);
         };
-        if text.contains(char::is_control) {
+        if text.contains(is_trick) {
             return Err(self.place.invalid_field(name, "has control characters"));
         }
         if text.len() > LONGEST_TEXT {
@@ -209,7 +215,7 @@ impl Document {
             Some(Value::List(items)) => items
                 .iter()
                 .map(|item| match item {
-                    Value::Text(text) if text.expose_secret().contains(char::is_control) => {
+                    Value::Text(text) if text.expose_secret().contains(is_trick) => {
                         Err(self.place.invalid_field(name, "has control characters"))
                     }
                     Value::Text(text) => Ok(text.expose_secret()),
@@ -387,14 +393,17 @@ mod tests {
 
     #[test]
     fn a_text_that_steers_a_terminal_is_refused_and_not_quoted() {
-        let document =
-            document(r#"{"a": "x\u001b[2J", "l": ["\u0007"], "k": "a\n\tb", "r": "a\rb"}"#);
+        let document = document(
+            r#"{"a": "x\u001b[2J", "l": ["\u0007"], "k": "a\n\tb", "r": "a\rb", "turns": "a\u202eb", "hides": ["a\u200bb"]}"#,
+        );
         let error = document.text("a").unwrap_err().to_string();
         assert_eq!(
             error,
             "the variable X: the field `a` has control characters"
         );
         assert!(document.texts("l").is_err());
+        // Neither invisible nor turned round.
+        assert!(document.text("turns").is_err() && document.texts("hides").is_err());
         // Only keys have lines.
         assert!(document.text("k").is_err());
         let key = document.secret("k").unwrap().unwrap();

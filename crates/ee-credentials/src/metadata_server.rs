@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::document::clipped;
+use crate::document::{clipped, is_trick};
 use crate::impersonated::is_account;
 use crate::loaded::Loaded;
 use crate::{Environment, Error, ErrorKind, Kind, Options};
@@ -304,7 +304,7 @@ fn stated<'a>(scopes: impl Iterator<Item = &'a str>) -> Scopes {
 /// The one line that an address or a project is; `None` if it is none. It is printed.
 pub(crate) fn line(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?.trim();
-    let is_line = !text.is_empty() && text.len() < 400 && !text.contains(char::is_control);
+    let is_line = !text.is_empty() && text.len() < 400 && !text.contains(is_trick);
     is_line.then(|| text.to_owned())
 }
 

@@ -280,7 +280,15 @@ fn an_address_that_steers_a_terminal_is_none() {
         line(b" robot@p-1234.example\n").as_deref(),
         Some("robot@p-1234.example")
     );
-    for odd in [&b"a\x1b[2J"[..], b"a\nb", b"\xff", b" \n", &[b'a'; 400]] {
+    let turned = "a\u{202e}b".as_bytes();
+    for odd in [
+        &b"a\x1b[2J"[..],
+        turned,
+        b"a\nb",
+        b"\xff",
+        b" \n",
+        &[b'a'; 400],
+    ] {
         assert_eq!(line(odd), None, "{odd:?}");
     }
     let account = br#"{"email": "a\u001b[2J", "scopes": []}"#;
