@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use ee_token::{HttpClient, Remedy, Scopes, clean};
+use ee_token::{HttpClient, Remedy, Scopes};
 use serde::{Deserialize, Serialize};
 
-use crate::document::clipped;
+use crate::document::{clipped, is_trick};
 use crate::impersonation::{Impersonation, ImpersonationSettings};
 use crate::{Credentials, Environment, Error, ErrorKind, Kind, Options, Origin, Search};
 
@@ -257,11 +257,7 @@ impl Settings {
         let steps = self.impersonation.iter();
         let of_steps = steps.map(|step| ("quota_project", &step.quota_project));
         for (field, name) in own.into_iter().chain(of_steps) {
-            let is_name = |name: &String| {
-                name.len() <= LONGEST_NAME
-                    && !name.contains(char::is_control)
-                    && clean(name, &[]) == *name
-            };
+            let is_name = |name: &String| name.len() <= LONGEST_NAME && !name.contains(is_trick);
             if !name.as_ref().is_none_or(is_name) {
                 return Err(wrong(format!("the settings' `{field}` cannot be a name")));
             }
