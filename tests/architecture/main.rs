@@ -9,7 +9,9 @@
 
 mod dependencies;
 mod errors_page;
+mod fuzz_targets;
 mod named_tests;
+mod rust_version;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

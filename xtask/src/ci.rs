@@ -1,9 +1,10 @@
 //! `cargo xtask ci`: everything that is checked without running a test.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use crate::process::{Outcome, cargo, output, run};
-use crate::{packages, supply};
+use crate::{fuzz, packages, supply};
 
 pub(crate) fn check() -> Outcome {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
@@ -11,45 +12,73 @@ pub(crate) fn check() -> Outcome {
         run(cargo(&["fmt", "--all", "--check", "--manifest-path"]).arg(manifest))?;
     }
     supply::check()?;
-    run(&mut cargo(&[
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--all-features",
-        "--",
-        "--deny",
-        "warnings",
-    ]))?;
-    for (package, features) in features()? {
-        let alone = ["check", "--package", &package, "--no-default-features"];
-        run(&mut cargo(&alone))?;
-        for feature in &features {
-            run(cargo(&alone).args(["--features", feature]))?;
-        }
+    run(&mut clippy(
+        &["--workspace", "--all-features"].map(str::to_owned),
+    ))?;
+    for combination in combinations(&metadata()?) {
+        run(&mut clippy(&combination))?;
     }
+    fuzzing_clippy()?;
     run(
         cargo(&["doc", "--workspace", "--all-features", "--no-deps"])
             .env("RUSTDOCFLAGS", "--deny warnings"),
     )?;
     packages::check_with_oldest_rust(env!("CARGO_PKG_RUST_VERSION"))?;
-    packages::check()
+    packages::check()?;
+    packages::public_api()
 }
 
-/// The crates that have optional features, each of which must compile by itself.
-fn features() -> Outcome<Vec<(String, Vec<String>)>> {
-    let metadata = output(&mut cargo(&[
-        "metadata",
-        "--no-deps",
-        "--format-version",
-        "1",
-    ]))?;
-    let metadata: Metadata = serde_json::from_slice(&metadata).map_err(|e| e.to_string())?;
-    Ok(metadata
-        .packages
-        .into_iter()
-        .filter(|package| !package.features.is_empty())
-        .map(|package| (package.name, package.features.into_keys().collect()))
-        .collect())
+/// Clippy with these arguments, for tests and examples too; a warning is a failure.
+fn clippy(arguments: &[String]) -> Command {
+    let mut command = cargo(&["clippy", "--all-targets"]);
+    command.args(arguments).args(["--", "--deny", "warnings"]);
+    command
+}
+
+/// Each crate that is published by itself without features, with each alone, and with all of its own: what the
+/// other crates of the workspace ask for is not there to help.
+fn combinations(metadata: &Metadata) -> Vec<Vec<String>> {
+    let mut all = Vec::new();
+    let is_published = |package: &&Package| packages::IN_PUBLISHING_ORDER.contains(&&*package.name);
+    for Package { name, features } in metadata.packages.iter().filter(is_published) {
+        let mut add = |choice: &[&str]| {
+            let words = [&["--package", name, "--no-default-features"], choice].concat();
+            all.push(words.into_iter().map(str::to_owned).collect());
+        };
+        add(&[]);
+        for feature in features.keys() {
+            add(&["--features", feature]);
+        }
+        if features.len() > 1 {
+            add(&["--all-features"]);
+        }
+    }
+    all
+}
+
+fn metadata() -> Outcome<Metadata> {
+    let arguments = ["metadata", "--no-deps", "--format-version", "1"];
+    let metadata = output(&mut cargo(&arguments))?;
+    serde_json::from_slice(&metadata).map_err(|e| e.to_string())
+}
+
+/// Clippy for the fuzz targets, and for what the crates show to them alone.
+fn fuzzing_clippy() -> Outcome {
+    let targets = ["--locked", "--manifest-path", "tests/fuzz/Cargo.toml"];
+    let crates = fuzz::CRATES.iter().flat_map(|name| ["--package", name]);
+    let crates = crates
+        .chain(["--all-features"])
+        .map(str::to_owned)
+        .collect();
+    for arguments in [targets.map(str::to_owned).to_vec(), crates] {
+        let mut command = clippy(&arguments);
+        command
+            .env("RUSTFLAGS", "--cfg fuzzing")
+            // What is built with other flags would be built again and again.
+            .env("CARGO_TARGET_DIR", fuzz::folder()?.join("clippy"));
+        run(&mut command)?;
+    }
+    Ok(())
 }
 
 /// The part of `cargo metadata` that matters here.
@@ -62,4 +91,32 @@ struct Metadata {
 struct Package {
     name: String,
     features: BTreeMap<String, Vec<String>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_crate_is_checked_without_features_with_each_and_with_all() {
+        let metadata = serde_json::from_str(
+            r#"{"packages": [
+                {"name": "ee-token", "features": {}},
+                {"name": "ee-rest", "features": {"x": [], "y": []}},
+                {"name": "xtask", "features": {}}
+            ]}"#,
+        );
+        let all = combinations(&metadata.unwrap());
+        let said: Vec<_> = all.iter().map(|words| words.join(" ")).collect();
+        assert_eq!(
+            said,
+            [
+                "--package ee-token --no-default-features",
+                "--package ee-rest --no-default-features",
+                "--package ee-rest --no-default-features --features x",
+                "--package ee-rest --no-default-features --features y",
+                "--package ee-rest --no-default-features --all-features",
+            ]
+        );
+    }
 }

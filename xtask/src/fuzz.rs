@@ -7,7 +7,10 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
+use clap::value_parser;
 use ee_emulator::RsaKey;
 
 use crate::process::{Outcome, cargo, output, root, run, target};
@@ -25,14 +28,20 @@ const TIMEOUT: &str = "-timeout=10";
 /// In MiB, of one target's process.
 const MEMORY: &str = "-rss_limit_mb=1024";
 const LONGEST_INPUT: &str = "-max_len=4096";
+/// The crates that show their parsers.
+pub(crate) const CRATES: [&str; 4] = ["ee-token", "ee-credentials", "ee-rest", "ee-init"];
 const HEADS: &str = "| target | seconds | executions | executions/s | edges | inputs | result |\n\
     |---|---:|---:|---:|---:|---:|---|";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// For how long each target runs
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    // libFuzzer takes 0 for ever.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = value_parser!(u64).range(1..))]
     seconds: u64,
+    /// How many targets run at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..))]
+    jobs: u16,
     /// Only this target (repeatable)
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
@@ -57,7 +66,7 @@ pub(crate) fn run_all(arguments: &Arguments) -> Outcome {
     }
     let programs = build(&targets)?;
     match (&arguments.input, targets.as_slice()) {
-        (None, targets) => fuzz(targets, &programs, arguments.seconds),
+        (None, targets) => fuzz(targets, &programs, arguments),
         (Some(input), [target]) => run(program(&programs, target)?.arg(input)),
         (Some(_), _) => Err("an input is for one target: name it with --only".into()),
     }
@@ -106,7 +115,7 @@ fn workspace() -> PathBuf {
 }
 
 /// Where what is built and found is kept.
-fn folder() -> Outcome<PathBuf> {
+pub(crate) fn folder() -> Outcome<PathBuf> {
     std::path::absolute(target().join("fuzz")).map_err(|error| error.to_string())
 }
 
@@ -114,7 +123,7 @@ fn folder() -> Outcome<PathBuf> {
 fn build(targets: &[Target]) -> Outcome<PathBuf> {
     let host = host()?;
     let folder = folder()?;
-    let mut command = cargo(&["build", "--release", "--manifest-path"]);
+    let mut command = cargo(&["build", "--release", "--locked", "--manifest-path"]);
     command
         .arg(workspace().join("Cargo.toml"))
         // With a target named, the flags are for the programs and not for what builds them.
@@ -125,7 +134,20 @@ fn build(targets: &[Target]) -> Outcome<PathBuf> {
         command.args(["--bin", &target.name]);
     }
     run(&mut command)?;
+    write_key(&key_of(&folder))?;
     Ok(folder.join(host).join("release"))
+}
+
+fn key_of(folder: &Path) -> PathBuf {
+    folder.join("rsa.pem")
+}
+
+/// A key to put into inputs: none is in the repository.
+fn write_key(path: &Path) -> Outcome {
+    if path.exists() {
+        return Ok(());
+    }
+    fs::write(path, RsaKey::shared().pkcs8_pem()).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// The platform that `rustc` builds for by itself.
@@ -139,30 +161,49 @@ fn host() -> Outcome<String> {
         .ok_or_else(|| "rustc does not say what it builds for".into())
 }
 
-/// The program of a target, with a key to put into its inputs: none is in the repository.
+/// A folder of a target's own.
+fn folder_of(target: &Target, what: &str) -> Outcome<PathBuf> {
+    let path = folder()?.join(what).join(&target.name);
+    fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path)
+}
+
+/// The program of a target, with the key for its inputs and a folder for its files.
 fn program(programs: &Path, target: &Target) -> Outcome<Command> {
-    let key = folder()?.join("rsa.pem");
-    if !key.exists() {
-        fs::write(&key, RsaKey::shared().pkcs8_pem())
-            .map_err(|error| format!("{}: {error}", key.display()))?;
-    }
     let mut command = Command::new(programs.join(&target.name));
-    command.env("EE_FUZZ_RSA_KEY", key);
+    command
+        .env("EE_FUZZ_RSA_KEY", key_of(&folder()?))
+        .env("EE_FUZZ_FOLDER", folder_of(target, "files")?);
     Ok(command)
 }
 
-/// Runs each target for so long, and prints a row of the results' table for each.
+/// Runs each target for so long, some at a time, and prints a row of the results' table for each
+/// that has ended.
 #[allow(clippy::print_stdout)]
-fn fuzz(targets: &[Target], programs: &Path, seconds: u64) -> Outcome {
-    let mut failed = Vec::new();
+fn fuzz(targets: &[Target], programs: &Path, arguments: &Arguments) -> Outcome {
+    let seconds = arguments.seconds;
+    let left = Mutex::new(targets.iter());
+    let failed = Mutex::new(Vec::new());
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
     println!("{HEADS}");
-    for target in targets {
-        let ran = Run::of(target, programs, seconds)?;
-        println!("{}", ran.row(&target.name, seconds));
-        if let Some(why) = ran.failure {
-            failed.push(why);
+    thread::scope(|scope| {
+        for _ in 0..arguments.jobs {
+            scope.spawn(|| {
+                while let Some(target) = next() {
+                    let failure = match Run::of(target, programs, seconds) {
+                        Ok(ran) => {
+                            println!("{}", ran.row(&target.name, seconds));
+                            ran.failure
+                        }
+                        Err(why) => Some(why),
+                    };
+                    let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                    failed.extend(failure);
+                }
+            });
         }
-    }
+    });
+    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
     if failed.is_empty() {
         Ok(())
     } else {
@@ -178,13 +219,9 @@ struct Run {
 
 impl Run {
     fn of(target: &Target, programs: &Path, seconds: u64) -> Outcome<Self> {
-        let folder = folder()?;
-        let made = |name: &str| {
-            let path = folder.join(name).join(&target.name);
-            fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-            Ok::<_, String>(path)
-        };
-        let (corpus, crashes, logs) = (made("corpus")?, made("crashes")?, made("logs")?);
+        let corpus = folder_of(target, "corpus")?;
+        let crashes = folder_of(target, "crashes")?;
+        let logs = folder_of(target, "logs")?;
         let log_file = logs.join("last.log");
         let unwritten = |error| format!("{}: {error}", log_file.display());
         let log = File::create(&log_file).map_err(unwritten)?;
@@ -259,5 +296,27 @@ fn why(target: &Target, log: &str, log_file: &Path) -> String {
             target.name,
             log_file.display()
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        fuzz: super::Arguments,
+    }
+
+    #[test]
+    fn a_run_has_an_end_and_at_least_one_job() {
+        let read = |words: &[&str]| Line::try_parse_from([&["fuzz"], words].concat());
+        let usual = read(&[]).map(|line| (line.fuzz.seconds, line.fuzz.jobs));
+        assert_eq!(usual.ok(), Some((60, 1)));
+        let both = read(&["--seconds", "600", "--jobs", "2"]);
+        let both = both.map(|line| (line.fuzz.seconds, line.fuzz.jobs));
+        assert_eq!(both.ok(), Some((600, 2)));
+        assert!(read(&["--seconds", "0"]).is_err() && read(&["--jobs", "0"]).is_err());
     }
 }

@@ -57,6 +57,16 @@ struct Package {
     license: Option<String>,
     source: Option<String>,
     rust_version: Option<String>,
+    #[serde(default)]
+    dependencies: Vec<Requirement>,
+}
+
+/// What a manifest says of a dependency.
+#[derive(Deserialize)]
+struct Requirement {
+    name: String,
+    req: String,
+    path: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -94,6 +104,8 @@ pub(crate) fn check() -> Outcome {
     ]))?;
     let metadata: Metadata = serde_json::from_slice(&metadata).map_err(|e| e.to_string())?;
     let mut found = violations(&policy, &metadata);
+    found.extend(wildcards(&metadata));
+    found.extend(useless(&policy, &metadata));
     found.extend(too_new(&metadata)?);
     if !found.is_empty() {
         return Err(format!("dependencies:\n  {}", found.join("\n  ")));
@@ -168,6 +180,54 @@ fn violations(policy: &Policy, metadata: &Metadata) -> Vec<String> {
         ));
     }
     found
+}
+
+/// Dependencies of ours that may be of any version. Those in this workspace have the one that is
+/// there.
+fn wildcards(metadata: &Metadata) -> Vec<String> {
+    let ours = metadata.packages.iter();
+    let ours = ours.filter(|package| metadata.workspace_members.contains(&package.id));
+    ours.flat_map(|package| {
+        let any = package.dependencies.iter();
+        let any = any.filter(|d| d.req == "*" && d.path.is_none());
+        any.map(|d| format!("{} asks for any version of {}", package.name, d.name))
+    })
+    .collect()
+}
+
+/// Exceptions in `deny.toml` that nothing needs any more.
+fn useless(policy: &Policy, metadata: &Metadata) -> Vec<String> {
+    let packages = &metadata.packages;
+    let mut found = Vec::new();
+    for skip in &policy.bans.skip {
+        let of = packages.iter().filter(|p| skip.is(&p.name, &p.version));
+        let needed = of.into_iter().any(|skipped| {
+            let others = packages.iter().filter(|p| p.name == skipped.name);
+            others.into_iter().any(|p| p.version != skipped.version)
+        });
+        if !needed {
+            found.push(format!(
+                "deny.toml skips {}, which is not there twice",
+                skip.spec
+            ));
+        }
+    }
+    for license in &policy.licenses.allow {
+        let mut expressions = packages.iter().filter_map(|p| p.license.as_deref());
+        if !expressions.any(|expression| alternatives(expression).any(|one| one == license)) {
+            found.push(format!(
+                "deny.toml allows the licence {license}, which nothing has"
+            ));
+        }
+    }
+    found
+}
+
+/// The licences in an SPDX expression, however they are joined.
+fn alternatives(expression: &str) -> impl Iterator<Item = &str> {
+    let joined = expression.split(['/', '(', ')']);
+    let joined = joined.flat_map(|part| part.split(" OR "));
+    joined.flat_map(|part| part.split(" AND ")).map(str::trim)
 }
 
 /// The dependencies of the crates that people build which ask for a newer Rust than these do.
@@ -329,5 +389,47 @@ mod tests {
         assert!(spec.is("rand", "0.8.8"));
         assert!(!spec.is("rand", "0.80.1"));
         assert!(!spec.is("rand_core", "0.8.8"));
+    }
+
+    fn metadata(packages: &str) -> Metadata {
+        let text = format!(
+            r#"{{"packages": [{packages}], "resolve": {{"nodes": []}}, "workspace_members": ["ours"]}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn only_crates_of_this_workspace_may_be_of_any_version() {
+        let metadata = metadata(
+            r#"{"id": "ours", "name": "a", "version": "1.0.0", "dependencies": [
+                 {"name": "b", "req": "*", "path": "/b"}, {"name": "c", "req": "*"}, {"name": "d", "req": "^1"}]},
+               {"id": "c 1", "name": "c", "version": "1.0.0", "dependencies": [{"name": "e", "req": "*"}]}"#,
+        );
+        assert_eq!(wildcards(&metadata), ["a asks for any version of c"]);
+    }
+
+    #[test]
+    fn an_exception_that_nothing_needs_is_told() {
+        let policy: Policy = basic_toml::from_str(
+            r#"
+            licenses = { allow = ["MIT", "ISC", "Zlib"] }
+            bans = { deny = [], skip = [{ crate = "a@1" }, { crate = "b@1" }, { crate = "c@1" }] }
+            sources = { allow-registry = [] }
+            "#,
+        )
+        .unwrap();
+        let metadata = metadata(
+            r#"{"id": "a 1", "name": "a", "version": "1.0.0", "license": "MIT"},
+               {"id": "a 2", "name": "a", "version": "2.0.0", "license": "(MIT OR GPL-3.0) AND ISC"},
+               {"id": "b 1", "name": "b", "version": "1.0.0", "license": "MIT/BSD"}"#,
+        );
+        assert_eq!(
+            useless(&policy, &metadata),
+            [
+                "deny.toml skips b@1, which is not there twice",
+                "deny.toml skips c@1, which is not there twice",
+                "deny.toml allows the licence Zlib, which nothing has",
+            ]
+        );
     }
 }

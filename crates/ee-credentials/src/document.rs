@@ -403,7 +403,7 @@ mod tests {
     #[test]
     fn a_text_that_steers_a_terminal_is_refused_and_not_quoted() {
         let document = document(
-            r#"{"a": "x\u001b[2J", "l": ["\u0007"], "k": "a\n\tb", "r": "a\rb", "u": "a\u202eb"}"#,
+            r#"{"a": "x\u001b[2J", "l": ["\u0007"], "k": "a\n\tb", "r": "a\rb", "turns": "a\u202eb", "hides": ["a\u200bb"]}"#,
         );
         let error = document.text("a").unwrap_err().to_string();
         assert_eq!(
@@ -411,6 +411,8 @@ mod tests {
             "the variable X: the field `a` has characters that steer a terminal or cannot be seen"
         );
         assert!(document.texts("l").is_err());
+        // Neither invisible nor turned round.
+        assert!(document.text("turns").is_err() && document.texts("hides").is_err());
         // Only keys have lines.
         assert!(document.text("k").is_err());
         let key = document.secret("k").unwrap().unwrap();

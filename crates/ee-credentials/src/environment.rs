@@ -564,4 +564,26 @@ mod tests {
             Some("three")
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn every_address_of_this_machine_can_be_an_emulators_and_no_other_can(
+            ip: std::net::Ipv4Addr, is_here: bool, port: u16,
+        ) {
+            let mut octets = ip.octets();
+            if is_here {
+                octets[0] = 127;
+            }
+            for address in [SocketAddr::from((octets, port)), ([0, 0, 0, 0, 0, 0, 0, 1], port).into()] {
+                let text = address.to_string();
+                let environment = Environment::empty().with_var(EMULATOR_HOST, &text);
+                let found = environment.emulator();
+                if address.ip().is_loopback() {
+                    assert_eq!(found.unwrap(), Some(address));
+                } else {
+                    assert_eq!(found.unwrap_err().kind(), ErrorKind::InvalidEnvironment);
+                }
+            }
+        }
+    }
 }

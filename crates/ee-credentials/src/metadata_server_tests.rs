@@ -290,12 +290,29 @@ async fn the_patience_is_half_a_minute_where_the_firmware_says_google() {
 }
 
 #[test]
+fn what_has_other_characters_than_a_scope_is_none() {
+    let answer = "openid\n\u{1b}[2J a\"b \u{202e}x drive";
+    assert_eq!(scopes(answer.as_bytes()), Scopes::new(["openid", "drive"]));
+    let account = json!({"email": "vm@p.example", "scopes": ["openid", "\u{7f}", "drive"]});
+    let info = account_info(account.to_string().as_bytes()).unwrap();
+    assert_eq!(info.scopes, Scopes::new(["openid", "drive"]));
+}
+
+#[test]
 fn an_address_that_steers_a_terminal_is_none() {
     assert_eq!(
         line(b" robot@p-1234.example\n").as_deref(),
         Some("robot@p-1234.example")
     );
-    for odd in [&b"a\x1b[2J"[..], b"a\nb", b"\xff", b" \n", &[b'a'; 400]] {
+    let turned = "a\u{202e}b".as_bytes();
+    for odd in [
+        &b"a\x1b[2J"[..],
+        turned,
+        b"a\nb",
+        b"\xff",
+        b" \n",
+        &[b'a'; 400],
+    ] {
         assert_eq!(line(odd), None, "{odd:?}");
     }
     let account = br#"{"email": "a\u001b[2J", "scopes": []}"#;

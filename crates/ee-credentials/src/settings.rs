@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ee_token::{HttpClient, Remedy, Scopes};
+use ee_token::{HttpClient, Remedy, Scopes, steers_terminal};
 use serde::{Deserialize, Serialize};
 
 use crate::document::clipped;
@@ -11,6 +11,8 @@ use crate::{Credentials, Environment, Error, ErrorKind, Kind, Options, Origin, S
 
 /// The form of [`Settings`] that this version writes and reads.
 const VERSION: u32 = 1;
+/// The longest mail address (RFC 5321 §4.5.3.1); projects are shorter.
+const LONGEST_NAME: usize = 320;
 
 /// What a credential is and where it is found, without its secrets: to be serialized and sent to
 /// workers (Dask, Beam, Kubernetes jobs), which find the secret in the same place on their side.
@@ -225,6 +227,7 @@ impl Settings {
 
     /// Somebody else's credential in the same place must not be taken for this one.
     fn check(&self, found: &Credentials) -> Result<(), Error> {
+        self.check_names()?;
         let kind = found.kind();
         if kind.as_str() != self.kind {
             return Err(wrong(format!(
@@ -243,6 +246,24 @@ impl Settings {
             }
             _ => Ok(()),
         }
+    }
+
+    /// What becomes a part of the credentials unseen is shown to people: it must be one line with
+    /// an end, and nothing in it may steer a terminal.
+    fn check_names(&self) -> Result<(), Error> {
+        let own = [
+            ("subject", &self.subject),
+            ("quota_project", &self.quota_project),
+        ];
+        let steps = self.impersonation.iter();
+        let of_steps = steps.map(|step| ("quota_project", &step.quota_project));
+        for (field, name) in own.into_iter().chain(of_steps) {
+            let is_name = |name: &String| name.len() <= LONGEST_NAME && !name.contains(steers_terminal);
+            if !name.as_ref().is_none_or(is_name) {
+                return Err(wrong(format!("the settings' `{field}` cannot be a name")));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -155,6 +155,42 @@ async fn options_and_the_chain_of_impersonation_travel_too() {
 }
 
 #[tokio::test]
+async fn settings_whose_names_steer_a_terminal_or_have_no_end_are_refused() {
+    let machine = Machine::new().await;
+    let environment = machine
+        .environment()
+        .with_var("EARTHENGINE_TOKEN", machine.key());
+    let plain = json!({
+        "version": 1,
+        "kind": "service_account",
+        "found": {"variable": "EARTHENGINE_TOKEN"},
+        "subject": "jane@example.com",
+        "quota_project": "my-project",
+        "impersonation": [{"target": TARGET, "quota_project": "my-project"}],
+    });
+    let names = [
+        "/subject",
+        "/quota_project",
+        "/impersonation/0/quota_project",
+    ];
+    for name in names {
+        for trick in ["\u{1b}[2J", "a\nb", "\u{202e}", &"a".repeat(400)] {
+            let mut settings = plain.clone();
+            *settings.pointer_mut(name).unwrap() = json!(trick);
+            let settings = serde_json::from_value(settings).unwrap();
+            let refused = Credentials::from_settings(&settings, &environment, &machine.http).await;
+            let error = refused.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidOptions, "{name}");
+            let field = name.rsplit('/').next().unwrap();
+            assert!(error.to_string().contains(&format!("`{field}`")), "{error}");
+        }
+    }
+    let settings = serde_json::from_value(plain).unwrap();
+    let found = Credentials::from_settings(&settings, &environment, &machine.http).await;
+    assert_eq!(found.unwrap().principal(), Some(TARGET));
+}
+
+#[tokio::test]
 async fn a_worker_with_an_account_of_its_own_uses_that() {
     let machine = Machine::new().await;
     let environment = machine.environment().with_network_probe(true);

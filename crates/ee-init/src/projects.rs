@@ -2,9 +2,9 @@
 
 mod search;
 
-#[cfg(fuzzing)]
-pub(crate) use search::refusal;
 pub(crate) use search::search;
+#[cfg(fuzzing)]
+pub(crate) use search::{page, refusal};
 
 use std::sync::Arc;
 use std::time::Duration;

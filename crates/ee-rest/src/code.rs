@@ -112,3 +112,15 @@ impl fmt::Display for Code {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_is_read_by_its_name_and_no_two_share_one() {
+        for (code, name) in NAMES {
+            assert_eq!((Code::from(name), code.as_str()), (code, name));
+        }
+    }
+}

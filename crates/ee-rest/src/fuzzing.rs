@@ -1,16 +1,20 @@
 //! The parsers of what servers send and callers name, for the fuzz targets alone.
 #![allow(missing_docs)]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use ee_token::AccessToken;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
+use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::multipart;
+use crate::limit::{CONCURRENCY, Limiter};
 use crate::path::Route;
+use crate::request::Name;
 use crate::secrets::Secrets;
-use crate::{ApiError, Error};
+use crate::signals::Signals;
+use crate::{ApiError, Error, Page, Response, calls, multipart, pages};
 
 pub fn api_error(status: StatusCode, body: &[u8], token: &AccessToken, api_key: &str) -> ApiError {
     let secrets = Secrets {
@@ -19,6 +23,63 @@ pub fn api_error(status: StatusCode, body: &[u8], token: &AccessToken, api_key: 
         ..Secrets::default()
     };
     ApiError::read(status, body, &secrets)
+}
+
+/// The reply to a request that was sent with this token.
+pub fn response(headers: HeaderMap, body: &[u8], token: &AccessToken) -> Result<Response, Error> {
+    Ok(Response {
+        status: StatusCode::OK,
+        headers,
+        body: Bytes::copy_from_slice(body),
+        attempts: 1,
+        name: Name {
+            method: Method::GET,
+            route: Route::new("v1/projects/my-project/operations".to_owned(), None)?,
+        },
+        secrets: Secrets {
+            token: Some(token.clone()),
+            ..Secrets::default()
+        },
+    })
+}
+
+pub fn page<T: DeserializeOwned>(response: &Response, key: &str) -> Result<Page<T>, Error> {
+    pages::read(response, key)
+}
+
+/// What a listener is told of a reply's headers, and how many requests may be under way then.
+pub fn signals(response: &Response) -> (Vec<String>, usize) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let limiter = Limiter::new(CONCURRENCY);
+    let listener = {
+        let told = told.clone();
+        move |signal: &crate::Signal<'_>| {
+            let text = match signal {
+                crate::Signal::QuotaStatus { text, .. } | crate::Signal::InitMessage(text) => text,
+                crate::Signal::Profile { id, .. } => id,
+                _ => return,
+            };
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            told.push((*text).to_owned());
+        }
+    };
+    let signals = Signals::new(Some(Arc::new(listener)));
+    // What was said before is not said again.
+    for _ in 0..2 {
+        signals.observe(
+            &response.headers,
+            response.name.route.as_str(),
+            Some(&limiter),
+            &response.secrets,
+        );
+    }
+    let told = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    (told, limiter.limit())
+}
+
+/// The URL of the map or thumbnail with this name, if it can be one's.
+pub fn url_of_named(name: &str, collection: &str, base: &Url) -> Option<Url> {
+    calls::route_of(name, collection)?.url(base).ok()
 }
 
 /// One answer of a batch: the id of its call, and status, headers and body or what is wrong.

@@ -255,7 +255,7 @@ impl<T> fmt::Debug for Items<T> {
 }
 
 /// Reads a page. No list at all is an empty one, as Google leaves empty fields out.
-fn read<T: DeserializeOwned>(response: &Response, key: &str) -> Result<Page<T>, Error> {
+pub(crate) fn read<T: DeserializeOwned>(response: &Response, key: &str) -> Result<Page<T>, Error> {
     let mut reply: Map<String, Value> = response.json()?;
     let next_page_token = match reply.remove("nextPageToken") {
         None | Some(Value::Null) => None,

@@ -225,4 +225,23 @@ mod tests {
         assert!(resolve(&google, "http://metadata.google.internal/a").is_ok());
         assert!(resolve(&google, "http://[::1]:1/a").is_ok());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn the_emulator_is_told_host_path_and_query_to_the_letter(
+            host in "([a-z][a-z0-9-]{0,9}\\.){1,3}example|\\[2001:db8::[1-9]\\]",
+            path in "(/[ -~]{0,9}){0,4}", query in proptest::option::of("[ -~é]{0,20}"), port in 1_u16..,
+        ) {
+            let mut url: Url = format!("https://{host}/").parse().unwrap();
+            url.set_path(&path);
+            url.set_query(query.as_deref());
+            let emulator: SocketAddr = ([127, 0, 0, 1], port).into();
+            let real = Endpoints::emulator(emulator).unwrap().resolve(&url).unwrap();
+            assert_eq!(real.path(), format!("/{host}{}", url.path()));
+            assert_eq!(real.query(), url.query());
+            assert_eq!((real.scheme(), real.host_str()), ("http", Some("127.0.0.1")));
+            assert_eq!(real.port_or_known_default(), Some(port));
+            assert_eq!(Endpoints::google().resolve(&url).unwrap(), url);
+        }
+    }
 }

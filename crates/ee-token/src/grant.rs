@@ -335,4 +335,64 @@ mod tests {
         assert_eq!(secrets_of(&encoded), ["abc123", "session"]);
         assert_eq!(secrets_of("eyJhbGciOi.x.y"), ["eyJhbGciOi.x.y"]);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_form_says_what_the_grant_says_whatever_its_characters(
+            token in "\\PC{1,40}", secret in "\\PC{0,20}", id in "\\PC{1,20}",
+        ) {
+            let (token, secret) = (SecretString::from(token), SecretString::from(secret));
+            let grant = Grant::RefreshToken {
+                client_id: Some(&id),
+                client_secret: Some(&secret),
+                refresh_token: &token,
+                rapt: None,
+                scopes: Some(&Scopes::new(["earthengine", "drive"])),
+            };
+            let (kind, body) = grant.body();
+            assert_eq!(kind, "application/x-www-form-urlencoded");
+            let sent: Vec<_> = form_urlencoded::parse(body.as_bytes()).into_owned().collect();
+            let auth = "https://www.googleapis.com/auth";
+            let scopes = format!("{auth}/earthengine {auth}/drive");
+            let said = [
+                ("grant_type", "refresh_token"),
+                ("client_id", &id),
+                ("client_secret", secret.expose_secret()),
+                ("refresh_token", token.expose_secret()),
+                ("scope", &scopes),
+            ];
+            assert_eq!(sent, said.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        }
+
+        #[test]
+        fn the_json_of_a_service_identity_says_what_the_grant_says(
+            jwt in "[ -~é\u{1}\n]{1,40}", audience in "[ -~]{1,40}",
+        ) {
+            let assertion = SecretString::from(jwt);
+            let grant = Grant::ServiceIdentity { assertion: &assertion, audience: &audience };
+            let (kind, body) = grant.body();
+            assert_eq!(kind, "application/json");
+            let sent: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(sent["subject_token"], assertion.expose_secret());
+            assert_eq!(sent["audience"], audience);
+            assert_eq!(sent.as_object().unwrap().len(), 5);
+        }
+
+        #[test]
+        fn options_are_encoded_once_more_than_the_form_encodes_them(project in "[a-z0-9-]{1,20}") {
+            let options = format!(r#"{{"userProject":"{project}"}}"#);
+            let grant = Grant::TokenExchange {
+                audience: "a",
+                scopes: &Scopes::default(),
+                subject_token: &"t".into(),
+                subject_token_type: "t",
+                options: Some(&options),
+            };
+            let (_, body) = grant.body();
+            let mut sent = form_urlencoded::parse(body.as_bytes());
+            let (_, encoded) = sent.find(|(name, _)| name == "options").unwrap();
+            let (decoded, _) = form_urlencoded::parse(encoded.as_bytes()).next().unwrap();
+            assert_eq!(decoded, options);
+        }
+    }
 }

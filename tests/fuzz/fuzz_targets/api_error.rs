@@ -6,7 +6,7 @@ use ee_credentials::Credentials;
 use ee_init::{Context, explain};
 use ee_rest::{ApiError, ErrorKind, fuzzing};
 use ee_token::AccessToken;
-use fuzz::check_command;
+use fuzz::{check_command, is_trick};
 use http::StatusCode;
 use url::Url;
 
@@ -76,8 +76,4 @@ fn check(api: &ApiError) {
     if api.is_transient() {
         assert!(!api.is_daily_budget());
     }
-}
-
-fn is_trick(c: char) -> bool {
-    c.is_control() && !matches!(c, '\n' | '\t') || ('\u{202a}'..='\u{202e}').contains(&c)
 }

@@ -39,7 +39,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     };
     // It would be read from this machine's disk.
     file.remove("ca_cert_path");
-    for (kind, hosts) in TYPES {
+    for (kind, _) in TYPES {
         file.insert("type".into(), kind.into());
         let file = Value::Object(file.clone());
         let text = file.to_string();
@@ -49,11 +49,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
                 assert_ne!(credentials.kind(), Kind::ApiKey);
                 check_secrets(&text, &SECRETS, &format!("{credentials:?}"));
                 check_names(&credentials);
-                for name in hosts {
-                    if let Some(url) = file.get(name).and_then(Value::as_str) {
-                        assert!(url.trim().is_empty() || is_trusted(url), "{url}");
-                    }
-                }
+                check_hosts(&file);
             }
             Err(error) => {
                 check_error(&error, error.remedy());
@@ -63,6 +59,18 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         }
     }
 });
+
+/// The file's secrets are sent to trusted hosts alone, and so are those of its source.
+fn check_hosts(file: &Value) {
+    let hosts = TYPES.iter().find(|(kind, _)| file["type"] == *kind);
+    let (_, hosts) = hosts.expect("a type that is read");
+    for url in hosts.iter().filter_map(|name| file[*name].as_str()) {
+        assert!(url.trim().is_empty() || is_trusted(url), "{url}");
+    }
+    if file["type"] == "impersonated_service_account" {
+        check_hosts(&file["source_credentials"]);
+    }
+}
 
 /// Google's hosts over HTTPS, or this machine.
 fn is_trusted(url: &str) -> bool {

@@ -2,9 +2,21 @@
 //! name leads to no other folder.
 #![no_main]
 
-use ee_credentials::fuzzing;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use ee_credentials::{Environment, Os, fuzzing};
+use fuzz::{check_error, folder};
+
+/// The longest text that is tried as the name of the active configuration: such names are short,
+/// and files are slow.
+const LONGEST_NAME: usize = 100;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    if data.len() <= LONGEST_NAME {
+        check_active(data);
+    }
     let Ok(text) = fuzzing::file_text(data) else {
         return;
     };
@@ -21,3 +33,39 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let appended = format!("{text}\n[core]\nproject: last-one\n[compute]\nproject = another\n");
     assert_eq!(project(&appended).as_deref(), Some("last-one"));
 });
+
+/// gcloud's folder, with two configurations in it, and beside it one that nobody must reach.
+static FOLDER: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+    let gcloud = folder()?.join("gcloud");
+    let write = |name: &str, project: &str| {
+        let text = format!("[core]\nproject = {project}\n");
+        fs::write(gcloud.join(name), text).expect("a file");
+    };
+    fs::create_dir_all(gcloud.join("configurations/config_x")).expect("a folder");
+    write("configurations/config_default", "default-project");
+    write("configurations/config_work", "work-project");
+    write("outside", "outside-project");
+    Some(gcloud)
+});
+
+/// The configuration that the file `active_config` names is read, and no other file.
+fn check_active(name: &[u8]) {
+    let Some(folder) = &*FOLDER else { return };
+    fs::write(folder.join("active_config"), name).expect("a file");
+    let environment = Environment::empty()
+        .with_os(Os::Linux)
+        .with_var_os("CLOUDSDK_CONFIG", folder);
+    match environment.gcloud_project() {
+        Ok(None) => {}
+        Ok(Some(project)) => {
+            let text = fuzzing::file_text(name).expect("a name is a text");
+            let expected = match text.trim() {
+                "" | "default" => "default-project",
+                "work" => "work-project",
+                other => panic!("{other:?} leads to {project}"),
+            };
+            assert_eq!(project, expected);
+        }
+        Err(error) => check_error(&error, error.remedy()),
+    }
+}

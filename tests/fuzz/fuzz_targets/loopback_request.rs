@@ -2,38 +2,23 @@
 //! of this very login is taken.
 #![no_main]
 
-use std::cell::LazyCell;
-
 use ee_credentials::fuzzing::{Loopback, callback, loopback, notebook_reply, notebook_verifier};
 use ee_token::ExposeSecret as _;
-use fuzz::{CANARY, check_error, check_secrets};
-use tokio::runtime::{Builder, Runtime};
+use fuzz::{CANARY, block_on, check_error, check_secrets};
 
 const STATE: &str = "s3cr3t-st4te";
 const PORT: u16 = 8085;
 
-thread_local! {
-    static RUNTIME: LazyCell<Runtime> = LazyCell::new(|| {
-        Builder::new_current_thread().enable_time().build().expect("a runtime")
-    });
-}
-
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    match RUNTIME.with(|runtime| runtime.block_on(loopback(data, STATE, PORT))) {
-        Loopback::Code(code) => {
-            assert!(!code.expose_secret().is_empty());
-            check_taken(data);
-        }
-        Loopback::Refused(reason) => {
-            assert!(!reason.is_empty());
-            check_taken(data);
-        }
+    match block_on(loopback(data, STATE, PORT)) {
+        Loopback::Code(code) => check_answer(query_of(data), "code", code.expose_secret()),
+        Loopback::Refused(reason) => check_answer(query_of(data), "error", &reason),
         Loopback::Page(status) => assert!(status.starts_with(['2', '4'])),
         Loopback::NoRequest => {}
     }
     let text = String::from_utf8_lossy(data);
     match callback(&text, STATE) {
-        Some(Ok(code)) => assert!(!code.expose_secret().is_empty()),
+        Some(Ok(code)) => check_answer(&text, "code", code.expose_secret()),
         Some(Err(error)) => check_error(&error, error.remedy()),
         None => {}
     }
@@ -58,10 +43,35 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// A GET of the root, sent to this machine by name.
-fn check_taken(data: &[u8]) {
-    let head = String::from_utf8_lossy(data).to_ascii_lowercase();
-    assert!(head.starts_with("get /?"));
-    let names = ["localhost:8085", "127.0.0.1:8085", "[::1]:8085"];
-    assert!(names.iter().any(|name| head.contains(name)));
+/// The query of a request that a login may take: a GET of the root, sent to this machine by name.
+fn query_of(data: &[u8]) -> &str {
+    let end = data.windows(4).position(|w| w == b"\r\n\r\n");
+    let head = std::str::from_utf8(&data[..end.expect("an end")]).expect("a text");
+    let (first, fields) = head.split_once("\r\n").expect("a first line");
+    let hosts: Vec<String> = fields
+        .split("\r\n")
+        .filter_map(|field| field.split_once(':'))
+        .filter(|(name, _)| name.eq_ignore_ascii_case("host"))
+        .map(|(_, host)| host.trim().to_ascii_lowercase())
+        .collect();
+    let ours = ["localhost:8085", "127.0.0.1:8085", "[::1]:8085"];
+    assert!(
+        matches!(hosts.as_slice(), [host] if ours.contains(&&**host)),
+        "{hosts:?}"
+    );
+    let target = first.strip_prefix("GET /?").expect("a GET of the root");
+    target.split(' ').next().unwrap_or_default()
+}
+
+/// It has this login's state, and this as its only answer.
+fn check_answer(query: &str, name: &str, value: &str) {
+    let said = |wanted: &str| -> Vec<String> {
+        let pairs = url::form_urlencoded::parse(query.as_bytes());
+        let named = pairs.filter(|(name, _)| name == wanted);
+        named.map(|(_, value)| value.into_owned()).collect()
+    };
+    assert_eq!(said("state"), [STATE], "{query}");
+    let answers = [said("code"), said("error")].concat();
+    assert_eq!(answers, said(name), "{query}");
+    assert!(answers == [value] && !value.is_empty(), "{query}");
 }

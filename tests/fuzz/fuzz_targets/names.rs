@@ -4,7 +4,7 @@
 
 use ee_init::check_project;
 use ee_rest::{AssetName, WorkloadTag, fuzzing};
-use fuzz::{check_command, check_error};
+use fuzz::{check_command, check_error, decoded};
 use url::Url;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
@@ -67,18 +67,5 @@ fn check_path(text: &str) {
         let named = &segments[segments.len() - given.len()..];
         assert_eq!(named, given, "{url}");
         assert!(segments.len() - given.len() <= 4);
-    }
-}
-
-/// A segment without its percent-encoding.
-fn decoded(segment: &str) -> String {
-    let pair = format!("x={}", segment.replace('+', "%2B"));
-    let decoded = url::form_urlencoded::parse(pair.as_bytes()).next();
-    // `&` stands for itself in a path, and separates here.
-    let rest = segment.split_once('&').map(|(_, rest)| rest);
-    match (decoded, rest) {
-        (Some((_, first)), Some(rest)) => format!("{first}&{}", self::decoded(rest)),
-        (Some((_, whole)), None) => whole.into_owned(),
-        (None, _) => String::new(),
     }
 }

@@ -1,10 +1,13 @@
-//! Where federation gets its subject tokens: programs' output, files and URLs, certificates,
-//! Amazon's metadata service; and the command lines of programs.
+//! Where federation gets its subject tokens: programs' output, files and URLs, certificates
+//! and their keys, Amazon's metadata service; and the command lines of programs.
 #![no_main]
 
+use std::sync::LazyLock;
+
 use ee_credentials::fuzzing;
-use ee_token::ExposeSecret as _;
-use fuzz::{CANARY, check_error, check_secrets, check_shown};
+use ee_token::{Endpoints, ExposeSecret as _, HttpClient, SecretString};
+use fuzz::{CANARY, check_error, check_secrets, check_shown, is_json, with_keys};
+use http::HeaderValue;
 use serde_json::Value;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
@@ -18,7 +21,10 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
     for field in [None, Some("access_token")] {
         match fuzzing::subject_token(&text, field) {
-            Ok(token) => assert!(text.len() >= token.expose_secret().len().min(1)),
+            Ok(token) => match field {
+                None => assert_eq!(token.expose_secret(), text.trim()),
+                Some(_) => assert!(is_json(&text) && !token.expose_secret().trim().is_empty()),
+            },
             Err(error) => {
                 check_error(&error, error.remedy());
                 check_secrets(&text, &["access_token"], &format!("{error:?}"));
@@ -32,12 +38,16 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             assert!(!format!("{error:?}").contains(CANARY));
         }
     }
+    check_pem(&text);
     if let Ok(words) = fuzzing::command_line(&text) {
         let quoted: Vec<String> = words
             .iter()
             .map(|word| format!("'{}'", word.replace('\'', r"'\''")))
             .collect();
         assert_eq!(fuzzing::command_line(&quoted.join(" ")), Ok(words));
+    }
+    if let Some(token) = fuzzing::aws_session_token(&text) {
+        assert!(!token.is_empty() && HeaderValue::from_str(token).is_ok());
     }
     if let Some(role) = fuzzing::aws_role(&text) {
         assert!(
@@ -52,6 +62,23 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         check_signed_request(token.expose_secret(), key);
     }
 });
+
+/// As the certificate that a server is shown, its key, and the authorities that a server is
+/// trusted by.
+fn check_pem(text: &str) {
+    static HTTP: LazyLock<HttpClient> =
+        LazyLock::new(|| HttpClient::new(Endpoints::google()).expect("a client"));
+    let key = SecretString::from(with_keys("EC-KEY"));
+    let made = [
+        HTTP.with_roots(text),
+        HTTP.with_client_certificate(text, &key),
+        HTTP.with_client_certificate(text, &with_keys(text).into()),
+    ];
+    for error in made.into_iter().filter_map(Result::err) {
+        check_error(&error, error.remedy());
+        assert!(!format!("{error:?}").contains(CANARY), "{error:?}");
+    }
+}
 
 /// It is a request in JSON, URL-encoded, to Amazon, and does not show the key that signed it.
 fn check_signed_request(token: &str, key: &str) {

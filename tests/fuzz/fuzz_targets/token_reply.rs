@@ -2,8 +2,8 @@
 #![no_main]
 
 use chrono::{DateTime, TimeDelta};
-use ee_token::{Scopes, fuzzing};
-use fuzz::{check_error, check_secrets};
+use ee_token::fuzzing;
+use fuzz::{check_error, check_scopes, check_secrets};
 
 const SECRETS: [&str; 3] = ["access_token", "refresh_token", "id_token"];
 
@@ -34,11 +34,3 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         Err(error) => check_error(&error, error.remedy()),
     }
 });
-
-/// Written and read again they are the same, and none is there twice.
-fn check_scopes(scopes: &Scopes) {
-    let written = scopes.to_string();
-    assert_eq!(&Scopes::new(written.split_whitespace()), scopes);
-    assert_eq!(&Scopes::new(scopes.iter()), scopes);
-    assert!(scopes.iter().all(|scope| scopes.contains(scope)));
-}

@@ -1,15 +1,20 @@
 //! What the fuzz targets share: the rules that hold for everything that is shown to people,
 //! and keys made at run time.
 
+use std::cell::LazyCell;
+use std::collections::BTreeMap;
 use std::error::Error;
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ee_credentials::{Credentials, Options};
-use ee_token::Remedy;
-use serde::de::IgnoredAny;
+use ee_token::{Remedy, Scopes};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
 
 /// What seeds have in the place of secrets.
 pub const CANARY: &str = "canary";
@@ -30,10 +35,15 @@ pub fn check_error(error: &(impl Error + ?Sized), remedy: Option<&Remedy>) {
     }
 }
 
+/// Control characters, and those that are invisible or turn the direction of writing.
+pub fn is_trick(c: char) -> bool {
+    let invisible = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    invisible || c.is_control() && !matches!(c, '\n' | '\t')
+}
+
 /// A text that is shown as it is.
 pub fn check_shown(text: &str) {
-    let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    assert!(!text.contains(steers), "it steers a terminal: {text:?}");
+    assert!(!text.contains(is_trick), "it steers a terminal: {text:?}");
     let length = text.chars().count();
     assert!(length < 3000, "it has no end: {length} characters");
 }
@@ -56,6 +66,41 @@ pub fn check_command(command: &str) {
         command.chars().all(harmless),
         "a shell makes something else of it: {command:?}"
     );
+}
+
+/// Written and read again they are the same, none is there twice, and each can stand in a
+/// request (RFC 6749 §3.3).
+pub fn check_scopes(scopes: &Scopes) {
+    let written = scopes.to_string();
+    assert_eq!(&Scopes::new(written.split_whitespace()), scopes);
+    assert_eq!(&Scopes::new(scopes.iter()), scopes);
+    assert!(scopes.iter().all(|scope| scopes.contains(scope)));
+    let allowed = |b: u8| b.is_ascii_graphic() && !b"\"\\".contains(&b);
+    let stands = |scope: &str| scope.bytes().all(allowed);
+    assert!(scopes.iter().all(stands), "{scopes:?}");
+}
+
+/// What was read, written again, is read the same.
+pub fn check_written_again<T>(value: &T)
+where
+    T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug,
+{
+    let written = serde_json::to_string(value).expect("JSON");
+    let again: T = serde_json::from_str(&written).expect("what was written is read");
+    assert_eq!(&again, value);
+}
+
+/// A segment of a path without its percent-encoding.
+pub fn decoded(segment: &str) -> String {
+    let pair = format!("x={}", segment.replace('+', "%2B"));
+    let decoded = url::form_urlencoded::parse(pair.as_bytes()).next();
+    // `&` stands for itself in a path, and separates here.
+    let rest = segment.split_once('&').map(|(_, rest)| rest);
+    match (decoded, rest) {
+        (Some((_, first)), Some(rest)) => format!("{first}&{}", self::decoded(rest)),
+        (Some((_, whole)), None) => whole.into_owned(),
+        (None, _) => String::new(),
+    }
 }
 
 /// If the secret fields of a JSON text are the only place of a canary in it, `shown` must not
@@ -90,6 +135,13 @@ pub fn check_secrets(json: &str, secret_fields: &[&str], shown: &str) {
 /// end, half of a character.
 pub fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// Whether it is a credential's file that names another, which would be read from this machine's
+/// disk.
+pub fn names_another_file(json: &str) -> bool {
+    serde_json::from_str::<BTreeMap<String, IgnoredAny>>(json)
+        .is_ok_and(|fields| fields.contains_key("ca_cert_path"))
 }
 
 /// Takes the texts of the fields with these names out.
@@ -160,4 +212,19 @@ pub fn options() -> Options {
         options.gdch_audience("https://service.example")
     });
     OPTIONS.clone()
+}
+
+/// A folder for what must be a file to be read. `cargo xtask fuzz` makes one for each target.
+pub fn folder() -> Option<PathBuf> {
+    std::env::var_os("EE_FUZZ_FOLDER").map(PathBuf::from)
+}
+
+/// Waits for a future, which sends nothing.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    thread_local! {
+        static RUNTIME: LazyCell<Runtime> = LazyCell::new(|| {
+            Builder::new_current_thread().enable_time().build().expect("a runtime")
+        });
+    }
+    RUNTIME.with(|runtime| runtime.block_on(future))
 }

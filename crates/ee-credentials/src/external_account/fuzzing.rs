@@ -37,6 +37,10 @@ pub fn certificate_chain(pem: &str) -> Result<Vec<Vec<u8>>, Error> {
     Ok(chain)
 }
 
+pub fn aws_session_token(text: &str) -> Option<&str> {
+    imds::session_token(text)
+}
+
 pub fn aws_role(text: &str) -> Option<&str> {
     imds::role_of(text)
 }

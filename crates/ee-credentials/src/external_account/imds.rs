@@ -94,19 +94,25 @@ impl Imds {
                 ),
             ));
         }
-        let token = text.expose_secret().trim();
-        let usable = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-        if status != StatusCode::OK || !usable || token.starts_with('<') {
-            return Err(no_session(format!(
+        let token = session_token(text.expose_secret()).filter(|_| status == StatusCode::OK);
+        let token = token.ok_or_else(|| {
+            no_session(format!(
                 "gave no session (status {}): it knows version 1 only",
                 status.as_u16()
-            )));
-        }
+            ))
+        })?;
         Ok(Some(Session {
             http,
             token: SecretString::from(token),
         }))
     }
+}
+
+/// The token of a session, which goes into a header; `None` if it is none.
+pub(super) fn session_token(text: &str) -> Option<&str> {
+    let token = text.trim();
+    let usable = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    (usable && !token.starts_with('<')).then_some(token)
 }
 
 /// A session of the service.

@@ -7,7 +7,8 @@ use super::consent::{Answer, refused};
 use super::loopback::Door;
 use super::notebook::{self, Verifier};
 use super::request::{Bad, Request};
-use crate::Error;
+use super::surroundings;
+use crate::{Environment, Error};
 
 /// What a browser's request to the loopback address came to.
 #[derive(Debug)]
@@ -55,4 +56,9 @@ pub fn notebook_reply(
 pub fn notebook_verifier(text: &str) -> Result<SecretString, Error> {
     let verifier = Verifier::parse(&text.into())?;
     Ok(verifier.token.expose_secret().into())
+}
+
+/// What opens a page; the word `%s` stands for its address.
+pub fn browser_command(environment: &Environment) -> Option<Vec<String>> {
+    surroundings::browser_command(environment)
 }

@@ -183,4 +183,12 @@ mod tests {
             Mode::Gcloud
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_port_is_one_and_is_told_as_it_was_given(port: u16) {
+            let mode = Mode::Localhost { port: Some(port) };
+            assert_eq!(mode.to_string().parse::<Mode>().unwrap(), mode);
+        }
+    }
 }

@@ -103,6 +103,14 @@ async fn pages(
     Ok(found)
 }
 
+/// The projects on a page, and the token of the next.
+#[cfg(fuzzing)]
+pub(crate) fn page(body: &[u8]) -> Option<(Vec<ListedProject>, String)> {
+    let page: Page = serde_json::from_slice(body).ok()?;
+    let projects = page.projects.into_iter().map(listed).collect();
+    Some((projects, page.next_page_token))
+}
+
 fn listed(project: Project) -> ListedProject {
     ListedProject {
         number: project

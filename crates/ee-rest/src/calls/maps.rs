@@ -53,12 +53,7 @@ pub(super) async fn create<To>(
         .send()
         .await?;
     let name = reply.json::<Named>()?.name;
-    let parts: Vec<&str> = name.split('/').collect();
-    let route = match parts.as_slice() {
-        ["projects", _, of, _] if *of == collection => Route::new(name.clone(), None).ok(),
-        _ => None,
-    };
-    let Some(route) = route else {
+    let Some(route) = route_of(&name, collection) else {
         return Err(Error::after(
             reply.attempts(),
             ErrorKind::InvalidResponse,
@@ -68,6 +63,15 @@ pub(super) async fn create<To>(
     // Where the requests of this client go, be it to the emulator.
     let root = route.url(&request.client.0.target)?;
     Ok((request.client, name, root))
+}
+
+/// Where a name leads, if it is one of this collection.
+pub(crate) fn route_of(name: &str, collection: &str) -> Option<Route> {
+    let parts: Vec<&str> = name.split('/').collect();
+    match parts.as_slice() {
+        ["projects", _, of, _] if *of == collection => Route::new(name.to_owned(), None).ok(),
+        _ => None,
+    }
 }
 
 impl EarthEngineMap {

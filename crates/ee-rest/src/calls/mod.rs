@@ -22,5 +22,7 @@ pub use iam::{Binding, Policy};
 pub use images::{ImageFormat, ImageRequest, ToMap, ToPixels, ToThumbnail};
 pub use listing::Listing;
 pub use maps::EarthEngineMap;
+#[cfg(fuzzing)]
+pub(crate) use maps::route_of;
 pub use pixels::PixelGrid;
 pub use thumbnails::{Thumbnail, ThumbnailKind};

@@ -7,6 +7,7 @@
     reason = "a failed step is a failed test"
 )]
 
+mod batches;
 mod faults;
 mod load;
 mod memory;

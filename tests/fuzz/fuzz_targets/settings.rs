@@ -1,0 +1,104 @@
+//! What travels between processes: a credential's settings, whom to act as, and a login that has
+//! begun.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use ee_credentials::login::{Pending, WebFlow};
+use ee_credentials::{
+    Credentials, Environment, Error, ImpersonationSettings, Settings, Whereabouts,
+};
+use ee_token::{Endpoints, HttpClient};
+use fuzz::{
+    block_on, check_error, check_names, check_secrets, check_written_again, options, with_keys,
+};
+
+const VARIABLE: &str = "EARTHENGINE_TOKEN";
+const SECRET: &str = "s3cr3t-r3fr3sh";
+
+static HTTP: LazyLock<HttpClient> =
+    LazyLock::new(|| HttpClient::new(Endpoints::google()).expect("a client"));
+static KEY: LazyLock<String> = LazyLock::new(|| {
+    with_keys(
+        r#"{"type": "service_account", "client_email": "robot@p-1234.iam.gserviceaccount.com",
+            "token_uri": "https://oauth2.googleapis.com/token", "private_key": "RSA-KEY"}"#,
+    )
+});
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(settings) = serde_json::from_str::<Settings>(text) {
+        check_written_again(&settings);
+        check_settings(settings);
+    }
+    if let Ok(step) = serde_json::from_str::<ImpersonationSettings>(text) {
+        check_written_again(&step);
+    }
+    if let Ok(pending) = serde_json::from_str::<Pending>(text) {
+        check_pending(text, pending);
+    }
+});
+
+/// The credentials that are found by them have the same settings again.
+fn check_settings(mut settings: Settings) {
+    if let Whereabouts::File(_) = settings.found {
+        // It would be read from this machine's disk.
+        settings.found = Whereabouts::Variable(VARIABLE.into());
+    }
+    let login = format!(
+        r#"{{"type": "authorized_user", "client_id": "1-a", "client_secret": "{SECRET}", "refresh_token": "1//{SECRET}"}}"#
+    );
+    let is_key = settings.kind == "service_account";
+    let environment =
+        Environment::empty().with_var(VARIABLE, if is_key { KEY.clone() } else { login });
+    let find = |settings: &Settings| -> Result<Credentials, Error> {
+        block_on(Credentials::from_settings(settings, &environment, &HTTP))
+    };
+    match find(&settings) {
+        Ok(credentials) => {
+            check_names(&credentials);
+            let shown = format!("{credentials:?}");
+            assert!(!shown.contains(SECRET), "{shown}");
+            let again = credentials.settings().expect("they were found somewhere");
+            assert_eq!(
+                (&again.kind, &again.found),
+                (&settings.kind, &settings.found)
+            );
+            let steps = |settings: &Settings| -> Vec<String> {
+                let steps = settings.impersonation.iter();
+                steps.map(|step| step.target.clone()).collect()
+            };
+            assert_eq!(steps(&again), steps(&settings));
+            let found = find(&again).expect("what was sent is found");
+            assert_eq!(found.settings().expect("settings"), again);
+        }
+        Err(error) => {
+            check_error(&error, error.remedy());
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains(SECRET), "{shown}");
+        }
+    }
+}
+
+/// Kept and taken up again it is the same login, and nobody else's answer ends it.
+fn check_pending(text: &str, pending: Pending) {
+    static FLOW: LazyLock<WebFlow> = LazyLock::new(|| {
+        WebFlow::new("1-a", "secret", "https://app.example/callback", options()).expect("a flow")
+    });
+    check_secrets(text, &["state", "verifier"], &format!("{pending:?}"));
+    let written = serde_json::to_string(&pending).expect("JSON");
+    let again: Pending = serde_json::from_str(&written).expect("what was written is read");
+    assert_eq!(again.state(), pending.state());
+    assert_eq!(serde_json::to_string(&again).expect("JSON"), written);
+    for query in ["", "state=&code=x", "state=another&code=x"] {
+        if url::form_urlencoded::parse(query.as_bytes()).any(|(_, value)| value == pending.state())
+        {
+            continue;
+        }
+        let refused = block_on(FLOW.finish(pending.clone(), query));
+        let error = refused.expect_err("another's answer");
+        check_error(&error, error.remedy());
+    }
+}
