@@ -189,7 +189,7 @@ impl Builder {
         connection::examine(&self.earth_engine_url(&http), &http, report).await;
         let found = credentials::find(&self, &http, &environment, report).await;
         let has_token = match &found {
-            Some(credentials) => credentials::token(credentials, &http, report).await,
+            Some(credentials) => credentials::token(credentials, report).await,
             None => {
                 report.skip(&["token", "scopes"], "there are no credentials");
                 false
