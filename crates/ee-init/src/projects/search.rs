@@ -114,6 +114,7 @@ fn listed(project: Project) -> ListedProject {
         name: project.display_name,
         api: ApiState::Unknown,
         registration: Registration::Unverified,
+        error: None,
     }
 }
 
