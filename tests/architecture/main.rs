@@ -7,6 +7,7 @@
     reason = "a failed step is a failed test"
 )]
 
+mod book;
 mod errors_page;
 mod named_tests;
 
