@@ -1,1 +1,42 @@
 //! Tests that cross crates; each folder beside this file is one concern.
+
+/// What the book and the README show is compiled with the tests.
+#[cfg(doctest)]
+mod book {
+    macro_rules! page {
+        ($name:ident, $path:literal) => {
+            #[doc = include_str!($path)]
+            mod $name {}
+        };
+    }
+
+    page!(readme, "../README.md");
+    page!(calls, "../docs/src/calls.md");
+    page!(api_key, "../docs/src/credentials/api-key.md");
+    page!(elsewhere, "../docs/src/credentials/elsewhere.md");
+    page!(
+        external_account,
+        "../docs/src/credentials/external-account.md"
+    );
+    page!(gdch, "../docs/src/credentials/gdch.md");
+    page!(
+        impersonated_service_account,
+        "../docs/src/credentials/impersonated-service-account.md"
+    );
+    page!(
+        metadata_server,
+        "../docs/src/credentials/metadata-server.md"
+    );
+    page!(
+        service_account,
+        "../docs/src/credentials/service-account.md"
+    );
+    page!(settings, "../docs/src/credentials/settings.md");
+    page!(doctor, "../docs/src/doctor.md");
+    page!(emulator, "../docs/src/emulator.md");
+    page!(from_javascript, "../docs/src/from-javascript.md");
+    page!(getting_started, "../docs/src/getting-started.md");
+    page!(login, "../docs/src/login.md");
+    page!(project, "../docs/src/project.md");
+    page!(requests, "../docs/src/requests.md");
+}

@@ -7,6 +7,7 @@
     reason = "a failed step is a failed test"
 )]
 
+mod book;
 mod dependencies;
 mod errors_page;
 mod fuzz_targets;

@@ -21,6 +21,27 @@ async fn blocking_inside_async_is_an_error_and_not_a_panic() {
     let emulator = emulator().await;
     let error = blocking::connect(robot(&emulator)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
+    // What the remedy says works.
+    assert!(error.remedy().unwrap().text.contains("std::thread::spawn"));
+    let builder = robot(&emulator);
+    let thread = std::thread::spawn(|| blocking::connect(builder));
+    while !thread.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        thread.join().unwrap().unwrap().as_async().project().id,
+        PROJECT
+    );
+}
+
+#[test]
+fn what_comes_before_there_is_a_client_can_be_waited_for_too() {
+    let emulator = Emulator::builder()
+        .project(Project::new(PROJECT))
+        .start_on_thread()
+        .unwrap();
+    let listed = blocking::wait_for(robot(&emulator).list_projects()).unwrap();
+    assert_eq!(listed.unwrap()[0].id, PROJECT);
 }
 
 /// One test, since the client is the whole process's.

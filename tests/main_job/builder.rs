@@ -44,6 +44,29 @@ async fn two_requests_verify_and_the_third_computes() {
 }
 
 #[tokio::test]
+async fn settings_that_are_wrong_cost_no_token() {
+    let emulator = emulator().await;
+    let jane = emulator.create_user("jane@example.com");
+    let error = isolated(&emulator)
+        .credentials_json(jane.authorized_user_json())
+        .project(PROJECT)
+        .user_agent("two\nlines")
+        .connect()
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(emulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn no_credentials_are_trouble_with_the_credentials() {
+    let emulator = emulator().await;
+    let error = isolated(&emulator).connect().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoCredentials);
+    assert!(error.kind().is_about_credentials());
+}
+
+#[tokio::test]
 async fn a_token_that_somebody_gives_is_used_as_it_is() {
     let emulator = emulator().await;
     emulator.create_user("jane@example.com");

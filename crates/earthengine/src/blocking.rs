@@ -31,7 +31,7 @@ pub struct EarthEngine(ee_init::EarthEngine);
 /// As [`Builder::connect`]; [`ErrorKind::Usage`] inside an async context, where blocking
 /// would stall the runtime.
 pub fn connect(builder: Builder) -> Result<EarthEngine, Error> {
-    block_on(builder.connect())?.map(EarthEngine)
+    wait_for(builder.connect())?.map(EarthEngine)
 }
 
 /// [`initialize`](crate::initialize) without async; both share the process-wide client.
@@ -39,7 +39,7 @@ pub fn connect(builder: Builder) -> Result<EarthEngine, Error> {
 /// # Errors
 /// As [`connect`].
 pub fn initialize(builder: impl Into<Option<Builder>>) -> Result<EarthEngine, Error> {
-    block_on(crate::initialize(builder.into()))?.map(EarthEngine)
+    wait_for(crate::initialize(builder.into()))?.map(EarthEngine)
 }
 
 impl EarthEngine {
@@ -48,7 +48,7 @@ impl EarthEngine {
     /// # Errors
     /// What Earth Engine refused, explained; [`ErrorKind::Usage`] inside an async context.
     pub fn compute<T: DeserializeOwned>(&self, expression: &impl Serialize) -> Result<T, Error> {
-        block_on(self.0.compute(expression))?
+        wait_for(self.0.compute(expression))?
     }
 
     /// Gets a resource: `config`, or `projects/P/…`.
@@ -56,7 +56,7 @@ impl EarthEngine {
     /// # Errors
     /// As [`EarthEngine::compute`].
     pub fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        block_on(self.0.get_json(path))?
+        wait_for(self.0.get_json(path))?
     }
 
     /// Posts JSON and reads the reply.
@@ -68,7 +68,7 @@ impl EarthEngine {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Error> {
-        block_on(self.0.post_json(path, body))?
+        wait_for(self.0.post_json(path, body))?
     }
 
     /// The current access token.
@@ -76,7 +76,7 @@ impl EarthEngine {
     /// # Errors
     /// What is wrong with the credentials; [`ErrorKind::Usage`] inside an async context.
     pub fn token(&self) -> Result<AccessToken, Error> {
-        Ok(block_on(self.0.credentials().token())??)
+        Ok(wait_for(self.0.credentials().token())??)
     }
 
     /// Waits for any call of the async client.
@@ -91,7 +91,7 @@ impl EarthEngine {
     /// # Errors
     /// [`ErrorKind::Usage`] inside an async context.
     pub fn wait_for<T>(&self, call: impl Future<Output = T>) -> Result<T, Error> {
-        block_on(call)
+        wait_for(call)
     }
 
     /// The async client behind it, for everything that needs no waiting.
@@ -100,7 +100,21 @@ impl EarthEngine {
     }
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Error> {
+/// Waits for anything of the async API, such as what a [`Builder`] does before there is a client.
+///
+/// ```no_run
+/// use earthengine::{EarthEngine, blocking};
+///
+/// # fn main() -> Result<(), earthengine::Error> {
+/// for project in blocking::wait_for(EarthEngine::builder().list_projects())?? {
+///     println!("{}", project.id);
+/// }
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// [`ErrorKind::Usage`] inside an async context.
+pub fn wait_for<T>(future: impl Future<Output = T>) -> Result<T, Error> {
     static RUNTIME: OnceCell<Runtime> = OnceCell::new();
     if Handle::try_current().is_ok() {
         return Err(Error::new(
@@ -108,7 +122,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Error> {
             "a blocking call inside an async context would stall the runtime",
         )
         .with_remedy(Remedy::new(
-            "Use earthengine::EarthEngine with .await here, or tokio::task::spawn_blocking.",
+            "Use earthengine::EarthEngine with .await here, or call from a thread of its own (std::thread::spawn).",
         )));
     }
     let runtime = RUNTIME.get_or_try_init(|| {

@@ -49,7 +49,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             Command::Api(api) => command::api::run(global, api).await,
             Command::Emulator(emulator) => command::emulator::run(global, emulator).await,
             Command::Completions(completions) => command::manual::completions(completions),
-            Command::Man(man) => command::manual::pages(man),
+            Command::Man(man) => command::manual::pages(global, man),
             Command::SetProject(project) => command::project::set(global, &project.id),
             Command::UnsetProject => command::project::unset(global),
         }
@@ -112,7 +112,13 @@ fn usage(error: &clap::Error) -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
-    let failure = Failure::usage(error);
+    let failure = match error.kind() {
+        // Their texts are the help, and a list of commands with the hidden ones.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            Failure::usage(&"a command is missing")
+        }
+        _ => Failure::usage(error),
+    };
     if std::env::args_os().any(|word| word == "--json") {
         failure.print(true);
     } else if error.print().is_err() {

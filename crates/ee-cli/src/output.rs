@@ -37,9 +37,16 @@ pub(crate) fn paint(colour: bool, code: &str, text: &str) -> String {
     }
 }
 
-/// Text that came from elsewhere, without what could steer a terminal.
+/// Text that came from elsewhere, without what could steer a terminal or make a name look like
+/// another: control characters, and those that are invisible or turn the direction of writing.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
+    let is_trick = |c: char| {
+        c.is_control()
+            || matches!(c,
+                '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+    };
+    text.chars().filter(|c| !is_trick(*c)).collect()
 }
 
 /// Writes warnings to standard error, each with what to do.
@@ -55,13 +62,16 @@ pub(crate) fn warn<'a>(warnings: impl IntoIterator<Item = &'a Warning>) {
     }
 }
 
-/// A warning as JSON; the same for every command.
-pub(crate) fn warning_json(warning: &Warning) -> Value {
-    json!({
-        "code": warning.code,
-        "message": warning.message,
-        "remedy": in_one_line(&warning.remedy),
-    })
+/// Warnings as they stand in JSON.
+pub(crate) fn warnings_as_json<'a>(warnings: impl IntoIterator<Item = &'a Warning>) -> Value {
+    let warnings = warnings.into_iter().map(|warning| {
+        json!({
+            "code": warning.code,
+            "message": warning.message,
+            "remedy": in_one_line(&warning.remedy),
+        })
+    });
+    warnings.collect()
 }
 
 /// Writes a note for people to standard error, where nobody needs to read it.
@@ -93,4 +103,20 @@ pub(crate) fn start_log(verbose: u8) {
         .with(Targets::new().with_targets(ours.map(|name| (name, level))))
         .with(log)
         .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_somebody_else_chose_turns_and_hides_nothing() {
+        for c in "\u{1b}\u{202e}\u{2066}\u{200b}\u{200f}\u{feff}\u{61c}\u{ad}\u{e0041}".chars() {
+            assert_eq!(
+                plain(&format!("Jane{c}’s Wälder 森")),
+                "Jane’s Wälder 森",
+                "{c:?}"
+            );
+        }
+    }
 }

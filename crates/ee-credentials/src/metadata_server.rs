@@ -302,18 +302,12 @@ pub(crate) fn account_info(body: &[u8]) -> Option<AccountInfo> {
     let reply: Recursive = serde_json::from_slice(body).ok()?;
     Some(AccountInfo {
         email: line(reply.email.as_bytes())?,
-        scopes: stated(reply.scopes.iter().map(String::as_str)),
+        scopes: Scopes::stated(reply.scopes),
     })
 }
 
 pub(crate) fn scopes(body: &[u8]) -> Scopes {
-    stated(String::from_utf8_lossy(body).split_whitespace())
-}
-
-/// They are printed: what has other characters than a scope may have (RFC 6749 §3.3) is none.
-fn stated<'a>(scopes: impl Iterator<Item = &'a str>) -> Scopes {
-    let may_stand = |b: u8| b.is_ascii_graphic() && !b"\"\\".contains(&b);
-    Scopes::new(scopes.filter(|scope| scope.trim().bytes().all(may_stand)))
+    Scopes::stated([String::from_utf8_lossy(body)])
 }
 
 /// The one line that an address or a project is; `None` if it is none. It is printed.

@@ -29,13 +29,17 @@ impl Warning {
     }
 }
 
-/// What Earth Engine can need: computing, its projects, exports to Drive and Cloud Storage are
-/// asked for one by one; and who somebody is, which gcloud's login asks for.
-const NEEDED: [&str; 9] = [
+/// What Earth Engine can need: computing, its projects, and exports to Cloud Storage, which
+/// `cloud-platform` holds already; and who somebody is, which gcloud's login asks for. Exports to
+/// Drive are for a few: their scope opens everything that a person keeps there.
+const NEEDED: [&str; 12] = [
     "earthengine",
     "earthengine.readonly",
     "cloud-platform",
     "cloud-platform.read-only",
+    "devstorage.full_control",
+    "devstorage.read_write",
+    "devstorage.read_only",
     "openid",
     "email",
     "profile",

@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::earth_engine::Inner;
 use crate::project::check_project;
-use crate::refusal::{Context, explain};
+use crate::refusal::Context;
 use crate::resolve::{Places, resolve};
 use crate::suggest::add_suggestions;
 use crate::verify::{Verified, Verify, verify_with_patience};
@@ -45,7 +45,7 @@ pub struct Builder {
     gdch_audience: Option<String>,
     environment: Option<Environment>,
     endpoints: Option<ee_token::Endpoints>,
-    base_url: Option<Url>,
+    base_url: Option<BaseUrl>,
     high_volume: bool,
     http_client: Option<Result<HttpClient, ee_token::Error>>,
     user_agent: Option<String>,
@@ -56,6 +56,15 @@ pub struct Builder {
     requests: Option<Requests>,
     #[cfg(feature = "token-cache")]
     token_cache: bool,
+}
+
+/// Shows its host alone: a name and a password can stand before it.
+struct BaseUrl(Url);
+
+impl fmt::Debug for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.host_str().fmt(f)
+    }
 }
 
 /// What else the program wants of the request layer.
@@ -173,7 +182,7 @@ impl Builder {
 
     /// The base URL of the Earth Engine API alone, as the Python client's `url`.
     pub fn base_url(mut self, url: Url) -> Self {
-        self.base_url = Some(url);
+        self.base_url = Some(BaseUrl(url));
         self
     }
 
@@ -260,6 +269,8 @@ impl Builder {
             credentials: Some(&found.credentials),
         })
         .await?;
+        // What is wrong with the settings costs no token.
+        let client = self.client(&http, &found.credentials, &project.id)?;
         if self.verify != Verify::None {
             found.credentials = scopes::check(found.credentials).await?;
         }
@@ -267,9 +278,6 @@ impl Builder {
             project: Some(project.id.clone()),
             principal: found.credentials.principal().map(str::to_owned),
         };
-        let client = self
-            .client(&http, &found.credentials, &project.id)
-            .map_err(|error| explain(error, &context))?;
         let verified =
             verify_with_patience(self.verify, &client, &project.id, &context, self.patience).await;
         let Verified {
@@ -354,7 +362,11 @@ impl Builder {
                 .await
             }
             Err(error) if error.kind() == ErrorKind::NoCredentials => without,
-            Err(error) => Err(error),
+            Err(error) => match without {
+                // Both are wrong, and the project is what was asked about.
+                Err(misspelt) if misspelt.kind() == ErrorKind::InvalidProject => Err(misspelt),
+                _ => Err(error),
+            },
         }
     }
 
@@ -393,15 +405,12 @@ impl Builder {
         Ok(http.with_own_count())
     }
 
-    /// Where requests to Earth Engine go.
-    pub(crate) fn earth_engine_url(&self, http: &HttpClient) -> Url {
-        let endpoints = http.endpoints();
-        match &self.base_url {
-            Some(url) => url,
-            None if self.high_volume => &endpoints.earth_engine_high_volume,
-            None => &endpoints.earth_engine,
-        }
-        .clone()
+    /// Where requests to Earth Engine go, whoever sends them.
+    pub(crate) fn earth_engine_url(&self, http: &HttpClient) -> Result<Url, Error> {
+        // A client must be somebody's; this one asks for nothing.
+        let nobody = Auth::api_key("nobody".into());
+        let client = self.requests_of(nobody, http).build()?;
+        Ok(client.base_url().clone())
     }
 
     pub(crate) async fn search(
@@ -478,8 +487,12 @@ impl Builder {
             // Credentials without tokens are an API key.
             (None, key) => Auth::api_key(key.cloned().unwrap_or_default()),
         };
+        self.requests_of(auth, http)
+    }
+
+    fn requests_of(&self, auth: Auth, http: &HttpClient) -> ClientBuilder {
         let mut client = Client::builder(auth, http.clone()).high_volume(self.high_volume);
-        if let Some(url) = &self.base_url {
+        if let Some(BaseUrl(url)) = &self.base_url {
             client = client.base_url(url.clone());
         }
         if let Some(user_agent) = &self.user_agent {
@@ -525,6 +538,25 @@ mod tests {
         }
         let error = on(nothing).find_project().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoProject);
+    }
+
+    #[tokio::test]
+    async fn a_misspelt_project_is_told_whatever_is_wrong_with_the_credentials() {
+        let broken = Environment::empty().with_var("EARTHENGINE_TOKEN", "{}");
+        for name in ["EARTHENGINE_PROJECT", "GOOGLE_CLOUD_PROJECT"] {
+            let misspelt = broken.clone().with_var(name, "My Project");
+            let error = on(misspelt).find_project().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidProject, "{error}");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_base_urls_password_is_not_shown() {
+        let url = "https://jane:canary@example.com/".parse().unwrap();
+        let shown = format!("{:?}", EarthEngine::builder().base_url(url));
+        assert!(shown.contains("example.com"), "{shown}");
+        assert!(!shown.contains("canary"), "{shown}");
     }
 
     #[tokio::test]

@@ -186,10 +186,16 @@ impl Builder {
                 return report.skip(&AFTER_NETWORK, "no requests can be sent");
             }
         };
-        connection::examine(&self.earth_engine_url(&http), &http, report).await;
+        match self.earth_engine_url(&http) {
+            Ok(url) => connection::examine(&url, &http, report).await,
+            Err(error) => {
+                report.add(Check::failed("network", &error));
+                report.skip(&["clock", "round_trip"], "no requests can be sent");
+            }
+        }
         let found = credentials::find(&self, &http, &environment, report).await;
         let has_token = match &found {
-            Some(credentials) => credentials::token(credentials, &http, report).await,
+            Some(credentials) => credentials::token(credentials, report).await,
             None => {
                 report.skip(&["token", "scopes"], "there are no credentials");
                 false

@@ -301,8 +301,9 @@ async fn scopes_that_are_missing_or_too_broad_are_told_apart() {
         (
             &["earthengine", "cloud-platform", "drive"],
             Warning,
-            "(drive)",
+            "more than Earth Engine needs: https://www.googleapis.com/auth/drive",
         ),
+        (&["cloud-platform.read-only"], Warning, "no computation"),
         (&["earthengine"], Warning, "projects cannot be listed"),
         (&["earthengine.readonly"], Warning, "no computation"),
         (&["drive"], Failed, "neither"),
@@ -378,6 +379,45 @@ async fn each_refusal_of_the_project_fails_the_link_that_is_broken() {
         assert!(check.message.contains(PROJECT) || kind == ErrorKind::NetworkBlocked);
         assert!(!diagnosis.is_ok());
     }
+}
+
+#[tokio::test]
+async fn whoever_may_compute_and_not_read_the_configuration_is_in_good_order() {
+    for (missing, is_ok) in [
+        (&["earthengine.config.get"][..], true),
+        (
+            &["earthengine.config.get", "earthengine.computations.create"],
+            false,
+        ),
+    ] {
+        let project = missing.iter().fold(Project::new(PROJECT), |p, permission| {
+            p.without_permission(*permission)
+        });
+        let (machine, _) = Machine::with_login(&ENOUGH, |b| b.project(project)).await;
+        let diagnosis = machine.diagnose().await;
+        assert_eq!(diagnosis.is_ok(), is_ok, "{diagnosis:#?}");
+        for name in ["permission", "api"] {
+            assert_eq!(check(&diagnosis, name).status, CheckStatus::Ok, "{name}");
+        }
+        let registration = check(&diagnosis, "registration");
+        assert_eq!(registration.status, CheckStatus::Warning);
+        assert!(registration.remedy.is_some());
+        let failed = if is_ok { &[][..] } else { &["compute"] };
+        assert_eq!(which(&diagnosis, CheckStatus::Failed), failed);
+    }
+}
+
+#[tokio::test]
+async fn settings_that_let_nothing_be_sent_fail_the_network() {
+    let (machine, _) = Machine::with_login(&ENOUGH, |b| b).await;
+    let diagnosis = EarthEngine::builder()
+        .environment(machine.environment.clone())
+        .base_url("http://elsewhere.example/".parse().unwrap())
+        .diagnose()
+        .await;
+    let failed = check(&diagnosis, "network");
+    assert_eq!(failed.error, Some(ErrorKind::InvalidArgument));
+    assert!(!diagnosis.is_ok());
 }
 
 #[tokio::test]

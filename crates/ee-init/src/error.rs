@@ -171,11 +171,12 @@ impl ErrorKind {
         )
     }
 
-    /// Whether the credentials are at fault.
+    /// Whether the credentials are at fault, or missing.
     pub fn is_about_credentials(self) -> bool {
         matches!(
             self,
-            Self::InvalidCredentials
+            Self::NoCredentials
+                | Self::InvalidCredentials
                 | Self::CredentialsRejected
                 | Self::ReauthenticationRequired
                 | Self::ClockSkew

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use crate::refusal::{Context, explain};
 use crate::registration::{ProjectConfig, Registration};
 use crate::resolve::{Places, resolve};
+use crate::verify::may_not_read_config;
 use crate::{Builder, EarthEngine, Error, ErrorKind};
 
 /// How many projects are asked about at once.
@@ -41,6 +42,8 @@ pub struct ListedProject {
     /// How it is registered for Earth Engine; [`Registration::Unspecified`] where that
     /// cannot be known, [`Registration::Unverified`] where nobody asked.
     pub registration: Registration,
+    /// Why Earth Engine did not say how it is registered, if it did not.
+    pub error: Option<ErrorKind>,
 }
 
 impl ListedProject {
@@ -156,15 +159,23 @@ async fn list(
         });
     }
     while let Some(answered) = asking.join_next().await {
-        if let Ok((place, (api, registration))) = answered
+        if let Ok((place, answer)) = answered
             && let Some(project) = projects.get_mut(place)
         {
-            project.api = api;
-            project.registration = registration;
+            project.api = answer.api;
+            project.registration = answer.registration;
+            project.error = answer.error;
         }
     }
     projects.sort_by(|a, b| (!a.is_ready(), &a.id).cmp(&(!b.is_ready(), &b.id)));
     Ok(projects)
+}
+
+/// What was told of one project.
+struct Answer {
+    api: ApiState,
+    registration: Registration,
+    error: Option<ErrorKind>,
 }
 
 /// Asks about one project.
@@ -178,16 +189,32 @@ struct Asker {
 impl Asker {
     /// Earth Engine's own answer tells both. Where it refuses for another reason, Service Usage
     /// may still tell whether the API is enabled.
-    async fn ask(&self) -> (ApiState, Registration) {
-        match self.registration().await {
-            Ok(registration) => (ApiState::Enabled, registration),
-            Err(ErrorKind::NotRegistered) => (ApiState::Enabled, Registration::NotRegistered),
-            Err(ErrorKind::ApiDisabled) => (ApiState::Disabled, Registration::Unspecified),
-            Err(_) => (self.api().await, Registration::Unspecified),
+    async fn ask(&self) -> Answer {
+        let answer = |api, registration, error| Answer {
+            api,
+            registration,
+            error,
+        };
+        let error = match self.registration().await {
+            Ok(registration) => return answer(ApiState::Enabled, registration, None),
+            Err(error) => error,
+        };
+        let kind = error.kind();
+        match kind {
+            ErrorKind::NotRegistered => {
+                answer(ApiState::Enabled, Registration::NotRegistered, None)
+            }
+            ErrorKind::ApiDisabled => {
+                answer(ApiState::Disabled, Registration::Unspecified, Some(kind))
+            }
+            _ if may_not_read_config(error.api()) => {
+                answer(ApiState::Enabled, Registration::Unspecified, Some(kind))
+            }
+            _ => answer(self.api().await, Registration::Unspecified, Some(kind)),
         }
     }
 
-    async fn registration(&self) -> Result<Registration, ErrorKind> {
+    async fn registration(&self) -> Result<Registration, Error> {
         let context = Context {
             project: Some(self.project.clone()),
             principal: None,
@@ -201,7 +228,7 @@ impl Asker {
             .send()
             .await
             .and_then(|response| response.json::<ProjectConfig>())
-            .map_err(|error| explain(error, &context).kind())?;
+            .map_err(|error| explain(error, &context))?;
         Ok(config
             .registration_state
             .unwrap_or(Registration::Unspecified))

@@ -92,6 +92,46 @@ async fn service_usage_tells_of_the_api_where_earth_engine_does_not() {
 }
 
 #[tokio::test]
+async fn why_earth_engine_did_not_say_is_kept_and_not_to_read_the_configuration_is_no_denial() {
+    let emulator = emulator(|b| {
+        b.project(Project::new("a-good-one"))
+            .project(Project::new("b-suspended").suspended(true))
+            .project(Project::new("c-may-compute").without_permission("earthengine.config.get"))
+            .project(Project::new("d-broken"))
+    })
+    .await;
+    emulator.fault(
+        "earthengine.googleapis.com",
+        Fault::status(503)
+            .on_path("/v1/projects/d-broken/config")
+            .times(usize::MAX),
+    );
+    emulator.fault(SERVICE_USAGE, Fault::status(503).times(usize::MAX));
+    let projects = jane(&emulator).list_projects().await.unwrap();
+    let told: Vec<_> = projects
+        .iter()
+        .map(|p| (p.id.as_str(), p.api, p.error))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("a-good-one", ApiState::Enabled, None),
+            (
+                "b-suspended",
+                ApiState::Unknown,
+                Some(ErrorKind::ProjectSuspended)
+            ),
+            (
+                "c-may-compute",
+                ApiState::Enabled,
+                Some(ErrorKind::PermissionDenied)
+            ),
+            ("d-broken", ApiState::Unknown, Some(ErrorKind::ServerError)),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn all_pages_are_read() {
     let emulator = emulator(|b| b).await;
     // The server decides how long its pages are.

@@ -219,6 +219,9 @@ fn other(api: &ApiError, context: &Context, project: &str) -> Error {
     let says = |sentence: &str| api.message.contains(sentence);
     let message = format!("Earth Engine refused the request: {}", api.message);
     match status {
+        400 | 403 if reason.starts_with("API_KEY_") => Error::new(ErrorKind::CredentialsRejected, message)
+            .with_remedy(Remedy::new("Check the API key, and what it is restricted to.")
+                .url(format!("https://console.cloud.google.com/apis/credentials?project={project}"))),
         403 if api.is_foreign() => blocked(api),
         _ if api.is_daily_budget() => Error::new(ErrorKind::DailyQuotaExceeded, message)
             .with_remedy(
@@ -248,9 +251,6 @@ fn other(api: &ApiError, context: &Context, project: &str) -> Error {
                     .url(format!("https://console.cloud.google.com/iam-admin/iam?project={project}")),
             )
         }
-        400 if reason.starts_with("API_KEY_") => Error::new(ErrorKind::CredentialsRejected, message)
-            .with_remedy(Remedy::new("Check the API key, and what it is restricted to.")
-                .url(format!("https://console.cloud.google.com/apis/credentials?project={project}"))),
         404 => Error::new(ErrorKind::NotFound, message).with_remedy(Remedy::new(
             "Check the name; what exists but may not be seen is answered in the same way.",
         )),

@@ -106,6 +106,32 @@ fn every_refusal_has_its_kind_its_remedy_and_the_page_of_the_project_at_fault() 
 }
 
 #[test]
+fn an_api_key_that_is_restricted_is_refused_and_lacks_no_role() {
+    for (status, reason) in [
+        (400, "API_KEY_INVALID"),
+        (403, "API_KEY_SERVICE_BLOCKED"),
+        (403, "API_KEY_HTTP_REFERRER_BLOCKED"),
+        (403, "API_KEY_IP_ADDRESS_BLOCKED"),
+        (403, "API_KEY_ANDROID_APP_BLOCKED"),
+        (403, "API_KEY_IOS_APP_BLOCKED"),
+    ] {
+        let body = serde_json::json!({"error": {"code": status, "message": "No.",
+            "status": "PERMISSION_DENIED", "details": [{
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason,
+                "domain": "googleapis.com", "metadata": {"consumer": "projects/at-fault"}}]}});
+        let error = explain(refused(status, &body.to_string()), &context());
+        assert_eq!(error.kind(), ErrorKind::CredentialsRejected, "{reason}");
+        let remedy = error.remedy().unwrap();
+        assert!(remedy.text.contains("restricted to"), "{remedy}");
+        let page = remedy.url.as_deref().unwrap();
+        assert!(
+            page.ends_with("apis/credentials?project=at-fault"),
+            "{page}"
+        );
+    }
+}
+
+#[test]
 fn no_refusal_is_left_out() {
     let known: HashSet<_> = meanings().iter().map(|meaning| meaning.0).collect();
     for refusal in Refusal::ALL {

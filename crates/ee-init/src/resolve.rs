@@ -101,7 +101,7 @@ fn sdk_passed_over((source, id): &(ProjectSource, String)) -> Warning {
         _ => Remedy::new("Set it to a project of your own, or unset it."),
     };
     Warning::new(
-        "sdk_project_ignored",
+        SDK_PROJECT_IGNORED,
         format!(
             "{source} names {id}, which belongs to a Google SDK and can never be used for Earth Engine: it was passed over"
         ),
@@ -125,17 +125,16 @@ fn losing_variable(winner: ProjectSource, id: &str, environment: &Environment) -
     };
     let (name, loser) = later
         .iter()
-        .find_map(|name| Some((*name, environment.var(name)?)))?;
-    (loser != id && check_project(loser).is_ok()).then(|| {
-        Warning::new(
-            "project_variable_ignored",
-            format!("{name} names the project {loser}, and {id} ({winner}) comes first"),
-            Remedy::new(format!(
-                "To use {loser}, name it with --project or EARTHENGINE_PROJECT; otherwise unset {name}."
-            ))
-            .command(format!("export EARTHENGINE_PROJECT={loser}")),
-        )
-    })
+        .filter_map(|name| Some((*name, environment.var(name)?)))
+        .find(|(_, loser)| *loser != id && check_project(loser).is_ok())?;
+    Some(Warning::new(
+        "project_variable_ignored",
+        format!("{name} names the project {loser}, and {id} ({winner}) comes first"),
+        Remedy::new(format!(
+            "To use {loser}, name it with --project or EARTHENGINE_PROJECT; otherwise unset {name}."
+        ))
+        .command(format!("export EARTHENGINE_PROJECT={loser}")),
+    ))
 }
 
 /// An error about a project that nobody typed just now must say who named it.
@@ -235,6 +234,16 @@ mod tests {
             let project = chosen(file, &[(name, value)], None).await.unwrap();
             assert_eq!(project.id, "my-project");
             assert_eq!(codes(&project), expected, "{name}={value}");
+        }
+        // The first that loses, and not the first that is set.
+        for first in ["my-project", "764086051850"] {
+            let variables = [
+                ("GOOGLE_CLOUD_QUOTA_PROJECT", first),
+                ("GCLOUD_PROJECT", "other-project"),
+            ];
+            let project = chosen(file, &variables, None).await.unwrap();
+            assert_eq!(codes(&project), ["project_variable_ignored"], "{first}");
+            assert!(project.warnings[0].message.contains("GCLOUD_PROJECT"));
         }
         let project = chosen(file, &[("EARTHENGINE_PROJECT", "other-project")], None)
             .await

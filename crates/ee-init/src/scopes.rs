@@ -6,16 +6,37 @@ use ee_token::{Remedy, Scopes};
 
 use crate::{Error, ErrorKind};
 
-/// With any of these some request of Earth Engine's succeeds, if only one that reads.
-const ANY_OF: [&str; 4] = [
-    "earthengine",
-    "cloud-platform",
-    "earthengine.readonly",
-    "cloud-platform.read-only",
-];
+/// What some scopes are good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Whatever the account may do.
+    Everything,
+    /// Requests that read, and no computation.
+    Reading,
+    Nothing,
+}
+
+pub(crate) fn good_for(scopes: &Scopes) -> Use {
+    let any_of = |names: [&str; 2]| names.into_iter().any(|name| scopes.contains(name));
+    if any_of(["earthengine", "cloud-platform"]) {
+        Use::Everything
+    } else if any_of(["earthengine.readonly", "cloud-platform.read-only"]) {
+        Use::Reading
+    } else {
+        Use::Nothing
+    }
+}
+
+/// The warning for scopes that are broader than Earth Engine needs, where the environment chose
+/// them and nobody here.
+pub(crate) fn too_broad(kind: Kind, granted: &Scopes) -> Option<Warning> {
+    matches!(kind, Kind::MetadataServer | Kind::AuthorizedUser)
+        .then(|| Warning::of_broad_scopes(granted))
+        .flatten()
+}
 
 /// Fails if the credentials are known to lack every scope that Earth Engine takes, and warns of
-/// those that are broader than it needs, where the environment chose them and nobody here.
+/// those that are [`too_broad`].
 ///
 /// No request but those that are made anyway, and one to a metadata server. What goes wrong
 /// with them is left for the request that follows to tell.
@@ -36,13 +57,12 @@ pub(crate) async fn check(credentials: Credentials) -> Result<Credentials, Error
     let Some(granted) = granted.filter(|scopes| !scopes.is_empty()) else {
         return Ok(credentials);
     };
-    if !ANY_OF.iter().any(|scope| granted.contains(scope)) {
+    if good_for(&granted) == Use::Nothing {
         return Err(lacking(&credentials, &granted));
     }
-    let others_chose = matches!(kind, Kind::MetadataServer | Kind::AuthorizedUser);
-    Ok(match Warning::of_broad_scopes(&granted) {
-        Some(warning) if others_chose => credentials.with_warning(warning),
-        _ => credentials,
+    Ok(match too_broad(kind, &granted) {
+        Some(warning) => credentials.with_warning(warning),
+        None => credentials,
     })
 }
 
@@ -65,7 +85,7 @@ fn lacking(credentials: &Credentials, granted: &Scopes) -> Error {
             .command("gcloud auth application-default login --scopes=https://www.googleapis.com/auth/earthengine,https://www.googleapis.com/auth/cloud-platform"),
         Kind::EarthEngineFile => {
             Remedy::new("Log in again, and leave the boxes on the consent page ticked.")
-                .command("earthengine authenticate --force")
+                .command("eectl auth login --force")
         }
         _ => Remedy::new("Ask for the scope earthengine or cloud-platform."),
     });

@@ -1,9 +1,10 @@
 //! Who one is logged in as, and what the token is good for.
 
-use ee_credentials::{Credentials, Found, Warning};
-use ee_token::{AccessToken, HttpClient, Scopes, token_info};
+use ee_credentials::{Credentials, Found, Kind, Warning};
+use ee_token::{AccessToken, Scopes};
 
 use crate::resolve::{Places, SDK_PROJECT_IGNORED, name_a_project, resolve};
+use crate::scopes::too_broad;
 use crate::{Builder, Error, ErrorKind, Project};
 
 /// What is known of a login: [`Builder::login_status`].
@@ -37,21 +38,21 @@ impl Builder {
     /// What is wrong with the credentials or the network.
     pub async fn login_status(self) -> Result<LoginStatus, Error> {
         let environment = self.surroundings();
-        let (http, found) = self.find(&environment).await?;
+        let (_, found) = self.find(&environment).await?;
         let credentials = &found.credentials;
-        let mut principal = credentials.principal().map(str::to_owned);
         let mut scopes = Scopes::new::<&str>([]);
         let mut token = None;
         if credentials.cache().is_some() {
             let current = credentials.token().await?;
-            scopes = granted(credentials, &http, &current)
-                .await
-                .unwrap_or(scopes);
-            if principal.is_none() && tells_who(&scopes) {
-                let info = token_info(&http, &current).await;
-                principal = info.ok().and_then(|info| info.email);
+            if let Ok(Some(granted)) = granted(credentials, &current).await {
+                scopes = granted;
             }
             token = Some(current);
+        }
+        let mut principal = credentials.principal().map(str::to_owned);
+        if principal.is_none() && (tells_who(&scopes) || credentials.kind() == Kind::MetadataServer)
+        {
+            principal = credentials.look_up_principal().await.ok().flatten();
         }
         let chosen = resolve(&Places {
             given: self.given_project(),
@@ -60,6 +61,7 @@ impl Builder {
         })
         .await;
         let mut warnings = credentials.warnings().to_vec();
+        warnings.extend(too_broad(credentials.kind(), &scopes));
         warnings.extend(about_the_project(chosen));
         Ok(LoginStatus {
             found,
@@ -89,18 +91,19 @@ fn tells_who(scopes: &Scopes) -> bool {
         .any(|scope| scopes.contains(scope))
 }
 
-/// The scopes of a token: what came with it, what Google says of it, or else what was asked for.
+/// The scopes of a token: what came with it, what others say of it, or else what was asked for;
+/// `None` where nobody says. A token that may be another host's is shown to nobody.
 pub(crate) async fn granted(
     credentials: &Credentials,
-    http: &HttpClient,
     token: &AccessToken,
-) -> Result<Scopes, Error> {
+) -> Result<Option<Scopes>, Error> {
     if let Some(scopes) = token.scopes() {
-        return Ok(scopes.clone());
+        return Ok(Some(scopes.clone()));
     }
-    match (token_info(http, token).await, credentials.scopes()) {
-        (Ok(info), _) => Ok(info.scopes),
-        (Err(_), Some(scopes)) => Ok(scopes.clone()),
+    match (credentials.granted_scopes().await, credentials.scopes()) {
+        (Ok(Some(scopes)), _) => Ok(Some(scopes)),
+        (_, Some(asked_for)) => Ok(Some(asked_for.clone())),
+        (Ok(None), None) => Ok(None),
         (Err(error), None) => Err(error.into()),
     }
 }
@@ -153,6 +156,50 @@ mod tests {
                 .unwrap();
             assert_eq!(status.scopes, Scopes::earth_engine());
             assert_eq!(status.principal.as_deref(), Some(robot.email()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_may_be_another_hosts_is_shown_to_nobody() {
+        let emulator = Emulator::start().await.unwrap();
+        let brought = Credentials::from_token(AccessToken::new("another-hosts").unwrap());
+        let status = builder(&emulator)
+            .credentials(brought.clone())
+            .login_status()
+            .await
+            .unwrap();
+        assert!(status.token.is_some() && status.scopes.is_empty());
+        assert_eq!(status.principal, None);
+        let told = AccessToken::new("another-hosts")
+            .unwrap()
+            .with_scopes(Scopes::new(["email"]));
+        let status = builder(&emulator)
+            .credentials(Credentials::from_token(told))
+            .login_status()
+            .await
+            .unwrap();
+        assert!(status.scopes.contains("email"));
+        assert_eq!(status.principal, None);
+        builder(&emulator).credentials(brought).diagnose().await;
+        assert!(emulator.requests_to("oauth2.googleapis.com").is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_login_for_more_than_earth_engine_needs_is_a_warning_and_one_for_exports_is_none() {
+        let emulator = Emulator::start().await.unwrap();
+        for (more, expected) in [
+            ("drive", &["broad_scopes"][..]),
+            ("devstorage.full_control", &[]),
+        ] {
+            let scopes = ["earthengine", "cloud-platform", more];
+            let jane = emulator.create_user_with_scopes("jane@example.com", &scopes, &scopes);
+            let status = builder(&emulator)
+                .credentials_json(jane.authorized_user_json())
+                .login_status()
+                .await
+                .unwrap();
+            let codes: Vec<_> = status.warnings.iter().map(|w| w.code).collect();
+            assert_eq!(codes, expected, "{more}");
         }
     }
 

@@ -119,6 +119,7 @@ mod tests {
             name: String::new(),
             api: ApiState::Unknown,
             registration: Registration::Unverified,
+            error: None,
         }
     }
 

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use ee_rest::Client;
+use ee_rest::{ApiError, Client};
 use http::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -62,7 +62,7 @@ async fn verify(
         Verify::None => return Ok(Verified::untold(Registration::Unverified)),
         Verify::Config | Verify::Compute => match read_config(client).await {
             Ok(verified) => verified,
-            Err(error) if lacks(&error, READ_CONFIG) => {
+            Err(error) if may_not_read_config(error.api()) => {
                 compute_a_constant(client, context).await?;
                 return Ok(Verified::untold(Registration::Unspecified));
             }
@@ -89,11 +89,13 @@ async fn read_config(client: &Client) -> Result<Verified, ee_rest::Error> {
     })
 }
 
-fn lacks(error: &ee_rest::Error, permission: &str) -> bool {
-    error.api().is_some_and(|api| {
+/// Whether the one thing that was refused is to read the configuration. Who is told so got past
+/// everything before it: the project is theirs to use, and the API is enabled.
+pub(crate) fn may_not_read_config(refusal: Option<&ApiError>) -> bool {
+    refusal.is_some_and(|api| {
         api.status.as_u16() == 403
-            && (api.metadata.get("permission").map(String::as_str) == Some(permission)
-                || api.message.contains(&format!("'{permission}'")))
+            && (api.metadata.get("permission").map(String::as_str) == Some(READ_CONFIG)
+                || api.message.contains(&format!("'{READ_CONFIG}'")))
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 #[derive(Debug, Args)]
 pub(crate) struct Api {
@@ -23,15 +23,8 @@ pub(crate) struct Api {
     #[arg(long, value_name = "K=V", value_parser = key_and_value)]
     pub(crate) query: Vec<(String, String)>,
 
-    /// A text field of the JSON body, or with GET or --input a query parameter (repeatable);
-    /// K may be `a[b]` or `a[]`
-    #[arg(short = 'f', long, value_name = "K=V", value_parser = key_and_value)]
-    pub(crate) raw_field: Vec<(String, String)>,
-
-    /// The same, with a meaning for true, false, null, numbers, and @FILE for a file's text
-    /// (repeatable)
-    #[arg(short = 'F', long, value_name = "K=V", value_parser = key_and_value)]
-    pub(crate) field: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) fields: Fields,
 
     /// A header of the request (repeatable)
     #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = name_and_value)]
@@ -44,6 +37,66 @@ pub(crate) struct Api {
     /// Asks for all pages, and prints them as one object whose lists are joined
     #[arg(long)]
     pub(crate) paginate: bool,
+}
+
+/// The fields of both options, in the order in which they were given.
+#[derive(Debug)]
+pub(crate) struct Fields(pub(crate) Vec<Field>);
+
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub(crate) key: String,
+    pub(crate) text: String,
+    /// Whether `true`, numbers and `@FILE` are more than text.
+    pub(crate) has_meaning: bool,
+}
+
+const RAW_FIELD: &str = "raw-field";
+const FIELD: &str = "field";
+
+impl Args for Fields {
+    fn augment_args(command: Command) -> Command {
+        let option = |name, short| {
+            Arg::new(name)
+                .short(short)
+                .long(name)
+                .value_name("K=V")
+                .value_parser(key_and_value)
+                .action(ArgAction::Append)
+        };
+        command
+            .arg(option(RAW_FIELD, 'f').help("A text field of the JSON body, or with GET or --input a query parameter (repeatable); K may be `a[b]` or `a[]`"))
+            .arg(option(FIELD, 'F').help("The same, with a meaning for true, false, null, numbers, and @FILE for a file's text (repeatable)"))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Fields {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut fields = Vec::new();
+        for (name, has_meaning) in [(RAW_FIELD, false), (FIELD, true)] {
+            let places = matches.indices_of(name).into_iter().flatten();
+            let given = matches.get_many::<(String, String)>(name);
+            for (place, (key, text)) in places.zip(given.into_iter().flatten()) {
+                let field = Field {
+                    key: key.clone(),
+                    text: text.clone(),
+                    has_meaning,
+                };
+                fields.push((place, field));
+            }
+        }
+        fields.sort_by_key(|(place, _)| *place);
+        Ok(Self(fields.into_iter().map(|(_, field)| field).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {

@@ -61,11 +61,12 @@ impl<'a> Call<'a> {
             path,
         };
         let mut values: Vec<(&str, Value)> = Vec::new();
-        for (key, text) in &api.raw_field {
-            values.push((key, Value::String(text.clone())));
-        }
-        for (key, text) in &api.field {
-            values.push((key, fields::meaning(text)?));
+        for field in &api.fields.0 {
+            let value = match field.has_meaning {
+                true => fields::meaning(&field.text)?,
+                false => Value::String(field.text.clone()),
+            };
+            values.push((&field.key, value));
         }
         if values.is_empty() {
             return Ok(call);
@@ -155,7 +156,7 @@ fn method_and_path(api: &Api) -> Result<(Method, &str), Failure> {
         (word, option) => word.or(option.as_ref()),
     };
     let Some(method) = named else {
-        let has_body = api.input.is_some() || !api.field.is_empty() || !api.raw_field.is_empty();
+        let has_body = api.input.is_some() || !api.fields.0.is_empty();
         return Ok((if has_body { Method::POST } else { Method::GET }, path));
     };
     METHODS

@@ -5,6 +5,9 @@ pub(crate) mod logout;
 mod scopes;
 mod status;
 
+use earthengine::AccessToken;
+use serde_json::json;
+
 use crate::arguments::{Auth, AuthCommand, Global};
 use crate::failure::{Failure, Stage};
 use crate::output::print;
@@ -27,5 +30,15 @@ async fn token(global: &Global) -> Result<(), Failure> {
     let token = token
         .await
         .map_err(|error| Failure::new(&error, Stage::Init))?;
+    if global.json {
+        let json = json!({"access_token": token.secret(), "expires_at": expires_at(&token)});
+        return print(format!("{json}\n"));
+    }
     print(format!("{}\n", token.secret()))
+}
+
+/// When a token ends; `None` where nobody says.
+fn expires_at(token: &AccessToken) -> Option<String> {
+    let end = token.expires_at()?;
+    Some(end.format("%Y-%m-%dT%H:%M:%SZ").to_string())
 }

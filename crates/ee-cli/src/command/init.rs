@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::{Global, Init};
 use crate::failure::{Failure, Stage};
-use crate::output::{note, print, warn};
+use crate::output::{note, plain, print, warn, warnings_as_json};
 
 pub(crate) async fn run(global: &Global, init: &Init) -> Result<(), Failure> {
     let ee = super::builder(global)
@@ -20,7 +20,7 @@ pub(crate) async fn run(global: &Global, init: &Init) -> Result<(), Failure> {
     if !global.quiet {
         warn(ee.warnings());
         if let Some(message) = ee.init_message() {
-            note(&format!("Earth Engine says: {message}"));
+            note(&format!("Earth Engine says: {}", plain(message)));
         }
     }
     print(in_words(&ee))
@@ -42,6 +42,7 @@ fn as_json(ee: &EarthEngine) -> Value {
         "credential": credential,
         "requests": ee.effort().requests,
         "elapsed_ms": ee.effort().elapsed.as_secs_f64() * 1000.0,
+        "warnings": warnings_as_json(ee.warnings()),
     });
     if let Some(message) = ee.init_message() {
         json["init_message"] = json!(message);

@@ -2,7 +2,7 @@
 
 use clap::CommandFactory as _;
 
-use crate::arguments::{Arguments, Completions, Man};
+use crate::arguments::{Arguments, Completions, Global, Man};
 use crate::failure::Failure;
 use crate::output::{note, print};
 
@@ -13,7 +13,7 @@ pub(crate) fn completions(arguments: &Completions) -> Result<(), Failure> {
     print(script)
 }
 
-pub(crate) fn pages(arguments: &Man) -> Result<(), Failure> {
+pub(crate) fn pages(global: &Global, arguments: &Man) -> Result<(), Failure> {
     let command = Arguments::command();
     let Some(folder) = &arguments.dir else {
         let mut page = Vec::new();
@@ -26,9 +26,11 @@ pub(crate) fn pages(arguments: &Man) -> Result<(), Failure> {
         |e: std::io::Error| Failure::io(&format!("{} cannot be written", folder.display()), &e);
     std::fs::create_dir_all(folder).map_err(cannot)?;
     clap_mangen::generate_to(command, folder).map_err(cannot)?;
-    note(&format!(
-        "see them with: man -l {}/eectl.1",
-        folder.display()
-    ));
+    if !global.quiet {
+        note(&format!(
+            "see them with: man -l {}/eectl.1",
+            folder.display()
+        ));
+    }
     Ok(())
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::{Global, Project, ProjectCommand};
 use crate::failure::{Failure, Stage};
-use crate::output::{note, plain, print, warn};
+use crate::output::{note, plain, print, warn, warnings_as_json};
 use picker::Picked;
 use prompt::Prompt;
 
@@ -50,13 +50,17 @@ async fn list(global: &Global) -> Result<(), Failure> {
 const NONE: &str = "this login sees no projects; make one at https://console.cloud.google.com/projectcreate, and register it at https://console.cloud.google.com/earth-engine";
 
 fn as_json(project: &ListedProject) -> Value {
-    json!({
+    let mut json = json!({
         "project": project.id,
         "number": project.number,
         "name": project.name,
         "api": project.api.as_str(),
         "registration": project.registration.as_str(),
-    })
+    });
+    if let Some(kind) = project.error {
+        json["error"] = json!(kind.code());
+    }
+    json
 }
 
 /// A line of a table: the columns are as wide as ids can be.
@@ -72,13 +76,20 @@ fn line(project: &ListedProject) -> String {
 
 /// Whether Earth Engine can be used in it, in words.
 fn state(project: &ListedProject) -> &'static str {
+    use ErrorKind as Kind;
     match (project.api, &project.registration) {
+        _ if project.error == Some(Kind::ProjectSuspended) => "suspended",
         (ApiState::Disabled, _) => "Earth Engine API not enabled",
         (_, Registration::NotRegistered) => "not registered for Earth Engine",
         (ApiState::Enabled, Registration::Commercial) => "ready, commercial",
         (ApiState::Enabled, Registration::NotCommercial) => "ready, noncommercial",
         (ApiState::Enabled, _) => "API enabled, registration unknown",
-        _ => "this login may not use Earth Engine there",
+        _ => match project.error {
+            Some(Kind::ProjectDenied | Kind::PermissionDenied | Kind::ProjectNotFound) => {
+                "this login may not use Earth Engine there"
+            }
+            _ => "not known: Earth Engine does not say",
+        },
     }
 }
 
@@ -214,7 +225,11 @@ async fn show(global: &Global) -> Result<(), Failure> {
     if global.json {
         return print(format!(
             "{}\n",
-            json!({"project": project.id, "source": project.source.as_str()})
+            json!({
+                "project": project.id,
+                "source": project.source.as_str(),
+                "warnings": warnings_as_json(&project.warnings),
+            })
         ));
     }
     if global.quiet {
@@ -239,11 +254,12 @@ async fn check(global: &Global, id: Option<&str>) -> Result<(), Failure> {
                 "source": project.source.as_str(),
                 "api": ApiState::Enabled.as_str(),
                 "registration": registration.as_str(),
+                "warnings": warnings_as_json(ee.warnings()),
             })
         ));
     }
     if !global.quiet {
-        warn(&project.warnings);
+        warn(ee.warnings());
     }
     print(format!(
         "{} ({}) may be used: the API is enabled, {}\n",

@@ -40,6 +40,16 @@ async fn fields_make_a_json_body_and_a_post() {
 }
 
 #[tokio::test]
+async fn fields_of_both_kinds_keep_their_order() {
+    let machine = Machine::with_key(|b| b).await;
+    let fields = ["-f", "l[]=1", "-F", "l[]=2", "-f", "l[]=3", "-F", "l[]=4"];
+    machine
+        .run(&[&["api", "value:compute"], &fields[..]].concat())
+        .await;
+    assert_eq!(last(&machine).json(), json!({"l": ["1", 2, "3", 4]}));
+}
+
+#[tokio::test]
 async fn fields_of_a_get_or_beside_an_input_are_query_parameters() {
     let machine = Machine::with_key(|b| b).await;
     let ended = machine

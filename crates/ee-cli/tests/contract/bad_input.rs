@@ -272,3 +272,24 @@ async fn no_secret_shows_at_any_verbosity() {
         assert!(!all.contains(secret), "{secret} in {all}");
     }
 }
+
+#[tokio::test]
+async fn a_wrong_command_line_says_in_json_what_is_wrong_with_it() {
+    let machine = Machine::new().await;
+    for (arguments, said, remedy) in [
+        (&["project", "set"][..], "not provided: <PROJECT>", "--help"),
+        (&["init", "--jsn"], "--jsn", "'--json'"),
+        (&["completions", "cmd"], "bash, elvish", "--help"),
+        (&[], "a command is missing", "--help"),
+        (&["project"], "a command is missing", "--help"),
+    ] {
+        let (status, error) = machine.failure(arguments).await;
+        assert_eq!((status, code(&error)), (2, "usage"), "{arguments:?}");
+        assert!(message(&error).contains(said), "{error}");
+        assert!(!message(&error).contains("Usage"), "{error}");
+        assert!(
+            error["remedy"].as_str().unwrap().contains(remedy),
+            "{error}"
+        );
+    }
+}

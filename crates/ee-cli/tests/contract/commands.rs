@@ -25,6 +25,7 @@ async fn init_takes_two_requests_and_tells_what_it_found() {
                 "principal": ROBOT,
             },
             "requests": 2,
+            "warnings": [],
         })
     );
     assert_eq!(
@@ -63,6 +64,35 @@ async fn auth_token_prints_the_token_and_nothing_else() {
         let token = ended.stdout.strip_suffix('\n').unwrap();
         assert!(token.starts_with("ya29.") && !token.contains(char::is_whitespace));
         assert!(!ended.stderr.contains(token));
+    }
+}
+
+#[tokio::test]
+async fn auth_token_is_json_where_json_is_asked_for() {
+    let machine = Machine::with_key(|b| b).await;
+    let token = machine.run(&["auth", "token", "--json"]).await.json();
+    assert_eq!(token.as_object().unwrap().len(), 2);
+    assert!(token["access_token"].as_str().unwrap().starts_with("ya29."));
+    assert!(token["expires_at"].as_str().unwrap().ends_with('Z'));
+}
+
+#[tokio::test]
+async fn a_warning_is_a_field_of_every_command_that_tells_one_in_words() {
+    let mut machine = Machine::with_key(|b| b).await;
+    machine.file(
+        ".config/earthengine/credentials",
+        json!({"project": PROJECT}).to_string(),
+    );
+    machine.set("GOOGLE_CLOUD_PROJECT", "other-project");
+    for command in [&["init"][..], &["project", "show"], &["project", "check"]] {
+        let told = machine.run(&[command, &["--json"]].concat()).await.json();
+        assert_eq!(
+            told["warnings"][0]["code"], "project_variable_ignored",
+            "{told}"
+        );
+        let words = machine.run(command).await.stderr;
+        assert!(words.contains("warning: GOOGLE_CLOUD_PROJECT"), "{words}");
+        assert_eq!(machine.run(&[&["-q"], command].concat()).await.stderr, "");
     }
 }
 

@@ -31,6 +31,8 @@ async fn the_manual_is_printed_or_written_with_a_page_for_every_command() {
         let text = fs::read_to_string(folder.join(name)).unwrap();
         assert!(text.contains(".TH"), "{name}");
     }
+    let quiet = ["-q", "man", "--dir", &folder.display().to_string()];
+    assert_eq!(machine.run(&quiet).await.stderr, "");
     let file = machine.file("a-file", "");
     let (status, error) = machine
         .failure(&["man", "--dir", &file.display().to_string()])

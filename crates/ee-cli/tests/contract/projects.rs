@@ -45,6 +45,10 @@ async fn list_tells_of_each_project_whether_earth_engine_can_be_used() {
     .await;
     let listed = machine.run(&["project", "list", "--json"]).await.json();
     let project = |id: &str, number: &str, name: &str, api: &str, registration: &str| json!({"project": id, "number": number, "name": name, "api": api, "registration": registration});
+    let refused = |mut project: Value, code: &str| {
+        project["error"] = json!(code);
+        project
+    };
     let unknown = "REGISTRATION_STATE_UNSPECIFIED";
     assert_eq!(
         listed,
@@ -56,7 +60,10 @@ async fn list_tells_of_each_project_whether_earth_engine_can_be_used() {
                 "enabled",
                 "REGISTERED_NOT_COMMERCIALLY"
             ),
-            project("a-disabled", "111111111111", "Off", "disabled", unknown),
+            refused(
+                project("a-disabled", "111111111111", "Off", "disabled", unknown),
+                "api_disabled"
+            ),
             project(
                 "b-unregistered",
                 "222222222222",
@@ -64,12 +71,15 @@ async fn list_tells_of_each_project_whether_earth_engine_can_be_used() {
                 "enabled",
                 "NOT_REGISTERED"
             ),
-            project(
-                "c-suspended",
-                "333333333333",
-                "c-suspended",
-                "unknown",
-                unknown
+            refused(
+                project(
+                    "c-suspended",
+                    "333333333333",
+                    "c-suspended",
+                    "unknown",
+                    unknown
+                ),
+                "project_suspended"
             ),
         ])
     );
@@ -79,6 +89,28 @@ async fn list_tells_of_each_project_whether_earth_engine_can_be_used() {
     assert_eq!(lines.len(), 4);
     assert!(lines[0].starts_with(PROJECT) && lines[0].contains("ready, noncommercial"));
     assert!(lines[1].contains("Earth Engine API not enabled"));
+    assert!(lines[3].contains("suspended"));
+}
+
+#[tokio::test]
+async fn list_tells_a_denial_from_a_server_that_does_not_answer() {
+    let machine = Machine::with_login(|b| {
+        b.project(Project::new("a-denied").refuse(ee_emulator::Refusal::UserProjectDenied))
+            .project(Project::new("b-broken"))
+    })
+    .await;
+    let broken = || ee_emulator::Fault::status(503).times(usize::MAX);
+    let path = "/v1/projects/b-broken/config";
+    machine
+        .emulator
+        .fault("earthengine.googleapis.com", broken().on_path(path));
+    machine
+        .emulator
+        .fault("serviceusage.googleapis.com", broken());
+    let words = machine.run(&["project", "list"]).await.stdout;
+    let lines: Vec<_> = words.lines().collect();
+    assert!(lines[1].contains("a-denied") && lines[1].contains("may not use Earth Engine there"));
+    assert!(lines[2].contains("b-broken") && lines[2].contains("Earth Engine does not say"));
 }
 
 #[tokio::test]
@@ -130,7 +162,7 @@ async fn set_show_and_unset_go_through_the_file_and_leave_the_login_alone() {
         assert_eq!(machine.stored(), expected);
         assert_eq!(
             machine.run(&["project", "show", "--json"]).await.json(),
-            json!({"project": PROJECT, "source": "earthengine_file"})
+            json!({"project": PROJECT, "source": "earthengine_file", "warnings": []})
         );
         let removed = machine.run(&[unset, &["--json"]].concat()).await;
         assert_eq!(
@@ -240,14 +272,17 @@ async fn show_names_every_source_and_fails_where_there_is_none() {
             machine.set(variable, PROJECT);
         }
         let shown = machine.run(&["project", "show", "--json"]).await.json();
-        assert_eq!(shown, json!({"project": PROJECT, "source": source}));
+        assert_eq!(
+            shown,
+            json!({"project": PROJECT, "source": source, "warnings": []})
+        );
     }
     let given = machine
         .run(&["project", "show", "--json", "--project", "given-project"])
         .await;
     assert_eq!(
         given.json(),
-        json!({"project": "given-project", "source": "flag"})
+        json!({"project": "given-project", "source": "flag", "warnings": []})
     );
     assert!(machine.paths().is_empty());
 }
@@ -260,7 +295,7 @@ async fn check_verifies_the_project_that_is_named_or_found() {
     .await;
     let checked = |source: &str| {
         json!({"project": PROJECT, "source": source, "api": "enabled",
-            "registration": "REGISTERED_NOT_COMMERCIALLY"})
+            "registration": "REGISTERED_NOT_COMMERCIALLY", "warnings": []})
     };
     let found = machine.run(&["project", "check", "--json"]).await.json();
     assert_eq!(found, checked("credentials_project"));

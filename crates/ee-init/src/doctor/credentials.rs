@@ -1,11 +1,12 @@
 //! The search for credentials, what was found, and the token that comes of it.
 
 use chrono::Utc;
-use ee_credentials::{Credentials, Environment, Kind, Outcome, Step};
+use ee_credentials::{Credentials, Environment, Kind, Outcome, Step, Warning};
 use ee_token::{HttpClient, Remedy, Scopes};
 
 use super::connection::in_words;
 use super::{Check, CheckStatus, Report, bounded};
+use crate::scopes::{Use, good_for};
 use crate::status::granted;
 use crate::{Builder, Error, ErrorKind};
 
@@ -87,7 +88,6 @@ fn permissions(credentials: &Credentials) -> Check {
 /// Gets a token and looks at its scopes. Says whether requests can be authenticated.
 pub(super) async fn token(
     credentials: &Credentials,
-    http: &HttpClient,
     report: &mut Report<impl FnMut(&Check)>,
 ) -> bool {
     if credentials.kind() == Kind::ApiKey {
@@ -113,30 +113,15 @@ pub(super) async fn token(
             None => "there is one; nobody says for how long it is good".to_owned(),
         },
     ));
-    report.add(scopes(bounded(granted(credentials, http, &token)).await));
+    report.add(scopes(bounded(granted(credentials, &token)).await));
     true
 }
 
-/// Scopes that say who somebody is, or that Earth Engine and its exports to Cloud Storage need.
-/// Everything else is more than a program of Earth Engine should hold.
-const NOT_TOO_BROAD: [&str; 11] = [
-    "earthengine",
-    "earthengine.readonly",
-    "cloud-platform",
-    "cloud-platform.read-only",
-    "devstorage.full_control",
-    "devstorage.read_write",
-    "devstorage.read_only",
-    "userinfo.email",
-    "userinfo.profile",
-    "openid",
-    "email",
-];
-
-fn scopes(granted: Result<Scopes, Error>) -> Check {
+fn scopes(granted: Result<Option<Scopes>, Error>) -> Check {
     const NAME: &str = "scopes";
     let granted = match granted {
-        Ok(granted) => granted,
+        Ok(Some(granted)) => granted,
+        Ok(None) => return Check::skipped(NAME, "nobody says which"),
         Err(error) => return Check::skipped(NAME, format!("nobody says which: {error}")),
     };
     let short = |scope: &str| {
@@ -144,49 +129,35 @@ fn scopes(granted: Result<Scopes, Error>) -> Check {
         scope.strip_prefix(prefix).unwrap_or(scope).to_owned()
     };
     let all = granted.iter().map(short).collect::<Vec<_>>().join(", ");
-    let has = |scope: &str| granted.contains(scope);
-    let log_in = "Log in again with the scopes that are needed; on a virtual machine, give its service account the scope cloud-platform.";
-    let command = "eectl auth login --force --scopes=earthengine,cloud-platform";
-    if !has("earthengine") && !has("cloud-platform") {
-        let (status, what) = if has("earthengine.readonly") {
-            (
-                CheckStatus::Warning,
-                "they allow reading, and no computation",
-            )
-        } else {
-            (
-                CheckStatus::Failed,
-                "neither earthengine nor cloud-platform is among them",
-            )
-        };
-        return Check {
-            status,
-            error: (status == CheckStatus::Failed).then_some(ErrorKind::InsufficientScopes),
-            ..Check::warning(
-                NAME,
-                format!("{all}: {what}"),
-                Remedy::new(log_in).command(command),
-            )
-        };
+    let log_in = Remedy::new("Log in again with the scopes that are needed; on a virtual machine, give its service account the scope cloud-platform.")
+        .command("eectl auth login --force --scopes=earthengine,cloud-platform");
+    match good_for(&granted) {
+        Use::Nothing => {
+            return Check {
+                status: CheckStatus::Failed,
+                error: Some(ErrorKind::InsufficientScopes),
+                ..Check::warning(
+                    NAME,
+                    format!("{all}: neither earthengine nor cloud-platform is among them"),
+                    log_in,
+                )
+            };
+        }
+        Use::Reading => {
+            let message = format!("{all}: they allow reading, and no computation");
+            return Check::warning(NAME, message, log_in);
+        }
+        Use::Everything => {}
     }
-    let broad: Vec<_> = granted
-        .iter()
-        .map(short)
-        .filter(|scope| !NOT_TOO_BROAD.contains(&scope.as_str()) && scope != "profile")
-        .collect();
-    if !broad.is_empty() {
-        return Check::warning(
-            NAME,
-            format!("{all}: more than Earth Engine needs ({})", broad.join(", ")),
-            Remedy::new("If no program needs them (drive is for exports to Google Drive), log in again with fewer: whoever gets hold of this login can use all of them.")
-                .command(command),
-        );
+    if let Some(warning) = Warning::of_broad_scopes(&granted) {
+        let message = format!("{all}: {warning}");
+        return Check::warning(NAME, message, warning.remedy);
     }
-    if !has("cloud-platform") {
+    if !granted.contains("cloud-platform") {
         return Check::warning(
             NAME,
             format!("{all}: without cloud-platform, projects cannot be listed"),
-            Remedy::new(log_in).command(command),
+            log_in,
         );
     }
     Check::ok(NAME, all)

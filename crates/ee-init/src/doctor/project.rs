@@ -13,6 +13,7 @@ use super::{Check, CheckStatus, Report, bounded};
 use crate::refusal::{Context, explain, not_registered};
 use crate::registration::{ProjectConfig, Registration};
 use crate::resolve::{Places, resolve};
+use crate::verify::may_not_read_config;
 use crate::{Builder, Error, ErrorKind, Project, check_project};
 
 /// The checks of [`examine`].
@@ -165,6 +166,13 @@ fn config_checks(
             report.add(check);
             return is_usable;
         }
+        // The computation decides, as it does for programs.
+        Err(error) if may_not_read_config(error.api()) => {
+            report.add(permitted());
+            report.add(enabled());
+            report.add(unreadable(who, project));
+            return true;
+        }
         Err(error) => error,
     };
     match error.kind() {
@@ -184,6 +192,16 @@ fn config_checks(
         }
     }
     false
+}
+
+fn unreadable(who: &str, project: &Project) -> Check {
+    Check::warning(
+        "registration",
+        format!("{who} may not read how {} is registered", project.id),
+        Remedy::new(
+            "Programs do without. To have it told, ask the project's owner for a role with the permission earthengine.config.get, such as Earth Engine Resource Viewer (roles/earthengine.viewer).",
+        ),
+    )
 }
 
 fn registration(state: Registration, project: &Project) -> Check {

@@ -122,6 +122,7 @@ fn listed(project: Project) -> ListedProject {
         name: project.display_name,
         api: ApiState::Unknown,
         registration: Registration::Unverified,
+        error: None,
     }
 }
 

@@ -41,6 +41,9 @@ pub(super) fn put(body: &mut Map<String, Value>, key: &str, value: Value) -> Res
         Some(at) => key.split_at(at),
         None => (key, ""),
     };
+    if first.is_empty() {
+        return Err(cannot());
+    }
     let mut place = body.entry(first).or_insert(Value::Null);
     while !rest.is_empty() {
         let inner = rest.strip_prefix('[').ok_or_else(cannot)?;
@@ -110,6 +113,7 @@ mod tests {
             &[("a[]", "1"), ("a[b]", "2")],
             &[("a[b", "1")],
             &[("a[b]c", "1")],
+            &[("[a]", "1")],
         ] {
             assert_eq!(body(fields), None, "{fields:?}");
         }

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::arguments::Global;
 use crate::failure::Failure;
-use crate::output::{note, print, warning_json};
+use crate::output::{note, print, warnings_as_json};
 
 const GOOGLE: &str = "https://www.googleapis.com/auth/";
 
@@ -219,7 +219,7 @@ fn as_json(outcome: &Outcome, global: &Global) -> Value {
                 "path": saved.path,
                 "scopes": saved.granted.iter().collect::<Vec<_>>(),
                 "missing_scopes": saved.missing.iter().collect::<Vec<_>>(),
-                "warnings": saved.warnings.iter().map(warning_json).collect::<Vec<_>>(),
+                "warnings": warnings_as_json(&saved.warnings),
             });
             if let Some(end) = saved.expires_at {
                 json["expires_at"] = json!(end.to_rfc3339());

@@ -1,7 +1,6 @@
 //! `eectl auth scopes`: what the credentials' token may be used for.
 
-use earthengine::token::{HttpClient, token_info};
-use earthengine::{Environment, Error, Scopes};
+use earthengine::{Error, Scopes};
 use serde_json::json;
 
 use crate::arguments::Global;
@@ -19,13 +18,14 @@ pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
     print(scopes.iter().map(|s| format!("{s}\n")).collect::<String>())
 }
 
-/// What the token endpoint said, or else what Google says of the token.
+/// What was granted, or else what was asked for; none where nobody says.
 async fn granted(global: &Global) -> Result<Scopes, Error> {
     let found = crate::command::builder(global).find_credentials().await?;
-    let token = found.credentials.token().await?;
-    if let Some(scopes) = token.scopes() {
-        return Ok(scopes.clone());
-    }
-    let http = HttpClient::new(Environment::current().endpoints()?)?;
-    Ok(token_info(&http, &token).await?.scopes)
+    let credentials = found.credentials;
+    // Where there is no token, it is good for nothing.
+    credentials.token().await?;
+    let granted = credentials.granted_scopes().await?;
+    Ok(granted
+        .or_else(|| credentials.scopes().cloned())
+        .unwrap_or_else(|| Scopes::new::<&str>([])))
 }

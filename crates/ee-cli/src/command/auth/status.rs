@@ -3,9 +3,10 @@
 use earthengine::LoginStatus;
 use serde_json::{Value, json};
 
+use super::expires_at;
 use crate::arguments::Global;
 use crate::failure::{Failure, Stage};
-use crate::output::{plain, print, warn, warning_json};
+use crate::output::{plain, print, warn, warnings_as_json};
 
 pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
     let status = crate::command::builder(global)
@@ -36,13 +37,12 @@ fn as_json(status: &LoginStatus) -> Value {
     if let Some(project) = credentials.quota_project() {
         credential["quota_project"] = json!(project);
     }
-    let token = status.token.as_ref().map(|_| {
+    let token = status.token.as_ref().map(|token| {
         json!({
-            "expires_at": expires_at(status),
+            "expires_at": expires_at(token),
             "scopes": status.scopes.iter().collect::<Vec<_>>(),
         })
     });
-    let warnings = status.warnings.iter().map(warning_json);
     let searched = status
         .found
         .searched
@@ -51,14 +51,9 @@ fn as_json(status: &LoginStatus) -> Value {
     json!({
         "credential": credential,
         "token": token,
-        "warnings": warnings.collect::<Vec<_>>(),
+        "warnings": warnings_as_json(&status.warnings),
         "searched": searched.collect::<Vec<_>>(),
     })
-}
-
-fn expires_at(status: &LoginStatus) -> Option<String> {
-    let end = status.token.as_ref()?.expires_at()?;
-    Some(end.format("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 fn in_words(status: &LoginStatus) -> String {
@@ -79,10 +74,10 @@ fn in_words(status: &LoginStatus) -> String {
     if let Some(project) = credentials.quota_project() {
         line("quota project", project);
     }
-    if status.token.is_some() {
+    if let Some(token) = &status.token {
         line(
             "token until",
-            &expires_at(status).unwrap_or_else(|| "nobody says".to_owned()),
+            &expires_at(token).unwrap_or_else(|| "nobody says".to_owned()),
         );
         for (i, scope) in status.scopes.iter().enumerate() {
             line(if i == 0 { "scopes" } else { "" }, scope);

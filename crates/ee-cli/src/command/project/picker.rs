@@ -88,7 +88,8 @@ fn why_not(error: &earthengine::Error) -> String {
 
 fn numbered<'a>(answer: &str, shown: &[&'a ListedProject]) -> Option<&'a ListedProject> {
     let number: usize = answer.parse().ok()?;
-    shown.get(number.checked_sub(1)?).copied()
+    let on_screen = &shown[..shown.len().min(AT_ONCE)];
+    on_screen.get(number.checked_sub(1)?).copied()
 }
 
 fn named<'a>(answer: &str, projects: &'a [ListedProject]) -> Option<&'a ListedProject> {

@@ -98,6 +98,16 @@ async fn a_long_list_is_cut_and_narrowed_by_typing() {
     assert!(!shown.contains("forest-29 ") || shown.contains(" 10   forest-29"));
 }
 
+#[tokio::test]
+async fn a_number_that_is_not_on_the_screen_picks_nothing() {
+    let projects = listed(('a'..='z').map(|c| Project::new(format!("forest-{c}")))).await;
+    assert_eq!(id(&typed(&projects, "20\n").0), "forest-t");
+    for number in ["21", "25", "26"] {
+        let (picked, shown) = typed(&projects, &format!("{number}\n\n"));
+        assert_eq!(picked, Picked::Nothing, "{shown}");
+    }
+}
+
 #[test]
 fn without_a_list_a_project_is_typed_until_it_can_be_one() {
     let mut shown = Vec::new();
