@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::process::{Outcome, cargo, output, run};
-use crate::{packages, supply};
+use crate::{docs, packages, supply};
 
 pub(crate) fn check() -> Outcome {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
@@ -27,10 +27,7 @@ pub(crate) fn check() -> Outcome {
             run(cargo(&alone).args(["--features", feature]))?;
         }
     }
-    run(
-        cargo(&["doc", "--workspace", "--all-features", "--no-deps"])
-            .env("RUSTDOCFLAGS", "--deny warnings"),
-    )?;
+    docs::check()?;
     packages::check_with_oldest_rust(env!("CARGO_PKG_RUST_VERSION"))?;
     packages::check()
 }
