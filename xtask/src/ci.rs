@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use crate::process::{Outcome, cargo, output, run};
-use crate::{fuzz, packages, supply};
+use crate::{docs, fuzz, packages, supply};
 
 pub(crate) fn check() -> Outcome {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
@@ -19,10 +19,7 @@ pub(crate) fn check() -> Outcome {
         run(&mut clippy(&combination))?;
     }
     fuzzing_clippy()?;
-    run(
-        cargo(&["doc", "--workspace", "--all-features", "--no-deps"])
-            .env("RUSTDOCFLAGS", "--deny warnings"),
-    )?;
+    docs::check()?;
     packages::check_with_oldest_rust(env!("CARGO_PKG_RUST_VERSION"))?;
     packages::check()?;
     packages::public_api()

@@ -3,6 +3,8 @@
 mod bench;
 mod ci;
 mod demo;
+mod dist;
+mod docs;
 mod fuzz;
 mod packages;
 mod process;
@@ -38,6 +40,10 @@ enum Task {
     Bench(bench::Arguments),
     /// Lets libFuzzer loose on every parser of outside bytes
     Fuzz(fuzz::Arguments),
+    /// Documents the crates, checks the book's links, and builds the book if mdbook is installed
+    Docs,
+    /// Packs eectl with its manual and completions, and a checksum beside the archive
+    Dist(dist::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +55,8 @@ fn main() -> ExitCode {
         Task::Soak(arguments) => soak::run_soak(&arguments),
         Task::Bench(arguments) => bench::run_all(&arguments),
         Task::Fuzz(arguments) => fuzz::run_all(&arguments),
+        Task::Docs => docs::build(),
+        Task::Dist(arguments) => dist::pack(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use earthengine::credentials::Warning;
+use earthengine::token::steers_terminal;
 use serde_json::{Value, json};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -40,13 +41,7 @@ pub(crate) fn paint(colour: bool, code: &str, text: &str) -> String {
 /// Text that came from elsewhere, without what could steer a terminal or make a name look like
 /// another: control characters, and those that are invisible or turn the direction of writing.
 pub(crate) fn plain(text: &str) -> String {
-    let is_trick = |c: char| {
-        c.is_control()
-            || matches!(c,
-                '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
-    };
-    text.chars().filter(|c| !is_trick(*c)).collect()
+    text.chars().filter(|c| !steers_terminal(*c)).collect()
 }
 
 /// Writes warnings to standard error, each with what to do.
