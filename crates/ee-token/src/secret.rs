@@ -51,6 +51,14 @@ pub(crate) fn secret_body(body: Zeroizing<String>) -> Bytes {
     Bytes::from_owner(Body(body))
 }
 
+fn form(name: &str, secret: &str) -> Zeroizing<String> {
+    // Room for all of it, were every byte to become three: growing would leave copies behind.
+    let length = name.len() + 1 + 3 * secret.len();
+    let mut form = Serializer::new(String::with_capacity(length));
+    form.append_pair(name, secret);
+    Zeroizing::new(form.finish())
+}
+
 /// Posts a form of one field. In the body: URLs end up in logs.
 pub(crate) async fn post_secret(
     http: &HttpClient,
@@ -58,15 +66,11 @@ pub(crate) async fn post_secret(
     name: &str,
     secret: &str,
 ) -> Result<Response, Error> {
-    // Room for all of it, were every byte to become three: growing would leave copies behind.
-    let length = name.len() + 1 + 3 * secret.len();
-    let mut form = Serializer::new(String::with_capacity(length));
-    form.append_pair(name, secret);
     let request = http
         .request(Method::POST, url)
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         .timeout(TIMEOUT)
-        .body(secret_body(Zeroizing::new(form.finish())))
+        .body(secret_body(form(name, secret)))
         .build()
         .map_err(|e| {
             Error::new(ErrorKind::RefusedUrl, "the request cannot be built")
@@ -78,6 +82,18 @@ pub(crate) async fn post_secret(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_form_with_a_secret_may_be_sent_from_any_task() {
+        fn is_send(_: impl Send) {}
+        let http = HttpClient::new(crate::Endpoints::google()).unwrap();
+        let (token, bearer) = (
+            "1//canary".into(),
+            crate::AccessToken::new("canary").unwrap(),
+        );
+        is_send(crate::revoke(&http, &token));
+        is_send(crate::token_info(&http, &bearer));
+    }
 
     #[test]
     fn a_secret_header_is_what_its_pieces_say_and_debug_shows_nothing_of_it() {
