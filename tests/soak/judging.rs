@@ -88,12 +88,12 @@ impl Books {
                 self.judge_creation(&creation);
             }
         }
-        for index in self.unjudged_calms..self.calms.len() {
+        for index in self.judged_calms..self.calms.len() {
             let calm = self.calms[index];
             let Some(end) = calm.to.filter(|end| due(*end)) else {
                 break;
             };
-            self.unjudged_calms = index + 1;
+            self.judged_calms = index + 1;
             self.judge_calm(calm.from + SETTLED, end);
         }
         if everything {

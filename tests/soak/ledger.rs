@@ -136,7 +136,7 @@ pub(crate) struct Books {
     pub(crate) stood_still: Vec<Span>,
     /// Times without faults, and how many of them need no more judging.
     pub(crate) calms: Vec<Span>,
-    pub(crate) unjudged_calms: usize,
+    pub(crate) judged_calms: usize,
     pub(crate) spent_budgets: VecDeque<(u64, Instant)>,
     pub(crate) longest_recovery: Duration,
     violations: Vec<String>,
