@@ -148,6 +148,7 @@ impl Credentials {
         environment: &Environment,
         http: &HttpClient,
     ) -> Result<Self, Error> {
+        settings.check_names()?;
         if settings.version != VERSION {
             return Err(wrong(format!(
                 "the settings have the form {}, and this version knows {VERSION}",
@@ -227,7 +228,6 @@ impl Settings {
 
     /// Somebody else's credential in the same place must not be taken for this one.
     fn check(&self, found: &Credentials) -> Result<(), Error> {
-        self.check_names()?;
         let kind = found.kind();
         if kind.as_str() != self.kind {
             return Err(wrong(format!(
