@@ -94,7 +94,7 @@ fn http(address: SocketAddr) -> HttpClient {
 }
 
 /// One that waits for nobody.
-fn impatient() -> reqwest::Client {
+fn impatient() -> reqwest::ClientBuilder {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -103,11 +103,8 @@ fn impatient() -> reqwest::Client {
         .with_no_client_auth();
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
-        .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .read_timeout(PATIENCE)
-        .build()
-        .unwrap()
 }
 
 async fn tokens(looked: &mut Looked) {
