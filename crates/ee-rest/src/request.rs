@@ -223,8 +223,8 @@ impl RequestBuilder {
     /// - [`ErrorKind::InvalidResponse`] if the reply is longer than allowed;
     /// - [`ErrorKind::Runtime`] outside of a tokio runtime.
     ///
-    /// After all retries, it is the last failure that is returned, even if there was no turn or
-    /// no token for another; after a 401, the reason why there is no new token.
+    /// After all retries, it is the last failure that is returned, even if there was no time for
+    /// the next turn or token; where a token is refused for good, the reason for that.
     pub async fn send(self) -> Result<Response, Error> {
         let client = &*self.client.0;
         let request = self.draft.prepare(client)?;

@@ -195,8 +195,12 @@ impl<'a> Call<'a> {
         let mut spent = None;
         let mut last = None;
         loop {
-            // What went wrong with the attempt before says more than that there is no other.
-            let mut or_last = |error| last.take().unwrap_or(error);
+            // What went wrong with the attempt before says more than that there is no time for
+            // another. That there is no token is a failure of its own.
+            let mut or_last = |error: Error| match error.kind() {
+                ErrorKind::Timeout => last.take().unwrap_or(error),
+                _ => error,
+            };
             let place = self.place().await.map_err(&mut or_last)?;
             if self.attempts == 0 {
                 self.until = earlier(self.until, Instant::now().checked_add(policy.total));

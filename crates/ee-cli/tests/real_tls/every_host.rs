@@ -145,16 +145,21 @@ async fn a_token_is_looked_up_and_a_login_ended_at_the_token_host_by_name() {
     if !inside(test, &ALL) {
         return;
     }
-    let world = world().await.with_key();
-    let ended = world.eectl(&["auth", "scopes"]).await;
+    let world = world().await;
+    let jane = world.emulator.create_user_with_scopes(
+        "jane@example.com",
+        &["userinfo.email"],
+        &["earthengine", "userinfo.email"],
+    );
+    let login = jane.earthengine_file_json(Some(PROJECT));
+    world.file(".config/earthengine/credentials", &login);
+    // Whose login it is is known to the token's host alone.
+    let ended = world.eectl(&["auth", "status"]).await;
     let expected = [
         ("oauth2.googleapis.com", "/token"),
         ("oauth2.googleapis.com", "/tokeninfo"),
     ];
     asked(&world, &ended, &expected);
-    let jane = world.emulator.create_user("jane@example.com");
-    let login = jane.earthengine_file_json(Some(PROJECT));
-    world.file(".config/earthengine/credentials", &login);
     let ended = world.eectl(&["auth", "logout", "--revoke"]).await;
     asked(&world, &ended, &[("oauth2.googleapis.com", "/revoke")]);
 }

@@ -238,7 +238,8 @@ async fn no_attempt_outlives_the_deadline_of_the_whole_call() {
 }
 
 #[tokio::test]
-async fn a_retry_that_gets_no_turn_or_no_token_ends_with_the_failure_before_it() {
+async fn a_retry_that_gets_no_turn_ends_with_the_failure_before_it_and_one_without_a_token_with_that()
+ {
     let busy = |wait: &str| {
         let retry =
             json!([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": wait}]);
@@ -284,7 +285,7 @@ async fn a_retry_that_gets_no_turn_or_no_token_ends_with_the_failure_before_it()
     let error = compute(&client.build().unwrap()).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.attempts()),
-        (ErrorKind::Api, 1),
+        (ErrorKind::Token, 1),
         "{error}"
     );
 }
