@@ -413,8 +413,14 @@ impl MetadataServer {
     }
 
     async fn token(&self) -> Result<AccessToken, ee_token::Error> {
-        let asked_at = Utc::now();
-        let Some(body) = self.get_url(&self.token_url).await? else {
+        let host = self.base.host_str().unwrap_or_default();
+        let answered = retried(&self.retry, host, || async {
+            // A token's life begins with the attempt that brings it, not with those before.
+            let asked_at = Utc::now();
+            let body = self.attempt(&self.token_url).await?;
+            Ok(body.map(|body| (body, asked_at)))
+        });
+        let Some((body, asked_at)) = answered.await? else {
             let why = match self.named_email() {
                 Some(email) => format!("this machine has no service account {email}"),
                 None => "this machine has no service account".to_owned(),
@@ -433,13 +439,8 @@ impl MetadataServer {
         query: Option<(&str, &str)>,
     ) -> Result<Option<Bytes>, ee_token::Error> {
         let url = url_under(&self.http, &self.base, path, query)?;
-        self.get_url(&url).await
-    }
-
-    /// What is at a URL that leads to where it is asked for.
-    async fn get_url(&self, url: &Url) -> Result<Option<Bytes>, ee_token::Error> {
         let host = self.base.host_str().unwrap_or_default();
-        retried(&self.retry, host, || self.attempt(url)).await
+        retried(&self.retry, host, || self.attempt(&url)).await
     }
 
     /// One request.

@@ -96,6 +96,24 @@ async fn a_machine_elsewhere_is_told_by_silence_and_a_google_one_by_its_firmware
 }
 
 #[tokio::test]
+async fn a_tokens_life_begins_with_the_attempt_that_brings_it() {
+    let (emulator, options) = machine().await;
+    let credentials = server(&outside(), &options).await.unwrap();
+    let host = "metadata.google.internal";
+    emulator.fault(host, Fault::status(503).header("retry-after", "1").times(1));
+    let reply = json!({"access_token": "ya29.x", "expires_in": 3600});
+    emulator.fault(
+        host,
+        Fault::status(200)
+            .json(&reply)
+            .header("metadata-flavor", "Google"),
+    );
+    let started = Utc::now();
+    let token = credentials.token().await.unwrap();
+    assert!(token.expires_at().unwrap() - started >= TimeDelta::seconds(3601));
+}
+
+#[tokio::test]
 async fn a_silent_address_costs_what_the_time_out_allows() {
     let (emulator, options) = machine().await;
     emulator.fault(ADDRESS, Fault::delay(Duration::from_secs(20)));
