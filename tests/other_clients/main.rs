@@ -23,7 +23,10 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 const PROJECT: &str = "land-cover";
 const ROBOT: &str = "robot@land-cover.iam.gserviceaccount.com";
 
+/// For programs that have chosen a cryptography provider, as these crates want it: ours does not.
 async fn emulator() -> Emulator {
+    // Whoever comes first; one is enough for a process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     Emulator::builder()
         .project(Project::new(PROJECT))
         .start()
@@ -46,9 +49,6 @@ async fn three(emulator: &Emulator, credentials: Credentials) -> i64 {
 
 #[tokio::test]
 async fn a_key_that_googles_own_client_read_gets_into_earth_engine() {
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .unwrap();
     let emulator = emulator().await;
     let key = emulator.create_service_account(ROBOT, PROJECT).json_key();
     let key: Value = serde_json::from_str(&key).unwrap();
