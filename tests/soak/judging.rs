@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::STOOD_STILL;
 use crate::ledger::{Account, Attempt, Books, Creation, Errand, Failure, Identity, Span, Symptom};
 use crate::users::{MAX_RETRIES, RETRIES_END, TIMEOUT};
 use crate::weather::Cause;
@@ -22,8 +23,9 @@ const ON_THE_WIRE: Duration = Duration::from_millis(500);
 /// Nothing that begins so long after the last fault may fail: the longest wait before the next
 /// token request is over.
 pub(crate) const SETTLED: Duration = Duration::from_secs(40);
-/// How long a request may be on its way before its token counts as one that was over already.
-const ON_ITS_WAY: TimeDelta = TimeDelta::milliseconds(1000);
+/// How long a request may be on its way before its token counts as one that was over already: a
+/// process that stands still for less is not noticed.
+const ON_ITS_WAY: Duration = STOOD_STILL;
 /// Of a thousand calls, as many as may end unjudged.
 const MOST_EXCUSED: u64 = 10;
 /// A calm is judged if this much is left of it once all is settled.
@@ -103,7 +105,6 @@ impl Books {
                     self.judge_token_requests(number, &identity);
                 }
             }
-            self.judge_excuses();
         }
     }
 
@@ -112,9 +113,7 @@ impl Books {
             let settled = calm.from + SETTLED;
             failure.started >= settled && calm.to.is_none_or(|end| failure.ended <= end)
         });
-        let from = before(failure.started, SETTLED);
-        let stood_still = |span: &Span| span.touches(from, failure.ended);
-        if self.stood_still.iter().any(stood_still) {
+        if self.stood_still(before(failure.started, SETTLED), failure.ended) {
             self.counts.failed -= 1;
             self.counts.excused += 1;
             return;
@@ -274,6 +273,11 @@ impl Books {
         let (None, Some(known), false) = (attempt.cause, known, of_nobody) else {
             return;
         };
+        // What was held up, before it was sent or behind its arrival, tells of this machine.
+        let sent = before(attempt.at, ON_ITS_WAY + ON_THE_WIRE);
+        if self.stood_still(sent, attempt.at + ON_THE_WIRE) {
+            return;
+        }
         let arrived = wall(attempt.at);
         let stepped = |at: &Instant| *at <= attempt.at + ON_THE_WIRE;
         if arrived > known.ends + ON_ITS_WAY {
@@ -313,12 +317,7 @@ impl Books {
 
     /// Once all is settled, an identity asks for no more than its clients' lives allow.
     fn judge_calm(&mut self, settled: Instant, end: Instant) {
-        if end < settled + SHORTEST_CALM
-            || self
-                .stood_still
-                .iter()
-                .any(|still| still.touches(settled, end))
-        {
+        if end < settled + SHORTEST_CALM || self.stood_still(settled, end) {
             return;
         }
         self.counts.calms += 1;
@@ -365,7 +364,12 @@ impl Books {
         }
     }
 
-    fn judge_excuses(&mut self) {
+    /// Whether the process did.
+    fn stood_still(&self, from: Instant, to: Instant) -> bool {
+        self.stood_still.iter().any(|span| span.touches(from, to))
+    }
+
+    pub(crate) fn judge_excuses(&mut self) {
         let counts = self.counts;
         let calls = counts.succeeded + counts.failed + counts.excused;
         if counts.excused * 1000 > calls * MOST_EXCUSED {

@@ -395,6 +395,11 @@ impl Ledger {
         books.forget();
     }
 
+    /// Once everything is judged: whether too little of it could be.
+    pub(crate) fn judge_excuses(&self) {
+        self.books().judge_excuses();
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         self.books().counts
     }

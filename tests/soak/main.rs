@@ -42,8 +42,10 @@ const LIFE: Duration = Duration::from_secs(5);
 const TASKS: usize = 200;
 /// Seconds between two lines of state.
 const BETWEEN_LINES: usize = 10;
-/// Memory is judged in runs that are long enough to have warmed up, by so many per cent.
+/// Memory is judged in runs that are long enough to have warmed up, and what could not be judged
+/// in runs in which standing still once is not much of it.
 const SHORTEST_JUDGED_RUN: Duration = Duration::from_secs(600);
+/// By so many per cent.
 const MEMORY_MAY_GROW: u64 = 5;
 /// A second that takes this long was none: the process or the machine stood still.
 const STOOD_STILL: Duration = Duration::from_secs(4);
@@ -158,7 +160,7 @@ fn soak(arguments: &Arguments) -> Result<Vec<String>, String> {
     };
     let samples = soak.run(length, &google, &program);
     google.block_on(soak.users.retire_all());
-    soak.judge();
+    soak.judge(length);
     soak.judge_memory(length, &samples);
     soak.judge_rest(&program);
     // A task that hangs was told of; nobody waits for it.
@@ -278,9 +280,12 @@ impl Soak {
     }
 
     /// Judges what happened, once everybody has been let go.
-    fn judge(&self) {
+    fn judge(&self, length: Duration) {
         self.ledger.count(self.sky.emulator.take_requests());
         self.ledger.judge(true);
+        if length >= SHORTEST_JUDGED_RUN {
+            self.ledger.judge_excuses();
+        }
         let counts = self.ledger.counts();
         say(&format!(
             "calls: {} succeeded, {} failed each with its faults, {} cancelled, {} not judged; the last that failed after a storm ended {:.1} s behind it",
