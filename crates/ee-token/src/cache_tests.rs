@@ -840,18 +840,46 @@ async fn a_source_that_takes_minutes_is_not_cut_off() {
 }
 
 #[tokio::test]
-async fn what_a_closure_makes_of_a_garbled_answer_is_asked_for_again() {
-    let clock = ManualClock::new();
-    let answers = Mutex::new(vec!["good", "garbled\n"]);
-    let source = crate::source_fn(move || {
-        let answer = answers.lock().unwrap().pop().unwrap();
+async fn a_source_or_closure_whose_answer_was_garbled_once_is_asked_again() {
+    #[derive(Debug)]
+    struct Vault(Mutex<Vec<&'static str>>);
+
+    impl TokenSource for Vault {
+        fn mint(&self) -> TokenFuture<'_> {
+            Box::pin(async { AccessToken::new(self.0.lock().unwrap().pop().unwrap()) })
+        }
+    }
+
+    let answers = || Mutex::new(vec!["good", "garbled\n", ""]);
+    let of_closure = answers();
+    let closure = crate::source_fn(move || {
+        let answer = of_closure.lock().unwrap().pop().unwrap();
         async move { AccessToken::new(answer) }
     });
-    let cache = TokenCache::with_clock(source, clock.clock());
-    let error = cache.token().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidResponse);
-    clock.advance(SECOND * 2);
-    assert_eq!(cache.token().await.unwrap().secret(), "good");
+    let sources: [Arc<dyn TokenSource>; 2] = [Arc::new(Vault(answers())), Arc::new(closure)];
+    for source in sources {
+        let clock = ManualClock::new();
+        let cache = TokenCache::with_clock(source, clock.clock());
+        for _ in 0..2 {
+            let error = cache.token().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidResponse);
+            clock.advance(SECOND * 3);
+        }
+        assert_eq!(cache.token().await.unwrap().secret(), "good");
+    }
+}
+
+#[tokio::test]
+async fn what_a_closure_says_of_its_credential_arrives_as_it_was_said() {
+    let source = crate::source_fn(|| async {
+        Err(Error::new(ErrorKind::InvalidCredential, "no such role")
+            .with_principal("robot@example.com")
+            .with_remedy(crate::Remedy::new("Make the role.")))
+    });
+    let error = TokenCache::new(source).token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidCredential);
+    assert_eq!(error.principal(), Some("robot@example.com"));
+    assert_eq!(error.remedy().unwrap().text, "Make the role.");
 }
 
 #[tokio::test(start_paused = true)]
