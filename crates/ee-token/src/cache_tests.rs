@@ -28,6 +28,8 @@ struct Script {
     /// Held back until the test lets go.
     gate: Option<Notify>,
     changed: Mutex<bool>,
+    /// How long a look at whether it changed takes.
+    look: Mutex<Duration>,
 }
 
 #[derive(Clone)]
@@ -56,6 +58,7 @@ impl Source {
             answer: Mutex::new(answer),
             gate,
             changed: Mutex::new(false),
+            look: Mutex::default(),
         }))
     }
 
@@ -106,6 +109,7 @@ impl TokenSource for Source {
     }
 
     fn may_have_changed(&self) -> bool {
+        self.0.clock.advance(*self.0.look.lock().unwrap());
         *self.0.changed.lock().unwrap()
     }
 }
@@ -570,6 +574,38 @@ async fn a_file_that_takes_long_to_look_at_holds_up_nobody_else_with_a_valid_tok
     drop(looking);
     for caller in callers {
         caller.join().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_after_a_long_look_at_a_file_is_one_and_not_taken_over_at_once() {
+    for is_valid in [true, false] {
+        let source = Source::gated(&ManualClock::new(), HOUR);
+        let cache = source.cache();
+        let mut asked = 1;
+        if is_valid {
+            source.let_go();
+            cache.token().await.unwrap();
+            source.0.clock.advance(Duration::from_secs(3400));
+            cache.current().unwrap();
+            asked += 1;
+        }
+        source.answer(Answer::Fails(ErrorKind::Rejected));
+        source.let_go();
+        if !is_valid {
+            cache.token().await.unwrap_err();
+        }
+        settle().await;
+        source.0.clock.advance(Duration::from_secs(31));
+
+        *source.0.changed.lock().unwrap() = true;
+        *source.0.look.lock().unwrap() = TAKEOVER + SECOND;
+        for _ in 0..3 {
+            let cache = cache.clone();
+            tokio::spawn(async move { cache.token().await });
+            settle().await;
+        }
+        assert_eq!(source.asked(), asked + 1, "{is_valid}");
     }
 }
 

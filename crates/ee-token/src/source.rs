@@ -36,7 +36,8 @@ pub trait TokenSource: fmt::Debug + Send + Sync {
     /// Whether a credential that was rejected may have been replaced since, so that
     /// minting again is worth a try: a file that somebody logged in to again.
     ///
-    /// Asked only after a rejection; must be cheap (a `stat`, not a read).
+    /// Asked only after a rejection, by whoever needs a token, and by many at once; must be
+    /// cheap (a `stat`, not a read).
     fn may_have_changed(&self) -> bool {
         false
     }
