@@ -38,11 +38,11 @@ const ASSUMED_LIFE: Duration = Duration::from_secs(3600);
 const TRUST: Duration = Duration::from_secs(1);
 /// How often a refresh shows that it goes on.
 const BEAT: Duration = Duration::from_secs(15);
-/// One refresh, with the retries inside it, ends after so many beats, or 240 s. Each of its
+/// One refresh, with the retries inside it, ends after so many beats, or 255 s. Each of its
 /// requests has a time-out of its own; this is for sources that hang, and must not cut off one
 /// that does not: a program of an external account may take 120 s, and the exchange and two
 /// impersonations after it 40 s each.
-const BEATS: u32 = 16;
+const BEATS: u32 = 17;
 /// A refresh that shows no sign of life for so long runs on a runtime that nobody drives.
 pub(crate) const TAKEOVER: Duration = Duration::from_secs(75);
 /// Runtimes that may go away under one waiter before it gives up.

@@ -856,7 +856,7 @@ async fn a_source_that_takes_minutes_is_not_cut_off() {
         let clock = its_clock.clone();
         async move {
             // A program that uses its 120 s, and what comes after it.
-            for _ in 0..230 {
+            for _ in 0..245 {
                 tokio::time::sleep(SECOND).await;
                 clock.advance(SECOND);
             }
