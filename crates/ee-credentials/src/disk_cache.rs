@@ -26,7 +26,7 @@ use serde::Deserialize;
 use crate::loaded::Loaded;
 use crate::place;
 use crate::private_file::{self, Replacement, random_name, step};
-use crate::{Environment, Kind, Options};
+use crate::{Environment, Kind, Options, hex};
 use entry::{Entry, SealingKey};
 use source::Kept;
 
@@ -293,10 +293,6 @@ fn hash(purpose: &str, parts: &[Option<&str>]) -> Zeroizing<[u8; 32]> {
     let mut hash = Zeroizing::new([0; 32]);
     hash.copy_from_slice(context.finish().as_ref());
     hash
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -112,8 +112,8 @@ impl FileSource {
         state.stamp = now;
         let file = read(&self.place)?;
         state.stamp = Some(file.stamp);
+        // Its tokens are not kept on the disk: one from there would not say whose it is.
         let loaded = (self.reader)(&file.text, &self.place, &self.options)?;
-        let loaded = self.options.keep_tokens(loaded, &file.text);
         let is_ours = self.identity.is_none() || loaded.identity == self.identity;
         if loaded.kind != self.kind || !is_ours {
             return Err(self.changed_hands(&loaded));
@@ -230,10 +230,13 @@ mod tests {
             fs::rename(new, self.path()).unwrap();
         }
 
-        fn credentials(&self) -> Credentials {
+        fn options(&self) -> Options {
             let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
-            let options = Options::new(HttpClient::new(endpoints).unwrap());
-            Credentials::from_file(self.path(), &options).unwrap()
+            Options::new(HttpClient::new(endpoints).unwrap())
+        }
+
+        fn credentials(&self) -> Credentials {
+            Credentials::from_file(self.path(), &self.options()).unwrap()
         }
     }
 
@@ -351,6 +354,29 @@ mod tests {
         machine.write(&again.authorized_user_json());
         machine.emulator.fault(TOKENS, answer("jane"));
         credentials.token().await.unwrap();
+    }
+
+    #[cfg(feature = "token-cache")]
+    #[tokio::test]
+    async fn another_persons_login_is_an_error_though_a_token_of_theirs_is_on_the_disk() {
+        let machine = Machine::new().await;
+        let tokens = crate::DiskCache::at(machine.folder.path().join("tokens"));
+        let options = machine.options().disk_cache(tokens);
+        let [jane, john] = ["jane", "john"].map(|name| machine.emulator.create_user(name));
+        machine.write(&john.authorized_user_json());
+        let theirs = Credentials::from_file(machine.path(), &options).unwrap();
+        theirs.token().await.unwrap();
+
+        machine.write(&jane.authorized_user_json());
+        let credentials = Credentials::from_file(machine.path(), &options).unwrap();
+        machine.emulator.fault(TOKENS, answer("jane"));
+        let token = credentials.token().await.unwrap();
+        credentials.cache().unwrap().invalidate(&token);
+        machine.emulator.revoke(jane.refresh_token());
+        machine.write(&john.authorized_user_json());
+        machine.emulator.fault(TOKENS, answer("john").skip(1));
+        let error = credentials.token().await.unwrap_err();
+        assert!(error.to_string().contains("another person's"), "{error}");
     }
 
     #[tokio::test]

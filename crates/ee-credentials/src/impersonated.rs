@@ -288,25 +288,24 @@ pub(crate) fn check_lifetime(lifetime: Duration) -> Result<Duration, Error> {
 
 impl ImpersonatedServiceAccount {
     async fn token(&self) -> Result<AccessToken, ee_token::Error> {
-        self.refused.note(false);
-        let mut source = self.source.token().await?;
+        let mut source = self.source_token().await?;
         let mut refused = 0;
         for _ in 0..MAX_SOURCE_TOKENS {
             let error = match self.ask(&source).await {
                 Err(error) if error.kind() == Token::Expired => error,
-                other => return other.map_err(|error| self.refused(error)),
+                other => return self.heard(other),
             };
             self.source.invalidate(&source);
             // One that ended while a busy server was asked again and again was not refused.
             let ended = source.expires_at().is_some_and(|end| end <= Utc::now());
             refused += u32::from(!ended);
             if refused > 1 {
-                return Err(self.refused(error));
+                return self.heard(Err(error));
             }
             // It was good by our clock, and not by the server's: once more with a new one.
-            let new = self.source.token().await?;
+            let new = self.source_token().await?;
             if new.is_same(&source) {
-                return Err(self.refused(error));
+                return self.heard(Err(error));
             }
             source = new;
         }
@@ -320,10 +319,21 @@ impl ImpersonatedServiceAccount {
         ))
     }
 
-    /// What IAM said, for the next attempt and for people.
-    fn refused(&self, error: ee_token::Error) -> ee_token::Error {
-        self.refused.note(error.kind().is_rejection());
-        self.explain(error)
+    /// A rejection of the source is the source's, and IAM has nothing to do with it.
+    async fn source_token(&self) -> Result<AccessToken, ee_token::Error> {
+        let result = self.source.token().await;
+        result.inspect_err(|_| self.refused.note(false))
+    }
+
+    /// What IAM said, for the next attempt and for people. Noted only now: a mint that is cut
+    /// off leaves the refusal before it as it was.
+    fn heard(
+        &self,
+        result: Result<AccessToken, ee_token::Error>,
+    ) -> Result<AccessToken, ee_token::Error> {
+        self.refused
+            .note(matches!(&result, Err(error) if error.kind().is_rejection()));
+        result.map_err(|error| self.explain(error))
     }
 
     async fn ask(&self, source: &AccessToken) -> Result<AccessToken, ee_token::Error> {

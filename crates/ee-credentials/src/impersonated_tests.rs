@@ -1,3 +1,5 @@
+use std::task::{Context, Waker};
+
 use ee_emulator::{Emulator, Fault};
 use ee_token::Endpoints;
 use serde_json::{Value, json};
@@ -436,6 +438,19 @@ async fn a_role_that_is_granted_while_the_program_runs_ends_the_refusal() {
     emulator.allow_impersonation(ROBOT, TARGET);
     pass_the_pause().await;
     credentials.token().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_cut_off_makes_no_refusal_final() {
+    let emulator = start().await;
+    let text = file(TARGET, &key(&emulator)).to_string();
+    let document = Document::parse(&text, &Place::Text).unwrap();
+    let source = load(&document, &options(&emulator)).unwrap().source;
+    source.mint().await.unwrap_err();
+    pass_the_pause().await;
+    let context = &mut Context::from_waker(Waker::noop());
+    assert!(source.mint().as_mut().poll(context).is_pending());
+    assert!(source.may_have_changed());
 }
 
 #[tokio::test]

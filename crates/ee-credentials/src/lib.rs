@@ -87,3 +87,8 @@ pub use settings::{Settings, Whereabouts};
 #[cfg(feature = "login")]
 pub use store::{NewLogin, Removed, Revocation, Store, Stored};
 pub use warning::Warning;
+
+/// The bytes in hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

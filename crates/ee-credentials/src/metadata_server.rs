@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
     AccessToken, ErrorKind as Token, ExposeSecret as _, HttpClient, Remedy, RetryPolicy, Scopes,
-    SecretString, TokenFuture, TokenSource, read_bounded, retry_after, steers_terminal,
+    Seconds, SecretString, TokenFuture, TokenSource, read_bounded, retry_after, steers_terminal,
 };
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use serde::Deserialize;
@@ -269,14 +269,6 @@ struct Reply {
     expires_in: Seconds,
 }
 
-/// A number of seconds; what stands in for the server may write it as a string.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Seconds {
-    Number(f64),
-    Text(String),
-}
-
 /// The token in an answer, or why there is none.
 pub(crate) fn token_reply(
     body: &[u8],
@@ -284,11 +276,9 @@ pub(crate) fn token_reply(
 ) -> Result<AccessToken, &'static str> {
     // serde's own message could quote the token.
     let reply: Reply = serde_json::from_slice(body).map_err(|_| "its answer is not a token")?;
-    let seconds = match &reply.expires_in {
-        Seconds::Number(seconds) => Some(*seconds),
-        Seconds::Text(text) => text.trim().parse().ok(),
-    };
-    let seconds = seconds
+    let seconds = reply
+        .expires_in
+        .value()
         .filter(|seconds| *seconds > 0.0 && *seconds < 1e9)
         .ok_or("its token's expires_in makes no sense")?;
     let life = TimeDelta::milliseconds((seconds * 1000.0) as i64);

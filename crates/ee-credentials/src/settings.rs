@@ -254,6 +254,7 @@ impl Settings {
         let own = [
             ("subject", &self.subject),
             ("quota_project", &self.quota_project),
+            ("gdch_audience", &self.gdch_audience),
         ];
         let steps = self.impersonation.iter();
         let of_steps = steps.map(|step| ("quota_project", &step.quota_project));
@@ -262,6 +263,12 @@ impl Settings {
                 |name: &String| name.len() <= LONGEST_NAME && !name.contains(steers_terminal);
             if !name.as_ref().is_none_or(is_name) {
                 return Err(wrong(format!("the settings' `{field}` cannot be a name")));
+            }
+        }
+        let of_steps = self.impersonation.iter().map(|step| &step.scopes);
+        for scopes in of_steps.chain([&self.scopes]).flatten() {
+            if Scopes::new(scopes) != Scopes::stated(scopes) {
+                return Err(wrong("the settings' `scopes` cannot be scopes".into()));
             }
         }
         Ok(())

@@ -166,11 +166,14 @@ async fn settings_whose_names_steer_a_terminal_or_have_no_end_are_refused() {
         "found": {"variable": "EARTHENGINE_TOKEN"},
         "subject": "jane@example.com",
         "quota_project": "my-project",
-        "impersonation": [{"target": TARGET, "quota_project": "my-project"}],
+        "gdch_audience": "https://example.com",
+        "scopes": ["earthengine"],
+        "impersonation": [{"target": TARGET, "quota_project": "my-project", "scopes": ["drive"]}],
     });
     let names = [
         "/subject",
         "/quota_project",
+        "/gdch_audience",
         "/impersonation/0/quota_project",
     ];
     for name in names {
@@ -184,6 +187,15 @@ async fn settings_whose_names_steer_a_terminal_or_have_no_end_are_refused() {
             let field = name.rsplit('/').next().unwrap();
             assert!(error.to_string().contains(&format!("`{field}`")), "{error}");
         }
+    }
+    for scopes in ["/scopes", "/impersonation/0/scopes"] {
+        let mut settings = plain.clone();
+        *settings.pointer_mut(scopes).unwrap() = json!(["drive", "\u{1b}[2J"]);
+        let settings = serde_json::from_value(settings).unwrap();
+        let refused = Credentials::from_settings(&settings, &environment, &machine.http).await;
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidOptions);
+        assert!(error.to_string().contains("`scopes`"), "{error}");
     }
     let settings = serde_json::from_value(plain).unwrap();
     let found = Credentials::from_settings(&settings, &environment, &machine.http).await;

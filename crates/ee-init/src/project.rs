@@ -4,7 +4,7 @@ use std::fmt;
 
 use ee_credentials::Warning;
 pub use ee_credentials::is_sdk_project;
-use ee_token::Remedy;
+use ee_token::{Remedy, steers_terminal};
 
 use crate::{Error, ErrorKind};
 
@@ -128,7 +128,7 @@ pub fn check_project(project: &str) -> Result<(), Error> {
     }
     let shown: String = project
         .chars()
-        .filter(|c| !c.is_control())
+        .filter(|c| !steers_terminal(*c))
         .take(60)
         .collect();
     let more = if project.chars().count() > 60 {
@@ -204,6 +204,12 @@ mod tests {
 
     fn kind(project: &str) -> Option<ErrorKind> {
         check_project(project).err().map(|e| e.kind())
+    }
+
+    #[test]
+    fn what_is_no_project_is_quoted_without_what_steers_a_terminal_or_cannot_be_seen() {
+        let error = check_project("my\u{1b}\u{202e}\u{200b} project").unwrap_err();
+        assert!(error.to_string().contains("my project"), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ee_token::AccessToken;
@@ -211,6 +212,7 @@ impl Batch {
         let once_more = request.copy();
         let reply = carry(request, &self.calls)?.send().await?;
         let (attempts, used) = (reply.attempts, reply.secrets.token.clone());
+        let mut spent = reply.secrets.refused.clone();
         let mut answers = read(client, reply, &self.calls)?;
 
         let mut refused = self.calls;
@@ -222,34 +224,42 @@ impl Batch {
             && !refused.is_empty()
             && renewed(client, &used, until).await
         {
-            let once_more = match until {
-                Some(until) => once_more.deadline(until.saturating_duration_since(Instant::now())),
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let once_more = match left {
+                Some(Duration::ZERO) => return Ok(BatchReply(answers)),
+                Some(left) => once_more.deadline(left),
                 None => once_more,
             };
+            spent.push(used);
             let once_more = carry(once_more, &refused)?;
-            answers.extend(again(client, once_more, refused, attempts, used).await);
+            answers.extend(again(client, once_more, refused, attempts, spent).await);
         }
         Ok(BatchReply(answers))
     }
 }
 
-/// What becomes of calls whose token was not taken, after so many attempts.
+/// What becomes of calls whose token was not taken, after so many attempts with these tokens.
+/// Nothing new if there was no time to send them.
 async fn again(
     client: &Inner,
     request: RequestBuilder,
     calls: Vec<Call>,
     attempts: u32,
-    used: AccessToken,
+    spent: Vec<AccessToken>,
 ) -> Answers {
     let answers = request.send().await.and_then(|mut reply| {
         reply.attempts += attempts;
-        reply.secrets.refused = Some(Box::new(used));
+        reply.secrets.refused.extend(spent);
         read(client, reply, &calls)
     });
-    answers.unwrap_or_else(|error| {
-        let failed = calls.into_iter().map(|call| (call.id, Err(error.clone())));
-        failed.collect()
-    })
+    match answers {
+        Ok(answers) => answers,
+        Err(error) if error.kind() == ErrorKind::Timeout && error.attempts() == 0 => Answers::new(),
+        Err(error) => {
+            let failed = calls.into_iter().map(|call| (call.id, Err(error.clone())));
+            failed.collect()
+        }
+    }
 }
 
 /// Whether there is another token than one that the server did not take, as far as is known.

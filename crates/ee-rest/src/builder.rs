@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use ee_token::{ExposeSecret, HttpClient, Remedy, RetryPolicy, SecretString};
+use ee_token::{ExposeSecret, HttpClient, Remedy, RetryPolicy, SecretString, secret_header};
 use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
@@ -373,17 +372,5 @@ pub(crate) fn api_key(key: &SecretString) -> Result<HeaderValue, Error> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(invalid());
     }
-    let bytes = Bytes::from_owner(Owner(key.clone()));
-    let mut value = HeaderValue::from_maybe_shared(bytes).map_err(|_| invalid())?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-/// Keeps a secret as the bytes of a header, which are overwritten when the last copy goes.
-struct Owner(SecretString);
-
-impl AsRef<[u8]> for Owner {
-    fn as_ref(&self) -> &[u8] {
-        self.0.expose_secret().as_bytes()
-    }
+    secret_header(&[text]).map_err(|_| invalid())
 }

@@ -9,8 +9,8 @@ use http::HeaderValue;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Secrets {
     pub(crate) token: Option<AccessToken>,
-    /// The token before that one, which the server did not take.
-    pub(crate) refused: Option<Box<AccessToken>>,
+    /// The tokens before that one, which the server did not take.
+    pub(crate) refused: Vec<AccessToken>,
     pub(crate) api_key: Option<Arc<SecretString>>,
 }
 
@@ -27,7 +27,7 @@ impl Secrets {
     }
 
     fn exposed(&self) -> Vec<&str> {
-        let tokens = self.token.iter().chain(self.refused.as_deref());
+        let tokens = self.token.iter().chain(&self.refused);
         let key = self.api_key.as_ref().map(|key| key.expose_secret());
         tokens.map(AccessToken::secret).chain(key).collect()
     }
@@ -46,7 +46,7 @@ mod tests {
     fn a_secret_cannot_hide_behind_invisible_characters() {
         let secrets = Secrets {
             token: Some(AccessToken::new("canary-token").unwrap()),
-            refused: Some(Box::new(AccessToken::new("canary-before").unwrap())),
+            refused: vec![AccessToken::new("canary-before").unwrap()],
             api_key: Some(Arc::new("canary-key".into())),
         };
         assert_eq!(

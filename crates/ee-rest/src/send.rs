@@ -91,8 +91,8 @@ struct Call<'a> {
     /// attempt.
     until: Option<Instant>,
     attempts: u32,
-    /// The token that the server did not take. It may echo it after that, too.
-    refused: Option<Box<AccessToken>>,
+    /// The tokens that the server did not take. It may echo them after that, too.
+    refused: Vec<AccessToken>,
     /// Put here as soon as it is there, and moved once: it is large.
     answer: Option<Answer>,
 }
@@ -138,7 +138,7 @@ impl<'a> Call<'a> {
             deadline,
             until: deadline,
             attempts: 0,
-            refused: None,
+            refused: Vec::new(),
             answer: None,
         }
     }
@@ -219,11 +219,13 @@ impl<'a> Call<'a> {
                 && is_unauthorized(&failed.error)
             {
                 renewed = true;
-                if !self.renew(tokens, &used).await? {
-                    return Err(failed.error);
+                match self.renew(tokens, &used).await {
+                    Ok(true) => {}
+                    Err(error) if error.kind() != ErrorKind::Timeout => return Err(error),
+                    _ => return Err(failed.error),
                 }
                 tracing::debug!("the server did not take the token; sending another");
-                self.refused = Some(Box::new(used));
+                self.refused.push(used);
                 last = Some(failed.error);
                 continue;
             }

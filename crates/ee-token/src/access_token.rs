@@ -37,8 +37,8 @@ impl AccessToken {
     /// A token without a known expiry.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidCredential`] if it is empty or holds characters that
-    /// no header may have.
+    /// [`ErrorKind::InvalidResponse`] if it is empty or holds characters that no header may
+    /// have: whoever made it may do better the next time.
     pub fn new(secret: &str) -> Result<Self, Error> {
         // RFC 6750 §2.1 allows less; what matters is that nothing can break out of the header.
         // Without an early end, many bytes are looked at in one step.
@@ -47,7 +47,7 @@ impl AccessToken {
             .fold(true, |fits, b| fits & (0x21..=0x7e).contains(&b));
         let unfit = || {
             Error::new(
-                ErrorKind::InvalidCredential,
+                ErrorKind::InvalidResponse,
                 "the access token is empty or has characters that cannot stand in a header",
             )
         };
@@ -149,7 +149,7 @@ mod tests {
         for bad in ["", "a b", "a\r\nX-Evil: 1", "a\u{7f}", "zurück"] {
             assert_eq!(
                 AccessToken::new(bad).unwrap_err().kind(),
-                ErrorKind::InvalidCredential,
+                ErrorKind::InvalidResponse,
                 "{bad:?}"
             );
         }

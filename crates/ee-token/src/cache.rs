@@ -38,11 +38,11 @@ const ASSUMED_LIFE: Duration = Duration::from_secs(3600);
 const TRUST: Duration = Duration::from_secs(1);
 /// How often a refresh shows that it goes on.
 const BEAT: Duration = Duration::from_secs(15);
-/// One refresh, with the retries inside it, ends after so many beats, or 240 s. Each of its
+/// One refresh, with the retries inside it, ends after so many beats, or 255 s. Each of its
 /// requests has a time-out of its own; this is for sources that hang, and must not cut off one
 /// that does not: a program of an external account may take 120 s, and the exchange and two
 /// impersonations after it 40 s each.
-const BEATS: u32 = 16;
+const BEATS: u32 = 17;
 /// A refresh that shows no sign of life for so long runs on a runtime that nobody drives.
 pub(crate) const TAKEOVER: Duration = Duration::from_secs(75);
 /// Runtimes that may go away under one waiter before it gives up.
@@ -304,7 +304,7 @@ impl Inner {
     /// Starts a refresh behind a token that is still valid, unless one is under way, or the
     /// last failure is too recent. Nothing here waits.
     #[cold]
-    fn refresh_behind(self: &Arc<Self>, now: Moment) {
+    fn refresh_behind(self: &Arc<Self>, mut now: Moment) {
         if now.monotonic < self.next_attempt.load(Ordering::Acquire) {
             return;
         }
@@ -332,13 +332,18 @@ impl Inner {
                 // The source looks at a file, which may take its time: not under the lock, so that
                 // others go on with the token that there is.
                 self.schedule(now.after(MAX_BACKOFF));
+                let last_number = state.last_number;
                 drop(state);
                 if !self.source.may_have_changed() {
                     return;
                 }
                 state = self.state();
+                now = self.clock.now();
                 // Somebody else may have tried since.
-                if state.is_under_way(now) || state.failure.is_none() {
+                if state.last_number != last_number
+                    || state.is_under_way(now)
+                    || state.failure.is_none()
+                {
                     return;
                 }
             }
@@ -378,7 +383,9 @@ impl Inner {
     /// Joins the refresh under way or starts one, unless the last failure still speaks.
     fn join(self: &Arc<Self>) -> Result<Joined, Error> {
         let runtime;
-        let (refresh, task) = {
+        // What the source said of a change, after which refresh.
+        let mut look: Option<(u64, bool)> = None;
+        let (refresh, task) = loop {
             let mut state = self.state();
             // Somebody may have brought a token while we came here.
             let now = self.clock.now();
@@ -389,9 +396,16 @@ impl Inner {
             }
             let under_way = state.is_under_way(now);
             if !under_way && let Some((error, until)) = state.failure.as_deref() {
-                let still = match until {
-                    Some(until) => !now.has_reached(until),
-                    None => !self.source.may_have_changed(),
+                let still = match (until, look) {
+                    (Some(until), _) => !now.has_reached(until),
+                    (None, Some((after, changed))) if after == state.last_number => !changed,
+                    (None, _) => {
+                        // As above: not under the lock.
+                        let last_number = state.last_number;
+                        drop(state);
+                        look = Some((last_number, self.source.may_have_changed()));
+                        continue;
+                    }
                 };
                 if still {
                     return Err(error.clone());
@@ -403,7 +417,7 @@ impl Inner {
             if under_way && let Some(refresh) = &state.refresh {
                 return Ok(Joined::Refresh(refresh.clone()));
             }
-            self.start(&mut state, now)
+            break self.start(&mut state, now);
         };
         runtime.spawn(task.run());
         Ok(Joined::Refresh(refresh))

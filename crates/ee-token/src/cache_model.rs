@@ -394,6 +394,31 @@ fn a_rejection_whose_file_changed_is_asked_for_once_more_by_all_together() {
 }
 
 #[test]
+fn behind_a_stale_token_a_file_that_changed_once_is_asked_for_once_more() {
+    explore(|| {
+        let source = Source::new();
+        let (cache, _) = source.full_cache();
+        source.answer(Answer::Fails(ErrorKind::Rejected));
+        source.0.clock.advance(LIFE - Duration::from_secs(200));
+        outcome(caller(&cache)).unwrap();
+        while source.asked() < 2 || source.0.under_way.load(SeqCst) > 0 {
+            block_on(yield_now());
+        }
+        source.0.clock.advance(Duration::from_secs(31));
+        source.0.changed.store(true, SeqCst);
+        let time = {
+            let clock = source.0.clock.clone();
+            spawn(async move { clock.advance(Duration::from_secs(31)) })
+        };
+        for task in [caller(&cache), caller(&cache), caller(&cache)] {
+            outcome(task).unwrap();
+        }
+        outcome(time);
+        assert!(source.asked() <= 3);
+    });
+}
+
+#[test]
 fn a_clock_that_is_set_or_a_sleep_while_people_ask_keeps_no_dead_token() {
     explore(|| {
         let source = Source::new();

@@ -28,6 +28,8 @@ struct Script {
     /// Held back until the test lets go.
     gate: Option<Notify>,
     changed: Mutex<bool>,
+    /// How long a look at whether it changed takes.
+    look: Mutex<Duration>,
 }
 
 #[derive(Clone)]
@@ -56,6 +58,7 @@ impl Source {
             answer: Mutex::new(answer),
             gate,
             changed: Mutex::new(false),
+            look: Mutex::default(),
         }))
     }
 
@@ -106,6 +109,7 @@ impl TokenSource for Source {
     }
 
     fn may_have_changed(&self) -> bool {
+        self.0.clock.advance(*self.0.look.lock().unwrap());
         *self.0.changed.lock().unwrap()
     }
 }
@@ -574,6 +578,38 @@ async fn a_file_that_takes_long_to_look_at_holds_up_nobody_else_with_a_valid_tok
 }
 
 #[tokio::test]
+async fn a_refresh_after_a_long_look_at_a_file_is_one_and_not_taken_over_at_once() {
+    for is_valid in [true, false] {
+        let source = Source::gated(&ManualClock::new(), HOUR);
+        let cache = source.cache();
+        let mut asked = 1;
+        if is_valid {
+            source.let_go();
+            cache.token().await.unwrap();
+            source.0.clock.advance(Duration::from_secs(3400));
+            cache.current().unwrap();
+            asked += 1;
+        }
+        source.answer(Answer::Fails(ErrorKind::Rejected));
+        source.let_go();
+        if !is_valid {
+            cache.token().await.unwrap_err();
+        }
+        settle().await;
+        source.0.clock.advance(Duration::from_secs(31));
+
+        *source.0.changed.lock().unwrap() = true;
+        *source.0.look.lock().unwrap() = TAKEOVER + SECOND;
+        for _ in 0..3 {
+            let cache = cache.clone();
+            tokio::spawn(async move { cache.token().await });
+            settle().await;
+        }
+        assert_eq!(source.asked(), asked + 1, "{is_valid}");
+    }
+}
+
+#[tokio::test]
 async fn a_refresh_that_brings_the_same_token_is_a_success_and_the_next_waits_10_s() {
     let clock = ManualClock::new();
     let end = DateTime::<Utc>::from(clock.wall()) + Duration::from_secs(3600);
@@ -820,7 +856,7 @@ async fn a_source_that_takes_minutes_is_not_cut_off() {
         let clock = its_clock.clone();
         async move {
             // A program that uses its 120 s, and what comes after it.
-            for _ in 0..230 {
+            for _ in 0..245 {
                 tokio::time::sleep(SECOND).await;
                 clock.advance(SECOND);
             }
@@ -840,18 +876,46 @@ async fn a_source_that_takes_minutes_is_not_cut_off() {
 }
 
 #[tokio::test]
-async fn what_a_closure_makes_of_a_garbled_answer_is_asked_for_again() {
-    let clock = ManualClock::new();
-    let answers = Mutex::new(vec!["good", "garbled\n"]);
-    let source = crate::source_fn(move || {
-        let answer = answers.lock().unwrap().pop().unwrap();
+async fn a_source_or_closure_whose_answer_was_garbled_once_is_asked_again() {
+    #[derive(Debug)]
+    struct Vault(Mutex<Vec<&'static str>>);
+
+    impl TokenSource for Vault {
+        fn mint(&self) -> TokenFuture<'_> {
+            Box::pin(async { AccessToken::new(self.0.lock().unwrap().pop().unwrap()) })
+        }
+    }
+
+    let answers = || Mutex::new(vec!["good", "garbled\n", ""]);
+    let of_closure = answers();
+    let closure = crate::source_fn(move || {
+        let answer = of_closure.lock().unwrap().pop().unwrap();
         async move { AccessToken::new(answer) }
     });
-    let cache = TokenCache::with_clock(source, clock.clock());
-    let error = cache.token().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidResponse);
-    clock.advance(SECOND * 2);
-    assert_eq!(cache.token().await.unwrap().secret(), "good");
+    let sources: [Arc<dyn TokenSource>; 2] = [Arc::new(Vault(answers())), Arc::new(closure)];
+    for source in sources {
+        let clock = ManualClock::new();
+        let cache = TokenCache::with_clock(source, clock.clock());
+        for _ in 0..2 {
+            let error = cache.token().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidResponse);
+            clock.advance(SECOND * 3);
+        }
+        assert_eq!(cache.token().await.unwrap().secret(), "good");
+    }
+}
+
+#[tokio::test]
+async fn what_a_closure_says_of_its_credential_arrives_as_it_was_said() {
+    let source = crate::source_fn(|| async {
+        Err(Error::new(ErrorKind::InvalidCredential, "no such role")
+            .with_principal("robot@example.com")
+            .with_remedy(crate::Remedy::new("Make the role.")))
+    });
+    let error = TokenCache::new(source).token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidCredential);
+    assert_eq!(error.principal(), Some("robot@example.com"));
+    assert_eq!(error.remedy().unwrap().text, "Make the role.");
 }
 
 #[tokio::test(start_paused = true)]

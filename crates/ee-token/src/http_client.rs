@@ -18,7 +18,7 @@ use crate::{Error, ErrorKind, tls};
 
 /// Runtimes whose connections are kept: programs have one, servers one for each core, test suites
 /// hundreds.
-const MAX_POOLS: usize = 64;
+const MAX_POOLS: usize = 256;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections, the [`Endpoints`] they lead to, and the rules that no request escapes:
@@ -90,8 +90,10 @@ impl Pool {
         let id = Handle::try_current()
             .map_err(|_| Error::new(ErrorKind::Runtime, "a request needs a tokio runtime"))?
             .id();
-        let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(pools.of(id))
+        let (pool, evicted) = POOLS.lock().unwrap_or_else(PoisonError::into_inner).of(id);
+        // Closes connections, maybe: others need not wait for that.
+        drop(evicted);
+        Ok(pool)
     }
 }
 
@@ -99,18 +101,23 @@ impl Pool {
 struct Pools(Vec<(runtime::Id, Arc<Pool>)>);
 
 impl Pools {
-    fn of(&mut self, id: runtime::Id) -> Arc<Pool> {
+    /// This runtime's, and the one that had to go for it.
+    fn of(&mut self, id: runtime::Id) -> (Arc<Pool>, Option<Arc<Pool>>) {
+        if let Some((last, pool)) = self.0.last()
+            && *last == id
+        {
+            return (pool.clone(), None);
+        }
         let known = self.0.iter().rposition(|(known, _)| *known == id);
         let entry = match known {
             Some(at) => self.0.remove(at),
             None => (id, Arc::default()),
         };
-        if self.0.len() == MAX_POOLS {
-            self.0.remove(0);
-        }
+        let is_full = self.0.len() == MAX_POOLS;
+        let evicted = is_full.then(|| self.0.remove(0).1);
         let pool = entry.1.clone();
         self.0.push(entry);
-        pool
+        (pool, evicted)
     }
 }
 
@@ -442,14 +449,17 @@ mod tests {
         let runtime = || runtime::Builder::new_current_thread().build().unwrap();
         let (busy, idle) = (runtime(), runtime());
         let mut pools = Pools(Vec::new());
-        let first = pools.of(busy.handle().id());
-        let forgotten = pools.of(idle.handle().id());
+        let (first, _) = pools.of(busy.handle().id());
+        let (forgotten, _) = pools.of(idle.handle().id());
+        let mut gone = Vec::new();
         for _ in 0..MAX_POOLS {
-            pools.of(runtime().handle().id());
-            assert!(Arc::ptr_eq(&first, &pools.of(busy.handle().id())));
+            gone.extend(pools.of(runtime().handle().id()).1);
+            assert!(Arc::ptr_eq(&first, &pools.of(busy.handle().id()).0));
         }
         assert_eq!(pools.0.len(), MAX_POOLS);
-        let anew = pools.of(idle.handle().id());
+        // Handed out, for the caller to drop when it has let go of the lock.
+        assert!(Arc::ptr_eq(&forgotten, &gone[0]));
+        let (anew, _) = pools.of(idle.handle().id());
         assert!(!Arc::ptr_eq(&forgotten, &anew));
     }
 

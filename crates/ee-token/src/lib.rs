@@ -77,9 +77,9 @@ pub use secrecy::{ExposeSecret, SecretString};
 #[doc(hidden)]
 pub use secret::secret_header;
 pub use source::{TokenFuture, TokenSource, source_fn};
-pub use token_endpoint::{TokenEndpoint, TokenResponse};
 #[doc(hidden)]
-pub use token_info::is_mail_address;
+pub use token_endpoint::Seconds;
+pub use token_endpoint::{TokenEndpoint, TokenResponse};
 pub use token_info::{TokenInfo, token_info};
 
 /// What a body that should have been JSON is, in words that quote none of it.

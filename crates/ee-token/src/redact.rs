@@ -139,14 +139,21 @@ pub fn steers_terminal(c: char) -> bool {
         || matches!(
             c,
             '\u{ad}' // soft hyphen
+                | '\u{34f}' // combining grapheme joiner
                 | '\u{61c}' // Arabic letter mark
+                | '\u{115f}'..='\u{1160}' // Hangul fillers
+                | '\u{17b4}'..='\u{17b5}' // Khmer inherent vowels
                 | '\u{180b}'..='\u{180f}' // Mongolian variation and vowel separators
                 | '\u{200b}'..='\u{200f}' // zero width, marks of direction
                 | '\u{2028}'..='\u{202e}' // line and paragraph separators, embeddings, overrides
                 | '\u{2060}'..='\u{206f}' // word joiner, invisible operators, isolates
+                | '\u{3164}' // Hangul filler
+                | '\u{fe00}'..='\u{fe0f}' // variation selectors
                 | '\u{feff}' // byte order mark
+                | '\u{ffa0}' // Hangul filler of half the width
                 | '\u{fff9}'..='\u{fffb}' // interlinear annotation
                 | '\u{e0000}'..='\u{e007f}' // tags
+                | '\u{e0100}'..='\u{e01ef}' // more variation selectors
         )
 }
 
@@ -210,7 +217,8 @@ mod tests {
 
     #[test]
     fn what_steers_a_terminal_or_cannot_be_seen_is_told_from_writing() {
-        let steers = "\0\t\n\r\u{1b}\u{7f}\u{85}\u{9b}\u{ad}\u{61c}\u{200b}\u{200d}\u{202e}\u{2066}\u{2069}\u{feff}\u{e0041}";
+        let steers = "\0\t\n\r\u{1b}\u{7f}\u{85}\u{9b}\u{ad}\u{61c}\u{200b}\u{200d}\u{202e}\u{2066}\u{2069}\u{feff}\u{e0041}\
+            \u{34f}\u{115f}\u{1160}\u{17b4}\u{17b5}\u{3164}\u{fe00}\u{fe0f}\u{ffa0}\u{e0100}\u{e01ef}";
         assert!(steers.chars().all(steers_terminal));
         let writing = "plain ÄÖÜ 漢字 हिन्दी عربي עברית 😀 – „“ €";
         assert!(!writing.chars().any(steers_terminal));
@@ -221,12 +229,13 @@ mod tests {
         fn a_secret_is_gone_however_often_and_wherever_it_stood(
             pieces in proptest::collection::vec(".{0,12}", 1..5),
             secret in "[A-Za-z0-9_/.-]{8,40}",
+            unseen in "[\u{ad}\u{34f}\u{115f}\u{17b4}\u{200b}\u{2060}\u{3164}\u{fe0f}\u{feff}\u{ffa0}\u{e0041}\u{e0100}]",
         ) {
             let text = pieces.join(&secret);
             assert!(!redact(&text, &[&secret]).contains(&secret));
             assert!(!redact(&text, &[&secret[..5], &secret]).contains(&secret[5..]));
             // However it was made unlike itself by what nobody sees.
-            let hidden = pieces.join(&secret.replace('a', "a\u{200b}"));
+            let hidden = pieces.join(&secret.replace('a', &format!("a{unseen}")));
             assert!(!said(&hidden, &[&secret]).contains(&secret));
         }
     }

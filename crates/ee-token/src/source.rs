@@ -4,14 +4,18 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::{AccessToken, Error, ErrorKind};
+use crate::{AccessToken, Error};
 
 /// What [`TokenSource::mint`] returns.
 pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, Error>> + Send + 'a>>;
 
 /// Something that can make a new access token now.
 ///
-/// It does not cache: wrap it in a [`TokenCache`](crate::TokenCache) for that.
+/// It does not cache: wrap it in a [`TokenCache`](crate::TokenCache) for that. The kind of its
+/// error decides what becomes of it there: one that
+/// [may pass](crate::ErrorKind::is_transient) is tried again after a pause, a
+/// [rejection](crate::ErrorKind::is_rejection) is final. A token that
+/// [`AccessToken::new`] does not take may pass.
 ///
 /// ```
 /// use ee_token::{AccessToken, TokenFuture, TokenSource};
@@ -32,7 +36,8 @@ pub trait TokenSource: fmt::Debug + Send + Sync {
     /// Whether a credential that was rejected may have been replaced since, so that
     /// minting again is worth a try: a file that somebody logged in to again.
     ///
-    /// Asked only after a rejection; must be cheap (a `stat`, not a read).
+    /// Asked only after a rejection, by whoever needs a token, and by many at once; must be
+    /// cheap (a `stat`, not a read).
     fn may_have_changed(&self) -> bool {
         false
     }
@@ -49,9 +54,6 @@ impl<T: TokenSource + ?Sized> TokenSource for std::sync::Arc<T> {
 }
 
 /// A token source from an async closure: the program's own way to get a token.
-///
-/// What [`AccessToken::new`] refuses counts as an answer that cannot be used
-/// ([`ErrorKind::InvalidResponse`]): the closure is asked again, since the next may be better.
 ///
 /// ```
 /// use ee_token::{source_fn, AccessToken, TokenCache};
@@ -80,14 +82,6 @@ where
     Fut: Future<Output = Result<AccessToken, Error>> + Send + 'static,
 {
     fn mint(&self) -> TokenFuture<'_> {
-        let token = (self.0)();
-        Box::pin(async {
-            token.await.map_err(|error| match error.kind() {
-                ErrorKind::InvalidCredential => {
-                    Error::new(ErrorKind::InvalidResponse, error.to_string()).with_source(error)
-                }
-                _ => error,
-            })
-        })
+        Box::pin((self.0)())
     }
 }

@@ -274,15 +274,18 @@ struct Reply {
 }
 
 /// A number of seconds; some servers write it as a string.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Seconds {
+pub enum Seconds {
+    /// As it should be.
     Number(f64),
+    /// As some write it.
     Text(String),
 }
 
 impl Seconds {
-    fn value(&self) -> Option<f64> {
+    /// How many; `None` if that is no number.
+    pub fn value(&self) -> Option<f64> {
         match self {
             Self::Number(n) => Some(*n),
             Self::Text(text) => text.trim().parse().ok(),

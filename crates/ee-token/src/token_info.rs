@@ -63,8 +63,7 @@ pub(crate) fn parse_reply(body: &[u8], host: &str) -> Result<TokenInfo, Error> {
 }
 
 /// Whether a text may be a mail address, which is printed. Who uses it finds out whether it is one.
-#[doc(hidden)]
-pub fn is_mail_address(text: &str) -> bool {
+fn is_mail_address(text: &str) -> bool {
     let fits = |c: char| !c.is_whitespace() && !steers_terminal(c) && !"<>\"\\".contains(c);
     let has_both_parts = text
         .split_once('@')

@@ -37,7 +37,9 @@ pub fn check_error(error: &(impl Error + ?Sized), remedy: Option<&Remedy>) {
 
 /// Control characters, and those that are invisible or turn the direction of writing.
 pub fn is_trick(c: char) -> bool {
-    let invisible = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let invisible = matches!(c, '\u{34f}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}');
     invisible || c.is_control() && !matches!(c, '\n' | '\t')
 }
 

@@ -9,6 +9,8 @@ use ring::{digest, hmac};
 use secrecy::zeroize::Zeroizing;
 use url::Url;
 
+use crate::hex;
+
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// An AWS access key, with the token of its session if it is a temporary one.
@@ -111,13 +113,6 @@ pub(super) fn encode(text: &str) -> String {
 
 fn sha256(bytes: &[u8]) -> String {
     hex(digest::digest(&digest::SHA256, bytes).as_ref())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 #[cfg(test)]

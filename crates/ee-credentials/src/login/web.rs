@@ -271,7 +271,7 @@ fn write_scopes<S: Serializer>(scopes: &Scopes, serializer: S) -> Result<S::Ok, 
 
 fn read_scopes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Scopes, D::Error> {
     let text = String::deserialize(deserializer)?;
-    Ok(Scopes::new(text.split_whitespace()))
+    Ok(Scopes::new([text]))
 }
 
 /// The token that came with the login, and then those that its refresh token brings.

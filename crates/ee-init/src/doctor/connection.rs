@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
-use ee_token::{HttpClient, Remedy, read_bounded};
+use chrono::{TimeDelta, Utc};
+use ee_token::{HttpClient, Remedy, date, read_bounded};
 use http::Method;
-use http::header::DATE;
 use url::Url;
 
 use super::{Check, Report, bounded};
@@ -63,11 +62,10 @@ async fn ask(base: &Url, http: &HttpClient) -> Result<Answer, Error> {
     let started = Instant::now();
     let response = http.send(request).await?;
     let took = started.elapsed();
-    let date = response.headers().get(DATE).and_then(|date| {
-        let date = DateTime::parse_from_rfc2822(date.to_str().ok()?).ok()?;
+    let date = date(response.headers()).and_then(|date| {
         // The server's time is that of the middle of the exchange, cut to whole seconds.
         let middle = asked_at + TimeDelta::from_std(took / 2).ok()?;
-        Some(middle - date.to_utc() - TimeDelta::milliseconds(500))
+        Some(middle - date - TimeDelta::milliseconds(500))
     });
     read_bounded(response, MAX_REPLY).await?;
     Ok(Answer { took, ahead: date })

@@ -38,6 +38,7 @@ impl How {
                 Some(query.remove(at).1)
             }
             Self::Body(body) => match body.remove(PAGE_TOKEN)? {
+                Value::Null => None,
                 Value::String(token) => Some(token),
                 other => Some(other.to_string()),
             },
@@ -90,8 +91,8 @@ impl<T: DeserializeOwned + Send + 'static> Listing<T> {
         self.option("filter", filter)
     }
 
-    /// Sets any other option that the API knows. With a `pageToken` the list begins at that
-    /// page.
+    /// Sets any other option that the API knows; `null` is none. With a `pageToken` the list
+    /// begins at that page.
     pub fn option(mut self, name: &str, value: impl Into<Value>) -> Self {
         let value = value.into();
         match &mut self.how {
@@ -99,11 +100,12 @@ impl<T: DeserializeOwned + Send + 'static> Listing<T> {
                 body.insert(name.to_owned(), value);
             }
             How::Query(query) => {
+                query.retain(|(other, _)| other != name);
                 let value = match value {
+                    Value::Null => return self,
                     Value::String(text) => text,
                     other => other.to_string(),
                 };
-                query.retain(|(other, _)| other != name);
                 query.push((name.to_owned(), value));
             }
         }

@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ee_token::{AccessToken, TokenCache, source_fn};
 use serde_json::{Value, json};
-use wiremock::matchers::any;
+use wiremock::matchers::{any, header};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 use super::{builder_at, client, count, counting_source};
@@ -157,6 +158,54 @@ async fn neither_the_old_nor_the_new_token_is_in_what_a_call_is_refused_with() {
             (403, "[redacted], [redacted]")
         );
     }
+}
+
+#[tokio::test]
+async fn no_token_of_three_is_in_what_a_call_is_refused_with() {
+    let server = server(|_, token| match token {
+        "token-1" => UNAUTHORIZED.to_owned(),
+        new => format!(
+            "HTTP/1.1 403 Forbidden\r\n\r\n{{\"error\": {{\"message\": \"token-1, token-2, {new}\"}}}}"
+        ),
+    })
+    .await;
+    Mock::given(header("authorization", "Bearer token-2"))
+        .respond_with(ResponseTemplate::new(401))
+        .with_priority(1)
+        .mount(&server)
+        .await;
+    let reply = three(&client(&server)).await.unwrap();
+    assert_eq!(attempts(&reply), [3, 3, 3]);
+    for (_, error) in reply.failures() {
+        let message = &error.api().unwrap().message;
+        assert_eq!(message, "[redacted], [redacted], [redacted]");
+    }
+}
+
+#[tokio::test]
+async fn calls_that_are_not_sent_again_in_time_keep_their_refusals() {
+    let server = server(only_a_with_the_first).await;
+    let minted = AtomicBool::new(false);
+    let source = source_fn(move || {
+        let minted = minted.swap(true, Ordering::SeqCst);
+        async move {
+            if minted {
+                // Nobody sees in the meantime how late it is.
+                std::thread::sleep(Duration::from_millis(600));
+                return AccessToken::new("token-2");
+            }
+            AccessToken::new("token-1")
+        }
+    });
+    let client = builder_at(&server.uri(), Auth::token(TokenCache::new(source)));
+    let client = client.build().unwrap();
+    let batch = client.batch().get("a", "config").get("b", "config");
+    let batch = batch.with(|request| request.deadline(Duration::from_millis(500)));
+    let reply = batch.send().await.unwrap();
+    assert_eq!(reply.json::<Value>("a").unwrap(), json!({"result": 3}));
+    let (id, error) = reply.failures().next().unwrap();
+    assert_eq!((id, error.kind()), ("b", ErrorKind::Api));
+    assert_eq!(error.api().unwrap().status, 401);
 }
 
 #[tokio::test]

@@ -117,3 +117,17 @@ async fn a_list_can_begin_at_the_page_of_a_token() {
         assert_eq!(from.items().all().await.unwrap(), [2, 3, 4, 5]);
     }
 }
+
+#[tokio::test]
+async fn an_option_that_is_null_is_none() {
+    let list = List(Arc::new(Mutex::new([2, 2].into())));
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(list).mount(&server).await;
+    for posted in [false, true] {
+        let list = listing(&client(&server), posted).option("pageToken", "1");
+        let list = list.option("pageToken", ()).option("filter", ());
+        assert_eq!(list.items().all().await.unwrap(), [0, 1, 2, 3]);
+    }
+    let sent = server.received_requests().await.unwrap();
+    assert_eq!(sent[0].url.query(), None);
+}

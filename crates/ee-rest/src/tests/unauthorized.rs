@@ -1,6 +1,6 @@
 //! Tokens that the server does not take.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ee_token::{AccessToken, Remedy, TokenCache, source_fn};
@@ -128,6 +128,32 @@ async fn a_hundred_refusals_at_once_cost_one_renewal() {
         assert_eq!(call.await.unwrap().unwrap(), 3);
     }
     assert_eq!(minted.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_new_token_that_does_not_come_in_time_hides_no_refusal() {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(unauthorized())
+        .mount(&server)
+        .await;
+    let asked = AtomicBool::new(false);
+    let source = source_fn(move || {
+        let asked = asked.swap(true, Ordering::SeqCst);
+        async move {
+            if asked {
+                std::future::pending::<()>().await;
+            }
+            AccessToken::new("token-1")
+        }
+    });
+    let auth = Auth::token(TokenCache::new(source));
+    let client = builder_at(&server.uri(), auth).build().unwrap();
+    let request = client.request(Method::GET, "config");
+    let sent = request.deadline(Duration::from_millis(500)).send().await;
+    let error = sent.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Api, 1));
+    assert_eq!(error.api().unwrap().status, 401);
 }
 
 #[tokio::test]
