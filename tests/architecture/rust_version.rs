@@ -97,9 +97,9 @@ fn literal(code: &str) -> Option<usize> {
     if code.starts_with("r\"") {
         return until(2, "\"");
     }
-    if code.starts_with('"') {
+    if let Some(text) = code.strip_prefix('"') {
         let mut escaped = false;
-        let end = code[1..].find(|c| {
+        let end = text.find(|c| {
             let ends = c == '"' && !escaped;
             escaped = c == '\\' && !escaped;
             ends
