@@ -57,7 +57,7 @@ fn codes_in(source: &str, makes: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_warning_stands_in_the_table_of_warnings_and_nothing_else() {
+fn every_warning_stands_once_in_the_table_of_warnings_and_nothing_else() {
     let mut made = BTreeSet::new();
     for path in files("crates", "rs") {
         if path.components().any(|part| part.as_os_str() == "src") {
@@ -69,9 +69,11 @@ fn every_warning_stands_in_the_table_of_warnings_and_nothing_else() {
     let page = read("docs/src/eectl.md");
     let (_, table) = page.split_once("## Warnings").unwrap();
     let (table, _) = table.split_once("\n## ").unwrap();
-    let told: BTreeSet<_> = table
-        .lines()
-        .filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned()))
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let codes = rows.filter_map(|row| row.split(" | ").next());
+    let mut told: Vec<_> = codes
+        .flat_map(|codes| codes.split('`').skip(1).step_by(2).map(str::to_owned))
         .collect();
-    assert_eq!(told, made);
+    told.sort();
+    assert_eq!(told, made.into_iter().collect::<Vec<_>>());
 }

@@ -37,7 +37,7 @@ pub(crate) const NO_HANG: Duration = Duration::from_secs(300);
 /// Nobody asks for a token for so long after a first failure: a second, and up to a fifth more.
 const FIRST_WAIT: Duration = Duration::from_millis(1200);
 /// What a machine with too much to do may need beyond that.
-const SLACK: Duration = Duration::from_secs(8);
+const SLACK: Duration = Duration::from_secs(60);
 
 /// A host that a program may need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ pub(crate) fn check() -> Outcome {
     }
     supply::check()?;
     run(&mut clippy(
-        &["--workspace", "--all-features"].map(str::to_owned),
+        &["--workspace", "--all-targets", "--all-features"].map(str::to_owned),
     ))?;
     for combination in combinations(&metadata()?) {
         run(&mut clippy(&combination))?;
@@ -25,15 +25,15 @@ pub(crate) fn check() -> Outcome {
     packages::public_api()
 }
 
-/// Clippy with these arguments, for tests and examples too; a warning is a failure.
+/// Clippy with these arguments; a warning is a failure.
 fn clippy(arguments: &[String]) -> Command {
-    let mut command = cargo(&["clippy", "--all-targets"]);
+    let mut command = cargo(&["clippy"]);
     command.args(arguments).args(["--", "--deny", "warnings"]);
     command
 }
 
 /// Each crate that is published by itself without features, with each alone, and with all of its own: what the
-/// other crates of the workspace ask for is not there to help.
+/// other crates of the workspace ask for is not there to help. Its library and its program, as users build them.
 fn combinations(metadata: &Metadata) -> Vec<Vec<String>> {
     let mut all = Vec::new();
     let is_published = |package: &&Package| packages::IN_PUBLISHING_ORDER.contains(&&*package.name);
@@ -61,10 +61,15 @@ fn metadata() -> Outcome<Metadata> {
 
 /// Clippy for the fuzz targets, and for what the crates show to them alone.
 fn fuzzing_clippy() -> Outcome {
-    let targets = ["--locked", "--manifest-path", "tests/fuzz/Cargo.toml"];
+    let targets = [
+        "--locked",
+        "--all-targets",
+        "--manifest-path",
+        "tests/fuzz/Cargo.toml",
+    ];
     let crates = fuzz::CRATES.iter().flat_map(|name| ["--package", name]);
     let crates = crates
-        .chain(["--all-features"])
+        .chain(["--all-targets", "--all-features"])
         .map(str::to_owned)
         .collect();
     for arguments in [targets.map(str::to_owned).to_vec(), crates] {

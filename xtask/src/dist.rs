@@ -58,7 +58,8 @@ pub(crate) fn pack(arguments: &Arguments) -> Outcome {
 fn build(profile: &str) -> Outcome<PathBuf> {
     run(cargo(&["build", "--locked", "--package", "ee-cli", "--profile"]).arg(profile))?;
     let folder = match profile {
-        "dev" => "debug",
+        "dev" | "test" => "debug",
+        "bench" => "release",
         other => other,
     };
     let program = format!("eectl{}", std::env::consts::EXE_SUFFIX);

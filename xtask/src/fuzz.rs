@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: every parser of outside bytes under libFuzzer.
+//! `cargo xtask fuzz`: the parsers of outside bytes under libFuzzer.
 //!
 //! The targets are a workspace of their own in the layout of cargo-fuzz, `tests/fuzz`, and are
 //! built here with the flags that cargo-fuzz passes, so that nothing needs to be installed and

@@ -38,7 +38,7 @@ enum Task {
     Soak(soak::Arguments),
     /// Measures ours and our peers side by side, in one run
     Bench(bench::Arguments),
-    /// Lets libFuzzer loose on every parser of outside bytes
+    /// Lets libFuzzer loose on the parsers of outside bytes
     Fuzz(fuzz::Arguments),
     /// Documents the crates, checks the book's links, and builds the book if mdbook is installed
     Docs,

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::process::{Outcome, cargo, root, run, say, starts, target};
+use crate::process::{Outcome, cargo, output, root, run, say, starts, target};
 
 /// The crates that are published, each behind those that it or its tests depend on.
 pub(crate) const IN_PUBLISHING_ORDER: [&str; 7] = [
@@ -148,20 +148,26 @@ fn toolchains(rust: &str) -> Vec<String> {
 /// Compares the public interface of the libraries with that of the newest release, as soon as
 /// there is one.
 pub(crate) fn public_api() -> Outcome {
-    let tags = Command::new("git")
-        .args(["tag", "--list", "v*", "--sort=-version:refname"])
-        .current_dir(root())
-        .output()
-        .map_err(|error| format!("git cannot be started: {error}"))?;
-    if !tags.status.success() {
-        return Err(format!(
-            "the tags cannot be listed: {}",
-            String::from_utf8_lossy(&tags.stderr)
-        ));
-    }
-    let tags = String::from_utf8_lossy(&tags.stdout);
+    let git = |arguments: &[&str]| {
+        let written = output(Command::new("git").args(arguments).current_dir(root()))?;
+        Outcome::Ok(String::from_utf8_lossy(&written).into_owned())
+    };
+    let is_shallow = match git(&["rev-parse", "--is-shallow-repository"]) {
+        Ok(said) => said.trim() == "true",
+        Err(error) => {
+            say(&format!(
+                "not a git checkout: the public interface is not compared with a release ({error})"
+            ));
+            return Ok(());
+        }
+    };
+    let tags = git(&["tag", "--list", "v*", "--sort=-version:refname"])?;
     let Some(release) = baseline(&tags, || starts("cargo-semver-checks"))? else {
-        say("there is no release yet: the public interface has nothing to be compared with");
+        say(if is_shallow {
+            "a shallow clone without tags: the public interface is not compared with a release (git fetch --unshallow --tags)"
+        } else {
+            "there is no release yet: the public interface has nothing to be compared with"
+        });
         return Ok(());
     };
     let mut compare = cargo(&["semver-checks", "--baseline-rev", release]);
@@ -190,7 +196,6 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::process::output;
 
     fn place(name: &str) -> Option<usize> {
         IN_PUBLISHING_ORDER.iter().position(|known| *known == name)

@@ -113,6 +113,7 @@ mod tests {
     use ee_credentials::Environment;
     use ee_emulator::{Emulator, Fault};
     use ee_token::Endpoints;
+    use serde_json::json;
 
     use super::*;
     use crate::EarthEngine;
@@ -144,18 +145,27 @@ mod tests {
     #[tokio::test]
     async fn what_was_asked_for_stands_in_where_google_does_not_say() {
         let emulator = Emulator::start().await.unwrap();
-        let robot = emulator.create_service_account("robot@p.iam.gserviceaccount.com", "p");
-        for fault in [None, Some(Fault::status(503))] {
-            if let Some(fault) = fault {
-                emulator.fault("oauth2.googleapis.com", fault.on_path("/tokeninfo"));
+        let jane = emulator.create_user("jane@example.com");
+        let asked_for = Scopes::new(["earthengine"]);
+        // A token without its scopes, which tokeninfo does not know either, or is not there to say.
+        let token = json!({"access_token": "ya29.x", "token_type": "Bearer", "expires_in": 3600});
+        for tells_nobody in [false, true] {
+            let bare = Fault::status(200).json(&token).on_path("/token");
+            emulator.fault("oauth2.googleapis.com", bare);
+            if tells_nobody {
+                let down = Fault::status(503).on_path("/tokeninfo").times(usize::MAX);
+                emulator.fault("oauth2.googleapis.com", down);
             }
+            emulator.clear_requests();
             let status = builder(&emulator)
-                .credentials_json(robot.json_key())
+                .credentials_json(jane.authorized_user_json())
+                .scopes(asked_for.clone())
                 .login_status()
                 .await
                 .unwrap();
-            assert_eq!(status.scopes, Scopes::earth_engine());
-            assert_eq!(status.principal.as_deref(), Some(robot.email()));
+            assert_eq!(status.scopes, asked_for);
+            let asked = emulator.requests_to("oauth2.googleapis.com");
+            assert!(asked.iter().any(|request| request.path == "/tokeninfo"));
         }
     }
 

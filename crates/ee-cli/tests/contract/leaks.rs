@@ -185,7 +185,10 @@ fn set(machine: &Machine, regime: Regime, echo: &str) {
 /// The token that the next command sends: it is kept on disk. `None` once the login has ended.
 async fn token_in_use(machine: &Machine, more: &[&str]) -> Option<String> {
     machine.emulator.clear_faults();
-    let chosen: &[&str] = if more.contains(&"-vv") { &[] } else { more };
+    let chosen = match more {
+        [.., "--credentials" | "--impersonate", _] => &more[more.len() - 2..],
+        _ => &[],
+    };
     let ended = machine.run(&[&["auth", "token"], chosen].concat()).await;
     let token = ended.stdout.trim().strip_prefix("ya29.")?;
     Some(token.to_owned())
@@ -203,24 +206,26 @@ async fn every_command(regime: Regime) {
     let mut canaries = secrets.canaries.clone();
     let mut said: Vec<(String, String)> = Vec::new();
     let mut left = Vec::new();
+    let with_key = ["-vv", "--credentials", &key];
+    let mut choices = vec![
+        &[][..],
+        &["--json"],
+        &["-vv"],
+        &["-vv", "--json"],
+        &with_key,
+    ];
+    if matches!(regime, Regime::Fine) {
+        choices.extend([&["-v"][..], &["-vv", "--impersonate", ROBOT]]);
+    }
     for (command, arguments) in COMMANDS {
         if command == "auth logout" {
             left = files(machine.home.path());
         }
-        for more in [
-            &[][..],
-            &["--json"],
-            &["-v"],
-            &["-vv"],
-            &["-vv", "--json"],
-            &["-vv", "--credentials", &key],
-            &["-vv", "--impersonate", ROBOT],
-        ] {
+        for more in &choices {
             // Logging out removes it.
             machine.file(".config/earthengine/credentials", &secrets.file);
             let mut echo = secrets.echo.clone();
-            let chosen = &more[more.len().saturating_sub(2)..];
-            if let Some(token) = token_in_use(&machine, chosen).await {
+            if let Some(token) = token_in_use(&machine, more).await {
                 canaries.add(format!("an access token {}", said.len()), &token);
                 let _ = write!(echo, " nor ya29.{token}");
             }

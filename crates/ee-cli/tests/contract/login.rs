@@ -421,7 +421,18 @@ async fn logging_out_removes_the_file_and_revoking_ends_the_login_first() {
 
 #[tokio::test]
 async fn the_scopes_of_a_token_are_told_where_its_answer_did_not_say() {
-    let machine = Machine::with_key(|b| b).await;
-    let scopes = machine.run(&["auth", "scopes", "--json"]).await.json();
-    assert_eq!(scopes["scopes"].as_array().unwrap().len(), 2, "{scopes}");
+    let mut machine = Machine::new().await;
+    let jane = machine.emulator.create_workforce_user("jane").json();
+    let file = machine.file("workforce.json", jane).display().to_string();
+    machine.set("GOOGLE_APPLICATION_CREDENTIALS", &file);
+    let told = machine.run(&["auth", "scopes", "--json"]).await.json();
+    let scope = "https://www.googleapis.com/auth/cloud-platform";
+    assert_eq!(told, serde_json::json!({"scopes": [scope]}));
+    let asked = machine.paths();
+    assert!(
+        asked.contains(&"POST oauth2.googleapis.com/tokeninfo".to_owned()),
+        "{asked:?}"
+    );
+    let status = machine.run(&["auth", "status", "--json"]).await.json();
+    assert_eq!(status["token"]["scopes"], told["scopes"]);
 }

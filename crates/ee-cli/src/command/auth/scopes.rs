@@ -18,14 +18,10 @@ pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
     print(scopes.iter().map(|s| format!("{s}\n")).collect::<String>())
 }
 
-/// What was granted, or else what was asked for; none where nobody says.
+/// The same that `eectl auth status` says.
 async fn granted(global: &Global) -> Result<Scopes, Error> {
-    let found = crate::command::builder(global).find_credentials().await?;
-    let credentials = found.credentials;
+    let status = crate::command::builder(global).login_status().await?;
     // Where there is no token, it is good for nothing.
-    credentials.token().await?;
-    let granted = credentials.granted_scopes().await?;
-    Ok(granted
-        .or_else(|| credentials.scopes().cloned())
-        .unwrap_or_else(|| Scopes::new::<&str>([])))
+    status.found.credentials.token().await?;
+    Ok(status.scopes)
 }
