@@ -258,7 +258,8 @@ impl Settings {
         let steps = self.impersonation.iter();
         let of_steps = steps.map(|step| ("quota_project", &step.quota_project));
         for (field, name) in own.into_iter().chain(of_steps) {
-            let is_name = |name: &String| name.len() <= LONGEST_NAME && !name.contains(steers_terminal);
+            let is_name =
+                |name: &String| name.len() <= LONGEST_NAME && !name.contains(steers_terminal);
             if !name.as_ref().is_none_or(is_name) {
                 return Err(wrong(format!("the settings' `{field}` cannot be a name")));
             }
