@@ -79,6 +79,8 @@ pub use secret::secret_header;
 pub use source::{TokenFuture, TokenSource, source_fn};
 pub use token_endpoint::{TokenEndpoint, TokenResponse};
 #[doc(hidden)]
+pub use token_error::wipe;
+#[doc(hidden)]
 pub use token_info::is_mail_address;
 pub use token_info::{TokenInfo, token_info};
 
