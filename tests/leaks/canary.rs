@@ -70,6 +70,13 @@ impl Canaries {
         self.0.insert(format!("{name} (DER)"), der[45..].to_vec());
     }
 
+    /// Remembers an RSA key whose modulus is in a certificate: what comes after it.
+    pub(crate) fn add_private_exponent(&mut self, name: &str, pem: &str) {
+        let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let der = STANDARD.decode(&body).expect("a PEM");
+        self.0.insert(name.to_owned(), der[310..].to_vec());
+    }
+
     /// Remembers a private key of the curve P-256 in PKCS #8: the number that is its secret.
     pub(crate) fn add_ec_pem(&mut self, name: &str, pem: &str) {
         let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();

@@ -59,7 +59,7 @@ impl Keys {
         canaries.add_pem("the RSA key", rsa.pkcs8_pem());
         canaries.add_ec_pem("the EC key", ec.pkcs8_pem());
         let key = certificate.key_pem();
-        canaries.add_ec_pem("the certificate's key", key);
+        canaries.add_private_exponent("the certificate's key", key);
         Self {
             rsa,
             ec,

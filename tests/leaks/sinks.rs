@@ -7,6 +7,7 @@ use std::fmt::{Debug, Display, Write as _};
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::thread;
 
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -134,6 +135,13 @@ pub(crate) fn assert_none(leaks: &[(String, Leak)]) {
 
 /// What a panic's hook is told, and where it was, when this panics.
 pub(crate) fn panic_text(panicking: impl FnOnce()) -> String {
+    let (ended, seen) = hooked(panicking);
+    assert!(ended.is_err(), "it did not panic");
+    seen
+}
+
+/// How something ends, and what a hook is told of the panics in it, wherever they are caught.
+pub(crate) fn hooked<T>(work: impl FnOnce() -> T) -> (thread::Result<T>, String) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let seen = Arc::new(Mutex::new(String::new()));
@@ -144,10 +152,10 @@ pub(crate) fn panic_text(panicking: impl FnOnce()) -> String {
         let text = format!("{info}\n{info:?}\n{backtrace}\n{backtrace:?}");
         hook_seen.lock().unwrap().push_str(&text);
     }));
-    let ended = panic::catch_unwind(AssertUnwindSafe(panicking));
+    let ended = panic::catch_unwind(AssertUnwindSafe(work));
     panic::set_hook(before);
-    assert!(ended.is_err(), "it did not panic");
-    seen.lock().unwrap().clone()
+    let seen = seen.lock().unwrap().clone();
+    (ended, seen)
 }
 
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());

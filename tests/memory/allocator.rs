@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, RwLock};
 
 /// Larger blocks are none of a credential's.
-const LARGEST: usize = 1 << 20;
+const LARGEST: usize = 1 << 21;
+/// Larger blocks are not kept.
+const LARGEST_KEPT: usize = 1 << 16;
 /// More than this many tell nothing new.
 const MOST: usize = 40;
 
@@ -17,8 +19,13 @@ struct Inspector;
 static ALLOCATOR: Inspector = Inspector;
 
 static ARMED: AtomicBool = AtomicBool::new(false);
-static NEEDLES: RwLock<Vec<(String, Vec<u8>)>> = RwLock::new(Vec::new());
+static NEEDLES: RwLock<Needles> = RwLock::new(Needles {
+    all: Vec::new(),
+    starts: [false; 1 << 16],
+});
 static FOUND: Mutex<Vec<(usize, usize, Backtrace)>> = Mutex::new(Vec::new());
+/// What was freed since [`keep`], for secrets that are not known before.
+static KEPT: Mutex<Option<Vec<(Vec<u8>, Backtrace)>>> = Mutex::new(None);
 /// One life at a time: tests run on threads.
 static LIFE: Mutex<()> = Mutex::new(());
 
@@ -47,23 +54,53 @@ unsafe impl GlobalAlloc for Inspector {
     }
 }
 
+/// What is looked for.
+struct Needles {
+    all: Vec<(String, Vec<u8>)>,
+    /// Whether one begins with these two bytes.
+    starts: [bool; 1 << 16],
+}
+
+fn start_of(bytes: &[u8]) -> usize {
+    usize::from(bytes[0]) << 8 | usize::from(bytes[1])
+}
+
+impl Needles {
+    /// The first that is in a block.
+    fn find(&self, block: &[u8]) -> Option<usize> {
+        let begins = |at: &usize| self.starts[start_of(&block[*at..])];
+        (0..block.len().saturating_sub(1))
+            .filter(begins)
+            .find_map(|at| {
+                let mut all = self.all.iter();
+                all.position(|(_, needle)| block[at..].starts_with(needle))
+            })
+    }
+}
+
 fn look(block: &[u8]) {
     // What is allocated in here is not looked at.
     LOOKS.set(false);
     if let Ok(needles) = NEEDLES.try_read() {
-        for (number, (_, needle)) in needles.iter().enumerate() {
-            let first = needle[0];
-            let begins = |at: &usize| block[*at] == first && block[*at..].starts_with(needle);
-            if (0..block.len().saturating_sub(needle.len() - 1)).any(|at| begins(&at)) {
-                let mut found = FOUND.lock().unwrap();
-                if found.len() < MOST {
-                    found.push((number, block.len(), Backtrace::force_capture()));
-                }
-                break;
+        if let Some(number) = needles.find(block) {
+            let mut found = FOUND.lock().unwrap();
+            if found.len() < MOST {
+                found.push((number, block.len(), Backtrace::force_capture()));
             }
         }
     }
+    if let Some(kept) = &mut *KEPT.lock().unwrap()
+        && block.len() <= LARGEST_KEPT
+    {
+        kept.push((block.to_vec(), Backtrace::force_capture()));
+    }
     LOOKS.set(true);
+}
+
+/// Keeps what is freed from now on, until [`hits_of`] ends: what is learned later is looked for
+/// in it.
+pub fn keep() {
+    *KEPT.lock().unwrap() = Some(Vec::new());
 }
 
 /// A freed block with a secret in it.
@@ -74,13 +111,26 @@ pub struct Hit {
     pub functions: String,
 }
 
-/// What to look for from now on.
+/// What to look for from now on, in memory that is not looked at.
 pub fn learn(name: &str, needle: &[u8]) {
     assert!(needle.len() >= 12);
-    NEEDLES
-        .write()
-        .unwrap()
-        .push((name.to_owned(), needle.to_vec()));
+    let mut needles = NEEDLES.write().unwrap();
+    if needles.all.iter().any(|(_, known)| known == needle) {
+        return;
+    }
+    needles.starts[start_of(needle)] = true;
+    needles.all.push((name.to_owned(), needle.to_vec()));
+    let number = needles.all.len() - 1;
+    if let Some(kept) = &mut *KEPT.lock().unwrap() {
+        let (with, without) = std::mem::take(kept)
+            .into_iter()
+            .partition(|(block, _)| block.windows(needle.len()).any(|part| part == needle));
+        *kept = without;
+        let with: Vec<(Vec<u8>, Backtrace)> = with;
+        let hits = with.into_iter();
+        let hits = hits.map(|(block, backtrace)| (number, block.len(), backtrace));
+        FOUND.lock().unwrap().extend(hits);
+    }
 }
 
 /// Does something whose memory is not looked at.
@@ -102,8 +152,9 @@ pub fn hits_of(work: impl FnOnce()) -> Vec<Hit> {
     work();
     LOOKS.set(false);
     ARMED.store(false, Ordering::SeqCst);
+    *KEPT.lock().unwrap() = None;
     let found = std::mem::take(&mut *FOUND.lock().unwrap());
-    let needles = NEEDLES.read().unwrap();
+    let needles = &NEEDLES.read().unwrap().all;
     let mut hits: Vec<Hit> = Vec::new();
     for (number, size, backtrace) in found {
         let functions = functions(&backtrace.to_string());
@@ -129,6 +180,7 @@ fn functions(backtrace: &str) -> String {
         "core::",
         "alloc::",
         "memory::allocator",
+        "look",
         "__rust",
         "tokio::",
         "test::",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use ee_token::AccessToken;
+use ee_token::{AccessToken, wipe};
 use http::StatusCode;
 use serde_json::Value;
 
@@ -98,7 +98,7 @@ impl ApiError {
     }
 
     pub(crate) fn read(status: StatusCode, body: &[u8], secrets: &Secrets) -> Self {
-        let reply: Result<Value, _> = serde_json::from_slice(body);
+        let mut reply: Result<Value, _> = serde_json::from_slice(body);
         let mut error = Self::new(status);
         let said = reply.as_ref().ok().and_then(|reply| {
             // Methods that stream answer with a list.
@@ -108,9 +108,12 @@ impl ApiError {
         match said {
             Some(said) => error.fill(said, &|text| secrets.said(text)),
             None => {
-                error.foreign = !reply.is_err_and(|why| is_cut_off(body, &why));
+                error.foreign = !reply.as_ref().is_err_and(|why| is_cut_off(body, why));
                 error.message = excerpt(body, secrets);
             }
+        }
+        if let Ok(reply) = &mut reply {
+            wipe(reply);
         }
         if error.message.is_empty() {
             error.message = "no explanation was given".into();

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 use tracing::field::Empty;
+use zeroize::Zeroizing;
 
 use crate::budget::Spent;
 use crate::client::Inner;
@@ -526,8 +527,9 @@ pub(crate) fn is_unauthorized(error: &Error) -> bool {
 }
 
 /// The beginning of a refusal's body. One that breaks off or halts is a refusal all the same.
-async fn read_beginning(mut reply: reqwest::Response) -> Vec<u8> {
-    let mut body = Vec::new();
+/// What it says may be what it was sent: it is overwritten, and does not grow, which leaves copies.
+async fn read_beginning(mut reply: reqwest::Response) -> Zeroizing<Vec<u8>> {
+    let mut body = Zeroizing::new(Vec::with_capacity(MAX_REFUSAL));
     let reading = async {
         while let Ok(Some(chunk)) = reply.chunk().await {
             let room = MAX_REFUSAL - body.len();

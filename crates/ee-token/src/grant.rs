@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use url::form_urlencoded::{self, Serializer, byte_serialize};
+use url::form_urlencoded::{Serializer, byte_serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::secret::secret_header;
@@ -242,9 +242,8 @@ fn of_subject(token: &SecretString) -> Vec<Zeroizing<String>> {
     }
     let whole = token.expose_secret();
     // The request is JSON that is URL-encoded as one word (AIP-4117).
-    let json = form_urlencoded::parse(whole.as_bytes()).next();
-    let json = json.map(|(text, _)| Zeroizing::new(text.into_owned()));
-    let request = json.and_then(|json| serde_json::from_str::<SignedRequest>(&json).ok());
+    let json = decoded(whole);
+    let request = json.and_then(|json| serde_json::from_slice::<SignedRequest>(&json).ok());
     let Some(request) = request else {
         return vec![copy(token)];
     };
@@ -257,6 +256,23 @@ fn of_subject(token: &SecretString) -> Vec<Zeroizing<String>> {
         _ => None,
     };
     request.headers.iter().filter_map(proof).collect()
+}
+
+/// What was URL-encoded as one word, in memory that does not grow: that would leave copies behind.
+fn decoded(word: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let mut text = Zeroizing::new(Vec::with_capacity(word.len()));
+    let mut bytes = word.bytes();
+    while let Some(byte) = bytes.next() {
+        text.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                u8::try_from(16 * digit()? + digit()?).ok()?
+            }
+            b'+' => b' ',
+            byte => byte,
+        });
+    }
+    Some(text)
 }
 
 fn copy(secret: &SecretString) -> Zeroizing<String> {
@@ -311,6 +327,8 @@ impl ClientAuth<'_> {
 
 #[cfg(test)]
 mod tests {
+    use url::form_urlencoded;
+
     use super::*;
 
     fn secrets_of(subject_token: &str) -> Vec<String> {

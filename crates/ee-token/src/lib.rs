@@ -80,6 +80,8 @@ pub use source::{TokenFuture, TokenSource, source_fn};
 #[doc(hidden)]
 pub use token_endpoint::Seconds;
 pub use token_endpoint::{TokenEndpoint, TokenResponse};
+#[doc(hidden)]
+pub use token_error::wipe;
 pub use token_info::{TokenInfo, token_info};
 
 /// What a body that should have been JSON is, in words that quote none of it.

@@ -33,18 +33,44 @@ pub fn redact<'a>(text: &'a str, secrets: &[&str]) -> Cow<'a, str> {
     for secret in &secrets {
         // A secret this short would redact half of the sentence, and guards nothing.
         if secret.len() >= 4 && text.contains(*secret) {
-            text = Cow::Owned(text.replace(*secret, REDACTED));
+            text = instead_of(text, |text| redact_whole(text, secret));
         }
     }
     if let Some(clean) = redact_pieces(&text, &secrets) {
-        text = Cow::Owned(clean);
+        text = instead_of(text, |_| clean);
     }
     for beginning in BEGINNINGS {
         if text.contains(beginning) {
-            text = Cow::Owned(redact_words(&text, beginning));
+            text = instead_of(text, |text| redact_words(text, beginning));
         }
     }
     text
+}
+
+/// A cleaner text; the one before is overwritten if it is ours.
+fn instead_of<'a>(text: Cow<'a, str>, clean: impl FnOnce(&str) -> String) -> Cow<'a, str> {
+    let cleaner = Cow::Owned(clean(&text));
+    if let Cow::Owned(text) = text {
+        drop(Zeroizing::new(text));
+    }
+    cleaner
+}
+
+fn redact_whole(text: &str, secret: &str) -> String {
+    let mut out = String::with_capacity(room(text));
+    for (number, piece) in text.split(secret).enumerate() {
+        if number > 0 {
+            out.push_str(REDACTED);
+        }
+        out.push_str(piece);
+    }
+    out
+}
+
+/// For a text whose words were redacted, the shortest of which have four characters: growing would
+/// leave copies behind.
+fn room(text: &str) -> usize {
+    text.len() / 4 * REDACTED.len() + REDACTED.len()
 }
 
 /// Replaces every word that has a piece of a secret in it.
@@ -89,7 +115,7 @@ fn is_of_word(c: char) -> bool {
 
 /// Replaces every word that begins with `prefix` and goes on for a while.
 fn redact_words(text: &str, prefix: &str) -> String {
-    let mut out = String::with_capacity(text.len());
+    let mut out = String::with_capacity(room(text));
     let mut rest = text;
     while let Some(at) = rest.find(prefix) {
         let (before, from) = rest.split_at(at);
@@ -115,7 +141,7 @@ const LONGEST: usize = 1000;
 /// The text without secrets, and without characters that could play tricks on a terminal or
 /// a log. Line ends and tabs stay.
 pub fn clean(text: &str, secrets: &[&str]) -> String {
-    let mut text = text.to_owned();
+    let mut text = Zeroizing::new(text.to_owned());
     // Before redacting, so that a secret cannot hide behind a character that goes away.
     text.retain(|c| !steers_terminal(c) || matches!(c, '\n' | '\t'));
     redact(&text, secrets).into_owned()

@@ -4,13 +4,25 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
+use zeroize::{Zeroize as _, Zeroizing};
+
 use crate::{Error, ErrorKind, Remedy, said};
 
-/// The reply's own words.
+/// The reply's own words, which may be what it was sent.
 pub(crate) struct OAuthError {
-    code: String,
-    description: String,
-    subtype: String,
+    code: Zeroizing<String>,
+    description: Zeroizing<String>,
+    subtype: Zeroizing<String>,
+}
+
+/// Overwrites the texts in what a server said, which may be what it was sent.
+pub fn wipe(said: &mut Value) {
+    match said {
+        Value::String(text) => text.zeroize(),
+        Value::Array(list) => list.iter_mut().for_each(wipe),
+        Value::Object(fields) => fields.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 impl OAuthError {
@@ -23,7 +35,7 @@ impl OAuthError {
             error_description: Option<String>,
             error_subtype: Option<String>,
         }
-        let reply: Reply = serde_json::from_slice(body).ok()?;
+        let mut reply: Reply = serde_json::from_slice(body).ok()?;
         let inner = |name: &str| {
             reply
                 .error
@@ -32,17 +44,22 @@ impl OAuthError {
                 .map(str::to_owned)
         };
         let code = match &reply.error {
-            Value::String(code) => code.clone(),
-            Value::Object(_) => inner("status").unwrap_or_default(),
-            _ => return None,
+            Value::String(code) => Some(code.clone()),
+            Value::Object(_) => Some(inner("status").unwrap_or_default()),
+            _ => None,
         };
-        Some(Self {
+        let message = inner("message");
+        wipe(&mut reply.error);
+        let [code, description, subtype] = [
             code,
-            description: reply
-                .error_description
-                .or_else(|| inner("message"))
-                .unwrap_or_default(),
-            subtype: reply.error_subtype.unwrap_or_default(),
+            Some(reply.error_description.or(message).unwrap_or_default()),
+            Some(reply.error_subtype.unwrap_or_default()),
+        ]
+        .map(|text| text.map(Zeroizing::new));
+        Some(Self {
+            code: code?,
+            description: description?,
+            subtype: subtype?,
         })
     }
 }
@@ -77,11 +94,11 @@ pub(crate) fn classify(
         )
         .with_remedy(remedy);
     };
-    let words = match (reply.code.as_str(), reply.description.as_str()) {
+    let words = Zeroizing::new(match (reply.code.as_str(), reply.description.as_str()) {
         (code, "") => code.to_owned(),
         ("", description) => description.to_owned(),
-        (code, description) => format!("{code}: {description}"),
-    };
+        (code, description) => [code, ": ", description].concat(),
+    });
     let said = said(&words, secrets);
     let (kind, remedy) = meaning(reply, busy);
     let verb = if kind.is_transient() {

@@ -185,10 +185,15 @@ async fn fetch(
     let host = url.host_str().unwrap_or_default().to_owned();
     // Both are words of letters and digits, which JSON has no escapes for.
     let client_verifier_text = client_verifier.expose_secret();
-    let body = Zeroizing::new(
-        format!(r#"{{"request_id":"{request_id}","client_verifier":"{client_verifier_text}"}}"#)
-            .into_bytes(),
-    );
+    // As long as it is at once: growing would leave copies behind.
+    let body = [
+        r#"{"request_id":""#,
+        request_id,
+        r#"","client_verifier":""#,
+        client_verifier_text,
+        r#""}"#,
+    ];
+    let body = Zeroizing::new(body.concat().into_bytes());
     let request = flow
         .http
         .request(Method::POST, &url)
