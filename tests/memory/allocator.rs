@@ -25,7 +25,11 @@ static NEEDLES: RwLock<Needles> = RwLock::new(Needles {
 });
 static FOUND: Mutex<Vec<(usize, usize, Backtrace)>> = Mutex::new(Vec::new());
 /// What was freed since [`keep`], for secrets that are not known before.
-static KEPT: Mutex<Option<Vec<(Vec<u8>, Backtrace)>>> = Mutex::new(None);
+static KEPT: Mutex<Option<Vec<Kept>>> = Mutex::new(None);
+
+/// What a block was, and who freed it.
+type Kept = (Vec<u8>, Backtrace);
+
 /// One life at a time: tests run on threads.
 static LIFE: Mutex<()> = Mutex::new(());
 
@@ -81,12 +85,12 @@ impl Needles {
 fn look(block: &[u8]) {
     // What is allocated in here is not looked at.
     LOOKS.set(false);
-    if let Ok(needles) = NEEDLES.try_read() {
-        if let Some(number) = needles.find(block) {
-            let mut found = FOUND.lock().unwrap();
-            if found.len() < MOST {
-                found.push((number, block.len(), Backtrace::force_capture()));
-            }
+    if let Ok(needles) = NEEDLES.try_read()
+        && let Some(number) = needles.find(block)
+    {
+        let mut found = FOUND.lock().unwrap();
+        if found.len() < MOST {
+            found.push((number, block.len(), Backtrace::force_capture()));
         }
     }
     if let Some(kept) = &mut *KEPT.lock().unwrap()
@@ -126,7 +130,7 @@ pub fn learn(name: &str, needle: &[u8]) {
             .into_iter()
             .partition(|(block, _)| block.windows(needle.len()).any(|part| part == needle));
         *kept = without;
-        let with: Vec<(Vec<u8>, Backtrace)> = with;
+        let with: Vec<Kept> = with;
         let hits = with.into_iter();
         let hits = hits.map(|(block, backtrace)| (number, block.len(), backtrace));
         FOUND.lock().unwrap().extend(hits);
