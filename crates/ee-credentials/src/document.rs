@@ -50,10 +50,7 @@ impl Document {
                 fields,
             }),
             Some(_) => Err(shape::Shape::Array.refusal(place)),
-            None => {
-                Err(place
-                    .invalid("its JSON nests too deeply, or has an escape that is no character"))
-            }
+            None => Err(shape::strange_json(place)),
         }
     }
 
@@ -455,9 +452,11 @@ mod tests {
             r#"{"a": canary}"#,
             r#"{"a": 1} canary"#,
             &format!("{{\"a\": {}", "[".repeat(100_000)),
+            r#"{"a": "canary\ud807"}"#,
         ] {
             let error = Document::parse(text, &Place::Text).unwrap_err();
             assert!(error.to_string().contains("JSON"), "{error}");
+            assert!(error.remedy().is_some(), "{error}");
             assert!(!format!("{error:?}").contains("canary"));
         }
     }

@@ -128,6 +128,18 @@ pub(crate) fn broken_json(place: &Place, error: &serde_json::Error) -> Error {
     } else {
         format!("it is not valid JSON from {at} on")
     };
+    broken(place, why)
+}
+
+/// JSON that serde_json would have read, and no credential is written in.
+pub(crate) fn strange_json(place: &Place) -> Error {
+    broken(
+        place,
+        "its JSON nests too deeply, or has an escape that is no character".to_owned(),
+    )
+}
+
+fn broken(place: &Place, why: String) -> Error {
     place.invalid(why).with_remedy(Remedy::new(
         "Download or create the credential again, and use it unchanged.",
     ))
