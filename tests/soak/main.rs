@@ -49,9 +49,9 @@ const SHORTEST_JUDGED_RUN: Duration = Duration::from_secs(600);
 const MEMORY_MAY_GROW: u64 = 5;
 /// A second that takes this long was none: the process or the machine stood still.
 const STOOD_STILL: Duration = Duration::from_secs(4);
-/// The task that looks after the idle connections of the process's one HTTP client. It ends with
-/// the process.
-const KEPT_TASKS: usize = 1;
+/// The task that looks after the idle connections of the runtime's HTTP client, and the one with
+/// which that client goes when the runtime does.
+const KEPT_TASKS: usize = 2;
 /// What may be in use at the end beyond what was at the beginning: the process's HTTP clients and
 /// keys, which are made when they are first needed, and tables that keep their size.
 const REST_KIB: u64 = 2048;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,9 +16,6 @@ use crate::endpoints::Endpoints;
 use crate::network_failure::{ConnectFailure, innermost};
 use crate::{Error, ErrorKind, tls};
 
-/// Runtimes whose connections are kept: programs have one, servers one for each core, test suites
-/// hundreds.
-const MAX_POOLS: usize = 256;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections, the [`Endpoints`] they lead to, and the rules that no request escapes:
@@ -86,38 +83,48 @@ impl Pool {
 
     /// The process's pool for the runtime that polls us.
     fn of_this_runtime() -> Result<Arc<Self>, Error> {
-        static POOLS: Mutex<Pools> = Mutex::new(Pools(Vec::new()));
-        let id = Handle::try_current()
-            .map_err(|_| Error::new(ErrorKind::Runtime, "a request needs a tokio runtime"))?
-            .id();
-        let (pool, evicted) = POOLS.lock().unwrap_or_else(PoisonError::into_inner).of(id);
-        // Closes connections, maybe: others need not wait for that.
-        drop(evicted);
+        let runtime = Handle::try_current()
+            .map_err(|_| Error::new(ErrorKind::Runtime, "a request needs a tokio runtime"))?;
+        let id = runtime.id();
+        let pool = {
+            let mut pools = pools();
+            if let Some((_, pool)) = pools.iter().rfind(|(known, _)| *known == id) {
+                return Ok(pool.clone());
+            }
+            let pool = Arc::new(Self::default());
+            pools.push((id, pool.clone()));
+            pool
+        };
+        // Not under the lock: a runtime that is shutting down drops the task at once.
+        let tenancy = Tenancy(id);
+        runtime.spawn(async move {
+            let _held = tenancy;
+            std::future::pending::<()>().await;
+        });
         Ok(pool)
     }
 }
 
-/// The pools of runtimes, the one that was used last at the end.
-struct Pools(Vec<(runtime::Id, Arc<Pool>)>);
+/// The pools of the runtimes that there are: programs have one, servers one for each core.
+static POOLS: Mutex<Vec<(runtime::Id, Arc<Pool>)>> = Mutex::new(Vec::new());
 
-impl Pools {
-    /// This runtime's, and the one that had to go for it.
-    fn of(&mut self, id: runtime::Id) -> (Arc<Pool>, Option<Arc<Pool>>) {
-        if let Some((last, pool)) = self.0.last()
-            && *last == id
-        {
-            return (pool.clone(), None);
-        }
-        let known = self.0.iter().rposition(|(known, _)| *known == id);
-        let entry = match known {
-            Some(at) => self.0.remove(at),
-            None => (id, Arc::default()),
+fn pools() -> MutexGuard<'static, Vec<(runtime::Id, Arc<Pool>)>> {
+    POOLS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Held by a task of a runtime, which drops it when it goes away: its connections are of no use
+/// to anybody then, and are forgotten.
+struct Tenancy(runtime::Id);
+
+impl Drop for Tenancy {
+    fn drop(&mut self) {
+        let gone = {
+            let mut pools = pools();
+            let at = pools.iter().position(|(known, _)| *known == self.0);
+            at.map(|at| pools.swap_remove(at))
         };
-        let is_full = self.0.len() == MAX_POOLS;
-        let evicted = is_full.then(|| self.0.remove(0).1);
-        let pool = entry.1.clone();
-        self.0.push(entry);
-        (pool, evicted)
+        // Closes connections, maybe: others need not wait for that.
+        drop(gone);
     }
 }
 
@@ -445,22 +452,22 @@ mod tests {
     }
 
     #[test]
-    fn the_connections_of_a_runtime_that_is_used_outlive_those_of_many_others() {
+    fn the_connections_of_a_runtime_are_kept_as_long_as_it_and_no_longer() {
         let runtime = || runtime::Builder::new_current_thread().build().unwrap();
-        let (busy, idle) = (runtime(), runtime());
-        let mut pools = Pools(Vec::new());
-        let (first, _) = pools.of(busy.handle().id());
-        let (forgotten, _) = pools.of(idle.handle().id());
-        let mut gone = Vec::new();
-        for _ in 0..MAX_POOLS {
-            gone.extend(pools.of(runtime().handle().id()).1);
-            assert!(Arc::ptr_eq(&first, &pools.of(busy.handle().id()).0));
-        }
-        assert_eq!(pools.0.len(), MAX_POOLS);
-        // Handed out, for the caller to drop when it has let go of the lock.
-        assert!(Arc::ptr_eq(&forgotten, &gone[0]));
-        let (anew, _) = pools.of(idle.handle().id());
-        assert!(!Arc::ptr_eq(&forgotten, &anew));
+        let is_known = |id| pools().iter().any(|(known, _)| *known == id);
+        let (long, short) = (runtime(), runtime());
+        let first = long.block_on(async { Pool::of_this_runtime().unwrap() });
+        let of_short = short.block_on(async { Pool::of_this_runtime().unwrap() });
+        assert!(!Arc::ptr_eq(&first, &of_short));
+        let (id, handle) = (short.handle().id(), short.handle().clone());
+        drop(short);
+        assert!(!is_known(id), "its connections outlived it");
+        let again = long.block_on(async { Pool::of_this_runtime().unwrap() });
+        assert!(Arc::ptr_eq(&first, &again));
+        // Whoever is still inside of one that has gone holds nobody up, and leaves nothing behind.
+        let _inside = handle.enter();
+        assert!(Pool::of_this_runtime().is_ok());
+        assert!(!is_known(id));
     }
 
     #[tokio::test]
