@@ -193,6 +193,12 @@ impl Books {
 
     /// Why no fault explains that there was no token, if none does.
     fn no_token_is_lost(&self, failure: &Failure) -> Option<String> {
+        let from = before(failure.started, WIRE_SPEAKS_FOR);
+        let stepped = |at: &Instant| (from..=failure.ended).contains(at);
+        if failure.symptom == Symptom::Strange && self.steps.iter().any(stepped) {
+            // With the clock, a source's token ends on its way to IAM.
+            return None;
+        }
         if failure.symptom == Symptom::Strange {
             return Some("with an error that no fault brings about".to_owned());
         }
