@@ -14,8 +14,8 @@ const MAX_REPLY: usize = 1 << 20;
 /// Returns `false` if it had ended before.
 ///
 /// # Errors
-/// [`ErrorKind::Network`] or [`ErrorKind::Timeout`] if Google cannot be reached,
-/// [`ErrorKind::Server`] or [`ErrorKind::Rejected`] if it does not agree.
+/// [`ErrorKind::Network`](crate::ErrorKind::Network) or [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if Google cannot be reached,
+/// [`ErrorKind::Server`](crate::ErrorKind::Server) or [`ErrorKind::Rejected`](crate::ErrorKind::Rejected) if it does not agree.
 pub async fn revoke(http: &HttpClient, token: &SecretString) -> Result<bool, Error> {
     let url = &http.endpoints().revoke;
     let response = post_secret(http, url, "token", token.expose_secret()).await?;
