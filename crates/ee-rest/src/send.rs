@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
-use ee_token::{AccessToken, TokenCache, read_bounded, retry_after};
+use ee_token::{AccessToken, Remedy, TokenCache, read_bounded, retry_after};
 use http::{HeaderMap, StatusCode};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -495,10 +495,11 @@ impl<'a> Call<'a> {
 pub(crate) fn check_runtime() -> Result<(), Error> {
     match Handle::try_current() {
         Ok(_) => Ok(()),
-        Err(_) => Err(Error::new(
-            ErrorKind::Runtime,
-            "a request needs a tokio runtime",
-        )),
+        Err(_) => Err(
+            Error::new(ErrorKind::Runtime, "a request needs a tokio runtime").with_remedy(
+                Remedy::new("Call from inside a tokio runtime, or use the blocking client."),
+            ),
+        ),
     }
 }
 

@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::endpoints::Endpoints;
 use crate::network_failure::{ConnectFailure, innermost};
-use crate::{Error, ErrorKind, tls};
+use crate::{Error, ErrorKind, Remedy, tls};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -83,8 +83,11 @@ impl Pool {
 
     /// The process's pool for the runtime that polls us.
     fn of_this_runtime() -> Result<Arc<Self>, Error> {
-        let runtime = Handle::try_current()
-            .map_err(|_| Error::new(ErrorKind::Runtime, "a request needs a tokio runtime"))?;
+        let runtime = Handle::try_current().map_err(|_| {
+            Error::new(ErrorKind::Runtime, "a request needs a tokio runtime").with_remedy(
+                Remedy::new("Call from inside a tokio runtime, or use the blocking client."),
+            )
+        })?;
         let id = runtime.id();
         let pool = {
             let mut pools = pools();

@@ -71,7 +71,10 @@ fn outside_of_a_runtime_a_call_is_an_error_and_not_a_panic() {
     fn outcome<T>(call: impl Future<Output = Result<T, Error>>) -> ErrorKind {
         let mut context = Context::from_waker(Waker::noop());
         match std::pin::pin!(call).poll(&mut context) {
-            Poll::Ready(Err(error)) => error.kind(),
+            Poll::Ready(Err(error)) => {
+                assert!(error.remedy().is_some(), "{error}");
+                error.kind()
+            }
             Poll::Ready(Ok(_)) => panic!("it succeeded"),
             Poll::Pending => panic!("it waits"),
         }
