@@ -92,10 +92,10 @@ async fn attempt(
         )
         .with_source(error.without_url())
     })?;
-    let reply = http.send(request).await?;
+    let mut reply = http.send(request).await?;
     let status = reply.status();
     let headers = reply.headers().clone();
-    let body = read_bounded(reply, MAX_REPLY).await?;
+    let body = read_bounded(&mut reply, MAX_REPLY).await?;
     if status == StatusCode::OK {
         return Ok(token(&body, &headers, url)?);
     }

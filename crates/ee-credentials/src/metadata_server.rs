@@ -444,8 +444,8 @@ impl MetadataServer {
             .map_err(|_| self.error(Token::RefusedUrl, "the request cannot be built"))?;
         let host = self.base.host_str().unwrap_or_default();
         let transient = |error: ee_token::Error| error.with_remedy(unreachable());
-        let reply = self.http.send_resolved(request, host).await;
-        let reply = reply.map_err(transient)?;
+        let reply = self.http.send_resolved(request, host);
+        let mut reply = reply.map_err(transient)?.await.map_err(transient)?;
         let status = reply.status();
         let flavored = has_flavor(reply.headers());
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
@@ -465,7 +465,7 @@ impl MetadataServer {
         }
         match status {
             StatusCode::OK => {
-                let body = read_bounded(reply, MAX_REPLY).await.map_err(transient)?;
+                let body = read_bounded(&mut reply, MAX_REPLY).await.map_err(transient)?;
                 Ok(Some(body))
             }
             StatusCode::NOT_FOUND => Ok(None),

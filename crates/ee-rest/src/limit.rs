@@ -8,7 +8,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What a project may have at once on each of Earth Engine's endpoints, without special
 /// arrangements ("Max concurrent requests", developers.google.com/earth-engine/guides/usage).
@@ -22,7 +22,7 @@ const RESTRICTED: usize = 8;
 /// The limit of one client and its clones.
 #[derive(Debug)]
 pub(crate) struct Limiter {
-    places: Arc<Semaphore>,
+    places: Semaphore,
     /// Places that are taken away as soon as they are given back.
     owed: AtomicUsize,
     /// How many times the limit was lowered.
@@ -43,7 +43,6 @@ struct State {
 /// A place; given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
-    permit: Option<OwnedSemaphorePermit>,
     limiter: Arc<Limiter>,
     /// [`Limiter::lowered`] when it was taken.
     lowered: u64,
@@ -53,7 +52,7 @@ impl Limiter {
     pub(crate) fn new(limit: usize) -> Arc<Self> {
         let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
         Arc::new(Self {
-            places: Arc::new(Semaphore::new(limit)),
+            places: Semaphore::new(limit),
             owed: AtomicUsize::new(0),
             lowered: AtomicU64::new(0),
             below: AtomicBool::new(false),
@@ -68,19 +67,20 @@ impl Limiter {
     /// The next free place, in the order of asking. Who stops waiting takes none.
     pub(crate) async fn place(self: &Arc<Self>) -> Option<Place> {
         // Nobody closes the semaphore.
-        let permit = self.places.clone().acquire_owned().await.ok()?;
+        let permit = self.places.acquire().await.ok()?;
         Some(self.place_of(permit))
     }
 
     /// A place, if one is free and nobody waits for it.
     pub(crate) fn free_place(self: &Arc<Self>) -> Option<Place> {
-        let permit = self.places.clone().try_acquire_owned().ok()?;
+        let permit = self.places.try_acquire().ok()?;
         Some(self.place_of(permit))
     }
 
-    fn place_of(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
+    fn place_of(self: &Arc<Self>, permit: SemaphorePermit<'_>) -> Place {
+        // The place gives it back, without a second counter of who has the semaphore.
+        permit.forget();
         Place {
-            permit: Some(permit),
             lowered: self.lowered.load(Ordering::Relaxed),
             limiter: self.clone(),
         }
@@ -180,10 +180,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(permit) = self.permit.take()
-            && self.limiter.pay()
-        {
-            permit.forget();
+        if !self.limiter.pay() {
+            self.limiter.places.add_permits(1);
         }
     }
 }

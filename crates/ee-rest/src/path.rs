@@ -16,7 +16,7 @@ const DISCOVERY: &str = "$discovery";
 pub(crate) const BATCH: &str = "$batch";
 
 /// A path that was checked: from the version on, not encoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Route(String);
 
 /// The path of the last request under one base, and its URL.

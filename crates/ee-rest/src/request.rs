@@ -53,24 +53,15 @@ struct Draft {
 /// A request that was found to make sense. Its body is made once; attempts share it.
 pub(crate) struct Prepared {
     pub(crate) name: Name,
-    query: Vec<(String, String)>,
+    /// What was said of it, but for its name.
+    draft: Box<Draft>,
     /// The project that it is billed to, where that is another than the client's, or none.
     billed: Option<Option<HeaderValue>>,
-    profiling: bool,
-    content_type: Option<HeaderValue>,
-    headers: Vec<(HeaderName, HeaderValue)>,
-    pub(crate) body: Option<Bytes>,
     pub(crate) idempotent: bool,
-    pub(crate) retry: RetryPolicy,
-    pub(crate) timeout: Duration,
-    pub(crate) deadline: Option<Duration>,
-    pub(crate) max_reply: usize,
-    /// The same, if it was given to this request.
-    pub(crate) own_max_reply: Option<usize>,
 }
 
 /// The request as messages call it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Name {
     pub(crate) method: Method,
     pub(crate) route: Route,
@@ -227,9 +218,9 @@ impl RequestBuilder {
     /// the next turn or token; where a token is refused for good, the reason for that.
     pub async fn send(self) -> Result<Response, Error> {
         let client = &*self.client.0;
-        let request = self.draft.prepare(client)?;
+        let mut request = self.draft.prepare(client)?;
         // Boxed, so that what callers move about and nest is small.
-        Box::pin(exchange(client, request)).await
+        Box::pin(async move { exchange(client, &mut request).await }).await
     }
 
     /// Sends it, and returns as soon as the reply begins, to be read piece by piece.
@@ -243,8 +234,8 @@ impl RequestBuilder {
     /// As [`send`](Self::send).
     pub async fn send_streaming(self) -> Result<StreamingResponse, Error> {
         let client = &*self.client.0;
-        let request = self.draft.prepare(client)?;
-        Box::pin(exchange_streaming(client, request)).await
+        let mut request = self.draft.prepare(client)?;
+        Box::pin(async move { exchange_streaming(client, &mut request).await }).await
     }
 
     /// A request that is not sent, for this reason.
@@ -290,21 +281,12 @@ impl Draft {
         let idempotent = self.add_fields(&route, client);
         Ok(Prepared {
             billed,
-            profiling: self.profiling.unwrap_or(options.profiling),
-            content_type: self.content_type,
-            headers: self.headers,
+            idempotent: self.idempotent.unwrap_or(idempotent),
             name: Name {
-                method: self.method,
+                method: std::mem::take(&mut self.method),
                 route,
             },
-            query: self.query,
-            body: self.body,
-            idempotent: self.idempotent.unwrap_or(idempotent),
-            retry: self.retry.unwrap_or_else(|| options.retry.clone()),
-            timeout: self.timeout.unwrap_or(options.timeout),
-            deadline: self.deadline.or(options.deadline),
-            max_reply: self.max_reply.unwrap_or(options.max_reply),
-            own_max_reply: self.max_reply,
+            draft: self,
         })
     }
 
@@ -322,18 +304,28 @@ impl Draft {
 }
 
 impl Prepared {
-    /// The URL of one attempt, with the emulator in the place of the host.
-    pub(crate) fn url(&self, client: &Inner) -> Result<Url, Error> {
+    /// One attempt, with the emulator in the place of the host.
+    pub(crate) fn attempt(
+        &self,
+        client: &Inner,
+        token: Option<&AccessToken>,
+    ) -> Result<reqwest::Request, Error> {
+        let mut attempt = reqwest::Request::new(self.name.method.clone(), self.url(client)?);
+        *attempt.headers_mut() = self.headers(client, token);
+        *attempt.body_mut() = self.draft.body.clone().map(reqwest::Body::from);
+        Ok(attempt)
+    }
+
+    fn url(&self, client: &Inner) -> Result<Url, Error> {
         let last = &client.shared.last_url;
         let mut url = self.name.route.url_after(last, &client.target)?;
-        if !self.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(&self.query);
+        if !self.draft.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.draft.query);
         }
         Ok(url)
     }
 
-    /// The headers of one attempt.
-    pub(crate) fn headers(&self, client: &Inner, token: Option<&AccessToken>) -> HeaderMap {
+    fn headers(&self, client: &Inner, token: Option<&AccessToken>) -> HeaderMap {
         // A copy is cheaper than a map that is filled header by header.
         let mut headers = client.headers.clone();
         match &self.billed {
@@ -345,23 +337,45 @@ impl Prepared {
                 headers.remove(QUOTA_PROJECT);
             }
         }
-        if self.profiling {
+        let draft = &self.draft;
+        if draft.profiling.unwrap_or(client.options.profiling) {
             headers.insert(PROFILING, HeaderValue::from_static("1"));
         }
         // Google's front ends refuse a POST that does not say how long it is (411).
-        if self.body.is_none() && matches!(self.name.method, Method::POST | Method::PUT) {
+        if draft.body.is_none() && matches!(self.name.method, Method::POST | Method::PUT) {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        if let Some(content_type) = &self.content_type {
+        if let Some(content_type) = &draft.content_type {
             headers.insert(CONTENT_TYPE, content_type.clone());
         }
-        for (name, value) in &self.headers {
+        for (name, value) in &draft.headers {
             headers.insert(name.clone(), value.clone());
         }
         if let Some(token) = token {
             headers.insert(AUTHORIZATION, token.header().clone());
         }
         headers
+    }
+
+    pub(crate) fn retry_policy<'a>(&'a self, client: &'a Inner) -> &'a RetryPolicy {
+        self.draft.retry.as_ref().unwrap_or(&client.options.retry)
+    }
+
+    pub(crate) fn timeout(&self, client: &Inner) -> Duration {
+        self.draft.timeout.unwrap_or(client.options.timeout)
+    }
+
+    pub(crate) fn deadline(&self, client: &Inner) -> Option<Duration> {
+        self.draft.deadline.or(client.options.deadline)
+    }
+
+    pub(crate) fn max_reply(&self, client: &Inner) -> usize {
+        self.own_max_reply().unwrap_or(client.options.max_reply)
+    }
+
+    /// The same, if it was given to this request.
+    pub(crate) fn own_max_reply(&self) -> Option<usize> {
+        self.draft.max_reply
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
-use ee_token::{AccessToken, Remedy, TokenCache, read_bounded, retry_after};
+use ee_token::{AccessToken, HttpClient, Remedy, TokenCache, read_bounded, retry_after};
 use http::{HeaderMap, StatusCode};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -19,7 +19,7 @@ use crate::limit::Place;
 use crate::request::{Name, Prepared};
 use crate::resend::{Failure, may_resend};
 use crate::secrets::Secrets;
-use crate::streaming::{Body, Limits};
+use crate::streaming::{Body, Limits, Open};
 use crate::{ApiError, Error, ErrorKind, Response, Signal, StreamingResponse};
 
 /// What is read of a refusal at most; the rest says nothing more.
@@ -29,51 +29,49 @@ pub(crate) const MAX_REFUSAL: usize = 64 * 1024;
 const REFUSAL_TIME: Duration = Duration::from_secs(10);
 
 /// Sends a request until it succeeds, fails for good, or the policy gives up.
-pub(crate) async fn exchange(client: &Inner, request: Prepared) -> Result<Response, Error> {
-    let mut call = Call::new(client, &request, Want::All);
+pub(crate) async fn exchange(client: &Inner, request: &mut Prepared) -> Result<Response, Error> {
+    let mut call = Call::new(client, request, Want::All);
     call.traced().await?;
     let attempts = call.attempts;
+    let secrets = std::mem::take(&mut call.secrets);
     let answer = call.answer()?;
     let body = match answer.body {
         Received::All(body) => body,
-        Received::Head(..) => Bytes::new(),
+        Received::Head(_) => Bytes::new(),
     };
     Ok(Response {
         status: answer.status,
         headers: answer.headers,
         body,
         attempts,
-        name: request.name,
-        secrets: answer.secrets,
+        name: std::mem::take(&mut request.name),
+        secrets,
     })
 }
 
 /// The same, until the reply begins.
 pub(crate) async fn exchange_streaming(
     client: &Inner,
-    request: Prepared,
+    request: &mut Prepared,
 ) -> Result<StreamingResponse, Error> {
-    let mut call = Call::new(client, &request, Want::Head);
+    let mut call = Call::new(client, request, Want::Head);
     call.traced().await?;
-    let (attempts, until) = (call.attempts, call.deadline);
+    let (attempts, until) = (call.attempts, call.deadline());
     let answer = call.answer()?;
     let body = match answer.body {
-        Received::Head(reply, place) => Body::Open {
-            reply,
-            _place: place,
-        },
+        Received::Head(open) => Body::Open(open),
         Received::All(_) => Body::Ended,
     };
     let limits = Limits {
-        pause: request.timeout,
+        pause: request.timeout(client),
         until,
-        bytes: request.own_max_reply,
+        bytes: request.own_max_reply(),
     };
     Ok(StreamingResponse {
         status: answer.status,
         headers: answer.headers,
         attempts,
-        name: request.name,
+        name: std::mem::take(&mut request.name),
         body,
         read: 0,
         limits,
@@ -86,15 +84,16 @@ struct Call<'a> {
     request: &'a Prepared,
     want: Want,
     started: Instant,
-    /// What the caller gave it in all.
-    deadline: Option<Instant>,
-    /// The earlier of that and the end of the policy's total, which begins with the first
-    /// attempt.
+    /// The last look at the clock: there is one after each wait, and no other.
+    now: Instant,
+    /// The earlier of the [`deadline`](Self::deadline) and the end of the policy's total, which
+    /// begins with the first attempt.
     until: Option<Instant>,
     attempts: u32,
-    /// The tokens that the server did not take. It may echo them after that, too.
-    refused: Vec<AccessToken>,
-    /// Put here as soon as it is there, and moved once: it is large.
+    /// What the server was sent. It may echo what it did not take after that, too.
+    secrets: Secrets,
+    /// What the last attempt that succeeded brought. Put here as soon as it is there, and moved
+    /// once: it is large.
     answer: Option<Answer>,
 }
 
@@ -108,19 +107,20 @@ enum Want {
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
-    secrets: Secrets,
     body: Received,
 }
 
 enum Received {
     All(Bytes),
-    Head(reqwest::Response, Option<Place>),
+    Head(Box<Open>),
 }
 
 /// A failed attempt.
 struct Failed {
     error: Error,
     may_resend: bool,
+    /// Whether the server sent it back unread, to be sent again at once.
+    turned_back: bool,
     /// Whether what was asked was too much at once, which the concurrency limit answers.
     rate_limited: bool,
     /// The wait that the server asks for.
@@ -130,18 +130,28 @@ struct Failed {
 impl<'a> Call<'a> {
     fn new(client: &'a Inner, request: &'a Prepared, want: Want) -> Self {
         let started = Instant::now();
-        let deadline = request.deadline.and_then(|d| started.checked_add(d));
-        Self {
+        let mut call = Self {
             client,
             request,
             want,
             started,
-            deadline,
-            until: deadline,
+            now: started,
+            until: None,
             attempts: 0,
-            refused: Vec::new(),
+            secrets: Secrets {
+                api_key: client.api_key.clone(),
+                ..Secrets::default()
+            },
             answer: None,
-        }
+        };
+        call.until = call.deadline();
+        call
+    }
+
+    /// When the time is over that the caller gave it in all.
+    fn deadline(&self) -> Option<Instant> {
+        let time = self.request.deadline(self.client)?;
+        self.started.checked_add(time)
     }
 
     /// The answer of a call that was sent.
@@ -166,6 +176,7 @@ impl<'a> Call<'a> {
             elapsed_ms = Empty,
         );
         if span.is_disabled() {
+            drop(span);
             return self.run().await;
         }
         let result = Box::pin(self.run().instrument(span.clone())).await;
@@ -188,10 +199,10 @@ impl<'a> Call<'a> {
     }
 
     async fn run(&mut self) -> Result<(), Error> {
-        check_runtime()?;
-        let policy = &self.request.retry;
+        let policy = self.request.retry_policy(self.client);
         let shared = &self.client.shared;
         let mut retries = 0;
+        let mut turned_back = 0;
         let mut renewed = false;
         let mut spent = None;
         let mut last = None;
@@ -204,20 +215,27 @@ impl<'a> Call<'a> {
             };
             let place = self.place().await.map_err(&mut or_last)?;
             if self.attempts == 0 {
-                self.until = earlier(self.until, Instant::now().checked_add(policy.total));
+                self.until = earlier(self.until, self.now.checked_add(policy.total));
             }
             // Only now: an older one may have expired while this request waited.
-            let mut token = self.token().await.map_err(&mut or_last)?;
-            let failed = match self.attempt(token.as_ref(), place).await {
+            self.secrets.token = self.token().await.map_err(&mut or_last)?;
+            let failed = match self.attempt(place).await {
                 Ok(()) => {
                     shared.budget.succeeded(spent);
                     return Ok(());
                 }
                 Err(failed) => failed,
             };
-            if let (Some(tokens), Some(used)) = (&self.client.options.auth.tokens, token.take())
+            self.now = Instant::now();
+            if failed.turned_back && turned_back < HttpClient::MOST_TURNED_BACK {
+                turned_back += 1;
+                last = Some(failed.error);
+                continue;
+            }
+            if let Some(tokens) = &self.client.options.auth.tokens
                 && !renewed
                 && is_unauthorized(&failed.error)
+                && let Some(used) = self.secrets.token.take()
             {
                 renewed = true;
                 match self.renew(tokens, &used).await {
@@ -226,7 +244,7 @@ impl<'a> Call<'a> {
                     _ => return Err(failed.error),
                 }
                 tracing::debug!("the server did not take the token; sending another");
-                self.refused.push(used);
+                self.secrets.refused.push(used);
                 last = Some(failed.error);
                 continue;
             }
@@ -243,11 +261,12 @@ impl<'a> Call<'a> {
             });
             last = Some(failed.error);
             Box::pin(tokio::time::sleep(wait)).await;
+            self.now = Instant::now();
         }
     }
 
     /// A place among the requests under way, and a turn to begin.
-    async fn place(&self) -> Result<Option<Place>, Error> {
+    async fn place(&mut self) -> Result<Option<Place>, Error> {
         let shared = &self.client.shared;
         if shared.pace.is_none() {
             match &shared.limiter {
@@ -259,6 +278,7 @@ impl<'a> Call<'a> {
                 }
             }
         }
+        check_runtime()?;
         let turn = async {
             let place = match &shared.limiter {
                 Some(limiter) => limiter.place().await,
@@ -272,6 +292,7 @@ impl<'a> Call<'a> {
         // Boxed, as is all that is rarely waited for: a call is moved as often as it is nested,
         // and should be small.
         let turn = Box::pin(within(self.until, turn)).await;
+        self.now = Instant::now();
         turn.ok_or_else(|| {
             Error::after(
                 self.attempts,
@@ -285,14 +306,17 @@ impl<'a> Call<'a> {
     }
 
     /// The current token; none for a client that has only an API key.
-    async fn token(&self) -> Result<Option<AccessToken>, Error> {
+    async fn token(&mut self) -> Result<Option<AccessToken>, Error> {
         let Some(tokens) = &self.client.options.auth.tokens else {
             return Ok(None);
         };
         if let Some(token) = tokens.current() {
             return Ok(Some(token));
         }
-        match Box::pin(within(self.until, tokens.token())).await {
+        check_runtime()?;
+        let token = Box::pin(within(self.until, tokens.token())).await;
+        self.now = Instant::now();
+        match token {
             Some(Ok(token)) => Ok(Some(token)),
             Some(Err(error)) => Err(Error::after(
                 self.attempts,
@@ -309,7 +333,7 @@ impl<'a> Call<'a> {
     }
 
     /// Whether there is a token in the place of one that the server did not take.
-    async fn renew(&self, tokens: &TokenCache, used: &AccessToken) -> Result<bool, Error> {
+    async fn renew(&mut self, tokens: &TokenCache, used: &AccessToken) -> Result<bool, Error> {
         tokens.invalidate(used);
         let new = self.token().await?;
         // Metadata servers hand out the same token until shortly before its end.
@@ -335,60 +359,40 @@ impl<'a> Call<'a> {
         }
     }
 
-    async fn attempt(
-        &mut self,
-        token: Option<&AccessToken>,
-        place: Option<Place>,
-    ) -> Result<(), Box<Failed>> {
-        let sent = self.build(token)?;
+    async fn attempt(&mut self, place: Option<Place>) -> Result<(), Box<Failed>> {
+        let client = self.client;
+        let sent = self.request.attempt(client, self.secrets.token.as_ref());
+        let sent = sent.map_err(|error| self.failed(error, Failure::Final))?;
+        let host = client.base.host_str().unwrap_or_default();
+        let reply = client.options.http.send_resolved(sent, host);
+        let reply = reply.map_err(|error| self.lost(error))?;
         self.attempts += 1;
-        let until = earlier(self.until, Instant::now().checked_add(self.request.timeout));
-        let host = self.client.base.host_str().unwrap_or_default();
-        let reply = self.client.options.http.send_resolved(sent, host);
+        let time = self.request.timeout(client);
+        let until = earlier(self.until, self.now.checked_add(time));
         let result = {
-            let all = pin!(self.exchange_once(reply, token, place));
+            let all = pin!(self.exchange_once(reply, place));
             within(until, all).await
         };
         result.unwrap_or_else(|| Err(Box::new(self.late())))
-    }
-
-    fn build(&self, token: Option<&AccessToken>) -> Result<reqwest::Request, Box<Failed>> {
-        let request = self.request;
-        let url = request.url(self.client).map_err(|error| Failed {
-            error,
-            may_resend: false,
-            rate_limited: false,
-            asked_wait: Duration::ZERO,
-        })?;
-        let mut sent = reqwest::Request::new(request.name.method.clone(), url);
-        *sent.headers_mut() = request.headers(self.client, token);
-        *sent.body_mut() = request.body.clone().map(reqwest::Body::from);
-        Ok(sent)
     }
 
     /// One request and its answer, which holds the place until it is read.
     async fn exchange_once(
         &mut self,
         reply: impl Future<Output = Result<reqwest::Response, ee_token::Error>>,
-        token: Option<&AccessToken>,
         place: Option<Place>,
     ) -> Result<(), Box<Failed>> {
         let client = self.client;
         let mut reply = reply.await.map_err(|error| self.lost(error))?;
         let status = reply.status();
         let headers = std::mem::take(reply.headers_mut());
-        let secrets = Secrets {
-            token: token.cloned(),
-            refused: self.refused.clone(),
-            api_key: client.api_key.clone(),
-        };
         let shared = &client.shared;
         let path = self.request.name.route.as_str();
         let signals = &shared.signals;
-        signals.observe(&headers, path, shared.limiter.as_deref(), &secrets);
+        signals.observe(&headers, path, shared.limiter.as_deref(), &self.secrets);
         if !status.is_success() {
             let body = Box::pin(read_beginning(reply)).await;
-            let api = ApiError::read(status, &body, &secrets);
+            let api = ApiError::read(status, &body, &self.secrets);
             // A spent budget of the day is no matter of how many at once.
             if api.is_rate_limit()
                 && !api.is_daily_budget()
@@ -403,16 +407,18 @@ impl<'a> Call<'a> {
             place.succeeded();
         }
         let body = match self.want {
-            Want::Head => Received::Head(reply, place),
+            Want::Head => Received::Head(Box::new(Open {
+                reply,
+                _place: place,
+            })),
             Want::All => {
-                let body = read_bounded(reply, self.request.max_reply).await;
+                let body = read_bounded(&mut reply, self.request.max_reply(client)).await;
                 Received::All(body.map_err(|error| self.lost(error))?)
             }
         };
         self.answer = Some(Answer {
             status,
             headers,
-            secrets,
             body,
         });
         Ok(())
@@ -424,6 +430,7 @@ impl<'a> Call<'a> {
             ee_token::ErrorKind::Timeout => (ErrorKind::Timeout, Failure::Lost),
             ee_token::ErrorKind::RefusedUrl => (ErrorKind::InvalidRequest, Failure::Final),
             ee_token::ErrorKind::InvalidResponse => (ErrorKind::InvalidResponse, Failure::Final),
+            ee_token::ErrorKind::Runtime => (ErrorKind::Runtime, Failure::Final),
             _ => (ErrorKind::Network, Failure::Lost),
         };
         let failure = if error.never_arrived() {
@@ -431,56 +438,49 @@ impl<'a> Call<'a> {
         } else {
             failure
         };
+        let turned_back = error.was_turned_back();
+        let message = format!("{} failed: {error}", self.name());
+        let error = Error::after(self.attempts, kind, message).caused_by(error);
         Failed {
-            may_resend: self.may_resend(failure),
-            rate_limited: false,
-            asked_wait: Duration::ZERO,
-            error: Error::after(
-                self.attempts,
-                kind,
-                format!("{} failed: {error}", self.name()),
-            )
-            .caused_by(error),
+            turned_back,
+            ..self.failed(error, failure)
         }
     }
 
     /// No whole answer in the time of one attempt.
     fn late(&self) -> Failed {
         let host = self.client.base.host_str().unwrap_or_default();
-        Failed {
-            may_resend: self.may_resend(Failure::Lost),
-            rate_limited: false,
-            asked_wait: Duration::ZERO,
-            error: Error::after(
-                self.attempts,
-                ErrorKind::Timeout,
-                format!("{} failed: no answer from {host} in time", self.name()),
-            ),
-        }
+        let message = format!("{} failed: no answer from {host} in time", self.name());
+        let error = Error::after(self.attempts, ErrorKind::Timeout, message);
+        self.failed(error, Failure::Lost)
     }
 
     fn refused(&self, api: ApiError, headers: &HeaderMap) -> Failed {
         let asked = retry_after(headers, Utc::now()).max(api.retry_delay);
+        let message = format!("{} was refused: {api}", self.name());
+        let error = Error::after(self.attempts, ErrorKind::Api, message);
+        let failed = self.failed(error, Failure::Refused(&api));
         Failed {
-            may_resend: self.may_resend(Failure::Refused(&api)),
             rate_limited: api.is_rate_limit(),
             asked_wait: asked.unwrap_or_default(),
-            error: Error::after(
-                self.attempts,
-                ErrorKind::Api,
-                format!("{} was refused: {api}", self.name()),
-            )
-            .with_source(api),
+            error: failed.error.with_source(api),
+            ..failed
         }
     }
 
-    fn may_resend(&self, failure: Failure<'_>) -> bool {
-        may_resend(self.request.idempotent, failure)
+    fn failed(&self, error: Error, failure: Failure<'_>) -> Failed {
+        Failed {
+            error,
+            may_resend: may_resend(self.request.idempotent, failure),
+            turned_back: false,
+            rate_limited: false,
+            asked_wait: Duration::ZERO,
+        }
     }
 
     /// Whether an attempt after this wait would still have some time.
     fn has_time_for(&self, wait: Duration) -> bool {
-        match (self.until, Instant::now().checked_add(wait)) {
+        match (self.until, self.now.checked_add(wait)) {
             (Some(until), Some(then)) => then < until,
             (until, _) => until.is_none(),
         }

@@ -47,14 +47,16 @@ pub struct StreamingResponse {
 /// How far a body is.
 pub(crate) enum Body {
     /// There may be more.
-    Open {
-        reply: reqwest::Response,
-        /// Held until there is no more.
-        _place: Option<Place>,
-    },
+    Open(Box<Open>),
     Ended,
     /// Asking again gets the same error, never an orderly end.
     Broken(Error),
+}
+
+/// A body of which there may be more, and the place that is held until there is none.
+pub(crate) struct Open {
+    pub(crate) reply: reqwest::Response,
+    pub(crate) _place: Option<Place>,
 }
 
 /// How long a body may take and be.
@@ -97,7 +99,7 @@ impl StreamingResponse {
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         check_runtime()?;
         let reply = match &mut self.body {
-            Body::Open { reply, .. } => reply,
+            Body::Open(open) => &mut open.reply,
             Body::Ended => return Ok(None),
             Body::Broken(error) => return Err(error.clone()),
         };

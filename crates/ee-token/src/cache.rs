@@ -174,7 +174,8 @@ impl TokenCache {
     pub async fn token(&self) -> Result<AccessToken, Error> {
         match self.current() {
             Some(token) => Ok(token),
-            None => self.0.wait().await,
+            // Boxed: what is rarely waited for would be the most of a future that is made often.
+            None => Box::pin(self.0.wait()).await,
         }
     }
 
@@ -192,7 +193,10 @@ impl TokenCache {
     /// # Ok(()) }
     /// ```
     pub fn current(&self) -> Option<AccessToken> {
-        self.0.valid(AccessToken::clone)
+        match &*self.0.current.load() {
+            Some(entry) if self.0.is_valid(entry) => Some(entry.token.clone()),
+            _ => None,
+        }
     }
 
     /// The current token as an `Authorization` header, marked sensitive.
@@ -203,10 +207,12 @@ impl TokenCache {
     /// # Panics
     /// As [`TokenCache::token`].
     pub async fn header(&self) -> Result<HeaderValue, Error> {
-        match self.0.valid(|token| token.header().clone()) {
-            Some(header) => Ok(header),
-            None => Ok(self.0.wait().await?.header().clone()),
+        if let Some(entry) = &*self.0.current.load()
+            && self.0.is_valid(entry)
+        {
+            return Ok(entry.token.header().clone());
         }
+        Ok(Box::pin(self.0.wait()).await?.header().clone())
     }
 
     /// Whether the credential behind it may have been replaced since it was rejected:
@@ -247,21 +253,16 @@ impl fmt::Debug for TokenCache {
 }
 
 impl Inner {
-    /// The hot path: what `read` makes of the current token, if it is valid.
+    /// The hot path: whether the current token is valid.
     #[inline]
-    fn valid<T>(self: &Arc<Self>, read: impl FnOnce(&AccessToken) -> T) -> Option<T> {
-        let current = self.current.load();
-        let entry = current.as_ref()?;
+    fn is_valid(self: &Arc<Self>, entry: &Entry) -> bool {
         let wall = self.clock.wall();
-        if entry.is_surely_fresh(wall) || self.is_valid(entry, wall) {
-            return Some(read(&entry.token));
-        }
-        None
+        entry.is_surely_fresh(wall) || self.look_closer(entry, wall)
     }
 
     /// Looks at both clocks, and starts a refresh if it is time for one.
     #[cold]
-    fn is_valid(self: &Arc<Self>, entry: &Entry, wall: u64) -> bool {
+    fn look_closer(self: &Arc<Self>, entry: &Entry, wall: u64) -> bool {
         let now = self.clock.at(wall);
         if entry.is_fresh(now) {
             return true;

@@ -1,6 +1,7 @@
 //! The error of this crate.
 
 use crate::error_type;
+use crate::network_failure::was_turned_back;
 
 error_type! {
     /// Why there is no token. One word wide and cheap to clone.
@@ -16,11 +17,19 @@ error_type! {
 }
 
 impl Error {
-    /// Whether the connection could not even be made, so that the request surely reached nobody.
+    /// Whether nobody did anything about the request, for sure: the connection could not even be
+    /// made, or the server [turned it back](Self::was_turned_back).
     pub fn never_arrived(&self) -> bool {
-        std::error::Error::source(self)
+        let could_not_connect = std::error::Error::source(self)
             .and_then(|source| source.downcast_ref::<reqwest::Error>())
-            .is_some_and(reqwest::Error::is_connect)
+            .is_some_and(reqwest::Error::is_connect);
+        could_not_connect || self.was_turned_back()
+    }
+
+    /// Whether the server sent the request back unread, to be sent again at once: it takes no more
+    /// on a connection that it is about to close (RFC 9113 §8.7).
+    pub fn was_turned_back(&self) -> bool {
+        was_turned_back(self)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use once_cell::sync::OnceCell;
-use reqwest::{Client, ClientBuilder, Method, Request, Response, redirect};
+use reqwest::{Client, ClientBuilder, Method, Request, Response, redirect, retry};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::runtime::{self, Handle};
 use url::Url;
@@ -132,6 +132,10 @@ impl Drop for Tenancy {
 }
 
 impl HttpClient {
+    /// How often a server may send one request back unread before that counts as a failure.
+    #[doc(hidden)]
+    pub const MOST_TURNED_BACK: u32 = 2;
+
     /// A client on the process's own connections.
     ///
     /// # Errors
@@ -146,8 +150,9 @@ impl HttpClient {
 
     /// A client on a connection pool of the program's own, with its proxies, roots and time-outs.
     ///
-    /// It is built here, so that it follows no redirect: one that is followed takes the body,
-    /// secrets included, to wherever it points.
+    /// It is built here, so that it follows no redirect (one that is followed takes the body,
+    /// secrets included, to wherever it points) and sends nothing again by itself: what may be
+    /// sent twice is known here.
     ///
     /// # Errors
     /// [`ErrorKind::Network`] if its settings cannot be used.
@@ -254,7 +259,8 @@ impl HttpClient {
         self.shared.builder.request(method, url.clone())
     }
 
-    /// Sends a request and returns the answer's head, whatever its status.
+    /// Sends a request and returns the answer's head, whatever its status. What the server
+    /// sends back unread ([`Error::was_turned_back`]) is sent again at once, twice at most.
     ///
     /// # Errors
     /// [`ErrorKind::RefusedUrl`], [`ErrorKind::Network`] or [`ErrorKind::Timeout`];
@@ -263,29 +269,39 @@ impl HttpClient {
     pub async fn send(&self, mut request: Request) -> Result<Response, Error> {
         let asked = request.url().clone();
         *request.url_mut() = self.endpoints().resolve(&asked)?;
-        self.send_resolved(request, asked.host_str().unwrap_or_default())
-            .await
+        let host = asked.host_str().unwrap_or_default();
+        for _ in 0..Self::MOST_TURNED_BACK {
+            let Some(same) = request.try_clone() else {
+                break;
+            };
+            match self.send_resolved(same, host)?.await {
+                Err(error) if error.was_turned_back() => {}
+                result => return result,
+            }
+        }
+        self.send_resolved(request, host)?.await
     }
 
     /// [`send`](Self::send) for a URL that came from [`Endpoints::resolve`] already, which
     /// spares those who send many requests to one host. `host` is the one that messages name.
+    /// What the server turns back is not sent again.
     ///
     /// # Errors
-    /// As [`send`](Self::send).
+    /// As [`send`](Self::send); what needs no waiting is said at once.
     #[doc(hidden)]
     pub fn send_resolved<'a>(
         &self,
         request: Request,
         host: &'a str,
-    ) -> impl Future<Output = Result<Response, Error>> + Send + use<'a> {
+    ) -> Result<impl Future<Output = Result<Response, Error>> + Send + use<'a>, Error> {
         // The request is not held by the future: it would be there once for each that awaits it.
-        let reply = self.execute(request);
-        async move {
-            reply?.await.map_err(|error| {
+        let reply = self.execute(request)?;
+        Ok(async move {
+            reply.await.map_err(|error| {
                 let address = error.url().map(host_and_port).unwrap_or_default();
                 from_reqwest(error, host, &address)
             })
-        }
+        })
     }
 
     fn execute(
@@ -326,6 +342,8 @@ fn build_with(builder: ClientBuilder, config: rustls::ClientConfig) -> Result<Cl
 fn finish(builder: ClientBuilder) -> Result<Client, Error> {
     builder
         .redirect(redirect::Policy::none())
+        // With no retry to prepare for, no request is copied either.
+        .retry(retry::never().max_retries_per_request(0))
         .build()
         .map_err(|error| {
             Error::new(ErrorKind::Network, "the HTTP client cannot be set up")
@@ -341,12 +359,12 @@ fn host_and_port(url: &Url) -> String {
     }
 }
 
-/// Reads a body of at most `limit` bytes.
+/// Reads a body, or what is left of it, of at most `limit` bytes.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidResponse`] for a longer one; [`ErrorKind::Network`] or
 /// [`ErrorKind::Timeout`] if it breaks off.
-pub async fn read_bounded(mut response: Response, limit: usize) -> Result<Bytes, Error> {
+pub async fn read_bounded(response: &mut Response, limit: usize) -> Result<Bytes, Error> {
     let too_long = |response: &Response| {
         Error::new(
             ErrorKind::InvalidResponse,
@@ -357,14 +375,14 @@ pub async fn read_bounded(mut response: Response, limit: usize) -> Result<Bytes,
         )
     };
     if response.content_length().is_some_and(|n| n > limit as u64) {
-        return Err(too_long(&response));
+        return Err(too_long(response));
     }
     // Most answers are one piece, which then is the body as it is.
     let mut first = Bytes::new();
     let mut body = BytesMut::new();
-    while let Some(chunk) = read_chunk(&mut response).await? {
+    while let Some(chunk) = read_chunk(response).await? {
         if first.len() + body.len() + chunk.len() > limit {
-            return Err(too_long(&response));
+            return Err(too_long(response));
         }
         if first.is_empty() && body.is_empty() {
             first = chunk;
@@ -514,8 +532,8 @@ mod tests {
             .mount(&server)
             .await;
         let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap()).unwrap();
-        let response = get(&http, "https://sts.googleapis.com/v1/x").await.unwrap();
-        assert_eq!(&read_bounded(response, 10).await.unwrap()[..], b"here");
+        let mut response = get(&http, "https://sts.googleapis.com/v1/x").await.unwrap();
+        assert_eq!(&read_bounded(&mut response, 10).await.unwrap()[..], b"here");
     }
 
     #[tokio::test]
@@ -526,9 +544,56 @@ mod tests {
             .mount(&server)
             .await;
         let http = HttpClient::new(Endpoints::google()).unwrap();
-        let response = get(&http, &server.uri()).await.unwrap();
-        let error = read_bounded(response, 1999).await.unwrap_err();
+        let mut response = get(&http, &server.uri()).await.unwrap();
+        let error = read_bounded(&mut response, 1999).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidResponse);
+    }
+
+    /// A server that speaks HTTP/2 at once, sends the first `turned_back` requests back unread,
+    /// and answers the others.
+    async fn server_that_turns_back(turned_back: u32) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (socket, _) = listener.accept().await.unwrap();
+            let mut connection = h2::server::handshake(socket).await.unwrap();
+            let mut seen = 0;
+            while let Some(stream) = connection.accept().await {
+                let (_, mut answer) = stream.unwrap();
+                seen += 1;
+                if seen <= turned_back {
+                    answer.send_reset(h2::Reason::REFUSED_STREAM);
+                } else {
+                    answer.send_response(http::Response::new(()), true).unwrap();
+                }
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn what_a_server_turns_back_is_sent_again_at_once_and_counted() {
+        for (turned_back, sent) in [(0, 1), (1, 2), (2, 3), (3, 3)] {
+            let url = server_that_turns_back(turned_back).await;
+            let client = finish(own_client().http2_prior_knowledge()).unwrap();
+            let http = HttpClient::new(Endpoints::google()).unwrap();
+            let http = http.with_pool(Pool {
+                direct: OnceCell::with_value(client),
+                ..Pool::default()
+            });
+            let request = http
+                .request(Method::POST, &url.parse().unwrap())
+                .body("once");
+            match http.send(request.build().unwrap()).await {
+                Ok(reply) => assert!(turned_back < 3 && reply.status() == 200),
+                Err(error) => {
+                    assert_eq!(turned_back, 3, "{error}");
+                    assert!(error.was_turned_back() && error.never_arrived(), "{error}");
+                    assert_eq!(error.kind(), ErrorKind::Network);
+                }
+            }
+            assert_eq!(http.requests_sent(), sent, "{turned_back} turned back");
+        }
     }
 
     #[tokio::test]

@@ -3,6 +3,8 @@
 
 use std::error::Error as StdError;
 
+use h2::Reason;
+
 use crate::Remedy;
 
 /// Why no connection came about.
@@ -95,6 +97,24 @@ fn chain(error: &dyn StdError) -> String {
         next = error.source();
     }
     text
+}
+
+/// Whether an HTTP/2 server says that it did not and will not look at a request: RFC 9113 §8.7.
+pub(crate) fn was_turned_back(error: &dyn StdError) -> bool {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if let Some(error) = cause.downcast_ref::<h2::Error>() {
+            return error.is_remote()
+                && match error.reason() {
+                    Some(Reason::REFUSED_STREAM) => error.is_reset(),
+                    // It closes the connection, and says that it does.
+                    Some(Reason::NO_ERROR) => error.is_go_away(),
+                    _ => false,
+                };
+        }
+        next = cause.source();
+    }
+    false
 }
 
 /// The last of the causes, which says most, without the page of its library's manual.

@@ -18,12 +18,12 @@ const MAX_REPLY: usize = 1 << 20;
 /// [`ErrorKind::Server`](crate::ErrorKind::Server) or [`ErrorKind::Rejected`](crate::ErrorKind::Rejected) if it does not agree.
 pub async fn revoke(http: &HttpClient, token: &SecretString) -> Result<bool, Error> {
     let url = &http.endpoints().revoke;
-    let response = post_secret(http, url, "token", token.expose_secret()).await?;
+    let mut response = post_secret(http, url, "token", token.expose_secret()).await?;
     let status = response.status();
     if status == StatusCode::OK {
         return Ok(true);
     }
-    let body = read_bounded(response, MAX_REPLY).await?;
+    let body = read_bounded(&mut response, MAX_REPLY).await?;
     if status == StatusCode::BAD_REQUEST && has_ended(&body) {
         return Ok(false);
     }

@@ -211,14 +211,14 @@ impl TokenEndpoint {
             Error::new(ErrorKind::RefusedUrl, "the token request cannot be built")
                 .with_source(e.without_url())
         })?;
-        let response = self.http.send(request).await.map_err(|error| Failure {
+        let mut response = self.http.send(request).await.map_err(|error| Failure {
             never_arrived: error.never_arrived(),
             ..Failure::from(error)
         })?;
         let status = response.status();
         let headers = response.headers().clone();
         let host = self.url().host_str().unwrap_or_default();
-        let body = read_bounded(response, MAX_REPLY).await?;
+        let body = read_bounded(&mut response, MAX_REPLY).await?;
         if status == StatusCode::OK {
             return Ok(parse_reply(&body, host, asked_at)?);
         }

@@ -35,9 +35,9 @@ pub struct TokenInfo {
 /// ```
 pub async fn token_info(http: &HttpClient, token: &AccessToken) -> Result<TokenInfo, Error> {
     let url = &http.endpoints().token_info;
-    let response = post_secret(http, url, "access_token", token.secret()).await?;
+    let mut response = post_secret(http, url, "access_token", token.secret()).await?;
     let status = response.status();
-    let body = read_bounded(response, MAX_REPLY).await?;
+    let body = read_bounded(&mut response, MAX_REPLY).await?;
     let host = url.host_str().unwrap_or_default();
     if status != StatusCode::OK {
         let reply = OAuthError::parse(&body);

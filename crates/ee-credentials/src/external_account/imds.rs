@@ -234,9 +234,9 @@ async fn send(
     let request = request
         .build()
         .map_err(|error| cannot_be_built().with_source(error.without_url()))?;
-    let reply = http.send(request).await?;
+    let mut reply = http.send(request).await?;
     let status = reply.status();
-    let body = read_bounded(reply, MAX_REPLY).await?;
+    let body = read_bounded(&mut reply, MAX_REPLY).await?;
     let text = String::from_utf8_lossy(&body).into_owned();
     Ok((status, SecretString::from(text)))
 }

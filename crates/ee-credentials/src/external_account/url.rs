@@ -80,7 +80,7 @@ impl UrlToken {
                     "cannot be asked: the request is not valid",
                 )
             })?;
-        let reply = http.send(request).await?;
+        let mut reply = http.send(request).await?;
         let status = reply.status();
         if status.is_redirection() {
             return Err(told(
@@ -116,7 +116,7 @@ impl UrlToken {
         if is_html {
             return Err(html(&told).into());
         }
-        let body = read_bounded(reply, MAX_REPLY)
+        let body = read_bounded(&mut reply, MAX_REPLY)
             .await
             .map_err(|error| Failure {
                 // Too much is too much again.

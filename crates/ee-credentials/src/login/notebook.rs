@@ -208,9 +208,9 @@ async fn fetch(
             )
             .with_source(e.without_url())
         })?;
-    let response = flow.http.send(request).await?;
+    let mut response = flow.http.send(request).await?;
     let status = response.status();
-    let body = read_bounded(response, MAX_REPLY).await?;
+    let body = read_bounded(&mut response, MAX_REPLY).await?;
     if status != StatusCode::OK {
         return Err(no_client(&host, &format!("status {}", status.as_u16())));
     }

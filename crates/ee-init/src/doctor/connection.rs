@@ -60,14 +60,14 @@ async fn ask(base: &Url, http: &HttpClient) -> Result<Answer, Error> {
         })?;
     let asked_at = Utc::now();
     let started = Instant::now();
-    let response = http.send(request).await?;
+    let mut response = http.send(request).await?;
     let took = started.elapsed();
     let date = date(response.headers()).and_then(|date| {
         // The server's time is that of the middle of the exchange, cut to whole seconds.
         let middle = asked_at + TimeDelta::from_std(took / 2).ok()?;
         Some(middle - date - TimeDelta::milliseconds(500))
     });
-    read_bounded(response, MAX_REPLY).await?;
+    read_bounded(&mut response, MAX_REPLY).await?;
     Ok(Answer { took, ahead: date })
 }
 

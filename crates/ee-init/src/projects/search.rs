@@ -153,9 +153,9 @@ pub(super) async fn get<T: DeserializeOwned>(
             )
         })?;
         let asked = async {
-            let response = http.send(request).await?;
+            let mut response = http.send(request).await?;
             let status = response.status();
-            Ok::<_, ee_token::Error>((status, read_bounded(response, MAX_REPLY).await?))
+            Ok::<_, ee_token::Error>((status, read_bounded(&mut response, MAX_REPLY).await?))
         };
         let error = match asked.await {
             Ok((StatusCode::OK, body)) => {
