@@ -7,6 +7,7 @@ mod replies;
 mod requests;
 mod retries;
 mod secrecy;
+mod turned_back;
 mod unauthorized;
 
 use std::sync::Arc;
