@@ -235,10 +235,6 @@ impl Asker {
     }
 
     async fn api(&self) -> ApiState {
-        #[derive(Deserialize)]
-        struct Service {
-            state: String,
-        }
         let path = format!(
             "v1/projects/{}/services/earthengine.googleapis.com",
             self.project
@@ -248,9 +244,21 @@ impl Asker {
         };
         let asked: Result<Service, _> =
             search::get(&self.http, &self.credentials, Some(&self.project), &url).await;
-        match asked.map(|service| service.state).as_deref() {
-            Ok("ENABLED") => ApiState::Enabled,
-            Ok("DISABLED") => ApiState::Disabled,
+        asked.map_or(ApiState::Unknown, |service| service.api())
+    }
+}
+
+/// What Service Usage tells of the API in a project.
+#[derive(Deserialize)]
+pub(crate) struct Service {
+    state: String,
+}
+
+impl Service {
+    pub(crate) fn api(&self) -> ApiState {
+        match self.state.as_str() {
+            "ENABLED" => ApiState::Enabled,
+            "DISABLED" => ApiState::Disabled,
             _ => ApiState::Unknown,
         }
     }
