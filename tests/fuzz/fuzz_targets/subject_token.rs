@@ -39,6 +39,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         }
     }
     check_pem(&text);
+    check_certificate_config(&text);
     if let Ok(words) = fuzzing::command_line(&text) {
         let quoted: Vec<String> = words
             .iter()
@@ -77,6 +78,27 @@ fn check_pem(text: &str) {
     for error in made.into_iter().filter_map(Result::err) {
         check_error(&error, error.remedy());
         assert!(!format!("{error:?}").contains(CANARY), "{error:?}");
+    }
+}
+
+/// Each path is the text of its field, and an error shows nothing that is no name.
+fn check_certificate_config(text: &str) {
+    match fuzzing::certificate_paths(text) {
+        Ok((certificate, key)) => {
+            for (path, name) in [(certificate, "cert_path"), (key, "key_path")] {
+                let path = path.to_str().expect("a text");
+                check_shown(path);
+                // These checks' own values have no room for what the crate passes over.
+                if let Ok(config) = serde_json::from_str::<Value>(text) {
+                    let workload = &config["cert_configs"]["workload"];
+                    assert_eq!(workload[name].as_str().map(str::trim), Some(path));
+                }
+            }
+        }
+        Err(error) => {
+            check_error(&error, error.remedy());
+            check_secrets(text, &[], &format!("{error:?}"));
+        }
     }
 }
 
