@@ -33,9 +33,10 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 pub struct ListedProject {
     /// Its id, which commands and programs name it by.
     pub id: String,
-    /// Its number.
+    /// Its number; empty where the server told none.
     pub number: String,
-    /// The name that people gave it; not unique.
+    /// The name that people gave it; not unique, and empty where the server told none that can
+    /// be one (it has at most 30 characters).
     pub name: String,
     /// Whether the Earth Engine API is enabled in it.
     pub api: ApiState,

@@ -122,15 +122,14 @@ fn listed(project: &Project, sent: &AccessToken) -> Option<ListedProject> {
     let text = |text| said(text, &[sent.secret()]);
     let id = text(&project.project_id);
     crate::check_project(&id).ok()?;
-    let number = project.name.strip_prefix("projects/").unwrap_or_default();
-    let is_number = number.bytes().all(|b| b.is_ascii_digit());
-    let has_name = project.display_name.chars().count() <= LONGEST_NAME;
+    let number = project.name.strip_prefix("projects/");
+    let number = number.filter(|number| number.bytes().all(|b| b.is_ascii_digit()));
+    let name = Some(project.display_name.as_str());
+    let name = name.filter(|name| name.chars().count() <= LONGEST_NAME);
     Some(ListedProject {
         id,
-        number: is_number.then(|| number.to_owned()).unwrap_or_default(),
-        name: has_name
-            .then(|| text(&project.display_name))
-            .unwrap_or_default(),
+        number: number.unwrap_or_default().to_owned(),
+        name: name.map(text).unwrap_or_default(),
         api: ApiState::Unknown,
         registration: Registration::Unverified,
         error: None,
