@@ -1,5 +1,5 @@
-//! The same credentials on other ways: below somebody else's HTTP client (tower), without async,
-//! and together with Google's own client. Each way is shown a leak first, which must be seen.
+//! The same credentials on other ways: around somebody else's HTTP client (tower), without async,
+//! and together with Google's own client. A test of each way plants a leak there, and must see it.
 
 use std::error::Error as StdError;
 use std::future::poll_fn;
