@@ -19,15 +19,17 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             check_secrets(&text, &["id_token", "saml_response"], &why);
         }
     }
+    // The blanks around it are no part of it: of Unicode, and so more of them than JSON has.
+    let inner = text.trim();
     for field in [None, Some("access_token")] {
         match fuzzing::subject_token(&text, field) {
             Ok(token) => match field {
-                None => assert_eq!(token.expose_secret(), text.trim()),
-                Some(_) => assert!(is_json(&text) && !token.expose_secret().trim().is_empty()),
+                None => assert_eq!(token.expose_secret(), inner),
+                Some(_) => assert!(is_json(inner) && !token.expose_secret().trim().is_empty()),
             },
             Err(error) => {
                 check_error(&error, error.remedy());
-                check_secrets(&text, &["access_token"], &format!("{error:?}"));
+                check_secrets(inner, &["access_token"], &format!("{error:?}"));
             }
         }
     }
