@@ -93,8 +93,8 @@ fn http(address: SocketAddr) -> HttpClient {
     HttpClient::new(Endpoints::emulator(address).unwrap()).unwrap()
 }
 
-/// One that waits for nobody.
-fn impatient() -> reqwest::ClientBuilder {
+/// A client of somebody else's, for what is on this machine.
+pub(crate) fn http_client() -> reqwest::ClientBuilder {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -104,7 +104,6 @@ fn impatient() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .no_proxy()
-        .read_timeout(PATIENCE)
 }
 
 async fn tokens(looked: &mut Looked) {
@@ -126,7 +125,8 @@ async fn tokens(looked: &mut Looked) {
     let endpoints = Endpoints::emulator(server.address).unwrap();
     let mut made = looked.made(USER, "silence");
     let mut options = made.options(USER, server.address);
-    options.http = HttpClient::with_client(impatient(), endpoints).unwrap();
+    let impatient = http_client().read_timeout(PATIENCE);
+    options.http = HttpClient::with_client(impatient, endpoints).unwrap();
     let ended = made.credentials(&options).unwrap().unwrap().token().await;
     looked.failed("silence", ended);
 

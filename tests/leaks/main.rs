@@ -15,6 +15,7 @@ mod every_kind;
 mod hostile;
 mod kinds;
 mod logins;
+mod other_ways;
 mod panics;
 mod self_test;
 mod sinks;

@@ -148,8 +148,14 @@ pub(crate) struct Man {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::ffi::OsString;
+
     use clap::CommandFactory as _;
+    use earthengine::token::steers_terminal;
+    use proptest::prelude::*;
+    use proptest::{collection, sample};
+
+    use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -166,6 +172,55 @@ mod tests {
             assert_eq!(arguments.global.project.as_deref(), Some("p"));
             assert_eq!(arguments.global.scopes, ["a", "b"]);
             assert!(arguments.global.json);
+        }
+    }
+
+    #[rustfmt::skip]
+    const KNOWN: [&str; 27] = [
+        "init", "auth", "login", "project", "set", "check", "api", "doctor", "man", "emulator",
+        "completions", "--project", "--credentials", "--scopes", "--query", "--port", "--mode",
+        "--timeout", "--wait", "-f", "-F", "-H", "-X", "-", "--", "-vv", "--json",
+    ];
+
+    /// Words of any bytes, most of them near to what is understood.
+    fn words() -> impl Strategy<Value = Vec<OsString>> {
+        let odd = collection::vec(any::<u8>(), 0..12);
+        let odd = odd.prop_map(|bytes| match String::from_utf8(bytes) {
+            Ok(text) => text.into(),
+            Err(broken) => of_bytes(broken.into_bytes()),
+        });
+        let text = any::<String>().prop_map(OsString::from);
+        let known = sample::select(&KNOWN[..]).prop_map(OsString::from);
+        let steering = sample::select(&["\u{1b}[2J", "--\u{202e}x", "a=\u{200b}\r"][..]);
+        let steering = steering.prop_map(OsString::from);
+        collection::vec(
+            prop_oneof![4 => known, 1 => odd, 1 => text, 1 => steering],
+            0..6,
+        )
+    }
+
+    #[cfg(unix)]
+    fn of_bytes(bytes: Vec<u8>) -> OsString {
+        std::os::unix::ffi::OsStringExt::from_vec(bytes)
+    }
+
+    #[cfg(not(unix))]
+    fn of_bytes(bytes: Vec<u8>) -> OsString {
+        String::from_utf8_lossy(&bytes).into_owned().into()
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_on_the_command_line_is_read_or_an_error_that_steers_no_terminal(words in words()) {
+            let line = [OsString::from("eectl")].into_iter().chain(words);
+            if let Err(error) = Arguments::try_parse_from(line) {
+                let failure = crate::failure::Failure::usage(&error);
+                prop_assert_eq!(failure.exit_status(), 2);
+                let steers = |c: char| steers_terminal(c) && !matches!(c, '\n' | '\t');
+                for text in failure.texts() {
+                    prop_assert!(!text.contains(steers), "{:?}", text);
+                }
+            }
         }
     }
 }

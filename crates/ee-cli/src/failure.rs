@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use earthengine::token::clean;
 use earthengine::{Error, ErrorKind, Remedy};
 use serde_json::json;
 
@@ -159,9 +160,9 @@ impl Failure {
             Some(said) => format!("{} (the server said: {said})", self.message),
             None => self.message.clone(),
         };
-        let remedy = self.remedy.as_deref().map(in_one_line);
+        let remedy = self.remedy.as_deref().map(in_one_line).unwrap_or_default();
         let mut error =
-            json!({"code": self.code, "message": message, "remedy": remedy.unwrap_or_default()});
+            json!({"code": self.code, "message": shown(&message), "remedy": shown(&remedy)});
         if let Some(url) = self
             .remedy
             .as_ref()
@@ -172,22 +173,42 @@ impl Failure {
         json!({ "error": error })
     }
 
+    /// All that is ever said of it.
+    #[cfg(test)]
+    pub(crate) fn texts(&self) -> [String; 2] {
+        [self.words(false), self.json().to_string()]
+    }
+
     fn words(&self, colour: bool) -> String {
-        let mut text = format!("{} {}\n", paint(colour, "1;31", "error:"), self.message);
+        let mut text = format!(
+            "{} {}\n",
+            paint(colour, "1;31", "error:"),
+            shown(&self.message)
+        );
         if let Some(said) = &self.said {
-            text += &format!("  the server said: {said}\n");
+            text += &format!("  the server said: {}\n", shown(said));
         }
         for place in &self.searched {
-            text += &format!("  {place}\n");
+            text += &format!("  {}\n", shown(place));
         }
         if let Some(remedy) = &self.remedy {
-            text += &format!("{} {}\n", paint(colour, "1;36", "what to do:"), remedy.text);
+            text += &format!(
+                "{} {}\n",
+                paint(colour, "1;36", "what to do:"),
+                shown(&remedy.text)
+            );
             for line in remedy.command.iter().chain(&remedy.url) {
-                text += &format!("    {line}\n");
+                text += &format!("    {}\n", shown(line));
             }
         }
         text
     }
+}
+
+/// What is said may quote the command line, or a path: it is shown without what steers a terminal
+/// or looks like a secret.
+fn shown(text: &str) -> String {
+    clean(text, &[])
 }
 
 /// A remedy as one text, for JSON; its URL stands in a field of its own.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use arguments::{Arguments, Command};
 use clap::Parser as _;
 use clap::error::ErrorKind;
+use earthengine::token::steers_terminal;
 use failure::Failure;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -119,8 +120,11 @@ fn usage(error: &clap::Error) -> ExitCode {
         }
         _ => Failure::usage(error),
     };
-    if std::env::args_os().any(|word| word == "--json") {
-        failure.print(true);
+    let any = |is: fn(&str) -> bool| std::env::args_os().any(|word| is(&word.to_string_lossy()));
+    let as_json = any(|word| word == "--json");
+    // clap quotes what it was given as it came.
+    if as_json || any(|word| word.contains(steers_terminal)) {
+        failure.print(as_json);
     } else if error.print().is_err() {
         // Nobody reads standard error; the exit status still tells.
     }

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use earthengine::credentials::Warning;
-use earthengine::token::steers_terminal;
+use earthengine::token::{clean, steers_terminal};
 use serde_json::{Value, json};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -69,9 +69,10 @@ pub(crate) fn warnings_as_json<'a>(warnings: impl IntoIterator<Item = &'a Warnin
     warnings.collect()
 }
 
-/// Writes a note for people to standard error, where nobody needs to read it.
+/// Writes a note for people to standard error, where nobody needs to read it. What it quotes steers
+/// no terminal.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", clean(text, &[]));
 }
 
 /// Sends what our own crates log to standard error. Other crates stay silent: what they

@@ -3,23 +3,32 @@
 
 use ee_credentials::Credentials;
 use ee_rest::ApiError;
+use ee_token::AccessToken;
 use url::Url;
 
+use crate::projects::Service;
 use crate::registration::ProjectConfig;
-use crate::{Error, ListedProject, Registration, projects};
+use crate::{ApiState, Error, ListedProject, Registration, projects};
 
 /// The error of a refusal by a service beside Earth Engine.
 pub fn refusal_of_service(api: &ApiError, url: &Url, credentials: &Credentials) -> Error {
     projects::refusal(api, url, credentials)
 }
 
-/// The projects on a page of the Resource Manager's, and the token of the next.
-pub fn listed_projects(body: &[u8]) -> Option<(Vec<ListedProject>, String)> {
-    projects::page(body)
+/// The projects on a page of the Resource Manager's that was asked for with this token, and the
+/// token of the next page.
+pub fn listed_projects(body: &[u8], sent: &AccessToken) -> Option<(Vec<ListedProject>, String)> {
+    projects::page(body, sent)
 }
 
 /// How a project is registered, as Earth Engine's `config` says.
 pub fn registration(body: &[u8]) -> Option<Registration> {
     let config: ProjectConfig = serde_json::from_slice(body).ok()?;
     config.registration_state
+}
+
+/// Whether the API is enabled, as Service Usage says.
+pub fn api_state(body: &[u8]) -> Option<ApiState> {
+    let service: Service = serde_json::from_slice(body).ok()?;
+    Some(service.api())
 }

@@ -33,9 +33,10 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 pub struct ListedProject {
     /// Its id, which commands and programs name it by.
     pub id: String,
-    /// Its number.
+    /// Its number; empty where the server told none.
     pub number: String,
-    /// The name that people gave it; not unique.
+    /// The name that people gave it; not unique, and empty where the server told none that can
+    /// be one (it has at most 30 characters).
     pub name: String,
     /// Whether the Earth Engine API is enabled in it.
     pub api: ApiState,
@@ -235,10 +236,6 @@ impl Asker {
     }
 
     async fn api(&self) -> ApiState {
-        #[derive(Deserialize)]
-        struct Service {
-            state: String,
-        }
         let path = format!(
             "v1/projects/{}/services/earthengine.googleapis.com",
             self.project
@@ -248,9 +245,21 @@ impl Asker {
         };
         let asked: Result<Service, _> =
             search::get(&self.http, &self.credentials, Some(&self.project), &url).await;
-        match asked.map(|service| service.state).as_deref() {
-            Ok("ENABLED") => ApiState::Enabled,
-            Ok("DISABLED") => ApiState::Disabled,
+        asked.map_or(ApiState::Unknown, |service| service.api())
+    }
+}
+
+/// What Service Usage tells of the API in a project.
+#[derive(Deserialize)]
+pub(crate) struct Service {
+    state: String,
+}
+
+impl Service {
+    pub(crate) fn api(&self) -> ApiState {
+        match self.state.as_str() {
+            "ENABLED" => ApiState::Enabled,
+            "DISABLED" => ApiState::Disabled,
             _ => ApiState::Unknown,
         }
     }

@@ -305,3 +305,33 @@ async fn a_connected_client_lists_with_its_own_project_as_payer() {
         Some("for-everybody")
     );
 }
+
+#[tokio::test]
+async fn an_echo_of_the_token_in_the_place_of_a_projects_name_is_not_shown() {
+    let emulator = emulator(|b| b).await;
+    let echo = "canary-token";
+    let in_a_url = format!("https://elsewhere.example/?q=cannot%2520use%2520{echo}");
+    let echo = json!({"projects": [
+        {"projectId": "a-forest", "name": format!("projects/{echo}"), "displayName": format!("{echo}\u{1b}!")},
+        {"projectId": "b-forest", "name": "projects/123", "displayName": in_a_url},
+        {"projectId": "c-forest", "name": echo, "displayName": "Jane’s forest"},
+        {"projectId": echo, "name": "projects/4"},
+        {"projectId": in_a_url, "name": "projects/5"},
+    ]});
+    emulator.fault(RESOURCE_MANAGER, Fault::status(200).json(&echo));
+    let token = ee_token::AccessToken::new("canary-token").unwrap();
+    let builder = EarthEngine::builder()
+        .isolated()
+        .endpoints(Endpoints::emulator(emulator.address()).unwrap())
+        .credentials(Credentials::from_token(token));
+    let projects = builder.list_projects().await.unwrap();
+    let told = projects.iter().map(|p| (&*p.id, &*p.number, &*p.name));
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            ("a-forest", "", "[redacted]!"),
+            ("b-forest", "123", ""),
+            ("c-forest", "", "Jane’s forest"),
+        ]
+    );
+}

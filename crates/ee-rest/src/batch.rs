@@ -238,6 +238,17 @@ impl Batch {
     }
 }
 
+#[cfg(fuzzing)]
+impl Batch {
+    /// The answers to its calls in this reply.
+    pub(crate) fn answered_by(self, reply: Response) -> Result<BatchReply, Error> {
+        match self.mistake {
+            Some(mistake) => Err(mistake),
+            None => read(&self.client.0, reply, &self.calls).map(BatchReply),
+        }
+    }
+}
+
 /// What becomes of calls whose token was not taken, after so many attempts with these tokens.
 /// Nothing new if there was no time to send them.
 async fn again(

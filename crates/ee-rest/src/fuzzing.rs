@@ -14,7 +14,7 @@ use crate::path::Route;
 use crate::request::Name;
 use crate::secrets::Secrets;
 use crate::signals::Signals;
-use crate::{ApiError, Error, Page, Response, calls, multipart, pages};
+use crate::{ApiError, Batch, BatchReply, Error, Page, Response, calls, multipart, pages};
 
 pub fn api_error(status: StatusCode, body: &[u8], token: &AccessToken, api_key: &str) -> ApiError {
     let secrets = Secrets {
@@ -101,6 +101,11 @@ pub fn batch_reply<'a>(
             (part.id, answer)
         })
         .collect())
+}
+
+/// The answers to a batch's calls in this reply.
+pub fn batch_answers(batch: Batch, reply: Response) -> Result<BatchReply, Error> {
+    batch.answered_by(reply)
 }
 
 /// The URL of a path under a base.

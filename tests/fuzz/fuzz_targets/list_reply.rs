@@ -1,10 +1,11 @@
-//! Lists that come in pages, what is said beside them in headers, and names that servers give to
-//! maps: the first line is a header or a name, and what follows the reply.
+//! Lists that come in pages, what is said beside them in headers, names that servers give to maps,
+//! and whether an API is enabled: the first line is a header or a name, and what follows the reply.
 #![no_main]
 
+use ee_init::ApiState;
 use ee_rest::{Asset, Error, Operation, Policy, Response, fuzzing};
 use ee_token::AccessToken;
-use fuzz::{check_error, decoded, is_trick};
+use fuzz::{check_error, check_shown, decoded, is_trick};
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, Value};
 use url::Url;
@@ -30,7 +31,8 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let response = fuzzing::response(headers, body, &token).expect("a path");
     check_headers(&response);
     check_page(&response, body);
-    check_projects(body);
+    check_projects(body, &token);
+    check_service(body);
     if let Ok(name) = std::str::from_utf8(line) {
         check_name(name);
     }
@@ -81,11 +83,20 @@ fn check_refused(error: &Error) {
     assert!(!shown.contains(TOKEN), "{shown}");
 }
 
-/// Projects that are listed: nothing is known of them yet. What a registration is called has the
+/// Projects that are listed: nothing is known of them yet, and no name is a secret that was sent. What a registration is called has the
 /// characters of a name.
-fn check_projects(body: &[u8]) {
-    if let Some((projects, _)) = ee_init::fuzzing::listed_projects(body) {
-        assert!(!projects.iter().any(|project| project.is_ready()));
+fn check_projects(body: &[u8], token: &AccessToken) {
+    if let Some((projects, _)) = ee_init::fuzzing::listed_projects(body, token) {
+        for project in &projects {
+            let shown = format!("{project:?}");
+            assert!(!project.is_ready() && !shown.contains(TOKEN), "{shown}");
+            assert!(ee_init::check_project(&project.id).is_ok(), "{shown}");
+            assert!(
+                project.number.bytes().all(|b| b.is_ascii_digit()),
+                "{shown}"
+            );
+            check_shown(&project.name);
+        }
     }
     if let Some(registration) = ee_init::fuzzing::registration(body) {
         let name = registration.as_str();
@@ -93,6 +104,23 @@ fn check_projects(body: &[u8]) {
         let plain = |b: u8| b.is_ascii_uppercase() || b == b'_';
         assert!(name.bytes().all(plain), "{name:?}");
     }
+}
+
+/// An API is on or off where a text of its own says so, and nowhere else.
+fn check_service(body: &[u8]) {
+    let Some(api) = ee_init::fuzzing::api_state(body) else {
+        return;
+    };
+    // These checks' own values have no room for what the crate passes over.
+    let Ok(reply) = serde_json::from_slice::<Value>(body) else {
+        return;
+    };
+    let expected = match reply["state"].as_str().or_else(|| reply[0].as_str()) {
+        Some("ENABLED") => ApiState::Enabled,
+        Some("DISABLED") => ApiState::Disabled,
+        _ => ApiState::Unknown,
+    };
+    assert_eq!(api, expected);
 }
 
 /// A map's name leads to that map, under the host that was asked.

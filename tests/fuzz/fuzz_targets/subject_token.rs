@@ -19,15 +19,17 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             check_secrets(&text, &["id_token", "saml_response"], &why);
         }
     }
+    // The blanks around it are no part of it: of Unicode, and so more of them than JSON has.
+    let inner = text.trim();
     for field in [None, Some("access_token")] {
         match fuzzing::subject_token(&text, field) {
             Ok(token) => match field {
-                None => assert_eq!(token.expose_secret(), text.trim()),
-                Some(_) => assert!(is_json(&text) && !token.expose_secret().trim().is_empty()),
+                None => assert_eq!(token.expose_secret(), inner),
+                Some(_) => assert!(is_json(inner) && !token.expose_secret().trim().is_empty()),
             },
             Err(error) => {
                 check_error(&error, error.remedy());
-                check_secrets(&text, &["access_token"], &format!("{error:?}"));
+                check_secrets(inner, &["access_token"], &format!("{error:?}"));
             }
         }
     }
@@ -39,6 +41,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         }
     }
     check_pem(&text);
+    check_certificate_config(&text);
     if let Ok(words) = fuzzing::command_line(&text) {
         let quoted: Vec<String> = words
             .iter()
@@ -77,6 +80,27 @@ fn check_pem(text: &str) {
     for error in made.into_iter().filter_map(Result::err) {
         check_error(&error, error.remedy());
         assert!(!format!("{error:?}").contains(CANARY), "{error:?}");
+    }
+}
+
+/// Each path is the text of its field, and an error shows nothing that is no name.
+fn check_certificate_config(text: &str) {
+    match fuzzing::certificate_paths(text) {
+        Ok((certificate, key)) => {
+            for (path, name) in [(certificate, "cert_path"), (key, "key_path")] {
+                let path = path.to_str().expect("a text");
+                check_shown(path);
+                // These checks' own values have no room for what the crate passes over.
+                if let Ok(config) = serde_json::from_str::<Value>(text) {
+                    let workload = &config["cert_configs"]["workload"];
+                    assert_eq!(workload[name].as_str().map(str::trim), Some(path));
+                }
+            }
+        }
+        Err(error) => {
+            check_error(&error, error.remedy());
+            check_secrets(text, &[], &format!("{error:?}"));
+        }
     }
 }
 

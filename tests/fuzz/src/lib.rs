@@ -22,6 +22,7 @@ pub const CANARY: &str = "canary";
 /// Seeds have these words in the place of keys, which are made at run time.
 const RSA_KEY: &str = "RSA-KEY";
 const EC_KEY: &str = "EC-KEY";
+const SEC1_KEY: &str = "SEC1-KEY";
 
 /// An error must be fit to be shown: short, without characters that steer a terminal, and
 /// with a command, if there is one, that does what it says and nothing else.
@@ -176,7 +177,11 @@ fn blank(value: &mut Value, secrets: &mut Vec<String>) {
 /// The text with keys in the place of the words for them, in JSON or outside of it.
 pub fn with_keys(text: &str) -> String {
     let mut text = text.to_owned();
-    for (word, pem) in [(RSA_KEY, rsa_pem as fn() -> &'static str), (EC_KEY, ec_pem)] {
+    for (word, pem) in [
+        (RSA_KEY, rsa_pem as fn() -> &'static str),
+        (EC_KEY, ec_pem),
+        (SEC1_KEY, sec1_pem),
+    ] {
         if text.contains(word) {
             // Both JSON and our own reader take `\n` for a line end.
             text = text.replacen(word, &pem().replace('\n', "\\n"), 1);
@@ -197,14 +202,28 @@ fn rsa_pem() -> &'static str {
 }
 
 fn ec_pem() -> &'static str {
-    use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
-    static PEM: LazyLock<String> = LazyLock::new(|| {
-        let random = ring::rand::SystemRandom::new();
-        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random);
-        let body = STANDARD.encode(der.expect("a key"));
-        format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n")
-    });
+    static PEM: LazyLock<String> = LazyLock::new(|| pem("PRIVATE KEY", &ec_der()));
     &PEM
+}
+
+/// The same sort of key as older programs write it (RFC 5915): PKCS #8 has it behind what says
+/// which sort that is, which has the same length for all of them.
+fn sec1_pem() -> &'static str {
+    const BEHIND: usize = 27;
+    static PEM: LazyLock<String> = LazyLock::new(|| pem("EC PRIVATE KEY", &ec_der()[BEHIND..]));
+    &PEM
+}
+
+fn ec_der() -> Vec<u8> {
+    use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+    let random = ring::rand::SystemRandom::new();
+    let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random);
+    der.expect("a key").as_ref().to_vec()
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let body = STANDARD.encode(der);
+    format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
 }
 
 /// What credentials are read with: Google's own hosts, and nothing allowed beside them.

@@ -114,3 +114,25 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
         _ => Err("write it as Name: value".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn of_a_pair_nothing_is_lost_and_its_name_ends_at_the_first_sign(text in ".*[=:]?.*") {
+            if let Ok((key, value)) = key_and_value(&text) {
+                prop_assert!(!key.is_empty() && !key.contains('='));
+                prop_assert_eq!(format!("{key}={value}"), text.clone());
+            }
+            if let Ok((name, value)) = name_and_value(&text) {
+                let (before, after) = text.split_once(':').unwrap();
+                prop_assert!(!name.is_empty());
+                prop_assert_eq!((name.as_str(), value.as_str()), (before.trim(), after.trim()));
+            }
+        }
+    }
+}

@@ -55,7 +55,7 @@ fn in_words(ee: &EarthEngine) -> String {
     let principal = credentials.principal().map(|who| format!(", {who}"));
     let path = credentials
         .path()
-        .map(|path| format!(", {}", path.display()));
+        .map(|path| format!(", {}", plain(&path.display().to_string())));
     format!(
         "credential    {}{} ({}{})\nproject       {} ({})\nregistration  {}\n{} requests in {:.0} ms\n",
         credentials.kind(),

@@ -372,6 +372,105 @@ async fn no_command_says_a_secret_when_a_page_answers_with_an_echo() {
     every_command(Regime::Html).await;
 }
 
+/// Somebody picks a project on a terminal while a host answers oddly, types something when asked,
+/// and it ends with a status.
+#[cfg(unix)]
+struct Pick {
+    fault: Option<(&'static str, Fault)>,
+    options: &'static [&'static str],
+    typed: &'static [&'static str],
+    status: i32,
+}
+
+#[cfg(unix)]
+fn picks(echo: &str) -> [Pick; 6] {
+    use serde_json::json;
+    let pick = |fault, typed, status| Pick {
+        fault: Some(("cloudresourcemanager.googleapis.com", fault)),
+        options: &[],
+        typed,
+        status,
+    };
+    let refusal = |code: u16, status: &str| {
+        let details = json!([{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": echo,
+            "metadata": {"consumer": echo}}]);
+        let error = json!({"code": code, "status": status, "message": echo, "details": details});
+        Fault::status(code).json(&json!({ "error": error }))
+    };
+    let named_by_echo = json!({"projects": [
+        {"projectId": PROJECT, "name": "projects/1", "displayName": echo},
+        {"projectId": "forest-one", "name": "projects/2", "displayName": "forest"},
+        {"projectId": echo, "name": echo},
+    ]});
+    let page = format!("<html><title>{echo}</title>");
+    let grant = json!({"error": "invalid_grant", "error_description": echo});
+    [
+        Pick {
+            fault: None,
+            options: &[],
+            typed: &["1"],
+            status: 0,
+        },
+        pick(Fault::status(200).json(&named_by_echo), &["forest-one"], 0),
+        pick(
+            refusal(403, "PERMISSION_DENIED"),
+            &["No Project", "another-project"],
+            0,
+        ),
+        pick(refusal(401, "UNAUTHENTICATED"), &[], 4),
+        pick(Fault::respond(200, "text/html", page), &[""], 2),
+        Pick {
+            fault: Some((HOSTS[0], Fault::status(400).json(&grant))),
+            options: &["--no-token-cache"],
+            typed: &[],
+            status: 4,
+        },
+    ]
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn no_secret_is_on_the_terminal_where_somebody_picks_a_project() {
+    use super::terminal::ASKED;
+    let mut machine = Machine::with(|b| b.project(Project::new("forest-one"))).await;
+    machine.set("RUST_LOG", "trace");
+    let secrets = secrets(&machine);
+    let mut canaries = secrets.canaries.clone();
+    let mut all = Vec::new();
+    for more in [&[][..], &["-vv"], &["-vv", "--json"]] {
+        machine.file(".config/earthengine/credentials", &secrets.file);
+        let token = token_in_use(&machine, more).await.unwrap();
+        canaries.add(format!("an access token {}", all.len()), &token);
+        let echo = format!("{} nor ya29.{token}", secrets.echo);
+        for pick in picks(&echo) {
+            machine.emulator.clear_faults();
+            if let Some((host, fault)) = pick.fault {
+                machine.emulator.fault(host, fault.times(usize::MAX));
+            }
+            let words = [&["project", "select"], pick.options, more].concat();
+            let typed: Vec<_> = pick.typed.iter().map(|text| format!("{text}\r")).collect();
+            let steps: Vec<_> = typed.iter().map(|text| (ASKED, text.as_str())).collect();
+            let (status, shown) = machine.on_terminal(&words, &steps).await;
+            assert_eq!(status, pick.status, "{shown}");
+            all.push(shown);
+        }
+    }
+    learn(&machine, &mut canaries);
+    let finder = canaries.finder();
+    for shown in &all {
+        assert_eq!(finder.find(shown), [], "{shown}");
+    }
+    let echoes = all.iter().filter(|shown| shown.contains("[redacted]"));
+    assert!(echoes.count() > 8, "{all:?}");
+
+    // What somebody types does stand there.
+    machine.emulator.clear_faults();
+    let typed = canaries.plant_word("what was typed", "");
+    let steps = [(ASKED, &*format!("{typed}\r")), (ASKED, "\r")];
+    let (_, shown) = machine.on_terminal(&["project", "select"], &steps).await;
+    assert!(!canaries.find(&shown).is_empty(), "{shown}");
+}
+
 /// Files of every other kind, each with what a server that it is sent to can echo; and the
 /// variables that they need.
 fn other_kinds(machine: &mut Machine, canaries: &mut Canaries) -> Vec<(String, String)> {

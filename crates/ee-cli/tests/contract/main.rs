@@ -10,6 +10,7 @@
 
 mod api_calls;
 mod bad_input;
+mod command_line;
 mod commands;
 mod doctor;
 mod faults;

@@ -6,12 +6,16 @@ use serde_json::json;
 
 use super::*;
 
-const ASKED: &str = "(Enter leaves):";
+pub(super) const ASKED: &str = "(Enter leaves):";
 
 impl Machine {
     /// Runs a command on a terminal, where each step waits for a text and then types another.
     /// Returns how it ended and what was shown.
-    async fn on_terminal(&self, arguments: &[&str], steps: &[(&str, &str)]) -> (i32, String) {
+    pub(super) async fn on_terminal(
+        &self,
+        arguments: &[&str],
+        steps: &[(&str, &str)],
+    ) -> (i32, String) {
         let command: Vec<_> = [env!("CARGO_BIN_EXE_eectl")]
             .iter()
             .chain(arguments)

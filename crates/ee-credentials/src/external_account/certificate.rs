@@ -1,7 +1,7 @@
 //! A client certificate in the place of a subject token: the connection proves who holds it, and
 //! the token is the chain that leads to it (RFC 8705).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -67,14 +67,9 @@ impl CertificateSource {
     fn read(&self, context: &Context) -> Result<(HttpClient, SecretString), Error> {
         let config = self.config_path(&context.environment())?;
         let place = Place::file(&config);
-        let document = Document::parse(&read(&place)?.text, &place)?;
-        let workload = document
-            .required_part("cert_configs")?
-            .required_part("workload")?;
-        let certificate_path = Path::new(workload.required_text("cert_path")?);
-        let key_path = Path::new(workload.required_text("key_path")?);
+        let (certificate_path, key_path) = paths(&read(&place)?.text, &place)?;
 
-        let certificate_place = Place::file(certificate_path);
+        let certificate_place = Place::file(&certificate_path);
         let certificate_pem = read(&certificate_place)?.text;
         let leaf = first(
             &certificates(&certificate_pem, &certificate_place)?,
@@ -87,7 +82,7 @@ impl CertificateSource {
             first(&others, &place)?;
             complete(&mut chain, others, &place)?;
         }
-        let key_place = Place::file(key_path);
+        let key_place = Place::file(&key_path);
         let key = SecretString::from(read(&key_place)?.text.as_str());
         let http = context
             .http
@@ -124,6 +119,15 @@ impl CertificateSource {
                 .with_remedy(Remedy::new(format!("Let {CONFIG_VARIABLE} name the file.")))
             })
     }
+}
+
+/// Where certificate and key are, as a configuration says.
+pub(super) fn paths(config: &str, place: &Place) -> Result<(PathBuf, PathBuf), Error> {
+    let workload = Document::parse(config, place)?
+        .required_part("cert_configs")?
+        .required_part("workload")?;
+    let path = |name| workload.required_text(name).map(PathBuf::from);
+    Ok((path("cert_path")?, path("key_path")?))
 }
 
 /// Adds the certificates that lead from the leaf to an authority. The leaf may be repeated, at

@@ -1,5 +1,7 @@
 #![allow(missing_docs)]
 
+use std::path::PathBuf;
+
 use ee_token::{ExposeSecret as _, SecretString};
 use url::Url;
 
@@ -25,6 +27,11 @@ pub fn subject_token(text: &str, field: Option<&str>) -> Result<SecretString, Er
 
 pub fn command_line(line: &str) -> Result<Vec<String>, &'static str> {
     command_line::split(line)
+}
+
+/// Where certificate and key are, as a certificate configuration says.
+pub fn certificate_paths(config: &str) -> Result<(PathBuf, PathBuf), Error> {
+    certificate::paths(config, &Place::file("/home/me/certificate_config.json"))
 }
 
 pub fn certificate_chain(pem: &str) -> Result<Vec<Vec<u8>>, Error> {

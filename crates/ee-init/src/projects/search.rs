@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ee_credentials::Credentials;
 use ee_rest::ApiError;
-use ee_token::{HttpClient, Remedy, read_bounded};
+use ee_token::{AccessToken, HttpClient, Remedy, read_bounded, said};
 use http::header::AUTHORIZATION;
 use http::{Method, StatusCode};
 use serde::Deserialize;
@@ -20,6 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 const PAGE_SIZE: &str = "500";
 /// Ten thousand projects; a server that goes on beyond goes round in circles.
 const MAX_PAGES: usize = 20;
+/// In characters (<https://cloud.google.com/resource-manager/reference/rest/v3/projects>).
+const LONGEST_NAME: usize = 30;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -91,8 +93,10 @@ async fn pages(
             url.query_pairs_mut().append_pair("pageToken", &page_token);
         }
         let page: Page = get(http, credentials, payer, &url).await?;
+        let sent = credentials.token().await?;
         let active = |project: &Project| matches!(project.state.as_str(), "" | "ACTIVE");
-        found.extend(page.projects.into_iter().filter(active).map(listed));
+        let projects = page.projects.iter().filter(|project| active(project));
+        found.extend(projects.filter_map(|project| listed(project, &sent)));
         page_token = page.next_page_token;
         if page_token.is_empty() {
             break;
@@ -103,27 +107,33 @@ async fn pages(
     Ok(found)
 }
 
-/// The projects on a page, and the token of the next.
+/// The projects on a page that was asked for with this token, and the token of the next page.
 #[cfg(fuzzing)]
-pub(crate) fn page(body: &[u8]) -> Option<(Vec<ListedProject>, String)> {
+pub(crate) fn page(body: &[u8], sent: &AccessToken) -> Option<(Vec<ListedProject>, String)> {
     let page: Page = serde_json::from_slice(body).ok()?;
-    let projects = page.projects.into_iter().map(listed).collect();
-    Some((projects, page.next_page_token))
+    let projects = page.projects.iter();
+    let projects = projects.filter_map(|project| listed(project, sent));
+    Some((projects.collect(), page.next_page_token))
 }
 
-fn listed(project: Project) -> ListedProject {
-    ListedProject {
-        number: project
-            .name
-            .strip_prefix("projects/")
-            .unwrap_or(&project.name)
-            .to_owned(),
-        id: project.project_id,
-        name: project.display_name,
+/// A project as it is shown: whoever answers may have been no Google, and have an echo in the place
+/// of names. What cannot be a project is none.
+fn listed(project: &Project, sent: &AccessToken) -> Option<ListedProject> {
+    let text = |text| said(text, &[sent.secret()]);
+    let id = text(&project.project_id);
+    crate::check_project(&id).ok()?;
+    let number = project.name.strip_prefix("projects/");
+    let number = number.filter(|number| number.bytes().all(|b| b.is_ascii_digit()));
+    let name = Some(project.display_name.as_str());
+    let name = name.filter(|name| name.chars().count() <= LONGEST_NAME);
+    Some(ListedProject {
+        id,
+        number: number.unwrap_or_default().to_owned(),
+        name: name.map(text).unwrap_or_default(),
         api: ApiState::Unknown,
         registration: Registration::Unverified,
         error: None,
-    }
+    })
 }
 
 /// Gets JSON from one of Google's services beside Earth Engine. A token that is not taken is

@@ -118,4 +118,40 @@ mod tests {
             assert_eq!(body(fields), None, "{fields:?}");
         }
     }
+
+    /// What stands where a key says.
+    fn at<'a>(body: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+        let (first, rest) = key.split_at(key.find('[').unwrap_or(key.len()));
+        let mut place = body.get(first)?;
+        let inner = rest.strip_prefix('[').map(|rest| rest.strip_suffix(']'));
+        for name in inner
+            .into_iter()
+            .flatten()
+            .flat_map(|names| names.split("]["))
+        {
+            place = match name {
+                "" => place.as_array()?.last()?,
+                name => place.get(name)?,
+            };
+        }
+        Some(place)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_field_of_any_key_and_text_stands_where_it_says_or_is_refused(
+            fields in proptest::collection::vec(("[ab]?[]\\[ab]{0,7}", ".{0,12}"), 1..5),
+        ) {
+            let mut body = Map::new();
+            for (key, text) in fields {
+                // A file's text is another matter.
+                let Ok(value) = meaning(text.trim_start_matches('@')) else { continue };
+                let shown = in_query(&value);
+                proptest::prop_assert!(value.is_number() || shown == text.trim_start_matches('@'));
+                if put(&mut body, &key, value.clone()).is_ok() && !value.is_null() {
+                    proptest::prop_assert_eq!(at(&body, &key), Some(&value), "{}", key);
+                }
+            }
+        }
+    }
 }
