@@ -267,7 +267,6 @@ async fn a_login_in_two_steps_shows_its_verifier_to_nobody() {
             panic!("{outcome:?}");
         };
         {
-            use earthengine::token::ExposeSecret as _;
             for (part, what) in begun
                 .code_verifier
                 .expose_secret()

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use earthengine::credentials::login::{Browser, Flow, Line, Mode, Outcome, Terminal, Url, WebFlow};
 use earthengine::credentials::{NewLogin, Options, Search, Store};
 use earthengine::rest::{Auth, Client};
-use earthengine::token::{ExposeSecret as _, HttpClient};
+use earthengine::token::HttpClient;
 use earthengine::{Credentials, Endpoints, Environment, RetryPolicy, Scopes, SecretString};
 use serde_json::Value;
 

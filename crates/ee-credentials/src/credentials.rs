@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ee_token::{
-    AccessToken, ExposeSecret as _, HttpClient, Scopes, SecretString, TokenCache, TokenInfo,
-    TokenSource, source_fn, token_info,
+    AccessToken, HttpClient, Scopes, SecretString, TokenCache, TokenInfo, TokenSource, source_fn,
+    token_info,
 };
 
 use crate::adc;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ee_token::{ExposeSecret as _, Remedy, SecretString};
+use ee_token::{Remedy, SecretString};
 
 use crate::adc;
 use crate::credentials::Recipe;

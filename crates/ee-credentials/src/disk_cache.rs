@@ -20,8 +20,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ee_token::AccessToken;
 use ring::digest::{Context, SHA256};
-use secrecy::zeroize::Zeroizing;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use crate::loaded::Loaded;
 use crate::place;

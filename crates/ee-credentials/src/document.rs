@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::str::Chars;
 
-use ee_token::{ExposeSecret as _, SecretString, clean, said, steers_terminal};
-use secrecy::zeroize::Zeroizing;
+use ee_token::{SecretString, clean, said, steers_terminal};
 use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
 use crate::Error;
 use crate::place::Place;

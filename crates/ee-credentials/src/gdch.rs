@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use chrono::{TimeDelta, Utc};
 use ee_token::{
-    AccessToken, Claims, EcPrivateKey, ExposeSecret as _, Grant, HttpClient, Remedy, TokenEndpoint,
-    TokenFuture, TokenSource, is_loopback, sign_jwt_es256,
+    AccessToken, Claims, EcPrivateKey, Grant, HttpClient, Remedy, TokenEndpoint, TokenFuture,
+    TokenSource, is_loopback, sign_jwt_es256,
 };
 
 use crate::document::{Document, clipped};

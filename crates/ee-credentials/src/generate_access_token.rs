@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
-    AccessToken, Error, ErrorKind, ExposeSecret as _, HttpClient, Remedy, RetryPolicy, Scopes,
-    SecretString, date, read_bounded, retry_after, said,
+    AccessToken, Error, ErrorKind, HttpClient, Remedy, RetryPolicy, Scopes, SecretString, date,
+    read_bounded, retry_after, said,
 };
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, StatusCode};

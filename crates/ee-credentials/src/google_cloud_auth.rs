@@ -205,7 +205,7 @@ impl GoogleCloudCredentials {
             headers.insert(header::AUTHORIZATION, token.header().clone());
         }
         if let Some(key) = self.credentials.api_key() {
-            let key = secret_header(&[ee_token::ExposeSecret::expose_secret(key)]);
+            let key = secret_header(&[key.expose_secret()]);
             headers.insert(API_KEY, key.map_err(|_| unusable("API key"))?);
         }
         if let Some(project) = self.credentials.quota_project() {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
-    AccessToken, ErrorKind as Token, ExposeSecret as _, HttpClient, Remedy, RetryPolicy, Scopes,
-    Seconds, SecretString, TokenFuture, TokenSource, read_bounded, retry_after, steers_terminal,
+    AccessToken, ErrorKind as Token, HttpClient, Remedy, RetryPolicy, Scopes, Seconds,
+    SecretString, TokenFuture, TokenSource, read_bounded, retry_after, steers_terminal,
 };
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use serde::Deserialize;
@@ -465,7 +465,9 @@ impl MetadataServer {
         }
         match status {
             StatusCode::OK => {
-                let body = read_bounded(&mut reply, MAX_REPLY).await.map_err(transient)?;
+                let body = read_bounded(&mut reply, MAX_REPLY)
+                    .await
+                    .map_err(transient)?;
                 Ok(Some(body))
             }
             StatusCode::NOT_FOUND => Ok(None),

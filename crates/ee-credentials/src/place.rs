@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use ee_token::Remedy;
-use secrecy::zeroize::Zeroizing;
+use zeroize::Zeroizing;
 
 use crate::document::clipped;
 use crate::{Error, ErrorKind, Warning};

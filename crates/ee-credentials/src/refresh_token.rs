@@ -7,11 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use ee_token::{
-    ErrorKind as Token, ExposeSecret as _, Grant, Remedy, Scopes, SecretString, TokenEndpoint,
-    TokenFuture, TokenSource,
+    ErrorKind as Token, Grant, Remedy, Scopes, SecretString, TokenEndpoint, TokenFuture,
+    TokenSource,
 };
-use secrecy::zeroize::Zeroizing;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use crate::Options;
 use crate::earthengine_file::CLIENT_ID;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
-    AccessToken, Claims, ExposeSecret as _, Remedy, RsaPrivateKey, Scopes, SecretString,
-    TOKEN_AUDIENCE, TokenEndpoint, TokenFuture, TokenSource, sign_jwt,
+    AccessToken, Claims, Remedy, RsaPrivateKey, Scopes, SecretString, TOKEN_AUDIENCE,
+    TokenEndpoint, TokenFuture, TokenSource, sign_jwt,
 };
 use url::form_urlencoded::byte_serialize;
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use ee_token::{ExposeSecret as _, HttpClient, Remedy, Scopes, SecretString};
+use ee_token::{HttpClient, Remedy, Scopes, SecretString};
 use fd_lock::RwLock;
 
 use crate::earthengine_file::{self as keys, CLIENT_ID, EarthEngineFile};
@@ -281,7 +281,6 @@ impl Store {
     ///
     /// ```
     /// use ee_credentials::Store;
-    /// use ee_token::ExposeSecret as _;
     ///
     /// let folder = tempfile::tempdir()?;
     /// let store = Store::at(folder.path().join("credentials"));

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ee_token::{ExposeSecret, HttpClient, Remedy, RetryPolicy, SecretString, secret_header};
+use ee_token::{HttpClient, Remedy, RetryPolicy, SecretString, secret_header};
 use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
@@ -31,7 +31,10 @@ pub(crate) const CLIENT_VERSION: &str = concat!(
 );
 /// Google's front ends compress only for user agents that have the word `gzip`
 /// (developers.google.com/drive/api/guides/performance and its like).
+#[cfg(feature = "gzip")]
 const USER_AGENT_NAME: &str = concat!("ee-rust/", env!("CARGO_PKG_VERSION"), " (gzip)");
+#[cfg(not(feature = "gzip"))]
+const USER_AGENT_NAME: &str = concat!("ee-rust/", env!("CARGO_PKG_VERSION"));
 
 /// The project of accounts that had none of their own. It pays for nobody, so it is never
 /// sent as the quota project.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ee_token::{AccessToken, ExposeSecret, SecretString, clean, said};
+use ee_token::{AccessToken, SecretString, clean, said};
 use http::HeaderValue;
 
 /// The secrets of one attempt: servers echo what they were sent.

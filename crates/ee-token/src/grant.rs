@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
+use crate::SecretString;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
-use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::form_urlencoded::{Serializer, byte_serialize};
 use zeroize::{Zeroize as _, Zeroizing};
@@ -155,10 +155,10 @@ impl Grant<'_> {
                 put("client_id", client_id);
                 put(
                     "client_secret",
-                    client_secret.map(ExposeSecret::expose_secret),
+                    client_secret.map(SecretString::expose_secret),
                 );
                 put("refresh_token", Some(refresh_token.expose_secret()));
-                put("rapt", rapt.map(ExposeSecret::expose_secret));
+                put("rapt", rapt.map(SecretString::expose_secret));
                 put("scope", scopes.map(ToString::to_string).as_deref());
             }
             Self::AuthorizationCode {
@@ -173,12 +173,12 @@ impl Grant<'_> {
                 put("client_id", Some(client_id));
                 put(
                     "client_secret",
-                    client_secret.map(ExposeSecret::expose_secret),
+                    client_secret.map(SecretString::expose_secret),
                 );
                 put("redirect_uri", Some(redirect_uri));
                 put(
                     "code_verifier",
-                    code_verifier.map(ExposeSecret::expose_secret),
+                    code_verifier.map(SecretString::expose_secret),
                 );
             }
             Self::TokenExchange {

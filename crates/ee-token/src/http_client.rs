@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::SecretString;
 use bytes::{Bytes, BytesMut};
 use once_cell::sync::OnceCell;
 use reqwest::{Client, ClientBuilder, Method, Request, Response, redirect, retry};
-use secrecy::{ExposeSecret as _, SecretString};
 use tokio::runtime::{self, Handle};
 use url::Url;
 

@@ -1,8 +1,8 @@
 //! JSON Web Tokens, signed with RS256 or ES256 (RFC 7515, 7518, 7519).
 
+use crate::SecretString;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use secrecy::SecretString;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -112,7 +112,6 @@ fn append_json(out: &mut String, value: &impl Serialize) -> Result<(), Error> {
 mod tests {
     use super::*;
     use ee_emulator::RsaKey;
-    use secrecy::ExposeSecret as _;
 
     #[test]
     fn header_claims_and_signature_are_what_the_rfcs_say() {

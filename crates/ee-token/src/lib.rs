@@ -46,6 +46,7 @@ mod retry;
 mod revoke;
 mod scopes;
 mod secret;
+mod secret_string;
 mod source;
 mod sync;
 mod tls;
@@ -73,15 +74,13 @@ pub use retry::date;
 pub use retry::{RetryPolicy, retry_after};
 pub use revoke::revoke;
 pub use scopes::Scopes;
-pub use secrecy::{ExposeSecret, SecretString};
 #[doc(hidden)]
-pub use secret::secret_header;
+pub use secret::{secret_header, wipe};
+pub use secret_string::SecretString;
 pub use source::{TokenFuture, TokenSource, source_fn};
 #[doc(hidden)]
 pub use token_endpoint::Seconds;
 pub use token_endpoint::{TokenEndpoint, TokenResponse};
-#[doc(hidden)]
-pub use token_error::wipe;
 pub use token_info::{TokenInfo, token_info};
 
 /// What a body that should have been JSON is, in words that quote none of it.

@@ -1,7 +1,7 @@
 //! Giving a grant back (RFC 7009).
 
+use crate::SecretString;
 use http::StatusCode;
-use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::secret::post_secret;

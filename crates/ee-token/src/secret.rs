@@ -1,4 +1,5 @@
-//! Secrets on their way out of the process: the memory that they stand in is overwritten afterwards.
+//! Secrets on their way out of the process, and what comes back of them: the memory that they
+//! stand in is overwritten afterwards.
 
 use std::time::Duration;
 
@@ -6,9 +7,10 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, InvalidHeaderValue};
 use http::{HeaderValue, Method};
 use reqwest::Response;
+use serde_json::Value;
 use url::Url;
 use url::form_urlencoded::Serializer;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{Error, ErrorKind, HttpClient};
 
@@ -77,6 +79,16 @@ pub(crate) async fn post_secret(
                 .with_source(e.without_url())
         })?;
     http.send(request).await
+}
+
+/// Overwrites the texts in what a server said, which may be what it was sent.
+pub fn wipe(said: &mut Value) {
+    match said {
+        Value::String(text) => text.zeroize(),
+        Value::Array(list) => list.iter_mut().for_each(wipe),
+        Value::Object(fields) => fields.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 #[cfg(test)]

@@ -3,26 +3,15 @@
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
-use zeroize::{Zeroize as _, Zeroizing};
-
-use crate::{Error, ErrorKind, Remedy, said};
+use crate::{Error, ErrorKind, Remedy, said, wipe};
 
 /// The reply's own words, which may be what it was sent.
 pub(crate) struct OAuthError {
     code: Zeroizing<String>,
     description: Zeroizing<String>,
     subtype: Zeroizing<String>,
-}
-
-/// Overwrites the texts in what a server said, which may be what it was sent.
-pub fn wipe(said: &mut Value) {
-    match said {
-        Value::String(text) => text.zeroize(),
-        Value::Array(list) => list.iter_mut().for_each(wipe),
-        Value::Object(fields) => fields.values_mut().for_each(wipe),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
 }
 
 impl OAuthError {

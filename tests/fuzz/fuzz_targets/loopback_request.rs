@@ -3,7 +3,6 @@
 #![no_main]
 
 use ee_credentials::fuzzing::{Loopback, callback, loopback, notebook_reply, notebook_verifier};
-use ee_token::ExposeSecret as _;
 use fuzz::{CANARY, block_on, check_error, check_secrets};
 
 const STATE: &str = "s3cr3t-st4te";

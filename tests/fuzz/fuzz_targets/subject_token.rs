@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use ee_credentials::fuzzing;
-use ee_token::{Endpoints, ExposeSecret as _, HttpClient, SecretString};
+use ee_token::{Endpoints, HttpClient, SecretString};
 use fuzz::{CANARY, check_error, check_secrets, check_shown, is_json, with_keys};
 use http::HeaderValue;
 use serde_json::Value;

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ee_token::{AccessToken, ExposeSecret as _, Scopes, SecretString};
+use ee_token::{AccessToken, Scopes, SecretString};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom as _, SystemRandom};
-use secrecy::zeroize::{Zeroize as _, Zeroizing};
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// As in the cache in memory: a token this close to its end is renewed.
 const REFRESH_WINDOW: TimeDelta = TimeDelta::seconds(225);

@@ -2,10 +2,10 @@
 //! in our place.
 
 use chrono::Utc;
-use ee_token::{ErrorKind as Token, ExposeSecret as _, Remedy, SecretString};
-use secrecy::zeroize::Zeroizing;
+use ee_token::{ErrorKind as Token, Remedy, SecretString};
 use serde::Serialize;
 use url::{Host, Url};
+use zeroize::Zeroizing;
 
 use super::Context;
 use super::imds::{Imds, Session};

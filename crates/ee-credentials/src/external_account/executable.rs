@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use chrono::Utc;
 use ee_token::{ErrorKind as Token, Remedy, SecretString};
-use secrecy::zeroize::Zeroizing;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
+use zeroize::Zeroizing;
 
 use super::{Context, command_line};
 use crate::Error;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ee_token::{ExposeSecret as _, SecretString};
+use ee_token::SecretString;
 use url::Url;
 
 use super::format::Format;

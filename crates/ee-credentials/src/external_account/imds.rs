@@ -3,10 +3,7 @@
 
 use std::time::Duration;
 
-use ee_token::{
-    ErrorKind as Token, ExposeSecret as _, HttpClient, Remedy, SecretString, read_bounded,
-    secret_header,
-};
+use ee_token::{ErrorKind as Token, HttpClient, Remedy, SecretString, read_bounded, secret_header};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use url::{Host, Url};

@@ -4,10 +4,10 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
-use ee_token::{ExposeSecret as _, SecretString};
+use ee_token::SecretString;
 use ring::{digest, hmac};
-use secrecy::zeroize::Zeroizing;
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::hex;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::Utc;
 use ee_token::{
-    ErrorKind as Token, ExposeSecret as _, HttpClient, Remedy, RetryPolicy, SecretString,
-    is_loopback, read_bounded, retry_after, secret_header,
+    ErrorKind as Token, HttpClient, Remedy, RetryPolicy, SecretString, is_loopback, read_bounded,
+    retry_after, secret_header,
 };
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, Method, StatusCode};

@@ -2,12 +2,12 @@
 //! (RFC 6749 §4.1 with RFC 7636).
 
 use ee_token::{
-    AccessToken, Endpoints, ErrorKind as Token, ExposeSecret as _, Grant, HttpClient, Remedy,
-    Scopes, SecretString, TokenEndpoint,
+    AccessToken, Endpoints, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes, SecretString,
+    TokenEndpoint,
 };
-use secrecy::zeroize::Zeroizing;
 use url::Url;
 use url::form_urlencoded;
+use zeroize::Zeroizing;
 
 use super::pkce;
 use crate::{Error, ErrorKind};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use ee_token::{ExposeSecret as _, HttpClient, Remedy, Scopes};
+use ee_token::{HttpClient, Remedy, Scopes};
 use tokio::time::timeout;
 
 use super::consent::{Client, Granted, covers, missing};

@@ -1,6 +1,6 @@
 #![allow(missing_docs)]
 
-use ee_token::{ExposeSecret as _, Scopes, SecretString};
+use ee_token::{Scopes, SecretString};
 use tokio::sync::mpsc;
 
 use super::consent::{Answer, refused};

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use ee_token::{ExposeSecret as _, Grant, Remedy, Scopes, SecretString, TokenEndpoint};
+use ee_token::{Grant, Remedy, Scopes, SecretString, TokenEndpoint};
 use serde_json::json;
 use tokio::process::Command;
 

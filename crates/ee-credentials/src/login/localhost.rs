@@ -1,7 +1,7 @@
 //! A login with a browser on this machine, which the consent page sends back here
 //! (RFC 8252 §7.3).
 
-use ee_token::{ExposeSecret as _, SecretString};
+use ee_token::SecretString;
 
 use super::consent::{Answer, Client, Code, Question, refused};
 use super::flow::{Flow, Saved};

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ee_token::{ExposeSecret as _, Remedy, Scopes, SecretString, read_bounded};
+use ee_token::{Remedy, Scopes, SecretString, read_bounded};
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
-use secrecy::zeroize::Zeroizing;
 use serde::Deserialize;
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::consent::{Client, Code};
 use super::flow::{Flow, Outcome, Saved, is_blank};

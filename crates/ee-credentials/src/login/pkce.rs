@@ -2,10 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ee_token::{ExposeSecret as _, SecretString};
+use ee_token::SecretString;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
-use secrecy::zeroize::Zeroizing;
+use zeroize::Zeroizing;
 
 use crate::{Error, ErrorKind};
 

@@ -4,10 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ee_token::{
-    AccessToken, ExposeSecret as _, Remedy, Scopes, SecretString, TokenFuture, TokenSource,
-    is_loopback,
-};
+use ee_token::{AccessToken, Remedy, Scopes, SecretString, TokenFuture, TokenSource, is_loopback};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
 /// A JSON object whose values stay text. All of it is overwritten when it is dropped, and no
 /// text of it grows, which would leave copies behind.

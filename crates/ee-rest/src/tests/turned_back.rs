@@ -67,7 +67,11 @@ async fn client_of_server(turned_back: u32) -> Client {
     let http = HttpClient::with_client(own, Endpoints::google()).unwrap();
     Client::builder(Auth::api_key("AIza-mine".into()), http)
         .project("p-12345")
-        .base_url(format!("https://{HOST}:{}", address.port()).parse().unwrap())
+        .base_url(
+            format!("https://{HOST}:{}", address.port())
+                .parse()
+                .unwrap(),
+        )
         .retry_policy(RetryPolicy::none())
         .build()
         .unwrap()

@@ -273,6 +273,7 @@ async fn the_deadline_ends_attempts_waits_and_queues_alike() {
     client.get_json::<Value>("config").await.unwrap();
 }
 
+#[cfg(feature = "gzip")]
 #[tokio::test]
 async fn a_compressed_reply_is_read_and_its_length_is_what_it_unpacks_to() {
     let setup = Setup::new().await;

@@ -8,7 +8,7 @@ use earthengine::credentials::Store;
 use earthengine::credentials::login::{
     Flow, Line, Mode, Outcome, Saved, SystemBrowser, Terminal, Url,
 };
-use earthengine::token::{ExposeSecret as _, HttpClient};
+use earthengine::token::HttpClient;
 use earthengine::{Credentials, Environment, Remedy, Scopes, SecretString};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
