@@ -141,10 +141,19 @@ pub fn contender<'a>(name: &'static str, measure: impl FnMut() -> f64 + 'a) -> C
 /// The median of each contender over so many rounds, after one round to get warm.
 pub fn interleaved(rounds: usize, contenders: &mut [Contender<'_>]) -> Vec<f64> {
     let mut samples = vec![Vec::with_capacity(rounds); contenders.len()];
+    let mut order: Vec<usize> = (0..contenders.len()).collect();
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     for round in 0..=rounds {
-        for at in 0..contenders.len() {
-            // Another one begins each time: whoever comes first finds the caches cold.
-            let at = (at + round) % contenders.len();
+        // Another order each time, the same ones in each run: whoever comes after one that does the
+        // same finds the caches warm, and whoever comes after one that does much else finds them cold.
+        for last in (1..order.len()).rev() {
+            // Marsaglia's xorshift.
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            order.swap(last, (random % (last as u64 + 1)) as usize);
+        }
+        for &at in &order {
             let sample = contenders[at].1();
             if round > 0 {
                 samples[at].push(sample);
