@@ -38,23 +38,39 @@ fn converse(mut stream: TcpStream, secrets: &Secrets, refuses: bool) {
         learn_text("a verifier of the login's own", verifier);
     }
     let gives = ["/latest/", "/tokens.example.com"];
+    let mut in_pieces = false;
     let (status, text) = if refuses && !gives.iter().any(|part| path.contains(part)) {
         let said = format!("cannot use {body} of {}", head.replace("\r\n", "; "));
         let text = json!({"error": {"code": 400, "message": said, "status": "INVALID_ARGUMENT"}});
         let flat = json!({"error": "invalid_grant", "error_description": said});
-        let is_api = head.contains("/earthengine");
+        // Whoever reads it has to grow.
+        in_pieces = head.contains("/earthengine");
         (
             "400 Bad Request",
-            if is_api { text } else { flat }.to_string(),
+            if in_pieces { text } else { flat }.to_string(),
         )
     } else {
         ("200 OK", answer(path, secrets))
     };
+    let (length, text) = if in_pieces {
+        ("Transfer-Encoding: chunked".to_owned(), pieces(&text))
+    } else {
+        (format!("Content-Length: {}", text.len()), text)
+    };
     let _ = write!(
         stream,
-        "HTTP/1.1 {status}\r\nDate: Thu, 01 Jan 2099 00:00:00 GMT\r\nContent-Type: application/json\r\nMetadata-Flavor: Google\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{text}",
-        text.len()
+        "HTTP/1.1 {status}\r\nDate: Thu, 01 Jan 2099 00:00:00 GMT\r\nContent-Type: application/json\r\nMetadata-Flavor: Google\r\nConnection: close\r\n{length}\r\n\r\n{text}"
     );
+}
+
+/// A body that does not say how long it is.
+fn pieces(text: &str) -> String {
+    let pieces = text.as_bytes().chunks(1000);
+    let pieces = pieces.map(|piece| {
+        let (length, piece) = (piece.len(), String::from_utf8_lossy(piece));
+        format!("{length:x}\r\n{piece}\r\n")
+    });
+    pieces.chain(["0\r\n\r\n".to_owned()]).collect()
 }
 
 fn answer(path: &str, secrets: &Secrets) -> String {

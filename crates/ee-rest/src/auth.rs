@@ -1,6 +1,9 @@
 //! What a client proves itself with.
 
-use ee_token::{SecretString, TokenCache};
+use ee_token::{AccessToken, SecretString, TokenCache};
+use tokio::time::Instant;
+
+use crate::deadline::within;
 
 /// What a client proves itself with: a token, an API key, or both.
 ///
@@ -44,5 +47,20 @@ impl Auth {
     pub fn with_api_key(mut self, key: SecretString) -> Self {
         self.api_key = Some(key);
         self
+    }
+
+    /// Whether there is by then another token than this one, which a server did not take.
+    pub(crate) async fn renew(
+        &self,
+        refused: &AccessToken,
+        until: Option<Instant>,
+    ) -> Result<bool, ee_token::Error> {
+        let Some(tokens) = &self.tokens else {
+            return Ok(false);
+        };
+        tokens.invalidate(refused);
+        let new = within(until, tokens.token()).await.transpose()?;
+        // Metadata servers hand out the same token until shortly before its end.
+        Ok(new.is_some_and(|new| !new.is_same(refused)))
     }
 }

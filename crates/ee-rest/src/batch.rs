@@ -18,8 +18,8 @@ use crate::client::Inner;
 use crate::fields::add_fields;
 use crate::multipart::{Answer, parse};
 use crate::path::{BATCH, Route};
+use crate::refusal::MAX_REFUSAL;
 use crate::request::Name;
-use crate::send::{MAX_REFUSAL, is_unauthorized, within};
 use crate::{ApiError, Client, Error, ErrorKind, RequestBuilder, Response};
 
 /// The most calls that Google's front ends take in one request.
@@ -218,11 +218,12 @@ impl Batch {
         let mut refused = self.calls;
         refused.retain(|call| {
             let answer = answers.get(&call.id);
-            answer.is_some_and(|answer| answer.as_ref().is_err_and(is_unauthorized))
+            answer.is_some_and(|answer| answer.as_ref().is_err_and(Error::is_unauthorized))
         });
         if let Some(used) = used
             && !refused.is_empty()
-            && renewed(client, &used, until).await
+            // Where there is none, whoever sends the calls once more says why.
+            && client.options.auth.renew(&used, until).await.unwrap_or(true)
         {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             let once_more = match left {
@@ -270,21 +271,6 @@ async fn again(
             let failed = calls.into_iter().map(|call| (call.id, Err(error.clone())));
             failed.collect()
         }
-    }
-}
-
-/// Whether there is another token than one that the server did not take, as far as is known.
-async fn renewed(client: &Inner, used: &AccessToken, until: Option<Instant>) -> bool {
-    let Some(tokens) = &client.options.auth.tokens else {
-        return false;
-    };
-    tokens.invalidate(used);
-    match within(until, tokens.token()).await {
-        // Metadata servers hand out the same token until shortly before its end.
-        Some(Ok(new)) => !new.is_same(used),
-        // Whoever sends the calls once more says why there is none.
-        Some(Err(_)) => true,
-        None => false,
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ee_token::{Remedy, Report};
+use http::StatusCode;
 
 use crate::ApiError;
 
@@ -85,6 +86,12 @@ impl Error {
     /// What the server said, if it refused.
     pub fn api(&self) -> Option<&ApiError> {
         self.0.source()?.downcast_ref()
+    }
+
+    /// Whether the server did not take the token.
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        self.api()
+            .is_some_and(|api| api.status == StatusCode::UNAUTHORIZED)
     }
 
     /// The operation that failed, was cancelled, or did not end in time.

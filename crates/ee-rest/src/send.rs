@@ -5,28 +5,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
-use ee_token::{AccessToken, HttpClient, Remedy, TokenCache, read_bounded, retry_after};
+use ee_token::{AccessToken, HttpClient, Remedy, read_bounded, retry_after};
 use http::{HeaderMap, StatusCode};
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 use tracing::Instrument as _;
 use tracing::field::Empty;
-use zeroize::Zeroizing;
 
 use crate::budget::Spent;
 use crate::client::Inner;
+use crate::deadline::{earlier, within};
 use crate::limit::Place;
+use crate::refusal::read_beginning;
 use crate::request::{Name, Prepared};
 use crate::resend::{Failure, may_resend};
 use crate::secrets::Secrets;
 use crate::streaming::{Body, Limits, Open};
 use crate::{ApiError, Error, ErrorKind, Response, Signal, StreamingResponse};
-
-/// What is read of a refusal at most; the rest says nothing more.
-pub(crate) const MAX_REFUSAL: usize = 64 * 1024;
-
-/// How long the rest of a refusal is waited for; its status says the most of it.
-const REFUSAL_TIME: Duration = Duration::from_secs(10);
 
 /// Sends a request until it succeeds, fails for good, or the policy gives up.
 pub(crate) async fn exchange(client: &Inner, request: &mut Prepared) -> Result<Response, Error> {
@@ -232,16 +227,17 @@ impl<'a> Call<'a> {
                 last = Some(failed.error);
                 continue;
             }
-            if let Some(tokens) = &self.client.options.auth.tokens
-                && !renewed
-                && is_unauthorized(&failed.error)
+            if !renewed
+                && failed.error.is_unauthorized()
                 && let Some(used) = self.secrets.token.take()
             {
                 renewed = true;
-                match self.renew(tokens, &used).await {
+                let another = Box::pin(self.client.options.auth.renew(&used, self.until)).await;
+                self.now = Instant::now();
+                match another {
                     Ok(true) => {}
-                    Err(error) if error.kind() != ErrorKind::Timeout => return Err(error),
-                    _ => return Err(failed.error),
+                    Ok(false) => return Err(failed.error),
+                    Err(error) => return Err(self.no_token(error)),
                 }
                 tracing::debug!("the server did not take the token; sending another");
                 self.secrets.refused.push(used);
@@ -318,12 +314,7 @@ impl<'a> Call<'a> {
         self.now = Instant::now();
         match token {
             Some(Ok(token)) => Ok(Some(token)),
-            Some(Err(error)) => Err(Error::after(
-                self.attempts,
-                ErrorKind::Token,
-                format!("there is no token for {}: {error}", self.name()),
-            )
-            .caused_by(error)),
+            Some(Err(error)) => Err(self.no_token(error)),
             None => Err(Error::after(
                 self.attempts,
                 ErrorKind::Timeout,
@@ -332,12 +323,13 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Whether there is a token in the place of one that the server did not take.
-    async fn renew(&mut self, tokens: &TokenCache, used: &AccessToken) -> Result<bool, Error> {
-        tokens.invalidate(used);
-        let new = self.token().await?;
-        // Metadata servers hand out the same token until shortly before its end.
-        Ok(new.is_some_and(|new| !new.is_same(used)))
+    fn no_token(&self, error: ee_token::Error) -> Error {
+        Error::after(
+            self.attempts,
+            ErrorKind::Token,
+            format!("there is no token for {}: {error}", self.name()),
+        )
+        .caused_by(error)
     }
 
     /// Takes what a retry costs, or returns the failure if there is not enough left.
@@ -501,46 +493,4 @@ pub(crate) fn check_runtime() -> Result<(), Error> {
             ),
         ),
     }
-}
-
-/// The output, if there is one before that.
-pub(crate) async fn within<T>(
-    until: Option<Instant>,
-    future: impl Future<Output = T>,
-) -> Option<T> {
-    match until {
-        Some(until) => timeout_at(until, future).await.ok(),
-        None => Some(future.await),
-    }
-}
-
-fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
-}
-
-pub(crate) fn is_unauthorized(error: &Error) -> bool {
-    error
-        .api()
-        .is_some_and(|api| api.status == StatusCode::UNAUTHORIZED)
-}
-
-/// The beginning of a refusal's body. One that breaks off or halts is a refusal all the same.
-/// What it says may be what it was sent: it is overwritten, and does not grow, which leaves copies.
-async fn read_beginning(mut reply: reqwest::Response) -> Zeroizing<Vec<u8>> {
-    let mut body = Zeroizing::new(Vec::with_capacity(MAX_REFUSAL));
-    let reading = async {
-        while let Ok(Some(chunk)) = reply.chunk().await {
-            let room = MAX_REFUSAL - body.len();
-            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            if body.len() == MAX_REFUSAL {
-                break;
-            }
-        }
-    };
-    // Late or not, what came is what there is.
-    let _ = timeout(REFUSAL_TIME, reading).await;
-    body
 }

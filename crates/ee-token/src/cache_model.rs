@@ -1,4 +1,4 @@
-//! The cache under a model checker: the same source file, with a scheduling decision at every
+//! The cache under a model checker: the same source files, with a scheduling decision at every
 //! access to what tasks share. Each rule is tried under thousands of schedules.
 //!
 //! A schedule that breaks a rule is printed, and `shuttle::replay` runs it again.

@@ -10,7 +10,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
-use crate::cache::{REFRESH_WINDOW, TAKEOVER};
+use crate::cache::REFRESH_WINDOW;
+use crate::cache::refresh::TAKEOVER;
 use crate::{AccessToken, Error, ErrorKind, ManualClock, TokenCache, TokenFuture, TokenSource};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -88,6 +88,21 @@ async fn a_refusal_that_breaks_off_is_a_refusal_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_does_not_say_how_long_it_is_is_read_to_its_end() {
+    let padding = format!("1f4\r\n{}\r\n", " ".repeat(500)).repeat(100);
+    let answer = format!(
+        "HTTP/1.1 403 Forbidden\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n\
+         a\r\n{{\"error\": \r\n{padding}11\r\n{{\"message\": \"m\"}}}}\r\n0\r\n\r\n"
+    );
+    let (uri, _) = server(answer.leak()).await;
+    let error = client_at(&uri)
+        .get_json::<Value>("config")
+        .await
+        .unwrap_err();
+    assert_eq!(error.api().unwrap().message, "m");
+}
+
+#[tokio::test]
 async fn whatever_never_got_there_is_sent_again() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let uri = format!("http://{}", listener.local_addr().unwrap());

@@ -157,6 +157,34 @@ async fn a_new_token_that_does_not_come_in_time_hides_no_refusal() {
 }
 
 #[tokio::test]
+async fn where_the_source_has_no_other_token_the_error_says_why() {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(unauthorized())
+        .mount(&server)
+        .await;
+    let asked = AtomicBool::new(false);
+    let source = source_fn(move || {
+        let asked = asked.swap(true, Ordering::SeqCst);
+        async move {
+            if asked {
+                return Err(ee_token::Error::new(ee_token::ErrorKind::Rejected, "gone"));
+            }
+            AccessToken::new("token-1")
+        }
+    });
+    let auth = Auth::token(TokenCache::new(source));
+    let client = builder_at(&server.uri(), auth).build().unwrap();
+    let error = client.get_json::<Value>("config").await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Token, 1));
+    assert_eq!(
+        error.token_error().unwrap().kind(),
+        ee_token::ErrorKind::Rejected
+    );
+    assert_eq!(count(&server).await, 1);
+}
+
+#[tokio::test]
 async fn a_token_error_passes_through_with_kind_remedy_and_principal() {
     let server = MockServer::start().await;
     let source = source_fn(|| async {

@@ -1,0 +1,21 @@
+//! Moments after which nothing is waited for; none is the end of time.
+
+use tokio::time::{Instant, timeout_at};
+
+/// The output, if there is one before that.
+pub(crate) async fn within<T>(
+    until: Option<Instant>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    match until {
+        Some(until) => timeout_at(until, future).await.ok(),
+        None => Some(future.await),
+    }
+}
+
+pub(crate) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
