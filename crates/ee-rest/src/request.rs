@@ -219,8 +219,7 @@ impl RequestBuilder {
     pub async fn send(self) -> Result<Response, Error> {
         let client = &*self.client.0;
         let mut request = self.draft.prepare(client)?;
-        // Boxed, so that what callers move about and nest is small.
-        Box::pin(async move { exchange(client, &mut request).await }).await
+        exchange(client, &mut request).await
     }
 
     /// Sends it, and returns as soon as the reply begins, to be read piece by piece.
@@ -235,7 +234,7 @@ impl RequestBuilder {
     pub async fn send_streaming(self) -> Result<StreamingResponse, Error> {
         let client = &*self.client.0;
         let mut request = self.draft.prepare(client)?;
-        Box::pin(async move { exchange_streaming(client, &mut request).await }).await
+        exchange_streaming(client, &mut request).await
     }
 
     /// A request that is not sent, for this reason.

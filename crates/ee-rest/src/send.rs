@@ -9,8 +9,8 @@ use ee_token::{AccessToken, HttpClient, Remedy, read_bounded, retry_after};
 use http::{HeaderMap, StatusCode};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
-use tracing::Instrument as _;
 use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::budget::Spent;
 use crate::client::Inner;
@@ -26,7 +26,7 @@ use crate::{ApiError, Error, ErrorKind, Response, Signal, StreamingResponse};
 /// Sends a request until it succeeds, fails for good, or the policy gives up.
 pub(crate) async fn exchange(client: &Inner, request: &mut Prepared) -> Result<Response, Error> {
     let mut call = Call::new(client, request, Want::All);
-    call.traced().await?;
+    call.carry_out().await?;
     let attempts = call.attempts;
     let secrets = std::mem::take(&mut call.secrets);
     let answer = call.answer()?;
@@ -50,7 +50,7 @@ pub(crate) async fn exchange_streaming(
     request: &mut Prepared,
 ) -> Result<StreamingResponse, Error> {
     let mut call = Call::new(client, request, Want::Head);
-    call.traced().await?;
+    call.carry_out().await?;
     let (attempts, until) = (call.attempts, call.deadline());
     let answer = call.answer()?;
     let body = match answer.body {
@@ -160,7 +160,15 @@ impl<'a> Call<'a> {
         })
     }
 
-    async fn traced(&mut self) -> Result<(), Error> {
+    /// Does all that there is to do, in a span of its own if anybody looks at those.
+    async fn carry_out(&mut self) -> Result<(), Error> {
+        if let Some(span) = self.span() {
+            return Box::pin(self.traced(span)).await;
+        }
+        self.run().await
+    }
+
+    fn span(&self) -> Option<Span> {
         let span = tracing::debug_span!(
             "earth_engine_request",
             method = %self.request.name.method,
@@ -170,11 +178,11 @@ impl<'a> Call<'a> {
             attempts = Empty,
             elapsed_ms = Empty,
         );
-        if span.is_disabled() {
-            drop(span);
-            return self.run().await;
-        }
-        let result = Box::pin(self.run().instrument(span.clone())).await;
+        (!span.is_disabled()).then_some(span)
+    }
+
+    async fn traced(&mut self, span: Span) -> Result<(), Error> {
+        let result = self.run().instrument(span.clone()).await;
         let status = match &result {
             Ok(()) => self.answer.as_ref().map(|answer| answer.status),
             Err(error) => error.api().map(|api| api.status),
@@ -377,12 +385,13 @@ impl<'a> Call<'a> {
         let client = self.client;
         let mut reply = reply.await.map_err(|error| self.lost(error))?;
         let status = reply.status();
-        let headers = std::mem::take(reply.headers_mut());
         let shared = &client.shared;
         let path = self.request.name.route.as_str();
         let signals = &shared.signals;
-        signals.observe(&headers, path, shared.limiter.as_deref(), &self.secrets);
+        let limiter = shared.limiter.as_deref();
+        signals.observe(reply.headers(), path, limiter, &self.secrets);
         if !status.is_success() {
+            let headers = std::mem::take(reply.headers_mut());
             let body = Box::pin(read_beginning(reply)).await;
             let api = ApiError::read(status, &body, &self.secrets);
             // A spent budget of the day is no matter of how many at once.
@@ -398,14 +407,21 @@ impl<'a> Call<'a> {
         if let Some(place) = &place {
             place.succeeded();
         }
-        let body = match self.want {
-            Want::Head => Received::Head(Box::new(Open {
-                reply,
-                _place: place,
-            })),
+        let (headers, body) = match self.want {
+            Want::Head => {
+                let headers = std::mem::take(reply.headers_mut());
+                let open = Open {
+                    reply,
+                    _place: place,
+                };
+                (headers, Received::Head(Box::new(open)))
+            }
             Want::All => {
                 let body = read_bounded(&mut reply, self.request.max_reply(client)).await;
-                Received::All(body.map_err(|error| self.lost(error))?)
+                let body = body.map_err(|error| self.lost(error))?;
+                // Not before: a call should be small, and has room for them once.
+                let headers = std::mem::take(reply.headers_mut());
+                (headers, Received::All(body))
             }
         };
         self.answer = Some(Answer {
