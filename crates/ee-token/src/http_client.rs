@@ -83,11 +83,7 @@ impl Pool {
 
     /// The process's pool for the runtime that polls us.
     fn of_this_runtime() -> Result<Arc<Self>, Error> {
-        let runtime = Handle::try_current().map_err(|_| {
-            Error::new(ErrorKind::Runtime, "a request needs a tokio runtime").with_remedy(
-                Remedy::new("Call from inside a tokio runtime, or use the blocking client."),
-            )
-        })?;
+        let runtime = this_runtime()?;
         let id = runtime.id();
         let pool = {
             let mut pools = pools();
@@ -106,6 +102,15 @@ impl Pool {
         });
         Ok(pool)
     }
+}
+
+/// The runtime that polls us. Connections and timers need one, and would panic.
+fn this_runtime() -> Result<Handle, Error> {
+    Handle::try_current().map_err(|_| {
+        Error::new(ErrorKind::Runtime, "a request needs a tokio runtime").with_remedy(Remedy::new(
+            "Call from inside a tokio runtime, or use the blocking client.",
+        ))
+    })
 }
 
 /// The pools of the runtimes that there are: programs have one, servers one for each core.
@@ -309,7 +314,10 @@ impl HttpClient {
         request: Request,
     ) -> Result<impl Future<Output = reqwest::Result<Response>> + Send + use<>, Error> {
         let pool = match &self.shared.own {
-            Some(pool) => pool.clone(),
+            Some(pool) => {
+                this_runtime()?;
+                pool.clone()
+            }
             None => Pool::of_this_runtime()?,
         };
         let client = pool.client(self.endpoints().is_direct(request.url()))?;

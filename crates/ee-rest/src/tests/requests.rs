@@ -95,6 +95,8 @@ fn outside_of_a_runtime_a_call_is_an_error_and_not_a_panic() {
         }
     }
     let client = builder_at("http://127.0.0.1:9", token()).build().unwrap();
+    let with_key = Auth::api_key("AIza-key".into());
+    let with_key = builder_at("http://127.0.0.1:9", with_key).build().unwrap();
     let get = || client.request(Method::GET, "config");
     let wait = client
         .operations()
@@ -106,6 +108,9 @@ fn outside_of_a_runtime_a_call_is_an_error_and_not_a_panic() {
         outcome(get().send_streaming()),
         outcome(client.batch().get("a", "config").send()),
         outcome(wait.into_future()),
+        // Nothing to wait for before the connection.
+        outcome(with_key.request(Method::GET, "config").send()),
+        outcome(with_key.request(Method::GET, "config").send_streaming()),
     ] {
         assert_eq!(kind, ErrorKind::Runtime);
     }
