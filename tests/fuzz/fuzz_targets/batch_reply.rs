@@ -112,8 +112,7 @@ fn check_answers(content_type: &str, body: &[u8]) {
                 assert!(status.is_success() && answer.status() == *status);
                 assert_eq!((answer.headers(), &answer.bytes()[..]), (headers, *body));
                 assert!(!format!("{answer:?}").contains(TOKEN));
-                let _: Result<IgnoredAny, _> =
-                    answer.json().inspect_err(|error| check_refused(error));
+                let _: Result<IgnoredAny, _> = answer.json().inspect_err(check_refused);
             }
             ([(_, Ok((status, ..)))], Err(error)) => {
                 assert!(!status.is_success());
