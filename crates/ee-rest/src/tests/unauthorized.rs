@@ -10,7 +10,7 @@ use wiremock::matchers::{any, header};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::{builder_at, client, count, counting_source, ok, refusal};
-use crate::{Auth, ErrorKind};
+use crate::{Auth, Client, ErrorKind};
 
 fn unauthorized() -> ResponseTemplate {
     refusal(
@@ -130,8 +130,13 @@ async fn a_hundred_refusals_at_once_cost_one_renewal() {
     assert_eq!(minted.load(Ordering::SeqCst), 2);
 }
 
-#[tokio::test]
-async fn a_new_token_that_does_not_come_in_time_hides_no_refusal() {
+/// A server that takes no token, and a client of it that has one token and is then given `next`.
+async fn client_that_is_refused<F>(
+    next: impl Fn() -> F + Send + Sync + 'static,
+) -> (MockServer, Client)
+where
+    F: Future<Output = Result<AccessToken, ee_token::Error>> + Send + 'static,
+{
     let server = MockServer::start().await;
     Mock::given(any())
         .respond_with(unauthorized())
@@ -139,16 +144,22 @@ async fn a_new_token_that_does_not_come_in_time_hides_no_refusal() {
         .await;
     let asked = AtomicBool::new(false);
     let source = source_fn(move || {
-        let asked = asked.swap(true, Ordering::SeqCst);
+        let next = asked.swap(true, Ordering::SeqCst).then(&next);
         async move {
-            if asked {
-                std::future::pending::<()>().await;
+            match next {
+                Some(next) => next.await,
+                None => AccessToken::new("token-1"),
             }
-            AccessToken::new("token-1")
         }
     });
     let auth = Auth::token(TokenCache::new(source));
     let client = builder_at(&server.uri(), auth).build().unwrap();
+    (server, client)
+}
+
+#[tokio::test]
+async fn a_new_token_that_does_not_come_in_time_hides_no_refusal() {
+    let (_server, client) = client_that_is_refused(std::future::pending).await;
     let request = client.request(Method::GET, "config");
     let sent = request.deadline(Duration::from_millis(500)).send().await;
     let error = sent.unwrap_err();
@@ -158,23 +169,8 @@ async fn a_new_token_that_does_not_come_in_time_hides_no_refusal() {
 
 #[tokio::test]
 async fn where_the_source_has_no_other_token_the_error_says_why() {
-    let server = MockServer::start().await;
-    Mock::given(any())
-        .respond_with(unauthorized())
-        .mount(&server)
-        .await;
-    let asked = AtomicBool::new(false);
-    let source = source_fn(move || {
-        let asked = asked.swap(true, Ordering::SeqCst);
-        async move {
-            if asked {
-                return Err(ee_token::Error::new(ee_token::ErrorKind::Rejected, "gone"));
-            }
-            AccessToken::new("token-1")
-        }
-    });
-    let auth = Auth::token(TokenCache::new(source));
-    let client = builder_at(&server.uri(), auth).build().unwrap();
+    let gone = || async { Err(ee_token::Error::new(ee_token::ErrorKind::Rejected, "gone")) };
+    let (server, client) = client_that_is_refused(gone).await;
     let error = client.get_json::<Value>("config").await.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Token, 1));
     assert_eq!(
