@@ -20,16 +20,20 @@ impl Error {
     /// Whether nobody did anything about the request, for sure: the connection could not even be
     /// made, or the server [turned it back](Self::was_turned_back).
     pub fn never_arrived(&self) -> bool {
-        let could_not_connect = std::error::Error::source(self)
-            .and_then(|source| source.downcast_ref::<reqwest::Error>())
-            .is_some_and(reqwest::Error::is_connect);
+        let could_not_connect = self.of_http().is_some_and(reqwest::Error::is_connect);
         could_not_connect || self.was_turned_back()
     }
 
     /// Whether the server sent the request back unread, to be sent again at once: it takes no more
-    /// on a connection that it is about to close (RFC 9113 §8.7).
+    /// on a connection that it is about to close (RFC 9113 §8.7). A request whose answer had begun
+    /// was read, whatever the server says then.
     pub fn was_turned_back(&self) -> bool {
-        was_turned_back(self)
+        let failed = self.of_http().filter(|error| error.is_request());
+        failed.is_some_and(|error| was_turned_back(error))
+    }
+
+    fn of_http(&self) -> Option<&reqwest::Error> {
+        std::error::Error::source(self)?.downcast_ref()
     }
 }
 

@@ -1,6 +1,7 @@
 //! An HTTP/2 server that sends requests back unread (RFC 9113 §8.7).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ee_token::{Endpoints, HttpClient, RetryPolicy};
 use h2::Reason;
@@ -15,8 +16,9 @@ use crate::{Auth, Client, ErrorKind};
 
 const HOST: &str = "ee.example";
 
-/// Sends the first `turned_back` requests back, and answers the others. Returns a client of it.
-async fn client_of_server(turned_back: u32) -> Client {
+/// A server that sends the first `turned_back` requests back, when it has `begun` to
+/// answer or before, and answers the others. Returns a client of it.
+async fn client_of_server(turned_back: u32, begun: bool) -> Client {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed([HOST.to_owned()]).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -48,12 +50,21 @@ async fn client_of_server(turned_back: u32) -> Client {
         while let Some(stream) = connection.accept().await {
             let (_, mut answer) = stream.unwrap();
             seen += 1;
-            if seen <= turned_back {
+            if seen <= turned_back && !begun {
                 answer.send_reset(Reason::REFUSED_STREAM);
+                continue;
+            }
+            let mut body = answer
+                .send_response(http::Response::new(()), false)
+                .unwrap();
+            if seen <= turned_back {
+                // What is sent at once with its end may never be seen.
+                body.send_data(r#"{"res"#.into(), false).unwrap();
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    body.send_reset(Reason::REFUSED_STREAM);
+                });
             } else {
-                let mut body = answer
-                    .send_response(http::Response::new(()), false)
-                    .unwrap();
                 body.send_data(r#"{"result": 3}"#.into(), true).unwrap();
             }
         }
@@ -80,7 +91,7 @@ async fn client_of_server(turned_back: u32) -> Client {
 #[tokio::test]
 async fn a_change_that_was_sent_back_unread_is_made_after_all_and_at_once() {
     for (turned_back, attempts) in [(0, 1), (1, 2), (2, 3), (3, 3)] {
-        let client = client_of_server(turned_back).await;
+        let client = client_of_server(turned_back, false).await;
         let request = client.request(Method::POST, "projects/p/assets/a:copy");
         let result = request.json(&json!({})).send().await;
         assert_eq!(client.http().requests_sent(), attempts);
@@ -92,4 +103,14 @@ async fn a_change_that_was_sent_back_unread_is_made_after_all_and_at_once() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_had_begun_is_not_made_again_whatever_the_server_says() {
+    let client = client_of_server(1, true).await;
+    let request = client.request(Method::POST, "projects/p/assets/a:copy");
+    let error = request.json(&json!({})).send().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Network, "{error}");
+    assert!(error.to_string().contains("broke off"), "{error}");
+    assert_eq!(client.http().requests_sent(), 1);
 }
