@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use earthengine::token::{Grant, HttpClient, SecretString, TokenEndpoint};
+use earthengine::token::{Endpoint, Grant, HttpClient, SecretString, TokenEndpoint};
 use rustls::crypto::CryptoProvider;
 
 use crate::front::Trouble;
@@ -66,9 +66,10 @@ async fn asks_for_a_token() {
     let town = Town::new().await;
     town.show(Host::Token, town.authority.issue(&["localhost"]));
     town.front(Host::Token).suffer(Trouble::None).await;
-    let mut endpoints = town.endpoints();
-    endpoints.token.set_host(Some("localhost")).unwrap();
-    let http = HttpClient::new(endpoints).unwrap();
+    let endpoints = town.endpoints();
+    let mut url = endpoints.url(Endpoint::Token).clone();
+    url.set_host(Some("localhost")).unwrap();
+    let http = HttpClient::new(endpoints.with_url(Endpoint::Token, url)).unwrap();
     let http = http.with_roots(&town.authority.pem()).unwrap();
     let jane = town.emulator.create_user("jane@example.com");
     let login: serde_json::Value = serde_json::from_str(&jane.authorized_user_json()).unwrap();

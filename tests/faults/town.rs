@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use earthengine::credentials::{Environment, Options, Search};
 use earthengine::token::{AccessToken, HttpClient, RetryPolicy};
-use earthengine::{Credentials, EarthEngine, Endpoints, Error, ErrorKind};
+use earthengine::{Credentials, EarthEngine, Endpoint, Endpoints, Error, ErrorKind};
 use ee_emulator::{Emulator, Project, Refusal};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{ClientBuilder, redirect};
@@ -164,17 +164,19 @@ impl Town {
     /// Where the hosts are: their own names, at the ports of this machine.
     pub(crate) fn endpoints(&self) -> Endpoints {
         let mut endpoints = Endpoints::google();
-        for (url, host) in [
-            (&mut endpoints.token, Host::Token),
-            (&mut endpoints.token_info, Host::Token),
-            (&mut endpoints.sts, Host::Sts),
-            (&mut endpoints.iam_credentials, Host::Iam),
-            (&mut endpoints.earth_engine, Host::EarthEngine),
-            (&mut endpoints.resource_manager, Host::ResourceManager),
-            (&mut endpoints.service_usage, Host::ServiceUsage),
+        for (endpoint, host) in [
+            (Endpoint::Token, Host::Token),
+            (Endpoint::TokenInfo, Host::Token),
+            (Endpoint::Sts, Host::Sts),
+            (Endpoint::IamCredentials, Host::Iam),
+            (Endpoint::EarthEngine, Host::EarthEngine),
+            (Endpoint::ResourceManager, Host::ResourceManager),
+            (Endpoint::ServiceUsage, Host::ServiceUsage),
         ] {
+            let mut url = endpoints.url(endpoint).clone();
             url.set_port(Some(self.front(host).address().port()))
                 .unwrap();
+            endpoints = endpoints.with_url(endpoint, url);
         }
         endpoints
     }
@@ -252,7 +254,7 @@ impl Town {
                     "type": "external_account",
                     "audience": PROVIDER,
                     "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
-                    "token_url": self.endpoints().sts.join("v1/token").unwrap().as_str(),
+                    "token_url": self.endpoints().url(Endpoint::Sts).join("v1/token").unwrap().as_str(),
                     "credential_source": {"file": subject},
                 });
                 Credentials::from_json(&account.to_string(), options).unwrap()

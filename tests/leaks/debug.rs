@@ -41,10 +41,10 @@ const PUBLIC: [&str; 5] = [
 /// Public types that hold no secret: names, numbers, settings, and what servers tell. What a
 /// server echoes in its errors is another test's.
 #[rustfmt::skip]
-const NO_SECRET: [&str; 71] = [
+const NO_SECRET: [&str; 72] = [
     "Algorithm", "AlgorithmArgument", "ApiError", "ApiState", "Asset", "AssetName", "AssetUpdate",
     "Binding", "Check", "CheckStatus", "Claims", "Clock", "Code", "Context", "DiskCache", "Effort",
-    "Endpoints", "Error", "ErrorKind", "Export", "ExportKind", "ImageFormat",
+    "Endpoint", "Endpoints", "Error", "ErrorKind", "Export", "ExportKind", "ImageFormat",
     "ImpersonationSettings", "Kind", "Link", "ListedProject", "ManualClock", "Method", "Mode",
     "Operation", "OperationError", "OperationMetadata", "OperationState", "Origin", "Os", "Page",
     "PixelGrid", "Policy", "Position", "Project", "ProjectConfig", "ProjectSource",

@@ -44,6 +44,6 @@ pub use ee_rest::{
     Operation, OperationState, Operations, Page, Pages, PixelGrid, Policy, Position, ThumbnailKind,
 };
 pub use ee_token::{
-    AccessToken, Endpoints, Remedy, RetryPolicy, Scopes, SecretString, TokenSource,
+    AccessToken, Endpoint, Endpoints, Remedy, RetryPolicy, Scopes, SecretString, TokenSource,
 };
 pub use global::{client, initialize, reset};

@@ -1,6 +1,6 @@
 //! URLs inside credential files: where secrets may be sent.
 
-use ee_token::{Endpoints, Remedy, is_loopback};
+use ee_token::{Endpoint, Endpoints, Remedy, is_loopback};
 use url::{Host, Url};
 
 use crate::place::{Place, is_plain_word};
@@ -76,8 +76,10 @@ pub(crate) fn is_allowed(url: &Url, allowed: &[String]) -> bool {
 
 /// Whether what stands in for Google's token hosts is on this machine.
 fn is_on_this_machine(endpoints: &Endpoints) -> bool {
-    let hosts = [&endpoints.token, &endpoints.sts, &endpoints.iam_credentials];
-    endpoints.emulator_address().is_some() || hosts.into_iter().any(is_loopback)
+    endpoints.emulator_address().is_some()
+        || [Endpoint::Token, Endpoint::Sts, Endpoint::IamCredentials]
+            .into_iter()
+            .any(|endpoint| is_loopback(endpoints.url(endpoint)))
 }
 
 fn is_google(url: &Url) -> bool {
@@ -136,8 +138,8 @@ mod tests {
 
     #[test]
     fn nothing_on_this_machine_needs_leave_where_a_tests_endpoints_are() {
-        let mut of_a_test = Endpoints::google();
-        of_a_test.token = "http://127.0.0.1:1/token".parse().unwrap();
+        let token = "http://127.0.0.1:1/token".parse().unwrap();
+        let of_a_test = Endpoints::google().with_url(Endpoint::Token, token);
         let emulator = Endpoints::emulator("127.0.0.1:8090".parse().unwrap()).unwrap();
         for endpoints in [of_a_test, emulator] {
             let options = Options::new(HttpClient::new(endpoints).unwrap());

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use ee_token::AccessToken;
+use ee_token::{AccessToken, Endpoint};
 use ring::digest::{Context, SHA256};
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -220,7 +220,7 @@ impl Slot {
             loaded.principal.as_deref(),
             options.subject.as_deref(),
             scopes.as_deref(),
-            Some(endpoints.token.as_str()),
+            Some(endpoints.url(Endpoint::Token).as_str()),
             emulator.as_deref(),
         ];
         let name = hex(&hash("earthengine token cache: name", &parts)[..16]);

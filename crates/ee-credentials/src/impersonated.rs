@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use ee_token::{
-    AccessToken, ErrorKind as Token, HttpClient, Remedy, Scopes, TokenCache, TokenFuture,
+    AccessToken, Endpoint, ErrorKind as Token, HttpClient, Remedy, Scopes, TokenCache, TokenFuture,
     TokenSource,
 };
 use url::Url;
@@ -259,7 +259,7 @@ fn check_chain(document: &Document) -> Result<(), Error> {
 /// The URL at which Google hands out tokens of this account.
 pub(crate) fn url_of(http: &HttpClient, email: &str) -> Result<Url, Error> {
     http.endpoints()
-        .iam_credentials
+        .url(Endpoint::IamCredentials)
         .join(&format!("v1/{RESOURCE}{email}{METHOD}"))
         .map_err(|_| {
             Error::new(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
-    AccessToken, ErrorKind as Token, HttpClient, Remedy, RetryPolicy, Scopes, Seconds,
+    AccessToken, Endpoint, ErrorKind as Token, HttpClient, Remedy, RetryPolicy, Scopes, Seconds,
     SecretString, TokenFuture, TokenSource, read_bounded, retry_after, steers_terminal,
 };
 use http::{HeaderMap, HeaderName, Method, StatusCode};
@@ -116,7 +116,7 @@ pub(crate) async fn detect(
         None => options
             .http
             .endpoints()
-            .metadata
+            .url(Endpoint::Metadata)
             .join("computeMetadata/v1/")
             .map_err(|_| {
                 Error::new(
@@ -198,9 +198,10 @@ pub(crate) fn client_for(http: &HttpClient, url: &Url) -> Result<HttpClient, Err
     if http.endpoints().resolve(url).is_ok() {
         return Ok(http.clone());
     }
-    let mut endpoints = http.endpoints().clone();
-    endpoints.metadata = url.clone();
-    Ok(HttpClient::new(endpoints)?)
+    let endpoints = http.endpoints().clone();
+    Ok(HttpClient::new(
+        endpoints.with_url(Endpoint::Metadata, url.clone()),
+    )?)
 }
 
 /// The URL that a path under a server's base leads to.

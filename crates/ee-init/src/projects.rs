@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ee_credentials::Credentials;
 use ee_rest::Client;
-use ee_token::{HttpClient, RetryPolicy};
+use ee_token::{Endpoint, HttpClient, RetryPolicy};
 use http::Method;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -240,7 +240,12 @@ impl Asker {
             "v1/projects/{}/services/earthengine.googleapis.com",
             self.project
         );
-        let Ok(url) = self.http.endpoints().service_usage.join(&path) else {
+        let Ok(url) = self
+            .http
+            .endpoints()
+            .url(Endpoint::ServiceUsage)
+            .join(&path)
+        else {
             return ApiState::Unknown;
         };
         let asked: Result<Service, _> =

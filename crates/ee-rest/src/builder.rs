@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ee_token::{HttpClient, Remedy, RetryPolicy, SecretString, secret_header};
+use ee_token::{Endpoint, HttpClient, Remedy, RetryPolicy, SecretString, secret_header};
 use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
@@ -236,8 +236,8 @@ impl ClientBuilder {
         let endpoints = self.http.endpoints();
         let base = match &self.base_url {
             Some(url) => url,
-            None if self.high_volume => &endpoints.earth_engine_high_volume,
-            None => &endpoints.earth_engine,
+            None if self.high_volume => endpoints.url(Endpoint::EarthEngineHighVolume),
+            None => endpoints.url(Endpoint::EarthEngine),
         }
         .clone();
         check_base(&base)?;

@@ -1,7 +1,8 @@
 //! Every Google host that these crates talk to, in one place.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::LazyLock;
+use std::sync::{Arc, OnceLock};
 
 use url::{Host, Url};
 
@@ -10,71 +11,126 @@ use crate::{Error, ErrorKind, Remedy};
 /// `aud` of every assertion that a service account signs, whatever host it is sent to.
 pub const TOKEN_AUDIENCE: &str = "https://oauth2.googleapis.com/token";
 
-/// The base URL of every service, and whether an emulator stands in for all of them.
+/// What these crates ask Google for, each at a URL of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// Earth Engine's REST API, without the version.
+    EarthEngine,
+    /// Earth Engine's endpoint for many small requests at once.
+    EarthEngineHighVolume,
+    /// Where tokens are asked for.
+    Token,
+    /// Where it can be asked what a token is good for.
+    TokenInfo,
+    /// Where a grant is given back.
+    Revoke,
+    /// Google's consent page.
+    Consent,
+    /// The Code Editor's page for logging in from a notebook.
+    Notebook,
+    /// The Security Token Service, for federation.
+    Sts,
+    /// IAM credentials, for impersonation.
+    IamCredentials,
+    /// The Resource Manager, which lists a person's projects.
+    ResourceManager,
+    /// Service Usage, which knows what a project has enabled.
+    ServiceUsage,
+    /// The metadata server of Compute Engine and its relatives.
+    Metadata,
+}
+
+impl Endpoint {
+    const ALL: [Self; 12] = [
+        Self::EarthEngine,
+        Self::EarthEngineHighVolume,
+        Self::Token,
+        Self::TokenInfo,
+        Self::Revoke,
+        Self::Consent,
+        Self::Notebook,
+        Self::Sts,
+        Self::IamCredentials,
+        Self::ResourceManager,
+        Self::ServiceUsage,
+        Self::Metadata,
+    ];
+
+    fn google_text(self) -> &'static str {
+        match self {
+            Self::EarthEngine => "https://earthengine.googleapis.com/",
+            Self::EarthEngineHighVolume => "https://earthengine-highvolume.googleapis.com/",
+            Self::Token => TOKEN_AUDIENCE,
+            Self::TokenInfo => "https://oauth2.googleapis.com/tokeninfo",
+            Self::Revoke => "https://oauth2.googleapis.com/revoke",
+            Self::Consent => "https://accounts.google.com/o/oauth2/auth",
+            Self::Notebook => "https://code.earthengine.google.com/client-auth",
+            Self::Sts => "https://sts.googleapis.com/",
+            Self::IamCredentials => "https://iamcredentials.googleapis.com/",
+            Self::ResourceManager => "https://cloudresourcemanager.googleapis.com/",
+            Self::ServiceUsage => "https://serviceusage.googleapis.com/",
+            Self::Metadata => "http://metadata.google.internal/",
+        }
+    }
+
+    /// Google's own, parsed when it is first needed: programs that end soon need two or three.
+    fn google(self) -> &'static Url {
+        static GOOGLE: [OnceLock<Url>; Endpoint::ALL.len()] =
+            [const { OnceLock::new() }; Endpoint::ALL.len()];
+        #[allow(clippy::expect_used)] // constants, and parsed by a test
+        GOOGLE[self as usize]
+            .get_or_init(|| Url::parse(self.google_text()).expect("a constant URL"))
+    }
+}
+
+/// The URL of every [`Endpoint`], and whether an emulator stands in for all of them. Cheap to
+/// clone.
 ///
 /// ```
-/// use ee_token::Endpoints;
+/// use ee_token::{Endpoint, Endpoints};
 ///
 /// let endpoints = Endpoints::emulator("127.0.0.1:8090".parse()?)?;
-/// let url = endpoints.resolve(&"https://oauth2.googleapis.com/token".parse()?)?;
+/// let url = endpoints.resolve(endpoints.url(Endpoint::Token))?;
 /// assert_eq!(url.as_str(), "http://127.0.0.1:8090/oauth2.googleapis.com/token");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Endpoints {
-    /// Earth Engine's REST API, without the version.
-    pub earth_engine: Url,
-    /// Earth Engine's endpoint for many small requests at once.
-    pub earth_engine_high_volume: Url,
-    /// Where tokens are asked for.
-    pub token: Url,
-    /// Where it can be asked what a token is good for.
-    pub token_info: Url,
-    /// Where a grant is given back.
-    pub revoke: Url,
-    /// Google's consent page.
-    pub consent: Url,
-    /// The Code Editor's page for logging in from a notebook.
-    pub notebook: Url,
-    /// The Security Token Service, for federation.
-    pub sts: Url,
-    /// IAM credentials, for impersonation.
-    pub iam_credentials: Url,
-    /// The Resource Manager, which lists a person's projects.
-    pub resource_manager: Url,
-    /// Service Usage, which knows what a project has enabled.
-    pub service_usage: Url,
-    /// The metadata server of Compute Engine and its relatives.
-    pub metadata: Url,
+    /// Those that are not where Google has them.
+    moved: Option<Arc<BTreeMap<Endpoint, Url>>>,
     emulator: Option<SocketAddr>,
 }
-
-/// Google's own, parsed once.
-static GOOGLE: LazyLock<Endpoints> = LazyLock::new(|| {
-    #[allow(clippy::expect_used)] // constants, and parsed by a test
-    let url = |text: &str| Url::parse(text).expect("a constant URL");
-    Endpoints {
-        earth_engine: url("https://earthengine.googleapis.com/"),
-        earth_engine_high_volume: url("https://earthengine-highvolume.googleapis.com/"),
-        token: url(TOKEN_AUDIENCE),
-        token_info: url("https://oauth2.googleapis.com/tokeninfo"),
-        revoke: url("https://oauth2.googleapis.com/revoke"),
-        consent: url("https://accounts.google.com/o/oauth2/auth"),
-        notebook: url("https://code.earthengine.google.com/client-auth"),
-        sts: url("https://sts.googleapis.com/"),
-        iam_credentials: url("https://iamcredentials.googleapis.com/"),
-        resource_manager: url("https://cloudresourcemanager.googleapis.com/"),
-        service_usage: url("https://serviceusage.googleapis.com/"),
-        metadata: url("http://metadata.google.internal/"),
-        emulator: None,
-    }
-});
 
 impl Endpoints {
     /// Google's own.
     pub fn google() -> Self {
-        GOOGLE.clone()
+        Self {
+            moved: None,
+            emulator: None,
+        }
+    }
+
+    /// The same with one endpoint elsewhere.
+    ///
+    /// ```
+    /// use ee_token::{Endpoint, Endpoints};
+    ///
+    /// let own = "https://sts.example.com/".parse()?;
+    /// let endpoints = Endpoints::google().with_url(Endpoint::Sts, own);
+    /// assert_eq!(endpoints.url(Endpoint::Sts).as_str(), "https://sts.example.com/");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_url(mut self, endpoint: Endpoint, url: Url) -> Self {
+        Arc::make_mut(self.moved.get_or_insert_default()).insert(endpoint, url);
+        self
+    }
+
+    /// Where an endpoint is.
+    pub fn url(&self, endpoint: Endpoint) -> &Url {
+        let moved = self.moved.as_ref().and_then(|moved| moved.get(&endpoint));
+        moved.unwrap_or_else(|| endpoint.google())
     }
 
     /// An emulator on loopback in the place of every host: `https://HOST/PATH` becomes
@@ -113,7 +169,7 @@ impl Endpoints {
         if is_loopback(url) && matches!(url.scheme(), "http" | "https") {
             return Ok(url.clone());
         }
-        let metadata = url.host() == self.metadata.host();
+        let metadata = url.host() == self.url(Endpoint::Metadata).host();
         if url.scheme() != "https" && !(url.scheme() == "http" && metadata) {
             return Err(refused(url, "it is not HTTPS"));
         }
@@ -133,7 +189,7 @@ impl Endpoints {
 
     /// Whether requests to this URL must go straight there, past any proxy.
     pub(crate) fn is_direct(&self, url: &Url) -> bool {
-        is_loopback(url) || url.host() == self.metadata.host()
+        is_loopback(url) || url.host() == self.url(Endpoint::Metadata).host()
     }
 }
 
@@ -198,6 +254,24 @@ mod tests {
             ),
         ] {
             assert_eq!(resolve(&endpoints, url).as_deref(), Ok(real));
+        }
+    }
+
+    #[test]
+    fn every_endpoint_is_at_its_own_url_and_can_be_moved() {
+        let moved: Url = "https://elsewhere.example/".parse().unwrap();
+        let google = Endpoints::google();
+        for endpoint in Endpoint::ALL {
+            assert_eq!(google.url(endpoint).as_str(), endpoint.google_text());
+            let endpoints = google.clone().with_url(endpoint, moved.clone());
+            for other in Endpoint::ALL {
+                let expected = if other == endpoint {
+                    &moved
+                } else {
+                    google.url(other)
+                };
+                assert_eq!(endpoints.url(other), expected);
+            }
         }
     }
 

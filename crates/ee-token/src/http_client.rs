@@ -66,11 +66,12 @@ impl Pool {
 
     fn client(&self, direct: bool) -> Result<&Client, Error> {
         if direct {
+            // Who is so near is there at once or not at all: the time-outs of requests are enough.
             let new = || self.build(Client::builder().no_proxy());
             self.direct.get_or_try_init(new)
         } else {
-            self.proxied
-                .get_or_try_init(|| self.build(Client::builder()))
+            let new = || self.build(Client::builder().connect_timeout(CONNECT_TIMEOUT));
+            self.proxied.get_or_try_init(new)
         }
     }
 
@@ -340,11 +341,7 @@ fn build(builder: ClientBuilder) -> Result<Client, Error> {
 }
 
 fn build_with(builder: ClientBuilder, config: rustls::ClientConfig) -> Result<Client, Error> {
-    finish(
-        builder
-            .tls_backend_preconfigured(config)
-            .connect_timeout(CONNECT_TIMEOUT),
-    )
+    finish(builder.tls_backend_preconfigured(config))
 }
 
 fn finish(builder: ClientBuilder) -> Result<Client, Error> {

@@ -57,7 +57,7 @@ mod token_info;
 pub use access_token::AccessToken;
 pub use cache::TokenCache;
 pub use clock::{Clock, ManualClock};
-pub use endpoints::{Endpoints, TOKEN_AUDIENCE, is_loopback};
+pub use endpoints::{Endpoint, Endpoints, TOKEN_AUDIENCE, is_loopback};
 pub use error::{Error, ErrorKind};
 pub use grant::{ClientAuth, Grant};
 pub use http_client::{HttpClient, read_bounded, read_chunk};

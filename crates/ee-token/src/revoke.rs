@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::secret::post_secret;
 use crate::token_error::{OAuthError, classify};
-use crate::{Error, HttpClient, read_bounded};
+use crate::{Endpoint, Error, HttpClient, read_bounded};
 
 const MAX_REPLY: usize = 1 << 20;
 
@@ -17,7 +17,7 @@ const MAX_REPLY: usize = 1 << 20;
 /// [`ErrorKind::Network`](crate::ErrorKind::Network) or [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if Google cannot be reached,
 /// [`ErrorKind::Server`](crate::ErrorKind::Server) or [`ErrorKind::Rejected`](crate::ErrorKind::Rejected) if it does not agree.
 pub async fn revoke(http: &HttpClient, token: &SecretString) -> Result<bool, Error> {
-    let url = &http.endpoints().revoke;
+    let url = http.endpoints().url(Endpoint::Revoke);
     let mut response = post_secret(http, url, "token", token.expose_secret()).await?;
     let status = response.status();
     if status == StatusCode::OK {

@@ -23,9 +23,15 @@ use crate::{Error, ErrorKind};
 static PROVIDER: Lazy<Arc<CryptoProvider>> =
     Lazy::new(|| Arc::new(rustls::crypto::ring::default_provider()));
 
-/// A client configuration that trusts what the platform trusts.
+/// A client configuration that trusts what the platform trusts. Its clones share the sessions
+/// that servers let it resume.
 pub(crate) fn client_config() -> Result<ClientConfig, Error> {
-    Ok(finished(of_platform()?.with_no_client_auth()))
+    static CONFIG: OnceCell<ClientConfig> = OnceCell::new();
+    let config = CONFIG.get_or_try_init(|| {
+        let config = of_platform()?.with_no_client_auth();
+        Ok(finished(config))
+    });
+    config.cloned()
 }
 
 fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {

@@ -16,7 +16,9 @@ use crate::grant::{ClientAuth, Grant};
 use crate::retry::{date, retry_after};
 use crate::secret::secret_body;
 use crate::token_error::{OAuthError, classify};
-use crate::{AccessToken, Error, ErrorKind, HttpClient, Remedy, RetryPolicy, Scopes, read_bounded};
+use crate::{
+    AccessToken, Endpoint, Error, ErrorKind, HttpClient, Remedy, RetryPolicy, Scopes, read_bounded,
+};
 
 /// A token reply is a few KiB; nothing honest comes near this.
 const MAX_REPLY: usize = 1 << 20;
@@ -76,7 +78,9 @@ impl TokenEndpoint {
     }
 
     fn url(&self) -> &Url {
-        self.url.as_deref().unwrap_or(&self.http.endpoints().token)
+        self.url
+            .as_deref()
+            .unwrap_or_else(|| self.http.endpoints().url(Endpoint::Token))
     }
 
     /// Sets how transient failures are retried; [`RetryPolicy::token`] otherwise.

@@ -5,7 +5,9 @@ use serde::Deserialize;
 
 use crate::secret::post_secret;
 use crate::token_error::{OAuthError, classify};
-use crate::{AccessToken, Error, ErrorKind, HttpClient, Scopes, read_bounded, steers_terminal};
+use crate::{
+    AccessToken, Endpoint, Error, ErrorKind, HttpClient, Scopes, read_bounded, steers_terminal,
+};
 
 const MAX_REPLY: usize = 1 << 20;
 
@@ -34,7 +36,7 @@ pub struct TokenInfo {
 /// # Ok(()) }
 /// ```
 pub async fn token_info(http: &HttpClient, token: &AccessToken) -> Result<TokenInfo, Error> {
-    let url = &http.endpoints().token_info;
+    let url = http.endpoints().url(Endpoint::TokenInfo);
     let mut response = post_secret(http, url, "access_token", token.secret()).await?;
     let status = response.status();
     let body = read_bounded(&mut response, MAX_REPLY).await?;

@@ -23,7 +23,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use ::url::Url;
-use ee_token::{HttpClient, SecretString};
+use ee_token::{Endpoint, HttpClient, SecretString};
 
 use crate::document::Document;
 use crate::loaded::Loaded;
@@ -226,7 +226,7 @@ fn assemble(
 
 fn default_token_url(http: &HttpClient, place: &Place) -> Result<Url, Error> {
     http.endpoints()
-        .sts
+        .url(Endpoint::Sts)
         .join("v1/token")
         .map_err(|_| place.invalid("Google's token exchange has no URL"))
 }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ee_emulator::{AwsKey, Emulator, Fault};
-use ee_token::{Endpoints, ErrorKind as Token};
+use ee_token::{Endpoint, Endpoints, ErrorKind as Token};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -153,8 +153,8 @@ async fn a_closure_supplies_the_token() {
     credentials.token().await.unwrap();
     assert_eq!(credentials.principal(), Some(ROBOT));
 
-    let mut own = Endpoints::google();
-    own.iam_credentials = "https://iam.example/".parse().unwrap();
+    let iam = "https://iam.example/".parse().unwrap();
+    let own = Endpoints::google().with_url(Endpoint::IamCredentials, iam);
     let elsewhere = Options::new(HttpClient::new(own).unwrap());
     let account = ExternalAccount::new(AUDIENCE, JWT).impersonate(ROBOT);
     let impersonation = Impersonation::new(&account, &Place::Text, &elsewhere).unwrap();

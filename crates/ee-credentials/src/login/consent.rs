@@ -2,8 +2,8 @@
 //! (RFC 6749 §4.1 with RFC 7636).
 
 use ee_token::{
-    AccessToken, Endpoints, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes, SecretString,
-    TokenEndpoint,
+    AccessToken, Endpoint, Endpoints, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes,
+    SecretString, TokenEndpoint,
 };
 use url::Url;
 use url::form_urlencoded;
@@ -32,7 +32,7 @@ pub(super) struct Question<'a> {
 impl Question<'_> {
     /// The page's address, for a browser.
     pub(super) fn url(&self, endpoints: &Endpoints) -> Result<Url, Error> {
-        let mut url = endpoints.consent.clone();
+        let mut url = endpoints.url(Endpoint::Consent).clone();
         url.query_pairs_mut()
             .append_pair("client_id", self.client_id)
             .append_pair("scope", &self.scopes.to_string())

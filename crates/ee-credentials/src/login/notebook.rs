@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ee_token::{Remedy, Scopes, SecretString, read_bounded};
+use ee_token::{Endpoint, Remedy, Scopes, SecretString, read_bounded};
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use serde::Deserialize;
@@ -60,7 +60,7 @@ pub(super) async fn run(
 fn begin(flow: &Flow) -> Result<NotebookLogin, Error> {
     let (id, token, client) = (nonce()?, nonce()?, nonce()?);
     let endpoints = flow.http.endpoints();
-    let mut url = endpoints.notebook.clone();
+    let mut url = endpoints.url(Endpoint::Notebook).clone();
     url.query_pairs_mut()
         .append_pair("scopes", &flow.asked().to_string())
         .append_pair("request_id", id.expose_secret())
@@ -179,7 +179,7 @@ async fn fetch(
     request_id: &str,
     client_verifier: &SecretString,
 ) -> Result<(Client, Option<Scopes>), Error> {
-    let mut url = flow.http.endpoints().notebook.clone();
+    let mut url = flow.http.endpoints().url(Endpoint::Notebook).clone();
     let path = format!("{}/fetch", url.path());
     url.set_path(&path);
     let host = url.host_str().unwrap_or_default().to_owned();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ee_credentials::Credentials;
 use ee_rest::ApiError;
-use ee_token::{AccessToken, HttpClient, Remedy, read_bounded, said};
+use ee_token::{AccessToken, Endpoint, HttpClient, Remedy, read_bounded, said};
 use http::header::AUTHORIZATION;
 use http::{Method, StatusCode};
 use serde::Deserialize;
@@ -74,7 +74,7 @@ async fn pages(
 ) -> Result<Vec<ListedProject>, Error> {
     let mut url = http
         .endpoints()
-        .resource_manager
+        .url(Endpoint::ResourceManager)
         .join("v3/projects:search")
         .map_err(|_| {
             Error::new(

@@ -47,16 +47,19 @@ fn main() {
         print(tokens::herd(effort));
     }
     if wanted("metadata") {
-        requests::metadata(effort).into_iter().for_each(print);
+        print(requests::metadata(effort));
     }
     if wanted("jwt_sign") {
         print(requests::jwt_sign(effort));
     }
-    if ["cold_init", "cold_token", "warm_init"]
+    if ["metadata_first", "cold_init", "cold_token", "warm_init"]
         .into_iter()
         .any(wanted)
     {
         let machine = Machine::new(programs, arguments.python.as_deref(), &arguments.repository);
+        if wanted("metadata_first") {
+            print(processes::metadata_first(&machine, effort));
+        }
         if wanted("cold_init") {
             print(processes::cold_init(&machine, effort));
         }

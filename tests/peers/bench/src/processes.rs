@@ -7,6 +7,7 @@ use std::time::Instant;
 use ee_emulator::{Emulator, Project};
 
 use crate::harness::{Better, Effort, Row, contender, interleaved};
+use crate::server::Server;
 
 const PROJECT: &str = "p-1234";
 
@@ -141,6 +142,41 @@ pub fn cold_init(machine: &Machine, effort: Effort) -> Row {
                 && (python.is_nan() || python <= 1.0 / 40.0)
         },
     )
+}
+
+/// Process start to the first token of a metadata server, printed.
+pub fn metadata_first(machine: &Machine, effort: Effort) -> Row {
+    let server = Server::start();
+    let run = |name: &'static str| {
+        let address = server.address.to_string();
+        move || {
+            let mut command = machine.hello(name);
+            for variable in [
+                "NO_GCE_CHECK",
+                "GOOGLE_APPLICATION_CREDENTIALS",
+                "EARTHENGINE_EMULATOR_HOST",
+            ] {
+                command.env_remove(variable);
+            }
+            command.env("GCE_METADATA_HOST", &address);
+            machine.run(command).0
+        }
+    };
+    let medians = interleaved(
+        effort.pick(201, 1),
+        &mut [
+            contender("ours", run("hello-ours")),
+            contender("reqwest", run("hello-reqwest-metadata")),
+            contender("google-cloud-auth", run("hello-google-cloud-auth")),
+        ],
+    );
+    Row::new("metadata_first", "ms", Better::Lower, medians[0])
+        .limit(medians[1])
+        .peer("reqwest", medians[1])
+        .peer("google-cloud-auth", medians[2])
+        .goal("no slower than a bare reqwest call", |row| {
+            row.ratio_limit().is_some_and(|r| r <= 1.05)
+        })
 }
 
 /// Process start to the first token that a service account signs itself, printed.

@@ -77,9 +77,8 @@ pub fn jwt_sign(effort: Effort) -> Row {
 
 const METADATA_PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
 
-/// One token from the metadata server: the next over a connection that is there, the first
-/// from nothing.
-pub fn metadata(effort: Effort) -> Vec<Row> {
+/// One more token from the metadata server, over a connection that is there.
+pub fn metadata(effort: Effort) -> Row {
     let server = Server::start();
     let rt = one_thread();
     let n = effort.pick(200, 2);
@@ -122,68 +121,13 @@ pub fn metadata(effort: Effort) -> Vec<Row> {
             }),
         ],
     );
-    let from_nothing = interleaved(
-        effort.pick(41, 1),
-        &mut [
-            contender("ours", || {
-                let rt = one_thread();
-                let started = Instant::now();
-                rt.block_on(async {
-                    let credentials = machine_credentials(&server).await;
-                    black_box(credentials.token().await.expect("a token"));
-                });
-                started.elapsed().as_micros() as f64
-            }),
-            contender("reqwest", || {
-                let rt = one_thread();
-                let started = Instant::now();
-                rt.block_on(async {
-                    black_box(bare_token(&contenders::reqwest(), &url).await);
-                });
-                started.elapsed().as_micros() as f64
-            }),
-            contender("google-cloud-auth", || {
-                let rt = one_thread();
-                let started = Instant::now();
-                rt.block_on(async {
-                    let credentials = contenders::google_mds(&server);
-                    black_box(
-                        credentials
-                            .headers(Extensions::new())
-                            .await
-                            .expect("a token"),
-                    );
-                });
-                started.elapsed().as_micros() as f64
-            }),
-            contender("yup-oauth2", || {
-                let rt = one_thread();
-                let started = Instant::now();
-                rt.block_on(async {
-                    let yup = contenders::yup_mds(&server).await;
-                    black_box(yup.token(&[contenders::SCOPE]).await.expect("a token"));
-                });
-                started.elapsed().as_micros() as f64
-            }),
-        ],
-    );
-    vec![
-        Row::new("metadata", "µs", Better::Lower, medians[0])
-            .limit(medians[1])
-            .peer("reqwest", medians[1])
-            .peer("yup-oauth2", medians[2])
-            .goal("no slower than a bare reqwest call", |row| {
-                row.ratio_limit().is_some_and(|r| r <= 1.05)
-            }),
-        Row::new("metadata_first", "µs", Better::Lower, from_nothing[0])
-            .limit(from_nothing[1])
-            .peer("reqwest", from_nothing[1])
-            .peer("google-cloud-auth", from_nothing[2])
-            .peer("yup-oauth2", from_nothing[3])
-            .goal("no slower than a bare reqwest call", |row| {
-                row.ratio_limit().is_some_and(|r| r <= 1.05)
-            }),
-    ]
+    Row::new("metadata", "µs", Better::Lower, medians[0])
+        .limit(medians[1])
+        .peer("reqwest", medians[1])
+        .peer("yup-oauth2", medians[2])
+        .goal("no slower than a bare reqwest call", |row| {
+            row.ratio_limit().is_some_and(|r| r <= 1.05)
+        })
 }
 
 /// The URL that ours asks, scopes and all: the longer it is, the longer reqwest takes.

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use ee_emulator::{ClientCertificate, Emulator};
-use ee_token::{Endpoints, Grant, HttpClient, SecretString, TokenEndpoint};
+use ee_token::{Endpoint, Endpoints, Grant, HttpClient, SecretString, TokenEndpoint};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, ring};
 use rustls::{ClientConfig, ServerConfig, ServerConnection, StreamOwned};
 use rustls_pki_types::pem::PemObject;
@@ -47,8 +47,8 @@ fn serve(certificate: &ClientCertificate, provider: CryptoProvider) -> u16 {
 }
 
 async fn asks_for_a_token(certificate: &ClientCertificate, port: u16) {
-    let mut endpoints = Endpoints::google();
-    endpoints.token = format!("https://localhost:{port}/token").parse().unwrap();
+    let url = format!("https://localhost:{port}/token").parse().unwrap();
+    let endpoints = Endpoints::google().with_url(Endpoint::Token, url);
     let http = HttpClient::new(endpoints).unwrap();
     let http = http.with_roots(certificate.issuer_pem()).unwrap();
     let grant = Grant::RefreshToken {
