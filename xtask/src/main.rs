@@ -6,6 +6,7 @@ mod demo;
 mod dist;
 mod docs;
 mod fuzz;
+mod miri;
 mod packages;
 mod process;
 mod soak;
@@ -40,6 +41,8 @@ enum Task {
     Bench(bench::Arguments),
     /// Lets libFuzzer loose on the parsers of outside bytes
     Fuzz(fuzz::Arguments),
+    /// Runs under Miri the unit tests that it can run
+    Miri(miri::Arguments),
     /// Documents the crates, checks the book's links, and builds the book if mdbook is installed
     Docs,
     /// Packs eectl with its manual and completions, and a checksum beside the archive
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Soak(arguments) => soak::run_soak(&arguments),
         Task::Bench(arguments) => bench::run_all(&arguments),
         Task::Fuzz(arguments) => fuzz::run_all(&arguments),
+        Task::Miri(arguments) => miri::run_all(&arguments),
         Task::Docs => docs::build(),
         Task::Dist(arguments) => dist::pack(&arguments),
     };

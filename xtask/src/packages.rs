@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::process::{Outcome, cargo, output, root, run, say, starts, target};
+use crate::process::{Outcome, cargo, cargo_of, output, root, run, say, starts, target};
 
 /// The crates that are published, each behind those that it or its tests depend on.
 pub(crate) const IN_PUBLISHING_ORDER: [&str; 7] = [
@@ -108,11 +108,7 @@ fn oldest_dependencies(folder: &Path, published: &Path) -> Outcome {
 
 /// The Rust that the manifests promise, if it is installed.
 pub(crate) fn check_with_oldest_rust(rust: &str) -> Outcome {
-    let is_installed = |toolchain: &String| {
-        let mut asked = Command::new("cargo");
-        let asked = asked.args([toolchain, "--version"]).output();
-        asked.is_ok_and(|output| output.status.success())
-    };
+    let is_installed = |toolchain: &String| output(cargo_of(toolchain).arg("--version")).is_ok();
     let Some(toolchain) = toolchains(rust).into_iter().find(is_installed) else {
         say(&format!(
             "Rust {rust} is not installed: nothing was built with it. Clippy knows newer functions, and a test some newer syntax; the rest is not known (rustup toolchain install {rust})"
@@ -120,27 +116,16 @@ pub(crate) fn check_with_oldest_rust(rust: &str) -> Outcome {
         return Ok(());
     };
     let folder = std::path::absolute(target().join("oldest-rust")).map_err(|e| e.to_string())?;
-    run(Command::new("cargo")
-        .args([
-            &toolchain,
-            "check",
-            "--workspace",
-            "--all-features",
-            "--locked",
-        ])
-        .current_dir(root())
-        // Set by the cargo that runs this.
-        .env_remove("CARGO")
-        .env_remove("RUSTC")
-        .env_remove("RUSTUP_TOOLCHAIN")
+    run(cargo_of(&toolchain)
+        .args(["check", "--workspace", "--all-features", "--locked"])
         .env("CARGO_TARGET_DIR", folder))
 }
 
 /// What rustup may call the toolchain of a version.
 fn toolchains(rust: &str) -> Vec<String> {
-    let mut names = vec![format!("+{rust}")];
+    let mut names = vec![rust.to_owned()];
     if rust.split('.').count() == 2 {
-        names.push(format!("+{rust}.0"));
+        names.push(format!("{rust}.0"));
     }
     names
 }
@@ -215,8 +200,8 @@ mod tests {
 
     #[test]
     fn a_version_may_be_installed_under_either_of_its_names() {
-        assert_eq!(toolchains("1.88"), ["+1.88", "+1.88.0"]);
-        assert_eq!(toolchains("1.88.1"), ["+1.88.1"]);
+        assert_eq!(toolchains("1.88"), ["1.88", "1.88.0"]);
+        assert_eq!(toolchains("1.88.1"), ["1.88.1"]);
     }
 
     #[test]

@@ -30,6 +30,19 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// The same of another toolchain, by rustup's name for it.
+pub(crate) fn cargo_of(toolchain: &str) -> Command {
+    let mut command = Command::new("cargo");
+    command
+        .arg(format!("+{toolchain}"))
+        .current_dir(root())
+        // Set by the cargo that runs this.
+        .env_remove("CARGO")
+        .env_remove("RUSTC")
+        .env_remove("RUSTUP_TOOLCHAIN");
+    command
+}
+
 /// Runs a command to its end.
 pub(crate) fn run(command: &mut Command) -> Outcome {
     let line = line(command);

@@ -14,7 +14,7 @@ use ee_token::{
     AccessToken, Claims, Endpoints, HttpClient, RsaPrivateKey, Scopes, TokenCache, TokenSource,
     sign_jwt,
 };
-use http::{Extensions, Method};
+use http::Method;
 use reqwest::header::AUTHORIZATION;
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};

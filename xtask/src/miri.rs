@@ -1,0 +1,120 @@
+//! `cargo xtask miri`: the unit tests that Miri can run. It interprets, some thousand times slower
+//! than a processor: what takes minutes is left out, and so is what signs (ring is assembly), opens
+//! a socket or starts a program.
+
+use crate::process::{Outcome, cargo_of, output, run, target};
+
+const TOOLCHAIN: &str = "nightly";
+/// Generated inputs of each property: a few take as long here as thousands elsewhere.
+const CASES: &str = "4";
+
+/// What is run of one crate.
+struct Part {
+    package: &'static str,
+    /// Parts of tests' names, of which one must be in a name.
+    tests: &'static [&'static str],
+    /// Those of them that are too much for Miri.
+    without: &'static [&'static str],
+}
+
+const PARTS: [Part; 5] = [
+    Part {
+        package: "ee-token",
+        tests: &[
+            "access_token::",
+            "cache_tests::",
+            "endpoints::",
+            "grant::",
+            "network_failure::",
+            "redact::",
+            "retry::",
+            "scopes::",
+            "secret::",
+            "secret_string::",
+        ],
+        without: &[],
+    },
+    Part {
+        package: "ee-credentials",
+        tests: &[],
+        without: &[],
+    },
+    Part {
+        package: "ee-rest",
+        tests: &[
+            "api_error::",
+            "asset_name::",
+            "budget::",
+            "calls::",
+            "code::",
+            "error::",
+            "excerpt::",
+            "fields::",
+            "limit::",
+            "multipart::",
+            "operation::",
+            "pace::",
+            "path::",
+            "refusal::",
+            "resend::",
+            "secrets::",
+            "tower::",
+            "workload_tag::",
+        ],
+        // Long texts, of which each octet is looked at.
+        without: &[
+            "no_text_of_a_refusal_is_without_end",
+            "no_bytes_make_it_panic",
+            "what_an_error_quotes_of_an_operation_is_cleaned_and_has_an_end",
+            "a_refusal_that_comes_in_many_pieces_is_whole_up_to_64_kib",
+        ],
+    },
+    Part {
+        package: "ee-init",
+        tests: &[
+            "builder::",
+            "project::",
+            "refusal::",
+            "registration::",
+            "suggest::",
+            "verify::",
+        ],
+        without: &[],
+    },
+    Part {
+        package: "ee-emulator",
+        tests: &[],
+        without: &[],
+    },
+];
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only this crate (repeatable)
+    #[arg(long, value_name = "CRATE", value_parser = PARTS.map(|part| part.package))]
+    only: Vec<String>,
+}
+
+pub(crate) fn run_all(arguments: &Arguments) -> Outcome {
+    output(cargo_of(TOOLCHAIN).args(["miri", "--version"])).map_err(|error| {
+        format!("{error}\nMiri is installed with: rustup toolchain install {TOOLCHAIN} --component miri,rust-src")
+    })?;
+    let folder = std::path::absolute(target().join("miri")).map_err(|e| e.to_string())?;
+    for part in &PARTS {
+        if !arguments.only.is_empty() && !arguments.only.iter().any(|name| name == part.package) {
+            continue;
+        }
+        let mut command = cargo_of(TOOLCHAIN);
+        command
+            .args(["miri", "test", "--locked", "--package", part.package])
+            .args(["--lib", "--all-features", "--"])
+            .args(part.tests)
+            .args(part.without.iter().flat_map(|name| ["--skip", name]))
+            .env("CARGO_TARGET_DIR", &folder)
+            // Tests read the clock, and files that they have written.
+            .env("MIRIFLAGS", "-Zmiri-disable-isolation")
+            .env("PROPTEST_CASES", CASES);
+        run(&mut command)?;
+    }
+    Ok(())
+}
