@@ -248,9 +248,9 @@ impl Asker {
         else {
             return ApiState::Unknown;
         };
-        let asked: Result<Service, _> =
+        let asked: Result<(Service, _), _> =
             search::get(&self.http, &self.credentials, Some(&self.project), &url).await;
-        asked.map_or(ApiState::Unknown, |service| service.api())
+        asked.map_or(ApiState::Unknown, |(service, _)| service.api())
     }
 }
 

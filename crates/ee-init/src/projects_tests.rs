@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use ee_emulator::{Emulator, EmulatorBuilder, Fault, Project, Refusal};
 use ee_token::Endpoints;
 use serde_json::json;
@@ -334,4 +336,27 @@ async fn an_echo_of_the_token_in_the_place_of_a_projects_name_is_not_shown() {
             ("c-forest", "", "Jane’s forest"),
         ]
     );
+}
+
+#[tokio::test]
+async fn an_echo_of_a_token_that_ended_before_the_answer_came_is_not_shown() {
+    let emulator = emulator(|b| b).await;
+    let echo = json!({"projects": [
+        {"projectId": "a-forest", "name": "projects/1", "displayName": "a canary-1!"},
+    ]});
+    let late = Fault::status(200).json(&echo);
+    emulator.fault(RESOURCE_MANAGER, late.after(Duration::from_millis(500)));
+    let minted = AtomicU32::new(0);
+    let credentials = Credentials::from_closure(move || {
+        let number = minted.fetch_add(1, Ordering::Relaxed) + 1;
+        let life = Duration::from_millis(if number == 1 { 250 } else { 3_600_000 });
+        let token = ee_token::AccessToken::new(&format!("canary-{number}")).unwrap();
+        std::future::ready(Ok(token.with_expiry(chrono::Utc::now() + life)))
+    });
+    let builder = EarthEngine::builder()
+        .isolated()
+        .endpoints(Endpoints::emulator(emulator.address()).unwrap())
+        .credentials(credentials);
+    let projects = builder.list_projects().await.unwrap();
+    assert_eq!(projects[0].name, "a [redacted]!");
 }

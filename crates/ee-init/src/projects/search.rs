@@ -92,8 +92,7 @@ async fn pages(
         if !page_token.is_empty() {
             url.query_pairs_mut().append_pair("pageToken", &page_token);
         }
-        let page: Page = get(http, credentials, payer, &url).await?;
-        let sent = credentials.token().await?;
+        let (page, sent): (Page, _) = get(http, credentials, payer, &url).await?;
         let active = |project: &Project| matches!(project.state.as_str(), "" | "ACTIVE");
         let projects = page.projects.iter().filter(|project| active(project));
         found.extend(projects.filter_map(|project| listed(project, &sent)));
@@ -136,14 +135,15 @@ fn listed(project: &Project, sent: &AccessToken) -> Option<ListedProject> {
     })
 }
 
-/// Gets JSON from one of Google's services beside Earth Engine. A token that is not taken is
-/// renewed once; what fails for the moment is asked again.
+/// Gets JSON from one of Google's services beside Earth Engine, and the token that it was asked
+/// with, which may be echoed in it. A token that is not taken is renewed once; what fails for the
+/// moment is asked again.
 pub(super) async fn get<T: DeserializeOwned>(
     http: &HttpClient,
     credentials: &Credentials,
     payer: Option<&str>,
     url: &Url,
-) -> Result<T, Error> {
+) -> Result<(T, AccessToken), Error> {
     let retry = brief();
     let mut renewed = false;
     let mut tries = 0;
@@ -169,7 +169,8 @@ pub(super) async fn get<T: DeserializeOwned>(
         };
         let error = match asked.await {
             Ok((StatusCode::OK, body)) => {
-                return serde_json::from_slice(&body).map_err(|_| no_answer(url));
+                let answer = serde_json::from_slice(&body).map_err(|_| no_answer(url))?;
+                return Ok((answer, token));
             }
             Ok((StatusCode::UNAUTHORIZED, _)) if !renewed && credentials.cache().is_some() => {
                 renewed = true;
