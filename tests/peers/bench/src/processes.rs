@@ -144,8 +144,8 @@ pub fn cold_init(machine: &Machine, effort: Effort) -> Row {
     )
 }
 
-/// Process start to the first token of a metadata server, printed. The limit is a program whose
-/// client was told to trust no certificate: it reads none, and can ask nobody else.
+/// Process start to the first token of a metadata server, printed. Bare reqwest is the least
+/// possible here too: its client was told to trust no certificate, reads none, and can ask nobody else.
 pub fn metadata_first(machine: &Machine, effort: Effort) -> Row {
     let server = Server::start();
     let run = |name: &'static str| {
@@ -167,17 +167,18 @@ pub fn metadata_first(machine: &Machine, effort: Effort) -> Row {
         effort.pick(201, 1),
         &mut [
             contender("ours", run("hello-ours")),
-            contender("trusting nobody", run("hello-reqwest-metadata")),
-            contender("reqwest", run("hello-reqwest-as-it-comes")),
+            contender("reqwest", run("hello-reqwest-metadata")),
+            contender("reqwest as it comes", run("hello-reqwest-as-it-comes")),
             contender("google-cloud-auth", run("hello-google-cloud-auth")),
         ],
     );
     Row::new("metadata_first", "ms", Better::Lower, medians[0])
         .limit(medians[1])
-        .peer("reqwest", medians[2])
+        .peer("reqwest", medians[1])
+        .peer("reqwest as it comes", medians[2])
         .peer("google-cloud-auth", medians[3])
         .goal("no slower than a bare reqwest call", |row| {
-            row.to_peer("reqwest") <= 1.05
+            row.ratio_limit().is_some_and(|r| r <= 1.05)
         })
 }
 
