@@ -15,13 +15,14 @@ use serde_json::{Value, json};
 use crate::process::{Outcome, cargo, root, run, say, target};
 
 /// Every benchmark, in the order of the table.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "token_hot",
     "token_contended",
     "token_refresh",
     "herd",
     "metadata",
     "jwt_sign",
+    "metadata_first",
     "cold_init",
     "cold_token",
     "warm_init",
