@@ -162,7 +162,7 @@ impl Scenario {
             environment = environment.with_var(*name, value);
         }
         let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-        let mut options = Options::new(HttpClient::new(endpoints).unwrap());
+        let mut options = Options::new(HttpClient::new(endpoints));
         if let Judge::GoogleAuth(scopes) = self.judge
             && !scopes.is_empty()
         {

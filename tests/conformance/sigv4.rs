@@ -91,7 +91,7 @@ async fn ours(emulator: &Emulator, case: &Case) -> Value {
         },
     });
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    let options = Options::new(HttpClient::new(endpoints).unwrap()).environment(environment);
+    let options = Options::new(HttpClient::new(endpoints)).environment(environment);
     let credentials = Credentials::from_json(&file.to_string(), &options).unwrap();
     credentials.token().await.unwrap();
     federation::json(&emulator.requests()[0].form()["subject_token"])

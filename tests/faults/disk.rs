@@ -103,7 +103,7 @@ impl Machine {
 
 fn credentials(address: std::net::SocketAddr, cache: &DiskCache, login: &str) -> Credentials {
     let endpoints = Endpoints::emulator(address).unwrap();
-    let options = Options::new(HttpClient::new(endpoints).unwrap());
+    let options = Options::new(HttpClient::new(endpoints));
     Credentials::from_json(login, &options.disk_cache(cache.clone())).unwrap()
 }
 

@@ -334,7 +334,7 @@ async fn a_connection_that_is_not_made_is_given_up_after_ten_seconds() {
     let town = Town::new().await;
     let front = Front::start(Host::EarthEngine.name(), town.emulator.address(), None).await;
     front.suffer(Trouble::Unreachable).await;
-    let http = HttpClient::new(Endpoints::emulator(front.address()).unwrap()).unwrap();
+    let http = HttpClient::new(Endpoints::emulator(front.address()).unwrap());
     let token = TokenCache::new(AccessToken::new("at-hand").unwrap());
     let client = Client::builder(Auth::token(token), http)
         .project(crate::town::PROJECT)

@@ -81,7 +81,7 @@ async fn the_wrong_identity_is_invalidated_without_harm_to_the_right_one() {
     let options = || {
         let endpoints = Endpoints::emulator(emulator.address()).unwrap();
         let cache = DiskCache::at(home.path().join("tokens"));
-        Options::new(HttpClient::new(endpoints).unwrap()).disk_cache(cache)
+        Options::new(HttpClient::new(endpoints)).disk_cache(cache)
     };
     let [jane, john] = ["jane@example.com", "john@example.com"].map(|email| {
         let login = emulator.create_user(email).authorized_user_json();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use earthengine::token::{ErrorKind, HttpClient, SecretString};
+use earthengine::token::{ErrorKind, HttpClient, Request, SecretString};
 use earthengine::{Endpoints, Method};
 use ee_emulator::Emulator;
 
@@ -17,8 +17,8 @@ const TEST: &str =
 
 async fn ask(http: &HttpClient, front: &Front) -> Result<(), earthengine::token::Error> {
     let url = format!("https://{HOST}:{}/", front.address().port());
-    let request = http.request(Method::GET, &url.parse().unwrap());
-    let request = request.timeout(Duration::from_secs(20)).build().unwrap();
+    let mut request = Request::new(Method::GET, url.parse().unwrap());
+    *request.timeout_mut() = Some(Duration::from_secs(20));
     http.send(request).await.map(drop)
 }
 
@@ -48,7 +48,7 @@ async fn each_of_our_verifiers_takes_the_hosts_own_certificate_and_refuses_all_o
     let workload = emulator
         .create_x509_provider("//iam.googleapis.com/x")
         .certificate("workload.example");
-    let plain = HttpClient::new(Endpoints::google()).unwrap();
+    let plain = HttpClient::new(Endpoints::google());
     let key = SecretString::from(workload.key_pem());
     let chain = workload.certificate_pem();
     for (verifier, http) in [

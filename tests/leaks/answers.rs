@@ -179,7 +179,7 @@ async fn requests(
     folder: &Path,
 ) {
     let sink = |what: &str| format!("{name}, {what}");
-    let http = HttpClient::new(Endpoints::emulator(address).unwrap()).unwrap();
+    let http = HttpClient::new(Endpoints::emulator(address).unwrap());
     let auth = match (credentials.cache(), credentials.api_key()) {
         (Some(cache), _) => {
             let secret = case
@@ -321,7 +321,7 @@ async fn no_secret_is_in_what_a_revocation_says() {
         let name = format!("revocation, {fault:?}");
         let server = Hostile::start(&name, fault, Where::Everywhere).await;
         let token = canaries.plant(name.clone(), "1//0g");
-        let http = HttpClient::new(Endpoints::emulator(server.address).unwrap()).unwrap();
+        let http = HttpClient::new(Endpoints::emulator(server.address).unwrap());
         if let Err(error) = revoke(&http, &token.into()).await {
             sinks.error(&name, &error);
         }

@@ -81,7 +81,7 @@ fn spoiled(pem: &str, other_kind: &str) -> Vec<String> {
 
 fn options() -> Options {
     // Nobody is there: what is whole after all fails when it asks.
-    let http = HttpClient::new(Endpoints::emulator(([127, 0, 0, 1], 9).into()).unwrap()).unwrap();
+    let http = HttpClient::new(Endpoints::emulator(([127, 0, 0, 1], 9).into()).unwrap());
     Options::new(http)
         .environment(Environment::empty())
         .gdch_audience("https://service.example.com")

@@ -205,7 +205,7 @@ async fn logins(looked: &mut Looked, canaries: &mut Canaries, web_secret: &str, 
     for field in ["state", "verifier"] {
         canaries.add(format!("the {field}"), kept[field].as_str().unwrap());
     }
-    let request = options.http.request(Method::GET, &url).build().unwrap();
+    let request = earthengine::token::Request::new(Method::GET, url);
     let page = options.http.send(request).await.unwrap();
     let back = page.headers()["location"].to_str().unwrap();
     let (_, query) = back.split_once('?').unwrap();
@@ -271,7 +271,7 @@ async fn no_secret_is_in_the_debug_of_any_public_type() {
     let jane = emulator.create_user("jane@example.com");
     canaries.add("a refresh token", jane.earthengine_refresh_token());
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    let http = HttpClient::new(endpoints.clone()).unwrap();
+    let http = HttpClient::new(endpoints.clone());
     let folder = tempfile::tempdir().unwrap();
     let options = Options::new(http.clone()).disk_cache(DiskCache::at(folder.path()));
     let mut looked = Looked::default();

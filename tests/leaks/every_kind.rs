@@ -90,7 +90,7 @@ impl Looked {
 }
 
 fn http(address: SocketAddr) -> HttpClient {
-    HttpClient::new(Endpoints::emulator(address).unwrap()).unwrap()
+    HttpClient::new(Endpoints::emulator(address).unwrap())
 }
 
 /// A client of somebody else's, for what is on this machine.
@@ -153,7 +153,7 @@ async fn tokens(looked: &mut Looked) {
         scopes: None,
     };
     let elsewhere = Url::parse("http://elsewhere.example/token").unwrap();
-    let http = HttpClient::new(Endpoints::google()).unwrap();
+    let http = HttpClient::new(Endpoints::google());
     let ended = TokenEndpoint::new(http, elsewhere)
         .exchange(&grant, None)
         .await;

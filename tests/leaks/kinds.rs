@@ -263,7 +263,7 @@ impl Made {
     }
 
     pub(crate) fn options(&self, kind: &str, address: SocketAddr) -> Options {
-        let http = HttpClient::new(Endpoints::emulator(address).unwrap()).unwrap();
+        let http = HttpClient::new(Endpoints::emulator(address).unwrap());
         let options = Options::new(http)
             .environment(self.environment())
             .disk_cache(DiskCache::at(&self.cache))

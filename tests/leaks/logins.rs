@@ -24,7 +24,7 @@ const CLIENT: &str = "1-web.apps.googleusercontent.com";
 const CALLBACK: &str = "https://app.example.com/callback";
 
 fn http(address: SocketAddr) -> HttpClient {
-    HttpClient::new(Endpoints::emulator(address).unwrap()).unwrap()
+    HttpClient::new(Endpoints::emulator(address).unwrap())
 }
 
 /// Remembers the secrets of a login that waits for its answer, and gives its state.

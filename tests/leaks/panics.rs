@@ -49,7 +49,7 @@ fn ask(sinks: &mut Sinks, name: &str, credentials: &Credentials) -> String {
 fn no_secret_is_in_what_is_said_of_a_panic_in_what_a_program_gives() {
     start_log();
     let (mut sinks, mut canaries) = (Sinks::default(), Canaries::default());
-    let http = HttpClient::new(Endpoints::emulator(([127, 0, 0, 1], 9).into()).unwrap()).unwrap();
+    let http = HttpClient::new(Endpoints::emulator(([127, 0, 0, 1], 9).into()).unwrap());
 
     for is_quoted in [false, true] {
         let name = format!("a source, {is_quoted}");
@@ -108,7 +108,7 @@ fn no_secret_is_in_what_is_said_of_a_panic_in_a_listener() {
     let server = runtime.block_on(Hostile::start("a listener", Fault::Google(500), Where::Api));
     let token = canaries.plant("a token", "ya29.");
     let key = canaries.plant("an API key", "AIza");
-    let http = HttpClient::new(Endpoints::emulator(server.address).unwrap()).unwrap();
+    let http = HttpClient::new(Endpoints::emulator(server.address).unwrap());
     let credentials = Credentials::from_token(AccessToken::new(&token).unwrap());
     let auth = Auth::token(credentials.cache().unwrap().clone()).with_api_key(key.into());
     let heard = Arc::new(Mutex::new(String::new()));

@@ -142,7 +142,7 @@ impl Machine {
 
     async fn log_in_with_ours(&self, mode: Mode, scopes: &[&str]) -> Saved {
         let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
-        let flow = Flow::new(self.environment(), HttpClient::new(endpoints).unwrap())
+        let flow = Flow::new(self.environment(), HttpClient::new(endpoints))
             .mode(mode)
             .scopes(Scopes::new(scopes))
             .force(true);

@@ -183,7 +183,7 @@ impl World {
     /// The variables are the test's own, and stay.
     pub fn options(&self, address: SocketAddr, more: &[(&str, &str)]) -> Options {
         exempt(|| {
-            let http = HttpClient::new(Endpoints::emulator(address).unwrap()).unwrap();
+            let http = HttpClient::new(Endpoints::emulator(address).unwrap());
             let mut environment = Environment::empty()
                 .with_home(self.path("nowhere"))
                 .with_var("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");

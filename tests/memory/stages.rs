@@ -177,7 +177,7 @@ impl World {
 
     fn client(&self, auth: Auth, refuses: bool) -> Client {
         let address = if refuses { self.refusing } else { self.honest };
-        let http = HttpClient::new(Endpoints::emulator(address).unwrap()).unwrap();
+        let http = HttpClient::new(Endpoints::emulator(address).unwrap());
         Client::builder(auth, http)
             .project("ee-demo-project")
             .retry_policy(RetryPolicy::none())
@@ -228,7 +228,7 @@ impl World {
         store.keep_verifier(&verifier).unwrap();
         drop((verifier, store.kept_verifier().unwrap()));
         for address in [self.refusing, self.honest] {
-            let http = exempt(|| HttpClient::new(Endpoints::emulator(address).unwrap()).unwrap());
+            let http = exempt(|| HttpClient::new(Endpoints::emulator(address).unwrap()));
             let _ = self.runtime.block_on(store.revoke(&http));
         }
     }

@@ -305,7 +305,7 @@ impl Identities {
                 })
                 .collect(),
             emulator,
-            http: HttpClient::new(endpoints).map_err(|e| e.to_string())?,
+            http: HttpClient::new(endpoints),
             ledger,
             folder: tempfile::tempdir().map_err(|e| e.to_string())?,
             last_number: AtomicU64::new(0),

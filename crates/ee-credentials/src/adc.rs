@@ -89,7 +89,7 @@ mod tests {
     use crate::ErrorKind;
 
     fn refusal(text: &str) -> Error {
-        let options = Options::google().unwrap();
+        let options = Options::google();
         load(text, &Place::file("/x/odd.json"), &options)
             .err()
             .unwrap()

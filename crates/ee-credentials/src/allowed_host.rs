@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn googles_hosts_are_fine_and_others_need_leave_this_machine_too() {
-        let options = Options::google().unwrap();
+        let options = Options::google();
         let options = options
             .allow_host("Tokens.example.com")
             .allow_host("b.example:8443")
@@ -142,7 +142,7 @@ mod tests {
         let of_a_test = Endpoints::google().with_url(Endpoint::Token, token);
         let emulator = Endpoints::emulator("127.0.0.1:8090".parse().unwrap()).unwrap();
         for endpoints in [of_a_test, emulator] {
-            let options = Options::new(HttpClient::new(endpoints).unwrap());
+            let options = Options::new(HttpClient::new(endpoints));
             for url in [
                 "http://[::1]/x",
                 "http://localhost:1/x",
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_host_that_a_shell_would_run_does_not_get_into_a_command() {
         let url = "https://a$(id).example/";
-        let error = check(url, "token_uri", &Place::Text, &Options::google().unwrap()).unwrap_err();
+        let error = check(url, "token_uri", &Place::Text, &Options::google()).unwrap_err();
         assert!(error.to_string().contains("a$(id).example"), "{error}");
         let command = error.remedy().unwrap().command.clone().unwrap();
         assert_eq!(command, "eectl --allow-host HOST …");
@@ -166,8 +166,7 @@ mod tests {
     #[test]
     fn a_host_longer_than_there_can_be_is_not_quoted() {
         let url = format!("https://{}.example/", "a".repeat(300));
-        let error =
-            check(&url, "token_uri", &Place::Text, &Options::google().unwrap()).unwrap_err();
+        let error = check(&url, "token_uri", &Place::Text, &Options::google()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidFile);
         assert!(!error.to_string().contains("aaa"), "{error}");
     }
@@ -178,7 +177,7 @@ mod tests {
             "https://evil.example/a?s=canary",
             "token_uri",
             &Place::file("/k.json"),
-            &Options::google().unwrap(),
+            &Options::google(),
         )
         .unwrap_err();
         let message = error.to_string();

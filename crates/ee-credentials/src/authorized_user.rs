@@ -53,7 +53,7 @@ mod tests {
 
     fn options(emulator: &Emulator) -> Options {
         let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-        Options::new(HttpClient::new(endpoints).unwrap())
+        Options::new(HttpClient::new(endpoints))
     }
 
     #[tokio::test]
@@ -149,7 +149,7 @@ mod tests {
         let whole = json!({
             "type": "authorized_user", "client_id": "c", "client_secret": "s-canary", "refresh_token": "1//canary",
         });
-        let options = Options::google().unwrap();
+        let options = Options::google();
         for field in ["client_id", "client_secret", "refresh_token"] {
             for bad in [json!(null), json!(""), json!(["canary"]), json!(5)] {
                 let mut file = whole.clone();

@@ -38,7 +38,7 @@ const ORDER: [Origin; 6] = [
 /// use ee_credentials::{Environment, ErrorKind, Options, Search};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), ee_credentials::Error> {
-/// let nowhere = Search::new(Environment::empty(), Options::google()?);
+/// let nowhere = Search::new(Environment::empty(), Options::google());
 /// let error = nowhere.run().await.unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::NoCredentials);
 /// for step in error.searched() {

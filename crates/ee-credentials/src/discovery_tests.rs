@@ -55,7 +55,7 @@ impl Home {
 }
 
 fn search(environment: Environment) -> Search {
-    Search::new(environment, Options::google().unwrap())
+    Search::new(environment, Options::google())
 }
 
 async fn found(environment: Environment) -> (Kind, &'static str) {
@@ -326,7 +326,7 @@ async fn the_machines_own_account_is_the_last_resort() {
         .await
         .unwrap();
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    let options = Options::new(HttpClient::new(endpoints).unwrap());
+    let options = Options::new(HttpClient::new(endpoints));
     let home = Home::new();
     let environment = home.environment().with_network_probe(true);
     let search = Search::new(environment, options);

@@ -27,7 +27,7 @@ impl Machine {
 
     fn options(&self) -> Options {
         let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
-        Options::new(HttpClient::new(endpoints).unwrap()).disk_cache(self.cache())
+        Options::new(HttpClient::new(endpoints)).disk_cache(self.cache())
     }
 
     /// As a process that has just started sees them.
@@ -106,7 +106,7 @@ async fn other_scopes_another_subject_another_login_and_another_host_have_tokens
     let text = machine.jane.authorized_user_json();
     let path = |text: &str, options: &Options| slot(&machine.cache(), text, options).path;
     let john = machine.emulator.create_user("john@example.com");
-    let elsewhere = Options::google().unwrap().disk_cache(machine.cache());
+    let elsewhere = Options::google().disk_cache(machine.cache());
     let drive = options.clone().scopes(Scopes::new(["drive"]));
     let mut paths = vec![
         path(&text, &options),
@@ -304,7 +304,7 @@ async fn a_writer_for_the_test_below() {
         return;
     }
     let endpoints = Endpoints::emulator(address.parse().unwrap()).unwrap();
-    let options = Options::new(HttpClient::new(endpoints).unwrap()).disk_cache(cache);
+    let options = Options::new(HttpClient::new(endpoints)).disk_cache(cache);
     let credentials = Credentials::from_json(text, &options).unwrap();
     let token = credentials.token().await.unwrap();
     if writer == "renew" {

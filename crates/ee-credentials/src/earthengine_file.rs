@@ -235,7 +235,7 @@ mod tests {
 
     fn options(emulator: &Emulator) -> Options {
         let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-        Options::new(HttpClient::new(endpoints).unwrap())
+        Options::new(HttpClient::new(endpoints))
     }
 
     #[tokio::test]
@@ -302,8 +302,7 @@ mod tests {
         .unwrap();
         assert!(!file.has_login());
         assert_eq!((file.project(), file.scopes()), (None, None));
-        let error =
-            Credentials::from_json(r#"{"project": "p"}"#, &Options::google().unwrap()).unwrap_err();
+        let error = Credentials::from_json(r#"{"project": "p"}"#, &Options::google()).unwrap_err();
         assert!(error.to_string().contains("`refresh_token`"), "{error}");
         assert_eq!(
             error.remedy().unwrap().command.as_deref(),

@@ -1,6 +1,5 @@
 //! Everything outside of the program that the search looks at, as a value.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::net::SocketAddr;
@@ -42,7 +41,7 @@ impl Os {
 }
 
 /// A snapshot of the variables, the home folder and the machine: what the search for
-/// credentials and projects looks at. Cheap enough to clone; `Debug` shows names of
+/// credentials and projects looks at. Cheap to clone; `Debug` shows names of
 /// variables alone.
 ///
 /// ```
@@ -55,8 +54,12 @@ impl Os {
 /// );
 /// ```
 #[derive(Clone)]
-pub struct Environment {
-    variables: Arc<BTreeMap<OsString, OsString>>,
+pub struct Environment(Arc<Snapshot>);
+
+#[derive(Clone)]
+struct Snapshot {
+    /// In no order: there are dozens, and few are asked for.
+    variables: Vec<(OsString, OsString)>,
     home: Option<PathBuf>,
     os: Os,
     product_name: Option<String>,
@@ -67,58 +70,60 @@ impl Environment {
     /// The environment of this process, now.
     pub fn current() -> Self {
         let os = Os::current();
-        Self {
-            variables: Arc::new(std::env::vars_os().collect()),
+        Self(Arc::new(Snapshot {
+            variables: std::env::vars_os().collect(),
             home: std::env::home_dir().filter(|home| !home.as_os_str().is_empty()),
             os,
             product_name: (os == Os::Linux).then(product_name).flatten(),
             probes_network: true,
-        }
+        }))
     }
 
     /// No variables, no home folder, no machine: what is not added to it is not looked at.
     pub fn empty() -> Self {
-        Self {
-            variables: Arc::default(),
+        Self(Arc::new(Snapshot {
+            variables: Vec::new(),
             home: None,
             os: Os::current(),
             product_name: None,
             probes_network: false,
-        }
+        }))
     }
 
     /// Sets a variable.
     #[must_use]
-    pub fn with_var(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.variables).insert(name.into().into(), value.into().into());
-        self
+    pub fn with_var(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.with_var_os(name.into(), value.into())
     }
 
     /// Sets a variable to what may be no UTF-8.
     #[must_use]
     pub fn with_var_os(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
-        Arc::make_mut(&mut self.variables).insert(name.into(), value.into());
+        let name = name.into();
+        let variables = &mut self.change().variables;
+        variables.retain(|(other, _)| *other != name);
+        variables.push((name, value.into()));
         self
     }
 
     /// Sets the home folder.
     #[must_use]
     pub fn with_home(mut self, path: impl Into<PathBuf>) -> Self {
-        self.home = Some(path.into());
+        self.change().home = Some(path.into());
         self
     }
 
     /// Sets the operating system.
     #[must_use]
     pub fn with_os(mut self, os: Os) -> Self {
-        self.os = os;
+        self.change().os = os;
         self
     }
 
     /// Sets the machine's product name, as its firmware tells it: `Google Compute Engine`.
     #[must_use]
     pub fn with_product_name(mut self, name: impl Into<String>) -> Self {
-        self.product_name = Some(name.into());
+        self.change().product_name = Some(name.into());
         self
     }
 
@@ -126,8 +131,12 @@ impl Environment {
     /// only one that a variable names (`GCE_METADATA_HOST`, `GCE_METADATA_IP`) is asked.
     #[must_use]
     pub fn with_network_probe(mut self, yes: bool) -> Self {
-        self.probes_network = yes;
+        self.change().probes_network = yes;
         self
+    }
+
+    fn change(&mut self) -> &mut Snapshot {
+        Arc::make_mut(&mut self.0)
     }
 
     /// A variable that is set and not blank, without the blanks around it. One that is no
@@ -169,48 +178,46 @@ impl Environment {
     }
 
     pub(crate) fn raw(&self, name: &str) -> Option<&OsStr> {
-        let exact = self.variables.get(OsStr::new(name));
-        let found = match self.os {
-            // Windows does not tell upper case from lower case here.
-            Os::Windows => exact.or_else(|| {
-                self.variables
-                    .iter()
-                    .find(|(key, _)| key.eq_ignore_ascii_case(name))
-                    .map(|(_, value)| value)
-            }),
-            _ => exact,
+        let find = |is: fn(&OsStr, &OsStr) -> bool| {
+            let mut variables = self.0.variables.iter();
+            let found = variables.find(|(key, _)| is(key, OsStr::new(name)));
+            found.map(|(_, value)| value.as_os_str())
         };
-        found.map(OsString::as_os_str)
+        match self.0.os {
+            // Windows does not tell upper case from lower case here.
+            Os::Windows => find(OsStr::eq).or_else(|| find(|a, b| a.eq_ignore_ascii_case(b))),
+            _ => find(OsStr::eq),
+        }
     }
 
     /// Every variable, for a program that is started in this environment.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
-        self.variables.iter()
+        self.0.variables.iter().map(|(name, value)| (name, value))
     }
 
     /// The home folder.
     pub fn home(&self) -> Option<&Path> {
-        self.home.as_deref()
+        self.0.home.as_deref()
     }
 
     /// The operating system.
     pub fn os(&self) -> Os {
-        self.os
+        self.0.os
     }
 
     pub(crate) fn product_name(&self) -> Option<&str> {
-        self.product_name.as_deref()
+        self.0.product_name.as_deref()
     }
 
     pub(crate) fn probes_network(&self) -> bool {
-        self.probes_network
+        self.0.probes_network
     }
 
     /// Where Earth Engine's own credentials file is, whether it exists or not:
     /// `EE_CONFIG_FILE`, else `~/.config/earthengine/credentials` on every system.
     pub fn earthengine_file(&self) -> Option<PathBuf> {
         self.path_var("EE_CONFIG_FILE").or_else(|| {
-            let home = self.home.as_deref()?;
+            let home = self.0.home.as_deref()?;
             Some(home.join(".config").join("earthengine").join("credentials"))
         })
     }
@@ -221,9 +228,9 @@ impl Environment {
         if let Some(folder) = self.path_var("CLOUDSDK_CONFIG") {
             return Some(folder);
         }
-        match self.os {
+        match self.0.os {
             Os::Windows => Some(self.path_var("APPDATA")?.join("gcloud")),
-            _ => Some(self.home.as_deref()?.join(".config").join("gcloud")),
+            _ => Some(self.0.home.as_deref()?.join(".config").join("gcloud")),
         }
     }
 
@@ -239,18 +246,18 @@ impl Environment {
     /// `XDG_CACHE_HOME/earthengine`, else `~/.cache/earthengine`; on macOS
     /// `~/Library/Caches/earthengine`, on Windows `%LOCALAPPDATA%\earthengine\cache`.
     pub fn cache_dir(&self) -> Option<PathBuf> {
-        match self.os {
+        match self.0.os {
             Os::Linux => {
                 // The XDG Base Directory Specification has relative paths ignored.
                 let named = self.path_var("XDG_CACHE_HOME").filter(|p| p.has_root());
                 let folder = match named {
                     Some(folder) => folder,
-                    None => self.home.as_deref()?.join(".cache"),
+                    None => self.0.home.as_deref()?.join(".cache"),
                 };
                 Some(folder.join("earthengine"))
             }
             Os::MacOs => {
-                let library = self.home.as_deref()?.join("Library");
+                let library = self.0.home.as_deref()?.join("Library");
                 Some(library.join("Caches").join("earthengine"))
             }
             Os::Windows => {
@@ -359,10 +366,11 @@ impl Default for Environment {
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Any variable may hold a secret, so no value is shown.
+        let names = self.variables().map(|(name, _)| name);
         f.debug_struct("Environment")
-            .field("variables", &self.variables.keys().collect::<Vec<_>>())
-            .field("home", &self.home)
-            .field("os", &self.os)
+            .field("variables", &names.collect::<Vec<_>>())
+            .field("home", &self.0.home)
+            .field("os", &self.0.os)
             .finish_non_exhaustive()
     }
 }

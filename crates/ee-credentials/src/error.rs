@@ -12,7 +12,7 @@ error_type! {
     /// ```
     /// use ee_credentials::{Credentials, ErrorKind, Options};
     ///
-    /// let error = Credentials::from_json(r#"{"type": "wizard"}"#, &Options::google()?).unwrap_err();
+    /// let error = Credentials::from_json(r#"{"type": "wizard"}"#, &Options::google()).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::InvalidFile);
     /// assert!(error.to_string().contains("wizard"));
     /// # Ok::<(), ee_credentials::Error>(())

@@ -232,7 +232,7 @@ mod tests {
 
         fn options(&self) -> Options {
             let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
-            Options::new(HttpClient::new(endpoints).unwrap())
+            Options::new(HttpClient::new(endpoints))
         }
 
         fn credentials(&self) -> Credentials {

@@ -13,7 +13,7 @@ async fn start() -> (Emulator, ee_emulator::ServiceIdentity, Options) {
     let emulator = Emulator::start().await.unwrap();
     let identity = emulator.create_service_identity("my-project", "my-robot");
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    let options = Options::new(HttpClient::new(endpoints).unwrap())
+    let options = Options::new(HttpClient::new(endpoints))
         .allow_host(identity.host())
         .gdch_audience(AUDIENCE);
     (emulator, identity, options)

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
-    AccessToken, Error, ErrorKind, HttpClient, Remedy, RetryPolicy, Scopes, SecretString, date,
-    read_bounded, retry_after, said,
+    AccessToken, Error, ErrorKind, HttpClient, Remedy, Request, RetryPolicy, Scopes, SecretString,
+    date, read_bounded, retry_after, said,
 };
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -75,23 +75,21 @@ async fn attempt(
     quota_project: Option<&str>,
     body: &[u8],
 ) -> Result<AccessToken, Failure> {
-    let mut request = http
-        .request(Method::POST, url)
-        .header(AUTHORIZATION, source.header().clone())
-        .header(CONTENT_TYPE, "application/json")
-        .header(ACCEPT, "application/json")
-        .timeout(ATTEMPT_TIMEOUT)
-        .body(body.to_vec());
+    const JSON: HeaderValue = HeaderValue::from_static("application/json");
+    let mut request = Request::new(Method::POST, url.clone());
+    let headers = request.headers_mut();
+    headers.insert(AUTHORIZATION, source.header().clone());
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(ACCEPT, JSON);
     if let Some(project) = quota_project {
-        request = request.header(USER_PROJECT, project);
+        let project = HeaderValue::from_str(project).map_err(|_| {
+            let why = "the quota project cannot stand in a header";
+            Error::new(ErrorKind::InvalidCredential, why)
+        })?;
+        headers.insert(USER_PROJECT, project);
     }
-    let request = request.build().map_err(|error| {
-        Error::new(
-            ErrorKind::RefusedUrl,
-            "the impersonation request cannot be built",
-        )
-        .with_source(error.without_url())
-    })?;
+    *request.timeout_mut() = Some(ATTEMPT_TIMEOUT);
+    *request.body_mut() = Some(body.to_vec().into());
     let mut reply = http.send(request).await?;
     let status = reply.status();
     let headers = reply.headers().clone();

@@ -11,7 +11,7 @@ async fn ask(reply: Fault) -> Result<AccessToken, Error> {
     let emulator = Emulator::start().await.unwrap();
     // As often as it is tried.
     emulator.fault(HOST, reply.times(5));
-    let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap()).unwrap();
+    let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap());
     let url = format!("https://{HOST}/v1/projects/-/serviceAccounts/{TARGET}{METHOD}");
     generate_access_token(
         &http,

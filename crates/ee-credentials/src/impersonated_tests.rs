@@ -24,7 +24,7 @@ async fn start() -> Emulator {
 
 fn options(emulator: &Emulator) -> Options {
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    Options::new(HttpClient::new(endpoints).unwrap())
+    Options::new(HttpClient::new(endpoints))
 }
 
 fn key(emulator: &Emulator) -> Value {
@@ -371,7 +371,7 @@ fn each_bad_field_is_named_and_nothing_is_sent() {
         (nested(5), INVALID, "nests more than 4"),
         (nested(40), INVALID, "nests more than 4"),
     ] {
-        let options = Options::google().unwrap();
+        let options = Options::google();
         let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(words), "{error} / {words}");
@@ -385,10 +385,10 @@ fn each_bad_field_is_named_and_nothing_is_sent() {
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
         assert_eq!(options.http.requests_sent(), 0);
     }
-    let options = Options::google().unwrap().subject("boss@example.com");
+    let options = Options::google().subject("boss@example.com");
     let error = Credentials::from_json(&nested(1).to_string(), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidOptions);
-    let plain = Options::google().unwrap();
+    let plain = Options::google();
     assert!(Credentials::from_json(&nested(4).to_string(), &plain).is_ok());
 }
 

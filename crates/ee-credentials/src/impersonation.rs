@@ -27,7 +27,7 @@ use crate::{Credentials, Error, ErrorKind, Kind, Options};
 ///     .impersonate("reader@my-project.iam.gserviceaccount.com")
 ///     .scopes(Scopes::new(["earthengine.readonly"]))
 ///     .lifetime(Duration::from_secs(900))
-///     .build(&Options::google()?)?;
+///     .build(&Options::google())?;
 /// assert_eq!(reader.principal(), Some("reader@my-project.iam.gserviceaccount.com"));
 /// # Ok(()) }
 /// ```

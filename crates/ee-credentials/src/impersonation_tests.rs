@@ -18,7 +18,7 @@ async fn start() -> (Emulator, Options) {
         emulator.create_service_account(email, "ee-demo-project");
     }
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    let options = Options::new(HttpClient::new(endpoints).unwrap());
+    let options = Options::new(HttpClient::new(endpoints));
     (emulator, options)
 }
 
@@ -153,7 +153,7 @@ async fn a_machines_account_can_act_as_another() {
 
 #[test]
 fn what_can_be_known_to_be_wrong_is_said_before_anything_is_sent() {
-    let options = Options::google().unwrap();
+    let options = Options::google();
     let token = Credentials::from_token(AccessToken::new("ya29.canary").unwrap());
     let to_middle = token.impersonate(MIDDLE).build(&options).unwrap();
     let key = Credentials::from_api_key("AIza-canary");

@@ -10,7 +10,7 @@
 //!
 //! # async fn f() -> Result<(), ee_credentials::Error> {
 //! let environment = Environment::current();
-//! let options = Options::new(HttpClient::new(environment.endpoints()?)?);
+//! let options = Options::new(HttpClient::new(environment.endpoints()?));
 //! let found = Search::new(environment, options).run().await?;
 //! println!("{} from {}", found.credentials.kind(), found.credentials.origin());
 //! let token = found.credentials.token().await?;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
-    AccessToken, Endpoint, ErrorKind as Token, HttpClient, Remedy, RetryPolicy, Scopes, Seconds,
-    SecretString, TokenFuture, TokenSource, read_bounded, retry_after, steers_terminal,
+    AccessToken, Endpoint, ErrorKind as Token, HttpClient, Remedy, Request, RetryPolicy, Scopes,
+    Seconds, SecretString, TokenFuture, TokenSource, read_bounded, retry_after, steers_terminal,
 };
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
@@ -132,7 +132,7 @@ pub(crate) async fn detect(
         max_wait: Duration::from_secs(2),
         total: patience,
     };
-    let http = client_for(&options.http, &base)?;
+    let http = client_for(&options.http, &base);
     let scopes = options.scopes.clone().unwrap_or_default();
     let server = MetadataServer::new(http, base, account(options)?, scopes, retry)?;
     Ok(Detected::Server(Arc::new(server)))
@@ -194,14 +194,12 @@ fn url(variable: &str, host: &str, path: &str) -> Result<Url, Error> {
 }
 
 /// A client that may talk to this metadata server in clear text, past any proxy.
-pub(crate) fn client_for(http: &HttpClient, url: &Url) -> Result<HttpClient, Error> {
+pub(crate) fn client_for(http: &HttpClient, url: &Url) -> HttpClient {
     if http.endpoints().resolve(url).is_ok() {
-        return Ok(http.clone());
+        return http.clone();
     }
     let endpoints = http.endpoints().clone();
-    Ok(HttpClient::new(
-        endpoints.with_url(Endpoint::Metadata, url.clone()),
-    )?)
+    HttpClient::new(endpoints.with_url(Endpoint::Metadata, url.clone()))
 }
 
 /// The URL that a path under a server's base leads to.
@@ -222,20 +220,18 @@ fn url_under(
     http.endpoints().resolve(&url)
 }
 
+fn question(url: &Url) -> Request {
+    let mut request = Request::new(Method::GET, url.clone());
+    let flavor = HeaderValue::from_static(GOOGLE);
+    request.headers_mut().insert(FLAVOR, flavor);
+    request
+}
+
 /// Whether a metadata server answers at this address.
 async fn ping(http: &HttpClient, url: &Url, attempts: u32) -> bool {
-    let Ok(http) = client_for(http, url) else {
-        return false;
-    };
+    let http = client_for(http, url);
     for _ in 0..attempts.max(1) {
-        let Ok(request) = http
-            .request(Method::GET, url)
-            .header(FLAVOR, GOOGLE)
-            .build()
-        else {
-            return false;
-        };
-        match http.send(request).await {
+        match http.send(question(url)).await {
             Ok(reply) => return reply.status() == StatusCode::OK && has_flavor(reply.headers()),
             Err(error) => tracing::debug!(%error, "no metadata server"),
         }
@@ -436,13 +432,8 @@ impl MetadataServer {
 
     /// One request.
     async fn attempt(&self, url: &Url) -> Result<Option<Bytes>, Failure> {
-        let request = self
-            .http
-            .request(Method::GET, url)
-            .header(FLAVOR, GOOGLE)
-            .timeout(ATTEMPT_TIMEOUT)
-            .build()
-            .map_err(|_| self.error(Token::RefusedUrl, "the request cannot be built"))?;
+        let mut request = question(url);
+        *request.timeout_mut() = Some(ATTEMPT_TIMEOUT);
         let host = self.base.host_str().unwrap_or_default();
         let transient = |error: ee_token::Error| error.with_remedy(unreachable());
         let reply = self.http.send_resolved(request, host);

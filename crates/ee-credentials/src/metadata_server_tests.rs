@@ -21,7 +21,7 @@ async fn machine() -> (Emulator, Options) {
 
 fn options(emulator: &Emulator) -> Options {
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    Options::new(HttpClient::new(endpoints).unwrap())
+    Options::new(HttpClient::new(endpoints))
 }
 
 fn outside() -> Environment {
@@ -126,7 +126,7 @@ async fn a_silent_address_costs_what_the_time_out_allows() {
 #[tokio::test]
 async fn a_server_that_a_variable_names_is_there() {
     let (emulator, _) = machine().await;
-    let google = Options::google().unwrap();
+    let google = Options::google();
     let host = format!("{}", emulator.address());
     let environment = Environment::empty().with_var("GCE_METADATA_HOST", host.as_str());
     assert!(server(&environment, &google).await.is_some());
@@ -276,12 +276,12 @@ async fn with_an_emulator_nothing_goes_to_the_metadata_servers_own_address() {
     let environment = Environment::empty()
         .with_network_probe(true)
         .with_var("EARTHENGINE_EMULATOR_HOST", emulator.address().to_string());
-    let http = HttpClient::new(environment.endpoints().unwrap()).unwrap();
+    let http = HttpClient::new(environment.endpoints().unwrap());
     let options = Options::new(http.clone());
     // The client that detection asks with: each request leads to the emulator or fails.
     for host in ["169.254.169.254", "metadata.google.internal"] {
         let url = url("GCE_METADATA_IP", host, "/x").unwrap();
-        let client = client_for(&http, &url).unwrap();
+        let client = client_for(&http, &url);
         let real = client.endpoints().resolve(&url).unwrap();
         assert_eq!(
             real.as_str(),
@@ -351,7 +351,7 @@ fn a_number_of_seconds_may_be_written_as_a_text() {
 
 #[tokio::test]
 async fn the_variable_that_names_a_bad_host_is_named() {
-    let options = Options::google().unwrap();
+    let options = Options::google();
     for variable in ["GCE_METADATA_HOST", "GCE_METADATA_ROOT"] {
         let environment = Environment::empty().with_var(variable, "a/b");
         let error = detect(&environment, &options).await.err().unwrap();

@@ -11,7 +11,7 @@ use crate::{Environment, Error, ErrorKind};
 /// use ee_credentials::Options;
 /// use ee_token::{Endpoints, HttpClient, Scopes};
 ///
-/// let options = Options::new(HttpClient::new(Endpoints::google())?)
+/// let options = Options::new(HttpClient::new(Endpoints::google()))
 ///     .scopes(Scopes::new(["earthengine.readonly"]))
 ///     .allow_host("tokens.example.com");
 /// assert_eq!(options.allowed_hosts, ["tokens.example.com"]);
@@ -67,11 +67,8 @@ impl Options {
     }
 
     /// The defaults, with Google's own hosts.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Token`] if TLS or the environment's proxy settings cannot be used.
-    pub fn google() -> Result<Self, Error> {
-        Ok(Self::new(HttpClient::new(Endpoints::google())?))
+    pub fn google() -> Self {
+        Self::new(HttpClient::new(Endpoints::google()))
     }
 
     /// Asks for these scopes; an empty set is as good as none.

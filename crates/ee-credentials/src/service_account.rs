@@ -32,7 +32,7 @@ const LIFE: TimeDelta = TimeDelta::seconds(3600);
 /// # fn f(text_of_the_key_file: &str) -> Result<(), ee_credentials::Error> {
 /// let key = ServiceAccountKey::from_json(text_of_the_key_file)?;
 /// println!("{} of {:?}", key.email(), key.project_id());
-/// let credentials = Credentials::service_account(key, &Options::google()?)?;
+/// let credentials = Credentials::service_account(key, &Options::google())?;
 /// # let _ = credentials; Ok(()) }
 /// ```
 #[derive(Clone)]

@@ -12,7 +12,7 @@ async fn emulator() -> (Emulator, ee_emulator::ServiceAccount, Options) {
     let emulator = Emulator::start().await.unwrap();
     let account = emulator.create_service_account(ROBOT, PROJECT);
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    let options = Options::new(HttpClient::new(endpoints).unwrap());
+    let options = Options::new(HttpClient::new(endpoints));
     (emulator, account, options)
 }
 
@@ -161,11 +161,10 @@ async fn a_self_signed_token_is_the_jwt_itself_and_costs_no_request() {
 
     // And it is good for what it was made for.
     let url = "https://earthengine.googleapis.com/v1/projects/ee-demo-project/config";
-    let request = options
-        .http
-        .request(http::Method::GET, &url.parse().unwrap())
-        .header("authorization", token.header());
-    let reply = options.http.send(request.build().unwrap()).await.unwrap();
+    let mut request = ee_token::Request::new(http::Method::GET, url.parse().unwrap());
+    let headers = request.headers_mut();
+    headers.insert("authorization", token.header().clone());
+    let reply = options.http.send(request).await.unwrap();
     assert_eq!(reply.status(), 200);
     emulator.clear_requests();
 
@@ -299,7 +298,7 @@ fn each_field_that_is_missing_empty_or_of_the_wrong_type_is_named() {
     let refusal = |field: &str, value: Value| {
         let mut file = whole.clone();
         file[field] = value;
-        let options = Options::google().unwrap();
+        let options = Options::google();
         let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
         assert!(error.to_string().contains(field), "{field}: {error}");
         assert!(error.remedy().is_some());

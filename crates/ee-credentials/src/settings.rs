@@ -25,12 +25,12 @@ const LONGEST_NAME: usize = 320;
 /// # let folder = tempfile::tempdir()?;
 /// # let file = folder.path().join("login.json");
 /// # std::fs::write(&file, r#"{"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "t"}"#)?;
-/// let here = Credentials::from_file(&file, &Options::google()?)?;
+/// let here = Credentials::from_file(&file, &Options::google())?;
 /// let json = serde_json::to_string(&here.settings()?)?;
 ///
 /// // On the worker:
 /// let settings: Settings = serde_json::from_str(&json)?;
-/// let http = HttpClient::new(Endpoints::google())?;
+/// let http = HttpClient::new(Endpoints::google());
 /// let there = Credentials::from_settings(&settings, &Environment::current(), &http).await?;
 /// assert_eq!(there.kind(), here.kind());
 /// # Ok(()) }

@@ -24,7 +24,7 @@ impl Machine {
         let endpoints = Endpoints::emulator(emulator.address()).unwrap();
         Self {
             home: tempfile::tempdir().unwrap(),
-            http: HttpClient::new(endpoints).unwrap(),
+            http: HttpClient::new(endpoints),
             emulator,
         }
     }

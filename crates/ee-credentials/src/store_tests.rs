@@ -562,7 +562,7 @@ fn a_kill_while_something_else_is_moved_aside_keeps_it() {
 #[tokio::test]
 async fn revoking_ends_the_grant_at_google_and_then_removes_the_file() {
     let emulator = Emulator::start().await.unwrap();
-    let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap()).unwrap();
+    let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap());
     let jane = emulator.create_user("jane@example.com");
     let (_folder, store) = store();
     let save = || {
@@ -593,7 +593,7 @@ async fn a_login_that_was_made_while_the_one_before_was_revoked_stays() {
     let emulator = Emulator::start().await.unwrap();
     let slow = ee_emulator::Fault::delay(Duration::from_millis(300));
     emulator.fault("oauth2.googleapis.com", slow);
-    let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap()).unwrap();
+    let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap());
     let jane = emulator.create_user("jane@example.com");
     let (_folder, store) = store();
     store
@@ -633,7 +633,7 @@ fn a_file_that_cannot_be_looked_for_is_not_called_absent() {
 #[tokio::test]
 async fn a_grant_that_cannot_be_ended_keeps_its_file() {
     let emulator = Emulator::start().await.unwrap();
-    let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap()).unwrap();
+    let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap());
     let (_folder, store) = store();
     store.save_login(&login("1//canary")).unwrap();
     emulator.shutdown().await;

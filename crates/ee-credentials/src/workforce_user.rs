@@ -133,7 +133,7 @@ mod tests {
 
     fn options(emulator: &Emulator) -> Options {
         let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-        Options::new(HttpClient::new(endpoints).unwrap())
+        Options::new(HttpClient::new(endpoints))
     }
 
     #[tokio::test]
@@ -206,7 +206,7 @@ mod tests {
             "token_url": "https://sts.googleapis.com/v1/oauthtoken",
         });
         let refusal = |field: &str, value: Value| {
-            let options = Options::google().unwrap();
+            let options = Options::google();
             let mut file = whole.clone();
             file[field] = value;
             let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();

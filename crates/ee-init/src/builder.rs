@@ -400,7 +400,7 @@ impl Builder {
     pub(crate) fn http(&self, endpoints: ee_token::Endpoints) -> Result<HttpClient, Error> {
         let http = match &self.http_client {
             Some(client) => client.clone()?.with_endpoints(endpoints),
-            None => HttpClient::new(endpoints)?,
+            None => HttpClient::new(endpoints),
         };
         Ok(http.with_own_count())
     }

@@ -203,7 +203,7 @@ impl ClientBuilder {
     /// ```
     /// # use ee_rest::{Auth, Client, Signal};
     /// # use ee_token::{Endpoints, HttpClient};
-    /// # let http = HttpClient::new(Endpoints::google())?;
+    /// # let http = HttpClient::new(Endpoints::google());
     /// let client = Client::builder(Auth::api_key("AIza-mine".into()), http)
     ///     .on_signal(|signal| {
     ///         if let Signal::QuotaStatus { restricted: true, .. } = signal {

@@ -67,7 +67,7 @@ impl Client {
     /// use ee_rest::{Auth, Client};
     /// use ee_token::{Endpoints, HttpClient};
     ///
-    /// let http = HttpClient::new(Endpoints::google())?;
+    /// let http = HttpClient::new(Endpoints::google());
     /// let client = Client::builder(Auth::api_key("AIza-mine".into()), http)
     ///     .project("my-project")
     ///     .high_volume(true)

@@ -12,7 +12,7 @@
 //!
 //! # async fn f() -> Result<(), Box<dyn std::error::Error>> {
 //! let tokens = TokenCache::new(source_fn(|| async { AccessToken::new("from-my-vault") }));
-//! let client = Client::builder(Auth::token(tokens), HttpClient::new(Endpoints::google())?)
+//! let client = Client::builder(Auth::token(tokens), HttpClient::new(Endpoints::google()))
 //!     .project("my-project")
 //!     .build()?;
 //! let three: i64 = client

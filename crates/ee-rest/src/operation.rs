@@ -588,7 +588,7 @@ mod tests {
 
         let waiting = Client::builder(
             crate::Auth::api_key("AIza-mine".into()),
-            ee_token::HttpClient::new(ee_token::Endpoints::google()).unwrap(),
+            ee_token::HttpClient::new(ee_token::Endpoints::google()),
         );
         let waiting = waiting.build().unwrap().operations().wait("A1");
         let text = all(&waiting.too_late(Some(Last::new(failed, &secrets))));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::SecretString;
 use bytes::{Bytes, BytesMut};
 use once_cell::sync::OnceCell;
-use reqwest::{Client, ClientBuilder, Method, Request, Response, redirect, retry};
+use reqwest::{Client, ClientBuilder, Request, Response, redirect, retry};
 use tokio::runtime::{self, Handle};
 use url::Url;
 
@@ -28,7 +28,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// ```
 /// use ee_token::{Endpoints, HttpClient};
 ///
-/// let http = HttpClient::new(Endpoints::google())?;
+/// let http = HttpClient::new(Endpoints::google());
 /// assert_eq!(http.requests_sent(), 0);
 /// # Ok::<(), ee_token::Error>(())
 /// ```
@@ -41,8 +41,6 @@ pub struct HttpClient {
 struct Shared {
     /// The pool that the program brought; without one, that of the process and the runtime.
     own: Option<Arc<Pool>>,
-    /// Builds requests, whatever pool sends them.
-    builder: Client,
     endpoints: Endpoints,
 }
 
@@ -142,16 +140,10 @@ impl HttpClient {
     #[doc(hidden)]
     pub const MOST_TURNED_BACK: u32 = 2;
 
-    /// A client on the process's own connections.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Network`] if TLS or the proxy settings of the environment cannot be used.
-    pub fn new(endpoints: Endpoints) -> Result<Self, Error> {
-        static BUILDER: OnceCell<Client> = OnceCell::new();
-        let builder = BUILDER
-            .get_or_try_init(|| build(Client::builder()))?
-            .clone();
-        Ok(Self::from_parts(None, builder, endpoints))
+    /// A client on the process's own connections. They are set up when the first request needs
+    /// them.
+    pub fn new(endpoints: Endpoints) -> Self {
+        Self::from_parts(None, endpoints)
     }
 
     /// A client on a connection pool of the program's own, with its proxies, roots and time-outs.
@@ -180,18 +172,17 @@ impl HttpClient {
     pub fn with_client(client: ClientBuilder, endpoints: Endpoints) -> Result<Self, Error> {
         let client = finish(client)?;
         let pool = Pool {
-            proxied: OnceCell::with_value(client.clone()),
+            proxied: OnceCell::with_value(client),
             ..Pool::default()
         };
-        Ok(Self::from_parts(Some(Arc::new(pool)), client, endpoints))
+        Ok(Self::from_parts(Some(Arc::new(pool)), endpoints))
     }
 
     /// The same connections, leading elsewhere.
     #[doc(hidden)]
     #[must_use]
     pub fn with_endpoints(&self, endpoints: Endpoints) -> Self {
-        let (own, builder) = (self.shared.own.clone(), self.shared.builder.clone());
-        Self::from_parts(own, builder, endpoints)
+        Self::from_parts(self.shared.own.clone(), endpoints)
     }
 
     /// A client to the same hosts that trusts these certificate authorities alone, in PEM, for
@@ -210,20 +201,15 @@ impl HttpClient {
         Self {
             shared: Arc::new(Shared {
                 own: Some(Arc::new(pool)),
-                builder: self.shared.builder.clone(),
                 endpoints: self.shared.endpoints.clone(),
             }),
             sent: self.sent.clone(),
         }
     }
 
-    fn from_parts(own: Option<Arc<Pool>>, builder: Client, endpoints: Endpoints) -> Self {
+    fn from_parts(own: Option<Arc<Pool>>, endpoints: Endpoints) -> Self {
         Self {
-            shared: Arc::new(Shared {
-                own,
-                builder,
-                endpoints,
-            }),
+            shared: Arc::new(Shared { own, endpoints }),
             sent: Arc::default(),
         }
     }
@@ -259,14 +245,10 @@ impl HttpClient {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Starts a request to a Google URL (or one from a credential file). [`HttpClient::send`]
-    /// puts the emulator in its place.
-    pub fn request(&self, method: Method, url: &Url) -> reqwest::RequestBuilder {
-        self.shared.builder.request(method, url.clone())
-    }
-
-    /// Sends a request and returns the answer's head, whatever its status. What the server
-    /// sends back unread ([`Error::was_turned_back`]) is sent again at once, twice at most.
+    /// Sends a request to a Google URL (or one from a credential file), in whose place an
+    /// emulator is asked where one is in force, and returns the answer's head, whatever its
+    /// status. What the server sends back unread ([`Error::was_turned_back`]) is sent again at
+    /// once, twice at most.
     ///
     /// # Errors
     /// [`ErrorKind::RefusedUrl`], [`ErrorKind::Network`] or [`ErrorKind::Timeout`];
@@ -465,12 +447,13 @@ fn from_reqwest(error: reqwest::Error, host: &str, address: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reqwest::Method;
     use wiremock::matchers::{method, path};
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
     async fn get(http: &HttpClient, url: &str) -> Result<Response, Error> {
-        let request = http.request(Method::GET, &url.parse().unwrap());
-        http.send(request.build().unwrap()).await
+        http.send(Request::new(Method::GET, url.parse().unwrap()))
+            .await
     }
 
     fn own_client() -> ClientBuilder {
@@ -505,7 +488,7 @@ mod tests {
             .await;
         let own = own_client().redirect(redirect::Policy::limited(5));
         for http in [
-            HttpClient::new(Endpoints::google()).unwrap(),
+            HttpClient::new(Endpoints::google()),
             HttpClient::with_client(own, Endpoints::google()).unwrap(),
         ] {
             let response = get(&http, &format!("{}/from", server.uri())).await.unwrap();
@@ -536,7 +519,7 @@ mod tests {
             .respond_with(ResponseTemplate::new(200).set_body_string("here"))
             .mount(&server)
             .await;
-        let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap()).unwrap();
+        let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap());
         let mut response = get(&http, "https://sts.googleapis.com/v1/x").await.unwrap();
         assert_eq!(&read_bounded(&mut response, 10).await.unwrap()[..], b"here");
     }
@@ -548,7 +531,7 @@ mod tests {
             .respond_with(ResponseTemplate::new(200).set_body_bytes(vec![b'x'; 2000]))
             .mount(&server)
             .await;
-        let http = HttpClient::new(Endpoints::google()).unwrap();
+        let http = HttpClient::new(Endpoints::google());
         let mut response = get(&http, &server.uri()).await.unwrap();
         let error = read_bounded(&mut response, 1999).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidResponse);
@@ -581,15 +564,14 @@ mod tests {
         for (turned_back, sent) in [(0, 1), (1, 2), (2, 3), (3, 3)] {
             let url = server_that_turns_back(turned_back).await;
             let client = finish(own_client().http2_prior_knowledge()).unwrap();
-            let http = HttpClient::new(Endpoints::google()).unwrap();
+            let http = HttpClient::new(Endpoints::google());
             let http = http.with_pool(Pool {
                 direct: OnceCell::with_value(client),
                 ..Pool::default()
             });
-            let request = http
-                .request(Method::POST, &url.parse().unwrap())
-                .body("once");
-            match http.send(request.build().unwrap()).await {
+            let mut request = Request::new(Method::POST, url.parse().unwrap());
+            *request.body_mut() = Some("once".into());
+            match http.send(request).await {
                 Ok(reply) => assert!(turned_back < 3 && reply.status() == 200),
                 Err(error) => {
                     assert_eq!(turned_back, 3, "{error}");
@@ -606,7 +588,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let http = HttpClient::new(Endpoints::emulator(address).unwrap()).unwrap();
+        let http = HttpClient::new(Endpoints::emulator(address).unwrap());
         let error = get(&http, "https://oauth2.googleapis.com/token?secret=canary")
             .await
             .unwrap_err();

@@ -69,6 +69,7 @@ pub use redact::{clean, said, steers_terminal};
 pub use report::Remedy;
 #[doc(hidden)]
 pub use report::Report;
+pub use reqwest::{Request, Response};
 #[doc(hidden)]
 pub use retry::date;
 pub use retry::{RetryPolicy, retry_after};

@@ -59,7 +59,7 @@ mod tests {
             .respond_with(ResponseTemplate::new(status).set_body_string(body))
             .mount(&server)
             .await;
-        let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap()).unwrap();
+        let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap());
         revoke(&http, &"1//canary".into()).await
     }
 

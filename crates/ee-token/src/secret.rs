@@ -6,13 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, InvalidHeaderValue};
 use http::{HeaderValue, Method};
-use reqwest::Response;
+use reqwest::{Request, Response};
 use serde_json::Value;
 use url::Url;
 use url::form_urlencoded::Serializer;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::{Error, ErrorKind, HttpClient};
+use crate::{Error, HttpClient};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -68,16 +68,13 @@ pub(crate) async fn post_secret(
     name: &str,
     secret: &str,
 ) -> Result<Response, Error> {
-    let request = http
-        .request(Method::POST, url)
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .timeout(TIMEOUT)
-        .body(secret_body(form(name, secret)))
-        .build()
-        .map_err(|e| {
-            Error::new(ErrorKind::RefusedUrl, "the request cannot be built")
-                .with_source(e.without_url())
-        })?;
+    let mut request = Request::new(Method::POST, url.clone());
+    request.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/x-www-form-urlencoded"),
+    );
+    *request.timeout_mut() = Some(TIMEOUT);
+    *request.body_mut() = Some(secret_body(form(name, secret)).into());
     http.send(request).await
 }
 
@@ -98,7 +95,7 @@ mod tests {
     #[test]
     fn a_form_with_a_secret_may_be_sent_from_any_task() {
         fn is_send(_: impl Send) {}
-        let http = HttpClient::new(crate::Endpoints::google()).unwrap();
+        let http = HttpClient::new(crate::Endpoints::google());
         let (token, bearer) = (
             "1//canary".into(),
             crate::AccessToken::new("canary").unwrap(),

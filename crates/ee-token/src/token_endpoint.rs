@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::SecretString;
 use chrono::{DateTime, TimeDelta, Utc};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
+use reqwest::Request;
 use serde::Deserialize;
 use tokio::time::Instant;
 use url::Url;
@@ -201,20 +202,15 @@ impl TokenEndpoint {
         // A token's life is counted from before the request: better a second short than one long.
         let asked_at = Utc::now();
         let (content_type, body) = grant.body();
-        let mut request = self
-            .http
-            .request(Method::POST, self.url())
-            .header(CONTENT_TYPE, content_type)
-            .header(ACCEPT, "application/json")
-            .timeout(ATTEMPT_TIMEOUT)
-            .body(secret_body(body));
+        let mut request = Request::new(Method::POST, self.url().clone());
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         if let Some(client) = client {
-            request = request.header(AUTHORIZATION, client.basic()?);
+            headers.insert(AUTHORIZATION, client.basic()?);
         }
-        let request = request.build().map_err(|e| {
-            Error::new(ErrorKind::RefusedUrl, "the token request cannot be built")
-                .with_source(e.without_url())
-        })?;
+        *request.timeout_mut() = Some(ATTEMPT_TIMEOUT);
+        *request.body_mut() = Some(secret_body(body).into());
         let mut response = self.http.send(request).await.map_err(|error| Failure {
             never_arrived: error.never_arrived(),
             ..Failure::from(error)

@@ -8,7 +8,7 @@ use super::*;
 use crate::Endpoints;
 
 fn endpoint(server: &MockServer, max_retries: u32) -> TokenEndpoint {
-    let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap()).unwrap();
+    let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap());
     TokenEndpoint::google(http).with_retry(RetryPolicy {
         max_retries,
         initial_wait: Duration::from_millis(1),

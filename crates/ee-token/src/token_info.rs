@@ -96,7 +96,7 @@ mod tests {
             .respond_with(ResponseTemplate::new(status).set_body_string(body))
             .mount(&server)
             .await;
-        let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap()).unwrap();
+        let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap());
         token_info(&http, &AccessToken::new("ya29.canary").unwrap()).await
     }
 

@@ -16,8 +16,7 @@ use fuzz::{
 const VARIABLE: &str = "EARTHENGINE_TOKEN";
 const SECRET: &str = "s3cr3t-r3fr3sh";
 
-static HTTP: LazyLock<HttpClient> =
-    LazyLock::new(|| HttpClient::new(Endpoints::google()).expect("a client"));
+static HTTP: LazyLock<HttpClient> = LazyLock::new(|| HttpClient::new(Endpoints::google()));
 static KEY: LazyLock<String> = LazyLock::new(|| {
     with_keys(
         r#"{"type": "service_account", "client_email": "robot@p-1234.iam.gserviceaccount.com",

@@ -69,8 +69,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
 /// As the certificate that a server is shown, its key, and the authorities that a server is
 /// trusted by.
 fn check_pem(text: &str) {
-    static HTTP: LazyLock<HttpClient> =
-        LazyLock::new(|| HttpClient::new(Endpoints::google()).expect("a client"));
+    static HTTP: LazyLock<HttpClient> = LazyLock::new(|| HttpClient::new(Endpoints::google()));
     let key = SecretString::from(with_keys("EC-KEY"));
     let made = [
         HTTP.with_roots(text),

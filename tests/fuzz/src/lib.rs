@@ -229,7 +229,7 @@ fn pem(label: &str, der: &[u8]) -> String {
 /// What credentials are read with: Google's own hosts, and nothing allowed beside them.
 pub fn options() -> Options {
     static OPTIONS: LazyLock<Options> = LazyLock::new(|| {
-        let options = Options::google().expect("a client");
+        let options = Options::google();
         options.gdch_audience("https://service.example")
     });
     OPTIONS.clone()

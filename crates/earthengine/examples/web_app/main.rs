@@ -56,7 +56,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         ))
     })?;
     let endpoints = Environment::current().endpoints()?;
-    let options = Options::new(HttpClient::new(endpoints.clone())?).scopes(Scopes::new(SCOPES));
+    let options = Options::new(HttpClient::new(endpoints.clone())).scopes(Scopes::new(SCOPES));
     let flow = WebFlow::new(
         variable("EE_WEB_CLIENT_ID")?,
         variable("EE_WEB_CLIENT_SECRET")?,

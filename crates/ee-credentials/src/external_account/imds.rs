@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use ee_token::{ErrorKind as Token, HttpClient, Remedy, SecretString, read_bounded, secret_header};
+use ee_token::{
+    ErrorKind as Token, HttpClient, Remedy, Request, SecretString, read_bounded, secret_header,
+};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use url::{Host, Url};
@@ -72,7 +74,7 @@ impl Imds {
         let Some(url) = &self.session else {
             return Ok(None);
         };
-        let http = client_for(&context.http, url).map_err(Error::into_token_error)?;
+        let http = client_for(&context.http, url);
         let no_session = |why: String| {
             context
                 .error(Token::Rejected, format_args!("AWS's instance metadata service {why}"))
@@ -220,17 +222,15 @@ async fn send(
     http: &HttpClient,
     method: Method,
     url: &Url,
-    (name, value): (&str, &str),
+    (name, value): (&'static str, &str),
 ) -> Result<(StatusCode, SecretString), ee_token::Error> {
-    let cannot_be_built = || ee_token::Error::new(Token::RefusedUrl, "the request cannot be built");
-    let value = secret_header(&[value]).map_err(|_| cannot_be_built())?;
-    let request = http
-        .request(method, url)
-        .header(name, value)
-        .timeout(ATTEMPT_TIMEOUT);
-    let request = request
-        .build()
-        .map_err(|error| cannot_be_built().with_source(error.without_url()))?;
+    let value = secret_header(&[value]).map_err(|_| {
+        let why = "the answer of the instance metadata service cannot stand in a header";
+        ee_token::Error::new(Token::InvalidResponse, why)
+    })?;
+    let mut request = Request::new(method, url.clone());
+    request.headers_mut().insert(name, value);
+    *request.timeout_mut() = Some(ATTEMPT_TIMEOUT);
     let mut reply = http.send(request).await?;
     let status = reply.status();
     let body = read_bounded(&mut reply, MAX_REPLY).await?;

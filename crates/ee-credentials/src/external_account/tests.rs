@@ -56,7 +56,7 @@ impl Machine {
 
     fn options(&self) -> Options {
         let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
-        Options::new(HttpClient::new(endpoints).unwrap()).environment(self.environment.clone())
+        Options::new(HttpClient::new(endpoints)).environment(self.environment.clone())
     }
 
     fn load(&self, account: &Value) -> Result<Credentials, Error> {
@@ -155,7 +155,7 @@ async fn a_closure_supplies_the_token() {
 
     let iam = "https://iam.example/".parse().unwrap();
     let own = Endpoints::google().with_url(Endpoint::IamCredentials, iam);
-    let elsewhere = Options::new(HttpClient::new(own).unwrap());
+    let elsewhere = Options::new(HttpClient::new(own));
     let account = ExternalAccount::new(AUDIENCE, JWT).impersonate(ROBOT);
     let impersonation = Impersonation::new(&account, &Place::Text, &elsewhere).unwrap();
     assert_eq!(impersonation.unwrap().url.host_str(), Some("iam.example"));

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::Utc;
 use ee_token::{
-    ErrorKind as Token, HttpClient, Remedy, RetryPolicy, SecretString, is_loopback, read_bounded,
-    retry_after, secret_header,
+    ErrorKind as Token, HttpClient, Remedy, Request, RetryPolicy, SecretString, is_loopback,
+    read_bounded, retry_after, secret_header,
 };
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
@@ -59,7 +59,7 @@ impl UrlToken {
     }
 
     pub(super) async fn fetch(&self, context: &Context) -> Result<SecretString, ee_token::Error> {
-        let http = client_for_url(&context.http, &self.url)?;
+        let http = client_for_url(&context.http, &self.url);
         let attempt = || self.attempt(&http, context);
         retried(&RetryPolicy::token(), self.host(), attempt).await
     }
@@ -69,17 +69,9 @@ impl UrlToken {
         let told = |kind, why: &str| {
             context.error(kind, format_args!("`credential_source.url`: {host} {why}"))
         };
-        let request = http
-            .request(Method::GET, &self.url)
-            .headers(self.headers.clone())
-            .timeout(ATTEMPT_TIMEOUT)
-            .build()
-            .map_err(|_| {
-                told(
-                    Token::RefusedUrl,
-                    "cannot be asked: the request is not valid",
-                )
-            })?;
+        let mut request = Request::new(Method::GET, self.url.clone());
+        *request.headers_mut() = self.headers.clone();
+        *request.timeout_mut() = Some(ATTEMPT_TIMEOUT);
         let mut reply = http.send(request).await?;
         let status = reply.status();
         if status.is_redirection() {
@@ -184,9 +176,10 @@ fn check(text: &str, source: &Document) -> Result<Url, Error> {
     }
 }
 
-fn client_for_url(http: &HttpClient, url: &Url) -> Result<HttpClient, ee_token::Error> {
-    if !is_link_local(url) {
-        return Ok(http.clone());
+fn client_for_url(http: &HttpClient, url: &Url) -> HttpClient {
+    if is_link_local(url) {
+        client_for(http, url)
+    } else {
+        http.clone()
     }
-    client_for(http, url).map_err(Error::into_token_error)
 }

@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 ///
 /// # async fn f() -> Result<(), ee_credentials::Error> {
 /// let environment = Environment::current();
-/// let http = HttpClient::new(environment.endpoints()?)?;
+/// let http = HttpClient::new(environment.endpoints()?);
 /// let browser = SystemBrowser::new(&environment);
 /// let flow = Flow::new(environment, http).mode(Mode::Localhost { port: None });
 /// match flow.run(&Window, &browser).await? {

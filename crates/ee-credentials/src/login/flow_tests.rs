@@ -69,9 +69,9 @@ impl Browser for Person {
 
 /// Follows redirects as a browser does, to the last page.
 async fn browse(mut url: Url) -> String {
-    let http = HttpClient::new(Endpoints::google()).unwrap();
+    let http = HttpClient::new(Endpoints::google());
     loop {
-        let request = http.request(http::Method::GET, &url).build().unwrap();
+        let request = ee_token::Request::new(http::Method::GET, url.clone());
         let reply = http.send(request).await.unwrap();
         let location = reply.headers().get("location").cloned();
         match location {
@@ -110,11 +110,7 @@ impl Machine {
 
     fn flow(&self, mode: &str) -> Flow {
         let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
-        Flow::new(
-            self.environment.clone(),
-            HttpClient::new(endpoints).unwrap(),
-        )
-        .mode(mode.parse().unwrap())
+        Flow::new(self.environment.clone(), HttpClient::new(endpoints)).mode(mode.parse().unwrap())
     }
 
     async fn run(&self, flow: &Flow) -> Result<Outcome, Error> {

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ee_token::{Endpoint, Remedy, Scopes, SecretString, read_bounded};
+use ee_token::{Endpoint, Remedy, Request, Scopes, SecretString, read_bounded};
 use http::header::CONTENT_TYPE;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
@@ -194,20 +194,13 @@ async fn fetch(
         r#""}"#,
     ];
     let body = Zeroizing::new(body.concat().into_bytes());
-    let request = flow
-        .http
-        .request(Method::POST, &url)
-        .header(CONTENT_TYPE, "application/json; charset=UTF-8")
-        .timeout(TIMEOUT)
-        .body(Bytes::from_owner(body))
-        .build()
-        .map_err(|e| {
-            Error::new(
-                ErrorKind::LoginFailed,
-                "the request for the OAuth client cannot be built",
-            )
-            .with_source(e.without_url())
-        })?;
+    let mut request = Request::new(Method::POST, url);
+    request.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=UTF-8"),
+    );
+    *request.timeout_mut() = Some(TIMEOUT);
+    *request.body_mut() = Some(Bytes::from_owner(body).into());
     let mut response = flow.http.send(request).await?;
     let status = response.status();
     let body = read_bounded(&mut response, MAX_REPLY).await?;

@@ -15,14 +15,14 @@ async fn emulator() -> Emulator {
 }
 
 fn flow(emulator: &Emulator) -> WebFlow {
-    let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap()).unwrap();
+    let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap());
     WebFlow::new(ID, SECRET, CALLBACK, Options::new(http)).unwrap()
 }
 
 /// What the browser does: it goes to the page, and is sent back with a query.
 async fn consent(url: &Url) -> String {
-    let http = HttpClient::new(Endpoints::google()).unwrap();
-    let request = http.request(http::Method::GET, url).build().unwrap();
+    let http = HttpClient::new(Endpoints::google());
+    let request = ee_token::Request::new(http::Method::GET, url.clone());
     let reply = http.send(request).await.unwrap();
     assert_eq!(reply.status(), 302);
     let location = reply.headers()["location"].to_str().unwrap();
@@ -170,7 +170,7 @@ async fn a_pending_login_survives_a_session_store_and_shows_no_secret() {
 
 #[test]
 fn a_redirect_uri_that_would_carry_codes_in_the_clear_is_refused() {
-    let new = |uri: &str| WebFlow::new(ID, SECRET, uri, Options::google().unwrap());
+    let new = |uri: &str| WebFlow::new(ID, SECRET, uri, Options::google());
     for good in [
         "https://a.example/cb",
         "http://localhost:8000/cb",
@@ -188,5 +188,5 @@ fn a_redirect_uri_that_would_carry_codes_in_the_clear_is_refused() {
         assert_eq!(error.kind(), ErrorKind::InvalidOptions, "{bad}");
         assert!(error.remedy().is_some());
     }
-    assert!(WebFlow::new(" ", SECRET, CALLBACK, Options::google().unwrap()).is_err());
+    assert!(WebFlow::new(" ", SECRET, CALLBACK, Options::google()).is_err());
 }

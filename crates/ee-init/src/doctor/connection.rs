@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
-use ee_token::{HttpClient, Remedy, date, read_bounded};
+use ee_token::{HttpClient, Remedy, Request, date, read_bounded};
 use http::Method;
 use url::Url;
 
@@ -48,16 +48,8 @@ struct Answer {
 }
 
 async fn ask(base: &Url, http: &HttpClient) -> Result<Answer, Error> {
-    let request = http
-        .request(Method::GET, base)
-        .timeout(TIMEOUT)
-        .build()
-        .map_err(|_| {
-            Error::new(
-                crate::ErrorKind::InvalidArgument,
-                "the base URL cannot be asked",
-            )
-        })?;
+    let mut request = Request::new(Method::GET, base.clone());
+    *request.timeout_mut() = Some(TIMEOUT);
     let asked_at = Utc::now();
     let started = Instant::now();
     let mut response = http.send(request).await?;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use ee_credentials::Credentials;
 use ee_rest::ApiError;
-use ee_token::{AccessToken, Endpoint, HttpClient, Remedy, read_bounded, said};
+use ee_token::{AccessToken, Endpoint, HttpClient, Remedy, Request, read_bounded, said};
 use http::header::AUTHORIZATION;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -149,19 +149,17 @@ pub(super) async fn get<T: DeserializeOwned>(
     let mut tries = 0;
     loop {
         let token = credentials.token().await?;
-        let mut request = http
-            .request(Method::GET, url)
-            .header(AUTHORIZATION, token.header().clone())
-            .timeout(TIMEOUT);
+        let mut request = Request::new(Method::GET, url.clone());
+        *request.timeout_mut() = Some(TIMEOUT);
+        let headers = request.headers_mut();
+        headers.insert(AUTHORIZATION, token.header().clone());
         if let Some(payer) = payer {
-            request = request.header("x-goog-user-project", payer);
+            let payer = HeaderValue::from_str(payer).map_err(|_| {
+                let why = "the project cannot stand in a header";
+                Error::new(ErrorKind::InvalidArgument, why)
+            })?;
+            headers.insert("x-goog-user-project", payer);
         }
-        let request = request.build().map_err(|_| {
-            Error::new(
-                ErrorKind::InvalidArgument,
-                "the project cannot stand in a header",
-            )
-        })?;
         let asked = async {
             let mut response = http.send(request).await?;
             let status = response.status();

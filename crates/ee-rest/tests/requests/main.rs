@@ -55,7 +55,7 @@ impl Setup {
         });
         let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
         let auth = Auth::token(TokenCache::new(source));
-        Client::builder(auth, HttpClient::new(endpoints).unwrap())
+        Client::builder(auth, HttpClient::new(endpoints))
             .project(PROJECT)
             .retry_policy(quick())
     }

@@ -50,7 +50,7 @@ fn a_reply_of_a_gibibyte_takes_less_than_32_mebibytes_of_memory() {
 async fn read_all(address: SocketAddr) -> u64 {
     let endpoints = Endpoints::emulator(address).unwrap();
     let key = SecretString::from("any");
-    let client = Client::builder(Auth::api_key(key), HttpClient::new(endpoints).unwrap());
+    let client = Client::builder(Auth::api_key(key), HttpClient::new(endpoints));
     let client = client.project(PROJECT).build().unwrap();
     let request = client.request(Method::GET, "config");
     let mut stream = request.send_streaming().await.unwrap();

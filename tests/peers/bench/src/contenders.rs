@@ -48,7 +48,7 @@ pub fn google_login(server: &Server, n: usize) -> GoogleCredentials {
 /// Ours, with the server in the place of Google.
 pub fn options(server: &Server) -> Options {
     let endpoints = Endpoints::emulator(server.address).expect("a loopback address");
-    Options::new(HttpClient::new(endpoints).expect("a client"))
+    Options::new(HttpClient::new(endpoints))
 }
 
 pub fn ours(server: &Server) -> TokenCache {

@@ -141,7 +141,7 @@ pub fn same_url(server: &Server) -> String {
 pub async fn machine_credentials(server: &Server) -> ee_credentials::Credentials {
     let environment =
         Environment::empty().with_var("GCE_METADATA_HOST", server.address.to_string());
-    let http = HttpClient::new(Endpoints::google()).expect("a client");
+    let http = HttpClient::new(Endpoints::google());
     let search = Search::new(environment, Options::new(http));
     search.run().await.expect("a metadata server").credentials
 }
@@ -166,7 +166,7 @@ impl Pair {
         let endpoints = Endpoints::emulator(server.address).expect("a loopback address");
         let token = AccessToken::new(&format!("ya29.{}", "x".repeat(220))).expect("a token");
         let cache = TokenCache::new(Fixed(token.clone()));
-        let http = HttpClient::new(endpoints).expect("a client");
+        let http = HttpClient::new(endpoints);
         let ours = Client::builder(Auth::token(cache), http)
             .project("p-1234")
             // As many as are measured; 40 are what Earth Engine gives a project.

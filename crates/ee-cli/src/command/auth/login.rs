@@ -72,7 +72,7 @@ fn mode(login: &Login) -> Result<Option<Mode>, Failure> {
 async fn log_in(global: &Global, login: &Login, mode: Option<Mode>) -> Result<(), Failure> {
     let environment = Environment::current();
     let endpoints = environment.endpoints().map_err(|e| Failure::login(&e))?;
-    let http = HttpClient::new(endpoints).map_err(|e| Failure::login(&e.into()))?;
+    let http = HttpClient::new(endpoints);
     let browser = SystemBrowser::new(&environment);
     let store = Store::open(&environment).map_err(|e| Failure::login(&e))?;
     let mut flow = Flow::new(environment, http)

@@ -27,7 +27,7 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), Failure>
     let store = Store::open(&environment).map_err(|e| Failure::login(&e))?;
     let (revocation, removed) = if logout.revoke {
         let endpoints = environment.endpoints().map_err(|e| Failure::login(&e))?;
-        let http = HttpClient::new(endpoints).map_err(|e| Failure::login(&e.into()))?;
+        let http = HttpClient::new(endpoints);
         let (revocation, removed) = store.revoke(&http).await.map_err(|e| Failure::login(&e))?;
         (Some(revocation), removed)
     } else {
