@@ -6,7 +6,7 @@ use std::fs;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 /// Counts what is in use. What the process holds of the machine's memory says less: it follows
-/// the largest need there ever was, and how the allocator could use what was given back.
+/// how the allocator could use what was given back.
 #[global_allocator]
 static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
@@ -22,6 +22,7 @@ pub(crate) struct Gauges {
 
 impl Gauges {
     pub(crate) fn read(program: &tokio::runtime::Handle) -> Self {
+        ee_memory_tests::give_back();
         Self {
             in_use_kib: in_use_kib(),
             resident_kib: resident_kib(),
@@ -32,10 +33,12 @@ impl Gauges {
 }
 
 impl Gauges {
-    /// Without what is in use for the soak's own notes, which depends on the weather.
+    /// Without what is there for the soak's own notes, which depends on the weather.
     pub(crate) fn without(self, bytes: usize) -> Self {
+        let kib = bytes as u64 / 1024;
         Self {
-            in_use_kib: self.in_use_kib.saturating_sub(bytes as u64 / 1024),
+            in_use_kib: self.in_use_kib.saturating_sub(kib),
+            resident_kib: self.resident_kib.map(|held| held.saturating_sub(kib)),
             ..self
         }
     }

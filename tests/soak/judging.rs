@@ -31,6 +31,12 @@ const MOST_EXCUSED: u64 = 10;
 /// A calm is judged if this much is left of it once all is settled.
 const SHORTEST_CALM: Duration = Duration::from_secs(10);
 
+/// Seconds from one moment to another, negative if that was before.
+fn seconds_between(from: Instant, to: Instant) -> f64 {
+    to.saturating_duration_since(from).as_secs_f64()
+        - from.saturating_duration_since(to).as_secs_f64()
+}
+
 impl Attempt {
     /// Whether the host itself spoilt it.
     fn was_spoilt(&self) -> bool {
@@ -331,17 +337,27 @@ impl Books {
         for (number, identity) in &self.identities {
             for account in &identity.accounts {
                 let asked = account.recent.iter();
-                let asked = asked.filter(|a| a.at >= settled && a.at <= end).count();
+                let asked: Vec<_> = asked
+                    .filter(|a| a.at >= settled && a.at <= end)
+                    .map(|attempt| seconds_between(settled, attempt.at))
+                    .collect();
                 let lives = identity.clients.values();
-                let lives = lives.filter(|life| life.touches(settled, end));
+                let lives: Vec<_> = lives.filter(|life| life.touches(settled, end)).collect();
                 let allowed = lives
+                    .iter()
                     .map(|life| account.allowed_in(life.shared_with(settled, end)))
                     .sum::<u64>()
                     + identity.disturbances_between(settled, end);
-                if asked as u64 > allowed {
+                if asked.len() as u64 > allowed {
+                    let lives = lives.iter().map(|life| {
+                        let to = life.to.map(|to| seconds_between(settled, to));
+                        (seconds_between(settled, life.from), to)
+                    });
                     violations.push(format!(
-                        "identity {number} sent {asked} token requests in a calm of {:.0} s; {allowed} are allowed",
-                        (end - settled).as_secs_f64()
+                        "identity {number} sent {} token requests in a calm of {:.0} s; {allowed} are allowed (at {asked:.2?} s; clients lived {:.2?})",
+                        asked.len(),
+                        (end - settled).as_secs_f64(),
+                        lives.collect::<Vec<_>>(),
                     ));
                 }
             }

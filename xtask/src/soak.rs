@@ -26,9 +26,8 @@ pub(crate) fn run_soak(arguments: &Arguments) -> Outcome {
     if let Some(seed) = arguments.seed {
         soak.args(["--seed", &seed.to_string()]);
     }
-    // glibc then gives back to the machine what the program gives back to it, so that resident
-    // memory tells of leaks, and not of the largest storm so far.
+    // With glibc, one heap for all threads: with more, resident memory tells which of them had the
+    // largest need when.
     soak.env("MALLOC_ARENA_MAX", "1");
-    soak.env("MALLOC_TRIM_THRESHOLD_", "131072");
     run(&mut soak)
 }

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 use url::Url;
+use url::form_urlencoded::byte_serialize;
 
 use crate::document::clipped;
 use crate::impersonated::is_account;
@@ -29,6 +30,8 @@ const GOOGLE: &str = "Google";
 const DEFAULT: &str = "default";
 /// What detection asks: a name would have to be resolved first, which can take long.
 const ADDRESS: &str = "169.254.169.254";
+/// What all paths begin with.
+const ROOT: &str = "/computeMetadata/v1/";
 const MAX_REPLY: usize = 1 << 20;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A new pod's metadata server may need a while.
@@ -37,13 +40,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A metadata server that is there.
 pub(crate) struct MetadataServer {
     http: HttpClient,
-    /// `http://HOST/computeMetadata/v1/`.
-    base: Url,
     /// `default`, or the address of one of the machine's accounts.
     account: String,
     scopes: Scopes,
-    /// Where tokens are asked for, made once: there is a token for hours, and a program that
-    /// ends soon asks for nothing else.
+    /// Where tokens are, made at once: a program that ends soon asks for nothing else. The paths
+    /// of other questions are joined to it.
+    url: Url,
+    /// The same, or the emulator's in its place.
     token_url: Url,
     retry: RetryPolicy,
     /// What was learnt of the account; `None` in it if the server knows none.
@@ -63,7 +66,7 @@ pub(crate) struct AccountInfo {
 /// What came of looking for one.
 pub(crate) enum Detected {
     Server(Arc<MetadataServer>),
-    No(String),
+    No(&'static str),
 }
 
 /// Looks for a metadata server: the one that a variable names, the one that answers, or one
@@ -76,9 +79,7 @@ pub(crate) async fn detect(
     options: &Options,
 ) -> Result<Detected, Error> {
     if environment.var("NO_GCE_CHECK") == Some("true") {
-        return Ok(Detected::No(
-            "not looked for, as NO_GCE_CHECK=true says".into(),
-        ));
+        return Ok(Detected::No("not looked for, as NO_GCE_CHECK=true says"));
     }
     let mut host = None;
     for variable in ["GCE_METADATA_HOST", "GCE_METADATA_ROOT"] {
@@ -94,7 +95,7 @@ pub(crate) async fn detect(
         // Named outright: if it does not answer, that is the error to show.
         true
     } else if address.is_none() && !environment.probes_network() {
-        return Ok(Detected::No("not looked for in this environment".into()));
+        return Ok(Detected::No("not looked for in this environment"));
     } else {
         if Handle::try_current().is_err() {
             return Err(ee_token::Error::new(
@@ -109,22 +110,8 @@ pub(crate) async fn detect(
         answered.unwrap_or(false) || is_google
     };
     if !there {
-        return Ok(Detected::No("this is no machine in Google's cloud".into()));
+        return Ok(Detected::No("this is no machine in Google's cloud"));
     }
-    let base = match host {
-        Some((variable, host)) => url(variable, host, "/computeMetadata/v1/")?,
-        None => options
-            .http
-            .endpoints()
-            .url(Endpoint::Metadata)
-            .join("computeMetadata/v1/")
-            .map_err(|_| {
-                Error::new(
-                    ErrorKind::InvalidEnvironment,
-                    "the metadata server's URL cannot be used",
-                )
-            })?,
-    };
     let patience = if is_google { PATIENCE } else { PATIENCE / 3 };
     let retry = RetryPolicy {
         max_retries: 100,
@@ -132,9 +119,15 @@ pub(crate) async fn detect(
         max_wait: Duration::from_secs(2),
         total: patience,
     };
-    let http = client_for(&options.http, &base);
+    let account = account(options)?;
     let scopes = options.scopes.clone().unwrap_or_default();
-    let server = MetadataServer::new(http, base, account(options)?, scopes, retry)?;
+    let path = token_path(&account, &scopes);
+    let url = match host {
+        Some((variable, host)) => url(variable, host, &path)?,
+        None => joined(options.http.endpoints().url(Endpoint::Metadata), &path)?,
+    };
+    let http = client_for(&options.http, &url);
+    let server = MetadataServer::new(http, url, account, scopes, retry)?;
     Ok(Detected::Server(Arc::new(server)))
 }
 
@@ -202,22 +195,24 @@ pub(crate) fn client_for(http: &HttpClient, url: &Url) -> HttpClient {
     HttpClient::new(endpoints.with_url(Endpoint::Metadata, url.clone()))
 }
 
-/// The URL that a path under a server's base leads to.
-fn url_under(
-    http: &HttpClient,
-    base: &Url,
-    path: &str,
-    query: Option<(&str, &str)>,
-) -> Result<Url, ee_token::Error> {
-    let mut url = base.join(path).map_err(|_| {
-        let host = base.host_str().unwrap_or_default();
+/// Where an account's tokens are. Compute Engine passes over the scopes; Cloud Run and App Engine
+/// heed them.
+fn token_path(account: &str, scopes: &Scopes) -> String {
+    let mut path = [ROOT, "instance/service-accounts/", account, "/token"].concat();
+    for (n, scope) in scopes.iter().enumerate() {
+        path += if n == 0 { "?scopes=" } else { "%2C" };
+        path.extend(byte_serialize(scope.as_bytes()));
+    }
+    path
+}
+
+/// The URL of a path on the same server.
+fn joined(server: &Url, path: &str) -> Result<Url, ee_token::Error> {
+    server.join(path).map_err(|_| {
+        let host = server.host_str().unwrap_or_default();
         let why = format!("the metadata server {host}: its URL cannot be used");
         ee_token::Error::new(Token::RefusedUrl, why)
-    })?;
-    if let Some((name, value)) = query {
-        url.query_pairs_mut().append_pair(name, value);
-    }
-    http.endpoints().resolve(&url)
+    })
 }
 
 fn question(url: &Url) -> Request {
@@ -305,23 +300,20 @@ pub(crate) fn line(body: &[u8]) -> Option<String> {
 }
 
 impl MetadataServer {
+    /// `url` is where this account's tokens for these scopes are.
     fn new(
         http: HttpClient,
-        base: Url,
+        url: Url,
         account: String,
         scopes: Scopes,
         retry: RetryPolicy,
     ) -> Result<Self, ee_token::Error> {
-        // Compute Engine passes over the scopes; Cloud Run and App Engine heed them.
-        let asked = scopes.iter().collect::<Vec<_>>().join(",");
-        let query = (!scopes.is_empty()).then_some(("scopes", asked.as_str()));
-        let path = format!("instance/service-accounts/{account}/token");
         Ok(Self {
-            token_url: url_under(&http, &base, &path, query)?,
+            token_url: http.endpoints().resolve(&url)?,
             http,
-            base,
             account,
             scopes,
+            url,
             retry,
             info: OnceCell::new(),
             refused: Refused::default(),
@@ -344,8 +336,13 @@ impl MetadataServer {
 
     /// The same account of the same machine, asking for other scopes.
     pub(crate) fn with_scopes(&self, scopes: Scopes) -> Result<Self, ee_token::Error> {
-        let (http, base) = (self.http.clone(), self.base.clone());
-        Self::new(http, base, self.account.clone(), scopes, self.retry.clone())
+        let url = joined(&self.url, &token_path(&self.account, &scopes))?;
+        let (http, account) = (self.http.clone(), self.account.clone());
+        Self::new(http, url, account, scopes, self.retry.clone())
+    }
+
+    fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
     }
 
     fn named_email(&self) -> Option<&str> {
@@ -368,8 +365,7 @@ impl MetadataServer {
 
     async fn ask_account_info(&self) -> Result<Option<AccountInfo>, ee_token::Error> {
         let path = format!("instance/service-accounts/{}/", self.account);
-        let recursive = Some(("recursive", "true"));
-        if let Some(body) = self.get(&path, recursive).await? {
+        if let Some(body) = self.get(&format!("{path}?recursive=true")).await? {
             let info = account_info(&body).ok_or_else(|| {
                 let why = "what it says of its service account cannot be read";
                 self.error(Token::InvalidResponse, why)
@@ -380,7 +376,7 @@ impl MetadataServer {
         let Some(email) = self.line(&format!("{path}email")).await? else {
             return Ok(None);
         };
-        let scopes = self.get(&format!("{path}scopes"), None).await?;
+        let scopes = self.get(&format!("{path}scopes")).await?;
         let scopes = scopes.unwrap_or_default();
         Ok(Some(AccountInfo {
             email,
@@ -395,12 +391,12 @@ impl MetadataServer {
 
     /// A short text at a path.
     async fn line(&self, path: &str) -> Result<Option<String>, ee_token::Error> {
-        let body = self.get(path, None).await?;
+        let body = self.get(path).await?;
         Ok(body.and_then(|body| line(&body)))
     }
 
     async fn token(&self) -> Result<AccessToken, ee_token::Error> {
-        let host = self.base.host_str().unwrap_or_default();
+        let host = self.host();
         let answered = retried(&self.retry, host, || async {
             // A token's life begins with the attempt that brings it, not with those before.
             let asked_at = Utc::now();
@@ -420,13 +416,10 @@ impl MetadataServer {
     }
 
     /// What is at a path; `None` if there is nothing.
-    async fn get(
-        &self,
-        path: &str,
-        query: Option<(&str, &str)>,
-    ) -> Result<Option<Bytes>, ee_token::Error> {
-        let url = url_under(&self.http, &self.base, path, query)?;
-        let host = self.base.host_str().unwrap_or_default();
+    async fn get(&self, path: &str) -> Result<Option<Bytes>, ee_token::Error> {
+        let url = joined(&self.url, &[ROOT, path].concat())?;
+        let url = self.http.endpoints().resolve(&url)?;
+        let host = self.host();
         retried(&self.retry, host, || self.attempt(&url)).await
     }
 
@@ -434,7 +427,7 @@ impl MetadataServer {
     async fn attempt(&self, url: &Url) -> Result<Option<Bytes>, Failure> {
         let mut request = question(url);
         *request.timeout_mut() = Some(ATTEMPT_TIMEOUT);
-        let host = self.base.host_str().unwrap_or_default();
+        let host = self.host();
         let transient = |error: ee_token::Error| error.with_remedy(unreachable());
         let reply = self.http.send_resolved(request, host);
         let mut reply = reply.map_err(transient)?.await.map_err(transient)?;
@@ -471,7 +464,7 @@ impl MetadataServer {
     }
 
     fn error(&self, kind: Token, why: &str) -> ee_token::Error {
-        let host = self.base.host_str().unwrap_or_default();
+        let host = self.host();
         let error = ee_token::Error::new(kind, format!("the metadata server {host}: {why}"));
         match kind {
             Token::InvalidResponse => error.with_remedy(Remedy::new(
@@ -500,7 +493,7 @@ impl TokenSource for MetadataServer {
 impl fmt::Debug for MetadataServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MetadataServer")
-            .field("host", &self.base.host_str())
+            .field("host", &self.host())
             .finish_non_exhaustive()
     }
 }

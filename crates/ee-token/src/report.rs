@@ -25,6 +25,7 @@ impl Remedy {
     /// let remedy = ee_token::Remedy::new("Set the clock of this machine.").command("timedatectl set-ntp true");
     /// assert_eq!(remedy.command.as_deref(), Some("timedatectl set-ntp true"));
     /// ```
+    #[cold]
     pub fn new(text: impl Into<Cow<'static, str>>) -> Self {
         Self {
             text: text.into(),
@@ -87,6 +88,9 @@ struct Body<K> {
 }
 
 impl<K: Copy> Report<K> {
+    /// Cold, so that the code that leads here stands apart from what programs run through when
+    /// nothing is wrong: a program that ends soon waits for the pages of its code.
+    #[cold]
     pub fn new(kind: K, message: impl Into<String>) -> Self {
         Self(Arc::new(Body {
             kind,
@@ -159,6 +163,7 @@ macro_rules! error_type {
         impl $name {
             /// An error of this kind. The message names the file, variable,
             /// host or project at fault, and never a secret.
+            #[cold]
             pub fn new(kind: $kind, message: impl Into<String>) -> Self {
                 Self($crate::Report::new(kind, message))
             }
