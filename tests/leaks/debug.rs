@@ -13,7 +13,7 @@ use earthengine::credentials::{
 };
 use earthengine::rest::{Auth, AuthLayer, Download};
 use earthengine::token::{
-    ClientAuth, EcPrivateKey, Grant, HttpClient, RsaPrivateKey, TokenEndpoint,
+    ClientAuth, EcPrivateKey, Grant, HttpClient, Request, RsaPrivateKey, TokenEndpoint,
 };
 use earthengine::{
     Credentials, EarthEngine, Endpoints, Environment, Method, Scopes, SecretString, ThumbnailKind,
@@ -205,7 +205,7 @@ async fn logins(looked: &mut Looked, canaries: &mut Canaries, web_secret: &str, 
     for field in ["state", "verifier"] {
         canaries.add(format!("the {field}"), kept[field].as_str().unwrap());
     }
-    let request = earthengine::token::Request::new(Method::GET, url);
+    let request = Request::new(Method::GET, url);
     let page = options.http.send(request).await.unwrap();
     let back = page.headers()["location"].to_str().unwrap();
     let (_, query) = back.split_once('?').unwrap();
@@ -250,6 +250,12 @@ async fn clients(looked: &mut Looked, credentials: &Credentials, endpoints: Endp
     looked.at(&ee.map(&one).create().await.unwrap());
     let thumbnail = ee.thumbnail(&one, ThumbnailKind::Image).create().await;
     looked.at(&thumbnail.unwrap());
+    let token = credentials.token().await.unwrap();
+    let mut request = Request::new(Method::POST, client.base_url().clone());
+    let header = token.header().clone();
+    request.headers_mut().insert("authorization", header);
+    *request.body_mut() = Some(token.secret().to_owned().into());
+    looked.at(&request);
     let asking = client.clone();
     looked.at(&Download::new(move || {
         asking.request(Method::GET, "config")
