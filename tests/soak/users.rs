@@ -88,9 +88,10 @@ impl Users {
                 users.tell(outcome);
             });
             std::thread::sleep(random.millis(0..300));
+            // Whoever waits for what it has begun begins anew: the call, or the refresh behind it,
+            // which may be under way when the call is over.
+            self.ledger.disturbed(caller.load(Relaxed));
             if !call.is_finished() {
-                // Whoever waits for what it has begun begins anew.
-                self.ledger.disturbed(caller.load(Relaxed));
                 self.ledger.cancelled();
             }
             runtime.shutdown_timeout(LOST_AFTER);

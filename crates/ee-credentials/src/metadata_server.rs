@@ -31,7 +31,9 @@ const DEFAULT: &str = "default";
 /// What detection asks: a name would have to be resolved first, which can take long.
 const ADDRESS: &str = "169.254.169.254";
 /// What all paths begin with.
-const ROOT: &str = "/computeMetadata/v1/";
+const ROOT: &str = "computeMetadata/v1/";
+/// The way from there to where tokens are, backwards.
+const UP: &str = "../../../";
 const MAX_REPLY: usize = 1 << 20;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A new pod's metadata server may need a while.
@@ -104,7 +106,7 @@ pub(crate) async fn detect(
             )
             .into());
         }
-        let url = url("GCE_METADATA_IP", address.unwrap_or(ADDRESS), "/")?;
+        let url = url("GCE_METADATA_IP", address.unwrap_or(ADDRESS), "")?;
         let ping = ping(&options.http, &url, attempts as u32);
         let answered = tokio::time::timeout(Duration::from_secs_f64(timeout), ping).await;
         answered.unwrap_or(false) || is_google
@@ -121,7 +123,7 @@ pub(crate) async fn detect(
     };
     let account = account(options)?;
     let scopes = options.scopes.clone().unwrap_or_default();
-    let path = token_path(&account, &scopes);
+    let path = [ROOT, &token_path(&account, &scopes)].concat();
     let url = match host {
         Some((variable, host)) => url(variable, host, &path)?,
         None => joined(options.http.endpoints().url(Endpoint::Metadata), &path)?,
@@ -183,7 +185,7 @@ fn url(variable: &str, host: &str, path: &str) -> Result<Url, Error> {
     if host.contains(['/', '@', '?', '#']) {
         return Err(invalid());
     }
-    Url::parse(&format!("http://{host}{path}")).map_err(|_| invalid())
+    Url::parse(&format!("http://{host}/{path}")).map_err(|_| invalid())
 }
 
 /// A client that may talk to this metadata server in clear text, past any proxy.
@@ -198,7 +200,7 @@ pub(crate) fn client_for(http: &HttpClient, url: &Url) -> HttpClient {
 /// Where an account's tokens are. Compute Engine passes over the scopes; Cloud Run and App Engine
 /// heed them.
 fn token_path(account: &str, scopes: &Scopes) -> String {
-    let mut path = [ROOT, "instance/service-accounts/", account, "/token"].concat();
+    let mut path = ["instance/service-accounts/", account, "/token"].concat();
     for (n, scope) in scopes.iter().enumerate() {
         path += if n == 0 { "?scopes=" } else { "%2C" };
         path.extend(byte_serialize(scope.as_bytes()));
@@ -206,10 +208,9 @@ fn token_path(account: &str, scopes: &Scopes) -> String {
     path
 }
 
-/// The URL of a path on the same server.
-fn joined(server: &Url, path: &str) -> Result<Url, ee_token::Error> {
-    server.join(path).map_err(|_| {
-        let host = server.host_str().unwrap_or_default();
+fn joined(base: &Url, path: &str) -> Result<Url, ee_token::Error> {
+    base.join(path).map_err(|_| {
+        let host = base.host_str().unwrap_or_default();
         let why = format!("the metadata server {host}: its URL cannot be used");
         ee_token::Error::new(Token::RefusedUrl, why)
     })
@@ -336,7 +337,10 @@ impl MetadataServer {
 
     /// The same account of the same machine, asking for other scopes.
     pub(crate) fn with_scopes(&self, scopes: Scopes) -> Result<Self, ee_token::Error> {
-        let url = joined(&self.url, &token_path(&self.account, &scopes))?;
+        let url = joined(
+            &self.url,
+            &[UP, &token_path(&self.account, &scopes)].concat(),
+        )?;
         let (http, account) = (self.http.clone(), self.account.clone());
         Self::new(http, url, account, scopes, self.retry.clone())
     }
@@ -417,7 +421,7 @@ impl MetadataServer {
 
     /// What is at a path; `None` if there is nothing.
     async fn get(&self, path: &str) -> Result<Option<Bytes>, ee_token::Error> {
-        let url = joined(&self.url, &[ROOT, path].concat())?;
+        let url = joined(&self.url, &[UP, path].concat())?;
         let url = self.http.endpoints().resolve(&url)?;
         let host = self.host();
         retried(&self.retry, host, || self.attempt(&url)).await

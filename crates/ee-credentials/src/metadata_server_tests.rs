@@ -280,7 +280,7 @@ async fn with_an_emulator_nothing_goes_to_the_metadata_servers_own_address() {
     let options = Options::new(http.clone());
     // The client that detection asks with: each request leads to the emulator or fails.
     for host in ["169.254.169.254", "metadata.google.internal"] {
-        let url = url("GCE_METADATA_IP", host, "/x").unwrap();
+        let url = url("GCE_METADATA_IP", host, "x").unwrap();
         let client = client_for(&http, &url);
         let real = client.endpoints().resolve(&url).unwrap();
         assert_eq!(
@@ -291,6 +291,26 @@ async fn with_an_emulator_nothing_goes_to_the_metadata_servers_own_address() {
     let credentials = server(&environment, &options).await.unwrap();
     credentials.token().await.unwrap();
     assert_eq!(emulator.requests()[0].host, "169.254.169.254");
+}
+
+#[tokio::test]
+async fn a_server_below_a_path_is_asked_there() {
+    let (emulator, _) = machine().await;
+    let address = emulator.address().to_string();
+    let below = format!("http://{address}/metadata.google.internal/");
+    let endpoints = Endpoints::google().with_url(Endpoint::Metadata, below.parse().unwrap());
+    let environment = Environment::empty()
+        .with_var("GCE_METADATA_IP", address)
+        .with_product_name("Google Compute Engine");
+    let options = Options::new(HttpClient::new(endpoints));
+    let Detected::Server(found) = detect(&environment, &options).await.unwrap() else {
+        panic!("there is one");
+    };
+    let other = found.with_scopes(Scopes::new(["drive"])).unwrap();
+    found.token().await.unwrap();
+    other.token().await.unwrap();
+    let project = found.project().await.unwrap();
+    assert_eq!(project.as_deref(), Some("ee-demo-project"));
 }
 
 #[tokio::test]
