@@ -1,6 +1,5 @@
 //! The search for credentials: a list of places, read from top to bottom.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -89,8 +88,8 @@ pub struct Step {
 pub enum Outcome {
     /// Credentials.
     Found,
-    /// None, and why. Of a file ([`Step::path`]) it is what is wrong with that: `does not exist`.
-    NotHere(Cow<'static, str>),
+    /// None, and why.
+    NotHere(String),
     /// Something that should be credentials and cannot be used, and why.
     Broken(String),
     /// It was not looked at, as the search had ended before.
@@ -116,36 +115,17 @@ impl fmt::Display for Step {
                 Some(path) => write!(f, "{}: found ({})", self.name, path.display()),
                 None => write!(f, "{}: found", self.name),
             },
-            Outcome::NotHere(why) => {
-                write!(f, "{}: {}", self.name, of_path(self.path.as_deref(), why))
-            }
+            Outcome::NotHere(why) => write!(f, "{}: {why}", self.name),
             Outcome::Broken(why) => write!(f, "{}: cannot be used: {why}", self.name),
             Outcome::Skipped => write!(f, "{}: not looked at", self.name),
         }
     }
 }
 
-impl Step {
-    /// Why there is nothing, with the file that this is said of; `None` if there is something.
-    pub fn absence(&self) -> Option<String> {
-        match &self.outcome {
-            Outcome::NotHere(why) => Some(of_path(self.path.as_deref(), why)),
-            _ => None,
-        }
-    }
-}
-
-fn of_path(path: Option<&Path>, why: &str) -> String {
-    match path {
-        Some(path) => format!("{} {why}", path.display()),
-        None => why.to_owned(),
-    }
-}
-
 /// What one place has, if it is not broken.
 enum Look {
     Found(Credentials),
-    NotHere(Cow<'static, str>),
+    NotHere(String),
 }
 
 impl Search {
@@ -231,10 +211,7 @@ impl Search {
             Look::Found(credentials) => Ok(credentials),
             Look::NotHere(why) => Err(Error::new(
                 ErrorKind::NoCredentials,
-                format!(
-                    "there are no credentials in the place {origin}: {}",
-                    of_path(path.as_deref(), &why)
-                ),
+                format!("there are no credentials in the place {origin}: {why}"),
             )
             .with_remedy(Remedy::new(
                 "Put the credentials where the settings say that they are, on this machine too.",
@@ -312,11 +289,14 @@ impl Search {
         };
         let place = Place::file(path);
         let Some(file) = read_if_there(&place)? else {
-            return Ok(Look::NotHere("does not exist".into()));
+            return Ok(Look::NotHere(format!("{} does not exist", path.display())));
         };
         let contents = EarthEngineFile::read(&file.text, &place)?;
         if !contents.has_login() {
-            return Ok(Look::NotHere("has no login in it".into()));
+            return Ok(Look::NotHere(format!(
+                "there is no login in {}",
+                path.display()
+            )));
         }
         let reader: file_source::Reader =
             |text, place, options| EarthEngineFile::read(text, place)?.load(place, options);
@@ -350,7 +330,7 @@ impl Search {
         };
         let place = Place::file(path);
         let Some(file) = read_if_there(&place)? else {
-            return Ok(Look::NotHere("does not exist".into()));
+            return Ok(Look::NotHere(format!("{} does not exist", path.display())));
         };
         let credentials = Credentials::from_text_of_file(file, place, adc::load, &self.options)?;
         Ok(Look::Found(credentials.with_origin(Origin::GcloudAdc)))

@@ -84,7 +84,9 @@ async fn attempt(
     if let Some(project) = quota_project {
         let project = HeaderValue::from_str(project).map_err(|_| {
             let why = "the quota project cannot stand in a header";
-            Error::new(ErrorKind::InvalidCredential, why)
+            Error::new(ErrorKind::InvalidCredential, why).with_remedy(Remedy::new(
+                "Write the project's id into `quota_project_id`, without blanks and line breaks.",
+            ))
         })?;
         headers.insert(USER_PROJECT, project);
     }

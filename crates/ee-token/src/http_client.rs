@@ -254,6 +254,20 @@ impl HttpClient {
     /// [`ErrorKind::RefusedUrl`], [`ErrorKind::Network`] or [`ErrorKind::Timeout`];
     /// [`ErrorKind::Runtime`] outside of a tokio runtime. The
     /// message names the host, never the path or query.
+    ///
+    /// ```no_run
+    /// use ee_token::{Endpoint, Endpoints, HttpClient, Request, read_bounded};
+    /// use http::Method;
+    ///
+    /// # async fn f() -> Result<(), ee_token::Error> {
+    /// let http = HttpClient::new(Endpoints::google());
+    /// let url = http.endpoints().url(Endpoint::Sts).clone();
+    /// let mut request = Request::new(Method::GET, url);
+    /// *request.timeout_mut() = Some(std::time::Duration::from_secs(10));
+    /// let mut reply = http.send(request).await?;
+    /// let body = read_bounded(&mut reply, 1 << 20).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn send(&self, mut request: Request) -> Result<Response, Error> {
         let asked = request.url().clone();
         *request.url_mut() = self.endpoints().resolve(&asked)?;

@@ -225,8 +225,10 @@ async fn send(
     (name, value): (&'static str, &str),
 ) -> Result<(StatusCode, SecretString), ee_token::Error> {
     let value = secret_header(&[value]).map_err(|_| {
-        let why = "the answer of the instance metadata service cannot stand in a header";
-        ee_token::Error::new(Token::InvalidResponse, why)
+        let why = "the session token of AWS's instance metadata service cannot stand in a header";
+        ee_token::Error::new(Token::InvalidResponse, why).with_remedy(Remedy::new(
+            "Check who answers at the address in `imdsv2_session_token_url`: AWS's service answers with one line of text.",
+        ))
     })?;
     let mut request = Request::new(method, url.clone());
     request.headers_mut().insert(name, value);

@@ -52,7 +52,7 @@ fn steps(searched: &[Step], report: &mut Report<impl FnMut(&Check)>) {
                 Some(path) => Check::ok(name, format!("found in {}", path.display())),
                 None => Check::ok(name, "found"),
             },
-            Outcome::NotHere(_) => Check::skipped(name, step.absence().unwrap_or_default()),
+            Outcome::NotHere(why) => Check::skipped(name, why),
             // What is wrong with it, and what to do, stands in the check of the credentials.
             Outcome::Broken(_) => Check {
                 status: CheckStatus::Failed,

@@ -156,7 +156,9 @@ pub(super) async fn get<T: DeserializeOwned>(
         if let Some(payer) = payer {
             let payer = HeaderValue::from_str(payer).map_err(|_| {
                 let why = "the project cannot stand in a header";
-                Error::new(ErrorKind::InvalidArgument, why)
+                Error::new(ErrorKind::InvalidArgument, why).with_remedy(Remedy::new(
+                    "Give the project's id, without blanks and line breaks.",
+                ))
             })?;
             headers.insert("x-goog-user-project", payer);
         }
