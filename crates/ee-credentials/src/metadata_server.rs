@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 use url::Url;
 use url::form_urlencoded::byte_serialize;
 
@@ -90,7 +91,7 @@ pub(crate) async fn detect(
         }
     }
     let address = environment.try_var("GCE_METADATA_IP")?;
-    let timeout = number(environment, "GCE_METADATA_TIMEOUT", 3.0, 300.0)?;
+    let seconds = number(environment, "GCE_METADATA_TIMEOUT", 3.0, 300.0)?;
     let attempts = number(environment, "GCE_METADATA_DETECT_RETRIES", 3.0, 100.0)?;
     let is_google = environment.is_google_machine();
     let there = if host.is_some() && address.is_none() {
@@ -108,7 +109,7 @@ pub(crate) async fn detect(
         }
         let url = url("GCE_METADATA_IP", address.unwrap_or(ADDRESS), "")?;
         let ping = ping(&options.http, &url, attempts as u32);
-        let answered = tokio::time::timeout(Duration::from_secs_f64(timeout), ping).await;
+        let answered = timeout(Duration::from_secs_f64(seconds), ping).await;
         answered.unwrap_or(false) || is_google
     };
     if !there {
@@ -226,8 +227,12 @@ fn question(url: &Url) -> Request {
 /// Whether a metadata server answers at this address.
 async fn ping(http: &HttpClient, url: &Url, attempts: u32) -> bool {
     let http = client_for(http, url);
+    let Ok(real) = http.endpoints().resolve(url) else {
+        return false;
+    };
+    let host = url.host_str().unwrap_or_default();
     for _ in 0..attempts.max(1) {
-        match http.send(question(url)).await {
+        match http.send_in_clear(question(&real), host).await {
             Ok(reply) => return reply.status() == StatusCode::OK && has_flavor(reply.headers()),
             Err(error) => tracing::debug!(%error, "no metadata server"),
         }
@@ -427,14 +432,20 @@ impl MetadataServer {
         retried(&self.retry, host, || self.attempt(&url)).await
     }
 
-    /// One request.
+    /// One request, and its answer in time.
     async fn attempt(&self, url: &Url) -> Result<Option<Bytes>, Failure> {
-        let mut request = question(url);
-        *request.timeout_mut() = Some(ATTEMPT_TIMEOUT);
-        let host = self.host();
+        let answered = timeout(ATTEMPT_TIMEOUT, self.exchange(url));
+        answered.await.unwrap_or_else(|_| {
+            let why = format!("no answer from {} in time", self.host());
+            let error = ee_token::Error::new(Token::Timeout, why);
+            Err(error.with_remedy(unreachable()).into())
+        })
+    }
+
+    async fn exchange(&self, url: &Url) -> Result<Option<Bytes>, Failure> {
         let transient = |error: ee_token::Error| error.with_remedy(unreachable());
-        let reply = self.http.send_resolved(request, host);
-        let mut reply = reply.map_err(transient)?.await.map_err(transient)?;
+        let reply = self.http.send_in_clear(question(url), self.host());
+        let mut reply = reply.await.map_err(transient)?;
         let status = reply.status();
         let flavored = has_flavor(reply.headers());
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {

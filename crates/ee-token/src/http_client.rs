@@ -12,6 +12,7 @@ use reqwest::{Client, ClientBuilder, Request, Response, redirect, retry};
 use tokio::runtime::{self, Handle};
 use url::Url;
 
+use crate::clear_text::ClearText;
 use crate::endpoints::Endpoints;
 use crate::network_failure::{ConnectFailure, innermost};
 use crate::{Error, ErrorKind, Remedy, tls};
@@ -44,12 +45,13 @@ struct Shared {
     endpoints: Endpoints,
 }
 
-/// The connections of one program's client, or of one runtime. Each half is set up when it is
+/// The connections of one program's client, or of one runtime. Each part is set up when it is
 /// first needed: most programs need one of them.
 #[derive(Default)]
 struct Pool {
     proxied: OnceCell<Client>,
     direct: OnceCell<Client>,
+    clear_text: ClearText,
     /// TLS of its own, whose connections are not kept: one dies with its runtime.
     config: Option<rustls::ClientConfig>,
 }
@@ -310,16 +312,43 @@ impl HttpClient {
         &self,
         request: Request,
     ) -> Result<impl Future<Output = reqwest::Result<Response>> + Send + use<>, Error> {
-        let pool = match &self.shared.own {
-            Some(pool) => {
-                this_runtime()?;
-                pool.clone()
-            }
-            None => Pool::of_this_runtime()?,
-        };
+        let pool = self.pool()?;
         let client = pool.client(self.endpoints().is_direct(request.url()))?;
         self.sent.fetch_add(1, Ordering::Relaxed);
         Ok(client.execute(request))
+    }
+
+    /// [`send_resolved`](Self::send_resolved) to a metadata server, which is asked in clear text
+    /// and past every proxy. Its time-out is its sender's to keep.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    #[doc(hidden)]
+    pub async fn send_in_clear(&self, request: Request, host: &str) -> Result<Response, Error> {
+        if request.url().scheme() != "http" {
+            return self.send_resolved(request, host)?.await;
+        }
+        let address = host_and_port(request.url());
+        let clear_text = self.pool()?.clear_text.clone();
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        clear_text.execute(request).await.map_err(|error| {
+            let stage = if error.could_not_connect {
+                Stage::Connect
+            } else {
+                Stage::Exchange
+            };
+            failure(stage, error, host, &address)
+        })
+    }
+
+    fn pool(&self) -> Result<Arc<Pool>, Error> {
+        match &self.shared.own {
+            Some(pool) => {
+                this_runtime()?;
+                Ok(pool.clone())
+            }
+            None => Pool::of_this_runtime(),
+        }
     }
 }
 
@@ -419,43 +448,63 @@ fn host(response: &Response) -> &str {
     response.url().host_str().unwrap_or_default()
 }
 
-/// What a failed exchange was, told apart as far as the chain of causes says.
+/// How far a failed exchange came.
+enum Stage {
+    /// Not to its end before its time was over.
+    TimedOut,
+    Connect,
+    Exchange,
+    Body,
+}
+
 fn from_reqwest(error: reqwest::Error, host: &str, address: &str) -> Error {
+    let stage = if error.is_timeout() {
+        Stage::TimedOut
+    } else if error.is_connect() {
+        Stage::Connect
+    } else if error.is_body() || error.is_decode() {
+        Stage::Body
+    } else {
+        Stage::Exchange
+    };
+    failure(stage, error.without_url(), host, address)
+}
+
+/// What a failed exchange was, told apart as far as the chain of causes says.
+#[cold]
+fn failure<E>(stage: Stage, error: E, host: &str, address: &str) -> Error
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
     let via = if address == host || address.is_empty() {
         host.to_owned()
     } else {
         format!("{host} (at {address})")
     };
-    if error.is_timeout() {
-        return Error::new(ErrorKind::Timeout, format!("no answer from {via} in time"))
-            .with_remedy(ConnectFailure::Unreachable.remedy())
-            .with_source(error.without_url());
-    }
-    let (what, remedy) = if error.is_connect() {
-        let failure = ConnectFailure::of(&error);
-        let what = match failure {
-            ConnectFailure::Dns => format!("the name {host} cannot be resolved"),
-            ConnectFailure::Proxy => {
-                format!("the proxy did not connect to {via}: {}", innermost(&error))
-            }
-            ConnectFailure::Unreachable => {
-                format!("{via} cannot be reached: {}", innermost(&error))
-            }
-            _ => format!("the TLS connection to {via} failed: {}", innermost(&error)),
-        };
-        (what, failure.remedy())
-    } else if error.is_body() || error.is_decode() {
-        (
-            format!("the answer of {via} broke off"),
-            ConnectFailure::Unreachable.remedy(),
-        )
-    } else {
-        let what = format!("the connection to {via} broke: {}", innermost(&error));
-        (what, ConnectFailure::Unreachable.remedy())
+    let why = match stage {
+        Stage::Connect => ConnectFailure::of(&error),
+        _ => ConnectFailure::Unreachable,
     };
-    Error::new(ErrorKind::Network, what)
-        .with_remedy(remedy)
-        .with_source(error.without_url())
+    let what = match (&stage, why) {
+        (Stage::TimedOut, _) => format!("no answer from {via} in time"),
+        (Stage::Body, _) => format!("the answer of {via} broke off"),
+        (Stage::Exchange, _) => format!("the connection to {via} broke: {}", innermost(&error)),
+        (_, ConnectFailure::Dns) => format!("the name {host} cannot be resolved"),
+        (_, ConnectFailure::Proxy) => {
+            format!("the proxy did not connect to {via}: {}", innermost(&error))
+        }
+        (_, ConnectFailure::Unreachable) => {
+            format!("{via} cannot be reached: {}", innermost(&error))
+        }
+        _ => format!("the TLS connection to {via} failed: {}", innermost(&error)),
+    };
+    let kind = match stage {
+        Stage::TimedOut => ErrorKind::Timeout,
+        _ => ErrorKind::Network,
+    };
+    Error::new(kind, what)
+        .with_remedy(why.remedy())
+        .with_source(error)
 }
 
 #[cfg(test)]
@@ -597,11 +646,43 @@ mod tests {
         }
     }
 
+    fn closed_port() -> std::net::SocketAddr {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_in_clear_text_fails_in_the_same_words() {
+        let address = closed_port();
+        for (url, words) in [
+            (
+                format!("http://{address}/canary"),
+                format!("metadata.google.internal (at {address}) cannot be reached: "),
+            ),
+            (
+                "http://no-such-host.invalid/canary".to_owned(),
+                "the name metadata.google.internal cannot be resolved".to_owned(),
+            ),
+            // One that is asked over TLS all the same.
+            (
+                format!("https://{address}/canary"),
+                format!("metadata.google.internal (at {address}) cannot be reached: "),
+            ),
+        ] {
+            let http = HttpClient::new(Endpoints::google());
+            let request = Request::new(Method::GET, url.parse().unwrap());
+            let sent = http.send_in_clear(request, "metadata.google.internal");
+            let error = sent.await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Network);
+            assert_eq!(http.requests_sent(), 1);
+            assert!(error.to_string().starts_with(&words), "{error}");
+            assert!(!format!("{error} {error:?}").contains("canary"));
+        }
+    }
+
     #[tokio::test]
     async fn a_closed_port_is_a_network_error_that_names_the_host() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        let address = closed_port();
         let http = HttpClient::new(Endpoints::emulator(address).unwrap());
         let error = get(&http, "https://oauth2.googleapis.com/token?secret=canary")
             .await

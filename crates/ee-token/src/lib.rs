@@ -29,6 +29,7 @@ mod cache;
 mod cache_model;
 #[cfg(test)]
 mod cache_tests;
+mod clear_text;
 mod clock;
 mod endpoints;
 mod error;
