@@ -13,6 +13,7 @@ exports.run = async (steps) => {
     args: [
       "--no-sandbox", // tests run as root, in containers
       "--disable-gpu",
+      "--disable-dev-shm-usage", // which containers have little of
       "--disable-quic",
       "--no-first-run",
       "--disable-background-networking",
@@ -37,5 +38,9 @@ exports.person = async (browser) => {
   return context;
 };
 
+// For people to look at. A busy machine's browser fails to draw one now and then, which says
+// nothing about what is on the page.
 exports.screenshot = (page, name) =>
-  page.screenshot({ path: path.join(process.env.EE_TESTS_SCREENSHOTS, `${name}.png`) });
+  page
+    .screenshot({ path: path.join(process.env.EE_TESTS_SCREENSHOTS, `${name}.png`) })
+    .catch((error) => console.error(`no screenshot ${name}: ${error.message}`));
