@@ -271,7 +271,8 @@ pub fn stream(effort: Effort) -> Row {
     let before = peak_rss_mib();
     let rate = |elapsed: Duration| size as f64 / f64::from(1 << 20) / elapsed.as_secs_f64();
     let medians = interleaved(
-        effort.pick(5, 1),
+        // The disk has moods: a few rounds may all be one contender's bad ones.
+        effort.pick(15, 1),
         &mut [
             contender("ours", || {
                 rt.block_on(async {
