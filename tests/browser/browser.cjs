@@ -38,9 +38,9 @@ exports.person = async (browser) => {
   return context;
 };
 
-// For people to look at. A busy machine's browser fails to draw one now and then, which says
-// nothing about what is on the page.
-exports.screenshot = (page, name) =>
-  page
-    .screenshot({ path: path.join(process.env.EE_TESTS_SCREENSHOTS, `${name}.png`) })
-    .catch((error) => console.error(`no screenshot ${name}: ${error.message}`));
+// A busy machine's browser fails to draw a page now and then; it is asked once more.
+exports.screenshot = (page, name) => {
+  const draw = () =>
+    page.screenshot({ path: path.join(process.env.EE_TESTS_SCREENSHOTS, `${name}.png`) });
+  return draw().catch(draw);
+};

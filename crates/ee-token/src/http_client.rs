@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::clear_text::ClearText;
 use crate::endpoints::Endpoints;
-use crate::network_failure::{ConnectFailure, innermost};
+use crate::network_failure::{Stage, failure, from_reqwest};
 use crate::{Error, ErrorKind, Remedy, tls};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -446,65 +446,6 @@ pub async fn read_chunk(response: &mut Response) -> Result<Option<Bytes>, Error>
 
 fn host(response: &Response) -> &str {
     response.url().host_str().unwrap_or_default()
-}
-
-/// How far a failed exchange came.
-enum Stage {
-    /// Not to its end before its time was over.
-    TimedOut,
-    Connect,
-    Exchange,
-    Body,
-}
-
-fn from_reqwest(error: reqwest::Error, host: &str, address: &str) -> Error {
-    let stage = if error.is_timeout() {
-        Stage::TimedOut
-    } else if error.is_connect() {
-        Stage::Connect
-    } else if error.is_body() || error.is_decode() {
-        Stage::Body
-    } else {
-        Stage::Exchange
-    };
-    failure(stage, error.without_url(), host, address)
-}
-
-/// What a failed exchange was, told apart as far as the chain of causes says.
-#[cold]
-fn failure<E>(stage: Stage, error: E, host: &str, address: &str) -> Error
-where
-    E: std::error::Error + Send + Sync + 'static,
-{
-    let via = if address == host || address.is_empty() {
-        host.to_owned()
-    } else {
-        format!("{host} (at {address})")
-    };
-    let why = match stage {
-        Stage::Connect => ConnectFailure::of(&error),
-        _ => ConnectFailure::Unreachable,
-    };
-    let what = match (&stage, why) {
-        (Stage::TimedOut, _) => format!("no answer from {via} in time"),
-        (Stage::Body, _) => format!("the answer of {via} broke off"),
-        (Stage::Exchange, _) => format!("the connection to {via} broke: {}", innermost(&error)),
-        (_, ConnectFailure::Dns) => format!("the name {host} cannot be resolved"),
-        (_, ConnectFailure::Proxy) => {
-            format!("the proxy did not connect to {via}: {}", innermost(&error))
-        }
-        (_, ConnectFailure::Unreachable) => {
-            format!("{via} cannot be reached: {}", innermost(&error))
-        }
-        _ => format!("the TLS connection to {via} failed: {}", innermost(&error)),
-    };
-    let kind = match stage {
-        Stage::TimedOut => ErrorKind::Timeout,
-        _ => ErrorKind::Network,
-    };
-    Error::new(kind, what)
-        .with_remedy(why.remedy())
-        .with_source(error)
 }
 
 #[cfg(test)]

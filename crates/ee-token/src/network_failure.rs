@@ -1,11 +1,11 @@
-//! What kept a request from reaching its host, as far as the chain of causes says, and what a
-//! person can do about it.
+//! Why a request has no answer, as far as the chain of causes says, and what a person can do about
+//! it.
 
 use std::error::Error as StdError;
 
 use h2::Reason;
 
-use crate::Remedy;
+use crate::{Error, ErrorKind, Remedy};
 
 /// Why no connection came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +118,7 @@ pub(crate) fn was_turned_back(error: &dyn StdError) -> bool {
 }
 
 /// The last of the causes, which says most, without the page of its library's manual.
-pub(crate) fn innermost(error: &dyn StdError) -> String {
+fn innermost(error: &dyn StdError) -> String {
     let mut last = error.source();
     while let Some(next) = last.and_then(StdError::source) {
         last = Some(next);
@@ -128,6 +128,65 @@ pub(crate) fn innermost(error: &dyn StdError) -> String {
         Some((words, _)) => words.to_owned(),
         None => text,
     }
+}
+
+/// How far a failed exchange came.
+pub(crate) enum Stage {
+    /// Not to its end before its time was over.
+    TimedOut,
+    Connect,
+    Exchange,
+    Body,
+}
+
+pub(crate) fn from_reqwest(error: reqwest::Error, host: &str, address: &str) -> Error {
+    let stage = if error.is_timeout() {
+        Stage::TimedOut
+    } else if error.is_connect() {
+        Stage::Connect
+    } else if error.is_body() || error.is_decode() {
+        Stage::Body
+    } else {
+        Stage::Exchange
+    };
+    failure(stage, error.without_url(), host, address)
+}
+
+/// What a failed exchange was, told apart as far as the chain of causes says.
+#[cold]
+pub(crate) fn failure<E>(stage: Stage, error: E, host: &str, address: &str) -> Error
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let via = if address == host || address.is_empty() {
+        host.to_owned()
+    } else {
+        format!("{host} (at {address})")
+    };
+    let why = match stage {
+        Stage::Connect => ConnectFailure::of(&error),
+        _ => ConnectFailure::Unreachable,
+    };
+    let what = match (&stage, why) {
+        (Stage::TimedOut, _) => format!("no answer from {via} in time"),
+        (Stage::Body, _) => format!("the answer of {via} broke off"),
+        (Stage::Exchange, _) => format!("the connection to {via} broke: {}", innermost(&error)),
+        (_, ConnectFailure::Dns) => format!("the name {host} cannot be resolved"),
+        (_, ConnectFailure::Proxy) => {
+            format!("the proxy did not connect to {via}: {}", innermost(&error))
+        }
+        (_, ConnectFailure::Unreachable) => {
+            format!("{via} cannot be reached: {}", innermost(&error))
+        }
+        _ => format!("the TLS connection to {via} failed: {}", innermost(&error)),
+    };
+    let kind = match stage {
+        Stage::TimedOut => ErrorKind::Timeout,
+        _ => ErrorKind::Network,
+    };
+    Error::new(kind, what)
+        .with_remedy(why.remedy())
+        .with_source(error)
 }
 
 #[cfg(test)]
