@@ -268,10 +268,16 @@ pub fn stream(effort: Effort) -> Row {
     let url = server.url(&format!("/earthengine.googleapis.com/{path}"));
     let folder = std::env::temp_dir().join(format!("ee-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
+    let target = folder.join("reply");
     let before = peak_rss_mib();
-    let rate = |elapsed: Duration| size as f64 / f64::from(1 << 20) / elapsed.as_secs_f64();
+    // A new file for each reply, removed once the clock has stopped: otherwise a contender pays for
+    // emptying an earlier file, and for a disk that is still busy with what was written before it.
+    let rate = |started: Instant| {
+        let elapsed = started.elapsed();
+        std::fs::remove_file(&target).expect("the file");
+        size as f64 / f64::from(1 << 20) / elapsed.as_secs_f64()
+    };
     let medians = interleaved(
-        // The disk has moods: a few rounds may all be one contender's bad ones.
         effort.pick(15, 1),
         &mut [
             contender("ours", || {
@@ -279,11 +285,11 @@ pub fn stream(effort: Effort) -> Row {
                     let started = Instant::now();
                     let request = pair.ours.request(Method::GET, path.as_str());
                     let mut reply = request.send_streaming().await.expect("a reply");
-                    let mut file = File::create(folder.join("ours")).expect("a file");
+                    let mut file = File::create_new(&target).expect("a file");
                     while let Some(chunk) = reply.chunk().await.expect("a chunk") {
                         file.write_all(&chunk).expect("a disk");
                     }
-                    rate(started.elapsed())
+                    rate(started)
                 })
             }),
             contender("reqwest", || {
@@ -292,11 +298,11 @@ pub fn stream(effort: Effort) -> Row {
                     let request = pair.bare.get(&url);
                     let request = request.header(AUTHORIZATION, pair.token.header().clone());
                     let mut reply = request.send().await.expect("a reply");
-                    let mut file = File::create(folder.join("reqwest")).expect("a file");
+                    let mut file = File::create_new(&target).expect("a file");
                     while let Some(chunk) = reply.chunk().await.expect("a chunk") {
                         file.write_all(&chunk).expect("a disk");
                     }
-                    rate(started.elapsed())
+                    rate(started)
                 })
             }),
         ],
