@@ -139,6 +139,8 @@ pub(crate) enum Stage {
     Body,
 }
 
+/// [`failure`] for what reqwest says. `host` is the one that was meant, `address` the one that was
+/// asked in its place, if another.
 pub(crate) fn from_reqwest(error: reqwest::Error, host: &str, address: &str) -> Error {
     let stage = if error.is_timeout() {
         Stage::TimedOut

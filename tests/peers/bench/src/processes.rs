@@ -183,9 +183,13 @@ pub fn metadata_first(machine: &Machine, effort: Effort) -> Row {
         .peer("reqwest", medians[1])
         .peer("reqwest as it comes", medians[2])
         .peer("google-cloud-auth", medians[3])
-        .goal("no slower than a bare reqwest call", |row| {
-            row.ratio_limit().is_some_and(|r| r <= 1.05)
-        })
+        .goal(
+            "no slower than bare reqwest as it comes, ≤ 1.05 × one for clear text alone",
+            |row| {
+                row.to_peer("reqwest as it comes") <= 1.0
+                    && row.ratio_limit().is_some_and(|r| r <= 1.05)
+            },
+        )
 }
 
 /// Process start to the first token that a service account signs itself, printed.

@@ -126,7 +126,7 @@ pub fn metadata(effort: Effort) -> Row {
         .peer("reqwest", medians[1])
         .peer("yup-oauth2", medians[2])
         .goal("no slower than a bare reqwest call", |row| {
-            row.ratio_limit().is_some_and(|r| r <= 1.05)
+            row.ratio_limit().is_some_and(|r| r <= 1.0)
         })
 }
 
@@ -269,10 +269,13 @@ pub fn stream(effort: Effort) -> Row {
     let folder = std::env::temp_dir().join(format!("ee-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let target = folder.join("reply");
+    // The peak so far is another benchmark's, and growth below it would not show: it is forgotten,
+    // where the system can do that.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
     let before = peak_rss_mib();
     // A new file for each reply, removed once the clock has stopped: otherwise a contender pays for
     // emptying an earlier file, and for a disk that is still busy with what was written before it.
-    let rate = |started: Instant| {
+    let remove_and_rate = |started: Instant| {
         let elapsed = started.elapsed();
         std::fs::remove_file(&target).expect("the file");
         size as f64 / f64::from(1 << 20) / elapsed.as_secs_f64()
@@ -290,7 +293,7 @@ pub fn stream(effort: Effort) -> Row {
                     while let Some(chunk) = reply.chunk().await.expect("a chunk") {
                         file.write_all(&chunk).expect("a disk");
                     }
-                    rate(started)
+                    remove_and_rate(started)
                 })
             }),
             contender("reqwest", || {
@@ -303,7 +306,7 @@ pub fn stream(effort: Effort) -> Row {
                     while let Some(chunk) = reply.chunk().await.expect("a chunk") {
                         file.write_all(&chunk).expect("a disk");
                     }
-                    rate(started)
+                    remove_and_rate(started)
                 })
             }),
         ],
