@@ -12,6 +12,7 @@ mod dependencies;
 mod errors_page;
 mod fuzz_targets;
 mod named_tests;
+mod reference_packages;
 mod rust_version;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -126,6 +126,7 @@ pub(crate) fn python() -> Outcome<PathBuf> {
             "install",
             "--quiet",
             "--disable-pip-version-check",
+            "--require-hashes",
             "--requirement",
         ])
         .arg(&wanted))?;
@@ -165,9 +166,9 @@ fn on_path(program: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// A `node_modules` folder that holds what this folder's `package.json` lists.
+/// A `node_modules` directory that holds what this directory's `package-lock.json` lists.
 fn node_modules(part: Part, list: &str) -> Outcome<PathBuf> {
-    let wanted = root().join(list).join("package.json");
+    let wanted = root().join(list).join("package-lock.json");
     let folder = target().join(part.name()).join("node");
     let modules = std::path::absolute(folder.join("node_modules")).map_err(|e| e.to_string())?;
     if is_current(&folder, &wanted) {
@@ -178,11 +179,14 @@ fn node_modules(part: Part, list: &str) -> Outcome<PathBuf> {
         return Err(missing(part, "Node.js 18 or newer, with npm"));
     }
     fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    fs::copy(&wanted, folder.join("package.json"))
-        .map_err(|e| format!("{}: {e}", wanted.display()))?;
+    for name in ["package.json", "package-lock.json"] {
+        let from = wanted.with_file_name(name);
+        fs::copy(&from, folder.join(name)).map_err(|e| format!("{}: {e}", from.display()))?;
+    }
+    // Installs exactly what the lock file lists, and nothing whose hash is another.
     run(Command::new(npm)
         .args([
-            "install",
+            "ci",
             "--no-audit",
             "--no-fund",
             "--ignore-scripts",

@@ -1,0 +1,75 @@
+//! The packages of other registries that tests install are pinned by hash, wherever they come from.
+
+use serde_json::Value;
+
+const REQUIREMENTS: &str = include_str!("../reference_clients/requirements.txt");
+const PACKAGE: &str = include_str!("../reference_clients/package.json");
+const LOCK: &str = include_str!("../reference_clients/package-lock.json");
+const INSTALLER: &str = include_str!("../../xtask/src/test.rs");
+
+/// The options of pip that choose a registry, and the addresses of registries.
+const PLACES: [&str; 6] = [
+    "--index-url",
+    "--extra-index-url",
+    "--find-links",
+    "://registry.",
+    "://pypi.",
+    "://files.",
+];
+
+fn is_hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+#[test]
+fn python_packages_have_exact_versions_and_hashes() {
+    let lines = REQUIREMENTS.replace("\\\n", " ");
+    let packages: Vec<&str> = lines
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    assert!(packages.len() > 20, "{}", packages.len());
+    for package in packages {
+        let mut words = package.split_whitespace();
+        let name = words.next().unwrap();
+        let (_, version) = name.split_once("==").unwrap_or_else(|| panic!("{name}"));
+        assert!(!version.is_empty() && !version.contains('*'), "{name}");
+        let hashes: Vec<&str> = words.collect();
+        assert!(!hashes.is_empty(), "{name} has no hash");
+        for word in hashes {
+            let hash = word.strip_prefix("--hash=sha256:");
+            assert!(hash.is_some_and(|hash| is_hex(hash, 64)), "{name}: {word}");
+        }
+    }
+}
+
+#[test]
+fn node_packages_have_exact_versions_and_hashes() {
+    let lock: Value = serde_json::from_str(LOCK).unwrap();
+    let package: Value = serde_json::from_str(PACKAGE).unwrap();
+    assert_eq!(lock["lockfileVersion"], 3);
+    let packages = lock["packages"].as_object().unwrap();
+    assert_eq!(packages[""]["dependencies"], package["dependencies"]);
+    assert!(packages.len() > 20, "{}", packages.len());
+    for (path, entry) in packages.iter().filter(|(path, _)| !path.is_empty()) {
+        let integrity = entry["integrity"].as_str();
+        let is_strong = integrity.is_some_and(|hash| hash.starts_with("sha512-"));
+        assert!(is_strong, "{path} has no hash");
+        assert!(entry["version"].is_string(), "{path}");
+        assert!(entry["resolved"].is_null(), "{path} names a registry");
+        assert!(entry["link"].is_null(), "{path}");
+    }
+}
+
+#[test]
+fn reference_packages_name_no_registry_and_are_installed_by_hash() {
+    for place in PLACES {
+        for list in [REQUIREMENTS, LOCK, PACKAGE] {
+            assert!(!list.contains(place), "{place}");
+        }
+    }
+    for word in ["\"--require-hashes\"", "\"ci\"", "\"--ignore-scripts\""] {
+        assert!(INSTALLER.contains(word), "{word}");
+    }
+}
