@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::document::Document;
+use crate::identity::Identity;
 use crate::loaded::Loaded;
 use crate::refresh_token::{Login, RefreshToken, shared_client_id};
 use crate::universe::check_universe;
@@ -31,13 +32,13 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
     });
     Ok(Loaded {
         kind: Kind::AuthorizedUser,
-        identity: account.clone(),
+        identity: Identity::login(account.clone()),
         principal: account,
         quota_project: document.project("quota_project_id")?,
         project: None,
         oauth_client_id: Some(client_id),
         scopes: options.scopes.clone(),
-        login: Some(source.clone()),
+        login: Some(source.clone().into()),
         source,
     })
 }

@@ -13,6 +13,7 @@ use ee_token::{
 use crate::adc;
 use crate::external_account::{self, ExternalAccount};
 use crate::file_source::{self, Reader};
+use crate::identity::Identity;
 use crate::impersonated::iam_scopes;
 use crate::impersonation::ImpersonationSettings;
 use crate::loaded::Loaded;
@@ -52,7 +53,7 @@ struct Inner {
     proof: Proof,
     metadata: Option<Arc<MetadataServer>>,
     /// Whose it is, as far as the credential itself says so.
-    identity: Option<Arc<str>>,
+    identity: Identity,
     /// What Google is asked about it with; `None` for what the program brought along.
     http: Option<HttpClient>,
     /// What would make it once more. Rare, and large: a server holds a hundred thousand people's.
@@ -213,7 +214,7 @@ impl Credentials {
             warnings: Vec::new(),
             proof,
             metadata: None,
-            identity: None,
+            identity: Identity::login(None),
             http: None,
             making: None,
             through: None,
@@ -323,8 +324,7 @@ impl Credentials {
                 let is_unchanged = file.stamp == *stamp;
                 let (loaded, _) = file_source::load(file, place.clone(), *reader, &options)?;
                 let is_ours = loaded.kind == self.0.kind
-                    && self.0.identity.is_some()
-                    && loaded.identity == self.0.identity;
+                    && self.0.identity.is_same(&loaded.identity) == Some(true);
                 if !is_unchanged && !is_ours {
                     // Another file by now: these credentials go on as who they were.
                     return Ok(None);

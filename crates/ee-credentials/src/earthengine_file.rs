@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{Remedy, Scopes, SecretString};
 
 use crate::document::Document;
+use crate::identity::Identity;
 use crate::loaded::Loaded;
 use crate::place::{Place, shell_quoted};
 use crate::refresh_token::{EARTH_ENGINE_LOGIN, Login, RefreshToken, shared_client_id};
@@ -188,13 +189,13 @@ impl EarthEngineFile {
         });
         Ok(Loaded {
             kind: Kind::EarthEngineFile,
-            identity: None,
+            identity: Identity::login(None),
             principal: None,
             quota_project: None,
             project: self.project,
             oauth_client_id: Some(client_id),
             scopes: options.scopes.clone(),
-            login: Some(source.clone()),
+            login: Some(source.clone().into()),
             source,
         })
     }

@@ -1,21 +1,22 @@
 //! A credential that came from a file, and may be replaced there: somebody logs in again, a
 //! key is rotated.
 //!
-//! The file is looked at again only after the credential was rejected. What is in it then must
-//! be the same kind of credential and belong to the same account: going on as somebody else
-//! would be worse than the rejection. Keys and federations say whose they are. A login often
-//! does not: then the answers to it are compared, where they come with an ID token (they do
-//! if it covers the scope `openid`), and otherwise the new login is taken for the same
-//! person's, as nobody who logs in again could go on if it were not.
+//! The file is read again only after the credential was rejected. The new text must be the
+//! same kind of credential and belong to the same account: continuing as another account would
+//! be worse than the rejection. Keys name their account. Logins often do not, and federation
+//! names a pool: then the subjects that the server names before and after are compared, in ID
+//! tokens (which responses contain if the login covers the scope `openid`), in tokeninfo, or by
+//! introspection. If they differ, that is an error. If the server does not name both, the new
+//! login is taken up with a warning.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ee_token::{Remedy, TokenFuture, TokenSource};
+use ee_token::{AccessToken, Remedy, TokenFuture, TokenSource};
 
+use crate::identity::{Identity, Subject, UserLogin};
 use crate::loaded::Loaded;
 use crate::place::{Place, Stamp, Text, read};
-use crate::refresh_token::RefreshToken;
 use crate::{Error, Kind, Options, Warning};
 
 /// How the text of a file becomes a credential.
@@ -36,8 +37,13 @@ pub(crate) fn load(
         identity: loaded.identity.clone(),
         state: Mutex::new(State {
             source: loaded.source,
+            accepted: Accepted {
+                login: loaded.login.clone(),
+                token: None,
+                subject: Subject::default(),
+            },
             login: loaded.login,
-            owner: None,
+            change: None,
             stamp: Some(file.stamp),
             rejected: false,
         }),
@@ -56,24 +62,43 @@ struct FileSource {
     reader: Reader,
     options: Options,
     kind: Kind,
-    identity: Option<Arc<str>>,
+    identity: Identity,
     state: Mutex<State>,
 }
 
 struct State {
     source: Arc<dyn TokenSource>,
-    /// The login in it, if it is one.
-    login: Option<Arc<RefreshToken>>,
-    /// Whom answers have named so far.
-    owner: Option<Box<str>>,
+    /// The person's login behind `source`, if there is one.
+    login: Option<UserLogin>,
+    /// The credential whose tokens were handed out so far.
+    accepted: Accepted,
+    /// Set from when a new credential is read until its first token is handed out.
+    change: Option<Change>,
     /// The file's when it was last read; `None` if it was gone.
     stamp: Option<Stamp>,
     /// Whether the last that was heard of `source` is a rejection.
     rejected: bool,
 }
 
+/// A login whose tokens were handed out, and what the server may be queried for it with.
+#[derive(Clone)]
+struct Accepted {
+    login: Option<UserLogin>,
+    /// The newest of its tokens.
+    token: Option<AccessToken>,
+    /// Its owner, if a server has named one.
+    subject: Subject,
+}
+
+/// A new credential that was read after a rejection.
+#[derive(Clone, Copy)]
+struct Change {
+    /// Whether the texts tell that both are the same account's.
+    is_certain: bool,
+}
+
 impl FileSource {
-    async fn mint(&self) -> Result<ee_token::AccessToken, ee_token::Error> {
+    async fn mint(&self) -> Result<AccessToken, ee_token::Error> {
         let (mut source, rejected) = {
             let state = self.state();
             (state.source.clone(), state.rejected)
@@ -84,10 +109,14 @@ impl FileSource {
             may_read_again = false;
         }
         loop {
-            let result = source.mint().await.and_then(|token| {
-                self.check_owner().map_err(Error::into_token_error)?;
-                Ok(token)
-            });
+            let result = match source.mint().await {
+                Ok(token) => self
+                    .check_owner(&token)
+                    .await
+                    .map(|()| token)
+                    .map_err(Error::into_token_error),
+                Err(error) => Err(error),
+            };
             let rejected = matches!(&result, Err(error) if error.kind().is_rejection());
             self.state().rejected = rejected;
             if !rejected || !may_read_again {
@@ -114,46 +143,79 @@ impl FileSource {
         state.stamp = Some(file.stamp);
         // Its tokens are not kept on the disk: one from there would not say whose it is.
         let loaded = (self.reader)(&file.text, &self.place, &self.options)?;
-        let is_ours = self.identity.is_none() || loaded.identity == self.identity;
-        if loaded.kind != self.kind || !is_ours {
+        let is_same = self.identity.is_same(&loaded.identity);
+        if loaded.kind != self.kind || is_same == Some(false) {
             return Err(self.changed_hands(&loaded));
         }
-        if self.identity.is_none() {
-            tracing::warn!(file = %self.place, "the login was rejected; there is a new one in its file, which need not say whose it is");
-        } else {
-            tracing::info!(file = %self.place, "the credential was rejected; read a new one from its file");
-        }
+        tracing::info!(file = %self.place, "the credential was rejected; read a new one from its file");
+        state.change = Some(Change {
+            is_certain: is_same == Some(true),
+        });
         state.source = loaded.source.clone();
         state.login = loaded.login;
         Ok(Some(loaded.source))
     }
 
-    /// Compares whom the last answer named with whom the answers before it did.
-    fn check_owner(&self) -> Result<(), Error> {
-        let mut state = self.state();
-        let Some(named) = state.login.as_ref().and_then(|login| login.owner.get()) else {
-            return Ok(());
+    /// Compares the owner of a new credential's first token with the owner of those before it.
+    /// The server is queried only if neither the texts nor its responses have named both.
+    async fn check_owner(&self, token: &AccessToken) -> Result<(), Error> {
+        let (change, login, accepted) = {
+            let mut state = self.state();
+            let Some(change) = state.change else {
+                state.accepted.token = state.login.is_some().then(|| token.clone());
+                return Ok(());
+            };
+            (change, state.login.clone(), state.accepted.clone())
         };
-        if state.owner.as_ref().is_some_and(|owner| owner != named) {
-            return Err(self
-                .place
-                .invalid("the login that was read from it was rejected, and now there is another person's")
-                .with_remedy(start_again()));
+        let http = &self.options.http;
+        let named = |login: Option<&UserLogin>| login.map(UserLogin::named).unwrap_or_default();
+        let mut before = accepted.subject;
+        if !before.is_known() {
+            before = named(accepted.login.as_ref());
         }
-        state.owner = Some(named.clone());
+        if let Some(login) = &accepted.login
+            && !before.is_known()
+            && !change.is_certain
+        {
+            before = login.query(accepted.token.as_ref(), http).await;
+        }
+        let mut after = named(login.as_ref());
+        if let Some(login) = &login
+            && before.is_known()
+            && before.is_same(&after).is_none()
+            && !change.is_certain
+        {
+            after = login.query(Some(token), http).await;
+        }
+        match before.is_same(&after) {
+            Some(false) => return Err(self.is_another_persons()),
+            None if !change.is_certain => tracing::warn!(
+                file = %self.place,
+                "the login was rejected and its file has a new one; neither the file nor the server says whether it belongs to the same account. If it does not, restart the program"
+            ),
+            _ => {}
+        }
+        let mut state = self.state();
+        state.change = None;
+        state.accepted = Accepted {
+            token: login.is_some().then(|| token.clone()),
+            login,
+            subject: if after.is_known() { after } else { before },
+        };
         Ok(())
     }
 
+    fn is_another_persons(&self) -> Error {
+        self.place
+            .invalid("the login that was read from it was rejected, and now it holds another person's login")
+            .with_remedy(start_again())
+    }
+
     fn changed_hands(&self, loaded: &Loaded) -> Error {
-        let whose = |kind: Kind, identity: &Option<Arc<str>>| match identity {
-            Some(identity) => format!("{kind} of {identity}"),
-            None => kind.to_string(),
-        };
         self.place
             .invalid(format_args!(
-                "the credential that was read from it ({}) was rejected, and now there is another one's ({})",
-                whose(self.kind, &self.identity),
-                whose(loaded.kind, &loaded.identity),
+                "the credential that was read from it ({} of {}) was rejected, and now it holds another account's credential ({} of {})",
+                self.kind, self.identity, loaded.kind, loaded.identity,
             ))
             .with_remedy(start_again())
     }
@@ -196,6 +258,7 @@ impl fmt::Debug for FileSource {
 mod tests {
     use std::fs;
     use std::path::PathBuf;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -264,9 +327,14 @@ mod tests {
 
         machine.write(&again.earthengine_file_json(None));
         credentials.token().await.unwrap();
+        let paths: Vec<_> = machine.emulator.requests()[sent..]
+            .iter()
+            .map(|request| request.path.clone())
+            .collect();
+        // The server no longer knows the old token, so the owner of the new one is not queried.
         assert_eq!(
-            machine.emulator.requests().len(),
-            sent + 1,
+            paths,
+            ["/token", "/tokeninfo"],
             "the old login is not tried again"
         );
     }
@@ -375,6 +443,238 @@ mod tests {
         machine.emulator.revoke(jane.refresh_token());
         machine.write(&john.authorized_user_json());
         machine.emulator.fault(TOKENS, answer("john").skip(1));
+        let error = credentials.token().await.unwrap_err();
+        assert!(error.to_string().contains("another person's"), "{error}");
+    }
+
+    const STS: &str = "sts.googleapis.com";
+    const IAM: &str = "iamcredentials.googleapis.com";
+    const LIFETIME: std::time::Duration = std::time::Duration::from_secs(3600);
+    const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
+
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Login {
+        AuthorizedUser,
+        EarthEngineFile,
+        Workforce,
+    }
+
+    /// What differs between the login that is rejected and the one that replaces it.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Owner {
+        Same,
+        Other,
+        /// The server no longer knows the token before.
+        RevokedBefore,
+        /// No scope lets the server name the owner.
+        WithoutScope,
+    }
+
+    /// A new login as a file, and its refresh token.
+    fn log_in(machine: &Machine, login: Login, name: &str, owner: Owner) -> (Value, String) {
+        let scopes: &[&str] = match owner {
+            Owner::WithoutScope => &["cloud-platform"],
+            _ => &["cloud-platform", "openid"],
+        };
+        let emulator = &machine.emulator;
+        let email = format!("{name}@example.com");
+        let user = || emulator.create_user_with_scopes(&email, scopes, scopes);
+        let (principal, text, token) = match login {
+            Login::AuthorizedUser => {
+                let user = user();
+                let token = user.refresh_token().to_owned();
+                (email.clone(), user.authorized_user_json(), token)
+            }
+            Login::EarthEngineFile => {
+                let user = user();
+                let token = user.earthengine_refresh_token().to_owned();
+                (email.clone(), user.earthengine_file_json(None), token)
+            }
+            Login::Workforce => {
+                let user = emulator.create_workforce_user(name);
+                let token = user.refresh_token().to_owned();
+                (user.principal().to_owned(), user.json(), token)
+            }
+        };
+        emulator.allow_impersonation(&principal, TARGET);
+        (serde_json::from_str(&text).unwrap(), token)
+    }
+
+    fn impersonating(source: Value) -> Value {
+        json!({
+            "type": "impersonated_service_account",
+            "service_account_impersonation_url":
+                format!("https://{IAM}/v1/projects/-/serviceAccounts/{TARGET}:generateAccessToken"),
+            "source_credentials": source,
+        })
+    }
+
+    /// Counts the warnings of this crate.
+    #[derive(Clone, Default)]
+    struct WarningCount(Arc<AtomicUsize>);
+
+    impl tracing::Subscriber for WarningCount {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            metadata.target().starts_with("ee_credentials")
+        }
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+        fn event(&self, event: &tracing::Event<'_>) {
+            if *event.metadata().level() == tracing::Level::WARN {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        fn enter(&self, _: &tracing::span::Id) {}
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    /// Replaces a login while it is rejected. Returns the next token, the number of warnings and
+    /// the number of requests that queried an owner.
+    async fn replace(
+        machine: &Machine,
+        (login, is_source): (Login, bool),
+        owner: Owner,
+    ) -> (Result<(), ee_token::Error>, usize, usize) {
+        let emulator = &machine.emulator;
+        let queries = || {
+            let of_owner = |path: &str| ["/tokeninfo", "/v1/introspect"].contains(&path);
+            let requests = emulator.requests();
+            requests.iter().filter(|r| of_owner(&r.path)).count()
+        };
+        let file = |name| {
+            let (file, token) = log_in(machine, login, name, owner);
+            let file = if is_source { impersonating(file) } else { file };
+            (file.to_string(), token)
+        };
+        let (old, old_token) = file("jane");
+        machine.write(&old);
+        let credentials = machine.credentials();
+        let token = credentials.token().await.unwrap();
+        assert_eq!(queries(), 0, "no query without a rejection");
+
+        let name = if owner == Owner::Other {
+            "john"
+        } else {
+            "jane"
+        };
+        machine.write(&file(name).0);
+        let (host, rejection) = match login {
+            _ if is_source => (
+                IAM,
+                Fault::status(403).json(&json!({"error": {"code": 403, "status":
+                    "PERMISSION_DENIED", "message": "Permission denied"}})),
+            ),
+            Login::Workforce => (
+                STS,
+                Fault::status(400).json(&json!({"error": "invalid_grant"})),
+            ),
+            _ => (
+                TOKENS,
+                Fault::status(400).json(&json!({"error": "invalid_grant"})),
+            ),
+        };
+        if owner == Owner::RevokedBefore {
+            emulator.revoke(&old_token);
+        } else {
+            emulator.fault(host, rejection);
+        }
+        credentials.cache().unwrap().invalidate(&token);
+        let warnings = WarningCount::default();
+        let guard = tracing::subscriber::set_default(warnings.clone());
+        let result = credentials.token().await.map(drop);
+        drop(guard);
+        assert_eq!(emulator.faults_left(host), 0);
+        let sent = queries();
+        if result.is_err() {
+            machine.write(&old);
+            credentials
+                .token()
+                .await
+                .expect("the first owner's login is taken up again");
+        }
+        (result, warnings.0.load(Ordering::Relaxed), sent)
+    }
+
+    #[tokio::test]
+    async fn another_persons_login_is_never_taken_up_silently() {
+        for kind in [
+            (Login::AuthorizedUser, false),
+            (Login::EarthEngineFile, false),
+            (Login::Workforce, false),
+            (Login::AuthorizedUser, true),
+            (Login::Workforce, true),
+        ] {
+            for owner in [
+                Owner::Same,
+                Owner::Other,
+                Owner::RevokedBefore,
+                Owner::WithoutScope,
+            ] {
+                // Introspection names the principal whatever the scopes.
+                if kind.0 == Login::Workforce && owner == Owner::WithoutScope {
+                    continue;
+                }
+                let machine = Machine::new().await;
+                machine
+                    .emulator
+                    .create_service_account(TARGET, "ee-demo-project");
+                let (result, warnings, queries) = replace(&machine, kind, owner).await;
+                let case = format!("{kind:?} {owner:?}: {result:?}");
+                match owner {
+                    Owner::Same => {
+                        assert!(result.is_ok(), "{case}");
+                        assert_eq!((warnings, queries), (0, 2), "{case}");
+                    }
+                    Owner::Other => {
+                        let error = result.unwrap_err();
+                        assert_eq!(error.kind(), Token::InvalidCredential, "{case}");
+                        assert!(error.to_string().contains("another person's"), "{case}");
+                        assert!(error.remedy().is_some(), "{case}");
+                        assert_eq!((warnings, queries), (0, 2), "{case}");
+                    }
+                    Owner::RevokedBefore | Owner::WithoutScope => {
+                        assert!(result.is_ok(), "{case}");
+                        assert_eq!(warnings, 1, "{case}");
+                        assert!(queries <= 1, "{case}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn source_of_an_impersonation_is_compared_by_id_token() {
+        let machine = Machine::new().await;
+        machine
+            .emulator
+            .create_service_account(TARGET, "ee-demo-project");
+        let file = |name: &str| {
+            let (file, token) = log_in(&machine, Login::AuthorizedUser, name, Owner::Other);
+            (impersonating(file).to_string(), token)
+        };
+        let (janes, refresh_token) = file("jane");
+        machine.write(&janes);
+        let credentials = machine.credentials();
+        // Google's tokens, with ID tokens that the emulator does not issue.
+        let issue = |name: &str| {
+            let email = format!("{name}@example.com");
+            let token = machine
+                .emulator
+                .issue_token(&email, &["cloud-platform"], LIFETIME);
+            let claims = URL_SAFE_NO_PAD.encode(json!({ "sub": name }).to_string());
+            Fault::status(200).json(&json!({"access_token": token, "expires_in": 3600,
+                "id_token": format!("e30.{claims}.c2ln")}))
+        };
+        machine.emulator.fault(TOKENS, issue("jane"));
+        let token = credentials.token().await.unwrap();
+        machine.emulator.expire_tokens();
+        machine.emulator.revoke(&refresh_token);
+        machine.write(&file("john").0);
+        machine.emulator.fault(TOKENS, issue("john").skip(1));
+        credentials.cache().unwrap().invalidate(&token);
         let error = credentials.token().await.unwrap_err();
         assert!(error.to_string().contains("another person's"), "{error}");
     }

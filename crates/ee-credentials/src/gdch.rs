@@ -14,6 +14,7 @@ use ee_token::{
 };
 
 use crate::document::{Document, clipped};
+use crate::identity::Identity;
 use crate::loaded::Loaded;
 use crate::place::{Place, read};
 use crate::{Error, ErrorKind, Kind, Options, allowed_host};
@@ -74,7 +75,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
     Ok(Loaded {
         kind: Kind::GdchServiceAccount,
         login: None,
-        identity: Some(whose.clone()),
+        identity: Identity::account(whose.clone()),
         principal: Some(whose),
         quota_project: None,
         project: Some(project.to_owned()),

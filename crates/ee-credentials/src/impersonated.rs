@@ -16,6 +16,7 @@ use url::Url;
 use crate::adc;
 use crate::document::{Document, clipped};
 use crate::generate_access_token::{self as iam, METHOD, generate_access_token};
+use crate::identity::Identity;
 use crate::loaded::Loaded;
 use crate::place::{Place, is_plain_word};
 use crate::refused::Refused;
@@ -85,11 +86,9 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
             format_args!("is {project}, which belongs to a Google SDK and can never be billed"),
         ));
     }
-    let whose = source.identity.clone().or_else(|| source.principal.clone());
-    let identity = match whose {
-        Some(whose) => format!("{target} by {} {whose}", source.kind),
-        None => format!("{target} by {}", source.kind),
-    };
+    let identity = Identity::impersonated(&target, source.kind, &source.identity);
+    let tokens = TokenCache::from(source.source);
+    let login = source.login.map(|login| login.acting_through(&tokens));
     let account = ImpersonatedServiceAccount {
         http: options.http.clone(),
         url,
@@ -97,16 +96,16 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
         delegates,
         scopes: scopes.clone(),
         lifetime: DEFAULT_LIFETIME,
-        source: TokenCache::from(source.source),
+        source: tokens,
         source_quota_project: source.quota_project,
         source_principal: source.principal,
         refused: Refused::default(),
     };
     Ok(Loaded {
         kind: Kind::ImpersonatedServiceAccount,
-        login: None,
+        login,
         source: Arc::new(account),
-        identity: Some(identity.into()),
+        identity,
         project: None,
         principal: Some(target.into()),
         quota_project: document.project("quota_project_id")?,

@@ -7,6 +7,7 @@ use ee_token::{Remedy, Scopes, TokenCache};
 use serde::{Deserialize, Serialize};
 
 use crate::document::clipped;
+use crate::identity::Identity;
 use crate::impersonated::{
     DEFAULT_LIFETIME, ImpersonatedServiceAccount, check_lifetime, is_account, resource, url_of,
 };
@@ -136,7 +137,7 @@ impl Impersonation {
             kind: Kind::ImpersonatedServiceAccount,
             login: None,
             source: Arc::new(account),
-            identity: Some(step.target.as_str().into()),
+            identity: Identity::account(step.target.as_str()),
             principal: Some(step.target.as_str().into()),
             quota_project: step.quota_project.clone(),
             project: source.project().map(str::to_owned),

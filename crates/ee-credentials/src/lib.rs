@@ -40,6 +40,7 @@ mod gdch;
 mod generate_access_token;
 #[cfg(feature = "google-cloud-auth")]
 mod google_cloud_auth;
+mod identity;
 mod impersonated;
 mod impersonation;
 mod kind;

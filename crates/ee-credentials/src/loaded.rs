@@ -5,16 +5,16 @@ use std::sync::Arc;
 use ee_token::{Scopes, TokenSource};
 
 use crate::Kind;
-use crate::refresh_token::RefreshToken;
+use crate::identity::{Identity, UserLogin};
 
 /// A credential that was read and checked, before it is anybody's.
 pub(crate) struct Loaded {
     pub(crate) kind: Kind,
     pub(crate) source: Arc<dyn TokenSource>,
-    /// The source once more, if it is a person's login: its answers may say whose.
-    pub(crate) login: Option<Arc<RefreshToken>>,
+    /// The person's login behind it, if there is one: the server may name its owner.
+    pub(crate) login: Option<UserLogin>,
     /// Whose credential it is, as far as it says so. Not to be changed by reading it again.
-    pub(crate) identity: Option<Arc<str>>,
+    pub(crate) identity: Identity,
     /// In whose name requests are made.
     pub(crate) principal: Option<Arc<str>>,
     pub(crate) quota_project: Option<String>,

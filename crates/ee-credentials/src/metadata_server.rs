@@ -19,6 +19,7 @@ use url::Url;
 use url::form_urlencoded::byte_serialize;
 
 use crate::document::clipped;
+use crate::identity::Identity;
 use crate::impersonated::is_account;
 use crate::loaded::Loaded;
 use crate::refused::Refused;
@@ -331,7 +332,7 @@ impl MetadataServer {
             kind: Kind::MetadataServer,
             login: None,
             source: server.clone(),
-            identity: None,
+            identity: Identity::login(None),
             principal: server.named_email().map(Arc::from),
             quota_project: None,
             project: None,

@@ -12,6 +12,7 @@ use ee_token::{
 use url::form_urlencoded::byte_serialize;
 
 use crate::document::Document;
+use crate::identity::Identity;
 use crate::loaded::Loaded;
 use crate::place::{Place, is_plain_word};
 use crate::universe::check_universe;
@@ -194,7 +195,7 @@ pub(crate) fn load(key: ServiceAccountKey, options: &Options) -> Result<Loaded, 
     Ok(Loaded {
         kind: Kind::ServiceAccount,
         login: None,
-        identity: Some(key.email.as_str().into()),
+        identity: Identity::account(key.email.as_str()),
         principal: Some(subject.as_deref().unwrap_or(&key.email).into()),
         quota_project: key.quota_project.clone(),
         project: key.project_id.clone(),

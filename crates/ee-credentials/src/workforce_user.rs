@@ -5,11 +5,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ee_token::{
-    AccessToken, ClientAuth, ErrorKind as Token, Grant, Remedy, SecretString, TokenEndpoint,
-    TokenFuture, TokenSource,
+    AccessToken, ClientAuth, ErrorKind as Token, Grant, HttpClient, Remedy, SecretString,
+    TokenEndpoint, TokenFuture, TokenSource, introspect,
 };
+use url::Url;
 
 use crate::document::Document;
+use crate::identity::Identity;
 use crate::loaded::Loaded;
 use crate::place::Place;
 use crate::universe::check_universe;
@@ -17,9 +19,11 @@ use crate::{Error, Kind, Options, allowed_host};
 
 const LOGIN: &str = "gcloud auth application-default login --login-config=LOGIN_CONFIG_FILE";
 
-struct WorkforceUser {
+pub(crate) struct WorkforceUser {
     place: Place,
+    http: HttpClient,
     endpoint: TokenEndpoint,
+    introspection_url: Url,
     client_id: String,
     client_secret: SecretString,
     /// The newest: the server may bring another one with each token.
@@ -34,24 +38,30 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
     let place = &document.place;
     let url = document.required_text("token_url")?;
     let url = allowed_host::check(url, "token_url", place, options)?;
-    let source = WorkforceUser {
+    // Beside the endpoint that issues the tokens: no other host learns them.
+    let introspection_url = url
+        .join("introspect")
+        .map_err(|_| place.invalid_field("token_url", "is not a URL with a path"))?;
+    let source = Arc::new(WorkforceUser {
         client_id: document.required_text("client_id")?.to_owned(),
         client_secret: document.required_secret("client_secret")?,
         refresh_token: Mutex::new(document.required_secret("refresh_token")?),
         endpoint: TokenEndpoint::new(options.http.clone(), url),
+        http: options.http.clone(),
+        introspection_url,
         place: place.clone(),
-    };
+    });
     Ok(Loaded {
         kind: Kind::ExternalAccountAuthorizedUser,
-        login: None,
-        // The file does not say who it is, and where they come from is the next best.
-        identity: document.text("audience")?.map(Arc::from),
+        login: Some(source.clone().into()),
+        // The file names the pool's provider, and not the person.
+        identity: Identity::member_of(document.text("audience")?),
         principal: None,
         quota_project: document.project("quota_project_id")?,
         project: None,
         oauth_client_id: None,
         scopes: None,
-        source: Arc::new(source),
+        source,
     })
 }
 
@@ -65,13 +75,9 @@ impl WorkforceUser {
             rapt: None,
             scopes: None,
         };
-        let client = ClientAuth {
-            client_id: &self.client_id,
-            client_secret: &self.client_secret,
-        };
         let reply = self
             .endpoint
-            .exchange(&grant, Some(&client))
+            .exchange(&grant, Some(&self.client()))
             .await
             .map_err(|error| self.explain(error))?;
         if let Some(new) = reply.refresh_token {
@@ -81,6 +87,21 @@ impl WorkforceUser {
                 .unwrap_or_else(PoisonError::into_inner) = new;
         }
         Ok(reply.access_token)
+    }
+
+    /// Returns the principal that a token was issued to, as the server names it.
+    pub(crate) async fn introspect(
+        &self,
+        token: &AccessToken,
+    ) -> Result<Option<String>, ee_token::Error> {
+        introspect(&self.http, &self.introspection_url, &self.client(), token).await
+    }
+
+    fn client(&self) -> ClientAuth<'_> {
+        ClientAuth {
+            client_id: &self.client_id,
+            client_secret: &self.client_secret,
+        }
     }
 
     fn current(&self) -> SecretString {

@@ -53,7 +53,7 @@
 //! | `earthengine.googleapis.com`, `earthengine-highvolume.googleapis.com` | `/$discovery/rest`, `/v1/projects/P/config`, `…/algorithms`, `…/value:compute`, assets, operations, exports, pixels, maps, thumbnails, features, `/batch` |
 //! | `iamcredentials.googleapis.com` | `/v1/projects/-/serviceAccounts/EMAIL:generateAccessToken` |
 //! | `cloudresourcemanager.googleapis.com` | `/v3/projects:search`, `/v1/projects/P` |
-//! | `sts.googleapis.com` | `/v1/oauthtoken`: the refresh tokens of workforce users |
+//! | `sts.googleapis.com` | `/v1/oauthtoken`: the refresh tokens of workforce users; `/v1/introspect`: whose a token is |
 //! | `service-identity.gdch.test` | `/authenticate`: a token server of Google Distributed Cloud, under a made-up name |
 //! | `serviceusage.googleapis.com` | `/v1/projects/P/services/earthengine.googleapis.com` |
 //! | `sts.googleapis.com`, `sts.mtls.googleapis.com` | `/v1/token`: federation with [OpenID Connect](Emulator::create_oidc_provider), [AWS](Emulator::create_aws_provider) and [X.509](Emulator::create_x509_provider) |

@@ -13,6 +13,14 @@ pub(crate) const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-p
 pub(crate) const CLOUD_PLATFORM_READ_ONLY: &str =
     "https://www.googleapis.com/auth/cloud-platform.read-only";
 pub(crate) const USERINFO_EMAIL: &str = "https://www.googleapis.com/auth/userinfo.email";
+/// The scopes that let tokeninfo name the account's number.
+pub(crate) const IDENTIFYING: [&str; 5] = [
+    "openid",
+    "email",
+    "profile",
+    USERINFO_EMAIL,
+    "https://www.googleapis.com/auth/userinfo.profile",
+];
 
 /// What `gcloud auth application-default login --scopes=…` gets when it is asked for Earth Engine.
 pub(crate) const GCLOUD_LOGIN: [&str; 4] = ["openid", USERINFO_EMAIL, CLOUD_PLATFORM, EARTHENGINE];

@@ -83,7 +83,7 @@ pub use source::{TokenFuture, TokenSource, source_fn};
 #[doc(hidden)]
 pub use token_endpoint::Seconds;
 pub use token_endpoint::{TokenEndpoint, TokenResponse};
-pub use token_info::{TokenInfo, token_info};
+pub use token_info::{TokenInfo, introspect, token_info};
 
 /// What a body that should have been JSON is, in words that quote none of it.
 fn shape(body: &[u8]) -> String {

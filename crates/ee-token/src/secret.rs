@@ -68,6 +68,11 @@ pub(crate) async fn post_secret(
     name: &str,
     secret: &str,
 ) -> Result<Response, Error> {
+    http.send(secret_request(url, name, secret)).await
+}
+
+/// A request that posts a form of one field.
+pub(crate) fn secret_request(url: &Url, name: &str, secret: &str) -> Request {
     let mut request = Request::new(Method::POST, url.clone());
     request.headers_mut().insert(
         CONTENT_TYPE,
@@ -75,7 +80,7 @@ pub(crate) async fn post_secret(
     );
     *request.timeout_mut() = Some(TIMEOUT);
     *request.body_mut() = Some(secret_body(form(name, secret)).into());
-    http.send(request).await
+    request
 }
 
 /// Overwrites the texts in what a server said, which may be what it was sent.

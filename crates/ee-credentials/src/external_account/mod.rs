@@ -26,6 +26,7 @@ use ::url::Url;
 use ee_token::{Endpoint, HttpClient, SecretString};
 
 use crate::document::Document;
+use crate::identity::Identity;
 use crate::loaded::Loaded;
 use crate::place::Place;
 use crate::universe::check_universe;
@@ -207,7 +208,10 @@ fn assemble(
     Ok(Loaded {
         kind: Kind::ExternalAccount,
         login: None,
-        identity: Some(email.as_deref().unwrap_or(&account.audience).into()),
+        identity: match email.as_deref() {
+            Some(email) => Identity::account(email),
+            None => Identity::member_of(Some(account.audience.as_str())),
+        },
         principal: email.as_deref().map(Arc::from),
         quota_project,
         project,

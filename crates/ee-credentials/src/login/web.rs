@@ -11,6 +11,7 @@ use url::Url;
 use super::consent::{Answer, Client, Code, NoAnswer, Question, missing, refused};
 use super::pkce;
 use crate::document::clipped;
+use crate::identity::Identity;
 use crate::loaded::Loaded;
 use crate::place::Place;
 use crate::refresh_token::{Login, RefreshToken};
@@ -231,7 +232,7 @@ impl WebFlow {
                 renewals,
             }),
             login: None,
-            identity: None,
+            identity: Identity::login(None),
             principal: None,
             quota_project: None,
             project: None,

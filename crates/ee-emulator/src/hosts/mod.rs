@@ -45,7 +45,7 @@ pub(crate) fn answer(shared: &Shared, request: &Request) -> Outcome {
             earthengine::answer(shared, request).into()
         }
         "iamcredentials.googleapis.com" => iam_credentials::answer(shared, request).into(),
-        "sts.googleapis.com" if request.path == workforce::PATH => {
+        "sts.googleapis.com" if workforce::PATHS.contains(&request.path.as_str()) => {
             workforce::answer(shared, request).into()
         }
         service_identity::HOST => gdch::answer(shared, request).into(),

@@ -154,7 +154,23 @@ fn describe(token: &Token, now: DateTime<Utc>) -> Reply {
         info["email"] = json!(token.email);
         info["email_verified"] = json!("true");
     }
+    if token
+        .scopes
+        .iter()
+        .any(|scope| scopes::IDENTIFYING.contains(&scope.as_str()))
+    {
+        info["sub"] = json!(account_number(&token.email));
+    }
     Reply::oauth(200, &info)
+}
+
+/// An account's number: always the same for the same address.
+fn account_number(email: &str) -> String {
+    // FNV-1a.
+    let hash = email.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("1{hash:020}")
 }
 
 fn revoke(shared: &Shared, request: &Request) -> Reply {

@@ -1,5 +1,6 @@
-//! `sts.googleapis.com/v1/oauthtoken`: the refresh tokens of people who log in through a
-//! workforce pool (RFC 6749 section 6, with HTTP Basic).
+//! `sts.googleapis.com/v1/oauthtoken` and `/v1/introspect`: the refresh tokens of people who log in
+//! through a workforce pool (RFC 6749 section 6, with HTTP Basic), and whose an access token is
+//! (RFC 7662).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,13 +12,19 @@ use crate::request::Request;
 use crate::server::Shared;
 use crate::state::{IssuedTo, State, Token};
 
-pub(super) const PATH: &str = "/v1/oauthtoken";
+const INTROSPECT: &str = "/v1/introspect";
+pub(super) const PATHS: [&str; 2] = ["/v1/oauthtoken", INTROSPECT];
 
 pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
     if request.method != http::Method::POST {
         return Reply::no_such_page(&request.path);
     }
-    match token_form(request).and_then(|form| refresh(shared, request, &form)) {
+    let respond = if request.path == INTROSPECT {
+        introspect
+    } else {
+        refresh
+    };
+    match token_form(request).and_then(|form| respond(shared, request, &form)) {
         Ok(reply) | Err(reply) => reply,
     }
 }
@@ -61,6 +68,25 @@ fn refresh(shared: &Shared, request: &Request, form: &Form) -> Result<Reply, Rep
         reply["refresh_token"] = json!(state.grant(grant));
     }
     Ok(Reply::oauth(200, &reply))
+}
+
+fn introspect(shared: &Shared, request: &Request, form: &Form) -> Result<Reply, Reply> {
+    let now = shared.clock.now();
+    let state = shared.state();
+    let client_id = client(&state, request)?;
+    let token = state.valid_token(required(form, "token")?, now).ok();
+    let body = match token {
+        Some(token) => json!({
+            "active": true,
+            "client_id": client_id,
+            "exp": token.expires_at.timestamp(),
+            "scope": token.scopes.join(" "),
+            "sub": token.email,
+            "username": token.email,
+        }),
+        None => json!({ "active": false }),
+    };
+    Ok(Reply::oauth(200, &body))
 }
 
 /// The client that authenticates with HTTP Basic (RFC 6749 section 2.3.1).
