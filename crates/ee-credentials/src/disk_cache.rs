@@ -12,7 +12,7 @@ pub(crate) mod fuzzing;
 mod source;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +24,6 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::loaded::Loaded;
-use crate::place;
 use crate::private_file::{self, Replacement, random_name, step};
 use crate::{Environment, Kind, Options, hex};
 use entry::{Entry, SealingKey};
@@ -237,8 +236,7 @@ impl Slot {
 
     /// What is there, if it can be believed.
     fn read(&self) -> Option<Entry> {
-        let file = place::open(&self.path).ok()?;
-        file.metadata().ok().filter(fs::Metadata::is_file)?;
+        let file = private_file::open_own(&self.path, OpenOptions::new().read(true)).ok()?;
         let mut sealed = Vec::new();
         file.take(MAX_FILE).read_to_end(&mut sealed).ok()?;
         let entry = self.key.open(&mut sealed);

@@ -378,3 +378,52 @@ async fn a_kill_at_any_stage_leaves_the_old_token_or_the_new_one_or_none() {
         }
     }
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn locks_and_entries_are_never_opened_through_links() {
+    let machine = Machine::new().await;
+    let token = machine.token().await;
+    let slot = machine.slot();
+    let existing = machine.home.path().join("existing");
+    let dangling = machine.home.path().join("dangling");
+
+    // A whole entry elsewhere is not taken for ours.
+    fs::rename(&slot.path, &existing).unwrap();
+    std::os::unix::fs::symlink(&existing, &slot.path).unwrap();
+    assert!(!machine.token().await.is_same(&token));
+    assert!(!fs::symlink_metadata(&slot.path).unwrap().is_symlink());
+
+    for target in [&existing, &dangling] {
+        fs::remove_file(&slot.lock).unwrap();
+        fs::remove_file(&slot.path).unwrap();
+        std::os::unix::fs::symlink(target, &slot.lock).unwrap();
+        let contents = fs::read(target).ok();
+        let error = slot.lock_file().unwrap_err();
+        assert!(error.to_string().contains("symbolic link"), "{error}");
+        machine.token().await;
+        assert_eq!(fs::read(target).ok(), contents);
+        fs::write(&slot.path, "").unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn root_leaves_tokens_to_the_owner_of_the_directory() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let machine = Machine::new().await;
+    if chown(machine.home.path(), Some(4321), Some(4322)).is_err() {
+        let _ = io::Write::write_all(
+            &mut io::stderr(),
+            b"root_leaves_tokens_to_the_owner_of_the_directory: SKIPPED, this user may not give files away\n",
+        );
+        return;
+    }
+    machine.token().await;
+    let slot = machine.slot();
+    for path in [machine.cache().folder(), &slot.lock, &slot.path] {
+        let metadata = fs::symlink_metadata(path).unwrap();
+        let owner = (metadata.uid(), metadata.gid());
+        assert_eq!(owner, (4321, 4322), "{}", path.display());
+    }
+}

@@ -6,18 +6,21 @@ mod fields;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use ee_token::{HttpClient, Remedy, Scopes, SecretString};
 use fd_lock::RwLock;
+use zeroize::Zeroizing;
 
 use crate::earthengine_file::{self as keys, CLIENT_ID, EarthEngineFile};
-use crate::place::{Place, check_kind, is_absent, read_if_there};
-use crate::private_file::{self, Replacement, is_random_name, random_name, step, sync_folder_of};
+use crate::place::{Place, check_kind, decode, is_absent, read_if_there};
+use crate::private_file::{
+    self, Refusal, Replacement, is_random_name, open_own, random_name, step, sync_folder_of,
+};
 use crate::{Environment, Error, ErrorKind, Warning};
 use fields::Fields;
 
@@ -38,6 +41,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 
 const ENDING: &str = ".tmp";
+/// Far more than three codes.
+const MAX_VERIFIER: u64 = 4 << 10;
 
 /// Earth Engine's credentials file, which the Python client shares:
 /// `~/.config/earthengine/credentials`.
@@ -304,8 +309,27 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::InvalidFile`] if it cannot be read.
     pub fn kept_verifier(&self) -> Result<Option<SecretString>, Error> {
-        let text = read_if_there(&Place::file(self.verifier_path()))?;
-        Ok(text.map(|text| text.text.as_str().into()))
+        let place = Place::file(self.verifier_path());
+        let path = self.verifier_path();
+        let unreadable = |error: io::Error| {
+            let remedy = Refusal::in_error(&error).map(|refusal| refusal.remedy.clone());
+            let remedy = remedy.unwrap_or_else(|| {
+                Remedy::new("Begin the login again.").command("eectl auth login --mode=notebook")
+            });
+            place
+                .invalid(format_args!("it cannot be read: {error}"))
+                .with_remedy(remedy)
+                .with_source(error)
+        };
+        let file = match open_own(&path, OpenOptions::new().read(true)) {
+            Err(error) if is_absent(&error) => return Ok(None),
+            opened => opened.map_err(unreadable)?,
+        };
+        let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_VERIFIER as usize));
+        file.take(MAX_VERIFIER)
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
+        Ok(Some(decode(&bytes, &place)?.as_str().into()))
     }
 
     /// One that stays is good for nothing without a code.
@@ -576,13 +600,14 @@ impl Store {
     }
 
     fn cannot(&self, be: &str, error: io::Error) -> Error {
+        let remedy = Refusal::in_error(&error).map(|refusal| refusal.remedy.clone());
         Error::new(
             ErrorKind::Store,
             format!("{} cannot {be}: {error}", self.path.display()),
         )
-        .with_remedy(Remedy::new(
+        .with_remedy(remedy.unwrap_or_else(|| Remedy::new(
             "Check who owns the folder and whether there is room, or let EE_CONFIG_FILE name another file.",
-        ))
+        )))
         .with_source(error)
     }
 }

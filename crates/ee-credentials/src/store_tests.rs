@@ -665,3 +665,100 @@ proptest::proptest! {
         assert_eq!(json[key], value);
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn files_of_our_own_are_never_opened_through_links() {
+    let (folder, store) = store();
+    put(&store, r#"{"project": "p"}"#);
+    let existing = folder.path().join("existing");
+    fs::write(&existing, "of somebody").unwrap();
+    let dangling = folder.path().join("dangling");
+    let kinds = [
+        "a link to a file",
+        "a link to nothing",
+        "a pipe",
+        "a directory",
+    ];
+    for kind in kinds {
+        for path in [store.lock_path(), store.verifier_path()] {
+            let _ = fs::remove_file(store.lock_path());
+            match kind {
+                "a link to a file" => std::os::unix::fs::symlink(&existing, &path).unwrap(),
+                "a link to nothing" => std::os::unix::fs::symlink(&dangling, &path).unwrap(),
+                "a pipe" => {
+                    let made = std::process::Command::new("mkfifo").arg(&path).status();
+                    assert!(made.unwrap().success());
+                }
+                _ => fs::create_dir(&path).unwrap(),
+            }
+            let error = if path == store.lock_path() {
+                store.set_project("q").unwrap_err()
+            } else {
+                store.kept_verifier().unwrap_err()
+            };
+            let text = format!("{error}");
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(text.contains(name), "{kind}: {text}");
+            let command = error.remedy().unwrap().command.as_deref().unwrap();
+            assert!(
+                command.starts_with("rm") && command.contains(name),
+                "{kind}: {command}"
+            );
+            assert_eq!(fs::read_to_string(&existing).unwrap(), "of somebody");
+            assert!(
+                !dangling.exists(),
+                "{kind}: nothing is created behind a link"
+            );
+            assert_eq!(contents(&store)["project"], "p");
+            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
+        }
+    }
+    store.set_project("q").unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn root_leaves_files_to_the_owner_of_what_they_replace() {
+    use std::os::unix::fs::{MetadataExt as _, chown, lchown};
+    let (folder, store) = store();
+    let owner = |path: &Path| {
+        let metadata = fs::symlink_metadata(path).unwrap();
+        (metadata.uid(), metadata.gid())
+    };
+    if chown(folder.path(), Some(4321), Some(4322)).is_err() {
+        let _ = io::Write::write_all(
+            &mut io::stderr(),
+            b"root_leaves_files_to_the_owner_of_what_they_replace: SKIPPED, this user may not give files away\n",
+        );
+        return;
+    }
+    store.set_project("p").unwrap();
+    store.keep_verifier(&"a:b:c".into()).unwrap();
+    let below = folder.path().join("new");
+    for path in [
+        below.clone(),
+        below.join("folder"),
+        store.path().to_owned(),
+        store.lock_path(),
+        store.verifier_path(),
+    ] {
+        assert_eq!(owner(&path), (4321, 4322), "{}", path.display());
+    }
+
+    // The file's owner, and not the directory's.
+    chown(store.path(), Some(4323), Some(4324)).unwrap();
+    store.save_login(&login("1//t")).unwrap();
+    assert_eq!(owner(store.path()), (4323, 4324));
+    assert_eq!(fs::metadata(store.path()).unwrap().mode() & 0o777, 0o600);
+
+    // The owner of a link, and not of what it leads to.
+    let elsewhere = folder.path().join("elsewhere");
+    fs::rename(store.path(), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, store.path()).unwrap();
+    lchown(store.path(), Some(4325), Some(4326)).unwrap();
+    store.set_project("q").unwrap();
+    assert_eq!(owner(store.path()), (4325, 4326));
+    assert_eq!(owner(&elsewhere), (4323, 4324));
+    assert_eq!(names(&store), [".credentials.lock", "credentials"]);
+}

@@ -1,7 +1,7 @@
 //! `eectl emulator`: Google's hosts on loopback, for trying things out.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use ee_emulator::{Emulator, Project};
@@ -65,10 +65,14 @@ fn write_credentials(emulator: &Emulator, folder: &Path) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Opens a file that nobody else may read.
+/// Creates a file that only its owner may read, in place of the one before. Never through a link.
 fn private_file(path: &Path) -> std::io::Result<fs::File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
