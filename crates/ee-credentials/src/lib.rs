@@ -31,6 +31,7 @@ mod earthengine_file;
 mod environment;
 mod error;
 mod external_account;
+mod file_access;
 mod file_source;
 #[cfg(fuzzing)]
 #[doc(hidden)]

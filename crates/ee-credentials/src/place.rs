@@ -10,6 +10,7 @@ use ee_token::Remedy;
 use zeroize::Zeroizing;
 
 use crate::document::clipped;
+use crate::file_access;
 use crate::{Error, ErrorKind, Warning};
 
 /// No credential comes near this; what is longer is another file.
@@ -151,7 +152,7 @@ fn read_file(path: &Path, place: &Place) -> Result<Text, Error> {
     Ok(Text {
         text: decode(&bytes, place)?,
         stamp: Stamp::of(&metadata),
-        warnings: permissions(&metadata, path).into_iter().collect(),
+        warnings: file_access::check(&metadata, path),
     })
 }
 
@@ -266,29 +267,6 @@ pub(crate) fn decode(bytes: &[u8], place: &Place) -> Result<Zeroizing<String>, E
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-#[cfg(unix)]
-fn permissions(metadata: &Metadata, path: &Path) -> Option<Warning> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = metadata.permissions().mode();
-    (mode & 0o044 != 0).then(|| {
-        Warning::new(
-            "readable_by_others",
-            format!(
-                "{} can be read by other users of this machine (mode {:03o})",
-                path.display(),
-                mode & 0o777
-            ),
-            Remedy::new("Make it readable by its owner alone.")
-                .command(format!("chmod 600 {}", shell_quoted(path))),
-        )
-    })
-}
-
-#[cfg(not(unix))]
-fn permissions(_: &Metadata, _: &Path) -> Option<Warning> {
-    None
-}
-
 /// A path as one word of a command.
 pub(crate) fn shell_quoted(path: &Path) -> String {
     let path = path.display().to_string();
@@ -367,25 +345,6 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), b"\xef\xbb\xbf{}").unwrap();
         assert_eq!(*read(&Place::file(file.path())).unwrap().text, "{}");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_file_that_others_may_read_is_warned_about() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("it's mine");
-        fs::write(&path, "{}").unwrap();
-        for (mode, warned) in [(0o600, false), (0o640, true), (0o604, true), (0o400, false)] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let warnings = read(&Place::file(&path)).unwrap().warnings;
-            assert_eq!(!warnings.is_empty(), warned, "{mode:o}");
-            if let Some(warning) = warnings.first() {
-                assert_eq!(warning.code, "readable_by_others");
-                let command = warning.remedy.command.as_deref().unwrap();
-                assert!(command.ends_with(r"it'\''s mine'"), "{command}");
-            }
-        }
     }
 
     #[test]

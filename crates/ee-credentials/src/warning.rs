@@ -4,12 +4,15 @@ use std::fmt;
 
 use ee_token::{Remedy, Scopes};
 
+use crate::file_access;
+
 /// Something about a credential that works, and should be changed all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warning {
-    /// Its stable name, for programs. Of a credential: `readable_by_others`, `broad_scopes`,
-    /// `variable_ignored`, `login_expires`. Of a login that was stored: `login_expires`,
+    /// Its stable name, for programs. Of a credential's file: `readable_by_others`,
+    /// `writable_by_others`, `owned_by_other_user`, `directory_writable_by_others`. Of a credential:
+    /// `broad_scopes`, `variable_ignored`, `login_expires`. Of a login that was stored: `login_expires`,
     /// `file_moved_aside`, `variable_first`, `scopes_missing`.
     pub code: &'static str,
     /// What there is, as a sentence.
@@ -26,6 +29,11 @@ impl Warning {
             message: message.into(),
             remedy,
         }
+    }
+
+    /// Whether it is about who may read, write or replace the credential's file.
+    pub fn is_about_file_access(&self) -> bool {
+        file_access::CODES.contains(&self.code)
     }
 }
 

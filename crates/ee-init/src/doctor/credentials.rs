@@ -10,9 +10,6 @@ use crate::scopes::{Use, good_for};
 use crate::status::granted;
 use crate::{Builder, Error, ErrorKind};
 
-/// The code of the warning that has a check of its own.
-const READABLE: &str = "readable_by_others";
-
 pub(super) async fn find(
     builder: &Builder,
     http: &HttpClient,
@@ -31,9 +28,9 @@ pub(super) async fn find(
     steps(&found.searched, report);
     let credentials = found.credentials;
     report.add(Check::ok("credentials", description(&credentials)));
-    report.add(permissions(&credentials));
+    permissions(&credentials, report);
     for warning in credentials.warnings() {
-        if warning.code != READABLE {
+        if !warning.is_about_file_access() {
             report.add(Check::warning(
                 warning.code,
                 &warning.message,
@@ -73,15 +70,27 @@ fn description(credentials: &Credentials) -> String {
     text
 }
 
-fn permissions(credentials: &Credentials) -> Check {
+fn permissions(credentials: &Credentials, report: &mut Report<impl FnMut(&Check)>) {
     const NAME: &str = "file_permissions";
     let Some(path) = credentials.path() else {
-        return Check::skipped(NAME, "the credentials are in no file");
+        return report.skip(&[NAME], "the credentials are in no file");
     };
-    match credentials.warnings().iter().find(|w| w.code == READABLE) {
-        Some(warning) => Check::warning(NAME, &warning.message, warning.remedy.clone()),
-        None if cfg!(unix) => Check::ok(NAME, format!("nobody else may read {}", path.display())),
-        None => Check::skipped(NAME, "not looked at on this system"),
+    let mut is_safe = true;
+    for warning in credentials.warnings() {
+        if warning.is_about_file_access() {
+            is_safe = false;
+            report.add(Check::warning(
+                NAME,
+                &warning.message,
+                warning.remedy.clone(),
+            ));
+        }
+    }
+    if is_safe && cfg!(unix) {
+        let message = format!("no other user may read or change {}", path.display());
+        report.add(Check::ok(NAME, message));
+    } else if is_safe {
+        report.skip(&[NAME], "not checked on this system");
     }
 }
 
