@@ -7,6 +7,7 @@ use earthengine::{Error, ErrorKind, Remedy};
 use serde_json::json;
 
 use crate::output::{has_colours, paint};
+use crate::signals::Signal;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -72,15 +73,15 @@ impl Failure {
         }
     }
 
-    /// Ctrl-C, with the status that shells give it.
-    pub(crate) fn interrupted() -> Self {
+    /// A signal, with the status that shells give it.
+    pub(crate) fn stopped(signal: Signal) -> Self {
         Self {
             code: "interrupted",
-            message: "interrupted".to_owned(),
+            message: signal.message().to_owned(),
             said: None,
             searched: Vec::new(),
             remedy: None,
-            status: 130,
+            status: 128 + signal.number(),
         }
     }
 

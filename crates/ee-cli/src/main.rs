@@ -4,6 +4,7 @@ mod arguments;
 mod command;
 mod failure;
 mod output;
+mod signals;
 
 use std::io;
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 use earthengine::token::steers_terminal;
 use failure::Failure;
+use signals::Signal;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -38,7 +40,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let runtime = runtime().map_err(|e| Failure::io("the runtime cannot be started", &e))?;
-    let pressed = ctrl_c().map_err(|e| Failure::io("Ctrl-C cannot be waited for", &e))?;
+    let stop = stop_signal().map_err(|e| Failure::io("signals cannot be waited for", &e))?;
     let global = &arguments.global;
     let command = async {
         match &arguments.command {
@@ -61,7 +63,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         tokio::select! {
             biased;
             done = command => done,
-            _ = pressed => Err(Failure::interrupted()),
+            signal = stop => Err(Failure::stopped(signal.unwrap_or(Signal::Interrupt))),
         }
     })
 }
@@ -72,33 +74,23 @@ fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-/// Tells of Ctrl-C, from a thread of its own: a command that is reading standard input just
-/// then cannot be dropped, and the process ends all the same.
-fn ctrl_c() -> io::Result<oneshot::Receiver<()>> {
+/// Reports the first signal that asks the process to end. It is awaited on a thread of its own: a
+/// command that is blocked in reading standard input cannot be dropped, and the process must end.
+fn stop_signal() -> io::Result<oneshot::Receiver<Signal>> {
     let runtime = runtime()?;
-    let mut pressed = {
+    let mut signals = {
         let _inside = runtime.enter();
-        interrupts()?
+        signals::Signals::new()?
     };
-    let (tell, told) = oneshot::channel();
+    let (report, reported) = oneshot::channel();
     thread::Builder::new().spawn(move || {
-        runtime.block_on(pressed.recv());
+        let signal = runtime.block_on(signals.next());
         // The command may have ended by itself.
-        let _ = tell.send(());
+        let _ = report.send(signal);
         thread::sleep(GRACE);
-        std::process::exit(Failure::interrupted().exit_status().into());
+        std::process::exit(Failure::stopped(signal).exit_status().into());
     })?;
-    Ok(told)
-}
-
-#[cfg(unix)]
-fn interrupts() -> io::Result<tokio::signal::unix::Signal> {
-    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
-}
-
-#[cfg(windows)]
-fn interrupts() -> io::Result<tokio::signal::windows::CtrlC> {
-    tokio::signal::windows::ctrl_c()
+    Ok(reported)
 }
 
 /// Help and version are no failures; everything else that clap says is one of usage, and

@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::*;
 
 /// A command that runs while the test does something else.
-struct Running {
-    child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
     stdout: BufReader<std::process::ChildStdout>,
 }
 
 impl Machine {
-    fn start(&self, arguments: &[&str]) -> Running {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
         let mut child = Command::new(env!("CARGO_BIN_EXE_eectl"))
             .args(arguments)
             .env_clear()
@@ -54,7 +54,7 @@ impl Machine {
 }
 
 impl Running {
-    fn end(mut self) -> Ended {
+    pub(crate) fn end(mut self) -> Ended {
         let mut stdout = String::new();
         self.stdout.read_to_string(&mut stdout).unwrap();
         let output = self.child.wait_with_output().unwrap();
@@ -336,55 +336,107 @@ async fn ctrl_c_ends_a_login_at_once_and_leaves_nothing_behind() {
     assert_eq!(fs::read_dir(machine.home.path()).unwrap().count(), 0);
 }
 
+/// Whether a signal is ignored in this process, and so in those that it starts.
+#[cfg(unix)]
+fn is_hangup_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & 1 != 0)
+}
+
 #[cfg(unix)]
 #[tokio::test]
-async fn ctrl_c_ends_every_command_and_the_program_that_it_runs() {
-    let mut machine = Machine::new().await;
-    let script = machine.file(
-        "program",
-        "#!/bin/sh\necho $$ > pid.new && mv pid.new pid\nexec sleep 600\n",
-    );
-    let pid = machine.home.path().join("pid");
-    let file = serde_json::json!({
-        "type": "external_account",
-        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
-        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
-        "token_url": "https://sts.googleapis.com/v1/token",
-        "credential_source": {"executable": {
-            "command": format!("/bin/sh {}", script.display()), "timeout_millis": 60_000,
-        }},
-    });
-    let file = machine.file("federation.json", file.to_string());
-    machine.set("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");
-    machine.set("PATH", "/usr/bin:/bin");
-    let file = file.display().to_string();
-    let running = machine.start(&["init", "--project", PROJECT, "--credentials", &file]);
-    // Where nobody waits for it, what is dead stays in the list.
-    let is_running = |id: &str| {
-        let listed = Command::new("ps").args(["-o", "stat=", "-p", id]).output();
-        let state = String::from_utf8(listed.unwrap().stdout).unwrap();
-        !state.trim().is_empty() && !state.contains('Z')
-    };
+async fn signals_end_every_command_and_all_that_it_runs() {
+    let mut signals = vec![("-INT", 130), ("-TERM", 143)];
+    if is_hangup_ignored() {
+        eprintln!(
+            "signals_end_every_command_and_all_that_it_runs: SIGHUP SKIPPED, it is ignored here"
+        );
+    } else {
+        signals.push(("-HUP", 129));
+    }
+    for (signal, status) in signals {
+        let mut machine = Machine::new().await;
+        let script = machine.file(
+            "program",
+            "#!/bin/sh\nsleep 600 &\necho $$ $! > pid.new && mv pid.new pid\nwait\n",
+        );
+        let pid = machine.home.path().join("pid");
+        let file = serde_json::json!({
+            "type": "external_account",
+            "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+            "token_url": "https://sts.googleapis.com/v1/token",
+            "credential_source": {"executable": {
+                "command": format!("/bin/sh {}", script.display()), "timeout_millis": 60_000,
+            }},
+        });
+        let file = machine.file("federation.json", file.to_string());
+        machine.set("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");
+        machine.set("PATH", "/usr/bin:/bin");
+        let file = file.display().to_string();
+        let running = machine.start(&["init", "--project", PROJECT, "--credentials", &file]);
+        // Where nobody waits for it, what is dead stays in the list.
+        let is_running = |id: &str| {
+            let listed = Command::new("ps").args(["-o", "stat=", "-p", id]).output();
+            let state = String::from_utf8(listed.unwrap().stdout).unwrap();
+            !state.trim().is_empty() && !state.contains('Z')
+        };
+        let ended = tokio::task::spawn_blocking(move || {
+            let started = std::time::Instant::now();
+            let late = || started.elapsed() > Duration::from_secs(60);
+            while !pid.exists() && !late() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let programs = fs::read_to_string(&pid).unwrap();
+            let programs: Vec<&str> = programs.split_whitespace().collect();
+            assert_eq!(programs.len(), 2, "the program and the one that it started");
+            assert!(programs.iter().all(|id| is_running(id)));
+            let id = running.child.id().to_string();
+            let told = Command::new("kill").args([signal, &id]).status();
+            assert!(told.unwrap().success());
+            let ended = running.end();
+            for program in programs {
+                while is_running(program) && !late() {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                assert!(!is_running(program), "{signal}: a program was left behind");
+            }
+            ended
+        });
+        let ended = ended.await.unwrap();
+        assert_eq!(ended.status, status, "{signal}: {}", ended.stderr);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn hangup_that_was_ignored_stays_ignored() {
+    let machine = Machine::new().await;
+    let mut child = Command::new("nohup")
+        .arg(env!("CARGO_BIN_EXE_eectl"))
+        .args(["auth", "login", "--mode=localhost:0", "--quiet"])
+        .env_clear()
+        .envs(&machine.variables)
+        .current_dir(machine.home.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut running = Running { child, stdout };
     let ended = tokio::task::spawn_blocking(move || {
-        let started = std::time::Instant::now();
-        let late = || started.elapsed() > Duration::from_secs(60);
-        while !pid.exists() && !late() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let program = fs::read_to_string(&pid).unwrap();
-        assert!(is_running(program.trim()));
+        let mut url = String::new();
+        running.stdout.read_line(&mut url).unwrap();
         let id = running.child.id().to_string();
-        let told = Command::new("kill").args(["-INT", &id]).status();
-        assert!(told.unwrap().success());
-        let ended = running.end();
-        while is_running(program.trim()) && !late() {
-            std::thread::sleep(Duration::from_millis(5));
+        for signal in ["-HUP", "-TERM"] {
+            let told = Command::new("kill").args([signal, &id]).status();
+            assert!(told.unwrap().success());
         }
-        assert!(!is_running(program.trim()), "the program was left behind");
-        ended
+        running.end()
     });
-    let ended = ended.await.unwrap();
-    assert_eq!(ended.status, 130, "{}", ended.stderr);
+    assert_eq!(ended.await.unwrap().status, 143);
 }
 
 #[tokio::test]
