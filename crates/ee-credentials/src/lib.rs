@@ -55,6 +55,7 @@ mod options;
 mod place;
 #[cfg(any(feature = "login", feature = "token-cache"))]
 mod private_file;
+mod program;
 mod refresh_token;
 mod refused;
 mod retry;

@@ -122,3 +122,74 @@ async fn no_secret_is_in_the_command_line_of_a_process() {
     }
     assert_eq!(canaries.find(&seen), []);
 }
+
+/// The login starts an opener, and the opener a browser: neither comes from the current directory.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn programs_of_the_current_directory_are_never_started() {
+    for search_path in [".:BIN", ":BIN", "sub:./sub:BIN", "BIN:."] {
+        let mut machine = Machine::new().await;
+        let home = machine.home.path().to_owned();
+        let bin = home.join("bin").display().to_string();
+        let plant = |name: &str, script: &str| {
+            machine.file(name, format!("#!/bin/sh\n{script}\n"));
+            // Copied: a file that this process has open for writing cannot be run.
+            let path = home.join(name);
+            let text = path.with_extension("text");
+            fs::rename(&path, &text).unwrap();
+            for command in [
+                vec!["cp".as_ref(), text.as_os_str(), path.as_os_str()],
+                vec!["chmod".as_ref(), "700".as_ref(), path.as_os_str()],
+                vec!["rm".as_ref(), text.as_os_str()],
+            ] {
+                let done = Command::new(command[0]).args(&command[1..]).status();
+                assert!(done.unwrap().success());
+            }
+        };
+        for name in ["xdg-open", "firefox", "gcloud"] {
+            for folder in ["", "sub/"] {
+                plant(&format!("{folder}{name}"), "echo planted >> started");
+            }
+        }
+        plant(
+            "bin/xdg-open",
+            "firefox \"$1\" || :; echo opened >> started",
+        );
+        let search_path = search_path.replace("BIN", &bin);
+        machine.set("PATH", &format!("{search_path}:/usr/bin:/bin"));
+        machine.set("DISPLAY", ":0");
+        let running = machine.start(&["auth", "login", "--force", "--mode=localhost:0"]);
+        let started = home.join("started");
+        let ended = tokio::task::spawn_blocking(move || {
+            let begun = std::time::Instant::now();
+            let late = || begun.elapsed().as_secs() > 60;
+            while !fs::read_to_string(&started).is_ok_and(|text| text.contains("opened")) && !late()
+            {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            let id = running.child.id().to_string();
+            assert!(
+                Command::new("kill")
+                    .args(["-INT", &id])
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+            (
+                running.end(),
+                fs::read_to_string(&started).unwrap_or_default(),
+            )
+        });
+        let (ended, started) = ended.await.unwrap();
+        assert_eq!(ended.status, 130, "{search_path}: {}", ended.stderr);
+        assert_eq!(started, "opened\n", "{search_path}");
+
+        fs::remove_file(home.join("started")).unwrap();
+        machine.set("PATH", &search_path);
+        let (status, error) = machine
+            .failure(&["auth", "login", "--force", "--mode=gcloud"])
+            .await;
+        assert_eq!((status, code(&error)), (4, "login_unavailable"), "{error}");
+        assert!(!home.join("started").exists(), "{search_path}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Subject tokens from a program that the file names. It runs only where the environment says
 //! that it may.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
 
 use super::{Context, command_line};
-use crate::Error;
 use crate::document::Document;
 use crate::place::{Place, read_if_there};
+use crate::{Error, program};
 
 const ALLOW: &str = "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES";
 /// In milliseconds.
@@ -159,9 +159,24 @@ impl Executable {
 
     fn start(&self, context: &Context) -> Result<Child, ee_token::Error> {
         let environment = context.environment();
-        let [program, arguments @ ..] = self.words.as_slice() else {
+        let [name, arguments @ ..] = self.words.as_slice() else {
             return Err(self.error(context, "it has no name"));
         };
+        // A path is the file's own choice; a name is not looked for in the current directory.
+        let program = if Path::new(name).components().count() > 1 {
+            std::path::absolute(name).ok()
+        } else {
+            program::find(&environment, name)
+        };
+        let program = program.ok_or_else(|| {
+            self.error(
+                context,
+                "it is not in an absolute directory of the search path (PATH)",
+            )
+            .with_remedy(Remedy::new(
+                "Write the absolute path of the program in `command`.",
+            ))
+        })?;
         let mut command = Command::new(program);
         command
             .args(arguments)

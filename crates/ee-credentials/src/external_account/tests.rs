@@ -835,3 +835,45 @@ async fn a_workforce_pool_names_its_project_or_a_client() {
     );
     assert!(!request.form().contains_key("options"));
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn program_is_never_found_in_the_current_directory() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut machine = Machine::new().await;
+    machine.set("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");
+    let planted = tempfile::tempdir_in(".").unwrap();
+    let relative = planted.path().file_name().unwrap().to_str().unwrap();
+    let script = planted.path().join("ee-test-program");
+    std::fs::write(&script, "#!/bin/sh\ntouch \"$0.ran\"\n").unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let source = json!({"executable": {"command": "ee-test-program", "timeout_millis": 5000}});
+    for path in [relative, ".", "", &format!(":./{relative}:/usr/bin:/bin")] {
+        machine.set("PATH", path);
+        let error = machine.refusal(source.clone()).await;
+        assert!(error.to_string().contains("PATH"), "{path}: {error}");
+        assert!(
+            error.remedy().unwrap().text.contains("absolute path"),
+            "{error}"
+        );
+        assert!(
+            !planted.path().join("ee-test-program.ran").exists(),
+            "{path}"
+        );
+    }
+    // A name is found in an absolute directory, as before.
+    let answer = format!(
+        "echo '{{\"version\": 1, \"success\": true, \"token_type\": \"{JWT}\", \"id_token\": \"{}\"}}'",
+        machine.token
+    );
+    let path = machine.file("answer.sh", &answer);
+    let command = format!("sh {}", path.display());
+    machine.set("PATH", ".:/usr/bin:/bin");
+    let source = json!({"executable": {"command": command, "timeout_millis": 5000}});
+    machine
+        .load(&account(source))
+        .unwrap()
+        .token()
+        .await
+        .unwrap();
+}

@@ -13,12 +13,11 @@ use tokio::process::Command;
 use super::consent::{Client, Granted};
 use super::flow::{Flow, Saved};
 use super::pkce::nonce;
-use super::surroundings::program;
 use super::{Browser, Mode, Terminal};
 use crate::document::Document;
 use crate::place::{Place, Stamp, read};
-use crate::private_file;
 use crate::{Error, ErrorKind};
+use crate::{private_file, program};
 
 pub(super) async fn run(
     flow: &Flow,
@@ -26,7 +25,7 @@ pub(super) async fn run(
     terminal: &dyn Terminal,
     browser: &dyn Browser,
 ) -> Result<Saved, Error> {
-    let gcloud = program(&flow.environment, "gcloud").ok_or_else(not_installed)?;
+    let gcloud = program::find(&flow.environment, "gcloud").ok_or_else(not_installed)?;
     let adc = flow.environment.adc_file().ok_or_else(|| {
         Error::new(
             ErrorKind::InvalidEnvironment,
@@ -65,6 +64,10 @@ pub(super) async fn run(
         .stdout(io::stderr())
         .stderr(Stdio::inherit())
         .kill_on_drop(true);
+    // gcloud is a script, and starts Python.
+    if let Some(path) = program::search_path(&flow.environment) {
+        command.env("PATH", path);
+    }
     if let Some(home) = flow.environment.home() {
         command.env("HOME", home);
     }
@@ -150,7 +153,7 @@ fn install() -> Remedy {
 fn not_installed() -> Error {
     Error::new(
         ErrorKind::LoginUnavailable,
-        "gcloud is not on the search path (PATH)",
+        "gcloud is not in an absolute directory of the search path (PATH)",
     )
     .with_remedy(install())
 }

@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use ee_token::Remedy;
 
-use super::surroundings::{is_colab, is_jupyter, program};
+use super::surroundings::{is_colab, is_jupyter};
 use super::terminal::Browser;
 use crate::document::clipped;
-use crate::{Environment, Error, ErrorKind};
+use crate::{Environment, Error, ErrorKind, program};
 
 /// A way to log in. The names are those of the Python client's `auth_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,7 +61,9 @@ impl Mode {
             Self::Colab
         } else if is_jupyter(environment) {
             Self::Notebook
-        } else if browser.is_there() && !is_cloud_shell && program(environment, "gcloud").is_none()
+        } else if browser.is_there()
+            && !is_cloud_shell
+            && program::find(environment, "gcloud").is_none()
         {
             Self::Localhost { port: None }
         } else {

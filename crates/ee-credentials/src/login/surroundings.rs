@@ -1,8 +1,8 @@
 //! What the machine has to log in with: programs, a display, a notebook around us.
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use crate::{Environment, Os};
+use crate::{Environment, Os, program};
 
 /// Browsers in a terminal cannot show the consent page.
 const TEXT_BROWSERS: [&str; 5] = ["elinks", "links", "lynx", "w3m", "www-browser"];
@@ -20,42 +20,24 @@ const OPENERS: [&str; 8] = [
     "konqueror",
 ];
 
-/// Where a program is on the search path.
-pub(super) fn program(environment: &Environment, name: &str) -> Option<PathBuf> {
-    let endings: &[&str] = match environment.os() {
-        Os::Windows => &[".exe", ".cmd", ".bat"],
-        _ => &[""],
-    };
-    std::env::split_paths(environment.raw("PATH")?)
-        .filter(|folder| folder.is_absolute())
-        .flat_map(|folder| {
-            endings
-                .iter()
-                .map(move |end| folder.join(format!("{name}{end}")))
-        })
-        .find(|path| is_executable(path))
-}
-
-fn is_executable(path: &std::path::Path) -> bool {
-    let Ok(metadata) = path.metadata() else {
-        return false;
-    };
-    #[cfg(unix)]
-    let may_run = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 != 0;
-    #[cfg(not(unix))]
-    let may_run = true;
-    metadata.is_file() && may_run
-}
-
-/// The command that opens a page in a graphical browser, its last word being the page's place;
-/// `None` where there is no such browser.
+/// The command that opens a page in a graphical browser: the absolute path of a program, and its
+/// arguments with [`PAGE`] for the page's address. `None` where there is no such browser.
 pub(super) fn browser_command(environment: &Environment) -> Option<Vec<String>> {
-    let words = |words: &[&str]| Some(words.iter().map(|&word| word.to_owned()).collect());
     match environment.os() {
-        Os::Windows => words(&["rundll32", "url.dll,FileProtocolHandler", PAGE]),
+        Os::Windows => {
+            let root = environment.var("SystemRoot")?;
+            let is_absolute = root.get(1..3) == Some(":\\");
+            is_absolute.then(|| {
+                vec![
+                    format!("{root}\\System32\\rundll32.exe"),
+                    "url.dll,FileProtocolHandler".to_owned(),
+                    PAGE.to_owned(),
+                ]
+            })
+        }
         // Somebody who came over the network sees nothing of this machine's screen.
         Os::MacOs if environment.var("SSH_CONNECTION").is_some() => None,
-        Os::MacOs => words(&["open", PAGE]),
+        Os::MacOs => Some(vec!["/usr/bin/open".to_owned(), PAGE.to_owned()]),
         Os::Linux => {
             DISPLAYS
                 .iter()
@@ -65,8 +47,8 @@ pub(super) fn browser_command(environment: &Environment) -> Option<Vec<String>> 
                 Some(list) => list.split(':').find_map(|entry| chosen(environment, entry)),
                 None => OPENERS
                     .iter()
-                    .find(|name| program(environment, name).is_some())
-                    .and_then(|name| words(&[name, PAGE])),
+                    .find_map(|name| absolute(environment, name))
+                    .map(|program| vec![program, PAGE.to_owned()]),
             }
         }
     }
@@ -77,17 +59,31 @@ pub(super) const PAGE: &str = "%s";
 
 fn chosen(environment: &Environment, entry: &str) -> Option<Vec<String>> {
     let mut words: Vec<String> = entry.split_whitespace().map(str::to_owned).collect();
-    let first = words.first()?;
+    let first = words.first_mut()?;
     let name = first.rsplit('/').next().unwrap_or(first);
     // Cloud Shell's BROWSER is echo.
     if TEXT_BROWSERS.contains(&name) || name == "echo" {
         return None;
     }
-    let is_there = first.contains('/') || program(environment, first).is_some();
+    *first = absolute(environment, first)?;
     if !words.iter().any(|word| word.contains(PAGE)) {
         words.push(PAGE.to_owned());
     }
-    is_there.then_some(words)
+    Some(words)
+}
+
+/// The absolute path of a program that is named or already given by one. `None` for a relative
+/// path: what it leads to depends on the current directory.
+fn absolute(environment: &Environment, program: &str) -> Option<String> {
+    if Path::new(program).is_absolute() {
+        return Some(program.to_owned());
+    }
+    if program.contains('/') {
+        return None;
+    }
+    program::find(environment, program)?
+        .to_str()
+        .map(str::to_owned)
 }
 
 /// Whether this runs inside Google Colab.
@@ -128,48 +124,98 @@ mod tests {
         (folder, environment)
     }
 
-    #[test]
-    fn a_program_is_found_on_the_search_path_if_it_can_run() {
-        let (folder, environment) = machine(&["gcloud"]);
-        assert_eq!(
-            program(&environment, "gcloud").as_deref(),
-            Some(&*folder.path().join("gcloud"))
-        );
-        assert_eq!(program(&environment, "notes"), None);
-        assert_eq!(program(&environment, "other"), None);
-        assert_eq!(program(&Environment::empty(), "gcloud"), None);
-        // The current folder is no place for programs.
-        let here = Environment::empty().with_var("PATH", ".:");
-        assert_eq!(program(&here, "Cargo.toml"), None);
-        assert!(Path::new("Cargo.toml").exists());
+    fn command(environment: &Environment) -> Option<String> {
+        browser_command(environment).map(|command| command.join(" "))
     }
 
     #[test]
-    fn a_graphical_browser_needs_a_display_and_is_no_text_browser() {
-        let (_folder, bare) = machine(&["xdg-open", "lynx", "my-browser"]);
-        let command = |environment: &Environment| browser_command(environment).map(|c| c.join(" "));
+    fn graphical_browser_needs_a_display_and_is_no_text_browser() {
+        let (folder, bare) = machine(&["xdg-open", "lynx", "my-browser"]);
+        let path = |name: &str| folder.path().join(name).display().to_string();
         assert_eq!(command(&bare), None);
         let display = bare.clone().with_var("WAYLAND_DISPLAY", "wayland-0");
-        assert_eq!(command(&display).as_deref(), Some("xdg-open %s"));
+        let opener = format!("{} %s", path("xdg-open"));
+        assert_eq!(command(&display), Some(opener));
+        let mine = path("my-browser");
         for (browser, found) in [
             ("lynx", None),
             ("echo", None),
             ("absent", None),
-            ("lynx:my-browser", Some("my-browser %s")),
-            ("my-browser --url=%s", Some("my-browser --url=%s")),
-            ("/opt/x -new", Some("/opt/x -new %s")),
+            ("lynx:my-browser", Some(format!("{mine} %s"))),
+            ("my-browser --url=%s", Some(format!("{mine} --url=%s"))),
+            ("/opt/x -new", Some("/opt/x -new %s".to_owned())),
         ] {
             let chosen = display.clone().with_var("BROWSER", browser);
-            assert_eq!(command(&chosen).as_deref(), found, "{browser}");
+            assert_eq!(command(&chosen), found, "{browser}");
         }
-        assert_eq!(
-            command(&bare.clone().with_os(Os::MacOs)).as_deref(),
-            Some("open %s")
-        );
-        let remote = bare
-            .with_os(Os::MacOs)
-            .with_var("SSH_CONNECTION", "10.0.0.1 1 10.0.0.2 22");
+    }
+
+    #[test]
+    fn openers_of_other_systems_have_fixed_paths() {
+        let environment = Environment::empty().with_var("PATH", ".:");
+        let mac = environment.clone().with_os(Os::MacOs);
+        assert_eq!(command(&mac).as_deref(), Some("/usr/bin/open %s"));
+        let remote = mac.with_var("SSH_CONNECTION", "10.0.0.1 1 10.0.0.2 22");
         assert_eq!(command(&remote), None);
+        let windows = environment.with_os(Os::Windows);
+        for (root, opener) in [
+            (
+                r"C:\Windows",
+                Some(r"C:\Windows\System32\rundll32.exe url.dll,FileProtocolHandler %s"),
+            ),
+            ("Windows", None),
+            (r"..\Windows", None),
+        ] {
+            let windows = windows.clone().with_var("SystemRoot", root);
+            assert_eq!(command(&windows).as_deref(), opener, "{root}");
+        }
+        assert_eq!(command(&windows), None);
+    }
+
+    /// Each planted program would be found through the current directory, which is the crate's.
+    #[test]
+    fn programs_of_the_current_directory_are_never_opened() {
+        let planted = tempfile::tempdir_in(".").unwrap();
+        let relative = planted.path().file_name().unwrap().to_str().unwrap();
+        let names = [&OPENERS[..], &["my-browser", "gcloud"]].concat();
+        for name in &names {
+            let path = planted.path().join(name);
+            fs::write(&path, "#!/bin/sh\n").unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        for search_path in [
+            relative.to_owned(),
+            format!("./{relative}"),
+            format!(".:{relative}:"),
+            format!(":{relative}"),
+            format!("../{}/{relative}", current_name()),
+        ] {
+            let environment = Environment::empty()
+                .with_os(Os::Linux)
+                .with_var("DISPLAY", ":0")
+                .with_var("PATH", &search_path);
+            assert_eq!(command(&environment), None, "{search_path}");
+            for name in &names {
+                assert_eq!(
+                    program::find(&environment, name),
+                    None,
+                    "{search_path} {name}"
+                );
+            }
+            for browser in [
+                "my-browser",
+                &format!("{relative}/my-browser"),
+                "./my-browser",
+            ] {
+                let environment = environment.clone().with_var("BROWSER", browser);
+                assert_eq!(command(&environment), None, "{search_path} {browser}");
+            }
+        }
+    }
+
+    fn current_name() -> String {
+        let current = std::env::current_dir().unwrap();
+        current.file_name().unwrap().to_str().unwrap().to_owned()
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The person: what they are told and asked, and the browser in front of them.
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -9,7 +10,7 @@ use ee_token::SecretString;
 use url::Url;
 
 use super::surroundings::{PAGE, browser_command};
-use crate::Environment;
+use crate::{Environment, program};
 
 /// What [`Terminal::ask`] returns.
 pub type Line<'a> = Pin<Box<dyn Future<Output = io::Result<Option<SecretString>>> + Send + 'a>>;
@@ -41,6 +42,8 @@ pub trait Browser: Send + Sync {
 #[derive(Debug, Clone)]
 pub struct SystemBrowser {
     command: Option<Vec<String>>,
+    /// For programs that the command starts, as `xdg-open` does.
+    search_path: Option<OsString>,
 }
 
 impl SystemBrowser {
@@ -48,6 +51,7 @@ impl SystemBrowser {
     pub fn new(environment: &Environment) -> Self {
         Self {
             command: browser_command(environment),
+            search_path: program::search_path(environment),
         }
     }
 }
@@ -62,7 +66,11 @@ impl Browser for SystemBrowser {
             return false;
         };
         // Never through a shell: the address is one word, whatever is in it.
-        let started = Command::new(program)
+        let mut command = Command::new(program);
+        if let Some(path) = &self.search_path {
+            command.env("PATH", path);
+        }
+        let started = command
             .args(words.iter().map(|word| word.replace(PAGE, url.as_str())))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -99,7 +107,7 @@ mod tests {
         std::fs::write(
             &text,
             format!(
-                "#!/bin/sh\necho \"$#:$2\" > {0}.new && mv {0}.new {0}\n",
+                "#!/bin/sh\necho \"$#:$2:$PATH\" > {0}.new && /bin/mv {0}.new {0}\n",
                 out.display()
             ),
         )
@@ -111,6 +119,7 @@ mod tests {
         let environment = Environment::empty()
             .with_os(Os::Linux)
             .with_var("DISPLAY", ":0")
+            .with_var("PATH", ".:/usr/bin::sub:/bin")
             .with_var("BROWSER", format!("{} --new-window", script.display()));
         let browser = SystemBrowser::new(&environment);
         assert!(browser.is_there());
@@ -122,7 +131,10 @@ mod tests {
         while !out.exists() && started.elapsed().as_secs() < 30 {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        assert_eq!(std::fs::read_to_string(&out).unwrap(), format!("2:{url}\n"));
+        assert_eq!(
+            std::fs::read_to_string(&out).unwrap(),
+            format!("2:{url}:/usr/bin:/bin\n")
+        );
     }
 
     #[test]
@@ -132,6 +144,7 @@ mod tests {
         assert!(!none.is_there() && !none.open(&url));
         let gone = SystemBrowser {
             command: Some(vec!["/nowhere/browser".into()]),
+            search_path: None,
         };
         assert!(!gone.open(&url));
     }
