@@ -43,7 +43,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "A,B", value_delimiter = ',')]
     pub(crate) scopes: Vec<String>,
 
-    /// A host that a credential file may name although it is not Google's (repeatable)
+    /// Allow credential files to send requests to this host (repeatable)
     #[arg(long, global = true, value_name = "HOST")]
     pub(crate) allow_host: Vec<String>,
 

@@ -44,6 +44,7 @@ impl Error {
     pub(crate) fn into_token_error(self) -> ee_token::Error {
         let kind = match self.kind() {
             ErrorKind::Token(kind) => kind,
+            ErrorKind::RefusedHost => ee_token::ErrorKind::RefusedUrl,
             _ => ee_token::ErrorKind::InvalidCredential,
         };
         let mut error = ee_token::Error::new(kind, self.to_string());

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chrono::{TimeDelta, Utc};
 use ee_token::{
     AccessToken, Claims, EcPrivateKey, Grant, HttpClient, Remedy, TokenEndpoint, TokenFuture,
-    TokenSource, is_loopback, sign_jwt_es256,
+    TokenSource, UrlField, is_loopback, sign_jwt_es256,
 };
 
 use crate::document::{Document, clipped};
@@ -54,7 +54,12 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
             place.invalid_field("private_key", format_args!("cannot be used: {error}"))
         })?;
     let token_uri = document.required_text("token_uri")?.to_owned();
-    let url = allowed_host::check(&token_uri, "token_uri", place, options)?;
+    let url = allowed_host::check(
+        &token_uri,
+        ("token_uri", UrlField::GdchTokenUri),
+        place,
+        options,
+    )?;
     let http = match document.text("ca_cert_path")? {
         // On this machine there is no TLS to check.
         Some(_) if is_loopback(&url) => options.http.clone(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::Utc;
 use ee_token::{
     AccessToken, Endpoint, ErrorKind as Token, HttpClient, Remedy, Scopes, TokenCache, TokenFuture,
-    TokenSource,
+    TokenSource, UrlField,
 };
 use url::Url;
 
@@ -150,7 +150,12 @@ pub(crate) fn iam_scopes() -> Scopes {
 /// The URL that the file names, and whose token is to be had there.
 fn target(document: &Document, options: &Options) -> Result<(Url, String), Error> {
     let text = document.required_text(URL)?;
-    let url = allowed_host::check(text, URL, &document.place, options)?;
+    let url = allowed_host::check(
+        text,
+        (URL, UrlField::Impersonation),
+        &document.place,
+        options,
+    )?;
     let wrong = |why: &str| document.place.invalid_field(URL, why);
     if url.query().is_some() || url.fragment().is_some() {
         return Err(wrong("has a query or a fragment"));

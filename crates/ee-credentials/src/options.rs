@@ -30,7 +30,8 @@ pub struct Options {
     /// Lets a service account sign its own access tokens, without a token request. Other
     /// kinds of credentials take no notice.
     pub self_signed: bool,
-    /// Hosts that a credential file may name although they are not Google's.
+    /// Hosts to which credential files may send requests although they are not listed for the
+    /// field that names them.
     pub allowed_hosts: Vec<String>,
     /// The quota project, whatever the credential says.
     pub quota_project: Option<String>,
@@ -92,7 +93,8 @@ impl Options {
         self
     }
 
-    /// Lets a credential file name this host, as `HOST` or `HOST:PORT`.
+    /// Allows credential files to send requests to this host, given as `HOST` or `HOST:PORT`, with any
+    /// path. Google's and AWS's own token services need no permission.
     #[must_use]
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         self.allowed_hosts.push(host.into());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
     AccessToken, Claims, Remedy, RsaPrivateKey, Scopes, SecretString, TOKEN_AUDIENCE,
-    TokenEndpoint, TokenFuture, TokenSource, sign_jwt,
+    TokenEndpoint, TokenFuture, TokenSource, UrlField, sign_jwt,
 };
 use url::form_urlencoded::byte_serialize;
 
@@ -164,7 +164,8 @@ enum Mode {
 pub(crate) fn load(key: ServiceAccountKey, options: &Options) -> Result<Loaded, Error> {
     let endpoint = match &key.token_uri {
         Some(uri) => {
-            let url = allowed_host::check(uri, "token_uri", &key.place, options)?;
+            let url =
+                allowed_host::check(uri, ("token_uri", UrlField::TokenUri), &key.place, options)?;
             TokenEndpoint::new(options.http.clone(), url)
         }
         None => TokenEndpoint::google(options.http.clone()),

@@ -60,7 +60,7 @@ pub struct Settings {
     /// Who pays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota_project: Option<String>,
-    /// Hosts that the credential may name although they are not Google's.
+    /// Hosts to which the credential may send requests although they are not listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_hosts: Vec<String>,
     /// Which of a machine's service accounts.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ee_token::{
     AccessToken, ClientAuth, ErrorKind as Token, Grant, HttpClient, Remedy, SecretString,
-    TokenEndpoint, TokenFuture, TokenSource, introspect,
+    TokenEndpoint, TokenFuture, TokenSource, UrlField, introspect,
 };
 use url::Url;
 
@@ -37,7 +37,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
     options.refuse_subject(Kind::ExternalAccountAuthorizedUser)?;
     let place = &document.place;
     let url = document.required_text("token_url")?;
-    let url = allowed_host::check(url, "token_url", place, options)?;
+    let url = allowed_host::check(url, ("token_url", UrlField::TokenUrl), place, options)?;
     // Beside the endpoint that issues the tokens: no other host learns them.
     let introspection_url = url
         .join("introspect")

@@ -136,7 +136,8 @@ impl Builder {
         self
     }
 
-    /// A host that a credential file may name although it is not Google's.
+    /// Allows credential files to send requests to this host, given as `HOST` or `HOST:PORT`, with
+    /// any path. Google's and AWS's own token services need no permission.
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         self.allowed_hosts.push(host.into());
         self

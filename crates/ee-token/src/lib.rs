@@ -54,6 +54,7 @@ mod tls;
 mod token_endpoint;
 mod token_error;
 mod token_info;
+mod url_field;
 
 pub use access_token::AccessToken;
 pub use cache::TokenCache;
@@ -84,6 +85,8 @@ pub use source::{TokenFuture, TokenSource, source_fn};
 pub use token_endpoint::Seconds;
 pub use token_endpoint::{TokenEndpoint, TokenResponse};
 pub use token_info::{TokenInfo, introspect, token_info};
+#[doc(hidden)]
+pub use url_field::{UrlField, UrlMatch};
 
 /// What a body that should have been JSON is, in words that quote none of it.
 fn shape(body: &[u8]) -> String {

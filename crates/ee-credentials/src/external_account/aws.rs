@@ -2,23 +2,24 @@
 //! in our place.
 
 use chrono::Utc;
-use ee_token::{ErrorKind as Token, Remedy, SecretString};
+use ee_token::{ErrorKind as Token, Remedy, SecretString, UrlField};
 use serde::Serialize;
-use url::{Host, Url};
+use url::Url;
 use zeroize::Zeroizing;
 
 use super::Context;
 use super::imds::{Imds, Session};
 use super::sigv4::{AccessKey, encode, sign};
-use crate::allowed_host::is_allowed;
 use crate::document::{Document, clipped};
-use crate::{Environment, Error, ErrorKind, Options};
+use crate::place::Place;
+use crate::{Environment, Error, Options, allowed_host};
 
 const VERIFICATION_URL: &str = "regional_cred_verification_url";
 const TARGET: &str = "x-goog-cloud-target-resource";
 
 /// Keys and region come from variables, or from the machine's metadata.
 pub(super) struct Aws {
+    place: Place,
     verification_url: String,
     imds: Imds,
     allowed_hosts: Vec<String>,
@@ -34,38 +35,33 @@ impl Aws {
             ));
         }
         let aws = Self {
+            place: source.place.clone(),
             verification_url: source.required_text(VERIFICATION_URL)?.to_owned(),
             imds: Imds::from_document(source)?,
             allowed_hosts: options.allowed_hosts.clone(),
         };
-        aws.url_in("us-east-1").map_err(|why| {
-            Error::new(
-                ErrorKind::RefusedHost,
-                format!("{}: the field `{VERIFICATION_URL}` {why}", source.place),
-            )
-            .with_remedy(Remedy::new(
-                "Use https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15, or allow the host: with .allow_host(…) in a program, or --allow-host on the command line.",
-            ))
-        })?;
+        // The region is known when a token is needed, and the URL is validated again.
+        aws.url_in("us-east-1")?;
         Ok(aws)
     }
 
     /// The URL to sign for, in a region: its text, and its parts.
-    fn url_in(&self, region: &str) -> Result<(String, Url), String> {
+    fn url_in(&self, region: &str) -> Result<(String, Url), Error> {
         let text = self.verification_url.replace("{region}", region);
-        let url = Url::parse(&text).map_err(|_| "is not a URL".to_owned())?;
-        let Some(Host::Domain(host)) = url.host() else {
-            return Err("names no host".to_owned());
-        };
+        let (url, host) = allowed_host::parse(&text, VERIFICATION_URL, &self.place)?;
         if url.scheme() != "https" || url.port().is_some() {
-            return Err(format!("names {host} without HTTPS at its own port"));
+            let why = format!("names {host} without HTTPS at its own port");
+            return Err(
+                allowed_host::refused(&self.place, VERIFICATION_URL, &why).with_remedy(
+                    Remedy::new("Use https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15."),
+                ),
+            );
         }
-        let of_amazon = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"];
-        let is_amazon = of_amazon.iter().any(|end| host.ends_with(end));
-        if is_amazon || is_allowed(&url, &self.allowed_hosts) {
-            return Ok((text, url));
+        if !allowed_host::is_allowed(&url, &self.allowed_hosts) {
+            let field = (VERIFICATION_URL, UrlField::AwsVerification);
+            allowed_host::check_listed(&url, field, &self.place)?;
         }
-        Err(format!("names {host}, which is not a host of Amazon's"))
+        Ok((text, url))
     }
 
     pub(super) async fn signed_request(
@@ -96,12 +92,7 @@ impl Aws {
                 Remedy::new("Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION again, each to its value alone."),
             ));
         }
-        let (text, url) = self.url_in(&region).map_err(|why| {
-            context.error(
-                Token::RefusedUrl,
-                format_args!("the field `{VERIFICATION_URL}` {why}"),
-            )
-        })?;
+        let (text, url) = self.url_in(&region).map_err(Error::into_token_error)?;
         Ok(subject_token(&text, &url, &region, &key, &context.audience))
     }
 

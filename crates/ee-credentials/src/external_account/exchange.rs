@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ee_token::{
     AccessToken, ClientAuth, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes, SecretString,
-    TokenEndpoint, TokenFuture, TokenSource,
+    TokenEndpoint, TokenFuture, TokenSource, UrlField,
 };
 use serde_json::json;
 use url::Url;
@@ -36,7 +36,9 @@ impl Impersonation {
     ) -> Result<Option<Self>, Error> {
         const FIELD: &str = "service_account_impersonation_url";
         let url = match (&account.impersonation_url, &account.email) {
-            (Some(url), _) => allowed_host::check(url, FIELD, place, options)?,
+            (Some(url), _) => {
+                allowed_host::check(url, (FIELD, UrlField::Impersonation), place, options)?
+            }
             (None, Some(email)) => url_of(&options.http, email)?,
             (None, None) => return Ok(None),
         };

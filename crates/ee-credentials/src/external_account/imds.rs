@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use ee_token::{
-    ErrorKind as Token, HttpClient, Remedy, Request, SecretString, read_bounded, secret_header,
+    ErrorKind as Token, HttpClient, Remedy, Request, SecretString, UrlField, read_bounded,
+    secret_header,
 };
 use http::{Method, StatusCode};
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use super::Context;
 use super::sigv4::AccessKey;
 use crate::document::Document;
 use crate::metadata_server::client_for;
-use crate::{Error, ErrorKind};
+use crate::{Error, allowed_host};
 
 const SESSION_TOKEN: &str = "X-aws-ec2-metadata-token";
 const SESSION_LIFE: &str = "X-aws-ec2-metadata-token-ttl-seconds";
@@ -241,20 +242,9 @@ async fn send(
 }
 
 /// The service has two addresses. A file that names another one would have this machine's keys
-/// made up by whoever answers there.
+/// made up by the server there.
 fn check(text: &str, field: &str, source: &Document) -> Result<Url, Error> {
-    let place = &source.place;
-    let url = Url::parse(text).map_err(|_| place.invalid_field(field, "is not a URL"))?;
-    let host = url.host_str().unwrap_or_default();
-    if is_link_local(&url) && matches!(url.scheme(), "http" | "https") && url.username().is_empty()
-    {
-        return Ok(url);
-    }
-    Err(Error::new(
-        ErrorKind::RefusedHost,
-        format!("{place}: the field `{field}` names {host}, and AWS's instance metadata service is at 169.254.169.254 or [fd00:ec2::254]"),
-    )
-    .with_remedy(Remedy::new(
-        "Create the credential configuration again (gcloud iam workload-identity-pools create-cred-config --aws), and use it unchanged.",
-    )))
+    let (url, _) = allowed_host::parse(text, field, &source.place)?;
+    allowed_host::check_listed(&url, (field, UrlField::AwsMetadata), &source.place)?;
+    Ok(url)
 }

@@ -23,7 +23,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use ::url::Url;
-use ee_token::{Endpoint, HttpClient, SecretString};
+use ee_token::{Endpoint, HttpClient, SecretString, UrlField};
 
 use crate::document::Document;
 use crate::identity::Identity;
@@ -151,7 +151,7 @@ fn source(document: &Document, token_type: &str, options: &Options) -> Result<So
     let source = match first {
         _ if is_aws => Source::Aws(Aws::from_document(&part, options)?),
         Some("file") => Source::File(FileToken::from_document(&part)?),
-        Some("url") => Source::Url(UrlToken::from_document(&part)?),
+        Some("url") => Source::Url(UrlToken::from_document(&part, options)?),
         Some("executable") => Source::Executable(Executable::from_document(
             &part.required_part("executable")?,
         )?),
@@ -189,7 +189,7 @@ fn assemble(
     options.refuse_subject(Kind::ExternalAccount)?;
     account.check(place)?;
     let token_url = match &account.token_url {
-        Some(url) => allowed_host::check(url, "token_url", place, options)?,
+        Some(url) => allowed_host::check(url, ("token_url", UrlField::TokenUrl), place, options)?,
         None => default_token_url(&options.http, place)?,
     };
     let quota_project = account.quota_project.clone();

@@ -418,6 +418,20 @@ async fn a_host_that_must_not_be_asked_is_refused_and_named() {
         let options = machine.options().allow_host(host);
         Credentials::from_json(&amazon.to_string(), &options).unwrap();
     }
+    // Permission for a host is no permission for a region that leads elsewhere.
+    let environment = Environment::empty()
+        .with_var("AWS_REGION", "us-west-2")
+        .with_var("AWS_ACCESS_KEY_ID", "AKIAX")
+        .with_var("AWS_SECRET_ACCESS_KEY", "canary");
+    let options = machine.options().environment(environment);
+    let options = options.allow_host("sts.us-east-1.example.com");
+    let credentials = Credentials::from_json(&amazon.to_string(), &options).unwrap();
+    let error = credentials.token().await.unwrap_err();
+    assert!(
+        error.to_string().contains("sts.us-west-2.example.com"),
+        "{error}"
+    );
+    assert!(machine.emulator.requests().is_empty());
     allowed["universe_domain"] = json!("example.net");
     let error = Credentials::from_json(&allowed.to_string(), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ForeignUniverse);
@@ -427,6 +441,324 @@ async fn a_host_that_must_not_be_asked_is_refused_and_named() {
     )
     .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidOptions);
+}
+
+/// URLs at which somebody other than the user receives or stores what is sent.
+const HOSTILE: &[&str] = &[
+    "https://storage.googleapis.com/upload/storage/v1/b/bucket/o?uploadType=media&name=x",
+    "https://storage.googleapis.com/v1/token",
+    "https://bucket.storage.googleapis.com/v1/token",
+    "https://sts.storage.googleapis.com/v1/token",
+    "https://iamcredentials.storage.googleapis.com/v1/projects/-/serviceAccounts/a@b.example:generateAccessToken",
+    "https://storage.mtls.googleapis.com/v1/token",
+    "https://storage.us-east1.rep.googleapis.com/v1/token",
+    "https://firebasestorage.googleapis.com/v0/b/bucket/o?name=x",
+    "https://my-app.firebaseio.com/x.json",
+    "https://my-app-uc.a.run.app/v1/token",
+    "https://us-central1-my-project.cloudfunctions.net/v1/token",
+    "https://my-app.appspot.com/v1/token",
+    "https://my-app.web.app/v1/token",
+    "https://script.google.com/macros/s/x/exec",
+    "https://sites.google.com/v1/token",
+    "https://bigquery.googleapis.com/upload/bigquery/v2/projects/p/jobs",
+    "https://logging.googleapis.com/v2/entries:write",
+    "https://pubsub.googleapis.com/v1/projects/p/topics/t:publish",
+    "https://www.googleapis.com/upload/drive/v3/files?uploadType=media",
+    "https://content-storage.googleapis.com/v1/token",
+    "https://evil.p.googleapis.com/v1/token",
+    "https://storage-evil.p.googleapis.com/v1/token",
+    "https://sts.evil.p.googleapis.com/v1/token",
+    "https://sts.googleapis.com.evil.example/v1/token",
+    "https://sts.googleapis.com@evil.example/v1/token",
+    "https://evil.example/sts.googleapis.com/v1/token",
+    "https://sts.googleapis.com/v1/../../upload",
+    "https://accounts.google.com/v1/token",
+    "https://sts.s3.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15",
+    "https://sts.{region}.s3.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15",
+    "https://abc.execute-api.us-east-1.amazonaws.com/?Action=GetCallerIdentity",
+    "https://sts.us-east-1.amazonaws.com/?Action=AssumeRole",
+];
+
+#[tokio::test]
+async fn hostile_urls_are_refused_in_every_field_without_a_request() {
+    let machine = Machine::new().await;
+    let path = machine.file("secret", "canary");
+    let workforce = machine.emulator.create_workforce_user("jane").json();
+    let workforce: Value = serde_json::from_str(&workforce).unwrap();
+    let mut file = account(json!({ "file": path }));
+    file["service_account_impersonation_url"] = json!(format!(
+        "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{ROBOT}:generateAccessToken"
+    ));
+    let key = machine
+        .emulator
+        .create_service_account(
+            "key@ee-demo-project.iam.gserviceaccount.com",
+            "ee-demo-project",
+        )
+        .json_key();
+    let key: Value = serde_json::from_str(&key).unwrap();
+    let impersonated = json!({
+        "type": "impersonated_service_account",
+        "service_account_impersonation_url": file["service_account_impersonation_url"],
+        "source_credentials": file,
+    });
+    let fields = [
+        (&file, "/token_url"),
+        (&file, "/service_account_impersonation_url"),
+        (&aws(), "/token_url"),
+        (&aws(), "/credential_source/regional_cred_verification_url"),
+        (&aws(), "/credential_source/url"),
+        (&aws(), "/credential_source/region_url"),
+        (&workforce, "/token_url"),
+        (&key, "/token_uri"),
+        (&impersonated, "/service_account_impersonation_url"),
+        (&impersonated, "/source_credentials/token_url"),
+        (
+            &impersonated,
+            "/source_credentials/service_account_impersonation_url",
+        ),
+    ];
+    for (whole, pointer) in fields {
+        machine.load(whole).unwrap();
+        for url in HOSTILE {
+            let mut file = whole.clone();
+            match file.pointer_mut(pointer) {
+                Some(field) => *field = json!(url),
+                None => panic!("{pointer}"),
+            }
+            let error = machine.load(&file).unwrap_err();
+            let field = pointer.rsplit('/').next().unwrap();
+            assert!(error.to_string().contains(&format!("`{field}`")), "{error}");
+            let refused = [ErrorKind::RefusedHost, ErrorKind::InvalidFile];
+            assert!(refused.contains(&error.kind()), "{pointer}: {url}");
+            assert!(error.remedy().is_some(), "{error}");
+        }
+    }
+    assert!(machine.emulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn metadata_server_is_not_a_source_of_subject_tokens() {
+    let machine = Machine::new().await;
+    let token = "computeMetadata/v1/instance/service-accounts/default/token";
+    let mut sources = Vec::new();
+    for host in [
+        "http://169.254.169.254",
+        "https://169.254.169.254",
+        "http://2852039166",
+        "http://0xa9fea9fe",
+        "http://0251.0376.0251.0376",
+        "http://169.254.43518",
+        "http://[fd00:ec2::254]",
+        "https://[::ffff:169.254.169.254]",
+        "https://[::ffff:a9fe:a9fe]",
+        "https://[::169.254.169.254]",
+        "https://[64:ff9b::169.254.169.254]",
+        "https://[2002:a9fe:a9fe::1]",
+        "https://[fd20:ce::254]",
+        "https://metadata.google.internal",
+        "https://METADATA.google.internal.",
+        "https://metadata",
+        "https://metadata.",
+        "https://metadata.goog",
+        "https://x.google.internal",
+        "https://m%65tadata.google.internal",
+        "https://rebound.example",
+        "http://127.0.0.1:8080",
+        "http://localhost:8080",
+    ] {
+        for path in [
+            token.to_owned(),
+            format!("/{token}"),
+            format!("x/../{token}"),
+            format!("metadata/%2e%2e/{token}"),
+            token.replace("compute", "COMPUTE"),
+            token.replace("compute", "%63ompute"),
+            token.replace("compute", "%2563ompute"),
+            token.replace("compute", "%25%36%33ompute"),
+            token.replace('/', "%2f"),
+            token.replace('/', "\\"),
+        ] {
+            sources.push(json!({ "url": format!("{host}/{path}") }));
+        }
+    }
+    // Whatever the path, by name or address.
+    for host in [
+        "metadata.google.internal",
+        "Metadata.Google.Internal.",
+        "metadata",
+        "[fd20:ce::254]",
+        "[fd20:00ce:0:0::0254]",
+        "[::ffff:169.254.169.254]",
+        "[::ffff:169.254.1.2]",
+        "[64:ff9b::a9fe:a9fe]",
+    ] {
+        for path in ["", "metadata/identity", "x"] {
+            sources.push(json!({ "url": format!("https://{host}/{path}") }));
+        }
+    }
+    // Whatever the host and path, by the headers that it needs.
+    for header in [
+        "Metadata-Flavor",
+        "metadata-flavor",
+        "METADATA-FLAVOR",
+        "X-Google-Metadata-Request",
+    ] {
+        for url in [
+            "http://169.254.169.254/",
+            "http://169.254.169.254/metadata/identity",
+            "http://127.0.0.1:8080/x",
+            "https://rebound.example/x",
+        ] {
+            sources.push(json!({"url": url, "headers": {"a": "b", header: "Google"}}));
+        }
+    }
+    for source in sources {
+        // It has a format that would send the token alone.
+        for allowed in [None, Some("metadata.google.internal")] {
+            let mut source = source.clone();
+            source["format"] = json!({"type": "json", "subject_token_field_name": "access_token"});
+            let mut options = machine.options();
+            if let Some(host) = allowed {
+                options = options.allow_host(host).allow_host("169.254.169.254");
+            }
+            let file = account(source.clone()).to_string();
+            let error = Credentials::from_json(&file, &options).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::RefusedHost, "{source}");
+            let message = error.to_string();
+            assert!(
+                message.contains("`url`") && message.contains("metadata server"),
+                "{message}"
+            );
+            assert!(error.remedy().unwrap().url.is_some());
+        }
+    }
+    assert!(machine.emulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn configured_metadata_server_is_not_a_source_either() {
+    for (variable, value, url, refused) in [
+        (
+            "GCE_METADATA_HOST",
+            "127.0.0.1:8080",
+            "http://127.0.0.1:8080/x",
+            true,
+        ),
+        (
+            "GCE_METADATA_HOST",
+            "127.0.0.1:8080",
+            "http://localhost:8080/x",
+            true,
+        ),
+        (
+            "GCE_METADATA_HOST",
+            "localhost:8080",
+            "http://[::1]:8080/x",
+            true,
+        ),
+        ("GCE_METADATA_ROOT", "127.0.0.1", "http://127.0.0.1/x", true),
+        (
+            "GCE_METADATA_IP",
+            "md.example",
+            "https://MD.example/x",
+            true,
+        ),
+        (
+            "GCE_METADATA_HOST",
+            "127.0.0.1:8080",
+            "http://127.0.0.1:9090/x",
+            false,
+        ),
+        (
+            "GCE_METADATA_HOST",
+            "md.example",
+            "https://other.example/x",
+            false,
+        ),
+        // Azure's is at the same address.
+        (
+            "GCE_METADATA_IP",
+            IMDS,
+            "http://169.254.169.254/metadata/identity/oauth2/token",
+            false,
+        ),
+    ] {
+        let mut machine = Machine::new().await;
+        machine.set(variable, value);
+        let result = machine.load(&account(json!({ "url": url })));
+        assert_eq!(result.is_err(), refused, "{variable}={value}: {url}");
+    }
+    let machine = Machine::new().await;
+    let metadata = "http://127.0.0.1:8080/base/".parse().unwrap();
+    let endpoints = Endpoints::google().with_url(Endpoint::Metadata, metadata);
+    let options = Options::new(HttpClient::new(endpoints)).environment(machine.environment.clone());
+    for (url, refused) in [
+        ("http://127.0.0.1:8080/base/x", true),
+        ("http://127.0.0.1:8080/other/x", false),
+    ] {
+        let file = account(json!({ "url": url })).to_string();
+        let result = Credentials::from_json(&file, &options);
+        assert_eq!(result.is_err(), refused, "{url}");
+    }
+}
+
+#[tokio::test]
+async fn files_of_gcloud_and_github_are_accepted() {
+    let machine = Machine::new().await;
+    let sources = [
+        json!({"file": "/var/run/service-account/token"}),
+        json!({"file": "/t", "format": {"type": "json", "subject_token_field_name": "id"}}),
+        json!({"executable": {"command": "/opt/bin/token", "timeout_millis": 5000, "output_file": "/t"}}),
+        json!({"url": "https://idp.example.com/token", "headers": {"Authorization": "Bearer x"}}),
+        json!({"url": "http://localhost:5000/token", "format": {"type": "text"}}),
+        json!({"url": "http://169.254.169.254/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/i",
+            "headers": {"Metadata": "True"}, "format": {"type": "json", "subject_token_field_name": "access_token"}}),
+        json!({"url": "https://run-actions-1-azure-eastus.actions.githubusercontent.com/12//idtoken/a/b?api-version=2.0&audience=https%3A%2F%2Fiam.googleapis.com%2Fprojects%2F1",
+            "headers": {"Authorization": "Bearer x"}, "format": {"type": "json", "subject_token_field_name": "value"}}),
+    ];
+    let aws = aws();
+    let mut with_session = aws.clone();
+    with_session["credential_source"]["imdsv2_session_token_url"] =
+        json!("http://169.254.169.254/latest/api/token");
+    let mut over_ipv6 = with_session.clone();
+    for (field, path) in [
+        ("url", "meta-data/iam/security-credentials"),
+        ("region_url", "meta-data/placement/availability-zone"),
+        ("imdsv2_session_token_url", "api/token"),
+    ] {
+        over_ipv6["credential_source"][field] =
+            json!(format!("http://[fd00:ec2::254]/latest/{path}"));
+    }
+    let mut x509 = account(json!({"certificate": {"use_default_certificate_config": true}}));
+    x509["subject_token_type"] = json!(MTLS);
+    x509["token_url"] = json!("https://sts.mtls.googleapis.com/v1/token");
+    let files = sources.map(account);
+    for file in files
+        .into_iter()
+        .chain([aws, with_session, over_ipv6, x509])
+    {
+        for token_url in [
+            file["token_url"].as_str().unwrap(),
+            "https://sts.us-central1.rep.googleapis.com/v1/token",
+            "https://sts.eu.rep.googleapis.com/v1/token",
+        ] {
+            for email in [None, Some(ROBOT), Some("112233445566778899001")] {
+                let mut file = file.clone();
+                file["universe_domain"] = json!("googleapis.com");
+                file["token_url"] = json!(token_url);
+                file["token_info_url"] = json!("https://sts.googleapis.com/v1/introspect");
+                if let Some(email) = email {
+                    file["service_account_impersonation_url"] = json!(format!(
+                        "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{email}:generateAccessToken"
+                    ));
+                }
+                if let Err(error) = machine.load(&file) {
+                    panic!("{error}: {file}");
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,28 +1,33 @@
 //! Subject tokens from a URL: GitHub Actions, Azure, and whatever else hands tokens out.
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use chrono::Utc;
 use ee_token::{
-    ErrorKind as Token, HttpClient, Remedy, Request, RetryPolicy, SecretString, is_loopback,
-    read_bounded, retry_after, secret_header,
+    Endpoint, ErrorKind as Token, HttpClient, Remedy, Request, RetryPolicy, SecretString,
+    is_loopback, read_bounded, retry_after, secret_header,
 };
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
-use url::Url;
+use url::{Host, Url};
 
 use super::Context;
 use super::format::Format;
 use super::imds::is_link_local;
+use crate::allowed_host::EXTERNAL_FILES_PAGE;
 use crate::document::{Document, clipped};
 use crate::metadata_server::client_for;
 use crate::place::Place;
 use crate::retry::{Failure, retried};
-use crate::{Error, ErrorKind};
+use crate::{Error, Options, allowed_host};
 
 const MAX_REPLY: usize = 1 << 20;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The headers without which the metadata server returns no token; the second is the older one.
+const METADATA_HEADERS: [&str; 2] = ["metadata-flavor", "x-google-metadata-request"];
+const GOOGLE_METADATA_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254);
 
 /// A URL that is asked for each exchange, with its headers.
 pub(super) struct UrlToken {
@@ -32,7 +37,7 @@ pub(super) struct UrlToken {
 }
 
 impl UrlToken {
-    pub(super) fn from_document(source: &Document) -> Result<Self, Error> {
+    pub(super) fn from_document(source: &Document, options: &Options) -> Result<Self, Error> {
         let url = check(source.required_text("url")?, source)?;
         let mut headers = HeaderMap::new();
         if let Some(part) = source.part("headers")? {
@@ -46,6 +51,16 @@ impl UrlToken {
                 };
                 headers.insert(header, text);
             }
+        }
+        if is_metadata_server(&url, &headers, options) {
+            let why = format!(
+                "leads to the metadata server of Google Cloud at {}, whose tokens are not subject tokens. Nothing was sent",
+                url.host_str().unwrap_or_default()
+            );
+            return Err(allowed_host::refused(&source.place, "url", &why).with_remedy(
+                Remedy::new("To act as the machine's own service account, use no credential file: the metadata server is found without one. Do not use a file that you do not trust.")
+                    .url(EXTERNAL_FILES_PAGE),
+            ));
         }
         Ok(Self {
             url,
@@ -153,27 +168,86 @@ impl fmt::Debug for UrlToken {
 /// Clear text is for this machine, and for the address at which a cloud talks to its own
 /// machines (Azure's tokens are there).
 fn check(text: &str, source: &Document) -> Result<Url, Error> {
-    let place = &source.place;
-    let url = Url::parse(text).map_err(|_| place.invalid_field("url", "is not a URL"))?;
-    let host = url
-        .host_str()
-        .ok_or_else(|| place.invalid_field("url", "is a URL without a host"))?;
-    let refused = |why: &str| {
-        Error::new(
-            ErrorKind::RefusedHost,
-            format!("{place}: the field `url` names {host} {why}"),
-        )
-        .with_remedy(Remedy::new("Use an https:// URL."))
-    };
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(refused("with a user name or a password"));
-    }
+    let (url, host) = allowed_host::parse(text, "url", &source.place)?;
     let in_clear = is_loopback(&url) || is_link_local(&url);
     match url.scheme() {
         "https" => Ok(url),
         "http" if in_clear => Ok(url),
-        _ => Err(refused("without HTTPS, and it is not on this machine")),
+        _ => {
+            let why = format!("names {host} without HTTPS, and it is not on this machine");
+            Err(allowed_host::refused(&source.place, "url", &why)
+                .with_remedy(Remedy::new("Use an https:// URL.")))
+        }
     }
+}
+
+/// Whether the request would be one to the metadata server of Google Cloud, which returns tokens
+/// of the machine's service account. An identity provider has no use for its headers and path,
+/// whatever the host.
+fn is_metadata_server(url: &Url, headers: &HeaderMap, options: &Options) -> bool {
+    let is_its_host = match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            ["metadata", "metadata.goog", "google.internal"].contains(&name)
+                || name.ends_with(".google.internal")
+        }
+        Some(Host::Ipv6(ip)) => {
+            ip == GOOGLE_METADATA_IPV6 || embedded_ipv4(ip).is_some_and(|ip| ip.is_link_local())
+        }
+        // AWS and Azure are at the same address, with other headers and paths.
+        Some(Host::Ipv4(_)) | None => false,
+    };
+    is_its_host
+        || METADATA_HEADERS
+            .iter()
+            .any(|name| headers.contains_key(*name))
+        || decoded(url.path()).contains("computemetadata")
+        || is_configured_metadata_server(url, options)
+}
+
+/// The IPv4 address in an IPv6 address: mapped, compatible, NAT64 or 6to4.
+fn embedded_ipv4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    match ip.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+            Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+        }
+        _ => ip.to_ipv4(),
+    }
+}
+
+/// A path in lower case and without percent-encoding, however often it was encoded.
+fn decoded(path: &str) -> String {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut decoded = Vec::with_capacity(path.len());
+    for byte in path.bytes() {
+        decoded.push(byte);
+        // What was decoded may be the end of another encoding.
+        while let [.., b'%', high, low] = decoded[..]
+            && let (Some(high), Some(low)) = (digit(high), digit(low))
+        {
+            decoded.truncate(decoded.len() - 3);
+            decoded.push((high << 4 | low) as u8);
+        }
+    }
+    String::from_utf8_lossy(&decoded).to_ascii_lowercase()
+}
+
+/// Whether the URL leads to the server that the caller's endpoints or the variables name in the
+/// metadata server's place.
+fn is_configured_metadata_server(url: &Url, options: &Options) -> bool {
+    let is_same = |named: &Url| {
+        let is_same_host = named.host() == url.host() || is_loopback(named) && is_loopback(url);
+        is_same_host && named.port() == url.port() && url.path().starts_with(named.path())
+    };
+    let environment = options.variables();
+    let variables = ["GCE_METADATA_HOST", "GCE_METADATA_ROOT", "GCE_METADATA_IP"];
+    let named = variables
+        .into_iter()
+        .filter_map(|name| environment.var(name));
+    let named = named.filter_map(|host| Url::parse(&format!("http://{host}/")).ok());
+    named
+        .chain([options.http.endpoints().url(Endpoint::Metadata).clone()])
+        .any(|named| !is_link_local(&named) && is_same(&named))
 }
 
 fn client_for_url(http: &HttpClient, url: &Url) -> HttpClient {

@@ -1,0 +1,175 @@
+use ee_token::HttpClient;
+
+use super::*;
+
+const TOKEN_URI: (&str, UrlField) = ("token_uri", UrlField::TokenUri);
+const GDCH_TOKEN_URI: (&str, UrlField) = ("token_uri", UrlField::GdchTokenUri);
+const TOKEN_URL: (&str, UrlField) = ("token_url", UrlField::TokenUrl);
+const IMPERSONATION: (&str, UrlField) =
+    ("service_account_impersonation_url", UrlField::Impersonation);
+
+#[test]
+fn googles_hosts_are_fine_and_others_need_leave_this_machine_too() {
+    let options = Options::google();
+    let options = options
+        .allow_host("Tokens.example.com")
+        .allow_host("b.example:8443")
+        .allow_host("127.0.0.1:8090");
+    for field in [TOKEN_URI, TOKEN_URL, IMPERSONATION, GDCH_TOKEN_URI] {
+        let verdict =
+            |url: &str| check(url, field, &Place::file("/k.json"), &options).map_err(|e| e.kind());
+        for url in [
+            "http://127.0.0.1:8090/oauth2.googleapis.com/token",
+            "https://tokens.example.com/x?y",
+            "https://b.example:8443/x",
+        ] {
+            assert!(verdict(url).is_ok(), "{url}");
+        }
+        for url in [
+            "https://evil.example/token",
+            "https://storage.googleapis.com/upload/storage/v1/b/b/o?uploadType=media&name=x",
+            "https://bucket.storage.googleapis.com/token",
+            "https://googleapis.com.evil.example/token",
+            "https://evilgoogleapis.com/token",
+            "https://google.com/token",
+            "http://oauth2.googleapis.com/token",
+            "https://oauth2.googleapis.com:8443/token",
+            "https://b.example/x",
+            "https://user:canary@oauth2.googleapis.com/",
+            "https://oauth2.googleapis.com@evil.example/",
+            "ftp://127.0.0.1:8090/",
+            "http://127.0.0.1:6666/",
+            "https://localhost/",
+            "https://142.250.0.1/token",
+        ] {
+            assert_eq!(verdict(url), Err(ErrorKind::RefusedHost), "{url}");
+        }
+        for url in ["", "token", "data:text/plain,x"] {
+            assert_eq!(verdict(url), Err(ErrorKind::InvalidFile), "{url}");
+        }
+    }
+}
+
+#[test]
+fn each_field_accepts_its_own_service_alone() {
+    const LISTED: [(UrlField, &str); 4] = [
+        (UrlField::TokenUri, "https://oauth2.googleapis.com/token"),
+        (
+            UrlField::TokenUri,
+            "https://www.googleapis.com/oauth2/v4/token",
+        ),
+        (UrlField::TokenUrl, "https://sts.googleapis.com/v1/token"),
+        (
+            UrlField::Impersonation,
+            "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@b.example:generateAccessToken",
+        ),
+    ];
+    for (_, url) in LISTED {
+        for field in [TOKEN_URI, TOKEN_URL, IMPERSONATION, GDCH_TOKEN_URI] {
+            let result = check(url, field, &Place::Text, &Options::google());
+            let is_its_own = LISTED.contains(&(field.1, url));
+            assert_eq!(result.is_ok(), is_its_own, "{field:?}: {url}");
+        }
+    }
+}
+
+#[test]
+fn nothing_on_this_machine_needs_leave_where_a_tests_endpoints_are() {
+    let token = "http://127.0.0.1:1/token".parse().unwrap();
+    let of_a_test = Endpoints::google().with_url(Endpoint::Token, token);
+    let emulator = Endpoints::emulator("127.0.0.1:8090".parse().unwrap()).unwrap();
+    for endpoints in [of_a_test, emulator] {
+        let options = Options::new(HttpClient::new(endpoints));
+        for url in [
+            "http://[::1]/x",
+            "http://localhost:1/x",
+            "https://127.0.0.1/x",
+        ] {
+            check(url, TOKEN_URI, &Place::Text, &options).unwrap();
+        }
+        for url in ["http://10.0.0.1/x", "http://localhost.example.com/x"] {
+            check(url, TOKEN_URI, &Place::Text, &options).unwrap_err();
+        }
+    }
+}
+
+#[test]
+fn a_host_that_a_shell_would_run_does_not_get_into_a_command() {
+    let url = "https://a$(id).example/";
+    let error = check(url, TOKEN_URI, &Place::Text, &Options::google()).unwrap_err();
+    assert!(error.to_string().contains("a$(id).example"), "{error}");
+    let command = error.remedy().unwrap().command.clone().unwrap();
+    assert_eq!(command, "eectl --allow-host HOST …");
+}
+
+#[test]
+fn a_host_longer_than_there_can_be_is_not_quoted() {
+    let url = format!("https://{}.example/", "a".repeat(300));
+    let error = check(&url, TOKEN_URI, &Place::Text, &Options::google()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidFile);
+    assert!(!error.to_string().contains("aaa"), "{error}");
+}
+
+#[test]
+fn a_refusal_names_file_field_and_host_and_says_how_to_allow_it() {
+    for (url, named, allowed) in [
+        (
+            "https://evil.example/a?s=canary",
+            "evil.example",
+            "evil.example",
+        ),
+        (
+            "https://sts.googleapis.com:8443/v1/token?s=canary",
+            "sts.googleapis.com:8443",
+            "sts.googleapis.com:8443",
+        ),
+        (
+            "https://sts.googleapis.com/v1/upload?s=canary",
+            "sts.googleapis.com with the path \"/v1/upload\" and a query",
+            "sts.googleapis.com",
+        ),
+    ] {
+        let file = Place::file("/k.json");
+        let error = check(url, TOKEN_URL, &file, &Options::google()).unwrap_err();
+        let message = error.to_string();
+        for part in [
+            "/k.json",
+            "`token_url`",
+            named,
+            "Google's Security Token Service",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+        assert!(!message.contains("canary"));
+        let remedy = error.remedy().unwrap();
+        let command = format!("eectl --allow-host {allowed} …");
+        assert_eq!(remedy.command, Some(command));
+        assert!(remedy.text.contains(".allow_host(") && remedy.url.is_some());
+        // What the remedy says is enough.
+        check(
+            url,
+            TOKEN_URL,
+            &file,
+            &Options::google().allow_host(allowed),
+        )
+        .unwrap();
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn accepted_urls_are_listed_or_allowed(url in any_url(), n in 0_usize..4) {
+        let field = [TOKEN_URI, TOKEN_URL, IMPERSONATION, GDCH_TOKEN_URI][n];
+        let options = Options::google().allow_host("tokens.example.com");
+        if let Ok(url) = check(&url, field, &Place::Text, &options) {
+            let is_listed = field.1.compare(&url) == UrlMatch::Listed;
+            let is_allowed = url.host_str() == Some("tokens.example.com");
+            assert!(url.scheme() == "https" && (is_listed || is_allowed), "{url}");
+        }
+    }
+}
+
+/// URLs close to those that are accepted.
+fn any_url() -> impl proptest::strategy::Strategy<Value = String> {
+    "https?://(me@|:x@)?(sts|iamcredentials|oauth2|storage|www|tokens|[a-z%.@]{1,4})(\\.|-|@|%2e|\\\\|/){1}(us-east1|googleapis|example|mtls|p)?(\\.rep)?(\\.googleapis)?\\.com(:[0-9]{2,4})?(/v1/token|/token|/oauth2/v4/token|/x)?([?#/.][a-z]?)?"
+}
