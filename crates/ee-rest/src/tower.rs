@@ -1,11 +1,12 @@
 //! Our authentication around somebody else's HTTP client.
 
 use std::error::Error as StdError;
+use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use ee_token::{AccessToken, Remedy, TokenCache};
+use ee_token::{AccessToken, Remedy, TokenCache, is_localhost, is_loopback_host};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use tower_layer::Layer;
@@ -24,7 +25,8 @@ pub type AuthFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send
 /// sends the request once more. Retries, limits and time-outs are left to other layers.
 ///
 /// Credentials go to hosts under `googleapis.com` over HTTPS, and to loopback; a request to
-/// another host is an error, unless [`allow_host`](Self::allow_host) named it.
+/// another host is an error, unless [`allow_host`](Self::allow_host) named it. A plain HTTP
+/// request to `localhost` goes to 127.0.0.1.
 ///
 /// The error of the service is [`Error`] or that of the service inside, boxed.
 ///
@@ -124,6 +126,7 @@ where
         let settings = self.settings.clone();
         Box::pin(async move {
             settings.check(request.uri())?;
+            let request = without_localhost(request)?;
             let used = settings.token().await?;
             let first = settings.authenticated(request.clone(), used.as_ref());
             let response = inner.call(first).await.map_err(Into::into)?;
@@ -188,31 +191,45 @@ impl Settings {
                 host == "googleapis.com"
                     || host.ends_with(".googleapis.com")
                     || self.hosts.contains(&host)
-                    || is_loopback(&host)
+                    || is_loopback_host(&host)
             }
-            Some("http") => is_loopback(&host),
+            Some("http") => is_loopback_host(&host),
             _ => false,
         };
         if trusted {
             return Ok(());
         }
-        let scheme = uri.scheme_str().unwrap_or("none");
-        Err(Error::new(
-            ErrorKind::InvalidRequest,
-            format!("no credentials are sent to the host {host:?} (scheme {scheme})"),
-        )
-        .with_remedy(Remedy::new(
-            "Use https and a host under googleapis.com, or name the host with AuthLayer::allow_host.",
-        )))
+        Err(untrusted(uri))
     }
 }
 
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || address
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
+fn untrusted(uri: &Uri) -> Error {
+    let host = uri.host().unwrap_or_default().to_ascii_lowercase();
+    let scheme = uri.scheme_str().unwrap_or("none");
+    Error::new(
+        ErrorKind::InvalidRequest,
+        format!("no credentials are sent to the host {host:?} (scheme {scheme})"),
+    )
+    .with_remedy(Remedy::new(
+        "Use https and a host under googleapis.com, or name the host with AuthLayer::allow_host.",
+    ))
+}
+
+/// Replaces `localhost` by 127.0.0.1 in a plain HTTP request: the service inside would resolve
+/// the name, and nothing proves that the result is this machine. TLS proves it.
+fn without_localhost<B>(mut request: Request<B>) -> Result<Request<B>, Error> {
+    let uri = request.uri();
+    if uri.scheme_str() != Some("http") || !uri.host().is_some_and(is_localhost) {
+        return Ok(request);
+    }
+    let authority = match uri.port() {
+        Some(port) => format!("{}:{port}", Ipv4Addr::LOCALHOST),
+        None => Ipv4Addr::LOCALHOST.to_string(),
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.authority = Some(authority.parse().map_err(|_| untrusted(uri))?);
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| untrusted(request.uri()))?;
+    Ok(request)
 }
 
 #[cfg(test)]

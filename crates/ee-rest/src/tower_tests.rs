@@ -143,12 +143,16 @@ async fn credentials_go_to_google_to_loopback_and_to_whom_the_caller_named() {
         ("https://EARTHENGINE.GOOGLEAPIS.COM/v1/x", true),
         ("http://127.0.0.1:8080/x", true),
         ("http://[::1]:8080/x", true),
+        ("https://localhost:8080/x", true),
         ("https://proxy.example/x", true),
         ("http://proxy.example/x", false),
         ("http://earthengine.googleapis.com/x", false),
         ("https://googleapis.com.evil.example/x", false),
         ("https://evilgoogleapis.com/x", false),
         ("https://localhost.evil.example/x", false),
+        ("http://foo.localhost/x", false),
+        ("http://localhost.localdomain/x", false),
+        ("http://0x7f.1/x", false),
         ("/only/a/path", false),
     ] {
         let fake = fake(&[]);
@@ -160,4 +164,23 @@ async fn credentials_go_to_google_to_loopback_and_to_whom_the_caller_named() {
         );
     }
     assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn plain_request_to_localhost_goes_to_an_address() {
+    let layer = AuthLayer::new(Auth::api_key("AIza-mine".into())).unwrap();
+    for (uri, sent) in [
+        ("http://localhost:8080/x?y=z", "http://127.0.0.1:8080/x?y=z"),
+        ("http://LOCALHOST/x", "http://127.0.0.1/x"),
+        ("http://localhost.:8080/x", "http://127.0.0.1:8080/x"),
+        ("http://127.0.0.2:8080/x", "http://127.0.0.2:8080/x"),
+        ("http://[::1]:8080/x", "http://[::1]:8080/x"),
+        // Its certificate is for the name.
+        ("https://localhost:8080/x", "https://localhost:8080/x"),
+    ] {
+        let fake = fake(&[]);
+        call(&layer, &fake, uri).await.unwrap();
+        let requests = fake.shared.requests.lock().unwrap();
+        assert_eq!(requests[0].uri().to_string(), sent);
+    }
 }

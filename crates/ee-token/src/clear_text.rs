@@ -18,6 +18,8 @@ use reqwest::{Request, Response, ResponseBuilderExt as _};
 use tokio::net::TcpStream;
 use url::{Host, Position, Url};
 
+use crate::endpoints::{is_loopback, localhost};
+
 /// One connection, kept for the next request. There is one such server, and questions to it come
 /// one after the other; one that comes between gets a connection of its own.
 #[derive(Clone, Default)]
@@ -91,6 +93,9 @@ impl Connection {
         let stream = match url.host() {
             Some(Host::Ipv4(ip)) => TcpStream::connect((ip, port)).await,
             Some(Host::Ipv6(ip)) => TcpStream::connect((ip, port)).await,
+            Some(Host::Domain(_)) if is_loopback(url) => {
+                TcpStream::connect(&localhost(port)[..]).await
+            }
             Some(Host::Domain(name)) => TcpStream::connect((name, port)).await,
             None => Err(io::ErrorKind::InvalidInput.into()),
         };

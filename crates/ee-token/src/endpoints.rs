@@ -1,10 +1,10 @@
 //! Every Google host that these crates talk to, in one place.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
-use url::{Host, Url};
+use url::Url;
 
 use crate::{Error, ErrorKind, Remedy, UrlField, UrlMatch};
 
@@ -220,14 +220,42 @@ impl Default for Endpoints {
     }
 }
 
-/// Whether the URL's host is this machine.
+/// The names that mean the loopback addresses, without any lookup (RFC 6761, section 6.3).
+pub(crate) const LOCALHOST: [&str; 2] = ["localhost", "localhost."];
+
+/// The addresses of [`LOCALHOST`].
+pub(crate) fn localhost(port: u16) -> [SocketAddr; 2] {
+    [
+        (Ipv4Addr::LOCALHOST, port).into(),
+        (Ipv6Addr::LOCALHOST, port).into(),
+    ]
+}
+
+/// Whether the URL's host is a loopback address (127.0.0.0/8 or ::1), or `localhost`.
+///
+/// Requests to `localhost` go to 127.0.0.1 or ::1, whatever the resolver says. Other names are
+/// not loopback, whatever they resolve to.
 pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(ip)) => IpAddr::V4(ip).is_loopback(),
-        Some(Host::Ipv6(ip)) => IpAddr::V6(ip).is_loopback(),
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        None => false,
-    }
+    url.host_str().is_some_and(is_loopback_host)
+}
+
+/// Whether the host is a name of the loopback addresses.
+#[doc(hidden)]
+pub fn is_localhost(host: &str) -> bool {
+    LOCALHOST.iter().any(|name| name.eq_ignore_ascii_case(host))
+}
+
+/// [`is_loopback`] for a URL's host.
+#[doc(hidden)]
+pub fn is_loopback_host(host: &str) -> bool {
+    let v6 = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    is_localhost(host)
+        || match v6 {
+            Some(v6) => v6.parse().is_ok_and(|ip: Ipv6Addr| ip.is_loopback()),
+            None => host.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback()),
+        }
 }
 
 fn refused(url: &Url, why: &str) -> Error {
@@ -297,6 +325,41 @@ mod tests {
     }
 
     #[test]
+    fn loopback_is_its_addresses_and_localhost() {
+        for (host, expected) in [
+            ("127.0.0.1", true),
+            ("127.255.1.2", true),
+            ("0x7f.1", true),
+            ("[::1]", true),
+            ("[0:0:0:0:0:0:0:1]", true),
+            ("localhost", true),
+            ("LocalHost", true),
+            ("localhost.", true),
+            ("128.0.0.1", false),
+            ("0.0.0.0", false),
+            ("[::]", false),
+            ("[::ffff:127.0.0.1]", false),
+            ("foo.localhost", false),
+            ("localhost.example.com", false),
+            ("localhost.localdomain", false),
+            ("localhost..", false),
+            ("localhost4", false),
+            ("127.0.0.1.example.com", false),
+        ] {
+            let url: Url = format!("http://{host}:1/").parse().unwrap();
+            assert_eq!(is_loopback(&url), expected, "{host}");
+            assert_eq!(
+                resolve(&Endpoints::google(), url.as_str()).is_ok(),
+                expected
+            );
+        }
+        // Without the normalization that a URL brings.
+        for host in ["0x7f.1", "127.1", "::1", "[127.0.0.1]", "", "[]"] {
+            assert!(!is_loopback_host(host), "{host}");
+        }
+    }
+
+    #[test]
     fn token_endpoints_are_those_of_google_and_those_that_were_set() {
         let is_known = |endpoints: &Endpoints, url: &str| {
             let url = url.parse().unwrap();
@@ -356,7 +419,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn the_emulator_is_told_host_path_and_query_to_the_letter(
-            host in "([a-z][a-z0-9-]{0,9}\\.){1,3}example|\\[2001:db8::[1-9]\\]",
+            host in "([a-z](-?[a-z0-9]){0,9}\\.){1,3}example|\\[2001:db8::[1-9]\\]",
             path in "(/[ -~]{0,9}){0,4}", query in proptest::option::of("[ -~é]{0,20}"), port in 1_u16..,
         ) {
             let mut url: Url = format!("https://{host}/").parse().unwrap();

@@ -13,7 +13,7 @@ use tokio::runtime::{self, Handle};
 use url::Url;
 
 use crate::clear_text::ClearText;
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, LOCALHOST, localhost};
 use crate::network_failure::{Stage, failure, from_reqwest};
 use crate::{Error, ErrorKind, Remedy, tls};
 
@@ -369,7 +369,11 @@ fn build_with(builder: ClientBuilder, config: rustls::ClientConfig) -> Result<Cl
     finish(builder.tls_backend_preconfigured(config))
 }
 
-fn finish(builder: ClientBuilder) -> Result<Client, Error> {
+fn finish(mut builder: ClientBuilder) -> Result<Client, Error> {
+    for name in LOCALHOST {
+        // Port 0 stands for the URL's port.
+        builder = builder.resolve_to_addrs(name, &localhost(0));
+    }
     builder
         .redirect(redirect::Policy::none())
         // With no retry to prepare for, no request is copied either.
@@ -539,6 +543,76 @@ mod tests {
         let mut response = get(&http, &server.uri()).await.unwrap();
         let error = read_bounded(&mut response, 1999).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidResponse);
+    }
+
+    /// Resolves every name to an address at which nothing listens, and counts them.
+    #[derive(Clone, Default)]
+    struct Resolver(Arc<AtomicU64>);
+
+    impl reqwest::dns::Resolve for Resolver {
+        fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            let addresses: reqwest::dns::Addrs = Box::new([closed_port()].into_iter());
+            Box::pin(std::future::ready(Ok(addresses)))
+        }
+    }
+
+    #[tokio::test]
+    async fn localhost_is_connected_to_without_a_resolver() {
+        let server = MockServer::start().await;
+        Mock::given(method("GET"))
+            .respond_with(ResponseTemplate::new(200))
+            .expect(3)
+            .mount(&server)
+            .await;
+        let resolver = Resolver::default();
+        let client = || finish(own_client().no_proxy().dns_resolver(resolver.clone())).unwrap();
+        let http = HttpClient::new(Endpoints::google()).with_pool(Pool {
+            direct: OnceCell::with_value(client()),
+            proxied: OnceCell::with_value(client()),
+            ..Pool::default()
+        });
+        let port = server.address().port();
+        for host in ["localhost", "LOCALHOST", "localhost."] {
+            let url = format!("http://{host}:{port}/");
+            assert_eq!(get(&http, &url).await.unwrap().status(), 200, "{host}");
+        }
+        assert_eq!(resolver.0.load(Ordering::Relaxed), 0);
+        // Other names need TLS and are resolved, whatever they look like.
+        for (n, host) in ["foo.localhost", "localhost.example.com"]
+            .iter()
+            .enumerate()
+        {
+            get(&http, &format!("http://{host}:{port}/"))
+                .await
+                .unwrap_err();
+            assert_eq!(resolver.0.load(Ordering::Relaxed), n as u64);
+            get(&http, &format!("https://{host}:{port}/"))
+                .await
+                .unwrap_err();
+            assert_eq!(resolver.0.load(Ordering::Relaxed), n as u64 + 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn localhost_is_reached_at_either_loopback_address() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = std::net::TcpListener::bind(address) else {
+                continue; // A machine without IPv6.
+            };
+            let port = listener.local_addr().unwrap().port();
+            let server = MockServer::builder().listener(listener).start().await;
+            Mock::given(method("GET"))
+                .respond_with(ResponseTemplate::new(200))
+                .expect(2)
+                .mount(&server)
+                .await;
+            let http = HttpClient::new(Endpoints::google());
+            let url: Url = format!("http://localhost:{port}/").parse().unwrap();
+            get(&http, url.as_str()).await.unwrap();
+            let request = Request::new(Method::GET, url);
+            http.send_in_clear(request, "localhost").await.unwrap();
+        }
     }
 
     /// A server that speaks HTTP/2 at once, sends the first `turned_back` requests back unread,

@@ -60,6 +60,8 @@ pub use access_token::AccessToken;
 pub use cache::TokenCache;
 pub use clock::{Clock, ManualClock};
 pub use endpoints::{Endpoint, Endpoints, TOKEN_AUDIENCE, is_loopback};
+#[doc(hidden)]
+pub use endpoints::{is_localhost, is_loopback_host};
 pub use error::{Error, ErrorKind};
 pub use grant::{ClientAuth, Grant};
 pub use http_client::{HttpClient, read_bounded, read_chunk};

@@ -1,0 +1,120 @@
+//! `localhost` on a machine whose hosts file maps the name to an address of somebody else.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed step is a failed test"
+)]
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, ToSocketAddrs as _};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use ee_token::{Endpoints, ErrorKind, HttpClient, Request};
+use url::Url;
+
+/// Set in the namespace: the hosts file that is in force there.
+const HOSTS: &str = "EE_TESTS_HOSTS_FILE";
+const NAMESPACE: [&str; 4] = ["unshare", "--user", "--map-root-user", "--mount"];
+const TEST: &str = "hosts_file_does_not_redirect_localhost";
+
+/// Counts connections, and responds to the first request of each.
+fn serve(listener: TcpListener) -> Arc<AtomicUsize> {
+    let count = Arc::<AtomicUsize>::default();
+    let connections = count.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            connections.fetch_add(1, Ordering::SeqCst);
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok");
+        }
+    });
+    count
+}
+
+/// Runs the test again in a namespace of its own, where it may mount a hosts file; `true` inside
+/// of it.
+fn inside() -> bool {
+    if std::env::var_os(HOSTS).is_some() {
+        return true;
+    }
+    let namespace = || {
+        let mut command = Command::new(NAMESPACE[0]);
+        command.args(&NAMESPACE[1..]);
+        command
+    };
+    let is_possible = namespace()
+        .args(["mount", "--bind", "/etc/hosts", "/etc/hosts"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !is_possible {
+        let text = format!("{TEST}: SKIPPED, this machine does not permit mount namespaces");
+        let is_required = std::env::var_os("EE_TESTS_REQUIRE_NAMESPACE").is_some();
+        assert!(!is_required, "{text}");
+        let _ = writeln!(std::io::stderr(), "{text}");
+        return false;
+    }
+    let hosts = std::env::temp_dir().join(format!("ee-token-hosts-{}", std::process::id()));
+    std::fs::write(&hosts, "127.0.0.2 localhost localhost. foo.localhost\n").unwrap();
+    let output = namespace()
+        .args(["sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""])
+        .arg(&hosts)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", TEST, "--nocapture"])
+        .env(HOSTS, &hosts)
+        .output()
+        .unwrap();
+    std::fs::remove_file(&hosts).unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && stdout.contains("1 passed"),
+        "{stdout}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    false
+}
+
+#[tokio::test]
+async fn hosts_file_does_not_redirect_localhost() {
+    if !inside() {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let theirs = serve(TcpListener::bind(("127.0.0.2", port)).unwrap());
+    let ours = serve(listener);
+    // The hosts file is in force.
+    let mut resolved = ("localhost", port).to_socket_addrs().unwrap();
+    assert!(resolved.all(|address| address.ip().to_string() == "127.0.0.2"));
+
+    let http = HttpClient::new(Endpoints::google());
+    let mut sent = 0;
+    for host in ["localhost", "LOCALHOST", "localhost."] {
+        let url: Url = format!("http://{host}:{port}/").parse().unwrap();
+        for plain in [false, true] {
+            let mut request = Request::new(http::Method::GET, url.clone());
+            *request.timeout_mut() = Some(Duration::from_secs(20));
+            let response = if plain {
+                http.send_in_clear(request, host).await.unwrap()
+            } else {
+                http.send(request).await.unwrap()
+            };
+            assert_eq!(response.status(), 200, "{host}");
+            sent += 1;
+        }
+    }
+    // A name that only looks like it gets no plain request.
+    let url: Url = format!("http://foo.localhost:{port}/").parse().unwrap();
+    let refused = http.send(Request::new(http::Method::GET, url)).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::RefusedUrl);
+    assert_eq!(ours.load(Ordering::SeqCst), sent);
+    assert_eq!(theirs.load(Ordering::SeqCst), 0);
+}
