@@ -174,7 +174,7 @@ pub(crate) fn make(kind: &str, prefix: &str, keys: &Keys, folder: &Path) -> Made
             made.json = Some(json!({
                 "type": "gdch_service_account", "format_version": "1", "project": "p", "name": "n",
                 "private_key_id": "4c2e", "private_key": keys.ec.sec1_pem(),
-                "token_uri": "https://service-identity.googleapis.com/authenticate",
+                "token_uri": "https://service-identity.example.com/authenticate",
             }))
         }
         "metadata server" => {
@@ -268,6 +268,7 @@ impl Made {
             .environment(self.environment())
             .disk_cache(DiskCache::at(&self.cache))
             .allow_host("tokens.example.com")
+            .allow_host("service-identity.example.com")
             .gdch_audience("https://service.example.com");
         match kind {
             "self-signed service account" => options.self_signed(true),

@@ -153,7 +153,7 @@ impl World {
             ("impersonated.json", json!({"type": "impersonated_service_account", "source_credentials": user,
                 "service_account_impersonation_url": "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/r@p.iam.gserviceaccount.com:generateAccessToken"}).to_string()),
             ("gdch.json", json!({"type": "gdch_service_account", "format_version": "1", "project": "p", "name": "n",
-                "private_key_id": "4c", "private_key": ec.pkcs8_pem(), "token_uri": "https://service-identity.googleapis.com/authenticate"}).to_string()),
+                "private_key_id": "4c", "private_key": ec.pkcs8_pem(), "token_uri": "https://service-identity.example.com/authenticate"}).to_string()),
             ("federation.json", external(json!({"file": subject, "format": {"type": "json", "subject_token_field_name": "t"}}), JWT).to_string()),
             ("url.json", external(json!({"url": "https://tokens.example.com/t",
                 "headers": {"X-Url-Secret": self.secret("a URL's header")}}), JWT).to_string()),
@@ -194,6 +194,7 @@ impl World {
             Options::new(http)
                 .environment(environment)
                 .allow_host("tokens.example.com")
+                .allow_host("service-identity.example.com")
                 .gdch_audience("https://service.example.com")
                 .disk_cache(DiskCache::at(self.path("cache")))
         })
