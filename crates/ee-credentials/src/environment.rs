@@ -6,14 +6,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ee_token::{Endpoints, Remedy};
+use ee_token::{EMULATOR_HOST, EMULATOR_TRUST, Endpoints, Remedy};
 
 use crate::document::clipped;
 use crate::earthengine_file::EarthEngineFile;
 use crate::place::{Place, read_if_there};
 use crate::{Error, ErrorKind, gcloud_config};
-
-const EMULATOR_HOST: &str = "EARTHENGINE_EMULATOR_HOST";
 
 /// An operating system, as far as places of files differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -344,15 +342,37 @@ impl Environment {
         Ok(Some(address))
     }
 
-    /// The hosts to talk to: the emulator's if there is one, else Google's.
+    /// Returns the hosts to send requests to: the emulator's if `EARTHENGINE_EMULATOR_HOST` is
+    /// set, else Google's.
+    ///
+    /// Requests reach the emulator only if the user of this process or root serves it. Where the
+    /// system does not tell who does, `EARTHENGINE_EMULATOR_TRUST=1` allows it.
     ///
     /// # Errors
-    /// As [`Environment::emulator`].
+    /// As [`Environment::emulator`]. [`ErrorKind::InvalidEnvironment`] if
+    /// `EARTHENGINE_EMULATOR_TRUST` is neither `1` nor `0`.
     pub fn endpoints(&self) -> Result<Endpoints, Error> {
-        match self.emulator()? {
-            Some(address) => Ok(Endpoints::emulator(address)?),
-            None => Ok(Endpoints::google()),
-        }
+        let Some(address) = self.emulator()? else {
+            return Ok(Endpoints::google());
+        };
+        let allow_unknown_owner = match self.try_var(EMULATOR_TRUST)? {
+            None | Some("0") => false,
+            Some("1") => true,
+            Some(_) => {
+                return Err(Error::new(
+                    ErrorKind::InvalidEnvironment,
+                    format!("{EMULATOR_TRUST} is neither 1 nor 0"),
+                )
+                .with_remedy(
+                    Remedy::new(
+                        "Set it to 1 to allow an emulator whose owner is unknown, or unset it.",
+                    )
+                    .command(format!("unset {EMULATOR_TRUST}")),
+                ));
+            }
+        };
+        tracing::warn!(%address, "{EMULATOR_HOST} is set: requests go to the emulator, not to Google");
+        Ok(Endpoints::emulator_from_env(address, allow_unknown_owner)?)
     }
 }
 

@@ -90,7 +90,8 @@ pub enum ErrorKind {
     NetworkBlocked,
     /// No answer in time.
     Timeout,
-    /// The caller's own use of the library: no runtime, a client that is not set up.
+    /// The library or its environment is not set up correctly: no runtime, an invalid variable, an
+    /// emulator that another user serves.
     Usage,
 }
 

@@ -41,7 +41,10 @@ pub fn explain(error: ee_rest::Error, context: &Context) -> Error {
 }
 
 fn transport(error: &ee_rest::Error) -> Error {
-    if let Some(token) = error.token_error() {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    let of_emulator =
+        source.filter(|e: &&ee_token::Error| e.kind() == ee_token::ErrorKind::UntrustedEmulator);
+    if let Some(token) = error.token_error().or(of_emulator) {
         return Error::from(token.clone());
     }
     let kind = match error.kind() {
@@ -67,7 +70,7 @@ fn token_kind(kind: ee_token::ErrorKind) -> ErrorKind {
         Token::InvalidScope => ErrorKind::InsufficientScopes,
         Token::Network => ErrorKind::Network,
         Token::Timeout => ErrorKind::Timeout,
-        Token::Runtime => ErrorKind::Usage,
+        Token::Runtime | Token::UntrustedEmulator => ErrorKind::Usage,
         _ => ErrorKind::ServerError,
     }
 }

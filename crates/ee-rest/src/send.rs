@@ -436,7 +436,9 @@ impl<'a> Call<'a> {
     fn lost(&self, error: ee_token::Error) -> Failed {
         let (kind, failure) = match error.kind() {
             ee_token::ErrorKind::Timeout => (ErrorKind::Timeout, Failure::Lost),
-            ee_token::ErrorKind::RefusedUrl => (ErrorKind::InvalidRequest, Failure::Final),
+            ee_token::ErrorKind::RefusedUrl | ee_token::ErrorKind::UntrustedEmulator => {
+                (ErrorKind::InvalidRequest, Failure::Final)
+            }
             ee_token::ErrorKind::InvalidResponse => (ErrorKind::InvalidResponse, Failure::Final),
             ee_token::ErrorKind::Runtime => (ErrorKind::Runtime, Failure::Final),
             _ => (ErrorKind::Network, Failure::Lost),

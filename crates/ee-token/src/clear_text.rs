@@ -18,6 +18,7 @@ use reqwest::{Request, Response, ResponseBuilderExt as _};
 use tokio::net::TcpStream;
 use url::{Host, Position, Url};
 
+use crate::emulator::ListenerCheck;
 use crate::endpoints::{is_loopback, localhost};
 
 /// One connection, kept for the next request. There is one such server, and questions to it come
@@ -28,12 +29,19 @@ pub(crate) struct ClearText(Arc<Mutex<Option<Connection>>>);
 struct Connection {
     /// Host and port.
     address: String,
+    /// How it was verified.
+    check: Option<ListenerCheck>,
     sender: SendRequest<reqwest::Body>,
 }
 
 impl ClearText {
-    /// Sends a request and returns the answer's head. Its time-out is its sender's to keep.
-    pub(crate) async fn execute(&self, request: Request) -> Result<Response, Failed> {
+    /// Sends a request, on a connection with this check, and returns the response's head. The
+    /// caller applies a timeout.
+    pub(crate) async fn execute(
+        &self,
+        request: Request,
+        check: Option<ListenerCheck>,
+    ) -> Result<Response, Failed> {
         let url = request.url().clone();
         let address = &url[Position::BeforeHost..Position::AfterPort];
         let mut request = http::Request::try_from(request).map_err(Failed::exchange)?;
@@ -43,11 +51,11 @@ impl ClearText {
         let path = &url[Position::BeforePath..Position::AfterQuery];
         *request.uri_mut() = path.parse().map_err(Failed::exchange)?;
         loop {
-            let kept = self.kept(address).await;
+            let kept = self.kept(address, check).await;
             let is_new = kept.is_none();
             let mut connection = match kept {
                 Some(kept) => kept,
-                None => Connection::open(&url).await?,
+                None => Connection::open(&url, check).await?,
             };
             match connection.sender.try_send_request(request).await {
                 Ok(reply) => return Ok(self.reply(reply, connection, url)),
@@ -60,10 +68,11 @@ impl ClearText {
         }
     }
 
-    /// The connection that is kept, if it leads there and is still open.
-    async fn kept(&self, address: &str) -> Option<Connection> {
+    /// The connection that is kept, if it leads there, was verified alike and is still open.
+    async fn kept(&self, address: &str, check: Option<ListenerCheck>) -> Option<Connection> {
         let mut kept = self.slot().take()?;
-        (kept.address == address && kept.sender.ready().await.is_ok()).then_some(kept)
+        let fits = kept.address == address && kept.check == check;
+        (fits && kept.sender.ready().await.is_ok()).then_some(kept)
     }
 
     fn reply(&self, reply: http::Response<Incoming>, connection: Connection, url: Url) -> Response {
@@ -88,7 +97,9 @@ impl ClearText {
 }
 
 impl Connection {
-    async fn open(url: &Url) -> Result<Self, Failed> {
+    async fn open(url: &Url, check: Option<ListenerCheck>) -> Result<Self, Failed> {
+        let before = check.as_ref().map(ListenerCheck::before_connecting);
+        let before = before.transpose().map_err(Failed::connect)?;
         let port = url.port_or_known_default().unwrap_or_default();
         let stream = match url.host() {
             Some(Host::Ipv4(ip)) => TcpStream::connect((ip, port)).await,
@@ -100,6 +111,9 @@ impl Connection {
             None => Err(io::ErrorKind::InvalidInput.into()),
         };
         let stream = stream.map_err(Failed::connect)?;
+        if let (Some(check), Some(before)) = (check, before) {
+            check.after_connecting(&before).map_err(Failed::connect)?;
+        }
         stream.set_nodelay(true).map_err(Failed::connect)?;
         let (sender, driver) = handshake(TokioIo::new(stream))
             .await
@@ -108,6 +122,7 @@ impl Connection {
         tokio::spawn(async { drop(driver.await) });
         Ok(Self {
             address: url[Position::BeforeHost..Position::AfterPort].to_owned(),
+            check,
             sender,
         })
     }
@@ -230,7 +245,7 @@ mod tests {
 
         async fn ask(&self, client: &ClearText) -> Result<Response, Failed> {
             let request = Request::new(Method::GET, self.url.clone());
-            client.execute(request).await
+            client.execute(request, None).await
         }
 
         /// The connection of each request.

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use url::Url;
 
+use crate::emulator::{Emulator, ListenerCheck};
 use crate::{Error, ErrorKind, Remedy, UrlField, UrlMatch};
 
 /// `aud` of every assertion that a service account signs, whatever host it is sent to.
@@ -99,7 +100,7 @@ impl Endpoint {
 pub struct Endpoints {
     /// Those that are not where Google has them.
     moved: Option<Arc<BTreeMap<Endpoint, Url>>>,
-    emulator: Option<SocketAddr>,
+    emulator: Option<Emulator>,
 }
 
 impl Endpoints {
@@ -133,13 +134,43 @@ impl Endpoints {
         moved.unwrap_or_else(|| endpoint.google())
     }
 
-    /// An emulator on loopback in the place of every host: `https://HOST/PATH` becomes
+    /// An emulator on loopback that stands in for every host: `https://HOST/PATH` becomes
     /// `http://ADDRESS/HOST/PATH`.
+    ///
+    /// Requests are sent only if the user of this process or root listens there, or if the system
+    /// does not tell who does.
     ///
     /// # Errors
     /// [`ErrorKind::RefusedUrl`] for an address that is not on loopback, since
     /// secrets would cross a network in clear text.
     pub fn emulator(address: SocketAddr) -> Result<Self, Error> {
+        Self::with_emulator(Emulator {
+            address,
+            is_from_env: false,
+            allows_unknown_owner: true,
+        })
+    }
+
+    /// The emulator that a variable of the environment names. Requests are sent only if the user
+    /// of this process or root listens there; `allow_unknown_owner` permits an emulator whose
+    /// owner the system does not tell.
+    ///
+    /// # Errors
+    /// As [`Endpoints::emulator`].
+    #[doc(hidden)]
+    pub fn emulator_from_env(
+        address: SocketAddr,
+        allow_unknown_owner: bool,
+    ) -> Result<Self, Error> {
+        Self::with_emulator(Emulator {
+            address,
+            is_from_env: true,
+            allows_unknown_owner: allow_unknown_owner,
+        })
+    }
+
+    fn with_emulator(emulator: Emulator) -> Result<Self, Error> {
+        let address = emulator.address;
         if !address.ip().is_loopback() {
             return Err(Error::new(
                 ErrorKind::RefusedUrl,
@@ -150,14 +181,25 @@ impl Endpoints {
             )));
         }
         Ok(Self {
-            emulator: Some(address),
+            emulator: Some(emulator),
             ..Self::google()
         })
     }
 
     /// The emulator's address, if one stands in for Google.
     pub fn emulator_address(&self) -> Option<SocketAddr> {
+        Some(self.emulator?.address)
+    }
+
+    /// The emulator that stands in for Google, if one does.
+    pub(crate) fn emulator_in_force(&self) -> Option<Emulator> {
         self.emulator
+    }
+
+    /// The check of connections to a resolved URL, in emulator mode.
+    pub(crate) fn listener_check(&self, url: &Url) -> Option<ListenerCheck> {
+        let emulator = self.emulator.filter(|_| is_loopback(url))?;
+        ListenerCheck::new(emulator, url)
     }
 
     /// The URL that is really called for this one: the emulator's, if there is one.
@@ -179,7 +221,7 @@ impl Endpoints {
         let (Some(emulator), Some(host)) = (self.emulator, url.host_str()) else {
             return Ok(url.clone());
         };
-        let mut text = format!("http://{emulator}/{host}{}", url.path());
+        let mut text = format!("http://{}/{host}{}", emulator.address, url.path());
         if let Some(query) = url.query() {
             text.push('?');
             text.push_str(query);

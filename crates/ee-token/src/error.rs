@@ -65,6 +65,8 @@ pub enum ErrorKind {
     Timeout,
     /// A URL that secrets must not be sent to: plain HTTP, or a host that is not allowed.
     RefusedUrl,
+    /// Another user listens where the emulator should, or the system does not tell who does.
+    UntrustedEmulator,
     /// No tokio runtime to refresh on, or it went away again and again; or the source panicked.
     Runtime,
 }

@@ -13,15 +13,16 @@ use tokio::runtime::{self, Handle};
 use url::Url;
 
 use crate::clear_text::ClearText;
+use crate::emulator::{Emulator, ListenerCheck};
 use crate::endpoints::{Endpoints, LOCALHOST, localhost};
 use crate::network_failure::{Stage, failure, from_reqwest};
 use crate::{Error, ErrorKind, Remedy, tls};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections, the [`Endpoints`] they lead to, and the rules that no request escapes:
-/// HTTPS only, the emulator in the place of every host, no redirect followed, nothing on
-/// loopback or to the metadata server through a proxy.
+/// Connections, the [`Endpoints`] they lead to, and the rules that every request follows:
+/// HTTPS only, no redirect followed, no proxy for loopback or the metadata server; in emulator
+/// mode, the emulator for every host, on connections to the user's own listener or root's.
 ///
 /// Cheap to clone. All clients made with [`HttpClient::new`] share the process's connections,
 /// those of one tokio runtime apart from another's: a connection dies with its runtime.
@@ -51,6 +52,8 @@ struct Shared {
 struct Pool {
     proxied: OnceCell<Client>,
     direct: OnceCell<Client>,
+    /// Emulator mode: a client for each address, whose connections are verified.
+    checked: Mutex<Vec<(ListenerCheck, Client)>>,
     clear_text: ClearText,
     /// TLS of its own, whose connections are not kept: one dies with its runtime.
     config: Option<rustls::ClientConfig>,
@@ -73,6 +76,16 @@ impl Pool {
             let new = || self.build(Client::builder().connect_timeout(CONNECT_TIMEOUT));
             self.proxied.get_or_try_init(new)
         }
+    }
+
+    fn checked_client(&self, check: ListenerCheck) -> Result<Client, Error> {
+        let mut clients = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = clients.iter().find(|(known, _)| *known == check) {
+            return Ok(client.clone());
+        }
+        let client = self.build(Client::builder().no_proxy().connector_layer(check))?;
+        clients.push((check, client.clone()));
+        Ok(client)
     }
 
     fn build(&self, builder: ClientBuilder) -> Result<Client, Error> {
@@ -254,6 +267,7 @@ impl HttpClient {
     ///
     /// # Errors
     /// [`ErrorKind::RefusedUrl`], [`ErrorKind::Network`] or [`ErrorKind::Timeout`];
+    /// [`ErrorKind::UntrustedEmulator`] if another user serves the emulator's address;
     /// [`ErrorKind::Runtime`] outside of a tokio runtime. The
     /// message names the host, never the path or query.
     ///
@@ -300,10 +314,11 @@ impl HttpClient {
     ) -> Result<impl Future<Output = Result<Response, Error>> + Send + use<'a>, Error> {
         // The request is not held by the future: it would be there once for each that awaits it.
         let reply = self.execute(request)?;
+        let emulator = self.endpoints().emulator_in_force();
         Ok(async move {
             reply.await.map_err(|error| {
                 let address = error.url().map(host_and_port).unwrap_or_default();
-                from_reqwest(error, host, &address)
+                in_emulator_mode(emulator, from_reqwest(error, host, &address))
             })
         })
     }
@@ -313,9 +328,15 @@ impl HttpClient {
         request: Request,
     ) -> Result<impl Future<Output = reqwest::Result<Response>> + Send + use<>, Error> {
         let pool = self.pool()?;
-        let client = pool.client(self.endpoints().is_direct(request.url()))?;
+        let endpoints = self.endpoints();
+        let executing = match endpoints.listener_check(request.url()) {
+            Some(check) => pool.checked_client(check)?.execute(request),
+            None => pool
+                .client(endpoints.is_direct(request.url()))?
+                .execute(request),
+        };
         self.sent.fetch_add(1, Ordering::Relaxed);
-        Ok(client.execute(request))
+        Ok(executing)
     }
 
     /// [`send_resolved`](Self::send_resolved) to a metadata server, which is asked in clear text
@@ -330,14 +351,16 @@ impl HttpClient {
         }
         let address = host_and_port(request.url());
         let clear_text = self.pool()?.clear_text.clone();
+        let check = self.endpoints().listener_check(request.url());
         self.sent.fetch_add(1, Ordering::Relaxed);
-        clear_text.execute(request).await.map_err(|error| {
+        clear_text.execute(request, check).await.map_err(|error| {
             let stage = if error.could_not_connect {
                 Stage::Connect
             } else {
                 Stage::Exchange
             };
-            failure(stage, error, host, &address)
+            let emulator = self.endpoints().emulator_in_force();
+            in_emulator_mode(emulator, failure(stage, error, host, &address))
         })
     }
 
@@ -358,6 +381,14 @@ impl fmt::Debug for HttpClient {
             .field("emulator", &self.shared.endpoints.emulator_address())
             .field("requests_sent", &self.requests_sent())
             .finish_non_exhaustive()
+    }
+}
+
+/// A failed exchange, with the remedy that helps in emulator mode.
+fn in_emulator_mode(emulator: Option<Emulator>, error: Error) -> Error {
+    match emulator.filter(|_| error.is_transient()) {
+        Some(emulator) => error.with_remedy(emulator.remedy()),
+        None => error,
     }
 }
 

@@ -31,6 +31,7 @@ mod cache_model;
 mod cache_tests;
 mod clear_text;
 mod clock;
+mod emulator;
 mod endpoints;
 mod error;
 #[cfg(fuzzing)]
@@ -40,6 +41,7 @@ mod grant;
 mod http_client;
 mod jwt;
 mod key;
+mod listener;
 mod network_failure;
 mod redact;
 mod report;
@@ -59,6 +61,8 @@ mod url_field;
 pub use access_token::AccessToken;
 pub use cache::TokenCache;
 pub use clock::{Clock, ManualClock};
+#[doc(hidden)]
+pub use emulator::{EMULATOR_HOST, EMULATOR_TRUST};
 pub use endpoints::{Endpoint, Endpoints, TOKEN_AUDIENCE, is_loopback};
 #[doc(hidden)]
 pub use endpoints::{is_localhost, is_loopback_host};

@@ -130,6 +130,18 @@ fn innermost(error: &dyn StdError) -> String {
     }
 }
 
+/// The error of a connector of this crate, which says all that is to be said.
+fn our_own<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(ours) = cause.downcast_ref() {
+            return Some(ours);
+        }
+        next = cause.source();
+    }
+    None
+}
+
 /// How far a failed exchange came.
 pub(crate) enum Stage {
     /// Not to its end before its time was over.
@@ -160,6 +172,9 @@ pub(crate) fn failure<E>(stage: Stage, error: E, host: &str, address: &str) -> E
 where
     E: std::error::Error + Send + Sync + 'static,
 {
+    if let Some(refused) = our_own(&error) {
+        return refused.clone();
+    }
     let via = if address == host || address.is_empty() {
         host.to_owned()
     } else {

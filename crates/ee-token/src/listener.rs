@@ -1,0 +1,225 @@
+//! Which user listens at an address of this machine, as far as the system tells.
+
+#[cfg(target_os = "linux")]
+mod proc_net;
+#[cfg(target_os = "linux")]
+mod sock_diag;
+
+use std::io;
+use std::net::SocketAddr;
+
+/// A listening socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Listener {
+    /// The user who owns it.
+    uid: u32,
+    /// Its number. No other open socket has the same.
+    inode: u64,
+}
+
+/// What the system tells about the sockets that receive connections to an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// All of them belong to the user of this process or to root.
+    Trusted(Vec<Listener>),
+    /// One of them belongs to this user.
+    Other(u32),
+    /// The owner is unknown, for this reason.
+    Unknown(&'static str),
+}
+
+impl Owner {
+    /// The owner of the sockets that receive connections to `addresses`.
+    pub(crate) fn of(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let found = addresses
+            .into_iter()
+            .map(find)
+            .collect::<io::Result<Vec<_>>>();
+        match found {
+            Ok(found) => Self::judge(found.concat(), process_owns),
+            Err(_) => Self::Unknown("the system does not tell who listens there"),
+        }
+    }
+
+    fn judge(listeners: Vec<Listener>, owns: impl Fn(u32) -> Option<bool>) -> Self {
+        let is_ours = |listener: &Listener| {
+            // A socket without a number is being closed, and root seems to own it.
+            owns(listener.uid).filter(|ours| !ours || listener.inode != 0)
+        };
+        if let Some(other) = listeners.iter().find(|l| is_ours(l) == Some(false)) {
+            return Self::Other(other.uid);
+        }
+        if listeners.is_empty() {
+            return Self::Unknown("the system lists no socket that listens there");
+        }
+        if listeners.iter().any(|listener| is_ours(listener).is_none()) {
+            return Self::Unknown("the user namespace of this process does not show who listens");
+        }
+        Self::Trusted(listeners)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn find(address: SocketAddr) -> io::Result<Vec<Listener>> {
+    // Sandboxes and hardened services lack netlink sockets. Elsewhere the list of all sockets
+    // would take milliseconds to read.
+    sock_diag::find(address).or_else(|_| proc_net::find(address))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn find(_: SocketAddr) -> io::Result<Vec<Listener>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Whether this number is root or the user of this process; `None` if it can mean several users.
+#[cfg(target_os = "linux")]
+fn process_owns(uid: u32) -> Option<bool> {
+    use rustix::process::{geteuid, getuid};
+    let ours = [geteuid().as_raw(), getuid().as_raw()];
+    let read = |path| std::fs::read_to_string(path).ok();
+    match uid {
+        0 => Some(true),
+        // In a user namespace, every user of another one has the same number.
+        _ if read("/proc/self/uid_map").is_none_or(|map| !is_whole(&map))
+            && read("/proc/sys/kernel/overflowuid")
+                .is_none_or(|text| text.trim() == uid.to_string()) =>
+        {
+            None
+        }
+        _ => Some(ours.contains(&uid)),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn process_owns(_: u32) -> Option<bool> {
+    None
+}
+
+/// Whether a user namespace has all users of the machine.
+#[cfg(target_os = "linux")]
+fn is_whole(uid_map: &str) -> bool {
+    uid_map
+        .split_ascii_whitespace()
+        .eq(["0", "0", "4294967295"])
+}
+
+/// A user for a message: number, and name where `/etc/passwd` has one.
+pub(crate) fn user_name(uid: u32) -> String {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
+    });
+    let is_plain = |name: &&str| name.bytes().all(|b| b.is_ascii_graphic());
+    match name.filter(is_plain) {
+        Some(name) => format!("user {uid} ({name})"),
+        None => format!("user {uid}"),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    fn listeners(found: &[(u32, u64)]) -> Vec<Listener> {
+        let found = found.iter();
+        found.map(|&(uid, inode)| Listener { uid, inode }).collect()
+    }
+
+    #[test]
+    fn one_foreign_listener_makes_an_address_untrusted() {
+        // 7 is this user; 65534 stands for several users.
+        let owns = |uid| match uid {
+            0 | 7 => Some(true),
+            65534 => None,
+            _ => Some(false),
+        };
+        for found in [&[(7, 1)][..], &[(0, 1)], &[(7, 1), (0, 2), (7, 3)]] {
+            let found = listeners(found);
+            assert_eq!(Owner::judge(found.clone(), owns), Owner::Trusted(found));
+        }
+        for (found, other) in [
+            (&[(8, 1)][..], 8),
+            (&[(7, 1), (8, 2)], 8),
+            (&[(9, 0), (0, 2)], 9),
+            (&[(65534, 1), (8, 2)], 8),
+            (&[(0, 0), (8, 2)], 8),
+        ] {
+            assert_eq!(Owner::judge(listeners(found), owns), Owner::Other(other));
+        }
+        for found in [
+            &[][..],
+            &[(65534, 1)],
+            &[(7, 1), (65534, 2)],
+            &[(0, 0)],
+            &[(7, 1), (0, 0)],
+        ] {
+            let owner = Owner::judge(listeners(found), owns);
+            assert!(matches!(owner, Owner::Unknown(_)), "{found:?}: {owner:?}");
+        }
+    }
+
+    #[test]
+    fn root_and_this_user_are_trusted() {
+        let this = rustix::process::geteuid().as_raw();
+        assert_eq!(process_owns(0), Some(true));
+        assert_eq!(process_owns(this), Some(true));
+        assert_eq!(process_owns(this + 1), Some(false));
+    }
+
+    #[test]
+    fn only_a_whole_user_namespace_shows_every_owner() {
+        assert!(is_whole("         0          0 4294967295\n"));
+        for map in [
+            "",
+            "0 1000 1\n",
+            "0 1000 4294967295\n",
+            "0 0 65536\n",
+            "0 0 1\n1 100000 65536\n",
+        ] {
+            assert!(!is_whole(map), "{map}");
+        }
+    }
+
+    #[test]
+    fn both_sources_find_the_same_listener() {
+        for (bound, asked) in [
+            ("127.0.0.1:0", "127.0.0.1"),
+            ("0.0.0.0:0", "127.0.0.1"),
+            ("0.0.0.0:0", "127.1.2.3"),
+            ("[::]:0", "127.0.0.1"),
+            ("[::]:0", "::1"),
+            ("[::1]:0", "::1"),
+            ("[::ffff:127.0.0.1]:0", "127.0.0.1"),
+        ] {
+            let listener = TcpListener::bind(bound).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let address = SocketAddr::new(asked.parse().unwrap(), port);
+            let found = sock_diag::find(address).unwrap();
+            assert_eq!(found.len(), 1, "{bound} {asked}");
+            assert_eq!(found[0].uid, rustix::process::geteuid().as_raw());
+            assert_eq!(proc_net::find(address).unwrap(), found, "{bound} {asked}");
+            assert_eq!(Owner::of([address]), Owner::Trusted(found));
+        }
+        for (bound, asked) in [
+            ("127.0.0.1:0", "::1"),
+            ("127.0.0.1:0", "127.0.0.2"),
+            ("[::1]:0", "127.0.0.1"),
+        ] {
+            let listener = TcpListener::bind(bound).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let address = SocketAddr::new(asked.parse().unwrap(), port);
+            assert_eq!(sock_diag::find(address).unwrap(), []);
+            assert_eq!(proc_net::find(address).unwrap(), []);
+            assert!(matches!(Owner::of([address]), Owner::Unknown(_)));
+        }
+    }
+
+    #[test]
+    fn a_user_is_named_where_the_system_knows_it() {
+        assert_eq!(user_name(0), "user 0 (root)");
+        assert_eq!(user_name(3_999_999_999), "user 3999999999");
+    }
+}
