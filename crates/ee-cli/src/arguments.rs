@@ -55,7 +55,7 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// Says nothing but the result
+    /// Print only the result
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
@@ -91,6 +91,16 @@ pub(crate) enum Command {
     /// `project unset`, as the Python client's command spells it
     #[command(name = "unset_project", hide = true)]
     UnsetProject,
+}
+
+impl Command {
+    /// Whether an emulator changes what the command does, or where a login comes from.
+    pub(crate) fn uses_hosts(&self) -> bool {
+        !matches!(
+            self,
+            Self::Emulator(_) | Self::Completions(_) | Self::Man(_)
+        )
+    }
 }
 
 #[derive(Debug, Args)]

@@ -29,6 +29,9 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     output::start_log(arguments.global.verbose);
+    if arguments.command.uses_hosts() {
+        output::note_emulator(&arguments.global);
+    }
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

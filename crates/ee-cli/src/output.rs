@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
+use earthengine::Environment;
 use earthengine::credentials::Warning;
 use earthengine::token::{clean, steers_terminal};
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::arguments::Global;
 use crate::failure::{Failure, in_one_line};
 
 /// Writes to standard output. A reader that went away is a failure, not a panic.
@@ -73,6 +75,26 @@ pub(crate) fn warnings_as_json<'a>(warnings: impl IntoIterator<Item = &'a Warnin
 /// no terminal.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", clean(text, &[]));
+}
+
+/// Tells on standard error that an emulator is in force, whichever command runs. A variable that
+/// was forgotten would otherwise look like Google.
+pub(crate) fn note_emulator(global: &Global) {
+    const VARIABLE: &str = "EARTHENGINE_EMULATOR_HOST";
+    let Some(value) = std::env::var_os(VARIABLE) else {
+        return;
+    };
+    // An invalid value is an error of the commands that send requests.
+    let environment = Environment::empty().with_var_os(VARIABLE, value);
+    let Ok(Some(address)) = environment.emulator() else {
+        return;
+    };
+    let text = format!("using the emulator at {address} ({VARIABLE}), not Google");
+    match (global.quiet, global.json) {
+        (true, _) => {}
+        (false, true) => note(&json!({ "note": text }).to_string()),
+        (false, false) => note(&format!("note: {text}")),
+    }
 }
 
 /// Sends what our own crates log to standard error. Other crates stay silent: what they

@@ -82,7 +82,8 @@ async fn a_project_that_cannot_be_stored_ends_with_exit_1_and_leaves_the_old_one
         .output()
         .unwrap();
     assert_eq!(limited.status.code(), Some(1), "{limited:?}");
-    let error: Value = serde_json::from_slice(&limited.stderr).unwrap();
+    let (_, stderr) = split_note(std::str::from_utf8(&limited.stderr).unwrap());
+    let error: Value = serde_json::from_str(&stderr).unwrap();
     let error = &error["error"];
     assert_eq!(code(error), "io");
     assert!(

@@ -18,7 +18,7 @@ use ee_emulator::Fault;
 use super::*;
 
 /// What every command is run with. One that is not here fails the test.
-const COMMANDS: [(&str, &[&str]); 20] = [
+pub(super) const COMMANDS: [(&str, &[&str]); 20] = [
     ("init", &[]),
     ("auth login", &["--mode=notebook", "--quiet", "--force"]),
     ("auth scopes", &[]),

@@ -58,10 +58,12 @@ impl Running {
         let mut stdout = String::new();
         self.stdout.read_to_string(&mut stdout).unwrap();
         let output = self.child.wait_with_output().unwrap();
+        let (note, stderr) = split_note(&String::from_utf8(output.stderr).unwrap());
         Ended {
             status: output.status.code().unwrap_or(-1),
             stdout,
-            stderr: String::from_utf8(output.stderr).unwrap(),
+            stderr,
+            note,
         }
     }
 }

@@ -13,6 +13,7 @@ mod bad_input;
 mod command_line;
 mod commands;
 mod doctor;
+mod emulator;
 mod faults;
 mod leaks;
 mod login;
@@ -51,7 +52,19 @@ struct Machine {
 struct Ended {
     status: i32,
     stdout: String,
+    /// Without the note that an emulator is in force.
     stderr: String,
+    note: Option<String>,
+}
+
+/// The note that an emulator is in force, and the rest of standard error.
+fn split_note(stderr: &str) -> (Option<String>, String) {
+    match stderr.split_once('\n') {
+        Some((note, rest)) if note.contains("using the emulator at ") => {
+            (Some(note.to_owned()), rest.to_owned())
+        }
+        _ => (None, stderr.to_owned()),
+    }
 }
 
 impl Machine {
@@ -63,7 +76,7 @@ impl Machine {
         let builder = Emulator::builder().project(Project::new(PROJECT).number(123_456_789_012));
         let emulator = settings(builder).start().await.unwrap();
         let home = tempfile::tempdir().unwrap();
-        let variables = BTreeMap::from([
+        let mut variables = BTreeMap::from([
             (
                 "EARTHENGINE_EMULATOR_HOST".into(),
                 emulator.address().to_string(),
@@ -71,6 +84,10 @@ impl Machine {
             ("HOME".into(), home.path().display().to_string()),
             ("NO_GCE_CHECK".into(), "true".into()),
         ]);
+        if cfg!(not(target_os = "linux")) {
+            // Other systems do not tell who listens.
+            variables.insert("EARTHENGINE_EMULATOR_TRUST".into(), "1".into());
+        }
         Self {
             emulator,
             home,
@@ -136,10 +153,12 @@ impl Machine {
             stdout,
             stderr,
         } = tokio::task::spawn_blocking(run).await.unwrap();
+        let (note, stderr) = split_note(&String::from_utf8(stderr).unwrap());
         Ended {
             status: status.code().expect("not ended by a signal"),
             stdout: String::from_utf8(stdout).unwrap(),
-            stderr: String::from_utf8(stderr).unwrap(),
+            stderr,
+            note,
         }
     }
 

@@ -97,22 +97,24 @@ pub(super) fn refused(reason: &str) -> Error {
     match reason {
         "access_denied" => Error::new(
             ErrorKind::LoginDenied,
-            "Google's consent page says access_denied: the consent was not given",
+            "the consent page says access_denied: the consent was not given",
         )
         .with_remedy(Remedy::new("Log in again, and agree on the page.")),
         "admin_policy_enforced" | "org_internal" => Error::new(
             ErrorKind::LoginDenied,
-            format!("Google's consent page says {reason}: your organisation does not allow this application"),
+            format!(
+                "the consent page says {reason}: your organisation does not allow this application"
+            ),
         )
         .with_remedy(Remedy::new(
             "Ask your organisation's administrator to allow it, or log in with another account.",
         )),
         _ if is_word => Error::new(
             ErrorKind::LoginFailed,
-            format!("Google's consent page says {reason}"),
+            format!("the consent page says {reason}"),
         )
         .with_remedy(Remedy::new("Log in again.")),
-        _ => Error::new(ErrorKind::LoginFailed, "Google's consent page sent no code")
+        _ => Error::new(ErrorKind::LoginFailed, "the consent page sent no code")
             .with_remedy(Remedy::new("Log in again.")),
     }
 }

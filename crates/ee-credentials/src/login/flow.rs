@@ -267,7 +267,7 @@ impl Flow {
         let Some(refresh_token) = granted.refresh_token else {
             return Err(Error::new(
                 ErrorKind::LoginFailed,
-                "Google granted no refresh token, so that the login would end within the hour",
+                "no refresh token was granted, so the login would end within an hour",
             )
             .with_remedy(
                 Remedy::new(

@@ -20,7 +20,10 @@ pub(super) async fn examine(
     http: &HttpClient,
     report: &mut Report<impl FnMut(&Check)>,
 ) {
-    let host = base.host_str().unwrap_or_default();
+    let host = &match http.endpoints().emulator_address() {
+        Some(address) => format!("the emulator at {address}"),
+        None => base.host_str().unwrap_or_default().to_owned(),
+    };
     let first = match bounded(ask(base, http)).await {
         Ok(first) => first,
         Err(error) => {

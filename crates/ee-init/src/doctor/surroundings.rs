@@ -29,7 +29,10 @@ pub(super) fn hosts(
     report.add(Check::ok(
         "hosts",
         match endpoints.emulator_address() {
-            Some(address) => format!("an emulator on {address} stands in for Google"),
+            Some(address) if environment.emulator().ok().flatten() == Some(address) => {
+                format!("the emulator at {address} (EARTHENGINE_EMULATOR_HOST), not Google")
+            }
+            Some(address) => format!("the emulator at {address}, not Google"),
             None => "Google's own".to_owned(),
         },
     ));

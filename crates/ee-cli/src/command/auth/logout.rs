@@ -1,4 +1,4 @@
-//! `eectl auth logout`: removes the login, and ends it at Google if asked to.
+//! `eectl auth logout`: removes the login, and revokes it if asked to.
 
 use clap::Args;
 use earthengine::Environment;
@@ -12,7 +12,7 @@ use crate::output::{note, print};
 
 #[derive(Debug, Args)]
 pub(crate) struct Logout {
-    /// Ends the login at Google first, for every copy of the file
+    /// Revoke the login at Google first, for every copy of the file
     #[arg(long)]
     revoke: bool,
 }
@@ -25,8 +25,10 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), Failure>
     }
     let environment = Environment::current();
     let store = Store::open(&environment).map_err(|e| Failure::login(&e))?;
+    let mut emulator = None;
     let (revocation, removed) = if logout.revoke {
         let endpoints = environment.endpoints().map_err(|e| Failure::login(&e))?;
+        emulator = endpoints.emulator_address();
         let http = HttpClient::new(endpoints);
         let (revocation, removed) = store.revoke(&http).await.map_err(|e| Failure::login(&e))?;
         (Some(revocation), removed)
@@ -50,9 +52,21 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), Failure>
         if let Some(revocation) = &revocation {
             json["revocation"] = json!(name(revocation));
         }
+        if let Some(address) = emulator {
+            json["emulator"] = json!(address.to_string());
+        }
         return print(format!("{json}\n"));
     }
-    print(in_words(revocation, &removed, &path.display().to_string()))
+    let server = match emulator {
+        Some(address) => format!("the emulator at {address}"),
+        None => "Google".to_owned(),
+    };
+    print(in_words(
+        revocation,
+        &server,
+        &removed,
+        &path.display().to_string(),
+    ))
 }
 
 fn name(revocation: &Revocation) -> &'static str {
@@ -63,15 +77,17 @@ fn name(revocation: &Revocation) -> &'static str {
     }
 }
 
-fn in_words(revocation: Option<Revocation>, removed: &Removed, path: &str) -> String {
-    let at_google = match revocation {
-        Some(Revocation::Revoked) => "revoked       the login has ended at Google\n",
-        Some(Revocation::AlreadyEnded) => "revoked       the login had ended at Google before\n",
-        _ => "",
+fn in_words(revocation: Option<Revocation>, server: &str, removed: &Removed, path: &str) -> String {
+    let revoked = match revocation {
+        Some(Revocation::Revoked) => format!("revoked       {server} has revoked the login\n"),
+        Some(Revocation::AlreadyEnded) => {
+            format!("revoked       {server} had revoked the login before\n")
+        }
+        _ => String::new(),
     };
     if removed.existed {
-        format!("{at_google}removed       {path}\n")
+        format!("{revoked}removed       {path}\n")
     } else {
-        format!("{at_google}not there     {path}\n")
+        format!("{revoked}not there     {path}\n")
     }
 }
