@@ -381,3 +381,100 @@ async fn a_program_that_is_killed_while_it_asks_for_everybodys_token_holds_nobod
     machine.credentials().token().await.unwrap();
     assert_eq!(machine.requests(), 2, "it was kept");
 }
+
+/// A process that was stopped with Ctrl-Z while it fetched a token.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_process_delays_no_other_for_long() {
+    let home = tempfile::tempdir().unwrap();
+    let machine = Machine::new(home.path()).await;
+    let never = Fault::delay(Duration::from_secs(3600)).times(1);
+    machine.emulator.fault("oauth2.googleapis.com", never);
+    let part = format!(
+        "{}\n{}\n{}",
+        home.path().display(),
+        machine.emulator.address(),
+        machine.jane.authorized_user_json().replace('\n', " ")
+    );
+    let test = "disk::a_program_that_waits_for_a_token_for_the_test_below";
+    let mut child = again(&[], test)
+        .env(PART, &part)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while machine.requests() == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it never asked");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let id = child.id().to_string();
+    let stopped = Command::new("kill").args(["-STOP", &id]).status().unwrap();
+    assert!(stopped.success());
+
+    // Another login, and the same one, which waits for 2 s.
+    let john = machine.emulator.create_user("john@example.com");
+    let address = machine.emulator.address();
+    let others = credentials(address, &machine.cache(), &john.authorized_user_json());
+    for credentials in [others, machine.credentials()] {
+        let soon = tokio::time::timeout(Duration::from_secs(15), credentials.token());
+        soon.await.unwrap().unwrap();
+    }
+    assert_eq!(machine.requests(), 3);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    machine.credentials().token().await.unwrap();
+    assert_eq!(machine.requests(), 3, "it was kept");
+}
+
+/// A login is replaced while this process has as many files open as it may.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn too_many_open_files_are_no_verdict_on_a_credential() {
+    const TEST: &str = "disk::too_many_open_files_are_no_verdict_on_a_credential";
+    let Some(folder) = part() else {
+        let home = tempfile::tempdir().unwrap();
+        let output = again(&["sh", "-c", "ulimit -n 128; exec \"$@\"", "sh"], TEST)
+            .env(PART, home.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success() && said.contains("1 passed"),
+            "{said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        return;
+    };
+    let machine = Machine::new(Path::new(&folder)).await;
+    let file = machine.folder.join("login.json");
+    let options = Options::new(HttpClient::new(
+        Endpoints::emulator(machine.emulator.address()).unwrap(),
+    ));
+    fs::write(&file, machine.jane.authorized_user_json()).unwrap();
+    let credentials = Credentials::from_file(&file, &options).unwrap();
+    machine.emulator.revoke(machine.jane.refresh_token());
+    credentials.token().await.unwrap_err();
+    let again = machine.emulator.create_user("jane@example.com");
+    let new = machine.folder.join("new.json");
+    fs::write(&new, again.authorized_user_json()).unwrap();
+    fs::rename(&new, &file).unwrap();
+
+    let mut files = Vec::new();
+    while let Ok(file) = fs::File::open("/dev/null") {
+        files.push(file);
+    }
+    let error = Credentials::from_file(&file, &options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    let error = credentials.token().await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert!(error.to_string().contains("login.json"), "{error}");
+    let command = error.remedy().unwrap().command.as_deref().unwrap();
+    assert!(command.contains("ulimit"), "{command}");
+
+    drop(files);
+    // The pause after a failure.
+    while let Err(error) = credentials.token().await {
+        assert!(error.is_transient(), "{error}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

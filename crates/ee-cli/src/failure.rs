@@ -225,7 +225,7 @@ pub(crate) fn in_one_line(remedy: &Remedy) -> String {
 fn exit_status(kind: ErrorKind, stage: Stage) -> u8 {
     match kind {
         ErrorKind::NoCredentials => 3,
-        ErrorKind::Usage => 1,
+        ErrorKind::Usage | ErrorKind::Io => 1,
         ErrorKind::Network | ErrorKind::NetworkBlocked | ErrorKind::Timeout => 7,
         kind if kind.is_about_credentials() => 4,
         kind if kind.is_about_project() => 5,
@@ -278,6 +278,7 @@ mod tests {
             (ErrorKind::PermissionDenied, Stage::Call, 6),
             (ErrorKind::NotFound, Stage::Call, 6),
             (ErrorKind::Timeout, Stage::Init, 7),
+            (ErrorKind::Io, Stage::Init, 1),
         ] {
             assert_eq!(exit_status(kind, stage), status, "{kind:?} {stage:?}");
         }

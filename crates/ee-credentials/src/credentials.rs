@@ -91,9 +91,13 @@ impl Credentials {
     /// Earth Engine's own. If it is rejected, and the file has changed since it was read, it
     /// is read again; another account in it then is an error.
     ///
+    /// This reads the file in the calling thread. [`Search::only_file`](crate::Search::only_file)
+    /// does not block a task.
+    ///
     /// # Errors
     /// [`ErrorKind::InvalidFile`](crate::ErrorKind::InvalidFile) and its relatives; the
-    /// message names the file and the field.
+    /// message names the file and the field. [`ErrorKind::Io`](crate::ErrorKind::Io) if the
+    /// system fails to read it.
     pub fn from_file(path: impl Into<PathBuf>, options: &Options) -> Result<Self, Error> {
         Self::from_place(Place::file(path), options)
     }

@@ -9,7 +9,7 @@ use crate::adc;
 use crate::credentials::Recipe;
 use crate::earthengine_file::EarthEngineFile;
 use crate::metadata_server::{self, Detected};
-use crate::place::{Place, read_if_there};
+use crate::place::{Place, read_async, read_if_there};
 use crate::refresh_token::{EARTH_ENGINE_LOGIN, GCLOUD_LOGIN};
 use crate::shape::{self, Shape};
 use crate::{
@@ -26,6 +26,8 @@ const ORDER: [Origin; 6] = [
     Origin::GcloudAdc,
     Origin::MetadataServer,
 ];
+
+const EARTHENGINE_TOKEN: &str = "EARTHENGINE_TOKEN";
 
 /// A search for credentials in an [`Environment`].
 ///
@@ -162,11 +164,16 @@ impl Search {
         self
     }
 
-    /// Searches. No token is asked for; requests go to the metadata server alone.
+    /// Searches. No token is asked for; requests go to the metadata server alone. Files are read
+    /// away from the runtime's worker threads.
     ///
     /// # Errors
     /// [`ErrorKind::NoCredentials`] if no place has any; what is wrong with the first that
-    /// are broken. [`Error::searched`] says what was found on the way.
+    /// are broken; [`ErrorKind::Io`] if a file cannot be read for now. [`Error::searched`] says
+    /// what was found on the way.
+    ///
+    /// # Panics
+    /// As tokio's timers do, if it has to wait on a runtime without a time driver.
     pub async fn run(&self) -> Result<Found, Error> {
         let mut searched = Vec::with_capacity(ORDER.len());
         let mut end = None;
@@ -235,14 +242,34 @@ impl Search {
     }
 
     async fn look(&self, origin: Origin, path: Option<&Path>) -> Result<Look, Error> {
+        let place = match (origin, &self.given) {
+            (Origin::MetadataServer, _) => return self.metadata_server().await,
+            (Origin::Flag, Some(Given::Text(_))) => Place::Text,
+            (Origin::EnvEarthEngineToken, _)
+                if self.environment.raw(EARTHENGINE_TOKEN).is_some() =>
+            {
+                Place::Variable(EARTHENGINE_TOKEN)
+            }
+            (Origin::Flag, Some(Given::Credentials(_))) => return self.look_here(origin, None),
+            _ => match path {
+                Some(path) => file_of(origin, path),
+                None => return self.look_here(origin, None),
+            },
+        };
+        // A text may name a file too, which is read with it.
+        let (search, path) = (self.clone(), path.map(Path::to_owned));
+        read_async(&place, move |_| search.look_here(origin, path.as_deref())).await
+    }
+
+    /// Looks at a place that needs no request. This may read a file.
+    fn look_here(&self, origin: Origin, path: Option<&Path>) -> Result<Look, Error> {
         match origin {
             Origin::Flag => self.given(),
             Origin::EnvEarthEngineToken => self.earthengine_token(),
             Origin::EarthEngineFile => self.earthengine_file(path),
             Origin::EnvGoogleApplicationCredentials => self.named_adc_file(path),
             Origin::GcloudAdc => self.gcloud_adc(path),
-            Origin::MetadataServer => self.metadata_server().await,
-            Origin::Caller => Ok(Look::NotHere("nothing".into())),
+            Origin::MetadataServer | Origin::Caller => Ok(Look::NotHere("nothing".into())),
         }
     }
 
@@ -260,11 +287,10 @@ impl Search {
     /// `EARTHENGINE_TOKEN`: the JSON of a credential of any kind, or a bare refresh token of
     /// Earth Engine's own client.
     fn earthengine_token(&self) -> Result<Look, Error> {
-        const NAME: &str = "EARTHENGINE_TOKEN";
-        let Some(text) = self.environment.try_var(NAME)? else {
+        let Some(text) = self.environment.try_var(EARTHENGINE_TOKEN)? else {
             return Ok(Look::NotHere("the variable is not set".into()));
         };
-        let place = Place::Variable(NAME);
+        let place = Place::Variable(EARTHENGINE_TOKEN);
         let is_one_word = text.len() < 2048 && text.bytes().all(|b| b.is_ascii_graphic());
         let loaded = match shape::of_text(text) {
             None => adc::load(text, &place, &self.options)?,
@@ -313,10 +339,7 @@ impl Search {
         let Some(path) = path else {
             return Ok(Look::NotHere("the variable is not set".into()));
         };
-        let place = Place::File {
-            path: path.to_owned(),
-            named_by: Some("GOOGLE_APPLICATION_CREDENTIALS"),
-        };
+        let place = file_of(Origin::EnvGoogleApplicationCredentials, path);
         let credentials = Credentials::from_place(place, &self.options)?;
         Ok(Look::Found(
             credentials.with_origin(Origin::EnvGoogleApplicationCredentials),
@@ -367,6 +390,14 @@ impl Search {
                 "To use {NAME}, remove what comes first or name the file outright; otherwise unset it."
             )),
         ))
+    }
+}
+
+fn file_of(origin: Origin, path: &Path) -> Place {
+    let is_named = origin == Origin::EnvGoogleApplicationCredentials;
+    Place::File {
+        path: path.to_owned(),
+        named_by: is_named.then_some("GOOGLE_APPLICATION_CREDENTIALS"),
     }
 }
 

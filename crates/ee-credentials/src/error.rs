@@ -45,6 +45,7 @@ impl Error {
         let kind = match self.kind() {
             ErrorKind::Token(kind) => kind,
             ErrorKind::RefusedHost => ee_token::ErrorKind::RefusedUrl,
+            ErrorKind::Io => ee_token::ErrorKind::Io,
             _ => ee_token::ErrorKind::InvalidCredential,
         };
         let mut error = ee_token::Error::new(kind, self.to_string());
@@ -80,6 +81,9 @@ pub enum ErrorKind {
     /// A credential file, or a text in its place, that cannot be used: missing, unreadable,
     /// of another shape, without a field, with a broken key.
     InvalidFile,
+    /// A file cannot be read for now: too many open files, an I/O error, a file system that
+    /// does not respond.
+    Io,
     /// A credential of a type that exists and is not supported here.
     Unsupported,
     /// A credential file names a host that secrets must not be sent to.
@@ -110,7 +114,11 @@ pub enum ErrorKind {
 impl ErrorKind {
     /// Whether trying again later can help without anybody doing anything.
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::Token(kind) if kind.is_transient())
+        match self {
+            Self::Io => true,
+            Self::Token(kind) => kind.is_transient(),
+            _ => false,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use ee_token::{AccessToken, Remedy, TokenFuture, TokenSource};
 
 use crate::identity::{Identity, Subject, UserLogin};
 use crate::loaded::Loaded;
-use crate::place::{Place, Stamp, Text, read};
+use crate::place::{Place, Stamp, Text, read, read_async, unreadable, while_replaced};
 use crate::{Error, Kind, Options, Warning};
 
 /// How the text of a file becomes a credential.
@@ -44,7 +44,7 @@ pub(crate) fn load(
             },
             login: loaded.login,
             change: None,
-            stamp: Some(file.stamp),
+            stamp: file.stamp,
             rejected: false,
         }),
         place,
@@ -74,8 +74,8 @@ struct State {
     accepted: Accepted,
     /// Set from when a new credential is read until its first token is handed out.
     change: Option<Change>,
-    /// The file's when it was last read; `None` if it was gone.
-    stamp: Option<Stamp>,
+    /// The stamp of the file whose text was read last: a file that could not be read is not it.
+    stamp: Stamp,
     /// Whether the last that was heard of `source` is a rejection.
     rejected: bool,
 }
@@ -104,7 +104,7 @@ impl FileSource {
             (state.source.clone(), state.rejected)
         };
         let mut may_read_again = true;
-        if rejected && let Some(new) = self.read_again().map_err(Error::into_token_error)? {
+        if rejected && let Some(new) = self.read_again().await.map_err(Error::into_token_error)? {
             source = new;
             may_read_again = false;
         }
@@ -122,7 +122,7 @@ impl FileSource {
             if !rejected || !may_read_again {
                 return result;
             }
-            match self.read_again().map_err(Error::into_token_error)? {
+            match self.read_again().await.map_err(Error::into_token_error)? {
                 Some(new) => source = new,
                 None => return result,
             }
@@ -131,18 +131,29 @@ impl FileSource {
     }
 
     /// Reads the file if it changed since it was last read.
-    fn read_again(&self) -> Result<Option<Arc<dyn TokenSource>>, Error> {
-        let mut state = self.state();
-        let now = self.place.path().and_then(Stamp::now);
-        if now == state.stamp {
+    async fn read_again(&self) -> Result<Option<Arc<dyn TokenSource>>, Error> {
+        let last = self.state().stamp;
+        let (reader, options) = (self.reader, self.options.clone());
+        let read_new = move |place: &Place| {
+            let now = place.path().map_or(Ok(None), Stamp::now);
+            if now.map_err(|error| unreadable(place, error))? == Some(last) {
+                return Ok(None);
+            }
+            let file = read(place)?;
+            match reader(&file.text, place, &options) {
+                // Of another file, which this one names.
+                Err(error) if error.is_transient() => Err(error),
+                loaded => Ok(Some((file.stamp, loaded))),
+            }
+        };
+        let new = read_async(&self.place, read_new).await;
+        let Some((stamp, loaded)) = new.map_err(while_replaced)? else {
             return Ok(None);
-        }
-        // Whatever is found now was looked at, and is not looked at again until it changes.
-        state.stamp = now;
-        let file = read(&self.place)?;
-        state.stamp = Some(file.stamp);
+        };
+        let mut state = self.state();
+        state.stamp = stamp;
         // Its tokens are not kept on the disk: one from there would not say whose it is.
-        let loaded = (self.reader)(&file.text, &self.place, &self.options)?;
+        let loaded = loaded?;
         let is_same = self.identity.is_same(&loaded.identity);
         if loaded.kind != self.kind || is_same == Some(false) {
             return Err(self.changed_hands(&loaded));
@@ -241,7 +252,9 @@ impl TokenSource for FileSource {
             let state = self.state();
             (state.source.clone(), state.stamp)
         };
-        self.place.path().and_then(Stamp::now) != stamp || source.may_have_changed()
+        let path = self.place.path();
+        path.is_some_and(|path| Stamp::may_have_changed(path, Some(stamp)))
+            || source.may_have_changed()
     }
 }
 

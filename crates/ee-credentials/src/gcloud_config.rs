@@ -31,6 +31,7 @@ pub(crate) fn is_name(name: &str) -> bool {
 fn read(path: &Path) -> Result<Option<String>, Error> {
     match read_if_there(&Place::file(path)) {
         Ok(text) => Ok(text.map(|text| text.text.to_string())),
+        Err(error) if error.is_transient() => Err(error),
         // It is no credential: a broken one is a matter of the surroundings.
         Err(error) => Err(Error::new(ErrorKind::InvalidEnvironment, error.to_string())),
     }

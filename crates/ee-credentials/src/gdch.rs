@@ -109,7 +109,10 @@ fn with_authorities(http: &HttpClient, path: &str, place: &Place) -> Result<Http
         None => PathBuf::from(path),
     };
     let certificates = Place::file(&path);
-    let text = read(&certificates).map_err(|error| wrong(&error))?;
+    let text = read(&certificates).map_err(|error| match error.is_transient() {
+        true => error,
+        false => wrong(&error),
+    })?;
     http.with_roots(&text.text)
         .map_err(|error| wrong(&format_args!("{}: {error}", path.display())))
 }

@@ -103,7 +103,8 @@ impl Impersonation {
         self
     }
 
-    /// The account's credentials.
+    /// The account's credentials. A source that came from a file is read again, in the calling
+    /// thread.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOptions`] for an address that is none, accounts that go round in a

@@ -22,6 +22,7 @@
 mod adc;
 mod allowed_host;
 mod authorized_user;
+mod blocking;
 mod credentials;
 mod discovery;
 #[cfg(feature = "token-cache")]
@@ -84,6 +85,8 @@ pub use kind::{Kind, Origin};
 #[cfg(feature = "object_store")]
 pub use object_store::ObjectStoreCredentials;
 pub use options::Options;
+#[doc(hidden)]
+pub use place::without_blocking;
 pub use sdk_project::{SDK_PROJECTS, is_sdk_project};
 pub use service_account::ServiceAccountKey;
 pub use settings::{Settings, Whereabouts};

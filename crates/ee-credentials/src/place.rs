@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use ee_token::Remedy;
 use zeroize::Zeroizing;
 
+use crate::blocking::{self, READ_TIMEOUT};
 use crate::document::clipped;
 use crate::file_access;
 use crate::{Error, ErrorKind, Warning};
@@ -106,10 +107,28 @@ impl Stamp {
         }
     }
 
-    /// The file's stamp now; `None` if it is gone.
-    pub(crate) fn now(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().map(|m| Self::of(&m))
+    /// The file's stamp now; `None` if there is no file.
+    pub(crate) fn now(path: &Path) -> io::Result<Option<Self>> {
+        match metadata(path) {
+            Ok(metadata) => Ok(Some(Self::of(&metadata))),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
+
+    /// Whether there may be another file at the path than the one with the stamp `last`. A file
+    /// system that cannot tell, or does not respond, counts as a change.
+    pub(crate) fn may_have_changed(path: &Path, last: Option<Self>) -> bool {
+        let owned = path.to_owned();
+        let now = blocking::run_briefly(path, move || Self::now(&owned));
+        !matches!(now, Some(Ok(now)) if now == last)
+    }
+}
+
+fn metadata(path: &Path) -> io::Result<Metadata> {
+    #[cfg(test)]
+    faults::apply(path, false)?;
+    fs::metadata(path)
 }
 
 /// A file's text, and what is known of the file.
@@ -127,7 +146,7 @@ pub(crate) fn read_if_there(place: &Place) -> Result<Option<Text>, Error> {
     let Some(path) = place.path() else {
         return Ok(None);
     };
-    let metadata = match fs::metadata(path) {
+    let metadata = match metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => return Err(unreadable(place, error)),
@@ -159,6 +178,8 @@ fn read_file(path: &Path, place: &Place) -> Result<Text, Error> {
 /// Opens a file for reading, and waits for nobody who would have to write to it first, as
 /// with a pipe.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
+    #[cfg(test)]
+    faults::apply(path, true)?;
     let mut options = OpenOptions::new();
     options.read(true);
     #[cfg(unix)]
@@ -189,6 +210,33 @@ pub(crate) fn read(place: &Place) -> Result<Text, Error> {
             _ => error.with_remedy(Remedy::new("Check the path.")),
         }
     })
+}
+
+/// Runs an operation that reads the file of `place`, away from the threads that run tasks.
+///
+/// # Errors
+/// Those of the operation; [`ErrorKind::Io`] if it does not return in time.
+pub(crate) async fn read_async<T: Send + 'static>(
+    place: &Place,
+    operation: impl FnOnce(&Place) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let owned = place.clone();
+    let path = place.path().unwrap_or(Path::new(""));
+    blocking::run(path, READ_TIMEOUT, move || operation(&owned))
+        .await
+        .unwrap_or_else(|error| Err(unreadable(place, error)))
+}
+
+/// [`read_async`] for the other crates of this library; without a path nothing is read.
+#[doc(hidden)]
+pub async fn without_blocking<T: Send + 'static>(
+    path: Option<PathBuf>,
+    operation: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match path {
+        Some(path) => read_async(&Place::file(path), move |_| operation()).await,
+        None => operation(),
+    }
 }
 
 /// Whether nothing is there, as opposed to something that cannot be read.
@@ -228,7 +276,14 @@ fn too_long(place: &Place) -> Error {
         .with_remedy(Remedy::new("Check the path."))
 }
 
-fn unreadable(place: &Place, error: io::Error) -> Error {
+pub(crate) fn unreadable(place: &Place, error: io::Error) -> Error {
+    if is_transient(&error) {
+        let told = Error::new(
+            ErrorKind::Io,
+            format!("{place}: it cannot be read for now: {error}"),
+        );
+        return told.with_remedy(retry(&error)).with_source(error);
+    }
     let why = match error.kind() {
         io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
         io::ErrorKind::InvalidInput => "this cannot be a path".to_owned(),
@@ -240,6 +295,68 @@ fn unreadable(place: &Place, error: io::Error) -> Error {
             "Check the path, and who owns the file and may read it.",
         ))
         .with_source(error)
+}
+
+/// Whether the same operation may succeed later. The errors of the system are many: all of them
+/// are transient that are not about the file itself, its path or its permissions.
+pub(crate) fn is_transient(error: &io::Error) -> bool {
+    let is_about_file = matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::InvalidFilename
+            | io::ErrorKind::InvalidData
+            | io::ErrorKind::Unsupported
+    );
+    // These have no kind in the standard library.
+    #[cfg(unix)]
+    let is_about_file = {
+        use rustix::io::Errno;
+        is_about_file || is_one_of(error, &[Errno::LOOP, Errno::NOEXEC, Errno::TOOBIG])
+    };
+    !is_about_file
+}
+
+#[cfg(unix)]
+fn is_one_of(error: &io::Error, numbers: &[rustix::io::Errno]) -> bool {
+    rustix::io::Errno::from_io_error(error).is_some_and(|number| numbers.contains(&number))
+}
+
+/// The remedy for an error that [`is_transient`].
+pub(crate) fn retry(error: &io::Error) -> Remedy {
+    #[cfg(unix)]
+    if is_one_of(error, &[rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]) {
+        return Remedy::new(
+            "Try again. If it happens again, close files that are no longer used, or raise the limit on open files.",
+        )
+        .command("ulimit -n 4096");
+    }
+    match error.kind() {
+        io::ErrorKind::TimedOut => Remedy::new(
+            "Check that the file system is mounted and its server can be reached, or put the file on a local disk.",
+        ),
+        _ => Remedy::new("Try again. If it happens again, check the disk and the system's log."),
+    }
+}
+
+/// The error of a file that this program has read before, and cannot read again: a permission
+/// that is missing may be set by the program that is just replacing the file.
+pub(crate) fn while_replaced(error: Error) -> Error {
+    let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());
+    let is_denied =
+        cause.is_some_and(|cause: &io::Error| cause.kind() == io::ErrorKind::PermissionDenied);
+    if !is_denied {
+        return error;
+    }
+    let told = Error::new(ErrorKind::Io, error.to_string());
+    match error.remedy() {
+        Some(remedy) => told.with_remedy(remedy.clone()),
+        None => told,
+    }
+    .with_source(error)
 }
 
 pub(crate) fn decode(bytes: &[u8], place: &Place) -> Result<Zeroizing<String>, Error> {
@@ -281,6 +398,57 @@ pub(crate) fn shell_quoted(path: &Path) -> String {
 pub(crate) fn is_plain_word(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:,".contains(c);
     !text.is_empty() && !text.starts_with('-') && text.chars().all(plain)
+}
+
+/// File systems that fail, or do not respond.
+#[cfg(test)]
+pub(crate) mod faults {
+    use std::collections::BTreeMap;
+    use std::io;
+    use std::path::{Path, PathBuf};
+    use std::sync::{Condvar, Mutex};
+
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Fault {
+        /// Nothing that is done with the path succeeds: this is the system's number of the error.
+        Error(i32),
+        /// The file cannot be opened.
+        OpenError(i32),
+        /// No operation on the path returns.
+        Hang,
+    }
+
+    static FAULTS: Mutex<BTreeMap<PathBuf, Fault>> = Mutex::new(BTreeMap::new());
+    static CHANGED: Condvar = Condvar::new();
+
+    /// Ends its fault when it is dropped.
+    pub(crate) struct Injected(PathBuf);
+
+    pub(crate) fn inject(path: &Path, fault: Fault) -> Injected {
+        FAULTS.lock().unwrap().insert(path.to_owned(), fault);
+        Injected(path.to_owned())
+    }
+
+    pub(crate) fn apply(path: &Path, opens: bool) -> io::Result<()> {
+        let mut faults = FAULTS.lock().unwrap();
+        loop {
+            match faults.get(path) {
+                Some(Fault::Error(number)) => return Err(io::Error::from_raw_os_error(*number)),
+                Some(Fault::OpenError(number)) if opens => {
+                    return Err(io::Error::from_raw_os_error(*number));
+                }
+                Some(Fault::Hang) => faults = CHANGED.wait(faults).unwrap(),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    impl Drop for Injected {
+        fn drop(&mut self) {
+            FAULTS.lock().unwrap().remove(&self.0);
+            CHANGED.notify_all();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -351,11 +519,39 @@ mod tests {
     fn a_stamp_changes_with_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        assert_eq!(Stamp::now(&path), None);
+        assert_eq!(Stamp::now(&path).unwrap(), None);
         fs::write(&path, "a").unwrap();
         let before = read(&Place::file(&path)).unwrap().stamp;
-        assert_eq!(Stamp::now(&path), Some(before));
+        assert_eq!(Stamp::now(&path).unwrap(), Some(before));
         fs::write(&path, "ab").unwrap();
-        assert_ne!(Stamp::now(&path), Some(before));
+        assert_ne!(Stamp::now(&path).unwrap(), Some(before));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn errors_about_the_file_itself_are_not_transient() {
+        use rustix::io::Errno;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "{}").unwrap();
+        for errno in [
+            Errno::ACCESS,
+            Errno::PERM,
+            Errno::LOOP,
+            Errno::NAMETOOLONG,
+            Errno::INVAL,
+            Errno::ISDIR,
+        ] {
+            let fault = faults::Fault::OpenError(errno.raw_os_error());
+            let _injected = faults::inject(&path, fault);
+            let error = read(&Place::file(&path)).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::InvalidFile, "{errno}");
+            assert!(!error.is_transient() && error.remedy().is_some());
+        }
+        for errno in [Errno::NOENT, Errno::NOTDIR] {
+            let fault = faults::Fault::Error(errno.raw_os_error());
+            let _injected = faults::inject(&path, fault);
+            assert!(read_if_there(&Place::file(&path)).unwrap().is_none());
+        }
     }
 }

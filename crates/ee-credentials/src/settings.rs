@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::clipped;
 use crate::impersonation::{Impersonation, ImpersonationSettings};
-use crate::{Credentials, Environment, Error, ErrorKind, Kind, Options, Origin, Search};
+use crate::{
+    Credentials, Environment, Error, ErrorKind, Kind, Options, Origin, Search, without_blocking,
+};
 
 /// The form of [`Settings`] that this version writes and reads.
 const VERSION: u32 = 1;
@@ -158,7 +160,7 @@ impl Credentials {
         let options = settings.options(environment, http);
         let search = Search::new(environment.clone(), options.clone());
         let found = match &settings.found {
-            Whereabouts::File(path) => Self::from_file(path, &options)?.with_origin(Origin::Flag),
+            Whereabouts::File(path) => search.only_file(path).look_only_at(Origin::Flag).await?,
             Whereabouts::Variable(name) if name == EARTHENGINE_TOKEN => {
                 search.look_only_at(Origin::EnvEarthEngineToken).await?
             }
@@ -178,18 +180,19 @@ impl Credentials {
             Whereabouts::MetadataServer => search.look_only_at(Origin::MetadataServer).await?,
         };
         settings.check(&found)?;
-        settings
-            .impersonation
-            .iter()
-            .try_fold(found, |source, step| {
-                let options = Options {
-                    subject: None,
-                    scopes: None,
-                    quota_project: None,
-                    ..options.clone()
-                };
-                Impersonation::new(source, step.clone()).build(&options)
-            })
+        let mut credentials = found;
+        for step in &settings.impersonation {
+            let options = Options {
+                subject: None,
+                scopes: None,
+                quota_project: None,
+                ..options.clone()
+            };
+            let path = credentials.path().map(ToOwned::to_owned);
+            let impersonation = Impersonation::new(credentials, step.clone());
+            credentials = without_blocking(path, move || impersonation.build(&options)).await?;
+        }
+        Ok(credentials)
     }
 
     fn whereabouts(&self) -> Result<Whereabouts, Error> {

@@ -271,6 +271,8 @@ impl Store {
         self.locked_while(is_wanted, || {
             let (mut fields, broken) = match self.fields() {
                 Ok(fields) => (fields.unwrap_or_default(), None),
+                // It says nothing about what is in the file.
+                Err(error) if error.is_transient() => return Err(error),
                 Err(error) => self.salvage(error),
             };
             login.write_to(&mut fields);

@@ -762,3 +762,21 @@ fn root_leaves_files_to_the_owner_of_what_they_replace() {
     assert_eq!(owner(&elsewhere), (4323, 4324));
     assert_eq!(names(&store), [".credentials.lock", "credentials"]);
 }
+
+#[cfg(unix)]
+#[test]
+fn unreadable_login_file_is_not_moved_aside() {
+    use crate::place::faults::{Fault, inject};
+    let (_folder, store) = store();
+    store.save_login(&login("1//old")).unwrap();
+    let before = fs::read(store.path()).unwrap();
+    for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::IO] {
+        let injected = inject(store.path(), Fault::OpenError(errno.raw_os_error()));
+        let error = store.save_login(&login("1//new")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "{errno}");
+        drop(injected);
+        assert_eq!(fs::read(store.path()).unwrap(), before);
+        assert_eq!(names(&store), [".credentials.lock", "credentials"]);
+    }
+    store.save_login(&login("1//new")).unwrap();
+}

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ee_credentials::{Credentials, Environment, Found, Options, Search};
+use ee_credentials::{Credentials, Environment, Found, Options, Search, without_blocking};
 use ee_rest::{Auth, Client, ClientBuilder};
 use ee_token::{HttpClient, RetryPolicy, Scopes, SecretString};
 use url::Url;
@@ -454,7 +454,9 @@ impl Builder {
         };
         let mut found = search.run().await?;
         if let Some(email) = &self.impersonate {
-            found.credentials = found.credentials.impersonate(email).build(&options)?;
+            let step = found.credentials.impersonate(email);
+            let path = found.credentials.path().map(ToOwned::to_owned);
+            found.credentials = without_blocking(path, move || step.build(&options)).await?;
         }
         Ok(found)
     }

@@ -174,7 +174,7 @@ impl Builder {
         let environment = self.surroundings();
         let endpoints = surroundings::hosts(&self, &environment, report);
         surroundings::proxy(&self, &environment, report);
-        surroundings::certificates(&self, &environment, report);
+        surroundings::certificates(&self, &environment, report).await;
         let http = match endpoints.map(|endpoints| self.http(endpoints)) {
             Some(Ok(http)) => http,
             Some(Err(error)) => {

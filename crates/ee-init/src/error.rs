@@ -90,6 +90,9 @@ pub enum ErrorKind {
     NetworkBlocked,
     /// No answer in time.
     Timeout,
+    /// A local file cannot be read for now: too many open files, an I/O error, a file system
+    /// that does not respond.
+    Io,
     /// The library or its environment is not set up correctly: no runtime, an invalid variable, an
     /// emulator that another user serves.
     Usage,
@@ -122,6 +125,7 @@ impl ErrorKind {
         Self::Network,
         Self::NetworkBlocked,
         Self::Timeout,
+        Self::Io,
         Self::Usage,
     ];
 
@@ -153,6 +157,7 @@ impl ErrorKind {
             Self::ServerError => "server_error",
             Self::Network | Self::NetworkBlocked => "network",
             Self::Timeout => "timeout",
+            Self::Io => "io",
             Self::Usage => "usage",
         }
     }
@@ -189,7 +194,7 @@ impl ErrorKind {
     pub fn is_transient(self) -> bool {
         matches!(
             self,
-            Self::QuotaExceeded | Self::ServerError | Self::Network | Self::Timeout
+            Self::QuotaExceeded | Self::ServerError | Self::Network | Self::Timeout | Self::Io
         )
     }
 }

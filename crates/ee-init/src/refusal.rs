@@ -70,6 +70,7 @@ fn token_kind(kind: ee_token::ErrorKind) -> ErrorKind {
         Token::InvalidScope => ErrorKind::InsufficientScopes,
         Token::Network => ErrorKind::Network,
         Token::Timeout => ErrorKind::Timeout,
+        Token::Io => ErrorKind::Io,
         Token::Runtime | Token::UntrustedEmulator => ErrorKind::Usage,
         _ => ErrorKind::ServerError,
     }
@@ -101,6 +102,7 @@ impl From<ee_credentials::Error> for Error {
         let kind = match error.kind() {
             Found::NoCredentials => ErrorKind::NoCredentials,
             Found::InvalidEnvironment | Found::InvalidOptions => ErrorKind::Usage,
+            Found::Io => ErrorKind::Io,
             Found::Token(kind) => token_kind(kind),
             _ => ErrorKind::InvalidCredentials,
         };

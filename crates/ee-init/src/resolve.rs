@@ -1,6 +1,6 @@
 //! Which project: every place that can name one, in order.
 
-use ee_credentials::{Credentials, Environment, Warning};
+use ee_credentials::{Credentials, Environment, Warning, without_blocking};
 use ee_token::Remedy;
 
 use crate::project::{Project, ProjectSource, check_project, is_sdk_project};
@@ -65,13 +65,25 @@ async fn look(source: ProjectSource, places: &Places<'_>) -> Result<Option<Strin
         ProjectSource::Flag => return Ok(places.given.map(str::to_owned)),
         ProjectSource::EnvEarthEngineProject => var("EARTHENGINE_PROJECT"),
         ProjectSource::EnvEeProjectId => var("EE_PROJECT_ID"),
-        ProjectSource::EarthEngineFile => environment.earthengine_file_project()?,
+        ProjectSource::EarthEngineFile => {
+            let environment = environment.clone();
+            without_blocking(environment.earthengine_file(), move || {
+                environment.earthengine_file_project()
+            })
+            .await?
+        }
         ProjectSource::EnvQuotaProject => var("GOOGLE_CLOUD_QUOTA_PROJECT"),
         ProjectSource::CredentialsQuotaProject => said_by(Credentials::quota_project),
         ProjectSource::EnvGoogleCloudProject => var("GOOGLE_CLOUD_PROJECT"),
         ProjectSource::EnvGcloudProject => var("GCLOUD_PROJECT"),
         ProjectSource::CredentialsProject => said_by(Credentials::project),
-        ProjectSource::GcloudConfig => environment.gcloud_project()?,
+        ProjectSource::GcloudConfig => {
+            let environment = environment.clone();
+            without_blocking(environment.gcloud_dir(), move || {
+                environment.gcloud_project()
+            })
+            .await?
+        }
         ProjectSource::MetadataServer => match places.credentials {
             Some(credentials) => credentials.metadata_project().await?,
             None => None,

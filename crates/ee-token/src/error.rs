@@ -63,6 +63,9 @@ pub enum ErrorKind {
     Network,
     /// No answer in time.
     Timeout,
+    /// A local file cannot be read for now: too many open files, an I/O error, a file system
+    /// that does not respond.
+    Io,
     /// A URL that secrets must not be sent to: plain HTTP, or a host that is not allowed.
     RefusedUrl,
     /// Another user listens where the emulator should, or the system does not tell who does.
@@ -76,7 +79,12 @@ impl ErrorKind {
     pub fn is_transient(self) -> bool {
         matches!(
             self,
-            Self::InvalidResponse | Self::Server | Self::Network | Self::Timeout | Self::Runtime
+            Self::InvalidResponse
+                | Self::Server
+                | Self::Network
+                | Self::Timeout
+                | Self::Io
+                | Self::Runtime
         )
     }
 

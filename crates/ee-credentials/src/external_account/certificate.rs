@@ -9,7 +9,7 @@ use ee_token::{HttpClient, Remedy, SecretString};
 
 use super::Context;
 use crate::document::Document;
-use crate::place::{Place, read};
+use crate::place::{Place, read, read_async};
 use crate::{Environment, Error, ErrorKind};
 
 const CONFIG_VARIABLE: &str = "GOOGLE_API_CERTIFICATE_CONFIG";
@@ -17,6 +17,7 @@ const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
 /// Where the certificate is. It is read for each exchange, since certificates are renewed.
+#[derive(Clone)]
 pub(super) struct CertificateSource {
     /// The file that says where certificate and key are; `None` for the one that all of
     /// Google's clients share.
@@ -48,11 +49,11 @@ impl CertificateSource {
     }
 
     /// A client that shows the certificate, and the chain.
-    pub(super) fn present(
+    pub(super) async fn present(
         &self,
         context: &Context,
     ) -> Result<(HttpClient, SecretString), ee_token::Error> {
-        self.read(context).map_err(|error| {
+        self.read_async(context).await.map_err(|error| {
             let told = error.into_token_error();
             let message = format!("{told} (the certificate that {} names)", context.place);
             let explained = ee_token::Error::new(told.kind(), message);
@@ -64,10 +65,14 @@ impl CertificateSource {
         })
     }
 
-    fn read(&self, context: &Context) -> Result<(HttpClient, SecretString), Error> {
-        let config = self.config_path(&context.environment())?;
-        let place = Place::file(&config);
-        let (certificate_path, key_path) = paths(&read(&place)?.text, &place)?;
+    async fn read_async(&self, context: &Context) -> Result<(HttpClient, SecretString), Error> {
+        let config = Place::file(self.config_path(&context.environment())?);
+        let (source, http) = (self.clone(), context.http.clone());
+        read_async(&config, move |config| source.read(config, &http)).await
+    }
+
+    fn read(&self, config: &Place, http: &HttpClient) -> Result<(HttpClient, SecretString), Error> {
+        let (certificate_path, key_path) = paths(&read(config)?.text, config)?;
 
         let certificate_place = Place::file(&certificate_path);
         let certificate_pem = read(&certificate_place)?.text;
@@ -84,8 +89,7 @@ impl CertificateSource {
         }
         let key_place = Place::file(&key_path);
         let key = SecretString::from(read(&key_place)?.text.as_str());
-        let http = context
-            .http
+        let http = http
             .with_client_certificate(&certificate_pem, &key)
             .map_err(|error| {
                 Error::new(

@@ -126,11 +126,11 @@ impl Exchange {
         let context = &self.context;
         let plain = |subject| (context.http.clone(), subject);
         match &self.source {
-            Source::File(file) => file.read(context).map(plain),
+            Source::File(file) => file.read(context).await.map(plain),
             Source::Url(url) => url.fetch(context).await.map(plain),
             Source::Executable(executable) => executable.run(context).await.map(plain),
             Source::Aws(aws) => aws.signed_request(context).await.map(plain),
-            Source::Certificate(certificate) => certificate.present(context),
+            Source::Certificate(certificate) => certificate.present(context).await,
             Source::Closure(supply) => supply().await.map(plain),
         }
     }
@@ -245,7 +245,7 @@ impl TokenSource for Exchange {
     /// A file's token changes with the file. Otherwise the next subject token may be accepted,
     /// or the role have arrived, and whether it has cannot be seen from here.
     fn may_have_changed(&self) -> bool {
-        let renewed = matches!(&self.source, Source::File(file) if file.changed());
+        let renewed = matches!(&self.source, Source::File(file) if file.may_have_changed());
         renewed || self.refused.is_over()
     }
 }

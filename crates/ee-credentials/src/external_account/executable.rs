@@ -1,6 +1,7 @@
 //! Subject tokens from a program that the file names. It runs only where the environment says
 //! that it may.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,11 +10,13 @@ use chrono::Utc;
 use ee_token::{ErrorKind as Token, Remedy, SecretString};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use super::{Context, command_line};
+use crate::blocking::{self, READ_TIMEOUT};
 use crate::document::Document;
-use crate::place::{Place, read_if_there};
+use crate::place::{Place, is_transient, read_async, read_if_there, retry};
 use crate::{Error, program};
 
 const ALLOW: &str = "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES";
@@ -72,7 +75,7 @@ impl Executable {
                         .command(format!("export {ALLOW}=1")),
                 ));
         }
-        if let Some(token) = self.cached(context)? {
+        if let Some(token) = self.cached(context).await? {
             return Ok(token);
         }
         let output = self.output(context).await?;
@@ -82,23 +85,25 @@ impl Executable {
                 .map_err(|why| self.error(context, &why));
         }
         // Some programs write to the file alone.
-        let written = self.output_file.clone().map(Place::file);
-        let text = written.as_ref().map(read_if_there).transpose();
-        match (written, text.map_err(Error::into_token_error)?.flatten()) {
-            (Some(place), Some(text)) => Answer::parse(text.text.as_bytes(), place)
+        if let Some(place) = self.output_file.clone().map(Place::file)
+            && let Some(text) = read_async(&place, read_if_there)
+                .await
+                .map_err(Error::into_token_error)?
+        {
+            return Answer::parse(text.text.as_bytes(), place)
                 .and_then(|answer| answer.token())
-                .map_err(|why| self.error(context, &why)),
-            _ => Err(self.error(context, "it printed nothing")),
+                .map_err(|why| self.error(context, &why));
         }
+        Err(self.error(context, "it printed nothing"))
     }
 
     /// The token that an earlier run left in the output file, if it is still good.
-    fn cached(&self, context: &Context) -> Result<Option<SecretString>, ee_token::Error> {
+    async fn cached(&self, context: &Context) -> Result<Option<SecretString>, ee_token::Error> {
         let Some(path) = &self.output_file else {
             return Ok(None);
         };
         let place = Place::file(path);
-        let Ok(Some(text)) = read_if_there(&place) else {
+        let Ok(Some(text)) = read_async(&place, read_if_there).await else {
             return Ok(None);
         };
         // What is no JSON object was not written by such a program, and is written again.
@@ -122,7 +127,7 @@ impl Executable {
 
     /// What the program prints.
     async fn output(&self, context: &Context) -> Result<Zeroizing<Vec<u8>>, ee_token::Error> {
-        let mut running = Running(self.start(context)?);
+        let mut running = self.start(context).await?;
         let Some(stdout) = running.0.stdout.take() else {
             return Err(self.error(context, "its output cannot be read"));
         };
@@ -147,9 +152,7 @@ impl Executable {
                 .with_remedy(Remedy::new(
                     "See why it hangs, or raise `timeout_millis` (up to 120000).",
                 ))),
-            Ok(Err(error)) => Err(self
-                .error(context, "its output cannot be read")
-                .with_source(error)),
+            Ok(Err(error)) => Err(self.system_error(context, "its output cannot be read", error)),
             Ok(Ok(None)) => Err(self.error(context, "it printed more than 1 MiB, and was stopped")),
             Ok(Ok(Some(status))) if status.success() => Ok(output),
             // What it printed may be a token.
@@ -157,7 +160,7 @@ impl Executable {
         }
     }
 
-    fn start(&self, context: &Context) -> Result<Child, ee_token::Error> {
+    async fn start(&self, context: &Context) -> Result<Running, ee_token::Error> {
         let environment = context.environment();
         let [name, arguments @ ..] = self.words.as_slice() else {
             return Err(self.error(context, "it has no name"));
@@ -206,20 +209,41 @@ impl Executable {
         // A group of its own, so that it can be stopped with everything that it started.
         #[cfg(unix)]
         command.process_group(0);
-        command.spawn().map_err(|error| {
-            self.error(context, &format!("it cannot be run: {error}"))
-                .with_remedy(Remedy::new(
-                    "Check `command`: its first word is the path of a program.",
-                ))
-                .with_source(error)
-        })
+        // The program's file may be on a file system that does not respond.
+        let runtime = Handle::try_current().ok();
+        let spawned = blocking::run(Path::new(program), READ_TIMEOUT, move || {
+            let _entered = runtime.as_ref().map(Handle::enter);
+            command.spawn().map(Running)
+        });
+        spawned
+            .await
+            .and_then(|spawned| spawned)
+            .map_err(|error| self.system_error(context, "it cannot be run", error))
+    }
+
+    /// The error of the system that a program cannot be run with.
+    fn system_error(&self, context: &Context, what: &str, error: io::Error) -> ee_token::Error {
+        let why = format!("{what}: {error}");
+        let (kind, remedy) = if is_transient(&error) {
+            (Token::Io, retry(&error))
+        } else {
+            let check = "Check `command`: its first word is the path of a program.";
+            (Token::InvalidCredential, Remedy::new(check))
+        };
+        self.error_of_kind(kind, context, &why)
+            .with_remedy(remedy)
+            .with_source(error)
     }
 
     fn error(&self, context: &Context, why: &str) -> ee_token::Error {
+        self.error_of_kind(Token::InvalidCredential, context, why)
+    }
+
+    fn error_of_kind(&self, kind: Token, context: &Context, why: &str) -> ee_token::Error {
         let name = self.words.first().map_or("", String::as_str);
         context
             .error(
-                Token::InvalidCredential,
+                kind,
                 format_args!("`credential_source.executable.command` ({name}): {why}"),
             )
             .with_remedy(Remedy::new("Run the command by hand, and compare what it prints with the page on external accounts."))

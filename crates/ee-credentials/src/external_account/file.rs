@@ -9,14 +9,14 @@ use super::Context;
 use super::format::Format;
 use crate::Error;
 use crate::document::Document;
-use crate::place::{Place, Stamp, read};
+use crate::place::{Place, Stamp, read, read_async};
 
 /// A file that is read for each exchange.
 #[derive(Debug)]
 pub(super) struct FileToken {
     path: PathBuf,
     format: Format,
-    /// The file's when it was last read.
+    /// The file's when it was last read; `None` if it could not be read.
     stamp: Mutex<Option<Stamp>>,
 }
 
@@ -33,25 +33,27 @@ impl FileToken {
         &self.path
     }
 
-    pub(super) fn read(&self, context: &Context) -> Result<SecretString, ee_token::Error> {
+    pub(super) async fn read(&self, context: &Context) -> Result<SecretString, ee_token::Error> {
         let place = Place::file(&self.path);
-        let token = || {
-            *self.stamp() = Stamp::now(&self.path);
-            self.format.token(&read(&place)?.text, &place)
-        };
-        token().map_err(|error| {
+        let file = read_async(&place, read).await;
+        *self.stamp() = file.as_ref().ok().map(|file| file.stamp);
+        let token = file.and_then(|file| self.format.token(&file.text, &place));
+        token.map_err(|error| {
             let why = format!("{error} (the subject token that {} names)", context.place);
-            let mut told = ee_token::Error::new(ee_token::ErrorKind::InvalidCredential, why);
-            if let Some(remedy) = error.remedy() {
-                told = told.with_remedy(remedy.clone());
+            let told = error.into_token_error();
+            let explained = ee_token::Error::new(told.kind(), why);
+            match told.remedy().cloned() {
+                Some(remedy) => explained.with_remedy(remedy),
+                None => explained,
             }
-            told.with_source(error)
+            .with_source(told)
         })
     }
 
-    /// Whether it is another file than the one that was read last.
-    pub(super) fn changed(&self) -> bool {
-        Stamp::now(&self.path) != *self.stamp()
+    /// Whether it may be another file than the one that was read last.
+    pub(super) fn may_have_changed(&self) -> bool {
+        let last = *self.stamp();
+        Stamp::may_have_changed(&self.path, last)
     }
 
     fn stamp(&self) -> std::sync::MutexGuard<'_, Option<Stamp>> {

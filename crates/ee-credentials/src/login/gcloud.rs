@@ -53,7 +53,7 @@ pub(super) async fn run(
         words.push("--no-launch-browser".to_owned());
     }
     terminal.tell(&format!("Running: gcloud {}", words.join(" ")));
-    let before = Stamp::now(&adc);
+    let before = Stamp::now(&adc).ok();
     let mut command = Command::new(gcloud);
     command
         .args(&words)
@@ -89,7 +89,7 @@ pub(super) async fn run(
             "gcloud ended with {status}; it says above why"
         )));
     }
-    if Stamp::now(&adc) == before {
+    if Stamp::now(&adc).ok() == before {
         return Err(failed(&format!(
             "gcloud ended without an error, and has not written {}",
             adc.display()

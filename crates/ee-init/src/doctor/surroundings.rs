@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use ee_credentials::{Environment, Os};
+use ee_credentials::{Environment, Os, without_blocking};
 use ee_token::{Endpoints, Remedy};
 use url::Url;
 
@@ -99,7 +99,7 @@ fn proxy_host(text: &str) -> Result<String, &'static str> {
     }
 }
 
-pub(super) fn certificates(
+pub(super) async fn certificates(
     builder: &Builder,
     environment: &Environment,
     report: &mut Report<impl FnMut(&Check)>,
@@ -113,7 +113,7 @@ pub(super) fn certificates(
     } else if environment.os() != Os::Linux {
         Check::ok(NAME, "those that this system trusts")
     } else if let Some(path) = environment.var("SSL_CERT_FILE") {
-        match authorities(Path::new(path)) {
+        match authorities_async(path).await {
             Ok(count) => Check::ok(NAME, format!("{count} in {path}, named by SSL_CERT_FILE")),
             Err(why) => Check::warning(
                 NAME,
@@ -135,6 +135,13 @@ pub(super) fn certificates(
         Check::ok(NAME, "those that this system trusts")
     };
     report.add(check);
+}
+
+async fn authorities_async(path: &str) -> Result<usize, String> {
+    let file = PathBuf::from(path);
+    let counted = without_blocking(Some(file.clone()), move || Ok(authorities(&file)));
+    let silent = |_| Err("its file system does not respond".to_owned());
+    counted.await.unwrap_or_else(silent)
 }
 
 /// How many certificates a PEM file has.
