@@ -9,10 +9,11 @@
 mod entry;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod lock;
 mod source;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,10 +28,12 @@ use crate::loaded::Loaded;
 use crate::private_file::{self, Replacement, random_name, step};
 use crate::{Environment, Kind, Options, hex};
 use entry::{Entry, SealingKey};
+use lock::Lock;
 use source::Kept;
 
 /// Names of the files change with their format.
 const ENDING: &str = "token1";
+const LOCK_ENDING: &str = "lock";
 /// Far more than any access token.
 const MAX_FILE: u64 = 64 << 10;
 /// No access token lives longer than twelve hours.
@@ -43,7 +46,8 @@ const BETWEEN_SWEEPS: Duration = Duration::from_secs(3600);
 ///
 /// Of the credentials in files and variables, those are kept that say by themselves whose
 /// tokens they bring: a service account's key and every sort of login. Several processes may
-/// use it at once: if none has a token, one of them asks for it, and the others wait.
+/// use it at once: if there is no token, one of them requests it, and the others wait for up to
+/// 2 seconds. A disk that does not respond within half a second is not waited for.
 ///
 /// A token that was refused, or whose credential was, is dropped. Whoever ends a login calls
 /// [`DiskCache::clear`].
@@ -79,13 +83,14 @@ impl DiskCache {
         &self.folder
     }
 
-    /// Drops every token, and says how many there were. To be called when a login ends.
+    /// Drops every token, and returns how many there were. To be called when a login ends. Runs in
+    /// the calling thread.
     ///
     /// # Errors
     /// If there is one that cannot be removed; the message names it.
     pub fn clear(&self) -> io::Result<usize> {
         let mut dropped = 0;
-        for path in self.files()? {
+        for path in self.files(ENDING)? {
             match fs::remove_file(&path) {
                 Ok(()) => {
                     step("token dropped");
@@ -98,11 +103,14 @@ impl DiskCache {
                 }
             }
         }
+        for path in self.files(LOCK_ENDING)? {
+            remove_lock(&path);
+        }
         Ok(dropped)
     }
 
-    /// The tokens' files, and what a killed process left of one.
-    fn files(&self) -> io::Result<Vec<PathBuf>> {
+    /// The files with this ending: tokens, with what a killed process left of one, or locks.
+    fn files(&self, ending: &str) -> io::Result<Vec<PathBuf>> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error)
@@ -118,7 +126,7 @@ impl DiskCache {
                 return Err(io::Error::new(error.kind(), message));
             }
         };
-        let is_ours = |path: &PathBuf| path.extension().is_some_and(|e| e == ENDING);
+        let is_ours = |path: &PathBuf| path.extension().is_some_and(|e| e == ending);
         Ok(entries
             .flatten()
             .map(|e| e.path())
@@ -141,17 +149,34 @@ impl DiskCache {
         self.sweep();
     }
 
-    /// Removes what nobody will ask for again, such as the tokens of a key that was rotated.
+    /// Removes the tokens that have expired long ago, such as those of a key that was rotated,
+    /// and the locks of killed processes.
     fn sweep(&self) {
-        for path in self.files().unwrap_or_default() {
-            let age = fs::metadata(&path)
-                .and_then(|metadata| metadata.modified())
-                .map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
+        let is_abandoned = |path: &PathBuf| {
+            let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+            let age = modified.map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
+            age.is_ok_and(|age| age > ABANDONED)
+        };
+        let abandoned = |ending| {
+            let files = self.files(ending).unwrap_or_default();
+            files.into_iter().filter(is_abandoned)
+        };
+        for path in abandoned(ENDING) {
             // One that stays does no harm.
-            if age.is_ok_and(|age| age > ABANDONED) && fs::remove_file(&path).is_ok() {
+            if fs::remove_file(&path).is_ok() {
                 step("token swept");
             }
         }
+        for path in abandoned(LOCK_ENDING) {
+            remove_lock(&path);
+        }
+    }
+}
+
+/// Removes a lock file that no process holds.
+fn remove_lock(path: &Path) {
+    if let Ok(Some(lock)) = Lock::acquire(path) {
+        lock.release();
     }
 }
 
@@ -204,6 +229,7 @@ fn is_whole(kind: Kind, text: &str) -> bool {
 struct Slot {
     cache: DiskCache,
     path: PathBuf,
+    /// The file whose lock lets one process at a time request a token. No two entries share one.
     lock: PathBuf,
     key: SealingKey,
 }
@@ -224,11 +250,9 @@ impl Slot {
         ];
         let name = hex(&hash("earthengine token cache: name", &parts)[..16]);
         let key = SealingKey::new(&hash("earthengine token cache: key", &parts));
-        // A few locks for all: there is none to clean up, and hardly anybody waits for a stranger.
-        let lock = cache.folder.join(format!("lock-{}", &name[..1]));
         Self {
             path: cache.folder.join(format!("{name}.{ENDING}")),
-            lock,
+            lock: cache.folder.join(format!("{name}.{LOCK_ENDING}")),
             key,
             cache,
         }
@@ -253,7 +277,6 @@ impl Slot {
         if let Err(error) = self.replace(&sealed) {
             tracing::debug!(file = %self.path.display(), %error, "the token is not kept");
         }
-        self.cache.sweep_at_times();
     }
 
     /// Puts a new file in the place of the old one, whole. It is not forced to the disk: what
@@ -271,11 +294,6 @@ impl Slot {
                 tracing::warn!(file = %self.path.display(), %error, "a dead token cannot be removed");
             }
         }
-    }
-
-    /// The file whose lock lets one process at a time ask for a token.
-    fn lock_file(&self) -> io::Result<File> {
-        private_file::lock_file(&self.lock)
     }
 }
 

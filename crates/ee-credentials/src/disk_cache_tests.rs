@@ -1,6 +1,11 @@
+use std::fs::File;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use ee_emulator::{Emulator, User};
 use ee_token::{Endpoints, ErrorKind as Token, HttpClient, Scopes, TokenSource as _};
+use tokio::sync::Barrier;
 
+use super::source::Lookup;
 use super::*;
 use crate::Credentials;
 use crate::private_file::killed;
@@ -52,7 +57,7 @@ impl Machine {
     }
 
     fn only_file(&self) -> PathBuf {
-        let files = self.cache().files().unwrap();
+        let files = self.cache().files(ENDING).unwrap();
         assert_eq!(files.len(), 1);
         files[0].clone()
     }
@@ -92,11 +97,11 @@ async fn a_login_a_key_and_a_text_keep_their_tokens_and_a_self_signed_one_is_not
         }
     }
     assert_eq!(machine.requests(), texts.len());
-    assert_eq!(machine.cache().files().unwrap().len(), texts.len());
+    assert_eq!(machine.cache().files(ENDING).unwrap().len(), texts.len());
     let own = machine.options().self_signed(true);
     let own = Credentials::from_json(&account.json_key(), &own).unwrap();
     own.token().await.unwrap();
-    assert_eq!(machine.cache().files().unwrap().len(), texts.len());
+    assert_eq!(machine.cache().files(ENDING).unwrap().len(), texts.len());
 }
 
 #[tokio::test]
@@ -204,7 +209,10 @@ async fn the_token_of_a_rejected_credential_is_dropped() {
     credentials.cache().unwrap().invalidate(&token);
     let error = credentials.token().await.unwrap_err();
     assert_eq!(error.kind(), Token::Rejected);
-    assert_eq!(machine.cache().files().unwrap(), Vec::<PathBuf>::new());
+    assert_eq!(
+        machine.cache().files(ENDING).unwrap(),
+        Vec::<PathBuf>::new()
+    );
 }
 
 #[tokio::test]
@@ -215,7 +223,10 @@ async fn a_passing_trouble_is_told_and_keeps_nothing() {
         ee_token::source_fn(|| async { Err(ee_token::Error::new(Token::Network, "no way")) });
     let error = Kept::new(Arc::new(offline), slot).mint().await.unwrap_err();
     assert_eq!(error.kind(), Token::Network);
-    assert_eq!(machine.cache().files().unwrap(), Vec::<PathBuf>::new());
+    assert_eq!(
+        machine.cache().files(ENDING).unwrap(),
+        Vec::<PathBuf>::new()
+    );
     machine.token().await;
 }
 
@@ -285,7 +296,7 @@ async fn the_folder_is_looked_through_once_an_hour_and_not_for_every_token() {
     let credentials = Credentials::from_json(&john.authorized_user_json(), &machine.options());
     credentials.unwrap().token().await.unwrap();
     assert!(old.exists());
-    assert_eq!(machine.cache().files().unwrap().len(), 3);
+    assert_eq!(machine.cache().files(ENDING).unwrap().len(), 3);
 }
 
 /// The process that is killed: it asks for a token in the place of one that was refused, or
@@ -306,7 +317,18 @@ async fn a_writer_for_the_test_below() {
     let endpoints = Endpoints::emulator(address.parse().unwrap()).unwrap();
     let options = Options::new(HttpClient::new(endpoints)).disk_cache(cache);
     let credentials = Credentials::from_json(text, &options).unwrap();
+    let ticks = Arc::new(AtomicUsize::new(0));
+    let counted = ticks.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
     let token = credentials.token().await.unwrap();
+    if writer == "hung" {
+        assert!(ticks.load(Ordering::Relaxed) > 5);
+    }
     if writer == "renew" {
         credentials.cache().unwrap().invalidate(&token);
         credentials.token().await.unwrap();
@@ -325,6 +347,7 @@ async fn a_kill_at_any_stage_leaves_the_old_token_or_the_new_one_or_none() {
                 "temporary made",
                 "temporary written",
                 "put in place",
+                "lock removed",
             ][..],
         ),
         (
@@ -335,6 +358,7 @@ async fn a_kill_at_any_stage_leaves_the_old_token_or_the_new_one_or_none() {
                 "temporary made",
                 "temporary written",
                 "put in place",
+                "lock removed",
                 "token swept",
             ],
         ),
@@ -373,7 +397,7 @@ async fn a_kill_at_any_stage_leaves_the_old_token_or_the_new_one_or_none() {
             assert!(machine.token().await.is_same(&token));
             // What the dead one left beside it goes with the rest.
             cache.clear().unwrap();
-            assert_eq!(cache.files().unwrap(), Vec::<PathBuf>::new());
+            assert_eq!(fs::read_dir(cache.folder()).unwrap().count(), 0);
             machine.token().await;
         }
     }
@@ -395,11 +419,11 @@ async fn locks_and_entries_are_never_opened_through_links() {
     assert!(!fs::symlink_metadata(&slot.path).unwrap().is_symlink());
 
     for target in [&existing, &dangling] {
-        fs::remove_file(&slot.lock).unwrap();
+        let _ = fs::remove_file(&slot.lock);
         fs::remove_file(&slot.path).unwrap();
         std::os::unix::fs::symlink(target, &slot.lock).unwrap();
         let contents = fs::read(target).ok();
-        let error = slot.lock_file().unwrap_err();
+        let error = Lock::acquire(&slot.lock).unwrap_err();
         assert!(error.to_string().contains("symbolic link"), "{error}");
         machine.token().await;
         assert_eq!(fs::read(target).ok(), contents);
@@ -421,9 +445,192 @@ async fn root_leaves_tokens_to_the_owner_of_the_directory() {
     }
     machine.token().await;
     let slot = machine.slot();
-    for path in [machine.cache().folder(), &slot.lock, &slot.path] {
+    for path in [machine.cache().folder(), &slot.path] {
         let metadata = fs::symlink_metadata(path).unwrap();
         let owner = (metadata.uid(), metadata.gid());
         assert_eq!(owner, (4321, 4322), "{}", path.display());
     }
+}
+
+/// A disk that stops to respond at any step: this process goes on without it, and ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn hung_disk_costs_neither_a_token_nor_the_end_of_the_process() {
+    const TEST: &str = "disk_cache::tests::a_writer_for_the_test_below";
+    for steps in 0..6 {
+        let machine = Machine::new().await;
+        let cache = machine.cache();
+        let needs = [
+            cache.folder().to_str().unwrap(),
+            &machine.emulator.address().to_string(),
+            &machine.jane.authorized_user_json(),
+        ];
+        let taken = killed::hang(TEST, "hung", &needs.join("\n"), steps);
+        assert_eq!(taken.len(), steps + 1, "{taken:?}");
+        assert_eq!(machine.requests(), 1, "{taken:?}");
+    }
+}
+
+fn login(n: usize) -> String {
+    format!(
+        r#"{{"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "1//{n}"}}"#
+    )
+}
+
+fn token() -> AccessToken {
+    AccessToken::new("ya29.canary")
+        .unwrap()
+        .with_expiry(chrono::Utc::now() + chrono::TimeDelta::hours(1))
+}
+
+/// A source whose tokens come when as many have been requested as there are identities.
+#[tokio::test]
+async fn identities_do_not_wait_for_each_other() {
+    const IDENTITIES: usize = 64;
+    let home = tempfile::tempdir().unwrap();
+    let cache = DiskCache::at(home.path());
+    let slots: Vec<_> = (0..IDENTITIES)
+        .map(|n| slot(&cache, &login(n), &Options::google()))
+        .collect();
+    let mut locks: Vec<_> = slots.iter().map(|slot| slot.lock.clone()).collect();
+    locks.sort();
+    locks.dedup();
+    assert_eq!(locks.len(), IDENTITIES);
+
+    let barrier = Arc::new(Barrier::new(IDENTITIES));
+    let mut fetches = tokio::task::JoinSet::new();
+    for slot in slots {
+        let barrier = barrier.clone();
+        let source = ee_token::source_fn(move || {
+            let barrier = barrier.clone();
+            async move {
+                barrier.wait().await;
+                Ok(token())
+            }
+        });
+        fetches.spawn(async move { Kept::new(Arc::new(source), slot).mint().await.unwrap() });
+    }
+    assert_eq!(fetches.join_all().await.len(), IDENTITIES);
+    assert_eq!(cache.files(ENDING).unwrap().len(), IDENTITIES);
+    assert_eq!(cache.files(LOCK_ENDING).unwrap(), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn held_lock_delays_its_own_entry_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let cache = DiskCache::at(home.path());
+    let [jane, john] = [0, 1].map(|n| slot(&cache, &login(n), &Options::google()));
+    // As another process: a lock belongs to an open file.
+    let held = Lock::acquire(&jane.lock).unwrap().unwrap();
+    assert!(matches!(jane.look_up(None, true), Lookup::Locked));
+    assert!(matches!(jane.look_up(None, false), Lookup::Missing(None)));
+    let Lookup::Missing(Some(lock)) = john.look_up(None, true) else {
+        panic!("it waits");
+    };
+    lock.release();
+
+    let source = ee_token::source_fn(|| async { Ok(token()) });
+    let limit = Duration::from_secs(10);
+    let kept = Kept::new(Arc::new(source), jane);
+    tokio::time::timeout(limit, kept.mint())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(cache.files(ENDING).unwrap().len(), 1, "it was kept");
+    held.release();
+}
+
+#[tokio::test]
+async fn token_that_arrives_during_the_wait_is_taken() {
+    let home = tempfile::tempdir().unwrap();
+    let cache = DiskCache::at(home.path());
+    let [here, there] = [0, 0].map(|n| slot(&cache, &login(n), &Options::google()));
+    let Lookup::Missing(Some(lock)) = there.look_up(None, true) else {
+        panic!("it waits");
+    };
+    let source = ee_token::source_fn(|| async {
+        Err(ee_token::Error::new(Token::Network, "requested twice"))
+    });
+    let kept = Kept::new(Arc::new(source), here);
+    let (token, ()) = tokio::join!(kept.mint(), async {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        there.write(&token());
+        lock.release();
+    });
+    assert_eq!(token.unwrap().secret(), "ya29.canary");
+}
+
+#[test]
+fn lock_has_one_holder_though_its_file_comes_and_goes() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("entry.lock");
+    let holders = AtomicUsize::new(0);
+    let count = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut left = 200;
+                while left > 0 {
+                    if let Some(lock) = Lock::acquire(&path).unwrap() {
+                        assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        holders.fetch_sub(1, Ordering::SeqCst);
+                        lock.release();
+                        count.fetch_add(1, Ordering::Relaxed);
+                        left -= 1;
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(count.into_inner(), 800);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn dropped_fetch_releases_its_lock() {
+    let home = tempfile::tempdir().unwrap();
+    let cache = DiskCache::at(home.path());
+    let [slot_of_task, other] = [0, 0].map(|n| slot(&cache, &login(n), &Options::google()));
+    let (sender, asked) = tokio::sync::oneshot::channel();
+    let sender = Mutex::new(Some(sender));
+    let source = ee_token::source_fn(move || {
+        sender.lock().unwrap().take().unwrap().send(()).unwrap();
+        std::future::pending()
+    });
+    let kept = Kept::new(Arc::new(source), slot_of_task);
+    let task = tokio::spawn(async move { kept.mint().await });
+    asked.await.unwrap();
+    assert!(matches!(other.look_up(None, true), Lookup::Locked));
+    task.abort();
+    while matches!(other.look_up(None, true), Lookup::Locked) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[test]
+fn locks_that_no_process_holds_are_removed() {
+    let home = tempfile::tempdir().unwrap();
+    let cache = DiskCache::at(home.path());
+    let lock = |name: &str| {
+        let path = home.path().join(name).with_extension(LOCK_ENDING);
+        let file = File::create(&path).unwrap();
+        (path, file)
+    };
+    let make_old = |path: &Path| {
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_modified(SystemTime::now() - ABANDONED - Duration::from_secs(60))
+            .unwrap();
+    };
+    let (old, _) = lock("old");
+    let (young, _) = lock("young");
+    let (held_path, _) = lock("held");
+    let held = Lock::acquire(&held_path).unwrap().unwrap();
+    make_old(&old);
+    make_old(&held_path);
+    cache.sweep();
+    assert!(!old.exists() && young.exists() && held_path.exists());
+    assert_eq!(cache.clear().unwrap(), 0, "a lock is no token");
+    assert!(!young.exists() && held_path.exists());
+    held.release();
+    assert!(!held_path.exists());
 }

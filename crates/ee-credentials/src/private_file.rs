@@ -300,9 +300,10 @@ pub(crate) use killed::step;
 /// Processes that are killed at one step after another.
 #[cfg(test)]
 pub(crate) mod killed {
-    use std::io::{BufRead as _, BufReader};
-    use std::process::{Command, Stdio};
+    use std::io::{self, BufRead as _, BufReader};
+    use std::process::{Child, Command, Stdio};
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     /// What the process is to do: the number of the step that it stops after, a line with the
     /// writer's name, and what the writer needs.
@@ -335,6 +336,32 @@ pub(crate) mod killed {
     /// Runs this test again in a process of its own, kills it after so many steps, and returns
     /// those that it took: as many and one more, or fewer if it came to its end.
     pub(crate) fn kill(test: &str, writer: &str, needs: &str, steps: usize) -> Vec<String> {
+        run(test, writer, needs, steps, Child::kill)
+    }
+
+    /// Runs this test again in a process of its own, one of whose threads stops after so many
+    /// steps: as if the disk did not respond any more. The process must go on to its end.
+    #[cfg(feature = "token-cache")]
+    pub(crate) fn hang(test: &str, writer: &str, needs: &str, steps: usize) -> Vec<String> {
+        run(test, writer, needs, steps, |child| {
+            for _ in 0..6000 {
+                if child.try_wait()?.is_some_and(|status| status.success()) {
+                    return Ok(());
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            child.kill()?;
+            panic!("{writer} does not end after step {steps}");
+        })
+    }
+
+    fn run(
+        test: &str,
+        writer: &str,
+        needs: &str,
+        steps: usize,
+        once_stopped: impl FnOnce(&mut Child) -> io::Result<()>,
+    ) -> Vec<String> {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([test, "--exact", "--nocapture"])
             .env(PART, format!("{steps}\n{writer}\n{needs}"))
@@ -348,7 +375,7 @@ pub(crate) mod killed {
             match line.strip_prefix("step ") {
                 Some(step) => taken.push(step.to_owned()),
                 None if line == "stopped" => {
-                    child.kill().unwrap();
+                    once_stopped(&mut child).unwrap();
                     break;
                 }
                 None => {}

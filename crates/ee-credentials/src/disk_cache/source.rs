@@ -1,107 +1,151 @@
 //! A token source that looks on the disk first.
 
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
 use ee_token::{AccessToken, Error, TokenFuture, TokenSource};
-use fd_lock::RwLock;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::Slot;
+use super::lock::Lock;
+use crate::blocking;
 
-/// How long another process may take over a token before this one asks for its own.
-const PATIENCE: Duration = Duration::from_secs(20);
-const PAUSE: Duration = Duration::from_millis(10);
+/// How long a step on the disk may take. A disk that is slower costs more time than a request.
+const DISK_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long another process may take to fetch the token before this one fetches it too.
+const MAX_WAIT: Duration = Duration::from_secs(2);
+/// The pauses between two looks at the disk meanwhile.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const MAX_PAUSE: Duration = Duration::from_millis(100);
 
-/// Takes the token that is on the disk, or asks for one and leaves it there.
+/// Takes the token that is on the disk, or fetches one and leaves it there.
 #[derive(Debug)]
 pub(super) struct Kept {
     source: Arc<dyn TokenSource>,
-    slot: Slot,
-    /// What was handed out last. Whoever asks again wants another: it was refused, or is
-    /// coming to its end.
+    slot: Arc<Slot>,
+    /// The token that was returned last. A caller that needs another one cannot use it: it was
+    /// rejected, or is about to expire.
     last: Mutex<Option<AccessToken>>,
+}
+
+/// What a step on the disk has found.
+#[derive(Debug)]
+pub(super) enum Lookup {
+    Token(AccessToken),
+    /// Another process holds the lock.
+    Locked,
+    /// No token: it must be fetched, under this lock if there can be one.
+    Missing(Option<Lock>),
 }
 
 impl Kept {
     pub(super) fn new(source: Arc<dyn TokenSource>, slot: Slot) -> Self {
         Self {
             source,
-            slot,
+            slot: Arc::new(slot),
             last: Mutex::default(),
         }
     }
 
     async fn mint(&self) -> Result<AccessToken, Error> {
         let spent = self.last().clone();
-        let token = self.find_or_ask(spent.as_ref()).await?;
+        let token = self.find_or_fetch(spent).await?;
         *self.last() = Some(token.clone());
         Ok(token)
     }
 
-    async fn find_or_ask(&self, spent: Option<&AccessToken>) -> Result<AccessToken, Error> {
-        if let Some(token) = self.kept(spent) {
-            return Ok(token);
-        }
-        let file = match self.slot.lock_file() {
-            Ok(file) => file,
-            Err(error) => {
-                tracing::debug!(%error, "tokens cannot be kept");
-                return self.source.mint().await;
-            }
-        };
-        let mut lock = RwLock::new(file);
+    async fn find_or_fetch(&self, spent: Option<AccessToken>) -> Result<AccessToken, Error> {
         let started = Instant::now();
-        // It goes with the process, however that ends.
-        let _held = loop {
-            match lock.try_write() {
-                Ok(held) => break Some(held),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if started.elapsed() > PATIENCE {
-                        break None;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Some network file systems have no locks.
-                Err(_) => break None,
+        let mut pause = FIRST_PAUSE;
+        let lock = loop {
+            let left = MAX_WAIT.saturating_sub(started.elapsed());
+            let spent = spent.clone();
+            let waits = !left.is_zero();
+            match self
+                .on_disk(move |slot| slot.look_up(spent.as_ref(), waits))
+                .await
+            {
+                Some(Lookup::Token(token)) => return Ok(token),
+                Some(Lookup::Missing(lock)) => break lock,
+                Some(Lookup::Locked) => sleep(pause.min(left)).await,
+                None => break None,
             }
-            tokio::time::sleep(PAUSE).await;
-            if let Some(token) = self.kept(spent) {
-                return Ok(token);
-            }
+            pause = MAX_PAUSE.min(pause * 2);
         };
-        // Another process may have brought one just before it let go.
-        if let Some(token) = self.kept(spent) {
-            return Ok(token);
-        }
-        self.ask(spent).await
-    }
-
-    async fn ask(&self, spent: Option<&AccessToken>) -> Result<AccessToken, Error> {
-        if spent.is_some() {
-            // Whatever comes of it: nobody else should try the old one.
-            self.slot.remove();
-        }
         let result = self.source.mint().await;
-        match &result {
-            Ok(token) => self.slot.write(token),
-            Err(error) if error.kind().is_rejection() => self.slot.remove(),
-            Err(_) => {}
-        }
+        let copy = result.clone();
+        self.on_disk(move |slot| slot.conclude(&copy, lock)).await;
         result
     }
 
-    /// The token on the disk, if it is fresh and is not the one that will not do.
-    fn kept(&self, spent: Option<&AccessToken>) -> Option<AccessToken> {
-        let entry = self.slot.read()?;
-        let is_spent = spent.is_some_and(|spent| spent.is_same(&entry.token));
-        (!is_spent && entry.is_fresh(Utc::now())).then_some(entry.token)
+    /// Takes a step on the disk. `None` if it takes too long.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&Slot) -> T + Send + 'static,
+    ) -> Option<T> {
+        let slot = self.slot.clone();
+        blocking::run(self.slot.cache.folder(), DISK_TIMEOUT, move || step(&slot))
+            .await
+            .inspect_err(|error| tracing::debug!(%error, "the token cache is not used"))
+            .ok()
     }
 
     fn last(&self) -> MutexGuard<'_, Option<AccessToken>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    /// Looks for a token, and locks the entry if there is none.
+    pub(super) fn look_up(&self, spent: Option<&AccessToken>, waits: bool) -> Lookup {
+        if let Some(token) = self.usable(spent) {
+            return Lookup::Token(token);
+        }
+        let lock = match Lock::acquire(&self.lock) {
+            Ok(None) if waits => return Lookup::Locked,
+            Ok(lock) => lock,
+            Err(error) => {
+                // Some network file systems have no locks.
+                tracing::debug!(file = %self.lock.display(), %error, "cannot be locked");
+                None
+            }
+        };
+        // Another process may have written one just before it released the lock.
+        if let Some(token) = self.usable(spent) {
+            if let Some(lock) = lock {
+                lock.release();
+            }
+            return Lookup::Token(token);
+        }
+        if spent.is_some() {
+            // No other process should use it, whether there will be a new one or not.
+            self.remove();
+        }
+        Lookup::Missing(lock)
+    }
+
+    /// The token on the disk, if it is fresh and not the one that cannot be used.
+    fn usable(&self, spent: Option<&AccessToken>) -> Option<AccessToken> {
+        let entry = self.read()?;
+        let is_spent = spent.is_some_and(|spent| spent.is_same(&entry.token));
+        (!is_spent && entry.is_fresh(Utc::now())).then_some(entry.token)
+    }
+
+    /// Writes the token that was fetched, or removes that of a rejected credential, and releases
+    /// the lock.
+    fn conclude(&self, result: &Result<AccessToken, Error>, lock: Option<Lock>) {
+        match result {
+            Ok(token) => self.write(token),
+            Err(error) if error.kind().is_rejection() => self.remove(),
+            Err(_) => {}
+        }
+        if let Some(lock) = lock {
+            lock.release();
+        }
+        if result.is_ok() {
+            self.cache.sweep_at_times();
+        }
     }
 }
 
