@@ -180,7 +180,7 @@ impl Executable {
                 "Write the absolute path of the program in `command`.",
             ))
         })?;
-        let mut command = Command::new(program);
+        let mut command = Command::new(&program);
         command
             .args(arguments)
             .env_clear()
@@ -211,7 +211,7 @@ impl Executable {
         command.process_group(0);
         // The program's file may be on a file system that does not respond.
         let runtime = Handle::try_current().ok();
-        let spawned = blocking::run(Path::new(program), READ_TIMEOUT, move || {
+        let spawned = blocking::run(&program, READ_TIMEOUT, move || {
             let _entered = runtime.as_ref().map(Handle::enter);
             command.spawn().map(Running)
         });

@@ -106,7 +106,6 @@ pub(super) fn is_jupyter(environment: &Environment) -> bool {
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
-    use std::path::Path;
 
     use super::*;
 
