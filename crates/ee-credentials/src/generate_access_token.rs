@@ -40,12 +40,12 @@ struct Reply {
     expire_time: String,
 }
 
-/// Asks for a token of the account that the URL names. What may pass by itself is asked again.
+/// Requests a token of the account that the URL names. Transient failures are retried.
 ///
 /// # Errors
-/// [`ErrorKind::Expired`] if the source's token was not accepted, [`ErrorKind::InvalidScope`] if
-/// it is not good for IAM, [`ErrorKind::Rejected`] if its owner may not act as the account or
-/// the request makes no sense to the server.
+/// [`ErrorKind::Expired`] if the source's token was rejected, [`ErrorKind::InvalidScope`] if it is
+/// not valid for IAM, [`ErrorKind::Rejected`] if its principal may not act as the account or the
+/// request is invalid, [`ErrorKind::UnconfirmedRejection`] if the reason is not known.
 pub(crate) async fn generate_access_token(
     http: &HttpClient,
     url: &Url,
@@ -176,31 +176,35 @@ pub(crate) fn refusal(status: StatusCode, body: &[u8], url: &Url, source: &Acces
         });
     };
     let said = said(&reply.message, &[source.secret()]);
-    if busy {
+    if busy || reply.status == "RESOURCE_EXHAUSTED" || reply.status == "UNAVAILABLE" {
         return Error::new(
             ErrorKind::Server,
             format!("{host} cannot answer now: {said}"),
         )
         .with_remedy(Remedy::new("Try again in a moment."));
     }
-    let (kind, remedy) = meaning(status, &reply, &target);
-    let error = Error::new(kind, format!("no token for {target}: {host} says: {said}"));
-    match remedy {
-        Some(remedy) => error.with_remedy(remedy),
-        None => error,
-    }
+    let (kind, remedy) = meaning(status, &reply, &target).unwrap_or_else(|| {
+        (
+            ErrorKind::UnconfirmedRejection,
+            Remedy::of_unconfirmed_rejection(),
+        )
+    });
+    Error::new(kind, format!("no token for {target}: {host} says: {said}")).with_remedy(remedy)
 }
 
-fn meaning(status: StatusCode, reply: &Status, target: &str) -> (ErrorKind, Option<Remedy>) {
+/// The kind and the remedy of a rejection; `None` for a reason that is not known.
+fn meaning(status: StatusCode, reply: &Status, target: &str) -> Option<(ErrorKind, Remedy)> {
     let reason = |name: &str| reply.details.iter().any(|detail| detail.reason == name);
     if status == StatusCode::UNAUTHORIZED {
-        return (ErrorKind::Expired, None);
+        let remedy =
+            Remedy::new("Log in again, or create a new key for the credential that acts as it.");
+        return Some((ErrorKind::Expired, remedy));
     }
     if reason("ACCESS_TOKEN_SCOPE_INSUFFICIENT") {
         let remedy = Remedy::new(
             "The token that should act as the service account is not good for IAM: get it with the scope cloud-platform.",
         );
-        return (ErrorKind::InvalidScope, Some(remedy));
+        return Some((ErrorKind::InvalidScope, remedy));
     }
     let remedy = if reason("SERVICE_DISABLED") {
         Remedy::new(
@@ -218,12 +222,14 @@ fn meaning(status: StatusCode, reply: &Status, target: &str) -> (ErrorKind, Opti
             .command(format!("gcloud iam service-accounts describe {target}"))
     } else if reply.message.contains("lifetime") {
         Remedy::new(
-            "Ask for an hour at most, or let the organisation's policy iam.allowServiceAccountCredentialLifetimeExtension allow up to 12 for this account.",
+            "Ask for an hour at most, or let the organization's policy iam.allowServiceAccountCredentialLifetimeExtension allow up to 12 for this account.",
         )
+    } else if reply.status == "INVALID_ARGUMENT" {
+        Remedy::new("Check the scopes and the delegates of the impersonation.")
     } else {
-        return (ErrorKind::Rejected, None);
+        return None;
     };
-    (ErrorKind::Rejected, Some(remedy))
+    Some((ErrorKind::Rejected, remedy))
 }
 
 /// What to do where the role on the service account is missing, for this member if it is known.

@@ -85,16 +85,45 @@ async fn each_refusal_keeps_the_servers_words_and_says_what_to_do() {
         ),
         (
             status(400, "odd: ya29.canary-source", ""),
-            ErrorKind::Rejected,
-            "",
+            ErrorKind::UnconfirmedRejection,
+            "try again",
+        ),
+        (
+            status(403, "perimeter", "SECURITY_POLICY_VIOLATED"),
+            ErrorKind::UnconfirmedRejection,
+            "try again",
+        ),
+        (
+            status(418, "blocked", ""),
+            ErrorKind::UnconfirmedRejection,
+            "try again",
         ),
     ] {
         let error = ask(reply).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(TARGET), "{error}");
-        let told = error.remedy().map(ToString::to_string).unwrap_or_default();
-        assert!(told.contains(advice), "{error}: {told}");
+        let told = error.remedy().unwrap().to_string().to_lowercase();
+        assert!(told.contains(&advice.to_lowercase()), "{error}: {told}");
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn response_of_a_busy_server_or_a_gateway_is_transient() {
+    let exhausted =
+        json!({"error": {"code": 403, "status": "RESOURCE_EXHAUSTED", "message": "quota"}});
+    for reply in [
+        Fault::status(403).json(&exhausted),
+        Fault::status(403).json(&json!({"error": {"code": 403, "message": "blocked"}})),
+        Fault::status(403).json(&json!({"error": "forbidden"})),
+        Fault::status(404).body("no such host"),
+        Fault::respond(407, "text/html", "<html>"),
+        Fault::status(511),
+    ] {
+        let error = ask(reply).await.unwrap_err();
+        assert!(error.is_transient(), "{error}");
+        assert!(!error.kind().is_rejection(), "{error}");
+        assert!(error.remedy().is_some(), "{error}");
     }
 }
 

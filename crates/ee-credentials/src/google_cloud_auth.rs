@@ -17,7 +17,6 @@ use google_cloud_auth::credentials::{
 use google_cloud_auth::errors::CredentialsError;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::refused::Refused;
 use crate::universe::UNIVERSE;
 use crate::{Credentials, Error, ErrorKind};
 
@@ -60,10 +59,7 @@ impl Credentials {
             return Ok(Self::from_api_key(key));
         }
         token(&headers)?;
-        let found = Self::from_source(Theirs {
-            credentials,
-            refused: Refused::default(),
-        });
+        let found = Self::from_source(Theirs(credentials));
         Ok(match text(QUOTA_PROJECT) {
             Some(project) => found.with_quota_project(project),
             None => found,
@@ -72,11 +68,7 @@ impl Credentials {
 }
 
 /// Their credentials as a source of tokens.
-struct Theirs {
-    credentials: theirs::Credentials,
-    /// Theirs may be what a role or a machine decides, and do not say so.
-    refused: Refused,
-}
+struct Theirs(theirs::Credentials);
 
 impl fmt::Debug for Theirs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,16 +81,9 @@ impl TokenSource for Theirs {
         Box::pin(async {
             // Their headers do not say when the token ends. Their cache renews it in time, and
             // answers from memory: ask it often.
-            let headers = headers(&self.credentials).await;
-            let result = headers.and_then(|headers| token(&headers));
-            self.refused
-                .note(matches!(&result, Err(error) if error.kind().is_rejection()));
-            Ok(result?.with_expiry(Utc::now() + TimeDelta::minutes(1)))
+            let token = token(&headers(&self.0).await?)?;
+            Ok(token.with_expiry(Utc::now() + TimeDelta::minutes(1)))
         })
-    }
-
-    fn may_have_changed(&self) -> bool {
-        self.refused.is_over()
     }
 }
 

@@ -19,7 +19,6 @@ use crate::generate_access_token::{self as iam, METHOD, generate_access_token};
 use crate::identity::Identity;
 use crate::loaded::Loaded;
 use crate::place::{Place, is_plain_word};
-use crate::refused::Refused;
 use crate::sdk_project::is_sdk_project;
 use crate::universe::check_universe;
 use crate::{Error, ErrorKind, Kind, Options, allowed_host};
@@ -51,9 +50,6 @@ pub(crate) struct ImpersonatedServiceAccount {
     /// Who pays for the requests to IAM.
     pub(crate) source_quota_project: Option<String>,
     pub(crate) source_principal: Option<Arc<str>>,
-    /// When IAM last refused: a token says nothing of the credential behind it, and a role
-    /// takes minutes to arrive.
-    pub(crate) refused: Refused,
 }
 
 /// Reads `service_account_impersonation_url` and `source_credentials`, and if there are any
@@ -99,7 +95,6 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
         source: tokens,
         source_quota_project: source.quota_project,
         source_principal: source.principal,
-        refused: Refused::default(),
     };
     Ok(Loaded {
         kind: Kind::ImpersonatedServiceAccount,
@@ -292,52 +287,39 @@ pub(crate) fn check_lifetime(lifetime: Duration) -> Result<Duration, Error> {
 
 impl ImpersonatedServiceAccount {
     async fn token(&self) -> Result<AccessToken, ee_token::Error> {
-        let mut source = self.source_token().await?;
-        let mut refused = 0;
+        let mut source = self.source.token().await?;
+        let mut renewed = false;
         for _ in 0..MAX_SOURCE_TOKENS {
             let error = match self.ask(&source).await {
                 Err(error) if error.kind() == Token::Expired => error,
-                other => return self.heard(other),
+                other => {
+                    if renewed && other.is_ok() {
+                        self.source.accepted(&source);
+                    }
+                    return other.map_err(|error| self.explain(error));
+                }
             };
-            self.source.invalidate(&source);
-            // One that ended while a busy server was asked again and again was not refused.
-            let ended = source.expires_at().is_some_and(|end| end <= Utc::now());
-            refused += u32::from(!ended);
-            if refused > 1 {
-                return self.heard(Err(error));
+            // One that expired while the request was retried was not rejected.
+            let has_expired = source.expires_at().is_some_and(|end| end <= Utc::now());
+            if renewed && !has_expired {
+                return Err(self.explain(error));
             }
-            // It was good by our clock, and not by the server's: once more with a new one.
-            let new = self.source_token().await?;
-            if new.is_same(&source) {
-                return self.heard(Err(error));
+            // It was valid by our clock and not by the server's: once more with a new one.
+            match self.source.renew(&source).await? {
+                Some(new) => source = new,
+                None => return Err(self.explain(error)),
             }
-            source = new;
+            renewed |= !has_expired;
         }
         Err(ee_token::Error::new(
             Token::Timeout,
             format!(
-                "no token for {}: those of its source end before {} answers",
+                "no token for {}: those of its source expire before {} responds",
                 self.target,
                 self.url.host_str().unwrap_or_default()
             ),
-        ))
-    }
-
-    /// A rejection of the source is the source's, and IAM has nothing to do with it.
-    async fn source_token(&self) -> Result<AccessToken, ee_token::Error> {
-        let result = self.source.token().await;
-        result.inspect_err(|_| self.refused.note(false))
-    }
-
-    /// What IAM said, for the next attempt and for people. Noted only now: a mint that is cut
-    /// off leaves the refusal before it as it was.
-    fn heard(
-        &self,
-        result: Result<AccessToken, ee_token::Error>,
-    ) -> Result<AccessToken, ee_token::Error> {
-        self.refused
-            .note(matches!(&result, Err(error) if error.kind().is_rejection()));
-        result.map_err(|error| self.explain(error))
+        )
+        .with_remedy(Remedy::new("Try again in a moment.")))
     }
 
     async fn ask(&self, source: &AccessToken) -> Result<AccessToken, ee_token::Error> {
@@ -395,7 +377,7 @@ impl TokenSource for ImpersonatedServiceAccount {
     }
 
     fn may_have_changed(&self) -> bool {
-        self.refused.is_over() || self.source.may_have_changed()
+        self.source.may_have_changed()
     }
 }
 

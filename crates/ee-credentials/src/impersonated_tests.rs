@@ -1,12 +1,9 @@
-use std::task::{Context, Waker};
-
 use ee_emulator::{Emulator, Fault};
-use ee_token::Endpoints;
+use ee_token::{Endpoints, ManualClock};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::Credentials;
-use crate::refused::pass_the_pause;
 
 const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
 const MIDDLE: &str = "middle@ee-demo-project.iam.gserviceaccount.com";
@@ -409,61 +406,83 @@ fn an_address_is_one_that_can_stand_in_a_url() {
     }
 }
 
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The tokens of this file's credential, behind a cache whose time a test moves.
+fn cache(file: &Value, emulator: &Emulator, clock: &ManualClock) -> TokenCache {
+    let document = Document::parse(&file.to_string(), &Place::Text).unwrap();
+    let source = load(&document, &options(emulator)).unwrap().source;
+    TokenCache::with_clock(source, clock.clock())
+}
+
 #[tokio::test]
-async fn tokens_of_the_source_that_are_refused_do_not_end_the_account_for_good() {
+async fn rejected_source_tokens_are_requested_again_after_a_minute() {
     let emulator = start().await;
     emulator.allow_impersonation(ROBOT, TARGET);
-    let credentials = read(&file(TARGET, &key(&emulator)), &options(&emulator));
+    let clock = ManualClock::new();
+    let tokens = cache(&file(TARGET, &key(&emulator)), &emulator, &clock);
     let unauthorized = json!({"error": {"code": 401, "status": "UNAUTHENTICATED"}});
     emulator.fault(IAM, Fault::status(401).json(&unauthorized).times(2));
     for _ in 0..3 {
-        let error = credentials.token().await.unwrap_err();
+        let error = tokens.token().await.unwrap_err();
         assert_eq!(error.kind(), Token::Expired);
+        assert!(error.remedy().is_some());
     }
-    assert_eq!(emulator.requests_to(IAM).len(), 2, "a pause is kept");
+    assert_eq!(emulator.requests_to(IAM).len(), 2);
 
-    pass_the_pause().await;
-    credentials.token().await.unwrap();
+    clock.advance(MINUTE);
+    tokens.token().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_role_that_is_granted_while_the_program_runs_ends_the_refusal() {
+async fn role_that_is_granted_ends_the_rejection() {
     let emulator = start().await;
-    let credentials = read(&file(TARGET, &key(&emulator)), &options(&emulator));
-    for _ in 0..2 {
-        let error = credentials.token().await.unwrap_err();
-        assert_eq!(error.kind(), Token::Rejected);
+    let clock = ManualClock::new();
+    let tokens = cache(&file(TARGET, &key(&emulator)), &emulator, &clock);
+    for requests in [1, 2] {
+        for _ in 0..3 {
+            let error = tokens.token().await.unwrap_err();
+            assert_eq!(error.kind(), Token::Rejected);
+        }
+        assert_eq!(emulator.requests_to(IAM).len(), requests);
+        clock.advance(MINUTE * 2);
     }
-    assert_eq!(emulator.requests_to(IAM).len(), 1, "a pause is kept");
     emulator.allow_impersonation(ROBOT, TARGET);
-    pass_the_pause().await;
-    credentials.token().await.unwrap();
+    tokens.token().await.unwrap();
 }
 
 #[tokio::test]
-async fn an_attempt_that_is_cut_off_makes_no_refusal_final() {
+async fn rejection_of_the_source_ends_when_its_own_does() {
     let emulator = start().await;
-    let text = file(TARGET, &key(&emulator)).to_string();
-    let document = Document::parse(&text, &Place::Text).unwrap();
-    let source = load(&document, &options(&emulator)).unwrap().source;
-    source.mint().await.unwrap_err();
-    pass_the_pause().await;
-    let context = &mut Context::from_waker(Waker::noop());
-    assert!(source.mint().as_mut().poll(context).is_pending());
-    assert!(source.may_have_changed());
-}
-
-#[tokio::test]
-async fn a_source_that_was_rejected_is_not_tried_again_however_long_ago_that_was() {
-    let emulator = start().await;
+    emulator.allow_impersonation(ROBOT, TARGET);
+    let clock = ManualClock::new();
     let robot = key(&emulator);
-    let credentials = read(&file(TARGET, &robot), &options(&emulator));
-    emulator.delete_service_account(ROBOT);
-    credentials.token().await.unwrap_err();
-    let sent = emulator.requests().len();
-    pass_the_pause().await;
-    credentials.token().await.unwrap_err();
-    assert_eq!(emulator.requests().len(), sent);
+    let document = Document::parse(&robot.to_string(), &Place::Text).unwrap();
+    let source = adc::load_document(&document, &options(&emulator).scopes(iam_scopes()));
+    let account = ImpersonatedServiceAccount {
+        http: options(&emulator).http,
+        url: url(TARGET).parse().unwrap(),
+        target: TARGET.into(),
+        delegates: Vec::new(),
+        scopes: Scopes::default(),
+        lifetime: DEFAULT_LIFETIME,
+        source: TokenCache::with_clock(source.unwrap().source, clock.clock()),
+        source_quota_project: None,
+        source_principal: None,
+    };
+    let tokens = TokenCache::with_clock(account, clock.clock());
+    const TOKENS: &str = "oauth2.googleapis.com";
+    let rejected = json!({"error": "invalid_grant", "error_description": "Invalid JWT Signature."});
+    emulator.fault(TOKENS, Fault::status(400).json(&rejected).times(2));
+    for (requests, minutes) in [(1, 1), (2, 2)] {
+        for _ in 0..3 {
+            let error = tokens.token().await.unwrap_err();
+            assert_eq!(error.kind(), Token::Rejected);
+        }
+        assert_eq!(emulator.requests_to(TOKENS).len(), requests);
+        clock.advance(MINUTE * minutes);
+    }
+    tokens.token().await.unwrap();
 }
 
 #[tokio::test]

@@ -12,7 +12,6 @@ use crate::impersonated::{
     DEFAULT_LIFETIME, ImpersonatedServiceAccount, check_lifetime, is_account, resource, url_of,
 };
 use crate::loaded::Loaded;
-use crate::refused::Refused;
 use crate::sdk_project::is_sdk_project;
 use crate::{Credentials, Error, ErrorKind, Kind, Options};
 
@@ -132,7 +131,6 @@ impl Impersonation {
             source: tokens_for_iam(&source)?,
             source_quota_project: source.quota_project().map(str::to_owned),
             source_principal: source.principal().map(Arc::from),
-            refused: Refused::default(),
         };
         let loaded = Loaded {
             kind: Kind::ImpersonatedServiceAccount,

@@ -58,7 +58,8 @@ mod place;
 mod private_file;
 mod program;
 mod refresh_token;
-mod refused;
+#[cfg(test)]
+mod rejection_tests;
 mod retry;
 mod sdk_project;
 mod service_account;

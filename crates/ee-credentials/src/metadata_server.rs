@@ -22,7 +22,6 @@ use crate::document::clipped;
 use crate::identity::Identity;
 use crate::impersonated::is_account;
 use crate::loaded::Loaded;
-use crate::refused::Refused;
 use crate::retry::{Failure, retried};
 use crate::{Environment, Error, ErrorKind, Kind, Options};
 
@@ -55,8 +54,6 @@ pub(crate) struct MetadataServer {
     retry: RetryPolicy,
     /// What was learnt of the account; `None` in it if the server knows none.
     info: OnceCell<Option<AccountInfo>>,
-    /// An account can be attached, or be let alone again, while the machine runs.
-    pub(crate) refused: Refused,
 }
 
 /// What a metadata server says of a service account.
@@ -323,7 +320,6 @@ impl MetadataServer {
             url,
             retry,
             info: OnceCell::new(),
-            refused: Refused::default(),
         })
     }
 
@@ -497,16 +493,7 @@ impl MetadataServer {
 
 impl TokenSource for MetadataServer {
     fn mint(&self) -> TokenFuture<'_> {
-        Box::pin(async {
-            let result = self.token().await;
-            self.refused
-                .note(matches!(&result, Err(error) if error.kind().is_rejection()));
-            result
-        })
-    }
-
-    fn may_have_changed(&self) -> bool {
-        self.refused.is_over()
+        Box::pin(self.token())
     }
 }
 

@@ -1,11 +1,10 @@
 use ee_emulator::{Emulator, Fault};
-use ee_token::Endpoints;
+use ee_token::{Endpoints, ManualClock, TokenCache};
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::*;
 use crate::Credentials;
-use crate::refused::pass_the_pause;
 
 const ROBOT: &str = "vm@ee-demo-project.iam.gserviceaccount.com";
 
@@ -249,9 +248,13 @@ async fn a_named_account_is_used_and_one_that_is_not_there_is_an_error() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_attached_while_the_program_runs_ends_the_refusal() {
+async fn account_that_is_attached_ends_the_rejection() {
     let (emulator, options) = machine().await;
-    let credentials = server(&outside(), &options).await.unwrap();
+    let Detected::Server(server) = detect(&outside(), &options).await.unwrap() else {
+        panic!("there is one");
+    };
+    let clock = ManualClock::new();
+    let tokens = TokenCache::with_clock(server, clock.clock());
     let host = "metadata.google.internal";
     for status in [403, 404] {
         emulator.clear_requests();
@@ -260,13 +263,13 @@ async fn an_account_that_is_attached_while_the_program_runs_ends_the_refusal() {
             Fault::status(status).header("Metadata-Flavor", "Google"),
         );
         for _ in 0..2 {
-            let error = credentials.token().await.unwrap_err();
+            let error = tokens.token().await.unwrap_err();
             assert_eq!(error.kind(), Token::Rejected);
         }
-        assert_eq!(emulator.requests_to(host).len(), 1, "a pause is kept");
-        pass_the_pause().await;
-        let token = credentials.token().await.unwrap();
-        credentials.cache().unwrap().invalidate(&token);
+        assert_eq!(emulator.requests_to(host).len(), 1);
+        clock.advance(Duration::from_secs(60));
+        let token = tokens.token().await.unwrap();
+        tokens.invalidate(&token);
     }
 }
 

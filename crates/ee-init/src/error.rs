@@ -45,8 +45,11 @@ pub enum ErrorKind {
     NoCredentials,
     /// Credentials were found and cannot be used: a broken file, a wrong key.
     InvalidCredentials,
-    /// Google refused the credentials, or the token made from them.
+    /// Google rejected the credentials, or the token made from them.
     CredentialsRejected,
+    /// A server that tokens come from answered with an error status that does not show that the
+    /// credentials are invalid. Transient.
+    UnconfirmedRejection,
     /// The organisation asks the person to log in again.
     ReauthenticationRequired,
     /// This machine's clock is off.
@@ -104,6 +107,7 @@ impl ErrorKind {
         Self::NoCredentials,
         Self::InvalidCredentials,
         Self::CredentialsRejected,
+        Self::UnconfirmedRejection,
         Self::ReauthenticationRequired,
         Self::ClockSkew,
         Self::InsufficientScopes,
@@ -139,7 +143,7 @@ impl ErrorKind {
         match self {
             Self::NoCredentials => "no_credentials",
             Self::InvalidCredentials => "invalid_credentials",
-            Self::CredentialsRejected => "credentials_rejected",
+            Self::CredentialsRejected | Self::UnconfirmedRejection => "credentials_rejected",
             Self::ReauthenticationRequired => "reauthentication_required",
             Self::ClockSkew => "clock_skew",
             Self::InsufficientScopes => "insufficient_scopes",
@@ -184,6 +188,7 @@ impl ErrorKind {
             Self::NoCredentials
                 | Self::InvalidCredentials
                 | Self::CredentialsRejected
+                | Self::UnconfirmedRejection
                 | Self::ReauthenticationRequired
                 | Self::ClockSkew
                 | Self::InsufficientScopes
@@ -194,7 +199,12 @@ impl ErrorKind {
     pub fn is_transient(self) -> bool {
         matches!(
             self,
-            Self::QuotaExceeded | Self::ServerError | Self::Network | Self::Timeout | Self::Io
+            Self::UnconfirmedRejection
+                | Self::QuotaExceeded
+                | Self::ServerError
+                | Self::Network
+                | Self::Timeout
+                | Self::Io
         )
     }
 }

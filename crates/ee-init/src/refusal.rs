@@ -65,6 +65,7 @@ fn token_kind(kind: ee_token::ErrorKind) -> ErrorKind {
             ErrorKind::InvalidCredentials
         }
         Token::Rejected | Token::Expired => ErrorKind::CredentialsRejected,
+        Token::UnconfirmedRejection => ErrorKind::UnconfirmedRejection,
         Token::ReauthenticationRequired => ErrorKind::ReauthenticationRequired,
         Token::ClockSkew => ErrorKind::ClockSkew,
         Token::InvalidScope => ErrorKind::InsufficientScopes,

@@ -143,9 +143,11 @@ impl TokenCache {
     /// The current token, renewed if it has expired.
     ///
     /// # Errors
-    /// What the source returned. After a failure that may pass, those who ask within the
-    /// next seconds get the same error without another attempt; a rejection stays until the
-    /// credential changes. [`ErrorKind::Runtime`] outside of a tokio runtime.
+    /// What the source returned. After a transient failure, callers get the same error without
+    /// another attempt for 1 s, doubling to 30 s while it fails again; after a
+    /// [rejection](ErrorKind::is_rejection) of the credential for 1 minute, doubling to 30, unless
+    /// the credential [may have changed](TokenSource::may_have_changed) meanwhile.
+    /// [`ErrorKind::Runtime`] outside of a tokio runtime.
     ///
     /// # Panics
     /// As tokio's timers do, if it has to wait on a runtime without a time driver.
@@ -199,14 +201,59 @@ impl TokenCache {
         self.0.source.may_have_changed()
     }
 
-    /// Says that a server did not take this token. It is dropped only if it is still the
-    /// current one, so that a hundred such complaints cost one refresh. A source that brings the
-    /// same token again, as metadata servers do, is not asked for another in the next 10 s.
+    /// Drops a token that a server rejected, if it is still the current one: a hundred calls for
+    /// the same token cost one refresh. A source that returns the same token again, as metadata
+    /// servers do, is not asked for another in the next 10 s.
+    ///
+    /// To send a request again after a response with status 401, use [`renew`](Self::renew).
     pub fn invalidate(&self, token: &AccessToken) {
-        // Most complaints come late, about a token that is gone.
+        // Most calls come late, for a token that is gone.
         if self.0.is_current(token) {
             self.0.refuse(token);
         }
+    }
+
+    /// Returns the token to send a request again with after a server rejected `rejected` (status
+    /// 401). Returns `None` if there is no other token now.
+    ///
+    /// A hundred calls for the same token cost one refresh. Where a server rejects every token,
+    /// the next renewal waits 1 s, doubling to 2 minutes, until [`accepted`](Self::accepted) is
+    /// called for a renewed token; meanwhile there is no other token.
+    ///
+    /// ```
+    /// use ee_token::{source_fn, AccessToken, TokenCache};
+    /// # use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), ee_token::Error> {
+    /// # let count = AtomicU32::new(0);
+    /// # let fetch_token = move || AccessToken::new(&count.fetch_add(1, Ordering::Relaxed).to_string());
+    /// let cache = TokenCache::new(source_fn(move || std::future::ready(fetch_token())));
+    /// let token = cache.token().await?;
+    /// // A server responds with status 401.
+    /// if let Some(renewed) = cache.renew(&token).await? {
+    ///     // Send the request again. If the status is another than 401:
+    ///     cache.accepted(&renewed);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`TokenCache::token`].
+    ///
+    /// # Panics
+    /// As [`TokenCache::token`].
+    pub async fn renew(&self, rejected: &AccessToken) -> Result<Option<AccessToken>, Error> {
+        if !self.0.start_renewal(rejected) {
+            return Ok(None);
+        }
+        let token = self.token().await?;
+        Ok((!token.is_same(rejected)).then_some(token))
+    }
+
+    /// Records that a server accepted a token from [`renew`](Self::renew), so that the next renewal
+    /// need not wait.
+    pub fn accepted(&self, renewed: &AccessToken) {
+        self.0.end_renewals(renewed);
     }
 }
 

@@ -516,11 +516,91 @@ fn a_rejection_is_asked_for_once_however_many_want_to_know() {
         let cache = source.cache();
         source.answer(Answer::Fails(ErrorKind::Rejected));
         let early = [caller(&cache), caller(&cache)];
-        source.0.clock.advance(Duration::from_secs(60));
+        source.0.clock.advance(Duration::from_secs(59));
         for task in early.into_iter().chain([caller(&cache)]) {
             assert_eq!(outcome(task).unwrap_err().kind(), ErrorKind::Rejected);
         }
         assert_eq!(source.asked(), 1);
+    });
+}
+
+#[test]
+fn rejection_that_is_due_costs_all_callers_one_request() {
+    explore(|| {
+        let source = Source::new();
+        let cache = source.cache();
+        source.answer(Answer::Fails(ErrorKind::Rejected));
+        block_on(cache.token()).unwrap_err();
+        source.0.clock.advance(Duration::from_secs(60));
+        for task in [caller(&cache), caller(&cache), caller(&cache)] {
+            assert_eq!(outcome(task).unwrap_err().to_string(), "failure 2");
+        }
+        assert_eq!(source.asked(), 2);
+        // The next one is due after 2 minutes.
+        source.answer(Answer::Token);
+        source.0.clock.advance(Duration::from_secs(119));
+        outcome(caller(&cache)).unwrap_err();
+        source.0.clock.advance(Duration::from_secs(1));
+        for task in [caller(&cache), caller(&cache)] {
+            assert_eq!(outcome(task).unwrap().secret(), "token-3");
+        }
+    });
+}
+
+#[test]
+fn rejected_refresh_leaves_the_valid_token_until_it_expires() {
+    explore(|| {
+        let source = Source::new();
+        let (cache, first) = source.full_cache();
+        source.answer(Answer::Fails(ErrorKind::Rejected));
+        source.0.clock.advance(LIFE - Duration::from_secs(50));
+        for task in [caller(&cache), caller(&cache)] {
+            assert!(outcome(task).unwrap().is_same(&first));
+        }
+        while source.asked() < 2 || source.0.under_way.load(SeqCst) > 0 {
+            block_on(yield_now());
+        }
+        source.0.clock.advance(Duration::from_secs(40));
+        for task in [caller(&cache), caller(&cache)] {
+            assert!(outcome(task).unwrap().is_same(&first));
+        }
+        source.0.clock.advance(Duration::from_secs(10));
+        for task in [caller(&cache), caller(&cache)] {
+            assert_eq!(outcome(task).unwrap_err().to_string(), "failure 2");
+        }
+        assert_eq!(source.asked(), 2);
+        source.0.clock.advance(Duration::from_secs(10));
+        for task in [caller(&cache), caller(&cache)] {
+            assert_eq!(outcome(task).unwrap_err().to_string(), "failure 3");
+        }
+        assert_eq!(source.asked(), 3);
+    });
+}
+
+#[test]
+fn renewals_of_a_rejected_token_cost_one_refresh_and_back_off() {
+    explore(|| {
+        let source = Source::new();
+        let (cache, first) = source.full_cache();
+        let renew = |token: &AccessToken| {
+            let (cache, token) = (cache.clone(), token.clone());
+            spawn(async move { cache.renew(&token).await.unwrap() })
+        };
+        let mut second = None;
+        for task in [renew(&first), renew(&first), renew(&first)] {
+            second = outcome(task);
+            assert_eq!(second.as_ref().unwrap().secret(), "token-2");
+        }
+        let second = second.unwrap();
+        for task in [renew(&second), renew(&first), renew(&second)] {
+            assert!(outcome(task).is_none_or(|token| token.is_same(&second)));
+        }
+        assert_eq!(source.asked(), 2);
+        source.0.clock.advance(Duration::from_secs(1));
+        for task in [renew(&second), renew(&second), renew(&second)] {
+            assert_eq!(outcome(task).unwrap().secret(), "token-3");
+        }
+        assert_eq!(source.asked(), 3);
     });
 }
 

@@ -508,8 +508,9 @@ async fn without_a_valid_token_a_failure_speaks_for_a_second() {
 }
 
 #[tokio::test]
-async fn only_a_rejected_credential_is_final() {
+async fn transient_failures_are_retried_after_seconds() {
     for kind in [
+        ErrorKind::UnconfirmedRejection,
         ErrorKind::Server,
         ErrorKind::Network,
         ErrorKind::Timeout,
@@ -524,14 +525,285 @@ async fn only_a_rejected_credential_is_final() {
         cache.token().await.unwrap_err();
         assert_eq!(source.asked(), 2, "{kind:?} is asked again");
     }
-    let clock = ManualClock::new();
-    let source = Source::new(&clock, Answer::Fails(ErrorKind::Rejected));
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A source that rejects the credential, and its cache, which has heard that once.
+async fn rejected(clock: &ManualClock) -> (Source, TokenCache) {
+    let source = Source::new(clock, Answer::Fails(ErrorKind::Rejected));
     let cache = source.cache();
-    for _ in 0..10 {
-        assert_eq!(cache.token().await.unwrap_err().kind(), ErrorKind::Rejected);
-        clock.advance(Duration::from_secs(3600));
+    cache.token().await.unwrap_err();
+    (source, cache)
+}
+
+#[tokio::test]
+async fn rejection_is_confirmed_after_1_minute_doubling_to_30() {
+    for kind in [
+        ErrorKind::Rejected,
+        ErrorKind::InvalidScope,
+        ErrorKind::InvalidCredential,
+        ErrorKind::ReauthenticationRequired,
+        ErrorKind::Expired,
+    ] {
+        let clock = ManualClock::new();
+        let source = Source::new(&clock, Answer::Fails(kind));
+        let cache = source.cache();
+        cache.token().await.unwrap_err();
+        for (requests, minutes) in (1..).zip([1, 2, 4, 8, 16, 30, 30]) {
+            clock.advance(MINUTE * minutes - SECOND);
+            for _ in 0..10 {
+                let error = cache.token().await.unwrap_err();
+                assert_eq!(error.kind(), kind);
+                assert_eq!(error.to_string(), format!("failure {requests}"));
+            }
+            assert_eq!(source.asked(), requests, "before {minutes} min");
+            clock.advance(SECOND);
+            for _ in 0..10 {
+                cache.token().await.unwrap_err();
+            }
+            assert_eq!(source.asked(), requests + 1, "after {minutes} min");
+        }
     }
-    assert_eq!(source.asked(), 1, "a rejection is not asked again");
+}
+
+#[tokio::test]
+async fn key_that_propagates_within_a_minute_works_then() {
+    let clock = ManualClock::new();
+    let (source, cache) = rejected(&clock).await;
+    source.answer(HOUR);
+    cache.token().await.unwrap_err();
+    clock.advance(MINUTE);
+    assert_eq!(cache.token().await.unwrap().secret(), "token-2");
+}
+
+#[tokio::test]
+async fn success_and_a_new_file_reset_the_rejection_schedule() {
+    for by_file in [false, true] {
+        let clock = ManualClock::new();
+        let (source, cache) = rejected(&clock).await;
+        for minutes in [1, 2, 4] {
+            clock.advance(MINUTE * minutes);
+            cache.token().await.unwrap_err();
+        }
+        assert_eq!(source.asked(), 4);
+        if by_file {
+            *source.0.changed.lock().unwrap() = true;
+            cache.token().await.unwrap_err();
+            *source.0.changed.lock().unwrap() = false;
+        } else {
+            source.answer(HOUR);
+            clock.advance(MINUTE * 8);
+            let token = cache.token().await.unwrap();
+            source.answer(Answer::Fails(ErrorKind::Rejected));
+            cache.invalidate(&token);
+            cache.token().await.unwrap_err();
+        }
+        let asked = source.asked();
+        clock.advance(MINUTE - SECOND);
+        cache.token().await.unwrap_err();
+        assert_eq!(source.asked(), asked);
+        clock.advance(SECOND);
+        cache.token().await.unwrap_err();
+        assert_eq!(source.asked(), asked + 1);
+    }
+}
+
+#[tokio::test]
+async fn transient_failure_leaves_the_rejection_schedule_as_it_was() {
+    let clock = ManualClock::new();
+    let (source, cache) = rejected(&clock).await;
+    clock.advance(MINUTE);
+    source.answer(Answer::Fails(ErrorKind::Network));
+    let error = cache.token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Network);
+    clock.advance(Duration::from_millis(1201));
+    source.answer(Answer::Fails(ErrorKind::Rejected));
+    cache.token().await.unwrap_err();
+    assert_eq!(source.asked(), 3);
+    clock.advance(MINUTE * 2 - SECOND);
+    cache.token().await.unwrap_err();
+    assert_eq!(source.asked(), 3);
+    clock.advance(SECOND);
+    cache.token().await.unwrap_err();
+    assert_eq!(source.asked(), 4);
+}
+
+#[tokio::test]
+async fn either_clock_ends_a_rejection() {
+    let changes: [fn(&ManualClock); 2] = [
+        |clock| clock.sleep(MINUTE),
+        |clock| {
+            clock.set_back(MINUTE * 60);
+            clock.advance(MINUTE);
+        },
+    ];
+    for change in changes {
+        let clock = ManualClock::new();
+        let (source, cache) = rejected(&clock).await;
+        source.answer(HOUR);
+        change(&clock);
+        assert_eq!(cache.token().await.unwrap().secret(), "token-2");
+    }
+}
+
+#[tokio::test]
+async fn callers_share_the_request_after_a_rejection() {
+    let clock = ManualClock::new();
+    let source = Source::gated(&clock, Answer::Fails(ErrorKind::Rejected));
+    let cache = source.cache();
+    source.let_go();
+    cache.token().await.unwrap_err();
+    clock.advance(MINUTE);
+    let callers: Vec<_> = (0..100)
+        .map(|_| {
+            let cache = cache.clone();
+            tokio::spawn(async move { cache.token().await })
+        })
+        .collect();
+    settle().await;
+    assert_eq!(source.asked(), 2);
+    source.let_go();
+    for caller in callers {
+        let error = caller.await.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "failure 2");
+    }
+    assert_eq!(source.asked(), 2);
+}
+
+#[tokio::test]
+async fn rejected_refresh_leaves_the_valid_token_until_it_expires() {
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, HOUR);
+    let cache = source.cache();
+    cache.token().await.unwrap();
+    source.answer(Answer::Fails(ErrorKind::Rejected));
+    clock.advance(Duration::from_secs(3600) - REFRESH_WINDOW);
+    // Attempts behind the valid token are at 0, 60 and 180 s.
+    for second in 0..225 {
+        assert_eq!(cache.token().await.unwrap().secret(), "token-1");
+        settle().await;
+        let attempts = 1 + usize::from(second >= 60) + usize::from(second >= 180);
+        assert_eq!(source.asked(), 1 + attempts, "{second} s");
+        clock.advance(SECOND);
+    }
+    for _ in 0..10 {
+        let error = cache.token().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Rejected);
+    }
+    assert_eq!(source.asked(), 4);
+    source.answer(HOUR);
+    clock.advance(MINUTE * 4);
+    assert_eq!(cache.token().await.unwrap().secret(), "token-5");
+}
+
+#[tokio::test]
+async fn changed_file_is_noticed_behind_a_valid_token() {
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, HOUR);
+    let cache = source.cache();
+    cache.token().await.unwrap();
+    source.answer(Answer::Fails(ErrorKind::Rejected));
+    clock.advance(Duration::from_secs(3600) - REFRESH_WINDOW);
+    cache.token().await.unwrap();
+    settle().await;
+    source.answer(HOUR);
+    *source.0.changed.lock().unwrap() = true;
+    clock.advance(SECOND * 30);
+    cache.token().await.unwrap();
+    settle().await;
+    assert_eq!(cache.token().await.unwrap().secret(), "token-3");
+}
+
+#[tokio::test]
+async fn hundred_renewals_of_one_token_cost_one_refresh() {
+    let clock = ManualClock::new();
+    let source = Source::gated(&clock, HOUR);
+    let cache = source.cache();
+    source.let_go();
+    let rejected = cache.token().await.unwrap();
+    let callers: Vec<_> = (0..100)
+        .map(|_| {
+            let (cache, rejected) = (cache.clone(), rejected.clone());
+            tokio::spawn(async move { cache.renew(&rejected).await })
+        })
+        .collect();
+    settle().await;
+    source.let_go();
+    for caller in callers {
+        let renewed = caller.await.unwrap().unwrap().unwrap();
+        assert_eq!(renewed.secret(), "token-2");
+    }
+    // A late one, after the next token is in use.
+    let renewed = cache.renew(&rejected).await.unwrap().unwrap();
+    assert_eq!(renewed.secret(), "token-2");
+    assert_eq!(source.asked(), 2);
+}
+
+#[tokio::test]
+async fn where_every_token_is_rejected_renewals_back_off() {
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, HOUR);
+    let cache = source.cache();
+    let mut token = cache.token().await.unwrap();
+    for (renewals, seconds) in (1..).zip([1, 2, 4, 8, 16, 32, 64, 120, 120]) {
+        token = cache.renew(&token).await.unwrap().unwrap();
+        assert_eq!(source.asked(), 1 + renewals);
+        clock.advance(SECOND * seconds - Duration::from_millis(1));
+        for _ in 0..100 {
+            assert!(cache.renew(&token).await.unwrap().is_none());
+            assert!(cache.token().await.unwrap().is_same(&token));
+        }
+        assert_eq!(source.asked(), 1 + renewals, "before {seconds} s");
+        clock.advance(Duration::from_millis(1));
+    }
+}
+
+#[tokio::test]
+async fn accepted_token_ends_the_backoff_of_renewals() {
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, HOUR);
+    let cache = source.cache();
+    let first = cache.token().await.unwrap();
+    let second = cache.renew(&first).await.unwrap().unwrap();
+    // Late news of a token that is gone say nothing about the current one.
+    cache.accepted(&first);
+    assert!(cache.renew(&second).await.unwrap().is_none());
+    cache.accepted(&second);
+    let third = cache.renew(&second).await.unwrap().unwrap();
+    assert_eq!(third.secret(), "token-3");
+    assert!(cache.renew(&third).await.unwrap().is_none());
+    // A wait that was over long ago is not continued.
+    clock.advance(MINUTE * 10);
+    let fourth = cache.renew(&third).await.unwrap().unwrap();
+    clock.advance(SECOND);
+    assert!(cache.renew(&fourth).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn expired_token_is_refreshed_however_recent_the_last_renewal() {
+    let clock = ManualClock::new();
+    let source = Source::new(&clock, Answer::Lives(Duration::from_millis(100)));
+    let cache = source.cache();
+    let first = cache.token().await.unwrap();
+    let second = cache.renew(&first).await.unwrap().unwrap();
+    clock.advance(Duration::from_millis(100));
+    let third = cache.renew(&second).await.unwrap().unwrap();
+    assert_eq!(third.secret(), "token-3");
+}
+
+#[tokio::test]
+async fn source_with_one_token_has_no_renewed_one() {
+    let clock = ManualClock::new();
+    let end = DateTime::<Utc>::from(clock.wall()) + Duration::from_secs(3000);
+    let source = Source::new(&clock, Answer::Until(end));
+    let cache = source.cache();
+    let token = cache.token().await.unwrap();
+    for _ in 0..100 {
+        assert!(cache.renew(&token).await.unwrap().is_none());
+        assert!(cache.token().await.unwrap().is_same(&token));
+    }
+    assert_eq!(source.asked(), 2);
 }
 
 #[tokio::test]

@@ -45,8 +45,12 @@ pub enum ErrorKind {
     InvalidKey,
     /// What the credential says of itself cannot be used (found while minting).
     InvalidCredential,
-    /// The token endpoint refused the credential for good (`invalid_grant`, `invalid_client`, …).
+    /// The token endpoint rejected the credential (`invalid_grant`, `invalid_client`, …).
     Rejected,
+    /// An error status that does not show that the credential is invalid: an error code that is not
+    /// known, the response of a proxy or a gateway, or a rejection by another host than a token
+    /// endpoint. Transient.
+    UnconfirmedRejection,
     /// The organisation asks the person to log in again (`invalid_rapt`, `rapt_required`).
     ReauthenticationRequired,
     /// The token endpoint refused the time in the signed request: this machine's clock is off.
@@ -79,7 +83,8 @@ impl ErrorKind {
     pub fn is_transient(self) -> bool {
         matches!(
             self,
-            Self::InvalidResponse
+            Self::UnconfirmedRejection
+                | Self::InvalidResponse
                 | Self::Server
                 | Self::Network
                 | Self::Timeout
@@ -88,7 +93,9 @@ impl ErrorKind {
         )
     }
 
-    /// Whether the credential itself was refused, so that asking again with it is useless.
+    /// Whether the credential itself was rejected or cannot be used, so that another attempt with
+    /// it is unlikely to succeed. A [`TokenCache`](crate::TokenCache) makes one after 1 minute, 2, 4
+    /// and so on up to 30, while callers ask.
     pub fn is_rejection(self) -> bool {
         matches!(
             self,

@@ -42,6 +42,14 @@ impl Remedy {
         )
     }
 
+    /// What to do about an error status that does not say that the credential is invalid.
+    #[doc(hidden)]
+    pub fn of_unconfirmed_rejection() -> Self {
+        Self::new(
+            "This response does not show that the credential is invalid. Try again in a moment; if it fails again, check the proxy, and show the server's message to your administrator.",
+        )
+    }
+
     /// Adds the command that does it.
     #[must_use]
     pub fn command(mut self, command: impl Into<String>) -> Self {

@@ -12,10 +12,10 @@ pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, Error
 /// Something that can make a new access token now.
 ///
 /// It does not cache: wrap it in a [`TokenCache`](crate::TokenCache) for that. The kind of its
-/// error decides what becomes of it there: one that
-/// [may pass](crate::ErrorKind::is_transient) is tried again after a pause, a
-/// [rejection](crate::ErrorKind::is_rejection) is final. A token that
-/// [`AccessToken::new`] does not take may pass.
+/// error decides when it is asked again: after 1 s, doubling to 30 s, for a
+/// [transient](crate::ErrorKind::is_transient) error; after 1 minute, doubling to 30 minutes, for a
+/// [rejection](crate::ErrorKind::is_rejection). A token that [`AccessToken::new`] does not accept is
+/// a transient error.
 ///
 /// ```
 /// use ee_token::{AccessToken, TokenFuture, TokenSource};
@@ -33,10 +33,11 @@ pub trait TokenSource: fmt::Debug + Send + Sync {
     /// Makes a new token.
     fn mint(&self) -> TokenFuture<'_>;
 
-    /// Whether a credential that was rejected may have been replaced since, so that
-    /// minting again is worth a try: a file that somebody logged in to again.
+    /// Whether a credential that was rejected may have been replaced since, so that it is worth
+    /// fetching a token before the cache's next scheduled attempt: a file that a new login was
+    /// written to.
     ///
-    /// Asked only after a rejection, by whoever needs a token, and by many at once; must be
+    /// Called only after a rejection, by each caller that needs a token, concurrently; must be
     /// cheap (a `stat`, not a read).
     fn may_have_changed(&self) -> bool {
         false

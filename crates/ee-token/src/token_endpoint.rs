@@ -146,8 +146,8 @@ impl TokenEndpoint {
     ///
     /// # Errors
     /// [`ErrorKind::Rejected`], [`ErrorKind::ReauthenticationRequired`],
-    /// [`ErrorKind::InvalidScope`] or [`ErrorKind::ClockSkew`] if the endpoint refuses;
-    /// [`ErrorKind::Server`], [`ErrorKind::Network`], [`ErrorKind::Timeout`] or
+    /// [`ErrorKind::InvalidScope`] or [`ErrorKind::ClockSkew`] if the endpoint rejects the
+    /// credential; [`ErrorKind::UnconfirmedRejection`], [`ErrorKind::Server`], [`ErrorKind::Network`], [`ErrorKind::Timeout`] or
     /// [`ErrorKind::InvalidResponse`] if there is no usable answer after all retries.
     pub async fn exchange(
         &self,

@@ -247,6 +247,15 @@ async fn refusals_have_their_kind() {
                 .into(),
             ErrorKind::Rejected,
         ),
+        (401, oauth("deleted_client", ""), ErrorKind::Rejected),
+        (400, oauth("invalid_target", ""), ErrorKind::Rejected),
+        (400, oauth("rate_limit_exceeded", ""), ErrorKind::Server),
+        (
+            403,
+            r#"{"error":{"code":403,"status":"RESOURCE_EXHAUSTED","message":"Quota exceeded."}}"#
+                .into(),
+            ErrorKind::Server,
+        ),
         (429, "slow down".into(), ErrorKind::Server),
         (503, "<html>".into(), ErrorKind::Server),
         (
@@ -263,6 +272,70 @@ async fn refusals_have_their_kind() {
             error.to_string().contains("oauth2.googleapis.com"),
             "{error}"
         );
+    }
+}
+
+/// Statuses of proxies, gateways, filters and login pages, and of servers that are overloaded.
+const PASSING: [u16; 14] = [
+    302, 307, 402, 403, 404, 405, 407, 409, 410, 418, 451, 429, 503, 511,
+];
+
+#[test]
+fn only_codes_about_the_credential_reject_it() {
+    let codes = [
+        "invalid_grant",
+        "invalid_client",
+        "unauthorized_client",
+        "access_denied",
+        "forbidden",
+        "not_found",
+        "blocked_by_filter",
+    ];
+    let google = |status: &str| format!(r#"{{"error":{{"status":"{status}","message":"No."}}}}"#);
+    let bodies = codes
+        .map(|code| format!(r#"{{"error":"{code}"}}"#))
+        .into_iter()
+        .chain(["PERMISSION_DENIED", "NOT_FOUND", "UNAUTHENTICATED", ""].map(google));
+    for body in bodies {
+        for status in PASSING {
+            let status = StatusCode::from_u16(status).unwrap();
+            let reply = OAuthError::parse(body.as_bytes());
+            let error = classify(status, reply.as_ref(), "oauth2.googleapis.com", &[]);
+            assert!(error.is_transient(), "{status} {body}");
+            assert!(!error.kind().is_rejection(), "{status} {body}");
+            assert!(error.remedy().is_some(), "{status} {body}");
+        }
+    }
+    // With the right status, too, a code must be a known one.
+    for status in [400, 401] {
+        for body in [
+            r#"{"error":"no_such_code"}"#,
+            r#"{"error":""}"#,
+            r#"{"error":{"code":400,"message":"No."}}"#,
+            r#"{"error":{"status":"UNAUTHENTICATED"}}"#,
+            r#"{"error":7}"#,
+            "<html>",
+            "",
+        ] {
+            let reply = OAuthError::parse(body.as_bytes());
+            let status = StatusCode::from_u16(status).unwrap();
+            let error = classify(status, reply.as_ref(), "oauth2.googleapis.com", &[]);
+            assert!(error.is_transient(), "{status} {body}");
+            assert!(error.remedy().is_some(), "{status} {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn rejection_by_a_filter_is_retried() {
+    for body in [
+        r#"{"error":"forbidden"}"#,
+        r#"{"error":"invalid_grant"}"#,
+        "<html>",
+    ] {
+        let server = answering(vec![json(403, body), json(200, GOOD)]).await;
+        refresh(&endpoint(&server, 2)).await.unwrap();
+        assert_eq!(server.received_requests().await.unwrap().len(), 2);
     }
 }
 

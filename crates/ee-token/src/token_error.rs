@@ -53,7 +53,11 @@ impl OAuthError {
     }
 }
 
-/// The error for a reply that is not 200. `secrets` are what was sent, and must not come back.
+/// The error for a response that is not 200. `secrets` are what was sent, and must not come back.
+///
+/// A credential is rejected only by an error code that is about the credential, with the status
+/// that goes with it. Any other response may come from a proxy, a filter or a gateway, or mean
+/// something that is not known here, and is transient.
 pub(crate) fn classify(
     status: StatusCode,
     reply: Option<&OAuthError>,
@@ -63,25 +67,14 @@ pub(crate) fn classify(
     let busy = status.is_server_error()
         || status == StatusCode::TOO_MANY_REQUESTS
         || status == StatusCode::REQUEST_TIMEOUT;
+    let code = status.as_u16();
     let Some(reply) = reply else {
-        let kind = if busy {
-            ErrorKind::Server
+        let message = format!("{host} answered with status {code} and no explanation");
+        return if busy {
+            Error::new(ErrorKind::Server, message).with_remedy(try_again())
         } else {
-            ErrorKind::InvalidResponse
+            Error::new(ErrorKind::InvalidResponse, message).with_remedy(Remedy::of_foreign_answer())
         };
-        let remedy = if busy {
-            Remedy::new("Try again in a moment.")
-        } else {
-            Remedy::of_foreign_answer()
-        };
-        return Error::new(
-            kind,
-            format!(
-                "{host} answered with status {} and no explanation",
-                status.as_u16()
-            ),
-        )
-        .with_remedy(remedy);
     };
     let words = Zeroizing::new(match (reply.code.as_str(), reply.description.as_str()) {
         (code, "") => code.to_owned(),
@@ -89,52 +82,78 @@ pub(crate) fn classify(
         (code, description) => [code, ": ", description].concat(),
     });
     let said = said(&words, secrets);
-    let (kind, remedy) = meaning(reply, busy);
-    let verb = if kind.is_transient() {
-        "cannot answer now"
-    } else {
-        "refused the credential"
-    };
-    let error = Error::new(kind, format!("{host} {verb}: {said}"));
-    match remedy {
-        Some(remedy) => error.with_remedy(remedy),
-        None => error,
+    if busy || reply.is_about_load() {
+        return Error::new(
+            ErrorKind::Server,
+            format!("{host} cannot answer now: {said}"),
+        )
+        .with_remedy(try_again());
+    }
+    let rejects = matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED);
+    match reply.meaning().filter(|_| rejects) {
+        Some((kind, remedy)) => {
+            Error::new(kind, format!("{host} rejected the credential: {said}")).with_remedy(remedy)
+        }
+        None => Error::new(
+            ErrorKind::UnconfirmedRejection,
+            format!("{host} answered with status {code}: {said}"),
+        )
+        .with_remedy(Remedy::of_unconfirmed_rejection()),
     }
 }
 
-fn meaning(reply: &OAuthError, busy: bool) -> (ErrorKind, Option<Remedy>) {
-    let code = reply.code.as_str();
-    if busy
-        || matches!(
-            code,
-            "internal_failure" | "temporarily_unavailable" | "UNAVAILABLE"
+fn try_again() -> Remedy {
+    Remedy::new("Try again in a moment.")
+}
+
+impl OAuthError {
+    /// Whether the server is overloaded, or the caller sends too many requests.
+    fn is_about_load(&self) -> bool {
+        matches!(
+            self.code.as_str(),
+            "internal_failure"
+                | "server_error"
+                | "temporarily_unavailable"
+                | "slow_down"
+                | "rate_limit_exceeded"
+                | "INTERNAL"
+                | "UNAVAILABLE"
+                | "RESOURCE_EXHAUSTED"
         )
-    {
-        return (
-            ErrorKind::Server,
-            Some(Remedy::new("Try again in a moment.")),
-        );
     }
-    match code {
-        "invalid_grant" if matches!(reply.subtype.as_str(), "invalid_rapt" | "rapt_required") => (
-            ErrorKind::ReauthenticationRequired,
-            Some(Remedy::new("Your organisation asks for a new login from time to time: log in again.")),
-        ),
-        // The sentence is the only sign: there is no code of its own for it.
-        "invalid_grant" if reply.description.contains("reasonable timeframe") => (
-            ErrorKind::ClockSkew,
-            Some(Remedy::new("This machine's clock is off: set it by the network's time.")
-                .command("timedatectl set-ntp true")),
-        ),
-        "invalid_scope" => (
-            ErrorKind::InvalidScope,
-            Some(Remedy::new("Ask for scopes that were granted, or log in again with those that you need.")),
-        ),
-        "unauthorized_client" => (
-            ErrorKind::Rejected,
-            Some(Remedy::new("A service account that acts for a person needs domain-wide delegation for exactly these scopes: ask the domain's administrator.")
-                .url("https://admin.google.com/ac/owl/domainwidedelegation")),
-        ),
-        _ => (ErrorKind::Rejected, None),
+
+    /// The kind and the remedy of a rejection; `None` for a code that is not about the credential.
+    fn meaning(&self) -> Option<(ErrorKind, Remedy)> {
+        let meaning = match self.code.as_str() {
+            "invalid_grant" if matches!(self.subtype.as_str(), "invalid_rapt" | "rapt_required") => (
+                ErrorKind::ReauthenticationRequired,
+                Remedy::new("Your organization requires a new login from time to time: log in again."),
+            ),
+            // There is no code for it.
+            "invalid_grant" if self.description.contains("reasonable timeframe") => (
+                ErrorKind::ClockSkew,
+                Remedy::new("This machine's clock is off: synchronize it with the network's time.")
+                    .command("timedatectl set-ntp true"),
+            ),
+            "invalid_scope" => (
+                ErrorKind::InvalidScope,
+                Remedy::new("Request scopes that were granted, or log in again with those that you need."),
+            ),
+            "unauthorized_client" => (
+                ErrorKind::Rejected,
+                Remedy::new("A service account that acts for a person needs domain-wide delegation for exactly these scopes: ask the domain's administrator.")
+                    .url("https://admin.google.com/ac/owl/domainwidedelegation"),
+            ),
+            // RFC 6749 §5.2, RFC 8693 §2.2.2, and what Google adds to them.
+            "invalid_grant" | "invalid_client" | "deleted_client" | "disabled_client"
+            | "access_denied" | "account_disabled" | "admin_policy_enforced" | "invalid_request"
+            | "invalid_target" | "invalid_token" | "org_internal" | "unsupported_grant_type"
+            | "INVALID_ARGUMENT" => (
+                ErrorKind::Rejected,
+                Remedy::new("Log in again, or create a new credential."),
+            ),
+            _ => return None,
+        };
+        Some(meaning)
     }
 }

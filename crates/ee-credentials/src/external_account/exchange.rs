@@ -14,7 +14,6 @@ use super::{Context, ExternalAccount, Source};
 use crate::generate_access_token::{generate_access_token, target};
 use crate::impersonated::{iam_scopes, is_account, url_of};
 use crate::place::Place;
-use crate::refused::Refused;
 use crate::{Error, Options, allowed_host};
 
 const MEMBERS_PAGE: &str = "https://cloud.google.com/iam/docs/workload-identity-federation-with-deployment-pipelines#access";
@@ -79,7 +78,6 @@ pub(super) struct Exchange {
     account: ExternalAccount,
     impersonation: Option<Impersonation>,
     scopes: Scopes,
-    refused: Refused,
 }
 
 impl Exchange {
@@ -98,7 +96,6 @@ impl Exchange {
             account,
             impersonation,
             scopes,
-            refused: Refused::default(),
         }
     }
 
@@ -234,19 +231,12 @@ impl Exchange {
 
 impl TokenSource for Exchange {
     fn mint(&self) -> TokenFuture<'_> {
-        Box::pin(async {
-            let result = self.token().await;
-            self.refused
-                .note(matches!(&result, Err(error) if error.kind().is_rejection()));
-            result
-        })
+        Box::pin(self.token())
     }
 
-    /// A file's token changes with the file. Otherwise the next subject token may be accepted,
-    /// or the role have arrived, and whether it has cannot be seen from here.
+    /// A file's token changes with the file. What other sources return next cannot be known here.
     fn may_have_changed(&self) -> bool {
-        let renewed = matches!(&self.source, Source::File(file) if file.may_have_changed());
-        renewed || self.refused.is_over()
+        matches!(&self.source, Source::File(file) if file.may_have_changed())
     }
 }
 

@@ -39,7 +39,7 @@ impl Format {
         if text.is_empty() {
             return Err(place.invalid("it is empty, and should be a subject token"));
         }
-        if text.starts_with('<') && !text.starts_with("<saml") && !text.starts_with("<?xml") {
+        if is_html(text) {
             return Err(place.invalid("it is HTML, and should be a subject token"));
         }
         match self {
@@ -47,4 +47,10 @@ impl Format {
             Self::Json(field) => Document::parse(text, place)?.required_secret(field),
         }
     }
+}
+
+/// Whether a text is a page, and not a SAML assertion.
+pub(super) fn is_html(text: &str) -> bool {
+    let text = text.trim_start();
+    text.starts_with('<') && !text.starts_with("<saml") && !text.starts_with("<?xml")
 }

@@ -78,7 +78,7 @@ impl Imds {
         let http = client_for(&context.http, url);
         let no_session = |why: String| {
             context
-                .error(Token::Rejected, format_args!("AWS's instance metadata service {why}"))
+                .error(Token::UnconfirmedRejection, format_args!("AWS's instance metadata service {why}"))
                 .with_remedy(
                     Remedy::new("Turn version 2 of the service on (IMDSv2) and let containers reach it (a hop limit of 2), or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION.")
                         .command("aws ec2 modify-instance-metadata-options --instance-id ID --http-tokens required --http-put-response-hop-limit 2"),
@@ -137,7 +137,7 @@ impl Session {
         let kind = if status.is_server_error() {
             Token::Server
         } else {
-            Token::Rejected
+            Token::UnconfirmedRejection
         };
         Err(context
             .error(

@@ -3,12 +3,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ee_emulator::{AwsKey, Emulator, Fault};
-use ee_token::{Endpoint, Endpoints, ErrorKind as Token};
+use ee_token::{Endpoint, Endpoints, ErrorKind as Token, ManualClock, TokenCache};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::refused::pass_the_pause;
 use crate::{Credentials, ErrorKind};
 
 const AUDIENCE: &str = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/p/providers/i";
@@ -210,23 +209,21 @@ async fn a_role_that_is_granted_while_the_program_runs_ends_the_refusal() {
     file["service_account_impersonation_url"] = json!(format!(
         "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{OTHER}:generateAccessToken"
     ));
-    let credentials = machine.load(&file).unwrap();
+    let document = Document::parse(&file.to_string(), &Place::Text).unwrap();
+    let source = load(&document, &machine.options()).unwrap().source;
+    let clock = ManualClock::new();
+    let tokens = TokenCache::with_clock(source, clock.clock());
     for _ in 0..2 {
-        let error = credentials.token().await.unwrap_err();
+        let error = tokens.token().await.unwrap_err();
         assert_eq!(error.kind(), Token::Rejected);
     }
-    assert_eq!(
-        machine.emulator.requests_to(STS).len(),
-        1,
-        "a pause is kept"
-    );
+    assert_eq!(machine.emulator.requests_to(STS).len(), 1);
     let provider = machine.emulator.create_oidc_provider(AUDIENCE);
     machine
         .emulator
         .allow_impersonation(&provider.principal("me"), OTHER);
-    machine.file("token", &provider.subject_token("me"));
-    pass_the_pause().await;
-    credentials.token().await.unwrap();
+    clock.advance(Duration::from_secs(60));
+    tokens.token().await.unwrap();
 }
 
 #[tokio::test]
@@ -804,17 +801,17 @@ async fn a_url_that_redirects_or_answers_no_token_is_named() {
     for (fault, kind, named) in [
         (
             Fault::status(302).header("Location", "https://evil.example/"),
-            Token::InvalidCredential,
+            Token::UnconfirmedRejection,
             "redirect",
         ),
         (
             Fault::respond(200, "text/html", "<p>canary"),
-            Token::InvalidCredential,
+            Token::UnconfirmedRejection,
             "HTML",
         ),
         (
             Fault::respond(200, "text/plain", "<p>canary"),
-            Token::InvalidCredential,
+            Token::UnconfirmedRejection,
             "HTML",
         ),
         (
@@ -832,7 +829,11 @@ async fn a_url_that_redirects_or_answers_no_token_is_named() {
             Token::InvalidResponse,
             "too much",
         ),
-        (Fault::status(403).body("canary"), Token::Rejected, "403"),
+        (
+            Fault::status(403).body("canary"),
+            Token::UnconfirmedRejection,
+            "403",
+        ),
     ] {
         machine.serve(fault);
         let error = machine.refusal(source.clone()).await;
@@ -1044,7 +1045,7 @@ async fn aws_without_a_key_a_region_or_version_2_of_its_metadata_is_an_error() {
     for status in [403, 404, 405] {
         machine.emulator.fault(IMDS, Fault::status(status));
         let error = machine.load(&aws()).unwrap().token().await.unwrap_err();
-        assert_eq!(error.kind(), Token::Rejected);
+        assert_eq!(error.kind(), Token::UnconfirmedRejection);
         assert!(error.to_string().contains("version 1 only"), "{error}");
         assert!(error.remedy().unwrap().text.contains("IMDSv2"));
     }

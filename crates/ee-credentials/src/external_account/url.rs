@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 use url::{Host, Url};
 
 use super::Context;
-use super::format::Format;
+use super::format::{Format, is_html};
 use super::imds::is_link_local;
 use crate::allowed_host::EXTERNAL_FILES_PAGE;
 use crate::document::{Document, clipped};
@@ -90,12 +90,10 @@ impl UrlToken {
         let mut reply = http.send(request).await?;
         let status = reply.status();
         if status.is_redirection() {
-            return Err(told(
-                Token::InvalidCredential,
-                "answered with a redirect, which is not followed: it could lead the headers anywhere",
-            )
-            .with_remedy(Remedy::new("Write the URL that it leads to into `url`."))
-            .into());
+            let why = "answered with a redirect, which is not followed: it could lead the headers anywhere";
+            return Err(not_now(told(Token::UnconfirmedRejection, why).with_remedy(
+                Remedy::new("Write the URL that it leads to into `url`."),
+            )));
         }
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             let why = format!("answered with status {}", status.as_u16());
@@ -105,13 +103,14 @@ impl UrlToken {
             });
         }
         if status != StatusCode::OK {
-            let why = format!("refused with status {}", status.as_u16());
-            return Err(told(Token::Rejected, &why).with_remedy(Remedy::new(
-                "Check `url` and `headers`: what they are made of may be good for one job only.",
-            ))
-            .into());
+            let why = format!("answered with status {}", status.as_u16());
+            return Err(not_now(told(Token::UnconfirmedRejection, &why).with_remedy(
+                Remedy::new(
+                    "Check `url` and `headers`: what they are made of may be valid for one job only.",
+                ),
+            )));
         }
-        let is_html = reply
+        let is_page = reply
             .headers()
             .get(CONTENT_TYPE)
             .and_then(|of| of.to_str().ok())
@@ -120,8 +119,8 @@ impl UrlToken {
                     .to_ascii_lowercase()
                     .starts_with("text/html")
             });
-        if is_html {
-            return Err(html(&told).into());
+        if is_page {
+            return Err(not_now(html(&told)));
         }
         let body = read_bounded(&mut reply, MAX_REPLY)
             .await
@@ -136,6 +135,9 @@ impl UrlToken {
             })?;
         let text = std::str::from_utf8(&body)
             .map_err(|_| told(Token::InvalidCredential, "answered with what is no text"))?;
+        if is_html(text) {
+            return Err(not_now(html(&told)));
+        }
         let place = Place::Other(format!("the answer of {host}"));
         let token = self.format.token(text, &place).map_err(|error| {
             told(
@@ -147,9 +149,17 @@ impl UrlToken {
     }
 }
 
+/// A response that is hardly another a second later. The token cache asks again.
+fn not_now(error: ee_token::Error) -> Failure {
+    Failure {
+        again: false,
+        ..error.into()
+    }
+}
+
 fn html(told: &dyn Fn(Token, &str) -> ee_token::Error) -> ee_token::Error {
     told(
-        Token::InvalidCredential,
+        Token::UnconfirmedRejection,
         "answered with HTML, which is no token",
     )
     .with_remedy(Remedy::new(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use ee_token::{HttpClient, Remedy, Scopes};
+use ee_token::{ErrorKind as Token, HttpClient, Remedy, Scopes};
 use tokio::time::timeout;
 
 use super::consent::{Client, Granted, covers, missing};
@@ -250,6 +250,8 @@ impl Flow {
                     .is_none_or(|granted| missing(&asked, granted).is_empty());
                 Ok(enough.then_some(found.credentials))
             }
+            // A new login may help where the reason of a rejection is not known, too.
+            Err(error) if error.kind() == Token::UnconfirmedRejection => Ok(None),
             Err(error) if error.is_transient() => Err(error.into()),
             Err(_) => Ok(None),
         }

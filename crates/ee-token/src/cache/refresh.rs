@@ -32,6 +32,14 @@ pub(crate) const TAKEOVER: Duration = Duration::from_secs(75);
 const MAX_TAKEOVERS: u32 = 5;
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
+/// How long a rejection of the credential stands before the source is asked again: a key that
+/// was just created is rejected until it has propagated, and a role can be granted meanwhile.
+const FIRST_REJECTION_WAIT: Duration = Duration::from_secs(60);
+const MAX_REJECTION_WAIT: Duration = Duration::from_secs(30 * 60);
+/// The least time between a renewal of a rejected token and the next, until a server has accepted
+/// the new token.
+const FIRST_RENEWAL_WAIT: Duration = Duration::from_secs(1);
+const MAX_RENEWAL_WAIT: Duration = Duration::from_secs(120);
 /// The wait after a refresh that brought the same token again, as metadata servers do.
 const SAME_TOKEN_WAIT: Duration = Duration::from_secs(10);
 /// The same token's ends may differ by this much: servers tell whole seconds from now on.
@@ -42,10 +50,14 @@ const SAME_END: TimeDelta = TimeDelta::seconds(2);
 pub(super) struct State {
     refresh: Option<Refresh>,
     last_number: u64,
-    /// Failures since the last success.
+    /// Transient failures since the last success or rejection.
     failures: u32,
-    /// The last failure, and until when it speaks for those who ask without a valid token.
-    failure: Option<Box<(Error, Option<Moment>)>>,
+    /// Rejections of the credential since the last success or the last change of its file.
+    rejections: u32,
+    /// The last failure, and until when callers without a valid token get it.
+    failure: Option<Box<(Error, Moment)>>,
+    /// The renewals of tokens that a server rejected, until it has accepted one.
+    renewals: Option<Box<Renewals>>,
     /// The token that a server refused last, until the source has brought another.
     refused: Option<Box<Refused>>,
 }
@@ -54,6 +66,12 @@ struct Refused {
     token: AccessToken,
     /// Once the source has brought it again: until when complaints about it change nothing.
     kept_until: Option<Moment>,
+}
+
+struct Renewals {
+    count: u32,
+    /// When the next one may start.
+    next: Moment,
 }
 
 /// What a refresh tells those who wait for it.
@@ -70,23 +88,63 @@ struct Refresh {
 impl Inner {
     #[cold]
     pub(super) fn refuse(&self, token: &AccessToken) {
-        let mut state = self.state();
-        // Another may have taken its place since.
+        self.refuse_current(&mut self.state(), token, self.clock.now());
+    }
+
+    /// Drops a token that a server rejected, if it is the current one and the source may have
+    /// another. Returns whether it was dropped.
+    fn refuse_current(&self, state: &mut State, token: &AccessToken, now: Moment) -> bool {
         if !self.is_current(token) {
-            return;
+            return false;
         }
         if let Some(refused) = &state.refused
             && refused.token.is_same(token)
             && let Some(until) = refused.kept_until
-            && !self.clock.now().has_reached(&until)
+            && !now.has_reached(&until)
         {
-            return;
+            return false;
         }
         state.refused = Some(Box::new(Refused {
             token: token.clone(),
             kept_until: None,
         }));
         self.current.store(None);
+        true
+    }
+
+    /// Drops a token that a server rejected, unless the last renewal is too recent. Returns whether
+    /// there is, or may soon be, another token.
+    #[cold]
+    pub(super) fn start_renewal(&self, rejected: &AccessToken) -> bool {
+        let mut state = self.state();
+        let now = self.clock.now();
+        let is_in_use = self.current.load().as_ref().is_some_and(|current| {
+            current.token.is_same(rejected) && !now.has_reached(&current.valid_until)
+        });
+        if !is_in_use {
+            return true;
+        }
+        let count = match state.renewals.as_deref() {
+            Some(last) if !now.has_reached(&last.next) => return false,
+            Some(last) if !now.has_reached(&last.next.after(MAX_RENEWAL_WAIT)) => last.count,
+            _ => 0,
+        };
+        if self.refuse_current(&mut state, rejected, now) {
+            state.renewals = Some(Box::new(Renewals {
+                count: count.saturating_add(1),
+                next: now.after(doubled(FIRST_RENEWAL_WAIT, count, MAX_RENEWAL_WAIT)),
+            }));
+            return true;
+        }
+        false
+    }
+
+    /// A server accepted a renewed token: the next renewal need not wait.
+    pub(super) fn end_renewals(&self, accepted: &AccessToken) {
+        let mut state = self.state();
+        if self.is_current(accepted) {
+            state.renewals = None;
+        }
     }
 
     /// Starts a refresh behind a token that is still valid, unless one is under way, or the
@@ -114,12 +172,13 @@ impl Inner {
             {
                 return;
             }
-            if let Some((error, _)) = state.failure.as_deref()
+            if let Some((error, until)) = state.failure.as_deref()
                 && error.kind().is_rejection()
+                && !now.has_reached(until)
             {
                 // The source looks at a file, which may take its time: not under the lock, so that
                 // others go on with the token that there is.
-                self.schedule(now.after(MAX_BACKOFF));
+                self.schedule_look(now, *until);
                 let last_number = state.last_number;
                 drop(state);
                 if !self.source.may_have_changed() {
@@ -134,6 +193,7 @@ impl Inner {
                 {
                     return;
                 }
+                state.rejections = 0;
             }
             self.start(&mut state, now).1
         };
@@ -168,7 +228,7 @@ impl Inner {
         ))
     }
 
-    /// Joins the refresh under way or starts one, unless the last failure still speaks.
+    /// Joins the refresh under way or starts one, unless the last failure still stands.
     fn join(self: &Arc<Self>) -> Result<Joined, Error> {
         let runtime;
         // What the source said of a change, after which refresh.
@@ -183,20 +243,27 @@ impl Inner {
                 return Ok(Joined::Token(entry.token.clone()));
             }
             let under_way = state.is_under_way(now);
-            if !under_way && let Some((error, until)) = state.failure.as_deref() {
-                let still = match (until, look) {
-                    (Some(until), _) => !now.has_reached(until),
-                    (None, Some((after, changed))) if after == state.last_number => !changed,
-                    (None, _) => {
+            if !under_way
+                && let Some((error, until)) = state.failure.as_deref()
+                && !now.has_reached(until)
+            {
+                if !error.kind().is_rejection() {
+                    return Err(error.clone());
+                }
+                match look {
+                    Some((after, changed)) if after == state.last_number => {
+                        if !changed {
+                            return Err(error.clone());
+                        }
+                        state.rejections = 0;
+                    }
+                    _ => {
                         // As above: not under the lock.
                         let last_number = state.last_number;
                         drop(state);
                         look = Some((last_number, self.source.may_have_changed()));
                         continue;
                     }
-                };
-                if still {
-                    return Err(error.clone());
                 }
             }
             // Who only waits needs one too, for its timer.
@@ -251,13 +318,22 @@ impl Inner {
         match &result {
             Ok(_) => {
                 state.failures = 0;
+                state.rejections = 0;
                 state.failure = None;
             }
             Err(error) if ours => {
-                let wait = backoff(state.failures);
-                state.failures = state.failures.saturating_add(1);
-                let until = (!error.kind().is_rejection()).then(|| now.after(wait));
-                self.schedule(until.unwrap_or_else(|| now.after(MAX_BACKOFF)));
+                let until;
+                if error.kind().is_rejection() {
+                    let wait = doubled(FIRST_REJECTION_WAIT, state.rejections, MAX_REJECTION_WAIT);
+                    until = now.after(wait);
+                    self.schedule_look(now, until);
+                    state.failures = 0;
+                    state.rejections = state.rejections.saturating_add(1);
+                } else {
+                    until = now.after(backoff(state.failures));
+                    self.schedule(until);
+                    state.failures = state.failures.saturating_add(1);
+                }
                 state.failure = Some(Box::new((error.clone(), until)));
             }
             Err(_) => {}
@@ -339,6 +415,17 @@ impl Inner {
         self.next_attempt.store(at.monotonic, Ordering::Release);
     }
 
+    /// While a rejection stands until this moment, and a token is valid: when to look for another
+    /// credential in its file.
+    fn schedule_look(&self, now: Moment, until: Moment) {
+        let look = now.after(MAX_BACKOFF);
+        self.schedule(if until.monotonic < look.monotonic {
+            until
+        } else {
+            look
+        });
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -415,13 +502,17 @@ fn end_alike(one: &AccessToken, other: &AccessToken) -> bool {
     ends.is_some_and(|(one, other)| (one - other).abs() <= SAME_END)
 }
 
-/// The wait after failure number `failures` (from 0): 1 s doubling to 30 s, and up to a
-/// fifth more, so that processes that failed together do not come back together.
+/// The wait after failure number `failures` (from 0), and up to a fifth more, so that processes that
+/// failed together do not come back together.
 fn backoff(failures: u32) -> Duration {
-    let doubled = FIRST_BACKOFF.saturating_mul(1u32.checked_shl(failures).unwrap_or(u32::MAX));
-    doubled
-        .min(MAX_BACKOFF)
-        .mul_f64(1.0 + random_fraction() / 5.0)
+    doubled(FIRST_BACKOFF, failures, MAX_BACKOFF).mul_f64(1.0 + random_fraction() / 5.0)
+}
+
+/// A wait that doubles each time, up to a limit.
+fn doubled(first: Duration, times: u32, max: Duration) -> Duration {
+    first
+        .saturating_mul(1u32.checked_shl(times).unwrap_or(u32::MAX))
+        .min(max)
 }
 
 fn no_runtime(why: &str) -> Error {
