@@ -1,6 +1,7 @@
 //! The blocking client and the process-wide one.
 
 use earthengine::{ErrorKind, blocking};
+use ee_emulator::Fault;
 
 use super::*;
 
@@ -14,6 +15,26 @@ fn blocking_does_the_same_without_async() {
     assert_eq!(ee.compute::<i64>(&constant(3)).unwrap(), 3);
     assert!(ee.token().unwrap().expires_at().is_some());
     assert_eq!(ee.as_async().project().id, PROJECT);
+}
+
+#[test]
+fn blocking_calls_that_are_always_rejected_renew_few_tokens() {
+    let emulator = Emulator::builder()
+        .project(Project::new(PROJECT))
+        .start_on_thread()
+        .unwrap();
+    let ee = blocking::connect(robot(&emulator)).unwrap();
+    emulator.clear_requests();
+    let unauthorized = Fault::status(401).times(usize::MAX);
+    emulator.fault("earthengine.googleapis.com", unauthorized);
+    for _ in 0..60 {
+        let error = ee.compute::<i64>(&constant(3)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::CredentialsRejected);
+        assert!(error.remedy().is_some());
+    }
+    // At once, and after 1, 2, 4 … s, however long the calls take: five are half a minute.
+    let renewals = emulator.requests_to("oauth2.googleapis.com").len();
+    assert!((1..=5).contains(&renewals), "{renewals}");
 }
 
 #[tokio::test]

@@ -49,18 +49,23 @@ impl Auth {
         self
     }
 
-    /// Whether there is by then another token than this one, which a server did not take.
+    /// Whether there is another token by then, in place of one that a server rejected.
     pub(crate) async fn renew(
         &self,
-        refused: &AccessToken,
+        rejected: &AccessToken,
         until: Option<Instant>,
     ) -> Result<bool, ee_token::Error> {
         let Some(tokens) = &self.tokens else {
             return Ok(false);
         };
-        tokens.invalidate(refused);
-        let new = within(until, tokens.token()).await.transpose()?;
-        // Metadata servers hand out the same token until shortly before its end.
-        Ok(new.is_some_and(|new| !new.is_same(refused)))
+        let renewed = within(until, tokens.renew(rejected)).await.transpose()?;
+        Ok(renewed.flatten().is_some())
+    }
+
+    /// Records that a server accepted a token that was renewed.
+    pub(crate) fn accepted(&self, renewed: Option<&AccessToken>) {
+        if let (Some(tokens), Some(renewed)) = (&self.tokens, renewed) {
+            tokens.accepted(renewed);
+        }
     }
 }

@@ -262,7 +262,14 @@ async fn again(
     let answers = request.send().await.and_then(|mut reply| {
         reply.attempts += attempts;
         reply.secrets.refused.extend(spent);
-        read(client, reply, &calls)
+        let renewed = reply.secrets.token.clone();
+        let answers = read(client, reply, &calls)?;
+        let is_rejected =
+            |answer: &Result<_, _>| answer.as_ref().is_err_and(Error::is_unauthorized);
+        if !answers.values().all(is_rejected) {
+            client.options.auth.accepted(renewed.as_ref());
+        }
+        Ok(answers)
     });
     match answers {
         Ok(answers) => answers,
@@ -370,8 +377,7 @@ fn judge(
         // No more of it than of a refusal that comes alone.
         let body = &answer.body[..answer.body.len().min(MAX_REFUSAL)];
         let api = ApiError::read(answer.status, body, &reply.secrets);
-        let message = format!("{name} was refused: {api}");
-        return Err(Error::after(reply.attempts, ErrorKind::Api, message).with_source(api));
+        return Err(Error::of_api(reply.attempts, name, api));
     }
     Ok(Response {
         status: answer.status,

@@ -7,6 +7,7 @@ use ee_token::{Remedy, Report};
 use http::StatusCode;
 
 use crate::ApiError;
+use crate::request::Name;
 
 /// Why there is no answer, or none that can be used. One word wide and cheap to clone.
 ///
@@ -70,6 +71,22 @@ impl Error {
     /// An error after so many attempts.
     pub(crate) fn after(attempts: u32, kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Report::new(Facts { kind, attempts }, message))
+    }
+
+    /// The error of a response with an error status, after so many attempts.
+    pub(crate) fn of_api(attempts: u32, name: &Name, api: ApiError) -> Self {
+        let error = Self::after(
+            attempts,
+            ErrorKind::Api,
+            format!("{name} was refused: {api}"),
+        );
+        let error = match api.status {
+            StatusCode::UNAUTHORIZED => error.with_remedy(Remedy::new(
+                "The server rejected the token or the API key. Log in again, or use another credential.",
+            )),
+            _ => error,
+        };
+        error.with_source(api)
     }
 
     /// What went wrong, for a program to match on.

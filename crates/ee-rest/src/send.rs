@@ -225,6 +225,10 @@ impl<'a> Call<'a> {
             let failed = match self.attempt(place).await {
                 Ok(()) => {
                     shared.budget.succeeded(spent);
+                    if renewed {
+                        let auth = &self.client.options.auth;
+                        auth.accepted(self.secrets.token.as_ref());
+                    }
                     return Ok(());
                 }
                 Err(failed) => failed,
@@ -467,14 +471,12 @@ impl<'a> Call<'a> {
 
     fn refused(&self, api: ApiError, headers: &HeaderMap) -> Failed {
         let asked = retry_after(headers, Utc::now()).max(api.retry_delay);
-        let message = format!("{} was refused: {api}", self.name());
-        let error = Error::after(self.attempts, ErrorKind::Api, message);
-        let failed = self.failed(error, Failure::Refused(&api));
         Failed {
+            may_resend: may_resend(self.request.idempotent, Failure::Refused(&api)),
+            turned_back: false,
             rate_limited: api.is_rate_limit(),
             asked_wait: asked.unwrap_or_default(),
-            error: failed.error.with_source(api),
-            ..failed
+            error: Error::of_api(self.attempts, self.name(), api),
         }
     }
 

@@ -136,20 +136,30 @@ where
             if response.status() != StatusCode::UNAUTHORIZED {
                 return Ok(response);
             }
-            tokens.invalidate(&used);
-            let new = settings.token().await?;
-            // Metadata servers hand out the same token until shortly before its end.
-            if new.as_ref().is_some_and(|new| new.is_same(&used)) {
+            let renewed = tokens.renew(&used).await.map_err(no_token)?;
+            let Some(renewed) = renewed else {
                 return Ok(response);
-            }
+            };
             drop(response);
             std::future::poll_fn(|context| inner.poll_ready(context))
                 .await
                 .map_err(Into::into)?;
-            let again = settings.authenticated(request, new.as_ref());
-            inner.call(again).await.map_err(Into::into)
+            let again = settings.authenticated(request, Some(&renewed));
+            let response = inner.call(again).await.map_err(Into::into)?;
+            if response.status() != StatusCode::UNAUTHORIZED {
+                tokens.accepted(&renewed);
+            }
+            Ok(response)
         })
     }
+}
+
+fn no_token(error: ee_token::Error) -> Error {
+    Error::new(
+        ErrorKind::Token,
+        format!("there is no token for the request: {error}"),
+    )
+    .caused_by(error)
 }
 
 impl Settings {
@@ -157,13 +167,7 @@ impl Settings {
         let Some(tokens) = &self.tokens else {
             return Ok(None);
         };
-        tokens.token().await.map(Some).map_err(|error| {
-            Error::new(
-                ErrorKind::Token,
-                format!("there is no token for the request: {error}"),
-            )
-            .caused_by(error)
-        })
+        tokens.token().await.map(Some).map_err(no_token)
     }
 
     fn authenticated<B>(&self, mut request: Request<B>, token: Option<&AccessToken>) -> Request<B> {

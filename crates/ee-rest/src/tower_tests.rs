@@ -5,7 +5,7 @@ use std::future::{Ready, ready};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
-use ee_token::{TokenCache, source_fn};
+use ee_token::{ManualClock, TokenCache, source_fn};
 
 use super::*;
 use crate::tests::counting_source;
@@ -106,6 +106,26 @@ async fn a_401_renews_the_token_and_sends_the_same_once_more() {
             assert_eq!(sent[1].headers()["authorization"], "Bearer token-2");
         }
     }
+}
+
+#[tokio::test]
+async fn service_that_rejects_every_token_is_sent_few() {
+    let clock = ManualClock::new();
+    let (source, count) = counting_source();
+    let tokens = TokenCache::with_clock(source, clock.clock());
+    let layer = AuthLayer::new(Auth::token(tokens.clone())).unwrap();
+    let rejecting = fake(&[401; 1000]);
+    for (minted, seconds) in (2..).zip([1, 2, 4]) {
+        for _ in 0..50 {
+            assert_eq!(call(&layer, &rejecting, URI).await.unwrap(), 401);
+        }
+        assert_eq!(count.load(Ordering::SeqCst), minted);
+        clock.advance(std::time::Duration::from_secs(seconds));
+    }
+    // A renewed token that is accepted ends the backoff, whatever else the status says.
+    assert_eq!(call(&layer, &fake(&[401, 403]), URI).await.unwrap(), 403);
+    let current = tokens.current().unwrap();
+    assert!(tokens.renew(&current).await.unwrap().is_some());
 }
 
 #[tokio::test]

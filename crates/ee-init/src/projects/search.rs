@@ -136,8 +136,8 @@ fn listed(project: &Project, sent: &AccessToken) -> Option<ListedProject> {
 }
 
 /// Gets JSON from one of Google's services beside Earth Engine, and the token that it was asked
-/// with, which may be echoed in it. A token that is not taken is renewed once; what fails for the
-/// moment is asked again.
+/// with, which may be echoed in it. A token that is rejected is renewed once; transient failures
+/// are retried.
 pub(super) async fn get<T: DeserializeOwned>(
     http: &HttpClient,
     credentials: &Credentials,
@@ -169,17 +169,21 @@ pub(super) async fn get<T: DeserializeOwned>(
         };
         let error = match asked.await {
             Ok((StatusCode::OK, body)) => {
+                if renewed && let Some(cache) = credentials.cache() {
+                    cache.accepted(&token);
+                }
                 let answer = serde_json::from_slice(&body).map_err(|_| no_answer(url))?;
                 return Ok((answer, token));
             }
-            Ok((StatusCode::UNAUTHORIZED, _)) if !renewed && credentials.cache().is_some() => {
-                renewed = true;
-                if let Some(cache) = credentials.cache() {
-                    cache.invalidate(&token);
-                }
-                continue;
-            }
             Ok((status, body)) => {
+                if status == StatusCode::UNAUTHORIZED
+                    && !renewed
+                    && let Some(cache) = credentials.cache()
+                    && cache.renew(&token).await?.is_some()
+                {
+                    renewed = true;
+                    continue;
+                }
                 let api = ApiError::from_reply_to(&token, status, &body);
                 refusal(&api, url, credentials)
             }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ee_token::{AccessToken, TokenCache, source_fn};
+use ee_token::{AccessToken, ManualClock, TokenCache, source_fn};
 use serde_json::{Value, json};
 use wiremock::matchers::{any, header};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
@@ -111,6 +111,38 @@ async fn a_call_that_is_refused_with_the_new_token_too_is_not_sent_a_third_time(
 }
 
 #[tokio::test]
+async fn batches_whose_calls_are_always_rejected_renew_few_tokens() {
+    let server = server(|_, _| UNAUTHORIZED.to_owned()).await;
+    let clock = ManualClock::new();
+    let (source, minted) = counting_source();
+    let auth = Auth::token(TokenCache::with_clock(source, clock.clock()));
+    let client = builder_at(&server.uri(), auth).build().unwrap();
+    for (tokens, seconds) in (2..).zip([1, 2, 4]) {
+        for _ in 0..20 {
+            let reply = three(&client).await.unwrap();
+            for (_, error) in reply.failures() {
+                assert_eq!(error.api().unwrap().status, 401);
+                assert!(error.remedy().is_some());
+            }
+        }
+        assert_eq!(minted.load(Ordering::SeqCst), tokens);
+        clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+#[tokio::test]
+async fn batch_whose_renewed_token_works_ends_the_backoff() {
+    let server = server(only_a_with_the_first).await;
+    let clock = ManualClock::new();
+    let tokens = TokenCache::with_clock(counting_source().0, clock.clock());
+    let client = builder_at(&server.uri(), Auth::token(tokens.clone()));
+    three(&client.build().unwrap()).await.unwrap();
+    let current = tokens.current().unwrap();
+    assert_eq!(current.secret(), "token-2");
+    assert!(tokens.renew(&current).await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn a_batch_is_not_sent_again_with_the_same_token_or_with_a_key_alone() {
     let server = server(only_a_with_the_first).await;
     let tokens = TokenCache::new(AccessToken::new("token-1").unwrap());
@@ -169,12 +201,20 @@ async fn no_token_of_three_is_in_what_a_call_is_refused_with() {
         ),
     })
     .await;
+    let clock = ManualClock::new();
+    let tokens = TokenCache::with_clock(counting_source().0, clock.clock());
+    // The second token is in use for a second when it is rejected, so that it may be renewed.
+    let after_a_second = move |_: &Request| {
+        clock.advance(Duration::from_secs(1));
+        ResponseTemplate::new(401)
+    };
     Mock::given(header("authorization", "Bearer token-2"))
-        .respond_with(ResponseTemplate::new(401))
+        .respond_with(after_a_second)
         .with_priority(1)
         .mount(&server)
         .await;
-    let reply = three(&client(&server)).await.unwrap();
+    let client = builder_at(&server.uri(), Auth::token(tokens));
+    let reply = three(&client.build().unwrap()).await.unwrap();
     assert_eq!(attempts(&reply), [3, 3, 3]);
     for (_, error) in reply.failures() {
         let message = &error.api().unwrap().message;

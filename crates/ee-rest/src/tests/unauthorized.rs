@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ee_token::{AccessToken, Remedy, TokenCache, source_fn};
+use ee_token::{AccessToken, ManualClock, Remedy, TokenCache, source_fn};
 use http::Method;
 use serde_json::{Value, json};
 use wiremock::matchers::{any, header};
@@ -69,6 +69,59 @@ async fn a_second_refusal_is_final() {
     assert_eq!(error.api().unwrap().status, 401);
     assert!(!error.is_transient());
     assert_eq!(count(&server).await, 2);
+}
+
+#[tokio::test]
+async fn calls_to_a_server_that_rejects_every_token_renew_few() {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(unauthorized())
+        .mount(&server)
+        .await;
+    let clock = ManualClock::new();
+    let (source, minted) = counting_source();
+    let auth = Auth::token(TokenCache::with_clock(source, clock.clock()));
+    let client = builder_at(&server.uri(), auth).build().unwrap();
+    let other = client.clone();
+    // One wait of renewals for all clients of a cache.
+    for (tokens, seconds) in (2..).zip([1, 2, 4]) {
+        for _ in 0..20 {
+            for client in [&client, &other] {
+                let error = client.get_json::<Value>("config").await.unwrap_err();
+                assert_eq!(error.api().unwrap().status, 401);
+                assert!(error.remedy().is_some());
+            }
+        }
+        assert_eq!(minted.load(Ordering::SeqCst), tokens);
+        clock.advance(Duration::from_secs(seconds));
+    }
+    // Each call was sent once, and once more with each new token.
+    assert_eq!(count(&server).await, 3 * 20 * 2 + 3);
+}
+
+#[tokio::test]
+async fn token_that_works_again_may_be_renewed_at_once() {
+    let server = MockServer::start().await;
+    for rejected in ["Bearer token-1", "Bearer token-2"] {
+        Mock::given(header("authorization", rejected))
+            .respond_with(unauthorized())
+            .mount(&server)
+            .await;
+    }
+    Mock::given(any()).respond_with(ok()).mount(&server).await;
+    let clock = ManualClock::new();
+    let (source, minted) = counting_source();
+    let tokens = TokenCache::with_clock(source, clock.clock());
+    let client = builder_at(&server.uri(), Auth::token(tokens.clone()))
+        .build()
+        .unwrap();
+    client.get_json::<Value>("config").await.unwrap_err();
+    assert_eq!(minted.load(Ordering::SeqCst), 2);
+    clock.advance(Duration::from_secs(1));
+    client.get_json::<Value>("config").await.unwrap();
+    let current = tokens.current().unwrap();
+    assert_eq!(current.secret(), "token-3");
+    assert!(tokens.renew(&current).await.unwrap().is_some());
 }
 
 #[tokio::test]
