@@ -179,6 +179,7 @@ fn forms(secret: &[u8]) -> Vec<(&'static str, usize, Vec<u8>)> {
     forms
 }
 
+#[derive(Clone)]
 pub(crate) struct Finder {
     names: Vec<String>,
     pieces: HashMap<Vec<u8>, (usize, &'static str)>,

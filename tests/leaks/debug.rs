@@ -41,13 +41,13 @@ const PUBLIC: [&str; 5] = [
 /// Public types that hold no secret: names, numbers, settings, and what servers tell. What a
 /// server echoes in its errors is another test's.
 #[rustfmt::skip]
-const NO_SECRET: [&str; 72] = [
+const NO_SECRET: [&str; 73] = [
     "Algorithm", "AlgorithmArgument", "ApiError", "ApiState", "Asset", "AssetName", "AssetUpdate",
     "Binding", "Check", "CheckStatus", "Claims", "Clock", "Code", "Context", "DiskCache", "Effort",
     "Endpoint", "Endpoints", "Error", "ErrorKind", "Export", "ExportKind", "ImageFormat",
     "ImpersonationSettings", "Kind", "Link", "ListedProject", "ManualClock", "Method", "Mode",
     "Operation", "OperationError", "OperationMetadata", "OperationState", "Origin", "Os", "Page",
-    "PixelGrid", "Policy", "Position", "Project", "ProjectConfig", "ProjectSource",
+    "PixelGrid", "Policy", "Position", "PrintablePath", "Project", "ProjectConfig", "ProjectSource",
     "QuotaViolation", "Registration", "Remedy", "Removed", "RetryPolicy", "Revocation", "Saved",
     "Scopes", "Settings", "Signal", "Step", "Store", "SystemBrowser", "ThumbnailKind", "ToMap",
     "ToPixels", "ToThumbnail", "TokenInfo", "Url", "Verify", "Warning", "Whereabouts",

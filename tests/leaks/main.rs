@@ -15,8 +15,10 @@ mod every_kind;
 mod hostile;
 mod kinds;
 mod logins;
+mod misplaced;
 mod other_ways;
 mod panics;
+mod path_settings;
 mod self_test;
 mod sinks;
 

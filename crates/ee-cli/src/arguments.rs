@@ -3,16 +3,19 @@
 mod api;
 mod project;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
+use earthengine::credentials::check_path_flag;
 
 pub(crate) use api::Api;
 pub(crate) use project::{Project, ProjectCommand, ProjectId};
 
 use crate::command::auth::login::Login;
 use crate::command::auth::logout::Logout;
+use crate::failure::Failure;
 
 /// Get into Google Earth Engine: find credentials, get a token, verify the project, make requests.
 #[derive(Debug, Parser)]
@@ -22,6 +25,30 @@ pub(crate) struct Arguments {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// The options that name a file or a directory.
+const PATH_FLAGS: [&str; 4] = ["--credentials", "--input", "--write-credentials", "--dir"];
+
+/// The error for an option that names a file and was given something else: the key itself, for
+/// example, which is not shown. Read before the rest of the command line, since a PEM block looks
+/// like an option.
+pub(crate) fn check_paths(words: &[OsString]) -> Result<(), Failure> {
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let text = word.to_string_lossy();
+        let (flag, value) = match text.split_once('=') {
+            Some((flag, value)) => (flag, Some(Path::new(value))),
+            None => (&*text, None),
+        };
+        if !PATH_FLAGS.contains(&flag) {
+            continue;
+        }
+        if let Some(value) = value.or_else(|| Some(Path::new(words.next()?))) {
+            check_path_flag(flag, value).map_err(|error| Failure::login(&error))?;
+        }
+    }
+    Ok(())
 }
 
 /// What every command understands, before and after its name.
@@ -158,8 +185,6 @@ pub(crate) struct Man {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-
     use clap::CommandFactory as _;
     use earthengine::token::steers_terminal;
     use proptest::prelude::*;
@@ -170,6 +195,40 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    /// The long names of the options of a command and those below it that take such a value.
+    fn options(command: &clap::Command, all: &mut Vec<String>) {
+        for argument in command.get_arguments() {
+            let names = argument.get_value_names().unwrap_or_default();
+            if names
+                .iter()
+                .any(|name| matches!(name.as_str(), "FILE" | "DIR"))
+            {
+                all.extend(argument.get_long().map(|long| format!("--{long}")));
+            }
+        }
+        command
+            .get_subcommands()
+            .for_each(|command| options(command, all));
+    }
+
+    #[test]
+    fn every_option_with_a_path_is_checked() {
+        let mut all = Vec::new();
+        options(&Arguments::command(), &mut all);
+        all.sort();
+        let mut known = PATH_FLAGS;
+        known.sort_unstable();
+        assert_eq!(all, known);
+        for flag in PATH_FLAGS {
+            for line in [format!("{flag}=ya29.x"), format!("init {flag} -----BEGIN")] {
+                let words: Vec<_> = line.split(' ').map(OsString::from).collect();
+                assert_eq!(check_paths(&words).unwrap_err().exit_status(), 4, "{line}");
+            }
+            check_paths(&[flag.into(), "key.json".into()]).unwrap();
+            check_paths(&[flag.into()]).unwrap();
+        }
     }
 
     #[test]

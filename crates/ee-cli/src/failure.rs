@@ -1,12 +1,10 @@
 //! How a command fails: one sentence, what to do, and an exit status that scripts can rely on.
 
-use std::io::Write;
-
 use earthengine::token::clean;
 use earthengine::{Error, ErrorKind, Remedy};
 use serde_json::json;
 
-use crate::output::{has_colours, paint};
+use crate::output::{Text, has_colours, json_line, write_note};
 use crate::signals::Signal;
 
 /// Why a command failed.
@@ -146,14 +144,11 @@ impl Failure {
         if self.message.is_empty() {
             return;
         }
-        let mut stderr = std::io::stderr().lock();
-        let text = if as_json {
-            self.json().to_string() + "\n"
+        write_note(&if as_json {
+            json_line(self.json())
         } else {
-            self.words(has_colours(&stderr))
-        };
-        // If nobody reads standard error, the exit status still tells.
-        let _ = stderr.write_all(text.as_bytes());
+            self.words(has_colours(&std::io::stderr()))
+        });
     }
 
     fn json(&self) -> serde_json::Value {
@@ -162,8 +157,7 @@ impl Failure {
             None => self.message.clone(),
         };
         let remedy = self.remedy.as_deref().map(in_one_line).unwrap_or_default();
-        let mut error =
-            json!({"code": self.code, "message": shown(&message), "remedy": shown(&remedy)});
+        let mut error = json!({"code": self.code, "message": clean(&message, &[]), "remedy": clean(&remedy, &[])});
         if let Some(url) = self
             .remedy
             .as_ref()
@@ -181,35 +175,24 @@ impl Failure {
     }
 
     fn words(&self, colour: bool) -> String {
-        let mut text = format!(
-            "{} {}\n",
-            paint(colour, "1;31", "error:"),
-            shown(&self.message)
-        );
+        let mut text = Text::default();
+        text.paint(colour, "1;31", "error:");
+        text.add(&format!(" {}\n", self.message));
         if let Some(said) = &self.said {
-            text += &format!("  the server said: {}\n", shown(said));
+            text.add(&format!("  the server said: {said}\n"));
         }
         for place in &self.searched {
-            text += &format!("  {}\n", shown(place));
+            text.add(&format!("  {place}\n"));
         }
         if let Some(remedy) = &self.remedy {
-            text += &format!(
-                "{} {}\n",
-                paint(colour, "1;36", "what to do:"),
-                shown(&remedy.text)
-            );
+            text.paint(colour, "1;36", "what to do:");
+            text.add(&format!(" {}\n", remedy.text));
             for line in remedy.command.iter().chain(&remedy.url) {
-                text += &format!("    {}\n", shown(line));
+                text.add(&format!("    {line}\n"));
             }
         }
-        text
+        text.into_string()
     }
-}
-
-/// What is said may quote the command line, or a path: it is shown without what steers a terminal
-/// or looks like a secret.
-fn shown(text: &str) -> String {
-    clean(text, &[])
 }
 
 /// A remedy as one text, for JSON; its URL stands in a field of its own.

@@ -6,6 +6,7 @@ mod failure;
 mod output;
 mod signals;
 
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 use std::thread;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use arguments::{Arguments, Command};
 use clap::Parser as _;
 use clap::error::ErrorKind;
-use earthengine::token::steers_terminal;
+use earthengine::token::clean;
 use failure::Failure;
 use signals::Signal;
 use tokio::runtime::Runtime;
@@ -24,9 +25,13 @@ use tokio::sync::oneshot;
 const GRACE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let words: Vec<_> = std::env::args_os().collect();
+    if let Err(failure) = arguments::check_paths(&words) {
+        return ended(&failure, asks_for_json(&words));
+    }
+    let arguments = match Arguments::try_parse_from(&words) {
         Ok(arguments) => arguments,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error, &words),
     };
     output::start_log(arguments.global.verbose);
     if arguments.command.uses_hosts() {
@@ -34,11 +39,18 @@ fn main() -> ExitCode {
     }
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            failure.print(arguments.global.json);
-            ExitCode::from(failure.exit_status())
-        }
+        Err(failure) => ended(&failure, arguments.global.json),
     }
+}
+
+fn ended(failure: &Failure, as_json: bool) -> ExitCode {
+    failure.print(as_json);
+    ExitCode::from(failure.exit_status())
+}
+
+/// Whether a command line asks for JSON, be it right or wrong.
+fn asks_for_json(words: &[OsString]) -> bool {
+    words.iter().any(|word| word == "--json")
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -98,7 +110,7 @@ fn stop_signal() -> io::Result<oneshot::Receiver<Signal>> {
 
 /// Help and version are no failures; everything else that clap says is one of usage, and
 /// is JSON too if that was asked for.
-fn usage(error: &clap::Error) -> ExitCode {
+fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
     if matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
@@ -115,13 +127,13 @@ fn usage(error: &clap::Error) -> ExitCode {
         }
         _ => Failure::usage(error),
     };
-    let any = |is: fn(&str) -> bool| std::env::args_os().any(|word| is(&word.to_string_lossy()));
-    let as_json = any(|word| word == "--json");
+    let as_json = asks_for_json(words);
     // clap quotes what it was given as it came.
-    if as_json || any(|word| word.contains(steers_terminal)) {
-        failure.print(as_json);
-    } else if error.print().is_err() {
-        // Nobody reads standard error; the exit status still tells.
+    let text = error.to_string();
+    if as_json || clean(&text, &[]) != text {
+        return ended(&failure, as_json);
     }
+    // If nobody reads standard error, the exit status still tells.
+    let _ = error.print();
     ExitCode::from(failure.exit_status())
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ee_token::{
-    AccessToken, HttpClient, Scopes, SecretString, TokenCache, TokenInfo, TokenSource, source_fn,
-    token_info,
+    AccessToken, HttpClient, Scopes, SecretString, TokenCache, TokenInfo, TokenSource,
+    display_path, source_fn, token_info,
 };
 
 use crate::adc;
@@ -553,7 +553,7 @@ impl fmt::Debug for Credentials {
         f.debug_struct("Credentials")
             .field("kind", &self.0.kind)
             .field("origin", &self.0.origin)
-            .field("path", &self.0.path)
+            .field("path", &self.0.path.as_deref().map(display_path))
             .field("principal", &self.0.principal)
             .field("quota_project", &self.0.quota_project)
             .field("project", &self.0.project)

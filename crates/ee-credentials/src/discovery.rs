@@ -3,12 +3,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ee_token::{Remedy, SecretString};
+use ee_token::{PrintablePath, Remedy, SecretString, display_path};
 
 use crate::adc;
 use crate::credentials::Recipe;
 use crate::earthengine_file::EarthEngineFile;
 use crate::metadata_server::{self, Detected};
+use crate::path_setting::PathSetting;
 use crate::place::{Place, read_async, read_if_there};
 use crate::refresh_token::{EARTH_ENGINE_LOGIN, GCLOUD_LOGIN};
 use crate::shape::{self, Shape};
@@ -58,7 +59,7 @@ pub struct Search {
 #[derive(Debug, Clone)]
 enum Given {
     Credentials(Credentials),
-    File(PathBuf),
+    File(PrintablePath),
     Text(SecretString),
 }
 
@@ -73,7 +74,7 @@ pub struct Found {
 }
 
 /// One place of a search.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Step {
     /// The place's name: [`Origin::as_str`].
@@ -110,11 +111,21 @@ impl Outcome {
     }
 }
 
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step")
+            .field("name", &self.name)
+            .field("outcome", &self.outcome)
+            .field("path", &self.path.as_deref().map(display_path))
+            .finish()
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.outcome {
             Outcome::Found => match &self.path {
-                Some(path) => write!(f, "{}: found ({})", self.name, path.display()),
+                Some(path) => write!(f, "{}: found ({})", self.name, display_path(path)),
                 None => write!(f, "{}: found", self.name),
             },
             Outcome::NotHere(why) => write!(f, "{}: {why}", self.name),
@@ -153,7 +164,7 @@ impl Search {
     /// Takes the credentials in this file, and looks at no other place.
     #[must_use]
     pub fn only_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.given = Some(Given::File(path.into()));
+        self.given = Some(Given::File(PrintablePath::from(path)));
         self
     }
 
@@ -184,8 +195,14 @@ impl Search {
                 path: None,
             };
             if end.is_none() {
-                step.path = self.path(origin);
-                step.outcome = match self.look(origin, step.path.as_deref()).await {
+                let looked = match self.path(origin) {
+                    Ok(path) => {
+                        step.path = path;
+                        self.look(origin, step.path.as_deref()).await
+                    }
+                    Err(error) => Err(error),
+                };
+                step.outcome = match looked {
                     Ok(Look::NotHere(why)) => Outcome::NotHere(why),
                     Ok(Look::Found(credentials)) => {
                         end = Some(Ok((origin, credentials)));
@@ -213,7 +230,7 @@ impl Search {
 
     /// Looks at this place alone.
     pub(crate) async fn look_only_at(&self, origin: Origin) -> Result<Credentials, Error> {
-        let path = self.path(origin);
+        let path = self.path(origin)?;
         match self.look(origin, path.as_deref()).await? {
             Look::Found(credentials) => Ok(credentials),
             Look::NotHere(why) => Err(Error::new(
@@ -227,17 +244,20 @@ impl Search {
     }
 
     /// The file of a place, if it is one.
-    fn path(&self, origin: Origin) -> Option<PathBuf> {
+    fn path(&self, origin: Origin) -> Result<Option<PathBuf>, Error> {
         match origin {
-            Origin::Flag => match &self.given {
-                Some(Given::File(path)) => Some(path.clone()),
+            Origin::Flag => Ok(match &self.given {
+                Some(Given::File(path)) => {
+                    PathSetting::Argument.check(path)?;
+                    Some(path.as_path().to_owned())
+                }
                 Some(Given::Credentials(credentials)) => credentials.path().map(Path::to_owned),
                 _ => None,
-            },
+            }),
             Origin::EarthEngineFile => self.environment.earthengine_file(),
             Origin::EnvGoogleApplicationCredentials => self.environment.named_adc_file(),
             Origin::GcloudAdc => self.environment.adc_file(),
-            _ => None,
+            _ => Ok(None),
         }
     }
 
@@ -278,7 +298,7 @@ impl Search {
             None => return Ok(Look::NotHere("nothing was given".into())),
             // These say themselves where they come from.
             Some(Given::Credentials(credentials)) => return Ok(Look::Found(credentials.clone())),
-            Some(Given::File(path)) => Credentials::from_file(path, &self.options)?,
+            Some(Given::File(path)) => Credentials::from_file(path.as_path(), &self.options)?,
             Some(Given::Text(text)) => Credentials::from_json(text.expose_secret(), &self.options)?,
         };
         Ok(Look::Found(credentials.with_origin(Origin::Flag)))
@@ -315,13 +335,16 @@ impl Search {
         };
         let place = Place::file(path);
         let Some(file) = read_if_there(&place)? else {
-            return Ok(Look::NotHere(format!("{} does not exist", path.display())));
+            return Ok(Look::NotHere(format!(
+                "{} does not exist",
+                display_path(path)
+            )));
         };
         let contents = EarthEngineFile::read(&file.text, &place)?;
         if !contents.has_login() {
             return Ok(Look::NotHere(format!(
                 "there is no login in {}",
-                path.display()
+                display_path(path)
             )));
         }
         let reader: file_source::Reader =
@@ -353,7 +376,10 @@ impl Search {
         };
         let place = Place::file(path);
         let Some(file) = read_if_there(&place)? else {
-            return Ok(Look::NotHere(format!("{} does not exist", path.display())));
+            return Ok(Look::NotHere(format!(
+                "{} does not exist",
+                display_path(path)
+            )));
         };
         let credentials = Credentials::from_text_of_file(file, place, adc::load, &self.options)?;
         Ok(Look::Found(credentials.with_origin(Origin::GcloudAdc)))
@@ -375,12 +401,12 @@ impl Search {
         let loses = matches!(
             winner,
             Origin::EnvEarthEngineToken | Origin::EarthEngineFile
-        ) && self.environment.named_adc_file().is_some();
+        ) && self.environment.is_set(NAME);
         if !loses {
             return credentials;
         }
         let found = match credentials.path() {
-            Some(path) => format!("the login in {}", path.display()),
+            Some(path) => format!("the login in {}", display_path(path)),
             None => "the variable EARTHENGINE_TOKEN".to_owned(),
         };
         credentials.with_warning(Warning::new(
@@ -396,7 +422,7 @@ impl Search {
 fn file_of(origin: Origin, path: &Path) -> Place {
     let is_named = origin == Origin::EnvGoogleApplicationCredentials;
     Place::File {
-        path: path.to_owned(),
+        path: path.to_owned().into(),
         named_by: is_named.then_some("GOOGLE_APPLICATION_CREDENTIALS"),
     }
 }

@@ -19,14 +19,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use ee_token::{AccessToken, Endpoint};
+use ee_token::{AccessToken, Endpoint, PrintablePath, display_path};
 use ring::digest::{Context, SHA256};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::loaded::Loaded;
 use crate::private_file::{self, Replacement, random_name, step};
-use crate::{Environment, Kind, Options, hex};
+use crate::{Environment, Error, Kind, Options, hex};
 use entry::{Entry, SealingKey};
 use lock::Lock;
 use source::Kept;
@@ -56,25 +56,30 @@ const BETWEEN_SWEEPS: Duration = Duration::from_secs(3600);
 /// use ee_credentials::{DiskCache, Environment, Os};
 ///
 /// let jane = Environment::empty().with_os(Os::Linux).with_home("/home/jane");
-/// let cache = DiskCache::open(&jane).unwrap();
+/// let cache = DiskCache::open(&jane)?.unwrap();
 /// assert_eq!(cache.folder().to_str(), Some("/home/jane/.cache/earthengine/tokens"));
+/// # Ok::<(), ee_credentials::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskCache {
-    folder: PathBuf,
+    folder: PrintablePath,
 }
 
 impl DiskCache {
     /// The one in the user's cache folder ([`Environment::cache_dir`]); `None` if there is no
     /// such folder. Nothing is made until there is a token to keep.
-    pub fn open(environment: &Environment) -> Option<Self> {
-        Some(Self::at(environment.cache_dir()?.join("tokens")))
+    ///
+    /// # Errors
+    /// As [`Environment::cache_dir`].
+    pub fn open(environment: &Environment) -> Result<Option<Self>, Error> {
+        let folder = environment.cache_dir()?;
+        Ok(folder.map(|folder| Self::at(folder.join("tokens"))))
     }
 
     /// The one in this folder, which should hold nothing else and be nobody else's.
     pub fn at(folder: impl Into<PathBuf>) -> Self {
         Self {
-            folder: folder.into(),
+            folder: PrintablePath::from(folder),
         }
     }
 
@@ -98,7 +103,7 @@ impl DiskCache {
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    let message = format!("{} cannot be removed: {error}", path.display());
+                    let message = format!("{} cannot be removed: {error}", display_path(&path));
                     return Err(io::Error::new(error.kind(), message));
                 }
             }
@@ -111,7 +116,7 @@ impl DiskCache {
 
     /// The files with this ending: tokens, with what a killed process left of one, or locks.
     fn files(&self, ending: &str) -> io::Result<Vec<PathBuf>> {
-        let entries = match fs::read_dir(&self.folder) {
+        let entries = match fs::read_dir(self.folder.as_path()) {
             Ok(entries) => entries,
             Err(error)
                 if matches!(
@@ -122,7 +127,7 @@ impl DiskCache {
                 return Ok(Vec::new());
             }
             Err(error) => {
-                let message = format!("{} cannot be read: {error}", self.folder.display());
+                let message = format!("{} cannot be read: {error}", self.folder);
                 return Err(io::Error::new(error.kind(), message));
             }
         };
@@ -136,7 +141,7 @@ impl DiskCache {
 
     /// [`DiskCache::sweep`], if this process has not done so for a while.
     fn sweep_at_times(&self) {
-        static SWEPT: Mutex<BTreeMap<PathBuf, Instant>> = Mutex::new(BTreeMap::new());
+        static SWEPT: Mutex<BTreeMap<PrintablePath, Instant>> = Mutex::new(BTreeMap::new());
         let now = Instant::now();
         {
             let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -228,9 +233,9 @@ fn is_whole(kind: Kind, text: &str) -> bool {
 #[derive(Debug)]
 struct Slot {
     cache: DiskCache,
-    path: PathBuf,
+    path: PrintablePath,
     /// The file whose lock lets one process at a time request a token. No two entries share one.
-    lock: PathBuf,
+    lock: PrintablePath,
     key: SealingKey,
 }
 
@@ -251,8 +256,8 @@ impl Slot {
         let name = hex(&hash("earthengine token cache: name", &parts)[..16]);
         let key = SealingKey::new(&hash("earthengine token cache: key", &parts));
         Self {
-            path: cache.folder.join(format!("{name}.{ENDING}")),
-            lock: cache.folder.join(format!("{name}.{LOCK_ENDING}")),
+            path: cache.folder.join(format!("{name}.{ENDING}")).into(),
+            lock: cache.folder.join(format!("{name}.{LOCK_ENDING}")).into(),
             key,
             cache,
         }
@@ -265,7 +270,7 @@ impl Slot {
         file.take(MAX_FILE).read_to_end(&mut sealed).ok()?;
         let entry = self.key.open(&mut sealed);
         if entry.is_none() {
-            tracing::debug!(file = %self.path.display(), "the kept token cannot be used");
+            tracing::debug!(file = %self.path, "the kept token cannot be used");
         }
         entry
     }
@@ -275,7 +280,7 @@ impl Slot {
             return;
         };
         if let Err(error) = self.replace(&sealed) {
-            tracing::debug!(file = %self.path.display(), %error, "the token is not kept");
+            tracing::debug!(file = %self.path, %error, "the token is not kept");
         }
     }
 
@@ -287,11 +292,11 @@ impl Slot {
     }
 
     fn remove(&self) {
-        match fs::remove_file(&self.path) {
+        match fs::remove_file(self.path.as_path()) {
             Ok(()) => step("token removed"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                tracing::warn!(file = %self.path.display(), %error, "a dead token cannot be removed");
+                tracing::warn!(file = %self.path, %error, "a dead token cannot be removed");
             }
         }
     }

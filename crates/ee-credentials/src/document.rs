@@ -1,6 +1,7 @@
 //! A credential's JSON: its fields, checked and named.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::str::Chars;
 
 use ee_token::{SecretString, clean, said, steers_terminal};
@@ -8,6 +9,7 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::Error;
+use crate::path_setting::PathSetting;
 use crate::place::Place;
 use crate::shape;
 
@@ -101,6 +103,21 @@ impl Document {
             Some(text) => Ok(text),
             None => Err(self.absent(name)),
         }
+    }
+
+    /// The path of a file; `None` if it is missing, `null` or blank. A text that cannot be a path
+    /// is named for what it is: a key, for example.
+    pub(crate) fn path(&self, name: &str) -> Result<Option<PathBuf>, Error> {
+        if let Some(text) = self.secret_field(name)? {
+            let text = text.expose_secret().trim();
+            PathSetting::Field(&self.place, name).check(Path::new(text))?;
+        }
+        Ok(self.text(name)?.map(PathBuf::from))
+    }
+
+    /// A path that must be there.
+    pub(crate) fn required_path(&self, name: &str) -> Result<PathBuf, Error> {
+        self.path(name)?.ok_or_else(|| self.absent(name))
     }
 
     fn absent(&self, name: &str) -> Error {

@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ee_token::{EMULATOR_HOST, EMULATOR_TRUST, Endpoints, Remedy};
+use ee_token::{EMULATOR_HOST, EMULATOR_TRUST, Endpoints, PrintablePath, Remedy};
 
 use crate::document::clipped;
 use crate::earthengine_file::EarthEngineFile;
+use crate::path_setting::PathSetting;
 use crate::place::{Place, read_if_there};
 use crate::{Error, ErrorKind, gcloud_config};
 
@@ -47,9 +48,10 @@ impl Os {
 ///
 /// let environment = Environment::empty().with_os(Os::Linux).with_home("/home/jane");
 /// assert_eq!(
-///     environment.earthengine_file().unwrap().to_str(),
-///     Some("/home/jane/.config/earthengine/credentials"),
+///     environment.earthengine_file()?,
+///     Some("/home/jane/.config/earthengine/credentials".into()),
 /// );
+/// # Ok::<(), ee_credentials::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Environment(Arc<Snapshot>);
@@ -58,7 +60,7 @@ pub struct Environment(Arc<Snapshot>);
 struct Snapshot {
     /// In no order: there are dozens, and few are asked for.
     variables: Vec<(OsString, OsString)>,
-    home: Option<PathBuf>,
+    home: Option<PrintablePath>,
     os: Os,
     product_name: Option<String>,
     probes_network: bool,
@@ -70,7 +72,9 @@ impl Environment {
         let os = Os::current();
         Self(Arc::new(Snapshot {
             variables: std::env::vars_os().collect(),
-            home: std::env::home_dir().filter(|home| !home.as_os_str().is_empty()),
+            home: std::env::home_dir()
+                .filter(|home| !home.as_os_str().is_empty())
+                .map(PrintablePath::from),
             os,
             product_name: (os == Os::Linux).then(product_name).flatten(),
             probes_network: true,
@@ -107,7 +111,7 @@ impl Environment {
     /// Sets the home folder.
     #[must_use]
     pub fn with_home(mut self, path: impl Into<PathBuf>) -> Self {
-        self.change().home = Some(path.into());
+        self.change().home = Some(PrintablePath::from(path));
         self
     }
 
@@ -159,14 +163,43 @@ impl Environment {
         }
     }
 
-    /// A variable that holds a path: any bytes, set and not empty.
-    pub(crate) fn path_var(&self, name: &str) -> Option<PathBuf> {
-        let value = self.raw(name)?;
+    /// A variable that names a file or a directory: any bytes, set and not blank. Every variable
+    /// of this kind is read here.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidFile`] if its value cannot be a path: a key or a token, for example.
+    /// The message says what it is, and does not contain it.
+    pub fn path_var(&self, name: &str) -> Result<Option<PathBuf>, Error> {
+        let Some(value) = self.raw(name) else {
+            return Ok(None);
+        };
         let path = match value.to_str() {
             Some(text) => PathBuf::from(text.trim()),
             None => PathBuf::from(value),
         };
-        (!path.as_os_str().is_empty()).then_some(path)
+        if path.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        PathSetting::Variable(name).check(&path)?;
+        Ok(Some(path))
+    }
+
+    /// Whether a variable is set and not blank, whatever it contains.
+    pub(crate) fn is_set(&self, name: &str) -> bool {
+        let is_blank = |value: &OsStr| value.to_str().is_some_and(|text| text.trim().is_empty());
+        self.raw(name).is_some_and(|value| !is_blank(value))
+    }
+
+    /// Checks the variables that name certificate authorities, which TLS reads on Linux.
+    ///
+    /// # Errors
+    /// As [`Environment::path_var`].
+    pub fn check_certificate_paths(&self) -> Result<(), Error> {
+        if self.0.os == Os::Linux {
+            self.path_var("SSL_CERT_FILE")?;
+            self.path_var("SSL_CERT_DIR")?;
+        }
+        Ok(())
     }
 
     /// Whether the firmware says that this machine is Google's.
@@ -198,6 +231,23 @@ impl Environment {
         self.0.home.as_deref()
     }
 
+    /// A path below the home folder.
+    fn in_home(&self, names: &[&str]) -> Result<Option<PathBuf>, Error> {
+        let Some(home) = self.home() else {
+            return Ok(None);
+        };
+        let name = match self.0.os {
+            Os::Windows => "USERPROFILE",
+            _ => "HOME",
+        };
+        PathSetting::Variable(name).check(home)?;
+        Ok(Some(
+            names
+                .iter()
+                .fold(home.to_owned(), |path, name| path.join(name)),
+        ))
+    }
+
     /// The operating system.
     pub fn os(&self) -> Os {
         self.0.os
@@ -213,60 +263,66 @@ impl Environment {
 
     /// Where Earth Engine's own credentials file is, whether it exists or not:
     /// `EE_CONFIG_FILE`, else `~/.config/earthengine/credentials` on every system.
-    pub fn earthengine_file(&self) -> Option<PathBuf> {
-        self.path_var("EE_CONFIG_FILE").or_else(|| {
-            let home = self.0.home.as_deref()?;
-            Some(home.join(".config").join("earthengine").join("credentials"))
-        })
+    ///
+    /// # Errors
+    /// As [`Environment::path_var`], also for the home folder.
+    pub fn earthengine_file(&self) -> Result<Option<PathBuf>, Error> {
+        match self.path_var("EE_CONFIG_FILE")? {
+            Some(path) => Ok(Some(path)),
+            None => self.in_home(&[".config", "earthengine", "credentials"]),
+        }
     }
 
     /// Where gcloud keeps its files: `CLOUDSDK_CONFIG`, else `~/.config/gcloud`, on Windows
     /// `%APPDATA%\gcloud`.
-    pub fn gcloud_dir(&self) -> Option<PathBuf> {
-        if let Some(folder) = self.path_var("CLOUDSDK_CONFIG") {
-            return Some(folder);
+    ///
+    /// # Errors
+    /// As [`Environment::earthengine_file`].
+    pub fn gcloud_dir(&self) -> Result<Option<PathBuf>, Error> {
+        if let Some(folder) = self.path_var("CLOUDSDK_CONFIG")? {
+            return Ok(Some(folder));
         }
         match self.0.os {
-            Os::Windows => Some(self.path_var("APPDATA")?.join("gcloud")),
-            _ => Some(self.0.home.as_deref()?.join(".config").join("gcloud")),
+            Os::Windows => Ok(self.path_var("APPDATA")?.map(|data| data.join("gcloud"))),
+            _ => self.in_home(&[".config", "gcloud"]),
         }
     }
 
     /// Where `gcloud auth application-default login` writes, whether the file exists or not.
-    pub fn adc_file(&self) -> Option<PathBuf> {
-        Some(
-            self.gcloud_dir()?
-                .join("application_default_credentials.json"),
-        )
+    ///
+    /// # Errors
+    /// As [`Environment::earthengine_file`].
+    pub fn adc_file(&self) -> Result<Option<PathBuf>, Error> {
+        let folder = self.gcloud_dir()?;
+        Ok(folder.map(|folder| folder.join("application_default_credentials.json")))
     }
 
     /// Where what can be had again is kept, whether the folder exists or not:
     /// `XDG_CACHE_HOME/earthengine`, else `~/.cache/earthengine`; on macOS
     /// `~/Library/Caches/earthengine`, on Windows `%LOCALAPPDATA%\earthengine\cache`.
-    pub fn cache_dir(&self) -> Option<PathBuf> {
+    ///
+    /// # Errors
+    /// As [`Environment::earthengine_file`].
+    pub fn cache_dir(&self) -> Result<Option<PathBuf>, Error> {
         match self.0.os {
-            Os::Linux => {
-                // The XDG Base Directory Specification has relative paths ignored.
-                let named = self.path_var("XDG_CACHE_HOME").filter(|p| p.has_root());
-                let folder = match named {
-                    Some(folder) => folder,
-                    None => self.0.home.as_deref()?.join(".cache"),
-                };
-                Some(folder.join("earthengine"))
-            }
-            Os::MacOs => {
-                let library = self.0.home.as_deref()?.join("Library");
-                Some(library.join("Caches").join("earthengine"))
-            }
+            // The XDG Base Directory Specification has relative paths ignored.
+            Os::Linux => match self.path_var("XDG_CACHE_HOME")?.filter(|p| p.has_root()) {
+                Some(folder) => Ok(Some(folder.join("earthengine"))),
+                None => self.in_home(&[".cache", "earthengine"]),
+            },
+            Os::MacOs => self.in_home(&["Library", "Caches", "earthengine"]),
             Os::Windows => {
                 let local = self.path_var("LOCALAPPDATA")?;
-                Some(local.join("earthengine").join("cache"))
+                Ok(local.map(|local| local.join("earthengine").join("cache")))
             }
         }
     }
 
     /// The file that `GOOGLE_APPLICATION_CREDENTIALS` names.
-    pub fn named_adc_file(&self) -> Option<PathBuf> {
+    ///
+    /// # Errors
+    /// As [`Environment::path_var`].
+    pub fn named_adc_file(&self) -> Result<Option<PathBuf>, Error> {
         self.path_var("GOOGLE_APPLICATION_CREDENTIALS")
     }
 
@@ -274,9 +330,10 @@ impl Environment {
     /// missing file is none.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFile`] if the file cannot be read.
+    /// [`ErrorKind::InvalidFile`] if the file cannot be read; as
+    /// [`Environment::earthengine_file`].
     pub fn earthengine_file_project(&self) -> Result<Option<String>, Error> {
-        let Some(path) = self.earthengine_file() else {
+        let Some(path) = self.earthengine_file()? else {
             return Ok(None);
         };
         let place = Place::file(path);
@@ -293,13 +350,14 @@ impl Environment {
     /// its active configuration.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidEnvironment`] if a configuration file is there and cannot be read.
+    /// [`ErrorKind::InvalidEnvironment`] if a configuration file is there and cannot be read; as
+    /// [`Environment::gcloud_dir`].
     pub fn gcloud_project(&self) -> Result<Option<String>, Error> {
         if let Some(project) = self.try_var("CLOUDSDK_CORE_PROJECT")? {
             return Ok(Some(project.to_owned()));
         }
         let name = self.try_var("CLOUDSDK_ACTIVE_CONFIG_NAME")?;
-        match self.gcloud_dir() {
+        match self.gcloud_dir()? {
             Some(folder) => gcloud_config::project(&folder, name),
             None => Ok(None),
         }
@@ -446,10 +504,10 @@ mod tests {
             (Environment::empty().with_os(Os::Windows), None, None),
         ] {
             assert_eq!(
-                environment.earthengine_file(),
+                environment.earthengine_file().unwrap(),
                 earthengine.map(PathBuf::from)
             );
-            assert_eq!(environment.adc_file(), adc.map(PathBuf::from));
+            assert_eq!(environment.adc_file().unwrap(), adc.map(PathBuf::from));
         }
     }
 
@@ -476,7 +534,7 @@ mod tests {
             (at(Os::Windows, "C:/Users/j"), None),
             (Environment::empty().with_os(Os::Linux), None),
         ] {
-            assert_eq!(environment.cache_dir(), folder.map(PathBuf::from));
+            assert_eq!(environment.cache_dir().unwrap(), folder.map(PathBuf::from));
         }
     }
 
@@ -508,7 +566,10 @@ mod tests {
         assert!(error.to_string().contains(EMULATOR_HOST));
         assert_eq!(environment.var(EMULATOR_HOST), None);
         // A path may be any bytes.
-        assert_eq!(environment.earthengine_file(), Some(PathBuf::from(odd)));
+        assert_eq!(
+            environment.earthengine_file().unwrap(),
+            Some(PathBuf::from(odd))
+        );
     }
 
     #[test]
@@ -547,7 +608,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let environment = Environment::empty().with_home(home.path());
         assert_eq!(environment.earthengine_file_project().unwrap(), None);
-        let path = environment.earthengine_file().unwrap();
+        let path = environment.earthengine_file().unwrap().unwrap();
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         for (text, project) in [
             (r#"{"project": "p"}"#, Some("p")),
@@ -573,7 +634,11 @@ mod tests {
             .with_os(Os::Linux)
             .with_home(home.path());
         assert_eq!(environment.gcloud_project().unwrap(), None);
-        let folder = environment.gcloud_dir().unwrap().join("configurations");
+        let folder = environment
+            .gcloud_dir()
+            .unwrap()
+            .unwrap()
+            .join("configurations");
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("config_default"), "[core]\nproject = one\n").unwrap();
         fs::write(folder.join("config_b"), "[core]\nproject = two\n").unwrap();

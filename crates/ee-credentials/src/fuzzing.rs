@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use url::Url;
 
 use crate::place::{Place, decode};
-use crate::{Error, gcloud_config, generate_access_token, metadata_server};
+use crate::{Error, gcloud_config, generate_access_token, metadata_server, path_setting};
 
 pub use crate::disk_cache::fuzzing::*;
 pub use crate::external_account::fuzzing::*;
@@ -17,6 +17,11 @@ pub use crate::store::fuzzing::*;
 /// The text of a credential's file.
 pub fn file_text(bytes: &[u8]) -> Result<String, Error> {
     decode(bytes, &Place::file("/home/me/key.json")).map(|text| text.to_string())
+}
+
+/// What a value is that stands where a path belongs, if it cannot be a path.
+pub fn not_a_path(text: &str) -> Option<String> {
+    path_setting::identify(text).map(|found| found.to_string())
 }
 
 pub fn gcloud_property(text: &str, section: &str, name: &str) -> Option<String> {

@@ -4,13 +4,13 @@
 //! the audience that [`Options::gdch_audience`] names.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{TimeDelta, Utc};
 use ee_token::{
     AccessToken, Claims, EcPrivateKey, Grant, HttpClient, Remedy, TokenEndpoint, TokenFuture,
-    TokenSource, UrlField, is_loopback, sign_jwt_es256,
+    TokenSource, UrlField, display_path, is_loopback, sign_jwt_es256,
 };
 
 use crate::document::{Document, clipped};
@@ -60,10 +60,10 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
         place,
         options,
     )?;
-    let http = match document.text("ca_cert_path")? {
+    let http = match document.path("ca_cert_path")? {
         // On this machine there is no TLS to check.
         Some(_) if is_loopback(&url) => options.http.clone(),
-        Some(path) => with_authorities(&options.http, path, place)?,
+        Some(path) => with_authorities(&options.http, &path, place)?,
         None => options.http.clone(),
     };
     let Some(audience) = options.gdch_audience.clone() else {
@@ -99,14 +99,14 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
 }
 
 /// A client that trusts the certificate authorities in this file alone.
-fn with_authorities(http: &HttpClient, path: &str, place: &Place) -> Result<HttpClient, Error> {
+fn with_authorities(http: &HttpClient, path: &Path, place: &Place) -> Result<HttpClient, Error> {
     let wrong = |why: &dyn fmt::Display| {
         place.invalid_field("ca_cert_path", format_args!("cannot be used: {why}"))
     };
     // A relative path is meant from the file that names it.
     let path = match place.path().and_then(|file| file.parent()) {
         Some(folder) => folder.join(path),
-        None => PathBuf::from(path),
+        None => path.to_owned(),
     };
     let certificates = Place::file(&path);
     let text = read(&certificates).map_err(|error| match error.is_transient() {
@@ -114,7 +114,7 @@ fn with_authorities(http: &HttpClient, path: &str, place: &Place) -> Result<Http
         false => wrong(&error),
     })?;
     http.with_roots(&text.text)
-        .map_err(|error| wrong(&format_args!("{}: {error}", path.display())))
+        .map_err(|error| wrong(&format_args!("{}: {error}", display_path(&path))))
 }
 
 impl ServiceIdentity {

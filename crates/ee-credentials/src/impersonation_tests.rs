@@ -102,7 +102,7 @@ async fn a_login_that_was_narrowed_acts_as_an_account_with_all_that_was_granted(
     let environment = crate::Environment::empty()
         .with_os(crate::Os::Linux)
         .with_home(home.path());
-    let path = environment.earthengine_file().unwrap();
+    let path = environment.earthengine_file().unwrap().unwrap();
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(&path, jane.earthengine_file_json(None)).unwrap();
     let found = crate::Search::new(environment, narrow.clone()).run().await;

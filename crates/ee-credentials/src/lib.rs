@@ -53,6 +53,7 @@ mod metadata_server;
 #[cfg(feature = "object_store")]
 mod object_store;
 mod options;
+mod path_setting;
 mod place;
 #[cfg(any(feature = "login", feature = "token-cache"))]
 mod private_file;
@@ -86,6 +87,7 @@ pub use kind::{Kind, Origin};
 #[cfg(feature = "object_store")]
 pub use object_store::ObjectStoreCredentials;
 pub use options::Options;
+pub use path_setting::check_path_flag;
 #[doc(hidden)]
 pub use place::without_blocking;
 pub use sdk_project::{SDK_PROJECTS, is_sdk_project};

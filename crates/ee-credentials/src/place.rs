@@ -6,12 +6,13 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use ee_token::Remedy;
+use ee_token::{PrintablePath, Remedy, display_path};
 use zeroize::Zeroizing;
 
 use crate::blocking::{self, READ_TIMEOUT};
 use crate::document::clipped;
 use crate::file_access;
+use crate::path_setting::PathSetting;
 use crate::{Error, ErrorKind, Warning};
 
 /// No credential comes near this; what is longer is another file.
@@ -21,7 +22,7 @@ const MAX_FILE: u64 = 1 << 20;
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
     File {
-        path: PathBuf,
+        path: PrintablePath,
         /// The variable that named it.
         named_by: Option<&'static str>,
     },
@@ -40,7 +41,7 @@ pub(crate) enum Place {
 impl Place {
     pub(crate) fn file(path: impl Into<PathBuf>) -> Self {
         Self::File {
-            path: path.into(),
+            path: PrintablePath::from(path),
             named_by: None,
         }
     }
@@ -50,6 +51,16 @@ impl Place {
             Self::File { path, .. } => Some(path),
             Self::Part { whole, .. } => whole.path(),
             _ => None,
+        }
+    }
+
+    /// The error for a key, a token or another text that cannot be the path of a file.
+    pub(crate) fn check_path(&self) -> Result<(), Error> {
+        match self {
+            Self::File { path, named_by } => named_by
+                .map_or(PathSetting::Argument, PathSetting::Variable)
+                .check(path),
+            _ => Ok(()),
         }
     }
 
@@ -73,11 +84,11 @@ impl fmt::Display for Place {
             Self::File {
                 path,
                 named_by: None,
-            } => write!(f, "{}", path.display()),
+            } => path.fmt(f),
             Self::File {
                 path,
                 named_by: Some(variable),
-            } => write!(f, "{} (named by {variable})", path.display()),
+            } => write!(f, "{path} (named by {variable})"),
             Self::Variable(name) => write!(f, "the variable {name}"),
             Self::Text => f.write_str("the credential given as text"),
             Self::Other(what) => f.write_str(what),
@@ -146,6 +157,7 @@ pub(crate) fn read_if_there(place: &Place) -> Result<Option<Text>, Error> {
     let Some(path) = place.path() else {
         return Ok(None);
     };
+    place.check_path()?;
     let metadata = match metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if is_absent(&error) => return Ok(None),
@@ -386,7 +398,7 @@ pub(crate) fn decode(bytes: &[u8], place: &Place) -> Result<Zeroizing<String>, E
 
 /// A path as one word of a command.
 pub(crate) fn shell_quoted(path: &Path) -> String {
-    let path = path.display().to_string();
+    let path = display_path(path);
     if is_plain_word(&path) {
         path
     } else {
@@ -460,10 +472,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::InvalidFile);
         assert!(error.remedy().is_some());
         let message = error.to_string();
-        assert!(
-            message.starts_with(&path.display().to_string()),
-            "{message}"
-        );
+        assert!(message.starts_with(&display_path(path)), "{message}");
         message
     }
 

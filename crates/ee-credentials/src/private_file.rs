@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use ee_token::Remedy;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+use crate::path_setting::PathSetting;
 use crate::place::shell_quoted;
 
 /// Creates a directory, and those above it, that only their owner may look into.
@@ -19,6 +20,9 @@ pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
     }
+    PathSetting::Argument
+        .check(folder)
+        .map_err(io::Error::other)?;
     make_folders(folder)?;
     step("folder made");
     Ok(())

@@ -1,8 +1,9 @@
 //! A credential's configuration without its secrets, for workers elsewhere.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ee_token::{HttpClient, Remedy, Scopes, steers_terminal};
+use ee_token::{HttpClient, Remedy, Scopes, display_path, steers_terminal};
 use serde::{Deserialize, Serialize};
 
 use crate::document::clipped;
@@ -77,7 +78,7 @@ pub struct Settings {
 }
 
 /// Where a credential is found, on whatever machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Whereabouts {
@@ -92,6 +93,21 @@ pub enum Whereabouts {
     GcloudAdc,
     /// The metadata server of the machine.
     MetadataServer,
+}
+
+impl fmt::Debug for Whereabouts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => {
+                let path = display_path(Path::new(path));
+                f.debug_tuple("File").field(&path).finish()
+            }
+            Self::Variable(name) => f.debug_tuple("Variable").field(&clipped(name)).finish(),
+            Self::EarthengineFile => f.write_str("EarthengineFile"),
+            Self::GcloudAdc => f.write_str("GcloudAdc"),
+            Self::MetadataServer => f.write_str("MetadataServer"),
+        }
+    }
 }
 
 const EARTHENGINE_TOKEN: &str = "EARTHENGINE_TOKEN";
@@ -285,7 +301,7 @@ fn absolute(path: &Path) -> Result<String, Error> {
             ErrorKind::Unsupported,
             format!(
                 "the path {} is no UTF-8 text, so it cannot be sent",
-                path.display()
+                display_path(path)
             ),
         )
         .with_remedy(Remedy::new("Give the file another name."))

@@ -6,13 +6,14 @@ mod fields;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use ee_token::{HttpClient, Remedy, Scopes, SecretString};
+use ee_token::{HttpClient, PrintablePath, Remedy, Scopes, SecretString, display_path};
 use fd_lock::RwLock;
 use zeroize::Zeroizing;
 
@@ -65,7 +66,7 @@ const MAX_VERIFIER: u64 = 4 << 10;
 /// process is writing.
 #[derive(Debug, Clone)]
 pub struct Store {
-    path: PathBuf,
+    path: PrintablePath,
 }
 
 /// What is in the file.
@@ -89,13 +90,22 @@ pub struct NewLogin {
 }
 
 /// What became of a file that was to be removed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Removed {
     /// Whether there was one.
     pub existed: bool,
     /// If the path was a link: the file that it led to, which is still there.
     pub left: Option<PathBuf>,
+}
+
+impl fmt::Debug for Removed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Removed")
+            .field("existed", &self.existed)
+            .field("left", &self.left.as_deref().map(display_path))
+            .finish()
+    }
 }
 
 /// What became of the grant behind a login that was revoked.
@@ -174,22 +184,28 @@ impl Store {
     /// It need not exist.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidEnvironment`] if there is no home folder.
+    /// [`ErrorKind::InvalidEnvironment`] if there is no home folder; as
+    /// [`Environment::earthengine_file`].
     pub fn open(environment: &Environment) -> Result<Self, Error> {
-        environment.earthengine_file().map(Self::at).ok_or_else(|| {
-            Error::new(
-                ErrorKind::InvalidEnvironment,
-                "there is no home folder, and so no place for Earth Engine's credentials file",
-            )
-            .with_remedy(Remedy::new(
-                "Set HOME, or let EE_CONFIG_FILE name the file.",
-            ))
-        })
+        environment
+            .earthengine_file()?
+            .map(Self::at)
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::InvalidEnvironment,
+                    "there is no home folder, and so no place for Earth Engine's credentials file",
+                )
+                .with_remedy(Remedy::new(
+                    "Set HOME, or let EE_CONFIG_FILE name the file.",
+                ))
+            })
     }
 
     /// The file at this path.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self {
+            path: PrintablePath::from(path),
+        }
     }
 
     /// Where the file is, whether it exists or not.
@@ -386,9 +402,9 @@ impl Store {
     fn remove_if(&self, check: impl FnOnce() -> Result<(), Error>) -> Result<Removed, Error> {
         let removed = self.if_there(|| {
             check()?;
-            let left = fs::read_link(&self.path)
+            let left = fs::read_link(self.path.as_path())
                 .ok()
-                .and_then(|_| fs::canonicalize(&self.path).ok());
+                .and_then(|_| fs::canonicalize(self.path.as_path()).ok());
             self.delete()?;
             Ok(Removed {
                 existed: true,
@@ -403,7 +419,7 @@ impl Store {
     }
 
     fn place(&self) -> Place {
-        Place::file(&self.path)
+        Place::file(self.path.as_path())
     }
 
     /// The keys of the file; `None` if it is missing or empty.
@@ -460,7 +476,7 @@ impl Store {
     }
 
     fn delete(&self) -> Result<(), Error> {
-        match fs::remove_file(&self.path) {
+        match fs::remove_file(self.path.as_path()) {
             Ok(()) => step("file removed"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(self.cannot("be removed", error)),
@@ -495,14 +511,15 @@ impl Store {
             .map_err(|error| self.cannot("be moved aside", error))?;
         Ok(Warning::new(
             "file_moved_aside",
-            format!("{why}; it is {} now", aside.display()),
+            format!("{why}; it is {} now", display_path(&aside)),
             Remedy::new("Remove it, or use it where it belongs."),
         ))
     }
 
     /// The error for a folder, a device or a pipe: no file of ours takes its place.
     pub(crate) fn check_place(&self) -> Result<(), Error> {
-        match fs::metadata(&self.path) {
+        self.place().check_path()?;
+        match fs::metadata(self.path.as_path()) {
             Ok(metadata) => check_kind(&metadata, &self.place()),
             Err(_) => Ok(()),
         }
@@ -510,7 +527,8 @@ impl Store {
 
     /// [`Store::locked`] if there is something at the path, even a link that leads nowhere.
     fn if_there<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<Option<T>, Error> {
-        match fs::symlink_metadata(&self.path) {
+        self.place().check_path()?;
+        match fs::symlink_metadata(self.path.as_path()) {
             Ok(_) => self.locked(work).map(Some),
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(self.cannot("be looked for", error)),
@@ -581,7 +599,7 @@ impl Store {
             ErrorKind::Store,
             format!(
                 "{}: somebody logged in while the login before was ended, and that login stays",
-                self.path.display()
+                self.path
             ),
         )
         .with_remedy(
@@ -594,7 +612,7 @@ impl Store {
             ErrorKind::Store,
             format!(
                 "{}: another program has been writing it for {} seconds",
-                self.path.display(),
+                self.path,
                 PATIENCE.as_secs()
             ),
         )
@@ -605,7 +623,7 @@ impl Store {
         let remedy = Refusal::in_error(&error).map(|refusal| refusal.remedy.clone());
         Error::new(
             ErrorKind::Store,
-            format!("{} cannot {be}: {error}", self.path.display()),
+            format!("{} cannot {be}: {error}", self.path),
         )
         .with_remedy(remedy.unwrap_or_else(|| Remedy::new(
             "Check who owns the folder and whether there is room, or let EE_CONFIG_FILE name another file.",

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ee_credentials::{Credentials, Environment, Found, Options, Search, without_blocking};
 use ee_rest::{Auth, Client, ClientBuilder};
-use ee_token::{HttpClient, RetryPolicy, Scopes, SecretString};
+use ee_token::{HttpClient, PrintablePath, RetryPolicy, Scopes, SecretString};
 use url::Url;
 
 use crate::earth_engine::Inner;
@@ -32,7 +32,7 @@ use crate::{EarthEngine, Error, ErrorKind, Project, scopes};
 #[must_use]
 pub struct Builder {
     credentials: Option<Credentials>,
-    credentials_file: Option<PathBuf>,
+    credentials_file: Option<PrintablePath>,
     credentials_json: Option<SecretString>,
     api_key: Option<SecretString>,
     project: Option<String>,
@@ -95,7 +95,7 @@ impl Builder {
 
     /// The credentials in this file, of any type that Application Default Credentials know.
     pub fn credentials_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.credentials_file = Some(path.into());
+        self.credentials_file = Some(PrintablePath::from(path));
         self
     }
 
@@ -382,6 +382,9 @@ impl Builder {
         &self,
         environment: &Environment,
     ) -> Result<(HttpClient, Found), Error> {
+        if !self.has_own_http_client() {
+            environment.check_certificate_paths()?;
+        }
         let http = self.http(self.hosts(environment)?)?;
         let found = self.search(environment, &http).await?;
         Ok((http, found))
@@ -437,7 +440,7 @@ impl Builder {
         }
         #[cfg(feature = "token-cache")]
         if self.token_cache {
-            options.disk_cache = ee_credentials::DiskCache::open(environment);
+            options.disk_cache = ee_credentials::DiskCache::open(environment)?;
         }
         let search = Search::new(environment.clone(), options.clone());
         let search = match (
@@ -448,7 +451,7 @@ impl Builder {
         ) {
             (Some(credentials), ..) => search.only(credentials.clone()),
             (None, Some(json), ..) => search.only_json(json.clone()),
-            (None, None, Some(file), _) => search.only_file(file),
+            (None, None, Some(file), _) => search.only_file(file.as_path()),
             (None, None, None, Some(key)) => search.only(Credentials::from_api_key(key.clone())),
             (None, None, None, None) => search,
         };

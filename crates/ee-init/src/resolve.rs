@@ -67,7 +67,7 @@ async fn look(source: ProjectSource, places: &Places<'_>) -> Result<Option<Strin
         ProjectSource::EnvEeProjectId => var("EE_PROJECT_ID"),
         ProjectSource::EarthEngineFile => {
             let environment = environment.clone();
-            without_blocking(environment.earthengine_file(), move || {
+            without_blocking(environment.earthengine_file().ok().flatten(), move || {
                 environment.earthengine_file_project()
             })
             .await?
@@ -79,7 +79,7 @@ async fn look(source: ProjectSource, places: &Places<'_>) -> Result<Option<Strin
         ProjectSource::CredentialsProject => said_by(Credentials::project),
         ProjectSource::GcloudConfig => {
             let environment = environment.clone();
-            without_blocking(environment.gcloud_dir(), move || {
+            without_blocking(environment.gcloud_dir().ok().flatten(), move || {
                 environment.gcloud_project()
             })
             .await?

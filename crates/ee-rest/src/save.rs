@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ee_token::Remedy;
+use ee_token::{Remedy, display_path};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt as _;
 
@@ -63,7 +63,7 @@ async fn create(to: &Path) -> std::io::Result<(File, Part)> {
 fn failed(to: &Path, error: std::io::Error) -> Error {
     Error::new(
         ErrorKind::File,
-        format!("the file {} cannot be written: {error}", to.display()),
+        format!("the file {} cannot be written: {error}", display_path(to)),
     )
     .with_remedy(Remedy::new(
         "Check that the folder exists, that this program may write there, and that the disk has room.",

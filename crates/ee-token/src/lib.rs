@@ -43,6 +43,7 @@ mod jwt;
 mod key;
 mod listener;
 mod network_failure;
+mod printable_path;
 mod redact;
 mod report;
 mod retry;
@@ -71,9 +72,11 @@ pub use grant::{ClientAuth, Grant};
 pub use http_client::{HttpClient, read_bounded, read_chunk};
 pub use jwt::{Claims, sign_jwt, sign_jwt_es256};
 pub use key::{EcPrivateKey, RsaPrivateKey};
+#[doc(hidden)]
+pub use printable_path::PrintablePath;
 pub use redact::redact;
 #[doc(hidden)]
-pub use redact::{clean, said, steers_terminal};
+pub use redact::{clean, display_path, said, steers_terminal};
 pub use report::Remedy;
 #[doc(hidden)]
 pub use report::Report;

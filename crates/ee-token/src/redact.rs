@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::path::Path;
 
 use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
@@ -14,10 +15,26 @@ const PIECE: usize = 12;
 const BEGINNINGS: [&str; 9] = [
     "ya29.", "1//", "1%2F%2F", "1%2f%2f", "4/0A", "4%2F0A", "eyJ", "AIza", "GOCSPX-",
 ];
+/// The fields of JSON objects and forms whose values are secrets.
+const SECRET_FIELDS: [&str; 7] = [
+    "private_key",
+    "client_secret",
+    "refresh_token",
+    "access_token",
+    "id_token",
+    "assertion",
+    "code_verifier",
+];
+/// Words of random base64 from this length on are redacted. Hashes in hexadecimal and the
+/// challenges of login pages (43 characters) are not secret.
+const MIN_BASE64: usize = 48;
+/// The rest of a wrapped base64 text, after a line that was redacted.
+const MIN_BASE64_REST: usize = 8;
 
-/// Removes these secrets, and whatever looks like a Google token, refresh token, key or JWT,
-/// from a text: servers echo what they were sent, whole or in part, as it was or as it stood in
-/// the request.
+/// Removes these secrets from a text, and everything that looks like one: Google's tokens, refresh
+/// tokens, API keys and JWTs, PEM blocks, base64 of keys, and the secret fields of JSON objects
+/// and forms, whole or cut off. Servers echo what they were sent, and people put secrets where
+/// names and paths belong.
 ///
 /// ```
 /// use ee_token::redact;
@@ -38,6 +55,12 @@ pub fn redact<'a>(text: &'a str, secrets: &[&str]) -> Cow<'a, str> {
     }
     if let Some(clean) = redact_pieces(&text, &secrets) {
         text = instead_of(text, |_| clean);
+    }
+    for find in [pem_blocks, secret_fields, base64_words] {
+        let spans = find(&text);
+        if !spans.is_empty() {
+            text = instead_of(text, |text| redact_spans(text, &spans));
+        }
     }
     for beginning in BEGINNINGS {
         if text.contains(beginning) {
@@ -135,6 +158,265 @@ fn redact_words(text: &str, prefix: &str) -> String {
     out
 }
 
+/// The start and the end of a secret in a text.
+type Span = (usize, usize);
+
+fn redact_spans(text: &str, spans: &[Span]) -> String {
+    let mut out = String::with_capacity(text.len() + spans.len() * REDACTED.len());
+    let mut rest = 0;
+    for (start, end) in spans {
+        out.push_str(text.get(rest..*start).unwrap_or_default());
+        out.push_str(REDACTED);
+        rest = *end;
+    }
+    out.push_str(text.get(rest..).unwrap_or_default());
+    out
+}
+
+/// The bodies of PEM blocks, with line ends or with escapes in their place. The rest of the text if
+/// a block is cut off; the last line before a label that ends a block.
+fn pem_blocks(text: &str) -> Vec<Span> {
+    const BEGIN: &str = "-----BEGIN";
+    const END: &str = "-----END";
+    const LONGEST_LABEL: usize = 60;
+    let mut spans = Vec::new();
+    let mut ends = text.match_indices(END).map(|(at, _)| at).peekable();
+    let mut begins = text.match_indices(BEGIN).map(|(at, _)| at).peekable();
+    loop {
+        let begin = begins.peek().copied();
+        if let Some(end) = ends.next_if(|end| begin.is_none_or(|begin| *end < begin)) {
+            let lines = text[..end].trim_end_matches(|c: char| c.is_whitespace());
+            let lines = lines.strip_suffix("\\n").unwrap_or(lines);
+            let lines = lines.trim_end_matches('\\');
+            let last = lines.trim_end_matches(is_of_base64).len();
+            let previous = spans.last().map_or(0, |(_, end)| *end);
+            if lines.len() - last >= MIN_BASE64_REST && last >= previous {
+                spans.push((last, end));
+            }
+            continue;
+        }
+        let Some(begin) = begins.next() else {
+            return spans;
+        };
+        let label = begin + BEGIN.len();
+        let Some(length) = text[label..].find("-----") else {
+            return spans;
+        };
+        if length > LONGEST_LABEL {
+            continue;
+        }
+        let start = label + length + 5;
+        while begins.next_if(|begin| *begin < start).is_some() {}
+        while ends.next_if(|end| *end < start).is_some() {}
+        let end = ends.peek().copied();
+        let next = begins.peek().copied().unwrap_or(text.len());
+        let is_key = match end.filter(|end| *end < next) {
+            Some(end) => text[start..end]
+                .split(|c| !is_of_base64(c))
+                .any(|word| word.len() >= MIN_BASE64_REST),
+            None => {
+                let line = start + separators(text, start);
+                let word = &text[line..line + leading(text, line, is_of_base64)];
+                text[line..].starts_with("Proc-Type") || is_base64_line(word)
+            }
+        };
+        if is_key {
+            let end = ends.next_if(|end| *end < next);
+            spans.push((start, end.unwrap_or(next)));
+        }
+    }
+}
+
+/// The values of secret fields: of JSON, of JSON in a JSON text, or of a form.
+fn secret_fields(text: &str) -> Vec<Span> {
+    let mut names: Vec<Span> = SECRET_FIELDS
+        .iter()
+        .flat_map(|name| text.match_indices(name))
+        .map(|(at, name)| (at, at + name.len()))
+        .collect();
+    names.sort_unstable();
+    let mut spans: Vec<Span> = Vec::new();
+    for (start, end) in names {
+        let is_whole = !text[..start].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let is_in_value = spans.last().is_some_and(|(_, end)| start < *end);
+        if is_whole && !is_in_value {
+            spans.extend(field_value(text, end));
+        }
+    }
+    spans
+}
+
+/// The value after a field's name, if there is one.
+fn field_value(text: &str, name_end: usize) -> Option<Span> {
+    /// Of prose after a colon, nothing is redacted.
+    const MIN_UNQUOTED: usize = 16;
+    let (_, after) = quote(text, name_end);
+    let sign = after + leading(text, after, char::is_whitespace);
+    let sign_char = text[sign..].chars().next()?;
+    let is_form = match sign_char {
+        '=' => true,
+        ':' => false,
+        _ => return None,
+    };
+    let value = sign + 1;
+    let value = value + leading(text, value, char::is_whitespace);
+    let (opening, start) = quote(text, value);
+    let end = match opening {
+        Some((mark, escapes)) => closing_quote(text, start, mark, escapes),
+        None => {
+            start
+                + leading(text, start, |c| {
+                    !c.is_whitespace() && !"&,;})\"'".contains(c)
+                })
+        }
+    };
+    let shortest = if opening.is_some() || is_form {
+        4
+    } else {
+        MIN_UNQUOTED
+    };
+    let is_redacted = text[start..end].starts_with(REDACTED);
+    (end - start >= shortest && !is_redacted).then_some((start, end))
+}
+
+/// A quotation mark at this place with the backslashes before it, and where it ends.
+fn quote(text: &str, at: usize) -> (Option<(char, usize)>, usize) {
+    let escapes = leading(text, at, |c| c == '\\');
+    match text[at + escapes..].chars().next() {
+        Some(mark @ ('"' | '\'')) => (Some((mark, escapes)), at + escapes + 1),
+        _ => (None, at),
+    }
+}
+
+/// Where a quoted text ends: at a mark with as many backslashes as the first, or with the text.
+fn closing_quote(text: &str, start: usize, mark: char, escapes: usize) -> usize {
+    text[start..]
+        .match_indices(mark)
+        .map(|(at, _)| {
+            let before = &text[start..start + at];
+            (
+                start + at,
+                before.len() - before.trim_end_matches('\\').len(),
+            )
+        })
+        .find(|(_, backslashes)| *backslashes == escapes)
+        .map_or(text.len(), |(at, backslashes)| at - backslashes)
+}
+
+/// The length of the beginning that consists of such characters.
+fn leading(text: &str, at: usize, is: impl Fn(char) -> bool) -> usize {
+    let rest = &text[at..];
+    rest.find(|c| !is(c)).unwrap_or(rest.len())
+}
+
+/// The words of random base64, each with the lines that follow it.
+fn base64_words(text: &str) -> Vec<Span> {
+    let mut spans = Vec::new();
+    let mut at = 0;
+    loop {
+        at += leading(text, at, |c| !is_of_base64(c));
+        // The letter of an escape such as `\n` is not part of the word.
+        if text[..at].ends_with('\\') && text[at..].starts_with(['n', 'r', 't']) {
+            at += 1;
+            continue;
+        }
+        let length = leading(text, at, is_of_base64);
+        if length == 0 {
+            return spans;
+        }
+        let end = at + length;
+        if length >= MIN_BASE64 && is_random(&text[at..end]) {
+            let start = at;
+            at = base64_end(text, end);
+            spans.push((start, at));
+        } else {
+            at = end;
+        }
+    }
+}
+
+/// Where the lines of a wrapped base64 text end.
+fn base64_end(text: &str, from: usize) -> usize {
+    let mut end = from;
+    loop {
+        let next = end + separators(text, end);
+        let length = leading(text, next, is_of_base64);
+        if next == end || !is_base64_line(&text[next..next + length]) {
+            return end;
+        }
+        end = next + length;
+    }
+}
+
+/// The length of the line ends and blanks at this place, or of the escapes that stand for them.
+fn separators(text: &str, from: usize) -> usize {
+    let mut at = from;
+    loop {
+        let start = at;
+        at += leading(text, at, char::is_whitespace);
+        at += leading(text, at, |c| c == '\\');
+        if at > start && text[..at].ends_with('\\') && text[at..].starts_with(['n', 'r', 't']) {
+            at += 1;
+        }
+        for encoded in ["%0A", "%0D", "%0a", "%0d"] {
+            if text[at..].starts_with(encoded) {
+                at += encoded.len();
+            }
+        }
+        if at == start {
+            return at - from;
+        }
+    }
+}
+
+/// Whether this can be a line of base64, and is not a word of prose.
+fn is_base64_line(word: &str) -> bool {
+    let mut rest = word.chars().skip(1);
+    word.len() >= MIN_BASE64_REST && rest.any(|c| !c.is_ascii_lowercase())
+}
+
+fn is_of_base64(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "+/=".contains(c)
+}
+
+/// Whether a word is random rather than written by a person: it has letters of both cases and
+/// digits, and changes between them all the time. Paths and names change at their words.
+fn is_random(word: &str) -> bool {
+    let class = |b: &u8| match b {
+        b'a'..=b'z' => 0,
+        b'A'..=b'Z' => 1,
+        b'0'..=b'9' => 2,
+        _ => 3,
+    };
+    let classes: Vec<u8> = word.bytes().map(|b| class(&b)).collect();
+    let has = |class| classes.contains(&class);
+    let changes = classes.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    has(0) && has(1) && has(2) && changes * 20 >= classes.len() * 9
+}
+
+/// A path as messages show it: without secrets, and with a replacement character (U+FFFD) for each
+/// character that steers a terminal or cannot be seen.
+///
+/// ```
+/// use std::path::Path;
+/// use ee_token::display_path;
+///
+/// assert_eq!(display_path(Path::new("/home/jane/key.json")), "/home/jane/key.json");
+/// assert_eq!(display_path(Path::new("/tmp/a\u{1b}[2Jb")), "/tmp/a\u{fffd}[2Jb");
+/// assert_eq!(display_path(Path::new("GOCSPX-abcdef")), "[redacted]");
+/// ```
+pub fn display_path(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let visible: String = text.chars().filter(|c| !steers_terminal(*c)).collect();
+    let visible = Zeroizing::new(visible);
+    let redacted = redact(&visible, &[]);
+    if *redacted != **visible {
+        return redacted.into_owned();
+    }
+    let shown = |c| if steers_terminal(c) { '\u{fffd}' } else { c };
+    text.chars().map(shown).collect()
+}
+
 /// The longest sentence of a server's that a message quotes, in characters.
 const LONGEST: usize = 1000;
 
@@ -203,6 +485,170 @@ mod tests {
             ("code: 4/0AbcDef.", "code: [redacted]"),
         ] {
             assert_eq!(redact(text, &[]), clean);
+        }
+    }
+
+    /// Base64 of random bytes, as keys are.
+    fn random_base64(bytes: usize) -> String {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()[3]
+        };
+        let random: Vec<u8> = (0..bytes).map(|_| next()).collect();
+        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, random)
+    }
+
+    fn wrapped(text: &str, width: usize, end: &str) -> String {
+        let lines: Vec<_> = text.as_bytes().chunks(width).collect();
+        let lines = lines.iter().map(|line| std::str::from_utf8(line).unwrap());
+        lines.collect::<Vec<_>>().join(end)
+    }
+
+    #[test]
+    fn keys_are_redacted_in_every_encoding_whole_and_cut_off() {
+        for bytes in [32, 121, 1200] {
+            let key = random_base64(bytes);
+            for end in ["\n", "\r\n", "\\n", "\\\\n", " ", "\\r\\n"] {
+                let body = wrapped(&key, 64, end);
+                let begin = "-----BEGIN PRIVATE KEY-----";
+                let pem = format!("{begin}{end}{body}{end}-----END PRIVATE KEY-----{end}");
+                let compact = serde_json::json!({"type": "service_account", "private_key": pem});
+                let pretty = serde_json::to_string_pretty(&compact).unwrap();
+                let compact = compact.to_string();
+                let nested = serde_json::json!(compact).to_string();
+                let form = byte_serialize(pem.as_bytes()).collect::<String>();
+                let encoded =
+                    base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &compact);
+                for whole in [
+                    pem.clone(),
+                    compact,
+                    pretty,
+                    nested,
+                    format!("private_key={form}&x=y"),
+                    form,
+                    wrapped(&encoded, 76, end),
+                    encoded.clone(),
+                ] {
+                    let cuts = [0, 1, whole.len() / 3, whole.len() / 2];
+                    for (start, cut) in cuts.iter().flat_map(|a| cuts.iter().map(move |b| (a, b))) {
+                        let part = &whole[*start..whole.len() - cut];
+                        let text = format!("cannot open {part}: no such file");
+                        let shown = redact(&text, &[]);
+                        let leaked = key
+                            .as_bytes()
+                            .windows(MIN_BASE64)
+                            .chain(encoded.as_bytes().windows(MIN_BASE64))
+                            .find(|piece| shown.contains(std::str::from_utf8(piece).unwrap()));
+                        assert_eq!(leaked, None, "{text:?} as {shown:?}");
+                    }
+                    let text = format!("cannot open {whole}");
+                    let shown = redact(&text, &[]);
+                    let mut pieces = key.as_bytes().windows(16);
+                    let leaked = pieces.find(|p| shown.contains(std::str::from_utf8(p).unwrap()));
+                    assert_eq!(leaked, None, "{text:?} as {shown:?}");
+                    assert!(shown.starts_with("cannot open "), "{shown}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn secret_fields_are_redacted_and_names_of_fields_stay() {
+        for (text, clean) in [
+            (
+                r#"{"client_secret": "d-FL95Q19", "type": "x"}"#,
+                r#"{"client_secret": "[redacted]", "type": "x"}"#,
+            ),
+            (
+                r#""{\"refresh_token\":\"a\\\"bcd\",\"x\":1}""#,
+                r#""{\"refresh_token\":\"[redacted]\",\"x\":1}""#,
+            ),
+            ("{'refresh_token': 'abcd", "{'refresh_token': '[redacted]"),
+            (
+                "{type: authorized_user, client_secret: d-FL95Q19q7MQmFpd7hHD0Ty}",
+                "{type: authorized_user, client_secret: [redacted]}",
+            ),
+            (
+                "client_secret=abcd&refresh_token=efgh&x=y",
+                "client_secret=[redacted]&refresh_token=[redacted]&x=y",
+            ),
+            (
+                "grant_type=refresh_token&x=y",
+                "grant_type=refresh_token&x=y",
+            ),
+            (
+                "the field `refresh_token` is missing",
+                "the field `refresh_token` is missing",
+            ),
+            (
+                "Missing parameter: refresh_token",
+                "Missing parameter: refresh_token",
+            ),
+            ("refresh_token: expired", "refresh_token: expired"),
+            (
+                r#"{"private_key_id": "0123456789", "private_key": null}"#,
+                r#"{"private_key_id": "0123456789", "private_key": null}"#,
+            ),
+        ] {
+            assert_eq!(redact(text, &[]), clean);
+        }
+    }
+
+    #[test]
+    fn paths_hashes_and_labels_are_not_redacted() {
+        for text in [
+            "no certificate in it (-----BEGIN CERTIFICATE-----), see the manual",
+            "-----BEGIN PRIVATE KEY----- is missing",
+            "/Users/JaneDoe/Documents/Work2024/EarthEngine/Rust/Credentials/Folder3/TheKeyFile",
+            "/nix/store/0c5b8vw40dy178xlpddw65q9gf1h2186jcc3p4swinwggbllv8mk/bin/x",
+            "sha256 9F86D081884C7D659A2FEAA0C55AD015A3BF4F1B2B0B822CD15D6C15B0F00A08",
+            "https://accounts.google.com/o/oauth2/auth?code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstwcM&x=y",
+        ] {
+            assert_eq!(redact(text, &[]), text);
+        }
+    }
+
+    #[test]
+    fn long_hostile_text_takes_linear_time() {
+        for piece in [
+            "-----BEGIN ",
+            "-----BEGIN X-----",
+            "-----END ",
+            "refresh_token=",
+            "refresh_token=abcd&",
+            "\"refresh_token\\\": ",
+            "\\n",
+            "aB3aB3aB3+",
+        ] {
+            // Minutes if each piece made all that follows it be read again.
+            let text = piece.repeat((4 << 20) / piece.len());
+            assert!(redact(&text, &[]).len() <= room(&text));
+        }
+    }
+
+    #[test]
+    fn a_path_is_shown_without_secrets_and_control_characters() {
+        for (path, shown) in [
+            (
+                "/home/jane/My Keys/ÄÖ 森/key.json",
+                "/home/jane/My Keys/ÄÖ 森/key.json",
+            ),
+            (
+                "/home/jane\u{1b}]0;x\u{7}",
+                "/home/jane\u{fffd}]0;x\u{fffd}",
+            ),
+            ("/home/a\nerror: b", "/home/a\u{fffd}error: b"),
+            ("/home/\u{202e}nosj.yek", "/home/\u{fffd}nosj.yek"),
+            ("ya29.a0\u{200b}Af", "[redacted]"),
+            (
+                "{\"refresh_token\": \"a\nbcd\"}",
+                "{\"refresh_token\": \"[redacted]\"}",
+            ),
+        ] {
+            assert_eq!(display_path(Path::new(path)), shown);
         }
     }
 

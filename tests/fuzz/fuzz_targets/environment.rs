@@ -2,9 +2,14 @@
 //! the browser, the places of files, and the ways to log in.
 #![no_main]
 
-use ee_credentials::fuzzing::browser_command;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ee_credentials::fuzzing::{browser_command, not_a_path};
 use ee_credentials::login::Mode;
-use ee_credentials::{Environment, Os, Search};
+use ee_credentials::{Environment, Error, Os, Search};
+use ee_token::{display_path, steers_terminal};
 use fuzz::{block_on, check_error, check_names, check_shown, options};
 use url::Url;
 
@@ -98,7 +103,8 @@ fn check_browser(text: &str) {
     assert!(!text_browsers.contains(&name), "{command:?}");
 }
 
-/// Folders and files are where the variables say; `Debug` shows no value.
+/// Folders and files are where the variables say, or the value is named for what it is; `Debug`
+/// shows no value.
 fn check_places(text: &str) {
     let names = [
         "EE_CONFIG_FILE",
@@ -115,16 +121,44 @@ fn check_places(text: &str) {
                 .fold(empty, |all, name| all.with_var(name, value))
         };
         let environment = of(text);
-        let path = text.trim();
-        if !path.is_empty() {
-            assert_eq!(environment.earthengine_file(), Some(path.into()));
-            assert_eq!(environment.gcloud_dir(), Some(path.into()));
+        check_place(environment.earthengine_file(), "EE_CONFIG_FILE", text);
+        check_place(environment.gcloud_dir(), "CLOUDSDK_CONFIG", text);
+        match environment.cache_dir() {
+            Ok(folder) => assert!(
+                folder.is_none_or(|folder| folder.has_root() || os == Os::Windows)
+            ),
+            Err(error) => check_error(&error, error.remedy()),
         }
-        assert!(
-            environment
-                .cache_dir()
-                .is_none_or(|folder| folder.has_root() || os == Os::Windows)
-        );
         assert_eq!(format!("{environment:?}"), format!("{:?}", of("x")));
     }
+    check_not_a_path(text);
+}
+
+fn check_place(place: Result<Option<PathBuf>, Error>, variable: &str, text: &str) {
+    let path = text.trim();
+    match place {
+        Ok(Some(place)) if !path.is_empty() => assert_eq!(place, Path::new(path)),
+        Ok(_) => assert!(path.is_empty(), "{variable}: {path}"),
+        Err(error) => {
+            check_error(&error, error.remedy());
+            // The message depends on the kind of value alone, so it cannot contain the value.
+            let noun = not_a_path(path).expect("a text that is not a path");
+            assert_eq!(
+                error.to_string(),
+                format!("{variable} contains {noun}, not a path")
+            );
+        }
+    }
+}
+
+/// What is a secret is one in base64 too, and what is shown of a path has no tricks.
+fn check_not_a_path(text: &str) {
+    let is_text = |noun: &str| noun.starts_with("a text") || noun.starts_with("base64");
+    if text.len() >= 24 && not_a_path(text).is_some_and(|noun| !is_text(&noun)) {
+        let encoded = not_a_path(&STANDARD.encode(text));
+        let encoded = encoded.expect("base64 of a text that is not a path");
+        assert!(encoded.starts_with("base64 of "), "{encoded}");
+    }
+    let shown = display_path(Path::new(text));
+    assert!(!shown.contains(steers_terminal), "it steers a terminal: {shown:?}");
 }

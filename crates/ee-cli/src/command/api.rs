@@ -7,12 +7,13 @@ use std::io::Read;
 use std::path::Path;
 
 use earthengine::rest::{RequestBuilder, Response};
+use earthengine::token::display_path;
 use earthengine::{EarthEngine, Method, Verify};
 use serde_json::{Map, Value};
 
 use crate::arguments::{Api, Global};
 use crate::failure::{Failure, Stage};
-use crate::output::print;
+use crate::output::{print, print_raw};
 use pages::Pages;
 
 const METHODS: [Method; 5] = [
@@ -41,13 +42,13 @@ pub(crate) async fn run(global: &Global, api: &Api) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::new(&error, Stage::Init))?;
     if api.paginate {
-        return print(call.all_pages(&ee).await?);
+        return print_raw(call.all_pages(&ee).await?);
     }
     let response = call.send(&ee).await?;
     if api.include {
         print(head(&response))?;
     }
-    print(response.bytes())
+    print_raw(response.bytes())
 }
 
 impl<'a> Call<'a> {
@@ -177,5 +178,5 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     } else {
         std::fs::read(file)
     };
-    read.map_err(|e| Failure::io(&format!("{} cannot be read", file.display()), &e))
+    read.map_err(|e| Failure::io(&format!("{} cannot be read", display_path(file)), &e))
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::arguments::{Auth, AuthCommand, Global};
 use crate::failure::{Failure, Stage};
-use crate::output::print;
+use crate::output::print_raw;
 
 pub(crate) async fn run(global: &Global, auth: &Auth) -> Result<(), Failure> {
     match &auth.command {
@@ -32,9 +32,9 @@ async fn token(global: &Global) -> Result<(), Failure> {
         .map_err(|error| Failure::new(&error, Stage::Init))?;
     if global.json {
         let json = json!({"access_token": token.secret(), "expires_at": expires_at(&token)});
-        return print(format!("{json}\n"));
+        return print_raw(format!("{json}\n"));
     }
-    print(format!("{}\n", token.secret()))
+    print_raw(format!("{}\n", token.secret()))
 }
 
 /// When a token ends; `None` where nobody says.

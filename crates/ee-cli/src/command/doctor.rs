@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 
 use crate::arguments::Global;
 use crate::failure::{Failure, in_one_line};
-use crate::output::{has_colours, paint, plain, print};
+use crate::output::{Text, has_colours, plain, print, print_json};
 
 pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
     let builder = super::builder(global);
     let diagnosis = if global.json {
         let diagnosis = builder.diagnose().await;
-        print(format!("{}\n", as_json(&diagnosis)))?;
+        print_json(&as_json(&diagnosis))?;
         diagnosis
     } else {
         let colour = has_colours(&std::io::stdout());
@@ -53,7 +53,7 @@ fn as_json(diagnosis: &Diagnosis) -> Value {
 }
 
 /// A line for the check, and more for what to do. The status is a word; colour is extra.
-fn in_words(check: &Check, colour: bool) -> String {
+fn in_words(check: &Check, colour: bool) -> Text {
     let code = match check.status {
         CheckStatus::Ok => "32",
         CheckStatus::Warning => "33",
@@ -66,35 +66,31 @@ fn in_words(check: &Check, colour: bool) -> String {
         Some((name, place)) => (name, format!("{place}: ")),
         None => (check.name.as_str(), String::new()),
     };
-    let mut text = format!(
-        "{} {name:<16} {place}{}\n",
-        paint(colour, code, &status),
-        plain(&check.message)
-    );
+    let mut text = Text::default();
+    text.paint(colour, code, &status);
+    text.add(&format!(" {name:<16} {place}{}\n", plain(&check.message)));
     if let Some(remedy) = &check.remedy {
         const INDENT: &str = "         ";
-        text += &format!(
-            "{INDENT}{} {}\n",
-            paint(colour, "1;36", "what to do:"),
-            remedy.text
-        );
+        text.add(INDENT);
+        text.paint(colour, "1;36", "what to do:");
+        text.add(&format!(" {}\n", remedy.text));
         for line in remedy.command.iter().chain(&remedy.url) {
-            text += &format!("{INDENT}    {line}\n");
+            text.add(&format!("{INDENT}    {line}\n"));
         }
     }
     text
 }
 
-fn summary(diagnosis: &Diagnosis, colour: bool) -> String {
+fn summary(diagnosis: &Diagnosis, colour: bool) -> Text {
+    let mut text = Text::default();
     if diagnosis.is_ok() {
-        return format!("{}\n", paint(colour, "1;32", "A program can run."));
+        text.paint(colour, "1;32", "A program can run.");
+    } else {
+        text.paint(colour, "1;31", "A program cannot run.");
+        if let Some(check) = diagnosis.first_failure() {
+            text.add(&format!(" First mend: {}.", check.name));
+        }
     }
-    let first = match diagnosis.first_failure() {
-        Some(check) => format!(" First mend: {}.", check.name),
-        None => String::new(),
-    };
-    format!(
-        "{}{first}\n",
-        paint(colour, "1;31", "A program cannot run.")
-    )
+    text.add("\n");
+    text
 }

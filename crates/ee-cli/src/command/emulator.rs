@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
+use earthengine::token::display_path;
 use ee_emulator::{Emulator, Project};
 
 use crate::arguments::{Emulator as Arguments, Global};
@@ -48,7 +49,7 @@ fn write_credentials(emulator: &Emulator, folder: &Path) -> Result<(), Failure> 
     let account = emulator.create_service_account(SERVICE_ACCOUNT, PROJECT);
     let person = emulator.create_user(PERSON);
     fs::create_dir_all(folder)
-        .map_err(|e| Failure::io(&format!("{} cannot be made", folder.display()), &e))?;
+        .map_err(|e| Failure::io(&format!("{} cannot be made", display_path(folder)), &e))?;
     for (name, text) in [
         ("service_account.json", account.json_key()),
         ("authorized_user.json", person.authorized_user_json()),
@@ -60,7 +61,7 @@ fn write_credentials(emulator: &Emulator, folder: &Path) -> Result<(), Failure> 
         let path = folder.join(name);
         private_file(&path)
             .and_then(|mut file| file.write_all(text.as_bytes()))
-            .map_err(|e| Failure::io(&format!("{} cannot be written", path.display()), &e))?;
+            .map_err(|e| Failure::io(&format!("{} cannot be written", display_path(&path)), &e))?;
     }
     Ok(())
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use earthengine::EarthEngine;
+use earthengine::token::display_path;
 use serde_json::{Value, json};
 
 use crate::arguments::{Global, Init};
 use crate::failure::{Failure, Stage};
-use crate::output::{note, plain, print, warn, warnings_as_json};
+use crate::output::{note, plain, print, print_json, warn, warnings_as_json};
 
 pub(crate) async fn run(global: &Global, init: &Init) -> Result<(), Failure> {
     let ee = super::builder(global)
@@ -15,7 +16,7 @@ pub(crate) async fn run(global: &Global, init: &Init) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::new(&error, Stage::Init))?;
     if global.json {
-        return print(format!("{}\n", as_json(&ee)));
+        return print_json(&as_json(&ee));
     }
     if !global.quiet {
         warn(ee.warnings());
@@ -55,7 +56,7 @@ fn in_words(ee: &EarthEngine) -> String {
     let principal = credentials.principal().map(|who| format!(", {who}"));
     let path = credentials
         .path()
-        .map(|path| format!(", {}", plain(&path.display().to_string())));
+        .map(|path| format!(", {}", display_path(path)));
     format!(
         "credential    {}{} ({}{})\nproject       {} ({})\nregistration  {}\n{} requests in {:.0} ms\n",
         credentials.kind(),

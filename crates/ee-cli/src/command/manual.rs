@@ -1,16 +1,17 @@
 //! `eectl completions` and `eectl man`: what is written out of the command line's own description.
 
 use clap::CommandFactory as _;
+use earthengine::token::display_path;
 
 use crate::arguments::{Arguments, Completions, Global, Man};
 use crate::failure::Failure;
-use crate::output::{note, print};
+use crate::output::{note, print_raw};
 
 pub(crate) fn completions(arguments: &Completions) -> Result<(), Failure> {
     let mut script = Vec::new();
     let mut command = Arguments::command();
     clap_complete::generate(arguments.shell, &mut command, "eectl", &mut script);
-    print(script)
+    print_raw(script)
 }
 
 pub(crate) fn pages(global: &Global, arguments: &Man) -> Result<(), Failure> {
@@ -20,16 +21,16 @@ pub(crate) fn pages(global: &Global, arguments: &Man) -> Result<(), Failure> {
         clap_mangen::Man::new(command)
             .render(&mut page)
             .map_err(|e| Failure::io("the manual page cannot be made", &e))?;
-        return print(page);
+        return print_raw(page);
     };
     let cannot =
-        |e: std::io::Error| Failure::io(&format!("{} cannot be written", folder.display()), &e);
+        |e: std::io::Error| Failure::io(&format!("{} cannot be written", display_path(folder)), &e);
     std::fs::create_dir_all(folder).map_err(cannot)?;
     clap_mangen::generate_to(command, folder).map_err(cannot)?;
     if !global.quiet {
         note(&format!(
             "see them with: man -l {}/eectl.1",
-            folder.display()
+            display_path(folder)
         ));
     }
     Ok(())

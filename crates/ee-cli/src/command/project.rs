@@ -6,6 +6,7 @@ mod prompt;
 use std::io::IsTerminal as _;
 
 use earthengine::credentials::Store;
+use earthengine::token::display_path;
 use earthengine::{
     ApiState, Environment, Error, ErrorKind, ListedProject, Registration, Remedy, check_project,
 };
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::{Global, Project, ProjectCommand};
 use crate::failure::{Failure, Stage};
-use crate::output::{note, plain, print, warn, warnings_as_json};
+use crate::output::{note, path_json, plain, print, print_json, warn, warnings_as_json};
 use picker::Picked;
 use prompt::Prompt;
 
@@ -39,7 +40,7 @@ async fn list(global: &Global) -> Result<(), Failure> {
         .map_err(explained)?;
     if global.json {
         let projects: Vec<Value> = projects.iter().map(as_json).collect();
-        return print(format!("{}\n", Value::Array(projects)));
+        return print_json(&Value::Array(projects));
     }
     if projects.is_empty() && !global.quiet {
         note(NONE);
@@ -178,12 +179,12 @@ fn write(global: &Global, store: &Store, id: &str) -> Result<(), Failure> {
         note_what_comes_first(id);
     }
     if global.json {
-        let path = store.path().display().to_string();
-        return print(format!("{}\n", json!({"project": id, "path": path})));
+        let path = path_json(store.path());
+        return print_json(&json!({"project": id, "path": path}));
     }
     print(format!(
         "{id} is the project now ({})\n",
-        store.path().display()
+        display_path(store.path())
     ))
 }
 
@@ -205,11 +206,11 @@ pub(crate) fn unset(global: &Global) -> Result<(), Failure> {
     let removed = store
         .unset_project()
         .map_err(|error| Failure::login(&error))?;
-    let path = store.path().display();
     if global.json {
-        let path = path.to_string();
-        return print(format!("{}\n", json!({"removed": removed, "path": path})));
+        let path = path_json(store.path());
+        return print_json(&json!({"removed": removed, "path": path}));
     }
+    let path = display_path(store.path());
     print(if removed {
         format!("no project is set any more ({path})\n")
     } else {
@@ -223,14 +224,11 @@ async fn show(global: &Global) -> Result<(), Failure> {
         .await
         .map_err(explained)?;
     if global.json {
-        return print(format!(
-            "{}\n",
-            json!({
-                "project": project.id,
-                "source": project.source.as_str(),
-                "warnings": warnings_as_json(&project.warnings),
-            })
-        ));
+        return print_json(&json!({
+            "project": project.id,
+            "source": project.source.as_str(),
+            "warnings": warnings_as_json(&project.warnings),
+        }));
     }
     if global.quiet {
         return print(format!("{}\n", project.id));
@@ -247,16 +245,13 @@ async fn check(global: &Global, id: Option<&str>) -> Result<(), Failure> {
     let ee = builder.connect().await.map_err(explained)?;
     let (project, registration) = (ee.project(), ee.registration());
     if global.json {
-        return print(format!(
-            "{}\n",
-            json!({
-                "project": project.id,
-                "source": project.source.as_str(),
-                "api": ApiState::Enabled.as_str(),
-                "registration": registration.as_str(),
-                "warnings": warnings_as_json(ee.warnings()),
-            })
-        ));
+        return print_json(&json!({
+            "project": project.id,
+            "source": project.source.as_str(),
+            "api": ApiState::Enabled.as_str(),
+            "registration": registration.as_str(),
+            "warnings": warnings_as_json(ee.warnings()),
+        }));
     }
     if !global.quiet {
         warn(ee.warnings());

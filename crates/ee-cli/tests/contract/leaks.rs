@@ -4,6 +4,8 @@
 #[path = "../../../../tests/leaks/canary.rs"]
 #[allow(dead_code, reason = "the other tests that share it use the rest")]
 pub(crate) mod canary;
+#[path = "../../../../tests/leaks/misplaced.rs"]
+pub(crate) mod misplaced;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -18,7 +20,7 @@ use ee_emulator::Fault;
 use super::*;
 
 /// What every command is run with. One that is not here fails the test.
-pub(super) const COMMANDS: [(&str, &[&str]); 20] = [
+pub(crate) const COMMANDS: [(&str, &[&str]); 20] = [
     ("init", &[]),
     ("auth login", &["--mode=notebook", "--quiet", "--force"]),
     ("auth scopes", &[]),

@@ -18,6 +18,7 @@ mod faults;
 mod leaks;
 mod login;
 mod manual;
+mod path_settings;
 #[cfg(target_os = "linux")]
 mod processes;
 mod projects;

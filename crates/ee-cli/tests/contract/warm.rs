@@ -97,6 +97,7 @@ async fn a_broken_file_is_no_trouble() {
         .with_var("LOCALAPPDATA", machine.variables["LOCALAPPDATA"].as_str())
         .cache_dir()
         .unwrap()
+        .unwrap()
         .join("tokens");
     let mut broken = 0;
     for entry in fs::read_dir(folder).unwrap() {

@@ -27,9 +27,7 @@ pub(super) struct CertificateSource {
 
 impl CertificateSource {
     pub(super) fn from_document(source: &Document) -> Result<Self, Error> {
-        let config = source
-            .text("certificate_config_location")?
-            .map(PathBuf::from);
+        let config = source.path("certificate_config_location")?;
         let default = source
             .flag("use_default_certificate_config")?
             .unwrap_or(false);
@@ -43,7 +41,7 @@ impl CertificateSource {
             )),
             _ => Ok(Self {
                 config,
-                trust_chain: source.text("trust_chain_path")?.map(PathBuf::from),
+                trust_chain: source.path("trust_chain_path")?,
             }),
         }
     }
@@ -112,16 +110,17 @@ impl CertificateSource {
         if let Some(path) = &self.config {
             return Ok(path.clone());
         }
-        environment
-            .path_var(CONFIG_VARIABLE)
-            .or_else(|| Some(environment.gcloud_dir()?.join("certificate_config.json")))
-            .ok_or_else(|| {
-                Error::new(
-                    ErrorKind::InvalidEnvironment,
-                    format!("there is no certificate configuration: {CONFIG_VARIABLE} is not set, and there is no home folder"),
-                )
-                .with_remedy(Remedy::new(format!("Let {CONFIG_VARIABLE} name the file.")))
-            })
+        if let Some(path) = environment.path_var(CONFIG_VARIABLE)? {
+            return Ok(path);
+        }
+        let folder = environment.gcloud_dir()?.ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidEnvironment,
+                format!("there is no certificate configuration: {CONFIG_VARIABLE} is not set, and there is no home folder"),
+            )
+            .with_remedy(Remedy::new(format!("Let {CONFIG_VARIABLE} name the file.")))
+        })?;
+        Ok(folder.join("certificate_config.json"))
     }
 }
 
@@ -130,8 +129,10 @@ pub(super) fn paths(config: &str, place: &Place) -> Result<(PathBuf, PathBuf), E
     let workload = Document::parse(config, place)?
         .required_part("cert_configs")?
         .required_part("workload")?;
-    let path = |name| workload.required_text(name).map(PathBuf::from);
-    Ok((path("cert_path")?, path("key_path")?))
+    Ok((
+        workload.required_path("cert_path")?,
+        workload.required_path("key_path")?,
+    ))
 }
 
 /// Adds the certificates that lead from the leaf to an authority. The leaf may be repeated, at

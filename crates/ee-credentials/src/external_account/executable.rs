@@ -38,6 +38,8 @@ pub(super) struct Executable {
 impl Executable {
     pub(super) fn from_document(source: &Document) -> Result<Self, Error> {
         let place = &source.place;
+        // Its first word is the path of a program.
+        source.path("command")?;
         let words = command_line::split(source.required_text("command")?).map_err(|why| {
             place.invalid_field("command", format_args!("cannot be taken apart: {why}"))
         })?;
@@ -58,7 +60,7 @@ impl Executable {
         Ok(Self {
             words,
             timeout: Duration::from_millis(millis),
-            output_file: source.text("output_file")?.map(PathBuf::from),
+            output_file: source.path("output_file")?,
         })
     }
 

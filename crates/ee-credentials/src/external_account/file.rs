@@ -1,9 +1,9 @@
 //! Subject tokens from a file: Kubernetes, and everything that renews a token in place.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use ee_token::SecretString;
+use ee_token::{PrintablePath, SecretString};
 
 use super::Context;
 use super::format::Format;
@@ -14,7 +14,7 @@ use crate::place::{Place, Stamp, read, read_async};
 /// A file that is read for each exchange.
 #[derive(Debug)]
 pub(super) struct FileToken {
-    path: PathBuf,
+    path: PrintablePath,
     format: Format,
     /// The file's when it was last read; `None` if it could not be read.
     stamp: Mutex<Option<Stamp>>,
@@ -23,7 +23,7 @@ pub(super) struct FileToken {
 impl FileToken {
     pub(super) fn from_document(source: &Document) -> Result<Self, Error> {
         Ok(Self {
-            path: PathBuf::from(source.required_text("file")?),
+            path: source.required_path("file")?.into(),
             format: Format::from_document(source)?,
             stamp: Mutex::new(None),
         })
@@ -34,7 +34,7 @@ impl FileToken {
     }
 
     pub(super) async fn read(&self, context: &Context) -> Result<SecretString, ee_token::Error> {
-        let place = Place::file(&self.path);
+        let place = Place::file(self.path.as_path());
         let file = read_async(&place, read).await;
         *self.stamp() = file.as_ref().ok().map(|file| file.stamp);
         let token = file.and_then(|file| self.format.token(&file.text, &place));

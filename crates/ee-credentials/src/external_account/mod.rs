@@ -23,7 +23,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use ::url::Url;
-use ee_token::{Endpoint, HttpClient, SecretString, UrlField};
+use ee_token::{Endpoint, HttpClient, SecretString, UrlField, display_path};
 
 use crate::document::Document;
 use crate::identity::Identity;
@@ -69,7 +69,7 @@ impl Source {
     /// What messages call it.
     fn noun(&self) -> String {
         match self {
-            Self::File(file) => format!("the file {}", file.path().display()),
+            Self::File(file) => format!("the file {}", display_path(file.path())),
             Self::Url(url) => format!("the URL source at {}", url.host()),
             Self::Executable(_) => "the executable".into(),
             Self::Aws(_) => "AWS".into(),

@@ -1,7 +1,9 @@
 //! Google Colab logs people in by itself, inside of the notebook's kernel: nothing that
 //! another process could do.
 
-use ee_token::Remedy;
+use std::path::Path;
+
+use ee_token::{Remedy, display_path};
 
 use super::flow::Flow;
 use super::surroundings::is_colab;
@@ -25,11 +27,14 @@ pub(super) fn not_yet(flow: &Flow) -> Error {
     }
     let root = flow.environment.var("DATALAB_ROOT").unwrap_or("");
     let adc = format!("{root}/content/.adc/adc.json");
-    let is_set = flow.environment.named_adc_file().is_some();
-    if !is_set && std::path::Path::new(&adc).is_file() {
+    let is_set = flow.environment.is_set("GOOGLE_APPLICATION_CREDENTIALS");
+    if !is_set && Path::new(&adc).is_file() {
         return Error::new(
             ErrorKind::LoginUnavailable,
-            format!("Colab has logged you in, into {adc}, and this process does not know of it"),
+            format!(
+                "Colab has logged you in, into {}, and this process does not know of it",
+                display_path(Path::new(&adc))
+            ),
         )
         .with_remedy(
             Remedy::new("Let GOOGLE_APPLICATION_CREDENTIALS name the file.").command(format!(

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use ee_token::{Grant, Remedy, Scopes, SecretString, TokenEndpoint};
+use ee_token::{Grant, Remedy, Scopes, SecretString, TokenEndpoint, clean, display_path};
 use serde_json::json;
 use tokio::process::Command;
 
@@ -15,6 +15,7 @@ use super::flow::{Flow, Saved};
 use super::pkce::nonce;
 use super::{Browser, Mode, Terminal};
 use crate::document::Document;
+use crate::path_setting::PathSetting;
 use crate::place::{Place, Stamp, read};
 use crate::{Error, ErrorKind};
 use crate::{private_file, program};
@@ -26,7 +27,7 @@ pub(super) async fn run(
     browser: &dyn Browser,
 ) -> Result<Saved, Error> {
     let gcloud = program::find(&flow.environment, "gcloud").ok_or_else(not_installed)?;
-    let adc = flow.environment.adc_file().ok_or_else(|| {
+    let adc = flow.environment.adc_file()?.ok_or_else(|| {
         Error::new(
             ErrorKind::InvalidEnvironment,
             "there is no home folder, and so no place where gcloud keeps its files",
@@ -52,7 +53,7 @@ pub(super) async fn run(
     } else if flow.quiet {
         words.push("--no-launch-browser".to_owned());
     }
-    terminal.tell(&format!("Running: gcloud {}", words.join(" ")));
+    terminal.tell(&clean(&format!("Running: gcloud {}", words.join(" ")), &[]));
     let before = Stamp::now(&adc).ok();
     let mut command = Command::new(gcloud);
     command
@@ -92,7 +93,7 @@ pub(super) async fn run(
     if Stamp::now(&adc).ok() == before {
         return Err(failed(&format!(
             "gcloud ended without an error, and has not written {}",
-            adc.display()
+            display_path(&adc)
         )));
     }
     copy(flow, mode, adc, &asked).await
@@ -182,11 +183,13 @@ impl ClientFile {
             "token_uri": "https://oauth2.googleapis.com/token",
         }});
         let name = format!("earthengine-client-{}.json", nonce()?.expose_secret());
-        let path = std::env::temp_dir().join(name);
+        let folder = std::env::temp_dir();
+        PathSetting::Variable("TMPDIR").check(&folder)?;
+        let path = folder.join(name);
         let cannot = |error: io::Error| {
             Error::new(
                 ErrorKind::Store,
-                format!("{} cannot be written: {error}", path.display()),
+                format!("{} cannot be written: {error}", display_path(&path)),
             )
             .with_remedy(Remedy::new(
                 "Check the folder for temporary files (TMPDIR).",

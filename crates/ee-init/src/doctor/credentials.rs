@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use ee_credentials::{Credentials, Environment, Kind, Outcome, Step, Warning};
-use ee_token::{HttpClient, Remedy, Scopes};
+use ee_token::{HttpClient, Remedy, Scopes, display_path};
 
 use super::connection::in_words;
 use super::{Check, CheckStatus, Report, bounded};
@@ -46,7 +46,7 @@ fn steps(searched: &[Step], report: &mut Report<impl FnMut(&Check)>) {
         let name = format!("search.{}", step.name);
         report.add(match &step.outcome {
             Outcome::Found => match &step.path {
-                Some(path) => Check::ok(name, format!("found in {}", path.display())),
+                Some(path) => Check::ok(name, format!("found in {}", display_path(path))),
                 None => Check::ok(name, "found"),
             },
             Outcome::NotHere(why) => Check::skipped(name, why),
@@ -87,7 +87,7 @@ fn permissions(credentials: &Credentials, report: &mut Report<impl FnMut(&Check)
         }
     }
     if is_safe && cfg!(unix) {
-        let message = format!("no other user may read or change {}", path.display());
+        let message = format!("no other user may read or change {}", display_path(path));
         report.add(Check::ok(NAME, message));
     } else if is_safe {
         report.skip(&[NAME], "not checked on this system");

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use ee_credentials::{Environment, Os, without_blocking};
-use ee_token::{Endpoints, Remedy};
+use ee_token::{Endpoints, Remedy, display_path};
 use url::Url;
 
 use super::{Check, Report};
@@ -105,15 +105,25 @@ pub(super) async fn certificates(
     report: &mut Report<impl FnMut(&Check)>,
 ) {
     const NAME: &str = "certificates";
-    let foreign = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"]
-        .into_iter()
-        .find_map(|name| Some((name, environment.var(name)?)));
     let check = if builder.has_own_http_client() {
         Check::skipped(NAME, "the program brings its own connections")
     } else if environment.os() != Os::Linux {
         Check::ok(NAME, "those that this system trusts")
-    } else if let Some(path) = environment.var("SSL_CERT_FILE") {
-        match authorities_async(path).await {
+    } else {
+        match authorities_of(environment).await {
+            Ok(check) => check,
+            Err(error) => Check::failed(NAME, &error.into()),
+        }
+    };
+    report.add(check);
+}
+
+/// The certificate authorities that the variables name, or else the system's.
+async fn authorities_of(environment: &Environment) -> Result<Check, ee_credentials::Error> {
+    const NAME: &str = "certificates";
+    if let Some(file) = environment.path_var("SSL_CERT_FILE")? {
+        let path = display_path(&file);
+        return Ok(match authorities_async(file).await {
             Ok(count) => Check::ok(NAME, format!("{count} in {path}, named by SSL_CERT_FILE")),
             Err(why) => Check::warning(
                 NAME,
@@ -121,24 +131,30 @@ pub(super) async fn certificates(
                 Remedy::new("Let it name a PEM file of certificate authorities, or unset it.")
                     .command("unset SSL_CERT_FILE"),
             ),
-        }
-    } else if let Some(path) = environment.var("SSL_CERT_DIR") {
-        Check::ok(NAME, format!("those in {path}, named by SSL_CERT_DIR"))
-    } else if let Some((name, path)) = foreign {
-        Check::warning(
+        });
+    }
+    if let Some(path) = environment.path_var("SSL_CERT_DIR")? {
+        let path = display_path(&path);
+        return Ok(Check::ok(
             NAME,
-            format!("{name} names {path}, and has no meaning here: those that this system trusts count"),
-            Remedy::new("If your organisation has a certificate authority of its own, name it in SSL_CERT_FILE.")
-                .command(format!("export SSL_CERT_FILE=\"${name}\"")),
-        )
-    } else {
-        Check::ok(NAME, "those that this system trusts")
-    };
-    report.add(check);
+            format!("those in {path}, named by SSL_CERT_DIR"),
+        ));
+    }
+    for name in ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"] {
+        if let Some(path) = environment.path_var(name)? {
+            let path = display_path(&path);
+            return Ok(Check::warning(
+                NAME,
+                format!("{name} names {path}, and has no meaning here: those that this system trusts count"),
+                Remedy::new("If your organisation has a certificate authority of its own, name it in SSL_CERT_FILE.")
+                    .command(format!("export SSL_CERT_FILE=\"${name}\"")),
+            ));
+        }
+    }
+    Ok(Check::ok(NAME, "those that this system trusts"))
 }
 
-async fn authorities_async(path: &str) -> Result<usize, String> {
-    let file = PathBuf::from(path);
+async fn authorities_async(file: PathBuf) -> Result<usize, String> {
     let counted = without_blocking(Some(file.clone()), move || Ok(authorities(&file)));
     let silent = |_| Err("its file system does not respond".to_owned());
     counted.await.unwrap_or_else(silent)

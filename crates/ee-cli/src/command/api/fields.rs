@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use earthengine::credentials::check_path_flag;
+use earthengine::token::display_path;
 use serde_json::{Map, Value};
 
 use crate::failure::Failure;
@@ -9,10 +11,15 @@ use crate::failure::Failure;
 /// The value of a field with a meaning: true, false, null, a number, `@FILE`; else the text.
 pub(super) fn meaning(text: &str) -> Result<Value, Failure> {
     if let Some(file) = text.strip_prefix('@') {
-        let bytes = super::read(Path::new(file))?;
+        let file = Path::new(file);
+        check_path_flag("--field", file).map_err(|error| Failure::login(&error))?;
+        let bytes = super::read(file)?;
         return match String::from_utf8(bytes) {
             Ok(text) => Ok(Value::String(text)),
-            Err(_) => Err(Failure::usage(&format!("{file} is not UTF-8 text"))),
+            Err(_) => Err(Failure::usage(&format!(
+                "{} is not UTF-8 text",
+                display_path(file)
+            ))),
         };
     }
     Ok(match text {

@@ -8,14 +8,14 @@ use earthengine::credentials::Store;
 use earthengine::credentials::login::{
     Flow, Line, Mode, Outcome, Saved, SystemBrowser, Terminal, Url,
 };
-use earthengine::token::HttpClient;
+use earthengine::token::{HttpClient, display_path};
 use earthengine::{Credentials, Environment, Remedy, Scopes, SecretString};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::arguments::Global;
 use crate::failure::Failure;
-use crate::output::{note, print, warnings_as_json};
+use crate::output::{json_line, note, note_json, path_json, print, print_raw, warnings_as_json};
 
 const GOOGLE: &str = "https://www.googleapis.com/auth/";
 
@@ -71,6 +71,9 @@ fn mode(login: &Login) -> Result<Option<Mode>, Failure> {
 
 async fn log_in(global: &Global, login: &Login, mode: Option<Mode>) -> Result<(), Failure> {
     let environment = Environment::current();
+    environment
+        .check_certificate_paths()
+        .map_err(|e| Failure::login(&e))?;
     let endpoints = environment.endpoints().map_err(|e| Failure::login(&e))?;
     let http = HttpClient::new(endpoints);
     let browser = SystemBrowser::new(&environment);
@@ -88,7 +91,8 @@ async fn log_in(global: &Global, login: &Login, mode: Option<Mode>) -> Result<()
         None => first_step(&flow, &store, &Console::new(global), &browser).await?,
     };
     if global.json {
-        return print(format!("{}\n", as_json(&outcome, global)));
+        // It may contain the verifier of a login that has begun.
+        return print_raw(json_line(as_json(&outcome, global)));
     }
     if let (Outcome::Saved(saved), false) = (&outcome, global.quiet) {
         for warning in &saved.warnings {
@@ -172,7 +176,7 @@ impl Terminal for Console {
     fn tell(&self, text: &str) {
         match (self.quiet, self.json) {
             (true, _) => {}
-            (false, true) => note(&json!({ "note": text }).to_string()),
+            (false, true) => note_json(json!({ "note": text })),
             (false, false) => note(text),
         }
     }
@@ -181,11 +185,11 @@ impl Terminal for Console {
         match (self.quiet, self.json) {
             (_, true) => {
                 let page = json!({"url": url.as_str(), "advice": advice});
-                note(&json!({ "page": page }).to_string());
+                note_json(json!({ "page": page }));
             }
             (false, false) => note(&format!("\n    {url}\n\n{advice}")),
             // For the program that asked us to be quiet. If nobody reads it, nobody comes.
-            (true, false) => drop(print(format!("{url}\n"))),
+            (true, false) => drop(print_raw(format!("{url}\n"))),
         }
     }
 
@@ -216,7 +220,7 @@ fn as_json(outcome: &Outcome, global: &Global) -> Value {
             let mut json = json!({
                 "outcome": "saved",
                 "mode": saved.mode.name(),
-                "path": saved.path,
+                "path": path_json(&saved.path),
                 "scopes": saved.granted.iter().collect::<Vec<_>>(),
                 "missing_scopes": saved.missing.iter().collect::<Vec<_>>(),
                 "warnings": warnings_as_json(&saved.warnings),
@@ -232,7 +236,7 @@ fn as_json(outcome: &Outcome, global: &Global) -> Value {
                 "source": credentials.origin().as_str(),
             });
             if let Some(path) = credentials.path() {
-                credential["path"] = json!(path);
+                credential["path"] = path_json(path);
             }
             if let Some(principal) = credentials.principal() {
                 credential["principal"] = json!(principal);
@@ -267,7 +271,7 @@ fn saved_in_words(saved: &Saved) -> String {
     let mut text = format!(
         "logged in     {}\nstored in     {}\nscopes        {}\n",
         saved.mode.name(),
-        saved.path.display(),
+        display_path(&saved.path),
         short(&saved.granted)
     );
     if !saved.missing.is_empty() {
@@ -282,7 +286,7 @@ fn saved_in_words(saved: &Saved) -> String {
 fn reused_in_words(credentials: &Credentials) -> String {
     let path = credentials
         .path()
-        .map(|path| format!(", {}", path.display()));
+        .map(|path| format!(", {}", display_path(path)));
     format!(
         "logged in already: {} ({}{}); --force logs in again\n",
         credentials.kind(),

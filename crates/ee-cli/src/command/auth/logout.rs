@@ -3,12 +3,12 @@
 use clap::Args;
 use earthengine::Environment;
 use earthengine::credentials::{DiskCache, Removed, Revocation, Store};
-use earthengine::token::HttpClient;
+use earthengine::token::{HttpClient, display_path};
 use serde_json::json;
 
 use crate::arguments::Global;
 use crate::failure::Failure;
-use crate::output::{note, print};
+use crate::output::{note, path_json, print, print_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Logout {
@@ -26,7 +26,11 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), Failure>
     let environment = Environment::current();
     let store = Store::open(&environment).map_err(|e| Failure::login(&e))?;
     let mut emulator = None;
+    let cache = DiskCache::open(&environment).map_err(|e| Failure::login(&e))?;
     let (revocation, removed) = if logout.revoke {
+        environment
+            .check_certificate_paths()
+            .map_err(|e| Failure::login(&e))?;
         let endpoints = environment.endpoints().map_err(|e| Failure::login(&e))?;
         emulator = endpoints.emulator_address();
         let http = HttpClient::new(endpoints);
@@ -36,37 +40,33 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), Failure>
         (None, store.remove().map_err(|e| Failure::login(&e))?)
     };
     // The login's tokens would be good for up to an hour more.
-    let forgotten = DiskCache::open(&environment).map_or(Ok(0), |cache| cache.clear());
-    if let Err(error) = forgotten {
+    if let Some(cache) = cache
+        && let Err(error) = cache.clear()
+    {
         note(&format!("warning: a token is still kept: {error}"));
     }
     if let Some(left) = &removed.left {
         note(&format!(
             "warning: it was a link, and {} is still there",
-            left.display()
+            display_path(left)
         ));
     }
     let path = store.path();
     if global.json {
-        let mut json = json!({"path": path, "removed": removed.existed});
+        let mut json = json!({"path": path_json(path), "removed": removed.existed});
         if let Some(revocation) = &revocation {
             json["revocation"] = json!(name(revocation));
         }
         if let Some(address) = emulator {
             json["emulator"] = json!(address.to_string());
         }
-        return print(format!("{json}\n"));
+        return print_json(&json);
     }
     let server = match emulator {
         Some(address) => format!("the emulator at {address}"),
         None => "Google".to_owned(),
     };
-    print(in_words(
-        revocation,
-        &server,
-        &removed,
-        &path.display().to_string(),
-    ))
+    print(in_words(revocation, &server, &removed, &display_path(path)))
 }
 
 fn name(revocation: &Revocation) -> &'static str {

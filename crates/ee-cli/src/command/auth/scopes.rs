@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::arguments::Global;
 use crate::failure::{Failure, Stage};
-use crate::output::print;
+use crate::output::{print, print_json};
 
 pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
     let scopes = granted(global)
@@ -13,7 +13,7 @@ pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
         .map_err(|error| Failure::new(&error, Stage::Init))?;
     if global.json {
         let list: Vec<_> = scopes.iter().collect();
-        return print(format!("{}\n", json!({ "scopes": list })));
+        return print_json(&json!({ "scopes": list }));
     }
     print(scopes.iter().map(|s| format!("{s}\n")).collect::<String>())
 }

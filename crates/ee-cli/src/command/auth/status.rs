@@ -1,12 +1,13 @@
 //! `eectl auth status`: who is logged in, and what for.
 
 use earthengine::LoginStatus;
+use earthengine::token::display_path;
 use serde_json::{Value, json};
 
 use super::expires_at;
 use crate::arguments::Global;
 use crate::failure::{Failure, Stage};
-use crate::output::{plain, print, warn, warnings_as_json};
+use crate::output::{path_json, plain, print, print_json, warn, warnings_as_json};
 
 pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
     let status = crate::command::builder(global)
@@ -14,7 +15,7 @@ pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::new(&error, Stage::Init))?;
     if global.json {
-        return print(format!("{}\n", as_json(&status)));
+        return print_json(&as_json(&status));
     }
     if !global.quiet {
         warn(&status.warnings);
@@ -29,7 +30,7 @@ fn as_json(status: &LoginStatus) -> Value {
         "source": credentials.origin().as_str(),
     });
     if let Some(path) = credentials.path() {
-        credential["path"] = json!(path.display().to_string());
+        credential["path"] = path_json(path);
     }
     if let Some(principal) = &status.principal {
         credential["principal"] = json!(principal);
@@ -64,7 +65,7 @@ fn in_words(status: &LoginStatus) -> String {
     line(
         "found in",
         &match credentials.path() {
-            Some(path) => format!("{} ({})", path.display(), credentials.origin()),
+            Some(path) => format!("{} ({})", display_path(path), credentials.origin()),
             None => credentials.origin().to_string(),
         },
     );

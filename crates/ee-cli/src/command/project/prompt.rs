@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, Write};
 
+use earthengine::token::clean;
+
 /// Whom to ask, and where the questions are written.
 pub(super) struct Prompt<I, O> {
     input: I,
@@ -21,13 +23,13 @@ impl<I: BufRead, O: Write> Prompt<I, O> {
     }
 
     pub(super) fn say(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.output, "{text}")
+        writeln!(self.output, "{}", clean(text, &[]))
     }
 
     /// Asks, and returns the answer without blanks around it; `None` if nobody answers any more
     /// (Ctrl-D).
     pub(super) fn ask(&mut self, question: &str) -> io::Result<Option<String>> {
-        write!(self.output, "{question} ")?;
+        write!(self.output, "{} ", clean(question, &[]))?;
         self.output.flush()?;
         let mut line = Vec::new();
         if self.input.read_until(b'\n', &mut line)? == 0 {

@@ -1,0 +1,301 @@
+//! Settings that name files, with a key or a token in the place of a path, and with characters
+//! that steer a terminal.
+//!
+//! The full product of settings and texts is tested without processes, in `tests/leaks`. Here each
+//! command meets each text in one variable and one option, and each variable meets each command
+//! with one text. A command that does not read a variable is not affected by it.
+
+use earthengine::token::steers_terminal;
+use tokio::task::JoinSet;
+
+use super::leaks::canary::{Canaries, Finder};
+use super::leaks::{COMMANDS, misplaced};
+use super::*;
+
+const GOOGLE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+const FORMS: [&[&str]; 4] = [&[], &["--json"], &["-vv"], &["-vv", "--json"]];
+/// They look for credentials.
+const READ_CREDENTIALS: [&str; 9] = [
+    "init",
+    "auth scopes",
+    "auth status",
+    "auth token",
+    "project list",
+    "project check",
+    "project show",
+    "doctor",
+    "api",
+];
+/// They read or write Earth Engine's file.
+const READ_FILE: [&str; 8] = [
+    "auth login",
+    "authenticate",
+    "project set",
+    "project unset",
+    "set_project",
+    "unset_project",
+    "auth logout",
+    "project show",
+];
+
+/// A command to run with a variable, and what must be said.
+struct Run {
+    words: Vec<String>,
+    variable: Option<(String, String)>,
+    /// Nothing, where the command does not read the setting.
+    says: Option<String>,
+}
+
+fn words(command: &str, arguments: &[&str], more: &[&str]) -> Vec<String> {
+    let words = command.split(' ').chain(arguments.iter().copied());
+    words
+        .chain(more.iter().copied())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Runs them, as many at once as there are cores; each is told, and none shows a secret.
+async fn check(machine: &Machine, runs: Vec<Run>, finder: &Finder) {
+    let mut running = JoinSet::new();
+    for run in runs {
+        if running.len() >= 4 {
+            running.join_next().await.unwrap().unwrap();
+        }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_eectl"));
+        command
+            .args(&run.words)
+            .env_clear()
+            .envs(&machine.variables)
+            .envs(run.variable.clone())
+            .current_dir(machine.home.path())
+            .stdin(Stdio::null());
+        let finder = finder.clone();
+        running.spawn_blocking(move || {
+            let output = command.output().unwrap();
+            let text = |bytes| String::from_utf8(bytes).unwrap();
+            let shown = text(output.stdout) + &text(output.stderr);
+            let name = run.words.iter().map(|word| word.get(..40).unwrap_or(word));
+            let variable = run.variable.map(|(name, _)| name);
+            let name = format!("{variable:?} {:?}", name.collect::<Vec<_>>());
+            assert_eq!(finder.find(&shown), [], "{name}: {shown}");
+            if let Some(says) = run.says {
+                assert_eq!(output.status.code(), Some(4), "{name}: {shown}");
+                assert!(shown.contains(&says), "{name} does not say {says}: {shown}");
+                let hint = ["what to do:", "\"remedy\":\""];
+                assert!(hint.iter().any(|hint| shown.contains(hint)), "{name}");
+            }
+        });
+    }
+    while let Some(ended) = running.join_next().await {
+        ended.unwrap();
+    }
+}
+
+/// A machine whose emulator never stops a command, with a project.
+async fn machine() -> Machine {
+    let mut machine = Machine::new().await;
+    machine.set("RUST_LOG", "trace");
+    machine
+}
+
+/// Those that end by themselves: the emulator cannot write its files.
+fn commands() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    COMMANDS.into_iter().filter(|(name, _)| *name != "emulator")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_command_shows_a_secret_in_the_place_of_a_path() {
+    let machine = machine().await;
+    let mut canaries = Canaries::default();
+    let texts = misplaced::all(&mut canaries);
+    let mut runs = Vec::new();
+    for (number, (command, arguments)) in commands().enumerate() {
+        // A terminal is needed before it looks at anything.
+        let reads = READ_CREDENTIALS.contains(&command);
+        for (at, text) in texts.iter().enumerate() {
+            let more = FORMS[(number + at) % FORMS.len()];
+            let says = format!("contains {}, not a path", text.noun);
+            runs.push(Run {
+                words: words(command, arguments, more),
+                variable: Some((GOOGLE.to_owned(), text.text.clone())),
+                says: reads.then(|| format!("{GOOGLE} {says}")),
+            });
+        }
+        for text in texts.iter().step_by(5) {
+            for more in FORMS {
+                let mut words = words(command, arguments, more);
+                words.extend(["--credentials".to_owned(), text.text.clone()]);
+                runs.push(Run {
+                    words,
+                    variable: None,
+                    says: Some(format!("--credentials is {}, not a path", text.noun)),
+                });
+            }
+        }
+    }
+    check(&machine, runs, &canaries.finder()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_path_setting_is_checked_by_every_command_that_reads_it() {
+    let machine = machine().await;
+    let mut canaries = Canaries::default();
+    let texts = misplaced::all(&mut canaries);
+    let mut runs = Vec::new();
+    let settings: [(&str, &[&[&str]]); 6] = [
+        ("EE_CONFIG_FILE", &[&READ_CREDENTIALS, &READ_FILE]),
+        ("HOME", &[&READ_CREDENTIALS, &READ_FILE]),
+        ("CLOUDSDK_CONFIG", &[&READ_CREDENTIALS]),
+        (
+            "XDG_CACHE_HOME",
+            &[&["init", "auth status", "doctor", "auth logout"]],
+        ),
+        (
+            "SSL_CERT_FILE",
+            &[&["init", "auth status", "doctor", "auth login"]],
+        ),
+        (
+            "SSL_CERT_DIR",
+            &[&["init", "auth status", "doctor", "auth login"]],
+        ),
+    ];
+    for (number, (variable, readers)) in settings.into_iter().enumerate() {
+        for (at, (command, arguments)) in commands().enumerate() {
+            let text = &texts[(number * 7 + at * 5) % texts.len()];
+            let reads = readers.iter().any(|readers| readers.contains(&command));
+            runs.push(Run {
+                words: words(command, arguments, FORMS[(number + at) % FORMS.len()]),
+                variable: Some((variable.to_owned(), text.text.clone())),
+                says: reads.then(|| format!("{variable} contains {}, not a path", text.noun)),
+            });
+        }
+    }
+    // Options of one command, and what a command line that is wrong quotes.
+    for (at, text) in texts.iter().enumerate().filter(|(at, _)| at % 3 == 0) {
+        let text_of = |option: &str| format!("{option} is {}, not a path", text.noun);
+        let field = format!("x=@{}", text.text);
+        for (line, says) in [
+            (
+                vec!["api", "config", "--input", &text.text],
+                Some("--input"),
+            ),
+            (vec!["api", "config", "-F", &field], Some("--field")),
+            (vec!["man", "--dir", &text.text], Some("--dir")),
+            (
+                vec!["emulator", "--port=0", "--write-credentials", &text.text],
+                Some("--write-credentials"),
+            ),
+            (vec![text.text.as_str()], None),
+            (vec!["auth", "login", "--mode", &text.text], None),
+            (vec!["init", &text.text], None),
+        ] {
+            let mut words: Vec<_> = line.into_iter().map(str::to_owned).collect();
+            words.extend(
+                FORMS[at % FORMS.len()]
+                    .iter()
+                    .map(|word| (*word).to_owned()),
+            );
+            runs.push(Run {
+                words,
+                variable: None,
+                says: says.map(text_of),
+            });
+        }
+    }
+    check(&machine, runs, &canaries.finder()).await;
+}
+
+#[tokio::test]
+async fn text_without_a_secret_in_the_place_of_a_path_is_wrong_usage() {
+    let machine = Machine::new().await;
+    let ended = machine
+        .run(&["api", "config", "--input", "{\"a\": 1}"])
+        .await;
+    assert_eq!(ended.status, 2);
+    assert!(
+        ended.stderr.contains("--input is JSON, not a path"),
+        "{}",
+        ended.stderr
+    );
+}
+
+/// Escape sequences, a line end, a mark that turns the direction of writing, one that is invisible.
+#[cfg(unix)]
+const STEERING: &str = "a\u{1b}]0;owned\u{7}\u{9b}2J\nerror: b\r\u{202e}c\u{200b}";
+
+#[cfg(unix)]
+#[tokio::test]
+async fn control_characters_of_paths_are_shown_by_no_command() {
+    let mut machine = Machine::new().await;
+    machine.set("GOOGLE_CLOUD_PROJECT", PROJECT);
+    let home = machine.home.path().join(STEERING);
+    let jane = machine.emulator.create_user("jane@example.com");
+    let login = jane.earthengine_file_json(None);
+    let key = machine.robot().json_key();
+    let key = machine.file(&format!("{STEERING}.json"), key);
+    let key = key.display().to_string();
+    machine.set("HOME", home.to_str().unwrap());
+    let file = format!("{STEERING}/.config/earthengine/credentials");
+    let mut paths = 0;
+    let with_key = ["-vv", "--credentials", &key];
+    for more in [
+        &[][..],
+        &["--json"],
+        &["-v"],
+        &["-vv"],
+        &["-vv", "--json"],
+        &with_key,
+    ] {
+        for (command, arguments) in COMMANDS {
+            let path = machine.file(&file, &login);
+            // Others may read it, which is a warning that names it.
+            let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+            fs::set_permissions(&path, open).unwrap();
+            let words = words(command, arguments, more);
+            let words: Vec<_> = words.iter().map(String::as_str).collect();
+            let ended = machine.run(&words).await;
+            for text in [&ended.stdout, &ended.stderr] {
+                let steers = |c: char| steers_terminal(c) && !matches!(c, '\n' | '\t');
+                assert!(!text.contains(steers), "{command} {more:?}: {text:?}");
+                let forged = text.lines().any(|line| line.trim().starts_with("error: b"));
+                assert!(!forged, "{command} {more:?}: {text:?}");
+                paths += usize::from(text.contains("owned"));
+            }
+        }
+    }
+    assert!(paths > 60, "{paths} texts with a path");
+
+    // Programs get the path as it is.
+    machine.file(&file, &login);
+    let status = machine.run(&["auth", "status", "--json"]).await.json();
+    let expected = home.join(".config/earthengine/credentials");
+    assert_eq!(status["credential"]["path"], expected.to_str().unwrap());
+    let logout = machine.run(&["auth", "logout", "--json"]).await.json();
+    assert_eq!(logout["path"], expected.to_str().unwrap());
+
+    // A file that cannot be used, a file that is not there, a folder that cannot be written.
+    machine.file(&file, "{");
+    let missing = format!("/nowhere/{STEERING}");
+    for line in [
+        vec!["init"],
+        vec!["doctor"],
+        vec!["project", "set", PROJECT],
+        vec!["init", "--credentials", &missing],
+        vec!["api", "config", "--input", &missing],
+        vec!["api", "config", "-F", &key],
+        vec!["man", "--dir", "/dev/null/\u{1b}[2J"],
+        vec![
+            "emulator",
+            "--port=0",
+            "--write-credentials",
+            "/dev/null/\u{1b}[2J",
+        ],
+        vec!["\u{1b}[2J"],
+    ] {
+        let ended = machine.run(&line).await;
+        assert_ne!(ended.status, 0, "{line:?}");
+        let shown = ended.stdout + &ended.stderr;
+        let steers = |c: char| steers_terminal(c) && !matches!(c, '\n' | '\t');
+        assert!(!shown.contains(steers), "{line:?}: {shown:?}");
+    }
+}
