@@ -40,6 +40,7 @@ const READ_FILE: [&str; 8] = [
 
 /// A command to run with a variable, and what must be said.
 struct Run {
+    text: String,
     words: Vec<String>,
     variable: Option<(String, String)>,
     /// Nothing, where the command does not read the setting.
@@ -47,17 +48,18 @@ struct Run {
 }
 
 fn words(command: &str, arguments: &[&str], more: &[&str]) -> Vec<String> {
+    let is_quiet = arguments.contains(&"--quiet");
+    let more = more.iter().filter(|word| !is_quiet || **word != "-vv");
     let words = command.split(' ').chain(arguments.iter().copied());
-    words
-        .chain(more.iter().copied())
-        .map(str::to_owned)
-        .collect()
+    words.chain(more.copied()).map(str::to_owned).collect()
 }
 
-/// Runs them, as many at once as there are cores; each is told, and none shows a secret.
+/// Runs them, a few at once and each in a home of its own.
 async fn check(machine: &Machine, runs: Vec<Run>, finder: &Finder) {
     let mut running = JoinSet::new();
-    for run in runs {
+    for (number, run) in runs.into_iter().enumerate() {
+        let home = machine.home.path().join(number.to_string());
+        fs::create_dir(&home).unwrap();
         if running.len() >= 4 {
             running.join_next().await.unwrap().unwrap();
         }
@@ -66,6 +68,7 @@ async fn check(machine: &Machine, runs: Vec<Run>, finder: &Finder) {
             .args(&run.words)
             .env_clear()
             .envs(&machine.variables)
+            .env("HOME", home)
             .envs(run.variable.clone())
             .current_dir(machine.home.path())
             .stdin(Stdio::null());
@@ -76,7 +79,7 @@ async fn check(machine: &Machine, runs: Vec<Run>, finder: &Finder) {
             let shown = text(output.stdout) + &text(output.stderr);
             let name = run.words.iter().map(|word| word.get(..40).unwrap_or(word));
             let variable = run.variable.map(|(name, _)| name);
-            let name = format!("{variable:?} {:?}", name.collect::<Vec<_>>());
+            let name = format!("{}: {variable:?} {:?}", run.text, name.collect::<Vec<_>>());
             assert_eq!(finder.find(&shown), [], "{name}: {shown}");
             if let Some(says) = run.says {
                 assert_eq!(output.status.code(), Some(4), "{name}: {shown}");
@@ -116,21 +119,21 @@ async fn no_command_shows_a_secret_in_the_place_of_a_path() {
             let more = FORMS[(number + at) % FORMS.len()];
             let says = format!("contains {}, not a path", text.noun);
             runs.push(Run {
+                text: text.name.clone(),
                 words: words(command, arguments, more),
                 variable: Some((GOOGLE.to_owned(), text.text.clone())),
                 says: reads.then(|| format!("{GOOGLE} {says}")),
             });
         }
-        for text in texts.iter().step_by(5) {
-            for more in FORMS {
-                let mut words = words(command, arguments, more);
-                words.extend(["--credentials".to_owned(), text.text.clone()]);
-                runs.push(Run {
-                    words,
-                    variable: None,
-                    says: Some(format!("--credentials is {}, not a path", text.noun)),
-                });
-            }
+        for (at, text) in texts.iter().enumerate().skip(number % 5).step_by(5) {
+            let mut words = words(command, arguments, FORMS[at % FORMS.len()]);
+            words.extend(["--credentials".to_owned(), text.text.clone()]);
+            runs.push(Run {
+                text: text.name.clone(),
+                words,
+                variable: None,
+                says: Some(format!("--credentials is {}, not a path", text.noun)),
+            });
         }
     }
     check(&machine, runs, &canaries.finder()).await;
@@ -164,6 +167,7 @@ async fn every_path_setting_is_checked_by_every_command_that_reads_it() {
             let text = &texts[(number * 7 + at * 5) % texts.len()];
             let reads = readers.iter().any(|readers| readers.contains(&command));
             runs.push(Run {
+                text: text.name.clone(),
                 words: words(command, arguments, FORMS[(number + at) % FORMS.len()]),
                 variable: Some((variable.to_owned(), text.text.clone())),
                 says: reads.then(|| format!("{variable} contains {}, not a path", text.noun)),
@@ -196,6 +200,7 @@ async fn every_path_setting_is_checked_by_every_command_that_reads_it() {
                     .map(|word| (*word).to_owned()),
             );
             runs.push(Run {
+                text: text.name.clone(),
                 words,
                 variable: None,
                 says: says.map(text_of),
@@ -229,8 +234,10 @@ async fn control_characters_of_paths_are_shown_by_no_command() {
     let mut machine = Machine::new().await;
     machine.set("GOOGLE_CLOUD_PROJECT", PROJECT);
     let home = machine.home.path().join(STEERING);
-    let jane = machine.emulator.create_user("jane@example.com");
-    let login = jane.earthengine_file_json(None);
+    let login = |machine: &Machine, name: &str| {
+        let user = machine.emulator.create_user(name);
+        user.earthengine_file_json(None)
+    };
     let key = machine.robot().json_key();
     let key = machine.file(&format!("{STEERING}.json"), key);
     let key = key.display().to_string();
@@ -247,7 +254,8 @@ async fn control_characters_of_paths_are_shown_by_no_command() {
         &with_key,
     ] {
         for (command, arguments) in COMMANDS {
-            let path = machine.file(&file, &login);
+            // The last command ends it.
+            let path = machine.file(&file, login(&machine, "jane@example.com"));
             // Others may read it, which is a warning that names it.
             let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
             fs::set_permissions(&path, open).unwrap();
@@ -266,7 +274,7 @@ async fn control_characters_of_paths_are_shown_by_no_command() {
     assert!(paths > 60, "{paths} texts with a path");
 
     // Programs get the path as it is.
-    machine.file(&file, &login);
+    machine.file(&file, login(&machine, "ada@example.com"));
     let status = machine.run(&["auth", "status", "--json"]).await.json();
     let expected = home.join(".config/earthengine/credentials");
     assert_eq!(status["credential"]["path"], expected.to_str().unwrap());
