@@ -126,11 +126,8 @@ fn builder(environment: &Environment) -> Builder {
 /// All that a program can do with an environment.
 async fn use_environment(case: &mut Case<'_>, environment: &Environment) {
     case.sinks.debug(&case.name, environment);
-    let options = Options::new(nowhere());
-    let options = Options {
-        environment: Some(environment.clone()),
-        ..options
-    };
+    let mut options = Options::new(nowhere());
+    options.environment = Some(environment.clone());
     let search = Search::new(environment.clone(), options.clone());
     case.sinks.debug(&case.name, &options);
     case.sinks.debug(&case.name, &search);
@@ -263,7 +260,9 @@ async fn no_field_of_a_file_shows_a_secret_in_the_place_of_a_path() {
     let mut canaries = Canaries::default();
     let forms = misplaced::all(&mut canaries);
     let mut sinks = Sinks::default();
-    let options = Options::new(nowhere()).gdch_audience("https://example.com");
+    let options = Options::new(nowhere())
+        .gdch_audience("https://example.com")
+        .allow_host("service-identity.gdch.test");
     for form in &forms {
         let mut files = files_with(&form.text);
         let identity = emulator.create_service_identity("p", "n");
@@ -310,10 +309,8 @@ async fn no_field_of_a_file_shows_a_secret_in_the_place_of_a_path() {
         let environment = Environment::empty()
             .with_os(Os::Linux)
             .with_var("GOOGLE_API_CERTIFICATE_CONFIG", &form.text);
-        let options = Options {
-            environment: Some(environment),
-            ..options.clone()
-        };
+        let mut options = options.clone();
+        options.environment = Some(environment);
         let mut file = files_with("/tmp/x")[3].1.clone();
         file["credential_source"] =
             json!({"certificate": {"use_default_certificate_config": true}});

@@ -25,9 +25,24 @@ const SECRET_FIELDS: [&str; 7] = [
     "assertion",
     "code_verifier",
 ];
+/// How base64 of a JSON object, a PEM block, a key in DER, and Google's tokens begins.
+const BASE64_BEGINNINGS: [&str; 10] = [
+    "eyJ",
+    "eyA",
+    "ewo",
+    "ew0K",
+    "LS0tLS1CRUdJTi",
+    "MII",
+    "MIG",
+    "eWEyOS",
+    "MS8v",
+    "R09DU1BY",
+];
 /// Words of random base64 from this length on are redacted. Hashes in hexadecimal and the
 /// challenges of login pages (43 characters) are not secret.
 const MIN_BASE64: usize = 48;
+/// The same, where the beginning tells what it stands for.
+const MIN_KNOWN_BASE64: usize = 24;
 /// The rest of a wrapped base64 text, after a line that was redacted.
 const MIN_BASE64_REST: usize = 8;
 
@@ -325,7 +340,13 @@ fn base64_words(text: &str) -> Vec<Span> {
             return spans;
         }
         let end = at + length;
-        if length >= MIN_BASE64 && is_random(&text[at..end]) {
+        let word = &text[at..end];
+        let is_known = || {
+            BASE64_BEGINNINGS
+                .iter()
+                .any(|start| word.starts_with(start))
+        };
+        if length >= MIN_BASE64 && is_random(word) || length >= MIN_KNOWN_BASE64 && is_known() {
             let start = at;
             at = base64_end(text, end);
             spans.push((start, at));
@@ -483,6 +504,11 @@ mod tests {
             ("Nothing to hide: ÄÖÜ", "Nothing to hide: ÄÖÜ"),
             ("token=1%2F%2F0gabc&x=y", "token=[redacted]&x=y"),
             ("code: 4/0AbcDef.", "code: [redacted]"),
+            ("at MS8vMGdiYWFhYWFhYWFhYWFhYWFh!", "at [redacted]!"),
+            (
+                "at ewogICJ0eXBlIjogImF1dGhvcml6\\nZWRfdXNl!",
+                "at [redacted]!",
+            ),
         ] {
             assert_eq!(redact(text, &[]), clean);
         }
@@ -537,11 +563,12 @@ mod tests {
                         let part = &whole[*start..whole.len() - cut];
                         let text = format!("cannot open {part}: no such file");
                         let shown = redact(&text, &[]);
-                        let leaked = key
-                            .as_bytes()
-                            .windows(MIN_BASE64)
-                            .chain(encoded.as_bytes().windows(MIN_BASE64))
-                            .find(|piece| shown.contains(std::str::from_utf8(piece).unwrap()));
+                        // The labels around the key are not secret.
+                        let of_key = encoded.get(100..encoded.len() - 120).unwrap_or_default();
+                        let pieces = [key.as_bytes(), of_key.as_bytes()];
+                        let mut pieces = pieces.iter().flat_map(|p| p.windows(MIN_BASE64));
+                        let leaked =
+                            pieces.find(|p| shown.contains(std::str::from_utf8(p).unwrap()));
                         assert_eq!(leaked, None, "{text:?} as {shown:?}");
                     }
                     let text = format!("cannot open {whole}");
