@@ -5,7 +5,7 @@ use ee_emulator::{Emulator, User};
 use ee_token::{Endpoints, ErrorKind as Token, HttpClient, Scopes, TokenSource as _};
 use tokio::sync::Barrier;
 
-use super::source::Lookup;
+use super::source::{Lookup, MAX_WAIT, pauses};
 use super::*;
 use crate::Credentials;
 use crate::private_file::killed;
@@ -633,4 +633,12 @@ fn locks_that_no_process_holds_are_removed() {
     assert!(!young.exists() && held_path.exists());
     held.release();
     assert!(!held_path.exists());
+}
+
+#[test]
+fn wait_for_a_lock_is_bounded_and_looks_seldom() {
+    assert_eq!(pauses().sum::<Duration>(), MAX_WAIT);
+    assert!(pauses().count() < 30);
+    let first: Vec<_> = pauses().take(7).map(|pause| pause.as_millis()).collect();
+    assert_eq!(first, [5, 10, 20, 40, 80, 100, 100]);
 }

@@ -103,8 +103,10 @@ const fn row(
     }
 }
 
-/// The words in capitals, and what they stand for.
-const PLACEHOLDERS: [(&str, fn(&str) -> bool); 5] = [
+/// A word in capitals, and whether a text is what it stands for.
+type Placeholder = (&'static str, fn(&str) -> bool);
+
+const PLACEHOLDERS: [Placeholder; 5] = [
     ("LOCATION", is_location),
     ("ENDPOINT", is_endpoint),
     ("REGION", is_region),
@@ -232,7 +234,7 @@ fn is_region(text: &str) -> bool {
     partition.len() == 2
         && is_word(partition)
         && (1..=2).contains(&areas.len())
-        && areas.iter().all(|area| is_word(area))
+        && areas.iter().all(is_word)
         && (1..=2).contains(&number.len())
         && number.bytes().all(|b| b.is_ascii_digit())
 }

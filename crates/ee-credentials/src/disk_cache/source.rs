@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use ee_token::{AccessToken, Error, TokenFuture, TokenSource};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::Slot;
 use super::lock::Lock;
@@ -14,7 +14,7 @@ use crate::blocking;
 /// How long a step on the disk may take. A disk that is slower costs more time than a request.
 const DISK_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long another process may take to fetch the token before this one fetches it too.
-const MAX_WAIT: Duration = Duration::from_secs(2);
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(2);
 /// The pauses between two looks at the disk meanwhile.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const MAX_PAUSE: Duration = Duration::from_millis(100);
@@ -56,22 +56,20 @@ impl Kept {
     }
 
     async fn find_or_fetch(&self, spent: Option<AccessToken>) -> Result<AccessToken, Error> {
-        let started = Instant::now();
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = pauses();
         let lock = loop {
-            let left = MAX_WAIT.saturating_sub(started.elapsed());
             let spent = spent.clone();
-            let waits = !left.is_zero();
+            let pause = pauses.next();
+            let waits = pause.is_some();
             match self
                 .on_disk(move |slot| slot.look_up(spent.as_ref(), waits))
                 .await
             {
                 Some(Lookup::Token(token)) => return Ok(token),
                 Some(Lookup::Missing(lock)) => break lock,
-                Some(Lookup::Locked) => sleep(pause.min(left)).await,
+                Some(Lookup::Locked) => sleep(pause.unwrap_or_default()).await,
                 None => break None,
             }
-            pause = MAX_PAUSE.min(pause * 2);
         };
         let result = self.source.mint().await;
         let copy = result.clone();
@@ -94,6 +92,18 @@ impl Kept {
     fn last(&self) -> MutexGuard<'_, Option<AccessToken>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The pauses of [`MAX_WAIT`]. Their number is fixed, so that a machine on which everything takes
+/// longer gives the other process more time too.
+pub(super) fn pauses() -> impl Iterator<Item = Duration> {
+    let mut left = MAX_WAIT;
+    let doubling = |pause: &Duration| Some(MAX_PAUSE.min(*pause * 2));
+    std::iter::successors(Some(FIRST_PAUSE), doubling).map_while(move |pause| {
+        let pause = pause.min(left);
+        left -= pause;
+        (!pause.is_zero()).then_some(pause)
+    })
 }
 
 impl Slot {

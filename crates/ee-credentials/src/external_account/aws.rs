@@ -2,7 +2,7 @@
 //! in our place.
 
 use chrono::Utc;
-use ee_token::{ErrorKind as Token, Remedy, SecretString, UrlField};
+use ee_token::{ErrorKind as Token, Remedy, SecretString, UrlField, UrlMatch};
 use serde::Serialize;
 use url::Url;
 use zeroize::Zeroizing;
@@ -15,6 +15,8 @@ use crate::place::Place;
 use crate::{Environment, Error, Options, allowed_host};
 
 const VERIFICATION_URL: &str = "regional_cred_verification_url";
+/// Stands for the region that is not known yet.
+const EXAMPLE_REGION: &str = "us-east-1";
 const TARGET: &str = "x-goog-cloud-target-resource";
 
 /// Keys and region come from variables, or from the machine's metadata.
@@ -41,7 +43,7 @@ impl Aws {
             allowed_hosts: options.allowed_hosts.clone(),
         };
         // The region is known when a token is needed, and the URL is validated again.
-        aws.url_in("us-east-1")?;
+        aws.url_in(EXAMPLE_REGION)?;
         Ok(aws)
     }
 
@@ -57,9 +59,14 @@ impl Aws {
                 ),
             );
         }
-        if !allowed_host::is_allowed(&url, &self.allowed_hosts) {
-            let field = (VERIFICATION_URL, UrlField::AwsVerification);
-            allowed_host::check_listed(&url, field, &self.place)?;
+        // The list has the names of AWS's regions. A region that the user set may have another.
+        let example = self.verification_url.replace("{region}", EXAMPLE_REGION);
+        let (example, _) = allowed_host::parse(&example, VERIFICATION_URL, &self.place)?;
+        let field = UrlField::AwsVerification;
+        if !allowed_host::is_allowed(&url, &self.allowed_hosts)
+            && field.compare(&example) != UrlMatch::Listed
+        {
+            allowed_host::check_listed(&url, (VERIFICATION_URL, field), &self.place)?;
         }
         Ok((text, url))
     }
@@ -160,6 +167,9 @@ pub(super) fn unusable(region: &str, key: &AccessKey) -> Option<&'static str> {
     let is_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if region.is_empty() || region.len() > 40 || !region.bytes().all(is_region) {
         return Some("the AWS region is none: it has other characters than a-z, 0-9 and -");
+    }
+    if region.starts_with("s3") {
+        return Some("the AWS region is none: hosts with this name belong to S3's customers");
     }
     let graphic = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
     if !graphic(&key.id) || key.id.contains('/') {

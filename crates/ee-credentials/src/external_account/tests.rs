@@ -1049,9 +1049,16 @@ async fn aws_without_a_key_a_region_or_version_2_of_its_metadata_is_an_error() {
         assert!(error.to_string().contains("version 1 only"), "{error}");
         assert!(error.remedy().unwrap().text.contains("IMDSv2"));
     }
-    machine.set("AWS_REGION", "us-east-1.evil.example/");
-    let error = machine.load(&aws()).unwrap().token().await.unwrap_err();
-    assert!(error.to_string().contains("region"), "{error}");
+    for region in [
+        "us-east-1.evil.example/",
+        "evil.example#",
+        "s3",
+        "s3-us-west-2",
+    ] {
+        machine.set("AWS_REGION", region);
+        let error = machine.load(&aws()).unwrap().token().await.unwrap_err();
+        assert!(error.to_string().contains("region"), "{error}");
+    }
     let mut bare = aws();
     for field in ["url", "region_url"] {
         bare["credential_source"]
