@@ -207,6 +207,7 @@ where
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 #[path = "emulator_tests.rs"]
 mod tests;

@@ -118,7 +118,8 @@ pub(crate) fn user_name(uid: u32) -> String {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
     use std::net::TcpListener;
