@@ -3,8 +3,17 @@
 use serde_json::Value;
 
 const REQUIREMENTS: &str = include_str!("../reference_clients/requirements.txt");
-const PACKAGE: &str = include_str!("../reference_clients/package.json");
-const LOCK: &str = include_str!("../reference_clients/package-lock.json");
+/// Each `package.json` with its lock file.
+const NODE: [(&str, &str); 2] = [
+    (
+        include_str!("../reference_clients/package.json"),
+        include_str!("../reference_clients/package-lock.json"),
+    ),
+    (
+        include_str!("../browser/package.json"),
+        include_str!("../browser/package-lock.json"),
+    ),
+];
 const INSTALLER: &str = include_str!("../../xtask/src/test.rs");
 
 /// The options of pip that choose a registry, and the addresses of registries.
@@ -46,26 +55,29 @@ fn python_packages_have_exact_versions_and_hashes() {
 
 #[test]
 fn node_packages_have_exact_versions_and_hashes() {
-    let lock: Value = serde_json::from_str(LOCK).unwrap();
-    let package: Value = serde_json::from_str(PACKAGE).unwrap();
-    assert_eq!(lock["lockfileVersion"], 3);
-    let packages = lock["packages"].as_object().unwrap();
-    assert_eq!(packages[""]["dependencies"], package["dependencies"]);
-    assert!(packages.len() > 20, "{}", packages.len());
-    for (path, entry) in packages.iter().filter(|(path, _)| !path.is_empty()) {
-        let integrity = entry["integrity"].as_str();
-        let is_strong = integrity.is_some_and(|hash| hash.starts_with("sha512-"));
-        assert!(is_strong, "{path} has no hash");
-        assert!(entry["version"].is_string(), "{path}");
-        assert!(entry["resolved"].is_null(), "{path} names a registry");
-        assert!(entry["link"].is_null(), "{path}");
+    for (package, lock) in NODE {
+        let package: Value = serde_json::from_str(package).unwrap();
+        let lock: Value = serde_json::from_str(lock).unwrap();
+        assert_eq!(lock["lockfileVersion"], 3);
+        let packages = lock["packages"].as_object().unwrap();
+        assert_eq!(packages[""]["dependencies"], package["dependencies"]);
+        assert!(packages.len() > 1);
+        for (path, entry) in packages.iter().filter(|(path, _)| !path.is_empty()) {
+            let integrity = entry["integrity"].as_str();
+            let is_strong = integrity.is_some_and(|hash| hash.starts_with("sha512-"));
+            assert!(is_strong, "{path} has no hash");
+            assert!(entry["version"].is_string(), "{path}");
+            assert!(entry["resolved"].is_null(), "{path} names a registry");
+            assert!(entry["link"].is_null(), "{path}");
+        }
     }
 }
 
 #[test]
 fn reference_packages_name_no_registry_and_are_installed_by_hash() {
     for place in PLACES {
-        for list in [REQUIREMENTS, LOCK, PACKAGE] {
+        let lists = NODE.iter().flat_map(|(package, lock)| [*package, *lock]);
+        for list in lists.chain([REQUIREMENTS]) {
             assert!(!list.contains(place), "{place}");
         }
     }
