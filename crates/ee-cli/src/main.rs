@@ -1,8 +1,8 @@
 //! `eectl`: get into Google Earth Engine from the command line.
 
-mod arguments;
+mod cli;
 mod command;
-mod failure;
+mod error;
 mod output;
 mod signals;
 
@@ -12,11 +12,11 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use arguments::{Arguments, Command};
 use clap::Parser as _;
 use clap::error::ErrorKind;
+use cli::{Arguments, Command};
 use earthengine::token::clean;
-use failure::Failure;
+use error::Failure;
 use signals::Signal;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;

@@ -11,8 +11,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::arguments::Global;
-use crate::failure::{Failure, in_one_line};
+use crate::cli::Global;
+use crate::error::{Failure, in_one_line};
 
 /// Text for people. Whatever is added to it is shown without secrets, and without characters that
 /// steer a terminal; only its colors are its own.

@@ -10,16 +10,16 @@ use ee_token::{
     display_path, source_fn, token_info,
 };
 
-use crate::adc;
-use crate::external_account::{self, ExternalAccount};
-use crate::file_source::{self, Reader};
-use crate::identity::Identity;
-use crate::impersonated::iam_scopes;
-use crate::impersonation::ImpersonationSettings;
-use crate::loaded::Loaded;
-use crate::metadata_server::MetadataServer;
-use crate::place::{Place, Stamp, Text, read};
-use crate::service_account::{self, ServiceAccountKey};
+use crate::input::location::{Place, Stamp, Text, read};
+use crate::kinds;
+use crate::kinds::credential::Loaded;
+use crate::kinds::external_account::{self, ExternalAccount};
+use crate::kinds::identity::Identity;
+use crate::kinds::impersonated::builder::ImpersonationSettings;
+use crate::kinds::impersonated::iam_scopes;
+use crate::kinds::metadata_server::MetadataServer;
+use crate::kinds::service_account::{self, ServiceAccountKey};
+use crate::source::reloading::{self, Reader};
 use crate::{Error, Kind, Options, Origin, Warning};
 
 /// A credential, ready for use: a token cache, and what is known of the credential.
@@ -103,7 +103,7 @@ impl Credentials {
     }
 
     pub(crate) fn from_place(place: Place, options: &Options) -> Result<Self, Error> {
-        Self::from_text_of_file(read(&place)?, place, adc::load, options)
+        Self::from_text_of_file(read(&place)?, place, kinds::load, options)
     }
 
     /// The credential in a file that was read just now.
@@ -115,7 +115,7 @@ impl Credentials {
     ) -> Result<Self, Error> {
         let path = place.path().map(Path::to_owned);
         let recipe = Recipe::File(place.clone(), reader, file.stamp);
-        let (loaded, warnings) = file_source::load(file, place, reader, options)?;
+        let (loaded, warnings) = reloading::load(file, place, reader, options)?;
         Ok(Self::new(loaded, options)
             .made_of(recipe, options)
             .found_in_file(path, warnings))
@@ -126,7 +126,7 @@ impl Credentials {
     /// # Errors
     /// As [`Credentials::from_file`].
     pub fn from_json(text: &str, options: &Options) -> Result<Self, Error> {
-        let loaded = adc::load(text, &Place::Text, options)?;
+        let loaded = kinds::load(text, &Place::Text, options)?;
         let loaded = options.keep_tokens(loaded, text);
         Ok(Self::new(loaded, options).made_of(Recipe::Text(text.into(), Place::Text), options))
     }
@@ -322,11 +322,11 @@ impl Credentials {
         let loaded = match &making.recipe {
             Recipe::None => return Ok(None),
             Recipe::Key(key) => service_account::load((**key).clone(), &options)?,
-            Recipe::Text(text, place) => adc::load(text.expose_secret(), place, &options)?,
+            Recipe::Text(text, place) => kinds::load(text.expose_secret(), place, &options)?,
             Recipe::File(place, reader, stamp) => {
                 let file = read(place)?;
                 let is_unchanged = file.stamp == *stamp;
-                let (loaded, _) = file_source::load(file, place.clone(), *reader, &options)?;
+                let (loaded, _) = reloading::load(file, place.clone(), *reader, &options)?;
                 let is_ours = loaded.kind == self.0.kind
                     && self.0.identity.is_same(&loaded.identity) == Some(true);
                 if !is_unchanged && !is_ours {

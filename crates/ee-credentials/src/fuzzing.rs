@@ -6,13 +6,17 @@ use ee_token::{AccessToken, Scopes};
 use http::{HeaderMap, StatusCode};
 use url::Url;
 
-use crate::place::{Place, decode};
-use crate::{Error, gcloud_config, generate_access_token, metadata_server, path_setting};
+use crate::Error;
+use crate::discovery::gcloud_config;
+use crate::iam;
+use crate::input::location::{Place, decode};
+use crate::input::path_setting;
+use crate::kinds::metadata_server;
 
-pub use crate::disk_cache::fuzzing::*;
-pub use crate::external_account::fuzzing::*;
+pub use crate::kinds::external_account::fuzzing::*;
 pub use crate::login::fuzzing::*;
-pub use crate::store::fuzzing::*;
+pub use crate::storage::disk_cache::fuzzing::*;
+pub use crate::storage::login_file::fuzzing::*;
 
 /// The text of a credential's file.
 pub fn file_text(bytes: &[u8]) -> Result<String, Error> {
@@ -53,7 +57,7 @@ pub fn iam_token(
     headers: &HeaderMap,
     url: &Url,
 ) -> Result<AccessToken, ee_token::Error> {
-    generate_access_token::token(body, headers, url)
+    iam::token(body, headers, url)
 }
 
 pub fn iam_refusal(
@@ -62,5 +66,5 @@ pub fn iam_refusal(
     url: &Url,
     source: &AccessToken,
 ) -> ee_token::Error {
-    generate_access_token::refusal(status, body, url, source)
+    iam::refusal(status, body, url, source)
 }

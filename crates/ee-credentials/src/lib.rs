@@ -19,82 +19,49 @@
 //!
 //! A credential kind is one module: what its file says, the checks, how it gets a token.
 
-mod adc;
-mod allowed_host;
-mod authorized_user;
-mod blocking;
 mod credentials;
 mod discovery;
-#[cfg(feature = "token-cache")]
-mod disk_cache;
-mod document;
-mod earthengine_file;
-mod environment;
 mod error;
-mod external_account;
-mod file_access;
-mod file_source;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-mod gcloud_config;
-mod gdch;
-mod generate_access_token;
-#[cfg(feature = "google-cloud-auth")]
-mod google_cloud_auth;
-mod identity;
-mod impersonated;
-mod impersonation;
+mod iam;
+mod input;
+mod interop;
 mod kind;
-mod loaded;
+mod kinds;
 #[cfg(feature = "login")]
 pub mod login;
-mod metadata_server;
-#[cfg(feature = "object_store")]
-mod object_store;
 mod options;
-mod path_setting;
-mod place;
-#[cfg(any(feature = "login", feature = "token-cache"))]
-mod private_file;
-mod program;
-mod refresh_token;
 #[cfg(test)]
 mod rejection_tests;
-mod retry;
-mod sdk_project;
-mod service_account;
-mod settings;
-mod shape;
-#[cfg(feature = "login")]
-mod store;
-mod universe;
+mod source;
+mod storage;
 mod warning;
-mod workforce_user;
 
 pub use credentials::Credentials;
+pub use discovery::config::{Settings, Whereabouts};
+pub use discovery::environment::{Environment, Os};
 pub use discovery::{Found, Outcome, Search, Step};
-#[cfg(feature = "token-cache")]
-pub use disk_cache::DiskCache;
-pub use earthengine_file::EarthEngineFile;
-pub use environment::{Environment, Os};
 pub use error::{Error, ErrorKind};
-pub use external_account::ExternalAccount;
-#[cfg(feature = "google-cloud-auth")]
-pub use google_cloud_auth::GoogleCloudCredentials;
-pub use impersonation::{Impersonation, ImpersonationSettings};
-pub use kind::{Kind, Origin};
-#[cfg(feature = "object_store")]
-pub use object_store::ObjectStoreCredentials;
-pub use options::Options;
-pub use path_setting::check_path_flag;
 #[doc(hidden)]
-pub use place::without_blocking;
-pub use sdk_project::{SDK_PROJECTS, is_sdk_project};
-pub use service_account::ServiceAccountKey;
-pub use settings::{Settings, Whereabouts};
+pub use input::location::without_blocking;
+pub use input::path_setting::check_path_flag;
+pub use input::sdk_project::{SDK_PROJECTS, is_sdk_project};
+#[cfg(feature = "google-cloud-auth")]
+pub use interop::google_cloud_auth::GoogleCloudCredentials;
+#[cfg(feature = "object_store")]
+pub use interop::object_store::ObjectStoreCredentials;
+pub use kind::{Kind, Origin};
+pub use kinds::earth_engine_file::EarthEngineFile;
+pub use kinds::external_account::ExternalAccount;
+pub use kinds::impersonated::builder::{Impersonation, ImpersonationSettings};
+pub use kinds::service_account::ServiceAccountKey;
+pub use options::Options;
+#[cfg(feature = "token-cache")]
+pub use storage::disk_cache::DiskCache;
 #[cfg(feature = "login")]
-pub use store::{NewLogin, Removed, Revocation, Store, Stored};
+pub use storage::login_file::{NewLogin, Removed, Revocation, Store, Stored};
 pub use warning::Warning;
 
 /// The bytes in hexadecimal.

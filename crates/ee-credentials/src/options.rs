@@ -2,7 +2,7 @@
 
 use ee_token::{Endpoints, HttpClient, Scopes};
 
-use crate::loaded::Loaded;
+use crate::kinds::credential::Loaded;
 use crate::{Environment, Error, ErrorKind};
 
 /// How credentials get their tokens, and for what.
@@ -148,7 +148,7 @@ impl Options {
     /// Lets a credential that was read from `text` keep its tokens, if that is wanted.
     pub(crate) fn keep_tokens(&self, loaded: Loaded, text: &str) -> Loaded {
         #[cfg(feature = "token-cache")]
-        let loaded = crate::disk_cache::keep(loaded, text, self);
+        let loaded = crate::storage::disk_cache::keep(loaded, text, self);
         #[cfg(not(feature = "token-cache"))]
         let _ = text;
         loaded

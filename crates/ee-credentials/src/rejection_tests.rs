@@ -7,8 +7,9 @@ use ee_emulator::{Emulator, Fault};
 use ee_token::{Endpoints, HttpClient, ManualClock, TokenCache};
 use serde_json::{Value, json};
 
-use crate::place::Place;
-use crate::{Options, adc};
+use crate::Options;
+use crate::input::location::Place;
+use crate::kinds;
 
 const TOKENS: &str = "oauth2.googleapis.com";
 const STS: &str = "sts.googleapis.com";
@@ -69,7 +70,7 @@ async fn kinds() -> (
 fn cache(file: &Value, emulator: &Emulator, clock: &ManualClock) -> TokenCache {
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
     let options = Options::new(HttpClient::new(endpoints));
-    let loaded = adc::load(&file.to_string(), &Place::Text, &options).unwrap();
+    let loaded = kinds::load(&file.to_string(), &Place::Text, &options).unwrap();
     TokenCache::with_clock(loaded.source, clock.clock())
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ee_token::{Remedy, Scopes};
 
-use crate::file_access;
+use crate::input::file_access;
 
 /// Something about a credential that works, and should be changed all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,11 +11,12 @@ use url::Url;
 
 use crate::earth_engine::Inner;
 use crate::project::check_project;
+use crate::project::resolve::{Places, resolve};
+use crate::project::suggest::add_suggestions;
 use crate::refusal::Context;
-use crate::resolve::{Places, resolve};
-use crate::suggest::add_suggestions;
+use crate::scope_check;
 use crate::verify::{Verified, Verify, verify_with_patience};
-use crate::{EarthEngine, Error, ErrorKind, Project, scopes};
+use crate::{EarthEngine, Error, ErrorKind, Project};
 
 /// How [`EarthEngine::connect`](Builder::connect) goes about it. Nothing needs to be set:
 /// what is not is found where the other clients find it.
@@ -273,7 +274,7 @@ impl Builder {
         // What is wrong with the settings costs no token.
         let client = self.client(&http, &found.credentials, &project.id)?;
         if self.verify != Verify::None {
-            found.credentials = scopes::check(found.credentials).await?;
+            found.credentials = scope_check::check(found.credentials).await?;
         }
         let context = Context {
             project: Some(project.id.clone()),

@@ -6,19 +6,20 @@ use ee_rest::ApiError;
 use ee_token::AccessToken;
 use url::Url;
 
-use crate::projects::Service;
-use crate::registration::ProjectConfig;
-use crate::{ApiState, Error, ListedProject, Registration, projects};
+use crate::project::list;
+use crate::project::list::Service;
+use crate::project::registration::ProjectConfig;
+use crate::{ApiState, Error, ListedProject, Registration};
 
 /// The error of a refusal by a service beside Earth Engine.
 pub fn refusal_of_service(api: &ApiError, url: &Url, credentials: &Credentials) -> Error {
-    projects::refusal(api, url, credentials)
+    list::refusal(api, url, credentials)
 }
 
 /// The projects on a page of the Resource Manager's that was asked for with this token, and the
 /// token of the next page.
 pub fn listed_projects(body: &[u8], sent: &AccessToken) -> Option<(Vec<ListedProject>, String)> {
-    projects::page(body, sent)
+    list::page(body, sent)
 }
 
 /// How a project is registered, as Earth Engine's `config` says.

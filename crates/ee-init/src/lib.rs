@@ -24,14 +24,10 @@ mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod login_status;
 mod project;
-mod projects;
 mod refusal;
-mod registration;
-mod resolve;
-mod scopes;
-mod status;
-mod suggest;
+mod scope_check;
 mod verify;
 
 pub use builder::{Builder, Effort};
@@ -40,9 +36,9 @@ pub use earth_engine::EarthEngine;
 pub use ee_credentials::Found;
 pub use error::{Error, ErrorKind};
 pub use http::Method;
+pub use login_status::LoginStatus;
+pub use project::list::{ApiState, ListedProject};
+pub use project::registration::Registration;
 pub use project::{Project, ProjectSource, check_project, is_sdk_project};
-pub use projects::{ApiState, ListedProject};
 pub use refusal::{Context, explain};
-pub use registration::Registration;
-pub use status::LoginStatus;
 pub use verify::Verify;

@@ -8,7 +8,7 @@ use ee_rest::ApiError;
 use ee_token::Remedy;
 
 use crate::project::is_sdk_project;
-use crate::resolve::name_a_project;
+use crate::project::resolve::name_a_project;
 use crate::{Error, ErrorKind};
 
 /// Who asked, and in the name of which project.
@@ -358,5 +358,4 @@ fn member(context: &Context) -> String {
 }
 
 #[cfg(test)]
-#[path = "refusal_tests.rs"]
 mod tests;

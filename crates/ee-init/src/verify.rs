@@ -9,8 +9,8 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use crate::project::registration::{ProjectConfig, Registration};
 use crate::refusal::{Context, explain, not_registered};
-use crate::registration::{ProjectConfig, Registration};
 use crate::{Error, ErrorKind};
 
 /// How far connecting verifies the project.

@@ -3,7 +3,7 @@
 use ee_token::{AccessToken, SecretString, TokenCache};
 use tokio::time::Instant;
 
-use crate::deadline::within;
+use crate::send::deadline::within;
 
 /// What a client proves itself with: a token, an API key, or both.
 ///

@@ -9,13 +9,13 @@ use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use crate::budget::{self, RetryBudget};
 use crate::client::Inner;
 use crate::client::Shared;
-use crate::limit::{self, Limiter};
-use crate::pace::Pace;
-use crate::path::{check_base, check_segment};
-use crate::signals::{Listener, Signals};
+use crate::request::path::{check_base, check_segment};
+use crate::send::concurrency::{self, Limiter};
+use crate::send::events::{Listener, Signals};
+use crate::send::rate::Pace;
+use crate::send::retry_budget::{self, RetryBudget};
 use crate::{Auth, Client, Error, ErrorKind, Signal, WorkloadTag};
 
 pub(crate) const API_CLIENT: HeaderName = HeaderName::from_static("x-goog-api-client");
@@ -86,9 +86,9 @@ impl ClientBuilder {
             max_reply: MAX_REPLY,
             workload_tag: None,
             profiling: false,
-            concurrency: Some(limit::CONCURRENCY),
+            concurrency: Some(concurrency::CONCURRENCY),
             per_second: None,
-            retry_budget: budget::CAPACITY,
+            retry_budget: retry_budget::CAPACITY,
             listener: None,
         }
     }

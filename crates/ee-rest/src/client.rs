@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use crate::budget::RetryBudget;
-use crate::limit::Limiter;
-use crate::pace::Pace;
-use crate::path::LastUrl;
-use crate::signals::Signals;
+use crate::request::path::LastUrl;
+use crate::send::concurrency::Limiter;
+use crate::send::events::Signals;
+use crate::send::rate::Pace;
+use crate::send::retry_budget::RetryBudget;
 use crate::{Auth, ClientBuilder, Error, ErrorKind, RequestBuilder, WorkloadTag};
 
 /// Sends authenticated requests to the Earth Engine API, in the name of one project.

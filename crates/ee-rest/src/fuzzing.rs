@@ -9,12 +9,14 @@ use http::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::limit::{CONCURRENCY, Limiter};
-use crate::path::Route;
+use crate::api;
+use crate::batch::multipart;
+use crate::error::redactor::Secrets;
 use crate::request::Name;
-use crate::secrets::Secrets;
-use crate::signals::Signals;
-use crate::{ApiError, Batch, BatchReply, Error, Page, Response, calls, multipart, pages};
+use crate::request::path::Route;
+use crate::send::concurrency::{CONCURRENCY, Limiter};
+use crate::send::events::Signals;
+use crate::{ApiError, Batch, BatchReply, Error, Page, Response, pages};
 
 pub fn api_error(status: StatusCode, body: &[u8], token: &AccessToken, api_key: &str) -> ApiError {
     let secrets = Secrets {
@@ -79,7 +81,7 @@ pub fn signals(response: &Response) -> (Vec<String>, usize) {
 
 /// The URL of the map or thumbnail with this name, if it can be one's.
 pub fn url_of_named(name: &str, collection: &str, base: &Url) -> Option<Url> {
-    calls::route_of(name, collection)?.url(base).ok()
+    api::route_of(name, collection)?.url(base).ok()
 }
 
 /// One answer of a batch: the id of its call, and status, headers and body or what is wrong.

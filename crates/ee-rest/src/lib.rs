@@ -21,65 +21,46 @@
 //! # let _ = three; Ok(()) }
 //! ```
 
-mod api_error;
-mod asset_name;
+mod api;
 mod auth;
 mod batch;
-mod budget;
 mod builder;
-mod calls;
 mod client;
-mod code;
-mod deadline;
 mod error;
-mod excerpt;
-mod fields;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-mod limit;
-mod multipart;
-mod operation;
-mod pace;
 mod pages;
-mod path;
-mod refusal;
 mod request;
-mod resend;
 mod response;
-mod save;
-mod secrets;
 mod send;
-mod signals;
-mod streaming;
 #[cfg(feature = "tower")]
 mod tower;
-mod workload_tag;
 
-pub use api_error::{ApiError, Link, QuotaViolation};
-pub use asset_name::AssetName;
-pub use auth::Auth;
-pub use batch::{Batch, BatchReply};
-pub use builder::ClientBuilder;
-pub use calls::{
+pub use api::asset_name::AssetName;
+pub use api::operations::{
+    Operation, OperationError, OperationMetadata, OperationState, Operations, Wait,
+};
+pub use api::{
     Algorithm, AlgorithmArgument, Asset, AssetUpdate, Assets, Binding, Download, EarthEngineMap,
     Export, ExportKind, ImageFormat, ImageRequest, Listing, PixelGrid, Policy, ProjectConfig,
     Thumbnail, ThumbnailKind, ToMap, ToPixels, ToThumbnail,
 };
+pub use auth::Auth;
+pub use batch::{Batch, BatchReply};
+pub use builder::ClientBuilder;
 pub use client::Client;
-pub use code::Code;
+pub use error::api_error::{ApiError, Link, QuotaViolation};
+pub use error::rpc_code::Code;
 pub use error::{Error, ErrorKind};
-pub use operation::{
-    Operation, OperationError, OperationMetadata, OperationState, Operations, Wait,
-};
 pub use pages::{Items, Page, Pages, Position};
 pub use request::RequestBuilder;
+pub use request::workload_tag::WorkloadTag;
 pub use response::Response;
-pub use signals::Signal;
-pub use streaming::StreamingResponse;
+pub use response::streaming::StreamingResponse;
+pub use send::events::Signal;
 #[cfg(feature = "tower")]
 pub use tower::{AuthFuture, AuthLayer, AuthService};
-pub use workload_tag::WorkloadTag;
 
 #[cfg(test)]
 mod tests;

@@ -237,5 +237,4 @@ fn without_localhost<B>(mut request: Request<B>) -> Result<Request<B>, Error> {
 }
 
 #[cfg(test)]
-#[path = "tower_tests.rs"]
 mod tests;

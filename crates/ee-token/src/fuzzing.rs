@@ -4,13 +4,16 @@
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, StatusCode};
 
-use crate::token_error::{OAuthError, classify};
-use crate::{Error, TokenInfo, TokenResponse, revoke, token_endpoint, token_info};
+use crate::oauth;
+use crate::oauth::error_response::{OAuthError, classify};
+use crate::oauth::revoke;
+use crate::oauth::token_info;
+use crate::{Error, TokenInfo, TokenResponse};
 
 const HOST: &str = "oauth2.googleapis.com";
 
 pub fn token_reply(body: &[u8], asked_at: DateTime<Utc>) -> Result<TokenResponse, Error> {
-    token_endpoint::parse_reply(body, HOST, asked_at)
+    oauth::parse_reply(body, HOST, asked_at)
 }
 
 pub fn refusal(status: StatusCode, body: &[u8], secrets: &[&str]) -> Error {
@@ -26,5 +29,5 @@ pub fn token_info_reply(body: &[u8]) -> Result<TokenInfo, Error> {
 }
 
 pub fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
-    crate::retry::date(headers)
+    crate::transport::retry::date(headers)
 }

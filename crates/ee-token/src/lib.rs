@@ -23,79 +23,56 @@
     )
 )]
 
-mod access_token;
 mod cache;
-#[cfg(test)]
-mod cache_model;
-#[cfg(test)]
-mod cache_tests;
-mod clear_text;
-mod clock;
-mod emulator;
-mod endpoints;
 mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-mod grant;
-mod http_client;
 mod jwt;
-mod key;
-mod listener;
-mod network_failure;
-mod printable_path;
-mod redact;
-mod report;
-mod retry;
-mod revoke;
+mod oauth;
 mod scopes;
 mod secret;
-mod secret_string;
 mod source;
-mod sync;
-mod tls;
-mod token_endpoint;
-mod token_error;
-mod token_info;
-mod url_field;
+mod token;
+mod transport;
 
-pub use access_token::AccessToken;
-pub use cache::TokenCache;
-pub use clock::{Clock, ManualClock};
+pub use cache::clock::{Clock, ManualClock};
+pub use cache::token_cache::TokenCache;
+pub use error::report::Remedy;
 #[doc(hidden)]
-pub use emulator::{EMULATOR_HOST, EMULATOR_TRUST};
-pub use endpoints::{Endpoint, Endpoints, TOKEN_AUDIENCE, is_loopback};
-#[doc(hidden)]
-pub use endpoints::{is_localhost, is_loopback_host};
+pub use error::report::Report;
 pub use error::{Error, ErrorKind};
-pub use grant::{ClientAuth, Grant};
-pub use http_client::{HttpClient, read_bounded, read_chunk};
+pub use jwt::key::{EcPrivateKey, RsaPrivateKey};
 pub use jwt::{Claims, sign_jwt, sign_jwt_es256};
-pub use key::{EcPrivateKey, RsaPrivateKey};
 #[doc(hidden)]
-pub use printable_path::PrintablePath;
-pub use redact::redact;
-#[doc(hidden)]
-pub use redact::{clean, display_path, said, steers_terminal};
-pub use report::Remedy;
-#[doc(hidden)]
-pub use report::Report;
+pub use oauth::Seconds;
+pub use oauth::grant::{ClientAuth, Grant};
+pub use oauth::revoke::revoke;
+pub use oauth::token_info::{TokenInfo, introspect, token_info};
+pub use oauth::{TokenEndpoint, TokenResponse};
 pub use reqwest::{Request, Response};
-#[doc(hidden)]
-pub use retry::date;
-pub use retry::{RetryPolicy, retry_after};
-pub use revoke::revoke;
 pub use scopes::Scopes;
+pub use secret::SecretString;
 #[doc(hidden)]
-pub use secret::{secret_header, wipe};
-pub use secret_string::SecretString;
+pub use secret::printable_path::PrintablePath;
+pub use secret::redact::redact;
+#[doc(hidden)]
+pub use secret::redact::{clean, display_path, said, steers_terminal};
+#[doc(hidden)]
+pub use secret::wipe::{secret_header, wipe};
 pub use source::{TokenFuture, TokenSource, source_fn};
+pub use token::AccessToken;
 #[doc(hidden)]
-pub use token_endpoint::Seconds;
-pub use token_endpoint::{TokenEndpoint, TokenResponse};
-pub use token_info::{TokenInfo, introspect, token_info};
+pub use transport::emulator::{EMULATOR_HOST, EMULATOR_TRUST};
+pub use transport::endpoints::{Endpoint, Endpoints, TOKEN_AUDIENCE, is_loopback};
 #[doc(hidden)]
-pub use url_field::{UrlField, UrlMatch};
+pub use transport::endpoints::{is_localhost, is_loopback_host};
+#[doc(hidden)]
+pub use transport::retry::date;
+pub use transport::retry::{RetryPolicy, retry_after};
+#[doc(hidden)]
+pub use transport::url_field::{UrlField, UrlMatch};
+pub use transport::{HttpClient, read_bounded, read_chunk};
 
 /// What a body that should have been JSON is, in words that quote none of it.
 fn shape(body: &[u8]) -> String {

@@ -11,8 +11,8 @@ use earthengine::token::display_path;
 use earthengine::{EarthEngine, Method, Verify};
 use serde_json::{Map, Value};
 
-use crate::arguments::{Api, Global};
-use crate::failure::{Failure, Stage};
+use crate::cli::{Api, Global};
+use crate::error::{Failure, Stage};
 use crate::output::{print, print_raw};
 use pages::Pages;
 

@@ -8,8 +8,8 @@ mod status;
 use earthengine::AccessToken;
 use serde_json::json;
 
-use crate::arguments::{Auth, AuthCommand, Global};
-use crate::failure::{Failure, Stage};
+use crate::cli::{Auth, AuthCommand, Global};
+use crate::error::{Failure, Stage};
 use crate::output::print_raw;
 
 pub(crate) async fn run(global: &Global, auth: &Auth) -> Result<(), Failure> {

@@ -3,8 +3,8 @@
 use earthengine::{Check, CheckStatus, Diagnosis};
 use serde_json::{Value, json};
 
-use crate::arguments::Global;
-use crate::failure::{Failure, in_one_line};
+use crate::cli::Global;
+use crate::error::{Failure, in_one_line};
 use crate::output::{Text, has_colours, plain, print, print_json};
 
 pub(crate) async fn run(global: &Global) -> Result<(), Failure> {

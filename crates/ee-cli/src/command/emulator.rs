@@ -7,8 +7,8 @@ use std::path::Path;
 use earthengine::token::display_path;
 use ee_emulator::{Emulator, Project};
 
-use crate::arguments::{Emulator as Arguments, Global};
-use crate::failure::Failure;
+use crate::cli::{Emulator as Arguments, Global};
+use crate::error::Failure;
 use crate::output::{note, print};
 
 const PROJECT: &str = "ee-demo-project";

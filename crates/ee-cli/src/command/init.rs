@@ -6,8 +6,8 @@ use earthengine::EarthEngine;
 use earthengine::token::display_path;
 use serde_json::{Value, json};
 
-use crate::arguments::{Global, Init};
-use crate::failure::{Failure, Stage};
+use crate::cli::{Global, Init};
+use crate::error::{Failure, Stage};
 use crate::output::{note, plain, print, print_json, warn, warnings_as_json};
 
 pub(crate) async fn run(global: &Global, init: &Init) -> Result<(), Failure> {

@@ -3,8 +3,8 @@
 use clap::CommandFactory as _;
 use earthengine::token::display_path;
 
-use crate::arguments::{Arguments, Completions, Global, Man};
-use crate::failure::Failure;
+use crate::cli::{Arguments, Completions, Global, Man};
+use crate::error::Failure;
 use crate::output::{note, print_raw};
 
 pub(crate) fn completions(arguments: &Completions) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ pub(crate) mod project;
 
 use earthengine::{Builder, EarthEngine, Scopes};
 
-use crate::arguments::Global;
+use crate::cli::Global;
 
 /// A builder that knows what the command line said.
 fn builder(global: &Global) -> Builder {

@@ -12,8 +12,8 @@ use earthengine::{
 };
 use serde_json::{Value, json};
 
-use crate::arguments::{Global, Project, ProjectCommand};
-use crate::failure::{Failure, Stage};
+use crate::cli::{Global, Project, ProjectCommand};
+use crate::error::{Failure, Stage};
 use crate::output::{note, path_json, plain, print, print_json, warn, warnings_as_json};
 use picker::Picked;
 use prompt::Prompt;

@@ -9,11 +9,15 @@ use chrono::{DateTime, Utc};
 use ee_token::{ErrorKind as Token, HttpClient, Remedy, Scopes};
 use tokio::time::timeout;
 
-use super::consent::{Client, Granted, covers, missing};
-use super::notebook::NotebookLogin;
-use super::{Browser, Mode, Terminal, colab, gcloud, localhost, notebook};
-use crate::earthengine_file::{CLIENT_ID, CLIENT_SECRET};
-use crate::refresh_token::EARTH_ENGINE_LOGIN;
+use crate::kinds::earth_engine_file::{CLIENT_ID, CLIENT_SECRET};
+use crate::kinds::user_login::EARTH_ENGINE_LOGIN;
+use crate::login::authorization::{Client, Granted, covers, missing};
+use crate::login::modes::colab;
+use crate::login::modes::gcloud;
+use crate::login::modes::localhost;
+use crate::login::modes::notebook;
+use crate::login::modes::notebook::NotebookLogin;
+use crate::login::{Browser, Mode, Terminal};
 use crate::{
     Credentials, Environment, Error, ErrorKind, NewLogin, Options, Search, Store, Warning,
 };
@@ -371,5 +375,4 @@ pub(super) fn is_blank(secret: &ee_token::SecretString) -> bool {
 }
 
 #[cfg(test)]
-#[path = "flow_tests.rs"]
 mod tests;

@@ -3,11 +3,11 @@
 use ee_token::{Scopes, SecretString};
 use tokio::sync::mpsc;
 
-use super::consent::{Answer, refused};
-use super::loopback::Door;
-use super::notebook::{self, Verifier};
-use super::request::{Bad, Request};
-use super::surroundings;
+use crate::login::authorization::{Answer, refused};
+use crate::login::detect;
+use crate::login::loopback::Door;
+use crate::login::loopback::http::{Bad, Request};
+use crate::login::modes::notebook::{self, Verifier};
 use crate::{Environment, Error};
 
 /// What a browser's request to the loopback address came to.

@@ -3,25 +3,22 @@
 //!
 //! The person's terminal and browser are traits, so that a window or a test can stand in.
 
-mod colab;
-mod consent;
+pub(crate) mod authorization;
+pub(crate) mod detect;
+pub(crate) mod modes;
+
 mod flow;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
-mod gcloud;
-mod localhost;
 mod loopback;
 mod mode;
-mod notebook;
 mod pkce;
-mod request;
-mod surroundings;
 mod terminal;
 mod web;
 
+pub use crate::login::modes::notebook::NotebookLogin;
 pub use flow::{Flow, Outcome, Saved};
 pub use mode::Mode;
-pub use notebook::NotebookLogin;
 pub use terminal::{Browser, Line, SystemBrowser, Terminal};
 pub use url::Url;
 pub use web::{Pending, WebFlow, WebLogin};

@@ -5,10 +5,11 @@ use std::str::FromStr;
 
 use ee_token::Remedy;
 
-use super::surroundings::{is_colab, is_jupyter};
-use super::terminal::Browser;
-use crate::document::clipped;
-use crate::{Environment, Error, ErrorKind, program};
+use crate::discovery::program;
+use crate::input::json::clipped;
+use crate::login::detect::{is_colab, is_jupyter};
+use crate::login::terminal::Browser;
+use crate::{Environment, Error, ErrorKind};
 
 /// A way to log in. The names are those of the Python client's `auth_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

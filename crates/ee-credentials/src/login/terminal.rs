@@ -9,8 +9,9 @@ use std::process::{Command, Stdio};
 use ee_token::SecretString;
 use url::Url;
 
-use super::surroundings::{PAGE, browser_command};
-use crate::{Environment, program};
+use crate::Environment;
+use crate::discovery::program;
+use crate::login::detect::{PAGE, browser_command};
 
 /// What [`Terminal::ask`] returns.
 pub type Line<'a> = Pin<Box<dyn Future<Output = io::Result<Option<SecretString>>> + Send + 'a>>;

@@ -8,13 +8,13 @@ use ee_token::{AccessToken, Remedy, Scopes, SecretString, TokenFuture, TokenSour
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
-use super::consent::{Answer, Client, Code, NoAnswer, Question, missing, refused};
-use super::pkce;
-use crate::document::clipped;
-use crate::identity::Identity;
-use crate::loaded::Loaded;
-use crate::place::Place;
-use crate::refresh_token::{Login, RefreshToken};
+use crate::input::json::clipped;
+use crate::input::location::Place;
+use crate::kinds::credential::Loaded;
+use crate::kinds::identity::Identity;
+use crate::kinds::user_login::{Login, RefreshToken};
+use crate::login::authorization::{Answer, Client, Code, NoAnswer, Question, missing, refused};
+use crate::login::pkce;
 use crate::{Credentials, Error, ErrorKind, Kind, Options};
 
 /// Nobody stays on a consent page for longer.
@@ -327,5 +327,4 @@ fn no_answer(why: NoAnswer) -> Error {
 }
 
 #[cfg(test)]
-#[path = "web_tests.rs"]
 mod tests;

@@ -4,10 +4,10 @@ use chrono::Utc;
 use ee_credentials::{Credentials, Environment, Kind, Outcome, Step, Warning};
 use ee_token::{HttpClient, Remedy, Scopes, display_path};
 
-use super::connection::in_words;
-use super::{Check, CheckStatus, Report, bounded};
-use crate::scopes::{Use, good_for};
-use crate::status::granted;
+use crate::doctor::network::in_words;
+use crate::doctor::{Check, CheckStatus, Report, bounded};
+use crate::login_status::granted;
+use crate::scope_check::{Use, good_for};
 use crate::{Builder, Error, ErrorKind};
 
 pub(super) async fn find(

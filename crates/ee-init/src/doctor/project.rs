@@ -9,10 +9,10 @@ use http::{HeaderMap, Method};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Check, CheckStatus, Report, bounded};
+use crate::doctor::{Check, CheckStatus, Report, bounded};
+use crate::project::registration::{ProjectConfig, Registration};
+use crate::project::resolve::{Places, resolve};
 use crate::refusal::{Context, explain, not_registered};
-use crate::registration::{ProjectConfig, Registration};
-use crate::resolve::{Places, resolve};
 use crate::verify::may_not_read_config;
 use crate::{Builder, Error, ErrorKind, Project, check_project};
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::{any, header};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-use super::{builder_at, client, count, counting_source};
+use crate::tests::{builder_at, client, count, counting_source};
 use crate::{Auth, BatchReply, Client, Error, ErrorKind, Signal};
 
 /// Answers each call of a batch by its id and the token that it came with.

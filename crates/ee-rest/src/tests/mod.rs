@@ -1,13 +1,14 @@
 //! The client against servers that behave in every way but the right one.
 
+pub(crate) mod lost_response;
+pub(crate) mod refused_stream;
+pub(crate) mod responses;
+
 mod batch;
-mod lost;
 mod pages;
-mod replies;
 mod requests;
 mod retries;
 mod secrecy;
-mod turned_back;
 mod unauthorized;
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use serde_json::json;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-use super::client;
+use crate::tests::client;
 use crate::{Client, Items, Listing, Pages, Position};
 
 /// How many items each page of a list has. The items are numbers; the token of a page is its

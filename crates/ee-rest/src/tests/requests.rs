@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::{any, body_json, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use super::{builder_at, client, counting_source, ok};
+use crate::tests::{builder_at, client, counting_source, ok};
 use crate::{Auth, Client, Error, ErrorKind};
 
 async fn server() -> MockServer {

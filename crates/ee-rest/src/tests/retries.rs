@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::{any, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use super::{builder_at, client, count, ok, quick, refusal};
+use crate::tests::{builder_at, client, count, ok, quick, refusal};
 use crate::{Auth, Client, Error, ErrorKind};
 
 /// A server that answers so `times` times, and is well from then on.

@@ -13,7 +13,7 @@ use tracing::{Event, Metadata, Subscriber};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use super::{builder_at, ok};
+use crate::tests::{builder_at, ok};
 use crate::{Auth, Client};
 
 const TOKEN: &str = "canary-token-0123456789";

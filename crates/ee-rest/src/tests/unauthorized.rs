@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::{any, header};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use super::{builder_at, client, count, counting_source, ok, refusal};
+use crate::tests::{builder_at, client, count, counting_source, ok, refusal};
 use crate::{Auth, Client, ErrorKind};
 
 fn unauthorized() -> ResponseTemplate {

@@ -15,8 +15,8 @@ use chrono::TimeDelta;
 
 use super::super::sync::{Handle, MutexGuard, timeout, watch};
 use super::{Entry, Inner, over_already};
-use crate::clock::Moment;
-use crate::retry::random_fraction;
+use crate::cache::clock::Moment;
+use crate::transport::retry::random_fraction;
 use crate::{AccessToken, Error, ErrorKind, Remedy};
 
 /// How often a refresh shows that it goes on.

@@ -6,7 +6,7 @@ use earthengine::credentials::check_path_flag;
 use earthengine::token::display_path;
 use serde_json::{Map, Value};
 
-use crate::failure::Failure;
+use crate::error::Failure;
 
 /// The value of a field with a meaning: true, false, null, a number, `@FILE`; else the text.
 pub(super) fn meaning(text: &str) -> Result<Value, Failure> {

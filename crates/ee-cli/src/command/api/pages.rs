@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use earthengine::{Error, ErrorKind};
 use serde_json::{Map, Value};
 
-use crate::failure::{Failure, Stage};
+use crate::error::{Failure, Stage};
 
 const NEXT: &str = "nextPageToken";
 

@@ -13,8 +13,8 @@ use earthengine::{Credentials, Environment, Remedy, Scopes, SecretString};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::arguments::Global;
-use crate::failure::Failure;
+use crate::cli::Global;
+use crate::error::Failure;
 use crate::output::{json_line, note, note_json, path_json, print, print_raw, warnings_as_json};
 
 const GOOGLE: &str = "https://www.googleapis.com/auth/";

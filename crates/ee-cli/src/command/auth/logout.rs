@@ -6,8 +6,8 @@ use earthengine::credentials::{DiskCache, Removed, Revocation, Store};
 use earthengine::token::{HttpClient, display_path};
 use serde_json::json;
 
-use crate::arguments::Global;
-use crate::failure::Failure;
+use crate::cli::Global;
+use crate::error::Failure;
 use crate::output::{note, path_json, print, print_json};
 
 #[derive(Debug, Args)]

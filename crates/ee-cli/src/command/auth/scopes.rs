@@ -3,8 +3,8 @@
 use earthengine::{Error, Scopes};
 use serde_json::json;
 
-use crate::arguments::Global;
-use crate::failure::{Failure, Stage};
+use crate::cli::Global;
+use crate::error::{Failure, Stage};
 use crate::output::{print, print_json};
 
 pub(crate) async fn run(global: &Global) -> Result<(), Failure> {

@@ -5,8 +5,8 @@ use earthengine::token::display_path;
 use serde_json::{Value, json};
 
 use super::expires_at;
-use crate::arguments::Global;
-use crate::failure::{Failure, Stage};
+use crate::cli::Global;
+use crate::error::{Failure, Stage};
 use crate::output::{path_json, plain, print, print_json, warn, warnings_as_json};
 
 pub(crate) async fn run(global: &Global) -> Result<(), Failure> {

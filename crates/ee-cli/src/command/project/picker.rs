@@ -149,5 +149,4 @@ fn show<I: BufRead, O: Write>(
 }
 
 #[cfg(test)]
-#[path = "picker_tests.rs"]
 mod tests;

@@ -1,0 +1,129 @@
+//! gcloud's configuration files, for the project that they name.
+
+use std::path::Path;
+
+use crate::input::location::{Place, read_if_there};
+use crate::{Error, ErrorKind};
+
+/// `core/project` of the configuration `name`, or of the active one, in this folder of gcloud.
+pub(crate) fn project(folder: &Path, name: Option<&str>) -> Result<Option<String>, Error> {
+    let name = match name {
+        Some(name) => name.to_owned(),
+        None => read(&folder.join("active_config"))?
+            .map(|text| text.trim().to_owned())
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| "default".to_owned()),
+    };
+    if !is_name(&name) {
+        // `NONE` is gcloud's way to say that there is none.
+        return Ok(None);
+    }
+    let file = folder.join("configurations").join(format!("config_{name}"));
+    Ok(read(&file)?.and_then(|text| property(&text, "core", "project")))
+}
+
+/// gcloud's own rule; a name with a slash would lead out of the folder.
+pub(crate) fn is_name(name: &str) -> bool {
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(valid)
+}
+
+fn read(path: &Path) -> Result<Option<String>, Error> {
+    match read_if_there(&Place::file(path)) {
+        Ok(text) => Ok(text.map(|text| text.text.to_string())),
+        Err(error) if error.is_transient() => Err(error),
+        // It is no credential: a broken one is a matter of the surroundings.
+        Err(error) => Err(Error::new(ErrorKind::InvalidEnvironment, error.to_string())),
+    }
+}
+
+/// The value of a name in a section of an INI file, as Python's configparser reads it.
+pub(crate) fn property(text: &str, section: &str, name: &str) -> Option<String> {
+    let mut here = false;
+    let mut value = None;
+    for line in text.lines() {
+        let trimmed = line.trim();
+        if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(header) = trimmed.strip_prefix('[') {
+            here = header.split(']').next() == Some(section);
+        } else if here
+            && !line.starts_with([' ', '\t'])
+            && let Some((key, text)) = trimmed.split_once(['=', ':'])
+            && key.trim().eq_ignore_ascii_case(name)
+        {
+            value = Some(text.trim().to_owned());
+        }
+    }
+    value.filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn the_project_is_read_from_its_section_alone() {
+        for (text, project) in [
+            ("[core]\nproject = p\n", Some("p")),
+            (
+                "# x\n[core]\naccount = a@b\nproject=p\r\n[compute]\nproject = q\n",
+                Some("p"),
+            ),
+            ("[compute]\nproject = q\n[core]\nPROJECT: p\n", Some("p")),
+            ("[core]\nproject =\n", None),
+            ("[core]\n; project = p\n#project = p\n", None),
+            ("[core]\naccount = a\n  project = p\n", None),
+            ("project = p\n", None),
+            ("[core", None),
+            ("", None),
+        ] {
+            assert_eq!(
+                property(text, "core", "project").as_deref(),
+                project,
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_active_configuration_is_the_one_that_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        assert_eq!(project(folder, None).unwrap(), None);
+        fs::create_dir(folder.join("configurations")).unwrap();
+        for name in ["default", "work"] {
+            let text = format!("[core]\nproject = {name}-project\n");
+            fs::write(folder.join(format!("configurations/config_{name}")), text).unwrap();
+        }
+        let named = |name| project(folder, name).unwrap();
+        assert_eq!(named(None).as_deref(), Some("default-project"));
+        fs::write(folder.join("active_config"), "work\n").unwrap();
+        assert_eq!(named(None).as_deref(), Some("work-project"));
+        assert_eq!(named(Some("default")).as_deref(), Some("default-project"));
+        for elsewhere in ["NONE", "absent", "../../etc/passwd", ""] {
+            assert_eq!(named(Some(elsewhere)), None, "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_that_is_no_text_is_an_error_of_the_surroundings() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("configurations/config_default")).unwrap();
+        let error = project(folder.path(), None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidEnvironment);
+        assert!(error.to_string().contains("config_default"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_property_that_was_written_is_read_whatever_stands_around_it(
+            before in "[ -~\n]{0,60}", value in "[a-z][a-z0-9:.-]{0,30}", after in "[a-z]{1,9}",
+        ) {
+            let text = format!("{before}\n[core]\nproject = {value}\n[{after}x]\nproject = other\n");
+            assert_eq!(property(&text, "core", "project"), Some(value));
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! The search for credentials: a list of places, read from top to bottom.
+
+pub(crate) mod config;
+pub(crate) mod environment;
+pub(crate) mod gcloud_config;
+pub(crate) mod program;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use ee_token::{PrintablePath, Remedy, SecretString, display_path};
+
+use crate::credentials::Recipe;
+use crate::input::location::{Place, read_async, read_if_there};
+use crate::input::misplaced::{self, Shape};
+use crate::input::path_setting::PathSetting;
+use crate::kinds;
+use crate::kinds::earth_engine_file::EarthEngineFile;
+use crate::kinds::metadata_server::{self, Detected};
+use crate::kinds::user_login::{EARTH_ENGINE_LOGIN, GCLOUD_LOGIN};
+use crate::source::reloading;
+use crate::{Credentials, Environment, Error, ErrorKind, Kind, Options, Origin, Warning};
+
+/// Where credentials are looked for, in this order. The first place that has any ends the
+/// search, and so does the first that has broken ones.
+const ORDER: [Origin; 6] = [
+    Origin::Flag,
+    Origin::EnvEarthEngineToken,
+    Origin::EarthEngineFile,
+    Origin::EnvGoogleApplicationCredentials,
+    Origin::GcloudAdc,
+    Origin::MetadataServer,
+];
+
+const EARTHENGINE_TOKEN: &str = "EARTHENGINE_TOKEN";
+
+/// A search for credentials in an [`Environment`].
+///
+/// What the caller gives wins; otherwise `EARTHENGINE_TOKEN`, Earth Engine's own file, the
+/// file that `GOOGLE_APPLICATION_CREDENTIALS` names, gcloud's, and the metadata server, in
+/// this order. A broken file ends the search with an error that names it: the next place
+/// could hold somebody else's credential.
+///
+/// ```
+/// use ee_credentials::{Environment, ErrorKind, Options, Search};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), ee_credentials::Error> {
+/// let nowhere = Search::new(Environment::empty(), Options::google());
+/// let error = nowhere.run().await.unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::NoCredentials);
+/// for step in error.searched() {
+///     println!("{step}");
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Search {
+    environment: Environment,
+    options: Options,
+    given: Option<Given>,
+}
+
+#[derive(Debug, Clone)]
+enum Given {
+    Credentials(Credentials),
+    File(PrintablePath),
+    Text(SecretString),
+}
+
+/// What a search found.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Found {
+    /// The credentials.
+    pub credentials: Credentials,
+    /// What each place held, in the order of the search.
+    pub searched: Vec<Step>,
+}
+
+/// One place of a search.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Step {
+    /// The place's name: [`Origin::as_str`].
+    pub name: &'static str,
+    /// What it held.
+    pub outcome: Outcome,
+    /// The file that was looked at, if the place is a file.
+    pub path: Option<PathBuf>,
+}
+
+/// What one place of a search held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Credentials.
+    Found,
+    /// None, and why.
+    NotHere(String),
+    /// Something that should be credentials and cannot be used, and why.
+    Broken(String),
+    /// It was not looked at, as the search had ended before.
+    Skipped,
+}
+
+impl Outcome {
+    /// Its name: `found`, `not_here`, `broken` or `skipped`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::NotHere(_) => "not_here",
+            Self::Broken(_) => "broken",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step")
+            .field("name", &self.name)
+            .field("outcome", &self.outcome)
+            .field("path", &self.path.as_deref().map(display_path))
+            .finish()
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.outcome {
+            Outcome::Found => match &self.path {
+                Some(path) => write!(f, "{}: found ({})", self.name, display_path(path)),
+                None => write!(f, "{}: found", self.name),
+            },
+            Outcome::NotHere(why) => write!(f, "{}: {why}", self.name),
+            Outcome::Broken(why) => write!(f, "{}: cannot be used: {why}", self.name),
+            Outcome::Skipped => write!(f, "{}: not looked at", self.name),
+        }
+    }
+}
+
+/// What one place has, if it is not broken.
+enum Look {
+    Found(Credentials),
+    NotHere(String),
+}
+
+impl Search {
+    /// A search of this environment.
+    pub fn new(environment: Environment, mut options: Options) -> Self {
+        options
+            .environment
+            .get_or_insert_with(|| environment.clone());
+        Self {
+            environment,
+            options,
+            given: None,
+        }
+    }
+
+    /// Takes these credentials, and looks at no other place.
+    #[must_use]
+    pub fn only(mut self, credentials: Credentials) -> Self {
+        self.given = Some(Given::Credentials(credentials));
+        self
+    }
+
+    /// Takes the credentials in this file, and looks at no other place.
+    #[must_use]
+    pub fn only_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.given = Some(Given::File(PrintablePath::from(path)));
+        self
+    }
+
+    /// Takes the credentials in this text, and looks at no other place.
+    #[must_use]
+    pub fn only_json(mut self, text: impl Into<SecretString>) -> Self {
+        self.given = Some(Given::Text(text.into()));
+        self
+    }
+
+    /// Searches. No token is asked for; requests go to the metadata server alone. Files are read
+    /// away from the runtime's worker threads.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoCredentials`] if no place has any; what is wrong with the first that
+    /// are broken; [`ErrorKind::Io`] if a file cannot be read for now. [`Error::searched`] says
+    /// what was found on the way.
+    ///
+    /// # Panics
+    /// As tokio's timers do, if it has to wait on a runtime without a time driver.
+    pub async fn run(&self) -> Result<Found, Error> {
+        let mut searched = Vec::with_capacity(ORDER.len());
+        let mut end = None;
+        for origin in ORDER {
+            let mut step = Step {
+                name: origin.as_str(),
+                outcome: Outcome::Skipped,
+                path: None,
+            };
+            if end.is_none() {
+                let looked = match self.path(origin) {
+                    Ok(path) => {
+                        step.path = path;
+                        self.look(origin, step.path.as_deref()).await
+                    }
+                    Err(error) => Err(error),
+                };
+                step.outcome = match looked {
+                    Ok(Look::NotHere(why)) => Outcome::NotHere(why),
+                    Ok(Look::Found(credentials)) => {
+                        end = Some(Ok((origin, credentials)));
+                        Outcome::Found
+                    }
+                    Err(error) => {
+                        let why = error.to_string();
+                        end = Some(Err(error));
+                        Outcome::Broken(why)
+                    }
+                };
+            }
+            tracing::debug!(%step, "searched for credentials");
+            searched.push(step);
+        }
+        match end {
+            Some(Ok((origin, credentials))) => Ok(Found {
+                credentials: self.warn_of_losers(origin, credentials),
+                searched,
+            }),
+            Some(Err(error)) => Err(broken(error, searched)),
+            None => Err(none(searched)),
+        }
+    }
+
+    /// Looks at this place alone.
+    pub(crate) async fn look_only_at(&self, origin: Origin) -> Result<Credentials, Error> {
+        let path = self.path(origin)?;
+        match self.look(origin, path.as_deref()).await? {
+            Look::Found(credentials) => Ok(credentials),
+            Look::NotHere(why) => Err(Error::new(
+                ErrorKind::NoCredentials,
+                format!("there are no credentials in the place {origin}: {why}"),
+            )
+            .with_remedy(Remedy::new(
+                "Put the credentials where the settings say that they are, on this machine too.",
+            ))),
+        }
+    }
+
+    /// The file of a place, if it is one.
+    fn path(&self, origin: Origin) -> Result<Option<PathBuf>, Error> {
+        match origin {
+            Origin::Flag => Ok(match &self.given {
+                Some(Given::File(path)) => {
+                    PathSetting::Argument.check(path)?;
+                    Some(path.as_path().to_owned())
+                }
+                Some(Given::Credentials(credentials)) => credentials.path().map(Path::to_owned),
+                _ => None,
+            }),
+            Origin::EarthEngineFile => self.environment.earthengine_file(),
+            Origin::EnvGoogleApplicationCredentials => self.environment.named_adc_file(),
+            Origin::GcloudAdc => self.environment.adc_file(),
+            _ => Ok(None),
+        }
+    }
+
+    async fn look(&self, origin: Origin, path: Option<&Path>) -> Result<Look, Error> {
+        let place = match (origin, &self.given) {
+            (Origin::MetadataServer, _) => return self.metadata_server().await,
+            (Origin::Flag, Some(Given::Text(_))) => Place::Text,
+            (Origin::EnvEarthEngineToken, _)
+                if self.environment.raw(EARTHENGINE_TOKEN).is_some() =>
+            {
+                Place::Variable(EARTHENGINE_TOKEN)
+            }
+            (Origin::Flag, Some(Given::Credentials(_))) => return self.look_here(origin, None),
+            _ => match path {
+                Some(path) => file_of(origin, path),
+                None => return self.look_here(origin, None),
+            },
+        };
+        // A text may name a file too, which is read with it.
+        let (search, path) = (self.clone(), path.map(Path::to_owned));
+        read_async(&place, move |_| search.look_here(origin, path.as_deref())).await
+    }
+
+    /// Looks at a place that needs no request. This may read a file.
+    fn look_here(&self, origin: Origin, path: Option<&Path>) -> Result<Look, Error> {
+        match origin {
+            Origin::Flag => self.given(),
+            Origin::EnvEarthEngineToken => self.earthengine_token(),
+            Origin::EarthEngineFile => self.earthengine_file(path),
+            Origin::EnvGoogleApplicationCredentials => self.named_adc_file(path),
+            Origin::GcloudAdc => self.gcloud_adc(path),
+            Origin::MetadataServer | Origin::Caller => Ok(Look::NotHere("nothing".into())),
+        }
+    }
+
+    fn given(&self) -> Result<Look, Error> {
+        let credentials = match &self.given {
+            None => return Ok(Look::NotHere("nothing was given".into())),
+            // These say themselves where they come from.
+            Some(Given::Credentials(credentials)) => return Ok(Look::Found(credentials.clone())),
+            Some(Given::File(path)) => Credentials::from_file(path.as_path(), &self.options)?,
+            Some(Given::Text(text)) => Credentials::from_json(text.expose_secret(), &self.options)?,
+        };
+        Ok(Look::Found(credentials.with_origin(Origin::Flag)))
+    }
+
+    /// `EARTHENGINE_TOKEN`: the JSON of a credential of any kind, or a bare refresh token of
+    /// Earth Engine's own client.
+    fn earthengine_token(&self) -> Result<Look, Error> {
+        let Some(text) = self.environment.try_var(EARTHENGINE_TOKEN)? else {
+            return Ok(Look::NotHere("the variable is not set".into()));
+        };
+        let place = Place::Variable(EARTHENGINE_TOKEN);
+        let is_one_word = text.len() < 2048 && text.bytes().all(|b| b.is_ascii_graphic());
+        let loaded = match misplaced::of_text(text) {
+            None => kinds::load(text, &place, &self.options)?,
+            // Google does not promise how a refresh token begins.
+            Some(Shape::RefreshToken) | Some(Shape::OtherText) if is_one_word => {
+                EarthEngineFile::of_refresh_token(text).load(&place, &self.options)?
+            }
+            Some(other) => return Err(other.refusal(&place)),
+        };
+        let loaded = self.options.keep_tokens(loaded, text);
+        let credentials = Credentials::new(loaded, &self.options)
+            .made_of(Recipe::Text(text.into(), place), &self.options);
+        Ok(Look::Found(
+            credentials.with_origin(Origin::EnvEarthEngineToken),
+        ))
+    }
+
+    /// Earth Engine's own file, if there is a login in it.
+    fn earthengine_file(&self, path: Option<&Path>) -> Result<Look, Error> {
+        let Some(path) = path else {
+            return Ok(Look::NotHere("there is no home folder".into()));
+        };
+        let place = Place::file(path);
+        let Some(file) = read_if_there(&place)? else {
+            return Ok(Look::NotHere(format!(
+                "{} does not exist",
+                display_path(path)
+            )));
+        };
+        let contents = EarthEngineFile::read(&file.text, &place)?;
+        if !contents.has_login() {
+            return Ok(Look::NotHere(format!(
+                "there is no login in {}",
+                display_path(path)
+            )));
+        }
+        let reader: reloading::Reader =
+            |text, place, options| EarthEngineFile::read(text, place)?.load(place, options);
+        let credentials = Credentials::from_text_of_file(file, place, reader, &self.options)?
+            .with_origin(Origin::EarthEngineFile);
+        Ok(Look::Found(match contents.warning() {
+            Some(warning) => credentials.with_warning(warning),
+            None => credentials,
+        }))
+    }
+
+    /// The file that `GOOGLE_APPLICATION_CREDENTIALS` names, which must exist.
+    fn named_adc_file(&self, path: Option<&Path>) -> Result<Look, Error> {
+        let Some(path) = path else {
+            return Ok(Look::NotHere("the variable is not set".into()));
+        };
+        let place = file_of(Origin::EnvGoogleApplicationCredentials, path);
+        let credentials = Credentials::from_place(place, &self.options)?;
+        Ok(Look::Found(
+            credentials.with_origin(Origin::EnvGoogleApplicationCredentials),
+        ))
+    }
+
+    /// gcloud's file.
+    fn gcloud_adc(&self, path: Option<&Path>) -> Result<Look, Error> {
+        let Some(path) = path else {
+            return Ok(Look::NotHere("there is no home folder".into()));
+        };
+        let place = Place::file(path);
+        let Some(file) = read_if_there(&place)? else {
+            return Ok(Look::NotHere(format!(
+                "{} does not exist",
+                display_path(path)
+            )));
+        };
+        let credentials = Credentials::from_text_of_file(file, place, kinds::load, &self.options)?;
+        Ok(Look::Found(credentials.with_origin(Origin::GcloudAdc)))
+    }
+
+    async fn metadata_server(&self) -> Result<Look, Error> {
+        match metadata_server::detect(&self.environment, &self.options).await? {
+            Detected::No(why) => Ok(Look::NotHere(why.into())),
+            Detected::Server(server) => {
+                self.options.refuse_subject(Kind::MetadataServer)?;
+                Ok(Look::Found(Credentials::of_machine(server, &self.options)))
+            }
+        }
+    }
+
+    /// A variable that is set and loses surprises everybody once.
+    fn warn_of_losers(&self, winner: Origin, credentials: Credentials) -> Credentials {
+        const NAME: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+        let loses = matches!(
+            winner,
+            Origin::EnvEarthEngineToken | Origin::EarthEngineFile
+        ) && self.environment.is_set(NAME);
+        if !loses {
+            return credentials;
+        }
+        let found = match credentials.path() {
+            Some(path) => format!("the login in {}", display_path(path)),
+            None => "the variable EARTHENGINE_TOKEN".to_owned(),
+        };
+        credentials.with_warning(Warning::new(
+            "variable_ignored",
+            format!("{NAME} is set, and {found} comes first, as in the Python client"),
+            Remedy::new(format!(
+                "To use {NAME}, remove what comes first or name the file outright; otherwise unset it."
+            )),
+        ))
+    }
+}
+
+fn file_of(origin: Origin, path: &Path) -> Place {
+    let is_named = origin == Origin::EnvGoogleApplicationCredentials;
+    Place::File {
+        path: path.to_owned().into(),
+        named_by: is_named.then_some("GOOGLE_APPLICATION_CREDENTIALS"),
+    }
+}
+
+/// What was searched, kept in the error as its cause.
+#[derive(Debug)]
+pub(crate) struct Searched {
+    pub(crate) steps: Vec<Step>,
+    cause: Option<Error>,
+}
+
+impl fmt::Display for Searched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("searched")?;
+        let looked_at = self.steps.iter().filter(|s| s.outcome != Outcome::Skipped);
+        for (i, step) in looked_at.enumerate() {
+            write!(f, "{} {step}", if i == 0 { ":" } else { ";" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Searched {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref()?.source()
+    }
+}
+
+fn broken(error: Error, steps: Vec<Step>) -> Error {
+    let mut told = Error::new(error.kind(), error.to_string());
+    if let Some(remedy) = error.remedy() {
+        told = told.with_remedy(remedy.clone());
+    }
+    told.with_source(Searched {
+        steps,
+        cause: Some(error),
+    })
+}
+
+fn none(steps: Vec<Step>) -> Error {
+    Error::new(ErrorKind::NoCredentials, "no Google credentials were found")
+        .with_remedy(
+            Remedy::new(format!(
+                "Log in with `{EARTH_ENGINE_LOGIN}` or `{GCLOUD_LOGIN}`, or let GOOGLE_APPLICATION_CREDENTIALS name a service account's key file."
+            ))
+            .command(EARTH_ENGINE_LOGIN)
+            .url("https://developers.google.com/earth-engine/guides/auth"),
+        )
+        .with_source(Searched { steps, cause: None })
+}
+
+#[cfg(test)]
+mod tests;

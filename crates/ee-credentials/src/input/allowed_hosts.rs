@@ -1,0 +1,143 @@
+//! URLs inside credential files: where secrets may be sent.
+
+use ee_token::{Endpoint, Endpoints, Remedy, UrlField, UrlMatch, is_loopback};
+use url::Url;
+
+use crate::input::json::clipped;
+use crate::input::location::{Place, is_plain_word};
+use crate::{Error, ErrorKind, Options};
+
+/// The longest name that the DNS has (RFC 1035 §2.3.4), in characters.
+const LONGEST_HOST: usize = 253;
+/// Google's advice on credential files from other people.
+pub(crate) const EXTERNAL_FILES_PAGE: &str =
+    "https://cloud.google.com/docs/authentication/external/externally-sourced-credentials";
+
+/// Validates a URL that a credential file names: one that [`UrlField`] lists, or HTTPS to a host
+/// that the caller allowed. Loopback needs permission too, since other users of the machine can
+/// listen there, but no HTTPS; where the caller's own endpoints are on loopback, as in a test,
+/// it needs no permission.
+///
+/// A file that names another host would make this program sign for, or send a secret to, its
+/// author.
+pub(crate) fn check(
+    url: &str,
+    (name, field): (&str, UrlField),
+    place: &Place,
+    options: &Options,
+) -> Result<Url, Error> {
+    let (url, host) = parse(url, name, place)?;
+    let is_here = is_loopback(&url);
+    if url.scheme() != "https" && !(is_here && url.scheme() == "http") {
+        return Err(refused(place, name, &format!("names {host} without HTTPS"))
+            .with_remedy(Remedy::new("Use an https:// URL.")));
+    }
+    let is_test = is_here && is_on_this_machine(options.http.endpoints());
+    if is_test || is_allowed(&url, &options.allowed_hosts) {
+        return Ok(url);
+    }
+    check_listed(&url, (name, field), place)?;
+    Ok(url)
+}
+
+/// Parses a URL, and returns it with its host.
+pub(crate) fn parse(url: &str, name: &str, place: &Place) -> Result<(Url, String), Error> {
+    let url = Url::parse(url).map_err(|_| place.invalid_field(name, "is not a URL"))?;
+    let Some(host) = url.host_str().map(str::to_owned) else {
+        return Err(place.invalid_field(name, "is a URL without a host"));
+    };
+    if host.len() > LONGEST_HOST {
+        return Err(place.invalid_field(name, "names a host with a longer name than there can be"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        let why = format!("names {host} with a user name or a password");
+        return Err(refused(place, name, &why).with_remedy(Remedy::new(
+            "Download or create the credential again, and use it unchanged.",
+        )));
+    }
+    Ok((url, host))
+}
+
+/// Validates a URL by the list alone.
+pub(crate) fn check_listed(
+    url: &Url,
+    (name, field): (&str, UrlField),
+    place: &Place,
+) -> Result<(), Error> {
+    let host = match (url.host_str().unwrap_or_default(), url.port()) {
+        (host, Some(port)) => format!("{host}:{port}"),
+        (host, None) => host.to_owned(),
+    };
+    let remedy = |text: &str| {
+        // A URL's host may have characters that mean something to a shell.
+        let shown = if is_plain_word(&host) { &host } else { "HOST" };
+        let remedy = Remedy::new(format!(
+            "Create the credential again, and use it unchanged. {text}"
+        ));
+        let remedy = remedy.url(EXTERNAL_FILES_PAGE);
+        match field {
+            UrlField::AwsMetadata => remedy,
+            _ => remedy.command(format!("eectl --allow-host {shown} …")),
+        }
+    };
+    match field.compare(url) {
+        UrlMatch::Listed => Ok(()),
+        UrlMatch::OtherHost => {
+            let why = format!(
+                "names {host}, which is not a host of {}. Nothing was sent",
+                field.service()
+            );
+            Err(refused(place, name, &why).with_remedy(remedy(
+                "If you know this host and trust it with what the credential sends, allow it: with .allow_host(…) in a program, or with --allow-host on the command line.",
+            )))
+        }
+        UrlMatch::OtherPath => {
+            let paths: Vec<_> = field.paths(url).collect();
+            let query = match (url.query(), url.fragment()) {
+                (None, None) => "",
+                _ => " and a query or a fragment",
+            };
+            let why = format!(
+                "names {host} with the path {:?}{query}, which is not {} of {}. Nothing was sent",
+                clipped(url.path()),
+                paths.join(" or "),
+                field.service()
+            );
+            Err(place.invalid_field(name, why).with_remedy(remedy(
+                "If you trust every path of this host, allow the host: with .allow_host(…) in a program, or with --allow-host on the command line.",
+            )))
+        }
+    }
+}
+
+/// The error for a field that names a host to which nothing is sent.
+pub(crate) fn refused(place: &Place, name: &str, why: &str) -> Error {
+    Error::new(
+        ErrorKind::RefusedHost,
+        format!("{place}: the field `{name}` {why}"),
+    )
+}
+
+/// Whether the caller named the URL's host, as `HOST` or `HOST:PORT`.
+pub(crate) fn is_allowed(url: &Url, allowed: &[String]) -> bool {
+    let Some(host) = url.host_str() else {
+        return false;
+    };
+    let port = url.port_or_known_default().unwrap_or(443);
+    allowed.iter().any(|allowed| {
+        let allowed = allowed.trim();
+        allowed.eq_ignore_ascii_case(host)
+            || allowed.eq_ignore_ascii_case(&format!("{host}:{port}"))
+    })
+}
+
+/// Whether what stands in for Google's token hosts is on this machine.
+fn is_on_this_machine(endpoints: &Endpoints) -> bool {
+    endpoints.emulator_address().is_some()
+        || [Endpoint::Token, Endpoint::Sts, Endpoint::IamCredentials]
+            .into_iter()
+            .any(|endpoint| is_loopback(endpoints.url(endpoint)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! File operations, away from the threads that run asynchronous tasks.
+//!
+//! Each operation runs on a detached thread. Tokio's own blocking threads are no choice: a
+//! runtime that is dropped waits for them, so that a file system which does not respond would
+//! keep a program from ending.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::time::timeout;
+
+/// How long a caller waits for a file that is needed.
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a caller waits that cannot await. Checking a file takes microseconds.
+const BRIEF_TIMEOUT: Duration = Duration::from_millis(50);
+/// The most threads that wait for file systems at a time.
+const MAX_THREADS: usize = 64;
+
+static THREADS: Semaphore = Semaphore::const_new(MAX_THREADS);
+static RUNNING: Mutex<Vec<Running>> = Mutex::new(Vec::new());
+
+struct Running {
+    id: u64,
+    path: PathBuf,
+    since: Instant,
+}
+
+/// Runs an operation on the file or directory `path`, and waits at most `limit` for its result.
+///
+/// While an operation that took longer has not returned, others on the same path fail at once,
+/// so that a file system which does not respond holds one thread for each path.
+///
+/// Without a tokio runtime there are no tasks to hold up: the operation runs in the calling
+/// thread.
+///
+/// # Errors
+/// [`io::ErrorKind::TimedOut`], or the reason why no thread can be started.
+pub(crate) async fn run<T: Send + 'static>(
+    path: &Path,
+    limit: Duration,
+    operation: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    if Handle::try_current().is_err() {
+        return Ok(operation());
+    }
+    let result = async {
+        let permit = THREADS.acquire().await.map_err(io::Error::other)?;
+        let (sender, receiver) = oneshot::channel();
+        start(path, limit, permit, move || drop(sender.send(operation())))?;
+        receiver.await.map_err(|_| io::Error::other("it panicked"))
+    };
+    timeout(limit, result)
+        .await
+        .unwrap_or_else(|_| Err(no_response(limit)))
+}
+
+/// [`run`] for a caller that cannot await: `None` if there is no result within 50 ms.
+pub(crate) fn run_briefly<T: Send + 'static>(
+    path: &Path,
+    operation: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    if Handle::try_current().is_err() {
+        return Some(operation());
+    }
+    let permit = THREADS.try_acquire().ok()?;
+    let (sender, receiver) = mpsc::channel();
+    let operation = move || drop(sender.send(operation()));
+    start(path, BRIEF_TIMEOUT, permit, operation).ok()?;
+    receiver.recv_timeout(BRIEF_TIMEOUT).ok()
+}
+
+/// Runs an operation whose result is of no interest. Without a thread for it, it is dropped.
+#[cfg(feature = "token-cache")]
+pub(crate) fn detach(operation: impl FnOnce() + Send + 'static) {
+    if Handle::try_current().is_err() {
+        operation();
+    } else if let Err(error) = thread::Builder::new().spawn(operation) {
+        tracing::debug!(%error, "no thread can be started for a file");
+    }
+}
+
+fn start(
+    path: &Path,
+    limit: Duration,
+    permit: SemaphorePermit<'static>,
+    operation: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    let registration = Registration::new(path, limit)?;
+    thread::Builder::new()
+        .name("ee-files".into())
+        .spawn(move || {
+            let _held = (permit, registration);
+            operation();
+        })?;
+    Ok(())
+}
+
+/// The entry of an operation in [`RUNNING`].
+struct Registration(u64);
+
+impl Registration {
+    fn new(path: &Path, limit: Duration) -> io::Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut running = running();
+        if running
+            .iter()
+            .any(|other| other.path == path && other.since.elapsed() > limit)
+        {
+            return Err(no_response(limit));
+        }
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        running.push(Running {
+            id,
+            path: path.to_owned(),
+            since: Instant::now(),
+        });
+        Ok(Self(id))
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        running().retain(|other| other.id != self.0);
+    }
+}
+
+fn running() -> MutexGuard<'static, Vec<Running>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn no_response(limit: Duration) -> io::Error {
+    let why = format!("the file system did not respond within {limit:?}");
+    io::Error::new(io::ErrorKind::TimedOut, why)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,11 @@
+//! Untrusted input: files, their JSON, and the hosts and paths they name.
+
+pub(crate) mod allowed_hosts;
+pub(crate) mod blocking;
+pub(crate) mod file_access;
+pub(crate) mod json;
+pub(crate) mod location;
+pub(crate) mod misplaced;
+pub(crate) mod path_setting;
+pub(crate) mod sdk_project;
+pub(crate) mod universe;

@@ -1,0 +1,179 @@
+//! A person's login as gcloud keeps it: an ADC file of the type `authorized_user`.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::input::json::Document;
+use crate::input::universe::check_universe;
+use crate::kinds::credential::Loaded;
+use crate::kinds::identity::Identity;
+use crate::kinds::user_login::{Login, RefreshToken, shared_client_id};
+use crate::{Error, Kind, Options};
+
+/// Reads `client_id`, `client_secret` and `refresh_token`, and if there are any `rapt_token`,
+/// `quota_project_id` and `account`.
+pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Error> {
+    check_universe(document)?;
+    options.refuse_subject(Kind::AuthorizedUser)?;
+    let client_id = shared_client_id(document.required_text("client_id")?);
+    // gcloud writes it as an empty text, other programs write who it is.
+    let account: Option<Arc<str>> = document.text("account")?.map(Arc::from);
+    let source = Arc::new(RefreshToken {
+        ends_at: None,
+        owner: OnceLock::new(),
+        client_secret: document.required_secret("client_secret")?,
+        refresh_token: document.required_secret("refresh_token")?,
+        rapt: document.secret("rapt_token")?,
+        scopes: options.scopes.clone(),
+        endpoint: Login::endpoint(options),
+        login: Login::of_client(&client_id),
+        place: document.place.clone(),
+        principal: account.clone(),
+        client_id: client_id.clone(),
+    });
+    Ok(Loaded {
+        kind: Kind::AuthorizedUser,
+        identity: Identity::login(account.clone()),
+        principal: account,
+        quota_project: document.project("quota_project_id")?,
+        project: None,
+        oauth_client_id: Some(client_id),
+        scopes: options.scopes.clone(),
+        login: Some(source.clone().into()),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ee_emulator::{Emulator, Fault};
+    use ee_token::{Endpoints, ErrorKind as Token, HttpClient, Scopes};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Credentials, ErrorKind};
+
+    fn options(emulator: &Emulator) -> Options {
+        let endpoints = Endpoints::emulator(emulator.address()).unwrap();
+        Options::new(HttpClient::new(endpoints))
+    }
+
+    #[tokio::test]
+    async fn the_refresh_token_is_exchanged_with_exactly_these_fields() {
+        let emulator = Emulator::start().await.unwrap();
+        let jane = emulator.create_user("jane@example.com");
+        let text = jane.authorized_user_json_with_quota_project("pays-for-it");
+        let credentials = Credentials::from_json(&text, &options(&emulator)).unwrap();
+        assert_eq!(credentials.kind(), Kind::AuthorizedUser);
+        assert_eq!(credentials.quota_project(), Some("pays-for-it"));
+        assert_eq!(credentials.oauth_client_project(), Some("764086051850"));
+        assert_eq!(credentials.principal(), None);
+        assert_eq!(credentials.scopes(), None);
+        let token = credentials.token().await.unwrap();
+        assert!(token.scopes().unwrap().contains("earthengine"));
+
+        let form = emulator.requests()[0].form();
+        let names: Vec<_> = form.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            ["client_id", "client_secret", "grant_type", "refresh_token"]
+        );
+        assert_eq!(form["grant_type"], "refresh_token");
+        assert_eq!(form["refresh_token"], jane.refresh_token());
+        assert_eq!(emulator.requests()[0].path, "/token");
+        assert_eq!(emulator.requests()[0].host, "oauth2.googleapis.com");
+    }
+
+    #[tokio::test]
+    async fn scopes_and_rapt_are_sent_where_there_are_any_and_a_token_uri_is_not_read() {
+        let emulator = Emulator::start().await.unwrap();
+        let jane = emulator.create_user("jane@example.com");
+        let mut file: serde_json::Value =
+            serde_json::from_str(&jane.authorized_user_json()).unwrap();
+        file["rapt_token"] = json!("rapt-1");
+        file["token_uri"] = json!("https://evil.example/token");
+        file["account"] = json!("jane@example.com");
+        let options = options(&emulator).scopes(Scopes::new(["earthengine"]));
+        let credentials = Credentials::from_json(&file.to_string(), &options).unwrap();
+        assert_eq!(credentials.principal(), Some("jane@example.com"));
+        credentials.token().await.unwrap();
+        let request = &emulator.requests()[0];
+        assert_eq!(request.host, "oauth2.googleapis.com");
+        assert_eq!(request.form()["rapt"], "rapt-1");
+        assert_eq!(
+            request.form()["scope"],
+            "https://www.googleapis.com/auth/earthengine"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_login_that_has_ended_says_how_to_log_in_again() {
+        let emulator = Emulator::start().await.unwrap();
+        let jane = emulator.create_user("jane@example.com");
+        let credentials =
+            Credentials::from_json(&jane.authorized_user_json(), &options(&emulator)).unwrap();
+        emulator.require_reauth(jane.refresh_token());
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.kind(), Token::ReauthenticationRequired);
+        emulator.revoke(jane.refresh_token());
+        let credentials =
+            Credentials::from_json(&jane.authorized_user_json(), &options(&emulator)).unwrap();
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.kind(), Token::Rejected);
+        assert!(
+            error
+                .to_string()
+                .contains("Token has been expired or revoked."),
+            "{error}"
+        );
+        let command = error.remedy().unwrap().command.clone().unwrap();
+        assert!(command.starts_with("gcloud auth application-default login --scopes="));
+        assert!(!format!("{error:?} {credentials:?}").contains(jane.refresh_token()));
+    }
+
+    #[tokio::test]
+    async fn another_programs_login_is_not_gclouds_business() {
+        let emulator = Emulator::start().await.unwrap();
+        let text = json!({"type": "authorized_user", "client_id": "1-x", "client_secret": "s", "refresh_token": "1//canary"});
+        let credentials = Credentials::from_json(&text.to_string(), &options(&emulator)).unwrap();
+        emulator.fault(
+            "oauth2.googleapis.com",
+            Fault::status(400)
+                .json(&json!({"error": "invalid_grant", "error_description": "no 1//canary"})),
+        );
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.remedy().unwrap().command, None);
+        assert!(!format!("{error:?}").contains("canary"));
+    }
+
+    #[test]
+    fn each_field_that_is_missing_empty_or_no_text_is_named() {
+        let whole = json!({
+            "type": "authorized_user", "client_id": "c", "client_secret": "s-canary", "refresh_token": "1//canary",
+        });
+        let options = Options::google();
+        for field in ["client_id", "client_secret", "refresh_token"] {
+            for bad in [json!(null), json!(""), json!(["canary"]), json!(5)] {
+                let mut file = whole.clone();
+                file[field] = bad;
+                let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidFile);
+                assert!(error.to_string().contains(&format!("`{field}`")), "{error}");
+                assert!(!format!("{error:?}").contains("canary"));
+            }
+        }
+        for field in [
+            "rapt_token",
+            "quota_project_id",
+            "account",
+            "universe_domain",
+        ] {
+            let mut file = whole.clone();
+            file[field] = json!({"canary": 1});
+            let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
+            assert!(error.to_string().contains(field), "{error}");
+        }
+        let error =
+            Credentials::from_json(&whole.to_string(), &options.subject("x@y")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidOptions);
+    }
+}

@@ -1,0 +1,251 @@
+//! The exchange of a subject token, and the step to a service account after it.
+
+use std::fmt;
+use std::time::Duration;
+
+use ee_token::{
+    AccessToken, ClientAuth, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes, SecretString,
+    TokenEndpoint, TokenFuture, TokenSource, UrlField,
+};
+use serde_json::json;
+use url::Url;
+
+use crate::iam::{generate_access_token, target};
+use crate::input::allowed_hosts;
+use crate::input::location::Place;
+use crate::kinds::external_account::{Context, ExternalAccount, Source};
+use crate::kinds::impersonated::{iam_scopes, is_account, url_of};
+use crate::{Error, Options};
+
+const MEMBERS_PAGE: &str = "https://cloud.google.com/iam/docs/workload-identity-federation-with-deployment-pipelines#access";
+
+/// The service account that is acted as.
+pub(crate) struct Impersonation {
+    pub(crate) url: Url,
+    pub(crate) email: String,
+    lifetime: Duration,
+    quota_project: Option<String>,
+}
+
+impl Impersonation {
+    /// What the account says of it, if it says anything.
+    pub(crate) fn new(
+        account: &ExternalAccount,
+        place: &Place,
+        options: &Options,
+    ) -> Result<Option<Self>, Error> {
+        const FIELD: &str = "service_account_impersonation_url";
+        let url = match (&account.impersonation_url, &account.email) {
+            (Some(url), _) => {
+                allowed_hosts::check(url, (FIELD, UrlField::Impersonation), place, options)?
+            }
+            (None, Some(email)) => url_of(&options.http, email)?,
+            (None, None) => return Ok(None),
+        };
+        let email = target(&url).filter(|email| {
+            is_account(email) && account.email.as_ref().is_none_or(|named| named == email)
+        });
+        let email = email.ok_or_else(|| {
+            place.invalid_field(
+                FIELD,
+                "does not end with a service account's address and `:generateAccessToken`",
+            )
+        })?;
+        // The reference client charges this request to whatever all others are charged to.
+        let of_environment = || {
+            let environment = options.variables();
+            let project = environment.var("GOOGLE_CLOUD_QUOTA_PROJECT");
+            project.map(str::to_owned)
+        };
+        let quota_project = options
+            .quota_project
+            .clone()
+            .or_else(of_environment)
+            .or_else(|| account.quota_project.clone());
+        Ok(Some(Self {
+            url,
+            email,
+            lifetime: account.lifetime,
+            quota_project,
+        }))
+    }
+}
+
+/// Gets tokens by exchange.
+pub(crate) struct Exchange {
+    context: Context,
+    source: Source,
+    token_url: Url,
+    account: ExternalAccount,
+    impersonation: Option<Impersonation>,
+    scopes: Scopes,
+}
+
+impl Exchange {
+    pub(crate) fn new(
+        context: Context,
+        source: Source,
+        token_url: Url,
+        account: ExternalAccount,
+        impersonation: Option<Impersonation>,
+        scopes: Scopes,
+    ) -> Self {
+        Self {
+            context,
+            source,
+            token_url,
+            account,
+            impersonation,
+            scopes,
+        }
+    }
+
+    async fn token(&self) -> Result<AccessToken, ee_token::Error> {
+        let (http, subject) = self.subject_token().await?;
+        let Some(impersonation) = &self.impersonation else {
+            return self.exchange(&http, &subject, &self.scopes).await;
+        };
+        let federated = self.exchange(&http, &subject, &iam_scopes()).await?;
+        generate_access_token(
+            &http,
+            &impersonation.url,
+            &federated,
+            impersonation.quota_project.as_deref(),
+            &[],
+            &self.scopes,
+            impersonation.lifetime,
+        )
+        .await
+        .map_err(|error| self.explain_impersonation(error))
+    }
+
+    /// The other token, and the client that shows what belongs to it.
+    async fn subject_token(&self) -> Result<(HttpClient, SecretString), ee_token::Error> {
+        let context = &self.context;
+        let plain = |subject| (context.http.clone(), subject);
+        match &self.source {
+            Source::File(file) => file.read(context).await.map(plain),
+            Source::Url(url) => url.fetch(context).await.map(plain),
+            Source::Executable(executable) => executable.run(context).await.map(plain),
+            Source::Aws(aws) => aws.signed_request(context).await.map(plain),
+            Source::Certificate(certificate) => certificate.present(context).await,
+            Source::Closure(supply) => supply().await.map(plain),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        http: &HttpClient,
+        subject: &SecretString,
+        scopes: &Scopes,
+    ) -> Result<AccessToken, ee_token::Error> {
+        let client = self.account.client.as_ref();
+        let client = client.map(|(client_id, client_secret)| ClientAuth {
+            client_id,
+            client_secret,
+        });
+        // An OAuth client says whose the request is; without one the project must.
+        let options = match (&self.account.user_project, &client) {
+            (Some(project), None) => Some(json!({ "userProject": project }).to_string()),
+            _ => None,
+        };
+        let grant = Grant::TokenExchange {
+            audience: &self.account.audience,
+            scopes,
+            subject_token: subject,
+            subject_token_type: &self.account.subject_token_type,
+            options: options.as_deref(),
+        };
+        let endpoint = TokenEndpoint::new(http.clone(), self.token_url.clone());
+        match endpoint.exchange(&grant, client.as_ref()).await {
+            Ok(response) if response.access_token.scopes().is_some() => Ok(response.access_token),
+            Ok(response) => Ok(response.access_token.with_scopes(scopes.clone())),
+            Err(error) => Err(self.explain(error)),
+        }
+    }
+
+    /// The refusal, with the provider and the source that it is about, and what to do.
+    fn explain(&self, error: ee_token::Error) -> ee_token::Error {
+        if !error.kind().is_rejection() {
+            return error;
+        }
+        let said = error.to_string();
+        let audience = &self.account.audience;
+        let source = self.source.noun();
+        let remedy = if said.contains("invalid_target") {
+            Remedy::new(
+                "There is no such provider, or it is disabled: compare `audience` with the provider's name.",
+            )
+        } else if said.contains("invalid_client") {
+            Remedy::new("Check `client_id` and `client_secret`: that OAuth client is not known.")
+        } else if said.contains("invalid_grant") && said.contains("expired") {
+            Remedy::new(format!(
+                "The subject token is over, or this machine's clock is off: see that {source} brings a new one."
+            ))
+        } else if said.contains("invalid_grant") {
+            Remedy::new(format!(
+                "Compare the subject token from {source} with what the provider allows: issuer, audiences, attribute condition."
+            ))
+        } else {
+            Remedy::new(
+                "Create the credential configuration again, and compare it with the provider's settings.",
+            )
+        };
+        ee_token::Error::new(
+            error.kind(),
+            format!(
+                "{said} (federation with {audience}, subject token from {source}, {})",
+                self.context.place
+            ),
+        )
+        .with_remedy(
+            remedy.url(
+                "https://cloud.google.com/iam/docs/troubleshooting-workload-identity-federation",
+            ),
+        )
+        .with_source(error)
+    }
+
+    /// The refusal of the second step: there the role is another than for service accounts.
+    fn explain_impersonation(&self, error: ee_token::Error) -> ee_token::Error {
+        let Some(email) = &self.context.email else {
+            return error;
+        };
+        let denied = error.kind() == Token::Rejected && error.to_string().contains("denied");
+        if !denied {
+            return error.with_principal(email);
+        }
+        ee_token::Error::new(error.kind(), error.to_string())
+            .with_principal(email)
+            .with_remedy(
+                Remedy::new(format!(
+                    "Let somebody who administers {email} give the federation's subject the role Workload Identity User on it (roles/iam.workloadIdentityUser). It takes effect within minutes."
+                ))
+                .command(format!(
+                    "gcloud iam service-accounts add-iam-policy-binding {email} --role=roles/iam.workloadIdentityUser --member=MEMBER"
+                ))
+                .url(MEMBERS_PAGE),
+            )
+            .with_source(error)
+    }
+}
+
+impl TokenSource for Exchange {
+    fn mint(&self) -> TokenFuture<'_> {
+        Box::pin(self.token())
+    }
+
+    /// A file's token changes with the file. What other sources return next cannot be known here.
+    fn may_have_changed(&self) -> bool {
+        matches!(&self.source, Source::File(file) if file.may_have_changed())
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExternalAccount")
+            .field("account", &self.account)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,251 @@
+//! Amazon's instance metadata service, version 2: a session first, then everything with its
+//! token. Version 1 answers anybody on the machine that can be made to ask, and is not used.
+
+use std::time::Duration;
+
+use ee_token::{
+    ErrorKind as Token, HttpClient, Remedy, Request, SecretString, UrlField, read_bounded,
+    secret_header,
+};
+use http::{Method, StatusCode};
+use serde::Deserialize;
+use url::{Host, Url};
+
+use crate::Error;
+use crate::input::allowed_hosts;
+use crate::input::json::Document;
+use crate::kinds::external_account::Context;
+use crate::kinds::external_account::subject_token::aws::sigv4::AccessKey;
+use crate::kinds::metadata_server::client_for;
+
+const SESSION_TOKEN: &str = "X-aws-ec2-metadata-token";
+const SESSION_LIFE: &str = "X-aws-ec2-metadata-token-ttl-seconds";
+/// Seconds: it is used at once.
+const LIFE: &str = "300";
+const MAX_REPLY: usize = 1 << 20;
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whether the URL is at the address at which a cloud's machines are told who they are.
+pub(crate) fn is_link_local(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.octets() == [169, 254, 169, 254],
+        Some(Host::Ipv6(ip)) => ip.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254],
+        _ => false,
+    }
+}
+
+/// Where the service answers, as the file says.
+pub(crate) struct Imds {
+    /// Of the role's keys.
+    pub(crate) credentials: Option<Url>,
+    pub(crate) zone: Option<Url>,
+    session: Option<Url>,
+}
+
+impl Imds {
+    pub(crate) fn from_document(source: &Document) -> Result<Self, Error> {
+        let url = |name: &str| {
+            source
+                .text(name)?
+                .map(|text| check(text, name, source))
+                .transpose()
+        };
+        let credentials = url("url")?;
+        let zone = url("region_url")?;
+        // A file that does not say where sessions begin was made for version 1. Version 2 has
+        // one place for it.
+        let session = match url("imdsv2_session_token_url")? {
+            Some(url) => Some(url),
+            None => credentials
+                .as_ref()
+                .or(zone.as_ref())
+                .and_then(|url| url.join("/latest/api/token").ok()),
+        };
+        Ok(Self {
+            credentials,
+            zone,
+            session,
+        })
+    }
+
+    /// Begins a session; `None` if the file names no such service.
+    pub(crate) async fn session(
+        &self,
+        context: &Context,
+    ) -> Result<Option<Session>, ee_token::Error> {
+        let Some(url) = &self.session else {
+            return Ok(None);
+        };
+        let http = client_for(&context.http, url);
+        let no_session = |why: String| {
+            context
+                .error(Token::UnconfirmedRejection, format_args!("AWS's instance metadata service {why}"))
+                .with_remedy(
+                    Remedy::new("Turn version 2 of the service on (IMDSv2) and let containers reach it (a hop limit of 2), or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION.")
+                        .command("aws ec2 modify-instance-metadata-options --instance-id ID --http-tokens required --http-put-response-hop-limit 2"),
+                )
+        };
+        let (status, text) = send(&http, Method::PUT, url, (SESSION_LIFE, LIFE)).await?;
+        if status.is_server_error() {
+            return Err(context.error(
+                Token::Server,
+                format_args!(
+                    "AWS's instance metadata service answered with status {}",
+                    status.as_u16()
+                ),
+            ));
+        }
+        let token = session_token(text.expose_secret()).filter(|_| status == StatusCode::OK);
+        let token = token.ok_or_else(|| {
+            no_session(format!(
+                "gave no session (status {}): it knows version 1 only",
+                status.as_u16()
+            ))
+        })?;
+        Ok(Some(Session {
+            http,
+            token: SecretString::from(token),
+        }))
+    }
+}
+
+/// The token of a session, which goes into a header; `None` if it is none.
+pub(crate) fn session_token(text: &str) -> Option<&str> {
+    let token = text.trim();
+    let usable = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    (usable && !token.starts_with('<')).then_some(token)
+}
+
+/// A session of the service.
+pub(crate) struct Session {
+    http: HttpClient,
+    token: SecretString,
+}
+
+impl Session {
+    /// What is at a URL.
+    async fn get(
+        &self,
+        url: &Url,
+        what: &str,
+        context: &Context,
+    ) -> Result<SecretString, ee_token::Error> {
+        let header = (SESSION_TOKEN, self.token.expose_secret());
+        let (status, text) = send(&self.http, Method::GET, url, header).await?;
+        if status == StatusCode::OK {
+            return Ok(text);
+        }
+        let kind = if status.is_server_error() {
+            Token::Server
+        } else {
+            Token::UnconfirmedRejection
+        };
+        Err(context
+            .error(
+                kind,
+                format_args!(
+                    "AWS's instance metadata service has no {what} (status {})",
+                    status.as_u16()
+                ),
+            )
+            .with_remedy(Remedy::new(
+                "Attach a role to the machine, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+            )))
+    }
+
+    /// The region of an availability zone: its name without the last letter.
+    pub(crate) async fn region(
+        &self,
+        url: &Url,
+        context: &Context,
+    ) -> Result<String, ee_token::Error> {
+        let zone = self.get(url, "availability zone", context).await?;
+        Ok(region_of(zone.expose_secret()))
+    }
+
+    /// The key of the machine's role.
+    pub(crate) async fn access_key(
+        &self,
+        url: &Url,
+        context: &Context,
+    ) -> Result<AccessKey, ee_token::Error> {
+        let invalid = |why: &str| {
+            context.error(
+                Token::InvalidResponse,
+                format_args!("AWS's instance metadata service: {why}"),
+            )
+        };
+        let role = self.get(url, "role", context).await?;
+        let role =
+            role_of(role.expose_secret()).ok_or_else(|| invalid("the name of the role is none"))?;
+        let mut of_role = url.clone();
+        of_role
+            .path_segments_mut()
+            .map_err(|()| invalid("its URL cannot be used"))?
+            .pop_if_empty()
+            .push(role);
+        let text = self.get(&of_role, "key of the role", context).await?;
+        access_key(text.expose_secret())
+            .ok_or_else(|| invalid("what it has for the role is no key"))
+    }
+}
+
+pub(crate) fn region_of(zone: &str) -> String {
+    let mut region = zone.trim().to_owned();
+    region.pop();
+    region
+}
+
+/// The name of a role, if it has IAM's characters alone.
+pub(crate) fn role_of(text: &str) -> Option<&str> {
+    let role = text.trim();
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
+    (!role.is_empty() && role.bytes().all(is_name)).then_some(role)
+}
+
+pub(crate) fn access_key(text: &str) -> Option<AccessKey> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Reply {
+        access_key_id: String,
+        secret_access_key: SecretString,
+        token: Option<SecretString>,
+    }
+    // serde's own message could quote the key.
+    let reply: Reply = serde_json::from_str(text).ok()?;
+    Some(AccessKey {
+        id: reply.access_key_id,
+        secret: reply.secret_access_key,
+        session_token: reply.token,
+    })
+}
+
+async fn send(
+    http: &HttpClient,
+    method: Method,
+    url: &Url,
+    (name, value): (&'static str, &str),
+) -> Result<(StatusCode, SecretString), ee_token::Error> {
+    let value = secret_header(&[value]).map_err(|_| {
+        let why = "the session token of AWS's instance metadata service cannot stand in a header";
+        ee_token::Error::new(Token::InvalidResponse, why).with_remedy(Remedy::new(
+            "Check who answers at the address in `imdsv2_session_token_url`: AWS's service answers with one line of text.",
+        ))
+    })?;
+    let mut request = Request::new(method, url.clone());
+    request.headers_mut().insert(name, value);
+    *request.timeout_mut() = Some(ATTEMPT_TIMEOUT);
+    let mut reply = http.send(request).await?;
+    let status = reply.status();
+    let body = read_bounded(&mut reply, MAX_REPLY).await?;
+    let text = String::from_utf8_lossy(&body).into_owned();
+    Ok((status, SecretString::from(text)))
+}
+
+/// The service has two addresses. A file that names another one would have this machine's keys
+/// made up by the server there.
+fn check(text: &str, field: &str, source: &Document) -> Result<Url, Error> {
+    let (url, _) = allowed_hosts::parse(text, field, &source.place)?;
+    allowed_hosts::check_listed(&url, (field, UrlField::AwsMetadata), &source.place)?;
+    Ok(url)
+}

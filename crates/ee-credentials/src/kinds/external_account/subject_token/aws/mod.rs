@@ -1,0 +1,240 @@
+//! Subject tokens of AWS: a signed request to ask Amazon who the sender is, which Google sends
+//! in our place.
+
+pub(crate) mod imds;
+pub(crate) mod sigv4;
+
+use chrono::Utc;
+use ee_token::{ErrorKind as Token, Remedy, SecretString, UrlField, UrlMatch};
+use serde::Serialize;
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::input::allowed_hosts;
+use crate::input::json::{Document, clipped};
+use crate::input::location::Place;
+use crate::kinds::external_account::Context;
+use crate::kinds::external_account::subject_token::aws::imds::{Imds, Session};
+use crate::kinds::external_account::subject_token::aws::sigv4::{AccessKey, encode, sign};
+use crate::{Environment, Error, Options};
+
+const VERIFICATION_URL: &str = "regional_cred_verification_url";
+/// Stands for the region that is not known yet.
+const EXAMPLE_REGION: &str = "us-east-1";
+const TARGET: &str = "x-goog-cloud-target-resource";
+
+/// Keys and region come from variables, or from the machine's metadata.
+pub(crate) struct Aws {
+    place: Place,
+    verification_url: String,
+    imds: Imds,
+    allowed_hosts: Vec<String>,
+}
+
+impl Aws {
+    pub(crate) fn from_document(source: &Document, options: &Options) -> Result<Self, Error> {
+        let id = source.required_text("environment_id")?;
+        if id != "aws1" {
+            return Err(source.place.invalid_field(
+                "environment_id",
+                format_args!("is {:?}, and only aws1 is known", clipped(id)),
+            ));
+        }
+        let aws = Self {
+            place: source.place.clone(),
+            verification_url: source.required_text(VERIFICATION_URL)?.to_owned(),
+            imds: Imds::from_document(source)?,
+            allowed_hosts: options.allowed_hosts.clone(),
+        };
+        // The region is known when a token is needed, and the URL is validated again.
+        aws.url_in(EXAMPLE_REGION)?;
+        Ok(aws)
+    }
+
+    /// The URL to sign for, in a region: its text, and its parts.
+    fn url_in(&self, region: &str) -> Result<(String, Url), Error> {
+        let text = self.verification_url.replace("{region}", region);
+        let (url, host) = allowed_hosts::parse(&text, VERIFICATION_URL, &self.place)?;
+        if url.scheme() != "https" || url.port().is_some() {
+            let why = format!("names {host} without HTTPS at its own port");
+            return Err(
+                allowed_hosts::refused(&self.place, VERIFICATION_URL, &why).with_remedy(
+                    Remedy::new("Use https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15."),
+                ),
+            );
+        }
+        // The list has the names of AWS's regions. A region that the user set may have another.
+        let example = self.verification_url.replace("{region}", EXAMPLE_REGION);
+        let (example, _) = allowed_hosts::parse(&example, VERIFICATION_URL, &self.place)?;
+        let field = UrlField::AwsVerification;
+        if !allowed_hosts::is_allowed(&url, &self.allowed_hosts)
+            && field.compare(&example) != UrlMatch::Listed
+        {
+            allowed_hosts::check_listed(&url, (VERIFICATION_URL, field), &self.place)?;
+        }
+        Ok((text, url))
+    }
+
+    pub(crate) async fn signed_request(
+        &self,
+        context: &Context,
+    ) -> Result<SecretString, ee_token::Error> {
+        let environment = context.environment();
+        let region = region(&environment).map_err(Error::into_token_error)?;
+        let key = access_key(&environment).map_err(Error::into_token_error)?;
+        let (region, key) = match (region, key) {
+            (Some(region), Some(key)) => (region, key),
+            (region, key) => {
+                let session = self.imds.session(context).await?;
+                let session = session.as_ref();
+                let region = match region {
+                    Some(region) => region,
+                    None => self.region_of_machine(session, context).await?,
+                };
+                let key = match key {
+                    Some(key) => key,
+                    None => self.key_of_machine(session, context).await?,
+                };
+                (region, key)
+            }
+        };
+        if let Some(what) = unusable(&region, &key) {
+            return Err(context.error(Token::InvalidCredential, what).with_remedy(
+                Remedy::new("Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION again, each to its value alone."),
+            ));
+        }
+        let (text, url) = self.url_in(&region).map_err(Error::into_token_error)?;
+        Ok(subject_token(&text, &url, &region, &key, &context.audience))
+    }
+
+    async fn region_of_machine(
+        &self,
+        session: Option<&Session>,
+        context: &Context,
+    ) -> Result<String, ee_token::Error> {
+        match (session, &self.imds.zone) {
+            (Some(session), Some(url)) => session.region(url, context).await,
+            _ => Err(missing(
+                context,
+                "no AWS region: AWS_REGION and AWS_DEFAULT_REGION are not set, and `credential_source` has no `region_url`",
+            )),
+        }
+    }
+
+    async fn key_of_machine(
+        &self,
+        session: Option<&Session>,
+        context: &Context,
+    ) -> Result<AccessKey, ee_token::Error> {
+        match (session, &self.imds.credentials) {
+            (Some(session), Some(url)) => session.access_key(url, context).await,
+            _ => Err(missing(
+                context,
+                "no AWS key: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set, and `credential_source` has no `url`",
+            )),
+        }
+    }
+}
+
+fn missing(context: &Context, what: &str) -> ee_token::Error {
+    context
+        .error(Token::InvalidCredential, what)
+        .with_remedy(Remedy::new(
+            "Set the variables; on a machine of Amazon's, create the credential configuration again with --enable-imdsv2.",
+        ))
+}
+
+fn region(environment: &Environment) -> Result<Option<String>, Error> {
+    let region = match environment.try_var("AWS_REGION")? {
+        Some(region) => Some(region),
+        None => environment.try_var("AWS_DEFAULT_REGION")?,
+    };
+    Ok(region.map(str::to_owned))
+}
+
+fn access_key(environment: &Environment) -> Result<Option<AccessKey>, Error> {
+    let id = environment.try_var("AWS_ACCESS_KEY_ID")?;
+    let secret = environment.try_var("AWS_SECRET_ACCESS_KEY")?;
+    let (Some(id), Some(secret)) = (id, secret) else {
+        return Ok(None);
+    };
+    let session_token = environment.try_var("AWS_SESSION_TOKEN")?;
+    Ok(Some(AccessKey {
+        id: id.to_owned(),
+        secret: SecretString::from(secret),
+        session_token: session_token.map(SecretString::from),
+    }))
+}
+
+/// What cannot stand in a host name or a header, and would be another request than meant.
+pub(crate) fn unusable(region: &str, key: &AccessKey) -> Option<&'static str> {
+    let is_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if region.is_empty() || region.len() > 40 || !region.bytes().all(is_region) {
+        return Some("the AWS region is none: it has other characters than a-z, 0-9 and -");
+    }
+    if region.starts_with("s3") {
+        return Some("the AWS region is none: hosts with this name belong to S3's customers");
+    }
+    let graphic = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+    if !graphic(&key.id) || key.id.contains('/') {
+        return Some("the AWS access key id is empty or has characters that none has");
+    }
+    if !graphic(key.secret.expose_secret()) {
+        return Some("the AWS secret access key is empty or has characters that none has");
+    }
+    let token = key
+        .session_token
+        .as_ref()
+        .map(|token| token.expose_secret());
+    if token.is_some_and(|token| !graphic(token)) {
+        return Some("the AWS session token is empty or has characters that none has");
+    }
+    None
+}
+
+/// The signed request in JSON, URL-encoded. The audience is added after the signature, as the
+/// reference client does it.
+pub(crate) fn subject_token(
+    text: &str,
+    url: &Url,
+    region: &str,
+    key: &AccessKey,
+    audience: &str,
+) -> SecretString {
+    #[derive(Serialize)]
+    struct Header<'a> {
+        key: &'a str,
+        value: &'a str,
+    }
+    #[derive(Serialize)]
+    struct Request<'a> {
+        headers: Vec<Header<'a>>,
+        method: &'a str,
+        url: &'a str,
+    }
+    let signed = sign(key, region, url, Utc::now());
+    let signed = signed
+        .headers
+        .iter()
+        .map(|(key, value)| Header { key, value });
+    let target = Header {
+        key: TARGET,
+        value: audience,
+    };
+    let request = Request {
+        headers: signed.chain([target]).collect(),
+        method: "POST",
+        url: text,
+    };
+    // Room for all of it: growing would leave copies behind.
+    let length: usize = request
+        .headers
+        .iter()
+        .map(|h| h.key.len() + h.value.len() + 32)
+        .sum();
+    let mut json = Zeroizing::new(Vec::with_capacity(2 * (length + text.len()) + 256));
+    // Texts alone: there is nothing in it that has no JSON form.
+    let _ = serde_json::to_writer(&mut *json, &request);
+    let json = std::str::from_utf8(&json).unwrap_or_default();
+    SecretString::from(Zeroizing::new(encode(json)).as_str())
+}

@@ -1,0 +1,270 @@
+//! Subject tokens from a URL: GitHub Actions, Azure, and whatever else hands tokens out.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use chrono::Utc;
+use ee_token::{
+    Endpoint, ErrorKind as Token, HttpClient, Remedy, Request, RetryPolicy, SecretString,
+    is_loopback, read_bounded, retry_after, secret_header,
+};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use url::{Host, Url};
+
+use crate::input::allowed_hosts;
+use crate::input::allowed_hosts::EXTERNAL_FILES_PAGE;
+use crate::input::json::{Document, clipped};
+use crate::input::location::Place;
+use crate::kinds::external_account::Context;
+use crate::kinds::external_account::subject_token::aws::imds::is_link_local;
+use crate::kinds::external_account::subject_token::format::{Format, is_html};
+use crate::kinds::metadata_server::client_for;
+use crate::source::retry::{Failure, retried};
+use crate::{Error, Options};
+
+const MAX_REPLY: usize = 1 << 20;
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The headers without which the metadata server returns no token; the second is the older one.
+const METADATA_HEADERS: [&str; 2] = ["metadata-flavor", "x-google-metadata-request"];
+const GOOGLE_METADATA_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254);
+
+/// A URL that is asked for each exchange, with its headers.
+pub(crate) struct UrlToken {
+    url: Url,
+    headers: HeaderMap,
+    format: Format,
+}
+
+impl UrlToken {
+    pub(crate) fn from_document(source: &Document, options: &Options) -> Result<Self, Error> {
+        let url = check(source.required_text("url")?, source)?;
+        let mut headers = HeaderMap::new();
+        if let Some(part) = source.part("headers")? {
+            for name in part.names() {
+                let value = part.secret(name)?.unwrap_or_default();
+                let header = HeaderName::from_bytes(name.as_bytes()).ok();
+                let text = secret_header(&[value.expose_secret()]).ok();
+                let (Some(header), Some(text)) = (header, text) else {
+                    let name = clipped(name).escape_debug().to_string();
+                    return Err(part.place.invalid_field(&name, "cannot be an HTTP header"));
+                };
+                headers.insert(header, text);
+            }
+        }
+        if is_metadata_server(&url, &headers, options) {
+            let why = format!(
+                "leads to the metadata server of Google Cloud at {}, whose tokens are not subject tokens. Nothing was sent",
+                url.host_str().unwrap_or_default()
+            );
+            return Err(allowed_hosts::refused(&source.place, "url", &why).with_remedy(
+                Remedy::new("To act as the machine's own service account, use no credential file: the metadata server is found without one. Do not use a file that you do not trust.")
+                    .url(EXTERNAL_FILES_PAGE),
+            ));
+        }
+        Ok(Self {
+            url,
+            headers,
+            format: Format::from_document(source)?,
+        })
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    pub(crate) async fn fetch(&self, context: &Context) -> Result<SecretString, ee_token::Error> {
+        let http = client_for_url(&context.http, &self.url);
+        let attempt = || self.attempt(&http, context);
+        retried(&RetryPolicy::token(), self.host(), attempt).await
+    }
+
+    async fn attempt(&self, http: &HttpClient, context: &Context) -> Result<SecretString, Failure> {
+        let host = self.host();
+        let told = |kind, why: &str| {
+            context.error(kind, format_args!("`credential_source.url`: {host} {why}"))
+        };
+        let mut request = Request::new(Method::GET, self.url.clone());
+        *request.headers_mut() = self.headers.clone();
+        *request.timeout_mut() = Some(ATTEMPT_TIMEOUT);
+        let mut reply = http.send(request).await?;
+        let status = reply.status();
+        if status.is_redirection() {
+            let why = "answered with a redirect, which is not followed: it could lead the headers anywhere";
+            return Err(not_now(told(Token::UnconfirmedRejection, why).with_remedy(
+                Remedy::new("Write the URL that it leads to into `url`."),
+            )));
+        }
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            let why = format!("answered with status {}", status.as_u16());
+            return Err(Failure {
+                pause: retry_after(reply.headers(), Utc::now()),
+                ..told(Token::Server, &why).into()
+            });
+        }
+        if status != StatusCode::OK {
+            let why = format!("answered with status {}", status.as_u16());
+            return Err(not_now(told(Token::UnconfirmedRejection, &why).with_remedy(
+                Remedy::new(
+                    "Check `url` and `headers`: what they are made of may be valid for one job only.",
+                ),
+            )));
+        }
+        let is_page = reply
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|of| of.to_str().ok())
+            .is_some_and(|of| {
+                of.trim_start()
+                    .to_ascii_lowercase()
+                    .starts_with("text/html")
+            });
+        if is_page {
+            return Err(not_now(html(&told)));
+        }
+        let body = read_bounded(&mut reply, MAX_REPLY)
+            .await
+            .map_err(|error| Failure {
+                // Too much is too much again.
+                again: error.kind() != Token::InvalidResponse,
+                ..told(
+                    error.kind(),
+                    &format!("answered too much, or broke off: {error}"),
+                )
+                .into()
+            })?;
+        let text = std::str::from_utf8(&body)
+            .map_err(|_| told(Token::InvalidCredential, "answered with what is no text"))?;
+        if is_html(text) {
+            return Err(not_now(html(&told)));
+        }
+        let place = Place::Other(format!("the answer of {host}"));
+        let token = self.format.token(text, &place).map_err(|error| {
+            told(
+                Token::InvalidCredential,
+                &format!("answered with no token: {error}"),
+            )
+        })?;
+        Ok(token)
+    }
+}
+
+/// A response that is hardly another a second later. The token cache asks again.
+fn not_now(error: ee_token::Error) -> Failure {
+    Failure {
+        again: false,
+        ..error.into()
+    }
+}
+
+fn html(told: &dyn Fn(Token, &str) -> ee_token::Error) -> ee_token::Error {
+    told(
+        Token::UnconfirmedRejection,
+        "answered with HTML, which is no token",
+    )
+    .with_remedy(Remedy::new(
+        "Check the URL: a login page or an error page answers there.",
+    ))
+}
+
+impl fmt::Debug for UrlToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UrlToken")
+            .field("host", &self.host())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Clear text is for this machine, and for the address at which a cloud talks to its own
+/// machines (Azure's tokens are there).
+fn check(text: &str, source: &Document) -> Result<Url, Error> {
+    let (url, host) = allowed_hosts::parse(text, "url", &source.place)?;
+    let in_clear = is_loopback(&url) || is_link_local(&url);
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if in_clear => Ok(url),
+        _ => {
+            let why = format!("names {host} without HTTPS, and it is not on this machine");
+            Err(allowed_hosts::refused(&source.place, "url", &why)
+                .with_remedy(Remedy::new("Use an https:// URL.")))
+        }
+    }
+}
+
+/// Whether the request would be one to the metadata server of Google Cloud, which returns tokens
+/// of the machine's service account. An identity provider has no use for its headers and path,
+/// whatever the host.
+fn is_metadata_server(url: &Url, headers: &HeaderMap, options: &Options) -> bool {
+    let is_its_host = match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            ["metadata", "metadata.goog", "google.internal"].contains(&name)
+                || name.ends_with(".google.internal")
+        }
+        Some(Host::Ipv6(ip)) => {
+            ip == GOOGLE_METADATA_IPV6 || embedded_ipv4(ip).is_some_and(|ip| ip.is_link_local())
+        }
+        // AWS and Azure are at the same address, with other headers and paths.
+        Some(Host::Ipv4(_)) | None => false,
+    };
+    is_its_host
+        || METADATA_HEADERS
+            .iter()
+            .any(|name| headers.contains_key(*name))
+        || decoded(url.path()).contains("computemetadata")
+        || is_configured_metadata_server(url, options)
+}
+
+/// The IPv4 address in an IPv6 address: mapped, compatible, NAT64 or 6to4.
+fn embedded_ipv4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    match ip.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+            Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+        }
+        _ => ip.to_ipv4(),
+    }
+}
+
+/// A path in lower case and without percent-encoding, however often it was encoded.
+fn decoded(path: &str) -> String {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut decoded = Vec::with_capacity(path.len());
+    for byte in path.bytes() {
+        decoded.push(byte);
+        // What was decoded may be the end of another encoding.
+        while let [.., b'%', high, low] = decoded[..]
+            && let (Some(high), Some(low)) = (digit(high), digit(low))
+        {
+            decoded.truncate(decoded.len() - 3);
+            decoded.push((high << 4 | low) as u8);
+        }
+    }
+    String::from_utf8_lossy(&decoded).to_ascii_lowercase()
+}
+
+/// Whether the URL leads to the server that the caller's endpoints or the variables name in the
+/// metadata server's place.
+fn is_configured_metadata_server(url: &Url, options: &Options) -> bool {
+    let is_same = |named: &Url| {
+        let is_same_host = named.host() == url.host() || is_loopback(named) && is_loopback(url);
+        is_same_host && named.port() == url.port() && url.path().starts_with(named.path())
+    };
+    let environment = options.variables();
+    let variables = ["GCE_METADATA_HOST", "GCE_METADATA_ROOT", "GCE_METADATA_IP"];
+    let named = variables
+        .into_iter()
+        .filter_map(|name| environment.var(name));
+    let named = named.filter_map(|host| Url::parse(&format!("http://{host}/")).ok());
+    named
+        .chain([options.http.endpoints().url(Endpoint::Metadata).clone()])
+        .any(|named| !is_link_local(&named) && is_same(&named))
+}
+
+fn client_for_url(http: &HttpClient, url: &Url) -> HttpClient {
+    if is_link_local(url) {
+        client_for(http, url)
+    } else {
+        http.clone()
+    }
+}

@@ -1,0 +1,274 @@
+//! A person's login through workforce identity federation, as gcloud keeps it: an ADC file of
+//! the type `external_account_authorized_user`.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ee_token::{
+    AccessToken, ClientAuth, ErrorKind as Token, Grant, HttpClient, Remedy, SecretString,
+    TokenEndpoint, TokenFuture, TokenSource, UrlField, introspect,
+};
+use url::Url;
+
+use crate::input::allowed_hosts;
+use crate::input::json::Document;
+use crate::input::location::Place;
+use crate::input::universe::check_universe;
+use crate::kinds::credential::Loaded;
+use crate::kinds::identity::Identity;
+use crate::{Error, Kind, Options};
+
+const LOGIN: &str = "gcloud auth application-default login --login-config=LOGIN_CONFIG_FILE";
+
+pub(crate) struct WorkforceUser {
+    place: Place,
+    http: HttpClient,
+    endpoint: TokenEndpoint,
+    introspection_url: Url,
+    client_id: String,
+    client_secret: SecretString,
+    /// The newest: the server may bring another one with each token.
+    refresh_token: Mutex<SecretString>,
+}
+
+/// Reads `refresh_token`, `token_url`, `client_id` and `client_secret`, and if there are any
+/// `audience` and `quota_project_id`.
+pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Error> {
+    check_universe(document)?;
+    options.refuse_subject(Kind::ExternalAccountAuthorizedUser)?;
+    let place = &document.place;
+    let url = document.required_text("token_url")?;
+    let url = allowed_hosts::check(url, ("token_url", UrlField::TokenUrl), place, options)?;
+    // Beside the endpoint that issues the tokens: no other host learns them.
+    let introspection_url = url
+        .join("introspect")
+        .map_err(|_| place.invalid_field("token_url", "is not a URL with a path"))?;
+    let source = Arc::new(WorkforceUser {
+        client_id: document.required_text("client_id")?.to_owned(),
+        client_secret: document.required_secret("client_secret")?,
+        refresh_token: Mutex::new(document.required_secret("refresh_token")?),
+        endpoint: TokenEndpoint::new(options.http.clone(), url),
+        http: options.http.clone(),
+        introspection_url,
+        place: place.clone(),
+    });
+    Ok(Loaded {
+        kind: Kind::ExternalAccountAuthorizedUser,
+        login: Some(source.clone().into()),
+        // The file names the pool's provider, and not the person.
+        identity: Identity::member_of(document.text("audience")?),
+        principal: None,
+        quota_project: document.project("quota_project_id")?,
+        project: None,
+        oauth_client_id: None,
+        scopes: None,
+        source,
+    })
+}
+
+impl WorkforceUser {
+    async fn token(&self) -> Result<AccessToken, ee_token::Error> {
+        let refresh_token = self.current();
+        let grant = Grant::RefreshToken {
+            client_id: None,
+            client_secret: None,
+            refresh_token: &refresh_token,
+            rapt: None,
+            scopes: None,
+        };
+        let reply = self
+            .endpoint
+            .exchange(&grant, Some(&self.client()))
+            .await
+            .map_err(|error| self.explain(error))?;
+        if let Some(new) = reply.refresh_token {
+            *self
+                .refresh_token
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = new;
+        }
+        Ok(reply.access_token)
+    }
+
+    /// Returns the principal that a token was issued to, as the server names it.
+    pub(crate) async fn introspect(
+        &self,
+        token: &AccessToken,
+    ) -> Result<Option<String>, ee_token::Error> {
+        introspect(&self.http, &self.introspection_url, &self.client(), token).await
+    }
+
+    fn client(&self) -> ClientAuth<'_> {
+        ClientAuth {
+            client_id: &self.client_id,
+            client_secret: &self.client_secret,
+        }
+    }
+
+    fn current(&self) -> SecretString {
+        self.refresh_token
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn explain(&self, error: ee_token::Error) -> ee_token::Error {
+        let kind = error.kind();
+        if !matches!(kind, Token::Rejected | Token::ReauthenticationRequired) {
+            return error;
+        }
+        let message = format!("{error} (the login in {})", self.place);
+        ee_token::Error::new(kind, message)
+            .with_remedy(
+                Remedy::new(
+                    "The login has ended, as the workforce pool's session length says, or was revoked: log in again.",
+                )
+                .command(LOGIN)
+                .url("https://cloud.google.com/iam/docs/workforce-obtaining-short-lived-credentials"),
+            )
+            .with_source(error)
+    }
+}
+
+impl TokenSource for WorkforceUser {
+    fn mint(&self) -> TokenFuture<'_> {
+        Box::pin(self.token())
+    }
+}
+
+impl fmt::Debug for WorkforceUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkforceUser")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ee_emulator::Emulator;
+    use ee_token::{Endpoints, HttpClient};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{Credentials, ErrorKind};
+
+    fn options(emulator: &Emulator) -> Options {
+        let endpoints = Endpoints::emulator(emulator.address()).unwrap();
+        Options::new(HttpClient::new(endpoints))
+    }
+
+    #[tokio::test]
+    async fn the_client_authenticates_with_basic_and_no_more_than_the_token_is_in_the_form() {
+        let emulator = Emulator::start().await.unwrap();
+        let jane = emulator.create_workforce_user("jane");
+        let credentials = Credentials::from_json(&jane.json(), &options(&emulator)).unwrap();
+        assert_eq!(credentials.kind(), Kind::ExternalAccountAuthorizedUser);
+        credentials.token().await.unwrap();
+        let requests = emulator.requests();
+        let [request] = requests.as_slice() else {
+            panic!("{requests:?}");
+        };
+        assert_eq!(request.host, "sts.googleapis.com");
+        assert_eq!(request.path, "/v1/oauthtoken");
+        assert!(
+            request
+                .header("authorization")
+                .unwrap()
+                .starts_with("Basic ")
+        );
+        let form = request.form();
+        let fields: Vec<_> = form.keys().map(String::as_str).collect();
+        assert_eq!(fields, ["grant_type", "refresh_token"]);
+        assert_eq!(form["refresh_token"], jane.refresh_token());
+        let shown = format!("{credentials:?} {:?}", credentials.cache());
+        assert!(!shown.contains(jane.refresh_token()));
+    }
+
+    #[tokio::test]
+    async fn a_new_refresh_token_in_the_answer_takes_the_old_ones_place() {
+        let emulator = Emulator::start().await.unwrap();
+        let jane = emulator.create_workforce_user("jane");
+        emulator.rotate_refresh_tokens(true);
+        let credentials = Credentials::from_json(&jane.json(), &options(&emulator)).unwrap();
+        let mut sent = Vec::new();
+        for _ in 0..3 {
+            let token = credentials.token().await.unwrap();
+            credentials.cache().unwrap().invalidate(&token);
+        }
+        for request in emulator.requests() {
+            let token = request.form()["refresh_token"].clone();
+            assert!(
+                !sent.contains(&token),
+                "an old refresh token was used again"
+            );
+            sent.push(token);
+        }
+        assert_eq!(sent.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_login_that_has_ended_says_how_to_log_in_again() {
+        let emulator = Emulator::start().await.unwrap();
+        let jane = emulator.create_workforce_user("jane");
+        let credentials = Credentials::from_json(&jane.json(), &options(&emulator)).unwrap();
+        emulator.revoke(jane.refresh_token());
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.kind(), Token::Rejected);
+        let command = error.remedy().unwrap().command.clone().unwrap();
+        assert!(command.contains("--login-config"), "{command}");
+        assert!(!format!("{error:?}").contains(jane.refresh_token()));
+    }
+
+    #[test]
+    fn each_bad_field_is_named_and_nothing_is_sent() {
+        let whole = json!({
+            "type": "external_account_authorized_user", "audience": "//iam.googleapis.com/x",
+            "client_id": "c", "client_secret": "s-canary", "refresh_token": "1//canary",
+            "token_url": "https://sts.googleapis.com/v1/oauthtoken",
+        });
+        let refusal = |field: &str, value: Value| {
+            let options = Options::google();
+            let mut file = whole.clone();
+            file[field] = value;
+            let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
+            assert!(error.to_string().contains(&format!("`{field}`")), "{error}");
+            assert!(error.remedy().is_some(), "{error}");
+            assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+            assert_eq!(options.http.requests_sent(), 0);
+            error.kind()
+        };
+        for field in ["client_id", "client_secret", "refresh_token", "token_url"] {
+            for bad in [
+                json!(null),
+                json!(" "),
+                json!(["canary"]),
+                json!(5),
+                json!({}),
+            ] {
+                assert_eq!(refusal(field, bad), ErrorKind::InvalidFile);
+            }
+        }
+        for field in ["audience", "quota_project_id", "universe_domain"] {
+            assert_eq!(refusal(field, json!({"canary": 1})), ErrorKind::InvalidFile);
+        }
+        for (url, kind) in [
+            ("no url", ErrorKind::InvalidFile),
+            ("https://sts.evil.example/token", ErrorKind::RefusedHost),
+            (
+                "http://sts.googleapis.com/v1/oauthtoken",
+                ErrorKind::RefusedHost,
+            ),
+            (
+                "https://u:canary@sts.googleapis.com/",
+                ErrorKind::RefusedHost,
+            ),
+        ] {
+            assert_eq!(refusal("token_url", json!(url)), kind);
+        }
+        assert_eq!(
+            refusal("universe_domain", json!("example.net")),
+            ErrorKind::ForeignUniverse
+        );
+    }
+}

@@ -1,0 +1,509 @@
+//! The service account of a machine in Google's cloud, which its metadata server speaks for.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use ee_token::{
+    AccessToken, Endpoint, ErrorKind as Token, HttpClient, Remedy, Request, RetryPolicy, Scopes,
+    Seconds, SecretString, TokenFuture, TokenSource, read_bounded, retry_after, steers_terminal,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use serde::Deserialize;
+use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+use url::Url;
+use url::form_urlencoded::byte_serialize;
+
+use crate::input::json::clipped;
+use crate::kinds::credential::Loaded;
+use crate::kinds::identity::Identity;
+use crate::kinds::impersonated::is_account;
+use crate::source::retry::{Failure, retried};
+use crate::{Environment, Error, ErrorKind, Kind, Options};
+
+const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
+const GOOGLE: &str = "Google";
+/// The account that a machine acts as unless it has several and another is named.
+const DEFAULT: &str = "default";
+/// What detection asks: a name would have to be resolved first, which can take long.
+const ADDRESS: &str = "169.254.169.254";
+/// What all paths begin with.
+const ROOT: &str = "computeMetadata/v1/";
+/// The way from there to where tokens are, backwards.
+const UP: &str = "../../../";
+const MAX_REPLY: usize = 1 << 20;
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A new pod's metadata server may need a while.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A metadata server that is there.
+pub(crate) struct MetadataServer {
+    http: HttpClient,
+    /// `default`, or the address of one of the machine's accounts.
+    account: String,
+    scopes: Scopes,
+    /// Where tokens are, made at once: a program that ends soon asks for nothing else. The paths
+    /// of other questions are joined to it.
+    url: Url,
+    /// The same, or the emulator's in its place.
+    token_url: Url,
+    retry: RetryPolicy,
+    /// What was learnt of the account; `None` in it if the server knows none.
+    info: OnceCell<Option<AccountInfo>>,
+}
+
+/// What a metadata server says of a service account.
+#[derive(Debug)]
+pub(crate) struct AccountInfo {
+    pub(crate) email: String,
+    /// The machine's own, whatever was asked for.
+    pub(crate) scopes: Scopes,
+}
+
+/// What came of looking for one.
+pub(crate) enum Detected {
+    Server(Arc<MetadataServer>),
+    No(&'static str),
+}
+
+/// Looks for a metadata server: the one that a variable names, the one that answers, or one
+/// that must be there since the firmware says that this is Google's.
+///
+/// On other machines this takes as long as `GCE_METADATA_TIMEOUT` allows at most, and no
+/// time at all with `NO_GCE_CHECK=true`.
+pub(crate) async fn detect(
+    environment: &Environment,
+    options: &Options,
+) -> Result<Detected, Error> {
+    if environment.var("NO_GCE_CHECK") == Some("true") {
+        return Ok(Detected::No("not looked for, as NO_GCE_CHECK=true says"));
+    }
+    let mut host = None;
+    for variable in ["GCE_METADATA_HOST", "GCE_METADATA_ROOT"] {
+        if host.is_none() {
+            host = environment.try_var(variable)?.map(|host| (variable, host));
+        }
+    }
+    let address = environment.try_var("GCE_METADATA_IP")?;
+    let seconds = number(environment, "GCE_METADATA_TIMEOUT", 3.0, 300.0)?;
+    let attempts = number(environment, "GCE_METADATA_DETECT_RETRIES", 3.0, 100.0)?;
+    let is_google = environment.is_google_machine();
+    let there = if host.is_some() && address.is_none() {
+        // Named outright: if it does not answer, that is the error to show.
+        true
+    } else if address.is_none() && !environment.probes_network() {
+        return Ok(Detected::No("not looked for in this environment"));
+    } else {
+        if Handle::try_current().is_err() {
+            return Err(ee_token::Error::new(
+                Token::Runtime,
+                "there is no tokio runtime to look for a metadata server on",
+            )
+            .into());
+        }
+        let url = url("GCE_METADATA_IP", address.unwrap_or(ADDRESS), "")?;
+        let ping = ping(&options.http, &url, attempts as u32);
+        let answered = timeout(Duration::from_secs_f64(seconds), ping).await;
+        answered.unwrap_or(false) || is_google
+    };
+    if !there {
+        return Ok(Detected::No("this is no machine in Google's cloud"));
+    }
+    let patience = if is_google { PATIENCE } else { PATIENCE / 3 };
+    let retry = RetryPolicy {
+        max_retries: 100,
+        initial_wait: Duration::from_millis(200),
+        max_wait: Duration::from_secs(2),
+        total: patience,
+    };
+    let account = account(options)?;
+    let scopes = options.scopes.clone().unwrap_or_default();
+    let path = [ROOT, &token_path(&account, &scopes)].concat();
+    let url = match host {
+        Some((variable, host)) => url(variable, host, &path)?,
+        None => joined(options.http.endpoints().url(Endpoint::Metadata), &path)?,
+    };
+    let http = client_for(&options.http, &url);
+    let server = MetadataServer::new(http, url, account, scopes, retry)?;
+    Ok(Detected::Server(Arc::new(server)))
+}
+
+/// The account that was asked for; its address becomes part of a path.
+fn account(options: &Options) -> Result<String, Error> {
+    match options.service_account_email.as_deref().map(str::trim) {
+        None | Some("" | DEFAULT) => Ok(DEFAULT.to_owned()),
+        Some(email) if is_account(email) => Ok(email.to_owned()),
+        Some(other) => Err(Error::new(
+            ErrorKind::InvalidOptions,
+            format!("{:?} is no service account's address", clipped(other)),
+        )
+        .with_remedy(Remedy::new(
+            "Give the address of one of the machine's service accounts, or none.",
+        ))),
+    }
+}
+
+fn number(environment: &Environment, name: &str, default: f64, max: f64) -> Result<f64, Error> {
+    let Some(text) = environment.try_var(name)? else {
+        return Ok(default);
+    };
+    text.parse()
+        .ok()
+        .filter(|n: &f64| *n >= 0.0 && *n <= max)
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidEnvironment,
+                format!(
+                    "{name} is {:?}, and must be a number from 0 to {max}",
+                    clipped(text)
+                ),
+            )
+            .with_remedy(
+                Remedy::new("Set it to a number, or unset it.").command(format!("unset {name}")),
+            )
+        })
+}
+
+fn url(variable: &str, host: &str, path: &str) -> Result<Url, Error> {
+    let invalid = || {
+        Error::new(
+            ErrorKind::InvalidEnvironment,
+            format!(
+                "{variable} is {:?}, and must be HOST or HOST:PORT",
+                clipped(host)
+            ),
+        )
+        .with_remedy(
+            Remedy::new("Set it to a host, or unset it.").command(format!("unset {variable}")),
+        )
+    };
+    if host.contains(['/', '@', '?', '#']) {
+        return Err(invalid());
+    }
+    Url::parse(&format!("http://{host}/{path}")).map_err(|_| invalid())
+}
+
+/// A client that may talk to this metadata server in clear text, past any proxy.
+pub(crate) fn client_for(http: &HttpClient, url: &Url) -> HttpClient {
+    if http.endpoints().resolve(url).is_ok() {
+        return http.clone();
+    }
+    let endpoints = http.endpoints().clone();
+    HttpClient::new(endpoints.with_url(Endpoint::Metadata, url.clone()))
+}
+
+/// Where an account's tokens are. Compute Engine passes over the scopes; Cloud Run and App Engine
+/// heed them.
+fn token_path(account: &str, scopes: &Scopes) -> String {
+    let mut path = ["instance/service-accounts/", account, "/token"].concat();
+    for (n, scope) in scopes.iter().enumerate() {
+        path += if n == 0 { "?scopes=" } else { "%2C" };
+        path.extend(byte_serialize(scope.as_bytes()));
+    }
+    path
+}
+
+fn joined(base: &Url, path: &str) -> Result<Url, ee_token::Error> {
+    base.join(path).map_err(|_| {
+        let host = base.host_str().unwrap_or_default();
+        let why = format!("the metadata server {host}: its URL cannot be used");
+        ee_token::Error::new(Token::RefusedUrl, why)
+    })
+}
+
+fn question(url: &Url) -> Request {
+    let mut request = Request::new(Method::GET, url.clone());
+    let flavor = HeaderValue::from_static(GOOGLE);
+    request.headers_mut().insert(FLAVOR, flavor);
+    request
+}
+
+/// Whether a metadata server answers at this address.
+async fn ping(http: &HttpClient, url: &Url, attempts: u32) -> bool {
+    let http = client_for(http, url);
+    let Ok(real) = http.endpoints().resolve(url) else {
+        return false;
+    };
+    let host = url.host_str().unwrap_or_default();
+    for _ in 0..attempts.max(1) {
+        match http.send_in_clear(question(&real), host).await {
+            Ok(reply) => return reply.status() == StatusCode::OK && has_flavor(reply.headers()),
+            Err(error) => tracing::debug!(%error, "no metadata server"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
+}
+
+/// No proxy is ever in the way there, and no other network.
+fn unreachable() -> Remedy {
+    Remedy::new(
+        "The metadata server is part of the machine's own network, and asked past every proxy. Check the firewall, the container's network, and GCE_METADATA_HOST if it is set.",
+    )
+}
+
+/// Anybody can answer at that address; Google's servers say who they are.
+fn has_flavor(headers: &HeaderMap) -> bool {
+    headers.get(FLAVOR).is_some_and(|flavor| flavor == GOOGLE)
+}
+
+/// `instance/service-accounts/ACCOUNT/?recursive=true`, as far as it matters here.
+#[derive(Deserialize)]
+struct Recursive {
+    email: String,
+    #[serde(default)]
+    scopes: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    access_token: SecretString,
+    expires_in: Seconds,
+}
+
+/// The token in an answer, or why there is none.
+pub(crate) fn token_reply(
+    body: &[u8],
+    asked_at: DateTime<Utc>,
+) -> Result<AccessToken, &'static str> {
+    // serde's own message could quote the token.
+    let reply: Reply = serde_json::from_slice(body).map_err(|_| "its answer is not a token")?;
+    let seconds = reply
+        .expires_in
+        .value()
+        .filter(|seconds| *seconds > 0.0 && *seconds < 1e9)
+        .ok_or("its token's expires_in makes no sense")?;
+    let life = TimeDelta::milliseconds((seconds * 1000.0) as i64);
+    let token = AccessToken::new(reply.access_token.expose_secret())
+        .map_err(|_| "its token is empty or cannot stand in a header")?;
+    Ok(token.with_expiry(asked_at + life))
+}
+
+/// What an answer says of a service account.
+pub(crate) fn account_info(body: &[u8]) -> Option<AccountInfo> {
+    let reply: Recursive = serde_json::from_slice(body).ok()?;
+    Some(AccountInfo {
+        email: line(reply.email.as_bytes())?,
+        scopes: Scopes::stated(reply.scopes),
+    })
+}
+
+pub(crate) fn scopes(body: &[u8]) -> Scopes {
+    Scopes::stated([String::from_utf8_lossy(body)])
+}
+
+/// The one line that an address or a project is; `None` if it is none. It is printed.
+pub(crate) fn line(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?.trim();
+    let is_line = !text.is_empty() && text.len() < 400 && !text.contains(steers_terminal);
+    is_line.then(|| text.to_owned())
+}
+
+impl MetadataServer {
+    /// `url` is where this account's tokens for these scopes are.
+    fn new(
+        http: HttpClient,
+        url: Url,
+        account: String,
+        scopes: Scopes,
+        retry: RetryPolicy,
+    ) -> Result<Self, ee_token::Error> {
+        Ok(Self {
+            token_url: http.endpoints().resolve(&url)?,
+            http,
+            account,
+            scopes,
+            url,
+            retry,
+            info: OnceCell::new(),
+        })
+    }
+
+    pub(crate) fn load(server: &Arc<Self>) -> Loaded {
+        Loaded {
+            kind: Kind::MetadataServer,
+            login: None,
+            source: server.clone(),
+            identity: Identity::login(None),
+            principal: server.named_email().map(Arc::from),
+            quota_project: None,
+            project: None,
+            oauth_client_id: None,
+            scopes: Some(server.scopes.clone()),
+        }
+    }
+
+    /// The same account of the same machine, asking for other scopes.
+    pub(crate) fn with_scopes(&self, scopes: Scopes) -> Result<Self, ee_token::Error> {
+        let url = joined(
+            &self.url,
+            &[UP, &token_path(&self.account, &scopes)].concat(),
+        )?;
+        let (http, account) = (self.http.clone(), self.account.clone());
+        Self::new(http, url, account, scopes, self.retry.clone())
+    }
+
+    fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    fn named_email(&self) -> Option<&str> {
+        (self.account != DEFAULT).then_some(&self.account)
+    }
+
+    /// The account's address, if it was named or has been asked for.
+    pub(crate) fn known_email(&self) -> Option<&str> {
+        let learnt = self.info.get().and_then(|info| info.as_ref());
+        self.named_email()
+            .or_else(|| learnt.map(|info| info.email.as_str()))
+    }
+
+    /// What the server says of the account: asked once. One request, or three where the server
+    /// does not know `?recursive=true`.
+    pub(crate) async fn account_info(&self) -> Result<Option<&AccountInfo>, ee_token::Error> {
+        let info = self.info.get_or_try_init(|| self.ask_account_info());
+        Ok(info.await?.as_ref())
+    }
+
+    async fn ask_account_info(&self) -> Result<Option<AccountInfo>, ee_token::Error> {
+        let path = format!("instance/service-accounts/{}/", self.account);
+        if let Some(body) = self.get(&format!("{path}?recursive=true")).await? {
+            let info = account_info(&body).ok_or_else(|| {
+                let why = "what it says of its service account cannot be read";
+                self.error(Token::InvalidResponse, why)
+            })?;
+            return Ok(Some(info));
+        }
+        // GKE's server has not always known the question.
+        let Some(email) = self.line(&format!("{path}email")).await? else {
+            return Ok(None);
+        };
+        let scopes = self.get(&format!("{path}scopes")).await?;
+        let scopes = scopes.unwrap_or_default();
+        Ok(Some(AccountInfo {
+            email,
+            scopes: self::scopes(&scopes),
+        }))
+    }
+
+    /// The project that the machine belongs to.
+    pub(crate) async fn project(&self) -> Result<Option<String>, ee_token::Error> {
+        self.line("project/project-id").await
+    }
+
+    /// A short text at a path.
+    async fn line(&self, path: &str) -> Result<Option<String>, ee_token::Error> {
+        let body = self.get(path).await?;
+        Ok(body.and_then(|body| line(&body)))
+    }
+
+    async fn token(&self) -> Result<AccessToken, ee_token::Error> {
+        let host = self.host();
+        let answered = retried(&self.retry, host, || async {
+            // A token's life begins with the attempt that brings it, not with those before.
+            let asked_at = Utc::now();
+            let body = self.attempt(&self.token_url).await?;
+            Ok(body.map(|body| (body, asked_at)))
+        });
+        let Some((body, asked_at)) = answered.await? else {
+            let why = match self.named_email() {
+                Some(email) => format!("this machine has no service account {email}"),
+                None => "this machine has no service account".to_owned(),
+            };
+            return Err(self.error(Token::Rejected, &why).with_remedy(Remedy::new(
+                "Attach a service account to the machine, or use other credentials.",
+            )));
+        };
+        token_reply(&body, asked_at).map_err(|why| self.error(Token::InvalidResponse, why))
+    }
+
+    /// What is at a path; `None` if there is nothing.
+    async fn get(&self, path: &str) -> Result<Option<Bytes>, ee_token::Error> {
+        let url = joined(&self.url, &[UP, path].concat())?;
+        let url = self.http.endpoints().resolve(&url)?;
+        let host = self.host();
+        retried(&self.retry, host, || self.attempt(&url)).await
+    }
+
+    /// One request, and its answer in time.
+    async fn attempt(&self, url: &Url) -> Result<Option<Bytes>, Failure> {
+        let answered = timeout(ATTEMPT_TIMEOUT, self.exchange(url));
+        answered.await.unwrap_or_else(|_| {
+            let why = format!("no answer from {} in time", self.host());
+            let error = ee_token::Error::new(Token::Timeout, why);
+            Err(error.with_remedy(unreachable()).into())
+        })
+    }
+
+    async fn exchange(&self, url: &Url) -> Result<Option<Bytes>, Failure> {
+        let is_emulated = self.http.endpoints().emulator_address().is_some();
+        let transient = |error: ee_token::Error| match is_emulated {
+            true => error,
+            false => error.with_remedy(unreachable()),
+        };
+        let reply = self.http.send_in_clear(question(url), self.host());
+        let mut reply = reply.await.map_err(transient)?;
+        let status = reply.status();
+        let flavored = has_flavor(reply.headers());
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            let why = format!("it answered with status {}", status.as_u16());
+            let remedy = Remedy::new("Try again in a moment.");
+            return Err(Failure {
+                pause: retry_after(reply.headers(), Utc::now()),
+                ..self.error(Token::Server, &why).with_remedy(remedy).into()
+            });
+        }
+        if !flavored {
+            let why = "its answer lacks the header Metadata-Flavor: Google, so it is none";
+            return Err(Failure {
+                again: false,
+                ..self.error(Token::InvalidResponse, why).into()
+            });
+        }
+        match status {
+            StatusCode::OK => {
+                let body = read_bounded(&mut reply, MAX_REPLY)
+                    .await
+                    .map_err(transient)?;
+                Ok(Some(body))
+            }
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => {
+                let why = format!("it refused with status {}", status.as_u16());
+                Err(self.error(Token::Rejected, &why).into())
+            }
+        }
+    }
+
+    fn error(&self, kind: Token, why: &str) -> ee_token::Error {
+        let host = self.host();
+        let error = ee_token::Error::new(kind, format!("the metadata server {host}: {why}"));
+        match kind {
+            Token::InvalidResponse => error.with_remedy(Remedy::new(
+                "Something else may answer in the metadata server's place: check GCE_METADATA_HOST and GCE_METADATA_IP, then try again.",
+            )),
+            _ => error,
+        }
+    }
+}
+
+impl TokenSource for MetadataServer {
+    fn mint(&self) -> TokenFuture<'_> {
+        Box::pin(self.token())
+    }
+}
+
+impl fmt::Debug for MetadataServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetadataServer")
+            .field("host", &self.host())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,347 @@
+//! A service account's private key (RFC 7523, and Google's page "Using OAuth 2.0 for server
+//! to server applications").
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use ee_token::{
+    AccessToken, Claims, Remedy, RsaPrivateKey, Scopes, SecretString, TOKEN_AUDIENCE,
+    TokenEndpoint, TokenFuture, TokenSource, UrlField, sign_jwt,
+};
+use url::form_urlencoded::byte_serialize;
+
+use crate::input::allowed_hosts;
+use crate::input::json::Document;
+use crate::input::location::{Place, is_plain_word};
+use crate::input::universe::check_universe;
+use crate::kinds::credential::Loaded;
+use crate::kinds::identity::Identity;
+use crate::{Error, ErrorKind, Kind, Options};
+
+/// `aud` of a token that the account signs for Earth Engine itself.
+const EARTH_ENGINE_AUDIENCE: &str = "https://earthengine.googleapis.com/";
+/// Where a project's service accounts are looked after.
+const ACCOUNTS_PAGE: &str = "https://console.cloud.google.com/iam-admin/serviceaccounts";
+/// The longest life that Google accepts.
+const LIFE: TimeDelta = TimeDelta::seconds(3600);
+
+/// A service account's key, as the Cloud console writes it, checked and ready to sign.
+///
+/// ```no_run
+/// use ee_credentials::{Credentials, Options, ServiceAccountKey};
+///
+/// # fn f(text_of_the_key_file: &str) -> Result<(), ee_credentials::Error> {
+/// let key = ServiceAccountKey::from_json(text_of_the_key_file)?;
+/// println!("{} of {:?}", key.email(), key.project_id());
+/// let credentials = Credentials::service_account(key, &Options::google())?;
+/// # let _ = credentials; Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct ServiceAccountKey {
+    place: Place,
+    email: String,
+    key: RsaPrivateKey,
+    key_id: Option<String>,
+    project_id: Option<String>,
+    quota_project: Option<String>,
+    token_uri: Option<String>,
+}
+
+impl ServiceAccountKey {
+    /// Reads a key file's text: `client_email` and `private_key`, and if there are any
+    /// `private_key_id`, `project_id`, `token_uri` and `quota_project_id`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidFile`] that names the field; [`ErrorKind::ForeignUniverse`].
+    pub fn from_json(text: &str) -> Result<Self, Error> {
+        let document = Document::parse(text, &Place::Text)?;
+        match document.text("type")? {
+            Some("service_account") => Self::from_document(&document),
+            _ => Err(document
+                .place
+                .invalid_field("type", "is not \"service_account\"")),
+        }
+    }
+
+    /// The key of the account with this address, from a PEM alone. Line breaks written as a
+    /// literal `\n` are understood.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidFile`] that says what is wrong with it.
+    pub fn from_pem(pem: &str, email: impl Into<String>) -> Result<Self, Error> {
+        let email = email.into().trim().to_owned();
+        if email.is_empty() {
+            return Err(Place::Text
+                .invalid("the service account's address is empty")
+                .with_remedy(Remedy::new(
+                    "Give the address of the account that the key belongs to.",
+                )));
+        }
+        Ok(Self {
+            key: parse_key(pem, &Place::Text, "")?,
+            place: Place::Text,
+            email,
+            key_id: None,
+            project_id: None,
+            quota_project: None,
+            token_uri: None,
+        })
+    }
+
+    pub(crate) fn from_document(document: &Document) -> Result<Self, Error> {
+        check_universe(document)?;
+        let owned = |name| Ok::<_, Error>(document.text(name)?.map(str::to_owned));
+        Ok(Self {
+            place: document.place.clone(),
+            email: document.required_text("client_email")?.to_owned(),
+            key: parse_key(
+                document.required_secret("private_key")?.expose_secret(),
+                &document.place,
+                "the field `private_key`: ",
+            )?,
+            key_id: owned("private_key_id")?,
+            project_id: document.project("project_id")?,
+            quota_project: document.project("quota_project_id")?,
+            token_uri: owned("token_uri")?,
+        })
+    }
+
+    /// The account's address (`client_email`).
+    pub fn email(&self) -> &str {
+        &self.email
+    }
+
+    /// The key's id (`private_key_id`), where it is known.
+    pub fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
+    /// The project that the account belongs to, where it is known.
+    pub fn project_id(&self) -> Option<&str> {
+        self.project_id.as_deref()
+    }
+}
+
+impl fmt::Debug for ServiceAccountKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceAccountKey")
+            .field("email", &self.email)
+            .field("key_id", &self.key_id)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+fn parse_key(pem: &str, place: &Place, at: &str) -> Result<RsaPrivateKey, Error> {
+    RsaPrivateKey::from_pem(pem).map_err(|error| {
+        let invalid = place.invalid(format_args!("{at}{error}"));
+        match error.remedy() {
+            Some(remedy) => invalid.with_remedy(remedy.clone()),
+            None => invalid,
+        }
+    })
+}
+
+/// A key, and what tokens to get with it.
+struct ServiceAccount {
+    key: ServiceAccountKey,
+    subject: Option<String>,
+    mode: Mode,
+}
+
+enum Mode {
+    /// A signed assertion is exchanged for a token.
+    Exchange {
+        endpoint: TokenEndpoint,
+        scopes: Scopes,
+    },
+    /// The signed assertion is the token; with the scopes that were asked for outright, and
+    /// otherwise for Earth Engine as a whole.
+    SelfSigned { scopes: Option<Scopes> },
+}
+
+/// Checks what the key and the caller's wishes are together.
+pub(crate) fn load(key: ServiceAccountKey, options: &Options) -> Result<Loaded, Error> {
+    let endpoint = match &key.token_uri {
+        Some(uri) => {
+            let url =
+                allowed_hosts::check(uri, ("token_uri", UrlField::TokenUri), &key.place, options)?;
+            TokenEndpoint::new(options.http.clone(), url)
+        }
+        None => TokenEndpoint::google(options.http.clone()),
+    };
+    let subject = options.subject.clone();
+    let mode = if options.self_signed {
+        if let Some(subject) = &subject {
+            return Err(Error::new(
+                ErrorKind::InvalidOptions,
+                format!(
+                    "a token that {} signs itself cannot act for {subject}",
+                    key.email
+                ),
+            )
+            .with_remedy(Remedy::new(
+                "Choose one of the two: a self-signed token, or a subject.",
+            )));
+        }
+        Mode::SelfSigned {
+            scopes: options.scopes.clone(),
+        }
+    } else {
+        Mode::Exchange {
+            endpoint,
+            scopes: options.scopes.clone().unwrap_or_default(),
+        }
+    };
+    Ok(Loaded {
+        kind: Kind::ServiceAccount,
+        login: None,
+        identity: Identity::account(key.email.as_str()),
+        principal: Some(subject.as_deref().unwrap_or(&key.email).into()),
+        quota_project: key.quota_project.clone(),
+        project: key.project_id.clone(),
+        oauth_client_id: None,
+        scopes: match &mode {
+            Mode::Exchange { scopes, .. } => Some(scopes.clone()),
+            Mode::SelfSigned { scopes } => scopes.clone(),
+        },
+        source: Arc::new(ServiceAccount { key, subject, mode }),
+    })
+}
+
+impl ServiceAccount {
+    fn sign(
+        &self,
+        now: DateTime<Utc>,
+        subject: Option<&str>,
+        audience: Option<&str>,
+        scopes: Option<&Scopes>,
+    ) -> Result<SecretString, ee_token::Error> {
+        let scope = scopes.map(ToString::to_string);
+        let claims = Claims {
+            iss: &self.key.email,
+            sub: subject,
+            aud: audience,
+            scope: scope.as_deref(),
+            iat: now.timestamp(),
+            exp: (now + LIFE).timestamp(),
+        };
+        sign_jwt(&self.key.key, self.key.key_id.as_deref(), &claims)
+    }
+
+    fn self_signed(&self, scopes: Option<&Scopes>) -> Result<AccessToken, ee_token::Error> {
+        let now = Utc::now();
+        let audience = scopes.is_none().then_some(EARTH_ENGINE_AUDIENCE);
+        let jwt = self.sign(now, Some(&self.key.email), audience, scopes)?;
+        let token = AccessToken::new(jwt.expose_secret())?.with_expiry(now + LIFE);
+        Ok(match scopes {
+            Some(scopes) => token.with_scopes(scopes.clone()),
+            None => token,
+        })
+    }
+
+    /// The refusal, with the account and the key that it is about, and what to do.
+    fn explain(&self, error: ee_token::Error) -> ee_token::Error {
+        use ee_token::ErrorKind as Token;
+        let email = &self.key.email;
+        let refused = error.kind().is_rejection() || error.kind() == Token::ClockSkew;
+        if !refused {
+            return error.with_principal(email);
+        }
+        let key = match &self.key.key_id {
+            Some(id) => format!("key {id} of {email}"),
+            None => format!("the key of {email}"),
+        };
+        let explained = ee_token::Error::new(
+            error.kind(),
+            format!("{error} ({key}, from {})", self.key.place),
+        )
+        .with_principal(email);
+        let remedy = match error.kind() {
+            Token::Rejected => self.remedy(&error.to_string()).or(error.remedy().cloned()),
+            _ => error.remedy().cloned(),
+        };
+        match remedy {
+            Some(remedy) => explained.with_remedy(remedy),
+            None => explained,
+        }
+        .with_source(error)
+    }
+
+    /// What Google's sentences mean; `None` if this one says something else.
+    fn remedy(&self, said: &str) -> Option<Remedy> {
+        let email = self.key.email.as_str();
+        let page = match &self.key.project_id {
+            Some(project) => format!(
+                "{ACCOUNTS_PAGE}?project={}",
+                byte_serialize(project.as_bytes()).collect::<String>()
+            ),
+            None => ACCOUNTS_PAGE.to_owned(),
+        };
+        // Whoever made the file chose the address, and commands are there to be run.
+        let account = if is_plain_word(email) {
+            email
+        } else {
+            "ACCOUNT"
+        };
+        let remedy = if said.contains("Invalid JWT Signature") {
+            Remedy::new("The key was deleted, disabled or has expired: make a new key for the service account and use that.")
+                .command(format!("gcloud iam service-accounts keys list --iam-account={account}"))
+        } else if said.contains("account not found") {
+            Remedy::new("The service account was deleted, or its address is wrong: use a key of one that exists.")
+                .command(format!("gcloud iam service-accounts describe {account}"))
+        } else if said.contains("disabled") {
+            Remedy::new("The service account is disabled: enable it again.")
+                .command(format!("gcloud iam service-accounts enable {account}"))
+        } else if let (true, Some(subject)) =
+            (said.contains("Invalid email or User ID"), &self.subject)
+        {
+            return Some(Remedy::new(format!(
+                "There is no {subject} that this service account could act for: check the subject."
+            )));
+        } else if said.contains("unauthorized_client") {
+            return None;
+        } else {
+            Remedy::new(
+                "Check that the key is the newest one and that its service account exists and is enabled.",
+            )
+        };
+        Some(remedy.url(page))
+    }
+}
+
+impl TokenSource for ServiceAccount {
+    fn mint(&self) -> TokenFuture<'_> {
+        Box::pin(async {
+            let (endpoint, scopes) = match &self.mode {
+                Mode::Exchange { endpoint, scopes } => (endpoint, scopes),
+                Mode::SelfSigned { scopes } => return self.self_signed(scopes.as_ref()),
+            };
+            let sign = |now| {
+                self.sign(
+                    now,
+                    self.subject.as_deref(),
+                    Some(TOKEN_AUDIENCE),
+                    Some(scopes),
+                )
+            };
+            match endpoint.jwt_bearer(sign).await {
+                Ok(response) => Ok(response.access_token),
+                Err(error) => Err(self.explain(error)),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for ServiceAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceAccount")
+            .field("key", &self.key)
+            .field("subject", &self.subject)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,685 @@
+//! Every way to log in, against the emulator.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use ee_emulator::{Emulator, RecordedRequest};
+use ee_token::{Endpoints, ErrorKind as Token, SecretString};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use url::Url;
+
+use super::super::Line;
+use super::*;
+use crate::Os;
+
+/// A machine of its own, and the person in front of it.
+struct Machine {
+    emulator: Emulator,
+    home: TempDir,
+    environment: Environment,
+    person: Person,
+}
+
+/// What the person sees and does.
+#[derive(Default)]
+struct Person {
+    told: Mutex<Vec<String>>,
+    pages: Mutex<Vec<Url>>,
+    /// Pastes what the page shows.
+    pastes: bool,
+    /// Looks at the browser that opens, and goes where it leads.
+    browses: bool,
+}
+
+impl Terminal for Person {
+    fn tell(&self, text: &str) {
+        self.told.lock().unwrap().push(text.to_owned());
+    }
+
+    fn show_page(&self, url: &Url, advice: &str) {
+        self.tell(advice);
+        self.pages.lock().unwrap().push(url.clone());
+    }
+
+    fn ask<'a>(&'a self, _: &'a str) -> Line<'a> {
+        Box::pin(async {
+            let page = self.pages.lock().unwrap().last().cloned();
+            Ok(match page {
+                Some(page) if self.pastes => Some(code_shown_at(page).await),
+                _ => None,
+            })
+        })
+    }
+}
+
+impl Browser for Person {
+    fn is_there(&self) -> bool {
+        self.browses
+    }
+
+    fn open(&self, url: &Url) -> bool {
+        if self.browses {
+            tokio::spawn(browse(url.clone()));
+        }
+        self.browses
+    }
+}
+
+/// Follows redirects as a browser does, to the last page.
+async fn browse(mut url: Url) -> String {
+    let http = HttpClient::new(Endpoints::google());
+    loop {
+        let request = ee_token::Request::new(http::Method::GET, url.clone());
+        let reply = http.send(request).await.unwrap();
+        let location = reply.headers().get("location").cloned();
+        match location {
+            Some(location) => url = url.join(location.to_str().unwrap()).unwrap(),
+            None => return reply.text().await.unwrap(),
+        }
+    }
+}
+
+async fn code_shown_at(page: Url) -> SecretString {
+    let text = browse(page).await;
+    let code = text.split("<code id=\"code\">").nth(1).unwrap();
+    format!(" {}\n", code.split('<').next().unwrap()).into()
+}
+
+impl Machine {
+    async fn new() -> Self {
+        let emulator = Emulator::start().await.unwrap();
+        emulator.auto_consent("jane@example.com");
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::empty()
+            .with_os(Os::Linux)
+            .with_home(home.path())
+            .with_var("NO_GCE_CHECK", "true");
+        Self {
+            emulator,
+            home,
+            environment,
+            person: Person {
+                browses: true,
+                pastes: true,
+                ..Person::default()
+            },
+        }
+    }
+
+    fn flow(&self, mode: &str) -> Flow {
+        let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
+        Flow::new(self.environment.clone(), HttpClient::new(endpoints)).mode(mode.parse().unwrap())
+    }
+
+    async fn run(&self, flow: &Flow) -> Result<Outcome, Error> {
+        flow.run(&self.person, &self.person).await
+    }
+
+    async fn saved(&self, flow: &Flow) -> Saved {
+        match self.run(flow).await.unwrap() {
+            Outcome::Saved(saved) => saved,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn error(&self, flow: &Flow) -> Error {
+        let error = self.run(flow).await.unwrap_err();
+        assert!(error.remedy().is_some(), "{error}");
+        error
+    }
+
+    fn path(&self) -> PathBuf {
+        self.home.path().join(".config/earthengine/credentials")
+    }
+
+    fn file(&self) -> Value {
+        serde_json::from_str(&fs::read_to_string(self.path()).unwrap()).unwrap()
+    }
+
+    /// That a program finds the login, and gets a token with it.
+    async fn works(&self) {
+        let options = Options::new(self.flow("notebook").http);
+        let found = Search::new(self.environment.clone(), options)
+            .run()
+            .await
+            .unwrap();
+        assert_eq!(found.credentials.kind(), crate::Kind::EarthEngineFile);
+        found.credentials.token().await.unwrap();
+    }
+
+    fn token_requests(&self) -> Vec<RecordedRequest> {
+        self.emulator.requests_to("oauth2.googleapis.com")
+    }
+
+    /// Puts a program on the search path.
+    #[cfg(unix)]
+    fn install(&mut self, name: &str, script: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = self.home.path().join("bin");
+        fs::create_dir_all(&folder).unwrap();
+        let text = self.home.path().join("script");
+        fs::write(&text, format!("#!/bin/sh\n{script}")).unwrap();
+        // A file that this process has open for writing cannot be run by another, and what
+        // another test starts at this moment inherits our open files.
+        let copied = std::process::Command::new("cp")
+            .arg(&text)
+            .arg(folder.join(name))
+            .status();
+        assert!(copied.unwrap().success());
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        let path = std::env::join_paths([&*folder, "/usr/bin".as_ref(), "/bin".as_ref()]).unwrap();
+        self.environment = self.environment.clone().with_var_os("PATH", path);
+    }
+}
+
+#[tokio::test]
+async fn a_login_by_localhost_is_asked_for_and_stored_as_the_python_client_does_it() {
+    let machine = Machine::new().await;
+    let saved = machine.saved(&machine.flow("localhost:0")).await;
+    assert_eq!(saved.path, machine.path());
+    assert!(
+        saved.missing.is_empty() && saved.warnings.is_empty(),
+        "{saved:?}"
+    );
+    assert_eq!(saved.expires_at, None);
+    let page = machine.person.pages.lock().unwrap()[0].clone();
+    let asked: std::collections::BTreeMap<_, _> = page.query_pairs().into_owned().collect();
+    let names: Vec<&str> = asked.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "client_id",
+            "code_challenge",
+            "code_challenge_method",
+            "redirect_uri",
+            "response_type",
+            "scope",
+            "state"
+        ]
+    );
+    assert!(asked["redirect_uri"].starts_with("http://localhost:"));
+    let exchange = machine.token_requests()[0].form();
+    assert_eq!(exchange["redirect_uri"], asked["redirect_uri"]);
+    assert_eq!(exchange["client_id"], CLIENT_ID);
+    let file = machine.file();
+    assert_eq!(file["redirect_uri"], asked["redirect_uri"]);
+    assert_eq!(file["scopes"].as_array().unwrap().len(), 2);
+    assert!(file.get("client_id").is_none() && file.get("client_secret").is_none());
+    machine.works().await;
+}
+
+#[tokio::test]
+async fn a_login_that_works_is_used_again_unless_forced_or_too_narrow() {
+    let machine = Machine::new().await;
+    let flow = machine
+        .flow("localhost:0")
+        .scopes(Scopes::new(["earthengine"]));
+    machine.saved(&flow).await;
+    let first = machine.file()["refresh_token"].clone();
+    match machine.run(&flow).await.unwrap() {
+        Outcome::Reused(credentials) => assert_eq!(credentials.path(), Some(&*machine.path())),
+        other => panic!("{other:?}"),
+    }
+    machine.saved(&machine.flow("localhost:0")).await;
+    let wider = machine.file()["refresh_token"].clone();
+    assert_ne!(wider, first, "the default scopes are more");
+    assert!(matches!(
+        machine.run(&flow).await.unwrap(),
+        Outcome::Reused(_)
+    ));
+    machine.saved(&flow.clone().force(true)).await;
+    assert_ne!(machine.file()["refresh_token"], wider);
+    machine
+        .emulator
+        .revoke(machine.file()["refresh_token"].as_str().unwrap());
+    machine.saved(&flow).await;
+    machine.works().await;
+}
+
+#[tokio::test]
+async fn scopes_that_were_unticked_are_told_of_and_not_stored() {
+    let machine = Machine::new().await;
+    machine
+        .emulator
+        .auto_consent_only("jane@example.com", &["earthengine"]);
+    for mode in ["localhost:0", "notebook"] {
+        let saved = machine.saved(&machine.flow(mode).force(true)).await;
+        assert_eq!(saved.missing, Scopes::new(["cloud-platform"]));
+        assert_eq!(saved.granted, Scopes::new(["earthengine"]));
+        let warning = saved
+            .warnings
+            .iter()
+            .find(|w| w.code == "scopes_missing")
+            .unwrap();
+        assert!(warning.message.contains("cloud-platform"), "{warning}");
+        let stored = &machine.file()["scopes"];
+        assert_eq!(
+            *stored,
+            json!(["https://www.googleapis.com/auth/earthengine"])
+        );
+        machine.works().await;
+    }
+}
+
+#[tokio::test]
+async fn scopes_that_the_page_changed_are_stored_and_told_as_they_were_asked_for_there() {
+    let machine = Machine::new().await;
+    let flow = machine.flow("notebook").quiet(true);
+    let Outcome::Begun(begun) = machine.run(&flow).await.unwrap() else {
+        panic!("the first step does not wait");
+    };
+    let code = code_shown_at(begun.url).await;
+    let page = json!({
+        "client_id": CLIENT_ID,
+        "client_secret": CLIENT_SECRET,
+        "scopes": ["https://www.googleapis.com/auth/earthengine", "https://www.googleapis.com/auth/drive"],
+    });
+    let changed = ee_emulator::Fault::status(200).json(&page);
+    machine
+        .emulator
+        .fault("code.earthengine.google.com", changed);
+    let granted = json!({
+        "access_token": "ya29.x", "expires_in": 3599, "token_type": "Bearer", "refresh_token": "1//x",
+        "scope": "https://www.googleapis.com/auth/earthengine https://www.googleapis.com/auth/drive",
+    });
+    let granting = ee_emulator::Fault::status(200).json(&granted);
+    machine.emulator.fault("oauth2.googleapis.com", granting);
+    let saved = flow
+        .finish_notebook(&begun.code_verifier, &code)
+        .await
+        .unwrap();
+    assert_eq!(saved.granted, Scopes::new(["earthengine", "drive"]));
+    assert!(saved.missing.is_empty(), "{saved:?}");
+    assert!(saved.warnings.iter().all(|w| w.code != "scopes_missing"));
+    assert_eq!(machine.file()["scopes"], page["scopes"]);
+}
+
+#[test]
+fn a_scope_that_google_calls_by_its_longer_name_was_granted() {
+    let asked = Scopes::new(["earthengine", "email", "drive"]);
+    let granted = Scopes::new(["userinfo.email", "openid", "earthengine"]);
+    let stored = in_common(&asked, &granted);
+    assert_eq!(stored, Scopes::new(["earthengine", "email"]));
+}
+
+#[test]
+fn a_login_that_is_given_up_while_it_waits_for_the_file_is_not_stored_later() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let machine = runtime.block_on(async {
+        let machine = Machine::new().await;
+        let lock = machine.path().with_file_name(".credentials.lock");
+        let file = crate::storage::private_file::lock_file(&lock).unwrap();
+        let mut lock = fd_lock::RwLock::new(file);
+        let held = lock.try_write().unwrap();
+        let flow = machine.flow("localhost:0").force(true);
+        let exchanged = async {
+            while machine.token_requests().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            // Until it waits for whoever holds the lock.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        };
+        tokio::select! {
+            ended = machine.run(&flow) => panic!("it did not wait: {ended:?}"),
+            () = exchanged => {}
+        }
+        drop(held);
+        machine
+    });
+    let Machine { home, emulator, .. } = machine;
+    drop(emulator);
+    // Waits for every thread that still works.
+    drop(runtime);
+    assert!(!home.path().join(".config/earthengine/credentials").exists());
+}
+
+#[tokio::test]
+async fn a_person_who_refuses_or_never_comes_leaves_nothing_behind() {
+    let mut machine = Machine::new().await;
+    machine.emulator.deny_consent();
+    let error = machine.error(&machine.flow("localhost:0")).await;
+    assert_eq!(error.kind(), ErrorKind::LoginDenied);
+    machine.person.browses = false;
+    let hasty = machine
+        .flow("localhost:0")
+        .timeout(Duration::from_millis(50));
+    let error = machine.error(&hasty).await;
+    assert_eq!(error.kind(), ErrorKind::LoginTimeout);
+    assert!(!machine.home.path().join(".config").exists());
+}
+
+#[tokio::test]
+async fn nobody_is_asked_to_log_in_where_a_folder_is_in_the_files_place() {
+    let machine = Machine::new().await;
+    fs::create_dir_all(machine.path()).unwrap();
+    for mode in ["localhost:0", "notebook"] {
+        let error = machine.error(&machine.flow(mode).force(true)).await;
+        assert_eq!(error.kind(), ErrorKind::InvalidFile);
+    }
+    assert!(machine.person.pages.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_quiet_login_shows_the_page_and_opens_nothing() {
+    let machine = Machine::new().await;
+    let flow = machine.flow("localhost:0").quiet(true);
+    let run = machine.run(&flow);
+    let somebody = async {
+        loop {
+            let page = machine.person.pages.lock().unwrap().first().cloned();
+            match page {
+                Some(page) => return browse(page).await,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let (outcome, last_page) = tokio::join!(run, somebody);
+    assert!(matches!(outcome.unwrap(), Outcome::Saved(_)));
+    assert!(last_page.contains("You are logged in"), "{last_page}");
+    let told = machine.person.told.lock().unwrap().concat();
+    assert!(told.contains("ssh -L"), "{told}");
+}
+
+#[tokio::test]
+async fn a_code_that_is_not_accepted_ends_the_login_with_an_error() {
+    let machine = Machine::new().await;
+    let failing = ee_emulator::Fault::status(400)
+        .body(r#"{"error": "invalid_grant", "error_description": "Bad Request"}"#);
+    machine.emulator.fault("oauth2.googleapis.com", failing);
+    let error = machine.error(&machine.flow("localhost:0")).await;
+    assert_eq!(error.kind(), ErrorKind::LoginFailed);
+    assert!(!machine.path().exists());
+}
+
+#[tokio::test]
+async fn a_login_by_notebook_says_that_it_lasts_seven_days_and_so_does_the_search() {
+    let machine = Machine::new().await;
+    let saved = machine.saved(&machine.flow("notebook")).await;
+    let left = saved.expires_at.unwrap() - Utc::now();
+    assert_eq!(left.num_hours(), 7 * 24 - 1);
+    assert_eq!(saved.warnings[0].code, "login_expires");
+    assert!(
+        machine
+            .person
+            .told
+            .lock()
+            .unwrap()
+            .concat()
+            .contains("7 days")
+    );
+    assert_eq!(
+        machine.token_requests()[0].form()["redirect_uri"],
+        "urn:ietf:wg:oauth:2.0:oob"
+    );
+    machine.works().await;
+
+    let options = Options::new(machine.flow("notebook").http);
+    let find = || Search::new(machine.environment.clone(), options.clone());
+    let credentials = find().run().await.unwrap().credentials;
+    assert_eq!(credentials.warnings()[0].code, "login_expires");
+    let mut file = machine.file();
+    file["rust_login_at"] = json!("2026-01-01T00:00:00Z");
+    fs::write(machine.path(), file.to_string()).unwrap();
+    machine
+        .emulator
+        .revoke(file["refresh_token"].as_str().unwrap());
+    let error = find()
+        .run()
+        .await
+        .unwrap()
+        .credentials
+        .token()
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Token::Rejected);
+    let remedy = error.remedy().unwrap().to_string();
+    assert!(
+        remedy.contains("7 days") && remedy.contains("2026-01-08"),
+        "{remedy}"
+    );
+}
+
+#[tokio::test]
+async fn a_login_by_notebook_can_be_done_in_two_steps() {
+    let machine = Machine::new().await;
+    let flow = machine.flow("notebook").quiet(true);
+    let Outcome::Begun(begun) = machine.run(&flow).await.unwrap() else {
+        panic!("the first step does not wait");
+    };
+    assert!(!format!("{begun:?}").contains(begun.code_verifier.expose_secret()));
+    assert!(!machine.path().exists());
+    let code = code_shown_at(begun.url).await;
+    let wrong: SecretString = "a:b:c".into();
+    let error = flow.finish_notebook(&wrong, &code).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LoginFailed);
+    assert!(error.to_string().contains("Unknown request_id"), "{error}");
+    let error = flow
+        .finish_notebook(&begun.code_verifier, &"4/0wrong".into())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LoginFailed);
+    let error = flow
+        .finish_notebook(&begun.code_verifier, &" ".into())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidOptions);
+    flow.finish_notebook(&begun.code_verifier, &code)
+        .await
+        .unwrap();
+    machine.works().await;
+}
+
+#[tokio::test]
+async fn a_code_that_nobody_enters_is_an_error_that_names_the_two_steps() {
+    let mut machine = Machine::new().await;
+    machine.person.pastes = false;
+    let error = machine.error(&machine.flow("notebook")).await;
+    assert_eq!(error.kind(), ErrorKind::LoginUnavailable);
+    assert!(
+        error
+            .remedy()
+            .unwrap()
+            .command
+            .as_ref()
+            .unwrap()
+            .contains("--quiet")
+    );
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn gclouds_own_login_is_run_and_copied() {
+    let mut machine = Machine::new().await;
+    let joe = machine.emulator.create_user_with_scopes(
+        "joe@example.com",
+        &["openid", "userinfo.email", "earthengine"],
+        &["earthengine"],
+    );
+    let adc = machine.home.path().join("adc.json");
+    fs::write(&adc, joe.authorized_user_json()).unwrap();
+    machine.install(
+        "gcloud",
+        &format!("echo \"$@\" > \"$HOME/words\"; mkdir -p \"$HOME/.config/gcloud\"; cp {} \"$HOME/.config/gcloud/application_default_credentials.json\"", adc.display()),
+    );
+    let flow = machine.flow("gcloud").force(true);
+    let saved = machine.saved(&flow).await;
+    assert_eq!(saved.missing, Scopes::new(["cloud-platform"]));
+    let words = fs::read_to_string(machine.home.path().join("words")).unwrap();
+    assert_eq!(
+        words.trim(),
+        "auth application-default login --scopes=https://www.googleapis.com/auth/earthengine,https://www.googleapis.com/auth/cloud-platform"
+    );
+    machine.saved(&flow.quiet(true)).await;
+    let quiet = fs::read_to_string(machine.home.path().join("words")).unwrap();
+    assert_eq!(
+        quiet.trim(),
+        format!("{} --no-launch-browser", words.trim())
+    );
+    let file = machine.file();
+    assert_eq!(file["refresh_token"], joe.refresh_token());
+    assert!(
+        file["client_id"]
+            .as_str()
+            .unwrap()
+            .starts_with("764086051850-")
+    );
+    assert_eq!(
+        file["scopes"],
+        json!(["https://www.googleapis.com/auth/earthengine"])
+    );
+    machine.works().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn gcloud_legacy_uses_earth_engines_client_and_leaves_no_file_of_it() {
+    let mut machine = Machine::new().await;
+    machine.person.browses = false;
+    let token = machine.emulator.grant(
+        "joe@example.com",
+        CLIENT_ID,
+        &["earthengine", "cloud-platform"],
+    );
+    let adc = json!({"type": "authorized_user", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "refresh_token": token});
+    fs::write(machine.home.path().join("adc.json"), adc.to_string()).unwrap();
+    machine.install(
+        "gcloud",
+        "for word in \"$@\"; do case \"$word\" in --client-id-file=*) file=\"${word#*=}\";; --no-browser) quiet=yes;; esac; done\n\
+         grep -q 517222506229 \"$file\" && [ \"$quiet\" = yes ] || exit 9\n\
+         echo \"$file\" > \"$HOME/client\"; mkdir -p \"$HOME/.config/gcloud\"\n\
+         cp \"$HOME/adc.json\" \"$HOME/.config/gcloud/application_default_credentials.json\"",
+    );
+    machine
+        .saved(&machine.flow("gcloud-legacy").force(true))
+        .await;
+    let client = fs::read_to_string(machine.home.path().join("client")).unwrap();
+    assert!(!std::path::Path::new(client.trim()).exists());
+    let file = machine.file();
+    assert_eq!(file["refresh_token"], token);
+    assert!(file.get("client_id").is_none());
+    machine.works().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_gcloud_that_is_absent_fails_or_writes_nothing_is_told_apart() {
+    let mut machine = Machine::new().await;
+    let error = machine.error(&machine.flow("gcloud")).await;
+    assert_eq!(error.kind(), ErrorKind::LoginUnavailable);
+    assert!(
+        error
+            .remedy()
+            .unwrap()
+            .url
+            .as_ref()
+            .unwrap()
+            .contains("install")
+    );
+    machine.install("gcloud", "exit 3");
+    let error = machine.error(&machine.flow("gcloud")).await;
+    assert_eq!(error.kind(), ErrorKind::LoginFailed);
+    assert!(error.to_string().contains('3'), "{error}");
+    machine.install("gcloud", "exit 0");
+    let error = machine.error(&machine.flow("gcloud")).await;
+    assert!(error.to_string().contains("has not written"), "{error}");
+    machine.install("gcloud", "exec sleep 600");
+    let hasty = machine.flow("gcloud").timeout(Duration::from_millis(50));
+    assert_eq!(machine.error(&hasty).await.kind(), ErrorKind::LoginTimeout);
+}
+
+#[tokio::test]
+async fn colab_is_used_where_it_logged_somebody_in_and_told_of_otherwise() {
+    let mut machine = Machine::new().await;
+    let error = machine.error(&machine.flow("colab")).await;
+    assert!(error.to_string().contains("not Google Colab"), "{error}");
+    let root = machine.home.path().display().to_string();
+    machine.environment = machine
+        .environment
+        .clone()
+        .with_var("COLAB_RELEASE_TAG", "release")
+        .with_var("DATALAB_ROOT", &root);
+    assert_eq!(Mode::of(&machine.environment, &machine.person), Mode::Colab);
+    let error = machine.error(&machine.flow("colab")).await;
+    assert_eq!(error.kind(), ErrorKind::LoginUnavailable);
+    assert!(
+        error
+            .remedy()
+            .unwrap()
+            .command
+            .as_ref()
+            .unwrap()
+            .contains("authenticate_user")
+    );
+    let drive = machine.flow("colab").scopes(Scopes::new(["drive"]));
+    assert_eq!(
+        machine.error(&drive).await.kind(),
+        ErrorKind::InvalidOptions
+    );
+
+    let adc = format!("{root}/content/.adc/adc.json");
+    fs::create_dir_all(format!("{root}/content/.adc")).unwrap();
+    let jane = machine.emulator.create_user("jane@example.com");
+    fs::write(&adc, jane.authorized_user_json()).unwrap();
+    let error = machine.error(&machine.flow("colab")).await;
+    let command = error.remedy().unwrap().command.clone().unwrap();
+    assert_eq!(
+        command,
+        format!("export GOOGLE_APPLICATION_CREDENTIALS={adc}")
+    );
+    machine.environment = machine
+        .environment
+        .clone()
+        .with_var("GOOGLE_APPLICATION_CREDENTIALS", adc);
+    let outcome = machine
+        .run(&machine.flow("colab").force(true))
+        .await
+        .unwrap();
+    assert!(matches!(outcome, Outcome::Reused(_)));
+}
+
+#[tokio::test]
+async fn appdefault_needs_nothing_and_asks_nobody() {
+    let machine = Machine::new().await;
+    let outcome = machine.run(&machine.flow("appdefault")).await.unwrap();
+    assert!(matches!(outcome, Outcome::NotNeeded));
+    assert!(machine.emulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_variable_that_comes_before_the_login_is_told_of() {
+    let mut machine = Machine::new().await;
+    machine.environment = machine
+        .environment
+        .clone()
+        .with_var("EARTHENGINE_TOKEN", "{broken");
+    let saved = machine.saved(&machine.flow("localhost:0")).await;
+    assert_eq!(saved.warnings[0].code, "variable_first");
+}
+
+#[tokio::test]
+async fn without_a_network_nobody_is_asked_to_log_in() {
+    let machine = Machine::new().await;
+    machine.saved(&machine.flow("localhost:0")).await;
+    let pages = machine.person.pages.lock().unwrap().len();
+    let flow = machine.flow("localhost:0");
+    machine.emulator.fault(
+        "oauth2.googleapis.com",
+        ee_emulator::Fault::status(503).times(20),
+    );
+    let error = machine.error(&flow).await;
+    assert_eq!(error.kind(), ErrorKind::Token(Token::Server));
+    assert_eq!(machine.person.pages.lock().unwrap().len(), pages);
+}
+
+#[tokio::test]
+async fn two_logins_at_once_both_end_and_one_of_them_is_in_the_file() {
+    let machine = Machine::new().await;
+    let flow = machine.flow("localhost").force(true);
+    let (one, other) = tokio::join!(machine.saved(&flow), machine.saved(&flow));
+    assert_eq!(one.path, other.path);
+    machine.works().await;
+    let names = fs::read_dir(machine.path().parent().unwrap()).unwrap();
+    assert_eq!(names.count(), 2, "the file and its lock");
+}

@@ -1,0 +1,214 @@
+//! A login by gcloud: it runs, writes Application Default Credentials, and what it was granted
+//! is copied into Earth Engine's own file.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use ee_token::{Grant, Remedy, Scopes, SecretString, TokenEndpoint, clean, display_path};
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::discovery::program;
+use crate::input::json::Document;
+use crate::input::location::{Place, Stamp, read};
+use crate::input::path_setting::PathSetting;
+use crate::login::authorization::{Client, Granted};
+use crate::login::flow::{Flow, Saved};
+use crate::login::pkce::nonce;
+use crate::login::{Browser, Mode, Terminal};
+use crate::storage::private_file;
+use crate::{Error, ErrorKind};
+
+pub(crate) async fn run(
+    flow: &Flow,
+    mode: Mode,
+    terminal: &dyn Terminal,
+    browser: &dyn Browser,
+) -> Result<Saved, Error> {
+    let gcloud = program::find(&flow.environment, "gcloud").ok_or_else(not_installed)?;
+    let adc = flow.environment.adc_file()?.ok_or_else(|| {
+        Error::new(
+            ErrorKind::InvalidEnvironment,
+            "there is no home folder, and so no place where gcloud keeps its files",
+        )
+        .with_remedy(Remedy::new("Set HOME or CLOUDSDK_CONFIG."))
+    })?;
+    let asked = flow.asked();
+    let mut words = vec![
+        "auth".to_owned(),
+        "application-default".to_owned(),
+        "login".to_owned(),
+        format!("--scopes={}", asked.iter().collect::<Vec<_>>().join(",")),
+    ];
+    let client_file = match mode {
+        Mode::GcloudLegacy => Some(ClientFile::create()?),
+        _ => None,
+    };
+    if let Some(file) = &client_file {
+        words.push(format!("--client-id-file={}", file.0.display()));
+        if flow.quiet || !browser.is_there() {
+            words.push("--no-browser".to_owned());
+        }
+    } else if flow.quiet {
+        words.push("--no-launch-browser".to_owned());
+    }
+    terminal.tell(&clean(&format!("Running: gcloud {}", words.join(" ")), &[]));
+    let before = Stamp::now(&adc).ok();
+    let mut command = Command::new(gcloud);
+    command
+        .args(&words)
+        .env_clear()
+        .envs(flow.environment.variables())
+        .stdin(Stdio::inherit())
+        // Results are the caller's to print; gcloud talks to the person.
+        .stdout(io::stderr())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true);
+    // gcloud is a script, and starts Python.
+    if let Some(path) = program::search_path(&flow.environment) {
+        command.env("PATH", path);
+    }
+    if let Some(home) = flow.environment.home() {
+        command.env("HOME", home);
+    }
+    let status = flow
+        .wait(async {
+            command.status().await.map_err(|error| {
+                Error::new(
+                    ErrorKind::LoginUnavailable,
+                    format!("gcloud cannot be run: {error}"),
+                )
+                .with_remedy(install())
+                .with_source(error)
+            })
+        })
+        .await?;
+    drop(client_file);
+    if !status.success() {
+        return Err(failed(&format!(
+            "gcloud ended with {status}; it says above why"
+        )));
+    }
+    if Stamp::now(&adc).ok() == before {
+        return Err(failed(&format!(
+            "gcloud ended without an error, and has not written {}",
+            display_path(&adc)
+        )));
+    }
+    copy(flow, mode, adc, &asked).await
+}
+
+/// Takes what gcloud was granted over into Earth Engine's file.
+async fn copy(flow: &Flow, mode: Mode, adc: PathBuf, asked: &Scopes) -> Result<Saved, Error> {
+    let place = Place::file(adc);
+    let document = Document::parse(&read(&place)?.text, &place)?;
+    let kind = document.required_text("type")?;
+    if kind != "authorized_user" {
+        return Err(failed(&format!(
+            "gcloud wrote a credential of the type {}, and a login with a refresh token is needed",
+            crate::input::json::clipped(kind)
+        )));
+    }
+    let client = Client {
+        id: document.required_text("client_id")?.to_owned(),
+        secret: document.required_secret("client_secret")?,
+    };
+    let refresh_token = document.required_secret("refresh_token")?;
+    let granted = granted(flow, &client, refresh_token, asked).await?;
+    flow.save(mode, granted, asked, &client, None).await
+}
+
+/// gcloud does not say what was granted; the first token does.
+async fn granted(
+    flow: &Flow,
+    client: &Client,
+    refresh_token: SecretString,
+    asked: &Scopes,
+) -> Result<Granted, Error> {
+    let grant = Grant::RefreshToken {
+        client_id: Some(&client.id),
+        client_secret: Some(&client.secret),
+        refresh_token: &refresh_token,
+        rapt: None,
+        scopes: None,
+    };
+    let endpoint = TokenEndpoint::google(flow.http.clone());
+    let response = endpoint.exchange(&grant, None).await?;
+    let scopes = response.access_token.scopes().unwrap_or(asked).clone();
+    Ok(Granted {
+        access_token: response.access_token,
+        refresh_token: Some(refresh_token),
+        scopes,
+    })
+}
+
+fn install() -> Remedy {
+    Remedy::new(
+        "Install the Google Cloud CLI; or log in without it, with a browser on any machine.",
+    )
+    .command("eectl auth login --mode=notebook")
+    .url("https://cloud.google.com/sdk/docs/install")
+}
+
+fn not_installed() -> Error {
+    Error::new(
+        ErrorKind::LoginUnavailable,
+        "gcloud is not in an absolute directory of the search path (PATH)",
+    )
+    .with_remedy(install())
+}
+
+fn failed(what: &str) -> Error {
+    Error::new(ErrorKind::LoginFailed, what).with_remedy(
+        Remedy::new("Try again, or log in without gcloud.")
+            .command("eectl auth login --mode=notebook")
+            .url("https://developers.google.com/earth-engine/guides/auth"),
+    )
+}
+
+/// A file that describes Earth Engine's OAuth client to gcloud. It goes when it is dropped.
+#[derive(Debug)]
+struct ClientFile(PathBuf);
+
+impl ClientFile {
+    fn create() -> Result<Self, Error> {
+        let client = Client::earth_engine();
+        let text = json!({"installed": {
+            "client_id": client.id,
+            "client_secret": client.secret.expose_secret(),
+            "redirect_uris": ["http://localhost"],
+            "redirect_uri": "urn:ietf:wg:oauth:2.0:oob",
+            "auth_uri": "https://accounts.google.com/o/oauth2/auth",
+            "token_uri": "https://oauth2.googleapis.com/token",
+        }});
+        let name = format!("earthengine-client-{}.json", nonce()?.expose_secret());
+        let folder = std::env::temp_dir();
+        PathSetting::Variable("TMPDIR").check(&folder)?;
+        let path = folder.join(name);
+        let cannot = |error: io::Error| {
+            Error::new(
+                ErrorKind::Store,
+                format!("{} cannot be written: {error}", display_path(&path)),
+            )
+            .with_remedy(Remedy::new(
+                "Check the folder for temporary files (TMPDIR).",
+            ))
+            .with_source(error)
+        };
+        let mut handle = private_file::create(&path).map_err(cannot)?;
+        let file = Self(path.clone());
+        handle
+            .write_all(text.to_string().as_bytes())
+            .map_err(cannot)?;
+        Ok(file)
+    }
+}
+
+impl Drop for ClientFile {
+    fn drop(&mut self) {
+        // It holds no secret; one that stays does no harm.
+        let _ = fs::remove_file(&self.0);
+    }
+}

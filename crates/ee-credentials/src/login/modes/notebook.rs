@@ -1,0 +1,293 @@
+//! A login with a browser anywhere: Earth Engine's own page shows a code, and the person
+//! carries it here. It can be done in two steps, by two processes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use ee_token::{Endpoint, Remedy, Request, Scopes, SecretString, read_bounded};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, StatusCode};
+use serde::Deserialize;
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::login::authorization::{Client, Code};
+use crate::login::flow::{Flow, Outcome, Saved, is_blank};
+use crate::login::pkce::{challenge, nonce};
+use crate::login::{Browser, Mode, Terminal};
+use crate::{Error, ErrorKind};
+
+/// Where clients without a redirect address have the code shown instead.
+const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
+const MAX_REPLY: usize = 64 * 1024;
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// How often the code is asked for.
+const QUESTIONS: usize = 3;
+
+/// A login by notebook that has begun.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct NotebookLogin {
+    /// The page for the person to open.
+    pub url: Url,
+    /// What [`Flow::finish_notebook`] needs beside the code that the page shows. A secret
+    /// until then: `REQUEST_ID:TOKEN_VERIFIER:CLIENT_VERIFIER`, as the Python client has it.
+    pub code_verifier: SecretString,
+}
+
+pub(crate) async fn run(
+    flow: &Flow,
+    terminal: &dyn Terminal,
+    browser: &dyn Browser,
+) -> Result<Outcome, Error> {
+    let login = begin(flow)?;
+    if flow.quiet {
+        return Ok(Outcome::Begun(login));
+    }
+    if browser.is_there() {
+        browser.open(&login.url);
+    }
+    terminal.show_page(
+        &login.url,
+        "Open the address in a browser, on this machine or another, log in there, and paste the code that it shows. A login by notebook lasts 7 days.",
+    );
+    let code = flow.wait(ask(terminal)).await?;
+    finish(flow, &login.code_verifier, &code)
+        .await
+        .map(Outcome::Saved)
+}
+
+fn begin(flow: &Flow) -> Result<NotebookLogin, Error> {
+    let (id, token, client) = (nonce()?, nonce()?, nonce()?);
+    let endpoints = flow.http.endpoints();
+    let mut url = endpoints.url(Endpoint::Notebook).clone();
+    url.query_pairs_mut()
+        .append_pair("scopes", &flow.asked().to_string())
+        .append_pair("request_id", id.expose_secret())
+        .append_pair("tc", &challenge(&token))
+        .append_pair("cc", &challenge(&client));
+    let parts = [&id, &token, &client].map(|part| part.expose_secret());
+    Ok(NotebookLogin {
+        url: endpoints.resolve(&url)?,
+        code_verifier: parts.join(":").into(),
+    })
+}
+
+async fn ask(terminal: &dyn Terminal) -> Result<SecretString, Error> {
+    for _ in 0..QUESTIONS {
+        match terminal.ask("The code: ").await {
+            Ok(Some(code)) if is_blank(&code) => {}
+            Ok(Some(code)) => return Ok(code),
+            Ok(None) => break,
+            Err(error) => {
+                return Err(nobody().with_source(error));
+            }
+        }
+    }
+    Err(nobody())
+}
+
+fn nobody() -> Error {
+    Error::new(
+        ErrorKind::LoginUnavailable,
+        "the page shows a code, and nobody is here to enter it",
+    )
+    .with_remedy(
+        Remedy::new("Log in on a terminal, or in two steps.")
+            .command("eectl auth login --mode=notebook --quiet"),
+    )
+}
+
+/// What is needed beside the code.
+pub(crate) struct Verifier {
+    pub(crate) token: SecretString,
+    /// The request id and the verifier by which the OAuth client is fetched; without them
+    /// it is Earth Engine's own.
+    fetch: Option<(String, SecretString)>,
+}
+
+impl Verifier {
+    pub(crate) fn parse(text: &SecretString) -> Result<Self, Error> {
+        let parts: Vec<&str> = text.expose_secret().trim().split(':').collect();
+        let is_nonce = |part: &&str| {
+            !part.is_empty()
+                && part.len() <= 128
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
+        };
+        match parts.as_slice() {
+            parts if !parts.iter().all(is_nonce) => {}
+            [token] => {
+                return Ok(Self {
+                    token: (*token).into(),
+                    fetch: None,
+                });
+            }
+            [id, token, client] => {
+                return Ok(Self {
+                    token: (*token).into(),
+                    fetch: Some(((*id).to_owned(), (*client).into())),
+                });
+            }
+            _ => {}
+        }
+        Err(Error::new(
+            ErrorKind::InvalidOptions,
+            "the code verifier is not one of ours: REQUEST_ID:TOKEN_VERIFIER:CLIENT_VERIFIER",
+        )
+        .with_remedy(
+            Remedy::new("Begin the login again, and use the verifier that it prints, whole.")
+                .command("eectl auth login --mode=notebook --quiet"),
+        ))
+    }
+}
+
+pub(crate) async fn finish(
+    flow: &Flow,
+    verifier: &SecretString,
+    code: &SecretString,
+) -> Result<Saved, Error> {
+    let verifier = Verifier::parse(verifier)?;
+    if is_blank(code) {
+        return Err(
+            Error::new(ErrorKind::InvalidOptions, "the authorization code is empty")
+                .with_remedy(Remedy::new("Give the code that the page shows.")),
+        );
+    }
+    let (client, scopes) = match &verifier.fetch {
+        Some((id, client_verifier)) => fetch(flow, id, client_verifier).await?,
+        None => (Client::earth_engine(), None),
+    };
+    let asked = scopes.unwrap_or_else(|| flow.asked());
+    let granted = Code {
+        code: &code.expose_secret().trim().into(),
+        client: &client,
+        redirect_uri: OUT_OF_BAND,
+        verifier: &verifier.token,
+        asked: &asked,
+    }
+    .exchange(&flow.http)
+    .await?;
+    flow.save(Mode::Notebook, granted, &asked, &client, None)
+        .await
+}
+
+/// Fetches the OAuth client that the code is for, and the scopes if the page has changed them.
+async fn fetch(
+    flow: &Flow,
+    request_id: &str,
+    client_verifier: &SecretString,
+) -> Result<(Client, Option<Scopes>), Error> {
+    let mut url = flow.http.endpoints().url(Endpoint::Notebook).clone();
+    let path = format!("{}/fetch", url.path());
+    url.set_path(&path);
+    let host = url.host_str().unwrap_or_default().to_owned();
+    // Both are words of letters and digits, which JSON has no escapes for.
+    let client_verifier_text = client_verifier.expose_secret();
+    // As long as it is at once: growing would leave copies behind.
+    let body = [
+        r#"{"request_id":""#,
+        request_id,
+        r#"","client_verifier":""#,
+        client_verifier_text,
+        r#""}"#,
+    ];
+    let body = Zeroizing::new(body.concat().into_bytes());
+    let mut request = Request::new(Method::POST, url);
+    request.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=UTF-8"),
+    );
+    *request.timeout_mut() = Some(TIMEOUT);
+    *request.body_mut() = Some(Bytes::from_owner(body).into());
+    let mut response = flow.http.send(request).await?;
+    let status = response.status();
+    let body = read_bounded(&mut response, MAX_REPLY).await?;
+    if status != StatusCode::OK {
+        return Err(no_client(&host, &format!("status {}", status.as_u16())));
+    }
+    read(&body, client_verifier, &host)
+}
+
+/// The OAuth client in an answer, and the scopes if there are any.
+pub(crate) fn read(
+    body: &[u8],
+    client_verifier: &SecretString,
+    host: &str,
+) -> Result<(Client, Option<Scopes>), Error> {
+    // serde's own message could quote the client's secret.
+    let reply: Fetched =
+        serde_json::from_slice(body).map_err(|_| no_client(host, "what is no answer"))?;
+    match reply {
+        Fetched {
+            error: Some(error), ..
+        } => {
+            let said = ee_token::said(&error, &[client_verifier.expose_secret()]);
+            Err(no_client(host, &format!("\"{said}\"")))
+        }
+        Fetched {
+            client_id: Some(id),
+            client_secret: Some(secret),
+            scopes,
+            ..
+        } => {
+            let scopes = scopes.map(Scopes::new).filter(|scopes| !scopes.is_empty());
+            Ok((Client { id, secret }, scopes))
+        }
+        _ => Err(no_client(host, "what is no answer")),
+    }
+}
+
+#[derive(Deserialize)]
+struct Fetched {
+    client_id: Option<String>,
+    client_secret: Option<SecretString>,
+    scopes: Option<Vec<String>>,
+    error: Option<String>,
+}
+
+fn no_client(host: &str, what: &str) -> Error {
+    Error::new(
+        ErrorKind::LoginFailed,
+        format!("{host} answered {what}, and did not say which OAuth client the code is for"),
+    )
+    .with_remedy(
+        Remedy::new("Begin the login again, and finish it within a few minutes.")
+            .command("eectl auth login --mode=notebook"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verifier_has_three_parts_or_one() {
+        let parse = |text: &str| Verifier::parse(&text.into());
+        let three = parse(" id:token:client\n").unwrap();
+        assert_eq!(three.token.expose_secret(), "token");
+        let (id, client) = three.fetch.unwrap();
+        assert_eq!((&*id, client.expose_secret()), ("id", "client"));
+        assert!(parse("token").unwrap().fetch.is_none());
+        for bad in ["", "a:b", "a:b:c:d", "a::c", "a:b c:d", "PLACE:\"x\":y"] {
+            let error = parse(bad).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::InvalidOptions, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_echoes_the_verifier_does_not_show_it_however_it_is_cut() {
+        for echo in [
+            "client-verifier",
+            "client\u{7f}-verifier",
+            "client\u{200b}-veri\u{1}fier",
+        ] {
+            let body = serde_json::json!({ "error": format!("no {echo} here") }).to_string();
+            let error = read(body.as_bytes(), &"client-verifier".into(), "host").unwrap_err();
+            let shown = format!("{error:?} {error}");
+            assert!(shown.contains("no [redacted] here"), "{shown}");
+            assert!(!shown.contains("verifier"), "{shown}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Token sources that wrap another source.
+
+pub(crate) mod reloading;
+pub(crate) mod retry;

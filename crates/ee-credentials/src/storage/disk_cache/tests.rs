@@ -1,0 +1,644 @@
+use std::fs::File;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ee_emulator::{Emulator, User};
+use ee_token::{Endpoints, ErrorKind as Token, HttpClient, Scopes, TokenSource as _};
+use tokio::sync::Barrier;
+
+use super::source::{Lookup, MAX_WAIT, pauses};
+use super::*;
+use crate::Credentials;
+use crate::storage::private_file::killed;
+
+struct Machine {
+    emulator: Emulator,
+    jane: User,
+    home: tempfile::TempDir,
+}
+
+impl Machine {
+    async fn new() -> Self {
+        let emulator = Emulator::start().await.unwrap();
+        Self {
+            jane: emulator.create_user("jane@example.com"),
+            home: tempfile::tempdir().unwrap(),
+            emulator,
+        }
+    }
+
+    fn cache(&self) -> DiskCache {
+        DiskCache::at(self.home.path().join("cache/tokens"))
+    }
+
+    fn options(&self) -> Options {
+        let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
+        Options::new(HttpClient::new(endpoints)).disk_cache(self.cache())
+    }
+
+    /// As a process that has just started sees them.
+    fn credentials(&self) -> Credentials {
+        Credentials::from_json(&self.jane.authorized_user_json(), &self.options()).unwrap()
+    }
+
+    async fn token(&self) -> AccessToken {
+        self.credentials().token().await.unwrap()
+    }
+
+    fn slot(&self) -> Slot {
+        slot(
+            &self.cache(),
+            &self.jane.authorized_user_json(),
+            &self.options(),
+        )
+    }
+
+    fn requests(&self) -> usize {
+        self.emulator.requests().len()
+    }
+
+    fn only_file(&self) -> PathBuf {
+        let files = self.cache().files(ENDING).unwrap();
+        assert_eq!(files.len(), 1);
+        files[0].clone()
+    }
+}
+
+fn slot(cache: &DiskCache, text: &str, options: &Options) -> Slot {
+    let loaded = crate::kinds::load(text, &crate::input::location::Place::Text, options).unwrap();
+    Slot::new(cache.clone(), &loaded, text, options)
+}
+
+#[tokio::test]
+async fn the_second_start_asks_for_no_token() {
+    let machine = Machine::new().await;
+    let first = machine.token().await;
+    let second = machine.token().await;
+    assert!(first.is_same(&second));
+    assert_eq!(second.scopes(), first.scopes());
+    assert_eq!(machine.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_login_a_key_and_a_text_keep_their_tokens_and_a_self_signed_one_is_not_kept() {
+    let machine = Machine::new().await;
+    let account = machine.emulator.create_service_account(
+        "robot@ee-demo-project.iam.gserviceaccount.com",
+        "ee-demo-project",
+    );
+    let texts = [
+        account.json_key(),
+        machine.jane.authorized_user_json(),
+        machine.jane.earthengine_file_json(None),
+    ];
+    for text in &texts {
+        for _ in 0..2 {
+            let credentials = Credentials::from_json(text, &machine.options()).unwrap();
+            credentials.token().await.unwrap();
+        }
+    }
+    assert_eq!(machine.requests(), texts.len());
+    assert_eq!(machine.cache().files(ENDING).unwrap().len(), texts.len());
+    let own = machine.options().self_signed(true);
+    let own = Credentials::from_json(&account.json_key(), &own).unwrap();
+    own.token().await.unwrap();
+    assert_eq!(machine.cache().files(ENDING).unwrap().len(), texts.len());
+}
+
+#[tokio::test]
+async fn other_scopes_another_subject_another_login_and_another_host_have_tokens_of_their_own() {
+    let machine = Machine::new().await;
+    let options = machine.options();
+    let text = machine.jane.authorized_user_json();
+    let path = |text: &str, options: &Options| slot(&machine.cache(), text, options).path;
+    let john = machine.emulator.create_user("john@example.com");
+    let elsewhere = Options::google().disk_cache(machine.cache());
+    let drive = options.clone().scopes(Scopes::new(["drive"]));
+    let mut paths = vec![
+        path(&text, &options),
+        path(&text, &drive),
+        path(&text, &elsewhere),
+        path(&john.authorized_user_json(), &options),
+    ];
+    let key = machine
+        .emulator
+        .create_service_account("robot@p-1234.iam.gserviceaccount.com", "p-1234")
+        .json_key();
+    paths.push(path(&key, &options));
+    paths.push(path(&key, &options.clone().subject("john@example.com")));
+    assert_eq!(path(&text, &options), paths[0]);
+    paths.sort();
+    paths.dedup();
+    assert_eq!(paths.len(), 6);
+}
+
+#[tokio::test]
+async fn nothing_in_the_folder_shows_a_secret_or_is_anybody_elses_to_read() {
+    let machine = Machine::new().await;
+    let token = machine.token().await;
+    for entry in fs::read_dir(machine.cache().folder()).unwrap() {
+        let path = entry.unwrap().path();
+        let contents = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        for secret in [token.secret(), machine.jane.refresh_token()] {
+            assert!(!contents.contains(secret));
+            assert!(!path.to_string_lossy().contains(secret));
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode(&path), 0o600, "{path:?}");
+            assert_eq!(mode(machine.cache().folder()), 0o700);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_broken_or_somebody_elses_is_passed_over_and_written_again() {
+    let machine = Machine::new().await;
+    machine.token().await;
+    let file = machine.only_file();
+    let whole = fs::read(&file).unwrap();
+    let bent: Vec<u8> = whole.iter().map(|byte| byte ^ 1).collect();
+    for (n, contents) in [&b""[..], b"{", &whole[..20], &bent, &[0; 100_000]]
+        .iter()
+        .enumerate()
+    {
+        fs::write(&file, contents).unwrap();
+        machine.token().await;
+        assert_eq!(machine.requests(), n + 2);
+        machine.token().await;
+        assert_eq!(machine.requests(), n + 2, "it was written again");
+    }
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    machine.token().await;
+}
+
+#[tokio::test]
+async fn a_token_that_a_server_refused_is_dropped_here_and_on_the_disk() {
+    let machine = Machine::new().await;
+    machine.token().await;
+    let credentials = machine.credentials();
+    let refused = credentials.token().await.unwrap();
+    credentials.cache().unwrap().invalidate(&refused);
+    let renewed = credentials.token().await.unwrap();
+    assert!(!renewed.is_same(&refused));
+    assert!(machine.token().await.is_same(&renewed));
+    assert_eq!(machine.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_another_process_renewed_is_taken_instead_of_asking_again() {
+    let machine = Machine::new().await;
+    let (here, there) = (machine.credentials(), machine.credentials());
+    let refused = here.token().await.unwrap();
+    assert!(there.token().await.unwrap().is_same(&refused));
+    there.cache().unwrap().invalidate(&refused);
+    let renewed = there.token().await.unwrap();
+    here.cache().unwrap().invalidate(&refused);
+    assert!(here.token().await.unwrap().is_same(&renewed));
+    assert_eq!(machine.requests(), 2);
+}
+
+#[tokio::test]
+async fn the_token_of_a_rejected_credential_is_dropped() {
+    let machine = Machine::new().await;
+    let credentials = machine.credentials();
+    let token = credentials.token().await.unwrap();
+    machine.emulator.revoke(machine.jane.refresh_token());
+    credentials.cache().unwrap().invalidate(&token);
+    let error = credentials.token().await.unwrap_err();
+    assert_eq!(error.kind(), Token::Rejected);
+    assert_eq!(
+        machine.cache().files(ENDING).unwrap(),
+        Vec::<PathBuf>::new()
+    );
+}
+
+#[tokio::test]
+async fn a_passing_trouble_is_told_and_keeps_nothing() {
+    let machine = Machine::new().await;
+    let slot = machine.slot();
+    let offline =
+        ee_token::source_fn(|| async { Err(ee_token::Error::new(Token::Network, "no way")) });
+    let error = Kept::new(Arc::new(offline), slot).mint().await.unwrap_err();
+    assert_eq!(error.kind(), Token::Network);
+    assert_eq!(
+        machine.cache().files(ENDING).unwrap(),
+        Vec::<PathBuf>::new()
+    );
+    machine.token().await;
+}
+
+#[tokio::test]
+async fn clearing_drops_every_token_and_leaves_what_is_not_ours() {
+    let machine = Machine::new().await;
+    assert_eq!(machine.cache().clear().unwrap(), 0);
+    machine.token().await;
+    let other = machine.cache().folder().join("README");
+    fs::write(&other, "mine").unwrap();
+    assert_eq!(machine.cache().clear().unwrap(), 1);
+    assert!(other.exists());
+    machine.token().await;
+    assert_eq!(machine.requests(), 2);
+}
+
+#[tokio::test]
+async fn what_nobody_asked_for_in_a_day_is_swept_away() {
+    let machine = Machine::new().await;
+    machine.token().await;
+    let cache = machine.cache();
+    let [old, young] =
+        ["old", "young"].map(|name| cache.folder().join(name).with_extension(ENDING));
+    fs::write(&young, "").unwrap();
+    let file = File::create(&old).unwrap();
+    file.set_modified(SystemTime::now() - ABANDONED - Duration::from_secs(60))
+        .unwrap();
+    cache.sweep();
+    assert!(!old.exists() && young.exists());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn without_a_folder_that_can_be_written_a_token_is_asked_for() {
+    let machine = Machine::new().await;
+    fs::write(
+        machine.home.path().join("cache"),
+        "a file, where a folder should be",
+    )
+    .unwrap();
+    machine.token().await;
+    assert!(machine.cache().clear().is_ok_and(|dropped| dropped == 0));
+}
+
+#[test]
+fn federation_is_not_kept_and_impersonation_as_its_source() {
+    let impersonated = |kind: &str| {
+        let text = format!(r#"{{"source_credentials": {{"type": "{kind}", "x": [1]}}}}"#);
+        is_whole(Kind::ImpersonatedServiceAccount, &text)
+    };
+    assert!(impersonated("authorized_user"));
+    assert!(!impersonated("external_account"));
+    assert!(!is_whole(Kind::ImpersonatedServiceAccount, "{}"));
+    assert!(!is_whole(Kind::ExternalAccount, "{}"));
+    assert!(!is_whole(Kind::MetadataServer, "{}"));
+}
+
+#[tokio::test]
+async fn the_folder_is_looked_through_once_an_hour_and_not_for_every_token() {
+    let machine = Machine::new().await;
+    machine.token().await;
+    let old = machine.cache().folder().join("old").with_extension(ENDING);
+    let file = File::create(&old).unwrap();
+    file.set_modified(SystemTime::now() - ABANDONED - Duration::from_secs(60))
+        .unwrap();
+    let john = machine.emulator.create_user("john@example.com");
+    let credentials = Credentials::from_json(&john.authorized_user_json(), &machine.options());
+    credentials.unwrap().token().await.unwrap();
+    assert!(old.exists());
+    assert_eq!(machine.cache().files(ENDING).unwrap().len(), 3);
+}
+
+/// The process that is killed: it asks for a token in the place of one that was refused, or
+/// drops all that are kept.
+#[tokio::test]
+async fn a_writer_for_the_test_below() {
+    let Some((writer, needs)) = killed::part() else {
+        return;
+    };
+    let [folder, address, text] = needs.splitn(3, '\n').collect::<Vec<_>>()[..] else {
+        unreachable!()
+    };
+    let cache = DiskCache::at(folder);
+    if writer == "clear" {
+        cache.clear().unwrap();
+        return;
+    }
+    let endpoints = Endpoints::emulator(address.parse().unwrap()).unwrap();
+    let options = Options::new(HttpClient::new(endpoints)).disk_cache(cache);
+    let credentials = Credentials::from_json(text, &options).unwrap();
+    let ticks = Arc::new(AtomicUsize::new(0));
+    let counted = ticks.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let token = credentials.token().await.unwrap();
+    if writer == "hung" {
+        assert!(ticks.load(Ordering::Relaxed) > 5);
+    }
+    if writer == "renew" {
+        credentials.cache().unwrap().invalidate(&token);
+        credentials.token().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_at_any_stage_leaves_the_old_token_or_the_new_one_or_none() {
+    const TEST: &str = "disk_cache::tests::a_writer_for_the_test_below";
+    let whole_ways = [
+        (
+            "first",
+            &[
+                "folder made",
+                "lock there",
+                "temporary made",
+                "temporary written",
+                "put in place",
+                "lock removed",
+            ][..],
+        ),
+        (
+            "renew",
+            &[
+                "lock there",
+                "token removed",
+                "temporary made",
+                "temporary written",
+                "put in place",
+                "lock removed",
+                "token swept",
+            ],
+        ),
+        ("clear", &["token dropped", "token dropped"]),
+    ];
+    for (writer, whole_way) in whole_ways {
+        for steps in 0..=whole_way.len() {
+            let machine = Machine::new().await;
+            let cache = machine.cache();
+            if writer != "first" {
+                machine.token().await;
+                // Nobody's any more.
+                let old = cache.folder().join("old").with_extension(ENDING);
+                let file = File::create(&old).unwrap();
+                file.set_modified(SystemTime::now() - ABANDONED - Duration::from_secs(60))
+                    .unwrap();
+            }
+            let needs = [
+                cache.folder().to_str().unwrap(),
+                &machine.emulator.address().to_string(),
+                &machine.jane.authorized_user_json(),
+            ];
+            let taken = killed::kill(TEST, writer, &needs.join("\n"), steps);
+            let expected = &whole_way[..whole_way.len().min(steps + 1)];
+            assert_eq!(taken, expected, "{writer}");
+
+            // Whatever is there is a token that works, or none; the lock went with the process.
+            let before = machine.requests();
+            let is_kept = machine.slot().read().is_some();
+            let token = machine.token().await;
+            assert_eq!(
+                machine.requests(),
+                before + usize::from(!is_kept),
+                "{writer} {taken:?}"
+            );
+            assert!(machine.token().await.is_same(&token));
+            // What the dead one left beside it goes with the rest.
+            cache.clear().unwrap();
+            assert_eq!(fs::read_dir(cache.folder()).unwrap().count(), 0);
+            machine.token().await;
+        }
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn locks_and_entries_are_never_opened_through_links() {
+    let machine = Machine::new().await;
+    let token = machine.token().await;
+    let slot = machine.slot();
+    let existing = machine.home.path().join("existing");
+    let dangling = machine.home.path().join("dangling");
+
+    // A whole entry elsewhere is not taken for ours.
+    fs::rename(&slot.path, &existing).unwrap();
+    std::os::unix::fs::symlink(&existing, &slot.path).unwrap();
+    assert!(!machine.token().await.is_same(&token));
+    assert!(!fs::symlink_metadata(&slot.path).unwrap().is_symlink());
+
+    for target in [&existing, &dangling] {
+        let _ = fs::remove_file(&slot.lock);
+        fs::remove_file(&slot.path).unwrap();
+        std::os::unix::fs::symlink(target, &slot.lock).unwrap();
+        let contents = fs::read(target).ok();
+        let error = Lock::acquire(&slot.lock).unwrap_err();
+        assert!(error.to_string().contains("symbolic link"), "{error}");
+        machine.token().await;
+        assert_eq!(fs::read(target).ok(), contents);
+        fs::write(&slot.path, "").unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn root_leaves_tokens_to_the_owner_of_the_directory() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let machine = Machine::new().await;
+    if chown(machine.home.path(), Some(4321), Some(4322)).is_err() {
+        let _ = io::Write::write_all(
+            &mut io::stderr(),
+            b"root_leaves_tokens_to_the_owner_of_the_directory: SKIPPED, this user may not give files away\n",
+        );
+        return;
+    }
+    machine.token().await;
+    let slot = machine.slot();
+    for path in [machine.cache().folder(), &slot.path] {
+        let metadata = fs::symlink_metadata(path).unwrap();
+        let owner = (metadata.uid(), metadata.gid());
+        assert_eq!(owner, (4321, 4322), "{}", path.display());
+    }
+}
+
+/// A disk that stops to respond at any step: this process goes on without it, and ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn hung_disk_costs_neither_a_token_nor_the_end_of_the_process() {
+    const TEST: &str = "disk_cache::tests::a_writer_for_the_test_below";
+    for steps in 0..6 {
+        let machine = Machine::new().await;
+        let cache = machine.cache();
+        let needs = [
+            cache.folder().to_str().unwrap(),
+            &machine.emulator.address().to_string(),
+            &machine.jane.authorized_user_json(),
+        ];
+        let taken = killed::hang(TEST, "hung", &needs.join("\n"), steps);
+        assert_eq!(taken.len(), steps + 1, "{taken:?}");
+        assert_eq!(machine.requests(), 1, "{taken:?}");
+    }
+}
+
+fn login(n: usize) -> String {
+    format!(
+        r#"{{"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "1//{n}"}}"#
+    )
+}
+
+fn token() -> AccessToken {
+    AccessToken::new("ya29.canary")
+        .unwrap()
+        .with_expiry(chrono::Utc::now() + chrono::TimeDelta::hours(1))
+}
+
+/// A source whose tokens come when as many have been requested as there are identities.
+#[tokio::test]
+async fn identities_do_not_wait_for_each_other() {
+    const IDENTITIES: usize = 64;
+    let home = tempfile::tempdir().unwrap();
+    let cache = DiskCache::at(home.path());
+    let slots: Vec<_> = (0..IDENTITIES)
+        .map(|n| slot(&cache, &login(n), &Options::google()))
+        .collect();
+    let mut locks: Vec<_> = slots.iter().map(|slot| slot.lock.clone()).collect();
+    locks.sort();
+    locks.dedup();
+    assert_eq!(locks.len(), IDENTITIES);
+
+    let barrier = Arc::new(Barrier::new(IDENTITIES));
+    let mut fetches = tokio::task::JoinSet::new();
+    for slot in slots {
+        let barrier = barrier.clone();
+        let source = ee_token::source_fn(move || {
+            let barrier = barrier.clone();
+            async move {
+                barrier.wait().await;
+                Ok(token())
+            }
+        });
+        fetches.spawn(async move { Kept::new(Arc::new(source), slot).mint().await.unwrap() });
+    }
+    assert_eq!(fetches.join_all().await.len(), IDENTITIES);
+    assert_eq!(cache.files(ENDING).unwrap().len(), IDENTITIES);
+    assert_eq!(cache.files(LOCK_ENDING).unwrap(), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn held_lock_delays_its_own_entry_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let cache = DiskCache::at(home.path());
+    let [jane, john] = [0, 1].map(|n| slot(&cache, &login(n), &Options::google()));
+    // As another process: a lock belongs to an open file.
+    let held = Lock::acquire(&jane.lock).unwrap().unwrap();
+    assert!(matches!(jane.look_up(None, true), Lookup::Locked));
+    assert!(matches!(jane.look_up(None, false), Lookup::Missing(None)));
+    let Lookup::Missing(Some(lock)) = john.look_up(None, true) else {
+        panic!("it waits");
+    };
+    lock.release();
+
+    let source = ee_token::source_fn(|| async { Ok(token()) });
+    let limit = Duration::from_secs(10);
+    let kept = Kept::new(Arc::new(source), jane);
+    tokio::time::timeout(limit, kept.mint())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(cache.files(ENDING).unwrap().len(), 1, "it was kept");
+    held.release();
+}
+
+#[tokio::test]
+async fn token_that_arrives_during_the_wait_is_taken() {
+    let home = tempfile::tempdir().unwrap();
+    let cache = DiskCache::at(home.path());
+    let [here, there] = [0, 0].map(|n| slot(&cache, &login(n), &Options::google()));
+    let Lookup::Missing(Some(lock)) = there.look_up(None, true) else {
+        panic!("it waits");
+    };
+    let source = ee_token::source_fn(|| async {
+        Err(ee_token::Error::new(Token::Network, "requested twice"))
+    });
+    let kept = Kept::new(Arc::new(source), here);
+    let (token, ()) = tokio::join!(kept.mint(), async {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        there.write(&token());
+        lock.release();
+    });
+    assert_eq!(token.unwrap().secret(), "ya29.canary");
+}
+
+#[test]
+fn lock_has_one_holder_though_its_file_comes_and_goes() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("entry.lock");
+    let holders = AtomicUsize::new(0);
+    let count = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut left = 200;
+                while left > 0 {
+                    if let Some(lock) = Lock::acquire(&path).unwrap() {
+                        assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        holders.fetch_sub(1, Ordering::SeqCst);
+                        lock.release();
+                        count.fetch_add(1, Ordering::Relaxed);
+                        left -= 1;
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(count.into_inner(), 800);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn dropped_fetch_releases_its_lock() {
+    let home = tempfile::tempdir().unwrap();
+    let cache = DiskCache::at(home.path());
+    let [slot_of_task, other] = [0, 0].map(|n| slot(&cache, &login(n), &Options::google()));
+    let (sender, asked) = tokio::sync::oneshot::channel();
+    let sender = Mutex::new(Some(sender));
+    let source = ee_token::source_fn(move || {
+        sender.lock().unwrap().take().unwrap().send(()).unwrap();
+        std::future::pending()
+    });
+    let kept = Kept::new(Arc::new(source), slot_of_task);
+    let task = tokio::spawn(async move { kept.mint().await });
+    asked.await.unwrap();
+    assert!(matches!(other.look_up(None, true), Lookup::Locked));
+    task.abort();
+    while matches!(other.look_up(None, true), Lookup::Locked) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[test]
+fn locks_that_no_process_holds_are_removed() {
+    let home = tempfile::tempdir().unwrap();
+    let cache = DiskCache::at(home.path());
+    let lock = |name: &str| {
+        let path = home.path().join(name).with_extension(LOCK_ENDING);
+        let file = File::create(&path).unwrap();
+        (path, file)
+    };
+    let make_old = |path: &Path| {
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_modified(SystemTime::now() - ABANDONED - Duration::from_secs(60))
+            .unwrap();
+    };
+    let (old, _) = lock("old");
+    let (young, _) = lock("young");
+    let (held_path, _) = lock("held");
+    let held = Lock::acquire(&held_path).unwrap().unwrap();
+    make_old(&old);
+    make_old(&held_path);
+    cache.sweep();
+    assert!(!old.exists() && young.exists() && held_path.exists());
+    assert_eq!(cache.clear().unwrap(), 0, "a lock is no token");
+    assert!(!young.exists() && held_path.exists());
+    held.release();
+    assert!(!held_path.exists());
+}
+
+#[test]
+fn wait_for_a_lock_is_bounded_and_looks_seldom() {
+    assert_eq!(pauses().sum::<Duration>(), MAX_WAIT);
+    assert!(pauses().count() < 30);
+    let first: Vec<_> = pauses().take(7).map(|pause| pause.as_millis()).collect();
+    assert_eq!(first, [5, 10, 20, 40, 80, 100, 100]);
+}

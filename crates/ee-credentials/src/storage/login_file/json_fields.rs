@@ -1,0 +1,130 @@
+//! The keys of the file, each with its value as it was written: what is not ours to know is
+//! kept to the letter.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+/// A JSON object whose values stay text. All of it is overwritten when it is dropped, and no
+/// text of it grows, which would leave copies behind.
+#[derive(Default)]
+pub(crate) struct Fields(BTreeMap<String, Zeroizing<String>>);
+
+impl Fields {
+    /// Reads an object; of two values of one name the last counts. `None` if it is no object.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let values: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+        let owned = values
+            .into_iter()
+            .map(|(name, value)| (name, Zeroizing::new(value.get().to_owned())));
+        Some(Self(owned.collect()))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: impl Serialize) {
+        let mut length = Length(0);
+        // Texts and lists of texts, which is all that is set, have a JSON form.
+        if serde_json::to_writer(&mut length, &value).is_err() {
+            return;
+        }
+        let mut json = Zeroizing::new(Vec::with_capacity(length.0));
+        if serde_json::to_writer(&mut *json, &value).is_ok()
+            && let Ok(json) = String::from_utf8(std::mem::take(&mut json))
+        {
+            self.0.insert(name.to_owned(), Zeroizing::new(json));
+        }
+    }
+
+    /// Removes a key, and says whether it was there.
+    pub(crate) fn remove(&mut self, name: &str) -> bool {
+        self.0.remove(name).is_some()
+    }
+
+    /// Whether there is a value that is more than `null` and `""`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0
+            .get(name)
+            .is_some_and(|json| !matches!(json.trim(), "null" | "\"\""))
+    }
+
+    /// The object as JSON, one key a line.
+    pub(crate) fn to_json(&self) -> Zeroizing<String> {
+        let length: usize = self.0.iter().map(|(k, v)| k.len() + v.len() + 16).sum();
+        let mut text = Zeroizing::new(String::with_capacity(2 * length + 8));
+        text.push('{');
+        for (i, (name, value)) in self.0.iter().enumerate() {
+            text.push_str(if i == 0 { "\n  " } else { ",\n  " });
+            text.push_str(&serde_json::Value::from(name.as_str()).to_string());
+            text.push_str(": ");
+            text.push_str(value);
+        }
+        text.push_str("\n}\n");
+        text
+    }
+}
+
+/// Counts what would be written.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_touched_stays_to_the_letter() {
+        let text = r#"{"b": 1.50, "big": 123456789012345678901234567890, "a": {"x": [ 1, null ]}, "ä\"": "\u00e9"}"#;
+        let mut fields = Fields::parse(text).unwrap();
+        fields.set("project", "p");
+        assert!(fields.remove("b") && !fields.remove("b"));
+        let written = fields.to_json();
+        for part in [
+            "123456789012345678901234567890",
+            r#""a": {"x": [ 1, null ]}"#,
+            r#""ä\"": "\u00e9""#,
+            r#""project": "p""#,
+        ] {
+            assert!(written.contains(part), "{}", *written);
+        }
+        assert_eq!(*Fields::parse(&written).unwrap().to_json(), *written);
+        assert_eq!(*Fields::default().to_json(), "{\n}\n");
+    }
+
+    #[test]
+    fn a_value_that_is_set_has_room_from_the_beginning() {
+        let mut fields = Fields::default();
+        let token = "1//\"".repeat(500);
+        fields.set("refresh_token", &token);
+        let json = &fields.0["refresh_token"];
+        assert_eq!(json.len(), json.capacity());
+        assert_eq!(serde_json::from_str::<String>(json).unwrap(), token);
+    }
+
+    #[test]
+    fn an_empty_text_and_null_are_nothing() {
+        let fields = Fields::parse(r#"{"a": null, "b": "", "c": " ", "d": 0}"#).unwrap();
+        assert_eq!(
+            ["a", "b", "c", "d", "e"].map(|name| fields.has(name)),
+            [false, false, true, true, false]
+        );
+        for other in ["[]", "7", "{", "", "null", "{\"a\": 1} x"] {
+            assert!(Fields::parse(other).is_none(), "{other}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Who one is logged in as, and what the token is good for.
+
+use ee_credentials::{Credentials, Found, Kind, Warning};
+use ee_token::{AccessToken, Scopes};
+
+use crate::project::resolve::{Places, SDK_PROJECT_IGNORED, name_a_project, resolve};
+use crate::scope_check::too_broad;
+use crate::{Builder, Error, ErrorKind, Project};
+
+/// What is known of a login: [`Builder::login_status`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LoginStatus {
+    /// The credentials, and what each place held.
+    pub found: Found,
+    /// A token; `None` for an API key, which has none.
+    pub token: Option<AccessToken>,
+    /// What the token is good for; empty where nobody says so.
+    pub scopes: Scopes,
+    /// Whose login it is, where that is known.
+    pub principal: Option<String>,
+    /// What works, and should be changed all the same: about the credentials, and about the
+    /// choice of a project with them.
+    pub warnings: Vec<Warning>,
+}
+
+impl Builder {
+    /// Finds the credentials, gets a token and asks what it is good for. No project is needed.
+    ///
+    /// ```no_run
+    /// # async fn f() -> Result<(), ee_init::Error> {
+    /// let status = ee_init::EarthEngine::builder().login_status().await?;
+    /// println!("{:?} {}", status.principal, status.scopes);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// What is wrong with the credentials or the network.
+    pub async fn login_status(self) -> Result<LoginStatus, Error> {
+        let environment = self.surroundings();
+        let (_, found) = self.find(&environment).await?;
+        let credentials = &found.credentials;
+        let mut scopes = Scopes::new::<&str>([]);
+        let mut token = None;
+        if credentials.cache().is_some() {
+            let current = credentials.token().await?;
+            if let Ok(Some(granted)) = granted(credentials, &current).await {
+                scopes = granted;
+            }
+            token = Some(current);
+        }
+        let mut principal = credentials.principal().map(str::to_owned);
+        if principal.is_none() && (tells_who(&scopes) || credentials.kind() == Kind::MetadataServer)
+        {
+            principal = credentials.look_up_principal().await.ok().flatten();
+        }
+        let chosen = resolve(&Places {
+            given: self.given_project(),
+            environment: &environment,
+            credentials: Some(credentials),
+        })
+        .await;
+        let mut warnings = credentials.warnings().to_vec();
+        warnings.extend(too_broad(credentials.kind(), &scopes));
+        warnings.extend(about_the_project(chosen));
+        Ok(LoginStatus {
+            found,
+            token,
+            scopes,
+            principal,
+            warnings,
+        })
+    }
+}
+
+/// A login needs no project, so that none is no trouble here; one that can never be used is.
+fn about_the_project(chosen: Result<Project, Error>) -> Vec<Warning> {
+    match chosen {
+        Ok(project) => project.warnings,
+        Err(error) if error.kind() == ErrorKind::SdkProject => {
+            let remedy = error.remedy().cloned().unwrap_or_else(name_a_project);
+            vec![Warning::new(SDK_PROJECT_IGNORED, error.to_string(), remedy)]
+        }
+        Err(_) => Vec::new(),
+    }
+}
+
+fn tells_who(scopes: &Scopes) -> bool {
+    ["email", "userinfo.email"]
+        .iter()
+        .any(|scope| scopes.contains(scope))
+}
+
+/// The scopes of a token: what came with it, what others say of it, or else what was asked for;
+/// `None` where nobody says. A token that may be another host's is shown to nobody.
+pub(crate) async fn granted(
+    credentials: &Credentials,
+    token: &AccessToken,
+) -> Result<Option<Scopes>, Error> {
+    if let Some(scopes) = token.scopes() {
+        return Ok(Some(scopes.clone()));
+    }
+    match (credentials.granted_scopes().await, credentials.scopes()) {
+        (Ok(Some(scopes)), _) => Ok(Some(scopes)),
+        (_, Some(asked_for)) => Ok(Some(asked_for.clone())),
+        (Ok(None), None) => Ok(None),
+        (Err(error), None) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ee_credentials::Environment;
+    use ee_emulator::{Emulator, Fault};
+    use ee_token::Endpoints;
+    use serde_json::json;
+
+    use super::*;
+    use crate::EarthEngine;
+
+    fn builder(emulator: &Emulator) -> Builder {
+        EarthEngine::builder()
+            .isolated()
+            .endpoints(Endpoints::emulator(emulator.address()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_login_that_tells_who_it_is_is_asked_and_another_is_not() {
+        let emulator = Emulator::start().await.unwrap();
+        let jane = emulator.create_user("jane@example.com");
+        let gcloud = builder(&emulator).credentials_json(jane.authorized_user_json());
+        let status = gcloud.login_status().await.unwrap();
+        assert_eq!(status.principal.as_deref(), Some("jane@example.com"));
+        assert!(status.scopes.contains("earthengine"));
+        assert_eq!(emulator.requests().len(), 2);
+
+        emulator.clear_requests();
+        let file = builder(&emulator).credentials_json(jane.earthengine_file_json(None));
+        let status = file.login_status().await.unwrap();
+        assert_eq!(status.principal, None);
+        assert!(status.scopes.contains("drive") && status.token.is_some());
+        assert_eq!(emulator.requests().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_for_stands_in_where_google_does_not_say() {
+        let emulator = Emulator::start().await.unwrap();
+        let jane = emulator.create_user("jane@example.com");
+        let asked_for = Scopes::new(["earthengine"]);
+        // A token without its scopes, which tokeninfo does not know either, or is not there to say.
+        let token = json!({"access_token": "ya29.x", "token_type": "Bearer", "expires_in": 3600});
+        for tells_nobody in [false, true] {
+            let bare = Fault::status(200).json(&token).on_path("/token");
+            emulator.fault("oauth2.googleapis.com", bare);
+            if tells_nobody {
+                let down = Fault::status(503).on_path("/tokeninfo").times(usize::MAX);
+                emulator.fault("oauth2.googleapis.com", down);
+            }
+            emulator.clear_requests();
+            let status = builder(&emulator)
+                .credentials_json(jane.authorized_user_json())
+                .scopes(asked_for.clone())
+                .login_status()
+                .await
+                .unwrap();
+            assert_eq!(status.scopes, asked_for);
+            let asked = emulator.requests_to("oauth2.googleapis.com");
+            assert!(asked.iter().any(|request| request.path == "/tokeninfo"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_may_be_another_hosts_is_shown_to_nobody() {
+        let emulator = Emulator::start().await.unwrap();
+        let brought = Credentials::from_token(AccessToken::new("another-hosts").unwrap());
+        let status = builder(&emulator)
+            .credentials(brought.clone())
+            .login_status()
+            .await
+            .unwrap();
+        assert!(status.token.is_some() && status.scopes.is_empty());
+        assert_eq!(status.principal, None);
+        let told = AccessToken::new("another-hosts")
+            .unwrap()
+            .with_scopes(Scopes::new(["email"]));
+        let status = builder(&emulator)
+            .credentials(Credentials::from_token(told))
+            .login_status()
+            .await
+            .unwrap();
+        assert!(status.scopes.contains("email"));
+        assert_eq!(status.principal, None);
+        builder(&emulator).credentials(brought).diagnose().await;
+        assert!(emulator.requests_to("oauth2.googleapis.com").is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_login_for_more_than_earth_engine_needs_is_a_warning_and_one_for_exports_is_none() {
+        let emulator = Emulator::start().await.unwrap();
+        for (more, expected) in [
+            ("drive", &["broad_scopes"][..]),
+            ("devstorage.full_control", &[]),
+        ] {
+            let scopes = ["earthengine", "cloud-platform", more];
+            let jane = emulator.create_user_with_scopes("jane@example.com", &scopes, &scopes);
+            let status = builder(&emulator)
+                .credentials_json(jane.authorized_user_json())
+                .login_status()
+                .await
+                .unwrap();
+            let codes: Vec<_> = status.warnings.iter().map(|w| w.code).collect();
+            assert_eq!(codes, expected, "{more}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_quota_project_of_a_google_sdk_is_a_warning_whether_or_not_there_is_another() {
+        let emulator = Emulator::start().await.unwrap();
+        let jane = emulator.create_user("jane@example.com");
+        let text = jane.authorized_user_json_with_quota_project("764086051850");
+        for environment in [
+            Environment::empty(),
+            Environment::empty().with_var("GOOGLE_CLOUD_PROJECT", "my-project"),
+        ] {
+            let status = builder(&emulator)
+                .environment(environment)
+                .credentials_json(text.clone())
+                .login_status()
+                .await
+                .unwrap();
+            let codes: Vec<_> = status.warnings.iter().map(|w| w.code).collect();
+            assert_eq!(codes, ["sdk_project_ignored"]);
+            assert!(status.warnings[0].message.contains("764086051850"));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_api_key_has_neither_token_nor_scopes() {
+        let emulator = Emulator::start().await.unwrap();
+        let status = builder(&emulator)
+            .api_key("AIza-x")
+            .login_status()
+            .await
+            .unwrap();
+        assert!(status.token.is_none() && status.scopes.is_empty());
+        assert!(emulator.requests().is_empty());
+    }
+}

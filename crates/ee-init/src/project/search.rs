@@ -1,0 +1,281 @@
+//! Which projects a login may see: the Resource Manager's `projects:search`, page by page.
+
+use std::time::Duration;
+
+use ee_credentials::Credentials;
+use ee_rest::ApiError;
+use ee_token::{AccessToken, Endpoint, HttpClient, Remedy, Request, read_bounded, said};
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Method, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::project::list::{ApiState, ListedProject, brief};
+use crate::{Error, ErrorKind, Registration};
+
+/// Half a thousand projects a page are a few hundred KiB.
+const MAX_REPLY: usize = 8 << 20;
+const TIMEOUT: Duration = Duration::from_secs(15);
+const PAGE_SIZE: &str = "500";
+/// Ten thousand projects; a server that goes on beyond goes round in circles.
+const MAX_PAGES: usize = 20;
+/// In characters (<https://cloud.google.com/resource-manager/reference/rest/v3/projects>).
+const LONGEST_NAME: usize = 30;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    #[serde(default)]
+    projects: Vec<Project>,
+    #[serde(default)]
+    next_page_token: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Project {
+    /// `projects/NUMBER`.
+    name: String,
+    project_id: String,
+    #[serde(default)]
+    display_name: String,
+    #[serde(default)]
+    state: String,
+}
+
+/// The projects that the login may see, sorted by id. Nothing is known yet of their API and
+/// registration.
+///
+/// `payer` is a project that the requests are billed to if it may be; otherwise they are
+/// billed to whom the credential implies.
+pub(crate) async fn search(
+    http: &HttpClient,
+    credentials: &Credentials,
+    payer: Option<&str>,
+) -> Result<Vec<ListedProject>, Error> {
+    match pages(http, credentials, payer).await {
+        // The payer's own trouble is no reason not to list the others.
+        Err(error) if payer.is_some() && is_refusal(error.kind()) => {
+            pages(http, credentials, None).await.map_err(|_| error)
+        }
+        result => result,
+    }
+}
+
+fn is_refusal(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::PermissionDenied | ErrorKind::ApiDisabled)
+}
+
+async fn pages(
+    http: &HttpClient,
+    credentials: &Credentials,
+    payer: Option<&str>,
+) -> Result<Vec<ListedProject>, Error> {
+    let mut url = http
+        .endpoints()
+        .url(Endpoint::ResourceManager)
+        .join("v3/projects:search")
+        .map_err(|_| {
+            Error::new(
+                ErrorKind::InvalidArgument,
+                "the Resource Manager's URL cannot have paths under it",
+            )
+        })?;
+    let mut found = Vec::new();
+    let mut page_token = String::new();
+    for _ in 0..MAX_PAGES {
+        url.query_pairs_mut()
+            .clear()
+            .append_pair("query", "state:ACTIVE")
+            .append_pair("pageSize", PAGE_SIZE);
+        if !page_token.is_empty() {
+            url.query_pairs_mut().append_pair("pageToken", &page_token);
+        }
+        let (page, sent): (Page, _) = get(http, credentials, payer, &url).await?;
+        let active = |project: &Project| matches!(project.state.as_str(), "" | "ACTIVE");
+        let projects = page.projects.iter().filter(|project| active(project));
+        found.extend(projects.filter_map(|project| listed(project, &sent)));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    found.sort_by(|a, b| a.id.cmp(&b.id));
+    found.dedup_by(|a, b| a.id == b.id);
+    Ok(found)
+}
+
+/// The projects on a page that was asked for with this token, and the token of the next page.
+#[cfg(fuzzing)]
+pub(crate) fn page(body: &[u8], sent: &AccessToken) -> Option<(Vec<ListedProject>, String)> {
+    let page: Page = serde_json::from_slice(body).ok()?;
+    let projects = page.projects.iter();
+    let projects = projects.filter_map(|project| listed(project, sent));
+    Some((projects.collect(), page.next_page_token))
+}
+
+/// A project as it is shown: whoever answers may have been no Google, and have an echo in the place
+/// of names. What cannot be a project is none.
+fn listed(project: &Project, sent: &AccessToken) -> Option<ListedProject> {
+    let text = |text| said(text, &[sent.secret()]);
+    let id = text(&project.project_id);
+    crate::check_project(&id).ok()?;
+    let number = project.name.strip_prefix("projects/");
+    let number = number.filter(|number| number.bytes().all(|b| b.is_ascii_digit()));
+    let name = Some(project.display_name.as_str());
+    let name = name.filter(|name| name.chars().count() <= LONGEST_NAME);
+    Some(ListedProject {
+        id,
+        number: number.unwrap_or_default().to_owned(),
+        name: name.map(text).unwrap_or_default(),
+        api: ApiState::Unknown,
+        registration: Registration::Unverified,
+        error: None,
+    })
+}
+
+/// Gets JSON from one of Google's services beside Earth Engine, and the token that it was asked
+/// with, which may be echoed in it. A token that is rejected is renewed once; transient failures
+/// are retried.
+pub(crate) async fn get<T: DeserializeOwned>(
+    http: &HttpClient,
+    credentials: &Credentials,
+    payer: Option<&str>,
+    url: &Url,
+) -> Result<(T, AccessToken), Error> {
+    let retry = brief();
+    let mut renewed = false;
+    let mut tries = 0;
+    loop {
+        let token = credentials.token().await?;
+        let mut request = Request::new(Method::GET, url.clone());
+        *request.timeout_mut() = Some(TIMEOUT);
+        let headers = request.headers_mut();
+        headers.insert(AUTHORIZATION, token.header().clone());
+        if let Some(payer) = payer {
+            let payer = HeaderValue::from_str(payer).map_err(|_| {
+                let why = "the project cannot stand in a header";
+                Error::new(ErrorKind::InvalidArgument, why).with_remedy(Remedy::new(
+                    "Give the project's id, without blanks and line breaks.",
+                ))
+            })?;
+            headers.insert("x-goog-user-project", payer);
+        }
+        let asked = async {
+            let mut response = http.send(request).await?;
+            let status = response.status();
+            Ok::<_, ee_token::Error>((status, read_bounded(&mut response, MAX_REPLY).await?))
+        };
+        let error = match asked.await {
+            Ok((StatusCode::OK, body)) => {
+                if renewed && let Some(cache) = credentials.cache() {
+                    cache.accepted(&token);
+                }
+                let answer = serde_json::from_slice(&body).map_err(|_| no_answer(url))?;
+                return Ok((answer, token));
+            }
+            Ok((status, body)) => {
+                if status == StatusCode::UNAUTHORIZED
+                    && !renewed
+                    && let Some(cache) = credentials.cache()
+                    && cache.renew(&token).await?.is_some()
+                {
+                    renewed = true;
+                    continue;
+                }
+                let api = ApiError::from_reply_to(&token, status, &body);
+                refusal(&api, url, credentials)
+            }
+            Err(error) => Error::from(error),
+        };
+        if !error.is_transient() || tries == retry.max_retries {
+            return Err(error);
+        }
+        tokio::time::sleep(retry.wait(tries)).await;
+        tries += 1;
+    }
+}
+
+fn host(url: &Url) -> &str {
+    url.host_str().unwrap_or_default()
+}
+
+fn no_answer(url: &Url) -> Error {
+    Error::new(
+        ErrorKind::ServerError,
+        format!("the answer of {} is not what was asked for", host(url)),
+    )
+    .with_remedy(Remedy::of_foreign_answer())
+}
+
+/// What a refusal of one of these services means. Earth Engine's own are read elsewhere.
+pub(crate) fn refusal(api: &ApiError, url: &Url, credentials: &Credentials) -> Error {
+    let host = host(url);
+    let who = credentials.principal().unwrap_or("this login");
+    let name_it = "Name the project outright: with --project, or once and for all with `eectl project set PROJECT`.";
+    let error = |kind, message: String| Error::new(kind, message).with_source(rest_error(api));
+    match (api.status.as_u16(), api.reason.as_deref()) {
+        (401, _) => error(
+            ErrorKind::CredentialsRejected,
+            format!("{host} did not take the token of {who}: {}", api.message),
+        )
+        .with_remedy(Remedy::new("Log in again.")),
+        (403, _) if api.is_foreign() => error(
+            ErrorKind::NetworkBlocked,
+            format!("something refused the request to {host} that is not Google: a proxy, perhaps"),
+        )
+        .with_remedy(Remedy::new(
+            "Check the proxy (HTTPS_PROXY), and try from another network.",
+        )),
+        (403, Some("ACCESS_TOKEN_SCOPE_INSUFFICIENT")) => error(
+            ErrorKind::InsufficientScopes,
+            format!("the token of {who} lacks the scope cloud-platform, which {host} needs"),
+        )
+        .with_remedy(Remedy::new(format!(
+            "Log in again with the scope cloud-platform. {name_it}"
+        ))),
+        (403, Some("SERVICE_DISABLED")) => error(
+            ErrorKind::ApiDisabled,
+            format!("the API {host} is not enabled in the project that pays for {who}"),
+        )
+        .with_remedy(enable(host, api, name_it)),
+        (403, _) => error(
+            ErrorKind::PermissionDenied,
+            format!("{host} refused {who}: {}", api.message),
+        )
+        .with_remedy(Remedy::new(name_it)),
+        (429, _) => error(
+            ErrorKind::QuotaExceeded,
+            format!("{host} was asked too often: {}", api.message),
+        )
+        .with_remedy(Remedy::new("Try again in a minute.")),
+        (400..=499, _) => error(
+            ErrorKind::InvalidArgument,
+            format!("{host} refused the request: {}", api.message),
+        ),
+        _ => error(
+            ErrorKind::ServerError,
+            format!("{host} cannot answer now: {}", api.message),
+        )
+        .with_remedy(Remedy::new("Try again in a moment.").url("https://status.cloud.google.com/")),
+    }
+}
+
+fn enable(host: &str, api: &ApiError, otherwise: &str) -> Remedy {
+    let remedy = Remedy::new(format!("Enable it there. {otherwise}"));
+    let payer = api
+        .metadata
+        .get("consumer")
+        .map(|name| name.trim_start_matches("projects/"))
+        // What cannot be a project does not get into a command that people paste.
+        .filter(|payer| crate::check_project(payer).is_ok());
+    match payer {
+        Some(payer) => remedy.command(format!("gcloud services enable {host} --project={payer}")),
+        None => remedy,
+    }
+}
+
+fn rest_error(api: &ApiError) -> ee_rest::Error {
+    ee_rest::Error::new(ee_rest::ErrorKind::Api, api.to_string()).with_source(api.clone())
+}

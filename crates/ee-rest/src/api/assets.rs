@@ -1,0 +1,352 @@
+//! Assets: what is stored at Earth Engine.
+
+use http::Method;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::api::Listing;
+use crate::{AssetName, Client, Error, ErrorKind};
+
+/// An asset as the server describes it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Asset {
+    /// `projects/P/assets/…`.
+    pub name: String,
+    /// The same in legacy form, where there is one.
+    #[serde(default)]
+    pub id: String,
+    /// `IMAGE`, `IMAGE_COLLECTION`, `TABLE`, `FOLDER`, ….
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// When it was last changed (RFC 3339).
+    #[serde(default)]
+    pub update_time: Option<String>,
+    /// Where the time that it is about begins.
+    #[serde(default)]
+    pub start_time: Option<String>,
+    /// Where that ends.
+    #[serde(default)]
+    pub end_time: Option<String>,
+    /// What its owner says about it.
+    #[serde(default)]
+    pub properties: Map<String, Value>,
+    /// Its size. (64-bit integers travel as text.)
+    #[serde(default)]
+    pub size_bytes: Option<String>,
+    /// Everything else: bands, geometry, quota, ….
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+/// What to change about an asset; for [`Assets::update`].
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct AssetUpdate {
+    asset: Map<String, Value>,
+    #[serde(rename = "updateMask", serialize_with = "comma_separated")]
+    mask: Vec<String>,
+}
+
+fn comma_separated<S: serde::Serializer>(mask: &[String], to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&mask.join(","))
+}
+
+impl AssetUpdate {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a property, or removes it if the value is null. The others stay.
+    #[must_use]
+    pub fn property(mut self, name: &str, value: impl Into<Value>) -> Self {
+        let value = value.into();
+        let properties = self.asset.entry("properties").or_insert_with(|| json!({}));
+        if let Some(properties) = properties.as_object_mut() {
+            match value {
+                Value::Null => properties.remove(name),
+                value => properties.insert(name.to_owned(), value),
+            };
+        }
+        // Quoted, since names may have dots and commas in them.
+        let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+        self.changes(format!("properties.\"{quoted}\""))
+    }
+
+    /// Sets where the time that the asset is about begins (RFC 3339).
+    #[must_use]
+    pub fn start_time(self, time: &str) -> Self {
+        self.field("startTime", "start_time", time)
+    }
+
+    /// Sets where the time that the asset is about ends (RFC 3339).
+    #[must_use]
+    pub fn end_time(self, time: &str) -> Self {
+        self.field("endTime", "end_time", time)
+    }
+
+    fn field(mut self, name: &str, mask: &str, value: &str) -> Self {
+        self.asset.insert(name.to_owned(), json!(value));
+        self.changes(mask.to_owned())
+    }
+
+    fn changes(mut self, path: String) -> Self {
+        if !self.mask.contains(&path) {
+            self.mask.push(path);
+        }
+        self
+    }
+}
+
+/// The calls about assets; made by [`Client::assets`].
+///
+/// An asset is named by its name or by its id in legacy form; see [`AssetName`].
+#[derive(Debug, Clone)]
+pub struct Assets(pub(crate) Client);
+
+impl Client {
+    /// The calls about assets.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// let image = client.assets().get("CGIAR/SRTM90_V4").await?;
+    /// println!("{} {}", image.kind, image.name);
+    /// # Ok(()) }
+    /// ```
+    pub fn assets(&self) -> Assets {
+        Assets(self.clone())
+    }
+}
+
+impl Assets {
+    /// What is known about an asset.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`] for what is no asset's id; else as [`Client::get_json`].
+    pub async fn get(&self, id: &str) -> Result<Asset, Error> {
+        self.0.get_json(asset(id)?.as_str()).await
+    }
+
+    /// What is in a folder or an image collection, or among a project's assets
+    /// (`projects/P` or `projects/P/assets`).
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// let mut images = client
+    ///     .assets()
+    ///     .list("COPERNICUS/S2_SR")
+    ///     .filter("startTime>=\"2024-01-01T00:00:00Z\"")
+    ///     .option("view", "BASIC")
+    ///     .items();
+    /// while let Some(image) = images.next().await {
+    ///     println!("{}", image?.name);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn list(&self, parent: &str) -> Listing<Asset> {
+        Listing::get_checked(&self.0, list_path(parent), "assets")
+    }
+
+    /// Creates an asset of this kind: `FOLDER`, `IMAGE_COLLECTION`, ….
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// client.assets().create("projects/my-project/assets/maps", "FOLDER").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Assets::get`].
+    pub async fn create(&self, id: &str, kind: &str) -> Result<Asset, Error> {
+        self.create_with(id, &json!({"type": kind})).await
+    }
+
+    /// Creates an asset from a whole description, of which `type` is the least.
+    ///
+    /// # Errors
+    /// As [`Assets::get`].
+    pub async fn create_with(
+        &self,
+        id: &str,
+        description: &(impl Serialize + ?Sized),
+    ) -> Result<Asset, Error> {
+        let name = asset(id)?;
+        self.0
+            .request(Method::POST, format!("projects/{}/assets", name.project()))
+            .query("assetId", name.path())
+            .json(description)
+            .send()
+            .await?
+            .json()
+    }
+
+    /// Deletes an asset. A folder or collection must be empty.
+    ///
+    /// # Errors
+    /// As [`Assets::get`].
+    pub async fn delete(&self, id: &str) -> Result<(), Error> {
+        let name = asset(id)?;
+        let request = self.0.request(Method::DELETE, name.as_str());
+        request.send().await.map(drop)
+    }
+
+    /// Copies an asset. With `overwrite`, it may take the place of another.
+    ///
+    /// # Errors
+    /// As [`Assets::get`].
+    pub async fn copy(&self, from: &str, to: &str, overwrite: bool) -> Result<Asset, Error> {
+        let body = json!({"destinationName": asset(to)?.as_str(), "overwrite": overwrite});
+        let path = format!("{}:copy", asset(from)?);
+        self.0.post_json(&path, &body).await
+    }
+
+    /// Moves an asset: gives it another name.
+    ///
+    /// # Errors
+    /// As [`Assets::get`].
+    pub async fn rename(&self, from: &str, to: &str) -> Result<Asset, Error> {
+        let body = json!({"destinationName": asset(to)?.as_str()});
+        let path = format!("{}:move", asset(from)?);
+        self.0.post_json(&path, &body).await
+    }
+
+    /// Changes what the update names, and nothing else.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// use ee_rest::AssetUpdate;
+    ///
+    /// let update = AssetUpdate::new().property("season", "dry").property("draft", ());
+    /// client.assets().update("projects/my-project/assets/rivers", &update).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Assets::get`]; [`ErrorKind::InvalidRequest`] for an update that changes nothing,
+    /// which the server would take for one that replaces everything.
+    pub async fn update(&self, id: &str, update: &AssetUpdate) -> Result<Asset, Error> {
+        if update.mask.is_empty() {
+            return Err(Error::new(
+                ErrorKind::InvalidRequest,
+                format!("the update of the asset {id:?} changes nothing"),
+            ));
+        }
+        self.0
+            .request(Method::PATCH, asset(id)?.as_str())
+            .json(update)
+            // The same values set twice are the same values.
+            .idempotent(true)
+            .send()
+            .await?
+            .json()
+    }
+
+    /// Whether there is such an asset, as far as the caller may see.
+    ///
+    /// # Errors
+    /// As [`Assets::get`], except 404.
+    pub async fn exists(&self, id: &str) -> Result<bool, Error> {
+        match self.0.get_json::<IgnoredAny>(asset(id)?.as_str()).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.api().is_some_and(|api| api.status == 404) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// An asset that is one: the folder of all of a project's assets is listed and nothing else.
+pub(crate) fn asset(id: &str) -> Result<AssetName, Error> {
+    let name: AssetName = id.parse()?;
+    if name.is_root() {
+        return Err(Error::new(
+            ErrorKind::InvalidRequest,
+            format!("{name} is where a project's assets are, and no asset itself"),
+        ));
+    }
+    Ok(name)
+}
+
+fn list_path(parent: &str) -> Result<String, Error> {
+    // A project's assets are listed under the project itself.
+    let whole = match parent.strip_prefix("projects/") {
+        Some(project) if !project.contains('/') => format!("{parent}/assets"),
+        _ => parent.to_owned(),
+    };
+    let name: AssetName = whole.parse()?;
+    Ok(if name.is_root() {
+        format!("projects/{}:listAssets", name.project())
+    } else {
+        format!("{name}:listAssets")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_projects_assets_are_listed_under_the_project() {
+        for (parent, path) in [
+            ("projects/my-project", "projects/my-project:listAssets"),
+            (
+                "projects/my-project/assets",
+                "projects/my-project:listAssets",
+            ),
+            (
+                "projects/my-project/assets/",
+                "projects/my-project:listAssets",
+            ),
+            (
+                "projects/my-project/assets/a",
+                "projects/my-project/assets/a:listAssets",
+            ),
+            (
+                "users/me",
+                "projects/earthengine-legacy/assets/users/me:listAssets",
+            ),
+            (
+                "COPERNICUS/S2",
+                "projects/earthengine-public/assets/COPERNICUS/S2:listAssets",
+            ),
+        ] {
+            assert_eq!(list_path(parent).unwrap(), path);
+        }
+        assert!(list_path("a:b").is_err());
+    }
+
+    #[test]
+    fn what_an_update_says_last_of_a_property_counts() {
+        let update = AssetUpdate::new()
+            .property("a", 1)
+            .property("b", ())
+            .property("a", ())
+            .property("b", 2)
+            .start_time("2023-01-01T00:00:00Z")
+            .start_time("2024-01-01T00:00:00Z");
+        assert_eq!(
+            serde_json::to_value(&update).unwrap(),
+            json!({
+                "asset": {"properties": {"b": 2}, "startTime": "2024-01-01T00:00:00Z"},
+                "updateMask": "properties.\"a\",properties.\"b\",start_time",
+            })
+        );
+    }
+
+    #[test]
+    fn an_update_names_each_property_it_changes() {
+        let update = AssetUpdate::new()
+            .property("a.b", 1)
+            .property("gone", ())
+            .property("q\"", "x")
+            .start_time("2024-01-01T00:00:00Z");
+        assert_eq!(
+            serde_json::to_value(&update).unwrap(),
+            json!({
+                "asset": {"properties": {"a.b": 1, "q\"": "x"}, "startTime": "2024-01-01T00:00:00Z"},
+                "updateMask": "properties.\"a.b\",properties.\"gone\",properties.\"q\\\"\",start_time",
+            })
+        );
+    }
+}

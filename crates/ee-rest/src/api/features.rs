@@ -1,0 +1,47 @@
+//! `table:computeFeatures`.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::Client;
+use crate::pages::list::Listing;
+
+impl Client {
+    /// Computes the features of a collection, page after page: GeoJSON features in EPSG:4326.
+    /// The expression is the collection's (`{"result": …, "values": {…}}`).
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client, collection: serde_json::Value) -> Result<(), ee_rest::Error> {
+    /// let mut features = client
+    ///     .compute_features::<serde_json::Value>(&collection)?
+    ///     .page_size(500)
+    ///     .items();
+    /// while let Some(feature) = features.next().await {
+    ///     println!("{}", feature?["properties"]);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) for an expression that
+    /// cannot be written as JSON.
+    pub fn compute_features<T: DeserializeOwned + Send + 'static>(
+        &self,
+        expression: &(impl Serialize + ?Sized),
+    ) -> Result<Listing<T>, crate::Error> {
+        let expression = serde_json::to_value(expression).map_err(|error| {
+            let message = "the expression cannot be written as JSON";
+            crate::Error::new(crate::ErrorKind::InvalidRequest, message).with_source(error)
+        })?;
+        let body: Map<String, Value> = [("expression".to_owned(), expression)]
+            .into_iter()
+            .collect();
+        Ok(Listing::post(
+            self,
+            "table:computeFeatures",
+            "features",
+            body,
+        ))
+    }
+}

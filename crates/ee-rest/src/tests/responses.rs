@@ -1,0 +1,142 @@
+//! Replies that are not what they should be.
+
+use http::Method;
+use serde_json::Value;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::tests::{client, count};
+use crate::{Code, Error, ErrorKind};
+
+async fn get(reply: ResponseTemplate) -> Result<Value, Error> {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(reply).mount(&server).await;
+    let result = client(&server).get_json("config").await;
+    assert_eq!(count(&server).await, 1, "sent again in vain");
+    result
+}
+
+fn good(body: impl Into<Vec<u8>>) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_bytes(body)
+}
+
+#[tokio::test]
+async fn a_success_that_is_not_json_says_what_it_is() {
+    for (body, says) in [
+        (&b"<html>Please log in"[..], "HTML"),
+        (b"", "empty"),
+        (b"  \n ", "empty"),
+        (b"{\"name\": \"x", "cut off"),
+        (b"hello", "no JSON"),
+        (b"{\"a\": \"\xff\"}", "no JSON"),
+    ] {
+        let error = get(good(body)).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.attempts()),
+            (ErrorKind::InvalidResponse, 1)
+        );
+        assert!(error.to_string().contains(says), "{error}");
+        assert!(error.remedy().is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_value_of_another_type_is_not_blamed_on_a_proxy() {
+    let server = MockServer::start().await;
+    let reply = good(r#"{"result": 2.5}"#);
+    Mock::given(any()).respond_with(reply).mount(&server).await;
+    let computed = client(&server).compute::<i64>(&serde_json::json!({})).await;
+    let error = computed.unwrap_err();
+    assert!(error.to_string().contains("2.5"), "{error}");
+    assert_eq!(
+        (error.kind(), error.remedy()),
+        (ErrorKind::InvalidResponse, None)
+    );
+}
+
+#[tokio::test]
+async fn a_reply_that_is_nested_too_deeply_is_an_error_and_not_a_crash() {
+    let deep = "[".repeat(100_000);
+    let error = get(good(deep.clone())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidResponse);
+    let refused = ResponseTemplate::new(400).set_body_string(format!("{{\"error\":{deep}"));
+    let error = get(refused).await.unwrap_err();
+    assert!(error.api().unwrap().is_foreign());
+}
+
+#[tokio::test]
+async fn json_of_another_form_names_the_field() {
+    #[derive(Debug, serde::Deserialize)]
+    struct Config {
+        #[allow(dead_code)]
+        name: String,
+    }
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(good("{}"))
+        .mount(&server)
+        .await;
+    let error = client(&server)
+        .get_json::<Config>("config")
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("missing field `name`"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_reply_past_the_bound_is_an_error() {
+    let server = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(good(vec![b'1'; 5000]))
+        .mount(&server)
+        .await;
+    let client = client(&server)
+        .to_builder()
+        .max_reply(4999)
+        .build()
+        .unwrap();
+    let error = client.get_json::<Value>("config").await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.attempts()),
+        (ErrorKind::InvalidResponse, 1)
+    );
+    assert!(error.to_string().contains("4999"), "{error}");
+    let request = client.request(Method::GET, "config").max_reply(5000);
+    assert_eq!(request.send().await.unwrap().bytes().len(), 5000);
+}
+
+#[tokio::test]
+async fn a_refusal_is_read_to_64_kib_and_no_further() {
+    // Of one that ends after that, it is known that it is JSON, and no more.
+    for (length, message) in [
+        (60 * 1024, "m"),
+        (65 * 1024, "{\"error\": {\"message\": \"m\"}"),
+        (5_000_000, "{\"error\": {\"message\": \"m\"}"),
+    ] {
+        let padding = " ".repeat(length);
+        let body = format!("{{\"error\": {{\"message\": \"m\"}}{padding}}}");
+        let error = get(ResponseTemplate::new(400).set_body_string(body))
+            .await
+            .unwrap_err();
+        let api = error.api().unwrap();
+        assert_eq!(
+            (api.code, api.is_foreign(), &*api.message),
+            (Code::InvalidArgument, false, message)
+        );
+    }
+}
+
+#[tokio::test]
+async fn headers_and_bytes_of_a_reply_can_be_read() {
+    let server = MockServer::start().await;
+    let reply = good("x").insert_header("x-earth-engine-init-message", "hello");
+    Mock::given(any()).respond_with(reply).mount(&server).await;
+    let request = client(&server).request(Method::GET, "v1/projects/p/thumbnails/t:getPixels");
+    let response = request.send().await.unwrap();
+    assert_eq!(response.headers()["x-earth-engine-init-message"], "hello");
+    assert_eq!(response.status(), 200);
+    assert_eq!(&response.into_bytes()[..], b"x");
+}

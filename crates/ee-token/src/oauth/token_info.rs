@@ -1,0 +1,300 @@
+//! What a token is good for, as Google tells whoever has it.
+
+use http::StatusCode;
+use http::header::AUTHORIZATION;
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+
+use crate::oauth::error_response::{OAuthError, classify};
+use crate::secret::wipe::{post_secret, secret_request};
+use crate::{
+    AccessToken, ClientAuth, Endpoint, Error, ErrorKind, HttpClient, Remedy, Scopes, read_bounded,
+    steers_terminal,
+};
+
+const MAX_REPLY: usize = 1 << 20;
+
+/// What Google says of a token: [`token_info`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenInfo {
+    /// The scopes that were granted.
+    pub scopes: Scopes,
+    /// Whose token it is, if the scope `email` is among them.
+    pub email: Option<String>,
+    /// The identifier of the account that the token belongs to (`sub`), if `openid` or a scope
+    /// for the account's profile is among the scopes. It never changes, as an address can.
+    pub subject: Option<String>,
+}
+
+/// Asks what a token is good for. Token endpoints say so for a person's login, and not for
+/// a service account or a machine.
+///
+/// # Errors
+/// [`ErrorKind::Rejected`] for a token that Google does not know, or no longer;
+/// [`ErrorKind::Network`], [`ErrorKind::Timeout`], [`ErrorKind::Server`] or
+/// [`ErrorKind::InvalidResponse`] if there is no answer that can be used.
+///
+/// ```no_run
+/// # async fn f(http: ee_token::HttpClient, token: ee_token::AccessToken) -> Result<(), ee_token::Error> {
+/// let info = ee_token::token_info(&http, &token).await?;
+/// assert!(info.scopes.contains("earthengine"));
+/// # Ok(()) }
+/// ```
+pub async fn token_info(http: &HttpClient, token: &AccessToken) -> Result<TokenInfo, Error> {
+    let url = http.endpoints().url(Endpoint::TokenInfo);
+    let mut response = post_secret(http, url, "access_token", token.secret()).await?;
+    let status = response.status();
+    let body = read_bounded(&mut response, MAX_REPLY).await?;
+    let host = url.host_str().unwrap_or_default();
+    if status != StatusCode::OK {
+        let reply = OAuthError::parse(&body);
+        return Err(classify(status, reply.as_ref(), host, &[token.secret()]));
+    }
+    parse_reply(&body, host)
+}
+
+pub(crate) fn parse_reply(body: &[u8], host: &str) -> Result<TokenInfo, Error> {
+    let reply: Reply = serde_json::from_slice(body).map_err(|_| {
+        Error::new(
+            ErrorKind::InvalidResponse,
+            format!(
+                "the answer of {host} does not say what the token is good for: {}",
+                crate::shape(body)
+            ),
+        )
+    })?;
+    Ok(TokenInfo {
+        scopes: Scopes::stated([reply.scope]),
+        email: reply.email.filter(|email| is_mail_address(email)),
+        subject: reply
+            .sub
+            .as_str()
+            .filter(|subject| !subject.is_empty())
+            .map(str::to_owned),
+    })
+}
+
+/// Queries a token introspection endpoint (RFC 7662) for the subject of a token. Returns `None`
+/// if the token is not active or the endpoint does not name a subject.
+///
+/// # Errors
+/// [`ErrorKind::Rejected`] if the endpoint does not accept the client;
+/// [`ErrorKind::Network`], [`ErrorKind::Timeout`], [`ErrorKind::Server`] or
+/// [`ErrorKind::InvalidResponse`] if there is no usable response.
+pub async fn introspect(
+    http: &HttpClient,
+    url: &Url,
+    client: &ClientAuth<'_>,
+    token: &AccessToken,
+) -> Result<Option<String>, Error> {
+    let mut request = secret_request(url, "token", token.secret());
+    request.headers_mut().insert(AUTHORIZATION, client.basic()?);
+    let mut response = http.send(request).await?;
+    let status = response.status();
+    let body = read_bounded(&mut response, MAX_REPLY).await?;
+    let host = url.host_str().unwrap_or_default();
+    if status != StatusCode::OK {
+        let of_client = client.secrets();
+        let mut secrets: Vec<&str> = of_client.iter().map(|secret| secret.as_str()).collect();
+        secrets.push(token.secret());
+        return Err(classify(
+            status,
+            OAuthError::parse(&body).as_ref(),
+            host,
+            &secrets,
+        ));
+    }
+    let reply: Introspection = serde_json::from_slice(&body).map_err(|_| {
+        Error::new(
+            ErrorKind::InvalidResponse,
+            format!(
+                "the response of {host} does not describe a token: {}",
+                crate::shape(&body)
+            ),
+        )
+        .with_remedy(Remedy::of_foreign_answer())
+    })?;
+    Ok(reply.sub.filter(|sub| reply.active && !sub.is_empty()))
+}
+
+/// Whether a text may be a mail address, which is printed. Who uses it finds out whether it is one.
+fn is_mail_address(text: &str) -> bool {
+    let fits = |c: char| !c.is_whitespace() && !steers_terminal(c) && !"<>\"\\".contains(c);
+    let has_both_parts = text
+        .split_once('@')
+        .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
+    // RFC 5321 §4.5.3.1: 64 for the name, 255 for the host.
+    has_both_parts && text.len() <= 320 && text.chars().all(fits)
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    scope: String,
+    email: Option<String>,
+    // Of any type: an unexpected one must not hide the scopes.
+    #[serde(default)]
+    sub: Value,
+}
+
+/// The fields of an introspection response that are used (RFC 7662 §2.2).
+#[derive(Deserialize)]
+struct Introspection {
+    active: bool,
+    sub: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use wiremock::matchers::{body_string, header, method, path};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+    use crate::Endpoints;
+
+    async fn answer(status: u16, body: &str) -> Result<TokenInfo, Error> {
+        let server = MockServer::start().await;
+        Mock::given(method("POST"))
+            .and(path("/oauth2.googleapis.com/tokeninfo"))
+            .and(body_string("access_token=ya29.canary"))
+            .respond_with(ResponseTemplate::new(status).set_body_string(body))
+            .mount(&server)
+            .await;
+        let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap());
+        token_info(&http, &AccessToken::new("ya29.canary").unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn the_token_goes_in_the_body_and_its_scopes_and_owner_come_back() {
+        let body = r#"{"scope": "https://www.googleapis.com/auth/earthengine openid",
+            "email": "jane@example.com", "expires_in": "3599"}"#;
+        let info = answer(200, body).await.unwrap();
+        assert_eq!(info.scopes, Scopes::new(["earthengine", "openid"]));
+        assert_eq!(info.email.as_deref(), Some("jane@example.com"));
+        assert_eq!(info.subject, None);
+    }
+
+    #[tokio::test]
+    async fn token_info_reads_the_subject_if_it_is_text() {
+        for (sub, subject) in [
+            (
+                r#""10769150350006150715113082367""#,
+                Some("10769150350006150715113082367"),
+            ),
+            (r#""""#, None),
+            ("7", None),
+            ("null", None),
+            ("{}", None),
+        ] {
+            let body = format!(r#"{{"scope": "openid", "sub": {sub}}}"#);
+            let info = answer(200, &body).await.unwrap();
+            assert_eq!(info.subject.as_deref(), subject, "{body}");
+            assert_eq!(info.scopes, Scopes::new(["openid"]));
+        }
+    }
+
+    async fn introspected(status: u16, body: &str) -> Result<Option<String>, Error> {
+        let server = MockServer::start().await;
+        Mock::given(method("POST"))
+            .and(path("/sts.googleapis.com/v1/introspect"))
+            .and(header("authorization", "Basic YzpzLWNhbmFyeQ=="))
+            .and(body_string("token=ya29.canary"))
+            .respond_with(ResponseTemplate::new(status).set_body_string(body))
+            .mount(&server)
+            .await;
+        let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap());
+        let url = "https://sts.googleapis.com/v1/introspect".parse().unwrap();
+        let client = ClientAuth {
+            client_id: "c",
+            client_secret: &"s-canary".into(),
+        };
+        introspect(
+            &http,
+            &url,
+            &client,
+            &AccessToken::new("ya29.canary").unwrap(),
+        )
+        .await
+    }
+
+    #[tokio::test]
+    async fn introspection_names_the_subject_of_an_active_token() {
+        for (body, subject) in [
+            (
+                r#"{"active": true, "sub": "principal://p/jane"}"#,
+                Some("principal://p/jane"),
+            ),
+            (r#"{"active": true, "sub": ""}"#, None),
+            (r#"{"active": true}"#, None),
+            (r#"{"active": false}"#, None),
+            (r#"{"active": false, "sub": "principal://p/jane"}"#, None),
+        ] {
+            assert_eq!(introspected(200, body).await.unwrap().as_deref(), subject);
+        }
+        for (status, body, kind) in [
+            (
+                401,
+                r#"{"error": "invalid_client", "error_description": "s-canary ya29.canary"}"#,
+                ErrorKind::Rejected,
+            ),
+            (503, "", ErrorKind::Server),
+            (200, "<html>", ErrorKind::InvalidResponse),
+            (200, "{}", ErrorKind::InvalidResponse),
+        ] {
+            let error = introspected(status, body).await.unwrap_err();
+            assert_eq!(error.kind(), kind, "{body}");
+            assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_scope_and_no_address_is_left_out_of_an_answer() {
+        let info = answer(
+            200,
+            r#"{"scope": "openid \u001b[2J", "email": "jane\u202e@example.com"}"#,
+        );
+        let info = info.await.unwrap();
+        assert_eq!(info.scopes, Scopes::new(["openid"]));
+        assert_eq!(info.email, None);
+    }
+
+    #[test]
+    fn an_address_has_a_name_and_a_host_and_nothing_that_plays_tricks() {
+        for (text, is_one) in [
+            ("jane@example.com", true),
+            ("o'neil+ee@müller.example", true),
+            ("12345-compute@developer.gserviceaccount.com", true),
+            ("", false),
+            ("jane", false),
+            ("@example.com", false),
+            ("jane@", false),
+            ("a@b@c", false),
+            ("jane doe@example.com", false),
+            ("jane@example.com\n", false),
+            ("jane\u{1b}[2J@example.com", false),
+            ("jane\u{200b}@example.com", false),
+            ("Jane <jane@example.com>", false),
+        ] {
+            assert_eq!(is_mail_address(text), is_one, "{text:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_and_a_reply_that_is_none_are_errors_without_the_token() {
+        for (status, body, kind) in [
+            (
+                400,
+                r#"{"error": "invalid_token", "error_description": "ya29.canary"}"#,
+                ErrorKind::Rejected,
+            ),
+            (503, "", ErrorKind::Server),
+            (200, "<html>", ErrorKind::InvalidResponse),
+            (200, "{}", ErrorKind::InvalidResponse),
+        ] {
+            let error = answer(status, body).await.unwrap_err();
+            assert_eq!(error.kind(), kind, "{body}");
+            assert!(!format!("{error:?}").contains("canary"));
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! Every Google host that these crates talk to, in one place.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+
+use url::Url;
+
+use crate::transport::emulator::{Emulator, ListenerCheck};
+use crate::{Error, ErrorKind, Remedy, UrlField, UrlMatch};
+
+/// `aud` of every assertion that a service account signs, whatever host it is sent to.
+pub const TOKEN_AUDIENCE: &str = "https://oauth2.googleapis.com/token";
+
+/// What these crates ask Google for, each at a URL of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// Earth Engine's REST API, without the version.
+    EarthEngine,
+    /// Earth Engine's endpoint for many small requests at once.
+    EarthEngineHighVolume,
+    /// Where tokens are asked for.
+    Token,
+    /// Where it can be asked what a token is good for.
+    TokenInfo,
+    /// Where a grant is given back.
+    Revoke,
+    /// Google's consent page.
+    Consent,
+    /// The Code Editor's page for logging in from a notebook.
+    Notebook,
+    /// The Security Token Service, for federation.
+    Sts,
+    /// IAM credentials, for impersonation.
+    IamCredentials,
+    /// The Resource Manager, which lists a person's projects.
+    ResourceManager,
+    /// Service Usage, which knows what a project has enabled.
+    ServiceUsage,
+    /// The metadata server of Compute Engine and its relatives.
+    Metadata,
+}
+
+impl Endpoint {
+    const ALL: [Self; 12] = [
+        Self::EarthEngine,
+        Self::EarthEngineHighVolume,
+        Self::Token,
+        Self::TokenInfo,
+        Self::Revoke,
+        Self::Consent,
+        Self::Notebook,
+        Self::Sts,
+        Self::IamCredentials,
+        Self::ResourceManager,
+        Self::ServiceUsage,
+        Self::Metadata,
+    ];
+
+    fn google_text(self) -> &'static str {
+        match self {
+            Self::EarthEngine => "https://earthengine.googleapis.com/",
+            Self::EarthEngineHighVolume => "https://earthengine-highvolume.googleapis.com/",
+            Self::Token => TOKEN_AUDIENCE,
+            Self::TokenInfo => "https://oauth2.googleapis.com/tokeninfo",
+            Self::Revoke => "https://oauth2.googleapis.com/revoke",
+            Self::Consent => "https://accounts.google.com/o/oauth2/auth",
+            Self::Notebook => "https://code.earthengine.google.com/client-auth",
+            Self::Sts => "https://sts.googleapis.com/",
+            Self::IamCredentials => "https://iamcredentials.googleapis.com/",
+            Self::ResourceManager => "https://cloudresourcemanager.googleapis.com/",
+            Self::ServiceUsage => "https://serviceusage.googleapis.com/",
+            Self::Metadata => "http://metadata.google.internal/",
+        }
+    }
+
+    /// Google's own, parsed when it is first needed: programs that end soon need two or three.
+    fn google(self) -> &'static Url {
+        static GOOGLE: [OnceLock<Url>; Endpoint::ALL.len()] =
+            [const { OnceLock::new() }; Endpoint::ALL.len()];
+        #[allow(clippy::expect_used)] // constants, and parsed by a test
+        GOOGLE[self as usize]
+            .get_or_init(|| Url::parse(self.google_text()).expect("a constant URL"))
+    }
+}
+
+/// The URL of every [`Endpoint`], and whether an emulator stands in for all of them. Cheap to
+/// clone.
+///
+/// ```
+/// use ee_token::{Endpoint, Endpoints};
+///
+/// let endpoints = Endpoints::emulator("127.0.0.1:8090".parse()?)?;
+/// let url = endpoints.resolve(endpoints.url(Endpoint::Token))?;
+/// assert_eq!(url.as_str(), "http://127.0.0.1:8090/oauth2.googleapis.com/token");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Those that are not where Google has them.
+    moved: Option<Arc<BTreeMap<Endpoint, Url>>>,
+    emulator: Option<Emulator>,
+}
+
+impl Endpoints {
+    /// Google's own.
+    pub fn google() -> Self {
+        Self {
+            moved: None,
+            emulator: None,
+        }
+    }
+
+    /// The same with one endpoint elsewhere.
+    ///
+    /// ```
+    /// use ee_token::{Endpoint, Endpoints};
+    ///
+    /// let own = "https://sts.example.com/".parse()?;
+    /// let endpoints = Endpoints::google().with_url(Endpoint::Sts, own);
+    /// assert_eq!(endpoints.url(Endpoint::Sts).as_str(), "https://sts.example.com/");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_url(mut self, endpoint: Endpoint, url: Url) -> Self {
+        Arc::make_mut(self.moved.get_or_insert_default()).insert(endpoint, url);
+        self
+    }
+
+    /// Where an endpoint is.
+    pub fn url(&self, endpoint: Endpoint) -> &Url {
+        let moved = self.moved.as_ref().and_then(|moved| moved.get(&endpoint));
+        moved.unwrap_or_else(|| endpoint.google())
+    }
+
+    /// An emulator on loopback that stands in for every host: `https://HOST/PATH` becomes
+    /// `http://ADDRESS/HOST/PATH`.
+    ///
+    /// Requests are sent only if the user of this process or root listens there, or if the system
+    /// does not tell who does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::RefusedUrl`] for an address that is not on loopback, since
+    /// secrets would cross a network in clear text.
+    pub fn emulator(address: SocketAddr) -> Result<Self, Error> {
+        Self::with_emulator(Emulator {
+            address,
+            is_from_env: false,
+            allows_unknown_owner: true,
+        })
+    }
+
+    /// The emulator that a variable of the environment names. Requests are sent only if the user
+    /// of this process or root listens there; `allow_unknown_owner` permits an emulator whose
+    /// owner the system does not tell.
+    ///
+    /// # Errors
+    /// As [`Endpoints::emulator`].
+    #[doc(hidden)]
+    pub fn emulator_from_env(
+        address: SocketAddr,
+        allow_unknown_owner: bool,
+    ) -> Result<Self, Error> {
+        Self::with_emulator(Emulator {
+            address,
+            is_from_env: true,
+            allows_unknown_owner: allow_unknown_owner,
+        })
+    }
+
+    fn with_emulator(emulator: Emulator) -> Result<Self, Error> {
+        let address = emulator.address;
+        if !address.ip().is_loopback() {
+            return Err(Error::new(
+                ErrorKind::RefusedUrl,
+                format!("the emulator's address {address} is not on this machine: secrets would cross the network in clear text"),
+            )
+            .with_remedy(Remedy::new(
+                "Use a loopback address, such as 127.0.0.1:8090 or [::1]:8090.",
+            )));
+        }
+        Ok(Self {
+            emulator: Some(emulator),
+            ..Self::google()
+        })
+    }
+
+    /// The emulator's address, if one stands in for Google.
+    pub fn emulator_address(&self) -> Option<SocketAddr> {
+        Some(self.emulator?.address)
+    }
+
+    /// The emulator that stands in for Google, if one does.
+    pub(crate) fn emulator_in_force(&self) -> Option<Emulator> {
+        self.emulator
+    }
+
+    /// The check of connections to a resolved URL, in emulator mode.
+    pub(crate) fn listener_check(&self, url: &Url) -> Option<ListenerCheck> {
+        let emulator = self.emulator.filter(|_| is_loopback(url))?;
+        ListenerCheck::new(emulator, url)
+    }
+
+    /// The URL that is really called for this one: the emulator's, if there is one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::RefusedUrl`] for anything but HTTPS, except on loopback and to the
+    /// metadata server itself.
+    pub fn resolve(&self, url: &Url) -> Result<Url, Error> {
+        if is_loopback(url) && matches!(url.scheme(), "http" | "https") {
+            return Ok(url.clone());
+        }
+        let metadata = url.host() == self.url(Endpoint::Metadata).host();
+        if url.scheme() != "https" && !(url.scheme() == "http" && metadata) {
+            return Err(refused(url, "it is not HTTPS"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(refused(url, "it carries a user name or a password"));
+        }
+        let (Some(emulator), Some(host)) = (self.emulator, url.host_str()) else {
+            return Ok(url.clone());
+        };
+        let mut text = format!("http://{}/{host}{}", emulator.address, url.path());
+        if let Some(query) = url.query() {
+            text.push('?');
+            text.push_str(query);
+        }
+        Url::parse(&text).map_err(|_| refused(url, "it cannot be sent to the emulator"))
+    }
+
+    /// Whether tokens are issued at this URL: by Google, by the endpoint that the caller set in
+    /// Google's place, or by the emulator. The URL is the one before [`resolve`](Self::resolve).
+    #[doc(hidden)]
+    pub fn is_token_endpoint(&self, url: &Url) -> bool {
+        let is_googles = |field: UrlField| field.compare(url) == UrlMatch::Listed;
+        let is_set = |endpoint| {
+            let set = self.moved.as_ref().and_then(|moved| moved.get(&endpoint));
+            set.is_some_and(|set| url.as_str().starts_with(set.as_str()))
+        };
+        let fields = [
+            UrlField::TokenUri,
+            UrlField::TokenUrl,
+            UrlField::Impersonation,
+        ];
+        fields.into_iter().any(is_googles)
+            || [Endpoint::Token, Endpoint::Sts, Endpoint::IamCredentials]
+                .into_iter()
+                .any(is_set)
+            || self.emulator.is_some() && is_loopback(url)
+    }
+
+    /// Whether requests to this URL must go straight there, past any proxy.
+    pub(crate) fn is_direct(&self, url: &Url) -> bool {
+        is_loopback(url) || url.host() == self.url(Endpoint::Metadata).host()
+    }
+}
+
+impl Default for Endpoints {
+    fn default() -> Self {
+        Self::google()
+    }
+}
+
+/// The names that mean the loopback addresses, without any lookup (RFC 6761, section 6.3).
+pub(crate) const LOCALHOST: [&str; 2] = ["localhost", "localhost."];
+
+/// The addresses of [`LOCALHOST`].
+pub(crate) fn localhost(port: u16) -> [SocketAddr; 2] {
+    [
+        (Ipv4Addr::LOCALHOST, port).into(),
+        (Ipv6Addr::LOCALHOST, port).into(),
+    ]
+}
+
+/// Whether the URL's host is a loopback address (127.0.0.0/8 or ::1), or `localhost`.
+///
+/// Requests to `localhost` go to 127.0.0.1 or ::1, whatever the resolver says. Other names are
+/// not loopback, whatever they resolve to.
+pub fn is_loopback(url: &Url) -> bool {
+    url.host_str().is_some_and(is_loopback_host)
+}
+
+/// Whether the host is a name of the loopback addresses.
+#[doc(hidden)]
+pub fn is_localhost(host: &str) -> bool {
+    LOCALHOST.iter().any(|name| name.eq_ignore_ascii_case(host))
+}
+
+/// [`is_loopback`] for a URL's host.
+#[doc(hidden)]
+pub fn is_loopback_host(host: &str) -> bool {
+    let v6 = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    is_localhost(host)
+        || match v6 {
+            Some(v6) => v6.parse().is_ok_and(|ip: Ipv6Addr| ip.is_loopback()),
+            None => host.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback()),
+        }
+}
+
+fn refused(url: &Url, why: &str) -> Error {
+    // The host alone: a path or a query could hold a secret.
+    let host = url.host_str().unwrap_or("no host");
+    Error::new(
+        ErrorKind::RefusedUrl,
+        format!(
+            "refused to send a request to {host} ({} URL): {why}",
+            url.scheme()
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(endpoints: &Endpoints, url: &str) -> Result<String, ErrorKind> {
+        endpoints
+            .resolve(&url.parse().unwrap())
+            .map(String::from)
+            .map_err(|e| e.kind())
+    }
+
+    #[test]
+    fn the_emulator_takes_the_place_of_every_host() {
+        let endpoints = Endpoints::emulator("127.0.0.1:9".parse().unwrap()).unwrap();
+        for (url, real) in [
+            (
+                "https://sts.googleapis.com/v1/token?a=b%20c",
+                "http://127.0.0.1:9/sts.googleapis.com/v1/token?a=b%20c",
+            ),
+            (
+                "http://metadata.google.internal/x",
+                "http://127.0.0.1:9/metadata.google.internal/x",
+            ),
+            (
+                "https://anything.example/",
+                "http://127.0.0.1:9/anything.example/",
+            ),
+            (
+                "http://127.0.0.1:7/left/alone",
+                "http://127.0.0.1:7/left/alone",
+            ),
+        ] {
+            assert_eq!(resolve(&endpoints, url).as_deref(), Ok(real));
+        }
+    }
+
+    #[test]
+    fn every_endpoint_is_at_its_own_url_and_can_be_moved() {
+        let moved: Url = "https://elsewhere.example/".parse().unwrap();
+        let google = Endpoints::google();
+        for endpoint in Endpoint::ALL {
+            assert_eq!(google.url(endpoint).as_str(), endpoint.google_text());
+            let endpoints = google.clone().with_url(endpoint, moved.clone());
+            for other in Endpoint::ALL {
+                let expected = if other == endpoint {
+                    &moved
+                } else {
+                    google.url(other)
+                };
+                assert_eq!(endpoints.url(other), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn loopback_is_its_addresses_and_localhost() {
+        for (host, expected) in [
+            ("127.0.0.1", true),
+            ("127.255.1.2", true),
+            ("0x7f.1", true),
+            ("[::1]", true),
+            ("[0:0:0:0:0:0:0:1]", true),
+            ("localhost", true),
+            ("LocalHost", true),
+            ("localhost.", true),
+            ("128.0.0.1", false),
+            ("0.0.0.0", false),
+            ("[::]", false),
+            ("[::ffff:127.0.0.1]", false),
+            ("foo.localhost", false),
+            ("localhost.example.com", false),
+            ("localhost.localdomain", false),
+            ("localhost..", false),
+            ("localhost4", false),
+            ("127.0.0.1.example.com", false),
+        ] {
+            let url: Url = format!("http://{host}:1/").parse().unwrap();
+            assert_eq!(is_loopback(&url), expected, "{host}");
+            assert_eq!(
+                resolve(&Endpoints::google(), url.as_str()).is_ok(),
+                expected
+            );
+        }
+        // Without the normalization that a URL brings.
+        for host in ["0x7f.1", "127.1", "::1", "[127.0.0.1]", "", "[]"] {
+            assert!(!is_loopback_host(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn token_endpoints_are_those_of_google_and_those_that_were_set() {
+        let is_known = |endpoints: &Endpoints, url: &str| {
+            let url = url.parse().unwrap();
+            endpoints.is_token_endpoint(&url)
+        };
+        let emulator = Endpoints::emulator("127.0.0.1:9".parse().unwrap()).unwrap();
+        for endpoints in [&Endpoints::google(), &emulator] {
+            for url in [
+                TOKEN_AUDIENCE,
+                "https://sts.us-east1.rep.googleapis.com/v1/token",
+                "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@b.example:generateAccessToken",
+            ] {
+                assert!(is_known(endpoints, url), "{url}");
+            }
+            assert!(!is_known(endpoints, "https://tokens.example.com/token"));
+            assert!(!is_known(
+                endpoints,
+                "https://oauth2.googleapis.com/tokeninfo"
+            ));
+        }
+        let here = "http://127.0.0.1:9/oauth2.googleapis.com/token";
+        assert!(is_known(&emulator, here) && !is_known(&Endpoints::google(), here));
+        let sts = "https://sts.example.com/base/".parse().unwrap();
+        let moved = Endpoints::google().with_url(Endpoint::Sts, sts);
+        assert!(is_known(&moved, "https://sts.example.com/base/v1/token"));
+        assert!(!is_known(
+            &moved,
+            "https://sts.example.com.evil.example/base/v1/token"
+        ));
+    }
+
+    #[test]
+    fn an_emulator_elsewhere_is_refused() {
+        let error = Endpoints::emulator("10.0.0.1:80".parse().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::RefusedUrl);
+    }
+
+    #[test]
+    fn clear_text_is_refused_except_on_loopback_and_to_the_metadata_server() {
+        let google = Endpoints::google();
+        assert_eq!(
+            resolve(&google, "http://oauth2.googleapis.com/token"),
+            Err(ErrorKind::RefusedUrl)
+        );
+        assert_eq!(
+            resolve(&google, "ftp://127.0.0.1/"),
+            Err(ErrorKind::RefusedUrl)
+        );
+        assert_eq!(
+            resolve(&google, "https://user:pw@sts.googleapis.com/"),
+            Err(ErrorKind::RefusedUrl)
+        );
+        assert!(resolve(&google, "http://metadata.google.internal/a").is_ok());
+        assert!(resolve(&google, "http://[::1]:1/a").is_ok());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_emulator_is_told_host_path_and_query_to_the_letter(
+            host in "([a-z](-?[a-z0-9]){0,9}\\.){1,3}example|\\[2001:db8::[1-9]\\]",
+            path in "(/[ -~]{0,9}){0,4}", query in proptest::option::of("[ -~é]{0,20}"), port in 1_u16..,
+        ) {
+            let mut url: Url = format!("https://{host}/").parse().unwrap();
+            url.set_path(&path);
+            url.set_query(query.as_deref());
+            let emulator: SocketAddr = ([127, 0, 0, 1], port).into();
+            let real = Endpoints::emulator(emulator).unwrap().resolve(&url).unwrap();
+            assert_eq!(real.path(), format!("/{host}{}", url.path()));
+            assert_eq!(real.query(), url.query());
+            assert_eq!((real.scheme(), real.host_str()), ("http", Some("127.0.0.1")));
+            assert_eq!(real.port_or_known_default(), Some(port));
+            assert_eq!(Endpoints::google().resolve(&url).unwrap(), url);
+        }
+    }
+}
