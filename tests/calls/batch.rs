@@ -1,7 +1,7 @@
 //! Many calls in one request.
 
 use earthengine::rest::{Client, ErrorKind};
-use earthengine::{BatchReply, Operation};
+use earthengine::{BatchResponse, Operation};
 use ee_emulator::Fault;
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ fn compute(value: i64) -> Value {
     json!({"expression": constant(value)})
 }
 
-async fn two(client: &Client) -> Result<BatchReply, earthengine::rest::Error> {
+async fn two(client: &Client) -> Result<BatchResponse, earthengine::rest::Error> {
     let batch = client.batch().post("a", "value:compute", &compute(1));
     batch.post("b", "value:compute", &compute(2)).send().await
 }

@@ -46,9 +46,9 @@ async fn connected() -> (Emulator, EarthEngine) {
 fn quick(ee: &EarthEngine) -> earthengine::rest::Client {
     let retry = RetryPolicy {
         max_retries: 3,
-        initial_wait: Duration::from_millis(1),
-        max_wait: Duration::from_millis(2),
-        total: Duration::from_secs(60),
+        initial_backoff: Duration::from_millis(1),
+        max_backoff: Duration::from_millis(2),
+        max_elapsed: Duration::from_secs(60),
     };
     ee.client()
         .to_builder()

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use earthengine::rest::{Client, ErrorKind, Wait};
+use earthengine::rest::{Client, ErrorKind, OperationPoller};
 use earthengine::{Export, ExportKind, OperationState};
 use ee_emulator::Fault;
 
@@ -17,8 +17,8 @@ fn to_asset() -> Export {
         .to_asset("projects/ee-demo-project/assets/made")
 }
 
-fn wait(client: &Client, name: &str) -> Wait {
-    client.operations().wait(name).every(MS, 3 * MS)
+fn wait(client: &Client, name: &str) -> OperationPoller {
+    client.operations().wait(name).poll_interval(MS, 3 * MS)
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Lists in pages: whole, broken, resumed.
 
-use earthengine::Position;
-use earthengine::rest::{Client, ErrorKind, Items};
+use earthengine::PageCursor;
+use earthengine::rest::{Client, ErrorKind, ItemStream};
 use ee_emulator::{Emulator, Fault};
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn features(count: usize) -> Value {
     constant((0..count).map(feature).collect::<Vec<Value>>())
 }
 
-fn items(client: &Client, count: usize) -> Items<Value> {
+fn items(client: &Client, count: usize) -> ItemStream<Value> {
     let listing = client.compute_features(&features(count)).unwrap();
     listing.page_size(3).items()
 }
@@ -95,7 +95,7 @@ async fn a_list_that_failed_goes_on_where_it_was() {
     assert!(first.next().await.is_none());
     // In another process, perhaps.
     let kept = serde_json::to_string(first.position().unwrap()).unwrap();
-    let at: Position = serde_json::from_str(&kept).unwrap();
+    let at: PageCursor = serde_json::from_str(&kept).unwrap();
     let pages = client
         .compute_features::<Value>(&features(8))
         .unwrap()

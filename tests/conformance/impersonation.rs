@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use earthengine::Credentials;
-use earthengine::credentials::Options;
+use earthengine::credentials::CredentialOptions;
 use serde_json::{Value, json};
 
 use crate::scenario::{IMPERSONATE, Judge, Machine, PROJECT, Scenario};
@@ -50,7 +50,11 @@ fn of_login(m: &Machine) -> String {
 }
 
 /// Our side of `EE_TESTS_IMPERSONATE`.
-pub(crate) fn act_as(source: &Credentials, wish: &Value, options: &Options) -> Credentials {
+pub(crate) fn act_as(
+    source: &Credentials,
+    wish: &Value,
+    options: &CredentialOptions,
+) -> Credentials {
     let delegates = wish["delegates"].as_array().unwrap();
     source
         .impersonate(wish["target"].as_str().unwrap())

@@ -55,7 +55,7 @@ fn servers() -> Vec<Scenario> {
         on(
             "metadata server: Cloud Run heeds the scopes",
             Judge::GoogleAuth(&[EE]),
-            |b| vm(b).metadata_heeds_scopes(),
+            |b| vm(b).metadata_honors_scopes(),
             |m| {
                 m.set("K_SERVICE", "my-service");
                 m.set("K_REVISION", "my-service-1");

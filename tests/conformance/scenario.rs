@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use earthengine::Scopes;
-use earthengine::credentials::{Environment, Options, Search};
+use earthengine::credentials::{CredentialOptions, Environment, Search};
 use earthengine::token::{Endpoints, HttpClient};
 use ee_emulator::{Emulator, EmulatorBuilder, Project, RecordedRequest, ServiceAccount, User};
 use serde_json::Value;
@@ -46,7 +46,7 @@ pub(crate) struct Machine {
     pub(crate) home: TempDir,
     pub(crate) variables: BTreeMap<&'static str, String>,
     /// What our side is asked for beside what stands in files and variables.
-    pub(crate) options: fn(Options) -> Options,
+    pub(crate) options: fn(CredentialOptions) -> CredentialOptions,
     /// Values that are made anew for each side, and what they are.
     pub(crate) drawn: Vec<(String, &'static str)>,
 }
@@ -156,13 +156,13 @@ impl Scenario {
         let (emulator, machine) = self.start().await;
         let mut environment = Environment::empty()
             .with_home(machine.home.path())
-            .with_product_name("Google")
-            .with_network_probe(true);
+            .with_dmi_product_name("Google")
+            .with_metadata_probe(true);
         for (name, value) in &machine.variables {
             environment = environment.with_var(*name, value);
         }
         let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-        let mut options = Options::new(HttpClient::new(endpoints));
+        let mut options = CredentialOptions::new(HttpClient::new(endpoints));
         if let Judge::GoogleAuth(scopes) = self.judge
             && !scopes.is_empty()
         {
@@ -170,7 +170,7 @@ impl Scenario {
         }
         let options = (machine.options)(options);
         let found = Search::new(environment.clone(), options.clone())
-            .run()
+            .find()
             .await;
         let wish = machine.variables.get(IMPERSONATE);
         let found = found.map(|mut found| {
@@ -189,7 +189,7 @@ impl Scenario {
                 let own = credentials.project();
                 let own = own.map(|name| if name == number { PROJECT } else { name });
                 let own = own.map(str::to_owned);
-                let of_machine = credentials.metadata_project().await.unwrap();
+                let of_machine = credentials.fetch_metadata_project().await.unwrap();
                 Some(Settled {
                     project: match self.judge {
                         Judge::GoogleAuth(_) => var("GOOGLE_CLOUD_PROJECT")

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use earthengine::credentials::{Credentials, Environment, Options};
+use earthengine::credentials::{CredentialOptions, Credentials, Environment};
 use earthengine::token::{Endpoints, HttpClient};
 use ee_emulator::{AwsKey, Emulator};
 use serde_json::{Value, json};
@@ -91,7 +91,7 @@ async fn ours(emulator: &Emulator, case: &Case) -> Value {
         },
     });
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    let options = Options::new(HttpClient::new(endpoints)).environment(environment);
+    let options = CredentialOptions::new(HttpClient::new(endpoints)).environment(environment);
     let credentials = Credentials::from_json(&file.to_string(), &options).unwrap();
     credentials.token().await.unwrap();
     federation::json(&emulator.requests()[0].form()["subject_token"])

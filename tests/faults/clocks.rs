@@ -67,10 +67,13 @@ async fn a_clock_that_is_a_day_off_either_way_costs_one_request_at_most() {
 
         // IAM says when a token ends by its own clock.
         emulator.allow_impersonation("jane@example.com", ROBOT);
-        let options = earthengine::credentials::Options::new(ee.client().http().clone());
+        let options = earthengine::credentials::CredentialOptions::new(ee.client().http().clone());
         let acting = ee.credentials().impersonate(ROBOT).build(&options).unwrap();
         let token = acting.token().await.unwrap();
-        assert!(acting.token().await.unwrap().is_same(&token), "it is kept");
+        assert!(
+            acting.token().await.unwrap().secret_eq(&token),
+            "it is kept"
+        );
     }
 }
 
@@ -116,10 +119,10 @@ fn by_clock(town: &Town, clock: &ManualClock) -> TokenCache {
 }
 
 fn by_clock_noted(town: &Town, clock: &ManualClock, minting: Arc<Minting>) -> TokenCache {
-    let http = HttpClient::with_client(town.own_client(), town.endpoints()).unwrap();
+    let http = HttpClient::from_reqwest_builder(town.own_client(), town.endpoints()).unwrap();
     let hasty = RetryPolicy {
-        initial_wait: Duration::from_millis(10),
-        ..RetryPolicy::token()
+        initial_backoff: Duration::from_millis(10),
+        ..RetryPolicy::for_token_requests()
     };
     let endpoint = Arc::new(TokenEndpoint::google(http).with_retry(hasty));
     let jane = town.emulator.create_user("jane@example.com");
@@ -156,7 +159,7 @@ pub(crate) fn renewing(credentials: Credentials, clock: &ManualClock) -> TokenCa
         async move {
             let spent = last.lock().unwrap().take();
             if let Some(spent) = spent {
-                credentials.cache().unwrap().invalidate(&spent);
+                credentials.token_cache().unwrap().invalidate(&spent);
             }
             let token = credentials.token().await?;
             *last.lock().unwrap() = Some(token.clone());
@@ -174,9 +177,9 @@ async fn a_clock_that_is_set_forward_or_a_machine_that_slept_costs_one_token() {
     // The wall clock alone moves, for the one as for the other.
     clock.sleep(2 * HOUR);
     let second = cache.token().await.unwrap();
-    assert!(!second.is_same(&first), "it may be dead");
+    assert!(!second.secret_eq(&first), "it may be dead");
     assert_eq!(town.front(Host::Token).requests(), 2);
-    assert!(cache.token().await.unwrap().is_same(&second));
+    assert!(cache.token().await.unwrap().secret_eq(&second));
     assert_eq!(town.front(Host::Token).requests(), 2);
 }
 
@@ -186,18 +189,18 @@ async fn a_clock_that_is_set_back_costs_nothing_and_keeps_no_dead_token() {
     let cache = by_clock(&town, &clock);
     let first = cache.token().await.unwrap();
     clock.set_back(DAY);
-    assert!(cache.token().await.unwrap().is_same(&first));
+    assert!(cache.token().await.unwrap().secret_eq(&first));
     clock.advance(HOUR / 2);
-    assert!(cache.token().await.unwrap().is_same(&first));
+    assert!(cache.token().await.unwrap().secret_eq(&first));
     assert_eq!(town.front(Host::Token).requests(), 1);
     clock.advance(HOUR / 2);
-    assert!(!cache.token().await.unwrap().is_same(&first));
+    assert!(!cache.token().await.unwrap().secret_eq(&first));
     assert_eq!(town.front(Host::Token).requests(), 2);
 }
 
 /// Until the token is another than this, which it must be soon.
 pub(crate) async fn renewed(cache: &TokenCache, clock: &ManualClock, old: &AccessToken) {
-    until(cache, clock, |token| !token.is_same(old)).await;
+    until(cache, clock, |token| !token.secret_eq(old)).await;
 }
 
 /// Asks for the token until it is as it should be, which it must be soon.
@@ -252,7 +255,7 @@ async fn a_token_that_is_still_valid_is_handed_out_whatever_its_host_does() {
                 clock.advance(HOUR - Duration::from_secs(220));
                 for _ in 0..20 {
                     let handed_out = cache.token().await.unwrap();
-                    assert!(handed_out.is_same(&token), "{host:?} {blow:?}");
+                    assert!(handed_out.secret_eq(&token), "{host:?} {blow:?}");
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
                 town.heal(host).await;
@@ -261,7 +264,7 @@ async fn a_token_that_is_still_valid_is_handed_out_whatever_its_host_does() {
                 let is_new = |now: &AccessToken| match host {
                     // A machine's server has one token until shortly before its end.
                     Host::Metadata => front.requests() > before,
-                    _ => !now.is_same(&token),
+                    _ => !now.secret_eq(&token),
                 };
                 until(&cache, &clock, is_new).await;
             });
@@ -284,7 +287,7 @@ async fn a_token_endpoint_that_answers_503_for_a_minute_is_not_pressed() {
     let before = town.front(Host::Token).requests();
     let second = Duration::from_secs(1);
     for _ in 0..60 {
-        assert!(cache.token().await.unwrap().is_same(&token));
+        assert!(cache.token().await.unwrap().secret_eq(&token));
         minting.is_over().await;
         clock.advance(second);
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use earthengine::credentials::{DiskCache, ErrorKind, NewLogin, Options, Store};
+use earthengine::credentials::{CredentialOptions, DiskTokenCache, ErrorKind, Login, LoginFile};
 use earthengine::token::{HttpClient, Scopes};
 use earthengine::{Credentials, Endpoints};
 use ee_emulator::{Emulator, Fault, User};
@@ -28,19 +28,19 @@ impl Machine {
         }
     }
 
-    fn store(&self) -> Store {
-        Store::at(self.folder.join("earthengine/credentials"))
+    fn store(&self) -> LoginFile {
+        LoginFile::at(self.folder.join("earthengine/credentials"))
     }
 
-    fn cache(&self) -> DiskCache {
-        DiskCache::at(self.folder.join("cache/tokens"))
+    fn token_cache(&self) -> DiskTokenCache {
+        DiskTokenCache::at(self.folder.join("cache/tokens"))
     }
 
     /// As a process that has just started sees them.
     fn credentials(&self) -> Credentials {
         credentials(
             self.emulator.address(),
-            &self.cache(),
+            &self.token_cache(),
             &self.jane.authorized_user_json(),
         )
     }
@@ -59,7 +59,7 @@ impl Machine {
             store.save_login(&login("1//canary")).unwrap_err(),
             store.set_project("another-project").unwrap_err(),
         ] {
-            assert_eq!(error.kind(), ErrorKind::Store);
+            assert_eq!(error.kind(), ErrorKind::CredentialsFile);
             let text = error.to_string();
             assert!(text.contains(&store.path().display().to_string()), "{text}");
             assert!(text.contains(why), "{text}");
@@ -96,19 +96,19 @@ impl Machine {
     }
 
     fn kept(&self) -> usize {
-        let names = names(self.cache().folder());
+        let names = names(self.token_cache().dir());
         names.iter().filter(|name| name.contains(".token")).count()
     }
 }
 
-fn credentials(address: std::net::SocketAddr, cache: &DiskCache, login: &str) -> Credentials {
+fn credentials(address: std::net::SocketAddr, cache: &DiskTokenCache, login: &str) -> Credentials {
     let endpoints = Endpoints::emulator(address).unwrap();
-    let options = Options::new(HttpClient::new(endpoints));
+    let options = CredentialOptions::new(HttpClient::new(endpoints));
     Credentials::from_json(login, &options.disk_cache(cache.clone())).unwrap()
 }
 
-fn login(token: &str) -> NewLogin {
-    NewLogin::new(token, Scopes::earth_engine())
+fn login(token: &str) -> Login {
+    Login::new(token, Scopes::earth_engine())
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -229,7 +229,7 @@ mod mounted {
         machine.cannot_keep_tokens().await;
         // What the remedy says.
         let elsewhere = tempfile::tempdir().unwrap();
-        let other = Store::at(elsewhere.path().join("credentials"));
+        let other = LoginFile::at(elsewhere.path().join("credentials"));
         other.save_login(&login("1//new")).unwrap();
         mount("remount,rw", home.path());
         machine.recovers().await;
@@ -275,15 +275,15 @@ async fn a_program_that_writes_without_end_for_the_test_below() {
     let folder = PathBuf::from(lines.next().unwrap());
     let address = lines.next().unwrap().parse().unwrap();
     let user = lines.next().unwrap();
-    let store = Store::at(folder.join("earthengine/credentials"));
-    let cache = DiskCache::at(folder.join("cache/tokens"));
+    let store = LoginFile::at(folder.join("earthengine/credentials"));
+    let cache = DiskTokenCache::at(folder.join("cache/tokens"));
     let credentials = credentials(address, &cache, user);
     let mut token = credentials.token().await.unwrap();
     eprintln!("\nwriting");
     for n in 0.. {
         store.save_login(&login(&format!("1//{n}"))).unwrap();
         store.set_project(&format!("project-{n}")).unwrap();
-        credentials.cache().unwrap().invalidate(&token);
+        credentials.token_cache().unwrap().invalidate(&token);
         token = credentials.token().await.unwrap();
     }
 }
@@ -342,7 +342,7 @@ async fn a_program_that_waits_for_a_token_for_the_test_below() {
     let mut lines = part.lines();
     let folder = PathBuf::from(lines.next().unwrap());
     let address = lines.next().unwrap().parse().unwrap();
-    let cache = DiskCache::at(folder.join("cache/tokens"));
+    let cache = DiskTokenCache::at(folder.join("cache/tokens"));
     let credentials = credentials(address, &cache, lines.next().unwrap());
     credentials.token().await.unwrap();
 }
@@ -414,7 +414,11 @@ async fn stopped_process_delays_no_other_for_long() {
     // Another login, and the same one, which waits for 2 s.
     let john = machine.emulator.create_user("john@example.com");
     let address = machine.emulator.address();
-    let others = credentials(address, &machine.cache(), &john.authorized_user_json());
+    let others = credentials(
+        address,
+        &machine.token_cache(),
+        &john.authorized_user_json(),
+    );
     for credentials in [others, machine.credentials()] {
         let soon = tokio::time::timeout(Duration::from_secs(15), credentials.token());
         soon.await.unwrap().unwrap();
@@ -447,7 +451,7 @@ async fn too_many_open_files_are_no_verdict_on_a_credential() {
     };
     let machine = Machine::new(Path::new(&folder)).await;
     let file = machine.folder.join("login.json");
-    let options = Options::new(HttpClient::new(
+    let options = CredentialOptions::new(HttpClient::new(
         Endpoints::emulator(machine.emulator.address()).unwrap(),
     ));
     fs::write(&file, machine.jane.authorized_user_json()).unwrap();

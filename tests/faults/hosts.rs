@@ -336,7 +336,7 @@ async fn a_connection_that_is_not_made_is_given_up_after_ten_seconds() {
     front.suffer(Trouble::Unreachable).await;
     let http = HttpClient::new(Endpoints::emulator(front.address()).unwrap());
     let token = TokenCache::new(AccessToken::new("at-hand").unwrap());
-    let client = Client::builder(Auth::token(token), http)
+    let client = Client::builder(Auth::token_cache(token), http)
         .project(crate::town::PROJECT)
         .retry_policy(RetryPolicy::none())
         .build()
@@ -478,9 +478,9 @@ async fn an_api_that_answers_503_for_a_minute_loses_no_request_of_a_patient_prog
     town.emulator.fault(Host::EarthEngine.name(), unavailable);
     let patient = RetryPolicy {
         max_retries: 1000,
-        initial_wait: Duration::from_secs(1) / 100,
-        max_wait: Duration::from_secs(30) / 100,
-        total: Duration::from_secs(60),
+        initial_backoff: Duration::from_secs(1) / 100,
+        max_backoff: Duration::from_secs(30) / 100,
+        max_elapsed: Duration::from_secs(60),
     };
     let client = ee
         .client()

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use earthengine::credentials::{DiskCache, Options};
+use earthengine::credentials::{CredentialOptions, DiskTokenCache};
 use earthengine::token::HttpClient;
 use earthengine::{Credentials, EarthEngine, Endpoints, ErrorKind};
 use ee_emulator::{Emulator, Project, ServiceAccount};
@@ -54,7 +54,7 @@ async fn another_identity_in_the_place_of_ours_is_never_taken_up() {
     emulator.delete_service_account(ours.email());
     emulator.expire_tokens();
     let error = ee.compute::<i64>(&constant(3)).await.unwrap_err();
-    assert!(error.kind().is_about_credentials(), "{error}");
+    assert!(error.kind().is_credential_error(), "{error}");
     let text = error.to_string();
     for word in [ours.email(), theirs.email(), "key.json"] {
         assert!(text.contains(word), "no {word}: {text}");
@@ -80,8 +80,8 @@ async fn the_wrong_identity_is_invalidated_without_harm_to_the_right_one() {
     let home = tempfile::tempdir().unwrap();
     let options = || {
         let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-        let cache = DiskCache::at(home.path().join("tokens"));
-        Options::new(HttpClient::new(endpoints)).disk_cache(cache)
+        let cache = DiskTokenCache::at(home.path().join("tokens"));
+        CredentialOptions::new(HttpClient::new(endpoints)).disk_cache(cache)
     };
     let [jane, john] = ["jane@example.com", "john@example.com"].map(|email| {
         let login = emulator.create_user(email).authorized_user_json();
@@ -90,20 +90,20 @@ async fn the_wrong_identity_is_invalidated_without_harm_to_the_right_one() {
     let (janes, johns) = (jane(), john());
     let right = janes.token().await.unwrap();
     let wrong = johns.token().await.unwrap();
-    assert!(!right.is_same(&wrong));
+    assert!(!right.secret_eq(&wrong));
 
     // Of a token that is not hers there is nothing to forget.
-    janes.cache().unwrap().invalidate(&wrong);
-    assert!(janes.token().await.unwrap().is_same(&right));
+    janes.token_cache().unwrap().invalidate(&wrong);
+    assert!(janes.token().await.unwrap().secret_eq(&right));
     assert_eq!(emulator.requests_to(HOST).len(), 2);
 
     // His goes, here and on the disk, and hers stays in both places.
-    johns.cache().unwrap().invalidate(&wrong);
+    johns.token_cache().unwrap().invalidate(&wrong);
     let renewed = johns.token().await.unwrap();
-    assert!(!renewed.is_same(&wrong) && !renewed.is_same(&right));
+    assert!(!renewed.secret_eq(&wrong) && !renewed.secret_eq(&right));
     assert_eq!(emulator.requests_to(HOST).len(), 3);
-    assert!(jane().token().await.unwrap().is_same(&right));
-    assert!(john().token().await.unwrap().is_same(&renewed));
+    assert!(jane().token().await.unwrap().secret_eq(&right));
+    assert!(john().token().await.unwrap().secret_eq(&renewed));
     assert_eq!(emulator.requests_to(HOST).len(), 3);
 }
 

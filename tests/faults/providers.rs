@@ -70,7 +70,7 @@ async fn asks_for_a_token() {
     let mut url = endpoints.url(Endpoint::Token).clone();
     url.set_host(Some("localhost")).unwrap();
     let http = HttpClient::new(endpoints.with_url(Endpoint::Token, url));
-    let http = http.with_roots(&town.authority.pem()).unwrap();
+    let http = http.with_root_certificates(&town.authority.pem()).unwrap();
     let jane = town.emulator.create_user("jane@example.com");
     let login: serde_json::Value = serde_json::from_str(&jane.authorized_user_json()).unwrap();
     let secret = |name: &str| SecretString::from(login[name].as_str().unwrap());

@@ -59,7 +59,7 @@ fn a_runtime_that_goes_away_in_the_middle_of_a_refresh_leaves_it_to_the_next() {
     // Nobody asked a third time; the runtime that is left has the token too.
     assert_eq!(front.requests(), 2);
     let again = servers.block_on(credentials.token()).unwrap();
-    assert!(again.is_same(&token));
+    assert!(again.secret_eq(&token));
     assert_eq!(front.requests(), 2);
 }
 
@@ -73,11 +73,11 @@ fn a_runtime_that_goes_away_behind_a_valid_token_costs_nobody_a_wait() {
     let token = first.block_on(cache.token()).unwrap();
     town.emulator.fault(Host::Token.name(), never());
     clock.advance(Duration::from_secs(3600 - 200));
-    assert!(first.block_on(cache.token()).unwrap().is_same(&token));
+    assert!(first.block_on(cache.token()).unwrap().secret_eq(&token));
     servers.block_on(front.wait_for_requests(2));
     drop(first);
 
-    assert!(second.block_on(cache.token()).unwrap().is_same(&token));
+    assert!(second.block_on(cache.token()).unwrap().secret_eq(&token));
     second.block_on(async {
         let renewed = crate::clocks::renewed(&cache, &clock, &token);
         tokio::time::timeout(NO_HANG, renewed).await.unwrap();

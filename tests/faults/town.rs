@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use earthengine::credentials::{Environment, Options, Search};
+use earthengine::credentials::{CredentialOptions, Environment, Search};
 use earthengine::token::{AccessToken, HttpClient, RetryPolicy};
 use earthengine::{Credentials, EarthEngine, Endpoint, Endpoints, Error, ErrorKind};
 use ee_emulator::{Emulator, Project, Refusal};
@@ -210,12 +210,12 @@ impl Town {
             .with_no_client_auth()
     }
 
-    pub(crate) fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> CredentialOptions {
         self.options_with(self.own_client())
     }
 
-    pub(crate) fn options_with(&self, client: ClientBuilder) -> Options {
-        Options::new(HttpClient::with_client(client, self.endpoints()).unwrap())
+    pub(crate) fn options_with(&self, client: ClientBuilder) -> CredentialOptions {
+        CredentialOptions::new(HttpClient::from_reqwest_builder(client, self.endpoints()).unwrap())
     }
 
     /// Somebody who is logged in, with requests that are tried three times.
@@ -233,7 +233,7 @@ impl Town {
             .project(PROJECT)
             .retry_policy(RetryPolicy {
                 max_retries: 2,
-                initial_wait: Duration::from_millis(10),
+                initial_backoff: Duration::from_millis(10),
                 ..RetryPolicy::default()
             })
             .connect()
@@ -242,7 +242,7 @@ impl Town {
     }
 
     /// A credential whose tokens come from this host.
-    pub(crate) async fn credentials(&self, host: Host, options: &Options) -> Credentials {
+    pub(crate) async fn credentials(&self, host: Host, options: &CredentialOptions) -> Credentials {
         let jane = self.emulator.create_user("jane@example.com");
         let login = jane.authorized_user_json();
         match host {
@@ -272,7 +272,7 @@ impl Town {
             Host::Metadata => {
                 let address = self.front(Host::Metadata).address().to_string();
                 let machine = Environment::empty().with_var("GCE_METADATA_HOST", address);
-                let found = Search::new(machine, options.clone()).run().await;
+                let found = Search::new(machine, options.clone()).find().await;
                 found.unwrap().credentials
             }
             _ => Credentials::from_json(&login, options).unwrap(),
@@ -378,7 +378,7 @@ impl Program {
             Self::Tokens(credentials, last) => {
                 let spent = last.lock().unwrap().take();
                 if let Some(spent) = spent {
-                    credentials.cache().unwrap().invalidate(&spent);
+                    credentials.token_cache().unwrap().invalidate(&spent);
                 }
                 let token = credentials.token().await.map_err(Error::from)?;
                 *last.lock().unwrap() = Some(token);

@@ -52,11 +52,11 @@ async fn each_of_our_verifiers_takes_the_hosts_own_certificate_and_refuses_all_o
     let key = SecretString::from(workload.key_pem());
     let chain = workload.certificate_pem();
     for (verifier, http) in [
-        ("with_roots", plain.with_roots(&authority.pem()).unwrap()),
         (
-            "mutual",
-            plain.with_client_certificate(chain, &key).unwrap(),
+            "with_root_certificates",
+            plain.with_root_certificates(&authority.pem()).unwrap(),
         ),
+        ("mutual", plain.with_identity(chain, &key).unwrap()),
         ("new", plain),
     ] {
         for (what, certificate) in [

@@ -10,7 +10,9 @@ use std::time::Duration;
 use earthengine::credentials::{ObjectStoreCredentials, Search};
 use earthengine::rest::{Auth, Client};
 use earthengine::token::{HttpClient, revoke};
-use earthengine::{Builder, Credentials, EarthEngine, Endpoints, Method, PixelGrid, RetryPolicy};
+use earthengine::{
+    Credentials, EarthEngine, EarthEngineBuilder, Endpoints, Method, PixelGrid, RetryPolicy,
+};
 use object_store::CredentialProvider as _;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -63,7 +65,10 @@ async fn case(kind: &'static str, fault: Fault, place: Where, keys: Arc<Keys>) -
     let sinks = &mut case.sinks;
     let credentials = match made.credentials(&options) {
         Some(credentials) => Some(credentials.unwrap_or_else(|error| panic!("{name}: {error}"))),
-        None => match Search::new(made.environment(), options.clone()).run().await {
+        None => match Search::new(made.environment(), options.clone())
+            .find()
+            .await
+        {
             Ok(found) => {
                 sinks.debug(&name, &found);
                 Some(found.credentials)
@@ -90,10 +95,10 @@ async fn case(kind: &'static str, fault: Fault, place: Where, keys: Arc<Keys>) -
                 }
             }
         }
-        if let Err(error) = credentials.granted_scopes().await {
+        if let Err(error) = credentials.fetch_granted_scopes().await {
             case.sinks.error(&format!("{name}, granted scopes"), &error);
         }
-        if let Err(error) = credentials.look_up_principal().await {
+        if let Err(error) = credentials.fetch_principal().await {
             case.sinks.error(&format!("{name}, principal"), &error);
         }
         case.sinks
@@ -131,7 +136,7 @@ async fn case(kind: &'static str, fault: Fault, place: Where, keys: Arc<Keys>) -
     case
 }
 
-pub(crate) fn builder(credentials: &Credentials, address: SocketAddr) -> Builder {
+pub(crate) fn builder(credentials: &Credentials, address: SocketAddr) -> EarthEngineBuilder {
     EarthEngine::builder()
         .isolated()
         .endpoints(Endpoints::emulator(address).unwrap())
@@ -180,12 +185,12 @@ async fn requests(
 ) {
     let sink = |what: &str| format!("{name}, {what}");
     let http = HttpClient::new(Endpoints::emulator(address).unwrap());
-    let auth = match (credentials.cache(), credentials.api_key()) {
+    let auth = match (credentials.token_cache(), credentials.api_key()) {
         (Some(cache), _) => {
             let secret = case
                 .canaries
                 .plant(format!("{name}: an API key too"), "AIza");
-            Auth::token(cache.clone()).with_api_key(secret.into())
+            Auth::token_cache(cache.clone()).with_api_key(secret.into())
         }
         (None, Some(key)) => Auth::api_key(key.clone()),
         (None, None) => panic!("{name}: no proof"),
@@ -197,10 +202,10 @@ async fn requests(
         .project("ee-demo-project")
         .retry_policy(RetryPolicy {
             max_retries: 1,
-            initial_wait: Duration::from_millis(1),
+            initial_backoff: Duration::from_millis(1),
             ..RetryPolicy::default()
         })
-        .on_signal(move |signal| heard.lock().unwrap().debug("a signal", signal))
+        .on_event(move |signal| heard.lock().unwrap().debug("a signal", signal))
         .build()
         .unwrap();
     case.sinks.debug(&sink("rest client"), &client);
@@ -238,7 +243,7 @@ async fn requests(
     let ended = client
         .operations()
         .wait("an-export")
-        .every(millisecond, millisecond)
+        .poll_interval(millisecond, millisecond)
         .deadline(50 * millisecond);
     if let Err(error) = ended.await {
         case.sinks.error(&sink("operation"), &error);

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use earthengine::Credentials;
-use earthengine::credentials::{Options, Search};
+use earthengine::credentials::{CredentialOptions, Search};
 use earthengine::token::HttpClient;
 use earthengine::{Endpoints, Environment};
 use serde_json::{Value, json};
@@ -79,10 +79,10 @@ fn spoiled(pem: &str, other_kind: &str) -> Vec<String> {
     all
 }
 
-fn options() -> Options {
+fn options() -> CredentialOptions {
     // Nobody is there: what is whole after all fails when it asks.
     let http = HttpClient::new(Endpoints::emulator(([127, 0, 0, 1], 9).into()).unwrap());
-    Options::new(http)
+    CredentialOptions::new(http)
         .environment(Environment::empty())
         .gdch_audience("https://service.example.com")
 }
@@ -136,7 +136,10 @@ async fn found(path: &Path) -> String {
     let environment = Environment::empty()
         .with_var("GOOGLE_APPLICATION_CREDENTIALS", path.to_str().unwrap())
         .with_var("NO_GCE_CHECK", "true");
-    let error = Search::new(environment, options()).run().await.unwrap_err();
+    let error = Search::new(environment, options())
+        .find()
+        .await
+        .unwrap_err();
     let mut text = format!("{error} {error:?} {error:#?}");
     let mut next = std::error::Error::source(&error);
     while let Some(error) = next {

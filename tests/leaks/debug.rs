@@ -6,14 +6,14 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
 
-use earthengine::credentials::login::{Flow, Mode, Outcome, WebFlow};
+use earthengine::credentials::login::{LoginFlow, LoginMode, LoginOutcome, WebFlow};
 use earthengine::credentials::{
-    DiskCache, EarthEngineFile, ExternalAccount, GoogleCloudCredentials, NewLogin,
-    ObjectStoreCredentials, Options, Search, ServiceAccountKey, Store,
+    CredentialOptions, DiskTokenCache, EarthEngineFile, ExternalAccountConfig,
+    GoogleCloudCredentials, Login, LoginFile, ObjectStoreCredentials, Search, ServiceAccountKey,
 };
 use earthengine::rest::{Auth, AuthLayer, Download};
 use earthengine::token::{
-    ClientAuth, EcPrivateKey, Grant, HttpClient, Request, RsaPrivateKey, TokenEndpoint,
+    ClientBasicAuth, EcPrivateKey, Grant, HttpClient, Request, RsaPrivateKey, TokenEndpoint,
 };
 use earthengine::{
     Credentials, EarthEngine, Endpoints, Environment, Method, Scopes, SecretString, ThumbnailKind,
@@ -43,17 +43,17 @@ const PUBLIC: [&str; 5] = [
 #[rustfmt::skip]
 const NO_SECRET: [&str; 73] = [
     "Algorithm", "AlgorithmArgument", "ApiError", "ApiState", "Asset", "AssetName", "AssetUpdate",
-    "Binding", "Check", "CheckStatus", "Claims", "Clock", "Code", "Context", "DiskCache", "Effort",
+    "IamBinding", "Check", "CheckStatus", "Claims", "Clock", "RpcCode", "ErrorContext", "DiskTokenCache", "ConnectStats",
     "Endpoint", "Endpoints", "Error", "ErrorKind", "Export", "ExportKind", "ImageFormat",
-    "ImpersonationSettings", "Kind", "Link", "ListedProject", "ManualClock", "Method", "Mode",
-    "Operation", "OperationError", "OperationMetadata", "OperationState", "Origin", "Os", "Page",
-    "PixelGrid", "Policy", "Position", "PrintablePath", "Project", "ProjectConfig", "ProjectSource",
-    "QuotaViolation", "Registration", "Remedy", "Removed", "RetryPolicy", "Revocation", "Saved",
-    "Scopes", "Settings", "Signal", "Step", "Store", "SystemBrowser", "ThumbnailKind", "ToMap",
-    "ToPixels", "ToThumbnail", "TokenInfo", "Url", "Verify", "Warning", "Whereabouts",
+    "ImpersonationConfig", "CredentialKind", "HelpLink", "ListedProject", "ManualClock", "Method", "LoginMode",
+    "Operation", "OperationError", "OperationMetadata", "OperationState", "CredentialSource", "Platform", "Page",
+    "PixelGrid", "IamPolicy", "PageCursor", "PrintablePath", "Project", "ProjectConfig", "ProjectSource",
+    "QuotaViolation", "Registration", "Remedy", "RemovedFile", "RetryPolicy", "Revocation", "SavedLogin",
+    "Scopes", "CredentialConfig", "ClientEvent", "SearchStep", "LoginFile", "SystemBrowser", "ThumbnailKind", "ToMap",
+    "ToPixels", "ToThumbnail", "TokenInfo", "Url", "VerifyLevel", "Warning", "CredentialLocation",
     "WorkloadTag",
     // Traits, and types of functions and futures.
-    "AuthFuture", "Browser", "Line", "Terminal", "TokenFuture", "TokenSource",
+    "AuthFuture", "Browser", "PromptFuture", "Terminal", "TokenFuture", "TokenSource",
 ];
 
 /// What was looked at.
@@ -112,7 +112,7 @@ async fn tokens(
         scopes: None,
     });
     looked.at(&Grant::JwtBearer { assertion: &secret });
-    looked.at(&ClientAuth {
+    looked.at(&ClientBasicAuth {
         client_id: "1-a",
         client_secret: &secret,
     });
@@ -134,21 +134,23 @@ async fn credentials(
     looked: &mut Looked,
     canaries: &mut Canaries,
     keys: &Keys,
-    options: &Options,
+    options: &CredentialOptions,
     login: &str,
 ) -> Credentials {
     let text = SecretString::from(login);
     looked.at(&EarthEngineFile::from_json(login).unwrap());
     looked.at(&ServiceAccountKey::from_pem(keys.rsa.pkcs8_pem(), ROBOT).unwrap());
     let secret = canaries.plant("a client's secret", "GOCSPX-");
-    looked.at(&ExternalAccount::new("//iam.googleapis.com/x", "jwt").oauth_client("1-a", secret));
+    looked
+        .at(&ExternalAccountConfig::new("//iam.googleapis.com/x", "jwt")
+            .oauth_client("1-a", secret));
     let variable = canaries.plant("a variable", "");
     let environment = Environment::empty().with_var("AWS_SECRET_ACCESS_KEY", variable);
     looked.at(&environment);
     looked.at(options);
-    let search = Search::new(environment, options.clone()).only_json(text);
+    let search = Search::new(environment, options.clone()).with_json(text);
     looked.at(&search);
-    let found = search.run().await.unwrap();
+    let found = search.find().await.unwrap();
     looked.at(&found);
     let key = canaries.plant("an API key", "AIza");
     let auth = Auth::api_key(key.as_str().into());
@@ -162,33 +164,38 @@ async fn credentials(
     looked.at(&credentials.impersonate(ROBOT));
     looked.at(&ObjectStoreCredentials::new(credentials.clone()));
     looked.at(&GoogleCloudCredentials::new(credentials.clone()));
-    looked.at(credentials.cache().unwrap());
+    looked.at(credentials.token_cache().unwrap());
     looked.at(&credentials.token().await.unwrap());
     let token = canaries.plant("stored", "1//0g");
     let secret = canaries.plant("stored with it", "");
-    let login = NewLogin::new(token, Scopes::earth_engine()).client("1-a", secret);
+    let login = Login::new(token, Scopes::earth_engine()).client("1-a", secret);
     looked.at(&login);
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::at(folder.path().join("credentials"));
+    let store = LoginFile::at(folder.path().join("credentials"));
     store.save_login(&login).unwrap();
     looked.at(&store.read().unwrap().unwrap());
     credentials
 }
 
-async fn logins(looked: &mut Looked, canaries: &mut Canaries, web_secret: &str, options: &Options) {
+async fn logins(
+    looked: &mut Looked,
+    canaries: &mut Canaries,
+    web_secret: &str,
+    options: &CredentialOptions,
+) {
     let folder = tempfile::tempdir().unwrap();
     let environment = Environment::empty()
         .with_home(folder.path())
         .with_var("NO_GCE_CHECK", "true");
-    let flow = Flow::new(environment, options.http.clone())
-        .mode(Mode::Notebook)
+    let flow = LoginFlow::new(environment, options.http.clone())
+        .mode(LoginMode::Notebook)
         .force(true)
         .quiet(true);
     looked.at(&flow);
     let nobody = crate::every_kind::Gone::default();
     let begun = flow.run(&nobody, &nobody).await.unwrap();
     looked.at(&begun);
-    let Outcome::Begun(begun) = begun else {
+    let LoginOutcome::AwaitingCode(begun) = begun else {
         panic!("{begun:?}");
     };
     for verifier in begun.code_verifier.expose_secret().split(':').skip(1) {
@@ -279,7 +286,8 @@ async fn no_secret_is_in_the_debug_of_any_public_type() {
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
     let http = HttpClient::new(endpoints.clone());
     let folder = tempfile::tempdir().unwrap();
-    let options = Options::new(http.clone()).disk_cache(DiskCache::at(folder.path()));
+    let options =
+        CredentialOptions::new(http.clone()).disk_cache(DiskTokenCache::at(folder.path()));
     let mut looked = Looked::default();
 
     let refresh_token = jane.earthengine_refresh_token().into();

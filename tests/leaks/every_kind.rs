@@ -11,8 +11,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use chrono::Utc;
-use earthengine::credentials::login::{Browser, Flow, Line, Mode, Terminal, WebFlow};
-use earthengine::credentials::{NewLogin, Search, Store};
+use earthengine::credentials::login::{
+    Browser, LoginFlow, LoginMode, PromptFuture, Terminal, WebFlow,
+};
+use earthengine::credentials::{Login, LoginFile, Search};
 use earthengine::rest::{Auth, Client};
 use earthengine::token::{Grant, HttpClient, RsaPrivateKey, TokenEndpoint};
 use earthengine::{
@@ -126,7 +128,7 @@ async fn tokens(looked: &mut Looked) {
     let mut made = looked.made(USER, "silence");
     let mut options = made.options(USER, server.address);
     let impatient = http_client().read_timeout(PATIENCE);
-    options.http = HttpClient::with_client(impatient, endpoints).unwrap();
+    options.http = HttpClient::from_reqwest_builder(impatient, endpoints).unwrap();
     let ended = made.credentials(&options).unwrap().unwrap().token().await;
     looked.failed("silence", ended);
 
@@ -182,7 +184,7 @@ async fn credentials(looked: &mut Looked) {
     let options = made.options(USER, nobody);
     let environment = home(Environment::empty(), looked);
     let found = Search::new(environment.clone(), options.clone())
-        .run()
+        .find()
         .await;
     looked.failed("a search", found.map(|found| found.credentials));
 
@@ -196,7 +198,7 @@ async fn credentials(looked: &mut Looked) {
     looked.failed("another universe", ended);
     let ended = Credentials::from_json(&text, &options.clone().subject("ada@example.com"));
     looked.failed("a subject", ended);
-    let sent = Credentials::from_json(&text, &options).unwrap().settings();
+    let sent = Credentials::from_json(&text, &options).unwrap().to_config();
     looked.failed("settings", sent);
     let made = looked.made("subject token at a URL", "another host");
     let mut file = made.json.clone().unwrap();
@@ -208,14 +210,14 @@ async fn credentials(looked: &mut Looked) {
         .with_var("EARTHENGINE_EMULATOR_HOST", "192.0.2.1:80");
     looked.failed("an emulator", elsewhere.endpoints());
     let asked = looked.asked(Fault::InvalidGrant, Where::Everywhere).await;
-    let ended = asked.credentials.granted_scopes().await;
+    let ended = asked.credentials.fetch_granted_scopes().await;
     looked.failed("scopes", ended);
 
     let token = looked.canaries.plant("stored", "1//0g");
     let secret = looked.canaries.plant("stored with it", "");
-    let login = NewLogin::new(token, Scopes::earth_engine()).client("1-a", secret);
+    let login = Login::new(token, Scopes::earth_engine()).client("1-a", secret);
     fs::write(looked.folder().join("a-file"), "").unwrap();
-    let ended = Store::at(looked.folder().join("a-file/credentials")).save_login(&login);
+    let ended = LoginFile::at(looked.folder().join("a-file/credentials")).save_login(&login);
     looked.failed("a store", ended);
     logins(looked, &environment, &asked).await;
     looked.learn(&asked);
@@ -226,17 +228,17 @@ async fn credentials(looked: &mut Looked) {
 pub(crate) struct Gone(Mutex<Option<Url>>);
 
 impl Terminal for Gone {
-    fn tell(&self, _: &str) {}
+    fn print(&self, _: &str) {}
 
-    fn show_page(&self, _: &Url, _: &str) {}
+    fn show_url(&self, _: &Url, _: &str) {}
 
-    fn ask<'a>(&'a self, _: &'a str) -> Line<'a> {
+    fn prompt<'a>(&'a self, _: &'a str) -> PromptFuture<'a> {
         Box::pin(async { Ok(None) })
     }
 }
 
 impl Browser for Gone {
-    fn is_there(&self) -> bool {
+    fn is_available(&self) -> bool {
         true
     }
 
@@ -249,10 +251,13 @@ impl Browser for Gone {
 async fn logins(looked: &mut Looked, environment: &Environment, asked: &Asked) {
     let gone = Gone::default();
     for (mode, patience) in [
-        (Mode::Gcloud, Duration::from_secs(60)),
-        (Mode::Localhost { port: None }, Duration::from_millis(20)),
+        (LoginMode::Gcloud, Duration::from_secs(60)),
+        (
+            LoginMode::Localhost { port: None },
+            Duration::from_millis(20),
+        ),
     ] {
-        let ended = Flow::new(environment.clone(), http(asked.server.address))
+        let ended = LoginFlow::new(environment.clone(), http(asked.server.address))
             .mode(mode)
             .force(true)
             .timeout(patience)
@@ -287,8 +292,8 @@ async fn logins(looked: &mut Looked, environment: &Environment, asked: &Asked) {
 }
 
 fn client(asked: &Asked, http: HttpClient) -> earthengine::rest::ClientBuilder {
-    let cache = asked.credentials.cache().unwrap().clone();
-    Client::builder(Auth::token(cache), http).retry_policy(RetryPolicy::none())
+    let cache = asked.credentials.token_cache().unwrap().clone();
+    Client::builder(Auth::token_cache(cache), http).retry_policy(RetryPolicy::none())
 }
 
 async fn requests(looked: &mut Looked) {

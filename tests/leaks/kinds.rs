@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use earthengine::credentials::{DiskCache, ExternalAccount, Options};
+use earthengine::credentials::{CredentialOptions, DiskTokenCache, ExternalAccountConfig};
 use earthengine::token::HttpClient;
 use earthengine::{AccessToken, Credentials, Endpoints, Environment};
 use ee_emulator::{EcKey, Emulator, RsaKey};
@@ -262,16 +262,16 @@ impl Made {
             })
     }
 
-    pub(crate) fn options(&self, kind: &str, address: SocketAddr) -> Options {
+    pub(crate) fn options(&self, kind: &str, address: SocketAddr) -> CredentialOptions {
         let http = HttpClient::new(Endpoints::emulator(address).unwrap());
-        let options = Options::new(http)
+        let options = CredentialOptions::new(http)
             .environment(self.environment())
-            .disk_cache(DiskCache::at(&self.cache))
+            .disk_cache(DiskTokenCache::at(&self.cache))
             .allow_host("tokens.example.com")
             .allow_host("service-identity.example.com")
             .gdch_audience("https://service.example.com");
         match kind {
-            "self-signed service account" => options.self_signed(true),
+            "self-signed service account" => options.self_signed_jwt(true),
             "service account for a person" => options.subject("ada@example.com"),
             _ => options,
         }
@@ -280,7 +280,7 @@ impl Made {
     /// The credentials; `None` for the kind that a search has to find.
     pub(crate) fn credentials(
         &self,
-        options: &Options,
+        options: &CredentialOptions,
     ) -> Option<Result<Credentials, earthengine::credentials::Error>> {
         if let Some(json) = &self.json {
             return Some(Credentials::from_json(&json.to_string(), options));
@@ -295,7 +295,8 @@ impl Made {
             return Some(Ok(Credentials::from_token(token.clone())));
         }
         let supply = self.supply.clone()?;
-        let account = ExternalAccount::new(AUDIENCE, JWT).oauth_client("1-a", supply.as_str());
+        let account =
+            ExternalAccountConfig::new(AUDIENCE, JWT).oauth_client("1-a", supply.as_str());
         let supply = move || {
             let token = supply.clone();
             async move { Ok(token.into()) }

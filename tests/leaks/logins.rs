@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use earthengine::credentials::Options;
+use earthengine::credentials::CredentialOptions;
 use earthengine::credentials::login::{
-    Browser, Flow, Line, Mode, Outcome, Pending, Terminal, WebFlow,
+    Browser, LoginFlow, LoginMode, LoginOutcome, PendingLogin, PromptFuture, Terminal, WebFlow,
 };
 use earthengine::token::HttpClient;
 use earthengine::{Endpoints, Environment};
@@ -28,7 +28,7 @@ fn http(address: SocketAddr) -> HttpClient {
 }
 
 /// Remembers the secrets of a login that waits for its answer, and gives its state.
-fn remember(canaries: &mut Canaries, name: &str, pending: &Pending) -> String {
+fn remember(canaries: &mut Canaries, name: &str, pending: &PendingLogin) -> String {
     let kept = serde_json::to_value(pending).unwrap();
     for field in ["state", "verifier"] {
         canaries.add(
@@ -47,7 +47,7 @@ async fn no_secret_is_in_what_a_web_login_says_of_any_answer() {
         let name = format!("web login, {fault:?}");
         let server = Hostile::start(&name, fault, Where::Everywhere).await;
         let secret = canaries.plant(format!("{name}: the client secret"), "GOCSPX-");
-        let options = Options::new(http(server.address));
+        let options = CredentialOptions::new(http(server.address));
         let flow = WebFlow::new(CLIENT, secret, CALLBACK, options).unwrap();
         let (_, pending) = flow.begin().unwrap();
         let state = remember(&mut canaries, &name, &pending);
@@ -79,7 +79,13 @@ async fn no_secret_is_in_what_a_web_login_says_of_any_query() {
     let name = "web login's query";
     let server = Hostile::start(name, FAULTS[0], Where::Api).await;
     let secret = canaries.plant(format!("{name}: the client secret"), "GOCSPX-");
-    let flow = WebFlow::new(CLIENT, secret, CALLBACK, Options::new(http(server.address))).unwrap();
+    let flow = WebFlow::new(
+        CLIENT,
+        secret,
+        CALLBACK,
+        CredentialOptions::new(http(server.address)),
+    )
+    .unwrap();
     let code = canaries.plant_word(format!("{name}: the code"), "4/0");
     let other = canaries.plant_word(format!("{name}: another's state"), "");
     let long = code.repeat(2_000);
@@ -132,17 +138,17 @@ struct Person {
 }
 
 impl Terminal for Person {
-    fn tell(&self, _: &str) {}
+    fn print(&self, _: &str) {}
 
-    fn show_page(&self, _: &Url, _: &str) {}
+    fn show_url(&self, _: &Url, _: &str) {}
 
-    fn ask<'a>(&'a self, _: &'a str) -> Line<'a> {
+    fn prompt<'a>(&'a self, _: &'a str) -> PromptFuture<'a> {
         Box::pin(async { Ok(Some(self.code.as_str().into())) })
     }
 }
 
 impl Browser for Person {
-    fn is_there(&self) -> bool {
+    fn is_available(&self) -> bool {
         true
     }
 
@@ -201,7 +207,7 @@ async fn no_secret_is_in_what_a_login_on_this_machine_says_of_any_browser_and_an
     let cases = visits.iter().map(|visit| (*visit, FAULTS[0]));
     let cases = cases.chain(FAULTS.iter().map(|fault| (Visit::Right, *fault)));
     for (number, (visit, fault)) in cases.enumerate() {
-        for mode in [Mode::Localhost { port: None }, Mode::Notebook] {
+        for mode in [LoginMode::Localhost { port: None }, LoginMode::Notebook] {
             let name = format!("login {number} by {}, {visit:?}, {fault:?}", mode.name());
             let server = Hostile::start(&name, fault, Where::Everywhere).await;
             let person = Person {
@@ -214,7 +220,7 @@ async fn no_secret_is_in_what_a_login_on_this_machine_says_of_any_browser_and_an
             let environment = Environment::empty()
                 .with_home(home.path())
                 .with_var("NO_GCE_CHECK", "true");
-            let flow = Flow::new(environment, http(server.address))
+            let flow = LoginFlow::new(environment, http(server.address))
                 .mode(mode)
                 .force(true)
                 .timeout(Duration::from_secs(60));
@@ -252,8 +258,8 @@ async fn a_login_in_two_steps_shows_its_verifier_to_nobody() {
         let environment = Environment::empty()
             .with_home(home.path())
             .with_var("NO_GCE_CHECK", "true");
-        let flow = Flow::new(environment, http(server.address))
-            .mode(Mode::Notebook)
+        let flow = LoginFlow::new(environment, http(server.address))
+            .mode(LoginMode::Notebook)
             .force(true)
             .quiet(true);
         let person = Person {
@@ -263,7 +269,7 @@ async fn a_login_in_two_steps_shows_its_verifier_to_nobody() {
             task: Mutex::default(),
         };
         let outcome = flow.run(&person, &person).await.unwrap();
-        let Outcome::Begun(begun) = &outcome else {
+        let LoginOutcome::AwaitingCode(begun) = &outcome else {
             panic!("{outcome:?}");
         };
         {

@@ -12,7 +12,7 @@ use std::thread;
 use earthengine::credentials::GoogleCloudCredentials;
 use earthengine::rest::{Auth, AuthLayer};
 use earthengine::token::source_fn;
-use earthengine::{AccessToken, Builder, Credentials, Verify, blocking};
+use earthengine::{AccessToken, Credentials, EarthEngineBuilder, VerifyLevel, blocking};
 use google_cloud_auth::credentials::{
     self as theirs, CacheableResource, CredentialsProvider, EntityTag, api_key_credentials,
     user_account,
@@ -66,7 +66,7 @@ impl Looked {
 /// Credentials whose source says a secret when it has no token.
 fn of_a_source_that_tells(canaries: &mut Canaries) -> Credentials {
     let secret = canaries.plant("what a source tells", "");
-    Credentials::from_source(source_fn(move || {
+    Credentials::from_token_source(source_fn(move || {
         let told = format!("cannot use {secret}");
         async move {
             let kind = earthengine::token::ErrorKind::Rejected;
@@ -143,10 +143,10 @@ async fn layered(looked: &mut Looked, name: &str, layer: &AuthLayer, below: &Bel
 }
 
 fn layer(canaries: &mut Canaries, name: &str, credentials: &Credentials) -> AuthLayer {
-    let auth = match (credentials.cache(), credentials.api_key()) {
+    let auth = match (credentials.token_cache(), credentials.api_key()) {
         (Some(cache), _) => {
             let key = canaries.plant(format!("{name}: an API key too"), "AIza");
-            Auth::token(cache.clone()).with_api_key(key.into())
+            Auth::token_cache(cache.clone()).with_api_key(key.into())
         }
         (None, Some(key)) => Auth::api_key(key.clone()),
         (None, None) => panic!("{name}: no proof"),
@@ -240,8 +240,8 @@ fn runtime() -> Runtime {
 fn blocked(looked: &mut Looked, name: &str, credentials: &Credentials, address: SocketAddr) {
     let expression = json!({"result": "0", "values": {}});
     let verified = || builder(credentials, address);
-    let asked_later = || verified().verify(Verify::None);
-    for connect in [&verified as &dyn Fn() -> Builder, &asked_later] {
+    let asked_later = || verified().verify(VerifyLevel::Skip);
+    for connect in [&verified as &dyn Fn() -> EarthEngineBuilder, &asked_later] {
         let Some(ee) = looked.ended(name, blocking::connect(connect())) else {
             continue;
         };
@@ -332,7 +332,7 @@ fn a_leak_on_the_way_without_async_is_seen() {
 
     let mut looked = Looked::default();
     let telling = of_a_source_that_tells(&mut looked.canaries);
-    let ee = blocking::connect(builder(&telling, nobody).verify(Verify::None)).unwrap();
+    let ee = blocking::connect(builder(&telling, nobody).verify(VerifyLevel::Skip)).unwrap();
     assert!(looked.ended("token", ee.token()).is_none() && looked.sees_a_leak());
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use earthengine::credentials::{ExternalAccount, Options};
+use earthengine::credentials::{CredentialOptions, ExternalAccountConfig};
 use earthengine::rest::{Auth, Client};
 use earthengine::token::{HttpClient, SecretString, source_fn};
 use earthengine::{AccessToken, Credentials, Endpoints, RetryPolicy};
@@ -67,7 +67,7 @@ fn no_secret_is_in_what_is_said_of_a_panic_in_what_a_program_gives() {
                 AccessToken::new("never")
             }
         });
-        let told = ask(&mut sinks, &name, &Credentials::from_source(source));
+        let told = ask(&mut sinks, &name, &Credentials::from_token_source(source));
         // The program's own words are the program's.
         if !is_quoted {
             assert!(told.contains("the vault is gone"), "{told}");
@@ -76,7 +76,8 @@ fn no_secret_is_in_what_is_said_of_a_panic_in_what_a_program_gives() {
 
         let name = format!("a supplier, {is_quoted}");
         let secret = canaries.plant(name.clone(), "");
-        let account = ExternalAccount::new(AUDIENCE, JWT).oauth_client("1-a", secret.as_str());
+        let account =
+            ExternalAccountConfig::new(AUDIENCE, JWT).oauth_client("1-a", secret.as_str());
         let supply = move || {
             let subject = SecretString::from(secret.as_str());
             let quoted = secret.clone();
@@ -88,7 +89,7 @@ fn no_secret_is_in_what_is_said_of_a_panic_in_what_a_program_gives() {
                 Ok(subject)
             }
         };
-        let options = Options::new(http.clone());
+        let options = CredentialOptions::new(http.clone());
         let credentials = Credentials::from_subject_token(account, supply, &options).unwrap();
         let told = ask(&mut sinks, &name, &credentials);
         if !is_quoted {
@@ -110,13 +111,14 @@ fn no_secret_is_in_what_is_said_of_a_panic_in_a_listener() {
     let key = canaries.plant("an API key", "AIza");
     let http = HttpClient::new(Endpoints::emulator(server.address).unwrap());
     let credentials = Credentials::from_token(AccessToken::new(&token).unwrap());
-    let auth = Auth::token(credentials.cache().unwrap().clone()).with_api_key(key.into());
+    let auth =
+        Auth::token_cache(credentials.token_cache().unwrap().clone()).with_api_key(key.into());
     let heard = Arc::new(Mutex::new(String::new()));
     let hearing = Arc::clone(&heard);
     let client = Client::builder(auth, http)
         .project("ee-demo-project")
         .retry_policy(RetryPolicy::default())
-        .on_signal(move |signal| {
+        .on_event(move |signal| {
             *hearing.lock().unwrap() = format!("{signal:?}");
             panic!("the listener is gone: {signal:?}");
         })

@@ -4,13 +4,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use earthengine::credentials::login::{Browser, Flow, Line, Mode, Terminal, Url};
+use earthengine::credentials::login::{Browser, LoginFlow, LoginMode, PromptFuture, Terminal, Url};
 use earthengine::credentials::{
-    DiskCache, ErrorKind as Kind, NewLogin, Options, Os, Search, Settings, Store, Whereabouts,
+    CredentialConfig, CredentialLocation, CredentialOptions, DiskTokenCache, ErrorKind as Kind,
+    Login, LoginFile, Platform, Search,
 };
 use earthengine::token::HttpClient;
 use earthengine::{
-    Builder, Credentials, EarthEngine, Endpoints, Environment, ErrorKind, Scopes, Verify,
+    Credentials, EarthEngine, EarthEngineBuilder, Endpoints, Environment, ErrorKind, Scopes,
+    VerifyLevel,
 };
 use ee_emulator::Emulator;
 use serde_json::{Value, json};
@@ -20,21 +22,21 @@ use crate::misplaced::{self, Misplaced};
 use crate::sinks::{Sinks, assert_none, log_text, start_log};
 
 /// Where a person's variables are read, by system.
-const VARIABLES: [(&str, Os); 14] = [
-    ("GOOGLE_APPLICATION_CREDENTIALS", Os::Linux),
-    ("EE_CONFIG_FILE", Os::Linux),
-    ("CLOUDSDK_CONFIG", Os::Linux),
-    ("XDG_CACHE_HOME", Os::Linux),
-    ("HOME", Os::Linux),
-    ("SSL_CERT_FILE", Os::Linux),
-    ("SSL_CERT_DIR", Os::Linux),
-    ("GOOGLE_APPLICATION_CREDENTIALS", Os::Windows),
-    ("CLOUDSDK_CONFIG", Os::Windows),
-    ("APPDATA", Os::Windows),
-    ("LOCALAPPDATA", Os::Windows),
-    ("USERPROFILE", Os::Windows),
-    ("HOME", Os::MacOs),
-    ("CLOUDSDK_CONFIG", Os::MacOs),
+const VARIABLES: [(&str, Platform); 14] = [
+    ("GOOGLE_APPLICATION_CREDENTIALS", Platform::Linux),
+    ("EE_CONFIG_FILE", Platform::Linux),
+    ("CLOUDSDK_CONFIG", Platform::Linux),
+    ("XDG_CACHE_HOME", Platform::Linux),
+    ("HOME", Platform::Linux),
+    ("SSL_CERT_FILE", Platform::Linux),
+    ("SSL_CERT_DIR", Platform::Linux),
+    ("GOOGLE_APPLICATION_CREDENTIALS", Platform::Windows),
+    ("CLOUDSDK_CONFIG", Platform::Windows),
+    ("APPDATA", Platform::Windows),
+    ("LOCALAPPDATA", Platform::Windows),
+    ("USERPROFILE", Platform::Windows),
+    ("HOME", Platform::MacOs),
+    ("CLOUDSDK_CONFIG", Platform::MacOs),
 ];
 
 /// Nobody listens there: whatever is wrong is known before a request.
@@ -42,7 +44,7 @@ fn nowhere() -> HttpClient {
     HttpClient::new(Endpoints::emulator("127.0.0.1:9".parse().unwrap()).unwrap())
 }
 
-fn environment(variable: &str, os: Os, value: &str, home: &Path) -> Environment {
+fn environment(variable: &str, os: Platform, value: &str, home: &Path) -> Environment {
     let environment = Environment::empty()
         .with_os(os)
         .with_home(home)
@@ -75,7 +77,7 @@ impl Case<'_> {
             Ok(value) => self.sinks.debug(&self.name, &value),
             Err(error) => {
                 self.sinks.error(&self.name, &error);
-                for step in error.searched() {
+                for step in error.search_steps() {
                     self.sinks
                         .add(&self.name, format!("{step} {step:?} {step:#?}"));
                 }
@@ -94,7 +96,7 @@ impl Case<'_> {
             Ok(value) => self.sinks.debug(&self.name, &value),
             Err(error) => {
                 self.sinks.error(&self.name, &error);
-                for step in error.searched() {
+                for step in error.search_steps() {
                     self.sinks
                         .add(&self.name, format!("{step} {step:?} {step:#?}"));
                 }
@@ -116,28 +118,28 @@ impl Case<'_> {
     }
 }
 
-fn builder(environment: &Environment) -> Builder {
+fn builder(environment: &Environment) -> EarthEngineBuilder {
     EarthEngine::builder()
         .environment(environment.clone())
-        .verify(Verify::None)
-        .token_cache(true)
+        .verify(VerifyLevel::Skip)
+        .disk_cache(true)
 }
 
 /// All that a program can do with an environment.
 async fn use_environment(case: &mut Case<'_>, environment: &Environment) {
     case.sinks.debug(&case.name, environment);
-    let mut options = Options::new(nowhere());
+    let mut options = CredentialOptions::new(nowhere());
     options.environment = Some(environment.clone());
     let search = Search::new(environment.clone(), options.clone());
     case.sinks.debug(&case.name, &options);
     case.sinks.debug(&case.name, &search);
-    case.credentials(search.run().await);
-    case.credentials(DiskCache::open(environment));
+    case.credentials(search.find().await);
+    case.credentials(DiskTokenCache::open(environment));
     case.credentials(environment.gcloud_project());
     case.credentials(environment.earthengine_file_project());
-    case.credentials(Store::open(environment).and_then(|store| store.read()));
-    let flow = Flow::new(environment.clone(), nowhere())
-        .mode(Mode::Localhost { port: None })
+    case.credentials(LoginFile::open(environment).and_then(|store| store.read()));
+    let flow = LoginFlow::new(environment.clone(), nowhere())
+        .mode(LoginMode::Localhost { port: None })
         .timeout(Duration::from_millis(1));
     case.sinks.debug(&case.name, &flow);
     let outcome = flow.run(&Silent, &Silent).await;
@@ -154,17 +156,17 @@ async fn use_environment(case: &mut Case<'_>, environment: &Environment) {
 struct Silent;
 
 impl Terminal for Silent {
-    fn tell(&self, _: &str) {}
+    fn print(&self, _: &str) {}
 
-    fn show_page(&self, _: &Url, _: &str) {}
+    fn show_url(&self, _: &Url, _: &str) {}
 
-    fn ask<'a>(&'a self, _: &'a str) -> Line<'a> {
+    fn prompt<'a>(&'a self, _: &'a str) -> PromptFuture<'a> {
         Box::pin(async { Ok(None) })
     }
 }
 
 impl Browser for Silent {
-    fn is_there(&self) -> bool {
+    fn is_available(&self) -> bool {
         false
     }
 
@@ -260,7 +262,7 @@ async fn no_field_of_a_file_shows_a_secret_in_the_place_of_a_path() {
     let mut canaries = Canaries::default();
     let forms = misplaced::all(&mut canaries);
     let mut sinks = Sinks::default();
-    let options = Options::new(nowhere())
+    let options = CredentialOptions::new(nowhere())
         .gdch_audience("https://example.com")
         .allow_host("service-identity.gdch.test");
     for form in &forms {
@@ -307,7 +309,7 @@ async fn no_field_of_a_file_shows_a_secret_in_the_place_of_a_path() {
             assert!(error.to_string().contains(&says), "{name}: {error}");
         }
         let environment = Environment::empty()
-            .with_os(Os::Linux)
+            .with_os(Platform::Linux)
             .with_var("GOOGLE_API_CERTIFICATE_CONFIG", &form.text);
         let mut options = options.clone();
         options.environment = Some(environment);
@@ -328,8 +330,8 @@ async fn no_function_shows_a_secret_in_the_place_of_a_path() {
     let mut canaries = Canaries::default();
     let forms = misplaced::all(&mut canaries);
     let mut sinks = Sinks::default();
-    let options = Options::new(nowhere());
-    let empty = Environment::empty().with_os(Os::Linux);
+    let options = CredentialOptions::new(nowhere());
+    let empty = Environment::empty().with_os(Platform::Linux);
     for form in &forms {
         let mut case = Case {
             sinks: &mut sinks,
@@ -346,39 +348,39 @@ async fn no_function_shows_a_secret_in_the_place_of_a_path() {
         };
         case.credentials(Credentials::from_file(text, &options));
         told(&case, "from_file");
-        let search = Search::new(empty.clone(), options.clone()).only_file(text);
+        let search = Search::new(empty.clone(), options.clone()).with_file(text);
         case.sinks.debug(&case.name, &search);
-        case.credentials(search.run().await);
-        told(&case, "only_file");
+        case.credentials(search.find().await);
+        told(&case, "with_file");
         let builder = || builder(&empty).credentials_file(text);
         case.sinks.debug(&case.name, &builder());
         case.init(builder().find_credentials().await);
         told(&case, "credentials_file");
-        let settings: Settings = serde_json::from_value(json!({
+        let settings: CredentialConfig = serde_json::from_value(json!({
             "version": 1, "kind": "service_account", "found": {"file": text}}))
         .unwrap();
         case.sinks.debug(&case.name, &settings);
-        assert!(matches!(&settings.found, Whereabouts::File(path) if path == text));
-        case.credentials(Credentials::from_settings(&settings, &empty, &nowhere()).await);
-        told(&case, "from_settings");
+        assert!(matches!(&settings.found, CredentialLocation::File(path) if path == text));
+        case.credentials(Credentials::from_config(&settings, &empty, &nowhere()).await);
+        told(&case, "from_config");
 
-        let store = Store::at(text);
+        let store = LoginFile::at(text);
         case.sinks.debug(&case.name, &store);
         case.credentials(store.read());
-        told(&case, "Store::read");
+        told(&case, "LoginFile::read");
         case.credentials(store.set_project("my-project"));
-        told(&case, "Store::set_project");
+        told(&case, "LoginFile::set_project");
         case.credentials(store.unset_project());
-        told(&case, "Store::unset_project");
+        told(&case, "LoginFile::unset_project");
         case.credentials(store.remove());
-        told(&case, "Store::remove");
-        let login = NewLogin::new("1//0g", Scopes::earth_engine());
+        told(&case, "LoginFile::remove");
+        let login = Login::new("1//0g", Scopes::earth_engine());
         case.credentials(store.save_login(&login));
-        told(&case, "Store::save_login");
-        case.credentials(store.keep_verifier(&"a:b:c".into()));
-        told(&case, "Store::keep_verifier");
+        told(&case, "LoginFile::save_login");
+        case.credentials(store.save_code_verifier(&"a:b:c".into()));
+        told(&case, "LoginFile::save_code_verifier");
 
-        let cache = DiskCache::at(text);
+        let cache = DiskTokenCache::at(text);
         case.sinks.debug(&case.name, &cache);
         case.sinks
             .debug(&case.name, &options.clone().disk_cache(cache.clone()));

@@ -14,8 +14,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
-use earthengine::credentials::Store;
-use earthengine::credentials::login::{Browser, Flow, Line, Mode, Outcome, Saved, Terminal, Url};
+use earthengine::credentials::LoginFile;
+use earthengine::credentials::login::{
+    Browser, LoginFlow, LoginMode, LoginOutcome, PromptFuture, SavedLogin, Terminal, Url,
+};
 use earthengine::token::{Endpoints, HttpClient};
 use earthengine::{EarthEngine, Environment, Scopes};
 use ee_emulator::{Emulator, Project};
@@ -38,13 +40,13 @@ struct Person {
 }
 
 impl Terminal for Person {
-    fn tell(&self, _: &str) {}
+    fn print(&self, _: &str) {}
 
-    fn show_page(&self, url: &Url, _: &str) {
+    fn show_url(&self, url: &Url, _: &str) {
         *self.page.lock().unwrap() = Some(url.clone());
     }
 
-    fn ask<'a>(&'a self, _: &'a str) -> Line<'a> {
+    fn prompt<'a>(&'a self, _: &'a str) -> PromptFuture<'a> {
         let page = self.page.lock().unwrap().clone().unwrap();
         Box::pin(async move {
             let page = spawn_blocking(move || browse(page.as_str())).await.unwrap();
@@ -54,7 +56,7 @@ impl Terminal for Person {
 }
 
 impl Browser for Person {
-    fn is_there(&self) -> bool {
+    fn is_available(&self) -> bool {
         true
     }
 
@@ -132,17 +134,17 @@ impl Machine {
             .with_var("NO_GCE_CHECK", "true")
     }
 
-    fn store(&self) -> Store {
-        Store::open(&self.environment()).unwrap()
+    fn store(&self) -> LoginFile {
+        LoginFile::open(&self.environment()).unwrap()
     }
 
     fn file(&self) -> Value {
         serde_json::from_str(&fs::read_to_string(self.store().path()).unwrap()).unwrap()
     }
 
-    async fn log_in_with_ours(&self, mode: Mode, scopes: &[&str]) -> Saved {
+    async fn log_in_with_ours(&self, mode: LoginMode, scopes: &[&str]) -> SavedLogin {
         let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
-        let flow = Flow::new(self.environment(), HttpClient::new(endpoints))
+        let flow = LoginFlow::new(self.environment(), HttpClient::new(endpoints))
             .mode(mode)
             .scopes(Scopes::new(scopes))
             .force(true);
@@ -150,7 +152,7 @@ impl Machine {
             page: Mutex::new(None),
         };
         match flow.run(&person, &person).await.unwrap() {
-            Outcome::Saved(saved) => saved,
+            LoginOutcome::LoggedIn(saved) => saved,
             other => panic!("{other:?}"),
         }
     }
@@ -262,7 +264,7 @@ async fn a_login_by_either_client_serves_both() {
         return;
     };
     let saved = machine
-        .log_in_with_ours(Mode::Localhost { port: Some(0) }, &[])
+        .log_in_with_ours(LoginMode::Localhost { port: Some(0) }, &[])
         .await;
     assert!(saved.missing.is_empty());
     machine.python_works().await;
@@ -277,7 +279,7 @@ async fn a_login_by_either_client_serves_both() {
     // What Python's login would lose, ours keeps.
     machine.store().set_project(PROJECT).unwrap();
     machine
-        .log_in_with_ours(Mode::Localhost { port: Some(0) }, &["earthengine"])
+        .log_in_with_ours(LoginMode::Localhost { port: Some(0) }, &["earthengine"])
         .await;
     assert_eq!(machine.file()["project"], PROJECT);
     machine.python_works().await;
@@ -289,11 +291,11 @@ async fn a_login_by_notebook_serves_both_clients_too() {
     let Some(machine) = Machine::new().await else {
         return;
     };
-    machine.log_in_with_ours(Mode::Notebook, &[]).await;
+    machine.log_in_with_ours(LoginMode::Notebook, &[]).await;
     machine.python_works().await;
     machine.log_in_with_python("notebook").await;
     machine.ours_works().await;
-    machine.log_in_with_ours(Mode::Notebook, &[]).await;
+    machine.log_in_with_ours(LoginMode::Notebook, &[]).await;
     machine.ours_works().await;
 }
 
@@ -307,7 +309,7 @@ async fn scopes_that_were_unticked_do_not_break_the_python_client() {
         .auto_consent_only("ada@example.com", &["earthengine"]);
     let scopes = ["earthengine", "cloud-platform", "drive"];
     let saved = machine
-        .log_in_with_ours(Mode::Localhost { port: Some(0) }, &scopes)
+        .log_in_with_ours(LoginMode::Localhost { port: Some(0) }, &scopes)
         .await;
     assert_eq!(saved.missing.len(), 2);
     machine.python_works().await;

@@ -9,7 +9,7 @@ use super::*;
 fn blocking_does_the_same_without_async() {
     let emulator = Emulator::builder()
         .project(Project::new(PROJECT))
-        .start_on_thread()
+        .start_blocking()
         .unwrap();
     let ee = blocking::connect(robot(&emulator)).unwrap();
     assert_eq!(ee.compute::<i64>(&constant(3)).unwrap(), 3);
@@ -21,7 +21,7 @@ fn blocking_does_the_same_without_async() {
 fn blocking_calls_that_are_always_rejected_renew_few_tokens() {
     let emulator = Emulator::builder()
         .project(Project::new(PROJECT))
-        .start_on_thread()
+        .start_blocking()
         .unwrap();
     let ee = blocking::connect(robot(&emulator)).unwrap();
     emulator.clear_requests();
@@ -59,7 +59,7 @@ async fn blocking_inside_async_is_an_error_and_not_a_panic() {
 fn what_comes_before_there_is_a_client_can_be_waited_for_too() {
     let emulator = Emulator::builder()
         .project(Project::new(PROJECT))
-        .start_on_thread()
+        .start_blocking()
         .unwrap();
     let listed = blocking::wait_for(robot(&emulator).list_projects()).unwrap();
     assert_eq!(listed.unwrap()[0].id, PROJECT);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use earthengine::token::{RetryPolicy, source_fn};
-use earthengine::{AccessToken, ErrorKind, Scopes, Verify};
+use earthengine::{AccessToken, ErrorKind, Scopes, VerifyLevel};
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn claims(emulator: &Emulator) -> Value {
 async fn two_requests_verify_and_the_third_computes() {
     let emulator = emulator().await;
     let ee = robot(&emulator).connect().await.unwrap();
-    assert_eq!(ee.effort().requests, 2);
+    assert_eq!(ee.connect_stats().requests, 2);
     assert_eq!(ee.project().id, PROJECT);
     let value: i64 = ee.compute(&constant(7)).await.unwrap();
     assert_eq!(value, 7);
@@ -63,7 +63,7 @@ async fn no_credentials_are_trouble_with_the_credentials() {
     let emulator = emulator().await;
     let error = isolated(&emulator).connect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoCredentials);
-    assert!(error.kind().is_about_credentials());
+    assert!(error.kind().is_credential_error());
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn a_token_that_somebody_gives_is_used_as_it_is() {
         .await
         .unwrap();
     assert_eq!(ee.credentials().kind().as_str(), "access_token");
-    assert_eq!(ee.effort().requests, 1);
+    assert_eq!(ee.connect_stats().requests, 1);
 }
 
 #[tokio::test]
@@ -98,14 +98,14 @@ async fn a_closure_that_makes_tokens_is_asked_when_one_is_needed() {
         async move { AccessToken::new(&token) }
     });
     let ee = isolated(&emulator)
-        .credentials(Credentials::from_source(source))
+        .credentials(Credentials::from_token_source(source))
         .project(PROJECT)
         .connect()
         .await
         .unwrap();
     let _: i64 = ee.compute(&constant(1)).await.unwrap();
     ee.credentials()
-        .cache()
+        .token_cache()
         .unwrap()
         .invalidate(&ee.credentials().token().await.unwrap());
     let _: i64 = ee.compute(&constant(1)).await.unwrap();
@@ -121,7 +121,7 @@ async fn an_api_key_goes_into_its_header_and_not_into_the_url() {
         .await
         .unwrap();
     assert_eq!(ee.credentials().kind().as_str(), "api_key");
-    assert_eq!(ee.effort().requests, 1);
+    assert_eq!(ee.connect_stats().requests, 1);
     let request = emulator.requests().remove(0);
     assert_eq!(request.headers["x-goog-api-key"], "AIza-canary");
     assert!(!request.query.contains("canary"));
@@ -193,7 +193,7 @@ async fn two_people_in_one_process_never_share_an_identity() {
     let (jane, john) = tokio::join!(connect("jane@example.com"), connect("john@example.com"));
     let (jane, john) = (jane.unwrap(), john.unwrap());
     let token = |ee: EarthEngine| async move { ee.credentials().token().await.unwrap() };
-    assert!(!token(jane).await.is_same(&token(john).await));
+    assert!(!token(jane).await.secret_eq(&token(john).await));
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn a_self_signed_token_needs_no_token_request() {
     let emulator = emulator().await;
     let ee = robot(&emulator)
         .self_signed_jwt(true)
-        .verify(Verify::None)
+        .verify(VerifyLevel::Skip)
         .connect()
         .await
         .unwrap();

@@ -13,7 +13,7 @@ mod recovery;
 mod scopes;
 mod verification;
 
-use earthengine::{Builder, Credentials, EarthEngine, Endpoints};
+use earthengine::{Credentials, EarthEngine, EarthEngineBuilder, Endpoints};
 use ee_emulator::{Emulator, EmulatorBuilder, Project};
 use serde_json::{Value, json};
 
@@ -30,14 +30,14 @@ async fn emulator_with(settings: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder
 }
 
 /// A builder that sees the emulator and nothing else.
-fn isolated(emulator: &Emulator) -> Builder {
+fn isolated(emulator: &Emulator) -> EarthEngineBuilder {
     EarthEngine::builder()
         .isolated()
         .endpoints(Endpoints::emulator(emulator.address()).unwrap())
 }
 
 /// The same with a service account's key.
-fn robot(emulator: &Emulator) -> Builder {
+fn robot(emulator: &Emulator) -> EarthEngineBuilder {
     let key = emulator.create_service_account(ROBOT, PROJECT).json_key();
     isolated(emulator).credentials_json(key)
 }

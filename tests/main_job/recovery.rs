@@ -28,7 +28,11 @@ async fn a_machine_whose_clock_is_off_gets_in_all_the_same() {
     clock.advance(std::time::Duration::from_secs(2 * 3600));
     let emulator = emulator_with(|b| b.clock(clock)).await;
     let ee = robot(&emulator).connect().await.unwrap();
-    assert_eq!(ee.effort().requests, 3, "refused, corrected, verified");
+    assert_eq!(
+        ee.connect_stats().requests,
+        3,
+        "refused, corrected, verified"
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What a token is good for, before Earth Engine is asked anything.
 
 use earthengine::credentials::ErrorKind as Found;
-use earthengine::{Environment, ErrorKind, Scopes, Verify};
+use earthengine::{Environment, ErrorKind, Scopes, VerifyLevel};
 
 use super::*;
 
@@ -9,9 +9,9 @@ async fn machine(scopes: &[&str]) -> Emulator {
     emulator_with(|b| b.metadata_server(ROBOT, PROJECT, scopes)).await
 }
 
-fn on_machine(emulator: &Emulator) -> Builder {
+fn on_machine(emulator: &Emulator) -> EarthEngineBuilder {
     isolated(emulator)
-        .environment(Environment::empty().with_network_probe(true))
+        .environment(Environment::empty().with_metadata_probe(true))
         .project(PROJECT)
 }
 
@@ -39,7 +39,7 @@ async fn a_machine_with_more_scopes_than_needed_is_a_warning_and_costs_one_reque
     assert_eq!(codes, ["broad_scopes"]);
     assert_eq!(ee.credentials().principal(), Some(ROBOT));
     // The scopes, the token, the project's verification.
-    assert_eq!(ee.effort().requests, 3);
+    assert_eq!(ee.connect_stats().requests, 3);
 
     let emulator = machine(&["cloud-platform"]).await;
     let ee = on_machine(&emulator).connect().await.unwrap();
@@ -77,12 +77,16 @@ async fn what_was_granted_is_asked_for_where_nobody_said() {
     let connected = isolated(&emulator)
         .credentials_json(jane.json())
         .project(PROJECT)
-        .verify(Verify::None)
+        .verify(VerifyLevel::Skip)
         .connect()
         .await
         .unwrap();
     // Their answers do not say it, and tokeninfo does.
-    let granted = connected.credentials().granted_scopes().await.unwrap();
+    let granted = connected
+        .credentials()
+        .fetch_granted_scopes()
+        .await
+        .unwrap();
     assert_eq!(granted.unwrap(), Scopes::new(["cloud-platform"]));
     let asked = emulator.requests_to("oauth2.googleapis.com").remove(0);
     assert_eq!(asked.path, "/tokeninfo");

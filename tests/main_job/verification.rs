@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use earthengine::{ErrorKind, Registration, Verify};
+use earthengine::{ErrorKind, Registration, VerifyLevel};
 use ee_emulator::{Fault, Refusal};
 
 use super::*;
@@ -31,15 +31,15 @@ fn asked(emulator: &Emulator) -> Vec<String> {
 #[tokio::test]
 async fn each_level_asks_what_it_says_and_no_more() {
     for (level, expected) in [
-        (Verify::None, vec![]),
-        (Verify::Config, vec!["config"]),
-        (Verify::Compute, vec!["config", "value:compute"]),
+        (VerifyLevel::Skip, vec![]),
+        (VerifyLevel::Config, vec!["config"]),
+        (VerifyLevel::Compute, vec!["config", "value:compute"]),
     ] {
         let emulator = emulator().await;
         let ee = robot(&emulator).verify(level).connect().await.unwrap();
         assert_eq!(asked(&emulator), expected, "{level:?}");
         let known = *ee.registration() != Registration::Unverified;
-        assert_eq!(known, level != Verify::None);
+        assert_eq!(known, level != VerifyLevel::Skip);
     }
 }
 
@@ -72,7 +72,7 @@ async fn an_api_that_was_just_enabled_is_waited_for() {
     let emulator = Emulator::builder().project(off()).start().await.unwrap();
     let error = robot(&emulator).connect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ApiDisabled);
-    assert!(error.kind().may_pass());
+    assert!(error.kind().may_resolve_after_propagation());
 
     let waiting = tokio::spawn(robot(&emulator).connect_with_patience(Duration::from_secs(60)));
     while asked(&emulator).len() < 2 {
@@ -191,9 +191,9 @@ async fn what_earth_engine_says_at_the_start_is_passed_on() {
     let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let heard = told.clone();
     let ee = robot(&emulator)
-        .requests(move |requests| {
+        .configure_client(move |requests| {
             let heard = heard.clone();
-            requests.workload_tag("nightly").on_signal(move |signal| {
+            requests.workload_tag("nightly").on_event(move |signal| {
                 heard.lock().unwrap().push(format!("{signal:?}"));
             })
         })

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use earthengine::credentials::{DiskCache, Options};
+use earthengine::credentials::{CredentialOptions, DiskTokenCache};
 use earthengine::token::HttpClient;
 use earthengine::{Endpoints, Environment};
 use ee_emulator::{ClientCertificate, EcKey, Emulator, RsaKey};
@@ -181,7 +181,7 @@ impl World {
     }
 
     /// The variables are the test's own, and stay.
-    pub fn options(&self, address: SocketAddr, more: &[(&str, &str)]) -> Options {
+    pub fn options(&self, address: SocketAddr, more: &[(&str, &str)]) -> CredentialOptions {
         exempt(|| {
             let http = HttpClient::new(Endpoints::emulator(address).unwrap());
             let mut environment = Environment::empty()
@@ -191,12 +191,12 @@ impl World {
                 environment = environment.with_var(*name, *value);
             }
             std::mem::forget(environment.clone());
-            Options::new(http)
+            CredentialOptions::new(http)
                 .environment(environment)
                 .allow_host("tokens.example.com")
                 .allow_host("service-identity.example.com")
                 .gdch_audience("https://service.example.com")
-                .disk_cache(DiskCache::at(self.path("cache")))
+                .disk_cache(DiskTokenCache::at(self.path("cache")))
         })
     }
 }

@@ -4,8 +4,10 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use earthengine::credentials::login::{Browser, Flow, Line, Mode, Outcome, Terminal, Url, WebFlow};
-use earthengine::credentials::{NewLogin, Options, Search, Store};
+use earthengine::credentials::login::{
+    Browser, LoginFlow, LoginMode, LoginOutcome, PromptFuture, Terminal, Url, WebFlow,
+};
+use earthengine::credentials::{CredentialOptions, Login, LoginFile, Search};
 use earthengine::rest::{Auth, Client};
 use earthengine::token::HttpClient;
 use earthengine::{Credentials, Endpoints, Environment, RetryPolicy, Scopes, SecretString};
@@ -24,7 +26,7 @@ pub const STAGES: [Stage; 21] = [
     ("service account with escapes", |world| {
         world.credential("escaped.json")
     }),
-    ("self-signed", World::self_signed),
+    ("self-signed", World::self_signed_jwt),
     ("authorized user", |world| world.credential("user.json")),
     ("Earth Engine file", |world| world.credential("ee.json")),
     ("workforce user", |world| world.credential("workforce.json")),
@@ -59,17 +61,17 @@ pub const STAGES: [Stage; 21] = [
 struct Person<'a>(&'a World);
 
 impl Terminal for Person<'_> {
-    fn tell(&self, _: &str) {}
+    fn print(&self, _: &str) {}
 
-    fn show_page(&self, _: &Url, _: &str) {}
+    fn show_url(&self, _: &Url, _: &str) {}
 
-    fn ask<'a>(&'a self, _: &'a str) -> Line<'a> {
+    fn prompt<'a>(&'a self, _: &'a str) -> PromptFuture<'a> {
         Box::pin(async { Ok(None) })
     }
 }
 
 impl Browser for Person<'_> {
-    fn is_there(&self) -> bool {
+    fn is_available(&self) -> bool {
         true
     }
 
@@ -119,7 +121,7 @@ impl World {
     fn use_and_drop(&self, credentials: Credentials) {
         self.runtime.block_on(async {
             let token = credentials.token().await.unwrap();
-            credentials.cache().unwrap().invalidate(&token);
+            credentials.token_cache().unwrap().invalidate(&token);
             drop(token);
             let _ = credentials.token().await.unwrap();
             drop(credentials);
@@ -130,7 +132,7 @@ impl World {
         self.runtime.block_on(async {
             // What was kept on disk is of the other server.
             if let Ok(token) = credentials.token().await {
-                credentials.cache().unwrap().invalidate(&token);
+                credentials.token_cache().unwrap().invalidate(&token);
                 drop(token);
             }
             let error = credentials.token().await.unwrap_err();
@@ -139,8 +141,8 @@ impl World {
         });
     }
 
-    fn self_signed(&self) {
-        let options = self.options(self.honest, &[]).self_signed(true);
+    fn self_signed_jwt(&self) {
+        let options = self.options(self.honest, &[]).self_signed_jwt(true);
         let credentials =
             Credentials::from_file(self.path("service-account.json"), &options).unwrap();
         self.use_and_drop(credentials);
@@ -171,7 +173,7 @@ impl World {
         );
         let environment = exempt(|| options.environment.clone().unwrap());
         let search = Search::new(environment, options);
-        let found = self.runtime.block_on(search.run()).unwrap();
+        let found = self.runtime.block_on(search.find()).unwrap();
         self.use_and_drop(found.credentials);
     }
 
@@ -192,9 +194,9 @@ impl World {
         let credentials = Credentials::from_file(file, &options).unwrap();
         for refuses in [false, true] {
             let key = || SecretString::from(exempt(|| self.secret("an API key")));
-            let tokens = credentials.cache().unwrap().clone();
-            let both = Auth::token(tokens.clone()).with_api_key(key());
-            for auth in [Auth::api_key(key()), Auth::token(tokens), both] {
+            let tokens = credentials.token_cache().unwrap().clone();
+            let both = Auth::token_cache(tokens.clone()).with_api_key(key());
+            for auth in [Auth::api_key(key()), Auth::token_cache(tokens), both] {
                 let client = self.client(auth, refuses);
                 self.runtime.block_on(async {
                     let ended = client.get_json::<Value>("config").await;
@@ -212,30 +214,30 @@ impl World {
     }
 
     fn store(&self) {
-        let store = Store::at(self.path("credentials"));
+        let store = LoginFile::at(self.path("credentials"));
         let (token, client) = exempt(|| {
             (
                 self.secret("a refresh token"),
                 self.secret("a client secret"),
             )
         });
-        let login = NewLogin::new(token, Scopes::earth_engine()).client("1-a", client);
+        let login = Login::new(token, Scopes::earth_engine()).client("1-a", client);
         store.save_login(&login).unwrap();
         store.set_project("ee-demo-project").unwrap();
         drop(store.read().unwrap());
         drop(login);
         let verifier = SecretString::from(exempt(|| self.secret("a code verifier")));
-        store.keep_verifier(&verifier).unwrap();
-        drop((verifier, store.kept_verifier().unwrap()));
+        store.save_code_verifier(&verifier).unwrap();
+        drop((verifier, store.load_code_verifier().unwrap()));
         for address in [self.refusing, self.honest] {
             let http = exempt(|| HttpClient::new(Endpoints::emulator(address).unwrap()));
             let _ = self.runtime.block_on(store.revoke(&http));
         }
     }
 
-    fn flow(&self, options: &Options, mode: Mode) -> Flow {
+    fn flow(&self, options: &CredentialOptions, mode: LoginMode) -> LoginFlow {
         let environment = exempt(|| Environment::empty().with_home(self.path("home")));
-        Flow::new(environment, options.http.clone())
+        LoginFlow::new(environment, options.http.clone())
             .mode(mode)
             .force(true)
     }
@@ -249,9 +251,9 @@ impl World {
         for address in [self.honest, self.refusing] {
             exempt(keep);
             let options = self.options(address, &[]);
-            let flow = self.flow(&options, Mode::Notebook).quiet(true);
+            let flow = self.flow(&options, LoginMode::Notebook).quiet(true);
             let begun = self.runtime.block_on(flow.run(&nobody, &nobody)).unwrap();
-            let Outcome::Begun(begun) = begun else {
+            let LoginOutcome::AwaitingCode(begun) = begun else {
                 panic!("{begun:?}");
             };
             exempt(|| {
@@ -282,7 +284,7 @@ impl World {
         for address in [self.honest, self.refusing] {
             exempt(keep);
             let options = self.options(address, &[]);
-            let flow = self.flow(&options, Mode::Localhost { port: Some(0) });
+            let flow = self.flow(&options, LoginMode::Localhost { port: Some(0) });
             let ended = self.runtime.block_on(flow.run(&person, &person));
             assert_eq!(ended.is_ok(), address == self.honest, "{ended:?}");
             drop((ended, flow));

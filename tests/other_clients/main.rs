@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use earthengine::credentials::{Credentials, ObjectStoreCredentials, Options};
+use earthengine::credentials::{CredentialOptions, Credentials, ObjectStoreCredentials};
 use earthengine::token::HttpClient;
 use earthengine::{EarthEngine, Endpoints, Scopes};
 use ee_emulator::{Emulator, Project};
@@ -67,7 +67,7 @@ async fn a_key_that_googles_own_client_read_gets_into_earth_engine() {
 async fn an_export_in_cloud_storage_is_read_with_the_same_login() {
     let emulator = emulator().await;
     let key = emulator.create_service_account(ROBOT, PROJECT).json_key();
-    let options = Options::new(HttpClient::new(
+    let options = CredentialOptions::new(HttpClient::new(
         Endpoints::emulator(emulator.address()).unwrap(),
     ));
     let credentials = Credentials::from_json(&key, &options).unwrap();

@@ -79,7 +79,7 @@ async fn faults_are_met_as_the_python_client_meets_them() {
         .endpoints(Endpoints::emulator(emulator.address()).unwrap())
         .credentials_file(&key_file)
         .retry_policy(RetryPolicy {
-            initial_wait: Duration::from_millis(10),
+            initial_backoff: Duration::from_millis(10),
             ..RetryPolicy::default()
         })
         .connect()

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use earthengine::credentials::{Options, Os};
-use earthengine::rest::Signal;
+use earthengine::credentials::{CredentialOptions, Platform};
+use earthengine::rest::ClientEvent;
 use earthengine::token::HttpClient;
 use earthengine::{
-    Builder, Credentials, EarthEngine, Endpoints, Environment, Error, ErrorKind, RetryPolicy,
+    Credentials, EarthEngine, EarthEngineBuilder, Endpoints, Environment, Error, ErrorKind,
+    RetryPolicy,
 };
 use ee_emulator::{Emulator, EmulatorBuilder, OidcProvider, RecordedRequest};
 use serde_json::{Value, json};
@@ -211,7 +212,7 @@ impl Identity {
         let Some(provider) = &self.provider else {
             return Ok(());
         };
-        let token = provider.subject_token_of("soak", SUBJECT_TOKEN_SECONDS);
+        let token = provider.subject_token_expiring_in("soak", SUBJECT_TOKEN_SECONDS);
         replace(&self.folder.join("subject-token"), &token)
     }
 }
@@ -403,10 +404,15 @@ impl Identities {
         identity.map_or(Ok(()), |identity| identity.rotate())
     }
 
-    fn builder(&self, slot: &Slot, identity: &Identity, client: u64) -> Result<Builder, Error> {
+    fn builder(
+        &self,
+        slot: &Slot,
+        identity: &Identity,
+        client: u64,
+    ) -> Result<EarthEngineBuilder, Error> {
         let (ledger, number) = (Arc::clone(&self.ledger), identity.number);
         let surroundings = Environment::empty()
-            .with_os(Os::Linux)
+            .with_os(Platform::Linux)
             .with_home(&identity.folder)
             .with_var("GCE_METADATA_HOST", "metadata.google.internal");
         let builder = EarthEngine::builder()
@@ -415,26 +421,26 @@ impl Identities {
             .project(PROJECT)
             .user_agent(format!("soak-{number}-{client}"))
             .timeout(TIMEOUT)
-            .token_cache(slot.keeps())
-            .requests(move |requests| {
+            .disk_cache(slot.keeps())
+            .configure_client(move |requests| {
                 let ledger = Arc::clone(&ledger);
-                requests.on_signal(move |signal| {
-                    if matches!(signal, Signal::RetryBudgetSpent { .. }) {
+                requests.on_event(move |signal| {
+                    if matches!(signal, ClientEvent::RetryBudgetExhausted { .. }) {
                         ledger.budget_spent(number);
                     }
                 })
             })
             .retry_policy(RetryPolicy {
                 max_retries: MAX_RETRIES,
-                initial_wait: Duration::from_millis(100),
-                max_wait: Duration::from_secs(2),
-                total: RETRIES_TOTAL,
+                initial_backoff: Duration::from_millis(100),
+                max_backoff: Duration::from_secs(2),
+                max_elapsed: RETRIES_TOTAL,
             });
         Ok(match identity.kind {
             Kind::MetadataServer => builder.service_account_email(identity.address()),
             // A builder's own tokens of this kind live for an hour.
             Kind::Impersonated => {
-                let options = Options::new(self.http.clone());
+                let options = CredentialOptions::new(self.http.clone());
                 let source = Credentials::from_file(identity.file(), &options)?;
                 let target = source
                     .impersonate(identity.target())

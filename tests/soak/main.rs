@@ -248,7 +248,7 @@ impl Soak {
                 ));
             }
             self.ledger.count(self.sky.emulator.take_requests());
-            self.sky.emulator.forget_expired_tokens();
+            self.sky.emulator.purge_expired_tokens();
             self.ledger.judge(false);
             let gauges = Gauges::read(program.handle()).without(self.ledger.bytes());
             samples.push(gauges);
@@ -319,7 +319,7 @@ impl Soak {
     /// Looks whether all that was let go of goes away.
     fn judge_rest(&self, program: &Runtime) {
         self.ledger.close();
-        self.sky.emulator.forget_expired_tokens();
+        self.sky.emulator.purge_expired_tokens();
         let most_in_use = self.before.in_use_kib + REST_KIB;
         let until = Instant::now() + TIDYING;
         let left = loop {

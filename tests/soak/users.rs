@@ -145,8 +145,8 @@ impl Users {
     }
 
     fn see_token(&self, client: &Client) {
-        let cache = client.ee.credentials().cache();
-        if let Some(token) = cache.and_then(token::TokenCache::current) {
+        let cache = client.ee.credentials().token_cache();
+        if let Some(token) = cache.and_then(token::TokenCache::cached) {
             self.ledger.saw_token(&token);
         }
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use earthengine::{Builder, EarthEngine, Endpoints, Environment, Error};
+use earthengine::{EarthEngine, EarthEngineBuilder, Endpoints, Environment, Error};
 use ee_emulator::{Emulator, Project};
 use serde_json::json;
 
@@ -96,10 +96,10 @@ async fn emulated_job(emulator: &Emulator, environment: Environment) -> Outcome 
     Ok(())
 }
 
-async fn main_job(builder: Builder) -> Outcome {
+async fn main_job(builder: EarthEngineBuilder) -> Outcome {
     let started = Instant::now();
     let ee = builder.connect().await.map_err(explained)?;
-    for (i, step) in ee.searched().iter().enumerate() {
+    for (i, step) in ee.search_steps().iter().enumerate() {
         row(if i == 0 { "searched" } else { "" }, &step.to_string());
     }
     let credentials = ee.credentials();
@@ -145,7 +145,7 @@ async fn main_job(builder: Builder) -> Outcome {
     if sum.as_f64() != Some(3.0) {
         return Err(format!("1 + 2 is 3, and the answer was {sum}"));
     }
-    let effort = ee.effort();
+    let effort = ee.connect_stats();
     row(
         "effort",
         &format!(
@@ -162,9 +162,7 @@ fn explained(error: Error) -> String {
     let said = error
         .server_message()
         .map(|said| format!("\n  the server said: {said}"));
-    let remedy = error
-        .remedy()
-        .map(|remedy| format!("\n  what to do: {remedy}"));
+    let remedy = error.remedy().map(|remedy| format!("\n  hint: {remedy}"));
     format!(
         "{error}{}{}",
         said.unwrap_or_default(),

@@ -14,7 +14,7 @@
 
 use std::future::Future;
 
-use ee_init::{Builder, Error, ErrorKind};
+use ee_init::{EarthEngineBuilder, Error, ErrorKind};
 use ee_token::{AccessToken, Remedy};
 use once_cell::sync::OnceCell;
 use serde::Serialize;
@@ -28,9 +28,9 @@ pub struct EarthEngine(ee_init::EarthEngine);
 /// Finds credentials, gets a token, chooses the project and verifies it.
 ///
 /// # Errors
-/// As [`Builder::connect`]; [`ErrorKind::Usage`] inside an async context, where blocking
+/// As [`EarthEngineBuilder::connect`]; [`ErrorKind::Usage`] inside an async context, where blocking
 /// would stall the runtime.
-pub fn connect(builder: Builder) -> Result<EarthEngine, Error> {
+pub fn connect(builder: EarthEngineBuilder) -> Result<EarthEngine, Error> {
     wait_for(builder.connect())?.map(EarthEngine)
 }
 
@@ -38,7 +38,7 @@ pub fn connect(builder: Builder) -> Result<EarthEngine, Error> {
 ///
 /// # Errors
 /// As [`connect`].
-pub fn initialize(builder: impl Into<Option<Builder>>) -> Result<EarthEngine, Error> {
+pub fn initialize(builder: impl Into<Option<EarthEngineBuilder>>) -> Result<EarthEngine, Error> {
     wait_for(crate::initialize(builder.into()))?.map(EarthEngine)
 }
 
@@ -100,7 +100,7 @@ impl EarthEngine {
     }
 }
 
-/// Waits for anything of the async API, such as what a [`Builder`] does before there is a client.
+/// Waits for anything of the async API, such as what a [`EarthEngineBuilder`] does before there is a client.
 ///
 /// ```no_run
 /// use earthengine::{EarthEngine, blocking};

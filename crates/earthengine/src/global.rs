@@ -2,7 +2,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use ee_init::{Builder, EarthEngine, Error, ErrorKind};
+use ee_init::{EarthEngine, EarthEngineBuilder, Error, ErrorKind};
 use ee_token::Remedy;
 
 /// Not a `OnceCell`: a program may initialize again, for another project.
@@ -24,8 +24,10 @@ static CONNECTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 /// ```
 ///
 /// # Errors
-/// As [`Builder::connect`]. A client that was there before then stays.
-pub async fn initialize(builder: impl Into<Option<Builder>>) -> Result<EarthEngine, Error> {
+/// As [`EarthEngineBuilder::connect`]. A client that was there before then stays.
+pub async fn initialize(
+    builder: impl Into<Option<EarthEngineBuilder>>,
+) -> Result<EarthEngine, Error> {
     let builder = builder.into();
     let _one_at_a_time = CONNECTING.lock().await;
     if builder.is_none()

@@ -35,13 +35,14 @@ pub use ee_token as token;
 
 pub use ee_credentials::{Credentials, Environment};
 pub use ee_init::{
-    ApiState, Builder, Check, CheckStatus, Diagnosis, EarthEngine, Error, ErrorKind, Found,
-    ListedProject, LoginStatus, Method, Project, ProjectSource, Registration, Verify,
+    ApiState, Check, CheckStatus, Diagnosis, EarthEngine, EarthEngineBuilder, Error, ErrorKind,
+    Found, ListedProject, LoginStatus, Method, Project, ProjectSource, Registration, VerifyLevel,
     check_project,
 };
 pub use ee_rest::{
-    Asset, AssetName, AssetUpdate, Assets, Batch, BatchReply, Export, ExportKind, ImageFormat,
-    Operation, OperationState, Operations, Page, Pages, PixelGrid, Policy, Position, ThumbnailKind,
+    Asset, AssetName, AssetUpdate, Assets, Batch, BatchResponse, Export, ExportKind, IamPolicy,
+    ImageFormat, Operation, OperationState, Operations, Page, PageCursor, Pages, PixelGrid,
+    ThumbnailKind,
 };
 pub use ee_token::{
     AccessToken, Endpoint, Endpoints, Remedy, RetryPolicy, Scopes, SecretString, TokenSource,

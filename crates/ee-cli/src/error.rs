@@ -1,15 +1,15 @@
 //! How a command fails: one sentence, what to do, and an exit status that scripts can rely on.
 
-use earthengine::token::clean;
+use earthengine::token::sanitize;
 use earthengine::{Error, ErrorKind, Remedy};
 use serde_json::json;
 
 use crate::output::{Text, has_colours, json_line, write_note};
-use crate::signals::Signal;
+use crate::signals::ClientEvent;
 
 /// Why a command failed.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct CliError {
     code: &'static str,
     message: String,
     said: Option<String>,
@@ -22,13 +22,13 @@ pub(crate) struct Failure {
 
 /// Whether a refusal came while a client was set up, or from a call on one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum Phase {
     Init,
     Call,
 }
 
-impl Failure {
-    pub(crate) fn new(error: &Error, stage: Stage) -> Self {
+impl CliError {
+    pub(crate) fn new(error: &Error, stage: Phase) -> Self {
         let message = error.to_string();
         let said = error
             .server_message()
@@ -39,9 +39,11 @@ impl Failure {
             message,
             said,
             searched: match error.kind() {
-                ErrorKind::NoCredentials => {
-                    error.searched().iter().map(ToString::to_string).collect()
-                }
+                ErrorKind::NoCredentials => error
+                    .search_steps()
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
                 _ => Vec::new(),
             },
             remedy: error.remedy().cloned().map(Box::new),
@@ -57,9 +59,9 @@ impl Failure {
             Kind::LoginFailed => ("login_failed", 4),
             Kind::LoginTimeout => ("login_timeout", 4),
             Kind::LoginUnavailable => ("login_unavailable", 4),
-            Kind::Store => ("io", 1),
+            Kind::CredentialsFile => ("io", 1),
             Kind::InvalidOptions => ("usage", 2),
-            _ => return Self::new(&error.clone().into(), Stage::Init),
+            _ => return Self::new(&error.clone().into(), Phase::Init),
         };
         Self {
             code,
@@ -72,7 +74,7 @@ impl Failure {
     }
 
     /// A signal, with the status that shells give it.
-    pub(crate) fn stopped(signal: Signal) -> Self {
+    pub(crate) fn stopped(signal: ClientEvent) -> Self {
         Self {
             code: "interrupted",
             message: signal.message().to_owned(),
@@ -123,7 +125,7 @@ impl Failure {
             said: None,
             searched: Vec::new(),
             remedy: None,
-            status: kind.map_or(1, |kind| exit_status(kind, Stage::Init)),
+            status: kind.map_or(1, |kind| exit_status(kind, Phase::Init)),
         }
     }
 
@@ -157,7 +159,7 @@ impl Failure {
             None => self.message.clone(),
         };
         let remedy = self.remedy.as_deref().map(in_one_line).unwrap_or_default();
-        let mut error = json!({"code": self.code, "message": clean(&message, &[]), "remedy": clean(&remedy, &[])});
+        let mut error = json!({"code": self.code, "message": sanitize(&message, &[]), "remedy": sanitize(&remedy, &[])});
         if let Some(url) = self
             .remedy
             .as_ref()
@@ -185,7 +187,7 @@ impl Failure {
             text.add(&format!("  {place}\n"));
         }
         if let Some(remedy) = &self.remedy {
-            text.paint(colour, "1;36", "what to do:");
+            text.paint(colour, "1;36", "hint:");
             text.add(&format!(" {}\n", remedy.text));
             for line in remedy.command.iter().chain(&remedy.url) {
                 text.add(&format!("    {line}\n"));
@@ -205,14 +207,14 @@ pub(crate) fn in_one_line(remedy: &Remedy) -> String {
 
 /// The exit status for a kind of error; a missing permission is the project's trouble while
 /// the project is verified, and the call's later.
-fn exit_status(kind: ErrorKind, stage: Stage) -> u8 {
+fn exit_status(kind: ErrorKind, stage: Phase) -> u8 {
     match kind {
         ErrorKind::NoCredentials => 3,
         ErrorKind::Usage | ErrorKind::Io => 1,
         ErrorKind::Network | ErrorKind::NetworkBlocked | ErrorKind::Timeout => 7,
-        kind if kind.is_about_credentials() => 4,
-        kind if kind.is_about_project() => 5,
-        ErrorKind::PermissionDenied if stage == Stage::Init => 5,
+        kind if kind.is_credential_error() => 4,
+        kind if kind.is_project_error() => 5,
+        ErrorKind::PermissionDenied if stage == Phase::Init => 5,
         _ => 6,
     }
 }
@@ -221,13 +223,13 @@ fn exit_status(kind: ErrorKind, stage: Stage) -> u8 {
 mod tests {
     use super::*;
 
-    fn failure() -> Failure {
+    fn failure() -> CliError {
         let error = Error::new(ErrorKind::ApiDisabled, "the API is off").with_remedy(
             Remedy::new("Enable it.")
                 .command("gcloud x")
                 .url("https://example.com/"),
         );
-        Failure::new(&error, Stage::Init)
+        CliError::new(&error, Phase::Init)
     }
 
     #[test]
@@ -244,7 +246,7 @@ mod tests {
         let plain = failure().words(false);
         assert_eq!(
             plain,
-            "error: the API is off\nwhat to do: Enable it.\n    gcloud x\n    https://example.com/\n"
+            "error: the API is off\nhint: Enable it.\n    gcloud x\n    https://example.com/\n"
         );
         assert!(failure().words(true).contains("\u{1b}["));
     }
@@ -252,16 +254,16 @@ mod tests {
     #[test]
     fn exit_statuses_are_the_promised_ones() {
         for (kind, stage, status) in [
-            (ErrorKind::NoCredentials, Stage::Init, 3),
-            (ErrorKind::InvalidCredentials, Stage::Init, 4),
-            (ErrorKind::ClockSkew, Stage::Call, 4),
-            (ErrorKind::InvalidProject, Stage::Init, 5),
-            (ErrorKind::ApiDisabled, Stage::Call, 5),
-            (ErrorKind::PermissionDenied, Stage::Init, 5),
-            (ErrorKind::PermissionDenied, Stage::Call, 6),
-            (ErrorKind::NotFound, Stage::Call, 6),
-            (ErrorKind::Timeout, Stage::Init, 7),
-            (ErrorKind::Io, Stage::Init, 1),
+            (ErrorKind::NoCredentials, Phase::Init, 3),
+            (ErrorKind::InvalidCredentials, Phase::Init, 4),
+            (ErrorKind::ClockSkew, Phase::Call, 4),
+            (ErrorKind::InvalidProject, Phase::Init, 5),
+            (ErrorKind::ApiDisabled, Phase::Call, 5),
+            (ErrorKind::PermissionDenied, Phase::Init, 5),
+            (ErrorKind::PermissionDenied, Phase::Call, 6),
+            (ErrorKind::NotFound, Phase::Call, 6),
+            (ErrorKind::Timeout, Phase::Init, 7),
+            (ErrorKind::Io, Phase::Init, 1),
         ] {
             assert_eq!(exit_status(kind, stage), status, "{kind:?} {stage:?}");
         }
@@ -291,7 +293,7 @@ mod tests {
         let told = rows_of(&page);
         for kind in ErrorKind::ALL {
             let name = format!("{kind:?}");
-            let row = (name.as_str(), kind.code(), exit_status(*kind, Stage::Init));
+            let row = (name.as_str(), kind.code(), exit_status(*kind, Phase::Init));
             assert!(told.contains(&row), "{row:?} is not in {told:?}");
         }
         assert_eq!(told.len(), ErrorKind::ALL.len(), "a row too many: {told:?}");

@@ -15,9 +15,9 @@ use std::time::Duration;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use cli::{Arguments, Command};
-use earthengine::token::clean;
-use error::Failure;
-use signals::Signal;
+use earthengine::token::sanitize;
+use error::CliError;
+use signals::ClientEvent;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn ended(failure: &Failure, as_json: bool) -> ExitCode {
+fn ended(failure: &CliError, as_json: bool) -> ExitCode {
     failure.print(as_json);
     ExitCode::from(failure.exit_status())
 }
@@ -53,9 +53,9 @@ fn asks_for_json(words: &[OsString]) -> bool {
     words.iter().any(|word| word == "--json")
 }
 
-fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let runtime = runtime().map_err(|e| Failure::io("the runtime cannot be started", &e))?;
-    let stop = stop_signal().map_err(|e| Failure::io("signals cannot be waited for", &e))?;
+fn run(arguments: &Arguments) -> Result<(), CliError> {
+    let runtime = runtime().map_err(|e| CliError::io("the runtime cannot be started", &e))?;
+    let stop = stop_signal().map_err(|e| CliError::io("signals cannot be waited for", &e))?;
     let global = &arguments.global;
     let command = async {
         match &arguments.command {
@@ -78,7 +78,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         tokio::select! {
             biased;
             done = command => done,
-            signal = stop => Err(Failure::stopped(signal.unwrap_or(Signal::Interrupt))),
+            signal = stop => Err(CliError::stopped(signal.unwrap_or(ClientEvent::Interrupt))),
         }
     })
 }
@@ -91,7 +91,7 @@ fn runtime() -> io::Result<Runtime> {
 
 /// Reports the first signal that asks the process to end. It is awaited on a thread of its own: a
 /// command that is blocked in reading standard input cannot be dropped, and the process must end.
-fn stop_signal() -> io::Result<oneshot::Receiver<Signal>> {
+fn stop_signal() -> io::Result<oneshot::Receiver<ClientEvent>> {
     let runtime = runtime()?;
     let mut signals = {
         let _inside = runtime.enter();
@@ -103,7 +103,7 @@ fn stop_signal() -> io::Result<oneshot::Receiver<Signal>> {
         // The command may have ended by itself.
         let _ = report.send(signal);
         thread::sleep(GRACE);
-        std::process::exit(Failure::stopped(signal).exit_status().into());
+        std::process::exit(CliError::stopped(signal).exit_status().into());
     })?;
     Ok(reported)
 }
@@ -123,14 +123,14 @@ fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
     let failure = match error.kind() {
         // Their texts are the help, and a list of commands with the hidden ones.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            Failure::usage(&"a command is missing")
+            CliError::usage(&"a command is missing")
         }
-        _ => Failure::usage(error),
+        _ => CliError::usage(error),
     };
     let as_json = asks_for_json(words);
     // clap quotes what it was given as it came.
     let text = error.to_string();
-    if as_json || clean(&text, &[]) != text {
+    if as_json || sanitize(&text, &[]) != text {
         return ended(&failure, as_json);
     }
     // If nobody reads standard error, the exit status still tells.

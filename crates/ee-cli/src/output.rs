@@ -5,14 +5,14 @@ use std::path::Path;
 
 use earthengine::Environment;
 use earthengine::credentials::Warning;
-use earthengine::token::{clean, redact, steers_terminal};
+use earthengine::token::{is_unsafe_for_display, redact, sanitize};
 use serde_json::{Value, json};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::Global;
-use crate::error::{Failure, in_one_line};
+use crate::error::{CliError, in_one_line};
 
 /// Text for people. Whatever is added to it is shown without secrets, and without characters that
 /// steer a terminal; only its colors are its own.
@@ -21,7 +21,7 @@ pub(crate) struct Text(String);
 
 impl Text {
     pub(crate) fn add(&mut self, text: &str) {
-        self.0 += &clean(text, &[]);
+        self.0 += &sanitize(text, &[]);
     }
 
     /// Adds a text in color, if there are colors: with an SGR code such as `1;31`.
@@ -49,24 +49,24 @@ impl<T: AsRef<str>> From<T> for Text {
 }
 
 /// Writes text for people to standard output.
-pub(crate) fn print(text: impl Into<Text>) -> Result<(), Failure> {
+pub(crate) fn print(text: impl Into<Text>) -> Result<(), CliError> {
     print_raw(text.into().0)
 }
 
 /// Writes a line of JSON to standard output. Secrets in it are redacted; characters that steer a
 /// terminal are escaped, so that programs get each text as it is.
-pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
+pub(crate) fn print_json(value: &Value) -> Result<(), CliError> {
     print_raw(json_line(redacted(value.clone())))
 }
 
 /// Writes what the user asked for as it is, be it a secret: a token, a response, a script.
 /// A reader that went away is a failure, not a panic.
-pub(crate) fn print_raw(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+pub(crate) fn print_raw(text: impl AsRef<[u8]>) -> Result<(), CliError> {
     let mut stdout = std::io::stdout().lock();
     stdout
         .write_all(text.as_ref())
         .and_then(|()| stdout.flush())
-        .map_err(|e| Failure::io("standard output cannot be written", &e))
+        .map_err(|e| CliError::io("standard output cannot be written", &e))
 }
 
 fn redacted(value: Value) -> Value {
@@ -85,7 +85,7 @@ fn redacted(value: Value) -> Value {
 pub(crate) fn json_line(value: Value) -> String {
     let mut line = String::new();
     for c in value.to_string().chars() {
-        if steers_terminal(c) {
+        if is_unsafe_for_display(c) {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
                 line += &format!("\\u{unit:04x}");
@@ -114,7 +114,9 @@ pub(crate) fn has_colours(stream: &impl IsTerminal) -> bool {
 /// Text that came from elsewhere, without what could steer a terminal or make a name look like
 /// another: control characters, and those that are invisible or turn the direction of writing.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars().filter(|c| !steers_terminal(*c)).collect()
+    text.chars()
+        .filter(|c| !is_unsafe_for_display(*c))
+        .collect()
 }
 
 /// Writes warnings to standard error, each with what to do.

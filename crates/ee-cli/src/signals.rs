@@ -4,7 +4,7 @@ use std::io;
 
 /// A signal that was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Signal {
+pub(crate) enum ClientEvent {
     Interrupt,
     #[cfg(unix)]
     Terminate,
@@ -12,7 +12,7 @@ pub(crate) enum Signal {
     Hangup,
 }
 
-impl Signal {
+impl ClientEvent {
     pub(crate) fn message(self) -> &'static str {
         match self {
             Self::Interrupt => "interrupted",
@@ -54,7 +54,7 @@ impl Signals {
         })
     }
 
-    pub(crate) async fn next(&mut self) -> Signal {
+    pub(crate) async fn next(&mut self) -> ClientEvent {
         let hangup = async {
             match &mut self.hangup {
                 Some(signal) => signal.recv().await,
@@ -62,9 +62,9 @@ impl Signals {
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.terminate.recv() => Signal::Terminate,
-            _ = hangup => Signal::Hangup,
+            _ = self.interrupt.recv() => ClientEvent::Interrupt,
+            _ = self.terminate.recv() => ClientEvent::Terminate,
+            _ = hangup => ClientEvent::Hangup,
         }
     }
 }
@@ -95,8 +95,8 @@ impl Signals {
         tokio::signal::windows::ctrl_c().map(Self)
     }
 
-    pub(crate) async fn next(&mut self) -> Signal {
+    pub(crate) async fn next(&mut self) -> ClientEvent {
         let _ = self.0.recv().await;
-        Signal::Interrupt
+        ClientEvent::Interrupt
     }
 }

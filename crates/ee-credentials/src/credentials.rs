@@ -13,26 +13,26 @@ use ee_token::{
 use crate::input::location::{Place, Stamp, Text, read};
 use crate::kinds;
 use crate::kinds::credential::Loaded;
-use crate::kinds::external_account::{self, ExternalAccount};
+use crate::kinds::external_account::{self, ExternalAccountConfig};
 use crate::kinds::identity::Identity;
-use crate::kinds::impersonated::builder::ImpersonationSettings;
+use crate::kinds::impersonated::builder::ImpersonationConfig;
 use crate::kinds::impersonated::iam_scopes;
 use crate::kinds::metadata_server::MetadataServer;
 use crate::kinds::service_account::{self, ServiceAccountKey};
 use crate::source::reloading::{self, Reader};
-use crate::{Error, Kind, Options, Origin, Warning};
+use crate::{CredentialKind, CredentialOptions, CredentialSource, Error, Warning};
 
 /// A credential, ready for use: a token cache, and what is known of the credential.
 ///
 /// Cheap to clone; clones share the token. Making one sends no request and needs no runtime.
 ///
 /// ```
-/// use ee_credentials::{Credentials, Kind};
+/// use ee_credentials::{Credentials, CredentialKind};
 /// use ee_token::AccessToken;
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), ee_token::Error> {
-/// let credentials = Credentials::from_closure(|| async { AccessToken::new("from-my-server") });
-/// assert_eq!(credentials.kind(), Kind::AccessToken);
+/// let credentials = Credentials::from_fn(|| async { AccessToken::new("from-my-server") });
+/// assert_eq!(credentials.kind(), CredentialKind::AccessToken);
 /// assert_eq!(credentials.token().await?.secret(), "from-my-server");
 /// # Ok(()) }
 /// ```
@@ -41,8 +41,8 @@ pub struct Credentials(Arc<Inner>);
 
 #[derive(Clone)]
 struct Inner {
-    kind: Kind,
-    origin: Origin,
+    kind: CredentialKind,
+    origin: CredentialSource,
     path: Option<Box<Path>>,
     principal: Option<Arc<str>>,
     quota_project: Option<Box<str>>,
@@ -59,13 +59,13 @@ struct Inner {
     /// What would make it once more. Rare, and large: a server holds a hundred thousand people's.
     making: Option<Box<Making>>,
     /// The credentials that act as this account, if [`Credentials::impersonate`] made it.
-    through: Option<Box<(Credentials, ImpersonationSettings)>>,
+    through: Option<Box<(Credentials, ImpersonationConfig)>>,
 }
 
 /// How a credential was made, and of what.
 #[derive(Clone)]
 struct Making {
-    options: Options,
+    options: CredentialOptions,
     recipe: Recipe,
 }
 
@@ -91,18 +91,18 @@ impl Credentials {
     /// Earth Engine's own. If it is rejected, and the file has changed since it was read, it
     /// is read again; another account in it then is an error.
     ///
-    /// This reads the file in the calling thread. [`Search::only_file`](crate::Search::only_file)
+    /// This reads the file in the calling thread. [`Search::with_file`](crate::Search::with_file)
     /// does not block a task.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidFile`](crate::ErrorKind::InvalidFile) and its relatives; the
     /// message names the file and the field. [`ErrorKind::Io`](crate::ErrorKind::Io) if the
     /// system fails to read it.
-    pub fn from_file(path: impl Into<PathBuf>, options: &Options) -> Result<Self, Error> {
+    pub fn from_file(path: impl Into<PathBuf>, options: &CredentialOptions) -> Result<Self, Error> {
         Self::from_place(Place::file(path), options)
     }
 
-    pub(crate) fn from_place(place: Place, options: &Options) -> Result<Self, Error> {
+    pub(crate) fn from_place(place: Place, options: &CredentialOptions) -> Result<Self, Error> {
         Self::from_text_of_file(read(&place)?, place, kinds::load, options)
     }
 
@@ -111,7 +111,7 @@ impl Credentials {
         file: Text,
         place: Place,
         reader: Reader,
-        options: &Options,
+        options: &CredentialOptions,
     ) -> Result<Self, Error> {
         let path = place.path().map(Path::to_owned);
         let recipe = Recipe::File(place.clone(), reader, file.stamp);
@@ -125,7 +125,7 @@ impl Credentials {
     ///
     /// # Errors
     /// As [`Credentials::from_file`].
-    pub fn from_json(text: &str, options: &Options) -> Result<Self, Error> {
+    pub fn from_json(text: &str, options: &CredentialOptions) -> Result<Self, Error> {
         let loaded = kinds::load(text, &Place::Text, options)?;
         let loaded = options.keep_tokens(loaded, text);
         Ok(Self::new(loaded, options).made_of(Recipe::Text(text.into(), Place::Text), options))
@@ -135,10 +135,13 @@ impl Credentials {
     /// and self-signed if they say so.
     ///
     /// # Errors
-    /// [`ErrorKind::RefusedHost`](crate::ErrorKind::RefusedHost) if the key names a token host
+    /// [`ErrorKind::DisallowedHost`](crate::ErrorKind::DisallowedHost) if the key names a token host
     /// that is not Google's and was not allowed;
     /// [`ErrorKind::InvalidOptions`](crate::ErrorKind::InvalidOptions).
-    pub fn service_account(key: ServiceAccountKey, options: &Options) -> Result<Self, Error> {
+    pub fn from_service_account_key(
+        key: ServiceAccountKey,
+        options: &CredentialOptions,
+    ) -> Result<Self, Error> {
         let loaded = service_account::load(key.clone(), options)?;
         Ok(Self::new(loaded, options).made_of(Recipe::Key(Box::new(key)), options))
     }
@@ -146,9 +149,13 @@ impl Credentials {
     /// The key of the service account with this address, from a PEM alone.
     ///
     /// # Errors
-    /// As [`ServiceAccountKey::from_pem`] and [`Credentials::service_account`].
-    pub fn from_pem(pem: &str, email: impl Into<String>, options: &Options) -> Result<Self, Error> {
-        Self::service_account(ServiceAccountKey::from_pem(pem, email)?, options)
+    /// As [`ServiceAccountKey::from_pem`] and [`Credentials::from_service_account_key`].
+    pub fn from_pem(
+        pem: &str,
+        email: impl Into<String>,
+        options: &CredentialOptions,
+    ) -> Result<Self, Error> {
+        Self::from_service_account_key(ServiceAccountKey::from_pem(pem, email)?, options)
     }
 
     /// Workload or workforce identity federation with subject tokens of the program's own:
@@ -158,11 +165,11 @@ impl Credentials {
     /// # Errors
     /// [`ErrorKind::InvalidFile`](crate::ErrorKind::InvalidFile) that names the setting which
     /// cannot be used;
-    /// [`ErrorKind::RefusedHost`](crate::ErrorKind::RefusedHost).
+    /// [`ErrorKind::DisallowedHost`](crate::ErrorKind::DisallowedHost).
     pub fn from_subject_token<F, Fut>(
-        account: ExternalAccount,
+        account: ExternalAccountConfig,
         supply: F,
-        options: &Options,
+        options: &CredentialOptions,
     ) -> Result<Self, Error>
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -179,22 +186,22 @@ impl Credentials {
     }
 
     /// The program's own source of tokens.
-    pub fn from_source(source: impl TokenSource + 'static) -> Self {
+    pub fn from_token_source(source: impl TokenSource + 'static) -> Self {
         Self::of_access_token(Arc::new(source), None)
     }
 
     /// The program's own way to get a token: called whenever a new one is needed.
-    pub fn from_closure<F, Fut>(mint: F) -> Self
+    pub fn from_fn<F, Fut>(mint: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<AccessToken, ee_token::Error>> + Send + 'static,
     {
-        Self::from_source(source_fn(mint))
+        Self::from_token_source(source_fn(mint))
     }
 
     fn of_access_token(source: Arc<dyn TokenSource>, scopes: Option<Scopes>) -> Self {
         Self::of_proof(
-            Kind::AccessToken,
+            CredentialKind::AccessToken,
             Proof::Token(TokenCache::from(source)),
             scopes,
         )
@@ -202,13 +209,13 @@ impl Credentials {
 
     /// An API key: it names a project, and nobody.
     pub fn from_api_key(key: impl Into<SecretString>) -> Self {
-        Self::of_proof(Kind::ApiKey, Proof::ApiKey(key.into()), None)
+        Self::of_proof(CredentialKind::ApiKey, Proof::ApiKey(key.into()), None)
     }
 
-    fn of_proof(kind: Kind, proof: Proof, scopes: Option<Scopes>) -> Self {
+    fn of_proof(kind: CredentialKind, proof: Proof, scopes: Option<Scopes>) -> Self {
         Self(Arc::new(Inner {
             kind,
-            origin: Origin::Caller,
+            origin: CredentialSource::InMemory,
             path: None,
             principal: None,
             quota_project: None,
@@ -225,11 +232,11 @@ impl Credentials {
         }))
     }
 
-    pub(crate) fn new(loaded: Loaded, options: &Options) -> Self {
+    pub(crate) fn new(loaded: Loaded, options: &CredentialOptions) -> Self {
         let quota_project = options.quota_project.clone().or(loaded.quota_project);
         Self(Arc::new(Inner {
             kind: loaded.kind,
-            origin: Origin::Caller,
+            origin: CredentialSource::InMemory,
             path: None,
             principal: loaded.principal,
             quota_project: quota_project.map(String::into_boxed_str),
@@ -246,11 +253,11 @@ impl Credentials {
         }))
     }
 
-    pub(crate) fn of_machine(server: Arc<MetadataServer>, options: &Options) -> Self {
+    pub(crate) fn of_machine(server: Arc<MetadataServer>, options: &CredentialOptions) -> Self {
         let credentials =
             Self::new(MetadataServer::load(&server), options).made_of(Recipe::None, options);
         credentials.change(|inner| {
-            inner.origin = Origin::MetadataServer;
+            inner.origin = CredentialSource::MetadataServer;
             inner.metadata = Some(server);
         })
     }
@@ -258,7 +265,7 @@ impl Credentials {
     /// Remembers how it was made and, if another token request may be made of that, of what:
     /// where the login decides the scopes, there is no other. A login that the caller gave as
     /// a text can be found nowhere, so there is nothing to remember.
-    pub(crate) fn made_of(self, recipe: Recipe, options: &Options) -> Self {
+    pub(crate) fn made_of(self, recipe: Recipe, options: &CredentialOptions) -> Self {
         let is_narrowed = self.is_login() && options.scopes.is_some();
         let has_others = self.names_scopes() || is_narrowed;
         if !has_others && matches!(recipe, Recipe::Text(_, Place::Text)) {
@@ -271,18 +278,18 @@ impl Credentials {
         self.change(|inner| inner.making = Some(Box::new(making)))
     }
 
-    pub(crate) fn acting_through(self, source: Self, step: ImpersonationSettings) -> Self {
+    pub(crate) fn acting_through(self, source: Self, step: ImpersonationConfig) -> Self {
         self.change(|inner| {
             inner.warnings.extend(source.warnings().iter().cloned());
             inner.through = Some(Box::new((source, step)));
         })
     }
 
-    pub(crate) fn through(&self) -> Option<&(Self, ImpersonationSettings)> {
+    pub(crate) fn through(&self) -> Option<&(Self, ImpersonationConfig)> {
         self.0.through.as_deref()
     }
 
-    pub(crate) fn options(&self) -> Option<&Options> {
+    pub(crate) fn options(&self) -> Option<&CredentialOptions> {
         Some(&self.0.making.as_ref()?.options)
     }
 
@@ -291,18 +298,24 @@ impl Credentials {
         std::iter::successors(Some(self), |credentials| {
             credentials.through().map(|(source, _)| source)
         })
-        .filter(|credentials| credentials.kind() == Kind::ImpersonatedServiceAccount)
+        .filter(|credentials| credentials.kind() == CredentialKind::ImpersonatedServiceAccount)
         .filter_map(Self::principal)
     }
 
     /// Whether its token requests must name scopes.
     fn names_scopes(&self) -> bool {
-        matches!(self.kind(), Kind::ServiceAccount | Kind::ExternalAccount)
+        matches!(
+            self.kind(),
+            CredentialKind::ServiceAccount | CredentialKind::ExternalAccount
+        )
     }
 
     /// Whether it has the scopes that a person granted, unless fewer were asked for.
     fn is_login(&self) -> bool {
-        matches!(self.kind(), Kind::AuthorizedUser | Kind::EarthEngineFile)
+        matches!(
+            self.kind(),
+            CredentialKind::AuthorizedUser | CredentialKind::EarthEngineFile
+        )
     }
 
     /// The same credential, asking for a token that is good for IAM: for that alone if it can
@@ -314,8 +327,8 @@ impl Credentials {
         let Some(making) = &self.0.making else {
             return Ok(None);
         };
-        let options = Options {
-            self_signed: false,
+        let options = CredentialOptions {
+            self_signed_jwt: false,
             scopes: self.names_scopes().then(iam_scopes),
             ..making.options.clone()
         };
@@ -328,7 +341,7 @@ impl Credentials {
                 let is_unchanged = file.stamp == *stamp;
                 let (loaded, _) = reloading::load(file, place.clone(), *reader, &options)?;
                 let is_ours = loaded.kind == self.0.kind
-                    && self.0.identity.is_same(&loaded.identity) == Some(true);
+                    && self.0.identity.secret_eq(&loaded.identity) == Some(true);
                 if !is_unchanged && !is_ours {
                     // Another file by now: these credentials go on as who they were.
                     return Ok(None);
@@ -354,7 +367,7 @@ impl Credentials {
 
     /// Says where it was found, for a program that has a search of its own.
     #[must_use]
-    pub fn with_origin(self, origin: Origin) -> Self {
+    pub fn with_origin(self, origin: CredentialSource) -> Self {
         self.change(|inner| inner.origin = origin)
     }
 
@@ -378,12 +391,12 @@ impl Credentials {
     }
 
     /// What kind of credential it is.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> CredentialKind {
         self.0.kind
     }
 
     /// Where it was found.
-    pub fn origin(&self) -> Origin {
+    pub fn origin(&self) -> CredentialSource {
         self.0.origin
     }
 
@@ -393,7 +406,7 @@ impl Credentials {
     }
 
     /// In whose name requests are made, as far as the credential says so or it was
-    /// [looked up](Self::look_up_principal) for a machine: an address.
+    /// [looked up](Self::fetch_principal) for a machine: an address.
     pub fn principal(&self) -> Option<&str> {
         match (&self.0.principal, &self.0.metadata) {
             (Some(principal), _) => Some(principal),
@@ -408,7 +421,7 @@ impl Credentials {
     ///
     /// # Errors
     /// [`ErrorKind::Token`](crate::ErrorKind::Token) if there is no token, or no answer.
-    pub async fn look_up_principal(&self) -> Result<Option<String>, Error> {
+    pub async fn fetch_principal(&self) -> Result<Option<String>, Error> {
         if let Some(principal) = self.principal() {
             return Ok(Some(principal.to_owned()));
         }
@@ -427,8 +440,8 @@ impl Credentials {
     /// use ee_credentials::{Credentials, Warning};
     ///
     /// # async fn f(credentials: Credentials) -> Result<(), ee_credentials::Error> {
-    /// if let Some(granted) = credentials.granted_scopes().await?
-    ///     && let Some(warning) = Warning::of_broad_scopes(&granted)
+    /// if let Some(granted) = credentials.fetch_granted_scopes().await?
+    ///     && let Some(warning) = Warning::for_broad_scopes(&granted)
     /// {
     ///     eprintln!("{warning}\n{}", warning.remedy);
     /// }
@@ -437,14 +450,16 @@ impl Credentials {
     ///
     /// # Errors
     /// [`ErrorKind::Token`](crate::ErrorKind::Token) if there is no token, or no answer.
-    pub async fn granted_scopes(&self) -> Result<Option<Scopes>, Error> {
+    pub async fn fetch_granted_scopes(&self) -> Result<Option<Scopes>, Error> {
         if let Some(server) = &self.0.metadata {
             let info = server.account_info().await?;
             return Ok(info.map(|info| info.scopes.clone()));
         }
         match self.0.kind {
-            Kind::ApiKey | Kind::GdchServiceAccount => return Ok(None),
-            Kind::ServiceAccount | Kind::ExternalAccount | Kind::ImpersonatedServiceAccount => {
+            CredentialKind::ApiKey | CredentialKind::GdchServiceAccount => return Ok(None),
+            CredentialKind::ServiceAccount
+            | CredentialKind::ExternalAccount
+            | CredentialKind::ImpersonatedServiceAccount => {
                 return Ok(self.0.scopes.clone());
             }
             _ => {}
@@ -461,7 +476,7 @@ impl Credentials {
         let Some(http) = &self.0.http else {
             return Ok(None);
         };
-        if self.cache().is_none() || self.kind() == Kind::GdchServiceAccount {
+        if self.token_cache().is_none() || self.kind() == CredentialKind::GdchServiceAccount {
             return Ok(None);
         }
         let token = self.token().await?;
@@ -485,7 +500,7 @@ impl Credentials {
     }
 
     /// The number of the project that the login's OAuth client belongs to.
-    pub fn oauth_client_project(&self) -> Option<&str> {
+    pub fn oauth_client_project_number(&self) -> Option<&str> {
         let (number, _) = self.0.oauth_client_id.as_deref()?.split_once('-')?;
         let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
         is_number.then_some(number)
@@ -496,7 +511,7 @@ impl Credentials {
     ///
     /// # Errors
     /// [`ErrorKind::Token`](crate::ErrorKind::Token) if the metadata server does not answer.
-    pub async fn metadata_project(&self) -> Result<Option<String>, Error> {
+    pub async fn fetch_metadata_project(&self) -> Result<Option<String>, Error> {
         match &self.0.metadata {
             Some(server) => Ok(server.project().await?),
             None => Ok(None),
@@ -514,7 +529,7 @@ impl Credentials {
     }
 
     /// The cache that hands out its tokens; `None` for an API key.
-    pub fn cache(&self) -> Option<&TokenCache> {
+    pub fn token_cache(&self) -> Option<&TokenCache> {
         match &self.0.proof {
             Proof::Token(cache) => Some(cache),
             Proof::ApiKey(_) => None,
@@ -569,8 +584,8 @@ mod tests {
     #[tokio::test]
     async fn an_api_key_has_no_token_and_is_never_shown() {
         let credentials = Credentials::from_api_key("AIza-canary");
-        assert_eq!(credentials.kind(), Kind::ApiKey);
-        assert!(credentials.cache().is_none());
+        assert_eq!(credentials.kind(), CredentialKind::ApiKey);
+        assert!(credentials.token_cache().is_none());
         assert!(credentials.api_key().is_some());
         let error = credentials.token().await.unwrap_err();
         assert!(!format!("{credentials:?} {error:?}").contains("canary"));
@@ -580,7 +595,7 @@ mod tests {
     async fn a_token_of_the_programs_own_is_handed_out_until_it_expires() {
         let token = AccessToken::new("ya29.canary").unwrap();
         let credentials = Credentials::from_token(token.clone());
-        assert!(credentials.token().await.unwrap().is_same(&token));
+        assert!(credentials.token().await.unwrap().secret_eq(&token));
         assert_eq!(credentials.origin().as_str(), "caller");
         assert!(!format!("{credentials:?}").contains("canary"));
         let over = token.with_expiry(chrono::Utc::now() - chrono::TimeDelta::seconds(1));
@@ -593,7 +608,7 @@ mod tests {
         use std::sync::atomic::{AtomicU32, Ordering};
         let calls = Arc::new(AtomicU32::new(0));
         let counted = calls.clone();
-        let credentials = Credentials::from_closure(move || {
+        let credentials = Credentials::from_fn(move || {
             let n = counted.fetch_add(1, Ordering::Relaxed);
             async move { AccessToken::new(&format!("token-{n}")) }
         });
@@ -603,7 +618,7 @@ mod tests {
         assert_eq!(clone.principal(), Some("jane@example.com"));
         assert_eq!(credentials.principal(), None);
         let token = credentials.token().await.unwrap();
-        credentials.cache().unwrap().invalidate(&token);
+        credentials.token_cache().unwrap().invalidate(&token);
         assert_eq!(clone.token().await.unwrap().secret(), "token-1");
         assert_eq!(calls.load(Ordering::Relaxed), 2);
     }
@@ -615,8 +630,8 @@ mod tests {
                 "type": "authorized_user", "client_id": client_id, "client_secret": "s", "refresh_token": "r",
             });
             let credentials =
-                Credentials::from_json(&text.to_string(), &Options::google()).unwrap();
-            credentials.oauth_client_project().map(str::to_owned)
+                Credentials::from_json(&text.to_string(), &CredentialOptions::google()).unwrap();
+            credentials.oauth_client_project_number().map(str::to_owned)
         };
         assert_eq!(number("123-a-b.apps").as_deref(), Some("123"));
         for none in ["123", "abc-1", "-1", "1x-2"] {

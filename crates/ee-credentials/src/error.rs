@@ -2,7 +2,7 @@
 
 use ee_token::error_type;
 
-use crate::discovery::{Searched, Step};
+use crate::discovery::{SearchStep, Searched};
 
 error_type! {
     /// Why there are no credentials, or none that can be used. One word wide and cheap to clone.
@@ -10,9 +10,9 @@ error_type! {
     /// The message names the file, the variable and the field at fault, and never a secret.
     ///
     /// ```
-    /// use ee_credentials::{Credentials, ErrorKind, Options};
+    /// use ee_credentials::{Credentials, ErrorKind, CredentialOptions};
     ///
-    /// let error = Credentials::from_json(r#"{"type": "wizard"}"#, &Options::google()).unwrap_err();
+    /// let error = Credentials::from_json(r#"{"type": "wizard"}"#, &CredentialOptions::google()).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::InvalidFile);
     /// assert!(error.to_string().contains("wizard"));
     /// # Ok::<(), ee_credentials::Error>(())
@@ -22,7 +22,7 @@ error_type! {
 
 impl Error {
     /// What each step of the search found, if a search failed; empty otherwise.
-    pub fn searched(&self) -> &[Step] {
+    pub fn search_steps(&self) -> &[SearchStep] {
         std::error::Error::source(self)
             .and_then(|source| source.downcast_ref::<Searched>())
             .map_or(&[], |searched| &searched.steps)
@@ -44,7 +44,7 @@ impl Error {
     pub(crate) fn into_token_error(self) -> ee_token::Error {
         let kind = match self.kind() {
             ErrorKind::Token(kind) => kind,
-            ErrorKind::RefusedHost => ee_token::ErrorKind::RefusedUrl,
+            ErrorKind::DisallowedHost => ee_token::ErrorKind::DisallowedUrl,
             ErrorKind::Io => ee_token::ErrorKind::Io,
             _ => ee_token::ErrorKind::InvalidCredential,
         };
@@ -76,7 +76,7 @@ impl From<ee_token::Error> for Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// No step of the search found any. [`Error::searched`] says what each one saw.
+    /// No step of the search found any. [`Error::search_steps`] says what each one saw.
     NoCredentials,
     /// A credential file, or a text in its place, that cannot be used: missing, unreadable,
     /// of another shape, without a field, with a broken key.
@@ -87,15 +87,15 @@ pub enum ErrorKind {
     /// A credential of a type that exists and is not supported here.
     Unsupported,
     /// A credential file names a host that secrets must not be sent to.
-    RefusedHost,
+    DisallowedHost,
     /// The credential belongs to another universe than `googleapis.com`, where there is no
     /// Earth Engine.
-    ForeignUniverse,
+    UnsupportedUniverse,
     /// A variable of the environment whose value makes no sense, or a configuration file
     /// that cannot be read.
     InvalidEnvironment,
     /// Earth Engine's credentials file cannot be written, removed or locked.
-    Store,
+    CredentialsFile,
     /// A login cannot be made in this way, here: no gcloud, a port in use, no notebook.
     LoginUnavailable,
     /// A login was begun and came to nothing: a wrong code, an answer that makes no sense.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
     AccessToken, Error, ErrorKind, HttpClient, Remedy, Request, RetryPolicy, Scopes, SecretString,
-    date, read_bounded, retry_after, said,
+    http_date, read_bounded, retry_after, sanitize_message,
 };
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -63,7 +63,7 @@ pub(crate) async fn generate_access_token(
     .map_err(|_| Error::new(ErrorKind::InvalidCredential, "the request has no JSON form"))?;
     let host = url.host_str().unwrap_or_default();
     let attempt = || attempt(http, url, source, quota_project, &body);
-    let token = retried(&RetryPolicy::token(), host, attempt).await?;
+    let token = retried(&RetryPolicy::for_token_requests(), host, attempt).await?;
     Ok(token.with_scopes(scopes.clone()))
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn token(body: &[u8], headers: &HeaderMap, url: &Url) -> Result<Acces
             ErrorKind::InvalidResponse,
             format!("the answer of {host} is not a token: {why}"),
         )
-        .with_remedy(Remedy::of_foreign_answer())
+        .with_remedy(Remedy::unexpected_intermediary())
     };
     // serde's own message could quote the token.
     let reply: Reply = serde_json::from_slice(body)
@@ -121,7 +121,7 @@ pub(crate) fn token(body: &[u8], headers: &HeaderMap, url: &Url) -> Result<Acces
         .map_err(|_| invalid("its expireTime is not a time"))?;
     // The end is by the server's clock, and so is its Date: this machine's may be off.
     let received = Utc::now();
-    let life = end.to_utc() - date(headers).unwrap_or(received);
+    let life = end.to_utc() - http_date(headers).unwrap_or(received);
     if life <= TimeDelta::zero() || life > TimeDelta::days(366) {
         return Err(invalid("its expireTime makes no sense"));
     }
@@ -172,10 +172,10 @@ pub(crate) fn refusal(status: StatusCode, body: &[u8], url: &Url, source: &Acces
         .with_remedy(if busy {
             Remedy::new("Try again in a moment.")
         } else {
-            Remedy::of_foreign_answer()
+            Remedy::unexpected_intermediary()
         });
     };
-    let said = said(&reply.message, &[source.secret()]);
+    let said = sanitize_message(&reply.message, &[source.secret()]);
     if busy || reply.status == "RESOURCE_EXHAUSTED" || reply.status == "UNAVAILABLE" {
         return Error::new(
             ErrorKind::Server,

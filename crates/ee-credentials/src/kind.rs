@@ -5,7 +5,7 @@ use std::fmt;
 /// What a credential is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum CredentialKind {
     /// A service account's private key.
     ServiceAccount,
     /// A person's login, as gcloud keeps it.
@@ -28,7 +28,7 @@ pub enum Kind {
     ApiKey,
 }
 
-impl Kind {
+impl CredentialKind {
     /// Its name in messages and in JSON; for a file's kind, what the file says in `type`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -46,7 +46,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for CredentialKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -55,11 +55,11 @@ impl fmt::Display for Kind {
 /// Where a credential was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Origin {
+pub enum CredentialSource {
     /// A program made it of parts of its own.
-    Caller,
+    InMemory,
     /// Named to the search outright: a flag, an argument.
-    Flag,
+    Explicit,
     /// The variable `EARTHENGINE_TOKEN`.
     EnvEarthEngineToken,
     /// Earth Engine's own credentials file.
@@ -72,12 +72,12 @@ pub enum Origin {
     MetadataServer,
 }
 
-impl Origin {
+impl CredentialSource {
     /// Its name in messages and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Caller => "caller",
-            Self::Flag => "flag",
+            Self::InMemory => "caller",
+            Self::Explicit => "flag",
             Self::EnvEarthEngineToken => "env:EARTHENGINE_TOKEN",
             Self::EarthEngineFile => "earthengine_file",
             Self::EnvGoogleApplicationCredentials => "env:GOOGLE_APPLICATION_CREDENTIALS",
@@ -87,7 +87,7 @@ impl Origin {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for CredentialSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

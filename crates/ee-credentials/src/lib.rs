@@ -5,13 +5,13 @@
 //! through the places where people's logins are; [`Environment`] says where those are.
 //!
 //! ```no_run
-//! use ee_credentials::{Environment, Options, Search};
+//! use ee_credentials::{Environment, CredentialOptions, Search};
 //! use ee_token::HttpClient;
 //!
 //! # async fn f() -> Result<(), ee_credentials::Error> {
 //! let environment = Environment::current();
-//! let options = Options::new(HttpClient::new(environment.endpoints()?));
-//! let found = Search::new(environment, options).run().await?;
+//! let options = CredentialOptions::new(HttpClient::new(environment.endpoints()?));
+//! let found = Search::new(environment, options).find().await?;
 //! println!("{} from {}", found.credentials.kind(), found.credentials.origin());
 //! let token = found.credentials.token().await?;
 //! # let _ = token; Ok(()) }
@@ -40,28 +40,28 @@ mod storage;
 mod warning;
 
 pub use credentials::Credentials;
-pub use discovery::config::{Settings, Whereabouts};
-pub use discovery::environment::{Environment, Os};
-pub use discovery::{Found, Outcome, Search, Step};
+pub use discovery::config::{CredentialConfig, CredentialLocation};
+pub use discovery::environment::{Environment, Platform};
+pub use discovery::{Found, Search, SearchOutcome, SearchStep};
 pub use error::{Error, ErrorKind};
 #[doc(hidden)]
 pub use input::location::without_blocking;
 pub use input::path_setting::check_path_flag;
-pub use input::sdk_project::{SDK_PROJECTS, is_sdk_project};
+pub use input::sdk_project::{SDK_PROJECTS, is_google_sdk_project};
 #[cfg(feature = "google-cloud-auth")]
 pub use interop::google_cloud_auth::GoogleCloudCredentials;
 #[cfg(feature = "object_store")]
 pub use interop::object_store::ObjectStoreCredentials;
-pub use kind::{Kind, Origin};
+pub use kind::{CredentialKind, CredentialSource};
 pub use kinds::earth_engine_file::EarthEngineFile;
-pub use kinds::external_account::ExternalAccount;
-pub use kinds::impersonated::builder::{Impersonation, ImpersonationSettings};
+pub use kinds::external_account::ExternalAccountConfig;
+pub use kinds::impersonated::builder::{ImpersonationBuilder, ImpersonationConfig};
 pub use kinds::service_account::ServiceAccountKey;
-pub use options::Options;
-#[cfg(feature = "token-cache")]
-pub use storage::disk_cache::DiskCache;
+pub use options::CredentialOptions;
+#[cfg(feature = "disk-cache")]
+pub use storage::disk_cache::DiskTokenCache;
 #[cfg(feature = "login")]
-pub use storage::login_file::{NewLogin, Removed, Revocation, Store, Stored};
+pub use storage::login_file::{Login, LoginFile, LoginFileContents, RemovedFile, Revocation};
 pub use warning::Warning;
 
 /// The bytes in hexadecimal.

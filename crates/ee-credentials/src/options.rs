@@ -8,10 +8,10 @@ use crate::{Environment, Error, ErrorKind};
 /// How credentials get their tokens, and for what.
 ///
 /// ```
-/// use ee_credentials::Options;
+/// use ee_credentials::CredentialOptions;
 /// use ee_token::{Endpoints, HttpClient, Scopes};
 ///
-/// let options = Options::new(HttpClient::new(Endpoints::google()))
+/// let options = CredentialOptions::new(HttpClient::new(Endpoints::google()))
 ///     .scopes(Scopes::new(["earthengine.readonly"]))
 ///     .allow_host("tokens.example.com");
 /// assert_eq!(options.allowed_hosts, ["tokens.example.com"]);
@@ -19,7 +19,7 @@ use crate::{Environment, Error, ErrorKind};
 /// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Options {
+pub struct CredentialOptions {
     /// What token requests are sent with, and to which hosts.
     pub http: HttpClient,
     /// The scopes to ask for. `None`: [`Scopes::earth_engine`] where a request must name
@@ -29,7 +29,7 @@ pub struct Options {
     pub subject: Option<String>,
     /// Lets a service account sign its own access tokens, without a token request. Other
     /// kinds of credentials take no notice.
-    pub self_signed: bool,
+    pub self_signed_jwt: bool,
     /// Hosts to which credential files may send requests although they are not listed for the
     /// field that names them.
     pub allowed_hosts: Vec<String>,
@@ -45,24 +45,24 @@ pub struct Options {
     /// take no notice.
     pub gdch_audience: Option<String>,
     /// Where access tokens are kept for the next start of the program, if they are.
-    #[cfg(feature = "token-cache")]
-    pub disk_cache: Option<crate::DiskCache>,
+    #[cfg(feature = "disk-cache")]
+    pub disk_cache: Option<crate::DiskTokenCache>,
 }
 
-impl Options {
+impl CredentialOptions {
     /// The defaults, with this HTTP client.
     pub fn new(http: HttpClient) -> Self {
         Self {
             http,
             scopes: None,
             subject: None,
-            self_signed: false,
+            self_signed_jwt: false,
             allowed_hosts: Vec::new(),
             quota_project: None,
             environment: None,
             service_account_email: None,
             gdch_audience: None,
-            #[cfg(feature = "token-cache")]
+            #[cfg(feature = "disk-cache")]
             disk_cache: None,
         }
     }
@@ -88,8 +88,8 @@ impl Options {
 
     /// Lets a service account sign its own access tokens.
     #[must_use]
-    pub fn self_signed(mut self, yes: bool) -> Self {
-        self.self_signed = yes;
+    pub fn self_signed_jwt(mut self, yes: bool) -> Self {
+        self.self_signed_jwt = yes;
         self
     }
 
@@ -131,9 +131,9 @@ impl Options {
     }
 
     /// Keeps access tokens on disk, for the next start of the program.
-    #[cfg(feature = "token-cache")]
+    #[cfg(feature = "disk-cache")]
     #[must_use]
-    pub fn disk_cache(mut self, cache: crate::DiskCache) -> Self {
+    pub fn disk_cache(mut self, cache: crate::DiskTokenCache) -> Self {
         self.disk_cache = Some(cache);
         self
     }
@@ -147,16 +147,16 @@ impl Options {
 
     /// Lets a credential that was read from `text` keep its tokens, if that is wanted.
     pub(crate) fn keep_tokens(&self, loaded: Loaded, text: &str) -> Loaded {
-        #[cfg(feature = "token-cache")]
+        #[cfg(feature = "disk-cache")]
         let loaded = crate::storage::disk_cache::keep(loaded, text, self);
-        #[cfg(not(feature = "token-cache"))]
+        #[cfg(not(feature = "disk-cache"))]
         let _ = text;
         loaded
     }
 
     /// Fails if a subject was asked for, which only a service account's key can act for:
     /// acting as somebody else than asked would be worse than an error.
-    pub(crate) fn refuse_subject(&self, kind: crate::Kind) -> Result<(), Error> {
+    pub(crate) fn refuse_subject(&self, kind: crate::CredentialKind) -> Result<(), Error> {
         match &self.subject {
             None => Ok(()),
             Some(subject) => Err(Error::new(

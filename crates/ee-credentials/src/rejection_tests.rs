@@ -7,7 +7,7 @@ use ee_emulator::{Emulator, Fault};
 use ee_token::{Endpoints, HttpClient, ManualClock, TokenCache};
 use serde_json::{Value, json};
 
-use crate::Options;
+use crate::CredentialOptions;
 use crate::input::location::Place;
 use crate::kinds;
 
@@ -69,7 +69,7 @@ async fn kinds() -> (
 
 fn cache(file: &Value, emulator: &Emulator, clock: &ManualClock) -> TokenCache {
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    let options = Options::new(HttpClient::new(endpoints));
+    let options = CredentialOptions::new(HttpClient::new(endpoints));
     let loaded = kinds::load(&file.to_string(), &Place::Text, &options).unwrap();
     TokenCache::with_clock(loaded.source, clock.clock())
 }

@@ -10,10 +10,10 @@ use crate::input::file_access;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warning {
-    /// Its stable name, for programs. Of a credential's file: `readable_by_others`,
+    /// Its stable name, for programs. Of a credential's file: `insecure_permissions`,
     /// `writable_by_others`, `owned_by_other_user`, `directory_writable_by_others`. Of a credential:
-    /// `broad_scopes`, `variable_ignored`, `login_expires`. Of a login that was stored: `login_expires`,
-    /// `file_moved_aside`, `variable_first`, `scopes_missing`.
+    /// `broad_scopes`, `env_var_ignored`, `login_expires`. Of a login that was stored: `login_expires`,
+    /// `file_backed_up`, `env_var_takes_precedence`, `scopes_not_granted`.
     pub code: &'static str,
     /// What there is, as a sentence.
     pub message: String,
@@ -62,11 +62,11 @@ impl Warning {
     /// use ee_credentials::Warning;
     /// use ee_token::Scopes;
     ///
-    /// assert!(Warning::of_broad_scopes(&Scopes::new(["earthengine", "cloud-platform"])).is_none());
-    /// let warning = Warning::of_broad_scopes(&Scopes::new(["earthengine", "gmail.readonly"])).unwrap();
+    /// assert!(Warning::for_broad_scopes(&Scopes::new(["earthengine", "cloud-platform"])).is_none());
+    /// let warning = Warning::for_broad_scopes(&Scopes::new(["earthengine", "gmail.readonly"])).unwrap();
     /// assert_eq!(warning.code, "broad_scopes");
     /// ```
-    pub fn of_broad_scopes(granted: &Scopes) -> Option<Self> {
+    pub fn for_broad_scopes(granted: &Scopes) -> Option<Self> {
         let needed = Scopes::new(NEEDED);
         let more: Vec<_> = granted
             .iter()

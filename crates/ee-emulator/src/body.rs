@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use crate::crowd::Inside;
+use crate::concurrency::Inside;
 
 /// How long a cut waits, so that what was sent before it reaches the client first.
 const BEFORE_CUT: Duration = Duration::from_millis(20);

@@ -126,7 +126,7 @@ impl EmulatorBuilder {
     }
 
     /// Makes the metadata server hand out the scopes that it is asked for, as on Cloud Run.
-    pub fn metadata_heeds_scopes(self) -> Self {
+    pub fn metadata_honors_scopes(self) -> Self {
         self.change_machine(|machine| machine.heeds_scopes = true)
     }
 
@@ -175,7 +175,7 @@ impl EmulatorBuilder {
     /// # Errors
     ///
     /// If the port cannot be bound, or the thread or its runtime cannot be made.
-    pub fn start_on_thread(self) -> io::Result<Emulator> {
+    pub fn start_blocking(self) -> io::Result<Emulator> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;

@@ -237,7 +237,7 @@ impl Emulator {
     /// (`us-east-2b`), which acts in this role. Only version 2 of the service is there. Returns
     /// the key that it hands out.
     pub fn run_on_ec2(&self, role: &str, availability_zone: &str) -> AwsKey {
-        let key = AwsKey::of_role(role);
+        let key = AwsKey::for_role(role);
         self.add_aws_key(key.clone());
         self.shared.state().ec2 = Some(Ec2 {
             role: role.to_owned(),
@@ -378,7 +378,7 @@ impl Emulator {
 
     /// Forgets the access tokens that have expired. Who runs for hours with tokens that live for
     /// seconds calls this now and then; clients see no difference.
-    pub fn forget_expired_tokens(&self) {
+    pub fn purge_expired_tokens(&self) {
         let now = self.clock().now();
         let mut state = self.shared.state();
         state.tokens.retain(|_, token| now < token.expires_at);

@@ -53,11 +53,11 @@ impl OidcProvider {
 
     /// A JWT of the provider about this subject, good for an hour from now.
     pub fn subject_token(&self, subject: &str) -> String {
-        self.subject_token_of(subject, 3600)
+        self.subject_token_expiring_in(subject, 3600)
     }
 
     /// The same, good for `seconds` from now; for a past number it has expired.
-    pub fn subject_token_of(&self, subject: &str, seconds: i64) -> String {
+    pub fn subject_token_expiring_in(&self, subject: &str, seconds: i64) -> String {
         let expires = self.clock.now().timestamp().saturating_add(seconds);
         let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!(
@@ -215,7 +215,7 @@ impl AwsKey {
     }
 
     /// The key of a session with this role, made up.
-    pub fn of_role(role: &str) -> Self {
+    pub fn for_role(role: &str) -> Self {
         Self {
             arn: format!("arn:aws:sts::{ACCOUNT}:assumed-role/{role}/session"),
             ..Self::temporary(

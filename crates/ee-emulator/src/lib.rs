@@ -63,8 +63,8 @@
 mod body;
 mod builder;
 mod clock;
+mod concurrency;
 mod content;
-mod crowd;
 mod emulator;
 mod fault;
 mod federation;
@@ -91,8 +91,8 @@ mod x509;
 
 pub use builder::EmulatorBuilder;
 pub use clock::EmulatorClock;
+pub use concurrency::Concurrency;
 pub use content::EmulatedOperation;
-pub use crowd::Concurrency;
 pub use emulator::Emulator;
 pub use fault::Fault;
 pub use federation::{AwsKey, ClientCertificate, OidcProvider, X509Provider};

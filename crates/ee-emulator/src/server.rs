@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::body::{Answer, AnswerBody};
-use crate::crowd::Crowds;
+use crate::concurrency::Crowds;
 use crate::fault::{Fault, FaultKind, Faults};
 use crate::recorded::{RecordedRequest, RequestLog};
 use crate::reply::{Outcome, Reply};

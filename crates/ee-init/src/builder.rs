@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ee_credentials::{Credentials, Environment, Found, Options, Search, without_blocking};
+use ee_credentials::{
+    CredentialOptions, Credentials, Environment, Found, Search, without_blocking,
+};
 use ee_rest::{Auth, Client, ClientBuilder};
 use ee_token::{HttpClient, PrintablePath, RetryPolicy, Scopes, SecretString};
 use url::Url;
@@ -13,12 +15,12 @@ use crate::earth_engine::Inner;
 use crate::project::check_project;
 use crate::project::resolve::{Places, resolve};
 use crate::project::suggest::add_suggestions;
-use crate::refusal::Context;
+use crate::refusal::ErrorContext;
 use crate::scope_check;
-use crate::verify::{Verified, Verify, verify_with_patience};
+use crate::verify::{Verified, VerifyLevel, verify_with_patience};
 use crate::{EarthEngine, Error, ErrorKind, Project};
 
-/// How [`EarthEngine::connect`](Builder::connect) goes about it. Nothing needs to be set:
+/// How [`EarthEngine::connect`](EarthEngineBuilder::connect) goes about it. Nothing needs to be set:
 /// what is not is found where the other clients find it.
 ///
 /// ```no_run
@@ -31,7 +33,7 @@ use crate::{EarthEngine, Error, ErrorKind, Project};
 /// ```
 #[derive(Debug, Default)]
 #[must_use]
-pub struct Builder {
+pub struct EarthEngineBuilder {
     credentials: Option<Credentials>,
     credentials_file: Option<PrintablePath>,
     credentials_json: Option<SecretString>,
@@ -39,7 +41,7 @@ pub struct Builder {
     project: Option<String>,
     scopes: Option<Scopes>,
     subject: Option<String>,
-    self_signed: bool,
+    self_signed_jwt: bool,
     allowed_hosts: Vec<String>,
     service_account_email: Option<String>,
     impersonate: Option<String>,
@@ -52,10 +54,10 @@ pub struct Builder {
     user_agent: Option<String>,
     timeout: Option<Duration>,
     retry: Option<RetryPolicy>,
-    verify: Verify,
+    verify: VerifyLevel,
     patience: Duration,
     requests: Option<Requests>,
-    #[cfg(feature = "token-cache")]
+    #[cfg(feature = "disk-cache")]
     token_cache: bool,
 }
 
@@ -80,14 +82,14 @@ impl fmt::Debug for Requests {
 /// What connecting cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Effort {
+pub struct ConnectStats {
     /// The requests that were sent, retries included.
     pub requests: u64,
     /// The time from the call to the verified client.
     pub elapsed: Duration,
 }
 
-impl Builder {
+impl EarthEngineBuilder {
     /// These credentials, instead of a search.
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = Some(credentials);
@@ -133,7 +135,7 @@ impl Builder {
 
     /// Lets a service account sign its own access tokens, without a token request.
     pub fn self_signed_jwt(mut self, yes: bool) -> Self {
-        self.self_signed = yes;
+        self.self_signed_jwt = yes;
         self
     }
 
@@ -195,11 +197,11 @@ impl Builder {
     }
 
     /// A connection pool of the program's own, with its proxies, roots and time-outs. It
-    /// follows no redirects ([`HttpClient::with_client`] says why).
+    /// follows no redirects ([`HttpClient::from_reqwest_builder`] says why).
     pub fn http_client(mut self, client: reqwest::ClientBuilder) -> Self {
         // Where it leads is known once everything is.
         let elsewhere = ee_token::Endpoints::google();
-        self.http_client = Some(HttpClient::with_client(client, elsewhere));
+        self.http_client = Some(HttpClient::from_reqwest_builder(client, elsewhere));
         self
     }
 
@@ -227,9 +229,9 @@ impl Builder {
     /// ```
     /// # use ee_init::EarthEngine;
     /// let builder = EarthEngine::builder()
-    ///     .requests(|requests| requests.concurrency_limit(10).workload_tag("nightly"));
+    ///     .configure_client(|requests| requests.concurrency_limit(10).workload_tag("nightly"));
     /// ```
-    pub fn requests(
+    pub fn configure_client(
         mut self,
         configure: impl Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static,
     ) -> Self {
@@ -238,15 +240,15 @@ impl Builder {
     }
 
     /// How far the project is verified; by reading its configuration if nothing is said.
-    pub fn verify(mut self, level: Verify) -> Self {
+    pub fn verify(mut self, level: VerifyLevel) -> Self {
         self.verify = level;
         self
     }
 
     /// Keeps access tokens in the user's cache folder for the next start of the program
-    /// ([`ee_credentials::DiskCache`]), which then needs one request instead of two.
-    #[cfg(feature = "token-cache")]
-    pub fn token_cache(mut self, yes: bool) -> Self {
+    /// ([`ee_credentials::DiskTokenCache`]), which then needs one request instead of two.
+    #[cfg(feature = "disk-cache")]
+    pub fn disk_cache(mut self, yes: bool) -> Self {
         self.token_cache = yes;
         self
     }
@@ -254,8 +256,8 @@ impl Builder {
     /// Finds credentials, gets a token, chooses the project and verifies it.
     ///
     /// # Errors
-    /// What is wrong with the credentials ([`ErrorKind::is_about_credentials`](crate::ErrorKind::is_about_credentials)), with the
-    /// project ([`ErrorKind::is_about_project`](crate::ErrorKind::is_about_project)) or with the network. Everything that can
+    /// What is wrong with the credentials ([`ErrorKind::is_credential_error`](crate::ErrorKind::is_credential_error)), with the
+    /// project ([`ErrorKind::is_project_error`](crate::ErrorKind::is_project_error)) or with the network. Everything that can
     /// be known without a request is checked before the first.
     pub async fn connect(self) -> Result<EarthEngine, Error> {
         let started = Instant::now();
@@ -273,10 +275,10 @@ impl Builder {
         .await?;
         // What is wrong with the settings costs no token.
         let client = self.client(&http, &found.credentials, &project.id)?;
-        if self.verify != Verify::None {
+        if self.verify != VerifyLevel::Skip {
             found.credentials = scope_check::check(found.credentials).await?;
         }
-        let context = Context {
+        let context = ErrorContext {
             project: Some(project.id.clone()),
             principal: found.credentials.principal().map(str::to_owned),
         };
@@ -300,23 +302,23 @@ impl Builder {
             registration,
             init_message,
             context,
-            effort: Effort {
-                requests: http.requests_sent(),
+            effort: ConnectStats {
+                requests: http.request_count(),
                 elapsed: started.elapsed(),
             },
         }))
     }
 
-    /// [`Builder::connect`], and where what is wrong with the project passes by itself, again
+    /// [`EarthEngineBuilder::connect`], and where what is wrong with the project passes by itself, again
     /// until it has passed or the patience is over. An API that was just enabled, a role that was
     /// just granted, a project that was just registered take a few minutes to be known
-    /// everywhere ([`ErrorKind::may_pass`](crate::ErrorKind::may_pass)).
+    /// everywhere ([`ErrorKind::may_resolve_after_propagation`](crate::ErrorKind::may_resolve_after_propagation)).
     ///
     /// A server that fails for a moment meanwhile does not end the wait. Any patience is good,
     /// [`Duration::MAX`] too.
     ///
     /// # Errors
-    /// As [`Builder::connect`]; the last refusal, if it has not passed.
+    /// As [`EarthEngineBuilder::connect`]; the last refusal, if it has not passed.
     pub async fn connect_with_patience(mut self, patience: Duration) -> Result<EarthEngine, Error> {
         self.patience = patience;
         self.connect().await
@@ -407,7 +409,7 @@ impl Builder {
             Some(client) => client.clone()?.with_endpoints(endpoints),
             None => HttpClient::new(endpoints),
         };
-        Ok(http.with_own_count())
+        Ok(http.with_separate_counter())
     }
 
     /// Where requests to Earth Engine go, whoever sends them.
@@ -423,7 +425,8 @@ impl Builder {
         environment: &Environment,
         http: &HttpClient,
     ) -> Result<Found, ee_credentials::Error> {
-        let mut options = Options::new(http.clone()).self_signed(self.self_signed);
+        let mut options =
+            CredentialOptions::new(http.clone()).self_signed_jwt(self.self_signed_jwt);
         if let Some(scopes) = &self.scopes {
             options = options.scopes(scopes.clone());
         }
@@ -439,9 +442,9 @@ impl Builder {
         if let Some(audience) = &self.gdch_audience {
             options = options.gdch_audience(audience);
         }
-        #[cfg(feature = "token-cache")]
+        #[cfg(feature = "disk-cache")]
         if self.token_cache {
-            options.disk_cache = ee_credentials::DiskCache::open(environment)?;
+            options.disk_cache = ee_credentials::DiskTokenCache::open(environment)?;
         }
         let search = Search::new(environment.clone(), options.clone());
         let search = match (
@@ -450,13 +453,15 @@ impl Builder {
             &self.credentials_file,
             &self.api_key,
         ) {
-            (Some(credentials), ..) => search.only(credentials.clone()),
-            (None, Some(json), ..) => search.only_json(json.clone()),
-            (None, None, Some(file), _) => search.only_file(file.as_path()),
-            (None, None, None, Some(key)) => search.only(Credentials::from_api_key(key.clone())),
+            (Some(credentials), ..) => search.with_credentials(credentials.clone()),
+            (None, Some(json), ..) => search.with_json(json.clone()),
+            (None, None, Some(file), _) => search.with_file(file.as_path()),
+            (None, None, None, Some(key)) => {
+                search.with_credentials(Credentials::from_api_key(key.clone()))
+            }
             (None, None, None, None) => search,
         };
-        let mut found = search.run().await?;
+        let mut found = search.find().await?;
         if let Some(email) = &self.impersonate {
             let step = found.credentials.impersonate(email);
             let path = found.credentials.path().map(ToOwned::to_owned);
@@ -488,9 +493,11 @@ impl Builder {
         credentials: &Credentials,
     ) -> ClientBuilder {
         let key = self.api_key.as_ref().or(credentials.api_key());
-        let auth = match (credentials.cache(), key) {
-            (Some(tokens), Some(key)) => Auth::token(tokens.clone()).with_api_key(key.clone()),
-            (Some(tokens), None) => Auth::token(tokens.clone()),
+        let auth = match (credentials.token_cache(), key) {
+            (Some(tokens), Some(key)) => {
+                Auth::token_cache(tokens.clone()).with_api_key(key.clone())
+            }
+            (Some(tokens), None) => Auth::token_cache(tokens.clone()),
             // Credentials without tokens are an API key.
             (None, key) => Auth::api_key(key.cloned().unwrap_or_default()),
         };
@@ -525,7 +532,7 @@ mod tests {
     use super::*;
     use crate::ProjectSource;
 
-    fn on(environment: Environment) -> Builder {
+    fn on(environment: Environment) -> EarthEngineBuilder {
         // Nobody listens here: nothing may be asked.
         let endpoints = Endpoints::emulator("127.0.0.1:9".parse().unwrap()).unwrap();
         EarthEngine::builder()

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use ee_credentials::{Credentials, Step, Warning};
+use ee_credentials::{Credentials, SearchStep, Warning};
 use ee_rest::{
-    Algorithm, Assets, Batch, Client, Export, ImageRequest, Listing, Operation, Operations,
+    Algorithm, Assets, Batch, Client, Export, ImageRequest, ListRequest, Operation, Operations,
     ProjectConfig, RequestBuilder, ThumbnailKind, ToMap, ToPixels, ToThumbnail,
 };
 use http::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::builder::{Builder, Effort};
-use crate::refusal::{Context, explain};
+use crate::builder::{ConnectStats, EarthEngineBuilder};
+use crate::refusal::{ErrorContext, explain};
 use crate::{Error, Project, Registration};
 
 /// A client that has found its credentials and its project, and verified that they may use
@@ -37,12 +37,12 @@ pub struct EarthEngine(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) client: Client,
     pub(crate) credentials: Credentials,
-    pub(crate) searched: Vec<Step>,
+    pub(crate) searched: Vec<SearchStep>,
     pub(crate) project: Project,
     pub(crate) registration: Registration,
     pub(crate) init_message: Option<String>,
-    pub(crate) context: Context,
-    pub(crate) effort: Effort,
+    pub(crate) context: ErrorContext,
+    pub(crate) effort: ConnectStats,
 }
 
 impl EarthEngine {
@@ -51,8 +51,8 @@ impl EarthEngine {
     }
 
     /// Starts with nothing set: everything is found where the other clients find it.
-    pub fn builder() -> Builder {
-        Builder::default()
+    pub fn builder() -> EarthEngineBuilder {
+        EarthEngineBuilder::default()
     }
 
     /// The project, and where it was found.
@@ -83,12 +83,12 @@ impl EarthEngine {
     }
 
     /// What the search for credentials found at each step.
-    pub fn searched(&self) -> &[Step] {
+    pub fn search_steps(&self) -> &[SearchStep] {
         &self.0.searched
     }
 
     /// What connecting cost.
-    pub fn effort(&self) -> Effort {
+    pub fn connect_stats(&self) -> ConnectStats {
         self.0.effort
     }
 
@@ -176,7 +176,7 @@ impl EarthEngine {
     pub fn compute_features<T: DeserializeOwned + Send + 'static>(
         &self,
         expression: &impl Serialize,
-    ) -> Result<Listing<T>, Error> {
+    ) -> Result<ListRequest<T>, Error> {
         self.explained(self.0.client.compute_features(expression))
     }
 

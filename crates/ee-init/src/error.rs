@@ -1,6 +1,6 @@
 //! The error of this crate: what a program can match on, and a person can act on.
 
-use ee_credentials::Step;
+use ee_credentials::SearchStep;
 use ee_token::error_type;
 
 error_type! {
@@ -30,10 +30,10 @@ impl Error {
     }
 
     /// What each place held, if this is a failed search for credentials; empty otherwise.
-    pub fn searched(&self) -> &[Step] {
+    pub fn search_steps(&self) -> &[SearchStep] {
         std::error::Error::source(self)
             .and_then(|source| source.downcast_ref::<ee_credentials::Error>())
-            .map_or(&[], ee_credentials::Error::searched)
+            .map_or(&[], ee_credentials::Error::search_steps)
     }
 }
 
@@ -167,7 +167,7 @@ impl ErrorKind {
     }
 
     /// Whether the project is at fault, and another or a change to it would help.
-    pub fn is_about_project(self) -> bool {
+    pub fn is_project_error(self) -> bool {
         matches!(
             self,
             Self::NoProject
@@ -182,7 +182,7 @@ impl ErrorKind {
     }
 
     /// Whether the credentials are at fault, or missing.
-    pub fn is_about_credentials(self) -> bool {
+    pub fn is_credential_error(self) -> bool {
         matches!(
             self,
             Self::NoCredentials

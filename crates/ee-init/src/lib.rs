@@ -30,7 +30,7 @@ mod refusal;
 mod scope_check;
 mod verify;
 
-pub use builder::{Builder, Effort};
+pub use builder::{ConnectStats, EarthEngineBuilder};
 pub use doctor::{Check, CheckStatus, Diagnosis};
 pub use earth_engine::EarthEngine;
 pub use ee_credentials::Found;
@@ -39,6 +39,6 @@ pub use http::Method;
 pub use login_status::LoginStatus;
 pub use project::list::{ApiState, ListedProject};
 pub use project::registration::Registration;
-pub use project::{Project, ProjectSource, check_project, is_sdk_project};
-pub use refusal::{Context, explain};
-pub use verify::Verify;
+pub use project::{Project, ProjectSource, check_project, is_google_sdk_project};
+pub use refusal::{ErrorContext, explain};
+pub use verify::VerifyLevel;

@@ -1,13 +1,13 @@
 //! Who one is logged in as, and what the token is good for.
 
-use ee_credentials::{Credentials, Found, Kind, Warning};
+use ee_credentials::{CredentialKind, Credentials, Found, Warning};
 use ee_token::{AccessToken, Scopes};
 
 use crate::project::resolve::{Places, SDK_PROJECT_IGNORED, name_a_project, resolve};
 use crate::scope_check::too_broad;
-use crate::{Builder, Error, ErrorKind, Project};
+use crate::{EarthEngineBuilder, Error, ErrorKind, Project};
 
-/// What is known of a login: [`Builder::login_status`].
+/// What is known of a login: [`EarthEngineBuilder::login_status`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LoginStatus {
@@ -24,7 +24,7 @@ pub struct LoginStatus {
     pub warnings: Vec<Warning>,
 }
 
-impl Builder {
+impl EarthEngineBuilder {
     /// Finds the credentials, gets a token and asks what it is good for. No project is needed.
     ///
     /// ```no_run
@@ -42,7 +42,7 @@ impl Builder {
         let credentials = &found.credentials;
         let mut scopes = Scopes::new::<&str>([]);
         let mut token = None;
-        if credentials.cache().is_some() {
+        if credentials.token_cache().is_some() {
             let current = credentials.token().await?;
             if let Ok(Some(granted)) = granted(credentials, &current).await {
                 scopes = granted;
@@ -50,9 +50,10 @@ impl Builder {
             token = Some(current);
         }
         let mut principal = credentials.principal().map(str::to_owned);
-        if principal.is_none() && (tells_who(&scopes) || credentials.kind() == Kind::MetadataServer)
+        if principal.is_none()
+            && (tells_who(&scopes) || credentials.kind() == CredentialKind::MetadataServer)
         {
-            principal = credentials.look_up_principal().await.ok().flatten();
+            principal = credentials.fetch_principal().await.ok().flatten();
         }
         let chosen = resolve(&Places {
             given: self.given_project(),
@@ -100,7 +101,10 @@ pub(crate) async fn granted(
     if let Some(scopes) = token.scopes() {
         return Ok(Some(scopes.clone()));
     }
-    match (credentials.granted_scopes().await, credentials.scopes()) {
+    match (
+        credentials.fetch_granted_scopes().await,
+        credentials.scopes(),
+    ) {
         (Ok(Some(scopes)), _) => Ok(Some(scopes)),
         (_, Some(asked_for)) => Ok(Some(asked_for.clone())),
         (Ok(None), None) => Ok(None),
@@ -118,7 +122,7 @@ mod tests {
     use super::*;
     use crate::EarthEngine;
 
-    fn builder(emulator: &Emulator) -> Builder {
+    fn builder(emulator: &Emulator) -> EarthEngineBuilder {
         EarthEngine::builder()
             .isolated()
             .endpoints(Endpoints::emulator(emulator.address()).unwrap())

@@ -7,13 +7,13 @@
 use ee_rest::ApiError;
 use ee_token::Remedy;
 
-use crate::project::is_sdk_project;
+use crate::project::is_google_sdk_project;
 use crate::project::resolve::name_a_project;
 use crate::{Error, ErrorKind};
 
 /// Who asked, and in the name of which project.
 #[derive(Debug, Clone, Default)]
-pub struct Context {
+pub struct ErrorContext {
     /// The project that the request was billed to.
     pub project: Option<String>,
     /// The account that asked, where it is known.
@@ -21,7 +21,7 @@ pub struct Context {
 }
 
 /// Turns a failed request into an error that says what to do.
-pub fn explain(error: ee_rest::Error, context: &Context) -> Error {
+pub fn explain(error: ee_rest::Error, context: &ErrorContext) -> Error {
     let mut explained = match error.api() {
         Some(api) => refusal(api, context),
         None => transport(&error),
@@ -61,7 +61,7 @@ fn transport(error: &ee_rest::Error) -> Error {
 fn token_kind(kind: ee_token::ErrorKind) -> ErrorKind {
     use ee_token::ErrorKind as Token;
     match kind {
-        Token::InvalidKey | Token::InvalidCredential | Token::RefusedUrl => {
+        Token::InvalidKey | Token::InvalidCredential | Token::DisallowedUrl => {
             ErrorKind::InvalidCredentials
         }
         Token::Rejected | Token::Expired => ErrorKind::CredentialsRejected,
@@ -80,7 +80,7 @@ fn token_kind(kind: ee_token::ErrorKind) -> ErrorKind {
 /// As [`explain`], for whom it is not known who asked.
 impl From<ee_rest::Error> for Error {
     fn from(error: ee_rest::Error) -> Self {
-        explain(error, &Context::default())
+        explain(error, &ErrorContext::default())
     }
 }
 
@@ -116,7 +116,7 @@ impl From<ee_credentials::Error> for Error {
     }
 }
 
-fn refusal(api: &ApiError, context: &Context) -> Error {
+fn refusal(api: &ApiError, context: &ErrorContext) -> Error {
     let status = api.status.as_u16();
     let says = |sentence: &str| api.message.contains(sentence);
     let reason = api.reason.as_deref().unwrap_or_default();
@@ -218,7 +218,7 @@ pub(crate) fn not_registered(project: &str) -> Error {
 }
 
 /// Refusals that are not about the choice of the project.
-fn other(api: &ApiError, context: &Context, project: &str) -> Error {
+fn other(api: &ApiError, context: &ErrorContext, project: &str) -> Error {
     let reason = api.reason.as_deref().unwrap_or_default();
     let who = context.principal.as_deref().unwrap_or("the caller");
     let status = api.status.as_u16();
@@ -228,8 +228,8 @@ fn other(api: &ApiError, context: &Context, project: &str) -> Error {
         400 | 403 if reason.starts_with("API_KEY_") => Error::new(ErrorKind::CredentialsRejected, message)
             .with_remedy(Remedy::new("Check the API key, and what it is restricted to.")
                 .url(format!("https://console.cloud.google.com/apis/credentials?project={project}"))),
-        403 if api.is_foreign() => blocked(api),
-        _ if api.is_daily_budget() => Error::new(ErrorKind::DailyQuotaExceeded, message)
+        403 if api.is_from_intermediary() => blocked(api),
+        _ if api.is_daily_quota() => Error::new(ErrorKind::DailyQuotaExceeded, message)
             .with_remedy(
                 Remedy::new(format!("Wait until tomorrow, Pacific time: the computing time of project {project} for today is used up, and trying again before is useless. Or have its daily quota raised, or use another project."))
                     .url(quotas(project)),
@@ -299,8 +299,8 @@ fn quotas(project: &str) -> String {
 
 /// The project that the server complains of. It is not always the one that was asked for.
 /// It stands in commands and addresses, so what cannot be a project is not taken for one.
-pub(crate) fn project_at_fault(api: &ApiError, context: &Context) -> String {
-    let is_one = |id: &str| crate::check_project(id).is_ok() || is_sdk_project(id);
+pub(crate) fn project_at_fault(api: &ApiError, context: &ErrorContext) -> String {
+    let is_one = |id: &str| crate::check_project(id).is_ok() || is_google_sdk_project(id);
     let from_metadata = ["consumer", "containerInfo"]
         .iter()
         .filter_map(|key| api.metadata.get(*key))
@@ -337,12 +337,12 @@ pub(crate) fn project_at_fault(api: &ApiError, context: &Context) -> String {
 
 /// Whether this is no project that somebody chose.
 fn is_nobodys(project: &str) -> bool {
-    project == "earthengine-legacy" || is_sdk_project(project)
+    project == "earthengine-legacy" || is_google_sdk_project(project)
 }
 
 /// The account as `gcloud` wants it named. A name comes from a credential file: what is no
 /// plain name does not get into a command that people paste.
-fn member(context: &Context) -> String {
+fn member(context: &ErrorContext) -> String {
     let is_plain = |name: &&str| {
         name.bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"@.-_+/:=".contains(&b))

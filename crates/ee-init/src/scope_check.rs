@@ -1,7 +1,7 @@
 //! Whether a token is good for Earth Engine at all, as far as that is known without asking
 //! Google.
 
-use ee_credentials::{Credentials, Kind, Warning};
+use ee_credentials::{CredentialKind, Credentials, Warning};
 use ee_token::{Remedy, Scopes};
 
 use crate::{Error, ErrorKind};
@@ -29,10 +29,13 @@ pub(crate) fn good_for(scopes: &Scopes) -> Use {
 
 /// The warning for scopes that are broader than Earth Engine needs, where the environment chose
 /// them and nobody here.
-pub(crate) fn too_broad(kind: Kind, granted: &Scopes) -> Option<Warning> {
-    matches!(kind, Kind::MetadataServer | Kind::AuthorizedUser)
-        .then(|| Warning::of_broad_scopes(granted))
-        .flatten()
+pub(crate) fn too_broad(kind: CredentialKind, granted: &Scopes) -> Option<Warning> {
+    matches!(
+        kind,
+        CredentialKind::MetadataServer | CredentialKind::AuthorizedUser
+    )
+    .then(|| Warning::for_broad_scopes(granted))
+    .flatten()
 }
 
 /// Fails if the credentials are known to lack every scope that Earth Engine takes, and warns of
@@ -43,11 +46,11 @@ pub(crate) fn too_broad(kind: Kind, granted: &Scopes) -> Option<Warning> {
 pub(crate) async fn check(credentials: Credentials) -> Result<Credentials, Error> {
     let kind = credentials.kind();
     let granted = match kind {
-        Kind::ApiKey | Kind::GdchServiceAccount => None,
-        Kind::MetadataServer => credentials.granted_scopes().await.ok().flatten(),
-        Kind::ServiceAccount | Kind::ExternalAccount | Kind::ImpersonatedServiceAccount => {
-            credentials.scopes().cloned()
-        }
+        CredentialKind::ApiKey | CredentialKind::GdchServiceAccount => None,
+        CredentialKind::MetadataServer => credentials.fetch_granted_scopes().await.ok().flatten(),
+        CredentialKind::ServiceAccount
+        | CredentialKind::ExternalAccount
+        | CredentialKind::ImpersonatedServiceAccount => credentials.scopes().cloned(),
         // The answer with the token says which were granted, and the token is needed anyway.
         _ => match credentials.token().await {
             Ok(token) => token.scopes().cloned(),
@@ -76,14 +79,14 @@ fn lacking(credentials: &Credentials, granted: &Scopes) -> Error {
         ),
     )
     .with_remedy(match credentials.kind() {
-        Kind::MetadataServer => Remedy::new(
+        CredentialKind::MetadataServer => Remedy::new(
             "Stop the machine, give it the scope cloud-platform, and start it again; or use other credentials.",
         )
         .command("gcloud compute instances set-service-account INSTANCE --scopes=cloud-platform")
         .url("https://cloud.google.com/compute/docs/access/service-accounts"),
-        Kind::AuthorizedUser => Remedy::new("Log in again for the scopes that Earth Engine needs.")
+        CredentialKind::AuthorizedUser => Remedy::new("Log in again for the scopes that Earth Engine needs.")
             .command("gcloud auth application-default login --scopes=https://www.googleapis.com/auth/earthengine,https://www.googleapis.com/auth/cloud-platform"),
-        Kind::EarthEngineFile => {
+        CredentialKind::EarthEngineFile => {
             Remedy::new("Log in again, and leave the boxes on the consent page ticked.")
                 .command("eectl auth login --force")
         }

@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::project::registration::{ProjectConfig, Registration};
-use crate::refusal::{Context, explain, not_registered};
+use crate::refusal::{ErrorContext, explain, not_registered};
 use crate::{Error, ErrorKind};
 
 /// How far connecting verifies the project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
-pub enum Verify {
+pub enum VerifyLevel {
     /// Not at all: what is wrong shows in the first call.
-    None,
+    Skip,
     /// The project's configuration is read, which tells whether the caller may use the project,
     /// whether the API is enabled, and how the project is registered. One request; one more
     /// where the caller may compute and not read the configuration: a constant is computed then.
@@ -53,14 +53,14 @@ impl Verified {
 }
 
 async fn verify(
-    level: Verify,
+    level: VerifyLevel,
     client: &Client,
     project: &str,
-    context: &Context,
+    context: &ErrorContext,
 ) -> Result<Verified, Error> {
     let verified = match level {
-        Verify::None => return Ok(Verified::untold(Registration::Unverified)),
-        Verify::Config | Verify::Compute => match read_config(client).await {
+        VerifyLevel::Skip => return Ok(Verified::untold(Registration::Unverified)),
+        VerifyLevel::Config | VerifyLevel::Compute => match read_config(client).await {
             Ok(verified) => verified,
             Err(error) if may_not_read_config(error.api()) => {
                 compute_a_constant(client, context).await?;
@@ -72,7 +72,7 @@ async fn verify(
     if verified.registration == Registration::NotRegistered {
         return Err(not_registered(project));
     }
-    if level == Verify::Compute {
+    if level == VerifyLevel::Compute {
         compute_a_constant(client, context).await?;
     }
     Ok(verified)
@@ -99,7 +99,7 @@ pub(crate) fn may_not_read_config(refusal: Option<&ApiError>) -> bool {
     })
 }
 
-async fn compute_a_constant(client: &Client, context: &Context) -> Result<(), Error> {
+async fn compute_a_constant(client: &Client, context: &ErrorContext) -> Result<(), Error> {
     let one = json!({"result": "0", "values": {"0": {"constantValue": 1}}});
     let answer: Result<Value, _> = client.compute(&one).await;
     answer.map(drop).map_err(|error| explain(error, context))
@@ -107,10 +107,10 @@ async fn compute_a_constant(client: &Client, context: &Context) -> Result<(), Er
 
 /// Verifies the project, again and again while what is wrong passes by itself and there is patience left.
 pub(crate) async fn verify_with_patience(
-    level: Verify,
+    level: VerifyLevel,
     client: &Client,
     project: &str,
-    context: &Context,
+    context: &ErrorContext,
     patience: Duration,
 ) -> Result<Verified, Error> {
     patiently(patience, || verify(level, client, project, context)).await
@@ -127,7 +127,12 @@ async fn patiently<T, F: Future<Output = Result<T, Error>>>(
     let mut waited = false;
     loop {
         let error = match attempt().await {
-            Err(error) if error.kind().may_pass() || waited && error.is_transient() => error,
+            Err(error)
+                if error.kind().may_resolve_after_propagation()
+                    || waited && error.is_transient() =>
+            {
+                error
+            }
             result => return result,
         };
         // What is left, and not until when: a patience without end is later than any moment.
@@ -149,8 +154,8 @@ async fn patiently<T, F: Future<Output = Result<T, Error>>>(
 impl ErrorKind {
     /// Whether this is what people see for a few minutes after they put it right: the API was
     /// just enabled, the role just granted, the project just registered.
-    /// [`Builder::connect_with_patience`](crate::Builder::connect_with_patience) waits for it.
-    pub fn may_pass(self) -> bool {
+    /// [`EarthEngineBuilder::connect_with_patience`](crate::EarthEngineBuilder::connect_with_patience) waits for it.
+    pub fn may_resolve_after_propagation(self) -> bool {
         matches!(
             self,
             Self::ApiDisabled | Self::ProjectDenied | Self::PermissionDenied | Self::NotRegistered

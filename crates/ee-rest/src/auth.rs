@@ -27,7 +27,7 @@ pub struct Auth {
 
 impl Auth {
     /// Tokens from this cache, in the header `authorization`.
-    pub fn token(tokens: TokenCache) -> Self {
+    pub fn token_cache(tokens: TokenCache) -> Self {
         Self {
             tokens: Some(tokens),
             api_key: None,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ee_token::{Endpoint, HttpClient, Remedy, RetryPolicy, SecretString, secret_header};
+use ee_token::{Endpoint, HttpClient, Remedy, RetryPolicy, SecretString, sensitive_header};
 use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
@@ -16,7 +16,7 @@ use crate::send::concurrency::{self, Limiter};
 use crate::send::events::{Listener, Signals};
 use crate::send::rate::Pace;
 use crate::send::retry_budget::{self, RetryBudget};
-use crate::{Auth, Client, Error, ErrorKind, Signal, WorkloadTag};
+use crate::{Auth, Client, ClientEvent, Error, ErrorKind, WorkloadTag};
 
 pub(crate) const API_CLIENT: HeaderName = HeaderName::from_static("x-goog-api-client");
 pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
@@ -61,7 +61,7 @@ pub struct ClientBuilder {
     pub(crate) retry: RetryPolicy,
     pub(crate) timeout: Duration,
     pub(crate) deadline: Option<Duration>,
-    pub(crate) max_reply: usize,
+    pub(crate) max_response_size: usize,
     workload_tag: Option<String>,
     pub(crate) profiling: bool,
     concurrency: Option<usize>,
@@ -83,7 +83,7 @@ impl ClientBuilder {
             retry: RetryPolicy::default(),
             timeout: ATTEMPT_TIMEOUT,
             deadline: None,
-            max_reply: MAX_REPLY,
+            max_response_size: MAX_REPLY,
             workload_tag: None,
             profiling: false,
             concurrency: Some(concurrency::CONCURRENCY),
@@ -167,7 +167,7 @@ impl ClientBuilder {
 
     /// How many requests may begin in a second; as many as can if nothing else is said. Earth
     /// Engine gives a project 100.
-    pub fn requests_per_second(mut self, requests: f64) -> Self {
+    pub fn rate_limit(mut self, requests: f64) -> Self {
         self.per_second = Some(requests);
         self
     }
@@ -190,7 +190,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Asks for a profile of every computation; [`Signal::Profile`] and
+    /// Asks for a profile of every computation; [`ClientEvent::Profile`] and
     /// [`Response::profile_id`](crate::Response::profile_id) have its id.
     pub fn profiling(mut self, yes: bool) -> Self {
         self.profiling = yes;
@@ -201,12 +201,12 @@ impl ClientBuilder {
     /// retries. It is called where the request runs and should return soon.
     ///
     /// ```
-    /// # use ee_rest::{Auth, Client, Signal};
+    /// # use ee_rest::{Auth, Client, ClientEvent};
     /// # use ee_token::{Endpoints, HttpClient};
     /// # let http = HttpClient::new(Endpoints::google());
     /// let client = Client::builder(Auth::api_key("AIza-mine".into()), http)
-    ///     .on_signal(|signal| {
-    ///         if let Signal::QuotaStatus { restricted: true, .. } = signal {
+    ///     .on_event(|signal| {
+    ///         if let ClientEvent::QuotaStatus { restricted: true, .. } = signal {
     ///             eprintln!("restricted mode: this will take longer");
     ///         }
     ///     })
@@ -214,15 +214,15 @@ impl ClientBuilder {
     /// # let _ = client;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn on_signal(mut self, listener: impl Fn(&Signal<'_>) + Send + Sync + 'static) -> Self {
+    pub fn on_event(mut self, listener: impl Fn(&ClientEvent<'_>) + Send + Sync + 'static) -> Self {
         self.listener = Some(Arc::new(listener));
         self
     }
 
     /// The longest reply that is read, in bytes: 128 MiB if nothing else is said. A longer
     /// one is an error, not an allocation. (Of a refusal, no more than 64 KiB are ever read.)
-    pub fn max_reply(mut self, bytes: usize) -> Self {
-        self.max_reply = bytes;
+    pub fn max_response_size(mut self, bytes: usize) -> Self {
+        self.max_response_size = bytes;
         self
     }
 
@@ -242,7 +242,7 @@ impl ClientBuilder {
         .clone();
         check_base(&base)?;
         let target = endpoints.resolve(&base).map_err(|error| {
-            Error::new(ErrorKind::InvalidRequest, error.to_string()).caused_by(error)
+            Error::new(ErrorKind::InvalidRequest, error.to_string()).context(error)
         })?;
         if let Some(project) = &self.project {
             check_project(project)?;
@@ -375,5 +375,5 @@ pub(crate) fn api_key(key: &SecretString) -> Result<HeaderValue, Error> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(invalid());
     }
-    secret_header(&[text]).map_err(|_| invalid())
+    sensitive_header(&[text]).map_err(|_| invalid())
 }

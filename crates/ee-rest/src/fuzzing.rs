@@ -16,7 +16,7 @@ use crate::request::Name;
 use crate::request::path::Route;
 use crate::send::concurrency::{CONCURRENCY, Limiter};
 use crate::send::events::Signals;
-use crate::{ApiError, Batch, BatchReply, Error, Page, Response, pages};
+use crate::{ApiError, Batch, BatchResponse, Error, Page, Response, pages};
 
 pub fn api_error(status: StatusCode, body: &[u8], token: &AccessToken, api_key: &str) -> ApiError {
     let secrets = Secrets {
@@ -55,10 +55,11 @@ pub fn signals(response: &Response) -> (Vec<String>, usize) {
     let limiter = Limiter::new(CONCURRENCY);
     let listener = {
         let told = told.clone();
-        move |signal: &crate::Signal<'_>| {
+        move |signal: &crate::ClientEvent<'_>| {
             let text = match signal {
-                crate::Signal::QuotaStatus { text, .. } | crate::Signal::InitMessage(text) => text,
-                crate::Signal::Profile { id, .. } => id,
+                crate::ClientEvent::QuotaStatus { text, .. }
+                | crate::ClientEvent::InitMessage(text) => text,
+                crate::ClientEvent::Profile { id, .. } => id,
                 _ => return,
             };
             let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,7 +107,7 @@ pub fn batch_reply<'a>(
 }
 
 /// The answers to a batch's calls in this reply.
-pub fn batch_answers(batch: Batch, reply: Response) -> Result<BatchReply, Error> {
+pub fn batch_answers(batch: Batch, reply: Response) -> Result<BatchResponse, Error> {
     batch.answered_by(reply)
 }
 

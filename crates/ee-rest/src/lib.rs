@@ -12,7 +12,7 @@
 //!
 //! # async fn f() -> Result<(), Box<dyn std::error::Error>> {
 //! let tokens = TokenCache::new(source_fn(|| async { AccessToken::new("from-my-vault") }));
-//! let client = Client::builder(Auth::token(tokens), HttpClient::new(Endpoints::google()))
+//! let client = Client::builder(Auth::token_cache(tokens), HttpClient::new(Endpoints::google()))
 //!     .project("my-project")
 //!     .build()?;
 //! let three: i64 = client
@@ -39,26 +39,26 @@ mod tower;
 
 pub use api::asset_name::AssetName;
 pub use api::operations::{
-    Operation, OperationError, OperationMetadata, OperationState, Operations, Wait,
+    Operation, OperationError, OperationMetadata, OperationPoller, OperationState, Operations,
 };
 pub use api::{
-    Algorithm, AlgorithmArgument, Asset, AssetUpdate, Assets, Binding, Download, EarthEngineMap,
-    Export, ExportKind, ImageFormat, ImageRequest, Listing, PixelGrid, Policy, ProjectConfig,
-    Thumbnail, ThumbnailKind, ToMap, ToPixels, ToThumbnail,
+    Algorithm, AlgorithmArgument, Asset, AssetUpdate, Assets, Download, Export, ExportKind,
+    IamBinding, IamPolicy, ImageFormat, ImageRequest, ListRequest, MapTiles, PixelGrid,
+    ProjectConfig, Thumbnail, ThumbnailKind, ToMap, ToPixels, ToThumbnail,
 };
 pub use auth::Auth;
-pub use batch::{Batch, BatchReply};
+pub use batch::{Batch, BatchResponse};
 pub use builder::ClientBuilder;
 pub use client::Client;
-pub use error::api_error::{ApiError, Link, QuotaViolation};
-pub use error::rpc_code::Code;
+pub use error::api_error::{ApiError, HelpLink, QuotaViolation};
+pub use error::rpc_code::RpcCode;
 pub use error::{Error, ErrorKind};
-pub use pages::{Items, Page, Pages, Position};
+pub use pages::{ItemStream, Page, PageCursor, Pages};
 pub use request::RequestBuilder;
 pub use request::workload_tag::WorkloadTag;
 pub use response::Response;
 pub use response::streaming::StreamingResponse;
-pub use send::events::Signal;
+pub use send::events::ClientEvent;
 #[cfg(feature = "tower")]
 pub use tower::{AuthFuture, AuthLayer, AuthService};
 

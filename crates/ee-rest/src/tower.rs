@@ -159,7 +159,7 @@ fn no_token(error: ee_token::Error) -> Error {
         ErrorKind::Token,
         format!("there is no token for the request: {error}"),
     )
-    .caused_by(error)
+    .context(error)
 }
 
 impl Settings {

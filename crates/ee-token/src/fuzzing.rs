@@ -28,6 +28,6 @@ pub fn token_info_reply(body: &[u8]) -> Result<TokenInfo, Error> {
     token_info::parse_reply(body, HOST)
 }
 
-pub fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
-    crate::transport::retry::date(headers)
+pub fn http_date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    crate::transport::retry::http_date(headers)
 }

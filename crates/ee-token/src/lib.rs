@@ -11,7 +11,7 @@
 //! let cache = TokenCache::new(source_fn(|| async { AccessToken::new("from-my-vault") }));
 //! let token = cache.token().await?; // mints
 //! let again = cache.token().await?; // an atomic load
-//! assert!(token.is_same(&again));
+//! assert!(token.secret_eq(&again));
 //! # Ok(()) }
 //! ```
 
@@ -38,15 +38,15 @@ mod transport;
 
 pub use cache::clock::{Clock, ManualClock};
 pub use cache::token_cache::TokenCache;
-pub use error::report::Remedy;
 #[doc(hidden)]
-pub use error::report::Report;
+pub use error::report::ErrorBody;
+pub use error::report::Remedy;
 pub use error::{Error, ErrorKind};
 pub use jwt::key::{EcPrivateKey, RsaPrivateKey};
 pub use jwt::{Claims, sign_jwt, sign_jwt_es256};
 #[doc(hidden)]
-pub use oauth::Seconds;
-pub use oauth::grant::{ClientAuth, Grant};
+pub use oauth::NumericSeconds;
+pub use oauth::grant::{ClientBasicAuth, Grant};
 pub use oauth::revoke::revoke;
 pub use oauth::token_info::{TokenInfo, introspect, token_info};
 pub use oauth::{TokenEndpoint, TokenResponse};
@@ -57,18 +57,18 @@ pub use secret::SecretString;
 pub use secret::printable_path::PrintablePath;
 pub use secret::redact::redact;
 #[doc(hidden)]
-pub use secret::redact::{clean, display_path, said, steers_terminal};
+pub use secret::redact::{display_path, is_unsafe_for_display, sanitize, sanitize_message};
 #[doc(hidden)]
-pub use secret::wipe::{secret_header, wipe};
+pub use secret::wipe::{sensitive_header, zeroize_json};
 pub use source::{TokenFuture, TokenSource, source_fn};
 pub use token::AccessToken;
 #[doc(hidden)]
 pub use transport::emulator::{EMULATOR_HOST, EMULATOR_TRUST};
-pub use transport::endpoints::{Endpoint, Endpoints, TOKEN_AUDIENCE, is_loopback};
+pub use transport::endpoints::{Endpoint, Endpoints, JWT_BEARER_AUDIENCE, is_loopback};
 #[doc(hidden)]
 pub use transport::endpoints::{is_localhost, is_loopback_host};
 #[doc(hidden)]
-pub use transport::retry::date;
+pub use transport::retry::http_date;
 pub use transport::retry::{RetryPolicy, retry_after};
 #[doc(hidden)]
 pub use transport::url_field::{UrlField, UrlMatch};

@@ -48,7 +48,7 @@ impl Scopes {
     /// The scopes that somebody else states, which are printed: what has other characters than
     /// a scope may have (RFC 6749 §3.3) is none.
     #[doc(hidden)]
-    pub fn stated<S: AsRef<str>>(scopes: impl IntoIterator<Item = S>) -> Self {
+    pub fn from_untrusted<S: AsRef<str>>(scopes: impl IntoIterator<Item = S>) -> Self {
         let may_stand = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
         Self::of_those(scopes, |scope| scope.bytes().all(may_stand))
     }
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_a_server_states_and_is_no_scope_is_left_out() {
-        let stated = Scopes::stated([
+        let stated = Scopes::from_untrusted([
             "drive \u{1b}[2Jevil a\"b a\\b \u{202e}evil zur\u{fc}ck",
             "openid\u{7f} earthengine",
         ]);
@@ -186,8 +186,8 @@ mod tests {
             let scopes = Scopes::new(&texts);
             assert_eq!(scopes.to_string().parse(), Ok(scopes.clone()));
             assert_eq!(scopes.to_string().split(' ').filter(|s| !s.is_empty()).count(), scopes.len());
-            let stated = Scopes::stated(&texts).to_string();
-            assert!(!stated.chars().any(crate::steers_terminal));
+            let stated = Scopes::from_untrusted(&texts).to_string();
+            assert!(!stated.chars().any(crate::is_unsafe_for_display));
         }
 
         #[test]

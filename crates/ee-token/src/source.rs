@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use crate::{AccessToken, Error};
 
-/// What [`TokenSource::mint`] returns.
+/// What [`TokenSource::fetch_token`] returns.
 pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, Error>> + Send + 'a>>;
 
 /// Something that can make a new access token now.
@@ -24,14 +24,14 @@ pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, Error
 /// struct Vault;
 ///
 /// impl TokenSource for Vault {
-///     fn mint(&self) -> TokenFuture<'_> {
+///     fn fetch_token(&self) -> TokenFuture<'_> {
 ///         Box::pin(async { AccessToken::new("from-the-vault") })
 ///     }
 /// }
 /// ```
 pub trait TokenSource: fmt::Debug + Send + Sync {
     /// Makes a new token.
-    fn mint(&self) -> TokenFuture<'_>;
+    fn fetch_token(&self) -> TokenFuture<'_>;
 
     /// Whether a credential that was rejected may have been replaced since, so that it is worth
     /// fetching a token before the cache's next scheduled attempt: a file that a new login was
@@ -39,18 +39,18 @@ pub trait TokenSource: fmt::Debug + Send + Sync {
     ///
     /// Called only after a rejection, by each caller that needs a token, concurrently; must be
     /// cheap (a `stat`, not a read).
-    fn may_have_changed(&self) -> bool {
+    fn can_retry_after_rejection(&self) -> bool {
         false
     }
 }
 
 impl<T: TokenSource + ?Sized> TokenSource for std::sync::Arc<T> {
-    fn mint(&self) -> TokenFuture<'_> {
-        (**self).mint()
+    fn fetch_token(&self) -> TokenFuture<'_> {
+        (**self).fetch_token()
     }
 
-    fn may_have_changed(&self) -> bool {
-        (**self).may_have_changed()
+    fn can_retry_after_rejection(&self) -> bool {
+        (**self).can_retry_after_rejection()
     }
 }
 
@@ -82,7 +82,7 @@ where
     F: Fn() -> Fut + Send + Sync,
     Fut: Future<Output = Result<AccessToken, Error>> + Send + 'static,
 {
-    fn mint(&self) -> TokenFuture<'_> {
+    fn fetch_token(&self) -> TokenFuture<'_> {
         Box::pin((self.0)())
     }
 }

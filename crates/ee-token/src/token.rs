@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use http::HeaderValue;
 
-use crate::secret::wipe::secret_header;
+use crate::secret::wipe::sensitive_header;
 use crate::source::{TokenFuture, TokenSource};
 use crate::{Error, ErrorKind, Scopes};
 
@@ -55,7 +55,7 @@ impl AccessToken {
             return Err(unfit());
         }
         Ok(Self {
-            header: secret_header(&[BEARER, secret]).map_err(|_| unfit())?,
+            header: sensitive_header(&[BEARER, secret]).map_err(|_| unfit())?,
             expires_at: None,
             scopes: None,
         })
@@ -97,7 +97,7 @@ impl AccessToken {
     }
 
     /// Whether both are the same secret.
-    pub fn is_same(&self, other: &Self) -> bool {
+    pub fn secret_eq(&self, other: &Self) -> bool {
         self.header == other.header
     }
 }
@@ -114,7 +114,7 @@ impl fmt::Debug for AccessToken {
 
 /// A token that its owner brings along: handed out until it expires, and never renewed.
 impl TokenSource for AccessToken {
-    fn mint(&self) -> TokenFuture<'_> {
+    fn fetch_token(&self) -> TokenFuture<'_> {
         Box::pin(async {
             match self.expires_at {
                 Some(at) if at <= Utc::now() => Err(Error::new(

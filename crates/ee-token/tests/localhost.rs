@@ -114,7 +114,7 @@ async fn hosts_file_does_not_redirect_localhost() {
     // A name that only looks like it gets no plain request.
     let url: Url = format!("http://foo.localhost:{port}/").parse().unwrap();
     let refused = http.send(Request::new(http::Method::GET, url)).await;
-    assert_eq!(refused.unwrap_err().kind(), ErrorKind::RefusedUrl);
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::DisallowedUrl);
     assert_eq!(ours.load(Ordering::SeqCst), sent);
     assert_eq!(theirs.load(Ordering::SeqCst), 0);
 }

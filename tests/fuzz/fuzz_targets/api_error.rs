@@ -3,7 +3,7 @@
 #![no_main]
 
 use ee_credentials::Credentials;
-use ee_init::{Context, explain};
+use ee_init::{ErrorContext, explain};
 use ee_rest::{ApiError, ErrorKind, fuzzing};
 use ee_token::AccessToken;
 use fuzz::{check_command, is_trick};
@@ -17,7 +17,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let token = AccessToken::new(TOKEN).expect("a token");
     let url = Url::parse("https://cloudresourcemanager.googleapis.com/v3/x").expect("a URL");
     let credentials = Credentials::from_token(token.clone());
-    let context = Context {
+    let context = ErrorContext {
         project: Some("my-project".into()),
         principal: Some("jane@example.com".into()),
     };
@@ -70,10 +70,10 @@ fn check(api: &ApiError) {
     for text in metadata.chain(links).chain(quotas).chain(others) {
         assert!(!text.contains(is_trick), "{text:?}");
     }
-    if api.is_foreign() {
+    if api.is_from_intermediary() {
         assert!(api.message.chars().count() <= 201);
     }
     if api.is_transient() {
-        assert!(!api.is_daily_budget());
+        assert!(!api.is_daily_quota());
     }
 }

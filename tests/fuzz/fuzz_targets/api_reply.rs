@@ -2,7 +2,7 @@
 #![no_main]
 
 use ee_rest::{
-    Algorithm, Asset, ErrorKind, Operation, OperationState, Policy, Position, ProjectConfig,
+    Algorithm, Asset, ErrorKind, Operation, OperationState, Policy, PageCursor, ProjectConfig,
 };
 use fuzz::{check_error, check_written_again};
 use serde_json::Value;
@@ -36,7 +36,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     if let Ok(policy) = serde_json::from_slice::<Policy>(data) {
         check_written_again(&policy);
     }
-    if let Ok(position) = serde_json::from_slice::<Position>(data) {
+    if let Ok(position) = serde_json::from_slice::<PageCursor>(data) {
         check_written_again(&position);
     }
 });

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use ee_rest::fuzzing::{Part, batch_answers, batch_reply, response};
-use ee_rest::{Auth, Client, Error, ErrorKind, Signal};
+use ee_rest::{Auth, Client, Error, ErrorKind, ClientEvent};
 use ee_token::{AccessToken, Endpoints, HttpClient};
 use fuzz::{check_error, is_trick};
 use http::header::CONTENT_TYPE;
@@ -135,10 +135,10 @@ fn client() -> Client {
     static HTTP: LazyLock<HttpClient> = LazyLock::new(|| HttpClient::new(Endpoints::google()));
     Client::builder(Auth::api_key("canary-key".into()), HTTP.clone())
         .project("my-project")
-        .on_signal(|signal| {
+        .on_event(|signal| {
             let told = match signal {
-                Signal::QuotaStatus { text, .. } | Signal::InitMessage(text) => text,
-                Signal::Profile { id, .. } => id,
+                ClientEvent::QuotaStatus { text, .. } | ClientEvent::InitMessage(text) => text,
+                ClientEvent::Profile { id, .. } => id,
                 _ => return,
             };
             assert!(

@@ -34,7 +34,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             check_secrets(&text, &SECRETS, &format!("{credentials:?}"));
             check_names(&credentials);
             // It was handed over as a text, which does not travel.
-            assert!(credentials.settings().is_err());
+            assert!(credentials.to_config().is_err());
         }
         Err(error) => {
             check_error(&error, error.remedy());

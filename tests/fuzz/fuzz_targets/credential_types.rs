@@ -2,7 +2,7 @@
 //! that their fields are for, and no tokens of the machine come from its metadata server.
 #![no_main]
 
-use ee_credentials::{Credentials, ErrorKind, Kind};
+use ee_credentials::{Credentials, ErrorKind, CredentialKind};
 use fuzz::{check_error, check_names, check_secrets, decoded, options, with_keys};
 use serde_json::Value;
 use url::Url;
@@ -46,7 +46,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         match Credentials::from_json(&text, &options()) {
             Ok(credentials) => {
                 assert_eq!(credentials.kind().as_str(), kind);
-                assert_ne!(credentials.kind(), Kind::ApiKey);
+                assert_ne!(credentials.kind(), CredentialKind::ApiKey);
                 check_secrets(&text, &SECRETS, &format!("{credentials:?}"));
                 check_names(&credentials);
                 check_hosts(&file);

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ee_credentials::fuzzing::{browser_command, not_a_path};
-use ee_credentials::login::Mode;
-use ee_credentials::{Environment, Error, Os, Search};
-use ee_token::{display_path, steers_terminal};
+use ee_credentials::login::LoginMode;
+use ee_credentials::{Environment, Error, Platform, Search};
+use ee_token::{display_path, is_unsafe_for_display};
 use fuzz::{block_on, check_error, check_names, check_shown, options};
 use url::Url;
 
@@ -22,8 +22,8 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     check_emulator(text);
     check_metadata_server(text);
     check_browser(text);
-    match text.parse::<Mode>() {
-        Ok(mode) => assert_eq!(mode.to_string().parse::<Mode>().expect("a mode"), mode),
+    match text.parse::<LoginMode>() {
+        Ok(mode) => assert_eq!(mode.to_string().parse::<LoginMode>().expect("a mode"), mode),
         Err(error) => check_error(&error, error.remedy()),
     }
     check_places(text);
@@ -31,7 +31,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
 
 fn with(name: &str, value: &str) -> Environment {
     Environment::empty()
-        .with_os(Os::Linux)
+        .with_os(Platform::Linux)
         .with_var(name, value)
 }
 
@@ -62,7 +62,7 @@ fn check_metadata_server(text: &str) {
     let named = with("GCE_METADATA_HOST", text);
     let numbers = NUMBERS.map(|name| with(name, text));
     for environment in [named].into_iter().chain(numbers) {
-        match block_on(Search::new(environment, options()).run()) {
+        match block_on(Search::new(environment, options()).find()) {
             Ok(found) => {
                 check_names(&found.credentials);
                 found
@@ -73,7 +73,7 @@ fn check_metadata_server(text: &str) {
             Err(error) => {
                 check_error(&error, error.remedy());
                 error
-                    .searched()
+                    .search_steps()
                     .iter()
                     .for_each(|step| check_shown(&step.to_string()));
             }
@@ -113,7 +113,7 @@ fn check_places(text: &str) {
         "AppData",
         "LOCALAPPDATA",
     ];
-    for os in [Os::Linux, Os::MacOs, Os::Windows] {
+    for os in [Platform::Linux, Platform::MacOs, Platform::Windows] {
         let of = |value: &str| {
             let empty = Environment::empty().with_os(os).with_home("/home/me");
             names
@@ -121,11 +121,11 @@ fn check_places(text: &str) {
                 .fold(empty, |all, name| all.with_var(name, value))
         };
         let environment = of(text);
-        check_place(environment.earthengine_file(), "EE_CONFIG_FILE", text);
-        check_place(environment.gcloud_dir(), "CLOUDSDK_CONFIG", text);
+        check_place(environment.earth_engine_credentials_file(), "EE_CONFIG_FILE", text);
+        check_place(environment.gcloud_config_dir(), "CLOUDSDK_CONFIG", text);
         match environment.cache_dir() {
             Ok(folder) => assert!(
-                folder.is_none_or(|folder| folder.has_root() || os == Os::Windows)
+                folder.is_none_or(|folder| folder.has_root() || os == Platform::Windows)
             ),
             Err(error) => check_error(&error, error.remedy()),
         }
@@ -160,5 +160,5 @@ fn check_not_a_path(text: &str) {
         assert!(encoded.starts_with("base64 of "), "{encoded}");
     }
     let shown = display_path(Path::new(text));
-    assert!(!shown.contains(steers_terminal), "it steers a terminal: {shown:?}");
+    assert!(!shown.contains(is_unsafe_for_display), "it steers a terminal: {shown:?}");
 }

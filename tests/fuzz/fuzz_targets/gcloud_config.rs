@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use ee_credentials::{Environment, Os, fuzzing};
+use ee_credentials::{Environment, Platform, fuzzing};
 use fuzz::{check_error, folder};
 
 /// The longest text that is tried as the name of the active configuration: such names are short,
@@ -53,7 +53,7 @@ fn check_active(name: &[u8]) {
     let Some(folder) = &*FOLDER else { return };
     fs::write(folder.join("active_config"), name).expect("a file");
     let environment = Environment::empty()
-        .with_os(Os::Linux)
+        .with_os(Platform::Linux)
         .with_var_os("CLOUDSDK_CONFIG", folder);
     match environment.gcloud_project() {
         Ok(None) => {}

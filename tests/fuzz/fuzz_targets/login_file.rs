@@ -3,7 +3,7 @@
 #![no_main]
 
 use chrono::DateTime;
-use ee_credentials::{EarthEngineFile, NewLogin, fuzzing};
+use ee_credentials::{EarthEngineFile, Login, fuzzing};
 use ee_token::Scopes;
 use fuzz::{check_error, check_secrets, is_json};
 use serde_json::{Map, Value};
@@ -51,10 +51,10 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     assert_eq!(twice, written);
 
     let made_at = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
-    let login = NewLogin::new("1//new", Scopes::new(["earthengine"]))
+    let login = Login::new("1//new", Scopes::new(["earthengine"]))
         .client("1-new", "new-secret")
         .redirect_uri("http://localhost:8085")
-        .made_by("notebook", made_at);
+        .login_mode_at("notebook", made_at);
     let written = fuzzing::rewritten_login_file(text, Some(&login)).expect("it is an object");
     let new = EarthEngineFile::from_json(&written).expect("what was written is read");
     assert!(new.has_login() && new.login_made_at() == Some(made_at));

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use ee_credentials::login::{Pending, WebFlow};
 use ee_credentials::{
-    Credentials, Environment, Error, ImpersonationSettings, Settings, Whereabouts,
+    Credentials, Environment, Error, ImpersonationConfig, CredentialConfig, CredentialLocation,
 };
 use ee_token::{Endpoints, HttpClient};
 use fuzz::{
@@ -28,11 +28,11 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    if let Ok(settings) = serde_json::from_str::<Settings>(text) {
+    if let Ok(settings) = serde_json::from_str::<CredentialConfig>(text) {
         check_written_again(&settings);
         check_settings(settings);
     }
-    if let Ok(step) = serde_json::from_str::<ImpersonationSettings>(text) {
+    if let Ok(step) = serde_json::from_str::<ImpersonationConfig>(text) {
         check_written_again(&step);
     }
     if let Ok(pending) = serde_json::from_str::<Pending>(text) {
@@ -41,10 +41,10 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
 });
 
 /// The credentials that are found by them have the same settings again.
-fn check_settings(mut settings: Settings) {
-    if let Whereabouts::File(_) = settings.found {
+fn check_settings(mut settings: CredentialConfig) {
+    if let CredentialLocation::File(_) = settings.found {
         // It would be read from this machine's disk.
-        settings.found = Whereabouts::Variable(VARIABLE.into());
+        settings.found = CredentialLocation::Variable(VARIABLE.into());
     }
     let login = format!(
         r#"{{"type": "authorized_user", "client_id": "1-a", "client_secret": "{SECRET}", "refresh_token": "1//{SECRET}"}}"#
@@ -52,26 +52,26 @@ fn check_settings(mut settings: Settings) {
     let is_key = settings.kind == "service_account";
     let environment =
         Environment::empty().with_var(VARIABLE, if is_key { KEY.clone() } else { login });
-    let find = |settings: &Settings| -> Result<Credentials, Error> {
-        block_on(Credentials::from_settings(settings, &environment, &HTTP))
+    let find = |settings: &CredentialConfig| -> Result<Credentials, Error> {
+        block_on(Credentials::from_config(settings, &environment, &HTTP))
     };
     match find(&settings) {
         Ok(credentials) => {
             check_names(&credentials);
             let shown = format!("{credentials:?}");
             assert!(!shown.contains(SECRET), "{shown}");
-            let again = credentials.settings().expect("they were found somewhere");
+            let again = credentials.to_config().expect("they were found somewhere");
             assert_eq!(
                 (&again.kind, &again.found),
                 (&settings.kind, &settings.found)
             );
-            let steps = |settings: &Settings| -> Vec<String> {
+            let steps = |settings: &CredentialConfig| -> Vec<String> {
                 let steps = settings.impersonation.iter();
                 steps.map(|step| step.target.clone()).collect()
             };
             assert_eq!(steps(&again), steps(&settings));
             let found = find(&again).expect("what was sent is found");
-            assert_eq!(found.settings().expect("settings"), again);
+            assert_eq!(found.to_config().expect("settings"), again);
         }
         Err(error) => {
             check_error(&error, error.remedy());

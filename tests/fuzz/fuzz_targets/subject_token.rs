@@ -72,9 +72,9 @@ fn check_pem(text: &str) {
     static HTTP: LazyLock<HttpClient> = LazyLock::new(|| HttpClient::new(Endpoints::google()));
     let key = SecretString::from(with_keys("EC-KEY"));
     let made = [
-        HTTP.with_roots(text),
-        HTTP.with_client_certificate(text, &key),
-        HTTP.with_client_certificate(text, &with_keys(text).into()),
+        HTTP.with_root_certificates(text),
+        HTTP.with_identity(text, &key),
+        HTTP.with_identity(text, &with_keys(text).into()),
     ];
     for error in made.into_iter().filter_map(Result::err) {
         check_error(&error, error.remedy());

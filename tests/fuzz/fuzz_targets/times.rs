@@ -23,7 +23,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     headers.insert(RETRY_AFTER, value.clone());
     let wait = retry_after(&headers, now);
     headers.insert(DATE, value);
-    if let Some(date) = fuzzing::date(&headers) {
+    if let Some(date) = fuzzing::http_date(&headers) {
         // As a wait it is what is left until then, and never less than nothing.
         assert_eq!(wait, Some((date - now).to_std().unwrap_or_default()));
         // By the clock of the server itself it is over.
@@ -56,7 +56,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let refusal = json!({"error": {"details": [
         {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": text},
     ]}});
-    let error = ApiError::from_reply(
+    let error = ApiError::from_response(
         StatusCode::SERVICE_UNAVAILABLE,
         refusal.to_string().as_bytes(),
     );

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ee_credentials::{Credentials, Options};
+use ee_credentials::{Credentials, CredentialOptions};
 use ee_token::{Remedy, Scopes};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -57,7 +57,7 @@ pub fn check_names(credentials: &Credentials) {
         credentials.principal(),
         credentials.project(),
         credentials.quota_project(),
-        credentials.oauth_client_project(),
+        credentials.oauth_client_project_number(),
     ];
     names.into_iter().flatten().for_each(check_shown);
 }
@@ -227,9 +227,9 @@ fn pem(label: &str, der: &[u8]) -> String {
 }
 
 /// What credentials are read with: Google's own hosts, and nothing allowed beside them.
-pub fn options() -> Options {
-    static OPTIONS: LazyLock<Options> = LazyLock::new(|| {
-        let options = Options::google();
+pub fn options() -> CredentialOptions {
+    static OPTIONS: LazyLock<CredentialOptions> = LazyLock::new(|| {
+        let options = CredentialOptions::google();
         options.gdch_audience("https://service.example")
     });
     OPTIONS.clone()

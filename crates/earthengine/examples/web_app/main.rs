@@ -23,10 +23,10 @@ use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use earthengine::credentials::Options;
+use earthengine::credentials::CredentialOptions;
 use earthengine::credentials::login::WebFlow;
 use earthengine::token::HttpClient;
-use earthengine::{Builder, EarthEngine, Endpoints, Environment, Remedy, Scopes};
+use earthengine::{EarthEngine, EarthEngineBuilder, Endpoints, Environment, Remedy, Scopes};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use session::Sessions;
@@ -56,7 +56,8 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         ))
     })?;
     let endpoints = Environment::current().endpoints()?;
-    let options = Options::new(HttpClient::new(endpoints.clone())).scopes(Scopes::new(SCOPES));
+    let options =
+        CredentialOptions::new(HttpClient::new(endpoints.clone())).scopes(Scopes::new(SCOPES));
     let flow = WebFlow::new(
         variable("EE_WEB_CLIENT_ID")?,
         variable("EE_WEB_CLIENT_SECRET")?,
@@ -260,7 +261,7 @@ async fn logout(State(app): State<App>, headers: HeaderMap) -> Json<Value> {
 impl App {
     /// A builder for the person of this browser's session, who sees nothing of this machine's own
     /// credentials and settings.
-    fn builder(&self, headers: &HeaderMap) -> Result<Builder, Failure> {
+    fn builder(&self, headers: &HeaderMap) -> Result<EarthEngineBuilder, Failure> {
         let login = self.0.sessions.of(headers, |session| session.login.clone());
         let login = login.flatten().ok_or(Failure::from("Sign in first."))?;
         Ok(EarthEngine::builder()

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use earthengine::EarthEngine;
-use earthengine::credentials::login::{Pending, WebLogin};
+use earthengine::credentials::login::{PendingLogin, WebLogin};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 const COOKIE: &str = "session";
@@ -20,7 +20,7 @@ const MOST: usize = 10_000;
 pub(crate) struct Session {
     since: Instant,
     /// The login that has begun; a new one takes its place.
-    pub(crate) pending: Option<Pending>,
+    pub(crate) pending: Option<PendingLogin>,
     pub(crate) login: Option<WebLogin>,
     pub(crate) ee: Option<EarthEngine>,
 }

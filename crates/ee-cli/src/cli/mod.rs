@@ -15,7 +15,7 @@ pub(crate) use project::{Project, ProjectCommand, ProjectId};
 
 use crate::command::auth::login::Login;
 use crate::command::auth::logout::Logout;
-use crate::error::Failure;
+use crate::error::CliError;
 
 /// Get into Google Earth Engine: find credentials, get a token, verify the project, make requests.
 #[derive(Debug, Parser)]
@@ -33,7 +33,7 @@ const PATH_FLAGS: [&str; 4] = ["--credentials", "--input", "--write-credentials"
 /// The error for an option that names a file and was given something else: the key itself, for
 /// example, which is not shown. Read before the rest of the command line, since a PEM block looks
 /// like an option.
-pub(crate) fn check_paths(words: &[OsString]) -> Result<(), Failure> {
+pub(crate) fn check_paths(words: &[OsString]) -> Result<(), CliError> {
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let text = word.to_string_lossy();
@@ -45,7 +45,7 @@ pub(crate) fn check_paths(words: &[OsString]) -> Result<(), Failure> {
             continue;
         }
         if let Some(value) = value.or_else(|| Some(Path::new(words.next()?))) {
-            check_path_flag(flag, value).map_err(|error| Failure::login(&error))?;
+            check_path_flag(flag, value).map_err(|error| CliError::login(&error))?;
         }
     }
     Ok(())
@@ -186,7 +186,7 @@ pub(crate) struct Man {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
-    use earthengine::token::steers_terminal;
+    use earthengine::token::is_unsafe_for_display;
     use proptest::prelude::*;
     use proptest::{collection, sample};
 
@@ -283,9 +283,9 @@ mod tests {
         fn whatever_is_on_the_command_line_is_read_or_an_error_that_steers_no_terminal(words in words()) {
             let line = [OsString::from("eectl")].into_iter().chain(words);
             if let Err(error) = Arguments::try_parse_from(line) {
-                let failure = crate::error::Failure::usage(&error);
+                let failure = crate::error::CliError::usage(&error);
                 prop_assert_eq!(failure.exit_status(), 2);
-                let steers = |c: char| steers_terminal(c) && !matches!(c, '\n' | '\t');
+                let steers = |c: char| is_unsafe_for_display(c) && !matches!(c, '\n' | '\t');
                 for text in failure.texts() {
                     prop_assert!(!text.contains(steers), "{:?}", text);
                 }

@@ -8,11 +8,11 @@ use std::path::Path;
 
 use earthengine::rest::{RequestBuilder, Response};
 use earthengine::token::display_path;
-use earthengine::{EarthEngine, Method, Verify};
+use earthengine::{EarthEngine, Method, VerifyLevel};
 use serde_json::{Map, Value};
 
 use crate::cli::{Api, Global};
-use crate::error::{Failure, Stage};
+use crate::error::{CliError, Phase};
 use crate::output::{print, print_raw};
 use pages::Pages;
 
@@ -33,14 +33,14 @@ struct Call<'a> {
     body: Option<Vec<u8>>,
 }
 
-pub(crate) async fn run(global: &Global, api: &Api) -> Result<(), Failure> {
+pub(crate) async fn run(global: &Global, api: &Api) -> Result<(), CliError> {
     let call = Call::new(api)?;
     // The call itself shows what is wrong with the project: no request is spent on that before.
     let ee = super::builder(global)
-        .verify(Verify::None)
+        .verify(VerifyLevel::Skip)
         .connect()
         .await
-        .map_err(|error| Failure::new(&error, Stage::Init))?;
+        .map_err(|error| CliError::new(&error, Phase::Init))?;
     if api.paginate {
         return print_raw(call.all_pages(&ee).await?);
     }
@@ -52,7 +52,7 @@ pub(crate) async fn run(global: &Global, api: &Api) -> Result<(), Failure> {
 }
 
 impl<'a> Call<'a> {
-    fn new(api: &'a Api) -> Result<Self, Failure> {
+    fn new(api: &'a Api) -> Result<Self, CliError> {
         let (method, path) = method_and_path(api)?;
         let mut call = Self {
             query: api.query.clone(),
@@ -87,7 +87,7 @@ impl<'a> Call<'a> {
         Ok(call)
     }
 
-    async fn send(&self, ee: &EarthEngine) -> Result<Response, Failure> {
+    async fn send(&self, ee: &EarthEngine) -> Result<Response, CliError> {
         let mut request: RequestBuilder = ee.request(self.method.clone(), self.path);
         for (key, value) in &self.query {
             request = request.query(key, value);
@@ -98,16 +98,16 @@ impl<'a> Call<'a> {
         for (name, value) in self.headers {
             let name = name
                 .parse()
-                .map_err(|_| Failure::usage(&format!("{name:?} is no name of a header")))?;
+                .map_err(|_| CliError::usage(&format!("{name:?} is no name of a header")))?;
             request = request.header(name, value);
         }
         request
             .send()
             .await
-            .map_err(|error| Failure::new(&ee.explain(error), Stage::Call))
+            .map_err(|error| CliError::new(&ee.explain(error), Phase::Call))
     }
 
-    async fn all_pages(mut self, ee: &EarthEngine) -> Result<String, Failure> {
+    async fn all_pages(mut self, ee: &EarthEngine) -> Result<String, CliError> {
         let mut pages = Pages::default();
         while let Some(token) = pages.add(self.send(ee).await?.bytes())? {
             self.go_to(token)?;
@@ -116,11 +116,11 @@ impl<'a> Call<'a> {
     }
 
     /// Asks for another page: in the query, or in the body of methods that take it there.
-    fn go_to(&mut self, token: String) -> Result<(), Failure> {
+    fn go_to(&mut self, token: String) -> Result<(), CliError> {
         const NAME: &str = "pageToken";
         if let (true, Some(body)) = (self.method == Method::POST, &self.body) {
             let mut body: Map<String, Value> = serde_json::from_slice(body).map_err(|_| {
-                Failure::usage(&"the body is no JSON object, so no page can be named in it")
+                CliError::usage(&"the body is no JSON object, so no page can be named in it")
             })?;
             body.insert(NAME.into(), token.into());
             self.body = Some(Value::Object(body).to_string().into_bytes());
@@ -142,15 +142,15 @@ fn head(response: &Response) -> String {
     text + "\n"
 }
 
-fn method_and_path(api: &Api) -> Result<(Method, &str), Failure> {
+fn method_and_path(api: &Api) -> Result<(Method, &str), CliError> {
     let (word, path) = match api.words.as_slice() {
         [path] => (None, path),
         [method, path] => (Some(method), path),
-        _ => return Err(Failure::usage(&"a path is needed")),
+        _ => return Err(CliError::usage(&"a path is needed")),
     };
     let named = match (word, &api.method) {
         (Some(_), Some(_)) => {
-            return Err(Failure::usage(
+            return Err(CliError::usage(
                 &"the method is named twice: before the path and with -X",
             ));
         }
@@ -165,18 +165,18 @@ fn method_and_path(api: &Api) -> Result<(Method, &str), Failure> {
         .find(|known| known.as_str().eq_ignore_ascii_case(method))
         .map(|method| (method, path.as_str()))
         .ok_or_else(|| {
-            Failure::usage(&format!(
+            CliError::usage(&format!(
                 "\"{method}\" is not one of GET, POST, PATCH, PUT and DELETE"
             ))
         })
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+fn read(file: &Path) -> Result<Vec<u8>, CliError> {
     let read = if file == Path::new("-") {
         let mut body = Vec::new();
         std::io::stdin().lock().read_to_end(&mut body).map(|_| body)
     } else {
         std::fs::read(file)
     };
-    read.map_err(|e| Failure::io(&format!("{} cannot be read", display_path(file)), &e))
+    read.map_err(|e| CliError::io(&format!("{} cannot be read", display_path(file)), &e))
 }

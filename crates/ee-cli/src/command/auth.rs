@@ -9,10 +9,10 @@ use earthengine::AccessToken;
 use serde_json::json;
 
 use crate::cli::{Auth, AuthCommand, Global};
-use crate::error::{Failure, Stage};
+use crate::error::{CliError, Phase};
 use crate::output::print_raw;
 
-pub(crate) async fn run(global: &Global, auth: &Auth) -> Result<(), Failure> {
+pub(crate) async fn run(global: &Global, auth: &Auth) -> Result<(), CliError> {
     match &auth.command {
         AuthCommand::Login(login) => login::run(global, login).await,
         AuthCommand::Logout(logout) => logout::run(global, logout).await,
@@ -22,14 +22,14 @@ pub(crate) async fn run(global: &Global, auth: &Auth) -> Result<(), Failure> {
     }
 }
 
-async fn token(global: &Global) -> Result<(), Failure> {
+async fn token(global: &Global) -> Result<(), CliError> {
     let token = async {
         let found = super::builder(global).find_credentials().await?;
         Ok::<_, earthengine::Error>(found.credentials.token().await?)
     };
     let token = token
         .await
-        .map_err(|error| Failure::new(&error, Stage::Init))?;
+        .map_err(|error| CliError::new(&error, Phase::Init))?;
     if global.json {
         let json = json!({"access_token": token.secret(), "expires_at": expires_at(&token)});
         return print_raw(format!("{json}\n"));

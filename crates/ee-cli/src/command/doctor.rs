@@ -4,10 +4,10 @@ use earthengine::{Check, CheckStatus, Diagnosis};
 use serde_json::{Value, json};
 
 use crate::cli::Global;
-use crate::error::{Failure, in_one_line};
+use crate::error::{CliError, in_one_line};
 use crate::output::{Text, has_colours, plain, print, print_json};
 
-pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
+pub(crate) async fn run(global: &Global) -> Result<(), CliError> {
     let builder = super::builder(global);
     let diagnosis = if global.json {
         let diagnosis = builder.diagnose().await;
@@ -19,7 +19,7 @@ pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
         let diagnosis = builder
             .diagnose_with(|check| {
                 if printed.is_ok() {
-                    printed = print(in_words(check, colour));
+                    printed = print(render_text(check, colour));
                 }
             })
             .await;
@@ -31,7 +31,7 @@ pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
         return Ok(());
     }
     let failure = diagnosis.first_failure();
-    Err(Failure::told(failure.and_then(|check| check.error)))
+    Err(CliError::told(failure.and_then(|check| check.error)))
 }
 
 fn as_json(diagnosis: &Diagnosis) -> Value {
@@ -53,7 +53,7 @@ fn as_json(diagnosis: &Diagnosis) -> Value {
 }
 
 /// A line for the check, and more for what to do. The status is a word; colour is extra.
-fn in_words(check: &Check, colour: bool) -> Text {
+fn render_text(check: &Check, colour: bool) -> Text {
     let code = match check.status {
         CheckStatus::Ok => "32",
         CheckStatus::Warning => "33",
@@ -72,7 +72,7 @@ fn in_words(check: &Check, colour: bool) -> Text {
     if let Some(remedy) = &check.remedy {
         const INDENT: &str = "         ";
         text.add(INDENT);
-        text.paint(colour, "1;36", "what to do:");
+        text.paint(colour, "1;36", "hint:");
         text.add(&format!(" {}\n", remedy.text));
         for line in remedy.command.iter().chain(&remedy.url) {
             text.add(&format!("{INDENT}    {line}\n"));

@@ -8,21 +8,21 @@ use earthengine::token::display_path;
 use ee_emulator::{Emulator, Project};
 
 use crate::cli::{Emulator as Arguments, Global};
-use crate::error::Failure;
+use crate::error::CliError;
 use crate::output::{note, print};
 
 const PROJECT: &str = "ee-demo-project";
 const SERVICE_ACCOUNT: &str = "demo@ee-demo-project.iam.gserviceaccount.com";
 const PERSON: &str = "jane@example.com";
 
-pub(crate) async fn run(global: &Global, arguments: &Arguments) -> Result<(), Failure> {
+pub(crate) async fn run(global: &Global, arguments: &Arguments) -> Result<(), CliError> {
     let emulator = Emulator::builder()
         .port(arguments.port)
         .project(Project::new(PROJECT))
         .start()
         .await
         .map_err(|e| {
-            Failure::io(
+            CliError::io(
                 &format!("port {} cannot be listened on", arguments.port),
                 &e,
             )
@@ -41,15 +41,15 @@ pub(crate) async fn run(global: &Global, arguments: &Arguments) -> Result<(), Fa
     }
     tokio::signal::ctrl_c()
         .await
-        .map_err(|e| Failure::io("Ctrl-C cannot be waited for", &e))
+        .map_err(|e| CliError::io("Ctrl-C cannot be waited for", &e))
 }
 
 /// Writes one file of each kind that the emulator accepts.
-fn write_credentials(emulator: &Emulator, folder: &Path) -> Result<(), Failure> {
+fn write_credentials(emulator: &Emulator, folder: &Path) -> Result<(), CliError> {
     let account = emulator.create_service_account(SERVICE_ACCOUNT, PROJECT);
     let person = emulator.create_user(PERSON);
     fs::create_dir_all(folder)
-        .map_err(|e| Failure::io(&format!("{} cannot be made", display_path(folder)), &e))?;
+        .map_err(|e| CliError::io(&format!("{} cannot be made", display_path(folder)), &e))?;
     for (name, text) in [
         ("service_account.json", account.json_key()),
         ("authorized_user.json", person.authorized_user_json()),
@@ -61,7 +61,7 @@ fn write_credentials(emulator: &Emulator, folder: &Path) -> Result<(), Failure> 
         let path = folder.join(name);
         private_file(&path)
             .and_then(|mut file| file.write_all(text.as_bytes()))
-            .map_err(|e| Failure::io(&format!("{} cannot be written", display_path(&path)), &e))?;
+            .map_err(|e| CliError::io(&format!("{} cannot be written", display_path(&path)), &e))?;
     }
     Ok(())
 }

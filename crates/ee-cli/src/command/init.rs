@@ -7,14 +7,14 @@ use earthengine::token::display_path;
 use serde_json::{Value, json};
 
 use crate::cli::{Global, Init};
-use crate::error::{Failure, Stage};
+use crate::error::{CliError, Phase};
 use crate::output::{note, plain, print, print_json, warn, warnings_as_json};
 
-pub(crate) async fn run(global: &Global, init: &Init) -> Result<(), Failure> {
+pub(crate) async fn run(global: &Global, init: &Init) -> Result<(), CliError> {
     let ee = super::builder(global)
         .connect_with_patience(Duration::from_secs(init.wait))
         .await
-        .map_err(|error| Failure::new(&error, Stage::Init))?;
+        .map_err(|error| CliError::new(&error, Phase::Init))?;
     if global.json {
         return print_json(&as_json(&ee));
     }
@@ -24,7 +24,7 @@ pub(crate) async fn run(global: &Global, init: &Init) -> Result<(), Failure> {
             note(&format!("Earth Engine says: {}", plain(message)));
         }
     }
-    print(in_words(&ee))
+    print(render_text(&ee))
 }
 
 fn as_json(ee: &EarthEngine) -> Value {
@@ -41,8 +41,8 @@ fn as_json(ee: &EarthEngine) -> Value {
         "project_source": ee.project().source.as_str(),
         "registration": ee.registration().as_str(),
         "credential": credential,
-        "requests": ee.effort().requests,
-        "elapsed_ms": ee.effort().elapsed.as_secs_f64() * 1000.0,
+        "requests": ee.connect_stats().requests,
+        "elapsed_ms": ee.connect_stats().elapsed.as_secs_f64() * 1000.0,
         "warnings": warnings_as_json(ee.warnings()),
     });
     if let Some(message) = ee.init_message() {
@@ -51,7 +51,7 @@ fn as_json(ee: &EarthEngine) -> Value {
     json
 }
 
-fn in_words(ee: &EarthEngine) -> String {
+fn render_text(ee: &EarthEngine) -> String {
     let credentials = ee.credentials();
     let principal = credentials.principal().map(|who| format!(", {who}"));
     let path = credentials
@@ -66,7 +66,7 @@ fn in_words(ee: &EarthEngine) -> String {
         ee.project().id,
         ee.project().source,
         ee.registration(),
-        ee.effort().requests,
-        ee.effort().elapsed.as_secs_f64() * 1000.0,
+        ee.connect_stats().requests,
+        ee.connect_stats().elapsed.as_secs_f64() * 1000.0,
     )
 }

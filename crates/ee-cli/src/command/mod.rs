@@ -8,15 +8,15 @@ pub(crate) mod init;
 pub(crate) mod manual;
 pub(crate) mod project;
 
-use earthengine::{Builder, EarthEngine, Scopes};
+use earthengine::{EarthEngine, EarthEngineBuilder, Scopes};
 
 use crate::cli::Global;
 
 /// A builder that knows what the command line said.
-fn builder(global: &Global) -> Builder {
+fn builder(global: &Global) -> EarthEngineBuilder {
     let mut builder = EarthEngine::builder()
         .user_agent(concat!("eectl/", env!("CARGO_PKG_VERSION")))
-        .token_cache(!global.no_token_cache);
+        .disk_cache(!global.no_token_cache);
     if let Some(project) = &global.project {
         builder = builder.project(project);
     }

@@ -5,7 +5,7 @@ mod prompt;
 
 use std::io::IsTerminal as _;
 
-use earthengine::credentials::Store;
+use earthengine::credentials::LoginFile;
 use earthengine::token::display_path;
 use earthengine::{
     ApiState, Environment, Error, ErrorKind, ListedProject, Registration, Remedy, check_project,
@@ -13,12 +13,12 @@ use earthengine::{
 use serde_json::{Value, json};
 
 use crate::cli::{Global, Project, ProjectCommand};
-use crate::error::{Failure, Stage};
+use crate::error::{CliError, Phase};
 use crate::output::{note, path_json, plain, print, print_json, warn, warnings_as_json};
 use picker::Picked;
 use prompt::Prompt;
 
-pub(crate) async fn run(global: &Global, project: &Project) -> Result<(), Failure> {
+pub(crate) async fn run(global: &Global, project: &Project) -> Result<(), CliError> {
     match &project.command {
         ProjectCommand::List => list(global).await,
         ProjectCommand::Select => select(global).await,
@@ -29,11 +29,11 @@ pub(crate) async fn run(global: &Global, project: &Project) -> Result<(), Failur
     }
 }
 
-fn explained(error: Error) -> Failure {
-    Failure::new(&error, Stage::Init)
+fn explained(error: Error) -> CliError {
+    CliError::new(&error, Phase::Init)
 }
 
-async fn list(global: &Global) -> Result<(), Failure> {
+async fn list(global: &Global) -> Result<(), CliError> {
     let projects = super::builder(global)
         .list_projects()
         .await
@@ -94,9 +94,9 @@ fn state(project: &ListedProject) -> &'static str {
     }
 }
 
-async fn select(global: &Global) -> Result<(), Failure> {
+async fn select(global: &Global) -> Result<(), CliError> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(Failure::of_usage(
+        return Err(CliError::of_usage(
             "a project is picked on a terminal, and this is none",
             Remedy::new("Name the project; `eectl project list` shows those of this login.")
                 .command("eectl project set PROJECT"),
@@ -128,9 +128,9 @@ async fn select(global: &Global) -> Result<(), Failure> {
         }
         Err(error) => return Err(explained(error)),
     };
-    let picked = picked.map_err(|e| Failure::io("the terminal cannot be read", &e))?;
+    let picked = picked.map_err(|e| CliError::io("the terminal cannot be read", &e))?;
     match picked {
-        Picked::Nothing => Err(Failure::of_usage(
+        Picked::Nothing => Err(CliError::of_usage(
             "no project was picked; nothing has changed",
             Remedy::new("Pick one, or name it.").command("eectl project set PROJECT"),
         )),
@@ -162,19 +162,19 @@ fn may_still_name_one(kind: ErrorKind) -> bool {
     )
 }
 
-pub(crate) fn set(global: &Global, id: &str) -> Result<(), Failure> {
+pub(crate) fn set(global: &Global, id: &str) -> Result<(), CliError> {
     check_project(id).map_err(explained)?;
     write(global, &store()?, id)
 }
 
-fn store() -> Result<Store, Failure> {
-    Store::open(&Environment::current()).map_err(|error| Failure::login(&error))
+fn store() -> Result<LoginFile, CliError> {
+    LoginFile::open(&Environment::current()).map_err(|error| CliError::login(&error))
 }
 
-fn write(global: &Global, store: &Store, id: &str) -> Result<(), Failure> {
+fn write(global: &Global, store: &LoginFile, id: &str) -> Result<(), CliError> {
     store
         .set_project(id)
-        .map_err(|error| Failure::login(&error))?;
+        .map_err(|error| CliError::login(&error))?;
     if !global.quiet {
         note_what_comes_first(id);
     }
@@ -201,11 +201,11 @@ fn note_what_comes_first(id: &str) {
     }
 }
 
-pub(crate) fn unset(global: &Global) -> Result<(), Failure> {
+pub(crate) fn unset(global: &Global) -> Result<(), CliError> {
     let store = store()?;
     let removed = store
         .unset_project()
-        .map_err(|error| Failure::login(&error))?;
+        .map_err(|error| CliError::login(&error))?;
     if global.json {
         let path = path_json(store.path());
         return print_json(&json!({"removed": removed, "path": path}));
@@ -218,7 +218,7 @@ pub(crate) fn unset(global: &Global) -> Result<(), Failure> {
     })
 }
 
-async fn show(global: &Global) -> Result<(), Failure> {
+async fn show(global: &Global) -> Result<(), CliError> {
     let project = super::builder(global)
         .find_project()
         .await
@@ -237,7 +237,7 @@ async fn show(global: &Global) -> Result<(), Failure> {
     print(format!("{} ({})\n", project.id, project.source))
 }
 
-async fn check(global: &Global, id: Option<&str>) -> Result<(), Failure> {
+async fn check(global: &Global, id: Option<&str>) -> Result<(), CliError> {
     let mut builder = super::builder(global);
     if let Some(id) = id {
         builder = builder.project(id);

@@ -1,6 +1,6 @@
 //! Whatever is given on the command line, a command ends as it should and steers no terminal.
 
-use earthengine::token::steers_terminal;
+use earthengine::token::is_unsafe_for_display;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use proptest::{char, collection, sample};
@@ -40,7 +40,7 @@ fn value() -> impl Strategy<Value = String> {
 fn whatever_is_given_as_a_value_a_command_ends_as_promised_and_steers_no_terminal() {
     let runtime = Runtime::new().unwrap();
     let machine = runtime.block_on(Machine::with_key(|b| b));
-    let steers = |c: char| steers_terminal(c) && !matches!(c, '\n' | '\t');
+    let steers = |c: char| is_unsafe_for_display(c) && !matches!(c, '\n' | '\t');
     let config = Config {
         failure_persistence: None,
         ..Config::with_cases(200)

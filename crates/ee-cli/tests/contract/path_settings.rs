@@ -5,7 +5,7 @@
 //! command meets each text in one variable and one option, and each variable meets each command
 //! with one text. A command that does not read a variable is not affected by it.
 
-use earthengine::token::steers_terminal;
+use earthengine::token::is_unsafe_for_display;
 use tokio::task::JoinSet;
 
 use super::leaks::canary::{Canaries, Finder};
@@ -84,7 +84,7 @@ async fn check(machine: &Machine, runs: Vec<Run>, finder: &Finder) {
             if let Some(says) = run.says {
                 assert_eq!(output.status.code(), Some(4), "{name}: {shown}");
                 assert!(shown.contains(&says), "{name} does not say {says}: {shown}");
-                let hint = ["what to do:", "\"remedy\":\""];
+                let hint = ["hint:", "\"remedy\":\""];
                 assert!(hint.iter().any(|hint| shown.contains(hint)), "{name}");
             }
         });
@@ -263,7 +263,7 @@ async fn control_characters_of_paths_are_shown_by_no_command() {
             let words: Vec<_> = words.iter().map(String::as_str).collect();
             let ended = machine.run(&words).await;
             for text in [&ended.stdout, &ended.stderr] {
-                let steers = |c: char| steers_terminal(c) && !matches!(c, '\n' | '\t');
+                let steers = |c: char| is_unsafe_for_display(c) && !matches!(c, '\n' | '\t');
                 assert!(!text.contains(steers), "{command} {more:?}: {text:?}");
                 let forged = text.lines().any(|line| line.trim().starts_with("error: b"));
                 assert!(!forged, "{command} {more:?}: {text:?}");
@@ -303,7 +303,7 @@ async fn control_characters_of_paths_are_shown_by_no_command() {
         let ended = machine.run(&line).await;
         assert_ne!(ended.status, 0, "{line:?}");
         let shown = ended.stdout + &ended.stderr;
-        let steers = |c: char| steers_terminal(c) && !matches!(c, '\n' | '\t');
+        let steers = |c: char| is_unsafe_for_display(c) && !matches!(c, '\n' | '\t');
         assert!(!shown.contains(steers), "{line:?}: {shown:?}");
     }
 }

@@ -89,7 +89,7 @@ async fn the_servers_own_sentence_is_kept_and_the_account_named() {
         "{}",
         ended.stderr
     );
-    assert!(ended.stderr.contains("what to do:"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("hint:"), "{}", ended.stderr);
 }
 
 #[tokio::test]

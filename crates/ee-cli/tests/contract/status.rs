@@ -57,7 +57,7 @@ async fn a_login_of_earth_engines_client_is_told_whole() {
             },
             "token": {"scopes": SCOPES},
             "warnings": [],
-            "searched": searched(["not_here", "not_here", "found", "skipped", "skipped", "skipped"]),
+            "searched": searched(["not_found", "not_found", "found", "skipped", "skipped", "skipped"]),
         })
     );
 }
@@ -98,7 +98,7 @@ async fn a_variable_that_loses_and_a_file_that_others_may_read_are_warnings() {
     let status = machine.run(&["auth", "status", "--json"]).await.json();
     let warnings = status["warnings"].as_array().unwrap();
     let codes: Vec<_> = warnings.iter().map(|w| w["code"].clone()).collect();
-    assert_eq!(codes, ["readable_by_others", "variable_ignored"]);
+    assert_eq!(codes, ["insecure_permissions", "env_var_ignored"]);
     for warning in warnings {
         assert_eq!(warning.as_object().unwrap().len(), 3);
         assert!(warning["message"].is_string() && warning["remedy"].is_string());

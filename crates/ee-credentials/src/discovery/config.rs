@@ -3,16 +3,17 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ee_token::{HttpClient, Remedy, Scopes, display_path, steers_terminal};
+use ee_token::{HttpClient, Remedy, Scopes, display_path, is_unsafe_for_display};
 use serde::{Deserialize, Serialize};
 
 use crate::input::json::clipped;
-use crate::kinds::impersonated::builder::{Impersonation, ImpersonationSettings};
+use crate::kinds::impersonated::builder::{ImpersonationBuilder, ImpersonationConfig};
 use crate::{
-    Credentials, Environment, Error, ErrorKind, Kind, Options, Origin, Search, without_blocking,
+    CredentialKind, CredentialOptions, CredentialSource, Credentials, Environment, Error,
+    ErrorKind, Search, without_blocking,
 };
 
-/// The form of [`Settings`] that this version writes and reads.
+/// The form of [`CredentialConfig`] that this version writes and reads.
 const VERSION: u32 = 1;
 /// The longest mail address (RFC 5321 §4.5.3.1); projects are shorter.
 const LONGEST_NAME: usize = 320;
@@ -21,33 +22,33 @@ const LONGEST_NAME: usize = 320;
 /// workers (Dask, Beam, Kubernetes jobs), which find the secret in the same place on their side.
 ///
 /// ```
-/// use ee_credentials::{Credentials, Environment, Options, Settings};
+/// use ee_credentials::{Credentials, Environment, CredentialOptions, CredentialConfig};
 /// use ee_token::{Endpoints, HttpClient};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = tempfile::tempdir()?;
 /// # let file = folder.path().join("login.json");
 /// # std::fs::write(&file, r#"{"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "t"}"#)?;
-/// let here = Credentials::from_file(&file, &Options::google())?;
-/// let json = serde_json::to_string(&here.settings()?)?;
+/// let here = Credentials::from_file(&file, &CredentialOptions::google())?;
+/// let json = serde_json::to_string(&here.to_config()?)?;
 ///
 /// // On the worker:
-/// let settings: Settings = serde_json::from_str(&json)?;
+/// let settings: CredentialConfig = serde_json::from_str(&json)?;
 /// let http = HttpClient::new(Endpoints::google());
-/// let there = Credentials::from_settings(&settings, &Environment::current(), &http).await?;
+/// let there = Credentials::from_config(&settings, &Environment::current(), &http).await?;
 /// assert_eq!(there.kind(), here.kind());
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
-pub struct Settings {
+pub struct CredentialConfig {
     /// The form of these settings: 1.
     pub version: u32,
-    /// The kind of credential: [`Kind::as_str`].
+    /// The kind of credential: [`CredentialKind::as_str`].
     pub kind: String,
     /// Where it is found.
-    pub found: Whereabouts,
+    pub found: CredentialLocation,
     /// Whose it is, as far as it says so. A worker that finds another's refuses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<String>,
@@ -59,7 +60,7 @@ pub struct Settings {
     pub subject: Option<String>,
     /// Whether a service account signs its own tokens.
     #[serde(default, skip_serializing_if = "is_false")]
-    pub self_signed: bool,
+    pub self_signed_jwt: bool,
     /// Who pays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota_project: Option<String>,
@@ -74,28 +75,28 @@ pub struct Settings {
     pub gdch_audience: Option<String>,
     /// The service accounts that are acted as, one through the other, the last one last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub impersonation: Vec<ImpersonationSettings>,
+    pub impersonation: Vec<ImpersonationConfig>,
 }
 
 /// Where a credential is found, on whatever machine.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
-pub enum Whereabouts {
+pub enum CredentialLocation {
     /// The file at this path.
     File(String),
     /// The variable of this name: `EARTHENGINE_TOKEN`, or `GOOGLE_APPLICATION_CREDENTIALS`,
     /// which names a file.
     Variable(String),
     /// Earth Engine's own credentials file.
-    EarthengineFile,
+    EarthEngineFile,
     /// The file that gcloud writes.
     GcloudAdc,
     /// The metadata server of the machine.
     MetadataServer,
 }
 
-impl fmt::Debug for Whereabouts {
+impl fmt::Debug for CredentialLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => {
@@ -103,7 +104,7 @@ impl fmt::Debug for Whereabouts {
                 f.debug_tuple("File").field(&path).finish()
             }
             Self::Variable(name) => f.debug_tuple("Variable").field(&clipped(name)).finish(),
-            Self::EarthengineFile => f.write_str("EarthengineFile"),
+            Self::EarthEngineFile => f.write_str("EarthEngineFile"),
             Self::GcloudAdc => f.write_str("GcloudAdc"),
             Self::MetadataServer => f.write_str("MetadataServer"),
         }
@@ -123,9 +124,9 @@ impl Credentials {
     /// # Errors
     /// [`ErrorKind::Unsupported`] for credentials that were handed to the program as a text, a
     /// key or a token: there is no place where a worker could find them.
-    pub fn settings(&self) -> Result<Settings, Error> {
+    pub fn to_config(&self) -> Result<CredentialConfig, Error> {
         if let Some((source, step)) = self.through() {
-            let mut settings = source.settings()?;
+            let mut settings = source.to_config()?;
             settings.impersonation.push(step.clone());
             if let Some(last) = settings.impersonation.last_mut() {
                 let scopes = self.scopes().map(|s| s.iter().map(str::to_owned).collect());
@@ -136,7 +137,7 @@ impl Credentials {
         }
         let found = self.whereabouts()?;
         let options = self.options().ok_or_else(cannot_travel)?;
-        Ok(Settings {
+        Ok(CredentialConfig {
             version: VERSION,
             kind: self.kind().as_str().to_owned(),
             found,
@@ -146,7 +147,7 @@ impl Credentials {
                 .as_ref()
                 .map(|scopes| scopes.iter().map(str::to_owned).collect()),
             subject: options.subject.clone(),
-            self_signed: options.self_signed,
+            self_signed_jwt: options.self_signed_jwt,
             quota_project: self.quota_project().map(str::to_owned),
             allowed_hosts: options.allowed_hosts.clone(),
             service_account_email: options.service_account_email.clone(),
@@ -161,8 +162,8 @@ impl Credentials {
     /// [`ErrorKind::NoCredentials`] if there are none in the place that the settings name;
     /// [`ErrorKind::InvalidOptions`] if the settings make no sense, or if what is there is of
     /// another kind or somebody else's; as for the place otherwise.
-    pub async fn from_settings(
-        settings: &Settings,
+    pub async fn from_config(
+        settings: &CredentialConfig,
         environment: &Environment,
         http: &HttpClient,
     ) -> Result<Self, Error> {
@@ -176,72 +177,95 @@ impl Credentials {
         let options = settings.options(environment, http);
         let search = Search::new(environment.clone(), options.clone());
         let found = match &settings.found {
-            Whereabouts::File(path) => search.only_file(path).look_only_at(Origin::Flag).await?,
-            Whereabouts::Variable(name) if name == EARTHENGINE_TOKEN => {
-                search.look_only_at(Origin::EnvEarthEngineToken).await?
-            }
-            Whereabouts::Variable(name) if name == APPLICATION_CREDENTIALS => {
+            CredentialLocation::File(path) => {
                 search
-                    .look_only_at(Origin::EnvGoogleApplicationCredentials)
+                    .with_file(path)
+                    .look_only_at(CredentialSource::Explicit)
                     .await?
             }
-            Whereabouts::Variable(name) => {
+            CredentialLocation::Variable(name) if name == EARTHENGINE_TOKEN => {
+                search
+                    .look_only_at(CredentialSource::EnvEarthEngineToken)
+                    .await?
+            }
+            CredentialLocation::Variable(name) if name == APPLICATION_CREDENTIALS => {
+                search
+                    .look_only_at(CredentialSource::EnvGoogleApplicationCredentials)
+                    .await?
+            }
+            CredentialLocation::Variable(name) => {
                 return Err(wrong(format!(
                     "the settings name the variable {:?}, in which no credentials are looked for",
                     clipped(name)
                 )));
             }
-            Whereabouts::EarthengineFile => search.look_only_at(Origin::EarthEngineFile).await?,
-            Whereabouts::GcloudAdc => search.look_only_at(Origin::GcloudAdc).await?,
-            Whereabouts::MetadataServer => search.look_only_at(Origin::MetadataServer).await?,
+            CredentialLocation::EarthEngineFile => {
+                search
+                    .look_only_at(CredentialSource::EarthEngineFile)
+                    .await?
+            }
+            CredentialLocation::GcloudAdc => {
+                search.look_only_at(CredentialSource::GcloudAdc).await?
+            }
+            CredentialLocation::MetadataServer => {
+                search
+                    .look_only_at(CredentialSource::MetadataServer)
+                    .await?
+            }
         };
         settings.check(&found)?;
         let mut credentials = found;
         for step in &settings.impersonation {
-            let options = Options {
+            let options = CredentialOptions {
                 subject: None,
                 scopes: None,
                 quota_project: None,
                 ..options.clone()
             };
             let path = credentials.path().map(ToOwned::to_owned);
-            let impersonation = Impersonation::new(credentials, step.clone());
+            let impersonation = ImpersonationBuilder::new(credentials, step.clone());
             credentials = without_blocking(path, move || impersonation.build(&options)).await?;
         }
         Ok(credentials)
     }
 
-    fn whereabouts(&self) -> Result<Whereabouts, Error> {
+    fn whereabouts(&self) -> Result<CredentialLocation, Error> {
         Ok(match (self.origin(), self.path()) {
-            (Origin::EnvEarthEngineToken, _) => Whereabouts::Variable(EARTHENGINE_TOKEN.into()),
-            (Origin::EnvGoogleApplicationCredentials, _) => {
-                Whereabouts::Variable(APPLICATION_CREDENTIALS.into())
+            (CredentialSource::EnvEarthEngineToken, _) => {
+                CredentialLocation::Variable(EARTHENGINE_TOKEN.into())
             }
-            (Origin::EarthEngineFile, _) => Whereabouts::EarthengineFile,
-            (Origin::GcloudAdc, _) => Whereabouts::GcloudAdc,
-            (Origin::MetadataServer, _) => Whereabouts::MetadataServer,
-            (Origin::Caller | Origin::Flag, Some(path)) => Whereabouts::File(absolute(path)?),
-            (Origin::Caller | Origin::Flag, None) => return Err(cannot_travel()),
+            (CredentialSource::EnvGoogleApplicationCredentials, _) => {
+                CredentialLocation::Variable(APPLICATION_CREDENTIALS.into())
+            }
+            (CredentialSource::EarthEngineFile, _) => CredentialLocation::EarthEngineFile,
+            (CredentialSource::GcloudAdc, _) => CredentialLocation::GcloudAdc,
+            (CredentialSource::MetadataServer, _) => CredentialLocation::MetadataServer,
+            (CredentialSource::InMemory | CredentialSource::Explicit, Some(path)) => {
+                CredentialLocation::File(absolute(path)?)
+            }
+            (CredentialSource::InMemory | CredentialSource::Explicit, None) => {
+                return Err(cannot_travel());
+            }
         })
     }
 }
 
-impl Settings {
-    fn options(&self, environment: &Environment, http: &HttpClient) -> Options {
-        Options {
+impl CredentialConfig {
+    fn options(&self, environment: &Environment, http: &HttpClient) -> CredentialOptions {
+        CredentialOptions {
             scopes: self
                 .scopes
                 .as_ref()
                 .map(Scopes::new)
                 .filter(|scopes| !scopes.is_empty()),
             subject: self.subject.clone(),
-            self_signed: self.self_signed,
+            self_signed_jwt: self.self_signed_jwt,
             allowed_hosts: self.allowed_hosts.clone(),
             quota_project: self.quota_project.clone(),
             service_account_email: self.service_account_email.clone(),
             gdch_audience: self.gdch_audience.clone(),
             environment: Some(environment.clone()),
-            ..Options::new(http.clone())
+            ..CredentialOptions::new(http.clone())
         }
     }
 
@@ -257,7 +281,7 @@ impl Settings {
         }
         // A machine's account is its own, wherever the settings come from, unless it was named.
         match (&self.principal, found.principal()) {
-            (Some(sent), Some(here)) if sent != here && kind != Kind::MetadataServer => {
+            (Some(sent), Some(here)) if sent != here && kind != CredentialKind::MetadataServer => {
                 Err(wrong(format!(
                     "the settings are of {:?}, and the credential that is there is {here}'s",
                     clipped(sent)
@@ -279,14 +303,14 @@ impl Settings {
         let of_steps = steps.map(|step| ("quota_project", &step.quota_project));
         for (field, name) in own.into_iter().chain(of_steps) {
             let is_name =
-                |name: &String| name.len() <= LONGEST_NAME && !name.contains(steers_terminal);
+                |name: &String| name.len() <= LONGEST_NAME && !name.contains(is_unsafe_for_display);
             if !name.as_ref().is_none_or(is_name) {
                 return Err(wrong(format!("the settings' `{field}` cannot be a name")));
             }
         }
         let of_steps = self.impersonation.iter().map(|step| &step.scopes);
         for scopes in of_steps.chain([&self.scopes]).flatten() {
-            if Scopes::new(scopes) != Scopes::stated(scopes) {
+            if Scopes::new(scopes) != Scopes::from_untrusted(scopes) {
                 return Err(wrong("the settings' `scopes` cannot be scopes".into()));
             }
         }

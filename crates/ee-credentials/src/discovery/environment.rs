@@ -18,7 +18,7 @@ use crate::{Error, ErrorKind};
 /// An operating system, as far as places of files differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Os {
+pub enum Platform {
     /// Linux and other Unixes.
     Linux,
     /// macOS.
@@ -27,7 +27,7 @@ pub enum Os {
     Windows,
 }
 
-impl Os {
+impl Platform {
     /// The one that this program runs on.
     pub fn current() -> Self {
         if cfg!(windows) {
@@ -45,11 +45,11 @@ impl Os {
 /// variables alone.
 ///
 /// ```
-/// use ee_credentials::{Environment, Os};
+/// use ee_credentials::{Environment, Platform};
 ///
-/// let environment = Environment::empty().with_os(Os::Linux).with_home("/home/jane");
+/// let environment = Environment::empty().with_os(Platform::Linux).with_home("/home/jane");
 /// assert_eq!(
-///     environment.earthengine_file()?,
+///     environment.earth_engine_credentials_file()?,
 ///     Some("/home/jane/.config/earthengine/credentials".into()),
 /// );
 /// # Ok::<(), ee_credentials::Error>(())
@@ -62,7 +62,7 @@ struct Snapshot {
     /// In no order: there are dozens, and few are asked for.
     variables: Vec<(OsString, OsString)>,
     home: Option<PrintablePath>,
-    os: Os,
+    os: Platform,
     product_name: Option<String>,
     probes_network: bool,
 }
@@ -70,14 +70,14 @@ struct Snapshot {
 impl Environment {
     /// The environment of this process, now.
     pub fn current() -> Self {
-        let os = Os::current();
+        let os = Platform::current();
         Self(Arc::new(Snapshot {
             variables: std::env::vars_os().collect(),
             home: std::env::home_dir()
                 .filter(|home| !home.as_os_str().is_empty())
                 .map(PrintablePath::from),
             os,
-            product_name: (os == Os::Linux).then(product_name).flatten(),
+            product_name: (os == Platform::Linux).then(product_name).flatten(),
             probes_network: true,
         }))
     }
@@ -87,7 +87,7 @@ impl Environment {
         Self(Arc::new(Snapshot {
             variables: Vec::new(),
             home: None,
-            os: Os::current(),
+            os: Platform::current(),
             product_name: None,
             probes_network: false,
         }))
@@ -118,14 +118,14 @@ impl Environment {
 
     /// Sets the operating system.
     #[must_use]
-    pub fn with_os(mut self, os: Os) -> Self {
+    pub fn with_os(mut self, os: Platform) -> Self {
         self.change().os = os;
         self
     }
 
     /// Sets the machine's product name, as its firmware tells it: `Google Compute Engine`.
     #[must_use]
-    pub fn with_product_name(mut self, name: impl Into<String>) -> Self {
+    pub fn with_dmi_product_name(mut self, name: impl Into<String>) -> Self {
         self.change().product_name = Some(name.into());
         self
     }
@@ -133,7 +133,7 @@ impl Environment {
     /// Whether a metadata server may be looked for at its well-known address. Without this,
     /// only one that a variable names (`GCE_METADATA_HOST`, `GCE_METADATA_IP`) is asked.
     #[must_use]
-    pub fn with_network_probe(mut self, yes: bool) -> Self {
+    pub fn with_metadata_probe(mut self, yes: bool) -> Self {
         self.change().probes_network = yes;
         self
     }
@@ -196,7 +196,7 @@ impl Environment {
     /// # Errors
     /// As [`Environment::path_var`].
     pub fn check_certificate_paths(&self) -> Result<(), Error> {
-        if self.0.os == Os::Linux {
+        if self.0.os == Platform::Linux {
             self.path_var("SSL_CERT_FILE")?;
             self.path_var("SSL_CERT_DIR")?;
         }
@@ -217,7 +217,7 @@ impl Environment {
         };
         match self.0.os {
             // Windows does not tell upper case from lower case here.
-            Os::Windows => find(OsStr::eq).or_else(|| find(|a, b| a.eq_ignore_ascii_case(b))),
+            Platform::Windows => find(OsStr::eq).or_else(|| find(|a, b| a.eq_ignore_ascii_case(b))),
             _ => find(OsStr::eq),
         }
     }
@@ -238,7 +238,7 @@ impl Environment {
             return Ok(None);
         };
         let name = match self.0.os {
-            Os::Windows => "USERPROFILE",
+            Platform::Windows => "USERPROFILE",
             _ => "HOME",
         };
         PathSetting::Variable(name).check(home)?;
@@ -250,7 +250,7 @@ impl Environment {
     }
 
     /// The operating system.
-    pub fn os(&self) -> Os {
+    pub fn os(&self) -> Platform {
         self.0.os
     }
 
@@ -267,7 +267,7 @@ impl Environment {
     ///
     /// # Errors
     /// As [`Environment::path_var`], also for the home folder.
-    pub fn earthengine_file(&self) -> Result<Option<PathBuf>, Error> {
+    pub fn earth_engine_credentials_file(&self) -> Result<Option<PathBuf>, Error> {
         match self.path_var("EE_CONFIG_FILE")? {
             Some(path) => Ok(Some(path)),
             None => self.in_home(&[".config", "earthengine", "credentials"]),
@@ -278,13 +278,13 @@ impl Environment {
     /// `%APPDATA%\gcloud`.
     ///
     /// # Errors
-    /// As [`Environment::earthengine_file`].
-    pub fn gcloud_dir(&self) -> Result<Option<PathBuf>, Error> {
+    /// As [`Environment::earth_engine_credentials_file`].
+    pub fn gcloud_config_dir(&self) -> Result<Option<PathBuf>, Error> {
         if let Some(folder) = self.path_var("CLOUDSDK_CONFIG")? {
             return Ok(Some(folder));
         }
         match self.0.os {
-            Os::Windows => Ok(self.path_var("APPDATA")?.map(|data| data.join("gcloud"))),
+            Platform::Windows => Ok(self.path_var("APPDATA")?.map(|data| data.join("gcloud"))),
             _ => self.in_home(&[".config", "gcloud"]),
         }
     }
@@ -292,9 +292,9 @@ impl Environment {
     /// Where `gcloud auth application-default login` writes, whether the file exists or not.
     ///
     /// # Errors
-    /// As [`Environment::earthengine_file`].
-    pub fn adc_file(&self) -> Result<Option<PathBuf>, Error> {
-        let folder = self.gcloud_dir()?;
+    /// As [`Environment::earth_engine_credentials_file`].
+    pub fn gcloud_adc_file(&self) -> Result<Option<PathBuf>, Error> {
+        let folder = self.gcloud_config_dir()?;
         Ok(folder.map(|folder| folder.join("application_default_credentials.json")))
     }
 
@@ -303,16 +303,16 @@ impl Environment {
     /// `~/Library/Caches/earthengine`, on Windows `%LOCALAPPDATA%\earthengine\cache`.
     ///
     /// # Errors
-    /// As [`Environment::earthengine_file`].
+    /// As [`Environment::earth_engine_credentials_file`].
     pub fn cache_dir(&self) -> Result<Option<PathBuf>, Error> {
         match self.0.os {
             // The XDG Base Directory Specification has relative paths ignored.
-            Os::Linux => match self.path_var("XDG_CACHE_HOME")?.filter(|p| p.has_root()) {
+            Platform::Linux => match self.path_var("XDG_CACHE_HOME")?.filter(|p| p.has_root()) {
                 Some(folder) => Ok(Some(folder.join("earthengine"))),
                 None => self.in_home(&[".cache", "earthengine"]),
             },
-            Os::MacOs => self.in_home(&["Library", "Caches", "earthengine"]),
-            Os::Windows => {
+            Platform::MacOs => self.in_home(&["Library", "Caches", "earthengine"]),
+            Platform::Windows => {
                 let local = self.path_var("LOCALAPPDATA")?;
                 Ok(local.map(|local| local.join("earthengine").join("cache")))
             }
@@ -323,7 +323,7 @@ impl Environment {
     ///
     /// # Errors
     /// As [`Environment::path_var`].
-    pub fn named_adc_file(&self) -> Result<Option<PathBuf>, Error> {
+    pub fn application_credentials_file(&self) -> Result<Option<PathBuf>, Error> {
         self.path_var("GOOGLE_APPLICATION_CREDENTIALS")
     }
 
@@ -332,9 +332,9 @@ impl Environment {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidFile`] if the file cannot be read; as
-    /// [`Environment::earthengine_file`].
+    /// [`Environment::earth_engine_credentials_file`].
     pub fn earthengine_file_project(&self) -> Result<Option<String>, Error> {
-        let Some(path) = self.earthengine_file()? else {
+        let Some(path) = self.earth_engine_credentials_file()? else {
             return Ok(None);
         };
         let place = Place::file(path);
@@ -352,13 +352,13 @@ impl Environment {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidEnvironment`] if a configuration file is there and cannot be read; as
-    /// [`Environment::gcloud_dir`].
+    /// [`Environment::gcloud_config_dir`].
     pub fn gcloud_project(&self) -> Result<Option<String>, Error> {
         if let Some(project) = self.try_var("CLOUDSDK_CORE_PROJECT")? {
             return Ok(Some(project.to_owned()));
         }
         let name = self.try_var("CLOUDSDK_ACTIVE_CONFIG_NAME")?;
-        match self.gcloud_dir()? {
+        match self.gcloud_config_dir()? {
             Some(folder) => gcloud_config::project(&folder, name),
             None => Ok(None),
         }
@@ -465,7 +465,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    fn at(os: Os, home: &str) -> Environment {
+    fn at(os: Platform, home: &str) -> Environment {
         Environment::empty().with_os(os).with_home(home)
     }
 
@@ -473,67 +473,75 @@ mod tests {
     fn files_are_where_the_other_clients_keep_them_on_every_system() {
         for (environment, earthengine, adc) in [
             (
-                at(Os::Linux, "/home/j"),
+                at(Platform::Linux, "/home/j"),
                 Some("/home/j/.config/earthengine/credentials"),
                 Some("/home/j/.config/gcloud/application_default_credentials.json"),
             ),
             (
-                at(Os::MacOs, "/Users/j"),
+                at(Platform::MacOs, "/Users/j"),
                 Some("/Users/j/.config/earthengine/credentials"),
                 Some("/Users/j/.config/gcloud/application_default_credentials.json"),
             ),
             (
-                at(Os::Windows, "C:/Users/j").with_var("AppData", "C:/Users/j/AppData/Roaming"),
+                at(Platform::Windows, "C:/Users/j")
+                    .with_var("AppData", "C:/Users/j/AppData/Roaming"),
                 Some("C:/Users/j/.config/earthengine/credentials"),
                 Some("C:/Users/j/AppData/Roaming/gcloud/application_default_credentials.json"),
             ),
             (
-                at(Os::Linux, "/home/j")
+                at(Platform::Linux, "/home/j")
                     .with_var("EE_CONFIG_FILE", "/etc/ee")
                     .with_var("CLOUDSDK_CONFIG", "/content/.config"),
                 Some("/etc/ee"),
                 Some("/content/.config/application_default_credentials.json"),
             ),
             (
-                at(Os::Linux, "/home/j")
+                at(Platform::Linux, "/home/j")
                     .with_var("EE_CONFIG_FILE", " ")
                     .with_var("CLOUDSDK_CONFIG", ""),
                 Some("/home/j/.config/earthengine/credentials"),
                 Some("/home/j/.config/gcloud/application_default_credentials.json"),
             ),
-            (Environment::empty().with_os(Os::Linux), None, None),
-            (Environment::empty().with_os(Os::Windows), None, None),
+            (Environment::empty().with_os(Platform::Linux), None, None),
+            (Environment::empty().with_os(Platform::Windows), None, None),
         ] {
             assert_eq!(
-                environment.earthengine_file().unwrap(),
+                environment.earth_engine_credentials_file().unwrap(),
                 earthengine.map(PathBuf::from)
             );
-            assert_eq!(environment.adc_file().unwrap(), adc.map(PathBuf::from));
+            assert_eq!(
+                environment.gcloud_adc_file().unwrap(),
+                adc.map(PathBuf::from)
+            );
         }
     }
 
     #[test]
     fn the_cache_folder_is_where_each_system_keeps_such_things() {
         for (environment, folder) in [
-            (at(Os::Linux, "/home/j"), Some("/home/j/.cache/earthengine")),
             (
-                at(Os::Linux, "/home/j").with_var("XDG_CACHE_HOME", "/scratch/j"),
-                Some("/scratch/j/earthengine"),
-            ),
-            (
-                at(Os::Linux, "/home/j").with_var("XDG_CACHE_HOME", "scratch"),
+                at(Platform::Linux, "/home/j"),
                 Some("/home/j/.cache/earthengine"),
             ),
             (
-                at(Os::MacOs, "/Users/j").with_var("XDG_CACHE_HOME", "/scratch/j"),
+                at(Platform::Linux, "/home/j").with_var("XDG_CACHE_HOME", "/scratch/j"),
+                Some("/scratch/j/earthengine"),
+            ),
+            (
+                at(Platform::Linux, "/home/j").with_var("XDG_CACHE_HOME", "scratch"),
+                Some("/home/j/.cache/earthengine"),
+            ),
+            (
+                at(Platform::MacOs, "/Users/j").with_var("XDG_CACHE_HOME", "/scratch/j"),
                 Some("/Users/j/Library/Caches/earthengine"),
             ),
             (
-                at(Os::Windows, "C:/Users/j").with_var("LocalAppData", "C:/Users/j/AppData/Local"),
+                at(Platform::Windows, "C:/Users/j")
+                    .with_var("LocalAppData", "C:/Users/j/AppData/Local"),
                 Some("C:/Users/j/AppData/Local/earthengine/cache"),
             ),
-            (at(Os::Windows, "C:/Users/j"), None),
-            (Environment::empty().with_os(Os::Linux), None),
+            (at(Platform::Windows, "C:/Users/j"), None),
+            (Environment::empty().with_os(Platform::Linux), None),
         ] {
             assert_eq!(environment.cache_dir().unwrap(), folder.map(PathBuf::from));
         }
@@ -546,9 +554,9 @@ mod tests {
             .with_var("B", " canary ");
         assert_eq!(environment.var("A"), None);
         assert_eq!(environment.var("B"), Some("canary"));
-        assert_eq!(environment.clone().with_os(Os::Linux).var("b"), None);
+        assert_eq!(environment.clone().with_os(Platform::Linux).var("b"), None);
         assert_eq!(
-            environment.clone().with_os(Os::Windows).var("b"),
+            environment.clone().with_os(Platform::Windows).var("b"),
             Some("canary")
         );
         assert!(!format!("{environment:?}").contains("canary"));
@@ -568,7 +576,7 @@ mod tests {
         assert_eq!(environment.var(EMULATOR_HOST), None);
         // A path may be any bytes.
         assert_eq!(
-            environment.earthengine_file().unwrap(),
+            environment.earth_engine_credentials_file().unwrap(),
             Some(PathBuf::from(odd))
         );
     }
@@ -609,7 +617,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let environment = Environment::empty().with_home(home.path());
         assert_eq!(environment.earthengine_file_project().unwrap(), None);
-        let path = environment.earthengine_file().unwrap().unwrap();
+        let path = environment
+            .earth_engine_credentials_file()
+            .unwrap()
+            .unwrap();
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         for (text, project) in [
             (r#"{"project": "p"}"#, Some("p")),
@@ -632,11 +643,11 @@ mod tests {
     fn gclouds_project_is_the_variables_or_the_configurations() {
         let home = tempfile::tempdir().unwrap();
         let environment = Environment::empty()
-            .with_os(Os::Linux)
+            .with_os(Platform::Linux)
             .with_home(home.path());
         assert_eq!(environment.gcloud_project().unwrap(), None);
         let folder = environment
-            .gcloud_dir()
+            .gcloud_config_dir()
             .unwrap()
             .unwrap()
             .join("configurations");

@@ -19,17 +19,20 @@ use crate::kinds::earth_engine_file::EarthEngineFile;
 use crate::kinds::metadata_server::{self, Detected};
 use crate::kinds::user_login::{EARTH_ENGINE_LOGIN, GCLOUD_LOGIN};
 use crate::source::reloading;
-use crate::{Credentials, Environment, Error, ErrorKind, Kind, Options, Origin, Warning};
+use crate::{
+    CredentialKind, CredentialOptions, CredentialSource, Credentials, Environment, Error,
+    ErrorKind, Warning,
+};
 
 /// Where credentials are looked for, in this order. The first place that has any ends the
 /// search, and so does the first that has broken ones.
-const ORDER: [Origin; 6] = [
-    Origin::Flag,
-    Origin::EnvEarthEngineToken,
-    Origin::EarthEngineFile,
-    Origin::EnvGoogleApplicationCredentials,
-    Origin::GcloudAdc,
-    Origin::MetadataServer,
+const ORDER: [CredentialSource; 6] = [
+    CredentialSource::Explicit,
+    CredentialSource::EnvEarthEngineToken,
+    CredentialSource::EarthEngineFile,
+    CredentialSource::EnvGoogleApplicationCredentials,
+    CredentialSource::GcloudAdc,
+    CredentialSource::MetadataServer,
 ];
 
 const EARTHENGINE_TOKEN: &str = "EARTHENGINE_TOKEN";
@@ -42,13 +45,13 @@ const EARTHENGINE_TOKEN: &str = "EARTHENGINE_TOKEN";
 /// could hold somebody else's credential.
 ///
 /// ```
-/// use ee_credentials::{Environment, ErrorKind, Options, Search};
+/// use ee_credentials::{Environment, ErrorKind, CredentialOptions, Search};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), ee_credentials::Error> {
-/// let nowhere = Search::new(Environment::empty(), Options::google());
-/// let error = nowhere.run().await.unwrap_err();
+/// let nowhere = Search::new(Environment::empty(), CredentialOptions::google());
+/// let error = nowhere.find().await.unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::NoCredentials);
-/// for step in error.searched() {
+/// for step in error.search_steps() {
 ///     println!("{step}");
 /// }
 /// # Ok(()) }
@@ -56,7 +59,7 @@ const EARTHENGINE_TOKEN: &str = "EARTHENGINE_TOKEN";
 #[derive(Debug, Clone)]
 pub struct Search {
     environment: Environment,
-    options: Options,
+    options: CredentialOptions,
     given: Option<Given>,
 }
 
@@ -74,17 +77,17 @@ pub struct Found {
     /// The credentials.
     pub credentials: Credentials,
     /// What each place held, in the order of the search.
-    pub searched: Vec<Step>,
+    pub searched: Vec<SearchStep>,
 }
 
 /// One place of a search.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Step {
-    /// The place's name: [`Origin::as_str`].
+pub struct SearchStep {
+    /// The place's name: [`CredentialSource::as_str`].
     pub name: &'static str,
     /// What it held.
-    pub outcome: Outcome,
+    pub outcome: SearchOutcome,
     /// The file that was looked at, if the place is a file.
     pub path: Option<PathBuf>,
 }
@@ -92,32 +95,32 @@ pub struct Step {
 /// What one place of a search held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Outcome {
+pub enum SearchOutcome {
     /// Credentials.
     Found,
     /// None, and why.
-    NotHere(String),
+    NotFound(String),
     /// Something that should be credentials and cannot be used, and why.
-    Broken(String),
+    Invalid(String),
     /// It was not looked at, as the search had ended before.
     Skipped,
 }
 
-impl Outcome {
-    /// Its name: `found`, `not_here`, `broken` or `skipped`.
+impl SearchOutcome {
+    /// Its name: `found`, `not_found`, `broken` or `skipped`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Found => "found",
-            Self::NotHere(_) => "not_here",
-            Self::Broken(_) => "broken",
+            Self::NotFound(_) => "not_found",
+            Self::Invalid(_) => "invalid",
             Self::Skipped => "skipped",
         }
     }
 }
 
-impl fmt::Debug for Step {
+impl fmt::Debug for SearchStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Step")
+        f.debug_struct("SearchStep")
             .field("name", &self.name)
             .field("outcome", &self.outcome)
             .field("path", &self.path.as_deref().map(display_path))
@@ -125,16 +128,16 @@ impl fmt::Debug for Step {
     }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for SearchStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.outcome {
-            Outcome::Found => match &self.path {
+            SearchOutcome::Found => match &self.path {
                 Some(path) => write!(f, "{}: found ({})", self.name, display_path(path)),
                 None => write!(f, "{}: found", self.name),
             },
-            Outcome::NotHere(why) => write!(f, "{}: {why}", self.name),
-            Outcome::Broken(why) => write!(f, "{}: cannot be used: {why}", self.name),
-            Outcome::Skipped => write!(f, "{}: not looked at", self.name),
+            SearchOutcome::NotFound(why) => write!(f, "{}: {why}", self.name),
+            SearchOutcome::Invalid(why) => write!(f, "{}: cannot be used: {why}", self.name),
+            SearchOutcome::Skipped => write!(f, "{}: not looked at", self.name),
         }
     }
 }
@@ -142,12 +145,12 @@ impl fmt::Display for Step {
 /// What one place has, if it is not broken.
 enum Look {
     Found(Credentials),
-    NotHere(String),
+    NotFound(String),
 }
 
 impl Search {
     /// A search of this environment.
-    pub fn new(environment: Environment, mut options: Options) -> Self {
+    pub fn new(environment: Environment, mut options: CredentialOptions) -> Self {
         options
             .environment
             .get_or_insert_with(|| environment.clone());
@@ -160,21 +163,21 @@ impl Search {
 
     /// Takes these credentials, and looks at no other place.
     #[must_use]
-    pub fn only(mut self, credentials: Credentials) -> Self {
+    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
         self.given = Some(Given::Credentials(credentials));
         self
     }
 
     /// Takes the credentials in this file, and looks at no other place.
     #[must_use]
-    pub fn only_file(mut self, path: impl Into<PathBuf>) -> Self {
+    pub fn with_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.given = Some(Given::File(PrintablePath::from(path)));
         self
     }
 
     /// Takes the credentials in this text, and looks at no other place.
     #[must_use]
-    pub fn only_json(mut self, text: impl Into<SecretString>) -> Self {
+    pub fn with_json(mut self, text: impl Into<SecretString>) -> Self {
         self.given = Some(Given::Text(text.into()));
         self
     }
@@ -184,18 +187,18 @@ impl Search {
     ///
     /// # Errors
     /// [`ErrorKind::NoCredentials`] if no place has any; what is wrong with the first that
-    /// are broken; [`ErrorKind::Io`] if a file cannot be read for now. [`Error::searched`] says
+    /// are broken; [`ErrorKind::Io`] if a file cannot be read for now. [`Error::search_steps`] says
     /// what was found on the way.
     ///
     /// # Panics
     /// As tokio's timers do, if it has to wait on a runtime without a time driver.
-    pub async fn run(&self) -> Result<Found, Error> {
+    pub async fn find(&self) -> Result<Found, Error> {
         let mut searched = Vec::with_capacity(ORDER.len());
         let mut end = None;
         for origin in ORDER {
-            let mut step = Step {
+            let mut step = SearchStep {
                 name: origin.as_str(),
-                outcome: Outcome::Skipped,
+                outcome: SearchOutcome::Skipped,
                 path: None,
             };
             if end.is_none() {
@@ -207,15 +210,15 @@ impl Search {
                     Err(error) => Err(error),
                 };
                 step.outcome = match looked {
-                    Ok(Look::NotHere(why)) => Outcome::NotHere(why),
+                    Ok(Look::NotFound(why)) => SearchOutcome::NotFound(why),
                     Ok(Look::Found(credentials)) => {
                         end = Some(Ok((origin, credentials)));
-                        Outcome::Found
+                        SearchOutcome::Found
                     }
                     Err(error) => {
                         let why = error.to_string();
                         end = Some(Err(error));
-                        Outcome::Broken(why)
+                        SearchOutcome::Invalid(why)
                     }
                 };
             }
@@ -233,11 +236,14 @@ impl Search {
     }
 
     /// Looks at this place alone.
-    pub(crate) async fn look_only_at(&self, origin: Origin) -> Result<Credentials, Error> {
+    pub(crate) async fn look_only_at(
+        &self,
+        origin: CredentialSource,
+    ) -> Result<Credentials, Error> {
         let path = self.path(origin)?;
         match self.look(origin, path.as_deref()).await? {
             Look::Found(credentials) => Ok(credentials),
-            Look::NotHere(why) => Err(Error::new(
+            Look::NotFound(why) => Err(Error::new(
                 ErrorKind::NoCredentials,
                 format!("there are no credentials in the place {origin}: {why}"),
             )
@@ -248,9 +254,9 @@ impl Search {
     }
 
     /// The file of a place, if it is one.
-    fn path(&self, origin: Origin) -> Result<Option<PathBuf>, Error> {
+    fn path(&self, origin: CredentialSource) -> Result<Option<PathBuf>, Error> {
         match origin {
-            Origin::Flag => Ok(match &self.given {
+            CredentialSource::Explicit => Ok(match &self.given {
                 Some(Given::File(path)) => {
                     PathSetting::Argument.check(path)?;
                     Some(path.as_path().to_owned())
@@ -258,23 +264,27 @@ impl Search {
                 Some(Given::Credentials(credentials)) => credentials.path().map(Path::to_owned),
                 _ => None,
             }),
-            Origin::EarthEngineFile => self.environment.earthengine_file(),
-            Origin::EnvGoogleApplicationCredentials => self.environment.named_adc_file(),
-            Origin::GcloudAdc => self.environment.adc_file(),
+            CredentialSource::EarthEngineFile => self.environment.earth_engine_credentials_file(),
+            CredentialSource::EnvGoogleApplicationCredentials => {
+                self.environment.application_credentials_file()
+            }
+            CredentialSource::GcloudAdc => self.environment.gcloud_adc_file(),
             _ => Ok(None),
         }
     }
 
-    async fn look(&self, origin: Origin, path: Option<&Path>) -> Result<Look, Error> {
+    async fn look(&self, origin: CredentialSource, path: Option<&Path>) -> Result<Look, Error> {
         let place = match (origin, &self.given) {
-            (Origin::MetadataServer, _) => return self.metadata_server().await,
-            (Origin::Flag, Some(Given::Text(_))) => Place::Text,
-            (Origin::EnvEarthEngineToken, _)
+            (CredentialSource::MetadataServer, _) => return self.metadata_server().await,
+            (CredentialSource::Explicit, Some(Given::Text(_))) => Place::Text,
+            (CredentialSource::EnvEarthEngineToken, _)
                 if self.environment.raw(EARTHENGINE_TOKEN).is_some() =>
             {
                 Place::Variable(EARTHENGINE_TOKEN)
             }
-            (Origin::Flag, Some(Given::Credentials(_))) => return self.look_here(origin, None),
+            (CredentialSource::Explicit, Some(Given::Credentials(_))) => {
+                return self.look_here(origin, None);
+            }
             _ => match path {
                 Some(path) => file_of(origin, path),
                 None => return self.look_here(origin, None),
@@ -286,33 +296,39 @@ impl Search {
     }
 
     /// Looks at a place that needs no request. This may read a file.
-    fn look_here(&self, origin: Origin, path: Option<&Path>) -> Result<Look, Error> {
+    fn look_here(&self, origin: CredentialSource, path: Option<&Path>) -> Result<Look, Error> {
         match origin {
-            Origin::Flag => self.given(),
-            Origin::EnvEarthEngineToken => self.earthengine_token(),
-            Origin::EarthEngineFile => self.earthengine_file(path),
-            Origin::EnvGoogleApplicationCredentials => self.named_adc_file(path),
-            Origin::GcloudAdc => self.gcloud_adc(path),
-            Origin::MetadataServer | Origin::Caller => Ok(Look::NotHere("nothing".into())),
+            CredentialSource::Explicit => self.given(),
+            CredentialSource::EnvEarthEngineToken => self.earthengine_token(),
+            CredentialSource::EarthEngineFile => self.earthengine_file(path),
+            CredentialSource::EnvGoogleApplicationCredentials => {
+                self.application_credentials_file(path)
+            }
+            CredentialSource::GcloudAdc => self.gcloud_adc(path),
+            CredentialSource::MetadataServer | CredentialSource::InMemory => {
+                Ok(Look::NotFound("nothing".into()))
+            }
         }
     }
 
     fn given(&self) -> Result<Look, Error> {
         let credentials = match &self.given {
-            None => return Ok(Look::NotHere("nothing was given".into())),
+            None => return Ok(Look::NotFound("nothing was given".into())),
             // These say themselves where they come from.
             Some(Given::Credentials(credentials)) => return Ok(Look::Found(credentials.clone())),
             Some(Given::File(path)) => Credentials::from_file(path.as_path(), &self.options)?,
             Some(Given::Text(text)) => Credentials::from_json(text.expose_secret(), &self.options)?,
         };
-        Ok(Look::Found(credentials.with_origin(Origin::Flag)))
+        Ok(Look::Found(
+            credentials.with_origin(CredentialSource::Explicit),
+        ))
     }
 
     /// `EARTHENGINE_TOKEN`: the JSON of a credential of any kind, or a bare refresh token of
     /// Earth Engine's own client.
     fn earthengine_token(&self) -> Result<Look, Error> {
         let Some(text) = self.environment.try_var(EARTHENGINE_TOKEN)? else {
-            return Ok(Look::NotHere("the variable is not set".into()));
+            return Ok(Look::NotFound("the variable is not set".into()));
         };
         let place = Place::Variable(EARTHENGINE_TOKEN);
         let is_one_word = text.len() < 2048 && text.bytes().all(|b| b.is_ascii_graphic());
@@ -328,25 +344,25 @@ impl Search {
         let credentials = Credentials::new(loaded, &self.options)
             .made_of(Recipe::Text(text.into(), place), &self.options);
         Ok(Look::Found(
-            credentials.with_origin(Origin::EnvEarthEngineToken),
+            credentials.with_origin(CredentialSource::EnvEarthEngineToken),
         ))
     }
 
     /// Earth Engine's own file, if there is a login in it.
     fn earthengine_file(&self, path: Option<&Path>) -> Result<Look, Error> {
         let Some(path) = path else {
-            return Ok(Look::NotHere("there is no home folder".into()));
+            return Ok(Look::NotFound("there is no home folder".into()));
         };
         let place = Place::file(path);
         let Some(file) = read_if_there(&place)? else {
-            return Ok(Look::NotHere(format!(
+            return Ok(Look::NotFound(format!(
                 "{} does not exist",
                 display_path(path)
             )));
         };
         let contents = EarthEngineFile::read(&file.text, &place)?;
         if !contents.has_login() {
-            return Ok(Look::NotHere(format!(
+            return Ok(Look::NotFound(format!(
                 "there is no login in {}",
                 display_path(path)
             )));
@@ -354,7 +370,7 @@ impl Search {
         let reader: reloading::Reader =
             |text, place, options| EarthEngineFile::read(text, place)?.load(place, options);
         let credentials = Credentials::from_text_of_file(file, place, reader, &self.options)?
-            .with_origin(Origin::EarthEngineFile);
+            .with_origin(CredentialSource::EarthEngineFile);
         Ok(Look::Found(match contents.warning() {
             Some(warning) => credentials.with_warning(warning),
             None => credentials,
@@ -362,49 +378,52 @@ impl Search {
     }
 
     /// The file that `GOOGLE_APPLICATION_CREDENTIALS` names, which must exist.
-    fn named_adc_file(&self, path: Option<&Path>) -> Result<Look, Error> {
+    fn application_credentials_file(&self, path: Option<&Path>) -> Result<Look, Error> {
         let Some(path) = path else {
-            return Ok(Look::NotHere("the variable is not set".into()));
+            return Ok(Look::NotFound("the variable is not set".into()));
         };
-        let place = file_of(Origin::EnvGoogleApplicationCredentials, path);
+        let place = file_of(CredentialSource::EnvGoogleApplicationCredentials, path);
         let credentials = Credentials::from_place(place, &self.options)?;
-        Ok(Look::Found(
-            credentials.with_origin(Origin::EnvGoogleApplicationCredentials),
-        ))
+        Ok(Look::Found(credentials.with_origin(
+            CredentialSource::EnvGoogleApplicationCredentials,
+        )))
     }
 
     /// gcloud's file.
     fn gcloud_adc(&self, path: Option<&Path>) -> Result<Look, Error> {
         let Some(path) = path else {
-            return Ok(Look::NotHere("there is no home folder".into()));
+            return Ok(Look::NotFound("there is no home folder".into()));
         };
         let place = Place::file(path);
         let Some(file) = read_if_there(&place)? else {
-            return Ok(Look::NotHere(format!(
+            return Ok(Look::NotFound(format!(
                 "{} does not exist",
                 display_path(path)
             )));
         };
         let credentials = Credentials::from_text_of_file(file, place, kinds::load, &self.options)?;
-        Ok(Look::Found(credentials.with_origin(Origin::GcloudAdc)))
+        Ok(Look::Found(
+            credentials.with_origin(CredentialSource::GcloudAdc),
+        ))
     }
 
     async fn metadata_server(&self) -> Result<Look, Error> {
         match metadata_server::detect(&self.environment, &self.options).await? {
-            Detected::No(why) => Ok(Look::NotHere(why.into())),
+            Detected::No(why) => Ok(Look::NotFound(why.into())),
             Detected::Server(server) => {
-                self.options.refuse_subject(Kind::MetadataServer)?;
+                self.options
+                    .refuse_subject(CredentialKind::MetadataServer)?;
                 Ok(Look::Found(Credentials::of_machine(server, &self.options)))
             }
         }
     }
 
     /// A variable that is set and loses surprises everybody once.
-    fn warn_of_losers(&self, winner: Origin, credentials: Credentials) -> Credentials {
+    fn warn_of_losers(&self, winner: CredentialSource, credentials: Credentials) -> Credentials {
         const NAME: &str = "GOOGLE_APPLICATION_CREDENTIALS";
         let loses = matches!(
             winner,
-            Origin::EnvEarthEngineToken | Origin::EarthEngineFile
+            CredentialSource::EnvEarthEngineToken | CredentialSource::EarthEngineFile
         ) && self.environment.is_set(NAME);
         if !loses {
             return credentials;
@@ -414,7 +433,7 @@ impl Search {
             None => "the variable EARTHENGINE_TOKEN".to_owned(),
         };
         credentials.with_warning(Warning::new(
-            "variable_ignored",
+            "env_var_ignored",
             format!("{NAME} is set, and {found} comes first, as in the Python client"),
             Remedy::new(format!(
                 "To use {NAME}, remove what comes first or name the file outright; otherwise unset it."
@@ -423,8 +442,8 @@ impl Search {
     }
 }
 
-fn file_of(origin: Origin, path: &Path) -> Place {
-    let is_named = origin == Origin::EnvGoogleApplicationCredentials;
+fn file_of(origin: CredentialSource, path: &Path) -> Place {
+    let is_named = origin == CredentialSource::EnvGoogleApplicationCredentials;
     Place::File {
         path: path.to_owned().into(),
         named_by: is_named.then_some("GOOGLE_APPLICATION_CREDENTIALS"),
@@ -434,14 +453,17 @@ fn file_of(origin: Origin, path: &Path) -> Place {
 /// What was searched, kept in the error as its cause.
 #[derive(Debug)]
 pub(crate) struct Searched {
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<SearchStep>,
     cause: Option<Error>,
 }
 
 impl fmt::Display for Searched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("searched")?;
-        let looked_at = self.steps.iter().filter(|s| s.outcome != Outcome::Skipped);
+        let looked_at = self
+            .steps
+            .iter()
+            .filter(|s| s.outcome != SearchOutcome::Skipped);
         for (i, step) in looked_at.enumerate() {
             write!(f, "{} {step}", if i == 0 { ":" } else { ";" })?;
         }
@@ -455,7 +477,7 @@ impl std::error::Error for Searched {
     }
 }
 
-fn broken(error: Error, steps: Vec<Step>) -> Error {
+fn broken(error: Error, steps: Vec<SearchStep>) -> Error {
     let mut told = Error::new(error.kind(), error.to_string());
     if let Some(remedy) = error.remedy() {
         told = told.with_remedy(remedy.clone());
@@ -466,7 +488,7 @@ fn broken(error: Error, steps: Vec<Step>) -> Error {
     })
 }
 
-fn none(steps: Vec<Step>) -> Error {
+fn none(steps: Vec<SearchStep>) -> Error {
     Error::new(ErrorKind::NoCredentials, "no Google credentials were found")
         .with_remedy(
             Remedy::new(format!(

@@ -4,13 +4,13 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::{Environment, Os};
+use crate::{Environment, Platform};
 
 /// Returns the absolute path of a program. Only absolute entries of `PATH` are searched: empty
 /// and relative ones depend on the directory that the process is in.
 pub(crate) fn find(environment: &Environment, name: &str) -> Option<PathBuf> {
     let endings: &[&str] = match environment.os() {
-        Os::Windows if Path::new(name).extension().is_none() => &[".exe", ".cmd", ".bat"],
+        Platform::Windows if Path::new(name).extension().is_none() => &[".exe", ".cmd", ".bat"],
         _ => &[""],
     };
     absolute_entries(environment)?

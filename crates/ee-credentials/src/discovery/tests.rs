@@ -4,7 +4,7 @@ use ee_emulator::RsaKey;
 use serde_json::json;
 
 use super::*;
-use crate::Os;
+use crate::Platform;
 
 const LOGIN: &str = r#"{"refresh_token": "1//canary-ee", "project": "ee-file-project"}"#;
 const USER: &str = r#"{"type": "authorized_user", "client_id": "764086051850-x", "client_secret": "s", "refresh_token": "1//canary-adc"}"#;
@@ -49,22 +49,22 @@ impl Home {
 
     fn environment(&self) -> Environment {
         Environment::empty()
-            .with_os(Os::Linux)
+            .with_os(Platform::Linux)
             .with_home(self.0.path())
     }
 }
 
 fn search(environment: Environment) -> Search {
-    Search::new(environment, Options::google())
+    Search::new(environment, CredentialOptions::google())
 }
 
-async fn found(environment: Environment) -> (Kind, &'static str) {
-    let found = search(environment).run().await.unwrap();
+async fn found(environment: Environment) -> (CredentialKind, &'static str) {
+    let found = search(environment).find().await.unwrap();
     let credentials = &found.credentials;
     let step = found
         .searched
         .iter()
-        .find(|s| s.outcome == Outcome::Found)
+        .find(|s| s.outcome == SearchOutcome::Found)
         .unwrap();
     assert_eq!(step.name, credentials.origin().as_str());
     assert_eq!(step.path.as_deref(), credentials.path());
@@ -73,7 +73,7 @@ async fn found(environment: Environment) -> (Kind, &'static str) {
 }
 
 async fn broken(environment: Environment) -> Error {
-    let error = search(environment).run().await.unwrap_err();
+    let error = search(environment).find().await.unwrap_err();
     assert!(
         !format!("{error} {error:?}").contains("canary"),
         "{error:?}"
@@ -90,7 +90,7 @@ async fn places_are_searched_in_the_promised_order() {
     home.adc(USER);
     assert_eq!(
         found(environment.clone()).await,
-        (Kind::AuthorizedUser, "gcloud_adc")
+        (CredentialKind::AuthorizedUser, "gcloud_adc")
     );
 
     let key_file = home.file("key.json", key());
@@ -98,36 +98,43 @@ async fn places_are_searched_in_the_promised_order() {
         environment.with_var("GOOGLE_APPLICATION_CREDENTIALS", key_file.to_str().unwrap());
     assert_eq!(
         found(environment.clone()).await,
-        (Kind::ServiceAccount, "env:GOOGLE_APPLICATION_CREDENTIALS")
+        (
+            CredentialKind::ServiceAccount,
+            "env:GOOGLE_APPLICATION_CREDENTIALS"
+        )
     );
 
     home.earthengine(LOGIN);
     assert_eq!(
         found(environment.clone()).await,
-        (Kind::EarthEngineFile, "earthengine_file")
+        (CredentialKind::EarthEngineFile, "earthengine_file")
     );
 
     environment = environment.with_var("EARTHENGINE_TOKEN", key());
     assert_eq!(
         found(environment.clone()).await,
-        (Kind::ServiceAccount, "env:EARTHENGINE_TOKEN")
+        (CredentialKind::ServiceAccount, "env:EARTHENGINE_TOKEN")
     );
 
     let given = search(environment.clone())
-        .only_file(&key_file)
-        .run()
+        .with_file(&key_file)
+        .find()
         .await
         .unwrap();
-    assert_eq!(given.credentials.origin(), Origin::Flag);
+    assert_eq!(given.credentials.origin(), CredentialSource::Explicit);
     let given = search(environment.clone())
-        .only_json(USER)
-        .run()
+        .with_json(USER)
+        .find()
         .await
         .unwrap();
-    assert_eq!(given.credentials.origin(), Origin::Flag);
+    assert_eq!(given.credentials.origin(), CredentialSource::Explicit);
     let mine = Credentials::from_api_key("AIza-canary");
-    let given = search(environment).only(mine).run().await.unwrap();
-    assert_eq!(given.credentials.origin(), Origin::Caller);
+    let given = search(environment)
+        .with_credentials(mine)
+        .find()
+        .await
+        .unwrap();
+    assert_eq!(given.credentials.origin(), CredentialSource::InMemory);
     let outcomes: Vec<_> = given.searched.iter().map(|s| s.outcome.as_str()).collect();
     assert_eq!(
         outcomes,
@@ -140,9 +147,9 @@ async fn places_are_searched_in_the_promised_order() {
 #[tokio::test]
 async fn nothing_anywhere_says_where_it_looked_and_how_to_log_in() {
     let home = Home::new();
-    let error = search(home.environment()).run().await.unwrap_err();
+    let error = search(home.environment()).find().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoCredentials);
-    let names: Vec<_> = error.searched().iter().map(|s| s.name).collect();
+    let names: Vec<_> = error.search_steps().iter().map(|s| s.name).collect();
     assert_eq!(
         names,
         [
@@ -156,9 +163,9 @@ async fn nothing_anywhere_says_where_it_looked_and_how_to_log_in() {
     );
     assert!(
         error
-            .searched()
+            .search_steps()
             .iter()
-            .all(|s| matches!(s.outcome, Outcome::NotHere(_)))
+            .all(|s| matches!(s.outcome, SearchOutcome::NotFound(_)))
     );
     let remedy = error.remedy().unwrap().to_string();
     for way in [
@@ -177,23 +184,23 @@ async fn nothing_anywhere_says_where_it_looked_and_how_to_log_in() {
 
 #[tokio::test]
 async fn an_environment_without_a_home_folder_is_searched_too() {
-    let error = search(Environment::empty()).run().await.unwrap_err();
+    let error = search(Environment::empty()).find().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoCredentials);
 }
 
 #[tokio::test]
 async fn the_variable_takes_json_of_any_kind_and_a_bare_refresh_token() {
     for (text, kind) in [
-        (LOGIN.to_owned(), Kind::EarthEngineFile),
-        (USER.to_owned(), Kind::AuthorizedUser),
-        (key(), Kind::ServiceAccount),
+        (LOGIN.to_owned(), CredentialKind::EarthEngineFile),
+        (USER.to_owned(), CredentialKind::AuthorizedUser),
+        (key(), CredentialKind::ServiceAccount),
         (
             " 1//0canary-refresh_token\n".to_owned(),
-            Kind::EarthEngineFile,
+            CredentialKind::EarthEngineFile,
         ),
         (
             "canary-of-a-form-that-nobody-promised".to_owned(),
-            Kind::EarthEngineFile,
+            CredentialKind::EarthEngineFile,
         ),
     ] {
         let environment = Environment::empty().with_var("EARTHENGINE_TOKEN", text);
@@ -219,8 +226,8 @@ async fn a_variable_that_holds_something_else_is_an_error_that_names_it() {
             message.contains("EARTHENGINE_TOKEN") && message.contains(noun),
             "{message}"
         );
-        assert_eq!(error.searched()[1].outcome.as_str(), "broken");
-        assert_eq!(error.searched()[2].outcome, Outcome::Skipped);
+        assert_eq!(error.search_steps()[1].outcome.as_str(), "invalid");
+        assert_eq!(error.search_steps()[2].outcome, SearchOutcome::Skipped);
     }
 }
 
@@ -234,10 +241,10 @@ async fn an_earth_engine_file_without_a_login_is_passed_over() {
         r#"{"refresh_token": "", "account": "a", "private_key": "/k"}"#,
     ] {
         home.earthengine(text);
-        let found = search(home.environment()).run().await.unwrap();
-        assert_eq!(found.credentials.origin(), Origin::GcloudAdc);
+        let found = search(home.environment()).find().await.unwrap();
+        assert_eq!(found.credentials.origin(), CredentialSource::GcloudAdc);
         assert!(
-            matches!(&found.searched[2].outcome, Outcome::NotHere(why) if why.contains("no login"))
+            matches!(&found.searched[2].outcome, SearchOutcome::NotFound(why) if why.contains("no login"))
         );
     }
 }
@@ -300,10 +307,10 @@ async fn a_variable_that_loses_is_a_warning() {
     let environment = home
         .environment()
         .with_var("GOOGLE_APPLICATION_CREDENTIALS", "/k.json");
-    let found = search(environment).run().await.unwrap();
+    let found = search(environment).find().await.unwrap();
     let warnings = found.credentials.warnings();
     assert_eq!(warnings.len(), 1);
-    assert_eq!(warnings[0].code, "variable_ignored");
+    assert_eq!(warnings[0].code, "env_var_ignored");
 }
 
 #[cfg(unix)]
@@ -313,8 +320,8 @@ async fn a_file_that_others_may_read_is_used_and_warned_about() {
     let home = Home::new();
     let path = home.adc(USER);
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
-    let found = search(home.environment()).run().await.unwrap();
-    assert_eq!(found.credentials.warnings()[0].code, "readable_by_others");
+    let found = search(home.environment()).find().await.unwrap();
+    assert_eq!(found.credentials.warnings()[0].code, "insecure_permissions");
 }
 
 #[tokio::test]
@@ -326,14 +333,14 @@ async fn the_machines_own_account_is_the_last_resort() {
         .await
         .unwrap();
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    let options = Options::new(HttpClient::new(endpoints));
+    let options = CredentialOptions::new(HttpClient::new(endpoints));
     let home = Home::new();
-    let environment = home.environment().with_network_probe(true);
+    let environment = home.environment().with_metadata_probe(true);
     let search = Search::new(environment, options);
-    let found = search.run().await.unwrap();
-    assert_eq!(found.credentials.kind(), Kind::MetadataServer);
+    let found = search.find().await.unwrap();
+    assert_eq!(found.credentials.kind(), CredentialKind::MetadataServer);
     emulator.clear_requests();
     home.adc(USER);
-    search.run().await.unwrap();
+    search.find().await.unwrap();
     assert!(emulator.requests().is_empty(), "a file costs no request");
 }

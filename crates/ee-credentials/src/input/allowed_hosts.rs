@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::input::json::clipped;
 use crate::input::location::{Place, is_plain_word};
-use crate::{Error, ErrorKind, Options};
+use crate::{CredentialOptions, Error, ErrorKind};
 
 /// The longest name that the DNS has (RFC 1035 §2.3.4), in characters.
 const LONGEST_HOST: usize = 253;
@@ -24,7 +24,7 @@ pub(crate) fn check(
     url: &str,
     (name, field): (&str, UrlField),
     place: &Place,
-    options: &Options,
+    options: &CredentialOptions,
 ) -> Result<Url, Error> {
     let (url, host) = parse(url, name, place)?;
     let is_here = is_loopback(&url);
@@ -113,7 +113,7 @@ pub(crate) fn check_listed(
 /// The error for a field that names a host to which nothing is sent.
 pub(crate) fn refused(place: &Place, name: &str, why: &str) -> Error {
     Error::new(
-        ErrorKind::RefusedHost,
+        ErrorKind::DisallowedHost,
         format!("{place}: the field `{name}` {why}"),
     )
 }

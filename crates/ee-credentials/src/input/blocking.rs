@@ -76,7 +76,7 @@ pub(crate) fn run_briefly<T: Send + 'static>(
 }
 
 /// Runs an operation whose result is of no interest. Without a thread for it, it is dropped.
-#[cfg(feature = "token-cache")]
+#[cfg(feature = "disk-cache")]
 pub(crate) fn detach(operation: impl FnOnce() + Send + 'static) {
     if Handle::try_current().is_err() {
         operation();

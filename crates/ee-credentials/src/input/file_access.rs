@@ -1,6 +1,6 @@
 //! Who beside its owner may read, write or replace a credential file.
 
-const READABLE: &str = "readable_by_others";
+const READABLE: &str = "insecure_permissions";
 const WRITABLE: &str = "writable_by_others";
 const OTHER_OWNER: &str = "owned_by_other_user";
 const DIRECTORY: &str = "directory_writable_by_others";
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn files_that_others_may_read_or_write_are_warned_about() {
-        const READ: &str = "readable_by_others";
+        const READ: &str = "insecure_permissions";
         const WRITE: &str = "writable_by_others";
         let case = Case::new();
         // In a group that is not private: as root any, and otherwise a mode for all users.
@@ -324,7 +324,7 @@ mod tests {
         let codes = case.codes_of(&volume.join("key.json"));
         assert_eq!(
             codes,
-            ["readable_by_others", "directory_writable_by_others"]
+            ["insecure_permissions", "directory_writable_by_others"]
         );
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::Chars;
 
-use ee_token::{SecretString, clean, said, steers_terminal};
+use ee_token::{SecretString, is_unsafe_for_display, sanitize, sanitize_message};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
@@ -79,7 +79,7 @@ impl Document {
         let Some(text) = text else {
             return Ok(None);
         };
-        if text.contains(steers_terminal) {
+        if text.contains(is_unsafe_for_display) {
             return Err(self.place.invalid_field(
                 name,
                 "has characters that steer a terminal or cannot be seen",
@@ -132,7 +132,7 @@ impl Document {
     /// What somebody says in a text that must be there, as a message may quote it.
     pub(crate) fn required_sentence(&self, name: &str) -> Result<String, Error> {
         let text = self.secret_field(name)?;
-        let text = text.map(|text| said(text.expose_secret().trim(), &[]));
+        let text = text.map(|text| sanitize_message(text.expose_secret().trim(), &[]));
         match text.filter(|text| !text.is_empty()) {
             Some(text) => Ok(text),
             None => self.required_text(name).map(str::to_owned),
@@ -232,7 +232,7 @@ impl Document {
             Some(Value::List(items)) => items
                 .iter()
                 .map(|item| match item {
-                    Value::Text(text) if text.expose_secret().contains(steers_terminal) => {
+                    Value::Text(text) if text.expose_secret().contains(is_unsafe_for_display) => {
                         Err(self.place.invalid_field(
                             name,
                             "has characters that steer a terminal or cannot be seen",
@@ -332,8 +332,14 @@ fn code_unit(chars: &mut Chars<'_>) -> Option<u16> {
 /// The beginning of a text that a message quotes, without what steers a terminal.
 pub(crate) fn clipped(text: &str) -> String {
     // Before it is cut: the beginning of a secret could not be told for one.
-    let text = clean(text, &[]);
-    let printable = |c: char| if steers_terminal(c) { '\u{fffd}' } else { c };
+    let text = sanitize(text, &[]);
+    let printable = |c: char| {
+        if is_unsafe_for_display(c) {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    };
     let mut clipped: String = text.chars().take(60).map(printable).collect();
     if text.chars().nth(60).is_some() {
         clipped.push('…');

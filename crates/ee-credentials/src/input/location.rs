@@ -129,7 +129,7 @@ impl Stamp {
 
     /// Whether there may be another file at the path than the one with the stamp `last`. A file
     /// system that cannot tell, or does not respond, counts as a change.
-    pub(crate) fn may_have_changed(path: &Path, last: Option<Self>) -> bool {
+    pub(crate) fn can_retry_after_rejection(path: &Path, last: Option<Self>) -> bool {
         let owned = path.to_owned();
         let now = blocking::run_briefly(path, move || Self::now(&owned));
         !matches!(now, Some(Ok(now)) if now == last)

@@ -14,6 +14,6 @@ pub const SDK_PROJECTS: [&str; 7] = [
 ];
 
 /// Whether this number belongs to a Google SDK.
-pub fn is_sdk_project(project: &str) -> bool {
+pub fn is_google_sdk_project(project: &str) -> bool {
     SDK_PROJECTS.contains(&project)
 }

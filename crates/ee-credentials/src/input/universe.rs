@@ -13,7 +13,7 @@ pub(crate) fn check_universe(document: &Document) -> Result<(), Error> {
     match document.text("universe_domain")? {
         None | Some(UNIVERSE) => Ok(()),
         Some(other) => Err(Error::new(
-            ErrorKind::ForeignUniverse,
+            ErrorKind::UnsupportedUniverse,
             format!(
                 "{}: the field `universe_domain` is {:?}, and Earth Engine is offered in {UNIVERSE} only",
                 document.place,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use chrono::{TimeDelta, Utc};
 use ee_token::{
-    AccessToken, Error as TokenError, ErrorKind as TokenErrorKind, TokenFuture, TokenSource, said,
-    secret_header,
+    AccessToken, Error as TokenError, ErrorKind as TokenErrorKind, TokenFuture, TokenSource,
+    sanitize_message, sensitive_header,
 };
 use google_cloud_auth::credentials::{
     self as theirs, AccessTokenCredentialsProvider, CacheableResource, CredentialsProvider,
@@ -39,13 +39,13 @@ impl Credentials {
     ///
     /// # Errors
     /// [`ErrorKind::Token`] if they have neither a token to give nor an API key,
-    /// [`ErrorKind::ForeignUniverse`].
+    /// [`ErrorKind::UnsupportedUniverse`].
     pub async fn from_google_cloud(credentials: theirs::Credentials) -> Result<Self, Error> {
         if let Some(universe) = credentials.universe_domain().await
             && universe != UNIVERSE
         {
             return Err(Error::new(
-                ErrorKind::ForeignUniverse,
+                ErrorKind::UnsupportedUniverse,
                 format!(
                     "the credentials belong to the universe {universe}, and Earth Engine is in {UNIVERSE} only"
                 ),
@@ -59,7 +59,7 @@ impl Credentials {
             return Ok(Self::from_api_key(key));
         }
         token(&headers)?;
-        let found = Self::from_source(Theirs(credentials));
+        let found = Self::from_token_source(Theirs(credentials));
         Ok(match text(QUOTA_PROJECT) {
             Some(project) => found.with_quota_project(project),
             None => found,
@@ -77,7 +77,7 @@ impl fmt::Debug for Theirs {
 }
 
 impl TokenSource for Theirs {
-    fn mint(&self) -> TokenFuture<'_> {
+    fn fetch_token(&self) -> TokenFuture<'_> {
         Box::pin(async {
             // Their headers do not say when the token ends. Their cache renews it in time, and
             // answers from memory: ask it often.
@@ -107,7 +107,7 @@ async fn headers(credentials: &theirs::Credentials) -> Result<HeaderMap, TokenEr
                 told.push_str(&format!(": {source}"));
                 next = source.source();
             }
-            let told = said(&told, &[]);
+            let told = sanitize_message(&told, &[]);
             Err(TokenError::new(
                 kind,
                 format!("google-cloud-auth has no token: {told}"),
@@ -190,7 +190,7 @@ impl GoogleCloudCredentials {
             headers.insert(header::AUTHORIZATION, token.header().clone());
         }
         if let Some(key) = self.credentials.api_key() {
-            let key = secret_header(&[key.expose_secret()]);
+            let key = sensitive_header(&[key.expose_secret()]);
             headers.insert(API_KEY, key.map_err(|_| unusable("API key"))?);
         }
         if let Some(project) = self.credentials.quota_project() {
@@ -210,7 +210,7 @@ fn unusable(what: &str) -> TokenError {
 
 fn same(one: Option<&AccessToken>, other: Option<&AccessToken>) -> bool {
     match (one, other) {
-        (Some(one), Some(other)) => one.is_same(other),
+        (Some(one), Some(other)) => one.secret_eq(other),
         (None, None) => true,
         _ => false,
     }
@@ -301,7 +301,7 @@ mod tests {
         let token = ours.token().await.unwrap();
         assert_eq!(token.secret(), "theirs-1");
         assert!(token.expires_at().unwrap() <= Utc::now() + TimeDelta::minutes(1));
-        ours.cache().unwrap().invalidate(&token);
+        ours.token_cache().unwrap().invalidate(&token);
         assert_eq!(ours.token().await.unwrap().secret(), "theirs-2");
     }
 
@@ -312,7 +312,7 @@ mod tests {
             ..Fake::default()
         };
         let ours = Credentials::from_google_cloud(fake.into()).await.unwrap();
-        assert_eq!(ours.kind(), crate::Kind::ApiKey);
+        assert_eq!(ours.kind(), crate::CredentialKind::ApiKey);
         assert!(!format!("{ours:?}").contains("canary"));
     }
 
@@ -336,7 +336,7 @@ mod tests {
                 anonymous,
                 ErrorKind::Token(TokenErrorKind::InvalidCredential),
             ),
-            (foreign.into(), ErrorKind::ForeignUniverse),
+            (foreign.into(), ErrorKind::UnsupportedUniverse),
             (down.into(), ErrorKind::Token(TokenErrorKind::Server)),
             (revoked.into(), ErrorKind::Token(TokenErrorKind::Rejected)),
         ] {
@@ -385,7 +385,7 @@ mod tests {
     #[tokio::test]
     async fn ours_gives_them_the_token_and_the_quota_project_and_says_when_nothing_changed() {
         let calls = Arc::new(AtomicU32::new(0));
-        let ours = Credentials::from_closure(move || {
+        let ours = Credentials::from_fn(move || {
             let call = calls.fetch_add(1, Ordering::Relaxed);
             async move { AccessToken::new(&format!("ours-{call}")) }
         })
@@ -406,7 +406,7 @@ mod tests {
         assert_eq!(again, CacheableResource::NotModified);
 
         let token = ours.token().await.unwrap();
-        ours.cache().unwrap().invalidate(&token);
+        ours.token_cache().unwrap().invalidate(&token);
         let CacheableResource::New { data, .. } = theirs.headers(known).await.unwrap() else {
             panic!("the token is another one");
         };
@@ -419,7 +419,7 @@ mod tests {
             (TokenErrorKind::Network, true),
             (TokenErrorKind::Rejected, false),
         ] {
-            let ours = Credentials::from_closure(move || async move {
+            let ours = Credentials::from_fn(move || async move {
                 Err(TokenError::new(kind, "the account was deleted"))
             });
             let theirs = theirs::AccessTokenCredentials::from(GoogleCloudCredentials::new(ours));

@@ -7,13 +7,13 @@ use crate::input::universe::check_universe;
 use crate::kinds::credential::Loaded;
 use crate::kinds::identity::Identity;
 use crate::kinds::user_login::{Login, RefreshToken, shared_client_id};
-use crate::{Error, Kind, Options};
+use crate::{CredentialKind, CredentialOptions, Error};
 
 /// Reads `client_id`, `client_secret` and `refresh_token`, and if there are any `rapt_token`,
 /// `quota_project_id` and `account`.
-pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Error> {
+pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Loaded, Error> {
     check_universe(document)?;
-    options.refuse_subject(Kind::AuthorizedUser)?;
+    options.refuse_subject(CredentialKind::AuthorizedUser)?;
     let client_id = shared_client_id(document.required_text("client_id")?);
     // gcloud writes it as an empty text, other programs write who it is.
     let account: Option<Arc<str>> = document.text("account")?.map(Arc::from);
@@ -31,7 +31,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
         client_id: client_id.clone(),
     });
     Ok(Loaded {
-        kind: Kind::AuthorizedUser,
+        kind: CredentialKind::AuthorizedUser,
         identity: Identity::login(account.clone()),
         principal: account,
         quota_project: document.project("quota_project_id")?,
@@ -52,9 +52,9 @@ mod tests {
     use super::*;
     use crate::{Credentials, ErrorKind};
 
-    fn options(emulator: &Emulator) -> Options {
+    fn options(emulator: &Emulator) -> CredentialOptions {
         let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-        Options::new(HttpClient::new(endpoints))
+        CredentialOptions::new(HttpClient::new(endpoints))
     }
 
     #[tokio::test]
@@ -63,9 +63,12 @@ mod tests {
         let jane = emulator.create_user("jane@example.com");
         let text = jane.authorized_user_json_with_quota_project("pays-for-it");
         let credentials = Credentials::from_json(&text, &options(&emulator)).unwrap();
-        assert_eq!(credentials.kind(), Kind::AuthorizedUser);
+        assert_eq!(credentials.kind(), CredentialKind::AuthorizedUser);
         assert_eq!(credentials.quota_project(), Some("pays-for-it"));
-        assert_eq!(credentials.oauth_client_project(), Some("764086051850"));
+        assert_eq!(
+            credentials.oauth_client_project_number(),
+            Some("764086051850")
+        );
         assert_eq!(credentials.principal(), None);
         assert_eq!(credentials.scopes(), None);
         let token = credentials.token().await.unwrap();
@@ -150,7 +153,7 @@ mod tests {
         let whole = json!({
             "type": "authorized_user", "client_id": "c", "client_secret": "s-canary", "refresh_token": "1//canary",
         });
-        let options = Options::google();
+        let options = CredentialOptions::google();
         for field in ["client_id", "client_secret", "refresh_token"] {
             for bad in [json!(null), json!(""), json!(["canary"]), json!(5)] {
                 let mut file = whole.clone();

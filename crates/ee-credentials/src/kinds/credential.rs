@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use ee_token::{Scopes, TokenSource};
 
-use crate::Kind;
+use crate::CredentialKind;
 use crate::kinds::identity::{Identity, UserLogin};
 
 /// A credential that was read and checked, before it is anybody's.
 pub(crate) struct Loaded {
-    pub(crate) kind: Kind,
+    pub(crate) kind: CredentialKind,
     pub(crate) source: Arc<dyn TokenSource>,
     /// The person's login behind it, if there is one: the server may name its owner.
     pub(crate) login: Option<UserLogin>,

@@ -10,7 +10,7 @@ use crate::input::location::{Place, shell_quoted};
 use crate::kinds::credential::Loaded;
 use crate::kinds::identity::Identity;
 use crate::kinds::user_login::{EARTH_ENGINE_LOGIN, Login, RefreshToken, shared_client_id};
-use crate::{Error, Kind, Options, Warning};
+use crate::{CredentialKind, CredentialOptions, Error, Warning};
 
 /// Earth Engine's desktop client. It is in every copy of its Python client (`ee/oauth.py`),
 /// and its secret is none: RFC 8252 §8.5.
@@ -65,7 +65,7 @@ impl EarthEngineFile {
     pub(crate) fn from_document(document: &Document) -> Result<Self, Error> {
         // Whoever copies gcloud's file here gets what the Python client makes of it: a login.
         if let Some(other) = document.text("type")?
-            && other != Kind::AuthorizedUser.as_str()
+            && other != CredentialKind::AuthorizedUser.as_str()
         {
             return Err(foreign(document, other));
         }
@@ -163,8 +163,8 @@ impl EarthEngineFile {
     }
 
     /// The login in it.
-    pub(crate) fn load(self, place: &Place, options: &Options) -> Result<Loaded, Error> {
-        options.refuse_subject(Kind::EarthEngineFile)?;
+    pub(crate) fn load(self, place: &Place, options: &CredentialOptions) -> Result<Loaded, Error> {
+        options.refuse_subject(CredentialKind::EarthEngineFile)?;
         let ends_at = self.login_expires_at();
         let Some(refresh_token) = self.refresh_token else {
             return Err(place
@@ -188,7 +188,7 @@ impl EarthEngineFile {
             principal: None,
         });
         Ok(Loaded {
-            kind: Kind::EarthEngineFile,
+            kind: CredentialKind::EarthEngineFile,
             identity: Identity::login(None),
             principal: None,
             quota_project: None,
@@ -234,9 +234,9 @@ mod tests {
     use super::*;
     use crate::{Credentials, ErrorKind};
 
-    fn options(emulator: &Emulator) -> Options {
+    fn options(emulator: &Emulator) -> CredentialOptions {
         let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-        Options::new(HttpClient::new(endpoints))
+        CredentialOptions::new(HttpClient::new(endpoints))
     }
 
     #[tokio::test]
@@ -245,9 +245,12 @@ mod tests {
         let jane = emulator.create_user("jane@example.com");
         let text = jane.earthengine_file_json(Some("my-project"));
         let credentials = Credentials::from_json(&text, &options(&emulator)).unwrap();
-        assert_eq!(credentials.kind(), Kind::EarthEngineFile);
+        assert_eq!(credentials.kind(), CredentialKind::EarthEngineFile);
         assert_eq!(credentials.project(), Some("my-project"));
-        assert_eq!(credentials.oauth_client_project(), Some("517222506229"));
+        assert_eq!(
+            credentials.oauth_client_project_number(),
+            Some("517222506229")
+        );
         credentials.token().await.unwrap();
         let form = emulator.requests()[0].form();
         let names: Vec<_> = form.keys().map(String::as_str).collect();
@@ -303,7 +306,8 @@ mod tests {
         .unwrap();
         assert!(!file.has_login());
         assert_eq!((file.project(), file.scopes()), (None, None));
-        let error = Credentials::from_json(r#"{"project": "p"}"#, &Options::google()).unwrap_err();
+        let error = Credentials::from_json(r#"{"project": "p"}"#, &CredentialOptions::google())
+            .unwrap_err();
         assert!(error.to_string().contains("`refresh_token`"), "{error}");
         assert_eq!(
             error.remedy().unwrap().command.as_deref(),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ee_token::{
-    AccessToken, ClientAuth, ErrorKind as Token, Grant, HttpClient, Remedy, SecretString,
+    AccessToken, ClientBasicAuth, ErrorKind as Token, Grant, HttpClient, Remedy, SecretString,
     TokenEndpoint, TokenFuture, TokenSource, UrlField, introspect,
 };
 use url::Url;
@@ -16,7 +16,7 @@ use crate::input::location::Place;
 use crate::input::universe::check_universe;
 use crate::kinds::credential::Loaded;
 use crate::kinds::identity::Identity;
-use crate::{Error, Kind, Options};
+use crate::{CredentialKind, CredentialOptions, Error};
 
 const LOGIN: &str = "gcloud auth application-default login --login-config=LOGIN_CONFIG_FILE";
 
@@ -33,9 +33,9 @@ pub(crate) struct WorkforceUser {
 
 /// Reads `refresh_token`, `token_url`, `client_id` and `client_secret`, and if there are any
 /// `audience` and `quota_project_id`.
-pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Error> {
+pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Loaded, Error> {
     check_universe(document)?;
-    options.refuse_subject(Kind::ExternalAccountAuthorizedUser)?;
+    options.refuse_subject(CredentialKind::ExternalAccountAuthorizedUser)?;
     let place = &document.place;
     let url = document.required_text("token_url")?;
     let url = allowed_hosts::check(url, ("token_url", UrlField::TokenUrl), place, options)?;
@@ -53,7 +53,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
         place: place.clone(),
     });
     Ok(Loaded {
-        kind: Kind::ExternalAccountAuthorizedUser,
+        kind: CredentialKind::ExternalAccountAuthorizedUser,
         login: Some(source.clone().into()),
         // The file names the pool's provider, and not the person.
         identity: Identity::member_of(document.text("audience")?),
@@ -98,8 +98,8 @@ impl WorkforceUser {
         introspect(&self.http, &self.introspection_url, &self.client(), token).await
     }
 
-    fn client(&self) -> ClientAuth<'_> {
-        ClientAuth {
+    fn client(&self) -> ClientBasicAuth<'_> {
+        ClientBasicAuth {
             client_id: &self.client_id,
             client_secret: &self.client_secret,
         }
@@ -131,7 +131,7 @@ impl WorkforceUser {
 }
 
 impl TokenSource for WorkforceUser {
-    fn mint(&self) -> TokenFuture<'_> {
+    fn fetch_token(&self) -> TokenFuture<'_> {
         Box::pin(self.token())
     }
 }
@@ -153,9 +153,9 @@ mod tests {
     use super::*;
     use crate::{Credentials, ErrorKind};
 
-    fn options(emulator: &Emulator) -> Options {
+    fn options(emulator: &Emulator) -> CredentialOptions {
         let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-        Options::new(HttpClient::new(endpoints))
+        CredentialOptions::new(HttpClient::new(endpoints))
     }
 
     #[tokio::test]
@@ -163,7 +163,10 @@ mod tests {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_workforce_user("jane");
         let credentials = Credentials::from_json(&jane.json(), &options(&emulator)).unwrap();
-        assert_eq!(credentials.kind(), Kind::ExternalAccountAuthorizedUser);
+        assert_eq!(
+            credentials.kind(),
+            CredentialKind::ExternalAccountAuthorizedUser
+        );
         credentials.token().await.unwrap();
         let requests = emulator.requests();
         let [request] = requests.as_slice() else {
@@ -181,7 +184,7 @@ mod tests {
         let fields: Vec<_> = form.keys().map(String::as_str).collect();
         assert_eq!(fields, ["grant_type", "refresh_token"]);
         assert_eq!(form["refresh_token"], jane.refresh_token());
-        let shown = format!("{credentials:?} {:?}", credentials.cache());
+        let shown = format!("{credentials:?} {:?}", credentials.token_cache());
         assert!(!shown.contains(jane.refresh_token()));
     }
 
@@ -194,7 +197,7 @@ mod tests {
         let mut sent = Vec::new();
         for _ in 0..3 {
             let token = credentials.token().await.unwrap();
-            credentials.cache().unwrap().invalidate(&token);
+            credentials.token_cache().unwrap().invalidate(&token);
         }
         for request in emulator.requests() {
             let token = request.form()["refresh_token"].clone();
@@ -228,14 +231,14 @@ mod tests {
             "token_url": "https://sts.googleapis.com/v1/oauthtoken",
         });
         let refusal = |field: &str, value: Value| {
-            let options = Options::google();
+            let options = CredentialOptions::google();
             let mut file = whole.clone();
             file[field] = value;
             let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
             assert!(error.to_string().contains(&format!("`{field}`")), "{error}");
             assert!(error.remedy().is_some(), "{error}");
             assert!(!format!("{error:?}").contains("canary"), "{error:?}");
-            assert_eq!(options.http.requests_sent(), 0);
+            assert_eq!(options.http.request_count(), 0);
             error.kind()
         };
         for field in ["client_id", "client_secret", "refresh_token", "token_url"] {
@@ -254,21 +257,21 @@ mod tests {
         }
         for (url, kind) in [
             ("no url", ErrorKind::InvalidFile),
-            ("https://sts.evil.example/token", ErrorKind::RefusedHost),
+            ("https://sts.evil.example/token", ErrorKind::DisallowedHost),
             (
                 "http://sts.googleapis.com/v1/oauthtoken",
-                ErrorKind::RefusedHost,
+                ErrorKind::DisallowedHost,
             ),
             (
                 "https://u:canary@sts.googleapis.com/",
-                ErrorKind::RefusedHost,
+                ErrorKind::DisallowedHost,
             ),
         ] {
             assert_eq!(refusal("token_url", json!(url)), kind);
         }
         assert_eq!(
             refusal("universe_domain", json!("example.net")),
-            ErrorKind::ForeignUniverse
+            ErrorKind::UnsupportedUniverse
         );
     }
 }

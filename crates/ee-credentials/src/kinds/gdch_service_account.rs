@@ -1,7 +1,7 @@
 //! A service identity of Google Distributed Cloud: a file of the type `gdch_service_account`.
 //!
 //! Earth Engine is not served there. The credential is good for the services that are, with
-//! the audience that [`Options::gdch_audience`] names.
+//! the audience that [`CredentialOptions::gdch_audience`] names.
 
 use std::fmt;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::input::json::{Document, clipped};
 use crate::input::location::{Place, read};
 use crate::kinds::credential::Loaded;
 use crate::kinds::identity::Identity;
-use crate::{Error, ErrorKind, Kind, Options};
+use crate::{CredentialKind, CredentialOptions, Error, ErrorKind};
 
 /// The one format of the file that there is.
 const FORMAT: &str = "1";
@@ -37,8 +37,8 @@ struct ServiceIdentity {
 
 /// Reads `format_version`, `project`, `name`, `private_key_id`, `private_key` and `token_uri`,
 /// and if there is one `ca_cert_path`.
-pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Error> {
-    options.refuse_subject(Kind::GdchServiceAccount)?;
+pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Loaded, Error> {
+    options.refuse_subject(CredentialKind::GdchServiceAccount)?;
     let place = &document.place;
     let format = document.required_text("format_version")?;
     if format != FORMAT {
@@ -73,13 +73,13 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
             format!("{place}: a gdch_service_account needs an audience, and none was given"),
         )
         .with_remedy(Remedy::new(
-            "Say which service the token is for, with Options::gdch_audience(…). It is not for Earth Engine, which is not offered in Google Distributed Cloud.",
+            "Say which service the token is for, with CredentialOptions::gdch_audience(…). It is not for Earth Engine, which is not offered in Google Distributed Cloud.",
         )));
     };
     let subject = format!("system:serviceaccount:{project}:{name}");
     let whose: Arc<str> = subject.as_str().into();
     Ok(Loaded {
-        kind: Kind::GdchServiceAccount,
+        kind: CredentialKind::GdchServiceAccount,
         login: None,
         identity: Identity::account(whose.clone()),
         principal: Some(whose),
@@ -114,7 +114,7 @@ fn with_authorities(http: &HttpClient, path: &Path, place: &Place) -> Result<Htt
         true => error,
         false => wrong(&error),
     })?;
-    http.with_roots(&text.text)
+    http.with_root_certificates(&text.text)
         .map_err(|error| wrong(&format_args!("{}: {error}", display_path(&path))))
 }
 
@@ -130,7 +130,7 @@ impl ServiceIdentity {
             exp: (now + LIFE).timestamp(),
         };
         let assertion = sign_jwt_es256(&self.key, Some(&self.key_id), &claims)?;
-        let grant = Grant::ServiceIdentity {
+        let grant = Grant::GdchTokenExchange {
             assertion: &assertion,
             audience: &self.audience,
         };
@@ -151,7 +151,7 @@ impl ServiceIdentity {
 }
 
 impl TokenSource for ServiceIdentity {
-    fn mint(&self) -> TokenFuture<'_> {
+    fn fetch_token(&self) -> TokenFuture<'_> {
         Box::pin(self.token())
     }
 }

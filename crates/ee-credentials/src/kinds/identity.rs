@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use ee_token::{AccessToken, HttpClient, TokenCache, token_info};
 
-use crate::Kind;
+use crate::CredentialKind;
 use crate::kinds::external_account_authorized_user::WorkforceUser;
 use crate::kinds::user_login::RefreshToken;
 
@@ -53,7 +53,7 @@ impl Identity {
     }
 
     /// An account that another credential acts as. The identity of both counts.
-    pub(crate) fn impersonated(target: &str, kind: Kind, source: &Self) -> Self {
+    pub(crate) fn impersonated(target: &str, kind: CredentialKind, source: &Self) -> Self {
         let named = match &source.named {
             Some(named) => format!("{target} by {kind} {named}"),
             None => format!("{target} by {kind}"),
@@ -65,7 +65,7 @@ impl Identity {
     }
 
     /// Whether another text is of the same identity. `None` if the texts do not tell.
-    pub(crate) fn is_same(&self, other: &Self) -> Option<bool> {
+    pub(crate) fn secret_eq(&self, other: &Self) -> Option<bool> {
         if self.named != other.named {
             return Some(false);
         }
@@ -100,7 +100,7 @@ impl Subject {
     }
 
     /// Whether another is the same account. `None` if the two have nothing to compare.
-    pub(crate) fn is_same(&self, other: &Self) -> Option<bool> {
+    pub(crate) fn secret_eq(&self, other: &Self) -> Option<bool> {
         let compare = |a: &Option<Box<str>>, b: &Option<Box<str>>| Some(a.as_ref()? == b.as_ref()?);
         compare(&self.id, &other.id).or_else(|| compare(&self.email, &other.email))
     }
@@ -194,8 +194,11 @@ mod tests {
             |account: &str| Identity::login((!account.is_empty()).then(|| Arc::from(account)));
         let pool = |name: &str| Identity::member_of(Some(name));
         let acting = |kind, source: &Identity| Identity::impersonated("robot@p", kind, source);
-        let (user, workforce) = (Kind::AuthorizedUser, Kind::ExternalAccountAuthorizedUser);
-        for (before, after, is_same) in [
+        let (user, workforce) = (
+            CredentialKind::AuthorizedUser,
+            CredentialKind::ExternalAccountAuthorizedUser,
+        );
+        for (before, after, secret_eq) in [
             (Identity::account("a"), Identity::account("a"), Some(true)),
             (Identity::account("a"), Identity::account("b"), Some(false)),
             (login(""), login(""), None),
@@ -232,8 +235,8 @@ mod tests {
                 Some(false),
             ),
             (
-                acting(Kind::ServiceAccount, &Identity::account("a")),
-                acting(Kind::ServiceAccount, &Identity::account("b")),
+                acting(CredentialKind::ServiceAccount, &Identity::account("a")),
+                acting(CredentialKind::ServiceAccount, &Identity::account("b")),
                 Some(false),
             ),
             (
@@ -242,7 +245,7 @@ mod tests {
                 Some(false),
             ),
         ] {
-            assert_eq!(before.is_same(&after), is_same, "{before:?} {after:?}");
+            assert_eq!(before.secret_eq(&after), secret_eq, "{before:?} {after:?}");
         }
     }
 
@@ -252,7 +255,7 @@ mod tests {
             id: (!id.is_empty()).then(|| id.into()),
             email: (!email.is_empty()).then(|| email.into()),
         };
-        for (before, after, is_same) in [
+        for (before, after, secret_eq) in [
             (subject("1", ""), subject("1", ""), Some(true)),
             (subject("1", "a@x"), subject("2", "a@x"), Some(false)),
             // An address can change its name.
@@ -261,7 +264,7 @@ mod tests {
             (subject("1", ""), subject("", "b@x"), None),
             (subject("", ""), subject("2", "b@x"), None),
         ] {
-            assert_eq!(before.is_same(&after), is_same, "{before:?} {after:?}");
+            assert_eq!(before.secret_eq(&after), secret_eq, "{before:?} {after:?}");
         }
     }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
-    AccessToken, Endpoint, ErrorKind as Token, HttpClient, Remedy, Request, RetryPolicy, Scopes,
-    Seconds, SecretString, TokenFuture, TokenSource, read_bounded, retry_after, steers_terminal,
+    AccessToken, Endpoint, ErrorKind as Token, HttpClient, NumericSeconds, Remedy, Request,
+    RetryPolicy, Scopes, SecretString, TokenFuture, TokenSource, is_unsafe_for_display,
+    read_bounded, retry_after,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
@@ -23,7 +24,7 @@ use crate::kinds::credential::Loaded;
 use crate::kinds::identity::Identity;
 use crate::kinds::impersonated::is_account;
 use crate::source::retry::{Failure, retried};
-use crate::{Environment, Error, ErrorKind, Kind, Options};
+use crate::{CredentialKind, CredentialOptions, Environment, Error, ErrorKind};
 
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const GOOGLE: &str = "Google";
@@ -77,7 +78,7 @@ pub(crate) enum Detected {
 /// time at all with `NO_GCE_CHECK=true`.
 pub(crate) async fn detect(
     environment: &Environment,
-    options: &Options,
+    options: &CredentialOptions,
 ) -> Result<Detected, Error> {
     if environment.var("NO_GCE_CHECK") == Some("true") {
         return Ok(Detected::No("not looked for, as NO_GCE_CHECK=true says"));
@@ -116,16 +117,19 @@ pub(crate) async fn detect(
     let patience = if is_google { PATIENCE } else { PATIENCE / 3 };
     let retry = RetryPolicy {
         max_retries: 100,
-        initial_wait: Duration::from_millis(200),
-        max_wait: Duration::from_secs(2),
-        total: patience,
+        initial_backoff: Duration::from_millis(200),
+        max_backoff: Duration::from_secs(2),
+        max_elapsed: patience,
     };
     let account = account(options)?;
     let scopes = options.scopes.clone().unwrap_or_default();
     let path = [ROOT, &token_path(&account, &scopes)].concat();
     let url = match host {
         Some((variable, host)) => url(variable, host, &path)?,
-        None => joined(options.http.endpoints().url(Endpoint::Metadata), &path)?,
+        None => joined(
+            options.http.endpoints().url(Endpoint::MetadataServer),
+            &path,
+        )?,
     };
     let http = client_for(&options.http, &url);
     let server = MetadataServer::new(http, url, account, scopes, retry)?;
@@ -133,7 +137,7 @@ pub(crate) async fn detect(
 }
 
 /// The account that was asked for; its address becomes part of a path.
-fn account(options: &Options) -> Result<String, Error> {
+fn account(options: &CredentialOptions) -> Result<String, Error> {
     match options.service_account_email.as_deref().map(str::trim) {
         None | Some("" | DEFAULT) => Ok(DEFAULT.to_owned()),
         Some(email) if is_account(email) => Ok(email.to_owned()),
@@ -193,7 +197,7 @@ pub(crate) fn client_for(http: &HttpClient, url: &Url) -> HttpClient {
         return http.clone();
     }
     let endpoints = http.endpoints().clone();
-    HttpClient::new(endpoints.with_url(Endpoint::Metadata, url.clone()))
+    HttpClient::new(endpoints.with_url(Endpoint::MetadataServer, url.clone()))
 }
 
 /// Where an account's tokens are. Compute Engine passes over the scopes; Cloud Run and App Engine
@@ -211,7 +215,7 @@ fn joined(base: &Url, path: &str) -> Result<Url, ee_token::Error> {
     base.join(path).map_err(|_| {
         let host = base.host_str().unwrap_or_default();
         let why = format!("the metadata server {host}: its URL cannot be used");
-        ee_token::Error::new(Token::RefusedUrl, why)
+        ee_token::Error::new(Token::DisallowedUrl, why)
     })
 }
 
@@ -262,7 +266,7 @@ struct Recursive {
 #[derive(Deserialize)]
 struct Reply {
     access_token: SecretString,
-    expires_in: Seconds,
+    expires_in: NumericSeconds,
 }
 
 /// The token in an answer, or why there is none.
@@ -288,18 +292,18 @@ pub(crate) fn account_info(body: &[u8]) -> Option<AccountInfo> {
     let reply: Recursive = serde_json::from_slice(body).ok()?;
     Some(AccountInfo {
         email: line(reply.email.as_bytes())?,
-        scopes: Scopes::stated(reply.scopes),
+        scopes: Scopes::from_untrusted(reply.scopes),
     })
 }
 
 pub(crate) fn scopes(body: &[u8]) -> Scopes {
-    Scopes::stated([String::from_utf8_lossy(body)])
+    Scopes::from_untrusted([String::from_utf8_lossy(body)])
 }
 
 /// The one line that an address or a project is; `None` if it is none. It is printed.
 pub(crate) fn line(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?.trim();
-    let is_line = !text.is_empty() && text.len() < 400 && !text.contains(steers_terminal);
+    let is_line = !text.is_empty() && text.len() < 400 && !text.contains(is_unsafe_for_display);
     is_line.then(|| text.to_owned())
 }
 
@@ -325,7 +329,7 @@ impl MetadataServer {
 
     pub(crate) fn load(server: &Arc<Self>) -> Loaded {
         Loaded {
-            kind: Kind::MetadataServer,
+            kind: CredentialKind::MetadataServer,
             login: None,
             source: server.clone(),
             identity: Identity::login(None),
@@ -492,7 +496,7 @@ impl MetadataServer {
 }
 
 impl TokenSource for MetadataServer {
-    fn mint(&self) -> TokenFuture<'_> {
+    fn fetch_token(&self) -> TokenFuture<'_> {
         Box::pin(self.token())
     }
 }

@@ -20,15 +20,22 @@ use crate::input::location::Place;
 use crate::kinds::credential::Loaded;
 use crate::kinds::earth_engine_file::EarthEngineFile;
 use crate::kinds::service_account::ServiceAccountKey;
-use crate::{Error, Options};
+use crate::{CredentialOptions, Error};
 
 /// Reads a credential of any kind.
-pub(crate) fn load(text: &str, place: &Place, options: &Options) -> Result<Loaded, Error> {
+pub(crate) fn load(
+    text: &str,
+    place: &Place,
+    options: &CredentialOptions,
+) -> Result<Loaded, Error> {
     load_document(&Document::parse(text, place)?, options)
 }
 
 /// What to do with each type: the one place that knows them all.
-pub(crate) fn load_document(document: &Document, options: &Options) -> Result<Loaded, Error> {
+pub(crate) fn load_document(
+    document: &Document,
+    options: &CredentialOptions,
+) -> Result<Loaded, Error> {
     let place = &document.place;
     match document.text("type")? {
         Some("service_account") => {
@@ -101,7 +108,7 @@ mod tests {
     use crate::ErrorKind;
 
     fn refusal(text: &str) -> Error {
-        let options = Options::google();
+        let options = CredentialOptions::google();
         load(text, &Place::file("/x/odd.json"), &options)
             .err()
             .unwrap()
@@ -141,7 +148,7 @@ mod tests {
     #[test]
     fn a_foreign_universe_is_refused() {
         let error = refusal(r#"{"type": "authorized_user", "universe_domain": "example.net"}"#);
-        assert_eq!(error.kind(), ErrorKind::ForeignUniverse);
+        assert_eq!(error.kind(), ErrorKind::UnsupportedUniverse);
         assert!(error.to_string().contains("example.net"));
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
-    AccessToken, Claims, Remedy, RsaPrivateKey, Scopes, SecretString, TOKEN_AUDIENCE,
+    AccessToken, Claims, JWT_BEARER_AUDIENCE, Remedy, RsaPrivateKey, Scopes, SecretString,
     TokenEndpoint, TokenFuture, TokenSource, UrlField, sign_jwt,
 };
 use url::form_urlencoded::byte_serialize;
@@ -17,7 +17,7 @@ use crate::input::location::{Place, is_plain_word};
 use crate::input::universe::check_universe;
 use crate::kinds::credential::Loaded;
 use crate::kinds::identity::Identity;
-use crate::{Error, ErrorKind, Kind, Options};
+use crate::{CredentialKind, CredentialOptions, Error, ErrorKind};
 
 /// `aud` of a token that the account signs for Earth Engine itself.
 const EARTH_ENGINE_AUDIENCE: &str = "https://earthengine.googleapis.com/";
@@ -29,12 +29,12 @@ const LIFE: TimeDelta = TimeDelta::seconds(3600);
 /// A service account's key, as the Cloud console writes it, checked and ready to sign.
 ///
 /// ```no_run
-/// use ee_credentials::{Credentials, Options, ServiceAccountKey};
+/// use ee_credentials::{Credentials, CredentialOptions, ServiceAccountKey};
 ///
 /// # fn f(text_of_the_key_file: &str) -> Result<(), ee_credentials::Error> {
 /// let key = ServiceAccountKey::from_json(text_of_the_key_file)?;
 /// println!("{} of {:?}", key.email(), key.project_id());
-/// let credentials = Credentials::service_account(key, &Options::google())?;
+/// let credentials = Credentials::from_service_account_key(key, &CredentialOptions::google())?;
 /// # let _ = credentials; Ok(()) }
 /// ```
 #[derive(Clone)]
@@ -53,7 +53,7 @@ impl ServiceAccountKey {
     /// `private_key_id`, `project_id`, `token_uri` and `quota_project_id`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFile`] that names the field; [`ErrorKind::ForeignUniverse`].
+    /// [`ErrorKind::InvalidFile`] that names the field; [`ErrorKind::UnsupportedUniverse`].
     pub fn from_json(text: &str) -> Result<Self, Error> {
         let document = Document::parse(text, &Place::Text)?;
         match document.text("type")? {
@@ -162,7 +162,7 @@ enum Mode {
 }
 
 /// Checks what the key and the caller's wishes are together.
-pub(crate) fn load(key: ServiceAccountKey, options: &Options) -> Result<Loaded, Error> {
+pub(crate) fn load(key: ServiceAccountKey, options: &CredentialOptions) -> Result<Loaded, Error> {
     let endpoint = match &key.token_uri {
         Some(uri) => {
             let url =
@@ -172,7 +172,7 @@ pub(crate) fn load(key: ServiceAccountKey, options: &Options) -> Result<Loaded, 
         None => TokenEndpoint::google(options.http.clone()),
     };
     let subject = options.subject.clone();
-    let mode = if options.self_signed {
+    let mode = if options.self_signed_jwt {
         if let Some(subject) = &subject {
             return Err(Error::new(
                 ErrorKind::InvalidOptions,
@@ -195,7 +195,7 @@ pub(crate) fn load(key: ServiceAccountKey, options: &Options) -> Result<Loaded, 
         }
     };
     Ok(Loaded {
-        kind: Kind::ServiceAccount,
+        kind: CredentialKind::ServiceAccount,
         login: None,
         identity: Identity::account(key.email.as_str()),
         principal: Some(subject.as_deref().unwrap_or(&key.email).into()),
@@ -230,7 +230,7 @@ impl ServiceAccount {
         sign_jwt(&self.key.key, self.key.key_id.as_deref(), &claims)
     }
 
-    fn self_signed(&self, scopes: Option<&Scopes>) -> Result<AccessToken, ee_token::Error> {
+    fn self_signed_jwt(&self, scopes: Option<&Scopes>) -> Result<AccessToken, ee_token::Error> {
         let now = Utc::now();
         let audience = scopes.is_none().then_some(EARTH_ENGINE_AUDIENCE);
         let jwt = self.sign(now, Some(&self.key.email), audience, scopes)?;
@@ -312,17 +312,17 @@ impl ServiceAccount {
 }
 
 impl TokenSource for ServiceAccount {
-    fn mint(&self) -> TokenFuture<'_> {
+    fn fetch_token(&self) -> TokenFuture<'_> {
         Box::pin(async {
             let (endpoint, scopes) = match &self.mode {
                 Mode::Exchange { endpoint, scopes } => (endpoint, scopes),
-                Mode::SelfSigned { scopes } => return self.self_signed(scopes.as_ref()),
+                Mode::SelfSigned { scopes } => return self.self_signed_jwt(scopes.as_ref()),
             };
             let sign = |now| {
                 self.sign(
                     now,
                     self.subject.as_deref(),
-                    Some(TOKEN_AUDIENCE),
+                    Some(JWT_BEARER_AUDIENCE),
                     Some(scopes),
                 )
             };

@@ -13,7 +13,7 @@ use ee_token::{
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::Options;
+use crate::CredentialOptions;
 use crate::input::location::Place;
 use crate::kinds::earth_engine_file::CLIENT_ID;
 
@@ -66,7 +66,7 @@ impl Login {
     }
 
     /// The endpoint of every login: a file never chooses where its token is sent.
-    pub(crate) fn endpoint(options: &Options) -> TokenEndpoint {
+    pub(crate) fn endpoint(options: &CredentialOptions) -> TokenEndpoint {
         TokenEndpoint::google(options.http.clone())
     }
 }
@@ -151,7 +151,7 @@ impl RefreshToken {
 }
 
 impl TokenSource for RefreshToken {
-    fn mint(&self) -> TokenFuture<'_> {
+    fn fetch_token(&self) -> TokenFuture<'_> {
         Box::pin(async {
             let grant = Grant::RefreshToken {
                 client_id: Some(&self.client_id),

@@ -32,7 +32,7 @@ pub(super) struct Question<'a> {
 impl Question<'_> {
     /// The page's address, for a browser.
     pub(super) fn url(&self, endpoints: &Endpoints) -> Result<Url, Error> {
-        let mut url = endpoints.url(Endpoint::Consent).clone();
+        let mut url = endpoints.url(Endpoint::Authorization).clone();
         url.query_pairs_mut()
             .append_pair("client_id", self.client_id)
             .append_pair("scope", &self.scopes.to_string())

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::discovery::program;
-use crate::{Environment, Os};
+use crate::{Environment, Platform};
 
 /// Browsers in a terminal cannot show the consent page.
 const TEXT_BROWSERS: [&str; 5] = ["elinks", "links", "lynx", "w3m", "www-browser"];
@@ -25,7 +25,7 @@ const OPENERS: [&str; 8] = [
 /// arguments with [`PAGE`] for the page's address. `None` where there is no such browser.
 pub(super) fn browser_command(environment: &Environment) -> Option<Vec<String>> {
     match environment.os() {
-        Os::Windows => {
+        Platform::Windows => {
             let root = environment.var("SystemRoot")?;
             let is_absolute = root.get(1..3) == Some(":\\");
             is_absolute.then(|| {
@@ -37,9 +37,9 @@ pub(super) fn browser_command(environment: &Environment) -> Option<Vec<String>> 
             })
         }
         // Somebody who came over the network sees nothing of this machine's screen.
-        Os::MacOs if environment.var("SSH_CONNECTION").is_some() => None,
-        Os::MacOs => Some(vec!["/usr/bin/open".to_owned(), PAGE.to_owned()]),
-        Os::Linux => {
+        Platform::MacOs if environment.var("SSH_CONNECTION").is_some() => None,
+        Platform::MacOs => Some(vec!["/usr/bin/open".to_owned(), PAGE.to_owned()]),
+        Platform::Linux => {
             DISPLAYS
                 .iter()
                 .find(|name| environment.var(name).is_some())?;
@@ -119,7 +119,7 @@ mod tests {
         }
         fs::write(folder.path().join("notes"), "no program").unwrap();
         let environment = Environment::empty()
-            .with_os(Os::Linux)
+            .with_os(Platform::Linux)
             .with_var_os("PATH", folder.path());
         (folder, environment)
     }
@@ -153,11 +153,11 @@ mod tests {
     #[test]
     fn openers_of_other_systems_have_fixed_paths() {
         let environment = Environment::empty().with_var("PATH", ".:");
-        let mac = environment.clone().with_os(Os::MacOs);
+        let mac = environment.clone().with_os(Platform::MacOs);
         assert_eq!(command(&mac).as_deref(), Some("/usr/bin/open %s"));
         let remote = mac.with_var("SSH_CONNECTION", "10.0.0.1 1 10.0.0.2 22");
         assert_eq!(command(&remote), None);
-        let windows = environment.with_os(Os::Windows);
+        let windows = environment.with_os(Platform::Windows);
         for (root, opener) in [
             (
                 r"C:\Windows",
@@ -191,7 +191,7 @@ mod tests {
             format!("../{}/{relative}", current_name()),
         ] {
             let environment = Environment::empty()
-                .with_os(Os::Linux)
+                .with_os(Platform::Linux)
                 .with_var("DISPLAY", ":0")
                 .with_var("PATH", &search_path);
             assert_eq!(command(&environment), None, "{search_path}");

@@ -17,9 +17,10 @@ use crate::login::modes::gcloud;
 use crate::login::modes::localhost;
 use crate::login::modes::notebook;
 use crate::login::modes::notebook::NotebookLogin;
-use crate::login::{Browser, Mode, Terminal};
+use crate::login::{Browser, LoginMode, Terminal};
 use crate::{
-    Credentials, Environment, Error, ErrorKind, NewLogin, Options, Search, Store, Warning,
+    CredentialOptions, Credentials, Environment, Error, ErrorKind, Login, LoginFile, Search,
+    Warning,
 };
 
 /// How long a person is waited for.
@@ -30,25 +31,25 @@ const PATIENCE: Duration = Duration::from_secs(300);
 ///
 /// ```no_run
 /// use ee_credentials::Environment;
-/// use ee_credentials::login::{Flow, Line, Mode, Outcome, SystemBrowser, Terminal, Url};
+/// use ee_credentials::login::{LoginFlow, PromptFuture, LoginMode, LoginOutcome, SystemBrowser, Terminal, Url};
 /// use ee_token::HttpClient;
 ///
 /// struct Window;
 ///
 /// impl Terminal for Window {
-///     fn tell(&self, _text: &str) { /* show it */ }
-///     fn show_page(&self, _url: &Url, _advice: &str) { /* show a link */ }
-///     fn ask<'a>(&'a self, _prompt: &'a str) -> Line<'a> { Box::pin(async { Ok(None) }) }
+///     fn print(&self, _text: &str) { /* show it */ }
+///     fn show_url(&self, _url: &Url, _advice: &str) { /* show a link */ }
+///     fn prompt<'a>(&'a self, _prompt: &'a str) -> PromptFuture<'a> { Box::pin(async { Ok(None) }) }
 /// }
 ///
 /// # async fn f() -> Result<(), ee_credentials::Error> {
 /// let environment = Environment::current();
 /// let http = HttpClient::new(environment.endpoints()?);
 /// let browser = SystemBrowser::new(&environment);
-/// let flow = Flow::new(environment, http).mode(Mode::Localhost { port: None });
+/// let flow = LoginFlow::new(environment, http).mode(LoginMode::Localhost { port: None });
 /// match flow.run(&Window, &browser).await? {
-///     Outcome::Saved(saved) => println!("{}", saved.path.display()),
-///     Outcome::Reused(credentials) => println!("{}", credentials.origin()),
+///     LoginOutcome::LoggedIn(saved) => println!("{}", saved.path.display()),
+///     LoginOutcome::AlreadyLoggedIn(credentials) => println!("{}", credentials.origin()),
 ///     _ => {}
 /// }
 /// # Ok(()) }
@@ -57,10 +58,10 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// A login that is dropped on the way leaves nothing behind: it is in the file as a whole, or
 /// not at all.
 #[derive(Debug, Clone)]
-pub struct Flow {
+pub struct LoginFlow {
     pub(super) environment: Environment,
     pub(super) http: HttpClient,
-    mode: Option<Mode>,
+    mode: Option<LoginMode>,
     scopes: Option<Scopes>,
     force: bool,
     pub(super) quiet: bool,
@@ -70,14 +71,14 @@ pub struct Flow {
 /// How a login ended.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Outcome {
+pub enum LoginOutcome {
     /// There are credentials that work, with the scopes asked for: nothing was done.
-    Reused(Credentials),
+    AlreadyLoggedIn(Credentials),
     /// Somebody logged in.
-    Saved(Saved),
-    /// The first of two steps: the person has to open a page, and [`Flow::finish_notebook`]
+    LoggedIn(SavedLogin),
+    /// The first of two steps: the person has to open a page, and [`LoginFlow::finish_notebook`]
     /// takes the code that it shows.
-    Begun(NotebookLogin),
+    AwaitingCode(NotebookLogin),
     /// This mode needs no login: Application Default Credentials are always looked for.
     NotNeeded,
 }
@@ -85,11 +86,11 @@ pub enum Outcome {
 /// A login that was stored.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Saved {
+pub struct SavedLogin {
     /// The file.
     pub path: std::path::PathBuf,
     /// The way it was made.
-    pub mode: Mode,
+    pub mode: LoginMode,
     /// The scopes that were granted, and stored.
     pub granted: Scopes,
     /// Those that were asked for and not granted: the person unticked them.
@@ -100,7 +101,7 @@ pub struct Saved {
     pub warnings: Vec<Warning>,
 }
 
-impl Flow {
+impl LoginFlow {
     /// A login into the file of this environment.
     pub fn new(environment: Environment, http: HttpClient) -> Self {
         Self {
@@ -114,9 +115,9 @@ impl Flow {
         }
     }
 
-    /// The way to log in; without it, [`Mode::of`] the environment.
+    /// The way to log in; without it, [`LoginMode::detect`] the environment.
     #[must_use]
-    pub fn mode(mut self, mode: Mode) -> Self {
+    pub fn mode(mut self, mode: LoginMode) -> Self {
         self.mode = Some(mode);
         self
     }
@@ -156,48 +157,50 @@ impl Flow {
     /// [`ErrorKind::LoginUnavailable`] if this way does not work here,
     /// [`ErrorKind::LoginDenied`] and [`ErrorKind::LoginTimeout`] if the person does not want
     /// to or does not come, [`ErrorKind::LoginFailed`] if what came makes no sense,
-    /// [`ErrorKind::Store`] if the file cannot be written, [`ErrorKind::Token`] if Google
+    /// [`ErrorKind::CredentialsFile`] if the file cannot be written, [`ErrorKind::Token`] if Google
     /// cannot be reached; [`ErrorKind::InvalidFile`] if a folder is where the file belongs.
     pub async fn run(
         &self,
         terminal: &dyn Terminal,
         browser: &dyn Browser,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<LoginOutcome, Error> {
         let mode = match self.mode {
             Some(mode) => mode,
-            None => Mode::of(&self.environment, browser),
+            None => LoginMode::detect(&self.environment, browser),
         };
-        if mode == Mode::AppDefault {
-            return Ok(Outcome::NotNeeded);
+        if mode == LoginMode::AppDefault {
+            return Ok(LoginOutcome::NotNeeded);
         }
         // Colab's own login is the only one there, and nothing that we could do again.
-        if (!self.force || mode == Mode::Colab)
+        if (!self.force || mode == LoginMode::Colab)
             && let Some(credentials) = self.valid_credentials().await?
         {
-            return Ok(Outcome::Reused(credentials));
+            return Ok(LoginOutcome::AlreadyLoggedIn(credentials));
         }
         // Said before anybody is asked anything.
-        Store::open(&self.environment)?.check_place()?;
+        LoginFile::open(&self.environment)?.check_place()?;
         let saved = match mode {
-            Mode::Localhost { port } => localhost::run(self, port, terminal, browser).await?,
-            Mode::Notebook => return notebook::run(self, terminal, browser).await,
-            Mode::Gcloud | Mode::GcloudLegacy => gcloud::run(self, mode, terminal, browser).await?,
-            Mode::Colab => return Err(colab::not_yet(self)),
-            Mode::AppDefault => return Ok(Outcome::NotNeeded),
+            LoginMode::Localhost { port } => localhost::run(self, port, terminal, browser).await?,
+            LoginMode::Notebook => return notebook::run(self, terminal, browser).await,
+            LoginMode::Gcloud | LoginMode::GcloudLegacy => {
+                gcloud::run(self, mode, terminal, browser).await?
+            }
+            LoginMode::Colab => return Err(colab::not_yet(self)),
+            LoginMode::AppDefault => return Ok(LoginOutcome::NotNeeded),
         };
-        Ok(Outcome::Saved(saved))
+        Ok(LoginOutcome::LoggedIn(saved))
     }
 
     /// The second step of a login by notebook: `verifier` is what the first step gave as
     /// [`NotebookLogin::code_verifier`], `code` what the page showed.
     ///
     /// # Errors
-    /// As [`Flow::run`].
+    /// As [`LoginFlow::run`].
     pub async fn finish_notebook(
         &self,
         verifier: &ee_token::SecretString,
         code: &ee_token::SecretString,
-    ) -> Result<Saved, Error> {
+    ) -> Result<SavedLogin, Error> {
         notebook::finish(self, verifier, code).await
     }
 
@@ -238,13 +241,13 @@ impl Flow {
     /// [`ErrorKind::Token`] if that cannot be known, since Google cannot be reached.
     async fn valid_credentials(&self) -> Result<Option<Credentials>, Error> {
         let asked = self.asked();
-        let options = Options::new(self.http.clone()).scopes(asked.clone());
+        let options = CredentialOptions::new(self.http.clone()).scopes(asked.clone());
         let environment = &self.environment;
         // A laptop without credentials would wait seconds for a metadata server.
         let probe = environment.probes_network() && environment.is_google_machine();
-        let search = Search::new(environment.clone().with_network_probe(probe), options);
+        let search = Search::new(environment.clone().with_metadata_probe(probe), options);
         // What is broken is replaced, or stands in the way of a later search and is told then.
-        let Ok(found) = search.run().await else {
+        let Ok(found) = search.find().await else {
             return Ok(None);
         };
         match found.credentials.token().await {
@@ -264,12 +267,12 @@ impl Flow {
     /// Stores what was granted of what was asked for.
     pub(super) async fn save(
         &self,
-        mode: Mode,
+        mode: LoginMode,
         granted: Granted,
         asked: &Scopes,
         client: &Client,
         redirect_uri: Option<String>,
-    ) -> Result<Saved, Error> {
+    ) -> Result<SavedLogin, Error> {
         let Some(refresh_token) = granted.refresh_token else {
             return Err(Error::new(
                 ErrorKind::LoginFailed,
@@ -284,13 +287,13 @@ impl Flow {
         };
         let stored = in_common(asked, &granted.scopes);
         let made_at = Utc::now();
-        let mut login = NewLogin::new(refresh_token, stored.clone())
+        let mut login = Login::new(refresh_token, stored.clone())
             .client(client.id.clone(), client.secret.clone())
-            .made_by(mode.name(), made_at);
+            .login_mode_at(mode.name(), made_at);
         if let Some(uri) = redirect_uri {
             login = login.redirect_uri(uri);
         }
-        let store = Store::open(&self.environment)?;
+        let store = LoginFile::open(&self.environment)?;
         let path = store.path().to_owned();
         // Gone as soon as nobody waits for the login any more.
         let here = Arc::new(());
@@ -303,7 +306,7 @@ impl Flow {
         .await
         .map_err(|_| {
             Error::new(
-                ErrorKind::Store,
+                ErrorKind::CredentialsFile,
                 "the runtime ended before the login was stored",
             )
         })?;
@@ -314,7 +317,7 @@ impl Flow {
         warnings.extend(unticked(&missing));
         warnings.extend(file.as_ref().and_then(|file| file.warning()));
         warnings.extend(self.loses_to_a_variable());
-        Ok(Saved {
+        Ok(SavedLogin {
             path,
             mode,
             granted: stored,
@@ -331,7 +334,7 @@ impl Flow {
             .raw(NAME)
             .filter(|value| !value.is_empty())?;
         Some(Warning::new(
-            "variable_first",
+            "env_var_takes_precedence",
             format!("{NAME} is set, and comes before this login"),
             Remedy::new(format!("Unset {NAME} to use the login.")).command(format!("unset {NAME}")),
         ))
@@ -361,7 +364,7 @@ fn in_common(asked: &Scopes, granted: &Scopes) -> Scopes {
 fn unticked(missing: &Scopes) -> Option<Warning> {
     (!missing.is_empty()).then(|| {
         Warning::new(
-            "scopes_missing",
+            "scopes_not_granted",
             format!("not granted, and not in the login: {missing}"),
             Remedy::new("What needs them will be refused. To grant them, log in again and leave their boxes ticked.")
                 .command(format!("{EARTH_ENGINE_LOGIN} --force")),

@@ -1,4 +1,4 @@
-//! Logging people in: into the file that Earth Engine's Python client shares ([`Flow`]), or
+//! Logging people in: into the file that Earth Engine's Python client shares ([`LoginFlow`]), or
 //! into a web application with an OAuth client of its own ([`WebFlow`]).
 //!
 //! The person's terminal and browser are traits, so that a window or a test can stand in.
@@ -17,8 +17,8 @@ mod terminal;
 mod web;
 
 pub use crate::login::modes::notebook::NotebookLogin;
-pub use flow::{Flow, Outcome, Saved};
-pub use mode::Mode;
-pub use terminal::{Browser, Line, SystemBrowser, Terminal};
+pub use flow::{LoginFlow, LoginOutcome, SavedLogin};
+pub use mode::LoginMode;
+pub use terminal::{Browser, PromptFuture, SystemBrowser, Terminal};
 pub use url::Url;
-pub use web::{Pending, WebFlow, WebLogin};
+pub use web::{PendingLogin, WebFlow, WebLogin};

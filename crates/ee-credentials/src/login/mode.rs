@@ -14,7 +14,7 @@ use crate::{Environment, Error, ErrorKind};
 /// A way to log in. The names are those of the Python client's `auth_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Mode {
+pub enum LoginMode {
     /// A browser on this machine, which is sent back to a port of it.
     Localhost {
         /// The port; 0 for any that is free. `None`: 8085, or any other if that is in use.
@@ -32,7 +32,7 @@ pub enum Mode {
     AppDefault,
 }
 
-impl Mode {
+impl LoginMode {
     /// The name, without a port.
     pub fn name(self) -> &'static str {
         match self {
@@ -50,19 +50,19 @@ impl Mode {
     ///
     /// ```
     /// use ee_credentials::Environment;
-    /// use ee_credentials::login::{Mode, SystemBrowser};
+    /// use ee_credentials::login::{LoginMode, SystemBrowser};
     ///
     /// let jupyter = Environment::empty().with_var("JPY_PARENT_PID", "42");
     /// let browser = SystemBrowser::new(&jupyter);
-    /// assert_eq!(Mode::of(&jupyter, &browser), Mode::Notebook);
+    /// assert_eq!(LoginMode::detect(&jupyter, &browser), LoginMode::Notebook);
     /// ```
-    pub fn of(environment: &Environment, browser: &dyn Browser) -> Self {
+    pub fn detect(environment: &Environment, browser: &dyn Browser) -> Self {
         let is_cloud_shell = environment.var("CLOUD_SHELL") == Some("true");
         if is_colab(environment) {
             Self::Colab
         } else if is_jupyter(environment) {
             Self::Notebook
-        } else if browser.is_there()
+        } else if browser.is_available()
             && !is_cloud_shell
             && program::find(environment, "gcloud").is_none()
         {
@@ -73,7 +73,7 @@ impl Mode {
     }
 }
 
-impl FromStr for Mode {
+impl FromStr for LoginMode {
     type Err = Error;
 
     /// Reads a name; `localhost` may have a port: `localhost:8086`.
@@ -111,7 +111,7 @@ fn unknown(what: String) -> Error {
     ))
 }
 
-impl fmt::Display for Mode {
+impl fmt::Display for LoginMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Localhost { port: Some(port) } => write!(f, "localhost:{port}"),
@@ -123,12 +123,12 @@ impl fmt::Display for Mode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Os;
+    use crate::Platform;
 
     struct Screen(bool);
 
     impl Browser for Screen {
-        fn is_there(&self) -> bool {
+        fn is_available(&self) -> bool {
             self.0
         }
 
@@ -149,7 +149,7 @@ mod tests {
             "colab",
             "appdefault",
         ] {
-            assert_eq!(name.parse::<Mode>().unwrap().to_string(), name);
+            assert_eq!(name.parse::<LoginMode>().unwrap().to_string(), name);
         }
         for bad in [
             "",
@@ -161,7 +161,7 @@ mod tests {
             "notebook:1",
             "LOCALHOST",
         ] {
-            let error = bad.parse::<Mode>().unwrap_err();
+            let error = bad.parse::<LoginMode>().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidOptions, "{bad}");
             assert!(error.remedy().is_some());
         }
@@ -169,29 +169,30 @@ mod tests {
 
     #[test]
     fn the_mode_fits_where_we_are() {
-        let bare = || Environment::empty().with_os(Os::Linux);
-        let of = |environment: &Environment, screen| Mode::of(environment, &Screen(screen));
-        assert_eq!(of(&bare(), true), Mode::Localhost { port: None });
-        assert_eq!(of(&bare(), false), Mode::Gcloud);
+        let bare = || Environment::empty().with_os(Platform::Linux);
+        let of =
+            |environment: &Environment, screen| LoginMode::detect(environment, &Screen(screen));
+        assert_eq!(of(&bare(), true), LoginMode::Localhost { port: None });
+        assert_eq!(of(&bare(), false), LoginMode::Gcloud);
         assert_eq!(
             of(&bare().with_var("JPY_PARENT_PID", "1"), true),
-            Mode::Notebook
+            LoginMode::Notebook
         );
         let colab = bare()
             .with_var("COLAB_RELEASE_TAG", "x")
             .with_var("JPY_PARENT_PID", "1");
-        assert_eq!(of(&colab, true), Mode::Colab);
+        assert_eq!(of(&colab, true), LoginMode::Colab);
         assert_eq!(
             of(&bare().with_var("CLOUD_SHELL", "true"), true),
-            Mode::Gcloud
+            LoginMode::Gcloud
         );
     }
 
     proptest::proptest! {
         #[test]
         fn any_port_is_one_and_is_told_as_it_was_given(port: u16) {
-            let mode = Mode::Localhost { port: Some(port) };
-            assert_eq!(mode.to_string().parse::<Mode>().unwrap(), mode);
+            let mode = LoginMode::Localhost { port: Some(port) };
+            assert_eq!(mode.to_string().parse::<LoginMode>().unwrap(), mode);
         }
     }
 }

@@ -14,24 +14,25 @@ use crate::discovery::program;
 use crate::login::detect::{PAGE, browser_command};
 
 /// What [`Terminal::ask`] returns.
-pub type Line<'a> = Pin<Box<dyn Future<Output = io::Result<Option<SecretString>>> + Send + 'a>>;
+pub type PromptFuture<'a> =
+    Pin<Box<dyn Future<Output = io::Result<Option<SecretString>>> + Send + 'a>>;
 
 /// Where a person can be told and asked things: a terminal, a window, a test.
 pub trait Terminal: Send + Sync {
     /// Shows a sentence.
-    fn tell(&self, text: &str);
+    fn print(&self, text: &str);
 
     /// Shows the address of a page that the person is to open, and what to do there.
-    fn show_page(&self, url: &Url, advice: &str);
+    fn show_url(&self, url: &Url, advice: &str);
 
     /// Asks for one line of text. `None` if nobody is there to answer.
-    fn ask<'a>(&'a self, prompt: &'a str) -> Line<'a>;
+    fn prompt<'a>(&'a self, prompt: &'a str) -> PromptFuture<'a>;
 }
 
 /// A web browser in front of the person.
 pub trait Browser: Send + Sync {
     /// Whether there is one that can show Google's consent page.
-    fn is_there(&self) -> bool;
+    fn is_available(&self) -> bool;
 
     /// Opens a page, and says whether that was begun. The person is shown the address in
     /// any case.
@@ -58,7 +59,7 @@ impl SystemBrowser {
 }
 
 impl Browser for SystemBrowser {
-    fn is_there(&self) -> bool {
+    fn is_available(&self) -> bool {
         self.command.is_some()
     }
 
@@ -95,7 +96,7 @@ impl Browser for SystemBrowser {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Os;
+    use crate::Platform;
 
     #[test]
     fn a_page_is_one_word_of_the_browsers_command() {
@@ -118,12 +119,12 @@ mod tests {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&script, mode).unwrap();
         let environment = Environment::empty()
-            .with_os(Os::Linux)
+            .with_os(Platform::Linux)
             .with_var("DISPLAY", ":0")
             .with_var("PATH", ".:/usr/bin::sub:/bin")
             .with_var("BROWSER", format!("{} --new-window", script.display()));
         let browser = SystemBrowser::new(&environment);
-        assert!(browser.is_there());
+        assert!(browser.is_available());
         let url = "https://accounts.google.com/?a=b&c='$(touch x)'"
             .parse()
             .unwrap();
@@ -141,8 +142,8 @@ mod tests {
     #[test]
     fn a_browser_that_is_not_there_opens_nothing() {
         let url = "https://example.com/".parse().unwrap();
-        let none = SystemBrowser::new(&Environment::empty().with_os(Os::Linux));
-        assert!(!none.is_there() && !none.open(&url));
+        let none = SystemBrowser::new(&Environment::empty().with_os(Platform::Linux));
+        assert!(!none.is_available() && !none.open(&url));
         let gone = SystemBrowser {
             command: Some(vec!["/nowhere/browser".into()]),
             search_path: None,

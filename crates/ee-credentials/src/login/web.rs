@@ -15,7 +15,7 @@ use crate::kinds::identity::Identity;
 use crate::kinds::user_login::{Login, RefreshToken};
 use crate::login::authorization::{Answer, Client, Code, NoAnswer, Question, missing, refused};
 use crate::login::pkce;
-use crate::{Credentials, Error, ErrorKind, Kind, Options};
+use crate::{CredentialKind, CredentialOptions, Credentials, Error, ErrorKind};
 
 /// Nobody stays on a consent page for longer.
 const PATIENCE: TimeDelta = TimeDelta::hours(1);
@@ -23,22 +23,22 @@ const PATIENCE: TimeDelta = TimeDelta::hours(1);
 /// A login for a web application: Google's consent page, with an OAuth client of the type
 /// "web application", `state`, PKCE, offline access and incremental scopes.
 ///
-/// [`WebFlow::begin`] gives the address to send the browser to, and a [`Pending`] to keep in
+/// [`WebFlow::begin`] gives the address to send the browser to, and a [`PendingLogin`] to keep in
 /// that browser's session; [`WebFlow::finish`] takes it back with the query that the page sent
-/// the browser back with. A `Pending` is good for its own answer alone, so that two people at
+/// the browser back with. A `PendingLogin` is good for its own answer alone, so that two people at
 /// once never get each other's login.
 ///
 /// ```
-/// use ee_credentials::Options;
+/// use ee_credentials::CredentialOptions;
 /// use ee_credentials::login::WebFlow;
 /// use ee_token::Scopes;
 ///
-/// let options = Options::google().scopes(Scopes::new(["earthengine", "openid", "email"]));
+/// let options = CredentialOptions::google().scopes(Scopes::new(["earthengine", "openid", "email"]));
 /// let flow = WebFlow::new("1234-abc.apps.googleusercontent.com", "secret", "https://app.example.com/callback", options)?;
 /// let (url, pending) = flow.begin()?;
 /// assert_eq!(url.host_str(), Some("accounts.google.com"));
 /// // In the handler of /callback, with the `pending` of this browser's session:
-/// # async fn callback(flow: ee_credentials::login::WebFlow, pending: ee_credentials::login::Pending, query: &str) -> Result<(), ee_credentials::Error> {
+/// # async fn callback(flow: ee_credentials::login::WebFlow, pending: ee_credentials::login::PendingLogin, query: &str) -> Result<(), ee_credentials::Error> {
 /// let login = flow.finish(pending, query).await?;
 /// let token = login.credentials.token().await?;
 /// # let _ = token; Ok(()) }
@@ -49,7 +49,7 @@ pub struct WebFlow {
     client: Client,
     /// As it was given: it must be what is registered, to the letter.
     redirect_uri: String,
-    options: Options,
+    options: CredentialOptions,
     prompt: String,
     login_hint: Option<String>,
 }
@@ -57,14 +57,14 @@ pub struct WebFlow {
 /// A login that has begun: the half that stays on the server. It can be serialized into a
 /// session store; whoever can read it there, and the browser's answer, has the login.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Pending {
+pub struct PendingLogin {
     #[serde(serialize_with = "expose")]
     state: SecretString,
     #[serde(serialize_with = "expose")]
     verifier: SecretString,
     #[serde(serialize_with = "write_scopes", deserialize_with = "read_scopes")]
     scopes: Scopes,
-    /// Seconds since 1970.
+    /// NumericSeconds since 1970.
     began_at: i64,
 }
 
@@ -94,7 +94,7 @@ impl WebFlow {
         client_id: impl Into<String>,
         client_secret: impl Into<SecretString>,
         redirect_uri: &str,
-        options: Options,
+        options: CredentialOptions,
     ) -> Result<Self, Error> {
         let client = Client {
             id: client_id.into(),
@@ -132,8 +132,8 @@ impl WebFlow {
     ///
     /// # Errors
     /// [`ErrorKind::LoginFailed`] if the operating system has no random numbers.
-    pub fn begin(&self) -> Result<(Url, Pending), Error> {
-        let pending = Pending {
+    pub fn begin(&self) -> Result<(Url, PendingLogin), Error> {
+        let pending = PendingLogin {
             state: pkce::nonce()?,
             verifier: pkce::nonce()?,
             scopes: self.options.scopes.clone().unwrap_or_default(),
@@ -168,7 +168,7 @@ impl WebFlow {
     /// [`ErrorKind::LoginTimeout`] if the login began more than an hour ago;
     /// [`ErrorKind::LoginFailed`] if the query belongs to another login, or its code is not
     /// accepted; [`ErrorKind::Token`] if Google cannot be reached.
-    pub async fn finish(&self, pending: Pending, query: &str) -> Result<WebLogin, Error> {
+    pub async fn finish(&self, pending: PendingLogin, query: &str) -> Result<WebLogin, Error> {
         let began_at = DateTime::from_timestamp(pending.began_at, 0).unwrap_or_default();
         if Utc::now() - began_at > PATIENCE {
             return Err(Error::new(
@@ -226,7 +226,7 @@ impl WebFlow {
             owner: OnceLock::new(),
         };
         let loaded = Loaded {
-            kind: Kind::AuthorizedUser,
+            kind: CredentialKind::AuthorizedUser,
             source: Arc::new(FirstThen {
                 first: Mutex::new(first),
                 renewals,
@@ -243,16 +243,16 @@ impl WebFlow {
     }
 }
 
-impl Pending {
+impl PendingLogin {
     /// The `state` that the answer will have: a name for this login in a session store.
     pub fn state(&self) -> &str {
         self.state.expose_secret()
     }
 }
 
-impl fmt::Debug for Pending {
+impl fmt::Debug for PendingLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pending")
+        f.debug_struct("PendingLogin")
             .field("scopes", &self.scopes)
             .field("began_at", &self.began_at)
             .finish_non_exhaustive()
@@ -280,7 +280,7 @@ struct FirstThen {
 }
 
 impl TokenSource for FirstThen {
-    fn mint(&self) -> TokenFuture<'_> {
+    fn fetch_token(&self) -> TokenFuture<'_> {
         let first = self
             .first
             .lock()
@@ -289,7 +289,7 @@ impl TokenSource for FirstThen {
             .filter(|token| token.expires_at().is_none_or(|end| end > Utc::now()));
         match first {
             Some(token) => Box::pin(async { Ok(token) }),
-            None => self.renewals.mint(),
+            None => self.renewals.fetch_token(),
         }
     }
 }

@@ -17,17 +17,17 @@ use ee_token::{AccessToken, Remedy, TokenFuture, TokenSource};
 use crate::input::location::{Place, Stamp, Text, read, read_async, unreadable, while_replaced};
 use crate::kinds::credential::Loaded;
 use crate::kinds::identity::{Identity, Subject, UserLogin};
-use crate::{Error, Kind, Options, Warning};
+use crate::{CredentialKind, CredentialOptions, Error, Warning};
 
 /// How the text of a file becomes a credential.
-pub(crate) type Reader = fn(&str, &Place, &Options) -> Result<Loaded, Error>;
+pub(crate) type Reader = fn(&str, &Place, &CredentialOptions) -> Result<Loaded, Error>;
 
 /// Makes a credential of a file's text that reads the file again when it is rejected.
 pub(crate) fn load(
     file: Text,
     place: Place,
     reader: Reader,
-    options: &Options,
+    options: &CredentialOptions,
 ) -> Result<(Loaded, Vec<Warning>), Error> {
     let loaded = options.keep_tokens(reader(&file.text, &place, options)?, &file.text);
     let source = FileSource {
@@ -60,8 +60,8 @@ pub(crate) fn load(
 struct FileSource {
     place: Place,
     reader: Reader,
-    options: Options,
-    kind: Kind,
+    options: CredentialOptions,
+    kind: CredentialKind,
     identity: Identity,
     state: Mutex<State>,
 }
@@ -98,7 +98,7 @@ struct Change {
 }
 
 impl FileSource {
-    async fn mint(&self) -> Result<AccessToken, ee_token::Error> {
+    async fn fetch_token(&self) -> Result<AccessToken, ee_token::Error> {
         let (mut source, rejected) = {
             let state = self.state();
             (state.source.clone(), state.rejected)
@@ -109,7 +109,7 @@ impl FileSource {
             may_read_again = false;
         }
         loop {
-            let result = match source.mint().await {
+            let result = match source.fetch_token().await {
                 Ok(token) => self
                     .check_owner(&token)
                     .await
@@ -154,13 +154,13 @@ impl FileSource {
         state.stamp = stamp;
         // Its tokens are not kept on the disk: one from there would not say whose it is.
         let loaded = loaded?;
-        let is_same = self.identity.is_same(&loaded.identity);
-        if loaded.kind != self.kind || is_same == Some(false) {
+        let secret_eq = self.identity.secret_eq(&loaded.identity);
+        if loaded.kind != self.kind || secret_eq == Some(false) {
             return Err(self.changed_hands(&loaded));
         }
         tracing::info!(file = %self.place, "the credential was rejected; read a new one from its file");
         state.change = Some(Change {
-            is_certain: is_same == Some(true),
+            is_certain: secret_eq == Some(true),
         });
         state.source = loaded.source.clone();
         state.login = loaded.login;
@@ -193,12 +193,12 @@ impl FileSource {
         let mut after = named(login.as_ref());
         if let Some(login) = &login
             && before.is_known()
-            && before.is_same(&after).is_none()
+            && before.secret_eq(&after).is_none()
             && !change.is_certain
         {
             after = login.query(Some(token), http).await;
         }
-        match before.is_same(&after) {
+        match before.secret_eq(&after) {
             Some(false) => return Err(self.is_another_persons()),
             None if !change.is_certain => tracing::warn!(
                 file = %self.place,
@@ -243,18 +243,18 @@ fn start_again() -> Remedy {
 }
 
 impl TokenSource for FileSource {
-    fn mint(&self) -> TokenFuture<'_> {
-        Box::pin(Self::mint(self))
+    fn fetch_token(&self) -> TokenFuture<'_> {
+        Box::pin(Self::fetch_token(self))
     }
 
-    fn may_have_changed(&self) -> bool {
+    fn can_retry_after_rejection(&self) -> bool {
         let (source, stamp) = {
             let state = self.state();
             (state.source.clone(), state.stamp)
         };
         let path = self.place.path();
-        path.is_some_and(|path| Stamp::may_have_changed(path, Some(stamp)))
-            || source.may_have_changed()
+        path.is_some_and(|path| Stamp::can_retry_after_rejection(path, Some(stamp)))
+            || source.can_retry_after_rejection()
     }
 }
 
@@ -306,9 +306,9 @@ mod tests {
             fs::rename(new, self.path()).unwrap();
         }
 
-        fn options(&self) -> Options {
+        fn options(&self) -> CredentialOptions {
             let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
-            Options::new(HttpClient::new(endpoints))
+            CredentialOptions::new(HttpClient::new(endpoints))
         }
 
         fn credentials(&self) -> Credentials {
@@ -327,7 +327,7 @@ mod tests {
         let again = machine.emulator.create_user("jane@example.com");
         machine.emulator.clear_requests();
         machine.emulator.revoke(jane.earthengine_refresh_token());
-        credentials.cache().unwrap().invalidate(&token);
+        credentials.token_cache().unwrap().invalidate(&token);
         let error = credentials.token().await.unwrap_err();
         assert_eq!(error.kind(), Token::Rejected);
         let sent = machine.emulator.requests().len();
@@ -418,7 +418,7 @@ mod tests {
         let credentials = machine.credentials();
         machine.emulator.fault(TOKENS, answer("jane"));
         let token = credentials.token().await.unwrap();
-        credentials.cache().unwrap().invalidate(&token);
+        credentials.token_cache().unwrap().invalidate(&token);
 
         let john = machine.emulator.create_user("john@example.com");
         machine.emulator.revoke(jane.refresh_token());
@@ -437,11 +437,11 @@ mod tests {
         credentials.token().await.unwrap();
     }
 
-    #[cfg(feature = "token-cache")]
+    #[cfg(feature = "disk-cache")]
     #[tokio::test]
     async fn another_persons_login_is_an_error_though_a_token_of_theirs_is_on_the_disk() {
         let machine = Machine::new().await;
-        let tokens = crate::DiskCache::at(machine.folder.path().join("tokens"));
+        let tokens = crate::DiskTokenCache::at(machine.folder.path().join("tokens"));
         let options = machine.options().disk_cache(tokens);
         let [jane, john] = ["jane", "john"].map(|name| machine.emulator.create_user(name));
         machine.write(&john.authorized_user_json());
@@ -452,7 +452,7 @@ mod tests {
         let credentials = Credentials::from_file(machine.path(), &options).unwrap();
         machine.emulator.fault(TOKENS, answer("jane"));
         let token = credentials.token().await.unwrap();
-        credentials.cache().unwrap().invalidate(&token);
+        credentials.token_cache().unwrap().invalidate(&token);
         machine.emulator.revoke(jane.refresh_token());
         machine.write(&john.authorized_user_json());
         machine.emulator.fault(TOKENS, answer("john").skip(1));
@@ -594,7 +594,7 @@ mod tests {
         } else {
             emulator.fault(host, rejection);
         }
-        credentials.cache().unwrap().invalidate(&token);
+        credentials.token_cache().unwrap().invalidate(&token);
         let warnings = WarningCount::default();
         let guard = tracing::subscriber::set_default(warnings.clone());
         let result = credentials.token().await.map(drop);
@@ -687,7 +687,7 @@ mod tests {
         machine.emulator.revoke(&refresh_token);
         machine.write(&file("john").0);
         machine.emulator.fault(TOKENS, issue("john").skip(1));
-        credentials.cache().unwrap().invalidate(&token);
+        credentials.token_cache().unwrap().invalidate(&token);
         let error = credentials.token().await.unwrap_err();
         assert!(error.to_string().contains("another person's"), "{error}");
     }

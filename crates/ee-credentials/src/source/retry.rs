@@ -46,8 +46,8 @@ where
             Ok(done) => return Ok(done),
             Err(failure) => failure,
         };
-        let wait = pause.unwrap_or_default().max(policy.wait(tried));
-        let is_late = wait > policy.total.saturating_sub(started.elapsed());
+        let wait = pause.unwrap_or_default().max(policy.backoff(tried));
+        let is_late = wait > policy.max_elapsed.saturating_sub(started.elapsed());
         if !again || tried >= policy.max_retries || is_late {
             return Err(error);
         }

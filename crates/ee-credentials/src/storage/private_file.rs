@@ -345,7 +345,7 @@ pub(crate) mod killed {
 
     /// Runs this test again in a process of its own, one of whose threads stops after so many
     /// steps: as if the disk did not respond any more. The process must go on to its end.
-    #[cfg(feature = "token-cache")]
+    #[cfg(feature = "disk-cache")]
     pub(crate) fn hang(test: &str, writer: &str, needs: &str, steps: usize) -> Vec<String> {
         run(test, writer, needs, steps, |child| {
             for _ in 0..6000 {

@@ -60,7 +60,7 @@ async fn a_subject_token_is_good_for_its_own_provider_and_time() {
         ("subject_token", other.subject_token("me"), "invalid_grant"),
         (
             "subject_token",
-            provider.subject_token_of("me", -1),
+            provider.subject_token_expiring_in("me", -1),
             "invalid_grant",
         ),
         ("subject_token", long, "invalid_grant"),

@@ -92,7 +92,7 @@ async fn dropping_it_stops_it() {
 
 #[test]
 fn it_runs_on_a_thread_of_its_own_where_there_is_no_runtime() {
-    let emulator = Emulator::builder().start_on_thread().unwrap();
+    let emulator = Emulator::builder().start_blocking().unwrap();
     let url = emulator.url("nowhere.example");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

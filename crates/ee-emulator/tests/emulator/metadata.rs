@@ -104,7 +104,7 @@ async fn a_machine_may_have_several_accounts_and_scopes_may_be_heeded() {
         .project(Project::new(PROJECT))
         .metadata_server(ROBOT, PROJECT, &["cloud-platform"])
         .metadata_account("other@p.example", &["earthengine"])
-        .metadata_heeds_scopes()
+        .metadata_honors_scopes()
         .metadata_without_recursive()
         .start()
         .await

@@ -1,17 +1,19 @@
 //! The search for credentials, what was found, and the token that comes of it.
 
 use chrono::Utc;
-use ee_credentials::{Credentials, Environment, Kind, Outcome, Step, Warning};
+use ee_credentials::{
+    CredentialKind, Credentials, Environment, SearchOutcome, SearchStep, Warning,
+};
 use ee_token::{HttpClient, Remedy, Scopes, display_path};
 
 use crate::doctor::network::in_words;
 use crate::doctor::{Check, CheckStatus, Report, bounded};
 use crate::login_status::granted;
 use crate::scope_check::{Use, good_for};
-use crate::{Builder, Error, ErrorKind};
+use crate::{EarthEngineBuilder, Error, ErrorKind};
 
 pub(super) async fn find(
-    builder: &Builder,
+    builder: &EarthEngineBuilder,
     http: &HttpClient,
     environment: &Environment,
     report: &mut Report<impl FnMut(&Check)>,
@@ -19,7 +21,7 @@ pub(super) async fn find(
     let found = match bounded(builder.search(environment, http)).await {
         Ok(found) => found,
         Err(error) => {
-            steps(error.searched(), report);
+            steps(error.search_steps(), report);
             report.add(Check::failed("credentials", &error));
             report.skip(&["file_permissions"], "there are no credentials");
             return None;
@@ -41,17 +43,17 @@ pub(super) async fn find(
     Some(credentials)
 }
 
-fn steps(searched: &[Step], report: &mut Report<impl FnMut(&Check)>) {
+fn steps(searched: &[SearchStep], report: &mut Report<impl FnMut(&Check)>) {
     for step in searched {
         let name = format!("search.{}", step.name);
         report.add(match &step.outcome {
-            Outcome::Found => match &step.path {
+            SearchOutcome::Found => match &step.path {
                 Some(path) => Check::ok(name, format!("found in {}", display_path(path))),
                 None => Check::ok(name, "found"),
             },
-            Outcome::NotHere(why) => Check::skipped(name, why),
+            SearchOutcome::NotFound(why) => Check::skipped(name, why),
             // What is wrong with it, and what to do, stands in the check of the credentials.
-            Outcome::Broken(_) => Check {
+            SearchOutcome::Invalid(_) => Check {
                 status: CheckStatus::Failed,
                 error: Some(ErrorKind::InvalidCredentials),
                 ..Check::skipped(name, "found, and cannot be used")
@@ -99,7 +101,7 @@ pub(super) async fn token(
     credentials: &Credentials,
     report: &mut Report<impl FnMut(&Check)>,
 ) -> bool {
-    if credentials.kind() == Kind::ApiKey {
+    if credentials.kind() == CredentialKind::ApiKey {
         report.skip(&["token", "scopes"], "an API key needs none");
         return true;
     }
@@ -158,7 +160,7 @@ fn scopes(granted: Result<Option<Scopes>, Error>) -> Check {
         }
         Use::Everything => {}
     }
-    if let Some(warning) = Warning::of_broad_scopes(&granted) {
+    if let Some(warning) = Warning::for_broad_scopes(&granted) {
         let message = format!("{all}: {warning}");
         return Check::warning(NAME, message, warning.remedy);
     }

@@ -4,18 +4,18 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use ee_credentials::{Environment, Os, without_blocking};
+use ee_credentials::{Environment, Platform, without_blocking};
 use ee_token::{Endpoints, Remedy, display_path};
 use url::Url;
 
-use crate::Builder;
+use crate::EarthEngineBuilder;
 use crate::doctor::{Check, Report};
 
 /// All certificates of the world are not a megabyte.
 const MAX_CERTIFICATES: u64 = 16 << 20;
 
 pub(super) fn hosts(
-    builder: &Builder,
+    builder: &EarthEngineBuilder,
     environment: &Environment,
     report: &mut Report<impl FnMut(&Check)>,
 ) -> Option<Endpoints> {
@@ -43,7 +43,7 @@ pub(super) fn hosts(
 const PROXY: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
 pub(super) fn proxy(
-    builder: &Builder,
+    builder: &EarthEngineBuilder,
     environment: &Environment,
     report: &mut Report<impl FnMut(&Check)>,
 ) {
@@ -100,14 +100,14 @@ fn proxy_host(text: &str) -> Result<String, &'static str> {
 }
 
 pub(super) async fn certificates(
-    builder: &Builder,
+    builder: &EarthEngineBuilder,
     environment: &Environment,
     report: &mut Report<impl FnMut(&Check)>,
 ) {
     const NAME: &str = "certificates";
     let check = if builder.has_own_http_client() {
         Check::skipped(NAME, "the program brings its own connections")
-    } else if environment.os() != Os::Linux {
+    } else if environment.os() != Platform::Linux {
         Check::ok(NAME, "those that this system trusts")
     } else {
         match authorities_of(environment).await {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ee_token::Remedy;
 
-use crate::{Builder, Error, ErrorKind};
+use crate::{EarthEngineBuilder, Error, ErrorKind};
 
 /// No check takes longer, whatever it waits for.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -33,7 +33,7 @@ const AFTER_NETWORK: [&str; 12] = [
     "tier",
 ];
 
-/// What became of all checks: [`Builder::diagnose`].
+/// What became of all checks: [`EarthEngineBuilder::diagnose`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Diagnosis {
@@ -141,7 +141,7 @@ impl Check {
     }
 }
 
-impl Builder {
+impl EarthEngineBuilder {
     /// Checks every link of the chain: the surroundings, the network and the clock, the search
     /// for credentials, the token and its scopes, the project and what it may, and a
     /// computation. Whatever is broken, the other links are checked as far as they can be;
@@ -159,7 +159,7 @@ impl Builder {
         self.diagnose_with(|_| {}).await
     }
 
-    /// [`Builder::diagnose`], and tells each check as soon as it is made.
+    /// [`EarthEngineBuilder::diagnose`], and tells each check as soon as it is made.
     pub async fn diagnose_with(self, tell: impl FnMut(&Check)) -> Diagnosis {
         let mut report = Report {
             checks: Vec::new(),

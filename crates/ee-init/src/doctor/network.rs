@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
-use ee_token::{HttpClient, Remedy, Request, date, read_bounded};
+use ee_token::{HttpClient, Remedy, Request, http_date, read_bounded};
 use http::Method;
 use url::Url;
 
@@ -57,7 +57,7 @@ async fn ask(base: &Url, http: &HttpClient) -> Result<Answer, Error> {
     let started = Instant::now();
     let mut response = http.send(request).await?;
     let took = started.elapsed();
-    let date = date(response.headers()).and_then(|date| {
+    let date = http_date(response.headers()).and_then(|date| {
         // The server's time is that of the middle of the exchange, cut to whole seconds.
         let middle = asked_at + TimeDelta::from_std(took / 2).ok()?;
         Some(middle - date - TimeDelta::milliseconds(500))

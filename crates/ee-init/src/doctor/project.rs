@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use crate::doctor::{Check, CheckStatus, Report, bounded};
 use crate::project::registration::{ProjectConfig, Registration};
 use crate::project::resolve::{Places, resolve};
-use crate::refusal::{Context, explain, not_registered};
+use crate::refusal::{ErrorContext, explain, not_registered};
 use crate::verify::may_not_read_config;
-use crate::{Builder, Error, ErrorKind, Project, check_project};
+use crate::{EarthEngineBuilder, Error, ErrorKind, Project, check_project};
 
 /// The checks of [`examine`].
 pub(super) const CHECKS: [&str; 5] = ["permission", "api", "registration", "compute", "tier"];
@@ -22,7 +22,7 @@ pub(super) const CHECKS: [&str; 5] = ["permission", "api", "registration", "comp
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(super) async fn choose(
-    builder: &Builder,
+    builder: &EarthEngineBuilder,
     credentials: Option<&Credentials>,
     environment: &Environment,
     report: &mut Report<impl FnMut(&Check)>,
@@ -69,13 +69,13 @@ pub(super) async fn choose(
 }
 
 pub(super) async fn examine(
-    builder: &Builder,
+    builder: &EarthEngineBuilder,
     http: &HttpClient,
     credentials: &Credentials,
     project: &Project,
     report: &mut Report<impl FnMut(&Check)>,
 ) {
-    let context = Context {
+    let context = ErrorContext {
         project: Some(project.id.clone()),
         principal: credentials.principal().map(str::to_owned),
     };
@@ -116,13 +116,13 @@ async fn send(
     method: Method,
     path: &str,
     body: Option<&Value>,
-    context: &Context,
+    context: &ErrorContext,
 ) -> Result<Response, Error> {
     // A check shows what is there now: one more try, and no long waits.
     let retry = RetryPolicy {
         max_retries: 1,
-        max_wait: Duration::from_secs(1),
-        total: TIMEOUT,
+        max_backoff: Duration::from_secs(1),
+        max_elapsed: TIMEOUT,
         ..RetryPolicy::default()
     };
     let mut request = client
@@ -146,7 +146,7 @@ async fn send(
 fn config_checks(
     config: &Result<Response, Error>,
     project: &Project,
-    context: &Context,
+    context: &ErrorContext,
     report: &mut Report<impl FnMut(&Check)>,
 ) -> bool {
     let read = config.as_ref().map_err(Error::clone).and_then(|response| {
@@ -221,7 +221,7 @@ fn registration(state: Registration, project: &Project) -> Check {
     }
 }
 
-fn computation(response: &Response, context: &Context) -> Check {
+fn computation(response: &Response, context: &ErrorContext) -> Check {
     #[derive(Deserialize)]
     struct Reply {
         result: Value,

@@ -208,7 +208,7 @@ async fn warnings_of_the_search_and_of_the_project_are_checks_of_their_own() {
     assert!(diagnosis.is_ok());
     assert_eq!(
         which(&diagnosis, CheckStatus::Warning),
-        ["variable_ignored", "project_variable_ignored"]
+        ["env_var_ignored", "project_variable_ignored"]
     );
 }
 
@@ -487,7 +487,7 @@ async fn a_service_accounts_scopes_are_asked_for() {
 async fn surroundings(variables: &[(&str, &str)]) -> Diagnosis {
     // No emulator, and so no request: the hosts are refused.
     let refused = Environment::empty()
-        .with_os(ee_credentials::Os::Linux)
+        .with_os(ee_credentials::Platform::Linux)
         .with_var("EARTHENGINE_EMULATOR_HOST", "nonsense");
     let environment = variables
         .iter()

@@ -16,9 +16,9 @@ use tokio::task::JoinSet;
 
 use crate::project::registration::{ProjectConfig, Registration};
 use crate::project::resolve::{Places, resolve};
-use crate::refusal::{Context, explain};
+use crate::refusal::{ErrorContext, explain};
 use crate::verify::may_not_read_config;
-use crate::{Builder, EarthEngine, Error, ErrorKind};
+use crate::{EarthEngine, EarthEngineBuilder, Error, ErrorKind};
 
 /// How many projects are asked about at once.
 const AT_ONCE: usize = 8;
@@ -78,7 +78,7 @@ impl ApiState {
     }
 }
 
-impl Builder {
+impl EarthEngineBuilder {
     /// The projects that the login may see, each with whether Earth Engine can be used in it:
     /// those that can be used first. Nothing is verified, and no project need be known.
     ///
@@ -110,16 +110,16 @@ impl Builder {
         let client = self
             .client_builder(&http, credentials)
             .build()
-            .map_err(|error| explain(error, &Context::default()))?;
+            .map_err(|error| explain(error, &ErrorContext::default()))?;
         list(&http, credentials, payer.as_deref(), client).await
     }
 }
 
 impl EarthEngine {
-    /// The projects that the login may see: [`Builder::list_projects`].
+    /// The projects that the login may see: [`EarthEngineBuilder::list_projects`].
     ///
     /// # Errors
-    /// As [`Builder::list_projects`].
+    /// As [`EarthEngineBuilder::list_projects`].
     pub async fn list_projects(&self) -> Result<Vec<ListedProject>, Error> {
         let client = self.client();
         list(
@@ -213,7 +213,7 @@ impl Asker {
     }
 
     async fn registration(&self) -> Result<Registration, Error> {
-        let context = Context {
+        let context = ErrorContext {
             project: Some(self.project.clone()),
             principal: None,
         };
@@ -272,8 +272,8 @@ impl Service {
 pub(crate) fn brief() -> RetryPolicy {
     RetryPolicy {
         max_retries: 2,
-        max_wait: Duration::from_secs(2),
-        total: Duration::from_secs(20),
+        max_backoff: Duration::from_secs(2),
+        max_elapsed: Duration::from_secs(20),
         ..RetryPolicy::default()
     }
 }

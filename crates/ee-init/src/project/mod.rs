@@ -9,8 +9,8 @@ pub(crate) mod suggest;
 use std::fmt;
 
 use ee_credentials::Warning;
-pub use ee_credentials::is_sdk_project;
-use ee_token::{Remedy, steers_terminal};
+pub use ee_credentials::is_google_sdk_project;
+use ee_token::{Remedy, is_unsafe_for_display};
 
 use crate::{Error, ErrorKind};
 
@@ -31,7 +31,7 @@ pub struct Project {
 #[non_exhaustive]
 pub enum ProjectSource {
     /// The caller named it.
-    Flag,
+    Explicit,
     /// `EARTHENGINE_PROJECT`.
     EnvEarthEngineProject,
     /// `EE_PROJECT_ID`.
@@ -59,7 +59,7 @@ pub enum ProjectSource {
 impl ProjectSource {
     /// All of them, in the order in which they are tried.
     pub const ORDER: [Self; 12] = [
-        Self::Flag,
+        Self::Explicit,
         Self::EnvEarthEngineProject,
         Self::EnvEeProjectId,
         Self::EarthEngineFile,
@@ -84,7 +84,7 @@ impl ProjectSource {
     /// Its stable name, as `eectl --json` prints it.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Flag => "flag",
+            Self::Explicit => "flag",
             Self::EnvEarthEngineProject => "env:EARTHENGINE_PROJECT",
             Self::EnvEeProjectId => "env:EE_PROJECT_ID",
             Self::EarthEngineFile => "earthengine_file",
@@ -119,7 +119,7 @@ impl fmt::Display for ProjectSource {
 /// assert!(error.remedy().unwrap().text.contains("my-project"));
 /// ```
 pub fn check_project(project: &str) -> Result<(), Error> {
-    if is_sdk_project(project) {
+    if is_google_sdk_project(project) {
         return Err(Error::new(
             ErrorKind::SdkProject,
             format!("project {project} belongs to a Google SDK and can never be used for Earth Engine"),
@@ -134,7 +134,7 @@ pub fn check_project(project: &str) -> Result<(), Error> {
     }
     let shown: String = project
         .chars()
-        .filter(|c| !steers_terminal(*c))
+        .filter(|c| !is_unsafe_for_display(*c))
         .take(60)
         .collect();
     let more = if project.chars().count() > 60 {

@@ -3,7 +3,7 @@
 use ee_credentials::{Credentials, Environment, Warning, without_blocking};
 use ee_token::Remedy;
 
-use crate::project::{Project, ProjectSource, check_project, is_sdk_project};
+use crate::project::{Project, ProjectSource, check_project, is_google_sdk_project};
 use crate::{Error, ErrorKind};
 
 /// Where a project may be named.
@@ -23,7 +23,7 @@ pub(crate) async fn resolve(places: &Places<'_>) -> Result<Project, Error> {
         let Some(id) = look(source, places).await? else {
             continue;
         };
-        if source != ProjectSource::Flag && is_sdk_project(&id) {
+        if source != ProjectSource::Explicit && is_google_sdk_project(&id) {
             if source != ProjectSource::OauthClient {
                 passed_over.get_or_insert((source, id));
             }
@@ -62,14 +62,15 @@ async fn look(source: ProjectSource, places: &Places<'_>) -> Result<Option<Strin
     let var = |name: &str| environment.var(name).map(str::to_owned);
     let found = match source {
         // Not even an empty one is passed over: whoever says a project means it.
-        ProjectSource::Flag => return Ok(places.given.map(str::to_owned)),
+        ProjectSource::Explicit => return Ok(places.given.map(str::to_owned)),
         ProjectSource::EnvEarthEngineProject => var("EARTHENGINE_PROJECT"),
         ProjectSource::EnvEeProjectId => var("EE_PROJECT_ID"),
         ProjectSource::EarthEngineFile => {
             let environment = environment.clone();
-            without_blocking(environment.earthengine_file().ok().flatten(), move || {
-                environment.earthengine_file_project()
-            })
+            without_blocking(
+                environment.earth_engine_credentials_file().ok().flatten(),
+                move || environment.earthengine_file_project(),
+            )
             .await?
         }
         ProjectSource::EnvQuotaProject => var("GOOGLE_CLOUD_QUOTA_PROJECT"),
@@ -79,16 +80,16 @@ async fn look(source: ProjectSource, places: &Places<'_>) -> Result<Option<Strin
         ProjectSource::CredentialsProject => said_by(Credentials::project),
         ProjectSource::GcloudConfig => {
             let environment = environment.clone();
-            without_blocking(environment.gcloud_dir().ok().flatten(), move || {
+            without_blocking(environment.gcloud_config_dir().ok().flatten(), move || {
                 environment.gcloud_project()
             })
             .await?
         }
         ProjectSource::MetadataServer => match places.credentials {
-            Some(credentials) => credentials.metadata_project().await?,
+            Some(credentials) => credentials.fetch_metadata_project().await?,
             None => None,
         },
-        ProjectSource::OauthClient => said_by(Credentials::oauth_client_project),
+        ProjectSource::OauthClient => said_by(Credentials::oauth_client_project_number),
     };
     Ok(found
         .map(|id| id.trim().to_owned())
@@ -151,7 +152,7 @@ fn losing_variable(winner: ProjectSource, id: &str, environment: &Environment) -
 
 /// An error about a project that nobody typed just now must say who named it.
 fn named_by(source: ProjectSource, error: Error) -> Error {
-    if source == ProjectSource::Flag {
+    if source == ProjectSource::Explicit {
         return error;
     }
     let named = Error::new(error.kind(), format!("{error} (named by {source})"));
@@ -174,7 +175,7 @@ pub(crate) fn name_a_project() -> Remedy {
 mod tests {
     use std::fs;
 
-    use ee_credentials::Options;
+    use ee_credentials::CredentialOptions;
 
     use super::*;
 
@@ -207,7 +208,7 @@ mod tests {
     async fn a_number_of_a_google_sdk_is_passed_over_with_a_warning() {
         let text = r#"{"type": "authorized_user", "client_id": "764086051850-x.example",
             "client_secret": "s", "refresh_token": "r", "quota_project_id": "764086051850"}"#;
-        let login = Credentials::from_json(text, &Options::google()).unwrap();
+        let login = Credentials::from_json(text, &CredentialOptions::google()).unwrap();
         let variables = [("GOOGLE_CLOUD_PROJECT", "my-project")];
         let project = chosen("{}", &variables, Some(&login)).await.unwrap();
         assert_eq!(project.source, ProjectSource::EnvGoogleCloudProject);

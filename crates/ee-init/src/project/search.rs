@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use ee_credentials::Credentials;
 use ee_rest::ApiError;
-use ee_token::{AccessToken, Endpoint, HttpClient, Remedy, Request, read_bounded, said};
+use ee_token::{
+    AccessToken, Endpoint, HttpClient, Remedy, Request, read_bounded, sanitize_message,
+};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
@@ -118,7 +120,7 @@ pub(crate) fn page(body: &[u8], sent: &AccessToken) -> Option<(Vec<ListedProject
 /// A project as it is shown: whoever answers may have been no Google, and have an echo in the place
 /// of names. What cannot be a project is none.
 fn listed(project: &Project, sent: &AccessToken) -> Option<ListedProject> {
-    let text = |text| said(text, &[sent.secret()]);
+    let text = |text| sanitize_message(text, &[sent.secret()]);
     let id = text(&project.project_id);
     crate::check_project(&id).ok()?;
     let number = project.name.strip_prefix("projects/");
@@ -169,7 +171,7 @@ pub(crate) async fn get<T: DeserializeOwned>(
         };
         let error = match asked.await {
             Ok((StatusCode::OK, body)) => {
-                if renewed && let Some(cache) = credentials.cache() {
+                if renewed && let Some(cache) = credentials.token_cache() {
                     cache.accepted(&token);
                 }
                 let answer = serde_json::from_slice(&body).map_err(|_| no_answer(url))?;
@@ -178,13 +180,13 @@ pub(crate) async fn get<T: DeserializeOwned>(
             Ok((status, body)) => {
                 if status == StatusCode::UNAUTHORIZED
                     && !renewed
-                    && let Some(cache) = credentials.cache()
+                    && let Some(cache) = credentials.token_cache()
                     && cache.renew(&token).await?.is_some()
                 {
                     renewed = true;
                     continue;
                 }
-                let api = ApiError::from_reply_to(&token, status, &body);
+                let api = ApiError::from_response_redacting(&token, status, &body);
                 refusal(&api, url, credentials)
             }
             Err(error) => Error::from(error),
@@ -192,7 +194,7 @@ pub(crate) async fn get<T: DeserializeOwned>(
         if !error.is_transient() || tries == retry.max_retries {
             return Err(error);
         }
-        tokio::time::sleep(retry.wait(tries)).await;
+        tokio::time::sleep(retry.backoff(tries)).await;
         tries += 1;
     }
 }
@@ -206,7 +208,7 @@ fn no_answer(url: &Url) -> Error {
         ErrorKind::ServerError,
         format!("the answer of {} is not what was asked for", host(url)),
     )
-    .with_remedy(Remedy::of_foreign_answer())
+    .with_remedy(Remedy::unexpected_intermediary())
 }
 
 /// What a refusal of one of these services means. Earth Engine's own are read elsewhere.
@@ -221,7 +223,7 @@ pub(crate) fn refusal(api: &ApiError, url: &Url, credentials: &Credentials) -> E
             format!("{host} did not take the token of {who}: {}", api.message),
         )
         .with_remedy(Remedy::new("Log in again.")),
-        (403, _) if api.is_foreign() => error(
+        (403, _) if api.is_from_intermediary() => error(
             ErrorKind::NetworkBlocked,
             format!("something refused the request to {host} that is not Google: a proxy, perhaps"),
         )

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::project::check_project;
 use crate::project::list::ListedProject;
 use crate::project::search::search;
-use crate::refusal::{Context, project_at_fault};
+use crate::refusal::{ErrorContext, project_at_fault};
 use crate::{Error, ErrorKind};
 
 /// Nobody waits longer for a suggestion.
@@ -20,7 +20,7 @@ const MOST: usize = 3;
 /// not there. If they cannot be listed, the error stays as it is.
 pub(crate) async fn add_suggestions(
     error: Error,
-    context: &Context,
+    context: &ErrorContext,
     http: &HttpClient,
     credentials: &Credentials,
 ) -> Error {
@@ -31,7 +31,7 @@ pub(crate) async fn add_suggestions(
     let Some(wanted) = misspelt(&error, context).filter(|_| is_spelling) else {
         return error;
     };
-    if credentials.cache().is_none() {
+    if credentials.token_cache().is_none() {
         return error;
     }
     let Ok(Ok(projects)) = timeout(PATIENCE, search(http, credentials, None)).await else {
@@ -47,7 +47,7 @@ pub(crate) async fn add_suggestions(
 
 /// The name that may be misspelt: that of the project at fault, which is not always the one asked
 /// for. Servers like to name it by a number that nobody typed; then the one asked for.
-fn misspelt(error: &Error, context: &Context) -> Option<String> {
+fn misspelt(error: &Error, context: &ErrorContext) -> Option<String> {
     let at_fault = error.api().map(|api| project_at_fault(api, context));
     at_fault
         .filter(|id| !is_number(id))
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_project_at_fault_is_looked_for_and_a_number_stands_for_the_one_asked_for() {
-        let context = Context {
+        let context = ErrorContext {
             project: Some("asked-for".into()),
             principal: None,
         };
@@ -156,7 +156,7 @@ mod tests {
                 "@type": "type.googleapis.com/google.rpc.ErrorInfo",
                 "reason": "USER_PROJECT_DENIED", "metadata": {"consumer": consumer}}]}});
             let api =
-                ApiError::from_reply(http::StatusCode::FORBIDDEN, body.to_string().as_bytes());
+                ApiError::from_response(http::StatusCode::FORBIDDEN, body.to_string().as_bytes());
             let error = ee_rest::Error::new(ee_rest::ErrorKind::Api, "refused").with_source(api);
             let error = explain(error, &context);
             assert_eq!(misspelt(&error, &context).as_deref(), Some(expected));

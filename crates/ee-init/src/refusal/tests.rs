@@ -18,8 +18,8 @@ const REGISTER: &str = "https://console.cloud.google.com/earth-engine/configurat
 const QUOTAS: &str =
     "https://console.cloud.google.com/apis/api/earthengine.googleapis.com/quotas?project=";
 
-fn context() -> Context {
-    Context {
+fn context() -> ErrorContext {
+    ErrorContext {
         project: Some(PROJECT.into()),
         principal: Some(WHO.into()),
     }
@@ -27,7 +27,7 @@ fn context() -> Context {
 
 fn refused(status: u16, body: &str) -> ee_rest::Error {
     let status = StatusCode::from_u16(status).unwrap();
-    let api = ApiError::from_reply(status, body.as_bytes());
+    let api = ApiError::from_response(status, body.as_bytes());
     ee_rest::Error::new(ee_rest::ErrorKind::Api, "GET config was refused").with_source(api)
 }
 
@@ -143,7 +143,7 @@ fn no_refusal_is_left_out() {
 fn the_servers_own_sentence_is_always_kept() {
     for refusal in Refusal::ALL {
         let status = StatusCode::from_u16(refusal.status()).unwrap();
-        let said = ApiError::from_reply(status, refusal.body(AT_FAULT).as_bytes()).message;
+        let said = ApiError::from_response(status, refusal.body(AT_FAULT).as_bytes()).message;
         let error = explained(*refusal, AT_FAULT);
         assert_eq!(error.server_message(), Some(said.as_str()), "{refusal:?}");
     }
@@ -151,7 +151,7 @@ fn the_servers_own_sentence_is_always_kept() {
 
 #[test]
 fn what_passes_by_itself_is_told_from_what_does_not() {
-    for (refusal, transient, may_pass) in [
+    for (refusal, transient, may_resolve_after_propagation) in [
         (Refusal::RateLimitExceeded, true, false),
         (Refusal::Unavailable, true, false),
         (Refusal::DailyQuotaExceeded, false, false),
@@ -166,7 +166,11 @@ fn what_passes_by_itself_is_told_from_what_does_not() {
     ] {
         let error = explained(refusal, AT_FAULT);
         assert_eq!(error.is_transient(), transient, "{refusal:?}");
-        assert_eq!(error.kind().may_pass(), may_pass, "{refusal:?}");
+        assert_eq!(
+            error.kind().may_resolve_after_propagation(),
+            may_resolve_after_propagation,
+            "{refusal:?}"
+        );
     }
 }
 
@@ -212,7 +216,7 @@ fn nothing_that_a_shell_would_run_gets_into_a_command() {
         assert!(remedy.command.as_ref().unwrap().contains(" asked-for "));
 
         let principal = format!("{hostile}@example.com");
-        let context = Context {
+        let context = ErrorContext {
             principal: Some(principal.clone()),
             ..context()
         };
@@ -233,11 +237,11 @@ fn each_sort_of_account_is_named_as_gcloud_wants_it() {
         ),
         ("somebody", "user:EMAIL".into()),
     ] {
-        let context = Context {
+        let context = ErrorContext {
             principal: Some(principal.into()),
             ..context()
         };
         assert_eq!(member(&context), expected);
     }
-    assert_eq!(member(&Context::default()), "user:EMAIL");
+    assert_eq!(member(&ErrorContext::default()), "user:EMAIL");
 }

@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::api::Listing;
+use crate::api::ListRequest;
 use crate::{AssetName, Client, Error, ErrorKind};
 
 /// An asset as the server describes it.
@@ -145,8 +145,8 @@ impl Assets {
     /// }
     /// # Ok(()) }
     /// ```
-    pub fn list(&self, parent: &str) -> Listing<Asset> {
-        Listing::get_checked(&self.0, list_path(parent), "assets")
+    pub fn list(&self, parent: &str) -> ListRequest<Asset> {
+        ListRequest::get_checked(&self.0, list_path(parent), "assets")
     }
 
     /// Creates an asset of this kind: `FOLDER`, `IMAGE_COLLECTION`, ….

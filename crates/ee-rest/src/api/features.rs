@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::Client;
-use crate::pages::list::Listing;
+use crate::pages::list::ListRequest;
 
 impl Client {
     /// Computes the features of a collection, page after page: GeoJSON features in EPSG:4326.
@@ -29,7 +29,7 @@ impl Client {
     pub fn compute_features<T: DeserializeOwned + Send + 'static>(
         &self,
         expression: &(impl Serialize + ?Sized),
-    ) -> Result<Listing<T>, crate::Error> {
+    ) -> Result<ListRequest<T>, crate::Error> {
         let expression = serde_json::to_value(expression).map_err(|error| {
             let message = "the expression cannot be written as JSON";
             crate::Error::new(crate::ErrorKind::InvalidRequest, message).with_source(error)
@@ -37,7 +37,7 @@ impl Client {
         let body: Map<String, Value> = [("expression".to_owned(), expression)]
             .into_iter()
             .collect();
-        Ok(Listing::post(
+        Ok(ListRequest::post(
             self,
             "table:computeFeatures",
             "features",

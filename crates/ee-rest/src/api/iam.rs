@@ -7,12 +7,12 @@ use serde_json::json;
 use crate::api::assets::asset;
 use crate::{Assets, Error};
 
-/// Who may do what with an asset: a `google.iam.v1.Policy`.
+/// Who may do what with an asset: a `google.iam.v1.IamPolicy`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Policy {
+pub struct IamPolicy {
     /// Who has which role.
-    pub bindings: Vec<Binding>,
+    pub bindings: Vec<IamBinding>,
     /// Which version of the policy this is: set together with it, a change that somebody
     /// else made meanwhile is not lost but refused.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -25,18 +25,18 @@ pub struct Policy {
 /// Who has a role.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Binding {
+pub struct IamBinding {
     /// `roles/viewer`, `roles/editor`, `roles/owner`, ….
     pub role: String,
     /// `user:…`, `group:…`, `serviceAccount:…`, `domain:…`, `allUsers`.
     pub members: Vec<String>,
 }
 
-impl Policy {
+impl IamPolicy {
     /// Gives someone a role.
     ///
     /// ```
-    /// let mut policy = ee_rest::Policy::default();
+    /// let mut policy = ee_rest::IamPolicy::default();
     /// policy.grant("roles/viewer", "allUsers");
     /// policy.grant("roles/viewer", "allUsers");
     /// assert_eq!(policy.bindings[0].members, ["allUsers"]);
@@ -49,7 +49,7 @@ impl Policy {
         match known {
             Some(binding) if binding.members.iter().any(|m| m == member) => {}
             Some(binding) => binding.members.push(member.to_owned()),
-            None => self.bindings.push(Binding {
+            None => self.bindings.push(IamBinding {
                 role: role.to_owned(),
                 members: vec![member.to_owned()],
             }),
@@ -83,7 +83,7 @@ impl Assets {
     ///
     /// # Errors
     /// As [`Assets::get`].
-    pub async fn get_iam_policy(&self, id: &str) -> Result<Policy, Error> {
+    pub async fn get_iam_policy(&self, id: &str) -> Result<IamPolicy, Error> {
         let path = format!("{}:getIamPolicy", asset(id)?);
         self.0.post_json(&path, &json!({})).await
     }
@@ -93,7 +93,7 @@ impl Assets {
     ///
     /// # Errors
     /// As [`Assets::get`].
-    pub async fn set_iam_policy(&self, id: &str, policy: &Policy) -> Result<Policy, Error> {
+    pub async fn set_iam_policy(&self, id: &str, policy: &IamPolicy) -> Result<IamPolicy, Error> {
         let path = format!("{}:setIamPolicy", asset(id)?);
         self.0.post_json(&path, &json!({"policy": policy})).await
     }

@@ -14,7 +14,7 @@ const DEEPEST_ZOOM: u8 = 24;
 
 /// A map of an image; made by [`Client::map`]. It lives for some hours.
 #[derive(Debug, Clone)]
-pub struct EarthEngineMap {
+pub struct MapTiles {
     client: Client,
     name: String,
     root: Url,
@@ -31,9 +31,9 @@ impl ImageRequest<ToMap> {
     ///
     /// # Errors
     /// As [`Client::post_json`].
-    pub async fn create(self) -> Result<EarthEngineMap, Error> {
+    pub async fn create(self) -> Result<MapTiles, Error> {
         let (client, name, root) = create(self, "maps").await?;
-        Ok(EarthEngineMap { client, name, root })
+        Ok(MapTiles { client, name, root })
     }
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn route_of(name: &str, collection: &str) -> Option<Route> {
     }
 }
 
-impl EarthEngineMap {
+impl MapTiles {
     /// `projects/P/maps/ID`.
     pub fn name(&self) -> &str {
         &self.name
@@ -98,7 +98,7 @@ impl EarthEngineMap {
     /// One tile.
     ///
     /// # Errors
-    /// As [`EarthEngineMap::tile_url`].
+    /// As [`MapTiles::tile_url`].
     pub fn tile(&self, z: u8, x: i64, y: i64) -> Result<Download, Error> {
         let client = self.client.clone();
         let path = format!("{}/{}", self.name, tile(z, x, y)?);

@@ -16,14 +16,14 @@ mod pixels;
 mod thumbnails;
 
 pub use crate::api::project_config::ProjectConfig;
-pub use crate::pages::list::Listing;
+pub use crate::pages::list::ListRequest;
 pub use algorithms::{Algorithm, AlgorithmArgument};
 pub use assets::{Asset, AssetUpdate, Assets};
 pub use download::Download;
 pub use exports::{Export, ExportKind};
-pub use iam::{Binding, Policy};
+pub use iam::{IamBinding, IamPolicy};
 pub use images::{ImageFormat, ImageRequest, ToMap, ToPixels, ToThumbnail};
-pub use maps::EarthEngineMap;
+pub use maps::MapTiles;
 #[cfg(fuzzing)]
 pub(crate) use maps::route_of;
 pub use pixels::PixelGrid;

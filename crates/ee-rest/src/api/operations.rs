@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::api::Listing;
+use crate::api::ListRequest;
 use crate::error::redactor::Secrets;
 use crate::request::path::check_segment;
 use crate::send::check_runtime;
@@ -75,13 +75,13 @@ pub struct OperationMetadata {
 #[serde(default)]
 #[non_exhaustive]
 pub struct OperationError {
-    /// A `google.rpc.Code`; 1 is cancelled.
+    /// A `google.rpc.RpcCode`; 1 is cancelled.
     pub code: i32,
     /// In the server's words.
     pub message: String,
 }
 
-/// `google.rpc.Code.CANCELLED`.
+/// `google.rpc.RpcCode.CANCELLED`.
 const CANCELLED: i32 = 1;
 
 /// How far an operation is.
@@ -178,9 +178,9 @@ impl Operation {
             (OperationState::Failed, _) | (_, Some(_)) => (ErrorKind::OperationFailed, "failed"),
             _ => return Ok(self),
         };
-        let mut message = format!("the operation {}", secrets.said(&self.name));
+        let mut message = format!("the operation {}", secrets.sanitize_message(&self.name));
         if !self.metadata.description.is_empty() {
-            let description = secrets.said(&self.metadata.description);
+            let description = secrets.sanitize_message(&self.metadata.description);
             message += &format!(" ({description})");
         }
         message = format!("{message} {what}");
@@ -189,7 +189,7 @@ impl Operation {
             .as_ref()
             .filter(|error| !error.message.is_empty())
         {
-            message += &format!(": {}", secrets.said(&error.message));
+            message += &format!(": {}", secrets.sanitize_message(&error.message));
         }
         Err(Error::new(kind, message).with_source(Last::new(self, secrets)))
     }
@@ -206,8 +206,8 @@ pub(crate) struct Last {
 impl Last {
     fn new(operation: Operation, secrets: &Secrets) -> Self {
         Self {
-            name: secrets.said(&operation.name),
-            state: secrets.said(operation.state().as_str()),
+            name: secrets.sanitize_message(&operation.name),
+            state: secrets.sanitize_message(operation.state().as_str()),
             operation,
         }
     }
@@ -269,8 +269,8 @@ impl Operations {
     }
 
     /// The operations of the client's project, the latest first.
-    pub fn list(&self) -> Listing<Operation> {
-        Listing::get(&self.0, "operations".into(), "operations")
+    pub fn list(&self) -> ListRequest<Operation> {
+        ListRequest::get(&self.0, "operations".into(), "operations")
     }
 
     /// Asks for an operation to be cancelled; it goes on until it notices.
@@ -308,8 +308,8 @@ impl Operations {
     /// println!("{:?}", operation.metadata.destination_uris);
     /// # Ok(()) }
     /// ```
-    pub fn wait(&self, name: &str) -> Wait {
-        Wait {
+    pub fn wait(&self, name: &str) -> OperationPoller {
+        OperationPoller {
             operations: self.clone(),
             name: name.to_owned(),
             first: Duration::from_secs(2),
@@ -335,7 +335,7 @@ type OnProgress = Box<dyn FnMut(&Operation) + Send>;
 /// - [`ErrorKind::Timeout`] after the [`deadline`](Self::deadline): the operation goes on;
 /// - as [`Client::get_json`]; but what passes by itself is waited out.
 #[must_use = "nothing waits until it is awaited"]
-pub struct Wait {
+pub struct OperationPoller {
     operations: Operations,
     name: String,
     first: Duration,
@@ -344,10 +344,10 @@ pub struct Wait {
     on_progress: Option<OnProgress>,
 }
 
-impl Wait {
+impl OperationPoller {
     /// How long to wait between two questions: at first, and at most. The waits grow by half,
     /// with jitter. 2 s and 60 s if nothing else is said.
-    pub fn every(mut self, first: Duration, longest: Duration) -> Self {
+    pub fn poll_interval(mut self, first: Duration, longest: Duration) -> Self {
         self.first = first;
         self.longest = longest;
         self
@@ -442,14 +442,14 @@ impl Wait {
 fn jittered(pause: Duration) -> Duration {
     let half = pause / 2;
     let drawn = RetryPolicy {
-        initial_wait: half,
-        max_wait: half,
+        initial_backoff: half,
+        max_backoff: half,
         ..RetryPolicy::default()
     };
-    half + drawn.wait(0)
+    half + drawn.backoff(0)
 }
 
-impl IntoFuture for Wait {
+impl IntoFuture for OperationPoller {
     type Output = Result<Operation, Error>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
@@ -458,9 +458,9 @@ impl IntoFuture for Wait {
     }
 }
 
-impl fmt::Debug for Wait {
+impl fmt::Debug for OperationPoller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wait")
+        f.debug_struct("OperationPoller")
             .field("name", &self.name)
             .field("first", &self.first)
             .field("longest", &self.longest)

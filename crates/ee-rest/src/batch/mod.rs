@@ -183,8 +183,8 @@ impl Batch {
     /// # Errors
     /// For what concerns all calls: as [`RequestBuilder::send`], and
     /// [`ErrorKind::InvalidResponse`] for a reply that is no batch's. What concerns one call is
-    /// in the [`BatchReply`].
-    pub async fn send(self) -> Result<BatchReply, Error> {
+    /// in the [`BatchResponse`].
+    pub async fn send(self) -> Result<BatchResponse, Error> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
@@ -198,7 +198,7 @@ impl Batch {
             ));
         }
         if self.calls.is_empty() {
-            return Ok(BatchReply(Answers::new()));
+            return Ok(BatchResponse(Answers::new()));
         }
         let request = self
             .client
@@ -229,7 +229,7 @@ impl Batch {
         {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             let once_more = match left {
-                Some(Duration::ZERO) => return Ok(BatchReply(answers)),
+                Some(Duration::ZERO) => return Ok(BatchResponse(answers)),
                 Some(left) => once_more.deadline(left),
                 None => once_more,
             };
@@ -237,17 +237,17 @@ impl Batch {
             let once_more = carry(once_more, &refused)?;
             answers.extend(again(client, once_more, refused, attempts, spent).await);
         }
-        Ok(BatchReply(answers))
+        Ok(BatchResponse(answers))
     }
 }
 
 #[cfg(fuzzing)]
 impl Batch {
     /// The answers to its calls in this reply.
-    pub(crate) fn answered_by(self, reply: Response) -> Result<BatchReply, Error> {
+    pub(crate) fn answered_by(self, reply: Response) -> Result<BatchResponse, Error> {
         match self.mistake {
             Some(mistake) => Err(mistake),
-            None => read(&self.client.0, reply, &self.calls).map(BatchReply),
+            None => read(&self.client.0, reply, &self.calls).map(BatchResponse),
         }
     }
 }
@@ -402,9 +402,9 @@ fn unusable(reply: &Response, name: &Name, why: &str) -> Error {
 
 /// The answers to a [`Batch`], each for itself.
 #[derive(Debug)]
-pub struct BatchReply(Answers);
+pub struct BatchResponse(Answers);
 
-impl BatchReply {
+impl BatchResponse {
     /// The answer to the call with this id; none if there was no such call.
     pub fn get(&self, id: &str) -> Option<&Result<Response, Error>> {
         self.0.get(id)

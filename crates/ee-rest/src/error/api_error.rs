@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use ee_token::{AccessToken, wipe};
+use ee_token::{AccessToken, zeroize_json};
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::Code;
+use crate::RpcCode;
 use crate::error::excerpt::excerpt;
 use crate::error::redactor::Secrets;
 
@@ -23,14 +23,14 @@ const OUT_OF_MEMORY: &str = "User memory limit exceeded";
 /// Secrets that the server echoed are redacted in every field.
 ///
 /// ```
-/// use ee_rest::{ApiError, Code};
+/// use ee_rest::{ApiError, RpcCode};
 ///
 /// let body = br#"{"error": {"code": 403, "status": "PERMISSION_DENIED", "message": "No.",
 ///   "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo",
 ///                "reason": "SERVICE_DISABLED", "domain": "googleapis.com",
 ///                "metadata": {"consumer": "projects/p"}}]}}"#;
-/// let error = ApiError::from_reply(403.try_into()?, body);
-/// assert_eq!(error.code, Code::PermissionDenied);
+/// let error = ApiError::from_response(403.try_into()?, body);
+/// assert_eq!(error.code, RpcCode::PermissionDenied);
 /// assert_eq!(error.reason.as_deref(), Some("SERVICE_DISABLED"));
 /// assert_eq!(error.metadata["consumer"], "projects/p");
 /// # Ok::<(), http::status::InvalidStatusCode>(())
@@ -41,7 +41,7 @@ pub struct ApiError {
     /// The HTTP status.
     pub status: StatusCode,
     /// The canonical code: the reply's `status`, or what the HTTP status stands for.
-    pub code: Code,
+    pub code: RpcCode,
     /// The server's own sentence, to 1000 characters as all its texts. Of a reply that is not
     /// Earth Engine's, or was cut off, its beginning.
     pub message: String,
@@ -52,7 +52,7 @@ pub struct ApiError {
     /// `ErrorInfo.metadata`: the project, service, permission or quota at fault.
     pub metadata: BTreeMap<String, String>,
     /// `Help.links`: pages where something can be done about it.
-    pub links: Vec<Link>,
+    pub links: Vec<HelpLink>,
     /// `QuotaFailure.violations`: the quotas that are used up.
     pub quota_violations: Vec<QuotaViolation>,
     /// `RetryInfo.retryDelay`: how long to wait at least before trying again.
@@ -63,7 +63,7 @@ pub struct ApiError {
 /// A page that the server points to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Link {
+pub struct HelpLink {
     /// What it is about.
     pub description: String,
     /// Its address.
@@ -83,13 +83,13 @@ pub struct QuotaViolation {
 impl ApiError {
     /// Reads the reply to a refused request. There is no reply that it cannot read: of one
     /// in another form than Earth Engine's, the beginning becomes the message.
-    pub fn from_reply(status: StatusCode, body: &[u8]) -> Self {
+    pub fn from_response(status: StatusCode, body: &[u8]) -> Self {
         Self::read(status, body, &Secrets::default())
     }
 
-    /// [`from_reply`](Self::from_reply) for the reply to a request that had this token, which
+    /// [`from_response`](Self::from_response) for the reply to a request that had this token, which
     /// the reply may echo and the error does not.
-    pub fn from_reply_to(token: &AccessToken, status: StatusCode, body: &[u8]) -> Self {
+    pub fn from_response_redacting(token: &AccessToken, status: StatusCode, body: &[u8]) -> Self {
         let secrets = Secrets {
             token: Some(token.clone()),
             ..Secrets::default()
@@ -106,14 +106,14 @@ impl ApiError {
             reply.get("error").filter(|error| error.is_object())
         });
         match said {
-            Some(said) => error.fill(said, &|text| secrets.said(text)),
+            Some(said) => error.fill(said, &|text| secrets.sanitize_message(text)),
             None => {
                 error.foreign = !reply.as_ref().is_err_and(|why| is_cut_off(body, why));
                 error.message = excerpt(body, secrets);
             }
         }
         if let Ok(reply) = &mut reply {
-            wipe(reply);
+            zeroize_json(reply);
         }
         if error.message.is_empty() {
             error.message = "no explanation was given".into();
@@ -124,7 +124,7 @@ impl ApiError {
     fn new(status: StatusCode) -> Self {
         Self {
             status,
-            code: Code::from_status(status),
+            code: RpcCode::from_status(status),
             message: String::new(),
             reason: None,
             domain: None,
@@ -136,10 +136,11 @@ impl ApiError {
         }
     }
 
-    fn fill(&mut self, said: &Value, clean: &dyn Fn(&str) -> String) {
-        let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(clean);
+    fn fill(&mut self, said: &Value, sanitize: &dyn Fn(&str) -> String) {
+        let text =
+            |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(sanitize);
         if let Some(name) = said.get("status").and_then(Value::as_str) {
-            self.code = Code::from(name);
+            self.code = RpcCode::from(name);
         }
         self.message = text(said, "message").unwrap_or_default();
         for detail in list(said, "details") {
@@ -149,17 +150,16 @@ impl ApiError {
                     self.reason = text(detail, "reason");
                     self.domain = text(detail, "domain");
                     if let Some(Value::Object(metadata)) = detail.get("metadata") {
-                        self.metadata.extend(
-                            metadata.iter().filter_map(|(key, value)| {
-                                Some((clean(key), clean(value.as_str()?)))
-                            }),
-                        );
+                        self.metadata
+                            .extend(metadata.iter().filter_map(|(key, value)| {
+                                Some((sanitize(key), sanitize(value.as_str()?)))
+                            }));
                     }
                 }
                 Some("google.rpc.Help") => {
                     self.links
                         .extend(list(detail, "links").iter().filter_map(|link| {
-                            Some(Link {
+                            Some(HelpLink {
                                 description: text(link, "description").unwrap_or_default(),
                                 url: text(link, "url")?,
                             })
@@ -185,12 +185,12 @@ impl ApiError {
 
     /// Whether the reply is not in Earth Engine's form: something in between answered (a
     /// proxy, a login page), or Google refuses this network or region altogether.
-    pub fn is_foreign(&self) -> bool {
+    pub fn is_from_intermediary(&self) -> bool {
         self.foreign
     }
 
     /// Whether the project's budget of computing time for today is spent.
-    pub fn is_daily_budget(&self) -> bool {
+    pub fn is_daily_quota(&self) -> bool {
         self.message.contains(DAILY_BUDGET)
             || self.metadata.values().any(|v| v.contains(DAILY_BUDGET))
             || self
@@ -218,7 +218,7 @@ impl ApiError {
     pub fn is_transient(&self) -> bool {
         let busy = matches!(self.status.as_u16(), 500 | 502 | 503 | 504);
         (busy || self.is_rate_limit())
-            && !self.is_daily_budget()
+            && !self.is_daily_quota()
             && !self.message.contains(OUT_OF_MEMORY)
     }
 }

@@ -15,7 +15,7 @@ pub(crate) fn excerpt(body: &[u8], secrets: &Secrets) -> String {
         text.into_owned()
     };
     // Cleaned before it is cut: half a secret would not be recognised.
-    let clean = secrets.clean(&words);
+    let clean = secrets.sanitize(&words);
     let mut line = String::new();
     for word in clean.split_whitespace() {
         if !line.is_empty() {

@@ -8,7 +8,7 @@ pub(crate) mod rpc_code;
 use std::fmt;
 use std::sync::Arc;
 
-use ee_token::{Remedy, Report};
+use ee_token::{ErrorBody, Remedy};
 use http::StatusCode;
 
 use crate::ApiError;
@@ -28,12 +28,12 @@ use crate::request::Name;
 /// # assert!(!is_gone(&Error::new(ErrorKind::NoProject, "no project")));
 /// ```
 #[derive(Clone)]
-pub struct Error(Report<Facts>);
+pub struct Error(ErrorBody<RequestErrorKind>);
 
 /// What a program can ask an error for. Written out instead of using `error_type!`, whose
 /// errors know a kind alone.
 #[derive(Clone, Copy)]
-struct Facts {
+struct RequestErrorKind {
     kind: ErrorKind,
     attempts: u32,
 }
@@ -75,7 +75,7 @@ impl Error {
 
     /// An error after so many attempts.
     pub(crate) fn after(attempts: u32, kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Report::new(Facts { kind, attempts }, message))
+        Self(ErrorBody::new(RequestErrorKind { kind, attempts }, message))
     }
 
     /// The error of a response with an error status, after so many attempts.
@@ -172,7 +172,7 @@ impl Error {
     }
 
     /// Passes on what an error of the layer below knows, and keeps it as the source.
-    pub(crate) fn caused_by(mut self, error: ee_token::Error) -> Self {
+    pub(crate) fn context(mut self, error: ee_token::Error) -> Self {
         if let Some(remedy) = error.remedy() {
             self.0.set_remedy(remedy.clone());
         }
@@ -199,7 +199,7 @@ impl fmt::Debug for Error {
     }
 }
 
-impl fmt::Debug for Facts {
+impl fmt::Debug for RequestErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} after {} attempt(s)", self.kind, self.attempts)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ee_token::{AccessToken, SecretString, clean, said};
+use ee_token::{AccessToken, SecretString, sanitize, sanitize_message};
 use http::HeaderValue;
 
 /// The secrets of one attempt: servers echo what they were sent.
@@ -17,13 +17,13 @@ pub(crate) struct Secrets {
 impl Secrets {
     /// The text without the secrets, and without characters that could play tricks on a
     /// terminal or a log. Line ends and tabs stay.
-    pub(crate) fn clean(&self, text: &str) -> String {
-        clean(text, &self.exposed())
+    pub(crate) fn sanitize(&self, text: &str) -> String {
+        sanitize(text, &self.exposed())
     }
 
     /// The same of a sentence of the server's, and not without end.
-    pub(crate) fn said(&self, text: &str) -> String {
-        said(text, &self.exposed())
+    pub(crate) fn sanitize_message(&self, text: &str) -> String {
+        sanitize_message(text, &self.exposed())
     }
 
     fn exposed(&self) -> Vec<&str> {
@@ -34,7 +34,7 @@ impl Secrets {
 
     /// A header of the server's as it may be shown.
     pub(crate) fn clean_header(&self, value: &HeaderValue) -> String {
-        self.clean(&String::from_utf8_lossy(value.as_bytes()))
+        self.sanitize(&String::from_utf8_lossy(value.as_bytes()))
     }
 }
 
@@ -50,7 +50,8 @@ mod tests {
             api_key: Some(Arc::new("canary-key".into())),
         };
         assert_eq!(
-            secrets.clean("a \u{1b}[31mcanary\u{0}-token, can\u{200b}ary-key\r\nb canary-before"),
+            secrets
+                .sanitize("a \u{1b}[31mcanary\u{0}-token, can\u{200b}ary-key\r\nb canary-before"),
             "a [31m[redacted], [redacted]\nb [redacted]"
         );
     }

@@ -4,19 +4,19 @@ use std::fmt;
 
 use http::StatusCode;
 
-/// What kind of refusal it is, in the words of `google.rpc.Code`: the `status` of an error
+/// What kind of refusal it is, in the words of `google.rpc.RpcCode`: the `status` of an error
 /// reply, or what the HTTP status stands for where the reply has none.
 ///
 /// ```
-/// use ee_rest::Code;
+/// use ee_rest::RpcCode;
 ///
-/// assert_eq!(Code::from("PERMISSION_DENIED"), Code::PermissionDenied);
-/// assert_eq!(Code::PermissionDenied.as_str(), "PERMISSION_DENIED");
-/// assert_eq!(Code::from("SOMETHING_NEW"), Code::Unknown);
+/// assert_eq!(RpcCode::from("PERMISSION_DENIED"), RpcCode::PermissionDenied);
+/// assert_eq!(RpcCode::PermissionDenied.as_str(), "PERMISSION_DENIED");
+/// assert_eq!(RpcCode::from("SOMETHING_NEW"), RpcCode::Unknown);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Code {
+pub enum RpcCode {
     /// `CANCELLED`: the caller cancelled it.
     Cancelled,
     /// `UNKNOWN`, or a code that is newer than this library.
@@ -51,26 +51,26 @@ pub enum Code {
     Unauthenticated,
 }
 
-const NAMES: [(Code, &str); 16] = [
-    (Code::Cancelled, "CANCELLED"),
-    (Code::Unknown, "UNKNOWN"),
-    (Code::InvalidArgument, "INVALID_ARGUMENT"),
-    (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
-    (Code::NotFound, "NOT_FOUND"),
-    (Code::AlreadyExists, "ALREADY_EXISTS"),
-    (Code::PermissionDenied, "PERMISSION_DENIED"),
-    (Code::ResourceExhausted, "RESOURCE_EXHAUSTED"),
-    (Code::FailedPrecondition, "FAILED_PRECONDITION"),
-    (Code::Aborted, "ABORTED"),
-    (Code::OutOfRange, "OUT_OF_RANGE"),
-    (Code::Unimplemented, "UNIMPLEMENTED"),
-    (Code::Internal, "INTERNAL"),
-    (Code::Unavailable, "UNAVAILABLE"),
-    (Code::DataLoss, "DATA_LOSS"),
-    (Code::Unauthenticated, "UNAUTHENTICATED"),
+const NAMES: [(RpcCode, &str); 16] = [
+    (RpcCode::Cancelled, "CANCELLED"),
+    (RpcCode::Unknown, "UNKNOWN"),
+    (RpcCode::InvalidArgument, "INVALID_ARGUMENT"),
+    (RpcCode::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+    (RpcCode::NotFound, "NOT_FOUND"),
+    (RpcCode::AlreadyExists, "ALREADY_EXISTS"),
+    (RpcCode::PermissionDenied, "PERMISSION_DENIED"),
+    (RpcCode::ResourceExhausted, "RESOURCE_EXHAUSTED"),
+    (RpcCode::FailedPrecondition, "FAILED_PRECONDITION"),
+    (RpcCode::Aborted, "ABORTED"),
+    (RpcCode::OutOfRange, "OUT_OF_RANGE"),
+    (RpcCode::Unimplemented, "UNIMPLEMENTED"),
+    (RpcCode::Internal, "INTERNAL"),
+    (RpcCode::Unavailable, "UNAVAILABLE"),
+    (RpcCode::DataLoss, "DATA_LOSS"),
+    (RpcCode::Unauthenticated, "UNAUTHENTICATED"),
 ];
 
-impl Code {
+impl RpcCode {
     /// Google's name of the code.
     pub fn as_str(self) -> &'static str {
         NAMES
@@ -98,7 +98,7 @@ impl Code {
     }
 }
 
-impl From<&str> for Code {
+impl From<&str> for RpcCode {
     fn from(name: &str) -> Self {
         NAMES
             .iter()
@@ -107,7 +107,7 @@ impl From<&str> for Code {
     }
 }
 
-impl fmt::Display for Code {
+impl fmt::Display for RpcCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn each_code_is_read_by_its_name_and_no_two_share_one() {
         for (code, name) in NAMES {
-            assert_eq!((Code::from(name), code.as_str()), (code, name));
+            assert_eq!((RpcCode::from(name), code.as_str()), (code, name));
         }
     }
 }

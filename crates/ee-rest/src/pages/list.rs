@@ -7,13 +7,13 @@ use http::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::{Client, Error, Items, Pages, Position};
+use crate::{Client, Error, ItemStream, PageCursor, Pages};
 
 /// A list that is about to be asked for: choose what is on it, then take its
 /// [`items`](Self::items) or its [`pages`](Self::pages). Nothing is sent until they are asked
 /// for.
 #[must_use = "a list is asked for by its items or pages"]
-pub struct Listing<T> {
+pub struct ListRequest<T> {
     client: Client,
     path: Result<String, Error>,
     key: &'static str,
@@ -47,7 +47,7 @@ impl How {
     }
 }
 
-impl<T: DeserializeOwned + Send + 'static> Listing<T> {
+impl<T: DeserializeOwned + Send + 'static> ListRequest<T> {
     pub(crate) fn get(client: &Client, path: String, key: &'static str) -> Self {
         Self::new(client, Ok(path), key, How::Query(Vec::new()))
     }
@@ -151,7 +151,7 @@ impl<T: DeserializeOwned + Send + 'static> Listing<T> {
             }
         });
         match page_token {
-            Some(_) => pages.resume(Position {
+            Some(_) => pages.resume(PageCursor {
                 page_token,
                 skip: 0,
             }),
@@ -160,14 +160,14 @@ impl<T: DeserializeOwned + Send + 'static> Listing<T> {
     }
 
     /// The items, page after page.
-    pub fn items(self) -> Items<T> {
+    pub fn items(self) -> ItemStream<T> {
         self.pages().items()
     }
 }
 
-impl<T> fmt::Debug for Listing<T> {
+impl<T> fmt::Debug for ListRequest<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listing")
+        f.debug_struct("ListRequest")
             .field("path", &self.path)
             .finish_non_exhaustive()
     }

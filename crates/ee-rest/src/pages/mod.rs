@@ -28,7 +28,7 @@ pub struct Page<T> {
 
 /// A place in a list, to go on from: in another process too, as it can be serialized.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Position {
+pub struct PageCursor {
     /// The token of the page; none for the first.
     pub page_token: Option<String>,
     /// How many items of that page come before.
@@ -58,7 +58,7 @@ pub struct Pages<T> {
     ask: Ask,
     key: Arc<str>,
     /// None behind the last page.
-    at: Option<Position>,
+    at: Option<PageCursor>,
     failed: bool,
     fetching: Option<Fetching<T>>,
 }
@@ -88,15 +88,15 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
         Self {
             ask: Arc::new(ask),
             key: key.into(),
-            at: Some(Position::default()),
+            at: Some(PageCursor::default()),
             failed: false,
             fetching: None,
         }
     }
 
-    /// Goes on at a place that [`position`](Self::position) or [`Items::position`] told.
+    /// Goes on at a place that [`position`](Self::position) or [`ItemStream::position`] told.
     #[must_use]
-    pub fn resume(mut self, at: Position) -> Self {
+    pub fn resume(mut self, at: PageCursor) -> Self {
         self.at = Some(at);
         self.failed = false;
         self.fetching = None;
@@ -104,7 +104,7 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
     }
 
     /// The page that comes next, or that failed; none after the last.
-    pub fn position(&self) -> Option<&Position> {
+    pub fn position(&self) -> Option<&PageCursor> {
         self.at.as_ref()
     }
 
@@ -114,15 +114,15 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
     }
 
     /// The items of the pages.
-    pub fn items(self) -> Items<T> {
-        Items {
+    pub fn items(self) -> ItemStream<T> {
+        ItemStream {
             at: self.at.clone(),
             pages: self,
             ready: VecDeque::new(),
         }
     }
 
-    fn fetch(&self, at: &Position) -> Fetching<T> {
+    fn fetch(&self, at: &PageCursor) -> Fetching<T> {
         let token = at.page_token.clone();
         let request = (self.ask)(token.as_deref());
         let key = self.key.clone();
@@ -160,7 +160,7 @@ impl<T: DeserializeOwned + Send + 'static> Stream for Pages<T> {
         pages.fetching = None;
         match &result {
             Ok(page) => {
-                pages.at = page.next_page_token.as_ref().map(|next| Position {
+                pages.at = page.next_page_token.as_ref().map(|next| PageCursor {
                     page_token: Some(next.clone()),
                     skip: 0,
                 });
@@ -173,15 +173,15 @@ impl<T: DeserializeOwned + Send + 'static> Stream for Pages<T> {
 
 /// The items of a list, page after page; made by [`Pages::items`]. A [`Stream`] that ends
 /// after the first error.
-pub struct Items<T> {
+pub struct ItemStream<T> {
     pages: Pages<T>,
     ready: VecDeque<T>,
-    at: Option<Position>,
+    at: Option<PageCursor>,
 }
 
-impl<T: DeserializeOwned + Send + 'static> Items<T> {
+impl<T: DeserializeOwned + Send + 'static> ItemStream<T> {
     /// Where the next item is, to [go on](Pages::resume) from; none after the last.
-    pub fn position(&self) -> Option<&Position> {
+    pub fn position(&self) -> Option<&PageCursor> {
         self.at.as_ref()
     }
 
@@ -203,11 +203,11 @@ impl<T: DeserializeOwned + Send + 'static> Items<T> {
     }
 }
 
-// Items are moved, never pinned.
-impl<T> Unpin for Items<T> {}
+// ItemStream are moved, never pinned.
+impl<T> Unpin for ItemStream<T> {}
 impl<T> Unpin for Pages<T> {}
 
-impl<T: DeserializeOwned + Send + 'static> Stream for Items<T> {
+impl<T: DeserializeOwned + Send + 'static> Stream for ItemStream<T> {
     type Item = Result<T, Error>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -248,9 +248,9 @@ impl<T> fmt::Debug for Pages<T> {
     }
 }
 
-impl<T> fmt::Debug for Items<T> {
+impl<T> fmt::Debug for ItemStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Items")
+        f.debug_struct("ItemStream")
             .field("ready", &self.ready.len())
             .finish_non_exhaustive()
     }

@@ -142,7 +142,7 @@ mod tests {
         let api = |status: u16, reason: &str| {
             let body =
                 format!(r#"{{"error": {{"message": "m", "errors": [{{"reason": "{reason}"}}]}}}}"#);
-            ApiError::from_reply(status.try_into().unwrap(), body.as_bytes())
+            ApiError::from_response(status.try_into().unwrap(), body.as_bytes())
         };
         let busy = api(503, "");
         let limited = api(429, "");

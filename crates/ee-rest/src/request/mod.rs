@@ -46,7 +46,7 @@ struct Draft {
     retry: Option<RetryPolicy>,
     timeout: Option<Duration>,
     deadline: Option<Duration>,
-    max_reply: Option<usize>,
+    max_response_size: Option<usize>,
     idempotent: Option<bool>,
     /// None if nothing was said; the inner one for no tag.
     workload_tag: Option<Option<WorkloadTag>>,
@@ -202,10 +202,10 @@ impl RequestBuilder {
         self
     }
 
-    /// The longest reply that is read, in bytes; [`ClientBuilder::max_reply`](crate::ClientBuilder::max_reply)
+    /// The longest reply that is read, in bytes; [`ClientBuilder::max_response_size`](crate::ClientBuilder::max_response_size)
     /// otherwise, and for [`send_streaming`](Self::send_streaming) any.
-    pub fn max_reply(mut self, bytes: usize) -> Self {
-        self.draft.max_reply = Some(bytes);
+    pub fn max_response_size(mut self, bytes: usize) -> Self {
+        self.draft.max_response_size = Some(bytes);
         self
     }
 
@@ -373,13 +373,14 @@ impl Prepared {
         self.draft.deadline.or(client.options.deadline)
     }
 
-    pub(crate) fn max_reply(&self, client: &Inner) -> usize {
-        self.own_max_reply().unwrap_or(client.options.max_reply)
+    pub(crate) fn max_response_size(&self, client: &Inner) -> usize {
+        self.own_max_reply()
+            .unwrap_or(client.options.max_response_size)
     }
 
     /// The same, if it was given to this request.
     pub(crate) fn own_max_reply(&self) -> Option<usize> {
-        self.draft.max_reply
+        self.draft.max_response_size
     }
 }
 

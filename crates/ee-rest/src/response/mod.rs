@@ -95,7 +95,7 @@ impl Response {
             match error.classify() {
                 // Whole, and from Google: another form was expected.
                 Category::Data => wrong,
-                _ => wrong.with_remedy(Remedy::of_foreign_answer()),
+                _ => wrong.with_remedy(Remedy::unexpected_intermediary()),
             }
         })
     }
@@ -110,7 +110,7 @@ impl Response {
             (_, Category::Eof) => format!("it is cut off after {} bytes", self.body.len()),
             (_, Category::Data) => {
                 // Values are quoted whole, and may be megabytes.
-                let clean = self.secrets.clean(&error.to_string());
+                let clean = self.secrets.sanitize(&error.to_string());
                 match clean.char_indices().nth(300) {
                     Some((end, _)) => format!("{}…", &clean[..end]),
                     None => clean,

@@ -131,7 +131,7 @@ impl StreamingResponse {
                     self.name, self.read
                 ),
             )
-            .caused_by(error),
+            .context(error),
             Err(_) => Error::after(
                 self.attempts,
                 ErrorKind::Timeout,

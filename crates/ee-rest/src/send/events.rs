@@ -21,11 +21,11 @@ pub(crate) const PROFILING: HeaderName =
 
 const RESTRICTED: &str = "parallelism_restricted=true";
 
-/// Something that happened beside the answers; [`ClientBuilder::on_signal`](crate::ClientBuilder::on_signal)
+/// Something that happened beside the answers; [`ClientBuilder::on_event`](crate::ClientBuilder::on_event)
 /// gets it.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Signal<'a> {
+pub enum ClientEvent<'a> {
     /// The project's quota status is told for the first time, or is another than before.
     #[non_exhaustive]
     QuotaStatus {
@@ -54,19 +54,19 @@ pub enum Signal<'a> {
     },
     /// A request failed, and is not sent again because too many fail.
     #[non_exhaustive]
-    RetryBudgetSpent {
+    RetryBudgetExhausted {
         /// How it failed.
         error: &'a Error,
     },
     /// The concurrency limit was lowered, by a 429 or by restricted mode.
     #[non_exhaustive]
-    ConcurrencyLowered {
+    ConcurrencyReduced {
         /// The limit from now on.
         limit: usize,
     },
 }
 
-pub(crate) type Listener = Arc<dyn Fn(&Signal<'_>) + Send + Sync>;
+pub(crate) type Listener = Arc<dyn Fn(&ClientEvent<'_>) + Send + Sync>;
 
 /// What one client and its clones were told so far.
 #[derive(Default)]
@@ -90,7 +90,7 @@ impl Signals {
         }
     }
 
-    pub(crate) fn emit(&self, signal: &Signal<'_>) {
+    pub(crate) fn emit(&self, signal: &ClientEvent<'_>) {
         if let Some(listener) = &self.listener {
             listener(signal);
         }
@@ -110,7 +110,7 @@ impl Signals {
             return;
         }
         if let Some(value) = headers.get(PROFILE) {
-            self.emit(&Signal::Profile {
+            self.emit(&ClientEvent::Profile {
                 id: &secrets.clean_header(value),
                 path,
             });
@@ -125,21 +125,21 @@ impl Signals {
         {
             let text = secrets.clean_header(value);
             tracing::info!(message_of_the_server = %text, "Earth Engine has a message");
-            self.emit(&Signal::InitMessage(&text));
+            self.emit(&ClientEvent::InitMessage(&text));
         }
     }
 
     fn quota_status(&self, text: &str, limiter: Option<&Limiter>) {
-        let restricted = is_restricted(text);
+        let restricted = is_in_restricted_mode(text);
         if restricted && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "the project has exceeded its noncommercial quota and runs in restricted mode; see \
                  https://developers.google.com/earth-engine/guides/noncommercial_tiers#restricted_mode"
             );
         }
-        self.emit(&Signal::QuotaStatus { restricted, text });
+        self.emit(&ClientEvent::QuotaStatus { restricted, text });
         if let Some(limit) = limiter.and_then(|limiter| limiter.restrict(restricted)) {
-            self.emit(&Signal::ConcurrencyLowered { limit });
+            self.emit(&ClientEvent::ConcurrencyReduced { limit });
         }
     }
 
@@ -167,14 +167,16 @@ impl fmt::Debug for Signals {
 impl Client {
     /// Whether the server last said that the project runs in restricted mode; none if it said
     /// nothing of its quota yet.
-    pub fn is_restricted(&self) -> Option<bool> {
+    pub fn is_in_restricted_mode(&self) -> Option<bool> {
         let last = &self.0.shared.signals.last;
         let last = last.lock().unwrap_or_else(PoisonError::into_inner);
         let status = last.quota_status.as_ref()?;
-        Some(is_restricted(&Secrets::default().clean_header(status)))
+        Some(is_in_restricted_mode(
+            &Secrets::default().clean_header(status),
+        ))
     }
 }
 
-fn is_restricted(status: &str) -> bool {
+fn is_in_restricted_mode(status: &str) -> bool {
     status.contains(RESTRICTED)
 }

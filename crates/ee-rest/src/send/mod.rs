@@ -28,7 +28,7 @@ use crate::send::concurrency::Place;
 use crate::send::deadline::{earlier, within};
 use crate::send::error_body::read_beginning;
 use crate::send::retry_budget::Spent;
-use crate::{ApiError, Error, ErrorKind, Response, Signal, StreamingResponse};
+use crate::{ApiError, ClientEvent, Error, ErrorKind, Response, StreamingResponse};
 
 /// Sends a request until it succeeds, fails for good, or the policy gives up.
 pub(crate) async fn exchange(client: &Inner, request: &mut Prepared) -> Result<Response, Error> {
@@ -225,7 +225,7 @@ impl<'a> Call<'a> {
             };
             let place = self.place().await.map_err(&mut or_last)?;
             if self.attempts == 0 {
-                self.until = earlier(self.until, self.now.checked_add(policy.total));
+                self.until = earlier(self.until, self.now.checked_add(policy.max_elapsed));
             }
             // Only now: an older one may have expired while this request waited.
             self.secrets.token = self.token().await.map_err(&mut or_last)?;
@@ -241,7 +241,7 @@ impl<'a> Call<'a> {
                 Err(failed) => failed,
             };
             self.now = Instant::now();
-            if failed.turned_back && turned_back < HttpClient::MOST_TURNED_BACK {
+            if failed.turned_back && turned_back < HttpClient::MAX_REFUSED_STREAMS {
                 turned_back += 1;
                 last = Some(failed.error);
                 continue;
@@ -263,14 +263,14 @@ impl<'a> Call<'a> {
                 last = Some(failed.error);
                 continue;
             }
-            let wait = policy.wait(retries).max(failed.asked_wait);
+            let wait = policy.backoff(retries).max(failed.asked_wait);
             if !failed.may_resend || retries >= policy.max_retries || !self.has_time_for(wait) {
                 return Err(failed.error);
             }
             spent = self.spend(&failed)?;
             retries += 1;
             tracing::debug!(error = %failed.error, wait = ?wait, "trying again");
-            shared.signals.emit(&Signal::Retry {
+            shared.signals.emit(&ClientEvent::Retry {
                 error: &failed.error,
                 wait,
             });
@@ -325,7 +325,7 @@ impl<'a> Call<'a> {
         let Some(tokens) = &self.client.options.auth.tokens else {
             return Ok(None);
         };
-        if let Some(token) = tokens.current() {
+        if let Some(token) = tokens.cached() {
             return Ok(Some(token));
         }
         check_runtime()?;
@@ -348,7 +348,7 @@ impl<'a> Call<'a> {
             ErrorKind::Token,
             format!("there is no token for {}: {error}", self.name()),
         )
-        .caused_by(error)
+        .context(error)
     }
 
     /// Takes what a retry costs, or returns the failure if there is not enough left.
@@ -364,7 +364,9 @@ impl<'a> Call<'a> {
             None => {
                 let error = &failed.error;
                 tracing::debug!(%error, "not sent again: too many requests fail");
-                shared.signals.emit(&Signal::RetryBudgetSpent { error });
+                shared
+                    .signals
+                    .emit(&ClientEvent::RetryBudgetExhausted { error });
                 Err(failed.error.clone())
             }
         }
@@ -375,7 +377,7 @@ impl<'a> Call<'a> {
         let sent = self.request.attempt(client, self.secrets.token.as_ref());
         let sent = sent.map_err(|error| self.failed(error, Failure::Final))?;
         let host = client.base.host_str().unwrap_or_default();
-        let reply = client.options.http.send_resolved(sent, host);
+        let reply = client.options.http.send_to(sent, host);
         let reply = reply.map_err(|error| self.lost(error))?;
         self.attempts += 1;
         let time = self.request.timeout(client);
@@ -407,11 +409,11 @@ impl<'a> Call<'a> {
             let api = ApiError::read(status, &body, &self.secrets);
             // A spent budget of the day is no matter of how many at once.
             if api.is_rate_limit()
-                && !api.is_daily_budget()
+                && !api.is_daily_quota()
                 && let Some(limit) = place.as_ref().and_then(Place::turned_away)
             {
                 tracing::debug!(limit, "the concurrency limit was lowered");
-                signals.emit(&Signal::ConcurrencyLowered { limit });
+                signals.emit(&ClientEvent::ConcurrencyReduced { limit });
             }
             return Err(Box::new(self.refused(api, &headers)));
         }
@@ -428,7 +430,7 @@ impl<'a> Call<'a> {
                 (headers, Received::Head(Box::new(open)))
             }
             Want::All => {
-                let body = read_bounded(&mut reply, self.request.max_reply(client)).await;
+                let body = read_bounded(&mut reply, self.request.max_response_size(client)).await;
                 let body = body.map_err(|error| self.lost(error))?;
                 // Not before: a call should be small, and has room for them once.
                 let headers = std::mem::take(reply.headers_mut());
@@ -447,21 +449,21 @@ impl<'a> Call<'a> {
     fn lost(&self, error: ee_token::Error) -> Failed {
         let (kind, failure) = match error.kind() {
             ee_token::ErrorKind::Timeout => (ErrorKind::Timeout, Failure::Lost),
-            ee_token::ErrorKind::RefusedUrl | ee_token::ErrorKind::UntrustedEmulator => {
+            ee_token::ErrorKind::DisallowedUrl | ee_token::ErrorKind::UntrustedEmulator => {
                 (ErrorKind::InvalidRequest, Failure::Final)
             }
             ee_token::ErrorKind::InvalidResponse => (ErrorKind::InvalidResponse, Failure::Final),
             ee_token::ErrorKind::Runtime => (ErrorKind::Runtime, Failure::Final),
             _ => (ErrorKind::Network, Failure::Lost),
         };
-        let failure = if error.never_arrived() {
+        let failure = if error.was_not_sent() {
             Failure::NeverSent
         } else {
             failure
         };
-        let turned_back = error.was_turned_back();
+        let turned_back = error.is_refused_stream();
         let message = format!("{} failed: {error}", self.name());
-        let error = Error::after(self.attempts, kind, message).caused_by(error);
+        let error = Error::after(self.attempts, kind, message).context(error);
         Failed {
             turned_back,
             ..self.failed(error, failure)

@@ -10,7 +10,7 @@ use wiremock::matchers::{any, header};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 use crate::tests::{builder_at, client, count, counting_source};
-use crate::{Auth, BatchReply, Client, Error, ErrorKind, Signal};
+use crate::{Auth, BatchResponse, Client, ClientEvent, Error, ErrorKind};
 
 /// Answers each call of a batch by its id and the token that it came with.
 struct Each<F>(F);
@@ -63,12 +63,12 @@ fn only_a_with_the_first(id: &str, token: &str) -> String {
     if taken { OK } else { UNAUTHORIZED }.to_owned()
 }
 
-async fn three(client: &Client) -> Result<BatchReply, Error> {
+async fn three(client: &Client) -> Result<BatchResponse, Error> {
     let batch = client.batch().get("a", "config").get("b", "config");
     batch.post("c", "image:export", &json!({})).send().await
 }
 
-fn attempts(reply: &BatchReply) -> Vec<u32> {
+fn attempts(reply: &BatchResponse) -> Vec<u32> {
     let attempts = |(_, answer): (_, &Result<crate::Response, Error>)| match answer {
         Ok(response) => response.attempts(),
         Err(error) => error.attempts(),
@@ -80,7 +80,7 @@ fn attempts(reply: &BatchReply) -> Vec<u32> {
 async fn calls_whose_token_is_not_taken_are_sent_once_more_by_themselves() {
     let server = server(only_a_with_the_first).await;
     let (source, minted) = counting_source();
-    let auth = Auth::token(TokenCache::new(source));
+    let auth = Auth::token_cache(TokenCache::new(source));
     let client = builder_at(&server.uri(), auth).build().unwrap();
     let reply = three(&client).await.unwrap();
     assert_eq!(reply.failures().count(), 0);
@@ -115,7 +115,7 @@ async fn batches_whose_calls_are_always_rejected_renew_few_tokens() {
     let server = server(|_, _| UNAUTHORIZED.to_owned()).await;
     let clock = ManualClock::new();
     let (source, minted) = counting_source();
-    let auth = Auth::token(TokenCache::with_clock(source, clock.clock()));
+    let auth = Auth::token_cache(TokenCache::with_clock(source, clock.clock()));
     let client = builder_at(&server.uri(), auth).build().unwrap();
     for (tokens, seconds) in (2..).zip([1, 2, 4]) {
         for _ in 0..20 {
@@ -135,9 +135,9 @@ async fn batch_whose_renewed_token_works_ends_the_backoff() {
     let server = server(only_a_with_the_first).await;
     let clock = ManualClock::new();
     let tokens = TokenCache::with_clock(counting_source().0, clock.clock());
-    let client = builder_at(&server.uri(), Auth::token(tokens.clone()));
+    let client = builder_at(&server.uri(), Auth::token_cache(tokens.clone()));
     three(&client.build().unwrap()).await.unwrap();
-    let current = tokens.current().unwrap();
+    let current = tokens.cached().unwrap();
     assert_eq!(current.secret(), "token-2");
     assert!(tokens.renew(&current).await.unwrap().is_some());
 }
@@ -146,7 +146,7 @@ async fn batch_whose_renewed_token_works_ends_the_backoff() {
 async fn a_batch_is_not_sent_again_with_the_same_token_or_with_a_key_alone() {
     let server = server(only_a_with_the_first).await;
     let tokens = TokenCache::new(AccessToken::new("token-1").unwrap());
-    let client = builder_at(&server.uri(), Auth::token(tokens));
+    let client = builder_at(&server.uri(), Auth::token_cache(tokens));
     let reply = three(&client.build().unwrap()).await.unwrap();
     assert_eq!(attempts(&reply), [1, 1, 1]);
     assert_eq!((reply.failures().count(), count(&server).await), (2, 1));
@@ -165,7 +165,7 @@ async fn where_there_is_no_other_token_the_refused_calls_say_why_and_the_others_
             AccessToken::new("token-1")
         }
     });
-    let client = builder_at(&server.uri(), Auth::token(TokenCache::new(source)));
+    let client = builder_at(&server.uri(), Auth::token_cache(TokenCache::new(source)));
     let reply = three(&client.build().unwrap()).await.unwrap();
     assert_eq!(reply.json::<Value>("a").unwrap(), json!({"result": 3}));
     let failed: Vec<_> = reply.failures().map(|(id, e)| (id, e.kind())).collect();
@@ -213,7 +213,7 @@ async fn no_token_of_three_is_in_what_a_call_is_refused_with() {
         .with_priority(1)
         .mount(&server)
         .await;
-    let client = builder_at(&server.uri(), Auth::token(tokens));
+    let client = builder_at(&server.uri(), Auth::token_cache(tokens));
     let reply = three(&client.build().unwrap()).await.unwrap();
     assert_eq!(attempts(&reply), [3, 3, 3]);
     for (_, error) in reply.failures() {
@@ -237,7 +237,7 @@ async fn calls_that_are_not_sent_again_in_time_keep_their_refusals() {
             AccessToken::new("token-1")
         }
     });
-    let client = builder_at(&server.uri(), Auth::token(TokenCache::new(source)));
+    let client = builder_at(&server.uri(), Auth::token_cache(TokenCache::new(source)));
     let client = client.build().unwrap();
     let batch = client.batch().get("a", "config").get("b", "config");
     let batch = batch.with(|request| request.deadline(Duration::from_millis(500)));
@@ -294,8 +294,8 @@ async fn what_is_told_beside_the_answers_to_single_calls_is_signalled() {
     .await;
     let told = Arc::new(Mutex::new(Vec::new()));
     let listener = told.clone();
-    let client = client(&server).to_builder().on_signal(move |signal| {
-        if let Signal::Profile { id, path, .. } = signal {
+    let client = client(&server).to_builder().on_event(move |signal| {
+        if let ClientEvent::Profile { id, path, .. } = signal {
             listener.lock().unwrap().push(format!("{id} {path}"));
         }
     });

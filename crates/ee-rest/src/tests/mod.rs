@@ -37,9 +37,9 @@ pub(crate) fn counting_source() -> (impl TokenSource, Arc<AtomicU64>) {
 fn quick() -> RetryPolicy {
     RetryPolicy {
         max_retries: 3,
-        initial_wait: Duration::from_millis(2),
-        max_wait: Duration::from_millis(4),
-        total: Duration::from_secs(20),
+        initial_backoff: Duration::from_millis(2),
+        max_backoff: Duration::from_millis(4),
+        max_elapsed: Duration::from_secs(20),
     }
 }
 
@@ -53,7 +53,7 @@ fn own_connections() -> HttpClient {
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
     let client = reqwest::Client::builder().tls_backend_preconfigured(tls);
-    HttpClient::with_client(client, Endpoints::google()).unwrap()
+    HttpClient::from_reqwest_builder(client, Endpoints::google()).unwrap()
 }
 
 fn builder_at(uri: &str, auth: Auth) -> ClientBuilder {
@@ -65,7 +65,7 @@ fn builder_at(uri: &str, auth: Auth) -> ClientBuilder {
 
 /// A client that is set up as nearly every test wants it.
 fn client_at(uri: &str) -> Client {
-    let auth = Auth::token(TokenCache::new(counting_source().0));
+    let auth = Auth::token_cache(TokenCache::new(counting_source().0));
     builder_at(uri, auth).build().unwrap()
 }
 

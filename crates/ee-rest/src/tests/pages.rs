@@ -9,7 +9,7 @@ use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 use crate::tests::client;
-use crate::{Client, Items, Listing, Pages, Position};
+use crate::{Client, ItemStream, ListRequest, PageCursor, Pages};
 
 /// How many items each page of a list has. The items are numbers; the token of a page is its
 /// own.
@@ -38,22 +38,22 @@ impl Respond for List {
     }
 }
 
-fn listing(client: &Client, posted: bool) -> Listing<usize> {
+fn listing(client: &Client, posted: bool) -> ListRequest<usize> {
     if posted {
         client.compute_features(&json!({})).unwrap()
     } else {
-        Listing::get(client, "operations".into(), "operations")
+        ListRequest::get(client, "operations".into(), "operations")
     }
 }
 
-async fn rest(pages: Pages<usize>, from: Option<Position>) -> Vec<usize> {
+async fn rest(pages: Pages<usize>, from: Option<PageCursor>) -> Vec<usize> {
     match from {
         Some(at) => pages.resume(at).items().all().await.unwrap(),
         None => Vec::new(),
     }
 }
 
-async fn take(items: &mut Items<usize>, most: usize) -> Vec<usize> {
+async fn take(items: &mut ItemStream<usize>, most: usize) -> Vec<usize> {
     let mut taken = Vec::new();
     while taken.len() < most
         && let Some(item) = items.next().await
@@ -79,7 +79,7 @@ fn a_list_that_goes_on_anywhere_gives_the_rest_and_nothing_else() {
         *list.0.lock().unwrap() = sizes;
         runtime.block_on(async {
             let pages = || listing(&client, posted).pages();
-            // Items, broken off twice.
+            // ItemStream, broken off twice.
             let mut items = pages().items();
             let mut seen = take(&mut items, first).await;
             if let Some(at) = items.position().cloned() {

@@ -75,7 +75,7 @@ async fn client_of_server(turned_back: u32, begun: bool) -> Client {
         .http2_prior_knowledge()
         .no_proxy()
         .resolve(HOST, address);
-    let http = HttpClient::with_client(own, Endpoints::google()).unwrap();
+    let http = HttpClient::from_reqwest_builder(own, Endpoints::google()).unwrap();
     Client::builder(Auth::api_key("AIza-mine".into()), http)
         .project("p-12345")
         .base_url(
@@ -94,7 +94,7 @@ async fn a_change_that_was_sent_back_unread_is_made_after_all_and_at_once() {
         let client = client_of_server(turned_back, false).await;
         let request = client.request(Method::POST, "projects/p/assets/a:copy");
         let result = request.json(&json!({})).send().await;
-        assert_eq!(client.http().requests_sent(), attempts);
+        assert_eq!(client.http().request_count(), attempts);
         match result {
             Ok(reply) => assert_eq!(u64::from(reply.attempts()), attempts),
             Err(error) => {
@@ -112,5 +112,5 @@ async fn a_change_whose_answer_had_begun_is_not_made_again_whatever_the_server_s
     let error = request.json(&json!({})).send().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Network, "{error}");
     assert!(error.to_string().contains("broke off"), "{error}");
-    assert_eq!(client.http().requests_sent(), 1);
+    assert_eq!(client.http().request_count(), 1);
 }

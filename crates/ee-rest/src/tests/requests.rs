@@ -30,7 +30,7 @@ async fn sent_headers(server: &MockServer) -> HeaderMap {
 }
 
 fn token() -> Auth {
-    Auth::token(TokenCache::new(counting_source().0))
+    Auth::token_cache(TokenCache::new(counting_source().0))
 }
 
 #[tokio::test]

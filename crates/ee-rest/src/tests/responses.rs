@@ -6,7 +6,7 @@ use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::tests::{client, count};
-use crate::{Code, Error, ErrorKind};
+use crate::{Error, ErrorKind, RpcCode};
 
 async fn get(reply: ResponseTemplate) -> Result<Value, Error> {
     let server = MockServer::start().await;
@@ -61,7 +61,7 @@ async fn a_reply_that_is_nested_too_deeply_is_an_error_and_not_a_crash() {
     assert_eq!(error.kind(), ErrorKind::InvalidResponse);
     let refused = ResponseTemplate::new(400).set_body_string(format!("{{\"error\":{deep}"));
     let error = get(refused).await.unwrap_err();
-    assert!(error.api().unwrap().is_foreign());
+    assert!(error.api().unwrap().is_from_intermediary());
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn a_reply_past_the_bound_is_an_error() {
         .await;
     let client = client(&server)
         .to_builder()
-        .max_reply(4999)
+        .max_response_size(4999)
         .build()
         .unwrap();
     let error = client.get_json::<Value>("config").await.unwrap_err();
@@ -104,7 +104,9 @@ async fn a_reply_past_the_bound_is_an_error() {
         (ErrorKind::InvalidResponse, 1)
     );
     assert!(error.to_string().contains("4999"), "{error}");
-    let request = client.request(Method::GET, "config").max_reply(5000);
+    let request = client
+        .request(Method::GET, "config")
+        .max_response_size(5000);
     assert_eq!(request.send().await.unwrap().bytes().len(), 5000);
 }
 
@@ -123,8 +125,8 @@ async fn a_refusal_is_read_to_64_kib_and_no_further() {
             .unwrap_err();
         let api = error.api().unwrap();
         assert_eq!(
-            (api.code, api.is_foreign(), &*api.message),
-            (Code::InvalidArgument, false, message)
+            (api.code, api.is_from_intermediary(), &*api.message),
+            (RpcCode::InvalidArgument, false, message)
         );
     }
 }

@@ -222,7 +222,7 @@ async fn an_attempt_that_takes_too_long_is_given_up_and_made_again() {
 async fn no_attempt_outlives_the_deadline_of_the_whole_call() {
     let server = ill(ok().set_delay(Duration::from_secs(60)), 9).await;
     let policy = RetryPolicy {
-        total: Duration::from_millis(300),
+        max_elapsed: Duration::from_millis(300),
         ..quick()
     };
     let client = client(&server)
@@ -281,7 +281,7 @@ async fn a_retry_that_gets_no_turn_ends_with_the_failure_before_it_and_one_witho
             Ok(AccessToken::new("short-lived")?.with_expiry(soon))
         }
     });
-    let client = builder_at(&server.uri(), Auth::token(TokenCache::new(source)));
+    let client = builder_at(&server.uri(), Auth::token_cache(TokenCache::new(source)));
     let error = compute(&client.build().unwrap()).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.attempts()),

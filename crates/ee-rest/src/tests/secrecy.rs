@@ -21,7 +21,7 @@ const KEY: &str = "canary-key-0123456789";
 
 fn client(server: &MockServer) -> Client {
     let tokens = TokenCache::new(AccessToken::new(TOKEN).unwrap());
-    let auth = Auth::token(tokens).with_api_key(KEY.into());
+    let auth = Auth::token_cache(tokens).with_api_key(KEY.into());
     builder_at(&server.uri(), auth).build().unwrap()
 }
 

@@ -80,7 +80,7 @@ async fn calls_to_a_server_that_rejects_every_token_renew_few() {
         .await;
     let clock = ManualClock::new();
     let (source, minted) = counting_source();
-    let auth = Auth::token(TokenCache::with_clock(source, clock.clock()));
+    let auth = Auth::token_cache(TokenCache::with_clock(source, clock.clock()));
     let client = builder_at(&server.uri(), auth).build().unwrap();
     let other = client.clone();
     // One wait of renewals for all clients of a cache.
@@ -112,14 +112,14 @@ async fn token_that_works_again_may_be_renewed_at_once() {
     let clock = ManualClock::new();
     let (source, minted) = counting_source();
     let tokens = TokenCache::with_clock(source, clock.clock());
-    let client = builder_at(&server.uri(), Auth::token(tokens.clone()))
+    let client = builder_at(&server.uri(), Auth::token_cache(tokens.clone()))
         .build()
         .unwrap();
     client.get_json::<Value>("config").await.unwrap_err();
     assert_eq!(minted.load(Ordering::SeqCst), 2);
     clock.advance(Duration::from_secs(1));
     client.get_json::<Value>("config").await.unwrap();
-    let current = tokens.current().unwrap();
+    let current = tokens.cached().unwrap();
     assert_eq!(current.secret(), "token-3");
     assert!(tokens.renew(&current).await.unwrap().is_some());
 }
@@ -132,7 +132,7 @@ async fn the_same_token_again_is_not_sent_again() {
         .mount(&server)
         .await;
     let tokens = TokenCache::new(AccessToken::new("the-only-one").unwrap());
-    let client = builder_at(&server.uri(), Auth::token(tokens))
+    let client = builder_at(&server.uri(), Auth::token_cache(tokens))
         .build()
         .unwrap();
     let error = client.get_json::<Value>("config").await.unwrap_err();
@@ -169,7 +169,7 @@ async fn a_hundred_refusals_at_once_cost_one_renewal() {
         .mount(&server)
         .await;
     let (source, minted) = counting_source();
-    let auth = Auth::token(TokenCache::new(source));
+    let auth = Auth::token_cache(TokenCache::new(source));
     let client = builder_at(&server.uri(), auth).build().unwrap();
     let calls: Vec<_> = (0..100)
         .map(|_| {
@@ -205,7 +205,7 @@ where
             }
         }
     });
-    let auth = Auth::token(TokenCache::new(source));
+    let auth = Auth::token_cache(TokenCache::new(source));
     let client = builder_at(&server.uri(), auth).build().unwrap();
     (server, client)
 }
@@ -243,7 +243,7 @@ async fn a_token_error_passes_through_with_kind_remedy_and_principal() {
                 .with_remedy(Remedy::new("Log in again.").command("login")),
         )
     });
-    let auth = Auth::token(TokenCache::new(source));
+    let auth = Auth::token_cache(TokenCache::new(source));
     let client = builder_at(&server.uri(), auth).build().unwrap();
     let error = client.get_json::<Value>("config").await.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Token, 0));
@@ -262,7 +262,7 @@ async fn a_token_error_passes_through_with_kind_remedy_and_principal() {
 async fn a_token_that_may_come_later_makes_a_transient_error() {
     let source =
         source_fn(|| async { Err(ee_token::Error::new(ee_token::ErrorKind::Server, "busy")) });
-    let auth = Auth::token(TokenCache::new(source));
+    let auth = Auth::token_cache(TokenCache::new(source));
     let client = builder_at("http://127.0.0.1:9", auth).build().unwrap();
     assert!(
         client

@@ -70,7 +70,7 @@ const URI: &str = "https://earthengine.googleapis.com/v1/projects/p/value:comput
 #[tokio::test]
 async fn a_request_gets_token_project_and_client_version() {
     let (source, _) = counting_source();
-    let auth = Auth::token(TokenCache::new(source)).with_api_key("AIza-key".into());
+    let auth = Auth::token_cache(TokenCache::new(source)).with_api_key("AIza-key".into());
     let layer = AuthLayer::new(auth).unwrap().quota_project("p-1").unwrap();
     let fake = fake(&[]);
     assert_eq!(call(&layer, &fake, URI).await.unwrap(), 200);
@@ -93,7 +93,7 @@ async fn a_401_renews_the_token_and_sends_the_same_once_more() {
         (&[503], 503, 1, 1),
     ] {
         let (source, count) = counting_source();
-        let layer = AuthLayer::new(Auth::token(TokenCache::new(source))).unwrap();
+        let layer = AuthLayer::new(Auth::token_cache(TokenCache::new(source))).unwrap();
         let fake = fake(statuses);
         assert_eq!(call(&layer, &fake, URI).await.unwrap(), seen);
         let sent = fake.shared.requests.lock().unwrap();
@@ -113,7 +113,7 @@ async fn service_that_rejects_every_token_is_sent_few() {
     let clock = ManualClock::new();
     let (source, count) = counting_source();
     let tokens = TokenCache::with_clock(source, clock.clock());
-    let layer = AuthLayer::new(Auth::token(tokens.clone())).unwrap();
+    let layer = AuthLayer::new(Auth::token_cache(tokens.clone())).unwrap();
     let rejecting = fake(&[401; 1000]);
     for (minted, seconds) in (2..).zip([1, 2, 4]) {
         for _ in 0..50 {
@@ -124,14 +124,14 @@ async fn service_that_rejects_every_token_is_sent_few() {
     }
     // A renewed token that is accepted ends the backoff, whatever else the status says.
     assert_eq!(call(&layer, &fake(&[401, 403]), URI).await.unwrap(), 403);
-    let current = tokens.current().unwrap();
+    let current = tokens.cached().unwrap();
     assert!(tokens.renew(&current).await.unwrap().is_some());
 }
 
 #[tokio::test]
 async fn a_token_that_cannot_be_renewed_is_not_sent_twice() {
     let source = source_fn(|| async { AccessToken::new("always-the-same") });
-    let layer = AuthLayer::new(Auth::token(TokenCache::new(source))).unwrap();
+    let layer = AuthLayer::new(Auth::token_cache(TokenCache::new(source))).unwrap();
     let fake = fake(&[401]);
     assert_eq!(call(&layer, &fake, URI).await.unwrap(), 401);
     assert_eq!(fake.shared.requests.lock().unwrap().len(), 1);
@@ -145,7 +145,7 @@ async fn a_token_that_cannot_be_had_is_our_error() {
             "revoked",
         ))
     });
-    let layer = AuthLayer::new(Auth::token(TokenCache::new(source))).unwrap();
+    let layer = AuthLayer::new(Auth::token_cache(TokenCache::new(source))).unwrap();
     let fake = fake(&[]);
     let error = call(&layer, &fake, URI).await.unwrap_err();
     let error: &Error = error.downcast_ref().unwrap();
@@ -156,7 +156,7 @@ async fn a_token_that_cannot_be_had_is_our_error() {
 #[tokio::test]
 async fn credentials_go_to_google_to_loopback_and_to_whom_the_caller_named() {
     let (source, count) = counting_source();
-    let layer = AuthLayer::new(Auth::token(TokenCache::new(source))).unwrap();
+    let layer = AuthLayer::new(Auth::token_cache(TokenCache::new(source))).unwrap();
     let layer = layer.allow_host("Proxy.Example");
     for (uri, trusted) in [
         ("https://earthengine-highvolume.googleapis.com/v1/x", true),

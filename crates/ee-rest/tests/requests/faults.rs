@@ -281,7 +281,9 @@ async fn a_compressed_reply_is_read_and_its_length_is_what_it_unpacks_to() {
     setup.fault(Fault::gzip().times(2));
     let list: Value = client.get_json("algorithms").await.unwrap();
     assert!(list["algorithms"].is_array());
-    let request = client.request(Method::GET, "algorithms").max_reply(1000);
+    let request = client
+        .request(Method::GET, "algorithms")
+        .max_response_size(1000);
     let error = request.send().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidResponse);
 }

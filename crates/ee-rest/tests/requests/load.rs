@@ -105,7 +105,7 @@ async fn a_stream_holds_its_place_until_it_is_read_or_dropped() {
 #[tokio::test]
 async fn beginnings_keep_to_the_rate() {
     let setup = Setup::new().await;
-    let client = setup.client().requests_per_second(100.0).build().unwrap();
+    let client = setup.client().rate_limit(100.0).build().unwrap();
     let started = std::time::Instant::now();
     let mut tasks = JoinSet::new();
     for n in 0..50 {

@@ -54,7 +54,7 @@ impl Setup {
             async move { AccessToken::new(&token) }
         });
         let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
-        let auth = Auth::token(TokenCache::new(source));
+        let auth = Auth::token_cache(TokenCache::new(source));
         Client::builder(auth, HttpClient::new(endpoints))
             .project(PROJECT)
             .retry_policy(quick())
@@ -71,8 +71,8 @@ impl Setup {
 
 fn quick() -> RetryPolicy {
     RetryPolicy {
-        initial_wait: Duration::from_millis(4),
-        max_wait: Duration::from_millis(50),
+        initial_backoff: Duration::from_millis(4),
+        max_backoff: Duration::from_millis(50),
         ..RetryPolicy::default()
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use ee_emulator::Fault;
-use ee_rest::{ErrorKind, Signal};
+use ee_rest::{ClientEvent, ErrorKind};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -13,14 +13,14 @@ use super::*;
 fn listening(setup: &Setup) -> (Client, Arc<Mutex<Vec<String>>>) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let log = heard.clone();
-    let client = setup.client().on_signal(move |signal| {
+    let client = setup.client().on_event(move |signal| {
         log.lock().unwrap().push(match signal {
-            Signal::QuotaStatus { restricted, .. } => format!("restricted: {restricted}"),
-            Signal::InitMessage(text) => format!("message: {text}"),
-            Signal::Profile { id, path, .. } => format!("profile {id} of {path}"),
-            Signal::Retry { error, .. } => format!("retry after {:?}", error.kind()),
-            Signal::RetryBudgetSpent { .. } => "budget spent".into(),
-            Signal::ConcurrencyLowered { limit, .. } => format!("limit {limit}"),
+            ClientEvent::QuotaStatus { restricted, .. } => format!("restricted: {restricted}"),
+            ClientEvent::InitMessage(text) => format!("message: {text}"),
+            ClientEvent::Profile { id, path, .. } => format!("profile {id} of {path}"),
+            ClientEvent::Retry { error, .. } => format!("retry after {:?}", error.kind()),
+            ClientEvent::RetryBudgetExhausted { .. } => "budget spent".into(),
+            ClientEvent::ConcurrencyReduced { limit, .. } => format!("limit {limit}"),
             other => format!("{other:?}"),
         });
     });
@@ -37,7 +37,7 @@ fn answer(header: &str, value: &str) -> Fault {
 async fn restricted_mode_is_told_once_and_lowers_the_limit() {
     let setup = Setup::new().await;
     let (client, heard) = listening(&setup);
-    assert_eq!(client.is_restricted(), None);
+    assert_eq!(client.is_in_restricted_mode(), None);
     let header = "x-earth-engine-quota-status";
     setup.fault(answer(header, "tier=community;parallelism_restricted=true").times(3));
     setup.fault(answer(
@@ -47,11 +47,11 @@ async fn restricted_mode_is_told_once_and_lowers_the_limit() {
     for _ in 0..3 {
         client.compute::<usize>(&constant(1)).await.unwrap();
     }
-    assert_eq!(client.is_restricted(), Some(true));
+    assert_eq!(client.is_in_restricted_mode(), Some(true));
     let restricted = client.concurrency_limit().unwrap();
     assert!(restricted < 40, "{restricted}");
     client.compute::<usize>(&constant(1)).await.unwrap();
-    assert_eq!(client.is_restricted(), Some(false));
+    assert_eq!(client.is_in_restricted_mode(), Some(false));
     assert_eq!(
         *heard.lock().unwrap(),
         [

@@ -90,7 +90,9 @@ async fn a_stream_can_be_bounded_and_refused_like_any_reply() {
     let setup = Setup::new().await;
     let client = setup.client().build().unwrap();
     setup.fault(Fault::respond_stream(1 << 40));
-    let request = client.request(Method::GET, "config").max_reply(100_000);
+    let request = client
+        .request(Method::GET, "config")
+        .max_response_size(100_000);
     let stream = request.send_streaming().await.unwrap();
     let pieces: Vec<_> = stream.bytes_stream().collect().await;
     let error = pieces.last().unwrap().as_ref().unwrap_err();

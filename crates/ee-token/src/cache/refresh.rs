@@ -98,7 +98,7 @@ impl Inner {
             return false;
         }
         if let Some(refused) = &state.refused
-            && refused.token.is_same(token)
+            && refused.token.secret_eq(token)
             && let Some(until) = refused.kept_until
             && !now.has_reached(&until)
         {
@@ -119,7 +119,7 @@ impl Inner {
         let mut state = self.state();
         let now = self.clock.now();
         let is_in_use = self.current.load().as_ref().is_some_and(|current| {
-            current.token.is_same(rejected) && !now.has_reached(&current.valid_until)
+            current.token.secret_eq(rejected) && !now.has_reached(&current.valid_until)
         });
         if !is_in_use {
             return true;
@@ -181,7 +181,7 @@ impl Inner {
                 self.schedule_look(now, *until);
                 let last_number = state.last_number;
                 drop(state);
-                if !self.source.may_have_changed() {
+                if !self.source.can_retry_after_rejection() {
                     return;
                 }
                 state = self.state();
@@ -261,7 +261,7 @@ impl Inner {
                         // As above: not under the lock.
                         let last_number = state.last_number;
                         drop(state);
-                        look = Some((last_number, self.source.may_have_changed()));
+                        look = Some((last_number, self.source.can_retry_after_rejection()));
                         continue;
                     }
                 }
@@ -359,7 +359,7 @@ impl Inner {
             if !ours && !over && new.valid_until.wall <= current.valid_until.wall {
                 return Ok(current.token.clone());
             }
-            came_again = current.token.is_same(&new.token);
+            came_again = current.token.secret_eq(&new.token);
             if came_again && end_alike(&current.token, &new.token) {
                 if over {
                     return Err(over_already(
@@ -372,7 +372,7 @@ impl Inner {
             }
         }
         match &mut state.refused {
-            Some(refused) if refused.token.is_same(&new.token) => {
+            Some(refused) if refused.token.secret_eq(&new.token) => {
                 refused.kept_until = Some(now.after(SAME_TOKEN_WAIT));
                 came_again = true;
             }
@@ -459,7 +459,7 @@ impl Task {
     }
 
     async fn mint_in_time(&self) -> Result<AccessToken, Error> {
-        let mut mint = pin!(self.mint());
+        let mut mint = pin!(self.fetch_token());
         for _ in 0..BEATS {
             if let Ok(result) = timeout(BEAT, &mut mint).await {
                 return result;
@@ -474,11 +474,11 @@ impl Task {
     }
 
     /// Asks the source. Its panic is a failure like others: noted, so that the next attempt waits.
-    async fn mint(&self) -> Result<AccessToken, Error> {
+    async fn fetch_token(&self) -> Result<AccessToken, Error> {
         let mut mint = None;
         let poll = poll_fn(|context| {
             let step = AssertUnwindSafe(|| {
-                let mint = mint.get_or_insert_with(|| self.inner.source.mint());
+                let mint = mint.get_or_insert_with(|| self.inner.source.fetch_token());
                 mint.as_mut().poll(context)
             });
             catch_unwind(step).unwrap_or_else(|_| {

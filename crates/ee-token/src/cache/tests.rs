@@ -87,7 +87,7 @@ impl fmt::Debug for Source {
 }
 
 impl TokenSource for Source {
-    fn mint(&self) -> TokenFuture<'_> {
+    fn fetch_token(&self) -> TokenFuture<'_> {
         Box::pin(async {
             let number = self.0.asked.fetch_add(1, Ordering::SeqCst) + 1;
             if let Some(gate) = &self.0.gate {
@@ -109,7 +109,7 @@ impl TokenSource for Source {
         })
     }
 
-    fn may_have_changed(&self) -> bool {
+    fn can_retry_after_rejection(&self) -> bool {
         self.0.clock.advance(*self.0.look.lock().unwrap());
         *self.0.changed.lock().unwrap()
     }
@@ -306,7 +306,7 @@ fn on_a_runtime_that_has_shut_down_a_stale_token_is_handed_out_and_others_renew_
     drop(over);
     {
         let _entered = handle.enter();
-        assert_eq!(cache.current().unwrap().secret(), "token-1");
+        assert_eq!(cache.cached().unwrap().secret(), "token-1");
         assert!(matches!(polled_once(&cache), Poll::Ready(Ok(_))));
     }
     clock.advance(SECOND * 2);
@@ -417,7 +417,7 @@ fn what_comes_late_displaces_no_token_that_lives_longer_and_any_other() {
         let undriven = taken_over(&source, &cache, Answer::Lives(Duration::from_secs(7200)));
         source.answer(late);
         undriven.block_on(settle());
-        assert_eq!(cache.current().unwrap().secret(), kept);
+        assert_eq!(cache.cached().unwrap().secret(), kept);
         assert_eq!(source.asked(), 2);
     }
 }
@@ -430,9 +430,9 @@ fn a_token_that_comes_late_ends_the_failure_of_who_took_over() {
     assert!(runtime().block_on(cache.token()).is_err());
     source.answer(HOUR);
     undriven.block_on(settle());
-    assert_eq!(cache.current().unwrap().secret(), "token-1");
+    assert_eq!(cache.cached().unwrap().secret(), "token-1");
     let token = runtime().block_on(async {
-        let current = cache.current().unwrap();
+        let current = cache.cached().unwrap();
         cache.invalidate(&current);
         source.let_go();
         cache.token().await
@@ -752,7 +752,7 @@ async fn where_every_token_is_rejected_renewals_back_off() {
         clock.advance(SECOND * seconds - Duration::from_millis(1));
         for _ in 0..100 {
             assert!(cache.renew(&token).await.unwrap().is_none());
-            assert!(cache.token().await.unwrap().is_same(&token));
+            assert!(cache.token().await.unwrap().secret_eq(&token));
         }
         assert_eq!(source.asked(), 1 + renewals, "before {seconds} s");
         clock.advance(Duration::from_millis(1));
@@ -801,7 +801,7 @@ async fn source_with_one_token_has_no_renewed_one() {
     let token = cache.token().await.unwrap();
     for _ in 0..100 {
         assert!(cache.renew(&token).await.unwrap().is_none());
-        assert!(cache.token().await.unwrap().is_same(&token));
+        assert!(cache.token().await.unwrap().secret_eq(&token));
     }
     assert_eq!(source.asked(), 2);
 }
@@ -837,7 +837,7 @@ async fn a_file_that_takes_long_to_look_at_holds_up_nobody_else_with_a_valid_tok
             let handle = tokio::runtime::Handle::current();
             std::thread::spawn(move || {
                 let _entered = handle.enter();
-                sender.send(cache.current().is_some()).unwrap();
+                sender.send(cache.cached().is_some()).unwrap();
             })
         })
         .collect();
@@ -860,7 +860,7 @@ async fn a_refresh_after_a_long_look_at_a_file_is_one_and_not_taken_over_at_once
             source.let_go();
             cache.token().await.unwrap();
             source.0.clock.advance(Duration::from_secs(3400));
-            cache.current().unwrap();
+            cache.cached().unwrap();
             asked += 1;
         }
         source.answer(Answer::Fails(ErrorKind::Rejected));
@@ -938,7 +938,7 @@ async fn complaints_about_a_token_that_is_all_the_source_has_cost_one_refresh_in
     for round in 1..=3 {
         for _ in 0..100 {
             cache.invalidate(&token);
-            assert!(cache.token().await.unwrap().is_same(&token));
+            assert!(cache.token().await.unwrap().secret_eq(&token));
             clock.advance(Duration::from_millis(90));
         }
         assert_eq!(source.asked(), 1 + round);
@@ -1154,7 +1154,7 @@ async fn a_source_or_closure_whose_answer_was_garbled_once_is_asked_again() {
     struct Vault(Mutex<Vec<&'static str>>);
 
     impl TokenSource for Vault {
-        fn mint(&self) -> TokenFuture<'_> {
+        fn fetch_token(&self) -> TokenFuture<'_> {
             Box::pin(async { AccessToken::new(self.0.lock().unwrap().pop().unwrap()) })
         }
     }

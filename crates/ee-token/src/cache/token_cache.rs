@@ -146,13 +146,13 @@ impl TokenCache {
     /// What the source returned. After a transient failure, callers get the same error without
     /// another attempt for 1 s, doubling to 30 s while it fails again; after a
     /// [rejection](ErrorKind::is_rejection) of the credential for 1 minute, doubling to 30, unless
-    /// the credential [may have changed](TokenSource::may_have_changed) meanwhile.
+    /// the credential [may have changed](TokenSource::can_retry_after_rejection) meanwhile.
     /// [`ErrorKind::Runtime`] outside of a tokio runtime.
     ///
     /// # Panics
     /// As tokio's timers do, if it has to wait on a runtime without a time driver.
     pub async fn token(&self) -> Result<AccessToken, Error> {
-        match self.current() {
+        match self.cached() {
             Some(token) => Ok(token),
             // Boxed: what is rarely waited for would be the most of a future that is made often.
             None => Box::pin(self.0.wait()).await,
@@ -167,12 +167,12 @@ impl TokenCache {
     ///
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), ee_token::Error> {
     /// let cache = TokenCache::new(AccessToken::new("secret")?);
-    /// assert!(cache.current().is_none());
+    /// assert!(cache.cached().is_none());
     /// cache.token().await?;
-    /// assert!(cache.current().is_some());
+    /// assert!(cache.cached().is_some());
     /// # Ok(()) }
     /// ```
-    pub fn current(&self) -> Option<AccessToken> {
+    pub fn cached(&self) -> Option<AccessToken> {
         match &*self.0.current.load() {
             Some(entry) if self.0.is_valid(entry) => Some(entry.token.clone()),
             _ => None,
@@ -196,9 +196,9 @@ impl TokenCache {
     }
 
     /// Whether the credential behind it may have been replaced since it was rejected:
-    /// [`TokenSource::may_have_changed`], for a source that builds upon this cache.
-    pub fn may_have_changed(&self) -> bool {
-        self.0.source.may_have_changed()
+    /// [`TokenSource::can_retry_after_rejection`], for a source that builds upon this cache.
+    pub fn can_retry_after_rejection(&self) -> bool {
+        self.0.source.can_retry_after_rejection()
     }
 
     /// Drops a token that a server rejected, if it is still the current one: a hundred calls for
@@ -247,7 +247,7 @@ impl TokenCache {
             return Ok(None);
         }
         let token = self.token().await?;
-        Ok((!token.is_same(rejected)).then_some(token))
+        Ok((!token.secret_eq(rejected)).then_some(token))
     }
 
     /// Records that a server accepted a token from [`renew`](Self::renew), so that the next renewal
@@ -303,7 +303,7 @@ impl Inner {
         let current = self.current.load();
         current
             .as_ref()
-            .is_some_and(|entry| entry.token.is_same(token))
+            .is_some_and(|entry| entry.token.secret_eq(token))
     }
 }
 

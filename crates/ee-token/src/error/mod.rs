@@ -3,7 +3,7 @@
 pub(crate) mod network;
 pub(crate) mod report;
 
-use crate::error::network::was_turned_back;
+use crate::error::network::is_refused_stream;
 use crate::error_type;
 
 error_type! {
@@ -21,18 +21,18 @@ error_type! {
 
 impl Error {
     /// Whether nobody did anything about the request, for sure: the connection could not even be
-    /// made, or the server [turned it back](Self::was_turned_back).
-    pub fn never_arrived(&self) -> bool {
+    /// made, or the server [turned it back](Self::is_refused_stream).
+    pub fn was_not_sent(&self) -> bool {
         let could_not_connect = self.of_http().is_some_and(reqwest::Error::is_connect);
-        could_not_connect || self.was_turned_back()
+        could_not_connect || self.is_refused_stream()
     }
 
     /// Whether the server sent the request back unread, to be sent again at once: it takes no more
     /// on a connection that it is about to close (RFC 9113 §8.7). A request whose answer had begun
     /// was read, whatever the server says then.
-    pub fn was_turned_back(&self) -> bool {
+    pub fn is_refused_stream(&self) -> bool {
         let failed = self.of_http().filter(|error| error.is_request());
-        failed.is_some_and(|error| was_turned_back(error))
+        failed.is_some_and(|error| is_refused_stream(error))
     }
 
     fn of_http(&self) -> Option<&reqwest::Error> {
@@ -74,7 +74,7 @@ pub enum ErrorKind {
     /// that does not respond.
     Io,
     /// A URL that secrets must not be sent to: plain HTTP, or a host that is not allowed.
-    RefusedUrl,
+    DisallowedUrl,
     /// Another user listens where the emulator should, or the system does not tell who does.
     UntrustedEmulator,
     /// No tokio runtime to refresh on, or it went away again and again; or the source panicked.
@@ -108,7 +108,7 @@ impl ErrorKind {
                 | Self::ReauthenticationRequired
                 | Self::InvalidScope
                 | Self::Expired
-                | Self::RefusedUrl
+                | Self::DisallowedUrl
         )
     }
 }

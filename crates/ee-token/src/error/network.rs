@@ -100,7 +100,7 @@ fn chain(error: &dyn StdError) -> String {
 }
 
 /// Whether an HTTP/2 server says that it did not and will not look at a request: RFC 9113 §8.7.
-pub(crate) fn was_turned_back(error: &dyn StdError) -> bool {
+pub(crate) fn is_refused_stream(error: &dyn StdError) -> bool {
     let mut next = error.source();
     while let Some(cause) = next {
         if let Some(error) = cause.downcast_ref::<h2::Error>() {

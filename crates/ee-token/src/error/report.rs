@@ -36,7 +36,7 @@ impl Remedy {
 
     /// What to do about an answer that cannot be Google's, whatever its status.
     #[doc(hidden)]
-    pub fn of_foreign_answer() -> Self {
+    pub fn unexpected_intermediary() -> Self {
         Self::new(
             "Something between this machine and Google answered in its place, or cut the answer: check the proxy and the network's login page, then try again.",
         )
@@ -84,7 +84,7 @@ impl fmt::Display for Remedy {
 /// Each crate wraps it in an `Error` of its own with [`error_type!`](crate::error_type).
 #[doc(hidden)]
 #[derive(Clone)]
-pub struct Report<K>(Arc<Body<K>>);
+pub struct ErrorBody<K>(Arc<Body<K>>);
 
 #[derive(Clone)]
 struct Body<K> {
@@ -95,7 +95,7 @@ struct Body<K> {
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-impl<K: Copy> Report<K> {
+impl<K: Copy> ErrorBody<K> {
     /// Cold, so that the code that leads here stands apart from what programs run through when
     /// nothing is wrong: a program that ends soon waits for the pages of its code.
     #[cold]
@@ -142,7 +142,7 @@ impl<K: Copy> Report<K> {
     }
 }
 
-impl<K: fmt::Debug> fmt::Debug for Report<K> {
+impl<K: fmt::Debug> fmt::Debug for ErrorBody<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let body = &*self.0;
         let mut out = f.debug_struct("Error");
@@ -166,14 +166,14 @@ macro_rules! error_type {
     ($(#[$meta:meta])* $name:ident, $kind:ty) => {
         $(#[$meta])*
         #[derive(Clone)]
-        pub struct $name($crate::Report<$kind>);
+        pub struct $name($crate::ErrorBody<$kind>);
 
         impl $name {
             /// An error of this kind. The message names the file, variable,
             /// host or project at fault, and never a secret.
             #[cold]
             pub fn new(kind: $kind, message: impl Into<String>) -> Self {
-                Self($crate::Report::new(kind, message))
+                Self($crate::ErrorBody::new(kind, message))
             }
 
             /// What went wrong, for a program to match on.

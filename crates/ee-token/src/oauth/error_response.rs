@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::{Error, ErrorKind, Remedy, said, wipe};
+use crate::{Error, ErrorKind, Remedy, sanitize_message, zeroize_json};
 
 /// The reply's own words, which may be what it was sent.
 pub(crate) struct OAuthError {
@@ -38,7 +38,7 @@ impl OAuthError {
             _ => None,
         };
         let message = inner("message");
-        wipe(&mut reply.error);
+        zeroize_json(&mut reply.error);
         let [code, description, subtype] = [
             code,
             Some(reply.error_description.or(message).unwrap_or_default()),
@@ -73,7 +73,8 @@ pub(crate) fn classify(
         return if busy {
             Error::new(ErrorKind::Server, message).with_remedy(try_again())
         } else {
-            Error::new(ErrorKind::InvalidResponse, message).with_remedy(Remedy::of_foreign_answer())
+            Error::new(ErrorKind::InvalidResponse, message)
+                .with_remedy(Remedy::unexpected_intermediary())
         };
     };
     let words = Zeroizing::new(match (reply.code.as_str(), reply.description.as_str()) {
@@ -81,7 +82,7 @@ pub(crate) fn classify(
         ("", description) => description.to_owned(),
         (code, description) => [code, ": ", description].concat(),
     });
-    let said = said(&words, secrets);
+    let said = sanitize_message(&words, secrets);
     if busy || reply.is_about_load() {
         return Error::new(
             ErrorKind::Server,

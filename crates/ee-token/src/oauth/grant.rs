@@ -10,7 +10,7 @@ use serde::Deserialize;
 use url::form_urlencoded::{Serializer, byte_serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::secret::wipe::secret_header;
+use crate::secret::wipe::sensitive_header;
 use crate::{Error, ErrorKind, Scopes};
 
 /// A grant, with the form fields that belong to it.
@@ -65,7 +65,7 @@ pub enum Grant<'a> {
     },
     /// A service account's own JWT in Google Distributed Cloud. Sent as JSON, with names that
     /// are its token server's and not RFC 8693's.
-    ServiceIdentity {
+    GdchTokenExchange {
         /// The JWT.
         assertion: &'a SecretString,
         /// The service that the token is for.
@@ -96,7 +96,7 @@ impl Grant<'_> {
                 ..
             } => [Some(code), client_secret, code_verifier],
             Self::TokenExchange { subject_token, .. } => return of_subject(subject_token),
-            Self::ServiceIdentity { assertion, .. } => [Some(assertion), None, None],
+            Self::GdchTokenExchange { assertion, .. } => [Some(assertion), None, None],
         };
         all.into_iter().flatten().map(copy).collect()
     }
@@ -107,7 +107,7 @@ impl Grant<'_> {
         let mut length = 0;
         self.fields(&mut |name, value| length += name.len() + value.len() + 6);
         let mut body = Zeroizing::new(String::with_capacity(3 * length));
-        if let Self::ServiceIdentity { .. } = self {
+        if let Self::GdchTokenExchange { .. } = self {
             body.push('{');
             self.fields(&mut |name, value| {
                 let comma = if body.len() > 1 { "," } else { "" };
@@ -205,7 +205,7 @@ impl Grant<'_> {
                     options.map(|json| byte_serialize(json.as_bytes()).collect::<String>());
                 put("options", options.as_deref());
             }
-            Self::ServiceIdentity {
+            Self::GdchTokenExchange {
                 assertion,
                 audience,
             } => {
@@ -286,28 +286,28 @@ impl fmt::Debug for Grant<'_> {
             Self::RefreshToken { .. } => "RefreshToken(..)",
             Self::AuthorizationCode { .. } => "AuthorizationCode(..)",
             Self::TokenExchange { .. } => "TokenExchange(..)",
-            Self::ServiceIdentity { .. } => "ServiceIdentity(..)",
+            Self::GdchTokenExchange { .. } => "GdchTokenExchange(..)",
         })
     }
 }
 
 /// An OAuth client that authenticates with HTTP Basic (RFC 6749 §2.3.1).
 #[derive(Debug, Clone, Copy)]
-pub struct ClientAuth<'a> {
+pub struct ClientBasicAuth<'a> {
     /// The client's id.
     pub client_id: &'a str,
     /// The client's secret.
     pub client_secret: &'a SecretString,
 }
 
-impl ClientAuth<'_> {
+impl ClientBasicAuth<'_> {
     /// What must not come back in a message: the secret, and the header that it stands in.
     pub(crate) fn secrets(&self) -> [Zeroizing<String>; 2] {
         [copy(self.client_secret), self.pair()]
     }
 
     pub(crate) fn basic(&self) -> Result<HeaderValue, Error> {
-        secret_header(&["Basic ", &self.pair()]).map_err(|_| {
+        sensitive_header(&["Basic ", &self.pair()]).map_err(|_| {
             Error::new(
                 ErrorKind::InvalidCredential,
                 "the client id cannot stand in a header",
@@ -387,7 +387,7 @@ mod tests {
             jwt in "[ -~é\u{1}\n]{1,40}", audience in "[ -~]{1,40}",
         ) {
             let assertion = SecretString::from(jwt);
-            let grant = Grant::ServiceIdentity { assertion: &assertion, audience: &audience };
+            let grant = Grant::GdchTokenExchange { assertion: &assertion, audience: &audience };
             let (kind, body) = grant.body();
             assert_eq!(kind, "application/json");
             let sent: serde_json::Value = serde_json::from_str(&body).unwrap();

@@ -19,9 +19,9 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::oauth::error_response::{OAuthError, classify};
-use crate::oauth::grant::{ClientAuth, Grant};
+use crate::oauth::grant::{ClientBasicAuth, Grant};
 use crate::secret::wipe::secret_body;
-use crate::transport::retry::{date, retry_after};
+use crate::transport::retry::{http_date, retry_after};
 use crate::{
     AccessToken, Endpoint, Error, ErrorKind, HttpClient, Remedy, RetryPolicy, Scopes, read_bounded,
 };
@@ -45,7 +45,7 @@ pub struct TokenEndpoint {
     http: HttpClient,
     /// Google's own if none is given: most of a hundred thousand endpoints are.
     url: Option<Box<Url>>,
-    /// [`RetryPolicy::token`] if none is given.
+    /// [`RetryPolicy::for_token_requests`] if none is given.
     retry: Option<Box<RetryPolicy>>,
     /// What the server's clock is ahead of ours, in seconds, once it has complained.
     skew: AtomicI64,
@@ -89,7 +89,7 @@ impl TokenEndpoint {
             .unwrap_or_else(|| self.http.endpoints().url(Endpoint::Token))
     }
 
-    /// Sets how transient failures are retried; [`RetryPolicy::token`] otherwise.
+    /// Sets how transient failures are retried; [`RetryPolicy::for_token_requests`] otherwise.
     #[must_use]
     pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = Some(Box::new(retry));
@@ -157,7 +157,7 @@ impl TokenEndpoint {
     pub async fn exchange(
         &self,
         grant: &Grant<'_>,
-        client: Option<&ClientAuth<'_>>,
+        client: Option<&ClientBasicAuth<'_>>,
     ) -> Result<TokenResponse, Error> {
         self.send(grant, client)
             .await
@@ -172,9 +172,9 @@ impl TokenEndpoint {
     async fn send(
         &self,
         grant: &Grant<'_>,
-        client: Option<&ClientAuth<'_>>,
+        client: Option<&ClientBasicAuth<'_>>,
     ) -> Result<TokenResponse, Failure> {
-        let usual = RetryPolicy::token();
+        let usual = RetryPolicy::for_token_requests();
         let policy = self.retry.as_deref().unwrap_or(&usual);
         let started = Instant::now();
         let mut retry = 0;
@@ -185,12 +185,12 @@ impl TokenEndpoint {
             };
             let again = retry < policy.max_retries
                 && failure.error.is_transient()
-                && (failure.never_arrived || !grant.is_single_use());
+                && (failure.was_not_sent || !grant.is_single_use());
             let wait = failure
                 .retry_after
                 .unwrap_or_default()
-                .max(policy.wait(retry));
-            if !again || wait > policy.total.saturating_sub(started.elapsed()) {
+                .max(policy.backoff(retry));
+            if !again || wait > policy.max_elapsed.saturating_sub(started.elapsed()) {
                 return Err(failure);
             }
             tracing::debug!(host = self.url().host_str(), retry, error = %failure.error, "token request failed");
@@ -202,7 +202,7 @@ impl TokenEndpoint {
     async fn attempt(
         &self,
         grant: &Grant<'_>,
-        client: Option<&ClientAuth<'_>>,
+        client: Option<&ClientBasicAuth<'_>>,
     ) -> Result<TokenResponse, Failure> {
         // A token's life is counted from before the request: better a second short than one long.
         let asked_at = Utc::now();
@@ -217,7 +217,7 @@ impl TokenEndpoint {
         *request.timeout_mut() = Some(ATTEMPT_TIMEOUT);
         *request.body_mut() = Some(secret_body(body).into());
         let mut response = self.http.send(request).await.map_err(|error| Failure {
-            never_arrived: error.never_arrived(),
+            was_not_sent: error.was_not_sent(),
             ..Failure::from(error)
         })?;
         let status = response.status();
@@ -228,15 +228,15 @@ impl TokenEndpoint {
             return Ok(parse_reply(&body, host, asked_at)?);
         }
         let sent = grant.secrets();
-        let of_client = client.map(ClientAuth::secrets);
+        let of_client = client.map(ClientBasicAuth::secrets);
         let secrets = sent.iter().chain(of_client.iter().flatten());
         let secrets: Vec<&str> = secrets.map(|secret| secret.as_str()).collect();
         let reply = OAuthError::parse(&body);
         Err(Failure {
             error: classify(status, reply.as_ref(), host, &secrets),
-            server_time: date(&headers),
+            server_time: http_date(&headers),
             retry_after: retry_after(&headers, Utc::now()),
-            never_arrived: false,
+            was_not_sent: false,
         })
     }
 }
@@ -254,7 +254,7 @@ struct Failure {
     error: Error,
     server_time: Option<DateTime<Utc>>,
     retry_after: Option<Duration>,
-    never_arrived: bool,
+    was_not_sent: bool,
 }
 
 impl From<Error> for Failure {
@@ -263,7 +263,7 @@ impl From<Error> for Failure {
             error,
             server_time: None,
             retry_after: None,
-            never_arrived: false,
+            was_not_sent: false,
         }
     }
 }
@@ -272,7 +272,7 @@ impl From<Error> for Failure {
 struct Reply {
     access_token: Option<SecretString>,
     token_type: Option<String>,
-    expires_in: Option<Seconds>,
+    expires_in: Option<NumericSeconds>,
     scope: Option<String>,
     refresh_token: Option<SecretString>,
     id_token: Option<SecretString>,
@@ -281,14 +281,14 @@ struct Reply {
 /// A number of seconds; some servers write it as a string.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub enum Seconds {
+pub enum NumericSeconds {
     /// As it should be.
     Number(f64),
     /// As some write it.
     Text(String),
 }
 
-impl Seconds {
+impl NumericSeconds {
     /// How many; `None` if that is no number.
     pub fn value(&self) -> Option<f64> {
         match self {
@@ -309,7 +309,7 @@ pub(crate) fn parse_reply(
             ErrorKind::InvalidResponse,
             format!("the answer of {host} is not a token: {what}"),
         )
-        .with_remedy(Remedy::of_foreign_answer())
+        .with_remedy(Remedy::unexpected_intermediary())
     };
     // serde's own message could quote the reply, and with it the token.
     let reply: Reply = serde_json::from_slice(body).map_err(|_| invalid(&crate::shape(body)))?;
@@ -335,7 +335,7 @@ pub(crate) fn parse_reply(
         let life = TimeDelta::milliseconds((seconds.min(LONGEST_LIFE) * 1000.0) as i64);
         token = token.with_expiry(asked_at + life);
     }
-    let scopes = Scopes::stated(reply.scope.as_slice());
+    let scopes = Scopes::from_untrusted(reply.scope.as_slice());
     if !scopes.is_empty() {
         token = token.with_scopes(scopes);
     }

@@ -17,7 +17,7 @@ const MAX_REPLY: usize = 1 << 20;
 /// [`ErrorKind::Network`](crate::ErrorKind::Network) or [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if Google cannot be reached,
 /// [`ErrorKind::Server`](crate::ErrorKind::Server) or [`ErrorKind::Rejected`](crate::ErrorKind::Rejected) if it does not agree.
 pub async fn revoke(http: &HttpClient, token: &SecretString) -> Result<bool, Error> {
-    let url = http.endpoints().url(Endpoint::Revoke);
+    let url = http.endpoints().url(Endpoint::Revocation);
     let mut response = post_secret(http, url, "token", token.expose_secret()).await?;
     let status = response.status();
     if status == StatusCode::OK {

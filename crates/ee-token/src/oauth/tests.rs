@@ -11,9 +11,9 @@ fn endpoint(server: &MockServer, max_retries: u32) -> TokenEndpoint {
     let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap());
     TokenEndpoint::google(http).with_retry(RetryPolicy {
         max_retries,
-        initial_wait: Duration::from_millis(1),
-        max_wait: Duration::from_millis(2),
-        ..RetryPolicy::token()
+        initial_backoff: Duration::from_millis(1),
+        max_backoff: Duration::from_millis(2),
+        ..RetryPolicy::for_token_requests()
     })
 }
 
@@ -123,7 +123,7 @@ async fn a_code_and_a_foreign_token_are_exchanged_with_exactly_these_fields() {
         subject_token_type: "urn:ietf:params:oauth:token-type:jwt",
         options: Some(r#"{"userProject":"1"}"#),
     };
-    let client = ClientAuth {
+    let client = ClientBasicAuth {
         client_id: "id",
         client_secret: &secret,
     };

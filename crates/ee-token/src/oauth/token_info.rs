@@ -9,8 +9,8 @@ use url::Url;
 use crate::oauth::error_response::{OAuthError, classify};
 use crate::secret::wipe::{post_secret, secret_request};
 use crate::{
-    AccessToken, ClientAuth, Endpoint, Error, ErrorKind, HttpClient, Remedy, Scopes, read_bounded,
-    steers_terminal,
+    AccessToken, ClientBasicAuth, Endpoint, Error, ErrorKind, HttpClient, Remedy, Scopes,
+    is_unsafe_for_display, read_bounded,
 };
 
 const MAX_REPLY: usize = 1 << 20;
@@ -66,7 +66,7 @@ pub(crate) fn parse_reply(body: &[u8], host: &str) -> Result<TokenInfo, Error> {
         )
     })?;
     Ok(TokenInfo {
-        scopes: Scopes::stated([reply.scope]),
+        scopes: Scopes::from_untrusted([reply.scope]),
         email: reply.email.filter(|email| is_mail_address(email)),
         subject: reply
             .sub
@@ -86,7 +86,7 @@ pub(crate) fn parse_reply(body: &[u8], host: &str) -> Result<TokenInfo, Error> {
 pub async fn introspect(
     http: &HttpClient,
     url: &Url,
-    client: &ClientAuth<'_>,
+    client: &ClientBasicAuth<'_>,
     token: &AccessToken,
 ) -> Result<Option<String>, Error> {
     let mut request = secret_request(url, "token", token.secret());
@@ -114,14 +114,14 @@ pub async fn introspect(
                 crate::shape(&body)
             ),
         )
-        .with_remedy(Remedy::of_foreign_answer())
+        .with_remedy(Remedy::unexpected_intermediary())
     })?;
     Ok(reply.sub.filter(|sub| reply.active && !sub.is_empty()))
 }
 
 /// Whether a text may be a mail address, which is printed. Who uses it finds out whether it is one.
 fn is_mail_address(text: &str) -> bool {
-    let fits = |c: char| !c.is_whitespace() && !steers_terminal(c) && !"<>\"\\".contains(c);
+    let fits = |c: char| !c.is_whitespace() && !is_unsafe_for_display(c) && !"<>\"\\".contains(c);
     let has_both_parts = text
         .split_once('@')
         .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
@@ -205,7 +205,7 @@ mod tests {
             .await;
         let http = HttpClient::new(Endpoints::emulator(*server.address()).unwrap());
         let url = "https://sts.googleapis.com/v1/introspect".parse().unwrap();
-        let client = ClientAuth {
+        let client = ClientBasicAuth {
             client_id: "c",
             client_secret: &"s-canary".into(),
         };

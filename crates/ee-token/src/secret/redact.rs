@@ -428,13 +428,22 @@ fn is_random(word: &str) -> bool {
 /// ```
 pub fn display_path(path: &Path) -> String {
     let text = path.to_string_lossy();
-    let visible: String = text.chars().filter(|c| !steers_terminal(*c)).collect();
+    let visible: String = text
+        .chars()
+        .filter(|c| !is_unsafe_for_display(*c))
+        .collect();
     let visible = Zeroizing::new(visible);
     let redacted = redact(&visible, &[]);
     if *redacted != **visible {
         return redacted.into_owned();
     }
-    let shown = |c| if steers_terminal(c) { '\u{fffd}' } else { c };
+    let shown = |c| {
+        if is_unsafe_for_display(c) {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    };
     text.chars().map(shown).collect()
 }
 
@@ -443,16 +452,16 @@ const LONGEST: usize = 1000;
 
 /// The text without secrets, and without characters that could play tricks on a terminal or
 /// a log. Line ends and tabs stay.
-pub fn clean(text: &str, secrets: &[&str]) -> String {
+pub fn sanitize(text: &str, secrets: &[&str]) -> String {
     let mut text = Zeroizing::new(text.to_owned());
     // Before redacting, so that a secret cannot hide behind a character that goes away.
-    text.retain(|c| !steers_terminal(c) || matches!(c, '\n' | '\t'));
+    text.retain(|c| !is_unsafe_for_display(c) || matches!(c, '\n' | '\t'));
     redact(&text, secrets).into_owned()
 }
 
 /// What somebody else said, as a message may quote it: cleaned, and not without end.
-pub fn said(text: &str, secrets: &[&str]) -> String {
-    let mut text = clean(text, secrets);
+pub fn sanitize_message(text: &str, secrets: &[&str]) -> String {
+    let mut text = sanitize(text, secrets);
     if let Some((end, _)) = text.char_indices().nth(LONGEST) {
         text.truncate(end);
         text.push('…');
@@ -463,7 +472,7 @@ pub fn said(text: &str, secrets: &[&str]) -> String {
 /// Whether a character could play tricks on a terminal or on whoever reads it: control
 /// characters (line ends and tabs among them), those that are invisible, and those that turn the
 /// direction of writing. Whatever others wrote is printed without them.
-pub fn steers_terminal(c: char) -> bool {
+pub fn is_unsafe_for_display(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
@@ -709,7 +718,7 @@ mod tests {
     #[test]
     fn what_a_server_says_plays_no_tricks_on_a_terminal_and_has_an_end() {
         let text = format!("\u{1b}[2Jsec\u{200b}ret {}", "ä".repeat(5000));
-        let said = said(&text, &["secret"]);
+        let said = sanitize_message(&text, &["secret"]);
         assert!(said.starts_with("[2J[redacted] ä"), "{said}");
         assert_eq!(said.chars().count(), LONGEST + 1);
     }
@@ -718,9 +727,9 @@ mod tests {
     fn what_steers_a_terminal_or_cannot_be_seen_is_told_from_writing() {
         let steers = "\0\t\n\r\u{1b}\u{7f}\u{85}\u{9b}\u{ad}\u{61c}\u{200b}\u{200d}\u{202e}\u{2066}\u{2069}\u{feff}\u{e0041}\
             \u{34f}\u{115f}\u{1160}\u{17b4}\u{17b5}\u{3164}\u{fe00}\u{fe0f}\u{ffa0}\u{e0100}\u{e01ef}";
-        assert!(steers.chars().all(steers_terminal));
+        assert!(steers.chars().all(is_unsafe_for_display));
         let writing = "plain ÄÖÜ 漢字 हिन्दी عربي עברית 😀 – „“ €";
-        assert!(!writing.chars().any(steers_terminal));
+        assert!(!writing.chars().any(is_unsafe_for_display));
     }
 
     proptest::proptest! {
@@ -735,7 +744,7 @@ mod tests {
             assert!(!redact(&text, &[&secret[..5], &secret]).contains(&secret[5..]));
             // However it was made unlike itself by what nobody sees.
             let hidden = pieces.join(&secret.replace('a', &format!("a{unseen}")));
-            assert!(!said(&hidden, &[&secret]).contains(&secret));
+            assert!(!sanitize_message(&hidden, &[&secret]).contains(&secret));
         }
     }
 }

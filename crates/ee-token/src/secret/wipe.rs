@@ -23,12 +23,12 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// If a piece has characters that no header may have.
 ///
 /// ```
-/// let key = ee_token::secret_header(&["AIza", "Sy"])?;
+/// let key = ee_token::sensitive_header(&["AIza", "Sy"])?;
 /// assert_eq!(key, "AIzaSy");
 /// assert!(key.is_sensitive());
 /// # Ok::<(), http::header::InvalidHeaderValue>(())
 /// ```
-pub fn secret_header(pieces: &[&str]) -> Result<HeaderValue, InvalidHeaderValue> {
+pub fn sensitive_header(pieces: &[&str]) -> Result<HeaderValue, InvalidHeaderValue> {
     // Room for all of it: growing would leave copies behind.
     let length = pieces.iter().map(|piece| piece.len()).sum();
     let mut bytes = Zeroizing::new(Vec::with_capacity(length));
@@ -84,11 +84,11 @@ pub(crate) fn secret_request(url: &Url, name: &str, secret: &str) -> Request {
 }
 
 /// Overwrites the texts in what a server said, which may be what it was sent.
-pub fn wipe(said: &mut Value) {
+pub fn zeroize_json(said: &mut Value) {
     match said {
         Value::String(text) => text.zeroize(),
-        Value::Array(list) => list.iter_mut().for_each(wipe),
-        Value::Object(fields) => fields.values_mut().for_each(wipe),
+        Value::Array(list) => list.iter_mut().for_each(zeroize_json),
+        Value::Object(fields) => fields.values_mut().for_each(zeroize_json),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
@@ -111,11 +111,11 @@ mod tests {
 
     #[test]
     fn a_secret_header_is_what_its_pieces_say_and_debug_shows_nothing_of_it() {
-        let header = secret_header(&["Basic ", "canary"]).unwrap();
+        let header = sensitive_header(&["Basic ", "canary"]).unwrap();
         assert_eq!(header, "Basic canary");
         assert!(!format!("{header:?}").contains("canary"));
         for bad in ["a\r\nX-Evil: 1", "a\u{7f}", "a\0"] {
-            let error = secret_header(&["Basic ", bad]).unwrap_err();
+            let error = sensitive_header(&["Basic ", bad]).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("Evil"));
         }
     }

@@ -10,7 +10,7 @@ use crate::transport::emulator::{Emulator, ListenerCheck};
 use crate::{Error, ErrorKind, Remedy, UrlField, UrlMatch};
 
 /// `aud` of every assertion that a service account signs, whatever host it is sent to.
-pub const TOKEN_AUDIENCE: &str = "https://oauth2.googleapis.com/token";
+pub const JWT_BEARER_AUDIENCE: &str = "https://oauth2.googleapis.com/token";
 
 /// What these crates ask Google for, each at a URL of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,11 +25,11 @@ pub enum Endpoint {
     /// Where it can be asked what a token is good for.
     TokenInfo,
     /// Where a grant is given back.
-    Revoke,
+    Revocation,
     /// Google's consent page.
-    Consent,
+    Authorization,
     /// The Code Editor's page for logging in from a notebook.
-    Notebook,
+    NotebookAuth,
     /// The Security Token Service, for federation.
     Sts,
     /// IAM credentials, for impersonation.
@@ -39,7 +39,7 @@ pub enum Endpoint {
     /// Service Usage, which knows what a project has enabled.
     ServiceUsage,
     /// The metadata server of Compute Engine and its relatives.
-    Metadata,
+    MetadataServer,
 }
 
 impl Endpoint {
@@ -48,30 +48,30 @@ impl Endpoint {
         Self::EarthEngineHighVolume,
         Self::Token,
         Self::TokenInfo,
-        Self::Revoke,
-        Self::Consent,
-        Self::Notebook,
+        Self::Revocation,
+        Self::Authorization,
+        Self::NotebookAuth,
         Self::Sts,
         Self::IamCredentials,
         Self::ResourceManager,
         Self::ServiceUsage,
-        Self::Metadata,
+        Self::MetadataServer,
     ];
 
     fn google_text(self) -> &'static str {
         match self {
             Self::EarthEngine => "https://earthengine.googleapis.com/",
             Self::EarthEngineHighVolume => "https://earthengine-highvolume.googleapis.com/",
-            Self::Token => TOKEN_AUDIENCE,
+            Self::Token => JWT_BEARER_AUDIENCE,
             Self::TokenInfo => "https://oauth2.googleapis.com/tokeninfo",
-            Self::Revoke => "https://oauth2.googleapis.com/revoke",
-            Self::Consent => "https://accounts.google.com/o/oauth2/auth",
-            Self::Notebook => "https://code.earthengine.google.com/client-auth",
+            Self::Revocation => "https://oauth2.googleapis.com/revoke",
+            Self::Authorization => "https://accounts.google.com/o/oauth2/auth",
+            Self::NotebookAuth => "https://code.earthengine.google.com/client-auth",
             Self::Sts => "https://sts.googleapis.com/",
             Self::IamCredentials => "https://iamcredentials.googleapis.com/",
             Self::ResourceManager => "https://cloudresourcemanager.googleapis.com/",
             Self::ServiceUsage => "https://serviceusage.googleapis.com/",
-            Self::Metadata => "http://metadata.google.internal/",
+            Self::MetadataServer => "http://metadata.google.internal/",
         }
     }
 
@@ -141,7 +141,7 @@ impl Endpoints {
     /// does not tell who does.
     ///
     /// # Errors
-    /// [`ErrorKind::RefusedUrl`] for an address that is not on loopback, since
+    /// [`ErrorKind::DisallowedUrl`] for an address that is not on loopback, since
     /// secrets would cross a network in clear text.
     pub fn emulator(address: SocketAddr) -> Result<Self, Error> {
         Self::with_emulator(Emulator {
@@ -173,7 +173,7 @@ impl Endpoints {
         let address = emulator.address;
         if !address.ip().is_loopback() {
             return Err(Error::new(
-                ErrorKind::RefusedUrl,
+                ErrorKind::DisallowedUrl,
                 format!("the emulator's address {address} is not on this machine: secrets would cross the network in clear text"),
             )
             .with_remedy(Remedy::new(
@@ -205,13 +205,13 @@ impl Endpoints {
     /// The URL that is really called for this one: the emulator's, if there is one.
     ///
     /// # Errors
-    /// [`ErrorKind::RefusedUrl`] for anything but HTTPS, except on loopback and to the
+    /// [`ErrorKind::DisallowedUrl`] for anything but HTTPS, except on loopback and to the
     /// metadata server itself.
     pub fn resolve(&self, url: &Url) -> Result<Url, Error> {
         if is_loopback(url) && matches!(url.scheme(), "http" | "https") {
             return Ok(url.clone());
         }
-        let metadata = url.host() == self.url(Endpoint::Metadata).host();
+        let metadata = url.host() == self.url(Endpoint::MetadataServer).host();
         if url.scheme() != "https" && !(url.scheme() == "http" && metadata) {
             return Err(refused(url, "it is not HTTPS"));
         }
@@ -252,7 +252,7 @@ impl Endpoints {
 
     /// Whether requests to this URL must go straight there, past any proxy.
     pub(crate) fn is_direct(&self, url: &Url) -> bool {
-        is_loopback(url) || url.host() == self.url(Endpoint::Metadata).host()
+        is_loopback(url) || url.host() == self.url(Endpoint::MetadataServer).host()
     }
 }
 
@@ -304,7 +304,7 @@ fn refused(url: &Url, why: &str) -> Error {
     // The host alone: a path or a query could hold a secret.
     let host = url.host_str().unwrap_or("no host");
     Error::new(
-        ErrorKind::RefusedUrl,
+        ErrorKind::DisallowedUrl,
         format!(
             "refused to send a request to {host} ({} URL): {why}",
             url.scheme()
@@ -410,7 +410,7 @@ mod tests {
         let emulator = Endpoints::emulator("127.0.0.1:9".parse().unwrap()).unwrap();
         for endpoints in [&Endpoints::google(), &emulator] {
             for url in [
-                TOKEN_AUDIENCE,
+                JWT_BEARER_AUDIENCE,
                 "https://sts.us-east1.rep.googleapis.com/v1/token",
                 "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@b.example:generateAccessToken",
             ] {
@@ -436,7 +436,7 @@ mod tests {
     #[test]
     fn an_emulator_elsewhere_is_refused() {
         let error = Endpoints::emulator("10.0.0.1:80".parse().unwrap()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::RefusedUrl);
+        assert_eq!(error.kind(), ErrorKind::DisallowedUrl);
     }
 
     #[test]
@@ -444,15 +444,15 @@ mod tests {
         let google = Endpoints::google();
         assert_eq!(
             resolve(&google, "http://oauth2.googleapis.com/token"),
-            Err(ErrorKind::RefusedUrl)
+            Err(ErrorKind::DisallowedUrl)
         );
         assert_eq!(
             resolve(&google, "ftp://127.0.0.1/"),
-            Err(ErrorKind::RefusedUrl)
+            Err(ErrorKind::DisallowedUrl)
         );
         assert_eq!(
             resolve(&google, "https://user:pw@sts.googleapis.com/"),
-            Err(ErrorKind::RefusedUrl)
+            Err(ErrorKind::DisallowedUrl)
         );
         assert!(resolve(&google, "http://metadata.google.internal/a").is_ok());
         assert!(resolve(&google, "http://[::1]:1/a").is_ok());

@@ -39,7 +39,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// use ee_token::{Endpoints, HttpClient};
 ///
 /// let http = HttpClient::new(Endpoints::google());
-/// assert_eq!(http.requests_sent(), 0);
+/// assert_eq!(http.request_count(), 0);
 /// # Ok::<(), ee_token::Error>(())
 /// ```
 #[derive(Clone)]
@@ -161,7 +161,7 @@ impl Drop for Tenancy {
 impl HttpClient {
     /// How often a server may send one request back unread before that counts as a failure.
     #[doc(hidden)]
-    pub const MOST_TURNED_BACK: u32 = 2;
+    pub const MAX_REFUSED_STREAMS: u32 = 2;
 
     /// A client on the process's own connections. They are set up when the first request needs
     /// them.
@@ -189,10 +189,13 @@ impl HttpClient {
     /// let own = reqwest::Client::builder()
     ///     .tls_backend_preconfigured(tls)
     ///     .read_timeout(std::time::Duration::from_secs(30));
-    /// let http = HttpClient::with_client(own, Endpoints::google())?;
+    /// let http = HttpClient::from_reqwest_builder(own, Endpoints::google())?;
     /// # Ok(()) }
     /// ```
-    pub fn with_client(client: ClientBuilder, endpoints: Endpoints) -> Result<Self, Error> {
+    pub fn from_reqwest_builder(
+        client: ClientBuilder,
+        endpoints: Endpoints,
+    ) -> Result<Self, Error> {
         let client = finish(client)?;
         let pool = Pool {
             proxied: OnceCell::with_value(client),
@@ -215,7 +218,7 @@ impl HttpClient {
     /// # Errors
     /// [`ErrorKind::InvalidCredential`] if there is no certificate in the text, or one that
     /// cannot be used.
-    pub fn with_roots(&self, pem: &str) -> Result<Self, Error> {
+    pub fn with_root_certificates(&self, pem: &str) -> Result<Self, Error> {
         let config = tls::client_config_with_roots(pem)?;
         Ok(self.with_pool(Pool::with_config(config)))
     }
@@ -244,14 +247,14 @@ impl HttpClient {
     /// # Errors
     /// [`ErrorKind::InvalidCredential`] if there is no certificate or no key in the texts, or
     /// if they do not belong together.
-    pub fn with_client_certificate(&self, chain: &str, key: &SecretString) -> Result<Self, Error> {
+    pub fn with_identity(&self, chain: &str, key: &SecretString) -> Result<Self, Error> {
         let config = tls::client_config_with_certificate(chain, key.expose_secret())?;
         Ok(self.with_pool(Pool::with_config(config)))
     }
 
     /// The same pool and endpoints with a request count of its own, from 0.
     #[must_use]
-    pub fn with_own_count(&self) -> Self {
+    pub fn with_separate_counter(&self) -> Self {
         Self {
             shared: self.shared.clone(),
             sent: Arc::default(),
@@ -264,17 +267,17 @@ impl HttpClient {
     }
 
     /// How many requests were sent through it and its clones, retries included.
-    pub fn requests_sent(&self) -> u64 {
+    pub fn request_count(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
     /// Sends a request to a Google URL (or one from a credential file), in whose place an
     /// emulator is asked where one is in force, and returns the answer's head, whatever its
-    /// status. What the server sends back unread ([`Error::was_turned_back`]) is sent again at
+    /// status. What the server sends back unread ([`Error::is_refused_stream`]) is sent again at
     /// once, twice at most.
     ///
     /// # Errors
-    /// [`ErrorKind::RefusedUrl`], [`ErrorKind::Network`] or [`ErrorKind::Timeout`];
+    /// [`ErrorKind::DisallowedUrl`], [`ErrorKind::Network`] or [`ErrorKind::Timeout`];
     /// [`ErrorKind::UntrustedEmulator`] if another user serves the emulator's address;
     /// [`ErrorKind::Runtime`] outside of a tokio runtime. The
     /// message names the host, never the path or query.
@@ -296,16 +299,16 @@ impl HttpClient {
         let asked = request.url().clone();
         *request.url_mut() = self.endpoints().resolve(&asked)?;
         let host = asked.host_str().unwrap_or_default();
-        for _ in 0..Self::MOST_TURNED_BACK {
+        for _ in 0..Self::MAX_REFUSED_STREAMS {
             let Some(same) = request.try_clone() else {
                 break;
             };
-            match self.send_resolved(same, host)?.await {
-                Err(error) if error.was_turned_back() => {}
+            match self.send_to(same, host)?.await {
+                Err(error) if error.is_refused_stream() => {}
                 result => return result,
             }
         }
-        self.send_resolved(request, host)?.await
+        self.send_to(request, host)?.await
     }
 
     /// [`send`](Self::send) for a URL that came from [`Endpoints::resolve`] already, which
@@ -315,7 +318,7 @@ impl HttpClient {
     /// # Errors
     /// As [`send`](Self::send); what needs no waiting is said at once.
     #[doc(hidden)]
-    pub fn send_resolved<'a>(
+    pub fn send_to<'a>(
         &self,
         request: Request,
         host: &'a str,
@@ -347,7 +350,7 @@ impl HttpClient {
         Ok(executing)
     }
 
-    /// [`send_resolved`](Self::send_resolved) to a metadata server, which is asked in clear text
+    /// [`send_to`](Self::send_to) to a metadata server, which is asked in clear text
     /// and past every proxy. Its time-out is its sender's to keep.
     ///
     /// # Errors
@@ -355,7 +358,7 @@ impl HttpClient {
     #[doc(hidden)]
     pub async fn send_in_clear(&self, request: Request, host: &str) -> Result<Response, Error> {
         if request.url().scheme() != "http" {
-            return self.send_resolved(request, host)?.await;
+            return self.send_to(request, host)?.await;
         }
         let address = host_and_port(request.url());
         let clear_text = self.pool()?.clear_text.clone();
@@ -387,7 +390,7 @@ impl fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpClient")
             .field("emulator", &self.shared.endpoints.emulator_address())
-            .field("requests_sent", &self.requests_sent())
+            .field("request_count", &self.request_count())
             .finish_non_exhaustive()
     }
 }
@@ -536,12 +539,12 @@ mod tests {
         let own = own_client().redirect(redirect::Policy::limited(5));
         for http in [
             HttpClient::new(Endpoints::google()),
-            HttpClient::with_client(own, Endpoints::google()).unwrap(),
+            HttpClient::from_reqwest_builder(own, Endpoints::google()).unwrap(),
         ] {
             let response = get(&http, &format!("{}/from", server.uri())).await.unwrap();
             assert_eq!(response.status(), 307);
-            assert_eq!(http.requests_sent(), 1);
-            assert_eq!(http.with_own_count().requests_sent(), 0);
+            assert_eq!(http.request_count(), 1);
+            assert_eq!(http.with_separate_counter().request_count(), 0);
         }
     }
 
@@ -553,7 +556,7 @@ mod tests {
             .expect(1)
             .mount(&server)
             .await;
-        let http = HttpClient::with_client(own_client(), Endpoints::google()).unwrap();
+        let http = HttpClient::from_reqwest_builder(own_client(), Endpoints::google()).unwrap();
         let http = http.with_endpoints(Endpoints::emulator(*server.address()).unwrap());
         get(&http, "https://sts.googleapis.com/v1/x").await.unwrap();
     }
@@ -692,11 +695,11 @@ mod tests {
                 Ok(reply) => assert!(turned_back < 3 && reply.status() == 200),
                 Err(error) => {
                     assert_eq!(turned_back, 3, "{error}");
-                    assert!(error.was_turned_back() && error.never_arrived(), "{error}");
+                    assert!(error.is_refused_stream() && error.was_not_sent(), "{error}");
                     assert_eq!(error.kind(), ErrorKind::Network);
                 }
             }
-            assert_eq!(http.requests_sent(), sent, "{turned_back} turned back");
+            assert_eq!(http.request_count(), sent, "{turned_back} turned back");
         }
     }
 
@@ -728,7 +731,7 @@ mod tests {
             let sent = http.send_in_clear(request, "metadata.google.internal");
             let error = sent.await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Network);
-            assert_eq!(http.requests_sent(), 1);
+            assert_eq!(http.request_count(), 1);
             assert!(error.to_string().starts_with(&words), "{error}");
             assert!(!format!("{error} {error:?}").contains("canary"));
         }

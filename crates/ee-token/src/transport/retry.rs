@@ -10,7 +10,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 /// How often a request that failed for the moment is sent again.
 ///
 /// Waits are drawn at random between nothing and a bound that starts at
-/// [`initial_wait`](Self::initial_wait) and doubles up to [`max_wait`](Self::max_wait)
+/// [`initial_backoff`](Self::initial_backoff) and doubles up to [`max_backoff`](Self::max_backoff)
 /// ("full jitter"), so that clients that failed together do not come back together.
 ///
 /// ```
@@ -25,21 +25,21 @@ pub struct RetryPolicy {
     /// How many times a request is sent again; 0 is never.
     pub max_retries: u32,
     /// The bound of the first wait.
-    pub initial_wait: Duration,
+    pub initial_backoff: Duration,
     /// No wait is longer than this, unless the server asks for it (`Retry-After`).
-    pub max_wait: Duration,
+    pub max_backoff: Duration,
     /// After this long, counted from the first attempt, no further one is made.
-    pub total: Duration,
+    pub max_elapsed: Duration,
 }
 
 impl RetryPolicy {
     /// For token requests: somebody waits for each, so 2 retries within half a minute.
-    pub fn token() -> Self {
+    pub fn for_token_requests() -> Self {
         Self {
             max_retries: 2,
-            initial_wait: Duration::from_millis(500),
-            max_wait: Duration::from_secs(5),
-            total: Duration::from_secs(30),
+            initial_backoff: Duration::from_millis(500),
+            max_backoff: Duration::from_secs(5),
+            max_elapsed: Duration::from_secs(30),
         }
     }
 
@@ -52,11 +52,11 @@ impl RetryPolicy {
     }
 
     /// How long to wait before retry number `retry` (from 0).
-    pub fn wait(&self, retry: u32) -> Duration {
+    pub fn backoff(&self, retry: u32) -> Duration {
         let bound = self
-            .initial_wait
+            .initial_backoff
             .saturating_mul(1u32.checked_shl(retry).unwrap_or(u32::MAX))
-            .min(self.max_wait);
+            .min(self.max_backoff);
         bound.mul_f64(random_fraction())
     }
 }
@@ -66,9 +66,9 @@ impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             max_retries: 5,
-            initial_wait: Duration::from_secs(1),
-            max_wait: Duration::from_secs(120),
-            total: Duration::from_secs(600),
+            initial_backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(120),
+            max_elapsed: Duration::from_secs(600),
         }
     }
 }
@@ -90,17 +90,17 @@ pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> 
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
     }
-    let now = date(headers).unwrap_or(now);
-    Some((http_date(text)? - now).to_std().unwrap_or_default())
+    let now = http_date(headers).unwrap_or(now);
+    Some((parse_http_date(text)? - now).to_std().unwrap_or_default())
 }
 
 /// The server's time as a reply states it (RFC 9110 §6.6.1).
-pub fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
-    http_date(headers.get(DATE)?.to_str().ok()?)
+pub fn http_date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    parse_http_date(headers.get(DATE)?.to_str().ok()?)
 }
 
 /// A date of a server's, if it can be one at all: the format has four digits for a year.
-fn http_date(text: &str) -> Option<DateTime<Utc>> {
+fn parse_http_date(text: &str) -> Option<DateTime<Utc>> {
     let date = DateTime::parse_from_rfc2822(text).ok()?.to_utc();
     (2000..=9999).contains(&date.year()).then_some(date)
 }
@@ -114,7 +114,7 @@ mod tests {
         let policy = RetryPolicy::default();
         for (retry, bound) in [(0, 1), (1, 2), (6, 64), (7, 120), (40, 120)] {
             for _ in 0..50 {
-                assert!(policy.wait(retry) < Duration::from_secs(bound));
+                assert!(policy.backoff(retry) < Duration::from_secs(bound));
             }
         }
     }
@@ -163,7 +163,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(DATE, text.parse().unwrap());
-            assert_eq!(date(&headers).is_some(), is_date, "{text}");
+            assert_eq!(http_date(&headers).is_some(), is_date, "{text}");
         }
     }
 

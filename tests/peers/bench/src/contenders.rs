@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ee_credentials::{Credentials, Options};
+use ee_credentials::{Credentials, CredentialOptions};
 use ee_emulator::RsaKey;
 use ee_token::{Endpoints, HttpClient, TokenCache};
 use google_cloud_auth::credentials::service_account::{AccessSpecifier, Builder};
@@ -46,15 +46,15 @@ pub fn google_login(server: &Server, n: usize) -> GoogleCredentials {
 }
 
 /// Ours, with the server in the place of Google.
-pub fn options(server: &Server) -> Options {
+pub fn options(server: &Server) -> CredentialOptions {
     let endpoints = Endpoints::emulator(server.address).expect("a loopback address");
-    Options::new(HttpClient::new(endpoints))
+    CredentialOptions::new(HttpClient::new(endpoints))
 }
 
 pub fn ours(server: &Server) -> TokenCache {
     let key = key_json(&server.url("/token")).to_string();
     let credentials = Credentials::from_json(&key, &options(server)).expect("a key");
-    credentials.cache().expect("no API key").clone()
+    credentials.token_cache().expect("no API key").clone()
 }
 
 /// With a token that it signs itself: what it makes of a service account's key.

@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
-pub struct Effort {
+pub struct ConnectStats {
     pub smoke: bool,
 }
 
-impl Effort {
+impl ConnectStats {
     /// `full`, or `smoke` in a smoke run.
     pub fn pick(self, full: usize, smoke: usize) -> usize {
         if self.smoke { smoke } else { full }

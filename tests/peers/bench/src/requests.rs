@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ee_credentials::{Environment, Options, Search};
+use ee_credentials::{Environment, CredentialOptions, Search};
 use ee_emulator::RsaKey;
 use ee_rest::{Auth, Client};
 use ee_token::{
@@ -23,11 +23,11 @@ use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
 
 use crate::contenders;
-use crate::harness::{Better, Effort, Row, contender, interleaved, one_thread, per_call};
+use crate::harness::{Better, ConnectStats, Row, contender, interleaved, one_thread, per_call};
 use crate::server::Server;
 
 /// A service account's assertion, against the signature alone.
-pub fn jwt_sign(effort: Effort) -> Row {
+pub fn jwt_sign(effort: ConnectStats) -> Row {
     let pem = RsaKey::shared().pkcs8_pem();
     let ours = RsaPrivateKey::from_pem(pem).expect("a key");
     let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).expect("a PEM");
@@ -78,12 +78,12 @@ pub fn jwt_sign(effort: Effort) -> Row {
 const METADATA_PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
 
 /// One more token from the metadata server, over a connection that is there.
-pub fn metadata(effort: Effort) -> Row {
+pub fn metadata(effort: ConnectStats) -> Row {
     let server = Server::start();
     let rt = one_thread();
     let n = effort.pick(200, 2);
     let machine = rt.block_on(machine_credentials(&server));
-    let cache = machine.cache().expect("no API key").clone();
+    let cache = machine.token_cache().expect("no API key").clone();
     let bare = contenders::reqwest();
     let url = same_url(&server);
     let yup = rt.block_on(contenders::yup_mds(&server));
@@ -142,8 +142,8 @@ pub async fn machine_credentials(server: &Server) -> ee_credentials::Credentials
     let environment =
         Environment::empty().with_var("GCE_METADATA_HOST", server.address.to_string());
     let http = HttpClient::new(Endpoints::google());
-    let search = Search::new(environment, Options::new(http));
-    search.run().await.expect("a metadata server").credentials
+    let search = Search::new(environment, CredentialOptions::new(http));
+    search.find().await.expect("a metadata server").credentials
 }
 
 /// What any program does: asks, reads the body, parses it.
@@ -167,7 +167,7 @@ impl Pair {
         let token = AccessToken::new(&format!("ya29.{}", "x".repeat(220))).expect("a token");
         let cache = TokenCache::new(Fixed(token.clone()));
         let http = HttpClient::new(endpoints);
-        let ours = Client::builder(Auth::token(cache), http)
+        let ours = Client::builder(Auth::token_cache(cache), http)
             .project("p-1234")
             // As many as are measured; 40 are what Earth Engine gives a project.
             .concurrency_limit(64)
@@ -214,8 +214,8 @@ async fn read(request: reqwest::RequestBuilder, token: &AccessToken) {
 struct Fixed(AccessToken);
 
 impl TokenSource for Fixed {
-    fn mint(&self) -> ee_token::TokenFuture<'_> {
-        self.0.mint()
+    fn fetch_token(&self) -> ee_token::TokenFuture<'_> {
+        self.0.fetch_token()
     }
 }
 
@@ -234,7 +234,7 @@ pub async fn at_64<F: Future>(calls: usize, call: impl Fn() -> F) -> f64 {
 }
 
 /// Authenticated JSON calls per second, 64 at a time.
-pub fn requests(effort: Effort) -> Row {
+pub fn requests(effort: ConnectStats) -> Row {
     let server = Server::start();
     let rt = one_thread();
     let pair = Pair::new(&server);
@@ -259,7 +259,7 @@ pub fn requests(effort: Effort) -> Row {
 }
 
 /// A long reply to a file.
-pub fn stream(effort: Effort) -> Row {
+pub fn stream(effort: ConnectStats) -> Row {
     let server = Server::start();
     let rt = one_thread();
     let size = effort.pick(1 << 30, 1 << 20);

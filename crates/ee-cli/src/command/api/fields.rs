@@ -6,17 +6,17 @@ use earthengine::credentials::check_path_flag;
 use earthengine::token::display_path;
 use serde_json::{Map, Value};
 
-use crate::error::Failure;
+use crate::error::CliError;
 
 /// The value of a field with a meaning: true, false, null, a number, `@FILE`; else the text.
-pub(super) fn meaning(text: &str) -> Result<Value, Failure> {
+pub(super) fn meaning(text: &str) -> Result<Value, CliError> {
     if let Some(file) = text.strip_prefix('@') {
         let file = Path::new(file);
-        check_path_flag("--field", file).map_err(|error| Failure::login(&error))?;
+        check_path_flag("--field", file).map_err(|error| CliError::login(&error))?;
         let bytes = super::read(file)?;
         return match String::from_utf8(bytes) {
             Ok(text) => Ok(Value::String(text)),
-            Err(_) => Err(Failure::usage(&format!(
+            Err(_) => Err(CliError::usage(&format!(
                 "{} is not UTF-8 text",
                 display_path(file)
             ))),
@@ -42,8 +42,8 @@ pub(super) fn in_query(value: &Value) -> String {
 }
 
 /// Puts a value where its key says: `a`, `a[b]` for an object in it, `a[]` for the end of a list.
-pub(super) fn put(body: &mut Map<String, Value>, key: &str, value: Value) -> Result<(), Failure> {
-    let cannot = || Failure::usage(&format!("the field {key:?} fits nowhere in the body"));
+pub(super) fn put(body: &mut Map<String, Value>, key: &str, value: Value) -> Result<(), CliError> {
+    let cannot = || CliError::usage(&format!("the field {key:?} fits nowhere in the body"));
     let (first, mut rest) = match key.find('[') {
         Some(at) => key.split_at(at),
         None => (key, ""),

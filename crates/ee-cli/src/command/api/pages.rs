@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use earthengine::{Error, ErrorKind};
 use serde_json::{Map, Value};
 
-use crate::error::{Failure, Stage};
+use crate::error::{CliError, Phase};
 
 const NEXT: &str = "nextPageToken";
 
@@ -18,7 +18,7 @@ pub(super) struct Pages {
 
 impl Pages {
     /// Adds a page, and says which is next.
-    pub(super) fn add(&mut self, body: &[u8]) -> Result<Option<String>, Failure> {
+    pub(super) fn add(&mut self, body: &[u8]) -> Result<Option<String>, CliError> {
         let page: Map<String, Value> = serde_json::from_slice(body)
             .map_err(|_| cannot("the reply is no JSON object, so it has no pages"))?;
         let mut next = None;
@@ -49,8 +49,8 @@ impl Pages {
     }
 }
 
-fn cannot(why: &str) -> Failure {
-    Failure::new(&Error::new(ErrorKind::ServerError, why), Stage::Call)
+fn cannot(why: &str) -> CliError {
+    CliError::new(&Error::new(ErrorKind::ServerError, why), Phase::Call)
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::io::{self, BufRead as _, Write as _};
 use std::time::Duration;
 
 use clap::Args;
-use earthengine::credentials::Store;
+use earthengine::credentials::LoginFile;
 use earthengine::credentials::login::{
-    Flow, Line, Mode, Outcome, Saved, SystemBrowser, Terminal, Url,
+    LoginFlow, LoginMode, LoginOutcome, PromptFuture, SavedLogin, SystemBrowser, Terminal, Url,
 };
 use earthengine::token::{HttpClient, display_path};
 use earthengine::{Credentials, Environment, Remedy, Scopes, SecretString};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::cli::Global;
-use crate::error::Failure;
+use crate::error::CliError;
 use crate::output::{json_line, note, note_json, path_json, print, print_raw, warnings_as_json};
 
 const GOOGLE: &str = "https://www.googleapis.com/auth/";
@@ -24,7 +24,7 @@ pub(crate) struct Login {
     /// localhost, localhost:PORT, notebook, gcloud, gcloud-legacy, colab or appdefault; without
     /// it, the one that fits this machine
     #[arg(long, alias = "auth_mode", alias = "auth-mode", value_name = "MODE")]
-    mode: Option<Mode>,
+    mode: Option<LoginMode>,
 
     /// The port of this machine that the browser is sent back to; 0 for any that is free
     #[arg(long, value_name = "N")]
@@ -49,9 +49,9 @@ pub(crate) struct Login {
     code_verifier: Option<String>,
 }
 
-pub(crate) async fn run(global: &Global, login: &Login) -> Result<(), Failure> {
+pub(crate) async fn run(global: &Global, login: &Login) -> Result<(), CliError> {
     if global.credentials.is_some() {
-        return Err(Failure::usage(
+        return Err(CliError::usage(
             &"a login goes into Earth Engine's own file: --credentials cannot be given with it",
         ));
     }
@@ -59,26 +59,28 @@ pub(crate) async fn run(global: &Global, login: &Login) -> Result<(), Failure> {
 }
 
 /// `--port` is another way to write `--mode=localhost:PORT`.
-fn mode(login: &Login) -> Result<Option<Mode>, Failure> {
+fn mode(login: &Login) -> Result<Option<LoginMode>, CliError> {
     match (login.mode, login.port) {
         (mode, None) => Ok(mode),
-        (None | Some(Mode::Localhost { port: None }), port) => Ok(Some(Mode::Localhost { port })),
-        (Some(mode), Some(_)) => Err(Failure::usage(&format!(
+        (None | Some(LoginMode::Localhost { port: None }), port) => {
+            Ok(Some(LoginMode::Localhost { port }))
+        }
+        (Some(mode), Some(_)) => Err(CliError::usage(&format!(
             "--port belongs to --mode=localhost, and not to {mode}"
         ))),
     }
 }
 
-async fn log_in(global: &Global, login: &Login, mode: Option<Mode>) -> Result<(), Failure> {
+async fn log_in(global: &Global, login: &Login, mode: Option<LoginMode>) -> Result<(), CliError> {
     let environment = Environment::current();
     environment
         .check_certificate_paths()
-        .map_err(|e| Failure::login(&e))?;
-    let endpoints = environment.endpoints().map_err(|e| Failure::login(&e))?;
+        .map_err(|e| CliError::login(&e))?;
+    let endpoints = environment.endpoints().map_err(|e| CliError::login(&e))?;
     let http = HttpClient::new(endpoints);
     let browser = SystemBrowser::new(&environment);
-    let store = Store::open(&environment).map_err(|e| Failure::login(&e))?;
-    let mut flow = Flow::new(environment, http)
+    let store = LoginFile::open(&environment).map_err(|e| CliError::login(&e))?;
+    let mut flow = LoginFlow::new(environment, http)
         .scopes(Scopes::new(&global.scopes))
         .force(login.force)
         .quiet(global.quiet)
@@ -94,53 +96,53 @@ async fn log_in(global: &Global, login: &Login, mode: Option<Mode>) -> Result<()
         // It may contain the verifier of a login that has begun.
         return print_raw(json_line(as_json(&outcome, global)));
     }
-    if let (Outcome::Saved(saved), false) = (&outcome, global.quiet) {
+    if let (LoginOutcome::LoggedIn(saved), false) = (&outcome, global.quiet) {
         for warning in &saved.warnings {
             note(&format!("warning: {warning}\n    {}", warning.remedy));
         }
     }
-    print(in_words(&outcome, global))
+    print(render_text(&outcome, global))
 }
 
 /// The first of two steps, which for most ways of logging in is the only one.
 async fn first_step(
-    flow: &Flow,
-    store: &Store,
+    flow: &LoginFlow,
+    store: &LoginFile,
     console: &Console,
     browser: &SystemBrowser,
-) -> Result<Outcome, Failure> {
+) -> Result<LoginOutcome, CliError> {
     let outcome = flow.run(console, browser).await;
-    let outcome = outcome.map_err(|error| Failure::login(&error))?;
-    if let Outcome::Begun(begun) = &outcome {
+    let outcome = outcome.map_err(|error| CliError::login(&error))?;
+    if let LoginOutcome::AwaitingCode(begun) = &outcome {
         // Other users may read the arguments of the second step's command.
-        let kept = store.keep_verifier(&begun.code_verifier);
-        kept.map_err(|error| Failure::login(&error))?;
+        let kept = store.save_code_verifier(&begun.code_verifier);
+        kept.map_err(|error| CliError::login(&error))?;
     }
     Ok(outcome)
 }
 
 async fn second_step(
-    flow: &Flow,
-    store: &Store,
+    flow: &LoginFlow,
+    store: &LoginFile,
     verifier: Option<&str>,
     code: &str,
-) -> Result<Outcome, Failure> {
+) -> Result<LoginOutcome, CliError> {
     let verifier = match verifier {
         Some(given) => given_or_read(given).await,
         None => store
-            .kept_verifier()
-            .map_err(|error| Failure::login(&error))?
+            .load_code_verifier()
+            .map_err(|error| CliError::login(&error))?
             .ok_or_else(not_begun)?,
     };
     let code = given_or_read(code).await;
     let saved = flow.finish_notebook(&verifier, &code).await;
     saved
-        .map(Outcome::Saved)
-        .map_err(|error| Failure::login(&error))
+        .map(LoginOutcome::LoggedIn)
+        .map_err(|error| CliError::login(&error))
 }
 
-fn not_begun() -> Failure {
-    Failure::of_usage(
+fn not_begun() -> CliError {
+    CliError::of_usage(
         "no login has begun here that this code could belong to",
         Remedy::new("Begin one; or give the verifier, too, if it was begun elsewhere.")
             .command("eectl auth login --mode=notebook --quiet"),
@@ -173,7 +175,7 @@ impl Console {
 }
 
 impl Terminal for Console {
-    fn tell(&self, text: &str) {
+    fn print(&self, text: &str) {
         match (self.quiet, self.json) {
             (true, _) => {}
             (false, true) => note_json(json!({ "note": text })),
@@ -181,7 +183,7 @@ impl Terminal for Console {
         }
     }
 
-    fn show_page(&self, url: &Url, advice: &str) {
+    fn show_url(&self, url: &Url, advice: &str) {
         match (self.quiet, self.json) {
             (_, true) => {
                 let page = json!({"url": url.as_str(), "advice": advice});
@@ -193,7 +195,7 @@ impl Terminal for Console {
         }
     }
 
-    fn ask<'a>(&'a self, prompt: &'a str) -> Line<'a> {
+    fn prompt<'a>(&'a self, prompt: &'a str) -> PromptFuture<'a> {
         let mut stderr = io::stderr().lock();
         // Without a terminal there is nobody to read it.
         let _ = write!(stderr, "\n{prompt}").and_then(|()| stderr.flush());
@@ -214,9 +216,9 @@ async fn read_line() -> io::Result<Option<SecretString>> {
     read.await.unwrap_or(Ok(None))
 }
 
-fn as_json(outcome: &Outcome, global: &Global) -> Value {
+fn as_json(outcome: &LoginOutcome, global: &Global) -> Value {
     match outcome {
-        Outcome::Saved(saved) => {
+        LoginOutcome::LoggedIn(saved) => {
             let mut json = json!({
                 "outcome": "saved",
                 "mode": saved.mode.name(),
@@ -230,7 +232,7 @@ fn as_json(outcome: &Outcome, global: &Global) -> Value {
             }
             json
         }
-        Outcome::Reused(credentials) => {
+        LoginOutcome::AlreadyLoggedIn(credentials) => {
             let mut credential = json!({
                 "kind": credentials.kind().as_str(),
                 "source": credentials.origin().as_str(),
@@ -243,7 +245,7 @@ fn as_json(outcome: &Outcome, global: &Global) -> Value {
             }
             json!({"outcome": "reused", "credential": credential})
         }
-        Outcome::Begun(begun) => json!({
+        LoginOutcome::AwaitingCode(begun) => json!({
             "outcome": "begun",
             "url": begun.url.as_str(),
             "code_verifier": begun.code_verifier.expose_secret(),
@@ -253,11 +255,11 @@ fn as_json(outcome: &Outcome, global: &Global) -> Value {
     }
 }
 
-fn in_words(outcome: &Outcome, global: &Global) -> String {
+fn render_text(outcome: &LoginOutcome, global: &Global) -> String {
     match outcome {
-        Outcome::Saved(saved) => saved_in_words(saved),
-        Outcome::Reused(credentials) => reused_in_words(credentials),
-        Outcome::Begun(begun) => format!(
+        LoginOutcome::LoggedIn(saved) => saved_in_words(saved),
+        LoginOutcome::AlreadyLoggedIn(credentials) => reused_in_words(credentials),
+        LoginOutcome::AwaitingCode(begun) => format!(
             "Open this page in a browser, log in, and copy the code that it shows:\n\n    {}\n\n\
              Then run this, with the code in its place. The login lasts 7 days.\n\n    {}\n",
             begun.url,
@@ -267,7 +269,7 @@ fn in_words(outcome: &Outcome, global: &Global) -> String {
     }
 }
 
-fn saved_in_words(saved: &Saved) -> String {
+fn saved_in_words(saved: &SavedLogin) -> String {
     let mut text = format!(
         "logged in     {}\nstored in     {}\nscopes        {}\n",
         saved.mode.name(),

@@ -2,12 +2,12 @@
 
 use clap::Args;
 use earthengine::Environment;
-use earthengine::credentials::{DiskCache, Removed, Revocation, Store};
+use earthengine::credentials::{DiskTokenCache, LoginFile, RemovedFile, Revocation};
 use earthengine::token::{HttpClient, display_path};
 use serde_json::json;
 
 use crate::cli::Global;
-use crate::error::Failure;
+use crate::error::CliError;
 use crate::output::{note, path_json, print, print_json};
 
 #[derive(Debug, Args)]
@@ -17,27 +17,27 @@ pub(crate) struct Logout {
     revoke: bool,
 }
 
-pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), Failure> {
+pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), CliError> {
     if global.credentials.is_some() {
-        return Err(Failure::usage(
+        return Err(CliError::usage(
             &"Earth Engine's own file is removed, and no other: --credentials cannot be given with it",
         ));
     }
     let environment = Environment::current();
-    let store = Store::open(&environment).map_err(|e| Failure::login(&e))?;
+    let store = LoginFile::open(&environment).map_err(|e| CliError::login(&e))?;
     let mut emulator = None;
-    let cache = DiskCache::open(&environment).map_err(|e| Failure::login(&e))?;
+    let cache = DiskTokenCache::open(&environment).map_err(|e| CliError::login(&e))?;
     let (revocation, removed) = if logout.revoke {
         environment
             .check_certificate_paths()
-            .map_err(|e| Failure::login(&e))?;
-        let endpoints = environment.endpoints().map_err(|e| Failure::login(&e))?;
+            .map_err(|e| CliError::login(&e))?;
+        let endpoints = environment.endpoints().map_err(|e| CliError::login(&e))?;
         emulator = endpoints.emulator_address();
         let http = HttpClient::new(endpoints);
-        let (revocation, removed) = store.revoke(&http).await.map_err(|e| Failure::login(&e))?;
+        let (revocation, removed) = store.revoke(&http).await.map_err(|e| CliError::login(&e))?;
         (Some(revocation), removed)
     } else {
-        (None, store.remove().map_err(|e| Failure::login(&e))?)
+        (None, store.remove().map_err(|e| CliError::login(&e))?)
     };
     // The login's tokens would be good for up to an hour more.
     if let Some(cache) = cache
@@ -66,7 +66,12 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), Failure>
         Some(address) => format!("the emulator at {address}"),
         None => "Google".to_owned(),
     };
-    print(in_words(revocation, &server, &removed, &display_path(path)))
+    print(render_text(
+        revocation,
+        &server,
+        &removed,
+        &display_path(path),
+    ))
 }
 
 fn name(revocation: &Revocation) -> &'static str {
@@ -77,7 +82,12 @@ fn name(revocation: &Revocation) -> &'static str {
     }
 }
 
-fn in_words(revocation: Option<Revocation>, server: &str, removed: &Removed, path: &str) -> String {
+fn render_text(
+    revocation: Option<Revocation>,
+    server: &str,
+    removed: &RemovedFile,
+    path: &str,
+) -> String {
     let revoked = match revocation {
         Some(Revocation::Revoked) => format!("revoked       {server} has revoked the login\n"),
         Some(Revocation::AlreadyEnded) => {

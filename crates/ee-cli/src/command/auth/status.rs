@@ -6,21 +6,21 @@ use serde_json::{Value, json};
 
 use super::expires_at;
 use crate::cli::Global;
-use crate::error::{Failure, Stage};
+use crate::error::{CliError, Phase};
 use crate::output::{path_json, plain, print, print_json, warn, warnings_as_json};
 
-pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
+pub(crate) async fn run(global: &Global) -> Result<(), CliError> {
     let status = crate::command::builder(global)
         .login_status()
         .await
-        .map_err(|error| Failure::new(&error, Stage::Init))?;
+        .map_err(|error| CliError::new(&error, Phase::Init))?;
     if global.json {
         return print_json(&as_json(&status));
     }
     if !global.quiet {
         warn(&status.warnings);
     }
-    print(in_words(&status))
+    print(render_text(&status))
 }
 
 fn as_json(status: &LoginStatus) -> Value {
@@ -57,7 +57,7 @@ fn as_json(status: &LoginStatus) -> Value {
     })
 }
 
-fn in_words(status: &LoginStatus) -> String {
+fn render_text(status: &LoginStatus) -> String {
     let credentials = &status.found.credentials;
     let mut text = String::new();
     let mut line = |name: &str, value: &str| text += &format!("{name:<14}{}\n", plain(value));

@@ -35,7 +35,7 @@ pub(super) fn pick<I: BufRead, O: Write>(
         } else {
             "Number, or a part of the name (Enter shows all):"
         };
-        let Some(answer) = prompt.ask(question)? else {
+        let Some(answer) = prompt.prompt(question)? else {
             return Ok(Picked::Nothing);
         };
         if answer.is_empty() {
@@ -68,7 +68,7 @@ pub(super) fn pick<I: BufRead, O: Write>(
 /// Lets somebody type a project where there is no list.
 pub(super) fn type_one<I: BufRead, O: Write>(prompt: &mut Prompt<I, O>) -> io::Result<Picked> {
     loop {
-        match prompt.ask("Project id or number (Enter leaves):")? {
+        match prompt.prompt("Project id or number (Enter leaves):")? {
             None => return Ok(Picked::Nothing),
             Some(answer) if answer.is_empty() => return Ok(Picked::Nothing),
             Some(answer) => match check_project(&answer) {
@@ -117,7 +117,7 @@ fn unlisted<I: BufRead, O: Write>(
         return Ok(None);
     }
     let question = format!("{shown} is not in the list. Use it all the same? [y/N]");
-    let yes = prompt.ask(&question)?;
+    let yes = prompt.prompt(&question)?;
     let yes = yes.is_some_and(|yes| matches!(yes.to_lowercase().as_str(), "y" | "yes"));
     Ok(yes.then_some(Picked::Typed(answer)))
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Write};
 
-use earthengine::token::clean;
+use earthengine::token::sanitize;
 
 /// Whom to ask, and where the questions are written.
 pub(super) struct Prompt<I, O> {
@@ -23,13 +23,13 @@ impl<I: BufRead, O: Write> Prompt<I, O> {
     }
 
     pub(super) fn say(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.output, "{}", clean(text, &[]))
+        writeln!(self.output, "{}", sanitize(text, &[]))
     }
 
     /// Asks, and returns the answer without blanks around it; `None` if nobody answers any more
     /// (Ctrl-D).
-    pub(super) fn ask(&mut self, question: &str) -> io::Result<Option<String>> {
-        write!(self.output, "{} ", clean(question, &[]))?;
+    pub(super) fn prompt(&mut self, question: &str) -> io::Result<Option<String>> {
+        write!(self.output, "{} ", sanitize(question, &[]))?;
         self.output.flush()?;
         let mut line = Vec::new();
         if self.input.read_until(b'\n', &mut line)? == 0 {

@@ -3,7 +3,7 @@ use ee_token::{AccessToken, Endpoints};
 use serde_json::json;
 
 use super::*;
-use crate::{Os, ServiceAccountKey};
+use crate::{Platform, ServiceAccountKey};
 
 const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
 const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
@@ -31,12 +31,12 @@ impl Machine {
 
     fn environment(&self) -> Environment {
         Environment::empty()
-            .with_os(Os::Linux)
+            .with_os(Platform::Linux)
             .with_home(self.home.path())
     }
 
-    fn options(&self) -> Options {
-        Options::new(self.http.clone())
+    fn options(&self) -> CredentialOptions {
+        CredentialOptions::new(self.http.clone())
     }
 
     fn file(&self, name: &str, text: &str) -> PathBuf {
@@ -55,7 +55,7 @@ impl Machine {
 
     /// There and back again, through JSON.
     async fn travels(&self, credentials: &Credentials, environment: &Environment) -> Credentials {
-        let settings = credentials.settings().unwrap();
+        let settings = credentials.to_config().unwrap();
         let json = serde_json::to_string(&settings).unwrap();
         for secret in [
             "PRIVATE",
@@ -67,16 +67,16 @@ impl Machine {
         ] {
             assert!(!json.contains(secret), "{json}");
         }
-        let received: Settings = serde_json::from_str(&json).unwrap();
+        let received: CredentialConfig = serde_json::from_str(&json).unwrap();
         assert_eq!(received, settings);
-        let there = Credentials::from_settings(&received, environment, &self.http)
+        let there = Credentials::from_config(&received, environment, &self.http)
             .await
             .unwrap();
         assert_eq!(there.kind(), credentials.kind());
         assert_eq!(there.principal(), credentials.principal());
         assert_eq!(there.scopes(), credentials.scopes());
         assert_eq!(there.quota_project(), credentials.quota_project());
-        assert_eq!(there.settings().unwrap(), settings);
+        assert_eq!(there.to_config().unwrap(), settings);
         there
     }
 }
@@ -104,8 +104,8 @@ async fn each_place_is_found_again_on_the_worker() {
         (&with_text, json!({"variable": "EARTHENGINE_TOKEN"})),
     ] {
         let search = Search::new(environment.clone(), machine.options());
-        let here = search.run().await.unwrap().credentials;
-        let settings = serde_json::to_value(here.settings().unwrap()).unwrap();
+        let here = search.find().await.unwrap().credentials;
+        let settings = serde_json::to_value(here.to_config().unwrap()).unwrap();
         assert_eq!(settings["found"], place);
         let there = machine.travels(&here, environment).await;
         assert_eq!(there.origin(), here.origin());
@@ -115,7 +115,7 @@ async fn each_place_is_found_again_on_the_worker() {
         ".config/earthengine/credentials",
         &jane.earthengine_file_json(None),
     );
-    let here = Search::new(plain.clone(), machine.options()).run().await;
+    let here = Search::new(plain.clone(), machine.options()).find().await;
     let here = here.unwrap().credentials;
     machine.travels(&here, &plain).await.token().await.unwrap();
 }
@@ -136,7 +136,7 @@ async fn options_and_the_chain_of_impersonation_travel_too() {
     let robot = Credentials::from_file(&key, &options).unwrap();
     let there = machine.travels(&robot, &machine.environment()).await;
     assert_eq!(
-        there.settings().unwrap().allowed_hosts,
+        there.to_config().unwrap().allowed_hosts,
         ["tokens.example.com"]
     );
 
@@ -181,7 +181,7 @@ async fn settings_whose_names_steer_a_terminal_or_have_no_end_are_refused() {
             let mut settings = plain.clone();
             *settings.pointer_mut(name).unwrap() = json!(trick);
             let settings = serde_json::from_value(settings).unwrap();
-            let refused = Credentials::from_settings(&settings, &environment, &machine.http).await;
+            let refused = Credentials::from_config(&settings, &environment, &machine.http).await;
             let error = refused.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidOptions, "{name}");
             let field = name.rsplit('/').next().unwrap();
@@ -192,24 +192,24 @@ async fn settings_whose_names_steer_a_terminal_or_have_no_end_are_refused() {
         let mut settings = plain.clone();
         *settings.pointer_mut(scopes).unwrap() = json!(["drive", "\u{1b}[2J"]);
         let settings = serde_json::from_value(settings).unwrap();
-        let refused = Credentials::from_settings(&settings, &environment, &machine.http).await;
+        let refused = Credentials::from_config(&settings, &environment, &machine.http).await;
         let error = refused.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidOptions);
         assert!(error.to_string().contains("`scopes`"), "{error}");
     }
     let settings = serde_json::from_value(plain).unwrap();
-    let found = Credentials::from_settings(&settings, &environment, &machine.http).await;
+    let found = Credentials::from_config(&settings, &environment, &machine.http).await;
     assert_eq!(found.unwrap().principal(), Some(TARGET));
 }
 
 #[tokio::test]
 async fn a_worker_with_an_account_of_its_own_uses_that() {
     let machine = Machine::new().await;
-    let environment = machine.environment().with_network_probe(true);
+    let environment = machine.environment().with_metadata_probe(true);
     let search = Search::new(environment.clone(), machine.options());
-    let here = search.run().await.unwrap().credentials;
+    let here = search.find().await.unwrap().credentials;
     let there = machine.travels(&here, &environment).await;
-    assert_eq!(there.origin(), Origin::MetadataServer);
+    assert_eq!(there.origin(), CredentialSource::MetadataServer);
     there.token().await.unwrap();
 }
 
@@ -221,13 +221,16 @@ async fn what_was_handed_to_the_program_cannot_travel() {
     let token = Credentials::from_token(AccessToken::new("ya29.canary").unwrap());
     for credentials in [
         Credentials::from_json(&key, &options).unwrap(),
-        Credentials::service_account(ServiceAccountKey::from_json(&key).unwrap(), &options)
-            .unwrap(),
+        Credentials::from_service_account_key(
+            ServiceAccountKey::from_json(&key).unwrap(),
+            &options,
+        )
+        .unwrap(),
         token.impersonate(TARGET).build(&options).unwrap(),
         token,
         Credentials::from_api_key("AIza-canary"),
     ] {
-        let error = credentials.settings().unwrap_err();
+        let error = credentials.to_config().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.remedy().is_some());
         assert!(!format!("{error:?}").contains("canary"));
@@ -239,13 +242,13 @@ async fn a_worker_that_finds_nothing_or_somebody_else_says_so() {
     let machine = Machine::new().await;
     let path = machine.file("key.json", &machine.key());
     let credentials = Credentials::from_file(&path, &machine.options()).unwrap();
-    let settings = credentials.settings().unwrap();
-    let find = async |settings: &Settings| {
-        Credentials::from_settings(settings, &machine.environment(), &machine.http)
+    let settings = credentials.to_config().unwrap();
+    let find = async |settings: &CredentialConfig| {
+        Credentials::from_config(settings, &machine.environment(), &machine.http)
             .await
             .unwrap_err()
     };
-    let elsewhere = |change: &dyn Fn(&mut Settings)| {
+    let elsewhere = |change: &dyn Fn(&mut CredentialConfig)| {
         let mut changed = settings.clone();
         change(&mut changed);
         changed
@@ -267,17 +270,17 @@ async fn a_worker_that_finds_nothing_or_somebody_else_says_so() {
             "form 2",
         ),
         (
-            elsewhere(&|s| s.found = Whereabouts::Variable("PATH".into())),
+            elsewhere(&|s| s.found = CredentialLocation::Variable("PATH".into())),
             ErrorKind::InvalidOptions,
             "PATH",
         ),
         (
-            elsewhere(&|s| s.found = Whereabouts::GcloudAdc),
+            elsewhere(&|s| s.found = CredentialLocation::GcloudAdc),
             ErrorKind::NoCredentials,
             "gcloud_adc",
         ),
         (
-            elsewhere(&|s| s.found = Whereabouts::File("/nowhere/key.json".into())),
+            elsewhere(&|s| s.found = CredentialLocation::File("/nowhere/key.json".into())),
             ErrorKind::InvalidFile,
             "/nowhere/key.json",
         ),
@@ -288,7 +291,7 @@ async fn a_worker_that_finds_nothing_or_somebody_else_says_so() {
         assert!(error.remedy().is_some(), "{error}");
     }
     let unknown = r#"{"version": 1, "kind": "x", "found": "gcloud_adc", "private_key": "x"}"#;
-    assert!(serde_json::from_str::<Settings>(unknown).is_err());
+    assert!(serde_json::from_str::<CredentialConfig>(unknown).is_err());
     assert!(machine.emulator.requests().is_empty());
 }
 
@@ -308,7 +311,7 @@ async fn a_program_runs_only_where_the_callers_environment_allows_it() {
         .to_string(),
     );
     let here = Credentials::from_file(path, &machine.options()).unwrap();
-    let settings = here.settings().unwrap();
+    let settings = here.to_config().unwrap();
     let allowing = machine
         .environment()
         .with_var("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");
@@ -316,7 +319,7 @@ async fn a_program_runs_only_where_the_callers_environment_allows_it() {
         (machine.environment(), "nothing was run"),
         (allowing, "it failed"),
     ] {
-        let there = Credentials::from_settings(&settings, &environment, &machine.http);
+        let there = Credentials::from_config(&settings, &environment, &machine.http);
         let error = there.await.unwrap().token().await.unwrap_err();
         assert!(error.to_string().contains(why), "{error}");
     }
@@ -332,19 +335,19 @@ proptest::proptest! {
     ) {
         let [a, b, c, d] = <[String; 4]>::try_from(texts).unwrap();
         let some = |text: &String| is_there.then(|| text.clone());
-        let settings = Settings {
+        let settings = CredentialConfig {
             version: VERSION,
             kind: a.clone(),
-            found: if is_there { Whereabouts::File(b.clone()) } else { Whereabouts::GcloudAdc },
+            found: if is_there { CredentialLocation::File(b.clone()) } else { CredentialLocation::GcloudAdc },
             principal: some(&c),
             scopes: is_there.then(|| names.clone()),
             subject: some(&d),
-            self_signed: is_there,
+            self_signed_jwt: is_there,
             quota_project: some(&a),
             allowed_hosts: names.clone(),
             service_account_email: some(&b),
             gdch_audience: some(&c),
-            impersonation: vec![ImpersonationSettings {
+            impersonation: vec![ImpersonationConfig {
                 target: d.clone(),
                 delegates: names.clone(),
                 scopes: is_there.then_some(names),
@@ -353,6 +356,6 @@ proptest::proptest! {
             }],
         };
         let json = serde_json::to_string(&settings).unwrap();
-        assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), settings);
+        assert_eq!(serde_json::from_str::<CredentialConfig>(&json).unwrap(), settings);
     }
 }

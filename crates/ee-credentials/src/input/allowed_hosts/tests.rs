@@ -5,12 +5,14 @@ use super::*;
 const TOKEN_URI: (&str, UrlField) = ("token_uri", UrlField::TokenUri);
 const GDCH_TOKEN_URI: (&str, UrlField) = ("token_uri", UrlField::GdchTokenUri);
 const TOKEN_URL: (&str, UrlField) = ("token_url", UrlField::TokenUrl);
-const IMPERSONATION: (&str, UrlField) =
-    ("service_account_impersonation_url", UrlField::Impersonation);
+const IMPERSONATION: (&str, UrlField) = (
+    "service_account_impersonation_url",
+    UrlField::ImpersonationBuilder,
+);
 
 #[test]
 fn googles_hosts_are_fine_and_others_need_leave_this_machine_too() {
-    let options = Options::google();
+    let options = CredentialOptions::google();
     let options = options
         .allow_host("Tokens.example.com")
         .allow_host("b.example:8443")
@@ -42,7 +44,7 @@ fn googles_hosts_are_fine_and_others_need_leave_this_machine_too() {
             "https://localhost/",
             "https://142.250.0.1/token",
         ] {
-            assert_eq!(verdict(url), Err(ErrorKind::RefusedHost), "{url}");
+            assert_eq!(verdict(url), Err(ErrorKind::DisallowedHost), "{url}");
         }
         for url in ["", "token", "data:text/plain,x"] {
             assert_eq!(verdict(url), Err(ErrorKind::InvalidFile), "{url}");
@@ -60,13 +62,13 @@ fn each_field_accepts_its_own_service_alone() {
         ),
         (UrlField::TokenUrl, "https://sts.googleapis.com/v1/token"),
         (
-            UrlField::Impersonation,
+            UrlField::ImpersonationBuilder,
             "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@b.example:generateAccessToken",
         ),
     ];
     for (_, url) in LISTED {
         for field in [TOKEN_URI, TOKEN_URL, IMPERSONATION, GDCH_TOKEN_URI] {
-            let result = check(url, field, &Place::Text, &Options::google());
+            let result = check(url, field, &Place::Text, &CredentialOptions::google());
             let is_its_own = LISTED.contains(&(field.1, url));
             assert_eq!(result.is_ok(), is_its_own, "{field:?}: {url}");
         }
@@ -79,7 +81,7 @@ fn nothing_on_this_machine_needs_leave_where_a_tests_endpoints_are() {
     let of_a_test = Endpoints::google().with_url(Endpoint::Token, token);
     let emulator = Endpoints::emulator("127.0.0.1:8090".parse().unwrap()).unwrap();
     for endpoints in [of_a_test, emulator] {
-        let options = Options::new(HttpClient::new(endpoints));
+        let options = CredentialOptions::new(HttpClient::new(endpoints));
         for url in [
             "http://[::1]/x",
             "http://localhost:1/x",
@@ -96,7 +98,7 @@ fn nothing_on_this_machine_needs_leave_where_a_tests_endpoints_are() {
 #[test]
 fn a_host_that_a_shell_would_run_does_not_get_into_a_command() {
     let url = "https://a$(id).example/";
-    let error = check(url, TOKEN_URI, &Place::Text, &Options::google()).unwrap_err();
+    let error = check(url, TOKEN_URI, &Place::Text, &CredentialOptions::google()).unwrap_err();
     assert!(error.to_string().contains("a$(id).example"), "{error}");
     let command = error.remedy().unwrap().command.clone().unwrap();
     assert_eq!(command, "eectl --allow-host HOST …");
@@ -105,7 +107,7 @@ fn a_host_that_a_shell_would_run_does_not_get_into_a_command() {
 #[test]
 fn a_host_longer_than_there_can_be_is_not_quoted() {
     let url = format!("https://{}.example/", "a".repeat(300));
-    let error = check(&url, TOKEN_URI, &Place::Text, &Options::google()).unwrap_err();
+    let error = check(&url, TOKEN_URI, &Place::Text, &CredentialOptions::google()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidFile);
     assert!(!error.to_string().contains("aaa"), "{error}");
 }
@@ -130,7 +132,7 @@ fn a_refusal_names_file_field_and_host_and_says_how_to_allow_it() {
         ),
     ] {
         let file = Place::file("/k.json");
-        let error = check(url, TOKEN_URL, &file, &Options::google()).unwrap_err();
+        let error = check(url, TOKEN_URL, &file, &CredentialOptions::google()).unwrap_err();
         let message = error.to_string();
         for part in [
             "/k.json",
@@ -150,7 +152,7 @@ fn a_refusal_names_file_field_and_host_and_says_how_to_allow_it() {
             url,
             TOKEN_URL,
             &file,
-            &Options::google().allow_host(allowed),
+            &CredentialOptions::google().allow_host(allowed),
         )
         .unwrap();
     }
@@ -160,7 +162,7 @@ proptest::proptest! {
     #[test]
     fn accepted_urls_are_listed_or_allowed(url in any_url(), n in 0_usize..4) {
         let field = [TOKEN_URI, TOKEN_URL, IMPERSONATION, GDCH_TOKEN_URI][n];
-        let options = Options::google().allow_host("tokens.example.com");
+        let options = CredentialOptions::google().allow_host("tokens.example.com");
         if let Ok(url) = check(&url, field, &Place::Text, &options) {
             let is_listed = field.1.compare(&url) == UrlMatch::Listed;
             let is_allowed = url.host_str() == Some("tokens.example.com");

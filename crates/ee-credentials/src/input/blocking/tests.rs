@@ -14,7 +14,7 @@ use crate::input::location::faults::{self, Fault, inject};
 use crate::input::location::{Place, read};
 use crate::kinds;
 use crate::source::reloading;
-use crate::{Credentials, Environment, Options, Os, Search};
+use crate::{CredentialOptions, Credentials, Environment, Platform, Search};
 
 const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -137,10 +137,10 @@ impl Machine {
         }
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> CredentialOptions {
         let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
         let allowed = "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES";
-        Options::new(HttpClient::new(endpoints))
+        CredentialOptions::new(HttpClient::new(endpoints))
             .environment(Environment::empty().with_var(allowed, "1"))
     }
 
@@ -159,7 +159,7 @@ impl Machine {
     }
 
     fn search(&self, name: &'static str, path: PathBuf, environment: Environment) -> Case {
-        let environment = environment.with_os(Os::Linux);
+        let environment = environment.with_os(Platform::Linux);
         let search = Search::new(environment, self.options());
         self.search_with(name, path, search)
     }
@@ -172,7 +172,10 @@ impl Machine {
             fetch: Box::new(move || {
                 let search = search.clone();
                 Box::pin(async move {
-                    let found = search.run().await.map_err(crate::Error::into_token_error)?;
+                    let found = search
+                        .find()
+                        .await
+                        .map_err(crate::Error::into_token_error)?;
                     found.credentials.token().await.map(drop)
                 })
             }),
@@ -189,12 +192,12 @@ impl Machine {
         let given = self.file("given.json", &text);
         let variable = "GOOGLE_APPLICATION_CREDENTIALS";
         let naming = Environment::empty().with_var(variable, named.to_str().unwrap());
-        let only = Search::new(Environment::empty(), self.options()).only_file(&given);
+        let only = Search::new(Environment::empty(), self.options()).with_file(&given);
         vec![
             self.search("earthengine_file", ours, home("ee")),
             self.search("gcloud_adc", gcloud, home("gcloud")),
             self.search("named_adc", named, naming),
-            self.search_with("only_file", given, only),
+            self.search_with("with_file", given, only),
         ]
     }
 
@@ -206,7 +209,7 @@ impl Machine {
         let text = read(&place).unwrap();
         let (loaded, _) = reloading::load(text, place, kinds::load, &self.options()).unwrap();
         self.emulator.revoke(old.refresh_token());
-        let error = loaded.source.mint().await.unwrap_err();
+        let error = loaded.source.fetch_token().await.unwrap_err();
         assert_eq!(error.kind(), Token::Rejected);
         self.file("replaced.json", &self.jane().authorized_user_json());
         let source: Arc<dyn TokenSource> = loaded.source;
@@ -217,8 +220,8 @@ impl Machine {
             fetch: Box::new(move || {
                 let source = source.clone();
                 Box::pin(async move {
-                    assert!(source.may_have_changed());
-                    source.mint().await.map(drop)
+                    assert!(source.can_retry_after_rejection());
+                    source.fetch_token().await.map(drop)
                 })
             }),
         }

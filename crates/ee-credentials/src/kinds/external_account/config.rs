@@ -19,11 +19,11 @@ const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 /// the type `external_account` says, without the source of the subject token.
 ///
 /// ```
-/// use ee_credentials::{Credentials, ExternalAccount, Options};
+/// use ee_credentials::{Credentials, ExternalAccountConfig, CredentialOptions};
 /// use ee_token::SecretString;
 ///
 /// # fn f() -> Result<(), ee_credentials::Error> {
-/// let account = ExternalAccount::new(
+/// let account = ExternalAccountConfig::new(
 ///     "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/my-pool/providers/my-idp",
 ///     "urn:ietf:params:oauth:token-type:jwt",
 /// )
@@ -31,13 +31,13 @@ const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 /// let credentials = Credentials::from_subject_token(
 ///     account,
 ///     || async { Ok(SecretString::from("a JWT of my identity provider")) },
-///     &Options::google(),
+///     &CredentialOptions::google(),
 /// )?;
 /// assert_eq!(credentials.principal(), Some("robot@my-project.iam.gserviceaccount.com"));
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
-pub struct ExternalAccount {
+pub struct ExternalAccountConfig {
     pub(crate) audience: String,
     pub(crate) subject_token_type: String,
     pub(crate) token_url: Option<String>,
@@ -50,7 +50,7 @@ pub struct ExternalAccount {
     pub(crate) quota_project: Option<String>,
 }
 
-impl ExternalAccount {
+impl ExternalAccountConfig {
     /// The provider with this full name (`//iam.googleapis.com/…/providers/ID`), for subject
     /// tokens of this type: `urn:ietf:params:oauth:token-type:jwt`, `…:id_token` or `…:saml2`.
     pub fn new(audience: impl Into<String>, subject_token_type: impl Into<String>) -> Self {
@@ -184,9 +184,9 @@ impl ExternalAccount {
     }
 }
 
-impl fmt::Debug for ExternalAccount {
+impl fmt::Debug for ExternalAccountConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ExternalAccount")
+        f.debug_struct("ExternalAccountConfig")
             .field("audience", &self.audience)
             .field("subject_token_type", &self.subject_token_type)
             .field("impersonation_url", &self.impersonation_url)

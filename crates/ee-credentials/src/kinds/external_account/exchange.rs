@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use ee_token::{
-    AccessToken, ClientAuth, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes, SecretString,
-    TokenEndpoint, TokenFuture, TokenSource, UrlField,
+    AccessToken, ClientBasicAuth, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes,
+    SecretString, TokenEndpoint, TokenFuture, TokenSource, UrlField,
 };
 use serde_json::json;
 use url::Url;
@@ -13,31 +13,31 @@ use url::Url;
 use crate::iam::{generate_access_token, target};
 use crate::input::allowed_hosts;
 use crate::input::location::Place;
-use crate::kinds::external_account::{Context, ExternalAccount, Source};
+use crate::kinds::external_account::{Context, ExternalAccountConfig, Source};
 use crate::kinds::impersonated::{iam_scopes, is_account, url_of};
-use crate::{Error, Options};
+use crate::{CredentialOptions, Error};
 
 const MEMBERS_PAGE: &str = "https://cloud.google.com/iam/docs/workload-identity-federation-with-deployment-pipelines#access";
 
 /// The service account that is acted as.
-pub(crate) struct Impersonation {
+pub(crate) struct ImpersonationBuilder {
     pub(crate) url: Url,
     pub(crate) email: String,
     lifetime: Duration,
     quota_project: Option<String>,
 }
 
-impl Impersonation {
+impl ImpersonationBuilder {
     /// What the account says of it, if it says anything.
     pub(crate) fn new(
-        account: &ExternalAccount,
+        account: &ExternalAccountConfig,
         place: &Place,
-        options: &Options,
+        options: &CredentialOptions,
     ) -> Result<Option<Self>, Error> {
         const FIELD: &str = "service_account_impersonation_url";
         let url = match (&account.impersonation_url, &account.email) {
             (Some(url), _) => {
-                allowed_hosts::check(url, (FIELD, UrlField::Impersonation), place, options)?
+                allowed_hosts::check(url, (FIELD, UrlField::ImpersonationBuilder), place, options)?
             }
             (None, Some(email)) => url_of(&options.http, email)?,
             (None, None) => return Ok(None),
@@ -76,8 +76,8 @@ pub(crate) struct Exchange {
     context: Context,
     source: Source,
     token_url: Url,
-    account: ExternalAccount,
-    impersonation: Option<Impersonation>,
+    account: ExternalAccountConfig,
+    impersonation: Option<ImpersonationBuilder>,
     scopes: Scopes,
 }
 
@@ -86,8 +86,8 @@ impl Exchange {
         context: Context,
         source: Source,
         token_url: Url,
-        account: ExternalAccount,
-        impersonation: Option<Impersonation>,
+        account: ExternalAccountConfig,
+        impersonation: Option<ImpersonationBuilder>,
         scopes: Scopes,
     ) -> Self {
         Self {
@@ -140,7 +140,7 @@ impl Exchange {
         scopes: &Scopes,
     ) -> Result<AccessToken, ee_token::Error> {
         let client = self.account.client.as_ref();
-        let client = client.map(|(client_id, client_secret)| ClientAuth {
+        let client = client.map(|(client_id, client_secret)| ClientBasicAuth {
             client_id,
             client_secret,
         });
@@ -231,19 +231,19 @@ impl Exchange {
 }
 
 impl TokenSource for Exchange {
-    fn mint(&self) -> TokenFuture<'_> {
+    fn fetch_token(&self) -> TokenFuture<'_> {
         Box::pin(self.token())
     }
 
     /// A file's token changes with the file. What other sources return next cannot be known here.
-    fn may_have_changed(&self) -> bool {
-        matches!(&self.source, Source::File(file) if file.may_have_changed())
+    fn can_retry_after_rejection(&self) -> bool {
+        matches!(&self.source, Source::File(file) if file.can_retry_after_rejection())
     }
 }
 
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ExternalAccount")
+        f.debug_struct("ExternalAccountConfig")
             .field("account", &self.account)
             .field("source", &self.source)
             .finish_non_exhaustive()

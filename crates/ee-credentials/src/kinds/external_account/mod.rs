@@ -24,16 +24,16 @@ use crate::input::location::Place;
 use crate::input::universe::check_universe;
 use crate::kinds::credential::Loaded;
 use crate::kinds::identity::Identity;
-use crate::{Environment, Error, Kind, Options};
+use crate::{CredentialKind, CredentialOptions, Environment, Error};
 
-pub use crate::kinds::external_account::config::ExternalAccount;
+pub use crate::kinds::external_account::config::ExternalAccountConfig;
 
 use crate::kinds::external_account::subject_token::aws::Aws;
 use crate::kinds::external_account::subject_token::certificate::CertificateSource;
 use crate::kinds::external_account::subject_token::executable::Executable;
 use crate::kinds::external_account::subject_token::file::FileToken;
 use crate::kinds::external_account::subject_token::url::UrlToken;
-use exchange::{Exchange, Impersonation};
+use exchange::{Exchange, ImpersonationBuilder};
 
 /// The type of a subject token that is a signed request to Amazon's STS.
 const AWS4_REQUEST: &str = "urn:ietf:params:aws:token-type:aws4_request";
@@ -105,18 +105,18 @@ impl Context {
 }
 
 /// Reads a file of the type `external_account`.
-pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Error> {
+pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Loaded, Error> {
     check_universe(document)?;
-    let account = ExternalAccount::from_document(document)?;
+    let account = ExternalAccountConfig::from_document(document)?;
     let source = source(document, &account.subject_token_type, options)?;
     assemble(account, source, &document.place, options)
 }
 
 /// A federation whose subject tokens the program brings.
 pub(crate) fn of_closure<F, Fut>(
-    account: ExternalAccount,
+    account: ExternalAccountConfig,
     supply: F,
-    options: &Options,
+    options: &CredentialOptions,
 ) -> Result<Loaded, Error>
 where
     F: Fn() -> Fut + Send + Sync + 'static,
@@ -127,7 +127,11 @@ where
 }
 
 /// Reads `credential_source`, which says by its fields what it is.
-fn source(document: &Document, token_type: &str, options: &Options) -> Result<Source, Error> {
+fn source(
+    document: &Document,
+    token_type: &str,
+    options: &CredentialOptions,
+) -> Result<Source, Error> {
     let part = document.required_part("credential_source")?;
     let place = &part.place;
     let kinds = ["file", "url", "executable", "certificate", "environment_id"];
@@ -175,19 +179,19 @@ fn source(document: &Document, token_type: &str, options: &Options) -> Result<So
 
 /// Checks where the tokens go, and puts all of it together.
 fn assemble(
-    account: ExternalAccount,
+    account: ExternalAccountConfig,
     source: Source,
     place: &Place,
-    options: &Options,
+    options: &CredentialOptions,
 ) -> Result<Loaded, Error> {
-    options.refuse_subject(Kind::ExternalAccount)?;
+    options.refuse_subject(CredentialKind::ExternalAccount)?;
     account.check(place)?;
     let token_url = match &account.token_url {
         Some(url) => allowed_hosts::check(url, ("token_url", UrlField::TokenUrl), place, options)?,
         None => default_token_url(&options.http, place)?,
     };
     let quota_project = account.quota_project.clone();
-    let impersonation = Impersonation::new(&account, place, options)?;
+    let impersonation = ImpersonationBuilder::new(&account, place, options)?;
     let email = impersonation.as_ref().map(|i| i.email.clone());
     let scopes = options.scopes.clone().unwrap_or_default();
     let project = account.project_number().map(str::to_owned);
@@ -200,7 +204,7 @@ fn assemble(
         email: email.clone(),
     };
     Ok(Loaded {
-        kind: Kind::ExternalAccount,
+        kind: CredentialKind::ExternalAccount,
         login: None,
         identity: match email.as_deref() {
             Some(email) => Identity::account(email),

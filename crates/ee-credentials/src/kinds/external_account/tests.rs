@@ -53,9 +53,9 @@ impl Machine {
         path
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> CredentialOptions {
         let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
-        Options::new(HttpClient::new(endpoints)).environment(self.environment.clone())
+        CredentialOptions::new(HttpClient::new(endpoints)).environment(self.environment.clone())
     }
 
     fn load(&self, account: &Value) -> Result<Credentials, Error> {
@@ -118,7 +118,7 @@ async fn a_files_token_is_exchanged_and_the_service_account_acted_as() {
         "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{ROBOT}:generateAccessToken"
     ));
     let credentials = machine.load(&account).unwrap();
-    assert_eq!(credentials.kind(), Kind::ExternalAccount);
+    assert_eq!(credentials.kind(), CredentialKind::ExternalAccount);
     assert_eq!(credentials.principal(), Some(ROBOT));
     assert_eq!(credentials.project(), Some("123456789012"));
     assert_eq!(credentials.quota_project(), Some("ee-demo-project"));
@@ -146,7 +146,7 @@ async fn a_closure_supplies_the_token() {
         let token = token.clone();
         async move { Ok(SecretString::from(token)) }
     };
-    let account = ExternalAccount::new(AUDIENCE, JWT).impersonate(ROBOT);
+    let account = ExternalAccountConfig::new(AUDIENCE, JWT).impersonate(ROBOT);
     let credentials =
         Credentials::from_subject_token(account, supply.clone(), &machine.options()).unwrap();
     credentials.token().await.unwrap();
@@ -154,18 +154,19 @@ async fn a_closure_supplies_the_token() {
 
     let iam = "https://iam.example/".parse().unwrap();
     let own = Endpoints::google().with_url(Endpoint::IamCredentials, iam);
-    let elsewhere = Options::new(HttpClient::new(own));
-    let account = ExternalAccount::new(AUDIENCE, JWT).impersonate(ROBOT);
-    let impersonation = Impersonation::new(&account, &Place::Text, &elsewhere).unwrap();
+    let elsewhere = CredentialOptions::new(HttpClient::new(own));
+    let account = ExternalAccountConfig::new(AUDIENCE, JWT).impersonate(ROBOT);
+    let impersonation = ImpersonationBuilder::new(&account, &Place::Text, &elsewhere).unwrap();
     assert_eq!(impersonation.unwrap().url.host_str(), Some("iam.example"));
 
-    let too_short = ExternalAccount::new(AUDIENCE, JWT).token_lifetime(Duration::from_secs(5));
-    let wrong_pool = ExternalAccount::new(AUDIENCE, JWT).workforce_user_project("p");
+    let too_short =
+        ExternalAccountConfig::new(AUDIENCE, JWT).token_lifetime(Duration::from_secs(5));
+    let wrong_pool = ExternalAccountConfig::new(AUDIENCE, JWT).workforce_user_project("p");
     for account in [
-        ExternalAccount::new(" ", JWT),
-        ExternalAccount::new(AUDIENCE, "x"),
-        ExternalAccount::new(AUDIENCE, JWT).impersonate("robot"),
-        ExternalAccount::new(AUDIENCE, JWT).impersonate(format!("../../{ROBOT}")),
+        ExternalAccountConfig::new(" ", JWT),
+        ExternalAccountConfig::new(AUDIENCE, "x"),
+        ExternalAccountConfig::new(AUDIENCE, JWT).impersonate("robot"),
+        ExternalAccountConfig::new(AUDIENCE, JWT).impersonate(format!("../../{ROBOT}")),
         too_short,
         wrong_pool,
     ] {
@@ -179,7 +180,7 @@ async fn a_closure_supplies_the_token() {
 async fn a_token_file_that_was_renewed_ends_a_rejection() {
     let machine = Machine::new().await;
     let provider = machine.emulator.create_oidc_provider(AUDIENCE);
-    let path = machine.file("token", &provider.subject_token_of("me", -60));
+    let path = machine.file("token", &provider.subject_token_expiring_in("me", -60));
     let file = machine.file(
         "account.json",
         &account(json!({ "file": path })).to_string(),
@@ -399,7 +400,7 @@ async fn a_host_that_must_not_be_asked_is_refused_and_named() {
     }
     for (account, field) in accounts {
         let error = machine.load(&account).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::RefusedHost, "{error}");
+        assert_eq!(error.kind(), ErrorKind::DisallowedHost, "{error}");
         assert!(error.to_string().contains(&format!("`{field}`")), "{error}");
         assert!(error.remedy().is_some() && !format!("{error:?}").contains("canary"));
     }
@@ -431,7 +432,7 @@ async fn a_host_that_must_not_be_asked_is_refused_and_named() {
     assert!(machine.emulator.requests().is_empty());
     allowed["universe_domain"] = json!("example.net");
     let error = Credentials::from_json(&allowed.to_string(), &options).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ForeignUniverse);
+    assert_eq!(error.kind(), ErrorKind::UnsupportedUniverse);
     let error = Credentials::from_json(
         &account(json!({"file": "/x"})).to_string(),
         &options.subject("a@b"),
@@ -526,7 +527,7 @@ async fn hostile_urls_are_refused_in_every_field_without_a_request() {
             let error = machine.load(&file).unwrap_err();
             let field = pointer.rsplit('/').next().unwrap();
             assert!(error.to_string().contains(&format!("`{field}`")), "{error}");
-            let refused = [ErrorKind::RefusedHost, ErrorKind::InvalidFile];
+            let refused = [ErrorKind::DisallowedHost, ErrorKind::InvalidFile];
             assert!(refused.contains(&error.kind()), "{pointer}: {url}");
             assert!(error.remedy().is_some(), "{error}");
         }
@@ -621,7 +622,7 @@ async fn metadata_server_is_not_a_source_of_subject_tokens() {
             }
             let file = account(source.clone()).to_string();
             let error = Credentials::from_json(&file, &options).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::RefusedHost, "{source}");
+            assert_eq!(error.kind(), ErrorKind::DisallowedHost, "{source}");
             let message = error.to_string();
             assert!(
                 message.contains("`url`") && message.contains("metadata server"),
@@ -688,8 +689,9 @@ async fn configured_metadata_server_is_not_a_source_either() {
     }
     let machine = Machine::new().await;
     let metadata = "http://127.0.0.1:8080/base/".parse().unwrap();
-    let endpoints = Endpoints::google().with_url(Endpoint::Metadata, metadata);
-    let options = Options::new(HttpClient::new(endpoints)).environment(machine.environment.clone());
+    let endpoints = Endpoints::google().with_url(Endpoint::MetadataServer, metadata);
+    let options =
+        CredentialOptions::new(HttpClient::new(endpoints)).environment(machine.environment.clone());
     for (url, refused) in [
         ("http://127.0.0.1:8080/base/x", true),
         ("http://127.0.0.1:8080/other/x", false),

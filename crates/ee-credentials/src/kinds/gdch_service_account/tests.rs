@@ -9,11 +9,11 @@ use crate::Credentials;
 
 const AUDIENCE: &str = "https://my-service.gdch.test";
 
-async fn start() -> (Emulator, ee_emulator::ServiceIdentity, Options) {
+async fn start() -> (Emulator, ee_emulator::ServiceIdentity, CredentialOptions) {
     let emulator = Emulator::start().await.unwrap();
     let identity = emulator.create_service_identity("my-project", "my-robot");
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    let options = Options::new(HttpClient::new(endpoints))
+    let options = CredentialOptions::new(HttpClient::new(endpoints))
         .allow_host(identity.host())
         .gdch_audience(AUDIENCE);
     (emulator, identity, options)
@@ -23,7 +23,7 @@ async fn start() -> (Emulator, ee_emulator::ServiceIdentity, Options) {
 async fn a_jwt_signed_with_es256_is_exchanged_in_json() {
     let (emulator, identity, options) = start().await;
     let credentials = Credentials::from_json(&identity.json(), &options).unwrap();
-    assert_eq!(credentials.kind(), Kind::GdchServiceAccount);
+    assert_eq!(credentials.kind(), CredentialKind::GdchServiceAccount);
     assert_eq!(credentials.principal(), Some(identity.subject().as_str()));
     assert_eq!(credentials.project(), Some("my-project"));
     credentials.token().await.unwrap();
@@ -48,7 +48,7 @@ async fn a_jwt_signed_with_es256_is_exchanged_in_json() {
         part(1)["aud"],
         "https://service-identity.gdch.test/authenticate"
     );
-    assert!(!format!("{credentials:?} {:?}", credentials.cache()).contains("PRIVATE"));
+    assert!(!format!("{credentials:?} {:?}", credentials.token_cache()).contains("PRIVATE"));
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn a_token_server_on_this_machine_needs_no_leave_and_no_certificates() {
     let mut file: Value = serde_json::from_str(&identity.json()).unwrap();
     file["token_uri"] = json!(format!("{}/authenticate", emulator.url(identity.host())));
     file["ca_cert_path"] = json!("/nowhere/ca.pem");
-    let options = Options {
+    let options = CredentialOptions {
         allowed_hosts: Vec::new(),
         ..options
     };
@@ -136,14 +136,14 @@ async fn each_bad_field_is_named_and_nothing_is_sent() {
         assert!(error.remedy().is_some(), "{error}");
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
     }
-    let stranger = Options {
+    let stranger = CredentialOptions {
         allowed_hosts: Vec::new(),
         ..options.clone()
     };
     let error = Credentials::from_json(&whole.to_string(), &stranger).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::RefusedHost);
+    assert_eq!(error.kind(), ErrorKind::DisallowedHost);
     assert!(error.remedy().unwrap().to_string().contains("allow_host"));
-    let aimless = Options {
+    let aimless = CredentialOptions {
         gdch_audience: None,
         ..options
     };

@@ -7,19 +7,19 @@ use ee_token::{Remedy, Scopes, TokenCache};
 use serde::{Deserialize, Serialize};
 
 use crate::input::json::clipped;
-use crate::input::sdk_project::is_sdk_project;
+use crate::input::sdk_project::is_google_sdk_project;
 use crate::kinds::credential::Loaded;
 use crate::kinds::identity::Identity;
 use crate::kinds::impersonated::{
     DEFAULT_LIFETIME, ImpersonatedServiceAccount, check_lifetime, is_account, resource, url_of,
 };
-use crate::{Credentials, Error, ErrorKind, Kind, Options};
+use crate::{CredentialKind, CredentialOptions, Credentials, Error, ErrorKind};
 
 /// A service account to act as: made by [`Credentials::impersonate`].
 ///
 /// ```no_run
 /// use std::time::Duration;
-/// use ee_credentials::{Credentials, Options};
+/// use ee_credentials::{Credentials, CredentialOptions};
 /// use ee_token::Scopes;
 ///
 /// # fn f(mine: Credentials) -> Result<(), ee_credentials::Error> {
@@ -27,22 +27,22 @@ use crate::{Credentials, Error, ErrorKind, Kind, Options};
 ///     .impersonate("reader@my-project.iam.gserviceaccount.com")
 ///     .scopes(Scopes::new(["earthengine.readonly"]))
 ///     .lifetime(Duration::from_secs(900))
-///     .build(&Options::google())?;
+///     .build(&CredentialOptions::google())?;
 /// assert_eq!(reader.principal(), Some("reader@my-project.iam.gserviceaccount.com"));
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]
 #[must_use = "nothing is made until `build` is called"]
-pub struct Impersonation {
+pub struct ImpersonationBuilder {
     source: Credentials,
-    step: ImpersonationSettings,
+    step: ImpersonationConfig,
 }
 
-/// Whom to act as, in a form that can be sent elsewhere: part of [`Settings`](crate::Settings).
+/// Whom to act as, in a form that can be sent elsewhere: part of [`CredentialConfig`](crate::CredentialConfig).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
-pub struct ImpersonationSettings {
+pub struct ImpersonationConfig {
     /// The service account's address.
     pub target: String,
     /// The accounts on the way there.
@@ -62,11 +62,11 @@ pub struct ImpersonationSettings {
 impl Credentials {
     /// Acts as the service account with this address. Whoever these credentials belong to needs
     /// the role Service Account Token Creator on it. Nothing is checked before
-    /// [`Impersonation::build`], and nothing sent before the first token.
-    pub fn impersonate(&self, email: impl Into<String>) -> Impersonation {
-        Impersonation::new(
+    /// [`ImpersonationBuilder::build`], and nothing sent before the first token.
+    pub fn impersonate(&self, email: impl Into<String>) -> ImpersonationBuilder {
+        ImpersonationBuilder::new(
             self.clone(),
-            ImpersonationSettings {
+            ImpersonationConfig {
                 target: email.into().trim().to_owned(),
                 delegates: Vec::new(),
                 scopes: None,
@@ -77,8 +77,8 @@ impl Credentials {
     }
 }
 
-impl Impersonation {
-    pub(crate) fn new(source: Credentials, step: ImpersonationSettings) -> Self {
+impl ImpersonationBuilder {
+    pub(crate) fn new(source: Credentials, step: ImpersonationConfig) -> Self {
         Self { source, step }
     }
 
@@ -109,10 +109,10 @@ impl Impersonation {
     /// [`ErrorKind::InvalidOptions`] for an address that is none, accounts that go round in a
     /// circle, a lifetime that nobody can have, a source that is an API key or is good
     /// elsewhere than at Google.
-    pub fn build(self, options: &Options) -> Result<Credentials, Error> {
+    pub fn build(self, options: &CredentialOptions) -> Result<Credentials, Error> {
         let Self { source, step } = self;
         let delegates = check(&source, &step)?;
-        options.refuse_subject(Kind::ImpersonatedServiceAccount)?;
+        options.refuse_subject(CredentialKind::ImpersonatedServiceAccount)?;
         let scopes = step.scopes.as_ref().map(Scopes::new);
         let scopes = scopes
             .filter(|scopes| !scopes.is_empty())
@@ -133,7 +133,7 @@ impl Impersonation {
             source_principal: source.principal().map(Arc::from),
         };
         let loaded = Loaded {
-            kind: Kind::ImpersonatedServiceAccount,
+            kind: CredentialKind::ImpersonatedServiceAccount,
             login: None,
             source: Arc::new(account),
             identity: Identity::account(step.target.as_str()),
@@ -148,7 +148,7 @@ impl Impersonation {
 }
 
 /// What can be known to be wrong without asking; the delegates as the request names them.
-fn check(source: &Credentials, step: &ImpersonationSettings) -> Result<Vec<String>, Error> {
+fn check(source: &Credentials, step: &ImpersonationConfig) -> Result<Vec<String>, Error> {
     let wrong = |why: String, advice: &'static str| {
         Error::new(ErrorKind::InvalidOptions, why).with_remedy(Remedy::new(advice))
     };
@@ -173,7 +173,7 @@ fn check(source: &Credentials, step: &ImpersonationSettings) -> Result<Vec<Strin
     let length = route.len();
     route.sort();
     route.dedup();
-    let is_itself = source.kind() == Kind::ImpersonatedServiceAccount
+    let is_itself = source.kind() == CredentialKind::ImpersonatedServiceAccount
         && source.acts_as().any(|email| email == step.target);
     if route.len() < length || is_itself {
         return Err(wrong(
@@ -182,21 +182,21 @@ fn check(source: &Credentials, step: &ImpersonationSettings) -> Result<Vec<Strin
         ));
     }
     match source.kind() {
-        Kind::ApiKey => Err(wrong(
+        CredentialKind::ApiKey => Err(wrong(
             format!(
                 "an API key belongs to nobody, and cannot act as {}",
                 step.target
             ),
             "Use a login or a service account's key.",
         )),
-        Kind::GdchServiceAccount => Err(wrong(
+        CredentialKind::GdchServiceAccount => Err(wrong(
             format!(
                 "a service identity of Google Distributed Cloud cannot act as {}",
                 step.target
             ),
             "Use a credential of Google's public cloud.",
         )),
-        _ => match source.quota_project().filter(|p| is_sdk_project(p)) {
+        _ => match source.quota_project().filter(|p| is_google_sdk_project(p)) {
             Some(project) => Err(wrong(
                 format!(
                     "the quota project {project} belongs to a Google SDK and can never be billed"
@@ -213,7 +213,7 @@ fn tokens_for_iam(source: &Credentials) -> Result<TokenCache, Error> {
     if let Some(narrow) = source.for_iam()? {
         return Ok(TokenCache::from(narrow));
     }
-    source.cache().cloned().ok_or_else(|| {
+    source.token_cache().cloned().ok_or_else(|| {
         Error::new(
             ErrorKind::InvalidOptions,
             "these credentials have no tokens to act with",

@@ -19,12 +19,12 @@ use crate::iam::{self as iam, METHOD, generate_access_token};
 use crate::input::allowed_hosts;
 use crate::input::json::{Document, clipped};
 use crate::input::location::{Place, is_plain_word};
-use crate::input::sdk_project::is_sdk_project;
+use crate::input::sdk_project::is_google_sdk_project;
 use crate::input::universe::check_universe;
 use crate::kinds;
 use crate::kinds::credential::Loaded;
 use crate::kinds::identity::Identity;
-use crate::{Error, ErrorKind, Kind, Options};
+use crate::{CredentialKind, CredentialOptions, Error, ErrorKind};
 
 const URL: &str = "service_account_impersonation_url";
 const SOURCE: &str = "source_credentials";
@@ -57,9 +57,9 @@ pub(crate) struct ImpersonatedServiceAccount {
 
 /// Reads `service_account_impersonation_url` and `source_credentials`, and if there are any
 /// `delegates`, `scopes` and `quota_project_id`.
-pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Error> {
+pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Loaded, Error> {
     check_universe(document)?;
-    options.refuse_subject(Kind::ImpersonatedServiceAccount)?;
+    options.refuse_subject(CredentialKind::ImpersonatedServiceAccount)?;
     let is_source = matches!(document.place, Place::Part { .. });
     if !is_source {
         check_chain(document)?;
@@ -78,7 +78,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
     if let Some(project) = source
         .quota_project
         .as_deref()
-        .filter(|p| is_sdk_project(p))
+        .filter(|p| is_google_sdk_project(p))
     {
         return Err(part.place.invalid_field(
             "quota_project_id",
@@ -100,7 +100,7 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
         source_principal: source.principal,
     };
     Ok(Loaded {
-        kind: Kind::ImpersonatedServiceAccount,
+        kind: CredentialKind::ImpersonatedServiceAccount,
         login,
         source: Arc::new(account),
         identity,
@@ -114,7 +114,10 @@ pub(crate) fn load(document: &Document, options: &Options) -> Result<Loaded, Err
 
 /// What a source asks for: where its request must name scopes, the one that IAM needs. A
 /// person's login has what was granted to it.
-fn source_options(source: &Document, options: &Options) -> Result<Options, Error> {
+fn source_options(
+    source: &Document,
+    options: &CredentialOptions,
+) -> Result<CredentialOptions, Error> {
     let kind = source.required_text("type")?;
     let scopes = match kind {
         "authorized_user" | "external_account_authorized_user" => None,
@@ -131,10 +134,10 @@ fn source_options(source: &Document, options: &Options) -> Result<Options, Error
             ));
         }
     };
-    Ok(Options {
+    Ok(CredentialOptions {
         scopes,
         subject: None,
-        self_signed: false,
+        self_signed_jwt: false,
         quota_project: None,
         ..options.clone()
     })
@@ -146,11 +149,11 @@ pub(crate) fn iam_scopes() -> Scopes {
 }
 
 /// The URL that the file names, and whose token is to be had there.
-fn target(document: &Document, options: &Options) -> Result<(Url, String), Error> {
+fn target(document: &Document, options: &CredentialOptions) -> Result<(Url, String), Error> {
     let text = document.required_text(URL)?;
     let url = allowed_hosts::check(
         text,
-        (URL, UrlField::Impersonation),
+        (URL, UrlField::ImpersonationBuilder),
         &document.place,
         options,
     )?;
@@ -244,7 +247,7 @@ fn check_chain(document: &Document) -> Result<(), Error> {
             return Ok(());
         }
         let part = at.required_part(SOURCE)?;
-        if part.text("type")? != Some(Kind::ImpersonatedServiceAccount.as_str()) {
+        if part.text("type")? != Some(CredentialKind::ImpersonatedServiceAccount.as_str()) {
             return Ok(());
         }
         depth += 1;
@@ -375,12 +378,12 @@ fn member(principal: &str) -> Option<String> {
 }
 
 impl TokenSource for ImpersonatedServiceAccount {
-    fn mint(&self) -> TokenFuture<'_> {
+    fn fetch_token(&self) -> TokenFuture<'_> {
         Box::pin(self.token())
     }
 
-    fn may_have_changed(&self) -> bool {
-        self.source.may_have_changed()
+    fn can_retry_after_rejection(&self) -> bool {
+        self.source.can_retry_after_rejection()
     }
 }
 

@@ -19,9 +19,9 @@ async fn start() -> Emulator {
     emulator
 }
 
-fn options(emulator: &Emulator) -> Options {
+fn options(emulator: &Emulator) -> CredentialOptions {
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    Options::new(HttpClient::new(endpoints))
+    CredentialOptions::new(HttpClient::new(endpoints))
 }
 
 fn key(emulator: &Emulator) -> Value {
@@ -45,7 +45,7 @@ fn file(target: &str, source: &Value) -> Value {
     })
 }
 
-fn read(file: &Value, options: &Options) -> Credentials {
+fn read(file: &Value, options: &CredentialOptions) -> Credentials {
     Credentials::from_json(&file.to_string(), options).unwrap()
 }
 
@@ -54,7 +54,10 @@ async fn a_key_asks_for_the_iam_scope_and_then_for_the_accounts_token() {
     let emulator = start().await;
     emulator.allow_impersonation(ROBOT, TARGET);
     let credentials = read(&file(TARGET, &key(&emulator)), &options(&emulator));
-    assert_eq!(credentials.kind(), Kind::ImpersonatedServiceAccount);
+    assert_eq!(
+        credentials.kind(),
+        CredentialKind::ImpersonatedServiceAccount
+    );
     assert_eq!(credentials.principal(), Some(TARGET));
     let token = credentials.token().await.unwrap();
     assert!(token.scopes().unwrap().contains("earthengine"));
@@ -74,7 +77,7 @@ async fn a_key_asks_for_the_iam_scope_and_then_for_the_accounts_token() {
         })
     );
     assert_eq!(requests[1].header("x-goog-user-project"), None);
-    assert!(!format!("{credentials:?} {:?}", credentials.cache()).contains(token.secret()));
+    assert!(!format!("{credentials:?} {:?}", credentials.token_cache()).contains(token.secret()));
 }
 
 #[tokio::test]
@@ -154,7 +157,7 @@ async fn a_token_that_the_server_takes_for_expired_is_renewed_once() {
     let credentials = read(&file(TARGET, &key(&emulator)), &options(&emulator));
     let token = credentials.token().await.unwrap();
     emulator.expire_tokens();
-    credentials.cache().unwrap().invalidate(&token);
+    credentials.token_cache().unwrap().invalidate(&token);
     credentials.token().await.unwrap();
     assert_eq!(emulator.requests_to("oauth2.googleapis.com").len(), 2);
     assert_eq!(emulator.requests_to(IAM).len(), 3);
@@ -299,12 +302,12 @@ fn each_bad_field_is_named_and_nothing_is_sent() {
                 URL,
                 json!(url(TARGET).replace("googleapis.com", "evil.example")),
             ),
-            ErrorKind::RefusedHost,
+            ErrorKind::DisallowedHost,
             "iamcredentials.evil.example",
         ),
         (
             change(URL, json!(url(TARGET).replace("https", "http"))),
-            ErrorKind::RefusedHost,
+            ErrorKind::DisallowedHost,
             "without HTTPS",
         ),
         (
@@ -356,7 +359,7 @@ fn each_bad_field_is_named_and_nothing_is_sent() {
         ),
         (
             change("universe_domain", json!("example.net")),
-            ErrorKind::ForeignUniverse,
+            ErrorKind::UnsupportedUniverse,
             "example.net",
         ),
         (file(TARGET, &file(TARGET, &login)), INVALID, "circle"),
@@ -368,7 +371,7 @@ fn each_bad_field_is_named_and_nothing_is_sent() {
         (nested(5), INVALID, "nests more than 4"),
         (nested(40), INVALID, "nests more than 4"),
     ] {
-        let options = Options::google();
+        let options = CredentialOptions::google();
         let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(words), "{error} / {words}");
@@ -380,12 +383,12 @@ fn each_bad_field_is_named_and_nothing_is_sent() {
         );
         assert!(error.remedy().is_some(), "{error}");
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
-        assert_eq!(options.http.requests_sent(), 0);
+        assert_eq!(options.http.request_count(), 0);
     }
-    let options = Options::google().subject("boss@example.com");
+    let options = CredentialOptions::google().subject("boss@example.com");
     let error = Credentials::from_json(&nested(1).to_string(), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidOptions);
-    let plain = Options::google();
+    let plain = CredentialOptions::google();
     assert!(Credentials::from_json(&nested(4).to_string(), &plain).is_ok());
 }
 

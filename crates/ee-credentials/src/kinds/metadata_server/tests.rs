@@ -8,7 +8,7 @@ use crate::Credentials;
 
 const ROBOT: &str = "vm@ee-demo-project.iam.gserviceaccount.com";
 
-async fn machine() -> (Emulator, Options) {
+async fn machine() -> (Emulator, CredentialOptions) {
     let emulator = Emulator::builder()
         .metadata_server(ROBOT, "ee-demo-project", &["cloud-platform"])
         .start()
@@ -18,16 +18,16 @@ async fn machine() -> (Emulator, Options) {
     (emulator, options)
 }
 
-fn options(emulator: &Emulator) -> Options {
+fn options(emulator: &Emulator) -> CredentialOptions {
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    Options::new(HttpClient::new(endpoints))
+    CredentialOptions::new(HttpClient::new(endpoints))
 }
 
 fn outside() -> Environment {
-    Environment::empty().with_network_probe(true)
+    Environment::empty().with_metadata_probe(true)
 }
 
-async fn server(environment: &Environment, options: &Options) -> Option<Credentials> {
+async fn server(environment: &Environment, options: &CredentialOptions) -> Option<Credentials> {
     match detect(environment, options).await.unwrap() {
         Detected::Server(server) => Some(Credentials::of_machine(server, options)),
         Detected::No(_) => None,
@@ -38,11 +38,11 @@ async fn server(environment: &Environment, options: &Options) -> Option<Credenti
 async fn a_server_that_answers_is_asked_for_a_token_and_the_project() {
     let (emulator, options) = machine().await;
     let credentials = server(&outside(), &options).await.unwrap();
-    assert_eq!(credentials.kind(), Kind::MetadataServer);
+    assert_eq!(credentials.kind(), CredentialKind::MetadataServer);
     assert_eq!(credentials.origin().as_str(), "metadata_server");
     let token = credentials.token().await.unwrap();
     assert!(token.expires_at().unwrap() > Utc::now() + TimeDelta::minutes(30));
-    let project = credentials.metadata_project().await.unwrap();
+    let project = credentials.fetch_metadata_project().await.unwrap();
     assert_eq!(project.as_deref(), Some("ee-demo-project"));
 
     let requests = emulator.requests();
@@ -90,7 +90,7 @@ async fn a_machine_elsewhere_is_told_by_silence_and_a_google_one_by_its_firmware
     let options = options(&emulator);
     assert!(server(&outside(), &options).await.is_none());
     assert_eq!(emulator.requests().len(), 3);
-    let google = outside().with_product_name("Google Compute Engine");
+    let google = outside().with_dmi_product_name("Google Compute Engine");
     assert!(server(&google, &options).await.is_some());
 }
 
@@ -125,7 +125,7 @@ async fn a_silent_address_costs_what_the_time_out_allows() {
 #[tokio::test]
 async fn a_server_that_a_variable_names_is_there() {
     let (emulator, _) = machine().await;
-    let google = Options::google();
+    let google = CredentialOptions::google();
     let host = format!("{}", emulator.address());
     let environment = Environment::empty().with_var("GCE_METADATA_HOST", host.as_str());
     assert!(server(&environment, &google).await.is_some());
@@ -192,9 +192,9 @@ async fn the_account_and_its_scopes_are_asked_for_once_and_known_from_then_on() 
     let (emulator, options) = machine().await;
     let credentials = server(&outside(), &options).await.unwrap();
     assert_eq!(credentials.principal(), None);
-    let who = credentials.look_up_principal().await.unwrap();
+    let who = credentials.fetch_principal().await.unwrap();
     assert_eq!(who.as_deref(), Some(ROBOT));
-    let granted = credentials.granted_scopes().await.unwrap().unwrap();
+    let granted = credentials.fetch_granted_scopes().await.unwrap().unwrap();
     assert_eq!(granted, Scopes::new(["cloud-platform"]));
     assert_eq!(credentials.principal(), Some(ROBOT));
     let asked = emulator.requests_to("metadata.google.internal");
@@ -211,7 +211,7 @@ async fn a_server_that_does_not_know_the_recursive_question_is_asked_one_by_one(
         .await
         .unwrap();
     let credentials = server(&outside(), &options(&emulator)).await.unwrap();
-    let granted = credentials.granted_scopes().await.unwrap().unwrap();
+    let granted = credentials.fetch_granted_scopes().await.unwrap().unwrap();
     assert_eq!(granted, Scopes::new(["cloud-platform", "drive"]));
     assert_eq!(credentials.principal(), Some(ROBOT));
     credentials.token().await.unwrap();
@@ -240,7 +240,7 @@ async fn a_named_account_is_used_and_one_that_is_not_there_is_an_error() {
     let error = gone.token().await.unwrap_err();
     assert_eq!(error.kind(), Token::Rejected);
     assert!(error.to_string().contains("gone@p.example"), "{error}");
-    assert_eq!(gone.granted_scopes().await.unwrap(), None);
+    assert_eq!(gone.fetch_granted_scopes().await.unwrap(), None);
     for bad in ["../../project/x", "a b", "?x=1"] {
         let error = detect(&outside(), &named(bad)).await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidOptions);
@@ -277,10 +277,10 @@ async fn account_that_is_attached_ends_the_rejection() {
 async fn with_an_emulator_nothing_goes_to_the_metadata_servers_own_address() {
     let (emulator, _) = machine().await;
     let environment = Environment::empty()
-        .with_network_probe(true)
+        .with_metadata_probe(true)
         .with_var("EARTHENGINE_EMULATOR_HOST", emulator.address().to_string());
     let http = HttpClient::new(environment.endpoints().unwrap());
-    let options = Options::new(http.clone());
+    let options = CredentialOptions::new(http.clone());
     // The client that detection asks with: each request leads to the emulator or fails.
     for host in ["169.254.169.254", "metadata.google.internal"] {
         let url = url("GCE_METADATA_IP", host, "x").unwrap();
@@ -301,11 +301,11 @@ async fn a_server_below_a_path_is_asked_there() {
     let (emulator, _) = machine().await;
     let address = emulator.address().to_string();
     let below = format!("http://{address}/metadata.google.internal/");
-    let endpoints = Endpoints::google().with_url(Endpoint::Metadata, below.parse().unwrap());
+    let endpoints = Endpoints::google().with_url(Endpoint::MetadataServer, below.parse().unwrap());
     let environment = Environment::empty()
         .with_var("GCE_METADATA_IP", address)
-        .with_product_name("Google Compute Engine");
-    let options = Options::new(HttpClient::new(endpoints));
+        .with_dmi_product_name("Google Compute Engine");
+    let options = CredentialOptions::new(HttpClient::new(endpoints));
     let Detected::Server(found) = detect(&environment, &options).await.unwrap() else {
         panic!("there is one");
     };
@@ -321,12 +321,12 @@ async fn the_patience_is_half_a_minute_where_the_firmware_says_google() {
     let (_emulator, options) = machine().await;
     for (environment, seconds) in [
         (outside(), 10),
-        (outside().with_product_name("Google Compute Engine"), 30),
+        (outside().with_dmi_product_name("Google Compute Engine"), 30),
     ] {
         let Detected::Server(server) = detect(&environment, &options).await.unwrap() else {
             panic!("there is one");
         };
-        assert_eq!(server.retry.total, Duration::from_secs(seconds));
+        assert_eq!(server.retry.max_elapsed, Duration::from_secs(seconds));
     }
 }
 
@@ -374,7 +374,7 @@ fn a_number_of_seconds_may_be_written_as_a_text() {
 
 #[tokio::test]
 async fn the_variable_that_names_a_bad_host_is_named() {
-    let options = Options::google();
+    let options = CredentialOptions::google();
     for variable in ["GCE_METADATA_HOST", "GCE_METADATA_ROOT"] {
         let environment = Environment::empty().with_var(variable, "a/b");
         let error = detect(&environment, &options).await.err().unwrap();

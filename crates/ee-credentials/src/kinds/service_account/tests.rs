@@ -8,11 +8,11 @@ use crate::Credentials;
 const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
 const PROJECT: &str = "ee-demo-project";
 
-async fn emulator() -> (Emulator, ee_emulator::ServiceAccount, Options) {
+async fn emulator() -> (Emulator, ee_emulator::ServiceAccount, CredentialOptions) {
     let emulator = Emulator::start().await.unwrap();
     let account = emulator.create_service_account(ROBOT, PROJECT);
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    let options = Options::new(HttpClient::new(endpoints));
+    let options = CredentialOptions::new(HttpClient::new(endpoints));
     (emulator, account, options)
 }
 
@@ -53,7 +53,7 @@ fn claims(request: &RecordedRequest) -> (Value, Value) {
 async fn an_assertion_with_exactly_these_claims_is_exchanged() {
     let (emulator, account, options) = emulator().await;
     let credentials = Credentials::from_json(&account.json_key(), &options).unwrap();
-    assert_eq!(credentials.kind(), Kind::ServiceAccount);
+    assert_eq!(credentials.kind(), CredentialKind::ServiceAccount);
     assert_eq!(credentials.principal(), Some(ROBOT));
     assert_eq!(credentials.project(), Some(PROJECT));
     assert_eq!(credentials.scopes(), Some(&Scopes::earth_engine()));
@@ -140,7 +140,7 @@ async fn a_subject_is_acted_for_where_that_is_allowed() {
 #[tokio::test]
 async fn a_self_signed_token_is_the_jwt_itself_and_costs_no_request() {
     let (emulator, account, options) = emulator().await;
-    let options = options.self_signed(true);
+    let options = options.self_signed_jwt(true);
     let key = account.json_key();
     let token = Credentials::from_json(&key, &options)
         .unwrap()
@@ -201,11 +201,11 @@ async fn a_key_goes_to_the_token_host_that_it_names_and_still_says_googles_audie
         (request.host.as_str(), request.path.as_str()),
         ("www.googleapis.com", "/oauth2/v4/token")
     );
-    assert_eq!(claims(request).1["aud"], TOKEN_AUDIENCE);
+    assert_eq!(claims(request).1["aud"], JWT_BEARER_AUDIENCE);
 
     file["token_uri"] = json!("https://tokens.example.com/t");
     let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::RefusedHost);
+    assert_eq!(error.kind(), ErrorKind::DisallowedHost);
     assert!(error.to_string().contains("tokens.example.com"));
     let allowed = options.allow_host("tokens.example.com");
     let credentials = Credentials::from_json(&file.to_string(), &allowed).unwrap();
@@ -298,7 +298,7 @@ fn each_field_that_is_missing_empty_or_of_the_wrong_type_is_named() {
     let refusal = |field: &str, value: Value| {
         let mut file = whole.clone();
         file[field] = value;
-        let options = Options::google();
+        let options = CredentialOptions::google();
         let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
         assert!(error.to_string().contains(field), "{field}: {error}");
         assert!(error.remedy().is_some());
@@ -340,7 +340,7 @@ fn each_field_that_is_missing_empty_or_of_the_wrong_type_is_named() {
         ErrorKind::InvalidFile
     );
     let foreign = refusal("universe_domain", json!("example.net"));
-    assert_eq!(foreign.kind(), ErrorKind::ForeignUniverse);
+    assert_eq!(foreign.kind(), ErrorKind::UnsupportedUniverse);
 }
 
 #[test]
@@ -356,8 +356,8 @@ async fn the_key_is_never_shown() {
     let (_emulator, account, options) = emulator().await;
     let key = ServiceAccountKey::from_json(&account.json_key()).unwrap();
     assert_eq!(key.key_id(), Some(account.private_key_id()));
-    let credentials = Credentials::service_account(key.clone(), &options).unwrap();
-    let shown = format!("{key:?} {credentials:?} {:?}", credentials.cache());
+    let credentials = Credentials::from_service_account_key(key.clone(), &options).unwrap();
+    let shown = format!("{key:?} {credentials:?} {:?}", credentials.token_cache());
     let body = account.pkcs8_pem().lines().nth(3).unwrap();
     assert!(!shown.contains(body), "{shown}");
     assert!(shown.contains("2048 bits"));

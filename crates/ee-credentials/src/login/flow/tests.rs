@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use url::Url;
 
-use super::super::Line;
+use super::super::PromptFuture;
 use super::*;
-use crate::Os;
+use crate::Platform;
 
 /// A machine of its own, and the person in front of it.
 struct Machine {
@@ -34,16 +34,16 @@ struct Person {
 }
 
 impl Terminal for Person {
-    fn tell(&self, text: &str) {
+    fn print(&self, text: &str) {
         self.told.lock().unwrap().push(text.to_owned());
     }
 
-    fn show_page(&self, url: &Url, advice: &str) {
-        self.tell(advice);
+    fn show_url(&self, url: &Url, advice: &str) {
+        self.print(advice);
         self.pages.lock().unwrap().push(url.clone());
     }
 
-    fn ask<'a>(&'a self, _: &'a str) -> Line<'a> {
+    fn prompt<'a>(&'a self, _: &'a str) -> PromptFuture<'a> {
         Box::pin(async {
             let page = self.pages.lock().unwrap().last().cloned();
             Ok(match page {
@@ -55,7 +55,7 @@ impl Terminal for Person {
 }
 
 impl Browser for Person {
-    fn is_there(&self) -> bool {
+    fn is_available(&self) -> bool {
         self.browses
     }
 
@@ -93,7 +93,7 @@ impl Machine {
         emulator.auto_consent("jane@example.com");
         let home = tempfile::tempdir().unwrap();
         let environment = Environment::empty()
-            .with_os(Os::Linux)
+            .with_os(Platform::Linux)
             .with_home(home.path())
             .with_var("NO_GCE_CHECK", "true");
         Self {
@@ -108,23 +108,24 @@ impl Machine {
         }
     }
 
-    fn flow(&self, mode: &str) -> Flow {
+    fn flow(&self, mode: &str) -> LoginFlow {
         let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
-        Flow::new(self.environment.clone(), HttpClient::new(endpoints)).mode(mode.parse().unwrap())
+        LoginFlow::new(self.environment.clone(), HttpClient::new(endpoints))
+            .mode(mode.parse().unwrap())
     }
 
-    async fn run(&self, flow: &Flow) -> Result<Outcome, Error> {
+    async fn run(&self, flow: &LoginFlow) -> Result<LoginOutcome, Error> {
         flow.run(&self.person, &self.person).await
     }
 
-    async fn saved(&self, flow: &Flow) -> Saved {
+    async fn saved(&self, flow: &LoginFlow) -> SavedLogin {
         match self.run(flow).await.unwrap() {
-            Outcome::Saved(saved) => saved,
+            LoginOutcome::LoggedIn(saved) => saved,
             other => panic!("{other:?}"),
         }
     }
 
-    async fn error(&self, flow: &Flow) -> Error {
+    async fn error(&self, flow: &LoginFlow) -> Error {
         let error = self.run(flow).await.unwrap_err();
         assert!(error.remedy().is_some(), "{error}");
         error
@@ -140,12 +141,15 @@ impl Machine {
 
     /// That a program finds the login, and gets a token with it.
     async fn works(&self) {
-        let options = Options::new(self.flow("notebook").http);
+        let options = CredentialOptions::new(self.flow("notebook").http);
         let found = Search::new(self.environment.clone(), options)
-            .run()
+            .find()
             .await
             .unwrap();
-        assert_eq!(found.credentials.kind(), crate::Kind::EarthEngineFile);
+        assert_eq!(
+            found.credentials.kind(),
+            crate::CredentialKind::EarthEngineFile
+        );
         found.credentials.token().await.unwrap();
     }
 
@@ -219,7 +223,9 @@ async fn a_login_that_works_is_used_again_unless_forced_or_too_narrow() {
     machine.saved(&flow).await;
     let first = machine.file()["refresh_token"].clone();
     match machine.run(&flow).await.unwrap() {
-        Outcome::Reused(credentials) => assert_eq!(credentials.path(), Some(&*machine.path())),
+        LoginOutcome::AlreadyLoggedIn(credentials) => {
+            assert_eq!(credentials.path(), Some(&*machine.path()))
+        }
         other => panic!("{other:?}"),
     }
     machine.saved(&machine.flow("localhost:0")).await;
@@ -227,7 +233,7 @@ async fn a_login_that_works_is_used_again_unless_forced_or_too_narrow() {
     assert_ne!(wider, first, "the default scopes are more");
     assert!(matches!(
         machine.run(&flow).await.unwrap(),
-        Outcome::Reused(_)
+        LoginOutcome::AlreadyLoggedIn(_)
     ));
     machine.saved(&flow.clone().force(true)).await;
     assert_ne!(machine.file()["refresh_token"], wider);
@@ -251,7 +257,7 @@ async fn scopes_that_were_unticked_are_told_of_and_not_stored() {
         let warning = saved
             .warnings
             .iter()
-            .find(|w| w.code == "scopes_missing")
+            .find(|w| w.code == "scopes_not_granted")
             .unwrap();
         assert!(warning.message.contains("cloud-platform"), "{warning}");
         let stored = &machine.file()["scopes"];
@@ -267,7 +273,7 @@ async fn scopes_that_were_unticked_are_told_of_and_not_stored() {
 async fn scopes_that_the_page_changed_are_stored_and_told_as_they_were_asked_for_there() {
     let machine = Machine::new().await;
     let flow = machine.flow("notebook").quiet(true);
-    let Outcome::Begun(begun) = machine.run(&flow).await.unwrap() else {
+    let LoginOutcome::AwaitingCode(begun) = machine.run(&flow).await.unwrap() else {
         panic!("the first step does not wait");
     };
     let code = code_shown_at(begun.url).await;
@@ -292,7 +298,12 @@ async fn scopes_that_the_page_changed_are_stored_and_told_as_they_were_asked_for
         .unwrap();
     assert_eq!(saved.granted, Scopes::new(["earthengine", "drive"]));
     assert!(saved.missing.is_empty(), "{saved:?}");
-    assert!(saved.warnings.iter().all(|w| w.code != "scopes_missing"));
+    assert!(
+        saved
+            .warnings
+            .iter()
+            .all(|w| w.code != "scopes_not_granted")
+    );
     assert_eq!(machine.file()["scopes"], page["scopes"]);
 }
 
@@ -376,7 +387,7 @@ async fn a_quiet_login_shows_the_page_and_opens_nothing() {
         }
     };
     let (outcome, last_page) = tokio::join!(run, somebody);
-    assert!(matches!(outcome.unwrap(), Outcome::Saved(_)));
+    assert!(matches!(outcome.unwrap(), LoginOutcome::LoggedIn(_)));
     assert!(last_page.contains("You are logged in"), "{last_page}");
     let told = machine.person.told.lock().unwrap().concat();
     assert!(told.contains("ssh -L"), "{told}");
@@ -415,9 +426,9 @@ async fn a_login_by_notebook_says_that_it_lasts_seven_days_and_so_does_the_searc
     );
     machine.works().await;
 
-    let options = Options::new(machine.flow("notebook").http);
+    let options = CredentialOptions::new(machine.flow("notebook").http);
     let find = || Search::new(machine.environment.clone(), options.clone());
-    let credentials = find().run().await.unwrap().credentials;
+    let credentials = find().find().await.unwrap().credentials;
     assert_eq!(credentials.warnings()[0].code, "login_expires");
     let mut file = machine.file();
     file["rust_login_at"] = json!("2026-01-01T00:00:00Z");
@@ -426,7 +437,7 @@ async fn a_login_by_notebook_says_that_it_lasts_seven_days_and_so_does_the_searc
         .emulator
         .revoke(file["refresh_token"].as_str().unwrap());
     let error = find()
-        .run()
+        .find()
         .await
         .unwrap()
         .credentials
@@ -445,7 +456,7 @@ async fn a_login_by_notebook_says_that_it_lasts_seven_days_and_so_does_the_searc
 async fn a_login_by_notebook_can_be_done_in_two_steps() {
     let machine = Machine::new().await;
     let flow = machine.flow("notebook").quiet(true);
-    let Outcome::Begun(begun) = machine.run(&flow).await.unwrap() else {
+    let LoginOutcome::AwaitingCode(begun) = machine.run(&flow).await.unwrap() else {
         panic!("the first step does not wait");
     };
     assert!(!format!("{begun:?}").contains(begun.code_verifier.expose_secret()));
@@ -600,7 +611,10 @@ async fn colab_is_used_where_it_logged_somebody_in_and_told_of_otherwise() {
         .clone()
         .with_var("COLAB_RELEASE_TAG", "release")
         .with_var("DATALAB_ROOT", &root);
-    assert_eq!(Mode::of(&machine.environment, &machine.person), Mode::Colab);
+    assert_eq!(
+        LoginMode::detect(&machine.environment, &machine.person),
+        LoginMode::Colab
+    );
     let error = machine.error(&machine.flow("colab")).await;
     assert_eq!(error.kind(), ErrorKind::LoginUnavailable);
     assert!(
@@ -636,14 +650,14 @@ async fn colab_is_used_where_it_logged_somebody_in_and_told_of_otherwise() {
         .run(&machine.flow("colab").force(true))
         .await
         .unwrap();
-    assert!(matches!(outcome, Outcome::Reused(_)));
+    assert!(matches!(outcome, LoginOutcome::AlreadyLoggedIn(_)));
 }
 
 #[tokio::test]
 async fn appdefault_needs_nothing_and_asks_nobody() {
     let machine = Machine::new().await;
     let outcome = machine.run(&machine.flow("appdefault")).await.unwrap();
-    assert!(matches!(outcome, Outcome::NotNeeded));
+    assert!(matches!(outcome, LoginOutcome::NotNeeded));
     assert!(machine.emulator.requests().is_empty());
 }
 
@@ -655,7 +669,7 @@ async fn a_variable_that_comes_before_the_login_is_told_of() {
         .clone()
         .with_var("EARTHENGINE_TOKEN", "{broken");
     let saved = machine.saved(&machine.flow("localhost:0")).await;
-    assert_eq!(saved.warnings[0].code, "variable_first");
+    assert_eq!(saved.warnings[0].code, "env_var_takes_precedence");
 }
 
 #[tokio::test]

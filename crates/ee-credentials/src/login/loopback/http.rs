@@ -142,7 +142,7 @@ impl Page {
         let script = STANDARD.encode(digest(&SHA256, SCRIPT.as_bytes()));
         format!(
             "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\
-             Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\n\
+             Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nX-Content-Type-CredentialOptions: nosniff\r\n\
              Content-Security-Policy: default-src 'none'; script-src 'sha256-{script}'; \
              style-src 'unsafe-inline'; frame-ancestors 'none'\r\n\
              Connection: close\r\n\r\n{body}",

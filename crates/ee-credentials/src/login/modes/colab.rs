@@ -7,14 +7,14 @@ use ee_token::{Remedy, display_path};
 
 use crate::input::location::shell_quoted;
 use crate::login::detect::is_colab;
-use crate::login::flow::Flow;
+use crate::login::flow::LoginFlow;
 use crate::{Error, ErrorKind};
 
 /// What is run in a cell.
 const CELL: &str = "from google.colab import auth; auth.authenticate_user()";
 
 /// The error that says what to run, where there are no credentials yet.
-pub(crate) fn not_yet(flow: &Flow) -> Error {
+pub(crate) fn not_yet(flow: &LoginFlow) -> Error {
     if flow.asks_for_other_scopes() {
         return Error::new(
             ErrorKind::InvalidOptions,

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use ee_token::{Grant, Remedy, Scopes, SecretString, TokenEndpoint, clean, display_path};
+use ee_token::{Grant, Remedy, Scopes, SecretString, TokenEndpoint, display_path, sanitize};
 use serde_json::json;
 use tokio::process::Command;
 
@@ -15,20 +15,20 @@ use crate::input::json::Document;
 use crate::input::location::{Place, Stamp, read};
 use crate::input::path_setting::PathSetting;
 use crate::login::authorization::{Client, Granted};
-use crate::login::flow::{Flow, Saved};
+use crate::login::flow::{LoginFlow, SavedLogin};
 use crate::login::pkce::nonce;
-use crate::login::{Browser, Mode, Terminal};
+use crate::login::{Browser, LoginMode, Terminal};
 use crate::storage::private_file;
 use crate::{Error, ErrorKind};
 
 pub(crate) async fn run(
-    flow: &Flow,
-    mode: Mode,
+    flow: &LoginFlow,
+    mode: LoginMode,
     terminal: &dyn Terminal,
     browser: &dyn Browser,
-) -> Result<Saved, Error> {
+) -> Result<SavedLogin, Error> {
     let gcloud = program::find(&flow.environment, "gcloud").ok_or_else(not_installed)?;
-    let adc = flow.environment.adc_file()?.ok_or_else(|| {
+    let adc = flow.environment.gcloud_adc_file()?.ok_or_else(|| {
         Error::new(
             ErrorKind::InvalidEnvironment,
             "there is no home folder, and so no place where gcloud keeps its files",
@@ -43,18 +43,21 @@ pub(crate) async fn run(
         format!("--scopes={}", asked.iter().collect::<Vec<_>>().join(",")),
     ];
     let client_file = match mode {
-        Mode::GcloudLegacy => Some(ClientFile::create()?),
+        LoginMode::GcloudLegacy => Some(ClientFile::create()?),
         _ => None,
     };
     if let Some(file) = &client_file {
         words.push(format!("--client-id-file={}", file.0.display()));
-        if flow.quiet || !browser.is_there() {
+        if flow.quiet || !browser.is_available() {
             words.push("--no-browser".to_owned());
         }
     } else if flow.quiet {
         words.push("--no-launch-browser".to_owned());
     }
-    terminal.tell(&clean(&format!("Running: gcloud {}", words.join(" ")), &[]));
+    terminal.print(&sanitize(
+        &format!("Running: gcloud {}", words.join(" ")),
+        &[],
+    ));
     let before = Stamp::now(&adc).ok();
     let mut command = Command::new(gcloud);
     command
@@ -101,7 +104,12 @@ pub(crate) async fn run(
 }
 
 /// Takes what gcloud was granted over into Earth Engine's file.
-async fn copy(flow: &Flow, mode: Mode, adc: PathBuf, asked: &Scopes) -> Result<Saved, Error> {
+async fn copy(
+    flow: &LoginFlow,
+    mode: LoginMode,
+    adc: PathBuf,
+    asked: &Scopes,
+) -> Result<SavedLogin, Error> {
     let place = Place::file(adc);
     let document = Document::parse(&read(&place)?.text, &place)?;
     let kind = document.required_text("type")?;
@@ -122,7 +130,7 @@ async fn copy(flow: &Flow, mode: Mode, adc: PathBuf, asked: &Scopes) -> Result<S
 
 /// gcloud does not say what was granted; the first token does.
 async fn granted(
-    flow: &Flow,
+    flow: &LoginFlow,
     client: &Client,
     refresh_token: SecretString,
     asked: &Scopes,
@@ -189,7 +197,7 @@ impl ClientFile {
         let path = folder.join(name);
         let cannot = |error: io::Error| {
             Error::new(
-                ErrorKind::Store,
+                ErrorKind::CredentialsFile,
                 format!("{} cannot be written: {error}", display_path(&path)),
             )
             .with_remedy(Remedy::new(

@@ -5,20 +5,20 @@ use ee_token::SecretString;
 
 use crate::Error;
 use crate::login::authorization::{Answer, Client, Code, Question, refused};
-use crate::login::flow::{Flow, Saved};
+use crate::login::flow::{LoginFlow, SavedLogin};
 use crate::login::loopback::{DONE, FAILED, Loopback, Port};
 use crate::login::pkce::nonce;
-use crate::login::{Browser, Mode, Terminal};
+use crate::login::{Browser, LoginMode, Terminal};
 
 /// What the Python client listens on, and what some firewalls and containers are set up for.
 const USUAL_PORT: u16 = 8085;
 
 pub(crate) async fn run(
-    flow: &Flow,
+    flow: &LoginFlow,
     port: Option<u16>,
     terminal: &dyn Terminal,
     browser: &dyn Browser,
-) -> Result<Saved, Error> {
+) -> Result<SavedLogin, Error> {
     let listener = match port {
         Some(number) => Loopback::bind(Port::Named(number)).await?,
         None => Loopback::bind(Port::Preferred(USUAL_PORT)).await?,
@@ -37,8 +37,8 @@ pub(crate) async fn run(
     .url(flow.http.endpoints())?;
     // Before the page is shown: whoever is quick finds somebody there.
     let mut waiting = listener.serve(&state);
-    let opened = !flow.quiet && browser.is_there() && browser.open(&url);
-    terminal.show_page(&url, &advice(opened, number));
+    let opened = !flow.quiet && browser.is_available() && browser.open(&url);
+    terminal.show_url(&url, &advice(opened, number));
 
     let (answer, page) = flow.wait(waiting.answer()).await?;
     let saved = finish(flow, port, answer, &client, &redirect_uri, &verifier).await;
@@ -57,13 +57,13 @@ fn advice(opened: bool, port: u16) -> String {
 }
 
 async fn finish(
-    flow: &Flow,
+    flow: &LoginFlow,
     port: Option<u16>,
     answer: Answer,
     client: &Client,
     redirect_uri: &str,
     verifier: &SecretString,
-) -> Result<Saved, Error> {
+) -> Result<SavedLogin, Error> {
     let code = match answer {
         Answer::Code(code) => code,
         Answer::Refused(reason) => return Err(refused(&reason)),
@@ -78,7 +78,7 @@ async fn finish(
     }
     .exchange(&flow.http)
     .await?;
-    let mode = Mode::Localhost { port };
+    let mode = LoginMode::Localhost { port };
     let redirect_uri = Some(redirect_uri.to_owned());
     flow.save(mode, granted, &asked, client, redirect_uri).await
 }

@@ -12,9 +12,9 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::login::authorization::{Client, Code};
-use crate::login::flow::{Flow, Outcome, Saved, is_blank};
+use crate::login::flow::{LoginFlow, LoginOutcome, SavedLogin, is_blank};
 use crate::login::pkce::{challenge, nonce};
-use crate::login::{Browser, Mode, Terminal};
+use crate::login::{Browser, LoginMode, Terminal};
 use crate::{Error, ErrorKind};
 
 /// Where clients without a redirect address have the code shown instead.
@@ -30,37 +30,37 @@ const QUESTIONS: usize = 3;
 pub struct NotebookLogin {
     /// The page for the person to open.
     pub url: Url,
-    /// What [`Flow::finish_notebook`] needs beside the code that the page shows. A secret
+    /// What [`LoginFlow::finish_notebook`] needs beside the code that the page shows. A secret
     /// until then: `REQUEST_ID:TOKEN_VERIFIER:CLIENT_VERIFIER`, as the Python client has it.
     pub code_verifier: SecretString,
 }
 
 pub(crate) async fn run(
-    flow: &Flow,
+    flow: &LoginFlow,
     terminal: &dyn Terminal,
     browser: &dyn Browser,
-) -> Result<Outcome, Error> {
+) -> Result<LoginOutcome, Error> {
     let login = begin(flow)?;
     if flow.quiet {
-        return Ok(Outcome::Begun(login));
+        return Ok(LoginOutcome::AwaitingCode(login));
     }
-    if browser.is_there() {
+    if browser.is_available() {
         browser.open(&login.url);
     }
-    terminal.show_page(
+    terminal.show_url(
         &login.url,
         "Open the address in a browser, on this machine or another, log in there, and paste the code that it shows. A login by notebook lasts 7 days.",
     );
     let code = flow.wait(ask(terminal)).await?;
     finish(flow, &login.code_verifier, &code)
         .await
-        .map(Outcome::Saved)
+        .map(LoginOutcome::LoggedIn)
 }
 
-fn begin(flow: &Flow) -> Result<NotebookLogin, Error> {
+fn begin(flow: &LoginFlow) -> Result<NotebookLogin, Error> {
     let (id, token, client) = (nonce()?, nonce()?, nonce()?);
     let endpoints = flow.http.endpoints();
-    let mut url = endpoints.url(Endpoint::Notebook).clone();
+    let mut url = endpoints.url(Endpoint::NotebookAuth).clone();
     url.query_pairs_mut()
         .append_pair("scopes", &flow.asked().to_string())
         .append_pair("request_id", id.expose_secret())
@@ -75,7 +75,7 @@ fn begin(flow: &Flow) -> Result<NotebookLogin, Error> {
 
 async fn ask(terminal: &dyn Terminal) -> Result<SecretString, Error> {
     for _ in 0..QUESTIONS {
-        match terminal.ask("The code: ").await {
+        match terminal.prompt("The code: ").await {
             Ok(Some(code)) if is_blank(&code) => {}
             Ok(Some(code)) => return Ok(code),
             Ok(None) => break,
@@ -144,10 +144,10 @@ impl Verifier {
 }
 
 pub(crate) async fn finish(
-    flow: &Flow,
+    flow: &LoginFlow,
     verifier: &SecretString,
     code: &SecretString,
-) -> Result<Saved, Error> {
+) -> Result<SavedLogin, Error> {
     let verifier = Verifier::parse(verifier)?;
     if is_blank(code) {
         return Err(
@@ -169,17 +169,17 @@ pub(crate) async fn finish(
     }
     .exchange(&flow.http)
     .await?;
-    flow.save(Mode::Notebook, granted, &asked, &client, None)
+    flow.save(LoginMode::Notebook, granted, &asked, &client, None)
         .await
 }
 
 /// Fetches the OAuth client that the code is for, and the scopes if the page has changed them.
 async fn fetch(
-    flow: &Flow,
+    flow: &LoginFlow,
     request_id: &str,
     client_verifier: &SecretString,
 ) -> Result<(Client, Option<Scopes>), Error> {
-    let mut url = flow.http.endpoints().url(Endpoint::Notebook).clone();
+    let mut url = flow.http.endpoints().url(Endpoint::NotebookAuth).clone();
     let path = format!("{}/fetch", url.path());
     url.set_path(&path);
     let host = url.host_str().unwrap_or_default().to_owned();
@@ -223,7 +223,7 @@ pub(crate) fn read(
         Fetched {
             error: Some(error), ..
         } => {
-            let said = ee_token::said(&error, &[client_verifier.expose_secret()]);
+            let said = ee_token::sanitize_message(&error, &[client_verifier.expose_secret()]);
             Err(no_client(host, &format!("\"{said}\"")))
         }
         Fetched {

@@ -16,7 +16,7 @@ async fn emulator() -> Emulator {
 
 fn flow(emulator: &Emulator) -> WebFlow {
     let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap());
-    WebFlow::new(ID, SECRET, CALLBACK, Options::new(http)).unwrap()
+    WebFlow::new(ID, SECRET, CALLBACK, CredentialOptions::new(http)).unwrap()
 }
 
 /// What the browser does: it goes to the page, and is sent back with a query.
@@ -52,13 +52,13 @@ async fn a_person_who_consents_has_credentials_that_last() {
     assert!(login.missing.is_empty());
     assert_eq!(login.granted, Scopes::earth_engine());
     assert_eq!(
-        login.credentials.oauth_client_project(),
+        login.credentials.oauth_client_project_number(),
         Some("987654321098")
     );
     let token = login.credentials.token().await.unwrap();
     assert_eq!(emulator.requests_to("oauth2.googleapis.com").len(), 1);
-    login.credentials.cache().unwrap().invalidate(&token);
-    assert!(!login.credentials.token().await.unwrap().is_same(&token));
+    login.credentials.token_cache().unwrap().invalidate(&token);
+    assert!(!login.credentials.token().await.unwrap().secret_eq(&token));
 
     let later = flow.restore(login.refresh_token.clone().unwrap());
     later.token().await.unwrap();
@@ -154,12 +154,12 @@ async fn a_pending_login_survives_a_session_store_and_shows_no_secret() {
         !shown.contains(verifier) && !shown.contains(pending.state()),
         "{shown}"
     );
-    let pending: Pending = serde_json::from_str(&stored).unwrap();
+    let pending: PendingLogin = serde_json::from_str(&stored).unwrap();
     flow.finish(pending.clone(), &consent(&url).await)
         .await
         .unwrap();
 
-    let old = Pending {
+    let old = PendingLogin {
         began_at: pending.began_at - 3601,
         ..pending
     };
@@ -170,7 +170,7 @@ async fn a_pending_login_survives_a_session_store_and_shows_no_secret() {
 
 #[test]
 fn a_redirect_uri_that_would_carry_codes_in_the_clear_is_refused() {
-    let new = |uri: &str| WebFlow::new(ID, SECRET, uri, Options::google());
+    let new = |uri: &str| WebFlow::new(ID, SECRET, uri, CredentialOptions::google());
     for good in [
         "https://a.example/cb",
         "http://localhost:8000/cb",
@@ -188,5 +188,5 @@ fn a_redirect_uri_that_would_carry_codes_in_the_clear_is_refused() {
         assert_eq!(error.kind(), ErrorKind::InvalidOptions, "{bad}");
         assert!(error.remedy().is_some());
     }
-    assert!(WebFlow::new(" ", SECRET, CALLBACK, Options::google()).is_err());
+    assert!(WebFlow::new(" ", SECRET, CALLBACK, CredentialOptions::google()).is_err());
 }

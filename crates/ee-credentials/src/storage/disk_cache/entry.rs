@@ -159,7 +159,7 @@ mod tests {
         let sealed = key.seal(&token).unwrap();
         assert!(!sealed.windows(6).any(|bytes| bytes == b"canary"));
         let entry = key.open(&mut sealed.clone()).unwrap();
-        assert!(entry.token.is_same(&token));
+        assert!(entry.token.secret_eq(&token));
         assert_eq!(entry.token.scopes(), token.scopes());
         assert!(entry.is_fresh(Utc::now()));
 
@@ -195,7 +195,7 @@ mod tests {
                 .with_scopes(Scopes::new(names.split_whitespace()));
             let key = SealingKey::new(&[1; 32]);
             let opened = key.open(&mut key.seal(&token).unwrap()).unwrap().token;
-            assert!(opened.is_same(&token));
+            assert!(opened.secret_eq(&token));
             assert_eq!(opened.expires_at(), token.expires_at());
             assert_eq!(opened.scopes(), token.scopes());
         }

@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 
 use crate::kinds::credential::Loaded;
 use crate::storage::private_file::{self, Replacement, random_name, step};
-use crate::{Environment, Error, Kind, Options, hex};
+use crate::{CredentialKind, CredentialOptions, Environment, Error, hex};
 use entry::{Entry, SealingKey};
 use lock::Lock;
 use source::Kept;
@@ -42,7 +42,7 @@ const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(3600);
 
 /// A folder with access tokens for the next start of a program, given to
-/// [`Options::disk_cache`].
+/// [`CredentialOptions::disk_cache`].
 ///
 /// Of the credentials in files and variables, those are kept that say by themselves whose
 /// tokens they bring: a service account's key and every sort of login. Several processes may
@@ -50,22 +50,22 @@ const BETWEEN_SWEEPS: Duration = Duration::from_secs(3600);
 /// 2 seconds. A disk that does not respond within half a second is not waited for.
 ///
 /// A token that was refused, or whose credential was, is dropped. Whoever ends a login calls
-/// [`DiskCache::clear`].
+/// [`DiskTokenCache::clear`].
 ///
 /// ```
-/// use ee_credentials::{DiskCache, Environment, Os};
+/// use ee_credentials::{DiskTokenCache, Environment, Platform};
 ///
-/// let jane = Environment::empty().with_os(Os::Linux).with_home("/home/jane");
-/// let cache = DiskCache::open(&jane)?.unwrap();
-/// assert_eq!(cache.folder().to_str(), Some("/home/jane/.cache/earthengine/tokens"));
+/// let jane = Environment::empty().with_os(Platform::Linux).with_home("/home/jane");
+/// let cache = DiskTokenCache::open(&jane)?.unwrap();
+/// assert_eq!(cache.dir().to_str(), Some("/home/jane/.cache/earthengine/tokens"));
 /// # Ok::<(), ee_credentials::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DiskCache {
+pub struct DiskTokenCache {
     folder: PrintablePath,
 }
 
-impl DiskCache {
+impl DiskTokenCache {
     /// The one in the user's cache folder ([`Environment::cache_dir`]); `None` if there is no
     /// such folder. Nothing is made until there is a token to keep.
     ///
@@ -84,7 +84,7 @@ impl DiskCache {
     }
 
     /// Where it is, whether it exists or not.
-    pub fn folder(&self) -> &Path {
+    pub fn dir(&self) -> &Path {
         &self.folder
     }
 
@@ -139,7 +139,7 @@ impl DiskCache {
             .collect())
     }
 
-    /// [`DiskCache::sweep`], if this process has not done so for a while.
+    /// [`DiskTokenCache::sweep`], if this process has not done so for a while.
     fn sweep_at_times(&self) {
         static SWEPT: Mutex<BTreeMap<PrintablePath, Instant>> = Mutex::new(BTreeMap::new());
         let now = Instant::now();
@@ -186,11 +186,11 @@ fn remove_lock(path: &Path) {
 }
 
 /// Lets a credential that was read from `text` keep its tokens, if the options say so.
-pub(crate) fn keep(loaded: Loaded, text: &str, options: &Options) -> Loaded {
+pub(crate) fn keep(loaded: Loaded, text: &str, options: &CredentialOptions) -> Loaded {
     let Some(cache) = &options.disk_cache else {
         return loaded;
     };
-    if options.self_signed || !is_whole(loaded.kind, text) {
+    if options.self_signed_jwt || !is_whole(loaded.kind, text) {
         return loaded;
     }
     let slot = Slot::new(cache.clone(), &loaded, text, options);
@@ -202,7 +202,7 @@ pub(crate) fn keep(loaded: Loaded, text: &str, options: &Options) -> Loaded {
 
 /// Whether the text alone says whose token it brings. Federation and metadata servers ask
 /// something else as well, which may answer differently tomorrow.
-fn is_whole(kind: Kind, text: &str) -> bool {
+fn is_whole(kind: CredentialKind, text: &str) -> bool {
     #[derive(Deserialize)]
     struct Impersonated {
         source_credentials: Typed,
@@ -212,19 +212,18 @@ fn is_whole(kind: Kind, text: &str) -> bool {
         r#type: String,
     }
     match kind {
-        Kind::ServiceAccount
-        | Kind::AuthorizedUser
-        | Kind::EarthEngineFile
-        | Kind::ExternalAccountAuthorizedUser => true,
-        Kind::ImpersonatedServiceAccount => {
-            serde_json::from_str::<Impersonated>(text).is_ok_and(|outer| {
+        CredentialKind::ServiceAccount
+        | CredentialKind::AuthorizedUser
+        | CredentialKind::EarthEngineFile
+        | CredentialKind::ExternalAccountAuthorizedUser => true,
+        CredentialKind::ImpersonatedServiceAccount => serde_json::from_str::<Impersonated>(text)
+            .is_ok_and(|outer| {
                 let source = outer.source_credentials.r#type;
                 matches!(
                     source.as_str(),
                     "service_account" | "authorized_user" | "external_account_authorized_user"
                 )
-            })
-        }
+            }),
         _ => false,
     }
 }
@@ -232,7 +231,7 @@ fn is_whole(kind: Kind, text: &str) -> bool {
 /// The place of one credential's tokens for one purpose.
 #[derive(Debug)]
 struct Slot {
-    cache: DiskCache,
+    cache: DiskTokenCache,
     path: PrintablePath,
     /// The file whose lock lets one process at a time request a token. No two entries share one.
     lock: PrintablePath,
@@ -240,7 +239,12 @@ struct Slot {
 }
 
 impl Slot {
-    fn new(cache: DiskCache, loaded: &Loaded, text: &str, options: &Options) -> Self {
+    fn new(
+        cache: DiskTokenCache,
+        loaded: &Loaded,
+        text: &str,
+        options: &CredentialOptions,
+    ) -> Self {
         let endpoints = options.http.endpoints();
         let emulator = endpoints.emulator_address().map(|a| a.to_string());
         let scopes = loaded.scopes.as_ref().map(ToString::to_string);

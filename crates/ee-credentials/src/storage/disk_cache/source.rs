@@ -48,7 +48,7 @@ impl Kept {
         }
     }
 
-    async fn mint(&self) -> Result<AccessToken, Error> {
+    async fn fetch_token(&self) -> Result<AccessToken, Error> {
         let spent = self.last().clone();
         let token = self.find_or_fetch(spent).await?;
         *self.last() = Some(token.clone());
@@ -71,7 +71,7 @@ impl Kept {
                 None => break None,
             }
         };
-        let result = self.source.mint().await;
+        let result = self.source.fetch_token().await;
         let copy = result.clone();
         self.on_disk(move |slot| slot.conclude(&copy, lock)).await;
         result
@@ -83,7 +83,7 @@ impl Kept {
         step: impl FnOnce(&Slot) -> T + Send + 'static,
     ) -> Option<T> {
         let slot = self.slot.clone();
-        blocking::run(self.slot.cache.folder(), DISK_TIMEOUT, move || step(&slot))
+        blocking::run(self.slot.cache.dir(), DISK_TIMEOUT, move || step(&slot))
             .await
             .inspect_err(|error| tracing::debug!(%error, "the token cache is not used"))
             .ok()
@@ -138,7 +138,7 @@ impl Slot {
     /// The token on the disk, if it is fresh and not the one that cannot be used.
     fn usable(&self, spent: Option<&AccessToken>) -> Option<AccessToken> {
         let entry = self.read()?;
-        let is_spent = spent.is_some_and(|spent| spent.is_same(&entry.token));
+        let is_spent = spent.is_some_and(|spent| spent.secret_eq(&entry.token));
         (!is_spent && entry.is_fresh(Utc::now())).then_some(entry.token)
     }
 
@@ -160,11 +160,11 @@ impl Slot {
 }
 
 impl TokenSource for Kept {
-    fn mint(&self) -> TokenFuture<'_> {
-        Box::pin(Self::mint(self))
+    fn fetch_token(&self) -> TokenFuture<'_> {
+        Box::pin(Self::fetch_token(self))
     }
 
-    fn may_have_changed(&self) -> bool {
-        self.source.may_have_changed()
+    fn can_retry_after_rejection(&self) -> bool {
+        self.source.can_retry_after_rejection()
     }
 }

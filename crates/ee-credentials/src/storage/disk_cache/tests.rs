@@ -26,13 +26,13 @@ impl Machine {
         }
     }
 
-    fn cache(&self) -> DiskCache {
-        DiskCache::at(self.home.path().join("cache/tokens"))
+    fn token_cache(&self) -> DiskTokenCache {
+        DiskTokenCache::at(self.home.path().join("cache/tokens"))
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> CredentialOptions {
         let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
-        Options::new(HttpClient::new(endpoints)).disk_cache(self.cache())
+        CredentialOptions::new(HttpClient::new(endpoints)).disk_cache(self.token_cache())
     }
 
     /// As a process that has just started sees them.
@@ -46,7 +46,7 @@ impl Machine {
 
     fn slot(&self) -> Slot {
         slot(
-            &self.cache(),
+            &self.token_cache(),
             &self.jane.authorized_user_json(),
             &self.options(),
         )
@@ -56,14 +56,14 @@ impl Machine {
         self.emulator.requests().len()
     }
 
-    fn only_file(&self) -> PathBuf {
-        let files = self.cache().files(ENDING).unwrap();
+    fn with_file(&self) -> PathBuf {
+        let files = self.token_cache().files(ENDING).unwrap();
         assert_eq!(files.len(), 1);
         files[0].clone()
     }
 }
 
-fn slot(cache: &DiskCache, text: &str, options: &Options) -> Slot {
+fn slot(cache: &DiskTokenCache, text: &str, options: &CredentialOptions) -> Slot {
     let loaded = crate::kinds::load(text, &crate::input::location::Place::Text, options).unwrap();
     Slot::new(cache.clone(), &loaded, text, options)
 }
@@ -73,7 +73,7 @@ async fn the_second_start_asks_for_no_token() {
     let machine = Machine::new().await;
     let first = machine.token().await;
     let second = machine.token().await;
-    assert!(first.is_same(&second));
+    assert!(first.secret_eq(&second));
     assert_eq!(second.scopes(), first.scopes());
     assert_eq!(machine.requests(), 1);
 }
@@ -97,11 +97,17 @@ async fn a_login_a_key_and_a_text_keep_their_tokens_and_a_self_signed_one_is_not
         }
     }
     assert_eq!(machine.requests(), texts.len());
-    assert_eq!(machine.cache().files(ENDING).unwrap().len(), texts.len());
-    let own = machine.options().self_signed(true);
+    assert_eq!(
+        machine.token_cache().files(ENDING).unwrap().len(),
+        texts.len()
+    );
+    let own = machine.options().self_signed_jwt(true);
     let own = Credentials::from_json(&account.json_key(), &own).unwrap();
     own.token().await.unwrap();
-    assert_eq!(machine.cache().files(ENDING).unwrap().len(), texts.len());
+    assert_eq!(
+        machine.token_cache().files(ENDING).unwrap().len(),
+        texts.len()
+    );
 }
 
 #[tokio::test]
@@ -109,9 +115,10 @@ async fn other_scopes_another_subject_another_login_and_another_host_have_tokens
     let machine = Machine::new().await;
     let options = machine.options();
     let text = machine.jane.authorized_user_json();
-    let path = |text: &str, options: &Options| slot(&machine.cache(), text, options).path;
+    let path =
+        |text: &str, options: &CredentialOptions| slot(&machine.token_cache(), text, options).path;
     let john = machine.emulator.create_user("john@example.com");
-    let elsewhere = Options::google().disk_cache(machine.cache());
+    let elsewhere = CredentialOptions::google().disk_cache(machine.token_cache());
     let drive = options.clone().scopes(Scopes::new(["drive"]));
     let mut paths = vec![
         path(&text, &options),
@@ -135,7 +142,7 @@ async fn other_scopes_another_subject_another_login_and_another_host_have_tokens
 async fn nothing_in_the_folder_shows_a_secret_or_is_anybody_elses_to_read() {
     let machine = Machine::new().await;
     let token = machine.token().await;
-    for entry in fs::read_dir(machine.cache().folder()).unwrap() {
+    for entry in fs::read_dir(machine.token_cache().dir()).unwrap() {
         let path = entry.unwrap().path();
         let contents = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
         for secret in [token.secret(), machine.jane.refresh_token()] {
@@ -147,7 +154,7 @@ async fn nothing_in_the_folder_shows_a_secret_or_is_anybody_elses_to_read() {
             use std::os::unix::fs::PermissionsExt as _;
             let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
             assert_eq!(mode(&path), 0o600, "{path:?}");
-            assert_eq!(mode(machine.cache().folder()), 0o700);
+            assert_eq!(mode(machine.token_cache().dir()), 0o700);
         }
     }
 }
@@ -156,7 +163,7 @@ async fn nothing_in_the_folder_shows_a_secret_or_is_anybody_elses_to_read() {
 async fn a_file_that_is_broken_or_somebody_elses_is_passed_over_and_written_again() {
     let machine = Machine::new().await;
     machine.token().await;
-    let file = machine.only_file();
+    let file = machine.with_file();
     let whole = fs::read(&file).unwrap();
     let bent: Vec<u8> = whole.iter().map(|byte| byte ^ 1).collect();
     for (n, contents) in [&b""[..], b"{", &whole[..20], &bent, &[0; 100_000]]
@@ -180,10 +187,10 @@ async fn a_token_that_a_server_refused_is_dropped_here_and_on_the_disk() {
     machine.token().await;
     let credentials = machine.credentials();
     let refused = credentials.token().await.unwrap();
-    credentials.cache().unwrap().invalidate(&refused);
+    credentials.token_cache().unwrap().invalidate(&refused);
     let renewed = credentials.token().await.unwrap();
-    assert!(!renewed.is_same(&refused));
-    assert!(machine.token().await.is_same(&renewed));
+    assert!(!renewed.secret_eq(&refused));
+    assert!(machine.token().await.secret_eq(&renewed));
     assert_eq!(machine.requests(), 2);
 }
 
@@ -192,11 +199,11 @@ async fn a_token_that_another_process_renewed_is_taken_instead_of_asking_again()
     let machine = Machine::new().await;
     let (here, there) = (machine.credentials(), machine.credentials());
     let refused = here.token().await.unwrap();
-    assert!(there.token().await.unwrap().is_same(&refused));
-    there.cache().unwrap().invalidate(&refused);
+    assert!(there.token().await.unwrap().secret_eq(&refused));
+    there.token_cache().unwrap().invalidate(&refused);
     let renewed = there.token().await.unwrap();
-    here.cache().unwrap().invalidate(&refused);
-    assert!(here.token().await.unwrap().is_same(&renewed));
+    here.token_cache().unwrap().invalidate(&refused);
+    assert!(here.token().await.unwrap().secret_eq(&renewed));
     assert_eq!(machine.requests(), 2);
 }
 
@@ -206,11 +213,11 @@ async fn the_token_of_a_rejected_credential_is_dropped() {
     let credentials = machine.credentials();
     let token = credentials.token().await.unwrap();
     machine.emulator.revoke(machine.jane.refresh_token());
-    credentials.cache().unwrap().invalidate(&token);
+    credentials.token_cache().unwrap().invalidate(&token);
     let error = credentials.token().await.unwrap_err();
     assert_eq!(error.kind(), Token::Rejected);
     assert_eq!(
-        machine.cache().files(ENDING).unwrap(),
+        machine.token_cache().files(ENDING).unwrap(),
         Vec::<PathBuf>::new()
     );
 }
@@ -221,10 +228,13 @@ async fn a_passing_trouble_is_told_and_keeps_nothing() {
     let slot = machine.slot();
     let offline =
         ee_token::source_fn(|| async { Err(ee_token::Error::new(Token::Network, "no way")) });
-    let error = Kept::new(Arc::new(offline), slot).mint().await.unwrap_err();
+    let error = Kept::new(Arc::new(offline), slot)
+        .fetch_token()
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), Token::Network);
     assert_eq!(
-        machine.cache().files(ENDING).unwrap(),
+        machine.token_cache().files(ENDING).unwrap(),
         Vec::<PathBuf>::new()
     );
     machine.token().await;
@@ -233,11 +243,11 @@ async fn a_passing_trouble_is_told_and_keeps_nothing() {
 #[tokio::test]
 async fn clearing_drops_every_token_and_leaves_what_is_not_ours() {
     let machine = Machine::new().await;
-    assert_eq!(machine.cache().clear().unwrap(), 0);
+    assert_eq!(machine.token_cache().clear().unwrap(), 0);
     machine.token().await;
-    let other = machine.cache().folder().join("README");
+    let other = machine.token_cache().dir().join("README");
     fs::write(&other, "mine").unwrap();
-    assert_eq!(machine.cache().clear().unwrap(), 1);
+    assert_eq!(machine.token_cache().clear().unwrap(), 1);
     assert!(other.exists());
     machine.token().await;
     assert_eq!(machine.requests(), 2);
@@ -247,9 +257,8 @@ async fn clearing_drops_every_token_and_leaves_what_is_not_ours() {
 async fn what_nobody_asked_for_in_a_day_is_swept_away() {
     let machine = Machine::new().await;
     machine.token().await;
-    let cache = machine.cache();
-    let [old, young] =
-        ["old", "young"].map(|name| cache.folder().join(name).with_extension(ENDING));
+    let cache = machine.token_cache();
+    let [old, young] = ["old", "young"].map(|name| cache.dir().join(name).with_extension(ENDING));
     fs::write(&young, "").unwrap();
     let file = File::create(&old).unwrap();
     file.set_modified(SystemTime::now() - ABANDONED - Duration::from_secs(60))
@@ -268,27 +277,36 @@ async fn without_a_folder_that_can_be_written_a_token_is_asked_for() {
     )
     .unwrap();
     machine.token().await;
-    assert!(machine.cache().clear().is_ok_and(|dropped| dropped == 0));
+    assert!(
+        machine
+            .token_cache()
+            .clear()
+            .is_ok_and(|dropped| dropped == 0)
+    );
 }
 
 #[test]
 fn federation_is_not_kept_and_impersonation_as_its_source() {
     let impersonated = |kind: &str| {
         let text = format!(r#"{{"source_credentials": {{"type": "{kind}", "x": [1]}}}}"#);
-        is_whole(Kind::ImpersonatedServiceAccount, &text)
+        is_whole(CredentialKind::ImpersonatedServiceAccount, &text)
     };
     assert!(impersonated("authorized_user"));
     assert!(!impersonated("external_account"));
-    assert!(!is_whole(Kind::ImpersonatedServiceAccount, "{}"));
-    assert!(!is_whole(Kind::ExternalAccount, "{}"));
-    assert!(!is_whole(Kind::MetadataServer, "{}"));
+    assert!(!is_whole(CredentialKind::ImpersonatedServiceAccount, "{}"));
+    assert!(!is_whole(CredentialKind::ExternalAccount, "{}"));
+    assert!(!is_whole(CredentialKind::MetadataServer, "{}"));
 }
 
 #[tokio::test]
 async fn the_folder_is_looked_through_once_an_hour_and_not_for_every_token() {
     let machine = Machine::new().await;
     machine.token().await;
-    let old = machine.cache().folder().join("old").with_extension(ENDING);
+    let old = machine
+        .token_cache()
+        .dir()
+        .join("old")
+        .with_extension(ENDING);
     let file = File::create(&old).unwrap();
     file.set_modified(SystemTime::now() - ABANDONED - Duration::from_secs(60))
         .unwrap();
@@ -296,7 +314,7 @@ async fn the_folder_is_looked_through_once_an_hour_and_not_for_every_token() {
     let credentials = Credentials::from_json(&john.authorized_user_json(), &machine.options());
     credentials.unwrap().token().await.unwrap();
     assert!(old.exists());
-    assert_eq!(machine.cache().files(ENDING).unwrap().len(), 3);
+    assert_eq!(machine.token_cache().files(ENDING).unwrap().len(), 3);
 }
 
 /// The process that is killed: it asks for a token in the place of one that was refused, or
@@ -309,13 +327,13 @@ async fn a_writer_for_the_test_below() {
     let [folder, address, text] = needs.splitn(3, '\n').collect::<Vec<_>>()[..] else {
         unreachable!()
     };
-    let cache = DiskCache::at(folder);
+    let cache = DiskTokenCache::at(folder);
     if writer == "clear" {
         cache.clear().unwrap();
         return;
     }
     let endpoints = Endpoints::emulator(address.parse().unwrap()).unwrap();
-    let options = Options::new(HttpClient::new(endpoints)).disk_cache(cache);
+    let options = CredentialOptions::new(HttpClient::new(endpoints)).disk_cache(cache);
     let credentials = Credentials::from_json(text, &options).unwrap();
     let ticks = Arc::new(AtomicUsize::new(0));
     let counted = ticks.clone();
@@ -330,7 +348,7 @@ async fn a_writer_for_the_test_below() {
         assert!(ticks.load(Ordering::Relaxed) > 5);
     }
     if writer == "renew" {
-        credentials.cache().unwrap().invalidate(&token);
+        credentials.token_cache().unwrap().invalidate(&token);
         credentials.token().await.unwrap();
     }
 }
@@ -367,17 +385,17 @@ async fn a_kill_at_any_stage_leaves_the_old_token_or_the_new_one_or_none() {
     for (writer, whole_way) in whole_ways {
         for steps in 0..=whole_way.len() {
             let machine = Machine::new().await;
-            let cache = machine.cache();
+            let cache = machine.token_cache();
             if writer != "first" {
                 machine.token().await;
                 // Nobody's any more.
-                let old = cache.folder().join("old").with_extension(ENDING);
+                let old = cache.dir().join("old").with_extension(ENDING);
                 let file = File::create(&old).unwrap();
                 file.set_modified(SystemTime::now() - ABANDONED - Duration::from_secs(60))
                     .unwrap();
             }
             let needs = [
-                cache.folder().to_str().unwrap(),
+                cache.dir().to_str().unwrap(),
                 &machine.emulator.address().to_string(),
                 &machine.jane.authorized_user_json(),
             ];
@@ -394,10 +412,10 @@ async fn a_kill_at_any_stage_leaves_the_old_token_or_the_new_one_or_none() {
                 before + usize::from(!is_kept),
                 "{writer} {taken:?}"
             );
-            assert!(machine.token().await.is_same(&token));
+            assert!(machine.token().await.secret_eq(&token));
             // What the dead one left beside it goes with the rest.
             cache.clear().unwrap();
-            assert_eq!(fs::read_dir(cache.folder()).unwrap().count(), 0);
+            assert_eq!(fs::read_dir(cache.dir()).unwrap().count(), 0);
             machine.token().await;
         }
     }
@@ -415,7 +433,7 @@ async fn locks_and_entries_are_never_opened_through_links() {
     // A whole entry elsewhere is not taken for ours.
     fs::rename(&slot.path, &existing).unwrap();
     std::os::unix::fs::symlink(&existing, &slot.path).unwrap();
-    assert!(!machine.token().await.is_same(&token));
+    assert!(!machine.token().await.secret_eq(&token));
     assert!(!fs::symlink_metadata(&slot.path).unwrap().is_symlink());
 
     for target in [&existing, &dangling] {
@@ -445,7 +463,7 @@ async fn root_leaves_tokens_to_the_owner_of_the_directory() {
     }
     machine.token().await;
     let slot = machine.slot();
-    for path in [machine.cache().folder(), &slot.path] {
+    for path in [machine.token_cache().dir(), &slot.path] {
         let metadata = fs::symlink_metadata(path).unwrap();
         let owner = (metadata.uid(), metadata.gid());
         assert_eq!(owner, (4321, 4322), "{}", path.display());
@@ -458,9 +476,9 @@ async fn hung_disk_costs_neither_a_token_nor_the_end_of_the_process() {
     const TEST: &str = "disk_cache::tests::a_writer_for_the_test_below";
     for steps in 0..6 {
         let machine = Machine::new().await;
-        let cache = machine.cache();
+        let cache = machine.token_cache();
         let needs = [
-            cache.folder().to_str().unwrap(),
+            cache.dir().to_str().unwrap(),
             &machine.emulator.address().to_string(),
             &machine.jane.authorized_user_json(),
         ];
@@ -487,9 +505,9 @@ fn token() -> AccessToken {
 async fn identities_do_not_wait_for_each_other() {
     const IDENTITIES: usize = 64;
     let home = tempfile::tempdir().unwrap();
-    let cache = DiskCache::at(home.path());
+    let cache = DiskTokenCache::at(home.path());
     let slots: Vec<_> = (0..IDENTITIES)
-        .map(|n| slot(&cache, &login(n), &Options::google()))
+        .map(|n| slot(&cache, &login(n), &CredentialOptions::google()))
         .collect();
     let mut locks: Vec<_> = slots.iter().map(|slot| slot.lock.clone()).collect();
     locks.sort();
@@ -507,7 +525,12 @@ async fn identities_do_not_wait_for_each_other() {
                 Ok(token())
             }
         });
-        fetches.spawn(async move { Kept::new(Arc::new(source), slot).mint().await.unwrap() });
+        fetches.spawn(async move {
+            Kept::new(Arc::new(source), slot)
+                .fetch_token()
+                .await
+                .unwrap()
+        });
     }
     assert_eq!(fetches.join_all().await.len(), IDENTITIES);
     assert_eq!(cache.files(ENDING).unwrap().len(), IDENTITIES);
@@ -517,8 +540,8 @@ async fn identities_do_not_wait_for_each_other() {
 #[tokio::test]
 async fn held_lock_delays_its_own_entry_alone() {
     let home = tempfile::tempdir().unwrap();
-    let cache = DiskCache::at(home.path());
-    let [jane, john] = [0, 1].map(|n| slot(&cache, &login(n), &Options::google()));
+    let cache = DiskTokenCache::at(home.path());
+    let [jane, john] = [0, 1].map(|n| slot(&cache, &login(n), &CredentialOptions::google()));
     // As another process: a lock belongs to an open file.
     let held = Lock::acquire(&jane.lock).unwrap().unwrap();
     assert!(matches!(jane.look_up(None, true), Lookup::Locked));
@@ -531,7 +554,7 @@ async fn held_lock_delays_its_own_entry_alone() {
     let source = ee_token::source_fn(|| async { Ok(token()) });
     let limit = Duration::from_secs(10);
     let kept = Kept::new(Arc::new(source), jane);
-    tokio::time::timeout(limit, kept.mint())
+    tokio::time::timeout(limit, kept.fetch_token())
         .await
         .unwrap()
         .unwrap();
@@ -542,8 +565,8 @@ async fn held_lock_delays_its_own_entry_alone() {
 #[tokio::test]
 async fn token_that_arrives_during_the_wait_is_taken() {
     let home = tempfile::tempdir().unwrap();
-    let cache = DiskCache::at(home.path());
-    let [here, there] = [0, 0].map(|n| slot(&cache, &login(n), &Options::google()));
+    let cache = DiskTokenCache::at(home.path());
+    let [here, there] = [0, 0].map(|n| slot(&cache, &login(n), &CredentialOptions::google()));
     let Lookup::Missing(Some(lock)) = there.look_up(None, true) else {
         panic!("it waits");
     };
@@ -551,7 +574,7 @@ async fn token_that_arrives_during_the_wait_is_taken() {
         Err(ee_token::Error::new(Token::Network, "requested twice"))
     });
     let kept = Kept::new(Arc::new(source), here);
-    let (token, ()) = tokio::join!(kept.mint(), async {
+    let (token, ()) = tokio::join!(kept.fetch_token(), async {
         tokio::time::sleep(Duration::from_millis(30)).await;
         there.write(&token());
         lock.release();
@@ -589,8 +612,9 @@ fn lock_has_one_holder_though_its_file_comes_and_goes() {
 #[tokio::test]
 async fn dropped_fetch_releases_its_lock() {
     let home = tempfile::tempdir().unwrap();
-    let cache = DiskCache::at(home.path());
-    let [slot_of_task, other] = [0, 0].map(|n| slot(&cache, &login(n), &Options::google()));
+    let cache = DiskTokenCache::at(home.path());
+    let [slot_of_task, other] =
+        [0, 0].map(|n| slot(&cache, &login(n), &CredentialOptions::google()));
     let (sender, asked) = tokio::sync::oneshot::channel();
     let sender = Mutex::new(Some(sender));
     let source = ee_token::source_fn(move || {
@@ -598,7 +622,7 @@ async fn dropped_fetch_releases_its_lock() {
         std::future::pending()
     });
     let kept = Kept::new(Arc::new(source), slot_of_task);
-    let task = tokio::spawn(async move { kept.mint().await });
+    let task = tokio::spawn(async move { kept.fetch_token().await });
     asked.await.unwrap();
     assert!(matches!(other.look_up(None, true), Lookup::Locked));
     task.abort();
@@ -610,7 +634,7 @@ async fn dropped_fetch_releases_its_lock() {
 #[test]
 fn locks_that_no_process_holds_are_removed() {
     let home = tempfile::tempdir().unwrap();
-    let cache = DiskCache::at(home.path());
+    let cache = DiskTokenCache::at(home.path());
     let lock = |name: &str| {
         let path = home.path().join(name).with_extension(LOCK_ENDING);
         let file = File::create(&path).unwrap();

@@ -1,10 +1,10 @@
 #![allow(missing_docs)]
 
-use crate::storage::login_file::NewLogin;
+use crate::storage::login_file::Login;
 use crate::storage::login_file::json_fields::Fields;
 
 /// The text of Earth Engine's file as it is written again, with a login in it if one is given.
-pub fn rewritten_login_file(text: &str, login: Option<&NewLogin>) -> Option<String> {
+pub fn rewritten_login_file(text: &str, login: Option<&Login>) -> Option<String> {
     let mut fields = Fields::parse(text)?;
     if let Some(login) = login {
         login.write_to(&mut fields);

@@ -50,13 +50,13 @@ const MAX_VERIFIER: u64 = 4 << 10;
 /// `~/.config/earthengine/credentials`.
 ///
 /// ```
-/// use ee_credentials::{NewLogin, Store};
+/// use ee_credentials::{Login, LoginFile};
 /// use ee_token::Scopes;
 ///
 /// let folder = tempfile::tempdir()?;
-/// let store = Store::at(folder.path().join("credentials"));
+/// let store = LoginFile::at(folder.path().join("credentials"));
 /// store.set_project("my-project")?;
-/// store.save_login(&NewLogin::new("1//refresh-token", Scopes::earth_engine()))?;
+/// store.save_login(&Login::new("1//refresh-token", Scopes::earth_engine()))?;
 /// let stored = store.read()?.unwrap();
 /// assert!(stored.file.has_login());
 /// assert_eq!(stored.file.project(), Some("my-project"));
@@ -66,14 +66,14 @@ const MAX_VERIFIER: u64 = 4 << 10;
 /// Its functions block for as long as the disk takes, and up to ten seconds if another
 /// process is writing.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub struct LoginFile {
     path: PrintablePath,
 }
 
 /// What is in the file.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Stored {
+pub struct LoginFileContents {
     /// What the file says.
     pub file: EarthEngineFile,
     /// What should be changed about the file itself: that others may read it.
@@ -82,7 +82,7 @@ pub struct Stored {
 
 /// A login to be stored.
 #[derive(Debug, Clone)]
-pub struct NewLogin {
+pub struct Login {
     refresh_token: SecretString,
     scopes: Scopes,
     client: Option<(String, SecretString)>,
@@ -93,16 +93,16 @@ pub struct NewLogin {
 /// What became of a file that was to be removed.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Removed {
+pub struct RemovedFile {
     /// Whether there was one.
     pub existed: bool,
     /// If the path was a link: the file that it led to, which is still there.
     pub left: Option<PathBuf>,
 }
 
-impl fmt::Debug for Removed {
+impl fmt::Debug for RemovedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Removed")
+        f.debug_struct("RemovedFile")
             .field("existed", &self.existed)
             .field("left", &self.left.as_deref().map(display_path))
             .finish()
@@ -121,7 +121,7 @@ pub enum Revocation {
     NoLogin,
 }
 
-impl NewLogin {
+impl Login {
     /// A login with Earth Engine's own OAuth client. `scopes` are those that were granted:
     /// the Python client asks for all that the file names, and fails if one was not granted.
     pub fn new(refresh_token: impl Into<SecretString>, scopes: Scopes) -> Self {
@@ -152,7 +152,7 @@ impl NewLogin {
     /// By which flow it was made, and when. The Python client passes over the two keys that
     /// keep this; [`EarthEngineFile::login_expires_at`] makes use of them.
     #[must_use]
-    pub fn made_by(mut self, mode: impl Into<String>, at: DateTime<Utc>) -> Self {
+    pub fn login_mode_at(mut self, mode: impl Into<String>, at: DateTime<Utc>) -> Self {
         self.mode = Some((mode.into(), at));
         self
     }
@@ -180,16 +180,16 @@ impl NewLogin {
     }
 }
 
-impl Store {
+impl LoginFile {
     /// The file of this environment: `EE_CONFIG_FILE`, else `~/.config/earthengine/credentials`.
     /// It need not exist.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidEnvironment`] if there is no home folder; as
-    /// [`Environment::earthengine_file`].
+    /// [`Environment::earth_engine_credentials_file`].
     pub fn open(environment: &Environment) -> Result<Self, Error> {
         environment
-            .earthengine_file()?
+            .earth_engine_credentials_file()?
             .map(Self::at)
             .ok_or_else(|| {
                 Error::new(
@@ -218,12 +218,12 @@ impl Store {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidFile`] if it cannot be read, or is something else.
-    pub fn read(&self) -> Result<Option<Stored>, Error> {
+    pub fn read(&self) -> Result<Option<LoginFileContents>, Error> {
         let place = self.place();
         let Some(text) = read_if_there(&place)? else {
             return Ok(None);
         };
-        Ok(Some(Stored {
+        Ok(Some(LoginFileContents {
             file: EarthEngineFile::read(&text.text, &place)?,
             warnings: text.warnings,
         }))
@@ -234,7 +234,7 @@ impl Store {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidFile`] if the file is there and is something else;
-    /// [`ErrorKind::Store`] if it cannot be written.
+    /// [`ErrorKind::CredentialsFile`] if it cannot be written.
     pub fn set_project(&self, project: &str) -> Result<(), Error> {
         self.locked(|| {
             let mut fields = self.fields()?.unwrap_or_default();
@@ -247,7 +247,7 @@ impl Store {
     /// goes with it.
     ///
     /// # Errors
-    /// As [`Store::set_project`].
+    /// As [`LoginFile::set_project`].
     pub fn unset_project(&self) -> Result<bool, Error> {
         self.if_there(|| {
             let Some(mut fields) = self.fields()? else {
@@ -273,17 +273,17 @@ impl Store {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidFile`] if a folder, a device or a pipe is there;
-    /// [`ErrorKind::Store`] if the file cannot be written, or another process does not let go
+    /// [`ErrorKind::CredentialsFile`] if the file cannot be written, or another process does not let go
     /// of it.
-    pub fn save_login(&self, login: &NewLogin) -> Result<Vec<Warning>, Error> {
+    pub fn save_login(&self, login: &Login) -> Result<Vec<Warning>, Error> {
         self.save_login_while(&|| true, login)
     }
 
-    /// [`Store::save_login`], if it is still wanted when its turn has come.
+    /// [`LoginFile::save_login`], if it is still wanted when its turn has come.
     pub(crate) fn save_login_while(
         &self,
         is_wanted: &dyn Fn() -> bool,
-        login: &NewLogin,
+        login: &Login,
     ) -> Result<Vec<Warning>, Error> {
         self.locked_while(is_wanted, || {
             let (mut fields, broken) = match self.fields() {
@@ -304,30 +304,30 @@ impl Store {
     /// in a file of its own beside this one. It goes when a login is stored or removed.
     ///
     /// ```
-    /// use ee_credentials::Store;
+    /// use ee_credentials::LoginFile;
     ///
     /// let folder = tempfile::tempdir()?;
-    /// let store = Store::at(folder.path().join("credentials"));
-    /// store.keep_verifier(&"REQUEST_ID:TOKEN_VERIFIER:CLIENT_VERIFIER".into())?;
-    /// let kept = store.kept_verifier()?.unwrap();
+    /// let store = LoginFile::at(folder.path().join("credentials"));
+    /// store.save_code_verifier(&"REQUEST_ID:TOKEN_VERIFIER:CLIENT_VERIFIER".into())?;
+    /// let kept = store.load_code_verifier()?.unwrap();
     /// assert!(kept.expose_secret().starts_with("REQUEST_ID:"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] if it cannot be written.
-    pub fn keep_verifier(&self, verifier: &SecretString) -> Result<(), Error> {
+    /// [`ErrorKind::CredentialsFile`] if it cannot be written.
+    pub fn save_code_verifier(&self, verifier: &SecretString) -> Result<(), Error> {
         self.locked(|| {
             self.put(&self.verifier_path(), verifier.expose_secret().as_bytes())
                 .map_err(|error| self.cannot("be written", error))
         })
     }
 
-    /// What [`Store::keep_verifier`] has kept; `None` if no login has begun.
+    /// What [`LoginFile::save_code_verifier`] has kept; `None` if no login has begun.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidFile`] if it cannot be read.
-    pub fn kept_verifier(&self) -> Result<Option<SecretString>, Error> {
+    pub fn load_code_verifier(&self) -> Result<Option<SecretString>, Error> {
         let place = Place::file(self.verifier_path());
         let path = self.verifier_path();
         let unreadable = |error: io::Error| {
@@ -362,9 +362,9 @@ impl Store {
     ///
     /// # Errors
     /// [`ErrorKind::Token`] if Google cannot be reached or does not agree: the file stays,
-    /// so that one can try again. [`ErrorKind::Store`] if somebody logged in meanwhile: that
-    /// login stays. Otherwise as [`Store::remove`].
-    pub async fn revoke(&self, http: &HttpClient) -> Result<(Revocation, Removed), Error> {
+    /// so that one can try again. [`ErrorKind::CredentialsFile`] if somebody logged in meanwhile: that
+    /// login stays. Otherwise as [`LoginFile::remove`].
+    pub async fn revoke(&self, http: &HttpClient) -> Result<(Revocation, RemovedFile), Error> {
         let token = self.refresh_token()?;
         let revocation = match &token {
             Some(token) if ee_token::revoke(http, token).await? => Revocation::Revoked,
@@ -394,26 +394,26 @@ impl Store {
     /// can use it.
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] if it cannot be removed.
-    pub fn remove(&self) -> Result<Removed, Error> {
+    /// [`ErrorKind::CredentialsFile`] if it cannot be removed.
+    pub fn remove(&self) -> Result<RemovedFile, Error> {
         self.remove_if(|| Ok(()))
     }
 
-    /// [`Store::remove`], if nothing is said against it once nobody else can write.
-    fn remove_if(&self, check: impl FnOnce() -> Result<(), Error>) -> Result<Removed, Error> {
+    /// [`LoginFile::remove`], if nothing is said against it once nobody else can write.
+    fn remove_if(&self, check: impl FnOnce() -> Result<(), Error>) -> Result<RemovedFile, Error> {
         let removed = self.if_there(|| {
             check()?;
             let left = fs::read_link(self.path.as_path())
                 .ok()
                 .and_then(|_| fs::canonicalize(self.path.as_path()).ok());
             self.delete()?;
-            Ok(Removed {
+            Ok(RemovedFile {
                 existed: true,
                 left,
             })
         })?;
         self.forget_verifier();
-        Ok(removed.unwrap_or(Removed {
+        Ok(removed.unwrap_or(RemovedFile {
             existed: false,
             left: None,
         }))
@@ -511,7 +511,7 @@ impl Store {
         let aside = keep_aside(&self.path, |path, aside| fs::hard_link(path, aside))
             .map_err(|error| self.cannot("be moved aside", error))?;
         Ok(Warning::new(
-            "file_moved_aside",
+            "file_backed_up",
             format!("{why}; it is {} now", display_path(&aside)),
             Remedy::new("Remove it, or use it where it belongs."),
         ))
@@ -526,7 +526,7 @@ impl Store {
         }
     }
 
-    /// [`Store::locked`] if there is something at the path, even a link that leads nowhere.
+    /// [`LoginFile::locked`] if there is something at the path, even a link that leads nowhere.
     fn if_there<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<Option<T>, Error> {
         self.place().check_path()?;
         match fs::symlink_metadata(self.path.as_path()) {
@@ -555,7 +555,7 @@ impl Store {
         loop {
             if !is_wanted() {
                 return Err(Error::new(
-                    ErrorKind::Store,
+                    ErrorKind::CredentialsFile,
                     "the login was given up before it was stored",
                 ));
             }
@@ -597,7 +597,7 @@ impl Store {
 
     fn is_another(&self) -> Error {
         Error::new(
-            ErrorKind::Store,
+            ErrorKind::CredentialsFile,
             format!(
                 "{}: somebody logged in while the login before was ended, and that login stays",
                 self.path
@@ -610,7 +610,7 @@ impl Store {
 
     fn is_busy(&self) -> Error {
         Error::new(
-            ErrorKind::Store,
+            ErrorKind::CredentialsFile,
             format!(
                 "{}: another program has been writing it for {} seconds",
                 self.path,
@@ -623,7 +623,7 @@ impl Store {
     fn cannot(&self, be: &str, error: io::Error) -> Error {
         let remedy = Refusal::in_error(&error).map(|refusal| refusal.remedy.clone());
         Error::new(
-            ErrorKind::Store,
+            ErrorKind::CredentialsFile,
             format!("{} cannot {be}: {error}", self.path),
         )
         .with_remedy(remedy.unwrap_or_else(|| Remedy::new(

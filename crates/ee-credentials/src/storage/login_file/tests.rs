@@ -8,26 +8,26 @@ use tempfile::TempDir;
 use super::*;
 use crate::storage::private_file::killed;
 
-fn store() -> (TempDir, Store) {
+fn store() -> (TempDir, LoginFile) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/folder/credentials");
-    (folder, Store::at(path))
+    (folder, LoginFile::at(path))
 }
 
-fn login(token: &str) -> NewLogin {
-    NewLogin::new(token, Scopes::earth_engine())
+fn login(token: &str) -> Login {
+    Login::new(token, Scopes::earth_engine())
 }
 
-fn put(store: &Store, text: &str) {
+fn put(store: &LoginFile, text: &str) {
     fs::create_dir_all(store.path().parent().unwrap()).unwrap();
     fs::write(store.path(), text).unwrap();
 }
 
-fn contents(store: &Store) -> Value {
+fn contents(store: &LoginFile) -> Value {
     serde_json::from_str(&fs::read_to_string(store.path()).unwrap()).unwrap()
 }
 
-fn names(store: &Store) -> Vec<String> {
+fn names(store: &LoginFile) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(store.path().parent().unwrap())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -136,7 +136,7 @@ fn what_is_no_login_is_kept_beside_the_file_and_a_project_is_not_written_into_it
         assert_eq!(fs::read_to_string(store.path()).unwrap(), text);
 
         let warnings = store.save_login(&login("1//new")).unwrap();
-        assert_eq!(warnings[0].code, "file_moved_aside");
+        assert_eq!(warnings[0].code, "file_backed_up");
         assert!(!warnings[0].message.contains("canary"));
         assert_eq!(contents(&store)["refresh_token"], "1//new");
         let aside = names(&store).pop().unwrap();
@@ -177,7 +177,7 @@ fn a_login_that_is_odd_itself_goes_and_the_project_and_unknown_keys_stay() {
     // If the project is what is odd, the other keys stay, and the whole is kept beside.
     put(&store, r#"{"project": ["p"], "future": 1}"#);
     let warnings = store.save_login(&login("1//new")).unwrap();
-    assert_eq!(warnings[0].code, "file_moved_aside");
+    assert_eq!(warnings[0].code, "file_backed_up");
     assert_eq!(self::contents(&store)["future"], 1);
     assert_eq!(store.read().unwrap().unwrap().file.project(), None);
 }
@@ -260,10 +260,10 @@ fn only_our_own_temporary_files_are_swept_away() {
 #[test]
 fn a_verifier_is_kept_until_a_login_is_stored_or_removed() {
     let (_folder, store) = store();
-    assert!(store.kept_verifier().unwrap().is_none());
+    assert!(store.load_code_verifier().unwrap().is_none());
     let keep = || {
-        store.keep_verifier(&"a:b:c".into()).unwrap();
-        let kept = store.kept_verifier().unwrap().unwrap();
+        store.save_code_verifier(&"a:b:c".into()).unwrap();
+        let kept = store.load_code_verifier().unwrap().unwrap();
         assert_eq!(kept.expose_secret(), "a:b:c");
     };
     keep();
@@ -275,11 +275,11 @@ fn a_verifier_is_kept_until_a_login_is_stored_or_removed() {
         assert_eq!(mode & 0o777, 0o600);
     }
     store.save_login(&login("1//t")).unwrap();
-    assert!(store.kept_verifier().unwrap().is_none());
+    assert!(store.load_code_verifier().unwrap().is_none());
     for _ in 0..2 {
         keep();
         store.remove().unwrap();
-        assert!(store.kept_verifier().unwrap().is_none());
+        assert!(store.load_code_verifier().unwrap().is_none());
     }
 }
 
@@ -287,13 +287,13 @@ fn a_verifier_is_kept_until_a_login_is_stored_or_removed() {
 fn when_and_how_a_login_was_made_is_kept_and_a_notebooks_ends_after_seven_days() {
     let (_folder, store) = store();
     let made: DateTime<Utc> = "2026-11-01T12:00:00Z".parse().unwrap();
-    let end = |store: &Store| store.read().unwrap().unwrap().file.login_expires_at();
+    let end = |store: &LoginFile| store.read().unwrap().unwrap().file.login_expires_at();
     store
-        .save_login(&login("1//t").made_by("localhost", made))
+        .save_login(&login("1//t").login_mode_at("localhost", made))
         .unwrap();
     assert_eq!(end(&store), None);
     store
-        .save_login(&login("1//t").made_by("notebook", made))
+        .save_login(&login("1//t").login_mode_at("notebook", made))
         .unwrap();
     assert_eq!(end(&store), Some("2026-11-08T12:00:00Z".parse().unwrap()));
     store.save_login(&login("1//t")).unwrap();
@@ -314,7 +314,7 @@ fn others_may_not_read_it_and_are_told_of_if_they_may() {
     put(&store, r#"{"project": "p"}"#);
     fs::set_permissions(store.path(), fs::Permissions::from_mode(0o644)).unwrap();
     let warnings = store.read().unwrap().unwrap().warnings;
-    assert_eq!(warnings[0].code, "readable_by_others");
+    assert_eq!(warnings[0].code, "insecure_permissions");
     store.save_login(&login("1//t")).unwrap();
     assert_eq!(mode(store.path()), 0o600);
     assert!(store.read().unwrap().unwrap().warnings.is_empty());
@@ -357,13 +357,13 @@ fn a_link_is_read_through_and_replaced_as_the_python_client_does_it() {
 #[test]
 fn a_folder_that_cannot_be_written_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let store = Store::at(file.path().join("below/credentials"));
+    let store = LoginFile::at(file.path().join("below/credentials"));
     let error = store.save_login(&login("1//canary")).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Store);
+    assert_eq!(error.kind(), ErrorKind::CredentialsFile);
     assert!(error.to_string().contains("below/credentials"), "{error}");
     assert!(error.remedy().is_some());
     assert!(!format!("{error:?}").contains("canary"));
-    let nowhere = Store::open(&Environment::empty()).unwrap_err();
+    let nowhere = LoginFile::open(&Environment::empty()).unwrap_err();
     assert_eq!(nowhere.kind(), ErrorKind::InvalidEnvironment);
 }
 
@@ -401,7 +401,7 @@ fn a_writer_for_the_test_below() {
     let Some((writer, path)) = killed::part() else {
         return;
     };
-    let store = Store::at(path);
+    let store = LoginFile::at(path);
     match &*writer {
         "login" => drop(store.save_login(&login("1//new")).unwrap()),
         "aside" => {
@@ -412,7 +412,7 @@ fn a_writer_for_the_test_below() {
         "set" => store.set_project("new-project").unwrap(),
         "unset" => assert!(store.unset_project().unwrap()),
         "remove" => assert!(store.remove().unwrap().existed),
-        "begin" => store.keep_verifier(&"new".into()).unwrap(),
+        "begin" => store.save_code_verifier(&"new".into()).unwrap(),
         other => unreachable!("{other}"),
     }
 }
@@ -428,8 +428,8 @@ const REPLACED: [&str; 4] = [
 fn kill_at_each_step(
     writer: &str,
     whole_way: &[&[&str]],
-    prepare: impl Fn(&Store),
-    check: impl Fn(&Store, &[String]),
+    prepare: impl Fn(&LoginFile),
+    check: impl Fn(&LoginFile, &[String]),
 ) {
     let whole_way = whole_way.concat();
     for steps in 0..=whole_way.len() {
@@ -457,17 +457,17 @@ fn has(taken: &[String], step: &str) -> bool {
 
 #[test]
 fn a_kill_at_any_stage_leaves_the_old_file_or_the_new_one() {
-    let old = |store: &Store| {
+    let old = |store: &LoginFile| {
         store.save_login(&login("1//old")).unwrap();
         store.set_project("p").unwrap();
-        store.keep_verifier(&"old".into()).unwrap();
+        store.save_code_verifier(&"old".into()).unwrap();
         let name = ".credentials.0123456789abcdef.tmp";
         fs::write(store.path().with_file_name(name), "{").unwrap();
     };
     let there = ["lock there", "temporary swept"];
     let stands = |token: &str, project: &str| {
         let expected = (json!(token), json!(project));
-        move |store: &Store| {
+        move |store: &LoginFile| {
             let contents = contents(store);
             let found = (&contents["refresh_token"], &contents["project"]);
             assert_eq!(found, (&expected.0, &expected.1));
@@ -498,7 +498,7 @@ fn a_kill_at_any_stage_leaves_the_old_file_or_the_new_one() {
     });
     kill_at_each_step("begin", &[&there, &REPLACED], old, |store, taken| {
         old_stands(store);
-        let kept = store.kept_verifier().unwrap().unwrap();
+        let kept = store.load_code_verifier().unwrap().unwrap();
         let expected = if has(taken, "put in place") {
             "new"
         } else {
@@ -529,7 +529,7 @@ fn a_kill_during_the_first_login_leaves_no_file_or_the_whole_one() {
             assert!(stored.is_none_or(|stored| stored.file.has_login()));
         },
     );
-    let alone = |store: &Store| store.set_project("p").unwrap();
+    let alone = |store: &LoginFile| store.set_project("p").unwrap();
     let way = [&["lock there", "file removed"][..]];
     kill_at_each_step("unset", &way, alone, |store, taken| {
         assert_eq!(store.read().unwrap().is_none(), has(taken, "file removed"));
@@ -539,8 +539,8 @@ fn a_kill_during_the_first_login_leaves_no_file_or_the_whole_one() {
 #[test]
 fn a_kill_while_something_else_is_moved_aside_keeps_it() {
     let key = r#"{"type": "service_account", "private_key": "canary"}"#;
-    let prepare = |store: &Store| put(store, key);
-    let is_kept = |store: &Store| {
+    let prepare = |store: &LoginFile| put(store, key);
+    let is_kept = |store: &LoginFile| {
         let folder = store.path().parent().unwrap();
         names(store).iter().any(|name| {
             let text = fs::read_to_string(folder.join(name)).unwrap();
@@ -607,7 +607,7 @@ async fn a_login_that_was_made_while_the_one_before_was_revoked_stays() {
     };
     let (ended, ()) = tokio::join!(store.revoke(&http), meanwhile);
     let error = ended.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Store);
+    assert_eq!(error.kind(), ErrorKind::CredentialsFile);
     assert!(error.to_string().contains("logged in"), "{error}");
     assert_eq!(contents(&store)["refresh_token"], "1//meanwhile");
 }
@@ -619,12 +619,12 @@ fn a_file_that_cannot_be_looked_for_is_not_called_absent() {
     // A link to itself; root may enter every directory.
     let link = folder.path().join("loop");
     std::os::unix::fs::symlink(&link, &link).unwrap();
-    let store = Store::at(link.join("credentials"));
+    let store = LoginFile::at(link.join("credentials"));
     for error in [
         store.remove().unwrap_err(),
         store.unset_project().unwrap_err(),
     ] {
-        assert_eq!(error.kind(), ErrorKind::Store);
+        assert_eq!(error.kind(), ErrorKind::CredentialsFile);
         assert!(
             error.to_string().contains("cannot be looked for"),
             "{error}"
@@ -653,12 +653,12 @@ proptest::proptest! {
         token in "[!-~]{1,60}", project in "[a-z0-9:.-]{1,30}", key in ".{1,8}", value in ".*",
     ) {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::at(folder.path().join("credentials"));
+        let store = LoginFile::at(folder.path().join("credentials"));
         let key = format!("x{key}");
         fs::write(store.path(), serde_json::json!({ &key: &value }).to_string()).unwrap();
         store.set_project(&project).unwrap();
         let scopes = Scopes::new(["earthengine", "drive"]);
-        store.save_login(&NewLogin::new(token.clone(), scopes.clone())).unwrap();
+        store.save_login(&Login::new(token.clone(), scopes.clone())).unwrap();
         let file = store.read().unwrap().unwrap().file;
         assert_eq!((file.project(), file.scopes()), (Some(&*project), Some(&scopes)));
         assert_eq!(file.into_refresh_token().unwrap().expose_secret(), token);
@@ -697,7 +697,7 @@ fn files_of_our_own_are_never_opened_through_links() {
             let error = if path == store.lock_path() {
                 store.set_project("q").unwrap_err()
             } else {
-                store.kept_verifier().unwrap_err()
+                store.load_code_verifier().unwrap_err()
             };
             let text = format!("{error}");
             let name = path.file_name().unwrap().to_str().unwrap();
@@ -736,7 +736,7 @@ fn root_leaves_files_to_the_owner_of_what_they_replace() {
         return;
     }
     store.set_project("p").unwrap();
-    store.keep_verifier(&"a:b:c".into()).unwrap();
+    store.save_code_verifier(&"a:b:c".into()).unwrap();
     let below = folder.path().join("new");
     for path in [
         below.clone(),

@@ -14,7 +14,7 @@ async fn emulator(settings: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> 
 }
 
 /// A person logged in with Earth Engine's client, and nothing else known.
-fn jane(emulator: &Emulator) -> Builder {
+fn jane(emulator: &Emulator) -> EarthEngineBuilder {
     let jane = emulator.create_user("jane@example.com");
     EarthEngine::builder()
         .isolated()
@@ -347,7 +347,7 @@ async fn an_echo_of_a_token_that_ended_before_the_answer_came_is_not_shown() {
     let late = Fault::status(200).json(&echo);
     emulator.fault(RESOURCE_MANAGER, late.after(Duration::from_millis(500)));
     let minted = AtomicU32::new(0);
-    let credentials = Credentials::from_closure(move || {
+    let credentials = Credentials::from_fn(move || {
         let number = minted.fetch_add(1, Ordering::Relaxed) + 1;
         let life = Duration::from_millis(if number == 1 { 250 } else { 3_600_000 });
         let token = ee_token::AccessToken::new(&format!("canary-{number}")).unwrap();

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 
 fn read(status: u16, body: &Value) -> ApiError {
-    ApiError::from_reply(status.try_into().unwrap(), body.to_string().as_bytes())
+    ApiError::from_response(status.try_into().unwrap(), body.to_string().as_bytes())
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn error_info_and_help_are_read() {
             {"no": "type"}, null,
         ]}}),
     );
-    assert_eq!(error.code, Code::PermissionDenied);
+    assert_eq!(error.code, RpcCode::PermissionDenied);
     assert_eq!(error.reason.as_deref(), Some("SERVICE_DISABLED"));
     assert_eq!(error.domain.as_deref(), Some("googleapis.com"));
     assert_eq!(error.metadata["consumer"], "projects/p");
@@ -36,7 +36,7 @@ fn error_info_and_help_are_read() {
         error.links[0].url,
         "https://console.developers.google.com/apis/x"
     );
-    assert!(!error.is_foreign() && !error.is_transient());
+    assert!(!error.is_from_intermediary() && !error.is_transient());
     assert!(
         error
             .to_string()
@@ -56,7 +56,7 @@ fn quota_failures_and_retry_info_are_read() {
         )
     };
     let error = retry("3.5s");
-    assert_eq!(error.code, Code::ResourceExhausted);
+    assert_eq!(error.code, RpcCode::ResourceExhausted);
     assert_eq!(error.retry_delay, Some(Duration::from_millis(3500)));
     assert_eq!(error.quota_violations[0].subject, "project:p");
     assert!(error.is_transient());
@@ -73,7 +73,7 @@ fn the_older_format_and_lists_are_read() {
         let error = read(403, &body);
         assert_eq!(error.reason.as_deref(), Some("userRateLimitExceeded"));
         assert_eq!(error.domain.as_deref(), Some("usageLimits"));
-        assert!(error.is_rate_limit() && error.is_transient() && !error.is_foreign());
+        assert!(error.is_rate_limit() && error.is_transient() && !error.is_from_intermediary());
     }
 }
 
@@ -92,13 +92,13 @@ fn a_reply_in_another_form_is_foreign_and_its_beginning_the_message() {
         (400, b"[]", "[]"),
         (418, b"null", "null"),
     ] {
-        let error = ApiError::from_reply(status.try_into().unwrap(), body);
+        let error = ApiError::from_response(status.try_into().unwrap(), body);
         assert_eq!(error.message, message);
-        assert!(error.is_foreign());
+        assert!(error.is_from_intermediary());
     }
     let error = read(403, &json!({"error": {}}));
     assert_eq!(
-        (error.message.as_str(), error.is_foreign()),
+        (error.message.as_str(), error.is_from_intermediary()),
         ("no explanation was given", false)
     );
 }
@@ -106,12 +106,15 @@ fn a_reply_in_another_form_is_foreign_and_its_beginning_the_message() {
 #[test]
 fn a_refusal_that_is_cut_off_is_not_foreign_for_that() {
     for body in ["{\"error\": {\"message\": \"cut", "\n [{\"error\":", "{"] {
-        let error = ApiError::from_reply(StatusCode::FORBIDDEN, body.as_bytes());
-        assert_eq!((&*error.message, error.is_foreign()), (body.trim(), false));
+        let error = ApiError::from_response(StatusCode::FORBIDDEN, body.as_bytes());
+        assert_eq!(
+            (&*error.message, error.is_from_intermediary()),
+            (body.trim(), false)
+        );
     }
     for body in ["\"cut", "{\"error\" cut", "tru", "12"] {
-        let error = ApiError::from_reply(StatusCode::FORBIDDEN, body.as_bytes());
-        assert!(error.is_foreign(), "{body}");
+        let error = ApiError::from_response(StatusCode::FORBIDDEN, body.as_bytes());
+        assert!(error.is_from_intermediary(), "{body}");
     }
 }
 
@@ -142,7 +145,7 @@ fn fields_of_the_wrong_type_are_passed_over() {
             {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [null]},
             {"@type": 5}]}}),
     );
-    assert_eq!(error.code, Code::InvalidArgument);
+    assert_eq!(error.code, RpcCode::InvalidArgument);
     assert_eq!(error.reason, None);
 }
 

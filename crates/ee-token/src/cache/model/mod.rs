@@ -122,7 +122,7 @@ impl Drop for UnderWay<'_> {
 }
 
 impl TokenSource for Source {
-    fn mint(&self) -> TokenFuture<'_> {
+    fn fetch_token(&self) -> TokenFuture<'_> {
         Box::pin(async {
             let script = &self.0;
             let number = script.asked.fetch_add(1, SeqCst) + 1;
@@ -147,7 +147,7 @@ impl TokenSource for Source {
         })
     }
 
-    fn may_have_changed(&self) -> bool {
+    fn can_retry_after_rejection(&self) -> bool {
         self.0.changed.load(SeqCst)
     }
 }
@@ -212,7 +212,7 @@ fn a_refresh_behind_a_valid_token_makes_nobody_wait_and_is_one() {
         source.0.clock.advance(STALE);
         // The refresh cannot end: who waited for it would wait for ever, which is an error here.
         for task in [caller(&cache), caller(&cache), caller(&cache)] {
-            assert!(outcome(task).unwrap().is_same(&first));
+            assert!(outcome(task).unwrap().secret_eq(&first));
         }
         *source.0.gate.lock().unwrap() = None;
         gate.notify_one();
@@ -221,7 +221,7 @@ fn a_refresh_behind_a_valid_token_makes_nobody_wait_and_is_one() {
         }
         source.0.clock.advance(LIFE - STALE);
         let next = caller(&cache);
-        assert!(!outcome(next).unwrap().is_same(&first));
+        assert!(!outcome(next).unwrap().secret_eq(&first));
         assert_eq!(
             source.asked(),
             2,
@@ -300,7 +300,7 @@ fn a_runtime_that_goes_away_behind_a_stale_token_leaves_room_before_that_expires
         end.join().unwrap();
         // Far less than what is left of its life.
         for _ in 0..500 {
-            if !block_on(cache.token()).unwrap().is_same(&first) {
+            if !block_on(cache.token()).unwrap().secret_eq(&first) {
                 source.is_never_asked_twice_at_once();
                 return;
             }
@@ -342,7 +342,7 @@ fn behind_a_stale_token_a_runtime_that_has_shut_down_takes_nothing_from_anybody(
         source.0.clock.advance(STALE);
         sync::become_runtime(Runtime::ShutDown);
         for task in [caller(&cache), caller(&cache)] {
-            assert!(outcome(task).unwrap().is_same(&first));
+            assert!(outcome(task).unwrap().secret_eq(&first));
         }
         assert_eq!(source.asked(), 1);
         sync::become_runtime(Runtime::Running);
@@ -369,11 +369,11 @@ fn any_number_of_complaints_about_the_only_token_there_is_cost_one_refresh() {
             })
         };
         for task in [complain(), complain(), complain()] {
-            assert!(outcome(task).unwrap().is_same(&first));
+            assert!(outcome(task).unwrap().secret_eq(&first));
         }
         assert_eq!(source.asked(), 2);
         source.0.clock.advance(Duration::from_secs(11));
-        assert!(outcome(complain()).unwrap().is_same(&first));
+        assert!(outcome(complain()).unwrap().secret_eq(&first));
         assert_eq!(source.asked(), 3);
     });
 }
@@ -442,7 +442,7 @@ fn a_clock_that_is_set_or_a_sleep_while_people_ask_keeps_no_dead_token() {
         };
         let asking = [caller(&cache), caller(&cache)];
         outcome(time);
-        assert!(!outcome(caller(&cache)).unwrap().is_same(&first));
+        assert!(!outcome(caller(&cache)).unwrap().secret_eq(&first));
         for task in asking {
             outcome(task).unwrap();
         }
@@ -482,7 +482,7 @@ fn a_complaint_during_a_refresh_drops_the_old_token_and_never_the_new_one() {
                 cache.token().await
             })
         };
-        assert!(!outcome(complaint).unwrap().is_same(&first));
+        assert!(!outcome(complaint).unwrap().secret_eq(&first));
         for task in others {
             outcome(task).unwrap();
         }
@@ -555,14 +555,14 @@ fn rejected_refresh_leaves_the_valid_token_until_it_expires() {
         source.answer(Answer::Fails(ErrorKind::Rejected));
         source.0.clock.advance(LIFE - Duration::from_secs(50));
         for task in [caller(&cache), caller(&cache)] {
-            assert!(outcome(task).unwrap().is_same(&first));
+            assert!(outcome(task).unwrap().secret_eq(&first));
         }
         while source.asked() < 2 || source.0.under_way.load(SeqCst) > 0 {
             block_on(yield_now());
         }
         source.0.clock.advance(Duration::from_secs(40));
         for task in [caller(&cache), caller(&cache)] {
-            assert!(outcome(task).unwrap().is_same(&first));
+            assert!(outcome(task).unwrap().secret_eq(&first));
         }
         source.0.clock.advance(Duration::from_secs(10));
         for task in [caller(&cache), caller(&cache)] {
@@ -593,7 +593,7 @@ fn renewals_of_a_rejected_token_cost_one_refresh_and_back_off() {
         }
         let second = second.unwrap();
         for task in [renew(&second), renew(&first), renew(&second)] {
-            assert!(outcome(task).is_none_or(|token| token.is_same(&second)));
+            assert!(outcome(task).is_none_or(|token| token.secret_eq(&second)));
         }
         assert_eq!(source.asked(), 2);
         source.0.clock.advance(Duration::from_secs(1));
@@ -612,7 +612,7 @@ fn a_refresh_that_fails_takes_no_valid_token_away() {
         source.answer(Answer::Fails(ErrorKind::Rejected));
         source.0.clock.advance(STALE);
         for task in [caller(&cache), caller(&cache), caller(&cache)] {
-            assert!(outcome(task).unwrap().is_same(&first));
+            assert!(outcome(task).unwrap().secret_eq(&first));
         }
     });
 }

@@ -92,7 +92,7 @@ async fn send_all(http: &HttpClient, local: &str) -> Vec<Result<(), Error>> {
     let revoked = revoke(http, &SecretString::from("1//canary"))
         .await
         .map(drop);
-    let url = http.endpoints().url(Endpoint::Metadata).clone();
+    let url = http.endpoints().url(Endpoint::MetadataServer).clone();
     let url = http.endpoints().resolve(&url).unwrap();
     let request = Request::new(Method::GET, url);
     let asked = http

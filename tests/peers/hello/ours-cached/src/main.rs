@@ -4,7 +4,7 @@ use earthengine::EarthEngine;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), earthengine::Error> {
-    let ee = EarthEngine::builder().token_cache(true).connect().await?;
+    let ee = EarthEngine::builder().disk_cache(true).connect().await?;
     println!("{}", ee.project().id);
     Ok(())
 }

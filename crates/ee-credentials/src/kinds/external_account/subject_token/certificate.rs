@@ -88,7 +88,7 @@ impl CertificateSource {
         let key_place = Place::file(&key_path);
         let key = SecretString::from(read(&key_place)?.text.as_str());
         let http = http
-            .with_client_certificate(&certificate_pem, &key)
+            .with_identity(&certificate_pem, &key)
             .map_err(|error| {
                 Error::new(
                     ErrorKind::InvalidFile,
@@ -113,7 +113,7 @@ impl CertificateSource {
         if let Some(path) = environment.path_var(CONFIG_VARIABLE)? {
             return Ok(path);
         }
-        let folder = environment.gcloud_dir()?.ok_or_else(|| {
+        let folder = environment.gcloud_config_dir()?.ok_or_else(|| {
             Error::new(
                 ErrorKind::InvalidEnvironment,
                 format!("there is no certificate configuration: {CONFIG_VARIABLE} is not set, and there is no home folder"),

@@ -337,7 +337,7 @@ impl Answer {
     }
 }
 
-/// Seconds since 1970.
+/// NumericSeconds since 1970.
 fn now() -> u64 {
     Utc::now().timestamp().unsigned_abs()
 }

@@ -51,9 +51,9 @@ impl FileToken {
     }
 
     /// Whether it may be another file than the one that was read last.
-    pub(crate) fn may_have_changed(&self) -> bool {
+    pub(crate) fn can_retry_after_rejection(&self) -> bool {
         let last = *self.stamp();
-        Stamp::may_have_changed(&self.path, last)
+        Stamp::can_retry_after_rejection(&self.path, last)
     }
 
     fn stamp(&self) -> std::sync::MutexGuard<'_, Option<Stamp>> {

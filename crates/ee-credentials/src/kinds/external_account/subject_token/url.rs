@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::Utc;
 use ee_token::{
     Endpoint, ErrorKind as Token, HttpClient, Remedy, Request, RetryPolicy, SecretString,
-    is_loopback, read_bounded, retry_after, secret_header,
+    is_loopback, read_bounded, retry_after, sensitive_header,
 };
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
@@ -22,7 +22,7 @@ use crate::kinds::external_account::subject_token::aws::imds::is_link_local;
 use crate::kinds::external_account::subject_token::format::{Format, is_html};
 use crate::kinds::metadata_server::client_for;
 use crate::source::retry::{Failure, retried};
-use crate::{Error, Options};
+use crate::{CredentialOptions, Error};
 
 const MAX_REPLY: usize = 1 << 20;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,14 +38,17 @@ pub(crate) struct UrlToken {
 }
 
 impl UrlToken {
-    pub(crate) fn from_document(source: &Document, options: &Options) -> Result<Self, Error> {
+    pub(crate) fn from_document(
+        source: &Document,
+        options: &CredentialOptions,
+    ) -> Result<Self, Error> {
         let url = check(source.required_text("url")?, source)?;
         let mut headers = HeaderMap::new();
         if let Some(part) = source.part("headers")? {
             for name in part.names() {
                 let value = part.secret(name)?.unwrap_or_default();
                 let header = HeaderName::from_bytes(name.as_bytes()).ok();
-                let text = secret_header(&[value.expose_secret()]).ok();
+                let text = sensitive_header(&[value.expose_secret()]).ok();
                 let (Some(header), Some(text)) = (header, text) else {
                     let name = clipped(name).escape_debug().to_string();
                     return Err(part.place.invalid_field(&name, "cannot be an HTTP header"));
@@ -77,7 +80,7 @@ impl UrlToken {
     pub(crate) async fn fetch(&self, context: &Context) -> Result<SecretString, ee_token::Error> {
         let http = client_for_url(&context.http, &self.url);
         let attempt = || self.attempt(&http, context);
-        retried(&RetryPolicy::token(), self.host(), attempt).await
+        retried(&RetryPolicy::for_token_requests(), self.host(), attempt).await
     }
 
     async fn attempt(&self, http: &HttpClient, context: &Context) -> Result<SecretString, Failure> {
@@ -195,7 +198,7 @@ fn check(text: &str, source: &Document) -> Result<Url, Error> {
 /// Whether the request would be one to the metadata server of Google Cloud, which returns tokens
 /// of the machine's service account. An identity provider has no use for its headers and path,
 /// whatever the host.
-fn is_metadata_server(url: &Url, headers: &HeaderMap, options: &Options) -> bool {
+fn is_metadata_server(url: &Url, headers: &HeaderMap, options: &CredentialOptions) -> bool {
     let is_its_host = match url.host() {
         Some(Host::Domain(name)) => {
             let name = name.trim_end_matches('.');
@@ -245,8 +248,8 @@ fn decoded(path: &str) -> String {
 
 /// Whether the URL leads to the server that the caller's endpoints or the variables name in the
 /// metadata server's place.
-fn is_configured_metadata_server(url: &Url, options: &Options) -> bool {
-    let is_same = |named: &Url| {
+fn is_configured_metadata_server(url: &Url, options: &CredentialOptions) -> bool {
+    let secret_eq = |named: &Url| {
         let is_same_host = named.host() == url.host() || is_loopback(named) && is_loopback(url);
         is_same_host && named.port() == url.port() && url.path().starts_with(named.path())
     };
@@ -257,8 +260,12 @@ fn is_configured_metadata_server(url: &Url, options: &Options) -> bool {
         .filter_map(|name| environment.var(name));
     let named = named.filter_map(|host| Url::parse(&format!("http://{host}/")).ok());
     named
-        .chain([options.http.endpoints().url(Endpoint::Metadata).clone()])
-        .any(|named| !is_link_local(&named) && is_same(&named))
+        .chain([options
+            .http
+            .endpoints()
+            .url(Endpoint::MetadataServer)
+            .clone()])
+        .any(|named| !is_link_local(&named) && secret_eq(&named))
 }
 
 fn client_for_url(http: &HttpClient, url: &Url) -> HttpClient {

@@ -8,7 +8,7 @@ const MIDDLE: &str = "middle@ee-demo-project.iam.gserviceaccount.com";
 const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
 const IAM: &str = "iamcredentials.googleapis.com";
 
-async fn start() -> (Emulator, Options) {
+async fn start() -> (Emulator, CredentialOptions) {
     let emulator = Emulator::builder()
         .metadata_server(ROBOT, "ee-demo-project", &["cloud-platform"])
         .start()
@@ -18,7 +18,7 @@ async fn start() -> (Emulator, Options) {
         emulator.create_service_account(email, "ee-demo-project");
     }
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
-    let options = Options::new(HttpClient::new(endpoints));
+    let options = CredentialOptions::new(HttpClient::new(endpoints));
     (emulator, options)
 }
 
@@ -100,12 +100,15 @@ async fn a_login_that_was_narrowed_acts_as_an_account_with_all_that_was_granted(
     let narrow = options.clone().scopes(Scopes::new(["earthengine"]));
     let home = tempfile::tempdir().unwrap();
     let environment = crate::Environment::empty()
-        .with_os(crate::Os::Linux)
+        .with_os(crate::Platform::Linux)
         .with_home(home.path());
-    let path = environment.earthengine_file().unwrap().unwrap();
+    let path = environment
+        .earth_engine_credentials_file()
+        .unwrap()
+        .unwrap();
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(&path, jane.earthengine_file_json(None)).unwrap();
-    let found = crate::Search::new(environment, narrow.clone()).run().await;
+    let found = crate::Search::new(environment, narrow.clone()).find().await;
     let file = Credentials::from_file(&path, &narrow).unwrap();
     for source in [
         Credentials::from_json(&jane.authorized_user_json(), &narrow).unwrap(),
@@ -139,9 +142,9 @@ async fn a_login_that_was_narrowed_acts_as_an_account_with_all_that_was_granted(
 async fn a_machines_account_can_act_as_another() {
     let (emulator, options) = start().await;
     emulator.allow_impersonation(ROBOT, TARGET);
-    let environment = crate::Environment::empty().with_network_probe(true);
+    let environment = crate::Environment::empty().with_metadata_probe(true);
     let found = crate::Search::new(environment, options.clone());
-    let machine = found.run().await.unwrap().credentials;
+    let machine = found.find().await.unwrap().credentials;
     let credentials = machine.impersonate(TARGET).build(&options).unwrap();
     credentials.token().await.unwrap();
     let asked = emulator.requests_to("metadata.google.internal").remove(0);
@@ -153,7 +156,7 @@ async fn a_machines_account_can_act_as_another() {
 
 #[test]
 fn what_can_be_known_to_be_wrong_is_said_before_anything_is_sent() {
-    let options = Options::google();
+    let options = CredentialOptions::google();
     let token = Credentials::from_token(AccessToken::new("ya29.canary").unwrap());
     let to_middle = token.impersonate(MIDDLE).build(&options).unwrap();
     let key = Credentials::from_api_key("AIza-canary");
@@ -194,5 +197,5 @@ fn what_can_be_known_to_be_wrong_is_said_before_anything_is_sent() {
         assert!(error.remedy().is_some(), "{error}");
         assert!(!format!("{error:?}").contains("canary"));
     }
-    assert_eq!(options.http.requests_sent(), 0);
+    assert_eq!(options.http.request_count(), 0);
 }

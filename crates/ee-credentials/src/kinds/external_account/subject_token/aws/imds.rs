@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ee_token::{
     ErrorKind as Token, HttpClient, Remedy, Request, SecretString, UrlField, read_bounded,
-    secret_header,
+    sensitive_header,
 };
 use http::{Method, StatusCode};
 use serde::Deserialize;
@@ -20,7 +20,7 @@ use crate::kinds::metadata_server::client_for;
 
 const SESSION_TOKEN: &str = "X-aws-ec2-metadata-token";
 const SESSION_LIFE: &str = "X-aws-ec2-metadata-token-ttl-seconds";
-/// Seconds: it is used at once.
+/// NumericSeconds: it is used at once.
 const LIFE: &str = "300";
 const MAX_REPLY: usize = 1 << 20;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -226,7 +226,7 @@ async fn send(
     url: &Url,
     (name, value): (&'static str, &str),
 ) -> Result<(StatusCode, SecretString), ee_token::Error> {
-    let value = secret_header(&[value]).map_err(|_| {
+    let value = sensitive_header(&[value]).map_err(|_| {
         let why = "the session token of AWS's instance metadata service cannot stand in a header";
         ee_token::Error::new(Token::InvalidResponse, why).with_remedy(Remedy::new(
             "Check who answers at the address in `imdsv2_session_token_url`: AWS's service answers with one line of text.",

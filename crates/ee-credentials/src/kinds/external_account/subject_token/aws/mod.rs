@@ -16,7 +16,7 @@ use crate::input::location::Place;
 use crate::kinds::external_account::Context;
 use crate::kinds::external_account::subject_token::aws::imds::{Imds, Session};
 use crate::kinds::external_account::subject_token::aws::sigv4::{AccessKey, encode, sign};
-use crate::{Environment, Error, Options};
+use crate::{CredentialOptions, Environment, Error};
 
 const VERIFICATION_URL: &str = "regional_cred_verification_url";
 /// Stands for the region that is not known yet.
@@ -32,7 +32,10 @@ pub(crate) struct Aws {
 }
 
 impl Aws {
-    pub(crate) fn from_document(source: &Document, options: &Options) -> Result<Self, Error> {
+    pub(crate) fn from_document(
+        source: &Document,
+        options: &CredentialOptions,
+    ) -> Result<Self, Error> {
         let id = source.required_text("environment_id")?;
         if id != "aws1" {
             return Err(source.place.invalid_field(
