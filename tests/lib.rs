@@ -1,6 +1,6 @@
 //! Tests that cross crates; each folder beside this file is one concern.
 
-/// What the book and the README show is compiled with the tests.
+/// Compiles the examples of the book and of the README files.
 #[cfg(doctest)]
 mod book {
     macro_rules! page {
@@ -39,4 +39,11 @@ mod book {
     page!(login, "../docs/src/login.md");
     page!(project, "../docs/src/project.md");
     page!(requests, "../docs/src/requests.md");
+
+    page!(earthengine, "../crates/earthengine/README.md");
+    page!(ee_credentials, "../crates/ee-credentials/README.md");
+    page!(ee_emulator, "../crates/ee-emulator/README.md");
+    page!(ee_init, "../crates/ee-init/README.md");
+    page!(ee_rest, "../crates/ee-rest/README.md");
+    page!(ee_token, "../crates/ee-token/README.md");
 }
