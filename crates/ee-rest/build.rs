@@ -1,5 +1,5 @@
-//! Notes which compiler builds this crate: every request says so in `x-goog-api-client`.
-#![allow(clippy::print_stdout)] // how a build script talks to cargo
+//! Records the compiler version, which every request reports in `x-goog-api-client`.
+#![allow(clippy::print_stdout)] // cargo reads directives from standard output
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ fn main() {
     println!("cargo::rustc-env=EE_REST_RUSTC_VERSION={version}");
 }
 
-/// The `1.88.0` of `rustc 1.88.0 (6b00bc388 2025-06-23)`.
+/// Returns the version `1.88.0` from `rustc 1.88.0 (6b00bc388 2025-06-23)`.
 fn rustc_version() -> Option<String> {
     let output = Command::new(std::env::var_os("RUSTC")?)
         .arg("--version")

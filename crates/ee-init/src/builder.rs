@@ -229,7 +229,7 @@ impl EarthEngineBuilder {
     /// ```
     /// # use ee_init::EarthEngine;
     /// let builder = EarthEngine::builder()
-    ///     .configure_client(|requests| requests.concurrency_limit(10).workload_tag("nightly"));
+    ///     .configure_client(|requests| requests.max_concurrent_requests(10).workload_tag("nightly"));
     /// ```
     pub fn configure_client(
         mut self,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ee_credentials::{Credentials, SearchStep, Warning};
 use ee_rest::{
-    Algorithm, Assets, Batch, Client, Export, ImageRequest, ListRequest, Operation, Operations,
-    ProjectConfig, RequestBuilder, ThumbnailKind, ToMap, ToPixels, ToThumbnail,
+    Algorithm, Assets, Batch, Client, Export, ListRequest, MapRequest, Operation, Operations,
+    PixelsRequest, ProjectConfig, RequestBuilder, ThumbnailKind, ThumbnailRequest,
 };
 use http::Method;
 use serde::Serialize;
@@ -160,12 +160,12 @@ impl EarthEngine {
     }
 
     /// Computes an image's pixels; see [`Client::compute_pixels`].
-    pub fn compute_pixels(&self, expression: &impl Serialize) -> ImageRequest<ToPixels> {
+    pub fn compute_pixels(&self, expression: &impl Serialize) -> PixelsRequest {
         self.0.client.compute_pixels(expression)
     }
 
     /// Gets the pixels of an asset; see [`Client::get_pixels`].
-    pub fn get_pixels(&self, id: &str) -> ImageRequest<ToPixels> {
+    pub fn get_pixels(&self, id: &str) -> PixelsRequest {
         self.0.client.get_pixels(id)
     }
 
@@ -181,16 +181,12 @@ impl EarthEngine {
     }
 
     /// Makes a map of an image; see [`Client::map`].
-    pub fn map(&self, expression: &impl Serialize) -> ImageRequest<ToMap> {
+    pub fn map(&self, expression: &impl Serialize) -> MapRequest {
         self.0.client.map(expression)
     }
 
     /// Makes a thumbnail; see [`Client::thumbnail`].
-    pub fn thumbnail(
-        &self,
-        expression: &impl Serialize,
-        kind: ThumbnailKind,
-    ) -> ImageRequest<ToThumbnail> {
+    pub fn thumbnail(&self, expression: &impl Serialize, kind: ThumbnailKind) -> ThumbnailRequest {
         self.0.client.thumbnail(expression, kind)
     }
 

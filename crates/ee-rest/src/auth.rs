@@ -1,17 +1,17 @@
-//! What a client proves itself with.
+//! The credentials of a client.
 
 use ee_token::{AccessToken, SecretString, TokenCache};
 use tokio::time::Instant;
 
 use crate::send::deadline::within;
 
-/// What a client proves itself with: a token, an API key, or both.
+/// The credentials of a client: an access token, an API key, or both.
 ///
-/// A token says who asks. An API key only says which project asks, and gives access to what
-/// that project may do without a person. Earth Engine takes both at once, as its Python
-/// client sends them; the key must then belong to the project that is billed.
+/// A token identifies a principal. An API key identifies only a project, and grants access to
+/// what that project may do without a principal. Earth Engine accepts both at once, as its Python
+/// client sends them; the key must then belong to the billed project.
 ///
-/// `Debug` shows neither.
+/// `Debug` shows neither secret.
 ///
 /// ```
 /// use ee_rest::Auth;
@@ -26,7 +26,7 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// Tokens from this cache, in the header `authorization`.
+    /// Authenticates with tokens from this cache, in the `authorization` header.
     pub fn token_cache(tokens: TokenCache) -> Self {
         Self {
             tokens: Some(tokens),
@@ -34,7 +34,8 @@ impl Auth {
         }
     }
 
-    /// An API key, in the header `x-goog-api-key` (never in the URL, which gets logged).
+    /// Authenticates with an API key, in the `x-goog-api-key` header (never in the URL, because
+    /// URLs are logged).
     pub fn api_key(key: SecretString) -> Self {
         Self {
             tokens: None,
@@ -42,14 +43,15 @@ impl Auth {
         }
     }
 
-    /// Adds an API key to the token.
+    /// Adds an API key to the access token.
     #[must_use]
     pub fn with_api_key(mut self, key: SecretString) -> Self {
         self.api_key = Some(key);
         self
     }
 
-    /// Whether there is another token by then, in place of one that a server rejected.
+    /// Renews a token that the server rejected. Returns whether a different token is available
+    /// before the deadline.
     pub(crate) async fn renew(
         &self,
         rejected: &AccessToken,
@@ -62,7 +64,7 @@ impl Auth {
         Ok(renewed.flatten().is_some())
     }
 
-    /// Records that a server accepted a token that was renewed.
+    /// Records that the server accepted a renewed token.
     pub(crate) fn accepted(&self, renewed: Option<&AccessToken>) {
         if let (Some(tokens), Some(renewed)) = (&self.tokens, renewed) {
             tokens.accepted(renewed);

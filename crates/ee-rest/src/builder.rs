@@ -1,4 +1,4 @@
-//! How a client is set up.
+//! The client builder.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use url::Url;
 use crate::client::Inner;
 use crate::client::Shared;
 use crate::request::path::{check_base, check_segment};
-use crate::send::concurrency::{self, Limiter};
-use crate::send::events::{Listener, Signals};
-use crate::send::rate::Pace;
+use crate::send::concurrency::{self, ConcurrencyLimiter};
+use crate::send::events::{Events, Listener};
+use crate::send::rate::RateLimiter;
 use crate::send::retry_budget::{self, RetryBudget};
 use crate::{Auth, Client, ClientEvent, Error, ErrorKind, WorkloadTag};
 
@@ -22,7 +22,7 @@ pub(crate) const API_CLIENT: HeaderName = HeaderName::from_static("x-goog-api-cl
 pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 pub(crate) const QUOTA_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
 
-/// Who sends the request, as Google's statistics want it.
+/// The value of `x-goog-api-client`, which identifies the client library.
 pub(crate) const CLIENT_VERSION: &str = concat!(
     "ee-rust/",
     env!("CARGO_PKG_VERSION"),
@@ -36,18 +36,18 @@ const USER_AGENT_NAME: &str = concat!("ee-rust/", env!("CARGO_PKG_VERSION"), " (
 #[cfg(not(feature = "gzip"))]
 const USER_AGENT_NAME: &str = concat!("ee-rust/", env!("CARGO_PKG_VERSION"));
 
-/// The project of accounts that had none of their own. It pays for nobody, so it is never
-/// sent as the quota project.
+/// The shared project of accounts from before Cloud projects were required. It cannot be billed,
+/// so it is never sent as the quota project.
 const LEGACY_PROJECT: &str = "earthengine-legacy";
 
-/// Earth Engine gives an interactive request five minutes. Half a minute more, and its own
-/// answer arrives instead of our time-out.
+/// Earth Engine allows an interactive request five minutes. The extra 30 seconds let the server's
+/// own timeout response arrive first.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(330);
 
-/// Earth Engine's largest replies (pixels) stay under 50 MB.
-const MAX_REPLY: usize = 128 * 1024 * 1024;
+/// Earth Engine's largest responses (pixels) stay under 50 MB.
+const MAX_RESPONSE_SIZE: usize = 128 * 1024 * 1024;
 
-/// The options of a [`Client`]; made by [`Client::builder`].
+/// A builder for [`Client`], created by [`Client::builder`].
 #[derive(Clone)]
 #[must_use]
 pub struct ClientBuilder {
@@ -64,7 +64,7 @@ pub struct ClientBuilder {
     pub(crate) max_response_size: usize,
     workload_tag: Option<String>,
     pub(crate) profiling: bool,
-    concurrency: Option<usize>,
+    max_concurrent_requests: Option<usize>,
     per_second: Option<f64>,
     retry_budget: u32,
     listener: Option<Listener>,
@@ -83,130 +83,139 @@ impl ClientBuilder {
             retry: RetryPolicy::default(),
             timeout: ATTEMPT_TIMEOUT,
             deadline: None,
-            max_response_size: MAX_REPLY,
+            max_response_size: MAX_RESPONSE_SIZE,
             workload_tag: None,
             profiling: false,
-            concurrency: Some(concurrency::CONCURRENCY),
+            max_concurrent_requests: Some(concurrency::CONCURRENCY),
             per_second: None,
             retry_budget: retry_budget::CAPACITY,
             listener: None,
         }
     }
 
-    /// The Cloud project, as an id or a number: relative paths are under it, and it is billed
-    /// unless there is a [`quota_project`](Self::quota_project).
+    /// Sets the Cloud project, by ID or number. Relative paths are resolved under it, and it is
+    /// billed unless [`quota_project`](Self::quota_project) is set.
     pub fn project(mut self, project: impl Into<String>) -> Self {
         self.project = Some(project.into());
         self
     }
 
-    /// The Cloud project that requests are billed to (`x-goog-user-project`), where it is
-    /// not the [`project`](Self::project). The name `earthengine-legacy` is never sent.
+    /// Sets the Cloud project that requests are billed to (`x-goog-user-project`), if it is not
+    /// the [`project`](Self::project). The project `earthengine-legacy` is never sent.
     pub fn quota_project(mut self, project: impl Into<String>) -> Self {
         self.quota_project = Some(project.into());
         self
     }
 
-    /// The API's base URL, without the version; Earth Engine's own otherwise. Beats
-    /// [`high_volume`](Self::high_volume). The token is sent there: name hosts that you trust.
+    /// Sets the API's base URL, without the version. Defaults to Earth Engine's. Overrides
+    /// [`high_volume`](Self::high_volume). The credentials are sent to this host, so it must be
+    /// one that you trust.
     pub fn base_url(mut self, url: Url) -> Self {
         self.base_url = Some(url);
         self
     }
 
-    /// Uses the endpoint for many small requests at once.
+    /// Uses the high-volume endpoint, which is meant for many small concurrent requests.
     pub fn high_volume(mut self, yes: bool) -> Self {
         self.high_volume = yes;
         self
     }
 
-    /// A name in front of this library's in the user agent: `my-program/1.0`.
+    /// Sets a product token that is put before this library's in `User-Agent`: `my-program/1.0`.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = Some(user_agent.into());
         self
     }
 
-    /// How requests that failed for the moment are sent again: 5 times within 10 minutes if
-    /// nothing else is said. No attempt outlives the policy's
-    /// [`total`](RetryPolicy::total), counted from the moment when the first one begins.
+    /// Sets the policy for retrying transient failures. Defaults to 5 retries within 10 minutes.
+    /// The policy's [`max_elapsed`](RetryPolicy::max_elapsed) is counted from the start of the
+    /// first attempt and also limits attempts in progress.
     pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
         self
     }
 
-    /// How long one attempt may take, from the connection to the last byte of the reply: 5½
-    /// minutes if nothing else is said, a little more than Earth Engine gives a request.
+    /// Sets the timeout of one attempt, from connecting to the last byte of the response.
+    /// Defaults to 330 seconds, slightly more than Earth Engine allows a request.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long a call may take in all: its wait for its turn, every attempt, and the waits
-    /// between them. As long as the retry policy allows if nothing else is said, and the wait
-    /// for its turn as long as it takes.
+    /// Sets the deadline of a whole call: queueing, every attempt, and the backoff between them.
+    /// By default only the retry policy limits the attempts, and queueing is unlimited.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
     }
 
-    /// How many requests may be under way at once: 40 if nothing else is said, which is what
-    /// Earth Engine gives a project. The others wait, in the order in which they were asked
-    /// for. The limit halves when the server has too many (429), and grows back as requests
-    /// succeed. All clones of a client share it.
-    pub fn concurrency_limit(mut self, requests: usize) -> Self {
-        self.concurrency = Some(requests);
+    /// Sets the maximum number of concurrent requests, or removes the limit with `None`. Defaults
+    /// to 40, which is Earth Engine's limit for a project.
+    ///
+    /// Further requests wait in FIFO order. The limit is halved when the server responds with 429
+    /// and grows again as requests succeed. All clones of a client share it. Without a limit, the
+    /// server rejects excess requests with 429.
+    ///
+    /// ```
+    /// # use ee_rest::{Auth, Client};
+    /// # use ee_token::{Endpoints, HttpClient};
+    /// # let builder = Client::builder(Auth::api_key("AIza-mine".into()), HttpClient::new(Endpoints::google()));
+    /// let client = builder.clone().max_concurrent_requests(10).build()?;
+    /// assert_eq!(client.concurrency_limit(), Some(10));
+    ///
+    /// let unlimited = builder.max_concurrent_requests(None).build()?;
+    /// assert_eq!(unlimited.concurrency_limit(), None);
+    /// # Ok::<(), ee_rest::Error>(())
+    /// ```
+    pub fn max_concurrent_requests(mut self, limit: impl Into<Option<usize>>) -> Self {
+        self.max_concurrent_requests = limit.into();
         self
     }
 
-    /// Puts no limit on the requests under way at once. What is too much for the server
-    /// then comes back as 429.
-    pub fn no_concurrency_limit(mut self) -> Self {
-        self.concurrency = None;
-        self
-    }
-
-    /// How many requests may begin in a second; as many as can if nothing else is said. Earth
-    /// Engine gives a project 100.
+    /// Limits how many requests start per second. Unlimited by default. Earth Engine's limit for a
+    /// project is 100.
     pub fn rate_limit(mut self, requests: f64) -> Self {
         self.per_second = Some(requests);
         self
     }
 
-    /// How much may be sent again while everything fails: 500 if nothing else is said. A
-    /// retry takes 5 of it, and 10 after a time-out; when one helps it gives them back, and
-    /// any other request that succeeds brings 1. Without enough left a failure is final.
-    /// Retries after a 429 are free: the [`concurrency_limit`](Self::concurrency_limit)
-    /// holds them back.
+    /// Sets the capacity of the retry budget. Defaults to 500.
+    ///
+    /// A retry costs 5, or 10 after a timeout. A successful retry refunds its cost, and any other
+    /// success adds 1. When the budget is exhausted, failures are final. Retries after a 429 cost
+    /// nothing, because [`max_concurrent_requests`](Self::max_concurrent_requests) already slows
+    /// them down.
     pub fn retry_budget(mut self, capacity: u32) -> Self {
         self.retry_budget = capacity;
         self
     }
 
-    /// The label under which computing time is counted, for every request that takes one.
-    /// [`Client::with_workload_tag`] and [`RequestBuilder::workload_tag`](crate::RequestBuilder::workload_tag)
-    /// override it. Empty is none.
+    /// Sets the default workload tag, which labels computing time in usage statistics and on the
+    /// bill. [`Client::with_workload_tag`] and
+    /// [`RequestBuilder::workload_tag`](crate::RequestBuilder::workload_tag) override it. An empty
+    /// string means no tag.
     pub fn workload_tag(mut self, tag: impl Into<String>) -> Self {
         self.workload_tag = Some(tag.into());
         self
     }
 
-    /// Asks for a profile of every computation; [`ClientEvent::Profile`] and
-    /// [`Response::profile_id`](crate::Response::profile_id) have its id.
+    /// Requests a profile of every computation. Its ID is reported by [`ClientEvent::Profile`]
+    /// and [`Response::profile_id`](crate::Response::profile_id).
     pub fn profiling(mut self, yes: bool) -> Self {
         self.profiling = yes;
         self
     }
 
-    /// Calls this with what happens beside the answers: quota status, messages, profiles,
-    /// retries. It is called where the request runs and should return soon.
+    /// Registers a callback for [`ClientEvent`]s: quota status, server messages, profiles and
+    /// retries. It runs in the task that sends the request and must not block.
     ///
     /// ```
     /// # use ee_rest::{Auth, Client, ClientEvent};
     /// # use ee_token::{Endpoints, HttpClient};
     /// # let http = HttpClient::new(Endpoints::google());
     /// let client = Client::builder(Auth::api_key("AIza-mine".into()), http)
-    ///     .on_event(|signal| {
-    ///         if let ClientEvent::QuotaStatus { restricted: true, .. } = signal {
+    ///     .on_event(|event| {
+    ///         if let ClientEvent::QuotaStatus { restricted: true, .. } = event {
     ///             eprintln!("restricted mode: this will take longer");
     ///         }
     ///     })
@@ -219,19 +228,19 @@ impl ClientBuilder {
         self
     }
 
-    /// The longest reply that is read, in bytes: 128 MiB if nothing else is said. A longer
-    /// one is an error, not an allocation. (Of a refusal, no more than 64 KiB are ever read.)
+    /// Sets the maximum response size, in bytes. Defaults to 128 MiB. A longer response fails with
+    /// [`ErrorKind::InvalidResponse`]. (At most 64 KiB of an error response are read.)
     pub fn max_response_size(mut self, bytes: usize) -> Self {
         self.max_response_size = bytes;
         self
     }
 
-    /// The client. No request is made.
+    /// Builds the client. Sends no request.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidRequest`] for a project, an API key or a user agent that cannot
-    /// stand in a header or a path, for a base URL that is not HTTPS (or on loopback), for a
-    /// workload tag that is none, and for limits that let nothing through.
+    /// Returns [`ErrorKind::InvalidRequest`] if the project, API key or user agent is not valid in
+    /// a header or path, if the base URL is neither HTTPS nor loopback, if the workload tag is
+    /// invalid, or if a limit is zero or not a number.
     pub fn build(self) -> Result<Client, Error> {
         let endpoints = self.http.endpoints();
         let base = match &self.base_url {
@@ -247,14 +256,14 @@ impl ClientBuilder {
         if let Some(project) = &self.project {
             check_project(project)?;
         }
-        // Room for what requests and the HTTP library add: growing its index costs the most.
+        // Capacity for the headers of a request and of the HTTP library: rehashing is expensive.
         let mut headers = HeaderMap::with_capacity(12);
         headers.insert(API_CLIENT, HeaderValue::from_static(CLIENT_VERSION));
         headers.insert(USER_AGENT, user_agent(self.user_agent.as_deref())?);
-        // What the HTTP library would add to each request otherwise.
+        // reqwest would otherwise add this to each request.
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         if self.auth.tokens.is_some() {
-            // A place for the token of each request.
+            // Reserves the slot that each request overwrites with its token.
             headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer"));
         }
         if let Some(key) = &self.auth.api_key {
@@ -278,26 +287,28 @@ impl ClientBuilder {
     }
 
     fn shared(&self) -> Result<Shared, Error> {
-        let nothing = |what: &str| {
+        let zero_limit = |what: &str| {
             Error::new(
                 ErrorKind::InvalidRequest,
-                format!("a limit of {what} would let no request through"),
+                format!("a limit of {what} would block every request"),
             )
+            .with_remedy(Remedy::new("Set a limit greater than zero, or none."))
         };
-        if self.concurrency == Some(0) {
-            return Err(nothing("0 requests at once"));
+        if self.max_concurrent_requests == Some(0) {
+            return Err(zero_limit("0 concurrent requests"));
         }
-        let pace = match self.per_second {
-            Some(n) => {
-                Some(Pace::new(n).ok_or_else(|| nothing(&format!("{n} requests per second")))?)
-            }
+        let rate_limiter = match self.per_second {
+            Some(n) => Some(
+                RateLimiter::new(n)
+                    .ok_or_else(|| zero_limit(&format!("{n} requests per second")))?,
+            ),
             None => None,
         };
         Ok(Shared {
-            limiter: self.concurrency.map(Limiter::new),
-            pace,
+            limiter: self.max_concurrent_requests.map(ConcurrencyLimiter::new),
+            rate_limiter,
             budget: RetryBudget::new(self.retry_budget),
-            signals: Signals::new(self.listener.clone()),
+            events: Events::new(self.listener.clone()),
             last_url: Default::default(),
         })
     }
@@ -313,18 +324,18 @@ impl fmt::Debug for ClientBuilder {
     }
 }
 
-/// Checks what will be a segment of every path.
+/// Validates a project as a path segment.
 pub(crate) fn check_project(project: &str) -> Result<(), Error> {
     let why = match check_segment(project) {
-        Ok(()) if project.contains('/') => "it has a slash",
+        Ok(()) if project.contains('/') => "it contains a slash",
         Ok(()) => return Ok(()),
         Err(_) if project.is_empty() => "it is empty",
         Err(why) => why,
     };
-    Err(no_such_project(project, why))
+    Err(invalid_project(project, why))
 }
 
-/// The header that names who is billed; none for the project that pays for nobody.
+/// Returns the quota project header, or `None` for the legacy project, which cannot be billed.
 pub(crate) fn quota_project(project: &str) -> Result<Option<HeaderValue>, Error> {
     check_project(project)?;
     if project == LEGACY_PROJECT {
@@ -332,17 +343,17 @@ pub(crate) fn quota_project(project: &str) -> Result<Option<HeaderValue>, Error>
     }
     HeaderValue::from_str(project)
         .map(Some)
-        .map_err(|_| no_such_project(project, "it has a control character"))
+        .map_err(|_| invalid_project(project, "it contains a control character"))
 }
 
-fn no_such_project(project: &str, why: &str) -> Error {
+fn invalid_project(project: &str, why: &str) -> Error {
     let shown: String = project.chars().take(80).collect();
     Error::new(
         ErrorKind::InvalidRequest,
-        format!("{shown:?} cannot be a Cloud project: {why}"),
+        format!("{shown:?} is not a valid Cloud project: {why}"),
     )
     .with_remedy(Remedy::new(
-        "Give the project's id alone, such as my-project-123, or its number.",
+        "Use only the project's ID, such as my-project-123, or its number.",
     ))
 }
 
@@ -353,8 +364,9 @@ fn user_agent(prefix: Option<&str>) -> Result<HeaderValue, Error> {
             HeaderValue::from_str(&format!("{prefix} {USER_AGENT_NAME}")).map_err(|_| {
                 Error::new(
                     ErrorKind::InvalidRequest,
-                    format!("the user agent {prefix:?} cannot stand in a header"),
+                    format!("the user agent {prefix:?} is not a valid header value"),
                 )
+                .with_remedy(Remedy::new("Use visible ASCII characters and spaces."))
             })
         }
     }
@@ -364,10 +376,10 @@ pub(crate) fn api_key(key: &SecretString) -> Result<HeaderValue, Error> {
     let invalid = || {
         Error::new(
             ErrorKind::InvalidRequest,
-            "the API key is empty or has characters that cannot stand in a header",
+            "the API key is empty or contains characters that are not allowed in a header",
         )
         .with_remedy(
-            Remedy::new("Copy the key again, without blanks or line ends.")
+            Remedy::new("Copy the key again, without spaces or line breaks.")
                 .url("https://console.cloud.google.com/apis/credentials"),
         )
     };

@@ -1,4 +1,4 @@
-//! The client.
+//! The API client.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -11,28 +11,27 @@ use serde_json::Value;
 use url::Url;
 
 use crate::request::path::LastUrl;
-use crate::send::concurrency::Limiter;
-use crate::send::events::Signals;
-use crate::send::rate::Pace;
+use crate::send::concurrency::ConcurrencyLimiter;
+use crate::send::events::Events;
+use crate::send::rate::RateLimiter;
 use crate::send::retry_budget::RetryBudget;
 use crate::{Auth, ClientBuilder, Error, ErrorKind, RequestBuilder, WorkloadTag};
 
-/// Sends authenticated requests to the Earth Engine API, in the name of one project.
+/// A client for the Earth Engine API that sends authenticated requests for one project.
 ///
-/// Cheap to clone; clones share everything.
+/// Cloning is cheap; clones share connections, tokens and limits.
 ///
-/// - A token that the server does not take (401) is renewed, and the request sent once more;
-///   a hundred such refusals at once cost one renewal.
-/// - What failed for the moment is sent again as the [retry policy](ee_token::RetryPolicy)
-///   says: failed connections, time-outs, the statuses 429, 500, 502, 503 and 504, and a 403
-///   for a rate limit. What may have been done already is sent again only if doing it twice
-///   is no different from doing it once: GET, HEAD, PUT, DELETE, and the POSTs that compute or
-///   read (`value:compute`, `image:computePixels`, `maps`, …). An export or import carries a
-///   `requestId` that is made once, by which the server knows its repetition. Another POST or
-///   PATCH is sent again only if it never got there, or a rate limit turned it away.
-/// - No more requests are under way at once than Earth Engine takes; the others wait for
-///   their turn.
-/// - Dropping the future of a call cancels it.
+/// - **Token renewal.** When the server rejects a token (401), the token is renewed and the request
+///   resent once. Concurrent rejections share one renewal.
+/// - **Retries.** Transient failures are retried according to the
+///   [retry policy](ee_token::RetryPolicy): failed connections, timeouts, the statuses 429, 500,
+///   502, 503 and 504, and a 403 for a rate limit. A request that may already have taken effect is
+///   retried only if it is idempotent: GET, HEAD, PUT, DELETE, and the POSTs that compute or read
+///   (`value:compute`, `image:computePixels`, `maps`, …). Exports and imports carry a `requestId`
+///   by which the server detects duplicates. Any other POST or PATCH is retried only if it was
+///   never sent or was rejected by a rate limit.
+/// - **Concurrency.** Requests beyond Earth Engine's concurrency limit are queued.
+/// - **Cancellation.** Dropping the future of a call cancels it.
 #[derive(Clone)]
 pub struct Client(pub(crate) Arc<Inner>);
 
@@ -41,27 +40,27 @@ pub(crate) struct Inner {
     pub(crate) options: ClientBuilder,
     pub(crate) shared: Arc<Shared>,
     pub(crate) base: Url,
-    /// Where the base URL leads to: the emulator, perhaps.
+    /// Where requests for `base` are sent: possibly to the emulator.
     pub(crate) target: Url,
     pub(crate) workload_tag: Option<WorkloadTag>,
-    /// What every request carries.
+    /// The headers of every request.
     pub(crate) headers: HeaderMap,
     pub(crate) api_key: Option<Arc<SecretString>>,
 }
 
-/// What all clones of a client have in common.
+/// The state shared by all clones of a client.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) limiter: Option<Arc<Limiter>>,
-    pub(crate) pace: Option<Pace>,
+    pub(crate) limiter: Option<Arc<ConcurrencyLimiter>>,
+    pub(crate) rate_limiter: Option<RateLimiter>,
     pub(crate) budget: RetryBudget,
-    pub(crate) signals: Signals,
+    pub(crate) events: Events,
     pub(crate) last_url: Mutex<LastUrl>,
 }
 
 impl Client {
-    /// Starts to set up a client. No option must be set; without a project, paths must be
-    /// whole.
+    /// Creates a builder. All options are optional; without a project, paths must not be relative
+    /// to one.
     ///
     /// ```
     /// use ee_rest::{Auth, Client};
@@ -81,15 +80,15 @@ impl Client {
         ClientBuilder::new(auth, http)
     }
 
-    /// The options that this client was built with, to build another: for a second project on
-    /// the same connections and tokens, for example. It has limits of its own, as a project
-    /// has.
+    /// Returns a builder with this client's options, for example to create a client for another
+    /// project with the same connections and tokens. The new client does not share this one's
+    /// limits.
     pub fn to_builder(&self) -> ClientBuilder {
         self.0.options.clone()
     }
 
-    /// The same client with another default workload tag, for a part of the program. Limits
-    /// and connections stay shared. Empty is none.
+    /// Returns a client with another default workload tag, which shares this client's limits and
+    /// connections. An empty string means no tag.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -101,7 +100,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidRequest`] for what is no [`WorkloadTag`].
+    /// Returns [`ErrorKind::InvalidRequest`] if `tag` is not a valid [`WorkloadTag`].
     pub fn with_workload_tag(&self, tag: &str) -> Result<Self, Error> {
         let mut inner = Inner::clone(&self.0);
         inner.workload_tag = match tag {
@@ -112,12 +111,12 @@ impl Client {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// The default workload tag.
+    /// Returns the default workload tag.
     pub fn workload_tag(&self) -> Option<&WorkloadTag> {
         self.0.workload_tag.as_ref()
     }
 
-    /// The same client, which asks for a profile of every computation, or does not.
+    /// Returns a client that requests a profile of every computation, or none.
     #[must_use]
     pub fn with_profiling(&self, yes: bool) -> Self {
         let mut inner = Inner::clone(&self.0);
@@ -125,31 +124,31 @@ impl Client {
         Self(Arc::new(inner))
     }
 
-    /// How many requests may be under way at present: the limit that was set, or less after
-    /// the server had too many. None without a limit.
+    /// Returns the current concurrency limit: the configured one, or a lower one after rate limit
+    /// errors. Returns `None` if there is no limit.
     pub fn concurrency_limit(&self) -> Option<usize> {
         Some(self.0.shared.limiter.as_ref()?.limit())
     }
 
-    /// The project that relative paths are under.
+    /// Returns the project that relative paths are resolved under.
     pub fn project(&self) -> Option<&str> {
         self.0.options.project.as_deref()
     }
 
-    /// Where requests go.
+    /// Returns the base URL.
     pub fn base_url(&self) -> &Url {
         &self.0.base
     }
 
-    /// The connections that requests go over, and the count of them.
+    /// Returns the HTTP client.
     pub fn http(&self) -> &HttpClient {
         &self.0.options.http
     }
 
-    /// Starts a request. The path is relative to the project (`config`, `value:compute`),
-    /// begins with `projects/`, or begins with the version (`v1/…`). It is given as it reads,
-    /// not encoded; a path with `..`, `?`, `#`, a backslash, a control character or an empty
-    /// part is refused when the request is sent.
+    /// Starts a request. The path is relative to the project (`config`, `value:compute`), or
+    /// starts with `projects/` or the version (`v1/…`). It must not be percent-encoded. A path
+    /// with `..`, `?`, `#`, a backslash, a control character or an empty segment is rejected when
+    /// the request is sent.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -165,7 +164,7 @@ impl Client {
         RequestBuilder::new(self.clone(), method, path.into())
     }
 
-    /// Gets JSON.
+    /// Sends a GET request and deserializes the JSON response.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -174,16 +173,16 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// As [`RequestBuilder::send`], and [`ErrorKind::InvalidResponse`] for a reply that is
-    /// not the JSON expected.
+    /// See [`RequestBuilder::send`]. Returns [`ErrorKind::InvalidResponse`] if the response is not
+    /// the expected JSON.
     pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
         self.request(Method::GET, path).send().await?.json()
     }
 
-    /// Posts JSON and gets JSON.
+    /// Sends a POST request with a JSON body and deserializes the JSON response.
     ///
     /// # Errors
-    /// As [`Client::get_json`].
+    /// See [`Client::get_json`].
     pub async fn post_json<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -209,29 +208,29 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// As [`Client::get_json`].
+    /// See [`Client::get_json`].
     pub async fn compute<T: DeserializeOwned>(
         &self,
         expression: &(impl Serialize + ?Sized),
     ) -> Result<T, Error> {
         #[derive(Serialize)]
-        struct Call<'a, E: ?Sized> {
+        struct ComputeRequest<'a, E: ?Sized> {
             expression: &'a E,
         }
         #[derive(Deserialize)]
-        struct Reply<T> {
+        struct ComputeResponse<T> {
             result: Option<T>,
         }
         let response = self
             .request(Method::POST, "value:compute")
-            .json(&Call { expression })
+            .json(&ComputeRequest { expression })
             .send()
             .await?;
-        match response.json::<Reply<T>>()?.result {
+        match response.json::<ComputeResponse<T>>()?.result {
             Some(result) => Ok(result),
-            // Null is a value too, for those who expect it.
+            // `T` may accept null.
             None => T::deserialize(Value::Null).map_err(|_| {
-                Error::after(
+                Error::with_attempts(
                     response.attempts(),
                     ErrorKind::InvalidResponse,
                     "the computed value is null",

@@ -1,4 +1,4 @@
-//! The parsers of what servers send and callers name, for the fuzz targets alone.
+//! Parsers of server responses and user input, exposed to the fuzz targets only.
 #![allow(missing_docs)]
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,10 +12,10 @@ use url::Url;
 use crate::api;
 use crate::batch::multipart;
 use crate::error::redactor::Secrets;
-use crate::request::Name;
 use crate::request::path::Route;
-use crate::send::concurrency::{CONCURRENCY, Limiter};
-use crate::send::events::Signals;
+use crate::request::prepared::RequestName;
+use crate::send::concurrency::{CONCURRENCY, ConcurrencyLimiter};
+use crate::send::events::Events;
 use crate::{ApiError, Batch, BatchResponse, Error, Page, Response, pages};
 
 pub fn api_error(status: StatusCode, body: &[u8], token: &AccessToken, api_key: &str) -> ApiError {
@@ -27,14 +27,14 @@ pub fn api_error(status: StatusCode, body: &[u8], token: &AccessToken, api_key: 
     ApiError::read(status, body, &secrets)
 }
 
-/// The reply to a request that was sent with this token.
+/// Builds the response to a request that was sent with this token.
 pub fn response(headers: HeaderMap, body: &[u8], token: &AccessToken) -> Result<Response, Error> {
     Ok(Response {
         status: StatusCode::OK,
         headers,
         body: Bytes::copy_from_slice(body),
         attempts: 1,
-        name: Name {
+        name: RequestName {
             method: Method::GET,
             route: Route::new("v1/projects/my-project/operations".to_owned(), None)?,
         },
@@ -49,49 +49,50 @@ pub fn page<T: DeserializeOwned>(response: &Response, key: &str) -> Result<Page<
     pages::read(response, key)
 }
 
-/// What a listener is told of a reply's headers, and how many requests may be under way then.
-pub fn signals(response: &Response) -> (Vec<String>, usize) {
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let limiter = Limiter::new(CONCURRENCY);
+/// Observes a response's headers. Returns the texts passed to the listener and the resulting
+/// concurrency limit.
+pub fn events(response: &Response) -> (Vec<String>, usize) {
+    let texts = Arc::new(Mutex::new(Vec::new()));
+    let limiter = ConcurrencyLimiter::new(CONCURRENCY);
     let listener = {
-        let told = told.clone();
-        move |signal: &crate::ClientEvent<'_>| {
-            let text = match signal {
+        let texts = texts.clone();
+        move |event: &crate::ClientEvent<'_>| {
+            let text = match event {
                 crate::ClientEvent::QuotaStatus { text, .. }
                 | crate::ClientEvent::InitMessage(text) => text,
                 crate::ClientEvent::Profile { id, .. } => id,
                 _ => return,
             };
-            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-            told.push((*text).to_owned());
+            let mut texts = texts.lock().unwrap_or_else(PoisonError::into_inner);
+            texts.push((*text).to_owned());
         }
     };
-    let signals = Signals::new(Some(Arc::new(listener)));
-    // What was said before is not said again.
+    let events = Events::new(Some(Arc::new(listener)));
+    // A repeated observation must not be reported again.
     for _ in 0..2 {
-        signals.observe(
+        events.observe(
             &response.headers,
             response.name.route.as_str(),
             Some(&limiter),
             &response.secrets,
         );
     }
-    let told = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    (told, limiter.limit())
+    let texts = texts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    (texts, limiter.limit())
 }
 
-/// The URL of the map or thumbnail with this name, if it can be one's.
+/// Returns the URL of a map or thumbnail, if the name is valid.
 pub fn url_of_named(name: &str, collection: &str, base: &Url) -> Option<Url> {
     api::route_of(name, collection)?.url(base).ok()
 }
 
-/// One answer of a batch: the id of its call, and status, headers and body or what is wrong.
+/// One part of a batch response: the ID of its call, and either the response or what is wrong.
 pub type Part<'a> = (
     String,
     Result<(StatusCode, HeaderMap, &'a [u8]), &'static str>,
 );
 
-pub fn batch_reply<'a>(
+pub fn batch_response<'a>(
     content_type: &str,
     body: &'a [u8],
     most: usize,
@@ -100,18 +101,18 @@ pub fn batch_reply<'a>(
     Ok(parts
         .into_iter()
         .map(|part| {
-            let answer = part.answer.map(|a| (a.status, a.headers, a.body));
-            (part.id, answer)
+            let response = part.response.map(|r| (r.status, r.headers, r.body));
+            (part.id, response)
         })
         .collect())
 }
 
-/// The answers to a batch's calls in this reply.
-pub fn batch_answers(batch: Batch, reply: Response) -> Result<BatchResponse, Error> {
-    batch.answered_by(reply)
+/// Reads the responses to a batch's calls.
+pub fn batch_responses(batch: Batch, response: Response) -> Result<BatchResponse, Error> {
+    batch.read_responses(response)
 }
 
-/// The URL of a path under a base.
+/// Returns the URL of a path under a base URL.
 pub fn url_of(path: &str, project: Option<&str>, base: &Url) -> Result<Url, Error> {
     Route::new(path.to_owned(), project)?.url(base)
 }

@@ -1,9 +1,9 @@
 //! Authenticated requests to the Earth Engine REST API.
 //!
-//! This crate takes anything that makes tokens ([`ee_token::TokenSource`]) and knows no
-//! credential file. A [`Client`] puts the project, the headers and the token on a request,
-//! renews a token that the server does not take, sends again what failed for the moment, and
-//! turns a refusal into an [`ApiError`] with everything that the server said.
+//! The credentials are any [`ee_token::TokenSource`] or an API key; this crate reads no
+//! credential files. A [`Client`] adds the project, headers and token to each request, renews a
+//! rejected token, retries transient failures, and returns an error response as an [`ApiError`]
+//! with all the details that the server sent.
 //!
 //! ```no_run
 //! use ee_rest::{Auth, Client};
@@ -43,8 +43,8 @@ pub use api::operations::{
 };
 pub use api::{
     Algorithm, AlgorithmArgument, Asset, AssetUpdate, Assets, Download, Export, ExportKind,
-    IamBinding, IamPolicy, ImageFormat, ImageRequest, ListRequest, MapTiles, PixelGrid,
-    ProjectConfig, Thumbnail, ThumbnailKind, ToMap, ToPixels, ToThumbnail,
+    IamBinding, IamPolicy, ImageFormat, ListRequest, MapRequest, MapTiles, PixelGrid,
+    PixelsRequest, ProjectConfig, Thumbnail, ThumbnailKind, ThumbnailRequest,
 };
 pub use auth::Auth;
 pub use batch::{Batch, BatchResponse};

@@ -1,4 +1,4 @@
-//! Our authentication around somebody else's HTTP client.
+//! A `tower` layer that authenticates requests of any HTTP client.
 
 use std::error::Error as StdError;
 use std::net::Ipv4Addr;
@@ -17,18 +17,18 @@ use crate::{Auth, Error, ErrorKind};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// What [`AuthService`] answers with.
+/// The future returned by [`AuthService`].
 pub type AuthFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
-/// A [`tower::Layer`](tower_layer::Layer) that authenticates requests: it adds token, API key
-/// and quota project, and when the server does not take the token (401), it renews it and
-/// sends the request once more. Retries, limits and time-outs are left to other layers.
+/// A [`tower::Layer`](tower_layer::Layer) that authenticates requests: it adds the access token,
+/// API key and quota project. When the server rejects the token (401), it renews the token and
+/// resends the request once. Retries, limits and timeouts are left to other layers.
 ///
-/// Credentials go to hosts under `googleapis.com` over HTTPS, and to loopback; a request to
-/// another host is an error, unless [`allow_host`](Self::allow_host) named it. A plain HTTP
-/// request to `localhost` goes to 127.0.0.1.
+/// Credentials are sent only to hosts under `googleapis.com` over HTTPS, and to loopback addresses.
+/// A request to another host fails unless the host was added with
+/// [`allow_host`](Self::allow_host). A plain HTTP request to `localhost` is sent to 127.0.0.1.
 ///
-/// The error of the service is [`Error`] or that of the service inside, boxed.
+/// The error of the service is a boxed [`Error`], or that of the inner service.
 ///
 /// ```
 /// use ee_rest::{Auth, AuthLayer};
@@ -51,7 +51,7 @@ struct Settings {
     hosts: Vec<String>,
 }
 
-/// The service that [`AuthLayer`] makes of another one.
+/// The service created by [`AuthLayer`].
 #[derive(Debug, Clone)]
 pub struct AuthService<S> {
     inner: S,
@@ -59,10 +59,10 @@ pub struct AuthService<S> {
 }
 
 impl AuthLayer {
-    /// A layer that authenticates so.
+    /// Creates a layer that authenticates with these credentials.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidRequest`] for an API key that cannot stand in a header.
+    /// Returns [`ErrorKind::InvalidRequest`] if the API key is not a valid header value.
     pub fn new(auth: Auth) -> Result<Self, Error> {
         Ok(Self(Arc::new(Settings {
             tokens: auth.tokens,
@@ -72,17 +72,16 @@ impl AuthLayer {
         })))
     }
 
-    /// The Cloud project that requests are billed to (`x-goog-user-project`).
+    /// Sets the Cloud project that requests are billed to (`x-goog-user-project`).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidRequest`] for what cannot be a project.
+    /// Returns [`ErrorKind::InvalidRequest`] if `project` is not a valid project.
     pub fn quota_project(mut self, project: &str) -> Result<Self, Error> {
         Arc::make_mut(&mut self.0).quota_project = quota_project(project)?;
         Ok(self)
     }
 
-    /// Lets requests to this host have the credentials too, over HTTPS. Name hosts that you
-    /// trust with them.
+    /// Allows sending the credentials to this host over HTTPS. Add only hosts that you trust.
     #[must_use]
     pub fn allow_host(mut self, host: &str) -> Self {
         let host = host.to_ascii_lowercase();
@@ -107,7 +106,7 @@ where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Into<BoxError>,
-    // The body of a request that is sent once more is the same again.
+    // The request is resent after a token renewal.
     B: Clone + Send + 'static,
     R: Send + 'static,
 {
@@ -120,7 +119,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> AuthFuture<Response<R>> {
-        // The one that is ready is the one to call; the clone has to get ready first.
+        // Only the polled service is ready; the clone is not.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let settings = self.settings.clone();
@@ -136,7 +135,7 @@ where
             if response.status() != StatusCode::UNAUTHORIZED {
                 return Ok(response);
             }
-            let renewed = tokens.renew(&used).await.map_err(no_token)?;
+            let renewed = tokens.renew(&used).await.map_err(token_failure)?;
             let Some(renewed) = renewed else {
                 return Ok(response);
             };
@@ -154,10 +153,10 @@ where
     }
 }
 
-fn no_token(error: ee_token::Error) -> Error {
+fn token_failure(error: ee_token::Error) -> Error {
     Error::new(
         ErrorKind::Token,
-        format!("there is no token for the request: {error}"),
+        format!("could not get an access token for the request: {error}"),
     )
     .context(error)
 }
@@ -167,7 +166,7 @@ impl Settings {
         let Some(tokens) = &self.tokens else {
             return Ok(None);
         };
-        tokens.token().await.map(Some).map_err(no_token)
+        tokens.token().await.map(Some).map_err(token_failure)
     }
 
     fn authenticated<B>(&self, mut request: Request<B>, token: Option<&AccessToken>) -> Request<B> {
@@ -187,7 +186,7 @@ impl Settings {
         request
     }
 
-    /// Whether credentials may go there.
+    /// Checks that credentials may be sent to this URI.
     fn check(&self, uri: &Uri) -> Result<(), Error> {
         let host = uri.host().unwrap_or_default().to_ascii_lowercase();
         let trusted = match uri.scheme_str() {
@@ -203,24 +202,24 @@ impl Settings {
         if trusted {
             return Ok(());
         }
-        Err(untrusted(uri))
+        Err(untrusted_host(uri))
     }
 }
 
-fn untrusted(uri: &Uri) -> Error {
+fn untrusted_host(uri: &Uri) -> Error {
     let host = uri.host().unwrap_or_default().to_ascii_lowercase();
     let scheme = uri.scheme_str().unwrap_or("none");
     Error::new(
         ErrorKind::InvalidRequest,
-        format!("no credentials are sent to the host {host:?} (scheme {scheme})"),
+        format!("credentials must not be sent to the host {host:?} (scheme {scheme})"),
     )
     .with_remedy(Remedy::new(
-        "Use https and a host under googleapis.com, or name the host with AuthLayer::allow_host.",
+        "Use https and a host under googleapis.com, or add the host with AuthLayer::allow_host.",
     ))
 }
 
-/// Replaces `localhost` by 127.0.0.1 in a plain HTTP request: the service inside would resolve
-/// the name, and nothing proves that the result is this machine. TLS proves it.
+/// Replaces `localhost` with 127.0.0.1 in a plain HTTP request, because the inner service could
+/// resolve the name to another machine. Over HTTPS, the certificate proves the identity.
 fn without_localhost<B>(mut request: Request<B>) -> Result<Request<B>, Error> {
     let uri = request.uri();
     if uri.scheme_str() != Some("http") || !uri.host().is_some_and(is_localhost) {
@@ -231,8 +230,8 @@ fn without_localhost<B>(mut request: Request<B>) -> Result<Request<B>, Error> {
         None => Ipv4Addr::LOCALHOST.to_string(),
     };
     let mut parts = uri.clone().into_parts();
-    parts.authority = Some(authority.parse().map_err(|_| untrusted(uri))?);
-    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| untrusted(request.uri()))?;
+    parts.authority = Some(authority.parse().map_err(|_| untrusted_host(uri))?);
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| untrusted_host(request.uri()))?;
     Ok(request)
 }
 

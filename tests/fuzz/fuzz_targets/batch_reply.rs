@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use ee_rest::fuzzing::{Part, batch_answers, batch_reply, response};
+use ee_rest::fuzzing::{Part, batch_responses, batch_response, response};
 use ee_rest::{Auth, Client, Error, ErrorKind, ClientEvent};
 use ee_token::{AccessToken, Endpoints, HttpClient};
 use fuzz::{check_error, is_trick};
@@ -24,7 +24,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let first = text.lines().next().unwrap_or_default();
     for content_type in [first, "multipart/mixed; boundary=b"] {
         check_answers(content_type, data);
-        let Ok(parts) = batch_reply(content_type, data, MOST) else {
+        let Ok(parts) = batch_response(content_type, data, MOST) else {
             continue;
         };
         assert!(parts.len() <= MOST);
@@ -52,7 +52,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             continue;
         }
         written.extend_from_slice(b"--none-of-the-bodies-has-this--\r\n");
-        let again = batch_reply(
+        let again = batch_response(
             "multipart/mixed; boundary=none-of-the-bodies-has-this",
             &written,
             MOST,
@@ -77,7 +77,7 @@ fn check_answers(content_type: &str, body: &[u8]) {
     let Ok(header) = HeaderValue::from_str(content_type) else {
         return;
     };
-    let parts = batch_reply(content_type, body, MOST);
+    let parts = batch_response(content_type, body, MOST);
     let mut expected: BTreeMap<&str, Vec<&Part<'_>>> = BTreeMap::from([(UNANSWERED, Vec::new())]);
     for part in parts.iter().flatten() {
         expected.entry(&part.0).or_default().push(part);
@@ -93,7 +93,7 @@ fn check_answers(content_type: &str, body: &[u8]) {
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, header)]);
     let token = AccessToken::new(TOKEN).expect("a token");
     let reply = response(headers, body, &token).expect("a path");
-    let answers = match batch_answers(batch, reply) {
+    let answers = match batch_responses(batch, reply) {
         Ok(answers) => answers,
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::InvalidResponse);

@@ -40,7 +40,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
 
 /// Nothing that is told is a secret that was sent, or steers a terminal.
 fn check_headers(response: &Response) {
-    let (told, limit) = fuzzing::signals(response);
+    let (told, limit) = fuzzing::events(response);
     // The id of a profile is told each time, the rest once.
     assert!(told.len() <= 4 && (1..=40).contains(&limit));
     let read = [

@@ -1,70 +1,70 @@
-//! The functions that expressions may call.
+//! The functions available to expressions.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{Client, Error};
 
-/// A function of Earth Engine's.
+/// A function that expressions can call.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Algorithm {
-    /// `algorithms/Image.add`, for example.
+    /// The name: `algorithms/Image.add`, for example.
     pub name: String,
-    /// What it does.
+    /// What the function does.
     #[serde(default)]
     pub description: String,
-    /// The type of its result.
+    /// The type of the result.
     #[serde(default)]
     pub return_type: String,
-    /// What it takes.
+    /// The arguments.
     #[serde(default)]
     pub arguments: Vec<AlgorithmArgument>,
-    /// Why it should not be used any more; none if it may be.
+    /// Why the function is deprecated.
     #[serde(default)]
     pub deprecation_reason: Option<String>,
-    /// Whether it should not be used any more.
+    /// Whether the function is deprecated.
     #[serde(default)]
     pub deprecated: bool,
-    /// Whether documentation leaves it out.
+    /// Whether the function is omitted from the documentation.
     #[serde(default)]
     pub hidden: bool,
-    /// Whether it may still change.
+    /// Whether the function is a preview, which may change.
     #[serde(default)]
     pub preview: bool,
 }
 
-/// What an [`Algorithm`] takes.
+/// An argument of an [`Algorithm`].
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct AlgorithmArgument {
-    /// Its name in expressions.
+    /// The name of the argument.
     pub argument_name: String,
-    /// Its type.
+    /// The type of the argument.
     #[serde(rename = "type", default)]
     pub kind: String,
-    /// What it is.
+    /// What the argument means.
     #[serde(default)]
     pub description: String,
-    /// Whether it may be left out.
+    /// Whether the argument is optional.
     #[serde(default)]
     pub optional: bool,
-    /// What it is if it is left out.
+    /// The default value of an optional argument.
     #[serde(default)]
     pub default_value: Option<Value>,
 }
 
 impl Algorithm {
-    /// Its name in expressions: `Image.add`.
+    /// Returns the name used in expressions: `Image.add`.
     pub fn function_name(&self) -> &str {
         self.name.strip_prefix("algorithms/").unwrap_or(&self.name)
     }
 }
 
 impl Client {
-    /// The functions that expressions may call: a few thousand, or about 0.7 MB.
+    /// Returns the functions available to expressions: a few thousand, or about 0.7 MB.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -75,14 +75,14 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// As [`Client::get_json`].
+    /// See [`Client::get_json`].
     pub async fn algorithms(&self) -> Result<Vec<Algorithm>, Error> {
         #[derive(Deserialize)]
-        struct Reply {
+        struct AlgorithmsResponse {
             #[serde(default)]
             algorithms: Vec<Algorithm>,
         }
-        let reply: Reply = self.get_json("algorithms").await?;
-        Ok(reply.algorithms)
+        let response: AlgorithmsResponse = self.get_json("algorithms").await?;
+        Ok(response.algorithms)
     }
 }

@@ -1,4 +1,4 @@
-//! Names of assets, and the older ids that stand for them.
+//! Asset names and legacy asset IDs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,14 +8,14 @@ use ee_token::Remedy;
 use crate::request::path::check_segment;
 use crate::{Error, ErrorKind};
 
-/// An asset's name as the API wants it: `projects/P/assets/…`.
+/// An asset name in the API's format: `projects/P/assets/…`.
 ///
-/// Made from a name or from an id in legacy form, by the rules of the other clients:
+/// Parsed from a name or a legacy ID, by the same rules as Google's clients:
 ///
 /// | given | name |
 /// |---|---|
 /// | `projects/my-project/assets/a/b` | the same |
-/// | `projects/my-project/assets` | the same: the folder of all the project's assets |
+/// | `projects/my-project/assets` | the same: the root of the project's assets |
 /// | `users/me/a` | `projects/earthengine-legacy/assets/users/me/a` |
 /// | `projects/some-folder/a` | `projects/earthengine-legacy/assets/projects/some-folder/a` |
 /// | `COPERNICUS/S2` | `projects/earthengine-public/assets/COPERNICUS/S2` |
@@ -31,7 +31,7 @@ use crate::{Error, ErrorKind};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AssetName {
     name: String,
-    /// The length of the project's id.
+    /// The length of the project ID.
     project: usize,
 }
 
@@ -41,32 +41,32 @@ const ASSETS: &str = "/assets";
 /// Holds the assets whose ids begin with `users/` or `projects/`.
 const LEGACY: &str = "earthengine-legacy";
 
-/// Holds the public catalogue.
+/// Holds the public catalog.
 const PUBLIC: &str = "earthengine-public";
 
 impl AssetName {
-    /// The project that holds the asset.
+    /// Returns the project that holds the asset.
     pub fn project(&self) -> &str {
         &self.name[PROJECTS.len()..PROJECTS.len() + self.project]
     }
 
-    /// What stands behind `/assets/`; empty for the folder of all of a project's assets.
+    /// Returns the path after `/assets/`, which is empty for the root of a project's assets.
     pub fn path(&self) -> &str {
         let rest = &self.name[PROJECTS.len() + self.project + ASSETS.len()..];
         rest.strip_prefix('/').unwrap_or(rest)
     }
 
-    /// Whether it is the folder of all of a project's assets.
+    /// Returns whether this is the root of a project's assets.
     pub fn is_root(&self) -> bool {
         self.path().is_empty()
     }
 
-    /// The whole name.
+    /// Returns the full name.
     pub fn as_str(&self) -> &str {
         &self.name
     }
 
-    fn of(project: &str, path: &str) -> Self {
+    fn from_parts(project: &str, path: &str) -> Self {
         let slash = if path.is_empty() { "" } else { "/" };
         Self {
             name: [PROJECTS, project, ASSETS, slash, path].concat(),
@@ -75,14 +75,19 @@ impl AssetName {
     }
 }
 
+impl AsRef<str> for AssetName {
+    fn as_ref(&self) -> &str {
+        &self.name
+    }
+}
 impl FromStr for AssetName {
     type Err = Error;
 
     fn from_str(id: &str) -> Result<Self, Error> {
         if id.contains("://") {
-            return Err(refused(id, "it is a URL"));
+            return Err(invalid_id(id, "it is a URL"));
         }
-        // The folder of a project's assets is written with a slash at the end, too.
+        // The root may be written with a trailing slash.
         let trimmed = id.strip_suffix("/assets/").map(|p| format!("{p}{ASSETS}"));
         let id = trimmed.as_deref().unwrap_or(id);
         let mut segments = id.split('/');
@@ -90,28 +95,28 @@ impl FromStr for AssetName {
         let second = segments.next();
         let third = segments.next();
         for segment in id.split('/') {
-            check_segment(segment).map_err(|why| refused(id, why))?;
+            check_segment(segment).map_err(|why| invalid_id(id, why))?;
             if segment.contains(char::is_whitespace) {
-                return Err(refused(id, "it has a blank"));
+                return Err(invalid_id(id, "it contains whitespace"));
             }
             if segment.contains('*') {
-                return Err(refused(id, "it has a `*`"));
+                return Err(invalid_id(id, "it contains a `*`"));
             }
         }
         let name = match (first, second, third) {
             ("projects", Some(project), Some("assets")) if is_project(project) => {
                 let path: Vec<&str> = segments.collect();
-                Self::of(project, &path.join("/"))
+                Self::from_parts(project, &path.join("/"))
             }
-            ("projects" | "users", Some(_), _) => Self::of(LEGACY, id),
+            ("projects" | "users", Some(_), _) => Self::from_parts(LEGACY, id),
             ("projects" | "users", None, _) => {
-                return Err(refused(id, "nothing stands behind its first part"));
+                return Err(invalid_id(id, "it has only one segment"));
             }
-            _ => Self::of(PUBLIC, id),
+            _ => Self::from_parts(PUBLIC, id),
         };
-        // What stands behind a colon is a method of the API: `a:getPixels`.
+        // The API would read a colon as the start of a method: `a:getPixels`.
         if name.path().contains(':') {
-            return Err(refused(id, "it has a colon"));
+            return Err(invalid_id(id, "it contains a colon"));
         }
         Ok(name)
     }
@@ -123,7 +128,7 @@ impl fmt::Display for AssetName {
     }
 }
 
-/// A project's id, with or without a domain in front, or its number.
+/// Returns whether this is a project ID, with or without a domain prefix, or a project number.
 fn is_project(project: &str) -> bool {
     if !project.is_empty() && project.bytes().all(|b| b.is_ascii_digit()) {
         return true;
@@ -146,14 +151,14 @@ fn is_project(project: &str) -> bool {
         && bytes.iter().all(|b| small(*b) || *b == b'-')
 }
 
-fn refused(id: &str, why: &str) -> Error {
+fn invalid_id(id: &str, why: &str) -> Error {
     let shown: String = id.chars().take(80).collect();
     Error::new(
         ErrorKind::InvalidRequest,
-        format!("{shown:?} cannot be the id of an asset: {why}"),
+        format!("{shown:?} is not a valid asset ID: {why}"),
     )
     .with_remedy(Remedy::new(
-        "Give it as projects/PROJECT/assets/PATH, users/NAME/PATH, or as the catalogue writes it, such as COPERNICUS/S2.",
+        "Use projects/PROJECT/assets/PATH, users/NAME/PATH, or a catalog ID such as COPERNICUS/S2.",
     ))
 }
 
@@ -162,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn legacy_ids_become_names_as_in_the_other_clients() {
+    fn legacy_ids_become_names_as_in_googles_clients() {
         for (id, name) in [
             (
                 "projects/my-project/assets/a/b",
@@ -206,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_knows_its_project_and_path() {
+    fn name_has_project_and_path() {
         let name: AssetName = "projects/my-project/assets/a/b".parse().unwrap();
         assert_eq!(
             (name.project(), name.path(), name.is_root()),
@@ -217,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_name_something_else_is_no_asset() {
+    fn ambiguous_asset_id_is_rejected() {
         for id in [
             "",
             "/",
@@ -255,12 +260,12 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_name_is_read_as_itself_and_is_put_together_of_its_parts(
+        fn name_round_trips_through_text_and_parts(
             id in "(projects/[a-z][a-z0-9-]{5,12}/assets/?|users/|)[A-Za-z0-9_/.-]{0,20}",
         ) {
             if let Ok(name) = id.parse::<AssetName>() {
                 assert_eq!(name.as_str().parse::<AssetName>().unwrap(), name);
-                assert_eq!(AssetName::of(name.project(), name.path()), name);
+                assert_eq!(AssetName::from_parts(name.project(), name.path()), name);
             }
         }
     }

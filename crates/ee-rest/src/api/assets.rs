@@ -1,4 +1,4 @@
-//! Assets: what is stored at Earth Engine.
+//! Assets.
 
 use http::Method;
 use serde::de::IgnoredAny;
@@ -8,40 +8,40 @@ use serde_json::{Map, Value, json};
 use crate::api::ListRequest;
 use crate::{AssetName, Client, Error, ErrorKind};
 
-/// An asset as the server describes it.
+/// An asset.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Asset {
-    /// `projects/P/assets/…`.
+    /// The name: `projects/P/assets/…`.
     pub name: String,
-    /// The same in legacy form, where there is one.
+    /// The legacy ID, if the asset has one.
     #[serde(default)]
     pub id: String,
-    /// `IMAGE`, `IMAGE_COLLECTION`, `TABLE`, `FOLDER`, ….
+    /// The type: `IMAGE`, `IMAGE_COLLECTION`, `TABLE`, `FOLDER`, ….
     #[serde(rename = "type", default)]
     pub kind: String,
-    /// When it was last changed (RFC 3339).
+    /// When the asset was last modified (RFC 3339).
     #[serde(default)]
     pub update_time: Option<String>,
-    /// Where the time that it is about begins.
+    /// The start of the time range that the asset covers (RFC 3339).
     #[serde(default)]
     pub start_time: Option<String>,
-    /// Where that ends.
+    /// The end of the time range that the asset covers (RFC 3339).
     #[serde(default)]
     pub end_time: Option<String>,
-    /// What its owner says about it.
+    /// The properties set by the owner.
     #[serde(default)]
     pub properties: Map<String, Value>,
-    /// Its size. (64-bit integers travel as text.)
+    /// The size in bytes. (The API sends 64-bit integers as strings.)
     #[serde(default)]
     pub size_bytes: Option<String>,
-    /// Everything else: bands, geometry, quota, ….
+    /// All other fields: bands, geometry, quota, ….
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }
 
-/// What to change about an asset; for [`Assets::update`].
+/// The changes for [`Assets::update`].
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct AssetUpdate {
     asset: Map<String, Value>,
@@ -54,12 +54,12 @@ fn comma_separated<S: serde::Serializer>(mask: &[String], to: S) -> Result<S::Ok
 }
 
 impl AssetUpdate {
-    /// Nothing yet.
+    /// Creates an empty update.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets a property, or removes it if the value is null. The others stay.
+    /// Sets a property, or removes it if the value is null. Other properties are unchanged.
     #[must_use]
     pub fn property(mut self, name: &str, value: impl Into<Value>) -> Self {
         let value = value.into();
@@ -70,18 +70,18 @@ impl AssetUpdate {
                 value => properties.insert(name.to_owned(), value),
             };
         }
-        // Quoted, since names may have dots and commas in them.
+        // Quoted, because names may contain dots and commas.
         let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
         self.changes(format!("properties.\"{quoted}\""))
     }
 
-    /// Sets where the time that the asset is about begins (RFC 3339).
+    /// Sets the start of the time range that the asset covers (RFC 3339).
     #[must_use]
     pub fn start_time(self, time: &str) -> Self {
         self.field("startTime", "start_time", time)
     }
 
-    /// Sets where the time that the asset is about ends (RFC 3339).
+    /// Sets the end of the time range that the asset covers (RFC 3339).
     #[must_use]
     pub fn end_time(self, time: &str) -> Self {
         self.field("endTime", "end_time", time)
@@ -100,14 +100,14 @@ impl AssetUpdate {
     }
 }
 
-/// The calls about assets; made by [`Client::assets`].
+/// The asset methods, returned by [`Client::assets`].
 ///
-/// An asset is named by its name or by its id in legacy form; see [`AssetName`].
+/// Assets are identified by name or legacy ID; see [`AssetName`].
 #[derive(Debug, Clone)]
 pub struct Assets(pub(crate) Client);
 
 impl Client {
-    /// The calls about assets.
+    /// Returns the asset methods.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -121,16 +121,17 @@ impl Client {
 }
 
 impl Assets {
-    /// What is known about an asset.
+    /// Returns an asset.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidRequest`] for what is no asset's id; else as [`Client::get_json`].
+    /// Returns [`ErrorKind::InvalidRequest`] if `id` is not a valid asset ID; otherwise see
+    /// [`Client::get_json`].
     pub async fn get(&self, id: &str) -> Result<Asset, Error> {
         self.0.get_json(asset(id)?.as_str()).await
     }
 
-    /// What is in a folder or an image collection, or among a project's assets
-    /// (`projects/P` or `projects/P/assets`).
+    /// Lists the assets in a folder, an image collection or a project (`projects/P` or
+    /// `projects/P/assets`).
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -149,7 +150,7 @@ impl Assets {
         ListRequest::get_checked(&self.0, list_path(parent), "assets")
     }
 
-    /// Creates an asset of this kind: `FOLDER`, `IMAGE_COLLECTION`, ….
+    /// Creates an asset of the given type: `FOLDER`, `IMAGE_COLLECTION`, ….
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -158,15 +159,15 @@ impl Assets {
     /// ```
     ///
     /// # Errors
-    /// As [`Assets::get`].
+    /// See [`Assets::get`].
     pub async fn create(&self, id: &str, kind: &str) -> Result<Asset, Error> {
         self.create_with(id, &json!({"type": kind})).await
     }
 
-    /// Creates an asset from a whole description, of which `type` is the least.
+    /// Creates an asset from its JSON representation, in which `type` is required.
     ///
     /// # Errors
-    /// As [`Assets::get`].
+    /// See [`Assets::get`].
     pub async fn create_with(
         &self,
         id: &str,
@@ -185,34 +186,34 @@ impl Assets {
     /// Deletes an asset. A folder or collection must be empty.
     ///
     /// # Errors
-    /// As [`Assets::get`].
+    /// See [`Assets::get`].
     pub async fn delete(&self, id: &str) -> Result<(), Error> {
         let name = asset(id)?;
         let request = self.0.request(Method::DELETE, name.as_str());
         request.send().await.map(drop)
     }
 
-    /// Copies an asset. With `overwrite`, it may take the place of another.
+    /// Copies an asset. With `overwrite`, an existing asset is replaced.
     ///
     /// # Errors
-    /// As [`Assets::get`].
+    /// See [`Assets::get`].
     pub async fn copy(&self, from: &str, to: &str, overwrite: bool) -> Result<Asset, Error> {
         let body = json!({"destinationName": asset(to)?.as_str(), "overwrite": overwrite});
         let path = format!("{}:copy", asset(from)?);
         self.0.post_json(&path, &body).await
     }
 
-    /// Moves an asset: gives it another name.
+    /// Renames or moves an asset.
     ///
     /// # Errors
-    /// As [`Assets::get`].
+    /// See [`Assets::get`].
     pub async fn rename(&self, from: &str, to: &str) -> Result<Asset, Error> {
         let body = json!({"destinationName": asset(to)?.as_str()});
         let path = format!("{}:move", asset(from)?);
         self.0.post_json(&path, &body).await
     }
 
-    /// Changes what the update names, and nothing else.
+    /// Updates the fields that `update` sets, and no others.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -224,29 +225,32 @@ impl Assets {
     /// ```
     ///
     /// # Errors
-    /// As [`Assets::get`]; [`ErrorKind::InvalidRequest`] for an update that changes nothing,
-    /// which the server would take for one that replaces everything.
+    /// See [`Assets::get`]. Returns [`ErrorKind::InvalidRequest`] for an empty update, which the
+    /// server would interpret as replacing the whole asset.
     pub async fn update(&self, id: &str, update: &AssetUpdate) -> Result<Asset, Error> {
         if update.mask.is_empty() {
             return Err(Error::new(
                 ErrorKind::InvalidRequest,
-                format!("the update of the asset {id:?} changes nothing"),
-            ));
+                format!("the update of the asset {id:?} is empty"),
+            )
+            .with_remedy(ee_token::Remedy::new(
+                "Set at least one property, the start time or the end time.",
+            )));
         }
         self.0
             .request(Method::PATCH, asset(id)?.as_str())
             .json(update)
-            // The same values set twice are the same values.
+            // Setting the same values twice has no further effect.
             .idempotent(true)
             .send()
             .await?
             .json()
     }
 
-    /// Whether there is such an asset, as far as the caller may see.
+    /// Returns whether an asset exists and is visible to the caller.
     ///
     /// # Errors
-    /// As [`Assets::get`], except 404.
+    /// See [`Assets::get`]; status 404 is not an error.
     pub async fn exists(&self, id: &str) -> Result<bool, Error> {
         match self.0.get_json::<IgnoredAny>(asset(id)?.as_str()).await {
             Ok(_) => Ok(true),
@@ -256,25 +260,28 @@ impl Assets {
     }
 }
 
-/// An asset that is one: the folder of all of a project's assets is listed and nothing else.
+/// Parses an asset ID. A project's root can only be listed, so it is rejected here.
 pub(crate) fn asset(id: &str) -> Result<AssetName, Error> {
     let name: AssetName = id.parse()?;
     if name.is_root() {
         return Err(Error::new(
             ErrorKind::InvalidRequest,
-            format!("{name} is where a project's assets are, and no asset itself"),
-        ));
+            format!("{name} is the root of a project's assets, not an asset"),
+        )
+        .with_remedy(ee_token::Remedy::new(
+            "Add the asset's path, as in projects/PROJECT/assets/PATH.",
+        )));
     }
     Ok(name)
 }
 
 fn list_path(parent: &str) -> Result<String, Error> {
-    // A project's assets are listed under the project itself.
-    let whole = match parent.strip_prefix("projects/") {
+    // The assets of a project are listed under the project itself.
+    let id = match parent.strip_prefix("projects/") {
         Some(project) if !project.contains('/') => format!("{parent}/assets"),
         _ => parent.to_owned(),
     };
-    let name: AssetName = whole.parse()?;
+    let name: AssetName = id.parse()?;
     Ok(if name.is_root() {
         format!("projects/{}:listAssets", name.project())
     } else {
@@ -287,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_projects_assets_are_listed_under_the_project() {
+    fn project_assets_are_listed_under_the_project() {
         for (parent, path) in [
             ("projects/my-project", "projects/my-project:listAssets"),
             (
@@ -317,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_update_says_last_of_a_property_counts() {
+    fn last_value_of_an_updated_property_wins() {
         let update = AssetUpdate::new()
             .property("a", 1)
             .property("b", ())
@@ -335,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_names_each_property_it_changes() {
+    fn update_mask_names_each_changed_property() {
         let update = AssetUpdate::new()
             .property("a.b", 1)
             .property("gone", ())

@@ -1,4 +1,4 @@
-//! Bytes on their way, to memory or to a file.
+//! Downloads to memory or to a file.
 
 use std::fmt;
 use std::path::Path;
@@ -9,44 +9,46 @@ use bytes::Bytes;
 use crate::response::save::save;
 use crate::{Error, ErrorKind, RequestBuilder};
 
-/// How many times a reply that broke off in the middle is asked for, in all.
-const MOST_TRIES: u32 = 3;
+/// How many times in all an interrupted download is started.
+const MAX_DOWNLOAD_ATTEMPTS: u32 = 3;
 
-/// Bytes that are about to be asked for: take them as [`bytes`](Self::bytes), or
-/// [`save`](Self::save) them as a file. Nothing is sent before.
+/// A download that has not started yet: read it into memory with [`bytes`](Self::bytes), or write
+/// it to a file with [`save`](Self::save).
 #[derive(Clone)]
-#[must_use = "nothing is asked for until the bytes are taken"]
+#[must_use = "a download does nothing until `bytes` or `save` is called"]
 pub struct Download(Arc<dyn Fn() -> RequestBuilder + Send + Sync>);
 
 impl Download {
-    /// `ask` makes the request: a GET, or a POST that changes nothing.
-    pub fn new(ask: impl Fn() -> RequestBuilder + Send + Sync + 'static) -> Self {
-        Self(Arc::new(ask))
+    /// Creates a download from a function that builds its request, which must be read-only.
+    pub fn new(request: impl Fn() -> RequestBuilder + Send + Sync + 'static) -> Self {
+        Self(Arc::new(request))
     }
 
-    /// The bytes, in memory.
+    /// Downloads into memory.
     ///
     /// # Errors
-    /// As [`RequestBuilder::send`].
+    /// See [`RequestBuilder::send`].
     pub async fn bytes(&self) -> Result<Bytes, Error> {
         Ok((self.0)().send().await?.into_bytes())
     }
 
-    /// Writes the bytes to a file, piece by piece as they come. The file appears under its
-    /// name when it is whole, in the place of one that was there; if anything fails, or the
-    /// future is dropped, that one stays as it was. Returns the length.
+    /// Downloads to a file, in chunks, and returns the number of bytes. The file is created or
+    /// replaced only when the download is complete. If it fails or the future is dropped, an
+    /// existing file is unchanged.
     ///
     /// # Errors
-    /// As [`RequestBuilder::send_streaming`], after a reply that broke off in the middle was
-    /// asked for again; [`ErrorKind::File`] if the file cannot be written.
+    /// See [`RequestBuilder::send_streaming`]. An interrupted download is restarted up to two
+    /// times. Returns [`ErrorKind::File`] if the file cannot be written.
     pub async fn save(&self, to: impl AsRef<Path>) -> Result<u64, Error> {
-        let mut tries = 1;
+        let mut attempts = 1;
         loop {
-            let reply = (self.0)().send_streaming().await?;
-            match save(reply, to.as_ref()).await {
-                Err(error) if tries < MOST_TRIES && error.kind() == ErrorKind::Network => {
-                    tries += 1;
-                    tracing::debug!(%error, "asking for it again");
+            let response = (self.0)().send_streaming().await?;
+            match save(response, to.as_ref()).await {
+                Err(error)
+                    if attempts < MAX_DOWNLOAD_ATTEMPTS && error.kind() == ErrorKind::Network =>
+                {
+                    attempts += 1;
+                    tracing::debug!(%error, "restarting the interrupted download");
                 }
                 other => return other,
             }

@@ -1,4 +1,4 @@
-//! Exports: computations whose results are kept.
+//! Exports: computations whose results are stored.
 
 use http::Method;
 use serde::Serialize;
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::api::assets::asset;
 use crate::{Client, Error, ErrorKind, Operation};
 
-/// What is exported.
+/// What to export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ExportKind {
@@ -34,7 +34,7 @@ impl ExportKind {
         }
     }
 
-    /// The format of its files if nothing is said; none where it never goes to files.
+    /// The default file format, or `None` if the export never writes files.
     fn default_format(self) -> Option<&'static str> {
         match self {
             Self::Image => Some("GEO_TIFF"),
@@ -45,7 +45,7 @@ impl ExportKind {
         }
     }
 
-    /// The field that says how files are written.
+    /// The request field with the file options.
     fn file_options(self) -> &'static str {
         match self {
             Self::Map => "tileExportOptions",
@@ -54,7 +54,7 @@ impl ExportKind {
     }
 }
 
-/// An export that is about to be started, by [`Client::export`].
+/// An export to start with [`Client::export`].
 ///
 /// ```
 /// use ee_rest::{Export, ExportKind};
@@ -72,38 +72,38 @@ impl ExportKind {
 pub struct Export {
     kind: ExportKind,
     body: Map<String, Value>,
-    mistake: Option<Error>,
+    error: Option<Error>,
 }
 
 impl Export {
-    /// An export of what this expression (`{"result": …, "values": {…}}`) amounts to.
+    /// Creates an export of the value of an expression (`{"result": …, "values": {…}}`).
     pub fn new(kind: ExportKind, expression: &(impl Serialize + ?Sized)) -> Self {
         Self {
             kind,
             body: Map::new(),
-            mistake: None,
+            error: None,
         }
         .option("expression", expression)
     }
 
-    /// What the task list calls it.
+    /// Sets the description shown in the task list.
     pub fn description(self, description: &str) -> Self {
         self.option("description", description)
     }
 
-    /// Writes files to a bucket of Cloud Storage, with names that begin so.
+    /// Exports to files in a Cloud Storage bucket, whose names start with `prefix`.
     pub fn to_cloud_storage(self, bucket: &str, prefix: &str) -> Self {
         let to = json!({"bucket": bucket, "filenamePrefix": prefix});
         self.file_option("cloudStorageDestination", to)
     }
 
-    /// Writes files to a folder of the caller's Drive, with names that begin so.
+    /// Exports to files in a Google Drive folder, whose names start with `prefix`.
     pub fn to_drive(self, folder: &str, prefix: &str) -> Self {
         let to = json!({"folder": folder, "filenamePrefix": prefix});
         self.file_option("driveDestination", to)
     }
 
-    /// Makes an asset.
+    /// Exports to an asset.
     pub fn to_asset(mut self, id: &str) -> Self {
         match asset(id) {
             Ok(name) => {
@@ -111,22 +111,21 @@ impl Export {
                 self.option("assetExportOptions", to)
             }
             Err(error) => {
-                self.mistake.get_or_insert(error);
+                self.error.get_or_insert(error);
                 self
             }
         }
     }
 
-    /// The format of the files, in the API's words: `GEO_TIFF`, `CSV`, `MP4`, `PNG`, …; these
-    /// if nothing is said (for a map `AUTO_JPEG_PNG`).
+    /// Sets the file format, by its API name: `GEO_TIFF`, `CSV`, `MP4`, `PNG`, …. Defaults to
+    /// `GEO_TIFF` for images, `CSV` for tables, `MP4` for videos and `AUTO_JPEG_PNG` for maps.
     pub fn file_format(self, format: &str) -> Self {
         self.file_option("fileFormat", json!(format))
     }
 
-    /// The id by which the server knows the repetition of a request: two exports with the
-    /// same id are one. Without it, each call of [`Client::export`] has an id of its own that
-    /// its retries share. Give one that you keep, to make sure that a program that was
-    /// interrupted starts no second task.
+    /// Sets the request ID, by which the server detects duplicates: two exports with the same ID
+    /// start one task. By default each call of [`Client::export`] generates an ID that its retries
+    /// share. Set and store an ID if an interrupted program must not start a second task.
     pub fn request_id(self, id: &str) -> Self {
         self.option("requestId", id)
     }
@@ -138,9 +137,9 @@ impl Export {
                 self.body.insert(name.to_owned(), value);
             }
             Err(error) => {
-                let message = format!("`{name}` of the export cannot be written as JSON");
-                let mistake = Error::new(ErrorKind::InvalidRequest, message).with_source(error);
-                self.mistake.get_or_insert(mistake);
+                let message = format!("the export option `{name}` could not be serialized to JSON");
+                let error = Error::new(ErrorKind::InvalidRequest, message).with_source(error);
+                self.error.get_or_insert(error);
             }
         }
         self
@@ -158,27 +157,27 @@ impl Export {
         self
     }
 
-    /// The request's body.
-    fn checked(self) -> Result<Map<String, Value>, Error> {
-        if let Some(mistake) = self.mistake {
-            return Err(mistake);
+    /// Validates the export and returns the request body.
+    fn into_body(self) -> Result<Map<String, Value>, Error> {
+        if let Some(error) = self.error {
+            return Err(error);
         }
-        // A format alone leads nowhere.
-        let to = |field: &str| {
+        // A file format alone is not a destination.
+        let has_destination = |field: &str| {
             let options = self.body.get(field).and_then(Value::as_object);
             options.is_some_and(|options| options.keys().any(|key| key.ends_with("Destination")))
         };
-        let somewhere = [
+        let option_fields = [
             self.kind.file_options(),
             "assetExportOptions",
             "featureViewExportOptions",
             "bigqueryExportOptions",
         ];
-        if !somewhere.into_iter().any(to) {
+        if !option_fields.into_iter().any(has_destination) {
             return Err(
                 Error::new(ErrorKind::InvalidRequest, "the export has no destination").with_remedy(
                     ee_token::Remedy::new(
-                        "Say .to_asset(…), .to_cloud_storage(…) or .to_drive(…).",
+                        "Call .to_asset(…), .to_cloud_storage(…) or .to_drive(…).",
                     ),
                 ),
             );
@@ -188,8 +187,7 @@ impl Export {
 }
 
 impl Client {
-    /// Starts an export. It carries a `requestId` that is made once, so that however often
-    /// it must be sent, it starts one task.
+    /// Starts an export. Its request ID is generated once, so that retries start only one task.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client, image: serde_json::Value) -> Result<(), ee_rest::Error> {
@@ -205,11 +203,11 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidRequest`] for an export without a destination or with one that is
-    /// no asset's id; else as [`Client::post_json`].
+    /// Returns [`ErrorKind::InvalidRequest`] if the export has no destination or an invalid asset
+    /// ID; otherwise see [`Client::post_json`].
     pub async fn export(&self, export: Export) -> Result<Operation, Error> {
         let path = export.kind.path();
-        let body = export.checked()?;
+        let body = export.into_body()?;
         let request = self.request(Method::POST, path).json(&body);
         request.send().await?.json()
     }
@@ -220,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_of_export_says_where_its_files_go() {
+    fn each_export_kind_has_its_file_options_and_format() {
         for (kind, field, format) in [
             (ExportKind::Image, "fileExportOptions", "GEO_TIFF"),
             (ExportKind::Table, "fileExportOptions", "CSV"),
@@ -228,7 +226,7 @@ mod tests {
             (ExportKind::Map, "tileExportOptions", "AUTO_JPEG_PNG"),
         ] {
             let export = Export::new(kind, &json!({})).to_cloud_storage("b", "p");
-            let body = export.checked().unwrap();
+            let body = export.into_body().unwrap();
             let to = json!({"bucket": "b", "filenamePrefix": "p"});
             assert_eq!(
                 body[field],
@@ -239,21 +237,21 @@ mod tests {
             .file_format("SHP")
             .to_drive("f", "p");
         assert_eq!(
-            table.checked().unwrap()["fileExportOptions"]["fileFormat"],
+            table.into_body().unwrap()["fileExportOptions"]["fileFormat"],
             "SHP"
         );
     }
 
     #[test]
-    fn an_export_without_a_destination_or_with_a_bad_one_is_not_started() {
+    fn export_without_a_valid_destination_is_rejected() {
         let export = Export::new(ExportKind::Image, &json!({}));
-        for nowhere in [
+        for without_destination in [
             export.clone(),
             export.clone().file_format("PNG"),
             export.clone().option("assetExportOptions", json!({})),
             export.clone().option("fileExportOptions", ()),
         ] {
-            let error = nowhere.checked().unwrap_err();
+            let error = without_destination.into_body().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidRequest);
             assert!(error.remedy().is_some());
         }
@@ -262,11 +260,11 @@ mod tests {
             "projects/my-project/assets",
             "projects/my-project/assets/",
         ] {
-            let error = export.clone().to_asset(bad).checked().unwrap_err();
+            let error = export.clone().to_asset(bad).into_body().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{bad}");
         }
         let table = json!({"bigqueryDestination": {"table": "p.d.t"}});
         let export = export.option("bigqueryExportOptions", table);
-        assert!(export.checked().is_ok());
+        assert!(export.into_body().is_ok());
     }
 }

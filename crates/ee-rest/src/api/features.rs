@@ -8,8 +8,8 @@ use crate::Client;
 use crate::pages::list::ListRequest;
 
 impl Client {
-    /// Computes the features of a collection, page after page: GeoJSON features in EPSG:4326.
-    /// The expression is the collection's (`{"result": …, "values": {…}}`).
+    /// Computes a feature collection, page by page, as GeoJSON features in EPSG:4326. The
+    /// expression must evaluate to a collection (`{"result": …, "values": {…}}`).
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client, collection: serde_json::Value) -> Result<(), ee_rest::Error> {
@@ -24,14 +24,14 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) for an expression that
-    /// cannot be written as JSON.
+    /// Returns [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if the expression
+    /// cannot be serialized to JSON.
     pub fn compute_features<T: DeserializeOwned + Send + 'static>(
         &self,
         expression: &(impl Serialize + ?Sized),
     ) -> Result<ListRequest<T>, crate::Error> {
         let expression = serde_json::to_value(expression).map_err(|error| {
-            let message = "the expression cannot be written as JSON";
+            let message = "the expression could not be serialized to JSON";
             crate::Error::new(crate::ErrorKind::InvalidRequest, message).with_source(error)
         })?;
         let body: Map<String, Value> = [("expression".to_owned(), expression)]

@@ -1,4 +1,4 @@
-//! Who may do what with an asset.
+//! IAM policies of assets.
 
 use http::Method;
 use serde::{Deserialize, Serialize};
@@ -7,22 +7,22 @@ use serde_json::json;
 use crate::api::assets::asset;
 use crate::{Assets, Error};
 
-/// Who may do what with an asset: a `google.iam.v1.IamPolicy`.
+/// An IAM policy (`google.iam.v1.Policy`): which principals have which roles on an asset.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IamPolicy {
-    /// Who has which role.
+    /// The role bindings.
     pub bindings: Vec<IamBinding>,
-    /// Which version of the policy this is: set together with it, a change that somebody
-    /// else made meanwhile is not lost but refused.
+    /// The version of the policy, for optimistic concurrency: if the policy was changed since it
+    /// was read, setting it fails.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub etag: String,
-    /// The form of the policy.
+    /// The version of the policy format.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<i32>,
 }
 
-/// Who has a role.
+/// The principals that have a role.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct IamBinding {
@@ -33,7 +33,7 @@ pub struct IamBinding {
 }
 
 impl IamPolicy {
-    /// Gives someone a role.
+    /// Grants a role to a principal.
     ///
     /// ```
     /// let mut policy = ee_rest::IamPolicy::default();
@@ -42,11 +42,11 @@ impl IamPolicy {
     /// assert_eq!(policy.bindings[0].members, ["allUsers"]);
     /// ```
     pub fn grant(&mut self, role: &str, member: &str) {
-        let known = self
+        let binding = self
             .bindings
             .iter_mut()
             .find(|binding| binding.role == role);
-        match known {
+        match binding {
             Some(binding) if binding.members.iter().any(|m| m == member) => {}
             Some(binding) => binding.members.push(member.to_owned()),
             None => self.bindings.push(IamBinding {
@@ -56,7 +56,7 @@ impl IamPolicy {
         }
     }
 
-    /// Takes a role from someone.
+    /// Revokes a role from a principal.
     pub fn revoke(&mut self, role: &str, member: &str) {
         for binding in self
             .bindings
@@ -70,7 +70,7 @@ impl IamPolicy {
 }
 
 impl Assets {
-    /// Who may do what with an asset.
+    /// Returns the IAM policy of an asset.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -82,23 +82,23 @@ impl Assets {
     /// ```
     ///
     /// # Errors
-    /// As [`Assets::get`].
+    /// See [`Assets::get`].
     pub async fn get_iam_policy(&self, id: &str) -> Result<IamPolicy, Error> {
         let path = format!("{}:getIamPolicy", asset(id)?);
         self.0.post_json(&path, &json!({})).await
     }
 
-    /// Sets who may do what with an asset. With the `etag` of the policy that was read, it
-    /// is refused (409) if somebody changed it meanwhile.
+    /// Sets the IAM policy of an asset. If `policy` has an `etag` and the policy was changed since
+    /// it was read, the call fails with status 409.
     ///
     /// # Errors
-    /// As [`Assets::get`].
+    /// See [`Assets::get`].
     pub async fn set_iam_policy(&self, id: &str, policy: &IamPolicy) -> Result<IamPolicy, Error> {
         let path = format!("{}:setIamPolicy", asset(id)?);
         self.0.post_json(&path, &json!({"policy": policy})).await
     }
 
-    /// Which of these permissions the caller has on an asset.
+    /// Returns which of these permissions the caller has on an asset.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -111,20 +111,24 @@ impl Assets {
     /// ```
     ///
     /// # Errors
-    /// As [`Assets::get`].
+    /// See [`Assets::get`].
     pub async fn test_iam_permissions(
         &self,
         id: &str,
         permissions: &[&str],
     ) -> Result<Vec<String>, Error> {
         #[derive(Deserialize)]
-        struct Reply {
+        struct PermissionsResponse {
             #[serde(default)]
             permissions: Vec<String>,
         }
         let path = format!("{}:testIamPermissions", asset(id)?);
         let request = self.0.request(Method::POST, path);
         let request = request.json(&json!({"permissions": permissions}));
-        Ok(request.send().await?.json::<Reply>()?.permissions)
+        Ok(request
+            .send()
+            .await?
+            .json::<PermissionsResponse>()?
+            .permissions)
     }
 }

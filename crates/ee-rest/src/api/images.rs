@@ -1,38 +1,36 @@
-//! What pixels, maps and thumbnails have in common: an image, and how it shall look.
+//! Options that pixel, map and thumbnail requests share.
 
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::api::pixels::PixelGrid;
-use crate::api::thumbnails::ThumbnailKind;
 use crate::{AssetName, Client, Error, ErrorKind};
 
-/// The format of an image file. The words are those of the API's `ImageFileFormat`.
+/// An image file format, as in the API's `ImageFileFormat`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ImageFormat {
-    /// JPEG where everything is opaque, PNG elsewhere.
+    /// JPEG for opaque images, otherwise PNG.
     AutoJpegPng,
     /// JPEG.
     Jpeg,
     /// PNG.
     Png,
-    /// NumPy's structured arrays.
+    /// NumPy structured arrays.
     Npy,
     /// GeoTIFF.
     GeoTiff,
     /// TensorFlow records.
     TfRecord,
-    /// Animated GIF, for thumbnails of videos.
+    /// Animated GIF, for video thumbnails.
     Gif,
-    /// Any other, in the API's words.
+    /// Any other format, by its API name.
     Other(String),
 }
 
 impl ImageFormat {
-    /// In the API's words.
+    /// Returns the API name of the format.
     pub fn as_str(&self) -> &str {
         match self {
             Self::AutoJpegPng => "AUTO_JPEG_PNG",
@@ -47,101 +45,209 @@ impl ImageFormat {
     }
 }
 
-/// For [`ImageRequest`]: pixels, as bytes or as a file.
-#[derive(Debug)]
-pub struct ToPixels {
-    /// The asset that they come from; none for a computation.
-    pub(crate) asset: Option<Result<AssetName, Error>>,
+/// A grid of pixels: its projection, size and position.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PixelGrid {
+    /// The projection, as an authority and a code: `EPSG:4326`.
+    pub crs_code: String,
+    dimensions: Dimensions,
+    affine_transform: AffineTransform,
 }
 
-/// For [`ImageRequest`]: a map of tiles.
-#[derive(Debug)]
-pub struct ToMap(());
-
-/// For [`ImageRequest`]: a thumbnail.
-#[derive(Debug)]
-pub struct ToThumbnail {
-    pub(crate) kind: ThumbnailKind,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Dimensions {
+    width: u32,
+    height: u32,
 }
 
-/// An image that is about to be asked for, and how it shall look: as pixels
-/// ([`Client::compute_pixels`], [`Client::get_pixels`]), as a map ([`Client::map`]) or as a
-/// thumbnail ([`Client::thumbnail`]).
-#[must_use = "nothing is asked for until the image is taken"]
-pub struct ImageRequest<To> {
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AffineTransform {
+    scale_x: f64,
+    shear_x: f64,
+    translate_x: f64,
+    shear_y: f64,
+    scale_y: f64,
+    translate_y: f64,
+}
+
+impl PixelGrid {
+    /// Creates a grid of `width` × `height` pixels in a projection. The transform is
+    /// `[scale x, shear x, translate x, shear y, scale y, translate y]`, in the projection's
+    /// units. It maps a pixel's column and row to coordinates.
+    pub fn new(crs_code: &str, width: u32, height: u32, transform: [f64; 6]) -> Self {
+        let [scale_x, shear_x, translate_x, shear_y, scale_y, translate_y] = transform;
+        Self {
+            crs_code: crs_code.to_owned(),
+            dimensions: Dimensions { width, height },
+            affine_transform: AffineTransform {
+                scale_x,
+                shear_x,
+                translate_x,
+                shear_y,
+                scale_y,
+                translate_y,
+            },
+        }
+    }
+
+    /// Creates a grid in degrees (EPSG:4326), given its northwest corner, the size of a pixel, and
+    /// the number of pixels to the east and to the south.
+    pub fn degrees(west: f64, north: f64, pixel: f64, width: u32, height: u32) -> Self {
+        Self::new(
+            "EPSG:4326",
+            width,
+            height,
+            [pixel, 0.0, west, 0.0, -pixel, north],
+        )
+    }
+}
+
+/// The kind of a thumbnail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ThumbnailKind {
+    /// An image.
+    Image,
+    /// The images of a collection, one below the other.
+    Filmstrip,
+    /// The images of a collection, as an animated GIF.
+    Video,
+}
+
+/// The part that all image requests share: the client and the request body.
+pub(crate) struct ImageRequest {
     pub(crate) client: Client,
     pub(crate) body: Map<String, Value>,
-    pub(crate) to: To,
-    /// What was wrong with the first thing that was wrong.
-    pub(crate) mistake: Option<Error>,
+    /// The first validation error.
+    error: Option<Error>,
 }
 
-impl<To> ImageRequest<To> {
-    fn new(client: &Client, to: To) -> Self {
-        Self {
+impl ImageRequest {
+    fn new(client: &Client) -> Self {
+        let mut request = Self {
             client: client.clone(),
             body: Map::new(),
-            to,
-            mistake: None,
-        }
-        .format(ImageFormat::AutoJpegPng)
+            error: None,
+        };
+        request.set("fileFormat", ImageFormat::AutoJpegPng.as_str());
+        request
     }
 
-    /// The format of the file: JPEG or PNG as it suits, if nothing else is said, and GIF for the
-    /// thumbnail of a video, which has no other.
-    pub fn format(self, format: ImageFormat) -> Self {
-        self.option("fileFormat", format.as_str())
-    }
-
-    /// Which bands, in which order; all if nothing is said.
-    pub fn bands<S: AsRef<str>>(self, bands: &[S]) -> Self {
-        let bands: Vec<&str> = bands.iter().map(AsRef::as_ref).collect();
-        self.option("bandIds", &bands)
-    }
-
-    /// How values become colours: the API's `VisualizationOptions`, with `ranges`,
-    /// `paletteColors`, `gamma`, ….
-    pub fn visualization(self, options: impl Serialize) -> Self {
-        self.option("visualizationOptions", options)
-    }
-
-    /// Sets any other field of the request.
-    pub fn option(mut self, name: &str, value: impl Serialize) -> Self {
+    fn set(&mut self, name: &str, value: impl Serialize) {
         match serde_json::to_value(value) {
             Ok(value) => {
                 self.body.insert(name.to_owned(), value);
             }
             Err(error) => {
-                let message = format!("`{name}` of the image cannot be written as JSON");
-                let mistake = Error::new(ErrorKind::InvalidRequest, message).with_source(error);
-                self.mistake.get_or_insert(mistake);
+                let message = format!("the image option `{name}` could not be serialized to JSON");
+                self.record_error(
+                    Error::new(ErrorKind::InvalidRequest, message).with_source(error),
+                );
             }
         }
-        self
+    }
+
+    fn record_error(&mut self, error: Error) {
+        self.error.get_or_insert(error);
+    }
+
+    /// Returns the client and the request body.
+    pub(crate) fn into_parts(self) -> Result<(Client, Map<String, Value>), Error> {
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok((self.client, self.body)),
+        }
     }
 }
 
-impl ImageRequest<ToPixels> {
-    /// Which pixels, in which projection; the image's own if nothing is said.
+/// Implements the options that all image requests have.
+macro_rules! image_options {
+    ($request:ident) => {
+        impl $request {
+            /// Sets the file format. Defaults to JPEG or PNG, depending on the image. Video
+            /// thumbnails are always GIFs.
+            pub fn format(self, format: ImageFormat) -> Self {
+                self.option("fileFormat", format.as_str())
+            }
+
+            /// Selects the bands and their order. Defaults to all bands.
+            pub fn bands<S: AsRef<str>>(self, bands: &[S]) -> Self {
+                let bands: Vec<&str> = bands.iter().map(AsRef::as_ref).collect();
+                self.option("bandIds", &bands)
+            }
+
+            /// Sets how values are rendered as colors: the API's `VisualizationOptions`, with
+            /// `ranges`, `paletteColors`, `gamma`, ….
+            pub fn visualization(self, options: impl Serialize) -> Self {
+                self.option("visualizationOptions", options)
+            }
+
+            /// Sets any other field of the request.
+            pub fn option(mut self, name: &str, value: impl Serialize) -> Self {
+                self.request.set(name, value);
+                self
+            }
+        }
+
+        impl fmt::Debug for $request {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($request))
+                    .field("fields", &self.request.body.keys().collect::<Vec<_>>())
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+/// A request for the pixels of an image, created by [`Client::compute_pixels`] or
+/// [`Client::get_pixels`].
+#[must_use = "a pixel request does nothing until `bytes` or `save` is called"]
+pub struct PixelsRequest {
+    pub(crate) request: ImageRequest,
+    /// The asset to read, or `None` for a computation.
+    pub(crate) asset: Option<AssetName>,
+}
+
+/// A request for a tiled map of an image, created by [`Client::map`].
+#[must_use = "a map request does nothing until `create` is called"]
+pub struct MapRequest {
+    pub(crate) request: ImageRequest,
+}
+
+/// A request for a thumbnail of an image or collection, created by [`Client::thumbnail`].
+#[must_use = "a thumbnail request does nothing until `create` is called"]
+pub struct ThumbnailRequest {
+    pub(crate) request: ImageRequest,
+    pub(crate) kind: ThumbnailKind,
+}
+
+image_options!(PixelsRequest);
+image_options!(MapRequest);
+image_options!(ThumbnailRequest);
+
+impl PixelsRequest {
+    /// Sets the pixel grid. Defaults to the image's own.
     pub fn grid(self, grid: &PixelGrid) -> Self {
         self.option("grid", grid)
     }
 
-    /// Which part of an asset, as a GeoJSON geometry.
+    /// Restricts the pixels of an asset to a GeoJSON geometry.
     pub fn region(self, geometry: impl Serialize) -> Self {
         self.option("region", geometry)
     }
 }
 
-impl ImageRequest<ToThumbnail> {
-    /// Which pixels, in which projection.
+impl ThumbnailRequest {
+    /// Sets the pixel grid.
     pub fn grid(self, grid: &PixelGrid) -> Self {
         self.option("grid", grid)
     }
 }
 
 impl Client {
-    /// Computes an image's pixels. The expression is the image's
+    /// Computes the pixels of an image. The expression must evaluate to an image
     /// (`{"result": …, "values": {…}}`).
     ///
     /// ```no_run
@@ -158,11 +264,16 @@ impl Client {
     /// println!("{length} bytes");
     /// # Ok(()) }
     /// ```
-    pub fn compute_pixels(&self, expression: &(impl Serialize + ?Sized)) -> ImageRequest<ToPixels> {
-        ImageRequest::new(self, ToPixels { asset: None }).option("expression", expression)
+    pub fn compute_pixels(&self, expression: &(impl Serialize + ?Sized)) -> PixelsRequest {
+        let mut request = ImageRequest::new(self);
+        request.set("expression", expression);
+        PixelsRequest {
+            request,
+            asset: None,
+        }
     }
 
-    /// Gets the pixels of an asset that is an image.
+    /// Reads the pixels of an image asset.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -170,12 +281,19 @@ impl Client {
     /// println!("{} bytes", bytes.len());
     /// # Ok(()) }
     /// ```
-    pub fn get_pixels(&self, id: &str) -> ImageRequest<ToPixels> {
-        let asset = Some(super::assets::asset(id));
-        ImageRequest::new(self, ToPixels { asset })
+    pub fn get_pixels(&self, id: &str) -> PixelsRequest {
+        let mut request = ImageRequest::new(self);
+        let asset = match super::assets::asset(id) {
+            Ok(asset) => Some(asset),
+            Err(error) => {
+                request.record_error(error);
+                None
+            }
+        };
+        PixelsRequest { request, asset }
     }
 
-    /// Makes a map of an image, to show its tiles.
+    /// Creates a tiled map of an image.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client, image: serde_json::Value) -> Result<(), ee_rest::Error> {
@@ -190,11 +308,13 @@ impl Client {
     /// map.tile(0, 0, 0)?.save("world.png").await?;
     /// # Ok(()) }
     /// ```
-    pub fn map(&self, expression: &(impl Serialize + ?Sized)) -> ImageRequest<ToMap> {
-        ImageRequest::new(self, ToMap(())).option("expression", expression)
+    pub fn map(&self, expression: &(impl Serialize + ?Sized)) -> MapRequest {
+        let mut request = ImageRequest::new(self);
+        request.set("expression", expression);
+        MapRequest { request }
     }
 
-    /// Makes a thumbnail of an image, or of a collection as a filmstrip or a video.
+    /// Creates a thumbnail of an image, or of a collection as a filmstrip or video.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client, image: serde_json::Value) -> Result<(), ee_rest::Error> {
@@ -208,20 +328,12 @@ impl Client {
         &self,
         expression: &(impl Serialize + ?Sized),
         kind: ThumbnailKind,
-    ) -> ImageRequest<ToThumbnail> {
-        let request = ImageRequest::new(self, ToThumbnail { kind });
-        let request = match kind {
-            ThumbnailKind::Video => request.format(ImageFormat::Gif),
-            ThumbnailKind::Image | ThumbnailKind::Filmstrip => request,
-        };
-        request.option("expression", expression)
-    }
-}
-
-impl<To> fmt::Debug for ImageRequest<To> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ImageRequest")
-            .field("fields", &self.body.keys().collect::<Vec<_>>())
-            .finish_non_exhaustive()
+    ) -> ThumbnailRequest {
+        let mut request = ImageRequest::new(self);
+        if kind == ThumbnailKind::Video {
+            request.set("fileFormat", ImageFormat::Gif.as_str());
+        }
+        request.set("expression", expression);
+        ThumbnailRequest { request, kind }
     }
 }

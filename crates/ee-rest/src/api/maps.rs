@@ -5,100 +5,103 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::api::download::Download;
-use crate::api::images::{ImageRequest, ToMap};
+use crate::api::images::{ImageRequest, MapRequest};
 use crate::request::path::Route;
 use crate::{Client, Error, ErrorKind};
 
-/// The deepest zoom that is of use: a pixel is less than a centimetre there.
-const DEEPEST_ZOOM: u8 = 24;
+/// The maximum useful zoom level, at which a pixel is smaller than a centimeter.
+const MAX_ZOOM: u8 = 24;
 
-/// A map of an image; made by [`Client::map`]. It lives for some hours.
+/// The tiles of a map of an image, created by [`Client::map`]. They expire after a few hours.
 #[derive(Debug, Clone)]
 pub struct MapTiles {
     client: Client,
     name: String,
-    root: Url,
+    url: Url,
 }
 
-/// What names a map or a thumbnail, and nothing else: the reply would repeat the request.
+/// The name of a new map or thumbnail. Other fields are not requested, because they would repeat
+/// the request.
 #[derive(Deserialize)]
-pub(crate) struct Named {
-    pub(crate) name: String,
+struct CreatedResource {
+    name: String,
 }
 
-impl ImageRequest<ToMap> {
-    /// Makes the map.
+impl MapRequest {
+    /// Creates the map.
     ///
     /// # Errors
-    /// As [`Client::post_json`].
+    /// See [`Client::post_json`].
     pub async fn create(self) -> Result<MapTiles, Error> {
-        let (client, name, root) = create(self, "maps").await?;
-        Ok(MapTiles { client, name, root })
+        let (client, name, url) = create(self.request, "maps").await?;
+        Ok(MapTiles { client, name, url })
     }
 }
 
-/// Makes a name for an image, and checks that it is one.
-pub(crate) async fn create<To>(
-    request: ImageRequest<To>,
+/// Creates a map or thumbnail. Returns the client, its name and its URL.
+pub(crate) async fn create(
+    request: ImageRequest,
     collection: &str,
 ) -> Result<(Client, String, Url), Error> {
-    if let Some(mistake) = request.mistake {
-        return Err(mistake);
-    }
-    let reply = request
-        .client
+    let (client, body) = request.into_parts()?;
+    let response = client
         .request(Method::POST, collection)
         .query("fields", "name")
-        .json(&request.body)
+        .json(&body)
         .send()
         .await?;
-    let name = reply.json::<Named>()?.name;
+    let name = response.json::<CreatedResource>()?.name;
     let Some(route) = route_of(&name, collection) else {
-        return Err(Error::after(
-            reply.attempts(),
+        return Err(Error::with_attempts(
+            response.attempts(),
             ErrorKind::InvalidResponse,
-            format!("the answer to {} names no {collection}", reply.name),
+            format!(
+                "the response to {} contains no valid name under {collection}",
+                response.name
+            ),
         ));
     };
-    // Where the requests of this client go, be it to the emulator.
-    let root = route.url(&request.client.0.target)?;
-    Ok((request.client, name, root))
+    // The target, so that the URL also works with the emulator.
+    let url = route.url(&client.0.target)?;
+    Ok((client, name, url))
 }
 
-/// Where a name leads, if it is one of this collection.
+/// Returns the path of a resource, if its name belongs to this collection.
 pub(crate) fn route_of(name: &str, collection: &str) -> Option<Route> {
     let parts: Vec<&str> = name.split('/').collect();
     match parts.as_slice() {
-        ["projects", _, of, _] if *of == collection => Route::new(name.to_owned(), None).ok(),
+        ["projects", _, parent, _] if *parent == collection => {
+            Route::new(name.to_owned(), None).ok()
+        }
         _ => None,
     }
 }
 
 impl MapTiles {
-    /// `projects/P/maps/ID`.
+    /// Returns the name: `projects/P/maps/ID`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The URL of a tile, with `{z}`, `{x}` and `{y}` in the place of zoom, column and row, as
-    /// map libraries want it. Who asks for it must send a token or an API key: it holds
-    /// neither.
+    /// Returns the URL template of the tiles, with the placeholders `{z}`, `{x}` and `{y}` for
+    /// zoom, column and row, as map libraries expect it. It contains no credentials, so a request
+    /// for a tile must be authenticated.
     pub fn url_template(&self) -> String {
-        format!("{}/tiles/{{z}}/{{x}}/{{y}}", self.root)
+        format!("{}/tiles/{{z}}/{{x}}/{{y}}", self.url)
     }
 
-    /// The URL of one tile. Columns go round the world, so that any number is one.
+    /// Returns the URL of a tile. Columns wrap around the world, so any `x` is valid.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidRequest`] for a zoom above 24, and a row that is not on the map.
+    /// Returns [`ErrorKind::InvalidRequest`] for a zoom above 24 or a row outside of the map.
     pub fn tile_url(&self, z: u8, x: i64, y: i64) -> Result<String, Error> {
-        Ok(format!("{}/{}", self.root, tile(z, x, y)?))
+        Ok(format!("{}/{}", self.url, tile(z, x, y)?))
     }
 
-    /// One tile.
+    /// Returns the download of a tile.
     ///
     /// # Errors
-    /// As [`MapTiles::tile_url`].
+    /// See [`MapTiles::tile_url`].
     pub fn tile(&self, z: u8, x: i64, y: i64) -> Result<Download, Error> {
         let client = self.client.clone();
         let path = format!("{}/{}", self.name, tile(z, x, y)?);
@@ -107,19 +110,24 @@ impl MapTiles {
 }
 
 fn tile(z: u8, x: i64, y: i64) -> Result<String, Error> {
-    let refused = |why: String| Err(Error::new(ErrorKind::InvalidRequest, why));
-    if z > DEEPEST_ZOOM {
-        return refused(format!(
-            "no map has the zoom {z}: the deepest is {DEEPEST_ZOOM}"
+    if z > MAX_ZOOM {
+        return Err(invalid_tile(
+            format!("the zoom level {z} is out of range"),
+            format!("Use a zoom level from 0 to {MAX_ZOOM}."),
         ));
     }
     let width = 1_i64 << z;
     if !(0..width).contains(&y) {
-        return refused(format!(
-            "at zoom {z} no tile has the row {y}: there are {width}"
+        return Err(invalid_tile(
+            format!("the row {y} is out of range at zoom level {z}"),
+            format!("Use a row from 0 to {}.", width - 1),
         ));
     }
     Ok(format!("tiles/{z}/{}/{y}", x.rem_euclid(width)))
+}
+
+fn invalid_tile(message: String, remedy: String) -> Error {
+    Error::new(ErrorKind::InvalidRequest, message).with_remedy(ee_token::Remedy::new(remedy))
 }
 
 #[cfg(test)]
@@ -127,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_go_round_the_world_and_rows_do_not() {
+    fn columns_wrap_around_the_world_and_rows_do_not() {
         assert_eq!(tile(0, 0, 0).unwrap(), "tiles/0/0/0");
         assert_eq!(tile(2, -1, 3).unwrap(), "tiles/2/3/3");
         assert_eq!(tile(2, 5, 0).unwrap(), "tiles/2/1/0");

@@ -1,4 +1,4 @@
-//! The calls that nearly every program makes, with types.
+//! Typed methods for the most common calls.
 
 pub(crate) mod asset_name;
 pub(crate) mod operations;
@@ -22,9 +22,10 @@ pub use assets::{Asset, AssetUpdate, Assets};
 pub use download::Download;
 pub use exports::{Export, ExportKind};
 pub use iam::{IamBinding, IamPolicy};
-pub use images::{ImageFormat, ImageRequest, ToMap, ToPixels, ToThumbnail};
+pub use images::{
+    ImageFormat, MapRequest, PixelGrid, PixelsRequest, ThumbnailKind, ThumbnailRequest,
+};
 pub use maps::MapTiles;
 #[cfg(fuzzing)]
 pub(crate) use maps::route_of;
-pub use pixels::PixelGrid;
-pub use thumbnails::{Thumbnail, ThumbnailKind};
+pub use thumbnails::Thumbnail;

@@ -14,101 +14,101 @@ use tokio::time::Instant;
 use crate::api::ListRequest;
 use crate::error::redactor::Secrets;
 use crate::request::path::check_segment;
-use crate::send::check_runtime;
+use crate::send::runtime::check_runtime;
 use crate::{Client, Error, ErrorKind};
 
-/// A long-running operation as the server knows it.
+/// A long-running operation.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Operation {
     /// `projects/P/operations/ID`.
     pub name: String,
-    /// What it does, and how far it is.
+    /// What the operation does, and its progress.
     #[serde(default)]
     pub metadata: OperationMetadata,
-    /// Whether it has ended, well or not.
+    /// Whether the operation has finished, successfully or not.
     #[serde(default)]
     pub done: bool,
-    /// Why it failed or was cancelled.
+    /// The error of an operation that failed or was cancelled.
     #[serde(default)]
     pub error: Option<OperationError>,
-    /// What it brought.
+    /// The result of an operation that succeeded.
     #[serde(default)]
     pub response: Option<Value>,
 }
 
-/// What an operation does, and how far it is.
+/// What an operation does, and its progress.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct OperationMetadata {
-    /// How far it is.
+    /// The state of the operation.
     pub state: OperationState,
-    /// What whoever started it called it.
+    /// The description given by the caller.
     pub description: String,
     /// `EXPORT_IMAGE`, `INGEST_TABLE`, ….
     #[serde(rename = "type")]
     pub kind: String,
-    /// When it was asked for (RFC 3339), as the other times.
+    /// When the operation was created (RFC 3339, like the other times).
     pub create_time: Option<String>,
-    /// When it was last heard of.
+    /// When the operation was last updated.
     pub update_time: Option<String>,
-    /// When it began.
+    /// When the operation started to run.
     pub start_time: Option<String>,
-    /// When it ended.
+    /// When the operation finished.
     pub end_time: Option<String>,
-    /// How much is done, from 0 to 1.
+    /// The completed fraction, from 0 to 1.
     pub progress: Option<f64>,
-    /// How many times it was tried.
+    /// The number of attempts.
     pub attempt: Option<u32>,
-    /// 0 to 9999; 100 unless asked otherwise.
+    /// The priority, from 0 to 9999. Defaults to 100.
     pub priority: Option<u32>,
-    /// Where its results are.
+    /// The locations of the results.
     pub destination_uris: Vec<String>,
-    /// What it has cost, in EECU-seconds.
+    /// The computing time used, in EECU-seconds.
     pub batch_eecu_usage_seconds: Option<f64>,
 }
 
-/// Why an operation failed: a `google.rpc.Status`.
+/// The error of an operation (`google.rpc.Status`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct OperationError {
-    /// A `google.rpc.RpcCode`; 1 is cancelled.
+    /// A `google.rpc.Code`; 1 means cancelled.
     pub code: i32,
-    /// In the server's words.
+    /// The server's message.
     pub message: String,
 }
 
-/// `google.rpc.RpcCode.CANCELLED`.
+/// `google.rpc.Code.CANCELLED`.
 const CANCELLED: i32 = 1;
 
-/// How far an operation is.
+/// The state of an operation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OperationState {
-    /// The server did not say.
+    /// The server sent no state.
     #[default]
     Unspecified,
-    /// It waits for its turn.
+    /// Waiting to run.
     Pending,
-    /// It runs.
+    /// Running.
     Running,
-    /// It will be cancelled.
+    /// Cancellation was requested.
     Cancelling,
-    /// It has ended well.
+    /// Finished successfully.
     Succeeded,
-    /// It was cancelled.
+    /// Cancelled.
     Cancelled,
-    /// It failed.
+    /// Failed.
     Failed,
-    /// A state that this version does not know, in the server's words.
+    /// A state that this version does not know, by its API name.
     Other(String),
 }
 
 impl OperationState {
-    /// In the server's words.
+    /// Returns the API name of the state.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Unspecified => "STATE_UNSPECIFIED",
@@ -146,27 +146,27 @@ impl<'de> Deserialize<'de> for OperationState {
 }
 
 impl Operation {
-    /// The last part of its name, which other clients call the task's id.
+    /// Returns the last segment of the name, which other clients call the task ID.
     pub fn id(&self) -> &str {
         self.name.rsplit('/').next().unwrap_or_default()
     }
 
-    /// How far it is.
+    /// Returns the state of the operation.
     pub fn state(&self) -> &OperationState {
         &self.metadata.state
     }
 
-    /// It, if it has not failed.
+    /// Converts an operation that failed or was cancelled into an error.
     ///
     /// # Errors
-    /// [`ErrorKind::OperationFailed`] and [`ErrorKind::OperationCancelled`], with the server's
-    /// message. One that still runs is no error.
+    /// Returns [`ErrorKind::OperationFailed`] or [`ErrorKind::OperationCancelled`] with the
+    /// server's message. A running operation is not an error.
     pub fn into_result(self) -> Result<Self, Error> {
-        self.judged(&Secrets::default())
+        self.into_redacted_result(&Secrets::default())
     }
 
-    /// The same for one that came in answer to a request with these secrets.
-    fn judged(self, secrets: &Secrets) -> Result<Self, Error> {
+    /// Like [`into_result`](Self::into_result), redacting the secrets of the request.
+    fn into_redacted_result(self, secrets: &Secrets) -> Result<Self, Error> {
         if !self.done {
             return Ok(self);
         }
@@ -191,19 +191,19 @@ impl Operation {
         {
             message += &format!(": {}", secrets.sanitize_message(&error.message));
         }
-        Err(Error::new(kind, message).with_source(Last::new(self, secrets)))
+        Err(Error::new(kind, message).with_source(OperationSnapshot::new(self, secrets)))
     }
 }
 
-/// The last that was known of an operation, as the source of an error.
-pub(crate) struct Last {
+/// The last known state of an operation, as the source of an error.
+pub(crate) struct OperationSnapshot {
     pub(crate) operation: Operation,
-    /// As it may be shown, like its state.
+    /// Sanitized, like `state`.
     name: String,
     state: String,
 }
 
-impl Last {
+impl OperationSnapshot {
     fn new(operation: Operation, secrets: &Secrets) -> Self {
         Self {
             name: secrets.sanitize_message(&operation.name),
@@ -213,14 +213,14 @@ impl Last {
     }
 }
 
-impl fmt::Display for Last {
+impl fmt::Display for OperationSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is {}", self.name, self.state)
     }
 }
 
-/// The operation itself is in the server's words, which could be anything.
-impl fmt::Debug for Last {
+/// Omits the operation itself, which holds unsanitized server text.
+impl fmt::Debug for OperationSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Operation")
             .field("name", &self.name)
@@ -229,17 +229,17 @@ impl fmt::Debug for Last {
     }
 }
 
-impl std::error::Error for Last {}
+impl std::error::Error for OperationSnapshot {}
 
-/// The calls about operations; made by [`Client::operations`].
+/// The methods for long-running operations, returned by [`Client::operations`].
 ///
-/// An operation is named by its whole name, `projects/P/operations/ID`, or by its id alone,
-/// which then is one of the client's project.
+/// An operation is identified by its name, `projects/P/operations/ID`, or by its ID alone, which
+/// then refers to the client's project.
 #[derive(Debug, Clone)]
 pub struct Operations(Client);
 
 impl Client {
-    /// The calls about long-running operations.
+    /// Returns the methods for long-running operations.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -253,47 +253,47 @@ impl Client {
 }
 
 impl Operations {
-    /// An operation as it is now. One that has failed is no error here:
-    /// [`Operation::into_result`] makes it one.
+    /// Returns an operation. One that failed is not an error here; use
+    /// [`Operation::into_result`] to convert it.
     ///
     /// # Errors
-    /// As [`Client::get_json`].
+    /// See [`Client::get_json`].
     pub async fn get(&self, name: &str) -> Result<Operation, Error> {
-        Ok(self.ask(name).await?.0)
+        Ok(self.fetch(name).await?.0)
     }
 
-    /// The operation, and the secrets that its words may echo.
-    async fn ask(&self, name: &str) -> Result<(Operation, Secrets), Error> {
+    /// Returns an operation and the secrets that its text may echo.
+    async fn fetch(&self, name: &str) -> Result<(Operation, Secrets), Error> {
         let response = self.0.request(Method::GET, path(name)?).send().await?;
         Ok((response.json()?, response.secrets))
     }
 
-    /// The operations of the client's project, the latest first.
+    /// Lists the operations of the client's project, newest first.
     pub fn list(&self) -> ListRequest<Operation> {
         ListRequest::get(&self.0, "operations".into(), "operations")
     }
 
-    /// Asks for an operation to be cancelled; it goes on until it notices.
+    /// Requests the cancellation of an operation, which may keep running for a while.
     ///
     /// # Errors
-    /// As [`Client::post_json`].
+    /// See [`Client::post_json`].
     pub async fn cancel(&self, name: &str) -> Result<(), Error> {
         let path = format!("{}:cancel", path(name)?);
         let request = self.0.request(Method::POST, path).json(&json!({}));
-        // Cancelled twice is cancelled.
+        // Cancelling twice has no further effect.
         request.idempotent(true).send().await.map(drop)
     }
 
-    /// Deletes what is known of an operation that has ended.
+    /// Deletes the record of a finished operation.
     ///
     /// # Errors
-    /// As [`Client::get_json`].
+    /// See [`Client::get_json`].
     pub async fn delete(&self, name: &str) -> Result<(), Error> {
         let request = self.0.request(Method::DELETE, path(name)?);
         request.send().await.map(drop)
     }
 
-    /// Waits until an operation has ended: await what this returns.
+    /// Waits until an operation has finished. Await the returned [`OperationPoller`].
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -312,54 +312,54 @@ impl Operations {
         OperationPoller {
             operations: self.clone(),
             name: name.to_owned(),
-            first: Duration::from_secs(2),
-            longest: Duration::from_secs(60),
+            min_interval: Duration::from_secs(2),
+            max_interval: Duration::from_secs(60),
             deadline: None,
             on_progress: None,
         }
     }
 }
 
-/// How many questions in a row may remain without an answer until waiting is given up. Each
-/// was sent again as the retry policy says before it counts.
-const MOST_UNANSWERED: u32 = 10;
+/// How many consecutive transient failures are tolerated. Each was already retried according to
+/// the retry policy.
+const MAX_CONSECUTIVE_FAILURES: u32 = 10;
 
 type OnProgress = Box<dyn FnMut(&Operation) + Send>;
 
-/// Waits for an operation; made by [`Operations::wait`]. Awaiting it gives the
-/// [`Operation`] that has ended well. Dropping it leaves the operation alone.
+/// A future that polls an operation until it has finished, created by [`Operations::wait`]. It
+/// resolves to the successful [`Operation`]. Dropping it does not affect the operation.
 ///
 /// # Errors
 /// - [`ErrorKind::OperationFailed`] and [`ErrorKind::OperationCancelled`], with the server's
 ///   message;
-/// - [`ErrorKind::Timeout`] after the [`deadline`](Self::deadline): the operation goes on;
-/// - as [`Client::get_json`]; but what passes by itself is waited out.
-#[must_use = "nothing waits until it is awaited"]
+/// - [`ErrorKind::Timeout`] after the [`deadline`](Self::deadline); the operation keeps running;
+/// - otherwise see [`Client::get_json`]; polling continues after transient errors.
+#[must_use = "a poller does nothing until it is awaited"]
 pub struct OperationPoller {
     operations: Operations,
     name: String,
-    first: Duration,
-    longest: Duration,
+    min_interval: Duration,
+    max_interval: Duration,
     deadline: Option<Duration>,
     on_progress: Option<OnProgress>,
 }
 
 impl OperationPoller {
-    /// How long to wait between two questions: at first, and at most. The waits grow by half,
-    /// with jitter. 2 s and 60 s if nothing else is said.
-    pub fn poll_interval(mut self, first: Duration, longest: Duration) -> Self {
-        self.first = first;
-        self.longest = longest;
+    /// Sets the initial and maximum poll interval. The interval grows by half each time, with
+    /// jitter. Defaults to 2 s and 60 s.
+    pub fn poll_interval(mut self, min: Duration, max: Duration) -> Self {
+        self.min_interval = min;
+        self.max_interval = max;
         self
     }
 
-    /// How long to wait in all; for ever if nothing is said.
+    /// Sets how long to wait in all. Unlimited by default.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
     }
 
-    /// Is called with each answer, the last one included.
+    /// Registers a callback for each poll result, including the last.
     pub fn on_progress(mut self, f: impl FnMut(&Operation) + Send + 'static) -> Self {
         self.on_progress = Some(Box::new(f));
         self
@@ -367,69 +367,69 @@ impl OperationPoller {
 
     async fn run(mut self) -> Result<Operation, Error> {
         check_runtime()?;
-        // A deadline beyond the end of time is none.
+        // A deadline too far away to represent is no deadline.
         let until = self.deadline.and_then(|d| Instant::now().checked_add(d));
-        let mut last: Option<Last> = None;
-        let mut pause = self.first.min(self.longest);
-        let mut unanswered = 0;
+        let mut last: Option<OperationSnapshot> = None;
+        let mut interval = self.min_interval.min(self.max_interval);
+        let mut failures = 0;
         loop {
-            let asked = self.operations.ask(&self.name);
-            let answer = match until {
-                None => asked.await,
-                Some(until) => match tokio::time::timeout_at(until, asked).await {
-                    Ok(answer) => answer,
-                    Err(_) => return Err(self.too_late(last)),
+            let fetch = self.operations.fetch(&self.name);
+            let result = match until {
+                None => fetch.await,
+                Some(until) => match tokio::time::timeout_at(until, fetch).await {
+                    Ok(result) => result,
+                    Err(_) => return Err(self.deadline_exceeded(last)),
                 },
             };
-            match answer {
+            match result {
                 Ok((operation, secrets)) => {
-                    unanswered = 0;
+                    failures = 0;
                     if let Some(f) = &mut self.on_progress {
                         f(&operation);
                     }
                     if operation.done {
-                        return operation.judged(&secrets);
+                        return operation.into_redacted_result(&secrets);
                     }
-                    last = Some(Last::new(operation, &secrets));
+                    last = Some(OperationSnapshot::new(operation, &secrets));
                 }
-                Err(error) if error.is_transient() && unanswered < MOST_UNANSWERED => {
-                    unanswered += 1;
-                    tracing::debug!(%error, "waiting for the operation all the same");
+                Err(error) if error.is_transient() && failures < MAX_CONSECUTIVE_FAILURES => {
+                    failures += 1;
+                    tracing::debug!(%error, "polling failed; still waiting for the operation");
                 }
                 Err(error) => return Err(error),
             }
-            let wake = Instant::now().checked_add(jittered(pause));
+            let wake = Instant::now().checked_add(jittered(interval));
             match (wake, until) {
                 (Some(wake), Some(until)) if wake >= until => {
                     tokio::time::sleep_until(until).await;
-                    return Err(self.too_late(last));
+                    return Err(self.deadline_exceeded(last));
                 }
                 (Some(wake), _) => tokio::time::sleep_until(wake).await,
                 (None, Some(until)) => {
                     tokio::time::sleep_until(until).await;
-                    return Err(self.too_late(last));
+                    return Err(self.deadline_exceeded(last));
                 }
                 (None, None) => std::future::pending().await,
             }
-            pause = pause
+            interval = interval
                 .saturating_mul(3)
                 .checked_div(2)
-                .unwrap_or(pause)
-                .min(self.longest);
+                .unwrap_or(interval)
+                .min(self.max_interval);
         }
     }
 
-    fn too_late(&self, last: Option<Last>) -> Error {
-        let state = last.as_ref().map_or("not known", |last| &last.state);
+    fn deadline_exceeded(&self, last: Option<OperationSnapshot>) -> Error {
+        let state = last.as_ref().map_or("unknown", |last| &last.state);
         let error = Error::new(
             ErrorKind::Timeout,
             format!(
-                "the operation {} has not ended in time; its state is {state}",
+                "the operation {} did not finish before the deadline; its state is {state}",
                 self.name
             ),
         )
         .with_remedy(Remedy::new(
-            "It goes on all the same: wait for it again, or cancel it.",
+            "The operation keeps running. Wait for it again, or cancel it.",
         ));
         match last {
             Some(last) => error.with_source(last),
@@ -438,15 +438,15 @@ impl OperationPoller {
     }
 }
 
-/// Drawn between half of it and all of it: whoever began to wait together does not ask together.
-fn jittered(pause: Duration) -> Duration {
-    let half = pause / 2;
-    let drawn = RetryPolicy {
+/// Draws from the upper half of the interval, so that pollers started together spread out.
+fn jittered(interval: Duration) -> Duration {
+    let half = interval / 2;
+    let policy = RetryPolicy {
         initial_backoff: half,
         max_backoff: half,
         ..RetryPolicy::default()
     };
-    half + drawn.backoff(0)
+    half + policy.backoff(0)
 }
 
 impl IntoFuture for OperationPoller {
@@ -462,37 +462,41 @@ impl fmt::Debug for OperationPoller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OperationPoller")
             .field("name", &self.name)
-            .field("first", &self.first)
-            .field("longest", &self.longest)
+            .field("min_interval", &self.min_interval)
+            .field("max_interval", &self.max_interval)
             .field("deadline", &self.deadline)
             .finish_non_exhaustive()
     }
 }
 
-/// The path of an operation, from its name or its id.
+/// Returns the path of an operation, given its name or ID.
 fn path(name: &str) -> Result<String, Error> {
-    let refused = |why: &str| {
+    let invalid = |why: &str| {
         let shown: String = name.chars().take(80).collect();
         Error::new(
             ErrorKind::InvalidRequest,
-            format!("{shown:?} cannot be the name of an operation: {why}"),
+            format!("{shown:?} is not a valid operation name: {why}"),
         )
         .with_remedy(Remedy::new(
-            "Give it as projects/PROJECT/operations/ID, or the id alone.",
+            "Use projects/PROJECT/operations/ID, or the ID alone.",
         ))
     };
     let parts: Vec<&str> = name.split('/').collect();
     for part in &parts {
-        check_segment(part).map_err(refused)?;
+        check_segment(part).map_err(invalid)?;
     }
     let id = match parts.as_slice() {
         [id] => id,
         ["operations", id] => id,
         ["projects", _, "operations", id] => id,
-        _ => return Err(refused("it is of another form")),
+        _ => {
+            return Err(invalid(
+                "it has the wrong number of segments or collections",
+            ));
+        }
     };
     if id.contains(':') {
-        return Err(refused("it has a colon"));
+        return Err(invalid("it contains a colon"));
     }
     Ok(match parts.as_slice() {
         [id] => format!("operations/{id}"),
@@ -509,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_is_named_in_full_or_by_its_id() {
+    fn operation_is_identified_by_name_or_id() {
         assert_eq!(path("A1").unwrap(), "operations/A1");
         assert_eq!(path("operations/A1").unwrap(), "operations/A1");
         assert_eq!(
@@ -539,7 +543,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_operation_is_an_error_with_its_message() {
+    fn failed_operation_becomes_an_error_with_its_message() {
         let failed = operation(json!({
             "name": "projects/p/operations/A1", "done": true,
             "metadata": {"state": "FAILED", "description": "my export"},
@@ -556,7 +560,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_error_quotes_of_an_operation_is_cleaned_and_has_an_end() {
+    fn operation_text_in_errors_is_sanitized_and_bounded() {
         let secrets = Secrets {
             token: Some(ee_token::AccessToken::new("canary-token").unwrap()),
             ..Secrets::default()
@@ -570,7 +574,7 @@ mod tests {
             use std::error::Error as _;
             format!("{error} {error:?} {}", error.source().unwrap())
         };
-        let text = all(&failed.clone().judged(&secrets).unwrap_err());
+        let text = all(&failed.clone().into_redacted_result(&secrets).unwrap_err());
         assert!(
             !text.contains(char::is_control) && !text.contains("canary"),
             "{text}"
@@ -579,19 +583,19 @@ mod tests {
             text.contains("[2J[redacted]") && text.len() < 20_000,
             "{text}"
         );
-        // Without the secrets, what looks like one goes all the same.
+        // Without the secrets, text that looks like one is redacted.
         let text = all(&failed.clone().into_result().unwrap_err());
         assert!(
             !text.contains(char::is_control) && !text.contains("ya29"),
             "{text}"
         );
 
-        let waiting = Client::builder(
+        let poller = Client::builder(
             crate::Auth::api_key("AIza-mine".into()),
             ee_token::HttpClient::new(ee_token::Endpoints::google()),
         );
-        let waiting = waiting.build().unwrap().operations().wait("A1");
-        let text = all(&waiting.too_late(Some(Last::new(failed, &secrets))));
+        let poller = poller.build().unwrap().operations().wait("A1");
+        let text = all(&poller.deadline_exceeded(Some(OperationSnapshot::new(failed, &secrets))));
         assert!(
             !text.contains(char::is_control) && !text.contains("canary"),
             "{text}"
@@ -599,18 +603,18 @@ mod tests {
     }
 
     #[test]
-    fn waits_are_drawn_between_half_a_pause_and_a_whole_one() {
-        for pause in [0, 1, 2, 60_000, u64::MAX].map(Duration::from_millis) {
-            let drawn: Vec<Duration> = (0..200).map(|_| jittered(pause)).collect();
+    fn jitter_stays_within_the_upper_half_of_the_interval() {
+        for interval in [0, 1, 2, 60_000, u64::MAX].map(Duration::from_millis) {
+            let drawn: Vec<Duration> = (0..200).map(|_| jittered(interval)).collect();
             assert!(
-                drawn.iter().all(|d| (pause / 2..=pause).contains(d)),
+                drawn.iter().all(|d| (interval / 2..=interval).contains(d)),
                 "{drawn:?}"
             );
-            // In both halves of what lies between.
-            let middle = pause / 4 * 3;
+            // Both halves of the range are drawn from.
+            let middle = interval / 4 * 3;
             let above = drawn.iter().filter(|d| **d > middle).count();
             assert!(
-                pause < Duration::from_secs(1) || (20..180).contains(&above),
+                interval < Duration::from_secs(1) || (20..180).contains(&above),
                 "{above}"
             );
         }
@@ -618,7 +622,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_how_is_told_by_state_or_by_code() {
+    fn operation_outcome_follows_from_state_or_code() {
         for (json, kind) in [
             (
                 json!({"name": "o", "done": true, "metadata": {"state": "CANCELLED"}}),

@@ -1,4 +1,4 @@
-//! What Earth Engine knows about a project.
+//! The Earth Engine configuration of a project.
 
 use http::Method;
 use serde::Deserialize;
@@ -6,24 +6,24 @@ use serde_json::json;
 
 use crate::{Client, Error};
 
-/// What Earth Engine knows about a project.
+/// The Earth Engine configuration of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ProjectConfig {
-    /// `projects/P/config`.
+    /// The name: `projects/P/config`.
     #[serde(default)]
     pub name: String,
-    /// How the project is registered: `REGISTERED_NOT_COMMERCIALLY`, ….
+    /// The registration state: `REGISTERED_NOT_COMMERCIALLY`, ….
     #[serde(default)]
     pub registration_state: String,
-    /// How many exports may run at once, where that is limited.
+    /// The maximum number of concurrent exports, if limited.
     #[serde(default)]
     pub max_concurrent_exports: Option<u32>,
 }
 
 impl Client {
-    /// What Earth Engine knows about the project.
+    /// Returns the project's Earth Engine configuration.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -32,13 +32,13 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// As [`Client::get_json`].
+    /// See [`Client::get_json`].
     pub async fn config(&self) -> Result<ProjectConfig, Error> {
         self.get_json("config").await
     }
 
-    /// Sets how many exports of the project may run at once: the one thing about a project
-    /// that Earth Engine lets clients change.
+    /// Sets the project's maximum number of concurrent exports, the only setting that Earth Engine
+    /// lets clients change.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -48,13 +48,13 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// As [`Client::get_json`].
+    /// See [`Client::get_json`].
     pub async fn update_config(&self, max_concurrent_exports: u32) -> Result<ProjectConfig, Error> {
         self.request(Method::PATCH, "config")
-            // The Python client spells the mask so.
+            // In snake case, as the Python client sends it.
             .query("updateMask", "max_concurrent_exports")
             .json(&json!({"maxConcurrentExports": max_concurrent_exports}))
-            // Set twice is set.
+            // Setting the same value twice has no further effect.
             .idempotent(true)
             .send()
             .await?

@@ -1,66 +1,54 @@
-//! Thumbnails: images, filmstrips and videos, small.
+//! Thumbnails of images, filmstrips and videos.
 
 use http::Method;
 use url::Url;
 
 use crate::api::download::Download;
-use crate::api::images::{ImageRequest, ToThumbnail};
+use crate::api::images::{ThumbnailKind, ThumbnailRequest};
 use crate::api::maps::create;
 use crate::{Client, Error};
 
-/// What a thumbnail is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ThumbnailKind {
-    /// An image.
-    Image,
-    /// A collection, one image beneath the other.
-    Filmstrip,
-    /// A collection, one image after the other: an animated GIF.
-    Video,
-}
-
-/// A thumbnail; made by [`Client::thumbnail`]. It lives for some hours.
+/// A thumbnail, created by [`Client::thumbnail`]. It expires after a few hours.
 #[derive(Debug, Clone)]
 pub struct Thumbnail {
     client: Client,
     name: String,
-    root: Url,
+    url: Url,
 }
 
-impl ImageRequest<ToThumbnail> {
-    /// Makes the thumbnail.
+impl ThumbnailRequest {
+    /// Creates the thumbnail.
     ///
     /// # Errors
-    /// As [`Client::post_json`].
+    /// See [`Client::post_json`].
     pub async fn create(mut self) -> Result<Thumbnail, Error> {
-        let collection = match self.to.kind {
+        let collection = match self.kind {
             ThumbnailKind::Image => "thumbnails",
             ThumbnailKind::Video => "videoThumbnails",
             ThumbnailKind::Filmstrip => {
-                if !self.body.contains_key("orientation") {
+                if !self.request.body.contains_key("orientation") {
                     self = self.option("orientation", "VERTICAL");
                 }
                 "filmstripThumbnails"
             }
         };
-        let (client, name, root) = create(self, collection).await?;
-        Ok(Thumbnail { client, name, root })
+        let (client, name, url) = create(self.request, collection).await?;
+        Ok(Thumbnail { client, name, url })
     }
 }
 
 impl Thumbnail {
-    /// `projects/P/thumbnails/ID`.
+    /// Returns the name: `projects/P/thumbnails/ID`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its URL. Who asks for it must send a token or an API key: it holds neither.
+    /// Returns the URL. It contains no credentials, so a request for it must be authenticated.
     pub fn url(&self) -> String {
-        format!("{}:getPixels", self.root)
+        format!("{}:getPixels", self.url)
     }
 
-    /// Its bytes.
+    /// Returns the thumbnail's download.
     pub fn download(&self) -> Download {
         let client = self.client.clone();
         let path = format!("{}:getPixels", self.name);

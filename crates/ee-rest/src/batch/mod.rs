@@ -1,4 +1,4 @@
-//! Many calls in one request.
+//! Batches: many calls in one request.
 
 pub(crate) mod multipart;
 
@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ee_token::AccessToken;
+use ee_token::{AccessToken, Remedy};
 use http::Method;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
@@ -16,49 +16,48 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::batch::multipart::{Answer, parse};
+use crate::batch::multipart::{PartResponse, parse};
 use crate::client::Inner;
-use crate::request::Name;
 use crate::request::body_fields::add_fields;
 use crate::request::path::{BATCH, Route};
-use crate::send::error_body::MAX_REFUSAL;
+use crate::request::prepared::RequestName;
+use crate::send::error_body::MAX_ERROR_BODY;
 use crate::{ApiError, Client, Error, ErrorKind, RequestBuilder, Response};
 
-/// The most calls that Google's front ends take in one request.
-const MOST_CALLS: usize = 1000;
+/// The maximum number of calls that Google's front ends accept in one batch.
+const MAX_CALLS: usize = 1000;
 
-/// Separates the calls. No body can hold it: JSON has no line that begins like this.
+/// Separates the calls. It cannot occur in a body: no line of JSON starts like this.
 const BOUNDARY: &str = "batch_ee_rust_7d1c0a54f2";
 
-/// Many calls in one request, which are answered each for itself; made by [`Client::batch`].
+/// A batch of calls, sent in one request and answered individually. Created by [`Client::batch`].
 ///
-/// Each call has an id of the caller's. What is wrong with a call is reported by
-/// [`send`](Self::send), before anything is sent.
+/// Each call has an ID chosen by the caller. An invalid call is reported by [`send`](Self::send)
+/// before anything is sent.
 ///
-/// A call that is refused leaves the others alone, and is not sent again: only the request as
-/// a whole is, if each of its calls may be. The exception are calls whose token is not taken
-/// (401): they are sent once more by themselves, with a new one.
+/// A failed call does not affect the others and is not retried; only the batch as a whole is
+/// retried, if all of its calls may be. The exception are calls whose token was rejected (401),
+/// which are resent once, in a second batch with a new token.
 ///
-/// The workload tag of the [client](Client::with_workload_tag) goes into each call that takes
-/// one.
+/// The [client's workload tag](Client::with_workload_tag) is added to each call that supports one.
 #[must_use = "a batch does nothing until it is sent"]
 pub struct Batch {
     client: Client,
     calls: Vec<Call>,
-    adjust: Vec<Box<dyn FnOnce(RequestBuilder) -> RequestBuilder + Send>>,
-    mistake: Option<Error>,
+    configure: Vec<Box<dyn FnOnce(RequestBuilder) -> RequestBuilder + Send>>,
+    error: Option<Error>,
 }
 
 struct Call {
     id: String,
-    name: Name,
+    name: RequestName,
     query: Vec<(String, String)>,
     body: Option<Bytes>,
     idempotent: bool,
 }
 
 impl Client {
-    /// Starts a batch: many calls in one request.
+    /// Starts a batch of calls.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -66,8 +65,8 @@ impl Client {
     /// for id in ["ABC", "DEF"] {
     ///     batch = batch.get(id, format!("operations/{id}"));
     /// }
-    /// let reply = batch.send().await?;
-    /// match reply.json::<ee_rest::Operation>("ABC") {
+    /// let response = batch.send().await?;
+    /// match response.json::<ee_rest::Operation>("ABC") {
     ///     Ok(operation) => println!("{}", operation.state()),
     ///     Err(error) => eprintln!("{error}"),
     /// }
@@ -77,19 +76,19 @@ impl Client {
         Batch {
             client: self.clone(),
             calls: Vec::new(),
-            adjust: Vec::new(),
-            mistake: None,
+            configure: Vec::new(),
+            error: None,
         }
     }
 }
 
 impl Batch {
-    /// Adds a GET.
+    /// Adds a GET request.
     pub fn get(self, id: impl Into<String>, path: impl Into<String>) -> Self {
         self.call(id, Method::GET, path, &[], None::<&()>)
     }
 
-    /// Adds a POST of JSON.
+    /// Adds a POST request with a JSON body.
     pub fn post(
         self,
         id: impl Into<String>,
@@ -99,12 +98,12 @@ impl Batch {
         self.call(id, Method::POST, path, &[], Some(body))
     }
 
-    /// Adds a DELETE.
+    /// Adds a DELETE request.
     pub fn delete(self, id: impl Into<String>, path: impl Into<String>) -> Self {
         self.call(id, Method::DELETE, path, &[], None::<&()>)
     }
 
-    /// Adds any call. The path is completed as by [`Client::request`].
+    /// Adds a request. The path is resolved as by [`Client::request`].
     pub fn call(
         mut self,
         id: impl Into<String>,
@@ -116,18 +115,18 @@ impl Batch {
         match self.check(id.into(), method, path.into(), query, body) {
             Ok(call) => self.calls.push(call),
             Err(error) => {
-                self.mistake.get_or_insert(error);
+                self.error.get_or_insert(error);
             }
         }
         self
     }
 
-    /// Sets options of the one request that carries the calls: its timeout, its retries, ….
-    pub fn with(
+    /// Configures the request that carries the batch, for example its timeout or retry policy.
+    pub fn configure_request(
         mut self,
         f: impl FnOnce(RequestBuilder) -> RequestBuilder + Send + 'static,
     ) -> Self {
-        self.adjust.push(Box::new(f));
+        self.configure.push(Box::new(f));
         self
     }
 
@@ -140,26 +139,33 @@ impl Batch {
         body: Option<&(impl Serialize + ?Sized)>,
     ) -> Result<Call, Error> {
         let shown: String = id.chars().take(80).collect();
-        let refused = |why: &str| {
-            let message = format!("{shown:?} cannot be the id of a call: {why}");
-            Err(Error::new(ErrorKind::InvalidRequest, message))
+        let invalid = |why: &str| {
+            let message = format!("{shown:?} is not a valid call ID: {why}");
+            Err(
+                Error::new(ErrorKind::InvalidRequest, message).with_remedy(Remedy::new(
+                    "Use a unique ID of 1 to 200 visible ASCII characters.",
+                )),
+            )
         };
-        // Each id stands in a header between angle brackets, both ways.
+        // The ID is sent and returned in a header, in angle brackets.
         let plain = |b: u8| b.is_ascii_graphic() && !b"<>".contains(&b);
         if id.is_empty() || id.len() > 200 || !id.bytes().all(plain) {
-            return refused("it must be 1 to 200 visible ASCII characters without < and >");
+            return invalid("it must be 1 to 200 visible ASCII characters without < and >");
         }
         if self.calls.iter().any(|call| call.id == id) {
-            return refused("another call has it");
+            return invalid("another call of the batch has it");
         }
         let route = Route::new(path, self.client.project())?;
         if route.as_str() == "batch" {
-            return refused("a batch cannot hold a batch");
+            let message = format!("the call {shown:?} is itself a batch");
+            return Err(Error::new(ErrorKind::InvalidRequest, message)
+                .with_remedy(Remedy::new("Add its calls to this batch directly.")));
         }
         let mut body = match body {
             None => None,
             Some(body) => Some(Bytes::from(serde_json::to_vec(body).map_err(|error| {
-                let message = format!("the body of the call {shown:?} cannot be written as JSON");
+                let message =
+                    format!("the body of the call {shown:?} could not be serialized to JSON");
                 Error::new(ErrorKind::InvalidRequest, message).with_source(error)
             })?)),
         };
@@ -171,111 +177,113 @@ impl Batch {
         let idempotent = add_fields(&method, &route, tag, &mut query, body.as_mut());
         Ok(Call {
             id,
-            name: Name { method, route },
+            name: RequestName { method, route },
             query,
             body,
             idempotent,
         })
     }
 
-    /// Sends all calls and reads all answers. Without calls, nothing is sent.
+    /// Sends the calls and reads their responses. An empty batch sends nothing.
     ///
     /// # Errors
-    /// For what concerns all calls: as [`RequestBuilder::send`], and
-    /// [`ErrorKind::InvalidResponse`] for a reply that is no batch's. What concerns one call is
-    /// in the [`BatchResponse`].
+    /// See [`RequestBuilder::send`]. Returns [`ErrorKind::InvalidResponse`] if the response is not
+    /// a batch response. Errors of individual calls are in the [`BatchResponse`].
     pub async fn send(self) -> Result<BatchResponse, Error> {
-        if let Some(mistake) = self.mistake {
-            return Err(mistake);
+        if let Some(error) = self.error {
+            return Err(error);
         }
-        if self.calls.len() > MOST_CALLS {
+        if self.calls.len() > MAX_CALLS {
             return Err(Error::new(
                 ErrorKind::InvalidRequest,
                 format!(
-                    "{} calls are too many for one batch: the most are {MOST_CALLS}",
+                    "a batch of {} calls is too large: the maximum is {MAX_CALLS}",
                     self.calls.len()
                 ),
-            ));
+            )
+            .with_remedy(Remedy::new("Split the calls into several batches.")));
         }
         if self.calls.is_empty() {
-            return Ok(BatchResponse(Answers::new()));
+            return Ok(BatchResponse(CallResults::new()));
         }
         let request = self
             .client
             .request(Method::POST, BATCH)
             .idempotent(self.calls.iter().all(|call| call.idempotent));
         let request = self
-            .adjust
+            .configure
             .into_iter()
             .fold(request, |request, f| f(request));
-        let until = request.time_in_all();
+        let until = request.total_deadline();
         let until = until.and_then(|time| Instant::now().checked_add(time));
         let client = &*self.client.0;
-        let once_more = request.copy();
-        let reply = carry(request, &self.calls)?.send().await?;
-        let (attempts, used) = (reply.attempts, reply.secrets.token.clone());
-        let mut spent = reply.secrets.refused.clone();
-        let mut answers = read(client, reply, &self.calls)?;
+        let resend = request.copy();
+        let response = with_calls(request, &self.calls)?.send().await?;
+        let (attempts, used) = (response.attempts, response.secrets.token.clone());
+        let mut spent = response.secrets.rejected.clone();
+        let mut results = read(client, response, &self.calls)?;
 
-        let mut refused = self.calls;
-        refused.retain(|call| {
-            let answer = answers.get(&call.id);
-            answer.is_some_and(|answer| answer.as_ref().is_err_and(Error::is_unauthorized))
+        let mut rejected = self.calls;
+        rejected.retain(|call| {
+            let result = results.get(&call.id);
+            result.is_some_and(|result| result.as_ref().is_err_and(Error::is_unauthorized))
         });
         if let Some(used) = used
-            && !refused.is_empty()
-            // Where there is none, whoever sends the calls once more says why.
+            && !rejected.is_empty()
+            // If the renewal failed, resending the calls reports the error.
             && client.options.auth.renew(&used, until).await.unwrap_or(true)
         {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            let once_more = match left {
-                Some(Duration::ZERO) => return Ok(BatchResponse(answers)),
-                Some(left) => once_more.deadline(left),
-                None => once_more,
+            let resend = match left {
+                Some(Duration::ZERO) => return Ok(BatchResponse(results)),
+                Some(left) => resend.deadline(left),
+                None => resend,
             };
             spent.push(used);
-            let once_more = carry(once_more, &refused)?;
-            answers.extend(again(client, once_more, refused, attempts, spent).await);
+            let resend = with_calls(resend, &rejected)?;
+            results.extend(resend_rejected(client, resend, rejected, attempts, spent).await);
         }
-        Ok(BatchResponse(answers))
+        Ok(BatchResponse(results))
     }
 }
 
 #[cfg(fuzzing)]
 impl Batch {
-    /// The answers to its calls in this reply.
-    pub(crate) fn answered_by(self, reply: Response) -> Result<BatchResponse, Error> {
-        match self.mistake {
-            Some(mistake) => Err(mistake),
-            None => read(&self.client.0, reply, &self.calls).map(BatchResponse),
+    /// Reads the responses to the calls.
+    pub(crate) fn read_responses(self, response: Response) -> Result<BatchResponse, Error> {
+        match self.error {
+            Some(error) => Err(error),
+            None => read(&self.client.0, response, &self.calls).map(BatchResponse),
         }
     }
 }
 
-/// What becomes of calls whose token was not taken, after so many attempts with these tokens.
-/// Nothing new if there was no time to send them.
-async fn again(
+/// Resends the calls whose token was rejected, after `attempts` attempts with the `spent` tokens.
+/// Returns no responses if the deadline passed before they were sent.
+async fn resend_rejected(
     client: &Inner,
     request: RequestBuilder,
     calls: Vec<Call>,
     attempts: u32,
     spent: Vec<AccessToken>,
-) -> Answers {
-    let answers = request.send().await.and_then(|mut reply| {
-        reply.attempts += attempts;
-        reply.secrets.refused.extend(spent);
-        let renewed = reply.secrets.token.clone();
-        let answers = read(client, reply, &calls)?;
+) -> CallResults {
+    let results = request.send().await.and_then(|mut response| {
+        response.attempts += attempts;
+        response.secrets.rejected.extend(spent);
+        let renewed = response.secrets.token.clone();
+        let results = read(client, response, &calls)?;
         let is_rejected =
-            |answer: &Result<_, _>| answer.as_ref().is_err_and(Error::is_unauthorized);
-        if !answers.values().all(is_rejected) {
+            |result: &Result<_, _>| result.as_ref().is_err_and(Error::is_unauthorized);
+        if !results.values().all(is_rejected) {
             client.options.auth.accepted(renewed.as_ref());
         }
-        Ok(answers)
+        Ok(results)
     });
-    match answers {
-        Ok(answers) => answers,
-        Err(error) if error.kind() == ErrorKind::Timeout && error.attempts() == 0 => Answers::new(),
+    match results {
+        Ok(results) => results,
+        Err(error) if error.kind() == ErrorKind::Timeout && error.attempts() == 0 => {
+            CallResults::new()
+        }
         Err(error) => {
             let failed = calls.into_iter().map(|call| (call.id, Err(error.clone())));
             failed.collect()
@@ -283,17 +291,17 @@ async fn again(
     }
 }
 
-fn carry(request: RequestBuilder, calls: &[Call]) -> Result<RequestBuilder, Error> {
+fn with_calls(request: RequestBuilder, calls: &[Call]) -> Result<RequestBuilder, Error> {
     let content_type = format!("multipart/mixed; boundary={BOUNDARY}");
-    Ok(request.body(write(calls)?, &content_type))
+    Ok(request.body(encode(calls)?, &content_type))
 }
 
-fn write(calls: &[Call]) -> Result<Vec<u8>, Error> {
-    // The calls go to the host that the batch goes to; what counts is the path.
+fn encode(calls: &[Call]) -> Result<Vec<u8>, Error> {
+    // Only the path matters: all calls go to the host of the batch.
     let base = Url::parse("https://earthengine.googleapis.com/").map_err(|error| {
-        Error::new(ErrorKind::InvalidRequest, "the calls have no address").with_source(error)
+        Error::new(ErrorKind::InvalidRequest, "the calls have no valid URL").with_source(error)
     })?;
-    let mut whole = Vec::new();
+    let mut encoded = Vec::new();
     for call in calls {
         let mut url = call.name.route.url(&base)?;
         if !call.query.is_empty() {
@@ -310,110 +318,113 @@ fn write(calls: &[Call]) -> Result<Vec<u8>, Error> {
             call.name.method,
             url.path(),
         );
-        whole.extend_from_slice(head.as_bytes());
+        encoded.extend_from_slice(head.as_bytes());
         let body: &[u8] = call.body.as_deref().unwrap_or_default();
         if call.body.is_some() {
-            let about = format!(
+            let headers = format!(
                 "Content-Type: application/json\r\nContent-Length: {}\r\n",
                 body.len()
             );
-            whole.extend_from_slice(about.as_bytes());
+            encoded.extend_from_slice(headers.as_bytes());
         }
-        whole.extend_from_slice(b"\r\n");
-        whole.extend_from_slice(body);
-        whole.extend_from_slice(b"\r\n");
+        encoded.extend_from_slice(b"\r\n");
+        encoded.extend_from_slice(body);
+        encoded.extend_from_slice(b"\r\n");
     }
-    whole.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
-    Ok(whole)
+    encoded.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+    Ok(encoded)
 }
 
-/// The answers by the ids of the calls.
-type Answers = BTreeMap<String, Result<Response, Error>>;
+/// The responses by call ID.
+type CallResults = BTreeMap<String, Result<Response, Error>>;
 
-fn read(client: &Inner, reply: Response, calls: &[Call]) -> Result<Answers, Error> {
-    let content_type = reply.headers.get(CONTENT_TYPE);
+fn read(client: &Inner, response: Response, calls: &[Call]) -> Result<CallResults, Error> {
+    let content_type = response.headers.get(CONTENT_TYPE);
     let content_type = content_type
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let parts = parse(content_type, &reply.body, calls.len()).map_err(|why| {
-        Error::after(
-            reply.attempts,
+    let parts = parse(content_type, &response.body, calls.len()).map_err(|why| {
+        Error::with_attempts(
+            response.attempts,
             ErrorKind::InvalidResponse,
-            format!("the answer to {} is not a batch's: {why}", reply.name),
+            format!(
+                "the response to {} is not a batch response: {why}",
+                response.name
+            ),
         )
     })?;
     let mut found = BTreeMap::new();
     for part in parts {
         match found.entry(part.id) {
-            Entry::Vacant(free) => {
-                free.insert(part.answer);
+            Entry::Vacant(entry) => {
+                entry.insert(part.response);
             }
-            // Which of the two it is, nobody knows.
-            Entry::Occupied(mut taken) => {
-                *taken.get_mut() = Err("it is there twice");
+            // It is unknown which of the two is the right one.
+            Entry::Occupied(mut entry) => {
+                *entry.get_mut() = Err("it is duplicated");
             }
         }
     }
-    let answers = calls.iter().map(|call| {
-        let answer = match found.remove(&call.id) {
-            Some(Ok(answer)) => judge(client, &reply, &call.name, answer),
-            Some(Err(why)) => Err(unusable(&reply, &call.name, why)),
-            None => Err(unusable(&reply, &call.name, "it is missing")),
+    let results = calls.iter().map(|call| {
+        let result = match found.remove(&call.id) {
+            Some(Ok(part)) => read_call(client, &response, &call.name, part),
+            Some(Err(why)) => Err(invalid_response(&response, &call.name, why)),
+            None => Err(invalid_response(&response, &call.name, "it is missing")),
         };
-        (call.id.clone(), answer)
+        (call.id.clone(), result)
     });
-    Ok(answers.collect())
+    Ok(results.collect())
 }
 
-fn judge(
+fn read_call(
     client: &Inner,
-    reply: &Response,
-    name: &Name,
-    answer: Answer<'_>,
+    response: &Response,
+    name: &RequestName,
+    part: PartResponse<'_>,
 ) -> Result<Response, Error> {
     let shared = &client.shared;
     let (path, limiter) = (name.route.as_str(), shared.limiter.as_deref());
-    let signals = &shared.signals;
-    signals.observe(&answer.headers, path, limiter, &reply.secrets);
-    if !answer.status.is_success() {
-        // No more of it than of a refusal that comes alone.
-        let body = &answer.body[..answer.body.len().min(MAX_REFUSAL)];
-        let api = ApiError::read(answer.status, body, &reply.secrets);
-        return Err(Error::of_api(reply.attempts, name, api));
+    let events = &shared.events;
+    events.observe(&part.headers, path, limiter, &response.secrets);
+    if !part.status.is_success() {
+        // The same limit as for a single error response.
+        let body = &part.body[..part.body.len().min(MAX_ERROR_BODY)];
+        let api = ApiError::read(part.status, body, &response.secrets);
+        return Err(Error::of_api(response.attempts, name, api));
     }
     Ok(Response {
-        status: answer.status,
-        headers: answer.headers,
-        // The rest of the reply is kept alive by it: better than a copy.
-        body: reply.body.slice_ref(answer.body),
-        attempts: reply.attempts,
+        status: part.status,
+        headers: part.headers,
+        // Shares the batch's buffer instead of copying.
+        body: response.body.slice_ref(part.body),
+        attempts: response.attempts,
         name: name.clone(),
-        secrets: reply.secrets.clone(),
+        secrets: response.secrets.clone(),
     })
 }
 
-fn unusable(reply: &Response, name: &Name, why: &str) -> Error {
-    Error::after(
-        reply.attempts,
+fn invalid_response(response: &Response, name: &RequestName, why: &str) -> Error {
+    Error::with_attempts(
+        response.attempts,
         ErrorKind::InvalidResponse,
-        format!("the answer to {name} in the batch cannot be used: {why}"),
+        format!("the response to {name} in the batch is invalid: {why}"),
     )
 }
 
-/// The answers to a [`Batch`], each for itself.
+/// The responses to the calls of a [`Batch`].
 #[derive(Debug)]
-pub struct BatchResponse(Answers);
+pub struct BatchResponse(CallResults);
 
 impl BatchResponse {
-    /// The answer to the call with this id; none if there was no such call.
+    /// Returns the response to the call with this ID, or `None` if there was no such call.
     pub fn get(&self, id: &str) -> Option<&Result<Response, Error>> {
         self.0.get(id)
     }
 
-    /// The JSON of the answer to the call with this id.
+    /// Deserializes the JSON response to the call with this ID.
     ///
     /// # Errors
-    /// The call's own; [`ErrorKind::InvalidRequest`] if there was no such call.
+    /// Returns the error of the call, or [`ErrorKind::InvalidRequest`] if there was no such call.
     pub fn json<T: DeserializeOwned>(&self, id: &str) -> Result<T, Error> {
         match self.0.get(id) {
             Some(Ok(response)) => response.json(),
@@ -425,15 +436,15 @@ impl BatchResponse {
         }
     }
 
-    /// All answers, in the order of their ids.
+    /// Returns all responses, ordered by call ID.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Result<Response, Error>)> {
-        self.0.iter().map(|(id, answer)| (id.as_str(), answer))
+        self.0.iter().map(|(id, result)| (id.as_str(), result))
     }
 
-    /// The calls that failed.
+    /// Returns the calls that failed.
     pub fn failures(&self) -> impl Iterator<Item = (&str, &Error)> {
         self.iter()
-            .filter_map(|(id, answer)| Some((id, answer.as_ref().err()?)))
+            .filter_map(|(id, result)| Some((id, result.as_ref().err()?)))
     }
 }
 

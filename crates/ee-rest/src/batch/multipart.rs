@@ -1,38 +1,37 @@
-//! The reply to many calls in one request: `multipart/mixed` (RFC 2046 §5.1) of
-//! `application/http` parts. It comes from outside: every length is bounded by what was
-//! received, and nothing is taken for granted.
+//! The parser of batch responses: `multipart/mixed` (RFC 2046 §5.1) with `application/http` parts.
+//! The input is untrusted, so every length is bounded by what was received.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-/// The longest boundary (RFC 2046 §5.1.1).
-const LONGEST_BOUNDARY: usize = 70;
+/// The maximum length of a boundary (RFC 2046 §5.1.1).
+const MAX_BOUNDARY: usize = 70;
 
-/// What is read of headers at most, in bytes and in number.
-const LONGEST_HEADERS: usize = 64 * 1024;
-const MOST_HEADERS: usize = 100;
+/// The maximum size and number of a part's headers.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+const MAX_HEADERS: usize = 100;
 
-/// One part of the reply.
+/// One part of a batch response.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Part<'a> {
-    /// The id of the call that it answers.
+    /// The ID of the call.
     pub(crate) id: String,
-    /// The answer, or what is wrong with it.
-    pub(crate) answer: Result<Answer<'a>, &'static str>,
+    /// The response to the call, or why it is invalid.
+    pub(crate) response: Result<PartResponse<'a>, &'static str>,
 }
 
-/// The answer to one call.
+/// The response to one call.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Answer<'a> {
+pub(crate) struct PartResponse<'a> {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: &'a [u8],
 }
 
-/// Reads a reply with so many parts at most.
+/// Parses a batch response with at most `max_parts` parts.
 pub(crate) fn parse<'a>(
     content_type: &str,
     body: &'a [u8],
-    most: usize,
+    max_parts: usize,
 ) -> Result<Vec<Part<'a>>, &'static str> {
     let boundary = boundary(content_type)?;
     let mut delimiter = b"--".to_vec();
@@ -42,27 +41,27 @@ pub(crate) fn parse<'a>(
         Some((_, after)) => after,
         None => return Err("it has no parts"),
     };
-    // `rest` begins right behind a delimiter.
+    // `rest` starts right after a delimiter.
     while !rest.starts_with(b"--") {
         let Some(start) = rest.iter().position(|b| *b == b'\n') else {
             break;
         };
         let content = &rest[start + 1..];
-        let (content, next, whole) = match find_delimiter(content, &delimiter) {
+        let (content, next, complete) = match find_delimiter(content, &delimiter) {
             Some((end, after)) => (&content[..end], after, true),
             None => (content, &[][..], false),
         };
-        // A part without an id answers nobody's call.
+        // A part without an ID belongs to no call.
         if let Some(mut part) = read_part(content) {
-            if !whole {
-                part.answer = Err("it is cut off");
+            if !complete {
+                part.response = Err("it is cut off");
             }
-            if parts.len() == most {
+            if parts.len() == max_parts {
                 return Err("it has more parts than there were calls");
             }
             parts.push(part);
         }
-        if !whole {
+        if !complete {
             break;
         }
         rest = next;
@@ -82,19 +81,19 @@ fn boundary(content_type: &str) -> Result<&str, &'static str> {
             .eq_ignore_ascii_case("boundary")
             .then(|| value.trim())
     });
-    let boundary = boundary.ok_or("it names no boundary")?;
+    let boundary = boundary.ok_or("it has no boundary")?;
     let boundary = boundary
         .strip_prefix('"')
         .and_then(|quoted| quoted.strip_suffix('"'))
         .unwrap_or(boundary);
-    if boundary.is_empty() || boundary.len() > LONGEST_BOUNDARY {
+    if boundary.is_empty() || boundary.len() > MAX_BOUNDARY {
         return Err("its boundary is empty or too long");
     }
     Ok(boundary)
 }
 
-/// The next line that begins with the delimiter: where the content before it ends, and what
-/// follows the delimiter. The line end before a delimiter belongs to the delimiter.
+/// Finds the next line that starts with the delimiter. Returns the end of the content before it and
+/// the text after it. The line break before a delimiter is part of the delimiter.
 fn find_delimiter<'a>(body: &'a [u8], delimiter: &[u8]) -> Option<(usize, &'a [u8])> {
     let mut line = 0;
     loop {
@@ -127,21 +126,21 @@ fn read_part(content: &[u8]) -> Option<Part<'_>> {
         .strip_prefix('<')
         .and_then(|id| id.strip_suffix('>'))
         .unwrap_or(id);
-    // Google puts this in front of the call's own id.
+    // Google prefixes the ID of the call with this.
     let id = id.strip_prefix("response-")?.to_owned();
     Some(Part {
         id,
-        answer: read_answer(rest),
+        response: read_response(rest),
     })
 }
 
-fn read_answer(http: &[u8]) -> Result<Answer<'_>, &'static str> {
+fn read_response(http: &[u8]) -> Result<PartResponse<'_>, &'static str> {
     let end = http
         .iter()
-        .take(LONGEST_HEADERS)
+        .take(MAX_HEADER_BYTES)
         .position(|b| *b == b'\n')
-        .ok_or("it has no status")?;
-    let line = std::str::from_utf8(&http[..end]).map_err(|_| "its status is no text")?;
+        .ok_or("it has no valid status")?;
+    let line = std::str::from_utf8(&http[..end]).map_err(|_| "its status line is not UTF-8")?;
     let mut words = line.split_ascii_whitespace();
     let version = words.next().unwrap_or_default();
     let status = words.next().and_then(|status| status.parse::<u16>().ok());
@@ -149,8 +148,9 @@ fn read_answer(http: &[u8]) -> Result<Answer<'_>, &'static str> {
         .filter(|_| version.starts_with("HTTP/"))
         .and_then(|status| StatusCode::from_u16(status).ok())
         .filter(|status| (200..600).contains(&status.as_u16()))
-        .ok_or("it has no status")?;
-    let (headers, mut body) = split_headers(&http[end + 1..]).ok_or("its headers do not end")?;
+        .ok_or("it has no valid status")?;
+    let (headers, mut body) =
+        split_headers(&http[end + 1..]).ok_or("its headers are not terminated or too long")?;
     let length = headers.get(http::header::CONTENT_LENGTH).map(|length| {
         length
             .to_str()
@@ -159,17 +159,17 @@ fn read_answer(http: &[u8]) -> Result<Answer<'_>, &'static str> {
     });
     match length {
         None => {}
-        Some(None) => return Err("its length is no number"),
+        Some(None) => return Err("its content length is not a number"),
         Some(Some(length)) => body = body.get(..length).ok_or("it is cut off")?,
     }
-    Ok(Answer {
+    Ok(PartResponse {
         status,
         headers,
         body,
     })
 }
 
-/// Headers up to an empty line, and what follows. Lines that are no headers are left out.
+/// Splits the headers from what follows the empty line. Malformed header lines are skipped.
 fn split_headers(content: &[u8]) -> Option<(HeaderMap, &[u8])> {
     let mut headers = HeaderMap::new();
     let mut at = 0;
@@ -181,7 +181,7 @@ fn split_headers(content: &[u8]) -> Option<(HeaderMap, &[u8])> {
         if line.is_empty() {
             return Some((headers, &content[at..]));
         }
-        if at > LONGEST_HEADERS || headers.len() > MOST_HEADERS {
+        if at > MAX_HEADER_BYTES || headers.len() > MAX_HEADERS {
             return None;
         }
         let Some(colon) = line.iter().position(|b| *b == b':') else {

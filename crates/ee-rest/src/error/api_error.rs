@@ -1,4 +1,4 @@
-//! What the server says when it refuses.
+//! Error responses.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,13 +12,13 @@ use crate::RpcCode;
 use crate::error::excerpt::excerpt;
 use crate::error::redactor::Secrets;
 
-/// The quota metric of a day's budget. Waiting a minute does not bring it back.
-const DAILY_BUDGET: &str = "daily_eecu_usage_time";
-/// The sentence of a computation that is too big, now and later.
+/// The metric of the daily quota, which does not recover within minutes.
+const DAILY_QUOTA: &str = "daily_eecu_usage_time";
+/// The message of a computation that needs too much memory, which fails again on retry.
 const OUT_OF_MEMORY: &str = "User memory limit exceeded";
 
-/// A refusal, with everything that the server said about it: the status, the sentence, and
-/// the details of `google.rpc` that it carried (those that are not known are passed over).
+/// An error response, with the status, message and `google.rpc` details that the server sent.
+/// Unknown details are ignored.
 ///
 /// Secrets that the server echoed are redacted in every field.
 ///
@@ -40,55 +40,56 @@ const OUT_OF_MEMORY: &str = "User memory limit exceeded";
 pub struct ApiError {
     /// The HTTP status.
     pub status: StatusCode,
-    /// The canonical code: the reply's `status`, or what the HTTP status stands for.
+    /// The canonical code: the `status` in the body, or the code that corresponds to the HTTP
+    /// status.
     pub code: RpcCode,
-    /// The server's own sentence, to 1000 characters as all its texts. Of a reply that is not
-    /// Earth Engine's, or was cut off, its beginning.
+    /// The server's message, up to 1000 characters, like every text here. If the body is not in
+    /// Earth Engine's error format or was cut off, an excerpt of it.
     pub message: String,
     /// `ErrorInfo.reason`, or the `reason` of the older error format.
     pub reason: Option<String>,
-    /// `ErrorInfo.domain`: whose reason it is.
+    /// `ErrorInfo.domain`: the service that defines the reason.
     pub domain: Option<String>,
-    /// `ErrorInfo.metadata`: the project, service, permission or quota at fault.
+    /// `ErrorInfo.metadata`: the project, service, permission or quota concerned.
     pub metadata: BTreeMap<String, String>,
-    /// `Help.links`: pages where something can be done about it.
+    /// `Help.links`: pages that help to fix the problem.
     pub links: Vec<HelpLink>,
-    /// `QuotaFailure.violations`: the quotas that are used up.
+    /// `QuotaFailure.violations`: the exceeded quotas.
     pub quota_violations: Vec<QuotaViolation>,
-    /// `RetryInfo.retryDelay`: how long to wait at least before trying again.
+    /// `RetryInfo.retryDelay`: the minimum delay before a retry.
     pub retry_delay: Option<Duration>,
-    foreign: bool,
+    from_intermediary: bool,
 }
 
-/// A page that the server points to.
+/// A link to a help page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HelpLink {
-    /// What it is about.
+    /// What the page is about.
     pub description: String,
-    /// Its address.
+    /// The URL of the page.
     pub url: String,
 }
 
-/// A quota that is used up.
+/// An exceeded quota.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QuotaViolation {
-    /// Whose quota: `project:p`, for example.
+    /// What the quota applies to: `project:p`, for example.
     pub subject: String,
-    /// Which quota, in the server's words.
+    /// The server's description of the quota.
     pub description: String,
 }
 
 impl ApiError {
-    /// Reads the reply to a refused request. There is no reply that it cannot read: of one
-    /// in another form than Earth Engine's, the beginning becomes the message.
+    /// Parses an error response. Never fails: if the body is not in Earth Engine's error format,
+    /// an excerpt of it becomes the message.
     pub fn from_response(status: StatusCode, body: &[u8]) -> Self {
         Self::read(status, body, &Secrets::default())
     }
 
-    /// [`from_response`](Self::from_response) for the reply to a request that had this token, which
-    /// the reply may echo and the error does not.
+    /// Parses an error response like [`from_response`](Self::from_response), redacting the token
+    /// that the request was sent with.
     pub fn from_response_redacting(token: &AccessToken, status: StatusCode, body: &[u8]) -> Self {
         let secrets = Secrets {
             token: Some(token.clone()),
@@ -98,27 +99,28 @@ impl ApiError {
     }
 
     pub(crate) fn read(status: StatusCode, body: &[u8], secrets: &Secrets) -> Self {
-        let mut reply: Result<Value, _> = serde_json::from_slice(body);
-        let mut error = Self::new(status);
-        let said = reply.as_ref().ok().and_then(|reply| {
-            // Methods that stream answer with a list.
-            let reply = reply.get(0).unwrap_or(reply);
-            reply.get("error").filter(|error| error.is_object())
+        let mut json: Result<Value, _> = serde_json::from_slice(body);
+        let mut api_error = Self::new(status);
+        let object = json.as_ref().ok().and_then(|json| {
+            // Streaming methods wrap the error in an array.
+            let json = json.get(0).unwrap_or(json);
+            json.get("error").filter(|error| error.is_object())
         });
-        match said {
-            Some(said) => error.fill(said, &|text| secrets.sanitize_message(text)),
+        match object {
+            Some(object) => api_error.fill(object, &|text| secrets.sanitize_message(text)),
             None => {
-                error.foreign = !reply.as_ref().is_err_and(|why| is_cut_off(body, why));
-                error.message = excerpt(body, secrets);
+                api_error.from_intermediary =
+                    !json.as_ref().is_err_and(|error| is_cut_off(body, error));
+                api_error.message = excerpt(body, secrets);
             }
         }
-        if let Ok(reply) = &mut reply {
-            zeroize_json(reply);
+        if let Ok(json) = &mut json {
+            zeroize_json(json);
         }
-        if error.message.is_empty() {
-            error.message = "no explanation was given".into();
+        if api_error.message.is_empty() {
+            api_error.message = "no explanation was given".into();
         }
-        error
+        api_error
     }
 
     fn new(status: StatusCode) -> Self {
@@ -132,18 +134,18 @@ impl ApiError {
             links: Vec::new(),
             quota_violations: Vec::new(),
             retry_delay: None,
-            foreign: false,
+            from_intermediary: false,
         }
     }
 
-    fn fill(&mut self, said: &Value, sanitize: &dyn Fn(&str) -> String) {
+    fn fill(&mut self, object: &Value, sanitize: &dyn Fn(&str) -> String) {
         let text =
             |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(sanitize);
-        if let Some(name) = said.get("status").and_then(Value::as_str) {
-            self.code = RpcCode::from(name);
+        if let Some(name) = object.get("status").and_then(Value::as_str) {
+            self.code = RpcCode::from_name(name).unwrap_or(RpcCode::Unknown);
         }
-        self.message = text(said, "message").unwrap_or_default();
-        for detail in list(said, "details") {
+        self.message = text(object, "message").unwrap_or_default();
+        for detail in list(object, "details") {
             let kind = detail.get("@type").and_then(Value::as_str);
             match kind.and_then(|kind| kind.rsplit('/').next()) {
                 Some("google.rpc.ErrorInfo") => {
@@ -176,31 +178,31 @@ impl ApiError {
                 _ => {}
             }
         }
-        // The older format, which rate limits are still told in.
-        if let (None, Some(first)) = (&self.reason, list(said, "errors").first()) {
+        // The older error format, which is still used for rate limits.
+        if let (None, Some(first)) = (&self.reason, list(object, "errors").first()) {
             self.reason = text(first, "reason");
             self.domain = text(first, "domain");
         }
     }
 
-    /// Whether the reply is not in Earth Engine's form: something in between answered (a
-    /// proxy, a login page), or Google refuses this network or region altogether.
+    /// Returns whether the response is not in Earth Engine's error format: it came from an
+    /// intermediary, such as a proxy or login page, or Google blocks this network or region.
     pub fn is_from_intermediary(&self) -> bool {
-        self.foreign
+        self.from_intermediary
     }
 
-    /// Whether the project's budget of computing time for today is spent.
+    /// Returns whether the project's daily quota of computing time is exhausted.
     pub fn is_daily_quota(&self) -> bool {
-        self.message.contains(DAILY_BUDGET)
-            || self.metadata.values().any(|v| v.contains(DAILY_BUDGET))
+        self.message.contains(DAILY_QUOTA)
+            || self.metadata.values().any(|v| v.contains(DAILY_QUOTA))
             || self
                 .quota_violations
                 .iter()
-                .any(|v| v.description.contains(DAILY_BUDGET) || v.subject.contains(DAILY_BUDGET))
+                .any(|v| v.description.contains(DAILY_QUOTA) || v.subject.contains(DAILY_QUOTA))
     }
 
-    /// Whether too much was asked for at once: a 429, or a 403 with a rate limit's reason.
-    /// Nothing was done about such a request.
+    /// Returns whether this is a rate limit error: a 429, or a 403 with a rate limit's reason. Such
+    /// a request was not processed.
     pub(crate) fn is_rate_limit(&self) -> bool {
         match self.status.as_u16() {
             429 => true,
@@ -212,9 +214,9 @@ impl ApiError {
         }
     }
 
-    /// Whether the same request may succeed in a while: the statuses 429, 500, 502, 503 and
-    /// 504, and a 403 with a rate limit's reason; never a spent daily budget, and never a
-    /// computation that needs too much memory.
+    /// Returns whether the same request may succeed later: the statuses 429, 500, 502, 503 and 504,
+    /// and a 403 with a rate limit's reason, unless the daily quota is exhausted or the computation
+    /// needs too much memory.
     pub fn is_transient(&self) -> bool {
         let busy = matches!(self.status.as_u16(), 500 | 502 | 503 | 504);
         (busy || self.is_rate_limit())
@@ -226,8 +228,8 @@ impl ApiError {
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", self.status.as_u16())?;
-        if self.foreign {
-            write!(f, "(not Earth Engine's own answer)")?;
+        if self.from_intermediary {
+            write!(f, "(not from Earth Engine)")?;
         } else {
             write!(f, "{}", self.code)?;
         }
@@ -237,10 +239,9 @@ impl fmt::Display for ApiError {
 
 impl std::error::Error for ApiError {}
 
-/// Whether this is the beginning of an object or of a list: of a refusal that broke off or was
-/// too long, no more is known.
-fn is_cut_off(body: &[u8], why: &serde_json::Error) -> bool {
-    why.is_eof() && matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
+/// Returns whether the body is a truncated JSON object or array, which may well be Earth Engine's.
+fn is_cut_off(body: &[u8], error: &serde_json::Error) -> bool {
+    error.is_eof() && matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
@@ -250,7 +251,7 @@ fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
         .map_or(&[], Vec::as_slice)
 }
 
-/// A duration as protobuf writes it in JSON: `3.5s`.
+/// Parses a duration in protobuf's JSON format: `3.5s`.
 fn seconds(detail: &Value) -> Option<Duration> {
     let text = detail.get("retryDelay")?.as_str()?.strip_suffix('s')?;
     Duration::try_from_secs_f64(text.parse().ok()?).ok()

@@ -1,12 +1,12 @@
-//! What to show of a reply that is not Earth Engine's.
+//! Excerpts of responses that are not in Earth Engine's format.
 
 use crate::error::redactor::Secrets;
 
-/// Longest excerpt, in characters.
+/// The maximum length, in characters.
 const MAX: usize = 200;
 
-/// The beginning of a text, or the title (else the words) of an HTML page, on one line.
-/// Empty if there is nothing to show.
+/// Returns the start of a text, or the title or else the text of an HTML page, on one line. Empty
+/// if there is nothing to show.
 pub(crate) fn excerpt(body: &[u8], secrets: &Secrets) -> String {
     let text = String::from_utf8_lossy(body);
     let words = if text.trim_start().starts_with('<') {
@@ -14,7 +14,7 @@ pub(crate) fn excerpt(body: &[u8], secrets: &Secrets) -> String {
     } else {
         text.into_owned()
     };
-    // Cleaned before it is cut: half a secret would not be recognised.
+    // Sanitized before truncation, because half a secret would not be recognized.
     let clean = secrets.sanitize(&words);
     let mut line = String::new();
     for word in clean.split_whitespace() {
@@ -30,7 +30,7 @@ pub(crate) fn excerpt(body: &[u8], secrets: &Secrets) -> String {
 }
 
 fn title(html: &str) -> Option<String> {
-    // ASCII lower case keeps every offset where it was.
+    // ASCII lowercasing keeps the byte offsets.
     let lower = html.to_ascii_lowercase();
     let tag = lower.find("<title")?;
     let start = tag + lower[tag..].find('>')? + 1;
@@ -41,9 +41,9 @@ fn title(html: &str) -> Option<String> {
 
 fn without_tags(html: &str) -> String {
     let mut out = String::new();
-    for piece in html.split('<') {
-        // What stands before `>` belongs to the tag.
-        if let Some((_, text)) = piece.split_once('>') {
+    for part in html.split('<') {
+        // The text before `>` belongs to the tag.
+        if let Some((_, text)) = part.split_once('>') {
             out.push_str(text);
             out.push(' ');
         }
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_are_shown_by_their_title_or_words_and_junk_does_no_harm() {
+    fn html_is_shown_by_title_or_text_and_junk_is_harmless() {
         for (body, shown) in [
             (&b"Forbidden"[..], "Forbidden"),
             (b"<html><TITLE>Error\n 403</TITLE>x", "Error 403"),

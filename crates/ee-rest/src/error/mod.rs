@@ -1,4 +1,4 @@
-//! The error of this crate.
+//! The crate's error type.
 
 pub(crate) mod api_error;
 pub(crate) mod excerpt;
@@ -12,79 +12,79 @@ use ee_token::{ErrorBody, Remedy};
 use http::StatusCode;
 
 use crate::ApiError;
-use crate::request::Name;
+use crate::request::prepared::RequestName;
 
-/// Why there is no answer, or none that can be used. One word wide and cheap to clone.
+/// An error of a request. One word wide and cheap to clone.
 ///
-/// Its source is the [`ApiError`] of a refusal, the [`ee_token::Error`] of a token that could
-/// not be had, or the error of the connection.
+/// Its source is the [`ApiError`] of an error response, the [`ee_token::Error`] of a failed token
+/// request, or the error of the connection.
 ///
 /// ```
 /// use ee_rest::{Error, ErrorKind};
 ///
-/// fn is_gone(error: &Error) -> bool {
+/// fn is_not_found(error: &Error) -> bool {
 ///     error.api().is_some_and(|api| api.status == 404)
 /// }
-/// # assert!(!is_gone(&Error::new(ErrorKind::NoProject, "no project")));
+/// # assert!(!is_not_found(&Error::new(ErrorKind::NoProject, "no project")));
 /// ```
 #[derive(Clone)]
 pub struct Error(ErrorBody<RequestErrorKind>);
 
-/// What a program can ask an error for. Written out instead of using `error_type!`, whose
-/// errors know a kind alone.
+/// The kind and attempt count. Implemented by hand because `error_type!` supports only a kind.
 #[derive(Clone, Copy)]
 struct RequestErrorKind {
     kind: ErrorKind,
     attempts: u32,
 }
 
-/// What went wrong with a request.
+/// The kind of an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The server refused; [`Error::api`] has what it said.
+    /// The server responded with an error; see [`Error::api`].
     Api,
-    /// There is no token to send; [`Error::token_error`] says why.
+    /// No access token could be obtained; see [`Error::token_error`].
     Token,
-    /// The host could not be reached, or the connection broke.
+    /// The host could not be reached, or the connection was lost.
     Network,
-    /// No answer in time.
+    /// The response did not arrive before the timeout or deadline.
     Timeout,
-    /// An answer that is no answer: not the JSON expected, or longer than allowed.
+    /// The response is not the expected JSON, or is too long.
     InvalidResponse,
-    /// A request that cannot be sent: a path, header, URL or body that makes no sense.
+    /// The request is invalid: its path, a header, its URL or its body.
     InvalidRequest,
-    /// A path that needs a project, and no project.
+    /// The path is relative to a project, but no project is set.
     NoProject,
-    /// A long-running operation failed; [`Error::operation`] has what is known of it.
+    /// A long-running operation failed; see [`Error::operation`].
     OperationFailed,
-    /// A long-running operation was cancelled; [`Error::operation`] has what is known of it.
+    /// A long-running operation was cancelled; see [`Error::operation`].
     OperationCancelled,
-    /// A file cannot be written.
+    /// A file could not be written.
     File,
-    /// A call that was made outside of a tokio runtime.
+    /// The call was made outside of a tokio runtime.
     Runtime,
 }
 
 impl Error {
-    /// An error of this kind. The message names the host, path or project at fault, and
-    /// never a secret.
+    /// Creates an error. The message should name the host, path or project concerned, and must
+    /// not contain a secret.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self::after(0, kind, message)
+        Self::with_attempts(0, kind, message)
     }
 
-    /// An error after so many attempts.
-    pub(crate) fn after(attempts: u32, kind: ErrorKind, message: impl Into<String>) -> Self {
+    /// Creates an error of a request that was sent this many times.
+    pub(crate) fn with_attempts(
+        attempts: u32,
+        kind: ErrorKind,
+        message: impl Into<String>,
+    ) -> Self {
         Self(ErrorBody::new(RequestErrorKind { kind, attempts }, message))
     }
 
-    /// The error of a response with an error status, after so many attempts.
-    pub(crate) fn of_api(attempts: u32, name: &Name, api: ApiError) -> Self {
-        let error = Self::after(
-            attempts,
-            ErrorKind::Api,
-            format!("{name} was refused: {api}"),
-        );
+    /// Creates the error of an error response to a request that was sent this many times.
+    pub(crate) fn of_api(attempts: u32, name: &RequestName, api: ApiError) -> Self {
+        let message = format!("{name} failed: {api}");
+        let error = Self::with_attempts(attempts, ErrorKind::Api, message);
         let error = match api.status {
             StatusCode::UNAUTHORIZED => error.with_remedy(Remedy::new(
                 "The server rejected the token or the API key. Log in again, or use another credential.",
@@ -94,43 +94,43 @@ impl Error {
         error.with_source(api)
     }
 
-    /// What went wrong, for a program to match on.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind().kind
     }
 
-    /// How many times the request was sent, as far as this client knows. 0 if it was refused
-    /// here or there was no token to send.
+    /// Returns how many times the request was sent. 0 if it was invalid or no access token could
+    /// be obtained.
     pub fn attempts(&self) -> u32 {
         self.0.kind().attempts
     }
 
-    /// What the server said, if it refused.
+    /// Returns the server's error response, if the kind is [`ErrorKind::Api`].
     pub fn api(&self) -> Option<&ApiError> {
         self.0.source()?.downcast_ref()
     }
 
-    /// Whether the server did not take the token.
+    /// Returns whether the server rejected the credentials (401).
     pub(crate) fn is_unauthorized(&self) -> bool {
         self.api()
             .is_some_and(|api| api.status == StatusCode::UNAUTHORIZED)
     }
 
-    /// The operation that failed, was cancelled, or did not end in time.
+    /// Returns the operation that failed, was cancelled, or did not finish before the deadline.
     pub fn operation(&self) -> Option<&crate::Operation> {
-        let last: &crate::api::operations::Last = self.0.source()?.downcast_ref()?;
+        let last: &crate::api::operations::OperationSnapshot = self.0.source()?.downcast_ref()?;
         Some(&last.operation)
     }
 
-    /// Why there is no token, if that is the trouble.
+    /// Returns the error of the token source, if the kind is [`ErrorKind::Token`].
     pub fn token_error(&self) -> Option<&ee_token::Error> {
-        // A broken connection has an `ee_token::Error` for its source as well.
+        // Network errors have an `ee_token::Error` as their source, too.
         (self.kind() == ErrorKind::Token)
             .then(|| self.0.source()?.downcast_ref())
             .flatten()
     }
 
-    /// Whether the same call may succeed later without anybody doing anything.
+    /// Returns whether the same call may succeed later without any change.
     pub fn is_transient(&self) -> bool {
         match self.kind() {
             ErrorKind::Network | ErrorKind::Timeout => true,
@@ -140,38 +140,38 @@ impl Error {
         }
     }
 
-    /// What a person should do about it, where that is known.
+    /// Returns how to fix the problem, if known.
     pub fn remedy(&self) -> Option<&Remedy> {
         self.0.remedy()
     }
 
-    /// Who was refused (an e-mail address, usually), where that is known.
+    /// Returns the principal concerned, usually an email address, if known.
     pub fn principal(&self) -> Option<&str> {
         self.0.principal()
     }
 
-    /// Adds what to do about it.
+    /// Sets how to fix the problem.
     #[must_use]
     pub fn with_remedy(mut self, remedy: Remedy) -> Self {
         self.0.set_remedy(remedy);
         self
     }
 
-    /// Adds who was refused.
+    /// Sets the principal concerned.
     #[must_use]
     pub fn with_principal(mut self, principal: impl Into<String>) -> Self {
         self.0.set_principal(principal.into());
         self
     }
 
-    /// Adds the error that this one stems from.
+    /// Sets the underlying error.
     #[must_use]
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.0.set_source(Arc::new(source));
         self
     }
 
-    /// Passes on what an error of the layer below knows, and keeps it as the source.
+    /// Sets the underlying error and copies its remedy and principal.
     pub(crate) fn context(mut self, error: ee_token::Error) -> Self {
         if let Some(remedy) = error.remedy() {
             self.0.set_remedy(remedy.clone());
@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_one_word_wide() {
+    fn error_is_one_word_wide() {
         assert_eq!(size_of::<Error>(), size_of::<usize>());
     }
 }

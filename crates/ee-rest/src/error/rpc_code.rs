@@ -1,53 +1,53 @@
-//! Google's canonical error codes.
+//! Google's canonical error codes (`google.rpc.Code`).
 
 use std::fmt;
 
 use http::StatusCode;
 
-/// What kind of refusal it is, in the words of `google.rpc.RpcCode`: the `status` of an error
-/// reply, or what the HTTP status stands for where the reply has none.
+/// A canonical error code (`google.rpc.Code`): the `status` of an error response, or the code that
+/// corresponds to the HTTP status.
 ///
 /// ```
 /// use ee_rest::RpcCode;
 ///
-/// assert_eq!(RpcCode::from("PERMISSION_DENIED"), RpcCode::PermissionDenied);
+/// assert_eq!(RpcCode::from_name("PERMISSION_DENIED"), Some(RpcCode::PermissionDenied));
+/// assert_eq!(RpcCode::from_name("SOMETHING_NEW"), None);
 /// assert_eq!(RpcCode::PermissionDenied.as_str(), "PERMISSION_DENIED");
-/// assert_eq!(RpcCode::from("SOMETHING_NEW"), RpcCode::Unknown);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RpcCode {
-    /// `CANCELLED`: the caller cancelled it.
+    /// `CANCELLED`: the caller cancelled the call.
     Cancelled,
-    /// `UNKNOWN`, or a code that is newer than this library.
+    /// `UNKNOWN`, or a code that this version does not know.
     Unknown,
-    /// `INVALID_ARGUMENT`: wrong whatever the state of the system.
+    /// `INVALID_ARGUMENT`: the arguments are invalid, whatever the state of the system.
     InvalidArgument,
-    /// `DEADLINE_EXCEEDED`: not finished in time.
+    /// `DEADLINE_EXCEEDED`: the call did not finish in time.
     DeadlineExceeded,
-    /// `NOT_FOUND`: it does not exist, or may not be seen.
+    /// `NOT_FOUND`: the resource does not exist, or the caller may not see it.
     NotFound,
-    /// `ALREADY_EXISTS`: what should have been created is there already.
+    /// `ALREADY_EXISTS`: the resource to create already exists.
     AlreadyExists,
-    /// `PERMISSION_DENIED`: the caller may not do this.
+    /// `PERMISSION_DENIED`: the caller lacks a permission.
     PermissionDenied,
-    /// `RESOURCE_EXHAUSTED`: a quota is used up.
+    /// `RESOURCE_EXHAUSTED`: a quota is exhausted.
     ResourceExhausted,
-    /// `FAILED_PRECONDITION`: not in the present state of the system.
+    /// `FAILED_PRECONDITION`: the system is not in the required state.
     FailedPrecondition,
-    /// `ABORTED`: a conflict with somebody else's change.
+    /// `ABORTED`: the call conflicts with a concurrent change.
     Aborted,
-    /// `OUT_OF_RANGE`: past the end of something.
+    /// `OUT_OF_RANGE`: the call is past the valid range.
     OutOfRange,
-    /// `UNIMPLEMENTED`: the server cannot do this.
+    /// `UNIMPLEMENTED`: the server does not support the call.
     Unimplemented,
-    /// `INTERNAL`: the server has a problem.
+    /// `INTERNAL`: an internal server error.
     Internal,
-    /// `UNAVAILABLE`: not at the moment.
+    /// `UNAVAILABLE`: the service is temporarily unavailable.
     Unavailable,
-    /// `DATA_LOSS`: data was lost for good.
+    /// `DATA_LOSS`: data was lost or corrupted.
     DataLoss,
-    /// `UNAUTHENTICATED`: no token, or none that the server takes.
+    /// `UNAUTHENTICATED`: the credentials are missing or were rejected.
     Unauthenticated,
 }
 
@@ -71,7 +71,7 @@ const NAMES: [(RpcCode, &str); 16] = [
 ];
 
 impl RpcCode {
-    /// Google's name of the code.
+    /// Returns Google's name of the code, such as `PERMISSION_DENIED`.
     pub fn as_str(self) -> &'static str {
         NAMES
             .iter()
@@ -79,7 +79,15 @@ impl RpcCode {
             .map_or("UNKNOWN", |(_, name)| name)
     }
 
-    /// The code that an HTTP status stands for (the mapping in `google/rpc/code.proto`).
+    /// Returns the code with this name, or `None` if this version does not know it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        NAMES
+            .iter()
+            .find(|(_, known)| *known == name)
+            .map(|(code, _)| *code)
+    }
+
+    /// Maps an HTTP status to a code, as `google/rpc/code.proto` does.
     pub(crate) fn from_status(status: StatusCode) -> Self {
         match status.as_u16() {
             400 => Self::InvalidArgument,
@@ -98,15 +106,6 @@ impl RpcCode {
     }
 }
 
-impl From<&str> for RpcCode {
-    fn from(name: &str) -> Self {
-        NAMES
-            .iter()
-            .find(|(_, known)| *known == name)
-            .map_or(Self::Unknown, |(code, _)| *code)
-    }
-}
-
 impl fmt::Display for RpcCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -118,9 +117,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_code_is_read_by_its_name_and_no_two_share_one() {
+    fn code_names_are_unique_and_round_trip() {
         for (code, name) in NAMES {
-            assert_eq!((RpcCode::from(name), code.as_str()), (code, name));
+            assert_eq!(
+                (RpcCode::from_name(name), code.as_str()),
+                (Some(code), name)
+            );
         }
     }
 }

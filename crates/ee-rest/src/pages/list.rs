@@ -1,4 +1,4 @@
-//! A list that is about to be asked for.
+//! List requests.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,28 +9,27 @@ use serde_json::{Map, Value, json};
 
 use crate::{Client, Error, ItemStream, PageCursor, Pages};
 
-/// A list that is about to be asked for: choose what is on it, then take its
-/// [`items`](Self::items) or its [`pages`](Self::pages). Nothing is sent until they are asked
-/// for.
-#[must_use = "a list is asked for by its items or pages"]
+/// A request for a list: set its options, then read its [`items`](Self::items) or
+/// [`pages`](Self::pages). Nothing is sent before they are polled.
+#[must_use = "a list request does nothing until its items or pages are polled"]
 pub struct ListRequest<T> {
     client: Client,
     path: Result<String, Error>,
     key: &'static str,
-    how: How,
+    options: ListOptions,
     of: PhantomData<fn() -> T>,
 }
 
-/// Where the options of a list go.
-enum How {
+/// The options of a list, in the query or in the body.
+enum ListOptions {
     Query(Vec<(String, String)>),
     Body(Map<String, Value>),
 }
 
 const PAGE_TOKEN: &str = "pageToken";
 
-impl How {
-    /// Takes out the page that the list begins at, which the pages after it must not repeat.
+impl ListOptions {
+    /// Removes and returns the first page's token, which must not be sent with later pages.
     fn take_page_token(&mut self) -> Option<String> {
         match self {
             Self::Query(query) => {
@@ -49,16 +48,16 @@ impl How {
 
 impl<T: DeserializeOwned + Send + 'static> ListRequest<T> {
     pub(crate) fn get(client: &Client, path: String, key: &'static str) -> Self {
-        Self::new(client, Ok(path), key, How::Query(Vec::new()))
+        Self::new(client, Ok(path), key, ListOptions::Query(Vec::new()))
     }
 
-    /// A list whose path may have turned out wrong; whoever asks for it is told.
+    /// Like [`get`](Self::get), for a path that may be invalid. The first page reports the error.
     pub(crate) fn get_checked(
         client: &Client,
         path: Result<String, Error>,
         key: &'static str,
     ) -> Self {
-        Self::new(client, path, key, How::Query(Vec::new()))
+        Self::new(client, path, key, ListOptions::Query(Vec::new()))
     }
 
     pub(crate) fn post(
@@ -67,39 +66,43 @@ impl<T: DeserializeOwned + Send + 'static> ListRequest<T> {
         key: &'static str,
         body: Map<String, Value>,
     ) -> Self {
-        Self::new(client, Ok(path.to_owned()), key, How::Body(body))
+        Self::new(client, Ok(path.to_owned()), key, ListOptions::Body(body))
     }
 
-    fn new(client: &Client, path: Result<String, Error>, key: &'static str, how: How) -> Self {
+    fn new(
+        client: &Client,
+        path: Result<String, Error>,
+        key: &'static str,
+        options: ListOptions,
+    ) -> Self {
         Self {
             client: client.clone(),
             path,
             key,
-            how,
+            options,
             of: PhantomData,
         }
     }
 
-    /// How many items there may be on a page; the server may put fewer.
+    /// Sets the maximum number of items per page. The server may return fewer.
     pub fn page_size(self, items: u32) -> Self {
         self.option("pageSize", items)
     }
 
-    /// Which items: `properties.x>=1 AND startTime>="2024-01-01T00:00:00Z"`, for example
-    /// (<https://google.aip.dev/160>).
+    /// Sets a filter: `properties.x>=1 AND startTime>="2024-01-01T00:00:00Z"`, for example
     pub fn filter(self, filter: &str) -> Self {
         self.option("filter", filter)
     }
 
-    /// Sets any other option that the API knows; `null` is none. With a `pageToken` the list
-    /// begins at that page.
+    /// Sets any other option of the API. `null` removes it. With a `pageToken`, the list starts at
+    /// that page.
     pub fn option(mut self, name: &str, value: impl Into<Value>) -> Self {
         let value = value.into();
-        match &mut self.how {
-            How::Body(body) => {
+        match &mut self.options {
+            ListOptions::Body(body) => {
                 body.insert(name.to_owned(), value);
             }
-            How::Query(query) => {
+            ListOptions::Query(query) => {
                 query.retain(|(other, _)| other != name);
                 let value = match value {
                     Value::Null => return self,
@@ -112,22 +115,22 @@ impl<T: DeserializeOwned + Send + 'static> ListRequest<T> {
         self
     }
 
-    /// The pages, one request each.
+    /// Returns the pages, each of which is fetched by a request of its own.
     pub fn pages(self) -> Pages<T> {
         let Self {
             client,
             path,
-            mut how,
+            mut options,
             ..
         } = self;
-        let page_token = how.take_page_token();
+        let page_token = options.take_page_token();
         let pages = Pages::new(self.key, move |token| {
             let path = match &path {
                 Ok(path) => path,
-                Err(error) => return client.request(Method::GET, "").failed(error.clone()),
+                Err(error) => return client.request(Method::GET, "").with_error(error.clone()),
             };
-            match &how {
-                How::Query(query) => {
+            match &options {
+                ListOptions::Query(query) => {
                     let mut request = client.request(Method::GET, path);
                     for (name, value) in query {
                         request = request.query(name, value);
@@ -137,7 +140,7 @@ impl<T: DeserializeOwned + Send + 'static> ListRequest<T> {
                         None => request,
                     }
                 }
-                How::Body(body) => {
+                ListOptions::Body(body) => {
                     let request = client.request(Method::POST, path);
                     match token {
                         None => request.json(body),
@@ -159,7 +162,7 @@ impl<T: DeserializeOwned + Send + 'static> ListRequest<T> {
         }
     }
 
-    /// The items, page after page.
+    /// Returns the items of all pages.
     pub fn items(self) -> ItemStream<T> {
         self.pages().items()
     }

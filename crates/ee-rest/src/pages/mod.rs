@@ -1,4 +1,4 @@
-//! Lists that come in pages.
+//! Paginated lists.
 
 pub(crate) mod list;
 
@@ -20,31 +20,31 @@ use crate::{Error, ErrorKind, RequestBuilder, Response};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Page<T> {
-    /// What is on it; may be nothing, even if other pages follow.
+    /// The items. May be empty even if more pages follow.
     pub items: Vec<T>,
-    /// The token of the next page; none on the last.
+    /// The token of the next page, or `None` on the last page.
     pub next_page_token: Option<String>,
 }
 
-/// A place in a list, to go on from: in another process too, as it can be serialized.
+/// A position in a list. It can be serialized, to resume the list in another process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageCursor {
-    /// The token of the page; none for the first.
+    /// The token of the page, or `None` for the first page.
     pub page_token: Option<String>,
-    /// How many items of that page come before.
+    /// The number of items of that page to skip.
     pub skip: usize,
 }
 
-/// Makes the request for the page with this token.
-type Ask = Arc<dyn Fn(Option<&str>) -> RequestBuilder + Send + Sync>;
+/// Builds the request for the page with this token.
+type PageRequest = Arc<dyn Fn(Option<&str>) -> RequestBuilder + Send + Sync>;
 type Fetching<T> = Pin<Box<dyn Future<Output = Result<Page<T>, Error>> + Send>>;
 
-/// The pages of a list, fetched one after the other as they are asked for: a [`Stream`] of
-/// [`Page`]s, and of items by [`items`](Self::items).
+/// The pages of a list, fetched lazily and in order: a [`Stream`] of [`Page`]s. Use
+/// [`items`](Self::items) for a stream of items.
 ///
-/// Each page is a request of its own, with retries and the renewal of tokens. After the first
-/// error the stream ends; [`position`](Self::position) then is the page that failed, where
-/// [`resume`](Self::resume) goes on. Nothing is lost and nothing comes twice.
+/// Each page is fetched by its own request, with retries and token renewal. The stream ends after
+/// the first error. [`position`](Self::position) is then the page that failed, where
+/// [`resume`](Self::resume) continues without losing or repeating an item.
 ///
 /// ```no_run
 /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -55,17 +55,17 @@ type Fetching<T> = Pin<Box<dyn Future<Output = Result<Page<T>, Error>> + Send>>;
 /// # Ok(()) }
 /// ```
 pub struct Pages<T> {
-    ask: Ask,
+    request: PageRequest,
     key: Arc<str>,
-    /// None behind the last page.
+    /// `None` after the last page.
     at: Option<PageCursor>,
     failed: bool,
     fetching: Option<Fetching<T>>,
 }
 
 impl<T: DeserializeOwned + Send + 'static> Pages<T> {
-    /// The pages of any list of the API. `ask` makes the request for the page with the token;
-    /// `key` is the field of the reply that holds the items.
+    /// Creates the pages of any list of the API. `request` builds the request for the page with the
+    /// given token; `key` is the response field that holds the items.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -83,10 +83,10 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
     /// ```
     pub fn new(
         key: &str,
-        ask: impl Fn(Option<&str>) -> RequestBuilder + Send + Sync + 'static,
+        request: impl Fn(Option<&str>) -> RequestBuilder + Send + Sync + 'static,
     ) -> Self {
         Self {
-            ask: Arc::new(ask),
+            request: Arc::new(request),
             key: key.into(),
             at: Some(PageCursor::default()),
             failed: false,
@@ -94,7 +94,7 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
         }
     }
 
-    /// Goes on at a place that [`position`](Self::position) or [`ItemStream::position`] told.
+    /// Resumes at a position returned by [`position`](Self::position) or [`ItemStream::position`].
     #[must_use]
     pub fn resume(mut self, at: PageCursor) -> Self {
         self.at = Some(at);
@@ -103,17 +103,17 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
         self
     }
 
-    /// The page that comes next, or that failed; none after the last.
+    /// Returns the position of the next or failed page, or `None` after the last.
     pub fn position(&self) -> Option<&PageCursor> {
         self.at.as_ref()
     }
 
-    /// The next page; none after the last, and after an error.
+    /// Fetches the next page. Returns `None` after the last page or an error.
     pub async fn next_page(&mut self) -> Option<Result<Page<T>, Error>> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// The items of the pages.
+    /// Returns a stream of the items.
     pub fn items(self) -> ItemStream<T> {
         ItemStream {
             at: self.at.clone(),
@@ -124,7 +124,7 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
 
     fn fetch(&self, at: &PageCursor) -> Fetching<T> {
         let token = at.page_token.clone();
-        let request = (self.ask)(token.as_deref());
+        let request = (self.request)(token.as_deref());
         let key = self.key.clone();
         let skip = at.skip;
         Box::pin(async move {
@@ -133,7 +133,7 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
             if page.next_page_token.is_some() && page.next_page_token == token {
                 return Err(invalid(
                     &response,
-                    "names itself as the next page".to_owned(),
+                    "has a `nextPageToken` that refers to the same page".to_owned(),
                 ));
             }
             page.items.drain(..skip.min(page.items.len()));
@@ -171,8 +171,8 @@ impl<T: DeserializeOwned + Send + 'static> Stream for Pages<T> {
     }
 }
 
-/// The items of a list, page after page; made by [`Pages::items`]. A [`Stream`] that ends
-/// after the first error.
+/// The items of a list, created by [`Pages::items`]: a [`Stream`] that fetches pages as needed and
+/// ends after the first error.
 pub struct ItemStream<T> {
     pages: Pages<T>,
     ready: VecDeque<T>,
@@ -180,20 +180,21 @@ pub struct ItemStream<T> {
 }
 
 impl<T: DeserializeOwned + Send + 'static> ItemStream<T> {
-    /// Where the next item is, to [go on](Pages::resume) from; none after the last.
+    /// Returns the position of the next item, to [resume](Pages::resume) at, or `None` after the
+    /// last.
     pub fn position(&self) -> Option<&PageCursor> {
         self.at.as_ref()
     }
 
-    /// The next item; none after the last, and after an error.
+    /// Returns the next item, or `None` after the last item or an error.
     pub async fn next(&mut self) -> Option<Result<T, Error>> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// All that are left, in memory.
+    /// Collects all remaining items.
     ///
     /// # Errors
-    /// The first.
+    /// Returns the first error.
     pub async fn all(mut self) -> Result<Vec<T>, Error> {
         let mut all = Vec::new();
         while let Some(item) = self.next().await {
@@ -203,7 +204,7 @@ impl<T: DeserializeOwned + Send + 'static> ItemStream<T> {
     }
 }
 
-// ItemStream are moved, never pinned.
+// Both types can be moved while being polled.
 impl<T> Unpin for ItemStream<T> {}
 impl<T> Unpin for Pages<T> {}
 
@@ -215,21 +216,21 @@ impl<T: DeserializeOwned + Send + 'static> Stream for ItemStream<T> {
         loop {
             if let Some(item) = items.ready.pop_front() {
                 if items.ready.is_empty() {
-                    // All of the page is given.
+                    // The page is used up.
                     items.at.clone_from(&items.pages.at);
                 } else if let Some(at) = &mut items.at {
                     at.skip = at.skip.saturating_add(1);
                 }
                 return Poll::Ready(Some(Ok(item)));
             }
-            let asked = items.pages.at.clone();
+            let page_start = items.pages.at.clone();
             match ready!(Pin::new(&mut items.pages).poll_next(context)) {
                 Some(Ok(page)) => {
                     items.ready = page.items.into();
                     items.at = if items.ready.is_empty() {
                         items.pages.at.clone()
                     } else {
-                        asked
+                        page_start
                     };
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
@@ -243,7 +244,7 @@ impl<T> fmt::Debug for Pages<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pages")
             .field("key", &self.key)
-            .field("over", &self.at.is_none())
+            .field("done", &self.at.is_none())
             .finish_non_exhaustive()
     }
 }
@@ -256,26 +257,26 @@ impl<T> fmt::Debug for ItemStream<T> {
     }
 }
 
-/// Reads a page. No list at all is an empty one, as Google leaves empty fields out.
+/// Parses a page. A missing list is empty, because Google omits empty fields.
 pub(crate) fn read<T: DeserializeOwned>(response: &Response, key: &str) -> Result<Page<T>, Error> {
-    let mut reply: Map<String, Value> = response.json()?;
-    let next_page_token = match reply.remove("nextPageToken") {
+    let mut fields: Map<String, Value> = response.json()?;
+    let next_page_token = match fields.remove("nextPageToken") {
         None | Some(Value::Null) => None,
         Some(Value::String(token)) => Some(token).filter(|token| !token.is_empty()),
         Some(_) => {
             return Err(invalid(
                 response,
-                "has a `nextPageToken` that is no text".to_owned(),
+                "has a `nextPageToken` that is not a string".to_owned(),
             ));
         }
     };
-    let items = match reply.remove(key) {
+    let items = match fields.remove(key) {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::Array(items)) => items,
         Some(_) => {
             return Err(invalid(
                 response,
-                format!("has a field `{key}` that is no list"),
+                format!("has a field `{key}` that is not an array"),
             ));
         }
     };
@@ -284,7 +285,7 @@ pub(crate) fn read<T: DeserializeOwned>(response: &Response, key: &str) -> Resul
             invalid(
                 response,
                 format!(
-                    "has an item that is not of the form expected: {key}[{number}]: {}",
+                    "has an invalid item: {key}[{number}]: {}",
                     without_values(&error.to_string())
                 ),
             )
@@ -296,19 +297,19 @@ pub(crate) fn read<T: DeserializeOwned>(response: &Response, key: &str) -> Resul
     })
 }
 
-/// What a parser says, without the reply's own words.
-fn without_values(said: &str) -> &str {
-    match said.rfind(", expected ") {
-        Some(at) => &said[at + 2..],
-        None if said.starts_with("missing field") => said,
+/// Removes the quoted values from a serde error message.
+fn without_values(message: &str) -> &str {
+    match message.rfind(", expected ") {
+        Some(at) => &message[at + 2..],
+        None if message.starts_with("missing field") => message,
         None => "wrong type",
     }
 }
 
 fn invalid(response: &Response, what: String) -> Error {
-    Error::after(
+    Error::with_attempts(
         response.attempts(),
         ErrorKind::InvalidResponse,
-        format!("the answer to {} {what}", response.name),
+        format!("the response to {} {what}", response.name),
     )
 }

@@ -1,5 +1,5 @@
-//! Fields that the client adds to a JSON body: the workload tag, and the id that makes the
-//! start of a task happen once.
+//! Fields that the client adds to a JSON body: the workload tag, and the request ID that makes
+//! starting a task idempotent.
 
 use bytes::Bytes;
 use http::Method;
@@ -8,14 +8,14 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::WorkloadTag;
-use crate::request::idempotency::{Effect, TagPlace, effect, tag_place};
+use crate::request::idempotency::{Effect, TagLocation, effect, tag_location};
 use crate::request::path::Route;
 
 const WORKLOAD_TAG: &str = "workloadTag";
 const REQUEST_ID: &str = "requestId";
 
-/// Adds the workload tag and, to what starts a task, its id to a call. Returns whether the call
-/// then is idempotent. The body is given only if it is JSON.
+/// Adds the workload tag to a call, and a request ID to one that starts a task. Returns whether
+/// the call is then idempotent. `body` is `None` unless it is JSON.
 pub(crate) fn add_fields(
     method: &Method,
     route: &Route,
@@ -24,16 +24,16 @@ pub(crate) fn add_fields(
     body: Option<&mut Bytes>,
 ) -> bool {
     let effect = effect(method, route);
-    let place = match tag {
-        Some(_) => tag_place(method, route),
-        None => TagPlace::Nowhere,
+    let location = match tag {
+        Some(_) => tag_location(method, route),
+        None => TagLocation::Nowhere,
     };
-    if let (TagPlace::Query, Some(tag)) = (place, tag)
+    if let (TagLocation::Query, Some(tag)) = (location, tag)
         && !query.iter().any(|(name, _)| name == WORKLOAD_TAG)
     {
         query.push((WORKLOAD_TAG.into(), tag.to_string()));
     }
-    if place != TagPlace::Body && effect != Effect::StartsTask {
+    if location != TagLocation::Body && effect != Effect::StartsTask {
         return effect == Effect::Idempotent;
     }
     let Some((body, fields)) = body.and_then(|body| {
@@ -42,12 +42,13 @@ pub(crate) fn add_fields(
     }) else {
         return effect == Effect::Idempotent;
     };
-    if let (TagPlace::Body, Some(tag), Presence::Absent) = (place, tag, fields.workload_tag) {
+    if let (TagLocation::Body, Some(tag), FieldState::Absent) = (location, tag, fields.workload_tag)
+    {
         *body = insert(body, WORKLOAD_TAG, tag.as_str());
     }
     match (effect, fields.request_id) {
-        (Effect::StartsTask, Presence::Set) => true,
-        (Effect::StartsTask, Presence::Absent) => match request_id() {
+        (Effect::StartsTask, FieldState::Set) => true,
+        (Effect::StartsTask, FieldState::Absent) => match request_id() {
             Some(id) => {
                 *body = insert(body, REQUEST_ID, &id);
                 true
@@ -58,24 +59,24 @@ pub(crate) fn add_fields(
     }
 }
 
-/// What of ours a JSON object has already.
+/// The fields that a JSON object already has.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Fields {
-    workload_tag: Presence,
-    request_id: Presence,
+    workload_tag: FieldState,
+    request_id: FieldState,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Presence {
+enum FieldState {
     #[default]
     Absent,
-    /// `null` or `""`: the caller's way to say that there shall be none.
+    /// `null` or `""`: the caller opted out.
     Empty,
     Set,
 }
 
-impl<'de> Deserialize<'de> for Presence {
+impl<'de> Deserialize<'de> for FieldState {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match Value::deserialize(deserializer)? {
             Value::Null => Self::Empty,
@@ -86,34 +87,34 @@ impl<'de> Deserialize<'de> for Presence {
 }
 
 impl Fields {
-    /// Those of a body; none if it is no JSON object.
+    /// Reads the fields of a body. Returns `None` if it is not a JSON object.
     fn of(body: &[u8]) -> Option<Self> {
-        // Arrays could be read as structs too.
+        // Serde would also read an array as a struct.
         (first(body) == Some(b'{'))
             .then(|| serde_json::from_slice(body).ok())
             .flatten()
     }
 }
 
-/// The JSON object with a field in front. Neither name nor value may need escaping.
+/// Inserts a field at the start of a JSON object. Neither name nor value may need escaping.
 fn insert(object: &[u8], name: &str, value: &str) -> Bytes {
     let start = object.iter().position(|b| *b == b'{').unwrap_or_default() + 1;
     let rest = &object[start..];
     let comma = if first(rest) == Some(b'}') { "" } else { "," };
-    let mut whole = Vec::with_capacity(object.len() + name.len() + value.len() + 6);
+    let mut output = Vec::with_capacity(object.len() + name.len() + value.len() + 6);
     for part in ["{\"", name, "\":\"", value, "\"", comma] {
-        whole.extend_from_slice(part.as_bytes());
+        output.extend_from_slice(part.as_bytes());
     }
-    whole.extend_from_slice(rest);
-    whole.into()
+    output.extend_from_slice(rest);
+    output.into()
 }
 
 fn first(json: &[u8]) -> Option<u8> {
     json.iter().copied().find(|b| !b.is_ascii_whitespace())
 }
 
-/// A new id for one request: a version 4 UUID (RFC 9562 §5.4), as the Python client makes
-/// it. None if the system has no random numbers.
+/// Returns a new request ID: a version 4 UUID (RFC 9562 §5.4), as the Python client sends it.
+/// Returns `None` if the system's random number generator fails.
 fn request_id() -> Option<String> {
     let mut bytes = [0; 16];
     SystemRandom::new().fill(&mut bytes).ok()?;
@@ -139,8 +140,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_there_already_is_seen_at_the_top_only() {
-        use Presence::*;
+    fn only_top_level_fields_are_detected() {
+        use FieldState::*;
         for (body, tag, id) in [
             ("{}", Absent, Absent),
             (r#"{"a": {"requestId": "x"}}"#, Absent, Absent),
@@ -171,19 +172,19 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_put_in_front() {
-        for (object, whole) in [
+    fn field_is_inserted_first() {
+        for (object, output) in [
             ("{}", r#"{"f":"v"}"#),
             (" { }\n", "{\"f\":\"v\" }\n"),
             (r#"{"a":1}"#, r#"{"f":"v","a":1}"#),
             (r#"{"a":{"b":"{"}}"#, r#"{"f":"v","a":{"b":"{"}}"#),
         ] {
-            assert_eq!(insert(object.as_bytes(), "f", "v"), whole);
-            serde_json::from_str::<Value>(whole).unwrap();
+            assert_eq!(insert(object.as_bytes(), "f", "v"), output);
+            serde_json::from_str::<Value>(output).unwrap();
         }
     }
 
-    /// Whatever a JSON object may hold.
+    /// Any JSON value.
     fn value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -202,9 +203,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_object_with_a_field_in_front_is_the_object_and_the_field(
+        fn inserted_field_keeps_the_other_fields(
             object in btree_map("[a-z{}\",:]{0,3}", value(), 0..4),
-            blanks in "[ \t\r\n]{0,3}",
+            spaces in "[ \t\r\n]{0,3}",
             pretty in any::<bool>(),
             tag in "[a-z0-9_-]{1,63}",
         ) {
@@ -213,18 +214,18 @@ mod tests {
                 true => serde_json::to_string_pretty(&object),
                 false => serde_json::to_string(&object),
             };
-            let text = format!("{blanks}{}{blanks}", text.unwrap());
-            let text = text.replacen('{', &format!("{{{blanks}"), 1);
-            assert_eq!(Fields::of(text.as_bytes()).unwrap().workload_tag, Presence::Absent);
-            let whole = insert(text.as_bytes(), WORKLOAD_TAG, &tag);
+            let text = format!("{spaces}{}{spaces}", text.unwrap());
+            let text = text.replacen('{', &format!("{{{spaces}"), 1);
+            assert_eq!(Fields::of(text.as_bytes()).unwrap().workload_tag, FieldState::Absent);
+            let output = insert(text.as_bytes(), WORKLOAD_TAG, &tag);
             object[WORKLOAD_TAG] = Value::from(&*tag);
-            assert_eq!(serde_json::from_slice::<Value>(&whole).unwrap(), object);
-            assert_eq!(Fields::of(&whole).unwrap().workload_tag, Presence::Set);
+            assert_eq!(serde_json::from_slice::<Value>(&output).unwrap(), object);
+            assert_eq!(Fields::of(&output).unwrap().workload_tag, FieldState::Set);
         }
     }
 
     #[test]
-    fn ids_are_uuids_and_differ() {
+    fn request_ids_are_distinct_uuids() {
         let id = request_id().unwrap();
         let groups: Vec<usize> = id.split('-').map(str::len).collect();
         assert_eq!(groups, [8, 4, 4, 4, 12]);

@@ -1,10 +1,10 @@
-//! Which requests may be sent twice.
+//! Which requests may be retried.
 //!
-//! Everything may, if the server surely did nothing about the first: the connection was never
-//! made, or a rate limit turned it away. What got lost on the way, or failed at the server
-//! (500, 502, 503, 504), may have been done all the same: it is sent again only if doing it
-//! twice is no different from doing it once. An export that starts two tasks costs money, so
-//! each carries an id by which the server knows it again.
+//! Any request may be retried if the server certainly did not process it: the connection was never
+//! established, or a rate limit rejected it. After a lost response or a server error (500, 502,
+//! 503, 504) the request may already have taken effect, so only idempotent requests are retried.
+//! A duplicate export costs money, so each export carries a request ID that lets the server detect
+//! a retry.
 
 use http::Method;
 
@@ -13,50 +13,50 @@ use crate::request::path::Route;
 
 /// How an attempt failed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Failure<'a> {
-    /// The connection could not be made.
-    NeverSent,
-    /// The request went out; no answer came, or it broke off.
-    Lost,
-    /// The server answered with a refusal.
-    Refused(&'a ApiError),
-    /// An answer that would be no better the next time.
-    Final,
+pub(crate) enum AttemptFailure<'a> {
+    /// The connection could not be established.
+    NotSent,
+    /// The request was sent, but the response was lost or incomplete.
+    ResponseLost,
+    /// The server responded with an error.
+    Api(&'a ApiError),
+    /// A failure that a retry cannot fix.
+    Permanent,
 }
 
-/// What sending a request twice comes to.
+/// The effect of sending a request twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// The same as sending it once.
     Idempotent,
     /// It starts a task: the same as sending it once if it carries a `requestId`.
     StartsTask,
-    /// Nobody knows.
+    /// Not known.
     Unknown,
 }
 
-/// Where a request's workload tag goes.
+/// Where the workload tag is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TagPlace {
-    /// In the field `workloadTag` of the body.
+pub(crate) enum TagLocation {
+    /// In the body field `workloadTag`.
     Body,
     /// In the query parameter `workloadTag`.
     Query,
-    /// The method knows none.
+    /// The method does not support workload tags.
     Nowhere,
 }
 
-/// Whether a request that failed so may be sent again.
-pub(crate) fn may_resend(idempotent: bool, failure: Failure<'_>) -> bool {
+/// Returns whether a request may be retried after this failure.
+pub(crate) fn may_retry(idempotent: bool, failure: AttemptFailure<'_>) -> bool {
     match failure {
-        Failure::NeverSent => true,
-        Failure::Lost => idempotent,
-        Failure::Refused(api) => api.is_transient() && (api.is_rate_limit() || idempotent),
-        Failure::Final => false,
+        AttemptFailure::NotSent => true,
+        AttemptFailure::ResponseLost => idempotent,
+        AttemptFailure::Api(api) => api.is_transient() && (api.is_rate_limit() || idempotent),
+        AttemptFailure::Permanent => false,
     }
 }
 
-/// Earth Engine's methods that are POSTs because their arguments are long, and change nothing.
+/// Earth Engine's read-only methods that are POSTs because their arguments are long.
 const READ_ONLY_VERBS: [&str; 8] = [
     "compute",
     "computePixels",
@@ -68,8 +68,8 @@ const READ_ONLY_VERBS: [&str; 8] = [
     "wait",
 ];
 
-/// Collections under a project where a POST makes a name for a computation and nothing else:
-/// a second one is another name for the same.
+/// Collections under a project in which a POST only creates a name for a computation; a second
+/// one is another name for the same computation.
 const NAMES_FOR_COMPUTATIONS: [&str; 6] = [
     "maps",
     "thumbnails",
@@ -79,7 +79,7 @@ const NAMES_FOR_COMPUTATIONS: [&str; 6] = [
     "featureView",
 ];
 
-/// Of these, those that take a workload tag, as the Python client sends it.
+/// Those collections that accept a workload tag, as the Python client sends it.
 const TAGGED_COLLECTIONS: [&str; 5] = [
     "maps",
     "thumbnails",
@@ -88,7 +88,7 @@ const TAGGED_COLLECTIONS: [&str; 5] = [
     "tables",
 ];
 
-/// Verbs whose body has a field `workloadTag`.
+/// Methods whose body has a field `workloadTag`.
 const TAGGED_VERBS: [&str; 6] = [
     "compute",
     "computePixels",
@@ -98,7 +98,7 @@ const TAGGED_VERBS: [&str; 6] = [
     "export",
 ];
 
-/// What sending it twice comes to, as far as method and path say.
+/// Returns the effect of sending a request twice, judged by its method and path.
 pub(crate) fn effect(method: &Method, route: &Route) -> Effect {
     if method.is_idempotent() {
         return Effect::Idempotent;
@@ -107,10 +107,10 @@ pub(crate) fn effect(method: &Method, route: &Route) -> Effect {
         return Effect::Unknown;
     }
     let idempotent = match route.verb() {
-        Some("export" | "import") if route.is_of_project() => return Effect::StartsTask,
+        Some("export" | "import") if route.is_project_child() => return Effect::StartsTask,
         Some(verb) => READ_ONLY_VERBS.contains(&verb),
-        // An asset may be called `maps`.
-        None => route.is_of_project() && NAMES_FOR_COMPUTATIONS.contains(&route.last()),
+        // An asset may be named `maps`.
+        None => route.is_project_child() && NAMES_FOR_COMPUTATIONS.contains(&route.last()),
     };
     if idempotent {
         Effect::Idempotent
@@ -119,17 +119,17 @@ pub(crate) fn effect(method: &Method, route: &Route) -> Effect {
     }
 }
 
-/// Where its workload tag goes.
-pub(crate) fn tag_place(method: &Method, route: &Route) -> TagPlace {
+/// Returns where the workload tag of a request is sent.
+pub(crate) fn tag_location(method: &Method, route: &Route) -> TagLocation {
     if method != Method::POST {
-        return TagPlace::Nowhere;
+        return TagLocation::Nowhere;
     }
     match route.verb() {
-        Some(verb) if TAGGED_VERBS.contains(&verb) => TagPlace::Body,
-        None if route.is_of_project() && TAGGED_COLLECTIONS.contains(&route.last()) => {
-            TagPlace::Query
+        Some(verb) if TAGGED_VERBS.contains(&verb) => TagLocation::Body,
+        None if route.is_project_child() && TAGGED_COLLECTIONS.contains(&route.last()) => {
+            TagLocation::Query
         }
-        _ => TagPlace::Nowhere,
+        _ => TagLocation::Nowhere,
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_be_sent_again() {
+    fn retry_depends_on_idempotency_and_failure() {
         let api = |status: u16, reason: &str| {
             let body =
                 format!(r#"{{"error": {{"message": "m", "errors": [{{"reason": "{reason}"}}]}}}}"#);
@@ -149,21 +149,21 @@ mod tests {
         let limited_403 = api(403, "userRateLimitExceeded");
         let denied = api(403, "forbidden");
         for idempotent in [true, false] {
-            let may = |failure| may_resend(idempotent, failure);
-            assert!(may(Failure::NeverSent));
-            assert_eq!(may(Failure::Lost), idempotent);
-            assert_eq!(may(Failure::Refused(&busy)), idempotent);
-            assert!(may(Failure::Refused(&limited)));
-            assert!(may(Failure::Refused(&limited_403)));
-            assert!(!may(Failure::Refused(&denied)));
-            assert!(!may(Failure::Final));
+            let may = |failure| may_retry(idempotent, failure);
+            assert!(may(AttemptFailure::NotSent));
+            assert_eq!(may(AttemptFailure::ResponseLost), idempotent);
+            assert_eq!(may(AttemptFailure::Api(&busy)), idempotent);
+            assert!(may(AttemptFailure::Api(&limited)));
+            assert!(may(AttemptFailure::Api(&limited_403)));
+            assert!(!may(AttemptFailure::Api(&denied)));
+            assert!(!may(AttemptFailure::Permanent));
         }
     }
 
     #[test]
-    fn what_sending_twice_comes_to_and_where_the_tag_goes() {
+    fn effect_and_tag_location_follow_from_method_and_path() {
         use Effect::{Idempotent, StartsTask, Unknown};
-        use TagPlace::{Body, Nowhere, Query};
+        use TagLocation::{Body, Nowhere, Query};
         let get = Method::GET;
         let post = Method::POST;
         for (method, path, twice, tag) in [
@@ -212,7 +212,7 @@ mod tests {
         ] {
             let route = Route::new(path.into(), Some("p")).unwrap();
             assert_eq!(effect(method, &route), twice, "{method} {path}");
-            assert_eq!(tag_place(method, &route), tag, "{method} {path}");
+            assert_eq!(tag_location(method, &route), tag, "{method} {path}");
         }
     }
 }

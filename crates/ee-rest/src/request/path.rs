@@ -1,5 +1,5 @@
-//! How a path becomes a URL. Everything is checked before a request is made: what reaches
-//! the server is the resource that was named, or nothing.
+//! Request paths. A path is validated before it becomes a URL, so that a request can only reach
+//! the resource that the caller named.
 
 use std::sync::Mutex;
 
@@ -8,45 +8,45 @@ use url::Url;
 
 use crate::{Error, ErrorKind};
 
-/// Where Google serves the API's description, for every project alike.
+/// The API description, which belongs to no project.
 const DISCOVERY: &str = "$discovery";
 
-/// What stands for the address of many calls in one request, which has no version. (A path
-/// `batch` would be relative to the project.)
+/// The path of batch requests, which has no version. (A path `batch` would be relative to the
+/// project.)
 pub(crate) const BATCH: &str = "$batch";
 
-/// A path that was checked: from the version on, not encoded.
+/// A validated path, including the version, not percent-encoded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Route(String);
 
-/// The path of the last request under one base, and its URL.
+/// The path and URL of the last request.
 #[derive(Debug, Default)]
 pub(crate) struct LastUrl(Option<(Box<str>, Url)>);
 
 impl Route {
-    /// Completes a path: `v1/…` is whole, `projects/…` lacks the version, and everything else
-    /// lacks `v1/projects/P` as well.
+    /// Completes a path: `projects/…` lacks the version, and a relative path lacks
+    /// `v1/projects/P`.
     pub(crate) fn new(path: String, project: Option<&str>) -> Result<Self, Error> {
-        // Documentation writes paths with a slash in front.
+        // Google's documentation writes paths with a leading slash.
         let given = path.strip_prefix('/').unwrap_or(&path);
         for segment in given.split('/') {
             check_segment(segment).map_err(|why| {
                 if path.contains("://") {
-                    return refused(&path, "it is a URL").with_remedy(Remedy::new(
-                        "Give the path alone, and the host as base URL.",
+                    return invalid_path(&path, "it is a URL").with_remedy(Remedy::new(
+                        "Pass only the path, and set the host as the base URL.",
                     ));
                 }
-                let error = refused(given, why);
+                let error = invalid_path(given, why);
                 if segment.contains('?') {
                     error.with_remedy(Remedy::new(
-                        "Give query parameters by themselves: .query(\"name\", \"value\").",
+                        "Add query parameters with .query(\"name\", \"value\").",
                     ))
                 } else {
                     error
                 }
             })?;
         }
-        let whole = match given.split('/').next().unwrap_or_default() {
+        let path = match given.split('/').next().unwrap_or_default() {
             "v1" | "v1alpha" | "v1beta" | DISCOVERY if given.len() == path.len() => path,
             "v1" | "v1alpha" | "v1beta" | DISCOVERY => given.to_owned(),
             "projects" => ["v1/", given].concat(),
@@ -56,16 +56,16 @@ impl Route {
                 ["v1/projects/", project, "/", given].concat()
             }
         };
-        Ok(Self(whole))
+        Ok(Self(path))
     }
 
-    /// The URL under `base`, each segment percent-encoded.
+    /// Returns the URL under `base`, with each segment percent-encoded.
     pub(crate) fn url(&self, base: &Url) -> Result<Url, Error> {
-        // Nearly all paths are nothing but characters that stand for themselves (RFC 3986 §3.3).
+        // Nearly all paths contain only characters that need no encoding (RFC 3986 §3.3).
         let plain = |b: u8| matches!(b, b'a'..=b'z' | b'@'..=b'Z' | b'&'..=b';' | b'!' | b'$' | b'=' | b'_' | b'~');
         if self.0.bytes().all(plain) {
             let mut url = base.clone();
-            // Scheme and host are not parsed again: that costs more than all else here.
+            // Avoids parsing the scheme and host again, which dominates the cost.
             let parent = base.path();
             let slash = if parent.ends_with('/') { "" } else { "/" };
             url.set_path(&[parent, slash, &self.0].concat());
@@ -77,17 +77,16 @@ impl Route {
     fn encoded(&self, base: &Url) -> Result<Url, Error> {
         let mut url = base.clone();
         url.path_segments_mut()
-            .map_err(|()| no_base(base))?
+            .map_err(|()| invalid_base(base))?
             .pop_if_empty()
             .extend(self.0.split('/'));
         Ok(url)
     }
 
-    /// [`url`](Self::url), without parsing it if the request before had the same path: most
-    /// programs call one method over and over, and to parse is a good part of what a request
-    /// costs.
-    pub(crate) fn url_after(&self, last: &Mutex<LastUrl>, base: &Url) -> Result<Url, Error> {
-        // Who would have to wait parses.
+    /// Returns the [`url`](Self::url), reusing the last one if its path is the same: most programs
+    /// call the same method repeatedly, and URL parsing is a significant part of a request's cost.
+    pub(crate) fn cached_url(&self, last: &Mutex<LastUrl>, base: &Url) -> Result<Url, Error> {
+        // Parsing is faster than waiting for the lock.
         let Ok(mut last) = last.try_lock() else {
             return self.url(base);
         };
@@ -101,28 +100,28 @@ impl Route {
         Ok(url)
     }
 
-    /// It as it reads, not encoded.
+    /// Returns the path, not percent-encoded.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it is the API's description, which belongs to no project.
+    /// Returns whether this is the API description, which belongs to no project.
     pub(crate) fn is_discovery(&self) -> bool {
         self.0.split('/').next() == Some(DISCOVERY)
     }
 
-    /// The last segment.
+    /// Returns the last segment.
     pub(crate) fn last(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
     }
 
-    /// What the last segment has behind its last colon: `compute` of `value:compute`.
+    /// Returns the custom method of the last segment: `compute` in `value:compute`.
     pub(crate) fn verb(&self) -> Option<&str> {
         self.last().rsplit_once(':').map(|(_, verb)| verb)
     }
 
-    /// Whether it is `v1/projects/P/NAME` and nothing deeper.
-    pub(crate) fn is_of_project(&self) -> bool {
+    /// Returns whether the path is `v1/projects/P/NAME`, without further segments.
+    pub(crate) fn is_project_child(&self) -> bool {
         let mut segments = self.0.split('/');
         segments.nth(1) == Some("projects") && segments.count() == 2
     }
@@ -135,57 +134,56 @@ impl std::fmt::Display for Route {
     }
 }
 
-/// Why this cannot be a segment of a path, if so. What is left is encoded: blanks, `%`,
-/// letters of any script.
+/// Returns why this is not a valid path segment, if so. All other characters are percent-encoded.
 pub(crate) fn check_segment(segment: &str) -> Result<(), &'static str> {
     if segment.is_empty() {
-        return Err("a part of it between two slashes is empty");
+        return Err("it contains an empty segment");
     }
-    // RFC 3986 §5.2.4: a path with these names another resource than it seems to.
+    // RFC 3986 §5.2.4: dot segments are resolved, so the path would name another resource.
     if segment == "." || segment == ".." {
-        return Err("it has a part `.` or `..`");
+        return Err("it contains a `.` or `..` segment");
     }
     for c in segment.chars() {
         match c {
-            '?' => return Err("it has a `?`"),
-            '#' => return Err("it has a `#`"),
-            // To a URL parser it is a slash.
-            '\\' => return Err("it has a backslash"),
-            c if c.is_control() => return Err("it has a control character"),
+            '?' => return Err("it contains a `?`"),
+            '#' => return Err("it contains a `#`"),
+            // URL parsers treat a backslash as a slash.
+            '\\' => return Err("it contains a backslash"),
+            c if c.is_control() => return Err("it contains a control character"),
             _ => {}
         }
     }
     Ok(())
 }
 
-/// Checks that `base` can have paths under it.
+/// Checks that `base` can be the base of other URLs.
 pub(crate) fn check_base(base: &Url) -> Result<(), Error> {
     if base.cannot_be_a_base() || base.query().is_some() || base.fragment().is_some() {
-        return Err(no_base(base));
+        return Err(invalid_base(base));
     }
     Ok(())
 }
 
-fn no_base(base: &Url) -> Error {
+fn invalid_base(base: &Url) -> Error {
     Error::new(
         ErrorKind::InvalidRequest,
         format!(
-            "the base URL (scheme {}, host {}) cannot have paths under it",
+            "invalid base URL (scheme {}, host {})",
             base.scheme(),
             base.host_str().unwrap_or("none")
         ),
     )
     .with_remedy(Remedy::new(
-        "Give scheme and host, such as https://earthengine.googleapis.com, without a query or a fragment.",
+        "Use only a scheme and host, such as https://earthengine.googleapis.com, without a query or fragment.",
     ))
 }
 
-fn refused(path: &str, why: &str) -> Error {
-    // No more than the beginning of something that could be anything.
+fn invalid_path(path: &str, why: &str) -> Error {
+    // Truncated, because the text could be anything.
     let shown: String = path.chars().take(80).collect();
     Error::new(
         ErrorKind::InvalidRequest,
-        format!("{shown:?} cannot be the path of a request: {why}"),
+        format!("{shown:?} is not a valid request path: {why}"),
     )
 }
 
@@ -193,10 +191,10 @@ fn no_project(path: &str) -> Error {
     let shown: String = path.chars().take(80).collect();
     Error::new(
         ErrorKind::NoProject,
-        format!("the path {shown:?} is relative to a project, and there is no project"),
+        format!("the path {shown:?} is relative to a project, but no project is set"),
     )
     .with_remedy(Remedy::new(
-        "Give the client a project, or write the path out: projects/PROJECT/….",
+        "Set the client's project, or use a full path: projects/PROJECT/….",
     ))
 }
 
@@ -212,8 +210,8 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_completed_and_encoded() {
-        for (path, whole) in [
+    fn path_is_completed_and_encoded() {
+        for (path, expected) in [
             ("config", "v1/projects/p/config"),
             ("value:compute", "v1/projects/p/value:compute"),
             ("/config", "v1/projects/p/config"),
@@ -228,13 +226,13 @@ mod tests {
             ("v1x", "v1/projects/p/v1x"),
             ("projectsx/y", "v1/projects/p/projectsx/y"),
         ] {
-            let whole = format!("https://ee.example/base/{whole}");
-            assert_eq!(url(path).unwrap(), whole, "{path}");
+            let expected = format!("https://ee.example/base/{expected}");
+            assert_eq!(url(path).unwrap(), expected, "{path}");
         }
     }
 
     #[test]
-    fn a_path_that_could_name_something_else_is_refused() {
+    fn ambiguous_path_is_rejected() {
         for path in [
             "",
             "/",
@@ -261,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relative_path_needs_a_project() {
+    fn relative_path_requires_a_project() {
         assert_eq!(
             Route::new("config".into(), None).unwrap_err().kind(),
             ErrorKind::NoProject
@@ -270,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_leads_to_its_own_url_whatever_the_request_before_had() {
+    fn cached_url_matches_its_own_path() {
         let base: Url = "https://ee.example/base/".parse().unwrap();
         let last = Mutex::default();
         for path in [
@@ -283,20 +281,20 @@ mod tests {
         ] {
             let route = Route::new(path.into(), Some("p")).unwrap();
             assert_eq!(
-                route.url_after(&last, &base).unwrap(),
+                route.cached_url(&last, &base).unwrap(),
                 route.url(&base).unwrap()
             );
         }
         let held = last.lock().unwrap();
         let route = Route::new("config".into(), Some("p")).unwrap();
-        assert!(route.url_after(&last, &base).is_ok());
+        assert!(route.cached_url(&last, &base).is_ok());
         drop(held);
     }
 
     proptest::proptest! {
         #[test]
-        fn a_path_that_needs_no_encoding_becomes_the_same_url_without_it(
-            // What stands for itself, and a little that does not.
+        fn unencoded_fast_path_matches_encoding(
+            // Characters that need no encoding, and a few that do.
             path in "[!-.0-~]{1,8}(/[!$&-.0-;=@-Z_a-z~ %ä]{1,8}){0,4}",
             parent in "(/[a-z0-9%]{1,4}){0,2}/?",
         ) {
@@ -307,7 +305,7 @@ mod tests {
         }
 
         #[test]
-        fn a_path_is_encoded_so_that_it_is_decoded_to_itself(
+        fn encoded_path_decodes_to_itself(
             segments in proptest::collection::vec("[^/\\\\?#]{1,12}", 1..5),
         ) {
             let path = format!("projects/{}", segments.join("/"));
@@ -315,7 +313,7 @@ mod tests {
             if let Ok(route) = Route::new(path.clone(), None) {
                 let url = route.url(&base).unwrap();
                 let decoded = |segment: &str| {
-                    // A form's `+` is a blank, and its `&` an end.
+                    // In a form, `+` is a space and `&` a separator.
                     let segment = segment.replace('+', "%2B").replace('&', "%26");
                     let pair = format!("x={segment}");
                     let mut pairs = url::form_urlencoded::parse(pair.as_bytes());

@@ -8,8 +8,8 @@ use ee_token::Remedy;
 
 use crate::{Error, ErrorKind};
 
-/// A label that Earth Engine's usage statistics and the bill show computing time under:
-/// 1 to 63 of `a-z`, `0-9`, `-` and `_`, with a letter or a digit at both ends.
+/// A label for computing time in Earth Engine's usage statistics and on the bill: 1 to 63
+/// characters of `a-z`, `0-9`, `-` and `_`, starting and ending with a letter or digit.
 ///
 /// ```
 /// use ee_rest::WorkloadTag;
@@ -23,37 +23,43 @@ use crate::{Error, ErrorKind};
 pub struct WorkloadTag(Arc<str>);
 
 impl WorkloadTag {
-    /// The tag, if it is one.
+    /// Validates a tag.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidRequest`] for anything that Earth Engine would refuse.
+    /// Returns [`ErrorKind::InvalidRequest`] if Earth Engine would reject the tag.
     pub fn new(tag: &str) -> Result<Self, Error> {
         let ends = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         let bytes = tag.as_bytes();
-        let well = bytes.len() <= 63
+        let valid = bytes.len() <= 63
             && ends(bytes.first())
             && ends(bytes.last())
             && bytes
                 .iter()
                 .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
-        if well {
+        if valid {
             return Ok(Self(tag.into()));
         }
         let shown: String = tag.chars().take(80).collect();
         Err(Error::new(
             ErrorKind::InvalidRequest,
-            format!("{shown:?} cannot be a workload tag"),
+            format!("{shown:?} is not a valid workload tag"),
         )
         .with_remedy(
             Remedy::new(
-                "Use 1 to 63 lower-case letters, digits, - and _, with a letter or a digit at both ends.",
+                "Use 1 to 63 lowercase letters, digits, - and _, starting and ending with a letter or digit.",
             )
             .url("https://developers.google.com/earth-engine/guides/workload_tags"),
         ))
     }
 
-    /// The tag as it is sent.
+    /// Returns the tag as a string.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for WorkloadTag {
+    fn as_ref(&self) -> &str {
         &self.0
     }
 }
@@ -77,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_is_what_the_python_client_takes_for_one() {
+    fn tags_follow_the_python_clients_rules() {
         let longest = "a".repeat(63);
         for tag in ["a", "0", "a-b", "a_b", "a--__b", "2026-run", &longest] {
             assert_eq!(WorkloadTag::new(tag).unwrap().to_string(), tag);
@@ -90,7 +96,7 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{tag:?}");
             assert!(error.remedy().is_some());
         }
-        // However long it is, the message is not.
+        // The message is bounded however long the tag is.
         let error = WorkloadTag::new(&"x".repeat(1 << 20)).unwrap_err();
         assert!(error.to_string().len() < 200);
     }

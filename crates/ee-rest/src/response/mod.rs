@@ -1,4 +1,4 @@
-//! The reply to a request that succeeded.
+//! A successful response.
 
 pub(crate) mod save;
 pub(crate) mod streaming;
@@ -13,11 +13,11 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use crate::error::redactor::Secrets;
-use crate::request::Name;
+use crate::request::prepared::RequestName;
 use crate::send::events::{INIT_MESSAGE, PROFILE, QUOTA_STATUS};
 use crate::{Error, ErrorKind};
 
-/// The reply to a request that succeeded, whole.
+/// A successful response with its whole body.
 ///
 /// `Debug` shows neither the body nor the headers.
 #[derive(Clone)]
@@ -26,97 +26,101 @@ pub struct Response {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) attempts: u32,
-    pub(crate) name: Name,
+    pub(crate) name: RequestName,
     pub(crate) secrets: Secrets,
 }
 
 impl Response {
-    /// The HTTP status, always a 2xx.
+    /// Returns the HTTP status, which is always 2xx.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The headers. Earth Engine's own are `x-earth-engine-quota-status`,
+    /// Returns the headers. Earth Engine's own are `x-earth-engine-quota-status`,
     /// `x-earth-engine-init-message` and `x-earth-engine-computation-profile`.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// The id of the computation's profile, if one was asked for.
+    /// Returns the ID of the computation's profile, if one was requested.
     pub fn profile_id(&self) -> Option<Cow<'_, str>> {
         self.text(PROFILE)
     }
 
-    /// The project's quota status, in the server's words.
+    /// Returns the project's quota status, as sent by the server.
     pub fn quota_status(&self) -> Option<Cow<'_, str>> {
         self.text(QUOTA_STATUS)
     }
 
-    /// What the server says to whoever starts the program.
+    /// Returns the server's message to the user, if it sent one.
     pub fn init_message(&self) -> Option<Cow<'_, str>> {
         self.text(INIT_MESSAGE)
     }
 
     fn text(&self, header: HeaderName) -> Option<Cow<'_, str>> {
         let value = self.headers.get(header)?;
-        Some(Cow::Owned(self.secrets.clean_header(value)))
+        Some(Cow::Owned(self.secrets.sanitize_header(value)))
     }
 
-    /// The body.
+    /// Returns the body.
     pub fn bytes(&self) -> &Bytes {
         &self.body
     }
 
-    /// The body, without the rest.
+    /// Consumes the response and returns its body.
     pub fn into_bytes(self) -> Bytes {
         self.body
     }
 
-    /// How many times the request was sent until this reply came.
+    /// Returns how many times the request was sent.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// Reads the body as JSON.
+    /// Deserializes the body as JSON.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidResponse`] if it is not, or not of the form expected.
+    /// Returns [`ErrorKind::InvalidResponse`] if the body is not JSON or does not match `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            let wrong = Error::after(
+            let invalid = Error::with_attempts(
                 self.attempts,
                 ErrorKind::InvalidResponse,
                 format!(
-                    "the answer to {} is not the JSON expected: {}",
+                    "the response to {} is not the expected JSON: {}",
                     self.name,
-                    self.why(&error)
+                    self.json_problem(&error)
                 ),
             );
             match error.classify() {
-                // Whole, and from Google: another form was expected.
-                Category::Data => wrong,
-                _ => wrong.with_remedy(Remedy::unexpected_intermediary()),
+                // Valid JSON of another type does not come from an intermediary.
+                Category::Data => invalid,
+                _ => invalid.with_remedy(Remedy::unexpected_intermediary()),
             }
         })
     }
 
-    /// The parser's error is not kept as the source: it may quote the reply, and with it
-    /// a secret that the server echoed.
-    fn why(&self, error: &serde_json::Error) -> String {
+    /// Describes why the body could not be parsed. The parser's error is not kept as the source,
+    /// because it may quote a secret that the server echoed.
+    fn json_problem(&self, error: &serde_json::Error) -> String {
         let first = self.body.iter().find(|b| !b.is_ascii_whitespace());
         match (first, error.classify()) {
             (None, _) => "it is empty".into(),
-            (Some(b'<'), _) => "it is HTML (a login page or a proxy's, perhaps)".into(),
+            (Some(b'<'), _) => "it is HTML, possibly from a login page or proxy".into(),
             (_, Category::Eof) => format!("it is cut off after {} bytes", self.body.len()),
             (_, Category::Data) => {
-                // Values are quoted whole, and may be megabytes.
+                // serde_json quotes whole values, which can be megabytes long.
                 let clean = self.secrets.sanitize(&error.to_string());
                 match clean.char_indices().nth(300) {
                     Some((end, _)) => format!("{}…", &clean[..end]),
                     None => clean,
                 }
             }
-            _ => format!("no JSON at line {} column {}", error.line(), error.column()),
+            _ => format!(
+                "invalid JSON at line {} column {}",
+                error.line(),
+                error.column()
+            ),
         }
     }
 }

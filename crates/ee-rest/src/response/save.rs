@@ -1,4 +1,4 @@
-//! Files that are either whole or not there.
+//! Atomic file writes.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,43 +9,47 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::{Error, ErrorKind, StreamingResponse};
 
-/// A file on its way: under another name in the same folder until it is whole. Dropped
-/// before, it is gone.
-struct Part {
+/// A temporary file in the target directory, removed on drop unless it was renamed to the target.
+struct TemporaryFile {
     path: PathBuf,
-    kept: bool,
+    persisted: bool,
 }
 
-impl Drop for Part {
+impl Drop for TemporaryFile {
     fn drop(&mut self) {
-        if !self.kept {
-            // It may be gone already; there is nobody to tell.
+        if !self.persisted {
+            // Best effort: a destructor cannot report an error.
             let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
-/// Writes the rest of a reply to a file, which appears under its name when it is whole.
-/// Returns its length.
-pub(crate) async fn save(mut reply: StreamingResponse, to: &Path) -> Result<u64, Error> {
+/// Writes the rest of a response body to a file, which is created or replaced only when it is
+/// complete. Returns the number of bytes written.
+pub(crate) async fn save(mut response: StreamingResponse, to: &Path) -> Result<u64, Error> {
     let failed = |error: std::io::Error| failed(to, error);
-    let (mut file, mut part) = create(to).await.map_err(failed)?;
-    while let Some(piece) = reply.chunk().await? {
-        file.write_all(&piece).await.map_err(failed)?;
+    let (mut file, mut temporary) = create(to).await.map_err(failed)?;
+    while let Some(chunk) = response.chunk().await? {
+        file.write_all(&chunk).await.map_err(failed)?;
     }
     file.flush().await.map_err(failed)?;
     file.sync_all().await.map_err(failed)?;
-    // Windows renames no open file.
+    // Windows cannot rename an open file.
     drop(file.into_std().await);
-    tokio::fs::rename(&part.path, to).await.map_err(failed)?;
-    part.kept = true;
-    Ok(reply.bytes_read())
+    tokio::fs::rename(&temporary.path, to)
+        .await
+        .map_err(failed)?;
+    temporary.persisted = true;
+    Ok(response.bytes_read())
 }
 
-async fn create(to: &Path) -> std::io::Result<(File, Part)> {
+async fn create(to: &Path) -> std::io::Result<(File, TemporaryFile)> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let name = to.file_name().ok_or_else(|| {
-        std::io::Error::new(std::io::ErrorKind::InvalidInput, "it does not name a file")
+        std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            "the path does not name a file",
+        )
     })?;
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);
@@ -57,16 +61,22 @@ async fn create(to: &Path) -> std::io::Result<(File, Part)> {
         .create_new(true)
         .open(&path)
         .await?;
-    Ok((file, Part { path, kept: false }))
+    Ok((
+        file,
+        TemporaryFile {
+            path,
+            persisted: false,
+        },
+    ))
 }
 
 fn failed(to: &Path, error: std::io::Error) -> Error {
     Error::new(
         ErrorKind::File,
-        format!("the file {} cannot be written: {error}", display_path(to)),
+        format!("could not write the file {}: {error}", display_path(to)),
     )
     .with_remedy(Remedy::new(
-        "Check that the folder exists, that this program may write there, and that the disk has room.",
+        "Check that the directory exists and is writable, and that there is enough disk space.",
     ))
     .with_source(error)
 }

@@ -1,4 +1,4 @@
-//! A reply that is read piece by piece.
+//! A response whose body is read in chunks.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,28 +9,27 @@ use futures_core::Stream;
 use http::{HeaderMap, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
-use crate::request::Name;
-use crate::send::check_runtime;
-use crate::send::concurrency::Place;
+use crate::request::prepared::RequestName;
+use crate::send::concurrency::Permit;
+use crate::send::runtime::check_runtime;
 use crate::{Error, ErrorKind};
 
-/// A reply that succeeded so far, and whose body is read piece by piece: however long it is,
-/// no more than a piece of it is in memory. Made by
-/// [`RequestBuilder::send_streaming`](crate::RequestBuilder::send_streaming).
+/// A successful response whose body is read in chunks, so that only one chunk is in memory at a
+/// time. Created by [`RequestBuilder::send_streaming`](crate::RequestBuilder::send_streaming).
 ///
-/// It counts as a request under way until it is read to its end or dropped.
+/// It counts as a concurrent request until its body is read to the end or it is dropped.
 ///
 /// ```no_run
 /// # async fn f(client: ee_rest::Client) -> Result<(), Box<dyn std::error::Error>> {
 /// use std::io::Write as _;
 ///
-/// let mut reply = client
+/// let mut response = client
 ///     .request(http::Method::GET, "thumbnails/abc:getPixels")
 ///     .send_streaming()
 ///     .await?;
 /// let mut file = std::fs::File::create("picture.png")?;
-/// while let Some(piece) = reply.chunk().await? {
-///     file.write_all(&piece)?;
+/// while let Some(chunk) = response.chunk().await? {
+///     file.write_all(&chunk)?;
 /// }
 /// # Ok(()) }
 /// ```
@@ -38,105 +37,108 @@ pub struct StreamingResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) attempts: u32,
-    pub(crate) name: Name,
+    pub(crate) name: RequestName,
     pub(crate) body: Body,
     pub(crate) read: u64,
     pub(crate) limits: Limits,
 }
 
-/// How far a body is.
+/// The state of a body.
 pub(crate) enum Body {
-    /// There may be more.
+    /// More chunks may follow.
     Open(Box<Open>),
     Ended,
-    /// Asking again gets the same error, never an orderly end.
+    /// Failed. Further reads return the same error, never the end of the body.
     Broken(Error),
 }
 
-/// A body of which there may be more, and the place that is held until there is none.
+/// An unfinished body and the concurrency permit that it holds.
 pub(crate) struct Open {
-    pub(crate) reply: reqwest::Response,
-    pub(crate) _place: Option<Place>,
+    pub(crate) response: reqwest::Response,
+    pub(crate) _permit: Option<Permit>,
 }
 
-/// How long a body may take and be.
+/// The limits of a body's duration and size.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
-    /// For each piece.
-    pub(crate) pause: Duration,
+    /// The timeout of each chunk.
+    pub(crate) chunk_timeout: Duration,
     pub(crate) until: Option<Instant>,
     pub(crate) bytes: Option<usize>,
 }
 
 impl StreamingResponse {
-    /// The HTTP status, always a 2xx.
+    /// Returns the HTTP status, which is always 2xx.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The headers.
+    /// Returns the headers.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// How many times the request was sent until this reply came.
+    /// Returns how many times the request was sent.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// How many bytes of the body were read so far.
+    /// Returns how many bytes of the body have been read.
     pub fn bytes_read(&self) -> u64 {
         self.read
     }
 
-    /// The next piece of the body; none at its end. Dropping the future loses nothing.
+    /// Reads the next chunk of the body. Returns `None` at its end. Cancel safe.
     ///
     /// # Errors
-    /// [`ErrorKind::Network`] if the body breaks off, [`ErrorKind::Timeout`] if nothing comes
-    /// for as long as an attempt may take, or the deadline passes, and
-    /// [`ErrorKind::InvalidResponse`] if it is longer than allowed. Asking again gets the
-    /// same error. [`ErrorKind::Runtime`] outside of a tokio runtime.
+    /// - [`ErrorKind::Network`] if the connection is lost;
+    /// - [`ErrorKind::Timeout`] if no chunk arrives within the attempt timeout, or the deadline
+    ///   passes;
+    /// - [`ErrorKind::InvalidResponse`] if the body is too long;
+    /// - [`ErrorKind::Runtime`] outside of a tokio runtime.
+    ///
+    /// Further calls return the same error.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         check_runtime()?;
-        let reply = match &mut self.body {
-            Body::Open(open) => &mut open.reply,
+        let response = match &mut self.body {
+            Body::Open(open) => &mut open.response,
             Body::Ended => return Ok(None),
             Body::Broken(error) => return Err(error.clone()),
         };
         let next = match until(self.limits) {
-            Some(until) => timeout_at(until, read_chunk(reply)).await,
-            None => Ok(read_chunk(reply).await),
+            Some(until) => timeout_at(until, read_chunk(response)).await,
+            None => Ok(read_chunk(response).await),
         };
         let error = match next {
-            Ok(Ok(Some(piece))) => {
-                self.read += piece.len() as u64;
+            Ok(Ok(Some(chunk))) => {
+                self.read += chunk.len() as u64;
                 match self.limits.bytes {
-                    Some(most) if self.read > most as u64 => Error::after(
+                    Some(max) if self.read > max as u64 => Error::with_attempts(
                         self.attempts,
                         ErrorKind::InvalidResponse,
-                        format!("the answer to {} is longer than {most} bytes", self.name),
+                        format!("the response to {} is longer than {max} bytes", self.name),
                     ),
-                    _ => return Ok(Some(piece)),
+                    _ => return Ok(Some(chunk)),
                 }
             }
             Ok(Ok(None)) => {
                 self.body = Body::Ended;
                 return Ok(None);
             }
-            Ok(Err(error)) => Error::after(
+            Ok(Err(error)) => Error::with_attempts(
                 self.attempts,
                 ErrorKind::Network,
                 format!(
-                    "the answer to {} broke off after {} bytes: {error}",
+                    "the response to {} was interrupted after {} bytes: {error}",
                     self.name, self.read
                 ),
             )
             .context(error),
-            Err(_) => Error::after(
+            Err(_) => Error::with_attempts(
                 self.attempts,
                 ErrorKind::Timeout,
                 format!(
-                    "the answer to {} came to a halt after {} bytes",
+                    "the response to {} stalled after {} bytes",
                     self.name, self.read
                 ),
             ),
@@ -145,18 +147,18 @@ impl StreamingResponse {
         Err(error)
     }
 
-    /// The rest of the body as a stream of pieces. It ends after the first error.
+    /// Returns the rest of the body as a stream of chunks, which ends after the first error.
     pub fn bytes_stream(self) -> impl Stream<Item = Result<Bytes, Error>> + Send + use<> {
-        futures_util::stream::try_unfold(self, async |mut reply| {
-            Ok(reply.chunk().await?.map(|piece| (piece, reply)))
+        futures_util::stream::try_unfold(self, async |mut response| {
+            Ok(response.chunk().await?.map(|chunk| (chunk, response)))
         })
     }
 }
 
-/// When the next piece must have come.
+/// Returns the deadline of the next chunk.
 fn until(limits: Limits) -> Option<Instant> {
-    let pause = Instant::now().checked_add(limits.pause);
-    match (pause, limits.until) {
+    let chunk_deadline = Instant::now().checked_add(limits.chunk_timeout);
+    match (chunk_deadline, limits.until) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     }

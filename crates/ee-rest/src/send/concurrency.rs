@@ -1,62 +1,61 @@
-//! How many requests are under way at once.
+//! The concurrency limit.
 //!
-//! Earth Engine lets a project have so many requests at once, and answers 429 beyond. The
-//! client keeps to a limit of its own, in the order of arrival, and finds out by itself when
-//! that is too high (somebody else uses the project too): additive increase, multiplicative
-//! decrease, as TCP does it (RFC 5681 §3.1).
+//! Earth Engine allows each project a number of concurrent requests and responds with 429 to the
+//! rest. The client queues requests beyond its own limit, in FIFO order, and lowers that limit when
+//! it is too high (because other programs use the project, too): additive increase, multiplicative
+//! decrease, as in TCP (RFC 5681 §3.1).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// What a project may have at once on each of Earth Engine's endpoints, without special
-/// arrangements ("Max concurrent requests", developers.google.com/earth-engine/guides/usage).
+/// The default limit of a project on each of Earth Engine's endpoints ("Max concurrent requests",
+/// developers.google.com/earth-engine/guides/usage).
 pub(crate) const CONCURRENCY: usize = 40;
 
-/// At most this many while a project runs restricted. Google says that parallelism is
-/// restricted then, not how far: what is too much still comes back as 429 and shrinks the
-/// limit further.
+/// The limit in restricted mode. Google documents that parallelism is restricted then, but not by
+/// how much; further 429 responses lower the limit as usual.
 const RESTRICTED: usize = 8;
 
-/// The limit of one client and its clones.
+/// The concurrency limit of a client and its clones.
 #[derive(Debug)]
-pub(crate) struct Limiter {
-    places: Semaphore,
-    /// Places that are taken away as soon as they are given back.
+pub(crate) struct ConcurrencyLimiter {
+    permits: Semaphore,
+    /// Permits to withdraw as soon as they are returned.
     owed: AtomicUsize,
     /// How many times the limit was lowered.
-    lowered: AtomicU64,
-    /// Whether it is lower than it may be; otherwise a success changes nothing.
-    below: AtomicBool,
-    most: usize,
+    reductions: AtomicU64,
+    /// Whether the limit is below its maximum. Otherwise a success changes nothing.
+    reduced: AtomicBool,
+    max: usize,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// With its fraction: each success adds a part of a place.
+    /// Fractional: each success adds part of a permit.
     limit: f64,
     restricted: bool,
 }
 
-/// A place; given back when it is dropped.
+/// A permit to have one request in flight, returned on drop.
 #[derive(Debug)]
-pub(crate) struct Place {
-    limiter: Arc<Limiter>,
-    /// [`Limiter::lowered`] when it was taken.
-    lowered: u64,
+pub(crate) struct Permit {
+    limiter: Arc<ConcurrencyLimiter>,
+    /// [`ConcurrencyLimiter::reductions`] when the permit was acquired.
+    reductions: u64,
 }
 
-impl Limiter {
+impl ConcurrencyLimiter {
     pub(crate) fn new(limit: usize) -> Arc<Self> {
         let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
         Arc::new(Self {
-            places: Semaphore::new(limit),
+            permits: Semaphore::new(limit),
             owed: AtomicUsize::new(0),
-            lowered: AtomicU64::new(0),
-            below: AtomicBool::new(false),
-            most: limit,
+            reductions: AtomicU64::new(0),
+            reduced: AtomicBool::new(false),
+            max: limit,
             state: Mutex::new(State {
                 limit: limit as f64,
                 restricted: false,
@@ -64,79 +63,80 @@ impl Limiter {
         })
     }
 
-    /// The next free place, in the order of asking. Who stops waiting takes none.
-    pub(crate) async fn place(self: &Arc<Self>) -> Option<Place> {
-        // Nobody closes the semaphore.
-        let permit = self.places.acquire().await.ok()?;
-        Some(self.place_of(permit))
+    /// Waits for a permit, in FIFO order. Cancel safe.
+    pub(crate) async fn acquire(self: &Arc<Self>) -> Option<Permit> {
+        // The semaphore is never closed.
+        let permit = self.permits.acquire().await.ok()?;
+        Some(self.permit(permit))
     }
 
-    /// A place, if one is free and nobody waits for it.
-    pub(crate) fn free_place(self: &Arc<Self>) -> Option<Place> {
-        let permit = self.places.try_acquire().ok()?;
-        Some(self.place_of(permit))
+    /// Returns a permit if one is available and no request waits for it.
+    pub(crate) fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
+        let permit = self.permits.try_acquire().ok()?;
+        Some(self.permit(permit))
     }
 
-    fn place_of(self: &Arc<Self>, permit: SemaphorePermit<'_>) -> Place {
-        // The place gives it back, without a second counter of who has the semaphore.
+    fn permit(self: &Arc<Self>, permit: SemaphorePermit<'_>) -> Permit {
+        // `Permit` returns it on drop. An `OwnedSemaphorePermit` would need a second `Arc`.
         permit.forget();
-        Place {
-            lowered: self.lowered.load(Ordering::Relaxed),
+        Permit {
+            reductions: self.reductions.load(Ordering::Relaxed),
             limiter: self.clone(),
         }
     }
 
-    /// The present limit.
+    /// Returns the current limit.
     pub(crate) fn limit(&self) -> usize {
         self.state().limit as usize
     }
 
-    /// Whether the project runs restricted. Returns the limit if this changed it.
-    pub(crate) fn restrict(&self, restricted: bool) -> Option<usize> {
+    /// Enters or leaves restricted mode. Returns the new limit if it was lowered.
+    pub(crate) fn set_restricted(&self, restricted: bool) -> Option<usize> {
         let mut state = self.state();
         if state.restricted == restricted {
             return None;
         }
         state.restricted = restricted;
-        let top = self.top(&state);
-        if state.limit > top {
-            self.lower(&mut state, top);
-            return Some(top as usize);
+        let max = self.current_max(&state);
+        if state.limit > max {
+            self.lower(&mut state, max);
+            return Some(max as usize);
         }
-        self.below.store(state.limit < top, Ordering::Relaxed);
+        self.reduced.store(state.limit < max, Ordering::Relaxed);
         None
     }
 
-    fn top(&self, state: &State) -> f64 {
+    fn current_max(&self, state: &State) -> f64 {
         if state.restricted {
-            self.most.min(RESTRICTED) as f64
+            self.max.min(RESTRICTED) as f64
         } else {
-            self.most as f64
+            self.max as f64
         }
     }
 
     fn lower(&self, state: &mut State, to: f64) {
         let fewer = state.limit as usize - to as usize;
         state.limit = to;
-        let taken = self.places.forget_permits(fewer);
-        self.owed.fetch_add(fewer - taken, Ordering::Relaxed);
-        self.lowered.fetch_add(1, Ordering::Relaxed);
-        self.below.store(to < self.top(state), Ordering::Relaxed);
+        let withdrawn = self.permits.forget_permits(fewer);
+        self.owed.fetch_add(fewer - withdrawn, Ordering::Relaxed);
+        self.reductions.fetch_add(1, Ordering::Relaxed);
+        self.reduced
+            .store(to < self.current_max(state), Ordering::Relaxed);
     }
 
     fn raise(&self) {
         let mut state = self.state();
-        let top = self.top(&state);
+        let max = self.current_max(&state);
         let before = state.limit as usize;
-        state.limit = (state.limit + 1.0 / state.limit).min(top);
-        if state.limit as usize > before && !self.pay() {
-            self.places.add_permits(1);
+        state.limit = (state.limit + 1.0 / state.limit).min(max);
+        if state.limit as usize > before && !self.withdraw_owed() {
+            self.permits.add_permits(1);
         }
-        self.below.store(state.limit < top, Ordering::Relaxed);
+        self.reduced.store(state.limit < max, Ordering::Relaxed);
     }
 
-    /// Crosses out one place that is owed, if there is one.
-    fn pay(&self) -> bool {
+    /// Withdraws one owed permit. Returns whether one was owed.
+    fn withdraw_owed(&self) -> bool {
         self.owed.load(Ordering::Relaxed) > 0
             && self
                 .owed
@@ -151,22 +151,22 @@ impl Limiter {
     }
 }
 
-impl Place {
-    /// The server took the request: the limit grows by one place per round of as many
-    /// successes, as long as it is the limit that requests wait for.
-    pub(crate) fn succeeded(&self) {
+impl Permit {
+    /// Records a success: the limit grows by one per round of successes, but only while requests
+    /// wait for it.
+    pub(crate) fn record_success(&self) {
         let limiter = &self.limiter;
-        if limiter.below.load(Ordering::Relaxed) && limiter.places.available_permits() == 0 {
+        if limiter.reduced.load(Ordering::Relaxed) && limiter.permits.available_permits() == 0 {
             limiter.raise();
         }
     }
 
-    /// The server had too many requests: half the limit. Those that were under way when the
-    /// limit was last lowered say nothing new. Returns the limit if this changed it.
-    pub(crate) fn turned_away(&self) -> Option<usize> {
+    /// Records a rate limit error: the limit is halved, unless it was lowered since this request
+    /// started. Returns the new limit if it was lowered.
+    pub(crate) fn record_rate_limit(&self) -> Option<usize> {
         let limiter = &self.limiter;
         let mut state = limiter.state();
-        if self.lowered != limiter.lowered.load(Ordering::Relaxed) {
+        if self.reductions != limiter.reductions.load(Ordering::Relaxed) {
             return None;
         }
         let half = (state.limit / 2.0).floor().max(1.0);
@@ -178,10 +178,10 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        if !self.limiter.pay() {
-            self.limiter.places.add_permits(1);
+        if !self.limiter.withdraw_owed() {
+            self.limiter.permits.add_permits(1);
         }
     }
 }

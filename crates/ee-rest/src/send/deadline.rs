@@ -1,8 +1,8 @@
-//! Moments after which nothing is waited for; none is the end of time.
+//! Deadlines. `None` means no deadline.
 
 use tokio::time::{Instant, timeout_at};
 
-/// The output, if there is one before that.
+/// Awaits the future until the deadline. Returns `None` if it passes first.
 pub(crate) async fn within<T>(
     until: Option<Instant>,
     future: impl Future<Output = T>,

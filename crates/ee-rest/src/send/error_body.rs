@@ -1,83 +1,82 @@
-//! What is read of a refusal.
+//! The body of an error response.
 
 use std::time::Duration;
 
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-/// What is read of a refusal at most; the rest says nothing more.
-pub(crate) const MAX_REFUSAL: usize = 64 * 1024;
+/// The number of bytes read of an error response; the rest adds no information.
+pub(crate) const MAX_ERROR_BODY: usize = 64 * 1024;
 
-/// The room for a refusal that does not say how long it is. Most are no longer than half of it.
-const FIRST_ROOM: usize = 4 * 1024;
+/// The initial capacity for a body without `Content-Length`. Most bodies are under 2 KiB.
+const INITIAL_CAPACITY: usize = 4 * 1024;
 
-/// How long the rest of a refusal is waited for; its status says the most of it.
-const REFUSAL_TIME: Duration = Duration::from_secs(10);
+/// How long to wait for the rest of an error response, whose status is already known.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The beginning of a refusal's body. One that breaks off or halts is a refusal all the same.
-/// What it says may be what it was sent: all memory that it was in is overwritten.
-pub(crate) async fn read_beginning(mut reply: reqwest::Response) -> Zeroizing<Vec<u8>> {
-    let told = reply.content_length();
-    let room = told.map_or(FIRST_ROOM, |n| n.min(MAX_REFUSAL as u64) as usize);
-    let mut body = Zeroizing::new(Vec::with_capacity(room));
+/// Reads the start of an error response's body, ignoring a lost connection or timeout. The body
+/// may echo secrets, so all memory that held it is zeroized.
+pub(crate) async fn read_error_body(mut response: reqwest::Response) -> Zeroizing<Vec<u8>> {
+    let length = response.content_length();
+    let capacity = length.map_or(INITIAL_CAPACITY, |n| n.min(MAX_ERROR_BODY as u64) as usize);
+    let mut body = Zeroizing::new(Vec::with_capacity(capacity));
     let reading = async {
-        while body.len() < MAX_REFUSAL
-            && let Ok(Some(chunk)) = reply.chunk().await
+        while body.len() < MAX_ERROR_BODY
+            && let Ok(Some(chunk)) = response.chunk().await
         {
             append(&mut body, &chunk);
         }
     };
-    // Late or not, what came is what there is.
-    let _ = timeout(REFUSAL_TIME, reading).await;
+    // After a timeout, the part that arrived is used.
+    let _ = timeout(READ_TIMEOUT, reading).await;
     body
 }
 
-/// Appends as much as is read of a refusal. Where there is no more room it moves by itself: a
-/// vector that grows leaves a copy behind.
-fn append(body: &mut Zeroizing<Vec<u8>>, piece: &[u8]) {
-    let length = MAX_REFUSAL.min(body.len() + piece.len());
+/// Appends a chunk, up to the maximum. Grows the buffer by hand, because `Vec` would leave an
+/// unzeroized copy behind.
+fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
+    let length = MAX_ERROR_BODY.min(body.len() + chunk.len());
     if length > body.capacity() {
-        let room = length.max(2 * body.capacity()).min(MAX_REFUSAL);
-        let mut larger = Zeroizing::new(Vec::with_capacity(room));
+        let capacity = length.max(2 * body.capacity()).min(MAX_ERROR_BODY);
+        let mut larger = Zeroizing::new(Vec::with_capacity(capacity));
         larger.extend_from_slice(body);
-        // The one before is overwritten here.
+        // Zeroizes the previous buffer.
         *body = larger;
     }
     let rest = length - body.len();
-    body.extend_from_slice(&piece[..rest]);
+    body.extend_from_slice(&chunk[..rest]);
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_that_comes_in_many_pieces_is_whole_up_to_64_kib() {
-        for (room, size, count) in [
+    fn error_body_in_many_chunks_is_read_up_to_64_kib() {
+        for (capacity, size, count) in [
             (0, 1, 9000),
-            (FIRST_ROOM, 1000, 70),
-            (FIRST_ROOM, FIRST_ROOM, 2),
-            (FIRST_ROOM, 30_000, 3),
+            (INITIAL_CAPACITY, 1000, 70),
+            (INITIAL_CAPACITY, INITIAL_CAPACITY, 2),
+            (INITIAL_CAPACITY, 30_000, 3),
             (300, 70_000, 1),
         ] {
-            let pieces: Vec<_> = (0..count).map(|n| vec![n as u8; size]).collect();
-            let mut body = Zeroizing::new(Vec::with_capacity(room));
-            for piece in &pieces {
-                append(&mut body, piece);
+            let chunks: Vec<_> = (0..count).map(|n| vec![n as u8; size]).collect();
+            let mut body = Zeroizing::new(Vec::with_capacity(capacity));
+            for chunk in &chunks {
+                append(&mut body, chunk);
             }
-            let mut whole = pieces.concat();
-            whole.truncate(MAX_REFUSAL);
-            assert!(*body == whole, "{count} pieces of {size}");
-            assert!(body.capacity() <= MAX_REFUSAL, "{}", body.capacity());
+            let mut expected = chunks.concat();
+            expected.truncate(MAX_ERROR_BODY);
+            assert!(*body == expected, "{count} chunks of {size}");
+            assert!(body.capacity() <= MAX_ERROR_BODY, "{}", body.capacity());
         }
     }
 
     #[tokio::test]
-    async fn a_refusal_has_the_room_that_it_says_and_64_kib_at_most() {
-        for (length, room) in [(0, 0), (300, 300), (70_000, MAX_REFUSAL)] {
-            let reply = http::Response::new(vec![b'x'; length]);
-            let read = read_beginning(reply.into()).await;
-            assert_eq!((read.len(), read.capacity()), (room, room));
+    async fn error_body_buffer_has_content_length_up_to_64_kib() {
+        for (length, capacity) in [(0, 0), (300, 300), (70_000, MAX_ERROR_BODY)] {
+            let response = http::Response::new(vec![b'x'; length]);
+            let body = read_error_body(response.into()).await;
+            assert_eq!((body.len(), body.capacity()), (capacity, capacity));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the server says beside its answers, and what the client does about it.
+//! Client events: what the server reports in headers, and what the client does on its own.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,69 +8,69 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::redactor::Secrets;
-use crate::send::concurrency::Limiter;
+use crate::send::concurrency::ConcurrencyLimiter;
 use crate::{Client, Error};
 
 pub(crate) const QUOTA_STATUS: HeaderName = HeaderName::from_static("x-earth-engine-quota-status");
 pub(crate) const INIT_MESSAGE: HeaderName = HeaderName::from_static("x-earth-engine-init-message");
 pub(crate) const PROFILE: HeaderName =
     HeaderName::from_static("x-earth-engine-computation-profile");
-/// Asks for a profile of the computation.
+/// The request header that asks for a profile.
 pub(crate) const PROFILING: HeaderName =
     HeaderName::from_static("x-earth-engine-computation-profiling");
 
 const RESTRICTED: &str = "parallelism_restricted=true";
 
-/// Something that happened beside the answers; [`ClientBuilder::on_event`](crate::ClientBuilder::on_event)
-/// gets it.
+/// An event of a client, passed to the callback of
+/// [`ClientBuilder::on_event`](crate::ClientBuilder::on_event).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ClientEvent<'a> {
-    /// The project's quota status is told for the first time, or is another than before.
+    /// The project's quota status was received for the first time, or changed.
     #[non_exhaustive]
     QuotaStatus {
-        /// Whether the project is over its noncommercial quota, and runs restricted.
+        /// Whether the project exceeded its noncommercial quota and is in restricted mode.
         restricted: bool,
-        /// The status in the server's words.
+        /// The status, as sent by the server.
         text: &'a str,
     },
-    /// The server has something to say to whoever starts the program.
+    /// The server sent a message to the user.
     InitMessage(&'a str),
-    /// A computation was profiled, even if it failed.
+    /// A computation was profiled, successful or not.
     #[non_exhaustive]
     Profile {
-        /// What the profile is fetched by.
+        /// The ID by which the profile can be fetched.
         id: &'a str,
-        /// The path of the request, from the version on.
+        /// The path of the request, including the version.
         path: &'a str,
     },
-    /// A request failed, and will be sent again.
+    /// A request failed and will be retried.
     #[non_exhaustive]
     Retry {
-        /// How it failed.
+        /// The error of the attempt.
         error: &'a Error,
-        /// How long from now.
+        /// The time until the retry.
         wait: Duration,
     },
-    /// A request failed, and is not sent again because too many fail.
+    /// A request failed and is not retried, because the retry budget is exhausted.
     #[non_exhaustive]
     RetryBudgetExhausted {
-        /// How it failed.
+        /// The error of the request.
         error: &'a Error,
     },
     /// The concurrency limit was lowered, by a 429 or by restricted mode.
     #[non_exhaustive]
     ConcurrencyReduced {
-        /// The limit from now on.
+        /// The new limit.
         limit: usize,
     },
 }
 
 pub(crate) type Listener = Arc<dyn Fn(&ClientEvent<'_>) + Send + Sync>;
 
-/// What one client and its clones were told so far.
+/// The callback of a client and its clones, and the last values reported to it.
 #[derive(Default)]
-pub(crate) struct Signals {
+pub(crate) struct Events {
     listener: Option<Listener>,
     last: Mutex<Last>,
     warned: AtomicBool,
@@ -82,7 +82,7 @@ struct Last {
     init_message: Option<HeaderValue>,
 }
 
-impl Signals {
+impl Events {
     pub(crate) fn new(listener: Option<Listener>) -> Self {
         Self {
             listener,
@@ -90,55 +90,55 @@ impl Signals {
         }
     }
 
-    pub(crate) fn emit(&self, signal: &ClientEvent<'_>) {
+    pub(crate) fn emit(&self, event: &ClientEvent<'_>) {
         if let Some(listener) = &self.listener {
-            listener(signal);
+            listener(event);
         }
     }
 
-    /// Looks at the headers of an answer, be it a refusal or not.
+    /// Processes the headers of any response, successful or not.
     pub(crate) fn observe(
         &self,
         headers: &HeaderMap,
         path: &str,
-        limiter: Option<&Limiter>,
+        limiter: Option<&ConcurrencyLimiter>,
         secrets: &Secrets,
     ) {
-        // Most answers have none of them, and are looked through faster than asked three times.
+        // Most responses have none of these headers, and one scan is faster than three lookups.
         let ours = |name: &HeaderName| name.as_str().starts_with("x-earth-engine-");
         if !headers.keys().any(ours) {
             return;
         }
         if let Some(value) = headers.get(PROFILE) {
             self.emit(&ClientEvent::Profile {
-                id: &secrets.clean_header(value),
+                id: &secrets.sanitize_header(value),
                 path,
             });
         }
         if let Some(value) = headers.get(QUOTA_STATUS)
             && self.is_new(value, |last| &mut last.quota_status)
         {
-            self.quota_status(&secrets.clean_header(value), limiter);
+            self.quota_status(&secrets.sanitize_header(value), limiter);
         }
         if let Some(value) = headers.get(INIT_MESSAGE)
             && self.is_new(value, |last| &mut last.init_message)
         {
-            let text = secrets.clean_header(value);
-            tracing::info!(message_of_the_server = %text, "Earth Engine has a message");
+            let text = secrets.sanitize_header(value);
+            tracing::info!(message_of_the_server = %text, "Earth Engine sent a message");
             self.emit(&ClientEvent::InitMessage(&text));
         }
     }
 
-    fn quota_status(&self, text: &str, limiter: Option<&Limiter>) {
+    fn quota_status(&self, text: &str, limiter: Option<&ConcurrencyLimiter>) {
         let restricted = is_in_restricted_mode(text);
         if restricted && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "the project has exceeded its noncommercial quota and runs in restricted mode; see \
+                "the project exceeded its noncommercial quota and is in restricted mode; see \
                  https://developers.google.com/earth-engine/guides/noncommercial_tiers#restricted_mode"
             );
         }
         self.emit(&ClientEvent::QuotaStatus { restricted, text });
-        if let Some(limit) = limiter.and_then(|limiter| limiter.restrict(restricted)) {
+        if let Some(limit) = limiter.and_then(|limiter| limiter.set_restricted(restricted)) {
             self.emit(&ClientEvent::ConcurrencyReduced { limit });
         }
     }
@@ -158,21 +158,21 @@ impl Signals {
     }
 }
 
-impl fmt::Debug for Signals {
+impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signals").finish_non_exhaustive()
+        f.debug_struct("Events").finish_non_exhaustive()
     }
 }
 
 impl Client {
-    /// Whether the server last said that the project runs in restricted mode; none if it said
-    /// nothing of its quota yet.
+    /// Returns whether the project is in restricted mode, or `None` if the server has not sent a
+    /// quota status yet.
     pub fn is_in_restricted_mode(&self) -> Option<bool> {
-        let last = &self.0.shared.signals.last;
+        let last = &self.0.shared.events.last;
         let last = last.lock().unwrap_or_else(PoisonError::into_inner);
         let status = last.quota_status.as_ref()?;
         Some(is_in_restricted_mode(
-            &Secrets::default().clean_header(status),
+            &Secrets::default().sanitize_header(status),
         ))
     }
 }

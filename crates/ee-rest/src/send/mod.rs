@@ -1,4 +1,4 @@
-//! Sending: a place, a token, an attempt, and what to do if it failed.
+//! Sending: the permit, the token, the attempt, and the retry.
 
 pub(crate) mod concurrency;
 pub(crate) mod deadline;
@@ -6,44 +6,48 @@ pub(crate) mod error_body;
 pub(crate) mod events;
 pub(crate) mod rate;
 pub(crate) mod retry_budget;
+pub(crate) mod runtime;
 
 use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
-use ee_token::{AccessToken, HttpClient, Remedy, read_bounded, retry_after};
+use ee_token::{AccessToken, HttpClient, read_bounded, retry_after};
 use http::{HeaderMap, StatusCode};
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use crate::client::Inner;
 use crate::error::redactor::Secrets;
-use crate::request::idempotency::{Failure, may_resend};
-use crate::request::{Name, Prepared};
+use crate::request::idempotency::{AttemptFailure, may_retry};
+use crate::request::prepared::{PreparedRequest, RequestName};
 use crate::response::streaming::{Body, Limits, Open};
-use crate::send::concurrency::Place;
+use crate::send::concurrency::Permit;
 use crate::send::deadline::{earlier, within};
-use crate::send::error_body::read_beginning;
+use crate::send::error_body::read_error_body;
 use crate::send::retry_budget::Spent;
+use crate::send::runtime::check_runtime;
 use crate::{ApiError, ClientEvent, Error, ErrorKind, Response, StreamingResponse};
 
-/// Sends a request until it succeeds, fails for good, or the policy gives up.
-pub(crate) async fn exchange(client: &Inner, request: &mut Prepared) -> Result<Response, Error> {
-    let mut call = Call::new(client, request, Want::All);
-    call.carry_out().await?;
+/// Sends a request until it succeeds, fails permanently, or exhausts the retry policy.
+pub(crate) async fn exchange(
+    client: &Inner,
+    request: &mut PreparedRequest,
+) -> Result<Response, Error> {
+    let mut call = Call::new(client, request, ResponseMode::Full);
+    call.run_traced().await?;
     let attempts = call.attempts;
     let secrets = std::mem::take(&mut call.secrets);
-    let answer = call.answer()?;
-    let body = match answer.body {
-        Received::All(body) => body,
-        Received::Head(_) => Bytes::new(),
+    let received = call.received()?;
+    let body = match received.body {
+        ReceivedBody::Full(body) => body,
+        ReceivedBody::Streaming(_) => Bytes::new(),
     };
     Ok(Response {
-        status: answer.status,
-        headers: answer.headers,
+        status: received.status,
+        headers: received.headers,
         body,
         attempts,
         name: std::mem::take(&mut request.name),
@@ -51,27 +55,27 @@ pub(crate) async fn exchange(client: &Inner, request: &mut Prepared) -> Result<R
     })
 }
 
-/// The same, until the reply begins.
+/// Sends a request like [`exchange`], but returns when the response begins.
 pub(crate) async fn exchange_streaming(
     client: &Inner,
-    request: &mut Prepared,
+    request: &mut PreparedRequest,
 ) -> Result<StreamingResponse, Error> {
-    let mut call = Call::new(client, request, Want::Head);
-    call.carry_out().await?;
+    let mut call = Call::new(client, request, ResponseMode::Streaming);
+    call.run_traced().await?;
     let (attempts, until) = (call.attempts, call.deadline());
-    let answer = call.answer()?;
-    let body = match answer.body {
-        Received::Head(open) => Body::Open(open),
-        Received::All(_) => Body::Ended,
+    let received = call.received()?;
+    let body = match received.body {
+        ReceivedBody::Streaming(open) => Body::Open(open),
+        ReceivedBody::Full(_) => Body::Ended,
     };
     let limits = Limits {
-        pause: request.timeout(client),
+        chunk_timeout: request.timeout(client),
         until,
-        bytes: request.own_max_reply(),
+        bytes: request.own_max_response_size(),
     };
     Ok(StreamingResponse {
-        status: answer.status,
-        headers: answer.headers,
+        status: received.status,
+        headers: received.headers,
         attempts,
         name: std::mem::take(&mut request.name),
         body,
@@ -80,62 +84,62 @@ pub(crate) async fn exchange_streaming(
     })
 }
 
-/// One request, and what became of it so far.
+/// The state of one call.
 struct Call<'a> {
     client: &'a Inner,
-    request: &'a Prepared,
-    want: Want,
+    request: &'a PreparedRequest,
+    mode: ResponseMode,
     started: Instant,
-    /// The last look at the clock: there is one after each wait, and no other.
+    /// Cached, because reading the clock is expensive. Updated after each wait.
     now: Instant,
-    /// The earlier of the [`deadline`](Self::deadline) and the end of the policy's total, which
-    /// begins with the first attempt.
+    /// The earlier of the [`deadline`](Self::deadline) and the policy's `max_elapsed`, which is
+    /// counted from the first attempt.
     until: Option<Instant>,
     attempts: u32,
-    /// What the server was sent. It may echo what it did not take after that, too.
+    /// Everything that was sent. The server may also echo tokens that it rejected earlier.
     secrets: Secrets,
-    /// What the last attempt that succeeded brought. Put here as soon as it is there, and moved
-    /// once: it is large.
-    answer: Option<Answer>,
+    /// The response of the successful attempt. Stored here directly, because it is large and
+    /// should be moved only once.
+    received: Option<ReceivedResponse>,
 }
 
-/// What is waited for.
+/// How much of the response is awaited.
 #[derive(Clone, Copy)]
-enum Want {
-    All,
-    Head,
+enum ResponseMode {
+    Full,
+    Streaming,
 }
 
-struct Answer {
+struct ReceivedResponse {
     status: StatusCode,
     headers: HeaderMap,
-    body: Received,
+    body: ReceivedBody,
 }
 
-enum Received {
-    All(Bytes),
-    Head(Box<Open>),
+enum ReceivedBody {
+    Full(Bytes),
+    Streaming(Box<Open>),
 }
 
 /// A failed attempt.
-struct Failed {
+struct FailedAttempt {
     error: Error,
-    may_resend: bool,
-    /// Whether the server sent it back unread, to be sent again at once.
-    turned_back: bool,
-    /// Whether what was asked was too much at once, which the concurrency limit answers.
+    may_retry: bool,
+    /// Whether the server refused the stream unprocessed, so that it can be resent at once.
+    refused_stream: bool,
+    /// Whether a rate limit was exceeded, which the concurrency limit handles.
     rate_limited: bool,
-    /// The wait that the server asks for.
-    asked_wait: Duration,
+    /// The delay that the server asked for.
+    requested_delay: Duration,
 }
 
 impl<'a> Call<'a> {
-    fn new(client: &'a Inner, request: &'a Prepared, want: Want) -> Self {
+    fn new(client: &'a Inner, request: &'a PreparedRequest, mode: ResponseMode) -> Self {
         let started = Instant::now();
         let mut call = Self {
             client,
             request,
-            want,
+            mode,
             started,
             now: started,
             until: None,
@@ -144,31 +148,31 @@ impl<'a> Call<'a> {
                 api_key: client.api_key.clone(),
                 ..Secrets::default()
             },
-            answer: None,
+            received: None,
         };
         call.until = call.deadline();
         call
     }
 
-    /// When the time is over that the caller gave it in all.
+    /// Returns the caller's deadline.
     fn deadline(&self) -> Option<Instant> {
         let time = self.request.deadline(self.client)?;
         self.started.checked_add(time)
     }
 
-    /// The answer of a call that was sent.
-    fn answer(self) -> Result<Answer, Error> {
-        self.answer.ok_or_else(|| {
-            Error::after(
+    /// Returns the response of a call that succeeded.
+    fn received(self) -> Result<ReceivedResponse, Error> {
+        self.received.ok_or_else(|| {
+            Error::with_attempts(
                 self.attempts,
                 ErrorKind::InvalidResponse,
-                format!("{} has no answer", self.request.name),
+                format!("{} has no response", self.request.name),
             )
         })
     }
 
-    /// Does all that there is to do, in a span of its own if anybody looks at those.
-    async fn carry_out(&mut self) -> Result<(), Error> {
+    /// Runs the call, in a span if tracing is enabled.
+    async fn run_traced(&mut self) -> Result<(), Error> {
         if let Some(span) = self.span() {
             return Box::pin(self.traced(span)).await;
         }
@@ -191,7 +195,7 @@ impl<'a> Call<'a> {
     async fn traced(&mut self, span: Span) -> Result<(), Error> {
         let result = self.run().instrument(span.clone()).await;
         let status = match &result {
-            Ok(()) => self.answer.as_ref().map(|answer| answer.status),
+            Ok(()) => self.received.as_ref().map(|received| received.status),
             Err(error) => error.api().map(|api| api.status),
         };
         if let Some(status) = status {
@@ -202,7 +206,7 @@ impl<'a> Call<'a> {
         span.record("elapsed_ms", elapsed_ms);
         let _entered = span.enter();
         match &result {
-            Ok(()) => tracing::debug!("answered"),
+            Ok(()) => tracing::debug!("succeeded"),
             Err(error) => tracing::debug!(%error, "failed"),
         }
         result
@@ -212,24 +216,24 @@ impl<'a> Call<'a> {
         let policy = self.request.retry_policy(self.client);
         let shared = &self.client.shared;
         let mut retries = 0;
-        let mut turned_back = 0;
+        let mut refused_streams = 0;
         let mut renewed = false;
         let mut spent = None;
         let mut last = None;
         loop {
-            // What went wrong with the attempt before says more than that there is no time for
-            // another. That there is no token is a failure of its own.
+            // The error of the last attempt says more than a timeout while waiting for the next
+            // one. A token error is a failure of its own.
             let mut or_last = |error: Error| match error.kind() {
                 ErrorKind::Timeout => last.take().unwrap_or(error),
                 _ => error,
             };
-            let place = self.place().await.map_err(&mut or_last)?;
+            let permit = self.permit().await.map_err(&mut or_last)?;
             if self.attempts == 0 {
                 self.until = earlier(self.until, self.now.checked_add(policy.max_elapsed));
             }
-            // Only now: an older one may have expired while this request waited.
+            // Fetched only now, because an earlier token may have expired while queueing.
             self.secrets.token = self.token().await.map_err(&mut or_last)?;
-            let failed = match self.attempt(place).await {
+            let failed = match self.attempt(permit).await {
                 Ok(()) => {
                     shared.budget.succeeded(spent);
                     if renewed {
@@ -241,8 +245,8 @@ impl<'a> Call<'a> {
                 Err(failed) => failed,
             };
             self.now = Instant::now();
-            if failed.turned_back && turned_back < HttpClient::MAX_REFUSED_STREAMS {
-                turned_back += 1;
+            if failed.refused_stream && refused_streams < HttpClient::MAX_REFUSED_STREAMS {
+                refused_streams += 1;
                 last = Some(failed.error);
                 continue;
             }
@@ -256,21 +260,21 @@ impl<'a> Call<'a> {
                 match another {
                     Ok(true) => {}
                     Ok(false) => return Err(failed.error),
-                    Err(error) => return Err(self.no_token(error)),
+                    Err(error) => return Err(self.token_failure(error)),
                 }
-                tracing::debug!("the server did not take the token; sending another");
-                self.secrets.refused.push(used);
+                tracing::debug!("the server rejected the token; retrying with a new one");
+                self.secrets.rejected.push(used);
                 last = Some(failed.error);
                 continue;
             }
-            let wait = policy.backoff(retries).max(failed.asked_wait);
-            if !failed.may_resend || retries >= policy.max_retries || !self.has_time_for(wait) {
+            let wait = policy.backoff(retries).max(failed.requested_delay);
+            if !failed.may_retry || retries >= policy.max_retries || !self.has_time_for(wait) {
                 return Err(failed.error);
             }
             spent = self.spend(&failed)?;
             retries += 1;
-            tracing::debug!(error = %failed.error, wait = ?wait, "trying again");
-            shared.signals.emit(&ClientEvent::Retry {
+            tracing::debug!(error = %failed.error, wait = ?wait, "retrying");
+            shared.events.emit(&ClientEvent::Retry {
                 error: &failed.error,
                 wait,
             });
@@ -280,47 +284,47 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A place among the requests under way, and a turn to begin.
-    async fn place(&mut self) -> Result<Option<Place>, Error> {
+    /// Waits for a concurrency permit and the rate limiter.
+    async fn permit(&mut self) -> Result<Option<Permit>, Error> {
         let shared = &self.client.shared;
-        if shared.pace.is_none() {
+        if shared.rate_limiter.is_none() {
             match &shared.limiter {
                 None => return Ok(None),
                 Some(limiter) => {
-                    if let Some(place) = limiter.free_place() {
-                        return Ok(Some(place));
+                    if let Some(permit) = limiter.try_acquire() {
+                        return Ok(Some(permit));
                     }
                 }
             }
         }
         check_runtime()?;
         let turn = async {
-            let place = match &shared.limiter {
-                Some(limiter) => limiter.place().await,
+            let permit = match &shared.limiter {
+                Some(limiter) => limiter.acquire().await,
                 None => None,
             };
-            if let Some(pace) = &shared.pace {
-                pace.turn().await;
+            if let Some(rate_limiter) = &shared.rate_limiter {
+                rate_limiter.acquire().await;
             }
-            place
+            permit
         };
-        // Boxed, as is all that is rarely waited for: a call is moved as often as it is nested,
-        // and should be small.
+        // Boxed, like every future that is rarely awaited: a call is moved at each level of
+        // nesting and should be small.
         let turn = Box::pin(within(self.until, turn)).await;
         self.now = Instant::now();
         turn.ok_or_else(|| {
-            Error::after(
+            Error::with_attempts(
                 self.attempts,
                 ErrorKind::Timeout,
                 format!(
-                    "{} did not get its turn in time: too many requests of this client are under way",
+                    "{} timed out while queued: this client has too many concurrent requests",
                     self.name()
                 ),
             )
         })
     }
 
-    /// The current token; none for a client that has only an API key.
+    /// Returns the current token, or `None` if the client has only an API key.
     async fn token(&mut self) -> Result<Option<AccessToken>, Error> {
         let Some(tokens) = &self.client.options.auth.tokens else {
             return Ok(None);
@@ -333,28 +337,28 @@ impl<'a> Call<'a> {
         self.now = Instant::now();
         match token {
             Some(Ok(token)) => Ok(Some(token)),
-            Some(Err(error)) => Err(self.no_token(error)),
-            None => Err(Error::after(
+            Some(Err(error)) => Err(self.token_failure(error)),
+            None => Err(Error::with_attempts(
                 self.attempts,
                 ErrorKind::Timeout,
-                format!("no token for {} in time", self.name()),
+                format!("no access token for {} before the deadline", self.name()),
             )),
         }
     }
 
-    fn no_token(&self, error: ee_token::Error) -> Error {
-        Error::after(
+    fn token_failure(&self, error: ee_token::Error) -> Error {
+        Error::with_attempts(
             self.attempts,
             ErrorKind::Token,
-            format!("there is no token for {}: {error}", self.name()),
+            format!("could not get an access token for {}: {error}", self.name()),
         )
         .context(error)
     }
 
-    /// Takes what a retry costs, or returns the failure if there is not enough left.
-    fn spend(&self, failed: &Failed) -> Result<Option<Spent>, Error> {
+    /// Takes the cost of a retry from the budget, or returns the failure if it is exhausted.
+    fn spend(&self, failed: &FailedAttempt) -> Result<Option<Spent>, Error> {
         let shared = &self.client.shared;
-        // A rate limit is answered by the concurrency limit; without one, by the budget.
+        // With a concurrency limit, rate limits do not use up the budget.
         if failed.rate_limited && shared.limiter.is_some() {
             return Ok(None);
         }
@@ -363,81 +367,84 @@ impl<'a> Call<'a> {
             Some(spent) => Ok(Some(spent)),
             None => {
                 let error = &failed.error;
-                tracing::debug!(%error, "not sent again: too many requests fail");
+                tracing::debug!(%error, "not retried: the retry budget is exhausted");
                 shared
-                    .signals
+                    .events
                     .emit(&ClientEvent::RetryBudgetExhausted { error });
                 Err(failed.error.clone())
             }
         }
     }
 
-    async fn attempt(&mut self, place: Option<Place>) -> Result<(), Box<Failed>> {
+    async fn attempt(&mut self, permit: Option<Permit>) -> Result<(), Box<FailedAttempt>> {
         let client = self.client;
         let sent = self.request.attempt(client, self.secrets.token.as_ref());
-        let sent = sent.map_err(|error| self.failed(error, Failure::Final))?;
+        let sent = sent.map_err(|error| self.failed(error, AttemptFailure::Permanent))?;
         let host = client.base.host_str().unwrap_or_default();
-        let reply = client.options.http.send_to(sent, host);
-        let reply = reply.map_err(|error| self.lost(error))?;
+        let response = client.options.http.send_to(sent, host);
+        let response = response.map_err(|error| self.transport_failure(error))?;
         self.attempts += 1;
         let time = self.request.timeout(client);
         let until = earlier(self.until, self.now.checked_add(time));
         let result = {
-            let all = pin!(self.exchange_once(reply, place));
+            let all = pin!(self.exchange_once(response, permit));
             within(until, all).await
         };
-        result.unwrap_or_else(|| Err(Box::new(self.late())))
+        result.unwrap_or_else(|| Err(Box::new(self.timeout_failure())))
     }
 
-    /// One request and its answer, which holds the place until it is read.
+    /// Sends one request and reads its response, holding the permit until then.
     async fn exchange_once(
         &mut self,
-        reply: impl Future<Output = Result<reqwest::Response, ee_token::Error>>,
-        place: Option<Place>,
-    ) -> Result<(), Box<Failed>> {
+        response: impl Future<Output = Result<reqwest::Response, ee_token::Error>>,
+        permit: Option<Permit>,
+    ) -> Result<(), Box<FailedAttempt>> {
         let client = self.client;
-        let mut reply = reply.await.map_err(|error| self.lost(error))?;
-        let status = reply.status();
+        let mut response = response
+            .await
+            .map_err(|error| self.transport_failure(error))?;
+        let status = response.status();
         let shared = &client.shared;
         let path = self.request.name.route.as_str();
-        let signals = &shared.signals;
+        let events = &shared.events;
         let limiter = shared.limiter.as_deref();
-        signals.observe(reply.headers(), path, limiter, &self.secrets);
+        events.observe(response.headers(), path, limiter, &self.secrets);
         if !status.is_success() {
-            let headers = std::mem::take(reply.headers_mut());
-            let body = Box::pin(read_beginning(reply)).await;
+            let headers = std::mem::take(response.headers_mut());
+            let body = Box::pin(read_error_body(response)).await;
             let api = ApiError::read(status, &body, &self.secrets);
-            // A spent budget of the day is no matter of how many at once.
+            // An exhausted daily quota does not depend on concurrency.
             if api.is_rate_limit()
                 && !api.is_daily_quota()
-                && let Some(limit) = place.as_ref().and_then(Place::turned_away)
+                && let Some(limit) = permit.as_ref().and_then(Permit::record_rate_limit)
             {
                 tracing::debug!(limit, "the concurrency limit was lowered");
-                signals.emit(&ClientEvent::ConcurrencyReduced { limit });
+                events.emit(&ClientEvent::ConcurrencyReduced { limit });
             }
-            return Err(Box::new(self.refused(api, &headers)));
+            return Err(Box::new(self.api_failure(api, &headers)));
         }
-        if let Some(place) = &place {
-            place.succeeded();
+        if let Some(permit) = &permit {
+            permit.record_success();
         }
-        let (headers, body) = match self.want {
-            Want::Head => {
-                let headers = std::mem::take(reply.headers_mut());
+        let (headers, body) = match self.mode {
+            ResponseMode::Streaming => {
+                let headers = std::mem::take(response.headers_mut());
                 let open = Open {
-                    reply,
-                    _place: place,
+                    response,
+                    _permit: permit,
                 };
-                (headers, Received::Head(Box::new(open)))
+                (headers, ReceivedBody::Streaming(Box::new(open)))
             }
-            Want::All => {
-                let body = read_bounded(&mut reply, self.request.max_response_size(client)).await;
-                let body = body.map_err(|error| self.lost(error))?;
-                // Not before: a call should be small, and has room for them once.
-                let headers = std::mem::take(reply.headers_mut());
-                (headers, Received::All(body))
+            ResponseMode::Full => {
+                let body =
+                    read_bounded(&mut response, self.request.max_response_size(client)).await;
+                let body = body.map_err(|error| self.transport_failure(error))?;
+                // Moved only here, to keep the future small.
+                let headers = std::mem::take(response.headers_mut());
+                (headers, ReceivedBody::Full(body))
             }
         };
-        self.answer = Some(Answer {
+        self.received = Some(ReceivedResponse {
             status,
             headers,
             body,
@@ -445,61 +452,66 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    /// No answer, or one that broke off or is too long.
-    fn lost(&self, error: ee_token::Error) -> Failed {
+    /// Handles a missing, interrupted or overlong response.
+    fn transport_failure(&self, error: ee_token::Error) -> FailedAttempt {
         let (kind, failure) = match error.kind() {
-            ee_token::ErrorKind::Timeout => (ErrorKind::Timeout, Failure::Lost),
+            ee_token::ErrorKind::Timeout => (ErrorKind::Timeout, AttemptFailure::ResponseLost),
             ee_token::ErrorKind::DisallowedUrl | ee_token::ErrorKind::UntrustedEmulator => {
-                (ErrorKind::InvalidRequest, Failure::Final)
+                (ErrorKind::InvalidRequest, AttemptFailure::Permanent)
             }
-            ee_token::ErrorKind::InvalidResponse => (ErrorKind::InvalidResponse, Failure::Final),
-            ee_token::ErrorKind::Runtime => (ErrorKind::Runtime, Failure::Final),
-            _ => (ErrorKind::Network, Failure::Lost),
+            ee_token::ErrorKind::InvalidResponse => {
+                (ErrorKind::InvalidResponse, AttemptFailure::Permanent)
+            }
+            ee_token::ErrorKind::Runtime => (ErrorKind::Runtime, AttemptFailure::Permanent),
+            _ => (ErrorKind::Network, AttemptFailure::ResponseLost),
         };
         let failure = if error.was_not_sent() {
-            Failure::NeverSent
+            AttemptFailure::NotSent
         } else {
             failure
         };
-        let turned_back = error.is_refused_stream();
+        let refused_stream = error.is_refused_stream();
         let message = format!("{} failed: {error}", self.name());
-        let error = Error::after(self.attempts, kind, message).context(error);
-        Failed {
-            turned_back,
+        let error = Error::with_attempts(self.attempts, kind, message).context(error);
+        FailedAttempt {
+            refused_stream,
             ..self.failed(error, failure)
         }
     }
 
-    /// No whole answer in the time of one attempt.
-    fn late(&self) -> Failed {
+    /// Handles an attempt that timed out.
+    fn timeout_failure(&self) -> FailedAttempt {
         let host = self.client.base.host_str().unwrap_or_default();
-        let message = format!("{} failed: no answer from {host} in time", self.name());
-        let error = Error::after(self.attempts, ErrorKind::Timeout, message);
-        self.failed(error, Failure::Lost)
+        let message = format!(
+            "{} failed: no response from {host} before the timeout",
+            self.name()
+        );
+        let error = Error::with_attempts(self.attempts, ErrorKind::Timeout, message);
+        self.failed(error, AttemptFailure::ResponseLost)
     }
 
-    fn refused(&self, api: ApiError, headers: &HeaderMap) -> Failed {
+    fn api_failure(&self, api: ApiError, headers: &HeaderMap) -> FailedAttempt {
         let asked = retry_after(headers, Utc::now()).max(api.retry_delay);
-        Failed {
-            may_resend: may_resend(self.request.idempotent, Failure::Refused(&api)),
-            turned_back: false,
+        FailedAttempt {
+            may_retry: may_retry(self.request.idempotent, AttemptFailure::Api(&api)),
+            refused_stream: false,
             rate_limited: api.is_rate_limit(),
-            asked_wait: asked.unwrap_or_default(),
+            requested_delay: asked.unwrap_or_default(),
             error: Error::of_api(self.attempts, self.name(), api),
         }
     }
 
-    fn failed(&self, error: Error, failure: Failure<'_>) -> Failed {
-        Failed {
+    fn failed(&self, error: Error, failure: AttemptFailure<'_>) -> FailedAttempt {
+        FailedAttempt {
             error,
-            may_resend: may_resend(self.request.idempotent, failure),
-            turned_back: false,
+            may_retry: may_retry(self.request.idempotent, failure),
+            refused_stream: false,
             rate_limited: false,
-            asked_wait: Duration::ZERO,
+            requested_delay: Duration::ZERO,
         }
     }
 
-    /// Whether an attempt after this wait would still have some time.
+    /// Returns whether there would be time left for an attempt after this delay.
     fn has_time_for(&self, wait: Duration) -> bool {
         match (self.until, self.now.checked_add(wait)) {
             (Some(until), Some(then)) => then < until,
@@ -507,19 +519,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn name(&self) -> &Name {
+    fn name(&self) -> &RequestName {
         &self.request.name
-    }
-}
-
-/// Connections and timers need a runtime, and timers panic without one.
-pub(crate) fn check_runtime() -> Result<(), Error> {
-    match Handle::try_current() {
-        Ok(_) => Ok(()),
-        Err(_) => Err(
-            Error::new(ErrorKind::Runtime, "a request needs a tokio runtime").with_remedy(
-                Remedy::new("Call from inside a tokio runtime, or use the blocking client."),
-            ),
-        ),
     }
 }

@@ -1,25 +1,24 @@
-//! How many requests begin in a second.
+//! The rate limit.
 
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-/// So much of a pause may be caught up with at once, which also evens out a timer's
-/// coarseness.
+/// How much idle time may be made up for in a burst. This also evens out coarse timers.
 const BURST: Duration = Duration::from_millis(100);
 
-/// Spaces beginnings evenly, in the order of asking.
+/// Spaces the starts of requests evenly, in FIFO order.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct RateLimiter {
     interval: Duration,
-    /// When the next request may begin. Who holds the lock is next; who is dropped while
-    /// waiting takes no turn from anybody.
+    /// When the next request may start. The holder of the lock is next; a cancelled waiter does
+    /// not delay the others.
     next: Mutex<Option<Instant>>,
 }
 
-impl Pace {
-    /// `None` if that is no number of requests per second that can be kept to.
+impl RateLimiter {
+    /// Returns `None` if this is not a positive, finite rate.
     pub(crate) fn new(per_second: f64) -> Option<Self> {
         let interval = Duration::try_from_secs_f64(per_second.recip()).ok()?;
         (per_second > 0.0).then(|| Self {
@@ -28,7 +27,7 @@ impl Pace {
         })
     }
 
-    pub(crate) async fn turn(&self) {
+    pub(crate) async fn acquire(&self) {
         let mut next = self.next.lock().await;
         let now = Instant::now();
         let at = match *next {
@@ -39,7 +38,7 @@ impl Pace {
             Some(at) => at.max(now.checked_sub(BURST).unwrap_or(now)),
             None => now,
         };
-        // One in a thousand years still is an instant; one past the end of time is not.
+        // Saturates: an interval may be longer than `Instant` can represent.
         *next = at.checked_add(self.interval).or(Some(at));
     }
 }
@@ -51,17 +50,17 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn beginnings_are_spaced_and_who_gives_up_takes_no_turn() {
-        let pace = Arc::new(Pace::new(10.0).unwrap());
+    async fn starts_are_spaced_and_cancelled_waiters_cost_nothing() {
+        let limiter = Arc::new(RateLimiter::new(10.0).unwrap());
         let started = Instant::now();
-        pace.turn().await;
+        limiter.acquire().await;
         assert_eq!(started.elapsed(), Duration::ZERO);
         for _ in 0..5 {
-            // Not a millisecond is waited for.
-            let _ = tokio::time::timeout(Duration::ZERO, pace.turn()).await;
+            // Cancelled at once.
+            let _ = tokio::time::timeout(Duration::ZERO, limiter.acquire()).await;
         }
         for _ in 0..10 {
-            pace.turn().await;
+            limiter.acquire().await;
         }
         let elapsed = started.elapsed();
         assert!(elapsed >= Duration::from_millis(1000), "{elapsed:?}");
@@ -69,24 +68,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn after_a_pause_no_more_than_a_tenth_of_a_second_is_caught_up_with() {
-        let pace = Pace::new(100.0).unwrap();
-        pace.turn().await;
+    async fn idle_time_is_made_up_for_up_to_a_tenth_of_a_second() {
+        let limiter = RateLimiter::new(100.0).unwrap();
+        limiter.acquire().await;
         tokio::time::sleep(Duration::from_secs(60)).await;
         let started = Instant::now();
         for _ in 0..11 {
-            pace.turn().await;
+            limiter.acquire().await;
         }
         assert_eq!(started.elapsed(), Duration::ZERO);
-        pace.turn().await;
+        limiter.acquire().await;
         assert!(started.elapsed() >= Duration::from_millis(9));
     }
 
     #[test]
-    fn what_is_no_rate_is_refused() {
+    fn invalid_rates_are_rejected() {
         for rate in [0.0, -1.0, f64::NAN, f64::NEG_INFINITY, 1e-300] {
-            assert!(Pace::new(rate).is_none(), "{rate}");
+            assert!(RateLimiter::new(rate).is_none(), "{rate}");
         }
-        assert!(Pace::new(0.001).is_some());
+        assert!(RateLimiter::new(0.001).is_some());
     }
 }

@@ -1,28 +1,28 @@
-//! How much may be sent again while everything fails.
+//! The retry budget.
 //!
-//! Each retry takes from a store that only success fills again. A few failures are always
-//! retried; in an outage the store is soon empty, and the client then sends each request once
-//! instead of six times. The numbers are those of the AWS SDKs' standard retry mode.
+//! A token bucket that retries drain and only successes refill. A few failures are always retried,
+//! but in an outage the bucket is soon empty, and each request is then sent once instead of six
+//! times. The numbers are those of the AWS SDKs' standard retry mode.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What the store of a client holds, if nothing else is said.
+/// The default capacity.
 pub(crate) const CAPACITY: u32 = 500;
-/// What a retry takes.
+/// The cost of a retry.
 const RETRY: u32 = 5;
-/// What a retry after a time-out takes: the attempt kept the server busy for long.
+/// The cost of a retry after a timeout, which occupied the server for longer.
 const RETRY_AFTER_TIMEOUT: u32 = 10;
-/// What a request that succeeds at once brings back.
+/// The refill by a request that succeeds at its first attempt.
 const SUCCESS: u32 = 1;
 
-/// The store of one client and its clones.
+/// The retry budget of a client and its clones.
 #[derive(Debug)]
 pub(crate) struct RetryBudget {
     left: AtomicU32,
     capacity: u32,
 }
 
-/// What was taken for one retry, and is given back if it succeeds.
+/// The cost of one retry, refunded if it succeeds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spent(u32);
 
@@ -34,7 +34,7 @@ impl RetryBudget {
         }
     }
 
-    /// Takes what a retry costs; none if there is not enough left.
+    /// Takes the cost of a retry. Returns `None` if the budget is exhausted.
     pub(crate) fn spend(&self, after_timeout: bool) -> Option<Spent> {
         let cost = if after_timeout {
             RETRY_AFTER_TIMEOUT
@@ -49,13 +49,13 @@ impl RetryBudget {
             .map(|_| Spent(cost))
     }
 
-    /// A request succeeded, and this was taken for its last attempt.
+    /// Records a success, whose last attempt cost `spent`.
     pub(crate) fn succeeded(&self, spent: Option<Spent>) {
         if self.left.load(Ordering::Relaxed) == self.capacity {
             return;
         }
         let back = spent.map_or(SUCCESS, |spent| spent.0);
-        // The closure always has a value, so that this cannot fail.
+        // Cannot fail, because the closure always returns a value.
         let _ = self
             .left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hundred_retries_empty_it_and_success_fills_it_slowly() {
+    fn hundred_retries_empty_the_budget_and_successes_refill_it() {
         let budget = RetryBudget::new(CAPACITY);
         for _ in 0..100 {
             assert!(budget.spend(false).is_some());
@@ -82,15 +82,15 @@ mod tests {
         budget.succeeded(None);
         assert!(
             budget.spend(true).is_none(),
-            "a time-out costs twice as much"
+            "a timeout costs twice as much"
         );
         let spent = budget.spend(false);
         budget.succeeded(spent);
-        assert!(budget.spend(false).is_some(), "a retry that helped is free");
+        assert!(budget.spend(false).is_some(), "a successful retry is free");
     }
 
     #[test]
-    fn it_never_holds_more_than_it_may() {
+    fn budget_never_exceeds_its_capacity() {
         let budget = RetryBudget::new(7);
         assert!(budget.spend(false).is_some());
         for _ in 0..100 {

@@ -1,4 +1,4 @@
-//! Many calls in one request, each of which is taken or refused by itself.
+//! Batches, whose calls succeed or fail individually.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,27 +12,27 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 use crate::tests::{builder_at, client, count, counting_source};
 use crate::{Auth, BatchResponse, Client, ClientEvent, Error, ErrorKind};
 
-/// Answers each call of a batch by its id and the token that it came with.
-struct Each<F>(F);
+/// Responds to each call of a batch by its ID and the token of the request.
+struct BatchResponder<F>(F);
 
 const OK: &str = "HTTP/1.1 200 OK\r\n\r\n{\"result\": 3}";
 const UNAUTHORIZED: &str =
     "HTTP/1.1 401 Unauthorized\r\n\r\n{\"error\": {\"code\": 401, \"message\": \"No.\"}}";
 
-impl<F: Fn(&str, &str) -> String + Send + Sync> Respond for Each<F> {
+impl<F: Fn(&str, &str) -> String + Send + Sync> Respond for BatchResponder<F> {
     fn respond(&self, request: &Request) -> ResponseTemplate {
         let token = request.headers["authorization"].to_str().unwrap();
         let token = token.strip_prefix("Bearer ").unwrap();
         let mut body = String::new();
         for id in ids(request) {
-            let answer = (self.0)(&id, token);
-            body += &format!("--x\r\nContent-ID: <response-{id}>\r\n\r\n{answer}\r\n");
+            let response = (self.0)(&id, token);
+            body += &format!("--x\r\nContent-ID: <response-{id}>\r\n\r\n{response}\r\n");
         }
         ResponseTemplate::new(200).set_body_raw(body + "--x--", "multipart/mixed; boundary=x")
     }
 }
 
-/// The ids of the calls, in their order.
+/// Returns the IDs of the calls, in order.
 fn ids(request: &Request) -> Vec<String> {
     let id = |line: &str| {
         Some(
@@ -51,60 +51,60 @@ fn text(request: &Request) -> String {
 async fn server(each: impl Fn(&str, &str) -> String + Send + Sync + 'static) -> MockServer {
     let server = MockServer::start().await;
     Mock::given(any())
-        .respond_with(Each(each))
+        .respond_with(BatchResponder(each))
         .mount(&server)
         .await;
     server
 }
 
-/// Takes the first token for the call `a` alone.
-fn only_a_with_the_first(id: &str, token: &str) -> String {
-    let taken = id == "a" || token != "token-1";
-    if taken { OK } else { UNAUTHORIZED }.to_owned()
+/// Accepts the first token for the call `a` only, and any other token for all calls.
+fn accept_first_token_for_a(id: &str, token: &str) -> String {
+    let accepted = id == "a" || token != "token-1";
+    if accepted { OK } else { UNAUTHORIZED }.to_owned()
 }
 
-async fn three(client: &Client) -> Result<BatchResponse, Error> {
+async fn send_three_calls(client: &Client) -> Result<BatchResponse, Error> {
     let batch = client.batch().get("a", "config").get("b", "config");
     batch.post("c", "image:export", &json!({})).send().await
 }
 
-fn attempts(reply: &BatchResponse) -> Vec<u32> {
-    let attempts = |(_, answer): (_, &Result<crate::Response, Error>)| match answer {
+fn attempts(batch: &BatchResponse) -> Vec<u32> {
+    let attempts = |(_, result): (_, &Result<crate::Response, Error>)| match result {
         Ok(response) => response.attempts(),
         Err(error) => error.attempts(),
     };
-    reply.iter().map(attempts).collect()
+    batch.iter().map(attempts).collect()
 }
 
 #[tokio::test]
-async fn calls_whose_token_is_not_taken_are_sent_once_more_by_themselves() {
-    let server = server(only_a_with_the_first).await;
-    let (source, minted) = counting_source();
+async fn calls_with_a_rejected_token_are_resent_once() {
+    let server = server(accept_first_token_for_a).await;
+    let (source, fetched) = counting_source();
     let auth = Auth::token_cache(TokenCache::new(source));
     let client = builder_at(&server.uri(), auth).build().unwrap();
-    let reply = three(&client).await.unwrap();
-    assert_eq!(reply.failures().count(), 0);
-    assert_eq!(attempts(&reply), [1, 2, 2]);
+    let response = send_three_calls(&client).await.unwrap();
+    assert_eq!(response.failures().count(), 0);
+    assert_eq!(attempts(&response), [1, 2, 2]);
     let sent = server.received_requests().await.unwrap();
     assert_eq!(sent.len(), 2);
     assert_eq!(ids(&sent[1]), ["b", "c"]);
-    // What starts a task is the same task.
+    // The request ID is the same, so that only one task is started.
     let id = |request| text(request).split_once("requestId").unwrap().1.to_owned();
     assert_eq!(id(&sent[0]), id(&sent[1]));
-    // The dead token is not handed out again.
-    three(&client).await.unwrap();
+    // The rejected token is not used again.
+    send_three_calls(&client).await.unwrap();
     assert_eq!(
-        (count(&server).await, minted.load(Ordering::SeqCst)),
+        (count(&server).await, fetched.load(Ordering::SeqCst)),
         (3, 2)
     );
 }
 
 #[tokio::test]
-async fn a_call_that_is_refused_with_the_new_token_too_is_not_sent_a_third_time() {
+async fn call_rejected_with_the_new_token_is_not_resent_again() {
     let server = server(|_, _| UNAUTHORIZED.to_owned()).await;
-    let reply = three(&client(&server)).await.unwrap();
-    assert_eq!(attempts(&reply), [2, 2, 2]);
-    for (_, error) in reply.failures() {
+    let response = send_three_calls(&client(&server)).await.unwrap();
+    assert_eq!(attempts(&response), [2, 2, 2]);
+    for (_, error) in response.failures() {
         assert_eq!(error.api().unwrap().status, 401);
     }
     assert_eq!(count(&server).await, 2);
@@ -119,8 +119,8 @@ async fn batches_whose_calls_are_always_rejected_renew_few_tokens() {
     let client = builder_at(&server.uri(), auth).build().unwrap();
     for (tokens, seconds) in (2..).zip([1, 2, 4]) {
         for _ in 0..20 {
-            let reply = three(&client).await.unwrap();
-            for (_, error) in reply.failures() {
+            let response = send_three_calls(&client).await.unwrap();
+            for (_, error) in response.failures() {
                 assert_eq!(error.api().unwrap().status, 401);
                 assert!(error.remedy().is_some());
             }
@@ -132,49 +132,49 @@ async fn batches_whose_calls_are_always_rejected_renew_few_tokens() {
 
 #[tokio::test]
 async fn batch_whose_renewed_token_works_ends_the_backoff() {
-    let server = server(only_a_with_the_first).await;
+    let server = server(accept_first_token_for_a).await;
     let clock = ManualClock::new();
     let tokens = TokenCache::with_clock(counting_source().0, clock.clock());
     let client = builder_at(&server.uri(), Auth::token_cache(tokens.clone()));
-    three(&client.build().unwrap()).await.unwrap();
+    send_three_calls(&client.build().unwrap()).await.unwrap();
     let current = tokens.cached().unwrap();
     assert_eq!(current.secret(), "token-2");
     assert!(tokens.renew(&current).await.unwrap().is_some());
 }
 
 #[tokio::test]
-async fn a_batch_is_not_sent_again_with_the_same_token_or_with_a_key_alone() {
-    let server = server(only_a_with_the_first).await;
+async fn batch_is_not_resent_without_a_new_token() {
+    let server = server(accept_first_token_for_a).await;
     let tokens = TokenCache::new(AccessToken::new("token-1").unwrap());
     let client = builder_at(&server.uri(), Auth::token_cache(tokens));
-    let reply = three(&client.build().unwrap()).await.unwrap();
-    assert_eq!(attempts(&reply), [1, 1, 1]);
-    assert_eq!((reply.failures().count(), count(&server).await), (2, 1));
+    let response = send_three_calls(&client.build().unwrap()).await.unwrap();
+    assert_eq!(attempts(&response), [1, 1, 1]);
+    assert_eq!((response.failures().count(), count(&server).await), (2, 1));
 }
 
 #[tokio::test]
-async fn where_there_is_no_other_token_the_refused_calls_say_why_and_the_others_stay_answered() {
-    let server = server(only_a_with_the_first).await;
-    let minted = AtomicBool::new(false);
+async fn renewal_failure_is_reported_by_the_rejected_calls_only() {
+    let server = server(accept_first_token_for_a).await;
+    let fetched = AtomicBool::new(false);
     let source = source_fn(move || {
-        let minted = minted.swap(true, Ordering::SeqCst);
+        let fetched = fetched.swap(true, Ordering::SeqCst);
         async move {
-            if minted {
+            if fetched {
                 return Err(ee_token::Error::new(ee_token::ErrorKind::Rejected, "gone"));
             }
             AccessToken::new("token-1")
         }
     });
     let client = builder_at(&server.uri(), Auth::token_cache(TokenCache::new(source)));
-    let reply = three(&client.build().unwrap()).await.unwrap();
-    assert_eq!(reply.json::<Value>("a").unwrap(), json!({"result": 3}));
-    let failed: Vec<_> = reply.failures().map(|(id, e)| (id, e.kind())).collect();
+    let response = send_three_calls(&client.build().unwrap()).await.unwrap();
+    assert_eq!(response.json::<Value>("a").unwrap(), json!({"result": 3}));
+    let failed: Vec<_> = response.failures().map(|(id, e)| (id, e.kind())).collect();
     assert_eq!(failed, [("b", ErrorKind::Token), ("c", ErrorKind::Token)]);
     assert_eq!(count(&server).await, 1);
 }
 
 #[tokio::test]
-async fn neither_the_old_nor_the_new_token_is_in_what_a_call_is_refused_with() {
+async fn call_errors_contain_neither_old_nor_new_token() {
     let server = server(|_, token| match token {
         "token-1" => UNAUTHORIZED.to_owned(),
         new => format!(
@@ -182,8 +182,8 @@ async fn neither_the_old_nor_the_new_token_is_in_what_a_call_is_refused_with() {
         ),
     })
     .await;
-    let reply = three(&client(&server)).await.unwrap();
-    for (_, error) in reply.failures() {
+    let response = send_three_calls(&client(&server)).await.unwrap();
+    for (_, error) in response.failures() {
         let api = error.api().unwrap();
         assert_eq!(
             (api.status.as_u16(), &*api.message),
@@ -193,7 +193,7 @@ async fn neither_the_old_nor_the_new_token_is_in_what_a_call_is_refused_with() {
 }
 
 #[tokio::test]
-async fn no_token_of_three_is_in_what_a_call_is_refused_with() {
+async fn call_errors_contain_none_of_three_tokens() {
     let server = server(|_, token| match token {
         "token-1" => UNAUTHORIZED.to_owned(),
         new => format!(
@@ -214,23 +214,23 @@ async fn no_token_of_three_is_in_what_a_call_is_refused_with() {
         .mount(&server)
         .await;
     let client = builder_at(&server.uri(), Auth::token_cache(tokens));
-    let reply = three(&client.build().unwrap()).await.unwrap();
-    assert_eq!(attempts(&reply), [3, 3, 3]);
-    for (_, error) in reply.failures() {
+    let response = send_three_calls(&client.build().unwrap()).await.unwrap();
+    assert_eq!(attempts(&response), [3, 3, 3]);
+    for (_, error) in response.failures() {
         let message = &error.api().unwrap().message;
         assert_eq!(message, "[redacted], [redacted], [redacted]");
     }
 }
 
 #[tokio::test]
-async fn calls_that_are_not_sent_again_in_time_keep_their_refusals() {
-    let server = server(only_a_with_the_first).await;
-    let minted = AtomicBool::new(false);
+async fn calls_not_resent_before_the_deadline_keep_their_errors() {
+    let server = server(accept_first_token_for_a).await;
+    let fetched = AtomicBool::new(false);
     let source = source_fn(move || {
-        let minted = minted.swap(true, Ordering::SeqCst);
+        let fetched = fetched.swap(true, Ordering::SeqCst);
         async move {
-            if minted {
-                // Nobody sees in the meantime how late it is.
+            if fetched {
+                // Blocks, so that no timer fires in the meantime.
                 std::thread::sleep(Duration::from_millis(600));
                 return AccessToken::new("token-2");
             }
@@ -240,36 +240,36 @@ async fn calls_that_are_not_sent_again_in_time_keep_their_refusals() {
     let client = builder_at(&server.uri(), Auth::token_cache(TokenCache::new(source)));
     let client = client.build().unwrap();
     let batch = client.batch().get("a", "config").get("b", "config");
-    let batch = batch.with(|request| request.deadline(Duration::from_millis(500)));
-    let reply = batch.send().await.unwrap();
-    assert_eq!(reply.json::<Value>("a").unwrap(), json!({"result": 3}));
-    let (id, error) = reply.failures().next().unwrap();
+    let batch = batch.configure_request(|request| request.deadline(Duration::from_millis(500)));
+    let response = batch.send().await.unwrap();
+    assert_eq!(response.json::<Value>("a").unwrap(), json!({"result": 3}));
+    let (id, error) = response.failures().next().unwrap();
     assert_eq!((id, error.kind()), ("b", ErrorKind::Api));
     assert_eq!(error.api().unwrap().status, 401);
 }
 
 #[tokio::test]
-async fn a_long_refusal_of_one_call_is_read_to_64_kib_and_no_further() {
+async fn error_response_of_a_call_is_read_up_to_64_kib() {
     let server = server(|_, _| {
         let message = "x".repeat(1 << 20);
         format!("HTTP/1.1 400 Bad\r\n\r\n{{\"error\": {{\"message\": \"{message}\"}}}}")
     })
     .await;
-    let reply = three(&client(&server)).await.unwrap();
-    for (_, error) in reply.failures() {
+    let response = send_three_calls(&client(&server)).await.unwrap();
+    for (_, error) in response.failures() {
         assert!(error.to_string().len() < 2000);
     }
 }
 
 #[tokio::test]
-async fn the_workload_tag_of_the_client_is_in_each_call_that_takes_one() {
+async fn clients_workload_tag_is_added_to_each_supporting_call() {
     let server = server(|_, _| OK.to_owned()).await;
     let client = client(&server).with_workload_tag("nightly").unwrap();
     let own = json!({"workloadTag": "mine"});
     let batch = client.batch().post("a", "value:compute", &json!({}));
     let batch = batch.post("b", "maps", &json!({})).get("c", "config");
-    let reply = batch.post("d", "value:compute", &own).send().await.unwrap();
-    assert_eq!(reply.failures().count(), 0);
+    let response = batch.post("d", "value:compute", &own).send().await.unwrap();
+    assert_eq!(response.failures().count(), 0);
     let sent = server.received_requests().await.unwrap();
     let text = text(&sent[0]);
     for part in [
@@ -284,7 +284,7 @@ async fn the_workload_tag_of_the_client_is_in_each_call_that_takes_one() {
 }
 
 #[tokio::test]
-async fn what_is_told_beside_the_answers_to_single_calls_is_signalled() {
+async fn response_headers_of_single_calls_emit_events() {
     let server = server(|id, _| {
         OK.replace(
             "OK\r\n",
@@ -292,23 +292,23 @@ async fn what_is_told_beside_the_answers_to_single_calls_is_signalled() {
         )
     })
     .await;
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let listener = told.clone();
-    let client = client(&server).to_builder().on_event(move |signal| {
-        if let ClientEvent::Profile { id, path, .. } = signal {
-            listener.lock().unwrap().push(format!("{id} {path}"));
+    let profiles = Arc::new(Mutex::new(Vec::new()));
+    let log = profiles.clone();
+    let client = client(&server).to_builder().on_event(move |event| {
+        if let ClientEvent::Profile { id, path, .. } = event {
+            log.lock().unwrap().push(format!("{id} {path}"));
         }
     });
     let client = client.build().unwrap();
     let batch = client.batch().get("a", "config").get("b", "algorithms");
-    let reply = batch.send().await.unwrap();
+    let response = batch.send().await.unwrap();
     assert_eq!(
-        *told.lock().unwrap(),
+        *profiles.lock().unwrap(),
         [
             "of-a v1/projects/p-12345/config",
             "of-b v1/projects/p-12345/algorithms"
         ]
     );
-    let a = reply.get("a").unwrap().as_ref().unwrap();
+    let a = response.get("a").unwrap().as_ref().unwrap();
     assert_eq!(a.profile_id().unwrap(), "of-a");
 }

@@ -1,4 +1,4 @@
-//! Connections that are never made, or break.
+//! Failed and lost connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,14 +11,14 @@ use tokio::net::TcpListener;
 use crate::ErrorKind;
 use crate::tests::client_at;
 
-const WELL: &str =
+const SUCCESS: &str =
     "HTTP/1.1 200 OK\r\ncontent-length: 12\r\nconnection: close\r\n\r\n{\"result\":3}";
-const CUT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 12\r\nconnection: close\r\n\r\n{\"res";
-const CUT_REFUSAL: &str =
+const TRUNCATED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 12\r\nconnection: close\r\n\r\n{\"res";
+const TRUNCATED_ERROR: &str =
     "HTTP/1.1 403 Forbidden\r\ncontent-length: 99\r\nconnection: close\r\n\r\nForbidden";
 
-/// A server that reads a request, answers the first with `first` and hangs up, and answers
-/// the others well. Returns its address and the count of requests.
+/// Starts a server that sends `first` as its first response, closes the connection, and succeeds
+/// from then on. Returns its URL and the request count.
 async fn server(first: &'static str) -> (String, Arc<AtomicU32>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}", listener.local_addr().unwrap());
@@ -31,26 +31,26 @@ async fn server(first: &'static str) -> (String, Arc<AtomicU32>) {
                 continue;
             }
             let n = counter.fetch_add(1, Ordering::SeqCst);
-            let answer = if n == 0 { first } else { WELL };
-            let _ = connection.write_all(answer.as_bytes()).await;
+            let response = if n == 0 { first } else { SUCCESS };
+            let _ = connection.write_all(response.as_bytes()).await;
         }
     });
     (uri, count)
 }
 
 #[tokio::test]
-async fn a_computation_whose_answer_got_lost_is_sent_again() {
-    for answer in ["", "HTTP/1.1 200", CUT] {
-        let (uri, count) = server(answer).await;
+async fn computation_with_a_lost_response_is_retried() {
+    for response in ["", "HTTP/1.1 200", TRUNCATED] {
+        let (uri, count) = server(response).await;
         assert_eq!(client_at(&uri).compute::<i64>(&json!({})).await.unwrap(), 3);
         assert_eq!(count.load(Ordering::SeqCst), 2);
     }
 }
 
 #[tokio::test]
-async fn a_change_whose_answer_got_lost_is_not_made_again_unless_the_caller_says_so() {
-    for answer in ["", "HTTP/1.1 200", CUT] {
-        let (uri, count) = server(answer).await;
+async fn change_with_a_lost_response_is_retried_only_if_idempotent() {
+    for first in ["", "HTTP/1.1 200", TRUNCATED] {
+        let (uri, count) = server(first).await;
         let request = client_at(&uri).request(Method::POST, "projects/p/assets/a:copy");
         let error = request.json(&json!({})).send().await.unwrap_err();
         assert_eq!(
@@ -61,21 +61,21 @@ async fn a_change_whose_answer_got_lost_is_not_made_again_unless_the_caller_says
         assert!(error.token_error().is_none() && error.api().is_none());
         assert_eq!(count.load(Ordering::SeqCst), 1);
 
-        let (uri, _) = server(answer).await;
+        let (uri, _) = server(first).await;
         let request = client_at(&uri).request(Method::POST, "projects/p/assets/a:copy");
-        let reply = request.json(&json!({})).idempotent(true).send().await;
-        assert_eq!(reply.unwrap().attempts(), 2);
+        let response = request.json(&json!({})).idempotent(true).send().await;
+        assert_eq!(response.unwrap().attempts(), 2);
 
-        let (uri, _) = server(answer).await;
+        let (uri, _) = server(first).await;
         let request = client_at(&uri).request(Method::GET, "config");
-        let reply = request.idempotent(false).send().await;
-        assert_eq!(reply.unwrap_err().attempts(), 1);
+        let result = request.idempotent(false).send().await;
+        assert_eq!(result.unwrap_err().attempts(), 1);
     }
 }
 
 #[tokio::test]
-async fn a_refusal_that_breaks_off_is_a_refusal_all_the_same() {
-    let (uri, _) = server(CUT_REFUSAL).await;
+async fn truncated_error_response_is_still_an_api_error() {
+    let (uri, _) = server(TRUNCATED_ERROR).await;
     let error = client_at(&uri)
         .get_json::<Value>("config")
         .await
@@ -88,13 +88,13 @@ async fn a_refusal_that_breaks_off_is_a_refusal_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_does_not_say_how_long_it_is_is_read_to_its_end() {
+async fn chunked_error_response_is_read_to_its_end() {
     let padding = format!("1f4\r\n{}\r\n", " ".repeat(500)).repeat(100);
-    let answer = format!(
+    let response = format!(
         "HTTP/1.1 403 Forbidden\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n\
          a\r\n{{\"error\": \r\n{padding}11\r\n{{\"message\": \"m\"}}}}\r\n0\r\n\r\n"
     );
-    let (uri, _) = server(answer.leak()).await;
+    let (uri, _) = server(response.leak()).await;
     let error = client_at(&uri)
         .get_json::<Value>("config")
         .await
@@ -103,7 +103,7 @@ async fn a_refusal_that_does_not_say_how_long_it_is_is_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn whatever_never_got_there_is_sent_again() {
+async fn request_that_was_never_sent_is_retried() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let uri = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);

@@ -1,4 +1,4 @@
-//! The client against servers that behave in every way but the right one.
+//! The client against misbehaving servers.
 
 pub(crate) mod lost_response;
 pub(crate) mod refused_stream;
@@ -23,7 +23,7 @@ use wiremock::{MockServer, ResponseTemplate};
 
 use crate::{Auth, Client, ClientBuilder};
 
-/// Makes `token-1`, `token-2`, …, and counts.
+/// A source of `token-1`, `token-2`, …, and the number of tokens fetched.
 pub(crate) fn counting_source() -> (impl TokenSource, Arc<AtomicU64>) {
     let count = Arc::new(AtomicU64::new(0));
     let counter = count.clone();
@@ -43,9 +43,9 @@ fn quick() -> RetryPolicy {
     }
 }
 
-/// Connections of the test's own. Each test has a runtime, and on the process's own pool it
-/// could be handed a connection that belongs to another test's, which is just ending.
-fn own_connections() -> HttpClient {
+/// A connection pool for one test. Each test has its own runtime, and a shared pool could return a
+/// connection of a runtime that is shutting down.
+fn separate_pool() -> HttpClient {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -57,13 +57,13 @@ fn own_connections() -> HttpClient {
 }
 
 fn builder_at(uri: &str, auth: Auth) -> ClientBuilder {
-    Client::builder(auth, own_connections())
+    Client::builder(auth, separate_pool())
         .project("p-12345")
         .base_url(uri.parse().unwrap())
         .retry_policy(quick())
 }
 
-/// A client that is set up as nearly every test wants it.
+/// A client with the options that most tests need.
 fn client_at(uri: &str) -> Client {
     let auth = Auth::token_cache(TokenCache::new(counting_source().0));
     builder_at(uri, auth).build().unwrap()
@@ -77,7 +77,7 @@ fn ok() -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_json(json!({"result": 3}))
 }
 
-fn refusal(status: u16, message: &str, details: Value) -> ResponseTemplate {
+fn error_response(status: u16, message: &str, details: Value) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_json(json!({
         "error": {"code": status, "message": message, "details": details}
     }))

@@ -1,4 +1,4 @@
-//! Lists: every place in one is a place to go on from.
+//! Lists, which can be resumed at any position.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,8 +11,8 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 use crate::tests::client;
 use crate::{Client, ItemStream, ListRequest, PageCursor, Pages};
 
-/// How many items each page of a list has. The items are numbers; the token of a page is its
-/// own.
+/// Serves a list, given the number of items on each page. The items are consecutive numbers; a
+/// page's token is its index.
 #[derive(Clone, Default)]
 struct List(Arc<Mutex<Vec<usize>>>);
 
@@ -38,7 +38,7 @@ impl Respond for List {
     }
 }
 
-fn listing(client: &Client, posted: bool) -> ListRequest<usize> {
+fn list_request(client: &Client, posted: bool) -> ListRequest<usize> {
     if posted {
         client.compute_features(&json!({})).unwrap()
     } else {
@@ -46,16 +46,16 @@ fn listing(client: &Client, posted: bool) -> ListRequest<usize> {
     }
 }
 
-async fn rest(pages: Pages<usize>, from: Option<PageCursor>) -> Vec<usize> {
+async fn remaining(pages: Pages<usize>, from: Option<PageCursor>) -> Vec<usize> {
     match from {
         Some(at) => pages.resume(at).items().all().await.unwrap(),
         None => Vec::new(),
     }
 }
 
-async fn take(items: &mut ItemStream<usize>, most: usize) -> Vec<usize> {
+async fn take(items: &mut ItemStream<usize>, max: usize) -> Vec<usize> {
     let mut taken = Vec::new();
-    while taken.len() < most
+    while taken.len() < max
         && let Some(item) = items.next().await
     {
         taken.push(item.unwrap());
@@ -64,7 +64,7 @@ async fn take(items: &mut ItemStream<usize>, most: usize) -> Vec<usize> {
 }
 
 #[test]
-fn a_list_that_goes_on_anywhere_gives_the_rest_and_nothing_else() {
+fn resumed_list_yields_exactly_the_remaining_items() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let list = List::default();
     let server = runtime.block_on(MockServer::start());
@@ -73,22 +73,22 @@ fn a_list_that_goes_on_anywhere_gives_the_rest_and_nothing_else() {
     let sizes = vec(0..4_usize, 1..6);
     let mut runner = TestRunner::new(Config::with_cases(40));
     let drawn = (sizes, 0..20_usize, 0..20_usize, proptest::bool::ANY);
-    let held = runner.run(&drawn, |(sizes, first, second, posted)| {
+    let result = runner.run(&drawn, |(sizes, first, second, posted)| {
         let all: Vec<usize> = (0..sizes.iter().sum()).collect();
         let pages_in_all = sizes.len();
         *list.0.lock().unwrap() = sizes;
         runtime.block_on(async {
-            let pages = || listing(&client, posted).pages();
-            // ItemStream, broken off twice.
+            let pages = || list_request(&client, posted).pages();
+            // Items, interrupted twice.
             let mut items = pages().items();
             let mut seen = take(&mut items, first).await;
             if let Some(at) = items.position().cloned() {
                 let mut items = pages().resume(at).items();
                 seen.extend(take(&mut items, second).await);
-                seen.extend(rest(pages(), items.position().cloned()).await);
+                seen.extend(remaining(pages(), items.position().cloned()).await);
             }
             assert_eq!(seen, all);
-            // Pages, and the items of those that are left.
+            // Pages, and then the items of the remaining pages.
             let mut some = pages();
             let mut seen = Vec::new();
             for _ in 0..first.min(pages_in_all) {
@@ -98,33 +98,33 @@ fn a_list_that_goes_on_anywhere_gives_the_rest_and_nothing_else() {
             let at = items.position().cloned();
             assert_eq!(at.is_none(), first >= pages_in_all);
             let left = items.all().await.unwrap();
-            assert_eq!(rest(pages(), at).await, left);
+            assert_eq!(remaining(pages(), at).await, left);
             seen.extend(left);
             assert_eq!(seen, all);
         });
         Ok(())
     });
-    held.unwrap();
+    result.unwrap();
 }
 
 #[tokio::test]
-async fn a_list_can_begin_at_the_page_of_a_token() {
+async fn list_can_start_at_a_page_token() {
     let list = List(Arc::new(Mutex::new([2, 2, 2].into())));
     let server = MockServer::start().await;
     Mock::given(any()).respond_with(list).mount(&server).await;
     for posted in [false, true] {
-        let from = listing(&client(&server), posted).option("pageToken", "1");
+        let from = list_request(&client(&server), posted).option("pageToken", "1");
         assert_eq!(from.items().all().await.unwrap(), [2, 3, 4, 5]);
     }
 }
 
 #[tokio::test]
-async fn an_option_that_is_null_is_none() {
+async fn null_removes_a_list_option() {
     let list = List(Arc::new(Mutex::new([2, 2].into())));
     let server = MockServer::start().await;
     Mock::given(any()).respond_with(list).mount(&server).await;
     for posted in [false, true] {
-        let list = listing(&client(&server), posted).option("pageToken", "1");
+        let list = list_request(&client(&server), posted).option("pageToken", "1");
         let list = list.option("pageToken", ()).option("filter", ());
         assert_eq!(list.items().all().await.unwrap(), [0, 1, 2, 3]);
     }

@@ -1,4 +1,4 @@
-//! An HTTP/2 server that sends requests back unread (RFC 9113 §8.7).
+//! An HTTP/2 server that refuses streams unprocessed (RFC 9113 §8.7).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +16,9 @@ use crate::{Auth, Client, ErrorKind};
 
 const HOST: &str = "ee.example";
 
-/// A server that sends the first `turned_back` requests back, when it has `begun` to
-/// answer or before, and answers the others. Returns a client of it.
-async fn client_of_server(turned_back: u32, begun: bool) -> Client {
+/// Starts a server that refuses the first `refused` streams, before or after it has started the
+/// response, and responds to the others. Returns a client.
+async fn client_of_server(refused: u32, response_started: bool) -> Client {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed([HOST.to_owned()]).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -48,17 +48,17 @@ async fn client_of_server(turned_back: u32, begun: bool) -> Client {
         let mut connection = h2::server::handshake(socket).await.unwrap();
         let mut seen = 0;
         while let Some(stream) = connection.accept().await {
-            let (_, mut answer) = stream.unwrap();
+            let (_, mut response) = stream.unwrap();
             seen += 1;
-            if seen <= turned_back && !begun {
-                answer.send_reset(Reason::REFUSED_STREAM);
+            if seen <= refused && !response_started {
+                response.send_reset(Reason::REFUSED_STREAM);
                 continue;
             }
-            let mut body = answer
+            let mut body = response
                 .send_response(http::Response::new(()), false)
                 .unwrap();
-            if seen <= turned_back {
-                // What is sent at once with its end may never be seen.
+            if seen <= refused {
+                // A reset sent at once could overtake the response.
                 body.send_data(r#"{"res"#.into(), false).unwrap();
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -70,12 +70,12 @@ async fn client_of_server(turned_back: u32, begun: bool) -> Client {
         }
     });
 
-    let own = reqwest::Client::builder()
+    let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .http2_prior_knowledge()
         .no_proxy()
         .resolve(HOST, address);
-    let http = HttpClient::from_reqwest_builder(own, Endpoints::google()).unwrap();
+    let http = HttpClient::from_reqwest_builder(client, Endpoints::google()).unwrap();
     Client::builder(Auth::api_key("AIza-mine".into()), http)
         .project("p-12345")
         .base_url(
@@ -89,16 +89,16 @@ async fn client_of_server(turned_back: u32, begun: bool) -> Client {
 }
 
 #[tokio::test]
-async fn a_change_that_was_sent_back_unread_is_made_after_all_and_at_once() {
-    for (turned_back, attempts) in [(0, 1), (1, 2), (2, 3), (3, 3)] {
-        let client = client_of_server(turned_back, false).await;
+async fn refused_stream_is_resent_immediately() {
+    for (refused, attempts) in [(0, 1), (1, 2), (2, 3), (3, 3)] {
+        let client = client_of_server(refused, false).await;
         let request = client.request(Method::POST, "projects/p/assets/a:copy");
         let result = request.json(&json!({})).send().await;
         assert_eq!(client.http().request_count(), attempts);
         match result {
-            Ok(reply) => assert_eq!(u64::from(reply.attempts()), attempts),
+            Ok(response) => assert_eq!(u64::from(response.attempts()), attempts),
             Err(error) => {
-                assert_eq!(turned_back, 3, "{error}");
+                assert_eq!(refused, 3, "{error}");
                 assert_eq!(error.kind(), ErrorKind::Network, "{error}");
             }
         }
@@ -106,7 +106,7 @@ async fn a_change_that_was_sent_back_unread_is_made_after_all_and_at_once() {
 }
 
 #[tokio::test]
-async fn a_change_whose_answer_had_begun_is_not_made_again_whatever_the_server_says() {
+async fn stream_refused_after_its_response_started_is_not_resent() {
     let client = client_of_server(1, true).await;
     let request = client.request(Method::POST, "projects/p/assets/a:copy");
     let error = request.json(&json!({})).send().await.unwrap_err();

@@ -1,4 +1,4 @@
-//! What goes over the wire.
+//! Requests as the server sees them.
 
 use std::future::{Future, IntoFuture as _};
 use std::task::{Context, Poll, Waker};
@@ -34,7 +34,7 @@ fn token() -> Auth {
 }
 
 #[tokio::test]
-async fn the_headers_are_exactly_these() {
+async fn request_has_exactly_the_expected_headers() {
     let server = server().await;
     let client = client(&server);
     client
@@ -46,7 +46,7 @@ async fn the_headers_are_exactly_these() {
         .iter()
         .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
         .collect();
-    // Another crate in the same build may ask reqwest for compression too.
+    // Another crate of the workspace may enable reqwest's compression.
     sent.retain(|(name, _)| cfg!(feature = "gzip") || name != "accept-encoding");
     sent.sort();
     let version = env!("CARGO_PKG_VERSION");
@@ -82,7 +82,7 @@ fn our_user_agent() -> String {
 }
 
 #[test]
-fn outside_of_a_runtime_a_call_is_an_error_and_not_a_panic() {
+fn call_outside_of_a_runtime_is_an_error() {
     fn outcome<T>(call: impl Future<Output = Result<T, Error>>) -> ErrorKind {
         let mut context = Context::from_waker(Waker::noop());
         match std::pin::pin!(call).poll(&mut context) {
@@ -108,7 +108,7 @@ fn outside_of_a_runtime_a_call_is_an_error_and_not_a_panic() {
         outcome(get().send_streaming()),
         outcome(client.batch().get("a", "config").send()),
         outcome(wait.into_future()),
-        // Nothing to wait for before the connection.
+        // With an API key, nothing is awaited before connecting.
         outcome(with_key.request(Method::GET, "config").send()),
         outcome(with_key.request(Method::GET, "config").send_streaming()),
     ] {
@@ -117,13 +117,13 @@ fn outside_of_a_runtime_a_call_is_an_error_and_not_a_panic() {
 }
 
 #[test]
-fn the_compiler_s_version_is_a_version() {
+fn compiler_version_is_a_version_number() {
     let version = env!("EE_REST_RUSTC_VERSION");
     assert!(version.starts_with(|c: char| c.is_ascii_digit()) && version.contains('.'));
 }
 
 #[tokio::test]
-async fn the_quota_project_is_left_out_for_the_legacy_project_and_on_discovery() {
+async fn quota_project_is_omitted_for_legacy_project_and_discovery() {
     let server = server().await;
     let legacy = client(&server)
         .to_builder()
@@ -148,7 +148,7 @@ async fn the_quota_project_is_left_out_for_the_legacy_project_and_on_discovery()
 }
 
 #[tokio::test]
-async fn a_quota_project_of_its_own_is_billed_and_paths_stay_under_the_project() {
+async fn quota_project_is_billed_but_not_used_in_paths() {
     let server = server().await;
     let client = client(&server)
         .to_builder()
@@ -165,7 +165,7 @@ async fn a_quota_project_of_its_own_is_billed_and_paths_stay_under_the_project()
 }
 
 #[tokio::test]
-async fn one_request_can_be_sent_in_another_project_s_name() {
+async fn request_can_override_the_project() {
     let server = server().await;
     let request = client(&server)
         .request(Method::GET, "config")
@@ -180,7 +180,7 @@ async fn one_request_can_be_sent_in_another_project_s_name() {
 }
 
 #[tokio::test]
-async fn an_api_key_goes_in_its_header_and_not_in_the_url() {
+async fn api_key_is_sent_in_its_header_and_not_in_the_url() {
     let server = server().await;
     let key: SecretString = "AIza-key".into();
     let client = builder_at(&server.uri(), Auth::api_key(key))
@@ -195,7 +195,7 @@ async fn an_api_key_goes_in_its_header_and_not_in_the_url() {
 }
 
 #[tokio::test]
-async fn a_token_and_an_api_key_go_together() {
+async fn token_and_api_key_are_sent_together() {
     let server = server().await;
     let auth = token().with_api_key("AIza-key".into());
     let client = builder_at(&server.uri(), auth).build().unwrap();
@@ -206,7 +206,7 @@ async fn a_token_and_an_api_key_go_together() {
 }
 
 #[tokio::test]
-async fn the_program_s_name_stands_before_ours() {
+async fn user_agent_starts_with_the_programs_name() {
     let server = server().await;
     let client = client(&server)
         .to_builder()
@@ -219,7 +219,7 @@ async fn the_program_s_name_stands_before_ours() {
 }
 
 #[tokio::test]
-async fn a_computation_is_wrapped_and_its_result_unwrapped() {
+async fn computation_is_wrapped_and_its_result_unwrapped() {
     let server = MockServer::start().await;
     let expression = json!({"result": "0", "values": {"0": {"constantValue": 3}}});
     Mock::given(method("POST"))
@@ -234,11 +234,14 @@ async fn a_computation_is_wrapped_and_its_result_unwrapped() {
 }
 
 #[tokio::test]
-async fn a_computed_null_is_a_value_for_those_who_expect_it() {
+async fn computed_null_is_accepted_by_types_that_accept_null() {
     for body in [json!({"result": null}), json!({})] {
         let server = MockServer::start().await;
-        let reply = ResponseTemplate::new(200).set_body_json(body);
-        Mock::given(any()).respond_with(reply).mount(&server).await;
+        let response = ResponseTemplate::new(200).set_body_json(body);
+        Mock::given(any())
+            .respond_with(response)
+            .mount(&server)
+            .await;
         let client = client(&server);
         assert_eq!(
             client.compute::<Option<i64>>(&json!({})).await.unwrap(),
@@ -254,7 +257,7 @@ async fn a_computed_null_is_a_value_for_those_who_expect_it() {
 }
 
 #[tokio::test]
-async fn query_and_path_arrive_as_they_were_given() {
+async fn query_and_path_are_encoded_faithfully() {
     let server = MockServer::start().await;
     Mock::given(path("/v1/projects/p-12345/assets/a%20b/%252e%252e"))
         .and(query_param("filter", "a=b&c d+é"))
@@ -267,7 +270,7 @@ async fn query_and_path_arrive_as_they_were_given() {
 }
 
 #[tokio::test]
-async fn bytes_go_with_their_content_type_and_a_post_without_body_says_so() {
+async fn bytes_keep_their_content_type_and_empty_posts_have_a_length() {
     let server = server().await;
     let client = client(&server);
     let request = client.request(Method::POST, "projects/p/x");
@@ -285,7 +288,7 @@ async fn bytes_go_with_their_content_type_and_a_post_without_body_says_so() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused_before_anything_is_sent() {
+async fn invalid_request_is_rejected_before_it_is_sent() {
     let server = server().await;
     let client = client(&server);
     let get = |path: &str| client.request(Method::GET, path);
@@ -307,16 +310,19 @@ async fn what_makes_no_sense_is_refused_before_anything_is_sent() {
         );
     }
     let auth = token();
-    let nowhere = Client::builder(auth, client.http().clone())
+    let without_project = Client::builder(auth, client.http().clone())
         .build()
         .unwrap();
-    let error = nowhere.get_json::<Value>("config").await.unwrap_err();
+    let error = without_project
+        .get_json::<Value>("config")
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoProject);
     assert_eq!(super::count(&server).await, 0);
 }
 
 #[test]
-fn a_client_that_cannot_work_is_not_built() {
+fn client_with_invalid_options_is_not_built() {
     let at = |uri: &str| builder_at(uri, token());
     let key = |key: &str| builder_at("https://ee.example", Auth::api_key(key.into()));
     for builder in [

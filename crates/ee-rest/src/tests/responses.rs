@@ -1,4 +1,4 @@
-//! Replies that are not what they should be.
+//! Unexpected responses.
 
 use http::Method;
 use serde_json::Value;
@@ -8,11 +8,14 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use crate::tests::{client, count};
 use crate::{Error, ErrorKind, RpcCode};
 
-async fn get(reply: ResponseTemplate) -> Result<Value, Error> {
+async fn get(response: ResponseTemplate) -> Result<Value, Error> {
     let server = MockServer::start().await;
-    Mock::given(any()).respond_with(reply).mount(&server).await;
+    Mock::given(any())
+        .respond_with(response)
+        .mount(&server)
+        .await;
     let result = client(&server).get_json("config").await;
-    assert_eq!(count(&server).await, 1, "sent again in vain");
+    assert_eq!(count(&server).await, 1, "retried unnecessarily");
     result
 }
 
@@ -21,30 +24,33 @@ fn good(body: impl Into<Vec<u8>>) -> ResponseTemplate {
 }
 
 #[tokio::test]
-async fn a_success_that_is_not_json_says_what_it_is() {
-    for (body, says) in [
+async fn error_describes_a_response_that_is_not_json() {
+    for (body, expected) in [
         (&b"<html>Please log in"[..], "HTML"),
         (b"", "empty"),
         (b"  \n ", "empty"),
         (b"{\"name\": \"x", "cut off"),
-        (b"hello", "no JSON"),
-        (b"{\"a\": \"\xff\"}", "no JSON"),
+        (b"hello", "invalid JSON"),
+        (b"{\"a\": \"\xff\"}", "invalid JSON"),
     ] {
         let error = get(good(body)).await.unwrap_err();
         assert_eq!(
             (error.kind(), error.attempts()),
             (ErrorKind::InvalidResponse, 1)
         );
-        assert!(error.to_string().contains(says), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
         assert!(error.remedy().is_some());
     }
 }
 
 #[tokio::test]
-async fn a_value_of_another_type_is_not_blamed_on_a_proxy() {
+async fn value_of_another_type_is_not_blamed_on_an_intermediary() {
     let server = MockServer::start().await;
-    let reply = good(r#"{"result": 2.5}"#);
-    Mock::given(any()).respond_with(reply).mount(&server).await;
+    let response = good(r#"{"result": 2.5}"#);
+    Mock::given(any())
+        .respond_with(response)
+        .mount(&server)
+        .await;
     let computed = client(&server).compute::<i64>(&serde_json::json!({})).await;
     let error = computed.unwrap_err();
     assert!(error.to_string().contains("2.5"), "{error}");
@@ -55,17 +61,17 @@ async fn a_value_of_another_type_is_not_blamed_on_a_proxy() {
 }
 
 #[tokio::test]
-async fn a_reply_that_is_nested_too_deeply_is_an_error_and_not_a_crash() {
+async fn deeply_nested_response_is_an_error_and_not_a_crash() {
     let deep = "[".repeat(100_000);
     let error = get(good(deep.clone())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidResponse);
-    let refused = ResponseTemplate::new(400).set_body_string(format!("{{\"error\":{deep}"));
-    let error = get(refused).await.unwrap_err();
+    let error_body = ResponseTemplate::new(400).set_body_string(format!("{{\"error\":{deep}"));
+    let error = get(error_body).await.unwrap_err();
     assert!(error.api().unwrap().is_from_intermediary());
 }
 
 #[tokio::test]
-async fn json_of_another_form_names_the_field() {
+async fn missing_field_is_named_in_the_error() {
     #[derive(Debug, serde::Deserialize)]
     struct Config {
         #[allow(dead_code)]
@@ -87,7 +93,7 @@ async fn json_of_another_form_names_the_field() {
 }
 
 #[tokio::test]
-async fn a_reply_past_the_bound_is_an_error() {
+async fn response_over_the_size_limit_is_an_error() {
     let server = MockServer::start().await;
     Mock::given(any())
         .respond_with(good(vec![b'1'; 5000]))
@@ -111,8 +117,8 @@ async fn a_reply_past_the_bound_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_read_to_64_kib_and_no_further() {
-    // Of one that ends after that, it is known that it is JSON, and no more.
+async fn error_response_is_read_up_to_64_kib() {
+    // A longer body is cut off; it is still recognized as JSON.
     for (length, message) in [
         (60 * 1024, "m"),
         (65 * 1024, "{\"error\": {\"message\": \"m\"}"),
@@ -132,10 +138,13 @@ async fn a_refusal_is_read_to_64_kib_and_no_further() {
 }
 
 #[tokio::test]
-async fn headers_and_bytes_of_a_reply_can_be_read() {
+async fn response_exposes_headers_status_and_bytes() {
     let server = MockServer::start().await;
-    let reply = good("x").insert_header("x-earth-engine-init-message", "hello");
-    Mock::given(any()).respond_with(reply).mount(&server).await;
+    let response = good("x").insert_header("x-earth-engine-init-message", "hello");
+    Mock::given(any())
+        .respond_with(response)
+        .mount(&server)
+        .await;
     let request = client(&server).request(Method::GET, "v1/projects/p/thumbnails/t:getPixels");
     let response = request.send().await.unwrap();
     assert_eq!(response.headers()["x-earth-engine-init-message"], "hello");

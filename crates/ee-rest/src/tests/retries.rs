@@ -1,4 +1,4 @@
-//! Refusals that pass by themselves, and those that do not.
+//! Retries of transient failures, and failures that are permanent.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use wiremock::matchers::{any, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::tests::{builder_at, client, count, ok, quick, refusal};
+use crate::tests::{builder_at, client, count, error_response, ok, quick};
 use crate::{Auth, Client, Error, ErrorKind};
 
-/// A server that answers so `times` times, and is well from then on.
-async fn ill(reply: ResponseTemplate, times: u64) -> MockServer {
+/// Starts a server that sends this response `times` times and succeeds from then on.
+async fn failing_server(response: ResponseTemplate, times: u64) -> MockServer {
     let server = MockServer::start().await;
     Mock::given(any())
-        .respond_with(reply)
+        .respond_with(response)
         .up_to_n_times(times)
         .mount(&server)
         .await;
@@ -33,18 +33,18 @@ fn reason(reason: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_passes_by_itself_is_sent_again_with_the_same_body() {
-    for reply in [
-        refusal(429, "Too many concurrent aggregations.", json!([])),
-        refusal(500, "Internal", json!([])),
+async fn transient_failure_is_retried_with_the_same_body() {
+    for response in [
+        error_response(429, "Too many concurrent aggregations.", json!([])),
+        error_response(500, "Internal", json!([])),
         ResponseTemplate::new(502).set_body_string("<html>Bad gateway"),
         ResponseTemplate::new(503),
         ResponseTemplate::new(504).set_body_string("not JSON"),
-        refusal(403, "Rate", reason("rateLimitExceeded")),
-        refusal(403, "Rate", reason("userRateLimitExceeded")),
-        refusal(403, "Rate", reason("RATE_LIMIT_EXCEEDED")),
+        error_response(403, "Rate", reason("rateLimitExceeded")),
+        error_response(403, "Rate", reason("userRateLimitExceeded")),
+        error_response(403, "Rate", reason("RATE_LIMIT_EXCEEDED")),
     ] {
-        let server = ill(reply, 2).await;
+        let server = failing_server(response, 2).await;
         let request = client(&server).request(Method::POST, "value:compute");
         let response = request
             .json(&json!({"expression": 1}))
@@ -59,8 +59,8 @@ async fn what_passes_by_itself_is_sent_again_with_the_same_body() {
 }
 
 #[tokio::test]
-async fn the_last_failure_is_reported_with_the_number_of_attempts() {
-    let server = ill(refusal(503, "Try later.", json!([])), 100).await;
+async fn last_failure_is_reported_with_the_number_of_attempts() {
+    let server = failing_server(error_response(503, "Try later.", json!([])), 100).await;
     let error = compute(&client(&server)).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Api, 4));
     assert!(error.is_transient());
@@ -76,7 +76,7 @@ async fn the_last_failure_is_reported_with_the_number_of_attempts() {
 }
 
 #[tokio::test]
-async fn what_does_not_pass_is_not_sent_again() {
+async fn permanent_failure_is_not_retried() {
     let daily = json!([{
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
         "reason": "RATE_LIMIT_EXCEEDED",
@@ -86,25 +86,25 @@ async fn what_does_not_pass_is_not_sent_again() {
         "@type": "type.googleapis.com/google.rpc.QuotaFailure",
         "violations": [{"subject": "project:p", "description": "daily_eecu_usage_time"}]
     }]);
-    for reply in [
-        refusal(429, "Quota exceeded.", daily),
-        refusal(429, "Quota exceeded.", violation),
-        refusal(
+    for response in [
+        error_response(429, "Quota exceeded.", daily),
+        error_response(429, "Quota exceeded.", violation),
+        error_response(
             429,
             "Quota exceeded for quota metric 'earthengine.googleapis.com/daily_eecu_usage_time'",
             json!([]),
         ),
-        refusal(400, "User memory limit exceeded.", json!([])),
-        refusal(500, "User memory limit exceeded.", json!([])),
-        refusal(
+        error_response(400, "User memory limit exceeded.", json!([])),
+        error_response(500, "User memory limit exceeded.", json!([])),
+        error_response(
             403,
             "Caller does not have required permission",
             reason("USER_PROJECT_DENIED"),
         ),
-        refusal(404, "Not found.", json!([])),
+        error_response(404, "Not found.", json!([])),
         ResponseTemplate::new(307).insert_header("location", "https://elsewhere.example/"),
     ] {
-        let server = ill(reply, 1).await;
+        let server = failing_server(response, 1).await;
         let error = compute(&client(&server)).await.unwrap_err();
         assert_eq!(error.attempts(), 1, "{error}");
         assert!(!error.is_transient(), "{error}");
@@ -112,12 +112,12 @@ async fn what_does_not_pass_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn an_export_is_sent_again_with_the_id_that_it_got_at_first() {
-    for reply in [
-        refusal(503, "Try later.", json!([])),
-        refusal(429, "Too many requests.", json!([])),
+async fn export_is_retried_with_the_same_request_id() {
+    for response in [
+        error_response(503, "Try later.", json!([])),
+        error_response(429, "Too many requests.", json!([])),
     ] {
-        let server = ill(reply, 2).await;
+        let server = failing_server(response, 2).await;
         let client = client(&server);
         for _ in 0..2 {
             let request = client.request(Method::POST, "image:export");
@@ -137,7 +137,7 @@ async fn an_export_is_sent_again_with_the_id_that_it_got_at_first() {
 }
 
 #[tokio::test]
-async fn a_task_that_the_server_could_not_know_again_is_not_started_again() {
+async fn task_start_without_a_request_id_is_not_retried() {
     let body = |body: &'static str| (body, "application/json");
     for (sent, attempts) in [
         (body(r#"{"requestId": "mine"}"#), 2),
@@ -146,12 +146,12 @@ async fn a_task_that_the_server_could_not_know_again_is_not_started_again() {
         (body("[]"), 1),
         (("{}", "application/octet-stream"), 1),
     ] {
-        let server = ill(refusal(503, "Try later.", json!([])), 1).await;
+        let server = failing_server(error_response(503, "Try later.", json!([])), 1).await;
         let request = client(&server).request(Method::POST, "table:export");
-        let reply = request.body(sent.0, sent.1).send().await;
-        let made = reply.map_or_else(|error| error.attempts(), |reply| reply.attempts());
+        let response = request.body(sent.0, sent.1).send().await;
+        let made = response.map_or_else(|error| error.attempts(), |response| response.attempts());
         assert_eq!(made, attempts, "{sent:?}");
-        // What the caller wrote is sent as it is.
+        // The caller's body is unchanged.
         for request in server.received_requests().await.unwrap() {
             assert_eq!(request.body, sent.0.as_bytes());
         }
@@ -159,9 +159,9 @@ async fn a_task_that_the_server_could_not_know_again_is_not_started_again() {
 }
 
 #[tokio::test]
-async fn the_server_s_wish_to_wait_is_granted() {
+async fn requested_retry_delay_is_respected() {
     let started = Instant::now();
-    let server = ill(
+    let server = failing_server(
         ResponseTemplate::new(503).insert_header("retry-after", "1"),
         1,
     )
@@ -172,21 +172,21 @@ async fn the_server_s_wish_to_wait_is_granted() {
     let started = Instant::now();
     let details =
         json!([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.3s"}]);
-    let server = ill(refusal(429, "Slow down.", details), 1).await;
+    let server = failing_server(error_response(429, "Slow down.", details), 1).await;
     assert_eq!(compute(&client(&server)).await.unwrap(), 3);
     assert!(started.elapsed() >= Duration::from_millis(300));
 }
 
 #[tokio::test]
-async fn a_wish_to_wait_past_the_deadline_ends_the_matter_at_once() {
+async fn retry_delay_past_the_deadline_fails_immediately() {
     let started = Instant::now();
-    for wish in [
+    for delay in [
         "30",
         "18446744073709551615",
         "Fri, 31 Dec 9999 23:59:59 GMT",
     ] {
-        let server = ill(
-            ResponseTemplate::new(503).insert_header("retry-after", wish),
+        let server = failing_server(
+            ResponseTemplate::new(503).insert_header("retry-after", delay),
             1,
         )
         .await;
@@ -196,8 +196,8 @@ async fn a_wish_to_wait_past_the_deadline_ends_the_matter_at_once() {
 }
 
 #[tokio::test]
-async fn a_policy_can_be_given_to_one_request() {
-    let server = ill(ResponseTemplate::new(503), 1).await;
+async fn retry_policy_can_be_set_per_request() {
+    let server = failing_server(ResponseTemplate::new(503), 1).await;
     let request = client(&server).request(Method::GET, "config");
     let error = request
         .retry_policy(RetryPolicy::none())
@@ -208,8 +208,8 @@ async fn a_policy_can_be_given_to_one_request() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_takes_too_long_is_given_up_and_made_again() {
-    let server = ill(ok().set_delay(Duration::from_secs(60)), 1).await;
+async fn attempt_that_times_out_is_retried() {
+    let server = failing_server(ok().set_delay(Duration::from_secs(60)), 1).await;
     let client = client(&server)
         .to_builder()
         .timeout(Duration::from_millis(300))
@@ -219,8 +219,8 @@ async fn an_attempt_that_takes_too_long_is_given_up_and_made_again() {
 }
 
 #[tokio::test]
-async fn no_attempt_outlives_the_deadline_of_the_whole_call() {
-    let server = ill(ok().set_delay(Duration::from_secs(60)), 9).await;
+async fn attempt_does_not_outlive_the_deadline_of_the_call() {
+    let server = failing_server(ok().set_delay(Duration::from_secs(60)), 9).await;
     let policy = RetryPolicy {
         max_elapsed: Duration::from_millis(300),
         ..quick()
@@ -238,12 +238,11 @@ async fn no_attempt_outlives_the_deadline_of_the_whole_call() {
 }
 
 #[tokio::test]
-async fn a_retry_that_gets_no_turn_ends_with_the_failure_before_it_and_one_without_a_token_with_that()
- {
+async fn queued_retry_reports_the_last_failure_or_token_error() {
     let busy = |wait: &str| {
         let retry =
             json!([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": wait}]);
-        refusal(503, "Try later.", retry)
+        error_response(503, "Try later.", retry)
     };
     let server = MockServer::start().await;
     Mock::given(path("/v1/projects/p-12345/config"))
@@ -252,14 +251,14 @@ async fn a_retry_that_gets_no_turn_ends_with_the_failure_before_it_and_one_witho
         .await;
     let slow = ok().set_delay(Duration::from_secs(60));
     Mock::given(any()).respond_with(slow).mount(&server).await;
-    let client = client(&server).to_builder().concurrency_limit(1);
+    let client = client(&server).to_builder().max_concurrent_requests(1);
     let client = client.build().unwrap();
     let request = client.request(Method::GET, "config");
     let failing = tokio::spawn(request.deadline(Duration::from_secs(2)).send());
     while count(&server).await == 0 {
         tokio::task::yield_now().await;
     }
-    // Takes the only place while the other waits.
+    // Takes the only permit while the other request waits for its retry.
     let other = tokio::spawn(async move { compute(&client).await });
     let error = failing.await.unwrap().unwrap_err();
     assert_eq!(
@@ -269,12 +268,12 @@ async fn a_retry_that_gets_no_turn_ends_with_the_failure_before_it_and_one_witho
     );
     other.abort();
 
-    let server = ill(busy("1.2s"), 9).await;
-    let minted = AtomicBool::new(false);
+    let server = failing_server(busy("1.2s"), 9).await;
+    let fetched = AtomicBool::new(false);
     let source = source_fn(move || {
-        let minted = minted.swap(true, Ordering::SeqCst);
+        let fetched = fetched.swap(true, Ordering::SeqCst);
         async move {
-            if minted {
+            if fetched {
                 return Err(ee_token::Error::new(ee_token::ErrorKind::Rejected, "gone"));
             }
             let soon = chrono::Utc::now() + chrono::TimeDelta::seconds(1);

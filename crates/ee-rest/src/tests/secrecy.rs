@@ -1,4 +1,4 @@
-//! Secrets stay where they belong, even if the server gives them away.
+//! Redaction of secrets that the server echoes.
 
 use std::error::Error as _;
 use std::fmt::{Debug, Write as _};
@@ -25,7 +25,7 @@ fn client(server: &MockServer) -> Client {
     builder_at(&server.uri(), auth).build().unwrap()
 }
 
-fn everything(error: &crate::Error) -> String {
+fn all_text(error: &crate::Error) -> String {
     let mut text = format!("{error} {error:?} {error:#?} {:?}", error.remedy());
     let mut next = error.source();
     while let Some(error) = next {
@@ -42,8 +42,11 @@ fn assert_clean(text: &str) {
 #[tokio::test]
 async fn debug_shows_no_secret() {
     let server = MockServer::start().await;
-    let reply = ok().insert_header("x-echo", TOKEN);
-    Mock::given(any()).respond_with(reply).mount(&server).await;
+    let response = ok().insert_header("x-echo", TOKEN);
+    Mock::given(any())
+        .respond_with(response)
+        .mount(&server)
+        .await;
     let client = client(&server);
     let request = client
         .request(Method::GET, "config")
@@ -58,7 +61,7 @@ async fn debug_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn what_the_server_echoes_is_redacted() {
+async fn echoed_secrets_are_redacted() {
     let echo = format!("token {TOKEN} key {KEY}");
     let details = json!([
         {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": echo, "domain": echo,
@@ -80,29 +83,35 @@ async fn what_the_server_echoes_is_redacted() {
     for status in [200, 400, 401, 403] {
         for body in &bodies {
             let server = MockServer::start().await;
-            let reply = ResponseTemplate::new(status).set_body_string(body);
-            Mock::given(any()).respond_with(reply).mount(&server).await;
+            let response = ResponseTemplate::new(status).set_body_string(body);
+            Mock::given(any())
+                .respond_with(response)
+                .mount(&server)
+                .await;
             let error = client(&server)
                 .get_json::<Vec<u8>>("config")
                 .await
                 .unwrap_err();
-            assert_clean(&everything(&error));
+            assert_clean(&all_text(&error));
         }
     }
     let server = MockServer::start().await;
-    let reply = ResponseTemplate::new(200).set_body_json(TOKEN);
-    Mock::given(any()).respond_with(reply).mount(&server).await;
+    let response = ResponseTemplate::new(200).set_body_json(TOKEN);
+    Mock::given(any())
+        .respond_with(response)
+        .mount(&server)
+        .await;
     let error = client(&server).get_json::<u8>("config").await.unwrap_err();
     assert!(error.to_string().contains("[redacted]"), "{error}");
-    assert_clean(&everything(&error));
+    assert_clean(&all_text(&error));
 }
 
 #[tokio::test]
-async fn what_is_traced_says_what_happened_and_no_secret() {
+async fn traces_describe_requests_without_secrets() {
     let server = MockServer::start().await;
-    let refused = ResponseTemplate::new(503).set_body_string(format!("busy {TOKEN} {KEY}"));
+    let busy = ResponseTemplate::new(503).set_body_string(format!("busy {TOKEN} {KEY}"));
     Mock::given(any())
-        .respond_with(refused)
+        .respond_with(busy)
         .up_to_n_times(1)
         .mount(&server)
         .await;
@@ -128,7 +137,7 @@ async fn what_is_traced_says_what_happened_and_no_secret() {
     }
 }
 
-/// Writes down everything of this crate's that is traced.
+/// Records all traces of this project's crates.
 #[derive(Debug, Clone, Default)]
 struct Log(Arc<Mutex<String>>);
 

@@ -1,4 +1,4 @@
-//! Tokens that the server does not take.
+//! Rejected tokens.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use wiremock::matchers::{any, header};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::tests::{builder_at, client, count, counting_source, ok, refusal};
+use crate::tests::{builder_at, client, count, counting_source, error_response, ok};
 use crate::{Auth, Client, ErrorKind};
 
 fn unauthorized() -> ResponseTemplate {
-    refusal(
+    error_response(
         401,
         "Request had invalid authentication credentials.",
         json!([]),
@@ -21,7 +21,7 @@ fn unauthorized() -> ResponseTemplate {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_taken_is_renewed_and_the_request_sent_once_more() {
+async fn rejected_token_is_renewed_and_the_request_resent() {
     let server = MockServer::start().await;
     let first = header("authorization", "Bearer token-1");
     Mock::given(first)
@@ -29,7 +29,7 @@ async fn a_token_that_is_not_taken_is_renewed_and_the_request_sent_once_more() {
         .mount(&server)
         .await;
     Mock::given(any()).respond_with(ok()).mount(&server).await;
-    // Whatever the method: the server did nothing about the first.
+    // This applies to any method, because the server did not process the first request.
     let request = client(&server).request(Method::POST, "image:export");
     let response = request.json(&json!({})).send().await.unwrap();
     assert_eq!(response.attempts(), 2);
@@ -38,13 +38,13 @@ async fn a_token_that_is_not_taken_is_renewed_and_the_request_sent_once_more() {
 }
 
 #[tokio::test]
-async fn neither_the_old_nor_the_new_token_is_in_an_error_after_a_renewal() {
+async fn error_after_a_renewal_contains_neither_token() {
     let server = MockServer::start().await;
     Mock::given(header("authorization", "Bearer token-1"))
         .respond_with(unauthorized())
         .mount(&server)
         .await;
-    let echo = refusal(403, "not token-1, not token-2", json!([]));
+    let echo = error_response(403, "not token-1, not token-2", json!([]));
     Mock::given(any()).respond_with(echo).mount(&server).await;
     let error = client(&server)
         .get_json::<Value>("config")
@@ -55,7 +55,7 @@ async fn neither_the_old_nor_the_new_token_is_in_an_error_after_a_renewal() {
 }
 
 #[tokio::test]
-async fn a_second_refusal_is_final() {
+async fn second_rejection_is_final() {
     let server = MockServer::start().await;
     Mock::given(any())
         .respond_with(unauthorized())
@@ -83,7 +83,7 @@ async fn calls_to_a_server_that_rejects_every_token_renew_few() {
     let auth = Auth::token_cache(TokenCache::with_clock(source, clock.clock()));
     let client = builder_at(&server.uri(), auth).build().unwrap();
     let other = client.clone();
-    // One wait of renewals for all clients of a cache.
+    // All clients of a token cache share one backoff of renewals.
     for (tokens, seconds) in (2..).zip([1, 2, 4]) {
         for _ in 0..20 {
             for client in [&client, &other] {
@@ -95,7 +95,7 @@ async fn calls_to_a_server_that_rejects_every_token_renew_few() {
         assert_eq!(minted.load(Ordering::SeqCst), tokens);
         clock.advance(Duration::from_secs(seconds));
     }
-    // Each call was sent once, and once more with each new token.
+    // Each call was sent once, plus one resend for each new token.
     assert_eq!(count(&server).await, 3 * 20 * 2 + 3);
 }
 
@@ -125,7 +125,7 @@ async fn token_that_works_again_may_be_renewed_at_once() {
 }
 
 #[tokio::test]
-async fn the_same_token_again_is_not_sent_again() {
+async fn unchanged_token_is_not_resent() {
     let server = MockServer::start().await;
     Mock::given(any())
         .respond_with(unauthorized())
@@ -140,7 +140,7 @@ async fn the_same_token_again_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn an_api_key_that_is_not_taken_is_not_sent_again() {
+async fn rejected_api_key_is_not_resent() {
     let server = MockServer::start().await;
     Mock::given(any())
         .respond_with(unauthorized())
@@ -153,9 +153,9 @@ async fn an_api_key_that_is_not_taken_is_not_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_refusals_at_once_cost_one_renewal() {
+async fn hundred_concurrent_rejections_share_one_renewal() {
     let server = MockServer::start().await;
-    // Slow, so that most are under way with the first token before the first refusal.
+    // Slow, so that most requests are sent with the first token before the first rejection.
     let refused = unauthorized().set_delay(Duration::from_millis(300));
     let first = header("authorization", "Bearer token-1");
     Mock::given(first)
@@ -183,10 +183,9 @@ async fn a_hundred_refusals_at_once_cost_one_renewal() {
     assert_eq!(minted.load(Ordering::SeqCst), 2);
 }
 
-/// A server that takes no token, and a client of it that has one token and is then given `next`.
-async fn client_that_is_refused<F>(
-    next: impl Fn() -> F + Send + Sync + 'static,
-) -> (MockServer, Client)
+/// Returns a server that rejects every token, and a client whose token source returns one token and
+/// then calls `next`.
+async fn rejected_client<F>(next: impl Fn() -> F + Send + Sync + 'static) -> (MockServer, Client)
 where
     F: Future<Output = Result<AccessToken, ee_token::Error>> + Send + 'static,
 {
@@ -211,8 +210,8 @@ where
 }
 
 #[tokio::test]
-async fn a_new_token_that_does_not_come_in_time_hides_no_refusal() {
-    let (_server, client) = client_that_is_refused(std::future::pending).await;
+async fn renewal_that_times_out_reports_the_rejection() {
+    let (_server, client) = rejected_client(std::future::pending).await;
     let request = client.request(Method::GET, "config");
     let sent = request.deadline(Duration::from_millis(500)).send().await;
     let error = sent.unwrap_err();
@@ -221,9 +220,9 @@ async fn a_new_token_that_does_not_come_in_time_hides_no_refusal() {
 }
 
 #[tokio::test]
-async fn where_the_source_has_no_other_token_the_error_says_why() {
+async fn renewal_failure_is_reported_as_a_token_error() {
     let gone = || async { Err(ee_token::Error::new(ee_token::ErrorKind::Rejected, "gone")) };
-    let (server, client) = client_that_is_refused(gone).await;
+    let (server, client) = rejected_client(gone).await;
     let error = client.get_json::<Value>("config").await.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Token, 1));
     assert_eq!(
@@ -234,7 +233,7 @@ async fn where_the_source_has_no_other_token_the_error_says_why() {
 }
 
 #[tokio::test]
-async fn a_token_error_passes_through_with_kind_remedy_and_principal() {
+async fn token_error_keeps_kind_remedy_and_principal() {
     let server = MockServer::start().await;
     let source = source_fn(|| async {
         Err(
@@ -259,7 +258,7 @@ async fn a_token_error_passes_through_with_kind_remedy_and_principal() {
 }
 
 #[tokio::test]
-async fn a_token_that_may_come_later_makes_a_transient_error() {
+async fn transient_token_error_is_transient() {
     let source =
         source_fn(|| async { Err(ee_token::Error::new(ee_token::ErrorKind::Server, "busy")) });
     let auth = Auth::token_cache(TokenCache::new(source));

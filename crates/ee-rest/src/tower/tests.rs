@@ -1,4 +1,4 @@
-//! The layer around a service that writes down what it gets.
+//! The layer around a service that records its requests.
 
 use std::collections::VecDeque;
 use std::future::{Ready, ready};
@@ -10,8 +10,8 @@ use ee_token::{ManualClock, TokenCache, source_fn};
 use super::*;
 use crate::tests::counting_source;
 
-/// Answers with these statuses, and 200 from then on. As strict as `tower` allows: who calls
-/// it without asking whether it is ready is in the wrong.
+/// Responds with these statuses, and then with 200. Enforces `tower`'s contract: calling it before
+/// it is ready panics.
 #[derive(Default)]
 struct Fake {
     ready: bool,
@@ -44,7 +44,7 @@ impl Service<Request<&'static str>> for Fake {
     }
 
     fn call(&mut self, request: Request<&'static str>) -> Self::Future {
-        assert!(std::mem::take(&mut self.ready), "called without asking");
+        assert!(std::mem::take(&mut self.ready), "called before ready");
         self.shared.requests.lock().unwrap().push(request);
         let status = self.shared.statuses.lock().unwrap().pop_front();
         let response = Response::builder().status(status.unwrap_or(200));
@@ -68,7 +68,7 @@ async fn call(layer: &AuthLayer, fake: &Fake, uri: &str) -> Result<u16, BoxError
 const URI: &str = "https://earthengine.googleapis.com/v1/projects/p/value:compute";
 
 #[tokio::test]
-async fn a_request_gets_token_project_and_client_version() {
+async fn request_gets_token_project_and_client_version() {
     let (source, _) = counting_source();
     let auth = Auth::token_cache(TokenCache::new(source)).with_api_key("AIza-key".into());
     let layer = AuthLayer::new(auth).unwrap().quota_project("p-1").unwrap();
@@ -85,8 +85,8 @@ async fn a_request_gets_token_project_and_client_version() {
 }
 
 #[tokio::test]
-async fn a_401_renews_the_token_and_sends_the_same_once_more() {
-    for (statuses, seen, requests, minted) in [
+async fn rejected_token_is_renewed_and_the_request_resent_once() {
+    for (statuses, seen, requests, fetched) in [
         (&[401][..], 200, 2, 2),
         (&[401, 401], 401, 2, 2),
         (&[403], 403, 1, 1),
@@ -99,7 +99,7 @@ async fn a_401_renews_the_token_and_sends_the_same_once_more() {
         let sent = fake.shared.requests.lock().unwrap();
         assert_eq!(
             (sent.len(), count.load(Ordering::SeqCst)),
-            (requests, minted)
+            (requests, fetched)
         );
         assert!(sent.iter().all(|request| *request.body() == "the body"));
         if requests == 2 {
@@ -129,7 +129,7 @@ async fn service_that_rejects_every_token_is_sent_few() {
 }
 
 #[tokio::test]
-async fn a_token_that_cannot_be_renewed_is_not_sent_twice() {
+async fn unchanged_token_is_not_sent_twice() {
     let source = source_fn(|| async { AccessToken::new("always-the-same") });
     let layer = AuthLayer::new(Auth::token_cache(TokenCache::new(source))).unwrap();
     let fake = fake(&[401]);
@@ -138,7 +138,7 @@ async fn a_token_that_cannot_be_renewed_is_not_sent_twice() {
 }
 
 #[tokio::test]
-async fn a_token_that_cannot_be_had_is_our_error() {
+async fn token_failure_is_reported_as_a_token_error() {
     let source = source_fn(|| async {
         Err(ee_token::Error::new(
             ee_token::ErrorKind::Rejected,
@@ -154,7 +154,7 @@ async fn a_token_that_cannot_be_had_is_our_error() {
 }
 
 #[tokio::test]
-async fn credentials_go_to_google_to_loopback_and_to_whom_the_caller_named() {
+async fn credentials_go_only_to_google_loopback_and_allowed_hosts() {
     let (source, count) = counting_source();
     let layer = AuthLayer::new(Auth::token_cache(TokenCache::new(source))).unwrap();
     let layer = layer.allow_host("Proxy.Example");
@@ -176,8 +176,8 @@ async fn credentials_go_to_google_to_loopback_and_to_whom_the_caller_named() {
         ("/only/a/path", false),
     ] {
         let fake = fake(&[]);
-        let answer = call(&layer, &fake, uri).await;
-        assert_eq!(answer.is_ok(), trusted, "{uri}");
+        let response = call(&layer, &fake, uri).await;
+        assert_eq!(response.is_ok(), trusted, "{uri}");
         assert_eq!(
             fake.shared.requests.lock().unwrap().len(),
             usize::from(trusted)

@@ -1,4 +1,4 @@
-//! Every way to fail that passes by itself, and what is made of it.
+//! Transient faults of every kind.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -11,40 +11,43 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn refusal(status: u16, message: &str, reason: &str) -> Fault {
+fn error_response(status: u16, message: &str, reason: &str) -> Fault {
     Fault::status(status).json(&json!({"error": {
         "code": status, "message": message, "errors": [{"reason": reason}],
     }}))
 }
 
-/// What fails once and may succeed the next time: its name, whether the server surely did
-/// nothing about the request, and the fault.
-fn passing() -> Vec<(&'static str, bool, Fault)> {
+/// Transient faults: a name, whether the request certainly was not processed, and the fault.
+fn transient_faults() -> Vec<(&'static str, bool, Fault)> {
     vec![
         (
             "429",
             true,
-            refusal(429, "Too many concurrent aggregations.", ""),
+            error_response(429, "Too many concurrent aggregations.", ""),
         ),
-        ("403 rate", true, refusal(403, "Slow.", "rateLimitExceeded")),
+        (
+            "403 rate",
+            true,
+            error_response(403, "Slow.", "rateLimitExceeded"),
+        ),
         (
             "403 user rate",
             true,
-            refusal(403, "Slow.", "userRateLimitExceeded"),
+            error_response(403, "Slow.", "userRateLimitExceeded"),
         ),
         (
             "500",
             false,
-            refusal(500, "Internal error encountered.", ""),
+            error_response(500, "Internal error encountered.", ""),
         ),
         (
             "502",
             false,
             Fault::respond(502, "text/html", "<html><title>Bad gateway"),
         ),
-        ("503", false, refusal(503, "Unavailable.", "")),
+        ("503", false, error_response(503, "Unavailable.", "")),
         ("504", false, Fault::status(504)),
-        ("no answer", false, Fault::disconnect()),
+        ("no response", false, Fault::disconnect()),
         ("no body", false, Fault::truncate_body(0)),
         ("half a body", false, Fault::truncate_body(9)),
         ("half a stream", false, Fault::break_stream(100_000)),
@@ -57,16 +60,16 @@ fn passing() -> Vec<(&'static str, bool, Fault)> {
     ]
 }
 
-fn impatient(setup: &Setup) -> Client {
+fn client_with_short_timeout(setup: &Setup) -> Client {
     let client = setup.client().timeout(Duration::from_millis(400));
     client.build().unwrap()
 }
 
 #[tokio::test]
-async fn what_fails_for_the_moment_is_computed_all_the_same() {
-    for (name, _, fault) in passing() {
+async fn computation_succeeds_despite_transient_faults() {
+    for (name, _, fault) in transient_faults() {
         let setup = Setup::new().await;
-        let client = impatient(&setup);
+        let client = client_with_short_timeout(&setup);
         setup.fault(fault.times(2));
         let seven: usize = client.compute(&constant(7)).await.unwrap();
         assert_eq!((seven, setup.requests()), (7, 3), "{name}");
@@ -74,25 +77,25 @@ async fn what_fails_for_the_moment_is_computed_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_change_is_made_again_only_if_it_surely_was_not_made() {
-    for (name, surely_not, fault) in passing() {
+async fn change_is_retried_only_if_it_was_not_processed() {
+    for (name, not_processed, fault) in transient_faults() {
         let setup = Setup::new().await;
-        let client = impatient(&setup);
+        let client = client_with_short_timeout(&setup);
         setup.fault(fault);
         setup.fault(Fault::respond(200, "application/json", "{}"));
         let request = client.request(Method::POST, "assets").json(&json!({}));
         let sent = request.send().await;
-        assert_eq!(sent.is_ok(), surely_not, "{name}: {sent:?}");
-        assert_eq!(setup.requests(), 1 + usize::from(surely_not), "{name}");
+        assert_eq!(sent.is_ok(), not_processed, "{name}: {sent:?}");
+        assert_eq!(setup.requests(), 1 + usize::from(not_processed), "{name}");
     }
 }
 
 #[tokio::test]
-async fn exports_through_every_fault_start_each_task_once_and_lose_none() {
+async fn exports_start_each_task_once_despite_faults() {
     let setup = Setup::new().await;
-    let client = impatient(&setup);
-    let mut faults = passing();
-    // These begin with the real answer, and the emulator has none to an export.
+    let client = client_with_short_timeout(&setup);
+    let mut faults = transient_faults();
+    // These need the emulator's own response, which exports do not have.
     faults.retain(|(name, ..)| !name.ends_with("body") && !name.ends_with("dribbles"));
     faults.retain(|(name, ..)| *name != "late");
     let late = Fault::status(200).after(Duration::from_secs(60));
@@ -103,20 +106,20 @@ async fn exports_through_every_fault_start_each_task_once_and_lose_none() {
             setup.fault(fault.clone().on_path(export_path()).skip(round));
         }
     }
-    let well = json!({"name": format!("projects/{PROJECT}/operations/X"), "done": false});
-    let well = Fault::status(200).json(&well).times(usize::MAX);
-    setup.fault(well.on_path(export_path()));
+    let operation = json!({"name": format!("projects/{PROJECT}/operations/X"), "done": false});
+    let success = Fault::status(200).json(&operation).times(usize::MAX);
+    setup.fault(success.on_path(export_path()));
 
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..exports {
         let request = client.request(Method::POST, "image:export");
         let request = request.json(&json!({"description": format!("export {n}")}));
-        tasks.spawn(async move { request.send().await.map(|reply| reply.attempts()) });
+        tasks.spawn(async move { request.send().await.map(|response| response.attempts()) });
     }
     let attempts: Vec<Result<u32, Error>> = tasks.join_all().await;
     let sum: u32 = attempts.into_iter().map(Result::unwrap).sum();
 
-    // By its id the server knows an export that it has already.
+    // The server detects a duplicate export by its request ID.
     let mut ids: HashMap<String, String> = HashMap::new();
     let requests = setup.emulator.requests_to(EARTHENGINE);
     assert_eq!(requests.len(), sum as usize);
@@ -134,11 +137,11 @@ async fn exports_through_every_fault_start_each_task_once_and_lose_none() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_tried_again_for_every_kind_of_request() {
+async fn unreachable_server_is_retried_for_every_method() {
     let setup = Setup::new().await;
     let client = setup.client().build().unwrap();
     let emulator = Arc::into_inner(setup.emulator);
-    // The token source holds the emulator too: what is stopped is another one.
+    // The token source also holds the emulator, so another one is shut down.
     assert!(emulator.is_none());
     let other = Emulator::start().await.unwrap();
     let closed = format!("http://{}/", other.address());
@@ -161,7 +164,7 @@ async fn a_server_that_is_not_there_is_tried_again_for_every_kind_of_request() {
 }
 
 #[tokio::test]
-async fn the_wait_that_the_server_asks_for_is_kept_be_it_seconds_or_a_date() {
+async fn retry_after_is_respected_as_seconds_or_date() {
     let setup = Setup::new().await;
     let client = setup.client().build().unwrap();
     setup.fault(Fault::status(503).header("retry-after", "1"));
@@ -169,27 +172,27 @@ async fn the_wait_that_the_server_asks_for_is_kept_be_it_seconds_or_a_date() {
     client.compute::<usize>(&constant(1)).await.unwrap();
     assert!(started.elapsed() >= Duration::from_secs(1));
 
-    // A date past the deadline: there is no use in waiting.
+    // A date past the deadline: waiting is pointless.
     setup.fault(Fault::status(503).header("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT"));
     let error = client.compute::<usize>(&constant(1)).await.unwrap_err();
     assert_eq!(error.attempts(), 1);
-    // A date that is over: no wait.
+    // A date in the past: no delay.
     setup.fault(Fault::status(503).header("retry-after", "Thu, 01 Jan 2015 00:00:00 GMT"));
     client.compute::<usize>(&constant(1)).await.unwrap();
 }
 
 #[tokio::test]
-async fn what_waiting_does_not_mend_is_asked_once() {
+async fn permanent_failures_are_sent_once() {
     let setup = Setup::new().await;
     let client = setup.client().build().unwrap();
     let daily =
         "Quota exceeded for quota metric 'earthengine.googleapis.com/daily_eecu_usage_time'";
     let faults = [
-        refusal(429, daily, "RATE_LIMIT_EXCEEDED"),
-        refusal(400, "User memory limit exceeded.", ""),
-        refusal(500, "User memory limit exceeded.", ""),
-        refusal(403, "Not signed up for Earth Engine.", "forbidden"),
-        refusal(404, "Not found.", ""),
+        error_response(429, daily, "RATE_LIMIT_EXCEEDED"),
+        error_response(400, "User memory limit exceeded.", ""),
+        error_response(500, "User memory limit exceeded.", ""),
+        error_response(403, "Not signed up for Earth Engine.", "forbidden"),
+        error_response(404, "Not found.", ""),
         Fault::respond(200, "text/html", "<html><title>Log in"),
         Fault::respond(200, "application/json", ""),
         Fault::respond(200, "application/json", "[".repeat(100_000)),
@@ -201,12 +204,12 @@ async fn what_waiting_does_not_mend_is_asked_once() {
         client.compute::<usize>(&constant(1)).await.unwrap_err();
     }
     assert_eq!(setup.requests(), count);
-    // A spent daily budget does not mean too much at once.
+    // An exhausted daily quota does not lower the concurrency limit.
     assert_eq!(client.concurrency_limit(), Some(40));
 }
 
 #[tokio::test]
-async fn in_an_outage_the_retries_stop_and_when_it_is_over_they_come_back() {
+async fn retries_stop_in_an_outage_and_resume_afterwards() {
     let setup = Setup::new().await;
     let client = setup.client().retry_budget(50).build().unwrap();
     setup.fault(Fault::status(503).times(100));
@@ -215,7 +218,7 @@ async fn in_an_outage_the_retries_stop_and_when_it_is_over_they_come_back() {
         let error = client.compute::<usize>(&constant(1)).await.unwrap_err();
         attempts.push(error.attempts());
     }
-    // 10 retries at 5 each: the first two requests have them.
+    // 10 retries at a cost of 5: enough for two requests.
     assert_eq!(attempts[..4], [6, 6, 1, 1]);
     setup.emulator.clear_faults();
     for n in 0..5 {
@@ -226,7 +229,7 @@ async fn in_an_outage_the_retries_stop_and_when_it_is_over_they_come_back() {
 }
 
 #[tokio::test]
-async fn a_refused_token_in_the_middle_of_things_costs_one_renewal() {
+async fn token_rejected_during_use_is_renewed_once() {
     let setup = Setup::new().await;
     let client = setup.client().build().unwrap();
     setup
@@ -244,38 +247,38 @@ async fn a_refused_token_in_the_middle_of_things_costs_one_renewal() {
     let mut results = tasks.join_all().await;
     results.sort_unstable();
     assert_eq!(results, (0..40).collect::<Vec<_>>());
-    // The first, one for the fault, one for the forty.
+    // The first token, one renewal for the fault, one for the forty requests.
     assert!(setup.tokens.load(Ordering::SeqCst) <= 3);
 }
 
 #[tokio::test]
-async fn the_deadline_ends_attempts_waits_and_queues_alike() {
+async fn deadline_limits_attempts_backoff_and_queueing() {
     let setup = Setup::new().await;
-    let client = setup.client().concurrency_limit(1).build().unwrap();
+    let client = setup.client().max_concurrent_requests(1).build().unwrap();
     let soon = Duration::from_millis(200);
-    // An attempt.
+    // An attempt in progress.
     setup.fault(Fault::delay(Duration::from_secs(60)));
     let request = client.request(Method::GET, "config").deadline(soon);
     assert_eq!(request.send().await.unwrap_err().kind(), ErrorKind::Timeout);
-    // A wait: it would end too late, so that it does not begin.
+    // A backoff that would end too late does not start.
     setup.fault(Fault::status(503).header("retry-after", "30"));
     let request = client.request(Method::GET, "config").deadline(soon);
     assert_eq!(request.send().await.unwrap_err().attempts(), 1);
-    // A queue.
+    // Queueing.
     setup.fault(Fault::respond_stream(1 << 40));
     let request = client.request(Method::GET, "config");
     let holder = request.send_streaming().await.unwrap();
     let request = client.request(Method::GET, "config").deadline(soon);
     let error = request.send().await.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Timeout, 0));
-    assert!(error.to_string().contains("turn"), "{error}");
+    assert!(error.to_string().contains("queued"), "{error}");
     drop(holder);
     client.get_json::<Value>("config").await.unwrap();
 }
 
 #[cfg(feature = "gzip")]
 #[tokio::test]
-async fn a_compressed_reply_is_read_and_its_length_is_what_it_unpacks_to() {
+async fn gzip_response_size_limit_applies_to_decompressed_bytes() {
     let setup = Setup::new().await;
     let client = setup.client().build().unwrap();
     setup.fault(Fault::gzip().times(2));

@@ -1,4 +1,4 @@
-//! Many requests at once.
+//! Load and concurrency.
 
 use std::time::Duration;
 
@@ -9,21 +9,25 @@ use tokio::task::JoinSet;
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_requests_find_the_level_of_a_server_that_takes_forty_at_once() {
+async fn ten_thousand_requests_adapt_to_a_limit_of_forty() {
     const REQUESTS: usize = 10_000;
     const WORKERS: usize = 200;
     let setup = Setup::new().await;
     setup.emulator.limit_concurrency(EARTHENGINE, Some(40));
-    // Otherwise there are never forty at once.
+    // Without a delay there would never be forty concurrent requests.
     setup.fault(Fault::delay(Duration::from_millis(2)).times(usize::MAX));
-    let client = setup.client().concurrency_limit(WORKERS).build().unwrap();
+    let client = setup
+        .client()
+        .max_concurrent_requests(WORKERS)
+        .build()
+        .unwrap();
 
     let mut workers = JoinSet::new();
     for worker in 0..WORKERS {
         let client = client.clone();
         workers.spawn(async move {
             for n in (worker..REQUESTS).step_by(WORKERS) {
-                // The answer is the request's own.
+                // Each response belongs to its request.
                 assert_eq!(client.compute::<usize>(&constant(n)).await.unwrap(), n);
             }
         });
@@ -34,20 +38,20 @@ async fn ten_thousand_requests_find_the_level_of_a_server_that_takes_forty_at_on
     assert_eq!(count.now, 0);
     assert!(count.most > 30, "{count:?}");
     assert_eq!(setup.requests(), REQUESTS + count.refused);
-    // What is turned away is the first rush, and then one now and then to find the level.
+    // Rejected are the initial burst and occasional probes above the limit.
     assert!(count.refused < REQUESTS / 10, "{count:?}");
     let limit = client.concurrency_limit().unwrap();
     assert!((10..=60).contains(&limit), "{limit}");
 }
 
 #[tokio::test]
-async fn no_more_requests_are_under_way_than_the_limit_says() {
+async fn concurrent_requests_stay_within_the_limit() {
     let setup = Setup::new().await;
     setup.fault(Fault::delay(Duration::from_millis(5)).times(usize::MAX));
-    let client = setup.client().concurrency_limit(7).build().unwrap();
+    let client = setup.client().max_concurrent_requests(7).build().unwrap();
     let mut tasks = JoinSet::new();
     for n in 0..100 {
-        // A tag of its own makes no client of its own.
+        // Clients that differ only in their tag share the limit.
         let client = client.with_workload_tag(&format!("tag-{n}")).unwrap();
         tasks.spawn(async move { client.compute::<usize>(&constant(n)).await.unwrap() });
     }
@@ -57,9 +61,9 @@ async fn no_more_requests_are_under_way_than_the_limit_says() {
 }
 
 #[tokio::test]
-async fn dropped_calls_give_their_places_back() {
+async fn dropped_calls_return_their_permits() {
     let setup = Setup::new().await;
-    let client = setup.client().concurrency_limit(2).build().unwrap();
+    let client = setup.client().max_concurrent_requests(2).build().unwrap();
     setup.fault(Fault::delay(Duration::from_secs(60)).times(2));
     let mut calls = JoinSet::new();
     for n in 0..20 {
@@ -76,9 +80,9 @@ async fn dropped_calls_give_their_places_back() {
 }
 
 #[tokio::test]
-async fn a_stream_holds_its_place_until_it_is_read_or_dropped() {
+async fn stream_holds_its_permit_until_read_or_dropped() {
     let setup = Setup::new().await;
-    let client = setup.client().concurrency_limit(1).build().unwrap();
+    let client = setup.client().max_concurrent_requests(1).build().unwrap();
     for read in [true, false] {
         setup.fault(Fault::respond_stream(200_000));
         let request = client.request(Method::GET, "config");
@@ -103,7 +107,7 @@ async fn a_stream_holds_its_place_until_it_is_read_or_dropped() {
 }
 
 #[tokio::test]
-async fn beginnings_keep_to_the_rate() {
+async fn request_starts_stay_within_the_rate_limit() {
     let setup = Setup::new().await;
     let client = setup.client().rate_limit(100.0).build().unwrap();
     let started = std::time::Instant::now();

@@ -1,4 +1,4 @@
-//! Requests over real sockets, to a server that does what it should not.
+//! Requests over real sockets to a faulty server.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,10 +8,10 @@
 )]
 
 mod batches;
+mod events;
 mod faults;
 mod load;
 mod memory;
-mod signals;
 mod streams;
 
 use std::sync::Arc;
@@ -27,10 +27,10 @@ const PROJECT: &str = "ee-demo-project";
 const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
 const EARTHENGINE: &str = "earthengine.googleapis.com";
 
-/// An emulator, and clients of it that get their tokens without a detour.
+/// An emulator, and clients whose tokens come directly from it.
 struct Setup {
     emulator: Arc<Emulator>,
-    /// How many tokens were made.
+    /// The number of tokens issued.
     tokens: Arc<AtomicUsize>,
 }
 
@@ -45,7 +45,7 @@ impl Setup {
         }
     }
 
-    /// Retries wait for milliseconds, not seconds.
+    /// Returns a client builder with millisecond backoffs.
     fn client(&self) -> ClientBuilder {
         let (emulator, tokens) = (self.emulator.clone(), self.tokens.clone());
         let source = source_fn(move || {
@@ -81,7 +81,7 @@ fn constant(value: usize) -> Value {
     json!({"result": "0", "values": {"0": {"constantValue": value}}})
 }
 
-/// The path that exports of images go to, as faults want it.
+/// The path of image exports, as used by faults.
 fn export_path() -> String {
     format!("/v1/projects/{PROJECT}/image:export")
 }

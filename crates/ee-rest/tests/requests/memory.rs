@@ -1,4 +1,4 @@
-//! How much memory a long reply takes.
+//! Memory use of streamed responses.
 #![cfg(target_os = "linux")]
 
 use std::net::SocketAddr;
@@ -11,14 +11,14 @@ use http::Method;
 use super::*;
 
 const TOTAL: u64 = 1 << 30;
-const MOST_KIB: u64 = 32 * 1024;
+const MAX_KIB: u64 = 32 * 1024;
 
-/// Tells the child where the emulator is.
+/// Passes the emulator's address to the child process.
 const ADDRESS: &str = "EE_TEST_STREAM_FROM";
 
-/// The test is its own child: the peak of a process is that of all that runs in it.
+/// The test runs itself as a child process, because peak memory is measured per process.
 #[test]
-fn a_reply_of_a_gibibyte_takes_less_than_32_mebibytes_of_memory() {
+fn streaming_a_gibibyte_takes_less_than_32_mebibytes() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     if let Ok(address) = std::env::var(ADDRESS) {
         let read = runtime.block_on(read_all(address.parse().unwrap()));
@@ -33,7 +33,7 @@ fn a_reply_of_a_gibibyte_takes_less_than_32_mebibytes_of_memory() {
         let child = tokio::task::spawn_blocking(move || {
             Command::new(std::env::current_exe().unwrap())
                 .args(["--exact", "--nocapture", "--test-threads=1"])
-                .arg("memory::a_reply_of_a_gibibyte_takes_less_than_32_mebibytes_of_memory")
+                .arg("memory::streaming_a_gibibyte_takes_less_than_32_mebibytes")
                 .env(ADDRESS, address)
                 .output()
                 .unwrap()
@@ -44,7 +44,7 @@ fn a_reply_of_a_gibibyte_takes_less_than_32_mebibytes_of_memory() {
     assert!(output.status.success(), "{output:?}");
     let peak = text.split("peak ").nth(1).and_then(|t| t.split(' ').next());
     let peak: u64 = peak.unwrap().parse().unwrap();
-    assert!(peak < MOST_KIB, "{peak} KiB");
+    assert!(peak < MAX_KIB, "{peak} KiB");
 }
 
 async fn read_all(address: SocketAddr) -> u64 {

@@ -1,4 +1,4 @@
-//! Replies that are read piece by piece.
+//! Streamed responses.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::*;
 
 #[tokio::test]
-async fn a_token_that_expires_during_a_stream_neither_ends_nor_repeats_it() {
+async fn token_expiry_during_a_stream_does_not_interrupt_it() {
     const TOTAL: u64 = 64 << 20;
     let setup = Setup::new().await;
     let client = setup.client().build().unwrap();
@@ -25,13 +25,13 @@ async fn a_token_that_expires_during_a_stream_neither_ends_nor_repeats_it() {
     while stream.chunk().await.unwrap().is_some() {}
     assert_eq!(stream.bytes_read(), TOTAL);
     assert_eq!(setup.requests(), 1);
-    // The next request finds out, and gets a new token.
+    // The next request is rejected and renews the token.
     let next = client.request(Method::GET, "config").send().await.unwrap();
     assert_eq!(next.attempts(), 2);
 }
 
 #[tokio::test]
-async fn a_stream_is_sent_again_before_it_begins_and_never_after() {
+async fn stream_is_retried_before_it_begins_and_never_after() {
     let setup = Setup::new().await;
     let client = setup.client().build().unwrap();
     setup.fault(Fault::status(503).times(2));
@@ -42,7 +42,7 @@ async fn a_stream_is_sent_again_before_it_begins_and_never_after() {
     let error = loop {
         match stream.chunk().await {
             Ok(Some(_)) => {}
-            Ok(None) => panic!("a break is no end"),
+            Ok(None) => panic!("an interruption is not the end"),
             Err(error) => break error,
         }
     };
@@ -50,13 +50,13 @@ async fn a_stream_is_sent_again_before_it_begins_and_never_after() {
     assert!(error.is_transient());
     assert!(error.to_string().contains("after 300000 bytes"), "{error}");
     assert_eq!(stream.bytes_read(), 300_000);
-    // Asking again does not make it an end.
+    // Reading again returns the error, not the end.
     stream.chunk().await.unwrap_err();
     assert_eq!(setup.requests(), 3);
 }
 
 #[tokio::test]
-async fn a_stream_that_halts_is_late_and_one_that_is_slow_is_not() {
+async fn stalled_stream_times_out_and_slow_stream_does_not() {
     let setup = Setup::new().await;
     let client = setup.client().timeout(Duration::from_millis(400));
     let client = client.build().unwrap();
@@ -66,17 +66,17 @@ async fn a_stream_that_halts_is_late_and_one_that_is_slow_is_not() {
     let error = stream.chunk().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
 
-    // Longer than the time-out in all, and never as long without a byte.
-    let whole = client.request(Method::GET, "config").send().await.unwrap();
-    let piece = whole.bytes().len() / 6;
-    setup.fault(Fault::slow_body(piece, Duration::from_millis(100)));
+    // Takes longer than the timeout in all, but no single chunk does.
+    let full = client.request(Method::GET, "config").send().await.unwrap();
+    let chunk_size = full.bytes().len() / 6;
+    setup.fault(Fault::slow_body(chunk_size, Duration::from_millis(100)));
     let request = client.request(Method::GET, "config");
     let stream = request.send_streaming().await.unwrap();
-    let pieces: Vec<_> = stream.bytes_stream().try_collect().await.unwrap();
-    assert_eq!(pieces.concat(), whole.bytes()[..]);
+    let chunks: Vec<_> = stream.bytes_stream().try_collect().await.unwrap();
+    assert_eq!(chunks.concat(), full.bytes()[..]);
 
-    // A deadline is for all of it.
-    setup.fault(Fault::slow_body(piece, Duration::from_millis(100)));
+    // The deadline covers the whole stream.
+    setup.fault(Fault::slow_body(chunk_size, Duration::from_millis(100)));
     let request = client.request(Method::GET, "config");
     let request = request.deadline(Duration::from_millis(300));
     let stream = request.send_streaming().await.unwrap();
@@ -86,7 +86,7 @@ async fn a_stream_that_halts_is_late_and_one_that_is_slow_is_not() {
 }
 
 #[tokio::test]
-async fn a_stream_can_be_bounded_and_refused_like_any_reply() {
+async fn stream_size_limits_and_error_responses_are_reported() {
     let setup = Setup::new().await;
     let client = setup.client().build().unwrap();
     setup.fault(Fault::respond_stream(1 << 40));
@@ -94,12 +94,12 @@ async fn a_stream_can_be_bounded_and_refused_like_any_reply() {
         .request(Method::GET, "config")
         .max_response_size(100_000);
     let stream = request.send_streaming().await.unwrap();
-    let pieces: Vec<_> = stream.bytes_stream().collect().await;
-    let error = pieces.last().unwrap().as_ref().unwrap_err();
+    let chunks: Vec<_> = stream.bytes_stream().collect().await;
+    let error = chunks.last().unwrap().as_ref().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidResponse);
-    assert_eq!(pieces.iter().filter(|piece| piece.is_err()).count(), 1);
+    assert_eq!(chunks.iter().filter(|chunk| chunk.is_err()).count(), 1);
 
-    let request = client.request(Method::GET, "projects/nobody-has-this/config");
+    let request = client.request(Method::GET, "projects/unknown-project/config");
     let error = request.send_streaming().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Api);
     client.get_json::<Value>("config").await.unwrap();

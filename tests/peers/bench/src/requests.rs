@@ -170,7 +170,7 @@ impl Pair {
         let ours = Client::builder(Auth::token_cache(cache), http)
             .project("p-1234")
             // As many as are measured; 40 are what Earth Engine gives a project.
-            .concurrency_limit(64)
+            .max_concurrent_requests(64)
             .build()
             .expect("a client");
         Self {

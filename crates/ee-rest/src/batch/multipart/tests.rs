@@ -2,7 +2,7 @@ use super::*;
 
 const TYPE: &str = "multipart/mixed; boundary=b";
 
-fn reply(parts: &[(&str, &str)]) -> String {
+fn batch_response(parts: &[(&str, &str)]) -> String {
     let part = |(id, http): &(&str, &str)| {
         format!(
             "--b\r\nContent-Type: application/http\r\nContent-ID: <response-{id}>\r\n\r\n{http}\r\n"
@@ -11,25 +11,25 @@ fn reply(parts: &[(&str, &str)]) -> String {
     parts.iter().map(part).collect::<String>() + "--b--\r\n"
 }
 
-type Read = Result<(u16, String), &'static str>;
+type ParsedPart = Result<(u16, String), &'static str>;
 
-fn bodies(body: &str) -> Vec<(String, Read)> {
+fn parsed(body: &str) -> Vec<(String, ParsedPart)> {
     let parts = parse(TYPE, body.as_bytes(), 10).unwrap();
-    let read = |answer: Answer<'_>| {
+    let read = |response: PartResponse<'_>| {
         (
-            answer.status.as_u16(),
-            String::from_utf8_lossy(answer.body).into_owned(),
+            response.status.as_u16(),
+            String::from_utf8_lossy(response.body).into_owned(),
         )
     };
     parts
         .into_iter()
-        .map(|part| (part.id, part.answer.map(read)))
+        .map(|part| (part.id, part.response.map(read)))
         .collect()
 }
 
 #[test]
-fn parts_are_read_by_their_ids() {
-    let body = reply(&[
+fn parts_are_identified_by_content_id() {
+    let body = batch_response(&[
         (
             "a",
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}\r\n",
@@ -38,38 +38,38 @@ fn parts_are_read_by_their_ids() {
         ("c", "HTTP/1.1 204 No Content\r\n\r\n"),
     ]);
     assert_eq!(
-        bodies(&body),
+        parsed(&body),
         [
             ("a".into(), Ok((200, "{}".into()))),
             ("b".into(), Ok((404, "{\"error\": {}}".into()))),
             ("c".into(), Ok((204, String::new()))),
         ]
     );
-    // Lines that end with a line feed alone, and text before the first part.
+    // Bare line feeds, and a preamble before the first part.
     let bare = format!("hello\n{}", body.replace("\r\n", "\n"));
-    assert_eq!(bodies(&bare).len(), 3);
+    assert_eq!(parsed(&bare).len(), 3);
 }
 
 #[test]
-fn a_body_may_hold_what_looks_like_a_delimiter() {
-    let body = reply(&[("a", "HTTP/1.1 200 OK\r\n\r\nx--b\r\n--bc\r\n\r\nend")]);
+fn body_may_contain_text_similar_to_a_delimiter() {
+    let body = batch_response(&[("a", "HTTP/1.1 200 OK\r\n\r\nx--b\r\n--bc\r\n\r\nend")]);
     assert_eq!(
-        bodies(&body),
+        parsed(&body),
         [("a".into(), Ok((200, "x--b\r\n--bc\r\n\r\nend".into())))]
     );
 }
 
 #[test]
-fn what_is_wrong_with_one_part_leaves_the_others_alone() {
+fn invalid_part_does_not_affect_the_others() {
     for (http, why) in [
-        ("", "it has no status"),
-        ("HTTP/1.1\r\n\r\n", "it has no status"),
-        ("HTTP/1.1 999999 X\r\n\r\n", "it has no status"),
-        ("HTTP/1.1 100 Continue\r\n\r\n", "it has no status"),
-        ("SPDY/1 200 OK\r\n\r\n", "it has no status"),
+        ("", "it has no valid status"),
+        ("HTTP/1.1\r\n\r\n", "it has no valid status"),
+        ("HTTP/1.1 999999 X\r\n\r\n", "it has no valid status"),
+        ("HTTP/1.1 100 Continue\r\n\r\n", "it has no valid status"),
+        ("SPDY/1 200 OK\r\n\r\n", "it has no valid status"),
         (
             "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n{}",
-            "its length is no number",
+            "its content length is not a number",
         ),
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}",
@@ -77,31 +77,31 @@ fn what_is_wrong_with_one_part_leaves_the_others_alone() {
         ),
         (
             "HTTP/1.1 200 OK\r\nContent-Type: x",
-            "its headers do not end",
+            "its headers are not terminated or too long",
         ),
     ] {
-        let body = reply(&[("a", http), ("b", "HTTP/1.1 200 OK\r\n\r\n{}")]);
-        let read = bodies(&body);
+        let body = batch_response(&[("a", http), ("b", "HTTP/1.1 200 OK\r\n\r\n{}")]);
+        let read = parsed(&body);
         assert_eq!(read[0], ("a".into(), Err(why)), "{http:?}");
         assert_eq!(read[1], ("b".into(), Ok((200, "{}".into()))), "{http:?}");
     }
 }
 
 #[test]
-fn a_reply_that_is_cut_loses_the_part_that_was_cut_and_no_other() {
-    let body = reply(&[
+fn truncation_loses_only_the_truncated_part() {
+    let body = batch_response(&[
         ("a", "HTTP/1.1 200 OK\r\n\r\n{}"),
         ("b", "HTTP/1.1 200 OK\r\n\r\n{\"long\": true}"),
     ]);
-    let whole = bodies(&body);
+    let complete = parsed(&body);
     for end in 0..body.len() {
         let Ok(parts) = parse(TYPE, &body.as_bytes()[..end], 10) else {
             continue;
         };
         for part in parts {
-            if let Ok(answer) = part.answer {
-                let sent = whole.iter().find(|(id, _)| *id == part.id).unwrap();
-                let read = String::from_utf8_lossy(answer.body).into_owned();
+            if let Ok(response) = part.response {
+                let sent = complete.iter().find(|(id, _)| *id == part.id).unwrap();
+                let read = String::from_utf8_lossy(response.body).into_owned();
                 assert_eq!(sent.1, Ok((200, read)), "cut after {end}");
             }
         }
@@ -109,7 +109,7 @@ fn a_reply_that_is_cut_loses_the_part_that_was_cut_and_no_other() {
 }
 
 #[test]
-fn a_reply_of_another_form_is_refused() {
+fn response_in_another_format_is_rejected() {
     for (content_type, body) in [
         ("text/html", "<html>"),
         ("", "--b\r\n"),
@@ -127,7 +127,7 @@ fn a_reply_of_another_form_is_refused() {
     }
     let long = format!("multipart/mixed; boundary={}", "b".repeat(71));
     assert!(parse(&long, b"", 10).is_err());
-    let none = reply(&[]);
+    let none = batch_response(&[]);
     let quoted = parse(
         "Multipart/Mixed; charset=x; Boundary=\"b\"",
         none.as_bytes(),
@@ -137,20 +137,20 @@ fn a_reply_of_another_form_is_refused() {
 }
 
 #[test]
-fn more_parts_than_calls_are_refused_and_parts_for_nobody_left_out() {
-    let body = reply(&[
+fn excess_parts_are_rejected_and_parts_without_id_skipped() {
+    let body = batch_response(&[
         ("a", "HTTP/1.1 200 OK\r\n\r\n"),
         ("a", "HTTP/1.1 200 OK\r\n\r\n"),
     ]);
     assert!(parse(TYPE, body.as_bytes(), 1).is_err());
-    let nobody = "--b\r\n\r\nHTTP/1.1 200 OK\r\n\r\n\r\n--b\r\nContent-ID: <x>\r\n\r\nHTTP/1.1 200 OK\r\n\r\n\r\n--b--";
-    assert_eq!(bodies(nobody), []);
+    let without_id = "--b\r\n\r\nHTTP/1.1 200 OK\r\n\r\n\r\n--b\r\nContent-ID: <x>\r\n\r\nHTTP/1.1 200 OK\r\n\r\n\r\n--b--";
+    assert_eq!(parsed(without_id), []);
 }
 
 #[test]
-fn no_bytes_make_it_panic() {
-    let body = reply(&[("a", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")]);
-    // A generator as in Numerical Recipes: the same bytes in every run.
+fn corrupted_response_does_not_panic() {
+    let body = batch_response(&[("a", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")]);
+    // The generator of Numerical Recipes, for the same bytes in every run.
     let mut seed = 1_u32;
     let mut next = move || {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -163,17 +163,17 @@ fn no_bytes_make_it_panic() {
             bytes[at] = b"\r\n-:b<> \xff0"[next() % 10];
         }
         for part in parse(TYPE, &bytes, 10).unwrap_or_default() {
-            assert!(part.answer.map_or(0, |answer| answer.body.len()) <= bytes.len());
+            assert!(part.response.map_or(0, |response| response.body.len()) <= bytes.len());
         }
     }
 }
 
 proptest::proptest! {
     #[test]
-    fn bodies_that_were_written_are_read_the_same_to_the_byte(
+    fn bodies_round_trip_to_the_byte(
         bodies in proptest::collection::vec("[a-z<>{}\r\n -]{0,80}", 1..6),
     ) {
-        // No body has a figure in it, and so the boundary.
+        // Bodies contain no digit, and therefore not the boundary.
         let mut text = String::new();
         for (i, body) in bodies.iter().enumerate() {
             let length = body.len();
@@ -182,7 +182,7 @@ proptest::proptest! {
         }
         text += "--b7--\r\n";
         let read = parse("multipart/mixed; boundary=b7", text.as_bytes(), 10).unwrap();
-        let read: Vec<_> = read.into_iter().map(|part| part.answer.unwrap().body).collect();
+        let read: Vec<_> = read.into_iter().map(|part| part.response.unwrap().body).collect();
         assert_eq!(read, bodies.iter().map(String::as_bytes).collect::<Vec<_>>());
     }
 }

@@ -7,7 +7,7 @@ fn read(status: u16, body: &Value) -> ApiError {
 }
 
 #[test]
-fn error_info_and_help_are_read() {
+fn error_info_and_help_are_parsed() {
     let error = read(
         403,
         &json!({"error": {
@@ -45,7 +45,7 @@ fn error_info_and_help_are_read() {
 }
 
 #[test]
-fn quota_failures_and_retry_info_are_read() {
+fn quota_failures_and_retry_info_are_parsed() {
     let retry = |delay: &str| {
         read(
             429,
@@ -66,7 +66,7 @@ fn quota_failures_and_retry_info_are_read() {
 }
 
 #[test]
-fn the_older_format_and_lists_are_read() {
+fn older_format_and_arrays_are_parsed() {
     let old = json!({"error": {"code": 403, "message": "Rate Limit Exceeded",
         "errors": [{"domain": "usageLimits", "reason": "userRateLimitExceeded", "message": "m"}]}});
     for body in [old.clone(), json!([old])] {
@@ -78,7 +78,7 @@ fn the_older_format_and_lists_are_read() {
 }
 
 #[test]
-fn a_reply_in_another_form_is_foreign_and_its_beginning_the_message() {
+fn body_in_another_format_is_excerpted_as_from_an_intermediary() {
     for (status, body, message) in [
         (403, &b"Forbidden"[..], "Forbidden"),
         (
@@ -104,7 +104,7 @@ fn a_reply_in_another_form_is_foreign_and_its_beginning_the_message() {
 }
 
 #[test]
-fn a_refusal_that_is_cut_off_is_not_foreign_for_that() {
+fn truncated_error_is_not_from_an_intermediary() {
     for body in ["{\"error\": {\"message\": \"cut", "\n [{\"error\":", "{"] {
         let error = ApiError::from_response(StatusCode::FORBIDDEN, body.as_bytes());
         assert_eq!(
@@ -119,7 +119,7 @@ fn a_refusal_that_is_cut_off_is_not_foreign_for_that() {
 }
 
 #[test]
-fn no_text_of_a_refusal_is_without_end() {
+fn texts_of_an_error_are_bounded() {
     let long = "x".repeat(50_000);
     let error = read(
         400,
@@ -136,7 +136,7 @@ fn no_text_of_a_refusal_is_without_end() {
 }
 
 #[test]
-fn fields_of_the_wrong_type_are_passed_over() {
+fn fields_of_the_wrong_type_are_ignored() {
     let error = read(
         400,
         &json!({"error": {"code": "x", "message": 7, "status": [], "errors": 1, "details": [
@@ -150,7 +150,7 @@ fn fields_of_the_wrong_type_are_passed_over() {
 }
 
 #[test]
-fn a_message_cannot_play_tricks_on_the_terminal() {
+fn message_is_safe_for_the_terminal() {
     let error = read(
         400,
         &json!({"error": {"message": "a\u{1b}[2Jb\u{202e}\u{2066}\u{200b}c\nd ya29.secret-token"}}),

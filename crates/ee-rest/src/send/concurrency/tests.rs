@@ -1,60 +1,63 @@
-//! The limit under every kind of use.
+//! Tests of the concurrency limit.
 
 use std::sync::Arc;
 
 use super::*;
 
-async fn take(limiter: &Arc<Limiter>, n: usize) -> Vec<Place> {
-    let mut places = Vec::new();
+async fn acquire_many(limiter: &Arc<ConcurrencyLimiter>, n: usize) -> Vec<Permit> {
+    let mut permits = Vec::new();
     for _ in 0..n {
-        places.push(limiter.place().await.unwrap());
+        permits.push(limiter.acquire().await.unwrap());
     }
-    places
+    permits
 }
 
-/// How many places can be had at this moment.
-fn free(limiter: &Limiter) -> usize {
-    limiter.places.available_permits()
+fn available(limiter: &ConcurrencyLimiter) -> usize {
+    limiter.permits.available_permits()
 }
 
 #[tokio::test]
-async fn a_burst_of_refusals_halves_the_limit_once() {
-    let limiter = Limiter::new(40);
-    let places = take(&limiter, 40).await;
-    assert_eq!(places[0].turned_away(), Some(20));
-    for place in &places[1..] {
-        assert_eq!(place.turned_away(), None);
+async fn burst_of_rate_limits_halves_the_limit_once() {
+    let limiter = ConcurrencyLimiter::new(40);
+    let permits = acquire_many(&limiter, 40).await;
+    assert_eq!(permits[0].record_rate_limit(), Some(20));
+    for permit in &permits[1..] {
+        assert_eq!(permit.record_rate_limit(), None);
     }
-    drop(places);
-    assert_eq!((limiter.limit(), free(&limiter)), (20, 20));
-    // What began under the new limit is news.
-    assert_eq!(take(&limiter, 1).await[0].turned_away(), Some(10));
-    assert_eq!(free(&limiter), 10);
+    drop(permits);
+    assert_eq!((limiter.limit(), available(&limiter)), (20, 20));
+    // A request that started under the new limit lowers it again.
+    let permits = acquire_many(&limiter, 1).await;
+    assert_eq!(permits[0].record_rate_limit(), Some(10));
+    drop(permits);
+    assert_eq!(available(&limiter), 10);
 }
 
 #[tokio::test]
-async fn the_limit_never_falls_below_one() {
-    let limiter = Limiter::new(3);
+async fn limit_never_falls_below_one() {
+    let limiter = ConcurrencyLimiter::new(3);
     for expected in [Some(1), None, None] {
-        assert_eq!(take(&limiter, 1).await[0].turned_away(), expected);
-        assert_eq!((limiter.limit(), free(&limiter)), (1, 1));
+        let permits = acquire_many(&limiter, 1).await;
+        assert_eq!(permits[0].record_rate_limit(), expected);
+        drop(permits);
+        assert_eq!((limiter.limit(), available(&limiter)), (1, 1));
     }
 }
 
 #[tokio::test]
-async fn it_grows_by_one_a_round_while_it_is_fully_used_and_no_further_than_it_was() {
-    let limiter = Limiter::new(8);
-    take(&limiter, 1).await[0].turned_away();
+async fn fully_used_limit_grows_by_one_per_round_up_to_its_maximum() {
+    let limiter = ConcurrencyLimiter::new(8);
+    acquire_many(&limiter, 1).await[0].record_rate_limit();
     assert_eq!(limiter.limit(), 4);
-    // Not fully used: there is nothing to learn.
+    // Without waiting requests, a success says nothing about the limit.
     for _ in 0..100 {
-        take(&limiter, 1).await[0].succeeded();
+        acquire_many(&limiter, 1).await[0].record_success();
     }
     assert_eq!(limiter.limit(), 4);
     let round = async || {
-        let places = take(&limiter, limiter.limit()).await;
-        for place in &places {
-            place.succeeded();
+        let permits = acquire_many(&limiter, limiter.limit()).await;
+        for permit in &permits {
+            permit.record_success();
         }
     };
     round().await;
@@ -63,19 +66,19 @@ async fn it_grows_by_one_a_round_while_it_is_fully_used_and_no_further_than_it_w
     for _ in 0..20 {
         round().await;
     }
-    assert_eq!((limiter.limit(), free(&limiter)), (8, 8));
+    assert_eq!((limiter.limit(), available(&limiter)), (8, 8));
 }
 
 #[tokio::test]
-async fn waiters_are_served_in_order_and_one_that_gives_up_holds_nobody_up() {
-    let limiter = Limiter::new(1);
-    let first = limiter.place().await.unwrap();
+async fn waiters_are_served_in_order_and_cancelled_ones_skipped() {
+    let limiter = ConcurrencyLimiter::new(1);
+    let first = limiter.acquire().await.unwrap();
     let (done, mut order) = tokio::sync::mpsc::unbounded_channel();
     let mut tasks = Vec::new();
     for n in 0..5 {
         let (limiter, done) = (limiter.clone(), done.clone());
         tasks.push(tokio::spawn(async move {
-            let _place = limiter.place().await;
+            let _permit = limiter.acquire().await;
             done.send(n).unwrap();
         }));
         tokio::task::yield_now().await;
@@ -88,32 +91,32 @@ async fn waiters_are_served_in_order_and_one_that_gives_up_holds_nobody_up() {
         served.push(n);
     }
     assert_eq!(served, [0, 2, 4]);
-    assert_eq!(free(&limiter), 1);
+    assert_eq!(available(&limiter), 1);
 }
 
 #[tokio::test]
-async fn restricted_mode_lowers_the_ceiling_and_its_end_lets_the_limit_grow_back() {
-    let limiter = Limiter::new(40);
-    assert_eq!(limiter.restrict(true), Some(RESTRICTED));
-    assert_eq!(limiter.restrict(true), None);
-    assert_eq!(free(&limiter), RESTRICTED);
+async fn restricted_mode_lowers_the_limit_and_its_end_restores_it() {
+    let limiter = ConcurrencyLimiter::new(40);
+    assert_eq!(limiter.set_restricted(true), Some(RESTRICTED));
+    assert_eq!(limiter.set_restricted(true), None);
+    assert_eq!(available(&limiter), RESTRICTED);
     let round = async || {
-        let places = take(&limiter, limiter.limit()).await;
-        for place in &places {
-            place.succeeded();
+        let permits = acquire_many(&limiter, limiter.limit()).await;
+        for permit in &permits {
+            permit.record_success();
         }
     };
     round().await;
     assert_eq!(limiter.limit(), RESTRICTED);
-    assert_eq!(limiter.restrict(false), None);
+    assert_eq!(limiter.set_restricted(false), None);
     for _ in 0..100 {
         round().await;
     }
-    assert_eq!((limiter.limit(), free(&limiter)), (40, 40));
+    assert_eq!((limiter.limit(), available(&limiter)), (40, 40));
 }
 
 #[test]
-fn nonsense_limits_are_brought_into_range() {
-    assert_eq!(Limiter::new(0).limit(), 1);
-    assert!(Limiter::new(usize::MAX).limit() > 1_000_000);
+fn out_of_range_limits_are_clamped() {
+    assert_eq!(ConcurrencyLimiter::new(0).limit(), 1);
+    assert!(ConcurrencyLimiter::new(usize::MAX).limit() > 1_000_000);
 }

@@ -1,4 +1,4 @@
-//! What the server says beside its answers.
+//! Client events.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,38 +9,38 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// A client that writes down what it is told.
-fn listening(setup: &Setup) -> (Client, Arc<Mutex<Vec<String>>>) {
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let log = heard.clone();
-    let client = setup.client().on_event(move |signal| {
-        log.lock().unwrap().push(match signal {
+/// Returns a client that records its events.
+fn recording_client(setup: &Setup) -> (Client, Arc<Mutex<Vec<String>>>) {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let log = events.clone();
+    let client = setup.client().on_event(move |event| {
+        log.lock().unwrap().push(match event {
             ClientEvent::QuotaStatus { restricted, .. } => format!("restricted: {restricted}"),
             ClientEvent::InitMessage(text) => format!("message: {text}"),
             ClientEvent::Profile { id, path, .. } => format!("profile {id} of {path}"),
             ClientEvent::Retry { error, .. } => format!("retry after {:?}", error.kind()),
-            ClientEvent::RetryBudgetExhausted { .. } => "budget spent".into(),
+            ClientEvent::RetryBudgetExhausted { .. } => "budget exhausted".into(),
             ClientEvent::ConcurrencyReduced { limit, .. } => format!("limit {limit}"),
             other => format!("{other:?}"),
         });
     });
-    (client.build().unwrap(), heard)
+    (client.build().unwrap(), events)
 }
 
-fn answer(header: &str, value: &str) -> Fault {
+fn response_with(header: &str, value: &str) -> Fault {
     Fault::status(200)
         .json(&json!({"result": 1}))
         .header(header, value)
 }
 
 #[tokio::test]
-async fn restricted_mode_is_told_once_and_lowers_the_limit() {
+async fn restricted_mode_is_reported_once_and_lowers_the_limit() {
     let setup = Setup::new().await;
-    let (client, heard) = listening(&setup);
+    let (client, events) = recording_client(&setup);
     assert_eq!(client.is_in_restricted_mode(), None);
     let header = "x-earth-engine-quota-status";
-    setup.fault(answer(header, "tier=community;parallelism_restricted=true").times(3));
-    setup.fault(answer(
+    setup.fault(response_with(header, "tier=community;parallelism_restricted=true").times(3));
+    setup.fault(response_with(
         header,
         "tier=community;parallelism_restricted=false",
     ));
@@ -53,7 +53,7 @@ async fn restricted_mode_is_told_once_and_lowers_the_limit() {
     client.compute::<usize>(&constant(1)).await.unwrap();
     assert_eq!(client.is_in_restricted_mode(), Some(false));
     assert_eq!(
-        *heard.lock().unwrap(),
+        *events.lock().unwrap(),
         [
             "restricted: true".to_owned(),
             format!("limit {restricted}"),
@@ -63,15 +63,15 @@ async fn restricted_mode_is_told_once_and_lowers_the_limit() {
 }
 
 #[tokio::test]
-async fn a_profile_is_asked_for_and_its_id_told_even_of_a_failure() {
+async fn profile_ids_are_reported_even_for_failures() {
     let setup = Setup::new().await;
-    let (client, heard) = listening(&setup);
+    let (client, events) = recording_client(&setup);
     let header = "x-earth-engine-computation-profile";
-    setup.fault(answer(header, "abc"));
+    setup.fault(response_with(header, "abc"));
     let profiled = client.with_profiling(true);
     let request = profiled.request(Method::POST, "value:compute");
-    let reply = request.json(&json!({})).send().await.unwrap();
-    assert_eq!(reply.profile_id().as_deref(), Some("abc"));
+    let response = request.json(&json!({})).send().await.unwrap();
+    assert_eq!(response.profile_id().as_deref(), Some("abc"));
     setup.fault(Fault::status(400).header(header, "def"));
     let request = client.request(Method::POST, "value:compute");
     request.profiling(true).send().await.unwrap_err();
@@ -83,8 +83,8 @@ async fn a_profile_is_asked_for_and_its_id_told_even_of_a_failure() {
         format!("profile abc of {path}"),
         format!("profile def of {path}"),
     ];
-    assert_eq!(*heard.lock().unwrap(), expected);
-    let asked: Vec<bool> = setup
+    assert_eq!(*events.lock().unwrap(), expected);
+    let profiled: Vec<bool> = setup
         .emulator
         .requests_to(EARTHENGINE)
         .iter()
@@ -94,34 +94,34 @@ async fn a_profile_is_asked_for_and_its_id_told_even_of_a_failure() {
                 .contains_key("x-earth-engine-computation-profiling")
         })
         .collect();
-    assert_eq!(asked, [true, true, false]);
+    assert_eq!(profiled, [true, true, false]);
 }
 
 #[tokio::test]
-async fn a_message_of_the_server_is_told_once() {
+async fn server_message_is_reported_once() {
     let setup = Setup::new().await;
-    let (client, heard) = listening(&setup);
-    setup.fault(answer("x-earth-engine-init-message", "Welcome back.").times(2));
+    let (client, events) = recording_client(&setup);
+    setup.fault(response_with("x-earth-engine-init-message", "Welcome back.").times(2));
     for _ in 0..2 {
-        let reply = client.request(Method::GET, "config").send().await.unwrap();
-        assert_eq!(reply.init_message().as_deref(), Some("Welcome back."));
+        let response = client.request(Method::GET, "config").send().await.unwrap();
+        assert_eq!(response.init_message().as_deref(), Some("Welcome back."));
     }
-    assert_eq!(*heard.lock().unwrap(), ["message: Welcome back."]);
+    assert_eq!(*events.lock().unwrap(), ["message: Welcome back."]);
 }
 
 #[tokio::test]
-async fn retries_and_their_end_are_told() {
+async fn retries_and_limit_reductions_are_reported() {
     let setup = Setup::new().await;
-    let (client, heard) = listening(&setup);
+    let (client, events) = recording_client(&setup);
     setup.fault(Fault::status(503));
     setup.fault(Fault::status(429));
     client.compute::<usize>(&constant(1)).await.unwrap();
     let expected = ["retry after Api", "limit 20", "retry after Api"];
-    assert_eq!(*heard.lock().unwrap(), expected);
+    assert_eq!(*events.lock().unwrap(), expected);
 }
 
 #[tokio::test]
-async fn workload_tags_go_where_each_method_takes_them() {
+async fn workload_tag_is_sent_where_each_method_expects_it() {
     let setup = Setup::new().await;
     let client = setup.client().workload_tag("default-tag").build().unwrap();
     setup.fault(Fault::status(200).json(&json!({})).times(usize::MAX));
@@ -157,12 +157,16 @@ async fn workload_tags_go_where_each_method_takes_them() {
         (&none, "value:compute", None, json!({}), "-", ""),
         (&scoped, "assets/a:getIamPolicy", None, json!({}), "-", ""),
     ] {
-        let (found, asked) = sent(client, path, tag, body).await;
-        assert_eq!((found.as_str(), asked.as_str()), (in_body, query), "{path}");
+        let (in_sent_body, sent_query) = sent(client, path, tag, body).await;
+        assert_eq!(
+            (in_sent_body.as_str(), sent_query.as_str()),
+            (in_body, query),
+            "{path}"
+        );
     }
-    let refused = client.request(Method::POST, "maps").workload_tag("No Tag");
+    let invalid = client.request(Method::POST, "maps").workload_tag("No Tag");
     assert_eq!(
-        refused.send().await.unwrap_err().kind(),
+        invalid.send().await.unwrap_err().kind(),
         ErrorKind::InvalidRequest
     );
     assert!(setup.client().workload_tag("No Tag").build().is_err());

@@ -1,0 +1,183 @@
+//! Validated requests.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ee_token::{AccessToken, RetryPolicy};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use url::Url;
+
+use crate::builder::{QUOTA_PROJECT, check_project, quota_project};
+use crate::client::Inner;
+use crate::request::body_fields::add_fields;
+use crate::request::path::Route;
+use crate::send::events::PROFILING;
+use crate::{Error, WorkloadTag};
+
+pub(crate) const JSON: &str = "application/json";
+
+/// The values set on a [`RequestBuilder`](crate::RequestBuilder).
+#[derive(Clone, Default)]
+pub(crate) struct RequestParts {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) content_type: Option<HeaderValue>,
+    pub(crate) body: Option<Bytes>,
+    pub(crate) project: Option<String>,
+    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) max_response_size: Option<usize>,
+    pub(crate) idempotent: Option<bool>,
+    /// `None` uses the client's tag; `Some(None)` sends no tag.
+    pub(crate) workload_tag: Option<Option<WorkloadTag>>,
+    pub(crate) profiling: Option<bool>,
+    /// The first validation error.
+    pub(crate) error: Option<Error>,
+}
+
+/// A validated request. Its body is serialized once and shared by all attempts.
+pub(crate) struct PreparedRequest {
+    pub(crate) name: RequestName,
+    /// Everything but the method and path, which are in `name`.
+    parts: Box<RequestParts>,
+    /// Overrides the client's quota project: `Some(None)` sends none.
+    billed: Option<Option<HeaderValue>>,
+    pub(crate) idempotent: bool,
+}
+
+/// The method and path of a request, as shown in messages.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RequestName {
+    pub(crate) method: Method,
+    pub(crate) route: Route,
+}
+
+impl fmt::Display for RequestName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.route)
+    }
+}
+
+impl RequestParts {
+    /// Validates the request.
+    pub(crate) fn prepare(mut self: Box<Self>, client: &Inner) -> Result<PreparedRequest, Error> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let options = &client.options;
+        if let Some(project) = &self.project {
+            check_project(project)?;
+        }
+        let project = self.project.as_deref().or(options.project.as_deref());
+        let route = Route::new(std::mem::take(&mut self.path), project)?;
+        let billed = match (&self.project, &options.quota_project) {
+            _ if route.is_discovery() => Some(None),
+            (Some(project), None) => Some(quota_project(project)?),
+            _ => None,
+        };
+        let idempotent = self.add_fields(&route, client);
+        Ok(PreparedRequest {
+            billed,
+            idempotent: self.idempotent.unwrap_or(idempotent),
+            name: RequestName {
+                method: std::mem::take(&mut self.method),
+                route,
+            },
+            parts: self,
+        })
+    }
+
+    /// Adds the workload tag and request ID. Returns whether the request is then idempotent.
+    fn add_fields(&mut self, route: &Route, client: &Inner) -> bool {
+        let tag = match &self.workload_tag {
+            Some(tag) => tag.as_ref(),
+            None => client.workload_tag.as_ref(),
+        };
+        let json = self.content_type.as_ref();
+        let json = json.is_some_and(|value| value.as_bytes().starts_with(JSON.as_bytes()));
+        let body = self.body.as_mut().filter(|_| json);
+        add_fields(&self.method, route, tag, &mut self.query, body)
+    }
+}
+
+impl PreparedRequest {
+    /// Builds one attempt, addressed to the emulator if the client uses one.
+    pub(crate) fn attempt(
+        &self,
+        client: &Inner,
+        token: Option<&AccessToken>,
+    ) -> Result<reqwest::Request, Error> {
+        let mut attempt = reqwest::Request::new(self.name.method.clone(), self.url(client)?);
+        *attempt.headers_mut() = self.headers(client, token);
+        *attempt.body_mut() = self.parts.body.clone().map(reqwest::Body::from);
+        Ok(attempt)
+    }
+
+    fn url(&self, client: &Inner) -> Result<Url, Error> {
+        let last = &client.shared.last_url;
+        let mut url = self.name.route.cached_url(last, &client.target)?;
+        if !self.parts.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.parts.query);
+        }
+        Ok(url)
+    }
+
+    fn headers(&self, client: &Inner, token: Option<&AccessToken>) -> HeaderMap {
+        // Cloning the map is cheaper than inserting header by header.
+        let mut headers = client.headers.clone();
+        match &self.billed {
+            None => {}
+            Some(Some(billed)) => {
+                headers.insert(QUOTA_PROJECT, billed.clone());
+            }
+            Some(None) => {
+                headers.remove(QUOTA_PROJECT);
+            }
+        }
+        let parts = &self.parts;
+        if parts.profiling.unwrap_or(client.options.profiling) {
+            headers.insert(PROFILING, HeaderValue::from_static("1"));
+        }
+        // Google's front ends reject a POST without a length (411).
+        if parts.body.is_none() && matches!(self.name.method, Method::POST | Method::PUT) {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        if let Some(content_type) = &parts.content_type {
+            headers.insert(CONTENT_TYPE, content_type.clone());
+        }
+        for (name, value) in &parts.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        if let Some(token) = token {
+            headers.insert(AUTHORIZATION, token.header().clone());
+        }
+        headers
+    }
+
+    pub(crate) fn retry_policy<'a>(&'a self, client: &'a Inner) -> &'a RetryPolicy {
+        self.parts.retry.as_ref().unwrap_or(&client.options.retry)
+    }
+
+    pub(crate) fn timeout(&self, client: &Inner) -> Duration {
+        self.parts.timeout.unwrap_or(client.options.timeout)
+    }
+
+    pub(crate) fn deadline(&self, client: &Inner) -> Option<Duration> {
+        self.parts.deadline.or(client.options.deadline)
+    }
+
+    pub(crate) fn max_response_size(&self, client: &Inner) -> usize {
+        self.own_max_response_size()
+            .unwrap_or(client.options.max_response_size)
+    }
+
+    /// Returns the limit that was set on this request.
+    pub(crate) fn own_max_response_size(&self) -> Option<usize> {
+        self.parts.max_response_size
+    }
+}
