@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use earthengine::credentials::{CredentialOptions, Environment, Search};
 use earthengine::token::{AccessToken, HttpClient, RetryPolicy};
 use earthengine::{Credentials, EarthEngine, Endpoint, Endpoints, Error, ErrorKind};
-use ee_emulator::{Emulator, Project, Refusal};
+use ee_emulator::{Emulator, GoogleError, Project};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{ClientBuilder, redirect};
 use rustls::pki_types::CertificateDer;
@@ -111,7 +111,7 @@ impl Town {
     pub(crate) async fn new() -> Self {
         let emulator = Emulator::builder()
             .project(Project::new(PROJECT))
-            .project(Project::new(CLOSED).refuse(Refusal::IamPermissionDenied))
+            .project(Project::new(CLOSED).fail_with(GoogleError::IamPermissionDenied))
             .metadata_server(
                 ROBOT,
                 PROJECT,

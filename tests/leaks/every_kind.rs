@@ -20,7 +20,7 @@ use earthengine::token::{Grant, HttpClient, RsaPrivateKey, TokenEndpoint};
 use earthengine::{
     AccessToken, Credentials, Endpoints, Environment, Method, PixelGrid, RetryPolicy, Scopes,
 };
-use ee_emulator::Refusal;
+use ee_emulator::GoogleError;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -363,7 +363,9 @@ async fn requests(looked: &mut Looked) {
 }
 
 async fn clients(looked: &mut Looked) {
-    let refusals = Refusal::ALL.iter().map(|refusal| Fault::Refusal(*refusal));
+    let refusals = GoogleError::ALL
+        .iter()
+        .map(|refusal| Fault::GoogleError(*refusal));
     let others = [
         Fault::Google(400),
         Fault::Google(404),

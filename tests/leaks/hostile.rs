@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ee_emulator::Refusal;
+use ee_emulator::GoogleError;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,7 +24,7 @@ pub(crate) enum Fault {
     ClockSkew,
     EchoAsCode,
     /// A refusal of Earth Engine's, and the echo behind its sentence.
-    Refusal(Refusal),
+    GoogleError(GoogleError),
     Google(u16),
     Html(u16),
     PlainText,
@@ -398,7 +398,7 @@ impl State {
                 json!({"error": "invalid_grant", "error_description":
                     format!("Invalid JWT: Token must be in a reasonable timeframe: {said}")}),
             ),
-            Fault::Refusal(refusal) => {
+            Fault::GoogleError(refusal) => {
                 let body = refusal.body("ee-demo-project");
                 let status = format!("{} No", refusal.status());
                 match serde_json::from_str::<Value>(&body) {

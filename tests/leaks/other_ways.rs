@@ -254,10 +254,13 @@ fn blocked(looked: &mut Looked, name: &str, credentials: &Credentials, address: 
         looked.ended(name, ee.get_json::<Vec<u64>>("config"));
         looked.ended(name, ee.post_json::<Vec<u64>>("value:compute", &expression));
         let listing = ee.as_async().operations().list();
-        let page = ee.wait_for(listing.pages().next_page()).unwrap();
-        looked.ended(name, page.unwrap_or_else(|| panic!("{name}: no page")));
+        let page = blocking::block_on(async {
+            let page = listing.pages().next_page().await;
+            page.unwrap_or_else(|| panic!("{name}: no page"))
+        });
+        looked.ended(name, page);
     }
-    let projects = blocking::wait_for(verified().list_projects()).unwrap();
+    let projects = blocking::block_on(verified().list_projects());
     let projects = looked.ended(name, projects);
     looked.sinks.debug(name, &projects);
 }

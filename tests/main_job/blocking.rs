@@ -61,8 +61,8 @@ fn what_comes_before_there_is_a_client_can_be_waited_for_too() {
         .project(Project::new(PROJECT))
         .start_blocking()
         .unwrap();
-    let listed = blocking::wait_for(robot(&emulator).list_projects()).unwrap();
-    assert_eq!(listed.unwrap()[0].id, PROJECT);
+    let listed = blocking::block_on(robot(&emulator).list_projects()).unwrap();
+    assert_eq!(listed[0].id, PROJECT);
 }
 
 /// One test, since the client is the whole process's.
@@ -72,7 +72,7 @@ async fn the_process_wide_client_is_made_once_and_replaced_on_demand() {
     assert_eq!(earthengine::client().unwrap_err().kind(), ErrorKind::Usage);
     let first = earthengine::initialize(robot(&emulator)).await.unwrap();
     let requests = emulator.requests().len();
-    let again = earthengine::initialize(None).await.unwrap();
+    let again = earthengine::shared().await.unwrap();
     assert_eq!(again.project(), first.project());
     assert_eq!(
         emulator.requests().len(),

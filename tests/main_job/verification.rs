@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use earthengine::{ErrorKind, Registration, VerifyLevel};
-use ee_emulator::{Fault, Refusal};
+use ee_emulator::{Fault, GoogleError};
 
 use super::*;
 
@@ -135,7 +135,7 @@ async fn a_list_of_projects_that_does_not_come_never_holds_the_refusal_back() {
 
 #[tokio::test]
 async fn a_project_that_is_spelt_right_and_denied_gets_no_other_name() {
-    let denied = Project::new(PROJECT).refuse(Refusal::UserProjectDenied);
+    let denied = Project::new(PROJECT).fail_with(GoogleError::UserProjectDenied);
     let near = Project::new("ee-demo-project-2");
     let emulator = emulator_with(|b| b.project(denied).project(near)).await;
     let error = robot(&emulator).connect().await.unwrap_err();

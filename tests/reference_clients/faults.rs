@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use earthengine::token::RetryPolicy;
 use earthengine::{EarthEngine, Endpoints};
-use ee_emulator::{Fault, Refusal};
+use ee_emulator::{Fault, GoogleError};
 
 use super::*;
 
@@ -17,7 +17,7 @@ const COMPUTE: &str = "/v1/projects/ee-demo-project/value:compute";
 
 /// Each happens once.
 fn faults() -> Vec<(&'static str, Fault)> {
-    let refusal = |refusal: Refusal| {
+    let refusal = |refusal: GoogleError| {
         Fault::respond(refusal.status(), "application/json", refusal.body(PROJECT))
     };
     let older = json!({"error": {
@@ -25,20 +25,23 @@ fn faults() -> Vec<(&'static str, Fault)> {
         "errors": [{"message": "Rate Limit Exceeded", "domain": "usageLimits", "reason": "rateLimitExceeded"}],
     }});
     vec![
-        ("429", refusal(Refusal::RateLimitExceeded)),
-        ("429 for the day", refusal(Refusal::DailyQuotaExceeded)),
-        ("500", refusal(Refusal::Internal)),
+        ("429", refusal(GoogleError::RateLimitExceeded)),
+        ("429 for the day", refusal(GoogleError::DailyQuotaExceeded)),
+        ("500", refusal(GoogleError::Internal)),
         ("501", Fault::status(501)),
         ("502", Fault::status(502)),
-        ("503", refusal(Refusal::Unavailable)),
+        ("503", refusal(GoogleError::Unavailable)),
         ("504", Fault::status(504)),
         ("403 rateLimitExceeded", Fault::status(403).json(&older)),
-        ("403 for the project", refusal(Refusal::UserProjectDenied)),
+        (
+            "403 for the project",
+            refusal(GoogleError::UserProjectDenied),
+        ),
         (
             "400 for want of memory",
-            refusal(Refusal::UserMemoryLimitExceeded),
+            refusal(GoogleError::UserMemoryLimitExceeded),
         ),
-        ("401", refusal(Refusal::AccessTokenExpired)),
+        ("401", refusal(GoogleError::AccessTokenExpired)),
         ("404", Fault::status(404)),
         ("a connection that is closed", Fault::disconnect()),
         ("an answer that is cut", Fault::truncate_body(3)),

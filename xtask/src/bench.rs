@@ -1,7 +1,7 @@
-//! `cargo xtask bench`: ours and our peers, side by side, in one run.
+//! `cargo xtask bench`: benchmarks of our crates and their peers in one run.
 //!
-//! The programs that measure are a workspace of their own, `tests/peers`. Here they are built
-//! and run, and what concerns whole builds is measured.
+//! The benchmark programs are in a separate workspace, `tests/peers`. This module builds and runs
+//! them, and measures whole builds.
 
 mod builds;
 mod report;
@@ -12,9 +12,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::process::{Outcome, cargo, root, run, say, target};
+use crate::process::{Outcome, cargo, print_status, root, run, target};
 
-/// Every benchmark, in the order of the table.
+/// All benchmarks, in the order of the table.
 const NAMES: [&str; 18] = [
     "token_hot",
     "token_contended",
@@ -35,20 +35,20 @@ const NAMES: [&str; 18] = [
     "build",
     "size",
 ];
-/// Those that compare with Python's client.
-const WITH_PYTHON: [&str; 2] = ["cold_init", "warm_init"];
-/// Those that are measured here.
-const OF_BUILDS: [&str; 3] = ["crates", "build", "size"];
+/// The benchmarks that include the Python client.
+const PYTHON_BENCHMARKS: [&str; 2] = ["cold_init", "warm_init"];
+/// The benchmarks of whole builds.
+const BUILD_BENCHMARKS: [&str; 3] = ["crates", "build", "size"];
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Writes the figures to a file too
+    /// Also write the results to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Only this benchmark (repeatable)
+    /// Run only this benchmark (repeatable)
     #[arg(long, value_name = "NAME", value_parser = NAMES)]
     only: Vec<String>,
-    /// Small counts and no optimization: shows that everything works, and measures nothing
+    /// Run with small counts and without optimization, to test the benchmarks themselves
     #[arg(long)]
     smoke: bool,
 }
@@ -59,7 +59,7 @@ impl Arguments {
     }
 }
 
-/// The workspace of the peers, and where it is built.
+/// The workspace of the peers and its target directory.
 struct Peers {
     manifest: PathBuf,
     target: PathBuf,
@@ -94,15 +94,15 @@ impl Peers {
         command
     }
 
-    /// Where the programs are.
+    /// Returns the directory of the programs.
     fn programs(&self) -> PathBuf {
         self.target
             .join(if self.smoke { "debug" } else { "release" })
     }
 }
 
-/// A command of Cargo's in the workspace of the peers.
-pub(crate) fn of_peers(arguments: &[&str]) -> Outcome<Command> {
+/// Creates a Cargo command in the workspace of the peers.
+pub(crate) fn peers_cargo(arguments: &[&str]) -> Outcome<Command> {
     Ok(Peers::new(true)?.cargo(arguments))
 }
 
@@ -111,10 +111,10 @@ pub(crate) fn run_all(arguments: &Arguments) -> Outcome {
     let mut rows = Vec::new();
     if NAMES
         .iter()
-        .any(|name| !OF_BUILDS.contains(name) && arguments.wants(name))
+        .any(|name| !BUILD_BENCHMARKS.contains(name) && arguments.wants(name))
     {
         run(&mut peers.build(&["--workspace"]))?;
-        rows.extend(measured(&peers, arguments)?);
+        rows.extend(run_benchmarks(&peers, arguments)?);
     }
     if arguments.wants("crates") {
         rows.push(builds::crates(&peers)?);
@@ -134,12 +134,12 @@ pub(crate) fn run_all(arguments: &Arguments) -> Outcome {
     match &arguments.json {
         None => Ok(()),
         Some(path) => std::fs::write(path, format!("{report:#}\n"))
-            .map_err(|e| format!("{} cannot be written: {e}", path.display())),
+            .map_err(|e| format!("{} could not be written: {e}", path.display())),
     }
 }
 
-/// Runs the programs that measure, and collects a row from each line that they print.
-fn measured(peers: &Peers, arguments: &Arguments) -> Outcome<Vec<Value>> {
+/// Runs the benchmark programs, and collects a row from each line of their output.
+fn run_benchmarks(peers: &Peers, arguments: &Arguments) -> Outcome<Vec<Value>> {
     let mut command = Command::new(peers.programs().join("bench"));
     command.arg("--repository").arg(root());
     for name in &arguments.only {
@@ -148,12 +148,12 @@ fn measured(peers: &Peers, arguments: &Arguments) -> Outcome<Vec<Value>> {
     if arguments.smoke {
         command.arg("--smoke");
     }
-    if WITH_PYTHON.iter().any(|name| arguments.wants(name)) {
+    if PYTHON_BENCHMARKS.iter().any(|name| arguments.wants(name)) {
         match crate::test::python() {
             Ok(python) => {
                 command.arg("--python").arg(python);
             }
-            Err(why) => say(&format!("without Python's client: {why}")),
+            Err(why) => print_status(&format!("skipping the Python client: {why}")),
         }
     }
     let failed = |why: String| format!("the benchmarks failed: {why}");
@@ -171,7 +171,7 @@ fn measured(peers: &Peers, arguments: &Arguments) -> Outcome<Vec<Value>> {
     {
         let line = line.map_err(|e| failed(e.to_string()))?;
         let row: Value = serde_json::from_str(&line).map_err(|e| failed(format!("{e}: {line}")))?;
-        say(&report::line(&row));
+        print_status(&report::line(&row));
         rows.push(row);
     }
     match child.wait() {

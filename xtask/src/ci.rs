@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: everything that is checked without running a test.
+//! `cargo xtask ci`: all checks except the tests.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -25,22 +25,22 @@ pub(crate) fn check() -> Outcome {
     packages::public_api()
 }
 
-/// Clippy with these arguments; a warning is a failure.
+/// Creates a Clippy command that fails on warnings.
 fn clippy(arguments: &[String]) -> Command {
     let mut command = cargo(&["clippy"]);
     command.args(arguments).args(["--", "--deny", "warnings"]);
     command
 }
 
-/// Each crate that is published by itself without features, with each alone, and with all of its own: what the
-/// other crates of the workspace ask for is not there to help. Its library and its program, as users build them.
+/// Returns Clippy arguments for each published crate alone: without features, with each feature, and
+/// with all features. Building crates separately prevents feature unification across the workspace.
 fn combinations(metadata: &Metadata) -> Vec<Vec<String>> {
     let mut all = Vec::new();
     let is_published = |package: &&Package| packages::IN_PUBLISHING_ORDER.contains(&&*package.name);
     for Package { name, features } in metadata.packages.iter().filter(is_published) {
         let mut add = |choice: &[&str]| {
-            let words = [&["--package", name, "--no-default-features"], choice].concat();
-            all.push(words.into_iter().map(str::to_owned).collect());
+            let arguments = [&["--package", name, "--no-default-features"], choice].concat();
+            all.push(arguments.into_iter().map(str::to_owned).collect());
         };
         add(&[]);
         for feature in features.keys() {
@@ -59,7 +59,7 @@ fn metadata() -> Outcome<Metadata> {
     serde_json::from_slice(&metadata).map_err(|e| e.to_string())
 }
 
-/// Clippy for the fuzz targets, and for what the crates show to them alone.
+/// Runs Clippy on the fuzz targets, and on the code that the crates expose only to them.
 fn fuzzing_clippy() -> Outcome {
     let targets = [
         "--locked",
@@ -76,14 +76,14 @@ fn fuzzing_clippy() -> Outcome {
         let mut command = clippy(&arguments);
         command
             .env("RUSTFLAGS", "--cfg fuzzing")
-            // What is built with other flags would be built again and again.
-            .env("CARGO_TARGET_DIR", fuzz::folder()?.join("clippy"));
+            // A separate directory, because other flags would invalidate the build.
+            .env("CARGO_TARGET_DIR", fuzz::dir()?.join("clippy"));
         run(&mut command)?;
     }
     Ok(())
 }
 
-/// The part of `cargo metadata` that matters here.
+/// The relevant part of `cargo metadata`.
 #[derive(serde::Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_crate_is_checked_without_features_with_each_and_with_all() {
+    fn each_feature_is_checked_separately() {
         let metadata = serde_json::from_str(
             r#"{"packages": [
                 {"name": "ee-token", "features": {}},
@@ -109,9 +109,9 @@ mod tests {
             ]}"#,
         );
         let all = combinations(&metadata.unwrap());
-        let said: Vec<_> = all.iter().map(|words| words.join(" ")).collect();
+        let lines: Vec<_> = all.iter().map(|arguments| arguments.join(" ")).collect();
         assert_eq!(
-            said,
+            lines,
             [
                 "--package ee-token --no-default-features",
                 "--package ee-rest --no-default-features",

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the main job, step by step, as a transcript.
+//! `cargo xtask demo`: connects and computes, and prints each step.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,10 +14,10 @@ const PROJECT: &str = "ee-demo-project";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Runs against Google, with whatever credentials this machine has
+    /// Run against Google with the credentials of this machine
     #[arg(long)]
     live: bool,
-    /// The Cloud project, with --live
+    /// Use this Cloud project with --live
     #[arg(long, value_name = "P", requires = "live")]
     project: Option<String>,
 }
@@ -37,12 +37,12 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 }
 
 async fn live(project: Option<&str>) -> Outcome {
-    print("Against Google, with the credentials of this machine\n");
+    print("Using Google with the credentials of this machine\n");
     let mut builder = EarthEngine::builder();
     if let Some(project) = project {
         builder = builder.project(project);
     }
-    main_job(builder).await.map(drop)
+    connect_and_compute(builder).await.map(drop)
 }
 
 async fn emulated() -> Outcome {
@@ -50,38 +50,38 @@ async fn emulated() -> Outcome {
         .project(Project::new(PROJECT))
         .start()
         .await
-        .map_err(|e| format!("the emulator cannot be started: {e}"))?;
+        .map_err(|e| format!("the emulator could not be started: {e}"))?;
     print(&format!(
-        "Google's hosts are emulated on {}\n",
+        "Emulating Google's hosts on {}\n",
         emulator.address()
     ));
 
     let account = emulator
         .create_service_account(&format!("demo@{PROJECT}.iam.gserviceaccount.com"), PROJECT);
-    let person = emulator.create_user("jane@example.com");
+    let user = emulator.create_user("jane@example.com");
     let home = fresh_home()?;
     let key = home.join("key.json");
     write(&key, &account.json_key())?;
     let file = home.join(".config/earthengine/credentials");
     let environment = || Environment::empty().with_home(&home);
 
-    print("1. A service account's key, named by GOOGLE_APPLICATION_CREDENTIALS\n");
+    print("1. A service account key in GOOGLE_APPLICATION_CREDENTIALS\n");
     let with_key = environment().with_var("GOOGLE_APPLICATION_CREDENTIALS", key.to_string_lossy());
-    emulated_job(&emulator, with_key).await?;
+    connect_to_emulator(&emulator, with_key).await?;
 
-    print("2. A person's login, in Earth Engine's own credentials file\n");
-    write(&file, &person.earthengine_file_json(Some(PROJECT)))?;
-    emulated_job(&emulator, environment()).await
+    print("2. A user login in Earth Engine's credentials file\n");
+    write(&file, &user.earthengine_file_json(Some(PROJECT)))?;
+    connect_to_emulator(&emulator, environment()).await
 }
 
-/// The main job against the emulator, and the requests that it took there.
-async fn emulated_job(emulator: &Emulator, environment: Environment) -> Outcome {
+/// Connects to the emulator, and prints the requests that it received.
+async fn connect_to_emulator(emulator: &Emulator, environment: Environment) -> Outcome {
     emulator.clear_requests();
     let endpoints = Endpoints::emulator(emulator.address()).map_err(|e| e.to_string())?;
     let builder = EarthEngine::builder()
         .environment(environment)
         .endpoints(endpoints);
-    main_job(builder).await?;
+    connect_and_compute(builder).await?;
     for request in emulator.requests() {
         let line = format!(
             "{} https://{}{}",
@@ -89,35 +89,39 @@ async fn emulated_job(emulator: &Emulator, environment: Environment) -> Outcome 
         );
         let status = request
             .status
-            .map_or("unanswered".into(), |status| status.to_string());
+            .map_or("no response".into(), |status| status.to_string());
         row("request", &format!("{line}  {status}"));
     }
     print("");
     Ok(())
 }
 
-async fn main_job(builder: EarthEngineBuilder) -> Outcome {
+async fn connect_and_compute(builder: EarthEngineBuilder) -> Outcome {
     let started = Instant::now();
-    let ee = builder.connect().await.map_err(explained)?;
+    let ee = builder.connect().await.map_err(render_error)?;
     for (i, step) in ee.search_steps().iter().enumerate() {
         row(if i == 0 { "searched" } else { "" }, &step.to_string());
     }
     let credentials = ee.credentials();
-    let who = credentials
-        .principal()
-        .unwrap_or("a person whose name the credential does not hold");
-    row("credential", &format!("{} of {who}", credentials.kind()));
-    let place = credentials
+    let principal = credentials.principal().unwrap_or("an unknown principal");
+    row(
+        "credential",
+        &format!("{} of {principal}", credentials.kind()),
+    );
+    let path = credentials
         .path()
         .map(|path| format!(", {}", path.display()));
     row(
-        "found",
-        &format!("{}{}", credentials.origin(), place.unwrap_or_default()),
+        "source",
+        &format!("{}{}", credentials.origin(), path.unwrap_or_default()),
     );
     for warning in credentials.warnings() {
         row("warning", &warning.message);
     }
-    let token = credentials.token().await.map_err(|e| explained(e.into()))?;
+    let token = credentials
+        .token()
+        .await
+        .map_err(|e| render_error(e.into()))?;
     let expiry = token
         .expires_at()
         .map(|at| at.format("%Y-%m-%d %H:%M:%S UTC").to_string());
@@ -125,9 +129,7 @@ async fn main_job(builder: EarthEngineBuilder) -> Outcome {
         "token",
         &format!(
             "expires {}",
-            expiry
-                .as_deref()
-                .unwrap_or("at a time that it does not tell")
+            expiry.as_deref().unwrap_or("at an unknown time")
         ),
     );
     row(
@@ -140,37 +142,37 @@ async fn main_job(builder: EarthEngineBuilder) -> Outcome {
         "functionName": "Number.add",
         "arguments": {"left": {"constantValue": 1}, "right": {"constantValue": 2}},
     }}}});
-    let sum: serde_json::Value = ee.compute(&expression).await.map_err(explained)?;
+    let sum: serde_json::Value = ee.compute(&expression).await.map_err(render_error)?;
     row("1 + 2", &sum.to_string());
     if sum.as_f64() != Some(3.0) {
-        return Err(format!("1 + 2 is 3, and the answer was {sum}"));
+        return Err(format!("expected 1 + 2 = 3, the server returned {sum}"));
     }
-    let effort = ee.connect_stats();
+    let stats = ee.connect_stats();
     row(
-        "effort",
+        "connect",
         &format!(
-            "{} requests and {:.1} ms to the verified client; {:.1} ms with the value",
-            effort.requests,
-            effort.elapsed.as_secs_f64() * 1000.0,
+            "{} requests in {:.1} ms; {:.1} ms including the computation",
+            stats.requests,
+            stats.elapsed.as_secs_f64() * 1000.0,
             started.elapsed().as_secs_f64() * 1000.0,
         ),
     );
     Ok(())
 }
 
-fn explained(error: Error) -> String {
-    let said = error
+fn render_error(error: Error) -> String {
+    let server_message = error
         .server_message()
-        .map(|said| format!("\n  the server said: {said}"));
+        .map(|message| format!("\n  server message: {message}"));
     let remedy = error.remedy().map(|remedy| format!("\n  hint: {remedy}"));
     format!(
         "{error}{}{}",
-        said.unwrap_or_default(),
+        server_message.unwrap_or_default(),
         remedy.unwrap_or_default()
     )
 }
 
-/// An empty home folder under the target folder.
+/// Creates an empty home directory in the target directory.
 fn fresh_home() -> Outcome<PathBuf> {
     let home = std::path::absolute(target().join("demo")).map_err(|e| e.to_string())?;
     if home.exists() {

@@ -1,19 +1,19 @@
-//! `cargo xtask dist`: `eectl` as people get it, with its manual and its completions.
+//! `cargo xtask dist`: packages `eectl` with its man pages and completions.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::{Outcome, cargo, output, root, run, say, starts, target};
+use crate::process::{Outcome, cargo, is_installed, output, print_status, root, run, target};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The profile that it is built with
+    /// Build with this profile
     #[arg(long, value_name = "NAME", default_value = "release")]
     profile: String,
 }
 
-/// The shells, and what each calls a file of completions for `eectl`.
+/// The shells, and the names of their completion files.
 const COMPLETIONS: [(&str, &str); 5] = [
     ("bash", "eectl.bash"),
     ("elvish", "eectl.elv"),
@@ -21,27 +21,27 @@ const COMPLETIONS: [(&str, &str); 5] = [
     ("powershell", "eectl.ps1"),
     ("zsh", "_eectl"),
 ];
-const BESIDE: [&str; 4] = ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"];
+const INCLUDED_FILES: [&str; 4] = ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"];
 
 pub(crate) fn pack(arguments: &Arguments) -> Outcome {
     let eectl = build(&arguments.profile)?;
     let dist = std::path::absolute(target().join("dist")).map_err(|e| e.to_string())?;
     let name = format!("eectl-{}-{}", env!("CARGO_PKG_VERSION"), host()?);
-    let folder = dist.join(&name);
-    if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let dir = dist.join(&name);
+    if dir.exists() {
+        fs::remove_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     }
-    copy(&eectl, &folder)?;
-    for file in BESIDE {
-        copy(&root().join(file), &folder)?;
+    copy(&eectl, &dir)?;
+    for file in INCLUDED_FILES {
+        copy(&root().join(file), &dir)?;
     }
     run(Command::new(&eectl)
         .args(["--quiet", "man", "--dir"])
-        .arg(folder.join("man/man1")))?;
+        .arg(dir.join("man/man1")))?;
     for (shell, file) in COMPLETIONS {
         let script = output(Command::new(&eectl).args(["completions", shell]))?;
-        let path = folder.join("completions").join(file);
-        make_folder_of(&path)?;
+        let path = dir.join("completions").join(file);
+        create_parent_dir(&path)?;
         fs::write(&path, script).map_err(|e| format!("{}: {e}", path.display()))?;
     }
     let archive = format!("{name}.tar.gz");
@@ -51,51 +51,51 @@ pub(crate) fn pack(arguments: &Arguments) -> Outcome {
     let sum = checksum(&dist, &archive)?;
     let path = dist.join(format!("{archive}.sha256"));
     fs::write(&path, sum).map_err(|e| format!("{}: {e}", path.display()))?;
-    say(&format!("made {}", dist.join(archive).display()));
+    print_status(&format!("wrote {}", dist.join(archive).display()));
     Ok(())
 }
 
 fn build(profile: &str) -> Outcome<PathBuf> {
     run(cargo(&["build", "--locked", "--package", "ee-cli", "--profile"]).arg(profile))?;
-    let folder = match profile {
+    let dir = match profile {
         "dev" | "test" => "debug",
         "bench" => "release",
         other => other,
     };
     let program = format!("eectl{}", std::env::consts::EXE_SUFFIX);
-    std::path::absolute(target().join(folder).join(program)).map_err(|e| e.to_string())
+    std::path::absolute(target().join(dir).join(program)).map_err(|e| e.to_string())
 }
 
-/// What this machine is called: `x86_64-unknown-linux-gnu`.
+/// Returns the host triple, such as `x86_64-unknown-linux-gnu`.
 fn host() -> Outcome<String> {
     let version = output(Command::new("rustc").arg("-vV"))?;
     String::from_utf8_lossy(&version)
         .lines()
         .find_map(|line| line.strip_prefix("host: ").map(str::to_owned))
-        .ok_or_else(|| "rustc does not say what this machine is called".into())
+        .ok_or_else(|| "`rustc -vV` printed no host triple".into())
 }
 
-fn copy(file: &Path, folder: &Path) -> Outcome {
-    let to = folder.join(file.file_name().unwrap_or_default());
-    make_folder_of(&to)?;
+fn copy(file: &Path, dir: &Path) -> Outcome {
+    let to = dir.join(file.file_name().unwrap_or_default());
+    create_parent_dir(&to)?;
     fs::copy(file, to)
         .map(drop)
         .map_err(|e| format!("{}: {e}", file.display()))
 }
 
-fn make_folder_of(path: &Path) -> Outcome {
-    let folder = path.parent().unwrap_or(path);
-    fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))
+fn create_parent_dir(path: &Path) -> Outcome {
+    let dir = path.parent().unwrap_or(path);
+    fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))
 }
 
-/// The line that `sha256sum --check` takes.
-fn checksum(folder: &Path, file: &str) -> Outcome<Vec<u8>> {
-    let mut command = if starts("sha256sum") {
+/// Returns the checksum in the format of `sha256sum --check`.
+fn checksum(dir: &Path, file: &str) -> Outcome<Vec<u8>> {
+    let mut command = if is_installed("sha256sum") {
         Command::new("sha256sum")
     } else {
         let mut command = Command::new("shasum");
         command.args(["-a", "256"]);
         command
     };
-    output(command.current_dir(folder).arg(file))
+    output(command.current_dir(dir).arg(file))
 }

@@ -1,27 +1,29 @@
-//! `cargo xtask docs`: the documentation of the crates, and the book.
+//! `cargo xtask docs`: API documentation and the book.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::{Outcome, cargo, root, run, say, starts, target};
+use crate::process::{Outcome, cargo, is_installed, print_status, root, run, target};
 
 pub(crate) fn build() -> Outcome {
     check()?;
-    if !starts("mdbook") {
-        say("mdbook is not installed: the book is checked and not built (cargo install mdbook)");
+    if !is_installed("mdbook") {
+        print_status(
+            "mdbook is not installed: the book was checked but not built; install it with: cargo install mdbook",
+        );
         return Ok(());
     }
-    let folder = std::path::absolute(target().join("book")).map_err(|e| e.to_string())?;
+    let dir = std::path::absolute(target().join("book")).map_err(|e| e.to_string())?;
     run(Command::new("mdbook")
         .arg("build")
         .arg(root().join("docs"))
         .arg("--dest-dir")
-        .arg(folder))
+        .arg(dir))
 }
 
-/// Rustdoc without a warning, and links that lead somewhere.
+/// Checks that rustdoc has no warnings and that the book has no broken links.
 pub(crate) fn check() -> Outcome {
     run(
         cargo(&["doc", "--workspace", "--all-features", "--no-deps"])
@@ -34,8 +36,7 @@ pub(crate) fn check() -> Outcome {
     Err(broken.join("\n"))
 }
 
-/// The links of the pages and of the README that lead nowhere, and the pages that no link of the
-/// table of contents leads to.
+/// Returns the broken links of the book and the README, and the pages missing in SUMMARY.md.
 fn broken_links() -> Outcome<Vec<String>> {
     let book = root().join("docs/src");
     let mut pages = Vec::new();
@@ -47,8 +48,8 @@ fn broken_links() -> Outcome<Vec<String>> {
         let text = read(page)?;
         let shown = page.strip_prefix(root()).unwrap_or(page).display();
         for link in links(&text) {
-            if !leads_somewhere(page, &text, link)? {
-                broken.push(format!("{shown}: the link to {link} leads nowhere"));
+            if !link_exists(page, &text, link)? {
+                broken.push(format!("{shown}: broken link to {link}"));
             }
         }
         if let Ok(name) = page.strip_prefix(&book) {
@@ -61,13 +62,13 @@ fn broken_links() -> Outcome<Vec<String>> {
     Ok(broken)
 }
 
-fn collect(folder: &Path, pages: &mut Vec<PathBuf>) -> Outcome {
-    let cannot = |e: std::io::Error| format!("{}: {e}", folder.display());
-    for entry in fs::read_dir(folder).map_err(cannot)? {
-        let path = entry.map_err(cannot)?.path();
+fn collect(dir: &Path, pages: &mut Vec<PathBuf>) -> Outcome {
+    let io_error = |e: std::io::Error| format!("{}: {e}", dir.display());
+    for entry in fs::read_dir(dir).map_err(io_error)? {
+        let path = entry.map_err(io_error)?.path();
         if path.is_dir() {
             collect(&path, pages)?;
-        } else if path.extension().is_some_and(|ending| ending == "md") {
+        } else if path.extension().is_some_and(|extension| extension == "md") {
             pages.push(path);
         }
     }
@@ -78,7 +79,7 @@ fn read(path: &Path) -> Outcome<String> {
     fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// The lines of a page that are no code.
+/// Returns the lines of a page outside code blocks.
 fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut in_code = false;
     text.lines().filter(move |line| {
@@ -88,7 +89,7 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Where the links of a page lead, but for those that leave the repository.
+/// Returns the targets of a page's relative links.
 fn links(text: &str) -> impl Iterator<Item = &str> {
     prose(text)
         .flat_map(|line| line.split("](").skip(1))
@@ -96,7 +97,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
         .filter(|link| !link.contains(':'))
 }
 
-fn leads_somewhere(page: &Path, text: &str, link: &str) -> Outcome<bool> {
+fn link_exists(page: &Path, text: &str, link: &str) -> Outcome<bool> {
     let (file, heading) = match link.split_once('#') {
         Some((file, heading)) => (file, Some(heading)),
         None => (link, None),
@@ -114,7 +115,7 @@ fn leads_somewhere(page: &Path, text: &str, link: &str) -> Outcome<bool> {
     })
 }
 
-/// What a page's headings are called in links.
+/// Returns the anchors of a page's headings.
 fn headings(text: &str) -> BTreeSet<String> {
     prose(text)
         .filter(|line| line.starts_with('#'))
@@ -135,18 +136,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_are_told_from_code_and_from_other_sites() {
+    fn code_and_external_links_are_ignored() {
         let page = "[a](b.md#c) [d](https://example.com) `x`[e](#f)\n```rust\nlist[0](1)\n```\n";
         assert_eq!(links(page).collect::<Vec<_>>(), ["b.md#c", "#f"]);
     }
 
     #[test]
-    fn every_link_of_the_book_leads_somewhere_and_every_page_is_in_it() {
+    fn book_has_no_broken_links_or_unlisted_pages() {
         assert_eq!(broken_links(), Ok(Vec::new()));
     }
 
     #[test]
-    fn headings_are_called_as_the_book_calls_them() {
+    fn heading_anchors_match_mdbook() {
         let page = "# The `eectl` command\n## Exit status, and JSON\n```\n# no heading\n```\n";
         let expected = ["exit-status-and-json", "the-eectl-command"];
         assert_eq!(headings(page).into_iter().collect::<Vec<_>>(), expected);

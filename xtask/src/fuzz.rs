@@ -1,8 +1,8 @@
-//! `cargo xtask fuzz`: the parsers of outside bytes under libFuzzer.
+//! `cargo xtask fuzz`: fuzzes the parsers of untrusted input with libFuzzer.
 //!
-//! The targets are a workspace of their own in the layout of cargo-fuzz, `tests/fuzz`, and are
-//! built here with the flags that cargo-fuzz passes, so that nothing needs to be installed and
-//! the stable toolchain is enough. What is found is kept in the target folder.
+//! The targets are in a separate workspace in the layout of cargo-fuzz, `tests/fuzz`. They are
+//! built with the flags of cargo-fuzz, so that no installation and no nightly toolchain is
+//! required. Findings are stored in the target directory.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -15,40 +15,40 @@ use ee_emulator::RsaKey;
 
 use crate::process::{Outcome, cargo, output, root, run, target};
 
-/// Coverage for libFuzzer (<https://llvm.org/docs/LibFuzzer.html>), and the `cfg` by which the
-/// crates show their parsers.
+/// Coverage instrumentation for libFuzzer (<https://llvm.org/docs/LibFuzzer.html>), and the `cfg`
+/// that exposes the crates' parsers.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares \
     -Cllvm-args=-sanitizer-coverage-stack-depth";
-/// Seconds for one input. None needs a thousandth of it.
+/// The time limit for one input, in seconds.
 const TIMEOUT: &str = "-timeout=10";
-/// In MiB, of one target's process.
+/// The memory limit of a process, in MiB.
 const MEMORY: &str = "-rss_limit_mb=1024";
-const LONGEST_INPUT: &str = "-max_len=4096";
-/// The crates that show their parsers.
+const MAX_INPUT_LENGTH: &str = "-max_len=4096";
+/// The crates that expose parsers.
 pub(crate) const CRATES: [&str; 4] = ["ee-token", "ee-credentials", "ee-rest", "ee-init"];
-const HEADS: &str = "| target | seconds | executions | executions/s | edges | inputs | result |\n\
+const TABLE_HEADER: &str = "| target | seconds | executions | executions/s | edges | inputs | result |\n\
     |---|---:|---:|---:|---:|---:|---|";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// For how long each target runs
-    // libFuzzer takes 0 for ever.
+    /// Run each target for this long
+    // To libFuzzer, 0 means no limit.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = value_parser!(u64).range(1..))]
     seconds: u64,
-    /// How many targets run at a time
+    /// Run this many targets at a time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..))]
     jobs: u16,
-    /// Only this target (repeatable)
+    /// Run only this target (repeatable)
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
-    /// Shows the targets, and what each of them is
+    /// List the targets with descriptions
     #[arg(long)]
     list: bool,
-    /// Runs the one target with the input in this file alone, as after a crash
+    /// Run one target with only this input, to reproduce a crash
     #[arg(long, value_name = "FILE", conflicts_with = "list")]
     input: Option<PathBuf>,
 }
@@ -68,16 +68,16 @@ pub(crate) fn run_all(arguments: &Arguments) -> Outcome {
     match (&arguments.input, targets.as_slice()) {
         (None, targets) => fuzz(targets, &programs, arguments),
         (Some(input), [target]) => run(program(&programs, target)?.arg(input)),
-        (Some(_), _) => Err("an input is for one target: name it with --only".into()),
+        (Some(_), _) => Err("--input requires exactly one target; select it with --only".into()),
     }
 }
 
-/// The targets with these names, or all of them.
+/// Returns the targets with these names, or all targets.
 fn chosen(names: &[String]) -> Outcome<Vec<Target>> {
-    let folder = workspace().join("fuzz_targets");
-    let unreadable = |error| format!("{}: {error}", folder.display());
+    let dir = workspace().join("fuzz_targets");
+    let unreadable = |error| format!("{}: {error}", dir.display());
     let mut all = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(unreadable)? {
+    for entry in fs::read_dir(&dir).map_err(unreadable)? {
         let source = entry.map_err(unreadable)?.path();
         if let Some(name) = source.file_stem().and_then(|name| name.to_str()) {
             all.push(Target {
@@ -91,7 +91,7 @@ fn chosen(names: &[String]) -> Outcome<Vec<Target>> {
         .find(|name| !all.iter().any(|target| target.name == **name))
     {
         return Err(format!(
-            "there is no target {unknown}: `cargo xtask fuzz --list` shows them"
+            "unknown target {unknown}; list the targets with: cargo xtask fuzz --list"
         ));
     }
     all.retain(|target| names.is_empty() || names.contains(&target.name));
@@ -114,35 +114,35 @@ fn workspace() -> PathBuf {
     root().join("tests/fuzz")
 }
 
-/// Where what is built and found is kept.
-pub(crate) fn folder() -> Outcome<PathBuf> {
+/// Returns the directory for builds and findings.
+pub(crate) fn dir() -> Outcome<PathBuf> {
     std::path::absolute(target().join("fuzz")).map_err(|error| error.to_string())
 }
 
-/// Builds the targets, and says where the programs are.
+/// Builds the targets and returns the directory of the programs.
 fn build(targets: &[Target]) -> Outcome<PathBuf> {
     let host = host()?;
-    let folder = folder()?;
+    let dir = dir()?;
     let mut command = cargo(&["build", "--release", "--locked", "--manifest-path"]);
     command
         .arg(workspace().join("Cargo.toml"))
-        // With a target named, the flags are for the programs and not for what builds them.
+        // With an explicit target, RUSTFLAGS do not apply to build scripts.
         .args(["--target", &host])
-        .env("CARGO_TARGET_DIR", &folder)
+        .env("CARGO_TARGET_DIR", &dir)
         .env("RUSTFLAGS", FLAGS);
     for target in targets {
         command.args(["--bin", &target.name]);
     }
     run(&mut command)?;
-    write_key(&key_of(&folder))?;
-    Ok(folder.join(host).join("release"))
+    write_key(&key_of(&dir))?;
+    Ok(dir.join(host).join("release"))
 }
 
-fn key_of(folder: &Path) -> PathBuf {
-    folder.join("rsa.pem")
+fn key_of(dir: &Path) -> PathBuf {
+    dir.join("rsa.pem")
 }
 
-/// A key to put into inputs: none is in the repository.
+/// Generates a key for inputs, because no key is in the repository.
 fn write_key(path: &Path) -> Outcome {
     if path.exists() {
         return Ok(());
@@ -150,42 +150,41 @@ fn write_key(path: &Path) -> Outcome {
     fs::write(path, RsaKey::shared().pkcs8_pem()).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// The platform that `rustc` builds for by itself.
+/// Returns the host triple.
 fn host() -> Outcome<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let told = output(Command::new(rustc).arg("-vV"))?;
-    String::from_utf8_lossy(&told)
+    let version = output(Command::new(rustc).arg("-vV"))?;
+    String::from_utf8_lossy(&version)
         .lines()
         .find_map(|line| line.strip_prefix("host: "))
         .map(str::to_owned)
-        .ok_or_else(|| "rustc does not say what it builds for".into())
+        .ok_or_else(|| "`rustc -vV` printed no host triple".into())
 }
 
-/// A folder of a target's own.
-fn folder_of(target: &Target, what: &str) -> Outcome<PathBuf> {
-    let path = folder()?.join(what).join(&target.name);
+/// Creates a directory for a target.
+fn target_dir(target: &Target, what: &str) -> Outcome<PathBuf> {
+    let path = dir()?.join(what).join(&target.name);
     fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(path)
 }
 
-/// The program of a target, with the key for its inputs and a folder for its files.
+/// Creates the command of a target, with a key for its inputs and a directory for its files.
 fn program(programs: &Path, target: &Target) -> Outcome<Command> {
     let mut command = Command::new(programs.join(&target.name));
     command
-        .env("EE_FUZZ_RSA_KEY", key_of(&folder()?))
-        .env("EE_FUZZ_FOLDER", folder_of(target, "files")?);
+        .env("EE_FUZZ_RSA_KEY", key_of(&dir()?))
+        .env("EE_FUZZ_FOLDER", target_dir(target, "files")?);
     Ok(command)
 }
 
-/// Runs each target for so long, some at a time, and prints a row of the results' table for each
-/// that has ended.
+/// Runs the targets in parallel, and prints a table row when each finishes.
 #[allow(clippy::print_stdout)]
 fn fuzz(targets: &[Target], programs: &Path, arguments: &Arguments) -> Outcome {
     let seconds = arguments.seconds;
     let left = Mutex::new(targets.iter());
     let failed = Mutex::new(Vec::new());
     let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
-    println!("{HEADS}");
+    println!("{TABLE_HEADER}");
     thread::scope(|scope| {
         for _ in 0..arguments.jobs {
             scope.spawn(|| {
@@ -211,7 +210,7 @@ fn fuzz(targets: &[Target], programs: &Path, arguments: &Arguments) -> Outcome {
     }
 }
 
-/// What a run of a target came to.
+/// The result of a target's run.
 struct Run {
     log: String,
     failure: Option<String>,
@@ -219,19 +218,19 @@ struct Run {
 
 impl Run {
     fn of(target: &Target, programs: &Path, seconds: u64) -> Outcome<Self> {
-        let corpus = folder_of(target, "corpus")?;
-        let crashes = folder_of(target, "crashes")?;
-        let logs = folder_of(target, "logs")?;
+        let corpus = target_dir(target, "corpus")?;
+        let crashes = target_dir(target, "crashes")?;
+        let logs = target_dir(target, "logs")?;
         let log_file = logs.join("last.log");
         let unwritten = |error| format!("{}: {error}", log_file.display());
         let log = File::create(&log_file).map_err(unwritten)?;
         let mut command = program(programs, target)?;
         command
-            // New inputs go to the first folder; the seeds stay as they are.
+            // libFuzzer writes new inputs to the first directory and only reads the second.
             .args([&corpus, &workspace().join("seeds").join(&target.name)])
             .arg(format!("-artifact_prefix={}/", crashes.display()))
             .arg(format!("-max_total_time={seconds}"))
-            .args([TIMEOUT, MEMORY, LONGEST_INPUT])
+            .args([TIMEOUT, MEMORY, MAX_INPUT_LENGTH])
             .args(["-print_final_stats=1", "-verbosity=1"])
             .stdout(log.try_clone().map_err(unwritten)?)
             .stderr(log);
@@ -241,14 +240,14 @@ impl Run {
         }
         let status = command
             .status()
-            .map_err(|error| format!("{} cannot be started: {error}", target.name))?;
+            .map_err(|error| format!("{} could not be started: {error}", target.name))?;
         let log = fs::read(&log_file).map_err(unwritten)?;
         let log = String::from_utf8_lossy(&log).into_owned();
-        let failure = (!status.success()).then(|| why(target, &log, &log_file));
+        let failure = (!status.success()).then(|| failure_message(target, &log, &log_file));
         Ok(Self { log, failure })
     }
 
-    /// A row of the table.
+    /// Returns the row of the table.
     fn row(&self, name: &str, seconds: u64) -> String {
         let stat = |key: &str| {
             let line = self
@@ -280,19 +279,19 @@ impl Run {
     }
 }
 
-/// What became of a target that did not end well, and how to see it again.
-fn why(target: &Target, log: &str, log_file: &Path) -> String {
+/// Describes a failure and how to reproduce it.
+fn failure_message(target: &Target, log: &str, log_file: &Path) -> String {
     let input = log
         .lines()
         .find_map(|line| line.split_once("Test unit written to "))
         .map(|(_, path)| path.trim());
     match input {
         Some(path) => format!(
-            "{name}: an input that it does not bear; see it again with `cargo xtask fuzz --only {name} --input {path}`",
+            "{name}: crashed; reproduce it with: cargo xtask fuzz --only {name} --input {path}",
             name = target.name
         ),
         None => format!(
-            "{}: it ended without naming an input; its log is {}",
+            "{}: failed without an input; see the log {}",
             target.name,
             log_file.display()
         ),
@@ -310,10 +309,10 @@ mod tests {
     }
 
     #[test]
-    fn a_run_has_an_end_and_at_least_one_job() {
+    fn seconds_and_jobs_must_be_positive() {
         let read = |words: &[&str]| Line::try_parse_from([&["fuzz"], words].concat());
-        let usual = read(&[]).map(|line| (line.fuzz.seconds, line.fuzz.jobs));
-        assert_eq!(usual.ok(), Some((60, 1)));
+        let default = read(&[]).map(|line| (line.fuzz.seconds, line.fuzz.jobs));
+        assert_eq!(default.ok(), Some((60, 1)));
         let both = read(&["--seconds", "600", "--jobs", "2"]);
         let both = both.map(|line| (line.fuzz.seconds, line.fuzz.jobs));
         assert_eq!(both.ok(), Some((600, 2)));

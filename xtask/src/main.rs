@@ -27,25 +27,25 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Runs the main job against the embedded emulator, or against Google, and shows every step
+    /// Connect and compute against the embedded emulator or Google, showing each step
     Demo(demo::Arguments),
-    /// Runs every test, doing its own set-up
+    /// Run all tests, and install what they need
     Test(test::Arguments),
-    /// Compares our token requests with the reference clients', scenario by scenario
+    /// Compare our token requests with those of the reference clients
     Conformance,
-    /// Checks formatting, lints, documentation, every feature by itself, dependencies and packages
+    /// Check formatting, lints, documentation, feature combinations, dependencies and packages
     Ci,
-    /// Lets 200 tasks work with short tokens while hosts fail, and checks what must hold
+    /// Run 200 tasks with short-lived tokens and failing hosts, and check invariants
     Soak(soak::Arguments),
-    /// Measures ours and our peers side by side, in one run
+    /// Benchmark our crates against their peers in one run
     Bench(bench::Arguments),
-    /// Lets libFuzzer loose on the parsers of outside bytes
+    /// Fuzz the parsers of untrusted input with libFuzzer
     Fuzz(fuzz::Arguments),
-    /// Runs under Miri the unit tests that it can run
+    /// Run the supported unit tests under Miri
     Miri(miri::Arguments),
-    /// Documents the crates, checks the book's links, and builds the book if mdbook is installed
+    /// Document the crates, check the book's links, and build the book if mdbook is installed
     Docs,
-    /// Packs eectl with its manual and completions, and a checksum beside the archive
+    /// Package eectl with its man pages and completions, and write a checksum
     Dist(dist::Arguments),
 }
 
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            process::say(&format!("failed: {message}"));
+            process::print_status(&format!("error: {message}"));
             ExitCode::FAILURE
         }
     }

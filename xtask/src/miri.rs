@@ -1,19 +1,20 @@
-//! `cargo xtask miri`: the unit tests that Miri can run. It interprets, some thousand times slower
-//! than a processor: what takes minutes is left out, and so is what signs (ring is assembly), opens
-//! a socket or starts a program.
+//! `cargo xtask miri`: the unit tests that Miri supports.
+//!
+//! Miri is about a thousand times slower than native code, so slow tests are excluded, as are those
+//! that sign (ring is assembly), open a socket or start a program.
 
-use crate::process::{Outcome, cargo_of, output, run, target};
+use crate::process::{Outcome, cargo_with_toolchain, output, run, target};
 
 const TOOLCHAIN: &str = "nightly";
-/// Generated inputs of each property: a few take as long here as thousands elsewhere.
+/// The number of generated inputs per property. A few take as long as thousands outside of Miri.
 const CASES: &str = "4";
 
-/// What is run of one crate.
+/// The tests of one crate.
 struct Part {
     package: &'static str,
-    /// Parts of tests' names, of which one must be in a name.
+    /// Substrings of the test names to run.
     tests: &'static [&'static str],
-    /// Those of them that are too much for Miri.
+    /// The tests to exclude.
     without: &'static [&'static str],
 }
 
@@ -52,7 +53,7 @@ const PARTS: [Part; 5] = [
             "login::surroundings::",
             "shape::",
         ],
-        // The first has a state made by ring; the others open files in a way that Miri does not know.
+        // The first uses ring; the others open files in a way that Miri does not support.
         without: &[
             "an_answer_has_this_logins_state_and_either_a_code_or_a_reason",
             "gclouds_project_is_the_variables_or_the_configurations",
@@ -76,7 +77,7 @@ const PARTS: [Part; 5] = [
             "tower::",
             "workload_tag::",
         ],
-        // Long texts, of which each octet is looked at.
+        // Too slow: they process long texts byte by byte.
         without: &[
             "texts_of_an_error_are_bounded",
             "corrupted_response_does_not_panic",
@@ -94,7 +95,7 @@ const PARTS: [Part; 5] = [
             "suggest::",
             "verify::",
         ],
-        // Every refusal that there is, read and explained.
+        // Too slow: it processes all error responses.
         without: &["the_servers_own_sentence_is_always_kept"],
     },
     Part {
@@ -106,28 +107,28 @@ const PARTS: [Part; 5] = [
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only this crate (repeatable)
+    /// Run only the tests of this crate (repeatable)
     #[arg(long, value_name = "CRATE", value_parser = PARTS.map(|part| part.package))]
     only: Vec<String>,
 }
 
 pub(crate) fn run_all(arguments: &Arguments) -> Outcome {
-    output(cargo_of(TOOLCHAIN).args(["miri", "--version"])).map_err(|error| {
-        format!("{error}\nMiri is installed with: rustup toolchain install {TOOLCHAIN} --component miri,rust-src")
+    output(cargo_with_toolchain(TOOLCHAIN).args(["miri", "--version"])).map_err(|error| {
+        format!("{error}\ninstall Miri with: rustup toolchain install {TOOLCHAIN} --component miri,rust-src")
     })?;
-    let folder = std::path::absolute(target().join("miri")).map_err(|e| e.to_string())?;
+    let dir = std::path::absolute(target().join("miri")).map_err(|e| e.to_string())?;
     for part in &PARTS {
         if !arguments.only.is_empty() && !arguments.only.iter().any(|name| name == part.package) {
             continue;
         }
-        let mut command = cargo_of(TOOLCHAIN);
+        let mut command = cargo_with_toolchain(TOOLCHAIN);
         command
             .args(["miri", "test", "--locked", "--package", part.package])
             .args(["--lib", "--all-features", "--"])
             .args(part.tests)
             .args(part.without.iter().flat_map(|name| ["--skip", name]))
-            .env("CARGO_TARGET_DIR", &folder)
-            // Tests read the clock, and files that they have written.
+            .env("CARGO_TARGET_DIR", &dir)
+            // Tests read the clock and files.
             .env("MIRIFLAGS", "-Zmiri-disable-isolation")
             .env("PROPTEST_CASES", CASES);
         run(&mut command)?;

@@ -1,14 +1,16 @@
-//! The crates as people get them: packaged, unpacked elsewhere, and built with the oldest
-//! dependencies that their manifests allow.
+//! Checks of the published packages: contents, minimal dependency versions, minimum Rust version and
+//! public API.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::process::{Outcome, cargo, cargo_of, output, root, run, say, starts, target};
+use crate::process::{
+    Outcome, cargo, cargo_with_toolchain, is_installed, output, print_status, root, run, target,
+};
 
-/// The crates that are published, each behind those that it or its tests depend on.
+/// The published crates, each after its dependencies and dev-dependencies.
 pub(crate) const IN_PUBLISHING_ORDER: [&str; 7] = [
     "ee-emulator",
     "ee-token",
@@ -18,17 +20,17 @@ pub(crate) const IN_PUBLISHING_ORDER: [&str; 7] = [
     "earthengine",
     "ee-cli",
 ];
-/// The one that is no library.
+/// The crate without a library.
 const PROGRAM: &str = "ee-cli";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// What must be in each package beside its code.
+/// The files that each package must contain.
 const FILES: [&str; 3] = ["README.md", "LICENSE-MIT", "LICENSE-APACHE"];
 
 pub(crate) fn check() -> Outcome {
-    let folder = std::path::absolute(target().join("packages")).map_err(|e| e.to_string())?;
-    let published = folder.join("published");
+    let dir = std::path::absolute(target().join("packages")).map_err(|e| e.to_string())?;
+    let published = dir.join("published");
     empty(&published)?;
-    // A lock file would have to find the crates in the registry, which they have never been in.
+    // A lock file cannot be generated, because the crates are not in the registry yet.
     let mut package = cargo(&[
         "package",
         "--no-verify",
@@ -39,26 +41,24 @@ pub(crate) fn check() -> Outcome {
     for name in IN_PUBLISHING_ORDER {
         package.args(["--package", name]);
     }
-    run(package.env("CARGO_TARGET_DIR", &folder))?;
+    run(package.env("CARGO_TARGET_DIR", &dir))?;
     for name in IN_PUBLISHING_ORDER {
-        unpack(&folder, &published, name)?;
+        unpack(&dir, &published, name)?;
     }
     let manifest = published.join("Cargo.toml");
     fs::write(&manifest, workspace()).map_err(|e| format!("{}: {e}", manifest.display()))?;
-    oldest_dependencies(&folder, &published)
+    oldest_dependencies(&dir, &published)
 }
 
-fn empty(folder: &Path) -> Outcome {
-    if folder.exists() {
-        fs::remove_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+fn empty(dir: &Path) -> Outcome {
+    if dir.exists() {
+        fs::remove_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     }
-    fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))
+    fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))
 }
 
-fn unpack(folder: &Path, published: &Path, name: &str) -> Outcome {
-    let archive = folder
-        .join("package")
-        .join(format!("{name}-{VERSION}.crate"));
+fn unpack(dir: &Path, published: &Path, name: &str) -> Outcome {
+    let archive = dir.join("package").join(format!("{name}-{VERSION}.crate"));
     run(Command::new("tar")
         .arg("-xzf")
         .arg(&archive)
@@ -69,12 +69,12 @@ fn unpack(folder: &Path, published: &Path, name: &str) -> Outcome {
         .into_iter()
         .find(|file| !unpacked.join(file).is_file())
     {
-        Some(missing) => Err(format!("the package of {name} has no {missing}")),
+        Some(missing) => Err(format!("the package {name} does not contain {missing}")),
         None => Ok(()),
     }
 }
 
-/// A workspace of the unpacked crates, which find each other here instead of in the registry.
+/// Returns the manifest of a workspace in which the unpacked crates depend on each other's paths.
 fn workspace() -> String {
     let mut text =
         String::from("[workspace]\nresolver = \"3\"\nmembers = [\"*\"]\n\n[patch.crates-io]\n");
@@ -85,20 +85,18 @@ fn workspace() -> String {
     text
 }
 
-/// Builds libraries and programs with the lowest versions of their direct dependencies. Cargo has
-/// that option for its nightly channel alone; the variable lets a stable one have it.
-fn oldest_dependencies(folder: &Path, published: &Path) -> Outcome {
-    say("the packages, with the oldest dependencies that they allow");
-    let there = |arguments: &[&str]| -> Command {
+/// Checks libraries and programs with the minimal versions of their direct dependencies. The Cargo
+/// option is unstable, and `RUSTC_BOOTSTRAP` enables it on stable.
+fn oldest_dependencies(dir: &Path, published: &Path) -> Outcome {
+    print_status("checking the packages with minimal dependency versions");
+    let cargo_in_published = |arguments: &[&str]| -> Command {
         let mut command = cargo(arguments);
-        command
-            .current_dir(published)
-            .env("CARGO_TARGET_DIR", folder);
+        command.current_dir(published).env("CARGO_TARGET_DIR", dir);
         command
     };
     let update = ["update", "-Z", "direct-minimal-versions", "--quiet"];
-    run(there(&update).env("RUSTC_BOOTSTRAP", "1"))?;
-    run(&mut there(&[
+    run(cargo_in_published(&update).env("RUSTC_BOOTSTRAP", "1"))?;
+    run(&mut cargo_in_published(&[
         "check",
         "--workspace",
         "--all-features",
@@ -106,22 +104,23 @@ fn oldest_dependencies(folder: &Path, published: &Path) -> Outcome {
     ]))
 }
 
-/// The Rust that the manifests promise, if it is installed.
+/// Checks the workspace with the minimum supported Rust version, if it is installed.
 pub(crate) fn check_with_oldest_rust(rust: &str) -> Outcome {
-    let is_installed = |toolchain: &String| output(cargo_of(toolchain).arg("--version")).is_ok();
-    let Some(toolchain) = toolchains(rust).into_iter().find(is_installed) else {
-        say(&format!(
-            "Rust {rust} is not installed: nothing was built with it. Clippy knows newer functions, and a test some newer syntax; the rest is not known (rustup toolchain install {rust})"
+    let has_toolchain =
+        |toolchain: &String| output(cargo_with_toolchain(toolchain).arg("--version")).is_ok();
+    let Some(toolchain) = toolchains(rust).into_iter().find(has_toolchain) else {
+        print_status(&format!(
+            "Rust {rust} is not installed, so the minimum version was not checked with a build; Clippy's MSRV lint and a test cover a part; install it with: rustup toolchain install {rust}"
         ));
         return Ok(());
     };
-    let folder = std::path::absolute(target().join("oldest-rust")).map_err(|e| e.to_string())?;
-    run(cargo_of(&toolchain)
+    let dir = std::path::absolute(target().join("oldest-rust")).map_err(|e| e.to_string())?;
+    run(cargo_with_toolchain(&toolchain)
         .args(["check", "--workspace", "--all-features", "--locked"])
-        .env("CARGO_TARGET_DIR", folder))
+        .env("CARGO_TARGET_DIR", dir))
 }
 
-/// What rustup may call the toolchain of a version.
+/// Returns the possible rustup names of a version's toolchain.
 fn toolchains(rust: &str) -> Vec<String> {
     let mut names = vec![rust.to_owned()];
     if rust.split('.').count() == 2 {
@@ -130,28 +129,27 @@ fn toolchains(rust: &str) -> Vec<String> {
     names
 }
 
-/// Compares the public interface of the libraries with that of the newest release, as soon as
-/// there is one.
+/// Compares the public API of the libraries with the latest release, if there is one.
 pub(crate) fn public_api() -> Outcome {
     let git = |arguments: &[&str]| {
         let written = output(Command::new("git").args(arguments).current_dir(root()))?;
         Outcome::Ok(String::from_utf8_lossy(&written).into_owned())
     };
     let is_shallow = match git(&["rev-parse", "--is-shallow-repository"]) {
-        Ok(said) => said.trim() == "true",
+        Ok(shallow) => shallow.trim() == "true",
         Err(error) => {
-            say(&format!(
-                "not a git checkout: the public interface is not compared with a release ({error})"
+            print_status(&format!(
+                "not a git checkout: the public API was not compared with a release ({error})"
             ));
             return Ok(());
         }
     };
     let tags = git(&["tag", "--list", "v*", "--sort=-version:refname"])?;
-    let Some(release) = baseline(&tags, || starts("cargo-semver-checks"))? else {
-        say(if is_shallow {
-            "a shallow clone without tags: the public interface is not compared with a release (git fetch --unshallow --tags)"
+    let Some(release) = baseline(&tags, || is_installed("cargo-semver-checks"))? else {
+        print_status(if is_shallow {
+            "shallow clone without tags: the public API was not compared with a release; fetch the tags with: git fetch --unshallow --tags"
         } else {
-            "there is no release yet: the public interface has nothing to be compared with"
+            "no release yet: the public API was not compared"
         });
         return Ok(());
     };
@@ -162,13 +160,16 @@ pub(crate) fn public_api() -> Outcome {
     run(&mut compare)
 }
 
-/// The release to compare with, newest first in the list; `None` before the first. With a release
-/// the tool must be there.
+/// Returns the latest release in a list with the newest first, or `None` before the first release.
+///
+/// # Errors
+///
+/// Returns an error if there is a release but the tool is not installed.
 fn baseline(tags: &str, has_tool: impl Fn() -> bool) -> Outcome<Option<&str>> {
     let newest = tags.lines().map(str::trim).find(|tag| !tag.is_empty());
     match newest {
         Some(tag) if !has_tool() => Err(format!(
-            "the public interface cannot be compared with {tag}: cargo install cargo-semver-checks --locked"
+            "cargo-semver-checks is not installed, so the public API cannot be compared with {tag}; install it with: cargo install cargo-semver-checks --locked"
         )),
         newest => Ok(newest),
     }
@@ -182,12 +183,12 @@ mod tests {
 
     use super::*;
 
-    fn place(name: &str) -> Option<usize> {
+    fn position(name: &str) -> Option<usize> {
         IN_PUBLISHING_ORDER.iter().position(|known| *known == name)
     }
 
     #[test]
-    fn the_newest_release_is_compared_with_and_that_needs_a_tool() {
+    fn latest_release_is_baseline_and_requires_tool() {
         assert_eq!(baseline("", || false), Ok(None));
         assert_eq!(baseline("\n", || true), Ok(None));
         assert_eq!(baseline("v0.2.0\nv0.1.0\n", || true), Ok(Some("v0.2.0")));
@@ -199,13 +200,13 @@ mod tests {
     }
 
     #[test]
-    fn a_version_may_be_installed_under_either_of_its_names() {
+    fn version_has_two_toolchain_names() {
         assert_eq!(toolchains("1.88"), ["1.88", "1.88.0"]);
         assert_eq!(toolchains("1.88.1"), ["1.88.1"]);
     }
 
     #[test]
-    fn every_crate_is_published_behind_all_that_it_and_its_tests_need() {
+    fn crates_are_published_after_their_dependencies() {
         let arguments = [
             "metadata",
             "--no-deps",
@@ -225,9 +226,12 @@ mod tests {
             published.insert(name);
             for needed in package["dependencies"].as_array().unwrap() {
                 let other = needed["name"].as_str().unwrap();
-                // What has a version too is looked for in the registry, in tests as well.
+                // Dependencies with a version are resolved in the registry, also dev-dependencies.
                 if needed["path"].is_string() && needed["req"] != "*" {
-                    assert!(place(other) < place(name), "{other} comes after {name}");
+                    assert!(
+                        position(other) < position(name),
+                        "{other} comes after {name}"
+                    );
                 }
             }
         }
@@ -235,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_about_releasing_has_the_same_order() {
+    fn releasing_page_has_the_same_order() {
         let page = fs::read_to_string(root().join("docs/src/releasing.md")).unwrap();
         let (_, rest) = page.split_once("The order in which").unwrap();
         let sentence = rest.split("\n\n").next().unwrap();

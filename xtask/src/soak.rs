@@ -1,13 +1,13 @@
-//! `cargo xtask soak`: many tasks, short tokens and random faults, for as long as one likes.
+//! `cargo xtask soak`: many tasks with short-lived tokens and random faults.
 
 use crate::process::{Outcome, cargo, run};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// How long it goes on
+    /// Run for this many minutes
     #[arg(long, value_name = "N", default_value_t = 1.0)]
     minutes: f64,
-    /// Makes the same choices as a run that said so
+    /// Repeat the random choices of a run with this seed
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
@@ -26,8 +26,7 @@ pub(crate) fn run_soak(arguments: &Arguments) -> Outcome {
     if let Some(seed) = arguments.seed {
         soak.args(["--seed", &seed.to_string()]);
     }
-    // With glibc, one heap for all threads: with more, resident memory tells which of them had the
-    // largest need when.
+    // One glibc heap for all threads, because resident memory is not comparable with several.
     soak.env("MALLOC_ARENA_MAX", "1");
     run(&mut soak)
 }

@@ -1,15 +1,16 @@
-//! What comes in with the dependencies: banned crates, licences, sources, duplicates, and the
-//! Rust versions that they ask for. The lists are those of `deny.toml`, so that cargo-deny
-//! checks the same where it is installed, and advisories as well.
+//! Dependency checks: banned crates, licenses, sources, duplicates and Rust versions.
+//!
+//! The policy is in `deny.toml`. If cargo-deny is installed, it checks the same policy and
+//! advisories.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use serde::Deserialize;
 
-use crate::process::{Outcome, cargo, output, root, run, say, starts};
+use crate::process::{Outcome, cargo, is_installed, output, print_status, root, run};
 
-/// The part of `deny.toml` that is checked here.
+/// The relevant part of `deny.toml`.
 #[derive(Deserialize)]
 struct Policy {
     licenses: Licenses,
@@ -28,7 +29,7 @@ struct Bans {
     skip: Vec<CrateSpec>,
 }
 
-/// `name`, or `name@version` where the version's last parts may be missing.
+/// `name`, or `name@version` with a version prefix.
 #[derive(Deserialize)]
 struct CrateSpec {
     #[serde(rename = "crate")]
@@ -41,7 +42,7 @@ struct Sources {
     allow_registry: Vec<String>,
 }
 
-/// The part of `cargo metadata` that is looked at.
+/// The relevant part of `cargo metadata`.
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
@@ -61,7 +62,7 @@ struct Package {
     dependencies: Vec<Requirement>,
 }
 
-/// What a manifest says of a dependency.
+/// A dependency in a manifest.
 #[derive(Deserialize)]
 struct Requirement {
     name: String,
@@ -105,32 +106,32 @@ pub(crate) fn check() -> Outcome {
     let metadata: Metadata = serde_json::from_slice(&metadata).map_err(|e| e.to_string())?;
     let mut found = violations(&policy, &metadata);
     found.extend(wildcards(&metadata));
-    found.extend(useless(&policy, &metadata));
+    found.extend(unused_exceptions(&policy, &metadata));
     found.extend(too_new(&metadata)?);
     if !found.is_empty() {
         return Err(format!("dependencies:\n  {}", found.join("\n  ")));
     }
-    say(&format!(
-        "{} dependencies: none is banned, of an unknown licence, from elsewhere, there twice without a reason, or asks for a newer Rust than we do",
+    print_status(&format!(
+        "checked {} dependencies: bans, licenses, sources, duplicates and Rust versions are ok",
         metadata.resolve.nodes.len() - metadata.workspace_members.len()
     ));
     cargo_deny()
 }
 
-/// The same by cargo-deny, and the advisories, where it is installed.
+/// Runs cargo-deny, if installed, which also checks advisories.
 fn cargo_deny() -> Outcome {
-    if !starts("cargo-deny") {
-        say(
-            "cargo-deny is not installed: advisories are not checked (cargo install cargo-deny --locked)",
+    if !is_installed("cargo-deny") {
+        print_status(
+            "cargo-deny is not installed: advisories were not checked; install it with: cargo install cargo-deny --locked",
         );
         return Ok(());
     }
     run(&mut cargo(&[
         "deny", "check", "bans", "licenses", "sources",
     ]))?;
-    // The database of advisories is fetched, which not every machine can.
+    // Fetching the advisory database requires network access.
     if run(&mut cargo(&["deny", "fetch", "db"])).is_err() {
-        say("the database of advisories cannot be fetched: they are not checked");
+        print_status("the advisory database could not be fetched: advisories were not checked");
         return Ok(());
     }
     run(&mut cargo(&["deny", "check", "advisories"]))
@@ -156,14 +157,16 @@ fn violations(policy: &Policy, metadata: &Metadata) -> Vec<String> {
         }
         let license = package.license.as_deref().unwrap_or_default();
         if !is_allowed(license, &policy.licenses.allow) {
-            found.push(format!("{name} {version}: its licence is `{license}`"));
+            found.push(format!(
+                "{name} {version}: license `{license}` is not allowed"
+            ));
         }
         let allowed = |source: &String| {
             let registry = source.strip_prefix("registry+");
             registry.is_some_and(|url| policy.sources.allow_registry.iter().any(|r| r == url))
         };
         if !package.source.as_ref().is_none_or(allowed) {
-            found.push(format!("{name} {version} comes from elsewhere"));
+            found.push(format!("{name} {version}: source is not allowed"));
         }
         if !policy.bans.skip.iter().any(|spec| spec.is(name, version)) {
             versions.entry(name).or_default().insert(version);
@@ -175,28 +178,27 @@ fn violations(policy: &Policy, metadata: &Metadata) -> Vec<String> {
     {
         let versions: Vec<_> = versions.into_iter().collect();
         found.push(format!(
-            "{name} is there in the versions {}, and deny.toml skips none of them",
+            "{name} has several versions ({}); update one or add it to `skip` in deny.toml",
             versions.join(" and ")
         ));
     }
     found
 }
 
-/// Dependencies of ours that may be of any version. Those in this workspace have the one that is
-/// there.
+/// Returns our dependencies on any version (`*`), except those in this workspace.
 fn wildcards(metadata: &Metadata) -> Vec<String> {
     let ours = metadata.packages.iter();
     let ours = ours.filter(|package| metadata.workspace_members.contains(&package.id));
     ours.flat_map(|package| {
         let any = package.dependencies.iter();
         let any = any.filter(|d| d.req == "*" && d.path.is_none());
-        any.map(|d| format!("{} asks for any version of {}", package.name, d.name))
+        any.map(|d| format!("{} depends on any version of {}", package.name, d.name))
     })
     .collect()
 }
 
-/// Exceptions in `deny.toml` that nothing needs any more.
-fn useless(policy: &Policy, metadata: &Metadata) -> Vec<String> {
+/// Returns the unused exceptions in `deny.toml`.
+fn unused_exceptions(policy: &Policy, metadata: &Metadata) -> Vec<String> {
     let packages = &metadata.packages;
     let mut found = Vec::new();
     for skip in &policy.bans.skip {
@@ -207,7 +209,7 @@ fn useless(policy: &Policy, metadata: &Metadata) -> Vec<String> {
         });
         if !needed {
             found.push(format!(
-                "deny.toml skips {}, which is not there twice",
+                "deny.toml skips {}, which has no duplicate",
                 skip.spec
             ));
         }
@@ -216,21 +218,21 @@ fn useless(policy: &Policy, metadata: &Metadata) -> Vec<String> {
         let mut expressions = packages.iter().filter_map(|p| p.license.as_deref());
         if !expressions.any(|expression| alternatives(expression).any(|one| one == license)) {
             found.push(format!(
-                "deny.toml allows the licence {license}, which nothing has"
+                "deny.toml allows the license {license}, which no dependency has"
             ));
         }
     }
     found
 }
 
-/// The licences in an SPDX expression, however they are joined.
+/// Returns the licenses in an SPDX expression.
 fn alternatives(expression: &str) -> impl Iterator<Item = &str> {
     let joined = expression.split(['/', '(', ')']);
     let joined = joined.flat_map(|part| part.split(" OR "));
     joined.flat_map(|part| part.split(" AND ")).map(str::trim)
 }
 
-/// The dependencies of the crates that people build which ask for a newer Rust than these do.
+/// Returns the non-dev dependencies that require a newer Rust than the workspace.
 fn too_new(metadata: &Metadata) -> Outcome<Vec<String>> {
     let packages: BTreeMap<&str, &Package> = metadata
         .packages
@@ -248,8 +250,8 @@ fn too_new(metadata: &Metadata) -> Outcome<Vec<String>> {
         .values()
         .filter(|package| is_ours(&package.id))
         .find_map(|package| package.rust_version.as_deref())
-        .ok_or("the workspace states no rust-version")?;
-    // What only tests need may be newer: they run on any toolchain that is new enough.
+        .ok_or("the workspace has no rust-version")?;
+    // Dev-dependencies may require a newer Rust, because only tests use them.
     let mut seen = BTreeSet::new();
     let mut next: Vec<&str> = metadata
         .workspace_members
@@ -264,7 +266,7 @@ fn too_new(metadata: &Metadata) -> Outcome<Vec<String>> {
             |d: &&Dependency| d.dep_kinds.iter().any(|k| k.kind.as_deref() != Some("dev"));
         let node = nodes
             .get(id)
-            .ok_or("`cargo metadata` has an edge to nowhere")?;
+            .ok_or("`cargo metadata` has an edge to an unknown package")?;
         next.extend(node.deps.iter().filter(of_user).map(|d| d.pkg.as_str()));
     }
     Ok(seen
@@ -274,14 +276,14 @@ fn too_new(metadata: &Metadata) -> Outcome<Vec<String>> {
         .filter(|(_, theirs)| release(theirs) > release(ours))
         .map(|(package, theirs)| {
             format!(
-                "{} {} asks for Rust {theirs}; ours is {ours}",
+                "{} {} requires Rust {theirs}, the workspace supports {ours}",
                 package.name, package.version
             )
         })
         .collect())
 }
 
-/// Major and minor version.
+/// Returns the major and minor version.
 fn release(version: &str) -> (u32, u32) {
     let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
@@ -291,17 +293,17 @@ impl CrateSpec {
     fn is(&self, name: &str, version: &str) -> bool {
         match self.spec.split_once('@') {
             None => self.spec == name,
-            Some((wanted, of)) => {
-                wanted == name
+            Some((expected, prefix)) => {
+                expected == name
                     && version
-                        .strip_prefix(of)
+                        .strip_prefix(prefix)
                         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             }
         }
     }
 }
 
-/// Whether an SPDX expression can be satisfied with these licences. `/` is an older `OR`.
+/// Returns whether an SPDX expression can be satisfied with these licenses. `/` is a legacy `OR`.
 fn is_allowed(expression: &str, allowed: &[String]) -> bool {
     let expression = expression
         .replace('/', " OR ")
@@ -336,7 +338,7 @@ fn one(rest: &mut &[&str], allowed: &[String]) -> bool {
             *rest = tail;
             let satisfied = any_of(rest, allowed);
             let [")", tail @ ..] = *rest else {
-                // Something that is left over: no expression at all.
+                // Remaining input makes the expression invalid.
                 *rest = &["("];
                 return false;
             };
@@ -360,9 +362,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_licence_is_judged_by_what_may_be_chosen_and_what_must_be_kept() {
+    fn license_expressions_are_evaluated() {
         let allowed = ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"].map(str::to_owned);
-        for (expression, is) in [
+        for (expression, allowed_expected) in [
             ("MIT", true),
             ("GPL-3.0", false),
             ("", false),
@@ -377,12 +379,16 @@ mod tests {
             ("MIT OR (GPL-3.0", false),
             ("MIT MIT", false),
         ] {
-            assert_eq!(is_allowed(expression, &allowed), is, "{expression}");
+            assert_eq!(
+                is_allowed(expression, &allowed),
+                allowed_expected,
+                "{expression}"
+            );
         }
     }
 
     #[test]
-    fn a_version_that_is_skipped_may_be_named_by_its_first_parts() {
+    fn skipped_version_may_be_a_prefix() {
         let spec = CrateSpec {
             spec: "rand@0.8".to_owned(),
         };
@@ -399,17 +405,17 @@ mod tests {
     }
 
     #[test]
-    fn only_crates_of_this_workspace_may_be_of_any_version() {
+    fn wildcards_are_allowed_only_in_workspace() {
         let metadata = metadata(
             r#"{"id": "ours", "name": "a", "version": "1.0.0", "dependencies": [
                  {"name": "b", "req": "*", "path": "/b"}, {"name": "c", "req": "*"}, {"name": "d", "req": "^1"}]},
                {"id": "c 1", "name": "c", "version": "1.0.0", "dependencies": [{"name": "e", "req": "*"}]}"#,
         );
-        assert_eq!(wildcards(&metadata), ["a asks for any version of c"]);
+        assert_eq!(wildcards(&metadata), ["a depends on any version of c"]);
     }
 
     #[test]
-    fn an_exception_that_nothing_needs_is_told() {
+    fn unused_exceptions_are_reported() {
         let policy: Policy = basic_toml::from_str(
             r#"
             licenses = { allow = ["MIT", "ISC", "Zlib"] }
@@ -424,11 +430,11 @@ mod tests {
                {"id": "b 1", "name": "b", "version": "1.0.0", "license": "MIT/BSD"}"#,
         );
         assert_eq!(
-            useless(&policy, &metadata),
+            unused_exceptions(&policy, &metadata),
             [
-                "deny.toml skips b@1, which is not there twice",
-                "deny.toml skips c@1, which is not there twice",
-                "deny.toml allows the licence Zlib, which nothing has",
+                "deny.toml skips b@1, which has no duplicate",
+                "deny.toml skips c@1, which has no duplicate",
+                "deny.toml allows the license Zlib, which no dependency has",
             ]
         );
     }

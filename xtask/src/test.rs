@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test, with everything that the tests need.
+//! `cargo xtask test`: all tests, with the programs that they need.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,23 +6,23 @@ use std::process::Command;
 
 use clap::ValueEnum;
 
-use crate::process::{Outcome, cargo, root, run, say, starts, target};
+use crate::process::{Outcome, cargo, is_installed, print_status, root, run, target};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Leaves a part out (repeatable)
+    /// Skip a part (repeatable)
     #[arg(long, value_name = "NAME")]
     skip: Vec<Part>,
 }
 
-/// The parts that need more than a Rust toolchain.
+/// The parts that require more than a Rust toolchain.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// The official clients for Python and Node against the emulator
+    /// The official Python and Node.js clients against the emulator
     ReferenceClients,
-    /// Headless Chromium in the login flows
+    /// Login flows in headless Chromium
     Browser,
-    /// A program with both of rustls' cryptography providers in it
+    /// A program with both of rustls' cryptography providers
     TwoProviders,
 }
 
@@ -59,48 +59,48 @@ pub(crate) fn run_all(arguments: &Arguments) -> Outcome {
         two_providers()?;
     }
     for name in skipped {
-        say(&format!("left out, as asked: {name}"));
+        print_status(&format!("skipped: {name}"));
     }
     Ok(())
 }
 
-/// The test that cannot be in our own workspace: its lock file shall know no second provider.
+/// Runs the test that is in another workspace so that our lock file has only one provider.
 fn two_providers() -> Outcome {
     let compilers = ["cc", "clang", "gcc"];
     if !cfg!(windows) && !compilers.into_iter().any(|name| on_path(name).is_some()) {
         return Err(missing(Part::TwoProviders, "a C compiler"));
     }
-    run(&mut crate::bench::of_peers(&[
+    run(&mut crate::bench::peers_cargo(&[
         "test",
         "--package",
         "two-providers",
     ])?)
 }
 
-/// `cargo xtask conformance`: the reference client judges our token requests, scenario by scenario.
+/// `cargo xtask conformance`: compares our token requests with those of the reference clients.
 pub(crate) fn run_conformance() -> Outcome {
-    let mut judge = cargo(&["test", "-p", "ee-tests", "--test", "conformance"]);
-    judge.args(["--", "--nocapture"]);
-    judge.env("EE_TESTS_PYTHON", python()?);
-    run(&mut judge)
+    let mut conformance = cargo(&["test", "-p", "ee-tests", "--test", "conformance"]);
+    conformance.args(["--", "--nocapture"]);
+    conformance.env("EE_TESTS_PYTHON", python()?);
+    run(&mut conformance)
 }
 
-/// The interpreter of a virtual environment that holds the reference clients for Python.
+/// Returns the interpreter of a virtual environment with the Python reference clients.
 pub(crate) fn python() -> Outcome<PathBuf> {
-    let wanted = root().join("tests/reference_clients/requirements.txt");
-    let folder = target().join("reference-clients/python");
+    let requirements = root().join("tests/reference_clients/requirements.txt");
+    let dir = target().join("reference-clients/python");
     let binary = if cfg!(windows) {
         "Scripts/python.exe"
     } else {
         "bin/python"
     };
-    let python = std::path::absolute(folder.join(binary)).map_err(|e| e.to_string())?;
-    if is_current(&folder, &wanted) {
+    let python = std::path::absolute(dir.join(binary)).map_err(|e| e.to_string())?;
+    if is_current(&dir, &requirements) {
         return Ok(python);
     }
     let system = ["python3", "python"]
         .into_iter()
-        .find(|name| starts(name))
+        .find(|name| is_installed(name))
         .ok_or_else(|| {
             missing(
                 Part::ReferenceClients,
@@ -109,7 +109,7 @@ pub(crate) fn python() -> Outcome<PathBuf> {
         })?;
     run(Command::new(system)
         .args(["-m", "venv", "--clear"])
-        .arg(&folder))
+        .arg(&dir))
     .map_err(|error| {
         format!(
             "{error}\n{}",
@@ -129,12 +129,12 @@ pub(crate) fn python() -> Outcome<PathBuf> {
             "--require-hashes",
             "--requirement",
         ])
-        .arg(&wanted))?;
-    mark(&folder, &wanted)?;
+        .arg(&requirements))?;
+    mark_installed(&dir, &requirements)?;
     Ok(python)
 }
 
-/// Chromium: this machine's, or else Debian's, installed where that is allowed.
+/// Returns the path of Chromium, installing Debian's package if necessary and possible.
 fn chromium() -> Outcome<PathBuf> {
     const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
     if let Some(path) = NAMES.into_iter().find_map(on_path) {
@@ -159,31 +159,31 @@ fn chromium() -> Outcome<PathBuf> {
     on_path("chromium").ok_or_else(|| missing(Part::Browser, "Chromium"))
 }
 
-/// A program's path, if it is installed.
+/// Returns the path of an installed program.
 fn on_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?)
-        .map(|folder| folder.join(program))
+        .map(|dir| dir.join(program))
         .find(|path| path.is_file())
 }
 
-/// A `node_modules` directory that holds what this directory's `package-lock.json` lists.
+/// Returns a `node_modules` directory with the dependencies of a `package-lock.json`.
 fn node_modules(part: Part, list: &str) -> Outcome<PathBuf> {
-    let wanted = root().join(list).join("package-lock.json");
-    let folder = target().join(part.name()).join("node");
-    let modules = std::path::absolute(folder.join("node_modules")).map_err(|e| e.to_string())?;
-    if is_current(&folder, &wanted) {
+    let requirements = root().join(list).join("package-lock.json");
+    let dir = target().join(part.name()).join("node");
+    let modules = std::path::absolute(dir.join("node_modules")).map_err(|e| e.to_string())?;
+    if is_current(&dir, &requirements) {
         return Ok(modules);
     }
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
-    if !starts("node") || !starts(npm) {
+    if !is_installed("node") || !is_installed(npm) {
         return Err(missing(part, "Node.js 18 or newer, with npm"));
     }
-    fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     for name in ["package.json", "package-lock.json"] {
-        let from = wanted.with_file_name(name);
-        fs::copy(&from, folder.join(name)).map_err(|e| format!("{}: {e}", from.display()))?;
+        let from = requirements.with_file_name(name);
+        fs::copy(&from, dir.join(name)).map_err(|e| format!("{}: {e}", from.display()))?;
     }
-    // Installs exactly what the lock file lists, and nothing whose hash is another.
+    // Installs exactly what the lock file lists, and verifies the hashes.
     run(Command::new(npm)
         .args([
             "ci",
@@ -192,28 +192,28 @@ fn node_modules(part: Part, list: &str) -> Outcome<PathBuf> {
             "--ignore-scripts",
             "--loglevel=error",
         ])
-        .current_dir(&folder))?;
-    mark(&folder, &wanted)?;
+        .current_dir(&dir))?;
+    mark_installed(&dir, &requirements)?;
     Ok(modules)
 }
 
 fn missing(part: Part, what: &str) -> String {
     let name = part.name();
     format!(
-        "{name} needs {what}: install it, or leave that part out with `cargo xtask test --skip {name}`"
+        "{name} requires {what}; install it, or skip this part with: cargo xtask test --skip {name}"
     )
 }
 
-/// Whether a folder was set up from exactly this list.
-fn is_current(folder: &Path, wanted: &Path) -> bool {
-    match (fs::read(folder.join("installed")), fs::read(wanted)) {
-        (Ok(installed), Ok(wanted)) => installed == wanted,
+/// Returns whether a directory was set up from this version of the requirements.
+fn is_current(dir: &Path, requirements: &Path) -> bool {
+    match (fs::read(dir.join("installed")), fs::read(requirements)) {
+        (Ok(installed), Ok(requirements)) => installed == requirements,
         _ => false,
     }
 }
 
-fn mark(folder: &Path, wanted: &Path) -> Outcome {
-    fs::copy(wanted, folder.join("installed"))
+fn mark_installed(dir: &Path, requirements: &Path) -> Outcome {
+    fs::copy(requirements, dir.join("installed"))
         .map(drop)
-        .map_err(|e| format!("{}: {e}", folder.display()))
+        .map_err(|e| format!("{}: {e}", dir.display()))
 }

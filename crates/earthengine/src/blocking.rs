@@ -1,4 +1,4 @@
-//! The same client without async, for scripts and notebooks.
+//! A blocking client, for scripts and notebooks.
 //!
 //! ```no_run
 //! use earthengine::{EarthEngine, blocking};
@@ -10,7 +10,7 @@
 //! # let _ = three; Ok(()) }
 //! ```
 //!
-//! One background thread serves all blocking clients of the process.
+//! All blocking clients of the process share one background thread.
 
 use std::future::Future;
 
@@ -21,108 +21,122 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Handle, Runtime};
 
-/// A verified client whose calls block. Cheap to clone.
+/// A verified client with blocking calls. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct EarthEngine(ee_init::EarthEngine);
 
-/// Finds credentials, gets a token, chooses the project and verifies it.
+/// Finds credentials, fetches a token, selects the project and verifies it.
 ///
 /// # Errors
-/// As [`EarthEngineBuilder::connect`]; [`ErrorKind::Usage`] inside an async context, where blocking
-/// would stall the runtime.
+///
+/// Fails like [`EarthEngineBuilder::connect`], and with [`ErrorKind::Usage`] inside an async
+/// context, where blocking would stall the runtime.
 pub fn connect(builder: EarthEngineBuilder) -> Result<EarthEngine, Error> {
-    wait_for(builder.connect())?.map(EarthEngine)
+    block_on(builder.connect()).map(EarthEngine)
 }
 
-/// [`initialize`](crate::initialize) without async; both share the process-wide client.
+/// Connects and stores the client as the process-wide client.
+///
+/// A blocking version of [`initialize`](crate::initialize). Both share one process-wide client.
 ///
 /// # Errors
-/// As [`connect`].
-pub fn initialize(builder: impl Into<Option<EarthEngineBuilder>>) -> Result<EarthEngine, Error> {
-    wait_for(crate::initialize(builder.into()))?.map(EarthEngine)
+///
+/// Fails like [`connect`].
+pub fn initialize(builder: EarthEngineBuilder) -> Result<EarthEngine, Error> {
+    block_on(crate::initialize(builder)).map(EarthEngine)
+}
+
+/// Returns the process-wide client, connecting with the default options if there is none.
+///
+/// A blocking version of [`shared`](crate::shared).
+///
+/// # Errors
+///
+/// Fails like [`connect`].
+pub fn shared() -> Result<EarthEngine, Error> {
+    block_on(crate::shared()).map(EarthEngine)
 }
 
 impl EarthEngine {
     /// Computes the value of an expression (`value:compute`).
     ///
     /// # Errors
-    /// What Earth Engine refused, explained; [`ErrorKind::Usage`] inside an async context.
+    ///
+    /// Returns Earth Engine's error, or [`ErrorKind::Usage`] inside an async context.
     pub fn compute<T: DeserializeOwned>(&self, expression: &impl Serialize) -> Result<T, Error> {
-        wait_for(self.0.compute(expression))?
+        block_on(self.0.compute(expression))
     }
 
-    /// Gets a resource: `config`, or `projects/P/…`.
+    /// Gets a resource as JSON: `config`, or `projects/P/…`.
     ///
     /// # Errors
-    /// As [`EarthEngine::compute`].
+    ///
+    /// Fails like [`EarthEngine::compute`].
     pub fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        wait_for(self.0.get_json(path))?
+        block_on(self.0.get_json(path))
     }
 
-    /// Posts JSON and reads the reply.
+    /// Posts JSON and returns the JSON response.
     ///
     /// # Errors
-    /// As [`EarthEngine::compute`].
+    ///
+    /// Fails like [`EarthEngine::compute`].
     pub fn post_json<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Error> {
-        wait_for(self.0.post_json(path, body))?
+        block_on(self.0.post_json(path, body))
     }
 
-    /// The current access token.
+    /// Returns the current access token, refreshing it if necessary.
     ///
     /// # Errors
-    /// What is wrong with the credentials; [`ErrorKind::Usage`] inside an async context.
+    ///
+    /// Fails if no token can be fetched, and with [`ErrorKind::Usage`] inside an async context.
     pub fn token(&self) -> Result<AccessToken, Error> {
-        Ok(wait_for(self.0.credentials().token())??)
+        block_on(self.0.credentials().token())
     }
 
-    /// Waits for any call of the async client.
+    /// Returns the underlying async client, for calls without a blocking version.
     ///
     /// ```no_run
-    /// # fn f(ee: earthengine::blocking::EarthEngine) -> Result<(), earthengine::Error> {
-    /// let image = ee.wait_for(ee.as_async().assets().get("CGIAR/SRTM90_V4"))??;
+    /// use earthengine::blocking;
+    ///
+    /// # fn f(ee: blocking::EarthEngine) -> Result<(), earthengine::Error> {
+    /// let image = blocking::block_on(ee.as_async().assets().get("CGIAR/SRTM90_V4"))?;
     /// println!("{}", image.name);
     /// # Ok(()) }
     /// ```
-    ///
-    /// # Errors
-    /// [`ErrorKind::Usage`] inside an async context.
-    pub fn wait_for<T>(&self, call: impl Future<Output = T>) -> Result<T, Error> {
-        wait_for(call)
-    }
-
-    /// The async client behind it, for everything that needs no waiting.
     pub fn as_async(&self) -> &ee_init::EarthEngine {
         &self.0
     }
 }
 
-/// Waits for anything of the async API, such as what a [`EarthEngineBuilder`] does before there is a client.
+/// Runs a future of the async API and waits for its result.
 ///
 /// ```no_run
 /// use earthengine::{EarthEngine, blocking};
 ///
 /// # fn main() -> Result<(), earthengine::Error> {
-/// for project in blocking::wait_for(EarthEngine::builder().list_projects())?? {
+/// for project in blocking::block_on(EarthEngine::builder().list_projects())? {
 ///     println!("{}", project.id);
 /// }
 /// # Ok(()) }
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] inside an async context.
-pub fn wait_for<T>(future: impl Future<Output = T>) -> Result<T, Error> {
+///
+/// Returns the future's error, or [`ErrorKind::Usage`] inside an async context.
+pub fn block_on<T, E: Into<Error>>(future: impl Future<Output = Result<T, E>>) -> Result<T, Error> {
     static RUNTIME: OnceCell<Runtime> = OnceCell::new();
     if Handle::try_current().is_ok() {
         return Err(Error::new(
             ErrorKind::Usage,
-            "a blocking call inside an async context would stall the runtime",
+            "blocking calls are not allowed inside an async context",
         )
         .with_remedy(Remedy::new(
-            "Use earthengine::EarthEngine with .await here, or call from a thread of its own (std::thread::spawn).",
+            "Use earthengine::EarthEngine with .await here, or block on a separate thread (std::thread::spawn).",
         )));
     }
     let runtime = RUNTIME.get_or_try_init(|| {
@@ -134,10 +148,10 @@ pub fn wait_for<T>(future: impl Future<Output = T>) -> Result<T, Error> {
             .map_err(|e| {
                 Error::new(
                     ErrorKind::Usage,
-                    "the blocking client's thread cannot be started",
+                    "the thread of the blocking client could not be started",
                 )
                 .with_source(e)
             })
     })?;
-    Ok(runtime.block_on(future))
+    runtime.block_on(future).map_err(Into::into)
 }

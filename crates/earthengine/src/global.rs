@@ -1,55 +1,70 @@
-//! The process-wide client, for people who come from `ee.Initialize()`.
+//! The process-wide client, for users of Python's `ee.Initialize()`.
 
 use std::sync::{PoisonError, RwLock};
 
 use ee_init::{EarthEngine, EarthEngineBuilder, Error, ErrorKind};
 use ee_token::Remedy;
 
-/// Not a `OnceCell`: a program may initialize again, for another project.
+/// Not a `OnceCell`, because a program may initialize again with another project.
 static CLIENT: RwLock<Option<EarthEngine>> = RwLock::new(None);
 static CONNECTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// Connects and keeps the client for the whole process.
+/// Connects and stores the client as the process-wide client, replacing an existing one.
 ///
-/// Without a builder the client that is there already is used again: a library inside a
-/// program may call this without undoing what the program chose. With one, it is replaced.
-/// Those who call at the same time wait for one connection.
+/// Concurrent calls connect one after the other.
 ///
 /// ```no_run
+/// use earthengine::EarthEngine;
+///
 /// # async fn f() -> Result<(), earthengine::Error> {
-/// earthengine::initialize(earthengine::EarthEngine::builder().project("my-project")).await?;
-/// // … and anywhere else:
-/// let ee = earthengine::initialize(None).await?;
+/// earthengine::initialize(EarthEngine::builder().project("my-project")).await?;
+/// // Anywhere else in the program:
+/// let ee = earthengine::shared().await?;
 /// # let _ = ee; Ok(()) }
 /// ```
 ///
 /// # Errors
-/// As [`EarthEngineBuilder::connect`]. A client that was there before then stays.
-pub async fn initialize(
-    builder: impl Into<Option<EarthEngineBuilder>>,
-) -> Result<EarthEngine, Error> {
-    let builder = builder.into();
-    let _one_at_a_time = CONNECTING.lock().await;
-    if builder.is_none()
-        && let Ok(client) = client()
-    {
-        return Ok(client);
+///
+/// Fails like [`EarthEngineBuilder::connect`]. An existing process-wide client is kept.
+pub async fn initialize(builder: EarthEngineBuilder) -> Result<EarthEngine, Error> {
+    let _guard = CONNECTING.lock().await;
+    connect(builder).await
+}
+
+/// Returns the process-wide client, connecting with the default options if there is none.
+///
+/// Libraries can call this without replacing the client that the program has chosen. Concurrent
+/// calls share one connection attempt.
+///
+/// # Errors
+///
+/// Fails like [`EarthEngineBuilder::connect`].
+pub async fn shared() -> Result<EarthEngine, Error> {
+    let _guard = CONNECTING.lock().await;
+    match client() {
+        Ok(client) => Ok(client),
+        Err(_) => connect(EarthEngine::builder()).await,
     }
-    let client = builder.unwrap_or_default().connect().await?;
+}
+
+async fn connect(builder: EarthEngineBuilder) -> Result<EarthEngine, Error> {
+    let client = builder.connect().await?;
     *CLIENT.write().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
     Ok(client)
 }
 
-/// Forgets the process-wide client; those who hold a clone keep theirs. The next
-/// [`initialize`] looks for credentials and a project anew, over the same connections.
+/// Removes the process-wide client. Existing clones stay usable.
+///
+/// The next [`shared`] finds credentials and a project again, and reuses open connections.
 pub fn reset() {
     *CLIENT.write().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
-/// The process-wide client.
+/// Returns the process-wide client.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] before [`initialize`].
+///
+/// [`ErrorKind::Usage`] if there is no process-wide client.
 pub fn client() -> Result<EarthEngine, Error> {
     let client = CLIENT.read().unwrap_or_else(PoisonError::into_inner);
     client.clone().ok_or_else(|| {
@@ -58,7 +73,7 @@ pub fn client() -> Result<EarthEngine, Error> {
             "Earth Engine is not initialized in this process",
         )
         .with_remedy(Remedy::new(
-            "Call earthengine::initialize(None).await once before.",
+            "Call earthengine::initialize(EarthEngine::builder()).await first.",
         ))
     })
 }

@@ -1,5 +1,5 @@
-//! Google Earth Engine for Rust: find a credential, prove it, choose and verify the Cloud
-//! project that pays, and make requests.
+//! Google Earth Engine for Rust: finds credentials, fetches access tokens, selects and verifies the
+//! Cloud project, and sends requests.
 //!
 //! ```no_run
 //! use earthengine::EarthEngine;
@@ -7,7 +7,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), earthengine::Error> {
 //! let ee = EarthEngine::builder()
-//!     .project("my-project") // optional: found where the other clients find it
+//!     .project("my-project") // optional: by default found as in the other clients
 //!     .connect()
 //!     .await?;
 //! let three: i64 = ee
@@ -16,13 +16,13 @@
 //! # let _ = three; Ok(()) }
 //! ```
 //!
-//! This crate has no logic of its own beside the [process-wide client](initialize) and
-//! `blocking`, the same without async (a feature). What it composes can be had à la carte:
+//! This crate adds the [process-wide client](initialize) and, with the feature `blocking`, a
+//! blocking client. The rest is in these crates, which can be used separately:
 //!
-//! - [`token`]: what a token is, how it is signed, exchanged, cached and renewed;
-//! - [`credentials`]: where tokens come from, and the search that finds them;
-//! - [`rest`]: authenticated requests, for any source of tokens;
-//! - [`init`]: which project, may it, and if not, what to do about it.
+//! - [`token`]: access tokens: signing, exchange, caching and refresh;
+//! - [`credentials`]: credential kinds and the search for credentials;
+//! - [`rest`]: authenticated requests with any token source;
+//! - [`init`]: selects the Cloud project, verifies access, and explains failures.
 
 #[cfg(feature = "blocking")]
 pub mod blocking;
@@ -47,4 +47,4 @@ pub use ee_rest::{
 pub use ee_token::{
     AccessToken, Endpoint, Endpoints, Remedy, RetryPolicy, Scopes, SecretString, TokenSource,
 };
-pub use global::{client, initialize, reset};
+pub use global::{client, initialize, reset, shared};

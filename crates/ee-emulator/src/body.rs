@@ -1,4 +1,4 @@
-//! Answer bodies as hyper sends them: whole, cut short, or without visible end.
+//! Response bodies: complete, truncated, generated or slow.
 
 use std::io;
 use std::pin::Pin;
@@ -9,27 +9,27 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use crate::concurrency::Inside;
+use crate::concurrency::Permit;
 
-/// How long a cut waits, so that what was sent before it reaches the client first.
-const BEFORE_CUT: Duration = Duration::from_millis(20);
+/// The delay before a connection is closed, so that the bytes sent so far reach the client.
+const CLOSE_DELAY: Duration = Duration::from_millis(20);
 
-/// The size of one piece of a streamed body.
-const PIECE: usize = 64 * 1024;
+/// The chunk size of a generated body.
+const CHUNK_SIZE: usize = 64 * 1024;
 
-static PADDING: [u8; PIECE] = [b'a'; PIECE];
+static PADDING: [u8; CHUNK_SIZE] = [b'a'; CHUNK_SIZE];
 
-/// What a streamed body begins and ends with: however long it is, it is JSON.
+/// The start and end of a generated body, which make it valid JSON of any length.
 const OPENING: &[u8] = b"{\"padding\":\"";
 const CLOSING: &[u8] = b"\"}";
 
-/// A body, and the place at its host that it takes until it is gone.
-pub(crate) struct Answer {
-    pub(crate) body: AnswerBody,
-    pub(crate) inside: Option<Inside>,
+/// A body, and the concurrency permit that it holds until it has been sent.
+pub(crate) struct ResponseBody {
+    pub(crate) stream: BodyStream,
+    pub(crate) permit: Option<Permit>,
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -37,86 +37,87 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        // Before the last byte is out: who has the whole answer may come again at once.
-        if self.body.is_end_stream() {
-            self.inside = None;
+        let frame = Pin::new(&mut self.stream).poll_frame(context);
+        // Released before the last byte is sent: a client that has the whole response may send
+        // its next request at once.
+        if self.stream.is_end_stream() {
+            self.permit = None;
         }
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.stream.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.stream.size_hint()
     }
 }
 
-/// A body on its way out.
-pub(crate) enum AnswerBody {
-    /// All of it at once.
-    Whole(Option<Bytes>),
-    /// These bytes, and then the connection breaks.
-    Broken(Option<Bytes>, Pin<Box<Sleep>>),
-    /// So many bytes that they are made up as they go.
-    Endless { sent: u64, total: u64 },
-    /// The same, and then the connection breaks.
-    EndlessBroken {
+/// The frames of a body.
+pub(crate) enum BodyStream {
+    /// The complete body in one frame.
+    Full(Option<Bytes>),
+    /// These bytes, then a closed connection.
+    Truncated(Option<Bytes>, Pin<Box<Sleep>>),
+    /// `total` bytes, generated while they are sent.
+    Generated { sent: u64, total: u64 },
+    /// The same, then a closed connection.
+    GeneratedTruncated {
         sent: u64,
         total: u64,
         pause: Pin<Box<Sleep>>,
     },
-    /// Pieces of so many bytes, with a pause before each.
+    /// Chunks of `chunk` bytes, with a pause of `interval` before each.
     Slow {
         rest: Bytes,
-        piece: usize,
-        every: Duration,
+        chunk: usize,
+        interval: Duration,
         pause: Pin<Box<Sleep>>,
     },
 }
 
-impl AnswerBody {
-    pub(crate) fn whole(body: Bytes) -> Self {
-        Self::Whole(Some(body).filter(|body| !body.is_empty()))
+impl BodyStream {
+    pub(crate) fn full(body: Bytes) -> Self {
+        Self::Full(Some(body).filter(|body| !body.is_empty()))
     }
 
-    pub(crate) fn broken(head: Bytes) -> Self {
-        Self::Broken(
+    pub(crate) fn truncated(head: Bytes) -> Self {
+        Self::Truncated(
             Some(head).filter(|head| !head.is_empty()),
-            Box::pin(tokio::time::sleep(BEFORE_CUT)),
+            Box::pin(tokio::time::sleep(CLOSE_DELAY)),
         )
     }
 
-    pub(crate) fn endless_broken(total: u64) -> Self {
-        Self::EndlessBroken {
+    pub(crate) fn generated_truncated(total: u64) -> Self {
+        Self::GeneratedTruncated {
             sent: 0,
             total,
-            pause: Box::pin(tokio::time::sleep(BEFORE_CUT)),
+            pause: Box::pin(tokio::time::sleep(CLOSE_DELAY)),
         }
     }
 
-    pub(crate) fn slow(body: Bytes, piece: usize, every: Duration) -> Self {
+    pub(crate) fn slow(body: Bytes, chunk: usize, interval: Duration) -> Self {
         Self::Slow {
             rest: body,
-            piece,
-            every,
-            pause: Box::pin(tokio::time::sleep(every)),
+            chunk,
+            interval,
+            pause: Box::pin(tokio::time::sleep(interval)),
         }
     }
 
-    /// `total` bytes, but never fewer than the frame of the JSON needs.
-    pub(crate) fn endless(total: u64) -> Self {
+    /// Creates a body of `total` bytes, or of the shortest JSON if that is longer.
+    pub(crate) fn generated(total: u64) -> Self {
         let least = (OPENING.len() + CLOSING.len()) as u64;
-        Self::Endless {
+        Self::Generated {
             sent: 0,
             total: total.max(least),
         }
     }
 }
 
-impl Body for AnswerBody {
+impl Body for BodyStream {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -125,48 +126,56 @@ impl Body for AnswerBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match self.get_mut() {
-            Self::Whole(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
-            Self::Broken(head, pause) => match head.take() {
+            Self::Full(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
+            Self::Truncated(head, pause) => match head.take() {
                 Some(head) => Poll::Ready(Some(Ok(Frame::data(head)))),
-                None => pause.as_mut().poll(context).map(|()| Some(Err(cut()))),
+                None => pause
+                    .as_mut()
+                    .poll(context)
+                    .map(|()| Some(Err(connection_closed()))),
             },
-            Self::EndlessBroken { sent, total, pause } => {
-                let left = usize::try_from(*total - *sent).unwrap_or(PIECE).min(PIECE);
+            Self::GeneratedTruncated { sent, total, pause } => {
+                let left = usize::try_from(*total - *sent)
+                    .unwrap_or(CHUNK_SIZE)
+                    .min(CHUNK_SIZE);
                 if left == 0 {
-                    return pause.as_mut().poll(context).map(|()| Some(Err(cut())));
+                    return pause
+                        .as_mut()
+                        .poll(context)
+                        .map(|()| Some(Err(connection_closed())));
                 }
                 *sent += left as u64;
-                let piece = Bytes::from_static(&PADDING).slice(..left);
-                Poll::Ready(Some(Ok(Frame::data(piece))))
+                let chunk = Bytes::from_static(&PADDING).slice(..left);
+                Poll::Ready(Some(Ok(Frame::data(chunk))))
             }
             Self::Slow {
                 rest,
-                piece,
-                every,
+                chunk,
+                interval,
                 pause,
             } => {
                 if rest.is_empty() {
                     return Poll::Ready(None);
                 }
                 pause.as_mut().poll(context).map(|()| {
-                    pause.as_mut().reset(Instant::now() + *every);
-                    Some(Ok(Frame::data(rest.split_to((*piece).min(rest.len())))))
+                    pause.as_mut().reset(Instant::now() + *interval);
+                    Some(Ok(Frame::data(rest.split_to((*chunk).min(rest.len())))))
                 })
             }
-            Self::Endless { sent, total } => Poll::Ready(next_piece(sent, *total).map(Ok)),
+            Self::Generated { sent, total } => Poll::Ready(next_chunk(sent, *total).map(Ok)),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
+        matches!(self, Self::Full(None))
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(body) => SizeHint::with_exact(body.as_ref().map_or(0, |b| b.len() as u64)),
-            // The one has a Content-Length that it does not keep, the other is chunked, so that a
-            // client cannot refuse it by its length alone.
-            Self::Broken(..) | Self::Endless { .. } | Self::EndlessBroken { .. } => {
+            Self::Full(body) => SizeHint::with_exact(body.as_ref().map_or(0, |b| b.len() as u64)),
+            // A truncated body has a Content-Length that is too high; a generated one is chunked, so
+            // that a client cannot reject it by its length.
+            Self::Truncated(..) | Self::Generated { .. } | Self::GeneratedTruncated { .. } => {
                 SizeHint::default()
             }
             Self::Slow { rest, .. } => SizeHint::with_exact(rest.len() as u64),
@@ -174,23 +183,29 @@ impl Body for AnswerBody {
     }
 }
 
-fn cut() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, "cut on request")
+/// Makes hyper close the connection.
+pub(crate) fn connection_closed() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::ConnectionAborted,
+        "connection closed by a fault",
+    )
 }
 
-fn next_piece(sent: &mut u64, total: u64) -> Option<Frame<Bytes>> {
+fn next_chunk(sent: &mut u64, total: u64) -> Option<Frame<Bytes>> {
     if *sent >= total {
         return None;
     }
     let padding_left = total - CLOSING.len() as u64 - *sent;
-    let piece = if *sent == 0 {
+    let chunk = if *sent == 0 {
         Bytes::from_static(OPENING)
     } else if padding_left == 0 {
         Bytes::from_static(CLOSING)
     } else {
-        let length = usize::try_from(padding_left).unwrap_or(PIECE).min(PIECE);
+        let length = usize::try_from(padding_left)
+            .unwrap_or(CHUNK_SIZE)
+            .min(CHUNK_SIZE);
         Bytes::from_static(&PADDING).slice(..length)
     };
-    *sent += piece.len() as u64;
-    Some(Frame::data(piece))
+    *sent += chunk.len() as u64;
+    Some(Frame::data(chunk))
 }

@@ -1,4 +1,4 @@
-//! What an emulator is like before it starts.
+//! The options of an emulator.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
@@ -13,13 +13,13 @@ use tokio::sync::{oneshot, watch};
 use crate::content::Content;
 use crate::emulator::Running;
 use crate::oauth_client::{self, OAuthClient};
-use crate::server::{self, Shared};
-use crate::state::{Consent, Machine, State};
+use crate::server;
+use crate::state::{Consent, Machine, Shared, State};
 use crate::{Emulator, EmulatorClock, Project, scopes};
 
-/// Settings of an [`Emulator`] that is about to start.
+/// A builder for an [`Emulator`].
 #[derive(Clone)]
-#[must_use = "nothing runs until `start` is called"]
+#[must_use = "the emulator does not run until `start` is called"]
 pub struct EmulatorBuilder {
     port: u16,
     projects: Vec<Project>,
@@ -45,27 +45,29 @@ impl EmulatorBuilder {
         }
     }
 
-    /// The port on 127.0.0.1. 0, which is the default, means any that is free.
+    /// Sets the port on 127.0.0.1. Defaults to 0, which selects a free port.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// Adds a project, or replaces the one with the same id. Without any there is
-    /// `ee-demo-project`, number 123456789012, registered for noncommercial use.
+    /// Adds a project, or replaces the one with the same id.
+    ///
+    /// If no project is added, the emulator has `ee-demo-project`, number 123456789012, registered
+    /// for noncommercial use.
     pub fn project(mut self, project: Project) -> Self {
         self.projects.retain(|other| other.id != project.id);
         self.projects.push(project);
         self
     }
 
-    /// How long access tokens live: an hour unless set. `expires_in` says so, in whole seconds.
+    /// Sets the lifetime of access tokens. Defaults to one hour. `expires_in` reports whole seconds.
     pub fn token_lifetime(mut self, lifetime: Duration) -> Self {
         self.token_lifetime = lifetime;
         self
     }
 
-    /// The clock to go by, instead of the system's.
+    /// Sets the clock. Defaults to the system clock.
     pub fn clock(mut self, clock: EmulatorClock) -> Self {
         self.clock = clock;
         self
@@ -77,7 +79,7 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Adds an OAuth client beside Earth Engine's and gcloud's, or replaces the one with this id.
+    /// Adds an OAuth client to those of Earth Engine and gcloud, or replaces the one with this id.
     pub fn oauth_client(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
         let client = OAuthClient::new(id, secret);
         self.clients.retain(|other| other.id != client.id);
@@ -85,8 +87,9 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Registers an address to which the consent page may send people back for this client.
-    /// Loopback addresses and the out-of-band one need no registration.
+    /// Registers a redirect URI for this client.
+    ///
+    /// Loopback addresses and the out-of-band URI need no registration.
     pub fn redirect_uri(mut self, client_id: &str, uri: impl Into<String>) -> Self {
         if let Some(client) = self.clients.iter_mut().find(|c| c.id == client_id) {
             client.redirect_uris.push(uri.into());
@@ -94,8 +97,8 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Turns the metadata server on: that of a machine in this project, which runs as this
-    /// service account and has these scopes (short names are understood).
+    /// Enables the metadata server, for a virtual machine in this project with this service account
+    /// and these scopes. Short scope names are expanded.
     pub fn metadata_server<S: AsRef<str>>(
         mut self,
         email: impl Into<String>,
@@ -107,49 +110,49 @@ impl EmulatorBuilder {
             project: project.into(),
             scopes: scopes::full_all(scopes),
             accounts: BTreeMap::new(),
-            heeds_scopes: false,
-            knows_recursive: true,
+            honors_scopes: false,
+            supports_recursive: true,
             ready_at: None,
             tokens: BTreeMap::new(),
         });
         self
     }
 
-    /// Gives the machine of the metadata server, which must be turned on already, another
-    /// account, by its address.
+    /// Adds another service account to the virtual machine. The metadata server must be enabled first.
     pub fn metadata_account<S: AsRef<str>>(self, email: impl Into<String>, scopes: &[S]) -> Self {
-        self.change_machine(|machine| {
+        self.update_machine(|machine| {
             machine
                 .accounts
                 .insert(email.into(), scopes::full_all(scopes));
         })
     }
 
-    /// Makes the metadata server hand out the scopes that it is asked for, as on Cloud Run.
+    /// Makes the metadata server honor the scopes in token requests, as on Cloud Run.
     pub fn metadata_honors_scopes(self) -> Self {
-        self.change_machine(|machine| machine.heeds_scopes = true)
+        self.update_machine(|machine| machine.honors_scopes = true)
     }
 
-    /// Makes the metadata server answer 404 to `?recursive=true`, as GKE's has been seen to.
+    /// Makes the metadata server respond 404 to `?recursive=true`, as observed on GKE.
     pub fn metadata_without_recursive(self) -> Self {
-        self.change_machine(|machine| machine.knows_recursive = false)
+        self.update_machine(|machine| machine.supports_recursive = false)
     }
 
-    /// Lets the metadata server answer nobody for this long from now on, as in a new pod.
+    /// Makes the metadata server unavailable for this duration from now on, as in a new pod.
     pub fn metadata_ready_after(self, delay: Duration) -> Self {
-        self.change_machine(|machine| machine.ready_at = Some(Instant::now() + delay))
+        self.update_machine(|machine| machine.ready_at = Some(Instant::now() + delay))
     }
 
-    fn change_machine(mut self, change: impl FnOnce(&mut Machine)) -> Self {
+    fn update_machine(mut self, change: impl FnOnce(&mut Machine)) -> Self {
         if let Some(machine) = &mut self.metadata {
             change(machine);
         }
         self
     }
 
-    /// Whether all service accounts get the one key of this process, [`RsaKey::shared`], which is
-    /// the default: making a key takes longer than most tests, and few tests are about keys that
-    /// differ. With `false` every account gets one of its own.
+    /// Sets whether all service accounts share one key, [`RsaKey::shared`]. Defaults to `true`, because
+    /// generating a key takes longer than most tests.
+    ///
+    /// If `false`, each service account has its own key.
     ///
     /// [`RsaKey::shared`]: crate::RsaKey::shared
     pub fn share_keys(mut self, share: bool) -> Self {
@@ -157,11 +160,11 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Starts the emulator on the current tokio runtime.
+    /// Starts the emulator on the current Tokio runtime.
     ///
     /// # Errors
     ///
-    /// If the port cannot be bound.
+    /// Returns an error if the port cannot be bound.
     pub async fn start(self) -> io::Result<Emulator> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await?;
         let (emulator, serving) = self.assemble(listener)?;
@@ -169,12 +172,13 @@ impl EmulatorBuilder {
         Ok(emulator)
     }
 
-    /// Starts the emulator on a thread with a runtime of its own: for programs without a runtime,
-    /// and for tests that pause their runtime's time.
+    /// Starts the emulator on a new thread with its own runtime.
+    ///
+    /// For programs without a runtime, and for tests that pause their runtime's time.
     ///
     /// # Errors
     ///
-    /// If the port cannot be bound, or the thread or its runtime cannot be made.
+    /// Returns an error if the port cannot be bound, or the thread or its runtime cannot be created.
     pub fn start_blocking(self) -> io::Result<Emulator> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -201,7 +205,7 @@ impl EmulatorBuilder {
             let shared = Arc::clone(&shared);
             async move {
                 server::serve(listener, shared, stopped).await;
-                // Nobody may be waiting.
+                // The receiver is dropped unless `shutdown` is waiting.
                 let _ = done.send(());
             }
         };

@@ -1,14 +1,14 @@
-//! The emulator's idea of the time, which a test may move.
+//! The emulator's clock, which tests can set.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// The clock by which the emulator judges JWTs, expires tokens and writes `Date` headers.
+/// The clock by which the emulator validates JWTs, expires tokens and writes `Date` headers.
 ///
-/// It follows the system's clock until it is moved; a clone is the same clock. Moving it is how
-/// a test makes an hour pass, or makes this machine's clock wrong as seen from the server.
+/// Follows the system clock until it is moved. Clones share one clock. Tests move it to make tokens
+/// expire, or to simulate clock skew between client and server.
 ///
 /// ```
 /// use std::time::Duration;
@@ -18,45 +18,45 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// assert!(clock.now() - before >= chrono::TimeDelta::hours(1));
 /// ```
 #[derive(Clone, Debug)]
-pub struct EmulatorClock(Arc<Mutex<Reading>>);
+pub struct EmulatorClock(Arc<Mutex<ClockState>>);
 
 #[derive(Clone, Copy, Debug)]
-enum Reading {
-    /// The system's clock plus this much.
-    Ticking(TimeDelta),
-    /// Stands still.
+enum ClockState {
+    /// The system clock plus this offset.
+    Running(TimeDelta),
+    /// A fixed time.
     Frozen(DateTime<Utc>),
 }
 
 impl EmulatorClock {
-    /// The system's clock.
+    /// Creates a clock that follows the system clock.
     pub fn system() -> Self {
-        Self(Arc::new(Mutex::new(Reading::Ticking(TimeDelta::zero()))))
+        Self(Arc::new(Mutex::new(ClockState::Running(TimeDelta::zero()))))
     }
 
-    /// A clock that stands at `time` and moves only when it is told to.
+    /// Creates a clock that is stopped at `time`.
     pub fn frozen_at(time: DateTime<Utc>) -> Self {
-        Self(Arc::new(Mutex::new(Reading::Frozen(time))))
+        Self(Arc::new(Mutex::new(ClockState::Frozen(time))))
     }
 
-    /// What the clock says.
+    /// Returns the current time.
     pub fn now(&self) -> DateTime<Utc> {
         match *self.lock() {
-            Reading::Ticking(offset) => shifted(Utc::now(), offset),
-            Reading::Frozen(time) => time,
+            ClockState::Running(offset) => shifted(Utc::now(), offset),
+            ClockState::Frozen(time) => time,
         }
     }
 
-    /// Makes `time` the present. A ticking clock ticks on from there, a frozen one stays there.
+    /// Sets the time. A running clock continues from there, a frozen one stays there.
     pub fn set(&self, time: DateTime<Utc>) {
-        let mut reading = self.lock();
-        *reading = match *reading {
-            Reading::Ticking(_) => Reading::Ticking(time - Utc::now()),
-            Reading::Frozen(_) => Reading::Frozen(time),
+        let mut state = self.lock();
+        *state = match *state {
+            ClockState::Running(_) => ClockState::Running(time - Utc::now()),
+            ClockState::Frozen(_) => ClockState::Frozen(time),
         };
     }
 
-    /// Moves the clock forward. A step beyond what a date can say is not taken.
+    /// Moves the clock forward. A step beyond the range of dates is ignored.
     pub fn advance(&self, by: Duration) {
         self.shift(TimeDelta::from_std(by).unwrap_or(TimeDelta::zero()));
     }
@@ -67,14 +67,16 @@ impl EmulatorClock {
     }
 
     fn shift(&self, by: TimeDelta) {
-        let mut reading = self.lock();
-        *reading = match *reading {
-            Reading::Ticking(offset) => Reading::Ticking(offset.checked_add(&by).unwrap_or(offset)),
-            Reading::Frozen(time) => Reading::Frozen(shifted(time, by)),
+        let mut state = self.lock();
+        *state = match *state {
+            ClockState::Running(offset) => {
+                ClockState::Running(offset.checked_add(&by).unwrap_or(offset))
+            }
+            ClockState::Frozen(time) => ClockState::Frozen(shifted(time, by)),
         };
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Reading> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, ClockState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -94,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frozen_clock_moves_only_when_told() {
+    fn frozen_clock_moves_only_explicitly() {
         let start = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
         let clock = EmulatorClock::frozen_at(start);
         assert_eq!(clock.now(), start);
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clone_is_the_same_clock() {
+    fn clones_share_one_clock() {
         let clock = EmulatorClock::system();
         let other = clock.clone();
         clock.set(DateTime::from_timestamp(1_000_000_000, 0).unwrap());

@@ -1,76 +1,76 @@
-//! How many requests a host takes at once.
+//! The number of requests that a host handles at a time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How crowded a host is and was; [`Emulator::concurrency`](crate::Emulator::concurrency)
-/// tells it.
+/// The request counts of a host, from [`Emulator::concurrency`](crate::Emulator::concurrency).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Concurrency {
-    /// The requests that are being answered.
-    pub now: usize,
-    /// The most that there ever were, without those that were turned away.
-    pub most: usize,
-    /// How many were turned away with a 429.
-    pub refused: usize,
+    /// The number of requests in flight.
+    pub in_flight: usize,
+    /// The highest number of requests that were in flight at once, without those rejected.
+    pub peak: usize,
+    /// The number of requests rejected with a 429.
+    pub rejected: usize,
 }
 
-/// All hosts.
+/// The limits and counts of all hosts.
 #[derive(Clone, Default)]
-pub(crate) struct Crowds(Arc<Mutex<HashMap<String, Crowd>>>);
+pub(crate) struct ConcurrencyLimits(Arc<Mutex<HashMap<String, HostLoad>>>);
 
 #[derive(Default)]
-struct Crowd {
+struct HostLoad {
     limit: Option<usize>,
     count: Concurrency,
 }
 
-impl Crowds {
-    pub(crate) fn limit(&self, host: &str, limit: Option<usize>) {
-        self.with(host, |crowd| crowd.limit = limit);
+impl ConcurrencyLimits {
+    pub(crate) fn set_limit(&self, host: &str, limit: Option<usize>) {
+        self.with(host, |load| load.limit = limit);
     }
 
     pub(crate) fn count(&self, host: &str) -> Concurrency {
-        self.with(host, |crowd| crowd.count)
+        self.with(host, |load| load.count)
     }
 
-    /// A place at the host, unless it is full.
-    pub(crate) fn enter(&self, host: &str) -> Option<Inside> {
-        let room = self.with(host, |crowd| {
-            let count = &mut crowd.count;
-            let room = crowd.limit.is_none_or(|limit| count.now < limit);
-            if room {
-                count.now += 1;
-                count.most = count.most.max(count.now);
+    /// Returns a permit for one request, or `None` if the host is at its limit.
+    pub(crate) fn try_acquire(&self, host: &str) -> Option<Permit> {
+        let admitted = self.with(host, |load| {
+            let count = &mut load.count;
+            let admitted = load.limit.is_none_or(|limit| count.in_flight < limit);
+            if admitted {
+                count.in_flight += 1;
+                count.peak = count.peak.max(count.in_flight);
             } else {
-                count.refused += 1;
+                count.rejected += 1;
             }
-            room
+            admitted
         });
-        room.then(|| Inside {
-            crowds: self.clone(),
+        admitted.then(|| Permit {
+            limits: self.clone(),
             host: host.to_owned(),
         })
     }
 
-    fn with<T>(&self, host: &str, change: impl FnOnce(&mut Crowd) -> T) -> T {
-        let mut crowds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(crowd) = crowds.get_mut(host) {
-            return change(crowd);
+    fn with<T>(&self, host: &str, update: impl FnOnce(&mut HostLoad) -> T) -> T {
+        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(load) = hosts.get_mut(host) {
+            return update(load);
         }
-        change(crowds.entry(host.to_owned()).or_default())
+        update(hosts.entry(host.to_owned()).or_default())
     }
 }
 
-/// One request that is being answered; until it is dropped, which its body does.
-pub(crate) struct Inside {
-    crowds: Crowds,
+/// Counts one request as in flight until dropped, which the response's body does.
+pub(crate) struct Permit {
+    limits: ConcurrencyLimits,
     host: String,
 }
 
-impl Drop for Inside {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.crowds.with(&self.host, |crowd| crowd.count.now -= 1);
+        self.limits
+            .with(&self.host, |load| load.count.in_flight -= 1);
     }
 }

@@ -1,11 +1,11 @@
-//! What Earth Engine itself keeps: assets, operations, and names of computations.
+//! Earth Engine's own data: assets, operations, maps and thumbnails.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-/// An operation as the emulator's owner sees it.
+/// A snapshot of a long-running operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EmulatedOperation {
@@ -15,7 +15,7 @@ pub struct EmulatedOperation {
     pub kind: String,
     /// `PENDING`, `RUNNING`, `CANCELLING`, `SUCCEEDED`, `CANCELLED` or `FAILED`.
     pub state: String,
-    /// The id by which a repetition of its request is known.
+    /// The `requestId` that makes repeated requests idempotent.
     pub request_id: Option<String>,
 }
 
@@ -23,24 +23,24 @@ pub struct EmulatedOperation {
 pub(crate) struct Content {
     /// By name.
     pub(crate) assets: BTreeMap<String, StoredAsset>,
-    /// In the order in which they were started.
+    /// Oldest first.
     pub(crate) operations: Vec<StoredOperation>,
-    /// Names of maps and thumbnails.
-    pub(crate) pictures: HashSet<String>,
-    /// The most exports of a project at once, by its id.
+    /// The names of maps and thumbnails.
+    pub(crate) images: HashSet<String>,
+    /// By project id: the maximum number of concurrent exports.
     pub(crate) limits: HashMap<String, u32>,
-    /// What the operations that start next will fail with.
+    /// The failure messages of the next operations.
     pub(crate) failures: VecDeque<String>,
-    /// Whether operations stay as they are once they run.
+    /// Whether running operations never finish.
     pub(crate) hanging: bool,
 }
 
-/// An asset: the fields that clients see, without the name.
+/// An asset: its fields in the API, without the name.
 #[derive(Clone)]
 pub(crate) struct StoredAsset {
     pub(crate) fields: Map<String, Value>,
     pub(crate) bindings: Value,
-    /// Counts the changes of who may do what.
+    /// Incremented with each change of the IAM policy.
     pub(crate) etag: u64,
 }
 
@@ -63,7 +63,7 @@ impl StoredAsset {
             .unwrap_or_default()
     }
 
-    /// It as clients see it.
+    /// Returns its JSON form in the API.
     pub(crate) fn describe(&self, name: &str) -> Value {
         let mut fields = self.fields.clone();
         fields.insert("name".into(), json!(name));
@@ -85,9 +85,9 @@ pub(crate) struct StoredOperation {
     pub(crate) description: String,
     pub(crate) request_id: Option<String>,
     pub(crate) state: &'static str,
-    /// What it will fail with.
+    /// The message with which it will fail.
     pub(crate) failure: Option<String>,
-    /// The asset that it makes.
+    /// The name and type of the asset that it creates.
     pub(crate) makes: Option<(String, &'static str)>,
     pub(crate) created: DateTime<Utc>,
     pub(crate) updated: DateTime<Utc>,
@@ -98,7 +98,7 @@ impl StoredOperation {
         matches!(self.state, "SUCCEEDED" | "CANCELLED" | "FAILED")
     }
 
-    /// One step on: each time that somebody asks.
+    /// Advances by one state. Called for each request about the operation.
     pub(crate) fn advance(&mut self, hanging: bool, now: DateTime<Utc>) {
         let next = match self.state {
             "PENDING" => "RUNNING",
@@ -114,7 +114,7 @@ impl StoredOperation {
         }
     }
 
-    /// It as clients see it.
+    /// Returns its JSON form in the API.
     pub(crate) fn describe(&self) -> Value {
         let mut metadata = json!({
             "@type": "type.googleapis.com/google.earthengine.v1.OperationMetadata",

@@ -1,4 +1,4 @@
-//! The running emulator, as its owner holds it.
+//! The handle to a running emulator.
 
 use std::fmt;
 use std::io;
@@ -12,24 +12,23 @@ use tokio::sync::{oneshot, watch};
 use crate::content::{EmulatedOperation, StoredAsset, StoredOperation};
 use crate::federation::{Ec2, Trust};
 use crate::oauth_client::{EARTHENGINE_CLIENT_ID, GCLOUD_CLIENT_ID};
-use crate::server::Shared;
-use crate::state::{Account, Consent, Grant, Token, later};
+use crate::state::{Account, Consent, Grant, Shared, Token, later};
 use crate::{
     AwsKey, Concurrency, EcKey, EmulatorBuilder, EmulatorClock, Fault, OidcProvider, Project,
     RecordedRequest, RsaKey, ServiceAccount, ServiceIdentity, User, WorkforceUser, X509Provider,
     random, scopes, workforce_user,
 };
 
-/// A running server that answers in the name of Google's hosts.
+/// A running server that emulates Google's hosts.
 ///
-/// It stops when it is dropped. All methods may be called at any time, from any thread.
+/// Dropping it stops the server. All methods can be called at any time, from any thread.
 pub struct Emulator {
     shared: Arc<Shared>,
     running: Running,
     share_keys: bool,
 }
 
-/// The other end of the serving task. That ends when `stop` is dropped, if not before.
+/// The handle to the serving task, which ends when `stop` is dropped.
 pub(crate) struct Running {
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) finished: oneshot::Receiver<()>,
@@ -44,40 +43,40 @@ impl Emulator {
         }
     }
 
-    /// An emulator with the default settings: one project, no accounts.
+    /// Starts an emulator with the default options: one project and no accounts.
     ///
     /// # Errors
     ///
-    /// If no port can be bound.
+    /// Returns an error if no port can be bound.
     pub async fn start() -> io::Result<Self> {
         Self::builder().start().await
     }
 
-    /// An emulator with other settings.
+    /// Returns a builder for an emulator with other options.
     pub fn builder() -> EmulatorBuilder {
         EmulatorBuilder::new()
     }
 
-    /// Stops the emulator and waits until its port is free and its connections are closed.
+    /// Stops the emulator, and waits until its port is free and its connections are closed.
     pub async fn shutdown(self) {
         let Running { stop, finished } = self.running;
         drop(stop);
-        // An error means that the task is gone already, and its runtime with it.
+        // An error means that the task has ended with its runtime.
         let _ = finished.await;
     }
 
-    /// Where the emulator listens.
+    /// Returns the address on which the emulator listens.
     pub fn address(&self) -> SocketAddr {
         self.shared.address
     }
 
-    /// The URL of a Google host here, without a slash at the end:
+    /// Returns the base URL of an emulated host, without a trailing slash:
     /// `http://127.0.0.1:PORT/HOST`.
     pub fn url(&self, host: &str) -> String {
         self.shared.url(host)
     }
 
-    /// The clock that the emulator goes by.
+    /// Returns the emulator's clock.
     pub fn clock(&self) -> &EmulatorClock {
         &self.shared.clock
     }
@@ -89,11 +88,12 @@ impl Emulator {
         state.projects.push(project);
     }
 
-    /// Creates a service account with a key; if it exists already, with one key more. The project
-    /// is the one that pays for the account's requests. It is not created by this: where it does
-    /// not exist, the account's requests are refused.
+    /// Creates a service account with a key, or adds a key to an existing account.
+    ///
+    /// The account's requests are billed to `project` by default. This method does not create the
+    /// project; if it does not exist, the account's requests fail.
     pub fn create_service_account(&self, email: &str, project: &str) -> ServiceAccount {
-        // Before the lock is taken: this takes a while.
+        // Generated before the lock is taken, because it is slow.
         let key = if self.share_keys {
             RsaKey::shared().clone()
         } else {
@@ -102,7 +102,9 @@ impl Emulator {
         self.create_service_account_with_key(email, project, key)
     }
 
-    /// [`create_service_account`](Self::create_service_account) with a key of the caller's.
+    /// Creates a service account with the given key.
+    ///
+    /// See [`create_service_account`](Self::create_service_account).
     pub fn create_service_account_with_key(
         &self,
         email: &str,
@@ -132,7 +134,7 @@ impl Emulator {
         account
     }
 
-    /// Deletes a service account: its tokens and keys are good for nothing from now on.
+    /// Deletes a service account, which invalidates its tokens and keys.
     pub fn delete_service_account(&self, email: &str) {
         let mut state = self.shared.state();
         state.accounts.remove(email);
@@ -140,15 +142,16 @@ impl Emulator {
         state.tokens.retain(|_, token| token.email != email);
     }
 
-    /// Deletes one key of a service account, by its id: what it signs is refused from now on.
-    /// Tokens that it brought stay valid.
+    /// Deletes one key of a service account, by its id.
+    ///
+    /// Assertions signed with the key are rejected. Access tokens issued for it stay valid.
     pub fn delete_service_account_key(&self, email: &str, key_id: &str) {
         if let Some(account) = self.shared.state().accounts.get_mut(email) {
             account.keys.remove(key_id);
         }
     }
 
-    /// Deletes a user: all logins and tokens are good for nothing from now on.
+    /// Deletes a user, which invalidates all of the user's logins and tokens.
     pub fn delete_user(&self, email: &str) {
         let mut state = self.shared.state();
         state.users.remove(email);
@@ -156,20 +159,21 @@ impl Emulator {
         state.tokens.retain(|_, token| token.email != email);
     }
 
-    /// Deletes a provider of an identity pool: no token is exchanged there from now on.
+    /// Deletes a provider of an identity pool, which stops token exchanges for its audience.
     pub fn delete_provider(&self, audience: &str) {
         self.shared.state().providers.remove(audience);
     }
 
-    /// Lets a service account act for a user (domain-wide delegation: `sub` in its JWT).
+    /// Grants domain-wide delegation: the service account can name this user in its JWT's `sub`.
     pub fn allow_delegation(&self, email: &str, subject: &str) {
         if let Some(account) = self.shared.state().accounts.get_mut(email) {
             account.delegated.insert(subject.to_owned());
         }
     }
 
-    /// Lets a service account or a user act as another service account (the role Service Account
-    /// Token Creator). Chains through delegates need it for each step.
+    /// Grants a principal the role Service Account Token Creator on a service account.
+    ///
+    /// A delegation chain needs this grant for each step.
     pub fn allow_impersonation(&self, source_email: &str, target_email: &str) {
         self.shared
             .state()
@@ -180,7 +184,9 @@ impl Emulator {
     }
 
     /// Creates a provider of a workload or workforce identity pool that trusts an OpenID Connect
-    /// issuer. The audience is the provider's full name:
+    /// issuer.
+    ///
+    /// The audience is the provider's full name:
     /// `//iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/ID`
     /// or `//iam.googleapis.com/locations/global/workforcePools/POOL/providers/ID`.
     pub fn create_oidc_provider(&self, audience: &str) -> OidcProvider {
@@ -199,15 +205,15 @@ impl Emulator {
     }
 
     /// Creates a provider that trusts requests signed with the AWS keys of
-    /// [`add_aws_key`](Self::add_aws_key). IAM knows their holders by
-    /// `principal:POOL/subject/ARN`.
+    /// [`add_aws_key`](Self::add_aws_key). Their IAM principals are `principal:POOL/subject/ARN`.
     pub fn create_aws_provider(&self, audience: &str) {
         self.trust(audience, Trust::Aws);
     }
 
-    /// Creates a provider that trusts the certificates of an authority of its own. It is asked
-    /// at `sts.mtls.googleapis.com`; the connection is HTTP all the same, so that what counts is
-    /// the list of certificates in the request.
+    /// Creates a provider that trusts the certificates of its own certificate authority.
+    ///
+    /// Tokens are exchanged at `sts.mtls.googleapis.com`. The emulator serves plain HTTP there, and
+    /// validates the certificate chain in the request instead of a TLS client certificate.
     pub fn create_x509_provider(&self, audience: &str) -> X509Provider {
         let authority = RsaKey::shared().clone();
         let trust = Trust::X509 {
@@ -228,14 +234,15 @@ impl Emulator {
             .insert(audience.to_owned(), trust);
     }
 
-    /// Makes an AWS access key known, or replaces the one with the same id.
+    /// Adds an AWS access key, or replaces the one with the same id.
     pub fn add_aws_key(&self, key: AwsKey) {
         self.shared.state().aws_keys.insert(key.id.clone(), key);
     }
 
-    /// Turns Amazon's instance metadata service on: that of a machine in this availability zone
-    /// (`us-east-2b`), which acts in this role. Only version 2 of the service is there. Returns
-    /// the key that it hands out.
+    /// Enables Amazon's instance metadata service (version 2 only), for an instance with this role in
+    /// this availability zone (such as `us-east-2b`).
+    ///
+    /// Returns the key that the service provides.
     pub fn run_on_ec2(&self, role: &str, availability_zone: &str) -> AwsKey {
         let key = AwsKey::for_role(role);
         self.add_aws_key(key.clone());
@@ -248,7 +255,7 @@ impl Emulator {
         key
     }
 
-    /// Creates a person who has logged in with gcloud through a workforce pool, for
+    /// Creates a user who has logged in with gcloud through a workforce pool, with the scope
     /// `cloud-platform`.
     pub fn create_workforce_user(&self, subject: &str) -> WorkforceUser {
         let pool = workforce_user::POOL;
@@ -260,8 +267,8 @@ impl Emulator {
         }
     }
 
-    /// Whether each use of a workforce user's refresh token brings a new one, and ends the old
-    /// one (RFC 6749 section 6). It does not unless told to.
+    /// Sets whether each use of a workforce user's refresh token returns a new one and revokes the old
+    /// one (RFC 6749 section 6). Defaults to `false`.
     pub fn rotate_refresh_tokens(&self, rotate: bool) {
         self.shared.state().rotates_refresh_tokens = rotate;
     }
@@ -278,15 +285,18 @@ impl Emulator {
         identity
     }
 
-    /// Creates a user who has logged in with gcloud (for `openid`, `userinfo.email`,
-    /// `cloud-platform` and `earthengine`) and with Earth Engine's client (for `earthengine`,
-    /// `cloud-platform`, `drive` and `devstorage.full_control`).
+    /// Creates a user who has logged in with gcloud and with Earth Engine's client.
+    ///
+    /// gcloud's login has the scopes `openid`, `userinfo.email`, `cloud-platform` and `earthengine`;
+    /// that of Earth Engine's client has `earthengine`, `cloud-platform`, `drive` and
+    /// `devstorage.full_control`.
     pub fn create_user(&self, email: &str) -> User {
         self.create_user_with_scopes(email, &scopes::GCLOUD_LOGIN, &scopes::EARTHENGINE_LOGIN)
     }
 
-    /// [`create_user`](Self::create_user) with other scopes (short names are understood) for the
-    /// logins with gcloud and with Earth Engine's client.
+    /// Creates a user whose logins with gcloud and with Earth Engine's client have these scopes.
+    ///
+    /// Short names such as `earthengine` are expanded. See [`create_user`](Self::create_user).
     pub fn create_user_with_scopes<S: AsRef<str>, T: AsRef<str>>(
         &self,
         email: &str,
@@ -312,7 +322,7 @@ impl Emulator {
         }
     }
 
-    /// Makes a refresh token, as if the user had granted these scopes to this client.
+    /// Issues a refresh token, as if the user had granted these scopes to this client.
     pub fn grant<S: AsRef<str>>(&self, email: &str, client_id: &str, scopes: &[S]) -> String {
         self.shared.state().grant(Grant {
             email: email.to_owned(),
@@ -324,8 +334,10 @@ impl Emulator {
         })
     }
 
-    /// Revokes a refresh token, those that [`create_user`](Self::create_user) made together with
-    /// it, and the access tokens that came from them; or one access token.
+    /// Revokes a token.
+    ///
+    /// For a refresh token, this includes the other refresh token from the same
+    /// [`create_user`](Self::create_user) call and all access tokens issued for either.
     pub fn revoke(&self, token: &str) {
         let mut state = self.shared.state();
         let family = state.family_of(token);
@@ -337,9 +349,11 @@ impl Emulator {
         }
     }
 
-    /// Demands that the user log in again before this refresh token, or one made together with
-    /// it, is good again: `invalid_grant` with the subtype `invalid_rapt`. Access tokens stay
-    /// valid.
+    /// Requires the user to log in again.
+    ///
+    /// This refresh token, and the other one from the same call of
+    /// [`create_user`](Self::create_user), fail with `invalid_grant` and the subtype `invalid_rapt`.
+    /// Access tokens stay valid.
     pub fn require_reauth(&self, refresh_token: &str) {
         let mut state = self.shared.state();
         for secret in state.family_of(refresh_token) {
@@ -349,8 +363,9 @@ impl Emulator {
         }
     }
 
-    /// Makes an access token for a service account or, if there is none of this name, for a user
-    /// (then as gcloud's client would get it, so that requests need a quota project).
+    /// Issues an access token for a service account or, if none has this email address, for a user.
+    ///
+    /// A user's token is issued to gcloud's client, so that requests need a quota project.
     pub fn issue_token<S: AsRef<str>>(
         &self,
         email: &str,
@@ -369,23 +384,23 @@ impl Emulator {
         })
     }
 
-    /// Ends every access token that was handed out so far, as if it had been revoked.
+    /// Revokes all access tokens issued so far.
     pub fn expire_tokens(&self) {
         for token in self.shared.state().tokens.values_mut() {
             token.revoked = true;
         }
     }
 
-    /// Forgets the access tokens that have expired. Who runs for hours with tokens that live for
-    /// seconds calls this now and then; clients see no difference.
+    /// Removes expired access tokens from memory.
+    ///
+    /// Only useful in tests that run for hours with short-lived tokens; clients see no difference.
     pub fn purge_expired_tokens(&self) {
         let now = self.clock().now();
         let mut state = self.shared.state();
         state.tokens.retain(|_, token| now < token.expires_at);
     }
 
-    /// Makes the consent page send everyone back at once, with this user's consent to everything
-    /// that was asked.
+    /// Makes the consent page redirect immediately, with this user's consent to all requested scopes.
     pub fn auto_consent(&self, email: &str) {
         self.consent(Consent::Grant {
             email: email.to_owned(),
@@ -393,8 +408,8 @@ impl Emulator {
         });
     }
 
-    /// The same, but with consent to these scopes only, for what of them was asked: the user has
-    /// unticked the others.
+    /// Makes the consent page redirect immediately, with this user's consent to only those requested
+    /// scopes that are in `scopes`.
     pub fn auto_consent_only<S: AsRef<str>>(&self, email: &str, scopes: &[S]) {
         self.consent(Consent::Grant {
             email: email.to_owned(),
@@ -402,12 +417,12 @@ impl Emulator {
         });
     }
 
-    /// Makes the consent page send everyone back at once, without consent.
+    /// Makes the consent page redirect immediately with `access_denied`.
     pub fn deny_consent(&self) {
         self.consent(Consent::Deny);
     }
 
-    /// Makes the consent page ask again, as it does at first.
+    /// Makes the consent page show its form. This is the default.
     pub fn ask_consent(&self) {
         self.consent(Consent::Ask);
     }
@@ -420,35 +435,34 @@ impl Emulator {
         state.consent = consent;
     }
 
-    /// Queues something that goes wrong at a host. Hosts that the emulator does not know may be
-    /// named too.
+    /// Queues a fault for a host, which need not be one that the emulator knows.
     pub fn fault(&self, host: &str, fault: Fault) {
         self.shared.faults().queue(host, fault);
     }
 
-    /// Forgets all faults that have not happened yet.
+    /// Removes all queued faults.
     pub fn clear_faults(&self) {
         self.shared.faults().clear();
     }
 
-    /// How many requests to this host are still to meet with a fault.
+    /// Returns the number of fault occurrences left for this host.
     pub fn faults_left(&self, host: &str) -> usize {
         self.shared.faults().left(host)
     }
 
-    /// Lets a host answer no more than so many requests at once, and turn the others away with
-    /// a 429; `None`, as at first, lets it answer all.
+    /// Limits the number of requests that a host handles at once; more are rejected with a 429.
+    /// Defaults to `None`, no limit.
     pub fn limit_concurrency(&self, host: &str, limit: Option<usize>) {
-        self.shared.crowds.limit(host, limit);
+        self.shared.concurrency.set_limit(host, limit);
     }
 
-    /// How many requests a host answers at once, and how many it turned away.
+    /// Returns the number of requests in flight at a host, and how many it rejected.
     pub fn concurrency(&self, host: &str) -> Concurrency {
-        self.shared.crowds.count(host)
+        self.shared.concurrency.count(host)
     }
 
-    /// Puts an asset of this kind (`IMAGE`, `TABLE`, …) where no client could put it: into the
-    /// public catalogue, or without what it is made of.
+    /// Adds an asset of this type (`IMAGE`, `TABLE`, …), also where clients cannot create one, such
+    /// as in the public catalog.
     pub fn put_asset(&self, name: &str, kind: &str) {
         let asset = StoredAsset::new(kind, self.shared.clock.now());
         self.shared
@@ -458,25 +472,26 @@ impl Emulator {
             .insert(name.to_owned(), asset);
     }
 
-    /// The names of all assets, in order.
+    /// Returns the names of all assets, sorted.
     pub fn assets(&self) -> Vec<String> {
         self.shared.state().content.assets.keys().cloned().collect()
     }
 
-    /// The operations that were started and not deleted, in order. Each goes one step on
-    /// whenever a client asks for it.
+    /// Returns the operations that were started and not deleted, oldest first.
+    ///
+    /// An operation advances by one state each time a client requests it.
     pub fn operations(&self) -> Vec<EmulatedOperation> {
         let state = self.shared.state();
-        let seen = |operation: &StoredOperation| EmulatedOperation {
+        let describe = |operation: &StoredOperation| EmulatedOperation {
             name: operation.name.clone(),
             kind: operation.kind.to_owned(),
             state: operation.state.to_owned(),
             request_id: operation.request_id.clone(),
         };
-        state.content.operations.iter().map(seen).collect()
+        state.content.operations.iter().map(describe).collect()
     }
 
-    /// Makes the operation that starts next fail with this message.
+    /// Makes the next operation that is started fail with this message.
     pub fn fail_operation(&self, message: &str) {
         self.shared
             .state()
@@ -485,35 +500,37 @@ impl Emulator {
             .push_back(message.to_owned());
     }
 
-    /// Whether operations that run go on for ever.
+    /// Sets whether running operations never finish. Defaults to `false`.
     pub fn hang_operations(&self, hang: bool) {
         self.shared.state().content.hanging = hang;
     }
 
-    /// The requests so far, in the order in which they were read. Of very many (100,000, or
-    /// 256 MiB of bodies) the oldest are forgotten.
+    /// Returns the recorded requests, in the order in which they were received.
+    ///
+    /// The log holds up to 100,000 requests and 256 MiB of bodies; older requests are dropped.
     pub fn requests(&self) -> Vec<RecordedRequest> {
         self.shared.log().all()
     }
 
-    /// The requests to one host.
+    /// Returns the recorded requests to one host.
     pub fn requests_to(&self, host: &str) -> Vec<RecordedRequest> {
         self.shared.log().to_host(host)
     }
 
-    /// Takes the oldest requests out of the log, up to the first that is still being answered.
-    /// Who counts requests for hours calls this now and then, instead of
-    /// [`requests`](Self::requests).
+    /// Removes and returns the oldest requests in the log, up to the first that is in flight.
+    ///
+    /// Tests that count requests for hours call this regularly instead of
+    /// [`requests`](Self::requests), so that none is dropped.
     pub fn take_requests(&self) -> Vec<RecordedRequest> {
-        self.shared.log().take_ended()
+        self.shared.log().take_finished()
     }
 
-    /// How many connections clients have made so far: one that is used again counts once.
+    /// Returns the number of connections accepted so far. A reused connection counts once.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// Forgets the requests so far.
+    /// Clears the log of requests.
     pub fn clear_requests(&self) {
         self.shared.log().clear();
     }

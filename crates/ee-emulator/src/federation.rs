@@ -1,5 +1,4 @@
-//! Identity providers of workload and workforce pools, and what their subjects prove who they
-//! are with.
+//! Identity providers of workload and workforce pools, and the credentials of their subjects.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,14 +10,14 @@ use serde_json::json;
 use crate::x509::{self, Certificate};
 use crate::{EmulatorClock, RsaKey, random};
 
-/// What a provider goes by. Behind its audience in the emulator's state.
+/// What a provider trusts.
 #[derive(Clone)]
 pub(crate) enum Trust {
     /// JWTs of this issuer, signed with this key.
     Oidc { issuer: String, key: RsaKey },
-    /// Requests that were signed with any of the emulator's AWS keys.
+    /// Requests signed with any of the emulator's AWS keys.
     Aws,
-    /// Certificates that this authority signed.
+    /// Certificates signed by this authority.
     X509 { authority: RsaKey },
 }
 
@@ -46,17 +45,18 @@ pub struct OidcProvider {
 }
 
 impl OidcProvider {
-    /// The provider's full name: the `audience` of a token exchange.
+    /// Returns the provider's full name, which is the `audience` of a token exchange.
     pub fn audience(&self) -> &str {
         &self.audience
     }
 
-    /// A JWT of the provider about this subject, good for an hour from now.
+    /// Returns a subject token (a JWT) for this subject that expires in one hour.
     pub fn subject_token(&self, subject: &str) -> String {
         self.subject_token_expiring_in(subject, 3600)
     }
 
-    /// The same, good for `seconds` from now; for a past number it has expired.
+    /// Returns a subject token that expires in `seconds` seconds. A negative number creates an expired
+    /// token.
     pub fn subject_token_expiring_in(&self, subject: &str, seconds: i64) -> String {
         let expires = self.clock.now().timestamp().saturating_add(seconds);
         let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -76,7 +76,7 @@ impl OidcProvider {
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
-    /// The name by which IAM knows a subject of the provider, for
+    /// Returns the IAM principal of a subject, for
     /// [`Emulator::allow_impersonation`](crate::Emulator::allow_impersonation).
     pub fn principal(&self, subject: &str) -> String {
         principal(&self.audience, subject)
@@ -94,7 +94,7 @@ impl fmt::Debug for OidcProvider {
 /// The `kid` in every subject token.
 const KEY_ID: &str = "emulator";
 
-/// A provider's key, as the JWT reader wants it.
+/// Returns a provider's key in the form that JWT validation expects.
 pub(crate) fn keys(key: &RsaKey) -> BTreeMap<String, RsaKey> {
     BTreeMap::from([(KEY_ID.to_owned(), key.clone())])
 }
@@ -108,19 +108,22 @@ pub struct X509Provider {
 }
 
 impl X509Provider {
-    /// The provider's full name: the `audience` of a token exchange.
+    /// Returns the provider's full name, which is the `audience` of a token exchange.
     pub fn audience(&self) -> &str {
         &self.audience
     }
 
-    /// A certificate for this name, with a key of its own, good for a day.
+    /// Issues a certificate for this common name, with a new key, valid for one day.
     ///
     /// # Panics
     ///
-    /// If the name is empty or longer than 64 bytes (RFC 5280, `ub-common-name`).
-    #[allow(clippy::panic, reason = "a mistake of the test that calls it")]
+    /// Panics if the name is empty or longer than 64 bytes (RFC 5280, `ub-common-name`).
+    #[allow(clippy::panic, reason = "a programming error in the calling test")]
     pub fn certificate(&self, name: &str) -> ClientCertificate {
-        assert!(!name.is_empty() && name.len() <= 64, "a common name");
+        assert!(
+            !name.is_empty() && name.len() <= 64,
+            "a common name has 1 to 64 bytes"
+        );
         let key = RsaKey::generate(2048);
         let now = self.clock.now();
         let root = Certificate::issue(ROOT, ROOT, &self.authority, &self.authority, now);
@@ -132,13 +135,13 @@ impl X509Provider {
         }
     }
 
-    /// The name by which IAM knows the holder of a certificate.
+    /// Returns the IAM principal of a certificate's holder.
     pub fn principal(&self, name: &str) -> String {
         principal(&self.audience, name)
     }
 }
 
-/// The name of every authority.
+/// The common name of all certificate authorities.
 const ROOT: &str = "Emulated Root";
 
 impl fmt::Debug for X509Provider {
@@ -149,7 +152,7 @@ impl fmt::Debug for X509Provider {
     }
 }
 
-/// A certificate with its private key, and the certificate of who issued it; all in PEM.
+/// A certificate with its private key and its issuer's certificate, in PEM.
 #[derive(Clone)]
 pub struct ClientCertificate {
     certificate: String,
@@ -158,17 +161,17 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// The certificate.
+    /// Returns the certificate.
     pub fn certificate_pem(&self) -> &str {
         &self.certificate
     }
 
-    /// Its private key, in PKCS#8.
+    /// Returns the private key, in PKCS#8.
     pub fn key_pem(&self) -> &str {
         &self.key
     }
 
-    /// The authority's own certificate, which completes the chain.
+    /// Returns the issuer's certificate, which completes the chain.
     pub fn issuer_pem(&self) -> &str {
         &self.issuer
     }
@@ -191,7 +194,7 @@ pub struct AwsKey {
 }
 
 impl AwsKey {
-    /// A permanent key of an IAM user.
+    /// Creates a permanent key of an IAM user.
     pub fn permanent(id: impl Into<String>, secret: impl Into<String>) -> Self {
         Self {
             id: id.into(),
@@ -201,7 +204,7 @@ impl AwsKey {
         }
     }
 
-    /// The key of a session, which is good with its token only.
+    /// Creates a temporary key, which requires its session token.
     pub fn temporary(
         id: impl Into<String>,
         secret: impl Into<String>,
@@ -214,7 +217,7 @@ impl AwsKey {
         }
     }
 
-    /// The key of a session with this role, made up.
+    /// Creates a random temporary key for a session with this role.
     pub fn for_role(role: &str) -> Self {
         Self {
             arn: format!("arn:aws:sts::{ACCOUNT}:assumed-role/{role}/session"),
@@ -226,28 +229,28 @@ impl AwsKey {
         }
     }
 
-    /// `AWS_ACCESS_KEY_ID`.
+    /// Returns the access key id (`AWS_ACCESS_KEY_ID`).
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// `AWS_SECRET_ACCESS_KEY`.
+    /// Returns the secret access key (`AWS_SECRET_ACCESS_KEY`).
     pub fn secret(&self) -> &str {
         &self.secret
     }
 
-    /// `AWS_SESSION_TOKEN`.
+    /// Returns the session token (`AWS_SESSION_TOKEN`).
     pub fn session_token(&self) -> Option<&str> {
         self.session_token.as_deref()
     }
 
-    /// Who signs with it, as AWS names them.
+    /// Returns the ARN of the key's user or role session.
     pub fn arn(&self) -> &str {
         &self.arn
     }
 }
 
-/// The AWS account that everything belongs to.
+/// The AWS account id in all ARNs.
 const ACCOUNT: &str = "123456789012";
 
 impl fmt::Debug for AwsKey {
@@ -259,17 +262,17 @@ impl fmt::Debug for AwsKey {
     }
 }
 
-/// A virtual machine of Amazon's.
+/// An EC2 instance.
 #[derive(Clone)]
 pub(crate) struct Ec2 {
     pub(crate) role: String,
     pub(crate) zone: String,
     pub(crate) key: AwsKey,
-    /// Session tokens of the instance metadata service that were handed out.
+    /// The issued session tokens of the instance metadata service.
     pub(crate) sessions: Vec<String>,
 }
 
-/// A subject of a provider, as IAM names it.
+/// Returns the IAM principal of a provider's subject.
 pub(crate) fn principal(audience: &str, subject: &str) -> String {
     let pool = audience.split("/providers/").next().unwrap_or_default();
     format!("principal:{pool}/subject/{subject}")

@@ -1,4 +1,4 @@
-//! JWTs that service accounts sign (RFC 7519, RFC 7523), read with suspicion.
+//! Parsing and validation of JWTs signed by service accounts (RFC 7519, RFC 7523).
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,17 @@ use serde_json::{Map, Value};
 
 use crate::{RsaKey, ServiceIdentity};
 
-/// The longest life of an assertion.
-pub(crate) const LONGEST_ASSERTION: i64 = 3600;
+/// The maximum lifetime of an assertion, in seconds.
+pub(crate) const MAX_ASSERTION_LIFETIME: i64 = 3600;
 
-/// The longest life of a token that a service account signs itself: Google's own client for Rust
-/// adds ten seconds at either end of the hour.
-pub(crate) const LONGEST_TOKEN: i64 = 3620;
+/// The maximum lifetime of a self-signed JWT, in seconds: Google's client for Rust adds ten seconds
+/// at either end of the hour.
+pub(crate) const MAX_TOKEN_LIFETIME: i64 = 3620;
 
-/// How far the signer's clock may be ahead.
+/// The clock skew allowed in `iat`, in seconds.
 const LEEWAY: i64 = 300;
 
-/// A JWT in compact form, taken apart but not believed yet.
+/// A parsed JWT, not yet validated.
 pub(crate) struct Jwt<'a> {
     header: Map<String, Value>,
     claims: Map<String, Value>,
@@ -28,7 +28,7 @@ pub(crate) struct Jwt<'a> {
 }
 
 impl<'a> Jwt<'a> {
-    /// The parts of `text`, if it has three and they are what they should be.
+    /// Parses a JWT in compact serialization.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let (signed, signature) = text.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
@@ -40,7 +40,7 @@ impl<'a> Jwt<'a> {
         })
     }
 
-    /// A claim that is text; an empty one counts as absent.
+    /// Returns a string claim. An empty one counts as absent.
     pub(crate) fn claim(&self, name: &str) -> Option<&str> {
         self.claims
             .get(name)?
@@ -48,42 +48,44 @@ impl<'a> Jwt<'a> {
             .filter(|text| !text.is_empty())
     }
 
-    /// Whether the signature is RS256, by the one of these keys that the header names; or by
-    /// any, if it names none, as the JavaScript client does.
+    /// Returns whether the RS256 signature is valid for the key that `kid` names.
+    ///
+    /// The JavaScript client sends no `kid`; then any of the keys may match.
     pub(crate) fn is_signed_by(&self, keys: &BTreeMap<String, RsaKey>) -> bool {
-        let says = |name: &str| self.header.get(name).and_then(Value::as_str);
-        let typed = says("typ").is_none_or(|kind| kind == "JWT");
+        let header = |name: &str| self.header.get(name).and_then(Value::as_str);
+        let typed = header("typ").is_none_or(|kind| kind == "JWT");
         let verifies = |key: &RsaKey| key.verifies(self.signed.as_bytes(), &self.signature);
-        let signed = match says("kid") {
+        let signed = match header("kid") {
             Some(id) => keys.get(id).is_some_and(verifies),
             None => keys.values().any(verifies),
         };
-        typed && says("alg") == Some("RS256") && signed
+        typed && header("alg") == Some("RS256") && signed
     }
 
-    /// Whether the signature is ES256, by this identity's key.
+    /// Returns whether the ES256 signature is valid for this identity's key.
     pub(crate) fn is_signed_by_identity(&self, identity: &ServiceIdentity) -> bool {
-        let says = |name: &str| self.header.get(name).and_then(Value::as_str);
-        says("alg") == Some("ES256")
-            && says("kid") == Some(&identity.key_id)
+        let header = |name: &str| self.header.get(name).and_then(Value::as_str);
+        header("alg") == Some("ES256")
+            && header("kid") == Some(&identity.key_id)
             && identity
                 .key
                 .verifies(self.signed.as_bytes(), &self.signature)
     }
 
-    /// Whether `iat` and `exp` are there, whole numbers, no more than so many seconds apart, and around
-    /// the present.
-    pub(crate) fn is_timely(&self, now: DateTime<Utc>, longest: i64) -> bool {
+    /// Returns whether `iat` and `exp` are integers, at most `max_lifetime` seconds apart, and include `now`.
+    pub(crate) fn has_valid_lifetime(&self, now: DateTime<Utc>, max_lifetime: i64) -> bool {
         let seconds = |name: &str| self.claims.get(name).and_then(Value::as_i64);
         let (Some(issued), Some(expires)) = (seconds("iat"), seconds("exp")) else {
             return false;
         };
         let now = now.timestamp();
-        let life = expires.saturating_sub(issued);
-        (1..=longest).contains(&life) && issued <= now.saturating_add(LEEWAY) && expires > now
+        let lifetime = expires.saturating_sub(issued);
+        (1..=max_lifetime).contains(&lifetime)
+            && issued <= now.saturating_add(LEEWAY)
+            && expires > now
     }
 
-    /// Whether the time of `exp` is over, which is worth another answer than a forgery is.
+    /// Returns whether `exp` has passed, for which Google has its own error.
     pub(crate) fn is_expired(&self, now: DateTime<Utc>) -> bool {
         let expires = self.claims.get("exp").and_then(Value::as_i64);
         expires.is_some_and(|expires| expires <= now.timestamp())

@@ -1,4 +1,4 @@
-//! Keys, made while the program runs: no private key is ever committed.
+//! Key pairs, generated at run time: no private key is in the repository.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -16,7 +16,7 @@ use rsa::pkcs1::{EncodeRsaPrivateKey as _, LineEnding};
 use rsa::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
 use rsa::traits::PublicKeyParts as _;
 
-/// An RSA key pair. Cheap to clone; `Debug` shows its size only.
+/// An RSA key pair. Cheap to clone; the `Debug` output shows only its size.
 #[derive(Clone)]
 pub struct RsaKey(Arc<Encoded>);
 
@@ -29,21 +29,20 @@ struct Encoded {
 }
 
 impl RsaKey {
-    /// Makes a new key of `bits` bits, which takes from a tenth of a second to seconds.
+    /// Generates a key of `bits` bits, which takes 0.1 seconds to several seconds.
     ///
-    /// Google's keys have 2048. The emulator accepts signatures of keys of 2048 to 8192 bits;
-    /// smaller ones are for tests of what a client does with a weak key. Sizes below 512 are
-    /// raised to 512.
+    /// Google's keys have 2048 bits. The emulator accepts signatures of keys with 2048 to 8192 bits;
+    /// smaller keys are for tests of clients with weak keys. The minimum is 512.
     pub fn generate(bits: usize) -> Self {
         loop {
-            // Whether a random candidate works out is a matter of chance, so try until one does.
+            // Generation can fail for a random candidate, so retry.
             if let Some(encoded) = Encoded::generate(bits.max(512)) {
                 return Self(Arc::new(encoded));
             }
         }
     }
 
-    /// The one 2048-bit key of this process, made when it is first asked for.
+    /// Returns the shared 2048-bit key of this process, generated on first use.
     ///
     /// ```
     /// let key = ee_emulator::RsaKey::shared();
@@ -55,32 +54,32 @@ impl RsaKey {
         SHARED.get_or_init(|| Self::generate(2048))
     }
 
-    /// The private key in PKCS#8 PEM, the form that Google's key files hold.
+    /// Returns the private key in PKCS#8 PEM, the format of Google's key files.
     pub fn pkcs8_pem(&self) -> &str {
         &self.0.pkcs8
     }
 
-    /// The private key in PKCS#1 PEM, the form that older tools write.
+    /// Returns the private key in PKCS#1 PEM, the format of older tools.
     pub fn pkcs1_pem(&self) -> &str {
         &self.0.pkcs1
     }
 
-    /// The public key in SubjectPublicKeyInfo PEM.
+    /// Returns the public key in SubjectPublicKeyInfo PEM.
     pub fn public_pem(&self) -> &str {
         &self.0.public
     }
 
-    /// The public modulus, big-endian, without leading zeros.
+    /// Returns the public modulus, big-endian, without leading zeros.
     pub fn modulus(&self) -> &[u8] {
         &self.0.modulus
     }
 
-    /// The public exponent, big-endian, without leading zeros.
+    /// Returns the public exponent, big-endian, without leading zeros.
     pub fn exponent(&self) -> &[u8] {
         &self.0.exponent
     }
 
-    /// Whether `signature` is this key's RS256 signature (RFC 7518 section 3.3) of `message`.
+    /// Returns whether `signature` is this key's RS256 signature (RFC 7518 section 3.3) of `message`.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         RsaPublicKeyComponents {
             n: self.modulus(),
@@ -105,7 +104,7 @@ impl Encoded {
     }
 }
 
-/// A key pair on the curve P-256, as service identities in Google Distributed Cloud have.
+/// A P-256 key pair, as used by service identities in Google Distributed Cloud.
 #[derive(Clone)]
 pub struct EcKey(Arc<EncodedEc>);
 
@@ -117,27 +116,27 @@ struct EncodedEc {
 }
 
 impl EcKey {
-    /// Makes a new key.
+    /// Generates a key.
     pub fn generate() -> Self {
         loop {
-            // Only the system's random numbers can fail, and they come back.
+            // Only the system's random number generator can fail, and only temporarily.
             if let Some(encoded) = EncodedEc::generate() {
                 return Self(Arc::new(encoded));
             }
         }
     }
 
-    /// The private key in PKCS#8 PEM.
+    /// Returns the private key in PKCS#8 PEM.
     pub fn pkcs8_pem(&self) -> &str {
         &self.0.pkcs8
     }
 
-    /// The private key in SEC 1 PEM (RFC 5915), the form that the service's own files hold.
+    /// Returns the private key in SEC 1 PEM (RFC 5915), the format of GDCH key files.
     pub fn sec1_pem(&self) -> &str {
         &self.0.sec1
     }
 
-    /// Whether `signature` is this key's ES256 signature (RFC 7518 section 3.4) of `message`.
+    /// Returns whether `signature` is this key's ES256 signature (RFC 7518 section 3.4) of `message`.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.0.public)
             .verify(message, signature)
@@ -153,7 +152,7 @@ impl EncodedEc {
         let pair =
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &random).ok()?;
         let public = pair.public_key().as_ref().to_vec();
-        // In what ring writes, the private number stands at a fixed place.
+        // ring writes the private key at a fixed offset.
         let private = pkcs8.get(36..68)?;
         Some(Self {
             pkcs8: pem("PRIVATE KEY", pkcs8),
@@ -169,7 +168,7 @@ impl fmt::Debug for EcKey {
     }
 }
 
-/// `ECPrivateKey` of RFC 5915 section 3, with the curve's name and the public key.
+/// Encodes an `ECPrivateKey` (RFC 5915 section 3) with curve and public key.
 fn sec1(private: &[u8], public: &[u8]) -> Vec<u8> {
     let mut body = vec![0x02, 0x01, 0x01, 0x04, private.len() as u8];
     body.extend_from_slice(private);
@@ -210,13 +209,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_shows_no_key_material() {
+    fn debug_output_has_no_key_material() {
         let shown = format!("{:?}", RsaKey::shared());
         assert_eq!(shown, "RsaKey { bits: 2048, .. }");
     }
 
     #[test]
-    fn the_shared_key_is_made_once() {
+    fn shared_key_is_generated_once() {
         assert_eq!(RsaKey::shared().modulus(), RsaKey::shared().modulus());
     }
 }

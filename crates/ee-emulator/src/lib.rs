@@ -1,15 +1,13 @@
-//! The Google hosts that Earth Engine clients talk to, on loopback: for tests, for
-//! demonstrations, and for the tests of programs that use Earth Engine.
+//! An emulator of the Google hosts that Earth Engine clients use, for tests and demonstrations.
 //!
-//! An [`Emulator`] is a real HTTP server. It knows service accounts and users, issues tokens to
-//! those who prove who they are, and answers Earth Engine calls of those who hold a token, name a
-//! project and may use it. It is strict where Google is: signatures, audiences, times, scopes,
-//! PKCE challenges and redirect addresses are verified, and what is refused is refused in
-//! Google's own words ([`Refusal`]). It shares no code with any client.
+//! An [`Emulator`] is an HTTP server on loopback with service accounts, users and projects. It
+//! issues access tokens and handles Earth Engine calls. Like Google, it validates signatures,
+//! audiences, times, scopes, PKCE challenges and redirect URIs, and responds with Google's own
+//! error messages ([`GoogleError`]). It shares no code with any client.
 //!
-//! `https://HOST/PATH` is at `http://127.0.0.1:PORT/HOST/PATH`. Clients of this workspace go
-//! there when `EARTHENGINE_EMULATOR_HOST` says `127.0.0.1:PORT`; others are given the URL of each
-//! host, which [`Emulator::url`] makes.
+//! `https://HOST/PATH` is served at `http://127.0.0.1:PORT/HOST/PATH`. To use it, set
+//! `EARTHENGINE_EMULATOR_HOST` to `127.0.0.1:PORT` for the clients of this workspace; configure
+//! other clients with the URL of each host from [`Emulator::url`].
 //!
 //! ```
 //! use ee_emulator::{Emulator, Fault, Project};
@@ -22,19 +20,19 @@
 //!     .start()
 //!     .await?;
 //!
-//! // Something to log in with …
+//! // Create a credential.
 //! let account = emulator.create_service_account("me@my-project.iam.gserviceaccount.com", "my-project");
 //! let key_file = account.json_key();
 //! assert!(key_file.contains("BEGIN PRIVATE KEY"));
 //!
-//! // … somewhere to go …
+//! // Get the URL of a host.
 //! let api = emulator.url("earthengine.googleapis.com");
 //! assert!(api.starts_with("http://127.0.0.1:"));
 //!
-//! // … something that goes wrong there, once …
+//! // Inject a fault into the next response.
 //! emulator.fault("earthengine.googleapis.com", Fault::status(503).header("Retry-After", "1"));
 //!
-//! // … and what was asked.
+//! // Inspect the requests received so far.
 //! assert!(emulator.requests().is_empty());
 //! emulator.shutdown().await;
 //! # Ok(())
@@ -44,21 +42,21 @@
 //!
 //! # Hosts
 //!
-//! | host | answers |
+//! | host | paths |
 //! |---|---|
 //! | `oauth2.googleapis.com` | `/token` (JWT, refresh token, authorization code), `/tokeninfo`, `/revoke` |
-//! | `www.googleapis.com` | `/oauth2/v4/token`, the token endpoint under its older name |
+//! | `www.googleapis.com` | `/oauth2/v4/token`, the legacy URL of the token endpoint |
 //! | `accounts.google.com` | `/o/oauth2/auth`, `/o/oauth2/v2/auth`: the consent page |
-//! | `code.earthengine.google.com` | `/client-auth`, `/client-auth/fetch`: the page for logins from notebooks |
+//! | `code.earthengine.google.com` | `/client-auth`, `/client-auth/fetch`: the login page for notebooks |
 //! | `earthengine.googleapis.com`, `earthengine-highvolume.googleapis.com` | `/$discovery/rest`, `/v1/projects/P/config`, `…/algorithms`, `…/value:compute`, assets, operations, exports, pixels, maps, thumbnails, features, `/batch` |
 //! | `iamcredentials.googleapis.com` | `/v1/projects/-/serviceAccounts/EMAIL:generateAccessToken` |
 //! | `cloudresourcemanager.googleapis.com` | `/v3/projects:search`, `/v1/projects/P` |
-//! | `sts.googleapis.com` | `/v1/oauthtoken`: the refresh tokens of workforce users; `/v1/introspect`: whose a token is |
-//! | `service-identity.gdch.test` | `/authenticate`: a token server of Google Distributed Cloud, under a made-up name |
+//! | `sts.googleapis.com` | `/v1/oauthtoken`: token refresh for workforce users; `/v1/introspect`: token introspection |
+//! | `service-identity.gdch.test` | `/authenticate`: a token server of Google Distributed Cloud, with a fictitious name |
 //! | `serviceusage.googleapis.com` | `/v1/projects/P/services/earthengine.googleapis.com` |
 //! | `sts.googleapis.com`, `sts.mtls.googleapis.com` | `/v1/token`: federation with [OpenID Connect](Emulator::create_oidc_provider), [AWS](Emulator::create_aws_provider) and [X.509](Emulator::create_x509_provider) |
-//! | `169.254.169.254/latest` | Amazon's instance metadata service, if the machine [is one of theirs](Emulator::run_on_ec2) |
-//! | `metadata.google.internal`, `169.254.169.254` | the metadata server, if [turned on](EmulatorBuilder::metadata_server) |
+//! | `169.254.169.254/latest` | Amazon's instance metadata service, if [enabled](Emulator::run_on_ec2) |
+//! | `metadata.google.internal`, `169.254.169.254` | the metadata server, if [enabled](EmulatorBuilder::metadata_server) |
 
 mod body;
 mod builder;
@@ -66,8 +64,10 @@ mod clock;
 mod concurrency;
 mod content;
 mod emulator;
+mod error_responses;
 mod fault;
 mod federation;
+mod google_error;
 mod hosts;
 mod jwt;
 mod keys;
@@ -76,10 +76,8 @@ mod project;
 mod random;
 mod recorded;
 mod redact;
-mod refusal;
-mod refusals;
-mod reply;
 mod request;
+mod response;
 mod scopes;
 mod server;
 mod service_account;
@@ -96,10 +94,10 @@ pub use content::EmulatedOperation;
 pub use emulator::Emulator;
 pub use fault::Fault;
 pub use federation::{AwsKey, ClientCertificate, OidcProvider, X509Provider};
+pub use google_error::GoogleError;
 pub use keys::{EcKey, RsaKey};
 pub use project::Project;
 pub use recorded::RecordedRequest;
-pub use refusal::Refusal;
 pub use service_account::ServiceAccount;
 pub use service_identity::ServiceIdentity;
 pub use user::User;

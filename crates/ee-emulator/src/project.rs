@@ -1,13 +1,13 @@
-//! Cloud projects, and what is wrong with them.
+//! Cloud projects and their states.
 
 use std::collections::BTreeSet;
 
-use crate::Refusal;
+use crate::GoogleError;
 
-/// A Cloud project, as the emulator's owner wants it to be.
+/// The configuration of a Cloud project.
 ///
-/// A new project exists, lets everyone use it, has the Earth Engine API enabled and is
-/// registered for noncommercial use. The methods take these away one by one.
+/// By default all callers may use a project, the Earth Engine API is enabled, and the project is
+/// registered for noncommercial use. The methods change this.
 ///
 /// ```
 /// use ee_emulator::Project;
@@ -25,7 +25,7 @@ pub struct Project {
     pub(crate) denied: bool,
     pub(crate) allowed: BTreeSet<String>,
     pub(crate) config_when_unregistered: bool,
-    pub(crate) refusal: Option<Refusal>,
+    pub(crate) error: Option<GoogleError>,
     pub(crate) missing_permissions: BTreeSet<String>,
     pub(crate) max_concurrent_exports: Option<u32>,
     pub(crate) quota_status: Option<String>,
@@ -33,7 +33,7 @@ pub struct Project {
 }
 
 impl Project {
-    /// A project in good order, with a number that follows from its id.
+    /// Creates a usable project, with a number derived from its id.
     pub fn new(id: impl Into<String>) -> Self {
         let id = id.into();
         Self {
@@ -46,7 +46,7 @@ impl Project {
             denied: false,
             allowed: BTreeSet::new(),
             config_when_unregistered: false,
-            refusal: None,
+            error: None,
             missing_permissions: BTreeSet::new(),
             max_concurrent_exports: None,
             quota_status: None,
@@ -54,19 +54,19 @@ impl Project {
         }
     }
 
-    /// The project's id.
+    /// Returns the project id.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Sets the project number, which clients may use wherever the id is expected.
+    /// Sets the project number, which clients may use instead of the id.
     #[must_use]
     pub fn number(mut self, number: u64) -> Self {
         self.number = number;
         self
     }
 
-    /// Sets the name that people read. It is the id unless set.
+    /// Sets the display name. Defaults to the id.
     #[must_use]
     pub fn display_name(mut self, name: impl Into<String>) -> Self {
         self.display_name = name.into();
@@ -75,66 +75,66 @@ impl Project {
 
     /// Sets the registration state, in Earth Engine's spelling: `REGISTERED_COMMERCIALLY`,
     /// `REGISTERED_NOT_COMMERCIALLY`, `NOT_REGISTERED` or `REGISTRATION_STATE_UNSPECIFIED`.
-    /// Any other text is passed on as it is, for tests of states that are yet to be invented.
+    /// Other values are sent unchanged, for tests of unknown states.
     #[must_use]
     pub fn registration(mut self, state: impl Into<String>) -> Self {
         self.registration = state.into();
         self
     }
 
-    /// Whether the Earth Engine API is enabled; if not, calls get `SERVICE_DISABLED`.
+    /// Sets whether the Earth Engine API is enabled. If not, calls fail with `SERVICE_DISABLED`.
     #[must_use]
     pub fn api_enabled(mut self, enabled: bool) -> Self {
         self.api_enabled = enabled;
         self
     }
 
-    /// Whether the project is suspended.
+    /// Sets whether the project is suspended.
     #[must_use]
     pub fn suspended(mut self, suspended: bool) -> Self {
         self.suspended = suspended;
         self
     }
 
-    /// Whether the project refuses, with `USER_PROJECT_DENIED`, everyone whom
-    /// [`allow`](Self::allow) does not name.
+    /// Sets whether callers without [`allow`](Self::allow) are denied with `USER_PROJECT_DENIED`.
     #[must_use]
     pub fn denied(mut self, denied: bool) -> Self {
         self.denied = denied;
         self
     }
 
-    /// Lets the principal with this e-mail address use a [`denied`](Self::denied) project.
+    /// Allows the principal with this email address to use a [`denied`](Self::denied) project.
     #[must_use]
     pub fn allow(mut self, email: impl Into<String>) -> Self {
         self.allowed.insert(email.into());
         self
     }
 
-    /// Whether an unregistered project still answers `config`, with the state `NOT_REGISTERED`.
-    /// By default it refuses that as it refuses everything else; both have been seen.
+    /// Sets whether an unregistered project responds to `config` with the state `NOT_REGISTERED`.
+    ///
+    /// Defaults to `false`: `config` fails like all other calls. Both have been observed.
     #[must_use]
-    pub fn config_when_unregistered(mut self, answers: bool) -> Self {
-        self.config_when_unregistered = answers;
+    pub fn config_when_unregistered(mut self, responds: bool) -> Self {
+        self.config_when_unregistered = responds;
         self
     }
 
-    /// Refuses every Earth Engine call that names this project, in the given way, whatever else
-    /// is set. The credential is checked first.
+    /// Makes all Earth Engine calls that name this project fail with this error, regardless of other
+    /// options. The credential is validated first.
     #[must_use]
-    pub fn refuse(mut self, refusal: Refusal) -> Self {
-        self.refusal = Some(refusal);
+    pub fn fail_with(mut self, error: GoogleError) -> Self {
+        self.error = Some(error);
         self
     }
 
-    /// Sets `maxConcurrentExports` in the answer to `config`.
+    /// Sets `maxConcurrentExports` in the response to `config`.
     #[must_use]
     pub fn max_concurrent_exports(mut self, exports: u32) -> Self {
         self.max_concurrent_exports = Some(exports);
         self
     }
 
-    /// Adds the header `x-earth-engine-quota-status` to the project's answers, for example
+    /// Sets the header `x-earth-engine-quota-status` of the project's responses, for example
     /// `parallelism_restricted=true`.
     #[must_use]
     pub fn quota_status(mut self, status: impl Into<String>) -> Self {
@@ -142,29 +142,28 @@ impl Project {
         self
     }
 
-    /// Adds the header `x-earth-engine-init-message` to the project's answers: text that a client
-    /// should show when it initializes.
+    /// Sets the header `x-earth-engine-init-message` of the project's responses: a message that clients
+    /// should show when they initialize.
     #[must_use]
     pub fn init_message(mut self, message: impl Into<String>) -> Self {
         self.init_message = Some(message.into());
         self
     }
 
-    /// Takes a permission from everyone: `earthengine.config.get`, without which the
-    /// configuration cannot be read, or `earthengine.computations.create`, without which nothing
-    /// is computed.
+    /// Denies a permission to all callers: `earthengine.config.get`, which reading the configuration
+    /// requires, or `earthengine.computations.create`, which all calls require.
     #[must_use]
     pub fn without_permission(mut self, permission: impl Into<String>) -> Self {
         self.missing_permissions.insert(permission.into());
         self
     }
 
-    /// Whether `name` is this project's id or its number.
-    pub(crate) fn is_called(&self, name: &str) -> bool {
+    /// Returns whether `name` is this project's id or number.
+    pub(crate) fn has_id_or_number(&self, name: &str) -> bool {
         self.id == name || self.number.to_string() == name
     }
 
-    pub(crate) fn admits(&self, email: Option<&str>) -> bool {
+    pub(crate) fn allows(&self, email: Option<&str>) -> bool {
         !self.denied || email.is_some_and(|email| self.allowed.contains(email))
     }
 
@@ -173,7 +172,7 @@ impl Project {
     }
 }
 
-/// A twelve-digit number that is always the same for the same id (FNV-1a).
+/// Derives a twelve-digit number from an id (FNV-1a).
 fn number_from(id: &str) -> u64 {
     let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -1,15 +1,15 @@
-//! Unguessable strings: tokens, codes, key identifiers.
+//! Random strings: tokens, codes and key ids.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand_core::{OsRng, RngCore};
 
-/// `bytes` random bytes in the URL-safe alphabet, without padding.
+/// Returns `bytes` random bytes in base64url without padding.
 pub(crate) fn url_safe(bytes: usize) -> String {
     URL_SAFE_NO_PAD.encode(raw(bytes))
 }
 
-/// `bytes` random bytes as lower-case hexadecimal digits.
+/// Returns `bytes` random bytes as lowercase hexadecimal digits.
 pub(crate) fn hex(bytes: usize) -> String {
     raw(bytes)
         .iter()
@@ -17,13 +17,13 @@ pub(crate) fn hex(bytes: usize) -> String {
         .collect()
 }
 
-/// A number of `count` decimal digits that does not begin with 0.
+/// Returns a random number of `count` decimal digits without a leading zero.
 pub(crate) fn digits(count: usize) -> String {
     raw(count)
         .iter()
         .enumerate()
-        .map(|(place, byte)| {
-            let digit = if place == 0 { 1 + byte % 9 } else { byte % 10 };
+        .map(|(index, byte)| {
+            let digit = if index == 0 { 1 + byte % 9 } else { byte % 10 };
             char::from(b'0' + digit)
         })
         .collect()

@@ -1,4 +1,4 @@
-//! The requests that came in, kept for assertions.
+//! A log of received requests, for assertions in tests.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -12,45 +12,48 @@ use serde_json::Value;
 
 use crate::redact;
 
-/// How many requests are kept, and how many bytes of their bodies: an emulator that runs for days
-/// forgets the oldest rather than fill the memory.
-const MOST_REQUESTS: usize = 100_000;
-const MOST_BYTES: usize = 256 * 1024 * 1024;
+/// The size of the log, in requests and in bytes of their bodies. Beyond it the oldest requests are
+/// dropped, so that memory is bounded in an emulator that runs for days.
+const MAX_REQUESTS: usize = 100_000;
+const MAX_BYTES: usize = 256 * 1024 * 1024;
 
-/// A request as it arrived. The fields hold everything, secrets included; `Debug` hides those.
+/// A received request.
+///
+/// The fields contain secrets; the `Debug` output redacts them.
 #[derive(Clone)]
 pub struct RecordedRequest {
     /// The HTTP method.
     pub method: Method,
-    /// The Google host that was meant: the first segment of the path.
+    /// The Google host: the first segment of the path.
     pub host: String,
-    /// The path on that host, as it was sent (percent-encoded), beginning with `/`.
+    /// The percent-encoded path on that host, beginning with `/`.
     pub path: String,
-    /// The query as it was sent, without `?`; empty where there was none.
+    /// The percent-encoded query, without `?`. Empty if the request had none.
     pub query: String,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body. Empty if it was too long to be accepted.
+    /// The body. Empty if it exceeded the size limit.
     pub body: Bytes,
-    /// The status that was answered; `None` while no answer was given, or if the connection was
-    /// cut instead of one.
+    /// The status of the response. `None` until the response is sent, and if the connection was
+    /// closed without one.
     pub status: Option<u16>,
-    /// The [label](crate::Fault::label) of the fault that it met with.
+    /// The [label](crate::Fault::label) of the fault that was applied.
     pub fault: Option<String>,
-    /// When the request had been read, by the emulator's clock.
+    /// When the request was received, by the emulator's clock.
     pub at: DateTime<Utc>,
-    /// The same moment by the machine's monotonic clock, for measuring pauses between requests.
+    /// The same time by the system's monotonic clock, for measuring intervals between requests.
     pub received: Instant,
 }
 
 impl RecordedRequest {
-    /// A header's value, if the request had it once or more (then the first) and it is text.
+    /// Returns the first value of a header, if it is visible ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The parameters of a form-encoded body. Of a repeated one the last is kept; a body of
-    /// another type gives an empty map.
+    /// Returns the parameters of a form-encoded body, or an empty map for other content types.
+    ///
+    /// For repeated parameters, the last value is returned.
     pub fn form(&self) -> BTreeMap<String, String> {
         if !self
             .content_type()
@@ -61,17 +64,17 @@ impl RecordedRequest {
         parameters(&self.body)
     }
 
-    /// The parameters of the query. Of a repeated one the last is kept.
+    /// Returns the parameters of the query. For repeated parameters, the last value is returned.
     pub fn query_parameters(&self) -> BTreeMap<String, String> {
         parameters(self.query.as_bytes())
     }
 
-    /// The body as JSON; `null` if it is not JSON.
+    /// Returns the body as JSON, or `null` if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
-    /// The token of an `Authorization: Bearer` header.
+    /// Returns the token of an `Authorization: Bearer` header.
     pub fn bearer(&self) -> Option<&str> {
         let (scheme, token) = self.header("authorization")?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -116,60 +119,69 @@ impl fmt::Debug for RecordedRequest {
     }
 }
 
-/// The requests that are remembered, oldest first.
+/// The recorded requests, oldest first.
 #[derive(Default)]
 pub(crate) struct RequestLog {
     requests: VecDeque<RecordedRequest>,
-    /// Of the requests, whether they are still being answered.
-    under_way: VecDeque<bool>,
+    /// For each request, whether it is in flight.
+    in_flight: VecDeque<bool>,
     bytes: usize,
-    /// How many were forgotten: the identity of a request is its place in the whole history.
-    forgotten: u64,
+    /// The number of requests dropped: a request's number counts from the start of the log.
+    dropped: u64,
 }
 
 impl RequestLog {
-    /// Remembers a request and says by which number its status can be added.
+    /// Adds a request and returns its number.
     pub(crate) fn add(&mut self, request: RecordedRequest) -> u64 {
         self.bytes += request.body.len();
         self.requests.push_back(request);
-        self.under_way.push_back(true);
-        let number = self.forgotten + self.requests.len() as u64 - 1;
-        while self.requests.len() > MOST_REQUESTS
-            || (self.bytes > MOST_BYTES && self.requests.len() > 1)
+        self.in_flight.push_back(true);
+        let number = self.dropped + self.requests.len() as u64 - 1;
+        while self.requests.len() > MAX_REQUESTS
+            || (self.bytes > MAX_BYTES && self.requests.len() > 1)
         {
-            self.forget_oldest();
+            self.drop_oldest();
         }
         number
     }
 
-    pub(crate) fn answered(&mut self, number: u64, status: u16) {
-        if let Some(request) = self.place(number).and_then(|at| self.requests.get_mut(at)) {
+    pub(crate) fn set_status(&mut self, number: u64, status: u16) {
+        if let Some(request) = self
+            .index(number)
+            .and_then(|index| self.requests.get_mut(index))
+        {
             request.status = Some(status);
         }
     }
 
-    pub(crate) fn met_with(&mut self, number: u64, fault: String) {
-        if let Some(request) = self.place(number).and_then(|at| self.requests.get_mut(at)) {
+    pub(crate) fn set_fault(&mut self, number: u64, fault: String) {
+        if let Some(request) = self
+            .index(number)
+            .and_then(|index| self.requests.get_mut(index))
+        {
             request.fault = Some(fault);
         }
     }
 
-    /// Nothing more will become of a request.
-    pub(crate) fn ended(&mut self, number: u64) {
-        if let Some(under_way) = self.place(number).and_then(|at| self.under_way.get_mut(at)) {
-            *under_way = false;
+    /// Marks a request as finished.
+    pub(crate) fn finish(&mut self, number: u64) {
+        if let Some(in_flight) = self
+            .index(number)
+            .and_then(|index| self.in_flight.get_mut(index))
+        {
+            *in_flight = false;
         }
     }
 
-    fn place(&self, number: u64) -> Option<usize> {
-        usize::try_from(number.checked_sub(self.forgotten)?).ok()
+    fn index(&self, number: u64) -> Option<usize> {
+        usize::try_from(number.checked_sub(self.dropped)?).ok()
     }
 
-    /// The oldest requests, up to the first that is still being answered, which are forgotten.
-    pub(crate) fn take_ended(&mut self) -> Vec<RecordedRequest> {
-        let ended = self.under_way.iter().take_while(|under_way| !**under_way);
-        (0..ended.count())
-            .filter_map(|_| self.forget_oldest())
+    /// Removes and returns the oldest requests, up to the first that is in flight.
+    pub(crate) fn take_finished(&mut self) -> Vec<RecordedRequest> {
+        let finished = self.in_flight.iter().take_while(|in_flight| !**in_flight);
+        (0..finished.count())
+            .filter_map(|_| self.drop_oldest())
             .collect()
     }
 
@@ -187,15 +199,15 @@ impl RequestLog {
 
     pub(crate) fn clear(&mut self) {
         while !self.requests.is_empty() {
-            self.forget_oldest();
+            self.drop_oldest();
         }
     }
 
-    fn forget_oldest(&mut self) -> Option<RecordedRequest> {
+    fn drop_oldest(&mut self) -> Option<RecordedRequest> {
         let request = self.requests.pop_front()?;
-        self.under_way.pop_front();
+        self.in_flight.pop_front();
         self.bytes -= request.body.len();
-        self.forgotten += 1;
+        self.dropped += 1;
         Some(request)
     }
 }
@@ -226,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_hides_tokens_in_headers_queries_forms_and_json() {
+    fn debug_output_redacts_secrets() {
         let form = request(
             "application/x-www-form-urlencoded",
             "grant_type=refresh_token&refresh_token=s3cret&client_secret=s3cret&new=s3cret",
@@ -244,35 +256,35 @@ mod tests {
     }
 
     #[test]
-    fn a_status_finds_its_request_after_the_log_was_cleared() {
+    fn status_is_recorded_after_log_is_cleared() {
         let mut log = RequestLog::default();
         let first = log.add(request("text/plain", "a"));
         log.clear();
         let second = log.add(request("text/plain", "b"));
-        log.answered(first, 500);
-        log.answered(second, 200);
+        log.set_status(first, 500);
+        log.set_status(second, 200);
         assert_eq!(log.all()[0].status, Some(200));
     }
 
     #[test]
-    fn requests_are_taken_once_and_not_while_they_are_answered() {
+    fn finished_requests_are_taken_once() {
         let mut log = RequestLog::default();
         let numbers = ["a", "b", "c"].map(|body| log.add(request("text/plain", body)));
-        log.met_with(numbers[0], "cut".to_owned());
-        log.ended(numbers[0]);
-        log.ended(numbers[2]);
-        let taken = log.take_ended();
-        assert_eq!(taken.len(), 1, "the second is still being answered");
+        log.set_fault(numbers[0], "cut".to_owned());
+        log.finish(numbers[0]);
+        log.finish(numbers[2]);
+        let taken = log.take_finished();
+        assert_eq!(taken.len(), 1, "the second request is in flight");
         assert_eq!(taken[0].fault.as_deref(), Some("cut"));
-        log.answered(numbers[1], 200);
-        log.ended(numbers[1]);
-        let bodies: Vec<_> = log.take_ended().into_iter().map(|r| r.body).collect();
+        log.set_status(numbers[1], 200);
+        log.finish(numbers[1]);
+        let bodies: Vec<_> = log.take_finished().into_iter().map(|r| r.body).collect();
         assert_eq!(bodies, ["b", "c"]);
-        assert!(log.all().is_empty() && log.take_ended().is_empty());
+        assert!(log.all().is_empty() && log.take_finished().is_empty());
     }
 
     #[test]
-    fn forms_and_json_and_bearers_are_read() {
+    fn forms_json_and_bearer_tokens_are_parsed() {
         let form = request("application/x-www-form-urlencoded", "a=1&b=x+y");
         assert_eq!(form.form()["b"], "x y");
         assert_eq!(form.bearer(), Some("s3cret"));

@@ -1,4 +1,4 @@
-//! What of a request may be shown: everything but the secrets.
+//! Redaction of secrets in recorded requests.
 
 use serde_json::Value;
 
@@ -15,8 +15,8 @@ const SECRET_HEADERS: [&str; 7] = [
     "x-amz-security-token",
 ];
 
-/// Parameters that may be shown. Anything else in a form or a query is taken for a secret, so
-/// that a parameter nobody thought of is hidden and not shown.
+/// Parameters that may be shown. All others are redacted, so that an unknown parameter cannot leak
+/// a secret.
 const PLAIN_PARAMETERS: [&str; 26] = [
     "alt",
     "audience",
@@ -46,7 +46,7 @@ const PLAIN_PARAMETERS: [&str; 26] = [
     "view",
 ];
 
-/// Members of JSON bodies that are secrets.
+/// Members of JSON bodies whose values are secrets.
 const SECRET_MEMBERS: [&str; 17] = [
     "accesstoken",
     "access_token",
@@ -71,7 +71,7 @@ pub(crate) fn is_secret_header(name: &str) -> bool {
     SECRET_HEADERS.contains(&name)
 }
 
-/// A query or form with the values of all but the plain parameters hidden.
+/// Redacts the values of a query or form, except those of plain parameters.
 pub(crate) fn parameters(encoded: &str) -> String {
     let shown: Vec<String> = url::form_urlencoded::parse(encoded.as_bytes())
         .map(|(name, value)| {
@@ -85,32 +85,32 @@ pub(crate) fn parameters(encoded: &str) -> String {
     shown.join("&")
 }
 
-/// A body: forms and JSON with their secrets hidden, of anything else only the length.
+/// Redacts a body: forms and JSON keep what is not secret, others are reduced to their length.
 pub(crate) fn body(content_type: &str, bytes: &[u8]) -> String {
     if content_type.starts_with("application/x-www-form-urlencoded") {
         return parameters(&String::from_utf8_lossy(bytes));
     }
     match serde_json::from_slice(bytes) {
         Ok(mut json) => {
-            hide(&mut json);
+            redact_json(&mut json);
             json.to_string()
         }
         Err(_) => format!("{} bytes", bytes.len()),
     }
 }
 
-fn hide(json: &mut Value) {
+fn redact_json(json: &mut Value) {
     match json {
         Value::Object(members) => {
             for (name, value) in members {
                 if SECRET_MEMBERS.contains(&name.to_ascii_lowercase().as_str()) {
                     *value = Value::from(REDACTED);
                 } else {
-                    hide(value);
+                    redact_json(value);
                 }
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(hide),
+        Value::Array(values) => values.iter_mut().for_each(redact_json),
         _ => {}
     }
 }

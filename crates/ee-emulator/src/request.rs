@@ -1,16 +1,16 @@
-//! A request on its way to the host that it is for.
+//! A request to a host.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
-/// The parts of a request that hosts look at.
+/// A request as hosts receive it.
 pub(crate) struct Request {
     pub(crate) method: Method,
-    /// The host that is meant: the first segment of the path.
+    /// The host: the first segment of the path.
     pub(crate) host: String,
-    /// The rest of the path, as it was sent.
+    /// The rest of the path, percent-encoded.
     pub(crate) path: String,
-    /// The query, as it was sent, without `?`.
+    /// The percent-encoded query, without `?`.
     pub(crate) query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -26,7 +26,7 @@ impl Request {
         }
     }
 
-    /// The decoded segments of the path on the host.
+    /// Returns the decoded segments of the path on the host.
     pub(crate) fn segments(&self) -> Vec<String> {
         self.path
             .split('/')
@@ -39,12 +39,12 @@ impl Request {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// A parameter of the query.
+    /// Returns a parameter of the query.
     pub(crate) fn query(&self, name: &str) -> Option<String> {
         find(self.query.as_bytes(), name)
     }
 
-    /// Whether the body claims to be a form.
+    /// Returns whether the content type is that of a form.
     pub(crate) fn is_form(&self) -> bool {
         self.header("content-type").is_some_and(|content_type| {
             let essence = content_type.split(';').next().unwrap_or_default().trim();
@@ -52,20 +52,20 @@ impl Request {
         })
     }
 
-    /// The parameters of a form body, in order, repetitions included.
+    /// Returns the parameters of a form body in order, including repeated ones.
     pub(crate) fn form(&self) -> Vec<(String, String)> {
         url::form_urlencoded::parse(&self.body)
             .into_owned()
             .collect()
     }
 
-    /// A parameter of the form body or, if it is not there, of the query.
+    /// Returns a parameter of the form body or, if absent there, of the query.
     pub(crate) fn form_or_query(&self, name: &str) -> Option<String> {
         let in_form = self.is_form().then(|| find(&self.body, name)).flatten();
         in_form.or_else(|| self.query(name))
     }
 
-    /// The credential of an `Authorization: Bearer` header (RFC 6750 section 2.1).
+    /// Returns the token of an `Authorization: Bearer` header (RFC 6750 section 2.1).
     pub(crate) fn bearer(&self) -> Option<&str> {
         let (scheme, token) = self.header("authorization")?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -78,7 +78,7 @@ fn find(encoded: &[u8], name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-/// Undoes percent-encoding in one segment; what is not valid stays as it is.
+/// Decodes one segment. Invalid escapes are kept unchanged.
 fn percent_decode(segment: &str) -> String {
     let bytes = segment.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_segment_is_the_host() {
+    fn first_segment_is_host() {
         let split = |path| Request::split_path(path);
         assert_eq!(split("/a.b/c/d"), ("a.b".to_owned(), "/c/d".to_owned()));
         assert_eq!(split("/a.b"), ("a.b".to_owned(), "/".to_owned()));
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_are_decoded_and_broken_escapes_left_alone() {
+    fn invalid_escapes_are_kept() {
         assert_eq!(percent_decode("value%3Acompute"), "value:compute");
         assert_eq!(percent_decode("%24discovery"), "$discovery");
         assert_eq!(percent_decode("100%"), "100%");

@@ -1,9 +1,9 @@
-//! OAuth scopes: Google's full names, and the short ones that tests like to write.
+//! OAuth scopes, in full and as short names.
 
-/// What every full scope name begins with.
+/// The prefix of full scope names.
 const PREFIX: &str = "https://www.googleapis.com/auth/";
 
-/// Scopes that have no prefix (OpenID Connect).
+/// Scopes without a prefix (OpenID Connect).
 const BARE: [&str; 3] = ["openid", "email", "profile"];
 
 pub(crate) const EARTHENGINE: &str = "https://www.googleapis.com/auth/earthengine";
@@ -22,10 +22,10 @@ pub(crate) const IDENTIFYING: [&str; 5] = [
     "https://www.googleapis.com/auth/userinfo.profile",
 ];
 
-/// What `gcloud auth application-default login --scopes=…` gets when it is asked for Earth Engine.
+/// The scopes of `gcloud auth application-default login --scopes=…` for Earth Engine.
 pub(crate) const GCLOUD_LOGIN: [&str; 4] = ["openid", USERINFO_EMAIL, CLOUD_PLATFORM, EARTHENGINE];
 
-/// What Earth Engine's Python client asks for.
+/// The scopes that Earth Engine's Python client requests.
 pub(crate) const EARTHENGINE_LOGIN: [&str; 4] = [
     EARTHENGINE,
     CLOUD_PLATFORM,
@@ -33,7 +33,7 @@ pub(crate) const EARTHENGINE_LOGIN: [&str; 4] = [
     "https://www.googleapis.com/auth/devstorage.full_control",
 ];
 
-/// The full name of a scope that a test may have written short.
+/// Expands a short scope name.
 pub(crate) fn full(scope: &str) -> String {
     if scope.contains("://") || BARE.contains(&scope) {
         scope.to_owned()
@@ -42,18 +42,18 @@ pub(crate) fn full(scope: &str) -> String {
     }
 }
 
-/// [`full`] for a list.
+/// Expands a list of short scope names.
 pub(crate) fn full_all<S: AsRef<str>>(scopes: &[S]) -> Vec<String> {
     scopes.iter().map(|scope| full(scope.as_ref())).collect()
 }
 
-/// The scopes of a space-separated `scope` parameter (RFC 6749 section 3.3).
+/// Splits a space-separated `scope` parameter (RFC 6749 section 3.3).
 pub(crate) fn split(scope: &str) -> Vec<String> {
     scope.split_ascii_whitespace().map(str::to_owned).collect()
 }
 
-/// Whether Google would know this scope. Short names do not travel: `earthengine` alone is an
-/// error on the wire.
+/// Returns whether Google would accept this scope. Short names are for tests only: in a request,
+/// `earthengine` is an error.
 pub(crate) fn is_known(scope: &str) -> bool {
     BARE.contains(&scope) || scope.len() > PREFIX.len() && scope.starts_with(PREFIX)
 }

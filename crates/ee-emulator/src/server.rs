@@ -1,16 +1,15 @@
-//! The HTTP server: connections in, requests recorded, faults applied, hosts asked.
+//! The HTTP server: accepts connections, records requests, applies faults and calls hosts.
 
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, DATE};
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response as HttpResponse};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -20,67 +19,18 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::body::{Answer, AnswerBody};
-use crate::concurrency::Crowds;
-use crate::fault::{Fault, FaultKind, Faults};
-use crate::recorded::{RecordedRequest, RequestLog};
-use crate::reply::{Outcome, Reply};
+use crate::body::{BodyStream, ResponseBody, connection_closed};
+use crate::fault::{Fault, FaultKind};
+use crate::recorded::RecordedRequest;
 use crate::request::Request;
-use crate::state::State;
-use crate::{EmulatorClock, hosts, refusals};
+use crate::response::{Outcome, Response};
+use crate::state::Shared;
+use crate::{error_responses, hosts};
 
-/// The longest request body that is read.
-const LONGEST_BODY: usize = 32 * 1024 * 1024;
+/// The maximum size of a request body.
+const MAX_BODY_SIZE: usize = 32 * 1024 * 1024;
 
-/// What all connections share with the [`Emulator`](crate::Emulator) that the owner holds.
-pub(crate) struct Shared {
-    pub(crate) address: SocketAddr,
-    pub(crate) clock: EmulatorClock,
-    state: Mutex<State>,
-    faults: Mutex<Faults>,
-    log: Mutex<RequestLog>,
-    pub(crate) crowds: Crowds,
-    /// How many connections were taken so far.
-    pub(crate) connections: AtomicU64,
-}
-
-impl Shared {
-    pub(crate) fn new(address: SocketAddr, clock: EmulatorClock, state: State) -> Self {
-        Self {
-            address,
-            clock,
-            state: Mutex::new(state),
-            faults: Mutex::default(),
-            log: Mutex::default(),
-            crowds: Crowds::default(),
-            connections: AtomicU64::new(0),
-        }
-    }
-
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
-    }
-
-    pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
-        lock(&self.faults)
-    }
-
-    pub(crate) fn log(&self) -> MutexGuard<'_, RequestLog> {
-        lock(&self.log)
-    }
-
-    /// Where a host is emulated, without a slash at the end.
-    pub(crate) fn url(&self, host: &str) -> String {
-        format!("http://{}/{host}", self.address)
-    }
-}
-
-/// A test that panicked while it held a lock must not take the others with it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Serves until `stop` changes or its sender is gone, then drops all connections.
+/// Serves until `stop` changes or its sender is dropped, then closes all connections.
 pub(crate) async fn serve(
     listener: TcpListener,
     shared: Arc<Shared>,
@@ -90,24 +40,24 @@ pub(crate) async fn serve(
     loop {
         tokio::select! {
             _ = stop.changed() => break,
-            // Finished connections are collected here, so that the set does not grow.
+            // Collects finished connections, so that the set does not grow.
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     let shared = Arc::clone(&shared);
                     shared.connections.fetch_add(1, Ordering::Relaxed);
                     connections.spawn(async move {
-                        // Small answers should not wait for the client's acknowledgement.
+                        // Small responses should not wait for the client's acknowledgement.
                         let _ = stream.set_nodelay(true);
-                        let service = service_fn(|request| answer(&shared, request));
-                        // A connection that breaks is the client's business or a fault's.
+                        let service = service_fn(|request| serve_request(&shared, request));
+                        // Connections are expected to break: clients close them, and so do faults.
                         let _ = http1::Builder::new()
                             .timer(TokioTimer::new())
                             .serve_connection(TokioIo::new(stream), service)
                             .await;
                     });
                 }
-                // Out of file descriptors, most likely: let some connections end first.
+                // Most likely out of file descriptors: wait for some connections to close.
                 Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
             }
         }
@@ -116,14 +66,14 @@ pub(crate) async fn serve(
     connections.shutdown().await;
 }
 
-async fn answer(
+async fn serve_request(
     shared: &Shared,
     incoming: http::Request<Incoming>,
-) -> io::Result<Response<Answer>> {
+) -> io::Result<HttpResponse<ResponseBody>> {
     let (head, body) = incoming.into_parts();
-    let body = Limited::new(body, LONGEST_BODY).collect().await;
+    let body = Limited::new(body, MAX_BODY_SIZE).collect().await;
     let (host, path) = Request::split_path(head.uri.path());
-    let too_long = body.is_err();
+    let too_large = body.is_err();
     let request = Request {
         method: head.method,
         host,
@@ -133,31 +83,31 @@ async fn answer(
         body: body.map_or_else(|_| Bytes::new(), |body| body.to_bytes()),
     };
     let number = record(shared, &request);
-    let _ended = Ended { shared, number };
-    let response = if too_long {
-        // The rest of the body is still on the connection, which is useless therefore.
-        let reply = refusals::payload_too_large().with(CONNECTION, "close");
-        whole(shared, reply)
-    } else if let Some(inside) = shared.crowds.enter(&request.host) {
+    let _finish = FinishOnDrop { shared, number };
+    let response = if too_large {
+        // The unread rest of the body makes the connection unusable.
+        let response = error_responses::payload_too_large().with(CONNECTION, "close");
+        full(shared, response)
+    } else if let Some(permit) = shared.concurrency.try_acquire(&request.host) {
         let mut response = respond(shared, &request, number).await?;
-        response.body_mut().inside = Some(inside);
+        response.body_mut().permit = Some(permit);
         response
     } else {
-        whole(shared, refusals::too_many_concurrent_aggregations())
+        full(shared, error_responses::too_many_concurrent_aggregations())
     };
-    shared.log().answered(number, response.status().as_u16());
+    shared.log().set_status(number, response.status().as_u16());
     Ok(response)
 }
 
-/// Notes the end of a request, whichever way it ends: the client may go away before.
-struct Ended<'a> {
+/// Marks a request as finished when dropped, also if the client disconnects first.
+struct FinishOnDrop<'a> {
     shared: &'a Shared,
     number: u64,
 }
 
-impl Drop for Ended<'_> {
+impl Drop for FinishOnDrop<'_> {
     fn drop(&mut self) {
-        self.shared.log().ended(self.number);
+        self.shared.log().finish(self.number);
     }
 }
 
@@ -177,62 +127,66 @@ fn record(shared: &Shared, request: &Request) -> u64 {
     shared.log().add(recorded)
 }
 
-/// The answer, or an error that makes hyper close the connection without one.
-async fn respond(shared: &Shared, request: &Request, number: u64) -> io::Result<Response<Answer>> {
+/// Returns the response, or an error that makes hyper close the connection without one.
+async fn respond(
+    shared: &Shared,
+    request: &Request,
+    number: u64,
+) -> io::Result<HttpResponse<ResponseBody>> {
     let fault = shared.faults().take(&request.host, &request.path);
     let Some(fault) = fault else {
-        return real(shared, request).map(|reply| whole(shared, reply));
+        return host_response(shared, request).map(|response| full(shared, response));
     };
-    shared.log().met_with(number, fault.name());
+    shared.log().set_fault(number, fault.name());
     let Fault { kind, delay, .. } = fault;
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
     Ok(match kind {
-        FaultKind::Real => whole(shared, real(shared, request)?),
-        FaultKind::Respond(reply) => whole(shared, reply),
-        FaultKind::Disconnect => return Err(cut()),
-        FaultKind::Truncate(bytes) => truncated(shared, real(shared, request)?, bytes),
-        FaultKind::Stream(total) => stream(shared, AnswerBody::endless(total)),
-        FaultKind::BreakStream(bytes) => stream(shared, AnswerBody::endless_broken(bytes)),
-        FaultKind::Slow(piece, pause) => {
-            let reply = real(shared, request)?;
-            let body = AnswerBody::slow(reply.body.clone(), piece, pause);
-            head(shared, &reply, body)
+        FaultKind::Normal => full(shared, host_response(shared, request)?),
+        FaultKind::Respond(response) => full(shared, response),
+        FaultKind::Disconnect => return Err(connection_closed()),
+        FaultKind::Truncate(bytes) => truncated(shared, host_response(shared, request)?, bytes),
+        FaultKind::Stream(total) => stream(shared, BodyStream::generated(total)),
+        FaultKind::BreakStream(bytes) => stream(shared, BodyStream::generated_truncated(bytes)),
+        FaultKind::Slow(chunk, interval) => {
+            let response = host_response(shared, request)?;
+            let body = BodyStream::slow(response.body.clone(), chunk, interval);
+            with_body(shared, &response, body)
         }
         FaultKind::Gzip => {
-            let reply = real(shared, request)?;
-            whole(
+            let response = host_response(shared, request)?;
+            full(
                 shared,
-                if takes_gzip(request) {
-                    gzip(reply)?
+                if accepts_gzip(request) {
+                    gzip(response)?
                 } else {
-                    reply
+                    response
                 },
             )
         }
     })
 }
 
-fn real(shared: &Shared, request: &Request) -> io::Result<Reply> {
-    match hosts::answer(shared, request) {
-        Outcome::Reply(reply) => Ok(reply),
-        Outcome::Cut => Err(cut()),
+fn host_response(shared: &Shared, request: &Request) -> io::Result<Response> {
+    match hosts::handle(shared, request) {
+        Outcome::Response(response) => Ok(response),
+        Outcome::Close => Err(connection_closed()),
     }
 }
 
-fn whole(shared: &Shared, reply: Reply) -> Response<Answer> {
-    let body = AnswerBody::whole(reply.body.clone());
-    head(shared, &reply, body)
+fn full(shared: &Shared, response: Response) -> HttpResponse<ResponseBody> {
+    let body = BodyStream::full(response.body.clone());
+    with_body(shared, &response, body)
 }
 
-fn stream(shared: &Shared, body: AnswerBody) -> Response<Answer> {
-    let reply = Reply::new(200, "application/json; charset=UTF-8", "");
-    head(shared, &reply, body)
+fn stream(shared: &Shared, body: BodyStream) -> HttpResponse<ResponseBody> {
+    let response = Response::new(200, "application/json; charset=UTF-8", "");
+    with_body(shared, &response, body)
 }
 
-/// Google's front ends want both.
-fn takes_gzip(request: &Request) -> bool {
+/// Returns whether both headers that Google's front ends require contain `gzip`.
+fn accepts_gzip(request: &Request) -> bool {
     let has = |name| {
         request
             .header(name)
@@ -241,27 +195,31 @@ fn takes_gzip(request: &Request) -> bool {
     has("accept-encoding") && has("user-agent")
 }
 
-fn gzip(mut reply: Reply) -> io::Result<Reply> {
+fn gzip(mut response: Response) -> io::Result<Response> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(&reply.body)?;
-    reply.body = encoder.finish()?.into();
-    Ok(reply.with(CONTENT_ENCODING, "gzip"))
+    encoder.write_all(&response.body)?;
+    response.body = encoder.finish()?.into();
+    Ok(response.with(CONTENT_ENCODING, "gzip"))
 }
 
-fn truncated(shared: &Shared, reply: Reply, bytes: usize) -> Response<Answer> {
-    let kept = reply.body.slice(..bytes.min(reply.body.len()));
-    let mut response = head(shared, &reply, AnswerBody::broken(kept));
-    response
+fn truncated(shared: &Shared, response: Response, bytes: usize) -> HttpResponse<ResponseBody> {
+    let length = response.body.len();
+    let kept = response.body.slice(..bytes.min(length));
+    let mut truncated = with_body(shared, &response, BodyStream::truncated(kept));
+    truncated
         .headers_mut()
-        .insert(CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
-    response
+        .insert(CONTENT_LENGTH, HeaderValue::from(length));
+    truncated
 }
 
-fn head(shared: &Shared, reply: &Reply, body: AnswerBody) -> Response<Answer> {
-    let mut response = Response::new(Answer { body, inside: None });
-    *response.status_mut() = reply.status;
-    let headers = response.headers_mut();
-    for (name, value) in &reply.headers {
+fn with_body(shared: &Shared, response: &Response, body: BodyStream) -> HttpResponse<ResponseBody> {
+    let mut sent = HttpResponse::new(ResponseBody {
+        stream: body,
+        permit: None,
+    });
+    *sent.status_mut() = response.status;
+    let headers = sent.headers_mut();
+    for (name, value) in &response.headers {
         headers.append(name, value.clone());
     }
     if !headers.contains_key(DATE) {
@@ -270,9 +228,5 @@ fn head(shared: &Shared, reply: &Reply, body: AnswerBody) -> Response<Answer> {
             headers.insert(DATE, date);
         }
     }
-    response
-}
-
-fn cut() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, "cut on request")
+    sent
 }

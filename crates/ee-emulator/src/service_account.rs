@@ -1,4 +1,4 @@
-//! Service accounts, and the key files that Google lets people download for them.
+//! Service accounts and their key files.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::RsaKey;
 
-/// A service account that the emulator knows, with one of its keys.
+/// A service account with one of its keys.
 #[derive(Clone)]
 pub struct ServiceAccount {
     pub(crate) email: String,
@@ -17,43 +17,44 @@ pub struct ServiceAccount {
 }
 
 impl ServiceAccount {
-    /// The account's e-mail address.
+    /// Returns the email address.
     pub fn email(&self) -> &str {
         &self.email
     }
 
-    /// The project that the account belongs to, and that pays unless a request says otherwise.
+    /// Returns the account's project, which is the default quota project of its requests.
     pub fn project(&self) -> &str {
         &self.project
     }
 
-    /// The account's numeric id.
+    /// Returns the account's numeric id.
     pub fn client_id(&self) -> &str {
         &self.client_id
     }
 
-    /// The key's id, which a JWT names in its header as `kid`.
+    /// Returns the key id, which is the `kid` in a JWT's header.
     pub fn private_key_id(&self) -> &str {
         &self.private_key_id
     }
 
-    /// The key.
+    /// Returns the key pair.
     pub fn key(&self) -> &RsaKey {
         &self.key
     }
 
-    /// The private key in PKCS#8 PEM.
+    /// Returns the private key in PKCS#8 PEM.
     pub fn pkcs8_pem(&self) -> &str {
         self.key.pkcs8_pem()
     }
 
-    /// The private key in PKCS#1 PEM.
+    /// Returns the private key in PKCS#1 PEM.
     pub fn pkcs1_pem(&self) -> &str {
         self.key.pkcs1_pem()
     }
 
-    /// The text of the account's key file, with every field that Google's have. The addresses in
-    /// it are Google's real ones: it is for the client to go to the emulator instead.
+    /// Returns a key file with all fields of Google's.
+    ///
+    /// The URLs are Google's real ones; clients must be configured to use the emulator.
     pub fn json_key(&self) -> String {
         let certificate = format!(
             "https://www.googleapis.com/robot/v1/metadata/x509/{}",

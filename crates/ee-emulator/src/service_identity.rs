@@ -1,4 +1,4 @@
-//! Service identities of Google Distributed Cloud, and the files that they come in.
+//! Service identities of Google Distributed Cloud and their files.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use serde_json::json;
 
 use crate::EcKey;
 
-/// The made-up host of the token server that the emulator stands in for.
+/// The fictitious host of the emulated token server.
 pub(crate) const HOST: &str = "service-identity.gdch.test";
 
-/// A service identity that the emulator knows, with its key.
+/// A service identity with its key.
 #[derive(Clone)]
 pub struct ServiceIdentity {
     pub(crate) project: String,
@@ -19,27 +19,27 @@ pub struct ServiceIdentity {
 }
 
 impl ServiceIdentity {
-    /// The name of the token server, which is no host of Google's.
+    /// Returns the host of the token server, which is not a Google host.
     pub fn host(&self) -> &str {
         HOST
     }
 
-    /// The identity as a JWT names it: `system:serviceaccount:PROJECT:NAME`.
+    /// Returns the identity's subject in JWTs: `system:serviceaccount:PROJECT:NAME`.
     pub fn subject(&self) -> String {
         format!("system:serviceaccount:{}:{}", self.project, self.name)
     }
 
-    /// The key.
+    /// Returns the key pair.
     pub fn key(&self) -> &EcKey {
         &self.key
     }
 
-    /// The id of the key.
+    /// Returns the key id.
     pub fn key_id(&self) -> &str {
         &self.key_id
     }
 
-    /// The text of the identity's file.
+    /// Returns the credential file.
     pub fn json(&self) -> String {
         let file = json!({
             "type": "gdch_service_account",

@@ -1,4 +1,4 @@
-//! Users, and the files in which their logins are kept.
+//! Users and the files of their logins.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use crate::oauth_client::{GCLOUD_CLIENT_ID, GCLOUD_CLIENT_SECRET};
 use crate::scopes;
 
-/// A person with a Google account, logged in with gcloud and with Earth Engine's own client.
+/// A user with a Google account, logged in with gcloud and with Earth Engine's client.
 ///
-/// The two logins are two refresh tokens, each good for its own client only, as at Google.
+/// Each login has its own refresh token, which is valid only for its client, as at Google.
 #[derive(Clone)]
 pub struct User {
     pub(crate) email: String,
@@ -18,29 +18,30 @@ pub struct User {
 }
 
 impl User {
-    /// The e-mail address.
+    /// Returns the email address.
     pub fn email(&self) -> &str {
         &self.email
     }
 
-    /// The refresh token in [`authorized_user_json`](Self::authorized_user_json). Handing it to
-    /// [`Emulator::revoke`](crate::Emulator::revoke) or
-    /// [`Emulator::require_reauth`](crate::Emulator::require_reauth) ends both logins.
+    /// Returns the refresh token in [`authorized_user_json`](Self::authorized_user_json).
+    ///
+    /// [`Emulator::revoke`](crate::Emulator::revoke) and
+    /// [`Emulator::require_reauth`](crate::Emulator::require_reauth) with this token affect both logins.
     pub fn refresh_token(&self) -> &str {
         &self.gcloud_refresh_token
     }
 
-    /// The refresh token in [`earthengine_file_json`](Self::earthengine_file_json).
+    /// Returns the refresh token in [`earthengine_file_json`](Self::earthengine_file_json).
     pub fn earthengine_refresh_token(&self) -> &str {
         &self.earthengine_refresh_token
     }
 
-    /// The text of gcloud's file of application-default credentials, without a quota project.
+    /// Returns gcloud's Application Default Credentials file, without a quota project.
     pub fn authorized_user_json(&self) -> String {
         self.authorized_user(None)
     }
 
-    /// The same with `quota_project_id`.
+    /// Returns gcloud's Application Default Credentials file with `quota_project_id`.
     pub fn authorized_user_json_with_quota_project(&self, project: &str) -> String {
         self.authorized_user(Some(project))
     }
@@ -60,8 +61,9 @@ impl User {
         format!("{file:#}")
     }
 
-    /// The text of Earth Engine's own credentials file, as its Python client writes it: no
-    /// `type`, and no client either, which means Earth Engine's.
+    /// Returns Earth Engine's own credentials file, as its Python client writes it.
+    ///
+    /// It has no `type` and no client, which implies Earth Engine's.
     pub fn earthengine_file_json(&self, project: Option<&str>) -> String {
         let mut file = json!({
             "redirect_uri": "http://localhost:8085",

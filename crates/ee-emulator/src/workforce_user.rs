@@ -1,4 +1,4 @@
-//! People who log in through workforce identity federation, and the file that gcloud keeps.
+//! Users of workforce identity federation and gcloud's file for them.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::oauth_client::{GCLOUD_CLIENT_ID, GCLOUD_CLIENT_SECRET};
 
 pub(crate) const POOL: &str = "//iam.googleapis.com/locations/global/workforcePools/demo-pool";
 
-/// A person without a Google account, logged in through a workforce pool with gcloud.
+/// A user without a Google account, logged in with gcloud through a workforce pool.
 #[derive(Clone)]
 pub struct WorkforceUser {
     pub(crate) principal: String,
@@ -16,17 +16,17 @@ pub struct WorkforceUser {
 }
 
 impl WorkforceUser {
-    /// The person as policies name them: `principal://iam.googleapis.com/…/subject/SUBJECT`.
+    /// Returns the IAM principal: `principal://iam.googleapis.com/…/subject/SUBJECT`.
     pub fn principal(&self) -> &str {
         &self.principal
     }
 
-    /// The refresh token in [`json`](Self::json).
+    /// Returns the refresh token in [`json`](Self::json).
     pub fn refresh_token(&self) -> &str {
         &self.refresh_token
     }
 
-    /// The text of the file that `gcloud auth application-default login --login-config=…` writes.
+    /// Returns the file that `gcloud auth application-default login --login-config=…` writes.
     pub fn json(&self) -> String {
         let file = json!({
             "type": "external_account_authorized_user",

@@ -1,4 +1,4 @@
-//! X.509 certificates (RFC 5280), made and read as far as an identity provider needs it.
+//! X.509 certificates (RFC 5280), to the extent that an identity provider needs.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,12 +15,12 @@ const UTF8_STRING: u8 = 0x0c;
 const UTC_TIME: u8 = 0x17;
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
-/// `sha256WithRSAEncryption`, without parameters that count.
+/// `sha256WithRSAEncryption`, with NULL parameters.
 const SHA256_WITH_RSA: &[u8] = &[
     0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b, 0x05, 0x00,
 ];
 const COMMON_NAME: &[u8] = &[0x06, 0x03, 0x55, 0x04, 0x03];
-/// `basicConstraints`, critical: this is an authority.
+/// `basicConstraints`, critical: a certificate authority.
 const AUTHORITY: &[u8] = &[
     0x06, 0x03, 0x55, 0x1d, 0x13, 0x01, 0x01, 0xff, 0x04, 0x05, 0x30, 0x03, 0x01, 0x01, 0xff,
 ];
@@ -30,7 +30,7 @@ const SUBJECT_ALT_NAME: &[u8] = &[0x06, 0x03, 0x55, 0x1d, 0x11];
 pub(crate) struct Certificate(pub(crate) Vec<u8>);
 
 impl Certificate {
-    /// A certificate for `subject` and its key, signed by `issuer` with `authority`.
+    /// Issues a certificate for `subject` and its key, signed by `issuer` with `authority`.
     pub(crate) fn issue(
         subject: &str,
         issuer: &str,
@@ -94,7 +94,7 @@ impl Certificate {
         pem
     }
 
-    /// The common name of the subject, if the certificate has one and `authority` signed it.
+    /// Returns the subject's common name, if `authority` signed the certificate.
     pub(crate) fn subject_signed_by(&self, authority: &RsaKey) -> Option<String> {
         let (_, certificate, []) = read(&self.0)? else {
             return None;
@@ -108,7 +108,7 @@ impl Certificate {
         if !authority.verifies(signed, signature) {
             return None;
         }
-        // Version, serial number, algorithm, issuer and validity stand before the subject.
+        // Version, serial number, algorithm, issuer and validity precede the subject.
         let mut rest = tbs;
         for _ in 0..5 {
             (_, _, rest) = read(rest)?;
@@ -125,7 +125,7 @@ impl Certificate {
     }
 }
 
-/// RS256, the signature of everything here.
+/// Creates an RS256 signature.
 pub(crate) fn sign(key: &RsaKey, message: &[u8]) -> Vec<u8> {
     let Ok(pair) = RsaKeyPair::from_pkcs8(&der(key.pkcs8_pem())) else {
         return Vec::new();
@@ -142,7 +142,7 @@ pub(crate) fn sign(key: &RsaKey, message: &[u8]) -> Vec<u8> {
     }
 }
 
-/// `SubjectPublicKeyInfo`.
+/// Encodes a `SubjectPublicKeyInfo`.
 fn public_key(key: &RsaKey) -> Vec<u8> {
     der(key.public_pem())
 }
@@ -160,7 +160,7 @@ fn name(common: &str) -> Vec<u8> {
     tlv(SEQUENCE, &[&tlv(SET, &[&attribute])])
 }
 
-/// Tag, length and the contents one after the other.
+/// Encodes an element: tag, length and concatenated contents.
 fn tlv(tag: u8, contents: &[&[u8]]) -> Vec<u8> {
     let length: usize = contents.iter().map(|part| part.len()).sum();
     let mut out = vec![tag];
@@ -180,7 +180,7 @@ fn tlv(tag: u8, contents: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// The first element: its tag, its contents, and what follows.
+/// Decodes the first element: its tag, its contents and the remaining bytes.
 fn read(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, rest) = bytes.split_first()?;
     let (first, rest) = rest.split_first()?;
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_tells_its_subject_to_those_who_know_the_authority_only() {
+    fn subject_is_returned_only_for_the_right_authority() {
         let (authority, other) = (RsaKey::shared(), RsaKey::generate(2048));
         let leaf = Certificate::issue("workload", "root", &other, authority, Utc::now());
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What a dependency costs whoever builds: crates, time, bytes.
+//! Build costs: number of crates, build time and program size.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use super::Peers;
 use crate::process::{Outcome, run};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
-/// The smallest programs, and on which crate they are.
+/// Minimal programs, and the crate that each uses.
 const HELLO: [(&str, &str); 4] = [
     ("hello-ours", "ours"),
     ("hello-google-cloud-auth", "google-cloud-auth"),
@@ -19,8 +19,8 @@ const HELLO: [(&str, &str); 4] = [
     ("hello-yup-oauth2", "yup-oauth2"),
 ];
 
-/// Normal dependencies on Linux of the smallest program. A program each, since in one tree
-/// what one asks of a shared dependency would count for all.
+/// Counts the normal dependencies of each minimal program on Linux. Separate programs avoid feature
+/// unification.
 pub(super) fn crates(peers: &Peers) -> Outcome<Value> {
     let mut counts = serde_json::Map::new();
     for (package, peer) in HELLO {
@@ -37,7 +37,7 @@ pub(super) fn crates(peers: &Peers) -> Outcome<Value> {
     Ok(row)
 }
 
-/// The crates of a tree, its root among them.
+/// Counts the crates of a tree, including its root.
 fn count(mut tree: Command) -> Outcome<f64> {
     tree.args(["--edges", "normal", "--target", TARGET]).args([
         "--prefix",
@@ -51,7 +51,7 @@ fn count(mut tree: Command) -> Outcome<f64> {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    // A name and a version; what follows says where it is from and of which sort.
+    // Each line starts with a name and a version; source and kind follow.
     let names: BTreeSet<(&str, &str)> = text
         .lines()
         .filter_map(|line| {
@@ -62,7 +62,7 @@ fn count(mut tree: Command) -> Outcome<f64> {
     Ok(names.len() as f64)
 }
 
-/// Seconds for a clean release build of the smallest program, and the size of what comes of it.
+/// Measures the time of a clean release build and the program size of each minimal program.
 pub(super) fn build_and_size(peers: &Peers) -> Outcome<(Value, Value)> {
     let mut seconds = serde_json::Map::new();
     let mut sizes = serde_json::Map::new();
@@ -72,7 +72,7 @@ pub(super) fn build_and_size(peers: &Peers) -> Outcome<(Value, Value)> {
             target: peers.target.join("clean"),
             smoke: peers.smoke,
         };
-        // A smoke run sees that it works, with what is built already.
+        // A smoke run uses existing builds.
         let peers = if peers.smoke { peers } else { &clean };
         if !peers.smoke {
             run(&mut peers.cargo(&["fetch"]))?;

@@ -1,4 +1,4 @@
-//! The table, and what a figure means nothing without: the machine and the versions.
+//! The results table, with machine and versions.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::process::Outcome;
 
-/// Prints every row, one line each.
+/// Prints the table.
 #[allow(clippy::print_stdout)]
 pub(super) fn print_table(report: &Value) {
     println!("{}", table(report));
@@ -29,7 +29,7 @@ fn table(report: &Value) -> String {
     text
 }
 
-/// One row as a line of the table.
+/// Formats a row as a line of the table.
 pub(super) fn line(row: &Value) -> String {
     let peers: Vec<String> = row["peers"]
         .as_object()
@@ -53,7 +53,7 @@ pub(super) fn line(row: &Value) -> String {
     )
 }
 
-/// Three digits that count.
+/// Formats a number with three significant digits.
 fn figure(value: &Value) -> String {
     match value.as_f64() {
         None => String::new(),
@@ -63,7 +63,7 @@ fn figure(value: &Value) -> String {
     }
 }
 
-/// The processor, how many of it, the system and the compiler.
+/// Describes the machine: processor, cores, system and compiler.
 pub(super) fn machine() -> Value {
     let cpu = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("model name"))?;
@@ -83,7 +83,7 @@ pub(super) fn machine() -> Value {
     })
 }
 
-/// The versions of the peers that were measured, from their lock file.
+/// Returns the versions of the peers from their lock file.
 pub(super) fn versions(lock: &Path) -> Outcome<Value> {
     let text = fs::read_to_string(lock).map_err(|e| format!("{}: {e}", lock.display()))?;
     let mut versions = Map::new();
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_is_one_line_with_the_figures_that_count() {
+    fn row_is_one_line_with_three_significant_digits() {
         let row = json!({"name": "token_hot", "unit": "ns", "ours": 61.234, "limit": 50.0,
             "ratio_limit": 1.2247, "peers": {"gcp_auth": 205.4}, "met": true});
         let words: Vec<_> = line(&row).split_whitespace().map(str::to_owned).collect();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_found_in_a_lock_file() {
+    fn version_is_found_in_lock_file() {
         let lock = "[[package]]\nname = \"ring\"\nversion = \"0.17.8\"\nsource = \"registry\"\n";
         assert_eq!(version(lock, "ring"), Some("0.17.8"));
         assert_eq!(version(lock, "rin"), None);

@@ -3,19 +3,19 @@
 const element = (id) => document.getElementById(id);
 const show = (id, yes) => { element(id).hidden = !yes; };
 
-// Requests that change something carry a header that no other site's page can send.
-async function ask(path, body) {
+// Requests with side effects have a header that other sites cannot send.
+async function request(path, body) {
   const options = body === undefined ? {} : {
     method: "POST",
     headers: { "content-type": "application/json", "x-requested-with": "web_app" },
     body: JSON.stringify(body),
   };
-  const reply = await fetch(path, options);
-  const answer = await reply.json();
-  if (!reply.ok) {
-    throw new Error([answer.message, answer.remedy].filter(Boolean).join("\n"));
+  const response = await fetch(path, options);
+  const result = await response.json();
+  if (!response.ok) {
+    throw new Error([result.message, result.remedy].filter(Boolean).join("\n"));
   }
-  return answer;
+  return result;
 }
 
 async function act(action) {
@@ -28,7 +28,7 @@ async function act(action) {
 }
 
 async function refresh() {
-  const session = await ask("/session");
+  const session = await request("/session");
   show("signed-out", !session.signed_in);
   show("signed-in", session.signed_in);
   show("ready", Boolean(session.project));
@@ -41,7 +41,7 @@ async function refresh() {
     element("registration").textContent = session.registration;
   }
   if (session.signed_in) {
-    const { projects } = await ask("/projects");
+    const { projects } = await request("/projects");
     element("projects").replaceChildren(...projects.map((project) => {
       const note = project.ready ? "" : ", not ready for Earth Engine";
       const option = new Option(`${project.name} (${project.id}${note})`, project.id);
@@ -52,23 +52,23 @@ async function refresh() {
 }
 
 element("sign-in").onclick = () => {
-  // Opened before anything is awaited: a popup must come of a click.
+  // Opened before the first await: browsers allow popups only in response to a click.
   if (!window.open("/login", "sign-in", "popup,width=520,height=640")) {
     element("message").textContent = "The browser blocked the sign-in window. Allow popups for this page.";
   }
 };
-element("sign-out").onclick = () => act(async () => { await ask("/logout", {}); await refresh(); });
+element("sign-out").onclick = () => act(async () => { await request("/logout", {}); await refresh(); });
 element("choose").onclick = () => act(async () => {
-  await ask("/project", { project: element("projects").value });
+  await request("/project", { project: element("projects").value });
   await refresh();
 });
 element("compute").onclick = () => act(async () => {
-  const { value } = await ask("/compute", {});
+  const { value } = await request("/compute", {});
   element("value").textContent = value.toLocaleString("en", { maximumFractionDigits: 0 });
 });
 
-// The popup tells every page of this site in this browser when somebody has signed in. A reference to
-// the opener would not survive Google's pages.
+// The popup notifies all pages of this site in this browser after a login. A reference to the opener
+// would not survive the navigation to Google's pages.
 new BroadcastChannel("session").onmessage = (event) => {
   act(async () => {
     await refresh();

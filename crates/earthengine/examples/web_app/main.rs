@@ -1,16 +1,16 @@
-//! A web application in which people sign in with Google, each for their own session: a popup,
-//! their own Cloud projects, a value computed in their name.
+//! A web application in which each user signs in with Google in a popup, chooses one of their Cloud
+//! projects and computes a value with it.
 //!
-//! It needs an OAuth client of the type "web application", with the redirect URI
+//! Requires an OAuth client of the type "web application", with the redirect URI
 //! `http://localhost:3000/callback`:
 //!
 //! ```text
 //! EE_WEB_CLIENT_ID=… EE_WEB_CLIENT_SECRET=… cargo run -p earthengine --features login --example web_app
 //! ```
 //!
-//! `PORT` chooses another port (0: any), `BASE_URL` the address under which browsers reach it.
+//! `PORT` sets another port (0 for a free one), and `BASE_URL` the URL that browsers use.
 
-#![allow(clippy::print_stdout, reason = "the server says where it is")]
+#![allow(clippy::print_stdout, reason = "prints the URL of the server")]
 
 mod session;
 
@@ -33,13 +33,13 @@ use session::Sessions;
 use tokio::net::TcpListener;
 use url::form_urlencoded;
 
-/// What the application asks for: to compute, and to list the projects to choose from.
+/// The requested scopes: to compute, and to list projects.
 const SCOPES: [&str; 2] = ["earthengine", "cloud-platform.read-only"];
 
 #[derive(Clone)]
-struct App(Arc<Parts>);
+struct App(Arc<AppState>);
 
-struct Parts {
+struct AppState {
     flow: WebFlow,
     endpoints: Endpoints,
     sessions: Sessions,
@@ -64,7 +64,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         &format!("{base_url}/callback"),
         options,
     )?;
-    let app = App(Arc::new(Parts {
+    let app = App(Arc::new(AppState {
         flow,
         endpoints,
         sessions: Sessions::default(),
@@ -76,7 +76,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
 
 fn variable(name: &str) -> Result<String, String> {
     std::env::var(name).map_err(|_| {
-        format!("{name} is not set: make an OAuth client of the type \"web application\" at https://console.cloud.google.com/apis/credentials")
+        format!("{name} is not set; create an OAuth client of the type \"web application\" at https://console.cloud.google.com/apis/credentials")
     })
 }
 
@@ -100,7 +100,7 @@ fn router(app: App) -> Router {
         .route("/callback", get(callback))
         .route("/session", get(session))
         .route("/projects", get(projects))
-        .route("/project", post(choose))
+        .route("/project", post(choose_project))
         .route("/compute", post(compute))
         .route("/logout", post(logout))
         .layer(middleware::from_fn(guard))
@@ -111,10 +111,10 @@ fn file(kind: &'static str, text: &'static str) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, kind)], text)
 }
 
-/// No page of another site may act here, frame this one, or keep an answer of it.
+/// Prevents cross-site requests, framing and caching.
 async fn guard(request: Request, next: Next) -> Response {
-    let acts = request.method() != "GET";
-    if acts && !request.headers().contains_key("x-requested-with") {
+    let has_side_effects = request.method() != "GET";
+    if has_side_effects && !request.headers().contains_key("x-requested-with") {
         return StatusCode::FORBIDDEN.into_response();
     }
     let mut response = next.run(request).await;
@@ -133,15 +133,15 @@ async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
-/// The popup's first page: off to Google's consent page, with a session to come back to.
-async fn login(State(app): State<App>, headers: HeaderMap) -> Result<Response, Failure> {
+/// Starts a login in the session and redirects the popup to Google's consent page.
+async fn login(State(app): State<App>, headers: HeaderMap) -> Result<Response, AppError> {
     let (url, pending) = app.0.flow.begin()?;
     let mut response = Redirect::to(url.as_str()).into_response();
     let mut pending = Some(pending);
     let known = app
         .0
         .sessions
-        .of(&headers, |session| session.pending = pending.take());
+        .with(&headers, |session| session.pending = pending.take());
     if known.is_none() {
         let cookie = app.0.sessions.begin(|session| session.pending = pending)?;
         response.headers_mut().insert(header::SET_COOKIE, cookie);
@@ -149,25 +149,25 @@ async fn login(State(app): State<App>, headers: HeaderMap) -> Result<Response, F
     Ok(response)
 }
 
-/// Google's answer. The browser leaves this address at once: it has the code in it.
+/// Handles Google's redirect, and redirects again because the URL contains the code.
 async fn callback(
     State(app): State<App>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
-) -> Result<Response, Failure> {
+) -> Result<Response, AppError> {
     let sessions = &app.0.sessions;
     let Some(pending) = sessions
-        .of(&headers, |session| session.pending.take())
+        .with(&headers, |session| session.pending.take())
         .flatten()
     else {
         return Ok(popup(
-            "No login was under way in this browser. Close this window and sign in again.",
+            "There is no pending login in this browser. Close this window and sign in again.",
         )
         .into_response());
     };
     match app.0.flow.finish(pending, &query.unwrap_or_default()).await {
         Ok(login) => {
-            // A new session, so that nobody who knew the old one's id shares this login.
+            // A new session id prevents session fixation.
             sessions.end(&headers);
             let cookie = sessions.begin(|session| session.login = Some(login))?;
             let mut response = Redirect::to("/popup").into_response();
@@ -186,7 +186,7 @@ fn popup(error: &str) -> Redirect {
 }
 
 async fn session(State(app): State<App>, headers: HeaderMap) -> Json<Value> {
-    let known = app.0.sessions.of(&headers, |session| {
+    let known = app.0.sessions.with(&headers, |session| {
         let missing: Vec<_> = session
             .login
             .iter()
@@ -202,7 +202,7 @@ async fn session(State(app): State<App>, headers: HeaderMap) -> Json<Value> {
     Json(known.unwrap_or_else(|| json!({"signed_in": false})))
 }
 
-async fn projects(State(app): State<App>, headers: HeaderMap) -> Result<Json<Value>, Failure> {
+async fn projects(State(app): State<App>, headers: HeaderMap) -> Result<Json<Value>, AppError> {
     let projects: Vec<_> = app
         .builder(&headers)?
         .list_projects()
@@ -218,34 +218,36 @@ struct Choice {
     project: String,
 }
 
-/// Initializes Earth Engine for this session alone: its person, its project.
-async fn choose(
+/// Connects to Earth Engine with this session's user and project.
+async fn choose_project(
     State(app): State<App>,
     headers: HeaderMap,
     Json(choice): Json<Choice>,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Json<Value>, AppError> {
     let ee = app
         .builder(&headers)?
         .project(choice.project)
         .connect()
         .await?;
-    app.0.sessions.of(&headers, |session| session.ee = Some(ee));
+    app.0
+        .sessions
+        .with(&headers, |session| session.ee = Some(ee));
     Ok(Json(json!({})))
 }
 
-async fn compute(State(app): State<App>, headers: HeaderMap) -> Result<Json<Value>, Failure> {
+async fn compute(State(app): State<App>, headers: HeaderMap) -> Result<Json<Value>, AppError> {
     let ee = app
         .0
         .sessions
-        .of(&headers, |session| session.ee.clone())
+        .with(&headers, |session| session.ee.clone())
         .flatten();
-    let ee = ee.ok_or(Failure::from("Choose a project first."))?;
-    let value: f64 = ee.compute(&circle()).await?;
+    let ee = ee.ok_or(AppError::from("Choose a project first."))?;
+    let value: f64 = ee.compute(&circle_area()).await?;
     Ok(Json(json!({"value": value})))
 }
 
-/// `ee.Number(1000).pow(2).multiply(Math.PI)`, as Earth Engine's clients write it down.
-fn circle() -> Value {
+/// Returns the expression `ee.Number(1000).pow(2).multiply(Math.PI)`.
+fn circle_area() -> Value {
     let call = |name: &str, left: Value, right: Value| json!({"functionInvocationValue": {"functionName": name, "arguments": {"left": left, "right": right}}});
     let constant = |value: f64| json!({"constantValue": value});
     let square = call("Number.pow", constant(1000.0), constant(2.0));
@@ -259,11 +261,13 @@ async fn logout(State(app): State<App>, headers: HeaderMap) -> Json<Value> {
 }
 
 impl App {
-    /// A builder for the person of this browser's session, who sees nothing of this machine's own
-    /// credentials and settings.
-    fn builder(&self, headers: &HeaderMap) -> Result<EarthEngineBuilder, Failure> {
-        let login = self.0.sessions.of(headers, |session| session.login.clone());
-        let login = login.flatten().ok_or(Failure::from("Sign in first."))?;
+    /// Returns a builder with the session's credentials, isolated from those of this machine.
+    fn builder(&self, headers: &HeaderMap) -> Result<EarthEngineBuilder, AppError> {
+        let login = self
+            .0
+            .sessions
+            .with(headers, |session| session.login.clone());
+        let login = login.flatten().ok_or(AppError::from("Sign in first."))?;
         Ok(EarthEngine::builder()
             .isolated()
             .endpoints(self.0.endpoints.clone())
@@ -271,13 +275,13 @@ impl App {
     }
 }
 
-/// What the page shows when something fails: the sentence, and what to do.
-struct Failure {
+/// An error response with a message and a remedy.
+struct AppError {
     message: String,
     remedy: Option<Remedy>,
 }
 
-impl From<&str> for Failure {
+impl From<&str> for AppError {
     fn from(message: &str) -> Self {
         Self {
             message: message.into(),
@@ -286,7 +290,7 @@ impl From<&str> for Failure {
     }
 }
 
-impl From<earthengine::Error> for Failure {
+impl From<earthengine::Error> for AppError {
     fn from(error: earthengine::Error) -> Self {
         Self {
             message: error.to_string(),
@@ -295,7 +299,7 @@ impl From<earthengine::Error> for Failure {
     }
 }
 
-impl From<earthengine::credentials::Error> for Failure {
+impl From<earthengine::credentials::Error> for AppError {
     fn from(error: earthengine::credentials::Error) -> Self {
         Self {
             message: error.to_string(),
@@ -304,7 +308,7 @@ impl From<earthengine::credentials::Error> for Failure {
     }
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for AppError {
     fn into_response(self) -> Response {
         let remedy = self.remedy.map(|remedy| remedy.to_string());
         let body = Json(json!({"message": self.message, "remedy": remedy}));

@@ -1,6 +1,6 @@
 "use strict";
 
-// The callback puts what went wrong, and never a code, into the address of this page.
+// The callback adds an error message to this page's URL, but never a code.
 const error = new URLSearchParams(location.search).get("error");
 if (error) {
   document.getElementById("outcome").textContent = error;

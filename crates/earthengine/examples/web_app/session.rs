@@ -1,4 +1,4 @@
-//! Who is who: each browser has a session, each session its own login and its own client.
+//! Browser sessions, each with its own login and client.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,14 +12,14 @@ use earthengine::credentials::login::{PendingLogin, WebLogin};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 const COOKIE: &str = "session";
-const LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
-/// More sessions than this, and the oldest go.
-const MOST: usize = 10_000;
+const MAX_AGE: Duration = Duration::from_secs(12 * 60 * 60);
+/// Beyond this number, the oldest sessions are removed.
+const MAX_SESSIONS: usize = 10_000;
 
-/// What one browser has done so far.
+/// The state of one browser.
 pub(crate) struct Session {
     since: Instant,
-    /// The login that has begun; a new one takes its place.
+    /// The pending login. A new login replaces it.
     pub(crate) pending: Option<PendingLogin>,
     pub(crate) login: Option<WebLogin>,
     pub(crate) ee: Option<EarthEngine>,
@@ -36,24 +36,24 @@ impl Session {
     }
 }
 
-/// All sessions, in memory: a server that starts again asks people to sign in again. One that
-/// must not keeps `WebLogin::refresh_token` in an encrypted store, and uses `WebFlow::restore`.
+/// All sessions, in memory: after a restart of the server, users must sign in again. To avoid that,
+/// store `WebLogin::refresh_token` encrypted and use `WebFlow::restore`.
 #[derive(Clone, Default)]
 pub(crate) struct Sessions(Arc<Mutex<HashMap<String, Session>>>);
 
 impl Sessions {
-    /// Does something with the session of the browser that sent these headers, if it has one.
-    pub(crate) fn of<T>(
+    /// Calls `act` with the session of the browser that sent these headers, if there is one.
+    pub(crate) fn with<T>(
         &self,
         headers: &HeaderMap,
         act: impl FnOnce(&mut Session) -> T,
     ) -> Option<T> {
         let mut sessions = self.lock();
         let session = sessions.get_mut(cookie(headers)?)?;
-        (session.since.elapsed() < LONGEST).then(|| act(session))
+        (session.since.elapsed() < MAX_AGE).then(|| act(session))
     }
 
-    /// Begins a session; the header value gives the browser its cookie.
+    /// Creates a session and returns the `Set-Cookie` value.
     pub(crate) fn begin(
         &self,
         fill: impl FnOnce(&mut Session),
@@ -61,24 +61,23 @@ impl Sessions {
         let mut bytes = [0; 32];
         SystemRandom::new()
             .fill(&mut bytes)
-            .map_err(|_| "the operating system has no random numbers")?;
+            .map_err(|_| "the operating system's random number generator failed")?;
         let id = URL_SAFE_NO_PAD.encode(bytes);
-        // `Lax`: the consent page's answer is a navigation from another site, and must find
-        // its session; requests that another site's page makes must not. Add `Secure` where
-        // the site is served over HTTPS.
+        // `Lax`, because the redirect from the consent page is a cross-site navigation that needs the
+        // cookie, while cross-site requests must not have it. Add `Secure` if the site uses HTTPS.
         let cookie = format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Lax");
         let mut session = Session::new();
         fill(&mut session);
         let mut sessions = self.lock();
-        sessions.retain(|_, session| session.since.elapsed() < LONGEST);
-        if sessions.len() >= MOST {
+        sessions.retain(|_, session| session.since.elapsed() < MAX_AGE);
+        if sessions.len() >= MAX_SESSIONS {
             let oldest = sessions.iter().min_by_key(|(_, session)| session.since);
             if let Some(id) = oldest.map(|(id, _)| id.clone()) {
                 sessions.remove(&id);
             }
         }
         sessions.insert(id, session);
-        HeaderValue::from_str(&cookie).map_err(|_| "the session's cookie cannot be sent")
+        HeaderValue::from_str(&cookie).map_err(|_| "the session cookie is not a valid header value")
     }
 
     /// Ends the session of the browser that sent these headers.

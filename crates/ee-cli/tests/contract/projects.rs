@@ -95,7 +95,7 @@ async fn list_tells_of_each_project_whether_earth_engine_can_be_used() {
 #[tokio::test]
 async fn list_tells_a_denial_from_a_server_that_does_not_answer() {
     let machine = Machine::with_login(|b| {
-        b.project(Project::new("a-denied").refuse(ee_emulator::Refusal::UserProjectDenied))
+        b.project(Project::new("a-denied").fail_with(ee_emulator::GoogleError::UserProjectDenied))
             .project(Project::new("b-broken"))
     })
     .await;

@@ -1,6 +1,6 @@
 //! Every refusal of the servers: its code, its exit status, and where it sends people.
 
-use ee_emulator::Refusal;
+use ee_emulator::GoogleError;
 
 use super::*;
 
@@ -8,51 +8,52 @@ use super::*;
 async fn each_refusal_of_the_project_has_its_code_and_exit_5() {
     for (refusal, expected, link) in [
         (
-            Refusal::UserProjectDenied,
+            GoogleError::UserProjectDenied,
             "project_denied",
             "iam-admin/iam?project=ee-demo-project",
         ),
         (
-            Refusal::ServiceDisabled,
+            GoogleError::ServiceDisabled,
             "api_disabled",
             "earthengine.googleapis.com?project=ee-demo-project",
         ),
         (
-            Refusal::NotRegistered,
+            GoogleError::NotRegistered,
             "not_registered",
             "configuration?project=ee-demo-project",
         ),
         (
-            Refusal::NotRegisteredConsole,
+            GoogleError::NotRegisteredConsole,
             "not_registered",
             "configuration?project=ee-demo-project",
         ),
         (
-            Refusal::NotSignedUp,
+            GoogleError::NotSignedUp,
             "not_registered",
             "configuration?project=ee-demo-project",
         ),
         (
-            Refusal::ConsumerSuspended,
+            GoogleError::ConsumerSuspended,
             "project_suspended",
             "project=ee-demo-project",
         ),
         (
-            Refusal::SuspendedWithoutReason,
+            GoogleError::SuspendedWithoutReason,
             "project_suspended",
             "project=ee-demo-project",
         ),
-        (Refusal::NotFoundOrDeleted, "not_found", ""),
-        (Refusal::ProjectNotFound, "not_found", ""),
-        (Refusal::ConsumerInvalid, "not_found", ""),
-        (Refusal::LocalDefaultCredentials, "no_project", ""),
+        (GoogleError::NotFoundOrDeleted, "not_found", ""),
+        (GoogleError::ProjectNotFound, "not_found", ""),
+        (GoogleError::ConsumerInvalid, "not_found", ""),
+        (GoogleError::LocalDefaultCredentials, "no_project", ""),
         (
-            Refusal::IamPermissionDenied,
+            GoogleError::IamPermissionDenied,
             "permission_denied",
             "iam-admin/iam?project=ee-demo-project",
         ),
     ] {
-        let machine = Machine::with_key(|b| b.project(Project::new(PROJECT).refuse(refusal))).await;
+        let machine =
+            Machine::with_key(|b| b.project(Project::new(PROJECT).fail_with(refusal))).await;
         let (status, error) = machine.failure(&["init"]).await;
         assert_eq!(
             (status, code(&error)),
@@ -72,9 +73,10 @@ async fn each_refusal_of_the_project_has_its_code_and_exit_5() {
 
 #[tokio::test]
 async fn the_servers_own_sentence_is_kept_and_the_account_named() {
-    let machine =
-        Machine::with_key(|b| b.project(Project::new(PROJECT).refuse(Refusal::UserProjectDenied)))
-            .await;
+    let machine = Machine::with_key(|b| {
+        b.project(Project::new(PROJECT).fail_with(GoogleError::UserProjectDenied))
+    })
+    .await;
     let (_, error) = machine.failure(&["init"]).await;
     assert!(
         message(&error).contains("Caller does not have required permission to use project"),
@@ -95,17 +97,18 @@ async fn the_servers_own_sentence_is_kept_and_the_account_named() {
 #[tokio::test]
 async fn refusals_that_are_not_the_projects_have_their_own_status() {
     for (refusal, expected, status) in [
-        (Refusal::ScopeInsufficient, "insufficient_scopes", 4),
-        (Refusal::Forbidden, "network", 7),
-        (Refusal::ForbiddenHtml, "network", 7),
-        (Refusal::DailyQuotaExceeded, "quota_exceeded", 6),
-        (Refusal::UserMemoryLimitExceeded, "invalid_argument", 6),
-        (Refusal::AccessTokenExpired, "credentials_rejected", 4),
-        (Refusal::CredentialsMissing, "credentials_rejected", 4),
-        (Refusal::TokenTypeUnsupported, "credentials_rejected", 4),
-        (Refusal::ApiKeyInvalid, "credentials_rejected", 4),
+        (GoogleError::ScopeInsufficient, "insufficient_scopes", 4),
+        (GoogleError::Forbidden, "network", 7),
+        (GoogleError::ForbiddenHtml, "network", 7),
+        (GoogleError::DailyQuotaExceeded, "quota_exceeded", 6),
+        (GoogleError::UserMemoryLimitExceeded, "invalid_argument", 6),
+        (GoogleError::AccessTokenExpired, "credentials_rejected", 4),
+        (GoogleError::CredentialsMissing, "credentials_rejected", 4),
+        (GoogleError::TokenTypeUnsupported, "credentials_rejected", 4),
+        (GoogleError::ApiKeyInvalid, "credentials_rejected", 4),
     ] {
-        let machine = Machine::with_key(|b| b.project(Project::new(PROJECT).refuse(refusal))).await;
+        let machine =
+            Machine::with_key(|b| b.project(Project::new(PROJECT).fail_with(refusal))).await;
         let (ended, error) = machine.failure(&["init"]).await;
         assert_eq!(
             (ended, code(&error)),
@@ -120,14 +123,14 @@ async fn refusals_that_are_not_the_projects_have_their_own_status() {
 async fn refusals_that_retries_did_not_help_are_told_in_the_end() {
     let mut running = tokio::task::JoinSet::new();
     for (refusal, expected) in [
-        (Refusal::TooManyConcurrentAggregations, "quota_exceeded"),
-        (Refusal::RateLimitExceeded, "quota_exceeded"),
-        (Refusal::QuotaPerMinuteExceeded, "quota_exceeded"),
-        (Refusal::Internal, "server_error"),
-        (Refusal::Unavailable, "server_error"),
+        (GoogleError::TooManyConcurrentAggregations, "quota_exceeded"),
+        (GoogleError::RateLimitExceeded, "quota_exceeded"),
+        (GoogleError::QuotaPerMinuteExceeded, "quota_exceeded"),
+        (GoogleError::Internal, "server_error"),
+        (GoogleError::Unavailable, "server_error"),
     ] {
         running.spawn(async move {
-            let project = Project::new(PROJECT).refuse(refusal);
+            let project = Project::new(PROJECT).fail_with(refusal);
             let machine = Machine::with_key(|b| b.project(project)).await;
             let (status, error) = machine.failure(&["init"]).await;
             assert_eq!(
@@ -184,9 +187,10 @@ async fn what_the_api_refuses_is_exit_6() {
 
 #[tokio::test]
 async fn the_projects_trouble_is_exit_5_in_a_call_too() {
-    let machine =
-        Machine::with_key(|b| b.project(Project::new(PROJECT).refuse(Refusal::ServiceDisabled)))
-            .await;
+    let machine = Machine::with_key(|b| {
+        b.project(Project::new(PROJECT).fail_with(GoogleError::ServiceDisabled))
+    })
+    .await;
     let (status, error) = machine.failure(&["api", "config"]).await;
     assert_eq!((status, code(&error)), (5, "api_disabled"));
 }

@@ -1,7 +1,7 @@
 //! Every production host that a credential or a command leads to, under its own name.
 
 use earthengine::{EarthEngine, init};
-use ee_emulator::{Project, Refusal};
+use ee_emulator::{GoogleError, Project};
 use serde_json::{Value, json};
 
 use crate::world::{Ended, PROJECT, ROBOT, World, inside};
@@ -21,7 +21,7 @@ const PROVIDER: &str = "//iam.googleapis.com/projects/123456789012/locations/glo
 
 /// A world in which each host has a certificate of its own, for its name and no other.
 async fn world() -> World {
-    let closed = Project::new("ee-closed-project").refuse(Refusal::IamPermissionDenied);
+    let closed = Project::new("ee-closed-project").fail_with(GoogleError::IamPermissionDenied);
     let world = World::new(|builder| builder.project(closed)).await;
     let configs = ALL.map(|name| (name, world.authority.issue(&[name]).server_config()));
     let choose = move |name: &str| {

@@ -423,7 +423,9 @@ mod tests {
         let john = machine.emulator.create_user("john@example.com");
         machine.emulator.revoke(jane.refresh_token());
         machine.write(&john.authorized_user_json());
-        machine.emulator.fault(TOKENS, answer("john").skip(1));
+        machine
+            .emulator
+            .fault(TOKENS, answer("john").after_requests(1));
         for _ in 0..2 {
             let error = credentials.token().await.unwrap_err();
             assert_eq!(error.kind(), Token::InvalidCredential);
@@ -455,7 +457,9 @@ mod tests {
         credentials.token_cache().unwrap().invalidate(&token);
         machine.emulator.revoke(jane.refresh_token());
         machine.write(&john.authorized_user_json());
-        machine.emulator.fault(TOKENS, answer("john").skip(1));
+        machine
+            .emulator
+            .fault(TOKENS, answer("john").after_requests(1));
         let error = credentials.token().await.unwrap_err();
         assert!(error.to_string().contains("another person's"), "{error}");
     }
@@ -686,7 +690,9 @@ mod tests {
         machine.emulator.expire_tokens();
         machine.emulator.revoke(&refresh_token);
         machine.write(&file("john").0);
-        machine.emulator.fault(TOKENS, issue("john").skip(1));
+        machine
+            .emulator
+            .fault(TOKENS, issue("john").after_requests(1));
         credentials.token_cache().unwrap().invalidate(&token);
         let error = credentials.token().await.unwrap_err();
         assert!(error.to_string().contains("another person's"), "{error}");

@@ -1,87 +1,87 @@
-//! `accounts.google.com`: the page on which people consent.
+//! `accounts.google.com`: the consent page.
 
 use chrono::TimeDelta;
 use url::{Host, Url};
 
 use crate::random;
-use crate::reply::{Reply, escape};
 use crate::request::Request;
+use crate::response::{Response, escape};
 use crate::scopes;
-use crate::server::Shared;
-use crate::state::{Code, Consent, State};
+use crate::state::{AuthorizationCode, Consent, Shared, State};
 
-/// Where clients without a redirect address have the code shown instead.
+/// The redirect URI with which the page shows the code instead of redirecting.
 pub(super) const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
 
-/// The parameter by which a button of the consent page says who pressed it; empty for "no".
-const PRESSED: &str = "emulator_user";
+/// The parameter of the consent page's buttons with the user's email address. Empty for "Cancel".
+const USER_PARAMETER: &str = "emulator_user";
 
-/// The parameter by which the page's form says which scopes are ticked; without any it is as if
-/// all were, unless [`CHOSEN`] is there.
-const TICKED: &str = "emulator_scope";
+/// The repeated parameter of the form with the selected scopes. Ignored without [`FORM_PARAMETER`].
+const SCOPE_PARAMETER: &str = "emulator_scope";
 
-/// The parameter by which the form says that it was a form.
-const CHOSEN: &str = "emulator_chosen";
+/// The parameter that marks a submitted form.
+const FORM_PARAMETER: &str = "emulator_chosen";
 
-/// How long an authorization code is good for.
+/// The lifetime of an authorization code.
 const CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 
-pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
+pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
     match (request.method.as_str(), request.path.as_str()) {
         ("GET", "/o/oauth2/auth" | "/o/oauth2/v2/auth") => match consent(shared, request) {
-            Ok(reply) | Err(reply) => reply,
+            Ok(response) | Err(response) => response,
         },
-        _ => Reply::no_such_page(&request.path),
+        _ => Response::page_not_found(&request.path),
     }
 }
 
 /// A valid authorization request (RFC 6749 section 4.1.1, RFC 7636 section 4.3).
-struct Asked {
+struct AuthorizationRequest {
     client_id: String,
     redirect_uri: String,
     scopes: Vec<String>,
     challenge: String,
     state: Option<String>,
-    /// Whether a refresh token is wanted. Installed applications always get one.
+    /// Whether a refresh token is requested. Installed applications always receive one.
     offline: bool,
-    /// Whether what was granted to this client before is to be granted again.
+    /// Whether scopes granted to this client earlier are included.
     include_granted: bool,
 }
 
-fn consent(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
+fn consent(shared: &Shared, request: &Request) -> Result<Response, Response> {
     let mut state = shared.state();
-    let asked = asked(&state, request)?;
-    let pressed = request.query(PRESSED).map(|email| match email.as_str() {
-        "" => Consent::Deny,
-        _ => Consent::Grant {
-            email,
-            only: ticked(request),
-        },
-    });
+    let authorization = validate(&state, request)?;
+    let chosen = request
+        .query(USER_PARAMETER)
+        .map(|email| match email.as_str() {
+            "" => Consent::Deny,
+            _ => Consent::Grant {
+                email,
+                only: selected_scopes(request),
+            },
+        });
     let hinted = request
         .query("login_hint")
         .filter(|email| state.users.contains(email))
         .map(|email| Consent::Grant { email, only: None });
-    let consent = match (pressed, &state.consent) {
-        (Some(pressed), _) => pressed,
+    let consent = match (chosen, &state.consent) {
+        (Some(chosen), _) => chosen,
         (None, Consent::Ask) => hinted.unwrap_or(Consent::Ask),
-        (None, decided) => decided.clone(),
+        (None, configured) => configured.clone(),
     };
     Ok(match consent {
-        Consent::Ask => page(&state, request, &asked),
-        Consent::Deny => send_back(&asked, &[("error", "access_denied")]),
+        Consent::Ask => page(&state, request, &authorization),
+        Consent::Deny => redirect(&authorization, &[("error", "access_denied")]),
         Consent::Grant { email, only } => {
-            let granted: Vec<String> = asked
+            let granted: Vec<String> = authorization
                 .scopes
                 .iter()
                 .filter(|scope| only.as_ref().is_none_or(|only| only.contains(scope)))
                 .cloned()
                 .collect();
             if granted.is_empty() {
-                return Ok(send_back(&asked, &[("error", "access_denied")]));
+                return Ok(redirect(&authorization, &[("error", "access_denied")]));
             }
-            let granted = match asked.include_granted {
-                true => with_earlier(&state, &email, &asked.client_id, granted),
+            let granted = match authorization.include_granted {
+                true => with_granted_scopes(&state, &email, &authorization.client_id, granted),
                 false => granted,
             };
             let scope = granted.join(" ");
@@ -90,24 +90,24 @@ fn consent(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
             state.users.insert(email.clone());
             state.codes.insert(
                 code.clone(),
-                Code {
+                AuthorizationCode {
                     email,
-                    client_id: asked.client_id.clone(),
-                    redirect_uri: asked.redirect_uri.clone(),
-                    challenge: asked.challenge.clone(),
+                    client_id: authorization.client_id.clone(),
+                    redirect_uri: authorization.redirect_uri.clone(),
+                    challenge: authorization.challenge.clone(),
                     scopes: granted,
-                    offline: asked.offline,
+                    offline: authorization.offline,
                     expires_at,
                     used: false,
                 },
             );
-            send_back(&asked, &[("code", &code), ("scope", &scope)])
+            redirect(&authorization, &[("code", &code), ("scope", &scope)])
         }
     })
 }
 
-/// Checks the request. What is wrong is shown, and never sent to an unchecked address.
-fn asked(state: &State, request: &Request) -> Result<Asked, Reply> {
+/// Validates the request. Errors are shown on a page and never sent to an unvalidated redirect URI.
+fn validate(state: &State, request: &Request) -> Result<AuthorizationRequest, Response> {
     let parameter = |name: &str| request.query(name).filter(|value| !value.is_empty());
     let invalid = |why: &str| error_page(400, "invalid_request", why);
     let need = |name: &str| {
@@ -119,7 +119,7 @@ fn asked(state: &State, request: &Request) -> Result<Asked, Reply> {
         .client(&client_id)
         .ok_or_else(|| error_page(401, "invalid_client", "The OAuth client was not found."))?;
     let redirect_uri = need("redirect_uri")?;
-    if !may_return_to(&redirect_uri) && !client.redirect_uris.contains(&redirect_uri) {
+    if !is_installed_app_redirect(&redirect_uri) && !client.redirect_uris.contains(&redirect_uri) {
         return Err(error_page(
             400,
             "redirect_uri_mismatch",
@@ -130,7 +130,7 @@ fn asked(state: &State, request: &Request) -> Result<Asked, Reply> {
         return Err(error_page(
             400,
             "unsupported_response_type",
-            "The emulator knows response_type=code only.",
+            "The emulator supports only response_type=code.",
         ));
     }
     let challenge = need("code_challenge")?;
@@ -138,7 +138,7 @@ fn asked(state: &State, request: &Request) -> Result<Asked, Reply> {
         return Err(invalid("code_challenge_method must be S256."));
     }
     if challenge.len() != 43 || challenge.contains(['+', '/', '=']) {
-        return Err(invalid("code_challenge is no base64url SHA-256 hash."));
+        return Err(invalid("code_challenge is not a base64url SHA-256 hash."));
     }
     let scopes = scopes::split(&need("scope")?);
     if let Some(unknown) = scopes.iter().find(|scope| !scopes::is_known(scope)) {
@@ -148,7 +148,7 @@ fn asked(state: &State, request: &Request) -> Result<Asked, Reply> {
             &format!("Some requested scopes were invalid: {unknown}"),
         ));
     }
-    Ok(Asked {
+    Ok(AuthorizationRequest {
         client_id,
         redirect_uri,
         scopes,
@@ -160,17 +160,17 @@ fn asked(state: &State, request: &Request) -> Result<Asked, Reply> {
     })
 }
 
-/// The scopes that are ticked on the page's form, if it was the form.
-fn ticked(request: &Request) -> Option<Vec<String>> {
-    request.query(CHOSEN)?;
-    let ticked = url::form_urlencoded::parse(request.query.as_bytes())
-        .filter(|(name, _)| name == TICKED)
+/// Returns the scopes selected in the form, if it was submitted.
+fn selected_scopes(request: &Request) -> Option<Vec<String>> {
+    request.query(FORM_PARAMETER)?;
+    let selected = url::form_urlencoded::parse(request.query.as_bytes())
+        .filter(|(name, _)| name == SCOPE_PARAMETER)
         .map(|(_, scope)| scope.into_owned());
-    Some(ticked.collect())
+    Some(selected.collect())
 }
 
-/// Incremental authorization: what this client was granted before comes along.
-fn with_earlier(
+/// Adds the scopes granted to this client earlier (incremental authorization).
+fn with_granted_scopes(
     state: &State,
     email: &str,
     client_id: &str,
@@ -188,9 +188,9 @@ fn with_earlier(
     granted
 }
 
-/// Installed applications may have people sent back to this machine, on any port
-/// (RFC 8252 section 7.3).
-fn may_return_to(redirect_uri: &str) -> bool {
+/// Returns whether an installed application may use this redirect URI: the out-of-band URI, or a
+/// loopback address with any port (RFC 8252 section 7.3).
+fn is_installed_app_redirect(redirect_uri: &str) -> bool {
     if redirect_uri == OUT_OF_BAND {
         return true;
     }
@@ -206,9 +206,9 @@ fn may_return_to(redirect_uri: &str) -> bool {
     loopback && url.scheme() == "http" && url.fragment().is_none() && url.username().is_empty()
 }
 
-fn send_back(asked: &Asked, answer: &[(&str, &str)]) -> Reply {
-    if asked.redirect_uri == OUT_OF_BAND {
-        let shown: Vec<String> = answer
+fn redirect(authorization: &AuthorizationRequest, parameters: &[(&str, &str)]) -> Response {
+    if authorization.redirect_uri == OUT_OF_BAND {
+        let shown: Vec<String> = parameters
             .iter()
             .map(|(name, value)| {
                 format!("<p>{name}: <code id=\"{name}\">{}</code>\n", escape(value))
@@ -216,31 +216,31 @@ fn send_back(asked: &Asked, answer: &[(&str, &str)]) -> Reply {
             .collect();
         return document(200, "Sign in", &shown.concat());
     }
-    let Ok(mut url) = Url::parse(&asked.redirect_uri) else {
+    let Ok(mut url) = Url::parse(&authorization.redirect_uri) else {
         return error_page(400, "invalid_request", "Invalid redirect_uri.");
     };
-    if let Some(state) = &asked.state {
+    if let Some(state) = &authorization.state {
         url.query_pairs_mut().append_pair("state", state);
     }
-    url.query_pairs_mut().extend_pairs(answer);
-    Reply::redirect(url.as_str())
+    url.query_pairs_mut().extend_pairs(parameters);
+    Response::redirect(url.as_str())
 }
 
-/// The page with a button for each user. A button is the same request again with the answer.
-fn page(state: &State, request: &Request, asked: &Asked) -> Reply {
+/// Returns the page with a button for each user. A button repeats the request with the choice.
+fn page(state: &State, request: &Request, authorization: &AuthorizationRequest) -> Response {
     let link = |email: &str| {
-        let pressed: String = url::form_urlencoded::byte_serialize(email.as_bytes()).collect();
-        // Relative to the page, so that it works behind whatever name the browser used.
+        let user: String = url::form_urlencoded::byte_serialize(email.as_bytes()).collect();
+        // Relative to the page, so that it works with any host name in the browser.
         let name = request.path.rsplit('/').next().unwrap_or_default();
-        escape(&format!("{name}?{}&{PRESSED}={pressed}", request.query))
+        escape(&format!("{name}?{}&{USER_PARAMETER}={user}", request.query))
     };
-    let scopes: String = asked
+    let scopes: String = authorization
         .scopes
         .iter()
         .map(|scope| {
             let scope = escape(scope);
             format!(
-                "<li><label><input type=\"checkbox\" name=\"{TICKED}\" value=\"{scope}\" checked> \
+                "<li><label><input type=\"checkbox\" name=\"{SCOPE_PARAMETER}\" value=\"{scope}\" checked> \
                  <code>{scope}</code></label>\n"
             )
         })
@@ -251,15 +251,15 @@ fn page(state: &State, request: &Request, asked: &Asked) -> Reply {
         .map(|email| {
             format!(
                 "<p><a class=\"allow\" href=\"{}\">Continue as {email}</a>\n\
-                 <button class=\"allow-ticked\" name=\"{PRESSED}\" value=\"{email}\">\
-                 Continue with what is ticked</button>\n",
+                 <button class=\"allow-ticked\" name=\"{USER_PARAMETER}\" value=\"{email}\">\
+                 Continue with selected scopes</button>\n",
                 link(email),
                 email = escape(email)
             )
         })
         .collect();
-    // A form's own fields take the place of its address's query.
-    let again: String = url::form_urlencoded::parse(request.query.as_bytes())
+    // A form's fields replace the query of its URL, so the query is repeated as hidden fields.
+    let hidden_fields: String = url::form_urlencoded::parse(request.query.as_bytes())
         .map(|(name, value)| {
             format!(
                 "<input type=\"hidden\" name=\"{}\" value=\"{}\">\n",
@@ -269,16 +269,16 @@ fn page(state: &State, request: &Request, asked: &Asked) -> Reply {
         })
         .collect();
     let body = format!(
-        "<form method=\"get\">\n{again}<input type=\"hidden\" name=\"{CHOSEN}\" value=\"1\">\n\
+        "<form method=\"get\">\n{hidden_fields}<input type=\"hidden\" name=\"{FORM_PARAMETER}\" value=\"1\">\n\
          <p><code>{}</code> wants to:\n<ul>\n{scopes}</ul>\n{buttons}</form>\n\
          <p><a class=\"deny\" href=\"{}\">Cancel</a>\n",
-        escape(&asked.client_id),
+        escape(&authorization.client_id),
         link("")
     );
     document(200, "Sign in (emulated)", &body)
 }
 
-pub(super) fn error_page(status: u16, error: &str, why: &str) -> Reply {
+pub(super) fn error_page(status: u16, error: &str, why: &str) -> Response {
     let body = format!(
         "<p>Error {status}: <code id=\"error\">{error}</code>\n<p>{}\n",
         escape(why)
@@ -286,8 +286,8 @@ pub(super) fn error_page(status: u16, error: &str, why: &str) -> Reply {
     document(status, "Access blocked: Authorization Error", &body)
 }
 
-fn document(status: u16, title: &str, body: &str) -> Reply {
-    Reply::html(
+fn document(status: u16, title: &str, body: &str) -> Response {
+    Response::html(
         status,
         format!(
             "<!DOCTYPE html>\n<html lang=en>\n<meta charset=utf-8>\n<title>{title}</title>\n\

@@ -1,17 +1,16 @@
-//! Who may call an API, and which project pays: what Google's front end checks before the
-//! service itself sees a request.
+//! The checks of Google's API front end before a service receives a request: authentication, scopes
+//! and the quota project.
 
-use crate::jwt::{Jwt, LONGEST_TOKEN};
+use crate::error_responses;
+use crate::jwt::{Jwt, MAX_TOKEN_LIFETIME};
 use crate::oauth_client::{GCLOUD_CLIENT_ID, OAuthClient};
 use crate::project::Project;
-use crate::refusals;
-use crate::reply::Reply;
 use crate::request::Request;
+use crate::response::Response;
 use crate::scopes;
-use crate::server::Shared;
-use crate::state::{BadToken, IssuedTo, State, Token};
+use crate::state::{BadToken, IssuedTo, Shared, State, Token};
 
-/// The call that is made, for the refusals that name it.
+/// The called method, for error messages that name it.
 #[derive(Clone, Copy)]
 pub(super) struct Call<'a> {
     pub(super) service: &'a str,
@@ -19,11 +18,11 @@ pub(super) struct Call<'a> {
     pub(super) method: &'a str,
 }
 
-/// Whoever makes a call.
+/// The authenticated caller.
 pub(super) enum Caller {
-    /// Someone with a token.
+    /// A principal with an access token.
     Token(Token),
-    /// Nobody in particular, but with an API key of this project.
+    /// An anonymous caller with an API key of this project.
     ApiKey { project: String },
 }
 
@@ -36,12 +35,12 @@ impl Caller {
     }
 }
 
-/// Whoever the request proves to come from.
+/// Authenticates a request.
 pub(super) fn authenticate(
     shared: &Shared,
     request: &Request,
     call: Call<'_>,
-) -> Result<Caller, Reply> {
+) -> Result<Caller, Response> {
     let key = match api_key(request) {
         Some(key) => Some(
             shared
@@ -49,27 +48,32 @@ pub(super) fn authenticate(
                 .api_keys
                 .get(&key)
                 .cloned()
-                .ok_or_else(|| refusals::api_key_invalid(call.service))?,
+                .ok_or_else(|| error_responses::api_key_invalid(call.service))?,
         ),
         None => None,
     };
     let bearer = match (request.bearer(), request.header("authorization")) {
         (Some(bearer), _) => bearer,
-        // A scheme that no API of Google's takes.
+        // Google's APIs accept no other scheme.
         (None, Some(_)) => {
-            return Err(refusals::token_type_unsupported(call.service, call.method));
+            return Err(error_responses::token_type_unsupported(
+                call.service,
+                call.method,
+            ));
         }
         (None, None) => {
             return key
                 .map(|project| Caller::ApiKey { project })
-                .ok_or_else(|| refusals::credentials_missing(call.service, call.method));
+                .ok_or_else(|| error_responses::credentials_missing(call.service, call.method));
         }
     };
     bearer_token(shared, bearer, call.service)
         .map(Caller::Token)
         .map_err(|bad| match bad {
-            BadToken::Expired => refusals::access_token_expired(call.service, call.method),
-            BadToken::Unsupported => refusals::token_type_unsupported(call.service, call.method),
+            BadToken::Expired => error_responses::access_token_expired(call.service, call.method),
+            BadToken::Unsupported => {
+                error_responses::token_type_unsupported(call.service, call.method)
+            }
         })
 }
 
@@ -80,8 +84,7 @@ fn api_key(request: &Request) -> Option<String> {
         .or_else(|| request.query("key"))
 }
 
-/// What a bearer stands for: a token that was issued, or a JWT that a service account signed for
-/// this service itself, without asking for a token.
+/// Validates a bearer token: an issued access token, or a JWT self-signed by a service account.
 fn bearer_token(shared: &Shared, bearer: &str, service: &str) -> Result<Token, BadToken> {
     let now = shared.clock.now();
     let state = shared.state();
@@ -98,13 +101,13 @@ fn bearer_token(shared: &Shared, bearer: &str, service: &str) -> Result<Token, B
     }
     let scopes = match (jwt.claim("scope"), jwt.claim("aud")) {
         (Some(scope), _) => scopes::split(scope),
-        // With an audience the JWT is good for all of one service.
+        // A JWT with an audience is valid for all scopes of one service.
         (None, Some(audience)) if audience == format!("https://{service}/") => {
             scopes::full_all(&[scopes::EARTHENGINE, scopes::CLOUD_PLATFORM])
         }
         _ => return Err(BadToken::Unsupported),
     };
-    if !jwt.is_timely(now, LONGEST_TOKEN) {
+    if !jwt.has_valid_lifetime(now, MAX_TOKEN_LIFETIME) {
         return Err(BadToken::Unsupported);
     }
     Ok(Token {
@@ -118,12 +121,12 @@ fn bearer_token(shared: &Shared, bearer: &str, service: &str) -> Result<Token, B
     })
 }
 
-/// A token must have one of these scopes; an API key has none and needs none.
+/// Checks that a token has one of these scopes. API keys need none.
 pub(super) fn require_scope(
     caller: &Caller,
     sufficient: &[&str],
     call: Call<'_>,
-) -> Result<(), Reply> {
+) -> Result<(), Response> {
     let Caller::Token(token) = caller else {
         return Ok(());
     };
@@ -134,7 +137,7 @@ pub(super) fn require_scope(
     {
         Ok(())
     } else {
-        Err(refusals::scope_insufficient(
+        Err(error_responses::scope_insufficient(
             call.service,
             call.method,
             sufficient,
@@ -142,12 +145,12 @@ pub(super) fn require_scope(
     }
 }
 
-/// The name of the project that pays: what the request says, or else what the credential implies.
+/// Returns the name of the quota project: from the request's header, or else from the credential.
 pub(super) fn quota_project(
     request: &Request,
     caller: &Caller,
     service: &str,
-) -> Result<String, Reply> {
+) -> Result<String, Response> {
     if let Some(named) = request
         .header("x-goog-user-project")
         .filter(|name| !name.is_empty())
@@ -159,31 +162,32 @@ pub(super) fn quota_project(
         Caller::Token(token) => match &token.issued_to {
             IssuedTo::ServiceAccount { project } => Ok(project.clone()),
             IssuedTo::Client { id, .. } if id == GCLOUD_CLIENT_ID => {
-                Err(refusals::local_default_credentials(service))
+                Err(error_responses::local_default_credentials(service))
             }
             IssuedTo::Client { id, .. } => Ok(OAuthClient::project_number(id).to_owned()),
         },
     }
 }
 
-/// The project that pays, if it exists, the caller may use it and it is not suspended: in this
-/// order, as Google's front end checks it.
-pub(super) fn chargeable<'a>(
+/// Returns the quota project after checking that it exists, that the caller may use it, and that it
+/// is not suspended, in the order of Google's front end.
+pub(super) fn check_quota_project<'a>(
     state: &'a State,
     name: &str,
     caller: &Caller,
     service: &str,
-) -> Result<&'a Project, Reply> {
+) -> Result<&'a Project, Response> {
     let project = state
         .project(name)
-        .ok_or_else(|| refusals::not_found_or_deleted(name))?;
-    // A key has passed its project's own checks when it was made.
-    let holds_key = matches!(caller, Caller::ApiKey { project: own } if project.is_called(own));
-    if !holds_key && !project.admits(caller.email()) {
-        return Err(refusals::user_project_denied(service, name));
+        .ok_or_else(|| error_responses::not_found_or_deleted(name))?;
+    // Access was checked when the key was created.
+    let holds_key =
+        matches!(caller, Caller::ApiKey { project: own } if project.has_id_or_number(own));
+    if !holds_key && !project.allows(caller.email()) {
+        return Err(error_responses::user_project_denied(service, name));
     }
     if project.suspended {
-        return Err(refusals::consumer_suspended(service, name));
+        return Err(error_responses::consumer_suspended(service, name));
     }
     Ok(project)
 }

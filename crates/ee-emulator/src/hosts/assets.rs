@@ -1,21 +1,21 @@
-//! Assets, and who may do what with them.
+//! Assets and their IAM policies.
 
 use serde_json::{Map, Value, json};
 
 use super::{pages, payload};
 use crate::content::{Content, StoredAsset, rfc3339};
-use crate::refusals;
-use crate::reply::Reply;
+use crate::error_responses;
 use crate::request::Request;
-use crate::server::Shared;
+use crate::response::Response;
+use crate::state::Shared;
 
-/// Kinds of assets that hold others.
+/// Asset types that contain other assets.
 const CONTAINERS: [&str; 2] = ["FOLDER", "IMAGE_COLLECTION"];
 
-/// The project of the public catalogue, where nobody writes.
+/// The project of the public catalog, which is read-only.
 const PUBLIC: &str = "projects/earthengine-public/assets/";
 
-/// What a call does with an asset.
+/// An operation on an asset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     Get,
@@ -31,7 +31,7 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    /// What HTTP method and the word behind the colon mean.
+    /// Maps an HTTP method and a custom verb (after the colon).
     pub(super) fn of(method: &str, word: Option<&str>) -> Option<Self> {
         Some(match (method, word) {
             ("GET", None) => Self::Get,
@@ -47,7 +47,7 @@ impl Verb {
         })
     }
 
-    pub(super) fn only_reads(self) -> bool {
+    pub(super) fn is_read_only(self) -> bool {
         matches!(
             self,
             Self::Get | Self::List | Self::GetIamPolicy | Self::TestIamPermissions
@@ -55,18 +55,18 @@ impl Verb {
     }
 }
 
-/// Answers a call about the asset of this name; for `List`, of the parent's name.
-pub(super) fn answer(
+/// Handles a call about the asset with this name; for `List`, the parent's name.
+pub(super) fn handle(
     shared: &Shared,
     request: &Request,
     verb: Verb,
     name: &str,
-) -> Result<Reply, Reply> {
+) -> Result<Response, Response> {
     let now = shared.clock.now();
     let mut state = shared.state();
     let content = &mut state.content;
-    if !verb.only_reads() && name.starts_with(PUBLIC) {
-        return Err(refusals::asset_denied(name));
+    if !verb.is_read_only() && name.starts_with(PUBLIC) {
+        return Err(error_responses::asset_denied(name));
     }
     match verb {
         Verb::Get => Ok(described(name, find(content, name)?)),
@@ -76,12 +76,12 @@ pub(super) fn answer(
         Verb::Delete => {
             find(content, name)?;
             if children(content, name).next().is_some() {
-                return Err(refusals::failed_precondition(&format!(
+                return Err(error_responses::failed_precondition(&format!(
                     "Asset '{name}' is not empty."
                 )));
             }
             content.assets.remove(name);
-            Ok(Reply::json(200, &json!({})))
+            Ok(Response::json(200, &json!({})))
         }
         Verb::Copy => copy(content, request, name),
         Verb::Move => rename(content, request, name),
@@ -94,21 +94,21 @@ pub(super) fn answer(
     }
 }
 
-fn find<'a>(content: &'a Content, name: &str) -> Result<&'a StoredAsset, Reply> {
+fn find<'a>(content: &'a Content, name: &str) -> Result<&'a StoredAsset, Response> {
     content.assets.get(name).ok_or_else(|| missing(name))
 }
 
-fn missing(name: &str) -> Reply {
-    refusals::not_found(&format!(
+fn missing(name: &str) -> Response {
+    error_responses::not_found(&format!(
         "Asset '{name}' not found (does not exist or caller does not have access)."
     ))
 }
 
-fn described(name: &str, asset: &StoredAsset) -> Reply {
-    Reply::json(200, &asset.describe(name))
+fn described(name: &str, asset: &StoredAsset) -> Response {
+    Response::json(200, &asset.describe(name))
 }
 
-/// What is directly in a folder.
+/// Returns the assets directly in a container.
 fn children<'a>(
     content: &'a Content,
     parent: &'a str,
@@ -120,9 +120,9 @@ fn children<'a>(
     })
 }
 
-fn list(content: &Content, request: &Request, parent: &str) -> Result<Reply, Reply> {
+fn list(content: &Content, request: &Request, parent: &str) -> Result<Response, Response> {
     if !parent.ends_with("/assets") && !CONTAINERS.contains(&find(content, parent)?.kind()) {
-        return Err(refusals::invalid_argument(&format!(
+        return Err(error_responses::invalid_argument(&format!(
             "Asset '{parent}' is not a folder or a collection."
         )));
     }
@@ -130,8 +130,8 @@ fn list(content: &Content, request: &Request, parent: &str) -> Result<Reply, Rep
         .query("filter")
         .is_some_and(|filter| !filter.is_empty())
     {
-        return Err(refusals::invalid_argument(
-            "The emulator does not know filters.",
+        return Err(error_responses::invalid_argument(
+            "The emulator does not support filters.",
         ));
     }
     let found = children(content, parent).map(|(name, asset)| asset.describe(name));
@@ -144,22 +144,22 @@ fn list(content: &Content, request: &Request, parent: &str) -> Result<Reply, Rep
     )
 }
 
-/// Whether there may be an asset of this name: its letters, its folder, and nothing there yet.
-fn check_new(content: &Content, name: &str) -> Result<(), Reply> {
+/// Checks that an asset can be created: valid name, existing parent, and no asset with this name.
+fn check_new(content: &Content, name: &str) -> Result<(), Response> {
     let path = name.split_once("/assets/").map_or("", |(_, path)| path);
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_/".contains(&b);
     if path.is_empty() || !path.bytes().all(plain) || path.split('/').any(str::is_empty) {
-        return Err(refusals::invalid_argument(&format!(
+        return Err(error_responses::invalid_argument(&format!(
             "Invalid asset ID '{path}': it may only contain letters, numbers, hyphens, \
              underscores and slashes."
         )));
     }
     if content.assets.contains_key(name) {
-        return Err(refusals::invalid_argument(&format!(
+        return Err(error_responses::invalid_argument(&format!(
             "Cannot overwrite asset '{name}'."
         )));
     }
-    // Homes, `users/NAME`, are in nothing.
+    // Legacy home directories, `users/NAME`, have no parent.
     let is_home = name.starts_with("projects/earthengine-legacy/") && path.split('/').count() <= 2;
     let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
     if is_home || parent.ends_with("/assets") {
@@ -167,8 +167,8 @@ fn check_new(content: &Content, name: &str) -> Result<(), Reply> {
     }
     match content.assets.get(parent) {
         Some(asset) if CONTAINERS.contains(&asset.kind()) => Ok(()),
-        _ => Err(refusals::not_found(&format!(
-            "Cannot create asset '{name}': its parent does not exist or is no folder."
+        _ => Err(error_responses::not_found(&format!(
+            "Cannot create asset '{name}': its parent does not exist or is not a folder."
         ))),
     }
 }
@@ -178,7 +178,7 @@ fn create(
     request: &Request,
     name: &str,
     mut asset: StoredAsset,
-) -> Result<Reply, Reply> {
+) -> Result<Response, Response> {
     let known = [
         "type",
         "properties",
@@ -190,18 +190,18 @@ fn create(
     let body = payload::object(request, &known)?;
     let kind = payload::text(&body, "type")?.unwrap_or_default();
     if !CONTAINERS.contains(&kind) {
-        return Err(refusals::invalid_argument(&format!(
+        return Err(error_responses::invalid_argument(&format!(
             "Invalid asset type '{kind}': only FOLDER and IMAGE_COLLECTION can be created empty."
         )));
     }
     check_new(content, name)?;
     asset.fields.extend(body);
-    let reply = described(name, &asset);
+    let response = described(name, &asset);
     content.assets.insert(name.to_owned(), asset);
-    Ok(reply)
+    Ok(response)
 }
 
-fn destination(body: &Map<String, Value>) -> Result<String, Reply> {
+fn destination(body: &Map<String, Value>) -> Result<String, Response> {
     let name = payload::text(body, "destinationName")?.unwrap_or_default();
     let mut segments = name.splitn(4, '/');
     match (
@@ -213,18 +213,18 @@ fn destination(body: &Map<String, Value>) -> Result<String, Reply> {
         (Some("projects"), Some(_), Some("assets"), Some(_)) if !name.starts_with(PUBLIC) => {
             Ok(name.to_owned())
         }
-        _ => Err(refusals::invalid_argument(&format!(
+        _ => Err(error_responses::invalid_argument(&format!(
             "Invalid asset name '{name}'."
         ))),
     }
 }
 
-fn copy(content: &mut Content, request: &Request, name: &str) -> Result<Reply, Reply> {
+fn copy(content: &mut Content, request: &Request, name: &str) -> Result<Response, Response> {
     let body = payload::object(request, &["destinationName", "overwrite", "bandIds"])?;
     let asset = find(content, name)?.clone();
     if CONTAINERS.contains(&asset.kind()) {
-        return Err(refusals::invalid_argument(&format!(
-            "Asset '{name}' cannot be copied: it holds others."
+        return Err(error_responses::invalid_argument(&format!(
+            "Asset '{name}' cannot be copied: it contains other assets."
         )));
     }
     let to = destination(&body)?;
@@ -232,27 +232,27 @@ fn copy(content: &mut Content, request: &Request, name: &str) -> Result<Reply, R
     if !(overwrite && content.assets.contains_key(&to)) {
         check_new(content, &to)?;
     }
-    let reply = described(&to, &asset);
+    let response = described(&to, &asset);
     content.assets.insert(to, asset);
-    Ok(reply)
+    Ok(response)
 }
 
-fn rename(content: &mut Content, request: &Request, name: &str) -> Result<Reply, Reply> {
+fn rename(content: &mut Content, request: &Request, name: &str) -> Result<Response, Response> {
     let body = payload::object(request, &["destinationName"])?;
     let asset = find(content, name)?.clone();
     let to = destination(&body)?;
-    let inside = format!("{name}/");
-    if to.starts_with(&inside) {
-        return Err(refusals::invalid_argument(&format!(
+    let permit = format!("{name}/");
+    if to.starts_with(&permit) {
+        return Err(error_responses::invalid_argument(&format!(
             "Asset '{name}' cannot be moved into itself."
         )));
     }
     check_new(content, &to)?;
-    let reply = described(&to, &asset);
+    let response = described(&to, &asset);
     let moved: Vec<String> = content
         .assets
         .keys()
-        .filter(|other| other.starts_with(&inside))
+        .filter(|other| other.starts_with(&permit))
         .cloned()
         .collect();
     for old in moved {
@@ -262,20 +262,29 @@ fn rename(content: &mut Content, request: &Request, name: &str) -> Result<Reply,
     }
     content.assets.remove(name);
     content.assets.insert(to, asset);
-    Ok(reply)
+    Ok(response)
 }
 
-fn update(content: &mut Content, request: &Request, name: &str, now: &str) -> Result<Reply, Reply> {
+fn update(
+    content: &mut Content,
+    request: &Request,
+    name: &str,
+    now: &str,
+) -> Result<Response, Response> {
     let body = payload::object(request, &["asset", "updateMask"])?;
     let none = Map::new();
     let new = match body.get("asset") {
         Some(Value::Object(asset)) => asset,
         None => &none,
-        Some(_) => return Err(refusals::invalid_argument("Invalid value at 'asset'.")),
+        Some(_) => {
+            return Err(error_responses::invalid_argument(
+                "Invalid value at 'asset'.",
+            ));
+        }
     };
     let paths: Vec<String> = match body.get("updateMask") {
         Some(Value::String(mask)) => split_mask(mask),
-        // The Python client's form.
+        // The Python client sends an object.
         Some(Value::Object(mask)) => mask
             .get("paths")
             .and_then(Value::as_array)
@@ -286,7 +295,7 @@ fn update(content: &mut Content, request: &Request, name: &str, now: &str) -> Re
         _ => Vec::new(),
     };
     let asset = content.assets.get_mut(name).ok_or_else(|| missing(name))?;
-    // Changed in a copy, so that a wrong path changes nothing.
+    // Updated in a copy, so that an invalid path changes nothing.
     let mut fields = asset.fields.clone();
     for path in paths {
         set(&mut fields, new, &path)?;
@@ -296,21 +305,25 @@ fn update(content: &mut Content, request: &Request, name: &str, now: &str) -> Re
     Ok(described(name, asset))
 }
 
-/// Copies what a path names; what the new asset lacks is removed.
-fn set(fields: &mut Map<String, Value>, new: &Map<String, Value>, path: &str) -> Result<(), Reply> {
+/// Copies the field at `path`, or removes it if the new asset does not have it.
+fn set(
+    fields: &mut Map<String, Value>,
+    new: &Map<String, Value>,
+    path: &str,
+) -> Result<(), Response> {
     let (from, to, key) = match path {
         "start_time" | "startTime" => (Some(new), fields, "startTime".to_owned()),
         "end_time" | "endTime" => (Some(new), fields, "endTime".to_owned()),
         "properties" => (Some(new), fields, path.to_owned()),
         _ => {
             let Some(property) = path.strip_prefix("properties.") else {
-                return Err(refusals::invalid_argument(&format!(
+                return Err(error_responses::invalid_argument(&format!(
                     "Invalid update mask: '{path}'."
                 )));
             };
             let properties = fields.entry("properties").or_insert_with(|| json!({}));
             let Some(to) = properties.as_object_mut() else {
-                return Err(refusals::internal());
+                return Err(error_responses::internal());
             };
             let from = new.get("properties").and_then(Value::as_object);
             (from, to, property.to_owned())
@@ -323,7 +336,7 @@ fn set(fields: &mut Map<String, Value>, new: &Map<String, Value>, path: &str) ->
     Ok(())
 }
 
-/// Paths between commas, where quotes protect what is between them.
+/// Splits a mask at commas outside quotes.
 fn split_mask(mask: &str) -> Vec<String> {
     let mut paths = vec![String::new()];
     let mut quoted = false;
@@ -351,19 +364,20 @@ fn split_mask(mask: &str) -> Vec<String> {
     paths
 }
 
-fn policy(asset: &StoredAsset) -> Reply {
+fn policy(asset: &StoredAsset) -> Response {
     let etag = format!("etag-{}", asset.etag);
-    Reply::json(200, &json!({"bindings": asset.bindings, "etag": etag}))
+    Response::json(200, &json!({"bindings": asset.bindings, "etag": etag}))
 }
 
-fn set_policy(content: &mut Content, request: &Request, name: &str) -> Result<Reply, Reply> {
+fn set_policy(content: &mut Content, request: &Request, name: &str) -> Result<Response, Response> {
     let body = payload::object(request, &["policy", "updateMask"])?;
     let asset = content.assets.get_mut(name).ok_or_else(|| missing(name))?;
     let policy_given = body.get("policy").and_then(Value::as_object);
-    let given = policy_given.ok_or_else(|| refusals::invalid_argument("The policy is missing."))?;
+    let given =
+        policy_given.ok_or_else(|| error_responses::invalid_argument("The policy is missing."))?;
     let etag = payload::text(given, "etag")?.filter(|etag| !etag.is_empty());
     if etag.is_some_and(|etag| etag != format!("etag-{}", asset.etag)) {
-        return Err(refusals::aborted(
+        return Err(error_responses::aborted(
             "There were concurrent policy changes. Please retry the whole read-modify-write.",
         ));
     }
@@ -382,7 +396,7 @@ fn set_policy(content: &mut Content, request: &Request, name: &str) -> Result<Re
         })
     });
     if !well_formed {
-        return Err(refusals::invalid_argument(
+        return Err(error_responses::invalid_argument(
             "The policy has an invalid binding.",
         ));
     }
@@ -391,22 +405,26 @@ fn set_policy(content: &mut Content, request: &Request, name: &str) -> Result<Re
     Ok(policy(asset))
 }
 
-fn test_permissions(content: &Content, request: &Request, name: &str) -> Result<Reply, Reply> {
+fn test_permissions(
+    content: &Content,
+    request: &Request,
+    name: &str,
+) -> Result<Response, Response> {
     let body = payload::object(request, &["permissions"])?;
     find(content, name)?;
-    let asked = body.get("permissions").and_then(Value::as_array);
+    let requested = body.get("permissions").and_then(Value::as_array);
     let held = |permission: &&Value| {
         let permission = permission.as_str().unwrap_or_default();
         let reads = permission.ends_with(".get") || permission.ends_with(".list");
         permission.starts_with("earthengine.assets.") && (reads || !name.starts_with(PUBLIC))
     };
-    let held: Vec<&Value> = asked.into_iter().flatten().filter(held).collect();
-    let reply = if held.is_empty() {
+    let held: Vec<&Value> = requested.into_iter().flatten().filter(held).collect();
+    let response = if held.is_empty() {
         json!({})
     } else {
         json!({"permissions": held})
     };
-    Ok(Reply::json(200, &reply))
+    Ok(Response::json(200, &response))
 }
 
 #[cfg(test)]
@@ -414,7 +432,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mask_is_split_at_commas_outside_quotes() {
+    fn mask_is_split_at_commas_outside_quotes() {
         assert_eq!(
             split_mask(r#"start_time,properties."a,b",properties."q\"x",properties.y"#),
             [

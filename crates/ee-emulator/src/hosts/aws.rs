@@ -1,5 +1,4 @@
-//! `GetCallerIdentity` requests as subject tokens: the signature of Amazon's version 4, checked
-//! as its Security Token Service would.
+//! Validation of AWS subject tokens: `GetCallerIdentity` requests with a Signature Version 4.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use ring::{digest, hmac};
@@ -8,10 +7,10 @@ use url::Url;
 
 use crate::federation::AwsKey;
 
-/// How far a request's time may be from now.
+/// The allowed clock skew of a request, in minutes.
 const LEEWAY_MINUTES: i64 = 15;
 
-/// A signed request in JSON, as Google wants it.
+/// A signed request in Google's JSON format.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SignedRequest {
@@ -28,7 +27,7 @@ struct Header {
 }
 
 impl SignedRequest {
-    /// A header that must be there once.
+    /// Returns the value of a header that must occur exactly once.
     fn header(&self, name: &str) -> Result<&str, String> {
         let mut found = self
             .headers
@@ -36,19 +35,19 @@ impl SignedRequest {
             .filter(|h| h.key.eq_ignore_ascii_case(name));
         match (found.next(), found.next()) {
             (Some(header), None) => Ok(&header.value),
-            _ => Err(format!("the header {name} must be there once")),
+            _ => Err(format!("the header {name} must occur exactly once")),
         }
     }
 }
 
-/// Whose request it is, or why it is nobody's.
+/// Returns the key that signed the request, or the reason why the request is invalid.
 pub(super) fn caller<'a>(
     subject_token: &str,
     audience: &str,
     key_of: impl Fn(&str) -> Option<&'a AwsKey>,
     now: DateTime<Utc>,
 ) -> Result<&'a AwsKey, String> {
-    let json = percent_decode(subject_token).ok_or("it is not URL-encoded")?;
+    let json = percent_decode(subject_token).ok_or("the subject token is not URL-encoded")?;
     let request: SignedRequest = serde_json::from_str(&json).map_err(|e| e.to_string())?;
     if request.method != "POST" {
         return Err("the method must be POST".to_owned());
@@ -56,30 +55,30 @@ pub(super) fn caller<'a>(
     if request.header("x-goog-cloud-target-resource")? != audience {
         return Err("x-goog-cloud-target-resource is not the audience".to_owned());
     }
-    let url = Url::parse(&request.url).map_err(|_| "its url is none")?;
+    let url = Url::parse(&request.url).map_err(|_| "the url is invalid")?;
     let host = url.host_str().unwrap_or_default();
     if url.scheme() != "https" || !host.starts_with("sts.") || !host.ends_with(".amazonaws.com") {
-        return Err("its url is not that of Amazon's STS".to_owned());
+        return Err("the url is not that of AWS STS".to_owned());
     }
     if !url
         .query_pairs()
         .any(|(name, value)| name == "Action" && value == "GetCallerIdentity")
     {
-        return Err("its action is not GetCallerIdentity".to_owned());
+        return Err("the action is not GetCallerIdentity".to_owned());
     }
     if request.header("host")? != host {
-        return Err("its host is not that of its url".to_owned());
+        return Err("the host header does not match the url".to_owned());
     }
     let time = request.header("x-amz-date")?;
     let at = NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%SZ")
-        .map_err(|_| "its x-amz-date is none")?;
+        .map_err(|_| "the x-amz-date is invalid")?;
     if (now - at.and_utc()).num_minutes().abs() >= LEEWAY_MINUTES {
         return Err("Signature expired".to_owned());
     }
     check_signature(&request, &url, time, key_of)
 }
 
-/// The key of the credential that the signature names, if it made the signature.
+/// Returns the key that the signature names, if the signature is valid.
 fn check_signature<'a>(
     request: &SignedRequest,
     url: &Url,
@@ -92,19 +91,19 @@ fn check_signature<'a>(
         .and_then(|rest| rest.split_once(", SignedHeaders="))
         .and_then(|(scope, rest)| Some((scope, rest.split_once(", Signature=")?)));
     let Some((credential, (signed_headers, signature))) = parts else {
-        return Err("its Authorization is not of version 4".to_owned());
+        return Err("the Authorization header is not an AWS Signature Version 4".to_owned());
     };
     let (id, scope) = credential
         .split_once('/')
-        .ok_or("its credential has no scope")?;
+        .ok_or("the credential has no scope")?;
     let [date, region, "sts", "aws4_request"] = scope.split('/').collect::<Vec<_>>()[..] else {
-        return Err("its scope is not that of STS".to_owned());
+        return Err("the credential scope is not for STS".to_owned());
     };
     if !time.starts_with(date) {
-        return Err("its scope is of another day".to_owned());
+        return Err("the credential scope is for another day".to_owned());
     }
     if url.host_str() != Some(&format!("sts.{region}.amazonaws.com")) {
-        return Err("its scope is of another region".to_owned());
+        return Err("the credential scope is for another region".to_owned());
     }
     let key = key_of(id).ok_or("The security token included in the request is invalid.")?;
     let mut must_be_signed = vec!["host", "x-amz-date"];
@@ -116,7 +115,7 @@ fn check_signature<'a>(
     }
     let names: Vec<&str> = signed_headers.split(';').collect();
     if !names.is_sorted() || must_be_signed.iter().any(|name| !names.contains(name)) {
-        return Err("its signed headers are not in order or too few".to_owned());
+        return Err("the signed headers are not sorted or incomplete".to_owned());
     }
     let mut canonical = format!("POST\n{}\n{}\n", url.path(), canonical_query(url));
     for name in &names {
@@ -146,7 +145,7 @@ fn check_signature<'a>(
     Ok(key)
 }
 
-/// The query's pairs, encoded as Amazon does it and sorted.
+/// Returns the query's pairs, sorted and in AWS encoding.
 fn canonical_query(url: &Url) -> String {
     let encode = |text: &[u8]| -> String {
         text.iter()
@@ -174,7 +173,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Undoes the encoding of a whole text; `None` if a character stands there that must be encoded.
+/// Decodes `text`, or returns `None` if it contains a character that must be encoded.
 fn percent_decode(text: &str) -> Option<String> {
     if text
         .bytes()

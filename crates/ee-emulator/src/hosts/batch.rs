@@ -1,24 +1,26 @@
-//! `/batch`: many calls in one request, each answered for itself.
+//! `/batch`: several calls in one request.
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Method};
 
+use crate::error_responses;
 use crate::random;
-use crate::refusals;
-use crate::reply::Reply;
 use crate::request::Request;
-use crate::server::Shared;
+use crate::response::Response;
+use crate::state::Shared;
 
-/// The most calls in one request.
-const MOST_CALLS: usize = 1000;
+/// The maximum number of calls in one request.
+const MAX_CALLS: usize = 1000;
 
-pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
-    perform(shared, request).unwrap_or_else(|refusal| refusal)
+pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
+    perform(shared, request).unwrap_or_else(|error| error)
 }
 
-fn perform(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
+fn perform(shared: &Shared, request: &Request) -> Result<Response, Response> {
     let invalid = || {
-        refusals::invalid_argument("Failed to parse batch request, error: invalid multipart body.")
+        error_responses::invalid_argument(
+            "Failed to parse batch request, error: invalid multipart body.",
+        )
     };
     let boundary = request
         .header("content-type")
@@ -29,7 +31,7 @@ fn perform(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
         .ok_or_else(invalid)?;
     let text = std::str::from_utf8(&request.body).map_err(|_| invalid())?;
     let delimiter = format!("--{boundary}");
-    // Strict: lines end as RFC 2046 says, nothing comes first, and the end is marked.
+    // Strict RFC 2046: CRLF line endings, no preamble, and a closing delimiter.
     let mut parts = format!("\r\n{text}");
     let end = format!("\r\n{delimiter}--\r\n");
     if !parts.ends_with(&end) {
@@ -44,16 +46,16 @@ fn perform(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
     let calls: Vec<Call> = parts
         .map(|part| call(part, request).ok_or_else(invalid))
         .collect::<Result<_, _>>()?;
-    if calls.is_empty() || calls.len() > MOST_CALLS {
-        return Err(refusals::invalid_argument(&format!(
-            "The batch request could not be processed: the number of calls must be from 1 to {MOST_CALLS}."
+    if calls.is_empty() || calls.len() > MAX_CALLS {
+        return Err(error_responses::invalid_argument(&format!(
+            "The batch request could not be processed: the number of calls must be from 1 to {MAX_CALLS}."
         )));
     }
     let boundary = format!("batch_{}", random::url_safe(18));
     let mut body = Vec::new();
     for Call { id, request } in calls {
-        let reply = super::earthengine::answer_one(shared, &request);
-        let content_type = reply
+        let response = super::earthengine::handle_one(shared, &request);
+        let content_type = response
             .headers
             .iter()
             .find(|(name, _)| name == CONTENT_TYPE)
@@ -62,16 +64,16 @@ fn perform(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
         let head = format!(
             "--{boundary}\r\nContent-Type: application/http\r\nContent-ID: <response-{id}>\r\n\r\n\
              HTTP/1.1 {} {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
-            reply.status.as_u16(),
-            reply.status.canonical_reason().unwrap_or_default(),
-            reply.body.len(),
+            response.status.as_u16(),
+            response.status.canonical_reason().unwrap_or_default(),
+            response.body.len(),
         );
         body.extend_from_slice(head.as_bytes());
-        body.extend_from_slice(&reply.body);
+        body.extend_from_slice(&response.body);
         body.extend_from_slice(b"\r\n");
     }
     body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
-    Ok(Reply::new(
+    Ok(Response::new(
         200,
         &format!("multipart/mixed; boundary={boundary}"),
         body,
@@ -83,12 +85,12 @@ struct Call {
     request: Request,
 }
 
-/// One part: its own headers, and the request, which has the batch's credentials.
+/// Parses one part: its headers and its request, which inherits the batch's credentials.
 fn call(part: &str, outer: &Request) -> Option<Call> {
-    let (about, http) = part.split_once("\r\n\r\n")?;
+    let (part_headers, http) = part.split_once("\r\n\r\n")?;
     let mut id = None;
     let mut is_http = false;
-    for line in about.split("\r\n") {
+    for line in part_headers.split("\r\n") {
         let (name, value) = line.split_once(':')?;
         let value = value.trim();
         match name.to_ascii_lowercase().as_str() {

@@ -1,9 +1,10 @@
-//! `code.earthengine.google.com/client-auth`: the page by which people log in from a notebook,
-//! where no browser can be sent back to.
+//! `code.earthengine.google.com/client-auth`: the login page for notebooks, to which no redirect is
+//! possible.
 //!
-//! The notebook makes three random texts: a request id and two verifiers. The page gets the id
-//! and the verifiers' challenges, and shows a code in the end. Whoever has the second verifier
-//! fetches the OAuth client that the code is for; whoever has the first can exchange the code.
+//! The notebook generates a random request id and two verifiers, `tc` and `cc`. The page receives
+//! the id and the verifiers' challenges, and finally shows a code. The verifier of `cc` is
+//! required to fetch the OAuth client that the code was issued to, and that of `tc` to exchange
+//! the code.
 
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
@@ -11,29 +12,28 @@ use serde_json::json;
 use url::Url;
 
 use super::accounts::{OUT_OF_BAND, error_page};
-use super::code_grant::answers;
+use super::code_grant::matches_challenge;
 use crate::oauth_client::EARTHENGINE_CLIENT_ID;
-use crate::reply::Reply;
 use crate::request::Request;
+use crate::response::Response;
 use crate::scopes;
-use crate::server::Shared;
-use crate::state::Notebook;
+use crate::state::{Notebook, Shared};
 
-pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
+pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
     match (request.method.as_str(), request.path.as_str()) {
         ("GET", "/client-auth") => match page(shared, request) {
-            Ok(reply) | Err(reply) => reply,
+            Ok(response) | Err(response) => response,
         },
         ("POST", "/client-auth/fetch") => match fetch(shared, request) {
-            Ok(reply) | Err(reply) => reply,
+            Ok(response) | Err(response) => response,
         },
-        (_, "/client-auth" | "/client-auth/fetch") => Reply::text(405, "Method Not Allowed\n"),
-        _ => Reply::no_such_page(&request.path),
+        (_, "/client-auth" | "/client-auth/fetch") => Response::text(405, "Method Not Allowed\n"),
+        _ => Response::page_not_found(&request.path),
     }
 }
 
-/// Remembers the login, and sends the browser on to the consent page.
-fn page(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
+/// Stores the login and redirects the browser to the consent page.
+fn page(shared: &Shared, request: &Request) -> Result<Response, Response> {
     let invalid = |why: String| error_page(400, "invalid_request", &why);
     let need = |name: &str| {
         request
@@ -72,7 +72,7 @@ fn page(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
         ("code_challenge_method", "S256"),
     ]);
     let mut state = shared.state();
-    // Opening the page twice is fine; taking over somebody else's login is not.
+    // The page may be opened twice, but not to take over another login.
     let known = state
         .notebooks
         .entry(id)
@@ -84,13 +84,13 @@ fn page(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
         "http://{}/accounts.google.com/o/oauth2/auth",
         shared.address
     );
-    let mut consent = Url::parse(&consent).map_err(|_| invalid("No address.".to_owned()))?;
+    let mut consent = Url::parse(&consent).map_err(|_| invalid("Invalid URL.".to_owned()))?;
     consent.set_query(Some(&query.finish()));
-    Ok(Reply::redirect(consent.as_str()))
+    Ok(Response::redirect(consent.as_str()))
 }
 
-/// Hands out the OAuth client to whoever has the verifier. A refusal has status 200, too.
-fn fetch(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
+/// Returns the OAuth client if the verifier is correct. Errors have status 200 as well.
+fn fetch(shared: &Shared, request: &Request) -> Result<Response, Response> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Body {
@@ -101,22 +101,22 @@ fn fetch(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
         .header(CONTENT_TYPE.as_str())
         .is_some_and(|content_type| content_type.starts_with("application/json"));
     if !is_json {
-        return Err(Reply::text(415, "Unsupported Media Type\n"));
+        return Err(Response::text(415, "Unsupported Media Type\n"));
     }
     let body: Body =
-        serde_json::from_slice(&request.body).map_err(|_| Reply::text(400, "Bad Request\n"))?;
-    let refuse = |why: &str| Reply::json(200, &json!({"error": why}));
+        serde_json::from_slice(&request.body).map_err(|_| Response::text(400, "Bad Request\n"))?;
+    let error = |why: &str| Response::json(200, &json!({"error": why}));
     let state = shared.state();
     let Some(notebook) = state.notebooks.get(&body.request_id) else {
-        return Err(refuse("Unknown request_id."));
+        return Err(error("Unknown request_id."));
     };
-    if !answers(&body.client_verifier, &notebook.client_challenge) {
-        return Err(refuse("Invalid client_verifier."));
+    if !matches_challenge(&body.client_verifier, &notebook.client_challenge) {
+        return Err(error("Invalid client_verifier."));
     }
     let client = state
         .client(EARTHENGINE_CLIENT_ID)
-        .ok_or_else(|| refuse("There is no OAuth client."))?;
-    Ok(Reply::json(
+        .ok_or_else(|| error("The OAuth client does not exist."))?;
+    Ok(Response::json(
         200,
         &json!({
             "client_id": client.id,

@@ -1,4 +1,4 @@
-//! The authorization-code grant (RFC 6749 section 4.1.3) with its PKCE check (RFC 7636).
+//! The authorization code grant (RFC 6749 section 4.1.3) with PKCE (RFC 7636).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,11 +7,10 @@ use serde_json::json;
 use super::oauth2::{Form, invalid_grant, required, seconds_left};
 use super::refresh_grant::{authenticate_client, unauthorized_client};
 use crate::random;
-use crate::reply::Reply;
-use crate::server::Shared;
-use crate::state::{Code, Grant, IssuedTo, Token};
+use crate::response::Response;
+use crate::state::{AuthorizationCode, Grant, IssuedTo, Shared, Token};
 
-pub(super) fn answer(shared: &Shared, form: &Form) -> Result<Reply, Reply> {
+pub(super) fn handle(shared: &Shared, form: &Form) -> Result<Response, Response> {
     let code = required(form, "code")?;
     let redirect_uri = required(form, "redirect_uri")?;
     let now = shared.clock.now();
@@ -24,14 +23,14 @@ pub(super) fn answer(shared: &Shared, form: &Form) -> Result<Reply, Reply> {
         return Err(unauthorized_client());
     }
     if issued.redirect_uri != redirect_uri {
-        return Err(Reply::oauth_error(
+        return Err(Response::oauth_error(
             400,
             "redirect_uri_mismatch",
             "Bad Request",
         ));
     }
     check_verifier(issued, form.get("code_verifier").map(String::as_str))?;
-    // One that was used is as good as one that is too old.
+    // Google's error is the same for used and for expired codes.
     if issued.used || issued.expires_at <= now {
         return Err(invalid_grant("Bad Request"));
     }
@@ -59,31 +58,31 @@ pub(super) fn answer(shared: &Shared, form: &Form) -> Result<Reply, Reply> {
             refresh_token: Some(refresh_token.clone()),
         },
     });
-    let mut reply = json!({
+    let mut response = json!({
         "access_token": secret,
         "expires_in": seconds_left(expires_at, now),
         "scope": scope,
         "token_type": "Bearer",
     });
     if offline {
-        reply["refresh_token"] = json!(refresh_token);
+        response["refresh_token"] = json!(refresh_token);
     }
-    Ok(Reply::oauth(200, &reply))
+    Ok(Response::oauth(200, &response))
 }
 
-fn check_verifier(code: &Code, verifier: Option<&str>) -> Result<(), Reply> {
+fn check_verifier(code: &AuthorizationCode, verifier: Option<&str>) -> Result<(), Response> {
     let Some(verifier) = verifier.filter(|verifier| !verifier.is_empty()) else {
         return Err(invalid_grant("Missing code verifier."));
     };
-    if answers(verifier, &code.challenge) {
+    if matches_challenge(verifier, &code.challenge) {
         Ok(())
     } else {
         Err(invalid_grant("Invalid code verifier."))
     }
 }
 
-/// RFC 7636 section 4.6: the challenge must be the verifier's hash.
-pub(super) fn answers(verifier: &str, challenge: &str) -> bool {
+/// Returns whether the challenge is the verifier's hash (RFC 7636 section 4.6).
+pub(super) fn matches_challenge(verifier: &str, challenge: &str) -> bool {
     let digest = ring::digest::digest(&ring::digest::SHA256, verifier.as_bytes());
     let well_formed = (43..=128).contains(&verifier.len())
         && verifier

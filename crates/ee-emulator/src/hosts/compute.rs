@@ -3,51 +3,33 @@
 //! An expression is a directed acyclic graph of nodes in the format of Earth Engine's v1 API:
 //! constants, references, and calls of the functions in [`functions`](super::functions).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use super::expression::{Arguments, Bindings, Function, Term};
 use super::{functions, payload};
-use crate::refusals;
-use crate::reply::Reply;
+use crate::error_responses;
 use crate::request::Request;
+use crate::response::Response;
 
-/// How deep nodes may be nested, where a call or a reference counts for one or two, so that no request can exhaust the stack.
-const DEEPEST: usize = 400;
+/// The maximum nesting depth, so that no request can exhaust the stack. A call or a reference counts
+/// as one or two levels.
+const MAX_DEPTH: usize = 400;
 
-/// How many nodes may be evaluated, so that no request can keep the emulator busy.
-const MOST_STEPS: usize = 200_000;
+/// The maximum number of evaluated nodes, so that no request can keep the emulator busy.
+const MAX_STEPS: usize = 200_000;
 
-/// Something an expression can amount to.
-#[derive(Clone)]
-pub(super) enum Term {
-    Plain(Value),
-    Function(Function),
-}
-
-/// A function that the expression defines itself, with what was bound where it stands.
-#[derive(Clone)]
-pub(super) struct Function {
-    parameters: Vec<String>,
-    body: Value,
-    bound: Bindings,
-}
-
-type Bindings = BTreeMap<String, Term>;
-
-/// The arguments of a call, by name.
-pub(super) type Arguments = BTreeMap<String, Term>;
-
-pub(super) fn answer(request: &Request) -> Result<Reply, Reply> {
+pub(super) fn handle(request: &Request) -> Result<Response, Response> {
     let body = payload::object(request, &["expression", "workloadTag"])?;
     check_workload_tag(body.get("workloadTag"))?;
     let value = evaluate(payload::expression(&body)?)?;
-    Ok(Reply::json(200, &json!({"result": value})))
+    Ok(Response::json(200, &json!({"result": value})))
 }
 
-/// What an expression amounts to.
-pub(super) fn evaluate(expression: &Map<String, Value>) -> Result<Value, Reply> {
-    let invalid = |why: &str| refusals::invalid_argument(why);
+/// Evaluates an expression.
+pub(super) fn evaluate(expression: &Map<String, Value>) -> Result<Value, Response> {
+    let invalid = |why: &str| error_responses::invalid_argument(why);
     let (Some(Value::String(result)), Some(Value::Object(values))) =
         (expression.get("result"), expression.get("values"))
     else {
@@ -68,15 +50,16 @@ pub(super) fn evaluate(expression: &Map<String, Value>) -> Result<Value, Reply> 
     }
 }
 
-/// Letters, digits, `-` and `_`, at most 63, a letter or digit at both ends; small letters only.
-pub(super) fn check_workload_tag(tag: Option<&Value>) -> Result<(), Reply> {
+/// Validates a workload tag: at most 63 lowercase letters, digits, `-` and `_`, with a letter or
+/// digit at both ends.
+pub(super) fn check_workload_tag(tag: Option<&Value>) -> Result<(), Response> {
     let Some(tag) = tag else {
         return Ok(());
     };
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let valid = tag.as_str().is_some_and(|tag| {
         let bytes = tag.as_bytes();
-        // No tag at all is sent as an empty one by some clients.
+        // Some clients send an empty tag instead of none.
         bytes.is_empty()
             || bytes.len() <= 63
                 && bytes.first().copied().is_some_and(plain)
@@ -88,7 +71,7 @@ pub(super) fn check_workload_tag(tag: Option<&Value>) -> Result<(), Reply> {
     if valid {
         Ok(())
     } else {
-        Err(refusals::invalid_argument(&format!(
+        Err(error_responses::invalid_argument(&format!(
             "Invalid workload tag {tag}. Tags must be 1-63 characters, beginning and ending with \
              an alphanumeric character ([a-z0-9]) with dashes (-), underscores (_), and \
              alphanumerics between."
@@ -98,18 +81,18 @@ pub(super) fn check_workload_tag(tag: Option<&Value>) -> Result<(), Reply> {
 
 struct Evaluation<'a> {
     values: &'a Map<String, Value>,
-    /// What was computed already, so that a node with many references is computed once.
+    /// Computed values, so that a node with several references is computed once.
     known: HashMap<String, Term>,
-    /// The references that are being followed, to notice circles.
+    /// The references being followed, to detect cycles.
     open: Vec<String>,
     steps: usize,
 }
 
 impl Evaluation<'_> {
     fn reference(&mut self, name: &str, bound: &Bindings, depth: usize) -> Result<Term, String> {
-        // Inside a function a node may mean something else in every call.
-        let memorable = bound.is_empty();
-        if memorable && let Some(term) = self.known.get(name) {
+        // Inside a function, a node's value depends on the arguments.
+        let cacheable = bound.is_empty();
+        if cacheable && let Some(term) = self.known.get(name) {
             return Ok(term.clone());
         }
         if self.open.iter().any(|open| open == name) {
@@ -120,12 +103,12 @@ impl Evaluation<'_> {
         let values = self.values;
         let node = values
             .get(name)
-            .ok_or_else(|| format!("Invalid expression: there is no node '{name}'."))?;
+            .ok_or_else(|| format!("Invalid expression: node '{name}' not found."))?;
         self.open.push(name.to_owned());
         let term = self.node(node, bound, depth + 1);
         self.open.pop();
         let term = term?;
-        if memorable {
+        if cacheable {
             self.known.insert(name.to_owned(), term.clone());
         }
         Ok(term)
@@ -133,10 +116,10 @@ impl Evaluation<'_> {
 
     fn node(&mut self, node: &Value, bound: &Bindings, depth: usize) -> Result<Term, String> {
         self.steps += 1;
-        if self.steps > MOST_STEPS {
+        if self.steps > MAX_STEPS {
             return Err("Computation timed out.".to_owned());
         }
-        if depth > DEEPEST {
+        if depth > MAX_DEPTH {
             return Err("Invalid expression: nested too deeply.".to_owned());
         }
         let (kind, content) = only_member(node)?;
@@ -147,18 +130,20 @@ impl Evaluation<'_> {
             ("argumentReference", Value::String(name)) => bound
                 .get(name)
                 .cloned()
-                .ok_or_else(|| format!("Invalid expression: no argument '{name}' here.")),
+                .ok_or_else(|| format!("Invalid expression: argument '{name}' is not defined.")),
             ("arrayValue", Value::Object(array)) => self.array(array, bound, depth),
             ("dictionaryValue", Value::Object(dictionary)) => {
                 self.dictionary(dictionary, bound, depth)
             }
             ("functionDefinitionValue", Value::Object(definition)) => define(definition, bound),
             ("functionInvocationValue", Value::Object(call)) => self.call(call, bound, depth),
-            _ => Err(format!("Invalid expression: '{kind}' is no kind of value.")),
+            _ => Err(format!(
+                "Invalid expression: '{kind}' is not a kind of value."
+            )),
         }
     }
 
-    /// A node that must be data and not a function.
+    /// Evaluates a node that must not be a function.
     fn plain(&mut self, node: &Value, bound: &Bindings, depth: usize) -> Result<Value, String> {
         match self.node(node, bound, depth)? {
             Term::Plain(value) => Ok(value),
@@ -228,17 +213,19 @@ impl Evaluation<'_> {
             }
             (None, Some(Value::String(name))) => {
                 let Term::Function(function) = self.reference(name, bound, depth)? else {
-                    return Err(format!("Invalid expression: node '{name}' is no function."));
+                    return Err(format!(
+                        "Invalid expression: node '{name}' is not a function."
+                    ));
                 };
                 let mut inner = function.bound.clone();
                 inner.extend(arguments);
                 self.body(&function, &inner, depth)
             }
-            _ => Err("Invalid expression: a call needs one function.".to_owned()),
+            _ => Err("Invalid expression: a call must have exactly one function.".to_owned()),
         }
     }
 
-    /// Calls a function of the expression's own with arguments in order.
+    /// Calls a function defined in the expression with positional arguments.
     fn apply(
         &mut self,
         function: &Function,
@@ -282,11 +269,11 @@ fn define(definition: &Map<String, Value>, bound: &Bindings) -> Result<Term, Str
             body: body.clone(),
             bound: bound.clone(),
         })),
-        _ => Err("Invalid expression: a function needs 'argumentNames' and 'body'.".to_owned()),
+        _ => Err("Invalid expression: a function must have 'argumentNames' and 'body'.".to_owned()),
     }
 }
 
-/// A node is a union: exactly one member says what it is.
+/// Returns the only member of a node, which is a union.
 fn only_member(node: &Value) -> Result<(&str, &Value), String> {
     let mut members = node.as_object().into_iter().flatten();
     match (members.next(), members.next()) {
@@ -295,11 +282,11 @@ fn only_member(node: &Value) -> Result<(&str, &Value), String> {
     }
 }
 
-/// 64-bit integers travel as text in JSON.
+/// Parses an integer. 64-bit integers are strings in JSON.
 fn integer(value: &Value) -> Result<Value, String> {
     value
         .as_i64()
         .or_else(|| value.as_str()?.parse().ok())
         .map(Value::from)
-        .ok_or_else(|| "Invalid expression: 'integerValue' is no integer.".to_owned())
+        .ok_or_else(|| "Invalid expression: 'integerValue' is not an integer.".to_owned())
 }

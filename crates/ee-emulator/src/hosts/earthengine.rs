@@ -1,20 +1,21 @@
-//! `earthengine.googleapis.com` and its high-volume twin.
+//! `earthengine.googleapis.com` and `earthengine-highvolume.googleapis.com`.
 
 use http::HeaderName;
 use serde_json::{Value, json};
 
-use super::admission::{Call, Caller, authenticate, chargeable, quota_project, require_scope};
+use super::admission::{
+    Call, Caller, authenticate, check_quota_project, quota_project, require_scope,
+};
 use super::routes::{Method, route};
-use super::{assets, batch, compute, features, operations, payload, pictures};
+use super::{assets, batch, compute, features, images, operations, payload};
+use crate::error_responses::{self, EARTH_ENGINE};
 use crate::oauth_client::OAuthClient;
 use crate::project::Project;
 use crate::random;
-use crate::refusals::{self, EARTH_ENGINE};
-use crate::reply::Reply;
 use crate::request::Request;
+use crate::response::Response;
 use crate::scopes::{CLOUD_PLATFORM, EARTHENGINE, EARTHENGINE_READONLY};
-use crate::server::Shared;
-use crate::state::{IssuedTo, State};
+use crate::state::{IssuedTo, Shared, State};
 
 const DISCOVERY: &str = include_str!("../data/discovery.json");
 const ALGORITHMS: &str = include_str!("../data/algorithms.json");
@@ -22,11 +23,11 @@ const ALGORITHMS: &str = include_str!("../data/algorithms.json");
 const TO_READ: [&str; 3] = [EARTHENGINE, CLOUD_PLATFORM, EARTHENGINE_READONLY];
 const TO_COMPUTE: [&str; 2] = [EARTHENGINE, CLOUD_PLATFORM];
 
-/// The path project of clients that were told none; it has had no users since 2024.
+/// The project in the path of clients without a project, unusable since 2024.
 const LEGACY_PROJECT: &str = "earthengine-legacy";
 
-/// The numbers of the projects that own Google's SDKs and Earth Engine's client. Nobody but
-/// Google may use them.
+/// The numbers of the projects that own Google's SDKs and Earth Engine's client, which only Google
+/// may use.
 const SDK_PROJECTS: [&str; 7] = [
     "764086051850",
     "618104708054",
@@ -42,33 +43,33 @@ const INIT_MESSAGE: HeaderName = HeaderName::from_static("x-earth-engine-init-me
 const PROFILE: HeaderName = HeaderName::from_static("x-earth-engine-computation-profile");
 const PROFILING: &str = "x-earth-engine-computation-profiling";
 
-pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
+pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
     match (request.method.as_str(), request.segments().as_slice()) {
         ("GET", [discovery, rest]) if discovery == "$discovery" && rest == "rest" => {
-            self::discovery(shared, request).unwrap_or_else(|refusal| refusal)
+            self::discovery(shared, request).unwrap_or_else(|error| error)
         }
-        ("POST", [one]) if one == "batch" => batch::answer(shared, request),
-        _ => answer_one(shared, request),
+        ("POST", [one]) if one == "batch" => batch::handle(shared, request),
+        _ => handle_one(shared, request),
     }
 }
 
-/// Answers one call, which may be one of a batch.
-pub(super) fn answer_one(shared: &Shared, request: &Request) -> Reply {
+/// Handles one call, which may be part of a batch.
+pub(super) fn handle_one(shared: &Shared, request: &Request) -> Response {
     match route(request) {
         Some((method, project)) => {
-            perform(shared, request, &method, &project).unwrap_or_else(|refusal| refusal)
+            perform(shared, request, &method, &project).unwrap_or_else(|error| error)
         }
-        None => Reply::no_such_page(&request.path),
+        None => Response::page_not_found(&request.path),
     }
 }
 
-/// The description of the API, with this emulator in the place of Google.
-fn discovery(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
+/// Returns the discovery document, with the emulator's URLs.
+fn discovery(shared: &Shared, request: &Request) -> Result<Response, Response> {
     let call = Call {
         service: EARTH_ENGINE,
         method: "discovery",
     };
-    // It is public, but a credential that is sent all the same is looked at.
+    // The document is public, but a credential is validated if present.
     if request.header("authorization").is_some() {
         authenticate(shared, request, call)?;
     }
@@ -76,10 +77,10 @@ fn discovery(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
         .query("version")
         .is_some_and(|version| version != "v1")
     {
-        return Err(Reply::no_such_page(&request.path));
+        return Err(Response::page_not_found(&request.path));
     }
     let Ok(mut document) = serde_json::from_str::<Value>(DISCOVERY) else {
-        return Err(refusals::internal());
+        return Err(error_responses::internal());
     };
     let root = format!("{}/", shared.url(&request.host));
     for address in ["rootUrl", "baseUrl", "mtlsRootUrl"] {
@@ -87,7 +88,7 @@ fn discovery(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
             document[address] = json!(root);
         }
     }
-    Ok(Reply::json(200, &document))
+    Ok(Response::json(200, &document))
 }
 
 fn perform(
@@ -95,66 +96,65 @@ fn perform(
     request: &Request,
     method: &Method,
     project: &str,
-) -> Result<Reply, Reply> {
+) -> Result<Response, Response> {
     let full_name = method.full_name();
     let call = Call {
         service: EARTH_ENGINE,
         method: &full_name,
     };
     let caller = authenticate(shared, request, call)?;
-    let sufficient: &[&str] = if method.only_reads() {
+    let sufficient: &[&str] = if method.is_read_only() {
         &TO_READ
     } else {
         &TO_COMPUTE
     };
     require_scope(&caller, sufficient, call)?;
-    let payer = quota_project(request, &caller, EARTH_ENGINE)?;
+    let billed = quota_project(request, &caller, EARTH_ENGINE)?;
     let called = {
         let state = shared.state();
-        check_payer(&state, &payer, &caller, method)?;
-        let counts = if is_commons(method, project) {
-            &payer
+        check_billed_project(&state, &billed, &caller, method)?;
+        let registered = if is_public_project(method, project) {
+            &billed
         } else {
             project
         };
-        check_called(&state, counts, &caller, method)?.clone()
+        check_path_project(&state, registered, &caller, method)?.clone()
     };
-    // Outside the lock: computing may take a while.
-    let reply = match method {
+    // Outside the lock, because computation can be slow.
+    let response = match method {
         Method::GetConfig => config(shared, &called, project),
         Method::UpdateConfig => update_config(shared, request, &called, project)?,
-        Method::ListAlgorithms => Reply::new(200, "application/json; charset=UTF-8", ALGORITHMS),
-        Method::ComputeValue => compute::answer(request)?,
-        Method::ComputePixels => pictures::pixels(shared, request, None)?,
-        Method::ComputeFeatures => features::answer(request)?,
+        Method::ListAlgorithms => Response::new(200, "application/json; charset=UTF-8", ALGORITHMS),
+        Method::ComputeValue => compute::handle(request)?,
+        Method::ComputePixels => images::pixels(shared, request, None)?,
+        Method::ComputeFeatures => features::handle(request)?,
         Method::Export(export) => operations::export(shared, request, *export, project)?,
-        Method::Create(collection) => pictures::create(shared, request, *collection, project)?,
+        Method::Create(collection) => images::create(shared, request, *collection, project)?,
         Method::Tile(map, place) => {
-            pictures::tile(shared, map, place.each_ref().map(String::as_str))?
+            images::tile(shared, map, place.each_ref().map(String::as_str))?
         }
-        Method::Thumbnail(name) => pictures::thumbnail(shared, name)?,
-        Method::Asset(verb, name) => assets::answer(shared, request, *verb, name)?,
-        Method::AssetPixels(name) => pictures::pixels(shared, request, Some(name))?,
+        Method::Thumbnail(name) => images::thumbnail(shared, name)?,
+        Method::Asset(verb, name) => assets::handle(shared, request, *verb, name)?,
+        Method::AssetPixels(name) => images::pixels(shared, request, Some(name))?,
         Method::ListOperations => operations::list(shared, request, project)?,
-        Method::Operation(verb, name) => operations::answer(shared, request, *verb, name)?,
+        Method::Operation(verb, name) => operations::handle(shared, request, *verb, name)?,
     };
-    Ok(with_notices(reply, &called, request))
+    Ok(with_project_headers(response, &called, request))
 }
 
-/// Whether the path's project is one that belongs to everybody: then it is the payer's
-/// registration that counts.
-fn is_commons(method: &Method, project: &str) -> bool {
+/// Returns whether the path names a public project. Then the quota project must be registered.
+fn is_public_project(method: &Method, project: &str) -> bool {
     matches!(method, Method::Asset(..) | Method::AssetPixels(_))
         && matches!(project, "earthengine-public" | LEGACY_PROJECT)
 }
 
-/// Sets how many exports may run at once, the only thing that clients may set.
+/// Sets the maximum number of concurrent exports, the only field that clients can update.
 fn update_config(
     shared: &Shared,
     request: &Request,
     project: &Project,
     called: &str,
-) -> Result<Reply, Reply> {
+) -> Result<Response, Response> {
     let body = payload::object(
         request,
         &["name", "registrationState", "maxConcurrentExports"],
@@ -164,23 +164,25 @@ fn update_config(
         mask.as_str(),
         "max_concurrent_exports" | "maxConcurrentExports"
     ) {
-        return Err(refusals::invalid_argument(
+        return Err(error_responses::invalid_argument(
             "Only max_concurrent_exports can be updated.",
         ));
     }
-    let most = body.get("maxConcurrentExports").and_then(Value::as_u64);
-    let most = most
-        .and_then(|most| u32::try_from(most).ok())
-        .ok_or_else(|| refusals::invalid_argument("Invalid value at 'max_concurrent_exports'."))?;
+    let limit = body.get("maxConcurrentExports").and_then(Value::as_u64);
+    let limit = limit
+        .and_then(|limit| u32::try_from(limit).ok())
+        .ok_or_else(|| {
+            error_responses::invalid_argument("Invalid value at 'max_concurrent_exports'.")
+        })?;
     shared
         .state()
         .content
         .limits
-        .insert(project.id.clone(), most);
+        .insert(project.id.clone(), limit);
     Ok(config(shared, project, called))
 }
 
-fn config(shared: &Shared, project: &Project, called: &str) -> Reply {
+fn config(shared: &Shared, project: &Project, called: &str) -> Response {
     let mut body = json!({
         "name": format!("projects/{called}/config"),
         "registrationState": project.registration,
@@ -189,40 +191,45 @@ fn config(shared: &Shared, project: &Project, called: &str) -> Reply {
     if let Some(exports) = set.or(project.max_concurrent_exports) {
         body["maxConcurrentExports"] = json!(exports);
     }
-    Reply::json(200, &body)
+    Response::json(200, &body)
 }
 
-/// What Earth Engine says beside its answer.
-fn with_notices(mut reply: Reply, project: &Project, request: &Request) -> Reply {
+/// Adds Earth Engine's additional headers.
+fn with_project_headers(mut response: Response, project: &Project, request: &Request) -> Response {
     if let Some(status) = &project.quota_status {
-        reply = reply.with(QUOTA_STATUS, status);
+        response = response.with(QUOTA_STATUS, status);
     }
     if let Some(message) = &project.init_message {
-        reply = reply.with(INIT_MESSAGE, message);
+        response = response.with(INIT_MESSAGE, message);
     }
     if request.header(PROFILING).is_some() {
-        reply = reply.with(PROFILE, &random::hex(16));
+        response = response.with(PROFILE, &random::hex(16));
     }
-    reply
+    response
 }
 
-/// The project that pays: the header's, or the credential's own.
-fn check_payer(state: &State, name: &str, caller: &Caller, method: &Method) -> Result<(), Reply> {
+/// Checks the quota project.
+fn check_billed_project(
+    state: &State,
+    name: &str,
+    caller: &Caller,
+    method: &Method,
+) -> Result<(), Response> {
     if SDK_PROJECTS.contains(&name) && state.project(name).is_none() {
-        // Whoever ends up with the client's own project has chosen none.
+        // A caller with the client's own project has not chosen one.
         return Err(if owns(caller, name) {
-            refusals::not_signed_up()
+            error_responses::not_signed_up()
         } else {
-            refusals::user_project_denied(EARTH_ENGINE, name)
+            error_responses::user_project_denied(EARTH_ENGINE, name)
         });
     }
     if state.project(name).is_none() {
-        return Err(refusals::not_found_or_deleted(name));
+        return Err(error_responses::not_found_or_deleted(name));
     }
     check(state, name, caller, method).map(|_| ())
 }
 
-/// Whether the project is that of the client through which the caller came.
+/// Returns whether the project owns the caller's OAuth client.
 fn owns(caller: &Caller, number: &str) -> bool {
     match caller {
         Caller::Token(token) => matches!(
@@ -233,18 +240,18 @@ fn owns(caller: &Caller, number: &str) -> bool {
     }
 }
 
-/// The project in the path, whose registration counts.
-fn check_called<'a>(
+/// Checks the project in the path, which must be registered.
+fn check_path_project<'a>(
     state: &'a State,
     name: &str,
     caller: &Caller,
     method: &Method,
-) -> Result<&'a Project, Reply> {
+) -> Result<&'a Project, Response> {
     if state.project(name).is_none() {
         return Err(if name == LEGACY_PROJECT || SDK_PROJECTS.contains(&name) {
-            refusals::not_signed_up()
+            error_responses::not_signed_up()
         } else {
-            refusals::project_not_found(name)
+            error_responses::project_not_found(name)
         });
     }
     check(state, name, caller, method)
@@ -255,25 +262,26 @@ fn check<'a>(
     name: &str,
     caller: &Caller,
     method: &Method,
-) -> Result<&'a Project, Reply> {
-    if let Some(refusal) = state.project(name).and_then(|project| project.refusal) {
-        return Err(refusal.reply(name));
+) -> Result<&'a Project, Response> {
+    if let Some(error) = state.project(name).and_then(|project| project.error) {
+        return Err(error.response(name));
     }
-    let project = chargeable(state, name, caller, EARTH_ENGINE)?;
+    let project = check_quota_project(state, name, caller, EARTH_ENGINE)?;
     if !project.api_enabled {
-        return Err(refusals::service_disabled(name));
+        return Err(error_responses::service_disabled(name));
     }
-    let answers = *method == Method::GetConfig && project.config_when_unregistered;
-    if !project.is_registered() && !answers {
-        return Err(refusals::not_registered(name));
+    let config_allowed = *method == Method::GetConfig && project.config_when_unregistered;
+    if !project.is_registered() && !config_allowed {
+        return Err(error_responses::not_registered(name));
     }
     match missing_permission(project, method) {
-        Some(permission) => Err(refusals::iam_permission_denied(name, permission)),
+        Some(permission) => Err(error_responses::iam_permission_denied(name, permission)),
         None => Ok(project),
     }
 }
 
-/// Reading the configuration needs the younger permission too; the other calls, the one to compute.
+/// Returns a permission that the call requires and the project denies. Reading the configuration
+/// requires two permissions, all other calls one.
 fn missing_permission(project: &Project, method: &Method) -> Option<&'static str> {
     const COMPUTE: &[&str] = &["earthengine.computations.create"];
     const READ_CONFIG: &[&str] = &["earthengine.config.get", "earthengine.computations.create"];

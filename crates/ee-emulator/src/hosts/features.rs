@@ -1,14 +1,14 @@
-//! `table:computeFeatures`: a list of features, or a feature collection, in pages.
+//! `table:computeFeatures`: features, in pages.
 
 use serde_json::Value;
 
 use super::compute::{check_workload_tag, evaluate};
 use super::{pages, payload};
-use crate::refusals;
-use crate::reply::Reply;
+use crate::error_responses;
 use crate::request::Request;
+use crate::response::Response;
 
-pub(super) fn answer(request: &Request) -> Result<Reply, Reply> {
+pub(super) fn handle(request: &Request) -> Result<Response, Response> {
     let known = ["expression", "pageSize", "pageToken", "workloadTag"];
     let body = payload::object(request, &known)?;
     check_workload_tag(body.get("workloadTag"))?;
@@ -29,13 +29,13 @@ pub(super) fn answer(request: &Request) -> Result<Reply, Reply> {
             }
         }
         _ => {
-            return Err(refusals::invalid_argument(
+            return Err(error_responses::invalid_argument(
                 "Expression does not evaluate to a feature collection.",
             ));
         }
     };
     if features.iter().any(|feature| feature["type"] != "Feature") {
-        return Err(refusals::invalid_argument(
+        return Err(error_responses::invalid_argument(
             "Expression does not evaluate to a feature collection.",
         ));
     }

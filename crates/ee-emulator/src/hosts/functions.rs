@@ -1,16 +1,16 @@
-//! The functions that `value:compute` computes: a small part of the algorithm list.
+//! The functions that `value:compute` supports: a small part of the algorithm list.
 
 use serde_json::{Map, Value, json};
 
-use super::compute::{Arguments, Function, Term};
+use super::expression::{Arguments, Function, Term};
 
-/// The longest list that may come into being, so that no request can fill the memory.
-const LONGEST_LIST: usize = 1_000_000;
+/// The maximum length of a list, so that no request can exhaust memory.
+const MAX_LIST_LENGTH: usize = 1_000_000;
 
 /// Calls a function that the expression defines.
 pub(super) type Apply<'a> = dyn FnMut(&Function, Vec<Value>) -> Result<Value, String> + 'a;
 
-/// The value of a call, or Google's kind of sentence about what is wrong with it.
+/// Returns the value of a call, or an error message in Google's style.
 pub(super) fn call(
     name: &str,
     arguments: &Arguments,
@@ -28,7 +28,7 @@ pub(super) fn call(
     result.unwrap_or_else(|| Err(format!("'{name}' is not a known function.")))
 }
 
-/// A call, for reading its arguments.
+/// A call with typed access to its arguments.
 struct Call<'a> {
     name: &'a str,
     arguments: &'a Arguments,
@@ -104,7 +104,7 @@ impl Call<'_> {
     }
 }
 
-/// Numbers stay whole as long as they can.
+/// A number, which remains an integer where possible.
 #[derive(Clone, Copy)]
 enum Number {
     Whole(i64),
@@ -121,7 +121,7 @@ impl Number {
 
     fn real(self) -> f64 {
         match self {
-            // Beyond 2⁵³ a neighbour is taken, as everywhere in floating point.
+            // Rounded beyond 2⁵³.
             Self::Whole(whole) => whole as f64,
             Self::Real(real) => real,
         }
@@ -130,7 +130,7 @@ impl Number {
     fn json(self) -> Value {
         match self {
             Self::Whole(whole) => json!(whole),
-            // JSON has no difference between 2 and 2.0, and Google writes the shorter one.
+            // JSON does not distinguish 2 from 2.0, and Google writes the shorter form.
             Self::Real(real) if real.fract() == 0.0 && real.abs() < 9.0e15 => json!(real as i64),
             Self::Real(real) if real.is_finite() => json!(real),
             Self::Real(real) if real.is_nan() => json!("NaN"),
@@ -207,7 +207,7 @@ fn two_numbers(method: &str) -> Option<(Whole, Real)> {
 }
 
 fn string(call: &Call<'_>, method: &str) -> Option<Result<Value, String>> {
-    let of = |change: fn(&str) -> Value| call.text("string").map(change);
+    let with_text = |change: fn(&str) -> Value| call.text("string").map(change);
     Some(match method {
         "cat" => call.text("string1").and_then(|first| {
             let second = call.text("string2")?;
@@ -217,29 +217,29 @@ fn string(call: &Call<'_>, method: &str) -> Option<Result<Value, String>> {
             let target = call.value("target")?;
             Ok(json!(target.as_str() == Some(reference)))
         }),
-        "length" => of(|text| json!(text.chars().count())),
-        "toUpperCase" => of(|text| json!(text.to_uppercase())),
-        "toLowerCase" => of(|text| json!(text.to_lowercase())),
-        "trim" => of(|text| json!(text.trim())),
+        "length" => with_text(|text| json!(text.chars().count())),
+        "toUpperCase" => with_text(|text| json!(text.to_uppercase())),
+        "toLowerCase" => with_text(|text| json!(text.to_lowercase())),
+        "trim" => with_text(|text| json!(text.trim())),
         _ => return None,
     })
 }
 
 fn list(call: &Call<'_>, method: &str, apply: &mut Apply<'_>) -> Option<Result<Value, String>> {
-    // `repeat` and `sequence` make a list, the others begin with one.
+    // `repeat` and `sequence` create a list, the others take one.
     match method {
         "repeat" => return Some(repeat(call)),
         "sequence" => return Some(sequence(call)),
         _ => {}
     }
-    let of = |change: fn(&Vec<Value>) -> Value| call.list("list").map(change);
+    let with_list = |change: fn(&Vec<Value>) -> Value| call.list("list").map(change);
     Some(match method {
-        "size" | "length" => of(|items| json!(items.len())),
-        "reverse" => of(|items| items.iter().rev().cloned().collect()),
+        "size" | "length" => with_list(|items| json!(items.len())),
+        "reverse" => with_list(|items| items.iter().rev().cloned().collect()),
         "get" => call.list("list").and_then(|items| {
             let index = call.integer("index")?;
-            place(items.len(), index)
-                .and_then(|place| items.get(place).cloned())
+            resolve_index(items.len(), index)
+                .and_then(|index| items.get(index).cloned())
                 .ok_or_else(|| format!("List.get: List index {index} is out of bounds."))
         }),
         "add" => call.list("list").and_then(|items| {
@@ -272,17 +272,17 @@ fn list(call: &Call<'_>, method: &str, apply: &mut Apply<'_>) -> Option<Result<V
     })
 }
 
-/// Negative indices count from the end.
-fn place(length: usize, index: i64) -> Option<usize> {
+/// Resolves an index; negative indices count from the end.
+fn resolve_index(length: usize, index: i64) -> Option<usize> {
     match usize::try_from(index) {
-        Ok(place) => Some(place),
+        Ok(index) => Some(index),
         Err(_) => length.checked_sub(usize::try_from(index.unsigned_abs()).ok()?),
     }
 }
 
 fn repeat(call: &Call<'_>) -> Result<Value, String> {
     let count = usize::try_from(call.integer("count")?).unwrap_or(0);
-    if count > LONGEST_LIST {
+    if count > MAX_LIST_LENGTH {
         return Err("List.repeat: The list is too long.".to_owned());
     }
     Ok(Value::Array(vec![call.value("value")?.clone(); count]))
@@ -296,21 +296,22 @@ fn sequence(call: &Call<'_>) -> Result<Value, String> {
         None => 1.0,
     };
     let count = ((end - start) / step).floor() + 1.0;
-    if !count.is_finite() || count > LONGEST_LIST as f64 {
+    if !count.is_finite() || count > MAX_LIST_LENGTH as f64 {
         return Err("List.sequence: The list is too long.".to_owned());
     }
-    // A negative count becomes 0: there is nothing between the ends.
+    // A negative count becomes 0, an empty list.
     Ok((0..count as usize)
-        .map(|place| Number::Real(start + place as f64 * step).json())
+        .map(|index| Number::Real(start + index as f64 * step).json())
         .collect())
 }
 
 fn dictionary(call: &Call<'_>, method: &str) -> Option<Result<Value, String>> {
-    let of = |change: fn(&Map<String, Value>) -> Value| call.dictionary("dictionary").map(change);
+    let with_dictionary =
+        |change: fn(&Map<String, Value>) -> Value| call.dictionary("dictionary").map(change);
     Some(match method {
-        "size" => of(|members| json!(members.len())),
-        "keys" => of(|members| members.keys().cloned().map(Value::from).collect()),
-        "values" => of(|members| members.values().cloned().collect()),
+        "size" => with_dictionary(|members| json!(members.len())),
+        "keys" => with_dictionary(|members| members.keys().cloned().map(Value::from).collect()),
+        "values" => with_dictionary(|members| members.values().cloned().collect()),
         "contains" => call
             .dictionary("dictionary")
             .and_then(|members| Ok(json!(members.contains_key(call.text("key")?)))),

@@ -1,16 +1,15 @@
-//! A token server of Google Distributed Cloud, under a made-up name: service identities
-//! exchange a JWT that they signed for a token for one service.
+//! A token server of Google Distributed Cloud, with a fictitious name: service identities exchange
+//! a self-signed JWT for an access token for one audience.
 
 use serde::Deserialize;
 use serde_json::json;
 
 use super::oauth2::{invalid_grant, seconds_left};
-use crate::jwt::{Jwt, LONGEST_ASSERTION};
-use crate::reply::Reply;
+use crate::jwt::{Jwt, MAX_ASSERTION_LIFETIME};
 use crate::request::Request;
-use crate::server::Shared;
+use crate::response::Response;
 use crate::service_identity::HOST;
-use crate::state::{IssuedTo, Token};
+use crate::state::{IssuedTo, Shared, Token};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,23 +21,23 @@ struct Body {
     subject_token_type: String,
 }
 
-pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
+pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
     if request.method != http::Method::POST || request.path != "/authenticate" {
-        return Reply::no_such_page(&request.path);
+        return Response::page_not_found(&request.path);
     }
     match exchange(shared, request) {
-        Ok(reply) | Err(reply) => reply,
+        Ok(response) | Err(response) => response,
     }
 }
 
-fn exchange(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
-    let invalid = |why: &str| Reply::oauth_error(400, "invalid_request", why);
+fn exchange(shared: &Shared, request: &Request) -> Result<Response, Response> {
+    let invalid = |why: &str| Response::oauth_error(400, "invalid_request", why);
     if request.header("content-type") != Some("application/json") {
         return Err(invalid("The request must be JSON."));
     }
     let body: Body = serde_json::from_slice(&request.body)
-        .map_err(|error| invalid(&format!("The request cannot be read: {error}")))?;
-    for (found, wanted) in [
+        .map_err(|error| invalid(&format!("The request is invalid: {error}")))?;
+    for (found, expected) in [
         (
             &body.grant_type,
             "urn:ietf:params:oauth:token-type:token-exchange",
@@ -52,14 +51,14 @@ fn exchange(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
             "urn:k8s:params:oauth:token-type:serviceaccount",
         ),
     ] {
-        if found != wanted {
-            return Err(invalid(&format!("{found} is not {wanted}")));
+        if found != expected {
+            return Err(invalid(&format!("expected {expected}, found {found}")));
         }
     }
     let audience = body.audience.filter(|audience| !audience.is_empty());
     let audience = audience.ok_or_else(|| invalid("The audience is missing."))?;
     let jwt = Jwt::parse(&body.subject_token)
-        .ok_or_else(|| invalid_grant("The subject token is no JWT."))?;
+        .ok_or_else(|| invalid_grant("The subject token is not a JWT."))?;
     let now = shared.clock.now();
     let mut state = shared.state();
     let subject = jwt.claim("iss").unwrap_or_default();
@@ -68,16 +67,20 @@ fn exchange(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
         .iter()
         .any(|identity| identity.subject() == subject && jwt.is_signed_by_identity(identity));
     if !known || jwt.claim("sub") != Some(subject) {
-        return Err(invalid_grant("The JWT's signer is not known."));
+        return Err(invalid_grant(
+            "The JWT's issuer is unknown or its signature is invalid.",
+        ));
     }
     let own = [
         format!("https://{HOST}/authenticate"),
         format!("{}/authenticate", shared.url(HOST)),
     ];
     if !own.iter().any(|url| jwt.claim("aud") == Some(url))
-        || !jwt.is_timely(now, LONGEST_ASSERTION)
+        || !jwt.has_valid_lifetime(now, MAX_ASSERTION_LIFETIME)
     {
-        return Err(invalid_grant("The JWT is for somebody else or too old."));
+        return Err(invalid_grant(
+            "The JWT has the wrong audience or has expired.",
+        ));
     }
     let expires_at = state.expiry(now);
     let secret = state.issue(Token {
@@ -89,7 +92,7 @@ fn exchange(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
             project: String::new(),
         },
     });
-    Ok(Reply::oauth(
+    Ok(Response::oauth(
         200,
         &json!({
             "access_token": secret,

@@ -1,4 +1,4 @@
-//! `iamcredentials.googleapis.com`: tokens of service accounts for those who may act as them.
+//! `iamcredentials.googleapis.com`: service account impersonation.
 
 use std::time::Duration;
 
@@ -6,13 +6,12 @@ use chrono::SecondsFormat;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::admission::{Call, Caller, authenticate, chargeable, require_scope};
-use crate::refusals;
-use crate::reply::Reply;
+use super::admission::{Call, Caller, authenticate, check_quota_project, require_scope};
+use crate::error_responses;
 use crate::request::Request;
+use crate::response::Response;
 use crate::scopes;
-use crate::server::Shared;
-use crate::state::{IssuedTo, State, Token, later};
+use crate::state::{IssuedTo, Shared, State, Token, later};
 
 const SERVICE: &str = "iamcredentials.googleapis.com";
 const GENERATE_ACCESS_TOKEN: Call<'_> = Call {
@@ -21,13 +20,13 @@ const GENERATE_ACCESS_TOKEN: Call<'_> = Call {
 };
 const IAM: &str = "https://www.googleapis.com/auth/iam";
 const PERMISSION: &str = "iam.serviceAccounts.getAccessToken";
-/// What every delegate's name may begin with, as the reference documents it.
+/// The optional prefix of delegates, as documented in the reference.
 const RESOURCE: &str = "projects/-/serviceAccounts/";
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
-/// Longer ones need an organisation's leave, which nobody here has.
-const LONGEST: Duration = DEFAULT_LIFETIME;
+/// Longer lifetimes need an organization policy, which the emulator does not have.
+const MAX_LIFETIME: Duration = DEFAULT_LIFETIME;
 
-/// What `generateAccessToken` takes. Google's front end refuses names that it does not know.
+/// The body of `generateAccessToken`. Google's front end rejects unknown fields.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
@@ -36,32 +35,32 @@ struct Body {
     lifetime: Option<String>,
 }
 
-pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
+pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
     let segments = request.segments();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let ["v1", "projects", "-", "serviceAccounts", last] = segments.as_slice() else {
-        return Reply::no_such_page(&request.path);
+        return Response::page_not_found(&request.path);
     };
     match (request.method.as_str(), last.split_once(':')) {
         ("POST", Some((target, "generateAccessToken"))) => {
             match generate(shared, request, target) {
-                Ok(reply) | Err(reply) => reply,
+                Ok(response) | Err(response) => response,
             }
         }
-        _ => Reply::no_such_page(&request.path),
+        _ => Response::page_not_found(&request.path),
     }
 }
 
-fn generate(shared: &Shared, request: &Request, target: &str) -> Result<Reply, Reply> {
+fn generate(shared: &Shared, request: &Request, target: &str) -> Result<Response, Response> {
     let caller = authenticate(shared, request, GENERATE_ACCESS_TOKEN)?;
     require_scope(
         &caller,
         &[IAM, scopes::CLOUD_PLATFORM],
         GENERATE_ACCESS_TOKEN,
     )?;
-    // A key names a project and nobody, so there is nobody to act as another.
+    // An API key identifies no principal that could impersonate a service account.
     let Caller::Token(source) = &caller else {
-        return Err(refusals::credentials_missing(
+        return Err(error_responses::credentials_missing(
             SERVICE,
             GENERATE_ACCESS_TOKEN.method,
         ));
@@ -69,11 +68,11 @@ fn generate(shared: &Shared, request: &Request, target: &str) -> Result<Reply, R
     let now = shared.clock.now();
     let mut state = shared.state();
     if let Some(project) = request.header("x-goog-user-project") {
-        chargeable(&state, project, &caller, SERVICE)?;
+        check_quota_project(&state, project, &caller, SERVICE)?;
     }
     let body = parse(request)?;
     let lifetime = lifetime(body.lifetime.as_deref())?;
-    let asked = asked_scopes(body.scope)?;
+    let scopes = requested_scopes(body.scope)?;
     let project = check_chain(
         &state,
         &source.email,
@@ -83,12 +82,12 @@ fn generate(shared: &Shared, request: &Request, target: &str) -> Result<Reply, R
     let expires_at = later(now, lifetime);
     let secret = state.issue(Token {
         email: target.to_owned(),
-        scopes: asked,
+        scopes,
         expires_at,
         revoked: false,
         issued_to: IssuedTo::ServiceAccount { project },
     });
-    Ok(Reply::json(
+    Ok(Response::json(
         200,
         &json!({
             "accessToken": secret,
@@ -97,64 +96,64 @@ fn generate(shared: &Shared, request: &Request, target: &str) -> Result<Reply, R
     ))
 }
 
-fn parse(request: &Request) -> Result<Body, Reply> {
-    let is_json = request
-        .header("content-type")
-        .is_some_and(|of| of.split(';').next().unwrap_or_default().trim() == "application/json");
+fn parse(request: &Request) -> Result<Body, Response> {
+    let is_json = request.header("content-type").is_some_and(|value| {
+        value.split(';').next().unwrap_or_default().trim() == "application/json"
+    });
     if !is_json {
-        return Err(refusals::invalid_argument(
+        return Err(error_responses::invalid_argument(
             "Invalid JSON payload received. The content type must be application/json.",
         ));
     }
     serde_json::from_slice(&request.body).map_err(|error| {
-        refusals::invalid_argument(&format!("Invalid JSON payload received. {error}"))
+        error_responses::invalid_argument(&format!("Invalid JSON payload received. {error}"))
     })
 }
 
-/// A `google.protobuf.Duration` in JSON: seconds with an `s` behind.
-fn lifetime(text: Option<&str>) -> Result<Duration, Reply> {
+/// Parses a `google.protobuf.Duration` in JSON: seconds with the suffix `s`.
+fn lifetime(text: Option<&str>) -> Result<Duration, Response> {
     let Some(text) = text else {
         return Ok(DEFAULT_LIFETIME);
     };
     let seconds: Option<u64> = text.strip_suffix('s').and_then(|n| n.parse().ok());
     let Some(seconds) = seconds else {
-        return Err(refusals::invalid_argument(&format!(
+        return Err(error_responses::invalid_argument(&format!(
             "Invalid value at 'lifetime' (type.googleapis.com/google.protobuf.Duration), \"{text}\""
         )));
     };
     match Duration::from_secs(seconds) {
-        Duration::ZERO => Err(refusals::invalid_argument(
+        Duration::ZERO => Err(error_responses::invalid_argument(
             "The token lifetime must be greater than 0 seconds.",
         )),
-        life if life > LONGEST => Err(refusals::invalid_argument(
+        life if life > MAX_LIFETIME => Err(error_responses::invalid_argument(
             "The lifetime of the access token exceeds the maximum allowed: 3600 seconds.",
         )),
         life => Ok(life),
     }
 }
 
-fn asked_scopes(scope: Option<Vec<String>>) -> Result<Vec<String>, Reply> {
-    let asked = scope.unwrap_or_default();
-    if asked.is_empty() {
-        return Err(refusals::invalid_argument(
+fn requested_scopes(scope: Option<Vec<String>>) -> Result<Vec<String>, Response> {
+    let requested = scope.unwrap_or_default();
+    if requested.is_empty() {
+        return Err(error_responses::invalid_argument(
             "Request contains an invalid argument: at least one scope is required.",
         ));
     }
-    match asked.iter().find(|scope| !scopes::is_known(scope)) {
-        Some(unknown) => Err(refusals::invalid_argument(&format!(
+    match requested.iter().find(|scope| !scopes::is_known(scope)) {
+        Some(unknown) => Err(error_responses::invalid_argument(&format!(
             "Invalid OAuth scope: {unknown}"
         ))),
-        None => Ok(asked),
+        None => Ok(requested),
     }
 }
 
-/// The target's project, if each in the chain may act as the next one.
+/// Returns the target's project, if each principal in the chain may impersonate the next.
 fn check_chain(
     state: &State,
     source: &str,
     delegates: &[String],
     target: &str,
-) -> Result<String, Reply> {
+) -> Result<String, Response> {
     let hops = delegates
         .iter()
         .map(|delegate| delegate.strip_prefix(RESOURCE).unwrap_or(delegate))
@@ -179,8 +178,8 @@ fn check_chain(
     }
 }
 
-fn unknown_account(email: &str) -> Reply {
-    Reply::json(
+fn unknown_account(email: &str) -> Response {
+    Response::json(
         404,
         &json!({"error": {
             "code": 404,
@@ -190,8 +189,8 @@ fn unknown_account(email: &str) -> Reply {
     )
 }
 
-fn permission_denied() -> Reply {
-    Reply::json(
+fn permission_denied() -> Response {
+    Response::json(
         403,
         &json!({"error": {
             "code": 403,

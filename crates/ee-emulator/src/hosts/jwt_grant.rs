@@ -1,22 +1,21 @@
-//! The JWT bearer grant (RFC 7523), by which service accounts get tokens.
+//! The JWT bearer grant (RFC 7523) for service accounts.
 
 use serde_json::json;
 
 use super::oauth2::{Form, invalid_grant, required, seconds_left};
-use crate::jwt::{Jwt, LONGEST_ASSERTION};
-use crate::reply::Reply;
+use crate::jwt::{Jwt, MAX_ASSERTION_LIFETIME};
+use crate::response::Response;
 use crate::scopes;
-use crate::server::Shared;
-use crate::state::{IssuedTo, Token};
+use crate::state::{IssuedTo, Shared, Token};
 
-/// Google's sentence for times that are wrong, whichever of them it is.
-const UNTIMELY: &str = "Invalid JWT: Token must be a short-lived token (60 minutes) and in a \
+/// Google's message for an invalid `iat` or `exp`.
+const INVALID_LIFETIME: &str = "Invalid JWT: Token must be a short-lived token (60 minutes) and in a \
                         reasonable timeframe. Check your iat and exp values in the JWT claim.";
 
 const UNAUTHORIZED: &str = "Client is unauthorized to retrieve access tokens using this method, \
                             or client not authorized for any of the scopes requested.";
 
-pub(super) fn answer(shared: &Shared, form: &Form, audience: &str) -> Result<Reply, Reply> {
+pub(super) fn handle(shared: &Shared, form: &Form, audience: &str) -> Result<Response, Response> {
     let assertion = required(form, "assertion")?;
     let jwt = Jwt::parse(assertion)
         .ok_or_else(|| invalid_grant("Invalid JWT: Failed to parse the assertion."))?;
@@ -38,12 +37,12 @@ pub(super) fn answer(shared: &Shared, form: &Form, audience: &str) -> Result<Rep
             "Invalid JWT: Failed audience check. The right audience is {audience}"
         )));
     }
-    if !jwt.is_timely(now, LONGEST_ASSERTION) {
-        return Err(invalid_grant(UNTIMELY));
+    if !jwt.has_valid_lifetime(now, MAX_ASSERTION_LIFETIME) {
+        return Err(invalid_grant(INVALID_LIFETIME));
     }
     let scopes = scopes::split(jwt.claim("scope").unwrap_or_default());
     if scopes.is_empty() || !scopes.iter().all(|scope| scopes::is_known(scope)) {
-        return Err(Reply::oauth_error(
+        return Err(Response::oauth_error(
             400,
             "invalid_scope",
             "Invalid OAuth scope or ID token audience provided.",
@@ -51,7 +50,11 @@ pub(super) fn answer(shared: &Shared, form: &Form, audience: &str) -> Result<Rep
     }
     let subject = jwt.claim("sub").unwrap_or(issuer);
     if subject != issuer && !account.delegated.contains(subject) {
-        return Err(Reply::oauth_error(401, "unauthorized_client", UNAUTHORIZED));
+        return Err(Response::oauth_error(
+            401,
+            "unauthorized_client",
+            UNAUTHORIZED,
+        ));
     }
 
     let token = Token {
@@ -65,8 +68,8 @@ pub(super) fn answer(shared: &Shared, form: &Form, audience: &str) -> Result<Rep
     };
     let expires_in = seconds_left(token.expires_at, now);
     let secret = state.issue(token);
-    // Google repeats the scopes to users only.
-    Ok(Reply::oauth(
+    // Google returns `scope` only to users.
+    Ok(Response::oauth(
         200,
         &json!({
             "access_token": secret,

@@ -7,59 +7,63 @@ use http::HeaderName;
 use serde_json::json;
 
 use super::oauth2::seconds_left;
-use crate::reply::{Outcome, Reply};
 use crate::request::Request;
-use crate::server::Shared;
-use crate::state::{IssuedTo, Machine, State, Token};
+use crate::response::{Outcome, Response};
+use crate::state::{IssuedTo, Machine, Shared, State, Token};
 
-/// The token's age at which a new one is made: this long before its end.
-const BEFORE_END: TimeDelta = TimeDelta::minutes(5);
+/// The remaining lifetime at which a token is replaced.
+const REFRESH_MARGIN: TimeDelta = TimeDelta::minutes(5);
 
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 
-/// Outside of Google's cloud nobody answers at this address, so that the connection is closed
-/// while the server is turned off.
-pub(super) fn answer(shared: &Shared, request: &Request) -> Outcome {
+/// Handles a request. The connection is closed if the server is not enabled, because it does not
+/// exist outside of Google Cloud.
+pub(super) fn handle(shared: &Shared, request: &Request) -> Outcome {
     let mut state = shared.state();
     let Some(machine) = state.metadata.clone() else {
-        return Outcome::Cut;
+        return Outcome::Close;
     };
     if machine.ready_at.is_some_and(|at| Instant::now() < at) {
-        return Outcome::Cut;
+        return Outcome::Close;
     }
-    let reply = if request.method != http::Method::GET {
-        Reply::html(405, "Method not allowed\n")
+    let response = if request.method != http::Method::GET {
+        Response::html(405, "Method not allowed\n")
     } else if request.path != "/" && request.header("metadata-flavor") != Some("Google") {
-        Reply::html(
+        Response::html(
             403,
             "Missing Metadata-Flavor:Google header. Your client does not have permission to get \
              this URL from this server.\n",
         )
     } else if request.headers.contains_key("x-forwarded-for") {
-        // What came through a proxy was not sent by the machine itself.
-        Reply::html(403, "Requests with X-Forwarded-For are not served.\n")
+        // Forwarded requests do not come from the machine itself.
+        Response::html(403, "Requests with X-Forwarded-For are not served.\n")
     } else {
         look_up(&mut state, &machine, request, shared.clock.now())
     };
-    reply
+    response
         .with(FLAVOR, "Google")
         .with(http::header::SERVER, "Metadata Server for VM")
         .into()
 }
 
-fn look_up(state: &mut State, machine: &Machine, request: &Request, now: DateTime<Utc>) -> Reply {
+fn look_up(
+    state: &mut State,
+    machine: &Machine,
+    request: &Request,
+    now: DateTime<Utc>,
+) -> Response {
     let segments = request.segments();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let rest = match segments.as_slice() {
-        [] => return Reply::new(200, "application/text", "computeMetadata/\n"),
-        ["computeMetadata"] => return Reply::new(200, "application/text", "v1/\n"),
+        [] => return Response::new(200, "application/text", "computeMetadata/\n"),
+        ["computeMetadata"] => return Response::new(200, "application/text", "v1/\n"),
         ["computeMetadata", "v1"] => {
-            return Reply::new(200, "application/text", "instance/\nproject/\nuniverse/\n");
+            return Response::new(200, "application/text", "instance/\nproject/\nuniverse/\n");
         }
         ["computeMetadata", "v1", rest @ ..] => rest,
         _ => return not_found(),
     };
-    let text = |text: &str| Reply::new(200, "application/text", text.to_owned());
+    let text = |text: &str| Response::new(200, "application/text", text.to_owned());
     match rest {
         ["project", "project-id"] => text(&machine.project),
         ["project", "numeric-project-id"] => match state.project(&machine.project) {
@@ -109,14 +113,14 @@ fn service_account(
     field: &[&str],
     request: &Request,
     now: DateTime<Utc>,
-) -> Reply {
+) -> Response {
     let recursive = request
         .query("recursive")
         .is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let text = |text: String| Reply::new(200, "application/text", text);
+    let text = |text: String| Response::new(200, "application/text", text);
     match field {
-        _ if recursive && !machine.knows_recursive => not_found(),
-        [] if recursive => Reply::new(
+        _ if recursive && !machine.supports_recursive => not_found(),
+        [] if recursive => Response::new(
             200,
             "application/json",
             json!({
@@ -137,8 +141,8 @@ fn service_account(
                 .collect(),
         ),
         ["token"] => {
-            let asked = request.query("scopes").filter(|_| machine.heeds_scopes);
-            let scopes = match asked.filter(|scopes| !scopes.is_empty()) {
+            let requested = request.query("scopes").filter(|_| machine.honors_scopes);
+            let scopes = match requested.filter(|scopes| !scopes.is_empty()) {
                 Some(scopes) => scopes.split(',').map(str::to_owned).collect(),
                 None => account.scopes.to_vec(),
             };
@@ -148,19 +152,19 @@ fn service_account(
     }
 }
 
-/// The account's current token for these scopes, or a new one shortly before its end.
+/// Returns the account's cached token for these scopes, or a new one shortly before it expires.
 fn token(
     state: &mut State,
     machine: &Machine,
     account: &Account<'_>,
     scopes: Vec<String>,
     now: DateTime<Utc>,
-) -> Reply {
+) -> Response {
     let key = (account.email.to_owned(), scopes.clone());
     let current = machine.tokens.get(&key).and_then(|secret| {
         let token = state.valid_token(secret, now).ok()?;
-        // A life that is short as a whole must not make every token a new one.
-        let margin = BEFORE_END.min(TimeDelta::from_std(state.token_lifetime / 4).ok()?);
+        // A margin proportional to short lifetimes, or no token would be reused.
+        let margin = REFRESH_MARGIN.min(TimeDelta::from_std(state.token_lifetime / 4).ok()?);
         (token.expires_at - now > margin).then(|| (secret.clone(), token.expires_at))
     });
     let (secret, expires_at) = current.unwrap_or_else(|| {
@@ -179,7 +183,7 @@ fn token(
         }
         (secret, expires_at)
     });
-    Reply::new(
+    Response::new(
         200,
         "application/json",
         json!({
@@ -191,6 +195,6 @@ fn token(
     )
 }
 
-fn not_found() -> Reply {
-    Reply::html(404, "The requested URL was not found on this server.\n")
+fn not_found() -> Response {
+    Response::html(404, "The requested URL was not found on this server.\n")
 }

@@ -1,4 +1,4 @@
-//! One module per host, and per idea where a host is more than one.
+//! The emulated hosts.
 
 mod accounts;
 mod admission;
@@ -9,10 +9,12 @@ mod client_auth;
 mod code_grant;
 mod compute;
 mod earthengine;
+mod expression;
 mod features;
 mod functions;
 mod gdch;
 mod iam_credentials;
+mod images;
 mod imds;
 mod jwt_grant;
 mod metadata;
@@ -20,7 +22,6 @@ mod oauth2;
 mod operations;
 mod pages;
 mod payload;
-mod pictures;
 mod png;
 mod refresh_grant;
 mod resource_manager;
@@ -29,44 +30,44 @@ mod service_usage;
 mod sts;
 mod workforce;
 
-use crate::reply::{Outcome, Reply};
 use crate::request::Request;
-use crate::server::Shared;
+use crate::response::{Outcome, Response};
 use crate::service_identity;
+use crate::state::Shared;
 
-/// What the host that the request is for answers.
-pub(crate) fn answer(shared: &Shared, request: &Request) -> Outcome {
+/// Dispatches a request to its host.
+pub(crate) fn handle(shared: &Shared, request: &Request) -> Outcome {
     match request.host.as_str() {
-        "oauth2.googleapis.com" => oauth2::answer(shared, request).into(),
-        "www.googleapis.com" => oauth2::answer_by_older_name(shared, request).into(),
-        "accounts.google.com" => accounts::answer(shared, request).into(),
-        "code.earthengine.google.com" => client_auth::answer(shared, request).into(),
+        "oauth2.googleapis.com" => oauth2::handle(shared, request).into(),
+        "www.googleapis.com" => oauth2::handle_legacy_host(shared, request).into(),
+        "accounts.google.com" => accounts::handle(shared, request).into(),
+        "code.earthengine.google.com" => client_auth::handle(shared, request).into(),
         "earthengine.googleapis.com" | "earthengine-highvolume.googleapis.com" => {
-            earthengine::answer(shared, request).into()
+            earthengine::handle(shared, request).into()
         }
-        "iamcredentials.googleapis.com" => iam_credentials::answer(shared, request).into(),
+        "iamcredentials.googleapis.com" => iam_credentials::handle(shared, request).into(),
         "sts.googleapis.com" if workforce::PATHS.contains(&request.path.as_str()) => {
-            workforce::answer(shared, request).into()
+            workforce::handle(shared, request).into()
         }
-        service_identity::HOST => gdch::answer(shared, request).into(),
-        "cloudresourcemanager.googleapis.com" => resource_manager::answer(shared, request).into(),
-        "serviceusage.googleapis.com" => service_usage::answer(shared, request).into(),
-        "sts.googleapis.com" => sts::answer(shared, request, false).into(),
-        "sts.mtls.googleapis.com" => sts::answer(shared, request, true).into(),
-        "169.254.169.254" | "[fd00:ec2::254]" if imds::is_asked(request) => {
-            imds::answer(shared, request)
+        service_identity::HOST => gdch::handle(shared, request).into(),
+        "cloudresourcemanager.googleapis.com" => resource_manager::handle(shared, request).into(),
+        "serviceusage.googleapis.com" => service_usage::handle(shared, request).into(),
+        "sts.googleapis.com" => sts::handle(shared, request, false).into(),
+        "sts.mtls.googleapis.com" => sts::handle(shared, request, true).into(),
+        "169.254.169.254" | "[fd00:ec2::254]" if imds::is_imds_request(request) => {
+            imds::handle(shared, request)
         }
-        "metadata.google.internal" | "169.254.169.254" => metadata::answer(shared, request),
+        "metadata.google.internal" | "169.254.169.254" => metadata::handle(shared, request),
         other => unknown_host(other).into(),
     }
 }
 
-fn unknown_host(host: &str) -> Reply {
-    Reply::text(
+fn unknown_host(host: &str) -> Response {
+    Response::text(
         404,
         format!(
-            "The emulator has no host '{host}'. The first segment of the path is the host: \
-             https://HOST/PATH is at http://127.0.0.1:PORT/HOST/PATH.\n"
+            "The emulator does not know the host '{host}'. The first segment of the path is the host: \
+             https://HOST/PATH is served at http://127.0.0.1:PORT/HOST/PATH.\n"
         ),
     )
 }

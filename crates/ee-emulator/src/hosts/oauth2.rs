@@ -1,4 +1,4 @@
-//! `oauth2.googleapis.com`: tokens for those who prove who they are, and about tokens.
+//! `oauth2.googleapis.com`: the token, tokeninfo and revocation endpoints.
 
 use std::collections::BTreeMap;
 
@@ -7,28 +7,27 @@ use http::Method;
 use serde_json::json;
 
 use super::{code_grant, jwt_grant, refresh_grant};
-use crate::reply::Reply;
 use crate::request::Request;
+use crate::response::Response;
 use crate::scopes;
-use crate::server::Shared;
-use crate::state::{IssuedTo, Token};
+use crate::state::{IssuedTo, Shared, Token};
 
-/// The parameters of a token request, none of which may be repeated (RFC 6749 section 3.2).
+/// The parameters of a token request, which must not be repeated (RFC 6749 section 3.2).
 pub(super) type Form = BTreeMap<String, String>;
 
-pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
+pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
     match (request.method.as_str(), request.path.as_str()) {
         ("POST", "/token") => token(shared, request, "https://oauth2.googleapis.com/token"),
         ("GET" | "POST", "/tokeninfo") => token_info(shared, request),
         ("POST", "/revoke") => revoke(shared, request),
         (_, "/token" | "/revoke" | "/tokeninfo") => method_not_allowed(request),
-        _ => Reply::no_such_page(&request.path),
+        _ => Response::page_not_found(&request.path),
     }
 }
 
-/// The token endpoint as `www.googleapis.com/oauth2/v4/token`, where older clients look for it
-/// and which they name as the audience.
-pub(super) fn answer_by_older_name(shared: &Shared, request: &Request) -> Reply {
+/// Handles the legacy URL of the token endpoint, `www.googleapis.com/oauth2/v4/token`, which older
+/// clients also use as the audience.
+pub(super) fn handle_legacy_host(shared: &Shared, request: &Request) -> Response {
     match (request.method.as_str(), request.path.as_str()) {
         ("POST", "/oauth2/v4/token") => token(
             shared,
@@ -36,29 +35,29 @@ pub(super) fn answer_by_older_name(shared: &Shared, request: &Request) -> Reply 
             "https://www.googleapis.com/oauth2/v4/token",
         ),
         (_, "/oauth2/v4/token") => method_not_allowed(request),
-        _ => Reply::no_such_page(&request.path),
+        _ => Response::page_not_found(&request.path),
     }
 }
 
-fn method_not_allowed(request: &Request) -> Reply {
+fn method_not_allowed(request: &Request) -> Response {
     let allowed = if request.path == "/tokeninfo" {
         "GET, POST"
     } else {
         "POST"
     };
-    Reply::oauth_error(405, "invalid_request", "Method not allowed.")
+    Response::oauth_error(405, "invalid_request", "Method not allowed.")
         .with(http::header::ALLOW, allowed)
 }
 
-fn token(shared: &Shared, request: &Request, audience: &str) -> Reply {
+fn token(shared: &Shared, request: &Request, audience: &str) -> Response {
     match token_form(request).and_then(|form| grant(shared, &form, audience)) {
-        Ok(reply) | Err(reply) => reply,
+        Ok(response) | Err(response) => response,
     }
 }
 
-/// The parameters, if the request is what RFC 6749 section 4 demands: a form without repetitions.
-pub(super) fn token_form(request: &Request) -> Result<Form, Reply> {
-    let invalid = |why: &str| Reply::oauth_error(400, "invalid_request", why);
+/// Parses the parameters of a token request (RFC 6749 section 4): a form without repeated names.
+pub(super) fn token_form(request: &Request) -> Result<Form, Response> {
+    let invalid = |why: &str| Response::oauth_error(400, "invalid_request", why);
     if !request.is_form() {
         return Err(invalid(
             "The request must be encoded as application/x-www-form-urlencoded.",
@@ -80,15 +79,15 @@ pub(super) fn token_form(request: &Request) -> Result<Form, Reply> {
     Ok(form)
 }
 
-fn grant(shared: &Shared, form: &Form, audience: &str) -> Result<Reply, Reply> {
+fn grant(shared: &Shared, form: &Form, audience: &str) -> Result<Response, Response> {
     match form.get("grant_type").map(String::as_str) {
         Some("urn:ietf:params:oauth:grant-type:jwt-bearer") => {
-            jwt_grant::answer(shared, form, audience)
+            jwt_grant::handle(shared, form, audience)
         }
-        Some("refresh_token") => refresh_grant::answer(shared, form),
-        Some("authorization_code") => code_grant::answer(shared, form),
+        Some("refresh_token") => refresh_grant::handle(shared, form),
+        Some("authorization_code") => code_grant::handle(shared, form),
         None | Some("") => Err(missing("grant_type")),
-        Some(other) => Err(Reply::oauth_error(
+        Some(other) => Err(Response::oauth_error(
             400,
             "unsupported_grant_type",
             &format!("Invalid grant_type: {other}"),
@@ -96,48 +95,48 @@ fn grant(shared: &Shared, form: &Form, audience: &str) -> Result<Reply, Reply> {
     }
 }
 
-pub(super) fn missing(parameter: &str) -> Reply {
-    Reply::oauth_error(
+pub(super) fn missing(parameter: &str) -> Response {
+    Response::oauth_error(
         400,
         "invalid_request",
         &format!("Missing required parameter: {parameter}"),
     )
 }
 
-/// A parameter that must be there and not be empty.
-pub(super) fn required<'a>(form: &'a Form, name: &str) -> Result<&'a str, Reply> {
+/// Returns a parameter that must be present and not empty.
+pub(super) fn required<'a>(form: &'a Form, name: &str) -> Result<&'a str, Response> {
     form.get(name)
         .map(String::as_str)
         .filter(|value| !value.is_empty())
         .ok_or_else(|| missing(name))
 }
 
-pub(super) fn invalid_grant(description: &str) -> Reply {
-    Reply::oauth_error(400, "invalid_grant", description)
+pub(super) fn invalid_grant(description: &str) -> Response {
+    Response::oauth_error(400, "invalid_grant", description)
 }
 
-/// `expires_in`: whole seconds, and never more than are left.
+/// Returns the value of `expires_in`: the remaining seconds, rounded down.
 pub(super) fn seconds_left(expires_at: DateTime<Utc>, now: DateTime<Utc>) -> i64 {
     (expires_at - now).num_seconds()
 }
 
-fn token_info(shared: &Shared, request: &Request) -> Reply {
+fn token_info(shared: &Shared, request: &Request) -> Response {
     let now = shared.clock.now();
     let token = request
         .form_or_query("access_token")
         .and_then(|secret| shared.state().valid_token(&secret, now).ok());
     match token {
         Some(token) => describe(&token, now),
-        None => Reply::oauth_error(400, "invalid_token", "Invalid Value"),
+        None => Response::oauth_error(400, "invalid_token", "Invalid Value"),
     }
 }
 
-fn describe(token: &Token, now: DateTime<Utc>) -> Reply {
+fn describe(token: &Token, now: DateTime<Utc>) -> Response {
     let client = match &token.issued_to {
         IssuedTo::Client { id, .. } => id.clone(),
         IssuedTo::ServiceAccount { .. } => token.email.clone(),
     };
-    // Google sends these numbers as text.
+    // Google sends these numbers as strings.
     let mut info = json!({
         "azp": client,
         "aud": client,
@@ -161,10 +160,10 @@ fn describe(token: &Token, now: DateTime<Utc>) -> Reply {
     {
         info["sub"] = json!(account_number(&token.email));
     }
-    Reply::oauth(200, &info)
+    Response::oauth(200, &info)
 }
 
-/// An account's number: always the same for the same address.
+/// Returns the number of an account, which is derived from its address.
 fn account_number(email: &str) -> String {
     // FNV-1a.
     let hash = email.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -173,7 +172,7 @@ fn account_number(email: &str) -> String {
     format!("1{hash:020}")
 }
 
-fn revoke(shared: &Shared, request: &Request) -> Reply {
+fn revoke(shared: &Shared, request: &Request) -> Response {
     debug_assert_eq!(request.method, Method::POST);
     let Some(secret) = request.form_or_query("token") else {
         return missing("token");
@@ -185,8 +184,8 @@ fn revoke(shared: &Shared, request: &Request) -> Reply {
         .is_some_and(|grant| !grant.revoked)
         || state.valid_token(&secret, shared.clock.now()).is_ok();
     if known && state.revoke_one(&secret) {
-        Reply::oauth(200, &json!({}))
+        Response::oauth(200, &json!({}))
     } else {
-        Reply::oauth_error(400, "invalid_token", "Token expired or revoked")
+        Response::oauth_error(400, "invalid_token", "Token expired or revoked")
     }
 }

@@ -1,16 +1,16 @@
-//! Exports, and the operations that they are.
+//! Exports and long-running operations.
 
 use serde_json::{Map, Value, json};
 
 use super::compute::check_workload_tag;
 use super::{pages, payload};
 use crate::content::{Content, StoredAsset, StoredOperation};
-use crate::reply::Reply;
 use crate::request::Request;
-use crate::server::Shared;
-use crate::{random, refusals};
+use crate::response::Response;
+use crate::state::Shared;
+use crate::{error_responses, random};
 
-/// What is exported.
+/// The kind of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Export {
     Image,
@@ -21,7 +21,7 @@ pub(super) enum Export {
 }
 
 impl Export {
-    /// By the path's last segment.
+    /// Parses the path's last segment.
     pub(super) fn of(segment: &str) -> Option<Self> {
         Some(match segment {
             "image:export" => Self::Image,
@@ -43,7 +43,7 @@ impl Export {
         }
     }
 
-    /// Where its results may go.
+    /// The allowed destinations.
     fn destinations(self) -> &'static [&'static str] {
         match self {
             Self::Image => &["fileExportOptions", "assetExportOptions"],
@@ -59,7 +59,7 @@ impl Export {
         }
     }
 
-    /// Fields beside those of every export.
+    /// The fields in addition to [`COMMON`].
     fn fields(self) -> &'static [&'static str] {
         match self {
             Self::Image => &["grid", "maxPixels", "pyramidingPolicy"],
@@ -84,7 +84,7 @@ impl Export {
     }
 }
 
-/// Fields of every export.
+/// The fields of all exports.
 const COMMON: [&str; 6] = [
     "expression",
     "description",
@@ -94,13 +94,13 @@ const COMMON: [&str; 6] = [
     "policyTags",
 ];
 
-/// Starts an operation, or finds the one that the same request has started before.
+/// Starts an operation, or returns the one that the same `requestId` has started before.
 pub(super) fn export(
     shared: &Shared,
     request: &Request,
     export: Export,
     project: &str,
-) -> Result<Reply, Reply> {
+) -> Result<Response, Response> {
     let known: Vec<&str> = [&COMMON[..], export.destinations(), export.fields()].concat();
     let body = payload::object(request, &known)?;
     payload::expression(&body)?;
@@ -119,7 +119,7 @@ pub(super) fn export(
             .iter()
             .find(|o| o.request_id.as_ref() == Some(id) && o.name.starts_with(&prefix))
     {
-        return Ok(Reply::json(200, &known.describe()));
+        return Ok(Response::json(200, &known.describe()));
     }
     let operation = StoredOperation {
         name: format!("{prefix}{}", random::hex(12).to_uppercase()),
@@ -134,16 +134,16 @@ pub(super) fn export(
         created: now,
         updated: now,
     };
-    let reply = Reply::json(200, &operation.describe());
+    let response = Response::json(200, &operation.describe());
     content.operations.push(operation);
-    Ok(reply)
+    Ok(response)
 }
 
-/// The asset that the export makes, if it makes one.
+/// Returns the name and type of the asset that the export creates, if any.
 fn destination(
     body: &Map<String, Value>,
     export: Export,
-) -> Result<Option<(String, &'static str)>, Reply> {
+) -> Result<Option<(String, &'static str)>, Response> {
     let given: Vec<&str> = export
         .destinations()
         .iter()
@@ -151,7 +151,7 @@ fn destination(
         .filter(|field| body.contains_key(*field))
         .collect();
     let [field] = given.as_slice() else {
-        return Err(refusals::invalid_argument(
+        return Err(error_responses::invalid_argument(
             "Exactly one destination is required.",
         ));
     };
@@ -161,7 +161,7 @@ fn destination(
             .as_str()
             .unwrap_or_default();
         if !name.starts_with("projects/") || !name.contains("/assets/") {
-            return Err(refusals::invalid_argument(
+            return Err(error_responses::invalid_argument(
                 "Invalid destination asset name.",
             ));
         }
@@ -170,10 +170,10 @@ fn destination(
     if matches!(*field, "fileExportOptions" | "tileExportOptions") {
         let named =
             |at: &str, part: &str| options[at][part].as_str().is_some_and(|s| !s.is_empty());
-        let somewhere = named("cloudStorageDestination", "bucket")
+        let has_destination = named("cloudStorageDestination", "bucket")
             || named("driveDestination", "filenamePrefix");
-        if !somewhere || !options["fileFormat"].is_string() {
-            return Err(refusals::invalid_argument(
+        if !has_destination || !options["fileFormat"].is_string() {
+            return Err(error_responses::invalid_argument(
                 "File exports require a file format and a destination.",
             ));
         }
@@ -181,7 +181,7 @@ fn destination(
     Ok(None)
 }
 
-/// What a call does with an operation.
+/// An action on an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     Get,
@@ -191,7 +191,7 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    /// What HTTP method and the word behind the colon mean.
+    /// Maps an HTTP method and a custom verb (after the colon).
     pub(super) fn of(method: &str, word: Option<&str>) -> Option<Self> {
         Some(match (method, word) {
             ("GET", None) => Self::Get,
@@ -203,17 +203,18 @@ impl Verb {
     }
 }
 
-pub(super) fn answer(
+pub(super) fn handle(
     shared: &Shared,
     request: &Request,
     verb: Verb,
     name: &str,
-) -> Result<Reply, Reply> {
+) -> Result<Response, Response> {
     let now = shared.clock.now();
     let mut state = shared.state();
     let content = &mut state.content;
     let found = content.operations.iter().position(|o| o.name == name);
-    let at = found.ok_or_else(|| refusals::not_found(&format!("Operation '{name}' not found.")))?;
+    let at = found
+        .ok_or_else(|| error_responses::not_found(&format!("Operation '{name}' not found.")))?;
     match verb {
         Verb::Get | Verb::Wait => {
             if verb == Verb::Wait {
@@ -221,13 +222,13 @@ pub(super) fn answer(
             }
             let hanging = content.hanging;
             let operation = &mut content.operations[at];
-            let ended_before = operation.is_done();
+            let was_done = operation.is_done();
             operation.advance(hanging, now);
-            let reply = Reply::json(200, &operation.describe());
-            if !ended_before {
-                keep_result(content, at);
+            let response = Response::json(200, &operation.describe());
+            if !was_done {
+                store_result(content, at);
             }
-            Ok(reply)
+            Ok(response)
         }
         Verb::Cancel => {
             payload::object(request, &[])?;
@@ -236,21 +237,21 @@ pub(super) fn answer(
                 operation.state = "CANCELLING";
                 operation.updated = now;
             }
-            Ok(Reply::json(200, &json!({})))
+            Ok(Response::json(200, &json!({})))
         }
         Verb::Delete => {
             if !content.operations[at].is_done() {
-                return Err(refusals::failed_precondition(&format!(
-                    "Operation '{name}' has not ended."
+                return Err(error_responses::failed_precondition(&format!(
+                    "Operation '{name}' is not done."
                 )));
             }
             content.operations.remove(at);
-            Ok(Reply::json(200, &json!({})))
+            Ok(Response::json(200, &json!({})))
         }
     }
 }
 
-fn keep_result(content: &mut Content, at: usize) {
+fn store_result(content: &mut Content, at: usize) {
     let operation = &content.operations[at];
     if let ("SUCCEEDED", Some((name, kind))) = (operation.state, &operation.makes) {
         let asset = StoredAsset::new(kind, operation.updated);
@@ -258,7 +259,11 @@ fn keep_result(content: &mut Content, at: usize) {
     }
 }
 
-pub(super) fn list(shared: &Shared, request: &Request, project: &str) -> Result<Reply, Reply> {
+pub(super) fn list(
+    shared: &Shared,
+    request: &Request,
+    project: &str,
+) -> Result<Response, Response> {
     let prefix = format!("projects/{project}/operations/");
     let state = shared.state();
     let operations = state.content.operations.iter().rev();

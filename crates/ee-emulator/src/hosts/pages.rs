@@ -1,22 +1,22 @@
-//! Lists in pages.
+//! Pagination.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::refusals;
-use crate::reply::Reply;
+use crate::error_responses;
+use crate::response::Response;
 
-/// The page that was asked for of a list. A token says where it begins, and of which list it
-/// is a page: with another list it is refused.
+/// Returns one page of a list. A page token contains the start index and a hash of the list's name,
+/// so that it is invalid for another list.
 pub(super) fn page(
     key: &str,
     items: Vec<Value>,
     list: &str,
     size: Option<usize>,
     token: Option<&str>,
-) -> Result<Reply, Reply> {
-    let mark = list.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+) -> Result<Response, Response> {
+    let list_hash = list.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     let start = match token.filter(|token| !token.is_empty()) {
@@ -26,31 +26,32 @@ pub(super) fn page(
             .ok()
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .and_then(|text| {
-                let (of, start) = text.split_once(':')?;
-                (of == format!("{mark:x}")).then(|| start.parse::<usize>().ok())?
+                let (hash, start) = text.split_once(':')?;
+                (hash == format!("{list_hash:x}")).then(|| start.parse::<usize>().ok())?
             })
-            .ok_or_else(|| refusals::invalid_argument("The page token is invalid."))?,
+            .ok_or_else(|| error_responses::invalid_argument("The page token is invalid."))?,
     };
     let total = items.len();
     let size = size.filter(|size| *size > 0).unwrap_or(1000).min(1000);
     let on_page: Vec<Value> = items.into_iter().skip(start).take(size).collect();
     let end = start + on_page.len();
     let mut body = json!({});
-    // Google leaves empty lists out.
+    // Google omits empty lists.
     if !on_page.is_empty() {
         body[key] = Value::Array(on_page);
     }
     if end < total {
-        body["nextPageToken"] = json!(URL_SAFE_NO_PAD.encode(format!("{mark:x}:{end}")));
+        body["nextPageToken"] = json!(URL_SAFE_NO_PAD.encode(format!("{list_hash:x}:{end}")));
     }
-    Ok(Reply::json(200, &body))
+    Ok(Response::json(200, &body))
 }
 
-/// A page size as it stands in a query.
-pub(super) fn size(text: Option<String>) -> Result<Option<usize>, Reply> {
+/// Parses a page size from a query.
+pub(super) fn size(text: Option<String>) -> Result<Option<usize>, Response> {
     text.map(|text| {
-        text.parse()
-            .map_err(|_| refusals::invalid_argument("Invalid value at 'page_size' (TYPE_INT32)."))
+        text.parse().map_err(|_| {
+            error_responses::invalid_argument("Invalid value at 'page_size' (TYPE_INT32).")
+        })
     })
     .transpose()
 }

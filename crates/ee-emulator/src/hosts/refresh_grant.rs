@@ -1,14 +1,13 @@
-//! The refresh-token grant (RFC 6749 section 6), by which clients keep a user logged in.
+//! The refresh token grant (RFC 6749 section 6).
 
 use serde_json::json;
 
 use super::oauth2::{Form, invalid_grant, missing, required, seconds_left};
-use crate::reply::Reply;
+use crate::response::Response;
 use crate::scopes;
-use crate::server::Shared;
-use crate::state::{IssuedTo, State, Token};
+use crate::state::{IssuedTo, Shared, State, Token};
 
-pub(super) fn answer(shared: &Shared, form: &Form) -> Result<Reply, Reply> {
+pub(super) fn handle(shared: &Shared, form: &Form) -> Result<Response, Response> {
     let refresh_token = required(form, "refresh_token")?;
     let now = shared.clock.now();
     let mut state = shared.state();
@@ -23,7 +22,7 @@ pub(super) fn answer(shared: &Shared, form: &Form) -> Result<Reply, Reply> {
         return Err(invalid_grant("Token has been expired or revoked."));
     }
     if grant.needs_reauthentication {
-        return Err(Reply::oauth(
+        return Err(Response::oauth(
             400,
             &json!({
                 "error": "invalid_grant",
@@ -46,7 +45,7 @@ pub(super) fn answer(shared: &Shared, form: &Form) -> Result<Reply, Reply> {
     let scope = token.scopes.join(" ");
     let expires_in = seconds_left(token.expires_at, now);
     let secret = state.issue(token);
-    Ok(Reply::oauth(
+    Ok(Response::oauth(
         200,
         &json!({
             "access_token": secret,
@@ -57,49 +56,50 @@ pub(super) fn answer(shared: &Shared, form: &Form) -> Result<Reply, Reply> {
     ))
 }
 
-/// The id of the client that the form names, if its secret is right.
-pub(super) fn authenticate_client(state: &State, form: &Form) -> Result<String, Reply> {
+/// Authenticates the client by the secret in the form, and returns its id.
+pub(super) fn authenticate_client(state: &State, form: &Form) -> Result<String, Response> {
     let id = required(form, "client_id").map_err(|_| {
-        Reply::oauth_error(
+        Response::oauth_error(
             400,
             "invalid_request",
             "Could not determine client ID from request.",
         )
     })?;
     let Some(client) = state.client(id) else {
-        return Err(Reply::oauth_error(
+        return Err(Response::oauth_error(
             401,
             "invalid_client",
             "The OAuth client was not found.",
         ));
     };
     match form.get("client_secret").map(String::as_str) {
-        None | Some("") => Err(Reply::oauth_error(
+        None | Some("") => Err(Response::oauth_error(
             400,
             "invalid_request",
             "client_secret is missing.",
         )),
         Some(secret) if secret == client.secret => Ok(client.id.clone()),
-        Some(_) => Err(Reply::oauth_error(401, "invalid_client", "Unauthorized")),
+        Some(_) => Err(Response::oauth_error(401, "invalid_client", "Unauthorized")),
     }
 }
 
-/// What Google says to a client that presents another client's token.
-pub(super) fn unauthorized_client() -> Reply {
-    Reply::oauth_error(401, "unauthorized_client", "Unauthorized")
+/// Creates Google's response to a client that sends another client's token.
+pub(super) fn unauthorized_client() -> Response {
+    Response::oauth_error(401, "unauthorized_client", "Unauthorized")
 }
 
-/// The granted scopes, or those of them that were asked for.
-fn narrowed(granted: &[String], asked: Option<&str>) -> Result<Vec<String>, Reply> {
-    let Some(asked) = asked.map(scopes::split) else {
+/// Returns the requested scopes, which must have been granted, or all granted scopes if none is
+/// requested.
+fn narrowed(granted: &[String], requested: Option<&str>) -> Result<Vec<String>, Response> {
+    let Some(requested) = requested.map(scopes::split) else {
         return Ok(granted.to_vec());
     };
-    if asked.is_empty() {
+    if requested.is_empty() {
         return Err(missing("scope"));
     }
-    if asked.iter().all(|scope| granted.contains(scope)) {
-        Ok(asked)
+    if requested.iter().all(|scope| granted.contains(scope)) {
+        Ok(requested)
     } else {
-        Err(Reply::oauth_error(400, "invalid_scope", "Bad Request"))
+        Err(Response::oauth_error(400, "invalid_scope", "Bad Request"))
     }
 }

@@ -1,14 +1,14 @@
-//! `cloudresourcemanager.googleapis.com`: the projects that a caller may see.
+//! `cloudresourcemanager.googleapis.com`: project search.
 
 use serde_json::{Value, json};
 
-use super::admission::{Call, authenticate, chargeable, require_scope};
+use super::admission::{Call, authenticate, check_quota_project, require_scope};
+use crate::error_responses;
 use crate::project::Project;
-use crate::refusals;
-use crate::reply::Reply;
 use crate::request::Request;
+use crate::response::Response;
 use crate::scopes::{CLOUD_PLATFORM, CLOUD_PLATFORM_READ_ONLY};
-use crate::server::Shared;
+use crate::state::Shared;
 
 const CALL: Call<'_> = Call {
     service: "cloudresourcemanager.googleapis.com",
@@ -22,42 +22,44 @@ const SUFFICIENT: [&str; 4] = [
     "https://www.googleapis.com/auth/cloudplatformprojects.readonly",
 ];
 
-/// The page size when none is asked for, and the largest that is given.
+/// The default and maximum page size.
 const PAGE: usize = 500;
 
-pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
+pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
     let segments = request.segments();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     match (request.method.as_str(), segments.as_slice()) {
         ("GET", ["v3", "projects:search"]) => match search(shared, request) {
-            Ok(reply) | Err(reply) => reply,
+            Ok(response) | Err(response) => response,
         },
         ("GET", ["v1", "projects", name]) => match get(shared, request, name) {
-            Ok(reply) | Err(reply) => reply,
+            Ok(response) | Err(response) => response,
         },
-        _ => Reply::no_such_page(&request.path),
+        _ => Response::page_not_found(&request.path),
     }
 }
 
-/// Unlike at Google, a user's token needs no quota project here: people who look for a project
-/// have none yet. One that is named must be good.
-fn search(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
+/// Searches the projects that the caller may use.
+///
+/// Unlike at Google, a user's token needs no quota project here, because a user who searches for a
+/// project does not have one yet. A quota project in the request is checked.
+fn search(shared: &Shared, request: &Request) -> Result<Response, Response> {
     let caller = authenticate(shared, request, CALL)?;
     require_scope(&caller, &SUFFICIENT, CALL)?;
     let state = shared.state();
     if let Some(name) = request.header("x-goog-user-project") {
-        chargeable(&state, name, &caller, CALL.service)?;
+        check_quota_project(&state, name, &caller, CALL.service)?;
     }
     let visible: Vec<&Project> = state
         .projects
         .iter()
-        .filter(|project| project.admits(caller.email()))
+        .filter(|project| project.allows(caller.email()))
         .collect();
 
     let number = |name: &str| match request.query(name).filter(|text| !text.is_empty()) {
         None => Ok(None),
         Some(text) => text.parse::<usize>().map(Some).map_err(|_| {
-            refusals::invalid_argument(&format!("Request contains an invalid {name}."))
+            error_responses::invalid_argument(&format!("Request contains an invalid {name}."))
         }),
     };
     let size = number("pageSize")?
@@ -77,19 +79,19 @@ fn search(shared: &Shared, request: &Request) -> Result<Reply, Reply> {
     if end < visible.len() {
         body["nextPageToken"] = json!(end.to_string());
     }
-    Ok(Reply::json(200, &body))
+    Ok(Response::json(200, &body))
 }
 
-/// One project in the older version's form, which google-auth asks for.
-fn get(shared: &Shared, request: &Request, name: &str) -> Result<Reply, Reply> {
+/// Returns one project in the format of API version 1, which google-auth uses.
+fn get(shared: &Shared, request: &Request, name: &str) -> Result<Response, Response> {
     let caller = authenticate(shared, request, CALL)?;
     require_scope(&caller, &SUFFICIENT, CALL)?;
     let state = shared.state();
     let project = state
         .project(name)
-        .filter(|project| project.admits(caller.email()))
-        .ok_or_else(|| refusals::not_found_or_deleted(name))?;
-    Ok(Reply::json(
+        .filter(|project| project.allows(caller.email()))
+        .ok_or_else(|| error_responses::not_found_or_deleted(name))?;
+    Ok(Response::json(
         200,
         &json!({
             "projectNumber": project.number.to_string(),

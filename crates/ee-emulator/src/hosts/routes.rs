@@ -1,9 +1,9 @@
-//! Which call of the Earth Engine API a request is.
+//! Routing of requests to the Earth Engine API.
 
-use super::{assets, operations, pictures};
+use super::{assets, images, operations};
 use crate::request::Request;
 
-/// The calls that are answered.
+/// The supported calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Method {
     GetConfig,
@@ -13,8 +13,8 @@ pub(super) enum Method {
     ComputePixels,
     ComputeFeatures,
     Export(operations::Export),
-    Create(pictures::Collection),
-    /// Map, zoom, column, row.
+    Create(images::Collection),
+    /// The map's name, and zoom, column and row.
     Tile(String, [String; 3]),
     /// The thumbnail's name.
     Thumbnail(String),
@@ -27,7 +27,7 @@ pub(super) enum Method {
     Operation(operations::Verb, String),
 }
 
-/// The call, and the project in its path.
+/// Returns the call and the project in its path.
 pub(super) fn route(request: &Request) -> Option<(Method, String)> {
     let method = request.method.as_str();
     let segments = request.segments();
@@ -53,8 +53,8 @@ pub(super) fn route(request: &Request) -> Option<(Method, String)> {
         ("POST", ["table:computeFeatures"]) => Method::ComputeFeatures,
         ("GET", ["operations"]) => Method::ListOperations,
         (_, ["operations", id]) => {
-            let (id, word) = split_word(id);
-            let verb = operations::Verb::of(method, word)?;
+            let (id, verb_name) = split_verb(id);
+            let verb = operations::Verb::of(method, verb_name)?;
             Method::Operation(verb, name(&format!("operations/{id}")))
         }
         ("POST", ["assets"]) => {
@@ -63,22 +63,22 @@ pub(super) fn route(request: &Request) -> Option<(Method, String)> {
         }
         (_, ["assets", _, ..]) => {
             let path = rest.join("/");
-            match split_word(&path) {
+            match split_verb(&path) {
                 (path, Some("getPixels")) if method == "POST" => Method::AssetPixels(name(path)),
                 (path, word) => Method::Asset(assets::Verb::of(method, word)?, name(path)),
             }
         }
         ("GET", ["maps", id, "tiles", z, x, y]) => {
-            let place = [z, x, y].map(|number| (*number).to_owned());
-            Method::Tile(name(&format!("maps/{id}")), place)
+            let coordinates = [z, x, y].map(|number| (*number).to_owned());
+            Method::Tile(name(&format!("maps/{id}")), coordinates)
         }
-        ("POST", [one]) => match (operations::Export::of(one), pictures::Collection::of(one)) {
+        ("POST", [one]) => match (operations::Export::of(one), images::Collection::of(one)) {
             (Some(export), _) => Method::Export(export),
             (None, Some(collection)) => Method::Create(collection),
             (None, None) => return None,
         },
         ("GET", [collection, id]) => {
-            pictures::Collection::of(collection)?;
+            images::Collection::of(collection)?;
             let id = id.strip_suffix(":getPixels")?;
             Method::Thumbnail(name(&format!("{collection}/{id}")))
         }
@@ -87,8 +87,8 @@ pub(super) fn route(request: &Request) -> Option<(Method, String)> {
     Some((call, (*project).to_owned()))
 }
 
-/// The path, and the word behind its last colon.
-fn split_word(path: &str) -> (&str, Option<&str>) {
+/// Splits a path at its last colon, which precedes a custom verb.
+fn split_verb(path: &str) -> (&str, Option<&str>) {
     match path.rsplit_once(':') {
         Some((path, word)) => (path, Some(word)),
         None => (path, None),
@@ -96,7 +96,7 @@ fn split_word(path: &str) -> (&str, Option<&str>) {
 }
 
 impl Method {
-    /// The full name of the gRPC method.
+    /// Returns the full name of the gRPC method.
     pub(super) fn full_name(&self) -> String {
         let name = match self {
             Self::GetConfig => "GetConfig".to_owned(),
@@ -107,7 +107,7 @@ impl Method {
             Self::ComputeFeatures => "ComputeFeatures".to_owned(),
             Self::AssetPixels(_) => "GetPixels".to_owned(),
             Self::Export(what) => format!("Export{what:?}"),
-            Self::Create(pictures::Collection::Maps) => "CreateMap".to_owned(),
+            Self::Create(images::Collection::Maps) => "CreateMap".to_owned(),
             Self::Create(_) => "CreateThumbnail".to_owned(),
             Self::Tile(..) => "GetTile".to_owned(),
             Self::Thumbnail(_) => "GetThumbnailPixels".to_owned(),
@@ -129,8 +129,8 @@ impl Method {
         format!("google.earthengine.v1.EarthEngine.{name}")
     }
 
-    /// Whether the scope for reading is enough.
-    pub(super) fn only_reads(&self) -> bool {
+    /// Returns whether the read-only scope is sufficient.
+    pub(super) fn is_read_only(&self) -> bool {
         match self {
             Self::GetConfig
             | Self::ListAlgorithms
@@ -138,7 +138,7 @@ impl Method {
             | Self::AssetPixels(_)
             | Self::Tile(..)
             | Self::Thumbnail(_) => true,
-            Self::Asset(verb, _) => verb.only_reads(),
+            Self::Asset(verb, _) => verb.is_read_only(),
             Self::Operation(verb, _) => {
                 matches!(verb, operations::Verb::Get | operations::Verb::Wait)
             }

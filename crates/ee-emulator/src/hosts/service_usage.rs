@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::admission::{Call, authenticate, chargeable, require_scope};
-use crate::refusals::{self, EARTH_ENGINE};
-use crate::reply::Reply;
+use super::admission::{Call, authenticate, check_quota_project, require_scope};
+use crate::error_responses::{self, EARTH_ENGINE};
 use crate::request::Request;
+use crate::response::Response;
 use crate::scopes::{CLOUD_PLATFORM, CLOUD_PLATFORM_READ_ONLY};
-use crate::server::Shared;
+use crate::state::Shared;
 
 const CALL: Call<'_> = Call {
     service: "serviceusage.googleapis.com",
@@ -21,34 +21,39 @@ const SUFFICIENT: [&str; 4] = [
     "https://www.googleapis.com/auth/service.management.readonly",
 ];
 
-pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
+pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
     let segments = request.segments();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     match (request.method.as_str(), segments.as_slice()) {
         ("GET", ["v1", "projects", project, "services", service]) => {
             match state_of(shared, request, project, service) {
-                Ok(reply) | Err(reply) => reply,
+                Ok(response) | Err(response) => response,
             }
         }
-        _ => Reply::no_such_page(&request.path),
+        _ => Response::page_not_found(&request.path),
     }
 }
 
-fn state_of(shared: &Shared, request: &Request, name: &str, service: &str) -> Result<Reply, Reply> {
+fn state_of(
+    shared: &Shared,
+    request: &Request,
+    name: &str,
+    service: &str,
+) -> Result<Response, Response> {
     let caller = authenticate(shared, request, CALL)?;
     require_scope(&caller, &SUFFICIENT, CALL)?;
     let state = shared.state();
     if let Some(quota_project) = request.header("x-goog-user-project") {
-        chargeable(&state, quota_project, &caller, CALL.service)?;
+        check_quota_project(&state, quota_project, &caller, CALL.service)?;
     }
     let project = state
         .project(name)
-        .filter(|project| project.admits(caller.email()))
-        .ok_or_else(|| refusals::iam_permission_denied(name, "serviceusage.services.get"))?;
+        .filter(|project| project.allows(caller.email()))
+        .ok_or_else(|| error_responses::iam_permission_denied(name, "serviceusage.services.get"))?;
     if service != EARTH_ENGINE {
-        return Err(refusals::service_unknown(service));
+        return Err(error_responses::service_unknown(service));
     }
-    Ok(Reply::json(
+    Ok(Response::json(
         200,
         &json!({
             "name": format!("projects/{}/services/{EARTH_ENGINE}", project.number),

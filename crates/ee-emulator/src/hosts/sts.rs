@@ -1,5 +1,4 @@
-//! `sts.googleapis.com` and `sts.mtls.googleapis.com`: Google's tokens for other people's
-//! (RFC 8693).
+//! `sts.googleapis.com` and `sts.mtls.googleapis.com`: token exchange (RFC 8693).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,11 +9,10 @@ use super::aws;
 use super::oauth2::{Form, required, seconds_left, token_form};
 use crate::federation::{Trust, keys, principal};
 use crate::jwt::Jwt;
-use crate::reply::Reply;
 use crate::request::Request;
+use crate::response::Response;
 use crate::scopes;
-use crate::server::Shared;
-use crate::state::{IssuedTo, State, Token};
+use crate::state::{IssuedTo, Shared, State, Token};
 use crate::x509::Certificate;
 
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -25,9 +23,9 @@ const JWT: [&str; 2] = [
 ];
 const AWS4_REQUEST: &str = "urn:ietf:params:aws:token-type:aws4_request";
 const MTLS: &str = "urn:ietf:params:oauth:token-type:mtls";
-/// How long a subject token may be good for, in seconds.
-const LONGEST_LIFE: i64 = 86_400;
-/// Every parameter there is. Another one is a mistake, and Google says so.
+/// The maximum lifetime of a subject token, in seconds.
+const MAX_LIFETIME: i64 = 86_400;
+/// All parameters. Google rejects requests with others.
 const PARAMETERS: [&str; 7] = [
     "audience",
     "grant_type",
@@ -45,18 +43,22 @@ struct Options {
     user_project: Option<String>,
 }
 
-pub(super) fn answer(shared: &Shared, request: &Request, with_certificate: bool) -> Reply {
+pub(super) fn handle(shared: &Shared, request: &Request, with_certificate: bool) -> Response {
     match (request.method.as_str(), request.path.as_str()) {
         ("POST", "/v1/token") => match exchange(shared, request, with_certificate) {
-            Ok(reply) | Err(reply) => reply,
+            Ok(response) | Err(response) => response,
         },
-        (_, "/v1/token") => Reply::oauth_error(405, "invalid_request", "Method not allowed.")
+        (_, "/v1/token") => Response::oauth_error(405, "invalid_request", "Method not allowed.")
             .with(http::header::ALLOW, "POST"),
-        _ => Reply::no_such_page(&request.path),
+        _ => Response::page_not_found(&request.path),
     }
 }
 
-fn exchange(shared: &Shared, request: &Request, with_certificate: bool) -> Result<Reply, Reply> {
+fn exchange(
+    shared: &Shared,
+    request: &Request,
+    with_certificate: bool,
+) -> Result<Response, Response> {
     let form = token_form(request)?;
     if let Some(unknown) = form
         .keys()
@@ -65,7 +67,7 @@ fn exchange(shared: &Shared, request: &Request, with_certificate: bool) -> Resul
         return Err(invalid(&format!("Unknown parameter: {unknown}")));
     }
     if required(&form, "grant_type")? != GRANT_TYPE {
-        return Err(Reply::oauth_error(
+        return Err(Response::oauth_error(
             400,
             "unsupported_grant_type",
             "Invalid grant_type.",
@@ -76,7 +78,7 @@ fn exchange(shared: &Shared, request: &Request, with_certificate: bool) -> Resul
     }
     let scopes = scopes::split(required(&form, "scope")?);
     if let Some(unknown) = scopes.iter().find(|scope| !scopes::is_known(scope)) {
-        return Err(Reply::oauth_error(
+        return Err(Response::oauth_error(
             400,
             "invalid_scope",
             &format!("Invalid scope: {unknown}"),
@@ -87,14 +89,14 @@ fn exchange(shared: &Shared, request: &Request, with_certificate: bool) -> Resul
     let mut state = shared.state();
     let client = authenticated_client(&state, request)?;
     let trust = state.providers.get(audience).cloned().ok_or_else(|| {
-        Reply::oauth_error(400, "invalid_target", "The target service indicated by the \"audience\" parameters is invalid. This might either be because the pool or provider is disabled or deleted or because it doesn't exist.")
+        Response::oauth_error(400, "invalid_target", "The target service indicated by the \"audience\" parameters is invalid. This might either be because the pool or provider is disabled or deleted or because it doesn't exist.")
     })?;
     if matches!(trust, Trust::X509 { .. }) != with_certificate {
         return Err(invalid(
-            "Certificates belong to sts.mtls.googleapis.com, and nothing else does.",
+            "Certificates must be sent to sts.mtls.googleapis.com, and other subject tokens to sts.googleapis.com.",
         ));
     }
-    let project = paying_project(&form, audience, client)?;
+    let project = quota_project(&form, audience, client)?;
     let subject = subject(shared, &state, &form, audience, &trust)?;
     let expires_at = state.expiry(now);
     let secret = state.issue(Token {
@@ -104,7 +106,7 @@ fn exchange(shared: &Shared, request: &Request, with_certificate: bool) -> Resul
         revoked: false,
         issued_to: IssuedTo::ServiceAccount { project },
     });
-    Ok(Reply::oauth(
+    Ok(Response::oauth(
         200,
         &json!({
             "access_token": secret,
@@ -115,21 +117,21 @@ fn exchange(shared: &Shared, request: &Request, with_certificate: bool) -> Resul
     ))
 }
 
-fn invalid(why: &str) -> Reply {
-    Reply::oauth_error(400, "invalid_request", why)
+fn invalid(why: &str) -> Response {
+    Response::oauth_error(400, "invalid_request", why)
 }
 
-fn invalid_grant(why: &str) -> Reply {
-    Reply::oauth_error(400, "invalid_grant", why)
+fn invalid_grant(why: &str) -> Response {
+    Response::oauth_error(400, "invalid_grant", why)
 }
 
-/// The OAuth client that the request authenticates (HTTP Basic), if it does.
-fn authenticated_client(state: &State, request: &Request) -> Result<Option<String>, Reply> {
+/// Returns the OAuth client that the request authenticates with HTTP Basic, if any.
+fn authenticated_client(state: &State, request: &Request) -> Result<Option<String>, Response> {
     let Some(header) = request.header("authorization") else {
         return Ok(None);
     };
-    let refused = || {
-        Reply::oauth_error(
+    let invalid_client = || {
+        Response::oauth_error(
             401,
             "invalid_client",
             "The OAuth client was not found or its secret is wrong.",
@@ -139,16 +141,16 @@ fn authenticated_client(state: &State, request: &Request) -> Result<Option<Strin
         .strip_prefix("Basic ")
         .and_then(|encoded| STANDARD.decode(encoded).ok())
         .and_then(|bytes| String::from_utf8(bytes).ok())
-        .ok_or_else(refused)?;
-    let (id, secret) = pair.split_once(':').ok_or_else(refused)?;
+        .ok_or_else(invalid_client)?;
+    let (id, secret) = pair.split_once(':').ok_or_else(invalid_client)?;
     match state.client(id) {
         Some(client) if client.secret == secret => Ok(Some(client.id.clone())),
-        _ => Err(refused()),
+        _ => Err(invalid_client()),
     }
 }
 
-/// The pool's own project; a workforce pool has none, and needs one named or a client's.
-fn paying_project(form: &Form, audience: &str, client: Option<String>) -> Result<String, Reply> {
+/// Returns the quota project: the pool's, or for a workforce pool that of the options or the client.
+fn quota_project(form: &Form, audience: &str, client: Option<String>) -> Result<String, Response> {
     let options = match form.get("options") {
         None => Options::default(),
         Some(encoded) => decode_options(encoded)?,
@@ -182,27 +184,27 @@ fn paying_project(form: &Form, audience: &str, client: Option<String>) -> Result
     }
 }
 
-/// JSON that was encoded for a URL once more than the form.
-fn decode_options(encoded: &str) -> Result<Options, Reply> {
-    let wrong = || invalid("Invalid options.");
+/// Decodes `options`: JSON that is URL-encoded in addition to the form's encoding.
+fn decode_options(encoded: &str) -> Result<Options, Response> {
+    let invalid_options = || invalid("Invalid options.");
     if encoded.contains(['{', '"']) {
-        return Err(wrong());
+        return Err(invalid_options());
     }
     let as_form = format!("x={encoded}");
     let (_, json) = url::form_urlencoded::parse(as_form.as_bytes())
         .next()
-        .ok_or_else(wrong)?;
-    serde_json::from_str(&json).map_err(|_| wrong())
+        .ok_or_else(invalid_options)?;
+    serde_json::from_str(&json).map_err(|_| invalid_options())
 }
 
-/// Who the subject token is about, if the provider believes it.
+/// Validates the subject token and returns its subject.
 fn subject(
     shared: &Shared,
     state: &State,
     form: &Form,
     audience: &str,
     trust: &Trust,
-) -> Result<String, Reply> {
+) -> Result<String, Response> {
     let token = required(form, "subject_token")?;
     let kind = required(form, "subject_token_type")?;
     let now = shared.clock.now();
@@ -221,7 +223,7 @@ fn subject(
                     "The audience in ID Token does not match the expected audience.",
                 ));
             }
-            if !jwt.is_timely(now, LONGEST_LIFE) {
+            if !jwt.has_valid_lifetime(now, MAX_LIFETIME) {
                 return Err(invalid_grant("ID Token has expired or is not valid yet."));
             }
             let subject = jwt

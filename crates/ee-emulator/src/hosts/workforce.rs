@@ -1,23 +1,21 @@
-//! `sts.googleapis.com/v1/oauthtoken` and `/v1/introspect`: the refresh tokens of people who log in
-//! through a workforce pool (RFC 6749 section 6, with HTTP Basic), and whose an access token is
-//! (RFC 7662).
+//! `sts.googleapis.com/v1/oauthtoken` and `/v1/introspect`: token refresh for users of workforce
+//! pools (RFC 6749 section 6, with HTTP Basic), and token introspection (RFC 7662).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::oauth2::{Form, invalid_grant, required, seconds_left, token_form};
-use crate::reply::Reply;
 use crate::request::Request;
-use crate::server::Shared;
-use crate::state::{IssuedTo, State, Token};
+use crate::response::Response;
+use crate::state::{IssuedTo, Shared, State, Token};
 
 const INTROSPECT: &str = "/v1/introspect";
 pub(super) const PATHS: [&str; 2] = ["/v1/oauthtoken", INTROSPECT];
 
-pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
+pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
     if request.method != http::Method::POST {
-        return Reply::no_such_page(&request.path);
+        return Response::page_not_found(&request.path);
     }
     let respond = if request.path == INTROSPECT {
         introspect
@@ -25,16 +23,16 @@ pub(super) fn answer(shared: &Shared, request: &Request) -> Reply {
         refresh
     };
     match token_form(request).and_then(|form| respond(shared, request, &form)) {
-        Ok(reply) | Err(reply) => reply,
+        Ok(response) | Err(response) => response,
     }
 }
 
-fn refresh(shared: &Shared, request: &Request, form: &Form) -> Result<Reply, Reply> {
+fn refresh(shared: &Shared, request: &Request, form: &Form) -> Result<Response, Response> {
     let now = shared.clock.now();
     let mut state = shared.state();
     let client_id = client(&state, request)?;
     if required(form, "grant_type")? != "refresh_token" {
-        return Err(Reply::oauth_error(
+        return Err(Response::oauth_error(
             400,
             "unsupported_grant_type",
             "Invalid grant_type.",
@@ -56,7 +54,7 @@ fn refresh(shared: &Shared, request: &Request, form: &Form) -> Result<Reply, Rep
             refresh_token: Some(refresh_token.to_owned()),
         },
     });
-    let mut reply = json!({
+    let mut response = json!({
         "access_token": access_token,
         "expires_in": seconds_left(expires_at, now),
         "token_type": "Bearer",
@@ -65,12 +63,12 @@ fn refresh(shared: &Shared, request: &Request, form: &Form) -> Result<Reply, Rep
         if let Some(old) = state.grants.get_mut(refresh_token) {
             old.revoked = true;
         }
-        reply["refresh_token"] = json!(state.grant(grant));
+        response["refresh_token"] = json!(state.grant(grant));
     }
-    Ok(Reply::oauth(200, &reply))
+    Ok(Response::oauth(200, &response))
 }
 
-fn introspect(shared: &Shared, request: &Request, form: &Form) -> Result<Reply, Reply> {
+fn introspect(shared: &Shared, request: &Request, form: &Form) -> Result<Response, Response> {
     let now = shared.clock.now();
     let state = shared.state();
     let client_id = client(&state, request)?;
@@ -86,12 +84,13 @@ fn introspect(shared: &Shared, request: &Request, form: &Form) -> Result<Reply, 
         }),
         None => json!({ "active": false }),
     };
-    Ok(Reply::oauth(200, &body))
+    Ok(Response::oauth(200, &body))
 }
 
-/// The client that authenticates with HTTP Basic (RFC 6749 section 2.3.1).
-fn client(state: &State, request: &Request) -> Result<String, Reply> {
-    let unauthorized = || Reply::oauth_error(401, "invalid_client", "The client is not known.");
+/// Authenticates the client with HTTP Basic (RFC 6749 section 2.3.1) and returns its id.
+fn client(state: &State, request: &Request) -> Result<String, Response> {
+    let unauthorized =
+        || Response::oauth_error(401, "invalid_client", "The OAuth client was not found.");
     let pair = request
         .header("authorization")
         .and_then(|header| header.strip_prefix("Basic "))

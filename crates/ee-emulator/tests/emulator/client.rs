@@ -1,4 +1,4 @@
-//! What the tests do over and over: sign, send, read.
+//! Shared helpers: signing, sending and parsing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,20 +18,20 @@ pub(crate) const AUDIENCE: &str = "https://oauth2.googleapis.com/token";
 pub(crate) const OAUTH2: &str = "oauth2.googleapis.com";
 pub(crate) const EARTHENGINE: &str = "earthengine.googleapis.com";
 
-/// An answer, read to its end.
+/// A fully read response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or(Value::Null)
     }
 
-    /// The reason in `google.rpc.ErrorInfo`, if there is one.
+    /// Returns the reason in `google.rpc.ErrorInfo`.
     pub(crate) fn reason(&self) -> Option<String> {
         self.info()["reason"].as_str().map(str::to_owned)
     }
@@ -53,7 +53,7 @@ impl Answer {
             .to_owned()
     }
 
-    /// `error` and `error_description` of an OAuth error.
+    /// Returns `error` and `error_description` of an OAuth error.
     pub(crate) fn oauth_error(&self) -> (String, String) {
         let body = self.json();
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
@@ -61,7 +61,7 @@ impl Answer {
     }
 }
 
-/// A client for clear text, without redirects, proxies or reuse of connections.
+/// Creates a client for plain HTTP without redirects or proxies.
 pub(crate) fn client() -> reqwest::Client {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -71,7 +71,7 @@ pub(crate) fn client() -> reqwest::Client {
         .with_no_client_auth();
     reqwest::Client::builder()
         .no_proxy()
-        // Other crates may turn that feature on: what was sent shall be seen as it was sent.
+        // Feature unification may enable gzip, but the tests examine the bytes as sent.
         .no_gzip()
         .redirect(reqwest::redirect::Policy::none())
         .tls_backend_preconfigured(tls)
@@ -79,26 +79,26 @@ pub(crate) fn client() -> reqwest::Client {
         .unwrap()
 }
 
-pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
+pub(crate) async fn send(request: reqwest::RequestBuilder) -> Response {
     let response = request.send().await.unwrap();
-    Answer {
+    Response {
         status: response.status().as_u16(),
         headers: response.headers().clone(),
         text: response.text().await.unwrap(),
     }
 }
 
-pub(crate) async fn get(url: String) -> Answer {
+pub(crate) async fn get(url: String) -> Response {
     send(client().get(url)).await
 }
 
-/// A request to the token endpoint.
-pub(crate) async fn token(emulator: &Emulator, form: &[(&str, &str)]) -> Answer {
+/// Sends a request to the token endpoint.
+pub(crate) async fn token(emulator: &Emulator, form: &[(&str, &str)]) -> Response {
     let url = format!("{}/token", emulator.url(OAUTH2));
     send(client().post(url).form(form)).await
 }
 
-/// The claims of a JWT as it should be at the emulator's present.
+/// Returns valid claims at the emulator's current time.
 pub(crate) fn claims(emulator: &Emulator) -> Value {
     let now = emulator.clock().now().timestamp();
     json!({"iss": ROBOT, "scope": SCOPE, "aud": AUDIENCE, "iat": now, "exp": now + 3600})
@@ -108,7 +108,7 @@ pub(crate) fn header(account: &ServiceAccount) -> Value {
     json!({"alg": "RS256", "typ": "JWT", "kid": account.private_key_id()})
 }
 
-/// An RS256 JWT with whatever header and claims.
+/// Signs an RS256 JWT with any header and claims.
 pub(crate) fn sign(account: &ServiceAccount, header: &Value, claims: &Value) -> String {
     let der: String = account
         .pkcs8_pem()
@@ -132,19 +132,19 @@ pub(crate) fn sign(account: &ServiceAccount, header: &Value, claims: &Value) -> 
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// Presents an assertion to the token endpoint.
-pub(crate) async fn assert_jwt(emulator: &Emulator, jwt: &str) -> Answer {
+/// Sends an assertion to the token endpoint.
+pub(crate) async fn assert_jwt(emulator: &Emulator, jwt: &str) -> Response {
     let grant_type = "urn:ietf:params:oauth:grant-type:jwt-bearer";
     token(emulator, &[("grant_type", grant_type), ("assertion", jwt)]).await
 }
 
-/// An Earth Engine call with a bearer and, perhaps, a quota project.
+/// Sends an Earth Engine call with a bearer token and an optional quota project.
 pub(crate) async fn config(
     emulator: &Emulator,
     project: &str,
     bearer: &str,
     quota_project: Option<&str>,
-) -> Answer {
+) -> Response {
     let url = format!("{}/v1/projects/{project}/config", emulator.url(EARTHENGINE));
     let mut request = client().get(url).bearer_auth(bearer);
     if let Some(quota_project) = quota_project {

@@ -18,9 +18,9 @@ fn challenge() -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, VERIFIER.as_bytes()))
 }
 
-/// The answer to an authorization request that is right but for these parameters; an empty value
-/// removes one.
-async fn ask(emulator: &Emulator, other: &[(&str, &str)]) -> Answer {
+/// Sends an authorization request that is valid except for these parameters. An empty value removes
+/// a parameter.
+async fn ask(emulator: &Emulator, other: &[(&str, &str)]) -> Response {
     let challenge = challenge();
     let mut query = vec![
         ("client_id", CLIENT),
@@ -42,13 +42,13 @@ async fn ask(emulator: &Emulator, other: &[(&str, &str)]) -> Answer {
 }
 
 async fn code(emulator: &Emulator) -> String {
-    let answer = ask(emulator, &[]).await;
-    assert_eq!(answer.status, 302, "{answer:?}");
-    query(answer.headers["location"].to_str().unwrap())["code"].clone()
+    let response = ask(emulator, &[]).await;
+    assert_eq!(response.status, 302, "{response:?}");
+    query(response.headers["location"].to_str().unwrap())["code"].clone()
 }
 
-/// The answer to an exchange that is right but for these parameters.
-async fn exchange(emulator: &Emulator, code: &str, other: &[(&str, &str)]) -> Answer {
+/// Sends a code exchange that is valid except for these parameters.
+async fn exchange(emulator: &Emulator, code: &str, other: &[(&str, &str)]) -> Response {
     let mut form = vec![
         ("grant_type", "authorization_code"),
         ("code", code),
@@ -73,10 +73,10 @@ async fn consenting() -> Emulator {
 }
 
 #[tokio::test]
-async fn a_consent_leads_to_a_code_and_that_to_tokens() {
+async fn consent_yields_code_and_code_yields_tokens() {
     let emulator = consenting().await;
-    let answer = ask(&emulator, &[]).await;
-    let location = answer.headers["location"].to_str().unwrap().to_owned();
+    let response = ask(&emulator, &[]).await;
+    let location = response.headers["location"].to_str().unwrap().to_owned();
     assert!(
         location.starts_with("http://localhost:8085/?"),
         "{location}"
@@ -84,9 +84,9 @@ async fn a_consent_leads_to_a_code_and_that_to_tokens() {
     assert_eq!(query(&location)["state"], "a state & more");
     assert_eq!(query(&location)["scope"], SCOPE);
 
-    let answer = exchange(&emulator, &query(&location)["code"], &[]).await;
-    let body = answer.json();
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let response = exchange(&emulator, &query(&location)["code"], &[]).await;
+    let body = response.json();
+    assert_eq!(response.status, 200, "{response:?}");
     assert_eq!(body["scope"], SCOPE);
     let bearer = body["access_token"].as_str().unwrap();
     assert_eq!(
@@ -105,11 +105,11 @@ async fn a_consent_leads_to_a_code_and_that_to_tokens() {
 }
 
 #[tokio::test]
-async fn the_authorization_request_is_checked() {
+async fn invalid_authorization_requests_are_rejected() {
     let emulator = consenting().await;
     for (name, value, error) in [
         ("client_id", "", "invalid_request"),
-        ("client_id", "nobody", "invalid_client"),
+        ("client_id", "unknown", "invalid_client"),
         ("redirect_uri", "", "invalid_request"),
         (
             "redirect_uri",
@@ -139,22 +139,22 @@ async fn the_authorization_request_is_checked() {
         ("scope", "", "invalid_request"),
         ("scope", "earthengine", "invalid_scope"),
     ] {
-        let answer = ask(&emulator, &[(name, value)]).await;
+        let response = ask(&emulator, &[(name, value)]).await;
         assert!(
-            answer.status == 400 || answer.status == 401,
+            response.status == 400 || response.status == 401,
             "{name}={value}"
         );
         assert!(
-            answer.text.contains(error),
+            response.text.contains(error),
             "{name}={value}: {}",
-            answer.text
+            response.text
         );
-        assert!(!answer.headers.contains_key("location"));
+        assert!(!response.headers.contains_key("location"));
     }
 }
 
 #[tokio::test]
-async fn loopback_addresses_and_registered_ones_are_sent_back_to() {
+async fn loopback_and_registered_redirect_uris_are_accepted() {
     let emulator = Emulator::builder()
         .redirect_uri(CLIENT, "https://app.example/done")
         .start()
@@ -166,8 +166,8 @@ async fn loopback_addresses_and_registered_ones_are_sent_back_to() {
         "http://[::1]:9",
         "https://app.example/done",
     ] {
-        let answer = ask(&emulator, &[("redirect_uri", redirect)]).await;
-        let location = answer.headers["location"].to_str().unwrap();
+        let response = ask(&emulator, &[("redirect_uri", redirect)]).await;
+        let location = response.headers["location"].to_str().unwrap();
         assert!(location.starts_with(redirect), "{location}");
     }
     let shown = ask(&emulator, &[("redirect_uri", "urn:ietf:wg:oauth:2.0:oob")]).await;
@@ -180,42 +180,42 @@ async fn loopback_addresses_and_registered_ones_are_sent_back_to() {
 }
 
 #[tokio::test]
-async fn a_code_is_good_once_and_for_its_client_verifier_and_address_only() {
+async fn code_is_bound_to_client_verifier_and_redirect_uri() {
     let emulator = consenting().await;
     let code = code(&emulator).await;
-    let refused = async |other: &[(&str, &str)]| {
-        let answer = exchange(&emulator, &code, other).await;
-        assert!(answer.status >= 400);
-        answer.oauth_error()
+    let rejected = async |other: &[(&str, &str)]| {
+        let response = exchange(&emulator, &code, other).await;
+        assert!(response.status >= 400);
+        response.oauth_error()
     };
     let pair = |error: &str, text: &str| (error.to_owned(), text.to_owned());
     let other_verifier = VERIFIER.to_uppercase();
     assert_eq!(
-        refused(&[("code_verifier", &other_verifier)]).await,
+        rejected(&[("code_verifier", &other_verifier)]).await,
         pair("invalid_grant", "Invalid code verifier.")
     );
     assert_eq!(
-        refused(&[("code_verifier", "")]).await,
+        rejected(&[("code_verifier", "")]).await,
         pair("invalid_grant", "Missing code verifier.")
     );
     assert_eq!(
-        refused(&[("redirect_uri", "http://localhost:8086")]).await,
+        rejected(&[("redirect_uri", "http://localhost:8086")]).await,
         pair("redirect_uri_mismatch", "Bad Request")
     );
     assert_eq!(
-        refused(&[("code", "4/none")]).await,
+        rejected(&[("code", "4/none")]).await,
         pair("invalid_grant", "Malformed auth code.")
     );
     assert_eq!(
-        refused(&[("client_secret", "wrong")]).await,
+        rejected(&[("client_secret", "wrong")]).await,
         pair("invalid_client", "Unauthorized")
     );
     assert_eq!(exchange(&emulator, &code, &[]).await.status, 200);
-    assert_eq!(refused(&[]).await, pair("invalid_grant", "Bad Request"));
+    assert_eq!(rejected(&[]).await, pair("invalid_grant", "Bad Request"));
 }
 
 #[tokio::test]
-async fn a_code_is_of_no_use_to_another_client() {
+async fn code_is_rejected_for_another_client() {
     let emulator = Emulator::builder()
         .oauth_client("other-client", "other-secret")
         .start()
@@ -227,67 +227,71 @@ async fn a_code_is_of_no_use_to_another_client() {
         ("client_id", "other-client"),
         ("client_secret", "other-secret"),
     ];
-    let answer = exchange(&emulator, &code, &other).await;
-    assert_eq!(answer.status, 401);
-    assert_eq!(answer.oauth_error().0, "unauthorized_client");
+    let response = exchange(&emulator, &code, &other).await;
+    assert_eq!(response.status, 401);
+    assert_eq!(response.oauth_error().0, "unauthorized_client");
 }
 
 #[tokio::test]
-async fn a_code_expires_after_ten_minutes() {
+async fn code_expires_after_ten_minutes() {
     let emulator = consenting().await;
     let code = code(&emulator).await;
     emulator.clock().advance(Duration::from_secs(601));
-    let answer = exchange(&emulator, &code, &[]).await;
-    assert_eq!(answer.oauth_error().0, "invalid_grant");
+    let response = exchange(&emulator, &code, &[]).await;
+    assert_eq!(response.oauth_error().0, "invalid_grant");
 }
 
 #[tokio::test]
-async fn scopes_can_be_unticked_and_consent_refused() {
+async fn consent_can_be_partial_or_denied() {
     let emulator = Emulator::start().await.unwrap();
     emulator.auto_consent_only("jane@example.com", &["earthengine"]);
     let drive = "https://www.googleapis.com/auth/drive";
     let asked = format!("{drive} {SCOPE}");
-    let answer = ask(&emulator, &[("scope", &asked)]).await;
-    let sent = query(answer.headers["location"].to_str().unwrap());
+    let response = ask(&emulator, &[("scope", &asked)]).await;
+    let sent = query(response.headers["location"].to_str().unwrap());
     assert_eq!(sent["scope"], SCOPE);
-    let answer = exchange(&emulator, &sent["code"], &[]).await;
-    assert_eq!(answer.json()["scope"], SCOPE);
+    let response = exchange(&emulator, &sent["code"], &[]).await;
+    assert_eq!(response.json()["scope"], SCOPE);
 
     emulator.deny_consent();
-    let answer = ask(&emulator, &[]).await;
-    let sent = query(answer.headers["location"].to_str().unwrap());
+    let response = ask(&emulator, &[]).await;
+    let sent = query(response.headers["location"].to_str().unwrap());
     assert_eq!(sent["error"], "access_denied");
     assert_eq!(sent["state"], "a state & more");
 }
 
 #[tokio::test]
-async fn people_are_asked_and_their_buttons_work() {
+async fn consent_page_buttons_redirect() {
     let emulator = Emulator::start().await.unwrap();
     emulator.create_user("jane@example.com");
-    let answer = ask(&emulator, &[]).await;
-    assert_eq!(answer.status, 200);
-    let link = answer.text.split("class=\"allow\" href=\"").nth(1).unwrap();
+    let response = ask(&emulator, &[]).await;
+    assert_eq!(response.status, 200);
+    let link = response
+        .text
+        .split("class=\"allow\" href=\"")
+        .nth(1)
+        .unwrap();
     let link = link.split('"').next().unwrap().replace("&amp;", "&");
     let base = format!("{}/o/oauth2/auth", emulator.url("accounts.google.com"));
     let url = url::Url::parse(&base).unwrap().join(&link).unwrap();
-    let answer = get(url.into()).await;
-    assert_eq!(answer.status, 302);
-    let sent = query(answer.headers["location"].to_str().unwrap());
+    let response = get(url.into()).await;
+    assert_eq!(response.status, 302);
+    let sent = query(response.headers["location"].to_str().unwrap());
     assert_eq!(exchange(&emulator, &sent["code"], &[]).await.status, 200);
 }
 
 #[tokio::test]
-async fn a_login_hint_of_a_known_user_is_consent() {
+async fn login_hint_of_known_user_grants_consent() {
     let emulator = Emulator::start().await.unwrap();
     emulator.create_user("jane@example.com");
-    let answer = ask(&emulator, &[("login_hint", "jane@example.com")]).await;
-    assert_eq!(answer.status, 302);
-    let answer = ask(&emulator, &[("login_hint", "stranger@example.com")]).await;
-    assert_eq!(answer.status, 200);
+    let response = ask(&emulator, &[("login_hint", "jane@example.com")]).await;
+    assert_eq!(response.status, 302);
+    let response = ask(&emulator, &[("login_hint", "stranger@example.com")]).await;
+    assert_eq!(response.status, 200);
 }
 
 #[tokio::test]
-async fn the_pages_form_grants_what_is_ticked() {
+async fn consent_form_grants_selected_scopes() {
     let emulator = Emulator::start().await.unwrap();
     emulator.create_user("jane@example.com");
     let page = ask(&emulator, &[("scope", &format!("{SCOPE} {DRIVE}"))]).await;
@@ -297,30 +301,30 @@ async fn the_pages_form_grants_what_is_ticked() {
         "{}",
         page.text
     );
-    let press = |ticked: &'static [&'static str]| {
+    let press = |selected: &'static [&'static str]| {
         let mut form = vec![
             ("emulator_chosen", "1"),
             ("emulator_user", "jane@example.com"),
         ];
-        form.extend(ticked.iter().map(|scope| ("emulator_scope", *scope)));
+        form.extend(selected.iter().map(|scope| ("emulator_scope", *scope)));
         form.push((
             "scope",
             "https://www.googleapis.com/auth/earthengine https://www.googleapis.com/auth/drive",
         ));
         form
     };
-    let answer = ask(&emulator, &press(&[DRIVE])).await;
-    let back = query(answer.headers["location"].to_str().unwrap());
+    let response = ask(&emulator, &press(&[DRIVE])).await;
+    let back = query(response.headers["location"].to_str().unwrap());
     assert_eq!(back["scope"], DRIVE);
-    let answer = ask(&emulator, &press(&[])).await;
-    let back = query(answer.headers["location"].to_str().unwrap());
+    let response = ask(&emulator, &press(&[])).await;
+    let back = query(response.headers["location"].to_str().unwrap());
     assert_eq!(back["error"], "access_denied");
 }
 
 const DRIVE: &str = "https://www.googleapis.com/auth/drive";
 
 #[tokio::test]
-async fn a_web_client_asks_for_a_refresh_token_and_may_keep_what_it_was_granted() {
+async fn web_client_requests_offline_access_and_earlier_scopes() {
     const WEB: &str = "987-web.apps.googleusercontent.com";
     const BACK: &str = "https://app.example/done";
     let emulator = Emulator::builder()
@@ -332,8 +336,8 @@ async fn a_web_client_asks_for_a_refresh_token_and_may_keep_what_it_was_granted(
     emulator.auto_consent("jane@example.com");
     let log_in = async |other: &[(&str, &str)]| {
         let client = [("client_id", WEB), ("redirect_uri", BACK)];
-        let answer = ask(&emulator, &[&client, other].concat()).await;
-        let back = query(answer.headers["location"].to_str().unwrap());
+        let response = ask(&emulator, &[&client, other].concat()).await;
+        let back = query(response.headers["location"].to_str().unwrap());
         let client = [&client[..], &[("client_secret", "web-secret")]].concat();
         exchange(&emulator, &back["code"], &client).await.json()
     };

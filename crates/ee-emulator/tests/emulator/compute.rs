@@ -1,4 +1,4 @@
-//! What expressions amount to, and what is wrong with others.
+//! Evaluation of expressions.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::*;
 
-async fn post(body: &Value) -> Answer {
+async fn post(body: &Value) -> Response {
     let emulator = Emulator::start().await.unwrap();
     let hour = Duration::from_secs(3600);
     emulator.create_service_account(ROBOT, PROJECT);
@@ -19,8 +19,8 @@ async fn post(body: &Value) -> Answer {
     send(client().post(url).bearer_auth(bearer).json(body)).await
 }
 
-/// The answer to an expression that consists of one node.
-async fn evaluate(node: Value) -> Answer {
+/// Evaluates an expression that consists of one node.
+async fn evaluate(node: Value) -> Response {
     post(&json!({"expression": {"result": "0", "values": {"0": node}}})).await
 }
 
@@ -35,7 +35,7 @@ fn call(name: &str, arguments: Value) -> Value {
 }
 
 #[tokio::test]
-async fn constants_and_collections_are_themselves() {
+async fn constants_and_collections_evaluate_to_themselves() {
     for (node, result) in [
         (json!({"constantValue": 3}), json!(3)),
         (json!({"constantValue": null}), json!(null)),
@@ -56,14 +56,14 @@ async fn constants_and_collections_are_themselves() {
             json!({"k": true}),
         ),
     ] {
-        let answer = evaluate(node.clone()).await;
-        assert_eq!(answer.status, 200, "{node}");
-        assert_eq!(answer.json(), json!({"result": result}), "{node}");
+        let response = evaluate(node.clone()).await;
+        assert_eq!(response.status, 200, "{node}");
+        assert_eq!(response.json(), json!({"result": result}), "{node}");
     }
 }
 
 #[tokio::test]
-async fn functions_compute() {
+async fn functions_return_expected_values() {
     for (name, arguments, result) in [
         ("Number.add", json!({"left": 1, "right": 2}), json!(3)),
         (
@@ -112,13 +112,13 @@ async fn functions_compute() {
         ),
         ("ObjectType", json!({"value": [1]}), json!("List")),
     ] {
-        let answer = evaluate(call(name, arguments)).await;
-        assert_eq!(answer.json()["result"], result, "{name}: {answer:?}");
+        let response = evaluate(call(name, arguments)).await;
+        assert_eq!(response.json()["result"], result, "{name}: {response:?}");
     }
 }
 
 #[tokio::test]
-async fn references_are_followed_and_functions_mapped() {
+async fn references_and_mapped_functions_are_evaluated() {
     let expression = json!({
         "result": "4",
         "values": {
@@ -141,12 +141,16 @@ async fn references_are_followed_and_functions_mapped() {
             }},
         },
     });
-    let answer = post(&json!({"expression": expression})).await;
-    assert_eq!(answer.json()["result"], json!([10, 20, 30]), "{answer:?}");
+    let response = post(&json!({"expression": expression})).await;
+    assert_eq!(
+        response.json()["result"],
+        json!([10, 20, 30]),
+        "{response:?}"
+    );
 }
 
 #[tokio::test]
-async fn wrong_calls_are_invalid_arguments() {
+async fn invalid_calls_are_invalid_arguments() {
     for (node, sentence) in [
         (
             call("Nothing.here", json!({})),
@@ -169,8 +173,11 @@ async fn wrong_calls_are_invalid_arguments() {
             "too long",
         ),
         (json!({"valueReference": "0"}), "refers to itself"),
-        (json!({"valueReference": "9"}), "there is no node '9'"),
-        (json!({"argumentReference": "x"}), "no argument 'x'"),
+        (json!({"valueReference": "9"}), "node '9' not found"),
+        (
+            json!({"argumentReference": "x"}),
+            "argument 'x' is not defined",
+        ),
         (json!({}), "exactly one kind"),
         (
             json!({"constantValue": 1, "valueReference": "0"}),
@@ -178,15 +185,19 @@ async fn wrong_calls_are_invalid_arguments() {
         ),
         (json!({"mysteryValue": 1}), "no kind of value"),
     ] {
-        let answer = evaluate(node.clone()).await;
-        assert_eq!(answer.status, 400, "{node}");
-        assert_eq!(answer.json()["error"]["status"], "INVALID_ARGUMENT");
-        assert!(answer.message().contains(sentence), "{}", answer.message());
+        let response = evaluate(node.clone()).await;
+        assert_eq!(response.status, 400, "{node}");
+        assert_eq!(response.json()["error"]["status"], "INVALID_ARGUMENT");
+        assert!(
+            response.message().contains(sentence),
+            "{}",
+            response.message()
+        );
     }
 }
 
 #[tokio::test]
-async fn bodies_must_be_what_the_api_expects() {
+async fn invalid_bodies_are_rejected() {
     let fine = json!({"result": "0", "values": {"0": {"constantValue": 1}}});
     for (body, status) in [
         (json!([]), 400),
@@ -214,8 +225,8 @@ async fn bodies_must_be_what_the_api_expects() {
     }
 }
 
-/// Each node refers twice to the one before: 2ⁿ paths, n nodes.
-async fn pyramid(levels: u32) -> Answer {
+/// Each node refers twice to the previous one: 2ⁿ paths, n nodes.
+async fn pyramid(levels: u32) -> Response {
     let mut values = json!({"0": {"constantValue": 1}});
     for level in 1..=levels {
         let before = json!({"valueReference": (level - 1).to_string()});
@@ -228,18 +239,18 @@ async fn pyramid(levels: u32) -> Answer {
 }
 
 #[tokio::test]
-async fn a_node_with_many_references_is_computed_once() {
-    let answer = pyramid(120).await;
-    assert_eq!(answer.json()["result"], 1, "{answer:?}");
+async fn shared_node_is_computed_once() {
+    let response = pyramid(120).await;
+    assert_eq!(response.json()["result"], 1, "{response:?}");
 }
 
 #[tokio::test]
-async fn expressions_that_are_too_deep_are_refused() {
-    let answer = pyramid(10_000).await;
-    assert_eq!(answer.status, 400);
+async fn deeply_nested_expressions_are_rejected() {
+    let response = pyramid(10_000).await;
+    assert_eq!(response.status, 400);
     assert!(
-        answer.message().contains("nested too deeply"),
+        response.message().contains("nested too deeply"),
         "{}",
-        answer.message()
+        response.message()
     );
 }

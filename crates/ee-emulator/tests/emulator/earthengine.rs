@@ -1,8 +1,8 @@
-//! Who may call Earth Engine, and for which project.
+//! Authentication, projects and permissions of Earth Engine calls.
 
 use std::time::Duration;
 
-use ee_emulator::{Emulator, Project, Refusal};
+use ee_emulator::{Emulator, GoogleError, Project};
 use serde_json::{Value, json};
 
 use crate::client::*;
@@ -37,7 +37,7 @@ fn robot(emulator: &Emulator) -> String {
     emulator.issue_token(ROBOT, &["earthengine"], HOUR)
 }
 
-async fn compute(emulator: &Emulator, bearer: &str, body: &Value) -> Answer {
+async fn compute(emulator: &Emulator, bearer: &str, body: &Value) -> Response {
     let url = format!(
         "{}/v1/projects/{PROJECT}/value:compute",
         emulator.url(EARTHENGINE)
@@ -46,7 +46,7 @@ async fn compute(emulator: &Emulator, bearer: &str, body: &Value) -> Answer {
 }
 
 #[tokio::test]
-async fn a_project_in_good_order_answers_by_id_and_by_number_on_both_hosts() {
+async fn usable_project_is_found_by_id_and_number_on_both_hosts() {
     let emulator = start().await;
     let bearer = robot(&emulator);
     for (project, payer) in [
@@ -54,9 +54,9 @@ async fn a_project_in_good_order_answers_by_id_and_by_number_on_both_hosts() {
         (PROJECT, Some("123456789012")),
         ("123456789012", Some(PROJECT)),
     ] {
-        let answer = config(&emulator, project, &bearer, payer).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        let body = answer.json();
+        let response = config(&emulator, project, &bearer, payer).await;
+        assert_eq!(response.status, 200, "{response:?}");
+        let body = response.json();
         assert_eq!(body["name"], format!("projects/{project}/config"));
         assert_eq!(body["registrationState"], "REGISTERED_NOT_COMMERCIALLY");
     }
@@ -69,22 +69,22 @@ async fn a_project_in_good_order_answers_by_id_and_by_number_on_both_hosts() {
 }
 
 #[tokio::test]
-async fn a_request_without_credentials_is_told_what_is_missing() {
+async fn request_without_credentials_gets_credentials_missing() {
     let emulator = start().await;
-    let answer = get(format!(
+    let response = get(format!(
         "{}/v1/projects/{PROJECT}/config",
         emulator.url(EARTHENGINE)
     ))
     .await;
-    assert_eq!(answer.status, 401);
-    assert_eq!(answer.reason().unwrap(), "CREDENTIALS_MISSING");
-    assert_eq!(answer.json()["error"]["status"], "UNAUTHENTICATED");
-    assert_eq!(answer.info()["metadata"]["service"], EARTHENGINE);
-    assert!(answer.headers.contains_key("www-authenticate"));
+    assert_eq!(response.status, 401);
+    assert_eq!(response.reason().unwrap(), "CREDENTIALS_MISSING");
+    assert_eq!(response.json()["error"]["status"], "UNAUTHENTICATED");
+    assert_eq!(response.info()["metadata"]["service"], EARTHENGINE);
+    assert!(response.headers.contains_key("www-authenticate"));
 }
 
 #[tokio::test]
-async fn expired_revoked_and_made_up_tokens_are_refused() {
+async fn expired_revoked_and_unknown_tokens_are_rejected() {
     let emulator = start().await;
     let short = emulator.issue_token(ROBOT, &["earthengine"], Duration::from_secs(5));
     let long = robot(&emulator);
@@ -114,7 +114,7 @@ async fn expired_revoked_and_made_up_tokens_are_refused() {
 }
 
 #[tokio::test]
-async fn scopes_decide_what_a_token_is_good_for() {
+async fn scopes_limit_allowed_calls() {
     let emulator = start().await;
     let body = json!({"expression": {"result": "0", "values": {"0": {"constantValue": 1}}}});
     for (scope, reads, computes) in [
@@ -138,22 +138,22 @@ async fn scopes_decide_what_a_token_is_good_for() {
 }
 
 #[tokio::test]
-async fn a_users_token_needs_a_quota_project() {
+async fn user_token_requires_quota_project() {
     let emulator = start().await;
     let bearer = emulator.issue_token("jane@example.com", &["earthengine"], HOUR);
-    let answer = config(&emulator, PROJECT, &bearer, None).await;
-    assert_eq!(answer.status, 403);
+    let response = config(&emulator, PROJECT, &bearer, None).await;
+    assert_eq!(response.status, 403);
     assert!(
-        answer
+        response
             .message()
             .starts_with("Your application is authenticating by using local Application Default")
     );
-    let answer = config(&emulator, PROJECT, &bearer, Some(PROJECT)).await;
-    assert_eq!(answer.status, 200);
+    let response = config(&emulator, PROJECT, &bearer, Some(PROJECT)).await;
+    assert_eq!(response.status, 200);
 }
 
 #[tokio::test]
-async fn a_user_of_earth_engines_client_without_a_project_is_not_signed_up() {
+async fn earth_engine_client_without_project_is_not_signed_up() {
     let emulator = start().await;
     let user = emulator.create_user("jane@example.com");
     let form = [
@@ -167,19 +167,19 @@ async fn a_user_of_earth_engines_client_without_a_project_is_not_signed_up() {
     ];
     let body = token(&emulator, &form).await.json();
     let bearer = body["access_token"].as_str().unwrap();
-    let answer = config(&emulator, "earthengine-legacy", bearer, None).await;
-    assert_eq!(answer.status, 403);
+    let response = config(&emulator, "earthengine-legacy", bearer, None).await;
+    assert_eq!(response.status, 403);
     assert!(
-        answer
+        response
             .message()
             .starts_with("Not signed up for Earth Engine")
     );
-    let answer = config(&emulator, PROJECT, bearer, Some("764086051850")).await;
-    assert_eq!(answer.reason().unwrap(), "USER_PROJECT_DENIED");
+    let response = config(&emulator, PROJECT, bearer, Some("764086051850")).await;
+    assert_eq!(response.reason().unwrap(), "USER_PROJECT_DENIED");
 }
 
 #[tokio::test]
-async fn every_trouble_with_a_project_has_googles_own_words() {
+async fn project_errors_have_googles_messages() {
     let emulator = start().await;
     let bearer = robot(&emulator);
     for (project, reason, beginning) in [
@@ -210,16 +210,16 @@ async fn every_trouble_with_a_project_has_googles_own_words() {
             "Project 'projects/no-such-project' not found or deleted.",
         ),
     ] {
-        let answer = config(&emulator, project, &bearer, Some(project)).await;
-        assert_eq!(answer.status, 403, "{project}");
-        assert_eq!(answer.reason().as_deref(), reason, "{project}");
+        let response = config(&emulator, project, &bearer, Some(project)).await;
+        assert_eq!(response.status, 403, "{project}");
+        assert_eq!(response.reason().as_deref(), reason, "{project}");
         assert!(
-            answer.message().starts_with(beginning),
+            response.message().starts_with(beginning),
             "{}",
-            answer.message()
+            response.message()
         );
-        assert_eq!(answer.json()["error"]["status"], "PERMISSION_DENIED");
-        // The same trouble with the path's project alone.
+        assert_eq!(response.json()["error"]["status"], "PERMISSION_DENIED");
+        // The same error for the project in the path only.
         let in_path = config(&emulator, project, &bearer, Some(PROJECT)).await;
         assert!(
             in_path.message().starts_with(beginning),
@@ -231,13 +231,13 @@ async fn every_trouble_with_a_project_has_googles_own_words() {
 }
 
 #[tokio::test]
-async fn a_disabled_api_comes_with_the_consumer_and_a_link() {
+async fn disabled_api_error_has_consumer_and_link() {
     let emulator = start().await;
-    let answer = config(&emulator, "no-api", &robot(&emulator), Some("no-api")).await;
-    let metadata = answer.info()["metadata"].clone();
+    let response = config(&emulator, "no-api", &robot(&emulator), Some("no-api")).await;
+    let metadata = response.info()["metadata"].clone();
     assert_eq!(metadata["consumer"], "projects/no-api");
     assert_eq!(metadata["service"], EARTHENGINE);
-    let details = answer.json()["error"]["details"].clone();
+    let details = response.json()["error"]["details"].clone();
     let help = details
         .as_array()
         .unwrap()
@@ -250,7 +250,7 @@ async fn a_disabled_api_comes_with_the_consumer_and_a_link() {
 }
 
 #[tokio::test]
-async fn who_is_allowed_may_use_a_project_that_denies_everyone_else() {
+async fn allowed_principal_may_use_denied_project() {
     let emulator = start().await;
     let bearer = emulator.issue_token("jane@example.com", &["earthengine"], HOUR);
     let project = "not-mine-project";
@@ -263,13 +263,13 @@ async fn who_is_allowed_may_use_a_project_that_denies_everyone_else() {
 }
 
 #[tokio::test]
-async fn an_unregistered_project_may_answer_config_but_computes_nothing() {
+async fn unregistered_project_may_respond_to_config_only() {
     let emulator = start().await;
     let bearer = robot(&emulator);
     let project = "open-config";
-    let answer = config(&emulator, project, &bearer, Some(project)).await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.json()["registrationState"], "NOT_REGISTERED");
+    let response = config(&emulator, project, &bearer, Some(project)).await;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.json()["registrationState"], "NOT_REGISTERED");
     let url = format!(
         "{}/v1/projects/{project}/algorithms",
         emulator.url(EARTHENGINE)
@@ -281,18 +281,18 @@ async fn an_unregistered_project_may_answer_config_but_computes_nothing() {
 }
 
 #[tokio::test]
-async fn api_keys_work_without_a_token_and_wrong_ones_do_not() {
+async fn valid_api_key_works_without_token() {
     let emulator = start().await;
     let url = format!("{}/v1/projects/{PROJECT}/config", emulator.url(EARTHENGINE));
     let with = |key: &str| client().get(&url).header("x-goog-api-key", key);
     assert_eq!(send(with("AIzaGood")).await.status, 200);
-    let answer = send(with("AIzaBad")).await;
-    assert_eq!(answer.status, 400);
-    assert_eq!(answer.reason().unwrap(), "API_KEY_INVALID");
+    let response = send(with("AIzaBad")).await;
+    assert_eq!(response.status, 400);
+    assert_eq!(response.reason().unwrap(), "API_KEY_INVALID");
 }
 
 #[tokio::test]
-async fn a_self_signed_jwt_is_a_bearer_for_this_service_only() {
+async fn self_signed_jwt_is_valid_for_one_service() {
     let emulator = start().await;
     let account = emulator.create_service_account(ROBOT, PROJECT);
     let now = emulator.clock().now().timestamp();
@@ -319,48 +319,48 @@ async fn a_self_signed_jwt_is_a_bearer_for_this_service_only() {
             403,
         ),
     ] {
-        let answer = config(&emulator, PROJECT, &bearer(extra.clone()), None).await;
-        assert_eq!(answer.status, status, "{extra}");
+        let response = config(&emulator, PROJECT, &bearer(extra.clone()), None).await;
+        assert_eq!(response.status, status, "{extra}");
     }
 }
 
 #[tokio::test]
-async fn any_refusal_can_be_chosen_for_a_project() {
+async fn project_can_fail_with_any_error() {
     let emulator = start().await;
     let bearer = robot(&emulator);
-    for refusal in Refusal::ALL {
-        emulator.add_project(Project::new("trouble").refuse(*refusal));
-        let answer = config(&emulator, "trouble", &bearer, None).await;
-        assert_eq!(answer.status, refusal.status(), "{refusal:?}");
-        assert_eq!(answer.text, refusal.body("trouble"), "{refusal:?}");
+    for error in GoogleError::ALL {
+        emulator.add_project(Project::new("trouble").fail_with(*error));
+        let response = config(&emulator, "trouble", &bearer, None).await;
+        assert_eq!(response.status, error.status(), "{error:?}");
+        assert_eq!(response.text, error.body("trouble"), "{error:?}");
     }
 }
 
 #[tokio::test]
-async fn the_days_budget_is_told_from_a_quota_that_passes() {
-    let daily: Value = serde_json::from_str(&Refusal::DailyQuotaExceeded.body("p")).unwrap();
+async fn daily_quota_differs_from_per_minute_quota() {
+    let daily: Value = serde_json::from_str(&GoogleError::DailyQuotaExceeded.body("p")).unwrap();
     assert!(
         daily
             .to_string()
             .contains("earthengine.googleapis.com/daily_eecu_usage_time")
     );
-    assert_eq!(Refusal::TooManyConcurrentAggregations.status(), 429);
-    assert_eq!(Refusal::Forbidden.body("p"), "Forbidden");
+    assert_eq!(GoogleError::TooManyConcurrentAggregations.status(), 429);
+    assert_eq!(GoogleError::Forbidden.body("p"), "Forbidden");
     assert!(
-        Refusal::ForbiddenHtml
+        GoogleError::ForbiddenHtml
             .body("p")
             .starts_with("<!DOCTYPE html>")
     );
 }
 
 #[tokio::test]
-async fn discovery_is_public_and_points_to_the_emulator() {
+async fn discovery_is_public_and_has_emulator_urls() {
     let emulator = start().await;
     let base = emulator.url(EARTHENGINE);
-    let answer = get(format!("{base}/$discovery/rest?version=v1")).await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.json()["rootUrl"], format!("{base}/"));
-    assert!(answer.json()["resources"]["projects"].is_object());
+    let response = get(format!("{base}/$discovery/rest?version=v1")).await;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.json()["rootUrl"], format!("{base}/"));
+    assert!(response.json()["resources"]["projects"].is_object());
     let escaped = get(format!(
         "{base}/%24discovery/rest?version=v1&prettyPrint=false"
     ))
@@ -377,19 +377,19 @@ async fn discovery_is_public_and_points_to_the_emulator() {
         .bearer_auth("nonsense");
     assert_eq!(send(wrong).await.status, 401);
     let highvolume = emulator.url("earthengine-highvolume.googleapis.com");
-    let answer = get(format!("{highvolume}/$discovery/rest?version=v1")).await;
-    assert_eq!(answer.json()["rootUrl"], format!("{highvolume}/"));
+    let response = get(format!("{highvolume}/$discovery/rest?version=v1")).await;
+    assert_eq!(response.json()["rootUrl"], format!("{highvolume}/"));
 }
 
 #[tokio::test]
-async fn the_algorithm_list_has_what_is_computed() {
+async fn algorithm_list_contains_supported_functions() {
     let emulator = start().await;
     let url = format!(
         "{}/v1/projects/{PROJECT}/algorithms",
         emulator.url(EARTHENGINE)
     );
-    let answer = send(client().get(url).bearer_auth(robot(&emulator))).await;
-    let body = answer.json();
+    let response = send(client().get(url).bearer_auth(robot(&emulator))).await;
+    let body = response.json();
     let names: Vec<&str> = body["algorithms"]
         .as_array()
         .unwrap()
@@ -411,7 +411,7 @@ async fn the_algorithm_list_has_what_is_computed() {
 }
 
 #[tokio::test]
-async fn notices_come_as_headers() {
+async fn project_notices_are_sent_as_headers() {
     let emulator = start().await;
     emulator.add_project(
         Project::new("restricted")
@@ -427,19 +427,19 @@ async fn notices_come_as_headers() {
         .get(url)
         .bearer_auth(robot(&emulator))
         .header("X-Earth-Engine-Computation-Profiling", "1");
-    let answer = send(request).await;
-    let notice = |name: &str| answer.headers[name].to_str().unwrap().to_owned();
+    let response = send(request).await;
+    let notice = |name: &str| response.headers[name].to_str().unwrap().to_owned();
     assert_eq!(
         notice("x-earth-engine-quota-status"),
         "parallelism_restricted=true"
     );
     assert_eq!(notice("x-earth-engine-init-message"), "Hello");
     assert!(!notice("x-earth-engine-computation-profile").is_empty());
-    assert_eq!(answer.json()["maxConcurrentExports"], 2);
+    assert_eq!(response.json()["maxConcurrentExports"], 2);
 }
 
 #[tokio::test]
-async fn other_addresses_are_not_found() {
+async fn unknown_paths_are_not_found() {
     let emulator = start().await;
     let base = emulator.url(EARTHENGINE);
     for path in [
@@ -450,11 +450,11 @@ async fn other_addresses_are_not_found() {
     ] {
         assert_eq!(get(format!("{base}{path}")).await.status, 404, "{path}");
     }
-    let answer = get(format!(
+    let response = get(format!(
         "http://{}/v1/projects/p/config",
         emulator.address()
     ))
     .await;
-    assert_eq!(answer.status, 404);
-    assert!(answer.text.contains("no host 'v1'"), "{}", answer.text);
+    assert_eq!(response.status, 404);
+    assert!(response.text.contains("no host 'v1'"), "{}", response.text);
 }

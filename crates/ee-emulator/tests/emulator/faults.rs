@@ -1,4 +1,4 @@
-//! What goes wrong on request.
+//! Injected faults.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ async fn discovery(emulator: &Emulator) -> reqwest::RequestBuilder {
 }
 
 #[tokio::test]
-async fn statuses_bodies_and_headers_come_as_queued_and_in_order() {
+async fn faults_are_applied_in_order() {
     let emulator = Emulator::start().await.unwrap();
     emulator.fault(
         EARTHENGINE,
@@ -23,21 +23,21 @@ async fn statuses_bodies_and_headers_come_as_queued_and_in_order() {
     emulator.fault(EARTHENGINE, Fault::respond(200, "text/html", "<p>hello"));
     assert_eq!(emulator.faults_left(EARTHENGINE), 3);
     for _ in 0..2 {
-        let answer = send(discovery(&emulator).await).await;
-        assert_eq!((answer.status, answer.text.as_str()), (503, "busy"));
-        assert_eq!(answer.headers["retry-after"], "1");
+        let response = send(discovery(&emulator).await).await;
+        assert_eq!((response.status, response.text.as_str()), (503, "busy"));
+        assert_eq!(response.headers["retry-after"], "1");
     }
-    let answer = send(discovery(&emulator).await).await;
-    assert_eq!((answer.status, answer.text.as_str()), (200, "<p>hello"));
-    assert_eq!(answer.headers["content-type"], "text/html");
-    let answer = send(discovery(&emulator).await).await;
-    assert!(answer.json()["rootUrl"].is_string());
+    let response = send(discovery(&emulator).await).await;
+    assert_eq!((response.status, response.text.as_str()), (200, "<p>hello"));
+    assert_eq!(response.headers["content-type"], "text/html");
+    let response = send(discovery(&emulator).await).await;
+    assert!(response.json()["rootUrl"].is_string());
     let statuses: Vec<_> = emulator.requests().iter().map(|r| r.status).collect();
     assert_eq!(statuses, [Some(503), Some(503), Some(200), Some(200)]);
 }
 
 #[tokio::test]
-async fn a_fault_stays_with_its_host_and_path() {
+async fn fault_applies_to_its_host_and_path_only() {
     let emulator = Emulator::start().await.unwrap();
     emulator.fault(OAUTH2, Fault::status(500));
     emulator.fault(EARTHENGINE, Fault::status(500).on_path("/v1/other"));
@@ -52,7 +52,7 @@ async fn a_fault_stays_with_its_host_and_path() {
 }
 
 #[tokio::test]
-async fn a_disconnect_sends_no_byte() {
+async fn disconnect_sends_no_response() {
     let emulator = Emulator::start().await.unwrap();
     emulator.fault(EARTHENGINE, Fault::disconnect());
     let error = discovery(&emulator).await.send().await.unwrap_err();
@@ -62,7 +62,7 @@ async fn a_disconnect_sends_no_byte() {
 }
 
 #[tokio::test]
-async fn a_truncated_body_promises_the_whole_and_delivers_the_beginning() {
+async fn truncated_body_has_full_content_length() {
     let emulator = Emulator::start().await.unwrap();
     let whole = send(discovery(&emulator).await).await.text;
     for kept in [0, 10] {
@@ -83,10 +83,10 @@ async fn a_truncated_body_promises_the_whole_and_delivers_the_beginning() {
 }
 
 #[tokio::test]
-async fn a_delay_makes_the_real_answer_late() {
+async fn delay_postpones_the_response() {
     let emulator = Emulator::start().await.unwrap();
     let delay = Duration::from_millis(150);
-    for fault in [Fault::delay(delay), Fault::status(500).after(delay)] {
+    for fault in [Fault::delay(delay), Fault::status(500).delayed_by(delay)] {
         emulator.fault(EARTHENGINE, fault);
         let start = Instant::now();
         let _ = send(discovery(&emulator).await).await;
@@ -98,7 +98,7 @@ async fn a_delay_makes_the_real_answer_late() {
 }
 
 #[tokio::test]
-async fn a_stream_is_as_long_as_asked_and_is_json() {
+async fn generated_stream_is_json_of_requested_length() {
     let emulator = Emulator::start().await.unwrap();
     for total in [14_u64, 15, 1000, 65_536 + 12, 300_000] {
         emulator.fault(EARTHENGINE, Fault::respond_stream(total));
@@ -112,7 +112,7 @@ async fn a_stream_is_as_long_as_asked_and_is_json() {
 }
 
 #[tokio::test]
-async fn an_enormous_stream_can_be_left_early() {
+async fn huge_stream_can_be_dropped_early() {
     let emulator = Emulator::start().await.unwrap();
     emulator.fault(EARTHENGINE, Fault::respond_stream(u64::MAX / 2));
     let mut response = discovery(&emulator).await.send().await.unwrap();
@@ -122,7 +122,7 @@ async fn an_enormous_stream_can_be_left_early() {
 }
 
 #[tokio::test]
-async fn a_fault_can_stand_in_for_a_host_that_is_not_emulated() {
+async fn fault_responds_for_unknown_host() {
     let emulator = Emulator::start().await.unwrap();
     let json = serde_json::json!({"id_token": "x"});
     emulator.fault(
@@ -130,10 +130,10 @@ async fn a_fault_can_stand_in_for_a_host_that_is_not_emulated() {
         Fault::status(200).json(&json).times(usize::MAX),
     );
     for _ in 0..3 {
-        let answer = get(format!("{}/any", emulator.url("issuer.example"))).await;
-        assert_eq!(answer.json(), json);
+        let response = get(format!("{}/any", emulator.url("issuer.example"))).await;
+        assert_eq!(response.json(), json);
         assert_eq!(
-            answer.headers["content-type"],
+            response.headers["content-type"],
             "application/json; charset=UTF-8"
         );
     }
@@ -142,9 +142,9 @@ async fn a_fault_can_stand_in_for_a_host_that_is_not_emulated() {
 }
 
 #[tokio::test]
-async fn a_fault_can_leave_the_first_requests_alone() {
+async fn fault_applies_after_skipped_requests() {
     let emulator = Emulator::start().await.unwrap();
-    emulator.fault(EARTHENGINE, Fault::status(401).skip(2));
+    emulator.fault(EARTHENGINE, Fault::status(401).after_requests(2));
     let mut statuses = Vec::new();
     for _ in 0..4 {
         statuses.push(send(discovery(&emulator).await).await.status);
@@ -153,7 +153,7 @@ async fn a_fault_can_leave_the_first_requests_alone() {
 }
 
 #[tokio::test]
-async fn a_slow_body_is_whole_in_the_end_and_comes_in_pieces() {
+async fn slow_body_arrives_complete_in_chunks() {
     let emulator = Emulator::start().await.unwrap();
     let whole = send(discovery(&emulator).await).await.text;
     let piece = whole.len() / 3;
@@ -165,7 +165,7 @@ async fn a_slow_body_is_whole_in_the_end_and_comes_in_pieces() {
 }
 
 #[tokio::test]
-async fn a_broken_stream_delivers_its_beginning_and_no_end() {
+async fn broken_stream_ends_early() {
     let emulator = Emulator::start().await.unwrap();
     emulator.fault(EARTHENGINE, Fault::break_stream(100_000));
     let mut response = discovery(&emulator).await.send().await.unwrap();
@@ -182,7 +182,7 @@ async fn a_broken_stream_delivers_its_beginning_and_no_end() {
 }
 
 #[tokio::test]
-async fn an_answer_is_compressed_for_those_who_ask_as_google_wants_it() {
+async fn response_is_compressed_if_both_headers_ask_for_gzip() {
     let emulator = Emulator::start().await.unwrap();
     let whole = send(discovery(&emulator).await).await.text;
     emulator.fault(EARTHENGINE, Fault::gzip().times(3));
@@ -203,16 +203,16 @@ async fn an_answer_is_compressed_for_those_who_ask_as_google_wants_it() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_full_turns_others_away_and_counts_them() {
+async fn host_at_its_limit_rejects_and_counts_requests() {
     let emulator = Emulator::start().await.unwrap();
     emulator.limit_concurrency(EARTHENGINE, Some(2));
     emulator.fault(EARTHENGINE, Fault::respond_stream(1 << 40).times(2));
-    // Their bodies do not end as long as nobody reads them.
+    // Unread bodies keep the requests in flight.
     let first = discovery(&emulator).await.send().await.unwrap();
     let second = discovery(&emulator).await.send().await.unwrap();
     assert_eq!(send(discovery(&emulator).await).await.status, 429);
     let count = emulator.concurrency(EARTHENGINE);
-    assert_eq!((count.now, count.most, count.refused), (2, 2, 1));
+    assert_eq!((count.in_flight, count.peak, count.rejected), (2, 2, 1));
     drop((first, second));
     emulator.limit_concurrency(EARTHENGINE, None);
     assert_eq!(send(discovery(&emulator).await).await.status, 200);

@@ -1,4 +1,4 @@
-//! The token exchange, and Amazon's instance metadata service.
+//! Token exchange and Amazon's instance metadata service.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 type Form = BTreeMap<&'static str, String>;
 
-async fn exchange(emulator: &Emulator, host: &str, form: &Form) -> Answer {
+async fn exchange(emulator: &Emulator, host: &str, form: &Form) -> Response {
     let url = format!("{}/v1/token", emulator.url(host));
     send(client().post(url).form(form)).await
 }
@@ -31,13 +31,13 @@ fn form(provider: &OidcProvider) -> Form {
 }
 
 #[tokio::test]
-async fn a_subject_token_is_good_for_its_own_provider_and_time() {
+async fn subject_token_is_valid_for_its_provider_until_expiry() {
     let emulator = Emulator::start().await.unwrap();
     let provider = emulator.create_oidc_provider(POOL);
     let good = form(&provider);
-    let answer = exchange(&emulator, "sts.googleapis.com", &good).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(answer.json()["token_type"], "Bearer");
+    let response = exchange(&emulator, "sts.googleapis.com", &good).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    assert_eq!(response.json()["token_type"], "Bearer");
 
     let other = emulator.create_oidc_provider(&format!("{POOL}-other"));
     let long = "x".repeat(20);
@@ -74,32 +74,32 @@ async fn a_subject_token_is_good_for_its_own_provider_and_time() {
     ] {
         let mut bad = good.clone();
         bad.insert(field, value);
-        let answer = exchange(&emulator, "sts.googleapis.com", &bad).await;
-        assert_eq!(answer.oauth_error().0, error, "{field}: {answer:?}");
+        let response = exchange(&emulator, "sts.googleapis.com", &bad).await;
+        assert_eq!(response.oauth_error().0, error, "{field}: {response:?}");
     }
-    let answer = exchange(&emulator, "sts.mtls.googleapis.com", &good).await;
-    assert_eq!(answer.status, 400);
+    let response = exchange(&emulator, "sts.mtls.googleapis.com", &good).await;
+    assert_eq!(response.status, 400);
 }
 
 #[tokio::test]
-async fn a_deleted_provider_exchanges_no_token() {
+async fn deleted_provider_rejects_token_exchange() {
     let emulator = Emulator::start().await.unwrap();
     let form = form(&emulator.create_oidc_provider(POOL));
     emulator.delete_provider(POOL);
-    let answer = exchange(&emulator, "sts.googleapis.com", &form).await;
-    assert_eq!(answer.oauth_error().0, "invalid_target");
+    let response = exchange(&emulator, "sts.googleapis.com", &form).await;
+    assert_eq!(response.oauth_error().0, "invalid_target");
 }
 
 #[tokio::test]
-async fn a_workforce_pool_needs_a_project_or_a_known_client() {
+async fn workforce_pool_requires_project_or_client() {
     let emulator = Emulator::builder()
         .oauth_client("1-x", "secret")
         .start()
         .await
         .unwrap();
     let mut form = form(&emulator.create_oidc_provider(PEOPLE));
-    let answer = exchange(&emulator, "sts.googleapis.com", &form).await;
-    assert_eq!(answer.status, 400);
+    let response = exchange(&emulator, "sts.googleapis.com", &form).await;
+    assert_eq!(response.status, 400);
     let url = format!("{}/v1/token", emulator.url("sts.googleapis.com"));
     for (secret, status) in [("secret", 200), ("wrong", 401)] {
         let request = client()
@@ -112,12 +112,12 @@ async fn a_workforce_pool_needs_a_project_or_a_known_client() {
         "options",
         "%7B%22userProject%22%3A%22ee-demo-project%22%7D".to_owned(),
     );
-    let answer = exchange(&emulator, "sts.googleapis.com", &form).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let response = exchange(&emulator, "sts.googleapis.com", &form).await;
+    assert_eq!(response.status, 200, "{response:?}");
 }
 
 #[tokio::test]
-async fn amazons_metadata_is_for_those_who_begin_a_session() {
+async fn aws_metadata_requires_session_token() {
     let emulator = Emulator::start().await.unwrap();
     let url = format!("{}/latest", emulator.url("169.254.169.254"));
     assert!(
@@ -133,6 +133,6 @@ async fn amazons_metadata_is_for_those_who_begin_a_session() {
         .put(&session)
         .header("X-aws-ec2-metadata-token-ttl-seconds", "60");
     let token = send(begin).await.text;
-    let answer = send(client().get(role).header("X-aws-ec2-metadata-token", token)).await;
-    assert_eq!(answer.json()["AccessKeyId"], key.id());
+    let response = send(client().get(role).header("X-aws-ec2-metadata-token", token)).await;
+    assert_eq!(response.json()["AccessKeyId"], key.id());
 }

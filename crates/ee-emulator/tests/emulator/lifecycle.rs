@@ -1,4 +1,4 @@
-//! Starting, stopping, and what is remembered in between.
+//! Start, shutdown and recorded requests.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::client::*;
 
 #[tokio::test]
-async fn requests_are_recorded_with_everything_in_them() {
+async fn requests_are_recorded_completely() {
     let emulator = Emulator::start().await.unwrap();
     let url = format!("{}/token?", emulator.url(OAUTH2));
     let request = client().post(url).header("X-Test", "1");
@@ -39,14 +39,14 @@ async fn requests_are_recorded_with_everything_in_them() {
 }
 
 #[tokio::test]
-async fn a_body_of_more_than_32_mib_is_refused() {
+async fn body_over_32_mib_is_rejected() {
     let emulator = Emulator::start().await.unwrap();
     let url = format!("{}/token", emulator.url(OAUTH2));
     let long = vec![b'a'; 32 * 1024 * 1024];
     let most = client().post(&url).body(long.clone());
     assert_eq!(send(most).await.status, 400);
 
-    // Read before everything is written: the answer comes while the body is still on its way.
+    // Read before the body is fully written, because the response arrives early.
     let mut connection = TcpStream::connect(emulator.address()).await.unwrap();
     let head = format!(
         "POST /{OAUTH2}/token HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
@@ -58,10 +58,10 @@ async fn a_body_of_more_than_32_mib_is_refused() {
         let _ = writing.write_all(&long).await;
         let _ = writing.write_all(b"a").await;
     };
-    let mut answer = vec![0; 12];
-    let (_, read) = tokio::join!(write, reading.read_exact(&mut answer));
+    let mut response = vec![0; 12];
+    let (_, read) = tokio::join!(write, reading.read_exact(&mut response));
     read.unwrap();
-    assert_eq!(answer, b"HTTP/1.1 413");
+    assert_eq!(response, b"HTTP/1.1 413");
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn shutdown_frees_the_port_and_closes_connections() {
 }
 
 #[tokio::test]
-async fn dropping_it_stops_it() {
+async fn drop_stops_the_emulator() {
     let emulator = Emulator::start().await.unwrap();
     let address = emulator.address();
     drop(emulator);
@@ -91,7 +91,7 @@ async fn dropping_it_stops_it() {
 }
 
 #[test]
-fn it_runs_on_a_thread_of_its_own_where_there_is_no_runtime() {
+fn emulator_starts_without_runtime() {
     let emulator = Emulator::builder().start_blocking().unwrap();
     let url = emulator.url("nowhere.example");
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -103,14 +103,14 @@ fn it_runs_on_a_thread_of_its_own_where_there_is_no_runtime() {
 }
 
 #[tokio::test]
-async fn an_occupied_port_is_an_error() {
+async fn occupied_port_is_an_error() {
     let emulator = Emulator::start().await.unwrap();
     let port = emulator.address().port();
     assert!(Emulator::builder().port(port).start().await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_requests_at_once_are_all_answered() {
+async fn concurrent_requests_are_all_handled() {
     let emulator = Emulator::start().await.unwrap();
     let url = format!("{}/$discovery/rest", emulator.url(EARTHENGINE));
     let client = client();

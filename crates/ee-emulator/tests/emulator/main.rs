@@ -1,14 +1,14 @@
-//! The emulator as its clients see it: every strictness rule and every fault, over HTTP.
+//! Tests of the emulator over HTTP: each validation rule and each fault.
 
-#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+#![allow(clippy::unwrap_used, reason = "tests may panic")]
 
-mod acting_as;
 mod client;
 mod code_grant;
 mod compute;
 mod earthengine;
 mod faults;
 mod federation;
+mod impersonation;
 mod jwt_grant;
 mod lifecycle;
 mod metadata;

@@ -18,13 +18,13 @@ async fn start() -> Emulator {
         .unwrap()
 }
 
-async fn ask(emulator: &Emulator, path: &str) -> Answer {
+async fn ask(emulator: &Emulator, path: &str) -> Response {
     let url = format!("{}{path}", emulator.url(HOST));
     send(client().get(url).header("Metadata-Flavor", "Google")).await
 }
 
 #[tokio::test]
-async fn nobody_answers_unless_it_is_turned_on() {
+async fn disabled_metadata_server_closes_connections() {
     let emulator = Emulator::start().await.unwrap();
     for host in [HOST, "169.254.169.254"] {
         assert!(client().get(emulator.url(host)).send().await.is_err());
@@ -32,7 +32,7 @@ async fn nobody_answers_unless_it_is_turned_on() {
 }
 
 #[tokio::test]
-async fn requests_and_answers_carry_the_flavor() {
+async fn metadata_flavor_header_is_required_and_sent() {
     let emulator = start().await;
     let path = "/computeMetadata/v1/project/project-id";
     let without = get(format!("{}{path}", emulator.url(HOST))).await;
@@ -51,7 +51,7 @@ async fn requests_and_answers_carry_the_flavor() {
 }
 
 #[tokio::test]
-async fn it_describes_the_machine() {
+async fn metadata_describes_the_machine() {
     let emulator = start().await;
     let v1 = "/computeMetadata/v1";
     let account = format!("{v1}/instance/service-accounts/default");
@@ -72,12 +72,12 @@ async fn it_describes_the_machine() {
         .json();
     assert_eq!(all["email"], ROBOT);
     assert_eq!(all["scopes"][1], SCOPE);
-    let other = format!("{v1}/instance/service-accounts/nobody@example.com/email");
+    let other = format!("{v1}/instance/service-accounts/unknown@example.com/email");
     assert_eq!(ask(&emulator, &other).await.status, 404);
 }
 
 #[tokio::test]
-async fn it_hands_out_the_same_token_until_shortly_before_its_end() {
+async fn token_is_cached_until_shortly_before_expiry() {
     let emulator = start().await;
     let path = "/computeMetadata/v1/instance/service-accounts/default/token?scopes=ignored";
     let token = async || -> Value { ask(&emulator, path).await.json() };
@@ -99,7 +99,7 @@ async fn it_hands_out_the_same_token_until_shortly_before_its_end() {
 }
 
 #[tokio::test]
-async fn a_machine_may_have_several_accounts_and_scopes_may_be_heeded() {
+async fn metadata_supports_several_accounts_and_scopes() {
     let emulator = Emulator::builder()
         .project(Project::new(PROJECT))
         .metadata_server(ROBOT, PROJECT, &["cloud-platform"])
@@ -120,8 +120,8 @@ async fn a_machine_may_have_several_accounts_and_scopes_may_be_heeded() {
     let gone = ask(&emulator, &format!("{accounts}/gone@p.example/token")).await;
     assert_eq!(gone.status, 404);
     let token = async |path: String| {
-        let answer = ask(&emulator, &path).await.json();
-        answer["access_token"].as_str().unwrap().to_owned()
+        let response = ask(&emulator, &path).await.json();
+        response["access_token"].as_str().unwrap().to_owned()
     };
     let scope = "https://www.googleapis.com/auth/drive";
     let narrow = token(format!("{accounts}/default/token?scopes={scope}")).await;

@@ -1,4 +1,4 @@
-//! The page for logins from notebooks, and what is fetched there.
+//! The login page for notebooks.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,7 +16,7 @@ fn challenge(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()))
 }
 
-async fn open(emulator: &Emulator, id: &str, token_verifier: &str) -> Answer {
+async fn open(emulator: &Emulator, id: &str, token_verifier: &str) -> Response {
     let url = format!(
         "{}/client-auth",
         emulator.url("code.earthengine.google.com")
@@ -30,7 +30,7 @@ async fn open(emulator: &Emulator, id: &str, token_verifier: &str) -> Answer {
     send(client().get(url).query(&query)).await
 }
 
-async fn fetch(emulator: &Emulator, body: &Value) -> Answer {
+async fn fetch(emulator: &Emulator, body: &Value) -> Response {
     let url = format!(
         "{}/client-auth/fetch",
         emulator.url("code.earthengine.google.com")
@@ -39,12 +39,12 @@ async fn fetch(emulator: &Emulator, body: &Value) -> Answer {
 }
 
 #[tokio::test]
-async fn the_page_leads_to_a_code_that_only_the_notebook_can_exchange() {
+async fn notebook_code_requires_token_verifier() {
     let emulator = Emulator::start().await.unwrap();
     emulator.auto_consent("jane@example.com");
-    let answer = open(&emulator, ID, TOKEN_VERIFIER).await;
-    assert_eq!(answer.status, 302, "{answer:?}");
-    let shown = send(client().get(answer.headers["location"].to_str().unwrap())).await;
+    let response = open(&emulator, ID, TOKEN_VERIFIER).await;
+    assert_eq!(response.status, 302, "{response:?}");
+    let shown = send(client().get(response.headers["location"].to_str().unwrap())).await;
     let code = shown.text.split("<code id=\"code\">").nth(1).unwrap();
     let code = code.split('<').next().unwrap();
 
@@ -66,14 +66,14 @@ async fn the_page_leads_to_a_code_that_only_the_notebook_can_exchange() {
             ("code_verifier", verifier),
         ]
     };
-    let answer = token(&emulator, &form(CLIENT_VERIFIER)).await;
-    assert_eq!(answer.json()["error"], "invalid_grant");
-    let answer = token(&emulator, &form(TOKEN_VERIFIER)).await;
-    assert!(answer.json()["refresh_token"].is_string(), "{answer:?}");
+    let response = token(&emulator, &form(CLIENT_VERIFIER)).await;
+    assert_eq!(response.json()["error"], "invalid_grant");
+    let response = token(&emulator, &form(TOKEN_VERIFIER)).await;
+    assert!(response.json()["refresh_token"].is_string(), "{response:?}");
 }
 
 #[tokio::test]
-async fn the_client_is_handed_to_the_verifiers_owner_alone() {
+async fn client_requires_client_verifier() {
     let emulator = Emulator::start().await.unwrap();
     open(&emulator, ID, TOKEN_VERIFIER).await;
     for (id, verifier) in [
@@ -83,17 +83,17 @@ async fn the_client_is_handed_to_the_verifiers_owner_alone() {
         (ID, ""),
     ] {
         let body = json!({"request_id": id, "client_verifier": verifier});
-        let answer = fetch(&emulator, &body).await;
-        assert_eq!(answer.status, 200);
-        assert!(answer.json()["error"].is_string(), "{answer:?}");
-        assert!(answer.json().get("client_secret").is_none());
+        let response = fetch(&emulator, &body).await;
+        assert_eq!(response.status, 200);
+        assert!(response.json()["error"].is_string(), "{response:?}");
+        assert!(response.json().get("client_secret").is_none());
     }
     let short = fetch(&emulator, &json!({"request_id": ID})).await;
     assert_eq!(short.status, 400);
 }
 
 #[tokio::test]
-async fn a_page_that_was_opened_wrong_or_for_another_login_says_so() {
+async fn invalid_or_reused_request_id_is_rejected() {
     let emulator = Emulator::start().await.unwrap();
     assert_eq!(open(&emulator, "short", TOKEN_VERIFIER).await.status, 400);
     assert_eq!(open(&emulator, ID, TOKEN_VERIFIER).await.status, 302);

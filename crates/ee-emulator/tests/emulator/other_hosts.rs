@@ -1,4 +1,4 @@
-//! The hosts that tell about projects.
+//! Resource Manager and Service Usage.
 
 use std::time::Duration;
 
@@ -19,14 +19,17 @@ async fn start() -> Emulator {
 }
 
 #[tokio::test]
-async fn a_search_finds_the_projects_that_the_caller_may_see() {
+async fn search_returns_visible_projects() {
     let emulator = start().await;
     let base = emulator.url("cloudresourcemanager.googleapis.com");
     let url = format!("{base}/v3/projects:search");
     assert_eq!(get(url.clone()).await.status, 401);
     let narrow = emulator.issue_token("jane@example.com", &["earthengine"], HOUR);
-    let answer = send(client().get(&url).bearer_auth(narrow)).await;
-    assert_eq!(answer.reason().unwrap(), "ACCESS_TOKEN_SCOPE_INSUFFICIENT");
+    let response = send(client().get(&url).bearer_auth(narrow)).await;
+    assert_eq!(
+        response.reason().unwrap(),
+        "ACCESS_TOKEN_SCOPE_INSUFFICIENT"
+    );
 
     let bearer = emulator.issue_token("jane@example.com", &["cloud-platform"], HOUR);
     let body = send(client().get(&url).bearer_auth(&bearer)).await.json();
@@ -55,7 +58,7 @@ async fn a_search_finds_the_projects_that_the_caller_may_see() {
 }
 
 #[tokio::test]
-async fn service_usage_says_whether_the_api_is_enabled() {
+async fn service_usage_returns_api_state() {
     let emulator = start().await;
     let base = emulator.url("serviceusage.googleapis.com");
     let bearer = emulator.issue_token("jane@example.com", &["cloud-platform"], HOUR);

@@ -1,4 +1,4 @@
-//! Users at the token endpoint, and what is to be learned about tokens.
+//! The refresh token grant, tokeninfo and revocation.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl Login {
         }
     }
 
-    async fn refresh(&self, emulator: &Emulator, scope: Option<&str>) -> Answer {
+    async fn refresh(&self, emulator: &Emulator, scope: Option<&str>) -> Response {
         let mut form = vec![
             ("grant_type", "refresh_token"),
             ("client_id", &self.id),
@@ -56,12 +56,12 @@ impl Login {
 }
 
 #[tokio::test]
-async fn both_logins_of_a_user_can_be_refreshed_and_say_what_was_granted() {
+async fn both_logins_can_be_refreshed_and_return_scopes() {
     let (emulator, user) = start().await;
     for login in [Login::gcloud(&user), Login::earthengine(&user)] {
-        let answer = login.refresh(&emulator, None).await;
-        let body = answer.json();
-        assert_eq!(answer.status, 200, "{answer:?}");
+        let response = login.refresh(&emulator, None).await;
+        let body = response.json();
+        assert_eq!(response.status, 200, "{response:?}");
         assert_eq!(body["expires_in"], 3600);
         assert!(body["scope"].as_str().unwrap().contains(SCOPE));
         assert_eq!(body["refresh_token"], Value::Null);
@@ -69,39 +69,39 @@ async fn both_logins_of_a_user_can_be_refreshed_and_say_what_was_granted() {
 }
 
 #[tokio::test]
-async fn the_client_must_be_known_right_and_the_one_that_was_granted() {
+async fn refresh_requires_the_granted_client() {
     let (emulator, user) = start().await;
-    let refused = async |change: fn(&mut Login, &User)| {
+    let rejected = async |change: fn(&mut Login, &User)| {
         let mut login = Login::gcloud(&user);
         change(&mut login, &user);
-        let answer = login.refresh(&emulator, None).await;
-        (answer.status, answer.oauth_error())
+        let response = login.refresh(&emulator, None).await;
+        (response.status, response.oauth_error())
     };
     let pair = |error: &str, text: &str| (error.to_owned(), text.to_owned());
     assert_eq!(
-        refused(|login, _| login.id = "nobody".to_owned()).await,
+        rejected(|login, _| login.id = "unknown".to_owned()).await,
         (
             401,
             pair("invalid_client", "The OAuth client was not found.")
         )
     );
     assert_eq!(
-        refused(|login, _| login.secret = "wrong".to_owned()).await,
+        rejected(|login, _| login.secret = "wrong".to_owned()).await,
         (401, pair("invalid_client", "Unauthorized"))
     );
     assert_eq!(
-        refused(|login, _| login.secret.clear()).await,
+        rejected(|login, _| login.secret.clear()).await,
         (400, pair("invalid_request", "client_secret is missing."))
     );
     assert_eq!(
-        refused(|login, user| {
+        rejected(|login, user| {
             login.refresh_token = user.earthengine_refresh_token().to_owned();
         })
         .await,
         (401, pair("unauthorized_client", "Unauthorized"))
     );
     assert_eq!(
-        refused(|login, _| login.refresh_token = "1//nothing".to_owned()).await,
+        rejected(|login, _| login.refresh_token = "1//nothing".to_owned()).await,
         (400, pair("invalid_grant", "Bad Request"))
     );
 }
@@ -113,13 +113,13 @@ async fn scopes_can_be_narrowed_but_not_widened() {
     let body = login.refresh(&emulator, Some(SCOPE)).await.json();
     assert_eq!(body["scope"], SCOPE);
     let drive = format!("{SCOPE} https://www.googleapis.com/auth/drive");
-    let answer = login.refresh(&emulator, Some(&drive)).await;
-    assert_eq!(answer.status, 400);
-    assert_eq!(answer.oauth_error().0, "invalid_scope");
+    let response = login.refresh(&emulator, Some(&drive)).await;
+    assert_eq!(response.status, 400);
+    assert_eq!(response.oauth_error().0, "invalid_scope");
 }
 
 #[tokio::test]
-async fn a_revoked_user_is_told_so_and_loses_both_logins_and_their_tokens() {
+async fn revocation_invalidates_both_logins_and_tokens() {
     let (emulator, user) = start().await;
     let bearer = Login::gcloud(&user).refresh(&emulator, None).await.json()["access_token"]
         .as_str()
@@ -127,47 +127,47 @@ async fn a_revoked_user_is_told_so_and_loses_both_logins_and_their_tokens() {
         .to_owned();
     emulator.revoke(user.refresh_token());
     for login in [Login::gcloud(&user), Login::earthengine(&user)] {
-        let answer = login.refresh(&emulator, None).await;
-        assert_eq!(answer.status, 400);
+        let response = login.refresh(&emulator, None).await;
+        assert_eq!(response.status, 400);
         let expected = ("invalid_grant", "Token has been expired or revoked.");
-        let (error, description) = answer.oauth_error();
+        let (error, description) = response.oauth_error();
         assert_eq!((error.as_str(), description.as_str()), expected);
     }
-    let answer = config(&emulator, PROJECT, &bearer, Some(PROJECT)).await;
-    assert_eq!(answer.status, 401);
+    let response = config(&emulator, PROJECT, &bearer, Some(PROJECT)).await;
+    assert_eq!(response.status, 401);
 }
 
 #[tokio::test]
-async fn a_deleted_user_loses_both_logins_and_their_tokens() {
+async fn deleted_user_loses_logins_and_tokens() {
     let (emulator, user) = start().await;
     let body = Login::gcloud(&user).refresh(&emulator, None).await.json();
     emulator.delete_user(user.email());
     for login in [Login::gcloud(&user), Login::earthengine(&user)] {
-        let answer = login.refresh(&emulator, None).await;
-        assert_eq!(answer.oauth_error().0, "invalid_grant");
+        let response = login.refresh(&emulator, None).await;
+        assert_eq!(response.oauth_error().0, "invalid_grant");
     }
     let bearer = body["access_token"].as_str().unwrap();
-    let answer = config(&emulator, PROJECT, bearer, Some(PROJECT)).await;
-    assert_eq!(answer.status, 401);
+    let response = config(&emulator, PROJECT, bearer, Some(PROJECT)).await;
+    assert_eq!(response.status, 401);
 }
 
 #[tokio::test]
-async fn reauthentication_is_demanded_with_its_subtype_while_old_tokens_live_on() {
+async fn required_reauth_fails_refresh_but_keeps_tokens() {
     let (emulator, user) = start().await;
     let login = Login::gcloud(&user);
     let body = login.refresh(&emulator, None).await.json();
     emulator.require_reauth(user.refresh_token());
-    let answer = login.refresh(&emulator, None).await;
-    assert_eq!(answer.status, 400);
-    assert_eq!(answer.oauth_error().0, "invalid_grant");
-    assert_eq!(answer.json()["error_subtype"], "invalid_rapt");
+    let response = login.refresh(&emulator, None).await;
+    assert_eq!(response.status, 400);
+    assert_eq!(response.oauth_error().0, "invalid_grant");
+    assert_eq!(response.json()["error_subtype"], "invalid_rapt");
     let bearer = body["access_token"].as_str().unwrap();
-    let answer = config(&emulator, PROJECT, bearer, Some(PROJECT)).await;
-    assert_eq!(answer.status, 200);
+    let response = config(&emulator, PROJECT, bearer, Some(PROJECT)).await;
+    assert_eq!(response.status, 200);
 }
 
 #[tokio::test]
-async fn tokeninfo_describes_live_tokens_only() {
+async fn tokeninfo_describes_valid_tokens_only() {
     let (emulator, user) = start().await;
     let bearer = emulator.issue_token(
         user.email(),
@@ -184,17 +184,17 @@ async fn tokeninfo_describes_live_tokens_only() {
     let form = [("access_token", bearer.as_str())];
     assert_eq!(send(client().post(&url).form(&form)).await.status, 200);
     emulator.clock().advance(Duration::from_secs(101));
-    let answer = send(client().post(&url).form(&form)).await;
-    assert_eq!(answer.status, 400);
+    let response = send(client().post(&url).form(&form)).await;
+    assert_eq!(response.status, 400);
     assert_eq!(
-        answer.oauth_error(),
+        response.oauth_error(),
         ("invalid_token".to_owned(), "Invalid Value".to_owned())
     );
     assert_eq!(get(url).await.status, 400);
 }
 
 #[tokio::test]
-async fn revoking_over_the_wire_ends_a_login_once() {
+async fn revocation_request_succeeds_once() {
     let (emulator, user) = start().await;
     let url = format!("{}/revoke", emulator.url(OAUTH2));
     let form = [("token", user.refresh_token())];
@@ -211,7 +211,7 @@ async fn revoking_over_the_wire_ends_a_login_once() {
 }
 
 #[tokio::test]
-async fn the_earthengine_file_may_name_a_project() {
+async fn login_files_can_contain_a_project() {
     let (_emulator, user) = start().await;
     let file: Value = serde_json::from_str(&user.earthengine_file_json(Some(PROJECT))).unwrap();
     assert_eq!(file["project"], PROJECT);

@@ -1,7 +1,7 @@
 use std::fs;
 
 use ee_credentials::Environment;
-use ee_emulator::{Emulator, EmulatorBuilder, Fault, Project, Refusal, User};
+use ee_emulator::{Emulator, EmulatorBuilder, Fault, GoogleError, Project, User};
 use ee_token::Scopes;
 use tempfile::TempDir;
 
@@ -343,12 +343,12 @@ async fn each_refusal_of_the_project_fails_the_link_that_is_broken() {
             ErrorKind::ProjectSuspended,
         ),
         (
-            Project::new(PROJECT).refuse(Refusal::ProjectNotFound),
+            Project::new(PROJECT).fail_with(GoogleError::ProjectNotFound),
             "permission",
             ErrorKind::ProjectNotFound,
         ),
         (
-            Project::new(PROJECT).refuse(Refusal::ForbiddenHtml),
+            Project::new(PROJECT).fail_with(GoogleError::ForbiddenHtml),
             "permission",
             ErrorKind::NetworkBlocked,
         ),

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use ee_emulator::Refusal;
+use ee_emulator::GoogleError;
 use http::StatusCode;
 
 use super::*;
@@ -31,7 +31,7 @@ fn refused(status: u16, body: &str) -> ee_rest::Error {
     ee_rest::Error::new(ee_rest::ErrorKind::Api, "GET config was refused").with_source(api)
 }
 
-fn explained(refusal: Refusal, project: &str) -> Error {
+fn explained(refusal: GoogleError, project: &str) -> Error {
     explain(
         refused(refusal.status(), &refusal.body(project)),
         &context(),
@@ -40,7 +40,7 @@ fn explained(refusal: Refusal, project: &str) -> Error {
 
 /// The kind, words of the sentence and of the remedy, the page, and whether it passes by itself.
 type Meaning = (
-    Refusal,
+    GoogleError,
     ErrorKind,
     &'static str,
     &'static str,
@@ -61,32 +61,32 @@ fn meanings() -> Vec<Meaning> {
     let page = |url: &str| Some(url.to_owned());
     #[rustfmt::skip]
     let meanings = vec![
-        (Refusal::UserProjectDenied, Kind::ProjectDenied, "may not use project at-fault", "a few minutes", page(IAM)),
-        (Refusal::ServiceDisabled, Kind::ApiDisabled, "not enabled in project at-fault", "a few minutes", page(library)),
-        (Refusal::NotSignedUp, Kind::NotRegistered, "project asked-for is not registered", "a few minutes", at(REGISTER, PROJECT)),
-        (Refusal::NotRegistered, Kind::NotRegistered, "project at-fault is not registered", "a few minutes", at(REGISTER, AT_FAULT)),
-        (Refusal::NotRegisteredConsole, Kind::NotRegistered, "project at-fault is not registered", "a few minutes", at(REGISTER, AT_FAULT)),
-        (Refusal::ConsumerSuspended, Kind::ProjectSuspended, "project at-fault is suspended", "appeal", page(dashboard)),
-        (Refusal::SuspendedWithoutReason, Kind::ProjectSuspended, "project at-fault is suspended", "appeal", page(dashboard)),
-        (Refusal::NotFoundOrDeleted, Kind::ProjectNotFound, "project at-fault does not exist", "spelling", page(list)),
-        (Refusal::ProjectNotFound, Kind::ProjectNotFound, "project at-fault does not exist", "spelling", page(list)),
-        (Refusal::ConsumerInvalid, Kind::ProjectNotFound, "project at-fault does not exist", "spelling", page(list)),
-        (Refusal::Forbidden, Kind::NetworkBlocked, "a proxy, or Google itself", "HTTPS_PROXY", None),
-        (Refusal::ForbiddenHtml, Kind::NetworkBlocked, "Google refuses this network or region", "another network", None),
-        (Refusal::ScopeInsufficient, Kind::InsufficientScopes, "lacks a scope", "both scopes", None),
-        (Refusal::IamPermissionDenied, Kind::PermissionDenied, "lacks the permission earthengine.computations.create", "two roles", page(IAM)),
-        (Refusal::LocalDefaultCredentials, Kind::NoProject, "without a Cloud project", "make and register one", page(start)),
-        (Refusal::AccessTokenExpired, Kind::CredentialsRejected, "did not take the token", "Log in again", None),
-        (Refusal::CredentialsMissing, Kind::CredentialsRejected, "did not take the token", "Log in again", None),
-        (Refusal::TokenTypeUnsupported, Kind::CredentialsRejected, "did not take the token", "Log in again", None),
-        (Refusal::ApiKeyInvalid, Kind::CredentialsRejected, "API key not valid", "restricted to", page(keys)),
-        (Refusal::TooManyConcurrentAggregations, Kind::QuotaExceeded, "Too many concurrent", "passes by itself", at(QUOTAS, PROJECT)),
-        (Refusal::RateLimitExceeded, Kind::QuotaExceeded, "rate or concurrency limit", "passes by itself", at(QUOTAS, AT_FAULT)),
-        (Refusal::QuotaPerMinuteExceeded, Kind::QuotaExceeded, "per minute", "passes by itself", at(QUOTAS, AT_FAULT)),
-        (Refusal::DailyQuotaExceeded, Kind::DailyQuotaExceeded, "Quota exceeded", "tomorrow", at(QUOTAS, AT_FAULT)),
-        (Refusal::UserMemoryLimitExceeded, Kind::MemoryLimitExceeded, "memory limit", "tileScale", page(memory)),
-        (Refusal::Internal, Kind::ServerError, "refused the request", "in a moment", page(status)),
-        (Refusal::Unavailable, Kind::ServerError, "refused the request", "in a moment", page(status)),
+        (GoogleError::UserProjectDenied, Kind::ProjectDenied, "may not use project at-fault", "a few minutes", page(IAM)),
+        (GoogleError::ServiceDisabled, Kind::ApiDisabled, "not enabled in project at-fault", "a few minutes", page(library)),
+        (GoogleError::NotSignedUp, Kind::NotRegistered, "project asked-for is not registered", "a few minutes", at(REGISTER, PROJECT)),
+        (GoogleError::NotRegistered, Kind::NotRegistered, "project at-fault is not registered", "a few minutes", at(REGISTER, AT_FAULT)),
+        (GoogleError::NotRegisteredConsole, Kind::NotRegistered, "project at-fault is not registered", "a few minutes", at(REGISTER, AT_FAULT)),
+        (GoogleError::ConsumerSuspended, Kind::ProjectSuspended, "project at-fault is suspended", "appeal", page(dashboard)),
+        (GoogleError::SuspendedWithoutReason, Kind::ProjectSuspended, "project at-fault is suspended", "appeal", page(dashboard)),
+        (GoogleError::NotFoundOrDeleted, Kind::ProjectNotFound, "project at-fault does not exist", "spelling", page(list)),
+        (GoogleError::ProjectNotFound, Kind::ProjectNotFound, "project at-fault does not exist", "spelling", page(list)),
+        (GoogleError::ConsumerInvalid, Kind::ProjectNotFound, "project at-fault does not exist", "spelling", page(list)),
+        (GoogleError::Forbidden, Kind::NetworkBlocked, "a proxy, or Google itself", "HTTPS_PROXY", None),
+        (GoogleError::ForbiddenHtml, Kind::NetworkBlocked, "Google refuses this network or region", "another network", None),
+        (GoogleError::ScopeInsufficient, Kind::InsufficientScopes, "lacks a scope", "both scopes", None),
+        (GoogleError::IamPermissionDenied, Kind::PermissionDenied, "lacks the permission earthengine.computations.create", "two roles", page(IAM)),
+        (GoogleError::LocalDefaultCredentials, Kind::NoProject, "without a Cloud project", "make and register one", page(start)),
+        (GoogleError::AccessTokenExpired, Kind::CredentialsRejected, "did not take the token", "Log in again", None),
+        (GoogleError::CredentialsMissing, Kind::CredentialsRejected, "did not take the token", "Log in again", None),
+        (GoogleError::TokenTypeUnsupported, Kind::CredentialsRejected, "did not take the token", "Log in again", None),
+        (GoogleError::ApiKeyInvalid, Kind::CredentialsRejected, "API key not valid", "restricted to", page(keys)),
+        (GoogleError::TooManyConcurrentAggregations, Kind::QuotaExceeded, "Too many concurrent", "passes by itself", at(QUOTAS, PROJECT)),
+        (GoogleError::RateLimitExceeded, Kind::QuotaExceeded, "rate or concurrency limit", "passes by itself", at(QUOTAS, AT_FAULT)),
+        (GoogleError::QuotaPerMinuteExceeded, Kind::QuotaExceeded, "per minute", "passes by itself", at(QUOTAS, AT_FAULT)),
+        (GoogleError::DailyQuotaExceeded, Kind::DailyQuotaExceeded, "Quota exceeded", "tomorrow", at(QUOTAS, AT_FAULT)),
+        (GoogleError::UserMemoryLimitExceeded, Kind::MemoryLimitExceeded, "memory limit", "tileScale", page(memory)),
+        (GoogleError::Internal, Kind::ServerError, "refused the request", "in a moment", page(status)),
+        (GoogleError::Unavailable, Kind::ServerError, "refused the request", "in a moment", page(status)),
     ];
     meanings
 }
@@ -134,14 +134,14 @@ fn an_api_key_that_is_restricted_is_refused_and_lacks_no_role() {
 #[test]
 fn no_refusal_is_left_out() {
     let known: HashSet<_> = meanings().iter().map(|meaning| meaning.0).collect();
-    for refusal in Refusal::ALL {
+    for refusal in GoogleError::ALL {
         assert!(known.contains(refusal), "{refusal:?}");
     }
 }
 
 #[test]
 fn the_servers_own_sentence_is_always_kept() {
-    for refusal in Refusal::ALL {
+    for refusal in GoogleError::ALL {
         let status = StatusCode::from_u16(refusal.status()).unwrap();
         let said = ApiError::from_response(status, refusal.body(AT_FAULT).as_bytes()).message;
         let error = explained(*refusal, AT_FAULT);
@@ -152,17 +152,17 @@ fn the_servers_own_sentence_is_always_kept() {
 #[test]
 fn what_passes_by_itself_is_told_from_what_does_not() {
     for (refusal, transient, may_resolve_after_propagation) in [
-        (Refusal::RateLimitExceeded, true, false),
-        (Refusal::Unavailable, true, false),
-        (Refusal::DailyQuotaExceeded, false, false),
-        (Refusal::UserMemoryLimitExceeded, false, false),
-        (Refusal::ForbiddenHtml, false, false),
-        (Refusal::ServiceDisabled, false, true),
-        (Refusal::UserProjectDenied, false, true),
-        (Refusal::IamPermissionDenied, false, true),
-        (Refusal::NotRegistered, false, true),
-        (Refusal::ConsumerSuspended, false, false),
-        (Refusal::ProjectNotFound, false, false),
+        (GoogleError::RateLimitExceeded, true, false),
+        (GoogleError::Unavailable, true, false),
+        (GoogleError::DailyQuotaExceeded, false, false),
+        (GoogleError::UserMemoryLimitExceeded, false, false),
+        (GoogleError::ForbiddenHtml, false, false),
+        (GoogleError::ServiceDisabled, false, true),
+        (GoogleError::UserProjectDenied, false, true),
+        (GoogleError::IamPermissionDenied, false, true),
+        (GoogleError::NotRegistered, false, true),
+        (GoogleError::ConsumerSuspended, false, false),
+        (GoogleError::ProjectNotFound, false, false),
     ] {
         let error = explained(refusal, AT_FAULT);
         assert_eq!(error.is_transient(), transient, "{refusal:?}");
@@ -178,9 +178,9 @@ fn what_passes_by_itself_is_told_from_what_does_not() {
 fn a_project_that_nobody_chose_means_that_none_was_chosen() {
     for project in ["earthengine-legacy", "517222506229", "764086051850"] {
         for refusal in [
-            Refusal::UserProjectDenied,
-            Refusal::ServiceDisabled,
-            Refusal::NotRegistered,
+            GoogleError::UserProjectDenied,
+            GoogleError::ServiceDisabled,
+            GoogleError::NotRegistered,
         ] {
             let error = explained(refusal, project);
             assert_eq!(error.kind(), ErrorKind::NoProject, "{refusal:?} {project}");

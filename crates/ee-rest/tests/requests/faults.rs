@@ -98,12 +98,12 @@ async fn exports_start_each_task_once_despite_faults() {
     // These need the emulator's own response, which exports do not have.
     faults.retain(|(name, ..)| !name.ends_with("body") && !name.ends_with("dribbles"));
     faults.retain(|(name, ..)| *name != "late");
-    let late = Fault::status(200).after(Duration::from_secs(60));
+    let late = Fault::status(200).delayed_by(Duration::from_secs(60));
     faults.push(("late", false, late));
     let exports = faults.len() * 3;
     for round in 0..3 {
         for (_, _, fault) in &faults {
-            setup.fault(fault.clone().on_path(export_path()).skip(round));
+            setup.fault(fault.clone().on_path(export_path()).after_requests(round));
         }
     }
     let operation = json!({"name": format!("projects/{PROJECT}/operations/X"), "done": false});
@@ -234,7 +234,7 @@ async fn token_rejected_during_use_is_renewed_once() {
     let client = setup.client().build().unwrap();
     setup
         .emulator
-        .fault(EARTHENGINE, Fault::status(401).skip(10));
+        .fault(EARTHENGINE, Fault::status(401).after_requests(10));
     for n in 0..10 {
         assert_eq!(client.compute::<usize>(&constant(n)).await.unwrap(), n);
     }

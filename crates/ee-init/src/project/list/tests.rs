@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ee_emulator::{Emulator, EmulatorBuilder, Fault, Project, Refusal};
+use ee_emulator::{Emulator, EmulatorBuilder, Fault, GoogleError, Project};
 use ee_token::Endpoints;
 use serde_json::json;
 
@@ -70,10 +70,10 @@ async fn every_project_comes_with_its_api_and_registration_and_the_usable_ones_f
 #[tokio::test]
 async fn service_usage_tells_of_the_api_where_earth_engine_does_not() {
     let emulator = emulator(|b| {
-        b.project(Project::new("no-role").refuse(Refusal::IamPermissionDenied))
+        b.project(Project::new("no-role").fail_with(GoogleError::IamPermissionDenied))
             .project(
                 Project::new("off-and-no-role")
-                    .refuse(Refusal::IamPermissionDenied)
+                    .fail_with(GoogleError::IamPermissionDenied)
                     .api_enabled(false),
             )
     })
@@ -345,7 +345,10 @@ async fn an_echo_of_a_token_that_ended_before_the_answer_came_is_not_shown() {
         {"projectId": "a-forest", "name": "projects/1", "displayName": "a canary-1!"},
     ]});
     let late = Fault::status(200).json(&echo);
-    emulator.fault(RESOURCE_MANAGER, late.after(Duration::from_millis(500)));
+    emulator.fault(
+        RESOURCE_MANAGER,
+        late.delayed_by(Duration::from_millis(500)),
+    );
     let minted = AtomicU32::new(0);
     let credentials = Credentials::from_fn(move || {
         let number = minted.fetch_add(1, Ordering::Relaxed) + 1;

@@ -1,5 +1,4 @@
-//! Tokens of service accounts for those who may act as them, of workforce users, and of service
-//! identities.
+//! Impersonation, workforce users and service identities.
 
 use ee_emulator::Emulator;
 use serde_json::{Value, json};
@@ -19,14 +18,14 @@ async fn start() -> (Emulator, String) {
     (emulator, bearer)
 }
 
-async fn ask(emulator: &Emulator, email: &str, bearer: &str, body: &Value) -> Answer {
+async fn ask(emulator: &Emulator, email: &str, bearer: &str, body: &Value) -> Response {
     let host = emulator.url("iamcredentials.googleapis.com");
     let url = format!("{host}/v1/projects/-/serviceAccounts/{email}:generateAccessToken");
     send(client().post(url).bearer_auth(bearer).json(body)).await
 }
 
 #[tokio::test]
-async fn whoever_has_the_role_gets_a_token_and_nobody_else() {
+async fn impersonation_requires_token_creator_role() {
     let (emulator, bearer) = start().await;
     let body = json!({"scope": [CLOUD], "lifetime": "600s", "delegates": null});
     let denied = ask(&emulator, TARGET, &bearer, &body).await;
@@ -40,7 +39,7 @@ async fn whoever_has_the_role_gets_a_token_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn each_delegate_needs_the_role_on_the_next() {
+async fn delegation_chain_requires_role_at_each_step() {
     let (emulator, bearer) = start().await;
     emulator.create_service_account(ROBOT, PROJECT);
     let body = json!({
@@ -53,7 +52,7 @@ async fn each_delegate_needs_the_role_on_the_next() {
 }
 
 #[tokio::test]
-async fn requests_that_google_would_not_take_are_refused() {
+async fn invalid_impersonation_requests_are_rejected() {
     let (emulator, bearer) = start().await;
     emulator.allow_impersonation(JANE, TARGET);
     for (body, status) in [
@@ -65,24 +64,24 @@ async fn requests_that_google_would_not_take_are_refused() {
         (json!({"scope": [CLOUD], "lifetime": "3601s"}), 400),
         (json!({"scope": [CLOUD], "surprise": 1}), 400),
     ] {
-        let answer = ask(&emulator, TARGET, &bearer, &body).await;
-        assert_eq!(answer.status, status, "{body}: {}", answer.text);
+        let response = ask(&emulator, TARGET, &bearer, &body).await;
+        assert_eq!(response.status, status, "{body}: {}", response.text);
     }
     let body = json!({"scope": [CLOUD]});
     let gone = ask(&emulator, "gone@p.example", &bearer, &body).await;
     assert_eq!(gone.status, 404);
     let lifetime = std::time::Duration::from_secs(600);
     let narrow = emulator.issue_token(JANE, &["earthengine"], lifetime);
-    let refused = ask(&emulator, TARGET, &narrow, &body).await;
+    let rejected = ask(&emulator, TARGET, &narrow, &body).await;
     assert_eq!(
-        refused.reason().as_deref(),
+        rejected.reason().as_deref(),
         Some("ACCESS_TOKEN_SCOPE_INSUFFICIENT")
     );
     assert_eq!(ask(&emulator, TARGET, "made-up", &body).await.status, 401);
 }
 
 #[tokio::test]
-async fn a_workforce_users_refresh_token_needs_its_client_and_is_rotated_if_told_to() {
+async fn workforce_refresh_token_requires_client_and_rotates() {
     let emulator = Emulator::start().await.unwrap();
     let jane = emulator.create_workforce_user("jane");
     let file: Value = serde_json::from_str(&jane.json()).unwrap();
@@ -96,9 +95,9 @@ async fn a_workforce_users_refresh_token_needs_its_client_and_is_rotated_if_told
     let secret = text("client_secret");
     assert_eq!(refresh(jane.refresh_token(), "wrong").await.status, 401);
     assert_eq!(refresh("made-up", &secret).await.status, 400);
-    let answer = refresh(jane.refresh_token(), &secret).await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    assert!(answer.json().get("refresh_token").is_none());
+    let response = refresh(jane.refresh_token(), &secret).await;
+    assert_eq!(response.status, 200, "{}", response.text);
+    assert!(response.json().get("refresh_token").is_none());
     emulator.rotate_refresh_tokens(true);
     let rotated = refresh(jane.refresh_token(), &secret).await.json();
     let new = rotated["refresh_token"].as_str().unwrap();
@@ -107,7 +106,7 @@ async fn a_workforce_users_refresh_token_needs_its_client_and_is_rotated_if_told
 }
 
 #[tokio::test]
-async fn a_token_server_of_distributed_cloud_takes_json_and_known_signers_alone() {
+async fn gdch_token_server_requires_json_and_known_signer() {
     let emulator = Emulator::start().await.unwrap();
     let identity = emulator.create_service_identity("p", "n");
     let url = format!("{}/authenticate", emulator.url(identity.host()));
@@ -119,14 +118,14 @@ async fn a_token_server_of_distributed_cloud_takes_json_and_known_signers_alone(
         "subject_token": "a.b.c",
         "subject_token_type": "urn:k8s:params:oauth:token-type:serviceaccount",
     });
-    let answer = send(client().post(&url).json(&body)).await;
-    assert_eq!(answer.oauth_error().0, "invalid_grant");
+    let response = send(client().post(&url).json(&body)).await;
+    assert_eq!(response.oauth_error().0, "invalid_grant");
     let form = send(client().post(&url).form(&[("grant_type", "x")])).await;
     assert_eq!(form.oauth_error().0, "invalid_request");
     for field in ["grant_type", "requested_token_type", "subject_token_type"] {
         let mut wrong = body.clone();
         wrong[field] = json!("x");
-        let answer = send(client().post(&url).json(&wrong)).await;
-        assert_eq!(answer.oauth_error().0, "invalid_request", "{field}");
+        let response = send(client().post(&url).json(&wrong)).await;
+        assert_eq!(response.oauth_error().0, "invalid_request", "{field}");
     }
 }

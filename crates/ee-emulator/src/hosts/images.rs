@@ -1,19 +1,19 @@
-//! Pixels, maps, tiles and thumbnails. Every picture is chequered.
+//! Pixels, maps, tiles and thumbnails. Every image is a checkerboard.
 
 use serde_json::{Map, Value, json};
 
 use super::compute::check_workload_tag;
 use super::{payload, png};
-use crate::reply::Reply;
 use crate::request::Request;
-use crate::server::Shared;
-use crate::{random, refusals};
+use crate::response::Response;
+use crate::state::Shared;
+use crate::{error_responses, random};
 
-/// What a request for pixels may bring, in bytes.
-const MOST_BYTES: u64 = 50_331_648;
+/// The maximum response size of a request for pixels, in bytes.
+const MAX_BYTES: u64 = 50_331_648;
 
-/// How wide and high a grid may be.
-const MOST_PIXELS: u64 = 32_768;
+/// The maximum width and height of a grid.
+const MAX_PIXELS: u64 = 32_768;
 
 const FORMATS: [&str; 9] = [
     "JPEG",
@@ -27,7 +27,7 @@ const FORMATS: [&str; 9] = [
     "MULTI_BAND_IMAGE_TILE",
 ];
 
-/// A collection of pictures that have names.
+/// A collection of named images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Collection {
     Maps,
@@ -66,13 +66,13 @@ impl Collection {
     }
 }
 
-/// Gives a picture a name.
+/// Creates a named image.
 pub(super) fn create(
     shared: &Shared,
     request: &Request,
     collection: Collection,
     project: &str,
-) -> Result<Reply, Reply> {
+) -> Result<Response, Response> {
     let common = ["expression", "fileFormat", "visualizationOptions"];
     let known = [&common[..], collection.fields()].concat();
     let mut body = payload::object(request, &known)?;
@@ -87,47 +87,51 @@ pub(super) fn create(
         collection.name(),
         random::hex(16)
     );
-    shared.state().content.pictures.insert(name.clone());
+    shared.state().content.images.insert(name.clone());
     if request.query("fields").as_deref() == Some("name") {
-        return Ok(Reply::json(200, &json!({"name": name})));
+        return Ok(Response::json(200, &json!({"name": name})));
     }
     body.insert("name".into(), json!(name));
-    Ok(Reply::json(200, &Value::Object(body)))
+    Ok(Response::json(200, &Value::Object(body)))
 }
 
-/// A tile of a map.
-pub(super) fn tile(shared: &Shared, map: &str, place: [&str; 3]) -> Result<Reply, Reply> {
+/// Returns a tile of a map.
+pub(super) fn tile(
+    shared: &Shared,
+    map: &str,
+    coordinates: [&str; 3],
+) -> Result<Response, Response> {
     known(shared, map)?;
-    let [z, x, y] = place.map(|number| number.parse::<u32>().ok());
+    let [z, x, y] = coordinates.map(|number| number.parse::<u32>().ok());
     let on_map = |z: u32, at: u32| z <= 30 && u64::from(at) < 1 << z;
     match (z, x, y) {
-        (Some(z), Some(x), Some(y)) if on_map(z, x) && on_map(z, y) => picture(256, 256),
-        _ => Err(refusals::invalid_argument(
+        (Some(z), Some(x), Some(y)) if on_map(z, x) && on_map(z, y) => checkerboard(256, 256),
+        _ => Err(error_responses::invalid_argument(
             "Tile coordinates are out of range.",
         )),
     }
 }
 
-/// A thumbnail's picture.
-pub(super) fn thumbnail(shared: &Shared, name: &str) -> Result<Reply, Reply> {
+/// Returns the image of a thumbnail.
+pub(super) fn thumbnail(shared: &Shared, name: &str) -> Result<Response, Response> {
     known(shared, name)?;
-    picture(64, 64)
+    checkerboard(64, 64)
 }
 
-fn known(shared: &Shared, name: &str) -> Result<(), Reply> {
-    if shared.state().content.pictures.contains(name) {
+fn known(shared: &Shared, name: &str) -> Result<(), Response> {
+    if shared.state().content.images.contains(name) {
         Ok(())
     } else {
-        Err(refusals::not_found(&format!("'{name}' not found.")))
+        Err(error_responses::not_found(&format!("'{name}' not found.")))
     }
 }
 
-/// `image:computePixels`, or `getPixels` of an asset.
+/// Handles `image:computePixels`, or `getPixels` of an asset.
 pub(super) fn pixels(
     shared: &Shared,
     request: &Request,
     asset: Option<&str>,
-) -> Result<Reply, Reply> {
+) -> Result<Response, Response> {
     let common = [
         "fileFormat",
         "grid",
@@ -156,12 +160,12 @@ pub(super) fn pixels(
             match kind.as_deref() {
                 Some("IMAGE") => {}
                 Some(_) => {
-                    return Err(refusals::invalid_argument(&format!(
+                    return Err(error_responses::invalid_argument(&format!(
                         "Asset '{name}' is not an image."
                     )));
                 }
                 None => {
-                    return Err(refusals::not_found(&format!(
+                    return Err(error_responses::not_found(&format!(
                         "Asset '{name}' not found (does not exist or caller does not have access)."
                     )));
                 }
@@ -171,31 +175,31 @@ pub(super) fn pixels(
     let format = image_format(&body)?;
     let (width, height) = size(&body)?;
     match format {
-        "PNG" | "AUTO_JPEG_PNG" => picture(width, height),
+        "PNG" | "AUTO_JPEG_PNG" => checkerboard(width, height),
         "NPY" => Ok(numpy(width, height)),
-        other => Err(refusals::invalid_argument(&format!(
-            "The emulator makes no files of the format {other}."
+        other => Err(error_responses::invalid_argument(&format!(
+            "The emulator does not support the format {other}."
         ))),
     }
 }
 
-fn size(body: &Map<String, Value>) -> Result<(u32, u32), Reply> {
+fn size(body: &Map<String, Value>) -> Result<(u32, u32), Response> {
     let Some(dimensions) = body.get("grid").and_then(|grid| grid.get("dimensions")) else {
         return Ok((256, 256));
     };
     let side = |name: &str| {
         dimensions[name]
             .as_u64()
-            .filter(|n| (1..=MOST_PIXELS).contains(n))
+            .filter(|n| (1..=MAX_PIXELS).contains(n))
     };
     let (Some(width), Some(height)) = (side("width"), side("height")) else {
-        return Err(refusals::invalid_argument(&format!(
-            "Pixel grid dimensions must be between 1 and {MOST_PIXELS}."
+        return Err(error_responses::invalid_argument(&format!(
+            "Pixel grid dimensions must be between 1 and {MAX_PIXELS}."
         )));
     };
-    if width * height > MOST_BYTES {
-        return Err(refusals::invalid_argument(&format!(
-            "Total request size ({} bytes) must be less than or equal to {MOST_BYTES} bytes.",
+    if width * height > MAX_BYTES {
+        return Err(error_responses::invalid_argument(&format!(
+            "Total request size ({} bytes) must be less than or equal to {MAX_BYTES} bytes.",
             width * height
         )));
     }
@@ -203,36 +207,36 @@ fn size(body: &Map<String, Value>) -> Result<(u32, u32), Reply> {
     Ok((side(width), side(height)))
 }
 
-fn image_format(body: &Map<String, Value>) -> Result<&str, Reply> {
+fn image_format(body: &Map<String, Value>) -> Result<&str, Response> {
     format(body, &FORMATS, "AUTO_JPEG_PNG")
 }
 
-/// The format that is asked for, which must be one of these.
+/// Returns the requested format, which must be in `known`.
 fn format<'a>(
     body: &'a Map<String, Value>,
     known: &[&str],
-    otherwise: &'a str,
-) -> Result<&'a str, Reply> {
-    let format = payload::text(body, "fileFormat")?.unwrap_or(otherwise);
+    default: &'a str,
+) -> Result<&'a str, Response> {
+    let format = payload::text(body, "fileFormat")?.unwrap_or(default);
     if known.contains(&format) {
         Ok(format)
     } else {
-        Err(refusals::invalid_argument(&format!(
+        Err(error_responses::invalid_argument(&format!(
             "Invalid value at 'file_format' (type.googleapis.com/google.earthengine.v1.ImageFileFormat), \"{format}\""
         )))
     }
 }
 
-fn picture(width: u32, height: u32) -> Result<Reply, Reply> {
-    let png = png::chequered(width, height).map_err(|_| refusals::internal())?;
-    Ok(Reply::new(200, "image/png", png))
+fn checkerboard(width: u32, height: u32) -> Result<Response, Response> {
+    let png = png::checkerboard(width, height).map_err(|_| error_responses::internal())?;
+    Ok(Response::new(200, "image/png", png))
 }
 
-/// An array of bytes, all zero, in NumPy's format (version 1.0).
-fn numpy(width: u32, height: u32) -> Reply {
+/// Returns an array of zeros in NumPy's format (version 1.0).
+fn numpy(width: u32, height: u32) -> Response {
     let mut header =
         format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({height}, {width}), }}");
-    // Magic, version, length, header and line end together are a multiple of 64.
+    // Magic, version, length, header and newline must add up to a multiple of 64.
     while (10 + header.len() + 1) % 64 != 0 {
         header.push(' ');
     }
@@ -245,5 +249,5 @@ fn numpy(width: u32, height: u32) -> Reply {
     );
     file.extend_from_slice(header.as_bytes());
     file.resize(file.len() + width as usize * height as usize, 0);
-    Reply::new(200, "application/octet-stream", file)
+    Response::new(200, "application/octet-stream", file)
 }

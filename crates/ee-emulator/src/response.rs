@@ -1,36 +1,36 @@
-//! What a host answers, before it becomes bytes on a connection.
+//! The response of a host.
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 
-/// A complete answer.
+/// A complete response.
 #[derive(Clone, Debug)]
-pub(crate) struct Reply {
+pub(crate) struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) body: Bytes,
 }
 
-/// What becomes of a request.
+/// The outcome of a request.
 pub(crate) enum Outcome {
-    /// It is answered.
-    Reply(Reply),
-    /// The connection is closed without a byte.
-    Cut,
+    /// A response is sent.
+    Response(Response),
+    /// The connection is closed without a response.
+    Close,
 }
 
-impl From<Reply> for Outcome {
-    fn from(reply: Reply) -> Self {
-        Self::Reply(reply)
+impl From<Response> for Outcome {
+    fn from(response: Response) -> Self {
+        Self::Response(response)
     }
 }
 
-impl Reply {
+impl Response {
     pub(crate) fn new(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
         Self {
-            // Only a caller's own mistake gets here with a number that is no status.
+            // Only a test that passes an invalid status gets the fallback.
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             headers: Vec::new(),
             body: body.into(),
@@ -38,7 +38,8 @@ impl Reply {
         .with(CONTENT_TYPE, content_type)
     }
 
-    /// JSON in the layout of Google's API front end (two spaces, a newline at the end).
+    /// Creates a JSON response formatted like those of Google's API front end (two spaces, a final
+    /// newline).
     pub(crate) fn json(status: u16, body: &Value) -> Self {
         Self::new(
             status,
@@ -47,7 +48,8 @@ impl Reply {
         )
     }
 
-    /// A JSON answer of the OAuth endpoints, which must not be cached (RFC 6749 section 5.1).
+    /// Creates a JSON response of the OAuth endpoints, which must not be cached (RFC 6749 section
+    /// 5.1).
     pub(crate) fn oauth(status: u16, body: &Value) -> Self {
         Self::json(status, body).with(
             CACHE_CONTROL,
@@ -55,7 +57,7 @@ impl Reply {
         )
     }
 
-    /// An error answer of the OAuth endpoints (RFC 6749 section 5.2).
+    /// Creates an error response of the OAuth endpoints (RFC 6749 section 5.2).
     pub(crate) fn oauth_error(status: u16, error: &str, description: &str) -> Self {
         Self::oauth(
             status,
@@ -75,8 +77,8 @@ impl Reply {
         Self::html(302, "").with(LOCATION, location)
     }
 
-    /// Google's page for an address that no service knows.
-    pub(crate) fn no_such_page(path: &str) -> Self {
+    /// Creates Google's page for an unknown URL.
+    pub(crate) fn page_not_found(path: &str) -> Self {
         Self::html(
             404,
             format!(
@@ -88,7 +90,7 @@ impl Reply {
         )
     }
 
-    /// Adds a header; one whose value cannot be sent is left out.
+    /// Adds a header. A value that HTTP does not allow is ignored.
     pub(crate) fn with(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.push((name, value));
@@ -97,7 +99,7 @@ impl Reply {
     }
 }
 
-/// `text` for use between tags or quotes of HTML.
+/// Escapes `text` for HTML content and attribute values.
 pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

@@ -1,16 +1,17 @@
-//! Every way in which Google's API front end and Earth Engine say no, in their own words: one
-//! function per refusal. [`Refusal`](crate::Refusal) chooses one by name.
+//! The error responses of Google's API front end and of Earth Engine, with their exact texts.
+//!
+//! [`GoogleError`](crate::GoogleError) names those that tests can choose.
 
 use http::header::WWW_AUTHENTICATE;
 use serde_json::{Map, Value, json};
 
-use crate::reply::Reply;
+use crate::response::Response;
 
-/// The service that most refusals are about.
+/// The service named in most errors.
 pub(crate) const EARTH_ENGINE: &str = "earthengine.googleapis.com";
 
-/// An error in the form of `google.rpc.Status`.
-fn error(code: u16, status: &str, message: &str, details: Vec<Value>) -> Reply {
+/// Creates an error in the form of `google.rpc.Status`.
+fn error(code: u16, status: &str, message: &str, details: Vec<Value>) -> Response {
     let mut error = Map::new();
     error.insert("code".to_owned(), json!(code));
     error.insert("message".to_owned(), json!(message));
@@ -18,7 +19,7 @@ fn error(code: u16, status: &str, message: &str, details: Vec<Value>) -> Reply {
     if !details.is_empty() {
         error.insert("details".to_owned(), Value::Array(details));
     }
-    Reply::json(code, &json!({ "error": error }))
+    Response::json(code, &json!({ "error": error }))
 }
 
 fn error_info(reason: &str, metadata: &Value) -> Value {
@@ -41,11 +42,11 @@ fn consumer(project: &str) -> String {
     format!("projects/{project}")
 }
 
-fn permission_denied(message: &str, details: Vec<Value>) -> Reply {
+fn permission_denied(message: &str, details: Vec<Value>) -> Response {
     error(403, "PERMISSION_DENIED", message, details)
 }
 
-pub(crate) fn user_project_denied(service: &str, project: &str) -> Reply {
+pub(crate) fn user_project_denied(service: &str, project: &str) -> Response {
     let page =
         format!("https://console.developers.google.com/iam-admin/iam/project?project={project}");
     permission_denied(
@@ -69,7 +70,7 @@ pub(crate) fn user_project_denied(service: &str, project: &str) -> Reply {
     )
 }
 
-pub(crate) fn service_disabled(project: &str) -> Reply {
+pub(crate) fn service_disabled(project: &str) -> Response {
     let page = format!(
         "https://console.developers.google.com/apis/api/{EARTH_ENGINE}/overview?project={project}"
     );
@@ -99,7 +100,7 @@ pub(crate) fn service_disabled(project: &str) -> Reply {
     permission_denied(&message, details)
 }
 
-pub(crate) fn not_signed_up() -> Reply {
+pub(crate) fn not_signed_up() -> Response {
     permission_denied(
         "Not signed up for Earth Engine or project is not registered. Visit \
          https://developers.google.com/earth-engine/guides/access",
@@ -107,7 +108,7 @@ pub(crate) fn not_signed_up() -> Reply {
     )
 }
 
-pub(crate) fn not_registered(project: &str) -> Reply {
+pub(crate) fn not_registered(project: &str) -> Response {
     permission_denied(
         &format!(
             "Project {project} is not registered to use Earth Engine. Visit \
@@ -117,7 +118,7 @@ pub(crate) fn not_registered(project: &str) -> Reply {
     )
 }
 
-pub(crate) fn not_registered_console(project: &str) -> Reply {
+pub(crate) fn not_registered_console(project: &str) -> Response {
     permission_denied(
         &format!(
             "Project {project} is not registered to use Earth Engine. Visit \
@@ -128,7 +129,7 @@ pub(crate) fn not_registered_console(project: &str) -> Reply {
     )
 }
 
-pub(crate) fn consumer_suspended(service: &str, project: &str) -> Reply {
+pub(crate) fn consumer_suspended(service: &str, project: &str) -> Response {
     permission_denied(
         &format!(
             "Permission denied: Consumer '{}' has been suspended.",
@@ -145,7 +146,7 @@ pub(crate) fn consumer_suspended(service: &str, project: &str) -> Reply {
     )
 }
 
-pub(crate) fn suspended_without_reason(project: &str) -> Reply {
+pub(crate) fn suspended_without_reason(project: &str) -> Response {
     permission_denied(
         &format!(
             "Permission denied: Consumer '{}' has been suspended.",
@@ -155,14 +156,14 @@ pub(crate) fn suspended_without_reason(project: &str) -> Reply {
     )
 }
 
-pub(crate) fn not_found_or_deleted(project: &str) -> Reply {
+pub(crate) fn not_found_or_deleted(project: &str) -> Response {
     permission_denied(
         &format!("Project '{}' not found or deleted.", consumer(project)),
         vec![],
     )
 }
 
-pub(crate) fn project_not_found(project: &str) -> Reply {
+pub(crate) fn project_not_found(project: &str) -> Response {
     error(
         404,
         "NOT_FOUND",
@@ -171,7 +172,7 @@ pub(crate) fn project_not_found(project: &str) -> Reply {
     )
 }
 
-pub(crate) fn consumer_invalid(service: &str, project: &str) -> Reply {
+pub(crate) fn consumer_invalid(service: &str, project: &str) -> Response {
     permission_denied(
         &format!(
             "Permission denied on resource project {project}. Project '{}' not found or deleted.",
@@ -194,12 +195,12 @@ pub(crate) fn consumer_invalid(service: &str, project: &str) -> Reply {
     )
 }
 
-pub(crate) fn forbidden() -> Reply {
-    Reply::text(403, "Forbidden")
+pub(crate) fn forbidden() -> Response {
+    Response::text(403, "Forbidden")
 }
 
-pub(crate) fn forbidden_html() -> Reply {
-    Reply::html(
+pub(crate) fn forbidden_html() -> Response {
+    Response::html(
         403,
         "<!DOCTYPE html>\n<html lang=en>\n<title>Error 403 (Forbidden)!!1</title>\n\
          <p><b>403.</b> <ins>That’s an error.</ins>\n\
@@ -208,7 +209,7 @@ pub(crate) fn forbidden_html() -> Reply {
     )
 }
 
-pub(crate) fn scope_insufficient(service: &str, method: &str, wanted: &[&str]) -> Reply {
+pub(crate) fn scope_insufficient(service: &str, method: &str, wanted: &[&str]) -> Response {
     permission_denied(
         "Request had insufficient authentication scopes.",
         vec![error_info(
@@ -226,7 +227,7 @@ pub(crate) fn scope_insufficient(service: &str, method: &str, wanted: &[&str]) -
     )
 }
 
-pub(crate) fn iam_permission_denied(project: &str, permission: &str) -> Reply {
+pub(crate) fn iam_permission_denied(project: &str, permission: &str) -> Response {
     let resource = format!("//earthengine.googleapis.com/{}", consumer(project));
     permission_denied(
         &format!(
@@ -239,7 +240,7 @@ pub(crate) fn iam_permission_denied(project: &str, permission: &str) -> Reply {
     )
 }
 
-pub(crate) fn local_default_credentials(service: &str) -> Reply {
+pub(crate) fn local_default_credentials(service: &str) -> Response {
     permission_denied(
         &format!(
             "Your application is authenticating by using local Application Default Credentials. \
@@ -251,8 +252,8 @@ pub(crate) fn local_default_credentials(service: &str) -> Reply {
     )
 }
 
-/// Anything that was sent as a credential and is none.
-fn invalid_credentials(reason: &str, service: &str, method: &str) -> Reply {
+/// Creates the response to an invalid credential.
+fn invalid_credentials(reason: &str, service: &str, method: &str) -> Response {
     error(
         401,
         "UNAUTHENTICATED",
@@ -270,15 +271,15 @@ fn invalid_credentials(reason: &str, service: &str, method: &str) -> Reply {
     )
 }
 
-pub(crate) fn access_token_expired(service: &str, method: &str) -> Reply {
+pub(crate) fn access_token_expired(service: &str, method: &str) -> Response {
     invalid_credentials("ACCESS_TOKEN_EXPIRED", service, method)
 }
 
-pub(crate) fn token_type_unsupported(service: &str, method: &str) -> Reply {
+pub(crate) fn token_type_unsupported(service: &str, method: &str) -> Response {
     invalid_credentials("ACCESS_TOKEN_TYPE_UNSUPPORTED", service, method)
 }
 
-pub(crate) fn credentials_missing(service: &str, method: &str) -> Reply {
+pub(crate) fn credentials_missing(service: &str, method: &str) -> Response {
     error(
         401,
         "UNAUTHENTICATED",
@@ -296,7 +297,7 @@ pub(crate) fn credentials_missing(service: &str, method: &str) -> Reply {
     )
 }
 
-pub(crate) fn api_key_invalid(service: &str) -> Reply {
+pub(crate) fn api_key_invalid(service: &str) -> Response {
     error(
         400,
         "INVALID_ARGUMENT",
@@ -312,15 +313,15 @@ pub(crate) fn api_key_invalid(service: &str) -> Reply {
     )
 }
 
-fn resource_exhausted(message: &str, details: Vec<Value>) -> Reply {
+fn resource_exhausted(message: &str, details: Vec<Value>) -> Response {
     error(429, "RESOURCE_EXHAUSTED", message, details)
 }
 
-pub(crate) fn too_many_concurrent_aggregations() -> Reply {
+pub(crate) fn too_many_concurrent_aggregations() -> Response {
     resource_exhausted("Too many concurrent aggregations.", vec![])
 }
 
-pub(crate) fn rate_limit_exceeded(project: &str) -> Reply {
+pub(crate) fn rate_limit_exceeded(project: &str) -> Response {
     resource_exhausted(
         "Request was rejected because the request rate or concurrency limit was exceeded.",
         vec![error_info(
@@ -330,7 +331,7 @@ pub(crate) fn rate_limit_exceeded(project: &str) -> Reply {
     )
 }
 
-fn quota_exceeded(project: &str, metric: &str, name: &str, limit: &str, per: &str) -> Reply {
+fn quota_exceeded(project: &str, metric: &str, name: &str, limit: &str, per: &str) -> Response {
     resource_exhausted(
         &format!(
             "Quota exceeded for quota metric '{name}' and limit '{name} per {per}' of service \
@@ -356,7 +357,7 @@ fn quota_exceeded(project: &str, metric: &str, name: &str, limit: &str, per: &st
     )
 }
 
-pub(crate) fn quota_per_minute_exceeded(project: &str) -> Reply {
+pub(crate) fn quota_per_minute_exceeded(project: &str) -> Response {
     quota_exceeded(
         project,
         "default",
@@ -366,7 +367,7 @@ pub(crate) fn quota_per_minute_exceeded(project: &str) -> Reply {
     )
 }
 
-pub(crate) fn daily_quota_exceeded(project: &str) -> Reply {
+pub(crate) fn daily_quota_exceeded(project: &str) -> Response {
     quota_exceeded(
         project,
         "daily_eecu_usage_time",
@@ -376,36 +377,36 @@ pub(crate) fn daily_quota_exceeded(project: &str) -> Reply {
     )
 }
 
-/// A request that cannot be understood or computed.
-pub(crate) fn invalid_argument(message: &str) -> Reply {
+/// Creates the response to a malformed request or a failed computation.
+pub(crate) fn invalid_argument(message: &str) -> Response {
     error(400, "INVALID_ARGUMENT", message, vec![])
 }
 
-pub(crate) fn not_found(message: &str) -> Reply {
+pub(crate) fn not_found(message: &str) -> Response {
     error(404, "NOT_FOUND", message, vec![])
 }
 
-pub(crate) fn failed_precondition(message: &str) -> Reply {
+pub(crate) fn failed_precondition(message: &str) -> Response {
     error(400, "FAILED_PRECONDITION", message, vec![])
 }
 
-pub(crate) fn aborted(message: &str) -> Reply {
+pub(crate) fn aborted(message: &str) -> Response {
     error(409, "ABORTED", message, vec![])
 }
 
-/// An asset where the caller may not write.
-pub(crate) fn asset_denied(name: &str) -> Reply {
+/// Creates the response to a write without permission.
+pub(crate) fn asset_denied(name: &str) -> Response {
     permission_denied(
         &format!("Asset '{name}' does not exist or doesn't allow this operation."),
         vec![],
     )
 }
 
-pub(crate) fn user_memory_limit_exceeded() -> Reply {
+pub(crate) fn user_memory_limit_exceeded() -> Response {
     invalid_argument("User memory limit exceeded.")
 }
 
-pub(crate) fn payload_too_large() -> Reply {
+pub(crate) fn payload_too_large() -> Response {
     error(
         413,
         "INVALID_ARGUMENT",
@@ -414,11 +415,11 @@ pub(crate) fn payload_too_large() -> Reply {
     )
 }
 
-pub(crate) fn internal() -> Reply {
+pub(crate) fn internal() -> Response {
     error(500, "INTERNAL", "Internal error encountered.", vec![])
 }
 
-pub(crate) fn unavailable() -> Reply {
+pub(crate) fn unavailable() -> Response {
     error(
         503,
         "UNAVAILABLE",
@@ -427,8 +428,8 @@ pub(crate) fn unavailable() -> Reply {
     )
 }
 
-/// An API that Service Usage has never heard of, or that the caller may not know.
-pub(crate) fn service_unknown(service: &str) -> Reply {
+/// Creates the response about an API that does not exist, or that the caller may not see.
+pub(crate) fn service_unknown(service: &str) -> Response {
     permission_denied(
         &format!("Not found or permission denied for service(s): {service}."),
         vec![error_info(
