@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
-    if let Err(failure) = arguments::check_paths(&words) {
+    if let Err(failure) = cli::check_paths(&words) {
         return ended(&failure, asks_for_json(&words));
     }
     let arguments = match Arguments::try_parse_from(&words) {

@@ -142,7 +142,7 @@ impl UserLogin {
     /// brought. A server that cannot be reached or does not know the token names none.
     pub(crate) async fn query(&self, token: Option<&AccessToken>, http: &HttpClient) -> Subject {
         let own = match &self.tokens {
-            Some(tokens) => tokens.current(),
+            Some(tokens) => tokens.cached(),
             None => token.cloned(),
         };
         let is_valid = |token: &AccessToken| token.expires_at().is_none_or(|end| end > Utc::now());

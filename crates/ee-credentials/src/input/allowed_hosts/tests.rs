@@ -7,7 +7,7 @@ const GDCH_TOKEN_URI: (&str, UrlField) = ("token_uri", UrlField::GdchTokenUri);
 const TOKEN_URL: (&str, UrlField) = ("token_url", UrlField::TokenUrl);
 const IMPERSONATION: (&str, UrlField) = (
     "service_account_impersonation_url",
-    UrlField::ImpersonationBuilder,
+    UrlField::Impersonation,
 );
 
 #[test]
@@ -62,7 +62,7 @@ fn each_field_accepts_its_own_service_alone() {
         ),
         (UrlField::TokenUrl, "https://sts.googleapis.com/v1/token"),
         (
-            UrlField::ImpersonationBuilder,
+            UrlField::Impersonation,
             "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@b.example:generateAccessToken",
         ),
     ];

@@ -37,7 +37,7 @@ impl ImpersonationBuilder {
         const FIELD: &str = "service_account_impersonation_url";
         let url = match (&account.impersonation_url, &account.email) {
             (Some(url), _) => {
-                allowed_hosts::check(url, (FIELD, UrlField::ImpersonationBuilder), place, options)?
+                allowed_hosts::check(url, (FIELD, UrlField::Impersonation), place, options)?
             }
             (None, Some(email)) => url_of(&options.http, email)?,
             (None, None) => return Ok(None),

@@ -153,7 +153,7 @@ fn target(document: &Document, options: &CredentialOptions) -> Result<(Url, Stri
     let text = document.required_text(URL)?;
     let url = allowed_hosts::check(
         text,
-        (URL, UrlField::ImpersonationBuilder),
+        (URL, UrlField::Impersonation),
         &document.place,
         options,
     )?;

@@ -461,7 +461,7 @@ async fn rejection_of_the_source_ends_when_its_own_does() {
     let clock = ManualClock::new();
     let robot = key(&emulator);
     let document = Document::parse(&robot.to_string(), &Place::Text).unwrap();
-    let source = adc::load_document(&document, &options(&emulator).scopes(iam_scopes()));
+    let source = kinds::load_document(&document, &options(&emulator).scopes(iam_scopes()));
     let account = ImpersonatedServiceAccount {
         http: options(&emulator).http,
         url: url(TARGET).parse().unwrap(),

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::*;
-use crate::oauth::revoke;
+use crate::oauth::revoke::revoke;
 use crate::{Endpoint, Endpoints, HttpClient, Request, SecretString};
 
 /// A user that this process is not.
