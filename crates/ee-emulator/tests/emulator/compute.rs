@@ -183,7 +183,7 @@ async fn invalid_calls_are_invalid_arguments() {
             json!({"constantValue": 1, "valueReference": "0"}),
             "exactly one kind",
         ),
-        (json!({"mysteryValue": 1}), "no kind of value"),
+        (json!({"mysteryValue": 1}), "is not a kind of value"),
     ] {
         let response = evaluate(node.clone()).await;
         assert_eq!(response.status, 400, "{node}");

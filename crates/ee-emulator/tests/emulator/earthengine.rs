@@ -456,5 +456,9 @@ async fn unknown_paths_are_not_found() {
     ))
     .await;
     assert_eq!(response.status, 404);
-    assert!(response.text.contains("no host 'v1'"), "{}", response.text);
+    assert!(
+        response.text.contains("does not know the host 'v1'"),
+        "{}",
+        response.text
+    );
 }

@@ -5,10 +5,8 @@ use super::*;
 const TOKEN_URI: (&str, UrlField) = ("token_uri", UrlField::TokenUri);
 const GDCH_TOKEN_URI: (&str, UrlField) = ("token_uri", UrlField::GdchTokenUri);
 const TOKEN_URL: (&str, UrlField) = ("token_url", UrlField::TokenUrl);
-const IMPERSONATION: (&str, UrlField) = (
-    "service_account_impersonation_url",
-    UrlField::Impersonation,
-);
+const IMPERSONATION: (&str, UrlField) =
+    ("service_account_impersonation_url", UrlField::Impersonation);
 
 #[test]
 fn googles_hosts_are_fine_and_others_need_leave_this_machine_too() {
