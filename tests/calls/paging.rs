@@ -155,5 +155,5 @@ async fn a_page_that_makes_no_sense_is_an_error_and_the_end() {
         Fault::respond(200, "application/json", circle).times(2),
     );
     let error = items(&client, 8).all().await.unwrap_err();
-    assert!(error.to_string().contains("itself"), "{error}");
+    assert!(error.to_string().contains("the same page"), "{error}");
 }

@@ -33,9 +33,23 @@ type Kept = (Vec<u8>, Backtrace);
 /// One life at a time: tests run on threads.
 static LIFE: Mutex<()> = Mutex::new(());
 
+/// The name of the threads on which the library uses files.
+const FILE_THREADS: &str = "ee-files";
+
 thread_local! {
-    /// Whether this thread's memory is looked at; that of servers and of tests is not.
-    static LOOKS: Cell<bool> = const { Cell::new(false) };
+    /// Whether this thread's memory is inspected; that of servers and of tests is not. `None` until
+    /// the thread first frees memory.
+    static INSPECTED: Cell<Option<bool>> = const { Cell::new(None) };
+}
+
+fn is_inspected() -> bool {
+    INSPECTED.get().unwrap_or_else(|| {
+        // Asking for the name may free memory, too.
+        INSPECTED.set(Some(false));
+        let of_library = std::thread::current().name() == Some(FILE_THREADS);
+        INSPECTED.set(Some(of_library));
+        of_library
+    })
 }
 
 // SAFETY: everything is the system allocator's; the default `realloc` allocates, copies and
@@ -48,7 +62,7 @@ unsafe impl GlobalAlloc for Inspector {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        if ARMED.load(Ordering::Relaxed) && LOOKS.get() && layout.size() <= LARGEST {
+        if ARMED.load(Ordering::Relaxed) && is_inspected() && layout.size() <= LARGEST {
             // SAFETY: the block is the caller's until the next line, all of it was initialized
             // by `alloc`, and nobody writes to what is being freed.
             look(unsafe { std::slice::from_raw_parts(pointer, layout.size()) });
@@ -84,7 +98,7 @@ impl Needles {
 
 fn look(block: &[u8]) {
     // What is allocated in here is not looked at.
-    LOOKS.set(false);
+    INSPECTED.set(Some(false));
     let needles = NEEDLES.read().unwrap();
     if let Some(number) = needles.find(block) {
         let mut found = FOUND.lock().unwrap();
@@ -98,7 +112,7 @@ fn look(block: &[u8]) {
     {
         kept.push((block.to_vec(), Backtrace::force_capture()));
     }
-    LOOKS.set(true);
+    INSPECTED.set(Some(true));
 }
 
 /// Keeps what is freed from now on, until [`hits_of`] ends: what is learned later is looked for
@@ -144,9 +158,9 @@ fn add(name: &str, needle: &[u8]) {
 
 /// Does something whose memory is not looked at.
 pub fn exempt<T>(work: impl FnOnce() -> T) -> T {
-    let before = LOOKS.replace(false);
+    let before = INSPECTED.replace(Some(false));
     let done = work();
-    LOOKS.set(before);
+    INSPECTED.set(before);
     done
 }
 
@@ -157,9 +171,9 @@ pub fn hits_of(work: impl FnOnce()) -> Vec<Hit> {
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     FOUND.lock().unwrap().clear();
     ARMED.store(true, Ordering::SeqCst);
-    LOOKS.set(true);
+    INSPECTED.set(Some(true));
     work();
-    LOOKS.set(false);
+    INSPECTED.set(Some(false));
     ARMED.store(false, Ordering::SeqCst);
     *KEPT.lock().unwrap() = None;
     let found = std::mem::take(&mut *FOUND.lock().unwrap());

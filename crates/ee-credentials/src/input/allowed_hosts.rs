@@ -33,7 +33,10 @@ pub(crate) fn check(
             .with_remedy(Remedy::new("Use an https:// URL.")));
     }
     let is_test = is_here && is_on_this_machine(options.http.endpoints());
-    if is_test || is_allowed(&url, &options.allowed_hosts) {
+    if is_test
+        || is_set(&url, field, options.http.endpoints())
+        || is_allowed(&url, &options.allowed_hosts)
+    {
         return Ok(url);
     }
     check_listed(&url, (name, field), place)?;
@@ -129,6 +132,21 @@ pub(crate) fn is_allowed(url: &Url, allowed: &[String]) -> bool {
         allowed.eq_ignore_ascii_case(host)
             || allowed.eq_ignore_ascii_case(&format!("{host}:{port}"))
     })
+}
+
+/// Whether the caller moved the field's endpoint to where the URL leads.
+fn is_set(url: &Url, field: UrlField, endpoints: &Endpoints) -> bool {
+    let endpoint = match field {
+        UrlField::TokenUri => Endpoint::Token,
+        UrlField::TokenUrl => Endpoint::Sts,
+        UrlField::ImpersonationBuilder => Endpoint::IamCredentials,
+        _ => return false,
+    };
+    let set = endpoints.url(endpoint);
+    if set == Endpoints::google().url(endpoint) {
+        return false;
+    }
+    url == set || set.path().ends_with('/') && url.as_str().starts_with(set.as_str())
 }
 
 /// Whether what stands in for Google's token hosts is on this machine.

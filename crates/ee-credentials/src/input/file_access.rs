@@ -22,7 +22,7 @@ mod unix {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     use std::path::{Path, PathBuf};
 
-    use ee_token::Remedy;
+    use ee_token::{Remedy, display_path};
 
     use super::{DIRECTORY, OTHER_OWNER, READABLE, WRITABLE};
     use crate::Warning;
@@ -98,7 +98,7 @@ mod unix {
             READABLE,
             format!(
                 "{} can be read by other users of this machine (mode {:03o})",
-                path.display(),
+                display_path(path),
                 mode & 0o777
             ),
             Remedy::new("Make it readable by its owner alone.")
@@ -111,7 +111,7 @@ mod unix {
             WRITABLE,
             format!(
                 "{} can be changed by other users of this machine (mode {:03o})",
-                path.display(),
+                display_path(path),
                 mode & 0o777
             ),
             Remedy::new("Check its contents, and make it writable by its owner alone.")
@@ -124,7 +124,7 @@ mod unix {
             OTHER_OWNER,
             format!(
                 "{} belongs to another user of this machine (user {owner}, not {user}), who can change it",
-                path.display()
+                display_path(path)
             ),
             Remedy::new("If you trust its contents, make the file your own, or run the program as its owner.")
                 .command(format!("sudo chown {user} {}", shell_quoted(path))),
@@ -136,8 +136,8 @@ mod unix {
             DIRECTORY,
             format!(
                 "{} can be replaced by other users of this machine: they may write to the directory {}",
-                path.display(),
-                directory.display()
+                display_path(path),
+                display_path(directory)
             ),
             Remedy::new("Make the directory your own and writable by you alone, or move the file to another.")
                 .command(format!("chmod go-w {}", shell_quoted(directory))),

@@ -117,7 +117,9 @@ impl FileSource {
                     .map_err(Error::into_token_error),
                 Err(error) => Err(error),
             };
-            let rejected = matches!(&result, Err(error) if error.kind().is_rejection());
+            // Where the reason is not known, the file may hold the remedy as well.
+            let rejected = matches!(&result, Err(error) if error.kind().is_rejection()
+                || error.kind() == ee_token::ErrorKind::UnconfirmedRejection);
             self.state().rejected = rejected;
             if !rejected || !may_read_again {
                 return result;
@@ -582,7 +584,9 @@ mod tests {
             _ if is_source => (
                 IAM,
                 Fault::status(403).json(&json!({"error": {"code": 403, "status":
-                    "PERMISSION_DENIED", "message": "Permission denied"}})),
+                    "PERMISSION_DENIED", "message": "Permission denied", "details":
+                    [{"@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                    "reason": "IAM_PERMISSION_DENIED"}]}})),
             ),
             Login::Workforce => (
                 STS,

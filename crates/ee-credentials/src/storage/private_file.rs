@@ -9,7 +9,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use ee_token::Remedy;
+use ee_token::{Remedy, display_path};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use crate::input::location::shell_quoted;
@@ -187,7 +187,7 @@ impl Refusal {
             ("not a regular file", "rm")
         };
         Some(Self {
-            why: format!("{} is {what}, and was not opened", path.display()),
+            why: format!("{} is {what}, and was not opened", display_path(path)),
             remedy: Remedy::new("Find out who created it, and remove it.")
                 .command(format!("{command} {}", shell_quoted(path))),
         })

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use url::Url;
 
 use crate::transport::emulator::{Emulator, ListenerCheck};
-use crate::{Error, ErrorKind, Remedy, UrlField, UrlMatch};
+use crate::{Error, ErrorKind, Remedy};
 
 /// `aud` of every assertion that a service account signs, whatever host it is sent to.
 pub const JWT_BEARER_AUDIENCE: &str = "https://oauth2.googleapis.com/token";
@@ -229,27 +229,6 @@ impl Endpoints {
         Url::parse(&text).map_err(|_| refused(url, "it cannot be sent to the emulator"))
     }
 
-    /// Whether tokens are issued at this URL: by Google, by the endpoint that the caller set in
-    /// Google's place, or by the emulator. The URL is the one before [`resolve`](Self::resolve).
-    #[doc(hidden)]
-    pub fn is_token_endpoint(&self, url: &Url) -> bool {
-        let is_googles = |field: UrlField| field.compare(url) == UrlMatch::Listed;
-        let is_set = |endpoint| {
-            let set = self.moved.as_ref().and_then(|moved| moved.get(&endpoint));
-            set.is_some_and(|set| url.as_str().starts_with(set.as_str()))
-        };
-        let fields = [
-            UrlField::TokenUri,
-            UrlField::TokenUrl,
-            UrlField::Impersonation,
-        ];
-        fields.into_iter().any(is_googles)
-            || [Endpoint::Token, Endpoint::Sts, Endpoint::IamCredentials]
-                .into_iter()
-                .any(is_set)
-            || self.emulator.is_some() && is_loopback(url)
-    }
-
     /// Whether requests to this URL must go straight there, past any proxy.
     pub(crate) fn is_direct(&self, url: &Url) -> bool {
         is_loopback(url) || url.host() == self.url(Endpoint::MetadataServer).host()
@@ -399,38 +378,6 @@ mod tests {
         for host in ["0x7f.1", "127.1", "::1", "[127.0.0.1]", "", "[]"] {
             assert!(!is_loopback_host(host), "{host}");
         }
-    }
-
-    #[test]
-    fn token_endpoints_are_those_of_google_and_those_that_were_set() {
-        let is_known = |endpoints: &Endpoints, url: &str| {
-            let url = url.parse().unwrap();
-            endpoints.is_token_endpoint(&url)
-        };
-        let emulator = Endpoints::emulator("127.0.0.1:9".parse().unwrap()).unwrap();
-        for endpoints in [&Endpoints::google(), &emulator] {
-            for url in [
-                JWT_BEARER_AUDIENCE,
-                "https://sts.us-east1.rep.googleapis.com/v1/token",
-                "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@b.example:generateAccessToken",
-            ] {
-                assert!(is_known(endpoints, url), "{url}");
-            }
-            assert!(!is_known(endpoints, "https://tokens.example.com/token"));
-            assert!(!is_known(
-                endpoints,
-                "https://oauth2.googleapis.com/tokeninfo"
-            ));
-        }
-        let here = "http://127.0.0.1:9/oauth2.googleapis.com/token";
-        assert!(is_known(&emulator, here) && !is_known(&Endpoints::google(), here));
-        let sts = "https://sts.example.com/base/".parse().unwrap();
-        let moved = Endpoints::google().with_url(Endpoint::Sts, sts);
-        assert!(is_known(&moved, "https://sts.example.com/base/v1/token"));
-        assert!(!is_known(
-            &moved,
-            "https://sts.example.com.evil.example/base/v1/token"
-        ));
     }
 
     #[test]

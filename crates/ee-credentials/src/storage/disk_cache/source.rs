@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
-use ee_token::{AccessToken, Error, TokenFuture, TokenSource};
+use ee_token::{AccessToken, Error, TokenFuture, TokenSource, display_path};
 use tokio::time::sleep;
 
 use crate::input::blocking;
@@ -117,7 +117,7 @@ impl Slot {
             Ok(lock) => lock,
             Err(error) => {
                 // Some network file systems have no locks.
-                tracing::debug!(file = %self.lock.display(), %error, "cannot be locked");
+                tracing::debug!(file = %display_path(&self.lock), %error, "cannot be locked");
                 None
             }
         };

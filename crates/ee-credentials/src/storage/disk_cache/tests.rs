@@ -355,7 +355,7 @@ async fn a_writer_for_the_test_below() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_at_any_stage_leaves_the_old_token_or_the_new_one_or_none() {
-    const TEST: &str = "disk_cache::tests::a_writer_for_the_test_below";
+    const TEST: &str = "storage::disk_cache::tests::a_writer_for_the_test_below";
     let whole_ways = [
         (
             "first",
@@ -473,7 +473,7 @@ async fn root_leaves_tokens_to_the_owner_of_the_directory() {
 /// A disk that stops to respond at any step: this process goes on without it, and ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn hung_disk_costs_neither_a_token_nor_the_end_of_the_process() {
-    const TEST: &str = "disk_cache::tests::a_writer_for_the_test_below";
+    const TEST: &str = "storage::disk_cache::tests::a_writer_for_the_test_below";
     for steps in 0..6 {
         let machine = Machine::new().await;
         let cache = machine.token_cache();

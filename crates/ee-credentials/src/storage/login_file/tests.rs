@@ -435,7 +435,7 @@ fn kill_at_each_step(
     for steps in 0..=whole_way.len() {
         let (_folder, store) = store();
         prepare(&store);
-        let test = "store::tests::a_writer_for_the_test_below";
+        let test = "storage::login_file::tests::a_writer_for_the_test_below";
         let path = store.path().to_str().unwrap();
         let taken = killed::kill(test, writer, path, steps);
         let expected = &whole_way[..whole_way.len().min(steps + 1)];
