@@ -139,7 +139,7 @@ fn is_set(url: &Url, field: UrlField, endpoints: &Endpoints) -> bool {
     let endpoint = match field {
         UrlField::TokenUri => Endpoint::Token,
         UrlField::TokenUrl => Endpoint::Sts,
-        UrlField::ImpersonationBuilder => Endpoint::IamCredentials,
+        UrlField::Impersonation => Endpoint::IamCredentials,
         _ => return false,
     };
     let set = endpoints.url(endpoint);
