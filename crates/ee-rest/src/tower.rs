@@ -133,6 +133,7 @@ where
                 return Ok(response);
             };
             if response.status() != StatusCode::UNAUTHORIZED {
+                tokens.accepted(&used);
                 return Ok(response);
             }
             let renewed = tokens.renew(&used).await.map_err(token_failure)?;

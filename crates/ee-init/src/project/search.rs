@@ -171,7 +171,7 @@ pub(crate) async fn get<T: DeserializeOwned>(
         };
         let error = match asked.await {
             Ok((StatusCode::OK, body)) => {
-                if renewed && let Some(cache) = credentials.token_cache() {
+                if let Some(cache) = credentials.token_cache() {
                     cache.accepted(&token);
                 }
                 let answer = serde_json::from_slice(&body).map_err(|_| no_answer(url))?;

@@ -156,7 +156,7 @@ impl Batch {
             return invalid("another call of the batch has it");
         }
         let route = Route::new(path, self.client.project())?;
-        if route.as_str() == "batch" {
+        if route.is_batch() {
             let message = format!("the call {shown:?} is itself a batch");
             return Err(Error::new(ErrorKind::InvalidRequest, message)
                 .with_remedy(Remedy::new("Add its calls to this batch directly.")));
@@ -270,14 +270,7 @@ async fn resend_rejected(
     let results = request.send().await.and_then(|mut response| {
         response.attempts += attempts;
         response.secrets.rejected.extend(spent);
-        let renewed = response.secrets.token.clone();
-        let results = read(client, response, &calls)?;
-        let is_rejected =
-            |result: &Result<_, _>| result.as_ref().is_err_and(Error::is_unauthorized);
-        if !results.values().all(is_rejected) {
-            client.options.auth.accepted(renewed.as_ref());
-        }
-        Ok(results)
+        read(client, response, &calls)
     });
     match results {
         Ok(results) => results,
@@ -373,7 +366,18 @@ fn read(client: &Inner, response: Response, calls: &[Call]) -> Result<CallResult
         };
         (call.id.clone(), result)
     });
-    Ok(results.collect())
+    let results: CallResults = results.collect();
+    let is_accepted = |result: &Result<_, _>| match result {
+        Ok(_) => true,
+        Err(error) => Error::api(error).is_some() && !error.is_unauthorized(),
+    };
+    if results.values().any(is_accepted) {
+        client
+            .options
+            .auth
+            .accepted(response.secrets.token.as_ref());
+    }
+    Ok(results)
 }
 
 fn read_call(

@@ -105,6 +105,11 @@ impl Route {
         &self.0
     }
 
+    /// Returns whether this is the endpoint of batches.
+    pub(crate) fn is_batch(&self) -> bool {
+        self.0 == "batch"
+    }
+
     /// Returns whether this is the API description, which belongs to no project.
     pub(crate) fn is_discovery(&self) -> bool {
         self.0.split('/').next() == Some(DISCOVERY)

@@ -236,7 +236,8 @@ impl<'a> Call<'a> {
             let failed = match self.attempt(permit).await {
                 Ok(()) => {
                     shared.budget.succeeded(spent);
-                    if renewed {
+                    // The calls of a batch are authenticated one by one.
+                    if !self.request.name.route.is_batch() {
                         let auth = &self.client.options.auth;
                         auth.accepted(self.secrets.token.as_ref());
                     }

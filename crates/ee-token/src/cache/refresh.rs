@@ -134,15 +134,18 @@ impl Inner {
                 count: count.saturating_add(1),
                 next: now.after(doubled(FIRST_RENEWAL_WAIT, count, MAX_RENEWAL_WAIT)),
             }));
+            self.is_renewing.store(true, Ordering::Relaxed);
             return true;
         }
         false
     }
 
-    /// A server accepted a renewed token: the next renewal need not wait.
+    /// A server accepted a token: if it is the current one, the next renewal need not wait.
+    #[cold]
     pub(super) fn end_renewals(&self, accepted: &AccessToken) {
         let mut state = self.state();
         if self.is_current(accepted) {
+            self.is_renewing.store(false, Ordering::Relaxed);
             state.renewals = None;
         }
     }

@@ -299,7 +299,7 @@ impl ImpersonatedServiceAccount {
             let error = match self.ask(&source).await {
                 Err(error) if error.kind() == Token::Expired => error,
                 other => {
-                    if renewed && other.is_ok() {
+                    if other.is_ok() {
                         self.source.accepted(&source);
                     }
                     return other.map_err(|error| self.explain(error));

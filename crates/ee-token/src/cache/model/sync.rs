@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shuttle::future::JoinHandle;
-pub(crate) use shuttle::sync::atomic::AtomicU64;
+pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU64};
 pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 pub(crate) use tokio::sync::watch;
 
