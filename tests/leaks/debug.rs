@@ -41,7 +41,7 @@ const PUBLIC: [&str; 5] = [
 /// Public types that hold no secret: names, numbers, settings, and what servers tell. What a
 /// server echoes in its errors is another test's.
 #[rustfmt::skip]
-const NO_SECRET: [&str; 70] = [
+const NO_SECRET: [&str; 71] = [
     "Algorithm", "AlgorithmArgument", "ApiError", "ApiState", "Asset", "AssetName", "AssetUpdate",
     "IamBinding", "Check", "CheckStatus", "Claims", "Clock", "RpcCode", "ErrorContext", "DiskTokenCache", "ConnectStats",
     "Endpoint", "Endpoints", "Error", "ErrorKind", "Export", "ExportKind", "ImageFormat",
@@ -49,7 +49,7 @@ const NO_SECRET: [&str; 70] = [
     "Operation", "OperationError", "OperationMetadata", "OperationState", "CredentialSource", "Platform", "Page",
     "PixelGrid", "IamPolicy", "PageCursor", "PrintablePath", "Project", "ProjectConfig", "ProjectSource",
     "QuotaViolation", "Registration", "Remedy", "RemovedFile", "RetryPolicy", "Revocation", "SavedLogin",
-    "Scopes", "CredentialConfig", "ClientEvent", "SearchStep", "LoginFile", "SystemBrowser", "ThumbnailKind", "TokenInfo",
+    "Scopes", "CredentialConfig", "ClientEvent", "SearchOutcome", "SearchStep", "LoginFile", "SystemBrowser", "ThumbnailKind", "TokenInfo",
     "Url", "VerifyLevel", "Warning", "CredentialLocation",
     "WorkloadTag",
     // Traits, and types of functions and futures.
