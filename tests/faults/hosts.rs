@@ -263,7 +263,7 @@ async fn a_page_or_half_a_token_with_status_200_is_no_answer() {
     let half = Fault::respond(200, "application/json", r#"{"access_token": "ya29.canary"#)
         .header("metadata-flavor", "Google");
     for met in suffer(&Host::ALL, &[Blow::Answers(page), Blow::Answers(half)]).await {
-        met.was_told(ErrorKind::ServerError, &["answer"]);
+        met.was_told(ErrorKind::ServerError, &["response"]);
         assert!(!format!("{met:?}").contains("canary"), "{met:?}");
         // Asking again may help where somebody waits for a token alone.
         assert!((1..=3).contains(&met.requests), "{met:?}");

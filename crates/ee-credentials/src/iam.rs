@@ -110,7 +110,7 @@ pub(crate) fn token(body: &[u8], headers: &HeaderMap, url: &Url) -> Result<Acces
         let host = url.host_str().unwrap_or_default();
         Error::new(
             ErrorKind::InvalidResponse,
-            format!("the answer of {host} is not a token: {why}"),
+            format!("the response of {host} is not a token: {why}"),
         )
         .with_remedy(Remedy::unexpected_intermediary())
     };

@@ -275,7 +275,7 @@ pub(crate) fn token_reply(
     asked_at: DateTime<Utc>,
 ) -> Result<AccessToken, &'static str> {
     // serde's own message could quote the token.
-    let reply: Reply = serde_json::from_slice(body).map_err(|_| "its answer is not a token")?;
+    let reply: Reply = serde_json::from_slice(body).map_err(|_| "its response is not a token")?;
     let seconds = reply
         .expires_in
         .value()

@@ -206,7 +206,7 @@ fn host(url: &Url) -> &str {
 fn no_answer(url: &Url) -> Error {
     Error::new(
         ErrorKind::ServerError,
-        format!("the answer of {} is not what was asked for", host(url)),
+        format!("the response of {} is not what was requested", host(url)),
     )
     .with_remedy(Remedy::unexpected_intermediary())
 }

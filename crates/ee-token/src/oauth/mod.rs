@@ -307,7 +307,7 @@ pub(crate) fn parse_reply(
     let invalid = |what: &str| {
         Error::new(
             ErrorKind::InvalidResponse,
-            format!("the answer of {host} is not a token: {what}"),
+            format!("the response of {host} is not a token: {what}"),
         )
         .with_remedy(Remedy::unexpected_intermediary())
     };

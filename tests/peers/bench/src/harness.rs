@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
-pub struct ConnectStats {
+pub struct Effort {
     pub smoke: bool,
 }
 
-impl ConnectStats {
+impl Effort {
     /// `full`, or `smoke` in a smoke run.
     pub fn pick(self, full: usize, smoke: usize) -> usize {
         if self.smoke { smoke } else { full }

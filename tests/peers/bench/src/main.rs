@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use bench::harness::{ConnectStats, Row};
+use bench::harness::{Effort, Row};
 use bench::processes::Machine;
 use bench::{processes, requests, scale, tokens};
 use clap::Parser;
@@ -26,7 +26,7 @@ struct Arguments {
 
 fn main() {
     let arguments = Arguments::parse();
-    let effort = ConnectStats {
+    let effort = Effort {
         smoke: arguments.smoke,
     };
     let wanted = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|n| n == name);

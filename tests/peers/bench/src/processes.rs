@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use ee_emulator::{Emulator, Project};
 
-use crate::harness::{Better, ConnectStats, Row, contender, interleaved};
+use crate::harness::{Better, Effort, Row, contender, interleaved};
 use crate::server::Server;
 
 const PROJECT: &str = "p-1234";
@@ -118,7 +118,7 @@ fn private(path: &Path) {
 }
 
 /// Process start to verified client, with a service account's key.
-pub fn cold_init(machine: &Machine, effort: ConnectStats) -> Row {
+pub fn cold_init(machine: &Machine, effort: Effort) -> Row {
     let (_, requests) = machine.run(machine.hello("hello-ours-init"));
     let python = machine.python().map(|_| {
         let one = || machine.run(machine.python().expect("as above")).0;
@@ -152,7 +152,7 @@ pub fn cold_init(machine: &Machine, effort: ConnectStats) -> Row {
 
 /// Process start to the first token of a metadata server, printed. Bare reqwest is the least
 /// possible here too: its client was told to trust no certificate, reads none, and can ask nobody else.
-pub fn metadata_first(machine: &Machine, effort: ConnectStats) -> Row {
+pub fn metadata_first(machine: &Machine, effort: Effort) -> Row {
     let server = Server::start();
     let run = |name: &'static str| {
         let address = server.address.to_string();
@@ -193,7 +193,7 @@ pub fn metadata_first(machine: &Machine, effort: ConnectStats) -> Row {
 }
 
 /// Process start to the first token that a service account signs itself, printed.
-pub fn cold_token(machine: &Machine, effort: ConnectStats) -> Row {
+pub fn cold_token(machine: &Machine, effort: Effort) -> Row {
     let run = |name: &'static str| move || machine.run(machine.hello(name)).0;
     let (_, requests) = machine.run(machine.hello("hello-ours"));
     let medians = interleaved(
@@ -212,7 +212,7 @@ pub fn cold_token(machine: &Machine, effort: ConnectStats) -> Row {
 }
 
 /// The second start within a token's life: requests, and milliseconds.
-pub fn warm_init(machine: &Machine, effort: ConnectStats) -> Vec<Row> {
+pub fn warm_init(machine: &Machine, effort: Effort) -> Vec<Row> {
     let warm = || machine.hello("hello-ours-cached");
     machine.run(warm());
     let (_, requests) = machine.run(warm());

@@ -23,11 +23,11 @@ use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
 
 use crate::contenders;
-use crate::harness::{Better, ConnectStats, Row, contender, interleaved, one_thread, per_call};
+use crate::harness::{Better, Effort, Row, contender, interleaved, one_thread, per_call};
 use crate::server::Server;
 
 /// A service account's assertion, against the signature alone.
-pub fn jwt_sign(effort: ConnectStats) -> Row {
+pub fn jwt_sign(effort: Effort) -> Row {
     let pem = RsaKey::shared().pkcs8_pem();
     let ours = RsaPrivateKey::from_pem(pem).expect("a key");
     let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).expect("a PEM");
@@ -78,7 +78,7 @@ pub fn jwt_sign(effort: ConnectStats) -> Row {
 const METADATA_PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
 
 /// One more token from the metadata server, over a connection that is there.
-pub fn metadata(effort: ConnectStats) -> Row {
+pub fn metadata(effort: Effort) -> Row {
     let server = Server::start();
     let rt = one_thread();
     let n = effort.pick(200, 2);
@@ -234,7 +234,7 @@ pub async fn at_64<F: Future>(calls: usize, call: impl Fn() -> F) -> f64 {
 }
 
 /// Authenticated JSON calls per second, 64 at a time.
-pub fn requests(effort: ConnectStats) -> Row {
+pub fn requests(effort: Effort) -> Row {
     let server = Server::start();
     let rt = one_thread();
     let pair = Pair::new(&server);
@@ -259,7 +259,7 @@ pub fn requests(effort: ConnectStats) -> Row {
 }
 
 /// A long reply to a file.
-pub fn stream(effort: ConnectStats) -> Row {
+pub fn stream(effort: Effort) -> Row {
     let server = Server::start();
     let rt = one_thread();
     let size = effort.pick(1 << 30, 1 << 20);

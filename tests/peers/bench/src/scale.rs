@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Better, ConnectStats, Row, median, one_thread};
+use crate::harness::{Better, Effort, Row, median, one_thread};
 use crate::requests::{Pair, at_64};
 use crate::server::Server;
 use crate::tokens;
@@ -25,7 +25,7 @@ pub fn row(name: &'static str, what: &str, points: &[(usize, f64)]) -> Row {
 }
 
 /// Milliseconds until everybody of a herd has a token.
-pub fn herd(effort: ConnectStats) -> Row {
+pub fn herd(effort: Effort) -> Row {
     let least = effort.pick(1_000, 10);
     let point = |n: usize| {
         let mut runs: Vec<f64> = (0..effort.pick(5, 1))
@@ -41,7 +41,7 @@ pub fn herd(effort: ConnectStats) -> Row {
 }
 
 /// Milliseconds for so many calls, 64 at a time.
-pub fn requests(effort: ConnectStats) -> Row {
+pub fn requests(effort: Effort) -> Row {
     let server = Server::start();
     let rt = one_thread();
     let pair = Pair::new(&server);

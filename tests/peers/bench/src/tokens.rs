@@ -15,13 +15,13 @@ use tokio::runtime::Runtime;
 
 use crate::contenders::{self, SCOPE};
 use crate::harness::{
-    Better, ConnectStats, Row, all_cores, contender, interleaved, one_thread, per_await, per_call,
+    Better, Effort, Row, all_cores, contender, interleaved, one_thread, per_await, per_call,
     quantile,
 };
 use crate::server::Server;
 
 /// A cached authorization header, one thread.
-pub fn hot(effort: ConnectStats) -> Row {
+pub fn hot(effort: Effort) -> Row {
     let server = Server::start();
     let rt = one_thread();
     let n = effort.pick(100_000, 100);
@@ -93,7 +93,7 @@ where
 }
 
 /// The same from 64 tasks on all cores, each with a handle of its own.
-pub fn contention(effort: ConnectStats) -> Row {
+pub fn contention(effort: Effort) -> Row {
     let server = Server::start();
     let rt = all_cores();
     let n = effort.pick(10_000, 10);
@@ -161,7 +161,7 @@ pub fn contention(effort: ConnectStats) -> Row {
 ///
 /// Each source takes 300 ms for its second token, and the first is given the life that makes
 /// its cache renew it about a second later.
-pub fn refresh(effort: ConnectStats) -> Vec<Row> {
+pub fn refresh(effort: Effort) -> Vec<Row> {
     let rt = all_cores();
     let mut quiet = Vec::new();
     let mut busy = Vec::new();
@@ -339,7 +339,7 @@ fn spawn<F: Future<Output = bool> + Send + 'static>(
 }
 
 /// An empty cache, and 10,000 who want a token.
-pub fn herd(effort: ConnectStats) -> Row {
+pub fn herd(effort: Effort) -> Row {
     let callers = effort.pick(10_000, 50);
     let of_yup = callers.min(CONNECTIONS);
     let (ours, ms) = herd_of(callers, "ours");

@@ -20,14 +20,14 @@ use crate::{CredentialOptions, Error};
 const MEMBERS_PAGE: &str = "https://cloud.google.com/iam/docs/workload-identity-federation-with-deployment-pipelines#access";
 
 /// The service account that is acted as.
-pub(crate) struct ImpersonationBuilder {
+pub(crate) struct Impersonation {
     pub(crate) url: Url,
     pub(crate) email: String,
     lifetime: Duration,
     quota_project: Option<String>,
 }
 
-impl ImpersonationBuilder {
+impl Impersonation {
     /// What the account says of it, if it says anything.
     pub(crate) fn new(
         account: &ExternalAccountConfig,
@@ -77,7 +77,7 @@ pub(crate) struct Exchange {
     source: Source,
     token_url: Url,
     account: ExternalAccountConfig,
-    impersonation: Option<ImpersonationBuilder>,
+    impersonation: Option<Impersonation>,
     scopes: Scopes,
 }
 
@@ -87,7 +87,7 @@ impl Exchange {
         source: Source,
         token_url: Url,
         account: ExternalAccountConfig,
-        impersonation: Option<ImpersonationBuilder>,
+        impersonation: Option<Impersonation>,
         scopes: Scopes,
     ) -> Self {
         Self {

@@ -4,7 +4,7 @@
 use std::alloc::System;
 
 use bench::contenders;
-use bench::harness::{Better, ConnectStats, Row, one_thread};
+use bench::harness::{Better, Effort, Row, one_thread};
 use bench::requests::Pair;
 use bench::scale;
 use bench::server::Server;
@@ -19,7 +19,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let name = arguments.next().unwrap_or_default();
-    let effort = ConnectStats {
+    let effort = Effort {
         smoke: arguments.next().is_some(),
     };
     let row = match name.as_str() {
@@ -41,7 +41,7 @@ fn live_bytes() -> usize {
 }
 
 /// Allocations per request on top of bare reqwest's. The server allocates none.
-fn allocs(effort: ConnectStats) -> Row {
+fn allocs(effort: Effort) -> Row {
     let server = Server::start();
     let rt = one_thread();
     let pair = Pair::new(&server);
@@ -139,7 +139,7 @@ fn key_bytes() -> f64 {
     bytes as f64
 }
 
-fn identities(effort: ConnectStats) -> Row {
+fn identities(effort: Effort) -> Row {
     let count = effort.pick(100_000, 200);
     let of_peers = effort.pick(200, 2);
     let key = key_bytes();
@@ -153,7 +153,7 @@ fn identities(effort: ConnectStats) -> Row {
         .goal("≤ 1024", |row| row.ours <= 1024.0)
 }
 
-fn scale_identities(effort: ConnectStats) -> Row {
+fn scale_identities(effort: Effort) -> Row {
     let least = effort.pick(1_000, 100);
     let point = |n: usize| (n, bytes_each(n) * n as f64);
     scale::row(
