@@ -2,7 +2,7 @@
 #![no_main]
 
 use ee_rest::{
-    Algorithm, Asset, ErrorKind, Operation, OperationState, Policy, PageCursor, ProjectConfig,
+    Algorithm, Asset, ErrorKind, Operation, OperationState, PageCursor, Policy, ProjectConfig,
 };
 use fuzz::{check_error, check_written_again};
 use serde_json::Value;

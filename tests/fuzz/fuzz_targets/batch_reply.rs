@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use ee_rest::fuzzing::{Part, batch_responses, batch_response, response};
-use ee_rest::{Auth, Client, Error, ErrorKind, ClientEvent};
+use ee_rest::fuzzing::{Part, batch_response, batch_responses, response};
+use ee_rest::{Auth, Client, ClientEvent, Error, ErrorKind};
 use ee_token::{AccessToken, Endpoints, HttpClient};
 use fuzz::{check_error, is_trick};
 use http::header::CONTENT_TYPE;

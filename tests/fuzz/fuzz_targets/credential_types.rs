@@ -2,7 +2,7 @@
 //! that their fields are for, and no tokens of the machine come from its metadata server.
 #![no_main]
 
-use ee_credentials::{Credentials, ErrorKind, CredentialKind};
+use ee_credentials::{CredentialKind, Credentials, ErrorKind};
 use fuzz::{check_error, check_names, check_secrets, decoded, options, with_keys};
 use serde_json::Value;
 use url::Url;

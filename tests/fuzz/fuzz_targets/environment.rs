@@ -121,12 +121,16 @@ fn check_places(text: &str) {
                 .fold(empty, |all, name| all.with_var(name, value))
         };
         let environment = of(text);
-        check_place(environment.earth_engine_credentials_file(), "EE_CONFIG_FILE", text);
+        check_place(
+            environment.earth_engine_credentials_file(),
+            "EE_CONFIG_FILE",
+            text,
+        );
         check_place(environment.gcloud_config_dir(), "CLOUDSDK_CONFIG", text);
         match environment.cache_dir() {
-            Ok(folder) => assert!(
-                folder.is_none_or(|folder| folder.has_root() || os == Platform::Windows)
-            ),
+            Ok(folder) => {
+                assert!(folder.is_none_or(|folder| folder.has_root() || os == Platform::Windows))
+            }
             Err(error) => check_error(&error, error.remedy()),
         }
         assert_eq!(format!("{environment:?}"), format!("{:?}", of("x")));
@@ -160,5 +164,8 @@ fn check_not_a_path(text: &str) {
         assert!(encoded.starts_with("base64 of "), "{encoded}");
     }
     let shown = display_path(Path::new(text));
-    assert!(!shown.contains(is_unsafe_for_display), "it steers a terminal: {shown:?}");
+    assert!(
+        !shown.contains(is_unsafe_for_display),
+        "it steers a terminal: {shown:?}"
+    );
 }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use ee_credentials::login::{Pending, WebFlow};
 use ee_credentials::{
-    Credentials, Environment, Error, ImpersonationConfig, CredentialConfig, CredentialLocation,
+    CredentialConfig, CredentialLocation, Credentials, Environment, Error, ImpersonationConfig,
 };
 use ee_token::{Endpoints, HttpClient};
 use fuzz::{

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ee_credentials::{Credentials, CredentialOptions};
+use ee_credentials::{CredentialOptions, Credentials};
 use ee_token::{Remedy, Scopes};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};

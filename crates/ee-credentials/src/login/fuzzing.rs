@@ -60,5 +60,5 @@ pub fn notebook_verifier(text: &str) -> Result<SecretString, Error> {
 
 /// What opens a page; the word `%s` stands for its address.
 pub fn browser_command(environment: &Environment) -> Option<Vec<String>> {
-    surroundings::browser_command(environment)
+    detect::browser_command(environment)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ee_credentials::{Credentials, CredentialOptions};
+use ee_credentials::{CredentialOptions, Credentials};
 use ee_emulator::RsaKey;
 use ee_token::{Endpoints, HttpClient, TokenCache};
 use google_cloud_auth::credentials::service_account::{AccessSpecifier, Builder};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ee_credentials::{Environment, CredentialOptions, Search};
+use ee_credentials::{CredentialOptions, Environment, Search};
 use ee_emulator::RsaKey;
 use ee_rest::{Auth, Client};
 use ee_token::{

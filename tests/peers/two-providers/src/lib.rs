@@ -50,7 +50,9 @@ async fn asks_for_a_token(certificate: &ClientCertificate, port: u16) {
     let url = format!("https://localhost:{port}/token").parse().unwrap();
     let endpoints = Endpoints::google().with_url(Endpoint::Token, url);
     let http = HttpClient::new(endpoints);
-    let http = http.with_root_certificates(certificate.issuer_pem()).unwrap();
+    let http = http
+        .with_root_certificates(certificate.issuer_pem())
+        .unwrap();
     let grant = Grant::RefreshToken {
         client_id: None,
         client_secret: None,

@@ -33,7 +33,7 @@ use crate::kinds::external_account::subject_token::certificate::CertificateSourc
 use crate::kinds::external_account::subject_token::executable::Executable;
 use crate::kinds::external_account::subject_token::file::FileToken;
 use crate::kinds::external_account::subject_token::url::UrlToken;
-use exchange::{Exchange, ImpersonationBuilder};
+use exchange::{Exchange, Impersonation};
 
 /// The type of a subject token that is a signed request to Amazon's STS.
 const AWS4_REQUEST: &str = "urn:ietf:params:aws:token-type:aws4_request";
@@ -191,7 +191,7 @@ fn assemble(
         None => default_token_url(&options.http, place)?,
     };
     let quota_project = account.quota_project.clone();
-    let impersonation = ImpersonationBuilder::new(&account, place, options)?;
+    let impersonation = Impersonation::new(&account, place, options)?;
     let email = impersonation.as_ref().map(|i| i.email.clone());
     let scopes = options.scopes.clone().unwrap_or_default();
     let project = account.project_number().map(str::to_owned);
