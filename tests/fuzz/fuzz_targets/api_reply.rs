@@ -2,7 +2,7 @@
 #![no_main]
 
 use ee_rest::{
-    Algorithm, Asset, ErrorKind, Operation, OperationState, PageCursor, Policy, ProjectConfig,
+    Algorithm, Asset, ErrorKind, IamPolicy, Operation, OperationState, PageCursor, ProjectConfig,
 };
 use fuzz::{check_error, check_written_again};
 use serde_json::Value;
@@ -33,7 +33,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     if let Ok(algorithm) = serde_json::from_slice::<Algorithm>(data) {
         assert!(algorithm.name.ends_with(algorithm.function_name()));
     }
-    if let Ok(policy) = serde_json::from_slice::<Policy>(data) {
+    if let Ok(policy) = serde_json::from_slice::<IamPolicy>(data) {
         check_written_again(&policy);
     }
     if let Ok(position) = serde_json::from_slice::<PageCursor>(data) {

@@ -3,7 +3,7 @@
 #![no_main]
 
 use ee_init::ApiState;
-use ee_rest::{Asset, Error, Operation, Policy, Response, fuzzing};
+use ee_rest::{Asset, Error, IamPolicy, Operation, Response, fuzzing};
 use ee_token::AccessToken;
 use fuzz::{check_error, check_shown, decoded, is_trick};
 use http::{HeaderMap, HeaderValue};
@@ -72,7 +72,7 @@ fn check_page(response: &Response, body: &[u8]) {
         fuzzing::page::<Operation>(response, KEY).err(),
         fuzzing::page::<Asset>(response, "assets").err(),
         response.json::<Operation>().err(),
-        response.json::<Policy>().err(),
+        response.json::<IamPolicy>().err(),
     ];
     others.iter().flatten().for_each(check_refused);
 }

@@ -156,7 +156,7 @@ async fn a_closure_supplies_the_token() {
     let own = Endpoints::google().with_url(Endpoint::IamCredentials, iam);
     let elsewhere = CredentialOptions::new(HttpClient::new(own));
     let account = ExternalAccountConfig::new(AUDIENCE, JWT).impersonate(ROBOT);
-    let impersonation = ImpersonationBuilder::new(&account, &Place::Text, &elsewhere).unwrap();
+    let impersonation = Impersonation::new(&account, &Place::Text, &elsewhere).unwrap();
     assert_eq!(impersonation.unwrap().url.host_str(), Some("iam.example"));
 
     let too_short =
