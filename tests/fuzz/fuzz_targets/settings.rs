@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use ee_credentials::login::{Pending, WebFlow};
+use ee_credentials::login::{PendingLogin, WebFlow};
 use ee_credentials::{
     CredentialConfig, CredentialLocation, Credentials, Environment, Error, ImpersonationConfig,
 };
@@ -35,7 +35,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     if let Ok(step) = serde_json::from_str::<ImpersonationConfig>(text) {
         check_written_again(&step);
     }
-    if let Ok(pending) = serde_json::from_str::<Pending>(text) {
+    if let Ok(pending) = serde_json::from_str::<PendingLogin>(text) {
         check_pending(text, pending);
     }
 });
@@ -82,13 +82,13 @@ fn check_settings(mut settings: CredentialConfig) {
 }
 
 /// Kept and taken up again it is the same login, and nobody else's answer ends it.
-fn check_pending(text: &str, pending: Pending) {
+fn check_pending(text: &str, pending: PendingLogin) {
     static FLOW: LazyLock<WebFlow> = LazyLock::new(|| {
         WebFlow::new("1-a", "secret", "https://app.example/callback", options()).expect("a flow")
     });
     check_secrets(text, &["state", "verifier"], &format!("{pending:?}"));
     let written = serde_json::to_string(&pending).expect("JSON");
-    let again: Pending = serde_json::from_str(&written).expect("what was written is read");
+    let again: PendingLogin = serde_json::from_str(&written).expect("what was written is read");
     assert_eq!(again.state(), pending.state());
     assert_eq!(serde_json::to_string(&again).expect("JSON"), written);
     for query in ["", "state=&code=x", "state=another&code=x"] {
