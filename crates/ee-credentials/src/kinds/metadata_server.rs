@@ -462,7 +462,7 @@ impl MetadataServer {
             });
         }
         if !flavored {
-            let why = "its answer lacks the header Metadata-Flavor: Google, so it is none";
+            let why = "its response lacks the header Metadata-Flavor: Google, so it is not a metadata server";
             return Err(Failure {
                 again: false,
                 ..self.error(Token::InvalidResponse, why).into()
