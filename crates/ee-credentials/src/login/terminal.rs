@@ -13,7 +13,7 @@ use crate::Environment;
 use crate::discovery::program;
 use crate::login::detect::{PAGE, browser_command};
 
-/// What [`Terminal::ask`] returns.
+/// What [`Terminal::prompt`] returns.
 pub type PromptFuture<'a> =
     Pin<Box<dyn Future<Output = io::Result<Option<SecretString>>> + Send + 'a>>;
 
