@@ -133,7 +133,7 @@ fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
     if as_json || sanitize(&text, &[]) != text {
         return ended(&failure, as_json);
     }
-    // If nobody reads standard error, the exit status still tells.
+    // Standard error may be closed; the exit status still reports the failure.
     let _ = error.print();
     ExitCode::from(failure.exit_status())
 }

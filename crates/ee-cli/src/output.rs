@@ -144,7 +144,7 @@ pub(crate) fn warnings_as_json<'a>(warnings: impl IntoIterator<Item = &'a Warnin
     warnings.collect()
 }
 
-/// Writes a note for people to standard error, where nobody needs to read it.
+/// Writes a note to standard error, and ignores failures to write it.
 pub(crate) fn note(text: &str) {
     write_note(&(Text::from(text).0 + "\n"));
 }
@@ -154,7 +154,7 @@ pub(crate) fn note_json(value: Value) {
     write_note(&json_line(redacted(value)));
 }
 
-/// If nobody reads standard error, the exit status still tells.
+/// Standard error may be closed; the exit status still reports the failure.
 pub(crate) fn write_note(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
