@@ -24,7 +24,7 @@ const NOT_OURS: [&str; 4] = [
     // The pieces of a reply, which share the connection's read buffer.
     "bytes::bytes_mut::",
     // serde_json's buffer for a text with escapes.
-    "from_trait<serde_json::read::",
+    "from_trait",
     // What the PEM of a certificate's key is collected in before it is decoded.
     "rustls_pki_types",
 ];

@@ -2,7 +2,7 @@
 #![allow(missing_docs)]
 
 use chrono::{DateTime, Utc};
-use ee_token::{AccessToken, Scopes};
+use ee_token::{AccessToken, ReceivedResponse, Scopes};
 use http::{HeaderMap, StatusCode};
 use url::Url;
 
@@ -37,7 +37,7 @@ pub fn is_gcloud_configuration(name: &str) -> bool {
 }
 
 pub fn metadata_token(body: &[u8], asked_at: DateTime<Utc>) -> Result<AccessToken, &'static str> {
-    metadata_server::token_reply(body, asked_at)
+    metadata_server::token_response(body, asked_at)
 }
 
 pub fn metadata_account(body: &[u8]) -> Option<(String, Scopes)> {
@@ -60,11 +60,11 @@ pub fn iam_token(
     iam::token(body, headers, url)
 }
 
-pub fn iam_refusal(
+pub fn iam_rejection(
     status: StatusCode,
     body: &[u8],
     url: &Url,
     source: &AccessToken,
 ) -> ee_token::Error {
-    iam::refusal(status, body, url, source)
+    iam::rejection(&ReceivedResponse::with_body(status, body), url, source)
 }

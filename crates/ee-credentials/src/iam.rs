@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
-    AccessToken, Error, ErrorKind, HttpClient, Remedy, Request, RetryPolicy, Scopes, SecretString,
-    http_date, read_bounded, retry_after, sanitize_message,
+    AccessToken, Error, ErrorKind, Exchange, HttpClient, ReceivedResponse, Remedy, Request, Scopes,
+    SecretString, http_date, sanitize_message, try_again,
 };
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use url::Url;
-
-use crate::source::retry::{Failure, retried};
 
 /// What the URL ends with, behind the account's address.
 pub(crate) const METHOD: &str = ":generateAccessToken";
@@ -22,8 +20,6 @@ pub(crate) const ROLE: &str = "roles/iam.serviceAccountTokenCreator";
 /// The permission of that role which Google's refusal names.
 pub(crate) const PERMISSION: &str = "iam.serviceAccounts.getAccessToken";
 
-const MAX_REPLY: usize = 1 << 20;
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 const USER_PROJECT: &str = "x-goog-user-project";
 
 #[derive(Serialize)]
@@ -35,7 +31,7 @@ struct Body<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Reply {
+struct TokenBody {
     access_token: SecretString,
     expire_time: String,
 }
@@ -61,20 +57,24 @@ pub(crate) async fn generate_access_token(
         lifetime: format!("{}s", lifetime.as_secs()),
     })
     .map_err(|_| Error::new(ErrorKind::InvalidCredential, "the request has no JSON form"))?;
-    let host = url.host_str().unwrap_or_default();
-    let attempt = || attempt(http, url, source, quota_project, &body);
-    let token = retried(&RetryPolicy::for_token_requests(), host, attempt).await?;
+    let token = Exchange::new(http)
+        .run(
+            || request(url, source, quota_project, &body),
+            |received| match received.status {
+                StatusCode::OK => Ok(token(&received.body, &received.headers, url)?),
+                _ => Err(rejection(received, url, source).into()),
+            },
+        )
+        .await?;
     Ok(token.with_scopes(scopes.clone()))
 }
 
-/// One request.
-async fn attempt(
-    http: &HttpClient,
+fn request(
     url: &Url,
     source: &AccessToken,
     quota_project: Option<&str>,
     body: &[u8],
-) -> Result<AccessToken, Failure> {
+) -> Result<Request, Error> {
     const JSON: HeaderValue = HeaderValue::from_static("application/json");
     let mut request = Request::new(Method::POST, url.clone());
     let headers = request.headers_mut();
@@ -83,26 +83,15 @@ async fn attempt(
     headers.insert(ACCEPT, JSON);
     if let Some(project) = quota_project {
         let project = HeaderValue::from_str(project).map_err(|_| {
-            let why = "the quota project cannot stand in a header";
+            let why = "the quota project contains characters that a header cannot hold";
             Error::new(ErrorKind::InvalidCredential, why).with_remedy(Remedy::new(
-                "Write the project's id into `quota_project_id`, without blanks and line breaks.",
+                "Set `quota_project_id` to the project's ID, without spaces and line breaks.",
             ))
         })?;
         headers.insert(USER_PROJECT, project);
     }
-    *request.timeout_mut() = Some(ATTEMPT_TIMEOUT);
     *request.body_mut() = Some(body.to_vec().into());
-    let mut reply = http.send(request).await?;
-    let status = reply.status();
-    let headers = reply.headers().clone();
-    let body = read_bounded(&mut reply, MAX_REPLY).await?;
-    if status == StatusCode::OK {
-        return Ok(token(&body, &headers, url)?);
-    }
-    Err(Failure {
-        pause: retry_after(&headers, Utc::now()),
-        ..refusal(status, &body, url, source).into()
-    })
+    Ok(request)
 }
 
 pub(crate) fn token(body: &[u8], headers: &HeaderMap, url: &Url) -> Result<AccessToken, Error> {
@@ -115,7 +104,7 @@ pub(crate) fn token(body: &[u8], headers: &HeaderMap, url: &Url) -> Result<Acces
         .with_remedy(Remedy::unexpected_intermediary())
     };
     // serde's own message could quote the token.
-    let reply: Reply = serde_json::from_slice(body)
+    let reply: TokenBody = serde_json::from_slice(body)
         .map_err(|_| invalid("it is no JSON object with accessToken and expireTime"))?;
     let end = DateTime::parse_from_rfc3339(&reply.expire_time)
         .map_err(|_| invalid("its expireTime is not a time"))?;
@@ -145,51 +134,31 @@ struct Detail {
     reason: String,
 }
 
-pub(crate) fn refusal(status: StatusCode, body: &[u8], url: &Url, source: &AccessToken) -> Error {
+/// Interprets an error response.
+pub(crate) fn rejection(received: &ReceivedResponse, url: &Url, source: &AccessToken) -> Error {
     #[derive(Deserialize)]
-    struct Reply {
+    struct ErrorBody {
         error: Status,
     }
     let host = url.host_str().unwrap_or_default();
     let target = target(url).unwrap_or_default();
-    let busy = status.is_server_error()
-        || status == StatusCode::TOO_MANY_REQUESTS
-        || status == StatusCode::REQUEST_TIMEOUT;
-    let reply = serde_json::from_slice::<Reply>(body).ok().map(|r| r.error);
-    let Some(reply) = reply else {
-        let kind = if busy {
-            ErrorKind::Server
-        } else {
-            ErrorKind::InvalidResponse
-        };
-        return Error::new(
-            kind,
-            format!(
-                "{host} answered with status {} and no explanation",
-                status.as_u16()
-            ),
-        )
-        .with_remedy(if busy {
-            Remedy::new("Try again in a moment.")
-        } else {
-            Remedy::unexpected_intermediary()
-        });
+    let Ok(ErrorBody { error }) = serde_json::from_slice(&received.body) else {
+        return received.unexplained(host);
     };
-    let said = sanitize_message(&reply.message, &[source.secret()]);
-    if busy || reply.status == "RESOURCE_EXHAUSTED" || reply.status == "UNAVAILABLE" {
-        return Error::new(
-            ErrorKind::Server,
-            format!("{host} cannot answer now: {said}"),
-        )
-        .with_remedy(Remedy::new("Try again in a moment."));
+    let message = sanitize_message(&error.message, &[source.secret()]);
+    let is_overloaded = matches!(error.status.as_str(), "RESOURCE_EXHAUSTED" | "UNAVAILABLE");
+    if received.is_busy() || is_overloaded {
+        let message = format!("{host} cannot respond now: {message}");
+        return Error::new(ErrorKind::Server, message).with_remedy(try_again());
     }
-    let (kind, remedy) = meaning(status, &reply, &target).unwrap_or_else(|| {
+    let (kind, remedy) = meaning(received.status, &error, &target).unwrap_or_else(|| {
         (
             ErrorKind::UnconfirmedRejection,
             Remedy::of_unconfirmed_rejection(),
         )
     });
-    Error::new(kind, format!("no token for {target}: {host} says: {said}")).with_remedy(remedy)
+    let message = format!("no token for {target}: {host} responded: {message}");
+    Error::new(kind, message).with_remedy(remedy)
 }
 
 /// The kind and the remedy of a rejection; `None` for a reason that is not known.

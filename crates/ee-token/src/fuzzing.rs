@@ -5,19 +5,20 @@ use chrono::{DateTime, Utc};
 use http::{HeaderMap, StatusCode};
 
 use crate::oauth;
-use crate::oauth::error_response::{OAuthError, classify};
+use crate::oauth::error_response::classify;
 use crate::oauth::revoke;
 use crate::oauth::token_info;
+use crate::transport::exchange::ReceivedResponse;
 use crate::{Error, TokenInfo, TokenResponse};
 
 const HOST: &str = "oauth2.googleapis.com";
 
 pub fn token_reply(body: &[u8], asked_at: DateTime<Utc>) -> Result<TokenResponse, Error> {
-    oauth::parse_reply(body, HOST, asked_at)
+    oauth::parse_response(body, HOST, asked_at)
 }
 
 pub fn refusal(status: StatusCode, body: &[u8], secrets: &[&str]) -> Error {
-    classify(status, OAuthError::parse(body).as_ref(), HOST, secrets)
+    classify(&ReceivedResponse::with_body(status, body), HOST, secrets)
 }
 
 pub fn says_revoked(body: &[u8]) -> bool {
@@ -25,7 +26,7 @@ pub fn says_revoked(body: &[u8]) -> bool {
 }
 
 pub fn token_info_reply(body: &[u8]) -> Result<TokenInfo, Error> {
-    token_info::parse_reply(body, HOST)
+    token_info::parse_response(body, HOST)
 }
 
 pub fn http_date(headers: &HeaderMap) -> Option<DateTime<Utc>> {

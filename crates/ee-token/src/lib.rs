@@ -68,6 +68,8 @@ pub use transport::endpoints::{Endpoint, Endpoints, JWT_BEARER_AUDIENCE, is_loop
 #[doc(hidden)]
 pub use transport::endpoints::{is_localhost, is_loopback_host};
 #[doc(hidden)]
+pub use transport::exchange::{Exchange, FailedAttempt, ReceivedResponse, try_again};
+#[doc(hidden)]
 pub use transport::retry::http_date;
 pub use transport::retry::{RetryPolicy, retry_after};
 #[doc(hidden)]

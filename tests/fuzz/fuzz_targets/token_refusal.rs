@@ -17,7 +17,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     for status in [400, 401, 403, 404, 429, 503] {
         let status = StatusCode::from_u16(status).expect("a status");
         let by_token_endpoint = fuzzing::refusal(status, data, &[OTHER, SECRET]);
-        let by_iam = credentials::iam_refusal(status, data, &iam, &token);
+        let by_iam = credentials::iam_rejection(status, data, &iam, &token);
         for error in [by_token_endpoint, by_iam] {
             check_error(&error, error.remedy());
             assert!(!format!("{error:?}").contains(SECRET), "{error:?}");

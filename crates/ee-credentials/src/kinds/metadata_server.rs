@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
-    AccessToken, Endpoint, ErrorKind as Token, HttpClient, NumericSeconds, Remedy, Request,
-    RetryPolicy, Scopes, SecretString, TokenFuture, TokenSource, is_unsafe_for_display,
-    read_bounded, retry_after,
+    AccessToken, Endpoint, ErrorKind as Token, Exchange, FailedAttempt, HttpClient, NumericSeconds,
+    ReceivedResponse, Remedy, Request, RetryPolicy, Scopes, SecretString, TokenFuture, TokenSource,
+    is_unsafe_for_display, try_again,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
@@ -23,7 +23,6 @@ use crate::input::json::clipped;
 use crate::kinds::credential::Loaded;
 use crate::kinds::identity::Identity;
 use crate::kinds::impersonated::is_account;
-use crate::source::retry::{Failure, retried};
 use crate::{CredentialKind, CredentialOptions, Environment, Error, ErrorKind};
 
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
@@ -36,7 +35,6 @@ const ADDRESS: &str = "169.254.169.254";
 const ROOT: &str = "computeMetadata/v1/";
 /// The way from there to where tokens are, backwards.
 const UP: &str = "../../../";
-const MAX_REPLY: usize = 1 << 20;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A new pod's metadata server may need a while.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,11 +45,8 @@ pub(crate) struct MetadataServer {
     /// `default`, or the address of one of the machine's accounts.
     account: String,
     scopes: Scopes,
-    /// Where tokens are, made at once: a program that ends soon asks for nothing else. The paths
-    /// of other questions are joined to it.
+    /// The URL of the account's tokens. Other paths are joined to it.
     url: Url,
-    /// The same, or the emulator's in its place.
-    token_url: Url,
     retry: RetryPolicy,
     /// What was learnt of the account; `None` in it if the server knows none.
     info: OnceCell<Option<AccountInfo>>,
@@ -219,23 +214,21 @@ fn joined(base: &Url, path: &str) -> Result<Url, ee_token::Error> {
     })
 }
 
-fn question(url: &Url) -> Request {
+fn metadata_request(url: &Url) -> Request {
     let mut request = Request::new(Method::GET, url.clone());
     let flavor = HeaderValue::from_static(GOOGLE);
     request.headers_mut().insert(FLAVOR, flavor);
     request
 }
 
-/// Whether a metadata server answers at this address.
+/// Returns whether a metadata server responds at this address.
 async fn ping(http: &HttpClient, url: &Url, attempts: u32) -> bool {
     let http = client_for(http, url);
-    let Ok(real) = http.endpoints().resolve(url) else {
-        return false;
-    };
-    let host = url.host_str().unwrap_or_default();
     for _ in 0..attempts.max(1) {
-        match http.send_in_clear(question(&real), host).await {
-            Ok(reply) => return reply.status() == StatusCode::OK && has_flavor(reply.headers()),
+        match Exchange::new(&http).send(metadata_request(url)).await {
+            Ok(received) => {
+                return received.status == StatusCode::OK && has_flavor(&received.headers);
+            }
             Err(error) => tracing::debug!(%error, "no metadata server"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -270,7 +263,7 @@ struct Reply {
 }
 
 /// The token in an answer, or why there is none.
-pub(crate) fn token_reply(
+pub(crate) fn token_response(
     body: &[u8],
     asked_at: DateTime<Utc>,
 ) -> Result<AccessToken, &'static str> {
@@ -317,7 +310,6 @@ impl MetadataServer {
         retry: RetryPolicy,
     ) -> Result<Self, ee_token::Error> {
         Ok(Self {
-            token_url: http.endpoints().resolve(&url)?,
             http,
             account,
             scopes,
@@ -406,14 +398,7 @@ impl MetadataServer {
     }
 
     async fn token(&self) -> Result<AccessToken, ee_token::Error> {
-        let host = self.host();
-        let answered = retried(&self.retry, host, || async {
-            // A token's life begins with the attempt that brings it, not with those before.
-            let asked_at = Utc::now();
-            let body = self.attempt(&self.token_url).await?;
-            Ok(body.map(|body| (body, asked_at)))
-        });
-        let Some((body, asked_at)) = answered.await? else {
+        let Some((body, sent_at)) = self.fetch(&self.url).await? else {
             let why = match self.named_email() {
                 Some(email) => format!("this machine has no service account {email}"),
                 None => "this machine has no service account".to_owned(),
@@ -422,62 +407,56 @@ impl MetadataServer {
                 "Attach a service account to the machine, or use other credentials.",
             )));
         };
-        token_reply(&body, asked_at).map_err(|why| self.error(Token::InvalidResponse, why))
+        token_response(&body, sent_at).map_err(|why| self.error(Token::InvalidResponse, why))
     }
 
-    /// What is at a path; `None` if there is nothing.
+    /// Returns the value at a path, or `None` if the server has none.
     async fn get(&self, path: &str) -> Result<Option<Bytes>, ee_token::Error> {
         let url = joined(&self.url, &[UP, path].concat())?;
-        let url = self.http.endpoints().resolve(&url)?;
-        let host = self.host();
-        retried(&self.retry, host, || self.attempt(&url)).await
+        Ok(self.fetch(&url).await?.map(|(body, _)| body))
     }
 
-    /// One request, and its answer in time.
-    async fn attempt(&self, url: &Url) -> Result<Option<Bytes>, Failure> {
-        let answered = timeout(ATTEMPT_TIMEOUT, self.exchange(url));
-        answered.await.unwrap_or_else(|_| {
-            let why = format!("no answer from {} in time", self.host());
-            let error = ee_token::Error::new(Token::Timeout, why);
-            Err(error.with_remedy(unreachable()).into())
+    /// Returns the value at a URL and when the request was sent, or `None` if there is no value.
+    async fn fetch(&self, url: &Url) -> Result<Option<(Bytes, DateTime<Utc>)>, ee_token::Error> {
+        let exchange = Exchange::new(&self.http)
+            .timeout(ATTEMPT_TIMEOUT)
+            .retry(self.retry.clone());
+        let fetched = exchange.run(
+            || Ok(metadata_request(url)),
+            |received| self.interpret(received),
+        );
+        let is_emulated = self.http.endpoints().emulator_address().is_some();
+        fetched.await.map_err(|failed| match failed.error.kind() {
+            Token::Network | Token::Timeout if !is_emulated => {
+                failed.error.with_remedy(unreachable())
+            }
+            _ => failed.error,
         })
     }
 
-    async fn exchange(&self, url: &Url) -> Result<Option<Bytes>, Failure> {
-        let is_emulated = self.http.endpoints().emulator_address().is_some();
-        let transient = |error: ee_token::Error| match is_emulated {
-            true => error,
-            false => error.with_remedy(unreachable()),
-        };
-        let reply = self.http.send_in_clear(question(url), self.host());
-        let mut reply = reply.await.map_err(transient)?;
-        let status = reply.status();
-        let flavored = has_flavor(reply.headers());
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            let why = format!("it answered with status {}", status.as_u16());
-            let remedy = Remedy::new("Try again in a moment.");
-            return Err(Failure {
-                pause: retry_after(reply.headers(), Utc::now()),
-                ..self.error(Token::Server, &why).with_remedy(remedy).into()
-            });
+    fn interpret(
+        &self,
+        received: &ReceivedResponse,
+    ) -> Result<Option<(Bytes, DateTime<Utc>)>, FailedAttempt> {
+        let status = received.status.as_u16();
+        if received.is_busy() {
+            let why = format!("it responded with status {status}");
+            return Err(self
+                .error(Token::Server, &why)
+                .with_remedy(try_again())
+                .into());
         }
-        if !flavored {
+        if !has_flavor(&received.headers) {
             let why = "its response lacks the header Metadata-Flavor: Google, so it is not a metadata server";
-            return Err(Failure {
-                again: false,
-                ..self.error(Token::InvalidResponse, why).into()
-            });
+            return Err(FailedAttempt::permanent(
+                self.error(Token::InvalidResponse, why),
+            ));
         }
-        match status {
-            StatusCode::OK => {
-                let body = read_bounded(&mut reply, MAX_REPLY)
-                    .await
-                    .map_err(transient)?;
-                Ok(Some(body))
-            }
+        match received.status {
+            StatusCode::OK => Ok(Some((received.body.clone(), received.sent_at))),
             StatusCode::NOT_FOUND => Ok(None),
             _ => {
-                let why = format!("it refused with status {}", status.as_u16());
+                let why = format!("it rejected the request with status {status}");
                 Err(self.error(Token::Rejected, &why).into())
             }
         }

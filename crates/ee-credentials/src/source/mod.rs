@@ -1,4 +1,3 @@
 //! Token sources that wrap another source.
 
 pub(crate) mod reloading;
-pub(crate) mod retry;

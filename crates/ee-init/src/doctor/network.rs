@@ -2,17 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::{TimeDelta, Utc};
-use ee_token::{HttpClient, Remedy, Request, http_date, read_bounded};
+use chrono::TimeDelta;
+use ee_token::{Exchange, HttpClient, Remedy, Request, http_date};
 use http::Method;
 use url::Url;
 
 use crate::Error;
 use crate::doctor::{Check, Report, bounded};
 
-/// Only that there is an answer matters.
-const MAX_REPLY: usize = 1 << 20;
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// What tokens and certificates bear without trouble.
 const TOLERATED_SKEW: TimeDelta = TimeDelta::seconds(60);
 pub(super) async fn examine(
@@ -51,18 +48,15 @@ struct Answer {
 }
 
 async fn ask(base: &Url, http: &HttpClient) -> Result<Answer, Error> {
-    let mut request = Request::new(Method::GET, base.clone());
-    *request.timeout_mut() = Some(TIMEOUT);
-    let asked_at = Utc::now();
+    let request = Request::new(Method::GET, base.clone());
     let started = Instant::now();
-    let mut response = http.send(request).await?;
+    let received = Exchange::new(http).send(request).await?;
     let took = started.elapsed();
-    let date = http_date(response.headers()).and_then(|date| {
+    let date = http_date(&received.headers).and_then(|date| {
         // The server's time is that of the middle of the exchange, cut to whole seconds.
-        let middle = asked_at + TimeDelta::from_std(took / 2).ok()?;
+        let middle = received.sent_at + TimeDelta::from_std(took / 2).ok()?;
         Some(middle - date - TimeDelta::milliseconds(500))
     });
-    read_bounded(&mut response, MAX_REPLY).await?;
     Ok(Answer { took, ahead: date })
 }
 

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::transport::exchange::{ReceivedResponse, try_again};
 use crate::{Error, ErrorKind, Remedy, sanitize_message, zeroize_json};
 
 /// The reply's own words, which may be what it was sent.
@@ -58,53 +59,42 @@ impl OAuthError {
 /// A credential is rejected only by an error code that is about the credential, with the status
 /// that goes with it. Any other response may come from a proxy, a filter or a gateway, or mean
 /// something that is not known here, and is transient.
-pub(crate) fn classify(
-    status: StatusCode,
-    reply: Option<&OAuthError>,
-    host: &str,
-    secrets: &[&str],
-) -> Error {
-    let busy = status.is_server_error()
-        || status == StatusCode::TOO_MANY_REQUESTS
-        || status == StatusCode::REQUEST_TIMEOUT;
-    let code = status.as_u16();
-    let Some(reply) = reply else {
-        let message = format!("{host} answered with status {code} and no explanation");
-        return if busy {
-            Error::new(ErrorKind::Server, message).with_remedy(try_again())
-        } else {
-            Error::new(ErrorKind::InvalidResponse, message)
-                .with_remedy(Remedy::unexpected_intermediary())
-        };
+pub(crate) fn classify(received: &ReceivedResponse, host: &str, secrets: &[&str]) -> Error {
+    let Some(response) = OAuthError::parse(&received.body) else {
+        return received.unexplained(host);
     };
-    let words = Zeroizing::new(match (reply.code.as_str(), reply.description.as_str()) {
-        (code, "") => code.to_owned(),
-        ("", description) => description.to_owned(),
-        (code, description) => [code, ": ", description].concat(),
-    });
+    let words = Zeroizing::new(
+        match (response.code.as_str(), response.description.as_str()) {
+            (code, "") => code.to_owned(),
+            ("", description) => description.to_owned(),
+            (code, description) => [code, ": ", description].concat(),
+        },
+    );
     let said = sanitize_message(&words, secrets);
-    if busy || reply.is_about_load() {
+    if received.is_busy() || response.is_about_load() {
         return Error::new(
             ErrorKind::Server,
             format!("{host} cannot answer now: {said}"),
         )
         .with_remedy(try_again());
     }
-    let rejects = matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED);
-    match reply.meaning().filter(|_| rejects) {
+    let rejects = matches!(
+        received.status,
+        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED
+    );
+    match response.meaning().filter(|_| rejects) {
         Some((kind, remedy)) => {
             Error::new(kind, format!("{host} rejected the credential: {said}")).with_remedy(remedy)
         }
         None => Error::new(
             ErrorKind::UnconfirmedRejection,
-            format!("{host} answered with status {code}: {said}"),
+            format!(
+                "{host} responded with status {}: {said}",
+                received.status.as_u16()
+            ),
         )
         .with_remedy(Remedy::of_unconfirmed_rejection()),
     }
-}
-
-fn try_again() -> Remedy {
-    Remedy::new("Try again in a moment.")
 }
 
 impl OAuthError {

@@ -7,28 +7,22 @@ pub(crate) mod token_info;
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
-use crate::SecretString;
 use chrono::{DateTime, TimeDelta, Utc};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
 use reqwest::Request;
 use serde::Deserialize;
-use tokio::time::Instant;
 use url::Url;
 
-use crate::oauth::error_response::{OAuthError, classify};
+use crate::oauth::error_response::classify;
 use crate::oauth::grant::{ClientBasicAuth, Grant};
 use crate::secret::wipe::secret_body;
-use crate::transport::retry::{http_date, retry_after};
+use crate::transport::exchange::{Exchange, FailedAttempt, ReceivedResponse};
 use crate::{
-    AccessToken, Endpoint, Error, ErrorKind, HttpClient, Remedy, RetryPolicy, Scopes, read_bounded,
+    AccessToken, Endpoint, Error, ErrorKind, HttpClient, Remedy, RetryPolicy, Scopes, SecretString,
 };
 
-/// A token reply is a few KiB; nothing honest comes near this.
-const MAX_REPLY: usize = 1 << 20;
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A clock this close to the server's is not what the server complains of.
 const TOLERATED_SKEW: TimeDelta = TimeDelta::seconds(30);
 /// A clock without a battery starts in 1970. What is further off is no clock's, and times that are
@@ -173,39 +167,23 @@ impl TokenEndpoint {
         &self,
         grant: &Grant<'_>,
         client: Option<&ClientBasicAuth<'_>>,
-    ) -> Result<TokenResponse, Failure> {
-        let usual = RetryPolicy::for_token_requests();
-        let policy = self.retry.as_deref().unwrap_or(&usual);
-        let started = Instant::now();
-        let mut retry = 0;
-        loop {
-            let failure = match self.attempt(grant, client).await {
-                Ok(response) => return Ok(response),
-                Err(failure) => failure,
-            };
-            let again = retry < policy.max_retries
-                && failure.error.is_transient()
-                && (failure.was_not_sent || !grant.is_single_use());
-            let wait = failure
-                .retry_after
-                .unwrap_or_default()
-                .max(policy.backoff(retry));
-            if !again || wait > policy.max_elapsed.saturating_sub(started.elapsed()) {
-                return Err(failure);
-            }
-            tracing::debug!(host = self.url().host_str(), retry, error = %failure.error, "token request failed");
-            tokio::time::sleep(wait).await;
-            retry += 1;
-        }
+    ) -> Result<TokenResponse, FailedAttempt> {
+        let policy = self.retry.as_deref().cloned();
+        Exchange::new(&self.http)
+            .retry(policy.unwrap_or_else(RetryPolicy::for_token_requests))
+            .single_use(grant.is_single_use())
+            .run(
+                || self.request(grant, client),
+                |received| Ok(self.interpret(grant, client, received)?),
+            )
+            .await
     }
 
-    async fn attempt(
+    fn request(
         &self,
         grant: &Grant<'_>,
         client: Option<&ClientBasicAuth<'_>>,
-    ) -> Result<TokenResponse, Failure> {
-        // A token's life is counted from before the request: better a second short than one long.
-        let asked_at = Utc::now();
+    ) -> Result<Request, Error> {
         let (content_type, body) = grant.body();
         let mut request = Request::new(Method::POST, self.url().clone());
         let headers = request.headers_mut();
@@ -214,30 +192,25 @@ impl TokenEndpoint {
         if let Some(client) = client {
             headers.insert(AUTHORIZATION, client.basic()?);
         }
-        *request.timeout_mut() = Some(ATTEMPT_TIMEOUT);
         *request.body_mut() = Some(secret_body(body).into());
-        let mut response = self.http.send(request).await.map_err(|error| Failure {
-            was_not_sent: error.was_not_sent(),
-            ..Failure::from(error)
-        })?;
-        let status = response.status();
-        let headers = response.headers().clone();
+        Ok(request)
+    }
+
+    fn interpret(
+        &self,
+        grant: &Grant<'_>,
+        client: Option<&ClientBasicAuth<'_>>,
+        received: &ReceivedResponse,
+    ) -> Result<TokenResponse, Error> {
         let host = self.url().host_str().unwrap_or_default();
-        let body = read_bounded(&mut response, MAX_REPLY).await?;
-        if status == StatusCode::OK {
-            return Ok(parse_reply(&body, host, asked_at)?);
+        if received.status == StatusCode::OK {
+            return parse_response(&received.body, host, received.sent_at);
         }
         let sent = grant.secrets();
         let of_client = client.map(ClientBasicAuth::secrets);
         let secrets = sent.iter().chain(of_client.iter().flatten());
         let secrets: Vec<&str> = secrets.map(|secret| secret.as_str()).collect();
-        let reply = OAuthError::parse(&body);
-        Err(Failure {
-            error: classify(status, reply.as_ref(), host, &secrets),
-            server_time: http_date(&headers),
-            retry_after: retry_after(&headers, Utc::now()),
-            was_not_sent: false,
-        })
+        Err(classify(received, host, &secrets))
     }
 }
 
@@ -249,27 +222,8 @@ impl fmt::Debug for TokenEndpoint {
     }
 }
 
-/// An error, and what the reply told beside it.
-struct Failure {
-    error: Error,
-    server_time: Option<DateTime<Utc>>,
-    retry_after: Option<Duration>,
-    was_not_sent: bool,
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self {
-            error,
-            server_time: None,
-            retry_after: None,
-            was_not_sent: false,
-        }
-    }
-}
-
 #[derive(Deserialize)]
-struct Reply {
+struct TokenBody {
     access_token: Option<SecretString>,
     token_type: Option<String>,
     expires_in: Option<NumericSeconds>,
@@ -299,7 +253,7 @@ impl NumericSeconds {
     }
 }
 
-pub(crate) fn parse_reply(
+pub(crate) fn parse_response(
     body: &[u8],
     host: &str,
     asked_at: DateTime<Utc>,
@@ -312,7 +266,8 @@ pub(crate) fn parse_reply(
         .with_remedy(Remedy::unexpected_intermediary())
     };
     // serde's own message could quote the reply, and with it the token.
-    let reply: Reply = serde_json::from_slice(body).map_err(|_| invalid(&crate::shape(body)))?;
+    let reply: TokenBody =
+        serde_json::from_slice(body).map_err(|_| invalid(&crate::shape(body)))?;
     let secret = reply
         .access_token
         .ok_or_else(|| invalid("it has no access_token"))?;

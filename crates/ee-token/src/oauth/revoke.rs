@@ -1,14 +1,12 @@
 //! Giving a grant back (RFC 7009).
 
-use crate::SecretString;
 use http::StatusCode;
 use serde::Deserialize;
 
-use crate::oauth::error_response::{OAuthError, classify};
-use crate::secret::wipe::post_secret;
-use crate::{Endpoint, Error, HttpClient, read_bounded};
-
-const MAX_REPLY: usize = 1 << 20;
+use crate::oauth::error_response::classify;
+use crate::secret::wipe::secret_request;
+use crate::transport::exchange::Exchange;
+use crate::{Endpoint, Error, HttpClient, SecretString};
 
 /// Ends a grant at Google: by its refresh token, or by an access token that came from it.
 /// Returns `false` if it had ended before.
@@ -18,19 +16,16 @@ const MAX_REPLY: usize = 1 << 20;
 /// [`ErrorKind::Server`](crate::ErrorKind::Server) or [`ErrorKind::Rejected`](crate::ErrorKind::Rejected) if it does not agree.
 pub async fn revoke(http: &HttpClient, token: &SecretString) -> Result<bool, Error> {
     let url = http.endpoints().url(Endpoint::Revocation);
-    let mut response = post_secret(http, url, "token", token.expose_secret()).await?;
-    let status = response.status();
-    if status == StatusCode::OK {
-        return Ok(true);
+    let request = secret_request(url, "token", token.expose_secret());
+    let received = Exchange::new(http).send(request).await?;
+    match received.status {
+        StatusCode::OK => Ok(true),
+        StatusCode::BAD_REQUEST if has_ended(&received.body) => Ok(false),
+        _ => {
+            let host = url.host_str().unwrap_or_default();
+            Err(classify(&received, host, &[token.expose_secret()]))
+        }
     }
-    let body = read_bounded(&mut response, MAX_REPLY).await?;
-    if status == StatusCode::BAD_REQUEST && has_ended(&body) {
-        return Ok(false);
-    }
-    let reply = OAuthError::parse(&body);
-    let host = url.host_str().unwrap_or_default();
-    let secrets = [token.expose_secret()];
-    Err(classify(status, reply.as_ref(), host, &secrets))
 }
 
 /// Google says so of a token that was revoked or has expired.

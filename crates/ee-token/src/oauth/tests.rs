@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
@@ -201,15 +202,12 @@ async fn odd_replies_are_the_right_value_or_an_error() {
 }
 
 #[tokio::test]
-async fn an_enormous_reply_is_refused_and_not_held() {
-    let server = answering(vec![ResponseTemplate::new(200).set_body_bytes(vec![
-        b' ';
-        MAX_REPLY
-            + 1
-    ])])
-    .await;
-    let error = refresh(&endpoint(&server, 0)).await.unwrap_err();
+async fn response_over_1_mib_is_an_error_and_not_retried() {
+    let body = vec![b' '; (1 << 20) + 1];
+    let server = answering(vec![ResponseTemplate::new(200).set_body_bytes(body)]).await;
+    let error = refresh(&endpoint(&server, 2)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidResponse);
+    assert_eq!(server.received_requests().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -299,8 +297,8 @@ fn only_codes_about_the_credential_reject_it() {
     for body in bodies {
         for status in PASSING {
             let status = StatusCode::from_u16(status).unwrap();
-            let reply = OAuthError::parse(body.as_bytes());
-            let error = classify(status, reply.as_ref(), "oauth2.googleapis.com", &[]);
+            let received = ReceivedResponse::with_body(status, body.as_bytes());
+            let error = classify(&received, "oauth2.googleapis.com", &[]);
             assert!(error.is_transient(), "{status} {body}");
             assert!(!error.kind().is_rejection(), "{status} {body}");
             assert!(error.remedy().is_some(), "{status} {body}");
@@ -317,9 +315,9 @@ fn only_codes_about_the_credential_reject_it() {
             "<html>",
             "",
         ] {
-            let reply = OAuthError::parse(body.as_bytes());
             let status = StatusCode::from_u16(status).unwrap();
-            let error = classify(status, reply.as_ref(), "oauth2.googleapis.com", &[]);
+            let received = ReceivedResponse::with_body(status, body.as_bytes());
+            let error = classify(&received, "oauth2.googleapis.com", &[]);
             assert!(error.is_transient(), "{status} {body}");
             assert!(error.remedy().is_some(), "{status} {body}");
         }

@@ -6,14 +6,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use crate::oauth::error_response::{OAuthError, classify};
-use crate::secret::wipe::{post_secret, secret_request};
+use crate::oauth::error_response::classify;
+use crate::secret::wipe::secret_request;
+use crate::transport::exchange::Exchange;
 use crate::{
     AccessToken, ClientBasicAuth, Endpoint, Error, ErrorKind, HttpClient, Remedy, Scopes,
-    is_unsafe_for_display, read_bounded,
+    is_unsafe_for_display,
 };
-
-const MAX_REPLY: usize = 1 << 20;
 
 /// What Google says of a token: [`token_info`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,18 +43,16 @@ pub struct TokenInfo {
 /// ```
 pub async fn token_info(http: &HttpClient, token: &AccessToken) -> Result<TokenInfo, Error> {
     let url = http.endpoints().url(Endpoint::TokenInfo);
-    let mut response = post_secret(http, url, "access_token", token.secret()).await?;
-    let status = response.status();
-    let body = read_bounded(&mut response, MAX_REPLY).await?;
+    let request = secret_request(url, "access_token", token.secret());
+    let received = Exchange::new(http).send(request).await?;
     let host = url.host_str().unwrap_or_default();
-    if status != StatusCode::OK {
-        let reply = OAuthError::parse(&body);
-        return Err(classify(status, reply.as_ref(), host, &[token.secret()]));
+    if received.status != StatusCode::OK {
+        return Err(classify(&received, host, &[token.secret()]));
     }
-    parse_reply(&body, host)
+    parse_response(&received.body, host)
 }
 
-pub(crate) fn parse_reply(body: &[u8], host: &str) -> Result<TokenInfo, Error> {
+pub(crate) fn parse_response(body: &[u8], host: &str) -> Result<TokenInfo, Error> {
     let reply: Reply = serde_json::from_slice(body).map_err(|_| {
         Error::new(
             ErrorKind::InvalidResponse,
@@ -91,27 +88,21 @@ pub async fn introspect(
 ) -> Result<Option<String>, Error> {
     let mut request = secret_request(url, "token", token.secret());
     request.headers_mut().insert(AUTHORIZATION, client.basic()?);
-    let mut response = http.send(request).await?;
-    let status = response.status();
-    let body = read_bounded(&mut response, MAX_REPLY).await?;
+    let received = Exchange::new(http).send(request).await?;
     let host = url.host_str().unwrap_or_default();
-    if status != StatusCode::OK {
+    if received.status != StatusCode::OK {
         let of_client = client.secrets();
         let mut secrets: Vec<&str> = of_client.iter().map(|secret| secret.as_str()).collect();
         secrets.push(token.secret());
-        return Err(classify(
-            status,
-            OAuthError::parse(&body).as_ref(),
-            host,
-            &secrets,
-        ));
+        return Err(classify(&received, host, &secrets));
     }
-    let reply: Introspection = serde_json::from_slice(&body).map_err(|_| {
+    let body = &received.body;
+    let reply: Introspection = serde_json::from_slice(body).map_err(|_| {
         Error::new(
             ErrorKind::InvalidResponse,
             format!(
                 "the response of {host} does not describe a token: {}",
-                crate::shape(&body)
+                crate::shape(body)
             ),
         )
         .with_remedy(Remedy::unexpected_intermediary())

@@ -1,20 +1,14 @@
 //! Secrets on their way out of the process, and what comes back of them: the memory that they
 //! stand in is overwritten afterwards.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, InvalidHeaderValue};
 use http::{HeaderValue, Method};
-use reqwest::{Request, Response};
+use reqwest::Request;
 use serde_json::Value;
 use url::Url;
 use url::form_urlencoded::Serializer;
 use zeroize::{Zeroize as _, Zeroizing};
-
-use crate::{Error, HttpClient};
-
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A header value made of these pieces, of which some are secret: marked sensitive, cheap to
 /// clone, its bytes overwritten when the last clone goes.
@@ -61,24 +55,14 @@ fn form(name: &str, secret: &str) -> Zeroizing<String> {
     Zeroizing::new(form.finish())
 }
 
-/// Posts a form of one field. In the body: URLs end up in logs.
-pub(crate) async fn post_secret(
-    http: &HttpClient,
-    url: &Url,
-    name: &str,
-    secret: &str,
-) -> Result<Response, Error> {
-    http.send(secret_request(url, name, secret)).await
-}
-
-/// A request that posts a form of one field.
+/// Creates a request that posts a form of one field. The secret is in the body, because URLs end up
+/// in logs.
 pub(crate) fn secret_request(url: &Url, name: &str, secret: &str) -> Request {
     let mut request = Request::new(Method::POST, url.clone());
     request.headers_mut().insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/x-www-form-urlencoded"),
     );
-    *request.timeout_mut() = Some(TIMEOUT);
     *request.body_mut() = Some(secret_body(form(name, secret)).into());
     request
 }
@@ -96,6 +80,7 @@ pub fn zeroize_json(said: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::HttpClient;
 
     #[test]
     fn a_form_with_a_secret_may_be_sent_from_any_task() {

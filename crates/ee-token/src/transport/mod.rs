@@ -1,8 +1,8 @@
 //! The one way out of the process: every request of these crates goes through [`HttpClient`].
 
-pub(crate) mod clear_text;
 pub(crate) mod emulator;
 pub(crate) mod endpoints;
+pub(crate) mod exchange;
 pub(crate) mod listener;
 pub(crate) mod retry;
 pub(crate) mod tls;
@@ -20,8 +20,7 @@ use reqwest::{Client, ClientBuilder, Request, Response, redirect};
 use tokio::runtime::{self, Handle};
 use url::Url;
 
-use crate::error::network::{Stage, failure, from_reqwest};
-use crate::transport::clear_text::ClearText;
+use crate::error::network::from_reqwest;
 use crate::transport::emulator::{Emulator, ListenerCheck};
 use crate::transport::endpoints::{Endpoints, LOCALHOST, localhost};
 use crate::{Error, ErrorKind, Remedy};
@@ -62,7 +61,6 @@ struct Pool {
     direct: OnceCell<Client>,
     /// Emulator mode: a client for each address, whose connections are verified.
     checked: Mutex<Vec<(ListenerCheck, Client)>>,
-    clear_text: ClearText,
     /// TLS of its own, whose connections are not kept: one dies with its runtime.
     config: Option<rustls::ClientConfig>,
 }
@@ -350,31 +348,6 @@ impl HttpClient {
         Ok(executing)
     }
 
-    /// [`send_to`](Self::send_to) to a metadata server, which is asked in clear text
-    /// and past every proxy. Its time-out is its sender's to keep.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    #[doc(hidden)]
-    pub async fn send_in_clear(&self, request: Request, host: &str) -> Result<Response, Error> {
-        if request.url().scheme() != "http" {
-            return self.send_to(request, host)?.await;
-        }
-        let address = host_and_port(request.url());
-        let clear_text = self.pool()?.clear_text.clone();
-        let check = self.endpoints().listener_check(request.url());
-        self.sent.fetch_add(1, Ordering::Relaxed);
-        clear_text.execute(request, check).await.map_err(|error| {
-            let stage = if error.could_not_connect {
-                Stage::Connect
-            } else {
-                Stage::Exchange
-            };
-            let emulator = self.endpoints().emulator_in_force();
-            in_emulator_mode(emulator, failure(stage, error, host, &address))
-        })
-    }
-
     fn pool(&self) -> Result<Arc<Pool>, Error> {
         match &self.shared.own {
             Some(pool) => {
@@ -646,14 +619,12 @@ mod tests {
             let server = MockServer::builder().listener(listener).start().await;
             Mock::given(method("GET"))
                 .respond_with(ResponseTemplate::new(200))
-                .expect(2)
+                .expect(1)
                 .mount(&server)
                 .await;
             let http = HttpClient::new(Endpoints::google());
             let url: Url = format!("http://localhost:{port}/").parse().unwrap();
             get(&http, url.as_str()).await.unwrap();
-            let request = Request::new(Method::GET, url);
-            http.send_in_clear(request, "localhost").await.unwrap();
         }
     }
 
@@ -706,35 +677,6 @@ mod tests {
     fn closed_port() -> std::net::SocketAddr {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap()
-    }
-
-    #[tokio::test]
-    async fn what_is_asked_in_clear_text_fails_in_the_same_words() {
-        let address = closed_port();
-        for (url, words) in [
-            (
-                format!("http://{address}/canary"),
-                format!("metadata.google.internal (at {address}) cannot be reached: "),
-            ),
-            (
-                "http://no-such-host.invalid/canary".to_owned(),
-                "the name metadata.google.internal cannot be resolved".to_owned(),
-            ),
-            // One that is asked over TLS all the same.
-            (
-                format!("https://{address}/canary"),
-                format!("metadata.google.internal (at {address}) cannot be reached: "),
-            ),
-        ] {
-            let http = HttpClient::new(Endpoints::google());
-            let request = Request::new(Method::GET, url.parse().unwrap());
-            let sent = http.send_in_clear(request, "metadata.google.internal");
-            let error = sent.await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Network);
-            assert_eq!(http.request_count(), 1);
-            assert!(error.to_string().starts_with(&words), "{error}");
-            assert!(!format!("{error} {error:?}").contains("canary"));
-        }
     }
 
     #[tokio::test]

@@ -824,12 +824,12 @@ async fn a_url_that_redirects_or_answers_no_token_is_named() {
         (
             Fault::respond(200, "text/plain", vec![0xff, 0xfe]),
             Token::InvalidCredential,
-            "no text",
+            "not text",
         ),
         (
             Fault::respond(200, "text/plain", long),
             Token::InvalidResponse,
-            "too much",
+            "longer than",
         ),
         (
             Fault::status(403).body("canary"),

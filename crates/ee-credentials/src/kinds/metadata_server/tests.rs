@@ -365,7 +365,8 @@ fn a_number_of_seconds_may_be_written_as_a_text() {
     let asked_at = Utc::now();
     let reply = |seconds: &str| {
         let body = format!(r#"{{"access_token": "ya29.x", "expires_in": {seconds}}}"#);
-        token_reply(body.as_bytes(), asked_at).map(|token| token.expires_at().unwrap() - asked_at)
+        token_response(body.as_bytes(), asked_at)
+            .map(|token| token.expires_at().unwrap() - asked_at)
     };
     assert_eq!(reply(r#""3599""#), Ok(TimeDelta::seconds(3599)));
     assert_eq!(reply("3599"), Ok(TimeDelta::seconds(3599)));

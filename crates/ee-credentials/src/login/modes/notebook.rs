@@ -1,10 +1,8 @@
 //! A login with a browser anywhere: Earth Engine's own page shows a code, and the person
 //! carries it here. It can be done in two steps, by two processes.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use ee_token::{Endpoint, Remedy, Request, Scopes, SecretString, read_bounded};
+use ee_token::{Endpoint, Exchange, Remedy, Request, Scopes, SecretString};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
@@ -19,8 +17,6 @@ use crate::{Error, ErrorKind};
 
 /// Where clients without a redirect address have the code shown instead.
 const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
-const MAX_REPLY: usize = 64 * 1024;
-const TIMEOUT: Duration = Duration::from_secs(20);
 /// How often the code is asked for.
 const QUESTIONS: usize = 3;
 
@@ -199,15 +195,13 @@ async fn fetch(
         CONTENT_TYPE,
         HeaderValue::from_static("application/json; charset=UTF-8"),
     );
-    *request.timeout_mut() = Some(TIMEOUT);
     *request.body_mut() = Some(Bytes::from_owner(body).into());
-    let mut response = flow.http.send(request).await?;
-    let status = response.status();
-    let body = read_bounded(&mut response, MAX_REPLY).await?;
-    if status != StatusCode::OK {
-        return Err(no_client(&host, &format!("status {}", status.as_u16())));
+    let received = Exchange::new(&flow.http).send(request).await?;
+    if received.status != StatusCode::OK {
+        let status = format!("status {}", received.status.as_u16());
+        return Err(no_client(&host, &status));
     }
-    read(&body, client_verifier, &host)
+    read(&received.body, client_verifier, &host)
 }
 
 /// The OAuth client in an answer, and the scopes if there are any.

@@ -2,12 +2,10 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
-use chrono::Utc;
 use ee_token::{
-    Endpoint, ErrorKind as Token, HttpClient, Remedy, Request, RetryPolicy, SecretString,
-    is_loopback, read_bounded, retry_after, sensitive_header,
+    Endpoint, ErrorKind as Token, Exchange, FailedAttempt, HttpClient, ReceivedResponse, Remedy,
+    Request, SecretString, is_loopback, sensitive_header, try_again,
 };
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
@@ -21,11 +19,8 @@ use crate::kinds::external_account::Context;
 use crate::kinds::external_account::subject_token::aws::imds::is_link_local;
 use crate::kinds::external_account::subject_token::format::{Format, is_html};
 use crate::kinds::metadata_server::client_for;
-use crate::source::retry::{Failure, retried};
 use crate::{CredentialOptions, Error};
 
-const MAX_REPLY: usize = 1 << 20;
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The headers without which the metadata server returns no token; the second is the older one.
 const METADATA_HEADERS: [&str; 2] = ["metadata-flavor", "x-google-metadata-request"];
 const GOOGLE_METADATA_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254);
@@ -79,96 +74,83 @@ impl UrlToken {
 
     pub(crate) async fn fetch(&self, context: &Context) -> Result<SecretString, ee_token::Error> {
         let http = client_for_url(&context.http, &self.url);
-        let attempt = || self.attempt(&http, context);
-        retried(&RetryPolicy::for_token_requests(), self.host(), attempt).await
+        let token = Exchange::new(&http)
+            .run(
+                || {
+                    let mut request = Request::new(Method::GET, self.url.clone());
+                    *request.headers_mut() = self.headers.clone();
+                    Ok(request)
+                },
+                |received| self.interpret(received, context),
+            )
+            .await?;
+        Ok(token)
     }
 
-    async fn attempt(&self, http: &HttpClient, context: &Context) -> Result<SecretString, Failure> {
+    fn interpret(
+        &self,
+        received: &ReceivedResponse,
+        context: &Context,
+    ) -> Result<SecretString, FailedAttempt> {
         let host = self.host();
-        let told = |kind, why: &str| {
+        let error = |kind, why: &str| {
             context.error(kind, format_args!("`credential_source.url`: {host} {why}"))
         };
-        let mut request = Request::new(Method::GET, self.url.clone());
-        *request.headers_mut() = self.headers.clone();
-        *request.timeout_mut() = Some(ATTEMPT_TIMEOUT);
-        let mut reply = http.send(request).await?;
-        let status = reply.status();
-        if status.is_redirection() {
-            let why = "answered with a redirect, which is not followed: it could lead the headers anywhere";
-            return Err(not_now(told(Token::UnconfirmedRejection, why).with_remedy(
-                Remedy::new("Write the URL that it leads to into `url`."),
-            )));
+        let status = format!("responded with status {}", received.status.as_u16());
+        if received.status.is_redirection() {
+            let why = "responded with a redirect, which is not followed: it could send the headers to another host";
+            return Err(FailedAttempt::permanent(
+                error(Token::UnconfirmedRejection, why)
+                    .with_remedy(Remedy::new("Set `url` to the URL that it redirects to.")),
+            ));
         }
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            let why = format!("answered with status {}", status.as_u16());
-            return Err(Failure {
-                pause: retry_after(reply.headers(), Utc::now()),
-                ..told(Token::Server, &why).into()
-            });
+        if received.is_busy() {
+            return Err(error(Token::Server, &status)
+                .with_remedy(try_again())
+                .into());
         }
-        if status != StatusCode::OK {
-            let why = format!("answered with status {}", status.as_u16());
-            return Err(not_now(told(Token::UnconfirmedRejection, &why).with_remedy(
-                Remedy::new(
-                    "Check `url` and `headers`: what they are made of may be valid for one job only.",
-                ),
-            )));
+        if received.status != StatusCode::OK {
+            return Err(FailedAttempt::permanent(
+                error(Token::UnconfirmedRejection, &status).with_remedy(Remedy::new(
+                    "Check `url` and `headers`: their values may be valid for one job only.",
+                )),
+            ));
         }
-        let is_page = reply
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|of| of.to_str().ok())
-            .is_some_and(|of| {
-                of.trim_start()
-                    .to_ascii_lowercase()
-                    .starts_with("text/html")
-            });
-        if is_page {
-            return Err(not_now(html(&told)));
-        }
-        let body = read_bounded(&mut reply, MAX_REPLY)
-            .await
-            .map_err(|error| Failure {
-                // Too much is too much again.
-                again: error.kind() != Token::InvalidResponse,
-                ..told(
-                    error.kind(),
-                    &format!("answered too much, or broke off: {error}"),
-                )
-                .into()
-            })?;
-        let text = std::str::from_utf8(&body)
-            .map_err(|_| told(Token::InvalidCredential, "answered with what is no text"))?;
-        if is_html(text) {
-            return Err(not_now(html(&told)));
-        }
-        let place = Place::Other(format!("the answer of {host}"));
-        let token = self.format.token(text, &place).map_err(|error| {
-            told(
+        let text = std::str::from_utf8(&received.body).map_err(|_| {
+            error(
                 Token::InvalidCredential,
-                &format!("answered with no token: {error}"),
+                "responded with data that is not text",
+            )
+        })?;
+        if is_html(text) || has_html_type(&received.headers) {
+            let why = "responded with HTML instead of a token";
+            return Err(FailedAttempt::permanent(
+                error(Token::UnconfirmedRejection, why).with_remedy(Remedy::new(
+                    "Check the URL: it leads to a login page or an error page.",
+                )),
+            ));
+        }
+        let place = Place::Other(format!("the response of {host}"));
+        let token = self.format.token(text, &place).map_err(|why| {
+            error(
+                Token::InvalidCredential,
+                &format!("responded without a token: {why}"),
             )
         })?;
         Ok(token)
     }
 }
 
-/// A response that is hardly another a second later. The token cache asks again.
-fn not_now(error: ee_token::Error) -> Failure {
-    Failure {
-        again: false,
-        ..error.into()
-    }
-}
-
-fn html(told: &dyn Fn(Token, &str) -> ee_token::Error) -> ee_token::Error {
-    told(
-        Token::UnconfirmedRejection,
-        "answered with HTML, which is no token",
-    )
-    .with_remedy(Remedy::new(
-        "Check the URL: a login page or an error page answers there.",
-    ))
+fn has_html_type(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| {
+            value
+                .trim_start()
+                .to_ascii_lowercase()
+                .starts_with("text/html")
+        })
 }
 
 impl fmt::Debug for UrlToken {

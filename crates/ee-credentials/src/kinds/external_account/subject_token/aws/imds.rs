@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ee_token::{
-    ErrorKind as Token, HttpClient, Remedy, Request, SecretString, UrlField, read_bounded,
+    ErrorKind as Token, Exchange, HttpClient, Remedy, Request, SecretString, UrlField,
     sensitive_header,
 };
 use http::{Method, StatusCode};
@@ -20,9 +20,8 @@ use crate::kinds::metadata_server::client_for;
 
 const SESSION_TOKEN: &str = "X-aws-ec2-metadata-token";
 const SESSION_LIFE: &str = "X-aws-ec2-metadata-token-ttl-seconds";
-/// NumericSeconds: it is used at once.
-const LIFE: &str = "300";
-const MAX_REPLY: usize = 1 << 20;
+/// The lifetime of a session in seconds. It is used at once.
+const SESSION_SECONDS: &str = "300";
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether the URL is at the address at which a cloud's machines are told who they are.
@@ -85,7 +84,7 @@ impl Imds {
                         .command("aws ec2 modify-instance-metadata-options --instance-id ID --http-tokens required --http-put-response-hop-limit 2"),
                 )
         };
-        let (status, text) = send(&http, Method::PUT, url, (SESSION_LIFE, LIFE)).await?;
+        let (status, text) = send(&http, Method::PUT, url, (SESSION_LIFE, SESSION_SECONDS)).await?;
         if status.is_server_error() {
             return Err(context.error(
                 Token::Server,
@@ -234,12 +233,12 @@ async fn send(
     })?;
     let mut request = Request::new(method, url.clone());
     request.headers_mut().insert(name, value);
-    *request.timeout_mut() = Some(ATTEMPT_TIMEOUT);
-    let mut reply = http.send(request).await?;
-    let status = reply.status();
-    let body = read_bounded(&mut reply, MAX_REPLY).await?;
-    let text = String::from_utf8_lossy(&body).into_owned();
-    Ok((status, SecretString::from(text)))
+    let received = Exchange::new(http)
+        .timeout(ATTEMPT_TIMEOUT)
+        .send(request)
+        .await?;
+    let text = String::from_utf8_lossy(&received.body).into_owned();
+    Ok((received.status, SecretString::from(text)))
 }
 
 /// The service has two addresses. A file that names another one would have this machine's keys
