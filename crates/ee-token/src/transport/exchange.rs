@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use reqwest::Request;
 use tokio::time::{Instant, sleep};
 
-use crate::transport::read_bounded;
+use crate::transport::read_body;
 use crate::transport::retry::{http_date, retry_after};
 use crate::{Error, ErrorKind, HttpClient, Remedy, RetryPolicy};
 
@@ -160,7 +160,7 @@ impl<'a> Exchange<'a> {
     /// Sends a request once.
     ///
     /// # Errors
-    /// As [`HttpClient::send`] and [`read_bounded`].
+    /// As [`HttpClient::send`], and [`ErrorKind::InvalidResponse`] if the response is too long.
     pub async fn send(&self, request: Request) -> Result<ReceivedResponse, Error> {
         self.attempt(request).await.map_err(Error::from)
     }
@@ -178,9 +178,7 @@ impl<'a> Exchange<'a> {
         let started = Instant::now();
         let mut retries = 0;
         loop {
-            let request = request()?;
-            let host = request.url().host_str().unwrap_or_default().to_owned();
-            let failed = match self.attempt(request).await {
+            let failed = match self.attempt(request()?).await {
                 Ok(received) => match interpret(&received) {
                     Ok(done) => return Ok(done),
                     Err(failed) => FailedAttempt {
@@ -198,7 +196,7 @@ impl<'a> Exchange<'a> {
             if !failed.can_retry || retries >= self.retry.max_retries || wait > time_left {
                 return Err(failed);
             }
-            tracing::debug!(host, retries, error = %failed.error, "retrying a request");
+            tracing::debug!(retries, error = %failed.error, "retrying a request");
             sleep(wait).await;
             retries += 1;
         }
@@ -206,13 +204,14 @@ impl<'a> Exchange<'a> {
 
     async fn attempt(&self, mut request: Request) -> Result<ReceivedResponse, FailedAttempt> {
         *request.timeout_mut() = Some(self.timeout);
+        let host = request.url().host_str().unwrap_or_default().to_owned();
         let sent_at = Utc::now();
         let sent = self.http.send(request).await;
         let mut response = sent.map_err(|error| FailedAttempt {
             can_retry: error.is_transient() && (error.was_not_sent() || !self.is_single_use),
             ..error.into()
         })?;
-        let read = read_bounded(&mut response, self.max_response_size).await;
+        let read = read_body(&mut response, self.max_response_size, &host).await;
         let body = read.map_err(|error| FailedAttempt {
             // A response that is too long would be too long again.
             can_retry: error.kind() != ErrorKind::InvalidResponse && !self.is_single_use,

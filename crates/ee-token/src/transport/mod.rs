@@ -408,30 +408,33 @@ fn host_and_port(url: &Url) -> String {
     }
 }
 
-/// Reads a body, or what is left of it, of at most `limit` bytes.
+/// Reads a body, or the rest of it, of at most `limit` bytes.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidResponse`] for a longer one; [`ErrorKind::Network`] or
-/// [`ErrorKind::Timeout`] if it breaks off.
+/// [`ErrorKind::InvalidResponse`] if the body is longer; [`ErrorKind::Network`] or
+/// [`ErrorKind::Timeout`] if it is cut off.
 pub async fn read_bounded(response: &mut Response, limit: usize) -> Result<Bytes, Error> {
-    let too_long = |response: &Response| {
-        Error::new(
-            ErrorKind::InvalidResponse,
-            format!(
-                "the answer of {} is longer than {limit} bytes",
-                host(response)
-            ),
-        )
+    let host = response.url().host_str().unwrap_or_default().to_owned();
+    read_body(response, limit, &host).await
+}
+
+/// Reads a body like [`read_bounded`]. `host` is the one that messages name.
+async fn read_body(response: &mut Response, limit: usize, host: &str) -> Result<Bytes, Error> {
+    let too_long = || {
+        let message = format!("the response of {host} is longer than {limit} bytes");
+        Error::new(ErrorKind::InvalidResponse, message)
+            .with_remedy(Remedy::unexpected_intermediary())
     };
     if response.content_length().is_some_and(|n| n > limit as u64) {
-        return Err(too_long(response));
+        return Err(too_long());
     }
-    // Most answers are one piece, which then is the body as it is.
+    // Most bodies are one chunk, which is returned without a copy.
     let mut first = Bytes::new();
     let mut body = BytesMut::new();
-    while let Some(chunk) = read_chunk(response).await? {
+    let cut_off = |error| from_reqwest(error, host, host);
+    while let Some(chunk) = response.chunk().await.map_err(cut_off)? {
         if first.len() + body.len() + chunk.len() > limit {
-            return Err(too_long(response));
+            return Err(too_long());
         }
         if first.is_empty() && body.is_empty() {
             first = chunk;
@@ -449,22 +452,16 @@ pub async fn read_bounded(response: &mut Response, limit: usize) -> Result<Bytes
     })
 }
 
-/// Reads the next piece of a body; none at its end.
+/// Reads the next chunk of a body. Returns `None` at its end.
 ///
 /// # Errors
-/// [`ErrorKind::Network`] or [`ErrorKind::Timeout`] if it breaks off.
+/// [`ErrorKind::Network`] or [`ErrorKind::Timeout`] if the body is cut off.
 pub async fn read_chunk(response: &mut Response) -> Result<Option<Bytes>, Error> {
-    match response.chunk().await {
-        Ok(chunk) => Ok(chunk),
-        Err(error) => {
-            let host = host(response);
-            Err(from_reqwest(error, host, host))
-        }
-    }
-}
-
-fn host(response: &Response) -> &str {
-    response.url().host_str().unwrap_or_default()
+    let chunk = response.chunk().await;
+    chunk.map_err(|error| {
+        let host = response.url().host_str().unwrap_or_default();
+        from_reqwest(error, host, host)
+    })
 }
 
 #[cfg(test)]

@@ -74,28 +74,29 @@ impl UrlToken {
 
     pub(crate) async fn fetch(&self, context: &Context) -> Result<SecretString, ee_token::Error> {
         let http = client_for_url(&context.http, &self.url);
-        let token = Exchange::new(&http)
-            .run(
-                || {
-                    let mut request = Request::new(Method::GET, self.url.clone());
-                    *request.headers_mut() = self.headers.clone();
-                    Ok(request)
-                },
-                |received| self.interpret(received, context),
-            )
-            .await?;
-        Ok(token)
+        let exchange = Exchange::new(&http);
+        let fetched = exchange.run(
+            || {
+                let mut request = Request::new(Method::GET, self.url.clone());
+                *request.headers_mut() = self.headers.clone();
+                Ok(request)
+            },
+            |received| self.interpret(received),
+        );
+        fetched.await.map_err(|FailedAttempt { error, .. }| {
+            let why = format_args!("`credential_source.url`: {error}");
+            let outer = context.error(error.kind(), why);
+            match error.remedy() {
+                Some(remedy) => outer.with_remedy(remedy.clone()),
+                None => outer,
+            }
+            .with_source(error)
+        })
     }
 
-    fn interpret(
-        &self,
-        received: &ReceivedResponse,
-        context: &Context,
-    ) -> Result<SecretString, FailedAttempt> {
+    fn interpret(&self, received: &ReceivedResponse) -> Result<SecretString, FailedAttempt> {
         let host = self.host();
-        let error = |kind, why: &str| {
-            context.error(kind, format_args!("`credential_source.url`: {host} {why}"))
-        };
+        let error = |kind, why: &str| ee_token::Error::new(kind, format!("{host} {why}"));
         let status = format!("responded with status {}", received.status.as_u16());
         if received.status.is_redirection() {
             let why = "responded with a redirect, which is not followed: it could send the headers to another host";
