@@ -1,15 +1,16 @@
-//! OAuth 2.0 access tokens for Google APIs: how one is signed for, asked for, kept and renewed.
+//! OAuth 2.0 access tokens for Google APIs: JWT signing, token requests, caching and background
+//! refresh.
 //!
-//! This crate knows no file, no environment variable and no command line. A
-//! [`TokenSource`] makes a token; a [`TokenCache`] hands it out, and renews it once for
-//! everybody; a [`TokenEndpoint`] exchanges a [`Grant`] for it over an [`HttpClient`].
+//! A [`TokenSource`] fetches tokens. A [`TokenCache`] shares the current token among all callers and
+//! refreshes it once. A [`TokenEndpoint`] exchanges a [`Grant`] for a token over an [`HttpClient`].
+//! This crate does not read files or environment variables; `ee-credentials` does.
 //!
 //! ```
 //! use ee_token::{source_fn, AccessToken, TokenCache};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), ee_token::Error> {
 //! let cache = TokenCache::new(source_fn(|| async { AccessToken::new("from-my-vault") }));
-//! let token = cache.token().await?; // mints
+//! let token = cache.token().await?; // calls the closure
 //! let again = cache.token().await?; // an atomic load
 //! assert!(token.secret_eq(&again));
 //! # Ok(()) }
@@ -19,7 +20,7 @@
     test,
     allow(
         clippy::duplicate_mod,
-        reason = "the cache is tested as it is, and once more under a model checker"
+        reason = "the cache is also compiled for a model checker"
     )
 )]
 
@@ -76,13 +77,13 @@ pub use transport::retry::{RetryPolicy, retry_after};
 pub use transport::url_field::{UrlField, UrlMatch};
 pub use transport::{HttpClient, read_bounded, read_chunk};
 
-/// What a body that should have been JSON is, in words that quote none of it.
+/// Describes a body that is not the expected JSON, without quoting it.
 fn shape(body: &[u8]) -> String {
     let start = body.iter().position(|b| !b.is_ascii_whitespace());
     match start.map(|at| body[at]) {
         None => "it is empty".into(),
         Some(b'<') => "it is HTML".into(),
-        Some(b'{') => "its JSON is cut off or has a field of the wrong type".into(),
-        Some(_) => format!("{} bytes that are no JSON object", body.len()),
+        Some(b'{') => "its JSON is truncated or has a field of the wrong type".into(),
+        Some(_) => format!("{} bytes that are not a JSON object", body.len()),
     }
 }

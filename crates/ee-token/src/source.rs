@@ -1,4 +1,4 @@
-//! The trait that everything which makes tokens implements.
+//! The trait of token sources.
 
 use std::fmt;
 use std::future::Future;
@@ -6,16 +6,15 @@ use std::pin::Pin;
 
 use crate::{AccessToken, Error};
 
-/// What [`TokenSource::fetch_token`] returns.
+/// The future that [`TokenSource::fetch_token`] returns.
 pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, Error>> + Send + 'a>>;
 
-/// Something that can make a new access token now.
+/// A source of new access tokens.
 ///
-/// It does not cache: wrap it in a [`TokenCache`](crate::TokenCache) for that. The kind of its
-/// error decides when it is asked again: after 1 s, doubling to 30 s, for a
-/// [transient](crate::ErrorKind::is_transient) error; after 1 minute, doubling to 30 minutes, for a
-/// [rejection](crate::ErrorKind::is_rejection). A token that [`AccessToken::new`] does not accept is
-/// a transient error.
+/// A source does not cache; a [`TokenCache`](crate::TokenCache) does. The kind of an error decides
+/// when the cache tries again: a [transient](crate::ErrorKind::is_transient) error after 1 second,
+/// doubling to 30 seconds; a [rejection](crate::ErrorKind::is_rejection) after 1 minute, doubling to
+/// 30 minutes. A token that [`AccessToken::new`] does not accept is a transient error.
 ///
 /// ```
 /// use ee_token::{AccessToken, TokenFuture, TokenSource};
@@ -30,15 +29,14 @@ pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, Error
 /// }
 /// ```
 pub trait TokenSource: fmt::Debug + Send + Sync {
-    /// Makes a new token.
+    /// Fetches a new token.
     fn fetch_token(&self) -> TokenFuture<'_>;
 
-    /// Whether a credential that was rejected may have been replaced since, so that it is worth
-    /// fetching a token before the cache's next scheduled attempt: a file that a new login was
-    /// written to.
+    /// Returns whether a rejected credential may have been replaced, for example by a new login
+    /// file, so that a token is worth fetching before the cache's next scheduled attempt.
     ///
-    /// Called only after a rejection, by each caller that needs a token, concurrently; must be
-    /// cheap (a `stat`, not a read).
+    /// Called after a rejection, concurrently, by each caller that needs a token. It must be cheap
+    /// (a `stat`, not a read).
     fn can_retry_after_rejection(&self) -> bool {
         false
     }
@@ -54,19 +52,19 @@ impl<T: TokenSource + ?Sized> TokenSource for std::sync::Arc<T> {
     }
 }
 
-/// A token source from an async closure: the program's own way to get a token.
+/// Creates a token source from an async closure.
 ///
 /// ```
 /// use ee_token::{source_fn, AccessToken, TokenCache};
 ///
 /// let cache = TokenCache::new(source_fn(|| async { AccessToken::new("mine") }));
 /// ```
-pub fn source_fn<F, Fut>(mint: F) -> impl TokenSource
+pub fn source_fn<F, Fut>(fetch_token: F) -> impl TokenSource
 where
     F: Fn() -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<AccessToken, Error>> + Send + 'static,
 {
-    SourceFn(mint)
+    SourceFn(fetch_token)
 }
 
 struct SourceFn<F>(F);

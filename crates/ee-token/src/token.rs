@@ -1,4 +1,4 @@
-//! What a token is.
+//! Access tokens.
 
 use std::fmt;
 
@@ -11,12 +11,10 @@ use crate::{Error, ErrorKind, Scopes};
 
 const BEARER: &str = "Bearer ";
 
-/// A short-lived secret that proves who is asking (RFC 6749 §1.4), with its
-/// expiry and what is known of its scopes.
+/// An access token (RFC 6749 §1.4) with its expiry and scopes, if known.
 ///
-/// It is kept as the `Authorization` header that it will be sent as: made once,
-/// marked sensitive, cheap to clone, its bytes overwritten when the last clone goes.
-/// `Debug` never shows the secret.
+/// Stored as the `Authorization` header that it is sent in: marked sensitive, cheap to clone, and
+/// wiped when the last clone is dropped. `Debug` does not show the secret.
 ///
 /// ```
 /// use ee_token::AccessToken;
@@ -34,21 +32,21 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
-    /// A token without a known expiry.
+    /// Creates a token without a known expiry.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidResponse`] if it is empty or holds characters that no header may
-    /// have: whoever made it may do better the next time.
+    /// [`ErrorKind::InvalidResponse`] if it is empty or contains characters that a header cannot
+    /// hold. The error is transient, because the next token may be valid.
     pub fn new(secret: &str) -> Result<Self, Error> {
-        // RFC 6750 §2.1 allows less; what matters is that nothing can break out of the header.
-        // Without an early end, many bytes are looked at in one step.
+        // RFC 6750 §2.1 allows fewer characters, but only a header injection must be prevented.
+        // Without an early return, the loop is vectorized.
         let fits = secret
             .bytes()
             .fold(true, |fits, b| fits & (0x21..=0x7e).contains(&b));
         let unfit = || {
             Error::new(
                 ErrorKind::InvalidResponse,
-                "the access token is empty or has characters that cannot stand in a header",
+                "the access token is empty or contains characters that a header cannot hold",
             )
         };
         if secret.is_empty() || !fits {
@@ -61,42 +59,42 @@ impl AccessToken {
         })
     }
 
-    /// Sets when it expires, by the wall clock.
+    /// Sets when the token expires, by the wall clock.
     #[must_use]
     pub fn with_expiry(mut self, expires_at: DateTime<Utc>) -> Self {
         self.expires_at = Some(expires_at);
         self
     }
 
-    /// Sets the scopes that were granted.
+    /// Sets the granted scopes.
     #[must_use]
     pub fn with_scopes(mut self, scopes: Scopes) -> Self {
         self.scopes = Some(scopes);
         self
     }
 
-    /// The secret itself. Whoever has it can act as the credential's owner until it expires.
+    /// Returns the token itself, which grants access until it expires.
     pub fn secret(&self) -> &str {
         let bytes = self.header.as_bytes().get(BEARER.len()..).unwrap_or(b"");
         std::str::from_utf8(bytes).unwrap_or_default()
     }
 
-    /// The `Authorization` header, marked sensitive.
+    /// Returns the `Authorization` header, marked sensitive.
     pub fn header(&self) -> &HeaderValue {
         &self.header
     }
 
-    /// When it expires, where that is known.
+    /// Returns when the token expires, if known.
     pub fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.expires_at
     }
 
-    /// The scopes that were granted, where the server said so.
+    /// Returns the granted scopes, if the server named them.
     pub fn scopes(&self) -> Option<&Scopes> {
         self.scopes.as_ref()
     }
 
-    /// Whether both are the same secret.
+    /// Returns whether both tokens have the same secret.
     pub fn secret_eq(&self, other: &Self) -> bool {
         self.header == other.header
     }
@@ -112,7 +110,7 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// A token that its owner brings along: handed out until it expires, and never renewed.
+/// A caller-supplied token. Returned until it expires, and never refreshed.
 impl TokenSource for AccessToken {
     fn fetch_token(&self) -> TokenFuture<'_> {
         Box::pin(async {
@@ -120,12 +118,12 @@ impl TokenSource for AccessToken {
                 Some(at) if at <= Utc::now() => Err(Error::new(
                     ErrorKind::Expired,
                     format!(
-                        "the access token that was given expired at {}",
+                        "the caller-supplied access token expired at {}",
                         at.format("%Y-%m-%dT%H:%M:%SZ")
                     ),
                 )
                 .with_remedy(crate::Remedy::new(
-                    "Give a new token, or give a credential or a closure that can make one.",
+                    "Supply a new token, or a credential or closure that can refresh it.",
                 ))),
                 _ => Ok(self.clone()),
             }
@@ -138,14 +136,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_and_the_header_show_no_secret() {
+    fn debug_does_not_show_the_secret() {
         let token = AccessToken::new("ya29.canary").unwrap();
         assert!(!format!("{token:?} {:?}", token.header()).contains("canary"));
         assert_eq!(token.header().as_bytes(), b"Bearer ya29.canary");
     }
 
     #[test]
-    fn what_could_break_out_of_the_header_is_refused() {
+    fn header_injection_is_rejected() {
         for bad in ["", "a b", "a\r\nX-Evil: 1", "a\u{7f}", "zurück"] {
             assert_eq!(
                 AccessToken::new(bad).unwrap_err().kind(),

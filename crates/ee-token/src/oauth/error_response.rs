@@ -1,4 +1,4 @@
-//! What a token endpoint's refusal means (RFC 6749 §5.2, and what Google adds to it).
+//! The error responses of token endpoints (RFC 6749 §5.2 and Google's extensions).
 
 use http::StatusCode;
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::transport::exchange::{ReceivedResponse, try_again};
 use crate::{Error, ErrorKind, Remedy, sanitize_message, zeroize_json};
 
-/// The reply's own words, which may be what it was sent.
+/// An error response. Wiped, because a server may echo the request.
 pub(crate) struct OAuthError {
     code: Zeroizing<String>,
     description: Zeroizing<String>,
@@ -16,34 +16,34 @@ pub(crate) struct OAuthError {
 }
 
 impl OAuthError {
-    /// Reads `{"error": "code", …}`, and the form that Google's newer services use,
+    /// Parses `{"error": "code", …}` and the format of Google's newer services,
     /// `{"error": {"status": …, "message": …}}`.
     pub(crate) fn parse(body: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
-        struct Reply {
+        struct ErrorBody {
             error: Value,
             error_description: Option<String>,
             error_subtype: Option<String>,
         }
-        let mut reply: Reply = serde_json::from_slice(body).ok()?;
+        let mut response: ErrorBody = serde_json::from_slice(body).ok()?;
         let inner = |name: &str| {
-            reply
+            response
                 .error
                 .get(name)
                 .and_then(Value::as_str)
                 .map(str::to_owned)
         };
-        let code = match &reply.error {
+        let code = match &response.error {
             Value::String(code) => Some(code.clone()),
             Value::Object(_) => Some(inner("status").unwrap_or_default()),
             _ => None,
         };
         let message = inner("message");
-        zeroize_json(&mut reply.error);
+        zeroize_json(&mut response.error);
         let [code, description, subtype] = [
             code,
-            Some(reply.error_description.or(message).unwrap_or_default()),
-            Some(reply.error_subtype.unwrap_or_default()),
+            Some(response.error_description.or(message).unwrap_or_default()),
+            Some(response.error_subtype.unwrap_or_default()),
         ]
         .map(|text| text.map(Zeroizing::new));
         Some(Self {
@@ -54,27 +54,28 @@ impl OAuthError {
     }
 }
 
-/// The error for a response that is not 200. `secrets` are what was sent, and must not come back.
+/// Returns the error for a response whose status is not 200. `secrets` were sent in the request and
+/// are redacted.
 ///
-/// A credential is rejected only by an error code that is about the credential, with the status
-/// that goes with it. Any other response may come from a proxy, a filter or a gateway, or mean
-/// something that is not known here, and is transient.
+/// Only an error code that concerns the credential rejects it, and only with the status that belongs
+/// to the code. Any other response may come from a proxy, a filter or a gateway, or have an unknown
+/// meaning, and is transient.
 pub(crate) fn classify(received: &ReceivedResponse, host: &str, secrets: &[&str]) -> Error {
     let Some(response) = OAuthError::parse(&received.body) else {
         return received.unexplained(host);
     };
-    let words = Zeroizing::new(
+    let text = Zeroizing::new(
         match (response.code.as_str(), response.description.as_str()) {
             (code, "") => code.to_owned(),
             ("", description) => description.to_owned(),
             (code, description) => [code, ": ", description].concat(),
         },
     );
-    let said = sanitize_message(&words, secrets);
+    let message = sanitize_message(&text, secrets);
     if received.is_busy() || response.is_about_load() {
         return Error::new(
             ErrorKind::Server,
-            format!("{host} cannot answer now: {said}"),
+            format!("{host} cannot respond now: {message}"),
         )
         .with_remedy(try_again());
     }
@@ -84,12 +85,13 @@ pub(crate) fn classify(received: &ReceivedResponse, host: &str, secrets: &[&str]
     );
     match response.meaning().filter(|_| rejects) {
         Some((kind, remedy)) => {
-            Error::new(kind, format!("{host} rejected the credential: {said}")).with_remedy(remedy)
+            Error::new(kind, format!("{host} rejected the credential: {message}"))
+                .with_remedy(remedy)
         }
         None => Error::new(
             ErrorKind::UnconfirmedRejection,
             format!(
-                "{host} responded with status {}: {said}",
+                "{host} responded with status {}: {message}",
                 received.status.as_u16()
             ),
         )
@@ -98,7 +100,7 @@ pub(crate) fn classify(received: &ReceivedResponse, host: &str, secrets: &[&str]
 }
 
 impl OAuthError {
-    /// Whether the server is overloaded, or the caller sends too many requests.
+    /// Returns whether the server is overloaded or the caller sends too many requests.
     fn is_about_load(&self) -> bool {
         matches!(
             self.code.as_str(),
@@ -113,22 +115,23 @@ impl OAuthError {
         )
     }
 
-    /// The kind and the remedy of a rejection; `None` for a code that is not about the credential.
+    /// Returns the kind and the remedy of a rejection, or `None` if the code does not concern the
+    /// credential.
     fn meaning(&self) -> Option<(ErrorKind, Remedy)> {
         let meaning = match self.code.as_str() {
             "invalid_grant" if matches!(self.subtype.as_str(), "invalid_rapt" | "rapt_required") => (
                 ErrorKind::ReauthenticationRequired,
                 Remedy::new("Your organization requires a new login from time to time: log in again."),
             ),
-            // There is no code for it.
+            // Google has no error code for this.
             "invalid_grant" if self.description.contains("reasonable timeframe") => (
                 ErrorKind::ClockSkew,
-                Remedy::new("This machine's clock is off: synchronize it with the network's time.")
+                Remedy::new("The clock of this machine is wrong. Synchronize it with a time server.")
                     .command("timedatectl set-ntp true"),
             ),
             "invalid_scope" => (
                 ErrorKind::InvalidScope,
-                Remedy::new("Request scopes that were granted, or log in again with those that you need."),
+                Remedy::new("Request scopes that were granted, or log in again with the scopes that you need."),
             ),
             "unauthorized_client" => (
                 ErrorKind::Rejected,

@@ -1,4 +1,4 @@
-//! What is exchanged for a token: the grants of RFC 6749, 7523 and 8693.
+//! The grants that are exchanged for tokens (RFC 6749, 7523 and 8693).
 
 use std::fmt::{self, Write as _};
 
@@ -13,7 +13,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::secret::wipe::sensitive_header;
 use crate::{Error, ErrorKind, Scopes};
 
-/// A grant, with the form fields that belong to it.
+/// A grant and its form fields.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum Grant<'a> {
@@ -24,47 +24,47 @@ pub enum Grant<'a> {
     },
     /// A refresh token (RFC 6749 §6).
     RefreshToken {
-        /// The OAuth client that the token was issued to. `None` where the client
-        /// authenticates with HTTP Basic instead.
+        /// The OAuth client that the token was issued to. `None` if the client authenticates with
+        /// HTTP Basic.
         client_id: Option<&'a str>,
-        /// That client's secret.
+        /// The client's secret.
         client_secret: Option<&'a SecretString>,
         /// The refresh token.
         refresh_token: &'a SecretString,
-        /// Google's proof of a recent re-authentication.
+        /// Google's proof of a recent reauthentication.
         rapt: Option<&'a SecretString>,
-        /// Asks for fewer scopes than were granted.
+        /// The scopes to narrow the token to. `None` for all granted scopes.
         scopes: Option<&'a Scopes>,
     },
-    /// The code that a consent page gave (RFC 6749 §4.1.3) and its PKCE verifier (RFC 7636 §4.5).
-    /// It can be used once.
+    /// An authorization code (RFC 6749 §4.1.3) and its PKCE verifier (RFC 7636 §4.5). It can be used
+    /// only once.
     AuthorizationCode {
         /// The code.
         code: &'a SecretString,
         /// The OAuth client.
         client_id: &'a str,
-        /// Its secret.
+        /// The client's secret.
         client_secret: Option<&'a SecretString>,
         /// The redirect URI that the code was sent to.
         redirect_uri: &'a str,
         /// The PKCE verifier.
         code_verifier: Option<&'a SecretString>,
     },
-    /// Somebody else's token (RFC 8693 §2.1).
+    /// A token of another issuer (RFC 8693 §2.1).
     TokenExchange {
         /// The workload or workforce identity provider's name.
         audience: &'a str,
-        /// The scopes to ask for.
+        /// The requested scopes.
         scopes: &'a Scopes,
-        /// The other token.
+        /// The token of the other issuer.
         subject_token: &'a SecretString,
-        /// What kind of token it is, as a URN.
+        /// The type of that token, as a URN.
         subject_token_type: &'a str,
-        /// Google's `options`, JSON in text form.
+        /// Google's `options`, as JSON text.
         options: Option<&'a str>,
     },
-    /// A service account's own JWT in Google Distributed Cloud. Sent as JSON, with names that
-    /// are its token server's and not RFC 8693's.
+    /// A service account's JWT in Google Distributed Cloud. Sent as JSON, with the field names of its
+    /// token server instead of RFC 8693's.
     GdchTokenExchange {
         /// The JWT.
         assertion: &'a SecretString,
@@ -74,12 +74,12 @@ pub enum Grant<'a> {
 }
 
 impl Grant<'_> {
-    /// Whether the endpoint takes it only once.
+    /// Returns whether the endpoint accepts the grant only once.
     pub(crate) fn is_single_use(&self) -> bool {
         matches!(self, Self::AuthorizationCode { .. })
     }
 
-    /// What must not come back in a message.
+    /// Returns the secrets to redact in messages.
     pub(crate) fn secrets(&self) -> Vec<Zeroizing<String>> {
         let all = match *self {
             Self::JwtBearer { assertion } => [Some(assertion), None, None],
@@ -95,15 +95,17 @@ impl Grant<'_> {
                 code_verifier,
                 ..
             } => [Some(code), client_secret, code_verifier],
-            Self::TokenExchange { subject_token, .. } => return of_subject(subject_token),
+            Self::TokenExchange { subject_token, .. } => {
+                return subject_token_secrets(subject_token);
+            }
             Self::GdchTokenExchange { assertion, .. } => [Some(assertion), None, None],
         };
         all.into_iter().flatten().map(copy).collect()
     }
 
-    /// The request's body and its content type.
+    /// Returns the content type and the body of the request.
     pub(crate) fn body(&self) -> (&'static str, Zeroizing<String>) {
-        // Room for all of it, were every byte to become three: growing would leave copies behind.
+        // Large enough if every byte is percent-encoded, because growing would leave copies behind.
         let mut length = 0;
         self.fields(&mut |name, value| length += name.len() + value.len() + 6);
         let mut body = Zeroizing::new(String::with_capacity(3 * length));
@@ -111,7 +113,7 @@ impl Grant<'_> {
             body.push('{');
             self.fields(&mut |name, value| {
                 let comma = if body.len() > 1 { "," } else { "" };
-                // A text of serde_json's is quoted and escaped, and written without another copy.
+                // A serde_json string is written quoted and escaped, without another copy.
                 let mut text = value.to_owned().into();
                 let _ = write!(body, "{comma}\"{name}\":{text}");
                 if let serde_json::Value::String(text) = &mut text {
@@ -200,7 +202,7 @@ impl Grant<'_> {
                 );
                 put("subject_token", Some(subject_token.expose_secret()));
                 put("subject_token_type", Some(subject_token_type));
-                // The JSON is URL-encoded before the form encodes it again: Google's STS wants it so.
+                // Google's STS expects JSON that is URL-encoded once more than the form.
                 let options =
                     options.map(|json| byte_serialize(json.as_bytes()).collect::<String>());
                 put("options", options.as_deref());
@@ -228,9 +230,10 @@ impl Grant<'_> {
     }
 }
 
-/// The secret parts of a subject token: all of it, but of a signed request, which names the
-/// provider and hosts that messages are about, the values that prove something.
-fn of_subject(token: &SecretString) -> Vec<Zeroizing<String>> {
+/// Returns the secret parts of a subject token. Of a signed AWS request these are the signature and
+/// the session token, because messages name the provider and hosts that it also contains; other
+/// tokens are secret as a whole.
+fn subject_token_secrets(token: &SecretString) -> Vec<Zeroizing<String>> {
     #[derive(Deserialize)]
     struct SignedRequest {
         headers: Vec<Header>,
@@ -258,7 +261,7 @@ fn of_subject(token: &SecretString) -> Vec<Zeroizing<String>> {
     request.headers.iter().filter_map(proof).collect()
 }
 
-/// What was URL-encoded as one word, in memory that does not grow: that would leave copies behind.
+/// Decodes a URL-encoded word, in a buffer that does not grow, because that would leave copies behind.
 fn decoded(word: &str) -> Option<Zeroizing<Vec<u8>>> {
     let mut text = Zeroizing::new(Vec::with_capacity(word.len()));
     let mut bytes = word.bytes();
@@ -294,14 +297,14 @@ impl fmt::Debug for Grant<'_> {
 /// An OAuth client that authenticates with HTTP Basic (RFC 6749 §2.3.1).
 #[derive(Debug, Clone, Copy)]
 pub struct ClientBasicAuth<'a> {
-    /// The client's id.
+    /// The client ID.
     pub client_id: &'a str,
-    /// The client's secret.
+    /// The client secret.
     pub client_secret: &'a SecretString,
 }
 
 impl ClientBasicAuth<'_> {
-    /// What must not come back in a message: the secret, and the header that it stands in.
+    /// Returns the secrets to redact in messages: the client secret and the encoded header.
     pub(crate) fn secrets(&self) -> [Zeroizing<String>; 2] {
         [copy(self.client_secret), self.pair()]
     }
@@ -310,15 +313,15 @@ impl ClientBasicAuth<'_> {
         sensitive_header(&["Basic ", &self.pair()]).map_err(|_| {
             Error::new(
                 ErrorKind::InvalidCredential,
-                "the client id cannot stand in a header",
+                "the client ID contains characters that a header cannot hold",
             )
         })
     }
 
-    /// Id and secret as HTTP Basic has them (RFC 7617 §2).
+    /// Returns the encoded ID and secret (RFC 7617 §2).
     fn pair(&self) -> Zeroizing<String> {
         let (id, secret) = (self.client_id, self.client_secret.expose_secret());
-        // Room for all of it: growing would leave copies behind.
+        // Large enough, because growing would leave copies behind.
         let mut pair = Zeroizing::new(String::with_capacity(id.len() + 1 + secret.len()));
         pair.extend([id, ":", secret]);
         Zeroizing::new(STANDARD.encode(pair.as_bytes()))
@@ -343,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_signed_request_the_signature_and_the_session_are_secret_and_the_names_are_not() {
+    fn signature_and_session_of_a_signed_request_are_secret() {
         let request = serde_json::json!({"url": "https://sts.us-east-1.amazonaws.com", "headers": [
             {"key": "Authorization", "value": "AWS4-HMAC-SHA256 Credential=AKID/x, Signature=abc123"},
             {"key": "x-amz-security-token", "value": "session"},
@@ -356,7 +359,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_form_says_what_the_grant_says_whatever_its_characters(
+        fn form_fields_round_trip(
             token in "\\PC{1,40}", secret in "\\PC{0,20}", id in "\\PC{1,20}",
         ) {
             let (token, secret) = (SecretString::from(token), SecretString::from(secret));
@@ -383,7 +386,7 @@ mod tests {
         }
 
         #[test]
-        fn the_json_of_a_service_identity_says_what_the_grant_says(
+        fn gdch_json_round_trips(
             jwt in "[ -~é\u{1}\n]{1,40}", audience in "[ -~]{1,40}",
         ) {
             let assertion = SecretString::from(jwt);
@@ -397,7 +400,7 @@ mod tests {
         }
 
         #[test]
-        fn options_are_encoded_once_more_than_the_form_encodes_them(project in "[a-z0-9-]{1,20}") {
+        fn options_are_encoded_twice(project in "[a-z0-9-]{1,20}") {
             let options = format!(r#"{{"userProject":"{project}"}}"#);
             let grant = Grant::TokenExchange {
                 audience: "a",

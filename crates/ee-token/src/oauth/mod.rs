@@ -1,4 +1,4 @@
-//! The client of a token endpoint (RFC 6749 §3.2): one request, one token.
+//! The client of a token endpoint (RFC 6749 §3.2).
 
 pub(crate) mod error_response;
 pub(crate) mod grant;
@@ -23,42 +23,43 @@ use crate::{
     AccessToken, Endpoint, Error, ErrorKind, HttpClient, Remedy, RetryPolicy, Scopes, SecretString,
 };
 
-/// A clock this close to the server's is not what the server complains of.
+/// The clock skew that is not the cause of a rejected assertion.
 const TOLERATED_SKEW: TimeDelta = TimeDelta::seconds(30);
-/// A clock without a battery starts in 1970. What is further off is no clock's, and times that are
-/// corrected by less than this overflow nowhere.
-const LARGEST_SKEW: TimeDelta = TimeDelta::days(36_525);
-/// No token lives longer; a reply that says so is capped, so that no date overflows.
-const LONGEST_LIFE: f64 = 366.0 * 24.0 * 3600.0;
+/// The largest clock skew that is corrected. A clock without a battery starts in 1970; a larger skew
+/// is implausible, and dates corrected by less than this do not overflow.
+const MAX_SKEW: TimeDelta = TimeDelta::days(36_525);
+/// The longest accepted lifetime in seconds. Longer ones are capped, so that dates do not overflow.
+const MAX_LIFETIME_SECONDS: f64 = 366.0 * 24.0 * 3600.0;
 
-/// Where grants are exchanged for tokens.
+/// A token endpoint, which exchanges grants for tokens.
 ///
-/// Transient failures are retried as the [`RetryPolicy`] says; a grant that may be used
-/// only once is sent again only if it surely never arrived. Replies are read with a bound.
+/// Transient failures are retried according to the [`RetryPolicy`]. A grant that can be used only
+/// once is retried only if it was certainly not sent.
 pub struct TokenEndpoint {
     http: HttpClient,
-    /// Google's own if none is given: most of a hundred thousand endpoints are.
+    /// Defaults to Google's, which saves memory for programs with many identities.
     url: Option<Box<Url>>,
-    /// [`RetryPolicy::for_token_requests`] if none is given.
+    /// Defaults to [`RetryPolicy::for_token_requests`].
     retry: Option<Box<RetryPolicy>>,
-    /// What the server's clock is ahead of ours, in seconds, once it has complained.
+    /// How far the server's clock is ahead of this machine's, in seconds. Set when the server
+    /// rejects an assertion because of its time.
     skew: AtomicI64,
 }
 
-/// What a token endpoint answered.
+/// The response of a token endpoint.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct TokenResponse {
-    /// The token, with its expiry and scopes where the endpoint named them.
+    /// The token, with its expiry and scopes if the response contains them.
     pub access_token: AccessToken,
-    /// A refresh token, after a login or where the endpoint rotates them.
+    /// A refresh token, after a login or if the endpoint rotates them.
     pub refresh_token: Option<SecretString>,
-    /// An OpenID Connect identity token, if `openid` was asked for.
+    /// An OpenID Connect ID token, if the scope `openid` was requested.
     pub id_token: Option<SecretString>,
 }
 
 impl TokenEndpoint {
-    /// The endpoint at this URL.
+    /// Creates a client of the endpoint at this URL.
     pub fn new(http: HttpClient, url: Url) -> Self {
         Self::with_url(http, Some(Box::new(url)))
     }
@@ -72,7 +73,7 @@ impl TokenEndpoint {
         }
     }
 
-    /// Google's own endpoint.
+    /// Creates a client of Google's endpoint.
     pub fn google(http: HttpClient) -> Self {
         Self::with_url(http, None)
     }
@@ -83,20 +84,20 @@ impl TokenEndpoint {
             .unwrap_or_else(|| self.http.endpoints().url(Endpoint::Token))
     }
 
-    /// Sets how transient failures are retried; [`RetryPolicy::for_token_requests`] otherwise.
+    /// Sets the retry policy. Defaults to [`RetryPolicy::for_token_requests`].
     #[must_use]
     pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = Some(Box::new(retry));
         self
     }
 
-    /// Exchanges an assertion that `sign` makes for the time it is given (RFC 7523).
+    /// Exchanges an assertion that `sign` creates for the given time (RFC 7523).
     ///
-    /// If the endpoint finds the assertion's time off and says what time it is, the
-    /// difference is remembered and the assertion signed once more.
+    /// If the endpoint rejects the assertion's time and its response contains the server's time,
+    /// the skew is stored and the assertion is signed again, once.
     ///
     /// # Errors
-    /// As [`TokenEndpoint::exchange`], and what `sign` returns.
+    /// As [`TokenEndpoint::exchange`], and the errors of `sign`.
     pub async fn jwt_bearer(
         &self,
         sign: impl Fn(DateTime<Utc>) -> Result<SecretString, Error>,
@@ -122,13 +123,13 @@ impl TokenEndpoint {
             return Err(failure.error);
         }
         let skew = server - Utc::now();
-        if skew.abs() > LARGEST_SKEW {
+        if skew.abs() > MAX_SKEW {
             return Err(failure.error);
         }
         let skew = skew.num_seconds();
         tracing::warn!(
             seconds = skew,
-            "this machine's clock is off; signing by the server's"
+            "the clock of this machine is wrong; using the server's time for assertions"
         );
         self.skew.store(skew, Ordering::Relaxed);
         let assertion = sign(self.now())?;
@@ -141,13 +142,13 @@ impl TokenEndpoint {
         .await
     }
 
-    /// Exchanges a grant for a token, authenticating the client with HTTP Basic if it is given.
+    /// Exchanges a grant for a token. `client` is authenticated with HTTP Basic.
     ///
     /// # Errors
     /// [`ErrorKind::Rejected`], [`ErrorKind::ReauthenticationRequired`],
     /// [`ErrorKind::InvalidScope`] or [`ErrorKind::ClockSkew`] if the endpoint rejects the
     /// credential; [`ErrorKind::UnconfirmedRejection`], [`ErrorKind::Server`], [`ErrorKind::Network`], [`ErrorKind::Timeout`] or
-    /// [`ErrorKind::InvalidResponse`] if there is no usable answer after all retries.
+    /// [`ErrorKind::InvalidResponse`] if there is no usable response after all retries.
     pub async fn exchange(
         &self,
         grant: &Grant<'_>,
@@ -158,7 +159,7 @@ impl TokenEndpoint {
             .map_err(|failure| failure.error)
     }
 
-    /// The time by the server's clock, as far as it is known.
+    /// Returns the server's time, as far as it is known.
     fn now(&self) -> DateTime<Utc> {
         Utc::now() + TimeDelta::seconds(self.skew.load(Ordering::Relaxed))
     }
@@ -232,18 +233,18 @@ struct TokenBody {
     id_token: Option<SecretString>,
 }
 
-/// A number of seconds; some servers write it as a string.
+/// A number of seconds, which some servers send as a string.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum NumericSeconds {
-    /// As it should be.
+    /// A JSON number.
     Number(f64),
-    /// As some write it.
+    /// A JSON string.
     Text(String),
 }
 
 impl NumericSeconds {
-    /// How many; `None` if that is no number.
+    /// Returns the number, or `None` if it is not finite or the string is not a number.
     pub fn value(&self) -> Option<f64> {
         match self {
             Self::Number(n) => Some(*n),
@@ -265,39 +266,38 @@ pub(crate) fn parse_response(
         )
         .with_remedy(Remedy::unexpected_intermediary())
     };
-    // serde's own message could quote the reply, and with it the token.
-    let reply: TokenBody =
+    // serde's message could quote the token.
+    let response: TokenBody =
         serde_json::from_slice(body).map_err(|_| invalid(&crate::shape(body)))?;
-    let secret = reply
+    let secret = response
         .access_token
         .ok_or_else(|| invalid("it has no access_token"))?;
-    if let Some(kind) = reply.token_type
+    if let Some(kind) = response.token_type
         && !kind.eq_ignore_ascii_case("bearer")
     {
         return Err(invalid("its token_type is not Bearer"));
     }
-    let mut token = AccessToken::new(secret.expose_secret())
-        .map_err(|_| invalid("its access_token is empty or cannot stand in a header"))?;
-    if let Some(seconds) = reply.expires_in {
+    let mut token = AccessToken::new(secret.expose_secret()).map_err(|_| {
+        invalid("its access_token is empty or contains characters that a header cannot hold")
+    })?;
+    if let Some(seconds) = response.expires_in {
         let seconds = seconds
             .value()
             .ok_or_else(|| invalid("its expires_in is not a number"))?;
         if seconds <= 0.0 {
-            return Err(invalid(&format!(
-                "its expires_in is {seconds}: it would be over already"
-            )));
+            return Err(invalid(&format!("its expires_in is {seconds}")));
         }
-        let life = TimeDelta::milliseconds((seconds.min(LONGEST_LIFE) * 1000.0) as i64);
+        let life = TimeDelta::milliseconds((seconds.min(MAX_LIFETIME_SECONDS) * 1000.0) as i64);
         token = token.with_expiry(asked_at + life);
     }
-    let scopes = Scopes::from_untrusted(reply.scope.as_slice());
+    let scopes = Scopes::from_untrusted(response.scope.as_slice());
     if !scopes.is_empty() {
         token = token.with_scopes(scopes);
     }
     Ok(TokenResponse {
         access_token: token,
-        refresh_token: reply.refresh_token,
-        id_token: reply.id_token,
+        refresh_token: response.refresh_token,
+        id_token: response.id_token,
     })
 }
 

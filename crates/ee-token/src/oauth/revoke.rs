@@ -1,4 +1,4 @@
-//! Giving a grant back (RFC 7009).
+//! Token revocation (RFC 7009).
 
 use http::StatusCode;
 use serde::Deserialize;
@@ -8,19 +8,19 @@ use crate::secret::wipe::secret_request;
 use crate::transport::exchange::Exchange;
 use crate::{Endpoint, Error, HttpClient, SecretString};
 
-/// Ends a grant at Google: by its refresh token, or by an access token that came from it.
-/// Returns `false` if it had ended before.
+/// Revokes a grant at Google, by its refresh token or by an access token that was issued for it.
+/// Returns `false` if it had already expired or been revoked.
 ///
 /// # Errors
-/// [`ErrorKind::Network`](crate::ErrorKind::Network) or [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if Google cannot be reached,
-/// [`ErrorKind::Server`](crate::ErrorKind::Server) or [`ErrorKind::Rejected`](crate::ErrorKind::Rejected) if it does not agree.
+/// [`ErrorKind::Network`](crate::ErrorKind::Network) or [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if the server cannot be reached,
+/// [`ErrorKind::Server`](crate::ErrorKind::Server) or [`ErrorKind::Rejected`](crate::ErrorKind::Rejected) if it rejects the request.
 pub async fn revoke(http: &HttpClient, token: &SecretString) -> Result<bool, Error> {
     let url = http.endpoints().url(Endpoint::Revocation);
     let request = secret_request(url, "token", token.expose_secret());
     let received = Exchange::new(http).send(request).await?;
     match received.status {
         StatusCode::OK => Ok(true),
-        StatusCode::BAD_REQUEST if has_ended(&received.body) => Ok(false),
+        StatusCode::BAD_REQUEST if is_already_revoked(&received.body) => Ok(false),
         _ => {
             let host = url.host_str().unwrap_or_default();
             Err(classify(&received, host, &[token.expose_secret()]))
@@ -28,13 +28,13 @@ pub async fn revoke(http: &HttpClient, token: &SecretString) -> Result<bool, Err
     }
 }
 
-/// Google says so of a token that was revoked or has expired.
-pub(crate) fn has_ended(body: &[u8]) -> bool {
+/// Returns whether the response says that the token has expired or was revoked.
+pub(crate) fn is_already_revoked(body: &[u8]) -> bool {
     #[derive(Deserialize)]
-    struct Reply {
+    struct ErrorBody {
         error: String,
     }
-    serde_json::from_slice(body).is_ok_and(|reply: Reply| reply.error == "invalid_token")
+    serde_json::from_slice(body).is_ok_and(|body: ErrorBody| body.error == "invalid_token")
 }
 
 #[cfg(test)]
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
     use crate::{Endpoints, ErrorKind};
 
-    async fn answer(status: u16, body: &str) -> Result<bool, Error> {
+    async fn response_to(status: u16, body: &str) -> Result<bool, Error> {
         let server = MockServer::start().await;
         Mock::given(method("POST"))
             .and(path("/oauth2.googleapis.com/revoke"))
@@ -59,14 +59,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_token_goes_in_the_body_and_a_grant_that_had_ended_is_no_error() {
-        assert!(answer(200, "{}").await.unwrap());
-        let over = r#"{"error": "invalid_token", "error_description": "Token expired or revoked"}"#;
-        assert!(!answer(400, over).await.unwrap());
+    async fn revoking_a_revoked_token_is_not_an_error() {
+        assert!(response_to(200, "{}").await.unwrap());
+        let revoked =
+            r#"{"error": "invalid_token", "error_description": "Token expired or revoked"}"#;
+        assert!(!response_to(400, revoked).await.unwrap());
     }
 
     #[tokio::test]
-    async fn a_refusal_keeps_its_kind_and_no_secret() {
+    async fn error_responses_do_not_show_the_token() {
         for (status, body, kind) in [
             (
                 400,
@@ -76,7 +77,7 @@ mod tests {
             (503, "", ErrorKind::Server),
             (404, "<html>", ErrorKind::InvalidResponse),
         ] {
-            let error = answer(status, body).await.unwrap_err();
+            let error = response_to(status, body).await.unwrap_err();
             assert_eq!(error.kind(), kind);
             assert!(!format!("{error:?}").contains("canary"));
         }

@@ -1,4 +1,4 @@
-//! What a token is good for, as Google tells whoever has it.
+//! The scopes and the owner of a token: tokeninfo and introspection.
 
 use http::StatusCode;
 use http::header::AUTHORIZATION;
@@ -14,26 +14,26 @@ use crate::{
     is_unsafe_for_display,
 };
 
-/// What Google says of a token: [`token_info`].
+/// The scopes and the owner of a token, as returned by [`token_info`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenInfo {
-    /// The scopes that were granted.
+    /// The granted scopes.
     pub scopes: Scopes,
-    /// Whose token it is, if the scope `email` is among them.
+    /// The owner's email address, if the scopes include `email`.
     pub email: Option<String>,
-    /// The identifier of the account that the token belongs to (`sub`), if `openid` or a scope
-    /// for the account's profile is among the scopes. It never changes, as an address can.
+    /// The owner's account ID (`sub`), if the scopes include `openid` or the account's profile.
+    /// Unlike an email address, it never changes.
     pub subject: Option<String>,
 }
 
-/// Asks what a token is good for. Token endpoints say so for a person's login, and not for
-/// a service account or a machine.
+/// Queries the tokeninfo endpoint for the scopes and the owner of a token. Token responses contain
+/// the scopes of user logins, but not of service accounts or metadata servers.
 ///
 /// # Errors
-/// [`ErrorKind::Rejected`] for a token that Google does not know, or no longer;
+/// [`ErrorKind::Rejected`] if the token is unknown, expired or revoked;
 /// [`ErrorKind::Network`], [`ErrorKind::Timeout`], [`ErrorKind::Server`] or
-/// [`ErrorKind::InvalidResponse`] if there is no answer that can be used.
+/// [`ErrorKind::InvalidResponse`] if there is no usable response.
 ///
 /// ```no_run
 /// # async fn f(http: ee_token::HttpClient, token: ee_token::AccessToken) -> Result<(), ee_token::Error> {
@@ -53,19 +53,19 @@ pub async fn token_info(http: &HttpClient, token: &AccessToken) -> Result<TokenI
 }
 
 pub(crate) fn parse_response(body: &[u8], host: &str) -> Result<TokenInfo, Error> {
-    let reply: Reply = serde_json::from_slice(body).map_err(|_| {
+    let response: TokenInfoBody = serde_json::from_slice(body).map_err(|_| {
         Error::new(
             ErrorKind::InvalidResponse,
             format!(
-                "the answer of {host} does not say what the token is good for: {}",
+                "the response of {host} does not describe a token: {}",
                 crate::shape(body)
             ),
         )
     })?;
     Ok(TokenInfo {
-        scopes: Scopes::from_untrusted([reply.scope]),
-        email: reply.email.filter(|email| is_mail_address(email)),
-        subject: reply
+        scopes: Scopes::from_untrusted([response.scope]),
+        email: response.email.filter(|email| is_mail_address(email)),
+        subject: response
             .sub
             .as_str()
             .filter(|subject| !subject.is_empty())
@@ -97,7 +97,7 @@ pub async fn introspect(
         return Err(classify(&received, host, &secrets));
     }
     let body = &received.body;
-    let reply: Introspection = serde_json::from_slice(body).map_err(|_| {
+    let response: Introspection = serde_json::from_slice(body).map_err(|_| {
         Error::new(
             ErrorKind::InvalidResponse,
             format!(
@@ -107,24 +107,26 @@ pub async fn introspect(
         )
         .with_remedy(Remedy::unexpected_intermediary())
     })?;
-    Ok(reply.sub.filter(|sub| reply.active && !sub.is_empty()))
+    Ok(response
+        .sub
+        .filter(|sub| response.active && !sub.is_empty()))
 }
 
-/// Whether a text may be a mail address, which is printed. Who uses it finds out whether it is one.
+/// Returns whether the text can be an email address and is safe to print.
 fn is_mail_address(text: &str) -> bool {
     let fits = |c: char| !c.is_whitespace() && !is_unsafe_for_display(c) && !"<>\"\\".contains(c);
     let has_both_parts = text
         .split_once('@')
         .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
-    // RFC 5321 §4.5.3.1: 64 for the name, 255 for the host.
+    // RFC 5321 §4.5.3.1: 64 characters for the name, 255 for the host.
     has_both_parts && text.len() <= 320 && text.chars().all(fits)
 }
 
 #[derive(Deserialize)]
-struct Reply {
+struct TokenInfoBody {
     scope: String,
     email: Option<String>,
-    // Of any type: an unexpected one must not hide the scopes.
+    // Of any type, because an unexpected type must not hide the scopes.
     #[serde(default)]
     sub: Value,
 }
@@ -144,7 +146,7 @@ mod tests {
     use super::*;
     use crate::Endpoints;
 
-    async fn answer(status: u16, body: &str) -> Result<TokenInfo, Error> {
+    async fn token_info_for(status: u16, body: &str) -> Result<TokenInfo, Error> {
         let server = MockServer::start().await;
         Mock::given(method("POST"))
             .and(path("/oauth2.googleapis.com/tokeninfo"))
@@ -157,10 +159,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_token_goes_in_the_body_and_its_scopes_and_owner_come_back() {
+    async fn token_is_sent_in_the_body() {
         let body = r#"{"scope": "https://www.googleapis.com/auth/earthengine openid",
             "email": "jane@example.com", "expires_in": "3599"}"#;
-        let info = answer(200, body).await.unwrap();
+        let info = token_info_for(200, body).await.unwrap();
         assert_eq!(info.scopes, Scopes::new(["earthengine", "openid"]));
         assert_eq!(info.email.as_deref(), Some("jane@example.com"));
         assert_eq!(info.subject, None);
@@ -179,7 +181,7 @@ mod tests {
             ("{}", None),
         ] {
             let body = format!(r#"{{"scope": "openid", "sub": {sub}}}"#);
-            let info = answer(200, &body).await.unwrap();
+            let info = token_info_for(200, &body).await.unwrap();
             assert_eq!(info.subject.as_deref(), subject, "{body}");
             assert_eq!(info.scopes, Scopes::new(["openid"]));
         }
@@ -240,8 +242,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_scope_and_no_address_is_left_out_of_an_answer() {
-        let info = answer(
+    async fn invalid_scopes_and_addresses_are_ignored() {
+        let info = token_info_for(
             200,
             r#"{"scope": "openid \u001b[2J", "email": "jane\u202e@example.com"}"#,
         );
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_a_name_and_a_host_and_nothing_that_plays_tricks() {
+    fn email_address_has_two_parts_and_is_printable() {
         for (text, is_one) in [
             ("jane@example.com", true),
             ("o'neil+ee@müller.example", true),
@@ -272,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_and_a_reply_that_is_none_are_errors_without_the_token() {
+    async fn error_responses_do_not_show_the_token() {
         for (status, body, kind) in [
             (
                 400,
@@ -283,7 +285,7 @@ mod tests {
             (200, "<html>", ErrorKind::InvalidResponse),
             (200, "{}", ErrorKind::InvalidResponse),
         ] {
-            let error = answer(status, body).await.unwrap_err();
+            let error = token_info_for(status, body).await.unwrap_err();
             assert_eq!(error.kind(), kind, "{body}");
             assert!(!format!("{error:?}").contains("canary"));
         }

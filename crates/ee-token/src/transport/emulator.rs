@@ -1,9 +1,9 @@
-//! The emulator that stands in for Google, and the proof that this user or root serves it.
+//! The emulator, and the check that its listener belongs to this user or to root.
 //!
-//! Each connection is verified when it is made, before a request is written to it: the socket that
-//! listens at the address must belong to this user or to root, and must be the same before the
-//! connection is made and after. A connection cannot change hands later, so no request on it needs
-//! another look, and nothing is cached that another user's program could outlive.
+//! Each connection is verified once, before a request is written to it: the socket that listens at
+//! the address must belong to this user or to root, and must be the same before and after
+//! connecting. The peer of an established connection cannot change, so requests on it need no
+//! further check, and no result is cached.
 
 use std::error::Error as StdError;
 use std::future::{Future, ready};
@@ -18,26 +18,26 @@ use url::{Host, Url};
 use crate::transport::listener::{Owner, user_name};
 use crate::{Error, ErrorKind, Remedy};
 
-/// The variable that names an emulator.
+/// The environment variable that holds the emulator's address.
 #[doc(hidden)]
 pub const EMULATOR_HOST: &str = "EARTHENGINE_EMULATOR_HOST";
 
-/// The variable that allows an emulator whose owner the system does not tell.
+/// The environment variable that allows an emulator whose owner the system does not tell.
 #[doc(hidden)]
 pub const EMULATOR_TRUST: &str = "EARTHENGINE_EMULATOR_TRUST";
 
-/// An emulator in force.
+/// The emulator that requests are sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Emulator {
     pub(crate) address: SocketAddr,
-    /// Whether a variable names it, and not the program.
+    /// Whether it comes from the environment rather than from the program.
     pub(crate) is_from_env: bool,
-    /// Whether it is used where the system does not tell who serves it.
+    /// Whether it is used if the system does not tell its owner.
     pub(crate) allows_unknown_owner: bool,
 }
 
 impl Emulator {
-    /// What to do if it does not respond.
+    /// Returns the remedy if it does not respond.
     pub(crate) fn remedy(self) -> Remedy {
         let address = self.address;
         if self.is_from_env {
@@ -58,12 +58,12 @@ impl Emulator {
 pub(crate) struct ListenerCheck {
     emulator: Emulator,
     address: SocketAddr,
-    /// The other address that `localhost` stands for.
+    /// The second address of `localhost`.
     other: Option<SocketAddr>,
 }
 
 impl ListenerCheck {
-    /// The check for a URL on loopback.
+    /// Creates the check for a URL on loopback.
     pub(crate) fn new(emulator: Emulator, url: &Url) -> Option<Self> {
         let port = url.port_or_known_default()?;
         let (ip, other) = match url.host()? {
@@ -81,8 +81,8 @@ impl ListenerCheck {
         })
     }
 
-    /// Whether a connection may be made. The owner may still be unknown: what nobody serves is
-    /// refused by the system.
+    /// Checks whether a connection may be made. The owner may still be unknown, because without a
+    /// listener the system refuses the connection.
     pub(crate) fn before_connecting(&self) -> Result<Owner, Error> {
         match Owner::of([self.address].into_iter().chain(self.other)) {
             Owner::Other(uid) => Err(self.served_by_another(uid)),
@@ -90,7 +90,7 @@ impl ListenerCheck {
         }
     }
 
-    /// Whether requests may be written to a connection that was just made.
+    /// Checks whether requests may be written to a new connection.
     pub(crate) fn after_connecting(&self, before: &Owner) -> Result<(), Error> {
         let after = self.before_connecting()?;
         if after != *before {
@@ -171,7 +171,7 @@ impl<S> Layer<S> for ListenerCheck {
     }
 }
 
-/// A connector that makes verified connections only.
+/// A connector that makes only verified connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Checked<S> {
     connector: S,

@@ -1,4 +1,4 @@
-//! Every Google host that these crates talk to, in one place.
+//! The Google hosts that these crates send requests to.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,36 +9,36 @@ use url::Url;
 use crate::transport::emulator::{Emulator, ListenerCheck};
 use crate::{Error, ErrorKind, Remedy};
 
-/// `aud` of every assertion that a service account signs, whatever host it is sent to.
+/// The audience (`aud`) of every assertion that a service account signs, whichever host it is sent to.
 pub const JWT_BEARER_AUDIENCE: &str = "https://oauth2.googleapis.com/token";
 
-/// What these crates ask Google for, each at a URL of its own.
+/// A Google service that these crates send requests to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Endpoint {
-    /// Earth Engine's REST API, without the version.
+    /// The Earth Engine REST API, without the version.
     EarthEngine,
-    /// Earth Engine's endpoint for many small requests at once.
+    /// The Earth Engine endpoint for many small concurrent requests.
     EarthEngineHighVolume,
-    /// Where tokens are asked for.
+    /// The OAuth 2.0 token endpoint.
     Token,
-    /// Where it can be asked what a token is good for.
+    /// The tokeninfo endpoint.
     TokenInfo,
-    /// Where a grant is given back.
+    /// The revocation endpoint (RFC 7009).
     Revocation,
-    /// Google's consent page.
+    /// The authorization endpoint, which shows Google's consent page.
     Authorization,
-    /// The Code Editor's page for logging in from a notebook.
+    /// The Code Editor's page for notebook logins.
     NotebookAuth,
-    /// The Security Token Service, for federation.
+    /// The Security Token Service, for workload and workforce identity federation.
     Sts,
-    /// IAM credentials, for impersonation.
+    /// The IAM Service Account Credentials API, for impersonation.
     IamCredentials,
-    /// The Resource Manager, which lists a person's projects.
+    /// The Cloud Resource Manager API, which lists projects.
     ResourceManager,
-    /// Service Usage, which knows what a project has enabled.
+    /// The Service Usage API, which lists the enabled APIs of a project.
     ServiceUsage,
-    /// The metadata server of Compute Engine and its relatives.
+    /// The metadata server of Compute Engine, GKE, Cloud Run and App Engine.
     MetadataServer,
 }
 
@@ -75,7 +75,7 @@ impl Endpoint {
         }
     }
 
-    /// Google's own, parsed when it is first needed: programs that end soon need two or three.
+    /// Returns Google's URL. Parsed lazily, because short-lived programs need only two or three.
     fn google(self) -> &'static Url {
         static GOOGLE: [OnceLock<Url>; Endpoint::ALL.len()] =
             [const { OnceLock::new() }; Endpoint::ALL.len()];
@@ -85,8 +85,7 @@ impl Endpoint {
     }
 }
 
-/// The URL of every [`Endpoint`], and whether an emulator stands in for all of them. Cheap to
-/// clone.
+/// The URL of each [`Endpoint`], and the emulator if one is used. Cheap to clone.
 ///
 /// ```
 /// use ee_token::{Endpoint, Endpoints};
@@ -98,13 +97,13 @@ impl Endpoint {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {
-    /// Those that are not where Google has them.
+    /// The URLs that differ from Google's.
     moved: Option<Arc<BTreeMap<Endpoint, Url>>>,
     emulator: Option<Emulator>,
 }
 
 impl Endpoints {
-    /// Google's own.
+    /// Returns Google's endpoints.
     pub fn google() -> Self {
         Self {
             moved: None,
@@ -112,7 +111,7 @@ impl Endpoints {
         }
     }
 
-    /// The same with one endpoint elsewhere.
+    /// Sets the URL of one endpoint.
     ///
     /// ```
     /// use ee_token::{Endpoint, Endpoints};
@@ -128,21 +127,21 @@ impl Endpoints {
         self
     }
 
-    /// Where an endpoint is.
+    /// Returns the URL of an endpoint.
     pub fn url(&self, endpoint: Endpoint) -> &Url {
         let moved = self.moved.as_ref().and_then(|moved| moved.get(&endpoint));
         moved.unwrap_or_else(|| endpoint.google())
     }
 
-    /// An emulator on loopback that stands in for every host: `https://HOST/PATH` becomes
-    /// `http://ADDRESS/HOST/PATH`.
+    /// Returns endpoints that send every request to an emulator on loopback: `https://HOST/PATH`
+    /// becomes `http://ADDRESS/HOST/PATH`.
     ///
-    /// Requests are sent only if the user of this process or root listens there, or if the system
-    /// does not tell who does.
+    /// Requests are sent only if the listening socket belongs to the user of this process or to
+    /// root, or if the system does not tell its owner.
     ///
     /// # Errors
-    /// [`ErrorKind::DisallowedUrl`] for an address that is not on loopback, since
-    /// secrets would cross a network in clear text.
+    /// [`ErrorKind::DisallowedUrl`] if the address is not on loopback, because secrets would cross
+    /// a network unencrypted.
     pub fn emulator(address: SocketAddr) -> Result<Self, Error> {
         Self::with_emulator(Emulator {
             address,
@@ -151,9 +150,9 @@ impl Endpoints {
         })
     }
 
-    /// The emulator that a variable of the environment names. Requests are sent only if the user
-    /// of this process or root listens there; `allow_unknown_owner` permits an emulator whose
-    /// owner the system does not tell.
+    /// Returns endpoints for the emulator that an environment variable names. Requests are sent
+    /// only if the listening socket belongs to the user of this process or to root;
+    /// `allow_unknown_owner` also allows a socket whose owner the system does not tell.
     ///
     /// # Errors
     /// As [`Endpoints::emulator`].
@@ -174,7 +173,7 @@ impl Endpoints {
         if !address.ip().is_loopback() {
             return Err(Error::new(
                 ErrorKind::DisallowedUrl,
-                format!("the emulator's address {address} is not on this machine: secrets would cross the network in clear text"),
+                format!("the emulator's address {address} is not on loopback, so secrets would cross the network unencrypted"),
             )
             .with_remedy(Remedy::new(
                 "Use a loopback address, such as 127.0.0.1:8090 or [::1]:8090.",
@@ -186,27 +185,27 @@ impl Endpoints {
         })
     }
 
-    /// The emulator's address, if one stands in for Google.
+    /// Returns the address of the emulator, if one is used.
     pub fn emulator_address(&self) -> Option<SocketAddr> {
         Some(self.emulator?.address)
     }
 
-    /// The emulator that stands in for Google, if one does.
+    /// Returns the emulator, if one is used.
     pub(crate) fn emulator_in_force(&self) -> Option<Emulator> {
         self.emulator
     }
 
-    /// The check of connections to a resolved URL, in emulator mode.
+    /// Returns the check of connections to a resolved URL in emulator mode.
     pub(crate) fn listener_check(&self, url: &Url) -> Option<ListenerCheck> {
         let emulator = self.emulator.filter(|_| is_loopback(url))?;
         ListenerCheck::new(emulator, url)
     }
 
-    /// The URL that is really called for this one: the emulator's, if there is one.
+    /// Returns the URL that a request for `url` is sent to: `url` itself or the emulator's.
     ///
     /// # Errors
-    /// [`ErrorKind::DisallowedUrl`] for anything but HTTPS, except on loopback and to the
-    /// metadata server itself.
+    /// [`ErrorKind::DisallowedUrl`] if the URL is not HTTPS, except on loopback and to the metadata
+    /// server.
     pub fn resolve(&self, url: &Url) -> Result<Url, Error> {
         if is_loopback(url) && matches!(url.scheme(), "http" | "https") {
             return Ok(url.clone());
@@ -216,7 +215,7 @@ impl Endpoints {
             return Err(refused(url, "it is not HTTPS"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(refused(url, "it carries a user name or a password"));
+            return Err(refused(url, "it contains a user name or a password"));
         }
         let (Some(emulator), Some(host)) = (self.emulator, url.host_str()) else {
             return Ok(url.clone());
@@ -229,7 +228,7 @@ impl Endpoints {
         Url::parse(&text).map_err(|_| refused(url, "it cannot be sent to the emulator"))
     }
 
-    /// Whether requests to this URL must go straight there, past any proxy.
+    /// Returns whether requests to this URL bypass proxies.
     pub(crate) fn is_direct(&self, url: &Url) -> bool {
         is_loopback(url) || url.host() == self.url(Endpoint::MetadataServer).host()
     }
@@ -241,7 +240,7 @@ impl Default for Endpoints {
     }
 }
 
-/// The names that mean the loopback addresses, without any lookup (RFC 6761, section 6.3).
+/// The names that stand for the loopback addresses without a lookup (RFC 6761, section 6.3).
 pub(crate) const LOCALHOST: [&str; 2] = ["localhost", "localhost."];
 
 /// The addresses of [`LOCALHOST`].
@@ -252,10 +251,10 @@ pub(crate) fn localhost(port: u16) -> [SocketAddr; 2] {
     ]
 }
 
-/// Whether the URL's host is a loopback address (127.0.0.0/8 or ::1), or `localhost`.
+/// Returns whether the URL's host is a loopback address (127.0.0.0/8 or ::1) or `localhost`.
 ///
-/// Requests to `localhost` go to 127.0.0.1 or ::1, whatever the resolver says. Other names are
-/// not loopback, whatever they resolve to.
+/// Requests to `localhost` are sent to 127.0.0.1 or ::1 without a lookup. Other names are not
+/// loopback, whatever they resolve to.
 pub fn is_loopback(url: &Url) -> bool {
     url.host_str().is_some_and(is_loopback_host)
 }

@@ -1,4 +1,4 @@
-//! Which user listens at an address of this machine, as far as the system tells.
+//! Finds the user who owns the listening socket at a local address.
 
 #[cfg(target_os = "linux")]
 mod proc_net;
@@ -13,47 +13,47 @@ use std::net::SocketAddr;
 pub(crate) struct Listener {
     /// The user who owns it.
     uid: u32,
-    /// Its number. No other open socket has the same.
+    /// Its inode, which identifies it among all open sockets.
     inode: u64,
 }
 
-/// What the system tells about the sockets that receive connections to an address.
+/// The owner of the sockets that receive connections to an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// All of them belong to the user of this process or to root.
+    /// All sockets belong to the user of this process or to root.
     Trusted(Vec<Listener>),
-    /// One of them belongs to this user.
+    /// A socket belongs to this other user.
     Other(u32),
-    /// The owner is unknown, for this reason.
+    /// The owner is unknown for this reason.
     Unknown(&'static str),
 }
 
 impl Owner {
-    /// The owner of the sockets that receive connections to `addresses`.
+    /// Determines the owner of the sockets that receive connections to `addresses`.
     pub(crate) fn of(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
         let found = addresses
             .into_iter()
             .map(find)
             .collect::<io::Result<Vec<_>>>();
         match found {
-            Ok(found) => Self::judge(found.concat(), process_owns),
-            Err(_) => Self::Unknown("the system does not tell who listens there"),
+            Ok(found) => Self::classify(found.concat(), process_owns),
+            Err(_) => Self::Unknown("the system does not tell the owner of its socket"),
         }
     }
 
-    fn judge(listeners: Vec<Listener>, owns: impl Fn(u32) -> Option<bool>) -> Self {
+    fn classify(listeners: Vec<Listener>, owns: impl Fn(u32) -> Option<bool>) -> Self {
         let is_ours = |listener: &Listener| {
-            // A socket without a number is being closed, and root seems to own it.
+            // A socket without an inode is being closed, and is reported as root's.
             owns(listener.uid).filter(|ours| !ours || listener.inode != 0)
         };
         if let Some(other) = listeners.iter().find(|l| is_ours(l) == Some(false)) {
             return Self::Other(other.uid);
         }
         if listeners.is_empty() {
-            return Self::Unknown("the system lists no socket that listens there");
+            return Self::Unknown("the system lists no listening socket at this address");
         }
         if listeners.iter().any(|listener| is_ours(listener).is_none()) {
-            return Self::Unknown("the user namespace of this process does not show who listens");
+            return Self::Unknown("the user namespace of this process does not map its owner");
         }
         Self::Trusted(listeners)
     }
@@ -61,8 +61,8 @@ impl Owner {
 
 #[cfg(target_os = "linux")]
 fn find(address: SocketAddr) -> io::Result<Vec<Listener>> {
-    // Sandboxes and hardened services lack netlink sockets. Elsewhere the list of all sockets
-    // would take milliseconds to read.
+    // Sandboxes and hardened services may not allow netlink sockets. The list of all sockets is the
+    // fallback, because it takes milliseconds to read.
     sock_diag::find(address).or_else(|_| proc_net::find(address))
 }
 
@@ -71,7 +71,8 @@ fn find(_: SocketAddr) -> io::Result<Vec<Listener>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Whether this number is root or the user of this process; `None` if it can mean several users.
+/// Returns whether the ID is root's or that of this process. Returns `None` if it can stand for
+/// several users.
 #[cfg(target_os = "linux")]
 fn process_owns(uid: u32) -> Option<bool> {
     use rustix::process::{geteuid, getuid};
@@ -79,8 +80,8 @@ fn process_owns(uid: u32) -> Option<bool> {
     let read = |path| std::fs::read_to_string(path).ok();
     match uid {
         0 => Some(true),
-        // In a user namespace, every user of another one has the same number.
-        _ if read("/proc/self/uid_map").is_none_or(|map| !is_whole(&map))
+        // In a user namespace, all users that are not mapped have the same ID.
+        _ if read("/proc/self/uid_map").is_none_or(|map| !maps_all_users(&map))
             && read("/proc/sys/kernel/overflowuid")
                 .is_none_or(|text| text.trim() == uid.to_string()) =>
         {
@@ -95,15 +96,15 @@ fn process_owns(_: u32) -> Option<bool> {
     None
 }
 
-/// Whether a user namespace has all users of the machine.
+/// Returns whether a user namespace maps all users of the machine.
 #[cfg(target_os = "linux")]
-fn is_whole(uid_map: &str) -> bool {
+fn maps_all_users(uid_map: &str) -> bool {
     uid_map
         .split_ascii_whitespace()
         .eq(["0", "0", "4294967295"])
 }
 
-/// A user for a message: number, and name where `/etc/passwd` has one.
+/// Formats a user for a message: the ID, and the name if `/etc/passwd` has one.
 pub(crate) fn user_name(uid: u32) -> String {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = passwd.lines().find_map(|line| {
@@ -130,8 +131,8 @@ mod tests {
     }
 
     #[test]
-    fn one_foreign_listener_makes_an_address_untrusted() {
-        // 7 is this user; 65534 stands for several users.
+    fn one_listener_of_another_user_makes_an_address_untrusted() {
+        // 7 is this user, and 65534 stands for several users.
         let owns = |uid| match uid {
             0 | 7 => Some(true),
             65534 => None,
@@ -139,7 +140,7 @@ mod tests {
         };
         for found in [&[(7, 1)][..], &[(0, 1)], &[(7, 1), (0, 2), (7, 3)]] {
             let found = listeners(found);
-            assert_eq!(Owner::judge(found.clone(), owns), Owner::Trusted(found));
+            assert_eq!(Owner::classify(found.clone(), owns), Owner::Trusted(found));
         }
         for (found, other) in [
             (&[(8, 1)][..], 8),
@@ -148,7 +149,7 @@ mod tests {
             (&[(65534, 1), (8, 2)], 8),
             (&[(0, 0), (8, 2)], 8),
         ] {
-            assert_eq!(Owner::judge(listeners(found), owns), Owner::Other(other));
+            assert_eq!(Owner::classify(listeners(found), owns), Owner::Other(other));
         }
         for found in [
             &[][..],
@@ -157,7 +158,7 @@ mod tests {
             &[(0, 0)],
             &[(7, 1), (0, 0)],
         ] {
-            let owner = Owner::judge(listeners(found), owns);
+            let owner = Owner::classify(listeners(found), owns);
             assert!(matches!(owner, Owner::Unknown(_)), "{found:?}: {owner:?}");
         }
     }
@@ -171,8 +172,8 @@ mod tests {
     }
 
     #[test]
-    fn only_a_whole_user_namespace_shows_every_owner() {
-        assert!(is_whole("         0          0 4294967295\n"));
+    fn only_the_initial_user_namespace_maps_all_users() {
+        assert!(maps_all_users("         0          0 4294967295\n"));
         for map in [
             "",
             "0 1000 1\n",
@@ -180,7 +181,7 @@ mod tests {
             "0 0 65536\n",
             "0 0 1\n1 100000 65536\n",
         ] {
-            assert!(!is_whole(map), "{map}");
+            assert!(!maps_all_users(map), "{map}");
         }
     }
 
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_named_where_the_system_knows_it() {
+    fn user_name_is_shown_if_known() {
         assert_eq!(user_name(0), "user 0 (root)");
         assert_eq!(user_name(3_999_999_999), "user 3999999999");
     }

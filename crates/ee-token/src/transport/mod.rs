@@ -1,4 +1,4 @@
-//! The one way out of the process: every request of these crates goes through [`HttpClient`].
+//! The HTTP client that every request of these crates is sent with.
 
 pub(crate) mod emulator;
 pub(crate) mod endpoints;
@@ -27,12 +27,14 @@ use crate::{Error, ErrorKind, Remedy};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections, the [`Endpoints`] they lead to, and the rules that every request follows:
-/// HTTPS only, no redirect followed, no proxy for loopback or the metadata server; in emulator
-/// mode, the emulator for every host, on connections to the user's own listener or root's.
+/// An HTTP client with the [`Endpoints`] that its requests are sent to.
 ///
-/// Cheap to clone. All clients made with [`HttpClient::new`] share the process's connections,
-/// those of one tokio runtime apart from another's: a connection dies with its runtime.
+/// It sends requests only over HTTPS, does not follow redirects, and bypasses proxies for loopback
+/// and the metadata server. In emulator mode, it sends all requests to the emulator, if that
+/// belongs to the same user or to root.
+///
+/// Cheap to clone. All clients created with [`HttpClient::new`] share the connections of the
+/// current tokio runtime, because a connection cannot outlive its runtime.
 ///
 /// ```
 /// use ee_token::{Endpoints, HttpClient};
@@ -48,20 +50,21 @@ pub struct HttpClient {
 }
 
 struct Shared {
-    /// The pool that the program brought; without one, that of the process and the runtime.
+    /// The caller's pool. `None` for the pool of the current runtime.
     own: Option<Arc<Pool>>,
     endpoints: Endpoints,
 }
 
-/// The connections of one program's client, or of one runtime. Each part is set up when it is
-/// first needed: most programs need one of them.
+/// The connections of one client or runtime. Each part is created lazily, because most programs
+/// need only one.
 #[derive(Default)]
 struct Pool {
     proxied: OnceCell<Client>,
     direct: OnceCell<Client>,
-    /// Emulator mode: a client for each address, whose connections are verified.
+    /// In emulator mode, a client with verified connections for each address.
     checked: Mutex<Vec<(ListenerCheck, Client)>>,
-    /// TLS of its own, whose connections are not kept: one dies with its runtime.
+    /// The TLS configuration, if it differs from the default. Its connections are not pooled,
+    /// because they could belong to another runtime.
     config: Option<rustls::ClientConfig>,
 }
 
@@ -75,7 +78,8 @@ impl Pool {
 
     fn client(&self, direct: bool) -> Result<&Client, Error> {
         if direct {
-            // Who is so near is there at once or not at all: the time-outs of requests are enough.
+            // Loopback and metadata connections succeed or fail immediately, so no connect timeout
+            // is needed.
             let new = || self.build(Client::builder().no_proxy());
             self.direct.get_or_try_init(new)
         } else {
@@ -101,7 +105,7 @@ impl Pool {
         }
     }
 
-    /// The process's pool for the runtime that polls us.
+    /// Returns the process's pool for the current runtime.
     fn of_this_runtime() -> Result<Arc<Self>, Error> {
         let runtime = this_runtime()?;
         let id = runtime.id();
@@ -114,71 +118,70 @@ impl Pool {
             pools.push((id, pool.clone()));
             pool
         };
-        // Not under the lock: a runtime that is shutting down drops the task at once.
-        let tenancy = Tenancy(id);
+        // Not under the lock, because a runtime that is shutting down drops the task immediately.
+        let guard = RuntimePoolGuard(id);
         runtime.spawn(async move {
-            let _held = tenancy;
+            let _guard = guard;
             std::future::pending::<()>().await;
         });
         Ok(pool)
     }
 }
 
-/// The runtime that polls us. Connections and timers need one, and would panic.
+/// Returns the current runtime. Connections and timers panic without one.
 fn this_runtime() -> Result<Handle, Error> {
     Handle::try_current().map_err(|_| {
-        Error::new(ErrorKind::Runtime, "a request needs a tokio runtime").with_remedy(Remedy::new(
+        Error::new(ErrorKind::Runtime, "requests need a tokio runtime").with_remedy(Remedy::new(
             "Call from inside a tokio runtime, or use the blocking client.",
         ))
     })
 }
 
-/// The pools of the runtimes that there are: programs have one, servers one for each core.
+/// The pools of all runtimes. Programs have one runtime, and some servers one for each core.
 static POOLS: Mutex<Vec<(runtime::Id, Arc<Pool>)>> = Mutex::new(Vec::new());
 
 fn pools() -> MutexGuard<'static, Vec<(runtime::Id, Arc<Pool>)>> {
     POOLS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Held by a task of a runtime, which drops it when it goes away: its connections are of no use
-/// to anybody then, and are forgotten.
-struct Tenancy(runtime::Id);
+/// Removes the pool of a runtime when it is dropped. A task that never ends holds it for as long as
+/// the runtime exists.
+struct RuntimePoolGuard(runtime::Id);
 
-impl Drop for Tenancy {
+impl Drop for RuntimePoolGuard {
     fn drop(&mut self) {
         let gone = {
             let mut pools = pools();
             let at = pools.iter().position(|(known, _)| *known == self.0);
             at.map(|at| pools.swap_remove(at))
         };
-        // Closes connections, maybe: others need not wait for that.
+        // Dropped after the lock is released, because it may close connections.
         drop(gone);
     }
 }
 
 impl HttpClient {
-    /// How often a server may send one request back unread before that counts as a failure.
+    /// How often one request is resent after the server refused its stream.
     #[doc(hidden)]
     pub const MAX_REFUSED_STREAMS: u32 = 2;
 
-    /// A client on the process's own connections. They are set up when the first request needs
-    /// them.
+    /// Creates a client that shares the process's connections. They are set up by the first
+    /// request.
     pub fn new(endpoints: Endpoints) -> Self {
         Self::from_parts(None, endpoints)
     }
 
-    /// A client on a connection pool of the program's own, with its proxies, roots and time-outs.
+    /// Creates a client with its own connection pool, proxies, root certificates and timeouts.
     ///
-    /// It is built here, so that it follows no redirect (one that is followed takes the body,
-    /// secrets included, to wherever it points) and sends nothing again by itself: what may be
-    /// sent twice is known here.
+    /// Takes a builder so that redirects and automatic retries can be disabled: a redirect would
+    /// send the body, secrets included, to another host.
     ///
     /// # Errors
-    /// [`ErrorKind::Network`] if its settings cannot be used.
+    /// [`ErrorKind::Network`] if the settings are invalid.
     ///
     /// # Panics
-    /// As reqwest does where rustls has to choose a crypto provider and cannot: give the client a
-    /// configuration ([`ClientBuilder::tls_backend_preconfigured`]), or the process a default.
+    /// As reqwest does if no rustls crypto provider is installed. Set a TLS configuration
+    /// ([`ClientBuilder::tls_backend_preconfigured`]) or install a default provider.
     ///
     /// ```no_run
     /// use ee_token::{Endpoints, HttpClient};
@@ -202,20 +205,18 @@ impl HttpClient {
         Ok(Self::from_parts(Some(Arc::new(pool)), endpoints))
     }
 
-    /// The same connections, leading elsewhere.
+    /// Returns a client with the same connections and other endpoints.
     #[doc(hidden)]
     #[must_use]
     pub fn with_endpoints(&self, endpoints: Endpoints) -> Self {
         Self::from_parts(self.shared.own.clone(), endpoints)
     }
 
-    /// A client to the same hosts that trusts these certificate authorities alone, in PEM, for
-    /// a server that the platform does not know. Its proxies are the environment's, also where
-    /// the program brought a client of its own.
+    /// Returns a client with the same endpoints that trusts only these certificate authorities, in
+    /// PEM. Proxies are taken from the environment, even if this client has its own settings.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidCredential`] if there is no certificate in the text, or one that
-    /// cannot be used.
+    /// [`ErrorKind::InvalidCredential`] if the text contains no certificate or an invalid one.
     pub fn with_root_certificates(&self, pem: &str) -> Result<Self, Error> {
         let config = tls::client_config_with_roots(pem)?;
         Ok(self.with_pool(Pool::with_config(config)))
@@ -238,19 +239,19 @@ impl HttpClient {
         }
     }
 
-    /// A client to the same hosts that shows this certificate to servers which ask for one
-    /// (mutual TLS): the chain in PEM, leaf first, and the leaf's private key in PEM. Its proxies
-    /// are the environment's, also where the program brought a client of its own.
+    /// Returns a client with the same endpoints and a client certificate for mutual TLS: the chain
+    /// in PEM, leaf first, and the leaf's private key in PEM. Proxies are taken from the
+    /// environment, even if this client has its own settings.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidCredential`] if there is no certificate or no key in the texts, or
-    /// if they do not belong together.
+    /// [`ErrorKind::InvalidCredential`] if the certificate or the key is missing or invalid, or if
+    /// they do not match.
     pub fn with_identity(&self, chain: &str, key: &SecretString) -> Result<Self, Error> {
         let config = tls::client_config_with_certificate(chain, key.expose_secret())?;
         Ok(self.with_pool(Pool::with_config(config)))
     }
 
-    /// The same pool and endpoints with a request count of its own, from 0.
+    /// Returns a client with the same connections and endpoints and a new request counter.
     #[must_use]
     pub fn with_separate_counter(&self) -> Self {
         Self {
@@ -259,26 +260,25 @@ impl HttpClient {
         }
     }
 
-    /// The hosts that it talks to.
+    /// Returns the endpoints.
     pub fn endpoints(&self) -> &Endpoints {
         &self.shared.endpoints
     }
 
-    /// How many requests were sent through it and its clones, retries included.
+    /// Returns the number of requests sent with this client and its clones, retries included.
     pub fn request_count(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Sends a request to a Google URL (or one from a credential file), in whose place an
-    /// emulator is asked where one is in force, and returns the answer's head, whatever its
-    /// status. What the server sends back unread ([`Error::is_refused_stream`]) is sent again at
-    /// once, twice at most.
+    /// Sends a request to a Google URL or a URL from a credential file, or to the emulator in its
+    /// place, and returns the response with any status. A stream that the server refuses
+    /// ([`Error::is_refused_stream`]) is resent immediately, at most twice.
     ///
     /// # Errors
     /// [`ErrorKind::DisallowedUrl`], [`ErrorKind::Network`] or [`ErrorKind::Timeout`];
-    /// [`ErrorKind::UntrustedEmulator`] if another user serves the emulator's address;
-    /// [`ErrorKind::Runtime`] outside of a tokio runtime. The
-    /// message names the host, never the path or query.
+    /// [`ErrorKind::UntrustedEmulator`] if the emulator belongs to another user;
+    /// [`ErrorKind::Runtime`] outside of a tokio runtime. Messages contain the host, but not the
+    /// path or query.
     ///
     /// ```no_run
     /// use ee_token::{Endpoint, Endpoints, HttpClient, Request, read_bounded};
@@ -289,19 +289,19 @@ impl HttpClient {
     /// let url = http.endpoints().url(Endpoint::Sts).clone();
     /// let mut request = Request::new(Method::GET, url);
     /// *request.timeout_mut() = Some(std::time::Duration::from_secs(10));
-    /// let mut reply = http.send(request).await?;
-    /// let body = read_bounded(&mut reply, 1 << 20).await?;
+    /// let mut response = http.send(request).await?;
+    /// let body = read_bounded(&mut response, 1 << 20).await?;
     /// # Ok(()) }
     /// ```
     pub async fn send(&self, mut request: Request) -> Result<Response, Error> {
-        let asked = request.url().clone();
-        *request.url_mut() = self.endpoints().resolve(&asked)?;
-        let host = asked.host_str().unwrap_or_default();
+        let url = request.url().clone();
+        *request.url_mut() = self.endpoints().resolve(&url)?;
+        let host = url.host_str().unwrap_or_default();
         for _ in 0..Self::MAX_REFUSED_STREAMS {
-            let Some(same) = request.try_clone() else {
+            let Some(copy) = request.try_clone() else {
                 break;
             };
-            match self.send_to(same, host)?.await {
+            match self.send_to(copy, host)?.await {
                 Err(error) if error.is_refused_stream() => {}
                 result => return result,
             }
@@ -309,23 +309,23 @@ impl HttpClient {
         self.send_to(request, host)?.await
     }
 
-    /// [`send`](Self::send) for a URL that came from [`Endpoints::resolve`] already, which
-    /// spares those who send many requests to one host. `host` is the one that messages name.
-    /// What the server turns back is not sent again.
+    /// Sends a request like [`send`](Self::send) to a URL that was returned by
+    /// [`Endpoints::resolve`], so that callers with many requests resolve it once. `host` is the one
+    /// that messages name. Refused streams are not resent.
     ///
     /// # Errors
-    /// As [`send`](Self::send); what needs no waiting is said at once.
+    /// As [`send`](Self::send). Errors that need no I/O are returned immediately.
     #[doc(hidden)]
     pub fn send_to<'a>(
         &self,
         request: Request,
         host: &'a str,
     ) -> Result<impl Future<Output = Result<Response, Error>> + Send + use<'a>, Error> {
-        // The request is not held by the future: it would be there once for each that awaits it.
-        let reply = self.execute(request)?;
+        // The future does not hold the request, which each level of nesting would copy.
+        let response = self.execute(request)?;
         let emulator = self.endpoints().emulator_in_force();
         Ok(async move {
-            reply.await.map_err(|error| {
+            response.await.map_err(|error| {
                 let address = error.url().map(host_and_port).unwrap_or_default();
                 in_emulator_mode(emulator, from_reqwest(error, host, &address))
             })
@@ -368,7 +368,7 @@ impl fmt::Debug for HttpClient {
     }
 }
 
-/// A failed exchange, with the remedy that helps in emulator mode.
+/// Replaces the remedy of a failed exchange in emulator mode.
 fn in_emulator_mode(emulator: Option<Emulator>, error: Error) -> Error {
     match emulator.filter(|_| error.is_transient()) {
         Some(emulator) => error.with_remedy(emulator.remedy()),
@@ -386,16 +386,16 @@ fn build_with(builder: ClientBuilder, config: rustls::ClientConfig) -> Result<Cl
 
 fn finish(mut builder: ClientBuilder) -> Result<Client, Error> {
     for name in LOCALHOST {
-        // Port 0 stands for the URL's port.
+        // Port 0 means the URL's port.
         builder = builder.resolve_to_addrs(name, &localhost(0));
     }
     builder
         .redirect(redirect::Policy::none())
-        // With no retry to prepare for, no request is copied either.
+        // Without retries, reqwest does not copy requests.
         .retry(reqwest::retry::never().max_retries_per_request(0))
         .build()
         .map_err(|error| {
-            Error::new(ErrorKind::Network, "the HTTP client cannot be set up")
+            Error::new(ErrorKind::Network, "the HTTP client could not be set up")
                 .with_source(error.without_url())
         })
 }
@@ -481,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn the_connections_of_a_runtime_are_kept_as_long_as_it_and_no_longer() {
+    fn connections_are_kept_for_the_lifetime_of_a_runtime() {
         let runtime = || runtime::Builder::new_current_thread().build().unwrap();
         let is_known = |id| pools().iter().any(|(known, _)| *known == id);
         let (long, short) = (runtime(), runtime());
@@ -490,17 +490,17 @@ mod tests {
         assert!(!Arc::ptr_eq(&first, &of_short));
         let (id, handle) = (short.handle().id(), short.handle().clone());
         drop(short);
-        assert!(!is_known(id), "its connections outlived it");
+        assert!(!is_known(id), "the pool outlived its runtime");
         let again = long.block_on(async { Pool::of_this_runtime().unwrap() });
         assert!(Arc::ptr_eq(&first, &again));
-        // Whoever is still inside of one that has gone holds nobody up, and leaves nothing behind.
+        // A context of a runtime that has shut down neither blocks nor registers a pool.
         let _inside = handle.enter();
         assert!(Pool::of_this_runtime().is_ok());
         assert!(!is_known(id));
     }
 
     #[tokio::test]
-    async fn a_redirect_is_an_answer_and_not_followed() {
+    async fn redirect_is_returned_and_not_followed() {
         let server = MockServer::start().await;
         Mock::given(path("/from"))
             .respond_with(ResponseTemplate::new(307).insert_header("Location", "/to"))
@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_programs_own_client_goes_where_it_is_pointed_later() {
+    async fn endpoints_of_a_custom_client_can_be_changed() {
         let server = MockServer::start().await;
         Mock::given(path("/sts.googleapis.com/v1/x"))
             .respond_with(ResponseTemplate::new(200))
@@ -532,7 +532,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_host_is_reached_through_the_emulator() {
+    async fn request_is_sent_to_the_emulator() {
         let server = MockServer::start().await;
         Mock::given(method("GET"))
             .and(path("/sts.googleapis.com/v1/x"))
@@ -545,7 +545,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_past_the_limit_is_an_error() {
+    async fn body_over_the_limit_is_an_error() {
         let server = MockServer::start().await;
         Mock::given(method("GET"))
             .respond_with(ResponseTemplate::new(200).set_body_bytes(vec![b'x'; 2000]))
@@ -557,7 +557,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::InvalidResponse);
     }
 
-    /// Resolves every name to an address at which nothing listens, and counts them.
+    /// Resolves every name to an address without a listener, and counts the lookups.
     #[derive(Clone, Default)]
     struct Resolver(Arc<AtomicU64>);
 
@@ -590,7 +590,7 @@ mod tests {
             assert_eq!(get(&http, &url).await.unwrap().status(), 200, "{host}");
         }
         assert_eq!(resolver.0.load(Ordering::Relaxed), 0);
-        // Other names need TLS and are resolved, whatever they look like.
+        // Similar names need TLS and are resolved.
         for (n, host) in ["foo.localhost", "localhost.example.com"]
             .iter()
             .enumerate()
@@ -625,9 +625,8 @@ mod tests {
         }
     }
 
-    /// A server that speaks HTTP/2 at once, sends the first `turned_back` requests back unread,
-    /// and answers the others.
-    async fn server_that_turns_back(turned_back: u32) -> String {
+    /// An HTTP/2 server that refuses the first `refused` streams and responds to the others.
+    async fn server_that_refuses(refused: u32) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         tokio::spawn(async move {
@@ -635,12 +634,14 @@ mod tests {
             let mut connection = h2::server::handshake(socket).await.unwrap();
             let mut seen = 0;
             while let Some(stream) = connection.accept().await {
-                let (_, mut answer) = stream.unwrap();
+                let (_, mut respond) = stream.unwrap();
                 seen += 1;
-                if seen <= turned_back {
-                    answer.send_reset(h2::Reason::REFUSED_STREAM);
+                if seen <= refused {
+                    respond.send_reset(h2::Reason::REFUSED_STREAM);
                 } else {
-                    answer.send_response(http::Response::new(()), true).unwrap();
+                    respond
+                        .send_response(http::Response::new(()), true)
+                        .unwrap();
                 }
             }
         });
@@ -648,9 +649,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_server_turns_back_is_sent_again_at_once_and_counted() {
-        for (turned_back, sent) in [(0, 1), (1, 2), (2, 3), (3, 3)] {
-            let url = server_that_turns_back(turned_back).await;
+    async fn refused_stream_is_resent_at_most_twice_and_counted() {
+        for (refused, sent) in [(0, 1), (1, 2), (2, 3), (3, 3)] {
+            let url = server_that_refuses(refused).await;
             let client = finish(own_client().http2_prior_knowledge()).unwrap();
             let http = HttpClient::new(Endpoints::google());
             let http = http.with_pool(Pool {
@@ -660,14 +661,14 @@ mod tests {
             let mut request = Request::new(Method::POST, url.parse().unwrap());
             *request.body_mut() = Some("once".into());
             match http.send(request).await {
-                Ok(reply) => assert!(turned_back < 3 && reply.status() == 200),
+                Ok(response) => assert!(refused < 3 && response.status() == 200),
                 Err(error) => {
-                    assert_eq!(turned_back, 3, "{error}");
+                    assert_eq!(refused, 3, "{error}");
                     assert!(error.is_refused_stream() && error.was_not_sent(), "{error}");
                     assert_eq!(error.kind(), ErrorKind::Network);
                 }
             }
-            assert_eq!(http.request_count(), sent, "{turned_back} turned back");
+            assert_eq!(http.request_count(), sent, "{refused} refused");
         }
     }
 
@@ -677,7 +678,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_closed_port_is_a_network_error_that_names_the_host() {
+    async fn closed_port_is_a_network_error_with_the_host() {
         let address = closed_port();
         let http = HttpClient::new(Endpoints::emulator(address).unwrap());
         let error = get(&http, "https://oauth2.googleapis.com/token?secret=canary")

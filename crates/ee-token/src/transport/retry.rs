@@ -1,4 +1,4 @@
-//! When to try again, and how long to wait before.
+//! The retry policy and the delays between attempts.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// How often a request that failed for the moment is sent again.
+/// When transient failures are retried.
 ///
-/// Waits are drawn at random between nothing and a bound that starts at
+/// Delays are drawn at random between 0 and a bound that starts at
 /// [`initial_backoff`](Self::initial_backoff) and doubles up to [`max_backoff`](Self::max_backoff)
-/// ("full jitter"), so that clients that failed together do not come back together.
+/// ("full jitter"), so that clients that failed at the same time do not retry at the same time.
 ///
 /// ```
 /// use ee_token::RetryPolicy;
@@ -22,18 +22,18 @@ use ring::rand::{SecureRandom, SystemRandom};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// How many times a request is sent again; 0 is never.
+    /// The maximum number of retries of a request.
     pub max_retries: u32,
-    /// The bound of the first wait.
+    /// The bound of the first delay.
     pub initial_backoff: Duration,
-    /// No wait is longer than this, unless the server asks for it (`Retry-After`).
+    /// The upper bound of all delays, except those that the server asks for (`Retry-After`).
     pub max_backoff: Duration,
-    /// After this long, counted from the first attempt, no further one is made.
+    /// The time after the first attempt at which retrying stops.
     pub max_elapsed: Duration,
 }
 
 impl RetryPolicy {
-    /// For token requests: somebody waits for each, so 2 retries within half a minute.
+    /// Returns the policy of token requests, which callers wait for: 2 retries within 30 seconds.
     pub fn for_token_requests() -> Self {
         Self {
             max_retries: 2,
@@ -43,7 +43,7 @@ impl RetryPolicy {
         }
     }
 
-    /// Nothing is tried again.
+    /// Returns a policy without retries.
     pub fn none() -> Self {
         Self {
             max_retries: 0,
@@ -51,7 +51,7 @@ impl RetryPolicy {
         }
     }
 
-    /// How long to wait before retry number `retry` (from 0).
+    /// Returns a random delay before retry number `retry`, counted from 0.
     pub fn backoff(&self, retry: u32) -> Duration {
         let bound = self
             .initial_backoff
@@ -62,7 +62,8 @@ impl RetryPolicy {
 }
 
 impl Default for RetryPolicy {
-    /// For requests to the API: 5 retries, waits from 1 s doubling to 120 s, 10 minutes in all.
+    /// Returns the policy of API requests: 5 retries, with delays from 1 second doubling to 120
+    /// seconds, within 10 minutes.
     fn default() -> Self {
         Self {
             max_retries: 5,
@@ -73,7 +74,8 @@ impl Default for RetryPolicy {
     }
 }
 
-/// A number from 0 up to 1. Without the system's random numbers it is ½: jitter is no secret.
+/// Returns a number in [0, 1). Returns 0.5 if the system has no random numbers, since jitter need
+/// not be secret.
 pub(crate) fn random_fraction() -> f64 {
     let mut bytes = [0; 4];
     if SystemRandom::new().fill(&mut bytes).is_err() {
@@ -82,9 +84,9 @@ pub(crate) fn random_fraction() -> f64 {
     f64::from(u32::from_le_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
 }
 
-/// The wait that a `Retry-After` header asks for (RFC 9110 §10.2.3): seconds or a date. A date
-/// is by the server's clock: what time it is there is read from the reply's own `Date`, and is
-/// `now` only where there is none.
+/// Returns the delay that a `Retry-After` header asks for in seconds or as a date (RFC 9110
+/// §10.2.3). A date is compared with the server's clock, which is read from the header `Date` and
+/// defaults to `now`.
 pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u64>() {
@@ -94,12 +96,12 @@ pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> 
     Some((parse_http_date(text)? - now).to_std().unwrap_or_default())
 }
 
-/// The server's time as a reply states it (RFC 9110 §6.6.1).
+/// Returns the server's time from the header `Date` (RFC 9110 §6.6.1).
 pub fn http_date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     parse_http_date(headers.get(DATE)?.to_str().ok()?)
 }
 
-/// A date of a server's, if it can be one at all: the format has four digits for a year.
+/// Parses an HTTP date between the years 2000 and 9999; the format has four digits for a year.
 fn parse_http_date(text: &str) -> Option<DateTime<Utc>> {
     let date = DateTime::parse_from_rfc2822(text).ok()?.to_utc();
     (2000..=9999).contains(&date.year()).then_some(date)
@@ -110,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_stay_under_a_bound_that_doubles() {
+    fn backoff_stays_below_a_doubling_bound() {
         let policy = RetryPolicy::default();
         for (retry, bound) in [(0, 1), (1, 2), (6, 64), (7, 120), (40, 120)] {
             for _ in 0..50 {
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_seconds_or_a_date_and_junk_is_nothing() {
+    fn retry_after_is_parsed_as_seconds_or_a_date() {
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
         for (text, wait) in [
             ("7", Some(7)),
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_in_retry_after_is_read_by_the_clock_of_the_server_that_wrote_it() {
+    fn retry_after_date_is_relative_to_the_servers_clock() {
         let a_day_slow = "2025-12-31T00:00:00Z".parse().unwrap();
         let mut headers = HeaderMap::new();
         for (name, text) in [
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_that_no_server_has_is_none() {
+    fn implausible_date_is_ignored() {
         for (text, is_date) in [
             ("Thu, 01 Jan 2026 00:00:00 GMT", true),
             ("Thu, 01 Jan 1970 00:00:00 GMT", false),
@@ -169,7 +171,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_date_in_retry_after_is_the_wait_until_then(seconds in 0_i64..3_000_000_000) {
+        fn retry_after_date_yields_the_delay_until_then(seconds in 0_i64..3_000_000_000) {
             let now: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
             let at = now + chrono::TimeDelta::seconds(seconds);
             let mut headers = HeaderMap::new();

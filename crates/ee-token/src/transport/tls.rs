@@ -1,5 +1,6 @@
-//! The TLS configuration of every connection: rustls with ring, never the process's default
-//! provider (the program may have chosen another), roots loaded on the first handshake.
+//! The TLS configuration of every connection: rustls with ring instead of the process's default
+//! provider, which the program may have set to another one. Root certificates are loaded at the
+//! first handshake.
 
 use std::sync::Arc;
 
@@ -23,8 +24,8 @@ use crate::{Error, ErrorKind};
 static PROVIDER: Lazy<Arc<CryptoProvider>> =
     Lazy::new(|| Arc::new(rustls::crypto::ring::default_provider()));
 
-/// A client configuration that trusts what the platform trusts. Its clones share the sessions
-/// that servers let it resume.
+/// Returns a client configuration that trusts the platform's root certificates. Its clones share
+/// the TLS sessions that can be resumed.
 pub(crate) fn client_config() -> Result<ClientConfig, Error> {
     static CONFIG: OnceCell<ClientConfig> = OnceCell::new();
     let config = CONFIG.get_or_try_init(|| {
@@ -42,7 +43,7 @@ fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
 
 fn of_platform() -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
     Ok(builder()?
-        .dangerous() // rustls' word for any verifier of one's own; ours asks the platform's
+        .dangerous() // What rustls calls any custom verifier; this one delegates to the platform's.
         .with_custom_certificate_verifier(Arc::new(LazyVerifier)))
 }
 
@@ -51,7 +52,7 @@ fn finished(mut config: ClientConfig) -> ClientConfig {
     config
 }
 
-/// [`client_config`] with a certificate to show, in PEM.
+/// Returns [`client_config`] with a client certificate in PEM.
 pub(crate) fn client_config_with_certificate(
     chain: &str,
     key: &str,
@@ -59,47 +60,45 @@ pub(crate) fn client_config_with_certificate(
     let invalid = |why: &str| Error::new(ErrorKind::InvalidCredential, why);
     let chain = CertificateDer::pem_slice_iter(chain.as_bytes())
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| invalid("the client certificate cannot be read: its PEM is broken"))?;
+        .map_err(|_| invalid("the client certificate is not valid PEM"))?;
     if chain.is_empty() {
-        return Err(invalid("there is no client certificate in the text"));
+        return Err(invalid("the text contains no client certificate"));
     }
-    // The parser's own message could quote the key.
+    // The parser's message could quote the key.
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
         .map(Zeroizing::new)
-        .map_err(|_| invalid("there is no private key in the text, or its PEM is broken"))?;
-    // Borrowed, where rustls' own way would keep the key and not overwrite it.
+        .map_err(|_| invalid("the text contains no private key in valid PEM"))?;
+    // The key is borrowed, because rustls would otherwise keep it without wiping it.
     let shown = any_supported_type(&key)
         .map(|key| CertifiedKey::new(chain, key))
         .and_then(|shown| shown.keys_match().map(|()| shown))
         .map_err(|error| {
-            invalid("the client certificate and its private key cannot be used together")
-                .with_source(error)
+            invalid("the client certificate and the private key do not match").with_source(error)
         })?;
     let resolver = Arc::new(SingleCertAndKey::from(shown));
     Ok(finished(of_platform()?.with_client_cert_resolver(resolver)))
 }
 
-/// A client configuration that trusts these certificate authorities, and no other.
+/// Returns a client configuration that trusts only these certificate authorities.
 pub(crate) fn client_config_with_roots(pem: &str) -> Result<ClientConfig, Error> {
     let invalid = |why: &str| Error::new(ErrorKind::InvalidCredential, why);
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let certificate = certificate
-            .map_err(|_| invalid("the certificates cannot be read: their PEM is broken"))?;
-        roots.add(certificate).map_err(|error| {
-            invalid("one of the certificates cannot be used").with_source(error)
-        })?;
+        let certificate = certificate.map_err(|_| invalid("the certificates are not valid PEM"))?;
+        roots
+            .add(certificate)
+            .map_err(|error| invalid("a certificate is invalid").with_source(error))?;
     }
     if roots.is_empty() {
-        return Err(invalid("there is no certificate in it"));
+        return Err(invalid("the text contains no certificate"));
     }
     let config = builder()?.with_root_certificates(roots);
     Ok(finished(config.with_no_client_auth()))
 }
 
-/// The platform's verifier, made when the first certificate is to be checked: reading the
-/// root certificates takes longer than everything else a program does before its first
-/// request, and a program that stays on loopback or signs its own tokens never needs them.
+/// The platform's verifier, created when the first certificate is verified. Loading the root
+/// certificates takes longer than everything else before a first request, and programs that use
+/// only loopback never need them.
 #[derive(Debug)]
 struct LazyVerifier;
 
@@ -163,11 +162,11 @@ mod tests {
 
     use super::*;
 
-    /// Trusts every server: what is tested is what the client shows.
+    /// Trusts every server, because the tests are about the client's certificate.
     #[derive(Debug)]
-    struct Credulous;
+    struct TrustAll;
 
-    impl ServerCertVerifier for Credulous {
+    impl ServerCertVerifier for TrustAll {
         fn verify_server_cert(
             &self,
             _: &CertificateDer<'_>,
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_asks_for_a_certificate_is_shown_it() {
+    async fn client_certificate_is_sent_to_a_server_that_requests_it() {
         let emulator = Emulator::start().await.unwrap();
         let provider = emulator.create_x509_provider("//iam.googleapis.com/x");
         let shown = provider.certificate("workload.example");
@@ -229,7 +228,7 @@ mod tests {
             client_config_with_certificate(shown.certificate_pem(), shown.key_pem()).unwrap();
         client
             .dangerous()
-            .set_certificate_verifier(Arc::new(Credulous));
+            .set_certificate_verifier(Arc::new(TrustAll));
 
         let name = ServerName::try_from("sts.mtls.googleapis.com").unwrap();
         let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
@@ -249,17 +248,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_certificate_without_its_own_key_is_an_error_that_quotes_neither() {
+    async fn mismatched_certificate_and_key_are_not_quoted() {
         let emulator = Emulator::start().await.unwrap();
         let provider = emulator.create_x509_provider("//iam.googleapis.com/x");
         let shown = provider.certificate("workload.example");
         let (chain, key) = (shown.certificate_pem(), shown.key_pem());
         for (chain, key, why) in [
             ("", key, "no client certificate"),
-            (&chain[..200], key, "PEM is broken"),
+            (&chain[..200], key, "not valid PEM"),
             (chain, "", "no private key"),
             (chain, &key[..200], "no private key"),
-            (chain, RsaKey::shared().pkcs8_pem(), "together"),
+            (chain, RsaKey::shared().pkcs8_pem(), "do not match"),
         ] {
             let error = client_config_with_certificate(chain, key).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidCredential);

@@ -1,8 +1,8 @@
 //! The URLs that a credential file may name without the caller's permission.
 //!
 //! A file decides where its secrets, the user's files and the machine's tokens are sent. A domain
-//! such as `googleapis.com` is no boundary: below it, Cloud Storage and other services store what
-//! they receive for whoever names them. Each field has its own hosts, and each host its paths.
+//! such as `googleapis.com` is not a trust boundary: Cloud Storage and other services below it let
+//! any tenant receive data. Each field has its own hosts, and each host its paths.
 
 use url::{Url, form_urlencoded};
 
@@ -25,10 +25,10 @@ pub enum UrlField {
     AwsMetadata,
 }
 
-/// How a URL compares with the URLs that a field may name.
+/// The result of comparing a URL with the URLs that a field may name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UrlMatch {
-    /// Host, path and query are listed.
+    /// The host, path and query are listed.
     Listed,
     /// The host is listed with other paths, or with another query.
     OtherPath,
@@ -40,11 +40,11 @@ struct Row {
     field: UrlField,
     hosts: &'static [&'static str],
     paths: &'static [&'static str],
-    /// The query parameter that must be there exactly once; without one there is no query.
+    /// The query parameter that must occur exactly once. Without one, the URL must have no query.
     parameter: Option<(&'static str, &'static str)>,
 }
 
-/// Every URL that a field may name. A word in capitals stands for:
+/// The URLs that a field may name. A word in capitals stands for:
 ///
 /// - `LOCATION`: a Google Cloud region or multi-region ([`is_location`])
 /// - `ENDPOINT`: the name of a Private Service Connect endpoint
@@ -53,7 +53,7 @@ struct Row {
 /// - `REST`: the rest of the path
 ///
 /// None of the first four contains a dot or a slash that could lead to another host or path:
-/// `sts.storage.googleapis.com` is the bucket `sts`, and `storage` is no location.
+/// `sts.storage.googleapis.com` is the bucket `sts`, and `storage` is not a location.
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     row(TokenUri, &["oauth2.googleapis.com", "oauth2.mtls.googleapis.com"], &["/token"]),
@@ -103,7 +103,7 @@ const fn row(
     }
 }
 
-/// A word in capitals, and whether a text is what it stands for.
+/// A word in capitals and the predicate of the texts that it stands for.
 type Placeholder = (&'static str, fn(&str) -> bool);
 
 const PLACEHOLDERS: [Placeholder; 5] = [
@@ -140,7 +140,7 @@ impl UrlField {
         }
     }
 
-    /// The service whose hosts the field may name.
+    /// Returns the service whose hosts the field may name.
     pub fn service(self) -> &'static str {
         match self {
             TokenUri => "Google's OAuth token endpoint",
@@ -152,7 +152,7 @@ impl UrlField {
         }
     }
 
-    /// The paths that this URL's host may be named with.
+    /// Returns the paths that are listed for this URL's host.
     pub fn paths(self, url: &Url) -> impl Iterator<Item = &'static str> {
         self.rows(url).flat_map(|row| row.paths.iter().copied())
     }
@@ -165,7 +165,7 @@ impl UrlField {
     }
 }
 
-/// Whether a host or path is what the pattern says. A pattern has one word in capitals at most.
+/// Returns whether a host or path matches the pattern, which has at most one word in capitals.
 fn fits(pattern: &str, text: &str) -> bool {
     for (word, is_valid) in PLACEHOLDERS {
         if let Some((start, end)) = pattern.split_once(word) {
@@ -190,8 +190,8 @@ fn has_query(url: &Url, parameter: Option<(&str, &str)>) -> bool {
     }
 }
 
-/// Whether the text is a Google Cloud location: `us-central1`, also written `us-central-1`, or a
-/// multi-region. Other labels before `.googleapis.com` are services, with tenants of their own.
+/// Returns whether the text is a Google Cloud location: `us-central1`, also written `us-central-1`,
+/// or a multi-region. Other labels before `.googleapis.com` are services with their own tenants.
 fn is_location(text: &str) -> bool {
     const MULTI_REGIONS: [&str; 4] = ["global", "us", "eu", "in"];
     const CONTINENTS: [&str; 9] = [
@@ -223,8 +223,8 @@ fn is_endpoint(text: &str) -> bool {
         && text.bytes().all(is_label)
 }
 
-/// Whether the text is an AWS region: `us-east-1`, `us-gov-west-1`. `s3` is none, and neither is
-/// `s3-us-west-2`: buckets have host names below them.
+/// Returns whether the text is an AWS region: `us-east-1`, `us-gov-west-1`. `s3` and
+/// `s3-us-west-2` are not, because buckets have host names below them.
 fn is_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let [partition, areas @ .., number] = parts.as_slice() else {
