@@ -1,4 +1,4 @@
-//! One request to IAM credentials: a token of a service account, for somebody who may act as it
+//! The client of the IAM Service Account Credentials API
 //! (`projects.serviceAccounts.generateAccessToken`).
 
 use std::time::Duration;
@@ -13,11 +13,11 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// What the URL ends with, behind the account's address.
+/// The end of the URL, after the account's email address.
 pub(crate) const METHOD: &str = ":generateAccessToken";
-/// The role that whoever asks must have on the account.
+/// The role on the account that the caller needs.
 pub(crate) const ROLE: &str = "roles/iam.serviceAccountTokenCreator";
-/// The permission of that role which Google's refusal names.
+/// The permission of that role, which the server's message names.
 pub(crate) const PERMISSION: &str = "iam.serviceAccounts.getAccessToken";
 
 const USER_PROJECT: &str = "x-goog-user-project";
@@ -36,7 +36,7 @@ struct TokenBody {
     expire_time: String,
 }
 
-/// Requests a token of the account that the URL names. Transient failures are retried.
+/// Requests an access token for the account that the URL names. Transient failures are retried.
 ///
 /// # Errors
 /// [`ErrorKind::Expired`] if the source's token was rejected, [`ErrorKind::InvalidScope`] if it is
@@ -56,7 +56,12 @@ pub(crate) async fn generate_access_token(
         scope: scopes.iter().collect(),
         lifetime: format!("{}s", lifetime.as_secs()),
     })
-    .map_err(|_| Error::new(ErrorKind::InvalidCredential, "the request has no JSON form"))?;
+    .map_err(|_| {
+        Error::new(
+            ErrorKind::InvalidCredential,
+            "the request could not be written as JSON",
+        )
+    })?;
     let token = Exchange::new(http)
         .run(
             || request(url, source, quota_project, &body),
@@ -103,23 +108,24 @@ pub(crate) fn token(body: &[u8], headers: &HeaderMap, url: &Url) -> Result<Acces
         )
         .with_remedy(Remedy::unexpected_intermediary())
     };
-    // serde's own message could quote the token.
-    let reply: TokenBody = serde_json::from_slice(body)
-        .map_err(|_| invalid("it is no JSON object with accessToken and expireTime"))?;
-    let end = DateTime::parse_from_rfc3339(&reply.expire_time)
+    // serde's message could quote the token.
+    let response: TokenBody = serde_json::from_slice(body)
+        .map_err(|_| invalid("it is not a JSON object with accessToken and expireTime"))?;
+    let end = DateTime::parse_from_rfc3339(&response.expire_time)
         .map_err(|_| invalid("its expireTime is not a time"))?;
-    // The end is by the server's clock, and so is its Date: this machine's may be off.
+    // expireTime and Date are both by the server's clock; this machine's may be wrong.
     let received = Utc::now();
     let life = end.to_utc() - http_date(headers).unwrap_or(received);
     if life <= TimeDelta::zero() || life > TimeDelta::days(366) {
-        return Err(invalid("its expireTime makes no sense"));
+        return Err(invalid("its expireTime is implausible"));
     }
-    let token = AccessToken::new(reply.access_token.expose_secret())
-        .map_err(|_| invalid("its accessToken is empty or cannot stand in a header"))?;
+    let token = AccessToken::new(response.access_token.expose_secret()).map_err(|_| {
+        invalid("its accessToken is empty or contains characters that a header cannot hold")
+    })?;
     Ok(token.with_expiry(received + life))
 }
 
-/// `google.rpc.Status` in JSON, as far as it matters here.
+/// The fields of a `google.rpc.Status` that are used.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Status {
@@ -161,17 +167,18 @@ pub(crate) fn rejection(received: &ReceivedResponse, url: &Url, source: &AccessT
     Error::new(kind, message).with_remedy(remedy)
 }
 
-/// The kind and the remedy of a rejection; `None` for a reason that is not known.
-fn meaning(status: StatusCode, reply: &Status, target: &str) -> Option<(ErrorKind, Remedy)> {
-    let reason = |name: &str| reply.details.iter().any(|detail| detail.reason == name);
+/// Returns the kind and the remedy of a rejection, or `None` if the reason is unknown.
+fn meaning(status: StatusCode, response: &Status, target: &str) -> Option<(ErrorKind, Remedy)> {
+    let reason = |name: &str| response.details.iter().any(|detail| detail.reason == name);
     if status == StatusCode::UNAUTHORIZED {
-        let remedy =
-            Remedy::new("Log in again, or create a new key for the credential that acts as it.");
+        let remedy = Remedy::new(
+            "Log in again, or create a new key for the credential that impersonates it.",
+        );
         return Some((ErrorKind::Expired, remedy));
     }
     if reason("ACCESS_TOKEN_SCOPE_INSUFFICIENT") {
         let remedy = Remedy::new(
-            "The token that should act as the service account is not good for IAM: get it with the scope cloud-platform.",
+            "The token of the impersonating credential lacks the scope cloud-platform, which IAM requires.",
         );
         return Some((ErrorKind::InvalidScope, remedy));
     }
@@ -184,28 +191,28 @@ fn meaning(status: StatusCode, reply: &Status, target: &str) -> Option<(ErrorKin
         Remedy::new(
             "Choose another quota project, or ask its owner for the role Service Usage Consumer (roles/serviceusage.serviceUsageConsumer).",
         )
-    } else if reason("IAM_PERMISSION_DENIED") || reply.message.contains(PERMISSION) {
+    } else if reason("IAM_PERMISSION_DENIED") || error.message.contains(PERMISSION) {
         grant_role(target, None)
-    } else if reply.status == "NOT_FOUND" {
-        Remedy::new("There is no such service account: check its address.")
+    } else if error.status == "NOT_FOUND" {
+        Remedy::new("The service account does not exist: check its email address.")
             .command(format!("gcloud iam service-accounts describe {target}"))
-    } else if reply.message.contains("lifetime") {
+    } else if error.message.contains("lifetime") {
         Remedy::new(
-            "Ask for an hour at most, or let the organization's policy iam.allowServiceAccountCredentialLifetimeExtension allow up to 12 for this account.",
+            "Request a lifetime of 1 hour or less, or allow up to 12 hours for this account with the organization policy iam.allowServiceAccountCredentialLifetimeExtension.",
         )
-    } else if reply.status == "INVALID_ARGUMENT" {
-        Remedy::new("Check the scopes and the delegates of the impersonation.")
+    } else if error.status == "INVALID_ARGUMENT" {
+        Remedy::new("Check the scopes and delegates of the impersonation.")
     } else {
         return None;
     };
     Some((ErrorKind::Rejected, remedy))
 }
 
-/// What to do where the role on the service account is missing, for this member if it is known.
+/// Returns the remedy for a missing role on the service account. `member` is the caller, if known.
 pub(crate) fn grant_role(target: &str, member: Option<&str>) -> Remedy {
-    let who = member.unwrap_or("the credential that acts as it");
+    let who = member.unwrap_or("the credential that impersonates it");
     Remedy::new(format!(
-        "Let somebody who administers {target} give {who} the role Service Account Token Creator on it ({ROLE}). It takes effect within minutes."
+        "Ask an administrator of {target} to grant {who} the role Service Account Token Creator on it ({ROLE}). The grant takes effect within minutes."
     ))
     .command(format!(
         "gcloud iam service-accounts add-iam-policy-binding {target} --member={} --role={ROLE}",
@@ -214,7 +221,7 @@ pub(crate) fn grant_role(target: &str, member: Option<&str>) -> Remedy {
     .url("https://cloud.google.com/iam/docs/create-short-lived-credentials-direct")
 }
 
-/// The account that the URL is about: what its last segment says.
+/// Returns the account in the last segment of the URL.
 pub(crate) fn target(url: &Url) -> Option<String> {
     let account = url.path().rsplit('/').next()?.strip_suffix(METHOD)?;
     Some(account.replace("%40", "@"))

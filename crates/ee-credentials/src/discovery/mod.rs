@@ -16,7 +16,7 @@ use crate::input::misplaced::{self, Shape};
 use crate::input::path_setting::PathSetting;
 use crate::kinds;
 use crate::kinds::earth_engine_file::EarthEngineFile;
-use crate::kinds::metadata_server::{self, Detected};
+use crate::kinds::metadata_server::{self, Detection};
 use crate::kinds::user_login::{EARTH_ENGINE_LOGIN, GCLOUD_LOGIN};
 use crate::source::reloading;
 use crate::{
@@ -409,8 +409,8 @@ impl Search {
 
     async fn metadata_server(&self) -> Result<Look, Error> {
         match metadata_server::detect(&self.environment, &self.options).await? {
-            Detected::No(why) => Ok(Look::NotFound(why.into())),
-            Detected::Server(server) => {
+            Detection::NotFound(why) => Ok(Look::NotFound(why.into())),
+            Detection::Server(server) => {
                 self.options
                     .refuse_subject(CredentialKind::MetadataServer)?;
                 Ok(Look::Found(Credentials::of_machine(server, &self.options)))

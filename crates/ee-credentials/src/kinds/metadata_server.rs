@@ -1,4 +1,4 @@
-//! The service account of a machine in Google's cloud, which its metadata server speaks for.
+//! The service account of a Google Cloud machine, whose tokens the metadata server returns.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,56 +27,58 @@ use crate::{CredentialKind, CredentialOptions, Environment, Error, ErrorKind};
 
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const GOOGLE: &str = "Google";
-/// The account that a machine acts as unless it has several and another is named.
+/// The alias of the machine's default account.
 const DEFAULT: &str = "default";
-/// What detection asks: a name would have to be resolved first, which can take long.
+/// The address that detection uses, because resolving the name can take long.
 const ADDRESS: &str = "169.254.169.254";
-/// What all paths begin with.
+/// The start of all paths.
 const ROOT: &str = "computeMetadata/v1/";
-/// The way from there to where tokens are, backwards.
+/// The relative path from a token's URL to [`ROOT`].
 const UP: &str = "../../../";
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A new pod's metadata server may need a while.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The metadata server of a new pod may take a while to start.
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A metadata server that is there.
+/// The metadata server of this machine.
 pub(crate) struct MetadataServer {
     http: HttpClient,
-    /// `default`, or the address of one of the machine's accounts.
+    /// `default`, or the email address of one of the machine's accounts.
     account: String,
     scopes: Scopes,
     /// The URL of the account's tokens. Other paths are joined to it.
     url: Url,
     retry: RetryPolicy,
-    /// What was learnt of the account; `None` in it if the server knows none.
+    /// The account, once it was queried. Contains `None` if the machine has no account.
     info: OnceCell<Option<AccountInfo>>,
 }
 
-/// What a metadata server says of a service account.
+/// A service account as the metadata server describes it.
 #[derive(Debug)]
 pub(crate) struct AccountInfo {
     pub(crate) email: String,
-    /// The machine's own, whatever was asked for.
+    /// The scopes of the machine, whichever were requested.
     pub(crate) scopes: Scopes,
 }
 
-/// What came of looking for one.
-pub(crate) enum Detected {
+/// The result of [`detect`].
+pub(crate) enum Detection {
     Server(Arc<MetadataServer>),
-    No(&'static str),
+    NotFound(&'static str),
 }
 
-/// Looks for a metadata server: the one that a variable names, the one that answers, or one
-/// that must be there since the firmware says that this is Google's.
+/// Detects a metadata server: the one that an environment variable names, one that responds, or one
+/// that must exist because the firmware says that this is a Google Cloud machine.
 ///
-/// On other machines this takes as long as `GCE_METADATA_TIMEOUT` allows at most, and no
-/// time at all with `NO_GCE_CHECK=true`.
+/// On other machines this takes up to `GCE_METADATA_TIMEOUT` seconds, and no time with
+/// `NO_GCE_CHECK=true`.
 pub(crate) async fn detect(
     environment: &Environment,
     options: &CredentialOptions,
-) -> Result<Detected, Error> {
+) -> Result<Detection, Error> {
     if environment.var("NO_GCE_CHECK") == Some("true") {
-        return Ok(Detected::No("not looked for, as NO_GCE_CHECK=true says"));
+        return Ok(Detection::NotFound(
+            "skipped because NO_GCE_CHECK=true is set",
+        ));
     }
     let mut host = None;
     for variable in ["GCE_METADATA_HOST", "GCE_METADATA_ROOT"] {
@@ -89,15 +91,15 @@ pub(crate) async fn detect(
     let attempts = number(environment, "GCE_METADATA_DETECT_RETRIES", 3.0, 100.0)?;
     let is_google = environment.is_google_machine();
     let there = if host.is_some() && address.is_none() {
-        // Named outright: if it does not answer, that is the error to show.
+        // Configured explicitly, so a server that does not respond is an error.
         true
     } else if address.is_none() && !environment.probes_network() {
-        return Ok(Detected::No("not looked for in this environment"));
+        return Ok(Detection::NotFound("skipped in this environment"));
     } else {
         if Handle::try_current().is_err() {
             return Err(ee_token::Error::new(
                 Token::Runtime,
-                "there is no tokio runtime to look for a metadata server on",
+                "detecting a metadata server needs a tokio runtime",
             )
             .into());
         }
@@ -107,14 +109,18 @@ pub(crate) async fn detect(
         answered.unwrap_or(false) || is_google
     };
     if !there {
-        return Ok(Detected::No("this is no machine in Google's cloud"));
+        return Ok(Detection::NotFound("not running on Google Cloud"));
     }
-    let patience = if is_google { PATIENCE } else { PATIENCE / 3 };
+    let max_elapsed = if is_google {
+        STARTUP_TIMEOUT
+    } else {
+        STARTUP_TIMEOUT / 3
+    };
     let retry = RetryPolicy {
         max_retries: 100,
         initial_backoff: Duration::from_millis(200),
         max_backoff: Duration::from_secs(2),
-        max_elapsed: patience,
+        max_elapsed,
     };
     let account = account(options)?;
     let scopes = options.scopes.clone().unwrap_or_default();
@@ -128,20 +134,20 @@ pub(crate) async fn detect(
     };
     let http = client_for(&options.http, &url);
     let server = MetadataServer::new(http, url, account, scopes, retry)?;
-    Ok(Detected::Server(Arc::new(server)))
+    Ok(Detection::Server(Arc::new(server)))
 }
 
-/// The account that was asked for; its address becomes part of a path.
+/// Returns the requested account, which becomes part of a path.
 fn account(options: &CredentialOptions) -> Result<String, Error> {
     match options.service_account_email.as_deref().map(str::trim) {
         None | Some("" | DEFAULT) => Ok(DEFAULT.to_owned()),
         Some(email) if is_account(email) => Ok(email.to_owned()),
         Some(other) => Err(Error::new(
             ErrorKind::InvalidOptions,
-            format!("{:?} is no service account's address", clipped(other)),
+            format!("{:?} is not the email address of a service account", clipped(other)),
         )
         .with_remedy(Remedy::new(
-            "Give the address of one of the machine's service accounts, or none.",
+            "Use the email address of one of the machine's service accounts, or omit it for the default account.",
         ))),
     }
 }
@@ -157,7 +163,7 @@ fn number(environment: &Environment, name: &str, default: f64, max: f64) -> Resu
             Error::new(
                 ErrorKind::InvalidEnvironment,
                 format!(
-                    "{name} is {:?}, and must be a number from 0 to {max}",
+                    "{name} is {:?}, but must be a number from 0 to {max}",
                     clipped(text)
                 ),
             )
@@ -172,7 +178,7 @@ fn url(variable: &str, host: &str, path: &str) -> Result<Url, Error> {
         Error::new(
             ErrorKind::InvalidEnvironment,
             format!(
-                "{variable} is {:?}, and must be HOST or HOST:PORT",
+                "{variable} is {:?}, but must be HOST or HOST:PORT",
                 clipped(host)
             ),
         )
@@ -186,7 +192,7 @@ fn url(variable: &str, host: &str, path: &str) -> Result<Url, Error> {
     Url::parse(&format!("http://{host}/{path}")).map_err(|_| invalid())
 }
 
-/// A client that may talk to this metadata server in clear text, past any proxy.
+/// Returns a client that may send plain HTTP requests to this metadata server, bypassing proxies.
 pub(crate) fn client_for(http: &HttpClient, url: &Url) -> HttpClient {
     if http.endpoints().resolve(url).is_ok() {
         return http.clone();
@@ -195,8 +201,8 @@ pub(crate) fn client_for(http: &HttpClient, url: &Url) -> HttpClient {
     HttpClient::new(endpoints.with_url(Endpoint::MetadataServer, url.clone()))
 }
 
-/// Where an account's tokens are. Compute Engine passes over the scopes; Cloud Run and App Engine
-/// heed them.
+/// Returns the path of an account's tokens. Compute Engine ignores the scopes; Cloud Run and App
+/// Engine honor them.
 fn token_path(account: &str, scopes: &Scopes) -> String {
     let mut path = ["instance/service-accounts/", account, "/token"].concat();
     for (n, scope) in scopes.iter().enumerate() {
@@ -209,7 +215,7 @@ fn token_path(account: &str, scopes: &Scopes) -> String {
 fn joined(base: &Url, path: &str) -> Result<Url, ee_token::Error> {
     base.join(path).map_err(|_| {
         let host = base.host_str().unwrap_or_default();
-        let why = format!("the metadata server {host}: its URL cannot be used");
+        let why = format!("the metadata server {host}: its URL is invalid");
         ee_token::Error::new(Token::DisallowedUrl, why)
     })
 }
@@ -236,56 +242,58 @@ async fn ping(http: &HttpClient, url: &Url, attempts: u32) -> bool {
     false
 }
 
-/// No proxy is ever in the way there, and no other network.
+/// Returns the remedy for a metadata server that does not respond. Proxies are never involved.
 fn unreachable() -> Remedy {
     Remedy::new(
-        "The metadata server is part of the machine's own network, and asked past every proxy. Check the firewall, the container's network, and GCE_METADATA_HOST if it is set.",
+        "Check the firewall and the network of the container, and GCE_METADATA_HOST if it is set. The metadata server is on the machine's own network and never reached through a proxy.",
     )
 }
 
-/// Anybody can answer at that address; Google's servers say who they are.
+/// Returns whether the response has the header by which Google's metadata servers identify
+/// themselves.
 fn has_flavor(headers: &HeaderMap) -> bool {
     headers.get(FLAVOR).is_some_and(|flavor| flavor == GOOGLE)
 }
 
-/// `instance/service-accounts/ACCOUNT/?recursive=true`, as far as it matters here.
+/// The used fields of `instance/service-accounts/ACCOUNT/?recursive=true`.
 #[derive(Deserialize)]
-struct Recursive {
+struct AccountBody {
     email: String,
     #[serde(default)]
     scopes: Vec<String>,
 }
 
 #[derive(Deserialize)]
-struct Reply {
+struct TokenBody {
     access_token: SecretString,
     expires_in: NumericSeconds,
 }
 
-/// The token in an answer, or why there is none.
+/// Returns the token in a response, or what is wrong with it.
 pub(crate) fn token_response(
     body: &[u8],
     asked_at: DateTime<Utc>,
 ) -> Result<AccessToken, &'static str> {
-    // serde's own message could quote the token.
-    let reply: Reply = serde_json::from_slice(body).map_err(|_| "its response is not a token")?;
-    let seconds = reply
+    // serde's message could quote the token.
+    let response: TokenBody =
+        serde_json::from_slice(body).map_err(|_| "its response is not a token")?;
+    let seconds = response
         .expires_in
         .value()
         .filter(|seconds| *seconds > 0.0 && *seconds < 1e9)
-        .ok_or("its token's expires_in makes no sense")?;
+        .ok_or("its token's expires_in is implausible")?;
     let life = TimeDelta::milliseconds((seconds * 1000.0) as i64);
-    let token = AccessToken::new(reply.access_token.expose_secret())
-        .map_err(|_| "its token is empty or cannot stand in a header")?;
+    let token = AccessToken::new(response.access_token.expose_secret())
+        .map_err(|_| "its token is empty or contains characters that a header cannot hold")?;
     Ok(token.with_expiry(asked_at + life))
 }
 
-/// What an answer says of a service account.
+/// Parses the description of a service account.
 pub(crate) fn account_info(body: &[u8]) -> Option<AccountInfo> {
-    let reply: Recursive = serde_json::from_slice(body).ok()?;
+    let account: AccountBody = serde_json::from_slice(body).ok()?;
     Some(AccountInfo {
-        email: line(reply.email.as_bytes())?,
-        scopes: Scopes::from_untrusted(reply.scopes),
+        email: line(account.email.as_bytes())?,
+        scopes: Scopes::from_untrusted(account.scopes),
     })
 }
 
@@ -293,7 +301,8 @@ pub(crate) fn scopes(body: &[u8]) -> Scopes {
     Scopes::from_untrusted([String::from_utf8_lossy(body)])
 }
 
-/// The one line that an address or a project is; `None` if it is none. It is printed.
+/// Returns the single line of a body, such as an email address or a project ID. Returns `None` if
+/// it is not a line that is safe to print.
 pub(crate) fn line(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?.trim();
     let is_line = !text.is_empty() && text.len() < 400 && !text.contains(is_unsafe_for_display);
@@ -301,7 +310,7 @@ pub(crate) fn line(body: &[u8]) -> Option<String> {
 }
 
 impl MetadataServer {
-    /// `url` is where this account's tokens for these scopes are.
+    /// `url` is the URL of the account's tokens for these scopes.
     fn new(
         http: HttpClient,
         url: Url,
@@ -333,7 +342,7 @@ impl MetadataServer {
         }
     }
 
-    /// The same account of the same machine, asking for other scopes.
+    /// Returns a source for the same account with other scopes.
     pub(crate) fn with_scopes(&self, scopes: Scopes) -> Result<Self, ee_token::Error> {
         let url = joined(
             &self.url,
@@ -351,30 +360,30 @@ impl MetadataServer {
         (self.account != DEFAULT).then_some(&self.account)
     }
 
-    /// The account's address, if it was named or has been asked for.
+    /// Returns the account's email address, if it was configured or has been queried.
     pub(crate) fn known_email(&self) -> Option<&str> {
         let learnt = self.info.get().and_then(|info| info.as_ref());
         self.named_email()
             .or_else(|| learnt.map(|info| info.email.as_str()))
     }
 
-    /// What the server says of the account: asked once. One request, or three where the server
-    /// does not know `?recursive=true`.
+    /// Queries the account once. Sends one request, or three if the server does not support
+    /// `?recursive=true`.
     pub(crate) async fn account_info(&self) -> Result<Option<&AccountInfo>, ee_token::Error> {
-        let info = self.info.get_or_try_init(|| self.ask_account_info());
+        let info = self.info.get_or_try_init(|| self.query_account_info());
         Ok(info.await?.as_ref())
     }
 
-    async fn ask_account_info(&self) -> Result<Option<AccountInfo>, ee_token::Error> {
+    async fn query_account_info(&self) -> Result<Option<AccountInfo>, ee_token::Error> {
         let path = format!("instance/service-accounts/{}/", self.account);
         if let Some(body) = self.get(&format!("{path}?recursive=true")).await? {
             let info = account_info(&body).ok_or_else(|| {
-                let why = "what it says of its service account cannot be read";
+                let why = "its description of the service account is not valid JSON";
                 self.error(Token::InvalidResponse, why)
             })?;
             return Ok(Some(info));
         }
-        // GKE's server has not always known the question.
+        // Older GKE metadata servers do not support `?recursive=true`.
         let Some(email) = self.line(&format!("{path}email")).await? else {
             return Ok(None);
         };
@@ -386,12 +395,12 @@ impl MetadataServer {
         }))
     }
 
-    /// The project that the machine belongs to.
+    /// Returns the machine's project.
     pub(crate) async fn project(&self) -> Result<Option<String>, ee_token::Error> {
         self.line("project/project-id").await
     }
 
-    /// A short text at a path.
+    /// Returns the single line at a path.
     async fn line(&self, path: &str) -> Result<Option<String>, ee_token::Error> {
         let body = self.get(path).await?;
         Ok(body.and_then(|body| line(&body)))
@@ -467,7 +476,7 @@ impl MetadataServer {
         let error = ee_token::Error::new(kind, format!("the metadata server {host}: {why}"));
         match kind {
             Token::InvalidResponse => error.with_remedy(Remedy::new(
-                "Something else may answer in the metadata server's place: check GCE_METADATA_HOST and GCE_METADATA_IP, then try again.",
+                "Another server may be responding at this address. Check GCE_METADATA_HOST and GCE_METADATA_IP, then try again.",
             )),
             _ => error,
         }

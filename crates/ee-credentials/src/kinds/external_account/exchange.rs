@@ -1,4 +1,4 @@
-//! The exchange of a subject token, and the step to a service account after it.
+//! The exchange of a subject token, and the optional impersonation of a service account.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::{CredentialOptions, Error};
 
 const MEMBERS_PAGE: &str = "https://cloud.google.com/iam/docs/workload-identity-federation-with-deployment-pipelines#access";
 
-/// The service account that is acted as.
+/// The service account to impersonate.
 pub(crate) struct Impersonation {
     pub(crate) url: Url,
     pub(crate) email: String,
@@ -28,7 +28,7 @@ pub(crate) struct Impersonation {
 }
 
 impl Impersonation {
-    /// What the account says of it, if it says anything.
+    /// Returns the impersonation that the account configures, if any.
     pub(crate) fn new(
         account: &ExternalAccountConfig,
         place: &Place,
@@ -48,10 +48,10 @@ impl Impersonation {
         let email = email.ok_or_else(|| {
             place.invalid_field(
                 FIELD,
-                "does not end with a service account's address and `:generateAccessToken`",
+                "does not end with the email address of a service account and `:generateAccessToken`",
             )
         })?;
-        // The reference client charges this request to whatever all others are charged to.
+        // The reference client uses the same quota project for this request as for all others.
         let of_environment = || {
             let environment = options.variables();
             let project = environment.var("GOOGLE_CLOUD_QUOTA_PROJECT");
@@ -71,7 +71,7 @@ impl Impersonation {
     }
 }
 
-/// Gets tokens by exchange.
+/// A token source that exchanges subject tokens.
 pub(crate) struct Exchange {
     context: Context,
     source: Source,
@@ -119,7 +119,7 @@ impl Exchange {
         .map_err(|error| self.explain_impersonation(error))
     }
 
-    /// The other token, and the client that shows what belongs to it.
+    /// Returns the subject token and the HTTP client that must present it.
     async fn subject_token(&self) -> Result<(HttpClient, SecretString), ee_token::Error> {
         let context = &self.context;
         let plain = |subject| (context.http.clone(), subject);
@@ -144,7 +144,7 @@ impl Exchange {
             client_id,
             client_secret,
         });
-        // An OAuth client says whose the request is; without one the project must.
+        // Without an OAuth client, the request needs a user project.
         let options = match (&self.account.user_project, &client) {
             (Some(project), None) => Some(json!({ "userProject": project }).to_string()),
             _ => None,
@@ -164,27 +164,27 @@ impl Exchange {
         }
     }
 
-    /// The refusal, with the provider and the source that it is about, and what to do.
+    /// Adds the provider, the source and a remedy to a rejection.
     fn explain(&self, error: ee_token::Error) -> ee_token::Error {
         if !error.kind().is_rejection() {
             return error;
         }
-        let said = error.to_string();
+        let message = error.to_string();
         let audience = &self.account.audience;
         let source = self.source.noun();
-        let remedy = if said.contains("invalid_target") {
+        let remedy = if message.contains("invalid_target") {
             Remedy::new(
-                "There is no such provider, or it is disabled: compare `audience` with the provider's name.",
+                "The provider does not exist or is disabled. Compare `audience` with the provider's name.",
             )
-        } else if said.contains("invalid_client") {
-            Remedy::new("Check `client_id` and `client_secret`: that OAuth client is not known.")
-        } else if said.contains("invalid_grant") && said.contains("expired") {
+        } else if message.contains("invalid_client") {
+            Remedy::new("Check `client_id` and `client_secret`: the OAuth client is unknown.")
+        } else if message.contains("invalid_grant") && message.contains("expired") {
             Remedy::new(format!(
-                "The subject token is over, or this machine's clock is off: see that {source} brings a new one."
+                "The subject token has expired, or the clock of this machine is wrong. Make sure that {source} provides a new token."
             ))
-        } else if said.contains("invalid_grant") {
+        } else if message.contains("invalid_grant") {
             Remedy::new(format!(
-                "Compare the subject token from {source} with what the provider allows: issuer, audiences, attribute condition."
+                "Compare the subject token from {source} with the provider's issuer, audiences and attribute condition."
             ))
         } else {
             Remedy::new(
@@ -194,7 +194,7 @@ impl Exchange {
         ee_token::Error::new(
             error.kind(),
             format!(
-                "{said} (federation with {audience}, subject token from {source}, {})",
+                "{message} (federation with {audience}, subject token from {source}, {})",
                 self.context.place
             ),
         )
@@ -206,7 +206,8 @@ impl Exchange {
         .with_source(error)
     }
 
-    /// The refusal of the second step: there the role is another than for service accounts.
+    /// Adds the principal and a remedy to a rejected impersonation. Federated identities need another
+    /// role than service accounts.
     fn explain_impersonation(&self, error: ee_token::Error) -> ee_token::Error {
         let Some(email) = &self.context.email else {
             return error;
@@ -219,7 +220,7 @@ impl Exchange {
             .with_principal(email)
             .with_remedy(
                 Remedy::new(format!(
-                    "Let somebody who administers {email} give the federation's subject the role Workload Identity User on it (roles/iam.workloadIdentityUser). It takes effect within minutes."
+                    "Ask an administrator of {email} to grant the federated identity the role Workload Identity User on it (roles/iam.workloadIdentityUser). The grant takes effect within minutes."
                 ))
                 .command(format!(
                     "gcloud iam service-accounts add-iam-policy-binding {email} --role=roles/iam.workloadIdentityUser --member=MEMBER"
@@ -235,7 +236,7 @@ impl TokenSource for Exchange {
         Box::pin(self.token())
     }
 
-    /// A file's token changes with the file. What other sources return next cannot be known here.
+    /// Only a file can be checked for a new token; the next token of other sources is unknown.
     fn can_retry_after_rejection(&self) -> bool {
         matches!(&self.source, Source::File(file) if file.can_retry_after_rejection())
     }

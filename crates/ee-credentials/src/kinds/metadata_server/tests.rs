@@ -29,8 +29,8 @@ fn outside() -> Environment {
 
 async fn server(environment: &Environment, options: &CredentialOptions) -> Option<Credentials> {
     match detect(environment, options).await.unwrap() {
-        Detected::Server(server) => Some(Credentials::of_machine(server, options)),
-        Detected::No(_) => None,
+        Detection::Server(server) => Some(Credentials::of_machine(server, options)),
+        Detection::NotFound(_) => None,
     }
 }
 
@@ -250,7 +250,7 @@ async fn a_named_account_is_used_and_one_that_is_not_there_is_an_error() {
 #[tokio::test]
 async fn account_that_is_attached_ends_the_rejection() {
     let (emulator, options) = machine().await;
-    let Detected::Server(server) = detect(&outside(), &options).await.unwrap() else {
+    let Detection::Server(server) = detect(&outside(), &options).await.unwrap() else {
         panic!("there is one");
     };
     let clock = ManualClock::new();
@@ -306,7 +306,7 @@ async fn a_server_below_a_path_is_asked_there() {
         .with_var("GCE_METADATA_IP", address)
         .with_dmi_product_name("Google Compute Engine");
     let options = CredentialOptions::new(HttpClient::new(endpoints));
-    let Detected::Server(found) = detect(&environment, &options).await.unwrap() else {
+    let Detection::Server(found) = detect(&environment, &options).await.unwrap() else {
         panic!("there is one");
     };
     let other = found.with_scopes(Scopes::new(["drive"])).unwrap();
@@ -323,7 +323,7 @@ async fn the_patience_is_half_a_minute_where_the_firmware_says_google() {
         (outside(), 10),
         (outside().with_dmi_product_name("Google Compute Engine"), 30),
     ] {
-        let Detected::Server(server) = detect(&environment, &options).await.unwrap() else {
+        let Detection::Server(server) = detect(&environment, &options).await.unwrap() else {
             panic!("there is one");
         };
         assert_eq!(server.retry.max_elapsed, Duration::from_secs(seconds));

@@ -1,4 +1,4 @@
-//! Subject tokens from a URL: GitHub Actions, Azure, and whatever else hands tokens out.
+//! Subject tokens from a URL, as in GitHub Actions and Azure.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -25,7 +25,7 @@ use crate::{CredentialOptions, Error};
 const METADATA_HEADERS: [&str; 2] = ["metadata-flavor", "x-google-metadata-request"];
 const GOOGLE_METADATA_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254);
 
-/// A URL that is asked for each exchange, with its headers.
+/// The URL that returns subject tokens, and the headers of the request.
 pub(crate) struct UrlToken {
     url: Url,
     headers: HeaderMap,
@@ -162,25 +162,28 @@ impl fmt::Debug for UrlToken {
     }
 }
 
-/// Clear text is for this machine, and for the address at which a cloud talks to its own
-/// machines (Azure's tokens are there).
+/// Plain HTTP is allowed only on loopback and to the link-local address of metadata services, from
+/// which Azure returns tokens.
 fn check(text: &str, source: &Document) -> Result<Url, Error> {
     let (url, host) = allowed_hosts::parse(text, "url", &source.place)?;
-    let in_clear = is_loopback(&url) || is_link_local(&url);
+    let is_local = is_loopback(&url) || is_link_local(&url);
     match url.scheme() {
         "https" => Ok(url),
-        "http" if in_clear => Ok(url),
+        "http" if is_local => Ok(url),
         _ => {
-            let why = format!("names {host} without HTTPS, and it is not on this machine");
-            Err(allowed_hosts::refused(&source.place, "url", &why)
-                .with_remedy(Remedy::new("Use an https:// URL.")))
+            let why = format!("names {host} without HTTPS");
+            Err(
+                allowed_hosts::refused(&source.place, "url", &why).with_remedy(Remedy::new(
+                    "Use an https:// URL. Plain HTTP is allowed only on this machine.",
+                )),
+            )
         }
     }
 }
 
-/// Whether the request would be one to the metadata server of Google Cloud, which returns tokens
-/// of the machine's service account. An identity provider has no use for its headers and path,
-/// whatever the host.
+/// Returns whether the request would go to Google Cloud's metadata server, which returns tokens of
+/// the machine's service account. Its headers and path are checked for every host, since identity
+/// providers do not use them.
 fn is_metadata_server(url: &Url, headers: &HeaderMap, options: &CredentialOptions) -> bool {
     let is_its_host = match url.host() {
         Some(Host::Domain(name)) => {
@@ -191,7 +194,7 @@ fn is_metadata_server(url: &Url, headers: &HeaderMap, options: &CredentialOption
         Some(Host::Ipv6(ip)) => {
             ip == GOOGLE_METADATA_IPV6 || embedded_ipv4(ip).is_some_and(|ip| ip.is_link_local())
         }
-        // AWS and Azure are at the same address, with other headers and paths.
+        // AWS and Azure use the same address with other headers and paths.
         Some(Host::Ipv4(_)) | None => false,
     };
     is_its_host
@@ -202,7 +205,7 @@ fn is_metadata_server(url: &Url, headers: &HeaderMap, options: &CredentialOption
         || is_configured_metadata_server(url, options)
 }
 
-/// The IPv4 address in an IPv6 address: mapped, compatible, NAT64 or 6to4.
+/// Returns the IPv4 address in an IPv6 address: mapped, compatible, NAT64 or 6to4.
 fn embedded_ipv4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     match ip.segments() {
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
@@ -212,13 +215,13 @@ fn embedded_ipv4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// A path in lower case and without percent-encoding, however often it was encoded.
+/// Returns a path in lower case with percent-encoding removed, however often it was applied.
 fn decoded(path: &str) -> String {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     let mut decoded = Vec::with_capacity(path.len());
     for byte in path.bytes() {
         decoded.push(byte);
-        // What was decoded may be the end of another encoding.
+        // A decoded character may complete another encoding.
         while let [.., b'%', high, low] = decoded[..]
             && let (Some(high), Some(low)) = (digit(high), digit(low))
         {
@@ -229,8 +232,8 @@ fn decoded(path: &str) -> String {
     String::from_utf8_lossy(&decoded).to_ascii_lowercase()
 }
 
-/// Whether the URL leads to the server that the caller's endpoints or the variables name in the
-/// metadata server's place.
+/// Returns whether the URL leads to the metadata server that the endpoints or environment variables
+/// configure.
 fn is_configured_metadata_server(url: &Url, options: &CredentialOptions) -> bool {
     let secret_eq = |named: &Url| {
         let is_same_host = named.host() == url.host() || is_loopback(named) && is_loopback(url);

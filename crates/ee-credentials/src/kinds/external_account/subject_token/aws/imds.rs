@@ -1,5 +1,5 @@
-//! Amazon's instance metadata service, version 2: a session first, then everything with its
-//! token. Version 1 answers anybody on the machine that can be made to ask, and is not used.
+//! The AWS instance metadata service, version 2: a session first, then requests with its token.
+//! Version 1 is not used, because it can be reached through request forgery.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const SESSION_LIFE: &str = "X-aws-ec2-metadata-token-ttl-seconds";
 const SESSION_SECONDS: &str = "300";
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whether the URL is at the address at which a cloud's machines are told who they are.
+/// Returns whether the URL's host is the link-local address of metadata services.
 pub(crate) fn is_link_local(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => ip.octets() == [169, 254, 169, 254],
@@ -33,9 +33,9 @@ pub(crate) fn is_link_local(url: &Url) -> bool {
     }
 }
 
-/// Where the service answers, as the file says.
+/// The URLs of the service in the credential file.
 pub(crate) struct Imds {
-    /// Of the role's keys.
+    /// The URL of the role's keys.
     pub(crate) credentials: Option<Url>,
     pub(crate) zone: Option<Url>,
     session: Option<Url>,
@@ -51,8 +51,7 @@ impl Imds {
         };
         let credentials = url("url")?;
         let zone = url("region_url")?;
-        // A file that does not say where sessions begin was made for version 1. Version 2 has
-        // one place for it.
+        // A file without the session URL was created for version 1. Version 2 has a fixed path.
         let session = match url("imdsv2_session_token_url")? {
             Some(url) => Some(url),
             None => credentials
@@ -67,7 +66,7 @@ impl Imds {
         })
     }
 
-    /// Begins a session; `None` if the file names no such service.
+    /// Starts a session. Returns `None` if the file does not name the service.
     pub(crate) async fn session(
         &self,
         context: &Context,
@@ -80,7 +79,7 @@ impl Imds {
             context
                 .error(Token::UnconfirmedRejection, format_args!("AWS's instance metadata service {why}"))
                 .with_remedy(
-                    Remedy::new("Turn version 2 of the service on (IMDSv2) and let containers reach it (a hop limit of 2), or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION.")
+                    Remedy::new("Enable IMDSv2, with a hop limit of 2 for containers, or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION.")
                         .command("aws ec2 modify-instance-metadata-options --instance-id ID --http-tokens required --http-put-response-hop-limit 2"),
                 )
         };
@@ -89,7 +88,7 @@ impl Imds {
             return Err(context.error(
                 Token::Server,
                 format_args!(
-                    "AWS's instance metadata service answered with status {}",
+                    "AWS's instance metadata service responded with status {}",
                     status.as_u16()
                 ),
             ));
@@ -97,7 +96,7 @@ impl Imds {
         let token = session_token(text.expose_secret()).filter(|_| status == StatusCode::OK);
         let token = token.ok_or_else(|| {
             no_session(format!(
-                "gave no session (status {}): it knows version 1 only",
+                "returned no session (status {}): IMDSv2 is not enabled",
                 status.as_u16()
             ))
         })?;
@@ -108,7 +107,7 @@ impl Imds {
     }
 }
 
-/// The token of a session, which goes into a header; `None` if it is none.
+/// Returns the token of a session, or `None` if it cannot be used in a header.
 pub(crate) fn session_token(text: &str) -> Option<&str> {
     let token = text.trim();
     let usable = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
@@ -122,7 +121,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// What is at a URL.
+    /// Returns the value at a URL. `what` names it in messages.
     async fn get(
         &self,
         url: &Url,
@@ -152,7 +151,7 @@ impl Session {
             )))
     }
 
-    /// The region of an availability zone: its name without the last letter.
+    /// Returns the machine's region: the name of its availability zone without the last letter.
     pub(crate) async fn region(
         &self,
         url: &Url,
@@ -162,7 +161,7 @@ impl Session {
         Ok(region_of(zone.expose_secret()))
     }
 
-    /// The key of the machine's role.
+    /// Returns the access key of the machine's role.
     pub(crate) async fn access_key(
         &self,
         url: &Url,
@@ -176,7 +175,7 @@ impl Session {
         };
         let role = self.get(url, "role", context).await?;
         let role =
-            role_of(role.expose_secret()).ok_or_else(|| invalid("the name of the role is none"))?;
+            role_of(role.expose_secret()).ok_or_else(|| invalid("the role name is invalid"))?;
         let mut of_role = url.clone();
         of_role
             .path_segments_mut()
@@ -185,7 +184,7 @@ impl Session {
             .push(role);
         let text = self.get(&of_role, "key of the role", context).await?;
         access_key(text.expose_secret())
-            .ok_or_else(|| invalid("what it has for the role is no key"))
+            .ok_or_else(|| invalid("the response for the role is not an access key"))
     }
 }
 
@@ -195,7 +194,7 @@ pub(crate) fn region_of(zone: &str) -> String {
     region
 }
 
-/// The name of a role, if it has IAM's characters alone.
+/// Returns the name of a role, or `None` if it contains characters that IAM does not allow.
 pub(crate) fn role_of(text: &str) -> Option<&str> {
     let role = text.trim();
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
@@ -205,17 +204,17 @@ pub(crate) fn role_of(text: &str) -> Option<&str> {
 pub(crate) fn access_key(text: &str) -> Option<AccessKey> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Reply {
+    struct KeyBody {
         access_key_id: String,
         secret_access_key: SecretString,
         token: Option<SecretString>,
     }
-    // serde's own message could quote the key.
-    let reply: Reply = serde_json::from_str(text).ok()?;
+    // serde's message could quote the key.
+    let response: KeyBody = serde_json::from_str(text).ok()?;
     Some(AccessKey {
-        id: reply.access_key_id,
-        secret: reply.secret_access_key,
-        session_token: reply.token,
+        id: response.access_key_id,
+        secret: response.secret_access_key,
+        session_token: response.token,
     })
 }
 
@@ -226,9 +225,9 @@ async fn send(
     (name, value): (&'static str, &str),
 ) -> Result<(StatusCode, SecretString), ee_token::Error> {
     let value = sensitive_header(&[value]).map_err(|_| {
-        let why = "the session token of AWS's instance metadata service cannot stand in a header";
+        let why = "the session token of AWS's instance metadata service contains characters that a header cannot hold";
         ee_token::Error::new(Token::InvalidResponse, why).with_remedy(Remedy::new(
-            "Check who answers at the address in `imdsv2_session_token_url`: AWS's service answers with one line of text.",
+            "Check which server responds at `imdsv2_session_token_url`: AWS's service responds with one line of text.",
         ))
     })?;
     let mut request = Request::new(method, url.clone());
@@ -241,8 +240,8 @@ async fn send(
     Ok((received.status, SecretString::from(text)))
 }
 
-/// The service has two addresses. A file that names another one would have this machine's keys
-/// made up by the server there.
+/// Checks that the URL is one of the service's two addresses, because a server at another address
+/// could return keys of its choice.
 fn check(text: &str, field: &str, source: &Document) -> Result<Url, Error> {
     let (url, _) = allowed_hosts::parse(text, field, &source.place)?;
     allowed_hosts::check_listed(&url, (field, UrlField::AwsMetadata), &source.place)?;

@@ -1,5 +1,4 @@
-//! Subject tokens of AWS: a signed request to ask Amazon who the sender is, which Google sends
-//! in our place.
+//! AWS subject tokens: a signed `GetCallerIdentity` request, which Google sends to AWS.
 
 pub(crate) mod imds;
 pub(crate) mod sigv4;
@@ -19,11 +18,11 @@ use crate::kinds::external_account::subject_token::aws::sigv4::{AccessKey, encod
 use crate::{CredentialOptions, Environment, Error};
 
 const VERIFICATION_URL: &str = "regional_cred_verification_url";
-/// Stands for the region that is not known yet.
+/// The region with which a file is validated before the actual region is known.
 const EXAMPLE_REGION: &str = "us-east-1";
 const TARGET: &str = "x-goog-cloud-target-resource";
 
-/// Keys and region come from variables, or from the machine's metadata.
+/// An AWS source. Keys and region come from environment variables or the instance metadata.
 pub(crate) struct Aws {
     place: Place,
     verification_url: String,
@@ -40,7 +39,7 @@ impl Aws {
         if id != "aws1" {
             return Err(source.place.invalid_field(
                 "environment_id",
-                format_args!("is {:?}, and only aws1 is known", clipped(id)),
+                format_args!("is {:?}, but only aws1 is supported", clipped(id)),
             ));
         }
         let aws = Self {
@@ -49,24 +48,24 @@ impl Aws {
             imds: Imds::from_document(source)?,
             allowed_hosts: options.allowed_hosts.clone(),
         };
-        // The region is known when a token is needed, and the URL is validated again.
+        // The URL is validated again when the region is known.
         aws.url_in(EXAMPLE_REGION)?;
         Ok(aws)
     }
 
-    /// The URL to sign for, in a region: its text, and its parts.
+    /// Returns the verification URL for a region, as text and parsed.
     fn url_in(&self, region: &str) -> Result<(String, Url), Error> {
         let text = self.verification_url.replace("{region}", region);
         let (url, host) = allowed_hosts::parse(&text, VERIFICATION_URL, &self.place)?;
         if url.scheme() != "https" || url.port().is_some() {
-            let why = format!("names {host} without HTTPS at its own port");
+            let why = format!("names {host} without HTTPS at the default port");
             return Err(
                 allowed_hosts::refused(&self.place, VERIFICATION_URL, &why).with_remedy(
                     Remedy::new("Use https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15."),
                 ),
             );
         }
-        // The list has the names of AWS's regions. A region that the user set may have another.
+        // The region that the user set need not be a known AWS region.
         let example = self.verification_url.replace("{region}", EXAMPLE_REGION);
         let (example, _) = allowed_hosts::parse(&example, VERIFICATION_URL, &self.place)?;
         let field = UrlField::AwsVerification;
@@ -103,7 +102,7 @@ impl Aws {
         };
         if let Some(what) = unusable(&region, &key) {
             return Err(context.error(Token::InvalidCredential, what).with_remedy(
-                Remedy::new("Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION again, each to its value alone."),
+                Remedy::new("Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION again, without quotes or spaces."),
             ));
         }
         let (text, url) = self.url_in(&region).map_err(Error::into_token_error)?;
@@ -143,7 +142,7 @@ fn missing(context: &Context, what: &str) -> ee_token::Error {
     context
         .error(Token::InvalidCredential, what)
         .with_remedy(Remedy::new(
-            "Set the variables; on a machine of Amazon's, create the credential configuration again with --enable-imdsv2.",
+            "Set the variables. On an AWS machine, create the credential configuration again with --enable-imdsv2.",
         ))
 }
 
@@ -169,34 +168,34 @@ fn access_key(environment: &Environment) -> Result<Option<AccessKey>, Error> {
     }))
 }
 
-/// What cannot stand in a host name or a header, and would be another request than meant.
+/// Returns what is wrong with a region or key that would change the signed request.
 pub(crate) fn unusable(region: &str, key: &AccessKey) -> Option<&'static str> {
     let is_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if region.is_empty() || region.len() > 40 || !region.bytes().all(is_region) {
-        return Some("the AWS region is none: it has other characters than a-z, 0-9 and -");
+        return Some("the AWS region contains characters other than a-z, 0-9 and -");
     }
     if region.starts_with("s3") {
-        return Some("the AWS region is none: hosts with this name belong to S3's customers");
+        return Some("the AWS region starts with s3, the host names of which belong to S3 buckets");
     }
     let graphic = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
     if !graphic(&key.id) || key.id.contains('/') {
-        return Some("the AWS access key id is empty or has characters that none has");
+        return Some("the AWS access key ID is empty or contains invalid characters");
     }
     if !graphic(key.secret.expose_secret()) {
-        return Some("the AWS secret access key is empty or has characters that none has");
+        return Some("the AWS secret access key is empty or contains invalid characters");
     }
     let token = key
         .session_token
         .as_ref()
         .map(|token| token.expose_secret());
     if token.is_some_and(|token| !graphic(token)) {
-        return Some("the AWS session token is empty or has characters that none has");
+        return Some("the AWS session token is empty or contains invalid characters");
     }
     None
 }
 
-/// The signed request in JSON, URL-encoded. The audience is added after the signature, as the
-/// reference client does it.
+/// Returns the signed request as URL-encoded JSON. The audience is added after signing, as in the
+/// reference client.
 pub(crate) fn subject_token(
     text: &str,
     url: &Url,
@@ -229,14 +228,14 @@ pub(crate) fn subject_token(
         method: "POST",
         url: text,
     };
-    // Room for all of it: growing would leave copies behind.
+    // Large enough, because growing would leave copies behind.
     let length: usize = request
         .headers
         .iter()
         .map(|h| h.key.len() + h.value.len() + 32)
         .sum();
     let mut json = Zeroizing::new(Vec::with_capacity(2 * (length + text.len()) + 256));
-    // Texts alone: there is nothing in it that has no JSON form.
+    // Strings can always be written as JSON.
     let _ = serde_json::to_writer(&mut *json, &request);
     let json = std::str::from_utf8(&json).unwrap_or_default();
     SecretString::from(Zeroizing::new(encode(json)).as_str())

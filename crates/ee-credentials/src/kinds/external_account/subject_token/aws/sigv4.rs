@@ -1,4 +1,4 @@
-//! Amazon's signature, version 4, of a request without a body to its Security Token Service.
+//! AWS Signature Version 4 of a request without a body to AWS's Security Token Service.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html>
 
 use std::fmt::Write as _;
@@ -13,21 +13,20 @@ use crate::hex;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// An AWS access key, with the token of its session if it is a temporary one.
+/// An AWS access key, with a session token if it is temporary.
 pub(crate) struct AccessKey {
     pub(crate) id: String,
     pub(crate) secret: SecretString,
     pub(crate) session_token: Option<SecretString>,
 }
 
-/// A request that proves who its sender is: a method, a URL and headers, in this order.
+/// A signed request.
 pub(crate) struct SignedRequest {
     pub(crate) headers: Vec<(&'static str, Zeroizing<String>)>,
 }
 
-/// Signs `POST url` for the service `sts` of a region at this time.
-///
-/// `Authorization` comes first, then what it covers.
+/// Signs `POST url` for the service `sts` in a region. The header `Authorization` comes first,
+/// followed by the signed headers.
 pub(crate) fn sign(key: &AccessKey, region: &str, url: &Url, now: DateTime<Utc>) -> SignedRequest {
     let time = now.format("%Y%m%dT%H%M%SZ").to_string();
     let date = &time[..8];
@@ -47,7 +46,7 @@ pub(crate) fn sign(key: &AccessKey, region: &str, url: &Url, now: DateTime<Utc>)
     let names: Vec<&str> = covered.iter().map(|(name, _)| *name).collect();
     let names = names.join(";");
 
-    // Room for all of it: growing would leave copies behind.
+    // Large enough, because growing would leave copies behind.
     let length: usize = covered
         .iter()
         .map(|(name, value)| name.len() + value.len() + 2)
@@ -57,7 +56,7 @@ pub(crate) fn sign(key: &AccessKey, region: &str, url: &Url, now: DateTime<Utc>)
     let mut canonical = Zeroizing::new(String::with_capacity(room));
     let _ = write!(canonical, "POST\n{}\n{query}\n", url.path());
     for (name, value) in &covered {
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(canonical, "{name}:{}", value.as_str());
     }
     let _ = write!(canonical, "\n{names}\n{}", sha256(b""));
