@@ -191,16 +191,16 @@ fn meaning(status: StatusCode, response: &Status, target: &str) -> Option<(Error
         Remedy::new(
             "Choose another quota project, or ask its owner for the role Service Usage Consumer (roles/serviceusage.serviceUsageConsumer).",
         )
-    } else if reason("IAM_PERMISSION_DENIED") || error.message.contains(PERMISSION) {
+    } else if reason("IAM_PERMISSION_DENIED") || response.message.contains(PERMISSION) {
         grant_role(target, None)
-    } else if error.status == "NOT_FOUND" {
+    } else if response.status == "NOT_FOUND" {
         Remedy::new("The service account does not exist: check its email address.")
             .command(format!("gcloud iam service-accounts describe {target}"))
-    } else if error.message.contains("lifetime") {
+    } else if response.message.contains("lifetime") {
         Remedy::new(
             "Request a lifetime of 1 hour or less, or allow up to 12 hours for this account with the organization policy iam.allowServiceAccountCredentialLifetimeExtension.",
         )
-    } else if error.status == "INVALID_ARGUMENT" {
+    } else if response.status == "INVALID_ARGUMENT" {
         Remedy::new("Check the scopes and delegates of the impersonation.")
     } else {
         return None;

@@ -37,7 +37,7 @@ fn status(status: u16, message: &str, reason: &str) -> Fault {
 }
 
 #[tokio::test]
-async fn each_refusal_keeps_the_servers_words_and_says_what_to_do() {
+async fn rejection_has_the_servers_message_and_a_remedy() {
     for (reply, kind, advice) in [
         (
             status(401, "expired", "ACCESS_TOKEN_EXPIRED"),
@@ -76,12 +76,12 @@ async fn each_refusal_keeps_the_servers_words_and_says_what_to_do() {
         (
             status(404, "who?", ""),
             ErrorKind::Rejected,
-            "check its address",
+            "check its email address",
         ),
         (
             status(400, "The lifetime is too long", ""),
             ErrorKind::Rejected,
-            "an hour at most",
+            "1 hour or less",
         ),
         (
             status(400, "odd: ya29.canary-source", ""),
