@@ -76,6 +76,8 @@ pub use transport::retry::{RetryPolicy, retry_after};
 #[doc(hidden)]
 pub use transport::url_field::{UrlField, UrlMatch};
 pub use transport::{HttpClient, read_bounded, read_chunk};
+#[doc(hidden)]
+pub use transport::{MAX_REFUSED_STREAMS, send_to};
 
 /// Describes a body that is not the expected JSON, without quoting it.
 fn shape(body: &[u8]) -> String {

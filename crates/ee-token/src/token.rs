@@ -7,7 +7,7 @@ use http::HeaderValue;
 
 use crate::secret::wipe::sensitive_header;
 use crate::source::{TokenFuture, TokenSource};
-use crate::{Error, ErrorKind, Scopes};
+use crate::{Error, ErrorKind, Remedy, Scopes};
 
 const BEARER: &str = "Bearer ";
 
@@ -48,6 +48,9 @@ impl AccessToken {
                 ErrorKind::InvalidResponse,
                 "the access token is empty or contains characters that a header cannot hold",
             )
+            .with_remedy(Remedy::new(
+                "Copy the access token again, without quotes, spaces and line breaks.",
+            ))
         };
         if secret.is_empty() || !fits {
             return Err(unfit());
@@ -122,7 +125,7 @@ impl TokenSource for AccessToken {
                         at.format("%Y-%m-%dT%H:%M:%SZ")
                     ),
                 )
-                .with_remedy(crate::Remedy::new(
+                .with_remedy(Remedy::new(
                     "Supply a new token, or a credential or closure that can refresh it.",
                 ))),
                 _ => Ok(self.clone()),

@@ -101,6 +101,7 @@ pub(crate) async fn detect(
                 Token::Runtime,
                 "detecting a metadata server needs a tokio runtime",
             )
+            .with_remedy(Remedy::new("Call from inside a tokio runtime."))
             .into());
         }
         let url = url("GCE_METADATA_IP", address.unwrap_or(ADDRESS), "")?;
@@ -216,7 +217,9 @@ fn joined(base: &Url, path: &str) -> Result<Url, ee_token::Error> {
     base.join(path).map_err(|_| {
         let host = base.host_str().unwrap_or_default();
         let why = format!("the metadata server {host}: its URL is invalid");
-        ee_token::Error::new(Token::DisallowedUrl, why)
+        ee_token::Error::new(Token::DisallowedUrl, why).with_remedy(Remedy::new(
+            "Use an http:// URL with a host for the metadata server.",
+        ))
     })
 }
 
@@ -450,10 +453,7 @@ impl MetadataServer {
         let status = received.status.as_u16();
         if received.is_busy() {
             let why = format!("it responded with status {status}");
-            return Err(self
-                .error(Token::Server, &why)
-                .with_remedy(try_again())
-                .into());
+            return Err(self.error(Token::Server, &why).into());
         }
         if !has_flavor(&received.headers) {
             let why = "its response lacks the header Metadata-Flavor: Google, so it is not a metadata server";
@@ -478,7 +478,10 @@ impl MetadataServer {
             Token::InvalidResponse => error.with_remedy(Remedy::new(
                 "Another server may be responding at this address. Check GCE_METADATA_HOST and GCE_METADATA_IP, then try again.",
             )),
-            _ => error,
+            Token::Rejected => error.with_remedy(Remedy::new(
+                "Check the service account that is attached to this machine, and its scopes.",
+            )),
+            _ => error.with_remedy(try_again()),
         }
     }
 }

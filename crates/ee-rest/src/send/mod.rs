@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
-use ee_token::{AccessToken, HttpClient, read_bounded, retry_after};
+use ee_token::{AccessToken, MAX_REFUSED_STREAMS, read_bounded, retry_after, send_to};
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use tracing::field::Empty;
@@ -246,7 +246,7 @@ impl<'a> Call<'a> {
                 Err(failed) => failed,
             };
             self.now = Instant::now();
-            if failed.refused_stream && refused_streams < HttpClient::MAX_REFUSED_STREAMS {
+            if failed.refused_stream && refused_streams < MAX_REFUSED_STREAMS {
                 refused_streams += 1;
                 last = Some(failed.error);
                 continue;
@@ -382,7 +382,7 @@ impl<'a> Call<'a> {
         let sent = self.request.attempt(client, self.secrets.token.as_ref());
         let sent = sent.map_err(|error| self.failed(error, AttemptFailure::Permanent))?;
         let host = client.base.host_str().unwrap_or_default();
-        let response = client.options.http.send_to(sent, host);
+        let response = send_to(&client.options.http, sent, host);
         let response = response.map_err(|error| self.transport_failure(error))?;
         self.attempts += 1;
         let time = self.request.timeout(client);

@@ -11,7 +11,7 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::secret::wipe::sensitive_header;
-use crate::{Error, ErrorKind, Scopes};
+use crate::{Error, ErrorKind, Remedy, Scopes};
 
 /// A grant and its form fields.
 #[derive(Clone, Copy)]
@@ -315,6 +315,9 @@ impl ClientBasicAuth<'_> {
                 ErrorKind::InvalidCredential,
                 "the client ID contains characters that a header cannot hold",
             )
+            .with_remedy(Remedy::new(
+                "Check `client_id`, and copy it again without spaces and line breaks.",
+            ))
         })
     }
 

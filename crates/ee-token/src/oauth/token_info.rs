@@ -61,6 +61,7 @@ pub(crate) fn parse_response(body: &[u8], host: &str) -> Result<TokenInfo, Error
                 crate::shape(body)
             ),
         )
+        .with_remedy(Remedy::unexpected_intermediary())
     })?;
     Ok(TokenInfo {
         scopes: Scopes::from_untrusted([response.scope]),

@@ -19,11 +19,9 @@ use crate::transport::listener::{Owner, user_name};
 use crate::{Error, ErrorKind, Remedy};
 
 /// The environment variable that holds the emulator's address.
-#[doc(hidden)]
 pub const EMULATOR_HOST: &str = "EARTHENGINE_EMULATOR_HOST";
 
 /// The environment variable that allows an emulator whose owner the system does not tell.
-#[doc(hidden)]
 pub const EMULATOR_TRUST: &str = "EARTHENGINE_EMULATOR_TRUST";
 
 /// The emulator that requests are sent to.

@@ -156,7 +156,6 @@ impl Endpoints {
     ///
     /// # Errors
     /// As [`Endpoints::emulator`].
-    #[doc(hidden)]
     pub fn emulator_from_env(
         address: SocketAddr,
         allow_unknown_owner: bool,
@@ -212,10 +211,10 @@ impl Endpoints {
         }
         let metadata = url.host() == self.url(Endpoint::MetadataServer).host();
         if url.scheme() != "https" && !(url.scheme() == "http" && metadata) {
-            return Err(refused(url, "it is not HTTPS"));
+            return Err(disallowed(url, "it is not HTTPS"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(refused(url, "it contains a user name or a password"));
+            return Err(disallowed(url, "it contains a user name or a password"));
         }
         let (Some(emulator), Some(host)) = (self.emulator, url.host_str()) else {
             return Ok(url.clone());
@@ -225,7 +224,7 @@ impl Endpoints {
             text.push('?');
             text.push_str(query);
         }
-        Url::parse(&text).map_err(|_| refused(url, "it cannot be sent to the emulator"))
+        Url::parse(&text).map_err(|_| disallowed(url, "it cannot be sent to the emulator"))
     }
 
     /// Returns whether requests to this URL bypass proxies.
@@ -259,14 +258,12 @@ pub fn is_loopback(url: &Url) -> bool {
     url.host_str().is_some_and(is_loopback_host)
 }
 
-/// Whether the host is a name of the loopback addresses.
-#[doc(hidden)]
+/// Returns whether the host is `localhost`.
 pub fn is_localhost(host: &str) -> bool {
     LOCALHOST.iter().any(|name| name.eq_ignore_ascii_case(host))
 }
 
-/// [`is_loopback`] for a URL's host.
-#[doc(hidden)]
+/// Returns whether a URL's host is a loopback address or `localhost`.
 pub fn is_loopback_host(host: &str) -> bool {
     let v6 = host
         .strip_prefix('[')
@@ -278,16 +275,19 @@ pub fn is_loopback_host(host: &str) -> bool {
         }
 }
 
-fn refused(url: &Url, why: &str) -> Error {
-    // The host alone: a path or a query could hold a secret.
+fn disallowed(url: &Url, why: &str) -> Error {
+    // Only the host, because a path or query could contain a secret.
     let host = url.host_str().unwrap_or("no host");
     Error::new(
         ErrorKind::DisallowedUrl,
         format!(
-            "refused to send a request to {host} ({} URL): {why}",
+            "no request is sent to {host} ({} URL): {why}",
             url.scheme()
         ),
     )
+    .with_remedy(Remedy::new(
+        "Use an https:// URL without user name and password. Plain HTTP is allowed only on loopback.",
+    ))
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ use crate::transport::endpoints::{Endpoints, LOCALHOST, localhost};
 use crate::{Error, ErrorKind, Remedy};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often one request is resent after the server refused its stream.
+pub const MAX_REFUSED_STREAMS: u32 = 2;
 
 /// An HTTP client with the [`Endpoints`] that its requests are sent to.
 ///
@@ -161,10 +163,6 @@ impl Drop for RuntimePoolGuard {
 }
 
 impl HttpClient {
-    /// How often one request is resent after the server refused its stream.
-    #[doc(hidden)]
-    pub const MAX_REFUSED_STREAMS: u32 = 2;
-
     /// Creates a client that shares the process's connections. They are set up by the first
     /// request.
     pub fn new(endpoints: Endpoints) -> Self {
@@ -206,7 +204,6 @@ impl HttpClient {
     }
 
     /// Returns a client with the same connections and other endpoints.
-    #[doc(hidden)]
     #[must_use]
     pub fn with_endpoints(&self, endpoints: Endpoints) -> Self {
         Self::from_parts(self.shared.own.clone(), endpoints)
@@ -297,39 +294,16 @@ impl HttpClient {
         let url = request.url().clone();
         *request.url_mut() = self.endpoints().resolve(&url)?;
         let host = url.host_str().unwrap_or_default();
-        for _ in 0..Self::MAX_REFUSED_STREAMS {
+        for _ in 0..MAX_REFUSED_STREAMS {
             let Some(copy) = request.try_clone() else {
                 break;
             };
-            match self.send_to(copy, host)?.await {
+            match send_to(self, copy, host)?.await {
                 Err(error) if error.is_refused_stream() => {}
                 result => return result,
             }
         }
-        self.send_to(request, host)?.await
-    }
-
-    /// Sends a request like [`send`](Self::send) to a URL that was returned by
-    /// [`Endpoints::resolve`], so that callers with many requests resolve it once. `host` is the one
-    /// that messages name. Refused streams are not resent.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send). Errors that need no I/O are returned immediately.
-    #[doc(hidden)]
-    pub fn send_to<'a>(
-        &self,
-        request: Request,
-        host: &'a str,
-    ) -> Result<impl Future<Output = Result<Response, Error>> + Send + use<'a>, Error> {
-        // The future does not hold the request, which each level of nesting would copy.
-        let response = self.execute(request)?;
-        let emulator = self.endpoints().emulator_in_force();
-        Ok(async move {
-            response.await.map_err(|error| {
-                let address = error.url().map(host_and_port).unwrap_or_default();
-                in_emulator_mode(emulator, from_reqwest(error, host, &address))
-            })
-        })
+        send_to(self, request, host)?.await
     }
 
     fn execute(
@@ -368,6 +342,28 @@ impl fmt::Debug for HttpClient {
     }
 }
 
+/// Sends a request like [`HttpClient::send`] to a URL that was returned by [`Endpoints::resolve`], so
+/// that callers with many requests resolve it once. `host` is the one that messages name. Refused
+/// streams are not resent.
+///
+/// # Errors
+/// As [`HttpClient::send`]. Errors that need no I/O are returned immediately.
+pub fn send_to<'a>(
+    http: &HttpClient,
+    request: Request,
+    host: &'a str,
+) -> Result<impl Future<Output = Result<Response, Error>> + Send + use<'a>, Error> {
+    // The future does not hold the request, which each level of nesting would copy.
+    let response = http.execute(request)?;
+    let emulator = http.endpoints().emulator_in_force();
+    Ok(async move {
+        response.await.map_err(|error| {
+            let address = error.url().map(host_and_port).unwrap_or_default();
+            in_emulator_mode(emulator, from_reqwest(error, host, &address))
+        })
+    })
+}
+
 /// Replaces the remedy of a failed exchange in emulator mode.
 fn in_emulator_mode(emulator: Option<Emulator>, error: Error) -> Error {
     match emulator.filter(|_| error.is_transient()) {
@@ -396,6 +392,9 @@ fn finish(mut builder: ClientBuilder) -> Result<Client, Error> {
         .build()
         .map_err(|error| {
             Error::new(ErrorKind::Network, "the HTTP client could not be set up")
+                .with_remedy(Remedy::new(
+                    "Check the proxy variables (HTTPS_PROXY, ALL_PROXY) and the client's settings.",
+                ))
                 .with_source(error.without_url())
         })
 }

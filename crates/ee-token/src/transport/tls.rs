@@ -19,7 +19,7 @@ use rustls::{
 use rustls_platform_verifier::Verifier;
 use zeroize::Zeroizing;
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Remedy};
 
 static PROVIDER: Lazy<Arc<CryptoProvider>> =
     Lazy::new(|| Arc::new(rustls::crypto::ring::default_provider()));
@@ -38,7 +38,13 @@ pub(crate) fn client_config() -> Result<ClientConfig, Error> {
 fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
     ClientConfig::builder_with_provider(PROVIDER.clone())
         .with_safe_default_protocol_versions()
-        .map_err(|e| Error::new(ErrorKind::Network, "TLS cannot be set up").with_source(e))
+        .map_err(|error| {
+            Error::new(ErrorKind::Network, "TLS could not be set up")
+                .with_remedy(Remedy::new(
+                    "This is a bug in the program: please report it.",
+                ))
+                .with_source(error)
+        })
 }
 
 fn of_platform() -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
@@ -57,7 +63,11 @@ pub(crate) fn client_config_with_certificate(
     chain: &str,
     key: &str,
 ) -> Result<ClientConfig, Error> {
-    let invalid = |why: &str| Error::new(ErrorKind::InvalidCredential, why);
+    let invalid = |why: &str| {
+        Error::new(ErrorKind::InvalidCredential, why).with_remedy(Remedy::new(
+            "Check the certificate and key files, which must be in PEM and belong together.",
+        ))
+    };
     let chain = CertificateDer::pem_slice_iter(chain.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| invalid("the client certificate is not valid PEM"))?;
@@ -81,7 +91,11 @@ pub(crate) fn client_config_with_certificate(
 
 /// Returns a client configuration that trusts only these certificate authorities.
 pub(crate) fn client_config_with_roots(pem: &str) -> Result<ClientConfig, Error> {
-    let invalid = |why: &str| Error::new(ErrorKind::InvalidCredential, why);
+    let invalid = |why: &str| {
+        Error::new(ErrorKind::InvalidCredential, why).with_remedy(Remedy::new(
+            "Check the file of certificate authorities, which must be in PEM.",
+        ))
+    };
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         let certificate = certificate.map_err(|_| invalid("the certificates are not valid PEM"))?;

@@ -77,7 +77,7 @@ pub fn jwt_sign(effort: Effort) -> Row {
 
 const METADATA_PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
 
-/// One more token from the metadata server, over a connection that is there.
+/// Measures the next token of a metadata server over an open connection.
 pub fn metadata(effort: Effort) -> Row {
     let server = Server::start();
     let rt = one_thread();
@@ -125,8 +125,8 @@ pub fn metadata(effort: Effort) -> Row {
         .limit(medians[1])
         .peer("reqwest", medians[1])
         .peer("yup-oauth2", medians[2])
-        .goal("no slower than a bare reqwest call", |row| {
-            row.ratio_limit().is_some_and(|r| r <= 1.0)
+        .goal("≤ 1.1 × a bare reqwest call", |row| {
+            row.ratio_limit().is_some_and(|r| r <= 1.1)
         })
 }
 
