@@ -55,10 +55,10 @@ pub use reqwest::{Request, Response};
 pub use scopes::Scopes;
 pub use secret::SecretString;
 #[doc(hidden)]
-pub use secret::printable_path::PrintablePath;
+pub use secret::printable_path::{PrintablePath, display_path};
 pub use secret::redact::redact;
 #[doc(hidden)]
-pub use secret::redact::{display_path, is_unsafe_for_display, sanitize, sanitize_message};
+pub use secret::sanitize::{is_unsafe_for_display, sanitize, sanitize_message};
 #[doc(hidden)]
 pub use secret::wipe::{sensitive_header, zeroize_json};
 pub use source::{TokenFuture, TokenSource, source_fn};

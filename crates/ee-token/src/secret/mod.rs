@@ -1,7 +1,8 @@
-//! A text that is secret.
+//! Secrets: the type, redaction of text, and overwriting of memory.
 
 pub(crate) mod printable_path;
 pub(crate) mod redact;
+pub(crate) mod sanitize;
 pub(crate) mod wipe;
 
 use std::fmt;
@@ -9,8 +10,12 @@ use std::fmt;
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
-/// A secret text: a key, a refresh token, a password. Its memory is overwritten when it is dropped,
-/// `Debug` does not show it, and it is shown by [`expose_secret`](Self::expose_secret) alone.
+/// A secret string, such as a key, a refresh token or a password.
+///
+/// Its memory is overwritten on drop. `Debug` prints `[redacted]`; only
+/// [`expose_secret`](Self::expose_secret) returns the string.
+///
+/// Unlike the `secrecy` crate's type, it also overwrites the `String` that it is created from.
 ///
 /// ```
 /// use ee_token::SecretString;
@@ -23,7 +28,7 @@ use zeroize::Zeroizing;
 pub struct SecretString(Zeroizing<Box<str>>);
 
 impl SecretString {
-    /// The secret itself.
+    /// Returns the secret.
     pub fn expose_secret(&self) -> &str {
         &self.0
     }
@@ -35,10 +40,10 @@ impl From<&str> for SecretString {
     }
 }
 
-/// The string that it is made of is overwritten too.
+/// Overwrites the given string.
 impl From<String> for SecretString {
     fn from(text: String) -> Self {
-        // Shrinking could leave a copy behind.
+        // Shrinking the allocation could leave a copy in memory.
         let text = Zeroizing::new(text);
         Self::from(text.as_str())
     }
@@ -61,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_read_from_json_and_shown_by_nothing_but_its_own_function() {
+    fn secret_string_is_deserialized_and_not_shown_by_debug() {
         let secret: SecretString = serde_json::from_str(r#""can\u0061ry""#).unwrap();
         assert_eq!(secret.expose_secret(), "canary");
         assert_eq!(format!("{secret:?}"), "SecretString([redacted])");

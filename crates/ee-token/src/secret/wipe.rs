@@ -1,5 +1,4 @@
-//! Secrets on their way out of the process, and what comes back of them: the memory that they
-//! stand in is overwritten afterwards.
+//! Headers, request bodies and JSON whose memory is overwritten after use.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, InvalidHeaderValue};
@@ -10,11 +9,13 @@ use url::Url;
 use url::form_urlencoded::Serializer;
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// A header value made of these pieces, of which some are secret: marked sensitive, cheap to
-/// clone, its bytes overwritten when the last clone goes.
+/// Creates a header value from secret pieces.
+///
+/// The value is marked as sensitive and cheap to clone. Its memory is overwritten when the last
+/// clone is dropped.
 ///
 /// # Errors
-/// If a piece has characters that no header may have.
+/// Fails if a piece contains characters that are not allowed in a header.
 ///
 /// ```
 /// let key = ee_token::sensitive_header(&["AIza", "Sy"])?;
@@ -23,7 +24,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 /// # Ok::<(), http::header::InvalidHeaderValue>(())
 /// ```
 pub fn sensitive_header(pieces: &[&str]) -> Result<HeaderValue, InvalidHeaderValue> {
-    // Room for all of it: growing would leave copies behind.
+    // A reallocation would leave a copy in memory.
     let length = pieces.iter().map(|piece| piece.len()).sum();
     let mut bytes = Zeroizing::new(Vec::with_capacity(length));
     for piece in pieces {
@@ -34,7 +35,7 @@ pub fn sensitive_header(pieces: &[&str]) -> Result<HeaderValue, InvalidHeaderVal
     Ok(header)
 }
 
-/// A request body that is overwritten when it has been sent.
+/// Creates a request body whose memory is overwritten on drop.
 pub(crate) fn secret_body(body: Zeroizing<String>) -> Bytes {
     struct Body(Zeroizing<String>);
 
@@ -48,14 +49,14 @@ pub(crate) fn secret_body(body: Zeroizing<String>) -> Bytes {
 }
 
 fn form(name: &str, secret: &str) -> Zeroizing<String> {
-    // Room for all of it, were every byte to become three: growing would leave copies behind.
+    // Each byte becomes at most three. A reallocation would leave a copy in memory.
     let length = name.len() + 1 + 3 * secret.len();
     let mut form = Serializer::new(String::with_capacity(length));
     form.append_pair(name, secret);
     Zeroizing::new(form.finish())
 }
 
-/// Creates a request that posts a form of one field. The secret is in the body, because URLs end up
+/// Creates a POST request with a form of one field. The secret is in the body, because URLs end up
 /// in logs.
 pub(crate) fn secret_request(url: &Url, name: &str, secret: &str) -> Request {
     let mut request = Request::new(Method::POST, url.clone());
@@ -67,9 +68,9 @@ pub(crate) fn secret_request(url: &Url, name: &str, secret: &str) -> Request {
     request
 }
 
-/// Overwrites the texts in what a server said, which may be what it was sent.
-pub fn zeroize_json(said: &mut Value) {
-    match said {
+/// Overwrites the strings of a JSON value, which may contain secrets that a server echoed.
+pub fn zeroize_json(value: &mut Value) {
+    match value {
         Value::String(text) => text.zeroize(),
         Value::Array(list) => list.iter_mut().for_each(zeroize_json),
         Value::Object(fields) => fields.values_mut().for_each(zeroize_json),
@@ -83,7 +84,7 @@ mod tests {
     use crate::HttpClient;
 
     #[test]
-    fn a_form_with_a_secret_may_be_sent_from_any_task() {
+    fn requests_with_secret_forms_are_send() {
         fn is_send(_: impl Send) {}
         let http = HttpClient::new(crate::Endpoints::google());
         let (token, bearer) = (
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_header_is_what_its_pieces_say_and_debug_shows_nothing_of_it() {
+    fn sensitive_header_joins_pieces_and_is_not_shown_by_debug() {
         let header = sensitive_header(&["Basic ", "canary"]).unwrap();
         assert_eq!(header, "Basic canary");
         assert!(!format!("{header:?}").contains("canary"));
