@@ -44,7 +44,7 @@ pub use error::report::ErrorBody;
 pub use error::report::Remedy;
 pub use error::{Error, ErrorKind};
 pub use jwt::key::{EcPrivateKey, RsaPrivateKey};
-pub use jwt::{Claims, sign_jwt, sign_jwt_es256};
+pub use jwt::Claims;
 #[doc(hidden)]
 pub use oauth::NumericSeconds;
 pub use oauth::grant::{ClientBasicAuth, Grant};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chrono::{TimeDelta, Utc};
 use ee_token::{
     AccessToken, Claims, EcPrivateKey, Grant, HttpClient, Remedy, TokenEndpoint, TokenFuture,
-    TokenSource, UrlField, display_path, is_loopback, sign_jwt_es256,
+    TokenSource, UrlField, display_path, is_loopback,
 };
 
 use crate::input::allowed_hosts;
@@ -129,7 +129,7 @@ impl ServiceIdentity {
             iat: now.timestamp(),
             exp: (now + LIFE).timestamp(),
         };
-        let assertion = sign_jwt_es256(&self.key, Some(&self.key_id), &claims)?;
+        let assertion = self.key.sign_jwt(Some(&self.key_id), &claims)?;
         let grant = Grant::GdchTokenExchange {
             assertion: &assertion,
             audience: &self.audience,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{
     AccessToken, Claims, JWT_BEARER_AUDIENCE, Remedy, RsaPrivateKey, Scopes, SecretString,
-    TokenEndpoint, TokenFuture, TokenSource, UrlField, sign_jwt,
+    TokenEndpoint, TokenFuture, TokenSource, UrlField,
 };
 use url::form_urlencoded::byte_serialize;
 
@@ -227,7 +227,8 @@ impl ServiceAccount {
             iat: now.timestamp(),
             exp: (now + LIFE).timestamp(),
         };
-        sign_jwt(&self.key.key, self.key.key_id.as_deref(), &claims)
+        let key_id = self.key.key_id.as_deref();
+        self.key.key.sign_jwt(key_id, &claims)
     }
 
     fn self_signed_jwt(&self, scopes: Option<&Scopes>) -> Result<AccessToken, ee_token::Error> {

@@ -1,5 +1,4 @@
-//! Private keys in PEM, and the signatures they make: RSA, and P-256 for the one kind of
-//! credential that has it.
+//! RSA and P-256 private keys: parsing PEM, signing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,17 +14,16 @@ use zeroize::Zeroizing;
 
 use crate::{Error, ErrorKind, Remedy};
 
-/// An RSA private key, checked and ready to sign. Cheap to clone; `Debug` shows its size alone.
+/// A validated RSA private key. Cheap to clone. `Debug` shows only its size.
 #[derive(Clone)]
 pub struct RsaPrivateKey(Arc<RsaKeyPair>);
 
 impl RsaPrivateKey {
-    /// Reads a PEM of PKCS#8 (`BEGIN PRIVATE KEY`) or PKCS#1 (`BEGIN RSA PRIVATE KEY`).
-    /// Line breaks written as a literal `\n`, as keys from environment variables often
-    /// have them, are understood.
+    /// Parses PEM of PKCS#8 (`BEGIN PRIVATE KEY`) or PKCS#1 (`BEGIN RSA PRIVATE KEY`).
+    /// Accepts literal `\n` instead of line breaks, as is common in environment variables.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidKey`]; the message says what is wrong with it.
+    /// [`ErrorKind::InvalidKey`]. The message contains the reason.
     pub fn from_pem(pem: &str) -> Result<Self, Error> {
         let (label, der) = decode_pem(pem, rsa_label)?;
         let pair = match label {
@@ -33,13 +31,13 @@ impl RsaPrivateKey {
             _ => RsaKeyPair::from_der(&der),
         };
         pair.map(|pair| Self(Arc::new(pair)))
-            .map_err(|rejected| invalid(&rejected_because(&rejected.to_string())))
+            .map_err(|rejected| invalid(&reason(&rejected.to_string())))
     }
 
-    /// Signs with RSASSA-PKCS1-v1_5 and SHA-256 (RS256 of RFC 7518 §3.3).
+    /// Signs with RSASSA-PKCS1-v1_5 and SHA-256 (RS256, RFC 7518 §3.3).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidKey`] if the key turns out to be inconsistent.
+    /// [`ErrorKind::InvalidKey`] if the key's components are inconsistent.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         let mut signature = vec![0; self.0.public().modulus_len()];
         self.0
@@ -49,7 +47,7 @@ impl RsaPrivateKey {
                 message,
                 &mut signature,
             )
-            .map_err(|_| invalid("it does not sign"))?;
+            .map_err(|_| invalid("signing with it failed"))?;
         Ok(signature)
     }
 }
@@ -64,17 +62,16 @@ impl fmt::Debug for RsaPrivateKey {
     }
 }
 
-/// A private key on the curve P-256, checked and ready to sign. Cheap to clone; `Debug` shows
-/// its curve alone.
+/// A validated private key on the curve P-256. Cheap to clone. `Debug` shows only its curve.
 #[derive(Clone)]
 pub struct EcPrivateKey(Arc<EcdsaKeyPair>);
 
 impl EcPrivateKey {
-    /// Reads a PEM of PKCS#8 (`BEGIN PRIVATE KEY`) or SEC 1 (`BEGIN EC PRIVATE KEY`, RFC 5915),
-    /// with the public key in it, as every common tool writes it.
+    /// Parses PEM of PKCS#8 (`BEGIN PRIVATE KEY`) or SEC 1 (`BEGIN EC PRIVATE KEY`, RFC 5915).
+    /// The key must include its public key, as is common.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidKey`]; the message says what is wrong with it.
+    /// [`ErrorKind::InvalidKey`]. The message contains the reason.
     pub fn from_pem(pem: &str) -> Result<Self, Error> {
         let (label, der) = decode_pem(pem, ec_label)?;
         let pkcs8 = match label {
@@ -90,24 +87,20 @@ impl EcPrivateKey {
         .map_err(|rejected| {
             invalid(match rejected.to_string().as_str() {
                 "WrongAlgorithm" => "it is not a key on the curve P-256",
-                "InconsistentComponents" | "InvalidComponent" => {
-                    "its numbers do not belong together"
-                }
-                _ => {
-                    "its contents were changed, lack the public key, or are not on the curve P-256"
-                }
+                "InconsistentComponents" | "InvalidComponent" => "its components are inconsistent",
+                _ => "it is corrupted, lacks the public key, or is not on the curve P-256",
             })
         })
     }
 
-    /// Signs with ECDSA on P-256 and SHA-256 (ES256 of RFC 7518 §3.4).
+    /// Signs with ECDSA on P-256 and SHA-256 (ES256, RFC 7518 §3.4).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidKey`] if the system has no random numbers for it.
+    /// [`ErrorKind::InvalidKey`] if signing fails, for lack of random numbers.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         let signature = self.0.sign(&SystemRandom::new(), message);
         Ok(signature
-            .map_err(|_| invalid("it does not sign"))?
+            .map_err(|_| invalid("signing with it failed"))?
             .as_ref()
             .to_vec())
     }
@@ -119,21 +112,21 @@ impl fmt::Debug for EcPrivateKey {
     }
 }
 
-/// The same key in PKCS#8 (RFC 5958 §2), which is what is understood below.
+/// Converts a SEC 1 key to PKCS#8 (RFC 5958 §2), which ring parses.
 fn pkcs8_of_sec1(sec1: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-    /// Version 0; ecPublicKey on prime256v1 (RFC 5480 §2.1.1).
+    /// Version 0, ecPublicKey on prime256v1 (RFC 5480 §2.1.1).
     const HEAD: [u8; 24] = [
         0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
         0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07,
     ];
     const SEQUENCE: u8 = 0x30;
     const OCTET_STRING: u8 = 0x04;
-    // A P-256 key has about 120 bytes; one that is longer than this is none.
+    // A P-256 key has about 120 bytes.
     let length = u8::try_from(sec1.len())
         .ok()
         .filter(|length| (64..=200).contains(length))
         .ok_or_else(|| invalid("it is not a key on the curve P-256"))?;
-    // DER's lengths (X.690 §10.1): one byte below 128, else 0x81 and one byte.
+    // DER lengths (X.690 §10.1): one byte below 128, otherwise 0x81 and one byte.
     let prefixed = |tag, length: u8| match length {
         0..0x80 => vec![tag, length],
         _ => vec![tag, 0x81, length],
@@ -150,12 +143,13 @@ fn pkcs8_of_sec1(sec1: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
     Ok(der)
 }
 
-/// The label and the bytes of the first PEM block, if it is one of the labels that are wanted.
+/// Returns the label and the bytes of the first PEM block. `check_label` returns the labels that
+/// are supported, and an error for others.
 fn decode_pem(
     pem: &str,
-    wanted: fn(&str) -> Result<&'static str, Error>,
+    check_label: fn(&str) -> Result<&'static str, Error>,
 ) -> Result<(&'static str, Zeroizing<Vec<u8>>), Error> {
-    // Into buffers that never grow: growing leaves copies behind.
+    // These buffers never reallocate, which would leave copies in memory.
     let mut lines = Zeroizing::new(String::with_capacity(pem.len()));
     for (number, line) in pem.split("\\n").enumerate() {
         if number > 0 {
@@ -169,25 +163,25 @@ fn decode_pem(
     }
     let Some((_, after)) = text.split_once("-----BEGIN ") else {
         return Err(invalid(
-            "it is not PEM: there is no line \"-----BEGIN PRIVATE KEY-----\"",
+            "it is not PEM: it has no line \"-----BEGIN PRIVATE KEY-----\"",
         ));
     };
     let Some((label, body)) = after.split_once("-----") else {
-        return Err(invalid("its first line breaks off"));
+        return Err(invalid("its first line is truncated"));
     };
-    let label = wanted(label.trim())?;
+    let label = check_label(label.trim())?;
     if body.contains("Proc-Type: 4,ENCRYPTED") {
         return Err(encrypted());
     }
     let Some((body, _)) = body.split_once("-----END ") else {
-        return Err(invalid("it is cut off: its \"-----END\" line is missing"));
+        return Err(invalid("it is truncated: its \"-----END\" line is missing"));
     };
     let mut compact = Zeroizing::new(String::with_capacity(body.len()));
     compact.extend(body.split_whitespace());
     let mut der = Zeroizing::new(vec![0; decoded_len_estimate(compact.len())]);
     let length = STANDARD
         .decode_slice(compact.as_bytes(), &mut der)
-        .map_err(|_| invalid("its body is not base64: it is cut off or was changed"))?;
+        .map_err(|_| invalid("its body is not valid base64: it is truncated or corrupted"))?;
     der.truncate(length);
     Ok((label, der))
 }
@@ -196,10 +190,10 @@ fn rsa_label(label: &str) -> Result<&'static str, Error> {
     Err(invalid(match label {
         "PRIVATE KEY" => return Ok("PRIVATE KEY"),
         "RSA PRIVATE KEY" => return Ok("RSA PRIVATE KEY"),
-        "EC PRIVATE KEY" => "it is an elliptic-curve key, and an RSA key is needed",
-        "OPENSSH PRIVATE KEY" => "it is an OpenSSH key, and an RSA key in PKCS#8 is needed",
+        "EC PRIVATE KEY" => "it is an elliptic-curve key; an RSA key is required",
+        "OPENSSH PRIVATE KEY" => "it is an OpenSSH key; an RSA key in PKCS#8 is required",
         other => {
-            return Err(wrong_label(
+            return Err(unsupported_label(
                 other,
                 "its PEM label is not \"PRIVATE KEY\" or \"RSA PRIVATE KEY\"",
             ));
@@ -211,10 +205,10 @@ fn ec_label(label: &str) -> Result<&'static str, Error> {
     Err(invalid(match label {
         "PRIVATE KEY" => return Ok("PRIVATE KEY"),
         "EC PRIVATE KEY" => return Ok("EC PRIVATE KEY"),
-        "RSA PRIVATE KEY" => "it is an RSA key, and one on the curve P-256 is needed",
-        "OPENSSH PRIVATE KEY" => "it is an OpenSSH key, and one in PKCS#8 is needed",
+        "RSA PRIVATE KEY" => "it is an RSA key; a key on the curve P-256 is required",
+        "OPENSSH PRIVATE KEY" => "it is an OpenSSH key; a key in PKCS#8 is required",
         other => {
-            return Err(wrong_label(
+            return Err(unsupported_label(
                 other,
                 "its PEM label is not \"PRIVATE KEY\" or \"EC PRIVATE KEY\"",
             ));
@@ -222,24 +216,24 @@ fn ec_label(label: &str) -> Result<&'static str, Error> {
     }))
 }
 
-fn wrong_label(label: &str, otherwise: &str) -> Error {
+fn unsupported_label(label: &str, otherwise: &str) -> Error {
     invalid(match label {
         "ENCRYPTED PRIVATE KEY" => return encrypted(),
         "CERTIFICATE" => "it is a certificate, not a private key",
-        "PUBLIC KEY" | "RSA PUBLIC KEY" => "it is a public key, and the private one is needed",
+        "PUBLIC KEY" | "RSA PUBLIC KEY" => "it is a public key, not a private key",
         _ => otherwise,
     })
 }
 
-/// ring's one-word reasons, in words.
-fn rejected_because(reason: &str) -> String {
-    match reason {
+/// Describes ring's reason for rejecting an RSA key.
+fn reason(rejected: &str) -> String {
+    match rejected {
         "WrongAlgorithm" => "it is not an RSA key".into(),
         "TooSmall" => "it is shorter than 2048 bits".into(),
         "TooLarge" => "it is longer than 4096 bits".into(),
-        "InvalidEncoding" => "its contents are cut off or were changed".into(),
+        "InvalidEncoding" => "it is truncated or corrupted".into(),
         "InconsistentComponents" | "InvalidComponent" | "UnexpectedError" => {
-            "its numbers do not belong together".into()
+            "its components are inconsistent".into()
         }
         other => format!("it was rejected ({other})"),
     }
@@ -247,7 +241,7 @@ fn rejected_because(reason: &str) -> String {
 
 fn encrypted() -> Error {
     invalid("it is encrypted with a passphrase").with_remedy(
-        Remedy::new("Use the key file as the Cloud console made it, or decrypt it.")
+        Remedy::new("Use the key file as downloaded from the Cloud console, or decrypt it.")
             .command("openssl pkey -in key.pem -out plain.pem"),
     )
 }
@@ -258,7 +252,7 @@ fn invalid(why: &str) -> Error {
         format!("the private key cannot be used: {why}"),
     )
     .with_remedy(Remedy::new(
-        "Download a new JSON key of the service account and use that file unchanged.",
+        "Download a new JSON key for the service account, and use the file unchanged.",
     ))
 }
 
@@ -267,7 +261,7 @@ mod tests {
     use super::*;
     use ee_emulator::{EcKey, RsaKey};
 
-    fn why(pem: &str) -> String {
+    fn message(pem: &str) -> String {
         let error = RsaPrivateKey::from_pem(pem).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidKey);
         error.to_string()
@@ -283,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn literal_line_breaks_and_windows_ones_are_understood() {
+    fn escaped_and_windows_line_breaks_are_accepted() {
         let pem = RsaKey::shared().pkcs8_pem();
         for pem in [
             pem.replace('\n', "\\n"),
@@ -295,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_cannot_be_used_says_why() {
+    fn invalid_rsa_key_is_an_error_with_the_reason() {
         let pem = RsaKey::shared().pkcs8_pem();
         let body = pem.lines().nth(3).unwrap();
         for (pem, reason) in [
@@ -310,21 +304,21 @@ mod tests {
             ),
             (
                 pem.replace("PRIVATE KEY", "RSA PRIVATE KEY"),
-                "cut off or were changed",
+                "truncated or corrupted",
             ),
-            (pem[..400].to_owned(), "cut off"),
-            (pem.replace(body, ""), "cut off or were changed"),
+            (pem[..400].to_owned(), "truncated"),
+            (pem.replace(body, ""), "truncated or corrupted"),
             (pem.replace(body, "!!!!"), "base64"),
             (RsaKey::generate(1024).pkcs8_pem().to_owned(), "2048 bits"),
         ] {
-            let message = why(&pem);
+            let message = message(&pem);
             assert!(message.contains(reason), "{message} / {reason}");
             assert!(!message.contains(body));
         }
     }
 
     #[test]
-    fn a_p256_key_signs_from_pkcs8_and_from_sec1() {
+    fn p256_key_in_pkcs8_and_sec1_signs() {
         let key = EcKey::generate();
         for pem in [key.pkcs8_pem(), key.sec1_pem()] {
             let signature = EcPrivateKey::from_pem(pem).unwrap().sign(b"x").unwrap();
@@ -336,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_not_on_p256_says_why() {
+    fn invalid_ec_key_is_an_error_with_the_reason() {
         let sec1 = EcKey::generate().sec1_pem().to_owned();
         let body = sec1.lines().nth(1).unwrap();
         for (pem, reason) in [
@@ -345,8 +339,8 @@ mod tests {
             (RsaKey::shared().pkcs1_pem().to_owned(), "an RSA key"),
             (sec1.replace("EC PRIVATE KEY", "CERTIFICATE"), "certificate"),
             (sec1.replace(body, ""), "P-256"),
-            (sec1[..90].to_owned(), "cut off"),
-            (sec1.replace("EC PRIVATE KEY", "PRIVATE KEY"), "changed"),
+            (sec1[..90].to_owned(), "truncated"),
+            (sec1.replace("EC PRIVATE KEY", "PRIVATE KEY"), "corrupted"),
         ] {
             let error = EcPrivateKey::from_pem(&pem).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidKey);
@@ -356,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn an_elliptic_curve_key_in_pkcs8_is_named() {
+    fn ec_key_in_pkcs8_is_not_an_rsa_key() {
         use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
         let der =
             EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
@@ -365,6 +359,6 @@ mod tests {
             "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
             STANDARD.encode(der.as_ref())
         );
-        assert!(why(&pem).contains("not an RSA key"));
+        assert!(message(&pem).contains("not an RSA key"));
     }
 }

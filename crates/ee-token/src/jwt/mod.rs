@@ -1,16 +1,15 @@
-//! JSON Web Tokens, signed with RS256 or ES256 (RFC 7515, 7518, 7519).
+//! JSON Web Tokens signed with RS256 or ES256 (RFC 7515, RFC 7518, RFC 7519).
 
 pub(crate) mod key;
 
-use crate::SecretString;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::{EcPrivateKey, Error, ErrorKind, RsaPrivateKey};
+use crate::{EcPrivateKey, Error, ErrorKind, RsaPrivateKey, SecretString};
 
-/// The claims of a service account's JWT (RFC 7523 §3, and Google's `scope`).
+/// The claims of a service account's JWT: those of RFC 7523 §3, and Google's `scope`.
 ///
 /// ```
 /// use ee_token::Claims;
@@ -27,20 +26,20 @@ use crate::{EcPrivateKey, Error, ErrorKind, RsaPrivateKey};
 /// ```
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Claims<'a> {
-    /// Who says so: the account's e-mail address.
+    /// The issuer: the account's email address.
     pub iss: &'a str,
-    /// On whose behalf, for domain-wide delegation and self-signed tokens.
+    /// The subject, in domain-wide delegation and self-signed tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sub: Option<&'a str>,
-    /// For whom: the token endpoint, or the API itself in a self-signed token.
+    /// The audience: the token endpoint, or the API in a self-signed token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aud: Option<&'a str>,
-    /// The scopes, separated by blanks.
+    /// The scopes, separated by spaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<&'a str>,
-    /// When it was made, in seconds since 1970.
+    /// The time of issue, in seconds since the Unix epoch.
     pub iat: i64,
-    /// When it ends, in seconds since 1970; at most an hour later.
+    /// The expiry, in seconds since the Unix epoch. At most an hour after `iat`.
     pub exp: i64,
 }
 
@@ -52,28 +51,34 @@ struct Header<'a> {
     kid: Option<&'a str>,
 }
 
-/// Signs claims into a compact JWT with RS256.
-///
-/// # Errors
-/// [`ErrorKind::InvalidKey`] if the key cannot sign.
-pub fn sign_jwt(
-    key: &RsaPrivateKey,
-    key_id: Option<&str>,
-    claims: &Claims<'_>,
-) -> Result<SecretString, Error> {
-    compact("RS256", key_id, claims, |message| key.sign(message))
+impl RsaPrivateKey {
+    /// Creates a JWT signed with RS256, in the compact serialization (RFC 7515 §7.1). `key_id`
+    /// becomes the header's `kid`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidKey`] if signing fails.
+    pub fn sign_jwt(
+        &self,
+        key_id: Option<&str>,
+        claims: &Claims<'_>,
+    ) -> Result<SecretString, Error> {
+        compact("RS256", key_id, claims, |message| self.sign(message))
+    }
 }
 
-/// Signs claims into a compact JWT with ES256.
-///
-/// # Errors
-/// [`ErrorKind::InvalidKey`] if the key cannot sign.
-pub fn sign_jwt_es256(
-    key: &EcPrivateKey,
-    key_id: Option<&str>,
-    claims: &Claims<'_>,
-) -> Result<SecretString, Error> {
-    compact("ES256", key_id, claims, |message| key.sign(message))
+impl EcPrivateKey {
+    /// Creates a JWT signed with ES256, in the compact serialization (RFC 7515 §7.1). `key_id`
+    /// becomes the header's `kid`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidKey`] if signing fails.
+    pub fn sign_jwt(
+        &self,
+        key_id: Option<&str>,
+        claims: &Claims<'_>,
+    ) -> Result<SecretString, Error> {
+        compact("ES256", key_id, claims, |message| self.sign(message))
+    }
 }
 
 fn compact(
@@ -87,7 +92,7 @@ fn compact(
         typ: "JWT",
         kid: key_id,
     };
-    // Room for everything at once: growing would leave copies of a secret behind.
+    // A reallocation would leave a copy of the secret in memory.
     let mut jwt = Zeroizing::new(String::with_capacity(4096));
     append_json(&mut jwt, &header)?;
     jwt.push('.');
@@ -102,7 +107,7 @@ fn append_json(out: &mut String, value: &impl Serialize) -> Result<(), Error> {
     let json = serde_json::to_vec(value).map_err(|e| {
         Error::new(
             ErrorKind::InvalidCredential,
-            "the claims cannot be written as JSON",
+            "the claims cannot be serialized as JSON",
         )
         .with_source(e)
     })?;
@@ -116,7 +121,7 @@ mod tests {
     use ee_emulator::RsaKey;
 
     #[test]
-    fn header_claims_and_signature_are_what_the_rfcs_say() {
+    fn jwt_has_the_form_that_the_rfcs_specify() {
         let key = RsaPrivateKey::from_pem(RsaKey::shared().pkcs8_pem()).unwrap();
         let claims = Claims {
             iss: "a@b",
@@ -126,7 +131,7 @@ mod tests {
             iat: 1,
             exp: 3601,
         };
-        let jwt = sign_jwt(&key, Some("k1"), &claims).unwrap();
+        let jwt = key.sign_jwt(Some("k1"), &claims).unwrap();
         let parts: Vec<_> = jwt.expose_secret().split('.').collect();
         let text = |i: usize| String::from_utf8(URL_SAFE_NO_PAD.decode(parts[i]).unwrap()).unwrap();
         assert_eq!(text(0), r#"{"alg":"RS256","typ":"JWT","kid":"k1"}"#);
@@ -145,19 +150,19 @@ mod tests {
         #![proptest_config(proptest::test_runner::Config::with_cases(16))]
 
         #[test]
-        fn the_parts_of_a_jwt_are_base64url_and_hold_what_was_claimed(
+        fn any_claims_survive_encoding(
             iss in ".*", sub in ".*", kid in ".*", iat in 0_i64..4_000_000_000,
         ) {
             let key = RsaPrivateKey::from_pem(RsaKey::shared().pkcs8_pem()).unwrap();
             let claims = Claims { iss: &iss, sub: Some(&sub), aud: None, scope: None, iat, exp: iat + 1 };
-            let jwt = sign_jwt(&key, Some(&kid), &claims).unwrap();
+            let jwt = key.sign_jwt(Some(&kid), &claims).unwrap();
             let parts: Vec<_> = jwt.expose_secret().split('.').collect();
             let json = |i: usize| -> serde_json::Value {
                 serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[i]).unwrap()).unwrap()
             };
             assert_eq!(json(0)["kid"], kid);
-            let claimed = serde_json::json!({"iss": iss, "sub": sub, "iat": iat, "exp": iat + 1});
-            assert_eq!(json(1), claimed);
+            let expected = serde_json::json!({"iss": iss, "sub": sub, "iat": iat, "exp": iat + 1});
+            assert_eq!(json(1), expected);
             assert_eq!((parts.len(), parts[2].len()), (3, 342));
         }
     }
