@@ -18,9 +18,9 @@ fn endpoint(server: &MockServer, max_retries: u32) -> TokenEndpoint {
     })
 }
 
-async fn answering(replies: Vec<ResponseTemplate>) -> MockServer {
+async fn server_with(responses: Vec<ResponseTemplate>) -> MockServer {
     let server = MockServer::start().await;
-    let queue = Mutex::new(replies);
+    let queue = Mutex::new(responses);
     Mock::given(method("POST"))
         .respond_with(move |_: &Request| {
             let mut queue = queue.lock().unwrap();
@@ -60,7 +60,7 @@ async fn form(server: &MockServer, index: usize) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn fields(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+fn form_of(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs
         .iter()
         .map(|(k, v)| (k.to_string(), v.to_string()))
@@ -68,15 +68,18 @@ fn fields(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_exchanged_with_exactly_these_fields() {
-    let server = answering(vec![json(200, GOOD)]).await;
+async fn refresh_token_request_has_exactly_these_fields() {
+    let server = server_with(vec![json(200, GOOD)]).await;
     let response = refresh(&endpoint(&server, 0)).await.unwrap();
     assert_eq!(response.access_token.secret(), "ya29.good");
-    let life = response.access_token.expires_at().unwrap() - Utc::now();
-    assert!((3590..=3599).contains(&life.num_seconds()), "{life}");
+    let lifetime = response.access_token.expires_at().unwrap() - Utc::now();
+    assert!(
+        (3590..=3599).contains(&lifetime.num_seconds()),
+        "{lifetime}"
+    );
     assert_eq!(
         form(&server, 0).await,
-        fields(&[
+        form_of(&[
             ("grant_type", "refresh_token"),
             ("client_id", "me"),
             ("client_secret", "client-canary"),
@@ -92,8 +95,8 @@ async fn a_refresh_token_is_exchanged_with_exactly_these_fields() {
 }
 
 #[tokio::test]
-async fn a_code_and_a_foreign_token_are_exchanged_with_exactly_these_fields() {
-    let server = answering(vec![json(200, GOOD)]).await;
+async fn code_and_token_exchange_requests_have_exact_fields() {
+    let server = server_with(vec![json(200, GOOD)]).await;
     let endpoint = endpoint(&server, 0);
     let (code, secret, verifier) = ("4/code".into(), "s".into(), "v".into());
     let grant = Grant::AuthorizationCode {
@@ -106,7 +109,7 @@ async fn a_code_and_a_foreign_token_are_exchanged_with_exactly_these_fields() {
     endpoint.exchange(&grant, None).await.unwrap();
     assert_eq!(
         form(&server, 0).await,
-        fields(&[
+        form_of(&[
             ("grant_type", "authorization_code"),
             ("code", "4/code"),
             ("client_id", "me"),
@@ -116,7 +119,7 @@ async fn a_code_and_a_foreign_token_are_exchanged_with_exactly_these_fields() {
         ])
     );
 
-    let subject = "their-token".into();
+    let subject = "subject-token".into();
     let grant = Grant::TokenExchange {
         audience: "//iam.googleapis.com/x",
         scopes: &Scopes::new(["earthengine"]),
@@ -131,7 +134,7 @@ async fn a_code_and_a_foreign_token_are_exchanged_with_exactly_these_fields() {
     endpoint.exchange(&grant, Some(&client)).await.unwrap();
     assert_eq!(
         form(&server, 1).await,
-        fields(&[
+        form_of(&[
             (
                 "grant_type",
                 "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -142,7 +145,7 @@ async fn a_code_and_a_foreign_token_are_exchanged_with_exactly_these_fields() {
                 "requested_token_type",
                 "urn:ietf:params:oauth:token-type:access_token"
             ),
-            ("subject_token", "their-token"),
+            ("subject_token", "subject-token"),
             ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
             ("options", "%7B%22userProject%22%3A%221%22%7D"),
         ])
@@ -152,47 +155,48 @@ async fn a_code_and_a_foreign_token_are_exchanged_with_exactly_these_fields() {
 }
 
 #[tokio::test]
-async fn odd_replies_are_the_right_value_or_an_error() {
-    let life = |expires_in: &str| format!(r#"{{"access_token":"t","expires_in":{expires_in}}}"#);
+async fn unusual_responses_are_parsed_or_an_error() {
+    let expires_in =
+        |expires_in: &str| format!(r#"{{"access_token":"t","expires_in":{expires_in}}}"#);
     for (body, expected) in [
-        (life("\"3600\""), Some(Some(3600))),
-        (life("3599.9"), Some(Some(3599))),
-        (life("null"), Some(None)),
+        (expires_in("\"3600\""), Some(Some(3600))),
+        (expires_in("3599.9"), Some(Some(3599))),
+        (expires_in("null"), Some(None)),
         (r#"{"access_token":"t"}"#.into(), Some(None)),
         (
             r#"{"access_token":"t","token_type":"bearer","scope":""}"#.into(),
             Some(None),
         ),
-        (life("1e300"), Some(Some(366 * 24 * 3600))),
-        (life("0"), None),
-        (life("-5"), None),
-        (life("\"soon\""), None),
-        (life("\"NaN\""), None),
-        (life("[1]"), None),
+        (expires_in("1e300"), Some(Some(366 * 24 * 3600))),
+        (expires_in("0"), None),
+        (expires_in("-5"), None),
+        (expires_in("\"soon\""), None),
+        (expires_in("\"NaN\""), None),
+        (expires_in("[1]"), None),
         (r#"{"access_token":""}"#.into(), None),
         (r#"{"access_token":"a\r\nb"}"#.into(), None),
         (r#"{"access_token":7}"#.into(), None),
         (r#"{"access_token":"t","token_type":"mac"}"#.into(), None),
         (r#"{"access_tok"#.into(), None),
         (r#"{"id_token":"only"}"#.into(), None),
-        ("<html>Sign in to the airport</html>".into(), None),
+        ("<html>Sign in to the network</html>".into(), None),
         (String::new(), None),
         ("[]".into(), None),
         ("\u{0}\u{1}".into(), None),
     ] {
-        let server = answering(vec![json(200, &body)]).await;
+        let server = server_with(vec![json(200, &body)]).await;
         let result = refresh(&endpoint(&server, 0)).await;
         match (result, expected) {
             (Ok(response), Some(expected)) => {
-                let life = response
+                let lifetime = response
                     .access_token
                     .expires_at()
                     .map(|at| (at - Utc::now()).num_seconds());
-                match (life, expected) {
-                    (Some(life), Some(expected)) => {
-                        assert!((expected - life) <= 5, "{body}: {life}")
+                match (lifetime, expected) {
+                    (Some(lifetime), Some(expected)) => {
+                        assert!((expected - lifetime) <= 5, "{body}: {lifetime}")
                     }
-                    (life, expected) => assert_eq!(life, expected, "{body}"),
+                    (lifetime, expected) => assert_eq!(lifetime, expected, "{body}"),
                 }
             }
             (Err(error), None) => assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{body}"),
@@ -204,14 +208,14 @@ async fn odd_replies_are_the_right_value_or_an_error() {
 #[tokio::test]
 async fn response_over_1_mib_is_an_error_and_not_retried() {
     let body = vec![b' '; (1 << 20) + 1];
-    let server = answering(vec![ResponseTemplate::new(200).set_body_bytes(body)]).await;
+    let server = server_with(vec![ResponseTemplate::new(200).set_body_bytes(body)]).await;
     let error = refresh(&endpoint(&server, 2)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidResponse);
     assert_eq!(server.received_requests().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn refusals_have_their_kind() {
+async fn error_responses_map_to_their_kind() {
     let oauth = |code: &str, rest: &str| format!(r#"{{"error":"{code}"{rest}}}"#);
     let skew = r#","error_description":"Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim.""#;
     for (status, body, kind) in [
@@ -263,7 +267,7 @@ async fn refusals_have_their_kind() {
         ),
         (307, String::new(), ErrorKind::InvalidResponse),
     ] {
-        let server = answering(vec![json(status, &body)]).await;
+        let server = server_with(vec![json(status, &body)]).await;
         let error = refresh(&endpoint(&server, 0)).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{status} {body}");
         assert!(
@@ -273,8 +277,8 @@ async fn refusals_have_their_kind() {
     }
 }
 
-/// Statuses of proxies, gateways, filters and login pages, and of servers that are overloaded.
-const PASSING: [u16; 14] = [
+/// Statuses of proxies, gateways, filters, login pages and overloaded servers.
+const TRANSIENT_STATUSES: [u16; 14] = [
     302, 307, 402, 403, 404, 405, 407, 409, 410, 418, 451, 429, 503, 511,
 ];
 
@@ -295,7 +299,7 @@ fn only_codes_about_the_credential_reject_it() {
         .into_iter()
         .chain(["PERMISSION_DENIED", "NOT_FOUND", "UNAUTHENTICATED", ""].map(google));
     for body in bodies {
-        for status in PASSING {
+        for status in TRANSIENT_STATUSES {
             let status = StatusCode::from_u16(status).unwrap();
             let received = ReceivedResponse::with_body(status, body.as_bytes());
             let error = classify(&received, "oauth2.googleapis.com", &[]);
@@ -304,7 +308,7 @@ fn only_codes_about_the_credential_reject_it() {
             assert!(error.remedy().is_some(), "{status} {body}");
         }
     }
-    // With the right status, too, a code must be a known one.
+    // With status 400 or 401, the code must be a known one.
     for status in [400, 401] {
         for body in [
             r#"{"error":"no_such_code"}"#,
@@ -331,16 +335,16 @@ async fn rejection_by_a_filter_is_retried() {
         r#"{"error":"invalid_grant"}"#,
         "<html>",
     ] {
-        let server = answering(vec![json(403, body), json(200, GOOD)]).await;
+        let server = server_with(vec![json(403, body), json(200, GOOD)]).await;
         refresh(&endpoint(&server, 2)).await.unwrap();
         assert_eq!(server.received_requests().await.unwrap().len(), 2);
     }
 }
 
 #[tokio::test]
-async fn the_servers_sentence_is_kept_and_secrets_in_it_are_not() {
+async fn server_message_is_kept_without_secrets() {
     let body = r#"{"error":"invalid_grant","error_description":"Bad token refresh-canary of client-canary, ya29.canary"}"#;
-    let server = answering(vec![json(400, body)]).await;
+    let server = server_with(vec![json(400, body)]).await;
     let error = refresh(&endpoint(&server, 0)).await.unwrap_err();
     let all = format!("{error} {error:?} {:?}", error.remedy());
     assert!(!all.contains("canary"), "{all}");
@@ -348,25 +352,25 @@ async fn the_servers_sentence_is_kept_and_secrets_in_it_are_not() {
 }
 
 #[tokio::test]
-async fn what_passes_by_itself_is_tried_again_and_a_refusal_is_not() {
-    let garbled = json(200, "{\"access");
+async fn transient_errors_are_retried_and_rejections_are_not() {
+    let truncated = json(200, "{\"access");
     let busy = json(503, "busy");
-    let server = answering(vec![busy, garbled, json(200, GOOD)]).await;
+    let server = server_with(vec![busy, truncated, json(200, GOOD)]).await;
     refresh(&endpoint(&server, 2)).await.unwrap();
     assert_eq!(server.received_requests().await.unwrap().len(), 3);
 
-    let server = answering(vec![json(400, r#"{"error":"invalid_grant"}"#)]).await;
+    let server = server_with(vec![json(400, r#"{"error":"invalid_grant"}"#)]).await;
     refresh(&endpoint(&server, 2)).await.unwrap_err();
     assert_eq!(server.received_requests().await.unwrap().len(), 1);
 
-    let server = answering(vec![json(500, "")]).await;
+    let server = server_with(vec![json(500, "")]).await;
     refresh(&endpoint(&server, 2)).await.unwrap_err();
     assert_eq!(server.received_requests().await.unwrap().len(), 3);
 }
 
 #[tokio::test]
-async fn a_code_is_never_sent_twice() {
-    let server = answering(vec![json(503, "")]).await;
+async fn code_is_never_sent_twice() {
+    let server = server_with(vec![json(503, "")]).await;
     let code = "4/code".into();
     let grant = Grant::AuthorizationCode {
         code: &code,
@@ -383,19 +387,19 @@ async fn a_code_is_never_sent_twice() {
 }
 
 #[tokio::test]
-async fn a_date_that_is_no_clocks_corrects_nothing() {
-    let refused = r#"{"error": "invalid_grant", "error_description": "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe."}"#;
+async fn implausible_date_header_is_ignored() {
+    let skewed = r#"{"error": "invalid_grant", "error_description": "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe."}"#;
     for date in [
         "31 Dec 262142 23:30:00 GMT",
         "Fri, 31 Dec 9999 23:59:59 GMT",
         "Sat, 01 Jan 0000 00:00:00 GMT",
     ] {
-        let server = answering(vec![json(400, refused).insert_header("Date", date)]).await;
+        let server = server_with(vec![json(400, skewed).insert_header("Date", date)]).await;
         let error = endpoint(&server, 0)
             .jwt_bearer(|now| {
-                // As whoever signs adds a life to it.
-                let end = now + TimeDelta::hours(1);
-                Ok(end.to_rfc3339().into())
+                // The expiry of a JWT.
+                let expiry = now + TimeDelta::hours(1);
+                Ok(expiry.to_rfc3339().into())
             })
             .await
             .unwrap_err();
@@ -405,8 +409,8 @@ async fn a_date_that_is_no_clocks_corrects_nothing() {
 }
 
 #[tokio::test]
-async fn a_wrong_clock_is_corrected_by_the_servers_date_once() {
-    let refused = || {
+async fn wrong_clock_is_corrected_once_by_the_date_header() {
+    let skewed = || {
         json(
             400,
             r#"{"error":"invalid_grant","error_description":"Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe."}"#,
@@ -420,8 +424,8 @@ async fn a_wrong_clock_is_corrected_by_the_servers_date_once() {
         Ok(SecretString::from("jwt"))
     };
 
-    let server = answering(vec![
-        refused().insert_header("Date", date.as_str()),
+    let server = server_with(vec![
+        skewed().insert_header("Date", date.as_str()),
         json(200, GOOD),
     ])
     .await;
@@ -429,24 +433,24 @@ async fn a_wrong_clock_is_corrected_by_the_servers_date_once() {
     token_endpoint.jwt_bearer(sign).await.unwrap();
     let off = |i: usize| (ahead - signed.lock().unwrap()[i]).num_seconds().abs();
     assert!(off(0) > 17_000 && off(1) < 60);
-    // The next token is signed by the right time from the start.
+    // The next JWT has the corrected time.
     token_endpoint.jwt_bearer(sign).await.unwrap();
     assert!(off(2) < 60);
 
-    let server = answering(vec![refused().insert_header("Date", date.as_str())]).await;
+    let server = server_with(vec![skewed().insert_header("Date", date.as_str())]).await;
     let error = endpoint(&server, 0).jwt_bearer(sign).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ClockSkew);
     assert_eq!(
         server.received_requests().await.unwrap().len(),
         2,
-        "once, not for ever"
+        "one retry"
     );
 
-    let server = answering(vec![refused()]).await;
+    let server = server_with(vec![skewed()]).await;
     let error = endpoint(&server, 0).jwt_bearer(sign).await.unwrap_err();
     assert_eq!(
         error.kind(),
         ErrorKind::ClockSkew,
-        "wiremock's Date is our own"
+        "the clocks of both sides agree"
     );
 }
