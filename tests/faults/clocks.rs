@@ -148,7 +148,7 @@ fn by_clock_noted(town: &Town, clock: &ManualClock, minting: Arc<Minting>) -> To
             Ok(AccessToken::new(answer?.access_token.secret())?.with_expiry(end))
         }
     });
-    TokenCache::with_clock(source, clock.clock())
+    TokenCache::with_clock(source, clock)
 }
 
 /// A cache by a clock of its own, which asks these credentials for another token each time.
@@ -166,7 +166,7 @@ pub(crate) fn renewing(credentials: Credentials, clock: &ManualClock) -> TokenCa
             Ok(token)
         }
     });
-    TokenCache::with_clock(source, clock.clock())
+    TokenCache::with_clock(source, clock)
 }
 
 #[tokio::test]

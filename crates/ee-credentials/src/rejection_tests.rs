@@ -71,7 +71,7 @@ fn cache(file: &Value, emulator: &Emulator, clock: &ManualClock) -> TokenCache {
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
     let options = CredentialOptions::new(HttpClient::new(endpoints));
     let loaded = kinds::load(&file.to_string(), &Place::Text, &options).unwrap();
-    TokenCache::with_clock(loaded.source, clock.clock())
+    TokenCache::with_clock(loaded.source, clock)
 }
 
 /// A response that is not about the credential, whoever sends it.

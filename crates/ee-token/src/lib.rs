@@ -37,14 +37,15 @@ mod source;
 mod token;
 mod transport;
 
-pub use cache::clock::{Clock, ManualClock};
+#[cfg(any(test, feature = "test-util"))]
+pub use cache::clock::manual::ManualClock;
 pub use cache::token_cache::TokenCache;
 #[doc(hidden)]
 pub use error::report::ErrorBody;
 pub use error::report::Remedy;
 pub use error::{Error, ErrorKind};
-pub use jwt::key::{EcPrivateKey, RsaPrivateKey};
 pub use jwt::Claims;
+pub use jwt::key::{EcPrivateKey, RsaPrivateKey};
 #[doc(hidden)]
 pub use oauth::NumericSeconds;
 pub use oauth::grant::{ClientBasicAuth, Grant};

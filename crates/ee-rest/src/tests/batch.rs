@@ -115,7 +115,7 @@ async fn batches_whose_calls_are_always_rejected_renew_few_tokens() {
     let server = server(|_, _| UNAUTHORIZED.to_owned()).await;
     let clock = ManualClock::new();
     let (source, minted) = counting_source();
-    let auth = Auth::token_cache(TokenCache::with_clock(source, clock.clock()));
+    let auth = Auth::token_cache(TokenCache::with_clock(source, &clock));
     let client = builder_at(&server.uri(), auth).build().unwrap();
     for (tokens, seconds) in (2..).zip([1, 2, 4]) {
         for _ in 0..20 {
@@ -134,7 +134,7 @@ async fn batches_whose_calls_are_always_rejected_renew_few_tokens() {
 async fn batch_whose_renewed_token_works_ends_the_backoff() {
     let server = server(accept_first_token_for_a).await;
     let clock = ManualClock::new();
-    let tokens = TokenCache::with_clock(counting_source().0, clock.clock());
+    let tokens = TokenCache::with_clock(counting_source().0, &clock);
     let client = builder_at(&server.uri(), Auth::token_cache(tokens.clone()));
     send_three_calls(&client.build().unwrap()).await.unwrap();
     let current = tokens.cached().unwrap();
@@ -202,7 +202,7 @@ async fn call_errors_contain_none_of_three_tokens() {
     })
     .await;
     let clock = ManualClock::new();
-    let tokens = TokenCache::with_clock(counting_source().0, clock.clock());
+    let tokens = TokenCache::with_clock(counting_source().0, &clock);
     // The second token is in use for a second when it is rejected, so that it may be renewed.
     let after_a_second = move |_: &Request| {
         clock.advance(Duration::from_secs(1));

@@ -80,7 +80,7 @@ async fn calls_to_a_server_that_rejects_every_token_renew_few() {
         .await;
     let clock = ManualClock::new();
     let (source, minted) = counting_source();
-    let auth = Auth::token_cache(TokenCache::with_clock(source, clock.clock()));
+    let auth = Auth::token_cache(TokenCache::with_clock(source, &clock));
     let client = builder_at(&server.uri(), auth).build().unwrap();
     let other = client.clone();
     // All clients of a token cache share one backoff of renewals.
@@ -111,7 +111,7 @@ async fn token_that_works_again_may_be_renewed_at_once() {
     Mock::given(any()).respond_with(ok()).mount(&server).await;
     let clock = ManualClock::new();
     let (source, minted) = counting_source();
-    let tokens = TokenCache::with_clock(source, clock.clock());
+    let tokens = TokenCache::with_clock(source, &clock);
     let client = builder_at(&server.uri(), Auth::token_cache(tokens.clone()))
         .build()
         .unwrap();

@@ -112,7 +112,7 @@ async fn rejected_token_is_renewed_and_the_request_resent_once() {
 async fn service_that_rejects_every_token_is_sent_few() {
     let clock = ManualClock::new();
     let (source, count) = counting_source();
-    let tokens = TokenCache::with_clock(source, clock.clock());
+    let tokens = TokenCache::with_clock(source, &clock);
     let layer = AuthLayer::new(Auth::token_cache(tokens.clone())).unwrap();
     let rejecting = fake(&[401; 1000]);
     for (minted, seconds) in (2..).zip([1, 2, 4]) {

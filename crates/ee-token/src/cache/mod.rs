@@ -1,4 +1,4 @@
-//! The token cache: keeps one token current for any number of callers.
+//! The token cache: one token for any number of callers, refreshed before it expires.
 
 pub(crate) mod clock;
 #[cfg(test)]

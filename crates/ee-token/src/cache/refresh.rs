@@ -1,7 +1,7 @@
-//! The refresh: one for everybody, and how long the next one waits.
+//! The refresh that all callers share, and the backoff between refreshes.
 //!
-//! It runs as a task of its own, so that its starter may be dropped. A runtime that goes away
-//! drops the task, which its waiters notice, and one of them starts another.
+//! A refresh runs in its own task, so that the caller that started it can be dropped. A runtime
+//! that shuts down drops the task; the waiting callers notice, and one of them starts another.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,97 +14,97 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::super::sync::{Handle, MutexGuard, timeout, watch};
-use super::{Entry, Inner, over_already};
+use super::{Entry, Inner, already_expired};
 use crate::cache::clock::Moment;
 use crate::transport::retry::random_fraction;
 use crate::{AccessToken, Error, ErrorKind, Remedy};
 
-/// How often a refresh shows that it goes on.
-const BEAT: Duration = Duration::from_secs(15);
-/// One refresh, with the retries inside it, ends after so many beats, or 255 s. Each of its
-/// requests has a time-out of its own; this is for sources that hang, and must not cut off one
-/// that does not: a program of an external account may take 120 s, and the exchange and two
-/// impersonations after it 40 s each.
-const BEATS: u32 = 17;
-/// A refresh that shows no sign of life for so long runs on a runtime that nobody drives.
-pub(crate) const TAKEOVER: Duration = Duration::from_secs(75);
-/// Runtimes that may go away under one waiter before it gives up.
-const MAX_TAKEOVERS: u32 = 5;
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// How often a running refresh extends its deadline.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// The timeout of a refresh including its retries, in heartbeats: 255 s.
+///
+/// Each request has its own timeout, so this is for sources that hang. The slowest source takes
+/// less: an executable of an external account up to 120 s, then the token exchange and two
+/// impersonations up to 40 s each.
+const MAX_HEARTBEATS: u32 = 17;
+/// A refresh without a heartbeat for this long is abandoned. Its runtime is not being driven.
+pub(crate) const ABANDON_AFTER: Duration = Duration::from_secs(75);
+/// How many dropped refreshes a caller waits for before it fails.
+const MAX_DROPPED_REFRESHES: u32 = 5;
+const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// How long a rejection of the credential stands before the source is asked again: a key that
-/// was just created is rejected until it has propagated, and a role can be granted meanwhile.
-const FIRST_REJECTION_WAIT: Duration = Duration::from_secs(60);
-const MAX_REJECTION_WAIT: Duration = Duration::from_secs(30 * 60);
-/// The least time between a renewal of a rejected token and the next, until a server has accepted
-/// the new token.
-const FIRST_RENEWAL_WAIT: Duration = Duration::from_secs(1);
-const MAX_RENEWAL_WAIT: Duration = Duration::from_secs(120);
-/// The wait after a refresh that brought the same token again, as metadata servers do.
+/// The backoff after a rejection of the credential. It ends, because a new key or a new role takes
+/// time to propagate.
+const INITIAL_REJECTION_BACKOFF: Duration = Duration::from_secs(60);
+const MAX_REJECTION_BACKOFF: Duration = Duration::from_secs(30 * 60);
+/// The minimum time between renewals of rejected tokens, until a server accepts a token.
+const INITIAL_RENEWAL_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_RENEWAL_BACKOFF: Duration = Duration::from_secs(120);
+/// The wait after the source returned the same token again, as metadata servers do.
 const SAME_TOKEN_WAIT: Duration = Duration::from_secs(10);
-/// The same token's ends may differ by this much: servers tell whole seconds from now on.
-const SAME_END: TimeDelta = TimeDelta::seconds(2);
+/// How much the expiry of the same token may differ, because `expires_in` is in whole seconds.
+const EXPIRY_TOLERANCE: TimeDelta = TimeDelta::seconds(2);
 
-/// What is known of refreshes, the one under way and the last one.
+/// The running refresh and the outcome of earlier ones.
 #[derive(Default)]
 pub(super) struct State {
     refresh: Option<Refresh>,
     last_number: u64,
     /// Transient failures since the last success or rejection.
     failures: u32,
-    /// Rejections of the credential since the last success or the last change of its file.
+    /// Rejections of the credential since the last success or change of the credential.
     rejections: u32,
     /// The last failure, and until when callers without a valid token get it.
     failure: Option<Box<(Error, Moment)>>,
-    /// The renewals of tokens that a server rejected, until it has accepted one.
+    /// Renewals of rejected tokens since a server last accepted a token.
     renewals: Option<Box<Renewals>>,
-    /// The token that a server refused last, until the source has brought another.
-    refused: Option<Box<Refused>>,
+    /// The last token that a server rejected, until the source returns another.
+    rejected: Option<Box<RejectedToken>>,
 }
 
-struct Refused {
+struct RejectedToken {
     token: AccessToken,
-    /// Once the source has brought it again: until when complaints about it change nothing.
+    /// Until when further rejections are ignored, if the source returned the token again.
     kept_until: Option<Moment>,
 }
 
 struct Renewals {
     count: u32,
-    /// When the next one may start.
+    /// When the next renewal may start.
     next: Moment,
 }
 
-/// What a refresh tells those who wait for it.
+/// The result of a refresh. `None` until it has finished.
 type Outcome = Option<Result<AccessToken, Error>>;
 
 #[derive(Clone)]
 struct Refresh {
     number: u64,
-    /// When it is given up, by the monotonic clock: [`TAKEOVER`] after its last sign of life.
-    lost_at: u64,
+    /// When it is abandoned, on the monotonic clock: [`ABANDON_AFTER`] after its last heartbeat.
+    abandoned_at: u64,
     outcome: watch::Receiver<Outcome>,
 }
 
 impl Inner {
     #[cold]
-    pub(super) fn refuse(&self, token: &AccessToken) {
-        self.refuse_current(&mut self.state(), token, self.clock.now());
+    pub(super) fn reject(&self, token: &AccessToken) {
+        self.reject_current(&mut self.state(), token, self.clock.now());
     }
 
-    /// Drops a token that a server rejected, if it is the current one and the source may have
-    /// another. Returns whether it was dropped.
-    fn refuse_current(&self, state: &mut State, token: &AccessToken, now: Moment) -> bool {
+    /// Drops a rejected token, if it is the current one and the source may have another. Returns
+    /// whether it was dropped.
+    fn reject_current(&self, state: &mut State, token: &AccessToken, now: Moment) -> bool {
         if !self.is_current(token) {
             return false;
         }
-        if let Some(refused) = &state.refused
-            && refused.token.secret_eq(token)
-            && let Some(until) = refused.kept_until
+        if let Some(rejected) = &state.rejected
+            && rejected.token.secret_eq(token)
+            && let Some(until) = rejected.kept_until
             && !now.has_reached(&until)
         {
             return false;
         }
-        state.refused = Some(Box::new(Refused {
+        state.rejected = Some(Box::new(RejectedToken {
             token: token.clone(),
             kept_until: None,
         }));
@@ -112,8 +112,8 @@ impl Inner {
         true
     }
 
-    /// Drops a token that a server rejected, unless the last renewal is too recent. Returns whether
-    /// there is, or may soon be, another token.
+    /// Drops a rejected token, unless the last renewal is too recent. Returns whether another token
+    /// is cached or can be fetched.
     #[cold]
     pub(super) fn start_renewal(&self, rejected: &AccessToken) -> bool {
         let mut state = self.state();
@@ -126,13 +126,13 @@ impl Inner {
         }
         let count = match state.renewals.as_deref() {
             Some(last) if !now.has_reached(&last.next) => return false,
-            Some(last) if !now.has_reached(&last.next.after(MAX_RENEWAL_WAIT)) => last.count,
+            Some(last) if !now.has_reached(&last.next.after(MAX_RENEWAL_BACKOFF)) => last.count,
             _ => 0,
         };
-        if self.refuse_current(&mut state, rejected, now) {
+        if self.reject_current(&mut state, rejected, now) {
             state.renewals = Some(Box::new(Renewals {
                 count: count.saturating_add(1),
-                next: now.after(doubled(FIRST_RENEWAL_WAIT, count, MAX_RENEWAL_WAIT)),
+                next: now.after(doubled(INITIAL_RENEWAL_BACKOFF, count, MAX_RENEWAL_BACKOFF)),
             }));
             self.is_renewing.store(true, Ordering::Relaxed);
             return true;
@@ -140,7 +140,7 @@ impl Inner {
         false
     }
 
-    /// A server accepted a token: if it is the current one, the next renewal need not wait.
+    /// Ends the backoff of renewals if a server accepted the current token.
     #[cold]
     pub(super) fn end_renewals(&self, accepted: &AccessToken) {
         let mut state = self.state();
@@ -150,24 +150,23 @@ impl Inner {
         }
     }
 
-    /// Starts a refresh behind a token that is still valid, unless one is under way, or the
-    /// last failure is too recent. Nothing here waits.
+    /// Starts a background refresh, unless one is running or the last failure is too recent. Does
+    /// not wait.
     #[cold]
-    pub(super) fn refresh_behind(self: &Arc<Self>, mut now: Moment) {
+    pub(super) fn start_background_refresh(self: &Arc<Self>, mut now: Moment) {
         if now.monotonic < self.next_attempt.load(Ordering::Acquire) {
             return;
         }
-        // Without a runtime the token that is there is all there is.
+        // Without a runtime, the current token is used until it expires.
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
         let task = {
             let mut state = self.state();
-            if state.is_under_way(now) || now.monotonic < self.next_attempt.load(Ordering::Acquire)
-            {
+            if state.is_running(now) || now.monotonic < self.next_attempt.load(Ordering::Acquire) {
                 return;
             }
-            // A refresh may have begun and ended while we came here.
+            // Another refresh may have finished in the meantime.
             let current = self.current.load();
             if current
                 .as_ref()
@@ -179,9 +178,9 @@ impl Inner {
                 && error.kind().is_rejection()
                 && !now.has_reached(until)
             {
-                // The source looks at a file, which may take its time: not under the lock, so that
-                // others go on with the token that there is.
-                self.schedule_look(now, *until);
+                // The source checks a file, which may be slow. Not under the lock, so that it does
+                // not block other callers.
+                self.schedule_recheck(now, *until);
                 let last_number = state.last_number;
                 drop(state);
                 if !self.source.can_retry_after_rejection() {
@@ -189,9 +188,9 @@ impl Inner {
                 }
                 state = self.state();
                 now = self.clock.now();
-                // Somebody else may have tried since.
+                // Another caller may have started a refresh in the meantime.
                 if state.last_number != last_number
-                    || state.is_under_way(now)
+                    || state.is_running(now)
                     || state.failure.is_none()
                 {
                     return;
@@ -203,16 +202,18 @@ impl Inner {
         runtime.spawn(task.run());
     }
 
-    /// Waits for a token: for the refresh under way, or for one that is started here.
+    /// Waits for the running refresh, or for one that this caller starts.
     #[cold]
     pub(super) async fn wait(self: &Arc<Self>) -> Result<AccessToken, Error> {
-        let mut cut_off = 0;
-        while cut_off < MAX_TAKEOVERS {
+        let mut dropped = 0;
+        while dropped < MAX_DROPPED_REFRESHES {
             let mut refresh = match self.join()? {
                 Joined::Token(token) => return Ok(token),
                 Joined::Refresh(refresh) => refresh,
             };
-            let left = refresh.lost_at.saturating_sub(self.clock.now().monotonic);
+            let left = refresh
+                .abandoned_at
+                .saturating_sub(self.clock.now().monotonic);
             let outcome = refresh.outcome.wait_for(Option::is_some);
             match timeout(Duration::from_nanos(left), outcome).await {
                 Ok(Ok(outcome)) => {
@@ -220,40 +221,40 @@ impl Inner {
                         return result.clone();
                     }
                 }
-                // Its task was dropped: the next round starts another.
-                Ok(Err(_)) => cut_off += 1,
-                // So does the next round if nobody drives it; or else it has shown that it goes on.
+                // Its task was dropped. The next iteration starts another.
+                Ok(Err(_)) => dropped += 1,
+                // The next iteration starts another if there was no heartbeat.
                 Err(_) => {}
             }
         }
         Err(no_runtime(
-            "the refresh was cut off again and again: its runtime went away",
+            "the token refresh was dropped repeatedly because its runtime shut down",
         ))
     }
 
-    /// Joins the refresh under way or starts one, unless the last failure still stands.
+    /// Joins the running refresh or starts one, unless the last failure is too recent.
     fn join(self: &Arc<Self>) -> Result<Joined, Error> {
         let runtime;
-        // What the source said of a change, after which refresh.
-        let mut look: Option<(u64, bool)> = None;
+        // The number of the last refresh, and whether the credential has changed since.
+        let mut recheck: Option<(u64, bool)> = None;
         let (refresh, task) = loop {
             let mut state = self.state();
-            // Somebody may have brought a token while we came here.
+            // Another refresh may have finished in the meantime.
             let now = self.clock.now();
             if let Some(entry) = &*self.current.load()
                 && !now.has_reached(&entry.valid_until)
             {
                 return Ok(Joined::Token(entry.token.clone()));
             }
-            let under_way = state.is_under_way(now);
-            if !under_way
+            let is_running = state.is_running(now);
+            if !is_running
                 && let Some((error, until)) = state.failure.as_deref()
                 && !now.has_reached(until)
             {
                 if !error.kind().is_rejection() {
                     return Err(error.clone());
                 }
-                match look {
+                match recheck {
                     Some((after, changed)) if after == state.last_number => {
                         if !changed {
                             return Err(error.clone());
@@ -261,18 +262,18 @@ impl Inner {
                         state.rejections = 0;
                     }
                     _ => {
-                        // As above: not under the lock.
+                        // Not under the lock, as above.
                         let last_number = state.last_number;
                         drop(state);
-                        look = Some((last_number, self.source.can_retry_after_rejection()));
+                        recheck = Some((last_number, self.source.can_retry_after_rejection()));
                         continue;
                     }
                 }
             }
-            // Who only waits needs one too, for its timer.
+            // Also required to wait, for the timer.
             runtime = Handle::try_current()
-                .map_err(|_| no_runtime("there is no tokio runtime to ask for a token on"))?;
-            if under_way && let Some(refresh) = &state.refresh {
+                .map_err(|_| no_runtime("fetching a token requires a tokio runtime"))?;
+            if is_running && let Some(refresh) = &state.refresh {
                 return Ok(Joined::Refresh(refresh.clone()));
             }
             break self.start(&mut state, now);
@@ -281,19 +282,19 @@ impl Inner {
         Ok(Joined::Refresh(refresh))
     }
 
-    /// The task is for the caller to spawn, when it has let go of the state: a runtime that is
-    /// shutting down drops it at once, and its drop takes the lock.
+    /// Registers a refresh. The caller must release the lock before it spawns the task, because a
+    /// runtime that is shutting down drops the task immediately, which takes the lock.
     fn start(self: &Arc<Self>, state: &mut State, now: Moment) -> (Refresh, Task) {
         let (sender, outcome) = watch::channel(None);
         state.last_number += 1;
-        let lost_at = now.after(TAKEOVER);
+        let abandoned_at = now.after(ABANDON_AFTER);
         let refresh = Refresh {
             number: state.last_number,
-            lost_at: lost_at.monotonic,
+            abandoned_at: abandoned_at.monotonic,
             outcome,
         };
         state.refresh = Some(refresh.clone());
-        self.schedule(lost_at);
+        self.schedule(abandoned_at);
         let task = Task {
             inner: self.clone(),
             number: refresh.number,
@@ -302,7 +303,7 @@ impl Inner {
         (refresh, task)
     }
 
-    /// A refresh has ended: notes what it brought.
+    /// Records the result of a refresh.
     fn finish(
         &self,
         number: u64,
@@ -310,26 +311,26 @@ impl Inner {
     ) -> Result<AccessToken, Error> {
         let now = self.clock.now();
         let mut state = self.state();
-        // If not, somebody took over: a token is welcome all the same, a failure is not news.
-        let ours = state.refresh.as_ref().is_some_and(|r| r.number == number);
-        if ours {
+        // Of an abandoned refresh, a token is used and a failure is ignored.
+        let is_registered = state.refresh.as_ref().is_some_and(|r| r.number == number);
+        if is_registered {
             state.refresh = None;
         }
         let result = result
             .and_then(|token| Entry::new(token, now))
-            .and_then(|entry| self.take(&mut state, entry, ours, now));
+            .and_then(|entry| self.store(&mut state, entry, is_registered, now));
         match &result {
             Ok(_) => {
                 state.failures = 0;
                 state.rejections = 0;
                 state.failure = None;
             }
-            Err(error) if ours => {
+            Err(error) if is_registered => {
                 let until;
                 if error.kind().is_rejection() {
-                    let wait = doubled(FIRST_REJECTION_WAIT, state.rejections, MAX_REJECTION_WAIT);
-                    until = now.after(wait);
-                    self.schedule_look(now, until);
+                    let (initial, max) = (INITIAL_REJECTION_BACKOFF, MAX_REJECTION_BACKOFF);
+                    until = now.after(doubled(initial, state.rejections, max));
+                    self.schedule_recheck(now, until);
                     state.failures = 0;
                     state.rejections = state.rejections.saturating_add(1);
                 } else {
@@ -348,69 +349,65 @@ impl Inner {
         result
     }
 
-    /// Puts a new token in its place, or finds that the one there is as good.
-    fn take(
+    /// Stores a new token, or keeps the current one if that is as good.
+    fn store(
         &self,
         state: &mut State,
         new: Entry,
-        ours: bool,
+        is_registered: bool,
         now: Moment,
     ) -> Result<AccessToken, Error> {
-        let mut came_again = false;
+        let mut is_same = false;
         if let Some(current) = self.current.load_full() {
-            let over = now.has_reached(&current.valid_until);
-            if !ours && !over && new.valid_until.wall <= current.valid_until.wall {
+            let is_expired = now.has_reached(&current.valid_until);
+            if !is_registered && !is_expired && new.valid_until.wall <= current.valid_until.wall {
                 return Ok(current.token.clone());
             }
-            came_again = current.token.secret_eq(&new.token);
-            if came_again && end_alike(&current.token, &new.token) {
-                if over {
-                    return Err(over_already(
-                        "the source brought a token again that is over",
+            is_same = current.token.secret_eq(&new.token);
+            if is_same && expire_together(&current.token, &new.token) {
+                if is_expired {
+                    return Err(already_expired(
+                        "the token source returned an expired token again",
                     ));
                 }
-                // Nothing is new: its refresh window stays where it was.
+                // The refresh window stays the same.
                 self.schedule(now.after(SAME_TOKEN_WAIT));
                 return Ok(current.token.clone());
             }
         }
-        match &mut state.refused {
-            Some(refused) if refused.token.secret_eq(&new.token) => {
-                refused.kept_until = Some(now.after(SAME_TOKEN_WAIT));
-                came_again = true;
+        match &mut state.rejected {
+            Some(rejected) if rejected.token.secret_eq(&new.token) => {
+                rejected.kept_until = Some(now.after(SAME_TOKEN_WAIT));
+                is_same = true;
             }
-            refused => *refused = None,
+            rejected => *rejected = None,
         }
-        if came_again {
+        if is_same {
             self.schedule(now.after(SAME_TOKEN_WAIT));
-        } else if ours {
+        } else if is_registered {
             self.schedule(now);
         }
-        Ok(self.keep(new))
+        let token = new.token.clone();
+        self.current.store(Some(Arc::new(new)));
+        Ok(token)
     }
 
-    fn keep(&self, entry: Entry) -> AccessToken {
-        let token = entry.token.clone();
-        self.current.store(Some(Arc::new(entry)));
-        token
-    }
-
-    /// A refresh shows that it is driven, so that nobody takes over.
-    fn goes_on(&self, number: u64) {
-        let lost_at = self.clock.now().after(TAKEOVER);
+    /// Extends the deadline of a running refresh.
+    fn heartbeat(&self, number: u64) {
+        let abandoned_at = self.clock.now().after(ABANDON_AFTER);
         let mut state = self.state();
         if let Some(refresh) = state.refresh.as_mut().filter(|r| r.number == number) {
-            refresh.lost_at = lost_at.monotonic;
-            self.schedule(lost_at);
+            refresh.abandoned_at = abandoned_at.monotonic;
+            self.schedule(abandoned_at);
         }
     }
 
-    /// Forgets a refresh that will not end, if it is still the one that everybody waits for.
+    /// Forgets a refresh that was dropped, unless it was replaced.
     fn abandon(&self, number: u64) {
         let mut state = self.state();
         if state.refresh.as_ref().is_some_and(|r| r.number == number) {
             state.refresh = None;
-            self.schedule(self.clock.now().after(FIRST_BACKOFF));
+            self.schedule(self.clock.now().after(INITIAL_BACKOFF));
         }
     }
 
@@ -418,14 +415,14 @@ impl Inner {
         self.next_attempt.store(at.monotonic, Ordering::Release);
     }
 
-    /// While a rejection stands until this moment, and a token is valid: when to look for another
-    /// credential in its file.
-    fn schedule_look(&self, now: Moment, until: Moment) {
-        let look = now.after(MAX_BACKOFF);
-        self.schedule(if until.monotonic < look.monotonic {
+    /// Schedules the next background attempt after a rejection: when its backoff ends, or earlier
+    /// to check whether the credential has changed.
+    fn schedule_recheck(&self, now: Moment, until: Moment) {
+        let recheck = now.after(MAX_BACKOFF);
+        self.schedule(if until.monotonic < recheck.monotonic {
             until
         } else {
-            look
+            recheck
         });
     }
 
@@ -435,9 +432,9 @@ impl Inner {
 }
 
 impl State {
-    fn is_under_way(&self, now: Moment) -> bool {
+    fn is_running(&self, now: Moment) -> bool {
         let refresh = self.refresh.as_ref();
-        refresh.is_some_and(|refresh| now.monotonic < refresh.lost_at)
+        refresh.is_some_and(|refresh| now.monotonic < refresh.abandoned_at)
     }
 }
 
@@ -446,8 +443,7 @@ enum Joined {
     Refresh(Refresh),
 }
 
-/// One refresh under way. Dropped before its end, when its runtime goes away, it makes room for
-/// another.
+/// A running refresh. If it is dropped by a runtime that shuts down, another can start.
 struct Task {
     inner: Arc<Inner>,
     number: u64,
@@ -456,33 +452,36 @@ struct Task {
 
 impl Task {
     async fn run(self) {
-        let result = self.mint_in_time().await;
+        let result = self.fetch_with_timeout().await;
         let result = self.inner.finish(self.number, result);
         self.sender.send_replace(Some(result));
     }
 
-    async fn mint_in_time(&self) -> Result<AccessToken, Error> {
-        let mut mint = pin!(self.fetch_token());
-        for _ in 0..BEATS {
-            if let Ok(result) = timeout(BEAT, &mut mint).await {
+    async fn fetch_with_timeout(&self) -> Result<AccessToken, Error> {
+        let mut fetch = pin!(self.fetch_token());
+        for _ in 0..MAX_HEARTBEATS {
+            if let Ok(result) = timeout(HEARTBEAT, &mut fetch).await {
                 return result;
             }
-            self.inner.goes_on(self.number);
+            self.inner.heartbeat(self.number);
         }
-        let limit = BEAT * BEATS;
+        let limit = HEARTBEAT * MAX_HEARTBEATS;
         Err(Error::new(
             ErrorKind::Timeout,
-            format!("no token within {} s", limit.as_secs()),
+            format!(
+                "the token source returned no token within {} s",
+                limit.as_secs()
+            ),
         ))
     }
 
-    /// Asks the source. Its panic is a failure like others: noted, so that the next attempt waits.
+    /// Calls the source. A panic becomes an error, so that the backoff applies.
     async fn fetch_token(&self) -> Result<AccessToken, Error> {
-        let mut mint = None;
+        let mut fetch = None;
         let poll = poll_fn(|context| {
             let step = AssertUnwindSafe(|| {
-                let mint = mint.get_or_insert_with(|| self.inner.source.fetch_token());
-                mint.as_mut().poll(context)
+                let fetch = fetch.get_or_insert_with(|| self.inner.source.fetch_token());
+                fetch.as_mut().poll(context)
             });
             catch_unwind(step).unwrap_or_else(|_| {
                 let error = Error::new(ErrorKind::Runtime, "the token source panicked");
@@ -499,27 +498,26 @@ impl Drop for Task {
     }
 }
 
-/// Whether the two say that they end at the same time.
-fn end_alike(one: &AccessToken, other: &AccessToken) -> bool {
-    let ends = one.expires_at().zip(other.expires_at());
-    ends.is_some_and(|(one, other)| (one - other).abs() <= SAME_END)
+/// Returns whether two tokens expire at the same time.
+fn expire_together(one: &AccessToken, other: &AccessToken) -> bool {
+    let expiries = one.expires_at().zip(other.expires_at());
+    expiries.is_some_and(|(one, other)| (one - other).abs() <= EXPIRY_TOLERANCE)
 }
 
-/// The wait after failure number `failures` (from 0), and up to a fifth more, so that processes that
-/// failed together do not come back together.
+/// Returns the backoff after `failures` earlier failures, with up to 20 % of jitter.
 fn backoff(failures: u32) -> Duration {
-    doubled(FIRST_BACKOFF, failures, MAX_BACKOFF).mul_f64(1.0 + random_fraction() / 5.0)
+    doubled(INITIAL_BACKOFF, failures, MAX_BACKOFF).mul_f64(1.0 + random_fraction() / 5.0)
 }
 
-/// A wait that doubles each time, up to a limit.
-fn doubled(first: Duration, times: u32, max: Duration) -> Duration {
-    first
+/// Doubles a wait `times` times, up to `max`.
+fn doubled(initial: Duration, times: u32, max: Duration) -> Duration {
+    initial
         .saturating_mul(1u32.checked_shl(times).unwrap_or(u32::MAX))
         .min(max)
 }
 
-fn no_runtime(why: &str) -> Error {
-    Error::new(ErrorKind::Runtime, why).with_remedy(Remedy::new(
-        "Call from inside a tokio runtime that has its time and I/O drivers enabled, or use the blocking client.",
+fn no_runtime(message: &str) -> Error {
+    Error::new(ErrorKind::Runtime, message).with_remedy(Remedy::new(
+        "Call it on a tokio runtime with the time and I/O drivers enabled, or use the blocking client.",
     ))
 }

@@ -1,5 +1,4 @@
-//! What the cache shares between tasks and threads, named in one place: the tests run the same
-//! cache a second time with the types of a model checker in the place of these.
+//! The types that the cache uses for shared state. The model checker replaces them with its own.
 
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64};
 pub(crate) use std::sync::{Mutex, MutexGuard};

@@ -1,17 +1,14 @@
-//! The token cache: hands out the current token, and renews it once for everybody.
+//! The path of every call: returns the cached token, or waits for a [refresh](refresh).
 //!
-//! Three states, told apart by two comparisons of the time:
+//! A token is in one of three states:
 //!
-//! - *fresh*: an atomic load, a reading of the wall clock, a clone (the other clock is read
-//!   once in a second: what both gave another second of freshness has it, as long as the wall
-//!   clock stays within that second, so that a clock which was set shows a second late at most);
-//! - *stale* (inside the refresh window): the same, and whoever comes first starts a refresh
-//!   behind everybody's back;
-//! - *expired* or empty: everybody waits for one refresh.
-//!
-//! Here is what every call goes through; how a token is renewed is in [`refresh`].
+//! - *fresh*: returned after an atomic load and a read of the wall clock. The monotonic clock is
+//!   read once a second, so that a change of the wall clock is noticed within a second;
+//! - *stale*, in the refresh window: returned as well, and the first caller starts a background
+//!   refresh;
+//! - *expired* or missing: all callers wait for one refresh.
 
-// Found from wherever this file is compiled: the model checker's copy of it, too.
+// An explicit path, because the model checker compiles this file from another directory.
 #[path = "refresh.rs"]
 pub(crate) mod refresh;
 
@@ -25,21 +22,26 @@ use http::HeaderValue;
 
 use self::refresh::State;
 use super::sync::{ArcSwapOption, AtomicBool, AtomicU64, Mutex};
+#[cfg(any(test, feature = "test-util"))]
+use crate::cache::clock::manual::ManualClock;
 use crate::cache::clock::{Clock, Moment};
 use crate::{AccessToken, Error, ErrorKind, Remedy, TokenSource};
 
-/// How long before its end a token is renewed, unless its life is short.
+/// How long before its expiry a token is refreshed, unless its lifetime is short.
 pub(crate) const REFRESH_WINDOW: Duration = Duration::from_secs(225);
-/// The life that a token without an expiry is given, so that it is renewed at all.
-const ASSUMED_LIFE: Duration = Duration::from_secs(3600);
-/// How long one look at both clocks is good for, as long as the wall clock agrees. Reading a
-/// clock is most of what handing out a token costs.
-const TRUST: Duration = Duration::from_secs(1);
+/// The assumed lifetime of a token without an expiry.
+const ASSUMED_LIFETIME: Duration = Duration::from_secs(3600);
+/// How often the monotonic clock is read in addition to the wall clock. Reading a clock is the
+/// largest part of the cost of a call.
+const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Wraps a [`TokenSource`]: everybody gets the current token, and it is renewed once for all.
+/// A cache for the tokens of a [`TokenSource`].
 ///
-/// Cheap to clone; clones share the token. Making one needs no runtime and starts no task;
-/// a refresh runs on the runtime of whoever asks first.
+/// It returns the current token to any number of callers, and refreshes it once for all of them: in
+/// the background during the last 225 s of its lifetime, or its last quarter if that is shorter.
+///
+/// Cheap to clone; clones share the token. Creating a cache requires no runtime and starts no task.
+/// A refresh runs on the runtime of the first caller that needs it.
 ///
 /// ```
 /// use ee_token::{source_fn, AccessToken, TokenCache};
@@ -57,80 +59,85 @@ struct Inner {
     source: Arc<dyn TokenSource>,
     clock: Clock,
     current: ArcSwapOption<Entry>,
-    /// When a refresh behind a stale token may start next, by the monotonic clock, so that
-    /// callers with a stale token need no lock to learn that there is nothing to do.
+    /// When the next background refresh may start, on the monotonic clock. Lets callers with a
+    /// stale token skip the lock.
     next_attempt: AtomicU64,
-    /// Whether a token was renewed that no server has accepted yet, so that requests with other
-    /// tokens need no lock to report their success.
+    /// Whether a token was renewed and not accepted by a server yet. Lets
+    /// [`TokenCache::accepted`] skip the lock.
     is_renewing: AtomicBool,
     state: Mutex<State>,
 }
 
-/// A token and the ends of its two periods, by both clocks.
+/// A token with its refresh time and its expiry.
 struct Entry {
     token: AccessToken,
     fresh_until: Moment,
     valid_until: Moment,
-    /// The wall clock, in nanoseconds since 1970, when both clocks last said that the token is
-    /// fresh for another [`TRUST`].
-    checked: AtomicU64,
+    /// The wall clock when the token was last found to be fresh on both clocks for another
+    /// [`CLOCK_CHECK_INTERVAL`].
+    checked_at: AtomicU64,
 }
 
 impl Entry {
-    /// A token that was minted just now, and when it goes stale and expires.
     fn new(token: AccessToken, now: Moment) -> Result<Self, Error> {
-        let life = match token.expires_at() {
-            None => ASSUMED_LIFE,
-            Some(at) => nanos(at)
+        let lifetime = match token.expires_at() {
+            None => ASSUMED_LIFETIME,
+            Some(at) => unix_nanos(at)
                 .checked_sub(now.wall)
-                .filter(|life| *life > 0)
+                .filter(|lifetime| *lifetime > 0)
                 .map(Duration::from_nanos)
                 .ok_or_else(|| {
-                    over_already(format!(
-                        "the new token expired at {}, before it arrived",
+                    already_expired(format!(
+                        "the token source returned a token that expired at {}",
                         at.to_rfc3339()
                     ))
                 })?,
         };
-        let window = REFRESH_WINDOW.min(life / 4);
+        let window = REFRESH_WINDOW.min(lifetime / 4);
         Ok(Self {
             token,
-            fresh_until: now.after(life - window),
-            valid_until: now.after(life),
-            // Nothing was checked yet: centuries from any time that the wall clock will show.
-            checked: AtomicU64::new(now.wall ^ (1 << 63)),
+            fresh_until: now.after(lifetime - window),
+            valid_until: now.after(lifetime),
+            // Not checked yet: 292 years away from the current time.
+            checked_at: AtomicU64::new(now.wall ^ (1 << 63)),
         })
     }
 
-    /// Whether it is fresh, by the wall clock alone: that clock is within the second after a
-    /// look at both.
+    /// Returns whether the last check of both clocks still proves the token fresh.
     #[inline]
-    fn is_surely_fresh(&self, wall: u64) -> bool {
-        // A clock that was set back gives a huge difference.
-        wall.wrapping_sub(self.checked.load(Ordering::Relaxed)) < TRUST.as_nanos() as u64
+    fn is_known_fresh(&self, wall: u64) -> bool {
+        // If the clock was set back, the difference wraps to a huge value.
+        wall.wrapping_sub(self.checked_at.load(Ordering::Relaxed))
+            < CLOCK_CHECK_INTERVAL.as_nanos() as u64
     }
 
-    /// Whether it is fresh by both clocks, and a note if it stays so for a while.
+    /// Returns whether the token is fresh on both clocks, and records the check.
     fn is_fresh(&self, now: Moment) -> bool {
         if now.has_reached(&self.fresh_until) {
             return false;
         }
-        if !now.after(TRUST).has_reached(&self.fresh_until) {
-            self.checked.store(now.wall, Ordering::Relaxed);
+        if !now
+            .after(CLOCK_CHECK_INTERVAL)
+            .has_reached(&self.fresh_until)
+        {
+            self.checked_at.store(now.wall, Ordering::Relaxed);
         }
         true
     }
 }
 
 impl TokenCache {
-    /// A cache in front of this source.
+    /// Creates a cache for the tokens of `source`.
     pub fn new(source: impl TokenSource + 'static) -> Self {
-        Self::with_clock(source, Clock::system())
+        Self::shared(Arc::new(source), Clock::System)
     }
 
-    /// A cache that reads the time from this clock; for tests.
-    pub fn with_clock(source: impl TokenSource + 'static, clock: Clock) -> Self {
-        Self::shared(Arc::new(source), clock)
+    /// Creates a cache that reads the time from `clock`, for tests.
+    ///
+    /// Available with the feature `test-util`.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn with_clock(source: impl TokenSource + 'static, clock: &ManualClock) -> Self {
+        Self::shared(Arc::new(source), Clock::Manual(clock.clone()))
     }
 
     fn shared(source: Arc<dyn TokenSource>, clock: Clock) -> Self {
@@ -144,27 +151,28 @@ impl TokenCache {
         }))
     }
 
-    /// The current token, renewed if it has expired.
+    /// Returns the current token, after a refresh if it has expired.
     ///
     /// # Errors
-    /// What the source returned. After a transient failure, callers get the same error without
-    /// another attempt for 1 s, doubling to 30 s while it fails again; after a
-    /// [rejection](ErrorKind::is_rejection) of the credential for 1 minute, doubling to 30, unless
-    /// the credential [may have changed](TokenSource::can_retry_after_rejection) meanwhile.
-    /// [`ErrorKind::Runtime`] outside of a tokio runtime.
+    /// Returns the source's error. After a transient failure, callers get the same error without
+    /// another attempt for 1 s, doubling to 30 s. After a [rejection](ErrorKind::is_rejection) of
+    /// the credential, they get it for 1 minute, doubling to 30 minutes, unless the credential
+    /// [may have changed](TokenSource::can_retry_after_rejection).
+    ///
+    /// Returns [`ErrorKind::Runtime`] if a refresh is needed outside of a tokio runtime.
     ///
     /// # Panics
-    /// As tokio's timers do, if it has to wait on a runtime without a time driver.
+    /// Panics if a refresh is needed on a tokio runtime without a time driver.
     pub async fn token(&self) -> Result<AccessToken, Error> {
         match self.cached() {
             Some(token) => Ok(token),
-            // Boxed: what is rarely waited for would be the most of a future that is made often.
+            // Boxed, because it is rarely needed and would make every future large.
             None => Box::pin(self.0.wait()).await,
         }
     }
 
-    /// The current token if it is valid, without waiting for another. One that is about to
-    /// expire is renewed behind the caller's back, as by [`token`](Self::token).
+    /// Returns the current token if it is valid, without waiting. Starts a background refresh if it
+    /// expires soon, like [`token`](Self::token).
     ///
     /// ```
     /// use ee_token::{AccessToken, TokenCache};
@@ -183,13 +191,13 @@ impl TokenCache {
         }
     }
 
-    /// The current token as an `Authorization` header, marked sensitive.
+    /// Returns the value of the `Authorization` header for the current token, marked as sensitive.
     ///
     /// # Errors
-    /// As [`TokenCache::token`].
+    /// The same as [`TokenCache::token`].
     ///
     /// # Panics
-    /// As [`TokenCache::token`].
+    /// The same as [`TokenCache::token`].
     pub async fn header(&self) -> Result<HeaderValue, Error> {
         if let Some(entry) = &*self.0.current.load()
             && self.0.is_valid(entry)
@@ -199,30 +207,30 @@ impl TokenCache {
         Ok(Box::pin(self.0.wait()).await?.header().clone())
     }
 
-    /// Whether the credential behind it may have been replaced since it was rejected:
-    /// [`TokenSource::can_retry_after_rejection`], for a source that builds upon this cache.
+    /// Calls [`TokenSource::can_retry_after_rejection`], for a source that uses this cache.
     pub fn can_retry_after_rejection(&self) -> bool {
         self.0.source.can_retry_after_rejection()
     }
 
-    /// Drops a token that a server rejected, if it is still the current one: a hundred calls for
-    /// the same token cost one refresh. A source that returns the same token again, as metadata
-    /// servers do, is not asked for another in the next 10 s.
+    /// Drops a token that a server rejected, if it is still the current one.
     ///
-    /// To send a request again after a response with status 401, use [`renew`](Self::renew).
+    /// A hundred calls for the same token cost one refresh. If the source returns the same token
+    /// again, as metadata servers do, no other is fetched for 10 s.
+    ///
+    /// To retry a request after status 401, use [`renew`](Self::renew).
     pub fn invalidate(&self, token: &AccessToken) {
-        // Most calls come late, for a token that is gone.
+        // Most calls are for a token that was replaced.
         if self.0.is_current(token) {
-            self.0.refuse(token);
+            self.0.reject(token);
         }
     }
 
-    /// Returns the token to send a request again with after a server rejected `rejected` (status
-    /// 401). Returns `None` if there is no other token now.
+    /// Returns the token to retry a request with, after a server rejected `rejected` with status
+    /// 401. Returns `None` if no other token is available.
     ///
-    /// A hundred calls for the same token cost one refresh. Where a server rejects every token,
-    /// the next renewal waits 1 s, doubling to 2 minutes, until [`accepted`](Self::accepted) is
-    /// called for the current token; meanwhile there is no other token.
+    /// A hundred calls for the same token cost one refresh. If a server rejects every token, the
+    /// time between renewals is 1 s, doubling to 2 minutes, until [`accepted`](Self::accepted) is
+    /// called for the current token. Until a renewal is due, this method returns `None`.
     ///
     /// ```
     /// use ee_token::{source_fn, AccessToken, TokenCache};
@@ -233,19 +241,19 @@ impl TokenCache {
     /// # let fetch_token = move || AccessToken::new(&count.fetch_add(1, Ordering::Relaxed).to_string());
     /// let cache = TokenCache::new(source_fn(move || std::future::ready(fetch_token())));
     /// let token = cache.token().await?;
-    /// // A server responds with status 401.
+    /// // The server responds with status 401.
     /// if let Some(renewed) = cache.renew(&token).await? {
-    ///     // Send the request again. If the status is another than 401:
+    ///     // Send the request again. If the status is not 401:
     ///     cache.accepted(&renewed);
     /// }
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
-    /// As [`TokenCache::token`].
+    /// The same as [`TokenCache::token`].
     ///
     /// # Panics
-    /// As [`TokenCache::token`].
+    /// The same as [`TokenCache::token`].
     pub async fn renew(&self, rejected: &AccessToken) -> Result<Option<AccessToken>, Error> {
         if !self.0.start_renewal(rejected) {
             return Ok(None);
@@ -254,8 +262,8 @@ impl TokenCache {
         Ok((!token.secret_eq(rejected)).then_some(token))
     }
 
-    /// Records that a server accepted a token, so that the next [`renew`](Self::renew) need not
-    /// wait. Costs an atomic load unless a token was renewed and not accepted since.
+    /// Records that a server accepted a token, which ends the backoff of [`renew`](Self::renew).
+    /// Costs an atomic load, unless a renewed token has not been accepted yet.
     #[inline]
     pub fn accepted(&self, token: &AccessToken) {
         if self.0.is_renewing.load(Ordering::Relaxed) {
@@ -264,11 +272,10 @@ impl TokenCache {
     }
 }
 
-/// A cache in front of a source that is shared already: one allocation less than
-/// [`TokenCache::new`].
+/// Like [`TokenCache::new`], without another allocation for the source.
 impl From<Arc<dyn TokenSource>> for TokenCache {
     fn from(source: Arc<dyn TokenSource>) -> Self {
-        Self::shared(source, Clock::system())
+        Self::shared(source, Clock::System)
     }
 }
 
@@ -285,16 +292,16 @@ impl fmt::Debug for TokenCache {
 }
 
 impl Inner {
-    /// The hot path: whether the current token is valid.
+    /// Returns whether the current token is valid. The hot path.
     #[inline]
     fn is_valid(self: &Arc<Self>, entry: &Entry) -> bool {
         let wall = self.clock.wall();
-        entry.is_surely_fresh(wall) || self.look_closer(entry, wall)
+        entry.is_known_fresh(wall) || self.check_both_clocks(entry, wall)
     }
 
-    /// Looks at both clocks, and starts a refresh if it is time for one.
+    /// Returns whether the current token is valid, and starts a background refresh if it is stale.
     #[cold]
-    fn look_closer(self: &Arc<Self>, entry: &Entry, wall: u64) -> bool {
+    fn check_both_clocks(self: &Arc<Self>, entry: &Entry, wall: u64) -> bool {
         let now = self.clock.at(wall);
         if entry.is_fresh(now) {
             return true;
@@ -302,7 +309,7 @@ impl Inner {
         if now.has_reached(&entry.valid_until) {
             return false;
         }
-        self.refresh_behind(now);
+        self.start_background_refresh(now);
         true
     }
 
@@ -314,13 +321,13 @@ impl Inner {
     }
 }
 
-fn over_already(why: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidResponse, why)
-        .with_remedy(Remedy::new("Check this machine's clock."))
+fn already_expired(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidResponse, message)
+        .with_remedy(Remedy::new("Check the clock of this machine."))
 }
 
-/// Nanoseconds since 1970, as [`Moment`] counts them.
-fn nanos(at: DateTime<Utc>) -> u64 {
+/// Converts a time to nanoseconds since the Unix epoch, saturating.
+fn unix_nanos(at: DateTime<Utc>) -> u64 {
     let Ok(seconds) = u64::try_from(at.timestamp()) else {
         return 0;
     };

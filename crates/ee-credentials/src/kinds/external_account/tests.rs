@@ -213,7 +213,7 @@ async fn a_role_that_is_granted_while_the_program_runs_ends_the_refusal() {
     let document = Document::parse(&file.to_string(), &Place::Text).unwrap();
     let source = load(&document, &machine.options()).unwrap().source;
     let clock = ManualClock::new();
-    let tokens = TokenCache::with_clock(source, clock.clock());
+    let tokens = TokenCache::with_clock(source, &clock);
     for _ in 0..2 {
         let error = tokens.token().await.unwrap_err();
         assert_eq!(error.kind(), Token::Rejected);

@@ -415,7 +415,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 fn cache(file: &Value, emulator: &Emulator, clock: &ManualClock) -> TokenCache {
     let document = Document::parse(&file.to_string(), &Place::Text).unwrap();
     let source = load(&document, &options(emulator)).unwrap().source;
-    TokenCache::with_clock(source, clock.clock())
+    TokenCache::with_clock(source, clock)
 }
 
 #[tokio::test]
@@ -469,11 +469,11 @@ async fn rejection_of_the_source_ends_when_its_own_does() {
         delegates: Vec::new(),
         scopes: Scopes::default(),
         lifetime: DEFAULT_LIFETIME,
-        source: TokenCache::with_clock(source.unwrap().source, clock.clock()),
+        source: TokenCache::with_clock(source.unwrap().source, &clock),
         source_quota_project: None,
         source_principal: None,
     };
-    let tokens = TokenCache::with_clock(account, clock.clock());
+    let tokens = TokenCache::with_clock(account, &clock);
     const TOKENS: &str = "oauth2.googleapis.com";
     let rejected = json!({"error": "invalid_grant", "error_description": "Invalid JWT Signature."});
     emulator.fault(TOKENS, Fault::status(400).json(&rejected).times(2));

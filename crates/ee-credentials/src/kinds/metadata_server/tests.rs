@@ -254,7 +254,7 @@ async fn account_that_is_attached_ends_the_rejection() {
         panic!("there is one");
     };
     let clock = ManualClock::new();
-    let tokens = TokenCache::with_clock(server, clock.clock());
+    let tokens = TokenCache::with_clock(server, &clock);
     let host = "metadata.google.internal";
     for status in [403, 404] {
         emulator.clear_requests();

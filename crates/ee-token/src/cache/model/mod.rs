@@ -1,14 +1,14 @@
-//! The cache under a model checker: the same source files, with a scheduling decision at every
-//! access to what tasks share. Each rule is tried under thousands of schedules.
+//! Model checking of the cache with shuttle: the same source files, compiled with a scheduling
+//! decision at each access to shared state. Each test runs under thousands of schedules.
 //!
-//! A schedule that breaks a rule is printed, and `shuttle::replay` runs it again.
+//! A failing schedule is printed. `shuttle::replay` runs it again.
 
 #[allow(
     dead_code,
     unreachable_pub,
     missing_docs,
     clippy::duplicate_mod,
-    reason = "a second copy, of which the tests use a part"
+    reason = "a second copy, used in part"
 )]
 #[path = "../token_cache.rs"]
 mod cache;
@@ -31,91 +31,101 @@ use self::cache::TokenCache;
 use self::sync::Runtime;
 use crate::{AccessToken, Error, ErrorKind, ManualClock, TokenFuture, TokenSource};
 
-/// Schedules for each rule: a part drawn at random, a part made to find rare orders (PCT).
+/// The number of random schedules, and of schedules that are chosen to find rare orders (PCT).
 const SCHEDULES: usize = 3000;
-/// How many changes of order a schedule of the second sort needs at most.
+/// The number of preemptions that a PCT schedule targets.
 const DEPTH: usize = 3;
-const LIFE: Duration = Duration::from_secs(3600);
-/// Inside of the refresh window, and nearer to the end than a takeover takes.
+const LIFETIME: Duration = Duration::from_secs(3600);
+/// In the refresh window, with less time to expiry than it takes to abandon a refresh.
 const STALE: Duration = Duration::from_secs(3540);
 
-/// Explores a scenario.
-fn explore(scenario: fn()) {
+/// Runs a scenario with an empty cache under all schedules.
+fn explore(scenario: impl Fn(Source, TokenCache) + Copy + Send + Sync + 'static) {
     let run = move || {
-        sync::new_runtime();
-        scenario();
-        sync::new_runtime();
+        sync::reset_runtime();
+        let source = Source::new();
+        let cache = TokenCache::with_clock(source.clone(), &source.clock);
+        scenario(source, cache);
+        sync::reset_runtime();
     };
     shuttle::check_random(run, SCHEDULES);
     shuttle::check_pct(run, SCHEDULES, DEPTH);
 }
 
-/// A source that takes several steps for a token, and knows how many ask it at once.
+/// Runs a scenario with a cache that contains the first token under all schedules.
+fn explore_cached(scenario: fn(Source, TokenCache, AccessToken)) {
+    explore(move |source, cache| {
+        let first = block_on(cache.token()).unwrap();
+        assert_eq!(source.calls(), 1);
+        scenario(source, cache, first);
+    });
+}
+
+/// A source that takes several steps for a token, and counts its concurrent calls.
 #[derive(Clone)]
-struct Source(Arc<Script>);
+struct Source {
+    clock: ManualClock,
+    script: Arc<Script>,
+}
 
 struct Script {
-    clock: ManualClock,
-    asked: AtomicUsize,
-    under_way: AtomicUsize,
-    most_under_way: AtomicUsize,
-    answer: Mutex<Answer>,
-    /// Whether the credential's file changed since it was read last.
-    changed: AtomicBool,
-    /// Holds answers back while it is there.
+    calls: AtomicUsize,
+    running: AtomicUsize,
+    max_running: AtomicUsize,
+    response: Mutex<Response>,
+    /// Whether the credential has changed since the last call.
+    has_changed: AtomicBool,
+    /// Holds responses back until it is notified.
     gate: Mutex<Option<Arc<Notify>>>,
 }
 
 #[derive(Clone, Copy)]
-enum Answer {
+enum Response {
     Token,
-    /// The token with this name, whatever was said of it.
-    Same(&'static str),
+    /// The token with this value, even if it was rejected.
+    SameToken(&'static str),
     Fails(ErrorKind),
 }
 
 impl Source {
     fn new() -> Self {
-        Self(Arc::new(Script {
+        Self {
             clock: ManualClock::new(),
-            asked: AtomicUsize::new(0),
-            under_way: AtomicUsize::new(0),
-            most_under_way: AtomicUsize::new(0),
-            answer: Mutex::new(Answer::Token),
-            changed: AtomicBool::new(false),
-            gate: Mutex::new(None),
-        }))
+            script: Arc::new(Script {
+                calls: AtomicUsize::new(0),
+                running: AtomicUsize::new(0),
+                max_running: AtomicUsize::new(0),
+                response: Mutex::new(Response::Token),
+                has_changed: AtomicBool::new(false),
+                gate: Mutex::new(None),
+            }),
+        }
     }
 
-    fn cache(&self) -> TokenCache {
-        TokenCache::with_clock(self.clone(), self.0.clock.clock())
+    fn respond(&self, response: Response) {
+        *self.script.response.lock().unwrap() = response;
     }
 
-    /// A cache that holds the first token.
-    fn full_cache(&self) -> (TokenCache, AccessToken) {
-        let cache = self.cache();
-        let first = block_on(cache.token()).unwrap();
-        assert_eq!(self.asked(), 1);
-        (cache, first)
+    fn calls(&self) -> usize {
+        self.script.calls.load(SeqCst)
     }
 
-    fn answer(&self, answer: Answer) {
-        *self.0.answer.lock().unwrap() = answer;
+    /// Waits until this many calls have started, and none is running.
+    fn wait_for_calls(&self, count: usize) {
+        while self.calls() < count || self.script.running.load(SeqCst) > 0 {
+            block_on(yield_now());
+        }
     }
 
-    fn asked(&self) -> usize {
-        self.0.asked.load(SeqCst)
-    }
-
-    fn is_never_asked_twice_at_once(&self) {
-        assert!(self.0.most_under_way.load(SeqCst) <= 1);
+    fn assert_calls_never_overlap(&self) {
+        assert!(self.script.max_running.load(SeqCst) <= 1);
     }
 }
 
-/// Counts down however minting ends.
-struct UnderWay<'a>(&'a AtomicUsize);
+/// Counts down when a call returns or is dropped.
+struct Running<'a>(&'a AtomicUsize);
 
-impl Drop for UnderWay<'_> {
+impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, SeqCst);
     }
@@ -124,31 +134,31 @@ impl Drop for UnderWay<'_> {
 impl TokenSource for Source {
     fn fetch_token(&self) -> TokenFuture<'_> {
         Box::pin(async {
-            let script = &self.0;
-            let number = script.asked.fetch_add(1, SeqCst) + 1;
-            script.changed.store(false, SeqCst);
-            let now = script.under_way.fetch_add(1, SeqCst) + 1;
-            let _under_way = UnderWay(&script.under_way);
-            script.most_under_way.fetch_max(now, SeqCst);
+            let script = &self.script;
+            let number = script.calls.fetch_add(1, SeqCst) + 1;
+            script.has_changed.store(false, SeqCst);
+            let running = script.running.fetch_add(1, SeqCst) + 1;
+            let _running = Running(&script.running);
+            script.max_running.fetch_max(running, SeqCst);
             yield_now().await;
             let gate = script.gate.lock().unwrap().clone();
             if let Some(gate) = gate {
                 gate.notified().await;
             }
             yield_now().await;
-            let answer = *script.answer.lock().unwrap();
-            let name = match answer {
-                Answer::Token => format!("token-{number}"),
-                Answer::Same(name) => name.into(),
-                Answer::Fails(kind) => return Err(Error::new(kind, format!("failure {number}"))),
+            let response = *script.response.lock().unwrap();
+            let secret = match response {
+                Response::Token => format!("token-{number}"),
+                Response::SameToken(secret) => secret.into(),
+                Response::Fails(kind) => return Err(Error::new(kind, format!("failure {number}"))),
             };
-            let end = DateTime::<Utc>::from(script.clock.wall()) + LIFE;
-            Ok(AccessToken::new(&name)?.with_expiry(end))
+            let expiry = DateTime::<Utc>::from(self.clock.wall()) + LIFETIME;
+            Ok(AccessToken::new(&secret)?.with_expiry(expiry))
         })
     }
 
     fn can_retry_after_rejection(&self) -> bool {
-        self.0.changed.load(SeqCst)
+        self.script.has_changed.load(SeqCst)
     }
 }
 
@@ -158,18 +168,30 @@ impl fmt::Debug for Source {
     }
 }
 
-/// A caller in a task of its own.
+/// Calls the cache in a task.
 fn caller(cache: &TokenCache) -> JoinHandle<Result<AccessToken, Error>> {
     let cache = cache.clone();
     spawn(async move { cache.token().await })
+}
+
+/// Rejects a token and calls the cache in a task.
+fn rejecting_caller(
+    cache: &TokenCache,
+    token: &AccessToken,
+) -> JoinHandle<Result<AccessToken, Error>> {
+    let (cache, token) = (cache.clone(), token.clone());
+    spawn(async move {
+        cache.invalidate(&token);
+        cache.token().await
+    })
 }
 
 fn outcome<T: 'static>(task: JoinHandle<T>) -> T {
     block_on(task).unwrap()
 }
 
-/// Polls a future a few times, and drops it wherever it is then.
-async fn cancelled_somewhere<F: Future>(future: F) -> Option<F::Output> {
+/// Polls a future up to three times, then drops it.
+async fn poll_and_drop<F: Future>(future: F) -> Option<F::Output> {
     let mut left = thread_rng().gen_range(0..4);
     let mut future = pin!(future);
     poll_fn(move |context| {
@@ -180,7 +202,7 @@ async fn cancelled_somewhere<F: Future>(future: F) -> Option<F::Output> {
         match future.as_mut().poll(context) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending => {
-                // Polled again without anything having happened, to come to an end.
+                // Polls again without progress, so that this future ends.
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -190,89 +212,69 @@ async fn cancelled_somewhere<F: Future>(future: F) -> Option<F::Output> {
 }
 
 #[test]
-fn whoever_asks_of_an_empty_cache_waits_for_one_request() {
-    explore(|| {
-        let source = Source::new();
-        let cache = source.cache();
+fn callers_of_an_empty_cache_share_one_request() {
+    explore(|source, cache| {
         let callers = [caller(&cache), caller(&cache), caller(&cache)];
         for task in callers {
             assert_eq!(outcome(task).unwrap().secret(), "token-1");
         }
-        assert_eq!(source.asked(), 1);
+        assert_eq!(source.calls(), 1);
     });
 }
 
 #[test]
-fn a_refresh_behind_a_valid_token_makes_nobody_wait_and_is_one() {
-    explore(|| {
-        let source = Source::new();
-        let (cache, first) = source.full_cache();
+fn background_refresh_runs_once_and_blocks_no_caller() {
+    explore_cached(|source, cache, first| {
         let gate = Arc::new(Notify::new());
-        *source.0.gate.lock().unwrap() = Some(gate.clone());
-        source.0.clock.advance(STALE);
-        // The refresh cannot end: who waited for it would wait for ever, which is an error here.
+        *source.script.gate.lock().unwrap() = Some(gate.clone());
+        source.clock.advance(STALE);
+        // The refresh does not finish: waiting for it would be a deadlock, which fails the test.
         for task in [caller(&cache), caller(&cache), caller(&cache)] {
             assert!(outcome(task).unwrap().secret_eq(&first));
         }
-        *source.0.gate.lock().unwrap() = None;
+        *source.script.gate.lock().unwrap() = None;
         gate.notify_one();
-        while source.asked() < 2 || source.0.under_way.load(SeqCst) > 0 {
-            block_on(yield_now());
-        }
-        source.0.clock.advance(LIFE - STALE);
-        let next = caller(&cache);
-        assert!(!outcome(next).unwrap().secret_eq(&first));
-        assert_eq!(
-            source.asked(),
-            2,
-            "one refresh, and none for the expired token"
-        );
-        source.is_never_asked_twice_at_once();
+        source.wait_for_calls(2);
+        source.clock.advance(LIFETIME - STALE);
+        assert!(!outcome(caller(&cache)).unwrap().secret_eq(&first));
+        assert_eq!(source.calls(), 2, "no refresh of the expired token");
+        source.assert_calls_never_overlap();
     });
 }
 
 #[test]
-fn who_saw_the_old_token_and_comes_late_starts_no_second_refresh() {
-    explore(|| {
-        let source = Source::new();
-        let (cache, _) = source.full_cache();
-        source.0.clock.advance(STALE);
+fn delayed_caller_starts_no_second_refresh() {
+    explore_cached(|source, cache, _| {
+        source.clock.advance(STALE);
         for task in [caller(&cache), caller(&cache), caller(&cache)] {
             outcome(task).unwrap();
         }
-        while source.asked() < 2 || source.0.under_way.load(SeqCst) > 0 {
-            block_on(yield_now());
-        }
+        source.wait_for_calls(2);
         outcome(caller(&cache)).unwrap();
-        assert_eq!(source.asked(), 2);
+        assert_eq!(source.calls(), 2);
     });
 }
 
 #[test]
-fn a_starter_that_is_cancelled_anywhere_leaves_the_others_served() {
-    explore(|| {
-        let source = Source::new();
-        let cache = source.cache();
-        let impatient = {
+fn cancelled_caller_leaves_the_others_served() {
+    explore(|source, cache| {
+        let cancelled = {
             let cache = cache.clone();
-            spawn(async move { cancelled_somewhere(cache.token()).await })
+            spawn(async move { poll_and_drop(cache.token()).await })
         };
-        let others = [caller(&cache), caller(&cache)];
-        for task in others {
+        for task in [caller(&cache), caller(&cache)] {
             assert_eq!(outcome(task).unwrap().secret(), "token-1");
         }
-        if let Some(result) = outcome(impatient) {
+        if let Some(result) = outcome(cancelled) {
             assert_eq!(result.unwrap().secret(), "token-1");
         }
-        assert_eq!(source.asked(), 1);
+        assert_eq!(source.calls(), 1);
     });
 }
 
 #[test]
-fn a_runtime_that_goes_away_at_any_moment_leaves_room_for_another_refresh() {
-    explore(|| {
-        let source = Source::new();
-        let cache = source.cache();
+fn refresh_of_a_dropped_runtime_is_replaced() {
+    explore(|source, cache| {
         let callers = [caller(&cache), caller(&cache)];
         let end = shuttle::thread::spawn(sync::drop_runtime);
         for task in callers {
@@ -280,46 +282,39 @@ fn a_runtime_that_goes_away_at_any_moment_leaves_room_for_another_refresh() {
         }
         end.join().unwrap();
         outcome(caller(&cache)).unwrap();
-        assert!(
-            source.asked() <= 2,
-            "once, and once more for the runtime's end"
-        );
-        source.is_never_asked_twice_at_once();
+        assert!(source.calls() <= 2, "one for each runtime");
+        source.assert_calls_never_overlap();
     });
 }
 
 #[test]
-fn a_runtime_that_goes_away_behind_a_stale_token_leaves_room_before_that_expires() {
-    explore(|| {
-        let source = Source::new();
-        let (cache, first) = source.full_cache();
-        source.0.clock.advance(STALE);
+fn background_refresh_of_a_dropped_runtime_is_replaced() {
+    explore_cached(|source, cache, first| {
+        source.clock.advance(STALE);
         let stale = caller(&cache);
         let end = shuttle::thread::spawn(sync::drop_runtime);
         outcome(stale).unwrap();
         end.join().unwrap();
-        // Far less than what is left of its life.
+        // 50 s, which is less than its remaining lifetime.
         for _ in 0..500 {
             if !block_on(cache.token()).unwrap().secret_eq(&first) {
-                source.is_never_asked_twice_at_once();
+                source.assert_calls_never_overlap();
                 return;
             }
-            source.0.clock.advance(Duration::from_millis(100));
+            source.clock.advance(Duration::from_millis(100));
             block_on(yield_now());
         }
-        panic!("nobody refreshed it any more");
+        panic!("the token was not refreshed");
     });
 }
 
 #[test]
-fn a_runtime_that_has_shut_down_or_is_missing_hangs_nobody_and_the_next_one_serves() {
-    explore(|| {
-        let source = Source::new();
-        let cache = source.cache();
+fn shut_down_or_missing_runtime_blocks_no_caller() {
+    explore(|source, cache| {
         let callers = [caller(&cache), caller(&cache)];
         let changes = shuttle::thread::spawn(|| {
             for runtime in [Runtime::ShutDown, Runtime::Missing, Runtime::Running] {
-                sync::become_runtime(runtime);
+                sync::set_runtime(runtime);
                 shuttle::thread::yield_now();
             }
         });
@@ -330,179 +325,152 @@ fn a_runtime_that_has_shut_down_or_is_missing_hangs_nobody_and_the_next_one_serv
         }
         changes.join().unwrap();
         outcome(caller(&cache)).unwrap();
-        assert_eq!(source.asked(), 1);
+        assert_eq!(source.calls(), 1);
     });
 }
 
 #[test]
-fn behind_a_stale_token_a_runtime_that_has_shut_down_takes_nothing_from_anybody() {
-    explore(|| {
-        let source = Source::new();
-        let (cache, first) = source.full_cache();
-        source.0.clock.advance(STALE);
-        sync::become_runtime(Runtime::ShutDown);
+fn shut_down_runtime_keeps_the_stale_token() {
+    explore_cached(|source, cache, first| {
+        source.clock.advance(STALE);
+        sync::set_runtime(Runtime::ShutDown);
         for task in [caller(&cache), caller(&cache)] {
             assert!(outcome(task).unwrap().secret_eq(&first));
         }
-        assert_eq!(source.asked(), 1);
-        sync::become_runtime(Runtime::Running);
-        source.0.clock.advance(Duration::from_secs(2));
+        assert_eq!(source.calls(), 1);
+        sync::set_runtime(Runtime::Running);
+        source.clock.advance(Duration::from_secs(2));
         outcome(caller(&cache)).unwrap();
-        while source.asked() < 2 || source.0.under_way.load(SeqCst) > 0 {
-            block_on(yield_now());
-        }
-        source.is_never_asked_twice_at_once();
+        source.wait_for_calls(2);
+        source.assert_calls_never_overlap();
     });
 }
 
 #[test]
-fn any_number_of_complaints_about_the_only_token_there_is_cost_one_refresh() {
-    explore(|| {
-        let source = Source::new();
-        source.answer(Answer::Same("the-only-one"));
-        let (cache, first) = source.full_cache();
-        let complain = || {
-            let (cache, first) = (cache.clone(), first.clone());
-            spawn(async move {
-                cache.invalidate(&first);
-                cache.token().await
-            })
-        };
-        for task in [complain(), complain(), complain()] {
+fn rejecting_the_only_token_costs_one_refresh() {
+    explore(|source, cache| {
+        source.respond(Response::SameToken("the-only-one"));
+        let first = block_on(cache.token()).unwrap();
+        for task in [
+            rejecting_caller(&cache, &first),
+            rejecting_caller(&cache, &first),
+            rejecting_caller(&cache, &first),
+        ] {
             assert!(outcome(task).unwrap().secret_eq(&first));
         }
-        assert_eq!(source.asked(), 2);
-        source.0.clock.advance(Duration::from_secs(11));
-        assert!(outcome(complain()).unwrap().secret_eq(&first));
-        assert_eq!(source.asked(), 3);
+        assert_eq!(source.calls(), 2);
+        source.clock.advance(Duration::from_secs(11));
+        assert!(
+            outcome(rejecting_caller(&cache, &first))
+                .unwrap()
+                .secret_eq(&first)
+        );
+        assert_eq!(source.calls(), 3);
     });
 }
 
 #[test]
-fn a_rejection_whose_file_changed_is_asked_for_once_more_by_all_together() {
-    explore(|| {
-        let source = Source::new();
-        let cache = source.cache();
-        source.answer(Answer::Fails(ErrorKind::Rejected));
+fn changed_file_costs_all_callers_one_request() {
+    explore(|source, cache| {
+        source.respond(Response::Fails(ErrorKind::Rejected));
         block_on(cache.token()).unwrap_err();
-        source.0.changed.store(true, SeqCst);
+        source.script.has_changed.store(true, SeqCst);
         for task in [caller(&cache), caller(&cache), caller(&cache)] {
             assert_eq!(outcome(task).unwrap_err().to_string(), "failure 2");
         }
-        assert_eq!(source.asked(), 2);
+        assert_eq!(source.calls(), 2);
     });
 }
 
 #[test]
-fn behind_a_stale_token_a_file_that_changed_once_is_asked_for_once_more() {
-    explore(|| {
-        let source = Source::new();
-        let (cache, _) = source.full_cache();
-        source.answer(Answer::Fails(ErrorKind::Rejected));
-        source.0.clock.advance(LIFE - Duration::from_secs(200));
+fn changed_file_costs_one_background_refresh() {
+    explore_cached(|source, cache, _| {
+        source.respond(Response::Fails(ErrorKind::Rejected));
+        source.clock.advance(LIFETIME - Duration::from_secs(200));
         outcome(caller(&cache)).unwrap();
-        while source.asked() < 2 || source.0.under_way.load(SeqCst) > 0 {
-            block_on(yield_now());
-        }
-        source.0.clock.advance(Duration::from_secs(31));
-        source.0.changed.store(true, SeqCst);
+        source.wait_for_calls(2);
+        source.clock.advance(Duration::from_secs(31));
+        source.script.has_changed.store(true, SeqCst);
         let time = {
-            let clock = source.0.clock.clone();
+            let clock = source.clock.clone();
             spawn(async move { clock.advance(Duration::from_secs(31)) })
         };
         for task in [caller(&cache), caller(&cache), caller(&cache)] {
             outcome(task).unwrap();
         }
         outcome(time);
-        // Whatever they started comes to its end.
+        // Any refresh finishes.
         for _ in 0..50 {
             block_on(yield_now());
         }
-        assert!(source.asked() <= 3);
+        assert!(source.calls() <= 3);
     });
 }
 
 #[test]
-fn a_clock_that_is_set_or_a_sleep_while_people_ask_keeps_no_dead_token() {
-    explore(|| {
-        let source = Source::new();
-        let (cache, first) = source.full_cache();
+fn suspension_or_clock_change_keeps_no_expired_token() {
+    explore_cached(|source, cache, first| {
         let sleeps = thread_rng().gen_range(0..2) == 0;
         let time = {
-            let clock = source.0.clock.clone();
+            let clock = source.clock.clone();
             spawn(async move {
                 if sleeps {
-                    clock.sleep(LIFE);
+                    clock.sleep(LIFETIME);
                 } else {
                     clock.set_back(Duration::from_secs(86_400));
                     yield_now().await;
-                    clock.advance(LIFE);
+                    clock.advance(LIFETIME);
                 }
             })
         };
-        let asking = [caller(&cache), caller(&cache)];
+        let callers = [caller(&cache), caller(&cache)];
         outcome(time);
         assert!(!outcome(caller(&cache)).unwrap().secret_eq(&first));
-        for task in asking {
+        for task in callers {
             outcome(task).unwrap();
         }
     });
 }
 
 #[test]
-fn any_number_of_complaints_about_a_token_cost_one_refresh_and_it_is_not_seen_again() {
-    explore(|| {
-        let source = Source::new();
-        let (cache, first) = source.full_cache();
-        let complain = || {
-            let (cache, first) = (cache.clone(), first.clone());
-            spawn(async move {
-                cache.invalidate(&first);
-                cache.token().await
-            })
-        };
-        for task in [complain(), complain(), complain()] {
+fn rejected_token_costs_one_refresh_and_is_not_returned() {
+    explore_cached(|source, cache, first| {
+        for task in [
+            rejecting_caller(&cache, &first),
+            rejecting_caller(&cache, &first),
+            rejecting_caller(&cache, &first),
+        ] {
             assert_eq!(outcome(task).unwrap().secret(), "token-2");
         }
-        assert_eq!(source.asked(), 2);
+        assert_eq!(source.calls(), 2);
     });
 }
 
 #[test]
-fn a_complaint_during_a_refresh_drops_the_old_token_and_never_the_new_one() {
-    explore(|| {
-        let source = Source::new();
-        let (cache, first) = source.full_cache();
-        source.0.clock.advance(STALE);
+fn rejection_during_a_refresh_keeps_the_new_token() {
+    explore_cached(|source, cache, first| {
+        source.clock.advance(STALE);
         let others = [caller(&cache), caller(&cache)];
-        let complaint = {
-            let (cache, first) = (cache.clone(), first.clone());
-            spawn(async move {
-                cache.invalidate(&first);
-                cache.token().await
-            })
-        };
-        assert!(!outcome(complaint).unwrap().secret_eq(&first));
+        let rejection = rejecting_caller(&cache, &first);
+        assert!(!outcome(rejection).unwrap().secret_eq(&first));
         for task in others {
             outcome(task).unwrap();
         }
         assert_eq!(block_on(cache.token()).unwrap().secret(), "token-2");
-        assert_eq!(source.asked(), 2);
+        assert_eq!(source.calls(), 2);
     });
 }
 
 #[test]
-fn a_failure_is_shared_by_all_who_waited_and_forgotten_when_its_time_is_over() {
-    explore(|| {
-        let source = Source::new();
-        let cache = source.cache();
-        source.answer(Answer::Fails(ErrorKind::Server));
+fn failure_is_shared_and_forgotten_after_its_backoff() {
+    explore(|source, cache| {
+        source.respond(Response::Fails(ErrorKind::Server));
         for task in [caller(&cache), caller(&cache), caller(&cache)] {
             assert_eq!(outcome(task).unwrap_err().to_string(), "failure 1");
         }
-        assert_eq!(source.asked(), 1);
-        source.answer(Answer::Token);
-        source.0.clock.advance(Duration::from_secs(2));
+        assert_eq!(source.calls(), 1);
+        source.respond(Response::Token);
+        source.clock.advance(Duration::from_secs(2));
         for task in [caller(&cache), caller(&cache)] {
             assert_eq!(outcome(task).unwrap().secret(), "token-2");
         }
@@ -510,37 +478,33 @@ fn a_failure_is_shared_by_all_who_waited_and_forgotten_when_its_time_is_over() {
 }
 
 #[test]
-fn a_rejection_is_asked_for_once_however_many_want_to_know() {
-    explore(|| {
-        let source = Source::new();
-        let cache = source.cache();
-        source.answer(Answer::Fails(ErrorKind::Rejected));
+fn rejection_costs_all_callers_one_request() {
+    explore(|source, cache| {
+        source.respond(Response::Fails(ErrorKind::Rejected));
         let early = [caller(&cache), caller(&cache)];
-        source.0.clock.advance(Duration::from_secs(59));
+        source.clock.advance(Duration::from_secs(59));
         for task in early.into_iter().chain([caller(&cache)]) {
             assert_eq!(outcome(task).unwrap_err().kind(), ErrorKind::Rejected);
         }
-        assert_eq!(source.asked(), 1);
+        assert_eq!(source.calls(), 1);
     });
 }
 
 #[test]
-fn rejection_that_is_due_costs_all_callers_one_request() {
-    explore(|| {
-        let source = Source::new();
-        let cache = source.cache();
-        source.answer(Answer::Fails(ErrorKind::Rejected));
+fn retry_after_a_rejection_costs_all_callers_one_request() {
+    explore(|source, cache| {
+        source.respond(Response::Fails(ErrorKind::Rejected));
         block_on(cache.token()).unwrap_err();
-        source.0.clock.advance(Duration::from_secs(60));
+        source.clock.advance(Duration::from_secs(60));
         for task in [caller(&cache), caller(&cache), caller(&cache)] {
             assert_eq!(outcome(task).unwrap_err().to_string(), "failure 2");
         }
-        assert_eq!(source.asked(), 2);
-        // The next one is due after 2 minutes.
-        source.answer(Answer::Token);
-        source.0.clock.advance(Duration::from_secs(119));
+        assert_eq!(source.calls(), 2);
+        // The next attempt is due after 2 minutes.
+        source.respond(Response::Token);
+        source.clock.advance(Duration::from_secs(119));
         outcome(caller(&cache)).unwrap_err();
-        source.0.clock.advance(Duration::from_secs(1));
+        source.clock.advance(Duration::from_secs(1));
         for task in [caller(&cache), caller(&cache)] {
             assert_eq!(outcome(task).unwrap().secret(), "token-3");
         }
@@ -549,39 +513,33 @@ fn rejection_that_is_due_costs_all_callers_one_request() {
 
 #[test]
 fn rejected_refresh_leaves_the_valid_token_until_it_expires() {
-    explore(|| {
-        let source = Source::new();
-        let (cache, first) = source.full_cache();
-        source.answer(Answer::Fails(ErrorKind::Rejected));
-        source.0.clock.advance(LIFE - Duration::from_secs(50));
+    explore_cached(|source, cache, first| {
+        source.respond(Response::Fails(ErrorKind::Rejected));
+        source.clock.advance(LIFETIME - Duration::from_secs(50));
         for task in [caller(&cache), caller(&cache)] {
             assert!(outcome(task).unwrap().secret_eq(&first));
         }
-        while source.asked() < 2 || source.0.under_way.load(SeqCst) > 0 {
-            block_on(yield_now());
-        }
-        source.0.clock.advance(Duration::from_secs(40));
+        source.wait_for_calls(2);
+        source.clock.advance(Duration::from_secs(40));
         for task in [caller(&cache), caller(&cache)] {
             assert!(outcome(task).unwrap().secret_eq(&first));
         }
-        source.0.clock.advance(Duration::from_secs(10));
+        source.clock.advance(Duration::from_secs(10));
         for task in [caller(&cache), caller(&cache)] {
             assert_eq!(outcome(task).unwrap_err().to_string(), "failure 2");
         }
-        assert_eq!(source.asked(), 2);
-        source.0.clock.advance(Duration::from_secs(10));
+        assert_eq!(source.calls(), 2);
+        source.clock.advance(Duration::from_secs(10));
         for task in [caller(&cache), caller(&cache)] {
             assert_eq!(outcome(task).unwrap_err().to_string(), "failure 3");
         }
-        assert_eq!(source.asked(), 3);
+        assert_eq!(source.calls(), 3);
     });
 }
 
 #[test]
 fn renewals_of_a_rejected_token_cost_one_refresh_and_back_off() {
-    explore(|| {
-        let source = Source::new();
-        let (cache, first) = source.full_cache();
+    explore_cached(|source, cache, first| {
         let renew = |token: &AccessToken| {
             let (cache, token) = (cache.clone(), token.clone());
             spawn(async move { cache.renew(&token).await.unwrap() })
@@ -595,22 +553,20 @@ fn renewals_of_a_rejected_token_cost_one_refresh_and_back_off() {
         for task in [renew(&second), renew(&first), renew(&second)] {
             assert!(outcome(task).is_none_or(|token| token.secret_eq(&second)));
         }
-        assert_eq!(source.asked(), 2);
-        source.0.clock.advance(Duration::from_secs(1));
+        assert_eq!(source.calls(), 2);
+        source.clock.advance(Duration::from_secs(1));
         for task in [renew(&second), renew(&second), renew(&second)] {
             assert_eq!(outcome(task).unwrap().secret(), "token-3");
         }
-        assert_eq!(source.asked(), 3);
+        assert_eq!(source.calls(), 3);
     });
 }
 
 #[test]
-fn a_refresh_that_fails_takes_no_valid_token_away() {
-    explore(|| {
-        let source = Source::new();
-        let (cache, first) = source.full_cache();
-        source.answer(Answer::Fails(ErrorKind::Rejected));
-        source.0.clock.advance(STALE);
+fn failed_background_refresh_keeps_the_valid_token() {
+    explore_cached(|source, cache, first| {
+        source.respond(Response::Fails(ErrorKind::Rejected));
+        source.clock.advance(STALE);
         for task in [caller(&cache), caller(&cache), caller(&cache)] {
             assert!(outcome(task).unwrap().secret_eq(&first));
         }
@@ -618,32 +574,30 @@ fn a_refresh_that_fails_takes_no_valid_token_away() {
 }
 
 #[test]
-fn a_token_that_expires_while_people_ask_is_not_handed_out_after_its_end() {
-    explore(|| {
-        let source = Source::new();
-        let (cache, _) = source.full_cache();
+fn token_is_not_returned_after_its_expiry() {
+    explore_cached(|source, cache, _| {
         let time = {
-            let clock = source.0.clock.clone();
+            let clock = source.clock.clone();
             spawn(async move {
-                for step in [STALE, LIFE - STALE] {
+                for step in [STALE, LIFETIME - STALE] {
                     clock.advance(step);
                     yield_now().await;
                 }
             })
         };
-        let ask = || {
-            let (cache, clock) = (cache.clone(), source.0.clock.clone());
+        let call = || {
+            let (cache, clock) = (cache.clone(), source.clock.clone());
             spawn(async move {
-                let asked_at = DateTime::<Utc>::from(clock.wall());
+                let called_at = DateTime::<Utc>::from(clock.wall());
                 let token = cache.token().await.unwrap();
-                assert!(token.expires_at().unwrap() > asked_at);
+                assert!(token.expires_at().unwrap() > called_at);
             })
         };
-        for task in [ask(), ask(), ask()] {
+        for task in [call(), call(), call()] {
             outcome(task);
         }
         outcome(time);
-        // An hour in one step may pass while a refresh is under way, which then is taken over.
-        assert!(source.0.most_under_way.load(SeqCst) <= 2);
+        // A refresh may be running while the clock advances, and is then replaced.
+        assert!(source.script.max_running.load(SeqCst) <= 2);
     });
 }

@@ -1,6 +1,6 @@
-//! What [`crate::cache::sync`] has, with a scheduling decision of the model checker before each access.
+//! Replaces [`crate::cache::sync`], with a scheduling decision before each access.
 //!
-//! `watch` is tokio's own: it works on any executor, and counts as one step.
+//! tokio's `watch` works on any executor. Each of its operations is a single step.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -13,13 +13,13 @@ pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU64};
 pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 pub(crate) use tokio::sync::watch;
 
-/// One place for an [`Arc`], read and written as a whole.
+/// An atomic `Option<Arc<T>>`, with the methods of `arc_swap` that the cache uses.
 pub(crate) struct ArcSwapOption<T>(Mutex<Option<Arc<T>>>);
 
-/// What [`ArcSwapOption::load`] lends.
-pub(crate) struct Loaded<T>(Option<Arc<T>>);
+/// The result of [`ArcSwapOption::load`].
+pub(crate) struct Guard<T>(Option<Arc<T>>);
 
-impl<T> Deref for Loaded<T> {
+impl<T> Deref for Guard<T> {
     type Target = Option<Arc<T>>;
 
     fn deref(&self) -> &Self::Target {
@@ -32,40 +32,36 @@ impl<T> ArcSwapOption<T> {
         Self(Mutex::new(None))
     }
 
-    fn place(&self) -> MutexGuard<'_, Option<Arc<T>>> {
-        self.0.lock().unwrap()
-    }
-
-    pub(crate) fn load(&self) -> Loaded<T> {
-        Loaded(self.load_full())
+    pub(crate) fn load(&self) -> Guard<T> {
+        Guard(self.load_full())
     }
 
     pub(crate) fn load_full(&self) -> Option<Arc<T>> {
-        self.place().clone()
+        self.0.lock().unwrap().clone()
     }
 
     pub(crate) fn store(&self, new: Option<Arc<T>>) {
-        *self.place() = new;
+        *self.0.lock().unwrap() = new;
     }
 }
 
 thread_local! {
-    /// The refreshes of the execution that is being explored. All of it runs on one thread.
+    /// The refreshes of the current execution, which runs on one thread.
     static TASKS: RefCell<Vec<JoinHandle<()>>> = const { RefCell::new(Vec::new()) };
     static RUNTIME: Cell<Runtime> = const { Cell::new(Runtime::Running) };
 }
 
-/// What those who ask find themselves on.
+/// The state of the callers' runtime.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Runtime {
     Running,
-    /// It has shut down, and drops at once whatever is spawned.
+    /// Drops spawned tasks immediately.
     ShutDown,
-    /// There is none.
+    /// There is no runtime.
     Missing,
 }
 
-/// The runtime, which can go away.
+/// A handle to the runtime that a test can shut down.
 pub(crate) struct Handle;
 
 impl Handle {
@@ -86,25 +82,25 @@ impl Handle {
     }
 }
 
-/// Forgets the tasks of the execution before.
-pub(crate) fn new_runtime() {
+/// Forgets the tasks of the previous execution.
+pub(crate) fn reset_runtime() {
     TASKS.take();
-    become_runtime(Runtime::Running);
+    set_runtime(Runtime::Running);
 }
 
-pub(crate) fn become_runtime(runtime: Runtime) {
+pub(crate) fn set_runtime(runtime: Runtime) {
     RUNTIME.set(runtime);
 }
 
-/// Drops every refresh, finished or not, as a runtime does that goes away.
+/// Drops all refreshes, as a runtime that shuts down does.
 pub(crate) fn drop_runtime() {
-    // Taken out first: aborting lets others run, who may start another refresh.
+    // Taken first, because other tasks run during `abort` and may start another refresh.
     for task in TASKS.take() {
         task.abort();
     }
 }
 
-/// Time stands still while tasks run, so that nothing is late.
+/// Never times out, because time does not advance while tasks run.
 pub(crate) async fn timeout<F: Future>(_: Duration, future: F) -> Result<F::Output, ()> {
     Ok(future.await)
 }
