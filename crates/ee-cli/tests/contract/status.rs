@@ -113,8 +113,7 @@ async fn ignored_variable_and_readable_file_are_warnings() {
 
     let text = machine.run(&["auth", "status"]).await;
     assert!(
-        text
-            .stderr
+        text.stderr
             .contains("warning: GOOGLE_APPLICATION_CREDENTIALS is set")
     );
     assert!(text.stderr.contains(&format!("    chmod 600 {path}")));

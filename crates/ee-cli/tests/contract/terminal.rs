@@ -184,13 +184,13 @@ async fn notebook_login_prompts_for_the_code() {
     let machine = Machine::new().await;
     machine.emulator.auto_consent("jane@example.com");
     let login = ["auth", "login", "--mode=notebook"];
-    let asked = "The code: ";
+    let prompt = "Code: ";
     for (typed, expected) in [("\u{3}", 130), ("4/0wrong\r", 4)] {
-        let (status, shown) = machine.on_terminal(&login, &[(asked, typed)]).await;
+        let (status, shown) = machine.on_terminal(&login, &[(prompt, typed)]).await;
         assert_eq!(status, expected, "{shown}");
         assert_eq!(machine.project(), None, "no file");
     }
-    let (status, shown) = machine.on_terminal(&login, &[(asked, "{code}\r")]).await;
+    let (status, shown) = machine.on_terminal(&login, &[(prompt, "{code}\r")]).await;
     assert_eq!(status, 0, "{shown}");
     assert!(shown.contains("expires "), "{shown}");
     let status = machine.run(&["auth", "status", "--json"]).await.json();
