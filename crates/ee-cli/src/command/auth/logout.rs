@@ -45,10 +45,10 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), CliError
     {
         print_status(&format!("warning: cached tokens remain on disk: {error}"));
     }
-    if let Some(left) = &removed.left {
+    if let Some(target) = &removed.symlink_target {
         print_status(&format!(
             "warning: only a symbolic link was removed; its target {} still exists",
-            display_path(left)
+            display_path(target)
         ));
     }
     let path = store.path();
