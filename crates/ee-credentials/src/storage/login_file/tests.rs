@@ -742,7 +742,7 @@ fn root_keeps_the_owner_of_replaced_files() {
     if chown(dir.path(), Some(4321), Some(4322)).is_err() {
         let _ = io::Write::write_all(
             &mut io::stderr(),
-            b"root_keeps_the_owner_of_replaced_files: SKIPPED, this user may not give files away\n",
+            b"root_keeps_the_owner_of_replaced_files: SKIPPED, only root can change owners\n",
         );
         return;
     }
@@ -751,7 +751,7 @@ fn root_keeps_the_owner_of_replaced_files() {
     let below = dir.path().join("new");
     for path in [
         below.clone(),
-        below.join("dir"),
+        below.join("directory"),
         store.path().to_owned(),
         store.lock_path(),
         store.verifier_path(),
