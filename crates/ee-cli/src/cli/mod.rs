@@ -22,7 +22,7 @@ use crate::error::CliError;
 #[derive(Debug, Parser)]
 #[command(name = "eectl", version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Global options")]
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
