@@ -24,7 +24,7 @@ impl Login {
             .unwrap()
     }
 
-    /// Sends bytes and returns the status line of the response, empty if there is none.
+    /// Sends bytes and returns the status line of the response, which may be empty.
     async fn send(&self, bytes: impl AsRef<[u8]>) -> String {
         status(self.connect().await, bytes).await
     }

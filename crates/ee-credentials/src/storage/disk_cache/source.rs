@@ -108,7 +108,7 @@ pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
 }
 
 impl CacheFile {
-    /// Looks up a token, and locks the entry if there is none.
+    /// Looks up a token, and locks the entry if it is missing.
     pub(crate) fn look_up(&self, spent: Option<&AccessToken>, waits: bool) -> Lookup {
         if let Some(token) = self.usable(spent) {
             return Lookup::Token(token);
