@@ -59,6 +59,25 @@ fn the_page_about_faults_names_every_test_of_theirs() {
     }
 }
 
+/// Below each table, these pages repeat its first column with the tests of each row.
+#[test]
+fn every_row_has_its_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for page in ["threat-model.md", "credentials/bad-input.md", FAULTS] {
+        let text = fs::read_to_string(root.join("docs/src").join(page)).unwrap();
+        let (mut rows, mut tested, mut is_shown) = (Vec::new(), Vec::new(), false);
+        for line in text.lines() {
+            is_shown &= !line.is_empty();
+            is_shown |= line.ends_with("| shown by |");
+            let Some((cell, _)) = line.strip_prefix("| ").and_then(|l| l.split_once(" | ")) else {
+                continue;
+            };
+            if is_shown { &mut tested } else { &mut rows }.push(cell);
+        }
+        assert_eq!(rows, tested, "{page}");
+    }
+}
+
 /// The tests that the last cells name, in tables whose last column is "shown by". Each row names one.
 fn named(page: &str, text: &str) -> Vec<String> {
     let mut named = Vec::new();

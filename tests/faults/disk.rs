@@ -289,7 +289,7 @@ async fn a_program_that_writes_without_end_for_the_test_below() {
 }
 
 /// At whatever instant it is killed. What is killed at each step in its turn are the writers of
-/// `a_kill_at_any_stage_leaves_the_old_file_or_the_new_one` and of the same for a token.
+/// `kill_at_any_step_leaves_the_old_or_new_login_file` and of the same for a token.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_is_killed_while_it_writes_loses_nothing() {
     let home = tempfile::tempdir().unwrap();

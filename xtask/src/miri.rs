@@ -54,7 +54,7 @@ const PARTS: [Part; 5] = [
         ],
         // The first uses ring; the others open files in a way that Miri does not support.
         without: &[
-            "an_answer_has_this_logins_state_and_either_a_code_or_a_reason",
+            "response_needs_the_state_and_either_a_code_or_an_error",
             "gclouds_project_is_the_variables_or_the_configurations",
             "the_active_configuration_is_the_one_that_counts",
             "the_project_of_the_earth_engine_file_counts_without_a_login",

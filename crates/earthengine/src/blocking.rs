@@ -46,7 +46,7 @@ pub fn initialize(builder: EarthEngineBuilder) -> Result<EarthEngine, Error> {
     block_on(crate::initialize(builder)).map(EarthEngine)
 }
 
-/// Returns the process-wide client, connecting with the default options if there is none.
+/// Returns the process-wide client, connecting with the default options if it does not exist.
 ///
 /// A blocking version of [`shared`](crate::shared).
 ///

@@ -31,7 +31,7 @@ pub async fn initialize(builder: EarthEngineBuilder) -> Result<EarthEngine, Erro
     connect(builder).await
 }
 
-/// Returns the process-wide client, connecting with the default options if there is none.
+/// Returns the process-wide client, connecting with the default options if it does not exist.
 ///
 /// Libraries can call this without replacing the client that the program has chosen. Concurrent
 /// calls share one connection attempt.

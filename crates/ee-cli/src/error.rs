@@ -1,26 +1,26 @@
-//! How a command fails: one sentence, what to do, and an exit status that scripts can rely on.
+//! Errors of commands: a message, a hint, and an exit status that scripts can rely on.
 
 use earthengine::token::sanitize;
 use earthengine::{Error, ErrorKind, Remedy};
 use serde_json::json;
 
-use crate::output::{Text, has_colours, json_line, write_note};
-use crate::signals::ClientEvent;
+use crate::output::{Text, json_line, supports_color, write_stderr};
+use crate::signals::Signal;
 
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) struct CliError {
     code: &'static str,
     message: String,
-    said: Option<String>,
-    /// What each place held, where nothing was found.
-    searched: Vec<String>,
-    /// Boxed, since every result of every command has room for it.
+    server_message: Option<String>,
+    /// The outcome of each search step, if no credentials were found.
+    search_steps: Vec<String>,
+    /// Boxed, because the result of every command has room for it.
     remedy: Option<Box<Remedy>>,
     status: u8,
 }
 
-/// Whether a refusal came while a client was set up, or from a call on one.
+/// Whether an error occurred while a client was set up, or in a call on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     Init,
@@ -28,30 +28,40 @@ pub(crate) enum Phase {
 }
 
 impl CliError {
-    pub(crate) fn new(error: &Error, stage: Phase) -> Self {
-        let message = error.to_string();
-        let said = error
-            .server_message()
-            .filter(|said| !message.contains(said))
-            .map(str::to_owned);
+    fn with_status(status: u8, code: &'static str, message: String) -> Self {
         Self {
-            code: error.kind().code(),
+            code,
             message,
-            said,
-            searched: match error.kind() {
-                ErrorKind::NoCredentials => error
-                    .search_steps()
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect(),
-                _ => Vec::new(),
-            },
-            remedy: error.remedy().cloned().map(Box::new),
-            status: exit_status(error.kind(), stage),
+            server_message: None,
+            search_steps: Vec::new(),
+            remedy: None,
+            status,
         }
     }
 
-    /// A login, or its file, that came to nothing.
+    pub(crate) fn new(error: &Error, phase: Phase) -> Self {
+        let message = error.to_string();
+        let server_message = error
+            .server_message()
+            .filter(|text| !message.contains(text))
+            .map(str::to_owned);
+        let steps = match error.kind() {
+            ErrorKind::NoCredentials => error.search_steps(),
+            _ => &[],
+        };
+        Self {
+            server_message,
+            search_steps: steps.iter().map(ToString::to_string).collect(),
+            remedy: error.remedy().cloned().map(Box::new),
+            ..Self::with_status(
+                exit_status(error.kind(), phase),
+                error.kind().code(),
+                message,
+            )
+        }
+    }
+
+    /// An error of a login or its file.
     pub(crate) fn login(error: &earthengine::credentials::Error) -> Self {
         use earthengine::credentials::ErrorKind as Kind;
         let (code, status) = match error.kind() {
@@ -64,101 +74,72 @@ impl CliError {
             _ => return Self::new(&error.clone().into(), Phase::Init),
         };
         Self {
-            code,
-            message: error.to_string(),
-            said: None,
-            searched: Vec::new(),
             remedy: error.remedy().cloned().map(Box::new),
-            status,
+            ..Self::with_status(status, code, error.to_string())
         }
     }
 
-    /// A signal, with the status that shells give it.
-    pub(crate) fn stopped(signal: ClientEvent) -> Self {
-        Self {
-            code: "interrupted",
-            message: signal.message().to_owned(),
-            said: None,
-            searched: Vec::new(),
-            remedy: None,
-            status: 128 + signal.number(),
-        }
+    /// A signal, with the exit status that shells use for it.
+    pub(crate) fn stopped(signal: Signal) -> Self {
+        let message = signal.message().to_owned();
+        Self::with_status(128 + signal.number(), "interrupted", message)
     }
 
-    /// A command line that is wrong. What clap says has paragraphs: what is wrong, tips, and how
-    /// the command is used.
+    /// An invalid command line. clap's messages have paragraphs: the error, tips and the usage.
     pub(crate) fn usage(error: &impl ToString) -> Self {
         let text = error.to_string();
         let mut paragraphs = text.split("\n\n").map(|paragraph| {
             let lines: Vec<_> = paragraph.lines().map(str::trim).collect();
             lines.join(" ")
         });
-        let what = paragraphs.next().unwrap_or_default();
+        let message = paragraphs.next().unwrap_or_default();
         let tips = paragraphs.filter_map(|p| Some(format!("Tip: {}. ", p.strip_prefix("tip: ")?)));
         let help = "See `eectl --help`, or --help after a command.";
-        Self {
-            code: "usage",
-            message: what.trim_start_matches("error: ").to_owned(),
-            said: None,
-            searched: Vec::new(),
-            remedy: Some(Box::new(Remedy::new(tips.collect::<String>() + help))),
-            status: 2,
-        }
+        Self::usage_with_remedy(
+            message.trim_start_matches("error: "),
+            Remedy::new(tips.collect::<String>() + help),
+        )
     }
 
-    pub(crate) fn io(what: &str, error: &std::io::Error) -> Self {
-        Self {
-            code: "io",
-            message: format!("{what}: {error}"),
-            said: None,
-            searched: Vec::new(),
-            remedy: None,
-            status: 1,
-        }
-    }
-
-    /// A failure that the command's own output has told of already.
-    pub(crate) fn told(kind: Option<ErrorKind>) -> Self {
-        Self {
-            code: "told",
-            message: String::new(),
-            said: None,
-            searched: Vec::new(),
-            remedy: None,
-            status: kind.map_or(1, |kind| exit_status(kind, Phase::Init)),
-        }
-    }
-
-    /// Something that a person or the terminal stands in the way of.
-    pub(crate) fn of_usage(message: &str, remedy: Remedy) -> Self {
+    pub(crate) fn usage_with_remedy(message: &str, remedy: Remedy) -> Self {
         Self {
             remedy: Some(Box::new(remedy)),
-            ..Self::usage(&message)
+            ..Self::with_status(2, "usage", message.to_owned())
         }
+    }
+
+    pub(crate) fn io(message: &str, error: &std::io::Error) -> Self {
+        Self::with_status(1, "io", format!("{message}: {error}"))
+    }
+
+    /// An error that the command's output contains already; it prints nothing.
+    pub(crate) fn already_reported(kind: Option<ErrorKind>) -> Self {
+        let status = kind.map_or(1, |kind| exit_status(kind, Phase::Init));
+        Self::with_status(status, "", String::new())
     }
 
     pub(crate) fn exit_status(&self) -> u8 {
         self.status
     }
 
-    /// Prints it on standard error, in words or as one JSON object.
+    /// Prints the error to standard error, as text or as one JSON object.
     pub(crate) fn print(&self, as_json: bool) {
         if self.message.is_empty() {
             return;
         }
-        write_note(&if as_json {
+        write_stderr(&if as_json {
             json_line(self.json())
         } else {
-            self.words(has_colours(&std::io::stderr()))
+            self.render_text(supports_color(&std::io::stderr()))
         });
     }
 
     fn json(&self) -> serde_json::Value {
-        let message = match &self.said {
-            Some(said) => format!("{} (the server said: {said})", self.message),
+        let message = match &self.server_message {
+            Some(text) => format!("{} (the server said: {text})", self.message),
             None => self.message.clone(),
         };
-        let remedy = self.remedy.as_deref().map(in_one_line).unwrap_or_default();
+        let remedy = self.remedy.as_deref().map(remedy_line).unwrap_or_default();
         let mut error = json!({"code": self.code, "message": sanitize(&message, &[]), "remedy": sanitize(&remedy, &[])});
         if let Some(url) = self
             .remedy
@@ -170,24 +151,24 @@ impl CliError {
         json!({ "error": error })
     }
 
-    /// All that is ever said of it.
+    /// Both printed forms.
     #[cfg(test)]
-    pub(crate) fn texts(&self) -> [String; 2] {
-        [self.words(false), self.json().to_string()]
+    pub(crate) fn rendered(&self) -> [String; 2] {
+        [self.render_text(false), self.json().to_string()]
     }
 
-    fn words(&self, colour: bool) -> String {
+    fn render_text(&self, color: bool) -> String {
         let mut text = Text::default();
-        text.paint(colour, "1;31", "error:");
+        text.paint(color, "1;31", "error:");
         text.add(&format!(" {}\n", self.message));
-        if let Some(said) = &self.said {
-            text.add(&format!("  the server said: {said}\n"));
+        if let Some(message) = &self.server_message {
+            text.add(&format!("  the server said: {message}\n"));
         }
-        for place in &self.searched {
-            text.add(&format!("  {place}\n"));
+        for step in &self.search_steps {
+            text.add(&format!("  {step}\n"));
         }
         if let Some(remedy) = &self.remedy {
-            text.paint(colour, "1;36", "hint:");
+            text.paint(color, "1;36", "hint:");
             text.add(&format!(" {}\n", remedy.text));
             for line in remedy.command.iter().chain(&remedy.url) {
                 text.add(&format!("    {line}\n"));
@@ -197,24 +178,24 @@ impl CliError {
     }
 }
 
-/// A remedy as one text, for JSON; its URL stands in a field of its own.
-pub(crate) fn in_one_line(remedy: &Remedy) -> String {
+/// Formats a remedy as one line for JSON, where its URL has a field of its own.
+pub(crate) fn remedy_line(remedy: &Remedy) -> String {
     match &remedy.command {
         Some(command) => format!("{} Run: {command}", remedy.text),
         None => remedy.text.to_string(),
     }
 }
 
-/// The exit status for a kind of error; a missing permission is the project's trouble while
-/// the project is verified, and the call's later.
-fn exit_status(kind: ErrorKind, stage: Phase) -> u8 {
+/// Returns the exit status for a kind of error. A denied permission is a project error while the
+/// project is verified, and an API error in a later call.
+fn exit_status(kind: ErrorKind, phase: Phase) -> u8 {
     match kind {
         ErrorKind::NoCredentials => 3,
         ErrorKind::Usage | ErrorKind::Io => 1,
         ErrorKind::Network | ErrorKind::NetworkBlocked | ErrorKind::Timeout => 7,
         kind if kind.is_credential_error() => 4,
         kind if kind.is_project_error() => 5,
-        ErrorKind::PermissionDenied if stage == Phase::Init => 5,
+        ErrorKind::PermissionDenied if phase == Phase::Init => 5,
         _ => 6,
     }
 }
@@ -223,7 +204,7 @@ fn exit_status(kind: ErrorKind, stage: Phase) -> u8 {
 mod tests {
     use super::*;
 
-    fn failure() -> CliError {
+    fn error_with_remedy() -> CliError {
         let error = Error::new(ErrorKind::ApiDisabled, "the API is off").with_remedy(
             Remedy::new("Enable it.")
                 .command("gcloud x")
@@ -233,27 +214,27 @@ mod tests {
     }
 
     #[test]
-    fn json_has_the_promised_fields() {
+    fn json_has_the_documented_fields() {
         assert_eq!(
-            failure().json(),
+            error_with_remedy().json(),
             json!({"error": {"code": "api_disabled", "message": "the API is off",
                 "remedy": "Enable it. Run: gcloud x", "url": "https://example.com/"}})
         );
     }
 
     #[test]
-    fn words_say_what_happened_and_what_to_do_and_colour_is_extra() {
-        let plain = failure().words(false);
+    fn text_has_error_and_hint_with_or_without_color() {
+        let plain = error_with_remedy().render_text(false);
         assert_eq!(
             plain,
             "error: the API is off\nhint: Enable it.\n    gcloud x\n    https://example.com/\n"
         );
-        assert!(failure().words(true).contains("\u{1b}["));
+        assert!(error_with_remedy().render_text(true).contains("\u{1b}["));
     }
 
     #[test]
-    fn exit_statuses_are_the_promised_ones() {
-        for (kind, stage, status) in [
+    fn exit_statuses_match_the_documentation() {
+        for (kind, phase, status) in [
             (ErrorKind::NoCredentials, Phase::Init, 3),
             (ErrorKind::InvalidCredentials, Phase::Init, 4),
             (ErrorKind::ClockSkew, Phase::Call, 4),
@@ -265,12 +246,12 @@ mod tests {
             (ErrorKind::Timeout, Phase::Init, 7),
             (ErrorKind::Io, Phase::Init, 1),
         ] {
-            assert_eq!(exit_status(kind, stage), status, "{kind:?} {stage:?}");
+            assert_eq!(exit_status(kind, phase), status, "{kind:?} {phase:?}");
         }
     }
 
-    /// The rows of the page about errors: kind, code and the first exit status.
-    fn rows_of(page: &str) -> Vec<(&str, &str, u8)> {
+    /// Parses the table of the errors page: kind, code and the first exit status.
+    fn error_rows(page: &str) -> Vec<(&str, &str, u8)> {
         page.lines()
             .filter(|line| line.starts_with("| `"))
             .map(|line| {
@@ -284,18 +265,18 @@ mod tests {
     }
 
     #[test]
-    fn the_page_about_errors_has_every_kind_with_its_code_and_exit_status() {
+    fn errors_page_lists_every_kind_with_code_and_exit_status() {
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/errors.md");
-        // The package as it is published comes without the book.
+        // The published package does not contain the book.
         let Ok(page) = std::fs::read_to_string(page) else {
             return;
         };
-        let told = rows_of(&page);
+        let rows = error_rows(&page);
         for kind in ErrorKind::ALL {
             let name = format!("{kind:?}");
             let row = (name.as_str(), kind.code(), exit_status(*kind, Phase::Init));
-            assert!(told.contains(&row), "{row:?} is not in {told:?}");
+            assert!(rows.contains(&row), "{row:?} is not in {rows:?}");
         }
-        assert_eq!(told.len(), ErrorKind::ALL.len(), "a row too many: {told:?}");
+        assert_eq!(rows.len(), ErrorKind::ALL.len(), "extra rows: {rows:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! `eectl`: get into Google Earth Engine from the command line.
+//! `eectl`, the command-line client for Google Earth Engine.
 
 mod cli;
 mod command;
@@ -17,45 +17,45 @@ use clap::error::ErrorKind;
 use cli::{Arguments, Command};
 use earthengine::token::sanitize;
 use error::CliError;
-use signals::ClientEvent;
+use signals::Signal;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-/// How long a command may take to stop.
-const GRACE: Duration = Duration::from_secs(1);
+/// The time that a command may take to stop after a signal.
+const GRACE_PERIOD: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let words: Vec<_> = std::env::args_os().collect();
-    if let Err(failure) = cli::check_paths(&words) {
-        return ended(&failure, asks_for_json(&words));
+    let args: Vec<_> = std::env::args_os().collect();
+    if let Err(error) = cli::check_paths(&args) {
+        return fail(&error, has_json_flag(&args));
     }
-    let arguments = match Arguments::try_parse_from(&words) {
+    let arguments = match Arguments::try_parse_from(&args) {
         Ok(arguments) => arguments,
-        Err(error) => return usage(&error, &words),
+        Err(error) => return print_clap_error(&error, &args),
     };
     output::start_log(arguments.global.verbose);
     if arguments.command.uses_hosts() {
-        output::note_emulator(&arguments.global);
+        output::print_emulator_notice(&arguments.global);
     }
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => ended(&failure, arguments.global.json),
+        Err(error) => fail(&error, arguments.global.json),
     }
 }
 
-fn ended(failure: &CliError, as_json: bool) -> ExitCode {
-    failure.print(as_json);
-    ExitCode::from(failure.exit_status())
+fn fail(error: &CliError, as_json: bool) -> ExitCode {
+    error.print(as_json);
+    ExitCode::from(error.exit_status())
 }
 
-/// Whether a command line asks for JSON, be it right or wrong.
-fn asks_for_json(words: &[OsString]) -> bool {
-    words.iter().any(|word| word == "--json")
+/// Returns whether `--json` is on the command line, even if the line is otherwise invalid.
+fn has_json_flag(args: &[OsString]) -> bool {
+    args.iter().any(|arg| arg == "--json")
 }
 
 fn run(arguments: &Arguments) -> Result<(), CliError> {
-    let runtime = runtime().map_err(|e| CliError::io("the runtime cannot be started", &e))?;
-    let stop = stop_signal().map_err(|e| CliError::io("signals cannot be waited for", &e))?;
+    let runtime = runtime().map_err(|e| CliError::io("cannot start the runtime", &e))?;
+    let stop = stop_signal().map_err(|e| CliError::io("cannot listen for signals", &e))?;
     let global = &arguments.global;
     let command = async {
         match &arguments.command {
@@ -73,12 +73,12 @@ fn run(arguments: &Arguments) -> Result<(), CliError> {
         }
     };
     runtime.block_on(async {
-        // The command first, which may wait for Ctrl-C too. One that is dropped stops the
-        // programs that it runs, and leaves nothing behind.
+        // The command is polled first, since it may wait for Ctrl-C too. Dropping it stops the
+        // programs that it started.
         tokio::select! {
             biased;
             done = command => done,
-            signal = stop => Err(CliError::stopped(signal.unwrap_or(ClientEvent::Interrupt))),
+            signal = stop => Err(CliError::stopped(signal.unwrap_or(Signal::Interrupt))),
         }
     })
 }
@@ -89,9 +89,9 @@ fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-/// Reports the first signal that asks the process to end. It is awaited on a thread of its own: a
-/// command that is blocked in reading standard input cannot be dropped, and the process must end.
-fn stop_signal() -> io::Result<oneshot::Receiver<ClientEvent>> {
+/// Reports the first signal that asks the process to end. A separate thread waits for it, because
+/// a command that is blocked in reading standard input cannot be dropped.
+fn stop_signal() -> io::Result<oneshot::Receiver<Signal>> {
     let runtime = runtime()?;
     let mut signals = {
         let _inside = runtime.enter();
@@ -100,17 +100,16 @@ fn stop_signal() -> io::Result<oneshot::Receiver<ClientEvent>> {
     let (report, reported) = oneshot::channel();
     thread::Builder::new().spawn(move || {
         let signal = runtime.block_on(signals.next());
-        // The command may have ended by itself.
+        // The command may have finished already.
         let _ = report.send(signal);
-        thread::sleep(GRACE);
+        thread::sleep(GRACE_PERIOD);
         std::process::exit(CliError::stopped(signal).exit_status().into());
     })?;
     Ok(reported)
 }
 
-/// Help and version are no failures; everything else that clap says is one of usage, and
-/// is JSON too if that was asked for.
-fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
+/// Prints the help, the version or a usage error, which is JSON with `--json`.
+fn print_clap_error(error: &clap::Error, args: &[OsString]) -> ExitCode {
     if matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
@@ -120,20 +119,20 @@ fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
-    let failure = match error.kind() {
-        // Their texts are the help, and a list of commands with the hidden ones.
+    let usage_error = match error.kind() {
+        // clap's messages are the help text and a list that includes hidden commands.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            CliError::usage(&"a command is missing")
+            CliError::usage(&"missing command")
         }
         _ => CliError::usage(error),
     };
-    let as_json = asks_for_json(words);
-    // clap quotes what it was given as it came.
+    let as_json = has_json_flag(args);
+    // clap quotes arguments verbatim.
     let text = error.to_string();
     if as_json || sanitize(&text, &[]) != text {
-        return ended(&failure, as_json);
+        return fail(&usage_error, as_json);
     }
     // Standard error may be closed; the exit status still reports the failure.
     let _ = error.print();
-    ExitCode::from(failure.exit_status())
+    ExitCode::from(usage_error.exit_status())
 }

@@ -1,4 +1,4 @@
-//! Standard output and the log.
+//! What is written to standard output, standard error and the log.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -12,10 +12,10 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::Global;
-use crate::error::{CliError, in_one_line};
+use crate::error::{CliError, remedy_line};
 
-/// Text for people. Whatever is added to it is shown without secrets, and without characters that
-/// steer a terminal; only its colors are its own.
+/// Text to print. Everything added to it is redacted and stripped of control characters; only its
+/// own colors remain.
 #[derive(Default)]
 pub(crate) struct Text(String);
 
@@ -24,13 +24,13 @@ impl Text {
         self.0 += &sanitize(text, &[]);
     }
 
-    /// Adds a text in color, if there are colors: with an SGR code such as `1;31`.
-    pub(crate) fn paint(&mut self, colour: bool, code: &str, text: &str) {
-        if colour {
+    /// Adds text, in color if enabled. `code` is an SGR code such as `1;31`.
+    pub(crate) fn paint(&mut self, color: bool, code: &str, text: &str) {
+        if color {
             self.0 += &format!("\u{1b}[{code}m");
         }
         self.add(text);
-        if colour {
+        if color {
             self.0 += "\u{1b}[0m";
         }
     }
@@ -42,31 +42,34 @@ impl Text {
 
 impl<T: AsRef<str>> From<T> for Text {
     fn from(text: T) -> Self {
-        let mut all = Self::default();
-        all.add(text.as_ref());
-        all
+        let mut sanitized = Self::default();
+        sanitized.add(text.as_ref());
+        sanitized
     }
 }
 
-/// Writes text for people to standard output.
+/// Writes sanitized text to standard output.
 pub(crate) fn print(text: impl Into<Text>) -> Result<(), CliError> {
     print_raw(text.into().0)
 }
 
-/// Writes a line of JSON to standard output. Secrets in it are redacted; characters that steer a
-/// terminal are escaped, so that programs get each text as it is.
+/// Writes a line of JSON to standard output. Secrets are redacted, and control characters are
+/// escaped instead of removed, so that programs receive exact strings.
 pub(crate) fn print_json(value: &Value) -> Result<(), CliError> {
     print_raw(json_line(redacted(value.clone())))
 }
 
-/// Writes what the user asked for as it is, be it a secret: a token, a response, a script.
-/// A reader that went away is a failure, not a panic.
+/// Writes requested data verbatim, which may contain a secret: a token, a response, a script.
+///
+/// # Errors
+///
+/// Returns an error, instead of panicking, if the reader has closed the pipe.
 pub(crate) fn print_raw(text: impl AsRef<[u8]>) -> Result<(), CliError> {
     let mut stdout = std::io::stdout().lock();
     stdout
         .write_all(text.as_ref())
         .and_then(|()| stdout.flush())
-        .map_err(|e| CliError::io("standard output cannot be written", &e))
+        .map_err(|e| CliError::io("cannot write to standard output", &e))
 }
 
 fn redacted(value: Value) -> Value {
@@ -81,7 +84,7 @@ fn redacted(value: Value) -> Value {
     }
 }
 
-/// JSON in one line, with an escape for each character that steers a terminal.
+/// Formats JSON as one line, with control characters escaped.
 pub(crate) fn json_line(value: Value) -> String {
     let mut line = String::new();
     for c in value.to_string().chars() {
@@ -97,73 +100,73 @@ pub(crate) fn json_line(value: Value) -> String {
     line + "\n"
 }
 
-/// A path as JSON has it: as it is, but for bytes that are not UTF-8.
+/// Converts a path to a JSON string; bytes that are not UTF-8 are replaced.
 pub(crate) fn path_json(path: &Path) -> Value {
     path.to_string_lossy().into()
 }
 
-/// Whether text that goes there may have colours: on a terminal that knows them, unless
-/// `NO_COLOR` is set (<https://no-color.org>).
-pub(crate) fn has_colours(stream: &impl IsTerminal) -> bool {
+/// Returns whether to use color: on a terminal that supports it, unless `NO_COLOR` is set
+/// (<https://no-color.org>).
+pub(crate) fn supports_color(stream: &impl IsTerminal) -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     stream.is_terminal()
         && !is_set("NO_COLOR")
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Text that came from elsewhere, without what could steer a terminal or make a name look like
-/// another: control characters, and those that are invisible or turn the direction of writing.
-pub(crate) fn plain(text: &str) -> String {
+/// Removes control characters, invisible characters and direction marks, which could control the
+/// terminal or make one name look like another.
+pub(crate) fn strip_unsafe_chars(text: &str) -> String {
     text.chars()
         .filter(|c| !is_unsafe_for_display(*c))
         .collect()
 }
 
-/// Writes warnings to standard error, each with what to do.
+/// Writes warnings and their hints to standard error.
 pub(crate) fn warn<'a>(warnings: impl IntoIterator<Item = &'a Warning>) {
     for warning in warnings {
-        note(&format!(
+        print_status(&format!(
             "warning: {}\n  {}",
             warning.message, warning.remedy.text
         ));
         if let Some(command) = &warning.remedy.command {
-            note(&format!("    {command}"));
+            print_status(&format!("    {command}"));
         }
     }
 }
 
-/// Warnings as they stand in JSON.
+/// Converts warnings to JSON.
 pub(crate) fn warnings_as_json<'a>(warnings: impl IntoIterator<Item = &'a Warning>) -> Value {
     let warnings = warnings.into_iter().map(|warning| {
         json!({
             "code": warning.code,
             "message": warning.message,
-            "remedy": in_one_line(&warning.remedy),
+            "remedy": remedy_line(&warning.remedy),
         })
     });
     warnings.collect()
 }
 
-/// Writes a note to standard error, and ignores failures to write it.
-pub(crate) fn note(text: &str) {
-    write_note(&(Text::from(text).0 + "\n"));
+/// Writes a status line to standard error.
+pub(crate) fn print_status(text: &str) {
+    write_stderr(&(Text::from(text).0 + "\n"));
 }
 
-/// Writes a note for programs to standard error.
-pub(crate) fn note_json(value: Value) {
-    write_note(&json_line(redacted(value)));
+/// Writes a status object to standard error.
+pub(crate) fn print_status_json(value: Value) {
+    write_stderr(&json_line(redacted(value)));
 }
 
-/// Standard error may be closed; the exit status still reports the failure.
-pub(crate) fn write_note(text: &str) {
+/// Writes to standard error, which may be closed; the exit status still reports a failure.
+pub(crate) fn write_stderr(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Standard error for the log. Lines of the log quote paths and servers.
+/// Standard error for the log, sanitized because log lines quote paths and servers.
 struct LogWriter;
 
 impl Write for LogWriter {
-    /// Called with a whole line.
+    /// Called once per log line.
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         let text = Text::from(String::from_utf8_lossy(line));
         std::io::stderr().lock().write_all(text.0.as_bytes())?;
@@ -175,9 +178,9 @@ impl Write for LogWriter {
     }
 }
 
-/// Tells on standard error that an emulator is in force, whichever command runs. A variable that
-/// was forgotten would otherwise look like Google.
-pub(crate) fn note_emulator(global: &Global) {
+/// Prints a notice that requests go to an emulator, which a forgotten variable would otherwise
+/// hide.
+pub(crate) fn print_emulator_notice(global: &Global) {
     const VARIABLE: &str = "EARTHENGINE_EMULATOR_HOST";
     let Some(value) = std::env::var_os(VARIABLE) else {
         return;
@@ -190,20 +193,20 @@ pub(crate) fn note_emulator(global: &Global) {
     let text = format!("using the emulator at {address} ({VARIABLE}), not Google");
     match (global.quiet, global.json) {
         (true, _) => {}
-        (false, true) => note(&json!({ "note": text }).to_string()),
-        (false, false) => note(&format!("note: {text}")),
+        (false, true) => print_status(&json!({ "note": text }).to_string()),
+        (false, false) => print_status(&format!("note: {text}")),
     }
 }
 
-/// Sends what our own crates log to standard error. Other crates stay silent: what they
-/// would print of a request is not ours to vouch for.
+/// Logs events of this workspace's crates to standard error. Other crates stay silent, because
+/// they might log a request's secrets.
 pub(crate) fn start_log(verbose: u8) {
     let level = match verbose {
         0 => return,
         1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let ours = [
+    let crates = [
         "ee_token",
         "ee_credentials",
         "ee_rest",
@@ -216,7 +219,7 @@ pub(crate) fn start_log(verbose: u8) {
         .with_ansi(false)
         .without_time();
     tracing_subscriber::registry()
-        .with(Targets::new().with_targets(ours.map(|name| (name, level))))
+        .with(Targets::new().with_targets(crates.map(|name| (name, level))))
         .with(log)
         .init();
 }
@@ -226,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_exact_and_steers_no_terminal() {
+    fn json_escapes_control_characters_and_keeps_the_rest() {
         let value = json!({"path": "/a\u{1b}\u{9b}\u{202e}\u{e0041}ä", "x": ["1//0gSecret"]});
         let line = json_line(redacted(value.clone()));
         assert_eq!(
@@ -238,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn text_keeps_its_own_colors_and_no_others() {
+    fn text_keeps_only_its_own_colors() {
         let mut text = Text::from("a\u{1b}[2J ");
         text.paint(true, "31", "b\u{1b}[0m ya29.secret");
         assert_eq!(
@@ -248,10 +251,10 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_somebody_else_chose_turns_and_hides_nothing() {
+    fn unsafe_characters_are_stripped_from_names() {
         for c in "\u{1b}\u{202e}\u{2066}\u{200b}\u{200f}\u{feff}\u{61c}\u{ad}\u{e0041}".chars() {
             assert_eq!(
-                plain(&format!("Jane{c}’s Wälder 森")),
+                strip_unsafe_chars(&format!("Jane{c}’s Wälder 森")),
                 "Jane’s Wälder 森",
                 "{c:?}"
             );

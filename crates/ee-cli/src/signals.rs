@@ -4,7 +4,7 @@ use std::io;
 
 /// A signal that was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ClientEvent {
+pub(crate) enum Signal {
     Interrupt,
     #[cfg(unix)]
     Terminate,
@@ -12,7 +12,7 @@ pub(crate) enum ClientEvent {
     Hangup,
 }
 
-impl ClientEvent {
+impl Signal {
     pub(crate) fn message(self) -> &'static str {
         match self {
             Self::Interrupt => "interrupted",
@@ -38,7 +38,7 @@ impl ClientEvent {
 pub(crate) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
-    /// `None` if the process is to survive its terminal, as with `nohup`.
+    /// `None` if SIGHUP is ignored, as under `nohup`.
     hangup: Option<tokio::signal::unix::Signal>,
 }
 
@@ -54,7 +54,7 @@ impl Signals {
         })
     }
 
-    pub(crate) async fn next(&mut self) -> ClientEvent {
+    pub(crate) async fn next(&mut self) -> Signal {
         let hangup = async {
             match &mut self.hangup {
                 Some(signal) => signal.recv().await,
@@ -62,14 +62,14 @@ impl Signals {
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => ClientEvent::Interrupt,
-            _ = self.terminate.recv() => ClientEvent::Terminate,
-            _ = hangup => ClientEvent::Hangup,
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.terminate.recv() => Signal::Terminate,
+            _ = hangup => Signal::Hangup,
         }
     }
 }
 
-/// Whether the process was started with SIGHUP ignored. A handler would undo that.
+/// Returns whether the process was started with SIGHUP ignored, which a handler would undo.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -79,7 +79,8 @@ fn is_hangup_ignored() -> bool {
         .is_some_and(|mask| mask & 1 != 0)
 }
 
-/// Only the C library tells what is ignored. `nohup` leaves no stream at a terminal.
+/// Guesses whether SIGHUP is ignored, which only the C library knows: under `nohup`, no standard
+/// stream is a terminal.
 #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
 fn is_hangup_ignored() -> bool {
     use std::io::IsTerminal as _;
@@ -95,8 +96,8 @@ impl Signals {
         tokio::signal::windows::ctrl_c().map(Self)
     }
 
-    pub(crate) async fn next(&mut self) -> ClientEvent {
+    pub(crate) async fn next(&mut self) -> Signal {
         let _ = self.0.recv().await;
-        ClientEvent::Interrupt
+        Signal::Interrupt
     }
 }

@@ -2,7 +2,7 @@
 //! of this very login is taken.
 #![no_main]
 
-use ee_credentials::fuzzing::{Loopback, callback, loopback, notebook_reply, notebook_verifier};
+use ee_credentials::fuzzing::{Loopback, callback, loopback, notebook_response, notebook_verifier};
 use fuzz::{CANARY, block_on, check_error, check_secrets};
 
 const STATE: &str = "s3cr3t-st4te";
@@ -11,7 +11,7 @@ const PORT: u16 = 8085;
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     match block_on(loopback(data, STATE, PORT)) {
         Loopback::Code(code) => check_answer(query_of(data), "code", code.expose_secret()),
-        Loopback::Refused(reason) => check_answer(query_of(data), "error", &reason),
+        Loopback::Denied(reason) => check_answer(query_of(data), "error", &reason),
         Loopback::Page(status) => assert!(status.starts_with(['2', '4'])),
         Loopback::NoRequest => {}
     }
@@ -28,7 +28,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         let mut names = url::form_urlencoded::parse(data).map(|(name, _)| name);
         assert!(names.any(|name| again.contains(&&*name)), "{whole}");
     }
-    match notebook_reply(data, &"canary-verifier".into()) {
+    match notebook_response(data, &"canary-verifier".into()) {
         Ok((_, secret, _)) => assert!(!format!("{secret:?}").contains(CANARY)),
         Err(error) => {
             check_error(&error, error.remedy());

@@ -1,4 +1,4 @@
-//! What can be said after `eectl api`; the flags are those of `gh api` where it has the same.
+//! The arguments of `eectl api`, which are named as in `gh api`.
 
 use std::path::PathBuf;
 
@@ -6,40 +6,41 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 #[derive(Debug, Args)]
 pub(crate) struct Api {
-    /// GET, POST, PATCH, PUT or DELETE (without one: POST with a body or fields, GET otherwise),
-    /// then the path: `config` is put under v1/projects/P/, `projects/…` under v1/
+    /// The method (GET, POST, PATCH, PUT or DELETE; defaults to POST with a body or fields, to GET
+    /// otherwise) and the path, relative to v1/projects/PROJECT/, or to v1/ if it starts with
+    /// `projects/`
     #[arg(value_name = "[METHOD] PATH", required = true, num_args = 1..=2)]
     pub(crate) words: Vec<String>,
 
-    /// The method, in the place of one before the path
+    /// Set the method, instead of naming it before the path
     #[arg(short = 'X', long, value_name = "METHOD")]
     pub(crate) method: Option<String>,
 
-    /// A file with the request's body, or - for standard input
+    /// Read the request body from a file, or from standard input with `-`
     #[arg(long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,
 
-    /// A query parameter (repeatable)
+    /// Add a query parameter (repeatable)
     #[arg(long, value_name = "K=V", value_parser = key_and_value)]
     pub(crate) query: Vec<(String, String)>,
 
     #[command(flatten)]
     pub(crate) fields: Fields,
 
-    /// A header of the request (repeatable)
+    /// Add a header (repeatable)
     #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = name_and_value)]
     pub(crate) header: Vec<(String, String)>,
 
-    /// Prints the status and the headers of the reply before its body
+    /// Print the status and headers of the response before its body
     #[arg(short, long, conflicts_with = "paginate")]
     pub(crate) include: bool,
 
-    /// Asks for all pages, and prints them as one object whose lists are joined
+    /// Fetch all pages and print them as one object, with their lists joined
     #[arg(long)]
     pub(crate) paginate: bool,
 }
 
-/// The fields of both options, in the order in which they were given.
+/// The fields of `-f` and `-F`, in the order of the command line.
 #[derive(Debug)]
 pub(crate) struct Fields(pub(crate) Vec<Field>);
 
@@ -47,8 +48,8 @@ pub(crate) struct Fields(pub(crate) Vec<Field>);
 pub(crate) struct Field {
     pub(crate) key: String,
     pub(crate) text: String,
-    /// Whether `true`, numbers and `@FILE` are more than text.
-    pub(crate) has_meaning: bool,
+    /// Whether `true`, `false`, `null`, numbers and `@FILE` are interpreted.
+    pub(crate) is_typed: bool,
 }
 
 const RAW_FIELD: &str = "raw-field";
@@ -65,8 +66,8 @@ impl Args for Fields {
                 .action(ArgAction::Append)
         };
         command
-            .arg(option(RAW_FIELD, 'f').help("A text field of the JSON body, or with GET or --input a query parameter (repeatable); K may be `a[b]` or `a[]`"))
-            .arg(option(FIELD, 'F').help("The same, with a meaning for true, false, null, numbers, and @FILE for a file's text (repeatable)"))
+            .arg(option(RAW_FIELD, 'f').help("Add a string field to the JSON body, or a query parameter with GET or --input (repeatable); K may be `a[b]` or `a[]`"))
+            .arg(option(FIELD, 'F').help("Add a typed field: true, false, null, a number, or @FILE for the contents of a file (repeatable)"))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -77,19 +78,19 @@ impl Args for Fields {
 impl FromArgMatches for Fields {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut fields = Vec::new();
-        for (name, has_meaning) in [(RAW_FIELD, false), (FIELD, true)] {
-            let places = matches.indices_of(name).into_iter().flatten();
-            let given = matches.get_many::<(String, String)>(name);
-            for (place, (key, text)) in places.zip(given.into_iter().flatten()) {
+        for (name, is_typed) in [(RAW_FIELD, false), (FIELD, true)] {
+            let indices = matches.indices_of(name).into_iter().flatten();
+            let values = matches.get_many::<(String, String)>(name);
+            for (index, (key, text)) in indices.zip(values.into_iter().flatten()) {
                 let field = Field {
                     key: key.clone(),
                     text: text.clone(),
-                    has_meaning,
+                    is_typed,
                 };
-                fields.push((place, field));
+                fields.push((index, field));
             }
         }
-        fields.sort_by_key(|(place, _)| *place);
+        fields.sort_by_key(|(index, _)| *index);
         Ok(Self(fields.into_iter().map(|(_, field)| field).collect()))
     }
 
@@ -102,7 +103,7 @@ impl FromArgMatches for Fields {
 fn key_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write it as key=value".to_owned()),
+        _ => Err("expected key=value".to_owned()),
     }
 }
 
@@ -111,7 +112,7 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.trim().is_empty() => {
             Ok((name.trim().to_owned(), value.trim().to_owned()))
         }
-        _ => Err("write it as Name: value".to_owned()),
+        _ => Err("expected 'Name: value'".to_owned()),
     }
 }
 
@@ -123,7 +124,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn of_a_pair_nothing_is_lost_and_its_name_ends_at_the_first_sign(text in ".*[=:]?.*") {
+        fn pair_is_split_at_its_first_separator(text in ".*[=:]?.*") {
             if let Ok((key, value)) = key_and_value(&text) {
                 prop_assert!(!key.is_empty() && !key.contains('='));
                 prop_assert_eq!(format!("{key}={value}"), text.clone());

@@ -1,4 +1,4 @@
-//! What can be said on the command line.
+//! The command line.
 
 mod api;
 mod project;
@@ -17,26 +17,28 @@ use crate::command::auth::login::Login;
 use crate::command::auth::logout::Logout;
 use crate::error::CliError;
 
-/// Get into Google Earth Engine: find credentials, get a token, verify the project, make requests.
+/// Command-line client for Google Earth Engine: log in, select a project, diagnose problems, call
+/// the API
 #[derive(Debug, Parser)]
 #[command(name = "eectl", version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Global options")]
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// The options that name a file or a directory.
+/// The options whose value is a file or a directory.
 const PATH_FLAGS: [&str; 4] = ["--credentials", "--input", "--write-credentials", "--dir"];
 
-/// The error for an option that names a file and was given something else: the key itself, for
-/// example, which is not shown. Read before the rest of the command line, since a PEM block looks
-/// like an option.
-pub(crate) fn check_paths(words: &[OsString]) -> Result<(), CliError> {
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        let text = word.to_string_lossy();
+/// Rejects an option whose value should be a path and is something else, such as the key itself,
+/// without showing the value.
+///
+/// This runs before the command line is parsed, because a PEM block looks like an option.
+pub(crate) fn check_paths(args: &[OsString]) -> Result<(), CliError> {
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let text = arg.to_string_lossy();
         let (flag, value) = match text.split_once('=') {
             Some((flag, value)) => (flag, Some(Path::new(value))),
             None => (&*text, None),
@@ -44,29 +46,29 @@ pub(crate) fn check_paths(words: &[OsString]) -> Result<(), CliError> {
         if !PATH_FLAGS.contains(&flag) {
             continue;
         }
-        if let Some(value) = value.or_else(|| Some(Path::new(words.next()?))) {
+        if let Some(value) = value.or_else(|| Some(Path::new(args.next()?))) {
             check_path_flag(flag, value).map_err(|error| CliError::login(&error))?;
         }
     }
     Ok(())
 }
 
-/// What every command understands, before and after its name.
+/// The options of every command, allowed before and after its name.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// The Cloud project to route requests through and bill them to
-    #[arg(long, global = true, value_name = "P")]
+    /// Use this Cloud project, given as an ID or a number
+    #[arg(long, global = true, value_name = "PROJECT")]
     pub(crate) project: Option<String>,
 
-    /// A credential file of any type that Application Default Credentials know
+    /// Use this credential file, of any type that Application Default Credentials support
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) credentials: Option<PathBuf>,
 
-    /// Acts as this service account, through the credentials that are given or found
+    /// Impersonate this service account
     #[arg(long, global = true, value_name = "EMAIL")]
     pub(crate) impersonate: Option<String>,
 
-    /// The scopes to ask for, short or whole, separated by commas
+    /// Request these scopes, separated by commas, as URLs or short names
     #[arg(long, global = true, value_name = "A,B", value_delimiter = ',')]
     pub(crate) scopes: Vec<String>,
 
@@ -74,11 +76,11 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "HOST")]
     pub(crate) allow_host: Vec<String>,
 
-    /// Asks for a new access token, and keeps none for the next command
+    /// Request a new access token and do not cache it on disk
     #[arg(long, global = true)]
     pub(crate) no_token_cache: bool,
 
-    /// Prints JSON: the result on standard output, a failure on standard error
+    /// Print the result as JSON on standard output, and an error as JSON on standard error
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
@@ -86,42 +88,43 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
-    /// Says what is done; twice for every detail
+    /// Log each step to standard error; repeat for more detail
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Finds credentials, gets a token and verifies the project
+    /// Find credentials and verify the project
     Init(Init),
-    /// Works with credentials
+    /// Log in and out, show credentials and tokens
     Auth(Auth),
-    /// The same as `auth login`, as the Python client's command calls it
+    /// Log in: an alias of `auth login` for users of the Python client
     #[command(hide = true)]
     Authenticate(Login),
-    /// Works with Cloud projects
+    /// List, select and check Cloud projects
     Project(Project),
-    /// Checks every link from the credentials to a computed value, and says what to do
+    /// Check every step from the credentials to a computed value
     Doctor,
-    /// Makes a request and prints the reply's body
+    /// Send a request and print the response body
     Api(Api),
-    /// Runs an emulator of Google's hosts on loopback until it is stopped
+    /// Run an emulator of Google's hosts on this machine
     Emulator(Emulator),
-    /// Prints a script that completes this command in a shell
+    /// Print a shell completion script
     Completions(Completions),
-    /// Prints the manual page, or writes one for every command
+    /// Print the manual page, or write a page for each command
     Man(Man),
-    /// `project set`, as the Python client's command spells it
+    /// Set the project: an alias of `project set` for users of the Python client
     #[command(name = "set_project", hide = true)]
     SetProject(ProjectId),
-    /// `project unset`, as the Python client's command spells it
+    /// Remove the project: an alias of `project unset` for users of the Python client
     #[command(name = "unset_project", hide = true)]
     UnsetProject,
 }
 
 impl Command {
-    /// Whether an emulator changes what the command does, or where a login comes from.
+    /// Returns whether the command sends requests or uses a login, so that a configured emulator
+    /// affects it.
     pub(crate) fn uses_hosts(&self) -> bool {
         !matches!(
             self,
@@ -132,8 +135,7 @@ impl Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// Waits this long for what takes a few minutes to be known everywhere: an API that was
-    /// just enabled, a role that was just granted, a project that was just registered
+    /// Keep retrying for up to SECONDS while API enablement, a role or a registration propagates
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub(crate) wait: u64,
 }
@@ -146,39 +148,39 @@ pub(crate) struct Auth {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuthCommand {
-    /// Logs a person in, into the file that the Python client shares
+    /// Log in as a user and save the login where the Python client finds it
     #[command(alias = "authenticate")]
     Login(Login),
-    /// Removes that file; with --revoke, the login ends at Google too
+    /// Remove the saved login, and revoke it with --revoke
     Logout(Logout),
-    /// Prints the scopes of the current token, one a line
+    /// Print the scopes of the current token, one per line
     Scopes,
-    /// Shows who is logged in, with which credentials, and what their token is good for
+    /// Show the credentials in use, their account and the scopes of their token
     Status,
-    /// Prints an access token, and nothing else
+    /// Print an access token
     Token,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Emulator {
-    /// The port to listen on; 0 for any that is free
+    /// Listen on this port; 0 selects a free one
     #[arg(long, value_name = "N", default_value_t = 8090)]
     pub(crate) port: u16,
 
-    /// A folder to write credentials into that the emulator accepts
+    /// Write credentials that the emulator accepts into this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) write_credentials: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
-    /// The shell
+    /// The shell to complete commands in
     pub(crate) shell: Shell,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Man {
-    /// A folder to write a page for every command into, instead of printing the first one
+    /// Write a page for each command into this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
 }
@@ -193,11 +195,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn command_line_definition_is_consistent() {
         Arguments::command().debug_assert();
     }
 
-    /// The long names of the options of a command and those below it that take such a value.
+    /// Collects the long names of the path options of a command and its subcommands.
     fn options(command: &clap::Command, all: &mut Vec<String>) {
         for argument in command.get_arguments() {
             let names = argument.get_value_names().unwrap_or_default();
@@ -223,8 +225,8 @@ mod tests {
         assert_eq!(all, known);
         for flag in PATH_FLAGS {
             for line in [format!("{flag}=ya29.x"), format!("init {flag} -----BEGIN")] {
-                let words: Vec<_> = line.split(' ').map(OsString::from).collect();
-                assert_eq!(check_paths(&words).unwrap_err().exit_status(), 4, "{line}");
+                let args: Vec<_> = line.split(' ').map(OsString::from).collect();
+                assert_eq!(check_paths(&args).unwrap_err().exit_status(), 4, "{line}");
             }
             check_paths(&[flag.into(), "key.json".into()]).unwrap();
             check_paths(&[flag.into()]).unwrap();
@@ -232,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn global_options_stand_before_and_after_the_command() {
+    fn global_options_work_before_and_after_the_command() {
         for line in [
             "eectl --project p --scopes a,b --json init",
             "eectl init --project p --scopes a --scopes b --json",
@@ -251,43 +253,43 @@ mod tests {
         "--timeout", "--wait", "-f", "-F", "-H", "-X", "-", "--", "-vv", "--json",
     ];
 
-    /// Words of any bytes, most of them near to what is understood.
-    fn words() -> impl Strategy<Value = Vec<OsString>> {
+    /// Arguments of arbitrary bytes, most of them close to valid ones.
+    fn arguments() -> impl Strategy<Value = Vec<OsString>> {
         let odd = collection::vec(any::<u8>(), 0..12);
         let odd = odd.prop_map(|bytes| match String::from_utf8(bytes) {
             Ok(text) => text.into(),
-            Err(broken) => of_bytes(broken.into_bytes()),
+            Err(invalid) => from_bytes(invalid.into_bytes()),
         });
         let text = any::<String>().prop_map(OsString::from);
         let known = sample::select(&KNOWN[..]).prop_map(OsString::from);
-        let steering = sample::select(&["\u{1b}[2J", "--\u{202e}x", "a=\u{200b}\r"][..]);
-        let steering = steering.prop_map(OsString::from);
+        let unsafe_text = sample::select(&["\u{1b}[2J", "--\u{202e}x", "a=\u{200b}\r"][..]);
+        let unsafe_text = unsafe_text.prop_map(OsString::from);
         collection::vec(
-            prop_oneof![4 => known, 1 => odd, 1 => text, 1 => steering],
+            prop_oneof![4 => known, 1 => odd, 1 => text, 1 => unsafe_text],
             0..6,
         )
     }
 
     #[cfg(unix)]
-    fn of_bytes(bytes: Vec<u8>) -> OsString {
+    fn from_bytes(bytes: Vec<u8>) -> OsString {
         std::os::unix::ffi::OsStringExt::from_vec(bytes)
     }
 
     #[cfg(not(unix))]
-    fn of_bytes(bytes: Vec<u8>) -> OsString {
+    fn from_bytes(bytes: Vec<u8>) -> OsString {
         String::from_utf8_lossy(&bytes).into_owned().into()
     }
 
     proptest! {
         #[test]
-        fn whatever_is_on_the_command_line_is_read_or_an_error_that_steers_no_terminal(words in words()) {
-            let line = [OsString::from("eectl")].into_iter().chain(words);
+        fn invalid_command_line_is_a_printable_usage_error(arguments in arguments()) {
+            let line = [OsString::from("eectl")].into_iter().chain(arguments);
             if let Err(error) = Arguments::try_parse_from(line) {
-                let failure = crate::error::CliError::usage(&error);
-                prop_assert_eq!(failure.exit_status(), 2);
-                let steers = |c: char| is_unsafe_for_display(c) && !matches!(c, '\n' | '\t');
-                for text in failure.texts() {
-                    prop_assert!(!text.contains(steers), "{:?}", text);
+                let error = crate::error::CliError::usage(&error);
+                prop_assert_eq!(error.exit_status(), 2);
+                let is_unsafe = |c: char| is_unsafe_for_display(c) && !matches!(c, '\n' | '\t');
+                for text in error.rendered() {
+                    prop_assert!(!text.contains(is_unsafe), "{:?}", text);
                 }
             }
         }

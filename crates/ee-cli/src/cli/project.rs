@@ -1,4 +1,4 @@
-//! What can be said after `eectl project`.
+//! The arguments of `eectl project`.
 
 use clap::{Args, Subcommand};
 
@@ -10,30 +10,30 @@ pub(crate) struct Project {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProjectCommand {
-    /// Lists the projects of this login, with whether Earth Engine can be used in each
+    /// List your projects and whether Earth Engine is ready in each
     List,
-    /// Lets you pick one of them, and sets it
+    /// Pick a project from a list and set it
     Select,
-    /// Sets the project for this user's programs, those in Python included
+    /// Set the project for your programs, including those in Python
     Set(ProjectId),
-    /// Removes the project that was set
+    /// Remove the project that was set
     Unset,
-    /// Shows the project that programs use, and where it comes from; sends nothing to Earth Engine
+    /// Show the project that programs use and its source, without sending it a request
     Show,
-    /// Checks that a project may be used: this one, or the one that programs use
-    Check(MaybeProjectId),
+    /// Verify that Earth Engine can be used in a project
+    Check(OptionalProjectId),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ProjectId {
-    /// The project's id or number
+    /// The project's ID or number
     #[arg(value_name = "PROJECT")]
     pub(crate) id: String,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct MaybeProjectId {
-    /// The project's id or number
+pub(crate) struct OptionalProjectId {
+    /// The project's ID or number; defaults to the project that programs use
     #[arg(value_name = "PROJECT")]
     pub(crate) id: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `eectl api`: any request.
+//! `eectl api`: sends a request.
 
 mod fields;
 mod pages;
@@ -24,7 +24,7 @@ const METHODS: [Method; 5] = [
     Method::DELETE,
 ];
 
-/// A request, as the command line describes it.
+/// The request that the command line describes.
 struct Call<'a> {
     method: Method,
     path: &'a str,
@@ -35,7 +35,7 @@ struct Call<'a> {
 
 pub(crate) async fn run(global: &Global, api: &Api) -> Result<(), CliError> {
     let call = Call::new(api)?;
-    // The call itself shows what is wrong with the project: no request is spent on that before.
+    // The call itself reports project errors, so the project is not verified first.
     let ee = super::builder(global)
         .verify(VerifyLevel::Skip)
         .connect()
@@ -46,7 +46,7 @@ pub(crate) async fn run(global: &Global, api: &Api) -> Result<(), CliError> {
     }
     let response = call.send(&ee).await?;
     if api.include {
-        print(head(&response))?;
+        print(render_head(&response))?;
     }
     print_raw(response.bytes())
 }
@@ -57,14 +57,14 @@ impl<'a> Call<'a> {
         let mut call = Self {
             query: api.query.clone(),
             headers: &api.header,
-            body: api.input.as_deref().map(read).transpose()?,
+            body: api.input.as_deref().map(read_input).transpose()?,
             method,
             path,
         };
         let mut values: Vec<(&str, Value)> = Vec::new();
         for field in &api.fields.0 {
-            let value = match field.has_meaning {
-                true => fields::meaning(&field.text)?,
+            let value = match field.is_typed {
+                true => fields::parse_typed(&field.text)?,
                 false => Value::String(field.text.clone()),
             };
             values.push((&field.key, value));
@@ -75,13 +75,13 @@ impl<'a> Call<'a> {
         if call.method == Method::GET || call.body.is_some() {
             let query = values
                 .iter()
-                .map(|(k, v)| ((*k).to_owned(), fields::in_query(v)));
+                .map(|(k, v)| ((*k).to_owned(), fields::query_value(v)));
             call.query.extend(query);
             return Ok(call);
         }
         let mut body = Map::new();
         for (key, value) in values {
-            fields::put(&mut body, key, value)?;
+            fields::insert(&mut body, key, value)?;
         }
         call.body = Some(Value::Object(body).to_string().into_bytes());
         Ok(call)
@@ -98,7 +98,7 @@ impl<'a> Call<'a> {
         for (name, value) in self.headers {
             let name = name
                 .parse()
-                .map_err(|_| CliError::usage(&format!("{name:?} is no name of a header")))?;
+                .map_err(|_| CliError::usage(&format!("invalid header name {name:?}")))?;
             request = request.header(name, value);
         }
         request
@@ -110,17 +110,17 @@ impl<'a> Call<'a> {
     async fn all_pages(mut self, ee: &EarthEngine) -> Result<String, CliError> {
         let mut pages = Pages::default();
         while let Some(token) = pages.add(self.send(ee).await?.bytes())? {
-            self.go_to(token)?;
+            self.set_page_token(token)?;
         }
         Ok(pages.into_text())
     }
 
-    /// Asks for another page: in the query, or in the body of methods that take it there.
-    fn go_to(&mut self, token: String) -> Result<(), CliError> {
+    /// Sets the page token: in the body of a POST request, in the query otherwise.
+    fn set_page_token(&mut self, token: String) -> Result<(), CliError> {
         const NAME: &str = "pageToken";
         if let (true, Some(body)) = (self.method == Method::POST, &self.body) {
             let mut body: Map<String, Value> = serde_json::from_slice(body).map_err(|_| {
-                CliError::usage(&"the body is no JSON object, so no page can be named in it")
+                CliError::usage(&"--paginate needs a JSON object as the request body")
             })?;
             body.insert(NAME.into(), token.into());
             self.body = Some(Value::Object(body).to_string().into_bytes());
@@ -132,31 +132,31 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The status and the headers of a reply.
-fn head(response: &Response) -> String {
+/// Formats the status and the headers of a response.
+fn render_head(response: &Response) -> String {
     let mut text = format!("HTTP {}\n", response.status());
     for (name, value) in response.headers() {
         let value = String::from_utf8_lossy(value.as_bytes());
-        text += &format!("{name}: {}\n", crate::output::plain(&value));
+        text += &format!("{name}: {}\n", crate::output::strip_unsafe_chars(&value));
     }
     text + "\n"
 }
 
 fn method_and_path(api: &Api) -> Result<(Method, &str), CliError> {
-    let (word, path) = match api.words.as_slice() {
+    let (positional, path) = match api.words.as_slice() {
         [path] => (None, path),
         [method, path] => (Some(method), path),
-        _ => return Err(CliError::usage(&"a path is needed")),
+        _ => return Err(CliError::usage(&"missing path")),
     };
-    let named = match (word, &api.method) {
+    let method = match (positional, &api.method) {
         (Some(_), Some(_)) => {
             return Err(CliError::usage(
-                &"the method is named twice: before the path and with -X",
+                &"the method is given both before the path and with -X",
             ));
         }
-        (word, option) => word.or(option.as_ref()),
+        (positional, option) => positional.or(option.as_ref()),
     };
-    let Some(method) = named else {
+    let Some(method) = method else {
         let has_body = api.input.is_some() || !api.fields.0.is_empty();
         return Ok((if has_body { Method::POST } else { Method::GET }, path));
     };
@@ -166,17 +166,17 @@ fn method_and_path(api: &Api) -> Result<(Method, &str), CliError> {
         .map(|method| (method, path.as_str()))
         .ok_or_else(|| {
             CliError::usage(&format!(
-                "\"{method}\" is not one of GET, POST, PATCH, PUT and DELETE"
+                "unsupported method \"{method}\": use GET, POST, PATCH, PUT or DELETE"
             ))
         })
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, CliError> {
-    let read = if file == Path::new("-") {
+fn read_input(file: &Path) -> Result<Vec<u8>, CliError> {
+    let result = if file == Path::new("-") {
         let mut body = Vec::new();
         std::io::stdin().lock().read_to_end(&mut body).map(|_| body)
     } else {
         std::fs::read(file)
     };
-    read.map_err(|e| CliError::io(&format!("{} cannot be read", display_path(file)), &e))
+    result.map_err(|e| CliError::io(&format!("cannot read {}", display_path(file)), &e))
 }

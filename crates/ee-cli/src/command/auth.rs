@@ -37,8 +37,8 @@ async fn token(global: &Global) -> Result<(), CliError> {
     print_raw(format!("{}\n", token.secret()))
 }
 
-/// When a token ends; `None` where nobody says.
+/// Formats the expiry of a token, if it is known.
 fn expires_at(token: &AccessToken) -> Option<String> {
-    let end = token.expires_at()?;
-    Some(end.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+    let expiry = token.expires_at()?;
+    Some(expiry.format("%Y-%m-%dT%H:%M:%SZ").to_string())
 }

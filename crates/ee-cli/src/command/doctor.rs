@@ -1,11 +1,11 @@
-//! `eectl doctor`: the library's checks, drawn.
+//! `eectl doctor`: runs and prints the library's checks.
 
 use earthengine::{Check, CheckStatus, Diagnosis};
 use serde_json::{Value, json};
 
 use crate::cli::Global;
-use crate::error::{CliError, in_one_line};
-use crate::output::{Text, has_colours, plain, print, print_json};
+use crate::error::{CliError, remedy_line};
+use crate::output::{Text, print, print_json, strip_unsafe_chars, supports_color};
 
 pub(crate) async fn run(global: &Global) -> Result<(), CliError> {
     let builder = super::builder(global);
@@ -14,24 +14,26 @@ pub(crate) async fn run(global: &Global) -> Result<(), CliError> {
         print_json(&as_json(&diagnosis))?;
         diagnosis
     } else {
-        let colour = has_colours(&std::io::stdout());
+        let color = supports_color(&std::io::stdout());
         let mut printed = Ok(());
         let diagnosis = builder
             .diagnose_with(|check| {
                 if printed.is_ok() {
-                    printed = print(render_text(check, colour));
+                    printed = print(render_text(check, color));
                 }
             })
             .await;
         printed?;
-        print(summary(&diagnosis, colour))?;
+        print(summary(&diagnosis, color))?;
         diagnosis
     };
     if diagnosis.is_ok() {
         return Ok(());
     }
     let failure = diagnosis.first_failure();
-    Err(CliError::told(failure.and_then(|check| check.error)))
+    Err(CliError::already_reported(
+        failure.and_then(|check| check.error),
+    ))
 }
 
 fn as_json(diagnosis: &Diagnosis) -> Value {
@@ -42,7 +44,7 @@ fn as_json(diagnosis: &Diagnosis) -> Value {
             "message": check.message,
         });
         if let Some(remedy) = &check.remedy {
-            object["remedy"] = json!(in_one_line(remedy));
+            object["remedy"] = json!(remedy_line(remedy));
             if let Some(url) = &remedy.url {
                 object["url"] = json!(url);
             }
@@ -52,8 +54,8 @@ fn as_json(diagnosis: &Diagnosis) -> Value {
     json!({"ok": diagnosis.is_ok(), "checks": checks.collect::<Vec<_>>()})
 }
 
-/// A line for the check, and more for what to do. The status is a word; colour is extra.
-fn render_text(check: &Check, colour: bool) -> Text {
+/// Formats a check and its hint. The status is a word, so that nothing depends on color.
+fn render_text(check: &Check, color: bool) -> Text {
     let code = match check.status {
         CheckStatus::Ok => "32",
         CheckStatus::Warning => "33",
@@ -61,18 +63,21 @@ fn render_text(check: &Check, colour: bool) -> Text {
         _ => "2",
     };
     let status = format!("{:<8}", check.status.as_str());
-    // The places that were searched have long names: one column for all of them is enough.
-    let (name, place) = match check.name.split_once('.') {
-        Some((name, place)) => (name, format!("{place}: ")),
+    // Search steps have long names, which move into the message.
+    let (name, step) = match check.name.split_once('.') {
+        Some((name, step)) => (name, format!("{step}: ")),
         None => (check.name.as_str(), String::new()),
     };
     let mut text = Text::default();
-    text.paint(colour, code, &status);
-    text.add(&format!(" {name:<16} {place}{}\n", plain(&check.message)));
+    text.paint(color, code, &status);
+    text.add(&format!(
+        " {name:<16} {step}{}\n",
+        strip_unsafe_chars(&check.message)
+    ));
     if let Some(remedy) = &check.remedy {
         const INDENT: &str = "         ";
         text.add(INDENT);
-        text.paint(colour, "1;36", "hint:");
+        text.paint(color, "1;36", "hint:");
         text.add(&format!(" {}\n", remedy.text));
         for line in remedy.command.iter().chain(&remedy.url) {
             text.add(&format!("{INDENT}    {line}\n"));
@@ -81,15 +86,26 @@ fn render_text(check: &Check, colour: bool) -> Text {
     text
 }
 
-fn summary(diagnosis: &Diagnosis, colour: bool) -> Text {
+fn summary(diagnosis: &Diagnosis, color: bool) -> Text {
     let mut text = Text::default();
-    if diagnosis.is_ok() {
-        text.paint(colour, "1;32", "A program can run.");
-    } else {
-        text.paint(colour, "1;31", "A program cannot run.");
-        if let Some(check) = diagnosis.first_failure() {
-            text.add(&format!(" First mend: {}.", check.name));
-        }
+    let failed: Vec<_> = diagnosis
+        .checks
+        .iter()
+        .filter(|check| check.status == CheckStatus::Failed)
+        .map(|check| check.name.as_str())
+        .collect();
+    match failed.len() {
+        0 if diagnosis.is_ok() => text.paint(color, "1;32", "No problems found."),
+        0 => text.paint(color, "1;31", "Not every check could run."),
+        1 => text.paint(color, "1;31", "1 check failed"),
+        count => text.paint(color, "1;31", &format!("{count} checks failed")),
+    }
+    if !failed.is_empty() {
+        let them = if failed.len() == 1 { "it" } else { "them" };
+        let names = failed.join(", ");
+        text.add(&format!(
+            ": {names}. Fix {them} and run `eectl doctor` again."
+        ));
     }
     text.add("\n");
     text

@@ -1,4 +1,4 @@
-//! `eectl emulator`: Google's hosts on loopback, for trying things out.
+//! `eectl emulator`: runs the emulator of Google's hosts.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -9,11 +9,11 @@ use ee_emulator::{Emulator, Project};
 
 use crate::cli::{Emulator as Arguments, Global};
 use crate::error::CliError;
-use crate::output::{note, print};
+use crate::output::{print, print_status};
 
 const PROJECT: &str = "ee-demo-project";
 const SERVICE_ACCOUNT: &str = "demo@ee-demo-project.iam.gserviceaccount.com";
-const PERSON: &str = "jane@example.com";
+const USER: &str = "jane@example.com";
 
 pub(crate) async fn run(global: &Global, arguments: &Arguments) -> Result<(), CliError> {
     let emulator = Emulator::builder()
@@ -21,52 +21,47 @@ pub(crate) async fn run(global: &Global, arguments: &Arguments) -> Result<(), Cl
         .project(Project::new(PROJECT))
         .start()
         .await
-        .map_err(|e| {
-            CliError::io(
-                &format!("port {} cannot be listened on", arguments.port),
-                &e,
-            )
-        })?;
-    // Somebody whom the consent page can offer.
-    emulator.create_user(PERSON);
-    if let Some(folder) = &arguments.write_credentials {
-        write_credentials(&emulator, folder)?;
+        .map_err(|e| CliError::io(&format!("cannot listen on port {}", arguments.port), &e))?;
+    // The consent page offers this user.
+    emulator.create_user(USER);
+    if let Some(dir) = &arguments.write_credentials {
+        write_credentials(&emulator, dir)?;
     }
     print(format!("{}\n", emulator.address()))?;
     if !global.quiet {
-        note(&format!(
-            "export EARTHENGINE_EMULATOR_HOST={}   # sends eectl and every program of this library here\nproject {PROJECT} is registered; credentials: --write-credentials DIR, or eectl auth login as {PERSON}; stop with Ctrl-C",
+        print_status(&format!(
+            "To use the emulator, run:\n\n    export EARTHENGINE_EMULATOR_HOST={}\n\nproject       {PROJECT}\ncredentials   --write-credentials DIR, or `eectl auth login` as {USER}\nPress Ctrl-C to stop.",
             emulator.address()
         ));
     }
     tokio::signal::ctrl_c()
         .await
-        .map_err(|e| CliError::io("Ctrl-C cannot be waited for", &e))
+        .map_err(|e| CliError::io("cannot wait for Ctrl-C", &e))
 }
 
-/// Writes one file of each kind that the emulator accepts.
-fn write_credentials(emulator: &Emulator, folder: &Path) -> Result<(), CliError> {
+/// Writes one credential file of each kind.
+fn write_credentials(emulator: &Emulator, dir: &Path) -> Result<(), CliError> {
     let account = emulator.create_service_account(SERVICE_ACCOUNT, PROJECT);
-    let person = emulator.create_user(PERSON);
-    fs::create_dir_all(folder)
-        .map_err(|e| CliError::io(&format!("{} cannot be made", display_path(folder)), &e))?;
+    let user = emulator.create_user(USER);
+    fs::create_dir_all(dir)
+        .map_err(|e| CliError::io(&format!("cannot create {}", display_path(dir)), &e))?;
     for (name, text) in [
         ("service_account.json", account.json_key()),
-        ("authorized_user.json", person.authorized_user_json()),
+        ("authorized_user.json", user.authorized_user_json()),
         (
             "earthengine_credentials.json",
-            person.earthengine_file_json(Some(PROJECT)),
+            user.earthengine_file_json(Some(PROJECT)),
         ),
     ] {
-        let path = folder.join(name);
+        let path = dir.join(name);
         private_file(&path)
             .and_then(|mut file| file.write_all(text.as_bytes()))
-            .map_err(|e| CliError::io(&format!("{} cannot be written", display_path(&path)), &e))?;
+            .map_err(|e| CliError::io(&format!("cannot write {}", display_path(&path)), &e))?;
     }
     Ok(())
 }
 
-/// Creates a file that only its owner may read, in place of the one before. Never through a link.
+/// Creates a file that only its owner can read, replacing an existing one and following no link.
 fn private_file(path: &Path) -> std::io::Result<fs::File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),

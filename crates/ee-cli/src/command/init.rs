@@ -1,4 +1,4 @@
-//! `eectl init`: from nothing to a verified project.
+//! `eectl init`: finds credentials and verifies the project.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Global, Init};
 use crate::error::{CliError, Phase};
-use crate::output::{note, plain, print, print_json, warn, warnings_as_json};
+use crate::output::{print, print_json, print_status, strip_unsafe_chars, warn, warnings_as_json};
 
 pub(crate) async fn run(global: &Global, init: &Init) -> Result<(), CliError> {
     let ee = super::builder(global)
@@ -21,7 +21,10 @@ pub(crate) async fn run(global: &Global, init: &Init) -> Result<(), CliError> {
     if !global.quiet {
         warn(ee.warnings());
         if let Some(message) = ee.init_message() {
-            note(&format!("Earth Engine says: {}", plain(message)));
+            print_status(&format!(
+                "message from Earth Engine: {}",
+                strip_unsafe_chars(message)
+            ));
         }
     }
     print(render_text(&ee))
@@ -53,12 +56,13 @@ fn as_json(ee: &EarthEngine) -> Value {
 
 fn render_text(ee: &EarthEngine) -> String {
     let credentials = ee.credentials();
-    let principal = credentials.principal().map(|who| format!(", {who}"));
+    let principal = credentials.principal().map(|email| format!(", {email}"));
     let path = credentials
         .path()
         .map(|path| format!(", {}", display_path(path)));
+    let requests = ee.connect_stats().requests;
     format!(
-        "credential    {}{} ({}{})\nproject       {} ({})\nregistration  {}\n{} requests in {:.0} ms\n",
+        "credential    {}{} ({}{})\nproject       {} ({})\nregistration  {}\n{requests} request{} in {:.0} ms\n",
         credentials.kind(),
         principal.unwrap_or_default(),
         credentials.origin(),
@@ -66,7 +70,7 @@ fn render_text(ee: &EarthEngine) -> String {
         ee.project().id,
         ee.project().source,
         ee.registration(),
-        ee.connect_stats().requests,
+        if requests == 1 { "" } else { "s" },
         ee.connect_stats().elapsed.as_secs_f64() * 1000.0,
     )
 }

@@ -1,11 +1,11 @@
-//! `eectl completions` and `eectl man`: what is written out of the command line's own description.
+//! `eectl completions` and `eectl man`: generated from the definition of the command line.
 
 use clap::CommandFactory as _;
 use earthengine::token::display_path;
 
 use crate::cli::{Arguments, Completions, Global, Man};
 use crate::error::CliError;
-use crate::output::{note, print_raw};
+use crate::output::{print_raw, print_status};
 
 pub(crate) fn completions(arguments: &Completions) -> Result<(), CliError> {
     let mut script = Vec::new();
@@ -16,22 +16,21 @@ pub(crate) fn completions(arguments: &Completions) -> Result<(), CliError> {
 
 pub(crate) fn pages(global: &Global, arguments: &Man) -> Result<(), CliError> {
     let command = Arguments::command();
-    let Some(folder) = &arguments.dir else {
+    let Some(dir) = &arguments.dir else {
         let mut page = Vec::new();
         clap_mangen::Man::new(command)
             .render(&mut page)
-            .map_err(|e| CliError::io("the manual page cannot be made", &e))?;
+            .map_err(|e| CliError::io("cannot render the manual page", &e))?;
         return print_raw(page);
     };
-    let cannot = |e: std::io::Error| {
-        CliError::io(&format!("{} cannot be written", display_path(folder)), &e)
-    };
-    std::fs::create_dir_all(folder).map_err(cannot)?;
-    clap_mangen::generate_to(command, folder).map_err(cannot)?;
+    let write_error =
+        |e: std::io::Error| CliError::io(&format!("cannot write to {}", display_path(dir)), &e);
+    std::fs::create_dir_all(dir).map_err(write_error)?;
+    clap_mangen::generate_to(command, dir).map_err(write_error)?;
     if !global.quiet {
-        note(&format!(
-            "see them with: man -l {}/eectl.1",
-            display_path(folder)
+        print_status(&format!(
+            "to view the pages, run: man -l {}/eectl.1",
+            display_path(dir)
         ));
     }
     Ok(())

@@ -12,7 +12,7 @@ use earthengine::{EarthEngine, EarthEngineBuilder, Scopes};
 
 use crate::cli::Global;
 
-/// A builder that knows what the command line said.
+/// Creates a builder from the command line's global options.
 fn builder(global: &Global) -> EarthEngineBuilder {
     let mut builder = EarthEngine::builder()
         .user_agent(concat!("eectl/", env!("CARGO_PKG_VERSION")))

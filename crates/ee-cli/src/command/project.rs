@@ -1,4 +1,4 @@
-//! `eectl project`: which Cloud project, and whether it may.
+//! `eectl project`: lists, sets, shows and verifies Cloud projects.
 
 mod picker;
 mod prompt;
@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 
 use crate::cli::{Global, Project, ProjectCommand};
 use crate::error::{CliError, Phase};
-use crate::output::{note, path_json, plain, print, print_json, warn, warnings_as_json};
+use crate::output::{
+    path_json, print, print_json, print_status, strip_unsafe_chars, warn, warnings_as_json,
+};
 use picker::Picked;
 use prompt::Prompt;
 
@@ -29,7 +31,7 @@ pub(crate) async fn run(global: &Global, project: &Project) -> Result<(), CliErr
     }
 }
 
-fn explained(error: Error) -> CliError {
+fn init_error(error: Error) -> CliError {
     CliError::new(&error, Phase::Init)
 }
 
@@ -37,18 +39,18 @@ async fn list(global: &Global) -> Result<(), CliError> {
     let projects = super::builder(global)
         .list_projects()
         .await
-        .map_err(explained)?;
+        .map_err(init_error)?;
     if global.json {
         let projects: Vec<Value> = projects.iter().map(as_json).collect();
         return print_json(&Value::Array(projects));
     }
     if projects.is_empty() && !global.quiet {
-        note(NONE);
+        print_status(NO_PROJECTS);
     }
     print(projects.iter().map(line).collect::<String>())
 }
 
-const NONE: &str = "this login sees no projects; make one at https://console.cloud.google.com/projectcreate, and register it at https://console.cloud.google.com/earth-engine";
+const NO_PROJECTS: &str = "no projects found for this login; create one at https://console.cloud.google.com/projectcreate and register it at https://console.cloud.google.com/earth-engine";
 
 fn as_json(project: &ListedProject) -> Value {
     let mut json = json!({
@@ -64,18 +66,18 @@ fn as_json(project: &ListedProject) -> Value {
     json
 }
 
-/// A line of a table: the columns are as wide as ids can be.
+/// Formats a line of the table. The first column fits the longest project ID.
 fn line(project: &ListedProject) -> String {
     let line = format!(
         "{:<30}  {:<40}  {}",
-        plain(&project.id),
+        strip_unsafe_chars(&project.id),
         state(project),
-        plain(&project.name)
+        strip_unsafe_chars(&project.name)
     );
     format!("{}\n", line.trim_end())
 }
 
-/// Whether Earth Engine can be used in it, in words.
+/// Describes whether Earth Engine is ready in a project.
 fn state(project: &ListedProject) -> &'static str {
     use ErrorKind as Kind;
     match (project.api, &project.registration) {
@@ -87,25 +89,25 @@ fn state(project: &ListedProject) -> &'static str {
         (ApiState::Enabled, _) => "API enabled, registration unknown",
         _ => match project.error {
             Some(Kind::ProjectDenied | Kind::PermissionDenied | Kind::ProjectNotFound) => {
-                "this login may not use Earth Engine there"
+                "permission denied"
             }
-            _ => "not known: Earth Engine does not say",
+            _ => "status unknown",
         },
     }
 }
 
 async fn select(global: &Global) -> Result<(), CliError> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(CliError::of_usage(
-            "a project is picked on a terminal, and this is none",
-            Remedy::new("Name the project; `eectl project list` shows those of this login.")
+        return Err(CliError::usage_with_remedy(
+            "`eectl project select` needs a terminal",
+            Remedy::new("Set the project by its ID; `eectl project list` shows your projects.")
                 .command("eectl project set PROJECT"),
         ));
     }
-    // What cannot be written is said before anybody is asked anything.
-    let store = store()?;
+    // A file that cannot be written is reported before the user is prompted.
+    let file = login_file()?;
     if !global.quiet {
-        note("looking for the projects of this login …");
+        print_status("listing projects …");
     }
     let mut prompt = Prompt::on_terminal();
     let picked = match super::builder(global).list_projects().await {
@@ -118,27 +120,27 @@ async fn select(global: &Global) -> Result<(), CliError> {
             )
         }
         Ok(_) => {
-            note(NONE);
-            picker::type_one(&mut prompt)
+            print_status(NO_PROJECTS);
+            picker::prompt_for_id(&mut prompt)
         }
-        // Whoever may not list may still use a project.
-        Err(error) if may_still_name_one(error.kind()) => {
-            explained(error).print(false);
-            picker::type_one(&mut prompt)
+        Err(error) if can_type_project(error.kind()) => {
+            init_error(error).print(false);
+            picker::prompt_for_id(&mut prompt)
         }
-        Err(error) => return Err(explained(error)),
+        Err(error) => return Err(init_error(error)),
     };
-    let picked = picked.map_err(|e| CliError::io("the terminal cannot be read", &e))?;
+    let picked = picked.map_err(|e| CliError::io("cannot read from the terminal", &e))?;
     match picked {
-        Picked::Nothing => Err(CliError::of_usage(
-            "no project was picked; nothing has changed",
-            Remedy::new("Pick one, or name it.").command("eectl project set PROJECT"),
+        Picked::Nothing => Err(CliError::usage_with_remedy(
+            "no project selected; nothing was changed",
+            Remedy::new("Select a project, or set it by its ID.")
+                .command("eectl project set PROJECT"),
         )),
-        Picked::Typed(id) => write(global, &store, &id),
+        Picked::Typed(id) => write(global, &file, &id),
         Picked::Listed(project) => {
-            write(global, &store, &project.id)?;
+            write(global, &file, &project.id)?;
             if !project.is_ready() && !global.quiet {
-                note(&format!(
+                print_status(&format!(
                     "warning: {}: {}\n    eectl project check {}",
                     project.id,
                     state(&project),
@@ -150,7 +152,8 @@ async fn select(global: &Global) -> Result<(), CliError> {
     }
 }
 
-fn may_still_name_one(kind: ErrorKind) -> bool {
+/// Returns whether a login that cannot list projects may still be able to use one.
+fn can_type_project(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::PermissionDenied
@@ -163,56 +166,55 @@ fn may_still_name_one(kind: ErrorKind) -> bool {
 }
 
 pub(crate) fn set(global: &Global, id: &str) -> Result<(), CliError> {
-    check_project(id).map_err(explained)?;
-    write(global, &store()?, id)
+    check_project(id).map_err(init_error)?;
+    write(global, &login_file()?, id)
 }
 
-fn store() -> Result<LoginFile, CliError> {
+fn login_file() -> Result<LoginFile, CliError> {
     LoginFile::open(&Environment::current()).map_err(|error| CliError::login(&error))
 }
 
-fn write(global: &Global, store: &LoginFile, id: &str) -> Result<(), CliError> {
-    store
-        .set_project(id)
+fn write(global: &Global, file: &LoginFile, id: &str) -> Result<(), CliError> {
+    file.set_project(id)
         .map_err(|error| CliError::login(&error))?;
     if !global.quiet {
-        note_what_comes_first(id);
+        warn_about_variables(id);
     }
     if global.json {
-        let path = path_json(store.path());
+        let path = path_json(file.path());
         return print_json(&json!({"project": id, "path": path}));
     }
     print(format!(
-        "{id} is the project now ({})\n",
-        display_path(store.path())
+        "project set to {id} ({})\n",
+        display_path(file.path())
     ))
 }
 
-/// Variables that come before the file would make one wonder.
-fn note_what_comes_first(id: &str) {
+/// Warns about variables that take precedence over the file.
+fn warn_about_variables(id: &str) {
     let environment = Environment::current();
     for name in ["EARTHENGINE_PROJECT", "EE_PROJECT_ID"] {
         if let Some(other) = environment.var(name).filter(|other| *other != id) {
-            note(&format!(
-                "warning: {name} is set to {} and comes first\n    unset {name}",
-                plain(other)
+            print_status(&format!(
+                "warning: {name} is set to {} and takes precedence\n    unset {name}",
+                strip_unsafe_chars(other)
             ));
         }
     }
 }
 
 pub(crate) fn unset(global: &Global) -> Result<(), CliError> {
-    let store = store()?;
-    let removed = store
+    let file = login_file()?;
+    let removed = file
         .unset_project()
         .map_err(|error| CliError::login(&error))?;
     if global.json {
-        let path = path_json(store.path());
+        let path = path_json(file.path());
         return print_json(&json!({"removed": removed, "path": path}));
     }
-    let path = display_path(store.path());
+    let path = display_path(file.path());
     print(if removed {
-        format!("no project is set any more ({path})\n")
+        format!("project removed ({path})\n")
     } else {
         format!("no project was set ({path})\n")
     })
@@ -222,7 +224,7 @@ async fn show(global: &Global) -> Result<(), CliError> {
     let project = super::builder(global)
         .find_project()
         .await
-        .map_err(explained)?;
+        .map_err(init_error)?;
     if global.json {
         return print_json(&json!({
             "project": project.id,
@@ -242,7 +244,7 @@ async fn check(global: &Global, id: Option<&str>) -> Result<(), CliError> {
     if let Some(id) = id {
         builder = builder.project(id);
     }
-    let ee = builder.connect().await.map_err(explained)?;
+    let ee = builder.connect().await.map_err(init_error)?;
     let (project, registration) = (ee.project(), ee.registration());
     if global.json {
         return print_json(&json!({
@@ -257,7 +259,7 @@ async fn check(global: &Global, id: Option<&str>) -> Result<(), CliError> {
         warn(ee.warnings());
     }
     print(format!(
-        "{} ({}) may be used: the API is enabled, {}\n",
+        "{} ({}) is ready: API enabled, {}\n",
         project.id, project.source, registration
     ))
 }

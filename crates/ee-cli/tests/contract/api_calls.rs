@@ -19,7 +19,7 @@ async fn fields_make_a_json_body_and_a_post() {
         .display()
         .to_string();
     let from_file = format!("expression[values][1][constantValue]=@{text}");
-    let ended = machine
+    let result = machine
         .run(&[
             "api",
             "value:compute",
@@ -31,7 +31,7 @@ async fn fields_make_a_json_body_and_a_post() {
             &from_file,
         ])
         .await;
-    assert_eq!(ended.json(), json!({"result": 7}));
+    assert_eq!(result.json(), json!({"result": 7}));
     assert_eq!(
         last(&machine).json(),
         json!({"expression": {"result": "0", "values": {
@@ -40,7 +40,7 @@ async fn fields_make_a_json_body_and_a_post() {
 }
 
 #[tokio::test]
-async fn fields_of_both_kinds_keep_their_order() {
+async fn typed_and_raw_fields_keep_their_order() {
     let machine = Machine::with_key(|b| b).await;
     let fields = ["-f", "l[]=1", "-F", "l[]=2", "-f", "l[]=3", "-F", "l[]=4"];
     machine
@@ -50,9 +50,9 @@ async fn fields_of_both_kinds_keep_their_order() {
 }
 
 #[tokio::test]
-async fn fields_of_a_get_or_beside_an_input_are_query_parameters() {
+async fn fields_with_get_or_input_are_query_parameters() {
     let machine = Machine::with_key(|b| b).await;
-    let ended = machine
+    let result = machine
         .run(&[
             "api",
             "-X",
@@ -64,25 +64,25 @@ async fn fields_of_a_get_or_beside_an_input_are_query_parameters() {
             "x=true",
         ])
         .await;
-    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    assert_eq!(result.status, 0, "{}", result.stderr);
     let sent = last(&machine);
     assert_eq!(
         (sent.method.as_str(), sent.query.as_str()),
         ("GET", "pageSize=1&x=true")
     );
     let body = r#"{"expression":{"result":"0","values":{"0":{"constantValue":1}}}}"#;
-    let ended = machine
+    let result = machine
         .run_with_input(&["api", "value:compute", "--input", "-", "-f", "k=v"], body)
         .await;
-    assert_eq!(ended.json(), json!({"result": 1}));
+    assert_eq!(result.json(), json!({"result": 1}));
     assert_eq!(last(&machine).query, "k=v");
 }
 
 #[tokio::test]
-async fn include_shows_the_status_and_the_headers_first() {
+async fn include_prints_status_and_headers_first() {
     let machine = Machine::with_key(|b| b).await;
-    let ended = machine.run(&["api", "-i", "config"]).await;
-    let (head, body) = ended.stdout.split_once("\n\n").unwrap();
+    let result = machine.run(&["api", "-i", "config"]).await;
+    let (head, body) = result.stdout.split_once("\n\n").unwrap();
     assert!(head.starts_with("HTTP 200 OK\n"), "{head}");
     assert!(head.contains("\ncontent-type: application/json"), "{head}");
     let body: Value = serde_json::from_str(body).unwrap();
@@ -90,10 +90,10 @@ async fn include_shows_the_status_and_the_headers_first() {
 }
 
 #[tokio::test]
-async fn headers_are_sent_and_those_that_authenticate_are_refused() {
+async fn headers_are_sent_except_authentication_headers() {
     let machine = Machine::with_key(|b| b).await;
-    let ended = machine.run(&["api", "config", "-H", "X-Mine: a b"]).await;
-    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    let result = machine.run(&["api", "config", "-H", "X-Mine: a b"]).await;
+    assert_eq!(result.status, 0, "{}", result.stderr);
     assert_eq!(last(&machine).header("x-mine"), Some("a b"));
     for header in ["Authorization: Bearer x", "X Bad: x", "nothing"] {
         let (status, _) = machine.failure(&["api", "config", "-H", header]).await;
@@ -111,11 +111,11 @@ async fn paginate_joins_the_lists_of_all_pages() {
     ] {
         machine.emulator.fault(API, Fault::status(200).json(&page));
     }
-    let ended = machine
+    let result = machine
         .run(&["api", "operations", "--paginate", "--query", "pageSize=1"])
         .await;
     assert_eq!(
-        ended.json(),
+        result.json(),
         json!({"operations": [{"name": "a"}, {"name": "b"}, {"name": "c"}]})
     );
     let queries: Vec<_> = machine
@@ -135,7 +135,7 @@ async fn paginate_joins_the_lists_of_all_pages() {
 }
 
 #[tokio::test]
-async fn paginate_goes_on_in_the_body_where_a_method_takes_it_there() {
+async fn paginate_sets_the_page_token_in_a_post_body() {
     let machine = Machine::with_key(|b| b).await;
     for page in [
         json!({"features": [1], "nextPageToken": "p2"}),
@@ -143,7 +143,7 @@ async fn paginate_goes_on_in_the_body_where_a_method_takes_it_there() {
     ] {
         machine.emulator.fault(API, Fault::status(200).json(&page));
     }
-    let ended = machine
+    let result = machine
         .run(&[
             "api",
             "table:computeFeatures",
@@ -152,7 +152,7 @@ async fn paginate_goes_on_in_the_body_where_a_method_takes_it_there() {
             "--paginate",
         ])
         .await;
-    assert_eq!(ended.json(), json!({"features": [1, 2]}));
+    assert_eq!(result.json(), json!({"features": [1, 2]}));
     assert_eq!(
         last(&machine).json(),
         json!({"pageSize": 1, "pageToken": "p2"})
@@ -161,7 +161,7 @@ async fn paginate_goes_on_in_the_body_where_a_method_takes_it_there() {
 }
 
 #[tokio::test]
-async fn a_refusal_in_the_middle_of_the_pages_prints_nothing_but_the_error() {
+async fn error_while_paginating_prints_only_the_error() {
     let machine = Machine::with_key(|b| b).await;
     let first = json!({"operations": [], "nextPageToken": "p2"});
     machine.emulator.fault(API, Fault::status(200).json(&first));
@@ -172,7 +172,7 @@ async fn a_refusal_in_the_middle_of_the_pages_prints_nothing_but_the_error() {
 }
 
 #[tokio::test]
-async fn a_line_that_contradicts_itself_is_exit_2_before_any_request() {
+async fn conflicting_api_arguments_exit_2_without_requests() {
     let machine = Machine::with_key(|b| b).await;
     for arguments in [
         &["api", "GET", "config", "-X", "GET"][..],

@@ -1,12 +1,12 @@
-//! Broken files, misspelt projects, odd servers.
+//! Invalid files, invalid projects and malformed responses.
 
 use ee_emulator::{Fault, RsaKey};
 
 use super::*;
 
-/// Runs `init` with a file of these contents, which must end with `invalid_credentials`, exit
-/// status 4, the file named and no request made.
-async fn refused(machine: &Machine, contents: &[u8], mentions: &str) {
+/// Runs `init` with a file of these contents, which must fail with `invalid_credentials`, name the
+/// file and send no request.
+async fn check_rejected(machine: &Machine, contents: &[u8], mentions: &str) {
     let file = machine.file("odd.json", contents).display().to_string();
     let (status, error) = machine.failure(&["init", "--credentials", &file]).await;
     let shown = String::from_utf8_lossy(&contents[..contents.len().min(80)]).into_owned();
@@ -24,7 +24,7 @@ async fn refused(machine: &Machine, contents: &[u8], mentions: &str) {
 }
 
 #[tokio::test]
-async fn a_broken_credential_file_is_named_with_its_field_and_nothing_is_sent() {
+async fn invalid_credential_file_is_named_with_its_field() {
     let machine = Machine::new().await;
     let key: Value = serde_json::from_str(&machine.robot().json_key()).unwrap();
     let pem = key["private_key"].as_str().unwrap();
@@ -60,21 +60,21 @@ async fn a_broken_credential_file_is_named_with_its_field_and_nothing_is_sent() 
         (r#"{"type": "authorized_user", "client_id": "a", "client_secret": "b"}"#.into(), "refresh_token"),
         (r#"{"type": "authorized_user", "client_id": "a", "client_secret": "b", "refresh_token": ""}"#.into(), "refresh_token"),
     ] {
-        refused(&machine, contents.as_bytes(), mentions).await;
+        check_rejected(&machine, contents.as_bytes(), mentions).await;
     }
-    refused(&machine, b"\xff\xfe\x00{", "UTF-8").await;
+    check_rejected(&machine, b"\xff\xfe\x00{", "UTF-8").await;
 }
 
 #[tokio::test]
-async fn a_missing_file_a_folder_and_a_huge_file_are_told_apart() {
+async fn missing_file_directory_and_huge_file_are_distinguished() {
     let machine = Machine::new().await;
-    let folder = machine.home.path().join("folder");
-    fs::create_dir(&folder).unwrap();
+    let directory = machine.home.path().join("directory");
+    fs::create_dir(&directory).unwrap();
     let huge = machine.home.path().join("huge.json");
     fs::File::create(&huge).unwrap().set_len(100 << 20).unwrap();
     for (path, mentions) in [
         (machine.home.path().join("nowhere.json"), "nowhere.json"),
-        (folder, "folder"),
+        (directory, "directory"),
         (huge, "huge.json"),
     ] {
         let (status, error) = machine
@@ -91,7 +91,7 @@ async fn a_missing_file_a_folder_and_a_huge_file_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_variable_that_points_nowhere_is_an_error_and_not_skipped() {
+async fn variable_naming_a_missing_file_is_an_error() {
     let mut machine = Machine::new().await;
     machine.set("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/at/all.json");
     let (status, error) = machine.failure(&["init"]).await;
@@ -104,10 +104,10 @@ async fn a_variable_that_points_nowhere_is_an_error_and_not_skipped() {
 }
 
 #[tokio::test]
-async fn a_misspelt_project_is_refused_before_any_request() {
+async fn invalid_project_is_rejected_without_requests() {
     let machine = Machine::with_key(|b| b).await;
     let long = "p".repeat(200);
-    for (project, near) in [
+    for (project, suggestion) in [
         ("My Project", "my-project"),
         ("projects/x", ""),
         ("projects/my-project", "my-project"),
@@ -116,7 +116,8 @@ async fn a_misspelt_project_is_refused_before_any_request() {
     ] {
         let (status, error) = machine.failure(&["init", "--project", project]).await;
         assert_eq!((status, code(&error)), (5, "invalid_project"), "{project}");
-        assert!(error["remedy"].as_str().unwrap().contains(near), "{error}");
+        let remedy = error["remedy"].as_str().unwrap();
+        assert!(remedy.contains(suggestion), "{error}");
     }
     let (status, error) = machine
         .failure(&["init", "--project", "764086051850"])
@@ -126,7 +127,7 @@ async fn a_misspelt_project_is_refused_before_any_request() {
 }
 
 #[tokio::test]
-async fn an_emulator_elsewhere_is_refused() {
+async fn emulator_on_another_machine_is_rejected() {
     let mut machine = Machine::with_key(|b| b).await;
     machine.set("EARTHENGINE_EMULATOR_HOST", "192.0.2.1:80");
     let (status, error) = machine.failure(&["init"]).await;
@@ -135,7 +136,7 @@ async fn an_emulator_elsewhere_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_that_answers_junk_is_an_error() {
+async fn malformed_token_response_is_a_server_error() {
     for (body, status) in [
         ("<html>Sign in</html>", 6),
         (r#"{"access_token": "ya29.x", "expi"#, 6),
@@ -148,9 +149,9 @@ async fn a_token_endpoint_that_answers_junk_is_an_error() {
             "oauth2.googleapis.com",
             Fault::respond(200, "application/json", body).times(5),
         );
-        let (ended, error) = machine.failure(&["auth", "token"]).await;
+        let (result, error) = machine.failure(&["auth", "token"]).await;
         assert_eq!(
-            (ended, code(&error)),
+            (result, code(&error)),
             (status, "server_error"),
             "{body}: {error}"
         );
@@ -159,7 +160,7 @@ async fn a_token_endpoint_that_answers_junk_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_that_answers_50_mb_is_not_read_to_the_end() {
+async fn oversized_token_response_is_not_read_completely() {
     let machine = Machine::with_key(|b| b).await;
     machine.emulator.fault(
         "oauth2.googleapis.com",
@@ -170,7 +171,7 @@ async fn a_token_endpoint_that_answers_50_mb_is_not_read_to_the_end() {
 }
 
 #[tokio::test]
-async fn an_expiry_in_quotes_is_understood() {
+async fn expiry_as_a_string_is_accepted() {
     let machine = Machine::with_key(|b| b).await;
     machine.emulator.fault(
         "oauth2.googleapis.com",
@@ -180,12 +181,12 @@ async fn an_expiry_in_quotes_is_understood() {
             r#"{"access_token": "ya29.q", "expires_in": "3599"}"#,
         ),
     );
-    let ended = machine.run(&["auth", "token"]).await;
-    assert_eq!(ended.stdout, "ya29.q\n");
+    let result = machine.run(&["auth", "token"]).await;
+    assert_eq!(result.stdout, "ya29.q\n");
 }
 
 #[tokio::test]
-async fn a_wrong_command_line_is_exit_2() {
+async fn invalid_command_line_exits_2() {
     let machine = Machine::new().await;
     for arguments in [
         &["fly"][..],
@@ -197,14 +198,14 @@ async fn a_wrong_command_line_is_exit_2() {
         let (status, error) = machine.failure(arguments).await;
         assert_eq!((status, code(&error)), (2, "usage"), "{arguments:?}");
     }
-    let ended = machine.run(&["init", "--wings"]).await;
-    assert_eq!(ended.status, 2);
-    assert!(ended.stderr.contains("--wings"));
+    let result = machine.run(&["init", "--wings"]).await;
+    assert_eq!(result.status, 2);
+    assert!(result.stderr.contains("--wings"));
     assert_eq!(machine.run(&["--help"]).await.status, 0);
 }
 
 #[tokio::test]
-async fn an_input_file_that_is_not_there_is_exit_1() {
+async fn missing_input_file_exits_1() {
     let machine = Machine::with_key(|b| b).await;
     let (status, error) = machine
         .failure(&["api", "value:compute", "--input", "nothing.json"])
@@ -214,7 +215,7 @@ async fn an_input_file_that_is_not_there_is_exit_1() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_other_end_is_exit_7() {
+async fn refused_connection_exits_7() {
     let mut machine = Machine::with_key(|b| b).await;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     machine.set(
@@ -228,7 +229,7 @@ async fn nobody_at_the_other_end_is_exit_7() {
 }
 
 #[tokio::test]
-async fn no_secret_shows_at_any_verbosity() {
+async fn no_verbosity_shows_a_secret() {
     let machine = Machine::with_key(|b| b).await;
     let key: Value = serde_json::from_str(&machine.robot().json_key()).unwrap();
     let body = key["private_key"]
@@ -260,9 +261,9 @@ async fn no_secret_shows_at_any_verbosity() {
         &["-vv", "init"],
         &["-vv", "api", "nothing-here"],
     ] {
-        let ended = machine.run(arguments).await;
-        all += &ended.stdout;
-        all += &ended.stderr;
+        let result = machine.run(arguments).await;
+        all += &result.stdout;
+        all += &result.stderr;
     }
     assert!(
         all.contains("[redacted]"),
@@ -274,18 +275,18 @@ async fn no_secret_shows_at_any_verbosity() {
 }
 
 #[tokio::test]
-async fn a_wrong_command_line_says_in_json_what_is_wrong_with_it() {
+async fn usage_errors_are_json_with_a_remedy() {
     let machine = Machine::new().await;
-    for (arguments, said, remedy) in [
+    for (arguments, text, remedy) in [
         (&["project", "set"][..], "not provided: <PROJECT>", "--help"),
         (&["init", "--jsn"], "--jsn", "'--json'"),
         (&["completions", "cmd"], "bash, elvish", "--help"),
-        (&[], "a command is missing", "--help"),
-        (&["project"], "a command is missing", "--help"),
+        (&[], "missing command", "--help"),
+        (&["project"], "missing command", "--help"),
     ] {
         let (status, error) = machine.failure(arguments).await;
         assert_eq!((status, code(&error)), (2, "usage"), "{arguments:?}");
-        assert!(message(&error).contains(said), "{error}");
+        assert!(message(&error).contains(text), "{error}");
         assert!(!message(&error).contains("Usage"), "{error}");
         assert!(
             error["remedy"].as_str().unwrap().contains(remedy),

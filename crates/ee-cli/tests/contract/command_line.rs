@@ -1,4 +1,4 @@
-//! Whatever is given on the command line, a command ends as it should and steers no terminal.
+//! Commands with arbitrary arguments end cleanly and print no control characters.
 
 use earthengine::token::is_unsafe_for_display;
 use proptest::prelude::*;
@@ -8,9 +8,9 @@ use tokio::runtime::Runtime;
 
 use super::*;
 
-/// Where something can stand on it: `{}` is what is given. None of these waits for anybody.
+/// Command lines where `{}` stands for an arbitrary value. None of them waits for a user.
 #[rustfmt::skip]
-const PLACES: [&str; 30] = [
+const TEMPLATES: [&str; 30] = [
     "{}", "auth {}", "project {}", "doctor {}", "completions {}", "api {}", "api {} config",
     "project set {}", "project check {}", "set_project {}",
     "init --project={}", "init --credentials={}", "init --impersonate={}", "init --scopes={}",
@@ -30,24 +30,24 @@ fn value() -> impl Strategy<Value = String> {
     let letter = prop_oneof![
         char::range('a', 'z'),
         sample::select(signs),
-        // No argument of a program can have a zero in it.
+        // Arguments of processes cannot contain NUL.
         any::<char>().prop_filter("no zero", |c| *c != '\0'),
     ];
     collection::vec(letter, 0..24).prop_map(String::from_iter)
 }
 
 #[test]
-fn whatever_is_given_as_a_value_a_command_ends_as_promised_and_steers_no_terminal() {
+fn arbitrary_arguments_end_cleanly_with_printable_output() {
     let runtime = Runtime::new().unwrap();
     let machine = runtime.block_on(Machine::with_key(|b| b));
-    let steers = |c: char| is_unsafe_for_display(c) && !matches!(c, '\n' | '\t');
+    let is_unsafe = |c: char| is_unsafe_for_display(c) && !matches!(c, '\n' | '\t');
     let config = Config {
         failure_persistence: None,
         ..Config::with_cases(200)
     };
-    let given = (sample::select(&PLACES[..]), value(), any::<bool>());
-    let ran = TestRunner::new(config).run(&given, |(place, value, as_json)| {
-        let line: Vec<_> = place
+    let inputs = (sample::select(&TEMPLATES[..]), value(), any::<bool>());
+    let ran = TestRunner::new(config).run(&inputs, |(template, value, as_json)| {
+        let line: Vec<_> = template
             .split(' ')
             .map(|word| word.replace("{}", &value))
             .collect();
@@ -56,22 +56,22 @@ fn whatever_is_given_as_a_value_a_command_ends_as_promised_and_steers_no_termina
             .iter()
             .copied()
             .chain(line.iter().map(String::as_str));
-        let ended = runtime.block_on(machine.run(&words.collect::<Vec<_>>()));
+        let result = runtime.block_on(machine.run(&words.collect::<Vec<_>>()));
         prop_assert!(
-            (0..=7).contains(&ended.status),
+            (0..=7).contains(&result.status),
             "{}: {}",
-            ended.status,
-            ended.stderr
+            result.status,
+            result.stderr
         );
-        prop_assert!(!ended.stderr.contains(steers), "{:?}", ended.stderr);
-        // What the API answers is printed as it came.
-        if !place.starts_with("api") {
-            prop_assert!(!ended.stdout.contains(steers), "{:?}", ended.stdout);
+        prop_assert!(!result.stderr.contains(is_unsafe), "{:?}", result.stderr);
+        // Responses of the API are printed verbatim.
+        if !template.starts_with("api") {
+            prop_assert!(!result.stdout.contains(is_unsafe), "{:?}", result.stdout);
         }
-        if as_json && ended.status != 0 {
-            let told: Value = serde_json::from_str(&ended.stderr)
-                .map_err(|error| TestCaseError::fail(format!("{error}: {}", ended.stderr)))?;
-            prop_assert!(!message(&told["error"]).is_empty());
+        if as_json && result.status != 0 {
+            let error: Value = serde_json::from_str(&result.stderr)
+                .map_err(|error| TestCaseError::fail(format!("{error}: {}", result.stderr)))?;
+            prop_assert!(!message(&error["error"]).is_empty());
         }
         Ok(())
     });

@@ -1,4 +1,4 @@
-//! What the commands print when all is well.
+//! The output of successful commands.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 
 #[tokio::test]
-async fn init_takes_two_requests_and_tells_what_it_found() {
+async fn init_sends_two_requests_and_prints_its_findings() {
     let machine = Machine::with_key(|b| b).await;
     let found = machine.run(&["init", "--json"]).await.json();
     assert!(found["elapsed_ms"].as_f64().unwrap() > 0.0);
@@ -38,10 +38,10 @@ async fn init_takes_two_requests_and_tells_what_it_found() {
 }
 
 #[tokio::test]
-async fn init_in_words_names_the_credential_the_project_and_the_registration() {
+async fn init_text_names_credential_project_and_registration() {
     let machine = Machine::with_key(|b| b).await;
-    let ended = machine.run(&["init"]).await;
-    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    let result = machine.run(&["init"]).await;
+    assert_eq!(result.status, 0, "{}", result.stderr);
     for part in [
         ROBOT,
         "key.json",
@@ -50,25 +50,25 @@ async fn init_in_words_names_the_credential_the_project_and_the_registration() {
         "REGISTERED_NOT_COMMERCIALLY",
         "2 requests",
     ] {
-        assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
+        assert!(result.stdout.contains(part), "{part}: {}", result.stdout);
     }
-    assert!(!ended.stdout.contains('\u{1b}'));
+    assert!(!result.stdout.contains('\u{1b}'));
 }
 
 #[tokio::test]
-async fn auth_token_prints_the_token_and_nothing_else() {
+async fn auth_token_prints_only_the_token() {
     let machine = Machine::with_key(|b| b).await;
     for arguments in [&["auth", "token"][..], &["-v", "auth", "token"]] {
-        let ended = machine.run(arguments).await;
-        assert_eq!(ended.status, 0, "{}", ended.stderr);
-        let token = ended.stdout.strip_suffix('\n').unwrap();
+        let result = machine.run(arguments).await;
+        assert_eq!(result.status, 0, "{}", result.stderr);
+        let token = result.stdout.strip_suffix('\n').unwrap();
         assert!(token.starts_with("ya29.") && !token.contains(char::is_whitespace));
-        assert!(!ended.stderr.contains(token));
+        assert!(!result.stderr.contains(token));
     }
 }
 
 #[tokio::test]
-async fn auth_token_is_json_where_json_is_asked_for() {
+async fn auth_token_prints_json_with_the_flag() {
     let machine = Machine::with_key(|b| b).await;
     let token = machine.run(&["auth", "token", "--json"]).await.json();
     assert_eq!(token.as_object().unwrap().len(), 2);
@@ -77,7 +77,7 @@ async fn auth_token_is_json_where_json_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_warning_is_a_field_of_every_command_that_tells_one_in_words() {
+async fn warnings_appear_in_json_and_in_text() {
     let mut machine = Machine::with_key(|b| b).await;
     machine.file(
         ".config/earthengine/credentials",
@@ -85,13 +85,13 @@ async fn a_warning_is_a_field_of_every_command_that_tells_one_in_words() {
     );
     machine.set("GOOGLE_CLOUD_PROJECT", "other-project");
     for command in [&["init"][..], &["project", "show"], &["project", "check"]] {
-        let told = machine.run(&[command, &["--json"]].concat()).await.json();
+        let json = machine.run(&[command, &["--json"]].concat()).await.json();
         assert_eq!(
-            told["warnings"][0]["code"], "project_variable_ignored",
-            "{told}"
+            json["warnings"][0]["code"], "project_variable_ignored",
+            "{json}"
         );
-        let words = machine.run(command).await.stderr;
-        assert!(words.contains("warning: GOOGLE_CLOUD_PROJECT"), "{words}");
+        let text = machine.run(command).await.stderr;
+        assert!(text.contains("warning: GOOGLE_CLOUD_PROJECT"), "{text}");
         assert_eq!(machine.run(&[&["-q"], command].concat()).await.stderr, "");
     }
 }
@@ -101,18 +101,22 @@ async fn api_puts_relative_paths_under_the_project() {
     let machine = Machine::with_key(|b| b).await;
     let config = machine.run(&["api", "config"]).await.json();
     assert_eq!(config["registrationState"], "REGISTERED_NOT_COMMERCIALLY");
-    let whole = machine
+    let absolute = machine
         .run(&["api", "GET", &format!("projects/{PROJECT}/config")])
         .await
         .json();
-    assert_eq!(whole, config);
+    assert_eq!(absolute, config);
     let list = machine
         .run(&["api", "algorithms", "--query", "pageSize=1"])
         .await
         .json();
     assert!(list["algorithms"].is_array());
     let paths = machine.paths();
-    assert_eq!(paths.len(), 4, "a token, and each call: {paths:?}");
+    assert_eq!(
+        paths.len(),
+        4,
+        "one token request and three calls: {paths:?}"
+    );
     assert_eq!(machine.emulator.requests()[3].query, "pageSize=1");
 }
 
@@ -125,13 +129,13 @@ async fn api_sends_a_file_or_standard_input() {
         (vec!["api", "value:compute", "--input", "-"], body),
         (vec!["api", "POST", "value:compute", "--input", &file], ""),
     ] {
-        let reply: Value = machine.run_with_input(&arguments, input).await.json();
-        assert_eq!(reply, json!({"result": 42}));
+        let response: Value = machine.run_with_input(&arguments, input).await.json();
+        assert_eq!(response, json!({"result": 42}));
     }
 }
 
 #[tokio::test]
-async fn options_stand_before_and_after_the_command() {
+async fn options_work_before_and_after_the_command() {
     let machine = Machine::new().await;
     let key = machine
         .file("elsewhere.json", machine.robot().json_key())
@@ -162,7 +166,7 @@ async fn options_stand_before_and_after_the_command() {
 }
 
 #[tokio::test]
-async fn short_scopes_are_sent_whole() {
+async fn short_scopes_are_sent_as_urls() {
     let machine = Machine::with_key(|b| b).await;
     machine
         .run(&["auth", "token", "--scopes", "earthengine,drive"])
@@ -180,10 +184,10 @@ async fn short_scopes_are_sent_whole() {
 #[tokio::test]
 async fn the_emulator_command_prints_its_address_and_serves() {
     use std::io::{BufRead, BufReader};
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_eectl"))
         .args(["emulator", "--port", "0", "-q", "--write-credentials"])
-        .arg(folder.path())
+        .arg(dir.path())
         .env_clear()
         .stdout(Stdio::piped())
         .spawn()
@@ -195,7 +199,7 @@ async fn the_emulator_command_prints_its_address_and_serves() {
     let run = |file: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_eectl"))
             .args(["init", "--json", "--project", PROJECT, "--credentials"])
-            .arg(folder.path().join(file))
+            .arg(dir.path().join(file))
             .env_clear()
             .env("EARTHENGINE_EMULATOR_HOST", address.trim())
             .output()
@@ -214,19 +218,19 @@ async fn the_emulator_command_prints_its_address_and_serves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_service_account_is_acted_as_where_that_is_allowed() {
+async fn impersonation_works_only_with_permission() {
     const TARGET: &str = "worker@ee-demo-project.iam.gserviceaccount.com";
     let machine = Machine::with_key(|b| b).await;
     machine.emulator.create_service_account(TARGET, PROJECT);
     let init = ["init", "--json", "--impersonate", TARGET];
-    let refused = machine.run(&init).await;
-    assert_ne!(refused.status, 0);
+    let denied = machine.run(&init).await;
+    assert_ne!(denied.status, 0);
     assert!(
-        refused
+        denied
             .stderr
             .contains("roles/iam.serviceAccountTokenCreator"),
         "{}",
-        refused.stderr
+        denied.stderr
     );
 
     machine.emulator.allow_impersonation(ROBOT, TARGET);

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 
-/// The checks of a diagnosis, of which only these keys may be there.
+/// Returns the name and status of each check, and verifies its JSON keys.
 fn checks(diagnosis: &Value) -> Vec<(String, String)> {
     assert_eq!(diagnosis.as_object().unwrap().len(), 2);
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -30,33 +30,33 @@ fn with_status(checks: &[(String, String)], status: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_machine_in_good_order_is_told_so_in_json_and_in_words() {
+async fn doctor_reports_a_working_setup() {
     let machine = Machine::with_key(|b| b).await;
     let diagnosis = machine.run(&["doctor", "--json"]).await.json();
     assert_eq!(diagnosis["ok"], json!(true));
     let checks = checks(&diagnosis);
     assert_eq!(with_status(&checks, "failed"), [""; 0]);
     assert_eq!(with_status(&checks, "warning"), [""; 0]);
-    let words = machine.run(&["doctor"]).await;
-    assert_eq!((words.status, words.stderr.as_str()), (0, ""));
-    assert!(words.stdout.ends_with("A program can run.\n"));
+    let text = machine.run(&["doctor"]).await;
+    assert_eq!((text.status, text.stderr.as_str()), (0, ""));
+    assert!(text.stdout.ends_with("No problems found.\n"));
     for (name, status) in &checks {
         let line = match name.split_once('.') {
-            Some((name, place)) => format!("{status:<8} {name:<16} {place}: "),
+            Some((name, step)) => format!("{status:<8} {name:<16} {step}: "),
             None => format!("{status:<8} {name:<16} "),
         };
-        assert!(words.stdout.contains(&line), "{line}: {}", words.stdout);
+        assert!(text.stdout.contains(&line), "{line}: {}", text.stdout);
     }
-    assert!(!words.stdout.contains('\u{1b}'), "no colour off a terminal");
+    assert!(!text.stdout.contains('\u{1b}'), "color without a terminal");
 }
 
 #[tokio::test]
-async fn what_is_broken_decides_the_exit_status_and_every_failure_says_what_to_do() {
+async fn failed_check_sets_the_exit_status_and_has_a_hint() {
     let disabled = |b: EmulatorBuilder| b.project(Project::new(PROJECT).api_enabled(false));
     let machine = Machine::with_key(disabled).await;
-    let ended = machine.run(&["doctor", "--json"]).await;
-    assert_eq!((ended.status, ended.stderr.as_str()), (5, ""));
-    let diagnosis: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let result = machine.run(&["doctor", "--json"]).await;
+    assert_eq!((result.status, result.stderr.as_str()), (5, ""));
+    let diagnosis: Value = serde_json::from_str(&result.stdout).unwrap();
     assert_eq!(diagnosis["ok"], json!(false));
     assert_eq!(with_status(&checks(&diagnosis), "failed"), ["api"]);
     let all = diagnosis["checks"].as_array().unwrap();
@@ -69,46 +69,44 @@ async fn what_is_broken_decides_the_exit_status_and_every_failure_says_what_to_d
     );
     assert!(api["url"].as_str().unwrap().starts_with("https://"));
 
-    let words = machine.run(&["doctor"]).await;
-    assert_eq!(words.status, 5);
-    assert!(words.stdout.contains("\n         hint: Enable it"));
+    let text = machine.run(&["doctor"]).await;
+    assert_eq!(text.status, 5);
+    assert!(text.stdout.contains("\n         hint: Enable it"));
     assert!(
-        words
-            .stdout
+        text.stdout
             .contains("\n             gcloud services enable")
     );
     assert!(
-        words
-            .stdout
-            .ends_with("A program cannot run. First mend: api.\n")
+        text.stdout
+            .ends_with("1 check failed: api. Fix it and run `eectl doctor` again.\n")
     );
 }
 
 #[tokio::test]
-async fn with_nothing_at_all_it_still_runs() {
+async fn doctor_runs_without_any_configuration() {
     let mut machine = Machine::new().await;
     machine.variables.remove("HOME");
     machine.set("EE_CONFIG_FILE", "/nowhere/credentials");
-    let ended = machine.run(&["doctor", "--json"]).await;
-    assert_eq!(ended.status, 3, "{}", ended.stdout);
+    let result = machine.run(&["doctor", "--json"]).await;
+    assert_eq!(result.status, 3, "{}", result.stdout);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = listener.local_addr().unwrap().to_string();
+    let closed = listener.local_addr().unwrap().to_string();
     drop(listener);
-    machine.set("EARTHENGINE_EMULATOR_HOST", &nobody);
-    let ended = machine.run(&["doctor", "--json"]).await;
-    assert_eq!(ended.status, 7, "the network comes first: {}", ended.stdout);
-    let diagnosis: Value = serde_json::from_str(&ended.stdout).unwrap();
+    machine.set("EARTHENGINE_EMULATOR_HOST", &closed);
+    let result = machine.run(&["doctor", "--json"]).await;
+    assert_eq!(result.status, 7, "{}", result.stdout);
+    let diagnosis: Value = serde_json::from_str(&result.stdout).unwrap();
     assert_eq!(
         with_status(&checks(&diagnosis), "failed"),
         ["network", "credentials"]
     );
     machine.set("EARTHENGINE_EMULATOR_HOST", "192.0.2.1:80");
-    let ended = machine.run(&["doctor", "--json"]).await;
-    assert_eq!(ended.status, 1, "{}", ended.stdout);
+    let result = machine.run(&["doctor", "--json"]).await;
+    assert_eq!(result.status, 1, "{}", result.stdout);
 }
 
 #[tokio::test]
-async fn a_rejected_login_is_exit_4_and_no_secret_shows() {
+async fn rejected_login_exits_4_without_secrets() {
     let machine = Machine::new().await;
     let jane = machine.emulator.create_user("jane@example.com");
     machine.file(
@@ -117,9 +115,9 @@ async fn a_rejected_login_is_exit_4_and_no_secret_shows() {
     );
     machine.emulator.revoke(jane.earthengine_refresh_token());
     for arguments in [&["doctor"][..], &["doctor", "--json"], &["-vv", "doctor"]] {
-        let ended = machine.run(arguments).await;
-        assert_eq!(ended.status, 4);
-        let all = ended.stdout + &ended.stderr;
+        let result = machine.run(arguments).await;
+        assert_eq!(result.status, 4);
+        let all = result.stdout + &result.stderr;
         assert!(!all.contains(jane.earthengine_refresh_token()));
     }
 }

@@ -1,11 +1,11 @@
-//! `eectl` in emulator mode: what it says, and whom it sends nothing.
+//! `eectl` with an emulator: the notice that it prints, and the checks of the emulator's owner.
 
 use super::leaks::COMMANDS;
 use super::*;
 
 const VARIABLE: &str = "EARTHENGINE_EMULATOR_HOST";
-/// Neither Google nor an emulator has to do with these.
-const WITHOUT_HOSTS: [&str; 3] = ["emulator", "completions", "man"];
+/// Commands that send no requests and use no login.
+const LOCAL_COMMANDS: [&str; 3] = ["emulator", "completions", "man"];
 
 fn words<'a>(command: &'a str, arguments: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
     let words = command.split(' ').chain(arguments.iter().copied());
@@ -14,7 +14,7 @@ fn words<'a>(command: &'a str, arguments: &[&'a str], more: &[&'a str]) -> Vec<&
 }
 
 #[tokio::test]
-async fn every_command_says_that_an_emulator_is_in_force() {
+async fn every_command_reports_a_configured_emulator() {
     let machine = Machine::with_login(|b| b).await;
     let login = fs::read(machine.credentials()).unwrap();
     let address = machine.emulator.address();
@@ -31,12 +31,12 @@ async fn every_command_says_that_an_emulator_is_in_force() {
         ] {
             machine.file(".config/earthengine/credentials", &login);
             let words = words(command, arguments, more);
-            let ended = machine.run(&words).await;
-            let note = note.filter(|_| !WITHOUT_HOSTS.contains(&command));
-            assert_eq!(ended.note.as_ref(), note, "{words:?}: {}", ended.stderr);
+            let result = machine.run(&words).await;
+            let note = note.filter(|_| !LOCAL_COMMANDS.contains(&command));
+            assert_eq!(result.note.as_ref(), note, "{words:?}: {}", result.stderr);
             if note.is_some() {
-                for said in [&ended.stdout, &ended.stderr] {
-                    let said = said.replace("not to Google", "").replace("not Google", "");
+                for text in [&result.stdout, &result.stderr] {
+                    let text = text.replace("not to Google", "").replace("not Google", "");
                     for claim in [
                         "at Google",
                         "by Google",
@@ -44,7 +44,7 @@ async fn every_command_says_that_an_emulator_is_in_force() {
                         "Google's own",
                         "googleapis.com answers",
                     ] {
-                        assert!(!said.contains(claim), "{words:?}: {said}");
+                        assert!(!text.contains(claim), "{words:?}: {text}");
                     }
                 }
             }
@@ -56,17 +56,17 @@ async fn every_command_says_that_an_emulator_is_in_force() {
 }
 
 #[tokio::test]
-async fn a_revocation_by_an_emulator_is_not_google_s() {
+async fn revocation_by_an_emulator_is_not_attributed_to_google() {
     let machine = Machine::with_login(|b| b).await;
     let login = fs::read(machine.credentials()).unwrap();
     let address = machine.emulator.address().to_string();
     let revoke = ["auth", "logout", "--revoke"];
-    for verb in ["has", "had"] {
+    for text in ["by", "already, by"] {
         machine.file(".config/earthengine/credentials", &login);
-        let ended = machine.run(&revoke).await;
-        let line = format!("revoked       the emulator at {address} {verb} revoked the login");
-        assert!(ended.stdout.starts_with(&line), "{}", ended.stdout);
-        assert!(!ended.stdout.contains("Google"), "{}", ended.stdout);
+        let result = machine.run(&revoke).await;
+        let line = format!("revoked       {text} the emulator at {address}\n");
+        assert!(result.stdout.starts_with(&line), "{}", result.stdout);
+        assert!(!result.stdout.contains("Google"), "{}", result.stdout);
     }
     machine.file(".config/earthengine/credentials", &login);
     let json = machine
@@ -79,7 +79,7 @@ async fn a_revocation_by_an_emulator_is_not_google_s() {
 }
 
 #[tokio::test]
-async fn an_emulator_that_is_not_running_is_named_with_its_variable() {
+async fn stopped_emulator_is_named_with_its_variable() {
     let mut machine = Machine::with_key(|b| b).await;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -95,7 +95,7 @@ async fn an_emulator_that_is_not_running_is_named_with_its_variable() {
 }
 
 #[tokio::test]
-async fn the_permission_for_unknown_owners_is_1_or_0() {
+async fn emulator_trust_variable_accepts_1_or_0() {
     let mut machine = Machine::with_key(|b| b).await;
     for value in ["1", "0", ""] {
         machine.set("EARTHENGINE_EMULATOR_TRUST", value);
@@ -126,13 +126,13 @@ mod another_user {
 
     const MALLORY: u32 = 1_234_567;
 
-    /// Says so, past whatever captures the output of tests.
+    /// Reports a skipped test, bypassing the capture of test output.
     fn skipped(test: &str) {
-        let text = "SKIPPED, only root may give sockets and files to another user";
+        let text = "SKIPPED, only root can give sockets and files to another user";
         let _ = writeln!(std::io::stderr(), "{test}: {text}");
     }
 
-    /// Counts connections, and every byte that comes on them.
+    /// Counts connections and received bytes.
     fn count(listener: TcpListener) -> Arc<AtomicU64> {
         let count = Arc::<AtomicU64>::default();
         let counted = count.clone();
@@ -147,7 +147,7 @@ mod another_user {
     }
 
     #[tokio::test]
-    async fn no_command_sends_a_byte_to_another_user() {
+    async fn no_command_sends_data_to_another_user() {
         let mut machine = Machine::with_login(|b| b).await;
         let login = fs::read(machine.credentials()).unwrap();
         for (bound, ip) in [
@@ -158,7 +158,7 @@ mod another_user {
         ] {
             let listener = TcpListener::bind(bound).unwrap();
             if fchown(&listener, Some(MALLORY), None).is_err() {
-                return skipped("no_command_sends_a_byte_to_another_user");
+                return skipped("no_command_sends_data_to_another_user");
             }
             let address = format!("{ip}:{}", listener.local_addr().unwrap().port());
             let received = count(listener);
@@ -179,9 +179,9 @@ mod another_user {
                 let words = [command, &["--project", PROJECT]].concat();
                 let (status, error) = machine.failure(&words).await;
                 assert_eq!((status, code(&error)), (1, "usage"), "{error}");
-                let stated =
+                let expected =
                     format!("{address} (from {VARIABLE}) is served by user {MALLORY}, not by you");
-                assert!(message(&error).contains(&stated), "{error}");
+                assert!(message(&error).contains(&expected), "{error}");
                 let remedy = error["remedy"].as_str().unwrap();
                 assert!(remedy.contains(&format!("unset {VARIABLE}")), "{error}");
             }
@@ -194,12 +194,12 @@ mod another_user {
         }
     }
 
-    /// The client's way to send requests is another than that of a token's source.
+    /// API requests and token requests check the emulator's owner separately.
     #[tokio::test]
-    async fn a_cached_token_is_not_sent_to_another_user() {
+    async fn cached_token_is_not_sent_to_another_user() {
         let mut machine = Machine::with_login(|b| b).await;
         assert_eq!(machine.run(&["auth", "token"]).await.status, 0);
-        // The cache's entries are of this address: the emulator ends, and its port is free.
+        // Cache entries belong to the emulator's address, so another server takes over its port.
         let address = machine.emulator.address();
         machine.emulator = Emulator::start().await.unwrap();
         let listener = loop {
@@ -209,7 +209,7 @@ mod another_user {
             }
         };
         if fchown(&listener, Some(MALLORY), None).is_err() {
-            return skipped("a_cached_token_is_not_sent_to_another_user");
+            return skipped("cached_token_is_not_sent_to_another_user");
         }
         let received = count(listener);
         let api = ["api", "config", "--project", PROJECT];
@@ -218,12 +218,12 @@ mod another_user {
         assert_eq!(received.load(Ordering::SeqCst), 0);
     }
 
-    /// A copy of `eectl` that every user may run.
-    fn eectl(folder: &Path, uid: u32) -> Command {
-        let program = folder.join("eectl");
+    /// A copy of `eectl` that every user can run.
+    fn eectl(dir: &Path, uid: u32) -> Command {
+        let program = dir.join("eectl");
         if !program.exists() {
             fs::copy(env!("CARGO_BIN_EXE_eectl"), &program).unwrap();
-            fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         }
         let mut command = Command::new(program);
@@ -241,10 +241,10 @@ mod another_user {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn root_serves_every_user_and_others_serve_themselves() {
+    async fn root_may_serve_every_user_and_others_only_themselves() {
         let home = tempfile::tempdir().unwrap();
         if chown(home.path(), Some(MALLORY), Some(MALLORY)).is_err() {
-            return skipped("root_serves_every_user_and_others_serve_themselves");
+            return skipped("root_may_serve_every_user_and_others_only_themselves");
         }
         let programs = tempfile::tempdir().unwrap();
         let token = |uid: u32, address: &str, key: &Path| {

@@ -1,5 +1,5 @@
-//! No command says a secret, at any verbosity, whatever the servers answer; but for the places
-//! where it is what was asked for.
+//! No command prints a secret, at any verbosity and with any response, unless the secret is the
+//! requested result.
 
 #[path = "../../../../tests/leaks/canary.rs"]
 #[allow(dead_code, reason = "the other tests that share it use the rest")]
@@ -19,7 +19,7 @@ use ee_emulator::Fault;
 
 use super::*;
 
-/// What every command is run with. One that is not here fails the test.
+/// Every command with its arguments. A command that is missing here fails a test.
 pub(crate) const COMMANDS: [(&str, &[&str]); 20] = [
     ("init", &[]),
     ("auth login", &["--mode=notebook", "--quiet", "--force"]),
@@ -43,13 +43,13 @@ pub(crate) const COMMANDS: [(&str, &[&str]); 20] = [
     ("man", &[]),
     ("set_project", &[PROJECT]),
     ("unset_project", &[]),
-    // The last: it ends the login.
+    // Last, because it revokes the login.
     ("auth logout", &["--revoke"]),
 ];
 
-/// Where a secret is the result: the command and the secret's name.
+/// Commands whose result is a secret, with the secret's name.
 const RESULTS: [(&str, &str); 6] = [
-    // The server's answer as it came.
+    // The server's response, printed verbatim.
     ("api", "a refresh token"),
     ("api", "a token of the server's"),
     ("api", "an access token"),
@@ -67,7 +67,7 @@ const HOSTS: [&str; 6] = [
     "iamcredentials.googleapis.com",
 ];
 
-/// Those that give tokens.
+/// The hosts that issue tokens.
 const TOKEN_HOSTS: [&str; 4] = [
     "oauth2.googleapis.com",
     "sts.googleapis.com",
@@ -77,7 +77,7 @@ const TOKEN_HOSTS: [&str; 4] = [
 
 const AUDIENCE: &str = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/p/providers/o";
 
-/// The commands, as the completion script knows them, hidden ones too.
+/// Returns all commands of the completion script, including hidden ones.
 async fn all_commands(machine: &Machine) -> BTreeSet<String> {
     let script = machine.run(&["completions", "bash"]).await.stdout;
     let mut all: BTreeSet<String> = BTreeSet::new();
@@ -101,7 +101,7 @@ async fn all_commands(machine: &Machine) -> BTreeSet<String> {
             all.insert(words.join(" "));
         }
     }
-    // What has commands of its own does nothing itself.
+    // A command with subcommands does nothing itself.
     let groups: Vec<_> = all
         .iter()
         .filter_map(|c| c.rsplit_once(' '))
@@ -111,7 +111,7 @@ async fn all_commands(machine: &Machine) -> BTreeSet<String> {
     all
 }
 
-/// A person's login in Earth Engine's file, and a key, both of this run.
+/// A user's login in Earth Engine's file, and a service account key.
 struct Secrets {
     canaries: Canaries,
     file: String,
@@ -140,8 +140,8 @@ fn secrets(machine: &Machine) -> Secrets {
     }
 }
 
-/// The secrets that only the requests show: tokens, assertions, verifiers.
-fn learn(machine: &Machine, canaries: &mut Canaries) {
+/// Adds the secrets that only the requests contain: tokens and assertions.
+fn add_sent_secrets(machine: &Machine, canaries: &mut Canaries) {
     for (number, request) in machine.emulator.requests().iter().enumerate() {
         if let Some(token) = request.bearer() {
             canaries.add(
@@ -184,15 +184,15 @@ fn set(machine: &Machine, regime: Regime, echo: &str) {
     }
 }
 
-/// The token that the next command sends: it is kept on disk. `None` once the login has ended.
+/// Returns the cached token that the next command sends, or `None` once the login is revoked.
 async fn token_in_use(machine: &Machine, more: &[&str]) -> Option<String> {
     machine.emulator.clear_faults();
     let chosen = match more {
         [.., "--credentials" | "--impersonate", _] => &more[more.len() - 2..],
         _ => &[],
     };
-    let ended = machine.run(&[&["auth", "token"], chosen].concat()).await;
-    let token = ended.stdout.trim().strip_prefix("ya29.")?;
+    let result = machine.run(&[&["auth", "token"], chosen].concat()).await;
+    let token = result.stdout.trim().strip_prefix("ya29.")?;
     Some(token.to_owned())
 }
 
@@ -206,7 +206,7 @@ async fn every_command(regime: Regime) {
     machine.set("GOOGLE_CLOUD_PROJECT", PROJECT);
     machine.set("RUST_LOG", "trace");
     let mut canaries = secrets.canaries.clone();
-    let mut said: Vec<(String, String)> = Vec::new();
+    let mut outputs: Vec<(String, String)> = Vec::new();
     let mut left = Vec::new();
     let with_key = ["-vv", "--credentials", &key];
     let mut choices = vec![
@@ -224,11 +224,11 @@ async fn every_command(regime: Regime) {
             left = files(machine.home.path());
         }
         for more in &choices {
-            // Logging out removes it.
+            // A logout removed it.
             machine.file(".config/earthengine/credentials", &secrets.file);
             let mut echo = secrets.echo.clone();
             if let Some(token) = token_in_use(&machine, more).await {
-                canaries.add(format!("an access token {}", said.len()), &token);
+                canaries.add(format!("an access token {}", outputs.len()), &token);
                 let _ = write!(echo, " nor ya29.{token}");
             }
             set(&machine, regime, &echo);
@@ -237,15 +237,15 @@ async fn every_command(regime: Regime) {
                 .chain(arguments.iter().copied())
                 .chain(more.iter().copied())
                 .collect();
-            let ended = machine.run(&words).await;
-            if command == "auth token" && ended.status == 0 && !ended.stdout.starts_with('{') {
+            let result = machine.run(&words).await;
+            if command == "auth token" && result.status == 0 && !result.stdout.starts_with('{') {
                 canaries.add(
                     "an access token as a result",
-                    ended.stdout.trim().trim_start_matches("ya29."),
+                    result.stdout.trim().trim_start_matches("ya29."),
                 );
             }
             let begun = machine.credentials().with_file_name(".credentials.begun");
-            // The first part is in the page's address.
+            // The first part is also in the URL of the page.
             for part in fs::read_to_string(begun)
                 .unwrap_or_default()
                 .split(':')
@@ -253,19 +253,19 @@ async fn every_command(regime: Regime) {
             {
                 canaries.add(format!("a verifier {part}"), part);
             }
-            said.push((format!("{command} {more:?} on stdout"), ended.stdout));
-            said.push((format!("{command} {more:?} on stderr"), ended.stderr));
+            outputs.push((format!("{command} {more:?} on stdout"), result.stdout));
+            outputs.push((format!("{command} {more:?} on stderr"), result.stderr));
         }
     }
-    learn(&machine, &mut canaries);
-    check(&canaries, &said, regime);
+    add_sent_secrets(&machine, &mut canaries);
+    check(&canaries, &outputs, regime);
     check_files(&canaries, &left, regime);
 }
 
-/// Every file under a folder, by its path there.
-fn files(folder: &std::path::Path) -> Vec<(String, String)> {
+/// Returns every file under a directory with its contents.
+fn files(dir: &std::path::Path) -> Vec<(String, String)> {
     let mut all = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             all.extend(files(&path));
@@ -277,8 +277,8 @@ fn files(folder: &std::path::Path) -> Vec<(String, String)> {
     all
 }
 
-/// The login is in Earth Engine's file, a verifier beside it, and the key in its own; tokens
-/// that are kept are sealed.
+/// Checks that secrets are only in the files made for them: the login, the pending verifier and
+/// the key. Cached tokens are encrypted.
 fn check_files(canaries: &Canaries, files: &[(String, String)], regime: Regime) {
     let finder = canaries.finder();
     let mut found = BTreeSet::new();
@@ -295,52 +295,52 @@ fn check_files(canaries: &Canaries, files: &[(String, String)], regime: Regime) 
     assert!(found.contains("a refresh token") && found.contains("a private key (PEM)"));
     if matches!(regime, Regime::Fine) {
         let kept = files.iter().filter(|(path, _)| path.contains(".cache/"));
-        assert!(kept.count() > 0, "no token was kept: {files:?}");
+        assert!(kept.count() > 0, "no token was cached: {files:?}");
     }
 }
 
-fn check(canaries: &Canaries, said: &[(String, String)], regime: Regime) {
+fn check(canaries: &Canaries, outputs: &[(String, String)], regime: Regime) {
     let finder = canaries.finder();
-    let mut told = String::new();
+    let mut leaks = String::new();
     let mut seen = BTreeSet::new();
-    for (place, text) in said {
+    for (output, text) in outputs {
         for Leak {
             secret,
             form,
             context,
         } in finder.find(text)
         {
-            // A login's second step is told with its verifier to programs alone.
-            let to_programs = place.contains("--json") || !secret.starts_with("a verifier");
+            // Only JSON output contains the verifier of a pending login.
+            let may_be_printed = output.contains("--json") || !secret.starts_with("a verifier");
             let allowed = RESULTS.iter().find(|(command, kind)| {
-                place.starts_with(command)
-                    && place.ends_with("stdout")
+                output.starts_with(command)
+                    && output.ends_with("stdout")
                     && secret.starts_with(kind)
-                    && to_programs
+                    && may_be_printed
             });
             match allowed {
                 Some((command, _)) => {
                     seen.insert(*command);
                 }
                 None => {
-                    let _ = writeln!(told, "{secret} ({form}) in {place}: {context}");
+                    let _ = writeln!(leaks, "{secret} ({form}) in {output}: {context}");
                 }
             }
         }
     }
-    assert_eq!(told, "", "{regime:?}");
-    // What is allowed must be there, or nothing was looked at.
-    let echoed = said.iter().any(|(_, text)| text.contains("[redacted]"));
-    let looked = match regime {
+    assert_eq!(leaks, "", "{regime:?}");
+    // The allowed secrets must be found, or the search does not work.
+    let echoed = outputs.iter().any(|(_, text)| text.contains("[redacted]"));
+    let found = match regime {
         Regime::Fine => seen.contains("auth token") && seen.contains("auth login"),
         Regime::Html => seen.contains("api"),
         Regime::Grant | Regime::Refused => echoed,
     };
-    assert!(looked, "{regime:?}: {seen:?}");
+    assert!(found, "{regime:?}: {seen:?}");
 }
 
 #[tokio::test]
-async fn every_command_is_looked_at() {
+async fn leak_tests_cover_every_command() {
     let machine = Machine::new().await;
     let known: BTreeSet<_> = COMMANDS
         .iter()
@@ -355,27 +355,27 @@ async fn every_command_is_looked_at() {
 }
 
 #[tokio::test]
-async fn no_command_says_a_secret_when_all_is_well() {
+async fn no_command_leaks_a_secret_on_success() {
     every_command(Regime::Fine).await;
 }
 
 #[tokio::test]
-async fn no_command_says_a_secret_when_the_login_is_refused_with_an_echo() {
+async fn no_command_leaks_a_login_echoed_in_a_rejection() {
     every_command(Regime::Grant).await;
 }
 
 #[tokio::test]
-async fn no_command_says_a_secret_when_its_requests_are_refused_with_an_echo() {
+async fn no_command_leaks_a_token_echoed_in_a_rejection() {
     every_command(Regime::Refused).await;
 }
 
 #[tokio::test]
-async fn no_command_says_a_secret_when_a_page_answers_with_an_echo() {
+async fn no_command_leaks_a_secret_echoed_in_a_web_page() {
     every_command(Regime::Html).await;
 }
 
-/// Somebody picks a project on a terminal while a host answers oddly, types something when asked,
-/// and it ends with a status.
+/// A run of the project picker on a terminal: the fault of a host, the typed input and the
+/// expected exit status.
 #[cfg(unix)]
 struct Pick {
     fault: Option<(&'static str, Fault)>,
@@ -393,7 +393,7 @@ fn picks(echo: &str) -> [Pick; 6] {
         typed,
         status,
     };
-    let refusal = |code: u16, status: &str| {
+    let error = |code: u16, status: &str| {
         let details = json!([{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": echo,
             "metadata": {"consumer": echo}}]);
         let error = json!({"code": code, "status": status, "message": echo, "details": details});
@@ -415,11 +415,11 @@ fn picks(echo: &str) -> [Pick; 6] {
         },
         pick(Fault::status(200).json(&named_by_echo), &["forest-one"], 0),
         pick(
-            refusal(403, "PERMISSION_DENIED"),
+            error(403, "PERMISSION_DENIED"),
             &["No Project", "another-project"],
             0,
         ),
-        pick(refusal(401, "UNAUTHENTICATED"), &[], 4),
+        pick(error(401, "UNAUTHENTICATED"), &[], 4),
         pick(Fault::respond(200, "text/html", page), &[""], 2),
         Pick {
             fault: Some((HOSTS[0], Fault::status(400).json(&grant))),
@@ -432,8 +432,8 @@ fn picks(echo: &str) -> [Pick; 6] {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn no_secret_is_on_the_terminal_where_somebody_picks_a_project() {
-    use super::terminal::ASKED;
+async fn project_picker_shows_no_secret() {
+    use super::terminal::PROMPT;
     let mut machine = Machine::with(|b| b.project(Project::new("forest-one"))).await;
     machine.set("RUST_LOG", "trace");
     let secrets = secrets(&machine);
@@ -451,13 +451,13 @@ async fn no_secret_is_on_the_terminal_where_somebody_picks_a_project() {
             }
             let words = [&["project", "select"], pick.options, more].concat();
             let typed: Vec<_> = pick.typed.iter().map(|text| format!("{text}\r")).collect();
-            let steps: Vec<_> = typed.iter().map(|text| (ASKED, text.as_str())).collect();
+            let steps: Vec<_> = typed.iter().map(|text| (PROMPT, text.as_str())).collect();
             let (status, shown) = machine.on_terminal(&words, &steps).await;
             assert_eq!(status, pick.status, "{shown}");
             all.push(shown);
         }
     }
-    learn(&machine, &mut canaries);
+    add_sent_secrets(&machine, &mut canaries);
     let finder = canaries.finder();
     for shown in &all {
         assert_eq!(finder.find(shown), [], "{shown}");
@@ -465,16 +465,16 @@ async fn no_secret_is_on_the_terminal_where_somebody_picks_a_project() {
     let echoes = all.iter().filter(|shown| shown.contains("[redacted]"));
     assert!(echoes.count() > 8, "{all:?}");
 
-    // What somebody types does stand there.
+    // The search works: typed text is found.
     machine.emulator.clear_faults();
     let typed = canaries.plant_word("what was typed", "");
-    let steps = [(ASKED, &*format!("{typed}\r")), (ASKED, "\r")];
+    let steps = [(PROMPT, &*format!("{typed}\r")), (PROMPT, "\r")];
     let (_, shown) = machine.on_terminal(&["project", "select"], &steps).await;
     assert!(!canaries.find(&shown).is_empty(), "{shown}");
 }
 
-/// Files of every other kind, each with what a server that it is sent to can echo; and the
-/// variables that they need.
+/// Writes a file of every other kind and sets the variables that they need. Returns the paths,
+/// each with an error text that echoes the secrets sent to servers.
 fn other_kinds(machine: &mut Machine, canaries: &mut Canaries) -> Vec<(String, String)> {
     use serde_json::json;
     let mut secret = |name: &str, start: &str| canaries.plant(name, start);
@@ -557,20 +557,20 @@ fn other_kinds(machine: &mut Machine, canaries: &mut Canaries) -> Vec<(String, S
 }
 
 #[tokio::test]
-async fn no_command_says_a_secret_of_any_kind_of_credential_when_it_is_refused_with_an_echo() {
+async fn no_command_leaks_a_rejected_credential_of_any_kind() {
     let mut machine = Machine::new().await;
     machine.set("GOOGLE_CLOUD_PROJECT", PROJECT);
     machine.set("RUST_LOG", "trace");
     let mut canaries = Canaries::default();
     let files = other_kinds(&mut machine, &mut canaries);
-    let (mut told, mut echoes) = (String::new(), 0);
+    let (mut leaks, mut echoes) = (String::new(), 0);
     let finder = canaries.finder();
     for (file, echo) in &files {
         machine.emulator.clear_faults();
         let grant = serde_json::json!({"error": "invalid_grant", "error_description": echo});
         for host in TOKEN_HOSTS {
-            let refusal = Fault::status(400).json(&grant).times(usize::MAX);
-            machine.emulator.fault(host, refusal);
+            let rejection = Fault::status(400).json(&grant).times(usize::MAX);
+            machine.emulator.fault(host, rejection);
         }
         for command in [
             "init",
@@ -581,27 +581,27 @@ async fn no_command_says_a_secret_of_any_kind_of_credential_when_it_is_refused_w
         ] {
             for more in [&["-vv"][..], &["-vv", "--json"]] {
                 let words: Vec<_> = command.split(' ').chain(more.iter().copied()).collect();
-                let ended = machine
+                let result = machine
                     .run(&[&words[..], &["--credentials", file]].concat())
                     .await;
-                for text in [&ended.stdout, &ended.stderr] {
+                for text in [&result.stdout, &result.stderr] {
                     echoes += usize::from(text.contains("[redacted]"));
                     for Leak {
                         secret, context, ..
                     } in finder.find(text)
                     {
-                        let _ = writeln!(told, "{secret} in {command} of {file}: {context}");
+                        let _ = writeln!(leaks, "{secret} in {command} of {file}: {context}");
                     }
                 }
             }
         }
     }
-    assert_eq!(told, "");
+    assert_eq!(leaks, "");
     assert!(echoes > 40, "{echoes} echoes");
 }
 
 #[tokio::test]
-async fn a_proxys_password_goes_to_the_proxy_and_nowhere_else() {
+async fn proxy_password_is_sent_only_to_the_proxy() {
     let mut machine = Machine::with_key(|b| b).await;
     let mut canaries = Canaries::default();
     let password = canaries.plant_word("the proxy's password", "");
@@ -612,7 +612,7 @@ async fn a_proxys_password_goes_to_the_proxy_and_nowhere_else() {
         &format!("http://ada:{password}@{}", proxy.local_addr().unwrap()),
     );
     let serving = std::thread::spawn(move || {
-        let mut heard = String::new();
+        let mut received = String::new();
         for stream in proxy.incoming().take(6) {
             let mut stream = stream.unwrap();
             let mut bytes = [0; 4096];
@@ -626,25 +626,25 @@ async fn a_proxys_password_goes_to_the_proxy_and_nowhere_else() {
                 stream,
                 "HTTP/1.1 407 {echo}\r\nX-Echo: {echo}\r\nContent-Length: 0\r\n\r\n"
             );
-            heard += &head;
+            received += &head;
         }
-        heard
+        received
     });
     let address = machine.variables["HTTPS_PROXY"]
         .rsplit('@')
         .next()
         .unwrap()
         .to_owned();
-    let ended = machine.run(&["-vv", "init", "--project", PROJECT]).await;
+    let result = machine.run(&["-vv", "init", "--project", PROJECT]).await;
     if let Ok(mut stream) = std::net::TcpStream::connect(address) {
         let _ = stream.write_all(b"STOP");
     }
-    let heard = serving.join().unwrap();
+    let received = serving.join().unwrap();
     let sent = STANDARD.encode(format!("ada:{password}"));
-    assert!(heard.contains(&sent), "the proxy was not told: {heard}");
-    assert_ne!(ended.status, 0);
+    assert!(received.contains(&sent), "no password was sent: {received}");
+    assert_ne!(result.status, 0);
     assert_eq!(
-        canaries.find(&format!("{}{}", ended.stdout, ended.stderr)),
+        canaries.find(&format!("{}{}", result.stdout, result.stderr)),
         []
     );
 }

@@ -1,4 +1,4 @@
-//! Logging in and out. The browser is a task of the test that follows redirects.
+//! Logging in and out. The tests play the browser by following redirects.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Child;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 
-/// A command that runs while the test does something else.
+/// A command that is running.
 pub(crate) struct Running {
     pub(crate) child: Child,
     stdout: BufReader<std::process::ChildStdout>,
@@ -37,9 +37,8 @@ impl Machine {
         serde_json::from_str(&fs::read_to_string(self.credentials()).unwrap()).unwrap()
     }
 
-    /// A login by localhost, with the browser's part in it; returns how it ended and the
-    /// last page.
-    async fn log_in(&self, more: &[&str]) -> (Ended, String) {
+    /// Runs a localhost login and its browser; returns the output and the last page.
+    async fn log_in(&self, more: &[&str]) -> (CommandOutput, String) {
         let arguments = [&["auth", "login", "--mode=localhost:0", "--quiet"], more].concat();
         let mut running = self.start(&arguments);
         tokio::task::spawn_blocking(move || {
@@ -54,12 +53,12 @@ impl Machine {
 }
 
 impl Running {
-    pub(crate) fn end(mut self) -> Ended {
+    pub(crate) fn end(mut self) -> CommandOutput {
         let mut stdout = String::new();
         self.stdout.read_to_string(&mut stdout).unwrap();
         let output = self.child.wait_with_output().unwrap();
         let (note, stderr) = split_note(&String::from_utf8(output.stderr).unwrap());
-        Ended {
+        CommandOutput {
             status: output.status.code().unwrap_or(-1),
             stdout,
             stderr,
@@ -68,7 +67,7 @@ impl Running {
     }
 }
 
-/// What a browser does, to the last page: enough HTTP for the emulator and the login.
+/// Follows redirects like a browser and returns the last page.
 pub(crate) fn browse(url: &str) -> String {
     let rest = url
         .strip_prefix("http://")
@@ -84,16 +83,16 @@ pub(crate) fn browse(url: &str) -> String {
         path.trim_start_matches('/')
     );
     stream.write_all(head.as_bytes()).unwrap();
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).unwrap();
-    let location = reply.lines().find_map(|line| {
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    let location = response.lines().find_map(|line| {
         let (name, value) = line.split_once(": ")?;
         name.eq_ignore_ascii_case("location")
             .then(|| value.trim().to_owned())
     });
     match location {
         Some(location) => browse(&location),
-        None => reply,
+        None => response,
     }
 }
 
@@ -104,22 +103,22 @@ async fn consenting() -> Machine {
 }
 
 #[tokio::test]
-async fn a_quiet_login_by_localhost_prints_the_page_and_waits_and_then_everything_works() {
+async fn quiet_localhost_login_prints_the_url_and_saves_the_login() {
     let machine = consenting().await;
-    let (ended, page) = machine.log_in(&[]).await;
-    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    let (result, page) = machine.log_in(&[]).await;
+    assert_eq!(result.status, 0, "{}", result.stderr);
     assert!(page.contains("You are logged in"), "{page}");
     assert!(
-        ended.stdout.contains("earthengine cloud-platform"),
+        result.stdout.contains("earthengine cloud-platform"),
         "{}",
-        ended.stdout
+        result.stdout
     );
-    assert_eq!(ended.stderr, "");
+    assert_eq!(result.stderr, "");
     let token = machine.stored()["refresh_token"]
         .as_str()
         .unwrap()
         .to_owned();
-    assert!(!ended.stdout.contains(&token));
+    assert!(!result.stdout.contains(&token));
     let init = machine
         .run(&["init", "--json", "--project", PROJECT])
         .await
@@ -132,25 +131,25 @@ async fn a_quiet_login_by_localhost_prints_the_page_and_waits_and_then_everythin
         again["credential"]["path"],
         machine.credentials().display().to_string()
     );
-    let words = machine.run(&["authenticate"]).await;
-    assert!(words.stdout.contains("--force"), "{}", words.stdout);
-    let (ended, _) = machine.log_in(&["--force"]).await;
-    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    let text = machine.run(&["authenticate"]).await;
+    assert!(text.stdout.contains("--force"), "{}", text.stdout);
+    let (result, _) = machine.log_in(&["--force"]).await;
+    assert_eq!(result.status, 0, "{}", result.stderr);
     assert_ne!(machine.stored()["refresh_token"], token);
 }
 
 #[tokio::test]
-async fn unticked_scopes_are_told() {
+async fn scopes_that_were_not_granted_are_reported() {
     let machine = consenting().await;
     machine
         .emulator
         .auto_consent_only("jane@example.com", &["earthengine"]);
-    let (ended, _) = machine.log_in(&["--scopes", "earthengine,drive"]).await;
-    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    let (result, _) = machine.log_in(&["--scopes", "earthengine,drive"]).await;
+    assert_eq!(result.status, 0, "{}", result.stderr);
     assert!(
-        ended.stdout.contains("not granted   drive"),
+        result.stdout.contains("not granted   drive"),
         "{}",
-        ended.stdout
+        result.stdout
     );
     assert_eq!(machine.stored()["scopes"].as_array().unwrap().len(), 1);
     let scopes = machine.run(&["auth", "scopes"]).await;
@@ -161,7 +160,7 @@ async fn unticked_scopes_are_told() {
 }
 
 #[tokio::test]
-async fn a_login_by_notebook_goes_in_two_steps_or_by_a_pasted_code() {
+async fn notebook_login_works_in_two_steps_or_with_a_pasted_code() {
     let machine = consenting().await;
     let code_at = |url: String| async move {
         let page = tokio::task::spawn_blocking(move || browse(&url))
@@ -187,7 +186,7 @@ async fn a_login_by_notebook_goes_in_two_steps_or_by_a_pasted_code() {
     assert!(remedy.contains(" Run: eectl auth login"), "{remedy}");
     assert_eq!(machine.stored()["rust_login_mode"], "notebook");
 
-    // It was good for one login.
+    // The verifier was valid for one login.
     let wrong = ["authenticate", "--authorization-code=4/0wrong"];
     let (status, error) = machine.failure(&wrong).await;
     assert_eq!((status, code(&error)), (2, "usage"));
@@ -197,23 +196,27 @@ async fn a_login_by_notebook_goes_in_two_steps_or_by_a_pasted_code() {
     );
     let (status, error) = machine.failure(&[&wrong[..], &[&verifier]].concat()).await;
     assert_eq!((status, code(&error)), (4, "login_failed"));
-    let words = machine
+    let text = machine
         .run(&["auth", "login", "--mode=notebook", "--quiet", "--force"])
         .await;
     assert!(
-        words.stdout.contains("--authorization-code="),
+        text.stdout.contains("--authorization-code="),
         "{}",
-        words.stdout
+        text.stdout
     );
-    let ended = machine
+    let result = machine
         .run(&["auth", "login", "--mode=notebook", "--force"])
         .await;
-    assert_eq!(ended.status, 4);
-    assert!(ended.stderr.contains("nobody is here"), "{}", ended.stderr);
+    assert_eq!(result.status, 4);
+    assert!(
+        result.stderr.contains("no code was entered"),
+        "{}",
+        result.stderr
+    );
 }
 
 #[tokio::test]
-async fn the_second_step_of_a_login_has_no_secret_in_its_command_and_takes_what_python_prints() {
+async fn second_login_step_needs_no_secret_argument() {
     let machine = consenting().await;
     let begin = ["auth", "login", "--mode=notebook", "--quiet", "--force"];
     let first = machine
@@ -227,15 +230,15 @@ async fn the_second_step_of_a_login_has_no_secret_in_its_command_and_takes_what_
     );
     let kept = machine.credentials().with_file_name(".credentials.begun");
     assert_eq!(fs::read_to_string(&kept).unwrap(), verifier);
-    let words = machine.run(&begin).await.stdout;
+    let text = machine.run(&begin).await.stdout;
     let kept = fs::read_to_string(&kept).unwrap();
     assert_ne!(kept, verifier);
     assert!(
-        kept.split(':').skip(1).all(|part| !words.contains(part)),
-        "{words}"
+        kept.split(':').skip(1).all(|part| !text.contains(part)),
+        "{text}"
     );
 
-    // The first login's verifier, on standard input and as an argument.
+    // The first login's verifier works on standard input and as an argument.
     let step = [
         "auth",
         "login",
@@ -243,11 +246,11 @@ async fn the_second_step_of_a_login_has_no_secret_in_its_command_and_takes_what_
         "--authorization-code=-",
         "--json",
     ];
-    let ended = machine
+    let result = machine
         .run_with_input(&step, &format!("{verifier}\n4/0wrong\n"))
         .await;
-    let told: Value = serde_json::from_str(&ended.stderr).unwrap();
-    assert_eq!(code(&told["error"]), "login_failed", "{told}");
+    let error: Value = serde_json::from_str(&result.stderr).unwrap();
+    assert_eq!(code(&error["error"]), "login_failed", "{error}");
     let python = format!("--code-verifier={verifier}");
     let (_, error) = machine
         .failure(&["authenticate", &python, "--authorization-code=4/0wrong"])
@@ -263,13 +266,13 @@ async fn the_second_step_of_a_login_has_no_secret_in_its_command_and_takes_what_
 }
 
 #[tokio::test]
-async fn a_login_that_comes_to_nothing_says_why_and_leaves_nothing() {
+async fn failed_login_says_why_and_saves_nothing() {
     let machine = Machine::new().await;
     machine.emulator.deny_consent();
-    let (ended, page) = machine.log_in(&[]).await;
-    assert_eq!(ended.status, 4, "{}", ended.stderr);
-    assert!(ended.stderr.contains("access_denied"), "{}", ended.stderr);
-    assert!(page.contains("came to nothing"), "{page}");
+    let (result, page) = machine.log_in(&[]).await;
+    assert_eq!(result.status, 4, "{}", result.stderr);
+    assert!(result.stderr.contains("access_denied"), "{}", result.stderr);
+    assert!(page.contains("The login failed"), "{page}");
     let late = [
         "auth",
         "login",
@@ -277,9 +280,9 @@ async fn a_login_that_comes_to_nothing_says_why_and_leaves_nothing() {
         "--timeout=1",
         "--json",
     ];
-    let ended = machine.run(&late).await;
-    assert_eq!(ended.status, 4, "{}", ended.stderr);
-    let last = ended.stderr.lines().last().unwrap();
+    let result = machine.run(&late).await;
+    assert_eq!(result.status, 4, "{}", result.stderr);
+    let last = result.stderr.lines().last().unwrap();
     let error: Value = serde_json::from_str(last).unwrap();
     assert_eq!(error["error"]["code"], "login_timeout");
     let (status, error) = machine.failure(&["auth", "login"]).await;
@@ -289,7 +292,7 @@ async fn a_login_that_comes_to_nothing_says_why_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn options_that_make_no_sense_are_of_usage() {
+async fn invalid_login_options_are_usage_errors() {
     let machine = Machine::new().await;
     for wrong in [
         &["--mode=paper"][..],
@@ -307,7 +310,7 @@ async fn options_that_make_no_sense_are_of_usage() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_named() {
+async fn port_in_use_is_named() {
     let machine = Machine::new().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -318,10 +321,10 @@ async fn a_port_in_use_is_named() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn ctrl_c_ends_a_login_at_once_and_leaves_nothing_behind() {
+async fn ctrl_c_cancels_a_login_and_saves_nothing() {
     let machine = Machine::new().await;
     let mut running = machine.start(&["auth", "login", "--mode=localhost:0", "--quiet"]);
-    let ended = tokio::task::spawn_blocking(move || {
+    let result = tokio::task::spawn_blocking(move || {
         let mut url = String::new();
         running.stdout.read_line(&mut url).unwrap();
         let id = running.child.id().to_string();
@@ -334,11 +337,11 @@ async fn ctrl_c_ends_a_login_at_once_and_leaves_nothing_behind() {
         );
         running.end()
     });
-    assert_eq!(ended.await.unwrap().status, 130);
+    assert_eq!(result.await.unwrap().status, 130);
     assert_eq!(fs::read_dir(machine.home.path()).unwrap().count(), 0);
 }
 
-/// Whether a signal is ignored in this process, and so in those that it starts.
+/// Returns whether this process ignores SIGHUP, which child processes inherit.
 #[cfg(unix)]
 fn is_hangup_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -348,12 +351,10 @@ fn is_hangup_ignored() -> bool {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn signals_end_every_command_and_all_that_it_runs() {
+async fn signals_stop_a_command_and_its_child_processes() {
     let mut signals = vec![("-INT", 130), ("-TERM", 143)];
     if is_hangup_ignored() {
-        eprintln!(
-            "signals_end_every_command_and_all_that_it_runs: SIGHUP SKIPPED, it is ignored here"
-        );
+        eprintln!("signals_stop_a_command_and_its_child_processes: SIGHUP SKIPPED, it is ignored");
     } else {
         signals.push(("-HUP", 129));
     }
@@ -378,13 +379,13 @@ async fn signals_end_every_command_and_all_that_it_runs() {
         machine.set("PATH", "/usr/bin:/bin");
         let file = file.display().to_string();
         let running = machine.start(&["init", "--project", PROJECT, "--credentials", &file]);
-        // Where nobody waits for it, what is dead stays in the list.
+        // A process that is not waited for stays listed as a zombie.
         let is_running = |id: &str| {
             let listed = Command::new("ps").args(["-o", "stat=", "-p", id]).output();
             let state = String::from_utf8(listed.unwrap().stdout).unwrap();
             !state.trim().is_empty() && !state.contains('Z')
         };
-        let ended = tokio::task::spawn_blocking(move || {
+        let result = tokio::task::spawn_blocking(move || {
             let started = std::time::Instant::now();
             let late = || started.elapsed() > Duration::from_secs(60);
             while !pid.exists() && !late() {
@@ -392,28 +393,28 @@ async fn signals_end_every_command_and_all_that_it_runs() {
             }
             let programs = fs::read_to_string(&pid).unwrap();
             let programs: Vec<&str> = programs.split_whitespace().collect();
-            assert_eq!(programs.len(), 2, "the program and the one that it started");
+            assert_eq!(programs.len(), 2, "the program and its child");
             assert!(programs.iter().all(|id| is_running(id)));
             let id = running.child.id().to_string();
             let told = Command::new("kill").args([signal, &id]).status();
             assert!(told.unwrap().success());
-            let ended = running.end();
+            let result = running.end();
             for program in programs {
                 while is_running(program) && !late() {
                     std::thread::sleep(Duration::from_millis(5));
                 }
-                assert!(!is_running(program), "{signal}: a program was left behind");
+                assert!(!is_running(program), "{signal}: a process is still running");
             }
-            ended
+            result
         });
-        let ended = ended.await.unwrap();
-        assert_eq!(ended.status, status, "{signal}: {}", ended.stderr);
+        let result = result.await.unwrap();
+        assert_eq!(result.status, status, "{signal}: {}", result.stderr);
     }
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn hangup_that_was_ignored_stays_ignored() {
+async fn ignored_sighup_stays_ignored() {
     let machine = Machine::new().await;
     let mut child = Command::new("nohup")
         .arg(env!("CARGO_BIN_EXE_eectl"))
@@ -428,7 +429,7 @@ async fn hangup_that_was_ignored_stays_ignored() {
         .unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
     let mut running = Running { child, stdout };
-    let ended = tokio::task::spawn_blocking(move || {
+    let result = tokio::task::spawn_blocking(move || {
         let mut url = String::new();
         running.stdout.read_line(&mut url).unwrap();
         let id = running.child.id().to_string();
@@ -438,11 +439,11 @@ async fn hangup_that_was_ignored_stays_ignored() {
         }
         running.end()
     });
-    assert_eq!(ended.await.unwrap().status, 143);
+    assert_eq!(result.await.unwrap().status, 143);
 }
 
 #[tokio::test]
-async fn logging_out_removes_the_file_and_revoking_ends_the_login_first() {
+async fn logout_removes_the_file_and_can_revoke_the_login() {
     let machine = consenting().await;
     let gone = machine.run(&["auth", "logout", "--json"]).await.json();
     assert_eq!(gone["removed"], false);
@@ -454,8 +455,8 @@ async fn logging_out_removes_the_file_and_revoking_ends_the_login_first() {
         )
     };
     file();
-    let ended = machine.run(&["auth", "logout"]).await;
-    assert!(ended.stdout.contains("removed"), "{}", ended.stdout);
+    let result = machine.run(&["auth", "logout"]).await;
+    assert!(result.stdout.contains("removed"), "{}", result.stdout);
     assert!(!machine.credentials().exists());
     file();
     let json = machine
@@ -474,19 +475,19 @@ async fn logging_out_removes_the_file_and_revoking_ends_the_login_first() {
 }
 
 #[tokio::test]
-async fn the_scopes_of_a_token_are_told_where_its_answer_did_not_say() {
+async fn missing_scopes_are_fetched_from_tokeninfo() {
     let mut machine = Machine::new().await;
     let jane = machine.emulator.create_workforce_user("jane").json();
     let file = machine.file("workforce.json", jane).display().to_string();
     machine.set("GOOGLE_APPLICATION_CREDENTIALS", &file);
-    let told = machine.run(&["auth", "scopes", "--json"]).await.json();
+    let output = machine.run(&["auth", "scopes", "--json"]).await.json();
     let scope = "https://www.googleapis.com/auth/cloud-platform";
-    assert_eq!(told, serde_json::json!({"scopes": [scope]}));
-    let asked = machine.paths();
+    assert_eq!(output, serde_json::json!({"scopes": [scope]}));
+    let requests = machine.paths();
     assert!(
-        asked.contains(&"POST oauth2.googleapis.com/tokeninfo".to_owned()),
-        "{asked:?}"
+        requests.contains(&"POST oauth2.googleapis.com/tokeninfo".to_owned()),
+        "{requests:?}"
     );
     let status = machine.run(&["auth", "status", "--json"]).await.json();
-    assert_eq!(status["token"]["scopes"], told["scopes"]);
+    assert_eq!(status["token"]["scopes"], output["scopes"]);
 }

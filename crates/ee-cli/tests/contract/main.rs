@@ -1,5 +1,5 @@
-//! The contract of `eectl`: what it prints, and how it ends. Each test runs the real binary
-//! with an empty home and an empty environment.
+//! The contract of `eectl`: its output and exit statuses. Each test runs the real binary with an
+//! empty home directory and an empty environment.
 
 #![allow(
     clippy::unwrap_used,
@@ -42,23 +42,23 @@ use tempfile::TempDir;
 const PROJECT: &str = "ee-demo-project";
 const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
 
-/// A machine of its own: an emulator, a home folder, an environment.
+/// A simulated machine: an emulator, a home directory, an environment.
 struct Machine {
     emulator: Emulator,
     home: TempDir,
     variables: BTreeMap<String, String>,
 }
 
-/// How a command ended.
-struct Ended {
+/// The exit status and output of a command.
+struct CommandOutput {
     status: i32,
     stdout: String,
-    /// Without the note that an emulator is in force.
+    /// Without the notice that an emulator is used.
     stderr: String,
     note: Option<String>,
 }
 
-/// The note that an emulator is in force, and the rest of standard error.
+/// Splits standard error into the notice that an emulator is used and the rest.
 fn split_note(stderr: &str) -> (Option<String>, String) {
     match stderr.split_once('\n') {
         Some((note, rest)) if note.contains("using the emulator at ") => {
@@ -86,7 +86,7 @@ impl Machine {
             ("NO_GCE_CHECK".into(), "true".into()),
         ]);
         if cfg!(not(target_os = "linux")) {
-            // Other systems do not tell who listens.
+            // Only Linux reveals who owns a listening socket.
             variables.insert("EARTHENGINE_EMULATOR_TRUST".into(), "1".into());
         }
         Self {
@@ -96,7 +96,7 @@ impl Machine {
         }
     }
 
-    /// A machine where a service account's key is named by `GOOGLE_APPLICATION_CREDENTIALS`.
+    /// Creates a machine where `GOOGLE_APPLICATION_CREDENTIALS` names a service account key.
     async fn with_key(settings: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Self {
         let mut machine = Self::with(settings).await;
         let key = machine.robot().json_key();
@@ -128,11 +128,11 @@ impl Machine {
         path
     }
 
-    async fn run(&self, arguments: &[&str]) -> Ended {
+    async fn run(&self, arguments: &[&str]) -> CommandOutput {
         self.run_with_input(arguments, "").await
     }
 
-    async fn run_with_input(&self, arguments: &[&str], input: &str) -> Ended {
+    async fn run_with_input(&self, arguments: &[&str], input: &str) -> CommandOutput {
         let mut command = Command::new(env!("CARGO_BIN_EXE_eectl"));
         command
             .args(arguments)
@@ -145,7 +145,7 @@ impl Machine {
         let input = input.to_owned();
         let run = move || {
             let mut child = command.spawn().unwrap();
-            // A command that reads no input may be gone already.
+            // A command that reads no input may have exited already.
             let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
             child.wait_with_output().unwrap()
         };
@@ -155,25 +155,25 @@ impl Machine {
             stderr,
         } = tokio::task::spawn_blocking(run).await.unwrap();
         let (note, stderr) = split_note(&String::from_utf8(stderr).unwrap());
-        Ended {
-            status: status.code().expect("not ended by a signal"),
+        CommandOutput {
+            status: status.code().expect("not killed by a signal"),
             stdout: String::from_utf8(stdout).unwrap(),
             stderr,
             note,
         }
     }
 
-    /// Runs `eectl … --json`, which must fail, and returns the exit status and the error.
+    /// Runs `eectl … --json`, which must fail; returns the exit status and the error.
     async fn failure(&self, arguments: &[&str]) -> (i32, Value) {
-        let ended = self.run(&[arguments, &["--json"]].concat()).await;
-        assert_eq!(ended.stdout, "", "{}", ended.stderr);
-        let failure: Value = serde_json::from_str(&ended.stderr)
-            .unwrap_or_else(|e| panic!("{e}: {:?}", ended.stderr));
+        let result = self.run(&[arguments, &["--json"]].concat()).await;
+        assert_eq!(result.stdout, "", "{}", result.stderr);
+        let failure: Value = serde_json::from_str(&result.stderr)
+            .unwrap_or_else(|e| panic!("{e}: {:?}", result.stderr));
         assert_eq!(failure.as_object().unwrap().len(), 1);
         let error = failure["error"].clone();
         assert!(!error["message"].as_str().unwrap().is_empty());
         assert!(error["remedy"].is_string());
-        (ended.status, error)
+        (result.status, error)
     }
 
     fn paths(&self) -> Vec<String> {
@@ -185,7 +185,7 @@ impl Machine {
     }
 }
 
-impl Ended {
+impl CommandOutput {
     fn json(&self) -> Value {
         assert_eq!(self.status, 0, "{}", self.stderr);
         serde_json::from_str(&self.stdout).unwrap()

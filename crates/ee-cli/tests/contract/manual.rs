@@ -3,13 +3,13 @@
 use super::*;
 
 #[tokio::test]
-async fn every_shell_gets_a_script_that_knows_the_commands() {
+async fn completions_of_every_shell_contain_the_commands() {
     let machine = Machine::new().await;
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
-        let ended = machine.run(&["completions", shell]).await;
-        assert_eq!((ended.status, ended.stderr.as_str()), (0, ""));
+        let result = machine.run(&["completions", shell]).await;
+        assert_eq!((result.status, result.stderr.as_str()), (0, ""));
         for word in ["doctor", "project", "select", "paginate"] {
-            assert!(ended.stdout.contains(word), "{shell}: {word}");
+            assert!(result.stdout.contains(word), "{shell}: {word}");
         }
     }
     let (status, error) = machine.failure(&["completions", "cmd"]).await;
@@ -17,21 +17,21 @@ async fn every_shell_gets_a_script_that_knows_the_commands() {
 }
 
 #[tokio::test]
-async fn the_manual_is_printed_or_written_with_a_page_for_every_command() {
+async fn manual_is_printed_or_written_with_a_page_per_command() {
     let machine = Machine::new().await;
     let page = machine.run(&["man"]).await;
     assert!(page.stdout.contains(".TH eectl 1"), "{}", page.stdout);
     assert!(page.stdout.contains("doctor"));
-    let folder = machine.home.path().join("share/man1");
-    let ended = machine
-        .run(&["man", "--dir", &folder.display().to_string()])
+    let dir = machine.home.path().join("share/man1");
+    let result = machine
+        .run(&["man", "--dir", &dir.display().to_string()])
         .await;
-    assert_eq!((ended.status, ended.stdout.as_str()), (0, ""));
+    assert_eq!((result.status, result.stdout.as_str()), (0, ""));
     for name in ["eectl.1", "eectl-doctor.1", "eectl-project-select.1"] {
-        let text = fs::read_to_string(folder.join(name)).unwrap();
+        let text = fs::read_to_string(dir.join(name)).unwrap();
         assert!(text.contains(".TH"), "{name}");
     }
-    let quiet = ["-q", "man", "--dir", &folder.display().to_string()];
+    let quiet = ["-q", "man", "--dir", &dir.display().to_string()];
     assert_eq!(machine.run(&quiet).await.stderr, "");
     let file = machine.file("a-file", "");
     let (status, error) = machine
@@ -41,13 +41,13 @@ async fn the_manual_is_printed_or_written_with_a_page_for_every_command() {
 }
 
 #[tokio::test]
-async fn every_command_has_help_and_the_old_spellings_are_not_shown() {
+async fn every_command_has_help_and_aliases_are_hidden() {
     let machine = Machine::new().await;
     let help = machine.run(&["--help"]).await;
     for word in ["project", "doctor", "api", "emulator", "completions", "man"] {
         assert!(help.stdout.contains(&format!("\n  {word} ")), "{word}");
-        let ended = machine.run(&[word, "--help"]).await;
-        assert_eq!((ended.status, ended.stderr.as_str()), (0, ""), "{word}");
+        let result = machine.run(&[word, "--help"]).await;
+        assert_eq!((result.status, result.stderr.as_str()), (0, ""), "{word}");
     }
     assert!(!help.stdout.contains("set_project"));
     assert_eq!(machine.run(&["set_project", "--help"]).await.status, 0);

@@ -1,5 +1,5 @@
-//! Settings that name files, with a key or a token in the place of a path, and with characters
-//! that steer a terminal.
+//! Settings that name files, set to a key or a token instead of a path, and to paths with control
+//! characters.
 //!
 //! The full product of settings and texts is tested without processes, in `tests/leaks`. Here each
 //! command meets each text in one variable and one option, and each variable meets each command
@@ -14,7 +14,7 @@ use super::*;
 
 const GOOGLE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 const FORMS: [&[&str]; 4] = [&[], &["--json"], &["-vv"], &["-vv", "--json"]];
-/// They look for credentials.
+/// Commands that search for credentials.
 const READ_CREDENTIALS: [&str; 9] = [
     "init",
     "auth scopes",
@@ -26,7 +26,7 @@ const READ_CREDENTIALS: [&str; 9] = [
     "doctor",
     "api",
 ];
-/// They read or write Earth Engine's file.
+/// Commands that read or write Earth Engine's file.
 const READ_FILE: [&str; 8] = [
     "auth login",
     "authenticate",
@@ -38,13 +38,13 @@ const READ_FILE: [&str; 8] = [
     "project show",
 ];
 
-/// A command to run with a variable, and what must be said.
+/// A command to run with a variable, and the text that it must print.
 struct Run {
     text: String,
     words: Vec<String>,
     variable: Option<(String, String)>,
-    /// Nothing, where the command does not read the setting.
-    says: Option<String>,
+    /// `None` if the command does not read the setting.
+    expected: Option<String>,
 }
 
 fn words(command: &str, arguments: &[&str], more: &[&str]) -> Vec<String> {
@@ -54,7 +54,7 @@ fn words(command: &str, arguments: &[&str], more: &[&str]) -> Vec<String> {
     words.chain(more.copied()).map(str::to_owned).collect()
 }
 
-/// Runs them, a few at once and each in a home of its own.
+/// Runs the commands, four at a time, each with its own home directory.
 async fn check(machine: &Machine, runs: Vec<Run>, finder: &Finder) {
     let mut running = JoinSet::new();
     for (number, run) in runs.into_iter().enumerate() {
@@ -81,48 +81,47 @@ async fn check(machine: &Machine, runs: Vec<Run>, finder: &Finder) {
             let variable = run.variable.map(|(name, _)| name);
             let name = format!("{}: {variable:?} {:?}", run.text, name.collect::<Vec<_>>());
             assert_eq!(finder.find(&shown), [], "{name}: {shown}");
-            if let Some(says) = run.says {
+            if let Some(expected) = run.expected {
                 assert_eq!(output.status.code(), Some(4), "{name}: {shown}");
-                assert!(shown.contains(&says), "{name} does not say {says}: {shown}");
+                assert!(shown.contains(&expected), "{name}: no {expected}: {shown}");
                 let hint = ["hint:", "\"remedy\":\""];
                 assert!(hint.iter().any(|hint| shown.contains(hint)), "{name}");
             }
         });
     }
-    while let Some(ended) = running.join_next().await {
-        ended.unwrap();
+    while let Some(result) = running.join_next().await {
+        result.unwrap();
     }
 }
 
-/// A machine whose emulator never stops a command, with a project.
+/// Creates a machine with the log enabled.
 async fn machine() -> Machine {
     let mut machine = Machine::new().await;
     machine.set("RUST_LOG", "trace");
     machine
 }
 
-/// Those that end by themselves: the emulator cannot write its files.
+/// Commands that end without a signal.
 fn commands() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
     COMMANDS.into_iter().filter(|(name, _)| *name != "emulator")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_command_shows_a_secret_in_the_place_of_a_path() {
+async fn no_command_shows_a_secret_given_as_a_path() {
     let machine = machine().await;
     let mut canaries = Canaries::default();
     let texts = misplaced::all(&mut canaries);
     let mut runs = Vec::new();
     for (number, (command, arguments)) in commands().enumerate() {
-        // A terminal is needed before it looks at anything.
         let reads = READ_CREDENTIALS.contains(&command);
         for (at, text) in texts.iter().enumerate() {
             let more = FORMS[(number + at) % FORMS.len()];
-            let says = format!("contains {}, not a path", text.noun);
+            let expected = format!("{GOOGLE} contains {}, not a path", text.noun);
             runs.push(Run {
                 text: text.name.clone(),
                 words: words(command, arguments, more),
                 variable: Some((GOOGLE.to_owned(), text.text.clone())),
-                says: reads.then(|| format!("{GOOGLE} {says}")),
+                expected: reads.then_some(expected),
             });
         }
         for (at, text) in texts.iter().enumerate().skip(number % 5).step_by(5) {
@@ -132,7 +131,7 @@ async fn no_command_shows_a_secret_in_the_place_of_a_path() {
                 text: text.name.clone(),
                 words,
                 variable: None,
-                says: Some(format!("--credentials is {}, not a path", text.noun)),
+                expected: Some(format!("--credentials is {}, not a path", text.noun)),
             });
         }
     }
@@ -140,7 +139,7 @@ async fn no_command_shows_a_secret_in_the_place_of_a_path() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_path_setting_is_checked_by_every_command_that_reads_it() {
+async fn path_settings_are_checked_by_every_command_that_reads_them() {
     let machine = machine().await;
     let mut canaries = Canaries::default();
     let texts = misplaced::all(&mut canaries);
@@ -170,15 +169,15 @@ async fn every_path_setting_is_checked_by_every_command_that_reads_it() {
                 text: text.name.clone(),
                 words: words(command, arguments, FORMS[(number + at) % FORMS.len()]),
                 variable: Some((variable.to_owned(), text.text.clone())),
-                says: reads.then(|| format!("{variable} contains {}, not a path", text.noun)),
+                expected: reads.then(|| format!("{variable} contains {}, not a path", text.noun)),
             });
         }
     }
-    // Options of one command, and what a command line that is wrong quotes.
+    // Options of single commands, and invalid command lines, whose errors quote arguments.
     for (at, text) in texts.iter().enumerate().filter(|(at, _)| at % 3 == 0) {
-        let text_of = |option: &str| format!("{option} is {}, not a path", text.noun);
+        let message = |option: &str| format!("{option} is {}, not a path", text.noun);
         let field = format!("x=@{}", text.text);
-        for (line, says) in [
+        for (line, option) in [
             (
                 vec!["api", "config", "--input", &text.text],
                 Some("--input"),
@@ -203,7 +202,7 @@ async fn every_path_setting_is_checked_by_every_command_that_reads_it() {
                 text: text.name.clone(),
                 words,
                 variable: None,
-                says: says.map(text_of),
+                expected: option.map(message),
             });
         }
     }
@@ -211,38 +210,38 @@ async fn every_path_setting_is_checked_by_every_command_that_reads_it() {
 }
 
 #[tokio::test]
-async fn text_without_a_secret_in_the_place_of_a_path_is_wrong_usage() {
+async fn text_given_as_a_path_is_a_usage_error() {
     let machine = Machine::new().await;
-    let ended = machine
+    let result = machine
         .run(&["api", "config", "--input", "{\"a\": 1}"])
         .await;
-    assert_eq!(ended.status, 2);
+    assert_eq!(result.status, 2);
     assert!(
-        ended.stderr.contains("--input is JSON, not a path"),
+        result.stderr.contains("--input is JSON, not a path"),
         "{}",
-        ended.stderr
+        result.stderr
     );
 }
 
-/// Escape sequences, a line end, a mark that turns the direction of writing, one that is invisible.
+/// Escape sequences, a line break, a direction mark and an invisible character.
 #[cfg(unix)]
-const STEERING: &str = "a\u{1b}]0;owned\u{7}\u{9b}2J\nerror: b\r\u{202e}c\u{200b}";
+const UNSAFE_NAME: &str = "a\u{1b}]0;owned\u{7}\u{9b}2J\nerror: b\r\u{202e}c\u{200b}";
 
 #[cfg(unix)]
 #[tokio::test]
-async fn control_characters_of_paths_are_shown_by_no_command() {
+async fn no_command_prints_control_characters_of_paths() {
     let mut machine = Machine::new().await;
     machine.set("GOOGLE_CLOUD_PROJECT", PROJECT);
-    let home = machine.home.path().join(STEERING);
+    let home = machine.home.path().join(UNSAFE_NAME);
     let login = |machine: &Machine, name: &str| {
         let user = machine.emulator.create_user(name);
         user.earthengine_file_json(None)
     };
     let key = machine.robot().json_key();
-    let key = machine.file(&format!("{STEERING}.json"), key);
+    let key = machine.file(&format!("{UNSAFE_NAME}.json"), key);
     let key = key.display().to_string();
     machine.set("HOME", home.to_str().unwrap());
-    let file = format!("{STEERING}/.config/earthengine/credentials");
+    let file = format!("{UNSAFE_NAME}/.config/earthengine/credentials");
     let mut paths = 0;
     let with_key = ["-vv", "--credentials", &key];
     for more in [
@@ -254,17 +253,17 @@ async fn control_characters_of_paths_are_shown_by_no_command() {
         &with_key,
     ] {
         for (command, arguments) in COMMANDS {
-            // The last command ends it.
+            // The last command revokes the login.
             let path = machine.file(&file, login(&machine, "jane@example.com"));
-            // Others may read it, which is a warning that names it.
+            // Insecure permissions cause a warning that names the file.
             let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
             fs::set_permissions(&path, open).unwrap();
             let words = words(command, arguments, more);
             let words: Vec<_> = words.iter().map(String::as_str).collect();
-            let ended = machine.run(&words).await;
-            for text in [&ended.stdout, &ended.stderr] {
-                let steers = |c: char| is_unsafe_for_display(c) && !matches!(c, '\n' | '\t');
-                assert!(!text.contains(steers), "{command} {more:?}: {text:?}");
+            let result = machine.run(&words).await;
+            for text in [&result.stdout, &result.stderr] {
+                let is_unsafe = |c: char| is_unsafe_for_display(c) && !matches!(c, '\n' | '\t');
+                assert!(!text.contains(is_unsafe), "{command} {more:?}: {text:?}");
                 let forged = text.lines().any(|line| line.trim().starts_with("error: b"));
                 assert!(!forged, "{command} {more:?}: {text:?}");
                 paths += usize::from(text.contains("owned"));
@@ -273,7 +272,7 @@ async fn control_characters_of_paths_are_shown_by_no_command() {
     }
     assert!(paths > 60, "{paths} texts with a path");
 
-    // Programs get the path as it is.
+    // JSON contains the exact path.
     machine.file(&file, login(&machine, "ada@example.com"));
     let status = machine.run(&["auth", "status", "--json"]).await.json();
     let expected = home.join(".config/earthengine/credentials");
@@ -281,9 +280,9 @@ async fn control_characters_of_paths_are_shown_by_no_command() {
     let logout = machine.run(&["auth", "logout", "--json"]).await.json();
     assert_eq!(logout["path"], expected.to_str().unwrap());
 
-    // A file that cannot be used, a file that is not there, a folder that cannot be written.
+    // An invalid file, a missing file, a directory that cannot be written.
     machine.file(&file, "{");
-    let missing = format!("/nowhere/{STEERING}");
+    let missing = format!("/nowhere/{UNSAFE_NAME}");
     for line in [
         vec!["init"],
         vec!["doctor"],
@@ -300,10 +299,10 @@ async fn control_characters_of_paths_are_shown_by_no_command() {
         ],
         vec!["\u{1b}[2J"],
     ] {
-        let ended = machine.run(&line).await;
-        assert_ne!(ended.status, 0, "{line:?}");
-        let shown = ended.stdout + &ended.stderr;
-        let steers = |c: char| is_unsafe_for_display(c) && !matches!(c, '\n' | '\t');
-        assert!(!shown.contains(steers), "{line:?}: {shown:?}");
+        let result = machine.run(&line).await;
+        assert_ne!(result.status, 0, "{line:?}");
+        let shown = result.stdout + &result.stderr;
+        let is_unsafe = |c: char| is_unsafe_for_display(c) && !matches!(c, '\n' | '\t');
+        assert!(!shown.contains(is_unsafe), "{line:?}: {shown:?}");
     }
 }

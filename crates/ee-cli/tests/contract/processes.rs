@@ -1,5 +1,5 @@
-//! What everybody on the machine can read of a process, its command line, has no secret: neither
-//! ours nor those of the programs that we start.
+//! Command lines, which every user of a machine can read, contain no secret: neither those of
+//! `eectl` nor those of the programs that it starts.
 
 use super::leaks::canary::Canaries;
 use super::login::browse;
@@ -7,15 +7,15 @@ use super::*;
 
 const AUDIENCE: &str = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/p/providers/o";
 
-/// The text of a program that writes down its own command line and that of who started it.
-fn witness(machine: &Machine, then: &str) -> String {
+/// Returns a script that records its own command line and its parent's.
+fn recording_script(machine: &Machine, then: &str) -> String {
     let seen = machine.home.path().join("seen").display().to_string();
     format!(
         "#!/bin/sh\n{{ echo \"$0 $*\"; tr '\\0' ' ' < /proc/$PPID/cmdline; echo; }} >> {seen}\n{then}\n"
     )
 }
 
-/// A machine with a browser, with gcloud, and with a file that names a program.
+/// Creates a machine with a browser, gcloud, and a credential file that names an executable.
 async fn machine(subject_token: &str) -> Machine {
     let mut machine = Machine::new().await;
     machine.emulator.auto_consent("jane@example.com");
@@ -25,13 +25,13 @@ async fn machine(subject_token: &str) -> Machine {
 
     let made = Command::new("mkfifo").arg(path("page")).status().unwrap();
     assert!(made.success());
-    let browser = witness(&machine, &format!("echo \"$1\" > {}", path("page")));
+    let browser = recording_script(&machine, &format!("echo \"$1\" > {}", path("page")));
     machine.file("browser.sh", browser);
     machine.set("DISPLAY", ":0");
     machine.set("BROWSER", &format!("/bin/sh {}", path("browser.sh")));
 
     machine.file("granted.json", jane.authorized_user_json());
-    let gcloud = witness(
+    let gcloud = recording_script(
         &machine,
         &format!(
             "mkdir -p {1} && cp {0} {1}/application_default_credentials.json",
@@ -39,7 +39,8 @@ async fn machine(subject_token: &str) -> Machine {
             path(".config/gcloud")
         ),
     );
-    // A file that this process has open for writing cannot be run, and others inherit what is open.
+    // A file that is open for writing cannot be executed, and child processes of other tests may
+    // inherit the open file. A copy made by another process avoids this.
     let text = machine.file("gcloud.sh", gcloud).display().to_string();
     machine.file("bin/none", "");
     let script = path("bin/gcloud");
@@ -49,9 +50,9 @@ async fn machine(subject_token: &str) -> Machine {
     }
     machine.set("PATH", &format!("{}:/usr/bin:/bin", path("bin")));
 
-    let answer = serde_json::json!({"version": 1, "success": true, "id_token": subject_token,
+    let response = serde_json::json!({"version": 1, "success": true, "id_token": subject_token,
         "token_type": "urn:ietf:params:oauth:token-type:jwt"});
-    let program = witness(&machine, &format!("echo '{answer}'"));
+    let program = recording_script(&machine, &format!("echo '{response}'"));
     machine.file("program.sh", program);
     let file = serde_json::json!({"type": "external_account", "audience": AUDIENCE,
         "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
@@ -63,25 +64,25 @@ async fn machine(subject_token: &str) -> Machine {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_is_in_the_command_line_of_a_process() {
+async fn command_lines_of_processes_contain_no_secret() {
     let mut canaries = Canaries::default();
     let subject_token = canaries.plant_word("a subject token", "");
     let machine = machine(&subject_token).await;
     let page = machine.home.path().join("page");
-    // Nobody waits for this thread if no page is opened; a runtime would.
+    // A thread, because a runtime would wait for it forever if no page is opened.
     let opened = std::thread::spawn(move || {
         let url = fs::read_to_string(page).unwrap();
         browse(url.trim())
     });
     let login = ["auth", "login", "--force"];
-    let ended = machine
+    let result = machine
         .run(&[&login[..], &["--mode=localhost:0"]].concat())
         .await;
-    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    assert_eq!(result.status, 0, "{}", result.stderr);
     assert!(opened.join().unwrap().contains("You are logged in"));
     for mode in ["--mode=gcloud", "--mode=gcloud-legacy"] {
-        let ended = machine.run(&[&login[..], &[mode]].concat()).await;
-        assert_eq!(ended.status, 0, "{mode}: {}", ended.stderr);
+        let result = machine.run(&[&login[..], &[mode]].concat()).await;
+        assert_eq!(result.status, 0, "{mode}: {}", result.stderr);
     }
     machine.run(&["init", "--project", PROJECT]).await;
     machine
@@ -94,13 +95,13 @@ async fn no_secret_is_in_the_command_line_of_a_process() {
         ])
         .await;
 
-    let mut asked = Vec::new();
+    let mut sent = Vec::new();
     for request in machine.emulator.requests() {
         let form = request.form();
         for field in ["code", "code_verifier", "refresh_token", "subject_token"] {
             if let Some(secret) = form.get(field) {
                 canaries.add(format!("a {field}"), secret);
-                asked.push(field);
+                sent.push(field);
             }
         }
         if let Some(token) = request.bearer() {
@@ -108,7 +109,7 @@ async fn no_secret_is_in_the_command_line_of_a_process() {
         }
     }
     for field in ["code", "code_verifier", "refresh_token", "subject_token"] {
-        assert!(asked.contains(&field), "no {field} was sent: {asked:?}");
+        assert!(sent.contains(&field), "no {field} was sent: {sent:?}");
     }
     let seen = fs::read_to_string(machine.home.path().join("seen")).unwrap();
     for line in [
@@ -118,22 +119,22 @@ async fn no_secret_is_in_the_command_line_of_a_process() {
         "eectl auth login",
         "eectl init",
     ] {
-        assert!(seen.contains(line), "{line} was not looked at: {seen}");
+        assert!(seen.contains(line), "{line} was not recorded: {seen}");
     }
     assert_eq!(canaries.find(&seen), []);
 }
 
-/// The login starts an opener, and the opener a browser: neither comes from the current directory.
+/// The login starts an opener, which starts a browser; neither comes from the current directory.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn programs_of_the_current_directory_are_never_started() {
+async fn programs_in_the_current_directory_are_never_started() {
     for search_path in [".:BIN", ":BIN", "sub:./sub:BIN", "BIN:."] {
         let mut machine = Machine::new().await;
         let home = machine.home.path().to_owned();
         let bin = home.join("bin").display().to_string();
         let plant = |name: &str, script: &str| {
             machine.file(name, format!("#!/bin/sh\n{script}\n"));
-            // Copied: a file that this process has open for writing cannot be run.
+            // Copied, because a file that is open for writing cannot be executed.
             let path = home.join(name);
             let text = path.with_extension("text");
             fs::rename(&path, &text).unwrap();
@@ -147,8 +148,8 @@ async fn programs_of_the_current_directory_are_never_started() {
             }
         };
         for name in ["xdg-open", "firefox", "gcloud"] {
-            for folder in ["", "sub/"] {
-                plant(&format!("{folder}{name}"), "echo planted >> started");
+            for dir in ["", "sub/"] {
+                plant(&format!("{dir}{name}"), "echo planted >> started");
             }
         }
         plant(
@@ -160,7 +161,7 @@ async fn programs_of_the_current_directory_are_never_started() {
         machine.set("DISPLAY", ":0");
         let running = machine.start(&["auth", "login", "--force", "--mode=localhost:0"]);
         let started = home.join("started");
-        let ended = tokio::task::spawn_blocking(move || {
+        let result = tokio::task::spawn_blocking(move || {
             let begun = std::time::Instant::now();
             let late = || begun.elapsed().as_secs() > 60;
             while !fs::read_to_string(&started).is_ok_and(|text| text.contains("opened")) && !late()
@@ -180,8 +181,8 @@ async fn programs_of_the_current_directory_are_never_started() {
                 fs::read_to_string(&started).unwrap_or_default(),
             )
         });
-        let (ended, started) = ended.await.unwrap();
-        assert_eq!(ended.status, 130, "{search_path}: {}", ended.stderr);
+        let (result, started) = result.await.unwrap();
+        assert_eq!(result.status, 130, "{search_path}: {}", result.stderr);
         assert_eq!(started, "opened\n", "{search_path}");
 
         fs::remove_file(home.join("started")).unwrap();

@@ -7,7 +7,7 @@ use super::*;
 const FILE: &str = ".config/earthengine/credentials";
 
 impl Machine {
-    /// A machine where a person is logged in with Earth Engine's own file.
+    /// Creates a machine where a user is logged in with Earth Engine's own file.
     pub(crate) async fn with_login(
         settings: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder,
     ) -> Self {
@@ -23,7 +23,7 @@ impl Machine {
 }
 
 #[tokio::test]
-async fn list_tells_of_each_project_whether_earth_engine_can_be_used() {
+async fn list_shows_whether_earth_engine_is_ready_in_each_project() {
     let machine = Machine::with_login(|b| {
         b.project(
             Project::new("a-disabled")
@@ -45,7 +45,7 @@ async fn list_tells_of_each_project_whether_earth_engine_can_be_used() {
     .await;
     let listed = machine.run(&["project", "list", "--json"]).await.json();
     let project = |id: &str, number: &str, name: &str, api: &str, registration: &str| json!({"project": id, "number": number, "name": name, "api": api, "registration": registration});
-    let refused = |mut project: Value, code: &str| {
+    let with_error = |mut project: Value, code: &str| {
         project["error"] = json!(code);
         project
     };
@@ -60,7 +60,7 @@ async fn list_tells_of_each_project_whether_earth_engine_can_be_used() {
                 "enabled",
                 "REGISTERED_NOT_COMMERCIALLY"
             ),
-            refused(
+            with_error(
                 project("a-disabled", "111111111111", "Off", "disabled", unknown),
                 "api_disabled"
             ),
@@ -71,7 +71,7 @@ async fn list_tells_of_each_project_whether_earth_engine_can_be_used() {
                 "enabled",
                 "NOT_REGISTERED"
             ),
-            refused(
+            with_error(
                 project(
                     "c-suspended",
                     "333333333333",
@@ -83,9 +83,9 @@ async fn list_tells_of_each_project_whether_earth_engine_can_be_used() {
             ),
         ])
     );
-    let words = machine.run(&["project", "list"]).await;
-    assert_eq!(words.status, 0);
-    let lines: Vec<_> = words.stdout.lines().collect();
+    let text = machine.run(&["project", "list"]).await;
+    assert_eq!(text.status, 0);
+    let lines: Vec<_> = text.stdout.lines().collect();
     assert_eq!(lines.len(), 4);
     assert!(lines[0].starts_with(PROJECT) && lines[0].contains("ready, noncommercial"));
     assert!(lines[1].contains("Earth Engine API not enabled"));
@@ -93,7 +93,7 @@ async fn list_tells_of_each_project_whether_earth_engine_can_be_used() {
 }
 
 #[tokio::test]
-async fn list_tells_a_denial_from_a_server_that_does_not_answer() {
+async fn list_distinguishes_denial_from_server_failure() {
     let machine = Machine::with_login(|b| {
         b.project(Project::new("a-denied").fail_with(ee_emulator::GoogleError::UserProjectDenied))
             .project(Project::new("b-broken"))
@@ -107,26 +107,26 @@ async fn list_tells_a_denial_from_a_server_that_does_not_answer() {
     machine
         .emulator
         .fault("serviceusage.googleapis.com", broken());
-    let words = machine.run(&["project", "list"]).await.stdout;
-    let lines: Vec<_> = words.lines().collect();
-    assert!(lines[1].contains("a-denied") && lines[1].contains("may not use Earth Engine there"));
-    assert!(lines[2].contains("b-broken") && lines[2].contains("Earth Engine does not say"));
+    let text = machine.run(&["project", "list"]).await.stdout;
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[1].contains("a-denied") && lines[1].contains("permission denied"));
+    assert!(lines[2].contains("b-broken") && lines[2].contains("status unknown"));
 }
 
 #[tokio::test]
-async fn a_login_that_sees_no_projects_lists_none_and_says_where_to_make_one() {
+async fn empty_project_list_says_where_to_create_one() {
     let machine = Machine::with_login(|b| b.project(Project::new(PROJECT).denied(true))).await;
     assert_eq!(
         machine.run(&["project", "list", "--json"]).await.json(),
         json!([])
     );
-    let words = machine.run(&["project", "list"]).await;
-    assert_eq!((words.status, words.stdout.as_str()), (0, ""));
-    assert!(words.stderr.contains("projectcreate"), "{}", words.stderr);
+    let text = machine.run(&["project", "list"]).await;
+    assert_eq!((text.status, text.stdout.as_str()), (0, ""));
+    assert!(text.stderr.contains("projectcreate"), "{}", text.stderr);
 }
 
 #[tokio::test]
-async fn a_login_that_may_not_list_is_told_to_set_the_project() {
+async fn listing_without_permission_suggests_project_set() {
     let machine = Machine::with(|b| b).await;
     let jane = machine.emulator.create_user_with_scopes(
         "jane@example.com",
@@ -145,16 +145,16 @@ async fn a_login_that_may_not_list_is_told_to_set_the_project() {
 }
 
 #[tokio::test]
-async fn set_show_and_unset_go_through_the_file_and_leave_the_login_alone() {
+async fn set_show_and_unset_change_only_the_project() {
     let machine = Machine::with_login(|b| b).await;
     let login = machine.stored();
     for (set, unset) in [
         (&["project", "set"][..], &["project", "unset"][..]),
         (&["set_project"], &["unset_project"]),
     ] {
-        let ended = machine.run(&[set, &[PROJECT, "--json"]].concat()).await;
+        let result = machine.run(&[set, &[PROJECT, "--json"]].concat()).await;
         assert_eq!(
-            ended.json(),
+            result.json(),
             json!({"project": PROJECT, "path": machine.path_of_file()})
         );
         let mut expected = login.clone();
@@ -180,13 +180,10 @@ async fn set_show_and_unset_go_through_the_file_and_leave_the_login_alone() {
 async fn set_works_without_a_login_and_without_the_network() {
     let mut machine = Machine::new().await;
     machine.set("EARTHENGINE_EMULATOR_HOST", "127.0.0.1:9");
-    let ended = machine.run(&["project", "set", PROJECT]).await;
+    let result = machine.run(&["project", "set", PROJECT]).await;
     assert_eq!(
-        ended.stdout,
-        format!(
-            "{PROJECT} is the project now ({})\n",
-            machine.path_of_file()
-        )
+        result.stdout,
+        format!("project set to {PROJECT} ({})\n", machine.path_of_file())
     );
     assert_eq!(machine.stored(), json!({"project": PROJECT}));
     #[cfg(unix)]
@@ -204,28 +201,28 @@ async fn set_works_without_a_login_and_without_the_network() {
         format!("{PROJECT} (earthengine_file)\n")
     );
     let unset = machine.run(&["project", "unset"]).await;
-    assert!(unset.stdout.starts_with("no project is set any more"));
+    assert!(unset.stdout.starts_with("project removed"));
 }
 
 #[tokio::test]
-async fn set_says_which_variable_comes_first() {
+async fn set_warns_about_variables_that_take_precedence() {
     let mut machine = Machine::new().await;
     machine.set("EARTHENGINE_PROJECT", "other-project");
-    let ended = machine.run(&["project", "set", PROJECT]).await;
-    assert_eq!(ended.status, 0);
+    let result = machine.run(&["project", "set", PROJECT]).await;
+    assert_eq!(result.status, 0);
     assert!(
-        ended
+        result
             .stderr
             .contains("EARTHENGINE_PROJECT is set to other-project"),
         "{}",
-        ended.stderr
+        result.stderr
     );
     let quiet = machine.run(&["-q", "project", "set", PROJECT]).await;
     assert_eq!(quiet.stderr, "");
 }
 
 #[tokio::test]
-async fn a_project_that_cannot_be_one_is_not_written() {
+async fn invalid_project_id_is_not_written() {
     let machine = Machine::new().await;
     for (id, expected) in [
         ("My Project", "invalid_project"),
@@ -239,7 +236,7 @@ async fn a_project_that_cannot_be_one_is_not_written() {
 }
 
 #[tokio::test]
-async fn set_without_a_home_says_what_to_do_and_a_file_of_another_kind_is_left_alone() {
+async fn set_changes_no_file_of_another_kind() {
     let mut machine = Machine::new().await;
     let key = machine.robot().json_key();
     machine.file(FILE, &key);
@@ -257,7 +254,7 @@ async fn set_without_a_home_says_what_to_do_and_a_file_of_another_kind_is_left_a
 }
 
 #[tokio::test]
-async fn show_names_every_source_and_fails_where_there_is_none() {
+async fn show_names_every_source_and_fails_without_one() {
     let mut machine = Machine::new().await;
     let (status, error) = machine.failure(&["project", "show"]).await;
     assert_eq!((status, code(&error)), (5, "no_project"));
@@ -288,7 +285,7 @@ async fn show_names_every_source_and_fails_where_there_is_none() {
 }
 
 #[tokio::test]
-async fn check_verifies_the_project_that_is_named_or_found() {
+async fn check_verifies_the_given_or_configured_project() {
     let machine = Machine::with_key(|b| {
         b.project(Project::new("not-registered").registration("NOT_REGISTERED"))
     })
@@ -304,8 +301,8 @@ async fn check_verifies_the_project_that_is_named_or_found() {
         .await
         .json();
     assert_eq!(named, checked("flag"));
-    let words = machine.run(&["project", "check", PROJECT]).await;
-    assert!(words.stdout.contains("may be used"), "{}", words.stdout);
+    let text = machine.run(&["project", "check", PROJECT]).await;
+    assert!(text.stdout.contains("is ready"), "{}", text.stdout);
     let (status, error) = machine
         .failure(&["project", "check", "not-registered"])
         .await;
@@ -313,7 +310,7 @@ async fn check_verifies_the_project_that_is_named_or_found() {
 }
 
 #[tokio::test]
-async fn select_on_no_terminal_says_to_use_set() {
+async fn select_without_a_terminal_suggests_set() {
     let machine = Machine::with_login(|b| b).await;
     let (status, error) = machine.failure(&["project", "select"]).await;
     assert_eq!((status, code(&error)), (2, "usage"));

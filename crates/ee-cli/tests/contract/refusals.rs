@@ -1,12 +1,12 @@
-//! Every refusal of the servers: its code, its exit status, and where it sends people.
+//! Error responses of the servers: their codes, exit statuses and URLs.
 
 use ee_emulator::GoogleError;
 
 use super::*;
 
 #[tokio::test]
-async fn each_refusal_of_the_project_has_its_code_and_exit_5() {
-    for (refusal, expected, link) in [
+async fn project_errors_have_their_codes_and_exit_5() {
+    for (error, expected, link) in [
         (
             GoogleError::UserProjectDenied,
             "project_denied",
@@ -53,26 +53,22 @@ async fn each_refusal_of_the_project_has_its_code_and_exit_5() {
         ),
     ] {
         let machine =
-            Machine::with_key(|b| b.project(Project::new(PROJECT).fail_with(refusal))).await;
+            Machine::with_key(|b| b.project(Project::new(PROJECT).fail_with(error))).await;
         let (status, error) = machine.failure(&["init"]).await;
-        assert_eq!(
-            (status, code(&error)),
-            (5, expected),
-            "{refusal:?}: {error}"
-        );
+        assert_eq!((status, code(&error)), (5, expected), "{error:?}: {error}");
         assert!(
             error["url"].as_str().unwrap_or_default().contains(link),
-            "{refusal:?}: {error}"
+            "{error:?}: {error}"
         );
         assert!(
             !error["remedy"].as_str().unwrap().is_empty(),
-            "{refusal:?}: {error}"
+            "{error:?}: {error}"
         );
     }
 }
 
 #[tokio::test]
-async fn the_servers_own_sentence_is_kept_and_the_account_named() {
+async fn server_message_and_account_are_shown() {
     let machine = Machine::with_key(|b| {
         b.project(Project::new(PROJECT).fail_with(GoogleError::UserProjectDenied))
     })
@@ -83,20 +79,20 @@ async fn the_servers_own_sentence_is_kept_and_the_account_named() {
         "{error}"
     );
     assert!(message(&error).contains(ROBOT), "{error}");
-    let ended = machine.run(&["init"]).await;
+    let result = machine.run(&["init"]).await;
     assert!(
-        ended
+        result
             .stderr
             .contains("the server said: Caller does not have"),
         "{}",
-        ended.stderr
+        result.stderr
     );
-    assert!(ended.stderr.contains("hint:"), "{}", ended.stderr);
+    assert!(result.stderr.contains("hint:"), "{}", result.stderr);
 }
 
 #[tokio::test]
-async fn refusals_that_are_not_the_projects_have_their_own_status() {
-    for (refusal, expected, status) in [
+async fn other_server_errors_have_their_own_exit_statuses() {
+    for (error, expected, status) in [
         (GoogleError::ScopeInsufficient, "insufficient_scopes", 4),
         (GoogleError::Forbidden, "network", 7),
         (GoogleError::ForbiddenHtml, "network", 7),
@@ -108,21 +104,21 @@ async fn refusals_that_are_not_the_projects_have_their_own_status() {
         (GoogleError::ApiKeyInvalid, "credentials_rejected", 4),
     ] {
         let machine =
-            Machine::with_key(|b| b.project(Project::new(PROJECT).fail_with(refusal))).await;
-        let (ended, error) = machine.failure(&["init"]).await;
+            Machine::with_key(|b| b.project(Project::new(PROJECT).fail_with(error))).await;
+        let (result, error) = machine.failure(&["init"]).await;
         assert_eq!(
-            (ended, code(&error)),
+            (result, code(&error)),
             (status, expected),
-            "{refusal:?}: {error}"
+            "{error:?}: {error}"
         );
     }
 }
 
-/// At the same time, since each is asked again five times before it is told.
+/// Runs in parallel, since each command retries five times before it fails.
 #[tokio::test(flavor = "multi_thread")]
-async fn refusals_that_retries_did_not_help_are_told_in_the_end() {
+async fn errors_that_outlast_retries_are_reported() {
     let mut running = tokio::task::JoinSet::new();
-    for (refusal, expected) in [
+    for (error, expected) in [
         (GoogleError::TooManyConcurrentAggregations, "quota_exceeded"),
         (GoogleError::RateLimitExceeded, "quota_exceeded"),
         (GoogleError::QuotaPerMinuteExceeded, "quota_exceeded"),
@@ -130,32 +126,28 @@ async fn refusals_that_retries_did_not_help_are_told_in_the_end() {
         (GoogleError::Unavailable, "server_error"),
     ] {
         running.spawn(async move {
-            let project = Project::new(PROJECT).fail_with(refusal);
+            let project = Project::new(PROJECT).fail_with(error);
             let machine = Machine::with_key(|b| b.project(project)).await;
             let (status, error) = machine.failure(&["init"]).await;
-            assert_eq!(
-                (status, code(&error)),
-                (6, expected),
-                "{refusal:?}: {error}"
-            );
+            assert_eq!((status, code(&error)), (6, expected), "{error:?}: {error}");
             assert!(!error["remedy"].as_str().unwrap().is_empty(), "{error}");
         });
     }
-    while let Some(ended) = running.join_next().await {
-        ended.unwrap();
+    while let Some(result) = running.join_next().await {
+        result.unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_wait_without_end_is_no_trouble() {
+async fn largest_wait_is_accepted() {
     let machine = Machine::with_key(|b| b).await;
     let most = u64::MAX.to_string();
-    let ended = machine.run(&["init", "--wait", &most, "--json"]).await;
-    assert_eq!(ended.json()["project"], PROJECT);
+    let result = machine.run(&["init", "--wait", &most, "--json"]).await;
+    assert_eq!(result.json()["project"], PROJECT);
 }
 
 #[tokio::test]
-async fn a_config_that_says_not_registered_is_an_error() {
+async fn config_of_an_unregistered_project_is_an_error() {
     let machine = Machine::with_key(|b| {
         b.project(
             Project::new(PROJECT)
@@ -169,7 +161,7 @@ async fn a_config_that_says_not_registered_is_an_error() {
 }
 
 #[tokio::test]
-async fn what_the_api_refuses_is_exit_6() {
+async fn api_errors_exit_6() {
     let machine = Machine::with_key(|b| b).await;
     let body = machine.file(
         "body.json",
@@ -186,7 +178,7 @@ async fn what_the_api_refuses_is_exit_6() {
 }
 
 #[tokio::test]
-async fn the_projects_trouble_is_exit_5_in_a_call_too() {
+async fn project_errors_of_a_call_exit_5() {
     let machine = Machine::with_key(|b| {
         b.project(Project::new(PROJECT).fail_with(GoogleError::ServiceDisabled))
     })
@@ -196,7 +188,7 @@ async fn the_projects_trouble_is_exit_5_in_a_call_too() {
 }
 
 #[tokio::test]
-async fn a_revoked_login_is_exit_4() {
+async fn revoked_login_exits_4() {
     let machine = Machine::new().await;
     let jane = machine.emulator.create_user("jane@example.com");
     let file = machine
@@ -225,7 +217,7 @@ async fn a_revoked_login_is_exit_4() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_put_right_a_moment_ago_is_waited_for_if_asked() {
+async fn init_can_wait_for_propagation() {
     let off = Project::new(PROJECT).api_enabled(false);
     let machine = Machine::with_key(|b| b.project(off)).await;
     let (status, error) = machine.failure(&["init"]).await;
@@ -241,6 +233,6 @@ async fn what_was_put_right_a_moment_ago_is_waited_for_if_asked() {
         }
         machine.emulator.add_project(Project::new(PROJECT));
     };
-    let (ended, ()) = tokio::join!(machine.run(&["init", "--wait", "60", "--json"]), enabled);
-    assert_eq!(ended.json()["project"], PROJECT);
+    let (result, ()) = tokio::join!(machine.run(&["init", "--wait", "60", "--json"]), enabled);
+    assert_eq!(result.json()["project"], PROJECT);
 }

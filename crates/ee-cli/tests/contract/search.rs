@@ -1,4 +1,4 @@
-//! Which credential and which project are found, and where.
+//! The search for credentials and for the project.
 
 use super::*;
 
@@ -21,11 +21,11 @@ fn triple(a: &str, b: &str, c: &str) -> (String, String, String) {
 }
 
 #[tokio::test]
-async fn credentials_are_found_in_the_promised_order() {
+async fn credentials_are_found_in_the_documented_order() {
     let mut machine = Machine::new().await;
     let jane = machine.emulator.create_user("jane@example.com");
 
-    // From the last place to the first: each new one wins over those before.
+    // From the last source to the first: each new one takes precedence.
     let adc = machine.file(
         ".config/gcloud/application_default_credentials.json",
         jane.authorized_user_json(),
@@ -84,7 +84,7 @@ async fn credentials_are_found_in_the_promised_order() {
 }
 
 #[tokio::test]
-async fn the_project_is_found_in_the_promised_order() {
+async fn project_is_found_in_the_documented_order() {
     let mut machine = Machine::with_key(|b| b).await;
     assert_eq!(source(&machine).await, "credentials_project");
     for name in [
@@ -107,7 +107,7 @@ async fn the_project_is_found_in_the_promised_order() {
 }
 
 #[tokio::test]
-async fn gclouds_configuration_names_the_project_last() {
+async fn gcloud_configuration_is_the_last_project_source() {
     let mut machine = Machine::new().await;
     let jane = machine.emulator.create_user("jane@example.com");
     machine.file(
@@ -118,21 +118,21 @@ async fn gclouds_configuration_names_the_project_last() {
     assert_eq!(
         (status, code(&error)),
         (5, "no_project"),
-        "gcloud's own client is nobody's project"
+        "the project of gcloud's OAuth client is ignored"
     );
     machine.file(
         ".config/gcloud/configurations/config_default",
         format!("[core]\nproject = {PROJECT}\n"),
     );
     assert_eq!(found(&machine).await.2, "gcloud_config");
-    // Empty values are absent, and numbers of Google's SDKs are passed over.
+    // Empty values and projects of Google SDKs are ignored.
     machine.set("EARTHENGINE_PROJECT", "");
     machine.set("GOOGLE_CLOUD_PROJECT", "764086051850");
     assert_eq!(found(&machine).await.2, "gcloud_config");
 }
 
 #[tokio::test]
-async fn nothing_found_is_exit_3_and_says_how_to_log_in() {
+async fn missing_credentials_exit_3_with_a_hint() {
     let machine = Machine::new().await;
     let (status, error) = machine.failure(&["init"]).await;
     assert_eq!((status, code(&error)), (3, "no_credentials"));
@@ -144,8 +144,8 @@ async fn nothing_found_is_exit_3_and_says_how_to_log_in() {
         "{error}"
     );
     assert!(machine.paths().is_empty());
-    let ended = machine.run(&["init"]).await;
-    for place in [
+    let result = machine.run(&["init"]).await;
+    for step in [
         "flag",
         "env:EARTHENGINE_TOKEN",
         "earthengine_file",
@@ -153,9 +153,9 @@ async fn nothing_found_is_exit_3_and_says_how_to_log_in() {
         "metadata_server",
     ] {
         assert!(
-            ended.stderr.contains(&format!("  {place}: ")),
-            "{place}: {}",
-            ended.stderr
+            result.stderr.contains(&format!("  {step}: ")),
+            "{step}: {}",
+            result.stderr
         );
     }
 }

@@ -26,8 +26,8 @@ fn searched(outcomes: [&str; 6]) -> Value {
         .collect()
 }
 
-/// Takes the time out, which must be one.
-fn without_time(mut status: Value) -> Value {
+/// Removes the expiry, which must be a timestamp.
+fn without_expiry(mut status: Value) -> Value {
     let end = status["token"]["expires_at"].take();
     let end = end.as_str().unwrap();
     assert!(end.len() == 20 && end.ends_with('Z'), "{end}");
@@ -39,7 +39,7 @@ fn without_time(mut status: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_login_of_earth_engines_client_is_told_whole() {
+async fn status_describes_an_earth_engine_login() {
     let machine = Machine::new().await;
     let jane = machine.emulator.create_user("jane@example.com");
     let path = machine.file(
@@ -48,7 +48,7 @@ async fn a_login_of_earth_engines_client_is_told_whole() {
     );
     let status = machine.run(&["auth", "status", "--json"]).await.json();
     assert_eq!(
-        without_time(status),
+        without_expiry(status),
         json!({
             "credential": {
                 "kind": "earthengine_file",
@@ -63,7 +63,7 @@ async fn a_login_of_earth_engines_client_is_told_whole() {
 }
 
 #[tokio::test]
-async fn a_login_of_gcloud_tells_who_it_is_and_who_pays() {
+async fn status_of_a_gcloud_login_has_account_and_quota_project() {
     let machine = Machine::new().await;
     let jane = machine.emulator.create_user("jane@example.com");
     let path = machine.file(
@@ -85,7 +85,7 @@ async fn a_login_of_gcloud_tells_who_it_is_and_who_pays() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_variable_that_loses_and_a_file_that_others_may_read_are_warnings() {
+async fn ignored_variable_and_readable_file_are_warnings() {
     use std::os::unix::fs::PermissionsExt as _;
     let mut machine = Machine::new().await;
     let jane = machine.emulator.create_user("jane@example.com");
@@ -111,22 +111,21 @@ async fn a_variable_that_loses_and_a_file_that_others_may_read_are_warnings() {
             .ends_with(&format!("Run: chmod 600 {path}"))
     );
 
-    let words = machine.run(&["auth", "status"]).await;
+    let text = machine.run(&["auth", "status"]).await;
     assert!(
-        words
-            .stderr
+        text.stderr
             .contains("warning: GOOGLE_APPLICATION_CREDENTIALS is set")
     );
-    assert!(words.stderr.contains(&format!("    chmod 600 {path}")));
-    assert!(!words.stdout.contains("warning"));
+    assert!(text.stderr.contains(&format!("    chmod 600 {path}")));
+    assert!(!text.stdout.contains("warning"));
     assert_eq!(machine.run(&["-q", "auth", "status"]).await.stderr, "");
 }
 
 #[tokio::test]
-async fn in_words_it_names_the_file_the_account_the_scopes_and_every_place() {
+async fn status_text_names_file_account_scopes_and_search_steps() {
     let machine = Machine::with_key(|b| b).await;
-    let ended = machine.run(&["auth", "status"]).await;
-    assert_eq!(ended.status, 0, "{}", ended.stderr);
+    let result = machine.run(&["auth", "status"]).await;
+    assert_eq!(result.status, 0, "{}", result.stderr);
     for part in [
         "service_account",
         "key.json",
@@ -135,13 +134,13 @@ async fn in_words_it_names_the_file_the_account_the_scopes_and_every_place() {
         "  earthengine_file: ",
         "  metadata_server: not looked at",
     ] {
-        assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
+        assert!(result.stdout.contains(part), "{part}: {}", result.stdout);
     }
-    assert!(!ended.stdout.contains("ya29."));
+    assert!(!result.stdout.contains("ya29."));
 }
 
 #[tokio::test]
-async fn a_rejected_login_and_none_at_all_are_failures() {
+async fn status_fails_for_rejected_and_missing_logins() {
     let machine = Machine::new().await;
     let (status, error) = machine.failure(&["auth", "status"]).await;
     assert_eq!((status, code(&error)), (3, "no_credentials"));

@@ -1,9 +1,8 @@
-"""Runs a command on a pseudo-terminal of its own and plays a person.
+"""Runs a command on a pseudo-terminal and plays the user.
 
-Standard input: JSON with the command, its environment and folder, and a list of steps: wait
-until a text has appeared, then type another; {code} in it is the code on the page whose address
-was shown last. Standard output: JSON with how the command ended
-and all that the terminal showed.
+Standard input: JSON with the command, its environment and directory, and a list of steps. Each step
+waits for a text and then types another, in which {code} stands for the code on the page whose URL
+was shown last. Standard output: JSON with the exit status and everything that was shown.
 """
 
 import json
@@ -19,9 +18,9 @@ import urllib.request
 play = json.load(sys.stdin)
 child, terminal = pty.fork()
 if child == 0:
-    # Whoever runs the tests in the background hands down that Ctrl-C is ignored.
+    # A test run in the background inherits that Ctrl-C is ignored.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.chdir(play["folder"])
+    os.chdir(play["directory"])
     os.execve(play["command"][0], play["command"], play["environment"])
 
 shown = b""
@@ -30,11 +29,11 @@ deadline = time.monotonic() + 120
 
 
 def read():
-    """Reads what is there; False at the end."""
+    """Reads available output; returns False at its end."""
     global shown
     ready, _, _ = select.select([terminal], [], [], max(0, deadline - time.monotonic()))
     if not ready:
-        sys.exit(f"nothing more after: {shown.decode(errors='replace')!r}")
+        sys.exit(f"no output after: {shown.decode(errors='replace')!r}")
     try:
         more = os.read(terminal, 65536)
     except OSError:
@@ -44,7 +43,7 @@ def read():
 
 
 def code():
-    """What the browser of the person shows on the page, which is on this machine."""
+    """Returns the code that the page of the local emulator shows."""
     address = re.findall(r"http://\S+", shown.decode())[-1]
     browser = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     page = browser.open(address, timeout=60).read().decode()
@@ -62,6 +61,6 @@ for expected, typed in play["steps"]:
 while read():
     pass
 _, status = os.waitpid(child, 0)
-ended = {"shown": shown.decode(errors="replace").replace("\r\n", "\n")}
-ended["status"] = os.waitstatus_to_exitcode(status)
-json.dump(ended, sys.stdout)
+result = {"shown": shown.decode(errors="replace").replace("\r\n", "\n")}
+result["status"] = os.waitstatus_to_exitcode(status)
+json.dump(result, sys.stdout)

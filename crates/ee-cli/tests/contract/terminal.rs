@@ -1,16 +1,15 @@
-//! `eectl` on a terminal: the picker, its prompts, and colour. The terminal is a pseudo-terminal
-//! that Python opens.
+//! `eectl` on a terminal: the picker, its prompts, and color. Python opens a pseudo-terminal.
 
 use ee_emulator::Fault;
 use serde_json::json;
 
 use super::*;
 
-pub(super) const ASKED: &str = "(Enter leaves):";
+pub(super) const PROMPT: &str = "(Enter to cancel):";
 
 impl Machine {
-    /// Runs a command on a terminal, where each step waits for a text and then types another.
-    /// Returns how it ended and what was shown.
+    /// Runs a command on a terminal; each step waits for a text and then types another.
+    /// Returns the exit status and what was shown.
     pub(super) async fn on_terminal(
         &self,
         arguments: &[&str],
@@ -25,7 +24,7 @@ impl Machine {
         let play = json!({
             "command": command,
             "environment": environment,
-            "folder": self.home.path(),
+            "directory": self.home.path(),
             "steps": steps,
         });
         let run = move || {
@@ -42,17 +41,17 @@ impl Machine {
             python.wait_with_output().unwrap()
         };
         let played = tokio::task::spawn_blocking(run).await.unwrap();
-        let complaint = String::from_utf8_lossy(&played.stderr).into_owned();
-        assert!(played.status.success(), "{complaint}");
-        let ended: Value = serde_json::from_slice(&played.stdout).unwrap();
-        let shown = ended["shown"].as_str().unwrap().to_owned();
+        let stderr = String::from_utf8_lossy(&played.stderr).into_owned();
+        assert!(played.status.success(), "{stderr}");
+        let result: Value = serde_json::from_slice(&played.stdout).unwrap();
+        let shown = result["shown"].as_str().unwrap().to_owned();
         (
-            i32::try_from(ended["status"].as_i64().unwrap()).unwrap(),
+            i32::try_from(result["status"].as_i64().unwrap()).unwrap(),
             shown,
         )
     }
 
-    /// The project in the file, and `None` if there is no file.
+    /// Returns the project in the file, or `None` without a file.
     fn project(&self) -> Option<Value> {
         let path = self.home.path().join(".config/earthengine/credentials");
         let text = fs::read_to_string(path).ok()?;
@@ -72,17 +71,17 @@ impl Machine {
 }
 
 #[tokio::test]
-async fn select_lists_the_projects_and_sets_the_one_whose_number_is_typed() {
+async fn select_sets_the_project_with_the_typed_number() {
     let machine = Machine::with_three_projects().await;
     let (status, shown) = machine
-        .on_terminal(&["project", "select"], &[(ASKED, "1\r")])
+        .on_terminal(&["project", "select"], &[(PROMPT, "1\r")])
         .await;
     assert_eq!(status, 0, "{shown}");
     for line in [
         "  1   ee-demo-project                 ready, noncommercial",
         "  2 * forest-one                      ready, noncommercial  (current)",
         "  3   forest-two                      Earth Engine API not enabled",
-        "ee-demo-project is the project now",
+        "project set to ee-demo-project",
     ] {
         assert!(shown.contains(line), "{line}: {shown}");
     }
@@ -90,12 +89,12 @@ async fn select_lists_the_projects_and_sets_the_one_whose_number_is_typed() {
 }
 
 #[tokio::test]
-async fn select_narrows_the_list_as_one_types_and_warns_of_a_project_that_is_not_ready() {
+async fn select_narrows_the_list_and_warns_about_unready_projects() {
     let machine = Machine::with_three_projects().await;
     let (status, shown) = machine
         .on_terminal(
             &["project", "select"],
-            &[(ASKED, "forest\r"), ("(Enter shows all):", "2\r")],
+            &[(PROMPT, "forest\r"), ("(Enter to show all):", "2\r")],
         )
         .await;
     assert_eq!(status, 0, "{shown}");
@@ -107,16 +106,16 @@ async fn select_narrows_the_list_as_one_types_and_warns_of_a_project_that_is_not
 }
 
 #[tokio::test]
-async fn select_takes_a_project_that_is_not_in_the_list_only_after_a_yes() {
+async fn select_confirms_a_project_that_is_not_listed() {
     let machine = Machine::with_three_projects().await;
-    let again = "Use it all the same? [y/N]";
+    let again = "Use it anyway? [y/N]";
     let (status, shown) = machine
         .on_terminal(
             &["project", "select"],
             &[
-                (ASKED, "another-project\r"),
+                (PROMPT, "another-project\r"),
                 (again, "n\r"),
-                (ASKED, "another-project\r"),
+                (PROMPT, "another-project\r"),
                 (again, "y\r"),
             ],
         )
@@ -126,11 +125,11 @@ async fn select_takes_a_project_that_is_not_in_the_list_only_after_a_yes() {
 }
 
 #[tokio::test]
-async fn leaving_select_by_enter_ctrl_d_or_ctrl_c_changes_nothing() {
+async fn canceling_select_changes_nothing() {
     let machine = Machine::with_three_projects().await;
     for (typed, expected) in [("\r", 2), ("\u{4}", 2), ("\u{3}", 130)] {
         let (status, shown) = machine
-            .on_terminal(&["project", "select"], &[(ASKED, typed)])
+            .on_terminal(&["project", "select"], &[(PROMPT, typed)])
             .await;
         assert_eq!(status, expected, "{typed:?}: {shown}");
         assert_eq!(machine.project(), Some(json!("forest-one")));
@@ -138,7 +137,7 @@ async fn leaving_select_by_enter_ctrl_d_or_ctrl_c_changes_nothing() {
 }
 
 #[tokio::test]
-async fn where_listing_is_refused_the_project_is_typed() {
+async fn select_prompts_for_the_id_if_listing_is_denied() {
     let machine = Machine::with_three_projects().await;
     let refusal =
         json!({"error": {"code": 403, "message": "Not for you.", "status": "PERMISSION_DENIED"}});
@@ -150,9 +149,9 @@ async fn where_listing_is_refused_the_project_is_typed() {
         .on_terminal(
             &["project", "select"],
             &[
-                ("Project id or number (Enter leaves):", "My Forest\r"),
+                ("Project ID or number (Enter to cancel):", "My Forest\r"),
                 ("Did you mean my-forest?", ""),
-                ("Project id or number (Enter leaves):", "my-forest\r"),
+                ("Project ID or number (Enter to cancel):", "my-forest\r"),
             ],
         )
         .await;
@@ -162,18 +161,18 @@ async fn where_listing_is_refused_the_project_is_typed() {
 }
 
 #[tokio::test]
-async fn select_says_what_is_wrong_with_the_login_before_it_asks_anything() {
+async fn select_reports_login_errors_before_prompting() {
     let machine = Machine::new().await;
     let (status, shown) = machine.on_terminal(&["project", "select"], &[]).await;
     assert_eq!(status, 3, "{shown}");
-    assert!(!shown.contains("Enter leaves"), "{shown}");
+    assert!(!shown.contains("Enter to cancel"), "{shown}");
 }
 
 #[tokio::test]
-async fn select_in_json_prints_what_it_set_on_standard_output() {
+async fn select_prints_json_on_standard_output() {
     let machine = Machine::with_three_projects().await;
     let (status, shown) = machine
-        .on_terminal(&["project", "select", "--json"], &[(ASKED, "1\r")])
+        .on_terminal(&["project", "select", "--json"], &[(PROMPT, "1\r")])
         .await;
     assert_eq!(status, 0, "{shown}");
     let last: Value = serde_json::from_str(shown.lines().last().unwrap()).unwrap();
@@ -181,19 +180,19 @@ async fn select_in_json_prints_what_it_set_on_standard_output() {
 }
 
 #[tokio::test]
-async fn a_login_by_notebook_asks_for_the_code_and_ctrl_c_leaves_nothing() {
+async fn notebook_login_prompts_for_the_code() {
     let machine = Machine::new().await;
     machine.emulator.auto_consent("jane@example.com");
     let login = ["auth", "login", "--mode=notebook"];
-    let asked = "The code: ";
+    let prompt = "Code: ";
     for (typed, expected) in [("\u{3}", 130), ("4/0wrong\r", 4)] {
-        let (status, shown) = machine.on_terminal(&login, &[(asked, typed)]).await;
+        let (status, shown) = machine.on_terminal(&login, &[(prompt, typed)]).await;
         assert_eq!(status, expected, "{shown}");
         assert_eq!(machine.project(), None, "no file");
     }
-    let (status, shown) = machine.on_terminal(&login, &[(asked, "{code}\r")]).await;
+    let (status, shown) = machine.on_terminal(&login, &[(prompt, "{code}\r")]).await;
     assert_eq!(status, 0, "{shown}");
-    assert!(shown.contains("lasts until"), "{shown}");
+    assert!(shown.contains("expires "), "{shown}");
     let status = machine.run(&["auth", "status", "--json"]).await.json();
     assert_eq!(status["warnings"][0]["code"], "login_expires");
     assert!(
@@ -205,13 +204,13 @@ async fn a_login_by_notebook_asks_for_the_code_and_ctrl_c_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn colour_is_for_terminals_that_know_it_and_for_people_who_want_it() {
+async fn color_needs_a_capable_terminal_without_no_color() {
     let mut machine = Machine::new().await;
     for arguments in [&["doctor"][..], &["init"]] {
         machine.variables.remove("NO_COLOR");
         machine.set("TERM", "xterm");
-        let (_, coloured) = machine.on_terminal(arguments, &[]).await;
-        assert!(coloured.contains("\u{1b}[1;31m"), "{coloured}");
+        let (_, colored) = machine.on_terminal(arguments, &[]).await;
+        assert!(colored.contains("\u{1b}[1;31m"), "{colored}");
         machine.set("TERM", "dumb");
         let (_, dumb) = machine.on_terminal(arguments, &[]).await;
         machine.set("TERM", "xterm");
@@ -224,7 +223,7 @@ async fn colour_is_for_terminals_that_know_it_and_for_people_who_want_it() {
             } else {
                 "error:"
             };
-            assert!(text.contains(word), "the word says it: {text}");
+            assert!(text.contains(word), "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The second start of a command within a token's life.
+//! Commands that find a token in the disk cache.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
-/// A machine with a key and a place for a cache on every system.
+/// Creates a machine with a key and, on every system, a cache directory.
 async fn machine() -> Machine {
     let mut machine = Machine::with_key(|b| b).await;
     let local = machine.home.path().join("local").display().to_string();
@@ -19,7 +19,7 @@ fn token_requests(machine: &Machine) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_second_start_needs_one_request() {
+async fn second_run_sends_one_request() {
     let machine = machine().await;
     let requests = |init: Value| init["requests"].as_u64().unwrap();
     assert_eq!(requests(machine.run(&["init", "--json"]).await.json()), 2);
@@ -35,7 +35,7 @@ async fn the_second_start_needs_one_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_cache_nothing_is_kept_or_found() {
+async fn disabled_cache_is_neither_read_nor_written() {
     let machine = machine().await;
     for _ in 0..2 {
         machine
@@ -49,7 +49,7 @@ async fn without_the_cache_nothing_is_kept_or_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_starts_at_once_ask_for_one_token() {
+async fn hundred_concurrent_runs_request_one_token() {
     let machine = machine().await;
     let start = || {
         Command::new(env!("CARGO_BIN_EXE_eectl"))
@@ -63,12 +63,12 @@ async fn a_hundred_starts_at_once_ask_for_one_token() {
             .unwrap()
     };
     let started: Vec<_> = (0..100).map(|_| start()).collect();
-    let ended = tokio::task::spawn_blocking(|| {
+    let result = tokio::task::spawn_blocking(|| {
         let wait = |child: std::process::Child| child.wait_with_output().unwrap();
         started.into_iter().map(wait).collect::<Vec<_>>()
     });
     let mut tokens = BTreeSet::new();
-    for output in ended.await.unwrap() {
+    for output in result.await.unwrap() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{stderr}");
         tokens.insert(output.stdout);
@@ -78,21 +78,21 @@ async fn a_hundred_starts_at_once_ask_for_one_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kept_token_that_is_refused_is_replaced_without_a_word() {
+async fn rejected_cached_token_is_replaced_silently() {
     let machine = machine().await;
     machine.run(&["init", "--json"]).await.json();
     machine.emulator.expire_tokens();
     let again = machine.run(&["init", "--json"]).await;
     assert_eq!(again.stderr, "");
-    assert_eq!(again.json()["requests"], 3, "refused, a new token, taken");
+    assert_eq!(again.json()["requests"], 3, "rejected, renewed, accepted");
     assert_eq!(machine.run(&["init", "--json"]).await.json()["requests"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_file_is_no_trouble() {
+async fn corrupt_cache_file_is_ignored() {
     let machine = machine().await;
     machine.run(&["init", "--json"]).await.json();
-    let folder = earthengine::Environment::empty()
+    let dir = earthengine::Environment::empty()
         .with_home(machine.home.path())
         .with_var("LOCALAPPDATA", machine.variables["LOCALAPPDATA"].as_str())
         .cache_dir()
@@ -100,11 +100,11 @@ async fn a_broken_file_is_no_trouble() {
         .unwrap()
         .join("tokens");
     let mut broken = 0;
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(dir).unwrap() {
         fs::write(entry.unwrap().path(), "{").unwrap();
         broken += 1;
     }
-    assert_eq!(broken, 1, "the lock is gone");
+    assert_eq!(broken, 1, "a lock file is left");
     let again = machine.run(&["init", "--json"]).await;
     assert_eq!(again.stderr, "");
     assert_eq!(again.json()["requests"], 2);
@@ -112,7 +112,7 @@ async fn a_broken_file_is_no_trouble() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_logout_leaves_no_token_behind() {
+async fn logout_clears_the_token_cache() {
     let mut machine = Machine::with_login(|b| b).await;
     let local = machine.home.path().join("local").display().to_string();
     machine.set("LOCALAPPDATA", &local);
@@ -120,7 +120,7 @@ async fn a_logout_leaves_no_token_behind() {
     let token = machine.run(&["auth", "token"]).await.stdout;
     assert_eq!(machine.run(&["auth", "token"]).await.stdout, token);
     assert_eq!(machine.run(&["auth", "logout"]).await.status, 0);
-    // Even with the same login in place again, the old token is not found.
+    // The old token is not found even after the same login is restored.
     fs::write(machine.credentials(), login).unwrap();
     assert_ne!(machine.run(&["auth", "token"]).await.stdout, token);
 }

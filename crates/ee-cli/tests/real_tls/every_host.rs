@@ -1,4 +1,4 @@
-//! Every production host that a credential or a command leads to, under its own name.
+//! Every production host that a credential or a command uses, under its own name.
 
 use earthengine::{EarthEngine, init};
 use ee_emulator::{GoogleError, Project};
@@ -19,7 +19,7 @@ const ALL: [&str; 8] = [
 const INIT: [&str; 4] = ["init", "--json", "--project", PROJECT];
 const PROVIDER: &str = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/pool/providers/provider";
 
-/// A world in which each host has a certificate of its own, for its name and no other.
+/// Creates a network in which each host has its own certificate.
 async fn world() -> World {
     let closed = Project::new("ee-closed-project").fail_with(GoogleError::IamPermissionDenied);
     let world = World::new(|builder| builder.project(closed)).await;
@@ -32,13 +32,13 @@ async fn world() -> World {
     world
 }
 
-/// It ended well, and these hosts were asked for these paths, among others.
-fn asked(world: &World, ended: &Ended, expected: &[(&str, &str)]) {
+/// Checks that the command succeeded and sent requests to these hosts and paths, among others.
+fn check_requests(world: &World, ended: &Ended, expected: &[(&str, &str)]) {
     assert_eq!(ended.status, 0, "{ended:?}");
     let seen = world.seen();
     for (host, path) in expected {
-        let asked = seen.iter().any(|s| s.sni == *host && s.path.contains(path));
-        assert!(asked, "{host}{path} was not asked: {seen:?}");
+        let sent = seen.iter().any(|s| s.sni == *host && s.path.contains(path));
+        assert!(sent, "no request to {host}{path}: {seen:?}");
     }
 }
 
@@ -54,8 +54,8 @@ fn external_account(kind: &str, host: &str, source: Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_of_projects_asks_resource_manager_and_service_usage_by_name() {
-    let test = "every_host::a_list_of_projects_asks_resource_manager_and_service_usage_by_name";
+async fn project_list_uses_resource_manager_and_service_usage() {
+    let test = "every_host::project_list_uses_resource_manager_and_service_usage";
     if !inside(test, &ALL) {
         return;
     }
@@ -69,12 +69,12 @@ async fn a_list_of_projects_asks_resource_manager_and_service_usage_by_name() {
         ("serviceusage.googleapis.com", "/services/"),
         ("earthengine.googleapis.com", "/config"),
     ];
-    asked(&world, &ended, &expected);
+    check_requests(&world, &ended, &expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_impersonated_account_s_tokens_come_from_iam_by_name() {
-    let test = "every_host::an_impersonated_account_s_tokens_come_from_iam_by_name";
+async fn impersonated_tokens_come_from_iam_credentials() {
+    let test = "every_host::impersonated_tokens_come_from_iam_credentials";
     if !inside(test, &ALL) {
         return;
     }
@@ -90,12 +90,12 @@ async fn an_impersonated_account_s_tokens_come_from_iam_by_name() {
         ("iamcredentials.googleapis.com", ":generateAccessToken"),
         ("earthengine.googleapis.com", "/config"),
     ];
-    asked(&world, &ended, &expected);
+    check_requests(&world, &ended, &expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_federated_account_s_tokens_come_from_sts_by_name() {
-    let test = "every_host::a_federated_account_s_tokens_come_from_sts_by_name";
+async fn federated_tokens_come_from_sts() {
+    let test = "every_host::federated_tokens_come_from_sts";
     if !inside(test, &ALL) {
         return;
     }
@@ -110,12 +110,12 @@ async fn a_federated_account_s_tokens_come_from_sts_by_name() {
         ("sts.googleapis.com", "/v1/token"),
         ("earthengine.googleapis.com", "/config"),
     ];
-    asked(&world, &ended, &expected);
+    check_requests(&world, &ended, &expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_workload_s_certificate_is_shown_to_sts_for_mutual_tls_by_name() {
-    let test = "every_host::a_workload_s_certificate_is_shown_to_sts_for_mutual_tls_by_name";
+async fn workload_certificate_is_presented_to_mtls_sts() {
+    let test = "every_host::workload_certificate_is_presented_to_mtls_sts";
     if !inside(test, &ALL) {
         return;
     }
@@ -136,12 +136,12 @@ async fn a_workload_s_certificate_is_shown_to_sts_for_mutual_tls_by_name() {
         ("sts.mtls.googleapis.com", "/v1/token"),
         ("earthengine.googleapis.com", "/config"),
     ];
-    asked(&world, &ended, &expected);
+    check_requests(&world, &ended, &expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_looked_up_and_a_login_ended_at_the_token_host_by_name() {
-    let test = "every_host::a_token_is_looked_up_and_a_login_ended_at_the_token_host_by_name";
+async fn tokeninfo_and_revocation_use_the_token_host() {
+    let test = "every_host::tokeninfo_and_revocation_use_the_token_host";
     if !inside(test, &ALL) {
         return;
     }
@@ -153,21 +153,21 @@ async fn a_token_is_looked_up_and_a_login_ended_at_the_token_host_by_name() {
     );
     let login = jane.earthengine_file_json(Some(PROJECT));
     world.file(".config/earthengine/credentials", &login);
-    // Whose login it is is known to the token's host alone.
+    // Only tokeninfo knows the owner of the login.
     let ended = world.eectl(&["auth", "status"]).await;
     let expected = [
         ("oauth2.googleapis.com", "/token"),
         ("oauth2.googleapis.com", "/tokeninfo"),
     ];
-    asked(&world, &ended, &expected);
+    check_requests(&world, &ended, &expected);
     let ended = world.eectl(&["auth", "logout", "--revoke"]).await;
-    asked(&world, &ended, &[("oauth2.googleapis.com", "/revoke")]);
+    check_requests(&world, &ended, &[("oauth2.googleapis.com", "/revoke")]);
 }
 
-/// No command asks that host: the library does, in this process.
+/// No command uses that host, so that the library does in this process.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_endpoint_for_many_small_requests_is_asked_by_name() {
-    let test = "every_host::the_endpoint_for_many_small_requests_is_asked_by_name";
+async fn high_volume_requests_use_their_own_host() {
+    let test = "every_host::high_volume_requests_use_their_own_host";
     if !inside(test, &ALL) {
         return;
     }

@@ -1,5 +1,5 @@
-//! The command as it is, with no endpoint of its own, over TLS, under Google's own host names:
-//! in a network namespace where those names are the emulator's.
+//! The unmodified command over TLS with Google's host names, in a network namespace where these
+//! names lead to the emulator.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -21,8 +21,8 @@ async fn world() -> World {
     World::new(|builder| builder).await.with_key()
 }
 
-/// It ended as a network failure, whose message and remedy have these words.
-fn failed(ended: &Ended, words: &[&str]) {
+/// Checks that the command failed with a network error whose message and remedy contain these words.
+fn check_network_error(ended: &Ended, words: &[&str]) {
     assert_eq!(ended.status, 7, "{ended:?}");
     let error = &ended.error()["error"];
     assert_eq!(error["code"], "network", "{ended:?}");
@@ -33,11 +33,8 @@ fn failed(ended: &Ended, words: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn google_s_own_urls_work_over_http_2_with_certificates_checked() {
-    if !inside(
-        "google_s_own_urls_work_over_http_2_with_certificates_checked",
-        &HOSTS,
-    ) {
+async fn google_hosts_are_reached_over_verified_http_2() {
+    if !inside("google_hosts_are_reached_over_verified_http_2", &HOSTS) {
         return;
     }
     let world = world().await;
@@ -46,18 +43,15 @@ async fn google_s_own_urls_work_over_http_2_with_certificates_checked() {
     assert_eq!(ended.status, 0, "{ended:?}");
     assert_eq!(ended.json()["project"], PROJECT);
     let names: Vec<_> = world.seen().into_iter().map(|seen| seen.sni).collect();
-    assert_eq!(names, HOSTS, "each host was asked once, under its own name");
+    assert_eq!(names, HOSTS, "one request per host, under its own name");
     for seen in world.seen() {
         assert_eq!(seen.version, hyper::Version::HTTP_2);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_other_crates_log_of_tls_and_requests_is_not_shown() {
-    if !inside(
-        "what_other_crates_log_of_tls_and_requests_is_not_shown",
-        &HOSTS,
-    ) {
+async fn log_events_of_other_crates_are_not_shown() {
+    if !inside("log_events_of_other_crates_are_not_shown", &HOSTS) {
         return;
     }
     let mut world = world().await;
@@ -85,25 +79,22 @@ async fn what_other_crates_log_of_tls_and_requests_is_not_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_for_another_name_gets_no_request() {
-    if !inside("a_certificate_for_another_name_gets_no_request", &HOSTS) {
+async fn certificate_for_another_name_gets_no_request() {
+    if !inside("certificate_for_another_name_gets_no_request", &HOSTS) {
         return;
     }
     let world = world().await;
     let other = world.authority.issue(&["oauth2.example.com"]);
     world.serve_tls(other).await;
     let ended = world.eectl(&INIT).await;
-    failed(&ended, &["oauth2.googleapis.com", "certificate"]);
+    check_network_error(&ended, &["oauth2.googleapis.com", "certificate"]);
     assert!(world.seen().is_empty());
 }
 
-/// The certificate for the token endpoint is good, and the one for Earth Engine is not.
+/// The certificate of the token endpoint is valid, that of Earth Engine is not.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_for_another_name_at_earth_engine_alone_gets_no_request_there() {
-    if !inside(
-        "a_certificate_for_another_name_at_earth_engine_alone_gets_no_request_there",
-        &HOSTS,
-    ) {
+async fn wrong_certificate_at_earth_engine_gets_no_request() {
+    if !inside("wrong_certificate_at_earth_engine_gets_no_request", &HOSTS) {
         return;
     }
     let world = world().await;
@@ -121,14 +112,14 @@ async fn a_certificate_for_another_name_at_earth_engine_alone_gets_no_request_th
     };
     world.serve_tls_by_name(choose).await;
     let ended = world.eectl(&INIT).await;
-    failed(&ended, &["earthengine.googleapis.com", "certificate"]);
+    check_network_error(&ended, &["earthengine.googleapis.com", "certificate"]);
     let names: Vec<_> = world.seen().into_iter().map(|seen| seen.sni).collect();
     assert_eq!(names, ["oauth2.googleapis.com"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_certificate_gets_no_request() {
-    if !inside("an_expired_certificate_gets_no_request", &HOSTS) {
+async fn expired_certificate_gets_no_request() {
+    if !inside("expired_certificate_gets_no_request", &HOSTS) {
         return;
     }
     let world = world().await;
@@ -136,44 +127,38 @@ async fn an_expired_certificate_gets_no_request() {
         .serve_tls(world.authority.issue_for_january(&HOSTS, 2020))
         .await;
     let ended = world.eectl(&INIT).await;
-    failed(&ended, &["oauth2.googleapis.com", "date and time"]);
+    check_network_error(&ended, &["oauth2.googleapis.com", "date and time"]);
     assert!(world.seen().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_self_signed_certificate_gets_no_request() {
-    if !inside("a_self_signed_certificate_gets_no_request", &HOSTS) {
+async fn self_signed_certificate_gets_no_request() {
+    if !inside("self_signed_certificate_gets_no_request", &HOSTS) {
         return;
     }
     let world = world().await;
     world.serve_tls(Certificate::self_signed(&HOSTS)).await;
     let ended = world.eectl(&INIT).await;
-    failed(&ended, &["oauth2.googleapis.com", "certificate"]);
+    check_network_error(&ended, &["oauth2.googleapis.com", "certificate"]);
     assert!(world.seen().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_authority_that_nobody_named_is_not_trusted_and_the_error_says_what_to_set() {
-    if !inside(
-        "an_authority_that_nobody_named_is_not_trusted_and_the_error_says_what_to_set",
-        &HOSTS,
-    ) {
+async fn unknown_authority_is_rejected_with_a_hint() {
+    if !inside("unknown_authority_is_rejected_with_a_hint", &HOSTS) {
         return;
     }
     let mut world = world().await;
     world.unset("SSL_CERT_FILE");
     world.serve_tls(world.authority.issue(&HOSTS)).await;
     let ended = world.eectl(&INIT).await;
-    failed(&ended, &["SSL_CERT_FILE"]);
+    check_network_error(&ended, &["SSL_CERT_FILE"]);
     assert!(world.seen().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_is_used_where_names_do_not_resolve_and_sees_only_host_names() {
-    if !inside(
-        "a_proxy_is_used_where_names_do_not_resolve_and_sees_only_host_names",
-        &[],
-    ) {
+async fn proxy_works_without_dns_and_sees_only_host_names() {
+    if !inside("proxy_works_without_dns_and_sees_only_host_names", &[]) {
         return;
     }
     let mut world = world().await;
@@ -184,7 +169,7 @@ async fn a_proxy_is_used_where_names_do_not_resolve_and_sees_only_host_names() {
         "name server",
         "HTTPS_PROXY",
     ];
-    failed(&world.eectl(&INIT).await, &words);
+    check_network_error(&world.eectl(&INIT).await, &words);
 
     let proxy = Proxy::start(Mood::Tunnels).await;
     world.set("HTTPS_PROXY", Proxy::URL);
@@ -198,8 +183,8 @@ async fn a_proxy_is_used_where_names_do_not_resolve_and_sees_only_host_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_proxy_is_used_for_the_hosts_that_no_proxy_names() {
-    if !inside("no_proxy_is_used_for_the_hosts_that_no_proxy_names", &HOSTS) {
+async fn hosts_in_no_proxy_bypass_the_proxy() {
+    if !inside("hosts_in_no_proxy_bypass_the_proxy", &HOSTS) {
         return;
     }
     let mut world = world().await;
@@ -217,10 +202,10 @@ async fn no_proxy_is_used_for_the_hosts_that_no_proxy_names() {
     assert_eq!(proxy.asked().len(), 1);
 }
 
-/// It refuses, wants a password, or is not there.
+/// The proxy refuses, requires a password, or is down.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_that_refuses_is_named() {
-    if !inside("a_proxy_that_refuses_is_named", &HOSTS) {
+async fn refusing_proxy_is_named() {
+    if !inside("refusing_proxy_is_named", &HOSTS) {
         return;
     }
     let denied = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n";
@@ -228,19 +213,19 @@ async fn a_proxy_that_refuses_is_named() {
     let mut world = world().await;
     world.serve_tls(world.authority.issue(&HOSTS)).await;
     world.set("HTTPS_PROXY", Proxy::URL);
-    failed(&world.eectl(&INIT).await, &["proxy", "HTTPS_PROXY"]);
+    check_network_error(&world.eectl(&INIT).await, &["proxy", "HTTPS_PROXY"]);
     for (answer, port) in [(denied, 3128), (wants_login, 3129)] {
         let proxy = Proxy::start_at(port, Mood::Answers(answer)).await;
         world.set("HTTPS_PROXY", &format!("http://127.0.0.1:{port}"));
-        failed(&world.eectl(&INIT).await, &["proxy", "HTTPS_PROXY"]);
+        check_network_error(&world.eectl(&INIT).await, &["proxy", "HTTPS_PROXY"]);
         assert!(!proxy.asked().is_empty());
     }
     assert!(world.seen().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_that_never_answers_is_given_up_and_named() {
-    if !inside("a_proxy_that_never_answers_is_given_up_and_named", &HOSTS) {
+async fn silent_proxy_times_out_and_is_named() {
+    if !inside("silent_proxy_times_out_and_is_named", &HOSTS) {
         return;
     }
     let mut world = world().await;
@@ -258,32 +243,26 @@ async fn a_proxy_that_never_answers_is_given_up_and_named() {
     assert!(world.seen().is_empty());
 }
 
-/// The real resolver's own retries are shortened: it asks one server once, and waits for a second.
+/// The system resolver is configured to query one server once, with a timeout of a second.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_server_that_never_answers_is_told_from_a_host_that_is_down() {
-    if !inside(
-        "a_name_server_that_never_answers_is_told_from_a_host_that_is_down",
-        &[],
-    ) {
+async fn silent_name_server_is_a_resolution_error() {
+    if !inside("silent_name_server_is_a_resolution_error", &[]) {
         return;
     }
     let world = world().await;
     let silent = tokio::net::UdpSocket::bind("127.0.0.1:53").await.unwrap();
     let ended = world.eectl(&INIT).await;
     let words = ["oauth2.googleapis.com", "cannot be resolved", "name server"];
-    failed(&ended, &words);
-    let mut question = [0; 512];
-    let asked = silent.try_recv(&mut question).unwrap();
-    let question = String::from_utf8_lossy(&question[..asked]).into_owned();
-    assert!(question.contains("oauth2"), "it was asked: {question:?}");
+    check_network_error(&ended, &words);
+    let mut query = [0; 512];
+    let length = silent.try_recv(&mut query).unwrap();
+    let query = String::from_utf8_lossy(&query[..length]).into_owned();
+    assert!(query.contains("oauth2"), "{query:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machine_s_own_account_is_asked_for_past_every_proxy() {
-    if !inside(
-        "a_machine_s_own_account_is_asked_for_past_every_proxy",
-        &HOSTS,
-    ) {
+async fn metadata_server_bypasses_every_proxy() {
+    if !inside("metadata_server_bypasses_every_proxy", &HOSTS) {
         return;
     }
     let scopes = ["https://www.googleapis.com/auth/cloud-platform"];

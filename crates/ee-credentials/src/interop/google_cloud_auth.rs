@@ -1,5 +1,5 @@
-//! The same credential for Google's official Rust clients, and theirs for Earth Engine
-//! (feature `google-cloud-auth`).
+//! Interoperability with Google's official Rust clients (feature `google-cloud-auth`): their
+//! credentials for Earth Engine, and ours for their clients.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use chrono::{TimeDelta, Utc};
 use ee_token::{
-    AccessToken, Error as TokenError, ErrorKind as TokenErrorKind, TokenFuture, TokenSource,
-    sanitize_message, sensitive_header,
+    AccessToken, Error as TokenError, ErrorKind as TokenErrorKind, Remedy, TokenFuture,
+    TokenSource, sanitize_message, sensitive_header,
 };
 use google_cloud_auth::credentials::{
     self as theirs, AccessTokenCredentialsProvider, CacheableResource, CredentialsProvider,
@@ -24,9 +24,9 @@ const QUOTA_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project")
 const API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 
 impl Credentials {
-    /// Credentials of Google's official Rust clients, for Earth Engine. Their headers are asked
-    /// for once, so that the quota project and an API key are known; from then on their own
-    /// cache renews the tokens, and is asked again every minute.
+    /// Creates credentials from those of Google's official Rust clients. Requests their headers
+    /// once, to learn the quota project or the API key. Their own cache renews the tokens and is
+    /// queried every minute.
     ///
     /// ```no_run
     /// use ee_credentials::Credentials;
@@ -38,8 +38,9 @@ impl Credentials {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Token`] if they have neither a token to give nor an API key,
-    /// [`ErrorKind::UnsupportedUniverse`].
+    ///
+    /// Returns [`ErrorKind::Token`] if they have neither a token nor an API key, and
+    /// [`ErrorKind::UnsupportedUniverse`] for a universe other than `googleapis.com`.
     pub async fn from_google_cloud(credentials: theirs::Credentials) -> Result<Self, Error> {
         if let Some(universe) = credentials.universe_domain().await
             && universe != UNIVERSE
@@ -47,9 +48,10 @@ impl Credentials {
             return Err(Error::new(
                 ErrorKind::UnsupportedUniverse,
                 format!(
-                    "the credentials belong to the universe {universe}, and Earth Engine is in {UNIVERSE} only"
+                    "the credentials belong to the universe {universe}, but Earth Engine is available only in {UNIVERSE}"
                 ),
-            ));
+            )
+            .with_remedy(Remedy::new("Use credentials of the universe googleapis.com.")));
         }
         let headers = headers(&credentials).await?;
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
@@ -59,28 +61,28 @@ impl Credentials {
             return Ok(Self::from_api_key(key));
         }
         token(&headers)?;
-        let found = Self::from_token_source(Theirs(credentials));
+        let credentials = Self::from_token_source(GoogleCredentialsSource(credentials));
         Ok(match text(QUOTA_PROJECT) {
-            Some(project) => found.with_quota_project(project),
-            None => found,
+            Some(project) => credentials.with_quota_project(project),
+            None => credentials,
         })
     }
 }
 
-/// Their credentials as a source of tokens.
-struct Theirs(theirs::Credentials);
+/// Google's credentials as a token source.
+struct GoogleCredentialsSource(theirs::Credentials);
 
-impl fmt::Debug for Theirs {
+impl fmt::Debug for GoogleCredentialsSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("google_cloud_auth::Credentials")
     }
 }
 
-impl TokenSource for Theirs {
+impl TokenSource for GoogleCredentialsSource {
     fn fetch_token(&self) -> TokenFuture<'_> {
         Box::pin(async {
-            // Their headers do not say when the token ends. Their cache renews it in time, and
-            // answers from memory: ask it often.
+            // The headers do not contain the expiry. Google's cache renews the token in time and
+            // responds from memory, so that it can be queried often.
             let token = token(&headers(&self.0).await?)?;
             Ok(token.with_expiry(Utc::now() + TimeDelta::minutes(1)))
         })
@@ -92,7 +94,7 @@ async fn headers(credentials: &theirs::Credentials) -> Result<HeaderMap, TokenEr
         Ok(CacheableResource::New { data, .. }) => Ok(data),
         Ok(CacheableResource::NotModified) => Err(TokenError::new(
             TokenErrorKind::InvalidResponse,
-            "google-cloud-auth answered that nothing has changed, and was not asked that",
+            "google-cloud-auth returned no headers, although none were cached",
         )),
         Err(error) => {
             let kind = if error.is_transient() {
@@ -100,17 +102,18 @@ async fn headers(credentials: &theirs::Credentials) -> Result<HeaderMap, TokenEr
             } else {
                 TokenErrorKind::Rejected
             };
-            // Theirs is not kept: its `Debug` has the body of the answer, as it came.
-            let mut told = error.to_string();
+            // Google's error is not kept as the source, because its `Debug` output contains the
+            // body of the response.
+            let mut message = error.to_string();
             let mut next = std::error::Error::source(&error);
             while let Some(source) = next {
-                told.push_str(&format!(": {source}"));
+                message.push_str(&format!(": {source}"));
                 next = source.source();
             }
-            let told = sanitize_message(&told, &[]);
+            let message = sanitize_message(&message, &[]);
             Err(TokenError::new(
                 kind,
-                format!("google-cloud-auth has no token: {told}"),
+                format!("google-cloud-auth returned no token: {message}"),
             ))
         }
     }
@@ -123,13 +126,13 @@ fn token(headers: &HeaderMap) -> Result<AccessToken, TokenError> {
         .ok_or_else(|| {
             TokenError::new(
                 TokenErrorKind::InvalidCredential,
-                "google-cloud-auth gave neither a bearer token nor an API key: anonymous credentials do not work with Earth Engine",
+                "google-cloud-auth returned neither a bearer token nor an API key; Earth Engine does not accept anonymous credentials",
             )
         })
         .and_then(AccessToken::new)
 }
 
-/// A credential of ours for Google's official Rust clients: what their builders take in
+/// Credentials of this crate for Google's official Rust clients, whose builders take them in
 /// `with_credentials`.
 ///
 /// ```
@@ -144,44 +147,46 @@ fn token(headers: &HeaderMap) -> Result<AccessToken, TokenError> {
 #[derive(Debug)]
 pub struct GoogleCloudCredentials {
     credentials: Credentials,
-    /// The headers made last, with the token that they were made of.
-    current: ArcSwapOption<Current>,
+    /// The last headers, with their token.
+    cached: ArcSwapOption<CachedHeaders>,
 }
 
 #[derive(Debug)]
-struct Current {
+struct CachedHeaders {
     token: Option<AccessToken>,
     entity_tag: EntityTag,
     headers: HeaderMap,
 }
 
 impl GoogleCloudCredentials {
-    /// Wraps a credential; the token cache stays shared with all its clones.
+    /// Wraps credentials. The token cache is shared with all their clones.
     pub fn new(credentials: Credentials) -> Self {
         Self {
             credentials,
-            current: ArcSwapOption::empty(),
+            cached: ArcSwapOption::empty(),
         }
     }
 
-    async fn current(&self) -> Result<Arc<Current>, CredentialsError> {
+    async fn current_headers(&self) -> Result<Arc<CachedHeaders>, CredentialsError> {
         let token = match self.credentials.api_key() {
             Some(_) => None,
-            None => Some(self.credentials.token().await.map_err(to_theirs)?),
+            None => Some(self.credentials.token().await.map_err(into_google_error)?),
         };
-        if let Some(current) = self.current.load_full()
-            && same(current.token.as_ref(), token.as_ref())
+        if let Some(cached) = self.cached.load_full()
+            && is_same(cached.token.as_ref(), token.as_ref())
         {
-            return Ok(current);
+            return Ok(cached);
         }
-        let headers = self.headers_for(token.as_ref()).map_err(to_theirs)?;
-        let made = Arc::new(Current {
+        let headers = self
+            .headers_for(token.as_ref())
+            .map_err(into_google_error)?;
+        let new = Arc::new(CachedHeaders {
             token,
             entity_tag: EntityTag::new(),
             headers,
         });
-        self.current.store(Some(made.clone()));
-        Ok(made)
+        self.cached.store(Some(new.clone()));
+        Ok(new)
     }
 
     fn headers_for(&self, token: Option<&AccessToken>) -> Result<HeaderMap, TokenError> {
@@ -204,11 +209,11 @@ impl GoogleCloudCredentials {
 fn unusable(what: &str) -> TokenError {
     TokenError::new(
         TokenErrorKind::InvalidCredential,
-        format!("the {what} has characters that cannot stand in a header"),
+        format!("the {what} contains characters that are not allowed in a header"),
     )
 }
 
-fn same(one: Option<&AccessToken>, other: Option<&AccessToken>) -> bool {
+fn is_same(one: Option<&AccessToken>, other: Option<&AccessToken>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => one.secret_eq(other),
         (None, None) => true,
@@ -216,7 +221,7 @@ fn same(one: Option<&AccessToken>, other: Option<&AccessToken>) -> bool {
     }
 }
 
-fn to_theirs(error: TokenError) -> CredentialsError {
+fn into_google_error(error: TokenError) -> CredentialsError {
     CredentialsError::from_source(error.is_transient(), error)
 }
 
@@ -225,13 +230,13 @@ impl CredentialsProvider for GoogleCloudCredentials {
         &self,
         extensions: Extensions,
     ) -> Result<CacheableResource<HeaderMap>, CredentialsError> {
-        let current = self.current().await?;
-        if extensions.get::<EntityTag>() == Some(&current.entity_tag) {
+        let cached = self.current_headers().await?;
+        if extensions.get::<EntityTag>() == Some(&cached.entity_tag) {
             return Ok(CacheableResource::NotModified);
         }
         Ok(CacheableResource::New {
-            entity_tag: current.entity_tag.clone(),
-            data: current.headers.clone(),
+            entity_tag: cached.entity_tag.clone(),
+            data: cached.headers.clone(),
         })
     }
 
@@ -242,7 +247,7 @@ impl CredentialsProvider for GoogleCloudCredentials {
 
 impl AccessTokenCredentialsProvider for GoogleCloudCredentials {
     async fn access_token(&self) -> Result<theirs::AccessToken, CredentialsError> {
-        let token = self.credentials.token().await.map_err(to_theirs)?;
+        let token = self.credentials.token().await.map_err(into_google_error)?;
         Ok(theirs::AccessToken {
             token: token.secret().to_owned(),
         })
@@ -255,7 +260,7 @@ mod tests {
 
     use super::*;
 
-    /// A credential of theirs that gives these headers, a new token each time.
+    /// Google credentials whose headers contain a new token each time.
     #[derive(Debug, Default)]
     struct Fake {
         calls: AtomicU32,
@@ -293,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn their_token_and_quota_project_are_used() {
+    async fn google_token_and_quota_project_are_used() {
         let ours = Credentials::from_google_cloud(Fake::default().into())
             .await
             .unwrap();
@@ -306,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn their_api_key_is_an_api_key() {
+    async fn google_api_key_becomes_an_api_key() {
         let fake = Fake {
             api_key: true,
             ..Fake::default()
@@ -346,34 +351,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_of_theirs_is_told_without_the_answer_that_it_came_in() {
-        struct Refusal;
-        impl fmt::Debug for Refusal {
+    async fn google_error_is_shown_without_its_response() {
+        struct Rejection;
+        impl fmt::Debug for Rejection {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("body: assertion=canary")
             }
         }
-        impl fmt::Display for Refusal {
+        impl fmt::Display for Rejection {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("invalid_grant for 1//canary-token")
             }
         }
-        impl std::error::Error for Refusal {}
+        impl std::error::Error for Rejection {}
         #[derive(Debug)]
-        struct Refuses;
-        impl CredentialsProvider for Refuses {
+        struct Rejecting;
+        impl CredentialsProvider for Rejecting {
             async fn headers(
                 &self,
                 _: Extensions,
             ) -> Result<CacheableResource<HeaderMap>, CredentialsError> {
-                Err(CredentialsError::from_source(false, Refusal))
+                Err(CredentialsError::from_source(false, Rejection))
             }
 
             async fn universe_domain(&self) -> Option<String> {
                 None
             }
         }
-        let error = Credentials::from_google_cloud(Refuses.into()).await;
+        let error = Credentials::from_google_cloud(Rejecting.into()).await;
         let error = error.unwrap_err();
         assert!(error.to_string().contains("invalid_grant"), "{error}");
         assert!(
@@ -383,7 +388,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ours_gives_them_the_token_and_the_quota_project_and_says_when_nothing_changed() {
+    async fn google_clients_get_token_and_quota_project_once() {
         let calls = Arc::new(AtomicU32::new(0));
         let ours = Credentials::from_fn(move || {
             let call = calls.fetch_add(1, Ordering::Relaxed);
@@ -394,7 +399,7 @@ mod tests {
         let CacheableResource::New { entity_tag, data } =
             theirs.headers(Extensions::new()).await.unwrap()
         else {
-            panic!("nothing was known before");
+            panic!("no headers were cached before");
         };
         assert_eq!(data[header::AUTHORIZATION], "Bearer ours-0");
         assert!(data[header::AUTHORIZATION].is_sensitive());
@@ -408,13 +413,13 @@ mod tests {
         let token = ours.token().await.unwrap();
         ours.token_cache().unwrap().invalidate(&token);
         let CacheableResource::New { data, .. } = theirs.headers(known).await.unwrap() else {
-            panic!("the token is another one");
+            panic!("the token has changed");
         };
         assert_eq!(data[header::AUTHORIZATION], "Bearer ours-1");
     }
 
     #[tokio::test]
-    async fn an_error_of_ours_keeps_its_sentence_and_says_whether_it_passes() {
+    async fn google_clients_get_the_message_and_transience_of_errors() {
         for (kind, transient) in [
             (TokenErrorKind::Network, true),
             (TokenErrorKind::Rejected, false),
@@ -431,13 +436,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_api_key_of_ours_is_their_api_key() {
+    async fn google_clients_get_the_api_key() {
         let ours = GoogleCloudCredentials::new(Credentials::from_api_key("AIza-canary"));
         assert!(!format!("{ours:?}").contains("canary"));
         let theirs = theirs::Credentials::from(ours);
         let CacheableResource::New { data, .. } = theirs.headers(Extensions::new()).await.unwrap()
         else {
-            panic!("nothing was known before");
+            panic!("no headers were cached before");
         };
         assert_eq!(data[API_KEY], "AIza-canary");
         assert!(data[API_KEY].is_sensitive());

@@ -1,5 +1,5 @@
-//! The same credential for Cloud Storage, through the crate `object_store` (feature
-//! `object_store`): an export is read with the login that made it.
+//! Credentials for Cloud Storage through the crate `object_store` (feature `object_store`), to read
+//! exports.
 
 use std::sync::Arc;
 
@@ -10,8 +10,7 @@ use crate::Credentials;
 
 const STORE: &str = "GCS";
 
-/// A credential of ours for Cloud Storage: what `GoogleCloudStorageBuilder::with_credentials`
-/// takes.
+/// Credentials of this crate for `GoogleCloudStorageBuilder::with_credentials`.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -27,12 +26,12 @@ const STORE: &str = "GCS";
 /// ```
 ///
 /// Requests are billed to the bucket's own project: `object_store` sends no quota project.
-/// The scope `cloud-platform`, which is asked for by default, covers Cloud Storage.
+/// The default scope `cloud-platform` covers Cloud Storage.
 #[derive(Debug, Clone)]
 pub struct ObjectStoreCredentials(Credentials);
 
 impl ObjectStoreCredentials {
-    /// Wraps a credential; the token cache stays shared with all its clones.
+    /// Wraps credentials. The token cache is shared with all their clones.
     pub fn new(credentials: Credentials) -> Self {
         Self(credentials)
     }
@@ -62,7 +61,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_store_gets_the_current_token() {
+    async fn store_gets_the_current_token() {
         let token = AccessToken::new("ya29.canary").unwrap();
         let provider = ObjectStoreCredentials::new(Credentials::from_token(token));
         assert!(!format!("{provider:?}").contains("canary"));
@@ -71,7 +70,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_token_the_store_gets_our_error() {
+    async fn store_gets_the_error_of_missing_tokens() {
         let provider = ObjectStoreCredentials::new(Credentials::from_api_key("AIza"));
         let error = provider.get_credential().await.unwrap_err();
         assert!(

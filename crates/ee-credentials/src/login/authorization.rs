@@ -1,5 +1,5 @@
-//! The consent page: its address, what it sends back, and the exchange of its code for a grant
-//! (RFC 6749 §4.1 with RFC 7636).
+//! The authorization code grant (RFC 6749 §4.1 with RFC 7636): the URL of the consent page, its
+//! response, and the exchange of its code.
 
 use ee_token::{
     AccessToken, Endpoint, Endpoints, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes,
@@ -19,8 +19,8 @@ pub(crate) struct Client {
     pub(super) secret: SecretString,
 }
 
-/// What the consent page is asked for.
-pub(super) struct Question<'a> {
+/// A request to the authorization endpoint.
+pub(super) struct AuthorizationRequest<'a> {
     pub(super) client_id: &'a str,
     pub(super) redirect_uri: &'a str,
     pub(super) scopes: &'a Scopes,
@@ -29,8 +29,8 @@ pub(super) struct Question<'a> {
     pub(super) more: &'a [(&'a str, &'a str)],
 }
 
-impl Question<'_> {
-    /// The page's address, for a browser.
+impl AuthorizationRequest<'_> {
+    /// Returns the URL of the consent page.
     pub(super) fn url(&self, endpoints: &Endpoints) -> Result<Url, Error> {
         let mut url = endpoints.url(Endpoint::Authorization).clone();
         url.query_pairs_mut()
@@ -46,25 +46,25 @@ impl Question<'_> {
     }
 }
 
-/// What came back from the consent page.
-pub(super) enum Answer {
+/// The response of the authorization endpoint.
+pub(super) enum AuthorizationResponse {
     Code(SecretString),
-    /// The reason, as the page's own word for it.
-    Refused(String),
+    /// The error code.
+    Denied(String),
 }
 
-/// Why a callback is not the answer that is waited for.
+/// Why a callback is not the expected response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoAnswer {
-    /// Its state is missing or another one: it belongs to another login, or to none.
-    ForeignState,
-    /// It belongs to this login, and makes no sense.
+pub(super) enum InvalidCallback {
+    /// Its state is missing or belongs to another login.
+    StateMismatch,
+    /// It belongs to this login but has neither a code nor an error.
     Malformed,
 }
 
-impl Answer {
-    /// Reads the query of a callback.
-    pub(super) fn parse(query: &str, state: &str) -> Result<Self, NoAnswer> {
+impl AuthorizationResponse {
+    /// Parses the query of a callback.
+    pub(super) fn parse(query: &str, state: &str) -> Result<Self, InvalidCallback> {
         let (mut given_state, mut code, mut error) = (None, None, None);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let slot = match &*name {
@@ -75,71 +75,67 @@ impl Answer {
             };
             // RFC 6749 §3.1: no parameter more than once.
             if slot.replace(Zeroizing::new(value.into_owned())).is_some() {
-                return Err(NoAnswer::Malformed);
+                return Err(InvalidCallback::Malformed);
             }
         }
         if !given_state.is_some_and(|given| pkce::same(&given, state)) {
-            return Err(NoAnswer::ForeignState);
+            return Err(InvalidCallback::StateMismatch);
         }
         match (code, error) {
             (Some(code), None) if !code.is_empty() => Ok(Self::Code(code.as_str().into())),
-            (None, Some(error)) if !error.is_empty() => {
-                Ok(Self::Refused(error.as_str().to_owned()))
-            }
-            _ => Err(NoAnswer::Malformed),
+            (None, Some(error)) if !error.is_empty() => Ok(Self::Denied(error.as_str().to_owned())),
+            _ => Err(InvalidCallback::Malformed),
         }
     }
 }
 
-/// The error for a refusal of the consent page (RFC 6749 §4.1.2.1).
-pub(super) fn refused(reason: &str) -> Error {
-    let is_word = reason.len() <= 64 && reason.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+/// Returns the error for an error code of the authorization endpoint (RFC 6749 §4.1.2.1).
+pub(super) fn denied(reason: &str) -> Error {
+    let is_code = reason.len() <= 64 && reason.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     match reason {
         "access_denied" => Error::new(
             ErrorKind::LoginDenied,
-            "the consent page says access_denied: the consent was not given",
+            "access was not granted on the consent page (access_denied)",
         )
-        .with_remedy(Remedy::new("Log in again, and agree on the page.")),
+        .with_remedy(Remedy::new("Log in again and grant access on the page.")),
         "admin_policy_enforced" | "org_internal" => Error::new(
             ErrorKind::LoginDenied,
-            format!(
-                "the consent page says {reason}: your organisation does not allow this application"
-            ),
+            format!("your organization does not allow this application ({reason})"),
         )
         .with_remedy(Remedy::new(
-            "Ask your organisation's administrator to allow it, or log in with another account.",
+            "Ask your organization's administrator to allow it, or log in with another account.",
         )),
-        _ if is_word => Error::new(
+        _ if is_code => Error::new(
             ErrorKind::LoginFailed,
-            format!("the consent page says {reason}"),
+            format!("the consent page returned the error {reason}"),
         )
         .with_remedy(Remedy::new("Log in again.")),
-        _ => Error::new(ErrorKind::LoginFailed, "the consent page sent no code")
+        _ => Error::new(ErrorKind::LoginFailed, "the consent page returned no code")
             .with_remedy(Remedy::new("Log in again.")),
     }
 }
 
-/// What the person granted.
+/// The result of a code exchange.
 #[derive(Debug)]
-pub(super) struct Granted {
+pub(super) struct TokenGrant {
     pub(super) access_token: AccessToken,
     pub(super) refresh_token: Option<SecretString>,
-    /// As far as the endpoint says so, otherwise what was asked for.
+    /// The granted scopes, or the requested ones if the response does not list them.
     pub(super) scopes: Scopes,
 }
 
-/// A code, and where it came from.
-pub(super) struct Code<'a> {
+/// An authorization code and the parameters of its request.
+pub(super) struct CodeExchange<'a> {
     pub(super) code: &'a SecretString,
     pub(super) client: &'a Client,
     pub(super) redirect_uri: &'a str,
     pub(super) verifier: &'a SecretString,
-    pub(super) asked: &'a Scopes,
+    pub(super) requested: &'a Scopes,
 }
 
-impl Code<'_> {
-    /// Exchanges the code, which can be done once.
-    pub(super) async fn exchange(&self, http: &HttpClient) -> Result<Granted, Error> {
+impl CodeExchange<'_> {
+    /// Exchanges the code, which can be used once.
+    pub(super) async fn exchange(&self, http: &HttpClient) -> Result<TokenGrant, Error> {
         let grant = Grant::AuthorizationCode {
             code: self.code,
             client_id: &self.client.id,
@@ -150,10 +146,10 @@ impl Code<'_> {
         let response = TokenEndpoint::google(http.clone())
             .exchange(&grant, None)
             .await
-            .map_err(not_accepted)?;
+            .map_err(code_error)?;
         let scopes = response.access_token.scopes();
-        Ok(Granted {
-            scopes: scopes.unwrap_or(self.asked).clone(),
+        Ok(TokenGrant {
+            scopes: scopes.unwrap_or(self.requested).clone(),
             refresh_token: response
                 .refresh_token
                 .filter(|token| !token.expose_secret().is_empty()),
@@ -162,30 +158,31 @@ impl Code<'_> {
     }
 }
 
-fn not_accepted(error: ee_token::Error) -> Error {
+fn code_error(error: ee_token::Error) -> Error {
     if error.kind() != Token::Rejected {
         return error.into();
     }
-    let is_the_client = error.to_string().contains("_client");
-    let remedy = if is_the_client {
-        "Check the OAuth client's id and secret."
+    let is_about_client = error.to_string().contains("_client");
+    let remedy = if is_about_client {
+        "Check the OAuth client's ID and secret."
     } else {
-        "Log in again: a code can be used once, within a few minutes, and by the login that asked for it."
+        "Log in again: a code can be used once, within a few minutes, and only by its own login."
     };
     Error::new(
         ErrorKind::LoginFailed,
-        format!("the consent page's code was not accepted: {error}"),
+        format!("the authorization code was rejected: {error}"),
     )
     .with_remedy(Remedy::new(remedy))
     .with_source(error)
 }
 
-/// Those of the scopes that were asked for and not granted: the person unticked them.
-pub(super) fn missing(asked: &Scopes, granted: &Scopes) -> Scopes {
-    Scopes::new(asked.iter().filter(|scope| !covers(granted, scope)))
+/// Returns the requested scopes that were not granted.
+pub(super) fn missing(requested: &Scopes, granted: &Scopes) -> Scopes {
+    Scopes::new(requested.iter().filter(|scope| !covers(granted, scope)))
 }
 
-/// Google answers with the longer of these scopes' two names.
+/// Returns whether a scope was granted. Google's responses use the longer names of `email` and
+/// `profile`.
 pub(super) fn covers(granted: &Scopes, scope: &str) -> bool {
     match scope {
         "email" | "profile" => {
@@ -200,50 +197,60 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_has_this_logins_state_and_either_a_code_or_a_reason() {
-        let parse = |query: &str| match Answer::parse(query, "s3cret") {
-            Ok(Answer::Code(code)) => Ok(code.expose_secret().to_owned()),
-            Ok(Answer::Refused(reason)) => Ok(format!("refused: {reason}")),
+    fn response_needs_the_state_and_either_a_code_or_an_error() {
+        let parse = |query: &str| match AuthorizationResponse::parse(query, "s3cret") {
+            Ok(AuthorizationResponse::Code(code)) => Ok(code.expose_secret().to_owned()),
+            Ok(AuthorizationResponse::Denied(reason)) => Ok(format!("denied: {reason}")),
             Err(no) => Err(no),
         };
         assert_eq!(parse("code=4%2F0a&state=s3cret&scope=x").unwrap(), "4/0a");
         assert_eq!(
             parse("error=access_denied&state=s3cret").unwrap(),
-            "refused: access_denied"
+            "denied: access_denied"
         );
         for (query, why) in [
-            ("", NoAnswer::ForeignState),
-            ("code=x", NoAnswer::ForeignState),
-            ("code=x&state=", NoAnswer::ForeignState),
-            ("code=x&state=S3cret", NoAnswer::ForeignState),
-            ("error=access_denied&state=other", NoAnswer::ForeignState),
-            ("state=s3cret", NoAnswer::Malformed),
-            ("code=&state=s3cret", NoAnswer::Malformed),
-            ("code=x&error=y&state=s3cret", NoAnswer::Malformed),
-            ("code=x&code=y&state=s3cret", NoAnswer::Malformed),
-            ("code=x&state=other&state=s3cret", NoAnswer::Malformed),
+            ("", InvalidCallback::StateMismatch),
+            ("code=x", InvalidCallback::StateMismatch),
+            ("code=x&state=", InvalidCallback::StateMismatch),
+            ("code=x&state=S3cret", InvalidCallback::StateMismatch),
+            (
+                "error=access_denied&state=other",
+                InvalidCallback::StateMismatch,
+            ),
+            ("state=s3cret", InvalidCallback::Malformed),
+            ("code=&state=s3cret", InvalidCallback::Malformed),
+            ("code=x&error=y&state=s3cret", InvalidCallback::Malformed),
+            ("code=x&code=y&state=s3cret", InvalidCallback::Malformed),
+            (
+                "code=x&state=other&state=s3cret",
+                InvalidCallback::Malformed,
+            ),
         ] {
             assert_eq!(parse(query).unwrap_err(), why, "{query}");
         }
     }
 
     #[test]
-    fn a_refusal_is_told_in_the_pages_word_if_it_is_one() {
+    fn denial_quotes_the_error_code_if_it_is_valid() {
         for (reason, kind, part) in [
             (
                 "access_denied",
                 ErrorKind::LoginDenied,
-                "consent was not given",
+                "access was not granted",
             ),
             (
                 "admin_policy_enforced",
                 ErrorKind::LoginDenied,
-                "organisation",
+                "organization",
             ),
             ("server_error", ErrorKind::LoginFailed, "server_error"),
-            ("<script>\u{1b}[2J", ErrorKind::LoginFailed, "sent no code"),
+            (
+                "<script>\u{1b}[2J",
+                ErrorKind::LoginFailed,
+                "returned no code",
+            ),
         ] {
-            let error = refused(reason);
+            let error = denied(reason);
             assert_eq!(error.kind(), kind);
             assert!(error.to_string().contains(part), "{error}");
             assert!(error.remedy().is_some() && !error.to_string().contains('<'));
@@ -251,10 +258,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_was_asked_for_and_not_granted() {
-        let asked = Scopes::new(["openid", "email", "earthengine", "drive"]);
+    fn missing_scopes_were_requested_but_not_granted() {
+        let requested = Scopes::new(["openid", "email", "earthengine", "drive"]);
         let granted = Scopes::new(["openid", "userinfo.email", "earthengine"]);
-        assert_eq!(missing(&asked, &granted), Scopes::new(["drive"]));
+        assert_eq!(missing(&requested, &granted), Scopes::new(["drive"]));
         assert!(missing(&granted, &granted).is_empty());
     }
 }

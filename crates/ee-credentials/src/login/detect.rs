@@ -1,15 +1,15 @@
-//! What the machine has to log in with: programs, a display, a notebook around us.
+//! Detection of the login environment: browsers, displays, notebooks.
 
 use std::path::Path;
 
 use crate::discovery::program;
 use crate::{Environment, Platform};
 
-/// Browsers in a terminal cannot show the consent page.
+/// Terminal browsers, which cannot show the consent page.
 const TEXT_BROWSERS: [&str; 5] = ["elinks", "links", "lynx", "w3m", "www-browser"];
-/// What says on Linux that there is a display.
+/// The variables that indicate a display on Linux.
 const DISPLAYS: [&str; 3] = ["DISPLAY", "WAYLAND_DISPLAY", "MIR_SOCKET"];
-/// What opens pages on Linux, the first that is there.
+/// The programs that open pages on Linux, in order of preference.
 const OPENERS: [&str; 8] = [
     "xdg-open",
     "wslview",
@@ -21,8 +21,8 @@ const OPENERS: [&str; 8] = [
     "konqueror",
 ];
 
-/// The command that opens a page in a graphical browser: the absolute path of a program, and its
-/// arguments with [`PAGE`] for the page's address. `None` where there is no such browser.
+/// Returns the command that opens a page in a graphical browser: the absolute path of a program and
+/// its arguments, with [`PAGE`] as a placeholder for the URL.
 pub(super) fn browser_command(environment: &Environment) -> Option<Vec<String>> {
     match environment.os() {
         Platform::Windows => {
@@ -36,7 +36,7 @@ pub(super) fn browser_command(environment: &Environment) -> Option<Vec<String>> 
                 ]
             })
         }
-        // Somebody who came over the network sees nothing of this machine's screen.
+        // Over SSH, the user cannot see this machine's screen.
         Platform::MacOs if environment.var("SSH_CONNECTION").is_some() => None,
         Platform::MacOs => Some(vec!["/usr/bin/open".to_owned(), PAGE.to_owned()]),
         Platform::Linux => {
@@ -44,8 +44,10 @@ pub(super) fn browser_command(environment: &Environment) -> Option<Vec<String>> 
                 .iter()
                 .find(|name| environment.var(name).is_some())?;
             match environment.var("BROWSER") {
-                // As a list, separated by colons, of commands with %s for the page.
-                Some(list) => list.split(':').find_map(|entry| chosen(environment, entry)),
+                // A colon-separated list of commands with %s for the URL.
+                Some(list) => list
+                    .split(':')
+                    .find_map(|entry| parse_entry(environment, entry)),
                 None => OPENERS
                     .iter()
                     .find_map(|name| absolute(environment, name))
@@ -55,14 +57,15 @@ pub(super) fn browser_command(environment: &Environment) -> Option<Vec<String>> 
     }
 }
 
-/// Stands for the page's address.
+/// The placeholder for the URL.
 pub(super) const PAGE: &str = "%s";
 
-fn chosen(environment: &Environment, entry: &str) -> Option<Vec<String>> {
+/// Parses an entry of `BROWSER`.
+fn parse_entry(environment: &Environment, entry: &str) -> Option<Vec<String>> {
     let mut words: Vec<String> = entry.split_whitespace().map(str::to_owned).collect();
     let first = words.first_mut()?;
     let name = first.rsplit('/').next().unwrap_or(first);
-    // Cloud Shell's BROWSER is echo.
+    // Cloud Shell sets BROWSER to echo.
     if TEXT_BROWSERS.contains(&name) || name == "echo" {
         return None;
     }
@@ -73,8 +76,8 @@ fn chosen(environment: &Environment, entry: &str) -> Option<Vec<String>> {
     Some(words)
 }
 
-/// The absolute path of a program that is named or already given by one. `None` for a relative
-/// path: what it leads to depends on the current directory.
+/// Returns the absolute path of a program. Relative paths are ignored, because they depend on the
+/// current directory.
 fn absolute(environment: &Environment, program: &str) -> Option<String> {
     if Path::new(program).is_absolute() {
         return Some(program.to_owned());
@@ -87,7 +90,7 @@ fn absolute(environment: &Environment, program: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Whether this runs inside Google Colab.
+/// Returns whether the process runs in Google Colab.
 pub(super) fn is_colab(environment: &Environment) -> bool {
     environment.var("COLAB_RELEASE_TAG").is_some()
         || environment.var("VERTEX_PRODUCT") == Some("COLAB_ENTERPRISE")
@@ -95,7 +98,7 @@ pub(super) fn is_colab(environment: &Environment) -> bool {
         || environment.var("USE_AUTH_EPHEM") == Some("1")
 }
 
-/// Whether this runs in a cell of a Jupyter notebook: its kernels say so to their children.
+/// Returns whether the process was started by a Jupyter kernel.
 pub(super) fn is_jupyter(environment: &Environment) -> bool {
     ["JPY_PARENT_PID", "JPY_SESSION_NAME"]
         .iter()
@@ -110,18 +113,18 @@ mod tests {
 
     use super::*;
 
-    fn machine(programs: &[&str]) -> (tempfile::TempDir, Environment) {
-        let folder = tempfile::tempdir().unwrap();
+    fn environment_with(programs: &[&str]) -> (tempfile::TempDir, Environment) {
+        let dir = tempfile::tempdir().unwrap();
         for name in programs {
-            let path = folder.path().join(name);
+            let path = dir.path().join(name);
             fs::write(&path, "#!/bin/sh\n").unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        fs::write(folder.path().join("notes"), "no program").unwrap();
+        fs::write(dir.path().join("notes"), "not a program").unwrap();
         let environment = Environment::empty()
             .with_os(Platform::Linux)
-            .with_var_os("PATH", folder.path());
-        (folder, environment)
+            .with_var_os("PATH", dir.path());
+        (dir, environment)
     }
 
     fn command(environment: &Environment) -> Option<String> {
@@ -129,9 +132,9 @@ mod tests {
     }
 
     #[test]
-    fn graphical_browser_needs_a_display_and_is_no_text_browser() {
-        let (folder, bare) = machine(&["xdg-open", "lynx", "my-browser"]);
-        let path = |name: &str| folder.path().join(name).display().to_string();
+    fn graphical_browser_needs_a_display() {
+        let (dir, bare) = environment_with(&["xdg-open", "lynx", "my-browser"]);
+        let path = |name: &str| dir.path().join(name).display().to_string();
         assert_eq!(command(&bare), None);
         let display = bare.clone().with_var("WAYLAND_DISPLAY", "wayland-0");
         let opener = format!("{} %s", path("xdg-open"));
@@ -172,9 +175,9 @@ mod tests {
         assert_eq!(command(&windows), None);
     }
 
-    /// Each planted program would be found through the current directory, which is the crate's.
+    /// Each planted program could be found only through the current directory.
     #[test]
-    fn programs_of_the_current_directory_are_never_opened() {
+    fn browsers_in_the_current_directory_are_never_opened() {
         let planted = tempfile::tempdir_in(".").unwrap();
         let relative = planted.path().file_name().unwrap().to_str().unwrap();
         let names = [&OPENERS[..], &["my-browser", "gcloud"]].concat();
@@ -219,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn notebooks_are_known_by_their_variables() {
+    fn notebooks_are_detected_by_their_variables() {
         let with = |name: &str, value: &str| Environment::empty().with_var(name, value);
         assert!(is_colab(&with(
             "COLAB_RELEASE_TAG",

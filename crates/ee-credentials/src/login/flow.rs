@@ -1,5 +1,4 @@
-//! A person's login from beginning to end: what is there already, the way that fits, the grant,
-//! the file.
+//! The login flow: reuse working credentials, select a mode, obtain a grant, save it.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::kinds::earth_engine_file::{CLIENT_ID, CLIENT_SECRET};
 use crate::kinds::user_login::EARTH_ENGINE_LOGIN;
-use crate::login::authorization::{Client, Granted, covers, missing};
+use crate::login::authorization::{Client, TokenGrant, covers, missing};
 use crate::login::modes::colab;
 use crate::login::modes::gcloud;
 use crate::login::modes::localhost;
@@ -23,11 +22,11 @@ use crate::{
     Warning,
 };
 
-/// How long a person is waited for.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long to wait for the user.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A login with Earth Engine's own OAuth client (or gcloud), into the file that the Python
-/// client shares: what `ee.Authenticate()` is there.
+/// A login with Earth Engine's own OAuth client or with gcloud, saved in the file shared with the
+/// Python client. This is the counterpart of `ee.Authenticate()`.
 ///
 /// ```no_run
 /// use ee_credentials::Environment;
@@ -55,8 +54,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// # Ok(()) }
 /// ```
 ///
-/// A login that is dropped on the way leaves nothing behind: it is in the file as a whole, or
-/// not at all.
+/// If the future is dropped, the login is saved completely or not at all.
 #[derive(Debug, Clone)]
 pub struct LoginFlow {
     pub(super) environment: Environment,
@@ -68,41 +66,41 @@ pub struct LoginFlow {
     timeout: Duration,
 }
 
-/// How a login ended.
+/// The outcome of a login.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LoginOutcome {
-    /// There are credentials that work, with the scopes asked for: nothing was done.
+    /// Working credentials with the requested scopes exist; nothing was done.
     AlreadyLoggedIn(Credentials),
-    /// Somebody logged in.
+    /// The user logged in.
     LoggedIn(SavedLogin),
-    /// The first of two steps: the person has to open a page, and [`LoginFlow::finish_notebook`]
-    /// takes the code that it shows.
+    /// The first of two steps is done: the user opens a page and passes the code that it shows to
+    /// [`LoginFlow::finish_notebook`].
     AwaitingCode(NotebookLogin),
-    /// This mode needs no login: Application Default Credentials are always looked for.
+    /// This mode needs no login, because Application Default Credentials are always searched.
     NotNeeded,
 }
 
-/// A login that was stored.
+/// A saved login.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SavedLogin {
     /// The file.
     pub path: std::path::PathBuf,
-    /// The way it was made.
+    /// The login mode.
     pub mode: LoginMode,
-    /// The scopes that were granted, and stored.
+    /// The scopes that were granted and saved.
     pub granted: Scopes,
-    /// Those that were asked for and not granted: the person unticked them.
+    /// The requested scopes that the user did not grant.
     pub missing: Scopes,
-    /// When the login ends by itself, if it does.
+    /// When the login expires, if it does.
     pub expires_at: Option<DateTime<Utc>>,
-    /// What the person should know.
+    /// Warnings for the user.
     pub warnings: Vec<Warning>,
 }
 
 impl LoginFlow {
-    /// A login into the file of this environment.
+    /// Creates a login for the file of this environment.
     pub fn new(environment: Environment, http: HttpClient) -> Self {
         Self {
             environment,
@@ -111,54 +109,58 @@ impl LoginFlow {
             scopes: None,
             force: false,
             quiet: false,
-            timeout: PATIENCE,
+            timeout: DEFAULT_TIMEOUT,
         }
     }
 
-    /// The way to log in; without it, [`LoginMode::detect`] the environment.
+    /// Sets the login mode. Defaults to the result of [`LoginMode::detect`].
     #[must_use]
     pub fn mode(mut self, mode: LoginMode) -> Self {
         self.mode = Some(mode);
         self
     }
 
-    /// The scopes to ask for; [`Scopes::earth_engine`] without any.
+    /// Sets the requested scopes. Defaults to [`Scopes::earth_engine`], also if empty.
     #[must_use]
     pub fn scopes(mut self, scopes: Scopes) -> Self {
         self.scopes = (!scopes.is_empty()).then_some(scopes);
         self
     }
 
-    /// Logs in even if there are credentials that work.
+    /// Sets whether to log in even if working credentials exist. Defaults to `false`.
     #[must_use]
     pub fn force(mut self, yes: bool) -> Self {
         self.force = yes;
         self
     }
 
-    /// Asks nothing and opens no browser: `localhost` shows the page's address and waits,
-    /// `notebook` is done in two steps. gcloud opens none either, and asks for its code itself.
+    /// Sets whether to avoid prompts and browsers. Defaults to `false`. If set, `localhost` shows
+    /// the URL and waits, and `notebook` takes two steps. gcloud opens no browser either, but
+    /// prompts for its code itself.
     #[must_use]
     pub fn quiet(mut self, yes: bool) -> Self {
         self.quiet = yes;
         self
     }
 
-    /// How long the person is waited for; five minutes unless set.
+    /// Sets how long to wait for the user. Defaults to five minutes.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self
     }
 
-    /// Logs in.
+    /// Logs the user in and saves the login.
     ///
     /// # Errors
-    /// [`ErrorKind::LoginUnavailable`] if this way does not work here,
-    /// [`ErrorKind::LoginDenied`] and [`ErrorKind::LoginTimeout`] if the person does not want
-    /// to or does not come, [`ErrorKind::LoginFailed`] if what came makes no sense,
-    /// [`ErrorKind::CredentialsFile`] if the file cannot be written, [`ErrorKind::Token`] if Google
-    /// cannot be reached; [`ErrorKind::InvalidFile`] if a folder is where the file belongs.
+    ///
+    /// - [`ErrorKind::LoginUnavailable`] if the mode cannot be used in this environment
+    /// - [`ErrorKind::LoginDenied`] if the user denies access
+    /// - [`ErrorKind::LoginTimeout`] if the user does not finish in time
+    /// - [`ErrorKind::LoginFailed`] if the response or the code is invalid
+    /// - [`ErrorKind::CredentialsFile`] if the file cannot be written
+    /// - [`ErrorKind::InvalidFile`] if a directory is in place of the file
+    /// - [`ErrorKind::Token`] if Google cannot be reached
     pub async fn run(
         &self,
         terminal: &dyn Terminal,
@@ -171,13 +173,13 @@ impl LoginFlow {
         if mode == LoginMode::AppDefault {
             return Ok(LoginOutcome::NotNeeded);
         }
-        // Colab's own login is the only one there, and nothing that we could do again.
+        // Colab's login cannot be repeated from here.
         if (!self.force || mode == LoginMode::Colab)
             && let Some(credentials) = self.valid_credentials().await?
         {
             return Ok(LoginOutcome::AlreadyLoggedIn(credentials));
         }
-        // Said before anybody is asked anything.
+        // A file that cannot be written is reported before the user is prompted.
         LoginFile::open(&self.environment)?.check_place()?;
         let saved = match mode {
             LoginMode::Localhost { port } => localhost::run(self, port, terminal, browser).await?,
@@ -185,17 +187,18 @@ impl LoginFlow {
             LoginMode::Gcloud | LoginMode::GcloudLegacy => {
                 gcloud::run(self, mode, terminal, browser).await?
             }
-            LoginMode::Colab => return Err(colab::not_yet(self)),
+            LoginMode::Colab => return Err(colab::not_logged_in(self)),
             LoginMode::AppDefault => return Ok(LoginOutcome::NotNeeded),
         };
         Ok(LoginOutcome::LoggedIn(saved))
     }
 
-    /// The second step of a login by notebook: `verifier` is what the first step gave as
-    /// [`NotebookLogin::code_verifier`], `code` what the page showed.
+    /// Finishes a notebook login. `verifier` is the [`NotebookLogin::code_verifier`] of the first
+    /// step, `code` the code shown by the page.
     ///
     /// # Errors
-    /// As [`LoginFlow::run`].
+    ///
+    /// The same as for [`LoginFlow::run`].
     pub async fn finish_notebook(
         &self,
         verifier: &ee_token::SecretString,
@@ -204,19 +207,18 @@ impl LoginFlow {
         notebook::finish(self, verifier, code).await
     }
 
-    /// The scopes that are asked for.
-    pub(super) fn asked(&self) -> Scopes {
+    pub(super) fn requested_scopes(&self) -> Scopes {
         self.scopes.clone().unwrap_or_default()
     }
 
-    pub(super) fn asks_for_other_scopes(&self) -> bool {
+    pub(super) fn requests_other_scopes(&self) -> bool {
         let usual = Scopes::earth_engine();
         self.scopes
             .as_ref()
             .is_some_and(|s| s.len() != usual.len() || s.iter().any(|s| !usual.contains(s)))
     }
 
-    /// Waits for the person, and not for ever.
+    /// Waits for the user, up to the timeout.
     pub(super) async fn wait<T>(
         &self,
         work: impl Future<Output = Result<T, Error>>,
@@ -225,28 +227,27 @@ impl LoginFlow {
             Err(Error::new(
                 ErrorKind::LoginTimeout,
                 format!(
-                    "nobody finished the login within {} seconds",
+                    "the login was not finished within {} seconds",
                     self.timeout.as_secs_f64()
                 ),
             )
             .with_remedy(
-                Remedy::new("Log in again; --timeout gives more time.").command(EARTH_ENGINE_LOGIN),
+                Remedy::new("Log in again, with a longer --timeout if needed.")
+                    .command(EARTH_ENGINE_LOGIN),
             ))
         })
     }
 
-    /// The credentials that a program would use now, if they bring a token with these scopes.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Token`] if that cannot be known, since Google cannot be reached.
+    /// Returns the credentials that a program would use now, if their token has the requested
+    /// scopes. Fails with [`ErrorKind::Token`] if Google cannot be reached.
     async fn valid_credentials(&self) -> Result<Option<Credentials>, Error> {
-        let asked = self.asked();
-        let options = CredentialOptions::new(self.http.clone()).scopes(asked.clone());
+        let requested = self.requested_scopes();
+        let options = CredentialOptions::new(self.http.clone()).scopes(requested.clone());
         let environment = &self.environment;
-        // A laptop without credentials would wait seconds for a metadata server.
+        // Without this, a laptop without credentials would wait seconds for a metadata server.
         let probe = environment.probes_network() && environment.is_google_machine();
         let search = Search::new(environment.clone().with_metadata_probe(probe), options);
-        // What is broken is replaced, or stands in the way of a later search and is told then.
+        // Invalid credentials are replaced, or reported by a later search.
         let Ok(found) = search.find().await else {
             return Ok(None);
         };
@@ -254,38 +255,38 @@ impl LoginFlow {
             Ok(token) => {
                 let enough = token
                     .scopes()
-                    .is_none_or(|granted| missing(&asked, granted).is_empty());
+                    .is_none_or(|granted| missing(&requested, granted).is_empty());
                 Ok(enough.then_some(found.credentials))
             }
-            // A new login may help where the reason of a rejection is not known, too.
+            // A new login may help even if the reason for the rejection is unknown.
             Err(error) if error.kind() == Token::UnconfirmedRejection => Ok(None),
             Err(error) if error.is_transient() => Err(error.into()),
             Err(_) => Ok(None),
         }
     }
 
-    /// Stores what was granted of what was asked for.
+    /// Saves a grant with the requested scopes that it contains.
     pub(super) async fn save(
         &self,
         mode: LoginMode,
-        granted: Granted,
-        asked: &Scopes,
+        granted: TokenGrant,
+        requested: &Scopes,
         client: &Client,
         redirect_uri: Option<String>,
     ) -> Result<SavedLogin, Error> {
         let Some(refresh_token) = granted.refresh_token else {
             return Err(Error::new(
                 ErrorKind::LoginFailed,
-                "no refresh token was granted, so the login would end within an hour",
+                "Google returned no refresh token, so the login would expire within an hour",
             )
             .with_remedy(
                 Remedy::new(
-                    "Remove the application's access on your account's page, and log in again.",
+                    "Remove the application's access on the page of your Google Account, then log in again.",
                 )
                 .url("https://myaccount.google.com/connections"),
             ));
         };
-        let stored = in_common(asked, &granted.scopes);
+        let stored = granted_of(requested, &granted.scopes);
         let made_at = Utc::now();
         let mut login = Login::new(refresh_token, stored.clone())
             .client(client.id.clone(), client.secret.clone())
@@ -295,11 +296,11 @@ impl LoginFlow {
         }
         let store = LoginFile::open(&self.environment)?;
         let path = store.path().to_owned();
-        // Gone as soon as nobody waits for the login any more.
-        let here = Arc::new(());
-        let waiting = Arc::downgrade(&here);
+        // Dropped together with this future, which cancels the write.
+        let caller = Arc::new(());
+        let weak = Arc::downgrade(&caller);
         let stored_file = tokio::task::spawn_blocking(move || {
-            let is_wanted = || waiting.strong_count() > 0;
+            let is_wanted = || weak.strong_count() > 0;
             let warnings = store.save_login_while(&is_wanted, &login)?;
             Ok::<_, Error>((warnings, store.read()?))
         })
@@ -307,16 +308,17 @@ impl LoginFlow {
         .map_err(|_| {
             Error::new(
                 ErrorKind::CredentialsFile,
-                "the runtime ended before the login was stored",
+                "the runtime shut down before the login was saved",
             )
+            .with_remedy(Remedy::new("Log in again."))
         })?;
-        drop(here);
+        drop(caller);
         let (mut warnings, file) = stored_file?;
         let file = file.map(|stored| stored.file);
-        let missing = missing(asked, &granted.scopes);
-        warnings.extend(unticked(&missing));
+        let missing = missing(requested, &granted.scopes);
+        warnings.extend(missing_warning(&missing));
         warnings.extend(file.as_ref().and_then(|file| file.warning()));
-        warnings.extend(self.loses_to_a_variable());
+        warnings.extend(self.variable_warning());
         Ok(SavedLogin {
             path,
             mode,
@@ -327,22 +329,22 @@ impl LoginFlow {
         })
     }
 
-    /// The search takes a variable before the file.
-    fn loses_to_a_variable(&self) -> Option<Warning> {
+    /// Warns about a variable that takes precedence over the saved login.
+    fn variable_warning(&self) -> Option<Warning> {
         const NAME: &str = "EARTHENGINE_TOKEN";
         self.environment
             .raw(NAME)
             .filter(|value| !value.is_empty())?;
         Some(Warning::new(
             "env_var_takes_precedence",
-            format!("{NAME} is set, and comes before this login"),
+            format!("{NAME} is set and takes precedence over this login"),
             Remedy::new(format!("Unset {NAME} to use the login.")).command(format!("unset {NAME}")),
         ))
     }
 }
 
 impl Client {
-    /// Earth Engine's own.
+    /// Returns Earth Engine's own client.
     pub(super) fn earth_engine() -> Self {
         Self {
             id: CLIENT_ID.to_owned(),
@@ -351,9 +353,9 @@ impl Client {
     }
 }
 
-/// What of the wish was granted; whatever was, if that is nothing.
-fn in_common(asked: &Scopes, granted: &Scopes) -> Scopes {
-    let both = Scopes::new(asked.iter().filter(|scope| covers(granted, scope)));
+/// Returns the requested scopes that were granted, or all granted scopes if there are none.
+fn granted_of(requested: &Scopes, granted: &Scopes) -> Scopes {
+    let both = Scopes::new(requested.iter().filter(|scope| covers(granted, scope)));
     if both.is_empty() {
         granted.clone()
     } else {
@@ -361,18 +363,18 @@ fn in_common(asked: &Scopes, granted: &Scopes) -> Scopes {
     }
 }
 
-fn unticked(missing: &Scopes) -> Option<Warning> {
+fn missing_warning(missing: &Scopes) -> Option<Warning> {
     (!missing.is_empty()).then(|| {
         Warning::new(
             "scopes_not_granted",
-            format!("not granted, and not in the login: {missing}"),
-            Remedy::new("What needs them will be refused. To grant them, log in again and leave their boxes ticked.")
+            format!("scopes not granted on the consent page: {missing}"),
+            Remedy::new("Requests that need them will be denied. To grant them, log in again and leave their boxes checked.")
                 .command(format!("{EARTH_ENGINE_LOGIN} --force")),
         )
     })
 }
 
-/// Whether a text is empty but for blanks, without showing it.
+/// Returns whether a secret is empty or consists of white space.
 pub(super) fn is_blank(secret: &ee_token::SecretString) -> bool {
     secret.expose_secret().trim().is_empty()
 }

@@ -1,7 +1,7 @@
-//! Logging people in: into the file that Earth Engine's Python client shares ([`LoginFlow`]), or
-//! into a web application with an OAuth client of its own ([`WebFlow`]).
+//! User logins: [`LoginFlow`] saves a login in the file shared with the Python client, [`WebFlow`]
+//! logs users in to a web application with its own OAuth client.
 //!
-//! The person's terminal and browser are traits, so that a window or a test can stand in.
+//! The terminal and the browser are traits, so that a window or a test can replace them.
 
 pub(crate) mod authorization;
 pub(crate) mod detect;

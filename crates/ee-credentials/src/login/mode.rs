@@ -1,4 +1,4 @@
-//! The ways to log in, and which of them fits where we are.
+//! Login modes and their detection.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,29 +11,29 @@ use crate::login::detect::{is_colab, is_jupyter};
 use crate::login::terminal::Browser;
 use crate::{Environment, Error, ErrorKind};
 
-/// A way to log in. The names are those of the Python client's `auth_mode`.
+/// How a user logs in. The names match the Python client's `auth_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LoginMode {
-    /// A browser on this machine, which is sent back to a port of it.
+    /// A browser on this machine, redirected to a port of this machine.
     Localhost {
-        /// The port; 0 for any that is free. `None`: 8085, or any other if that is in use.
+        /// The port; 0 selects a free one. `None` selects 8085, or a free one if that is in use.
         port: Option<u16>,
     },
-    /// A browser anywhere, which shows a code to be pasted here. Such logins last 7 days.
+    /// A browser on any machine, which shows a code to paste. The login expires after 7 days.
     Notebook,
-    /// `gcloud auth application-default login`, which must be installed.
+    /// `gcloud auth application-default login`.
     Gcloud,
     /// The same with Earth Engine's own OAuth client instead of gcloud's.
     GcloudLegacy,
-    /// Google Colab, which logs people in by itself, in a cell of the notebook.
+    /// The login of Google Colab, which is made in a cell of the notebook.
     Colab,
-    /// Application Default Credentials that are there already: nothing to do.
+    /// No login: Application Default Credentials are used.
     AppDefault,
 }
 
 impl LoginMode {
-    /// The name, without a port.
+    /// Returns the name, without a port.
     pub fn name(self) -> &'static str {
         match self {
             Self::Localhost { .. } => "localhost",
@@ -45,8 +45,8 @@ impl LoginMode {
         }
     }
 
-    /// The one that the Python client would choose: `colab` inside Colab, `notebook` inside
-    /// Jupyter, `localhost` where there is a browser and no gcloud, and `gcloud` otherwise.
+    /// Selects a mode like the Python client: `colab` in Colab, `notebook` in Jupyter, `localhost`
+    /// with a browser and without gcloud, and `gcloud` otherwise.
     ///
     /// ```
     /// use ee_credentials::Environment;
@@ -76,7 +76,7 @@ impl LoginMode {
 impl FromStr for LoginMode {
     type Err = Error;
 
-    /// Reads a name; `localhost` may have a port: `localhost:8086`.
+    /// Parses a name. `localhost` can have a port: `localhost:8086`.
     fn from_str(text: &str) -> Result<Self, Error> {
         let (name, port) = match text.split_once(':') {
             Some((name, port)) => (name, Some(port)),
@@ -88,7 +88,7 @@ impl FromStr for LoginMode {
                 let number = port.parse().ok().filter(|_| !port.starts_with('+'));
                 let number: u16 = number.ok_or_else(|| {
                     unknown(format!(
-                        "{:?} is no port: a number from 0 to 65535",
+                        "invalid port {:?}: expected a number from 0 to 65535",
                         clipped(port)
                     ))
                 })?;
@@ -99,15 +99,15 @@ impl FromStr for LoginMode {
             ("gcloud-legacy", None) => Self::GcloudLegacy,
             ("colab", None) => Self::Colab,
             ("appdefault", None) => Self::AppDefault,
-            _ => return Err(unknown(format!("{:?} is no way to log in", clipped(text)))),
+            _ => return Err(unknown(format!("unknown login mode {:?}", clipped(text)))),
         };
         Ok(mode)
     }
 }
 
-fn unknown(what: String) -> Error {
-    Error::new(ErrorKind::InvalidOptions, what).with_remedy(Remedy::new(
-        "Use localhost, localhost:PORT, notebook, gcloud, gcloud-legacy, colab or appdefault; without any, the one that fits is chosen.",
+fn unknown(message: String) -> Error {
+    Error::new(ErrorKind::InvalidOptions, message).with_remedy(Remedy::new(
+        "Use localhost, localhost:PORT, notebook, gcloud, gcloud-legacy, colab or appdefault, or omit the mode.",
     ))
 }
 
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_are_the_python_clients() {
+    fn mode_names_match_the_python_client() {
         for name in [
             "localhost",
             "localhost:0",
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mode_fits_where_we_are() {
+    fn detected_mode_fits_the_environment() {
         let bare = || Environment::empty().with_os(Platform::Linux);
         let of =
             |environment: &Environment, screen| LoginMode::detect(environment, &Screen(screen));
@@ -190,7 +190,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_port_is_one_and_is_told_as_it_was_given(port: u16) {
+        fn any_port_round_trips(port: u16) {
             let mode = LoginMode::Localhost { port: Some(port) };
             assert_eq!(mode.to_string().parse::<LoginMode>().unwrap(), mode);
         }

@@ -1,4 +1,4 @@
-//! The person: what they are told and asked, and the browser in front of them.
+//! The user's terminal and browser.
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -13,43 +13,42 @@ use crate::Environment;
 use crate::discovery::program;
 use crate::login::detect::{PAGE, browser_command};
 
-/// What [`Terminal::prompt`] returns.
+/// The return type of [`Terminal::prompt`].
 pub type PromptFuture<'a> =
     Pin<Box<dyn Future<Output = io::Result<Option<SecretString>>> + Send + 'a>>;
 
-/// Where a person can be told and asked things: a terminal, a window, a test.
+/// A terminal, or a window or test in its place.
 pub trait Terminal: Send + Sync {
-    /// Shows a sentence.
+    /// Shows a message.
     fn print(&self, text: &str);
 
-    /// Shows the address of a page that the person is to open, and what to do there.
+    /// Shows the URL of a page to open, and instructions.
     fn show_url(&self, url: &Url, advice: &str);
 
-    /// Asks for one line of text. `None` if nobody is there to answer.
+    /// Asks for one line of text. Returns `None` at the end of input.
     fn prompt<'a>(&'a self, prompt: &'a str) -> PromptFuture<'a>;
 }
 
-/// A web browser in front of the person.
+/// The user's web browser.
 pub trait Browser: Send + Sync {
-    /// Whether there is one that can show Google's consent page.
+    /// Returns whether a browser exists that can show Google's consent page.
     fn is_available(&self) -> bool;
 
-    /// Opens a page, and says whether that was begun. The person is shown the address in
-    /// any case.
+    /// Opens a page. Returns whether the browser was started; the URL is shown in any case.
     fn open(&self, url: &Url) -> bool;
 }
 
-/// The browser that the operating system opens pages with. On Linux there must be a display;
-/// `BROWSER` may name another.
+/// The default browser of the operating system. On Linux it needs a display, and `BROWSER` selects
+/// another one.
 #[derive(Debug, Clone)]
 pub struct SystemBrowser {
     command: Option<Vec<String>>,
-    /// For programs that the command starts, as `xdg-open` does.
+    /// The `PATH` of the command, because `xdg-open` starts other programs.
     search_path: Option<OsString>,
 }
 
 impl SystemBrowser {
-    /// The one of this environment.
+    /// Finds the browser of an environment.
     pub fn new(environment: &Environment) -> Self {
         Self {
             command: browser_command(environment),
@@ -67,7 +66,7 @@ impl Browser for SystemBrowser {
         let Some((program, words)) = self.command.as_deref().and_then(<[_]>::split_first) else {
             return false;
         };
-        // Never through a shell: the address is one word, whatever is in it.
+        // No shell is involved, so that the URL is always one argument.
         let mut command = Command::new(program);
         if let Some(path) = &self.search_path {
             command.env("PATH", path);
@@ -80,12 +79,12 @@ impl Browser for SystemBrowser {
             .spawn();
         match started {
             Ok(mut child) => {
-                // It may run for as long as the browser does; whoever waits for it is a thread.
+                // The command may run as long as the browser, so that a thread waits for it.
                 std::thread::spawn(move || child.wait());
                 true
             }
             Err(error) => {
-                tracing::debug!(%error, program, "the browser cannot be started");
+                tracing::debug!(%error, program, "cannot start the browser");
                 false
             }
         }
@@ -99,13 +98,13 @@ mod tests {
     use crate::Platform;
 
     #[test]
-    fn a_page_is_one_word_of_the_browsers_command() {
-        let folder = tempfile::tempdir().unwrap();
-        let script = folder.path().join("browser");
-        let out = folder.path().join("out");
-        // A file that this process has open for writing cannot be run by another, and what
-        // another test starts at this moment inherits our open files.
-        let text = folder.path().join("text");
+    fn url_is_one_argument_of_the_browser_command() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("browser");
+        let out = dir.path().join("out");
+        // A file that is open for writing cannot be executed, and child processes of other tests
+        // may inherit the open file. A copy made by another process avoids this.
+        let text = dir.path().join("text");
         std::fs::write(
             &text,
             format!(
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_that_is_not_there_opens_nothing() {
+    fn missing_browser_opens_nothing() {
         let url = "https://example.com/".parse().unwrap();
         let none = SystemBrowser::new(&Environment::empty().with_os(Platform::Linux));
         assert!(!none.is_available() && !none.open(&url));

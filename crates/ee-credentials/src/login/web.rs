@@ -1,4 +1,4 @@
-//! Logging people in to a web application, with the application's own OAuth client.
+//! User logins for web applications with their own OAuth client.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -13,20 +13,23 @@ use crate::input::location::Place;
 use crate::kinds::credential::Loaded;
 use crate::kinds::identity::Identity;
 use crate::kinds::user_login::{Login, RefreshToken};
-use crate::login::authorization::{Answer, Client, Code, NoAnswer, Question, missing, refused};
+use crate::login::authorization::{
+    AuthorizationRequest, AuthorizationResponse, Client, CodeExchange, InvalidCallback, denied,
+    missing,
+};
 use crate::login::pkce;
 use crate::{CredentialKind, CredentialOptions, Credentials, Error, ErrorKind};
 
-/// Nobody stays on a consent page for longer.
-const PATIENCE: TimeDelta = TimeDelta::hours(1);
+/// The maximum age of a pending login.
+const MAX_AGE: TimeDelta = TimeDelta::hours(1);
 
-/// A login for a web application: Google's consent page, with an OAuth client of the type
-/// "web application", `state`, PKCE, offline access and incremental scopes.
+/// A user login for a web application, with an OAuth client of the type "web application", `state`,
+/// PKCE, offline access and incremental authorization.
 ///
-/// [`WebFlow::begin`] gives the address to send the browser to, and a [`PendingLogin`] to keep in
-/// that browser's session; [`WebFlow::finish`] takes it back with the query that the page sent
-/// the browser back with. A `PendingLogin` is good for its own answer alone, so that two people at
-/// once never get each other's login.
+/// [`WebFlow::begin`] returns the URL to redirect the browser to, and a [`PendingLogin`] to store in
+/// the browser's session. [`WebFlow::finish`] takes the `PendingLogin` and the query of the
+/// callback. A `PendingLogin` accepts only its own callback, so that users who log in at the same
+/// time never receive each other's login.
 ///
 /// ```
 /// use ee_credentials::CredentialOptions;
@@ -47,15 +50,15 @@ const PATIENCE: TimeDelta = TimeDelta::hours(1);
 #[derive(Debug, Clone)]
 pub struct WebFlow {
     client: Client,
-    /// As it was given: it must be what is registered, to the letter.
+    /// Kept verbatim, because it must match the registered URI exactly.
     redirect_uri: String,
     options: CredentialOptions,
     prompt: String,
     login_hint: Option<String>,
 }
 
-/// A login that has begun: the half that stays on the server. It can be serialized into a
-/// session store; whoever can read it there, and the browser's answer, has the login.
+/// The server's part of a login that was started. It can be serialized into a session store. It is
+/// a secret: together with the browser's callback it yields the login.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct PendingLogin {
     #[serde(serialize_with = "expose")]
@@ -64,32 +67,34 @@ pub struct PendingLogin {
     verifier: SecretString,
     #[serde(serialize_with = "write_scopes", deserialize_with = "read_scopes")]
     scopes: Scopes,
-    /// NumericSeconds since 1970.
+    /// Seconds since the Unix epoch.
     began_at: i64,
 }
 
-/// Somebody who logged in.
+/// A finished login.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct WebLogin {
-    /// Ready for use; they renew their token for as long as the grant lasts.
+    /// Credentials of the user, which refresh their token as long as the grant is valid.
     pub credentials: Credentials,
-    /// The scopes that were granted, those of earlier logins included.
+    /// The granted scopes, including those of earlier logins.
     pub granted: Scopes,
-    /// Those that were asked for and are not among them: the person unticked them.
+    /// The requested scopes that the user did not grant.
     pub missing: Scopes,
-    /// What [`WebFlow::restore`] makes the credentials of again, later. A long-lived secret.
-    /// `None` if Google gave none: then the credentials end with their first token.
+    /// A long-lived secret from which [`WebFlow::restore`] creates the credentials again. `None` if
+    /// Google returned none; then the credentials expire with their first token.
     pub refresh_token: Option<SecretString>,
 }
 
 impl WebFlow {
-    /// A flow for this OAuth client. `redirect_uri` is registered for it in the Cloud console.
-    /// The options' scopes are asked for, [`Scopes::earth_engine`] without any.
+    /// Creates a flow for an OAuth client. `redirect_uri` must be registered for it in the Cloud
+    /// console. The requested scopes are those of the options, by default
+    /// [`Scopes::earth_engine`].
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOptions`] if the redirect URI is no `https` URL, nor an `http` one
-    /// on this machine, or the client has no id or secret.
+    ///
+    /// Returns [`ErrorKind::InvalidOptions`] if the redirect URI is neither an `https` URL nor an
+    /// `http` URL on loopback, or if the client's ID or secret is empty.
     pub fn new(
         client_id: impl Into<String>,
         client_secret: impl Into<SecretString>,
@@ -101,37 +106,38 @@ impl WebFlow {
             secret: client_secret.into(),
         };
         if client.id.trim().is_empty() || client.secret.expose_secret().trim().is_empty() {
-            return Err(invalid("the OAuth client's id or secret is empty".into()));
+            return Err(invalid("the OAuth client's ID or secret is empty".into()));
         }
         Ok(Self {
             client,
-            redirect_uri: checked(redirect_uri)?.to_owned(),
+            redirect_uri: validate_redirect_uri(redirect_uri)?.to_owned(),
             options,
             prompt: "consent".into(),
             login_hint: None,
         })
     }
 
-    /// Suggests an account to the consent page: an e-mail address.
+    /// Suggests an account to the consent page, as an email address.
     #[must_use]
     pub fn login_hint(mut self, email: impl Into<String>) -> Self {
         self.login_hint = Some(email.into());
         self
     }
 
-    /// What the page does for people who have consented before: `consent` asks them again,
-    /// and is the default, since without being asked they bring no refresh token;
-    /// `select_account` lets them choose an account; both can be given, with a blank between.
+    /// Sets how the consent page treats users who have granted access before: `consent` asks them
+    /// again, `select_account` lets them choose an account, and both can be combined with a space.
+    /// Defaults to `consent`, because Google returns no refresh token otherwise.
     #[must_use]
     pub fn prompt(mut self, prompt: impl Into<String>) -> Self {
         self.prompt = prompt.into();
         self
     }
 
-    /// Begins a login: the address for the browser, and what to keep for the answer.
+    /// Starts a login. Returns the URL for the browser and the [`PendingLogin`] to store.
     ///
     /// # Errors
-    /// [`ErrorKind::LoginFailed`] if the operating system has no random numbers.
+    ///
+    /// Returns [`ErrorKind::LoginFailed`] if the operating system returns no random numbers.
     pub fn begin(&self) -> Result<(Url, PendingLogin), Error> {
         let pending = PendingLogin {
             state: pkce::nonce()?,
@@ -149,7 +155,7 @@ impl WebFlow {
         if let Some(email) = &self.login_hint {
             more.push(("login_hint", email));
         }
-        let question = Question {
+        let request = AuthorizationRequest {
             client_id: &self.client.id,
             redirect_uri: &self.redirect_uri,
             scopes: &pending.scopes,
@@ -157,38 +163,38 @@ impl WebFlow {
             state: pending.state(),
             more: &more,
         };
-        Ok((question.url(self.options.http.endpoints())?, pending))
+        Ok((request.url(self.options.http.endpoints())?, pending))
     }
 
-    /// Ends a login with the query that the consent page sent the browser back with
-    /// (`state=…&code=…`). One request.
+    /// Finishes a login with the query of the callback (`state=…&code=…`). Sends one request.
     ///
     /// # Errors
-    /// [`ErrorKind::LoginDenied`] if the person did not consent;
-    /// [`ErrorKind::LoginTimeout`] if the login began more than an hour ago;
-    /// [`ErrorKind::LoginFailed`] if the query belongs to another login, or its code is not
-    /// accepted; [`ErrorKind::Token`] if Google cannot be reached.
+    ///
+    /// - [`ErrorKind::LoginDenied`] if the user denied access
+    /// - [`ErrorKind::LoginTimeout`] if the login was started more than an hour ago
+    /// - [`ErrorKind::LoginFailed`] if the query belongs to another login or its code is rejected
+    /// - [`ErrorKind::Token`] if Google cannot be reached
     pub async fn finish(&self, pending: PendingLogin, query: &str) -> Result<WebLogin, Error> {
         let began_at = DateTime::from_timestamp(pending.began_at, 0).unwrap_or_default();
-        if Utc::now() - began_at > PATIENCE {
+        if Utc::now() - began_at > MAX_AGE {
             return Err(Error::new(
                 ErrorKind::LoginTimeout,
-                "the login began more than an hour ago",
+                "the login was started more than an hour ago",
             )
             .with_remedy(Remedy::new("Log in again.")));
         }
         let query = query.strip_prefix('?').unwrap_or(query);
-        let code = match Answer::parse(query, pending.state()) {
-            Ok(Answer::Code(code)) => code,
-            Ok(Answer::Refused(reason)) => return Err(refused(&reason)),
-            Err(why) => return Err(no_answer(why)),
+        let code = match AuthorizationResponse::parse(query, pending.state()) {
+            Ok(AuthorizationResponse::Code(code)) => code,
+            Ok(AuthorizationResponse::Denied(reason)) => return Err(denied(&reason)),
+            Err(reason) => return Err(invalid_callback(reason)),
         };
-        let granted = Code {
+        let granted = CodeExchange {
             code: &code,
             client: &self.client,
             redirect_uri: &self.redirect_uri,
             verifier: &pending.verifier,
-            asked: &pending.scopes,
+            requested: &pending.scopes,
         }
         .exchange(&self.options.http)
         .await?;
@@ -205,7 +211,7 @@ impl WebFlow {
         })
     }
 
-    /// The credentials of somebody who logged in before, of the refresh token that was kept.
+    /// Creates the credentials of a user who logged in before from the stored refresh token.
     pub fn restore(&self, refresh_token: impl Into<SecretString>) -> Credentials {
         self.credentials(refresh_token.into(), None)
     }
@@ -227,7 +233,7 @@ impl WebFlow {
         };
         let loaded = Loaded {
             kind: CredentialKind::AuthorizedUser,
-            source: Arc::new(FirstThen {
+            source: Arc::new(SeededSource {
                 first: Mutex::new(first),
                 renewals,
             }),
@@ -244,7 +250,8 @@ impl WebFlow {
 }
 
 impl PendingLogin {
-    /// The `state` that the answer will have: a name for this login in a session store.
+    /// Returns the `state` of the expected callback, which can identify the login in a session
+    /// store.
     pub fn state(&self) -> &str {
         self.state.expose_secret()
     }
@@ -272,14 +279,14 @@ fn read_scopes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Scopes, D::
     Ok(Scopes::new([text]))
 }
 
-/// The token that came with the login, and then those that its refresh token brings.
+/// A source that returns the token of the login first, and refreshed tokens later.
 #[derive(Debug)]
-struct FirstThen {
+struct SeededSource {
     first: Mutex<Option<AccessToken>>,
     renewals: RefreshToken,
 }
 
-impl TokenSource for FirstThen {
+impl TokenSource for SeededSource {
     fn fetch_token(&self) -> TokenFuture<'_> {
         let first = self
             .first
@@ -294,36 +301,36 @@ impl TokenSource for FirstThen {
     }
 }
 
-fn checked(redirect_uri: &str) -> Result<&str, Error> {
+fn validate_redirect_uri(redirect_uri: &str) -> Result<&str, Error> {
     let url: Url = redirect_uri.parse().map_err(|_| {
         invalid(format!(
-            "the redirect URI {:?} is no URL",
+            "the redirect URI {:?} is not a valid URL",
             clipped(redirect_uri)
         ))
     })?;
     let is_safe = url.scheme() == "https" || url.scheme() == "http" && is_loopback(&url);
     if !is_safe {
         return Err(invalid(format!(
-            "the redirect URI is at {}, and codes go over https, or to this machine, only",
+            "the redirect URI at {} uses neither https nor a loopback address",
             url.host_str().unwrap_or("no host")
         )));
     }
     Ok(redirect_uri)
 }
 
-fn invalid(why: String) -> Error {
-    Error::new(ErrorKind::InvalidOptions, why).with_remedy(
-        Remedy::new("Use an OAuth client of the type \"web application\", and a redirect URI that is registered for it.")
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::InvalidOptions, message).with_remedy(
+        Remedy::new("Use an OAuth client of the type \"web application\" and a redirect URI that is registered for it.")
             .url("https://console.cloud.google.com/apis/credentials"),
     )
 }
 
-fn no_answer(why: NoAnswer) -> Error {
-    let why = match why {
-        NoAnswer::ForeignState => "the answer's state is not this login's: it belongs to another",
-        NoAnswer::Malformed => "the answer has neither a code nor an error",
+fn invalid_callback(reason: InvalidCallback) -> Error {
+    let message = match reason {
+        InvalidCallback::StateMismatch => "the state of the callback belongs to another login",
+        InvalidCallback::Malformed => "the callback contains neither a code nor an error",
     };
-    Error::new(ErrorKind::LoginFailed, why).with_remedy(Remedy::new("Log in again."))
+    Error::new(ErrorKind::LoginFailed, message).with_remedy(Remedy::new("Log in again."))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Files that their owner alone may read, each replaced as a whole: a reader sees the old
-//! contents or the new, whatever happens in between.
+//! Files that only their owner can read. Each is replaced atomically, so that a reader sees the old
+//! contents or the new.
 //!
-//! Files of our own, such as locks, are never opened through a symbolic link. A process of root
-//! leaves files to the owner of the file that they replace, or of the directory.
+//! Internal files such as locks are never opened through a symbolic link. If root replaces a file,
+//! it keeps its owner; new files get the owner of their directory.
 
 use std::fmt;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -15,55 +15,53 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use crate::input::location::shell_quoted;
 use crate::input::path_setting::PathSetting;
 
-/// Creates a directory, and those above it, that only their owner may look into.
-pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
-    if folder.as_os_str().is_empty() || folder.is_dir() {
+/// Creates a directory and its parents, accessible only to their owner.
+pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
+    if dir.as_os_str().is_empty() || dir.is_dir() {
         return Ok(());
     }
-    PathSetting::Argument
-        .check(folder)
-        .map_err(io::Error::other)?;
-    make_folders(folder)?;
-    step("folder made");
+    PathSetting::Argument.check(dir).map_err(io::Error::other)?;
+    create_missing_dirs(dir)?;
+    step("directory created");
     Ok(())
 }
 
-fn make_folders(folder: &Path) -> io::Result<()> {
-    if folder.as_os_str().is_empty() || folder.is_dir() {
+fn create_missing_dirs(dir: &Path) -> io::Result<()> {
+    if dir.as_os_str().is_empty() || dir.is_dir() {
         return Ok(());
     }
-    if let Some(above) = folder.parent() {
-        make_folders(above)?;
+    if let Some(parent) = dir.parent() {
+        create_missing_dirs(parent)?;
     }
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(folder) {
+    match builder.create(dir) {
         Ok(()) => {}
-        // Another process was faster.
-        Err(_) if folder.is_dir() => return Ok(()),
+        // Another process created it first.
+        Err(_) if dir.is_dir() => return Ok(()),
         Err(error) => return Err(error),
     }
     #[cfg(unix)]
     {
-        // Not by its path, which may be another directory by now.
-        let directory = open_no_follow(folder, OpenOptions::new().read(true))?;
-        leave_to(&directory, &fs::metadata(folder_of(folder))?)?;
+        // The open directory, because the path may lead to another one by now.
+        let opened = open_no_follow(dir, OpenOptions::new().read(true))?;
+        copy_owner(&opened, &fs::metadata(parent_dir(dir))?)?;
     }
     Ok(())
 }
 
-/// Creates a file that does not exist yet.
+/// Creates a file, which must not exist yet.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     let file = create_own(path)?;
-    leave_to(&file, &fs::metadata(folder_of(path))?).inspect_err(|_| {
+    copy_owner(&file, &fs::metadata(parent_dir(path))?).inspect_err(|_| {
         let _ = fs::remove_file(path);
     })?;
     Ok(file)
 }
 
 fn create_own(path: &Path) -> io::Result<File> {
-    // Never through a link: `create_new` fails if there is one.
+    // `create_new` follows no link: it fails if one exists.
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -71,12 +69,12 @@ fn create_own(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Opens a file of our own that exists. A symbolic link in its place is an error, and so is
-/// everything else that is not a regular file.
+/// Opens an existing internal file. A symbolic link or anything else that is not a regular file is
+/// an error.
 pub(crate) fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     #[cfg(not(unix))]
-    if let Some(refusal) = Refusal::of_another(path) {
-        return Err(refusal.into());
+    if let Some(error) = FileError::unexpected_file(path) {
+        return Err(error.into());
     }
     let opened = open_no_follow(path, options);
     if let Ok(file) = &opened
@@ -84,15 +82,14 @@ pub(crate) fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<Fil
     {
         return opened;
     }
-    match (Refusal::of_another(path), opened) {
-        (Some(refusal), _) => Err(refusal.into()),
+    match (FileError::unexpected_file(path), opened) {
+        (Some(error), _) => Err(error.into()),
         (None, Err(error)) => Err(error),
         (None, Ok(_)) => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
 
-/// Opens what is at the path, unless that is a symbolic link. Does not wait for a writer, as
-/// opening a pipe does.
+/// Opens a file without following a symbolic link and without waiting for the writer of a pipe.
 fn open_no_follow(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     #[cfg(unix)]
     {
@@ -103,34 +100,34 @@ fn open_no_follow(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     options.open(path)
 }
 
-/// Opens the file that processes lock, and creates it and its directory if need be.
+/// Opens a lock file, and creates it and its directory if necessary.
 pub(crate) fn lock_file(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent() {
-        make_folder(folder)?;
+    if let Some(dir) = path.parent() {
+        create_dir(dir)?;
     }
     let existing = || open_own(path, OpenOptions::new().read(true).write(true));
     let file = match existing() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => match create(path) {
-            // Another process was faster.
+            // Another process created it first.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => existing()?,
             created => created?,
         },
         opened => opened?,
     };
-    step("lock there");
+    step("lock opened");
     Ok(file)
 }
 
-fn folder_of(path: &Path) -> &Path {
+fn parent_dir(path: &Path) -> &Path {
     match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     }
 }
 
-/// Gives a new file to the owner and group of another file or directory.
+/// Sets the owner and group of a new file to those of another file or directory.
 #[cfg(unix)]
-fn leave_to(file: &File, other: &Metadata) -> io::Result<()> {
+fn copy_owner(file: &File, other: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt as _, fchown};
     const ROOT: u32 = 0;
     let own = file.metadata()?;
@@ -139,17 +136,17 @@ fn leave_to(file: &File, other: &Metadata) -> io::Result<()> {
         return Ok(());
     }
     if own.uid() != ROOT {
-        // Only root may give files away. Another group may not read the file either, so that a
-        // group which cannot be set does no harm.
+        // Only root can change the owner. The group has no access to the file, so that a group
+        // that cannot be set is harmless.
         if own.uid() == uid {
             let _ = fchown(file, None, Some(gid));
         }
         return Ok(());
     }
     fchown(file, Some(uid), Some(gid)).map_err(|error| {
-        Refusal {
-            why: format!(
-                "the new file cannot be given to its owner (user {uid}, group {gid}): {error}"
+        FileError {
+            message: format!(
+                "cannot set the owner of the new file (user {uid}, group {gid}): {error}"
             ),
             remedy: Remedy::new("Run the command as the owner of the file, not as root."),
         }
@@ -158,83 +155,82 @@ fn leave_to(file: &File, other: &Metadata) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn leave_to(_: &File, _: &Metadata) -> io::Result<()> {
+fn copy_owner(_: &File, _: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// Why a file is not opened or replaced, if that is not the operating system's error.
+/// An error of this module with a remedy, carried inside an [`io::Error`].
 #[derive(Debug)]
-pub(crate) struct Refusal {
-    why: String,
+pub(crate) struct FileError {
+    message: String,
     #[cfg_attr(
         not(feature = "login"),
-        expect(dead_code, reason = "a cache that cannot be used is no error")
+        expect(dead_code, reason = "the disk cache reports no errors")
     )]
     pub(crate) remedy: Remedy,
 }
 
-impl Refusal {
-    /// The refusal of what is in the place of a file of our own, if it is another thing.
-    fn of_another(path: &Path) -> Option<Self> {
-        let there = fs::symlink_metadata(path).ok()?;
-        let (what, command) = if there.is_symlink() {
+impl FileError {
+    /// Returns an error if something other than a regular file is at the path.
+    fn unexpected_file(path: &Path) -> Option<Self> {
+        let metadata = fs::symlink_metadata(path).ok()?;
+        let (what, command) = if metadata.is_symlink() {
             ("a symbolic link", "rm")
-        } else if there.is_dir() {
+        } else if metadata.is_dir() {
             ("a directory", "rmdir")
-        } else if there.is_file() {
+        } else if metadata.is_file() {
             return None;
         } else {
             ("not a regular file", "rm")
         };
         Some(Self {
-            why: format!("{} is {what}, and was not opened", display_path(path)),
-            remedy: Remedy::new("Find out who created it, and remove it.")
+            message: format!("{} is {what} and was not opened", display_path(path)),
+            remedy: Remedy::new("Find out who created it, then remove it.")
                 .command(format!("{command} {}", shell_quoted(path))),
         })
     }
 
-    /// The refusal in an error, if it is one.
+    /// Returns the error inside an [`io::Error`], if there is one.
     #[cfg(feature = "login")]
-    pub(crate) fn in_error(error: &io::Error) -> Option<&Self> {
+    pub(crate) fn in_io_error(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.why)
+        f.write_str(&self.message)
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for FileError {}
 
-impl From<Refusal> for io::Error {
-    fn from(refusal: Refusal) -> Self {
-        Self::other(refusal)
+impl From<FileError> for io::Error {
+    fn from(error: FileError) -> Self {
+        Self::other(error)
     }
 }
 
-/// Writes a file beside another and puts it in its place: of a link too, which then no longer
-/// is one. It goes when it is dropped before that.
+/// A temporary file that replaces another file, or a symbolic link. Deleted when dropped before.
 pub(crate) struct Replacement {
     path: PathBuf,
     file: File,
 }
 
 impl Replacement {
-    /// `path` is where it is until it takes the other's place.
+    /// Writes the contents to the temporary `path`.
     pub(crate) fn write(path: PathBuf, contents: &[u8]) -> io::Result<Self> {
         let replacement = Self {
             file: create_own(&path)?,
             path,
         };
-        step("temporary made");
+        step("temporary created");
         (&replacement.file).write_all(contents)?;
         step("temporary written");
         Ok(replacement)
     }
 
-    /// Forces it to the disk: a power cut loses none of it.
+    /// Flushes the file to the disk, so that a power failure does not lose it.
     #[cfg(feature = "login")]
     pub(crate) fn sync(self) -> io::Result<Self> {
         self.file.sync_all()?;
@@ -242,66 +238,66 @@ impl Replacement {
         Ok(self)
     }
 
-    /// Puts it in the place of whatever is there, with the same owner.
-    pub(crate) fn put(self, target: &Path) -> io::Result<()> {
-        // Of a link, and not of what it leads to: the link is what is replaced.
+    /// Renames the file to `target` and keeps the owner of the replaced file.
+    pub(crate) fn persist(self, target: &Path) -> io::Result<()> {
+        // A link itself is replaced, so that its own owner counts.
         let replaced = match fs::symlink_metadata(target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::metadata(folder_of(target))
+                fs::metadata(parent_dir(target))
             }
             found => found,
         };
-        leave_to(&self.file, &replaced?)?;
+        copy_owner(&self.file, &replaced?)?;
         fs::rename(&self.path, target)?;
-        step("put in place");
+        step("renamed");
         Ok(())
     }
 }
 
 impl Drop for Replacement {
     fn drop(&mut self) {
-        // Gone already if all went well.
+        // A persisted file no longer exists at this path.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Makes a new name last. The file itself is safe already, so that a file system which
-/// cannot do this is no failure.
+/// Flushes a renamed file's directory to the disk. The file itself was flushed, so that errors are
+/// ignored.
 #[cfg(feature = "login")]
-pub(crate) fn sync_folder_of(path: &Path) {
+pub(crate) fn sync_parent_dir(path: &Path) {
     #[cfg(unix)]
-    if let Some(folder) = path.parent()
-        && let Ok(folder) = File::open(folder)
+    if let Some(dir) = path.parent()
+        && let Ok(dir) = File::open(dir)
     {
-        let _ = folder.sync_all();
+        let _ = dir.sync_all();
     }
     #[cfg(not(unix))]
     let _ = path;
 }
 
-/// A name that nobody else thinks of: 16 hexadecimal digits.
+/// Returns a random name of 16 hexadecimal digits.
 pub(crate) fn random_name() -> io::Result<String> {
     let mut random = [0; 8];
     SystemRandom::new()
         .fill(&mut random)
-        .map_err(|_| io::Error::other("no random numbers"))?;
+        .map_err(|_| io::Error::other("the operating system returned no random numbers"))?;
     Ok(format!("{:016x}", u64::from_ne_bytes(random)))
 }
 
-/// Whether a name could be a [`random_name`].
+/// Returns whether a name has the form of a [`random_name`].
 #[cfg(feature = "login")]
 pub(crate) fn is_random_name(name: &str) -> bool {
     let is_digit = |b: u8| b.is_ascii_digit() || matches!(b, b'a'..=b'f');
     name.len() == 16 && name.bytes().all(is_digit)
 }
 
-/// Something on the disk has changed. Tests end the process after each of these.
+/// Marks a change on the disk. Tests kill the process after each of these steps.
 #[cfg(not(test))]
 pub(crate) const fn step(_: &str) {}
 #[cfg(test)]
 pub(crate) use killed::step;
 
-/// Processes that are killed at one step after another.
+/// Child processes that are killed, or hang, at each step in turn.
 #[cfg(test)]
 pub(crate) mod killed {
     use std::io::{self, BufRead as _, BufReader};
@@ -309,8 +305,8 @@ pub(crate) mod killed {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    /// What the process is to do: the number of the step that it stops after, a line with the
-    /// writer's name, and what the writer needs.
+    /// The instructions of a child process, on three lines: the number of the step to stop after,
+    /// the task, and the input of the task.
     const PART: &str = "EE_KILLED_PART";
 
     pub(crate) fn step(name: &str) {
@@ -328,26 +324,25 @@ pub(crate) mod killed {
         }
     }
 
-    /// What this process is to do, if it is one that will be killed: the writer's name, and
-    /// what it needs.
+    /// Returns the task and its input, if this is a child process.
     pub(crate) fn part() -> Option<(String, String)> {
         let part = std::env::var(PART).ok()?;
         let (_, rest) = part.split_once('\n')?;
-        let (writer, needs) = rest.split_once('\n')?;
-        Some((writer.to_owned(), needs.to_owned()))
+        let (task, input) = rest.split_once('\n')?;
+        Some((task.to_owned(), input.to_owned()))
     }
 
-    /// Runs this test again in a process of its own, kills it after so many steps, and returns
-    /// those that it took: as many and one more, or fewer if it came to its end.
-    pub(crate) fn kill(test: &str, writer: &str, needs: &str, steps: usize) -> Vec<String> {
-        run(test, writer, needs, steps, Child::kill)
+    /// Runs this test in a child process and kills it after this many steps. Returns the steps
+    /// taken: one more than `steps`, or fewer if the process finished.
+    pub(crate) fn kill(test: &str, task: &str, input: &str, steps: usize) -> Vec<String> {
+        run(test, task, input, steps, Child::kill)
     }
 
-    /// Runs this test again in a process of its own, one of whose threads stops after so many
-    /// steps: as if the disk did not respond any more. The process must go on to its end.
+    /// Runs this test in a child process, one of whose threads hangs after this many steps, as on
+    /// an unresponsive disk. The process must still finish.
     #[cfg(feature = "disk-cache")]
-    pub(crate) fn hang(test: &str, writer: &str, needs: &str, steps: usize) -> Vec<String> {
-        run(test, writer, needs, steps, |child| {
+    pub(crate) fn hang(test: &str, task: &str, input: &str, steps: usize) -> Vec<String> {
+        run(test, task, input, steps, |child| {
             for _ in 0..6000 {
                 if child.try_wait()?.is_some_and(|status| status.success()) {
                     return Ok(());
@@ -355,20 +350,20 @@ pub(crate) mod killed {
                 std::thread::sleep(Duration::from_millis(10));
             }
             child.kill()?;
-            panic!("{writer} does not end after step {steps}");
+            panic!("{task} does not finish after step {steps}");
         })
     }
 
     fn run(
         test: &str,
-        writer: &str,
-        needs: &str,
+        task: &str,
+        input: &str,
         steps: usize,
         once_stopped: impl FnOnce(&mut Child) -> io::Result<()>,
     ) -> Vec<String> {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([test, "--exact", "--nocapture"])
-            .env(PART, format!("{steps}\n{writer}\n{needs}"))
+            .env(PART, format!("{steps}\n{task}\n{input}"))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -388,7 +383,7 @@ pub(crate) mod killed {
         let status = child.wait().unwrap();
         assert!(
             status.success() || taken.len() == steps + 1,
-            "{writer} fails after {taken:?}"
+            "{task} fails after {taken:?}"
         );
         taken
     }

@@ -1,4 +1,4 @@
-//! Fields given one by one, as `gh api` takes them: `-f key=value`, `-F key=value`.
+//! The fields of `-f key=value` and `-F key=value`, as in `gh api`.
 
 use std::path::Path;
 
@@ -8,12 +8,12 @@ use serde_json::{Map, Value};
 
 use crate::error::CliError;
 
-/// The value of a field with a meaning: true, false, null, a number, `@FILE`; else the text.
-pub(super) fn meaning(text: &str) -> Result<Value, CliError> {
+/// Parses the value of a typed field: true, false, null, a number, `@FILE`, or text.
+pub(super) fn parse_typed(text: &str) -> Result<Value, CliError> {
     if let Some(file) = text.strip_prefix('@') {
         let file = Path::new(file);
         check_path_flag("--field", file).map_err(|error| CliError::login(&error))?;
-        let bytes = super::read(file)?;
+        let bytes = super::read_input(file)?;
         return match String::from_utf8(bytes) {
             Ok(text) => Ok(Value::String(text)),
             Err(_) => Err(CliError::usage(&format!(
@@ -33,48 +33,56 @@ pub(super) fn meaning(text: &str) -> Result<Value, CliError> {
     })
 }
 
-/// A value as a query parameter.
-pub(super) fn in_query(value: &Value) -> String {
+/// Formats a value as a query parameter.
+pub(super) fn query_value(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
 }
 
-/// Puts a value where its key says: `a`, `a[b]` for an object in it, `a[]` for the end of a list.
-pub(super) fn put(body: &mut Map<String, Value>, key: &str, value: Value) -> Result<(), CliError> {
-    let cannot = || CliError::usage(&format!("the field {key:?} fits nowhere in the body"));
+/// Inserts a value at its key: `a`, `a[b]` for a field of an object, `a[]` to append to a list.
+pub(super) fn insert(
+    body: &mut Map<String, Value>,
+    key: &str,
+    value: Value,
+) -> Result<(), CliError> {
+    let invalid = || {
+        CliError::usage(&format!(
+            "the field {key:?} is malformed or conflicts with another field"
+        ))
+    };
     let (first, mut rest) = match key.find('[') {
         Some(at) => key.split_at(at),
         None => (key, ""),
     };
     if first.is_empty() {
-        return Err(cannot());
+        return Err(invalid());
     }
-    let mut place = body.entry(first).or_insert(Value::Null);
+    let mut slot = body.entry(first).or_insert(Value::Null);
     while !rest.is_empty() {
-        let inner = rest.strip_prefix('[').ok_or_else(cannot)?;
-        let (name, after) = inner.split_once(']').ok_or_else(cannot)?;
-        if place.is_null() {
-            *place = match name {
+        let inner = rest.strip_prefix('[').ok_or_else(invalid)?;
+        let (name, after) = inner.split_once(']').ok_or_else(invalid)?;
+        if slot.is_null() {
+            *slot = match name {
                 "" => Value::Array(Vec::new()),
                 _ => Value::Object(Map::new()),
             };
         }
-        place = match place {
+        slot = match slot {
             Value::Array(list) if name.is_empty() => {
                 list.push(Value::Null);
-                list.last_mut().ok_or_else(cannot)?
+                list.last_mut().ok_or_else(invalid)?
             }
             Value::Object(object) if !name.is_empty() => object.entry(name).or_insert(Value::Null),
-            _ => return Err(cannot()),
+            _ => return Err(invalid()),
         };
         rest = after;
     }
-    if !place.is_null() {
-        return Err(cannot());
+    if !slot.is_null() {
+        return Err(invalid());
     }
-    *place = value;
+    *slot = value;
     Ok(())
 }
 
@@ -87,7 +95,7 @@ mod tests {
     fn body(fields: &[(&str, &str)]) -> Option<Value> {
         let mut body = Map::new();
         for (key, value) in fields {
-            put(&mut body, key, meaning(value).unwrap()).ok()?;
+            insert(&mut body, key, parse_typed(value).unwrap()).ok()?;
         }
         Some(Value::Object(body))
     }
@@ -113,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_contradict_each_other_are_refused() {
+    fn conflicting_fields_are_rejected() {
         for fields in [
             &[("a", "1"), ("a", "2")][..],
             &[("a", "1"), ("a[b]", "2")],
@@ -126,37 +134,37 @@ mod tests {
         }
     }
 
-    /// What stands where a key says.
-    fn at<'a>(body: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    /// Returns the value at a key.
+    fn get<'a>(body: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
         let (first, rest) = key.split_at(key.find('[').unwrap_or(key.len()));
-        let mut place = body.get(first)?;
+        let mut value = body.get(first)?;
         let inner = rest.strip_prefix('[').map(|rest| rest.strip_suffix(']'));
         for name in inner
             .into_iter()
             .flatten()
             .flat_map(|names| names.split("]["))
         {
-            place = match name {
-                "" => place.as_array()?.last()?,
-                name => place.get(name)?,
+            value = match name {
+                "" => value.as_array()?.last()?,
+                name => value.get(name)?,
             };
         }
-        Some(place)
+        Some(value)
     }
 
     proptest::proptest! {
         #[test]
-        fn a_field_of_any_key_and_text_stands_where_it_says_or_is_refused(
+        fn any_field_is_inserted_at_its_key_or_rejected(
             fields in proptest::collection::vec(("[ab]?[]\\[ab]{0,7}", ".{0,12}"), 1..5),
         ) {
             let mut body = Map::new();
             for (key, text) in fields {
-                // A file's text is another matter.
-                let Ok(value) = meaning(text.trim_start_matches('@')) else { continue };
-                let shown = in_query(&value);
+                // `@` would read a file.
+                let Ok(value) = parse_typed(text.trim_start_matches('@')) else { continue };
+                let shown = query_value(&value);
                 proptest::prop_assert!(value.is_number() || shown == text.trim_start_matches('@'));
-                if put(&mut body, &key, value.clone()).is_ok() && !value.is_null() {
-                    proptest::prop_assert_eq!(at(&body, &key), Some(&value), "{}", key);
+                if insert(&mut body, &key, value.clone()).is_ok() && !value.is_null() {
+                    proptest::prop_assert_eq!(get(&body, &key), Some(&value), "{}", key);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! All pages of a list, as one.
+//! `--paginate`: joins the pages of a list.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::error::{CliError, Phase};
 
 const NEXT: &str = "nextPageToken";
 
-/// Pages that were joined.
+/// The pages received so far, joined.
 #[derive(Default)]
 pub(super) struct Pages {
     joined: Map<String, Value>,
@@ -17,16 +17,16 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    /// Adds a page, and says which is next.
+    /// Adds a page and returns the token of the next one.
     pub(super) fn add(&mut self, body: &[u8]) -> Result<Option<String>, CliError> {
         let page: Map<String, Value> = serde_json::from_slice(body)
-            .map_err(|_| cannot("the reply is no JSON object, so it has no pages"))?;
+            .map_err(|_| server_error("the response has no pages: it is not a JSON object"))?;
         let mut next = None;
         for (name, value) in page {
             match (self.joined.get_mut(&name), value) {
                 (_, Value::String(token)) if name == NEXT => next = Some(token),
                 (Some(Value::Array(list)), Value::Array(more)) => list.extend(more),
-                // What all pages say is said once.
+                // The first page's value of a field that is not a list is kept.
                 (Some(_), _) => {}
                 (None, value) => {
                     self.joined.insert(name, value);
@@ -37,8 +37,8 @@ impl Pages {
         if let Some(token) = &next
             && !self.seen.insert(token.clone())
         {
-            return Err(cannot(
-                "the server goes round in circles: it named the same next page twice",
+            return Err(server_error(
+                "the server returned the same page token twice",
             ));
         }
         Ok(next)
@@ -49,8 +49,8 @@ impl Pages {
     }
 }
 
-fn cannot(why: &str) -> CliError {
-    CliError::new(&Error::new(ErrorKind::ServerError, why), Phase::Call)
+fn server_error(message: &str) -> CliError {
+    CliError::new(&Error::new(ErrorKind::ServerError, message), Phase::Call)
 }
 
 #[cfg(test)]
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_joined_and_everything_else_is_said_once() {
+    fn lists_are_joined_and_other_fields_appear_once() {
         let mut pages = Pages::default();
         let first = br#"{"assets": [1], "total": 3, "nextPageToken": "b"}"#;
         assert_eq!(pages.add(first).unwrap().as_deref(), Some("b"));
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_comes_again_and_a_reply_without_pages_are_errors() {
+    fn repeated_page_and_response_without_pages_are_errors() {
         let mut pages = Pages::default();
         let page = br#"{"nextPageToken": "a"}"#;
         assert!(pages.add(page).is_ok());

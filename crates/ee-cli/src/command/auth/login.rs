@@ -1,4 +1,4 @@
-//! `eectl auth login`: logs a person in, into the file that the Python client shares.
+//! `eectl auth login`: logs a user in and saves the login where the Python client finds it.
 
 use std::io::{self, BufRead as _, Write as _};
 use std::time::Duration;
@@ -15,35 +15,37 @@ use tokio::sync::oneshot;
 
 use crate::cli::Global;
 use crate::error::CliError;
-use crate::output::{json_line, note, note_json, path_json, print, print_raw, warnings_as_json};
+use crate::output::{
+    json_line, path_json, print, print_raw, print_status, print_status_json, warnings_as_json,
+};
 
-const GOOGLE: &str = "https://www.googleapis.com/auth/";
+const SCOPE_PREFIX: &str = "https://www.googleapis.com/auth/";
 
 #[derive(Debug, Args)]
 pub(crate) struct Login {
-    /// localhost, localhost:PORT, notebook, gcloud, gcloud-legacy, colab or appdefault; without
-    /// it, the one that fits this machine
+    /// Log in this way: localhost, localhost:PORT, notebook, gcloud, gcloud-legacy, colab or
+    /// appdefault; defaults to the one that fits this machine
     #[arg(long, alias = "auth_mode", alias = "auth-mode", value_name = "MODE")]
     mode: Option<LoginMode>,
 
-    /// The port of this machine that the browser is sent back to; 0 for any that is free
+    /// Listen for the browser's callback on this port; 0 selects a free one
     #[arg(long, value_name = "N")]
     port: Option<u16>,
 
-    /// Logs in even if there are credentials that work
+    /// Log in even if working credentials exist
     #[arg(long)]
     force: bool,
 
-    /// How long the person is waited for
+    /// Wait this long for the user to finish in the browser
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
 
-    /// The second of two steps, after `--mode=notebook --quiet`: the code that the page showed,
-    /// or - for standard input
+    /// Finish a login started with `--mode=notebook --quiet`: the code shown by the page, or `-`
+    /// to read it from standard input
     #[arg(long, value_name = "CODE")]
     authorization_code: Option<String>,
 
-    /// The verifier, if the first step was done elsewhere; - for a line of standard input,
+    /// Set the code verifier of a login started elsewhere; `-` reads a line of standard input,
     /// before the code
     #[arg(long, value_name = "V", requires = "authorization_code")]
     code_verifier: Option<String>,
@@ -52,13 +54,13 @@ pub(crate) struct Login {
 pub(crate) async fn run(global: &Global, login: &Login) -> Result<(), CliError> {
     if global.credentials.is_some() {
         return Err(CliError::usage(
-            &"a login goes into Earth Engine's own file: --credentials cannot be given with it",
+            &"--credentials cannot be used with login, which writes Earth Engine's own file",
         ));
     }
     log_in(global, login, mode(login)?).await
 }
 
-/// `--port` is another way to write `--mode=localhost:PORT`.
+/// Returns the login mode. `--port=N` means `--mode=localhost:N`.
 fn mode(login: &Login) -> Result<Option<LoginMode>, CliError> {
     match (login.mode, login.port) {
         (mode, None) => Ok(mode),
@@ -66,7 +68,7 @@ fn mode(login: &Login) -> Result<Option<LoginMode>, CliError> {
             Ok(Some(LoginMode::Localhost { port }))
         }
         (Some(mode), Some(_)) => Err(CliError::usage(&format!(
-            "--port belongs to --mode=localhost, and not to {mode}"
+            "--port can be used only with --mode=localhost, not with {mode}"
         ))),
     }
 }
@@ -93,18 +95,18 @@ async fn log_in(global: &Global, login: &Login, mode: Option<LoginMode>) -> Resu
         None => first_step(&flow, &store, &Console::new(global), &browser).await?,
     };
     if global.json {
-        // It may contain the verifier of a login that has begun.
+        // The code verifier of a pending login must not be redacted.
         return print_raw(json_line(as_json(&outcome, global)));
     }
     if let (LoginOutcome::LoggedIn(saved), false) = (&outcome, global.quiet) {
         for warning in &saved.warnings {
-            note(&format!("warning: {warning}\n    {}", warning.remedy));
+            print_status(&format!("warning: {warning}\n    {}", warning.remedy));
         }
     }
     print(render_text(&outcome, global))
 }
 
-/// The first of two steps, which for most ways of logging in is the only one.
+/// Runs the first step of a login, which in most modes is the only one.
 async fn first_step(
     flow: &LoginFlow,
     store: &LoginFile,
@@ -113,10 +115,12 @@ async fn first_step(
 ) -> Result<LoginOutcome, CliError> {
     let outcome = flow.run(console, browser).await;
     let outcome = outcome.map_err(|error| CliError::login(&error))?;
-    if let LoginOutcome::AwaitingCode(begun) = &outcome {
-        // Other users may read the arguments of the second step's command.
-        let kept = store.save_code_verifier(&begun.code_verifier);
-        kept.map_err(|error| CliError::login(&error))?;
+    if let LoginOutcome::AwaitingCode(pending) = &outcome {
+        // Other users can read the arguments of the second step's command, so the verifier is
+        // passed on in a file.
+        store
+            .save_code_verifier(&pending.code_verifier)
+            .map_err(|error| CliError::login(&error))?;
     }
     Ok(outcome)
 }
@@ -128,38 +132,38 @@ async fn second_step(
     code: &str,
 ) -> Result<LoginOutcome, CliError> {
     let verifier = match verifier {
-        Some(given) => given_or_read(given).await,
+        Some(argument) => secret_argument(argument).await,
         None => store
             .load_code_verifier()
             .map_err(|error| CliError::login(&error))?
-            .ok_or_else(not_begun)?,
+            .ok_or_else(no_pending_login)?,
     };
-    let code = given_or_read(code).await;
-    let saved = flow.finish_notebook(&verifier, &code).await;
-    saved
+    let code = secret_argument(code).await;
+    flow.finish_notebook(&verifier, &code)
+        .await
         .map(LoginOutcome::LoggedIn)
         .map_err(|error| CliError::login(&error))
 }
 
-fn not_begun() -> CliError {
-    CliError::of_usage(
-        "no login has begun here that this code could belong to",
-        Remedy::new("Begin one; or give the verifier, too, if it was begun elsewhere.")
+fn no_pending_login() -> CliError {
+    CliError::usage_with_remedy(
+        "no login is waiting for a code on this machine",
+        Remedy::new("Start one, or pass --code-verifier if it was started elsewhere.")
             .command("eectl auth login --mode=notebook --quiet"),
     )
 }
 
-/// What an option says; a line of standard input for `-`.
-async fn given_or_read(given: &str) -> SecretString {
-    if given != "-" {
-        return given.into();
+/// Returns the value of an option, read from standard input if it is `-`.
+async fn secret_argument(argument: &str) -> SecretString {
+    if argument != "-" {
+        return argument.into();
     }
     let line = read_line().await.ok().flatten();
     line.unwrap_or_else(|| String::new().into())
 }
 
-/// The terminal: results on standard output, everything else on standard error, with --json
-/// as one object a line.
+/// Prints what the login shows to the user: to standard error, as one JSON object per line with
+/// `--json`.
 struct Console {
     quiet: bool,
     json: bool,
@@ -178,8 +182,8 @@ impl Terminal for Console {
     fn print(&self, text: &str) {
         match (self.quiet, self.json) {
             (true, _) => {}
-            (false, true) => note_json(json!({ "note": text })),
-            (false, false) => note(text),
+            (false, true) => print_status_json(json!({ "note": text })),
+            (false, false) => print_status(text),
         }
     }
 
@@ -187,30 +191,30 @@ impl Terminal for Console {
         match (self.quiet, self.json) {
             (_, true) => {
                 let page = json!({"url": url.as_str(), "advice": advice});
-                note_json(json!({ "page": page }));
+                print_status_json(json!({ "page": page }));
             }
-            (false, false) => note(&format!("\n    {url}\n\n{advice}")),
-            // For the program that asked us to be quiet. If nobody reads it, nobody comes.
+            (false, false) => print_status(&format!("\n    {url}\n\n{advice}")),
+            // The calling program reads the URL. If it has closed the pipe, the login times out.
             (true, false) => drop(print_raw(format!("{url}\n"))),
         }
     }
 
     fn prompt<'a>(&'a self, prompt: &'a str) -> PromptFuture<'a> {
         let mut stderr = io::stderr().lock();
-        // Without a terminal there is nobody to read it.
+        // Standard error may be closed.
         let _ = write!(stderr, "\n{prompt}").and_then(|()| stderr.flush());
         Box::pin(read_line())
     }
 }
 
-/// Reads a line of standard input, on a thread that nobody needs to wait for.
+/// Reads a line of standard input on a detached thread, so that the login can be canceled.
 async fn read_line() -> io::Result<Option<SecretString>> {
     let (line, read) = oneshot::channel();
     std::thread::spawn(move || {
         let mut text = String::new();
         let result = io::stdin().lock().read_line(&mut text);
         let result = result.map(|bytes| (bytes > 0).then(|| SecretString::from(text)));
-        // The login may be over.
+        // The login may have been canceled.
         let _ = line.send(result);
     });
     read.await.unwrap_or(Ok(None))
@@ -227,8 +231,8 @@ fn as_json(outcome: &LoginOutcome, global: &Global) -> Value {
                 "missing_scopes": saved.missing.iter().collect::<Vec<_>>(),
                 "warnings": warnings_as_json(&saved.warnings),
             });
-            if let Some(end) = saved.expires_at {
-                json["expires_at"] = json!(end.to_rfc3339());
+            if let Some(expiry) = saved.expires_at {
+                json["expires_at"] = json!(expiry.to_rfc3339());
             }
             json
         }
@@ -245,11 +249,11 @@ fn as_json(outcome: &LoginOutcome, global: &Global) -> Value {
             }
             json!({"outcome": "reused", "credential": credential})
         }
-        LoginOutcome::AwaitingCode(begun) => json!({
+        LoginOutcome::AwaitingCode(pending) => json!({
             "outcome": "begun",
-            "url": begun.url.as_str(),
-            "code_verifier": begun.code_verifier.expose_secret(),
-            "command": next_command(global),
+            "url": pending.url.as_str(),
+            "code_verifier": pending.code_verifier.expose_secret(),
+            "command": second_command(global),
         }),
         _ => json!({"outcome": "not_needed"}),
     }
@@ -257,52 +261,54 @@ fn as_json(outcome: &LoginOutcome, global: &Global) -> Value {
 
 fn render_text(outcome: &LoginOutcome, global: &Global) -> String {
     match outcome {
-        LoginOutcome::LoggedIn(saved) => saved_in_words(saved),
-        LoginOutcome::AlreadyLoggedIn(credentials) => reused_in_words(credentials),
-        LoginOutcome::AwaitingCode(begun) => format!(
+        LoginOutcome::LoggedIn(saved) => render_saved(saved),
+        LoginOutcome::AlreadyLoggedIn(credentials) => render_existing(credentials),
+        LoginOutcome::AwaitingCode(pending) => format!(
             "Open this page in a browser, log in, and copy the code that it shows:\n\n    {}\n\n\
-             Then run this, with the code in its place. The login lasts 7 days.\n\n    {}\n",
-            begun.url,
-            next_command(global)
+             Then run this command with the code. The login expires after 7 days.\n\n    {}\n",
+            pending.url,
+            second_command(global)
         ),
-        _ => "no login is needed: Application Default Credentials are always looked for\n".into(),
+        _ => "no login needed: Application Default Credentials are always searched\n".into(),
     }
 }
 
-fn saved_in_words(saved: &SavedLogin) -> String {
+fn render_saved(saved: &SavedLogin) -> String {
     let mut text = format!(
-        "logged in     {}\nstored in     {}\nscopes        {}\n",
+        "logged in     {}\nsaved to      {}\nscopes        {}\n",
         saved.mode.name(),
         display_path(&saved.path),
-        short(&saved.granted)
+        short_names(&saved.granted)
     );
     if !saved.missing.is_empty() {
-        text += &format!("not granted   {}\n", short(&saved.missing));
+        text += &format!("not granted   {}\n", short_names(&saved.missing));
     }
-    if let Some(end) = saved.expires_at {
-        text += &format!("lasts until   {}\n", end.format("%Y-%m-%d %H:%M UTC"));
+    if let Some(expiry) = saved.expires_at {
+        text += &format!("expires       {}\n", expiry.format("%Y-%m-%d %H:%M UTC"));
     }
     text
 }
 
-fn reused_in_words(credentials: &Credentials) -> String {
+fn render_existing(credentials: &Credentials) -> String {
     let path = credentials
         .path()
         .map(|path| format!(", {}", display_path(path)));
     format!(
-        "logged in already: {} ({}{}); --force logs in again\n",
+        "already logged in: {} ({}{}); use --force to log in again\n",
         credentials.kind(),
         credentials.origin(),
         path.unwrap_or_default()
     )
 }
 
-fn short(scopes: &Scopes) -> String {
-    let short = scopes.iter().map(|s| s.strip_prefix(GOOGLE).unwrap_or(s));
-    short.collect::<Vec<_>>().join(" ")
+fn short_names(scopes: &Scopes) -> String {
+    let names = scopes
+        .iter()
+        .map(|s| s.strip_prefix(SCOPE_PREFIX).unwrap_or(s));
+    names.collect::<Vec<_>>().join(" ")
 }
 
-fn next_command(global: &Global) -> String {
+fn second_command(global: &Global) -> String {
     let scopes = match global.scopes.as_slice() {
         [] => String::new(),
         scopes => format!(" --scopes={}", scopes.join(",")),

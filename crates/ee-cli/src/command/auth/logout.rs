@@ -1,4 +1,4 @@
-//! `eectl auth logout`: removes the login, and revokes it if asked to.
+//! `eectl auth logout`: removes the login, and revokes it with `--revoke`.
 
 use clap::Args;
 use earthengine::Environment;
@@ -8,11 +8,11 @@ use serde_json::json;
 
 use crate::cli::Global;
 use crate::error::CliError;
-use crate::output::{note, path_json, print, print_json};
+use crate::output::{path_json, print, print_json, print_status};
 
 #[derive(Debug, Args)]
 pub(crate) struct Logout {
-    /// Revoke the login at Google first, for every copy of the file
+    /// Revoke the login at Google first, which invalidates every copy of the file
     #[arg(long)]
     revoke: bool,
 }
@@ -20,7 +20,7 @@ pub(crate) struct Logout {
 pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), CliError> {
     if global.credentials.is_some() {
         return Err(CliError::usage(
-            &"Earth Engine's own file is removed, and no other: --credentials cannot be given with it",
+            &"--credentials cannot be used with logout, which removes only Earth Engine's own file",
         ));
     }
     let environment = Environment::current();
@@ -39,16 +39,16 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), CliError
     } else {
         (None, store.remove().map_err(|e| CliError::login(&e))?)
     };
-    // The login's tokens would be good for up to an hour more.
+    // Cached tokens of the login stay valid for up to an hour.
     if let Some(cache) = cache
         && let Err(error) = cache.clear()
     {
-        note(&format!("warning: a token is still kept: {error}"));
+        print_status(&format!("warning: cached tokens remain on disk: {error}"));
     }
-    if let Some(left) = &removed.left {
-        note(&format!(
-            "warning: it was a link, and {} is still there",
-            display_path(left)
+    if let Some(target) = &removed.symlink_target {
+        print_status(&format!(
+            "warning: only a symbolic link was removed; its target {} still exists",
+            display_path(target)
         ));
     }
     let path = store.path();
@@ -89,15 +89,15 @@ fn render_text(
     path: &str,
 ) -> String {
     let revoked = match revocation {
-        Some(Revocation::Revoked) => format!("revoked       {server} has revoked the login\n"),
+        Some(Revocation::Revoked) => format!("revoked       by {server}\n"),
         Some(Revocation::AlreadyEnded) => {
-            format!("revoked       {server} had revoked the login before\n")
+            format!("revoked       already, by {server}\n")
         }
         _ => String::new(),
     };
     if removed.existed {
         format!("{revoked}removed       {path}\n")
     } else {
-        format!("{revoked}not there     {path}\n")
+        format!("{revoked}not found     {path}\n")
     }
 }

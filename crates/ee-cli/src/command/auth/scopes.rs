@@ -1,4 +1,4 @@
-//! `eectl auth scopes`: what the credentials' token may be used for.
+//! `eectl auth scopes`: prints the scopes of the current token.
 
 use earthengine::{Error, Scopes};
 use serde_json::json;
@@ -18,10 +18,10 @@ pub(crate) async fn run(global: &Global) -> Result<(), CliError> {
     print(scopes.iter().map(|s| format!("{s}\n")).collect::<String>())
 }
 
-/// The same that `eectl auth status` says.
+/// Returns the scopes that `eectl auth status` shows.
 async fn granted(global: &Global) -> Result<Scopes, Error> {
     let status = crate::command::builder(global).login_status().await?;
-    // Where there is no token, it is good for nothing.
+    // Without a token there are no scopes.
     status.found.credentials.token().await?;
     Ok(status.scopes)
 }

@@ -1,4 +1,4 @@
-//! `eectl auth status`: who is logged in, and what for.
+//! `eectl auth status`: shows the credentials, their account and the scopes of their token.
 
 use earthengine::LoginStatus;
 use earthengine::token::display_path;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::expires_at;
 use crate::cli::Global;
 use crate::error::{CliError, Phase};
-use crate::output::{path_json, plain, print, print_json, warn, warnings_as_json};
+use crate::output::{path_json, print, print_json, strip_unsafe_chars, warn, warnings_as_json};
 
 pub(crate) async fn run(global: &Global) -> Result<(), CliError> {
     let status = crate::command::builder(global)
@@ -60,10 +60,11 @@ fn as_json(status: &LoginStatus) -> Value {
 fn render_text(status: &LoginStatus) -> String {
     let credentials = &status.found.credentials;
     let mut text = String::new();
-    let mut line = |name: &str, value: &str| text += &format!("{name:<14}{}\n", plain(value));
+    let mut line =
+        |name: &str, value: &str| text += &format!("{name:<14}{}\n", strip_unsafe_chars(value));
     line("credential", credentials.kind().as_str());
     line(
-        "found in",
+        "source",
         &match credentials.path() {
             Some(path) => format!("{} ({})", display_path(path), credentials.origin()),
             None => credentials.origin().to_string(),
@@ -77,8 +78,8 @@ fn render_text(status: &LoginStatus) -> String {
     }
     if let Some(token) = &status.token {
         line(
-            "token until",
-            &expires_at(token).unwrap_or_else(|| "nobody says".to_owned()),
+            "token expires",
+            &expires_at(token).unwrap_or_else(|| "unknown".to_owned()),
         );
         for (i, scope) in status.scopes.iter().enumerate() {
             line(if i == 0 { "scopes" } else { "" }, scope);
@@ -86,7 +87,7 @@ fn render_text(status: &LoginStatus) -> String {
     }
     text.push_str("searched\n");
     for step in &status.found.searched {
-        text += &format!("  {}\n", plain(&step.to_string()));
+        text += &format!("  {}\n", strip_unsafe_chars(&step.to_string()));
     }
     text
 }

@@ -1,4 +1,4 @@
-//! Picking a project: by its number in a list, or by typing a part of its name.
+//! The project picker: select by number in a list, or by typing part of a name.
 
 use std::io::{self, BufRead, Write};
 
@@ -6,96 +6,96 @@ use earthengine::{ListedProject, check_project};
 
 use super::prompt::Prompt;
 use super::state;
-use crate::output::plain;
+use crate::output::strip_unsafe_chars;
 
-/// More do not fit on a screen.
-const AT_ONCE: usize = 20;
+/// The number of projects that fit on a screen.
+const MAX_SHOWN: usize = 20;
 
-/// What somebody picked.
+/// What the user picked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Picked {
     Listed(Box<ListedProject>),
-    /// A project that is in no list.
+    /// The ID of a project that is not in the list.
     Typed(String),
     Nothing,
 }
 
-/// Lets somebody pick one of these projects. `current` is marked.
+/// Lets the user pick one of these projects. `current` is marked.
 pub(super) fn pick<I: BufRead, O: Write>(
     prompt: &mut Prompt<I, O>,
     projects: &[ListedProject],
     current: Option<&str>,
 ) -> io::Result<Picked> {
     let mut shown: Vec<&ListedProject> = projects.iter().collect();
-    show(prompt, &shown, current)?;
+    print_list(prompt, &shown, current)?;
     loop {
         let all = shown.len() == projects.len();
         let question = if all {
-            "Number, or a part of the name (Enter leaves):"
+            "Number, or part of the name (Enter to cancel):"
         } else {
-            "Number, or a part of the name (Enter shows all):"
+            "Number, or part of the name (Enter to show all):"
         };
-        let Some(answer) = prompt.prompt(question)? else {
+        let Some(input) = prompt.prompt(question)? else {
             return Ok(Picked::Nothing);
         };
-        if answer.is_empty() {
+        if input.is_empty() {
             if all {
                 return Ok(Picked::Nothing);
             }
             shown = projects.iter().collect();
-            show(prompt, &shown, current)?;
+            print_list(prompt, &shown, current)?;
             continue;
         }
-        if let Some(project) = numbered(&answer, &shown).or_else(|| named(&answer, projects)) {
+        if let Some(project) = by_number(&input, &shown).or_else(|| by_id(&input, projects)) {
             return Ok(Picked::Listed(Box::new(project.clone())));
         }
-        let matching: Vec<_> = projects.iter().filter(|p| matches(p, &answer)).collect();
+        let matching: Vec<_> = projects.iter().filter(|p| matches(p, &input)).collect();
         match matching.as_slice() {
             [] => {
-                if let Some(picked) = unlisted(prompt, answer)? {
+                if let Some(picked) = confirm_unlisted(prompt, input)? {
                     return Ok(picked);
                 }
             }
             [only] => return Ok(Picked::Listed(Box::new((*only).clone()))),
             _ => {
                 shown = matching;
-                show(prompt, &shown, current)?;
+                print_list(prompt, &shown, current)?;
             }
         }
     }
 }
 
-/// Lets somebody type a project where there is no list.
-pub(super) fn type_one<I: BufRead, O: Write>(prompt: &mut Prompt<I, O>) -> io::Result<Picked> {
+/// Asks for a project ID when there is no list.
+pub(super) fn prompt_for_id<I: BufRead, O: Write>(prompt: &mut Prompt<I, O>) -> io::Result<Picked> {
     loop {
-        match prompt.prompt("Project id or number (Enter leaves):")? {
+        match prompt.prompt("Project ID or number (Enter to cancel):")? {
             None => return Ok(Picked::Nothing),
-            Some(answer) if answer.is_empty() => return Ok(Picked::Nothing),
-            Some(answer) => match check_project(&answer) {
-                Ok(()) => return Ok(Picked::Typed(answer)),
-                Err(error) => prompt.say(&why_not(&error))?,
+            Some(input) if input.is_empty() => return Ok(Picked::Nothing),
+            Some(input) => match check_project(&input) {
+                Ok(()) => return Ok(Picked::Typed(input)),
+                Err(error) => prompt.print(&error_line(&error))?,
             },
         }
     }
 }
 
-fn why_not(error: &earthengine::Error) -> String {
+fn error_line(error: &earthengine::Error) -> String {
     match error.remedy() {
         Some(remedy) => format!("{error}. {}", remedy.text),
         None => error.to_string(),
     }
 }
 
-fn numbered<'a>(answer: &str, shown: &[&'a ListedProject]) -> Option<&'a ListedProject> {
-    let number: usize = answer.parse().ok()?;
-    let on_screen = &shown[..shown.len().min(AT_ONCE)];
+fn by_number<'a>(input: &str, shown: &[&'a ListedProject]) -> Option<&'a ListedProject> {
+    let number: usize = input.parse().ok()?;
+    let on_screen = &shown[..shown.len().min(MAX_SHOWN)];
     on_screen.get(number.checked_sub(1)?).copied()
 }
 
-fn named<'a>(answer: &str, projects: &'a [ListedProject]) -> Option<&'a ListedProject> {
+fn by_id<'a>(input: &str, projects: &'a [ListedProject]) -> Option<&'a ListedProject> {
     projects
         .iter()
-        .find(|project| project.id == answer || project.number == answer)
+        .find(|project| project.id == input || project.number == input)
 }
 
 fn matches(project: &ListedProject, part: &str) -> bool {
@@ -105,46 +105,46 @@ fn matches(project: &ListedProject, part: &str) -> bool {
         .any(|text| text.to_lowercase().contains(&part))
 }
 
-/// What is in no list may be meant all the same: lists lag behind, and show only what one may
-/// see.
-fn unlisted<I: BufRead, O: Write>(
+/// Asks whether to use a project that is not in the list, which may be incomplete: new projects
+/// appear late, and some permissions do not include listing.
+fn confirm_unlisted<I: BufRead, O: Write>(
     prompt: &mut Prompt<I, O>,
-    answer: String,
+    input: String,
 ) -> io::Result<Option<Picked>> {
-    let shown = plain(&answer);
-    if check_project(&answer).is_err() {
-        prompt.say(&format!("no project has \"{shown}\" in its name"))?;
+    let shown = strip_unsafe_chars(&input);
+    if check_project(&input).is_err() {
+        prompt.print(&format!("no project has \"{shown}\" in its name"))?;
         return Ok(None);
     }
-    let question = format!("{shown} is not in the list. Use it all the same? [y/N]");
+    let question = format!("{shown} is not in the list. Use it anyway? [y/N]");
     let yes = prompt.prompt(&question)?;
     let yes = yes.is_some_and(|yes| matches!(yes.to_lowercase().as_str(), "y" | "yes"));
-    Ok(yes.then_some(Picked::Typed(answer)))
+    Ok(yes.then_some(Picked::Typed(input)))
 }
 
-fn show<I: BufRead, O: Write>(
+fn print_list<I: BufRead, O: Write>(
     prompt: &mut Prompt<I, O>,
     shown: &[&ListedProject],
     current: Option<&str>,
 ) -> io::Result<()> {
-    for (i, project) in shown.iter().take(AT_ONCE).enumerate() {
+    for (i, project) in shown.iter().take(MAX_SHOWN).enumerate() {
         let is_current = current.is_some_and(|id| id == project.id || id == project.number);
         let name = match project.name.as_str() {
             name if name == project.id => String::new(),
-            name => format!("  {}", plain(name)),
+            name => format!("  {}", strip_unsafe_chars(name)),
         };
-        prompt.say(&format!(
+        prompt.print(&format!(
             "{:>3} {} {:<30}  {}{name}{}",
             i + 1,
             if is_current { '*' } else { ' ' },
-            plain(&project.id),
+            strip_unsafe_chars(&project.id),
             state(project),
             if is_current { "  (current)" } else { "" },
         ))?;
     }
-    match shown.len().checked_sub(AT_ONCE) {
+    match shown.len().checked_sub(MAX_SHOWN) {
         None | Some(0) => Ok(()),
-        Some(more) => prompt.say(&format!("    … and {more} more: type a part of the name")),
+        Some(more) => prompt.print(&format!("    … and {more} more: type part of the name")),
     }
 }
 

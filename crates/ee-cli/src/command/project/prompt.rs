@@ -1,17 +1,17 @@
-//! Questions on a terminal, a line each: they work on every terminal, and with screen readers.
+//! Line-based prompts, which work on every terminal and with screen readers.
 
 use std::io::{self, BufRead, Write};
 
 use earthengine::token::sanitize;
 
-/// Whom to ask, and where the questions are written.
+/// A source of input lines, and where prompts are written.
 pub(super) struct Prompt<I, O> {
     input: I,
     output: O,
 }
 
 impl Prompt<io::StdinLock<'static>, io::Stderr> {
-    /// The person at the terminal. Questions go to standard error: standard output is for results.
+    /// Creates a prompt on standard error, because standard output is for results.
     pub(super) fn on_terminal() -> Self {
         Self::new(io::stdin().lock(), io::stderr())
     }
@@ -22,12 +22,11 @@ impl<I: BufRead, O: Write> Prompt<I, O> {
         Self { input, output }
     }
 
-    pub(super) fn say(&mut self, text: &str) -> io::Result<()> {
+    pub(super) fn print(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.output, "{}", sanitize(text, &[]))
     }
 
-    /// Asks, and returns the answer without blanks around it; `None` if nobody answers any more
-    /// (Ctrl-D).
+    /// Prints a question and returns the trimmed input; `None` at the end of input (Ctrl-D).
     pub(super) fn prompt(&mut self, question: &str) -> io::Result<Option<String>> {
         write!(self.output, "{} ", sanitize(question, &[]))?;
         self.output.flush()?;

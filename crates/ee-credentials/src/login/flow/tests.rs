@@ -1,4 +1,4 @@
-//! Every way to log in, against the emulator.
+//! Every login mode, against the emulator.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,28 +14,28 @@ use super::super::PromptFuture;
 use super::*;
 use crate::Platform;
 
-/// A machine of its own, and the person in front of it.
+/// A simulated machine and its user.
 struct Machine {
     emulator: Emulator,
     home: TempDir,
     environment: Environment,
-    person: Person,
+    user: User,
 }
 
-/// What the person sees and does.
+/// The user's terminal and browser.
 #[derive(Default)]
-struct Person {
-    told: Mutex<Vec<String>>,
+struct User {
+    printed: Mutex<Vec<String>>,
     pages: Mutex<Vec<Url>>,
-    /// Pastes what the page shows.
+    /// Whether the user pastes the code that the page shows.
     pastes: bool,
-    /// Looks at the browser that opens, and goes where it leads.
+    /// Whether the user has a browser.
     browses: bool,
 }
 
-impl Terminal for Person {
+impl Terminal for User {
     fn print(&self, text: &str) {
-        self.told.lock().unwrap().push(text.to_owned());
+        self.printed.lock().unwrap().push(text.to_owned());
     }
 
     fn show_url(&self, url: &Url, advice: &str) {
@@ -54,7 +54,7 @@ impl Terminal for Person {
     }
 }
 
-impl Browser for Person {
+impl Browser for User {
     fn is_available(&self) -> bool {
         self.browses
     }
@@ -67,16 +67,16 @@ impl Browser for Person {
     }
 }
 
-/// Follows redirects as a browser does, to the last page.
+/// Follows redirects like a browser and returns the last page.
 async fn browse(mut url: Url) -> String {
     let http = HttpClient::new(Endpoints::google());
     loop {
         let request = ee_token::Request::new(http::Method::GET, url.clone());
-        let reply = http.send(request).await.unwrap();
-        let location = reply.headers().get("location").cloned();
+        let response = http.send(request).await.unwrap();
+        let location = response.headers().get("location").cloned();
         match location {
             Some(location) => url = url.join(location.to_str().unwrap()).unwrap(),
-            None => return reply.text().await.unwrap(),
+            None => return response.text().await.unwrap(),
         }
     }
 }
@@ -100,10 +100,10 @@ impl Machine {
             emulator,
             home,
             environment,
-            person: Person {
+            user: User {
                 browses: true,
                 pastes: true,
-                ..Person::default()
+                ..User::default()
             },
         }
     }
@@ -115,7 +115,7 @@ impl Machine {
     }
 
     async fn run(&self, flow: &LoginFlow) -> Result<LoginOutcome, Error> {
-        flow.run(&self.person, &self.person).await
+        flow.run(&self.user, &self.user).await
     }
 
     async fn saved(&self, flow: &LoginFlow) -> SavedLogin {
@@ -139,8 +139,8 @@ impl Machine {
         serde_json::from_str(&fs::read_to_string(self.path()).unwrap()).unwrap()
     }
 
-    /// That a program finds the login, and gets a token with it.
-    async fn works(&self) {
+    /// Checks that a program finds the login and obtains a token with it.
+    async fn check_login_works(&self) {
         let options = CredentialOptions::new(self.flow("notebook").http);
         let found = Search::new(self.environment.clone(), options)
             .find()
@@ -157,29 +157,29 @@ impl Machine {
         self.emulator.requests_to("oauth2.googleapis.com")
     }
 
-    /// Puts a program on the search path.
+    /// Adds a program to `PATH`.
     #[cfg(unix)]
     fn install(&mut self, name: &str, script: &str) {
         use std::os::unix::fs::PermissionsExt as _;
-        let folder = self.home.path().join("bin");
-        fs::create_dir_all(&folder).unwrap();
+        let dir = self.home.path().join("bin");
+        fs::create_dir_all(&dir).unwrap();
         let text = self.home.path().join("script");
         fs::write(&text, format!("#!/bin/sh\n{script}")).unwrap();
-        // A file that this process has open for writing cannot be run by another, and what
-        // another test starts at this moment inherits our open files.
+        // A file that is open for writing cannot be executed, and child processes of other tests
+        // may inherit the open file. A copy made by another process avoids this.
         let copied = std::process::Command::new("cp")
             .arg(&text)
-            .arg(folder.join(name))
+            .arg(dir.join(name))
             .status();
         assert!(copied.unwrap().success());
-        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
-        let path = std::env::join_paths([&*folder, "/usr/bin".as_ref(), "/bin".as_ref()]).unwrap();
+        fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        let path = std::env::join_paths([&*dir, "/usr/bin".as_ref(), "/bin".as_ref()]).unwrap();
         self.environment = self.environment.clone().with_var_os("PATH", path);
     }
 }
 
 #[tokio::test]
-async fn a_login_by_localhost_is_asked_for_and_stored_as_the_python_client_does_it() {
+async fn localhost_login_matches_the_python_client() {
     let machine = Machine::new().await;
     let saved = machine.saved(&machine.flow("localhost:0")).await;
     assert_eq!(saved.path, machine.path());
@@ -188,9 +188,9 @@ async fn a_login_by_localhost_is_asked_for_and_stored_as_the_python_client_does_
         "{saved:?}"
     );
     assert_eq!(saved.expires_at, None);
-    let page = machine.person.pages.lock().unwrap()[0].clone();
-    let asked: std::collections::BTreeMap<_, _> = page.query_pairs().into_owned().collect();
-    let names: Vec<&str> = asked.keys().map(String::as_str).collect();
+    let page = machine.user.pages.lock().unwrap()[0].clone();
+    let requested: std::collections::BTreeMap<_, _> = page.query_pairs().into_owned().collect();
+    let names: Vec<&str> = requested.keys().map(String::as_str).collect();
     assert_eq!(
         names,
         [
@@ -203,19 +203,19 @@ async fn a_login_by_localhost_is_asked_for_and_stored_as_the_python_client_does_
             "state"
         ]
     );
-    assert!(asked["redirect_uri"].starts_with("http://localhost:"));
+    assert!(requested["redirect_uri"].starts_with("http://localhost:"));
     let exchange = machine.token_requests()[0].form();
-    assert_eq!(exchange["redirect_uri"], asked["redirect_uri"]);
+    assert_eq!(exchange["redirect_uri"], requested["redirect_uri"]);
     assert_eq!(exchange["client_id"], CLIENT_ID);
     let file = machine.file();
-    assert_eq!(file["redirect_uri"], asked["redirect_uri"]);
+    assert_eq!(file["redirect_uri"], requested["redirect_uri"]);
     assert_eq!(file["scopes"].as_array().unwrap().len(), 2);
     assert!(file.get("client_id").is_none() && file.get("client_secret").is_none());
-    machine.works().await;
+    machine.check_login_works().await;
 }
 
 #[tokio::test]
-async fn a_login_that_works_is_used_again_unless_forced_or_too_narrow() {
+async fn working_login_is_reused_unless_forced_or_too_narrow() {
     let machine = Machine::new().await;
     let flow = machine
         .flow("localhost:0")
@@ -230,7 +230,7 @@ async fn a_login_that_works_is_used_again_unless_forced_or_too_narrow() {
     }
     machine.saved(&machine.flow("localhost:0")).await;
     let wider = machine.file()["refresh_token"].clone();
-    assert_ne!(wider, first, "the default scopes are more");
+    assert_ne!(wider, first, "the default scopes include more");
     assert!(matches!(
         machine.run(&flow).await.unwrap(),
         LoginOutcome::AlreadyLoggedIn(_)
@@ -241,11 +241,11 @@ async fn a_login_that_works_is_used_again_unless_forced_or_too_narrow() {
         .emulator
         .revoke(machine.file()["refresh_token"].as_str().unwrap());
     machine.saved(&flow).await;
-    machine.works().await;
+    machine.check_login_works().await;
 }
 
 #[tokio::test]
-async fn scopes_that_were_unticked_are_told_of_and_not_stored() {
+async fn scopes_not_granted_are_reported_and_not_saved() {
     let machine = Machine::new().await;
     machine
         .emulator
@@ -265,18 +265,18 @@ async fn scopes_that_were_unticked_are_told_of_and_not_stored() {
             *stored,
             json!(["https://www.googleapis.com/auth/earthengine"])
         );
-        machine.works().await;
+        machine.check_login_works().await;
     }
 }
 
 #[tokio::test]
-async fn scopes_that_the_page_changed_are_stored_and_told_as_they_were_asked_for_there() {
+async fn scopes_changed_on_the_notebook_page_are_saved() {
     let machine = Machine::new().await;
     let flow = machine.flow("notebook").quiet(true);
-    let LoginOutcome::AwaitingCode(begun) = machine.run(&flow).await.unwrap() else {
+    let LoginOutcome::AwaitingCode(pending) = machine.run(&flow).await.unwrap() else {
         panic!("the first step does not wait");
     };
-    let code = code_shown_at(begun.url).await;
+    let code = code_shown_at(pending.url).await;
     let page = json!({
         "client_id": CLIENT_ID,
         "client_secret": CLIENT_SECRET,
@@ -293,7 +293,7 @@ async fn scopes_that_the_page_changed_are_stored_and_told_as_they_were_asked_for
     let granting = ee_emulator::Fault::status(200).json(&granted);
     machine.emulator.fault("oauth2.googleapis.com", granting);
     let saved = flow
-        .finish_notebook(&begun.code_verifier, &code)
+        .finish_notebook(&pending.code_verifier, &code)
         .await
         .unwrap();
     assert_eq!(saved.granted, Scopes::new(["earthengine", "drive"]));
@@ -308,15 +308,15 @@ async fn scopes_that_the_page_changed_are_stored_and_told_as_they_were_asked_for
 }
 
 #[test]
-fn a_scope_that_google_calls_by_its_longer_name_was_granted() {
-    let asked = Scopes::new(["earthengine", "email", "drive"]);
+fn scope_granted_under_its_longer_name_is_saved() {
+    let requested = Scopes::new(["earthengine", "email", "drive"]);
     let granted = Scopes::new(["userinfo.email", "openid", "earthengine"]);
-    let stored = in_common(&asked, &granted);
+    let stored = granted_of(&requested, &granted);
     assert_eq!(stored, Scopes::new(["earthengine", "email"]));
 }
 
 #[test]
-fn a_login_that_is_given_up_while_it_waits_for_the_file_is_not_stored_later() {
+fn canceled_login_is_not_saved_later() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let machine = runtime.block_on(async {
         let machine = Machine::new().await;
@@ -329,11 +329,11 @@ fn a_login_that_is_given_up_while_it_waits_for_the_file_is_not_stored_later() {
             while machine.token_requests().is_empty() {
                 tokio::task::yield_now().await;
             }
-            // Until it waits for whoever holds the lock.
+            // Time for the login to wait for the lock.
             tokio::time::sleep(Duration::from_millis(300)).await;
         };
         tokio::select! {
-            ended = machine.run(&flow) => panic!("it did not wait: {ended:?}"),
+            result = machine.run(&flow) => panic!("it did not wait: {result:?}"),
             () = exchanged => {}
         }
         drop(held);
@@ -341,18 +341,18 @@ fn a_login_that_is_given_up_while_it_waits_for_the_file_is_not_stored_later() {
     });
     let Machine { home, emulator, .. } = machine;
     drop(emulator);
-    // Waits for every thread that still works.
+    // Waits for all blocking threads.
     drop(runtime);
     assert!(!home.path().join(".config/earthengine/credentials").exists());
 }
 
 #[tokio::test]
-async fn a_person_who_refuses_or_never_comes_leaves_nothing_behind() {
+async fn denied_and_timed_out_logins_save_nothing() {
     let mut machine = Machine::new().await;
     machine.emulator.deny_consent();
     let error = machine.error(&machine.flow("localhost:0")).await;
     assert_eq!(error.kind(), ErrorKind::LoginDenied);
-    machine.person.browses = false;
+    machine.user.browses = false;
     let hasty = machine
         .flow("localhost:0")
         .timeout(Duration::from_millis(50));
@@ -362,39 +362,39 @@ async fn a_person_who_refuses_or_never_comes_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn nobody_is_asked_to_log_in_where_a_folder_is_in_the_files_place() {
+async fn directory_in_place_of_the_file_is_reported_first() {
     let machine = Machine::new().await;
     fs::create_dir_all(machine.path()).unwrap();
     for mode in ["localhost:0", "notebook"] {
         let error = machine.error(&machine.flow(mode).force(true)).await;
         assert_eq!(error.kind(), ErrorKind::InvalidFile);
     }
-    assert!(machine.person.pages.lock().unwrap().is_empty());
+    assert!(machine.user.pages.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn a_quiet_login_shows_the_page_and_opens_nothing() {
+async fn quiet_login_shows_the_url_and_opens_no_browser() {
     let machine = Machine::new().await;
     let flow = machine.flow("localhost:0").quiet(true);
     let run = machine.run(&flow);
-    let somebody = async {
+    let user = async {
         loop {
-            let page = machine.person.pages.lock().unwrap().first().cloned();
+            let page = machine.user.pages.lock().unwrap().first().cloned();
             match page {
                 Some(page) => return browse(page).await,
                 None => tokio::task::yield_now().await,
             }
         }
     };
-    let (outcome, last_page) = tokio::join!(run, somebody);
+    let (outcome, last_page) = tokio::join!(run, user);
     assert!(matches!(outcome.unwrap(), LoginOutcome::LoggedIn(_)));
     assert!(last_page.contains("You are logged in"), "{last_page}");
-    let told = machine.person.told.lock().unwrap().concat();
-    assert!(told.contains("ssh -L"), "{told}");
+    let printed = machine.user.printed.lock().unwrap().concat();
+    assert!(printed.contains("ssh -L"), "{printed}");
 }
 
 #[tokio::test]
-async fn a_code_that_is_not_accepted_ends_the_login_with_an_error() {
+async fn rejected_code_is_an_error() {
     let machine = Machine::new().await;
     let failing = ee_emulator::Fault::status(400)
         .body(r#"{"error": "invalid_grant", "error_description": "Bad Request"}"#);
@@ -405,7 +405,7 @@ async fn a_code_that_is_not_accepted_ends_the_login_with_an_error() {
 }
 
 #[tokio::test]
-async fn a_login_by_notebook_says_that_it_lasts_seven_days_and_so_does_the_search() {
+async fn notebook_login_warns_about_its_expiry() {
     let machine = Machine::new().await;
     let saved = machine.saved(&machine.flow("notebook")).await;
     let left = saved.expires_at.unwrap() - Utc::now();
@@ -413,8 +413,8 @@ async fn a_login_by_notebook_says_that_it_lasts_seven_days_and_so_does_the_searc
     assert_eq!(saved.warnings[0].code, "login_expires");
     assert!(
         machine
-            .person
-            .told
+            .user
+            .printed
             .lock()
             .unwrap()
             .concat()
@@ -424,7 +424,7 @@ async fn a_login_by_notebook_says_that_it_lasts_seven_days_and_so_does_the_searc
         machine.token_requests()[0].form()["redirect_uri"],
         "urn:ietf:wg:oauth:2.0:oob"
     );
-    machine.works().await;
+    machine.check_login_works().await;
 
     let options = CredentialOptions::new(machine.flow("notebook").http);
     let find = || Search::new(machine.environment.clone(), options.clone());
@@ -453,39 +453,39 @@ async fn a_login_by_notebook_says_that_it_lasts_seven_days_and_so_does_the_searc
 }
 
 #[tokio::test]
-async fn a_login_by_notebook_can_be_done_in_two_steps() {
+async fn notebook_login_works_in_two_steps() {
     let machine = Machine::new().await;
     let flow = machine.flow("notebook").quiet(true);
-    let LoginOutcome::AwaitingCode(begun) = machine.run(&flow).await.unwrap() else {
+    let LoginOutcome::AwaitingCode(pending) = machine.run(&flow).await.unwrap() else {
         panic!("the first step does not wait");
     };
-    assert!(!format!("{begun:?}").contains(begun.code_verifier.expose_secret()));
+    assert!(!format!("{pending:?}").contains(pending.code_verifier.expose_secret()));
     assert!(!machine.path().exists());
-    let code = code_shown_at(begun.url).await;
+    let code = code_shown_at(pending.url).await;
     let wrong: SecretString = "a:b:c".into();
     let error = flow.finish_notebook(&wrong, &code).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LoginFailed);
     assert!(error.to_string().contains("Unknown request_id"), "{error}");
     let error = flow
-        .finish_notebook(&begun.code_verifier, &"4/0wrong".into())
+        .finish_notebook(&pending.code_verifier, &"4/0wrong".into())
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LoginFailed);
     let error = flow
-        .finish_notebook(&begun.code_verifier, &" ".into())
+        .finish_notebook(&pending.code_verifier, &" ".into())
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidOptions);
-    flow.finish_notebook(&begun.code_verifier, &code)
+    flow.finish_notebook(&pending.code_verifier, &code)
         .await
         .unwrap();
-    machine.works().await;
+    machine.check_login_works().await;
 }
 
 #[tokio::test]
-async fn a_code_that_nobody_enters_is_an_error_that_names_the_two_steps() {
+async fn missing_code_is_an_error_that_suggests_two_steps() {
     let mut machine = Machine::new().await;
-    machine.person.pastes = false;
+    machine.user.pastes = false;
     let error = machine.error(&machine.flow("notebook")).await;
     assert_eq!(error.kind(), ErrorKind::LoginUnavailable);
     assert!(
@@ -501,7 +501,7 @@ async fn a_code_that_nobody_enters_is_an_error_that_names_the_two_steps() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn gclouds_own_login_is_run_and_copied() {
+async fn gcloud_login_is_run_and_copied() {
     let mut machine = Machine::new().await;
     let joe = machine.emulator.create_user_with_scopes(
         "joe@example.com",
@@ -540,14 +540,14 @@ async fn gclouds_own_login_is_run_and_copied() {
         file["scopes"],
         json!(["https://www.googleapis.com/auth/earthengine"])
     );
-    machine.works().await;
+    machine.check_login_works().await;
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn gcloud_legacy_uses_earth_engines_client_and_leaves_no_file_of_it() {
+async fn gcloud_legacy_uses_earth_engines_client_temporarily() {
     let mut machine = Machine::new().await;
-    machine.person.browses = false;
+    machine.user.browses = false;
     let token = machine.emulator.grant(
         "joe@example.com",
         CLIENT_ID,
@@ -570,12 +570,12 @@ async fn gcloud_legacy_uses_earth_engines_client_and_leaves_no_file_of_it() {
     let file = machine.file();
     assert_eq!(file["refresh_token"], token);
     assert!(file.get("client_id").is_none());
-    machine.works().await;
+    machine.check_login_works().await;
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_gcloud_that_is_absent_fails_or_writes_nothing_is_told_apart() {
+async fn gcloud_failures_are_distinguished() {
     let mut machine = Machine::new().await;
     let error = machine.error(&machine.flow("gcloud")).await;
     assert_eq!(error.kind(), ErrorKind::LoginUnavailable);
@@ -594,17 +594,17 @@ async fn a_gcloud_that_is_absent_fails_or_writes_nothing_is_told_apart() {
     assert!(error.to_string().contains('3'), "{error}");
     machine.install("gcloud", "exit 0");
     let error = machine.error(&machine.flow("gcloud")).await;
-    assert!(error.to_string().contains("has not written"), "{error}");
+    assert!(error.to_string().contains("did not write"), "{error}");
     machine.install("gcloud", "exec sleep 600");
     let hasty = machine.flow("gcloud").timeout(Duration::from_millis(50));
     assert_eq!(machine.error(&hasty).await.kind(), ErrorKind::LoginTimeout);
 }
 
 #[tokio::test]
-async fn colab_is_used_where_it_logged_somebody_in_and_told_of_otherwise() {
+async fn colab_login_is_used_or_explained() {
     let mut machine = Machine::new().await;
     let error = machine.error(&machine.flow("colab")).await;
-    assert!(error.to_string().contains("not Google Colab"), "{error}");
+    assert!(error.to_string().contains("not running in"), "{error}");
     let root = machine.home.path().display().to_string();
     machine.environment = machine
         .environment
@@ -612,7 +612,7 @@ async fn colab_is_used_where_it_logged_somebody_in_and_told_of_otherwise() {
         .with_var("COLAB_RELEASE_TAG", "release")
         .with_var("DATALAB_ROOT", &root);
     assert_eq!(
-        LoginMode::detect(&machine.environment, &machine.person),
+        LoginMode::detect(&machine.environment, &machine.user),
         LoginMode::Colab
     );
     let error = machine.error(&machine.flow("colab")).await;
@@ -654,7 +654,7 @@ async fn colab_is_used_where_it_logged_somebody_in_and_told_of_otherwise() {
 }
 
 #[tokio::test]
-async fn appdefault_needs_nothing_and_asks_nobody() {
+async fn appdefault_does_nothing() {
     let machine = Machine::new().await;
     let outcome = machine.run(&machine.flow("appdefault")).await.unwrap();
     assert!(matches!(outcome, LoginOutcome::NotNeeded));
@@ -662,7 +662,7 @@ async fn appdefault_needs_nothing_and_asks_nobody() {
 }
 
 #[tokio::test]
-async fn a_variable_that_comes_before_the_login_is_told_of() {
+async fn variable_that_takes_precedence_is_a_warning() {
     let mut machine = Machine::new().await;
     machine.environment = machine
         .environment
@@ -673,10 +673,10 @@ async fn a_variable_that_comes_before_the_login_is_told_of() {
 }
 
 #[tokio::test]
-async fn without_a_network_nobody_is_asked_to_log_in() {
+async fn server_failure_is_reported_before_prompting() {
     let machine = Machine::new().await;
     machine.saved(&machine.flow("localhost:0")).await;
-    let pages = machine.person.pages.lock().unwrap().len();
+    let pages = machine.user.pages.lock().unwrap().len();
     let flow = machine.flow("localhost:0");
     machine.emulator.fault(
         "oauth2.googleapis.com",
@@ -684,16 +684,16 @@ async fn without_a_network_nobody_is_asked_to_log_in() {
     );
     let error = machine.error(&flow).await;
     assert_eq!(error.kind(), ErrorKind::Token(Token::Server));
-    assert_eq!(machine.person.pages.lock().unwrap().len(), pages);
+    assert_eq!(machine.user.pages.lock().unwrap().len(), pages);
 }
 
 #[tokio::test]
-async fn two_logins_at_once_both_end_and_one_of_them_is_in_the_file() {
+async fn concurrent_logins_succeed_and_one_is_saved() {
     let machine = Machine::new().await;
     let flow = machine.flow("localhost").force(true);
     let (one, other) = tokio::join!(machine.saved(&flow), machine.saved(&flow));
     assert_eq!(one.path, other.path);
-    machine.works().await;
+    machine.check_login_works().await;
     let names = fs::read_dir(machine.path().parent().unwrap()).unwrap();
     assert_eq!(names.count(), 2, "the file and its lock");
 }

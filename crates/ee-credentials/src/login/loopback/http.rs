@@ -1,5 +1,5 @@
-//! One HTTP request as a browser sends it, read with bounds: whoever can reach this machine's
-//! loopback addresses can send anything.
+//! A minimal HTTP server for one browser request. Every read is bounded, because any program on the
+//! machine can connect.
 
 use std::time::Duration;
 
@@ -10,62 +10,64 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-/// Codes and scopes make a query of some hundred bytes; browsers add their cookies for
-/// `localhost`, of which other programs may have set many.
+/// A query has some hundred bytes, but browsers add all cookies for `localhost`, of which other
+/// programs may have set many.
 const MAX_HEAD: usize = 32 * 1024;
-/// For the head to arrive, and for the answer to leave.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// What is read after an answer, so that closing does not cut the answer off.
-const MAX_REST: usize = 256 * 1024;
-const REST_PATIENCE: Duration = Duration::from_secs(1);
+/// The timeout for reading the head, and for writing the response.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How many bytes are read after a response, so that closing the connection does not discard it.
+const MAX_DRAIN: usize = 256 * 1024;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Takes the code out of the address bar and the browser's history.
+/// Removes the code from the address bar and the browser's history.
 const SCRIPT: &str = "history.replaceState(null, '', '/')";
 
-/// What is looked at of a request.
+/// The parts of a request that the login uses.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) path: String,
-    /// There is a code in it.
+    /// Contains the authorization code.
     pub(crate) query: Zeroizing<String>,
     pub(crate) host: String,
 }
 
-/// Why there is no request.
+/// Why a request could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bad {
-    /// It broke off, or took too long: there is nobody to answer.
-    Silent,
-    /// It is no HTTP.
+pub(crate) enum RequestError {
+    /// The client disconnected or took too long, so that no response is sent.
+    Disconnected,
+    /// The bytes are not HTTP.
     Malformed,
     TooLong,
 }
 
 impl Request {
-    pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Self, Bad> {
-        // It never grows, which would leave copies behind.
+    pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Self, RequestError> {
+        // Allocated at its maximum size, because growing would leave copies in memory.
         let mut head = Zeroizing::new(Vec::with_capacity(MAX_HEAD + 1));
-        let all = async {
+        let read = async {
             loop {
                 if let Some(end) = find(&head, b"\r\n\r\n") {
                     head.truncate(end);
                     return Ok(());
                 }
                 if head.len() > MAX_HEAD {
-                    return Err(Bad::TooLong);
+                    return Err(RequestError::TooLong);
                 }
                 match stream.read_buf(&mut *head).await {
-                    Ok(0) | Err(_) => return Err(Bad::Silent),
+                    Ok(0) | Err(_) => return Err(RequestError::Disconnected),
                     Ok(_) => {}
                 }
             }
         };
-        timeout(PATIENCE, all).await.map_err(|_| Bad::Silent)??;
-        Self::parse(&head).ok_or(Bad::Malformed)
+        timeout(TIMEOUT, read)
+            .await
+            .map_err(|_| RequestError::Disconnected)??;
+        Self::parse(&head).ok_or(RequestError::Malformed)
     }
 
-    /// Reads a head without its last empty line (RFC 9112 §3, §5).
+    /// Parses a head without its final empty line (RFC 9112 §3, §5).
     fn parse(head: &[u8]) -> Option<Self> {
         let mut lines = std::str::from_utf8(head).ok()?.split("\r\n");
         let mut words = lines.next()?.split(' ');
@@ -91,8 +93,8 @@ impl Request {
         })
     }
 
-    /// Whether it was sent to this machine by name. A page elsewhere whose name suddenly leads
-    /// here (DNS rebinding) has its own name in `Host`.
+    /// Returns whether `Host` is a loopback name. In a DNS rebinding attack it is the name of the
+    /// attacker's site.
     pub(crate) fn is_for(&self, port: u16) -> bool {
         let names = ["localhost", "127.0.0.1", "[::1]"];
         names.iter().any(|name| {
@@ -108,7 +110,7 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
 }
 
-/// A page for the person at the browser.
+/// A page that the browser shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Page {
     pub(crate) status: &'static str,
@@ -117,14 +119,14 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// Sends it. A browser that went away is not our trouble.
+    /// Sends the page. Errors are ignored, because the browser may have disconnected.
     pub(crate) async fn send(self, stream: &mut (impl AsyncWrite + Unpin)) {
-        let reply = self.to_http();
+        let response = self.to_http();
         let sent = async {
-            stream.write_all(reply.as_bytes()).await?;
+            stream.write_all(response.as_bytes()).await?;
             stream.shutdown().await
         };
-        let _ = timeout(PATIENCE, sent).await;
+        let _ = timeout(TIMEOUT, sent).await;
     }
 
     fn to_http(self) -> String {
@@ -142,7 +144,7 @@ impl Page {
         let script = STANDARD.encode(digest(&SHA256, SCRIPT.as_bytes()));
         format!(
             "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\
-             Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nX-Content-Type-CredentialOptions: nosniff\r\n\
+             Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\n\
              Content-Security-Policy: default-src 'none'; script-src 'sha256-{script}'; \
              style-src 'unsafe-inline'; frame-ancestors 'none'\r\n\
              Connection: close\r\n\r\n{body}",
@@ -151,21 +153,21 @@ impl Page {
     }
 }
 
-/// Reads on for a while after an answer: closing a connection with something unread in it
-/// takes the answer away from the client.
+/// Reads remaining data after a response. Closing a connection with unread data would discard the
+/// response.
 pub(crate) async fn drain(stream: &mut (impl AsyncRead + Unpin)) {
-    let rest = async {
-        let mut left = MAX_REST;
-        let mut waste = [0; 4096];
-        while let Ok(n @ 1..) = stream.read(&mut waste).await {
+    let drained = async {
+        let mut left = MAX_DRAIN;
+        let mut buffer = [0; 4096];
+        while let Ok(n @ 1..) = stream.read(&mut buffer).await {
             left = left.saturating_sub(n);
             if left == 0 {
                 break;
             }
         }
     };
-    // Whether they are done or not: enough was read.
-    let _ = timeout(REST_PATIENCE, rest).await;
+    // A timeout is fine: the client had enough time.
+    let _ = timeout(DRAIN_TIMEOUT, drained).await;
 }
 
 #[cfg(test)]
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browsers_request_is_read() {
+    fn browser_request_is_parsed() {
         let request =
             parse("GET /?code=4/0a&state=x HTTP/1.1\r\nUser-Agent: x: y\r\nhost: LocalHost:8085")
                 .unwrap();
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_of_a_browser_is_not_read() {
+    fn invalid_requests_are_rejected() {
         for head in [
             "",
             "GET",
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machines_own_names_are_its_own() {
+    fn host_must_be_a_loopback_name() {
         let is_for = |host: &str, port| {
             parse(&format!("GET / HTTP/1.1\r\nHost: {host}"))
                 .unwrap()
@@ -237,11 +239,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_is_slow_or_sends_without_end_is_given_up() {
+    async fn slow_and_endless_requests_are_abandoned() {
         let (mut near, far) = tokio::io::duplex(64);
-        assert_eq!(Request::read(&mut near).await, Err(Bad::Silent));
+        assert_eq!(
+            Request::read(&mut near).await,
+            Err(RequestError::Disconnected)
+        );
         drop(far);
         let mut endless = tokio::io::repeat(b'x');
-        assert_eq!(Request::read(&mut endless).await, Err(Bad::TooLong));
+        assert_eq!(
+            Request::read(&mut endless).await,
+            Err(RequestError::TooLong)
+        );
     }
 }

@@ -1,6 +1,5 @@
-//! The address on this machine that the consent page sends the browser back to
-//! (RFC 8252 §7.3): it takes one answer, the one with this login's state, and outlives
-//! whatever else comes along.
+//! The callback server (RFC 8252 §7.3), to which the consent page redirects the browser. It accepts
+//! one response, the one with this login's state, and answers every other request with a page.
 
 pub(crate) mod http;
 
@@ -16,46 +15,46 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
-use crate::login::authorization::{Answer, NoAnswer};
-use crate::login::loopback::http::{Bad, Page, Request, drain};
+use crate::login::authorization::{AuthorizationResponse, InvalidCallback};
+use crate::login::loopback::http::{Page, Request, RequestError, drain};
 use crate::{Error, ErrorKind};
 
-/// Enough for any browser; the next one waits until one of these is done.
+/// The number of concurrent connections. Further connections wait.
 const MAX_CONNECTIONS: usize = 64;
-/// How often any free port is tried that then is not free under the other address.
+/// How often to select a free IPv4 port that is then in use on IPv6.
 const MAX_TRIES: usize = 20;
-/// How long the last page may take to reach the browser.
-const LAST_PAGE: Duration = Duration::from_secs(2);
+/// How long the final page may take to reach the browser.
+const FINAL_PAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) const DONE: Page = Page {
     status: "200 OK",
     title: "You are logged in",
-    text: "Earth Engine: the login is done. You can close this window.",
+    text: "The login to Earth Engine is complete. You can close this window.",
 };
 pub(super) const FAILED: Page = Page {
     status: "200 OK",
-    title: "The login came to nothing",
-    text: "The program that asked for it says why. You can close this window.",
+    title: "The login failed",
+    text: "The program that started the login shows the reason. You can close this window.",
 };
 const NOT_YET: Page = Page {
     status: "200 OK",
     title: "Waiting for your login",
-    text: "A program on this machine waits for a login to Earth Engine: open the page that it named.",
+    text: "A program on this machine is waiting for a login to Earth Engine. Open the page that it shows.",
 };
 const FOREIGN: Page = Page {
     status: "400 Bad Request",
-    title: "This is another login",
-    text: "The answer does not belong to the login that is waited for here. Open the page that the program named, and try again.",
+    title: "Wrong login",
+    text: "This response belongs to another login. Open the page that the program shows and try again.",
 };
 const MALFORMED: Page = Page {
     status: "400 Bad Request",
     title: "Bad request",
-    text: "This is not an answer of Google's consent page.",
+    text: "This is not a response of Google's consent page.",
 };
 const SECOND: Page = Page {
     status: "409 Conflict",
-    title: "The login was answered before",
-    text: "One answer was taken already. You can close this window.",
+    title: "Already received",
+    text: "A response to this login was already received. You can close this window.",
 };
 const NOT_FOUND: Page = Page {
     status: "404 Not Found",
@@ -65,7 +64,7 @@ const NOT_FOUND: Page = Page {
 const NOT_ALLOWED: Page = Page {
     status: "405 Method Not Allowed",
     title: "Method not allowed",
-    text: "Browsers come here with GET.",
+    text: "Only GET requests are accepted.",
 };
 const MISDIRECTED: Page = Page {
     status: "421 Misdirected Request",
@@ -74,20 +73,20 @@ const MISDIRECTED: Page = Page {
 };
 const TOO_LONG: Page = Page {
     status: "431 Request Header Fields Too Large",
-    title: "Too long",
-    text: "This is longer than any answer of Google's consent page.",
+    title: "Request too long",
+    text: "The request is longer than any response of Google's consent page.",
 };
 
 /// Which port to listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Port {
-    /// This one; if it is in use, that is an error.
-    Named(u16),
-    /// This one if it is free, and any other if not.
+    /// This port; it is an error if it is in use.
+    Fixed(u16),
+    /// This port, or a free one if it is in use.
     Preferred(u16),
 }
 
-/// Listens on 127.0.0.1 and, where there is one, on ::1: browsers try either for `localhost`.
+/// Listeners on 127.0.0.1 and, if available, on ::1, because browsers resolve `localhost` to either.
 #[derive(Debug)]
 pub(super) struct Loopback {
     listeners: Vec<TcpListener>,
@@ -96,23 +95,23 @@ pub(super) struct Loopback {
 
 impl Loopback {
     pub(super) async fn bind(port: Port) -> Result<Self, Error> {
-        let (Port::Named(number) | Port::Preferred(number)) = port;
+        let (Port::Fixed(number) | Port::Preferred(number)) = port;
         let bound = match (bind_both(number).await, port) {
             (Err(error), Port::Preferred(_)) if is_taken(&error) => bind_both(0).await,
             (bound, _) => bound,
         };
         bound.map_err(|error| {
-            let why = if is_taken(&error) {
-                "another program uses it".to_owned()
+            let reason = if is_taken(&error) {
+                "it is in use by another program".to_owned()
             } else {
                 error.to_string()
             };
             Error::new(
                 ErrorKind::LoginUnavailable,
-                format!("port {number} of this machine cannot be listened on: {why}"),
+                format!("cannot listen on port {number}: {reason}"),
             )
             .with_remedy(
-                Remedy::new("Take another port; 0 means any that is free.")
+                Remedy::new("Use another port; 0 selects a free one.")
                     .command("eectl auth login --mode=localhost:0"),
             )
             .with_source(error)
@@ -123,18 +122,18 @@ impl Loopback {
         self.port
     }
 
-    /// What the consent page is told: to the letter what the Python client says.
+    /// Returns the redirect URI, in the same form as the Python client's.
     pub(super) fn redirect_uri(&self) -> String {
         format!("http://localhost:{}", self.port)
     }
 
-    /// Begins to answer, in a task of its own.
-    pub(super) fn serve(self, state: &SecretString) -> Waiting {
-        let (answer, answers) = mpsc::channel(1);
-        let door = Arc::new(Door::new(state, self.port, answer));
-        let task = tokio::spawn(serve(self.listeners, door));
-        Waiting {
-            answers,
+    /// Starts the server in a separate task.
+    pub(super) fn serve(self, state: &SecretString) -> PendingCallback {
+        let (sender, responses) = mpsc::channel(1);
+        let handler = Arc::new(CallbackHandler::new(state, self.port, sender));
+        let task = tokio::spawn(serve(self.listeners, handler));
+        PendingCallback {
+            responses,
             task: task.abort_handle(),
         }
     }
@@ -151,7 +150,7 @@ async fn bind_both(port: u16) -> io::Result<Loopback> {
         let number = v4.local_addr()?.port();
         let listeners = match TcpListener::bind((Ipv6Addr::LOCALHOST, number)).await {
             Ok(v6) => vec![v4, v6],
-            // Somebody else's there would get the code, if the browser tries that first.
+            // Another program on IPv6 would receive the code if the browser tried it first.
             Err(error) if is_taken(&error) => {
                 tries += 1;
                 if port == 0 && tries < MAX_TRIES {
@@ -159,7 +158,7 @@ async fn bind_both(port: u16) -> io::Result<Loopback> {
                 }
                 return Err(error);
             }
-            // No IPv6 on this machine.
+            // The machine has no IPv6.
             Err(_) => vec![v4],
         };
         return Ok(Loopback {
@@ -169,57 +168,58 @@ async fn bind_both(port: u16) -> io::Result<Loopback> {
     }
 }
 
-/// A login that waits for its answer. Nobody listens any more once it is dropped.
+/// A running callback server. It stops when this is dropped.
 #[derive(Debug)]
-pub(super) struct Waiting {
-    answers: mpsc::Receiver<(Answer, LastPage)>,
+pub(super) struct PendingCallback {
+    responses: mpsc::Receiver<(AuthorizationResponse, FinalPage)>,
     task: AbortHandle,
 }
 
-impl Waiting {
-    /// The answer, and the browser that brought it. Later answers are refused.
-    pub(super) async fn answer(&mut self) -> Result<(Answer, LastPage), Error> {
-        self.answers.recv().await.ok_or_else(|| {
+impl PendingCallback {
+    /// Waits for the response. Later responses are rejected.
+    pub(super) async fn response(&mut self) -> Result<(AuthorizationResponse, FinalPage), Error> {
+        self.responses.recv().await.ok_or_else(|| {
             Error::new(
                 ErrorKind::LoginFailed,
-                "the runtime ended before the browser answered",
+                "the runtime shut down before the browser responded",
             )
+            .with_remedy(Remedy::new("Log in again."))
         })
     }
 }
 
-impl Drop for Waiting {
+impl Drop for PendingCallback {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-/// A browser that waits for its last page.
+/// The connection of a browser that waits for its final page.
 #[derive(Debug)]
-pub(super) struct LastPage {
+pub(super) struct FinalPage {
     page: oneshot::Sender<Page>,
     sent: oneshot::Receiver<()>,
 }
 
-impl LastPage {
-    /// Shows the last page, and waits a moment for it to arrive.
+impl FinalPage {
+    /// Sends the final page and waits briefly until it was sent.
     pub(super) async fn show(self, page: Page) {
         if self.page.send(page).is_ok() {
-            // If it does not arrive, the terminal tells the same.
-            let _ = timeout(LAST_PAGE, self.sent).await;
+            // The terminal shows the outcome, too.
+            let _ = timeout(FINAL_PAGE_TIMEOUT, self.sent).await;
         }
     }
 }
 
-/// What every connection needs to know.
-pub(super) struct Door {
+/// Validates callbacks; shared by all connections.
+pub(super) struct CallbackHandler {
     state: SecretString,
     port: u16,
-    answered: AtomicBool,
-    answer: mpsc::Sender<(Answer, LastPage)>,
+    received: AtomicBool,
+    sender: mpsc::Sender<(AuthorizationResponse, FinalPage)>,
 }
 
-async fn serve(listeners: Vec<TcpListener>, door: Arc<Door>) {
+async fn serve(listeners: Vec<TcpListener>, handler: Arc<CallbackHandler>) {
     let mut connections = JoinSet::new();
     loop {
         while connections.len() >= MAX_CONNECTIONS {
@@ -227,11 +227,11 @@ async fn serve(listeners: Vec<TcpListener>, door: Arc<Door>) {
         }
         match accept(&listeners).await {
             Ok(stream) => {
-                connections.spawn(talk(stream, door.clone()));
+                connections.spawn(serve_connection(stream, handler.clone()));
             }
-            // Out of file handles, or a client that was gone at once.
+            // Too many open files, or a client that disconnected immediately.
             Err(error) => {
-                tracing::debug!(%error, "a connection was not accepted");
+                tracing::debug!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
@@ -251,54 +251,58 @@ async fn accept(listeners: &[TcpListener]) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn talk(mut stream: TcpStream, door: Arc<Door>) {
+async fn serve_connection(mut stream: TcpStream, handler: Arc<CallbackHandler>) {
     let page = match Request::read(&mut stream).await {
-        Ok(request) => match door.judge(&request) {
-            Ok(answer) => return hand_over(stream, answer, &door).await,
+        Ok(request) => match handler.handle(&request) {
+            Ok(response) => return deliver(stream, response, &handler).await,
             Err(page) => page,
         },
-        Err(Bad::Silent) => return,
-        Err(Bad::Malformed) => MALFORMED,
-        Err(Bad::TooLong) => TOO_LONG,
+        Err(RequestError::Disconnected) => return,
+        Err(RequestError::Malformed) => MALFORMED,
+        Err(RequestError::TooLong) => TOO_LONG,
     };
     page.send(&mut stream).await;
     drain(&mut stream).await;
 }
 
-/// Gives the answer to the login, and the browser the page that the login ends with.
-async fn hand_over(mut stream: TcpStream, answer: Answer, door: &Door) {
+/// Passes the response to the login, and sends the login's final page to the browser.
+async fn deliver(
+    mut stream: TcpStream,
+    response: AuthorizationResponse,
+    handler: &CallbackHandler,
+) {
     let (page, shown) = oneshot::channel();
     let (sent, was_sent) = oneshot::channel();
-    let browser = LastPage {
+    let browser = FinalPage {
         page,
         sent: was_sent,
     };
-    let page = match door.answer.send((answer, browser)).await {
+    let page = match handler.sender.send((response, browser)).await {
         Ok(()) => shown.await.unwrap_or(FAILED),
         Err(_) => FAILED,
     };
     page.send(&mut stream).await;
-    // Nobody may be waiting any more.
+    // The login may have stopped waiting.
     let _ = sent.send(());
     drain(&mut stream).await;
 }
 
-impl Door {
+impl CallbackHandler {
     pub(super) fn new(
         state: &SecretString,
         port: u16,
-        answer: mpsc::Sender<(Answer, LastPage)>,
+        sender: mpsc::Sender<(AuthorizationResponse, FinalPage)>,
     ) -> Self {
         Self {
             state: state.clone(),
             port,
-            answered: AtomicBool::new(false),
-            answer,
+            received: AtomicBool::new(false),
+            sender,
         }
     }
 
-    /// The answer, if the request brings it, or else the page that it gets.
-    pub(super) fn judge(&self, request: &Request) -> Result<Answer, Page> {
+    /// Returns the response in the request, or the page to send instead.
+    pub(super) fn handle(&self, request: &Request) -> Result<AuthorizationResponse, Page> {
         if !request.is_for(self.port) {
             return Err(MISDIRECTED);
         }
@@ -311,15 +315,15 @@ impl Door {
         if request.query.is_empty() {
             return Err(NOT_YET);
         }
-        let answer = Answer::parse(&request.query, self.state.expose_secret());
-        let answer = answer.map_err(|why| match why {
-            NoAnswer::ForeignState => FOREIGN,
-            NoAnswer::Malformed => MALFORMED,
+        let response = AuthorizationResponse::parse(&request.query, self.state.expose_secret());
+        let response = response.map_err(|reason| match reason {
+            InvalidCallback::StateMismatch => FOREIGN,
+            InvalidCallback::Malformed => MALFORMED,
         })?;
-        if self.answered.swap(true, Ordering::AcqRel) {
+        if self.received.swap(true, Ordering::AcqRel) {
             return Err(SECOND);
         }
-        Ok(answer)
+        Ok(response)
     }
 }
 

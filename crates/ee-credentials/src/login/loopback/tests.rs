@@ -6,15 +6,15 @@ const STATE: &str = "the-state-of-this-login";
 
 struct Login {
     port: u16,
-    waiting: Waiting,
+    callback: PendingCallback,
 }
 
 impl Login {
     async fn new() -> Self {
-        let listener = Loopback::bind(Port::Named(0)).await.unwrap();
+        let listener = Loopback::bind(Port::Fixed(0)).await.unwrap();
         Self {
             port: listener.port(),
-            waiting: listener.serve(&STATE.into()),
+            callback: listener.serve(&STATE.into()),
         }
     }
 
@@ -24,7 +24,7 @@ impl Login {
             .unwrap()
     }
 
-    /// Sends bytes and returns the status line of the answer, empty if there is none.
+    /// Sends bytes and returns the status line of the response, which may be empty.
     async fn send(&self, bytes: impl AsRef<[u8]>) -> String {
         status(self.connect().await, bytes).await
     }
@@ -37,7 +37,7 @@ impl Login {
         .await
     }
 
-    /// That the login still takes its answer.
+    /// Checks that the login still accepts its response.
     async fn succeeds(mut self) {
         let port = self.port;
         let browser = tokio::spawn(async move {
@@ -49,8 +49,8 @@ impl Login {
             );
             status(stream, head).await
         });
-        let (answer, page) = self.waiting.answer().await.unwrap();
-        let Answer::Code(code) = answer else {
+        let (response, page) = self.callback.response().await.unwrap();
+        let AuthorizationResponse::Code(code) = response else {
             panic!("a code was sent");
         };
         assert_eq!(code.expose_secret(), "4/0good");
@@ -60,22 +60,29 @@ impl Login {
 }
 
 async fn status(mut stream: TcpStream, bytes: impl AsRef<[u8]>) -> String {
-    // Whoever refuses need not read all of it.
+    // A rejected request is not read completely.
     let _ = stream.write_all(bytes.as_ref()).await;
-    let mut reply = Vec::new();
-    let _ = stream.read_to_end(&mut reply).await;
-    let reply = String::from_utf8(reply).unwrap();
-    assert!(!reply.contains("4/0") && !reply.contains(STATE), "{reply}");
-    reply.lines().next().unwrap_or_default().to_owned()
+    let mut response = Vec::new();
+    let _ = stream.read_to_end(&mut response).await;
+    let response = String::from_utf8(response).unwrap();
+    assert!(
+        !response.contains("4/0") && !response.contains(STATE),
+        "{response}"
+    );
+    assert!(
+        response.is_empty() || response.contains("\r\nX-Content-Type-Options: nosniff\r\n"),
+        "{response}"
+    );
+    response.lines().next().unwrap_or_default().to_owned()
 }
 
 #[tokio::test]
-async fn the_answer_with_this_logins_state_is_taken() {
+async fn response_with_the_state_is_accepted() {
     Login::new().await.succeeds().await;
 }
 
 #[tokio::test]
-async fn requests_that_are_not_the_answer_are_refused_and_the_login_goes_on() {
+async fn other_requests_are_rejected_without_ending_the_login() {
     let login = Login::new().await;
     let port = login.port;
     for (target, status) in [
@@ -141,7 +148,7 @@ async fn requests_that_are_not_the_answer_are_refused_and_the_login_goes_on() {
 }
 
 #[tokio::test]
-async fn a_second_answer_is_refused_while_the_first_counts() {
+async fn second_response_is_rejected() {
     let mut login = Login::new().await;
     let target = format!("/?state={STATE}&code=4/0first");
     let mut first = login.connect().await;
@@ -150,20 +157,22 @@ async fn a_second_answer_is_refused_while_the_first_counts() {
         login.port
     );
     first.write_all(head.as_bytes()).await.unwrap();
-    let (answer, page) = login.waiting.answer().await.unwrap();
-    assert!(matches!(answer, Answer::Code(code) if code.expose_secret() == "4/0first"));
+    let (response, page) = login.callback.response().await.unwrap();
+    assert!(
+        matches!(response, AuthorizationResponse::Code(code) if code.expose_secret() == "4/0first")
+    );
     let second = format!("/?state={STATE}&error=access_denied");
     for target in [&target, &second] {
         assert_eq!(login.get(target).await, "HTTP/1.1 409 Conflict");
     }
     page.show(FAILED).await;
-    let mut reply = String::new();
-    first.read_to_string(&mut reply).await.unwrap();
-    assert!(reply.contains(FAILED.text), "{reply}");
+    let mut response = String::new();
+    first.read_to_string(&mut response).await.unwrap();
+    assert!(response.contains(FAILED.text), "{response}");
 }
 
 #[tokio::test]
-async fn clients_that_say_nothing_or_break_off_hold_nobody_up() {
+async fn silent_and_disconnecting_clients_block_no_others() {
     let login = Login::new().await;
     let mut idle = Vec::new();
     for _ in 0..MAX_CONNECTIONS / 2 {
@@ -177,7 +186,7 @@ async fn clients_that_say_nothing_or_break_off_hold_nobody_up() {
 }
 
 #[tokio::test]
-async fn a_refusal_with_this_logins_state_is_an_answer() {
+async fn denial_with_the_state_is_accepted() {
     let mut login = Login::new().await;
     let mut stream = login.connect().await;
     let head = format!(
@@ -185,16 +194,16 @@ async fn a_refusal_with_this_logins_state_is_an_answer() {
         login.port
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    let (answer, _page) = login.waiting.answer().await.unwrap();
-    assert!(matches!(answer, Answer::Refused(reason) if reason == "access_denied"));
+    let (response, _page) = login.callback.response().await.unwrap();
+    assert!(matches!(response, AuthorizationResponse::Denied(reason) if reason == "access_denied"));
 }
 
 #[tokio::test]
-async fn nobody_listens_any_more_once_the_login_is_dropped() {
+async fn dropping_the_login_stops_the_server() {
     let login = Login::new().await;
     let port = login.port;
     drop(login);
-    // The task is ended by the runtime, some time after this one gives way to it.
+    // The runtime stops the task some time after this one yields.
     while TcpStream::connect((Ipv4Addr::LOCALHOST, port))
         .await
         .is_ok()
@@ -204,8 +213,8 @@ async fn nobody_listens_any_more_once_the_login_is_dropped() {
 }
 
 #[tokio::test]
-async fn both_loopback_addresses_are_listened_on_and_no_other() {
-    let listener = Loopback::bind(Port::Named(0)).await.unwrap();
+async fn server_listens_only_on_loopback_addresses() {
+    let listener = Loopback::bind(Port::Fixed(0)).await.unwrap();
     for one in &listener.listeners {
         let address = one.local_addr().unwrap();
         assert!(address.ip().is_loopback());
@@ -220,19 +229,19 @@ async fn both_loopback_addresses_are_listened_on_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_an_error_if_it_was_asked_for_by_name() {
+async fn fixed_port_in_use_is_an_error() {
     let taken = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = taken.local_addr().unwrap().port();
-    let error = Loopback::bind(Port::Named(port)).await.unwrap_err();
+    let error = Loopback::bind(Port::Fixed(port)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LoginUnavailable);
     assert!(error.to_string().contains(&port.to_string()), "{error}");
     assert!(error.remedy().unwrap().command.is_some());
     let other = Loopback::bind(Port::Preferred(port)).await.unwrap();
     assert_ne!(other.port(), port);
 
-    // The address under which somebody else is found first must not be theirs either.
+    // The IPv6 port must not belong to another program either.
     if let Ok(taken) = std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) {
         let port = taken.local_addr().unwrap().port();
-        assert!(Loopback::bind(Port::Named(port)).await.is_err());
+        assert!(Loopback::bind(Port::Fixed(port)).await.is_err());
     }
 }

@@ -1,5 +1,4 @@
-//! Google Colab logs people in by itself, inside of the notebook's kernel: nothing that
-//! another process could do.
+//! The mode `colab`: Google Colab's own login, which only the kernel of the notebook can make.
 
 use std::path::Path;
 
@@ -10,18 +9,18 @@ use crate::login::detect::is_colab;
 use crate::login::flow::LoginFlow;
 use crate::{Error, ErrorKind};
 
-/// What is run in a cell.
+/// The code to run in a cell.
 const CELL: &str = "from google.colab import auth; auth.authenticate_user()";
 
-/// The error that says what to run, where there are no credentials yet.
-pub(crate) fn not_yet(flow: &LoginFlow) -> Error {
-    if flow.asks_for_other_scopes() {
+/// Returns the error that explains how to log in, if there are no credentials yet.
+pub(crate) fn not_logged_in(flow: &LoginFlow) -> Error {
+    if flow.requests_other_scopes() {
         return Error::new(
             ErrorKind::InvalidOptions,
-            "Colab's login has scopes of its own, and others cannot be asked for",
+            "the scopes of Colab's login cannot be changed",
         )
         .with_remedy(
-            Remedy::new("Leave the scopes out, or log in by another mode.")
+            Remedy::new("Omit the scopes, or use another login mode.")
                 .command("eectl auth login --mode=notebook"),
         );
     }
@@ -32,25 +31,24 @@ pub(crate) fn not_yet(flow: &LoginFlow) -> Error {
         return Error::new(
             ErrorKind::LoginUnavailable,
             format!(
-                "Colab has logged you in, into {}, and this process does not know of it",
+                "Colab saved a login in {}, but this process does not use it",
                 display_path(Path::new(&adc))
             ),
         )
         .with_remedy(
-            Remedy::new("Let GOOGLE_APPLICATION_CREDENTIALS name the file.").command(format!(
+            Remedy::new("Set GOOGLE_APPLICATION_CREDENTIALS to the file.").command(format!(
                 "export GOOGLE_APPLICATION_CREDENTIALS={}",
                 shell_quoted(adc.as_ref())
             )),
         );
     }
     if !is_colab(&flow.environment) {
-        return Error::new(ErrorKind::LoginUnavailable, "this is not Google Colab").with_remedy(
-            Remedy::new("Leave the mode out: the one that fits is chosen."),
-        );
+        return Error::new(ErrorKind::LoginUnavailable, "not running in Google Colab")
+            .with_remedy(Remedy::new("Omit the mode to select one that fits."));
     }
     Error::new(
         ErrorKind::LoginUnavailable,
-        "Colab has not logged you in yet, and does so in a cell of the notebook only",
+        "Colab has no login yet, and it can be made only in a cell of the notebook",
     )
-    .with_remedy(Remedy::new("Run this in a cell, and then try again.").command(CELL))
+    .with_remedy(Remedy::new("Run this in a cell, then try again.").command(CELL))
 }

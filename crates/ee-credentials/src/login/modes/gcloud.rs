@@ -1,5 +1,5 @@
-//! A login by gcloud: it runs, writes Application Default Credentials, and what it was granted
-//! is copied into Earth Engine's own file.
+//! The modes `gcloud` and `gcloud-legacy`: gcloud writes Application Default Credentials, which are
+//! copied to Earth Engine's own file.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -14,7 +14,7 @@ use crate::discovery::program;
 use crate::input::json::Document;
 use crate::input::location::{Place, Stamp, read};
 use crate::input::path_setting::PathSetting;
-use crate::login::authorization::{Client, Granted};
+use crate::login::authorization::{Client, TokenGrant};
 use crate::login::flow::{LoginFlow, SavedLogin};
 use crate::login::pkce::nonce;
 use crate::login::{Browser, LoginMode, Terminal};
@@ -31,45 +31,48 @@ pub(crate) async fn run(
     let adc = flow.environment.gcloud_adc_file()?.ok_or_else(|| {
         Error::new(
             ErrorKind::InvalidEnvironment,
-            "there is no home folder, and so no place where gcloud keeps its files",
+            "gcloud's configuration directory is unknown, because there is no home directory",
         )
         .with_remedy(Remedy::new("Set HOME or CLOUDSDK_CONFIG."))
     })?;
-    let asked = flow.asked();
-    let mut words = vec![
+    let requested = flow.requested_scopes();
+    let mut args = vec![
         "auth".to_owned(),
         "application-default".to_owned(),
         "login".to_owned(),
-        format!("--scopes={}", asked.iter().collect::<Vec<_>>().join(",")),
+        format!(
+            "--scopes={}",
+            requested.iter().collect::<Vec<_>>().join(",")
+        ),
     ];
     let client_file = match mode {
         LoginMode::GcloudLegacy => Some(ClientFile::create()?),
         _ => None,
     };
     if let Some(file) = &client_file {
-        words.push(format!("--client-id-file={}", file.0.display()));
+        args.push(format!("--client-id-file={}", file.0.display()));
         if flow.quiet || !browser.is_available() {
-            words.push("--no-browser".to_owned());
+            args.push("--no-browser".to_owned());
         }
     } else if flow.quiet {
-        words.push("--no-launch-browser".to_owned());
+        args.push("--no-launch-browser".to_owned());
     }
     terminal.print(&sanitize(
-        &format!("Running: gcloud {}", words.join(" ")),
+        &format!("Running: gcloud {}", args.join(" ")),
         &[],
     ));
     let before = Stamp::now(&adc).ok();
     let mut command = Command::new(gcloud);
     command
-        .args(&words)
+        .args(&args)
         .env_clear()
         .envs(flow.environment.variables())
         .stdin(Stdio::inherit())
-        // Results are the caller's to print; gcloud talks to the person.
+        // Standard output is for the result of the calling program.
         .stdout(io::stderr())
         .stderr(Stdio::inherit())
         .kill_on_drop(true);
-    // gcloud is a script, and starts Python.
+    // gcloud is a script that starts Python.
     if let Some(path) = program::search_path(&flow.environment) {
         command.env("PATH", path);
     }
@@ -81,9 +84,9 @@ pub(crate) async fn run(
             command.status().await.map_err(|error| {
                 Error::new(
                     ErrorKind::LoginUnavailable,
-                    format!("gcloud cannot be run: {error}"),
+                    format!("cannot run gcloud: {error}"),
                 )
-                .with_remedy(install())
+                .with_remedy(install_remedy())
                 .with_source(error)
             })
         })
@@ -91,31 +94,31 @@ pub(crate) async fn run(
     drop(client_file);
     if !status.success() {
         return Err(failed(&format!(
-            "gcloud ended with {status}; it says above why"
+            "gcloud failed with {status}; see its message above"
         )));
     }
     if Stamp::now(&adc).ok() == before {
         return Err(failed(&format!(
-            "gcloud ended without an error, and has not written {}",
+            "gcloud succeeded but did not write {}",
             display_path(&adc)
         )));
     }
-    copy(flow, mode, adc, &asked).await
+    copy(flow, mode, adc, &requested).await
 }
 
-/// Takes what gcloud was granted over into Earth Engine's file.
+/// Copies gcloud's login to Earth Engine's file.
 async fn copy(
     flow: &LoginFlow,
     mode: LoginMode,
     adc: PathBuf,
-    asked: &Scopes,
+    requested: &Scopes,
 ) -> Result<SavedLogin, Error> {
     let place = Place::file(adc);
     let document = Document::parse(&read(&place)?.text, &place)?;
     let kind = document.required_text("type")?;
     if kind != "authorized_user" {
         return Err(failed(&format!(
-            "gcloud wrote a credential of the type {}, and a login with a refresh token is needed",
+            "gcloud wrote a credential of type {} instead of a user login",
             crate::input::json::clipped(kind)
         )));
     }
@@ -124,17 +127,17 @@ async fn copy(
         secret: document.required_secret("client_secret")?,
     };
     let refresh_token = document.required_secret("refresh_token")?;
-    let granted = granted(flow, &client, refresh_token, asked).await?;
-    flow.save(mode, granted, asked, &client, None).await
+    let granted = granted(flow, &client, refresh_token, requested).await?;
+    flow.save(mode, granted, requested, &client, None).await
 }
 
-/// gcloud does not say what was granted; the first token does.
+/// Requests a token, whose response contains the granted scopes. gcloud does not save them.
 async fn granted(
     flow: &LoginFlow,
     client: &Client,
     refresh_token: SecretString,
-    asked: &Scopes,
-) -> Result<Granted, Error> {
+    requested: &Scopes,
+) -> Result<TokenGrant, Error> {
     let grant = Grant::RefreshToken {
         client_id: Some(&client.id),
         client_secret: Some(&client.secret),
@@ -144,17 +147,17 @@ async fn granted(
     };
     let endpoint = TokenEndpoint::google(flow.http.clone());
     let response = endpoint.exchange(&grant, None).await?;
-    let scopes = response.access_token.scopes().unwrap_or(asked).clone();
-    Ok(Granted {
+    let scopes = response.access_token.scopes().unwrap_or(requested).clone();
+    Ok(TokenGrant {
         access_token: response.access_token,
         refresh_token: Some(refresh_token),
         scopes,
     })
 }
 
-fn install() -> Remedy {
+fn install_remedy() -> Remedy {
     Remedy::new(
-        "Install the Google Cloud CLI; or log in without it, with a browser on any machine.",
+        "Install the Google Cloud CLI, or log in without it, using a browser on any machine.",
     )
     .command("eectl auth login --mode=notebook")
     .url("https://cloud.google.com/sdk/docs/install")
@@ -163,20 +166,20 @@ fn install() -> Remedy {
 fn not_installed() -> Error {
     Error::new(
         ErrorKind::LoginUnavailable,
-        "gcloud is not in an absolute directory of the search path (PATH)",
+        "gcloud was not found in the absolute directories of PATH",
     )
-    .with_remedy(install())
+    .with_remedy(install_remedy())
 }
 
-fn failed(what: &str) -> Error {
-    Error::new(ErrorKind::LoginFailed, what).with_remedy(
+fn failed(message: &str) -> Error {
+    Error::new(ErrorKind::LoginFailed, message).with_remedy(
         Remedy::new("Try again, or log in without gcloud.")
             .command("eectl auth login --mode=notebook")
             .url("https://developers.google.com/earth-engine/guides/auth"),
     )
 }
 
-/// A file that describes Earth Engine's OAuth client to gcloud. It goes when it is dropped.
+/// A temporary file that describes Earth Engine's OAuth client to gcloud. Deleted when dropped.
 #[derive(Debug)]
 struct ClientFile(PathBuf);
 
@@ -192,31 +195,31 @@ impl ClientFile {
             "token_uri": "https://oauth2.googleapis.com/token",
         }});
         let name = format!("earthengine-client-{}.json", nonce()?.expose_secret());
-        let folder = std::env::temp_dir();
-        PathSetting::Variable("TMPDIR").check(&folder)?;
-        let path = folder.join(name);
-        let cannot = |error: io::Error| {
+        let dir = std::env::temp_dir();
+        PathSetting::Variable("TMPDIR").check(&dir)?;
+        let path = dir.join(name);
+        let write_error = |error: io::Error| {
             Error::new(
                 ErrorKind::CredentialsFile,
-                format!("{} cannot be written: {error}", display_path(&path)),
+                format!("cannot write {}: {error}", display_path(&path)),
             )
             .with_remedy(Remedy::new(
-                "Check the folder for temporary files (TMPDIR).",
+                "Check the directory for temporary files (TMPDIR).",
             ))
             .with_source(error)
         };
-        let mut handle = private_file::create(&path).map_err(cannot)?;
+        let mut handle = private_file::create(&path).map_err(write_error)?;
         let file = Self(path.clone());
         handle
             .write_all(text.to_string().as_bytes())
-            .map_err(cannot)?;
+            .map_err(write_error)?;
         Ok(file)
     }
 }
 
 impl Drop for ClientFile {
     fn drop(&mut self) {
-        // It holds no secret; one that stays does no harm.
+        // A file that remains is harmless: it contains no secret.
         let _ = fs::remove_file(&self.0);
     }
 }

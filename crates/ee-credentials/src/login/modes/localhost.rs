@@ -1,17 +1,18 @@
-//! A login with a browser on this machine, which the consent page sends back here
-//! (RFC 8252 §7.3).
+//! The mode `localhost`: a browser on this machine, redirected to a loopback port (RFC 8252 §7.3).
 
 use ee_token::SecretString;
 
 use crate::Error;
-use crate::login::authorization::{Answer, Client, Code, Question, refused};
+use crate::login::authorization::{
+    AuthorizationRequest, AuthorizationResponse, Client, CodeExchange, denied,
+};
 use crate::login::flow::{LoginFlow, SavedLogin};
 use crate::login::loopback::{DONE, FAILED, Loopback, Port};
 use crate::login::pkce::nonce;
 use crate::login::{Browser, LoginMode, Terminal};
 
-/// What the Python client listens on, and what some firewalls and containers are set up for.
-const USUAL_PORT: u16 = 8085;
+/// The port of the Python client, which firewalls and containers may be configured for.
+const DEFAULT_PORT: u16 = 8085;
 
 pub(crate) async fn run(
     flow: &LoginFlow,
@@ -20,38 +21,38 @@ pub(crate) async fn run(
     browser: &dyn Browser,
 ) -> Result<SavedLogin, Error> {
     let listener = match port {
-        Some(number) => Loopback::bind(Port::Named(number)).await?,
-        None => Loopback::bind(Port::Preferred(USUAL_PORT)).await?,
+        Some(number) => Loopback::bind(Port::Fixed(number)).await?,
+        None => Loopback::bind(Port::Preferred(DEFAULT_PORT)).await?,
     };
     let (state, verifier) = (nonce()?, nonce()?);
     let client = Client::earth_engine();
     let (number, redirect_uri) = (listener.port(), listener.redirect_uri());
-    let url = Question {
+    let url = AuthorizationRequest {
         client_id: &client.id,
         redirect_uri: &redirect_uri,
-        scopes: &flow.asked(),
+        scopes: &flow.requested_scopes(),
         verifier: &verifier,
         state: state.expose_secret(),
         more: &[],
     }
     .url(flow.http.endpoints())?;
-    // Before the page is shown: whoever is quick finds somebody there.
-    let mut waiting = listener.serve(&state);
+    // The server runs before the URL is shown, so that no callback can arrive too early.
+    let mut callback = listener.serve(&state);
     let opened = !flow.quiet && browser.is_available() && browser.open(&url);
     terminal.show_url(&url, &advice(opened, number));
 
-    let (answer, page) = flow.wait(waiting.answer()).await?;
-    let saved = finish(flow, port, answer, &client, &redirect_uri, &verifier).await;
+    let (response, page) = flow.wait(callback.response()).await?;
+    let saved = finish(flow, port, response, &client, &redirect_uri, &verifier).await;
     page.show(if saved.is_ok() { DONE } else { FAILED }).await;
     saved
 }
 
 fn advice(opened: bool, port: u16) -> String {
     if opened {
-        "Log in on the page that opens in your browser; if none does, open the address. Waiting for the browser …".into()
+        "Log in on the page that opens in your browser. If no page opens, open the URL yourself. Waiting for the browser …".into()
     } else {
         format!(
-            "Open the address in a browser on this machine, and log in. If the browser is on another machine, lead its port here first (ssh -L {port}:localhost:{port}), or use --mode=notebook. Waiting for the browser …"
+            "Open the URL in a browser on this machine and log in. If the browser runs on another machine, forward the port first (ssh -L {port}:localhost:{port}) or use --mode=notebook. Waiting for the browser …"
         )
     }
 }
@@ -59,26 +60,27 @@ fn advice(opened: bool, port: u16) -> String {
 async fn finish(
     flow: &LoginFlow,
     port: Option<u16>,
-    answer: Answer,
+    response: AuthorizationResponse,
     client: &Client,
     redirect_uri: &str,
     verifier: &SecretString,
 ) -> Result<SavedLogin, Error> {
-    let code = match answer {
-        Answer::Code(code) => code,
-        Answer::Refused(reason) => return Err(refused(&reason)),
+    let code = match response {
+        AuthorizationResponse::Code(code) => code,
+        AuthorizationResponse::Denied(reason) => return Err(denied(&reason)),
     };
-    let asked = flow.asked();
-    let granted = Code {
+    let requested = flow.requested_scopes();
+    let granted = CodeExchange {
         code: &code,
         client,
         redirect_uri,
         verifier,
-        asked: &asked,
+        requested: &requested,
     }
     .exchange(&flow.http)
     .await?;
     let mode = LoginMode::Localhost { port };
     let redirect_uri = Some(redirect_uri.to_owned());
-    flow.save(mode, granted, &asked, client, redirect_uri).await
+    flow.save(mode, granted, &requested, client, redirect_uri)
+        .await
 }

@@ -1,4 +1,4 @@
-//! One module per way to log in.
+//! One module per login mode.
 
 pub(crate) mod colab;
 pub(crate) mod gcloud;

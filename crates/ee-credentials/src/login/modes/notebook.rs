@@ -1,5 +1,5 @@
-//! A login with a browser anywhere: Earth Engine's own page shows a code, and the person
-//! carries it here. It can be done in two steps, by two processes.
+//! The mode `notebook`: Earth Engine's own page, opened in a browser on any machine, shows a code to
+//! paste. The login can take two steps in two processes.
 
 use bytes::Bytes;
 use ee_token::{Endpoint, Exchange, Remedy, Request, Scopes, SecretString};
@@ -9,25 +9,25 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::login::authorization::{Client, Code};
+use crate::login::authorization::{Client, CodeExchange};
 use crate::login::flow::{LoginFlow, LoginOutcome, SavedLogin, is_blank};
 use crate::login::pkce::{challenge, nonce};
 use crate::login::{Browser, LoginMode, Terminal};
 use crate::{Error, ErrorKind};
 
-/// Where clients without a redirect address have the code shown instead.
+/// The redirect URI of clients that have the code shown instead.
 const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
-/// How often the code is asked for.
-const QUESTIONS: usize = 3;
+/// How often to prompt for the code.
+const MAX_PROMPTS: usize = 3;
 
-/// A login by notebook that has begun.
+/// A notebook login that awaits its code.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NotebookLogin {
-    /// The page for the person to open.
+    /// The page to open.
     pub url: Url,
-    /// What [`LoginFlow::finish_notebook`] needs beside the code that the page shows. A secret
-    /// until then: `REQUEST_ID:TOKEN_VERIFIER:CLIENT_VERIFIER`, as the Python client has it.
+    /// The verifier to pass to [`LoginFlow::finish_notebook`] together with the code. A secret until
+    /// then, in the Python client's format `REQUEST_ID:TOKEN_VERIFIER:CLIENT_VERIFIER`.
     pub code_verifier: SecretString,
 }
 
@@ -45,9 +45,9 @@ pub(crate) async fn run(
     }
     terminal.show_url(
         &login.url,
-        "Open the address in a browser, on this machine or another, log in there, and paste the code that it shows. A login by notebook lasts 7 days.",
+        "Open the URL in a browser on any machine, log in, and paste the code that the page shows. The login expires after 7 days.",
     );
-    let code = flow.wait(ask(terminal)).await?;
+    let code = flow.wait(prompt_for_code(terminal)).await?;
     finish(flow, &login.code_verifier, &code)
         .await
         .map(LoginOutcome::LoggedIn)
@@ -58,7 +58,7 @@ fn begin(flow: &LoginFlow) -> Result<NotebookLogin, Error> {
     let endpoints = flow.http.endpoints();
     let mut url = endpoints.url(Endpoint::NotebookAuth).clone();
     url.query_pairs_mut()
-        .append_pair("scopes", &flow.asked().to_string())
+        .append_pair("scopes", &flow.requested_scopes().to_string())
         .append_pair("request_id", id.expose_secret())
         .append_pair("tc", &challenge(&token))
         .append_pair("cc", &challenge(&client));
@@ -69,24 +69,24 @@ fn begin(flow: &LoginFlow) -> Result<NotebookLogin, Error> {
     })
 }
 
-async fn ask(terminal: &dyn Terminal) -> Result<SecretString, Error> {
-    for _ in 0..QUESTIONS {
-        match terminal.prompt("The code: ").await {
+async fn prompt_for_code(terminal: &dyn Terminal) -> Result<SecretString, Error> {
+    for _ in 0..MAX_PROMPTS {
+        match terminal.prompt("Code: ").await {
             Ok(Some(code)) if is_blank(&code) => {}
             Ok(Some(code)) => return Ok(code),
             Ok(None) => break,
             Err(error) => {
-                return Err(nobody().with_source(error));
+                return Err(no_input().with_source(error));
             }
         }
     }
-    Err(nobody())
+    Err(no_input())
 }
 
-fn nobody() -> Error {
+fn no_input() -> Error {
     Error::new(
         ErrorKind::LoginUnavailable,
-        "the page shows a code, and nobody is here to enter it",
+        "no code was entered, because there is no terminal or its input has ended",
     )
     .with_remedy(
         Remedy::new("Log in on a terminal, or in two steps.")
@@ -94,11 +94,11 @@ fn nobody() -> Error {
     )
 }
 
-/// What is needed beside the code.
+/// A parsed code verifier.
 pub(crate) struct Verifier {
     pub(crate) token: SecretString,
-    /// The request id and the verifier by which the OAuth client is fetched; without them
-    /// it is Earth Engine's own.
+    /// The request ID and the verifier with which the OAuth client is fetched. Without them, the
+    /// client is Earth Engine's own.
     fetch: Option<(String, SecretString)>,
 }
 
@@ -130,10 +130,10 @@ impl Verifier {
         }
         Err(Error::new(
             ErrorKind::InvalidOptions,
-            "the code verifier is not one of ours: REQUEST_ID:TOKEN_VERIFIER:CLIENT_VERIFIER",
+            "invalid code verifier: expected REQUEST_ID:TOKEN_VERIFIER:CLIENT_VERIFIER",
         )
         .with_remedy(
-            Remedy::new("Begin the login again, and use the verifier that it prints, whole.")
+            Remedy::new("Start the login again and use the complete verifier that it prints.")
                 .command("eectl auth login --mode=notebook --quiet"),
         ))
     }
@@ -148,28 +148,28 @@ pub(crate) async fn finish(
     if is_blank(code) {
         return Err(
             Error::new(ErrorKind::InvalidOptions, "the authorization code is empty")
-                .with_remedy(Remedy::new("Give the code that the page shows.")),
+                .with_remedy(Remedy::new("Enter the code that the page shows.")),
         );
     }
     let (client, scopes) = match &verifier.fetch {
         Some((id, client_verifier)) => fetch(flow, id, client_verifier).await?,
         None => (Client::earth_engine(), None),
     };
-    let asked = scopes.unwrap_or_else(|| flow.asked());
-    let granted = Code {
+    let requested = scopes.unwrap_or_else(|| flow.requested_scopes());
+    let granted = CodeExchange {
         code: &code.expose_secret().trim().into(),
         client: &client,
         redirect_uri: OUT_OF_BAND,
         verifier: &verifier.token,
-        asked: &asked,
+        requested: &requested,
     }
     .exchange(&flow.http)
     .await?;
-    flow.save(LoginMode::Notebook, granted, &asked, &client, None)
+    flow.save(LoginMode::Notebook, granted, &requested, &client, None)
         .await
 }
 
-/// Fetches the OAuth client that the code is for, and the scopes if the page has changed them.
+/// Fetches the OAuth client of the code, and the scopes if the user changed them on the page.
 async fn fetch(
     flow: &LoginFlow,
     request_id: &str,
@@ -179,9 +179,9 @@ async fn fetch(
     let path = format!("{}/fetch", url.path());
     url.set_path(&path);
     let host = url.host_str().unwrap_or_default().to_owned();
-    // Both are words of letters and digits, which JSON has no escapes for.
+    // Both consist of characters that JSON does not escape.
     let client_verifier_text = client_verifier.expose_secret();
-    // As long as it is at once: growing would leave copies behind.
+    // Allocated at its final size, because growing would leave copies in memory.
     let body = [
         r#"{"request_id":""#,
         request_id,
@@ -198,29 +198,31 @@ async fn fetch(
     *request.body_mut() = Some(Bytes::from_owner(body).into());
     let received = Exchange::new(&flow.http).send(request).await?;
     if received.status != StatusCode::OK {
-        let status = format!("status {}", received.status.as_u16());
-        return Err(no_client(&host, &status));
+        return Err(no_client(&format!(
+            "{host} returned status {}",
+            received.status.as_u16()
+        )));
     }
     read(&received.body, client_verifier, &host)
 }
 
-/// The OAuth client in an answer, and the scopes if there are any.
+/// Parses the OAuth client and the scopes, if any, of a response.
 pub(crate) fn read(
     body: &[u8],
     client_verifier: &SecretString,
     host: &str,
 ) -> Result<(Client, Option<Scopes>), Error> {
+    let invalid = || no_client(&format!("the response of {host} is invalid"));
     // serde's own message could quote the client's secret.
-    let reply: Fetched =
-        serde_json::from_slice(body).map_err(|_| no_client(host, "what is no answer"))?;
-    match reply {
-        Fetched {
+    let response: FetchResponse = serde_json::from_slice(body).map_err(|_| invalid())?;
+    match response {
+        FetchResponse {
             error: Some(error), ..
         } => {
-            let said = ee_token::sanitize_message(&error, &[client_verifier.expose_secret()]);
-            Err(no_client(host, &format!("\"{said}\"")))
+            let message = ee_token::sanitize_message(&error, &[client_verifier.expose_secret()]);
+            Err(no_client(&format!("{host} returned \"{message}\"")))
         }
-        Fetched {
+        FetchResponse {
             client_id: Some(id),
             client_secret: Some(secret),
             scopes,
@@ -229,25 +231,25 @@ pub(crate) fn read(
             let scopes = scopes.map(Scopes::new).filter(|scopes| !scopes.is_empty());
             Ok((Client { id, secret }, scopes))
         }
-        _ => Err(no_client(host, "what is no answer")),
+        _ => Err(invalid()),
     }
 }
 
 #[derive(Deserialize)]
-struct Fetched {
+struct FetchResponse {
     client_id: Option<String>,
     client_secret: Option<SecretString>,
     scopes: Option<Vec<String>>,
     error: Option<String>,
 }
 
-fn no_client(host: &str, what: &str) -> Error {
+fn no_client(reason: &str) -> Error {
     Error::new(
         ErrorKind::LoginFailed,
-        format!("{host} answered {what}, and did not say which OAuth client the code is for"),
+        format!("cannot fetch the OAuth client of the code: {reason}"),
     )
     .with_remedy(
-        Remedy::new("Begin the login again, and finish it within a few minutes.")
+        Remedy::new("Start the login again and finish it within a few minutes.")
             .command("eectl auth login --mode=notebook"),
     )
 }
@@ -257,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_verifier_has_three_parts_or_one() {
+    fn verifier_has_three_parts_or_one() {
         let parse = |text: &str| Verifier::parse(&text.into());
         let three = parse(" id:token:client\n").unwrap();
         assert_eq!(three.token.expose_secret(), "token");
@@ -271,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_echoes_the_verifier_does_not_show_it_however_it_is_cut() {
+    fn echoed_verifier_is_redacted_in_errors() {
         for echo in [
             "client-verifier",
             "client\u{7f}-verifier",

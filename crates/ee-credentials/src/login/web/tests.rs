@@ -19,25 +19,25 @@ fn flow(emulator: &Emulator) -> WebFlow {
     WebFlow::new(ID, SECRET, CALLBACK, CredentialOptions::new(http)).unwrap()
 }
 
-/// What the browser does: it goes to the page, and is sent back with a query.
+/// Visits the consent page like a browser and returns the query of the callback.
 async fn consent(url: &Url) -> String {
     let http = HttpClient::new(Endpoints::google());
     let request = ee_token::Request::new(http::Method::GET, url.clone());
-    let reply = http.send(request).await.unwrap();
-    assert_eq!(reply.status(), 302);
-    let location = reply.headers()["location"].to_str().unwrap();
-    let (to, query) = location.split_once('?').unwrap();
-    assert_eq!(to, CALLBACK);
+    let response = http.send(request).await.unwrap();
+    assert_eq!(response.status(), 302);
+    let location = response.headers()["location"].to_str().unwrap();
+    let (target, query) = location.split_once('?').unwrap();
+    assert_eq!(target, CALLBACK);
     query.to_owned()
 }
 
 #[tokio::test]
-async fn a_person_who_consents_has_credentials_that_last() {
+async fn web_login_yields_lasting_credentials() {
     let emulator = emulator().await;
     emulator.auto_consent("jane@example.com");
     let flow = flow(&emulator);
     let (url, pending) = flow.begin().unwrap();
-    let asked: HashMap<_, _> = url.query_pairs().into_owned().collect();
+    let requested: HashMap<_, _> = url.query_pairs().into_owned().collect();
     for (name, value) in [
         ("access_type", "offline"),
         ("include_granted_scopes", "true"),
@@ -46,7 +46,7 @@ async fn a_person_who_consents_has_credentials_that_last() {
         ("state", pending.state()),
         ("redirect_uri", CALLBACK),
     ] {
-        assert_eq!(asked[name], value);
+        assert_eq!(requested[name], value);
     }
     let login = flow.finish(pending, &consent(&url).await).await.unwrap();
     assert!(login.missing.is_empty());
@@ -73,7 +73,7 @@ async fn a_person_who_consents_has_credentials_that_last() {
 }
 
 #[tokio::test]
-async fn an_unticked_scope_is_noticed() {
+async fn scope_not_granted_is_missing() {
     let emulator = emulator().await;
     emulator.auto_consent_only("jane@example.com", &["earthengine"]);
     let flow = flow(&emulator);
@@ -84,7 +84,7 @@ async fn an_unticked_scope_is_noticed() {
 }
 
 #[tokio::test]
-async fn two_people_at_once_never_get_each_others_login() {
+async fn concurrent_web_logins_are_never_mixed_up() {
     let emulator = emulator().await;
     let flow = flow(&emulator);
     let (janes_url, janes) = flow.begin().unwrap();
@@ -95,17 +95,17 @@ async fn two_people_at_once_never_get_each_others_login() {
     let joes_query = consent(&joes_url).await;
     let error = flow.finish(joes.clone(), &janes_query).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LoginFailed);
-    // Even with the state replaced, the code is bound to the other's verifier.
+    // With the state replaced, the code is still bound to the other verifier.
     let forged = janes_query.replace(janes.state(), joes.state());
     let error = flow.finish(joes.clone(), &forged).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LoginFailed);
-    assert!(error.to_string().contains("not accepted"), "{error}");
+    assert!(error.to_string().contains("was rejected"), "{error}");
     flow.finish(joes, &joes_query).await.unwrap();
     flow.finish(janes, &janes_query).await.unwrap();
 }
 
 #[tokio::test]
-async fn an_answer_counts_once() {
+async fn callback_is_accepted_once() {
     let emulator = emulator().await;
     emulator.auto_consent("jane@example.com");
     let flow = flow(&emulator);
@@ -125,7 +125,7 @@ async fn an_answer_counts_once() {
 }
 
 #[tokio::test]
-async fn a_person_who_refuses_is_told_apart_from_a_login_that_broke() {
+async fn denied_login_differs_from_a_failed_one() {
     let emulator = emulator().await;
     emulator.deny_consent();
     let flow = flow(&emulator);
@@ -141,7 +141,7 @@ async fn a_person_who_refuses_is_told_apart_from_a_login_that_broke() {
 }
 
 #[tokio::test]
-async fn a_pending_login_survives_a_session_store_and_shows_no_secret() {
+async fn pending_login_can_be_stored_and_shows_no_secret() {
     let emulator = emulator().await;
     emulator.auto_consent("jane@example.com");
     let flow = flow(&emulator);
@@ -169,7 +169,7 @@ async fn a_pending_login_survives_a_session_store_and_shows_no_secret() {
 }
 
 #[test]
-fn a_redirect_uri_that_would_carry_codes_in_the_clear_is_refused() {
+fn plain_http_redirect_uri_is_rejected() {
     let new = |uri: &str| WebFlow::new(ID, SECRET, uri, CredentialOptions::google());
     for good in [
         "https://a.example/cb",

@@ -1,4 +1,4 @@
-//! One kept token: how it is sealed, and how long it is good.
+//! A cached token: its encryption and its freshness.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// As in the cache in memory: a token this close to its end is renewed.
+/// How long before its expiry a token is renewed, as in the cache in memory.
 const REFRESH_WINDOW: TimeDelta = TimeDelta::seconds(225);
 
-/// A kept token.
+/// A cached token.
 pub(crate) struct Entry {
     pub(crate) token: AccessToken,
     minted_at: DateTime<Utc>,
@@ -20,8 +20,8 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Whether a process that starts now can work with it for a while. One that comes from the
-    /// future was kept before the clock was set back, and nobody knows by how much.
+    /// Returns whether the token does not need to be renewed yet. A token from the future is not
+    /// fresh: the clock was set back, so that its real age is unknown.
     pub(crate) fn is_fresh(&self, now: DateTime<Utc>) -> bool {
         let life = self.expires_at.signed_duration_since(self.minted_at);
         let left = self.expires_at.signed_duration_since(now);
@@ -29,7 +29,7 @@ impl Entry {
     }
 }
 
-/// What is inside of the seal. Times are seconds since 1970.
+/// The encrypted contents. Times are seconds since the Unix epoch.
 #[derive(Serialize, Deserialize)]
 struct Contents<T> {
     access_token: T,
@@ -38,7 +38,7 @@ struct Contents<T> {
     scopes: Option<Vec<String>>,
 }
 
-/// Seals and opens the tokens of one credential.
+/// Encrypts and decrypts the tokens of one credential.
 pub(crate) struct SealingKey(Option<LessSafeKey>);
 
 impl SealingKey {
@@ -47,7 +47,7 @@ impl SealingKey {
         Self(key.ok().map(LessSafeKey::new))
     }
 
-    /// The token as a file's contents; `None` if nobody knows when it ends.
+    /// Encrypts a token. Returns `None` if its expiry is unknown.
     pub(crate) fn seal(&self, token: &AccessToken) -> Option<Vec<u8>> {
         let contents = Contents {
             access_token: token.secret(),
@@ -57,14 +57,15 @@ impl SealingKey {
                 .scopes()
                 .map(|scopes| scopes.iter().map(str::to_owned).collect()),
         };
-        // Room for all of it: growing would leave copies behind.
+        // Allocated at its maximum size, because growing would leave copies in memory.
         let scopes = token
             .scopes()
             .map_or(0, |scopes| scopes.to_string().len() + 3 * scopes.len());
         let room = 2 * token.secret().len() + scopes + 256;
         let mut bytes = Zeroizing::new(Vec::with_capacity(room));
         serde_json::to_writer(&mut *bytes, &contents).ok()?;
-        // Random, and a key seals a token an hour: RFC 8439 §4 worries about 2^32 of them.
+        // Random nonces are safe here: a key encrypts about one token per hour, and RFC 8439 §4
+        // allows 2^32 of them.
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).ok()?;
         let tag = self
@@ -79,7 +80,7 @@ impl SealingKey {
         Some([&nonce, bytes.as_slice(), tag.as_ref()].concat())
     }
 
-    /// The token in a file's contents, if it was sealed with this key and is whole.
+    /// Decrypts a file. Returns `None` if it was not encrypted with this key or is damaged.
     pub(crate) fn open(&self, sealed: &mut [u8]) -> Option<Entry> {
         let (nonce, rest) = sealed.split_first_chunk_mut::<NONCE_LEN>()?;
         let nonce = Nonce::assume_unique_for_key(*nonce);
@@ -130,27 +131,27 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_good_from_when_it_was_minted_until_it_would_be_renewed() {
+    fn cached_token_is_fresh_until_it_is_due_for_renewal() {
         let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
         let hour = entry(10_000, 13_600);
         for (now, fresh) in [
             (9_999, false), // the clock was set back
             (10_000, true),
             (13_374, true),
-            (13_375, false), // 225 s before its end
+            (13_375, false), // 225 s before its expiry
             (13_600, false),
             (99_999, false),
         ] {
             assert_eq!(hour.is_fresh(at(now)), fresh, "{now}");
         }
-        // Of a short life, the last quarter.
+        // For a short lifetime, the last quarter.
         assert!(entry(0, 100).is_fresh(at(74)));
         assert!(!entry(0, 100).is_fresh(at(75)));
         assert!(!entry(100, 0).is_fresh(at(100)));
     }
 
     #[test]
-    fn what_was_sealed_opens_with_the_same_key_alone_and_whole_alone() {
+    fn cached_token_is_decrypted_only_with_its_key_and_undamaged() {
         let token = AccessToken::new("ya29.canary")
             .unwrap()
             .with_expiry(Utc::now() + TimeDelta::hours(1))
@@ -179,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn a_token_without_an_end_is_not_kept() {
+    fn token_without_expiry_is_not_cached() {
         let token = AccessToken::new("ya29.canary").unwrap();
         assert!(SealingKey::new(&[1; 32]).seal(&token).is_none());
     }
 
     proptest::proptest! {
         #[test]
-        fn a_token_that_was_sealed_comes_back_the_same(
+        fn encrypted_token_round_trips(
             secret in "[!-~]{1,300}", seconds in 1_i64..4_000_000_000, names in ".{0,40}",
         ) {
             let token = AccessToken::new(&secret)

@@ -4,13 +4,13 @@ use ee_token::AccessToken;
 
 use crate::storage::disk_cache::entry::{self, SealingKey};
 
-/// The token in a file's contents.
+/// Decrypts the contents of a cache file and returns the token.
 pub fn open_token(key: &[u8; 32], contents: &[u8]) -> Option<AccessToken> {
     let entry = SealingKey::new(key).open(&mut contents.to_vec())?;
     Some(entry.token)
 }
 
-/// The token in what is inside of the seal.
+/// Parses decrypted contents and returns the token.
 pub fn unsealed_token(contents: &[u8]) -> Option<AccessToken> {
     entry::read(contents).map(|entry| entry.token)
 }

@@ -1,4 +1,4 @@
-//! Locks between processes: one file for each entry of the cache.
+//! Locks between processes, one file per cache entry.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,16 +10,16 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::input::blocking::detach;
 use crate::storage::private_file::{lock_file, step};
 
-/// The most locks that a process holds at a time, so that enough files are left for connections.
-/// A token that is requested without a lock may be requested by another process too.
+/// The maximum number of locks per process, so that enough file descriptors remain for connections.
+/// Without a lock, another process may request the same token.
 const MAX_LOCKS: usize = 256;
-/// How often another process may remove the file between opening and locking it.
-const ATTEMPTS: usize = 10;
+/// How often to retry if another process removes the file between opening and locking it.
+const MAX_ATTEMPTS: usize = 10;
 
 static LOCKS: Semaphore = Semaphore::const_new(MAX_LOCKS);
 
-/// A lock that this process holds. It ends with the process, however that ends; its file goes
-/// with it unless the process is killed.
+/// A lock held by this process. The operating system releases it if the process dies. Its file is
+/// removed on release, but remains if the process is killed.
 #[derive(Debug)]
 pub(crate) struct Lock {
     held: Option<Held>,
@@ -33,25 +33,25 @@ struct Held {
 }
 
 impl Lock {
-    /// Locks the file, and creates it if necessary. `None` if another process holds it.
+    /// Locks a file, and creates it if necessary. Returns `None` if another process holds the lock.
     pub(crate) fn acquire(path: &Path) -> io::Result<Option<Self>> {
         let permit = LOCKS.try_acquire().map_err(io::Error::other)?;
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let mut lock = match lock_file(path) {
-                // Another process created it, and removed it again.
+                // Another process created and removed it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 opened => RwLock::new(opened?),
             };
             match lock.try_write() {
-                // The lock belongs to the open file, and ends when that is closed.
+                // The lock belongs to the open file and is released when it is closed.
                 Ok(guard) => std::mem::forget(guard),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             }
             let file = lock.into_inner();
-            // Otherwise its holder has removed it since it was opened: the next process creates
-            // another one, and would not see this lock.
+            // If the previous holder has removed the file since it was opened, the next process
+            // creates another one and would not see this lock.
             if is_at(&file, path) {
                 return Ok(Some(Self {
                     held: Some(Held {
@@ -65,7 +65,7 @@ impl Lock {
         Ok(None)
     }
 
-    /// Removes the file and ends the lock, in the calling thread.
+    /// Removes the file and releases the lock. Blocks the calling thread.
     pub(crate) fn release(mut self) {
         if let Some(held) = self.held.take() {
             held.release();
@@ -74,7 +74,7 @@ impl Lock {
 }
 
 impl Drop for Lock {
-    /// Of a task that was dropped while it waited for its token.
+    /// Releases the lock of a task that was dropped while it waited for its token.
     fn drop(&mut self) {
         if let Some(held) = self.held.take() {
             detach(|| held.release());
@@ -90,7 +90,7 @@ impl Held {
     }
 }
 
-/// Whether the path still leads to this file.
+/// Returns whether the path still leads to this file.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
@@ -100,7 +100,8 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Two processes that lock different files each request a token, which does no harm.
+/// Always returns `true`. If two processes lock different files, both request a token, which is
+/// harmless.
 #[cfg(not(unix))]
 fn is_at(_: &File, _: &Path) -> bool {
     true

@@ -1,10 +1,8 @@
-//! Access tokens kept on disk, so that programs which run for a second do not ask for a new
-//! one each time.
+//! The disk cache of access tokens, for short-lived programs.
 //!
-//! A token is sealed with a key that only its credential gives: the file is of no use to
-//! whoever finds it without the credential, and a token that somebody else put there is not
-//! believed. Nothing but access tokens is ever kept, and nothing here fails: without a cache
-//! that works, a token is asked for.
+//! Each token is encrypted and authenticated with a key derived from its credential. Without the
+//! credential the file is useless, and a token written by another user is not accepted. Only access
+//! tokens are cached. A cache that does not work is never an error: the token is then requested.
 
 mod entry;
 #[cfg(fuzzing)]
@@ -29,28 +27,27 @@ use crate::storage::private_file::{self, Replacement, random_name, step};
 use crate::{CredentialKind, CredentialOptions, Environment, Error, hex};
 use entry::{Entry, SealingKey};
 use lock::Lock;
-use source::Kept;
+use source::CachedOnDisk;
 
-/// Names of the files change with their format.
-const ENDING: &str = "token1";
-const LOCK_ENDING: &str = "lock";
-/// Far more than any access token.
+/// The extension of cache files, which changes with their format.
+const EXTENSION: &str = "token1";
+const LOCK_EXTENSION: &str = "lock";
+/// Much more than the size of an access token.
 const MAX_FILE: u64 = 64 << 10;
-/// No access token lives longer than twelve hours.
-const ABANDONED: Duration = Duration::from_secs(24 * 3600);
-/// A folder may hold the tokens of very many credentials: it is not looked through for each.
-const BETWEEN_SWEEPS: Duration = Duration::from_secs(3600);
+/// The age after which a file is removed. Access tokens are valid for at most twelve hours.
+const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
+/// How often a process removes old files, because a directory can contain very many.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// A folder with access tokens for the next start of a program, given to
-/// [`CredentialOptions::disk_cache`].
+/// A directory of access tokens that outlive a process, for [`CredentialOptions::disk_cache`].
 ///
-/// Of the credentials in files and variables, those are kept that say by themselves whose
-/// tokens they bring: a service account's key and every sort of login. Several processes may
-/// use it at once: if there is no token, one of them requests it, and the others wait for up to
-/// 2 seconds. A disk that does not respond within half a second is not waited for.
+/// Tokens of credentials in files and variables are cached if the credential identifies its account:
+/// service account keys and user logins. Processes can share the directory: if there is no token,
+/// one of them requests it, and the others wait for up to 2 seconds. If the disk does not respond
+/// within half a second, the token is requested without the cache.
 ///
-/// A token that was refused, or whose credential was, is dropped. Whoever ends a login calls
-/// [`DiskTokenCache::clear`].
+/// A token is dropped if it is rejected, or if its credential is. A program that ends a login should
+/// call [`DiskTokenCache::clear`].
 ///
 /// ```
 /// use ee_credentials::{DiskTokenCache, Environment, Platform};
@@ -62,40 +59,41 @@ const BETWEEN_SWEEPS: Duration = Duration::from_secs(3600);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskTokenCache {
-    folder: PrintablePath,
+    dir: PrintablePath,
 }
 
 impl DiskTokenCache {
-    /// The one in the user's cache folder ([`Environment::cache_dir`]); `None` if there is no
-    /// such folder. Nothing is made until there is a token to keep.
+    /// Returns the cache in the user's cache directory ([`Environment::cache_dir`]), or `None` if
+    /// there is no such directory. Directories are created when the first token is cached.
     ///
     /// # Errors
-    /// As [`Environment::cache_dir`].
+    ///
+    /// The same as for [`Environment::cache_dir`].
     pub fn open(environment: &Environment) -> Result<Option<Self>, Error> {
-        let folder = environment.cache_dir()?;
-        Ok(folder.map(|folder| Self::at(folder.join("tokens"))))
+        let dir = environment.cache_dir()?;
+        Ok(dir.map(|dir| Self::at(dir.join("tokens"))))
     }
 
-    /// The one in this folder, which should hold nothing else and be nobody else's.
-    pub fn at(folder: impl Into<PathBuf>) -> Self {
+    /// Returns the cache in a directory, which should belong to the user and contain nothing else.
+    pub fn at(dir: impl Into<PathBuf>) -> Self {
         Self {
-            folder: PrintablePath::from(folder),
+            dir: PrintablePath::from(dir),
         }
     }
 
-    /// Where it is, whether it exists or not.
+    /// Returns the cache directory. It may not exist.
     pub fn dir(&self) -> &Path {
-        &self.folder
+        &self.dir
     }
 
-    /// Drops every token, and returns how many there were. To be called when a login ends. Runs in
-    /// the calling thread.
+    /// Deletes every token and returns their number. Blocks the calling thread.
     ///
     /// # Errors
-    /// If there is one that cannot be removed; the message names it.
+    ///
+    /// Returns an error that names the file if a token cannot be deleted.
     pub fn clear(&self) -> io::Result<usize> {
         let mut dropped = 0;
-        for path in self.files(ENDING)? {
+        for path in self.files(EXTENSION)? {
             match fs::remove_file(&path) {
                 Ok(()) => {
                     step("token dropped");
@@ -103,20 +101,21 @@ impl DiskTokenCache {
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    let message = format!("{} cannot be removed: {error}", display_path(&path));
+                    let message = format!("cannot remove {}: {error}", display_path(&path));
                     return Err(io::Error::new(error.kind(), message));
                 }
             }
         }
-        for path in self.files(LOCK_ENDING)? {
+        for path in self.files(LOCK_EXTENSION)? {
             remove_lock(&path);
         }
         Ok(dropped)
     }
 
-    /// The files with this ending: tokens, with what a killed process left of one, or locks.
-    fn files(&self, ending: &str) -> io::Result<Vec<PathBuf>> {
-        let entries = match fs::read_dir(self.folder.as_path()) {
+    /// Returns the files with an extension: tokens, including temporary files of killed processes,
+    /// or locks.
+    fn files(&self, extension: &str) -> io::Result<Vec<PathBuf>> {
+        let entries = match fs::read_dir(self.dir.as_path()) {
             Ok(entries) => entries,
             Err(error)
                 if matches!(
@@ -127,52 +126,51 @@ impl DiskTokenCache {
                 return Ok(Vec::new());
             }
             Err(error) => {
-                let message = format!("{} cannot be read: {error}", self.folder);
+                let message = format!("cannot read {}: {error}", self.dir);
                 return Err(io::Error::new(error.kind(), message));
             }
         };
-        let is_ours = |path: &PathBuf| path.extension().is_some_and(|e| e == ending);
+        let has_extension = |path: &PathBuf| path.extension().is_some_and(|e| e == extension);
         Ok(entries
             .flatten()
             .map(|e| e.path())
-            .filter(is_ours)
+            .filter(has_extension)
             .collect())
     }
 
-    /// [`DiskTokenCache::sweep`], if this process has not done so for a while.
-    fn sweep_at_times(&self) {
+    /// Calls [`DiskTokenCache::sweep`] at most once per [`SWEEP_INTERVAL`].
+    fn sweep_if_due(&self) {
         static SWEPT: Mutex<BTreeMap<PrintablePath, Instant>> = Mutex::new(BTreeMap::new());
         let now = Instant::now();
         {
             let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
-            let last = swept.get(&self.folder);
-            if last.is_some_and(|last| now.duration_since(*last) < BETWEEN_SWEEPS) {
+            let last = swept.get(&self.dir);
+            if last.is_some_and(|last| now.duration_since(*last) < SWEEP_INTERVAL) {
                 return;
             }
-            swept.insert(self.folder.clone(), now);
+            swept.insert(self.dir.clone(), now);
         }
         self.sweep();
     }
 
-    /// Removes the tokens that have expired long ago, such as those of a key that was rotated,
-    /// and the locks of killed processes.
+    /// Removes expired tokens, such as those of rotated keys, and the locks of killed processes.
     fn sweep(&self) {
         let is_abandoned = |path: &PathBuf| {
             let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
             let age = modified.map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
-            age.is_ok_and(|age| age > ABANDONED)
+            age.is_ok_and(|age| age > MAX_AGE)
         };
-        let abandoned = |ending| {
-            let files = self.files(ending).unwrap_or_default();
+        let abandoned = |extension| {
+            let files = self.files(extension).unwrap_or_default();
             files.into_iter().filter(is_abandoned)
         };
-        for path in abandoned(ENDING) {
-            // One that stays does no harm.
+        for path in abandoned(EXTENSION) {
+            // A file that cannot be removed is harmless.
             if fs::remove_file(&path).is_ok() {
                 step("token swept");
             }
         }
-        for path in abandoned(LOCK_ENDING) {
+        for path in abandoned(LOCK_EXTENSION) {
             remove_lock(&path);
         }
     }
@@ -185,7 +183,7 @@ fn remove_lock(path: &Path) {
     }
 }
 
-/// Lets a credential that was read from `text` keep its tokens, if the options say so.
+/// Adds the disk cache to a credential parsed from `text`, if the options enable it.
 pub(crate) fn keep(loaded: Loaded, text: &str, options: &CredentialOptions) -> Loaded {
     let Some(cache) = &options.disk_cache else {
         return loaded;
@@ -193,15 +191,15 @@ pub(crate) fn keep(loaded: Loaded, text: &str, options: &CredentialOptions) -> L
     if options.self_signed_jwt || !is_whole(loaded.kind, text) {
         return loaded;
     }
-    let slot = Slot::new(cache.clone(), &loaded, text, options);
+    let slot = CacheFile::new(cache.clone(), &loaded, text, options);
     Loaded {
-        source: Arc::new(Kept::new(loaded.source, slot)),
+        source: Arc::new(CachedOnDisk::new(loaded.source, slot)),
         ..loaded
     }
 }
 
-/// Whether the text alone says whose token it brings. Federation and metadata servers ask
-/// something else as well, which may answer differently tomorrow.
+/// Returns whether the text alone identifies the account of its tokens. Federation and metadata
+/// servers depend on other sources, which can change.
 fn is_whole(kind: CredentialKind, text: &str) -> bool {
     #[derive(Deserialize)]
     struct Impersonated {
@@ -228,17 +226,17 @@ fn is_whole(kind: CredentialKind, text: &str) -> bool {
     }
 }
 
-/// The place of one credential's tokens for one purpose.
+/// The cache file of one credential with its scopes and subject.
 #[derive(Debug)]
-struct Slot {
+struct CacheFile {
     cache: DiskTokenCache,
     path: PrintablePath,
-    /// The file whose lock lets one process at a time request a token. No two entries share one.
+    /// The lock file of this entry, under which one process at a time requests a token.
     lock: PrintablePath,
     key: SealingKey,
 }
 
-impl Slot {
+impl CacheFile {
     fn new(
         cache: DiskTokenCache,
         loaded: &Loaded,
@@ -260,21 +258,21 @@ impl Slot {
         let name = hex(&hash("earthengine token cache: name", &parts)[..16]);
         let key = SealingKey::new(&hash("earthengine token cache: key", &parts));
         Self {
-            path: cache.folder.join(format!("{name}.{ENDING}")).into(),
-            lock: cache.folder.join(format!("{name}.{LOCK_ENDING}")).into(),
+            path: cache.dir.join(format!("{name}.{EXTENSION}")).into(),
+            lock: cache.dir.join(format!("{name}.{LOCK_EXTENSION}")).into(),
             key,
             cache,
         }
     }
 
-    /// What is there, if it can be believed.
+    /// Reads the entry. Returns `None` if it is missing or not authentic.
     fn read(&self) -> Option<Entry> {
         let file = private_file::open_own(&self.path, OpenOptions::new().read(true)).ok()?;
         let mut sealed = Vec::new();
         file.take(MAX_FILE).read_to_end(&mut sealed).ok()?;
         let entry = self.key.open(&mut sealed);
         if entry.is_none() {
-            tracing::debug!(file = %self.path, "the kept token cannot be used");
+            tracing::debug!(file = %self.path, "the cached token is invalid");
         }
         entry
     }
@@ -284,15 +282,15 @@ impl Slot {
             return;
         };
         if let Err(error) = self.replace(&sealed) {
-            tracing::debug!(file = %self.path, %error, "the token is not kept");
+            tracing::debug!(file = %self.path, %error, "cannot cache the token");
         }
     }
 
-    /// Puts a new file in the place of the old one, whole. It is not forced to the disk: what
-    /// a power cut leaves of it does not open, and is written again.
+    /// Replaces the file atomically. It is not flushed to the disk: after a power failure, a
+    /// damaged file is not authentic and is overwritten.
     fn replace(&self, contents: &[u8]) -> io::Result<()> {
-        let name = format!("{}.{ENDING}", random_name()?);
-        Replacement::write(self.cache.folder.join(name), contents)?.put(&self.path)
+        let name = format!("{}.{EXTENSION}", random_name()?);
+        Replacement::write(self.cache.dir.join(name), contents)?.persist(&self.path)
     }
 
     fn remove(&self) {
@@ -300,13 +298,13 @@ impl Slot {
             Ok(()) => step("token removed"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                tracing::warn!(file = %self.path, %error, "a dead token cannot be removed");
+                tracing::warn!(file = %self.path, %error, "cannot remove a rejected token");
             }
         }
     }
 }
 
-/// SHA-256 of the parts, each with its length, so that no two lists of parts look alike.
+/// Returns the SHA-256 of the parts, each with its length, so that different lists never collide.
 fn hash(purpose: &str, parts: &[Option<&str>]) -> Zeroizing<[u8; 32]> {
     let mut context = Context::new(&SHA256);
     context.update(purpose.as_bytes());

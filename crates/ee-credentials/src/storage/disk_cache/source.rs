@@ -1,4 +1,4 @@
-//! A token source that looks on the disk first.
+//! A token source with a disk cache.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,42 +8,42 @@ use ee_token::{AccessToken, Error, TokenFuture, TokenSource, display_path};
 use tokio::time::sleep;
 
 use crate::input::blocking;
-use crate::storage::disk_cache::Slot;
+use crate::storage::disk_cache::CacheFile;
 use crate::storage::disk_cache::lock::Lock;
 
-/// How long a step on the disk may take. A disk that is slower costs more time than a request.
+/// The timeout of a disk operation. A slower disk costs more time than a request.
 const DISK_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long another process may take to fetch the token before this one fetches it too.
+/// How long to wait for another process to fetch the token.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(2);
-/// The pauses between two looks at the disk meanwhile.
+/// The pauses between looking at the disk while waiting.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 
-/// Takes the token that is on the disk, or fetches one and leaves it there.
+/// Returns the token on the disk, or fetches one and caches it there.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct CachedOnDisk {
     source: Arc<dyn TokenSource>,
-    slot: Arc<Slot>,
-    /// The token that was returned last. A caller that needs another one cannot use it: it was
-    /// rejected, or is about to expire.
+    file: Arc<CacheFile>,
+    /// The token that was returned last. It must not be returned again: a caller that requests
+    /// another one found it rejected or about to expire.
     last: Mutex<Option<AccessToken>>,
 }
 
-/// What a step on the disk has found.
+/// The result of looking up a token on the disk.
 #[derive(Debug)]
 pub(crate) enum Lookup {
     Token(AccessToken),
     /// Another process holds the lock.
     Locked,
-    /// No token: it must be fetched, under this lock if there can be one.
+    /// There is no token. It must be fetched, under this lock if one could be acquired.
     Missing(Option<Lock>),
 }
 
-impl Kept {
-    pub(crate) fn new(source: Arc<dyn TokenSource>, slot: Slot) -> Self {
+impl CachedOnDisk {
+    pub(crate) fn new(source: Arc<dyn TokenSource>, file: CacheFile) -> Self {
         Self {
             source,
-            slot: Arc::new(slot),
+            file: Arc::new(file),
             last: Mutex::default(),
         }
     }
@@ -62,7 +62,7 @@ impl Kept {
             let pause = pauses.next();
             let waits = pause.is_some();
             match self
-                .on_disk(move |slot| slot.look_up(spent.as_ref(), waits))
+                .with_file(move |file| file.look_up(spent.as_ref(), waits))
                 .await
             {
                 Some(Lookup::Token(token)) => return Ok(token),
@@ -73,19 +73,20 @@ impl Kept {
         };
         let result = self.source.fetch_token().await;
         let copy = result.clone();
-        self.on_disk(move |slot| slot.conclude(&copy, lock)).await;
+        self.with_file(move |file| file.record_result(&copy, lock))
+            .await;
         result
     }
 
-    /// Takes a step on the disk. `None` if it takes too long.
-    async fn on_disk<T: Send + 'static>(
+    /// Runs a disk operation on a separate thread. Returns `None` if it takes too long.
+    async fn with_file<T: Send + 'static>(
         &self,
-        step: impl FnOnce(&Slot) -> T + Send + 'static,
+        step: impl FnOnce(&CacheFile) -> T + Send + 'static,
     ) -> Option<T> {
-        let slot = self.slot.clone();
-        blocking::run(self.slot.cache.dir(), DISK_TIMEOUT, move || step(&slot))
+        let file = self.file.clone();
+        blocking::run(self.file.cache.dir(), DISK_TIMEOUT, move || step(&file))
             .await
-            .inspect_err(|error| tracing::debug!(%error, "the token cache is not used"))
+            .inspect_err(|error| tracing::debug!(%error, "the disk cache is skipped"))
             .ok()
     }
 
@@ -94,8 +95,8 @@ impl Kept {
     }
 }
 
-/// The pauses of [`MAX_WAIT`]. Their number is fixed, so that a machine on which everything takes
-/// longer gives the other process more time too.
+/// Returns pauses that add up to [`MAX_WAIT`]. Their number is fixed, so that on a slow machine the
+/// other process has more time, too.
 pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
     let mut left = MAX_WAIT;
     let doubling = |pause: &Duration| Some(MAX_PAUSE.min(*pause * 2));
@@ -106,8 +107,8 @@ pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
     })
 }
 
-impl Slot {
-    /// Looks for a token, and locks the entry if there is none.
+impl CacheFile {
+    /// Looks up a token, and locks the entry if it is missing.
     pub(crate) fn look_up(&self, spent: Option<&AccessToken>, waits: bool) -> Lookup {
         if let Some(token) = self.usable(spent) {
             return Lookup::Token(token);
@@ -117,7 +118,7 @@ impl Slot {
             Ok(lock) => lock,
             Err(error) => {
                 // Some network file systems have no locks.
-                tracing::debug!(file = %display_path(&self.lock), %error, "cannot be locked");
+                tracing::debug!(file = %display_path(&self.lock), %error, "cannot lock");
                 None
             }
         };
@@ -129,22 +130,21 @@ impl Slot {
             return Lookup::Token(token);
         }
         if spent.is_some() {
-            // No other process should use it, whether there will be a new one or not.
+            // No other process should use the spent token.
             self.remove();
         }
         Lookup::Missing(lock)
     }
 
-    /// The token on the disk, if it is fresh and not the one that cannot be used.
+    /// Returns the token on the disk if it is fresh and not the spent one.
     fn usable(&self, spent: Option<&AccessToken>) -> Option<AccessToken> {
         let entry = self.read()?;
         let is_spent = spent.is_some_and(|spent| spent.secret_eq(&entry.token));
         (!is_spent && entry.is_fresh(Utc::now())).then_some(entry.token)
     }
 
-    /// Writes the token that was fetched, or removes that of a rejected credential, and releases
-    /// the lock.
-    fn conclude(&self, result: &Result<AccessToken, Error>, lock: Option<Lock>) {
+    /// Writes a fetched token, removes the token of a rejected credential, and releases the lock.
+    fn record_result(&self, result: &Result<AccessToken, Error>, lock: Option<Lock>) {
         match result {
             Ok(token) => self.write(token),
             Err(error) if error.kind().is_rejection() => self.remove(),
@@ -154,12 +154,12 @@ impl Slot {
             lock.release();
         }
         if result.is_ok() {
-            self.cache.sweep_at_times();
+            self.cache.sweep_if_due();
         }
     }
 }
 
-impl TokenSource for Kept {
+impl TokenSource for CachedOnDisk {
     fn fetch_token(&self) -> TokenFuture<'_> {
         Box::pin(Self::fetch_token(self))
     }

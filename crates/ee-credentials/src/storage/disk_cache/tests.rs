@@ -35,7 +35,7 @@ impl Machine {
         CredentialOptions::new(HttpClient::new(endpoints)).disk_cache(self.token_cache())
     }
 
-    /// As a process that has just started sees them.
+    /// Returns the credentials as a new process loads them.
     fn credentials(&self) -> Credentials {
         Credentials::from_json(&self.jane.authorized_user_json(), &self.options()).unwrap()
     }
@@ -44,7 +44,7 @@ impl Machine {
         self.credentials().token().await.unwrap()
     }
 
-    fn slot(&self) -> Slot {
+    fn slot(&self) -> CacheFile {
         slot(
             &self.token_cache(),
             &self.jane.authorized_user_json(),
@@ -56,20 +56,20 @@ impl Machine {
         self.emulator.requests().len()
     }
 
-    fn with_file(&self) -> PathBuf {
-        let files = self.token_cache().files(ENDING).unwrap();
+    fn cache_file(&self) -> PathBuf {
+        let files = self.token_cache().files(EXTENSION).unwrap();
         assert_eq!(files.len(), 1);
         files[0].clone()
     }
 }
 
-fn slot(cache: &DiskTokenCache, text: &str, options: &CredentialOptions) -> Slot {
+fn slot(cache: &DiskTokenCache, text: &str, options: &CredentialOptions) -> CacheFile {
     let loaded = crate::kinds::load(text, &crate::input::location::Place::Text, options).unwrap();
-    Slot::new(cache.clone(), &loaded, text, options)
+    CacheFile::new(cache.clone(), &loaded, text, options)
 }
 
 #[tokio::test]
-async fn the_second_start_asks_for_no_token() {
+async fn second_start_requests_no_token() {
     let machine = Machine::new().await;
     let first = machine.token().await;
     let second = machine.token().await;
@@ -79,7 +79,7 @@ async fn the_second_start_asks_for_no_token() {
 }
 
 #[tokio::test]
-async fn a_login_a_key_and_a_text_keep_their_tokens_and_a_self_signed_one_is_not_kept() {
+async fn all_tokens_but_self_signed_ones_are_cached() {
     let machine = Machine::new().await;
     let account = machine.emulator.create_service_account(
         "robot@ee-demo-project.iam.gserviceaccount.com",
@@ -98,20 +98,20 @@ async fn a_login_a_key_and_a_text_keep_their_tokens_and_a_self_signed_one_is_not
     }
     assert_eq!(machine.requests(), texts.len());
     assert_eq!(
-        machine.token_cache().files(ENDING).unwrap().len(),
+        machine.token_cache().files(EXTENSION).unwrap().len(),
         texts.len()
     );
     let own = machine.options().self_signed_jwt(true);
     let own = Credentials::from_json(&account.json_key(), &own).unwrap();
     own.token().await.unwrap();
     assert_eq!(
-        machine.token_cache().files(ENDING).unwrap().len(),
+        machine.token_cache().files(EXTENSION).unwrap().len(),
         texts.len()
     );
 }
 
 #[tokio::test]
-async fn other_scopes_another_subject_another_login_and_another_host_have_tokens_of_their_own() {
+async fn scopes_subject_login_and_host_separate_entries() {
     let machine = Machine::new().await;
     let options = machine.options();
     let text = machine.jane.authorized_user_json();
@@ -139,7 +139,7 @@ async fn other_scopes_another_subject_another_login_and_another_host_have_tokens
 }
 
 #[tokio::test]
-async fn nothing_in_the_folder_shows_a_secret_or_is_anybody_elses_to_read() {
+async fn cache_files_are_encrypted_and_private() {
     let machine = Machine::new().await;
     let token = machine.token().await;
     for entry in fs::read_dir(machine.token_cache().dir()).unwrap() {
@@ -160,10 +160,10 @@ async fn nothing_in_the_folder_shows_a_secret_or_is_anybody_elses_to_read() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_broken_or_somebody_elses_is_passed_over_and_written_again() {
+async fn corrupt_and_foreign_cache_files_are_overwritten() {
     let machine = Machine::new().await;
     machine.token().await;
-    let file = machine.with_file();
+    let file = machine.cache_file();
     let whole = fs::read(&file).unwrap();
     let bent: Vec<u8> = whole.iter().map(|byte| byte ^ 1).collect();
     for (n, contents) in [&b""[..], b"{", &whole[..20], &bent, &[0; 100_000]]
@@ -174,7 +174,7 @@ async fn a_file_that_is_broken_or_somebody_elses_is_passed_over_and_written_agai
         machine.token().await;
         assert_eq!(machine.requests(), n + 2);
         machine.token().await;
-        assert_eq!(machine.requests(), n + 2, "it was written again");
+        assert_eq!(machine.requests(), n + 2, "the file is overwritten");
     }
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
@@ -182,7 +182,7 @@ async fn a_file_that_is_broken_or_somebody_elses_is_passed_over_and_written_agai
 }
 
 #[tokio::test]
-async fn a_token_that_a_server_refused_is_dropped_here_and_on_the_disk() {
+async fn rejected_token_is_dropped_in_memory_and_on_disk() {
     let machine = Machine::new().await;
     machine.token().await;
     let credentials = machine.credentials();
@@ -195,7 +195,7 @@ async fn a_token_that_a_server_refused_is_dropped_here_and_on_the_disk() {
 }
 
 #[tokio::test]
-async fn a_token_that_another_process_renewed_is_taken_instead_of_asking_again() {
+async fn token_renewed_by_another_process_is_used() {
     let machine = Machine::new().await;
     let (here, there) = (machine.credentials(), machine.credentials());
     let refused = here.token().await.unwrap();
@@ -208,7 +208,7 @@ async fn a_token_that_another_process_renewed_is_taken_instead_of_asking_again()
 }
 
 #[tokio::test]
-async fn the_token_of_a_rejected_credential_is_dropped() {
+async fn token_of_a_rejected_credential_is_dropped() {
     let machine = Machine::new().await;
     let credentials = machine.credentials();
     let token = credentials.token().await.unwrap();
@@ -217,31 +217,31 @@ async fn the_token_of_a_rejected_credential_is_dropped() {
     let error = credentials.token().await.unwrap_err();
     assert_eq!(error.kind(), Token::Rejected);
     assert_eq!(
-        machine.token_cache().files(ENDING).unwrap(),
+        machine.token_cache().files(EXTENSION).unwrap(),
         Vec::<PathBuf>::new()
     );
 }
 
 #[tokio::test]
-async fn a_passing_trouble_is_told_and_keeps_nothing() {
+async fn transient_error_is_returned_and_not_cached() {
     let machine = Machine::new().await;
     let slot = machine.slot();
     let offline =
         ee_token::source_fn(|| async { Err(ee_token::Error::new(Token::Network, "no way")) });
-    let error = Kept::new(Arc::new(offline), slot)
+    let error = CachedOnDisk::new(Arc::new(offline), slot)
         .fetch_token()
         .await
         .unwrap_err();
     assert_eq!(error.kind(), Token::Network);
     assert_eq!(
-        machine.token_cache().files(ENDING).unwrap(),
+        machine.token_cache().files(EXTENSION).unwrap(),
         Vec::<PathBuf>::new()
     );
     machine.token().await;
 }
 
 #[tokio::test]
-async fn clearing_drops_every_token_and_leaves_what_is_not_ours() {
+async fn clearing_deletes_only_cache_files() {
     let machine = Machine::new().await;
     assert_eq!(machine.token_cache().clear().unwrap(), 0);
     machine.token().await;
@@ -254,14 +254,15 @@ async fn clearing_drops_every_token_and_leaves_what_is_not_ours() {
 }
 
 #[tokio::test]
-async fn what_nobody_asked_for_in_a_day_is_swept_away() {
+async fn day_old_tokens_are_removed() {
     let machine = Machine::new().await;
     machine.token().await;
     let cache = machine.token_cache();
-    let [old, young] = ["old", "young"].map(|name| cache.dir().join(name).with_extension(ENDING));
+    let [old, young] =
+        ["old", "young"].map(|name| cache.dir().join(name).with_extension(EXTENSION));
     fs::write(&young, "").unwrap();
     let file = File::create(&old).unwrap();
-    file.set_modified(SystemTime::now() - ABANDONED - Duration::from_secs(60))
+    file.set_modified(SystemTime::now() - MAX_AGE - Duration::from_secs(60))
         .unwrap();
     cache.sweep();
     assert!(!old.exists() && young.exists());
@@ -269,11 +270,11 @@ async fn what_nobody_asked_for_in_a_day_is_swept_away() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn without_a_folder_that_can_be_written_a_token_is_asked_for() {
+async fn token_is_requested_without_a_writable_directory() {
     let machine = Machine::new().await;
     fs::write(
         machine.home.path().join("cache"),
-        "a file, where a folder should be",
+        "a file, where a dir should be",
     )
     .unwrap();
     machine.token().await;
@@ -286,7 +287,7 @@ async fn without_a_folder_that_can_be_written_a_token_is_asked_for() {
 }
 
 #[test]
-fn federation_is_not_kept_and_impersonation_as_its_source() {
+fn federation_is_not_cached_and_impersonation_like_its_source() {
     let impersonated = |kind: &str| {
         let text = format!(r#"{{"source_credentials": {{"type": "{kind}", "x": [1]}}}}"#);
         is_whole(CredentialKind::ImpersonatedServiceAccount, &text)
@@ -299,36 +300,36 @@ fn federation_is_not_kept_and_impersonation_as_its_source() {
 }
 
 #[tokio::test]
-async fn the_folder_is_looked_through_once_an_hour_and_not_for_every_token() {
+async fn sweep_runs_at_most_once_an_hour() {
     let machine = Machine::new().await;
     machine.token().await;
     let old = machine
         .token_cache()
         .dir()
         .join("old")
-        .with_extension(ENDING);
+        .with_extension(EXTENSION);
     let file = File::create(&old).unwrap();
-    file.set_modified(SystemTime::now() - ABANDONED - Duration::from_secs(60))
+    file.set_modified(SystemTime::now() - MAX_AGE - Duration::from_secs(60))
         .unwrap();
     let john = machine.emulator.create_user("john@example.com");
     let credentials = Credentials::from_json(&john.authorized_user_json(), &machine.options());
     credentials.unwrap().token().await.unwrap();
     assert!(old.exists());
-    assert_eq!(machine.token_cache().files(ENDING).unwrap().len(), 3);
+    assert_eq!(machine.token_cache().files(EXTENSION).unwrap().len(), 3);
 }
 
-/// The process that is killed: it asks for a token in the place of one that was refused, or
-/// drops all that are kept.
+/// The child process that is killed while it requests a token, renews a rejected one, or clears the
+/// cache.
 #[tokio::test]
-async fn a_writer_for_the_test_below() {
-    let Some((writer, needs)) = killed::part() else {
+async fn subprocess_for_the_test_below() {
+    let Some((task, input)) = killed::part() else {
         return;
     };
-    let [folder, address, text] = needs.splitn(3, '\n').collect::<Vec<_>>()[..] else {
+    let [dir, address, text] = input.splitn(3, '\n').collect::<Vec<_>>()[..] else {
         unreachable!()
     };
-    let cache = DiskTokenCache::at(folder);
-    if writer == "clear" {
+    let cache = DiskTokenCache::at(dir);
+    if task == "clear" {
         cache.clear().unwrap();
         return;
     }
@@ -344,76 +345,76 @@ async fn a_writer_for_the_test_below() {
         }
     });
     let token = credentials.token().await.unwrap();
-    if writer == "hung" {
+    if task == "hung" {
         assert!(ticks.load(Ordering::Relaxed) > 5);
     }
-    if writer == "renew" {
+    if task == "renew" {
         credentials.token_cache().unwrap().invalidate(&token);
         credentials.token().await.unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_at_any_stage_leaves_the_old_token_or_the_new_one_or_none() {
-    const TEST: &str = "storage::disk_cache::tests::a_writer_for_the_test_below";
-    let whole_ways = [
+async fn kill_at_any_step_leaves_no_partial_token() {
+    const TEST: &str = "storage::disk_cache::tests::subprocess_for_the_test_below";
+    let tasks = [
         (
             "first",
             &[
-                "folder made",
-                "lock there",
-                "temporary made",
+                "directory created",
+                "lock opened",
+                "temporary created",
                 "temporary written",
-                "put in place",
+                "renamed",
                 "lock removed",
             ][..],
         ),
         (
             "renew",
             &[
-                "lock there",
+                "lock opened",
                 "token removed",
-                "temporary made",
+                "temporary created",
                 "temporary written",
-                "put in place",
+                "renamed",
                 "lock removed",
                 "token swept",
             ],
         ),
         ("clear", &["token dropped", "token dropped"]),
     ];
-    for (writer, whole_way) in whole_ways {
-        for steps in 0..=whole_way.len() {
+    for (task, all_steps) in tasks {
+        for steps in 0..=all_steps.len() {
             let machine = Machine::new().await;
             let cache = machine.token_cache();
-            if writer != "first" {
+            if task != "first" {
                 machine.token().await;
-                // Nobody's any more.
-                let old = cache.dir().join("old").with_extension(ENDING);
+                // An old file, which is removed.
+                let old = cache.dir().join("old").with_extension(EXTENSION);
                 let file = File::create(&old).unwrap();
-                file.set_modified(SystemTime::now() - ABANDONED - Duration::from_secs(60))
+                file.set_modified(SystemTime::now() - MAX_AGE - Duration::from_secs(60))
                     .unwrap();
             }
-            let needs = [
+            let input = [
                 cache.dir().to_str().unwrap(),
                 &machine.emulator.address().to_string(),
                 &machine.jane.authorized_user_json(),
             ];
-            let taken = killed::kill(TEST, writer, &needs.join("\n"), steps);
-            let expected = &whole_way[..whole_way.len().min(steps + 1)];
-            assert_eq!(taken, expected, "{writer}");
+            let taken = killed::kill(TEST, task, &input.join("\n"), steps);
+            let expected = &all_steps[..all_steps.len().min(steps + 1)];
+            assert_eq!(taken, expected, "{task}");
 
-            // Whatever is there is a token that works, or none; the lock went with the process.
+            // The cache holds a valid token or none. The lock was released with the process.
             let before = machine.requests();
             let is_kept = machine.slot().read().is_some();
             let token = machine.token().await;
             assert_eq!(
                 machine.requests(),
                 before + usize::from(!is_kept),
-                "{writer} {taken:?}"
+                "{task} {taken:?}"
             );
             assert!(machine.token().await.secret_eq(&token));
-            // What the dead one left beside it goes with the rest.
+            // Temporary files of the killed process are cleared, too.
             cache.clear().unwrap();
             assert_eq!(fs::read_dir(cache.dir()).unwrap().count(), 0);
             machine.token().await;
@@ -430,7 +431,7 @@ async fn locks_and_entries_are_never_opened_through_links() {
     let existing = machine.home.path().join("existing");
     let dangling = machine.home.path().join("dangling");
 
-    // A whole entry elsewhere is not taken for ours.
+    // A valid entry behind a link is ignored.
     fs::rename(&slot.path, &existing).unwrap();
     std::os::unix::fs::symlink(&existing, &slot.path).unwrap();
     assert!(!machine.token().await.secret_eq(&token));
@@ -451,13 +452,13 @@ async fn locks_and_entries_are_never_opened_through_links() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn root_leaves_tokens_to_the_owner_of_the_directory() {
+async fn root_gives_tokens_to_the_owner_of_the_directory() {
     use std::os::unix::fs::{MetadataExt as _, chown};
     let machine = Machine::new().await;
     if chown(machine.home.path(), Some(4321), Some(4322)).is_err() {
         let _ = io::Write::write_all(
             &mut io::stderr(),
-            b"root_leaves_tokens_to_the_owner_of_the_directory: SKIPPED, this user may not give files away\n",
+            b"root_gives_tokens_to_the_owner_of_the_directory: SKIPPED, this user may not give files away\n",
         );
         return;
     }
@@ -470,19 +471,19 @@ async fn root_leaves_tokens_to_the_owner_of_the_directory() {
     }
 }
 
-/// A disk that stops to respond at any step: this process goes on without it, and ends.
+/// If the disk stops responding at any step, the process continues without it and exits.
 #[tokio::test(flavor = "multi_thread")]
-async fn hung_disk_costs_neither_a_token_nor_the_end_of_the_process() {
-    const TEST: &str = "storage::disk_cache::tests::a_writer_for_the_test_below";
+async fn hung_disk_delays_neither_token_nor_process_exit() {
+    const TEST: &str = "storage::disk_cache::tests::subprocess_for_the_test_below";
     for steps in 0..6 {
         let machine = Machine::new().await;
         let cache = machine.token_cache();
-        let needs = [
+        let input = [
             cache.dir().to_str().unwrap(),
             &machine.emulator.address().to_string(),
             &machine.jane.authorized_user_json(),
         ];
-        let taken = killed::hang(TEST, "hung", &needs.join("\n"), steps);
+        let taken = killed::hang(TEST, "hung", &input.join("\n"), steps);
         assert_eq!(taken.len(), steps + 1, "{taken:?}");
         assert_eq!(machine.requests(), 1, "{taken:?}");
     }
@@ -500,7 +501,7 @@ fn token() -> AccessToken {
         .with_expiry(chrono::Utc::now() + chrono::TimeDelta::hours(1))
 }
 
-/// A source whose tokens come when as many have been requested as there are identities.
+/// The source returns tokens only when one has been requested for each identity.
 #[tokio::test]
 async fn identities_do_not_wait_for_each_other() {
     const IDENTITIES: usize = 64;
@@ -526,23 +527,23 @@ async fn identities_do_not_wait_for_each_other() {
             }
         });
         fetches.spawn(async move {
-            Kept::new(Arc::new(source), slot)
+            CachedOnDisk::new(Arc::new(source), slot)
                 .fetch_token()
                 .await
                 .unwrap()
         });
     }
     assert_eq!(fetches.join_all().await.len(), IDENTITIES);
-    assert_eq!(cache.files(ENDING).unwrap().len(), IDENTITIES);
-    assert_eq!(cache.files(LOCK_ENDING).unwrap(), Vec::<PathBuf>::new());
+    assert_eq!(cache.files(EXTENSION).unwrap().len(), IDENTITIES);
+    assert_eq!(cache.files(LOCK_EXTENSION).unwrap(), Vec::<PathBuf>::new());
 }
 
 #[tokio::test]
-async fn held_lock_delays_its_own_entry_alone() {
+async fn held_lock_delays_only_its_own_entry() {
     let home = tempfile::tempdir().unwrap();
     let cache = DiskTokenCache::at(home.path());
     let [jane, john] = [0, 1].map(|n| slot(&cache, &login(n), &CredentialOptions::google()));
-    // As another process: a lock belongs to an open file.
+    // A lock belongs to an open file, so that this simulates another process.
     let held = Lock::acquire(&jane.lock).unwrap().unwrap();
     assert!(matches!(jane.look_up(None, true), Lookup::Locked));
     assert!(matches!(jane.look_up(None, false), Lookup::Missing(None)));
@@ -553,17 +554,21 @@ async fn held_lock_delays_its_own_entry_alone() {
 
     let source = ee_token::source_fn(|| async { Ok(token()) });
     let limit = Duration::from_secs(10);
-    let kept = Kept::new(Arc::new(source), jane);
+    let kept = CachedOnDisk::new(Arc::new(source), jane);
     tokio::time::timeout(limit, kept.fetch_token())
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(cache.files(ENDING).unwrap().len(), 1, "it was kept");
+    assert_eq!(
+        cache.files(EXTENSION).unwrap().len(),
+        1,
+        "the token is cached"
+    );
     held.release();
 }
 
 #[tokio::test]
-async fn token_that_arrives_during_the_wait_is_taken() {
+async fn token_that_arrives_during_the_wait_is_used() {
     let home = tempfile::tempdir().unwrap();
     let cache = DiskTokenCache::at(home.path());
     let [here, there] = [0, 0].map(|n| slot(&cache, &login(n), &CredentialOptions::google()));
@@ -573,7 +578,7 @@ async fn token_that_arrives_during_the_wait_is_taken() {
     let source = ee_token::source_fn(|| async {
         Err(ee_token::Error::new(Token::Network, "requested twice"))
     });
-    let kept = Kept::new(Arc::new(source), here);
+    let kept = CachedOnDisk::new(Arc::new(source), here);
     let (token, ()) = tokio::join!(kept.fetch_token(), async {
         tokio::time::sleep(Duration::from_millis(30)).await;
         there.write(&token());
@@ -583,7 +588,7 @@ async fn token_that_arrives_during_the_wait_is_taken() {
 }
 
 #[test]
-fn lock_has_one_holder_though_its_file_comes_and_goes() {
+fn lock_has_one_holder_while_its_file_is_replaced() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("entry.lock");
     let holders = AtomicUsize::new(0);
@@ -621,7 +626,7 @@ async fn dropped_fetch_releases_its_lock() {
         sender.lock().unwrap().take().unwrap().send(()).unwrap();
         std::future::pending()
     });
-    let kept = Kept::new(Arc::new(source), slot_of_task);
+    let kept = CachedOnDisk::new(Arc::new(source), slot_of_task);
     let task = tokio::spawn(async move { kept.fetch_token().await });
     asked.await.unwrap();
     assert!(matches!(other.look_up(None, true), Lookup::Locked));
@@ -636,13 +641,13 @@ fn locks_that_no_process_holds_are_removed() {
     let home = tempfile::tempdir().unwrap();
     let cache = DiskTokenCache::at(home.path());
     let lock = |name: &str| {
-        let path = home.path().join(name).with_extension(LOCK_ENDING);
+        let path = home.path().join(name).with_extension(LOCK_EXTENSION);
         let file = File::create(&path).unwrap();
         (path, file)
     };
     let make_old = |path: &Path| {
         let file = File::options().write(true).open(path).unwrap();
-        file.set_modified(SystemTime::now() - ABANDONED - Duration::from_secs(60))
+        file.set_modified(SystemTime::now() - MAX_AGE - Duration::from_secs(60))
             .unwrap();
     };
     let (old, _) = lock("old");
@@ -653,14 +658,18 @@ fn locks_that_no_process_holds_are_removed() {
     make_old(&held_path);
     cache.sweep();
     assert!(!old.exists() && young.exists() && held_path.exists());
-    assert_eq!(cache.clear().unwrap(), 0, "a lock is no token");
+    assert_eq!(
+        cache.clear().unwrap(),
+        0,
+        "a lock does not count as a token"
+    );
     assert!(!young.exists() && held_path.exists());
     held.release();
     assert!(!held_path.exists());
 }
 
 #[test]
-fn wait_for_a_lock_is_bounded_and_looks_seldom() {
+fn wait_for_a_lock_is_bounded_with_few_lookups() {
     assert_eq!(pauses().sum::<Duration>(), MAX_WAIT);
     assert!(pauses().count() < 30);
     let first: Vec<_> = pauses().take(7).map(|pause| pause.as_millis()).collect();

@@ -3,7 +3,7 @@
 use crate::storage::login_file::Login;
 use crate::storage::login_file::json_fields::Fields;
 
-/// The text of Earth Engine's file as it is written again, with a login in it if one is given.
+/// Rewrites the text of Earth Engine's file, with a login if one is given.
 pub fn rewritten_login_file(text: &str, login: Option<&Login>) -> Option<String> {
     let mut fields = Fields::parse(text)?;
     if let Some(login) = login {

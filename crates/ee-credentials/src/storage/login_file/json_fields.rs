@@ -1,5 +1,4 @@
-//! The keys of the file, each with its value as it was written: what is not ours to know is
-//! kept to the letter.
+//! The keys of the file with their values as raw JSON, so that unknown values are kept verbatim.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,13 +7,14 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-/// A JSON object whose values stay text. All of it is overwritten when it is dropped, and no
-/// text of it grows, which would leave copies behind.
+/// A JSON object with raw values. They are zeroized when dropped and never grow, which would leave
+/// copies in memory.
 #[derive(Default)]
 pub(crate) struct Fields(BTreeMap<String, Zeroizing<String>>);
 
 impl Fields {
-    /// Reads an object; of two values of one name the last counts. `None` if it is no object.
+    /// Parses an object. If a key appears twice, the last value counts. Returns `None` if the text
+    /// is not an object.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let values: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
         let owned = values
@@ -29,7 +29,7 @@ impl Fields {
 
     pub(crate) fn set(&mut self, name: &str, value: impl Serialize) {
         let mut length = Length(0);
-        // Texts and lists of texts, which is all that is set, have a JSON form.
+        // Strings and lists of strings, the only values set, always have a JSON form.
         if serde_json::to_writer(&mut length, &value).is_err() {
             return;
         }
@@ -41,19 +41,19 @@ impl Fields {
         }
     }
 
-    /// Removes a key, and says whether it was there.
+    /// Removes a key and returns whether it existed.
     pub(crate) fn remove(&mut self, name: &str) -> bool {
         self.0.remove(name).is_some()
     }
 
-    /// Whether there is a value that is more than `null` and `""`.
+    /// Returns whether a key has a value other than `null` and `""`.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0
             .get(name)
             .is_some_and(|json| !matches!(json.trim(), "null" | "\"\""))
     }
 
-    /// The object as JSON, one key a line.
+    /// Formats the object as JSON with one key per line.
     pub(crate) fn to_json(&self) -> Zeroizing<String> {
         let length: usize = self.0.iter().map(|(k, v)| k.len() + v.len() + 16).sum();
         let mut text = Zeroizing::new(String::with_capacity(2 * length + 8));
@@ -69,7 +69,7 @@ impl Fields {
     }
 }
 
-/// Counts what would be written.
+/// Counts the bytes written.
 struct Length(usize);
 
 impl io::Write for Length {
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_touched_stays_to_the_letter() {
+    fn unchanged_values_are_kept_verbatim() {
         let text = r#"{"b": 1.50, "big": 123456789012345678901234567890, "a": {"x": [ 1, null ]}, "ä\"": "\u00e9"}"#;
         let mut fields = Fields::parse(text).unwrap();
         fields.set("project", "p");
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_set_has_room_from_the_beginning() {
+    fn set_values_are_allocated_at_their_final_size() {
         let mut fields = Fields::default();
         let token = "1//\"".repeat(500);
         fields.set("refresh_token", &token);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_text_and_null_are_nothing() {
+    fn empty_string_and_null_count_as_absent() {
         let fields = Fields::parse(r#"{"a": null, "b": "", "c": " ", "d": 0}"#).unwrap();
         assert_eq!(
             ["a", "b", "c", "d", "e"].map(|name| fields.has(name)),

@@ -1,6 +1,5 @@
-//! Earth Engine's own credentials file, read and written as its Python client does it, with
-//! more care: a new file takes the old one's place as a whole, nobody else may read it, two
-//! writers wait for each other, and what a login does not know stays.
+//! Earth Engine's own credentials file, shared with the Python client. It is replaced atomically,
+//! readable only by its owner and locked by its writers, and unknown keys are kept.
 
 pub(crate) mod json_fields;
 
@@ -22,12 +21,12 @@ use crate::input::location::{Place, check_kind, decode, is_absent, read_if_there
 use crate::kinds::earth_engine_file::{self as keys, CLIENT_ID, EarthEngineFile};
 use crate::storage::login_file::json_fields::Fields;
 use crate::storage::private_file::{
-    self, Refusal, Replacement, is_random_name, open_own, random_name, step, sync_folder_of,
+    self, FileError, Replacement, is_random_name, open_own, random_name, step, sync_parent_dir,
 };
 use crate::{Environment, Error, ErrorKind, Warning};
 
-/// The keys that belong to a login, and go with it.
-const OF_A_LOGIN: [&str; 8] = [
+/// The keys of a login, which are removed with it.
+const LOGIN_KEYS: [&str; 8] = [
     "refresh_token",
     "client_id",
     "client_secret",
@@ -38,49 +37,49 @@ const OF_A_LOGIN: [&str; 8] = [
     keys::LOGIN_AT,
 ];
 
-/// Long enough for any number of logins that end at the same moment.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(20);
+/// How long to wait for other writers, and how often to try.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 
-const ENDING: &str = ".tmp";
-/// Far more than three codes.
+const TEMPORARY_SUFFIX: &str = ".tmp";
+/// Much more than the length of a verifier.
 const MAX_VERIFIER: u64 = 4 << 10;
 
-/// Earth Engine's credentials file, which the Python client shares:
-/// `~/.config/earthengine/credentials`.
+/// Earth Engine's credentials file, `~/.config/earthengine/credentials`, which is shared with the
+/// Python client.
 ///
 /// ```
 /// use ee_credentials::{Login, LoginFile};
 /// use ee_token::Scopes;
 ///
-/// let folder = tempfile::tempdir()?;
-/// let store = LoginFile::at(folder.path().join("credentials"));
-/// store.set_project("my-project")?;
-/// store.save_login(&Login::new("1//refresh-token", Scopes::earth_engine()))?;
-/// let stored = store.read()?.unwrap();
-/// assert!(stored.file.has_login());
-/// assert_eq!(stored.file.project(), Some("my-project"));
+/// let dir = tempfile::tempdir()?;
+/// let file = LoginFile::at(dir.path().join("credentials"));
+/// file.set_project("my-project")?;
+/// file.save_login(&Login::new("1//refresh-token", Scopes::earth_engine()))?;
+/// let contents = file.read()?.unwrap();
+/// assert!(contents.file.has_login());
+/// assert_eq!(contents.file.project(), Some("my-project"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Its functions block for as long as the disk takes, and up to ten seconds if another
-/// process is writing.
+/// All methods except [`LoginFile::revoke`] block, for up to ten seconds if another process is
+/// writing.
 #[derive(Debug, Clone)]
 pub struct LoginFile {
     path: PrintablePath,
 }
 
-/// What is in the file.
+/// The contents of a [`LoginFile`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LoginFileContents {
-    /// What the file says.
+    /// The parsed file.
     pub file: EarthEngineFile,
-    /// What should be changed about the file itself: that others may read it.
+    /// Warnings about the file itself, such as insecure permissions.
     pub warnings: Vec<Warning>,
 }
 
-/// A login to be stored.
+/// A login to save.
 #[derive(Debug, Clone)]
 pub struct Login {
     refresh_token: SecretString,
@@ -90,40 +89,43 @@ pub struct Login {
     mode: Option<(String, DateTime<Utc>)>,
 }
 
-/// What became of a file that was to be removed.
+/// The result of removing a [`LoginFile`].
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RemovedFile {
-    /// Whether there was one.
+    /// Whether the file existed.
     pub existed: bool,
-    /// If the path was a link: the file that it led to, which is still there.
-    pub left: Option<PathBuf>,
+    /// The target of the path, if it was a symbolic link. The target still exists.
+    pub symlink_target: Option<PathBuf>,
 }
 
 impl fmt::Debug for RemovedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RemovedFile")
             .field("existed", &self.existed)
-            .field("left", &self.left.as_deref().map(display_path))
+            .field(
+                "symlink_target",
+                &self.symlink_target.as_deref().map(display_path),
+            )
             .finish()
     }
 }
 
-/// What became of the grant behind a login that was revoked.
+/// The result of revoking a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Revocation {
-    /// Google has ended it.
+    /// Google revoked the login.
     Revoked,
-    /// It had ended before.
+    /// The login had been revoked or had expired before.
     AlreadyEnded,
-    /// There was no login to end.
+    /// The file contained no login.
     NoLogin,
 }
 
 impl Login {
-    /// A login with Earth Engine's own OAuth client. `scopes` are those that were granted:
-    /// the Python client asks for all that the file names, and fails if one was not granted.
+    /// Creates a login with Earth Engine's own OAuth client. `scopes` must be the granted scopes,
+    /// because the Python client requests all scopes of the file and fails if one was not granted.
     pub fn new(refresh_token: impl Into<SecretString>, scopes: Scopes) -> Self {
         Self {
             refresh_token: refresh_token.into(),
@@ -134,7 +136,7 @@ impl Login {
         }
     }
 
-    /// The OAuth client that the refresh token was issued to, if it is not Earth Engine's own.
+    /// Sets the OAuth client of the refresh token. Defaults to Earth Engine's own client.
     #[must_use]
     pub fn client(mut self, id: impl Into<String>, secret: impl Into<SecretString>) -> Self {
         let id = id.into();
@@ -142,15 +144,15 @@ impl Login {
         self
     }
 
-    /// Where the consent page sent the browser.
+    /// Sets the redirect URI of the login.
     #[must_use]
     pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
         self.redirect_uri = Some(uri.into());
         self
     }
 
-    /// By which flow it was made, and when. The Python client passes over the two keys that
-    /// keep this; [`EarthEngineFile::login_expires_at`] makes use of them.
+    /// Sets the mode and the time of the login, from which [`EarthEngineFile::login_expires_at`]
+    /// computes its expiry. The Python client ignores these two keys.
     #[must_use]
     pub fn login_mode_at(mut self, mode: impl Into<String>, at: DateTime<Utc>) -> Self {
         self.mode = Some((mode.into(), at));
@@ -158,8 +160,8 @@ impl Login {
     }
 
     fn write_to(&self, fields: &mut Fields) {
-        for stale in OF_A_LOGIN {
-            fields.remove(stale);
+        for key in LOGIN_KEYS {
+            fields.remove(key);
         }
         fields.set("refresh_token", self.refresh_token.expose_secret());
         fields.set("scopes", self.scopes.iter().collect::<Vec<_>>());
@@ -181,11 +183,12 @@ impl Login {
 }
 
 impl LoginFile {
-    /// The file of this environment: `EE_CONFIG_FILE`, else `~/.config/earthengine/credentials`.
-    /// It need not exist.
+    /// Returns the file of an environment: the one named by `EE_CONFIG_FILE`, by default
+    /// `~/.config/earthengine/credentials`. It may not exist.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidEnvironment`] if there is no home folder; as
+    ///
+    /// Returns [`ErrorKind::InvalidEnvironment`] if there is no home directory, and the errors of
     /// [`Environment::earth_engine_credentials_file`].
     pub fn open(environment: &Environment) -> Result<Self, Error> {
         environment
@@ -194,30 +197,31 @@ impl LoginFile {
             .ok_or_else(|| {
                 Error::new(
                     ErrorKind::InvalidEnvironment,
-                    "there is no home folder, and so no place for Earth Engine's credentials file",
+                    "the path of Earth Engine's credentials file is unknown, because there is no home directory",
                 )
                 .with_remedy(Remedy::new(
-                    "Set HOME, or let EE_CONFIG_FILE name the file.",
+                    "Set HOME, or set EE_CONFIG_FILE to the path of the file.",
                 ))
             })
     }
 
-    /// The file at this path.
+    /// Returns the file at a path.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self {
             path: PrintablePath::from(path),
         }
     }
 
-    /// Where the file is, whether it exists or not.
+    /// Returns the path. The file may not exist.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What the file says; `None` if there is none.
+    /// Reads the file. Returns `None` if it does not exist.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFile`] if it cannot be read, or is something else.
+    ///
+    /// Returns [`ErrorKind::InvalidFile`] if it cannot be read or contains something else.
     pub fn read(&self) -> Result<Option<LoginFileContents>, Error> {
         let place = self.place();
         let Some(text) = read_if_there(&place)? else {
@@ -229,11 +233,12 @@ impl LoginFile {
         }))
     }
 
-    /// Sets the project, and leaves everything else as it is. Makes the file if there is none.
-    /// Whether this can be a project is for the caller to check.
+    /// Sets the project and keeps everything else. Creates the file if necessary. The project is
+    /// not validated.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFile`] if the file is there and is something else;
+    ///
+    /// Returns [`ErrorKind::InvalidFile`] if the file contains something else, and
     /// [`ErrorKind::CredentialsFile`] if it cannot be written.
     pub fn set_project(&self, project: &str) -> Result<(), Error> {
         self.locked(|| {
@@ -243,13 +248,14 @@ impl LoginFile {
         })
     }
 
-    /// Removes the project, and says whether there was one. A file that holds nothing else
-    /// goes with it.
+    /// Removes the project and returns whether there was one. A file that contains nothing else is
+    /// deleted.
     ///
     /// # Errors
-    /// As [`LoginFile::set_project`].
+    ///
+    /// The same as for [`LoginFile::set_project`].
     pub fn unset_project(&self) -> Result<bool, Error> {
-        self.if_there(|| {
+        self.locked_if_exists(|| {
             let Some(mut fields) = self.fields()? else {
                 return Ok(false);
             };
@@ -267,73 +273,75 @@ impl LoginFile {
         .map(|existed| existed.unwrap_or(false))
     }
 
-    /// Stores a login in the place of the one that is there. The project and keys that a login
-    /// does not know stay. Another file in this place, a service account's key for example,
-    /// is moved aside, and a warning says where to.
+    /// Saves a login and replaces an existing one. The project and unknown keys are kept. If the
+    /// file contains something else, such as a service account key, it is renamed, and a warning
+    /// contains its new path.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFile`] if a folder, a device or a pipe is there;
-    /// [`ErrorKind::CredentialsFile`] if the file cannot be written, or another process does not let go
-    /// of it.
+    ///
+    /// Returns [`ErrorKind::InvalidFile`] if a directory, device or pipe is in place of the file,
+    /// and [`ErrorKind::CredentialsFile`] if the file cannot be written or locked.
     pub fn save_login(&self, login: &Login) -> Result<Vec<Warning>, Error> {
         self.save_login_while(&|| true, login)
     }
 
-    /// [`LoginFile::save_login`], if it is still wanted when its turn has come.
+    /// [`LoginFile::save_login`], unless the caller has stopped waiting when the lock is acquired.
     pub(crate) fn save_login_while(
         &self,
         is_wanted: &dyn Fn() -> bool,
         login: &Login,
     ) -> Result<Vec<Warning>, Error> {
         self.locked_while(is_wanted, || {
-            let (mut fields, broken) = match self.fields() {
+            let (mut fields, invalid) = match self.fields() {
                 Ok(fields) => (fields.unwrap_or_default(), None),
-                // It says nothing about what is in the file.
+                // A transient error does not mean that the contents are invalid.
                 Err(error) if error.is_transient() => return Err(error),
                 Err(error) => self.salvage(error),
             };
             login.write_to(&mut fields);
-            let aside = broken.map(|error| self.move_aside(&error)).transpose()?;
+            let backup = invalid.map(|error| self.back_up(&error)).transpose()?;
             self.write(&fields)?;
-            self.forget_verifier();
-            Ok(aside.into_iter().collect())
+            self.remove_verifier();
+            Ok(backup.into_iter().collect())
         })
     }
 
-    /// Keeps what the second step of a login by notebook needs, for a process that comes later,
-    /// in a file of its own beside this one. It goes when a login is stored or removed.
+    /// Saves the code verifier of a notebook login for its second step, in a separate file beside
+    /// this one. It is deleted when a login is saved or removed.
     ///
     /// ```
     /// use ee_credentials::LoginFile;
     ///
-    /// let folder = tempfile::tempdir()?;
-    /// let store = LoginFile::at(folder.path().join("credentials"));
-    /// store.save_code_verifier(&"REQUEST_ID:TOKEN_VERIFIER:CLIENT_VERIFIER".into())?;
-    /// let kept = store.load_code_verifier()?.unwrap();
-    /// assert!(kept.expose_secret().starts_with("REQUEST_ID:"));
+    /// let dir = tempfile::tempdir()?;
+    /// let file = LoginFile::at(dir.path().join("credentials"));
+    /// file.save_code_verifier(&"REQUEST_ID:TOKEN_VERIFIER:CLIENT_VERIFIER".into())?;
+    /// let verifier = file.load_code_verifier()?.unwrap();
+    /// assert!(verifier.expose_secret().starts_with("REQUEST_ID:"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::CredentialsFile`] if it cannot be written.
+    ///
+    /// Returns [`ErrorKind::CredentialsFile`] if it cannot be written.
     pub fn save_code_verifier(&self, verifier: &SecretString) -> Result<(), Error> {
         self.locked(|| {
-            self.put(&self.verifier_path(), verifier.expose_secret().as_bytes())
-                .map_err(|error| self.cannot("be written", error))
+            self.replace(&self.verifier_path(), verifier.expose_secret().as_bytes())
+                .map_err(|error| self.io_error("write", error))
         })
     }
 
-    /// What [`LoginFile::save_code_verifier`] has kept; `None` if no login has begun.
+    /// Returns the saved code verifier, or `None` if no login is pending.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFile`] if it cannot be read.
+    ///
+    /// Returns [`ErrorKind::InvalidFile`] if it cannot be read.
     pub fn load_code_verifier(&self) -> Result<Option<SecretString>, Error> {
         let place = Place::file(self.verifier_path());
         let path = self.verifier_path();
         let unreadable = |error: io::Error| {
-            let remedy = Refusal::in_error(&error).map(|refusal| refusal.remedy.clone());
+            let remedy = FileError::in_io_error(&error).map(|error| error.remedy.clone());
             let remedy = remedy.unwrap_or_else(|| {
-                Remedy::new("Begin the login again.").command("eectl auth login --mode=notebook")
+                Remedy::new("Start the login again.").command("eectl auth login --mode=notebook")
             });
             place
                 .invalid(format_args!("it cannot be read: {error}"))
@@ -351,19 +359,20 @@ impl LoginFile {
         Ok(Some(decode(&bytes, &place)?.as_str().into()))
     }
 
-    /// One that stays is good for nothing without a code.
-    fn forget_verifier(&self) {
+    /// Removes the verifier. Errors are ignored, because it is useless without a code.
+    fn remove_verifier(&self) {
         if fs::remove_file(self.verifier_path()).is_ok() {
             step("verifier removed");
         }
     }
 
-    /// Ends the login at Google, and then removes the file.
+    /// Revokes the login at Google, then removes the file.
     ///
     /// # Errors
-    /// [`ErrorKind::Token`] if Google cannot be reached or does not agree: the file stays,
-    /// so that one can try again. [`ErrorKind::CredentialsFile`] if somebody logged in meanwhile: that
-    /// login stays. Otherwise as [`LoginFile::remove`].
+    ///
+    /// Returns [`ErrorKind::Token`] if Google cannot be reached or rejects the request; the file is
+    /// kept. Returns [`ErrorKind::CredentialsFile`] if a new login was saved in the meantime, which
+    /// is kept, or if the file cannot be removed.
     pub async fn revoke(&self, http: &HttpClient) -> Result<(Revocation, RemovedFile), Error> {
         let token = self.refresh_token()?;
         let revocation = match &token {
@@ -372,14 +381,14 @@ impl LoginFile {
             None => Revocation::NoLogin,
         };
         let removed = self.remove_if(|| {
-            let is_the_same = match (self.refresh_token()?, &token) {
-                (Some(now), Some(ended)) => now.expose_secret() == ended.expose_secret(),
+            let is_unchanged = match (self.refresh_token()?, &token) {
+                (Some(now), Some(revoked)) => now.expose_secret() == revoked.expose_secret(),
                 (now, _) => now.is_none(),
             };
-            if is_the_same {
+            if is_unchanged {
                 Ok(())
             } else {
-                Err(self.is_another())
+                Err(self.new_login_error())
             }
         })?;
         Ok((revocation, removed))
@@ -390,32 +399,33 @@ impl LoginFile {
         Ok(stored.and_then(|stored| stored.file.into_refresh_token()))
     }
 
-    /// Removes the file, with the project in it. The login itself goes on: whoever has a copy
-    /// can use it.
+    /// Removes the file, including the project in it. The login is not revoked, so that copies of
+    /// the file remain valid.
     ///
     /// # Errors
-    /// [`ErrorKind::CredentialsFile`] if it cannot be removed.
+    ///
+    /// Returns [`ErrorKind::CredentialsFile`] if it cannot be removed.
     pub fn remove(&self) -> Result<RemovedFile, Error> {
         self.remove_if(|| Ok(()))
     }
 
-    /// [`LoginFile::remove`], if nothing is said against it once nobody else can write.
+    /// Removes the file if a check, made under the lock, succeeds.
     fn remove_if(&self, check: impl FnOnce() -> Result<(), Error>) -> Result<RemovedFile, Error> {
-        let removed = self.if_there(|| {
+        let removed = self.locked_if_exists(|| {
             check()?;
-            let left = fs::read_link(self.path.as_path())
+            let symlink_target = fs::read_link(self.path.as_path())
                 .ok()
                 .and_then(|_| fs::canonicalize(self.path.as_path()).ok());
             self.delete()?;
             Ok(RemovedFile {
                 existed: true,
-                left,
+                symlink_target,
             })
         })?;
-        self.forget_verifier();
+        self.remove_verifier();
         Ok(removed.unwrap_or(RemovedFile {
             existed: false,
-            left: None,
+            symlink_target: None,
         }))
     }
 
@@ -423,7 +433,7 @@ impl LoginFile {
         Place::file(self.path.as_path())
     }
 
-    /// The keys of the file; `None` if it is missing or empty.
+    /// Returns the keys of the file, or `None` if it is missing or empty.
     fn fields(&self) -> Result<Option<Fields>, Error> {
         let place = self.place();
         let Some(text) = read_if_there(&place)? else {
@@ -432,7 +442,7 @@ impl LoginFile {
         if text.text.trim().is_empty() {
             return Ok(None);
         }
-        // Says what is wrong with the file, and refuses what belongs elsewhere.
+        // Rejects invalid files and other kinds of credentials.
         EarthEngineFile::read(&text.text, &place)?;
         Fields::parse(&text.text)
             .map(Some)
@@ -440,36 +450,36 @@ impl LoginFile {
     }
 
     fn write(&self, fields: &Fields) -> Result<(), Error> {
-        self.put(&self.path, fields.to_json().as_bytes())
-            .map_err(|error| self.cannot("be written", error))
+        self.replace(&self.path, fields.to_json().as_bytes())
+            .map_err(|error| self.io_error("write", error))
     }
 
-    /// Puts a new file in the place of what is there.
-    fn put(&self, target: &Path, contents: &[u8]) -> io::Result<()> {
-        let name = format!("{}{}{ENDING}", self.beginning(), random_name()?);
+    /// Replaces a file atomically.
+    fn replace(&self, target: &Path, contents: &[u8]) -> io::Result<()> {
+        let name = format!("{}{}{TEMPORARY_SUFFIX}", self.prefix(), random_name()?);
         Replacement::write(self.path.with_file_name(name), contents)?
             .sync()?
-            .put(target)?;
-        sync_folder_of(target);
+            .persist(target)?;
+        sync_parent_dir(target);
         Ok(())
     }
 
-    /// Removes temporary files that a killed process left. Only while the lock is held: they
-    /// could be somebody's who is writing.
+    /// Removes temporary files of killed processes. The lock must be held, because another process
+    /// could be writing one.
     fn sweep(&self) {
-        // A name alone stands for a file of the current folder.
-        let folder = match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
+        // A path without a parent is a file in the current directory.
+        let dir = match self.path.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
             _ => Path::new("."),
         };
-        let beginning = self.beginning();
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let prefix = self.prefix();
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let random = name
                 .to_str()
-                .and_then(|name| name.strip_prefix(&beginning))
-                .and_then(|rest| rest.strip_suffix(ENDING));
-            // One that stays does no harm.
+                .and_then(|name| name.strip_prefix(&prefix))
+                .and_then(|rest| rest.strip_suffix(TEMPORARY_SUFFIX));
+            // A file that cannot be removed is harmless.
             if random.is_some_and(is_random_name) && fs::remove_file(entry.path()).is_ok() {
                 step("temporary swept");
             }
@@ -480,44 +490,44 @@ impl LoginFile {
         match fs::remove_file(self.path.as_path()) {
             Ok(()) => step("file removed"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(self.cannot("be removed", error)),
+            Err(error) => return Err(self.io_error("remove", error)),
         }
         Ok(())
     }
 
-    /// What stays of a file that is broken when a login is stored; and what is wrong with it,
-    /// if something would be lost that is not the old login's.
+    /// Returns the keys to keep of an invalid file when a new login is saved, and the file's error
+    /// if more than the old login would be lost.
     fn salvage(&self, error: Error) -> (Fields, Option<Error>) {
         let text = read_if_there(&self.place()).ok().flatten();
         let Some(mut fields) = text.and_then(|text| Fields::parse(&text.text)) else {
             return (Fields::default(), Some(error));
         };
-        let is_sound = |fields: &Fields| EarthEngineFile::from_json(&fields.to_json()).is_ok();
-        for key in OF_A_LOGIN {
+        let is_valid = |fields: &Fields| EarthEngineFile::from_json(&fields.to_json()).is_ok();
+        for key in LOGIN_KEYS {
             fields.remove(key);
         }
-        if is_sound(&fields) {
+        if is_valid(&fields) {
             return (fields, None);
         }
         fields.remove("project");
-        if !is_sound(&fields) {
+        if !is_valid(&fields) {
             fields = Fields::default();
         }
         (fields, Some(error))
     }
 
-    /// Gives what is no login another name, beside the file.
-    fn move_aside(&self, why: &Error) -> Result<Warning, Error> {
-        let aside = keep_aside(&self.path, |path, aside| fs::hard_link(path, aside))
-            .map_err(|error| self.cannot("be moved aside", error))?;
+    /// Renames a file that contains something other than a login.
+    fn back_up(&self, reason: &Error) -> Result<Warning, Error> {
+        let backup = back_up(&self.path, |path, backup| fs::hard_link(path, backup))
+            .map_err(|error| self.io_error("back up", error))?;
         Ok(Warning::new(
             "file_backed_up",
-            format!("{why}; it is {} now", display_path(&aside)),
-            Remedy::new("Remove it, or use it where it belongs."),
+            format!("{reason}; it was renamed to {}", display_path(&backup)),
+            Remedy::new("Remove the renamed file, or use it where it belongs."),
         ))
     }
 
-    /// The error for a folder, a device or a pipe: no file of ours takes its place.
+    /// Returns an error for a directory, device or pipe, which is never replaced.
     pub(crate) fn check_place(&self) -> Result<(), Error> {
         self.place().check_path()?;
         match fs::metadata(self.path.as_path()) {
@@ -526,13 +536,16 @@ impl LoginFile {
         }
     }
 
-    /// [`LoginFile::locked`] if there is something at the path, even a link that leads nowhere.
-    fn if_there<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<Option<T>, Error> {
+    /// [`LoginFile::locked`] if the path exists, even as a dangling link.
+    fn locked_if_exists<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
         self.place().check_path()?;
         match fs::symlink_metadata(self.path.as_path()) {
             Ok(_) => self.locked(work).map(Some),
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(self.cannot("be looked for", error)),
+            Err(error) => Err(self.io_error("access", error)),
         }
     }
 
@@ -540,8 +553,8 @@ impl LoginFile {
         self.locked_while(&|| true, work)
     }
 
-    /// Does something that no other process does at the same time. The lock goes with the
-    /// process, however that ends.
+    /// Runs a closure under the lock between processes, unless the caller stops waiting. The
+    /// operating system releases the lock if the process dies.
     fn locked_while<T>(
         &self,
         is_wanted: &dyn Fn() -> bool,
@@ -549,15 +562,16 @@ impl LoginFile {
     ) -> Result<T, Error> {
         self.check_place()?;
         let file = private_file::lock_file(&self.lock_path())
-            .map_err(|error| self.cannot("be written", error))?;
+            .map_err(|error| self.io_error("write", error))?;
         let mut lock = RwLock::new(file);
         let started = Instant::now();
         loop {
             if !is_wanted() {
                 return Err(Error::new(
                     ErrorKind::CredentialsFile,
-                    "the login was given up before it was stored",
-                ));
+                    "the login was canceled before it was saved",
+                )
+                .with_remedy(Remedy::new("Log in again.")));
             }
             let error = match lock.try_write() {
                 Ok(_held) => {
@@ -568,107 +582,107 @@ impl LoginFile {
             };
             match error.kind() {
                 io::ErrorKind::Interrupted => {}
-                io::ErrorKind::WouldBlock if started.elapsed() < PATIENCE => {
-                    std::thread::sleep(PAUSE);
+                io::ErrorKind::WouldBlock if started.elapsed() < LOCK_TIMEOUT => {
+                    std::thread::sleep(LOCK_INTERVAL);
                 }
-                io::ErrorKind::WouldBlock => return Err(self.is_busy()),
+                io::ErrorKind::WouldBlock => return Err(self.lock_timeout_error()),
                 _ => {
-                    // Some network file systems have no locks. What is written is whole all the same.
-                    tracing::warn!(%error, "the credentials file cannot be locked");
+                    // Some network file systems have no locks. Writes are still atomic.
+                    tracing::warn!(%error, "cannot lock the credentials file");
                     return work();
                 }
             }
         }
     }
 
-    /// What the names of our own files beside this one begin with.
-    fn beginning(&self) -> String {
+    /// Returns the common prefix of the internal files beside this one.
+    fn prefix(&self) -> String {
         let name = self.path.file_name().unwrap_or_default();
         format!(".{}.", name.to_string_lossy())
     }
 
     fn lock_path(&self) -> PathBuf {
-        self.path.with_file_name(self.beginning() + "lock")
+        self.path.with_file_name(self.prefix() + "lock")
     }
 
     fn verifier_path(&self) -> PathBuf {
-        self.path.with_file_name(self.beginning() + "begun")
+        self.path.with_file_name(self.prefix() + "begun")
     }
 
-    fn is_another(&self) -> Error {
+    fn new_login_error(&self) -> Error {
         Error::new(
             ErrorKind::CredentialsFile,
             format!(
-                "{}: somebody logged in while the login before was ended, and that login stays",
+                "a new login was saved in {} while the previous one was being revoked; the new login was kept",
                 self.path
             ),
         )
         .with_remedy(
-            Remedy::new("To end it too, log out again.").command("eectl auth logout --revoke"),
+            Remedy::new("To revoke it too, log out again.").command("eectl auth logout --revoke"),
         )
     }
 
-    fn is_busy(&self) -> Error {
+    fn lock_timeout_error(&self) -> Error {
         Error::new(
             ErrorKind::CredentialsFile,
             format!(
-                "{}: another program has been writing it for {} seconds",
+                "another program has locked {} for {} seconds",
                 self.path,
-                PATIENCE.as_secs()
+                LOCK_TIMEOUT.as_secs()
             ),
         )
-        .with_remedy(Remedy::new("End the other login, and try again."))
+        .with_remedy(Remedy::new("Finish the other login, then try again."))
     }
 
-    fn cannot(&self, be: &str, error: io::Error) -> Error {
-        let remedy = Refusal::in_error(&error).map(|refusal| refusal.remedy.clone());
+    fn io_error(&self, action: &str, error: io::Error) -> Error {
+        let remedy = FileError::in_io_error(&error).map(|error| error.remedy.clone());
         Error::new(
             ErrorKind::CredentialsFile,
-            format!("{} cannot {be}: {error}", self.path),
+            format!("cannot {action} {}: {error}", self.path),
         )
         .with_remedy(remedy.unwrap_or_else(|| Remedy::new(
-            "Check who owns the folder and whether there is room, or let EE_CONFIG_FILE name another file.",
+            "Check the owner and the free space of the directory, or set EE_CONFIG_FILE to another path.",
         )))
         .with_source(error)
     }
 }
 
-/// Gives a file a second name that nothing has yet, so that it has one when the first is
-/// another file's. Where there are no links, it has the second name alone.
-fn keep_aside(path: &Path, link: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<PathBuf> {
+/// Gives a file an unused second name, under which it remains when the first one is replaced.
+/// Without hard links, the file is renamed.
+fn back_up(path: &Path, link: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<PathBuf> {
     let name = path.file_name().unwrap_or_default();
     let stamp = Utc::now().format("%Y%m%d-%H%M%S");
     let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
     let mut number = 1;
     loop {
-        let mut aside = name.to_owned();
-        aside.push(format!(".before-{stamp}"));
+        let mut backup = name.to_owned();
+        backup.push(format!(".before-{stamp}"));
         if number > 1 {
-            aside.push(format!("-{number}"));
+            backup.push(format!("-{number}"));
         }
-        let aside = path.with_file_name(aside);
+        let backup = path.with_file_name(backup);
         number += 1;
-        match link(path, &aside) {
+        match link(path, &backup) {
             Ok(()) => {
-                step("linked aside");
-                return Ok(aside);
+                step("backup linked");
+                return Ok(backup);
             }
             Err(error) if is_taken(&error) => continue,
             Err(_) => {}
         }
-        // A rename takes any name, even one that is another file's.
-        match private_file::create(&aside) {
-            Ok(_) => step("name taken"),
+        // A rename would replace an existing file, so that the name is reserved first.
+        match private_file::create(&backup) {
+            Ok(_) => step("name reserved"),
             Err(error) if is_taken(&error) => continue,
             Err(error) => return Err(error),
         }
-        return match fs::rename(path, &aside) {
+        return match fs::rename(path, &backup) {
             Ok(()) => {
-                step("moved aside");
-                Ok(aside)
+                step("backup renamed");
+                Ok(backup)
             }
             Err(error) => {
-                let _ = fs::remove_file(&aside);
+                let _ = fs::remove_file(&backup);
                 Err(error)
             }
         };

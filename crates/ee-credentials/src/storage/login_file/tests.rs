@@ -1,4 +1,4 @@
-//! What the store promises: nothing lost, nothing half, nothing for others to read.
+//! The guarantees of the login file: no lost changes, no partial writes, no access for other users.
 
 use ee_emulator::Emulator;
 use ee_token::Endpoints;
@@ -9,9 +9,9 @@ use super::*;
 use crate::storage::private_file::killed;
 
 fn store() -> (TempDir, LoginFile) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("new/folder/credentials");
-    (folder, LoginFile::at(path))
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("new/directory/credentials");
+    (dir, LoginFile::at(path))
 }
 
 fn login(token: &str) -> Login {
@@ -37,8 +37,8 @@ fn names(store: &LoginFile) -> Vec<String> {
 }
 
 #[test]
-fn a_login_with_earth_engines_client_is_written_as_the_python_client_writes_it() {
-    let (_folder, store) = store();
+fn login_file_matches_the_python_client() {
+    let (_dir, store) = store();
     assert!(store.read().unwrap().is_none());
     let login = login("1//t").redirect_uri("http://localhost:8085");
     assert_eq!(store.save_login(&login).unwrap(), []);
@@ -57,8 +57,8 @@ fn a_login_with_earth_engines_client_is_written_as_the_python_client_writes_it()
 }
 
 #[test]
-fn the_project_and_unknown_keys_survive_a_login_and_the_old_login_does_not() {
-    let (_folder, store) = store();
+fn login_keeps_project_and_unknown_keys() {
+    let (_dir, store) = store();
     put(
         &store,
         r#"{"refresh_token": "1//old", "client_id": "1-x", "client_secret": "s", "rapt_token": "r",
@@ -100,14 +100,17 @@ fn the_project_and_unknown_keys_survive_a_login_and_the_old_login_does_not() {
 }
 
 #[test]
-fn a_project_is_set_and_unset_with_and_without_a_login() {
-    let (_folder, store) = store();
+fn project_is_set_and_unset_with_and_without_a_login() {
+    let (_dir, store) = store();
     assert!(!store.unset_project().unwrap());
-    assert!(!store.path().parent().unwrap().exists(), "nothing was made");
+    assert!(
+        !store.path().parent().unwrap().exists(),
+        "no directory is created"
+    );
     store.set_project("my-project").unwrap();
     assert_eq!(contents(&store), json!({"project": "my-project"}));
     assert!(store.unset_project().unwrap());
-    assert!(!store.path().exists(), "an empty file is none");
+    assert!(!store.path().exists(), "an empty file counts as absent");
 
     store.save_login(&login("1//t")).unwrap();
     store.set_project("my-project").unwrap();
@@ -116,19 +119,22 @@ fn a_project_is_set_and_unset_with_and_without_a_login() {
     assert!(!store.unset_project().unwrap());
     assert_eq!(contents(&store)["refresh_token"], "1//t");
     put(&store, r#"{"project": "", "x": 1}"#);
-    assert!(!store.unset_project().unwrap(), "an empty one is none");
+    assert!(
+        !store.unset_project().unwrap(),
+        "an empty project counts as absent"
+    );
     assert_eq!(contents(&store), json!({"x": 1}));
 }
 
 #[test]
-fn what_is_no_login_is_kept_beside_the_file_and_a_project_is_not_written_into_it() {
+fn other_contents_are_backed_up_and_get_no_project() {
     for text in [
         r#"{"type": "service_account", "private_key": "canary"}"#,
         "1//canary",
         r#"{"refresh_token": "canary"#,
         r#"{"refresh_token": "1//t", "project": {"canary": 1}}"#,
     ] {
-        let (_folder, store) = store();
+        let (_dir, store) = store();
         put(&store, text);
         let error = store.set_project("p").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidFile);
@@ -149,18 +155,18 @@ fn what_is_no_login_is_kept_beside_the_file_and_a_project_is_not_written_into_it
         let kept = fs::read_to_string(store.path().with_file_name(aside)).unwrap();
         assert_eq!(kept, text);
     }
-    let (_folder, store) = store();
+    let (_dir, store) = store();
     put(&store, " \n");
     assert_eq!(
         store.save_login(&login("1//t")).unwrap(),
         [],
-        "empty is nothing"
+        "an empty file needs no backup"
     );
 }
 
 #[test]
-fn a_login_that_is_odd_itself_goes_and_the_project_and_unknown_keys_stay() {
-    let (_folder, store) = store();
+fn invalid_login_is_replaced_and_other_keys_are_kept() {
+    let (_dir, store) = store();
     put(
         &store,
         r#"{"refresh_token": "1//x", "scopes": "a", "project": "p", "future": 1}"#,
@@ -174,7 +180,7 @@ fn a_login_that_is_odd_itself_goes_and_the_project_and_unknown_keys_stay() {
         (&json!("p"), &json!(1))
     );
     assert_eq!(names(&store), [".credentials.lock", "credentials"]);
-    // If the project is what is odd, the other keys stay, and the whole is kept beside.
+    // If the project is invalid, the other keys are kept, and the file is backed up.
     put(&store, r#"{"project": ["p"], "future": 1}"#);
     let warnings = store.save_login(&login("1//new")).unwrap();
     assert_eq!(warnings[0].code, "file_backed_up");
@@ -183,8 +189,8 @@ fn a_login_that_is_odd_itself_goes_and_the_project_and_unknown_keys_stay() {
 }
 
 #[test]
-fn a_folder_in_the_files_place_stays_where_it_is_and_so_does_what_is_in_it() {
-    let (_folder, store) = store();
+fn directory_in_place_of_the_file_is_not_replaced() {
+    let (_dir, store) = store();
     fs::create_dir_all(store.path().join("work")).unwrap();
     for error in [
         store.save_login(&login("1//t")).unwrap_err(),
@@ -197,14 +203,14 @@ fn a_folder_in_the_files_place_stays_where_it_is_and_so_does_what_is_in_it() {
         assert!(error.to_string().contains(&path), "{error}");
         assert!(error.remedy().is_some());
     }
-    assert_eq!(names(&store), ["credentials"], "nothing was made beside it");
+    assert_eq!(names(&store), ["credentials"], "no other file is created");
     assert!(store.path().join("work").exists());
 }
 
 #[cfg(unix)]
 #[test]
-fn a_device_in_the_files_place_is_not_replaced() {
-    let (_folder, store) = store();
+fn device_in_place_of_the_file_is_not_replaced() {
+    let (_dir, store) = store();
     fs::create_dir_all(store.path().parent().unwrap()).unwrap();
     std::os::unix::fs::symlink("/dev/null", store.path()).unwrap();
     let error = store.save_login(&login("1//t")).unwrap_err();
@@ -215,18 +221,18 @@ fn a_device_in_the_files_place_is_not_replaced() {
 }
 
 #[test]
-fn files_that_are_moved_aside_in_the_same_second_do_not_take_each_others_place() {
+fn backups_in_the_same_second_have_different_names() {
     fn no_links(_: &Path, _: &Path) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
     let ways: [fn(&Path, &Path) -> io::Result<()>; 2] =
         [|from, to| fs::hard_link(from, to), no_links];
     for link in ways {
-        let (_folder, store) = store();
+        let (_dir, store) = store();
         let aside: Vec<String> = (0..3)
             .map(|n| {
                 put(&store, &n.to_string());
-                let aside = keep_aside(store.path(), link).unwrap();
+                let aside = back_up(store.path(), link).unwrap();
                 let _ = fs::remove_file(store.path());
                 fs::read_to_string(aside).unwrap()
             })
@@ -238,8 +244,8 @@ fn files_that_are_moved_aside_in_the_same_second_do_not_take_each_others_place()
 }
 
 #[test]
-fn only_our_own_temporary_files_are_swept_away() {
-    let (_folder, store) = store();
+fn only_internal_temporary_files_are_removed() {
+    let (_dir, store) = store();
     store.set_project("p").unwrap();
     let beside = |name: &str| store.path().with_file_name(name);
     let others = [
@@ -258,8 +264,8 @@ fn only_our_own_temporary_files_are_swept_away() {
 }
 
 #[test]
-fn a_verifier_is_kept_until_a_login_is_stored_or_removed() {
-    let (_folder, store) = store();
+fn verifier_is_kept_until_a_login_is_saved_or_removed() {
+    let (_dir, store) = store();
     assert!(store.load_code_verifier().unwrap().is_none());
     let keep = || {
         store.save_code_verifier(&"a:b:c".into()).unwrap();
@@ -267,7 +273,10 @@ fn a_verifier_is_kept_until_a_login_is_stored_or_removed() {
         assert_eq!(kept.expose_secret(), "a:b:c");
     };
     keep();
-    assert!(store.read().unwrap().is_none(), "it is no login");
+    assert!(
+        store.read().unwrap().is_none(),
+        "a project alone is not a login"
+    );
     #[cfg(unix)]
     {
         let metadata = fs::metadata(store.verifier_path()).unwrap();
@@ -284,8 +293,8 @@ fn a_verifier_is_kept_until_a_login_is_stored_or_removed() {
 }
 
 #[test]
-fn when_and_how_a_login_was_made_is_kept_and_a_notebooks_ends_after_seven_days() {
-    let (_folder, store) = store();
+fn login_mode_and_time_determine_the_expiry() {
+    let (_dir, store) = store();
     let made: DateTime<Utc> = "2026-11-01T12:00:00Z".parse().unwrap();
     let end = |store: &LoginFile| store.read().unwrap().unwrap().file.login_expires_at();
     store
@@ -307,9 +316,9 @@ fn when_and_how_a_login_was_made_is_kept_and_a_notebooks_ends_after_seven_days()
 
 #[cfg(unix)]
 #[test]
-fn others_may_not_read_it_and_are_told_of_if_they_may() {
+fn login_file_is_private_and_insecure_permissions_warn() {
     use std::os::unix::fs::PermissionsExt as _;
-    let (_folder, store) = store();
+    let (_dir, store) = store();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     put(&store, r#"{"project": "p"}"#);
     fs::set_permissions(store.path(), fs::Permissions::from_mode(0o644)).unwrap();
@@ -319,7 +328,7 @@ fn others_may_not_read_it_and_are_told_of_if_they_may() {
     assert_eq!(mode(store.path()), 0o600);
     assert!(store.read().unwrap().unwrap().warnings.is_empty());
 
-    let (_folder, store) = self::store();
+    let (_dir, store) = self::store();
     store.set_project("p").unwrap();
     assert_eq!(mode(store.path()), 0o600);
     assert_eq!(mode(&store.lock_path()), 0o600);
@@ -328,9 +337,9 @@ fn others_may_not_read_it_and_are_told_of_if_they_may() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_is_read_through_and_replaced_as_the_python_client_does_it() {
-    let (folder, store) = store();
-    let elsewhere = folder.path().join("elsewhere");
+fn link_is_followed_for_reading_and_replaced_on_writing() {
+    let (dir, store) = store();
+    let elsewhere = dir.path().join("elsewhere");
     fs::write(&elsewhere, r#"{"project": "p"}"#).unwrap();
     fs::create_dir_all(store.path().parent().unwrap()).unwrap();
     std::os::unix::fs::symlink(&elsewhere, store.path()).unwrap();
@@ -346,7 +355,10 @@ fn a_link_is_read_through_and_replaced_as_the_python_client_does_it() {
     std::os::unix::fs::symlink(&elsewhere, store.path()).unwrap();
     let removed = store.remove().unwrap();
     assert!(removed.existed && elsewhere.exists());
-    assert_eq!(removed.left.unwrap(), fs::canonicalize(&elsewhere).unwrap());
+    assert_eq!(
+        removed.symlink_target.unwrap(),
+        fs::canonicalize(&elsewhere).unwrap()
+    );
     assert!(!store.remove().unwrap().existed);
 
     std::os::unix::fs::symlink("nowhere", store.path()).unwrap();
@@ -355,7 +367,7 @@ fn a_link_is_read_through_and_replaced_as_the_python_client_does_it() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_named() {
+fn unwritable_directory_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let store = LoginFile::at(file.path().join("below/credentials"));
     let error = store.save_login(&login("1//canary")).unwrap_err();
@@ -368,8 +380,8 @@ fn a_folder_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn many_writers_at_once_lose_nothing_of_each_other() {
-    let (_folder, store) = store();
+fn concurrent_writers_lose_no_changes() {
+    let (_dir, store) = store();
     std::thread::scope(|scope| {
         for n in 0..8 {
             let store = &store;
@@ -395,18 +407,18 @@ fn many_writers_at_once_lose_nothing_of_each_other() {
     assert_eq!(names(&store), [".credentials.lock", "credentials"]);
 }
 
-/// The process that is killed: it does what a variable says.
+/// The child process that is killed.
 #[test]
-fn a_writer_for_the_test_below() {
-    let Some((writer, path)) = killed::part() else {
+fn subprocess_for_the_test_below() {
+    let Some((task, path)) = killed::part() else {
         return;
     };
     let store = LoginFile::at(path);
-    match &*writer {
+    match &*task {
         "login" => drop(store.save_login(&login("1//new")).unwrap()),
-        "aside" => {
+        "backup" => {
             let no_links = |_: &Path, _: &Path| Err(io::ErrorKind::Unsupported.into());
-            keep_aside(store.path(), no_links).unwrap();
+            back_up(store.path(), no_links).unwrap();
             store.save_login(&login("1//new")).unwrap();
         }
         "set" => store.set_project("new-project").unwrap(),
@@ -418,36 +430,36 @@ fn a_writer_for_the_test_below() {
 }
 
 const REPLACED: [&str; 4] = [
-    "temporary made",
+    "temporary created",
     "temporary written",
     "temporary synced",
-    "put in place",
+    "renamed",
 ];
 
-/// Kills a writer after each step in its turn, and checks that its steps are these.
+/// Kills a child process after each step in turn, and checks that its steps are these.
 fn kill_at_each_step(
-    writer: &str,
-    whole_way: &[&[&str]],
+    task: &str,
+    all_steps: &[&[&str]],
     prepare: impl Fn(&LoginFile),
     check: impl Fn(&LoginFile, &[String]),
 ) {
-    let whole_way = whole_way.concat();
-    for steps in 0..=whole_way.len() {
-        let (_folder, store) = store();
+    let all_steps = all_steps.concat();
+    for steps in 0..=all_steps.len() {
+        let (_dir, store) = store();
         prepare(&store);
-        let test = "storage::login_file::tests::a_writer_for_the_test_below";
+        let test = "storage::login_file::tests::subprocess_for_the_test_below";
         let path = store.path().to_str().unwrap();
-        let taken = killed::kill(test, writer, path, steps);
-        let expected = &whole_way[..whole_way.len().min(steps + 1)];
-        assert_eq!(taken, expected, "{writer}");
+        let taken = killed::kill(test, task, path, steps);
+        let expected = &all_steps[..all_steps.len().min(steps + 1)];
+        assert_eq!(taken, expected, "{task}");
         check(&store, &taken);
-        // The lock went with the process, and the next writer tidies up.
+        // The lock was released with the process, and the next writer cleans up.
         store.save_login(&login("1//next")).unwrap();
         assert_eq!(contents(&store)["refresh_token"], "1//next");
-        let left = names(&store);
-        let is_aside = |name: &&String| name.starts_with("credentials.before-");
-        let aside = left.iter().filter(is_aside).count();
-        assert_eq!(left.len() - aside, 2, "{left:?}");
+        let names = names(&store);
+        let is_backup = |name: &&String| name.starts_with("credentials.before-");
+        let backups = names.iter().filter(is_backup).count();
+        assert_eq!(names.len() - backups, 2, "{names:?}");
     }
 }
 
@@ -456,7 +468,7 @@ fn has(taken: &[String], step: &str) -> bool {
 }
 
 #[test]
-fn a_kill_at_any_stage_leaves_the_old_file_or_the_new_one() {
+fn kill_at_any_step_leaves_the_old_or_new_login_file() {
     let old = |store: &LoginFile| {
         store.save_login(&login("1//old")).unwrap();
         store.set_project("p").unwrap();
@@ -464,7 +476,7 @@ fn a_kill_at_any_stage_leaves_the_old_file_or_the_new_one() {
         let name = ".credentials.0123456789abcdef.tmp";
         fs::write(store.path().with_file_name(name), "{").unwrap();
     };
-    let there = ["lock there", "temporary swept"];
+    let there = ["lock opened", "temporary swept"];
     let stands = |token: &str, project: &str| {
         let expected = (json!(token), json!(project));
         move |store: &LoginFile| {
@@ -476,21 +488,21 @@ fn a_kill_at_any_stage_leaves_the_old_file_or_the_new_one() {
     let old_stands = stands("1//old", "p");
     let way = [&there[..], &REPLACED, &["verifier removed"]];
     kill_at_each_step("login", &way, old, |store, taken| {
-        if has(taken, "put in place") {
+        if has(taken, "renamed") {
             stands("1//new", "p")(store);
         } else {
             old_stands(store);
         }
     });
     kill_at_each_step("set", &[&there, &REPLACED], old, |store, taken| {
-        if has(taken, "put in place") {
+        if has(taken, "renamed") {
             stands("1//old", "new-project")(store);
         } else {
             old_stands(store);
         }
     });
     kill_at_each_step("unset", &[&there, &REPLACED], old, |store, taken| {
-        if has(taken, "put in place") {
+        if has(taken, "renamed") {
             assert_eq!(contents(store).get("project"), None);
         } else {
             old_stands(store);
@@ -499,11 +511,7 @@ fn a_kill_at_any_stage_leaves_the_old_file_or_the_new_one() {
     kill_at_each_step("begin", &[&there, &REPLACED], old, |store, taken| {
         old_stands(store);
         let kept = store.load_code_verifier().unwrap().unwrap();
-        let expected = if has(taken, "put in place") {
-            "new"
-        } else {
-            "old"
-        };
+        let expected = if has(taken, "renamed") { "new" } else { "old" };
         assert_eq!(kept.expose_secret(), expected);
     });
     let way = [&there[..], &["file removed", "verifier removed"]];
@@ -517,54 +525,57 @@ fn a_kill_at_any_stage_leaves_the_old_file_or_the_new_one() {
 }
 
 #[test]
-fn a_kill_during_the_first_login_leaves_no_file_or_the_whole_one() {
-    let way = [&["folder made", "lock there"][..], &REPLACED];
+fn kill_during_the_first_login_leaves_no_partial_file() {
+    let way = [&["directory created", "lock opened"][..], &REPLACED];
     kill_at_each_step(
         "login",
         &way,
         |_| {},
         |store, taken| {
             let stored = store.read().unwrap();
-            assert_eq!(stored.is_some(), has(taken, "put in place"));
+            assert_eq!(stored.is_some(), has(taken, "renamed"));
             assert!(stored.is_none_or(|stored| stored.file.has_login()));
         },
     );
     let alone = |store: &LoginFile| store.set_project("p").unwrap();
-    let way = [&["lock there", "file removed"][..]];
+    let way = [&["lock opened", "file removed"][..]];
     kill_at_each_step("unset", &way, alone, |store, taken| {
         assert_eq!(store.read().unwrap().is_none(), has(taken, "file removed"));
     });
 }
 
 #[test]
-fn a_kill_while_something_else_is_moved_aside_keeps_it() {
+fn kill_during_a_backup_keeps_the_contents() {
     let key = r#"{"type": "service_account", "private_key": "canary"}"#;
     let prepare = |store: &LoginFile| put(store, key);
     let is_kept = |store: &LoginFile| {
-        let folder = store.path().parent().unwrap();
+        let dir = store.path().parent().unwrap();
         names(store).iter().any(|name| {
-            let text = fs::read_to_string(folder.join(name)).unwrap();
+            let text = fs::read_to_string(dir.join(name)).unwrap();
             text == key
         })
     };
-    let way = [&["lock there", "linked aside"][..], &REPLACED];
+    let way = [&["lock opened", "backup linked"][..], &REPLACED];
     kill_at_each_step("login", &way, prepare, |store, taken| {
         assert!(is_kept(store));
-        // There was never a moment without a file.
+        // The file exists at every step.
         let text = fs::read_to_string(store.path()).unwrap();
-        assert_eq!(text == key, !has(taken, "put in place"), "{taken:?}");
+        assert_eq!(text == key, !has(taken, "renamed"), "{taken:?}");
     });
-    // Where a file cannot have two names.
-    let way = [&["name taken", "moved aside", "lock there"][..], &REPLACED];
-    kill_at_each_step("aside", &way, prepare, |store, _| assert!(is_kept(store)));
+    // Without hard links.
+    let way = [
+        &["name reserved", "backup renamed", "lock opened"][..],
+        &REPLACED,
+    ];
+    kill_at_each_step("backup", &way, prepare, |store, _| assert!(is_kept(store)));
 }
 
 #[tokio::test]
-async fn revoking_ends_the_grant_at_google_and_then_removes_the_file() {
+async fn revoke_ends_the_grant_then_removes_the_file() {
     let emulator = Emulator::start().await.unwrap();
     let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap());
     let jane = emulator.create_user("jane@example.com");
-    let (_folder, store) = store();
+    let (_dir, store) = store();
     let save = || {
         store
             .save_login(&login(jane.earthengine_refresh_token()))
@@ -589,13 +600,13 @@ async fn revoking_ends_the_grant_at_google_and_then_removes_the_file() {
 }
 
 #[tokio::test]
-async fn a_login_that_was_made_while_the_one_before_was_revoked_stays() {
+async fn login_saved_during_revocation_is_kept() {
     let emulator = Emulator::start().await.unwrap();
     let slow = ee_emulator::Fault::delay(Duration::from_millis(300));
     emulator.fault("oauth2.googleapis.com", slow);
     let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap());
     let jane = emulator.create_user("jane@example.com");
-    let (_folder, store) = store();
+    let (_dir, store) = store();
     store
         .save_login(&login(jane.earthengine_refresh_token()))
         .unwrap();
@@ -605,19 +616,22 @@ async fn a_login_that_was_made_while_the_one_before_was_revoked_stays() {
         }
         store.save_login(&login("1//meanwhile")).unwrap();
     };
-    let (ended, ()) = tokio::join!(store.revoke(&http), meanwhile);
-    let error = ended.unwrap_err();
+    let (result, ()) = tokio::join!(store.revoke(&http), meanwhile);
+    let error = result.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::CredentialsFile);
-    assert!(error.to_string().contains("logged in"), "{error}");
+    assert!(
+        error.to_string().contains("a new login was saved"),
+        "{error}"
+    );
     assert_eq!(contents(&store)["refresh_token"], "1//meanwhile");
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_file_that_cannot_be_looked_for_is_not_called_absent() {
-    let (folder, _) = store();
-    // A link to itself; root may enter every directory.
-    let link = folder.path().join("loop");
+fn inaccessible_file_is_not_reported_as_absent() {
+    let (dir, _) = store();
+    // A link to itself, because root can access every directory.
+    let link = dir.path().join("loop");
     std::os::unix::fs::symlink(&link, &link).unwrap();
     let store = LoginFile::at(link.join("credentials"));
     for error in [
@@ -625,18 +639,15 @@ fn a_file_that_cannot_be_looked_for_is_not_called_absent() {
         store.unset_project().unwrap_err(),
     ] {
         assert_eq!(error.kind(), ErrorKind::CredentialsFile);
-        assert!(
-            error.to_string().contains("cannot be looked for"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("cannot access"), "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_grant_that_cannot_be_ended_keeps_its_file() {
+async fn failed_revocation_keeps_the_file() {
     let emulator = Emulator::start().await.unwrap();
     let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap());
-    let (_folder, store) = store();
+    let (_dir, store) = store();
     store.save_login(&login("1//canary")).unwrap();
     emulator.shutdown().await;
     let error = store.revoke(&http).await.unwrap_err();
@@ -649,11 +660,11 @@ proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config::with_cases(16))]
 
     #[test]
-    fn a_login_that_was_saved_is_read_the_same_and_a_stranger_s_keys_stay(
+    fn saved_login_round_trips_with_unknown_keys(
         token in "[!-~]{1,60}", project in "[a-z0-9:.-]{1,30}", key in ".{1,8}", value in ".*",
     ) {
-        let folder = tempfile::tempdir().unwrap();
-        let store = LoginFile::at(folder.path().join("credentials"));
+        let dir = tempfile::tempdir().unwrap();
+        let store = LoginFile::at(dir.path().join("credentials"));
         let key = format!("x{key}");
         fs::write(store.path(), serde_json::json!({ &key: &value }).to_string()).unwrap();
         store.set_project(&project).unwrap();
@@ -670,12 +681,12 @@ proptest::proptest! {
 
 #[cfg(unix)]
 #[test]
-fn files_of_our_own_are_never_opened_through_links() {
-    let (folder, store) = store();
+fn internal_files_are_never_opened_through_links() {
+    let (dir, store) = store();
     put(&store, r#"{"project": "p"}"#);
-    let existing = folder.path().join("existing");
-    fs::write(&existing, "of somebody").unwrap();
-    let dangling = folder.path().join("dangling");
+    let existing = dir.path().join("existing");
+    fs::write(&existing, "existing").unwrap();
+    let dangling = dir.path().join("dangling");
     let kinds = [
         "a link to a file",
         "a link to nothing",
@@ -707,7 +718,7 @@ fn files_of_our_own_are_never_opened_through_links() {
                 command.starts_with("rm") && command.contains(name),
                 "{kind}: {command}"
             );
-            assert_eq!(fs::read_to_string(&existing).unwrap(), "of somebody");
+            assert_eq!(fs::read_to_string(&existing).unwrap(), "existing");
             assert!(
                 !dangling.exists(),
                 "{kind}: nothing is created behind a link"
@@ -721,26 +732,26 @@ fn files_of_our_own_are_never_opened_through_links() {
 
 #[cfg(unix)]
 #[test]
-fn root_leaves_files_to_the_owner_of_what_they_replace() {
+fn root_keeps_the_owner_of_replaced_files() {
     use std::os::unix::fs::{MetadataExt as _, chown, lchown};
-    let (folder, store) = store();
+    let (dir, store) = store();
     let owner = |path: &Path| {
         let metadata = fs::symlink_metadata(path).unwrap();
         (metadata.uid(), metadata.gid())
     };
-    if chown(folder.path(), Some(4321), Some(4322)).is_err() {
+    if chown(dir.path(), Some(4321), Some(4322)).is_err() {
         let _ = io::Write::write_all(
             &mut io::stderr(),
-            b"root_leaves_files_to_the_owner_of_what_they_replace: SKIPPED, this user may not give files away\n",
+            b"root_keeps_the_owner_of_replaced_files: SKIPPED, only root can change owners\n",
         );
         return;
     }
     store.set_project("p").unwrap();
     store.save_code_verifier(&"a:b:c".into()).unwrap();
-    let below = folder.path().join("new");
+    let below = dir.path().join("new");
     for path in [
         below.clone(),
-        below.join("folder"),
+        below.join("directory"),
         store.path().to_owned(),
         store.lock_path(),
         store.verifier_path(),
@@ -748,14 +759,14 @@ fn root_leaves_files_to_the_owner_of_what_they_replace() {
         assert_eq!(owner(&path), (4321, 4322), "{}", path.display());
     }
 
-    // The file's owner, and not the directory's.
+    // The owner of the file counts, not that of the directory.
     chown(store.path(), Some(4323), Some(4324)).unwrap();
     store.save_login(&login("1//t")).unwrap();
     assert_eq!(owner(store.path()), (4323, 4324));
     assert_eq!(fs::metadata(store.path()).unwrap().mode() & 0o777, 0o600);
 
-    // The owner of a link, and not of what it leads to.
-    let elsewhere = folder.path().join("elsewhere");
+    // The owner of the link counts, not that of its target.
+    let elsewhere = dir.path().join("elsewhere");
     fs::rename(store.path(), &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, store.path()).unwrap();
     lchown(store.path(), Some(4325), Some(4326)).unwrap();
@@ -769,7 +780,7 @@ fn root_leaves_files_to_the_owner_of_what_they_replace() {
 #[test]
 fn unreadable_login_file_is_not_moved_aside() {
     use crate::input::location::faults::{Fault, inject};
-    let (_folder, store) = store();
+    let (_dir, store) = store();
     store.save_login(&login("1//old")).unwrap();
     let before = fs::read(store.path()).unwrap();
     for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::IO] {

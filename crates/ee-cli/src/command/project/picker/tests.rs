@@ -3,7 +3,7 @@ use ee_emulator::{Emulator, Project};
 
 use super::*;
 
-/// The projects of somebody, as the library lists them.
+/// A user's projects, as the library lists them.
 async fn listed(projects: impl IntoIterator<Item = Project>) -> Vec<ListedProject> {
     let builder = projects
         .into_iter()
@@ -19,7 +19,7 @@ async fn listed(projects: impl IntoIterator<Item = Project>) -> Vec<ListedProjec
         .unwrap()
 }
 
-async fn three() -> Vec<ListedProject> {
+async fn three_projects() -> Vec<ListedProject> {
     listed([
         Project::new("forest-one").number(111_111_111_111),
         Project::new("forest-two").display_name("Trees \u{1b}[2J of Jane"),
@@ -28,8 +28,8 @@ async fn three() -> Vec<ListedProject> {
     .await
 }
 
-/// What is picked by typing this, and what was shown.
-fn typed(projects: &[ListedProject], input: &str) -> (Picked, String) {
+/// Runs the picker with this input; returns the selection and what was shown.
+fn pick_with(projects: &[ListedProject], input: &str) -> (Picked, String) {
     let mut shown = Vec::new();
     let picked = pick(
         &mut Prompt::new(input.as_bytes(), &mut shown),
@@ -48,8 +48,8 @@ fn id(picked: &Picked) -> &str {
 }
 
 #[tokio::test]
-async fn numbers_ids_and_parts_of_names_pick_and_enter_leaves() {
-    let projects = three().await;
+async fn number_id_or_part_of_name_selects_and_enter_cancels() {
+    let projects = three_projects().await;
     for (input, expected) in [
         ("2\n", "forest-two"),
         (" 3 \r\n", "river-x1"),
@@ -69,13 +69,13 @@ async fn numbers_ids_and_parts_of_names_pick_and_enter_leaves() {
         ("some-other-project\n\n\n", ""),
         ("\u{0}\u{fffd}\n1\n", "forest-one"),
     ] {
-        assert_eq!(id(&typed(&projects, input).0), expected, "{input:?}");
+        assert_eq!(id(&pick_with(&projects, input).0), expected, "{input:?}");
     }
 }
 
 #[tokio::test]
-async fn the_list_shows_what_can_be_used_marks_the_current_one_and_steers_no_terminal() {
-    let (_, shown) = typed(&three().await, "\n");
+async fn list_shows_status_and_current_project_without_escapes() {
+    let (_, shown) = pick_with(&three_projects().await, "\n");
     let lines: Vec<_> = shown.lines().collect();
     assert_eq!(
         lines[0],
@@ -90,35 +90,35 @@ async fn the_list_shows_what_can_be_used_marks_the_current_one_and_steers_no_ter
 }
 
 #[tokio::test]
-async fn a_long_list_is_cut_and_narrowed_by_typing() {
+async fn long_list_is_truncated_and_narrowed_by_typing() {
     let projects = listed((0..30).map(|i| Project::new(format!("forest-{i:02}")))).await;
-    let (picked, shown) = typed(&projects, "est-2\n4\n");
+    let (picked, shown) = pick_with(&projects, "est-2\n4\n");
     assert_eq!(id(&picked), "forest-23");
     assert!(shown.contains("… and 10 more"), "{shown}");
     assert!(!shown.contains("forest-29 ") || shown.contains(" 10   forest-29"));
 }
 
 #[tokio::test]
-async fn a_number_that_is_not_on_the_screen_picks_nothing() {
+async fn number_beyond_the_screen_selects_nothing() {
     let projects = listed(('a'..='z').map(|c| Project::new(format!("forest-{c}")))).await;
-    assert_eq!(id(&typed(&projects, "20\n").0), "forest-t");
+    assert_eq!(id(&pick_with(&projects, "20\n").0), "forest-t");
     for number in ["21", "25", "26"] {
-        let (picked, shown) = typed(&projects, &format!("{number}\n\n"));
+        let (picked, shown) = pick_with(&projects, &format!("{number}\n\n"));
         assert_eq!(picked, Picked::Nothing, "{shown}");
     }
 }
 
 #[test]
-fn without_a_list_a_project_is_typed_until_it_can_be_one() {
+fn prompt_for_id_repeats_until_the_id_is_valid() {
     let mut shown = Vec::new();
     let input = "My Project\n764086051850\nmy-project\n";
-    let picked = type_one(&mut Prompt::new(input.as_bytes(), &mut shown)).unwrap();
+    let picked = prompt_for_id(&mut Prompt::new(input.as_bytes(), &mut shown)).unwrap();
     assert_eq!(picked, Picked::Typed("my-project".into()));
     let shown = String::from_utf8(shown).unwrap();
     assert!(shown.contains("Did you mean my-project?"), "{shown}");
     assert!(shown.contains("Google SDK"), "{shown}");
-    for left in ["", "\n", "My Project\n"] {
-        let picked = type_one(&mut Prompt::new(left.as_bytes(), Vec::new())).unwrap();
-        assert_eq!(picked, Picked::Nothing, "{left:?}");
+    for input in ["", "\n", "My Project\n"] {
+        let picked = prompt_for_id(&mut Prompt::new(input.as_bytes(), Vec::new())).unwrap();
+        assert_eq!(picked, Picked::Nothing, "{input:?}");
     }
 }
