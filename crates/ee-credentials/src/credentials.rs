@@ -10,9 +10,10 @@ use ee_token::{
     display_path, source_fn, token_info,
 };
 
-use crate::input::location::{Place, Stamp, Text, read};
+use crate::input::file::{FileContents, FileFingerprint, read};
+use crate::input::location::Location;
 use crate::kinds;
-use crate::kinds::credential::Loaded;
+use crate::kinds::credential::Credential;
 use crate::kinds::external_account::{self, ExternalAccountConfig};
 use crate::kinds::identity::Identity;
 use crate::kinds::impersonated::builder::ImpersonationConfig;
@@ -50,38 +51,38 @@ struct Inner {
     oauth_client_id: Option<Arc<str>>,
     scopes: Option<Scopes>,
     warnings: Vec<Warning>,
-    proof: Proof,
+    auth: AuthMethod,
     metadata: Option<Arc<MetadataServer>>,
     /// Whose it is, as far as the credential itself says so.
     identity: Identity,
     /// What Google is asked about it with; `None` for what the program brought along.
     http: Option<HttpClient>,
     /// What would make it once more. Rare, and large: a server holds a hundred thousand people's.
-    making: Option<Box<Making>>,
+    rebuild: Option<Box<Rebuild>>,
     /// The credentials that act as this account, if [`Credentials::impersonate`] made it.
-    through: Option<Box<(Credentials, ImpersonationConfig)>>,
+    impersonated_from: Option<Box<(Credentials, ImpersonationConfig)>>,
 }
 
 /// How a credential was made, and of what.
 #[derive(Clone)]
-struct Making {
+struct Rebuild {
     options: CredentialOptions,
-    recipe: Recipe,
+    from: RebuildFrom,
 }
 
 /// What the same credential can be made of once more, for other scopes.
 #[derive(Clone)]
-pub(crate) enum Recipe {
+pub(crate) enum RebuildFrom {
     None,
     /// A file, and what told it from others when it was read.
-    File(Place, Reader, Stamp),
-    Text(SecretString, Place),
+    File(Location, Reader, FileFingerprint),
+    Json(SecretString, Location),
     Key(Box<ServiceAccountKey>),
 }
 
 /// What requests are authenticated with.
 #[derive(Clone)]
-enum Proof {
+enum AuthMethod {
     Token(TokenCache),
     ApiKey(SecretString),
 }
@@ -99,26 +100,29 @@ impl Credentials {
     /// message names the file and the field. [`ErrorKind::Io`](crate::ErrorKind::Io) if the
     /// system fails to read it.
     pub fn from_file(path: impl Into<PathBuf>, options: &CredentialOptions) -> Result<Self, Error> {
-        Self::from_place(Place::file(path), options)
+        Self::from_place(Location::file(path), options)
     }
 
-    pub(crate) fn from_place(place: Place, options: &CredentialOptions) -> Result<Self, Error> {
-        Self::from_text_of_file(read(&place)?, place, kinds::load, options)
+    pub(crate) fn from_place(
+        location: Location,
+        options: &CredentialOptions,
+    ) -> Result<Self, Error> {
+        Self::from_text_of_file(read(&location)?, location, kinds::load, options)
     }
 
     /// The credential in a file that was read just now.
     pub(crate) fn from_text_of_file(
-        file: Text,
-        place: Place,
+        file: FileContents,
+        location: Location,
         reader: Reader,
         options: &CredentialOptions,
     ) -> Result<Self, Error> {
-        let path = place.path().map(Path::to_owned);
-        let recipe = Recipe::File(place.clone(), reader, file.stamp);
-        let (loaded, warnings) = reloading::load(file, place, reader, options)?;
-        Ok(Self::new(loaded, options)
-            .made_of(recipe, options)
-            .found_in_file(path, warnings))
+        let path = location.path().map(Path::to_owned);
+        let from = RebuildFrom::File(location.clone(), reader, file.fingerprint);
+        let (credential, warnings) = reloading::load(file, location, reader, options)?;
+        Ok(Self::new(credential, options)
+            .with_rebuild(from, options)
+            .with_path(path, warnings))
     }
 
     /// The credential in a text: what [`Credentials::from_file`] takes, without the file.
@@ -126,9 +130,10 @@ impl Credentials {
     /// # Errors
     /// As [`Credentials::from_file`].
     pub fn from_json(text: &str, options: &CredentialOptions) -> Result<Self, Error> {
-        let loaded = kinds::load(text, &Place::Text, options)?;
-        let loaded = options.keep_tokens(loaded, text);
-        Ok(Self::new(loaded, options).made_of(Recipe::Text(text.into(), Place::Text), options))
+        let credential = kinds::load(text, &Location::InMemory, options)?;
+        let credential = options.keep_tokens(credential, text);
+        Ok(Self::new(credential, options)
+            .with_rebuild(RebuildFrom::Json(text.into(), Location::InMemory), options))
     }
 
     /// A service account's key, with the options' scopes, for their subject if there is one,
@@ -142,8 +147,8 @@ impl Credentials {
         key: ServiceAccountKey,
         options: &CredentialOptions,
     ) -> Result<Self, Error> {
-        let loaded = service_account::load(key.clone(), options)?;
-        Ok(Self::new(loaded, options).made_of(Recipe::Key(Box::new(key)), options))
+        let credential = service_account::load(key.clone(), options)?;
+        Ok(Self::new(credential, options).with_rebuild(RebuildFrom::Key(Box::new(key)), options))
     }
 
     /// The key of the service account with this address, from a PEM alone.
@@ -175,8 +180,8 @@ impl Credentials {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<SecretString, ee_token::Error>> + Send + 'static,
     {
-        let loaded = external_account::of_closure(account, supply, options)?;
-        Ok(Self::new(loaded, options))
+        let credential = external_account::of_closure(account, supply, options)?;
+        Ok(Self::new(credential, options))
     }
 
     /// A token that the program brought along, until it expires.
@@ -200,19 +205,19 @@ impl Credentials {
     }
 
     fn of_access_token(source: Arc<dyn TokenSource>, scopes: Option<Scopes>) -> Self {
-        Self::of_proof(
+        Self::with_auth(
             CredentialKind::AccessToken,
-            Proof::Token(TokenCache::from(source)),
+            AuthMethod::Token(TokenCache::from(source)),
             scopes,
         )
     }
 
     /// An API key: it names a project, and nobody.
     pub fn from_api_key(key: impl Into<SecretString>) -> Self {
-        Self::of_proof(CredentialKind::ApiKey, Proof::ApiKey(key.into()), None)
+        Self::with_auth(CredentialKind::ApiKey, AuthMethod::ApiKey(key.into()), None)
     }
 
-    fn of_proof(kind: CredentialKind, proof: Proof, scopes: Option<Scopes>) -> Self {
+    fn with_auth(kind: CredentialKind, auth: AuthMethod, scopes: Option<Scopes>) -> Self {
         Self(Arc::new(Inner {
             kind,
             origin: CredentialSource::InMemory,
@@ -223,40 +228,43 @@ impl Credentials {
             oauth_client_id: None,
             scopes,
             warnings: Vec::new(),
-            proof,
+            auth,
             metadata: None,
             identity: Identity::login(None),
             http: None,
-            making: None,
-            through: None,
+            rebuild: None,
+            impersonated_from: None,
         }))
     }
 
-    pub(crate) fn new(loaded: Loaded, options: &CredentialOptions) -> Self {
-        let quota_project = options.quota_project.clone().or(loaded.quota_project);
+    pub(crate) fn new(credential: Credential, options: &CredentialOptions) -> Self {
+        let quota_project = options.quota_project.clone().or(credential.quota_project);
         Self(Arc::new(Inner {
-            kind: loaded.kind,
+            kind: credential.kind,
             origin: CredentialSource::InMemory,
             path: None,
-            principal: loaded.principal,
+            principal: credential.principal,
             quota_project: quota_project.map(String::into_boxed_str),
-            project: loaded.project.map(String::into_boxed_str),
-            oauth_client_id: loaded.oauth_client_id,
-            scopes: loaded.scopes,
+            project: credential.project.map(String::into_boxed_str),
+            oauth_client_id: credential.oauth_client_id,
+            scopes: credential.scopes,
             warnings: Vec::new(),
-            proof: Proof::Token(TokenCache::from(loaded.source)),
+            auth: AuthMethod::Token(TokenCache::from(credential.source)),
             metadata: None,
-            identity: loaded.identity,
+            identity: credential.identity,
             http: Some(options.http.clone()),
-            making: None,
-            through: None,
+            rebuild: None,
+            impersonated_from: None,
         }))
     }
 
-    pub(crate) fn of_machine(server: Arc<MetadataServer>, options: &CredentialOptions) -> Self {
-        let credentials =
-            Self::new(MetadataServer::load(&server), options).made_of(Recipe::None, options);
-        credentials.change(|inner| {
+    pub(crate) fn from_metadata_server(
+        server: Arc<MetadataServer>,
+        options: &CredentialOptions,
+    ) -> Self {
+        let credentials = Self::new(MetadataServer::load(&server), options)
+            .with_rebuild(RebuildFrom::None, options);
+        credentials.update(|inner| {
             inner.origin = CredentialSource::MetadataServer;
             inner.metadata = Some(server);
         })
@@ -265,38 +273,38 @@ impl Credentials {
     /// Remembers how it was made and, if another token request may be made of that, of what:
     /// where the login decides the scopes, there is no other. A login that the caller gave as
     /// a text can be found nowhere, so there is nothing to remember.
-    pub(crate) fn made_of(self, recipe: Recipe, options: &CredentialOptions) -> Self {
+    pub(crate) fn with_rebuild(self, from: RebuildFrom, options: &CredentialOptions) -> Self {
         let is_narrowed = self.is_login() && options.scopes.is_some();
         let has_others = self.names_scopes() || is_narrowed;
-        if !has_others && matches!(recipe, Recipe::Text(_, Place::Text)) {
+        if !has_others && matches!(from, RebuildFrom::Json(_, Location::InMemory)) {
             return self;
         }
-        let making = Making {
+        let rebuild = Rebuild {
             options: options.clone(),
-            recipe: if has_others { recipe } else { Recipe::None },
+            from: if has_others { from } else { RebuildFrom::None },
         };
-        self.change(|inner| inner.making = Some(Box::new(making)))
+        self.update(|inner| inner.rebuild = Some(Box::new(rebuild)))
     }
 
-    pub(crate) fn acting_through(self, source: Self, step: ImpersonationConfig) -> Self {
-        self.change(|inner| {
+    pub(crate) fn with_impersonated_from(self, source: Self, step: ImpersonationConfig) -> Self {
+        self.update(|inner| {
             inner.warnings.extend(source.warnings().iter().cloned());
-            inner.through = Some(Box::new((source, step)));
+            inner.impersonated_from = Some(Box::new((source, step)));
         })
     }
 
-    pub(crate) fn through(&self) -> Option<&(Self, ImpersonationConfig)> {
-        self.0.through.as_deref()
+    pub(crate) fn impersonated_from(&self) -> Option<&(Self, ImpersonationConfig)> {
+        self.0.impersonated_from.as_deref()
     }
 
     pub(crate) fn options(&self) -> Option<&CredentialOptions> {
-        Some(&self.0.making.as_ref()?.options)
+        Some(&self.0.rebuild.as_ref()?.options)
     }
 
     /// The accounts that it acts as, from the last to the first.
     pub(crate) fn acts_as(&self) -> impl Iterator<Item = &str> {
         std::iter::successors(Some(self), |credentials| {
-            credentials.through().map(|(source, _)| source)
+            credentials.impersonated_from().map(|(source, _)| source)
         })
         .filter(|credentials| credentials.kind() == CredentialKind::ImpersonatedServiceAccount)
         .filter_map(Self::principal)
@@ -324,36 +332,38 @@ impl Credentials {
         if let Some(server) = &self.0.metadata {
             return Ok(Some(Arc::new(server.with_scopes(iam_scopes())?)));
         }
-        let Some(making) = &self.0.making else {
+        let Some(rebuild) = &self.0.rebuild else {
             return Ok(None);
         };
         let options = CredentialOptions {
             self_signed_jwt: false,
             scopes: self.names_scopes().then(iam_scopes),
-            ..making.options.clone()
+            ..rebuild.options.clone()
         };
-        let loaded = match &making.recipe {
-            Recipe::None => return Ok(None),
-            Recipe::Key(key) => service_account::load((**key).clone(), &options)?,
-            Recipe::Text(text, place) => kinds::load(text.expose_secret(), place, &options)?,
-            Recipe::File(place, reader, stamp) => {
-                let file = read(place)?;
-                let is_unchanged = file.stamp == *stamp;
-                let (loaded, _) = reloading::load(file, place.clone(), *reader, &options)?;
-                let is_ours = loaded.kind == self.0.kind
-                    && self.0.identity.secret_eq(&loaded.identity) == Some(true);
+        let credential = match &rebuild.from {
+            RebuildFrom::None => return Ok(None),
+            RebuildFrom::Key(key) => service_account::load((**key).clone(), &options)?,
+            RebuildFrom::Json(text, location) => {
+                kinds::load(text.expose_secret(), location, &options)?
+            }
+            RebuildFrom::File(location, reader, fingerprint) => {
+                let file = read(location)?;
+                let is_unchanged = file.fingerprint == *fingerprint;
+                let (credential, _) = reloading::load(file, location.clone(), *reader, &options)?;
+                let is_ours = credential.kind == self.0.kind
+                    && self.0.identity.secret_eq(&credential.identity) == Some(true);
                 if !is_unchanged && !is_ours {
                     // Another file by now: these credentials go on as who they were.
                     return Ok(None);
                 }
-                loaded
+                credential
             }
         };
-        Ok(Some(loaded.source))
+        Ok(Some(credential.source))
     }
 
-    pub(crate) fn found_in_file(self, path: Option<PathBuf>, warnings: Vec<Warning>) -> Self {
-        self.change(|inner| {
+    pub(crate) fn with_path(self, path: Option<PathBuf>, warnings: Vec<Warning>) -> Self {
+        self.update(|inner| {
             inner.path = path.map(PathBuf::into_boxed_path);
             inner.warnings.extend(warnings);
         })
@@ -362,31 +372,31 @@ impl Credentials {
     /// Adds something that somebody should know of.
     #[must_use]
     pub fn with_warning(self, warning: Warning) -> Self {
-        self.change(|inner| inner.warnings.push(warning))
+        self.update(|inner| inner.warnings.push(warning))
     }
 
     /// Says where it was found, for a program that has a search of its own.
     #[must_use]
     pub fn with_origin(self, origin: CredentialSource) -> Self {
-        self.change(|inner| inner.origin = origin)
+        self.update(|inner| inner.origin = origin)
     }
 
     /// Sets the quota project, whatever the credential says.
     #[must_use]
     pub fn with_quota_project(self, project: impl Into<String>) -> Self {
         let project = project.into();
-        self.change(|inner| inner.quota_project = Some(project.into_boxed_str()))
+        self.update(|inner| inner.quota_project = Some(project.into_boxed_str()))
     }
 
     /// Says in whose name requests are made, where the credential itself does not.
     #[must_use]
     pub fn with_principal(self, principal: impl Into<String>) -> Self {
         let principal = Arc::from(principal.into());
-        self.change(|inner| inner.principal = Some(principal))
+        self.update(|inner| inner.principal = Some(principal))
     }
 
-    fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
-        change(Arc::make_mut(&mut self.0));
+    fn update(mut self, update: impl FnOnce(&mut Inner)) -> Self {
+        update(Arc::make_mut(&mut self.0));
         self
     }
 
@@ -530,17 +540,17 @@ impl Credentials {
 
     /// The cache that hands out its tokens; `None` for an API key.
     pub fn token_cache(&self) -> Option<&TokenCache> {
-        match &self.0.proof {
-            Proof::Token(cache) => Some(cache),
-            Proof::ApiKey(_) => None,
+        match &self.0.auth {
+            AuthMethod::Token(cache) => Some(cache),
+            AuthMethod::ApiKey(_) => None,
         }
     }
 
     /// The API key, if it is one.
     pub fn api_key(&self) -> Option<&SecretString> {
-        match &self.0.proof {
-            Proof::ApiKey(key) => Some(key),
-            Proof::Token(_) => None,
+        match &self.0.auth {
+            AuthMethod::ApiKey(key) => Some(key),
+            AuthMethod::Token(_) => None,
         }
     }
 
@@ -550,9 +560,9 @@ impl Credentials {
     /// As [`TokenCache::token`]; [`ee_token::ErrorKind::InvalidCredential`] for an API key,
     /// which has none.
     pub async fn token(&self) -> Result<AccessToken, ee_token::Error> {
-        match &self.0.proof {
-            Proof::Token(cache) => cache.token().await,
-            Proof::ApiKey(_) => Err(ee_token::Error::new(
+        match &self.0.auth {
+            AuthMethod::Token(cache) => cache.token().await,
+            AuthMethod::ApiKey(_) => Err(ee_token::Error::new(
                 ee_token::ErrorKind::InvalidCredential,
                 "an API key has no access token",
             )

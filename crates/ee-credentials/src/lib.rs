@@ -45,7 +45,7 @@ pub use discovery::environment::{Environment, Platform};
 pub use discovery::{Found, Search, SearchOutcome, SearchStep};
 pub use error::{Error, ErrorKind};
 #[doc(hidden)]
-pub use input::location::without_blocking;
+pub use input::file::without_blocking;
 pub use input::path_setting::check_path_flag;
 pub use input::sdk_project::{SDK_PROJECTS, is_google_sdk_project};
 #[cfg(feature = "google-cloud-auth")]

@@ -2,7 +2,7 @@
 
 use ee_token::{Endpoints, HttpClient, Scopes};
 
-use crate::kinds::credential::Loaded;
+use crate::kinds::credential::Credential;
 use crate::{Environment, Error, ErrorKind};
 
 /// How credentials get their tokens, and for what.
@@ -146,12 +146,12 @@ impl CredentialOptions {
     }
 
     /// Lets a credential that was read from `text` keep its tokens, if that is wanted.
-    pub(crate) fn keep_tokens(&self, loaded: Loaded, text: &str) -> Loaded {
+    pub(crate) fn keep_tokens(&self, credential: Credential, text: &str) -> Credential {
         #[cfg(feature = "disk-cache")]
-        let loaded = crate::storage::disk_cache::keep(loaded, text, self);
+        let credential = crate::storage::disk_cache::keep(credential, text, self);
         #[cfg(not(feature = "disk-cache"))]
         let _ = text;
-        loaded
+        credential
     }
 
     /// Fails if a subject was asked for, which only a service account's key can act for:

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ee_token::{HttpClient, Remedy, Scopes, display_path, is_unsafe_for_display};
 use serde::{Deserialize, Serialize};
 
-use crate::input::json::clipped;
+use crate::input::quote::clipped;
 use crate::kinds::impersonated::builder::{ImpersonationBuilder, ImpersonationConfig};
 use crate::{
     CredentialKind, CredentialOptions, CredentialSource, Credentials, Environment, Error,
@@ -125,7 +125,7 @@ impl Credentials {
     /// [`ErrorKind::Unsupported`] for credentials that were handed to the program as a text, a
     /// key or a token: there is no place where a worker could find them.
     pub fn to_config(&self) -> Result<CredentialConfig, Error> {
-        if let Some((source, step)) = self.through() {
+        if let Some((source, step)) = self.impersonated_from() {
             let mut settings = source.to_config()?;
             settings.impersonation.push(step.clone());
             if let Some(last) = settings.impersonation.last_mut() {
@@ -135,7 +135,7 @@ impl Credentials {
             }
             return Ok(settings);
         }
-        let found = self.whereabouts()?;
+        let found = self.config_location()?;
         let options = self.options().ok_or_else(cannot_travel)?;
         Ok(CredentialConfig {
             version: VERSION,
@@ -180,17 +180,17 @@ impl Credentials {
             CredentialLocation::File(path) => {
                 search
                     .with_file(path)
-                    .look_only_at(CredentialSource::Explicit)
+                    .check_only(CredentialSource::Explicit)
                     .await?
             }
             CredentialLocation::Variable(name) if name == EARTHENGINE_TOKEN => {
                 search
-                    .look_only_at(CredentialSource::EnvEarthEngineToken)
+                    .check_only(CredentialSource::EnvEarthEngineToken)
                     .await?
             }
             CredentialLocation::Variable(name) if name == APPLICATION_CREDENTIALS => {
                 search
-                    .look_only_at(CredentialSource::EnvGoogleApplicationCredentials)
+                    .check_only(CredentialSource::EnvGoogleApplicationCredentials)
                     .await?
             }
             CredentialLocation::Variable(name) => {
@@ -200,17 +200,11 @@ impl Credentials {
                 )));
             }
             CredentialLocation::EarthEngineFile => {
-                search
-                    .look_only_at(CredentialSource::EarthEngineFile)
-                    .await?
+                search.check_only(CredentialSource::EarthEngineFile).await?
             }
-            CredentialLocation::GcloudAdc => {
-                search.look_only_at(CredentialSource::GcloudAdc).await?
-            }
+            CredentialLocation::GcloudAdc => search.check_only(CredentialSource::GcloudAdc).await?,
             CredentialLocation::MetadataServer => {
-                search
-                    .look_only_at(CredentialSource::MetadataServer)
-                    .await?
+                search.check_only(CredentialSource::MetadataServer).await?
             }
         };
         settings.check(&found)?;
@@ -229,7 +223,7 @@ impl Credentials {
         Ok(credentials)
     }
 
-    fn whereabouts(&self) -> Result<CredentialLocation, Error> {
+    fn config_location(&self) -> Result<CredentialLocation, Error> {
         Ok(match (self.origin(), self.path()) {
             (CredentialSource::EnvEarthEngineToken, _) => {
                 CredentialLocation::Variable(EARTHENGINE_TOKEN.into())

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use ee_token::{EMULATOR_HOST, EMULATOR_TRUST, Endpoints, PrintablePath, Remedy};
 
 use crate::discovery::gcloud_config;
-use crate::input::json::clipped;
-use crate::input::location::{Place, read_if_there};
+use crate::input::file::read_if_there;
+use crate::input::location::Location;
 use crate::input::path_setting::PathSetting;
+use crate::input::quote::clipped;
 use crate::kinds::earth_engine_file::EarthEngineFile;
 use crate::{Error, ErrorKind};
 
@@ -103,7 +104,7 @@ impl Environment {
     #[must_use]
     pub fn with_var_os(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         let name = name.into();
-        let variables = &mut self.change().variables;
+        let variables = &mut self.update().variables;
         variables.retain(|(other, _)| *other != name);
         variables.push((name, value.into()));
         self
@@ -112,21 +113,21 @@ impl Environment {
     /// Sets the home folder.
     #[must_use]
     pub fn with_home(mut self, path: impl Into<PathBuf>) -> Self {
-        self.change().home = Some(PrintablePath::from(path));
+        self.update().home = Some(PrintablePath::from(path));
         self
     }
 
     /// Sets the operating system.
     #[must_use]
     pub fn with_os(mut self, os: Platform) -> Self {
-        self.change().os = os;
+        self.update().os = os;
         self
     }
 
     /// Sets the machine's product name, as its firmware tells it: `Google Compute Engine`.
     #[must_use]
     pub fn with_dmi_product_name(mut self, name: impl Into<String>) -> Self {
-        self.change().product_name = Some(name.into());
+        self.update().product_name = Some(name.into());
         self
     }
 
@@ -134,11 +135,11 @@ impl Environment {
     /// only one that a variable names (`GCE_METADATA_HOST`, `GCE_METADATA_IP`) is asked.
     #[must_use]
     pub fn with_metadata_probe(mut self, yes: bool) -> Self {
-        self.change().probes_network = yes;
+        self.update().probes_network = yes;
         self
     }
 
-    fn change(&mut self) -> &mut Snapshot {
+    fn update(&mut self) -> &mut Snapshot {
         Arc::make_mut(&mut self.0)
     }
 
@@ -337,11 +338,11 @@ impl Environment {
         let Some(path) = self.earth_engine_credentials_file()? else {
             return Ok(None);
         };
-        let place = Place::file(path);
-        match read_if_there(&place)? {
+        let location = Location::file(path);
+        match read_if_there(&location)? {
             None => Ok(None),
             Some(text) => {
-                let file = EarthEngineFile::read(&text.text, &place)?;
+                let file = EarthEngineFile::read(&text.text, &location)?;
                 Ok(file.project().map(str::to_owned))
             }
         }

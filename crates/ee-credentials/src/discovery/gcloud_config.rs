@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::input::location::{Place, read_if_there};
+use crate::input::file::read_if_there;
+use crate::input::location::Location;
 use crate::{Error, ErrorKind};
 
 /// `core/project` of the configuration `name`, or of the active one, in this folder of gcloud.
@@ -29,7 +30,7 @@ pub(crate) fn is_name(name: &str) -> bool {
 }
 
 fn read(path: &Path) -> Result<Option<String>, Error> {
-    match read_if_there(&Place::file(path)) {
+    match read_if_there(&Location::file(path)) {
         Ok(text) => Ok(text.map(|text| text.text.to_string())),
         Err(error) if error.is_transient() => Err(error),
         // It is no credential: a broken one is a matter of the surroundings.

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use ee_token::{PrintablePath, Remedy, SecretString, display_path};
 
-use crate::credentials::Recipe;
-use crate::input::location::{Place, read_async, read_if_there};
-use crate::input::misplaced::{self, Shape};
+use crate::credentials::RebuildFrom;
+use crate::input::file::{read_async, read_if_there};
+use crate::input::location::Location;
+use crate::input::misplaced::MisplacedInput;
 use crate::input::path_setting::PathSetting;
 use crate::kinds;
 use crate::kinds::earth_engine_file::EarthEngineFile;
@@ -67,7 +68,7 @@ pub struct Search {
 enum Given {
     Credentials(Credentials),
     File(PrintablePath),
-    Text(SecretString),
+    Json(SecretString),
 }
 
 /// What a search found.
@@ -143,7 +144,7 @@ impl fmt::Display for SearchStep {
 }
 
 /// What one place has, if it is not broken.
-enum Look {
+enum Lookup {
     Found(Credentials),
     NotFound(String),
 }
@@ -178,7 +179,7 @@ impl Search {
     /// Takes the credentials in this text, and looks at no other place.
     #[must_use]
     pub fn with_json(mut self, text: impl Into<SecretString>) -> Self {
-        self.given = Some(Given::Text(text.into()));
+        self.given = Some(Given::Json(text.into()));
         self
     }
 
@@ -202,16 +203,16 @@ impl Search {
                 path: None,
             };
             if end.is_none() {
-                let looked = match self.path(origin) {
+                let lookup = match self.path(origin) {
                     Ok(path) => {
                         step.path = path;
-                        self.look(origin, step.path.as_deref()).await
+                        self.check_source(origin, step.path.as_deref()).await
                     }
                     Err(error) => Err(error),
                 };
-                step.outcome = match looked {
-                    Ok(Look::NotFound(why)) => SearchOutcome::NotFound(why),
-                    Ok(Look::Found(credentials)) => {
+                step.outcome = match lookup {
+                    Ok(Lookup::NotFound(why)) => SearchOutcome::NotFound(why),
+                    Ok(Lookup::Found(credentials)) => {
                         end = Some(Ok((origin, credentials)));
                         SearchOutcome::Found
                     }
@@ -227,7 +228,7 @@ impl Search {
         }
         match end {
             Some(Ok((origin, credentials))) => Ok(Found {
-                credentials: self.warn_of_losers(origin, credentials),
+                credentials: self.warn_about_ignored_variable(origin, credentials),
                 searched,
             }),
             Some(Err(error)) => Err(broken(error, searched)),
@@ -236,14 +237,11 @@ impl Search {
     }
 
     /// Looks at this place alone.
-    pub(crate) async fn look_only_at(
-        &self,
-        origin: CredentialSource,
-    ) -> Result<Credentials, Error> {
+    pub(crate) async fn check_only(&self, origin: CredentialSource) -> Result<Credentials, Error> {
         let path = self.path(origin)?;
-        match self.look(origin, path.as_deref()).await? {
-            Look::Found(credentials) => Ok(credentials),
-            Look::NotFound(why) => Err(Error::new(
+        match self.check_source(origin, path.as_deref()).await? {
+            Lookup::Found(credentials) => Ok(credentials),
+            Lookup::NotFound(why) => Err(Error::new(
                 ErrorKind::NoCredentials,
                 format!("there are no credentials in the place {origin}: {why}"),
             )
@@ -273,30 +271,41 @@ impl Search {
         }
     }
 
-    async fn look(&self, origin: CredentialSource, path: Option<&Path>) -> Result<Look, Error> {
-        let place = match (origin, &self.given) {
+    async fn check_source(
+        &self,
+        origin: CredentialSource,
+        path: Option<&Path>,
+    ) -> Result<Lookup, Error> {
+        let location = match (origin, &self.given) {
             (CredentialSource::MetadataServer, _) => return self.metadata_server().await,
-            (CredentialSource::Explicit, Some(Given::Text(_))) => Place::Text,
+            (CredentialSource::Explicit, Some(Given::Json(_))) => Location::InMemory,
             (CredentialSource::EnvEarthEngineToken, _)
                 if self.environment.raw(EARTHENGINE_TOKEN).is_some() =>
             {
-                Place::Variable(EARTHENGINE_TOKEN)
+                Location::Variable(EARTHENGINE_TOKEN)
             }
             (CredentialSource::Explicit, Some(Given::Credentials(_))) => {
-                return self.look_here(origin, None);
+                return self.check_local_source(origin, None);
             }
             _ => match path {
                 Some(path) => file_of(origin, path),
-                None => return self.look_here(origin, None),
+                None => return self.check_local_source(origin, None),
             },
         };
         // A text may name a file too, which is read with it.
         let (search, path) = (self.clone(), path.map(Path::to_owned));
-        read_async(&place, move |_| search.look_here(origin, path.as_deref())).await
+        read_async(&location, move |_| {
+            search.check_local_source(origin, path.as_deref())
+        })
+        .await
     }
 
     /// Looks at a place that needs no request. This may read a file.
-    fn look_here(&self, origin: CredentialSource, path: Option<&Path>) -> Result<Look, Error> {
+    fn check_local_source(
+        &self,
+        origin: CredentialSource,
+        path: Option<&Path>,
+    ) -> Result<Lookup, Error> {
         match origin {
             CredentialSource::Explicit => self.given(),
             CredentialSource::EnvEarthEngineToken => self.earthengine_token(),
@@ -306,120 +315,129 @@ impl Search {
             }
             CredentialSource::GcloudAdc => self.gcloud_adc(path),
             CredentialSource::MetadataServer | CredentialSource::InMemory => {
-                Ok(Look::NotFound("nothing".into()))
+                Ok(Lookup::NotFound("nothing".into()))
             }
         }
     }
 
-    fn given(&self) -> Result<Look, Error> {
+    fn given(&self) -> Result<Lookup, Error> {
         let credentials = match &self.given {
-            None => return Ok(Look::NotFound("nothing was given".into())),
+            None => return Ok(Lookup::NotFound("nothing was given".into())),
             // These say themselves where they come from.
-            Some(Given::Credentials(credentials)) => return Ok(Look::Found(credentials.clone())),
+            Some(Given::Credentials(credentials)) => return Ok(Lookup::Found(credentials.clone())),
             Some(Given::File(path)) => Credentials::from_file(path.as_path(), &self.options)?,
-            Some(Given::Text(text)) => Credentials::from_json(text.expose_secret(), &self.options)?,
+            Some(Given::Json(text)) => Credentials::from_json(text.expose_secret(), &self.options)?,
         };
-        Ok(Look::Found(
+        Ok(Lookup::Found(
             credentials.with_origin(CredentialSource::Explicit),
         ))
     }
 
     /// `EARTHENGINE_TOKEN`: the JSON of a credential of any kind, or a bare refresh token of
     /// Earth Engine's own client.
-    fn earthengine_token(&self) -> Result<Look, Error> {
+    fn earthengine_token(&self) -> Result<Lookup, Error> {
         let Some(text) = self.environment.try_var(EARTHENGINE_TOKEN)? else {
-            return Ok(Look::NotFound("the variable is not set".into()));
+            return Ok(Lookup::NotFound("the variable is not set".into()));
         };
-        let place = Place::Variable(EARTHENGINE_TOKEN);
+        let location = Location::Variable(EARTHENGINE_TOKEN);
         let is_one_word = text.len() < 2048 && text.bytes().all(|b| b.is_ascii_graphic());
-        let loaded = match misplaced::of_text(text) {
-            None => kinds::load(text, &place, &self.options)?,
+        let credential = match MisplacedInput::identify(text) {
+            None => kinds::load(text, &location, &self.options)?,
             // Google does not promise how a refresh token begins.
-            Some(Shape::RefreshToken) | Some(Shape::OtherText) if is_one_word => {
-                EarthEngineFile::of_refresh_token(text).load(&place, &self.options)?
+            Some(MisplacedInput::RefreshToken) | Some(MisplacedInput::OtherText) if is_one_word => {
+                EarthEngineFile::of_refresh_token(text).load(&location, &self.options)?
             }
-            Some(other) => return Err(other.refusal(&place)),
+            Some(other) => return Err(other.into_error(&location)),
         };
-        let loaded = self.options.keep_tokens(loaded, text);
-        let credentials = Credentials::new(loaded, &self.options)
-            .made_of(Recipe::Text(text.into(), place), &self.options);
-        Ok(Look::Found(
+        let credential = self.options.keep_tokens(credential, text);
+        let credentials = Credentials::new(credential, &self.options)
+            .with_rebuild(RebuildFrom::Json(text.into(), location), &self.options);
+        Ok(Lookup::Found(
             credentials.with_origin(CredentialSource::EnvEarthEngineToken),
         ))
     }
 
     /// Earth Engine's own file, if there is a login in it.
-    fn earthengine_file(&self, path: Option<&Path>) -> Result<Look, Error> {
+    fn earthengine_file(&self, path: Option<&Path>) -> Result<Lookup, Error> {
         let Some(path) = path else {
-            return Ok(Look::NotFound("there is no home folder".into()));
+            return Ok(Lookup::NotFound("there is no home folder".into()));
         };
-        let place = Place::file(path);
-        let Some(file) = read_if_there(&place)? else {
-            return Ok(Look::NotFound(format!(
+        let location = Location::file(path);
+        let Some(file) = read_if_there(&location)? else {
+            return Ok(Lookup::NotFound(format!(
                 "{} does not exist",
                 display_path(path)
             )));
         };
-        let contents = EarthEngineFile::read(&file.text, &place)?;
+        let contents = EarthEngineFile::read(&file.text, &location)?;
         if !contents.has_login() {
-            return Ok(Look::NotFound(format!(
+            return Ok(Lookup::NotFound(format!(
                 "there is no login in {}",
                 display_path(path)
             )));
         }
-        let reader: reloading::Reader =
-            |text, place, options| EarthEngineFile::read(text, place)?.load(place, options);
-        let credentials = Credentials::from_text_of_file(file, place, reader, &self.options)?
+        let reader: reloading::Reader = |text, location, options| {
+            EarthEngineFile::read(text, location)?.load(location, options)
+        };
+        let credentials = Credentials::from_text_of_file(file, location, reader, &self.options)?
             .with_origin(CredentialSource::EarthEngineFile);
-        Ok(Look::Found(match contents.warning() {
+        Ok(Lookup::Found(match contents.warning() {
             Some(warning) => credentials.with_warning(warning),
             None => credentials,
         }))
     }
 
     /// The file that `GOOGLE_APPLICATION_CREDENTIALS` names, which must exist.
-    fn application_credentials_file(&self, path: Option<&Path>) -> Result<Look, Error> {
+    fn application_credentials_file(&self, path: Option<&Path>) -> Result<Lookup, Error> {
         let Some(path) = path else {
-            return Ok(Look::NotFound("the variable is not set".into()));
+            return Ok(Lookup::NotFound("the variable is not set".into()));
         };
-        let place = file_of(CredentialSource::EnvGoogleApplicationCredentials, path);
-        let credentials = Credentials::from_place(place, &self.options)?;
-        Ok(Look::Found(credentials.with_origin(
+        let location = file_of(CredentialSource::EnvGoogleApplicationCredentials, path);
+        let credentials = Credentials::from_place(location, &self.options)?;
+        Ok(Lookup::Found(credentials.with_origin(
             CredentialSource::EnvGoogleApplicationCredentials,
         )))
     }
 
     /// gcloud's file.
-    fn gcloud_adc(&self, path: Option<&Path>) -> Result<Look, Error> {
+    fn gcloud_adc(&self, path: Option<&Path>) -> Result<Lookup, Error> {
         let Some(path) = path else {
-            return Ok(Look::NotFound("there is no home folder".into()));
+            return Ok(Lookup::NotFound("there is no home folder".into()));
         };
-        let place = Place::file(path);
-        let Some(file) = read_if_there(&place)? else {
-            return Ok(Look::NotFound(format!(
+        let location = Location::file(path);
+        let Some(file) = read_if_there(&location)? else {
+            return Ok(Lookup::NotFound(format!(
                 "{} does not exist",
                 display_path(path)
             )));
         };
-        let credentials = Credentials::from_text_of_file(file, place, kinds::load, &self.options)?;
-        Ok(Look::Found(
+        let credentials =
+            Credentials::from_text_of_file(file, location, kinds::load, &self.options)?;
+        Ok(Lookup::Found(
             credentials.with_origin(CredentialSource::GcloudAdc),
         ))
     }
 
-    async fn metadata_server(&self) -> Result<Look, Error> {
+    async fn metadata_server(&self) -> Result<Lookup, Error> {
         match metadata_server::detect(&self.environment, &self.options).await? {
-            Detection::NotFound(why) => Ok(Look::NotFound(why.into())),
+            Detection::NotFound(why) => Ok(Lookup::NotFound(why.into())),
             Detection::Server(server) => {
                 self.options
                     .refuse_subject(CredentialKind::MetadataServer)?;
-                Ok(Look::Found(Credentials::of_machine(server, &self.options)))
+                Ok(Lookup::Found(Credentials::from_metadata_server(
+                    server,
+                    &self.options,
+                )))
             }
         }
     }
 
     /// A variable that is set and loses surprises everybody once.
-    fn warn_of_losers(&self, winner: CredentialSource, credentials: Credentials) -> Credentials {
+    fn warn_about_ignored_variable(
+        &self,
+        winner: CredentialSource,
+        credentials: Credentials,
+    ) -> Credentials {
         const NAME: &str = "GOOGLE_APPLICATION_CREDENTIALS";
         let loses = matches!(
             winner,
@@ -442,9 +460,9 @@ impl Search {
     }
 }
 
-fn file_of(origin: CredentialSource, path: &Path) -> Place {
+fn file_of(origin: CredentialSource, path: &Path) -> Location {
     let is_named = origin == CredentialSource::EnvGoogleApplicationCredentials;
-    Place::File {
+    Location::File {
         path: path.to_owned().into(),
         named_by: is_named.then_some("GOOGLE_APPLICATION_CREDENTIALS"),
     }

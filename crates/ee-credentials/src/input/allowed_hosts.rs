@@ -3,8 +3,9 @@
 use ee_token::{Endpoint, Endpoints, Remedy, UrlField, UrlMatch, is_loopback};
 use url::Url;
 
-use crate::input::json::clipped;
-use crate::input::location::{Place, is_plain_word};
+use crate::input::location::Location;
+use crate::input::quote::clipped;
+use crate::input::shell::is_plain_word;
 use crate::{CredentialOptions, Error, ErrorKind};
 
 /// The longest name that the DNS has (RFC 1035 §2.3.4), in characters.
@@ -23,14 +24,16 @@ pub(crate) const EXTERNAL_FILES_PAGE: &str =
 pub(crate) fn check(
     url: &str,
     (name, field): (&str, UrlField),
-    place: &Place,
+    location: &Location,
     options: &CredentialOptions,
 ) -> Result<Url, Error> {
-    let (url, host) = parse(url, name, place)?;
+    let (url, host) = parse(url, name, location)?;
     let is_here = is_loopback(&url);
     if url.scheme() != "https" && !(is_here && url.scheme() == "http") {
-        return Err(refused(place, name, &format!("names {host} without HTTPS"))
-            .with_remedy(Remedy::new("Use an https:// URL.")));
+        return Err(
+            refused(location, name, &format!("names {host} without HTTPS"))
+                .with_remedy(Remedy::new("Use an https:// URL.")),
+        );
     }
     let is_test = is_here && is_on_this_machine(options.http.endpoints());
     if is_test
@@ -39,22 +42,24 @@ pub(crate) fn check(
     {
         return Ok(url);
     }
-    check_listed(&url, (name, field), place)?;
+    check_listed(&url, (name, field), location)?;
     Ok(url)
 }
 
 /// Parses a URL, and returns it with its host.
-pub(crate) fn parse(url: &str, name: &str, place: &Place) -> Result<(Url, String), Error> {
-    let url = Url::parse(url).map_err(|_| place.invalid_field(name, "is not a URL"))?;
+pub(crate) fn parse(url: &str, name: &str, location: &Location) -> Result<(Url, String), Error> {
+    let url = Url::parse(url).map_err(|_| location.invalid_field(name, "is not a URL"))?;
     let Some(host) = url.host_str().map(str::to_owned) else {
-        return Err(place.invalid_field(name, "is a URL without a host"));
+        return Err(location.invalid_field(name, "is a URL without a host"));
     };
     if host.len() > LONGEST_HOST {
-        return Err(place.invalid_field(name, "names a host with a longer name than there can be"));
+        return Err(
+            location.invalid_field(name, "names a host with a longer name than there can be")
+        );
     }
     if !url.username().is_empty() || url.password().is_some() {
         let why = format!("names {host} with a user name or a password");
-        return Err(refused(place, name, &why).with_remedy(Remedy::new(
+        return Err(refused(location, name, &why).with_remedy(Remedy::new(
             "Download or create the credential again, and use it unchanged.",
         )));
     }
@@ -65,7 +70,7 @@ pub(crate) fn parse(url: &str, name: &str, place: &Place) -> Result<(Url, String
 pub(crate) fn check_listed(
     url: &Url,
     (name, field): (&str, UrlField),
-    place: &Place,
+    location: &Location,
 ) -> Result<(), Error> {
     let host = match (url.host_str().unwrap_or_default(), url.port()) {
         (host, Some(port)) => format!("{host}:{port}"),
@@ -90,7 +95,7 @@ pub(crate) fn check_listed(
                 "names {host}, which is not a host of {}. Nothing was sent",
                 field.service()
             );
-            Err(refused(place, name, &why).with_remedy(remedy(
+            Err(refused(location, name, &why).with_remedy(remedy(
                 "If you know this host and trust it with what the credential sends, allow it: with .allow_host(…) in a program, or with --allow-host on the command line.",
             )))
         }
@@ -106,7 +111,7 @@ pub(crate) fn check_listed(
                 paths.join(" or "),
                 field.service()
             );
-            Err(place.invalid_field(name, why).with_remedy(remedy(
+            Err(location.invalid_field(name, why).with_remedy(remedy(
                 "If you trust every path of this host, allow the host: with .allow_host(…) in a program, or with --allow-host on the command line.",
             )))
         }
@@ -114,10 +119,10 @@ pub(crate) fn check_listed(
 }
 
 /// The error for a field that names a host to which nothing is sent.
-pub(crate) fn refused(place: &Place, name: &str, why: &str) -> Error {
+pub(crate) fn refused(location: &Location, name: &str, why: &str) -> Error {
     Error::new(
         ErrorKind::DisallowedHost,
-        format!("{place}: the field `{name}` {why}"),
+        format!("{location}: the field `{name}` {why}"),
     )
 }
 

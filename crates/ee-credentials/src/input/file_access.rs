@@ -26,7 +26,7 @@ mod unix {
 
     use super::{DIRECTORY, OTHER_OWNER, READABLE, WRITABLE};
     use crate::Warning;
-    use crate::input::location::shell_quoted;
+    use crate::input::shell::shell_quoted;
 
     const ROOT: u32 = 0;
     const STICKY: u32 = 0o1000;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::Chars;
 
-use ee_token::{SecretString, is_unsafe_for_display, sanitize, sanitize_message};
+use ee_token::{SecretString, is_unsafe_for_display, sanitize_message};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::input::location::Place;
-use crate::input::misplaced;
+use crate::input::location::Location;
+use crate::input::misplaced::{self, MisplacedInput};
 use crate::input::path_setting::PathSetting;
 
 /// As deep as serde_json goes.
@@ -22,7 +22,7 @@ const LONGEST_TEXT: usize = 2048;
 /// overwritten when they are dropped, and no error quotes them.
 #[derive(Debug)]
 pub(crate) struct Document {
-    pub(crate) place: Place,
+    pub(crate) location: Location,
     fields: BTreeMap<String, Value>,
 }
 
@@ -39,20 +39,20 @@ enum Value {
 
 impl Document {
     /// Reads a JSON object; anything else is named for what it is.
-    pub(crate) fn parse(text: &str, place: &Place) -> Result<Self, Error> {
-        if let Some(found) = misplaced::of_text(text) {
-            return Err(found.refusal(place));
+    pub(crate) fn parse(text: &str, location: &Location) -> Result<Self, Error> {
+        if let Some(found) = MisplacedInput::identify(text) {
+            return Err(found.into_error(location));
         }
         // serde's own messages can quote the text, so only its position is used.
         let raw: &RawValue =
-            serde_json::from_str(text).map_err(|error| misplaced::broken_json(place, &error))?;
+            serde_json::from_str(text).map_err(|error| misplaced::broken_json(location, &error))?;
         match Value::read(raw, MAX_DEPTH) {
             Some(Value::Object(fields)) => Ok(Self {
-                place: place.clone(),
+                location: location.clone(),
                 fields,
             }),
-            Some(_) => Err(misplaced::Shape::Array.refusal(place)),
-            None => Err(misplaced::strange_json(place)),
+            Some(_) => Err(MisplacedInput::Array.into_error(location)),
+            None => Err(misplaced::strange_json(location)),
         }
     }
 
@@ -66,7 +66,7 @@ impl Document {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Text(text)) => Ok(Some(text)),
             Some(other) => Err(self
-                .place
+                .location
                 .invalid_field(name, format_args!("is {}, and must be text", other.noun()))),
         }
     }
@@ -80,13 +80,13 @@ impl Document {
             return Ok(None);
         };
         if text.contains(is_unsafe_for_display) {
-            return Err(self.place.invalid_field(
+            return Err(self.location.invalid_field(
                 name,
                 "has characters that steer a terminal or cannot be seen",
             ));
         }
         if text.len() > LONGEST_TEXT {
-            return Err(self.place.invalid_field(
+            return Err(self.location.invalid_field(
                 name,
                 format_args!(
                     "has {} bytes, and no more than {LONGEST_TEXT} make sense",
@@ -110,7 +110,7 @@ impl Document {
     pub(crate) fn path(&self, name: &str) -> Result<Option<PathBuf>, Error> {
         if let Some(text) = self.secret_field(name)? {
             let text = text.expose_secret().trim();
-            PathSetting::Field(&self.place, name).check(Path::new(text))?;
+            PathSetting::Field(&self.location, name).check(Path::new(text))?;
         }
         Ok(self.text(name)?.map(PathBuf::from))
     }
@@ -126,7 +126,7 @@ impl Document {
         } else {
             "is missing"
         };
-        self.place.invalid_field(name, why)
+        self.location.invalid_field(name, why)
     }
 
     /// What somebody says in a text that must be there, as a message may quote it.
@@ -158,7 +158,7 @@ impl Document {
     pub(crate) fn project(&self, name: &str) -> Result<Option<String>, Error> {
         if let Some(Value::Number(number)) = self.fields.get(name) {
             if !number.bytes().all(|b| b.is_ascii_digit()) {
-                return Err(self.place.invalid_field(
+                return Err(self.location.invalid_field(
                     name,
                     "is a number that no project has: projects have whole ones",
                 ));
@@ -171,15 +171,15 @@ impl Document {
     /// A credential inside of this one, which must be there.
     pub(crate) fn required_part(&self, name: &'static str) -> Result<Self, Error> {
         match self.fields.get(name) {
-            None | Some(Value::Null) => Err(self.place.invalid_field(name, "is missing")),
+            None | Some(Value::Null) => Err(self.location.invalid_field(name, "is missing")),
             Some(Value::Object(fields)) => Ok(Self {
-                place: Place::Part {
-                    whole: Box::new(self.place.clone()),
+                location: Location::Part {
+                    whole: Box::new(self.location.clone()),
                     field: name,
                 },
                 fields: fields.clone(),
             }),
-            Some(other) => Err(self.place.invalid_field(
+            Some(other) => Err(self.location.invalid_field(
                 name,
                 format_args!("is {}, and must be an object", other.noun()),
             )),
@@ -196,7 +196,7 @@ impl Document {
         match self.fields.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Bool(yes)) => Ok(Some(*yes)),
-            Some(other) => Err(self.place.invalid_field(
+            Some(other) => Err(self.location.invalid_field(
                 name,
                 format_args!("is {}, and must be true or false", other.noun()),
             )),
@@ -206,7 +206,7 @@ impl Document {
     /// A whole number that is not negative; `None` if it is missing or `null`.
     pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Error> {
         let wrong = |what: &str| {
-            self.place
+            self.location
                 .invalid_field(name, format_args!("is {what}, and must be a whole number"))
         };
         match self.fields.get(name) {
@@ -224,7 +224,7 @@ impl Document {
     /// A list of texts; `None` if it is missing or `null`.
     pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<&str>>, Error> {
         let wrong = |noun| {
-            self.place
+            self.location
                 .invalid_field(name, format_args!("is {noun}, and must be a list of texts"))
         };
         match self.fields.get(name) {
@@ -233,7 +233,7 @@ impl Document {
                 .iter()
                 .map(|item| match item {
                     Value::Text(text) if text.expose_secret().contains(is_unsafe_for_display) => {
-                        Err(self.place.invalid_field(
+                        Err(self.location.invalid_field(
                             name,
                             "has characters that steer a terminal or cannot be seen",
                         ))
@@ -329,30 +329,12 @@ fn code_unit(chars: &mut Chars<'_>) -> Option<u16> {
     Some(unit)
 }
 
-/// The beginning of a text that a message quotes, without what steers a terminal.
-pub(crate) fn clipped(text: &str) -> String {
-    // Before it is cut: the beginning of a secret could not be told for one.
-    let text = sanitize(text, &[]);
-    let printable = |c: char| {
-        if is_unsafe_for_display(c) {
-            '\u{fffd}'
-        } else {
-            c
-        }
-    };
-    let mut clipped: String = text.chars().take(60).map(printable).collect();
-    if text.chars().nth(60).is_some() {
-        clipped.push('…');
-    }
-    clipped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn document(text: &str) -> Document {
-        Document::parse(text, &Place::Variable("X")).unwrap()
+        Document::parse(text, &Location::Variable("X")).unwrap()
     }
 
     #[test]
@@ -394,7 +376,7 @@ mod tests {
             r#"{"a": "\udf0d"}"#,
             r#"{"a": "\ud83c\u0041"}"#,
         ] {
-            let error = Document::parse(text, &Place::Text).unwrap_err();
+            let error = Document::parse(text, &Location::InMemory).unwrap_err();
             assert!(error.to_string().contains("no character"), "{error}");
         }
     }
@@ -453,14 +435,6 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_clipped_as_a_whole() {
-        let text = format!("{} ya29.canary", "x".repeat(50));
-        assert!(!clipped(&text).contains("ya"), "{}", clipped(&text));
-        let hidden = "ya\u{200b}29.canary-of-a-token";
-        assert!(!clipped(hidden).contains("canary"));
-    }
-
-    #[test]
     fn of_two_fields_of_one_name_the_last_counts() {
         assert_eq!(
             document(r#"{"a": "x", "a": "y"}"#).text("a").unwrap(),
@@ -477,7 +451,7 @@ mod tests {
             &format!("{{\"a\": {}", "[".repeat(100_000)),
             r#"{"a": "canary\ud807"}"#,
         ] {
-            let error = Document::parse(text, &Place::Text).unwrap_err();
+            let error = Document::parse(text, &Location::InMemory).unwrap_err();
             assert!(error.to_string().contains("JSON"), "{error}");
             assert!(error.remedy().is_some(), "{error}");
             assert!(!format!("{error:?}").contains("canary"));

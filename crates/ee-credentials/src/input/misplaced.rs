@@ -4,11 +4,11 @@
 use ee_token::Remedy;
 
 use crate::Error;
-use crate::input::location::Place;
+use crate::input::location::Location;
 
 /// A shape that is no credential, or not one that belongs in this place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub(crate) enum MisplacedInput {
     Empty,
     Html,
     Pem,
@@ -21,30 +21,6 @@ pub(crate) enum Shape {
     Base64Json,
     Path,
     OtherText,
-}
-
-/// What the text is, if it is not a JSON object: by how it begins, whether it is one word, and
-/// whether there is a PEM in it.
-pub(crate) fn of_text(text: &str) -> Option<Shape> {
-    let text = text.trim();
-    let one_word = !text.contains(char::is_whitespace);
-    Some(match text {
-        "" => Shape::Empty,
-        _ if text.starts_with('{') => return None,
-        _ if text.starts_with('<') => Shape::Html,
-        _ if text.contains("-----BEGIN ") => Shape::Pem,
-        _ if text.starts_with('[') && is_ini_section(text) => Shape::Ini,
-        _ if text.starts_with('[') => Shape::Array,
-        _ if !one_word => Shape::OtherText,
-        _ if text.starts_with("1/") => Shape::RefreshToken,
-        _ if text.starts_with("ya29.") => Shape::AccessToken,
-        _ if text.starts_with("4/") => Shape::AuthorizationCode,
-        _ if text.starts_with("AIza") => Shape::ApiKey,
-        // `{"` and `{\n` in base64.
-        _ if text.starts_with("eyJ") || text.starts_with("ewo") => Shape::Base64Json,
-        _ if text.starts_with(['/', '~', '.']) || text.ends_with(".json") => Shape::Path,
-        _ => Shape::OtherText,
-    })
 }
 
 /// `[core]` rather than `["a"]`.
@@ -60,7 +36,31 @@ fn is_ini_section(text: &str) -> bool {
         })
 }
 
-impl Shape {
+impl MisplacedInput {
+    /// Identifies a text by its beginning, by whether it is one word, and by a PEM in it. Returns
+    /// `None` for a JSON object.
+    pub(crate) fn identify(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let one_word = !text.contains(char::is_whitespace);
+        Some(match text {
+            "" => Self::Empty,
+            _ if text.starts_with('{') => return None,
+            _ if text.starts_with('<') => Self::Html,
+            _ if text.contains("-----BEGIN ") => Self::Pem,
+            _ if text.starts_with('[') && is_ini_section(text) => Self::Ini,
+            _ if text.starts_with('[') => Self::Array,
+            _ if !one_word => Self::OtherText,
+            _ if text.starts_with("1/") => Self::RefreshToken,
+            _ if text.starts_with("ya29.") => Self::AccessToken,
+            _ if text.starts_with("4/") => Self::AuthorizationCode,
+            _ if text.starts_with("AIza") => Self::ApiKey,
+            // `{"` and `{\n` in base64.
+            _ if text.starts_with("eyJ") || text.starts_with("ewo") => Self::Base64Json,
+            _ if text.starts_with(['/', '~', '.']) || text.ends_with(".json") => Self::Path,
+            _ => Self::OtherText,
+        })
+    }
+
     fn noun(self) -> &'static str {
         match self {
             Self::Empty => "it is empty",
@@ -112,35 +112,35 @@ impl Shape {
         }
     }
 
-    /// The error that names it.
-    pub(crate) fn refusal(self, place: &Place) -> Error {
-        place
+    /// Returns the error for this input at `location`.
+    pub(crate) fn into_error(self, location: &Location) -> Error {
+        location
             .invalid(self.noun())
             .with_remedy(Remedy::new(self.advice()))
     }
 }
 
 /// The error for JSON that does not parse.
-pub(crate) fn broken_json(place: &Place, error: &serde_json::Error) -> Error {
+pub(crate) fn broken_json(location: &Location, error: &serde_json::Error) -> Error {
     let at = format!("line {}, column {}", error.line(), error.column());
     let why = if error.is_eof() {
         format!("its JSON is cut off at {at}")
     } else {
         format!("it is not valid JSON from {at} on")
     };
-    broken(place, why)
+    broken(location, why)
 }
 
 /// JSON that serde_json would have read, and no credential is written in.
-pub(crate) fn strange_json(place: &Place) -> Error {
+pub(crate) fn strange_json(location: &Location) -> Error {
     broken(
-        place,
+        location,
         "its JSON nests too deeply, or has an escape that is no character".to_owned(),
     )
 }
 
-fn broken(place: &Place, why: String) -> Error {
-    place.invalid(why).with_remedy(Remedy::new(
+fn broken(location: &Location, why: String) -> Error {
+    location.invalid(why).with_remedy(Remedy::new(
         "Download or create the credential again, and use it unchanged.",
     ))
 }
@@ -152,30 +152,30 @@ mod tests {
     #[test]
     fn a_text_is_named_for_what_it_is() {
         for (text, shape) in [
-            (" \n", Some(Shape::Empty)),
+            (" \n", Some(MisplacedInput::Empty)),
             (" {\"a\": 1}", None),
-            ("<!doctype html>", Some(Shape::Html)),
-            ("-----BEGIN PRIVATE KEY-----\nx", Some(Shape::Pem)),
+            ("<!doctype html>", Some(MisplacedInput::Html)),
+            ("-----BEGIN PRIVATE KEY-----\nx", Some(MisplacedInput::Pem)),
             (
                 "Bag Attributes\n-----BEGIN PRIVATE KEY-----",
-                Some(Shape::Pem),
+                Some(MisplacedInput::Pem),
             ),
-            ("[1, 2]", Some(Shape::Array)),
-            ("[\"a\"]", Some(Shape::Array)),
-            ("[]", Some(Shape::Array)),
-            ("[core]\nproject = x", Some(Shape::Ini)),
-            ("1//0gabc-_d", Some(Shape::RefreshToken)),
-            ("ya29.abc", Some(Shape::AccessToken)),
-            ("4/0AX", Some(Shape::AuthorizationCode)),
-            ("AIzaSyabc", Some(Shape::ApiKey)),
-            ("eyJ0eXBlIjog", Some(Shape::Base64Json)),
-            ("ewogICJ0eXBl", Some(Shape::Base64Json)),
-            ("/home/me/key.json", Some(Shape::Path)),
-            ("key.json", Some(Shape::Path)),
-            ("hello world", Some(Shape::OtherText)),
-            ("\"text\"", Some(Shape::OtherText)),
+            ("[1, 2]", Some(MisplacedInput::Array)),
+            ("[\"a\"]", Some(MisplacedInput::Array)),
+            ("[]", Some(MisplacedInput::Array)),
+            ("[core]\nproject = x", Some(MisplacedInput::Ini)),
+            ("1//0gabc-_d", Some(MisplacedInput::RefreshToken)),
+            ("ya29.abc", Some(MisplacedInput::AccessToken)),
+            ("4/0AX", Some(MisplacedInput::AuthorizationCode)),
+            ("AIzaSyabc", Some(MisplacedInput::ApiKey)),
+            ("eyJ0eXBlIjog", Some(MisplacedInput::Base64Json)),
+            ("ewogICJ0eXBl", Some(MisplacedInput::Base64Json)),
+            ("/home/me/key.json", Some(MisplacedInput::Path)),
+            ("key.json", Some(MisplacedInput::Path)),
+            ("hello world", Some(MisplacedInput::OtherText)),
+            ("\"text\"", Some(MisplacedInput::OtherText)),
         ] {
-            assert_eq!(of_text(text), shape, "{text:?}");
+            assert_eq!(MisplacedInput::identify(text), shape, "{text:?}");
         }
     }
 }

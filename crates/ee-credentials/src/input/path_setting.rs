@@ -11,7 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ee_token::Remedy;
 use zeroize::Zeroizing;
 
-use crate::input::location::Place;
+use crate::input::location::Location;
 use crate::{Error, ErrorKind};
 
 /// Bytes of the longest path that a system takes: `PATH_MAX` on Linux, and what Windows allows.
@@ -29,7 +29,7 @@ pub(crate) enum PathSetting<'a> {
     /// An option of a command line.
     Flag(&'a str),
     /// A field of a credential file.
-    Field(&'a Place, &'a str),
+    Field(&'a Location, &'a str),
     /// The argument of a function.
     Argument,
 }
@@ -125,7 +125,7 @@ impl fmt::Display for PathSetting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Variable(name) | Self::Flag(name) => f.write_str(name),
-            Self::Field(place, name) => write!(f, "{place}: the field `{name}`"),
+            Self::Field(location, name) => write!(f, "{location}: the field `{name}`"),
             Self::Argument => f.write_str("the path of the file"),
         }
     }

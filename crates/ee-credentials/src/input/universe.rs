@@ -2,7 +2,8 @@
 
 use ee_token::Remedy;
 
-use crate::input::json::{Document, clipped};
+use crate::input::json::Document;
+use crate::input::quote::clipped;
 use crate::{Error, ErrorKind};
 
 /// The only universe with an Earth Engine in it.
@@ -16,7 +17,7 @@ pub(crate) fn check_universe(document: &Document) -> Result<(), Error> {
             ErrorKind::UnsupportedUniverse,
             format!(
                 "{}: the field `universe_domain` is {:?}, and Earth Engine is offered in {UNIVERSE} only",
-                document.place,
+                document.location,
                 clipped(other)
             ),
         )

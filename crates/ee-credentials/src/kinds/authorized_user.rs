@@ -4,14 +4,14 @@ use std::sync::{Arc, OnceLock};
 
 use crate::input::json::Document;
 use crate::input::universe::check_universe;
-use crate::kinds::credential::Loaded;
+use crate::kinds::credential::Credential;
 use crate::kinds::identity::Identity;
 use crate::kinds::user_login::{Login, RefreshToken, shared_client_id};
 use crate::{CredentialKind, CredentialOptions, Error};
 
 /// Reads `client_id`, `client_secret` and `refresh_token`, and if there are any `rapt_token`,
 /// `quota_project_id` and `account`.
-pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Loaded, Error> {
+pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Credential, Error> {
     check_universe(document)?;
     options.refuse_subject(CredentialKind::AuthorizedUser)?;
     let client_id = shared_client_id(document.required_text("client_id")?);
@@ -26,11 +26,11 @@ pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<L
         scopes: options.scopes.clone(),
         endpoint: Login::endpoint(options),
         login: Login::of_client(&client_id),
-        place: document.place.clone(),
+        location: document.location.clone(),
         principal: account.clone(),
         client_id: client_id.clone(),
     });
-    Ok(Loaded {
+    Ok(Credential {
         kind: CredentialKind::AuthorizedUser,
         identity: Identity::login(account.clone()),
         principal: account,

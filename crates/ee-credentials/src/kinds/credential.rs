@@ -8,7 +8,7 @@ use crate::CredentialKind;
 use crate::kinds::identity::{Identity, UserLogin};
 
 /// A credential that was read and checked, before it is anybody's.
-pub(crate) struct Loaded {
+pub(crate) struct Credential {
     pub(crate) kind: CredentialKind,
     pub(crate) source: Arc<dyn TokenSource>,
     /// The person's login behind it, if there is one: the server may name its owner.

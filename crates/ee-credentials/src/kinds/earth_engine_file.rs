@@ -6,8 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{Remedy, Scopes, SecretString};
 
 use crate::input::json::Document;
-use crate::input::location::{Place, shell_quoted};
-use crate::kinds::credential::Loaded;
+use crate::input::location::Location;
+use crate::input::shell::shell_quoted;
+use crate::kinds::credential::Credential;
 use crate::kinds::identity::Identity;
 use crate::kinds::user_login::{EARTH_ENGINE_LOGIN, Login, RefreshToken, shared_client_id};
 use crate::{CredentialKind, CredentialOptions, Error, Warning};
@@ -55,11 +56,11 @@ impl EarthEngineFile {
     /// [`ErrorKind::InvalidFile`](crate::ErrorKind::InvalidFile) that names the field, or what
     /// the text is instead.
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        Self::read(text, &Place::Text)
+        Self::read(text, &Location::InMemory)
     }
 
-    pub(crate) fn read(text: &str, place: &Place) -> Result<Self, Error> {
-        Self::from_document(&Document::parse(text, place)?)
+    pub(crate) fn read(text: &str, location: &Location) -> Result<Self, Error> {
+        Self::from_document(&Document::parse(text, location)?)
     }
 
     pub(crate) fn from_document(document: &Document) -> Result<Self, Error> {
@@ -163,11 +164,15 @@ impl EarthEngineFile {
     }
 
     /// The login in it.
-    pub(crate) fn load(self, place: &Place, options: &CredentialOptions) -> Result<Loaded, Error> {
+    pub(crate) fn load(
+        self,
+        location: &Location,
+        options: &CredentialOptions,
+    ) -> Result<Credential, Error> {
         options.refuse_subject(CredentialKind::EarthEngineFile)?;
         let ends_at = self.login_expires_at();
         let Some(refresh_token) = self.refresh_token else {
-            return Err(place
+            return Err(location
                 .invalid_field("refresh_token", "is missing: there is no login in it")
                 .with_remedy(Remedy::new("Log in.").command(EARTH_ENGINE_LOGIN)));
         };
@@ -184,10 +189,10 @@ impl EarthEngineFile {
             scopes: options.scopes.clone(),
             endpoint: Login::endpoint(options),
             login: Login::EarthEngine,
-            place: place.clone(),
+            location: location.clone(),
             principal: None,
         });
-        Ok(Loaded {
+        Ok(Credential {
             kind: CredentialKind::EarthEngineFile,
             identity: Identity::login(None),
             principal: None,
@@ -203,18 +208,18 @@ impl EarthEngineFile {
 
 /// A credential of another type where a login of Earth Engine's client belongs.
 fn foreign(document: &Document, kind: &str) -> Error {
-    let place = &document.place;
+    let location = &document.location;
     let noun = match kind {
         "service_account" => "a service account's key".to_owned(),
         other => format!(
             "a credential of the type {:?}",
-            crate::input::json::clipped(other)
+            crate::input::quote::clipped(other)
         ),
     };
-    let error = place.invalid(format_args!(
+    let error = location.invalid(format_args!(
         "it is {noun}, and a login of Earth Engine's own client belongs here"
     ));
-    match place.path() {
+    match location.path() {
         Some(path) => error.with_remedy(
             Remedy::new("Move the file elsewhere and name it with GOOGLE_APPLICATION_CREDENTIALS.")
                 .command(format!(
@@ -346,7 +351,7 @@ mod tests {
 
     #[test]
     fn another_shape_in_its_place_is_named() {
-        let place = Place::file("/home/j/.config/earthengine/credentials");
+        let location = Location::file("/home/j/.config/earthengine/credentials");
         for (text, noun) in [
             (
                 r#"{"type": "service_account", "private_key": "canary"}"#,
@@ -356,7 +361,7 @@ mod tests {
             ("1//0canary", "bare refresh token"),
             ("-----BEGIN PRIVATE KEY-----", "PEM"),
         ] {
-            let error = EarthEngineFile::read(text, &place).unwrap_err();
+            let error = EarthEngineFile::read(text, &location).unwrap_err();
             let message = error.to_string();
             assert!(
                 message.contains(noun) && message.contains("earthengine/credentials"),
@@ -366,6 +371,10 @@ mod tests {
             assert!(error.remedy().is_some());
         }
         let copied = r#"{"type": "authorized_user", "client_id": "a", "client_secret": "b", "refresh_token": "c"}"#;
-        assert!(EarthEngineFile::read(copied, &place).unwrap().has_login());
+        assert!(
+            EarthEngineFile::read(copied, &location)
+                .unwrap()
+                .has_login()
+        );
     }
 }

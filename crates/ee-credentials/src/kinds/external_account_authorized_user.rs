@@ -12,16 +12,16 @@ use url::Url;
 
 use crate::input::allowed_hosts;
 use crate::input::json::Document;
-use crate::input::location::Place;
+use crate::input::location::Location;
 use crate::input::universe::check_universe;
-use crate::kinds::credential::Loaded;
+use crate::kinds::credential::Credential;
 use crate::kinds::identity::Identity;
 use crate::{CredentialKind, CredentialOptions, Error};
 
 const LOGIN: &str = "gcloud auth application-default login --login-config=LOGIN_CONFIG_FILE";
 
 pub(crate) struct WorkforceUser {
-    place: Place,
+    location: Location,
     http: HttpClient,
     endpoint: TokenEndpoint,
     introspection_url: Url,
@@ -33,16 +33,16 @@ pub(crate) struct WorkforceUser {
 
 /// Reads `refresh_token`, `token_url`, `client_id` and `client_secret`, and if there are any
 /// `audience` and `quota_project_id`.
-pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Loaded, Error> {
+pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Credential, Error> {
     check_universe(document)?;
     options.refuse_subject(CredentialKind::ExternalAccountAuthorizedUser)?;
-    let place = &document.place;
+    let location = &document.location;
     let url = document.required_text("token_url")?;
-    let url = allowed_hosts::check(url, ("token_url", UrlField::TokenUrl), place, options)?;
+    let url = allowed_hosts::check(url, ("token_url", UrlField::TokenUrl), location, options)?;
     // Beside the endpoint that issues the tokens: no other host learns them.
     let introspection_url = url
         .join("introspect")
-        .map_err(|_| place.invalid_field("token_url", "is not a URL with a path"))?;
+        .map_err(|_| location.invalid_field("token_url", "is not a URL with a path"))?;
     let source = Arc::new(WorkforceUser {
         client_id: document.required_text("client_id")?.to_owned(),
         client_secret: document.required_secret("client_secret")?,
@@ -50,9 +50,9 @@ pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<L
         endpoint: TokenEndpoint::new(options.http.clone(), url),
         http: options.http.clone(),
         introspection_url,
-        place: place.clone(),
+        location: location.clone(),
     });
-    Ok(Loaded {
+    Ok(Credential {
         kind: CredentialKind::ExternalAccountAuthorizedUser,
         login: Some(source.clone().into()),
         // The file names the pool's provider, and not the person.
@@ -117,7 +117,7 @@ impl WorkforceUser {
         if !matches!(kind, Token::Rejected | Token::ReauthenticationRequired) {
             return error;
         }
-        let message = format!("{error} (the login in {})", self.place);
+        let message = format!("{error} (the login in {})", self.location);
         ee_token::Error::new(kind, message)
             .with_remedy(
                 Remedy::new(
@@ -139,7 +139,7 @@ impl TokenSource for WorkforceUser {
 impl fmt::Debug for WorkforceUser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WorkforceUser")
-            .field("place", &self.place)
+            .field("place", &self.location)
             .finish_non_exhaustive()
     }
 }

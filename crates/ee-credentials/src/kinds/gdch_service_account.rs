@@ -14,9 +14,11 @@ use ee_token::{
 };
 
 use crate::input::allowed_hosts;
-use crate::input::json::{Document, clipped};
-use crate::input::location::{Place, read};
-use crate::kinds::credential::Loaded;
+use crate::input::file::read;
+use crate::input::json::Document;
+use crate::input::location::Location;
+use crate::input::quote::clipped;
+use crate::kinds::credential::Credential;
 use crate::kinds::identity::Identity;
 use crate::{CredentialKind, CredentialOptions, Error, ErrorKind};
 
@@ -25,7 +27,7 @@ const FORMAT: &str = "1";
 const LIFE: TimeDelta = TimeDelta::seconds(3600);
 
 struct ServiceIdentity {
-    place: Place,
+    location: Location,
     subject: String,
     key: EcPrivateKey,
     key_id: String,
@@ -37,12 +39,12 @@ struct ServiceIdentity {
 
 /// Reads `format_version`, `project`, `name`, `private_key_id`, `private_key` and `token_uri`,
 /// and if there is one `ca_cert_path`.
-pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Loaded, Error> {
+pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Credential, Error> {
     options.refuse_subject(CredentialKind::GdchServiceAccount)?;
-    let place = &document.place;
+    let location = &document.location;
     let format = document.required_text("format_version")?;
     if format != FORMAT {
-        return Err(place.invalid_field(
+        return Err(location.invalid_field(
             "format_version",
             format_args!("is {:?}, and only {FORMAT:?} is known", clipped(format)),
         ));
@@ -52,25 +54,25 @@ pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<L
     let key_id = document.required_text("private_key_id")?.to_owned();
     let key = EcPrivateKey::from_pem(document.required_secret("private_key")?.expose_secret())
         .map_err(|error| {
-            place.invalid_field("private_key", format_args!("cannot be used: {error}"))
+            location.invalid_field("private_key", format_args!("cannot be used: {error}"))
         })?;
     let token_uri = document.required_text("token_uri")?.to_owned();
     let url = allowed_hosts::check(
         &token_uri,
         ("token_uri", UrlField::GdchTokenUri),
-        place,
+        location,
         options,
     )?;
     let http = match document.path("ca_cert_path")? {
         // On this machine there is no TLS to check.
         Some(_) if is_loopback(&url) => options.http.clone(),
-        Some(path) => with_authorities(&options.http, &path, place)?,
+        Some(path) => with_authorities(&options.http, &path, location)?,
         None => options.http.clone(),
     };
     let Some(audience) = options.gdch_audience.clone() else {
         return Err(Error::new(
             ErrorKind::InvalidOptions,
-            format!("{place}: a gdch_service_account needs an audience, and none was given"),
+            format!("{location}: a gdch_service_account needs an audience, and none was given"),
         )
         .with_remedy(Remedy::new(
             "Say which service the token is for, with CredentialOptions::gdch_audience(…). It is not for Earth Engine, which is not offered in Google Distributed Cloud.",
@@ -78,7 +80,7 @@ pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<L
     };
     let subject = format!("system:serviceaccount:{project}:{name}");
     let whose: Arc<str> = subject.as_str().into();
-    Ok(Loaded {
+    Ok(Credential {
         kind: CredentialKind::GdchServiceAccount,
         login: None,
         identity: Identity::account(whose.clone()),
@@ -88,7 +90,7 @@ pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<L
         oauth_client_id: None,
         scopes: None,
         source: Arc::new(ServiceIdentity {
-            place: place.clone(),
+            location: location.clone(),
             subject,
             key,
             key_id,
@@ -100,16 +102,20 @@ pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<L
 }
 
 /// A client that trusts the certificate authorities in this file alone.
-fn with_authorities(http: &HttpClient, path: &Path, place: &Place) -> Result<HttpClient, Error> {
+fn with_authorities(
+    http: &HttpClient,
+    path: &Path,
+    location: &Location,
+) -> Result<HttpClient, Error> {
     let wrong = |why: &dyn fmt::Display| {
-        place.invalid_field("ca_cert_path", format_args!("cannot be used: {why}"))
+        location.invalid_field("ca_cert_path", format_args!("cannot be used: {why}"))
     };
     // A relative path is meant from the file that names it.
-    let path = match place.path().and_then(|file| file.parent()) {
+    let path = match location.path().and_then(|file| file.parent()) {
         Some(folder) => folder.join(path),
         None => path.to_owned(),
     };
-    let certificates = Place::file(&path);
+    let certificates = Location::file(&path);
     let text = read(&certificates).map_err(|error| match error.is_transient() {
         true => error,
         false => wrong(&error),
@@ -137,7 +143,7 @@ impl ServiceIdentity {
         match self.endpoint.exchange(&grant, None).await {
             Ok(reply) => Ok(reply.access_token),
             Err(error) if error.kind().is_rejection() => {
-                let told = format!("{error} (the service identity in {})", self.place);
+                let told = format!("{error} (the service identity in {})", self.location);
                 Err(ee_token::Error::new(error.kind(), told)
                     .with_principal(&self.subject)
                     .with_remedy(Remedy::new(

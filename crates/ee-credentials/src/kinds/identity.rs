@@ -122,7 +122,7 @@ enum Issuer {
 
 impl UserLogin {
     /// The same login as the source of an impersonation, which gets its tokens from this cache.
-    pub(crate) fn acting_through(mut self, tokens: &TokenCache) -> Self {
+    pub(crate) fn with_tokens_from(mut self, tokens: &TokenCache) -> Self {
         self.tokens.get_or_insert_with(|| tokens.clone());
         self
     }

@@ -19,8 +19,8 @@ use tokio::time::timeout;
 use url::Url;
 use url::form_urlencoded::byte_serialize;
 
-use crate::input::json::clipped;
-use crate::kinds::credential::Loaded;
+use crate::input::quote::clipped;
+use crate::kinds::credential::Credential;
 use crate::kinds::identity::Identity;
 use crate::kinds::impersonated::is_account;
 use crate::{CredentialKind, CredentialOptions, Environment, Error, ErrorKind};
@@ -328,8 +328,8 @@ impl MetadataServer {
         })
     }
 
-    pub(crate) fn load(server: &Arc<Self>) -> Loaded {
-        Loaded {
+    pub(crate) fn load(server: &Arc<Self>) -> Credential {
+        Credential {
             kind: CredentialKind::MetadataServer,
             login: None,
             source: server.clone(),

@@ -15,9 +15,10 @@ pub(crate) mod user_login;
 
 use ee_token::Remedy;
 
-use crate::input::json::{Document, clipped};
-use crate::input::location::Place;
-use crate::kinds::credential::Loaded;
+use crate::input::json::Document;
+use crate::input::location::Location;
+use crate::input::quote::clipped;
+use crate::kinds::credential::Credential;
 use crate::kinds::earth_engine_file::EarthEngineFile;
 use crate::kinds::service_account::ServiceAccountKey;
 use crate::{CredentialOptions, Error};
@@ -25,18 +26,18 @@ use crate::{CredentialOptions, Error};
 /// Reads a credential of any kind.
 pub(crate) fn load(
     text: &str,
-    place: &Place,
+    location: &Location,
     options: &CredentialOptions,
-) -> Result<Loaded, Error> {
-    load_document(&Document::parse(text, place)?, options)
+) -> Result<Credential, Error> {
+    load_document(&Document::parse(text, location)?, options)
 }
 
 /// What to do with each type: the one place that knows them all.
 pub(crate) fn load_document(
     document: &Document,
     options: &CredentialOptions,
-) -> Result<Loaded, Error> {
-    let place = &document.place;
+) -> Result<Credential, Error> {
+    let location = &document.location;
     match document.text("type")? {
         Some("service_account") => {
             service_account::load(ServiceAccountKey::from_document(document)?, options)
@@ -48,9 +49,9 @@ pub(crate) fn load_document(
         Some("impersonated_service_account") => impersonated::load(document, options),
         Some("gdch_service_account") => gdch_service_account::load(document, options),
         Some("external_account") => external_account::load(document, options),
-        Some(other) => Err(unknown(place, other)),
+        Some(other) => Err(unknown(location, other)),
         None if is_earth_engine_file(document) => {
-            EarthEngineFile::from_document(document)?.load(place, options)
+            EarthEngineFile::from_document(document)?.load(location, options)
         }
         None => Err(untyped(document)),
     }
@@ -64,8 +65,8 @@ fn is_earth_engine_file(document: &Document) -> bool {
         && !document.has("access_token")
 }
 
-fn unknown(place: &Place, kind: &str) -> Error {
-    place
+fn unknown(location: &Location, kind: &str) -> Error {
+    location
         .invalid(format_args!(
             "the field `type` is {:?}, which is no type of credential; known are service_account, authorized_user, external_account, external_account_authorized_user, impersonated_service_account and gdch_service_account",
             clipped(kind)
@@ -77,7 +78,7 @@ fn unknown(place: &Place, kind: &str) -> Error {
 
 /// An object that is no credential: names what it is, where it can be told.
 fn untyped(document: &Document) -> Error {
-    let place = &document.place;
+    let location = &document.location;
     let (what, advice) = if document.has("installed") || document.has("web") {
         (
             "it describes an OAuth client (client_secret….json), and is no credential of anybody",
@@ -99,7 +100,7 @@ fn untyped(document: &Document) -> Error {
             "Use a service account's JSON key, or a file that a login has written.",
         )
     };
-    place.invalid(what).with_remedy(Remedy::new(advice))
+    location.invalid(what).with_remedy(Remedy::new(advice))
 }
 
 #[cfg(test)]
@@ -109,7 +110,7 @@ mod tests {
 
     fn refusal(text: &str) -> Error {
         let options = CredentialOptions::google();
-        load(text, &Place::file("/x/odd.json"), &options)
+        load(text, &Location::file("/x/odd.json"), &options)
             .err()
             .unwrap()
     }

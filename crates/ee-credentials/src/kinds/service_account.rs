@@ -13,9 +13,10 @@ use url::form_urlencoded::byte_serialize;
 
 use crate::input::allowed_hosts;
 use crate::input::json::Document;
-use crate::input::location::{Place, is_plain_word};
+use crate::input::location::Location;
+use crate::input::shell::is_plain_word;
 use crate::input::universe::check_universe;
-use crate::kinds::credential::Loaded;
+use crate::kinds::credential::Credential;
 use crate::kinds::identity::Identity;
 use crate::{CredentialKind, CredentialOptions, Error, ErrorKind};
 
@@ -39,7 +40,7 @@ const LIFE: TimeDelta = TimeDelta::seconds(3600);
 /// ```
 #[derive(Clone)]
 pub struct ServiceAccountKey {
-    place: Place,
+    location: Location,
     email: String,
     key: RsaPrivateKey,
     key_id: Option<String>,
@@ -55,11 +56,11 @@ impl ServiceAccountKey {
     /// # Errors
     /// [`ErrorKind::InvalidFile`] that names the field; [`ErrorKind::UnsupportedUniverse`].
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        let document = Document::parse(text, &Place::Text)?;
+        let document = Document::parse(text, &Location::InMemory)?;
         match document.text("type")? {
             Some("service_account") => Self::from_document(&document),
             _ => Err(document
-                .place
+                .location
                 .invalid_field("type", "is not \"service_account\"")),
         }
     }
@@ -72,15 +73,15 @@ impl ServiceAccountKey {
     pub fn from_pem(pem: &str, email: impl Into<String>) -> Result<Self, Error> {
         let email = email.into().trim().to_owned();
         if email.is_empty() {
-            return Err(Place::Text
+            return Err(Location::InMemory
                 .invalid("the service account's address is empty")
                 .with_remedy(Remedy::new(
                     "Give the address of the account that the key belongs to.",
                 )));
         }
         Ok(Self {
-            key: parse_key(pem, &Place::Text, "")?,
-            place: Place::Text,
+            key: parse_key(pem, &Location::InMemory, "")?,
+            location: Location::InMemory,
             email,
             key_id: None,
             project_id: None,
@@ -93,11 +94,11 @@ impl ServiceAccountKey {
         check_universe(document)?;
         let owned = |name| Ok::<_, Error>(document.text(name)?.map(str::to_owned));
         Ok(Self {
-            place: document.place.clone(),
+            location: document.location.clone(),
             email: document.required_text("client_email")?.to_owned(),
             key: parse_key(
                 document.required_secret("private_key")?.expose_secret(),
-                &document.place,
+                &document.location,
                 "the field `private_key`: ",
             )?,
             key_id: owned("private_key_id")?,
@@ -133,9 +134,9 @@ impl fmt::Debug for ServiceAccountKey {
     }
 }
 
-fn parse_key(pem: &str, place: &Place, at: &str) -> Result<RsaPrivateKey, Error> {
+fn parse_key(pem: &str, location: &Location, at: &str) -> Result<RsaPrivateKey, Error> {
     RsaPrivateKey::from_pem(pem).map_err(|error| {
-        let invalid = place.invalid(format_args!("{at}{error}"));
+        let invalid = location.invalid(format_args!("{at}{error}"));
         match error.remedy() {
             Some(remedy) => invalid.with_remedy(remedy.clone()),
             None => invalid,
@@ -162,11 +163,18 @@ enum Mode {
 }
 
 /// Checks what the key and the caller's wishes are together.
-pub(crate) fn load(key: ServiceAccountKey, options: &CredentialOptions) -> Result<Loaded, Error> {
+pub(crate) fn load(
+    key: ServiceAccountKey,
+    options: &CredentialOptions,
+) -> Result<Credential, Error> {
     let endpoint = match &key.token_uri {
         Some(uri) => {
-            let url =
-                allowed_hosts::check(uri, ("token_uri", UrlField::TokenUri), &key.place, options)?;
+            let url = allowed_hosts::check(
+                uri,
+                ("token_uri", UrlField::TokenUri),
+                &key.location,
+                options,
+            )?;
             TokenEndpoint::new(options.http.clone(), url)
         }
         None => TokenEndpoint::google(options.http.clone()),
@@ -194,7 +202,7 @@ pub(crate) fn load(key: ServiceAccountKey, options: &CredentialOptions) -> Resul
             scopes: options.scopes.clone().unwrap_or_default(),
         }
     };
-    Ok(Loaded {
+    Ok(Credential {
         kind: CredentialKind::ServiceAccount,
         login: None,
         identity: Identity::account(key.email.as_str()),
@@ -255,7 +263,7 @@ impl ServiceAccount {
         };
         let explained = ee_token::Error::new(
             error.kind(),
-            format!("{error} ({key}, from {})", self.key.place),
+            format!("{error} ({key}, from {})", self.key.location),
         )
         .with_principal(email);
         let remedy = match error.kind() {

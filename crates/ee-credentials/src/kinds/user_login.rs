@@ -14,7 +14,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::CredentialOptions;
-use crate::input::location::Place;
+use crate::input::location::Location;
 use crate::kinds::earth_engine_file::CLIENT_ID;
 
 /// What a person runs to log in with gcloud, for Earth Engine.
@@ -38,7 +38,7 @@ pub(crate) struct RefreshToken {
     pub(crate) scopes: Option<Scopes>,
     pub(crate) endpoint: TokenEndpoint,
     pub(crate) login: Login,
-    pub(crate) place: Place,
+    pub(crate) location: Location,
     pub(crate) principal: Option<Arc<str>>,
     /// When the login ends by itself, if that is known.
     pub(crate) ends_at: Option<DateTime<Utc>>,
@@ -88,7 +88,7 @@ impl RefreshToken {
             Token::Rejected | Token::ReauthenticationRequired | Token::InvalidScope
         );
         let explained = if about_the_login {
-            let message = format!("{error} (the login in {})", self.place);
+            let message = format!("{error} (the login in {})", self.location);
             ee_token::Error::new(kind, message)
                 .with_remedy(self.remedy(kind, &error))
                 .with_source(error)
@@ -134,9 +134,9 @@ impl RefreshToken {
             Login::Gcloud => (" log in again", Some(GCLOUD_LOGIN)),
             Login::Other => (" log in again with the program that made this file", None),
         };
-        let afterwards = match &self.place {
-            Place::Variable(name) => format!(", and set {name} from the new file"),
-            Place::File {
+        let afterwards = match &self.location {
+            Location::Variable(name) => format!(", and set {name} from the new file"),
+            Location::File {
                 named_by: Some(variable),
                 ..
             } => format!(", and let {variable} name the new file"),

@@ -8,9 +8,9 @@ use ee_token::{AccessToken, Remedy, Scopes, SecretString, TokenFuture, TokenSour
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
-use crate::input::json::clipped;
-use crate::input::location::Place;
-use crate::kinds::credential::Loaded;
+use crate::input::location::Location;
+use crate::input::quote::clipped;
+use crate::kinds::credential::Credential;
 use crate::kinds::identity::Identity;
 use crate::kinds::user_login::{Login, RefreshToken};
 use crate::login::authorization::{Answer, Client, Code, NoAnswer, Question, missing, refused};
@@ -220,12 +220,12 @@ impl WebFlow {
             scopes: None,
             endpoint: Login::endpoint(&self.options),
             login: Login::Other,
-            place: Place::Text,
+            location: Location::InMemory,
             principal: None,
             ends_at: None,
             owner: OnceLock::new(),
         };
-        let loaded = Loaded {
+        let credential = Credential {
             kind: CredentialKind::AuthorizedUser,
             source: Arc::new(FirstThen {
                 first: Mutex::new(first),
@@ -239,7 +239,7 @@ impl WebFlow {
             oauth_client_id: Some(client_id),
             scopes: None,
         };
-        Credentials::new(loaded, &self.options)
+        Credentials::new(credential, &self.options)
     }
 }
 

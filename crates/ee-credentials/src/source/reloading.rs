@@ -14,51 +14,54 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ee_token::{AccessToken, Remedy, TokenFuture, TokenSource};
 
-use crate::input::location::{Place, Stamp, Text, read, read_async, unreadable, while_replaced};
-use crate::kinds::credential::Loaded;
+use crate::input::file::{
+    FileContents, FileFingerprint, read, read_async, unreadable, while_replaced,
+};
+use crate::input::location::Location;
+use crate::kinds::credential::Credential;
 use crate::kinds::identity::{Identity, Subject, UserLogin};
 use crate::{CredentialKind, CredentialOptions, Error, Warning};
 
 /// How the text of a file becomes a credential.
-pub(crate) type Reader = fn(&str, &Place, &CredentialOptions) -> Result<Loaded, Error>;
+pub(crate) type Reader = fn(&str, &Location, &CredentialOptions) -> Result<Credential, Error>;
 
 /// Makes a credential of a file's text that reads the file again when it is rejected.
 pub(crate) fn load(
-    file: Text,
-    place: Place,
+    file: FileContents,
+    location: Location,
     reader: Reader,
     options: &CredentialOptions,
-) -> Result<(Loaded, Vec<Warning>), Error> {
-    let loaded = options.keep_tokens(reader(&file.text, &place, options)?, &file.text);
+) -> Result<(Credential, Vec<Warning>), Error> {
+    let credential = options.keep_tokens(reader(&file.text, &location, options)?, &file.text);
     let source = FileSource {
         reader,
         options: options.clone(),
-        kind: loaded.kind,
-        identity: loaded.identity.clone(),
+        kind: credential.kind,
+        identity: credential.identity.clone(),
         state: Mutex::new(State {
-            source: loaded.source,
+            source: credential.source,
             accepted: Accepted {
-                login: loaded.login.clone(),
+                login: credential.login.clone(),
                 token: None,
                 subject: Subject::default(),
             },
-            login: loaded.login,
+            login: credential.login,
             change: None,
-            stamp: file.stamp,
+            fingerprint: file.fingerprint,
             rejected: false,
         }),
-        place,
+        location,
     };
-    let loaded = Loaded {
+    let credential = Credential {
         source: Arc::new(source),
         login: None,
-        ..loaded
+        ..credential
     };
-    Ok((loaded, file.warnings))
+    Ok((credential, file.warnings))
 }
 
 struct FileSource {
-    place: Place,
+    location: Location,
     reader: Reader,
     options: CredentialOptions,
     kind: CredentialKind,
@@ -75,7 +78,7 @@ struct State {
     /// Set from when a new credential is read until its first token is handed out.
     change: Option<Change>,
     /// The stamp of the file whose text was read last: a file that could not be read is not it.
-    stamp: Stamp,
+    fingerprint: FileFingerprint,
     /// Whether the last that was heard of `source` is a rejection.
     rejected: bool,
 }
@@ -134,39 +137,39 @@ impl FileSource {
 
     /// Reads the file if it changed since it was last read.
     async fn read_again(&self) -> Result<Option<Arc<dyn TokenSource>>, Error> {
-        let last = self.state().stamp;
+        let last = self.state().fingerprint;
         let (reader, options) = (self.reader, self.options.clone());
-        let read_new = move |place: &Place| {
-            let now = place.path().map_or(Ok(None), Stamp::now);
-            if now.map_err(|error| unreadable(place, error))? == Some(last) {
+        let read_new = move |location: &Location| {
+            let now = location.path().map_or(Ok(None), FileFingerprint::now);
+            if now.map_err(|error| unreadable(location, error))? == Some(last) {
                 return Ok(None);
             }
-            let file = read(place)?;
-            match reader(&file.text, place, &options) {
+            let file = read(location)?;
+            match reader(&file.text, location, &options) {
                 // Of another file, which this one names.
                 Err(error) if error.is_transient() => Err(error),
-                loaded => Ok(Some((file.stamp, loaded))),
+                credential => Ok(Some((file.fingerprint, credential))),
             }
         };
-        let new = read_async(&self.place, read_new).await;
-        let Some((stamp, loaded)) = new.map_err(while_replaced)? else {
+        let new = read_async(&self.location, read_new).await;
+        let Some((fingerprint, credential)) = new.map_err(while_replaced)? else {
             return Ok(None);
         };
         let mut state = self.state();
-        state.stamp = stamp;
+        state.fingerprint = fingerprint;
         // Its tokens are not kept on the disk: one from there would not say whose it is.
-        let loaded = loaded?;
-        let secret_eq = self.identity.secret_eq(&loaded.identity);
-        if loaded.kind != self.kind || secret_eq == Some(false) {
-            return Err(self.changed_hands(&loaded));
+        let credential = credential?;
+        let secret_eq = self.identity.secret_eq(&credential.identity);
+        if credential.kind != self.kind || secret_eq == Some(false) {
+            return Err(self.changed_hands(&credential));
         }
-        tracing::info!(file = %self.place, "the credential was rejected; read a new one from its file");
+        tracing::info!(file = %self.location, "the credential was rejected; read a new one from its file");
         state.change = Some(Change {
             is_certain: secret_eq == Some(true),
         });
-        state.source = loaded.source.clone();
-        state.login = loaded.login;
-        Ok(Some(loaded.source))
+        state.source = credential.source.clone();
+        state.login = credential.login;
+        Ok(Some(credential.source))
     }
 
     /// Compares the owner of a new credential's first token with the owner of those before it.
@@ -203,7 +206,7 @@ impl FileSource {
         match before.secret_eq(&after) {
             Some(false) => return Err(self.is_another_persons()),
             None if !change.is_certain => tracing::warn!(
-                file = %self.place,
+                file = %self.location,
                 "the login was rejected and its file has a new one; neither the file nor the server says whether it belongs to the same account. If it does not, restart the program"
             ),
             _ => {}
@@ -219,16 +222,16 @@ impl FileSource {
     }
 
     fn is_another_persons(&self) -> Error {
-        self.place
+        self.location
             .invalid("the login that was read from it was rejected, and now it holds another person's login")
             .with_remedy(start_again())
     }
 
-    fn changed_hands(&self, loaded: &Loaded) -> Error {
-        self.place
+    fn changed_hands(&self, credential: &Credential) -> Error {
+        self.location
             .invalid(format_args!(
                 "the credential that was read from it ({} of {}) was rejected, and now it holds another account's credential ({} of {})",
-                self.kind, self.identity, loaded.kind, loaded.identity,
+                self.kind, self.identity, credential.kind, credential.identity,
             ))
             .with_remedy(start_again())
     }
@@ -250,12 +253,12 @@ impl TokenSource for FileSource {
     }
 
     fn can_retry_after_rejection(&self) -> bool {
-        let (source, stamp) = {
+        let (source, fingerprint) = {
             let state = self.state();
-            (state.source.clone(), state.stamp)
+            (state.source.clone(), state.fingerprint)
         };
-        let path = self.place.path();
-        path.is_some_and(|path| Stamp::can_retry_after_rejection(path, Some(stamp)))
+        let path = self.location.path();
+        path.is_some_and(|path| FileFingerprint::can_retry_after_rejection(path, Some(fingerprint)))
             || source.can_retry_after_rejection()
     }
 }
@@ -263,7 +266,7 @@ impl TokenSource for FileSource {
 impl fmt::Debug for FileSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileSource")
-            .field("place", &self.place)
+            .field("place", &self.location)
             .field("source", &self.state().source)
             .finish_non_exhaustive()
     }

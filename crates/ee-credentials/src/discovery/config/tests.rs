@@ -95,7 +95,7 @@ async fn each_place_is_found_again_on_the_worker() {
         .clone()
         .with_var("GOOGLE_APPLICATION_CREDENTIALS", key.to_str().unwrap());
     let with_text = plain.clone().with_var("EARTHENGINE_TOKEN", machine.key());
-    for (environment, place) in [
+    for (environment, location) in [
         (&plain, json!("gcloud_adc")),
         (
             &with_file,
@@ -106,7 +106,7 @@ async fn each_place_is_found_again_on_the_worker() {
         let search = Search::new(environment.clone(), machine.options());
         let here = search.find().await.unwrap().credentials;
         let settings = serde_json::to_value(here.to_config().unwrap()).unwrap();
-        assert_eq!(settings["found"], place);
+        assert_eq!(settings["found"], location);
         let there = machine.travels(&here, environment).await;
         assert_eq!(there.origin(), here.origin());
         there.token().await.unwrap();

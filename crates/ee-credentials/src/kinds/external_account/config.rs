@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use ee_token::{Remedy, SecretString};
 
-use crate::input::json::{Document, clipped};
-use crate::input::location::Place;
+use crate::input::json::Document;
+use crate::input::location::Location;
+use crate::input::quote::clipped;
 use crate::kinds::external_account::{AWS4_REQUEST, BEARER_TYPES, MTLS, Source};
 use crate::{Error, ErrorKind};
 
@@ -111,7 +112,7 @@ impl ExternalAccountConfig {
             Some(id) => Some((id, client_secret.unwrap_or_default())),
             None if client_secret.is_some() => {
                 return Err(document
-                    .place
+                    .location
                     .invalid_field("client_id", "is missing, and there is a `client_secret`"));
             }
             None => None,
@@ -134,9 +135,9 @@ impl ExternalAccountConfig {
     }
 
     /// What a file and a program can get wrong alike.
-    pub(crate) fn check(&self, place: &Place) -> Result<(), Error> {
+    pub(crate) fn check(&self, location: &Location) -> Result<(), Error> {
         if self.audience.trim().is_empty() {
-            return Err(place.invalid_field("audience", "is empty"));
+            return Err(location.invalid_field("audience", "is empty"));
         }
         let types = [AWS4_REQUEST, MTLS];
         let known = BEARER_TYPES.into_iter().chain(types);
@@ -144,16 +145,16 @@ impl ExternalAccountConfig {
             .into_iter()
             .any(|known| known == self.subject_token_type)
         {
-            return Err(unknown_token_type(place, &self.subject_token_type));
+            return Err(unknown_token_type(location, &self.subject_token_type));
         }
         if self.user_project.is_some() && !self.is_workforce() {
-            return Err(place.invalid_field(
+            return Err(location.invalid_field(
                 "workforce_pool_user_project",
                 "is for workforce pools, and `audience` names none",
             ));
         }
         if !LIFETIMES.contains(&self.lifetime.as_secs()) {
-            return Err(place.invalid_field(
+            return Err(location.invalid_field(
                 "token_lifetime_seconds",
                 format_args!(
                     "is {}, and must be from {} to {}",
@@ -196,11 +197,11 @@ impl fmt::Debug for ExternalAccountConfig {
     }
 }
 
-fn unknown_token_type(place: &Place, found: &str) -> Error {
+fn unknown_token_type(location: &Location, found: &str) -> Error {
     Error::new(
         ErrorKind::InvalidFile,
         format!(
-            "{place}: the field `subject_token_type` is {:?}, which is no type of subject token",
+            "{location}: the field `subject_token_type` is {:?}, which is no type of subject token",
             clipped(found)
         ),
     )
@@ -211,17 +212,17 @@ fn unknown_token_type(place: &Place, found: &str) -> Error {
 }
 
 /// A type that exists, and does not fit the source.
-pub(crate) fn wrong_token_type(place: &Place, found: &str, source: &Source) -> Error {
+pub(crate) fn wrong_token_type(location: &Location, found: &str, source: &Source) -> Error {
     let known = BEARER_TYPES.contains(&found) || [AWS4_REQUEST, MTLS].contains(&found);
     if !known {
-        return unknown_token_type(place, found);
+        return unknown_token_type(location, found);
     }
     let fitting = match source {
         Source::Aws(_) => AWS4_REQUEST,
         Source::Certificate(_) => MTLS,
         _ => "urn:ietf:params:oauth:token-type:jwt, …:id_token or …:saml2",
     };
-    place.invalid_field(
+    location.invalid_field(
         "subject_token_type",
         format_args!(
             "is {found}, and a subject token from {} is {fitting}",

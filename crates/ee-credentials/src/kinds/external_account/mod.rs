@@ -20,9 +20,9 @@ use ee_token::{Endpoint, HttpClient, SecretString, UrlField, display_path};
 
 use crate::input::allowed_hosts;
 use crate::input::json::Document;
-use crate::input::location::Place;
+use crate::input::location::Location;
 use crate::input::universe::check_universe;
-use crate::kinds::credential::Loaded;
+use crate::kinds::credential::Credential;
 use crate::kinds::identity::Identity;
 use crate::{CredentialKind, CredentialOptions, Environment, Error};
 
@@ -83,7 +83,7 @@ impl fmt::Debug for Source {
 pub(crate) struct Context {
     http: HttpClient,
     environment: Option<Environment>,
-    place: Place,
+    location: Location,
     audience: String,
     subject_token_type: String,
     /// The service account that is acted as in the end.
@@ -100,16 +100,16 @@ impl Context {
 
     /// An error about something outside of the credential's own file.
     fn error(&self, kind: ee_token::ErrorKind, why: impl fmt::Display) -> ee_token::Error {
-        ee_token::Error::new(kind, format!("{}: {why}", self.place))
+        ee_token::Error::new(kind, format!("{}: {why}", self.location))
     }
 }
 
 /// Reads a file of the type `external_account`.
-pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Loaded, Error> {
+pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Credential, Error> {
     check_universe(document)?;
     let account = ExternalAccountConfig::from_document(document)?;
     let source = source(document, &account.subject_token_type, options)?;
-    assemble(account, source, &document.place, options)
+    assemble(account, source, &document.location, options)
 }
 
 /// A federation whose subject tokens the program brings.
@@ -117,13 +117,13 @@ pub(crate) fn of_closure<F, Fut>(
     account: ExternalAccountConfig,
     supply: F,
     options: &CredentialOptions,
-) -> Result<Loaded, Error>
+) -> Result<Credential, Error>
 where
     F: Fn() -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<SecretString, ee_token::Error>> + Send + 'static,
 {
     let source = Source::Closure(Box::new(move || Box::pin(supply())));
-    assemble(account, source, &Place::Text, options)
+    assemble(account, source, &Location::InMemory, options)
 }
 
 /// Reads `credential_source`, which says by its fields what it is.
@@ -133,7 +133,7 @@ fn source(
     options: &CredentialOptions,
 ) -> Result<Source, Error> {
     let part = document.required_part("credential_source")?;
-    let place = &part.place;
+    let location = &part.location;
     let kinds = ["file", "url", "executable", "certificate", "environment_id"];
     let mut named = kinds.into_iter().filter(|name| part.has(name));
     let first = named.next();
@@ -142,7 +142,7 @@ fn source(
     if let (Some(one), Some(other)) = (first, named.next())
         && !(is_aws && one == "url" && other == "environment_id")
     {
-        return Err(place.invalid(format_args!(
+        return Err(location.invalid(format_args!(
             "the fields `{one}` and `{other}` exclude each other"
         )));
     }
@@ -157,7 +157,7 @@ fn source(
             &part.required_part("certificate")?,
         )?),
         _ => {
-            return Err(place.invalid(
+            return Err(location.invalid(
                 "there is none of the fields `file`, `url`, `executable`, `certificate` and `environment_id`, one of which says where the subject token comes from",
             ));
         }
@@ -171,7 +171,7 @@ fn source(
         return Ok(source);
     }
     Err(crate::kinds::external_account::config::wrong_token_type(
-        &document.place,
+        &document.location,
         token_type,
         &source,
     ))
@@ -181,29 +181,31 @@ fn source(
 fn assemble(
     account: ExternalAccountConfig,
     source: Source,
-    place: &Place,
+    location: &Location,
     options: &CredentialOptions,
-) -> Result<Loaded, Error> {
+) -> Result<Credential, Error> {
     options.refuse_subject(CredentialKind::ExternalAccount)?;
-    account.check(place)?;
+    account.check(location)?;
     let token_url = match &account.token_url {
-        Some(url) => allowed_hosts::check(url, ("token_url", UrlField::TokenUrl), place, options)?,
-        None => default_token_url(&options.http, place)?,
+        Some(url) => {
+            allowed_hosts::check(url, ("token_url", UrlField::TokenUrl), location, options)?
+        }
+        None => default_token_url(&options.http, location)?,
     };
     let quota_project = account.quota_project.clone();
-    let impersonation = Impersonation::new(&account, place, options)?;
+    let impersonation = Impersonation::new(&account, location, options)?;
     let email = impersonation.as_ref().map(|i| i.email.clone());
     let scopes = options.scopes.clone().unwrap_or_default();
     let project = account.project_number().map(str::to_owned);
     let context = Context {
         http: options.http.clone(),
         environment: options.environment.clone(),
-        place: place.clone(),
+        location: location.clone(),
         audience: account.audience.clone(),
         subject_token_type: account.subject_token_type.clone(),
         email: email.clone(),
     };
-    Ok(Loaded {
+    Ok(Credential {
         kind: CredentialKind::ExternalAccount,
         login: None,
         identity: match email.as_deref() {
@@ -226,11 +228,11 @@ fn assemble(
     })
 }
 
-fn default_token_url(http: &HttpClient, place: &Place) -> Result<Url, Error> {
+fn default_token_url(http: &HttpClient, location: &Location) -> Result<Url, Error> {
     http.endpoints()
         .url(Endpoint::Sts)
         .join("v1/token")
-        .map_err(|_| place.invalid("Google's token exchange has no URL"))
+        .map_err(|_| location.invalid("Google's token exchange has no URL"))
 }
 
 #[cfg(test)]

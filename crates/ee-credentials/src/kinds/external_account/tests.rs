@@ -156,7 +156,7 @@ async fn a_closure_supplies_the_token() {
     let own = Endpoints::google().with_url(Endpoint::IamCredentials, iam);
     let elsewhere = CredentialOptions::new(HttpClient::new(own));
     let account = ExternalAccountConfig::new(AUDIENCE, JWT).impersonate(ROBOT);
-    let impersonation = Impersonation::new(&account, &Place::Text, &elsewhere).unwrap();
+    let impersonation = Impersonation::new(&account, &Location::InMemory, &elsewhere).unwrap();
     assert_eq!(impersonation.unwrap().url.host_str(), Some("iam.example"));
 
     let too_short =
@@ -210,7 +210,7 @@ async fn a_role_that_is_granted_while_the_program_runs_ends_the_refusal() {
     file["service_account_impersonation_url"] = json!(format!(
         "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{OTHER}:generateAccessToken"
     ));
-    let document = Document::parse(&file.to_string(), &Place::Text).unwrap();
+    let document = Document::parse(&file.to_string(), &Location::InMemory).unwrap();
     let source = load(&document, &machine.options()).unwrap().source;
     let clock = ManualClock::new();
     let tokens = TokenCache::with_clock(source, clock.clock());

@@ -6,9 +6,9 @@ use std::time::Duration;
 use ee_token::{Remedy, Scopes, TokenCache};
 use serde::{Deserialize, Serialize};
 
-use crate::input::json::clipped;
+use crate::input::quote::clipped;
 use crate::input::sdk_project::is_google_sdk_project;
-use crate::kinds::credential::Loaded;
+use crate::kinds::credential::Credential;
 use crate::kinds::identity::Identity;
 use crate::kinds::impersonated::{
     DEFAULT_LIFETIME, ImpersonatedServiceAccount, check_lifetime, is_account, resource, url_of,
@@ -132,7 +132,7 @@ impl ImpersonationBuilder {
             source_quota_project: source.quota_project().map(str::to_owned),
             source_principal: source.principal().map(Arc::from),
         };
-        let loaded = Loaded {
+        let credential = Credential {
             kind: CredentialKind::ImpersonatedServiceAccount,
             login: None,
             source: Arc::new(account),
@@ -143,7 +143,7 @@ impl ImpersonationBuilder {
             oauth_client_id: None,
             scopes: Some(scopes),
         };
-        Ok(Credentials::new(loaded, options).acting_through(source, step))
+        Ok(Credentials::new(credential, options).with_impersonated_from(source, step))
     }
 }
 

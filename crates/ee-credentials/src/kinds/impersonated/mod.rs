@@ -17,12 +17,14 @@ use url::Url;
 
 use crate::iam::{self as iam, METHOD, generate_access_token};
 use crate::input::allowed_hosts;
-use crate::input::json::{Document, clipped};
-use crate::input::location::{Place, is_plain_word};
+use crate::input::json::Document;
+use crate::input::location::Location;
+use crate::input::quote::clipped;
 use crate::input::sdk_project::is_google_sdk_project;
+use crate::input::shell::is_plain_word;
 use crate::input::universe::check_universe;
 use crate::kinds;
-use crate::kinds::credential::Loaded;
+use crate::kinds::credential::Credential;
 use crate::kinds::identity::Identity;
 use crate::{CredentialKind, CredentialOptions, Error, ErrorKind};
 
@@ -57,16 +59,16 @@ pub(crate) struct ImpersonatedServiceAccount {
 
 /// Reads `service_account_impersonation_url` and `source_credentials`, and if there are any
 /// `delegates`, `scopes` and `quota_project_id`.
-pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Loaded, Error> {
+pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Credential, Error> {
     check_universe(document)?;
     options.refuse_subject(CredentialKind::ImpersonatedServiceAccount)?;
-    let is_source = matches!(document.place, Place::Part { .. });
+    let is_source = matches!(document.location, Location::Part { .. });
     if !is_source {
         check_chain(document)?;
     }
     let (url, target) = target(document, options)?;
     let delegates = delegates(document)?;
-    check_route(&document.place, &target, &delegates)?;
+    check_route(&document.location, &target, &delegates)?;
     // The file's own scopes are for its user; as a source it is good for IAM alone.
     let own_scopes = document.texts("scopes")?.map(Scopes::new);
     let scopes = own_scopes
@@ -80,14 +82,14 @@ pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<L
         .as_deref()
         .filter(|p| is_google_sdk_project(p))
     {
-        return Err(part.place.invalid_field(
+        return Err(part.location.invalid_field(
             "quota_project_id",
             format_args!("is {project}, which belongs to a Google SDK and can never be billed"),
         ));
     }
     let identity = Identity::impersonated(&target, source.kind, &source.identity);
     let tokens = TokenCache::from(source.source);
-    let login = source.login.map(|login| login.acting_through(&tokens));
+    let login = source.login.map(|login| login.with_tokens_from(&tokens));
     let account = ImpersonatedServiceAccount {
         http: options.http.clone(),
         url,
@@ -99,7 +101,7 @@ pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<L
         source_quota_project: source.quota_project,
         source_principal: source.principal,
     };
-    Ok(Loaded {
+    Ok(Credential {
         kind: CredentialKind::ImpersonatedServiceAccount,
         login,
         source: Arc::new(account),
@@ -125,7 +127,7 @@ fn source_options(
             Some(iam_scopes())
         }
         other => {
-            return Err(source.place.invalid_field(
+            return Err(source.location.invalid_field(
                 "type",
                 format_args!(
                     "is {:?}, and what acts as a service account must be a service_account, an authorized_user, an external_account, an external_account_authorized_user or another impersonated_service_account",
@@ -154,10 +156,10 @@ fn target(document: &Document, options: &CredentialOptions) -> Result<(Url, Stri
     let url = allowed_hosts::check(
         text,
         (URL, UrlField::Impersonation),
-        &document.place,
+        &document.location,
         options,
     )?;
-    let wrong = |why: &str| document.place.invalid_field(URL, why);
+    let wrong = |why: &str| document.location.invalid_field(URL, why);
     if url.query().is_some() || url.fragment().is_some() {
         return Err(wrong("has a query or a fragment"));
     }
@@ -177,7 +179,7 @@ fn delegates(document: &Document) -> Result<Vec<String>, Error> {
         .into_iter()
         .map(|name| {
             resource(name).ok_or_else(|| {
-                document.place.invalid_field(
+                document.location.invalid_field(
                     "delegates",
                     format_args!(
                         "names {:?}, which is no service account's address",
@@ -213,12 +215,12 @@ pub(crate) fn is_account(text: &str) -> bool {
 }
 
 /// Nobody is passed twice on the way to the target.
-fn check_route(place: &Place, target: &str, delegates: &[String]) -> Result<(), Error> {
+fn check_route(location: &Location, target: &str, delegates: &[String]) -> Result<(), Error> {
     let mut seen = BTreeSet::from([target]);
     for delegate in delegates {
         let email = delegate.strip_prefix(RESOURCE).unwrap_or(delegate);
         if !seen.insert(email) {
-            return Err(place.invalid_field(
+            return Err(location.invalid_field(
                 "delegates",
                 format_args!("passes {email} twice: it goes round in a circle"),
             ));
@@ -238,7 +240,7 @@ fn check_chain(document: &Document) -> Result<(), Error> {
         if let Some(target) = url.as_ref().and_then(iam::target)
             && !seen.insert(target.clone())
         {
-            return Err(at.place.invalid_field(
+            return Err(at.location.invalid_field(
                 URL,
                 format_args!("names {target} again: the sources go round in a circle"),
             ));
@@ -252,7 +254,7 @@ fn check_chain(document: &Document) -> Result<(), Error> {
         }
         depth += 1;
         if depth > MAX_DEPTH {
-            return Err(document.place.invalid_field(
+            return Err(document.location.invalid_field(
                 SOURCE,
                 format_args!("nests more than {MAX_DEPTH} impersonations: use `delegates`"),
             ));

@@ -413,7 +413,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// The tokens of this file's credential, behind a cache whose time a test moves.
 fn cache(file: &Value, emulator: &Emulator, clock: &ManualClock) -> TokenCache {
-    let document = Document::parse(&file.to_string(), &Place::Text).unwrap();
+    let document = Document::parse(&file.to_string(), &Location::InMemory).unwrap();
     let source = load(&document, &options(emulator)).unwrap().source;
     TokenCache::with_clock(source, clock.clock())
 }
@@ -460,7 +460,7 @@ async fn rejection_of_the_source_ends_when_its_own_does() {
     emulator.allow_impersonation(ROBOT, TARGET);
     let clock = ManualClock::new();
     let robot = key(&emulator);
-    let document = Document::parse(&robot.to_string(), &Place::Text).unwrap();
+    let document = Document::parse(&robot.to_string(), &Location::InMemory).unwrap();
     let source = kinds::load_document(&document, &options(&emulator).scopes(iam_scopes()));
     let account = ImpersonatedServiceAccount {
         http: options(&emulator).http,

@@ -29,7 +29,7 @@ fn outside() -> Environment {
 
 async fn server(environment: &Environment, options: &CredentialOptions) -> Option<Credentials> {
     match detect(environment, options).await.unwrap() {
-        Detection::Server(server) => Some(Credentials::of_machine(server, options)),
+        Detection::Server(server) => Some(Credentials::from_metadata_server(server, options)),
         Detection::NotFound(_) => None,
     }
 }

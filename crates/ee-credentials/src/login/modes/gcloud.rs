@@ -11,8 +11,9 @@ use serde_json::json;
 use tokio::process::Command;
 
 use crate::discovery::program;
+use crate::input::file::{FileFingerprint, read};
 use crate::input::json::Document;
-use crate::input::location::{Place, Stamp, read};
+use crate::input::location::Location;
 use crate::input::path_setting::PathSetting;
 use crate::login::authorization::{Client, Granted};
 use crate::login::flow::{LoginFlow, SavedLogin};
@@ -58,7 +59,7 @@ pub(crate) async fn run(
         &format!("Running: gcloud {}", words.join(" ")),
         &[],
     ));
-    let before = Stamp::now(&adc).ok();
+    let before = FileFingerprint::now(&adc).ok();
     let mut command = Command::new(gcloud);
     command
         .args(&words)
@@ -94,7 +95,7 @@ pub(crate) async fn run(
             "gcloud ended with {status}; it says above why"
         )));
     }
-    if Stamp::now(&adc).ok() == before {
+    if FileFingerprint::now(&adc).ok() == before {
         return Err(failed(&format!(
             "gcloud ended without an error, and has not written {}",
             display_path(&adc)
@@ -110,13 +111,13 @@ async fn copy(
     adc: PathBuf,
     asked: &Scopes,
 ) -> Result<SavedLogin, Error> {
-    let place = Place::file(adc);
-    let document = Document::parse(&read(&place)?.text, &place)?;
+    let location = Location::file(adc);
+    let document = Document::parse(&read(&location)?.text, &location)?;
     let kind = document.required_text("type")?;
     if kind != "authorized_user" {
         return Err(failed(&format!(
             "gcloud wrote a credential of the type {}, and a login with a refresh token is needed",
-            crate::input::json::clipped(kind)
+            crate::input::quote::clipped(kind)
         )));
     }
     let client = Client {

@@ -24,7 +24,7 @@ use ring::digest::{Context, SHA256};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::kinds::credential::Loaded;
+use crate::kinds::credential::Credential;
 use crate::storage::private_file::{self, Replacement, random_name, step};
 use crate::{CredentialKind, CredentialOptions, Environment, Error, hex};
 use entry::{Entry, SealingKey};
@@ -186,17 +186,17 @@ fn remove_lock(path: &Path) {
 }
 
 /// Lets a credential that was read from `text` keep its tokens, if the options say so.
-pub(crate) fn keep(loaded: Loaded, text: &str, options: &CredentialOptions) -> Loaded {
+pub(crate) fn keep(credential: Credential, text: &str, options: &CredentialOptions) -> Credential {
     let Some(cache) = &options.disk_cache else {
-        return loaded;
+        return credential;
     };
-    if options.self_signed_jwt || !is_whole(loaded.kind, text) {
-        return loaded;
+    if options.self_signed_jwt || !is_whole(credential.kind, text) {
+        return credential;
     }
-    let slot = Slot::new(cache.clone(), &loaded, text, options);
-    Loaded {
-        source: Arc::new(Kept::new(loaded.source, slot)),
-        ..loaded
+    let slot = Slot::new(cache.clone(), &credential, text, options);
+    Credential {
+        source: Arc::new(Kept::new(credential.source, slot)),
+        ..credential
     }
 }
 
@@ -241,17 +241,17 @@ struct Slot {
 impl Slot {
     fn new(
         cache: DiskTokenCache,
-        loaded: &Loaded,
+        credential: &Credential,
         text: &str,
         options: &CredentialOptions,
     ) -> Self {
         let endpoints = options.http.endpoints();
         let emulator = endpoints.emulator_address().map(|a| a.to_string());
-        let scopes = loaded.scopes.as_ref().map(ToString::to_string);
+        let scopes = credential.scopes.as_ref().map(ToString::to_string);
         let parts = [
             Some(text),
-            Some(loaded.kind.as_str()),
-            loaded.principal.as_deref(),
+            Some(credential.kind.as_str()),
+            credential.principal.as_deref(),
             options.subject.as_deref(),
             scopes.as_deref(),
             Some(endpoints.url(Endpoint::Token).as_str()),

@@ -64,8 +64,9 @@ impl Machine {
 }
 
 fn slot(cache: &DiskTokenCache, text: &str, options: &CredentialOptions) -> Slot {
-    let loaded = crate::kinds::load(text, &crate::input::location::Place::Text, options).unwrap();
-    Slot::new(cache.clone(), &loaded, text, options)
+    let credential =
+        crate::kinds::load(text, &crate::input::location::Location::InMemory, options).unwrap();
+    Slot::new(cache.clone(), &credential, text, options)
 }
 
 #[tokio::test]

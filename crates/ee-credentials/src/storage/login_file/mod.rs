@@ -18,7 +18,8 @@ use ee_token::{HttpClient, PrintablePath, Remedy, Scopes, SecretString, display_
 use fd_lock::RwLock;
 use zeroize::Zeroizing;
 
-use crate::input::location::{Place, check_kind, decode, is_absent, read_if_there};
+use crate::input::file::{check_kind, check_path, decode, is_absent, read_if_there};
+use crate::input::location::Location;
 use crate::kinds::earth_engine_file::{self as keys, CLIENT_ID, EarthEngineFile};
 use crate::storage::login_file::json_fields::Fields;
 use crate::storage::private_file::{
@@ -219,12 +220,12 @@ impl LoginFile {
     /// # Errors
     /// [`ErrorKind::InvalidFile`] if it cannot be read, or is something else.
     pub fn read(&self) -> Result<Option<LoginFileContents>, Error> {
-        let place = self.place();
-        let Some(text) = read_if_there(&place)? else {
+        let location = self.location();
+        let Some(text) = read_if_there(&location)? else {
             return Ok(None);
         };
         Ok(Some(LoginFileContents {
-            file: EarthEngineFile::read(&text.text, &place)?,
+            file: EarthEngineFile::read(&text.text, &location)?,
             warnings: text.warnings,
         }))
     }
@@ -328,14 +329,14 @@ impl LoginFile {
     /// # Errors
     /// [`ErrorKind::InvalidFile`] if it cannot be read.
     pub fn load_code_verifier(&self) -> Result<Option<SecretString>, Error> {
-        let place = Place::file(self.verifier_path());
+        let location = Location::file(self.verifier_path());
         let path = self.verifier_path();
         let unreadable = |error: io::Error| {
             let remedy = Refusal::in_error(&error).map(|refusal| refusal.remedy.clone());
             let remedy = remedy.unwrap_or_else(|| {
                 Remedy::new("Begin the login again.").command("eectl auth login --mode=notebook")
             });
-            place
+            location
                 .invalid(format_args!("it cannot be read: {error}"))
                 .with_remedy(remedy)
                 .with_source(error)
@@ -348,7 +349,7 @@ impl LoginFile {
         file.take(MAX_VERIFIER)
             .read_to_end(&mut bytes)
             .map_err(unreadable)?;
-        Ok(Some(decode(&bytes, &place)?.as_str().into()))
+        Ok(Some(decode(&bytes, &location)?.as_str().into()))
     }
 
     /// One that stays is good for nothing without a code.
@@ -419,24 +420,24 @@ impl LoginFile {
         }))
     }
 
-    fn place(&self) -> Place {
-        Place::file(self.path.as_path())
+    fn location(&self) -> Location {
+        Location::file(self.path.as_path())
     }
 
     /// The keys of the file; `None` if it is missing or empty.
     fn fields(&self) -> Result<Option<Fields>, Error> {
-        let place = self.place();
-        let Some(text) = read_if_there(&place)? else {
+        let location = self.location();
+        let Some(text) = read_if_there(&location)? else {
             return Ok(None);
         };
         if text.text.trim().is_empty() {
             return Ok(None);
         }
         // Says what is wrong with the file, and refuses what belongs elsewhere.
-        EarthEngineFile::read(&text.text, &place)?;
+        EarthEngineFile::read(&text.text, &location)?;
         Fields::parse(&text.text)
             .map(Some)
-            .ok_or_else(|| place.invalid("it is no JSON object"))
+            .ok_or_else(|| location.invalid("it is no JSON object"))
     }
 
     fn write(&self, fields: &Fields) -> Result<(), Error> {
@@ -488,7 +489,7 @@ impl LoginFile {
     /// What stays of a file that is broken when a login is stored; and what is wrong with it,
     /// if something would be lost that is not the old login's.
     fn salvage(&self, error: Error) -> (Fields, Option<Error>) {
-        let text = read_if_there(&self.place()).ok().flatten();
+        let text = read_if_there(&self.location()).ok().flatten();
         let Some(mut fields) = text.and_then(|text| Fields::parse(&text.text)) else {
             return (Fields::default(), Some(error));
         };
@@ -519,16 +520,16 @@ impl LoginFile {
 
     /// The error for a folder, a device or a pipe: no file of ours takes its place.
     pub(crate) fn check_place(&self) -> Result<(), Error> {
-        self.place().check_path()?;
+        check_path(&self.location())?;
         match fs::metadata(self.path.as_path()) {
-            Ok(metadata) => check_kind(&metadata, &self.place()),
+            Ok(metadata) => check_kind(&metadata, &self.location()),
             Err(_) => Ok(()),
         }
     }
 
     /// [`LoginFile::locked`] if there is something at the path, even a link that leads nowhere.
     fn if_there<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<Option<T>, Error> {
-        self.place().check_path()?;
+        check_path(&self.location())?;
         match fs::symlink_metadata(self.path.as_path()) {
             Ok(_) => self.locked(work).map(Some),
             Err(error) if is_absent(&error) => Ok(None),

@@ -768,7 +768,7 @@ fn root_leaves_files_to_the_owner_of_what_they_replace() {
 #[cfg(unix)]
 #[test]
 fn unreadable_login_file_is_not_moved_aside() {
-    use crate::input::location::faults::{Fault, inject};
+    use crate::input::file::faults::{Fault, inject};
     let (_folder, store) = store();
     store.save_login(&login("1//old")).unwrap();
     let before = fs::read(store.path()).unwrap();

@@ -7,8 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ee_token::{HttpClient, Remedy, SecretString};
 
+use crate::input::file::{read, read_async};
 use crate::input::json::Document;
-use crate::input::location::{Place, read, read_async};
+use crate::input::location::Location;
 use crate::kinds::external_account::Context;
 use crate::{Environment, Error, ErrorKind};
 
@@ -32,10 +33,10 @@ impl CertificateSource {
             .flag("use_default_certificate_config")?
             .unwrap_or(false);
         match (&config, default) {
-            (Some(_), true) => Err(source.place.invalid(
+            (Some(_), true) => Err(source.location.invalid(
                 "the field `certificate_config_location` has no place beside `use_default_certificate_config`: true",
             )),
-            (None, false) => Err(source.place.invalid_field(
+            (None, false) => Err(source.location.invalid_field(
                 "certificate_config_location",
                 "is missing, and `use_default_certificate_config` is not true",
             )),
@@ -53,7 +54,7 @@ impl CertificateSource {
     ) -> Result<(HttpClient, SecretString), ee_token::Error> {
         self.read_async(context).await.map_err(|error| {
             let told = error.into_token_error();
-            let message = format!("{told} (the certificate that {} names)", context.place);
+            let message = format!("{told} (the certificate that {} names)", context.location);
             let explained = ee_token::Error::new(told.kind(), message);
             match told.remedy().cloned() {
                 Some(remedy) => explained.with_remedy(remedy),
@@ -64,15 +65,19 @@ impl CertificateSource {
     }
 
     async fn read_async(&self, context: &Context) -> Result<(HttpClient, SecretString), Error> {
-        let config = Place::file(self.config_path(&context.environment())?);
+        let config = Location::file(self.config_path(&context.environment())?);
         let (source, http) = (self.clone(), context.http.clone());
         read_async(&config, move |config| source.read(config, &http)).await
     }
 
-    fn read(&self, config: &Place, http: &HttpClient) -> Result<(HttpClient, SecretString), Error> {
+    fn read(
+        &self,
+        config: &Location,
+        http: &HttpClient,
+    ) -> Result<(HttpClient, SecretString), Error> {
         let (certificate_path, key_path) = paths(&read(config)?.text, config)?;
 
-        let certificate_place = Place::file(&certificate_path);
+        let certificate_place = Location::file(&certificate_path);
         let certificate_pem = read(&certificate_place)?.text;
         let leaf = first(
             &certificates(&certificate_pem, &certificate_place)?,
@@ -80,12 +85,12 @@ impl CertificateSource {
         )?;
         let mut chain = vec![leaf];
         if let Some(path) = &self.trust_chain {
-            let place = Place::file(path);
-            let others = certificates(&read(&place)?.text, &place)?;
-            first(&others, &place)?;
-            complete(&mut chain, others, &place)?;
+            let location = Location::file(path);
+            let others = certificates(&read(&location)?.text, &location)?;
+            first(&others, &location)?;
+            complete(&mut chain, others, &location)?;
         }
-        let key_place = Place::file(&key_path);
+        let key_place = Location::file(&key_path);
         let key = SecretString::from(read(&key_place)?.text.as_str());
         let http = http
             .with_identity(&certificate_pem, &key)
@@ -125,8 +130,8 @@ impl CertificateSource {
 }
 
 /// Where certificate and key are, as a configuration says.
-pub(crate) fn paths(config: &str, place: &Place) -> Result<(PathBuf, PathBuf), Error> {
-    let workload = Document::parse(config, place)?
+pub(crate) fn paths(config: &str, location: &Location) -> Result<(PathBuf, PathBuf), Error> {
+    let workload = Document::parse(config, location)?
         .required_part("cert_configs")?
         .required_part("workload")?;
     Ok((
@@ -140,10 +145,10 @@ pub(crate) fn paths(config: &str, place: &Place) -> Result<(PathBuf, PathBuf), E
 pub(crate) fn complete(
     chain: &mut Vec<Vec<u8>>,
     others: Vec<Vec<u8>>,
-    place: &Place,
+    location: &Location,
 ) -> Result<(), Error> {
     let wrong = |why: &str| {
-        place.invalid(why).with_remedy(Remedy::new(
+        location.invalid(why).with_remedy(Remedy::new(
             "Put the certificates in order: the leaf first or not at all, then its issuer, then the issuer's issuer.",
         ))
     };
@@ -177,16 +182,15 @@ pub(crate) fn complete(
     Ok(())
 }
 
-fn first(certificates: &[Vec<u8>], place: &Place) -> Result<Vec<u8>, Error> {
-    certificates
-        .first()
-        .cloned()
-        .ok_or_else(|| place.invalid("there is no certificate in it (-----BEGIN CERTIFICATE-----)"))
+fn first(certificates: &[Vec<u8>], location: &Location) -> Result<Vec<u8>, Error> {
+    certificates.first().cloned().ok_or_else(|| {
+        location.invalid("there is no certificate in it (-----BEGIN CERTIFICATE-----)")
+    })
 }
 
 /// Every certificate of a PEM, in DER.
-pub(crate) fn certificates(pem: &str, place: &Place) -> Result<Vec<Vec<u8>>, Error> {
-    let broken = || place.invalid("a certificate in it is cut off or was changed");
+pub(crate) fn certificates(pem: &str, location: &Location) -> Result<Vec<Vec<u8>>, Error> {
+    let broken = || location.invalid("a certificate in it is cut off or was changed");
     pem.split(BEGIN)
         .skip(1)
         .map(|block| {

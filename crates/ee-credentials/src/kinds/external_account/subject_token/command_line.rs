@@ -79,7 +79,7 @@ mod tests {
         #[test]
         fn a_path_as_commands_show_it_is_one_word_and_the_path_again(path in "(?s).{0,40}") {
             let shown = ee_token::display_path(path.as_ref());
-            let line = crate::input::location::shell_quoted(path.as_ref());
+            let line = crate::input::shell::shell_quoted(path.as_ref());
             assert_eq!(split(&line), Ok(vec![shown]));
         }
     }

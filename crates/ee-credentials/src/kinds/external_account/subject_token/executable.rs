@@ -16,8 +16,9 @@ use zeroize::Zeroizing;
 use crate::Error;
 use crate::discovery::program;
 use crate::input::blocking::{self, READ_TIMEOUT};
+use crate::input::file::{is_transient, read_async, read_if_there, retry};
 use crate::input::json::Document;
-use crate::input::location::{Place, is_transient, read_async, read_if_there, retry};
+use crate::input::location::Location;
 use crate::kinds::external_account::Context;
 use crate::kinds::external_account::subject_token::command_line;
 
@@ -39,18 +40,18 @@ pub(crate) struct Executable {
 
 impl Executable {
     pub(crate) fn from_document(source: &Document) -> Result<Self, Error> {
-        let place = &source.place;
+        let location = &source.location;
         // Its first word is the path of a program.
         source.path("command")?;
         let words = command_line::split(source.required_text("command")?).map_err(|why| {
-            place.invalid_field("command", format_args!("cannot be taken apart: {why}"))
+            location.invalid_field("command", format_args!("cannot be taken apart: {why}"))
         })?;
         if words.first().is_none_or(String::is_empty) {
-            return Err(place.invalid_field("command", "names no program"));
+            return Err(location.invalid_field("command", "names no program"));
         }
         let millis = source.number("timeout_millis")?.unwrap_or(DEFAULT_TIMEOUT);
         if !TIMEOUTS.contains(&millis) {
-            return Err(place.invalid_field(
+            return Err(location.invalid_field(
                 "timeout_millis",
                 format_args!(
                     "is {millis}, and must be from {} to {}",
@@ -84,17 +85,17 @@ impl Executable {
         }
         let output = self.output(context).await?;
         if !output.trim_ascii().is_empty() {
-            return Answer::parse(&output, Place::Other("the executable's output".into()))
+            return Answer::parse(&output, Location::Other("the executable's output".into()))
                 .and_then(|answer| answer.token())
                 .map_err(|why| self.error(context, &why));
         }
         // Some programs write to the file alone.
-        if let Some(place) = self.output_file.clone().map(Place::file)
-            && let Some(text) = read_async(&place, read_if_there)
+        if let Some(location) = self.output_file.clone().map(Location::file)
+            && let Some(text) = read_async(&location, read_if_there)
                 .await
                 .map_err(Error::into_token_error)?
         {
-            return Answer::parse(text.text.as_bytes(), place)
+            return Answer::parse(text.text.as_bytes(), location)
                 .and_then(|answer| answer.token())
                 .map_err(|why| self.error(context, &why));
         }
@@ -106,12 +107,12 @@ impl Executable {
         let Some(path) = &self.output_file else {
             return Ok(None);
         };
-        let place = Place::file(path);
-        let Ok(Some(text)) = read_async(&place, read_if_there).await else {
+        let location = Location::file(path);
+        let Ok(Some(text)) = read_async(&location, read_if_there).await else {
             return Ok(None);
         };
         // What is no JSON object was not written by such a program, and is written again.
-        let Ok(document) = Document::parse(&text.text, &place) else {
+        let Ok(document) = Document::parse(&text.text, &location) else {
             return Ok(None);
         };
         let answer = Answer(document);
@@ -275,21 +276,21 @@ impl Drop for Running {
 pub(crate) struct Answer(Document);
 
 impl Answer {
-    pub(crate) fn parse(bytes: &[u8], place: Place) -> Result<Self, String> {
+    pub(crate) fn parse(bytes: &[u8], location: Location) -> Result<Self, String> {
         let text =
-            std::str::from_utf8(bytes).map_err(|_| format!("{place}: it is not UTF-8 text"))?;
-        Document::parse(text, &place)
+            std::str::from_utf8(bytes).map_err(|_| format!("{location}: it is not UTF-8 text"))?;
+        Document::parse(text, &location)
             .map(Self)
             .map_err(|error| error.to_string())
     }
 
     /// Whether it says that there is a token. Its version must be known.
     fn succeeded(&self) -> Result<bool, Error> {
-        let place = &self.0.place;
+        let location = &self.0.location;
         match self.0.number("version")? {
-            None => return Err(place.invalid("the field `version` is missing")),
+            None => return Err(location.invalid("the field `version` is missing")),
             Some(version) if version > VERSION => {
-                return Err(place.invalid(format_args!(
+                return Err(location.invalid(format_args!(
                     "the field `version` is {version}, and only {VERSION} is known"
                 )));
             }
@@ -297,7 +298,7 @@ impl Answer {
         }
         self.0
             .flag("success")?
-            .ok_or_else(|| place.invalid("the field `success` is missing"))
+            .ok_or_else(|| location.invalid("the field `success` is missing"))
     }
 
     pub(crate) fn token(&self) -> Result<SecretString, String> {
@@ -305,14 +306,14 @@ impl Answer {
     }
 
     fn checked_token(&self) -> Result<SecretString, Error> {
-        let place = &self.0.place;
+        let location = &self.0.location;
         if !self.succeeded()? {
             let code = match self.0.number("code") {
                 Ok(Some(number)) => number.to_string(),
                 _ => self.0.required_sentence("code")?,
             };
             let said = self.0.required_sentence("message")?;
-            return Err(place.invalid(format_args!(
+            return Err(location.invalid(format_args!(
                 "it says that it failed: {}: {}",
                 without_tokens(&code),
                 without_tokens(&said)
@@ -323,14 +324,14 @@ impl Answer {
             .number("expiration_time")?
             .is_some_and(|at| at < now())
         {
-            return Err(place.invalid("the token has expired (`expiration_time`)"));
+            return Err(location.invalid("the token has expired (`expiration_time`)"));
         }
         match self.0.required_text("token_type")? {
             "urn:ietf:params:oauth:token-type:jwt" | "urn:ietf:params:oauth:token-type:id_token" => {
                 self.0.required_secret("id_token")
             }
             "urn:ietf:params:oauth:token-type:saml2" => self.0.required_secret("saml_response"),
-            _ => Err(place.invalid(
+            _ => Err(location.invalid(
                 "the field `token_type` is none of urn:ietf:params:oauth:token-type:jwt, …:id_token and …:saml2",
             )),
         }

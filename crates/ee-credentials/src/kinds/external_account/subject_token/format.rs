@@ -3,8 +3,9 @@
 use ee_token::SecretString;
 
 use crate::Error;
-use crate::input::json::{Document, clipped};
-use crate::input::location::Place;
+use crate::input::json::Document;
+use crate::input::location::Location;
+use crate::input::quote::clipped;
 
 /// `format` of a file or URL source.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ impl Format {
                 let field = format.required_text("subject_token_field_name")?;
                 Ok(Self::Json(field.to_owned()))
             }
-            Some(other) => Err(format.place.invalid_field(
+            Some(other) => Err(format.location.invalid_field(
                 "type",
                 format_args!("is {:?}, and must be text or json", clipped(other)),
             )),
@@ -34,17 +35,17 @@ impl Format {
     }
 
     /// Takes the token out of a text.
-    pub(crate) fn token(&self, text: &str, place: &Place) -> Result<SecretString, Error> {
+    pub(crate) fn token(&self, text: &str, location: &Location) -> Result<SecretString, Error> {
         let text = text.trim();
         if text.is_empty() {
-            return Err(place.invalid("it is empty, and should be a subject token"));
+            return Err(location.invalid("it is empty, and should be a subject token"));
         }
         if is_html(text) {
-            return Err(place.invalid("it is HTML, and should be a subject token"));
+            return Err(location.invalid("it is HTML, and should be a subject token"));
         }
         match self {
             Self::Text => Ok(SecretString::from(text)),
-            Self::Json(field) => Document::parse(text, place)?.required_secret(field),
+            Self::Json(field) => Document::parse(text, location)?.required_secret(field),
         }
     }
 }

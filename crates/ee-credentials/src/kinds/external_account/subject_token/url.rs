@@ -13,8 +13,9 @@ use url::{Host, Url};
 
 use crate::input::allowed_hosts;
 use crate::input::allowed_hosts::EXTERNAL_FILES_PAGE;
-use crate::input::json::{Document, clipped};
-use crate::input::location::Place;
+use crate::input::json::Document;
+use crate::input::quote::clipped;
+use crate::input::location::Location;
 use crate::kinds::external_account::Context;
 use crate::kinds::external_account::subject_token::aws::imds::is_link_local;
 use crate::kinds::external_account::subject_token::format::{Format, is_html};
@@ -46,7 +47,7 @@ impl UrlToken {
                 let text = sensitive_header(&[value.expose_secret()]).ok();
                 let (Some(header), Some(text)) = (header, text) else {
                     let name = clipped(name).escape_debug().to_string();
-                    return Err(part.place.invalid_field(&name, "cannot be an HTTP header"));
+                    return Err(part.location.invalid_field(&name, "cannot be an HTTP header"));
                 };
                 headers.insert(header, text);
             }
@@ -56,7 +57,7 @@ impl UrlToken {
                 "leads to the metadata server of Google Cloud at {}, whose tokens are not subject tokens. Nothing was sent",
                 url.host_str().unwrap_or_default()
             );
-            return Err(allowed_hosts::refused(&source.place, "url", &why).with_remedy(
+            return Err(allowed_hosts::refused(&source.location, "url", &why).with_remedy(
                 Remedy::new("To act as the machine's own service account, use no credential file: the metadata server is found without one. Do not use a file that you do not trust.")
                     .url(EXTERNAL_FILES_PAGE),
             ));
@@ -131,8 +132,8 @@ impl UrlToken {
                 )),
             ));
         }
-        let place = Place::Other(format!("the response of {host}"));
-        let token = self.format.token(text, &place).map_err(|why| {
+        let location = Location::Other(format!("the response of {host}"));
+        let token = self.format.token(text, &location).map_err(|why| {
             error(
                 Token::InvalidCredential,
                 &format!("responded without a token: {why}"),
@@ -165,7 +166,7 @@ impl fmt::Debug for UrlToken {
 /// Plain HTTP is allowed only on loopback and to the link-local address of metadata services, from
 /// which Azure returns tokens.
 fn check(text: &str, source: &Document) -> Result<Url, Error> {
-    let (url, host) = allowed_hosts::parse(text, "url", &source.place)?;
+    let (url, host) = allowed_hosts::parse(text, "url", &source.location)?;
     let is_local = is_loopback(&url) || is_link_local(&url);
     match url.scheme() {
         "https" => Ok(url),
@@ -173,7 +174,7 @@ fn check(text: &str, source: &Document) -> Result<Url, Error> {
         _ => {
             let why = format!("names {host} without HTTPS");
             Err(
-                allowed_hosts::refused(&source.place, "url", &why).with_remedy(Remedy::new(
+                allowed_hosts::refused(&source.location, "url", &why).with_remedy(Remedy::new(
                     "Use an https:// URL. Plain HTTP is allowed only on this machine.",
                 )),
             )

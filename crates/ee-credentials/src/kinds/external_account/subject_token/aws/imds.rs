@@ -243,7 +243,7 @@ async fn send(
 /// Checks that the URL is one of the service's two addresses, because a server at another address
 /// could return keys of its choice.
 fn check(text: &str, field: &str, source: &Document) -> Result<Url, Error> {
-    let (url, _) = allowed_hosts::parse(text, field, &source.place)?;
-    allowed_hosts::check_listed(&url, (field, UrlField::AwsMetadata), &source.place)?;
+    let (url, _) = allowed_hosts::parse(text, field, &source.location)?;
+    allowed_hosts::check_listed(&url, (field, UrlField::AwsMetadata), &source.location)?;
     Ok(url)
 }
