@@ -54,8 +54,9 @@ pub use interop::google_cloud_auth::GoogleCloudCredentials;
 pub use interop::object_store::ObjectStoreCredentials;
 pub use kind::{CredentialKind, CredentialSource};
 pub use kinds::earth_engine_file::EarthEngineFile;
-pub use kinds::external_account::ExternalAccountConfig;
-pub use kinds::impersonated::builder::{ImpersonationBuilder, ImpersonationConfig};
+pub use kinds::external_account::config::ExternalAccountConfig;
+pub use kinds::impersonated::builder::ImpersonationBuilder;
+pub use kinds::impersonated::config::ImpersonationConfig;
 pub use kinds::service_account::ServiceAccountKey;
 pub use options::CredentialOptions;
 #[cfg(feature = "disk-cache")]

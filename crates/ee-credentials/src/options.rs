@@ -2,7 +2,6 @@
 
 use ee_token::{Endpoints, HttpClient, Scopes};
 
-use crate::kinds::credential::Credential;
 use crate::{Environment, Error, ErrorKind};
 
 /// How credentials get their tokens, and for what.
@@ -145,18 +144,9 @@ impl CredentialOptions {
             .unwrap_or_else(Environment::current)
     }
 
-    /// Lets a credential that was read from `text` keep its tokens, if that is wanted.
-    pub(crate) fn keep_tokens(&self, credential: Credential, text: &str) -> Credential {
-        #[cfg(feature = "disk-cache")]
-        let credential = crate::storage::disk_cache::keep(credential, text, self);
-        #[cfg(not(feature = "disk-cache"))]
-        let _ = text;
-        credential
-    }
-
     /// Fails if a subject was asked for, which only a service account's key can act for:
     /// acting as somebody else than asked would be worse than an error.
-    pub(crate) fn refuse_subject(&self, kind: crate::CredentialKind) -> Result<(), Error> {
+    pub(crate) fn reject_subject(&self, kind: crate::CredentialKind) -> Result<(), Error> {
         match &self.subject {
             None => Ok(()),
             Some(subject) => Err(Error::new(

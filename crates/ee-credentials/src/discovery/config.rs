@@ -7,7 +7,8 @@ use ee_token::{HttpClient, Remedy, Scopes, display_path, is_unsafe_for_display};
 use serde::{Deserialize, Serialize};
 
 use crate::input::quote::clipped;
-use crate::kinds::impersonated::builder::{ImpersonationBuilder, ImpersonationConfig};
+use crate::kinds::impersonated::builder::ImpersonationBuilder;
+use crate::kinds::impersonated::config::ImpersonationConfig;
 use crate::{
     CredentialKind, CredentialOptions, CredentialSource, Credentials, Environment, Error,
     ErrorKind, Search, without_blocking,

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use ee_token::{PrintablePath, Remedy, SecretString, display_path};
 
-use crate::credentials::RebuildFrom;
 use crate::input::file::{read_async, read_if_there};
 use crate::input::location::Location;
 use crate::input::misplaced::MisplacedInput;
@@ -18,7 +17,7 @@ use crate::input::path_setting::PathSetting;
 use crate::kinds;
 use crate::kinds::earth_engine_file::EarthEngineFile;
 use crate::kinds::metadata_server::{self, Detection};
-use crate::kinds::user_login::{EARTH_ENGINE_LOGIN, GCLOUD_LOGIN};
+use crate::kinds::oauth_clients::{EARTH_ENGINE_LOGIN, GCLOUD_LOGIN};
 use crate::source::reloading;
 use crate::{
     CredentialKind, CredentialOptions, CredentialSource, Credentials, Environment, Error,
@@ -345,13 +344,11 @@ impl Search {
             None => kinds::load(text, &location, &self.options)?,
             // Google does not promise how a refresh token begins.
             Some(MisplacedInput::RefreshToken) | Some(MisplacedInput::OtherText) if is_one_word => {
-                EarthEngineFile::of_refresh_token(text).load(&location, &self.options)?
+                EarthEngineFile::from_refresh_token(text).load(&location, &self.options)?
             }
             Some(other) => return Err(other.into_error(&location)),
         };
-        let credential = self.options.keep_tokens(credential, text);
-        let credentials = Credentials::new(credential, &self.options)
-            .with_rebuild(RebuildFrom::Json(text.into(), location), &self.options);
+        let credentials = Credentials::from_text(credential, text, location, &self.options);
         Ok(Lookup::Found(
             credentials.with_origin(CredentialSource::EnvEarthEngineToken),
         ))
@@ -379,7 +376,7 @@ impl Search {
         let reader: reloading::Reader = |text, location, options| {
             EarthEngineFile::read(text, location)?.load(location, options)
         };
-        let credentials = Credentials::from_text_of_file(file, location, reader, &self.options)?
+        let credentials = Credentials::from_file_contents(file, location, reader, &self.options)?
             .with_origin(CredentialSource::EarthEngineFile);
         Ok(Lookup::Found(match contents.warning() {
             Some(warning) => credentials.with_warning(warning),
@@ -393,7 +390,7 @@ impl Search {
             return Ok(Lookup::NotFound("the variable is not set".into()));
         };
         let location = file_of(CredentialSource::EnvGoogleApplicationCredentials, path);
-        let credentials = Credentials::from_place(location, &self.options)?;
+        let credentials = Credentials::from_location(location, &self.options)?;
         Ok(Lookup::Found(credentials.with_origin(
             CredentialSource::EnvGoogleApplicationCredentials,
         )))
@@ -412,7 +409,7 @@ impl Search {
             )));
         };
         let credentials =
-            Credentials::from_text_of_file(file, location, kinds::load, &self.options)?;
+            Credentials::from_file_contents(file, location, kinds::load, &self.options)?;
         Ok(Lookup::Found(
             credentials.with_origin(CredentialSource::GcloudAdc),
         ))
@@ -423,7 +420,7 @@ impl Search {
             Detection::NotFound(why) => Ok(Lookup::NotFound(why.into())),
             Detection::Server(server) => {
                 self.options
-                    .refuse_subject(CredentialKind::MetadataServer)?;
+                    .reject_subject(CredentialKind::MetadataServer)?;
                 Ok(Lookup::Found(Credentials::from_metadata_server(
                     server,
                     &self.options,

@@ -13,18 +13,18 @@ use crate::{Error, ErrorKind};
 pub(crate) enum Location {
     File {
         path: PrintablePath,
-        /// The variable that named it.
+        /// The environment variable that contains the path.
         named_by: Option<&'static str>,
     },
     Variable(&'static str),
-    /// The caller's own text.
+    /// Text from the caller.
     InMemory,
-    /// An object inside of another credential.
+    /// An object inside another credential.
     Part {
         whole: Box<Location>,
-        field: &'static str,
+        field: String,
     },
-    /// Something else that has a text: a server's answer, a program's output.
+    /// Another source of text: a server's response, a program's output.
     Other(String),
 }
 
@@ -36,6 +36,14 @@ impl Location {
         }
     }
 
+    /// Returns the location of the object in a field.
+    pub(crate) fn part(&self, field: impl Into<String>) -> Self {
+        Self::Part {
+            whole: Box::new(self.clone()),
+            field: field.into(),
+        }
+    }
+
     pub(crate) fn path(&self) -> Option<&Path> {
         match self {
             Self::File { path, .. } => Some(path),
@@ -44,12 +52,12 @@ impl Location {
         }
     }
 
-    /// The error that the whole text cannot be used.
+    /// Returns the error for text that cannot be used.
     pub(crate) fn invalid(&self, why: impl fmt::Display) -> Error {
         Error::new(ErrorKind::InvalidFile, format!("{self}: {why}"))
     }
 
-    /// The error that one field cannot be used.
+    /// Returns the error for a field that cannot be used.
     pub(crate) fn invalid_field(&self, field: &str, why: impl fmt::Display) -> Error {
         self.invalid(format_args!("the field `{}` {why}", clipped(field)))
             .with_remedy(Remedy::new(

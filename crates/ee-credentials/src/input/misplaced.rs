@@ -120,26 +120,14 @@ impl MisplacedInput {
     }
 }
 
-/// The error for JSON that does not parse.
-pub(crate) fn broken_json(location: &Location, error: &serde_json::Error) -> Error {
+/// Returns the error for invalid JSON. serde_json's own message can quote the text.
+pub(crate) fn invalid_json(location: &Location, error: &serde_json::Error) -> Error {
     let at = format!("line {}, column {}", error.line(), error.column());
     let why = if error.is_eof() {
         format!("its JSON is cut off at {at}")
     } else {
         format!("it is not valid JSON from {at} on")
     };
-    broken(location, why)
-}
-
-/// JSON that serde_json would have read, and no credential is written in.
-pub(crate) fn strange_json(location: &Location) -> Error {
-    broken(
-        location,
-        "its JSON nests too deeply, or has an escape that is no character".to_owned(),
-    )
-}
-
-fn broken(location: &Location, why: String) -> Error {
     location.invalid(why).with_remedy(Remedy::new(
         "Download or create the credential again, and use it unchanged.",
     ))

@@ -54,15 +54,16 @@ pub fn check_path_flag(flag: &str, value: &Path) -> Result<(), Error> {
 }
 
 impl PathSetting<'_> {
-    /// The error for a value that cannot be a path. Where a file or a directory has this name,
-    /// it is one.
+    /// Rejects a value that cannot be a path.
     pub(crate) fn check(self, value: &Path) -> Result<(), Error> {
-        let Some(found) = identify(&value.to_string_lossy()) else {
-            return Ok(());
-        };
-        if fs::symlink_metadata(value).is_ok() {
-            return Ok(());
+        match not_a_path(value) {
+            Some(found) => Err(self.error(found)),
+            None => Ok(()),
         }
+    }
+
+    /// The error for a value that cannot be a path.
+    pub(crate) fn error(self, found: NotAPath) -> Error {
         let is = match self {
             Self::Flag(_) | Self::Argument => "is",
             Self::Variable(_) | Self::Field(..) => "contains",
@@ -82,7 +83,7 @@ impl PathSetting<'_> {
             _ => ErrorKind::InvalidFile,
         };
         let message = format!("{self} {is} {found}, not a path");
-        Err(Error::new(kind, message).with_remedy(remedy))
+        Error::new(kind, message).with_remedy(remedy)
     }
 
     /// Whether it names a file of credentials. The others name directories, certificates, tokens.
@@ -160,7 +161,12 @@ enum Content {
     TooLong,
 }
 
-/// What the value is, if it cannot be a path. Decides by the text alone.
+/// Identifies a value that cannot be a path. The name of an existing file or directory is one.
+pub(crate) fn not_a_path(value: &Path) -> Option<NotAPath> {
+    identify(&value.to_string_lossy()).filter(|_| fs::symlink_metadata(value).is_err())
+}
+
+/// Identifies a value that cannot be a path by its text alone.
 pub(crate) fn identify(value: &str) -> Option<NotAPath> {
     let text = trimmed(value);
     if let Some(content) = secret(text) {

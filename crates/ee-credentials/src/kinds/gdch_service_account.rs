@@ -1,7 +1,7 @@
 //! A service identity of Google Distributed Cloud: a file of the type `gdch_service_account`.
 //!
-//! Earth Engine is not served there. The credential is good for the services that are, with
-//! the audience that [`CredentialOptions::gdch_audience`] names.
+//! Earth Engine is not available there. The tokens are valid for the service that
+//! [`CredentialOptions::gdch_audience`] names.
 
 use std::fmt;
 use std::path::Path;
@@ -9,99 +9,106 @@ use std::sync::Arc;
 
 use chrono::{TimeDelta, Utc};
 use ee_token::{
-    AccessToken, Claims, EcPrivateKey, Grant, HttpClient, Remedy, TokenEndpoint, TokenFuture,
-    TokenSource, UrlField, display_path, is_loopback, sign_jwt_es256,
+    AccessToken, Claims, EcPrivateKey, Grant, HttpClient, Remedy, SecretString, TokenEndpoint,
+    TokenFuture, TokenSource, UrlField, display_path, is_loopback, sign_jwt_es256,
 };
+use serde::Deserialize;
 
 use crate::input::allowed_hosts;
 use crate::input::file::read;
-use crate::input::json::Document;
+use crate::input::json::{FilePath, JsonObject, ProjectId};
 use crate::input::location::Location;
 use crate::input::quote::clipped;
 use crate::kinds::credential::Credential;
 use crate::kinds::identity::Identity;
 use crate::{CredentialKind, CredentialOptions, Error, ErrorKind};
 
-/// The one format of the file that there is.
+/// The supported `format_version`.
 const FORMAT: &str = "1";
-const LIFE: TimeDelta = TimeDelta::seconds(3600);
+const LIFETIME: TimeDelta = TimeDelta::seconds(3600);
+
+#[derive(Deserialize)]
+struct GdchServiceAccountFile {
+    project: ProjectId,
+    name: String,
+    private_key_id: String,
+    private_key: SecretString,
+    token_uri: String,
+    ca_cert_path: Option<FilePath>,
+}
 
 struct ServiceIdentity {
     location: Location,
-    subject: String,
+    subject: Arc<str>,
     key: EcPrivateKey,
     key_id: String,
-    /// As the file has it: what the JWT is made out to, wherever it is sent.
+    /// The audience of the JWT, also if an emulator receives it.
     token_uri: String,
     audience: String,
     endpoint: TokenEndpoint,
 }
 
-/// Reads `format_version`, `project`, `name`, `private_key_id`, `private_key` and `token_uri`,
-/// and if there is one `ca_cert_path`.
-pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Credential, Error> {
-    options.refuse_subject(CredentialKind::GdchServiceAccount)?;
-    let location = &document.location;
-    let format = document.required_text("format_version")?;
+pub(crate) fn load(
+    object: &JsonObject<'_>,
+    options: &CredentialOptions,
+) -> Result<Credential, Error> {
+    options.reject_subject(CredentialKind::GdchServiceAccount)?;
+    let location = &object.location;
+    let format: String = object.field("format_version")?;
     if format != FORMAT {
         return Err(location.invalid_field(
             "format_version",
-            format_args!("is {:?}, and only {FORMAT:?} is known", clipped(format)),
+            format_args!(
+                "is {:?}, and only {FORMAT:?} is supported",
+                clipped(&format)
+            ),
         ));
     }
-    let project = document.required_text("project")?;
-    let name = document.required_text("name")?;
-    let key_id = document.required_text("private_key_id")?.to_owned();
-    let key = EcPrivateKey::from_pem(document.required_secret("private_key")?.expose_secret())
-        .map_err(|error| {
-            location.invalid_field("private_key", format_args!("cannot be used: {error}"))
-        })?;
-    let token_uri = document.required_text("token_uri")?.to_owned();
+    let file: GdchServiceAccountFile = object.read()?;
+    let key = EcPrivateKey::from_pem(file.private_key.expose_secret()).map_err(|error| {
+        location.invalid_field("private_key", format_args!("cannot be used: {error}"))
+    })?;
     let url = allowed_hosts::check(
-        &token_uri,
+        &file.token_uri,
         ("token_uri", UrlField::GdchTokenUri),
         location,
         options,
     )?;
-    let http = match document.path("ca_cert_path")? {
-        // On this machine there is no TLS to check.
+    let http = match &file.ca_cert_path {
+        // Loopback needs no TLS.
         Some(_) if is_loopback(&url) => options.http.clone(),
-        Some(path) => with_authorities(&options.http, &path, location)?,
+        Some(path) => with_authorities(&options.http, path.as_ref(), location)?,
         None => options.http.clone(),
     };
     let Some(audience) = options.gdch_audience.clone() else {
         return Err(Error::new(
             ErrorKind::InvalidOptions,
-            format!("{location}: a gdch_service_account needs an audience, and none was given"),
+            format!("{location}: a gdch_service_account needs an audience, and none is set"),
         )
         .with_remedy(Remedy::new(
-            "Say which service the token is for, with CredentialOptions::gdch_audience(…). It is not for Earth Engine, which is not offered in Google Distributed Cloud.",
+            "Set the service that the token is for with CredentialOptions::gdch_audience(…). Earth Engine is not available in Google Distributed Cloud.",
         )));
     };
-    let subject = format!("system:serviceaccount:{project}:{name}");
-    let whose: Arc<str> = subject.as_str().into();
-    Ok(Credential {
-        kind: CredentialKind::GdchServiceAccount,
-        login: None,
-        identity: Identity::account(whose.clone()),
-        principal: Some(whose),
-        quota_project: None,
-        project: Some(project.to_owned()),
-        oauth_client_id: None,
-        scopes: None,
-        source: Arc::new(ServiceIdentity {
-            location: location.clone(),
-            subject,
-            key,
-            key_id,
-            token_uri,
-            audience,
-            endpoint: TokenEndpoint::new(http, url),
-        }),
-    })
+    let project = file.project.into_string();
+    let subject: Arc<str> = format!("system:serviceaccount:{project}:{}", file.name).into();
+    let source = ServiceIdentity {
+        location: location.clone(),
+        subject: subject.clone(),
+        key,
+        key_id: file.private_key_id,
+        token_uri: file.token_uri,
+        audience,
+        endpoint: TokenEndpoint::new(http, url),
+    };
+    Ok(
+        Credential::new(CredentialKind::GdchServiceAccount, Arc::new(source))
+            .identity(Identity::account(subject.clone()))
+            .principal(Some(subject))
+            .project(Some(project)),
+    )
 }
 
-/// A client that trusts the certificate authorities in this file alone.
+/// Returns a client that trusts the certificate authorities in this file alone.
 fn with_authorities(
     http: &HttpClient,
     path: &Path,
@@ -110,9 +117,9 @@ fn with_authorities(
     let wrong = |why: &dyn fmt::Display| {
         location.invalid_field("ca_cert_path", format_args!("cannot be used: {why}"))
     };
-    // A relative path is meant from the file that names it.
+    // A relative path starts at the directory of the file that contains it.
     let path = match location.path().and_then(|file| file.parent()) {
-        Some(folder) => folder.join(path),
+        Some(dir) => dir.join(path),
         None => path.to_owned(),
     };
     let certificates = Location::file(&path);
@@ -133,7 +140,7 @@ impl ServiceIdentity {
             aud: Some(&self.token_uri),
             scope: None,
             iat: now.timestamp(),
-            exp: (now + LIFE).timestamp(),
+            exp: (now + LIFETIME).timestamp(),
         };
         let assertion = sign_jwt_es256(&self.key, Some(&self.key_id), &claims)?;
         let grant = Grant::GdchTokenExchange {
@@ -141,13 +148,13 @@ impl ServiceIdentity {
             audience: &self.audience,
         };
         match self.endpoint.exchange(&grant, None).await {
-            Ok(reply) => Ok(reply.access_token),
+            Ok(response) => Ok(response.access_token),
             Err(error) if error.kind().is_rejection() => {
-                let told = format!("{error} (the service identity in {})", self.location);
-                Err(ee_token::Error::new(error.kind(), told)
-                    .with_principal(&self.subject)
+                let message = format!("{error} (the service identity in {})", self.location);
+                Err(ee_token::Error::new(error.kind(), message)
+                    .with_principal(&*self.subject)
                     .with_remedy(Remedy::new(
-                        "Check that the service identity and its key exist, and that the audience is one that its token server knows.",
+                        "Check that the service identity and its key exist, and that the token server knows the audience.",
                     ))
                     .with_source(error))
             }

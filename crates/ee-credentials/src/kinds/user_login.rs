@@ -1,30 +1,22 @@
 //! What every login comes down to: a refresh token and the OAuth client that it was issued to
 //! (RFC 6749 §6).
 
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use ee_token::{
-    ErrorKind as Token, Grant, Remedy, Scopes, SecretString, TokenEndpoint, TokenFuture,
-    TokenSource,
+    AccessToken, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes, SecretString,
+    TokenEndpoint, TokenFuture, TokenSource, token_info,
 };
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::CredentialOptions;
 use crate::input::location::Location;
-use crate::kinds::earth_engine_file::CLIENT_ID;
-
-/// What a person runs to log in with gcloud, for Earth Engine.
-pub(crate) const GCLOUD_LOGIN: &str = "gcloud auth application-default login --scopes=https://www.googleapis.com/auth/earthengine,https://www.googleapis.com/auth/cloud-platform";
-/// What a person runs to log in with Earth Engine's own client; the file is the one that
-/// `earthengine authenticate` writes.
-pub(crate) const EARTH_ENGINE_LOGIN: &str = "eectl auth login";
-/// gcloud's own OAuth client, which `gcloud auth application-default login` logs in with.
-const GCLOUD_CLIENT_ID: &str =
-    "764086051850-6qr4p6gpi6hn506pt8ejuq83di341hur.apps.googleusercontent.com";
+use crate::kinds::identity::{LoginOwner, OwnerQuery, Subject};
+use crate::kinds::oauth_clients::{EARTH_ENGINE_LOGIN, GCLOUD_CLIENT_ID, GCLOUD_LOGIN};
 
 /// A refresh token, and how to exchange it.
 #[derive(Debug)]
@@ -69,15 +61,6 @@ impl Login {
     pub(crate) fn endpoint(options: &CredentialOptions) -> TokenEndpoint {
         TokenEndpoint::google(options.http.clone())
     }
-}
-
-/// A client's id: one text for all who logged in with one of the two clients that nearly
-/// everybody logs in with. A server holds a hundred thousand people's.
-pub(crate) fn shared_client_id(id: &str) -> Arc<str> {
-    static SHARED: LazyLock<[Arc<str>; 2]> =
-        LazyLock::new(|| [GCLOUD_CLIENT_ID.into(), CLIENT_ID.into()]);
-    let shared = SHARED.iter().find(|shared| &***shared == id);
-    shared.cloned().unwrap_or_else(|| id.into())
 }
 
 impl RefreshToken {
@@ -173,7 +156,26 @@ impl TokenSource for RefreshToken {
     }
 }
 
-/// Whose an ID token is (`sub`, OpenID Connect Core 1.0 §2). It came straight from the token
+impl LoginOwner for RefreshToken {
+    fn named(&self) -> Subject {
+        Subject {
+            id: self.owner.get().cloned(),
+            email: None,
+        }
+    }
+
+    fn query<'a>(&'a self, token: &'a AccessToken, http: &'a HttpClient) -> OwnerQuery<'a> {
+        Box::pin(async {
+            let info = token_info(http, token).await?;
+            Ok(Subject {
+                id: info.subject.map(String::into_boxed_str),
+                email: info.email.map(String::into_boxed_str),
+            })
+        })
+    }
+}
+
+/// Returns the subject of an ID token (`sub`, OpenID Connect Core 1.0 §2). It came straight from the token
 /// endpoint, so that its signature need not be looked at (§3.1.3.7).
 fn subject(id_token: &SecretString) -> Option<Box<str>> {
     #[derive(Deserialize)]

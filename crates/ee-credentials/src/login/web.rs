@@ -11,7 +11,6 @@ use url::Url;
 use crate::input::location::Location;
 use crate::input::quote::clipped;
 use crate::kinds::credential::Credential;
-use crate::kinds::identity::Identity;
 use crate::kinds::user_login::{Login, RefreshToken};
 use crate::login::authorization::{Answer, Client, Code, NoAnswer, Question, missing, refused};
 use crate::login::pkce;
@@ -225,20 +224,12 @@ impl WebFlow {
             ends_at: None,
             owner: OnceLock::new(),
         };
-        let credential = Credential {
-            kind: CredentialKind::AuthorizedUser,
-            source: Arc::new(FirstThen {
-                first: Mutex::new(first),
-                renewals,
-            }),
-            login: None,
-            identity: Identity::login(None),
-            principal: None,
-            quota_project: None,
-            project: None,
-            oauth_client_id: Some(client_id),
-            scopes: None,
+        let source = FirstThen {
+            first: Mutex::new(first),
+            renewals,
         };
+        let credential = Credential::new(CredentialKind::AuthorizedUser, Arc::new(source))
+            .oauth_client_id(client_id);
         Credentials::new(credential, &self.options)
     }
 }

@@ -20,6 +20,7 @@ use crate::input::file::{
 use crate::input::location::Location;
 use crate::kinds::credential::Credential;
 use crate::kinds::identity::{Identity, Subject, UserLogin};
+use crate::source::with_disk_cache;
 use crate::{CredentialKind, CredentialOptions, Error, Warning};
 
 /// How the text of a file becomes a credential.
@@ -32,7 +33,7 @@ pub(crate) fn load(
     reader: Reader,
     options: &CredentialOptions,
 ) -> Result<(Credential, Vec<Warning>), Error> {
-    let credential = options.keep_tokens(reader(&file.text, &location, options)?, &file.text);
+    let credential = with_disk_cache(reader(&file.text, &location, options)?, &file.text, options);
     let source = FileSource {
         reader,
         options: options.clone(),

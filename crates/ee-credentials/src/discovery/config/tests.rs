@@ -316,7 +316,7 @@ async fn a_program_runs_only_where_the_callers_environment_allows_it() {
         .environment()
         .with_var("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");
     for (environment, why) in [
-        (machine.environment(), "nothing was run"),
+        (machine.environment(), "was not run"),
         (allowing, "it failed"),
     ] {
         let there = Credentials::from_config(&settings, &environment, &machine.http);

@@ -10,11 +10,13 @@ use ee_token::{
 use serde_json::json;
 use url::Url;
 
+use crate::iam::account::{iam_scopes, is_account, url_of};
 use crate::iam::{generate_access_token, target};
 use crate::input::allowed_hosts;
 use crate::input::location::Location;
-use crate::kinds::external_account::{Context, ExternalAccountConfig, Source};
-use crate::kinds::impersonated::{iam_scopes, is_account, url_of};
+use crate::kinds::external_account::config::ExternalAccountConfig;
+use crate::kinds::external_account::context::Context;
+use crate::kinds::external_account::source::Source;
 use crate::{CredentialOptions, Error};
 
 const MEMBERS_PAGE: &str = "https://cloud.google.com/iam/docs/workload-identity-federation-with-deployment-pipelines#access";

@@ -16,9 +16,9 @@ use crate::kinds::external_account::subject_token::executable;
 use crate::kinds::external_account::subject_token::format::Format;
 
 /// The subject token that an executable printed.
-pub fn executable_output(bytes: &[u8]) -> Result<SecretString, String> {
+pub fn executable_output(bytes: &[u8]) -> Result<SecretString, Error> {
     let location = Location::Other("the executable's output".into());
-    executable::Answer::parse(bytes, location)?.token()
+    executable::Response::parse(bytes, &location)?.token()
 }
 
 /// The subject token in a file's or a URL's text: all of it, or this field of it.

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::Environment;
+use crate::kinds::external_account::config::{AWS4_REQUEST, MTLS};
 use crate::{Credentials, ErrorKind};
 
 const AUDIENCE: &str = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/p/providers/i";
@@ -210,8 +212,9 @@ async fn a_role_that_is_granted_while_the_program_runs_ends_the_refusal() {
     file["service_account_impersonation_url"] = json!(format!(
         "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{OTHER}:generateAccessToken"
     ));
-    let document = Document::parse(&file.to_string(), &Location::InMemory).unwrap();
-    let source = load(&document, &machine.options()).unwrap().source;
+    let text = file.to_string();
+    let object = JsonObject::parse(&text, &Location::InMemory).unwrap();
+    let source = load(&object, &machine.options()).unwrap().source;
     let clock = ManualClock::new();
     let tokens = TokenCache::with_clock(source, clock.clock());
     for _ in 0..2 {

@@ -2,13 +2,19 @@ use ee_emulator::{Emulator, Fault};
 use ee_token::{Endpoints, ManualClock};
 use serde_json::{Value, json};
 
+use super::file::load;
 use super::*;
-use crate::Credentials;
+use crate::iam::account::{iam_scopes, is_account};
+use crate::input::json::JsonObject;
+use crate::input::location::Location;
+use crate::{CredentialOptions, Credentials, ErrorKind, kinds};
 
 const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
 const MIDDLE: &str = "middle@ee-demo-project.iam.gserviceaccount.com";
 const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
 const JANE: &str = "jane@example.com";
+const URL: &str = "service_account_impersonation_url";
+const SOURCE: &str = "source_credentials";
 const IAM: &str = "iamcredentials.googleapis.com";
 
 async fn start() -> Emulator {
@@ -413,8 +419,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// The tokens of this file's credential, behind a cache whose time a test moves.
 fn cache(file: &Value, emulator: &Emulator, clock: &ManualClock) -> TokenCache {
-    let document = Document::parse(&file.to_string(), &Location::InMemory).unwrap();
-    let source = load(&document, &options(emulator)).unwrap().source;
+    let text = file.to_string();
+    let object = JsonObject::parse(&text, &Location::InMemory).unwrap();
+    let source = load(&object, &options(emulator)).unwrap().source;
     TokenCache::with_clock(source, clock.clock())
 }
 
@@ -460,13 +467,16 @@ async fn rejection_of_the_source_ends_when_its_own_does() {
     emulator.allow_impersonation(ROBOT, TARGET);
     let clock = ManualClock::new();
     let robot = key(&emulator);
-    let document = Document::parse(&robot.to_string(), &Location::InMemory).unwrap();
-    let source = kinds::load_document(&document, &options(&emulator).scopes(iam_scopes()));
+    let text = robot.to_string();
+    let source = kinds::load(
+        &text,
+        &Location::InMemory,
+        &options(&emulator).scopes(iam_scopes()),
+    );
     let account = ImpersonatedServiceAccount {
         http: options(&emulator).http,
         url: url(TARGET).parse().unwrap(),
-        target: TARGET.into(),
-        delegates: Vec::new(),
+        route: Route::new(TARGET, [""; 0]).ok().unwrap(),
         scopes: Scopes::default(),
         lifetime: DEFAULT_LIFETIME,
         source: TokenCache::with_clock(source.unwrap().source, clock.clock()),

@@ -157,7 +157,7 @@ async fn a_self_signed_token_is_the_jwt_itself_and_costs_no_request() {
         3600
     );
     let life = token.expires_at().unwrap() - Utc::now();
-    assert!(life > TimeDelta::minutes(59) && life <= LIFE);
+    assert!(life > TimeDelta::minutes(59) && life <= LIFETIME);
 
     // And it is good for what it was made for.
     let url = "https://earthengine.googleapis.com/v1/projects/ee-demo-project/config";

@@ -12,9 +12,10 @@ use tokio::process::Command;
 
 use crate::discovery::program;
 use crate::input::file::{FileFingerprint, read};
-use crate::input::json::Document;
+use crate::input::json::JsonObject;
 use crate::input::location::Location;
 use crate::input::path_setting::PathSetting;
+use crate::kinds::authorized_user::AuthorizedUserFile;
 use crate::login::authorization::{Client, Granted};
 use crate::login::flow::{LoginFlow, SavedLogin};
 use crate::login::pkce::nonce;
@@ -112,20 +113,21 @@ async fn copy(
     asked: &Scopes,
 ) -> Result<SavedLogin, Error> {
     let location = Location::file(adc);
-    let document = Document::parse(&read(&location)?.text, &location)?;
-    let kind = document.required_text("type")?;
+    let file = read(&location)?;
+    let object = JsonObject::parse(&file.text, &location)?;
+    let kind: String = object.field("type")?;
     if kind != "authorized_user" {
         return Err(failed(&format!(
             "gcloud wrote a credential of the type {}, and a login with a refresh token is needed",
-            crate::input::quote::clipped(kind)
+            crate::input::quote::clipped(&kind)
         )));
     }
+    let file: AuthorizedUserFile = object.read()?;
     let client = Client {
-        id: document.required_text("client_id")?.to_owned(),
-        secret: document.required_secret("client_secret")?,
+        id: file.client_id,
+        secret: file.client_secret,
     };
-    let refresh_token = document.required_secret("refresh_token")?;
-    let granted = granted(flow, &client, refresh_token, asked).await?;
+    let granted = granted(flow, &client, file.refresh_token, asked).await?;
     flow.save(mode, granted, asked, &client, None).await
 }
 

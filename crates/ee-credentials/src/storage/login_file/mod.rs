@@ -20,7 +20,8 @@ use zeroize::Zeroizing;
 
 use crate::input::file::{check_kind, check_path, decode, is_absent, read_if_there};
 use crate::input::location::Location;
-use crate::kinds::earth_engine_file::{self as keys, CLIENT_ID, EarthEngineFile};
+use crate::kinds::earth_engine_file::{self as keys, EarthEngineFile};
+use crate::kinds::oauth_clients::CLIENT_ID;
 use crate::storage::login_file::json_fields::Fields;
 use crate::storage::private_file::{
     self, Refusal, Replacement, is_random_name, open_own, random_name, step, sync_folder_of,

@@ -1,4 +1,4 @@
-//! Subject tokens from a file: Kubernetes, and everything that renews a token in place.
+//! Subject tokens from a file that another program updates, such as kubelet.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -7,25 +7,26 @@ use ee_token::{PrintablePath, SecretString};
 
 use crate::Error;
 use crate::input::file::{FileFingerprint, read, read_async};
-use crate::input::json::Document;
+use crate::input::json::{FilePath, JsonObject};
 use crate::input::location::Location;
-use crate::kinds::external_account::Context;
+use crate::kinds::external_account::context::Context;
 use crate::kinds::external_account::subject_token::format::Format;
 
-/// A file that is read for each exchange.
+/// A file that is read before each exchange.
 #[derive(Debug)]
 pub(crate) struct FileToken {
     path: PrintablePath,
     format: Format,
-    /// The file's when it was last read; `None` if it could not be read.
+    /// The fingerprint of the last read, or `None` if that failed.
     fingerprint: Mutex<Option<FileFingerprint>>,
 }
 
 impl FileToken {
-    pub(crate) fn from_document(source: &Document) -> Result<Self, Error> {
+    pub(crate) fn from_object(source: &JsonObject<'_>) -> Result<Self, Error> {
+        let path: FilePath = source.field("file")?;
         Ok(Self {
-            path: source.required_path("file")?.into(),
-            format: Format::from_document(source)?,
+            path: path.as_str().into(),
+            format: Format::from_object(source)?,
             fingerprint: Mutex::new(None),
         })
     }
@@ -54,7 +55,7 @@ impl FileToken {
         })
     }
 
-    /// Whether it may be another file than the one that was read last.
+    /// Whether the file may have changed since it was read.
     pub(crate) fn can_retry_after_rejection(&self) -> bool {
         let last = *self.fingerprint();
         FileFingerprint::can_retry_after_rejection(&self.path, last)

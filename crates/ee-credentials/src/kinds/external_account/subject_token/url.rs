@@ -13,10 +13,10 @@ use url::{Host, Url};
 
 use crate::input::allowed_hosts;
 use crate::input::allowed_hosts::EXTERNAL_FILES_PAGE;
-use crate::input::json::Document;
-use crate::input::quote::clipped;
+use crate::input::json::JsonObject;
 use crate::input::location::Location;
-use crate::kinds::external_account::Context;
+use crate::input::quote::clipped;
+use crate::kinds::external_account::context::Context;
 use crate::kinds::external_account::subject_token::aws::imds::is_link_local;
 use crate::kinds::external_account::subject_token::format::{Format, is_html};
 use crate::kinds::metadata_server::client_for;
@@ -34,15 +34,16 @@ pub(crate) struct UrlToken {
 }
 
 impl UrlToken {
-    pub(crate) fn from_document(
-        source: &Document,
+    pub(crate) fn from_object(
+        source: &JsonObject<'_>,
         options: &CredentialOptions,
     ) -> Result<Self, Error> {
-        let url = check(source.required_text("url")?, source)?;
+        let url = check(&source.field::<String>("url")?, &source.location)?;
         let mut headers = HeaderMap::new();
-        if let Some(part) = source.part("headers")? {
+        if source.has("headers") {
+            let part = source.object("headers")?;
             for name in part.names() {
-                let value = part.secret(name)?.unwrap_or_default();
+                let value: SecretString = part.field::<Option<_>>(name)?.unwrap_or_default();
                 let header = HeaderName::from_bytes(name.as_bytes()).ok();
                 let text = sensitive_header(&[value.expose_secret()]).ok();
                 let (Some(header), Some(text)) = (header, text) else {
@@ -65,7 +66,7 @@ impl UrlToken {
         Ok(Self {
             url,
             headers,
-            format: Format::from_document(source)?,
+            format: Format::from_object(source)?,
         })
     }
 
@@ -165,8 +166,8 @@ impl fmt::Debug for UrlToken {
 
 /// Plain HTTP is allowed only on loopback and to the link-local address of metadata services, from
 /// which Azure returns tokens.
-fn check(text: &str, source: &Document) -> Result<Url, Error> {
-    let (url, host) = allowed_hosts::parse(text, "url", &source.location)?;
+fn check(text: &str, location: &Location) -> Result<Url, Error> {
+    let (url, host) = allowed_hosts::parse(text, "url", location)?;
     let is_local = is_loopback(&url) || is_link_local(&url);
     match url.scheme() {
         "https" => Ok(url),
@@ -174,7 +175,7 @@ fn check(text: &str, source: &Document) -> Result<Url, Error> {
         _ => {
             let why = format!("names {host} without HTTPS");
             Err(
-                allowed_hosts::refused(&source.location, "url", &why).with_remedy(Remedy::new(
+                allowed_hosts::refused(location, "url", &why).with_remedy(Remedy::new(
                     "Use an https:// URL. Plain HTTP is allowed only on this machine.",
                 )),
             )

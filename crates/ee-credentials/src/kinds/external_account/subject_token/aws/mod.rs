@@ -10,10 +10,10 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::input::allowed_hosts;
-use crate::input::json::Document;
+use crate::input::json::JsonObject;
 use crate::input::location::Location;
 use crate::input::quote::clipped;
-use crate::kinds::external_account::Context;
+use crate::kinds::external_account::context::Context;
 use crate::kinds::external_account::subject_token::aws::imds::{Imds, Session};
 use crate::kinds::external_account::subject_token::aws::sigv4::{AccessKey, encode, sign};
 use crate::{CredentialOptions, Environment, Error};
@@ -32,21 +32,21 @@ pub(crate) struct Aws {
 }
 
 impl Aws {
-    pub(crate) fn from_document(
-        source: &Document,
+    pub(crate) fn from_object(
+        source: &JsonObject<'_>,
         options: &CredentialOptions,
     ) -> Result<Self, Error> {
-        let id = source.required_text("environment_id")?;
+        let id: String = source.field("environment_id")?;
         if id != "aws1" {
             return Err(source.location.invalid_field(
                 "environment_id",
-                format_args!("is {:?}, but only aws1 is supported", clipped(id)),
+                format_args!("is {:?}, but only aws1 is supported", clipped(&id)),
             ));
         }
         let aws = Self {
             location: source.location.clone(),
-            verification_url: source.required_text(VERIFICATION_URL)?.to_owned(),
-            imds: Imds::from_document(source)?,
+            verification_url: source.field(VERIFICATION_URL)?,
+            imds: Imds::from_object(source)?,
             allowed_hosts: options.allowed_hosts.clone(),
         };
         // The URL is validated again when the region is known.
