@@ -563,7 +563,7 @@ mod tests {
                 "type": "authorized_user", "client_id": client_id, "client_secret": "s", "refresh_token": "r",
             });
             let credentials =
-                Credentials::from_json(&text.to_string(), &CredentialOptions::google()).unwrap();
+                Credentials::from_json(&text.to_string(), &CredentialOptions::default()).unwrap();
             credentials.oauth_client_project_number().map(str::to_owned)
         };
         assert_eq!(number("123-a-b.apps").as_deref(), Some("123"));

@@ -42,7 +42,8 @@ mod warning;
 pub use credentials::Credentials;
 pub use discovery::config::{CredentialConfig, CredentialLocation};
 pub use discovery::environment::{Environment, Platform};
-pub use discovery::{Found, Search, SearchOutcome, SearchStep};
+pub use discovery::step::{SearchOutcome, SearchStep};
+pub use discovery::{Found, Search};
 pub use error::{Error, ErrorKind};
 #[doc(hidden)]
 pub use input::file::without_blocking;

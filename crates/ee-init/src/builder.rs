@@ -444,7 +444,7 @@ impl EarthEngineBuilder {
         }
         #[cfg(feature = "disk-cache")]
         if self.token_cache {
-            options.disk_cache = ee_credentials::DiskTokenCache::open(environment)?;
+            options = options.disk_cache(ee_credentials::DiskTokenCache::open(environment)?);
         }
         let search = Search::new(environment.clone(), options.clone());
         let search = match (

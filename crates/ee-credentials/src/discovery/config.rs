@@ -30,7 +30,7 @@ const LONGEST_NAME: usize = 320;
 /// # let folder = tempfile::tempdir()?;
 /// # let file = folder.path().join("login.json");
 /// # std::fs::write(&file, r#"{"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "t"}"#)?;
-/// let here = Credentials::from_file(&file, &CredentialOptions::google())?;
+/// let here = Credentials::from_file(&file, &CredentialOptions::default())?;
 /// let json = serde_json::to_string(&here.to_config()?)?;
 ///
 /// // On the worker:

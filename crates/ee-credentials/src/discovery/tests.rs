@@ -55,7 +55,7 @@ impl Home {
 }
 
 fn search(environment: Environment) -> Search {
-    Search::new(environment, CredentialOptions::google())
+    Search::new(environment, CredentialOptions::default())
 }
 
 async fn found(environment: Environment) -> (CredentialKind, &'static str) {

@@ -167,7 +167,7 @@ mod tests {
         let whole = json!({
             "type": "authorized_user", "client_id": "c", "client_secret": "s-canary", "refresh_token": "1//canary",
         });
-        let options = CredentialOptions::google();
+        let options = CredentialOptions::default();
         for field in ["client_id", "client_secret", "refresh_token"] {
             for bad in [json!(null), json!(""), json!(["canary"]), json!(5)] {
                 let mut file = whole.clone();

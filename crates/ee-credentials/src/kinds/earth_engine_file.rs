@@ -315,7 +315,7 @@ mod tests {
         .unwrap();
         assert!(!file.has_login());
         assert_eq!((file.project(), file.scopes()), (None, None));
-        let error = Credentials::from_json(r#"{"project": "p"}"#, &CredentialOptions::google())
+        let error = Credentials::from_json(r#"{"project": "p"}"#, &CredentialOptions::default())
             .unwrap_err();
         assert!(error.to_string().contains("`refresh_token`"), "{error}");
         assert_eq!(

@@ -243,7 +243,7 @@ mod tests {
             "token_url": "https://sts.googleapis.com/v1/oauthtoken",
         });
         let refusal = |field: &str, value: Value| {
-            let options = CredentialOptions::google();
+            let options = CredentialOptions::default();
             let mut file = whole.clone();
             file[field] = value;
             let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();

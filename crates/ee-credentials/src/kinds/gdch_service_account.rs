@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::input::allowed_hosts;
 use crate::input::file::read;
-use crate::input::json::{FilePath, JsonObject, ProjectId};
+use crate::input::json::{FilePath, JsonObject};
 use crate::input::location::Location;
 use crate::input::quote::clipped;
 use crate::kinds::credential::Credential;
@@ -29,7 +29,7 @@ const LIFETIME: TimeDelta = TimeDelta::seconds(3600);
 
 #[derive(Deserialize)]
 struct GdchServiceAccountFile {
-    project: ProjectId,
+    project: String,
     name: String,
     private_key_id: String,
     private_key: SecretString,
@@ -89,7 +89,7 @@ pub(crate) fn load(
             "Set the service that the token is for with CredentialOptions::gdch_audience(…). Earth Engine is not available in Google Distributed Cloud.",
         )));
     };
-    let project = file.project.into_string();
+    let project = file.project;
     let subject: Arc<str> = format!("system:serviceaccount:{project}:{}", file.name).into();
     let source = ServiceIdentity {
         location: location.clone(),

@@ -115,7 +115,7 @@ mod tests {
     use crate::ErrorKind;
 
     fn refusal(text: &str) -> Error {
-        let options = CredentialOptions::google();
+        let options = CredentialOptions::default();
         load(text, &Location::file("/x/odd.json"), &options)
             .err()
             .unwrap()

@@ -36,7 +36,7 @@ const LIFETIME: TimeDelta = TimeDelta::seconds(3600);
 /// # fn f(text_of_the_key_file: &str) -> Result<(), ee_credentials::Error> {
 /// let key = ServiceAccountKey::from_json(text_of_the_key_file)?;
 /// println!("{} of {:?}", key.email(), key.project_id());
-/// let credentials = Credentials::from_service_account_key(key, &CredentialOptions::google())?;
+/// let credentials = Credentials::from_service_account_key(key, &CredentialOptions::default())?;
 /// # let _ = credentials; Ok(()) }
 /// ```
 #[derive(Clone)]

@@ -32,7 +32,7 @@ const PATIENCE: TimeDelta = TimeDelta::hours(1);
 /// use ee_credentials::login::WebFlow;
 /// use ee_token::Scopes;
 ///
-/// let options = CredentialOptions::google().scopes(Scopes::new(["earthengine", "openid", "email"]));
+/// let options = CredentialOptions::default().scopes(Scopes::new(["earthengine", "openid", "email"]));
 /// let flow = WebFlow::new("1234-abc.apps.googleusercontent.com", "secret", "https://app.example.com/callback", options)?;
 /// let (url, pending) = flow.begin()?;
 /// assert_eq!(url.host_str(), Some("accounts.google.com"));

@@ -13,7 +13,16 @@ pub(crate) fn with_disk_cache(
     text: &str,
     options: &CredentialOptions,
 ) -> Credential {
-    crate::storage::disk_cache::keep(credential, text, options)
+    match &options.disk_cache {
+        Some(cache) if !options.self_signed_jwt => crate::storage::disk_cache::keep(
+            credential,
+            text,
+            cache,
+            options.subject.as_deref(),
+            options.http.endpoints(),
+        ),
+        _ => credential,
+    }
 }
 
 /// Returns the credential: the feature `disk-cache` is off.

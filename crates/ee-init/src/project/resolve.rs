@@ -208,7 +208,7 @@ mod tests {
     async fn a_number_of_a_google_sdk_is_passed_over_with_a_warning() {
         let text = r#"{"type": "authorized_user", "client_id": "764086051850-x.example",
             "client_secret": "s", "refresh_token": "r", "quota_project_id": "764086051850"}"#;
-        let login = Credentials::from_json(text, &CredentialOptions::google()).unwrap();
+        let login = Credentials::from_json(text, &CredentialOptions::default()).unwrap();
         let variables = [("GOOGLE_CLOUD_PROJECT", "my-project")];
         let project = chosen("{}", &variables, Some(&login)).await.unwrap();
         assert_eq!(project.source, ProjectSource::EnvGoogleCloudProject);

@@ -160,6 +160,13 @@ impl Drop for RuntimePoolGuard {
     }
 }
 
+/// A client for Google's endpoints.
+impl Default for HttpClient {
+    fn default() -> Self {
+        Self::new(Endpoints::google())
+    }
+}
+
 impl HttpClient {
     /// How often one request is resent after the server refused its stream.
     #[doc(hidden)]

@@ -10,7 +10,7 @@ const IMPERSONATION: (&str, UrlField) =
 
 #[test]
 fn googles_hosts_are_fine_and_others_need_leave_this_machine_too() {
-    let options = CredentialOptions::google();
+    let options = CredentialOptions::default();
     let options = options
         .allow_host("Tokens.example.com")
         .allow_host("b.example:8443")
@@ -71,7 +71,7 @@ fn each_field_accepts_its_own_service_alone() {
                 url,
                 field,
                 &Location::InMemory,
-                &CredentialOptions::google(),
+                &CredentialOptions::default(),
             );
             let is_its_own = LISTED.contains(&(field.1, url));
             assert_eq!(result.is_ok(), is_its_own, "{field:?}: {url}");
@@ -106,7 +106,7 @@ fn a_host_that_a_shell_would_run_does_not_get_into_a_command() {
         url,
         TOKEN_URI,
         &Location::InMemory,
-        &CredentialOptions::google(),
+        &CredentialOptions::default(),
     )
     .unwrap_err();
     assert!(error.to_string().contains("a$(id).example"), "{error}");
@@ -121,7 +121,7 @@ fn a_host_longer_than_there_can_be_is_not_quoted() {
         &url,
         TOKEN_URI,
         &Location::InMemory,
-        &CredentialOptions::google(),
+        &CredentialOptions::default(),
     )
     .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidFile);
@@ -148,7 +148,7 @@ fn a_refusal_names_file_field_and_host_and_says_how_to_allow_it() {
         ),
     ] {
         let file = Location::file("/k.json");
-        let error = check(url, TOKEN_URL, &file, &CredentialOptions::google()).unwrap_err();
+        let error = check(url, TOKEN_URL, &file, &CredentialOptions::default()).unwrap_err();
         let message = error.to_string();
         for part in [
             "/k.json",
@@ -168,7 +168,7 @@ fn a_refusal_names_file_field_and_host_and_says_how_to_allow_it() {
             url,
             TOKEN_URL,
             &file,
-            &CredentialOptions::google().allow_host(allowed),
+            &CredentialOptions::default().allow_host(allowed),
         )
         .unwrap();
     }
@@ -178,7 +178,7 @@ proptest::proptest! {
     #[test]
     fn accepted_urls_are_listed_or_allowed(url in any_url(), n in 0_usize..4) {
         let field = [TOKEN_URI, TOKEN_URL, IMPERSONATION, GDCH_TOKEN_URI][n];
-        let options = CredentialOptions::google().allow_host("tokens.example.com");
+        let options = CredentialOptions::default().allow_host("tokens.example.com");
         if let Ok(url) = check(&url, field, &Location::InMemory, &options) {
             let is_listed = field.1.compare(&url) == UrlMatch::Listed;
             let is_allowed = url.host_str() == Some("tokens.example.com");

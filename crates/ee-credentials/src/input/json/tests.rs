@@ -65,6 +65,12 @@ fn missing_empty_or_mistyped_field_is_named() {
 }
 
 #[test]
+fn structures_are_nested() {
+    let example = read(r#"{"inner": {"secret": "canary", "other": [{}]}}"#).unwrap();
+    assert_eq!(example.inner.unwrap().secret.expose_secret(), "canary");
+}
+
+#[test]
 fn null_and_blank_optional_fields_are_missing() {
     let example = read(
         r#"{"text": " ", "secret": null, "path": "", "project": "\t", "number": null, "list": null, "inner": null}"#,

@@ -42,7 +42,7 @@ const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 /// let credentials = Credentials::from_subject_token(
 ///     account,
 ///     || async { Ok(SecretString::from("a JWT of my identity provider")) },
-///     &CredentialOptions::google(),
+///     &CredentialOptions::default(),
 /// )?;
 /// assert_eq!(credentials.principal(), Some("robot@my-project.iam.gserviceaccount.com"));
 /// # Ok(()) }

@@ -55,7 +55,7 @@ impl Impersonation {
         })?;
         // The reference client uses the same quota project for this request as for all others.
         let of_environment = || {
-            let environment = options.variables();
+            let environment = options.current_environment();
             let project = environment.var("GOOGLE_CLOUD_QUOTA_PROJECT");
             project.map(str::to_owned)
         };

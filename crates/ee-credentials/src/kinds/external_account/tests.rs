@@ -295,7 +295,7 @@ async fn each_field_that_is_missing_empty_or_of_the_wrong_type_is_named() {
 async fn a_source_that_cannot_be_is_named_before_anything_is_sent() {
     let machine = Machine::new().await;
     for (source, named) in [
-        (json!({}), "one of which"),
+        (json!({}), "one of the fields"),
         (json!({"file": ""}), "`file`"),
         (json!({"file": 5}), "`file`"),
         (
@@ -917,7 +917,7 @@ async fn a_program_that_answers_no_token_is_named() {
         ("head -c 100000000 /dev/zero", "more than 1 MiB"),
         ("printf '\\377'", "UTF-8"),
         ("echo '{}'", "`version`"),
-        (r#"echo '{"version": 2}'"#, "only 1 is known"),
+        (r#"echo '{"version": 2}'"#, "only 1 is supported"),
         (r#"echo '{"version": 1}'"#, "`success`"),
         (r#"echo '{"version": 1, "success": "canary"}'"#, "`success`"),
         (r#"echo '{"version": 1, "success": false}'"#, "`code`"),
@@ -1125,7 +1125,7 @@ async fn a_certificate_is_presented_with_its_chain_in_order() {
             "wrong order",
         ),
         ("canary".into(), "no certificate"),
-        (leaf[..200].to_owned(), "cut off"),
+        (leaf[..200].to_owned(), "truncated"),
     ] {
         let error = load(&machine, &chain).token().await.unwrap_err();
         assert!(error.to_string().contains(why), "{error}");

@@ -27,7 +27,7 @@ const MAX_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 ///     .impersonate("reader@my-project.iam.gserviceaccount.com")
 ///     .scopes(Scopes::new(["earthengine.readonly"]))
 ///     .lifetime(Duration::from_secs(900))
-///     .build(&CredentialOptions::google())?;
+///     .build(&CredentialOptions::default())?;
 /// assert_eq!(reader.principal(), Some("reader@my-project.iam.gserviceaccount.com"));
 /// # Ok(()) }
 /// ```

@@ -377,7 +377,7 @@ fn each_bad_field_is_named_and_nothing_is_sent() {
         (nested(5), INVALID, "nests more than 4"),
         (nested(40), INVALID, "nests more than 4"),
     ] {
-        let options = CredentialOptions::google();
+        let options = CredentialOptions::default();
         let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(words), "{error} / {words}");
@@ -391,10 +391,10 @@ fn each_bad_field_is_named_and_nothing_is_sent() {
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
         assert_eq!(options.http.request_count(), 0);
     }
-    let options = CredentialOptions::google().subject("boss@example.com");
+    let options = CredentialOptions::default().subject("boss@example.com");
     let error = Credentials::from_json(&nested(1).to_string(), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidOptions);
-    let plain = CredentialOptions::google();
+    let plain = CredentialOptions::default();
     assert!(Credentials::from_json(&nested(4).to_string(), &plain).is_ok());
 }
 

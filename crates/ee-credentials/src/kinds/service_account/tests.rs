@@ -298,7 +298,7 @@ fn each_field_that_is_missing_empty_or_of_the_wrong_type_is_named() {
     let refusal = |field: &str, value: Value| {
         let mut file = whole.clone();
         file[field] = value;
-        let options = CredentialOptions::google();
+        let options = CredentialOptions::default();
         let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
         assert!(error.to_string().contains(field), "{field}: {error}");
         assert!(error.remedy().is_some());

@@ -170,7 +170,7 @@ async fn a_pending_login_survives_a_session_store_and_shows_no_secret() {
 
 #[test]
 fn a_redirect_uri_that_would_carry_codes_in_the_clear_is_refused() {
-    let new = |uri: &str| WebFlow::new(ID, SECRET, uri, CredentialOptions::google());
+    let new = |uri: &str| WebFlow::new(ID, SECRET, uri, CredentialOptions::default());
     for good in [
         "https://a.example/cb",
         "http://localhost:8000/cb",
@@ -188,5 +188,5 @@ fn a_redirect_uri_that_would_carry_codes_in_the_clear_is_refused() {
         assert_eq!(error.kind(), ErrorKind::InvalidOptions, "{bad}");
         assert!(error.remedy().is_some());
     }
-    assert!(WebFlow::new(" ", SECRET, CALLBACK, CredentialOptions::google()).is_err());
+    assert!(WebFlow::new(" ", SECRET, CALLBACK, CredentialOptions::default()).is_err());
 }

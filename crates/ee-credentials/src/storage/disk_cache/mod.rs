@@ -19,14 +19,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use ee_token::{AccessToken, Endpoint, PrintablePath, display_path};
+use ee_token::{AccessToken, Endpoint, Endpoints, PrintablePath, display_path};
 use ring::digest::{Context, SHA256};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::kinds::credential::Credential;
 use crate::storage::private_file::{self, Replacement, random_name, step};
-use crate::{CredentialKind, CredentialOptions, Environment, Error, hex};
+use crate::{CredentialKind, Environment, Error, hex};
 use entry::{Entry, SealingKey};
 use lock::Lock;
 use source::Kept;
@@ -42,7 +42,7 @@ const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(3600);
 
 /// A folder with access tokens for the next start of a program, given to
-/// [`CredentialOptions::disk_cache`].
+/// [`CredentialOptions::disk_cache`](crate::CredentialOptions::disk_cache).
 ///
 /// Of the credentials in files and variables, those are kept that say by themselves whose
 /// tokens they bring: a service account's key and every sort of login. Several processes may
@@ -185,15 +185,18 @@ fn remove_lock(path: &Path) {
     }
 }
 
-/// Lets a credential that was read from `text` keep its tokens, if the options say so.
-pub(crate) fn keep(credential: Credential, text: &str, options: &CredentialOptions) -> Credential {
-    let Some(cache) = &options.disk_cache else {
-        return credential;
-    };
-    if options.self_signed_jwt || !is_whole(credential.kind, text) {
+/// Keeps the tokens of a credential that was read from `text`.
+pub(crate) fn keep(
+    credential: Credential,
+    text: &str,
+    cache: &DiskTokenCache,
+    subject: Option<&str>,
+    endpoints: &Endpoints,
+) -> Credential {
+    if !is_whole(credential.kind, text) {
         return credential;
     }
-    let slot = Slot::new(cache.clone(), &credential, text, options);
+    let slot = Slot::new(cache.clone(), &credential, text, subject, endpoints);
     Credential {
         source: Arc::new(Kept::new(credential.source, slot)),
         ..credential
@@ -243,16 +246,16 @@ impl Slot {
         cache: DiskTokenCache,
         credential: &Credential,
         text: &str,
-        options: &CredentialOptions,
+        subject: Option<&str>,
+        endpoints: &Endpoints,
     ) -> Self {
-        let endpoints = options.http.endpoints();
         let emulator = endpoints.emulator_address().map(|a| a.to_string());
         let scopes = credential.scopes.as_ref().map(ToString::to_string);
         let parts = [
             Some(text),
             Some(credential.kind.as_str()),
             credential.principal.as_deref(),
-            options.subject.as_deref(),
+            subject,
             scopes.as_deref(),
             Some(endpoints.url(Endpoint::Token).as_str()),
             emulator.as_deref(),

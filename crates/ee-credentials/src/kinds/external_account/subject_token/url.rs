@@ -241,7 +241,7 @@ fn is_configured_metadata_server(url: &Url, options: &CredentialOptions) -> bool
         let is_same_host = named.host() == url.host() || is_loopback(named) && is_loopback(url);
         is_same_host && named.port() == url.port() && url.path().starts_with(named.path())
     };
-    let environment = options.variables();
+    let environment = options.current_environment();
     let variables = ["GCE_METADATA_HOST", "GCE_METADATA_ROOT", "GCE_METADATA_IP"];
     let named = variables
         .into_iter()

@@ -159,7 +159,7 @@ async fn a_machines_account_can_act_as_another() {
 
 #[test]
 fn what_can_be_known_to_be_wrong_is_said_before_anything_is_sent() {
-    let options = CredentialOptions::google();
+    let options = CredentialOptions::default();
     let token = Credentials::from_token(AccessToken::new("ya29.canary").unwrap());
     let to_middle = token.impersonate(MIDDLE).build(&options).unwrap();
     let key = Credentials::from_api_key("AIza-canary");
