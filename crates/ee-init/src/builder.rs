@@ -4,9 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ee_credentials::{
-    CredentialOptions, Credentials, Environment, Found, Search, without_blocking,
-};
+use ee_credentials::internal::without_blocking;
+use ee_credentials::{CredentialOptions, Credentials, Environment, Found, Search};
 use ee_rest::{Auth, Client, ClientBuilder};
 use ee_token::{HttpClient, PrintablePath, RetryPolicy, Scopes, SecretString};
 use url::Url;

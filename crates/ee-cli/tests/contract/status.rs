@@ -133,7 +133,7 @@ async fn in_words_it_names_the_file_the_account_the_scopes_and_every_place() {
         ROBOT,
         "auth/earthengine\n",
         "  earthengine_file: ",
-        "  metadata_server: not looked at",
+        "  metadata_server: skipped",
     ] {
         assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
     }

@@ -17,7 +17,7 @@ use crate::{Error, ErrorKind, Warning};
 /// The size limit of a credential file.
 const MAX_FILE: u64 = 1 << 20;
 
-/// What tells that a file is not the one that was read: cheap to ask for.
+/// A cheap way to tell that a file has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileFingerprint {
     modified: Option<SystemTime>,
@@ -38,7 +38,7 @@ impl FileFingerprint {
         }
     }
 
-    /// The file's stamp now; `None` if there is no file.
+    /// Returns the fingerprint of a file, or `None` if it does not exist.
     pub(crate) fn now(path: &Path) -> io::Result<Option<Self>> {
         match metadata(path) {
             Ok(metadata) => Ok(Some(Self::of(&metadata))),
@@ -47,8 +47,8 @@ impl FileFingerprint {
         }
     }
 
-    /// Whether there may be another file at the path than the one with the stamp `last`. A file
-    /// system that cannot tell, or does not respond, counts as a change.
+    /// Whether the file may have changed since the fingerprint `last`. An error, or a file system that
+    /// does not respond, counts as a change.
     pub(crate) fn can_retry_after_rejection(path: &Path, last: Option<Self>) -> bool {
         let owned = path.to_owned();
         let now = blocking::run_briefly(path, move || Self::now(&owned));
@@ -61,17 +61,16 @@ fn metadata(path: &Path) -> io::Result<Metadata> {
     fs::metadata(path)
 }
 
-/// A file's text, and what is known of the file.
+/// The text of a file, its fingerprint, and warnings about its permissions.
 pub(crate) struct FileContents {
     pub(crate) text: Zeroizing<String>,
     pub(crate) fingerprint: FileFingerprint,
     pub(crate) warnings: Vec<Warning>,
 }
 
-/// Reads a file of text. `Ok(None)` if there is none.
+/// Reads a text file. Returns `None` if it does not exist.
 ///
-/// Only a regular file is opened, since a pipe could wait for ever, and at most 1 MiB of it
-/// is read.
+/// Only a regular file is opened, because a pipe may never have a writer, and at most 1 MiB is read.
 pub(crate) fn read_if_there(location: &Location) -> Result<Option<FileContents>, Error> {
     let Some(path) = location.path() else {
         return Ok(None);
@@ -96,7 +95,7 @@ pub(crate) fn check_path(location: &Location) -> Result<(), Error> {
     }
 }
 
-/// Reads what is at the path now, which may be another thing than a moment ago.
+/// Reads the file, which may have been replaced since it was checked.
 fn read_file(path: &Path, location: &Location) -> Result<FileContents, Error> {
     let mut file = open(path).map_err(|error| unreadable(location, error))?;
     let metadata = file
@@ -118,8 +117,7 @@ fn read_file(path: &Path, location: &Location) -> Result<FileContents, Error> {
     })
 }
 
-/// Opens a file for reading, and waits for nobody who would have to write to it first, as
-/// with a pipe.
+/// Opens a file for reading, without waiting for the writer of a pipe.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     injected_fault(path, true)?;
     let mut options = OpenOptions::new();
@@ -132,20 +130,20 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Reads a file of text that must be there.
+/// Reads a text file that must exist.
 pub(crate) fn read(location: &Location) -> Result<FileContents, Error> {
     read_if_there(location)?.ok_or_else(|| {
-        let error = location.invalid("there is no such file");
+        let error = location.invalid("the file does not exist");
         match location {
             Location::File { path, .. } if path.starts_with("~") => error.with_remedy(Remedy::new(
-                "Only a shell knows what ~ is: write the whole path.",
+                "~ is expanded by shells only. Use the full path.",
             )),
             Location::File {
                 named_by: Some(variable),
                 ..
             } => error.with_remedy(
                 Remedy::new(format!(
-                    "Point {variable} at a file that exists, or unset it."
+                    "Set {variable} to the path of an existing file, or unset it."
                 ))
                 .command(format!("unset {variable}")),
             ),
@@ -154,10 +152,10 @@ pub(crate) fn read(location: &Location) -> Result<FileContents, Error> {
     })
 }
 
-/// Runs an operation that reads the file of `location`, away from the threads that run tasks.
+/// Runs an operation that reads the file of `location`, outside of the threads that run tasks.
 ///
 /// # Errors
-/// Those of the operation; [`ErrorKind::Io`] if it does not return in time.
+/// The operation's own; [`ErrorKind::Io`] if it does not return in time.
 pub(crate) async fn read_async<T: Send + 'static>(
     location: &Location,
     operation: impl FnOnce(&Location) -> Result<T, Error> + Send + 'static,
@@ -169,8 +167,10 @@ pub(crate) async fn read_async<T: Send + 'static>(
         .unwrap_or_else(|error| Err(unreadable(location, error)))
 }
 
-/// [`read_async`] for the other crates of this library; without a path nothing is read.
-#[doc(hidden)]
+/// [`read_async`] for the other crates of this workspace. Without a path nothing is read.
+///
+/// # Errors
+/// The operation's own; [`ErrorKind::Io`] if it does not return in time.
 pub async fn without_blocking<T: Send + 'static>(
     path: Option<PathBuf>,
     operation: impl FnOnce() -> Result<T, Error> + Send + 'static,
@@ -181,7 +181,7 @@ pub async fn without_blocking<T: Send + 'static>(
     }
 }
 
-/// Whether nothing is there, as opposed to something that cannot be read.
+/// Whether the file does not exist, as opposed to being unreadable.
 pub(crate) fn is_absent(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -197,16 +197,16 @@ fn check(metadata: &Metadata, location: &Location) -> Result<(), Error> {
     Ok(())
 }
 
-/// The error for what is no regular file.
+/// Rejects a path that is not a regular file.
 pub(crate) fn check_kind(metadata: &Metadata, location: &Location) -> Result<(), Error> {
     if metadata.is_dir() {
         return Err(location
-            .invalid("it is a folder, and a file is needed")
-            .with_remedy(Remedy::new("Name the file inside of it.")));
+            .invalid("it is a directory, not a file")
+            .with_remedy(Remedy::new("Use the path of a file in it.")));
     }
     if !metadata.is_file() {
         return Err(location
-            .invalid("it is a pipe or a device, and a regular file is needed")
+            .invalid("it is a pipe or a device, not a regular file")
             .with_remedy(Remedy::new("Write the credential to a file first.")));
     }
     Ok(())
@@ -214,33 +214,32 @@ pub(crate) fn check_kind(metadata: &Metadata, location: &Location) -> Result<(),
 
 fn too_long(location: &Location) -> Error {
     location
-        .invalid("it is longer than 1 MiB, so it is no credential")
+        .invalid("it is larger than 1 MiB, so it is not a credential")
         .with_remedy(Remedy::new("Check the path."))
 }
 
 pub(crate) fn unreadable(location: &Location, error: io::Error) -> Error {
     if is_transient(&error) {
-        let told = Error::new(
-            ErrorKind::Io,
-            format!("{location}: it cannot be read for now: {error}"),
-        );
-        return told.with_remedy(retry(&error)).with_source(error);
+        let message = format!("{location}: it could not be read: {error}");
+        return Error::new(ErrorKind::Io, message)
+            .with_remedy(retry(&error))
+            .with_source(error);
     }
     let why = match error.kind() {
-        io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
-        io::ErrorKind::InvalidInput => "this cannot be a path".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission to read it is denied".to_owned(),
+        io::ErrorKind::InvalidInput => "the path is invalid".to_owned(),
         _ => format!("it cannot be read: {error}"),
     };
     location
         .invalid(why)
         .with_remedy(Remedy::new(
-            "Check the path, and who owns the file and may read it.",
+            "Check the path, and the owner and the permissions of the file.",
         ))
         .with_source(error)
 }
 
-/// Whether the same operation may succeed later. The errors of the system are many: all of them
-/// are transient that are not about the file itself, its path or its permissions.
+/// Whether the operation may succeed on retry: any error but those about the file itself, its path or
+/// its permissions.
 pub(crate) fn is_transient(error: &io::Error) -> bool {
     let is_about_file = matches!(
         error.kind(),
@@ -253,7 +252,7 @@ pub(crate) fn is_transient(error: &io::Error) -> bool {
             | io::ErrorKind::InvalidData
             | io::ErrorKind::Unsupported
     );
-    // These have no kind in the standard library.
+    // The standard library has no kind for these.
     #[cfg(unix)]
     let is_about_file = {
         use rustix::io::Errno;
@@ -267,12 +266,12 @@ fn is_one_of(error: &io::Error, numbers: &[rustix::io::Errno]) -> bool {
     rustix::io::Errno::from_io_error(error).is_some_and(|number| numbers.contains(&number))
 }
 
-/// The remedy for an error that [`is_transient`].
+/// Returns the remedy for a transient error.
 pub(crate) fn retry(error: &io::Error) -> Remedy {
     #[cfg(unix)]
     if is_one_of(error, &[rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]) {
         return Remedy::new(
-            "Try again. If it happens again, close files that are no longer used, or raise the limit on open files.",
+            "Try again. If it happens again, close unused files, or raise the limit on open files.",
         )
         .command("ulimit -n 4096");
     }
@@ -280,12 +279,12 @@ pub(crate) fn retry(error: &io::Error) -> Remedy {
         io::ErrorKind::TimedOut => Remedy::new(
             "Check that the file system is mounted and its server can be reached, or put the file on a local disk.",
         ),
-        _ => Remedy::new("Try again. If it happens again, check the disk and the system's log."),
+        _ => Remedy::new("Try again. If it happens again, check the disk and the system log."),
     }
 }
 
-/// The error of a file that this program has read before, and cannot read again: a permission
-/// that is missing may be set by the program that is just replacing the file.
+/// Makes a permission error transient for a file that was readable before: another process may be
+/// replacing it, and set its permissions next.
 pub(crate) fn while_replaced(error: Error) -> Error {
     let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());
     let is_denied =
@@ -293,10 +292,10 @@ pub(crate) fn while_replaced(error: Error) -> Error {
     if !is_denied {
         return error;
     }
-    let told = Error::new(ErrorKind::Io, error.to_string());
+    let transient = Error::new(ErrorKind::Io, error.to_string());
     match error.remedy() {
-        Some(remedy) => told.with_remedy(remedy.clone()),
-        None => told,
+        Some(remedy) => transient.with_remedy(remedy.clone()),
+        None => transient,
     }
     .with_source(error)
 }
@@ -320,13 +319,13 @@ pub(crate) fn decode(bytes: &[u8], location: &Location) -> Result<Zeroizing<Stri
     })?;
     if text.contains('\0') {
         return Err(location
-            .invalid("it has NUL bytes, so it is no text")
+            .invalid("it contains NUL bytes, so it is not text")
             .with_remedy(save_again()));
     }
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// Tests let operations on a path fail here.
+/// The hook for errors that tests inject.
 #[cfg(not(test))]
 fn injected_fault(_: &Path, _opens: bool) -> io::Result<()> {
     Ok(())
@@ -334,7 +333,7 @@ fn injected_fault(_: &Path, _opens: bool) -> io::Result<()> {
 #[cfg(test)]
 use faults::apply as injected_fault;
 
-/// File systems that fail, or do not respond.
+/// File systems that fail or do not respond.
 #[cfg(test)]
 pub(crate) mod faults {
     use std::collections::BTreeMap;
@@ -344,7 +343,7 @@ pub(crate) mod faults {
 
     #[derive(Clone, Copy, PartialEq, Eq)]
     pub(crate) enum Fault {
-        /// Nothing that is done with the path succeeds: this is the system's number of the error.
+        /// All operations on the path fail with this error number.
         Error(i32),
         /// The file cannot be opened.
         OpenError(i32),
@@ -355,7 +354,7 @@ pub(crate) mod faults {
     static FAULTS: Mutex<BTreeMap<PathBuf, Fault>> = Mutex::new(BTreeMap::new());
     static CHANGED: Condvar = Condvar::new();
 
-    /// Ends its fault when it is dropped.
+    /// Removes its fault on drop.
     pub(crate) struct Injected(PathBuf);
 
     pub(crate) fn inject(path: &Path, fault: Fault) -> Injected {
@@ -401,9 +400,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_readable_text_is_told_apart() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+    fn unreadable_files_are_rejected() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
         for (contents, why) in [
             (&b"\xff\xfe{\0}\0"[..], "UTF-16"),
             (b"{\"a\": \"\xff\"}", "not UTF-8 text (from byte 7 on)"),
@@ -412,10 +411,10 @@ mod tests {
             fs::write(path("odd"), contents).unwrap();
             assert!(refusal(&path("odd")).contains(why));
         }
-        assert!(refusal(folder.path()).contains("folder"));
-        assert!(refusal(&path("nowhere")).contains("no such file"));
-        assert!(refusal(&path("odd").join("below")).contains("no such file"));
-        assert!(refusal(Path::new("~/key.json")).contains("no such file"));
+        assert!(refusal(dir.path()).contains("directory"));
+        assert!(refusal(&path("nowhere")).contains("does not exist"));
+        assert!(refusal(&path("odd").join("below")).contains("does not exist"));
+        assert!(refusal(Path::new("~/key.json")).contains("does not exist"));
         // Sparse: 100 MB that are never read.
         let huge = File::create(path("huge")).unwrap();
         huge.set_len(100_000_000).unwrap();
@@ -424,34 +423,34 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_device_is_not_opened() {
+    fn device_is_not_opened() {
         assert!(refusal(Path::new("/dev/zero")).contains("device"));
         assert!(refusal(Path::new("/dev/tty")).contains("device"));
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_pipe_that_takes_the_files_place_before_it_is_opened_holds_nobody_up() {
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe");
+    fn pipe_that_replaces_the_file_does_not_block() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
         let made = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(made.unwrap().success());
-        // Nobody writes to it: opened in the usual way, it would be waited for without end.
+        // It has no writer: a plain open would block.
         let error = read_file(&pipe, &Location::file(&pipe)).err().unwrap();
         assert!(error.to_string().contains("pipe"), "{error}");
     }
 
     #[test]
-    fn a_byte_order_mark_is_left_out() {
+    fn byte_order_mark_is_removed() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), b"\xef\xbb\xbf{}").unwrap();
         assert_eq!(*read(&Location::file(file.path())).unwrap().text, "{}");
     }
 
     #[test]
-    fn a_stamp_changes_with_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
+    fn fingerprint_changes_with_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
         assert_eq!(FileFingerprint::now(&path).unwrap(), None);
         fs::write(&path, "a").unwrap();
         let before = read(&Location::file(&path)).unwrap().fingerprint;
@@ -464,8 +463,8 @@ mod tests {
     #[test]
     fn errors_about_the_file_itself_are_not_transient() {
         use rustix::io::Errno;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
         fs::write(&path, "{}").unwrap();
         for errno in [
             Errno::ACCESS,

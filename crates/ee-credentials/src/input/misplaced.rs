@@ -1,12 +1,11 @@
-//! What a text is that should have been a credential: people put all sorts of things
-//! where one belongs, and "not JSON" helps nobody.
+//! Recognizing text that is not the JSON of a credential, so that the error says what it is.
 
 use ee_token::Remedy;
 
 use crate::Error;
 use crate::input::location::Location;
 
-/// A shape that is no credential, or not one that belongs in this place.
+/// Text where the JSON of a credential is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MisplacedInput {
     Empty,
@@ -65,46 +64,42 @@ impl MisplacedInput {
         match self {
             Self::Empty => "it is empty",
             Self::Html => "it is HTML, not JSON",
-            Self::Pem => "it is a PEM (a bare key or certificate), not JSON",
+            Self::Pem => "it is a PEM (a key or a certificate), not JSON",
             Self::Array => "it is JSON, but not an object",
-            Self::Ini => "it is a configuration file of gcloud, not JSON",
-            Self::RefreshToken => "it is a bare refresh token, not JSON",
-            Self::AccessToken => {
-                "it is a bare access token, not JSON, and would end within the hour"
-            }
-            Self::AuthorizationCode => {
-                "it is an authorization code, which is good for one login only"
-            }
+            Self::Ini => "it is a gcloud configuration file, not JSON",
+            Self::RefreshToken => "it is a refresh token, not JSON",
+            Self::AccessToken => "it is an access token, not JSON, and expires within an hour",
+            Self::AuthorizationCode => "it is an authorization code, which is valid for one login",
             Self::ApiKey => "it is an API key, not JSON",
             Self::Base64Json => "it is base64, not JSON",
-            Self::Path => "it is the path of a file, not its JSON",
+            Self::Path => "it is the path of a file, not JSON",
             Self::OtherText => "it is not JSON",
         }
     }
 
-    fn advice(self) -> &'static str {
+    fn remedy(self) -> &'static str {
         match self {
-            Self::Empty => "Put a credential there, or name another place.",
+            Self::Empty => "Write a credential to it, or use another source.",
             Self::Html => {
-                "Download the file again: a login page or an error page was saved in its place."
+                "Download the file again: a login page or an error page was saved instead."
             }
             Self::Pem => {
-                "Use the JSON key file that the key came in; a program can use the PEM together with the account's address."
+                "Use the JSON key file that the key came in. A program can pass the PEM with Credentials::from_pem."
             }
             Self::Ini => {
-                "Name application_default_credentials.json instead; `gcloud auth application-default login` writes it."
+                "Use application_default_credentials.json, which `gcloud auth application-default login` writes."
             }
-            Self::RefreshToken => "Put a bare refresh token into the variable EARTHENGINE_TOKEN.",
+            Self::RefreshToken => "Set the variable EARTHENGINE_TOKEN to the refresh token.",
             Self::AccessToken => {
-                "Use a credential that lasts: a refresh token or a service account's key. A program can bring its own access token along."
+                "Use a login or a service account key. A program can pass an access token with Credentials::from_token."
             }
             Self::AuthorizationCode => {
-                "Finish the login with it, and use the credential that comes out."
+                "Finish the login with it, and use the resulting credential."
             }
-            Self::ApiKey => "Give an API key as such, with the credential left out.",
+            Self::ApiKey => "Pass an API key with Credentials::from_api_key, without a credential.",
             Self::Base64Json => "Decode it first (base64 --decode).",
             Self::Path => {
-                "Name the file with GOOGLE_APPLICATION_CREDENTIALS, or put its contents here."
+                "Set GOOGLE_APPLICATION_CREDENTIALS to the path, or use the contents of the file."
             }
             Self::Array | Self::OtherText => {
                 "Use a service account's JSON key, or a file that a login has written."
@@ -116,7 +111,7 @@ impl MisplacedInput {
     pub(crate) fn into_error(self, location: &Location) -> Error {
         location
             .invalid(self.noun())
-            .with_remedy(Remedy::new(self.advice()))
+            .with_remedy(Remedy::new(self.remedy()))
     }
 }
 
@@ -124,9 +119,9 @@ impl MisplacedInput {
 pub(crate) fn invalid_json(location: &Location, error: &serde_json::Error) -> Error {
     let at = format!("line {}, column {}", error.line(), error.column());
     let why = if error.is_eof() {
-        format!("its JSON is cut off at {at}")
+        format!("its JSON is truncated at {at}")
     } else {
-        format!("it is not valid JSON from {at} on")
+        format!("its JSON is invalid at {at}")
     };
     location.invalid(why).with_remedy(Remedy::new(
         "Download or create the credential again, and use it unchanged.",
@@ -138,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_named_for_what_it_is() {
+    fn misplaced_text_is_identified() {
         for (text, shape) in [
             (" \n", Some(MisplacedInput::Empty)),
             (" {\"a\": 1}", None),

@@ -1,10 +1,10 @@
-//! Quotations of untrusted text in messages.
+//! Text forms of untrusted input and of bytes.
 
 use ee_token::{is_unsafe_for_display, sanitize};
 
-/// The beginning of a text that a message quotes, without what steers a terminal.
+/// Returns the first 60 characters of a text, without control and invisible characters.
 pub(crate) fn clipped(text: &str) -> String {
-    // Before it is cut: the beginning of a secret could not be told for one.
+    // Before cutting: the beginning of a secret is not recognizable.
     let text = sanitize(text, &[]);
     let printable = |c: char| {
         if is_unsafe_for_display(c) {
@@ -20,12 +20,17 @@ pub(crate) fn clipped(text: &str) -> String {
     clipped
 }
 
+/// Returns the bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_clipped_as_a_whole() {
+    fn secret_is_redacted_before_clipping() {
         let text = format!("{} ya29.canary", "x".repeat(50));
         assert!(!clipped(&text).contains("ya"), "{}", clipped(&text));
         let hidden = "ya\u{200b}29.canary-of-a-token";

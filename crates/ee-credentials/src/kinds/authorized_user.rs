@@ -34,7 +34,7 @@ pub(crate) fn load(
     let client_id = shared_client_id(&file.client_id);
     let account: Option<Arc<str>> = file.account.map(Arc::from);
     let source = Arc::new(RefreshToken {
-        ends_at: None,
+        expires_at: None,
         owner: OnceLock::new(),
         client_secret: file.client_secret,
         refresh_token: file.refresh_token,
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_refresh_token_is_exchanged_with_exactly_these_fields() {
+    async fn authorized_user_request_has_these_fields() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_user("jane@example.com");
         let text = jane.authorized_user_json_with_quota_project("pays-for-it");
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn scopes_and_rapt_are_sent_where_there_are_any_and_a_token_uri_is_not_read() {
+    async fn scopes_and_rapt_are_sent_and_token_uri_is_ignored() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_user("jane@example.com");
         let mut file: serde_json::Value =
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_programs_login_is_not_gclouds_business() {
+    async fn login_of_another_program_has_no_gcloud_command() {
         let emulator = Emulator::start().await.unwrap();
         let text = json!({"type": "authorized_user", "client_id": "1-x", "client_secret": "s", "refresh_token": "1//canary"});
         let credentials = Credentials::from_json(&text.to_string(), &options(&emulator)).unwrap();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn each_field_that_is_missing_empty_or_no_text_is_named() {
+    fn missing_empty_or_mistyped_login_field_is_named() {
         let whole = json!({
             "type": "authorized_user", "client_id": "c", "client_secret": "s-canary", "refresh_token": "1//canary",
         });

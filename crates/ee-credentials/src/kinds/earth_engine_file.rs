@@ -180,7 +180,7 @@ impl EarthEngineFile {
         options: &CredentialOptions,
     ) -> Result<Credential, Error> {
         options.reject_subject(CredentialKind::EarthEngineFile)?;
-        let ends_at = self.login_expires_at();
+        let expires_at = self.login_expires_at();
         let Some(refresh_token) = self.refresh_token else {
             return Err(location
                 .invalid_field("refresh_token", "is missing, so the file contains no login")
@@ -188,7 +188,7 @@ impl EarthEngineFile {
         };
         let client_id = shared_client_id(&self.client_id);
         let source = Arc::new(RefreshToken {
-            ends_at,
+            expires_at,
             owner: OnceLock::new(),
             client_id: client_id.clone(),
             client_secret: self.client_secret,
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_refresh_token_is_exchanged_without_scopes_and_with_earth_engines_client() {
+    async fn login_file_request_has_earth_engines_client() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_user("jane@example.com");
         let text = jane.earthengine_file_json(Some("my-project"));
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn narrowing_is_sent_and_a_refusal_says_that_the_login_is_too_narrow() {
+    async fn scopes_beyond_the_login_are_rejected() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_user_with_scopes(
             "jane@example.com",
@@ -289,11 +289,11 @@ mod tests {
             emulator.requests()[0].form()["scope"],
             "https://www.googleapis.com/auth/drive"
         );
-        assert!(error.remedy().unwrap().text.contains("ask for fewer"));
+        assert!(error.remedy().unwrap().text.contains("request fewer"));
     }
 
     #[tokio::test]
-    async fn a_revoked_login_says_how_to_log_in_again() {
+    async fn revoked_login_has_a_login_command() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_user("jane@example.com");
         emulator.revoke(jane.earthengine_refresh_token());
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_may_be_missing_and_unknown_keys_are_passed_over() {
+    fn fields_are_optional_and_unknown_ones_ignored() {
         let file = EarthEngineFile::from_json(
             r#"{"refresh_token": null, "project": " ", "x": [{}], "token_uri": 7, "url": 1}"#,
         )
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_the_wrong_type_is_named() {
+    fn mistyped_field_of_the_login_file_is_named() {
         for (text, field) in [
             (r#"{"refresh_token": 7}"#, "refresh_token"),
             (
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn another_shape_in_its_place_is_named() {
+    fn other_text_in_the_login_file_is_identified() {
         let location = Location::file("/home/j/.config/earthengine/credentials");
         for (text, noun) in [
             (
@@ -362,7 +362,7 @@ mod tests {
                 "service account key",
             ),
             (r#"{"type": "external_account"}"#, "external_account"),
-            ("1//0canary", "bare refresh token"),
+            ("1//0canary", "it is a refresh token"),
             ("-----BEGIN PRIVATE KEY-----", "PEM"),
         ] {
             let error = EarthEngineFile::read(text, &location).unwrap_err();

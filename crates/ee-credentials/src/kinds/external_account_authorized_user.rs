@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_client_authenticates_with_basic_and_no_more_than_the_token_is_in_the_form() {
+    async fn client_uses_basic_authentication() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_workforce_user("jane");
         let credentials = Credentials::from_json(&jane.json(), &options(&emulator)).unwrap();
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_new_refresh_token_in_the_answer_takes_the_old_ones_place() {
+    async fn rotated_refresh_token_is_used() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_workforce_user("jane");
         emulator.rotate_refresh_tokens(true);

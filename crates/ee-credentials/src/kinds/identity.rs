@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_tell_identities_apart_as_far_as_they_name_them() {
+    fn identities_are_compared_by_their_names() {
         let login =
             |account: &str| Identity::login((!account.is_empty()).then(|| Arc::from(account)));
         let pool = |name: &str| Identity::member_of(Some(name));
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn subjects_are_compared_by_id_and_then_by_address() {
+    fn subjects_are_compared_by_id_then_email() {
         let subject = |id: &str, email: &str| Subject {
             id: (!id.is_empty()).then(|| id.into()),
             email: (!email.is_empty()).then(|| email.into()),

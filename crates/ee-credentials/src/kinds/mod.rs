@@ -110,6 +110,8 @@ fn missing_type(object: &JsonObject<'_>) -> Error {
 }
 
 #[cfg(test)]
+mod rejection_tests;
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::ErrorKind;
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_credential_is_named_for_what_it_is() {
+    fn text_that_is_not_a_credential_is_identified() {
         for (text, noun) in [
             (r#"{"installed": {"client_id": "a"}}"#, "OAuth client"),
             (r#"{"web": {"client_secret": "canary"}}"#, "OAuth client"),
@@ -153,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_universe_is_refused() {
+    fn other_universe_is_rejected() {
         let error = refusal(r#"{"type": "authorized_user", "universe_domain": "example.net"}"#);
         assert_eq!(error.kind(), ErrorKind::UnsupportedUniverse);
         assert!(error.to_string().contains("example.net"));
     }
 
     #[test]
-    fn a_type_as_long_as_a_book_is_not_quoted_whole() {
+    fn overlong_type_is_shortened() {
         let error = refusal(&format!(r#"{{"type": "{}"}}"#, "x".repeat(10_000)));
         assert!(error.to_string().len() < 400);
     }

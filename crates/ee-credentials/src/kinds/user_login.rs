@@ -1,5 +1,4 @@
-//! What every login comes down to: a refresh token and the OAuth client that it was issued to
-//! (RFC 6749 §6).
+//! A user login: a refresh token and the OAuth client that it was issued to (RFC 6749 §6).
 
 use std::sync::{Arc, OnceLock};
 
@@ -18,37 +17,37 @@ use crate::input::location::Location;
 use crate::kinds::identity::{LoginOwner, OwnerQuery, Subject};
 use crate::kinds::oauth_clients::{EARTH_ENGINE_LOGIN, GCLOUD_CLIENT_ID, GCLOUD_LOGIN};
 
-/// A refresh token, and how to exchange it.
+/// A refresh token and the parameters of its exchange.
 #[derive(Debug)]
 pub(crate) struct RefreshToken {
     pub(crate) client_id: Arc<str>,
     pub(crate) client_secret: SecretString,
     pub(crate) refresh_token: SecretString,
     pub(crate) rapt: Option<SecretString>,
-    /// Only what the caller asked for outright: asking for more than was granted fails, and
-    /// without any the token has whatever was granted.
+    /// The caller's scopes. Requesting one that was not granted fails; without any, the token has all
+    /// granted scopes.
     pub(crate) scopes: Option<Scopes>,
     pub(crate) endpoint: TokenEndpoint,
     pub(crate) login: Login,
     pub(crate) location: Location,
     pub(crate) principal: Option<Arc<str>>,
-    /// When the login ends by itself, if that is known.
-    pub(crate) ends_at: Option<DateTime<Utc>>,
-    /// Whose it is, once an answer has said so.
+    /// The known expiry of the login.
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    /// The subject, after a response has named it.
     pub(crate) owner: OnceLock<Box<str>>,
 }
 
-/// How a person logs in again.
+/// How the user logs in again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Login {
     EarthEngine,
     Gcloud,
-    /// With the program whose OAuth client it was.
+    /// With the program whose OAuth client it is.
     Other,
 }
 
 impl Login {
-    /// How one logs in for a file that gcloud or another program with that client wrote.
+    /// Returns how to log in again with an OAuth client.
     pub(crate) fn of_client(client_id: &str) -> Self {
         if client_id == GCLOUD_CLIENT_ID {
             Self::Gcloud
@@ -57,7 +56,7 @@ impl Login {
         }
     }
 
-    /// The endpoint of every login: a file never chooses where its token is sent.
+    /// Returns the endpoint of every login. A file never determines where its token is sent.
     pub(crate) fn endpoint(options: &CredentialOptions) -> TokenEndpoint {
         TokenEndpoint::google(options.http.clone())
     }
@@ -66,11 +65,11 @@ impl Login {
 impl RefreshToken {
     fn explain(&self, error: ee_token::Error) -> ee_token::Error {
         let kind = error.kind();
-        let about_the_login = matches!(
+        let is_about_login = matches!(
             kind,
             Token::Rejected | Token::ReauthenticationRequired | Token::InvalidScope
         );
-        let explained = if about_the_login {
+        let explained = if is_about_login {
             let message = format!("{error} (the login in {})", self.location);
             ee_token::Error::new(kind, message)
                 .with_remedy(self.remedy(kind, &error))
@@ -85,27 +84,27 @@ impl RefreshToken {
     }
 
     fn remedy(&self, kind: Token, error: &ee_token::Error) -> Remedy {
-        let over = self.ends_at.filter(|end| *end <= Utc::now()).map(|end| {
+        let expired = self.expires_at.filter(|end| *end <= Utc::now()).map(|end| {
             format!(
-                "The login was made in a notebook, where logins last 7 days, and ended on {}",
+                "The login was made in a notebook, where logins expire after 7 days, and expired on {}",
                 end.format("%Y-%m-%d")
             )
         });
-        let why = match (kind, &over) {
+        let why = match (kind, &expired) {
             (Token::ReauthenticationRequired, _) => {
-                "Your organisation asks for a new login from time to time"
+                "Your organization requires a new login from time to time"
             }
             (Token::InvalidScope, _) => {
-                "The login does not cover all of the scopes that were asked for: ask for fewer"
+                "The login does not have all requested scopes: request fewer"
             }
             _ if error.to_string().contains("_client") => {
-                "The OAuth client of this login is gone or its secret has changed"
+                "The OAuth client of the login was deleted or its secret has changed"
             }
-            (_, Some(over)) => over,
+            (_, Some(expired)) => expired,
             _ if self.login == Login::EarthEngine => {
-                "The login has ended: it was revoked, went unused for six months, or was made in a notebook, where logins last 7 days"
+                "The login was revoked, was unused for six months, or was made in a notebook, where logins expire after 7 days"
             }
-            _ => "The login has ended: it was revoked, or went unused for six months",
+            _ => "The login was revoked, or was unused for six months",
         };
         let or = if kind == Token::InvalidScope {
             ", or"
@@ -115,14 +114,14 @@ impl RefreshToken {
         let (then, command) = match self.login {
             Login::EarthEngine => (" log in again", Some(EARTH_ENGINE_LOGIN)),
             Login::Gcloud => (" log in again", Some(GCLOUD_LOGIN)),
-            Login::Other => (" log in again with the program that made this file", None),
+            Login::Other => (" log in again with the program that wrote this file", None),
         };
         let afterwards = match &self.location {
             Location::Variable(name) => format!(", and set {name} from the new file"),
             Location::File {
                 named_by: Some(variable),
                 ..
-            } => format!(", and let {variable} name the new file"),
+            } => format!(", and set {variable} to the path of the new file"),
             _ => String::new(),
         };
         let remedy = Remedy::new(format!("{why}{or}{then}{afterwards}."));
@@ -175,8 +174,8 @@ impl LoginOwner for RefreshToken {
     }
 }
 
-/// Returns the subject of an ID token (`sub`, OpenID Connect Core 1.0 §2). It came straight from the token
-/// endpoint, so that its signature need not be looked at (§3.1.3.7).
+/// Returns the subject of an ID token (`sub`, OpenID Connect Core 1.0 §2). The token came directly
+/// from the token endpoint, so its signature need not be verified (§3.1.3.7).
 fn subject(id_token: &SecretString) -> Option<Box<str>> {
     #[derive(Deserialize)]
     struct Claims {

@@ -221,7 +221,7 @@ impl WebFlow {
             login: Login::Other,
             location: Location::InMemory,
             principal: None,
-            ends_at: None,
+            expires_at: None,
             owner: OnceLock::new(),
         };
         let source = FirstThen {

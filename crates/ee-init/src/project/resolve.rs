@@ -1,6 +1,7 @@
 //! Which project: every place that can name one, in order.
 
-use ee_credentials::{Credentials, Environment, Warning, without_blocking};
+use ee_credentials::internal::without_blocking;
+use ee_credentials::{Credentials, Environment, Warning};
 use ee_token::Remedy;
 
 use crate::project::{Project, ProjectSource, check_project, is_google_sdk_project};

@@ -71,9 +71,9 @@ fn other_texts_are_named_without_their_contents() {
             "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
             "a certificate",
         ),
-        ("a\nb", "a text of several lines"),
-        (&"a/".repeat(LONGEST_PATH), "a text longer than any path"),
-        (&"a".repeat(LONGEST_NAME + 1), "a text longer than any path"),
+        ("a\nb", "text of several lines"),
+        (&"a/".repeat(LONGEST_PATH), "text longer than any path"),
+        (&"a".repeat(LONGEST_NAME + 1), "text longer than any path"),
         (&format!("AIza{}", "x".repeat(35)), "an API key"),
         (&format!("4/0A{}", "x".repeat(60)), "an authorization code"),
     ] {

@@ -1051,7 +1051,10 @@ async fn aws_without_a_key_a_region_or_version_2_of_its_metadata_is_an_error() {
         machine.emulator.fault(IMDS, Fault::status(status));
         let error = machine.load(&aws()).unwrap().token().await.unwrap_err();
         assert_eq!(error.kind(), Token::UnconfirmedRejection);
-        assert!(error.to_string().contains("IMDSv2 is not enabled"), "{error}");
+        assert!(
+            error.to_string().contains("IMDSv2 is not enabled"),
+            "{error}"
+        );
         assert!(error.remedy().unwrap().text.contains("IMDSv2"));
     }
     for region in [

@@ -231,7 +231,7 @@ async fn a_server_that_is_busy_is_asked_again() {
 }
 
 #[tokio::test]
-async fn another_target_or_source_in_the_same_file_is_an_error_and_a_new_key_is_not() {
+async fn other_target_or_source_in_the_file_is_an_error() {
     let emulator = start().await;
     emulator.allow_impersonation(ROBOT, TARGET);
     emulator.allow_impersonation(ROBOT, MIDDLE);
@@ -399,7 +399,7 @@ fn each_bad_field_is_named_and_nothing_is_sent() {
 }
 
 #[test]
-fn an_address_is_one_that_can_stand_in_a_url() {
+fn account_email_needs_no_url_escaping() {
     for good in [
         TARGET,
         "x@p.example.com.iam.gserviceaccount.com",

@@ -24,9 +24,10 @@ use ring::digest::{Context, SHA256};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::input::quote::hex;
 use crate::kinds::credential::Credential;
 use crate::storage::private_file::{self, Replacement, random_name, step};
-use crate::{CredentialKind, Environment, Error, hex};
+use crate::{CredentialKind, Environment, Error};
 use entry::{Entry, SealingKey};
 use lock::Lock;
 use source::Kept;

@@ -48,7 +48,9 @@ impl UrlToken {
                 let text = sensitive_header(&[value.expose_secret()]).ok();
                 let (Some(header), Some(text)) = (header, text) else {
                     let name = clipped(name).escape_debug().to_string();
-                    return Err(part.location.invalid_field(&name, "cannot be an HTTP header"));
+                    return Err(part
+                        .location
+                        .invalid_field(&name, "cannot be an HTTP header"));
                 };
                 headers.insert(header, text);
             }
@@ -58,7 +60,7 @@ impl UrlToken {
                 "leads to the metadata server of Google Cloud at {}, whose tokens are not subject tokens. Nothing was sent",
                 url.host_str().unwrap_or_default()
             );
-            return Err(allowed_hosts::refused(&source.location, "url", &why).with_remedy(
+            return Err(allowed_hosts::disallowed(&source.location, "url", &why).with_remedy(
                 Remedy::new("To act as the machine's own service account, use no credential file: the metadata server is found without one. Do not use a file that you do not trust.")
                     .url(EXTERNAL_FILES_PAGE),
             ));
@@ -175,7 +177,7 @@ fn check(text: &str, location: &Location) -> Result<Url, Error> {
         _ => {
             let why = format!("names {host} without HTTPS");
             Err(
-                allowed_hosts::refused(location, "url", &why).with_remedy(Remedy::new(
+                allowed_hosts::disallowed(location, "url", &why).with_remedy(Remedy::new(
                     "Use an https:// URL. Plain HTTP is allowed only on this machine.",
                 )),
             )

@@ -158,7 +158,7 @@ async fn a_machines_account_can_act_as_another() {
 }
 
 #[test]
-fn what_can_be_known_to_be_wrong_is_said_before_anything_is_sent() {
+fn invalid_impersonation_is_rejected_without_a_request() {
     let options = CredentialOptions::default();
     let token = Credentials::from_token(AccessToken::new("ya29.canary").unwrap());
     let to_middle = token.impersonate(MIDDLE).build(&options).unwrap();

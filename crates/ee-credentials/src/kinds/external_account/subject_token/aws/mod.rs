@@ -61,7 +61,7 @@ impl Aws {
         if url.scheme() != "https" || url.port().is_some() {
             let why = format!("names {host} without HTTPS at the default port");
             return Err(
-                allowed_hosts::refused(&self.location, VERIFICATION_URL, &why).with_remedy(
+                allowed_hosts::disallowed(&self.location, VERIFICATION_URL, &why).with_remedy(
                     Remedy::new("Use https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15."),
                 ),
             );
