@@ -187,7 +187,7 @@ async fn logins(
     let environment = Environment::empty()
         .with_home(folder.path())
         .with_var("NO_GCE_CHECK", "true");
-    let flow = LoginFlow::new(environment, options.http.clone())
+    let flow = LoginFlow::new(environment, options.http_client().clone())
         .mode(LoginMode::Notebook)
         .force(true)
         .quiet(true);
@@ -213,7 +213,7 @@ async fn logins(
         canaries.add(format!("the {field}"), kept[field].as_str().unwrap());
     }
     let request = Request::new(Method::GET, url);
-    let page = options.http.send(request).await.unwrap();
+    let page = options.http_client().send(request).await.unwrap();
     let back = page.headers()["location"].to_str().unwrap();
     let (_, query) = back.split_once('?').unwrap();
     let login = flow.finish(pending, query).await.unwrap();

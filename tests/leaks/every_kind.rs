@@ -138,9 +138,10 @@ async fn tokens(looked: &mut Looked) {
     let server = Hostile::start("silence", Fault::Silence, Where::Everywhere).await;
     let endpoints = Endpoints::emulator(server.address).unwrap();
     let mut made = looked.made(USER, "silence");
-    let mut options = made.options(USER, server.address);
+    let options = made.options(USER, server.address);
     let impatient = http_client().read_timeout(PATIENCE);
-    options.http = HttpClient::from_reqwest_builder(impatient, endpoints).unwrap();
+    let http = HttpClient::from_reqwest_builder(impatient, endpoints).unwrap();
+    let options = options.with_http_client(http);
     let ended = made.credentials(&options).unwrap().unwrap().token().await;
     looked.failed("silence", ended);
 

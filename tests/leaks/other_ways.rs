@@ -167,8 +167,7 @@ async fn no_secret_is_in_what_the_layer_for_other_http_clients_says_of_any_answe
                 let name = format!("{kind}, {fault:?} {place:?}");
                 let server = Hostile::start(&name, fault, place).await;
                 let made = make(kind, &name, &keys, folder.path());
-                let mut options = made.options(kind, server.address);
-                options.disk_cache = None;
+                let options = made.options(kind, server.address).disk_cache(None);
                 let credentials = made.credentials(&options).unwrap().unwrap();
                 let layer = layer(&mut looked.canaries, &name, &credentials);
                 let uri = format!("http://{}/earthengine.googleapis.com/v1/x", server.address);
@@ -276,8 +275,7 @@ fn no_secret_is_in_what_the_client_without_async_says_of_any_answer() {
         let name = format!("{kind}, {fault:?} {place:?}, blocking");
         let server = runtime.block_on(Hostile::start(&name, fault, place));
         let made = make(kind, &name, &keys, folder.path());
-        let mut options = made.options(kind, server.address);
-        options.disk_cache = None;
+        let options = made.options(kind, server.address).disk_cache(None);
         let credentials = made.credentials(&options).unwrap().unwrap();
         blocked(&mut looked, &name, &credentials, server.address);
         // Where it must not block, it says so, and nothing else.
@@ -310,8 +308,9 @@ fn no_secret_is_in_what_the_client_without_async_says_of_any_answer() {
         let name = format!("{fault:?}, process-wide");
         let server = runtime.block_on(Hostile::start(&name, fault, Where::Everywhere));
         let made = make("authorized user", &name, &keys, folder.path());
-        let mut options = made.options("authorized user", server.address);
-        options.disk_cache = None;
+        let options = made
+            .options("authorized user", server.address)
+            .disk_cache(None);
         let credentials = made.credentials(&options).unwrap().unwrap();
         let ee = blocking::initialize(builder(&credentials, server.address));
         let ee = all.ended(&name, ee);
@@ -427,8 +426,7 @@ async fn no_secret_is_in_what_is_said_of_googles_own_client_and_to_it() {
 
             // And ours in their hands.
             let made = make("authorized user", &name, &keys, folder.path());
-            let mut options = made.options("authorized user", address);
-            options.disk_cache = None;
+            let options = made.options("authorized user", address).disk_cache(None);
             let ours = made.credentials(&options).unwrap().unwrap();
             let in_theirs = theirs::Credentials::from(GoogleCloudCredentials::new(ours));
             let headers = in_theirs.headers(Extensions::new()).await;

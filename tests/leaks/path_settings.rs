@@ -128,8 +128,7 @@ fn builder(environment: &Environment) -> EarthEngineBuilder {
 /// All that a program can do with an environment.
 async fn use_environment(case: &mut Case<'_>, environment: &Environment) {
     case.sinks.debug(&case.name, environment);
-    let mut options = CredentialOptions::new(nowhere());
-    options.environment = Some(environment.clone());
+    let options = CredentialOptions::new(nowhere()).environment(environment.clone());
     let search = Search::new(environment.clone(), options.clone());
     case.sinks.debug(&case.name, &options);
     case.sinks.debug(&case.name, &search);
@@ -311,8 +310,7 @@ async fn no_field_of_a_file_shows_a_secret_in_the_place_of_a_path() {
         let environment = Environment::empty()
             .with_os(Platform::Linux)
             .with_var("GOOGLE_API_CERTIFICATE_CONFIG", &form.text);
-        let mut options = options.clone();
-        options.environment = Some(environment);
+        let options = options.clone().environment(environment);
         let mut file = files_with("/tmp/x")[3].1.clone();
         file["credential_source"] =
             json!({"certificate": {"use_default_certificate_config": true}});

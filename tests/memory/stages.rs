@@ -171,7 +171,7 @@ impl World {
                 ("GCE_METADATA_TIMEOUT", "1"),
             ],
         );
-        let environment = exempt(|| options.environment.clone().unwrap());
+        let environment = exempt(|| options.current_environment());
         let search = Search::new(environment, options);
         let found = self.runtime.block_on(search.find()).unwrap();
         self.use_and_drop(found.credentials);
@@ -237,7 +237,7 @@ impl World {
 
     fn flow(&self, options: &CredentialOptions, mode: LoginMode) -> LoginFlow {
         let environment = exempt(|| Environment::empty().with_home(self.path("home")));
-        LoginFlow::new(environment, options.http.clone())
+        LoginFlow::new(environment, options.http_client().clone())
             .mode(mode)
             .force(true)
     }

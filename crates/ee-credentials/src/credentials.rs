@@ -1,4 +1,4 @@
-//! What users hold.
+//! Credentials, as programs hold them.
 
 use std::fmt;
 use std::future::Future;
@@ -10,24 +10,27 @@ use ee_token::{
     display_path, source_fn, token_info,
 };
 
-use crate::input::location::{Place, Stamp, Text, read};
+use crate::iam::account::iam_scopes;
+use crate::input::file::{FileContents, read};
+use crate::input::location::Location;
 use crate::kinds;
-use crate::kinds::credential::Loaded;
-use crate::kinds::external_account::{self, ExternalAccountConfig};
-use crate::kinds::identity::Identity;
-use crate::kinds::impersonated::builder::ImpersonationConfig;
-use crate::kinds::impersonated::iam_scopes;
+use crate::kinds::credential::Credential;
+use crate::kinds::external_account;
+use crate::kinds::external_account::config::ExternalAccountConfig;
+use crate::kinds::impersonated::config::ImpersonationConfig;
 use crate::kinds::metadata_server::MetadataServer;
 use crate::kinds::service_account::{self, ServiceAccountKey};
+use crate::source;
+use crate::source::rebuild::{Rebuild, RebuildFrom};
 use crate::source::reloading::{self, Reader};
 use crate::{CredentialKind, CredentialOptions, CredentialSource, Error, Warning};
 
-/// A credential, ready for use: a token cache, and what is known of the credential.
+/// A credential with a token cache.
 ///
-/// Cheap to clone; clones share the token. Making one sends no request and needs no runtime.
+/// Cheap to clone; clones share the cache. Creating one sends no request and needs no runtime.
 ///
 /// ```
-/// use ee_credentials::{Credentials, CredentialKind};
+/// use ee_credentials::{CredentialKind, Credentials};
 /// use ee_token::AccessToken;
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), ee_token::Error> {
@@ -41,112 +44,108 @@ pub struct Credentials(Arc<Inner>);
 
 #[derive(Clone)]
 struct Inner {
-    kind: CredentialKind,
+    credential: Credential,
+    auth: AuthMethod,
     origin: CredentialSource,
     path: Option<Box<Path>>,
-    principal: Option<Arc<str>>,
-    quota_project: Option<Box<str>>,
-    project: Option<Box<str>>,
-    oauth_client_id: Option<Arc<str>>,
-    scopes: Option<Scopes>,
     warnings: Vec<Warning>,
-    proof: Proof,
+    /// Set if the credential is the metadata server's.
     metadata: Option<Arc<MetadataServer>>,
-    /// Whose it is, as far as the credential itself says so.
-    identity: Identity,
-    /// What Google is asked about it with; `None` for what the program brought along.
+    /// The client for queries about the credential. `None` if its tokens come from the caller.
     http: Option<HttpClient>,
-    /// What would make it once more. Rare, and large: a server holds a hundred thousand people's.
-    making: Option<Box<Making>>,
-    /// The credentials that act as this account, if [`Credentials::impersonate`] made it.
-    through: Option<Box<(Credentials, ImpersonationConfig)>>,
+    /// Boxed: rare and large, and a server may hold 100,000 credentials.
+    rebuild: Option<Box<Rebuild>>,
+    /// The source of [`Credentials::impersonate`].
+    impersonated_from: Option<Box<(Credentials, ImpersonationConfig)>>,
 }
 
-/// How a credential was made, and of what.
+/// How requests are authenticated.
 #[derive(Clone)]
-struct Making {
-    options: CredentialOptions,
-    recipe: Recipe,
-}
-
-/// What the same credential can be made of once more, for other scopes.
-#[derive(Clone)]
-pub(crate) enum Recipe {
-    None,
-    /// A file, and what told it from others when it was read.
-    File(Place, Reader, Stamp),
-    Text(SecretString, Place),
-    Key(Box<ServiceAccountKey>),
-}
-
-/// What requests are authenticated with.
-#[derive(Clone)]
-enum Proof {
+enum AuthMethod {
     Token(TokenCache),
     ApiKey(SecretString),
 }
 
 impl Credentials {
-    /// The credential in a file: of a type that Application Default Credentials know, or
-    /// Earth Engine's own. If it is rejected, and the file has changed since it was read, it
-    /// is read again; another account in it then is an error.
+    /// Reads a credential file: one of the types of Application Default Credentials, or Earth
+    /// Engine's login file. After a rejection the file is read again if it has changed; another
+    /// account in it is an error.
     ///
     /// This reads the file in the calling thread. [`Search::with_file`](crate::Search::with_file)
     /// does not block a task.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFile`](crate::ErrorKind::InvalidFile) and its relatives; the
-    /// message names the file and the field. [`ErrorKind::Io`](crate::ErrorKind::Io) if the
-    /// system fails to read it.
+    /// [`ErrorKind::InvalidFile`](crate::ErrorKind::InvalidFile),
+    /// [`DisallowedHost`](crate::ErrorKind::DisallowedHost),
+    /// [`UnsupportedUniverse`](crate::ErrorKind::UnsupportedUniverse) or
+    /// [`InvalidOptions`](crate::ErrorKind::InvalidOptions), with the file and the field in the
+    /// message. [`ErrorKind::Io`](crate::ErrorKind::Io) if the system fails to read it.
     pub fn from_file(path: impl Into<PathBuf>, options: &CredentialOptions) -> Result<Self, Error> {
-        Self::from_place(Place::file(path), options)
+        Self::from_location(Location::file(path), options)
     }
 
-    pub(crate) fn from_place(place: Place, options: &CredentialOptions) -> Result<Self, Error> {
-        Self::from_text_of_file(read(&place)?, place, kinds::load, options)
+    pub(crate) fn from_location(
+        location: Location,
+        options: &CredentialOptions,
+    ) -> Result<Self, Error> {
+        Self::from_file_contents(read(&location)?, location, kinds::load, options)
     }
 
-    /// The credential in a file that was read just now.
-    pub(crate) fn from_text_of_file(
-        file: Text,
-        place: Place,
+    pub(crate) fn from_file_contents(
+        file: FileContents,
+        location: Location,
         reader: Reader,
         options: &CredentialOptions,
     ) -> Result<Self, Error> {
-        let path = place.path().map(Path::to_owned);
-        let recipe = Recipe::File(place.clone(), reader, file.stamp);
-        let (loaded, warnings) = reloading::load(file, place, reader, options)?;
-        Ok(Self::new(loaded, options)
-            .made_of(recipe, options)
-            .found_in_file(path, warnings))
+        let path = location.path().map(Box::from);
+        let from = RebuildFrom::File(location.clone(), reader, file.fingerprint);
+        let (credential, warnings) = reloading::load(file, location, reader, options)?;
+        let credentials = Self::new(credential, options).with_rebuild(from, options);
+        Ok(credentials.update(|inner| {
+            inner.path = path;
+            inner.warnings.extend(warnings);
+        }))
     }
 
-    /// The credential in a text: what [`Credentials::from_file`] takes, without the file.
+    /// Reads the JSON of a credential, as [`Credentials::from_file`] does.
     ///
     /// # Errors
     /// As [`Credentials::from_file`].
     pub fn from_json(text: &str, options: &CredentialOptions) -> Result<Self, Error> {
-        let loaded = kinds::load(text, &Place::Text, options)?;
-        let loaded = options.keep_tokens(loaded, text);
-        Ok(Self::new(loaded, options).made_of(Recipe::Text(text.into(), Place::Text), options))
+        let location = Location::InMemory;
+        let credential = kinds::load(text, &location, options)?;
+        Ok(Self::from_text(credential, text, location, options))
     }
 
-    /// A service account's key, with the options' scopes, for their subject if there is one,
-    /// and self-signed if they say so.
+    /// Creates the credentials that were read from `text`.
+    pub(crate) fn from_text(
+        credential: Credential,
+        text: &str,
+        location: Location,
+        options: &CredentialOptions,
+    ) -> Self {
+        let credential = source::with_disk_cache(credential, text, options);
+        let from = RebuildFrom::Json(text.into(), location);
+        Self::new(credential, options).with_rebuild(from, options)
+    }
+
+    /// Creates credentials from a service account key, with the scopes, the subject and the
+    /// signing mode of the options.
     ///
     /// # Errors
     /// [`ErrorKind::DisallowedHost`](crate::ErrorKind::DisallowedHost) if the key names a token host
-    /// that is not Google's and was not allowed;
+    /// that is neither Google's nor allowed;
     /// [`ErrorKind::InvalidOptions`](crate::ErrorKind::InvalidOptions).
     pub fn from_service_account_key(
         key: ServiceAccountKey,
         options: &CredentialOptions,
     ) -> Result<Self, Error> {
-        let loaded = service_account::load(key.clone(), options)?;
-        Ok(Self::new(loaded, options).made_of(Recipe::Key(Box::new(key)), options))
+        let credential = service_account::load(key.clone(), options)?;
+        let from = RebuildFrom::Key(Box::new(key));
+        Ok(Self::new(credential, options).with_rebuild(from, options))
     }
 
-    /// The key of the service account with this address, from a PEM alone.
+    /// Creates credentials from the private key of the service account with this email address.
     ///
     /// # Errors
     /// As [`ServiceAccountKey::from_pem`] and [`Credentials::from_service_account_key`].
@@ -158,13 +157,11 @@ impl Credentials {
         Self::from_service_account_key(ServiceAccountKey::from_pem(pem, email)?, options)
     }
 
-    /// Workload or workforce identity federation with subject tokens of the program's own:
-    /// `supply` is called whenever a new one is needed. What it returns is exchanged for a token
-    /// of Google's, as a file of the type `external_account` does it.
+    /// Creates federated credentials with the caller's subject tokens. `supply` is called before
+    /// each token exchange; the exchange is that of an `external_account` file.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFile`](crate::ErrorKind::InvalidFile) that names the setting which
-    /// cannot be used;
+    /// [`ErrorKind::InvalidFile`](crate::ErrorKind::InvalidFile) that names the invalid setting;
     /// [`ErrorKind::DisallowedHost`](crate::ErrorKind::DisallowedHost).
     pub fn from_subject_token<F, Fut>(
         account: ExternalAccountConfig,
@@ -175,252 +172,188 @@ impl Credentials {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<SecretString, ee_token::Error>> + Send + 'static,
     {
-        let loaded = external_account::of_closure(account, supply, options)?;
-        Ok(Self::new(loaded, options))
+        let credential = external_account::from_closure(account, supply, options)?;
+        Ok(Self::new(credential, options))
     }
 
-    /// A token that the program brought along, until it expires.
+    /// Creates credentials from an access token. They cannot be refreshed.
     pub fn from_token(token: AccessToken) -> Self {
         let scopes = token.scopes().cloned();
-        Self::of_access_token(Arc::new(token), scopes)
+        Self::from_caller(Arc::new(token), scopes)
     }
 
-    /// The program's own source of tokens.
+    /// Creates credentials from the caller's source of tokens.
     pub fn from_token_source(source: impl TokenSource + 'static) -> Self {
-        Self::of_access_token(Arc::new(source), None)
+        Self::from_caller(Arc::new(source), None)
     }
 
-    /// The program's own way to get a token: called whenever a new one is needed.
-    pub fn from_fn<F, Fut>(mint: F) -> Self
+    /// Creates credentials from a function that is called whenever a new token is needed.
+    pub fn from_fn<F, Fut>(fetch: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<AccessToken, ee_token::Error>> + Send + 'static,
     {
-        Self::from_token_source(source_fn(mint))
+        Self::from_token_source(source_fn(fetch))
     }
 
-    fn of_access_token(source: Arc<dyn TokenSource>, scopes: Option<Scopes>) -> Self {
-        Self::of_proof(
-            CredentialKind::AccessToken,
-            Proof::Token(TokenCache::from(source)),
-            scopes,
-        )
+    fn from_caller(source: Arc<dyn TokenSource>, scopes: Option<Scopes>) -> Self {
+        let tokens = TokenCache::from(source.clone());
+        let credential = Credential::new(CredentialKind::AccessToken, source).scopes(scopes);
+        Self::with_auth(credential, AuthMethod::Token(tokens))
     }
 
-    /// An API key: it names a project, and nobody.
+    /// Creates credentials from an API key, which identifies a project and no account.
     pub fn from_api_key(key: impl Into<SecretString>) -> Self {
-        Self::of_proof(CredentialKind::ApiKey, Proof::ApiKey(key.into()), None)
+        let source = source_fn(|| async {
+            Err(ee_token::Error::new(
+                ee_token::ErrorKind::InvalidCredential,
+                "an API key has no access token",
+            )
+            .with_remedy(ee_token::Remedy::new(
+                "Use a login or a service account key where a token is needed.",
+            )))
+        });
+        let credential = Credential::new(CredentialKind::ApiKey, Arc::new(source));
+        Self::with_auth(credential, AuthMethod::ApiKey(key.into()))
     }
 
-    fn of_proof(kind: CredentialKind, proof: Proof, scopes: Option<Scopes>) -> Self {
+    fn with_auth(credential: Credential, auth: AuthMethod) -> Self {
         Self(Arc::new(Inner {
-            kind,
+            credential,
+            auth,
             origin: CredentialSource::InMemory,
             path: None,
-            principal: None,
-            quota_project: None,
-            project: None,
-            oauth_client_id: None,
-            scopes,
             warnings: Vec::new(),
-            proof,
             metadata: None,
-            identity: Identity::login(None),
             http: None,
-            making: None,
-            through: None,
+            rebuild: None,
+            impersonated_from: None,
         }))
     }
 
-    pub(crate) fn new(loaded: Loaded, options: &CredentialOptions) -> Self {
-        let quota_project = options.quota_project.clone().or(loaded.quota_project);
-        Self(Arc::new(Inner {
-            kind: loaded.kind,
-            origin: CredentialSource::InMemory,
-            path: None,
-            principal: loaded.principal,
-            quota_project: quota_project.map(String::into_boxed_str),
-            project: loaded.project.map(String::into_boxed_str),
-            oauth_client_id: loaded.oauth_client_id,
-            scopes: loaded.scopes,
-            warnings: Vec::new(),
-            proof: Proof::Token(TokenCache::from(loaded.source)),
-            metadata: None,
-            identity: loaded.identity,
-            http: Some(options.http.clone()),
-            making: None,
-            through: None,
-        }))
-    }
-
-    pub(crate) fn of_machine(server: Arc<MetadataServer>, options: &CredentialOptions) -> Self {
-        let credentials =
-            Self::new(MetadataServer::load(&server), options).made_of(Recipe::None, options);
-        credentials.change(|inner| {
-            inner.origin = CredentialSource::MetadataServer;
-            inner.metadata = Some(server);
+    pub(crate) fn new(credential: Credential, options: &CredentialOptions) -> Self {
+        let tokens = TokenCache::from(credential.source.clone());
+        Self::with_auth(credential, AuthMethod::Token(tokens)).update(|inner| {
+            inner.http = Some(options.http.clone());
+            if let Some(project) = &options.quota_project {
+                inner.credential.quota_project = Some(project.as_str().into());
+            }
         })
     }
 
-    /// Remembers how it was made and, if another token request may be made of that, of what:
-    /// where the login decides the scopes, there is no other. A login that the caller gave as
-    /// a text can be found nowhere, so there is nothing to remember.
-    pub(crate) fn made_of(self, recipe: Recipe, options: &CredentialOptions) -> Self {
-        let is_narrowed = self.is_login() && options.scopes.is_some();
-        let has_others = self.names_scopes() || is_narrowed;
-        if !has_others && matches!(recipe, Recipe::Text(_, Place::Text)) {
-            return self;
-        }
-        let making = Making {
-            options: options.clone(),
-            recipe: if has_others { recipe } else { Recipe::None },
-        };
-        self.change(|inner| inner.making = Some(Box::new(making)))
+    pub(crate) fn from_metadata_server(
+        server: Arc<MetadataServer>,
+        options: &CredentialOptions,
+    ) -> Self {
+        Self::new(MetadataServer::load(&server), options)
+            .with_rebuild(RebuildFrom::Nothing, options)
+            .update(|inner| {
+                inner.origin = CredentialSource::MetadataServer;
+                inner.metadata = Some(server);
+            })
     }
 
-    pub(crate) fn acting_through(self, source: Self, step: ImpersonationConfig) -> Self {
-        self.change(|inner| {
+    fn with_rebuild(self, from: RebuildFrom, options: &CredentialOptions) -> Self {
+        let rebuild = Rebuild::new(&self.0.credential, from, options);
+        self.update(|inner| inner.rebuild = rebuild.map(Box::new))
+    }
+
+    pub(crate) fn with_impersonated_from(self, source: Self, step: ImpersonationConfig) -> Self {
+        self.update(|inner| {
             inner.warnings.extend(source.warnings().iter().cloned());
-            inner.through = Some(Box::new((source, step)));
+            inner.impersonated_from = Some(Box::new((source, step)));
         })
     }
 
-    pub(crate) fn through(&self) -> Option<&(Self, ImpersonationConfig)> {
-        self.0.through.as_deref()
+    pub(crate) fn impersonated_from(&self) -> Option<&(Self, ImpersonationConfig)> {
+        self.0.impersonated_from.as_deref()
     }
 
     pub(crate) fn options(&self) -> Option<&CredentialOptions> {
-        Some(&self.0.making.as_ref()?.options)
+        Some(&self.0.rebuild.as_ref()?.options)
     }
 
-    /// The accounts that it acts as, from the last to the first.
-    pub(crate) fn acts_as(&self) -> impl Iterator<Item = &str> {
+    /// Returns the service accounts that the credentials impersonate, starting with the target.
+    pub(crate) fn impersonated_accounts(&self) -> impl Iterator<Item = &str> {
         std::iter::successors(Some(self), |credentials| {
-            credentials.through().map(|(source, _)| source)
+            credentials.impersonated_from().map(|(source, _)| source)
         })
         .filter(|credentials| credentials.kind() == CredentialKind::ImpersonatedServiceAccount)
         .filter_map(Self::principal)
     }
 
-    /// Whether its token requests must name scopes.
-    fn names_scopes(&self) -> bool {
-        matches!(
-            self.kind(),
-            CredentialKind::ServiceAccount | CredentialKind::ExternalAccount
-        )
-    }
-
-    /// Whether it has the scopes that a person granted, unless fewer were asked for.
-    fn is_login(&self) -> bool {
-        matches!(
-            self.kind(),
-            CredentialKind::AuthorizedUser | CredentialKind::EarthEngineFile
-        )
-    }
-
-    /// The same credential, asking for a token that is good for IAM: for that alone if it can
-    /// ask so, and for all that was granted if it is a login that was narrowed.
-    pub(crate) fn for_iam(&self) -> Result<Option<Arc<dyn TokenSource>>, Error> {
-        if let Some(server) = &self.0.metadata {
-            return Ok(Some(Arc::new(server.with_scopes(iam_scopes())?)));
+    /// Returns a source of the same credential's tokens for IAM, or `None` if it is the same as that
+    /// of its other tokens.
+    pub(crate) fn source_for_iam(&self) -> Result<Option<Arc<dyn TokenSource>>, Error> {
+        match (&self.0.metadata, &self.0.rebuild) {
+            (Some(server), _) => Ok(Some(Arc::new(server.with_scopes(iam_scopes())?))),
+            (None, Some(rebuild)) => rebuild.source_for_iam(&self.0.credential),
+            (None, None) => Ok(None),
         }
-        let Some(making) = &self.0.making else {
-            return Ok(None);
-        };
-        let options = CredentialOptions {
-            self_signed_jwt: false,
-            scopes: self.names_scopes().then(iam_scopes),
-            ..making.options.clone()
-        };
-        let loaded = match &making.recipe {
-            Recipe::None => return Ok(None),
-            Recipe::Key(key) => service_account::load((**key).clone(), &options)?,
-            Recipe::Text(text, place) => kinds::load(text.expose_secret(), place, &options)?,
-            Recipe::File(place, reader, stamp) => {
-                let file = read(place)?;
-                let is_unchanged = file.stamp == *stamp;
-                let (loaded, _) = reloading::load(file, place.clone(), *reader, &options)?;
-                let is_ours = loaded.kind == self.0.kind
-                    && self.0.identity.secret_eq(&loaded.identity) == Some(true);
-                if !is_unchanged && !is_ours {
-                    // Another file by now: these credentials go on as who they were.
-                    return Ok(None);
-                }
-                loaded
-            }
-        };
-        Ok(Some(loaded.source))
     }
 
-    pub(crate) fn found_in_file(self, path: Option<PathBuf>, warnings: Vec<Warning>) -> Self {
-        self.change(|inner| {
-            inner.path = path.map(PathBuf::into_boxed_path);
-            inner.warnings.extend(warnings);
-        })
-    }
-
-    /// Adds something that somebody should know of.
+    /// Adds a warning.
     #[must_use]
     pub fn with_warning(self, warning: Warning) -> Self {
-        self.change(|inner| inner.warnings.push(warning))
+        self.update(|inner| inner.warnings.push(warning))
     }
 
-    /// Says where it was found, for a program that has a search of its own.
+    /// Sets where the credentials were found, for a program with its own search.
     #[must_use]
     pub fn with_origin(self, origin: CredentialSource) -> Self {
-        self.change(|inner| inner.origin = origin)
+        self.update(|inner| inner.origin = origin)
     }
 
-    /// Sets the quota project, whatever the credential says.
+    /// Sets the quota project, which takes precedence over the credential's own.
     #[must_use]
     pub fn with_quota_project(self, project: impl Into<String>) -> Self {
         let project = project.into();
-        self.change(|inner| inner.quota_project = Some(project.into_boxed_str()))
+        self.update(|inner| inner.credential.quota_project = Some(project.into_boxed_str()))
     }
 
-    /// Says in whose name requests are made, where the credential itself does not.
+    /// Sets the principal, for a credential that does not contain it.
     #[must_use]
     pub fn with_principal(self, principal: impl Into<String>) -> Self {
         let principal = Arc::from(principal.into());
-        self.change(|inner| inner.principal = Some(principal))
+        self.update(|inner| inner.credential.principal = Some(principal))
     }
 
-    fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
-        change(Arc::make_mut(&mut self.0));
+    fn update(mut self, update: impl FnOnce(&mut Inner)) -> Self {
+        update(Arc::make_mut(&mut self.0));
         self
     }
 
-    /// What kind of credential it is.
+    /// Returns the kind of credential.
     pub fn kind(&self) -> CredentialKind {
-        self.0.kind
+        self.0.credential.kind
     }
 
-    /// Where it was found.
+    /// Returns where the credential was found.
     pub fn origin(&self) -> CredentialSource {
         self.0.origin
     }
 
-    /// The file that it was read from, if it was.
+    /// Returns the credential's file.
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()
     }
 
-    /// In whose name requests are made, as far as the credential says so or it was
-    /// [looked up](Self::fetch_principal) for a machine: an address.
+    /// Returns the principal's email address, if the credential contains it or an earlier
+    /// [`fetch_principal`](Self::fetch_principal) got it from the metadata server.
     pub fn principal(&self) -> Option<&str> {
-        match (&self.0.principal, &self.0.metadata) {
+        match (&self.0.credential.principal, &self.0.metadata) {
             (Some(principal), _) => Some(principal),
             (None, Some(server)) => server.known_email(),
             (None, None) => None,
         }
     }
 
-    /// In whose name requests are made, asked for where it must be: the metadata server knows
-    /// a machine's account, and Google whose token it is if that is good for `userinfo.email`.
-    /// `None` if nobody says.
+    /// Returns the principal's email address, querying the metadata server or the tokeninfo
+    /// endpoint if the credential does not contain it. The tokeninfo endpoint knows it if the token
+    /// has the scope `userinfo.email`. Returns `None` if neither knows it.
     ///
     /// # Errors
-    /// [`ErrorKind::Token`](crate::ErrorKind::Token) if there is no token, or no answer.
+    /// [`ErrorKind::Token`](crate::ErrorKind::Token) if there is no token or no response.
     pub async fn fetch_principal(&self) -> Result<Option<String>, Error> {
         if let Some(principal) = self.principal() {
             return Ok(Some(principal.to_owned()));
@@ -431,10 +364,10 @@ impl Credentials {
         Ok(self.token_info().await?.and_then(|info| info.email))
     }
 
-    /// The scopes that tokens really have, asked for where others decided: the metadata server
-    /// knows a machine's, the answer of a login says which were granted, and otherwise Google
-    /// is asked (`tokeninfo`). For a key they are those that are asked for, since it gets all of
-    /// them or no token. `None` for an API key, and where nobody says.
+    /// Returns the granted scopes, querying the metadata server or the tokeninfo endpoint if the
+    /// token response did not contain them. A service account key gets all requested scopes or no
+    /// token, so these are returned without a query. Returns `None` for an API key, and if the
+    /// scopes are unknown.
     ///
     /// ```no_run
     /// use ee_credentials::{Credentials, Warning};
@@ -449,19 +382,17 @@ impl Credentials {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Token`](crate::ErrorKind::Token) if there is no token, or no answer.
+    /// [`ErrorKind::Token`](crate::ErrorKind::Token) if there is no token or no response.
     pub async fn fetch_granted_scopes(&self) -> Result<Option<Scopes>, Error> {
         if let Some(server) = &self.0.metadata {
             let info = server.account_info().await?;
             return Ok(info.map(|info| info.scopes.clone()));
         }
-        match self.0.kind {
+        match self.kind() {
             CredentialKind::ApiKey | CredentialKind::GdchServiceAccount => return Ok(None),
             CredentialKind::ServiceAccount
             | CredentialKind::ExternalAccount
-            | CredentialKind::ImpersonatedServiceAccount => {
-                return Ok(self.0.scopes.clone());
-            }
+            | CredentialKind::ImpersonatedServiceAccount => return Ok(self.scopes().cloned()),
             _ => {}
         }
         if let Some(scopes) = self.token().await?.scopes() {
@@ -470,8 +401,8 @@ impl Credentials {
         Ok(self.token_info().await?.map(|info| info.scopes))
     }
 
-    /// What Google says of the current token. Of a token that the program brought along nobody
-    /// is asked: it may be another host's.
+    /// Queries the tokeninfo endpoint. A token from the caller is not sent there, as it may be
+    /// another host's.
     async fn token_info(&self) -> Result<Option<TokenInfo>, Error> {
         let Some(http) = &self.0.http else {
             return Ok(None);
@@ -482,35 +413,36 @@ impl Credentials {
         let token = self.token().await?;
         match token_info(http, &token).await {
             Ok(info) => Ok(Some(info)),
-            // Not every token is one that it knows.
+            // The endpoint does not know every token.
             Err(error) if error.kind() == ee_token::ErrorKind::Rejected => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The project that the credential says requests are billed to.
+    /// Returns the quota project: the project that requests are billed to.
     pub fn quota_project(&self) -> Option<&str> {
-        self.0.quota_project.as_deref()
+        self.0.credential.quota_project.as_deref()
     }
 
-    /// The credential's own project: a service account's, a pool's, or the one in Earth Engine's
-    /// file; for an account that is acted as, the project of the credential that acts as it.
+    /// Returns the project of the service account, of the workload identity pool, or in Earth
+    /// Engine's login file. For an impersonated account, the project of its source.
     pub fn project(&self) -> Option<&str> {
-        self.0.project.as_deref()
+        self.0.credential.project.as_deref()
     }
 
-    /// The number of the project that the login's OAuth client belongs to.
+    /// Returns the number of the project that the login's OAuth client belongs to.
     pub fn oauth_client_project_number(&self) -> Option<&str> {
-        let (number, _) = self.0.oauth_client_id.as_deref()?.split_once('-')?;
+        let client_id = self.0.credential.oauth_client_id.as_deref()?;
+        let (number, _) = client_id.split_once('-')?;
         let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
         is_number.then_some(number)
     }
 
-    /// The project of the machine that this program runs on, if the credential is the
-    /// machine's own; `None` for every other kind. One request.
+    /// Queries the metadata server for the project of the machine. Returns `None` for credentials of
+    /// another kind.
     ///
     /// # Errors
-    /// [`ErrorKind::Token`](crate::ErrorKind::Token) if the metadata server does not answer.
+    /// [`ErrorKind::Token`](crate::ErrorKind::Token) if the metadata server does not respond.
     pub async fn fetch_metadata_project(&self) -> Result<Option<String>, Error> {
         match &self.0.metadata {
             Some(server) => Ok(server.project().await?),
@@ -518,61 +450,62 @@ impl Credentials {
         }
     }
 
-    /// The scopes that tokens are asked for; `None` where the login itself decides.
+    /// Returns the scopes that token requests name, or `None` if the login determines them.
     pub fn scopes(&self) -> Option<&Scopes> {
-        self.0.scopes.as_ref()
+        self.0.credential.scopes.as_ref()
     }
 
-    /// What works, and should be changed all the same.
+    /// Returns the non-fatal problems with the credential.
     pub fn warnings(&self) -> &[Warning] {
         &self.0.warnings
     }
 
-    /// The cache that hands out its tokens; `None` for an API key.
+    /// Returns the token cache, or `None` for an API key.
     pub fn token_cache(&self) -> Option<&TokenCache> {
-        match &self.0.proof {
-            Proof::Token(cache) => Some(cache),
-            Proof::ApiKey(_) => None,
+        match &self.0.auth {
+            AuthMethod::Token(cache) => Some(cache),
+            AuthMethod::ApiKey(_) => None,
         }
     }
 
-    /// The API key, if it is one.
+    /// Returns the API key.
     pub fn api_key(&self) -> Option<&SecretString> {
-        match &self.0.proof {
-            Proof::ApiKey(key) => Some(key),
-            Proof::Token(_) => None,
+        match &self.0.auth {
+            AuthMethod::ApiKey(key) => Some(key),
+            AuthMethod::Token(_) => None,
         }
     }
 
-    /// The current token, renewed if it has expired.
+    /// Returns the cached token, refreshed if it has expired.
     ///
     /// # Errors
-    /// As [`TokenCache::token`]; [`ee_token::ErrorKind::InvalidCredential`] for an API key,
-    /// which has none.
+    /// As [`TokenCache::token`]. [`ee_token::ErrorKind::InvalidCredential`] for an API key.
     pub async fn token(&self) -> Result<AccessToken, ee_token::Error> {
-        match &self.0.proof {
-            Proof::Token(cache) => cache.token().await,
-            Proof::ApiKey(_) => Err(ee_token::Error::new(
-                ee_token::ErrorKind::InvalidCredential,
-                "an API key has no access token",
-            )
-            .with_remedy(ee_token::Remedy::new(
-                "Use a login or a service account's key where a token is needed.",
-            ))),
+        match &self.0.auth {
+            AuthMethod::Token(cache) => cache.token().await,
+            AuthMethod::ApiKey(_) => self.0.credential.source.fetch_token().await,
         }
+    }
+}
+
+/// As [`Credentials::from_token`].
+impl From<AccessToken> for Credentials {
+    fn from(token: AccessToken) -> Self {
+        Self::from_token(token)
     }
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let credential = &self.0.credential;
         f.debug_struct("Credentials")
-            .field("kind", &self.0.kind)
+            .field("kind", &credential.kind)
             .field("origin", &self.0.origin)
             .field("path", &self.0.path.as_deref().map(display_path))
-            .field("principal", &self.0.principal)
-            .field("quota_project", &self.0.quota_project)
-            .field("project", &self.0.project)
-            .field("scopes", &self.0.scopes)
+            .field("principal", &credential.principal)
+            .field("quota_project", &credential.quota_project)
+            .field("project", &credential.project)
+            .field("scopes", &credential.scopes)
             .finish_non_exhaustive()
     }
 }
@@ -582,7 +515,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_api_key_has_no_token_and_is_never_shown() {
+    async fn api_key_has_no_token_and_is_never_shown() {
         let credentials = Credentials::from_api_key("AIza-canary");
         assert_eq!(credentials.kind(), CredentialKind::ApiKey);
         assert!(credentials.token_cache().is_none());
@@ -592,19 +525,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_of_the_programs_own_is_handed_out_until_it_expires() {
+    async fn callers_token_is_returned_until_it_expires() {
         let token = AccessToken::new("ya29.canary").unwrap();
         let credentials = Credentials::from_token(token.clone());
         assert!(credentials.token().await.unwrap().secret_eq(&token));
         assert_eq!(credentials.origin().as_str(), "caller");
         assert!(!format!("{credentials:?}").contains("canary"));
-        let over = token.with_expiry(chrono::Utc::now() - chrono::TimeDelta::seconds(1));
-        let error = Credentials::from_token(over).token().await.unwrap_err();
+        let expired = token.with_expiry(chrono::Utc::now() - chrono::TimeDelta::seconds(1));
+        let error = Credentials::from_token(expired).token().await.unwrap_err();
         assert_eq!(error.kind(), ee_token::ErrorKind::Expired);
     }
 
     #[tokio::test]
-    async fn a_closure_is_called_when_a_new_token_is_needed() {
+    async fn function_is_called_when_a_new_token_is_needed() {
         use std::sync::atomic::{AtomicU32, Ordering};
         let calls = Arc::new(AtomicU32::new(0));
         let counted = calls.clone();
@@ -624,13 +557,13 @@ mod tests {
     }
 
     #[test]
-    fn the_clients_project_is_the_number_before_the_first_dash() {
+    fn client_project_is_the_number_before_the_dash() {
         let number = |client_id: &str| {
             let text = serde_json::json!({
                 "type": "authorized_user", "client_id": client_id, "client_secret": "s", "refresh_token": "r",
             });
             let credentials =
-                Credentials::from_json(&text.to_string(), &CredentialOptions::google()).unwrap();
+                Credentials::from_json(&text.to_string(), &CredentialOptions::default()).unwrap();
             credentials.oauth_client_project_number().map(str::to_owned)
         };
         assert_eq!(number("123-a-b.apps").as_deref(), Some("123"));

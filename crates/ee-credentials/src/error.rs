@@ -2,17 +2,17 @@
 
 use ee_token::error_type;
 
-use crate::discovery::{SearchStep, Searched};
+use crate::discovery::step::{FailedSearch, SearchStep};
 
 error_type! {
-    /// Why there are no credentials, or none that can be used. One word wide and cheap to clone.
+    /// The error of this crate. One word wide and cheap to clone.
     ///
-    /// The message names the file, the variable and the field at fault, and never a secret.
+    /// The message names the file, the variable and the field at fault, and never contains a secret.
     ///
     /// ```
     /// use ee_credentials::{Credentials, ErrorKind, CredentialOptions};
     ///
-    /// let error = Credentials::from_json(r#"{"type": "wizard"}"#, &CredentialOptions::google()).unwrap_err();
+    /// let error = Credentials::from_json(r#"{"type": "wizard"}"#, &CredentialOptions::default()).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::InvalidFile);
     /// assert!(error.to_string().contains("wizard"));
     /// # Ok::<(), ee_credentials::Error>(())
@@ -21,14 +21,14 @@ error_type! {
 }
 
 impl Error {
-    /// What each step of the search found, if a search failed; empty otherwise.
+    /// Returns the steps of a failed search.
     pub fn search_steps(&self) -> &[SearchStep] {
         std::error::Error::source(self)
-            .and_then(|source| source.downcast_ref::<Searched>())
-            .map_or(&[], |searched| &searched.steps)
+            .and_then(|source| source.downcast_ref::<FailedSearch>())
+            .map_or(&[], |search| &search.steps)
     }
 
-    /// The error of the token layer that this one stems from, if it does.
+    /// Returns the error of the token layer that caused this one.
     pub fn token_error(&self) -> Option<&ee_token::Error> {
         let mut next = std::error::Error::source(self);
         while let Some(error) = next {
@@ -40,7 +40,7 @@ impl Error {
         None
     }
 
-    /// The same error for somebody who waits for a token.
+    /// Converts into the error of a token request.
     pub(crate) fn into_token_error(self) -> ee_token::Error {
         let kind = match self.kind() {
             ErrorKind::Token(kind) => kind,
@@ -72,47 +72,43 @@ impl From<ee_token::Error> for Error {
     }
 }
 
-/// What went wrong on the way to credentials.
+/// The kind of an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// No step of the search found any. [`Error::search_steps`] says what each one saw.
+    /// No credentials were found. [`Error::search_steps`] returns the steps of the search.
     NoCredentials,
-    /// A credential file, or a text in its place, that cannot be used: missing, unreadable,
-    /// of another shape, without a field, with a broken key.
+    /// A credential file, or the text of one, is missing, unreadable or invalid.
     InvalidFile,
-    /// A file cannot be read for now: too many open files, an I/O error, a file system that
-    /// does not respond.
+    /// The system failed to read a file: too many open files, an I/O error, a file system that does
+    /// not respond.
     Io,
-    /// A credential of a type that exists and is not supported here.
+    /// The credential is valid, and the operation does not support it.
     Unsupported,
-    /// A credential file names a host that secrets must not be sent to.
+    /// A credential file names a host to which no secrets may be sent.
     DisallowedHost,
-    /// The credential belongs to another universe than `googleapis.com`, where there is no
-    /// Earth Engine.
+    /// The credential belongs to a universe other than `googleapis.com`, without Earth Engine.
     UnsupportedUniverse,
-    /// A variable of the environment whose value makes no sense, or a configuration file
-    /// that cannot be read.
+    /// An environment variable or a configuration file is invalid.
     InvalidEnvironment,
     /// Earth Engine's credentials file cannot be written, removed or locked.
     CredentialsFile,
-    /// A login cannot be made in this way, here: no gcloud, a port in use, no notebook.
+    /// The login flow is not available here: no gcloud, a port in use, no notebook.
     LoginUnavailable,
-    /// A login was begun and came to nothing: a wrong code, an answer that makes no sense.
+    /// The login failed: a wrong code, an invalid response.
     LoginFailed,
-    /// The person, or an administrator, did not consent.
+    /// The user or an administrator denied consent.
     LoginDenied,
-    /// Nobody finished the login in time.
+    /// The login was not finished in time.
     LoginTimeout,
-    /// What the caller asked for does not fit the credential: a subject without a
-    /// service account, for example.
+    /// The options do not fit the credential: a subject without a service account, for example.
     InvalidOptions,
-    /// No token; the token layer's own kind.
+    /// The token request failed. The kind is that of the token layer.
     Token(ee_token::ErrorKind),
 }
 
 impl ErrorKind {
-    /// Whether trying again later can help without anybody doing anything.
+    /// Whether the error can go away on retry.
     pub fn is_transient(self) -> bool {
         match self {
             Self::Io => true,
@@ -127,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_error_keeps_its_remedy_and_principal_both_ways() {
+    fn token_error_round_trips_with_remedy_and_principal() {
         let error = ee_token::Error::new(ee_token::ErrorKind::Network, "no way")
             .with_remedy(ee_token::Remedy::new("walk"))
             .with_principal("a@b");

@@ -9,7 +9,8 @@ use url::Url;
 use crate::Error;
 use crate::discovery::gcloud_config;
 use crate::iam;
-use crate::input::location::{Place, decode};
+use crate::input::file::decode;
+use crate::input::location::Location;
 use crate::input::path_setting;
 use crate::kinds::metadata_server;
 
@@ -20,7 +21,7 @@ pub use crate::storage::login_file::fuzzing::*;
 
 /// The text of a credential's file.
 pub fn file_text(bytes: &[u8]) -> Result<String, Error> {
-    decode(bytes, &Place::file("/home/me/key.json")).map(|text| text.to_string())
+    decode(bytes, &Location::file("/home/me/key.json")).map(|text| text.to_string())
 }
 
 /// What a value is that stands where a path belongs, if it cannot be a path.

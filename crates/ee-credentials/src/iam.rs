@@ -1,6 +1,8 @@
 //! The client of the IAM Service Account Credentials API
 //! (`projects.serviceAccounts.generateAccessToken`).
 
+pub(crate) mod account;
+
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -1,35 +1,54 @@
-//! What a credential is, and where it was found.
+//! The kinds and the sources of credentials.
 
 use std::fmt;
+use std::str::FromStr;
 
-/// What a credential is.
+use ee_token::Remedy;
+
+use crate::input::quote::clipped;
+use crate::{Error, ErrorKind};
+
+/// The kind of a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CredentialKind {
-    /// A service account's private key.
+    /// A service account key.
     ServiceAccount,
-    /// A person's login, as gcloud keeps it.
+    /// A user login in gcloud's format.
     AuthorizedUser,
-    /// A person's login, as Earth Engine's own clients keep it.
+    /// A user login in Earth Engine's format.
     EarthEngineFile,
     /// Workload or workforce identity federation.
     ExternalAccount,
-    /// A login through workforce identity federation.
+    /// A user login through workforce identity federation.
     ExternalAccountAuthorizedUser,
-    /// A service account that another credential acts as.
+    /// A service account that another credential impersonates.
     ImpersonatedServiceAccount,
-    /// A service account of Google Distributed Cloud.
+    /// A service identity of Google Distributed Cloud.
     GdchServiceAccount,
-    /// The service account of a machine in Google's cloud.
+    /// The service account of a machine on Google Cloud.
     MetadataServer,
-    /// A token, or a way to get one, that the program brought along.
+    /// An access token, or a source of tokens, from the caller.
     AccessToken,
     /// An API key.
     ApiKey,
 }
 
 impl CredentialKind {
-    /// Its name in messages and in JSON; for a file's kind, what the file says in `type`.
+    const ALL: [Self; 10] = [
+        Self::ServiceAccount,
+        Self::AuthorizedUser,
+        Self::EarthEngineFile,
+        Self::ExternalAccount,
+        Self::ExternalAccountAuthorizedUser,
+        Self::ImpersonatedServiceAccount,
+        Self::GdchServiceAccount,
+        Self::MetadataServer,
+        Self::AccessToken,
+        Self::ApiKey,
+    ];
+
+    /// Returns the name in messages and in JSON: for most files, the value of their field `type`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ServiceAccount => "service_account",
@@ -46,6 +65,25 @@ impl CredentialKind {
     }
 }
 
+/// Parses the name that [`CredentialKind::as_str`] returns.
+impl FromStr for CredentialKind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        let found = Self::ALL.into_iter().find(|kind| kind.as_str() == name);
+        found.ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidOptions,
+                format!("{:?} is not a kind of credential", clipped(name)),
+            )
+            .with_remedy(Remedy::new(format!(
+                "The kinds are {}.",
+                Self::ALL.map(Self::as_str).join(", ")
+            )))
+        })
+    }
+}
+
 impl fmt::Display for CredentialKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -56,24 +94,24 @@ impl fmt::Display for CredentialKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CredentialSource {
-    /// A program made it of parts of its own.
+    /// The caller created it.
     InMemory,
-    /// Named to the search outright: a flag, an argument.
+    /// The caller passed its file or its text to the search.
     Explicit,
     /// The variable `EARTHENGINE_TOKEN`.
     EnvEarthEngineToken,
-    /// Earth Engine's own credentials file.
+    /// Earth Engine's login file.
     EarthEngineFile,
-    /// The file that the variable `GOOGLE_APPLICATION_CREDENTIALS` names.
+    /// The file in the variable `GOOGLE_APPLICATION_CREDENTIALS`.
     EnvGoogleApplicationCredentials,
-    /// The file that `gcloud auth application-default login` writes.
+    /// The file of `gcloud auth application-default login`.
     GcloudAdc,
-    /// The metadata server of a machine in Google's cloud.
+    /// The metadata server of a machine on Google Cloud.
     MetadataServer,
 }
 
 impl CredentialSource {
-    /// Its name in messages and in JSON.
+    /// Returns the name in messages and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InMemory => "caller",
@@ -90,5 +128,19 @@ impl CredentialSource {
 impl fmt::Display for CredentialSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kind_is_parsed_from_its_name() {
+        for kind in CredentialKind::ALL {
+            assert_eq!(kind.as_str().parse::<CredentialKind>().unwrap(), kind);
+        }
+        let error = "wizard".parse::<CredentialKind>().unwrap_err();
+        assert!(error.remedy().unwrap().text.contains("service_account"));
     }
 }

@@ -1,23 +1,20 @@
-//! Where Google credentials come from: every credential kind, and the search that finds them.
+//! Google credentials: every type of Application Default Credentials, Earth Engine logins, and the
+//! search that finds them.
 //!
-//! [`Credentials`] are what a program holds: cheap to clone, with a token cache inside.
-//! They come from a file, a text, a key, a token of the program's own, or from a [`Search`]
-//! through the places where people's logins are; [`Environment`] says where those are.
+//! [`Credentials`] are cheap to clone and contain a token cache. They are created from a file, JSON,
+//! a key or a token, or found by a [`Search`] in an [`Environment`].
 //!
 //! ```no_run
-//! use ee_credentials::{Environment, CredentialOptions, Search};
-//! use ee_token::HttpClient;
+//! use ee_credentials::Credentials;
 //!
 //! # async fn f() -> Result<(), ee_credentials::Error> {
-//! let environment = Environment::current();
-//! let options = CredentialOptions::new(HttpClient::new(environment.endpoints()?));
-//! let found = Search::new(environment, options).find().await?;
-//! println!("{} from {}", found.credentials.kind(), found.credentials.origin());
-//! let token = found.credentials.token().await?;
+//! let credentials = Credentials::find_default().await?;
+//! println!("{} from {}", credentials.kind(), credentials.origin());
+//! let token = credentials.token().await?;
 //! # let _ = token; Ok(()) }
 //! ```
-//!
-//! A credential kind is one module: what its file says, the checks, how it gets a token.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod credentials;
 mod discovery;
@@ -33,8 +30,6 @@ mod kinds;
 #[cfg(feature = "login")]
 pub mod login;
 mod options;
-#[cfg(test)]
-mod rejection_tests;
 mod source;
 mod storage;
 mod warning;
@@ -42,10 +37,9 @@ mod warning;
 pub use credentials::Credentials;
 pub use discovery::config::{CredentialConfig, CredentialLocation};
 pub use discovery::environment::{Environment, Platform};
-pub use discovery::{Found, Search, SearchOutcome, SearchStep};
+pub use discovery::step::{SearchOutcome, SearchStep};
+pub use discovery::{Found, Search};
 pub use error::{Error, ErrorKind};
-#[doc(hidden)]
-pub use input::location::without_blocking;
 pub use input::path_setting::check_path_flag;
 pub use input::sdk_project::{SDK_PROJECTS, is_google_sdk_project};
 #[cfg(feature = "google-cloud-auth")]
@@ -54,8 +48,9 @@ pub use interop::google_cloud_auth::GoogleCloudCredentials;
 pub use interop::object_store::ObjectStoreCredentials;
 pub use kind::{CredentialKind, CredentialSource};
 pub use kinds::earth_engine_file::EarthEngineFile;
-pub use kinds::external_account::ExternalAccountConfig;
-pub use kinds::impersonated::builder::{ImpersonationBuilder, ImpersonationConfig};
+pub use kinds::external_account::config::ExternalAccountConfig;
+pub use kinds::impersonated::builder::ImpersonationBuilder;
+pub use kinds::impersonated::config::ImpersonationConfig;
 pub use kinds::service_account::ServiceAccountKey;
 pub use options::CredentialOptions;
 #[cfg(feature = "disk-cache")]
@@ -64,7 +59,8 @@ pub use storage::disk_cache::DiskTokenCache;
 pub use storage::login_file::{Login, LoginFile, LoginFileContents, RemovedFile, Revocation};
 pub use warning::Warning;
 
-/// The bytes in hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Items for the other crates of this workspace, without stability guarantees.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::input::file::without_blocking;
 }

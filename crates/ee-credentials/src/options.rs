@@ -1,170 +1,147 @@
-//! What a caller may ask for beside the credential itself.
+//! The caller's options for credentials.
 
-use ee_token::{Endpoints, HttpClient, Scopes};
+use ee_token::{HttpClient, Remedy, Scopes};
 
-use crate::kinds::credential::Loaded;
-use crate::{Environment, Error, ErrorKind};
+use crate::{CredentialKind, Environment, Error, ErrorKind};
 
-/// How credentials get their tokens, and for what.
+/// Options for credentials: which tokens they request, and how.
 ///
 /// ```
 /// use ee_credentials::CredentialOptions;
-/// use ee_token::{Endpoints, HttpClient, Scopes};
+/// use ee_token::Scopes;
 ///
-/// let options = CredentialOptions::new(HttpClient::new(Endpoints::google()))
+/// let options = CredentialOptions::default()
 ///     .scopes(Scopes::new(["earthengine.readonly"]))
 ///     .allow_host("tokens.example.com");
-/// assert_eq!(options.allowed_hosts, ["tokens.example.com"]);
-/// # Ok::<(), ee_token::Error>(())
+/// # let _ = options;
 /// ```
-#[derive(Debug, Clone)]
-#[non_exhaustive]
+#[derive(Debug, Clone, Default)]
 pub struct CredentialOptions {
-    /// What token requests are sent with, and to which hosts.
-    pub http: HttpClient,
-    /// The scopes to ask for. `None`: [`Scopes::earth_engine`] where a request must name
-    /// scopes, and whatever was granted where it need not.
-    pub scopes: Option<Scopes>,
-    /// The person that a service account acts for (domain-wide delegation).
-    pub subject: Option<String>,
-    /// Lets a service account sign its own access tokens, without a token request. Other
-    /// kinds of credentials take no notice.
-    pub self_signed_jwt: bool,
-    /// Hosts to which credential files may send requests although they are not listed for the
-    /// field that names them.
-    pub allowed_hosts: Vec<String>,
-    /// The quota project, whatever the credential says.
-    pub quota_project: Option<String>,
-    /// The variables that federation reads when it needs a token (`AWS_ACCESS_KEY_ID`,
-    /// `GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES`, …). `None`: those of the process, each
-    /// time. A [`Search`](crate::Search) puts its own environment here.
-    pub environment: Option<Environment>,
-    /// Which of a machine's service accounts to use, by its address; its default one otherwise.
-    pub service_account_email: Option<String>,
-    /// The service that a token of Google Distributed Cloud is for. Other kinds of credentials
-    /// take no notice.
-    pub gdch_audience: Option<String>,
-    /// Where access tokens are kept for the next start of the program, if they are.
+    pub(crate) http: HttpClient,
+    pub(crate) scopes: Option<Scopes>,
+    pub(crate) subject: Option<String>,
+    pub(crate) self_signed_jwt: bool,
+    pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) quota_project: Option<String>,
+    pub(crate) environment: Option<Environment>,
+    pub(crate) service_account_email: Option<String>,
+    pub(crate) gdch_audience: Option<String>,
     #[cfg(feature = "disk-cache")]
-    pub disk_cache: Option<crate::DiskTokenCache>,
+    pub(crate) disk_cache: Option<crate::DiskTokenCache>,
 }
 
 impl CredentialOptions {
-    /// The defaults, with this HTTP client.
+    /// Creates default options with this HTTP client, which also determines the endpoints.
+    /// `CredentialOptions::default()` uses Google's endpoints.
     pub fn new(http: HttpClient) -> Self {
         Self {
             http,
-            scopes: None,
-            subject: None,
-            self_signed_jwt: false,
-            allowed_hosts: Vec::new(),
-            quota_project: None,
-            environment: None,
-            service_account_email: None,
-            gdch_audience: None,
-            #[cfg(feature = "disk-cache")]
-            disk_cache: None,
+            ..Self::default()
         }
     }
 
-    /// The defaults, with Google's own hosts.
-    pub fn google() -> Self {
-        Self::new(HttpClient::new(Endpoints::google()))
+    /// Sets the HTTP client.
+    #[must_use]
+    pub fn with_http_client(mut self, http: HttpClient) -> Self {
+        self.http = http;
+        self
     }
 
-    /// Asks for these scopes; an empty set is as good as none.
+    /// Returns the HTTP client.
+    pub fn http_client(&self) -> &HttpClient {
+        &self.http
+    }
+
+    /// Sets the scopes to request. An empty set restores the default: [`Scopes::earth_engine`] if a
+    /// request must name scopes, and all granted scopes otherwise.
     #[must_use]
     pub fn scopes(mut self, scopes: Scopes) -> Self {
         self.scopes = (!scopes.is_empty()).then_some(scopes);
         self
     }
 
-    /// Lets a service account act for this person.
+    /// Sets the user that a service account acts for (domain-wide delegation). An error for other
+    /// kinds of credentials.
     #[must_use]
     pub fn subject(mut self, email: impl Into<String>) -> Self {
         self.subject = Some(email.into());
         self
     }
 
-    /// Lets a service account sign its own access tokens.
+    /// Sets whether a service account signs its own access tokens instead of requesting them. Other
+    /// kinds of credentials ignore it. Defaults to `false`.
     #[must_use]
     pub fn self_signed_jwt(mut self, yes: bool) -> Self {
         self.self_signed_jwt = yes;
         self
     }
 
-    /// Allows credential files to send requests to this host, given as `HOST` or `HOST:PORT`, with any
-    /// path. Google's and AWS's own token services need no permission.
+    /// Allows credential files to send requests to any path of this host, given as `HOST` or
+    /// `HOST:PORT`. The token services of Google and AWS are always allowed.
     #[must_use]
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         self.allowed_hosts.push(host.into());
         self
     }
 
-    /// Sets the quota project.
+    /// Sets the quota project, which takes precedence over the credential's own.
     #[must_use]
     pub fn quota_project(mut self, project: impl Into<String>) -> Self {
         self.quota_project = Some(project.into());
         self
     }
 
-    /// Sets the variables that federation reads, in place of the process's own.
+    /// Sets the environment that federation reads when it needs a token (`AWS_ACCESS_KEY_ID`,
+    /// `GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES`, …). Defaults to that of the process at that
+    /// time. A [`Search`](crate::Search) sets its own environment.
     #[must_use]
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = Some(environment);
         self
     }
 
-    /// Uses this service account of the machine that the program runs on, instead of its
-    /// default one. Other kinds of credentials take no notice.
+    /// Returns the environment, or a snapshot of the process's if none is set.
+    pub fn current_environment(&self) -> Environment {
+        self.environment
+            .clone()
+            .unwrap_or_else(Environment::current)
+    }
+
+    /// Sets which service account of the metadata server to use. Defaults to the machine's default
+    /// account. Other kinds of credentials ignore it.
     #[must_use]
     pub fn service_account_email(mut self, email: impl Into<String>) -> Self {
         self.service_account_email = Some(email.into());
         self
     }
 
-    /// Sets the service that a token of Google Distributed Cloud is for.
+    /// Sets the service that a token of Google Distributed Cloud is for. Other kinds of credentials
+    /// ignore it.
     #[must_use]
     pub fn gdch_audience(mut self, audience: impl Into<String>) -> Self {
         self.gdch_audience = Some(audience.into()).filter(|text| !text.is_empty());
         self
     }
 
-    /// Keeps access tokens on disk, for the next start of the program.
+    /// Sets the cache that keeps access tokens on disk. Defaults to `None`.
     #[cfg(feature = "disk-cache")]
     #[must_use]
-    pub fn disk_cache(mut self, cache: crate::DiskTokenCache) -> Self {
-        self.disk_cache = Some(cache);
+    pub fn disk_cache(mut self, cache: impl Into<Option<crate::DiskTokenCache>>) -> Self {
+        self.disk_cache = cache.into();
         self
     }
 
-    /// The variables to go by, now.
-    pub(crate) fn variables(&self) -> Environment {
-        self.environment
-            .clone()
-            .unwrap_or_else(Environment::current)
-    }
-
-    /// Lets a credential that was read from `text` keep its tokens, if that is wanted.
-    pub(crate) fn keep_tokens(&self, loaded: Loaded, text: &str) -> Loaded {
-        #[cfg(feature = "disk-cache")]
-        let loaded = crate::storage::disk_cache::keep(loaded, text, self);
-        #[cfg(not(feature = "disk-cache"))]
-        let _ = text;
-        loaded
-    }
-
-    /// Fails if a subject was asked for, which only a service account's key can act for:
-    /// acting as somebody else than asked would be worse than an error.
-    pub(crate) fn refuse_subject(&self, kind: crate::CredentialKind) -> Result<(), Error> {
+    /// Rejects a subject for a credential that is not a service account key. Ignoring it would
+    /// make requests as another account.
+    pub(crate) fn reject_subject(&self, kind: CredentialKind) -> Result<(), Error> {
         match &self.subject {
             None => Ok(()),
             Some(subject) => Err(Error::new(
                 ErrorKind::InvalidOptions,
                 format!("a credential of the kind {kind} cannot act for {subject}"),
             )
-            .with_remedy(ee_token::Remedy::new(
-                "Use a service account's key with domain-wide delegation, or leave the subject out.",
+            .with_remedy(Remedy::new(
+                "Use a service account key with domain-wide delegation, or remove the subject.",
             ))),
         }
     }

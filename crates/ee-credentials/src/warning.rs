@@ -1,28 +1,31 @@
-//! Things that work, and that somebody should know of.
+//! Non-fatal problems with credentials.
 
 use std::fmt;
 
 use ee_token::{Remedy, Scopes};
 
-use crate::input::file_access;
+pub(crate) const READABLE: &str = "insecure_permissions";
+pub(crate) const WRITABLE: &str = "writable_by_others";
+pub(crate) const OTHER_OWNER: &str = "owned_by_other_user";
+pub(crate) const DIRECTORY: &str = "directory_writable_by_others";
 
-/// Something about a credential that works, and should be changed all the same.
+/// A non-fatal problem with a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warning {
-    /// Its stable name, for programs. Of a credential's file: `insecure_permissions`,
-    /// `writable_by_others`, `owned_by_other_user`, `directory_writable_by_others`. Of a credential:
-    /// `broad_scopes`, `env_var_ignored`, `login_expires`. Of a login that was stored: `login_expires`,
-    /// `file_backed_up`, `env_var_takes_precedence`, `scopes_not_granted`.
+    /// The stable code, for programs. About a credential file: `insecure_permissions`,
+    /// `writable_by_others`, `owned_by_other_user`, `directory_writable_by_others`. About a
+    /// credential: `broad_scopes`, `env_var_ignored`, `login_expires`. About a saved login:
+    /// `login_expires`, `file_backed_up`, `env_var_takes_precedence`, `scopes_not_granted`.
     pub code: &'static str,
-    /// What there is, as a sentence.
+    /// A description of the problem.
     pub message: String,
-    /// What to do about it.
+    /// How to solve it.
     pub remedy: Remedy,
 }
 
 impl Warning {
-    /// A warning of this name.
+    /// Creates a warning.
     pub fn new(code: &'static str, message: impl Into<String>, remedy: Remedy) -> Self {
         Self {
             code,
@@ -31,15 +34,14 @@ impl Warning {
         }
     }
 
-    /// Whether it is about who may read, write or replace the credential's file.
+    /// Whether the warning is about other users' access to the credential file.
     pub fn is_about_file_access(&self) -> bool {
-        file_access::CODES.contains(&self.code)
+        [READABLE, WRITABLE, OTHER_OWNER, DIRECTORY].contains(&self.code)
     }
 }
 
-/// What Earth Engine can need: computing, its projects, and exports to Cloud Storage, which
-/// `cloud-platform` holds already; and who somebody is, which gcloud's login asks for. Exports to
-/// Drive are for a few: their scope opens everything that a person keeps there.
+/// The scopes of Earth Engine and of exports to Cloud Storage, and those of gcloud's login. The scope
+/// of exports to Drive is not among them: it gives access to all files of the user.
 const NEEDED: [&str; 12] = [
     "earthengine",
     "earthengine.readonly",
@@ -56,7 +58,7 @@ const NEEDED: [&str; 12] = [
 ];
 
 impl Warning {
-    /// The warning for scopes that are broader than Earth Engine needs; `None` if they are not.
+    /// Returns a warning if the scopes are broader than Earth Engine needs.
     ///
     /// ```
     /// use ee_credentials::Warning;
@@ -78,11 +80,11 @@ impl Warning {
         Some(Self::new(
             "broad_scopes",
             format!(
-                "the token is good for more than Earth Engine needs: {}",
+                "the token has scopes that Earth Engine does not need: {}",
                 more.join(", ")
             ),
             Remedy::new(
-                "Log in for the scopes that you need alone, or give the machine the scope cloud-platform and its service account only the roles that it needs.",
+                "Log in with the scopes that you need. For a machine, use the scope cloud-platform and grant its service account only the roles that it needs.",
             ),
         ))
     }

@@ -58,6 +58,8 @@
 //! | `169.254.169.254/latest` | Amazon's instance metadata service, if [enabled](Emulator::run_on_ec2) |
 //! | `metadata.google.internal`, `169.254.169.254` | the metadata server, if [enabled](EmulatorBuilder::metadata_server) |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod body;
 mod builder;
 mod clock;

@@ -4,9 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ee_credentials::{
-    CredentialOptions, Credentials, Environment, Found, Search, without_blocking,
-};
+use ee_credentials::internal::without_blocking;
+use ee_credentials::{CredentialOptions, Credentials, Environment, Found, Search};
 use ee_rest::{Auth, Client, ClientBuilder};
 use ee_token::{HttpClient, PrintablePath, RetryPolicy, Scopes, SecretString};
 use url::Url;
@@ -444,7 +443,7 @@ impl EarthEngineBuilder {
         }
         #[cfg(feature = "disk-cache")]
         if self.token_cache {
-            options.disk_cache = ee_credentials::DiskTokenCache::open(environment)?;
+            options = options.disk_cache(ee_credentials::DiskTokenCache::open(environment)?);
         }
         let search = Search::new(environment.clone(), options.clone());
         let search = match (

@@ -1,16 +1,17 @@
-//! Scopes: what a token may be used for (RFC 6749 §3.3).
+//! Scopes of access tokens (RFC 6749 §3.3).
 
 use std::fmt;
 use std::sync::Arc;
 
 use once_cell::sync::Lazy;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const PREFIX: &str = "https://www.googleapis.com/auth/";
 
-/// Scopes that were asked for or granted: a set that remembers the order it was given in.
+/// An ordered set of requested or granted scopes.
 ///
-/// Short names are understood: `earthengine` is
-/// `https://www.googleapis.com/auth/earthengine`. Cheap to clone.
+/// A short name stands for a URL: `earthengine` is
+/// `https://www.googleapis.com/auth/earthengine`. Serialized as a list of URLs. Cheap to clone.
 ///
 /// ```
 /// use ee_token::Scopes;
@@ -25,35 +26,34 @@ const PREFIX: &str = "https://www.googleapis.com/auth/";
 pub struct Scopes(Arc<[String]>);
 
 impl Scopes {
-    /// What Earth Engine needs: `earthengine` and `cloud-platform`.
+    /// Returns the scopes that Earth Engine needs: `earthengine` and `cloud-platform`.
     ///
-    /// The Python client also asks for `drive` and `devstorage.full_control`, which only
-    /// exports need: ask for those when you export.
+    /// The Python client also requests `drive` and `devstorage.full_control`, which only exports
+    /// need.
     pub fn earth_engine() -> Self {
         static DEFAULT: Lazy<Scopes> = Lazy::new(|| Scopes::new(["earthengine", "cloud-platform"]));
         DEFAULT.clone()
     }
 
-    /// These scopes, each short or whole, without repetitions. A text with blanks or commas in
-    /// it is several.
+    /// Creates a set of scopes from short names and URLs. Text is split at spaces and commas.
     ///
     /// ```
     /// # use ee_token::Scopes;
     /// assert_eq!(Scopes::new(["earthengine drive"]), Scopes::new(["earthengine", "drive"]));
     /// ```
     pub fn new<S: AsRef<str>>(scopes: impl IntoIterator<Item = S>) -> Self {
-        Self::of_those(scopes, |_| true)
+        Self::filtered(scopes, |_| true)
     }
 
-    /// The scopes that somebody else states, which are printed: what has other characters than
-    /// a scope may have (RFC 6749 §3.3) is none.
+    /// Creates a set of scopes from untrusted text, without those that contain characters a scope
+    /// cannot have (RFC 6749 §3.3).
     #[doc(hidden)]
     pub fn from_untrusted<S: AsRef<str>>(scopes: impl IntoIterator<Item = S>) -> Self {
         let may_stand = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-        Self::of_those(scopes, |scope| scope.bytes().all(may_stand))
+        Self::filtered(scopes, |scope| scope.bytes().all(may_stand))
     }
 
-    fn of_those<S: AsRef<str>>(
+    fn filtered<S: AsRef<str>>(
         texts: impl IntoIterator<Item = S>,
         is_one: impl Fn(&str) -> bool,
     ) -> Self {
@@ -70,30 +70,29 @@ impl Scopes {
         Self(all.into())
     }
 
-    /// The scopes in the order they were given.
+    /// Returns the URLs of the scopes in their order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.into_iter()
     }
 
-    /// Whether this scope (short or whole) is among them.
+    /// Whether the set contains this scope, given as a short name or a URL.
     pub fn contains(&self, scope: &str) -> bool {
         let scope = expand(scope);
         self.0.contains(&scope)
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many there are.
+    /// Returns the number of scopes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 }
 
-/// The URL that a short name stands for. What has a colon is whole already, and so
-/// are OpenID's own (`openid`, `email`, `profile`).
+/// Returns the URL of a short name. URLs and the scopes of OpenID Connect stay as they are.
 fn expand(scope: &str) -> String {
     if scope.contains(':') || matches!(scope, "openid" | "email" | "profile") {
         scope.to_owned()
@@ -102,6 +101,35 @@ fn expand(scope: &str) -> String {
     }
 }
 
+/// As [`Scopes::new`].
+impl<S: AsRef<str>> FromIterator<S> for Scopes {
+    fn from_iter<I: IntoIterator<Item = S>>(scopes: I) -> Self {
+        Self::new(scopes)
+    }
+}
+
+impl<'a> IntoIterator for &'a Scopes {
+    type Item = &'a str;
+    type IntoIter = std::iter::Map<std::slice::Iter<'a, String>, fn(&'a String) -> &'a str>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl Serialize for Scopes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Scopes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::<String>::deserialize(deserializer).map(Self::new)
+    }
+}
+
+/// [`Scopes::earth_engine`].
 impl Default for Scopes {
     fn default() -> Self {
         Self::earth_engine()
@@ -111,14 +139,14 @@ impl Default for Scopes {
 impl std::str::FromStr for Scopes {
     type Err = std::convert::Infallible;
 
-    /// Reads scopes that are separated by blanks or commas.
+    /// Parses scopes that are separated by spaces or commas.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(Self::new([text]))
     }
 }
 
 impl fmt::Display for Scopes {
-    /// The whole URLs, separated by one blank, as token requests want them.
+    /// Writes the URLs separated by spaces, the format of token requests.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, scope) in self.iter().enumerate() {
             if i > 0 {
@@ -143,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn order_is_kept_and_repetitions_go() {
+    fn order_is_kept_and_duplicates_are_removed() {
         let scopes = Scopes::new([
             "drive",
             " earthengine ",
@@ -158,19 +186,30 @@ mod tests {
     }
 
     #[test]
+    fn scopes_are_serialized_as_a_list() {
+        let scopes: Scopes = ["drive", "openid"].into_iter().collect();
+        let json = serde_json::to_string(&scopes).unwrap();
+        assert_eq!(
+            json,
+            r#"["https://www.googleapis.com/auth/drive","openid"]"#
+        );
+        assert_eq!(serde_json::from_str::<Scopes>(&json).unwrap(), scopes);
+    }
+
+    #[test]
     fn openid_scopes_stay_short() {
         assert_eq!(Scopes::new(["openid", "email"]).to_string(), "openid email");
     }
 
     #[test]
-    fn a_text_with_blanks_is_as_many_scopes_as_it_has_words() {
+    fn text_is_split_into_scopes() {
         let scopes = Scopes::new(["earthengine\u{a0}drive,openid", " \t\n"]);
         assert_eq!(scopes, Scopes::new(["earthengine", "drive", "openid"]));
         assert_eq!(scopes.len(), 3);
     }
 
     #[test]
-    fn what_a_server_states_and_is_no_scope_is_left_out() {
+    fn untrusted_text_that_is_not_a_scope_is_dropped() {
         let stated = Scopes::from_untrusted([
             "drive \u{1b}[2Jevil a\"b a\\b \u{202e}evil zur\u{fc}ck",
             "openid\u{7f} earthengine",
@@ -180,7 +219,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_texts_they_are_made_of_scopes_are_printed_and_read_as_the_same(
+        fn scopes_of_any_text_round_trip(
             texts in proptest::collection::vec("\\PC{0,12}|[a-z \\t\\n,\\x00-\\x1f]{0,24}", 0..6),
         ) {
             let scopes = Scopes::new(&texts);
@@ -191,7 +230,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_printed_is_read_as_the_same_scopes(
+        fn displayed_scopes_round_trip(
             names in proptest::collection::vec("(https://)?[a-z./_-]{1,16}", 0..6),
         ) {
             let scopes = Scopes::new(&names);

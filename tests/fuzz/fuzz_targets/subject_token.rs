@@ -14,9 +14,10 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
     match fuzzing::executable_output(data) {
         Ok(token) => assert!(!token.expose_secret().is_empty()),
-        Err(why) => {
-            check_shown(&why);
-            check_secrets(&text, &["id_token", "saml_response"], &why);
+        Err(error) => {
+            let shown = error.to_string();
+            check_shown(&shown);
+            check_secrets(&text, &["id_token", "saml_response"], &shown);
         }
     }
     // The blanks around it are no part of it: of Unicode, and so more of them than JSON has.

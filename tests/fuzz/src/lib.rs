@@ -229,7 +229,7 @@ fn pem(label: &str, der: &[u8]) -> String {
 /// What credentials are read with: Google's own hosts, and nothing allowed beside them.
 pub fn options() -> CredentialOptions {
     static OPTIONS: LazyLock<CredentialOptions> = LazyLock::new(|| {
-        let options = CredentialOptions::google();
+        let options = CredentialOptions::default();
         options.gdch_audience("https://service.example")
     });
     OPTIONS.clone()

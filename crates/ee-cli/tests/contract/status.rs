@@ -132,7 +132,7 @@ async fn status_text_names_file_account_scopes_and_search_steps() {
         ROBOT,
         "auth/earthengine\n",
         "  earthengine_file: ",
-        "  metadata_server: not looked at",
+        "  metadata_server: skipped",
     ] {
         assert!(result.stdout.contains(part), "{part}: {}", result.stdout);
     }

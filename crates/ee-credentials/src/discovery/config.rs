@@ -1,4 +1,4 @@
-//! A credential's configuration without its secrets, for workers elsewhere.
+//! The configuration of credentials without secrets, for workers on other machines.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,36 +6,38 @@ use std::path::{Path, PathBuf};
 use ee_token::{HttpClient, Remedy, Scopes, display_path, is_unsafe_for_display};
 use serde::{Deserialize, Serialize};
 
-use crate::input::json::clipped;
-use crate::kinds::impersonated::builder::{ImpersonationBuilder, ImpersonationConfig};
+use crate::input::file::without_blocking;
+use crate::input::quote::clipped;
+use crate::kinds::impersonated::builder::ImpersonationBuilder;
+use crate::kinds::impersonated::config::ImpersonationConfig;
 use crate::{
     CredentialKind, CredentialOptions, CredentialSource, Credentials, Environment, Error,
-    ErrorKind, Search, without_blocking,
+    ErrorKind, Search,
 };
 
-/// The form of [`CredentialConfig`] that this version writes and reads.
+/// The version of [`CredentialConfig`] that this crate writes and reads.
 const VERSION: u32 = 1;
-/// The longest mail address (RFC 5321 §4.5.3.1); projects are shorter.
+/// Bytes of the longest email address (RFC 5321 §4.5.3.1). Projects are shorter.
 const LONGEST_NAME: usize = 320;
 
-/// What a credential is and where it is found, without its secrets: to be serialized and sent to
-/// workers (Dask, Beam, Kubernetes jobs), which find the secret in the same place on their side.
+/// The kind, the location and the options of a credential, without secrets. Serialize it for workers
+/// (Dask, Beam, Kubernetes jobs) that have the credential in the same location.
 ///
 /// ```
 /// use ee_credentials::{Credentials, Environment, CredentialOptions, CredentialConfig};
-/// use ee_token::{Endpoints, HttpClient};
+/// use ee_token::HttpClient;
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let folder = tempfile::tempdir()?;
-/// # let file = folder.path().join("login.json");
+/// # let dir = tempfile::tempdir()?;
+/// # let file = dir.path().join("login.json");
 /// # std::fs::write(&file, r#"{"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "t"}"#)?;
-/// let here = Credentials::from_file(&file, &CredentialOptions::google())?;
+/// let here = Credentials::from_file(&file, &CredentialOptions::default())?;
 /// let json = serde_json::to_string(&here.to_config()?)?;
 ///
 /// // On the worker:
-/// let settings: CredentialConfig = serde_json::from_str(&json)?;
-/// let http = HttpClient::new(Endpoints::google());
-/// let there = Credentials::from_config(&settings, &Environment::current(), &http).await?;
+/// let config: CredentialConfig = serde_json::from_str(&json)?;
+/// let http = HttpClient::default();
+/// let there = Credentials::from_config(&config, &Environment::current(), &http).await?;
 /// assert_eq!(there.kind(), here.kind());
 /// # Ok(()) }
 /// ```
@@ -43,56 +45,56 @@ const LONGEST_NAME: usize = 320;
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct CredentialConfig {
-    /// The form of these settings: 1.
+    /// The version of the format: 1.
     pub version: u32,
     /// The kind of credential: [`CredentialKind::as_str`].
     pub kind: String,
-    /// Where it is found.
+    /// The location of the credential.
     pub found: CredentialLocation,
-    /// Whose it is, as far as it says so. A worker that finds another's refuses it.
+    /// The principal, if the credential contains it. A worker rejects the credential of another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<String>,
-    /// The scopes that were asked for outright.
+    /// The requested scopes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
-    /// The person that a service account acts for.
+    /// The user that a service account acts for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// Whether a service account signs its own tokens.
     #[serde(default, skip_serializing_if = "is_false")]
     pub self_signed_jwt: bool,
-    /// Who pays.
+    /// The quota project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota_project: Option<String>,
-    /// Hosts to which the credential may send requests although they are not listed.
+    /// The allowed hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_hosts: Vec<String>,
-    /// Which of a machine's service accounts.
+    /// The service account of the metadata server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_email: Option<String>,
-    /// What a token of Google Distributed Cloud is for.
+    /// The service that a token of Google Distributed Cloud is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gdch_audience: Option<String>,
-    /// The service accounts that are acted as, one through the other, the last one last.
+    /// The impersonated service accounts, in order. Each one impersonates the next.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub impersonation: Vec<ImpersonationConfig>,
 }
 
-/// Where a credential is found, on whatever machine.
+/// The location of a credential on any machine.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum CredentialLocation {
     /// The file at this path.
     File(String),
-    /// The variable of this name: `EARTHENGINE_TOKEN`, or `GOOGLE_APPLICATION_CREDENTIALS`,
-    /// which names a file.
+    /// The variable `EARTHENGINE_TOKEN`, or the file in the variable
+    /// `GOOGLE_APPLICATION_CREDENTIALS`.
     Variable(String),
-    /// Earth Engine's own credentials file.
+    /// Earth Engine's login file.
     EarthEngineFile,
-    /// The file that gcloud writes.
+    /// The file of `gcloud auth application-default login`.
     GcloudAdc,
-    /// The metadata server of the machine.
+    /// The metadata server.
     MetadataServer,
 }
 
@@ -119,24 +121,24 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl Credentials {
-    /// The configuration of these credentials without a secret, for a worker elsewhere.
+    /// Returns the configuration of these credentials without secrets, for another machine.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for credentials that were handed to the program as a text, a
-    /// key or a token: there is no place where a worker could find them.
+    /// [`ErrorKind::Unsupported`] for credentials from text, a key or a token, which have no location
+    /// on another machine.
     pub fn to_config(&self) -> Result<CredentialConfig, Error> {
-        if let Some((source, step)) = self.through() {
-            let mut settings = source.to_config()?;
-            settings.impersonation.push(step.clone());
-            if let Some(last) = settings.impersonation.last_mut() {
+        if let Some((source, step)) = self.impersonated_from() {
+            let mut config = source.to_config()?;
+            config.impersonation.push(step.clone());
+            if let Some(last) = config.impersonation.last_mut() {
                 let scopes = self.scopes().map(|s| s.iter().map(str::to_owned).collect());
                 last.scopes = scopes;
                 last.quota_project = self.quota_project().map(str::to_owned);
             }
-            return Ok(settings);
+            return Ok(config);
         }
-        let found = self.whereabouts()?;
-        let options = self.options().ok_or_else(cannot_travel)?;
+        let found = self.config_location()?;
+        let options = self.options().ok_or_else(no_location)?;
         Ok(CredentialConfig {
             version: VERSION,
             kind: self.kind().as_str().to_owned(),
@@ -156,66 +158,60 @@ impl Credentials {
         })
     }
 
-    /// The credentials that these settings describe, with the secret that is found here.
+    /// Creates the credentials of a configuration with the secret on this machine.
     ///
     /// # Errors
-    /// [`ErrorKind::NoCredentials`] if there are none in the place that the settings name;
-    /// [`ErrorKind::InvalidOptions`] if the settings make no sense, or if what is there is of
-    /// another kind or somebody else's; as for the place otherwise.
+    /// [`ErrorKind::NoCredentials`] if the location contains none; [`ErrorKind::InvalidOptions`] if
+    /// the configuration is invalid, or if the location contains another kind or another account;
+    /// as [`Credentials::from_file`] otherwise.
     pub async fn from_config(
-        settings: &CredentialConfig,
+        config: &CredentialConfig,
         environment: &Environment,
         http: &HttpClient,
     ) -> Result<Self, Error> {
-        settings.check_names()?;
-        if settings.version != VERSION {
+        config.check_names()?;
+        if config.version != VERSION {
             return Err(wrong(format!(
-                "the settings have the form {}, and this version knows {VERSION}",
-                settings.version
+                "the configuration has version {}, and only {VERSION} is supported",
+                config.version
             )));
         }
-        let options = settings.options(environment, http);
+        let options = config.options(environment, http);
         let search = Search::new(environment.clone(), options.clone());
-        let found = match &settings.found {
+        let found = match &config.found {
             CredentialLocation::File(path) => {
                 search
                     .with_file(path)
-                    .look_only_at(CredentialSource::Explicit)
+                    .check_only(CredentialSource::Explicit)
                     .await?
             }
             CredentialLocation::Variable(name) if name == EARTHENGINE_TOKEN => {
                 search
-                    .look_only_at(CredentialSource::EnvEarthEngineToken)
+                    .check_only(CredentialSource::EnvEarthEngineToken)
                     .await?
             }
             CredentialLocation::Variable(name) if name == APPLICATION_CREDENTIALS => {
                 search
-                    .look_only_at(CredentialSource::EnvGoogleApplicationCredentials)
+                    .check_only(CredentialSource::EnvGoogleApplicationCredentials)
                     .await?
             }
             CredentialLocation::Variable(name) => {
                 return Err(wrong(format!(
-                    "the settings name the variable {:?}, in which no credentials are looked for",
+                    "the configuration names the variable {:?}, which is not a source of credentials",
                     clipped(name)
                 )));
             }
             CredentialLocation::EarthEngineFile => {
-                search
-                    .look_only_at(CredentialSource::EarthEngineFile)
-                    .await?
+                search.check_only(CredentialSource::EarthEngineFile).await?
             }
-            CredentialLocation::GcloudAdc => {
-                search.look_only_at(CredentialSource::GcloudAdc).await?
-            }
+            CredentialLocation::GcloudAdc => search.check_only(CredentialSource::GcloudAdc).await?,
             CredentialLocation::MetadataServer => {
-                search
-                    .look_only_at(CredentialSource::MetadataServer)
-                    .await?
+                search.check_only(CredentialSource::MetadataServer).await?
             }
         };
-        settings.check(&found)?;
+        config.check(&found)?;
         let mut credentials = found;
-        for step in &settings.impersonation {
+        for step in &config.impersonation {
             let options = CredentialOptions {
                 subject: None,
                 scopes: None,
@@ -229,7 +225,7 @@ impl Credentials {
         Ok(credentials)
     }
 
-    fn whereabouts(&self) -> Result<CredentialLocation, Error> {
+    fn config_location(&self) -> Result<CredentialLocation, Error> {
         Ok(match (self.origin(), self.path()) {
             (CredentialSource::EnvEarthEngineToken, _) => {
                 CredentialLocation::Variable(EARTHENGINE_TOKEN.into())
@@ -244,7 +240,7 @@ impl Credentials {
                 CredentialLocation::File(absolute(path)?)
             }
             (CredentialSource::InMemory | CredentialSource::Explicit, None) => {
-                return Err(cannot_travel());
+                return Err(no_location());
             }
         })
     }
@@ -269,21 +265,21 @@ impl CredentialConfig {
         }
     }
 
-    /// Somebody else's credential in the same place must not be taken for this one.
+    /// Rejects a credential of another kind or another account in the same location.
     fn check(&self, found: &Credentials) -> Result<(), Error> {
         let kind = found.kind();
         if kind.as_str() != self.kind {
             return Err(wrong(format!(
-                "the settings are of a credential of the kind {:?}, and {} is there",
+                "the configuration is of a credential of the kind {:?}, and its location contains {}",
                 clipped(&self.kind),
                 kind
             )));
         }
-        // A machine's account is its own, wherever the settings come from, unless it was named.
+        // Each machine has its own account.
         match (&self.principal, found.principal()) {
             (Some(sent), Some(here)) if sent != here && kind != CredentialKind::MetadataServer => {
                 Err(wrong(format!(
-                    "the settings are of {:?}, and the credential that is there is {here}'s",
+                    "the configuration is of {:?}, and its location contains a credential of {here}",
                     clipped(sent)
                 )))
             }
@@ -291,8 +287,7 @@ impl CredentialConfig {
         }
     }
 
-    /// What becomes a part of the credentials unseen is shown to people: it must be one line with
-    /// an end, and nothing in it may steer a terminal.
+    /// Rejects names that cannot be shown in messages.
     fn check_names(&self) -> Result<(), Error> {
         let own = [
             ("subject", &self.subject),
@@ -305,13 +300,17 @@ impl CredentialConfig {
             let is_name =
                 |name: &String| name.len() <= LONGEST_NAME && !name.contains(is_unsafe_for_display);
             if !name.as_ref().is_none_or(is_name) {
-                return Err(wrong(format!("the settings' `{field}` cannot be a name")));
+                return Err(wrong(format!(
+                    "the field `{field}` of the configuration is not a name"
+                )));
             }
         }
         let of_steps = self.impersonation.iter().map(|step| &step.scopes);
         for scopes in of_steps.chain([&self.scopes]).flatten() {
             if Scopes::new(scopes) != Scopes::from_untrusted(scopes) {
-                return Err(wrong("the settings' `scopes` cannot be scopes".into()));
+                return Err(wrong(
+                    "the field `scopes` of the configuration contains invalid scopes".into(),
+                ));
             }
         }
         Ok(())
@@ -324,27 +323,27 @@ fn absolute(path: &Path) -> Result<String, Error> {
         Error::new(
             ErrorKind::Unsupported,
             format!(
-                "the path {} is no UTF-8 text, so it cannot be sent",
+                "the path {} is not UTF-8, so it cannot be serialized",
                 display_path(path)
             ),
         )
-        .with_remedy(Remedy::new("Give the file another name."))
+        .with_remedy(Remedy::new("Rename the file."))
     })
 }
 
-fn cannot_travel() -> Error {
+fn no_location() -> Error {
     Error::new(
         ErrorKind::Unsupported,
-        "these credentials were handed to the program itself, and a worker elsewhere could not find them: settings never carry a secret",
+        "these credentials have no location that another machine could use, and a configuration contains no secrets",
     )
     .with_remedy(Remedy::new(
-        "Put the credential into a file or a variable (GOOGLE_APPLICATION_CREDENTIALS, EARTHENGINE_TOKEN) on both sides, and load it from there.",
+        "Store the credential in a file or a variable (GOOGLE_APPLICATION_CREDENTIALS, EARTHENGINE_TOKEN) on both machines, and load it from there.",
     ))
 }
 
 fn wrong(why: String) -> Error {
     Error::new(ErrorKind::InvalidOptions, why).with_remedy(Remedy::new(
-        "Make the settings anew with the credentials that the worker should have, or give it those.",
+        "Create the configuration again with the credentials that the worker should use, or install those on the worker.",
     ))
 }
 

@@ -1,43 +1,50 @@
-//! gcloud's configuration files, for the project that they name.
+//! The project in gcloud's configuration files.
 
 use std::path::Path;
 
-use crate::input::location::{Place, read_if_there};
+use crate::input::file::read_if_there;
+use crate::input::location::Location;
 use crate::{Error, ErrorKind};
 
-/// `core/project` of the configuration `name`, or of the active one, in this folder of gcloud.
-pub(crate) fn project(folder: &Path, name: Option<&str>) -> Result<Option<String>, Error> {
+/// Returns `core/project` of the configuration `name`, or of the active one, in gcloud's directory.
+pub(crate) fn project(dir: &Path, name: Option<&str>) -> Result<Option<String>, Error> {
     let name = match name {
         Some(name) => name.to_owned(),
-        None => read(&folder.join("active_config"))?
+        None => read(&dir.join("active_config"))?
             .map(|text| text.trim().to_owned())
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| "default".to_owned()),
     };
     if !is_name(&name) {
-        // `NONE` is gcloud's way to say that there is none.
+        // gcloud writes `NONE` for no configuration.
         return Ok(None);
     }
-    let file = folder.join("configurations").join(format!("config_{name}"));
+    let file = dir.join("configurations").join(format!("config_{name}"));
     Ok(read(&file)?.and_then(|text| property(&text, "core", "project")))
 }
 
-/// gcloud's own rule; a name with a slash would lead out of the folder.
+/// Whether gcloud allows the name. A name with a slash would lead out of the directory.
 pub(crate) fn is_name(name: &str) -> bool {
     let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(valid)
 }
 
 fn read(path: &Path) -> Result<Option<String>, Error> {
-    match read_if_there(&Place::file(path)) {
+    match read_if_there(&Location::file(path)) {
         Ok(text) => Ok(text.map(|text| text.text.to_string())),
         Err(error) if error.is_transient() => Err(error),
-        // It is no credential: a broken one is a matter of the surroundings.
-        Err(error) => Err(Error::new(ErrorKind::InvalidEnvironment, error.to_string())),
+        // The file is not a credential.
+        Err(error) => {
+            let invalid = Error::new(ErrorKind::InvalidEnvironment, error.to_string());
+            Err(match error.remedy() {
+                Some(remedy) => invalid.with_remedy(remedy.clone()),
+                None => invalid,
+            })
+        }
     }
 }
 
-/// The value of a name in a section of an INI file, as Python's configparser reads it.
+/// Returns a value in a section of an INI file, as Python's configparser reads it.
 pub(crate) fn property(text: &str, section: &str, name: &str) -> Option<String> {
     let mut here = false;
     let mut value = None;
@@ -65,7 +72,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn the_project_is_read_from_its_section_alone() {
+    fn project_is_read_from_its_section() {
         for (text, project) in [
             ("[core]\nproject = p\n", Some("p")),
             (
@@ -89,18 +96,18 @@ mod tests {
     }
 
     #[test]
-    fn the_active_configuration_is_the_one_that_counts() {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path();
-        assert_eq!(project(folder, None).unwrap(), None);
-        fs::create_dir(folder.join("configurations")).unwrap();
+    fn active_configuration_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        assert_eq!(project(dir, None).unwrap(), None);
+        fs::create_dir(dir.join("configurations")).unwrap();
         for name in ["default", "work"] {
             let text = format!("[core]\nproject = {name}-project\n");
-            fs::write(folder.join(format!("configurations/config_{name}")), text).unwrap();
+            fs::write(dir.join(format!("configurations/config_{name}")), text).unwrap();
         }
-        let named = |name| project(folder, name).unwrap();
+        let named = |name| project(dir, name).unwrap();
         assert_eq!(named(None).as_deref(), Some("default-project"));
-        fs::write(folder.join("active_config"), "work\n").unwrap();
+        fs::write(dir.join("active_config"), "work\n").unwrap();
         assert_eq!(named(None).as_deref(), Some("work-project"));
         assert_eq!(named(Some("default")).as_deref(), Some("default-project"));
         for elsewhere in ["NONE", "absent", "../../etc/passwd", ""] {
@@ -109,17 +116,17 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_that_is_no_text_is_an_error_of_the_surroundings() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir_all(folder.path().join("configurations/config_default")).unwrap();
-        let error = project(folder.path(), None).unwrap_err();
+    fn unreadable_configuration_is_an_environment_error() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("configurations/config_default")).unwrap();
+        let error = project(dir.path(), None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidEnvironment);
         assert!(error.to_string().contains("config_default"));
     }
 
     proptest::proptest! {
         #[test]
-        fn a_property_that_was_written_is_read_whatever_stands_around_it(
+        fn property_is_read_between_any_lines(
             before in "[ -~\n]{0,60}", value in "[a-z][a-z0-9:.-]{0,30}", after in "[a-z]{1,9}",
         ) {
             let text = format!("{before}\n[core]\nproject = {value}\n[{after}x]\nproject = other\n");

@@ -1,31 +1,32 @@
-//! The search for credentials: a list of places, read from top to bottom.
+//! The search for credentials.
 
 pub(crate) mod config;
 pub(crate) mod environment;
 pub(crate) mod gcloud_config;
 pub(crate) mod program;
+pub(crate) mod project;
+pub(crate) mod step;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use ee_token::{PrintablePath, Remedy, SecretString, display_path};
 
-use crate::credentials::Recipe;
-use crate::input::location::{Place, read_async, read_if_there};
-use crate::input::misplaced::{self, Shape};
+use crate::discovery::step::{FailedSearch, SearchOutcome, SearchStep};
+use crate::input::file::{read_async, read_if_there};
+use crate::input::location::Location;
+use crate::input::misplaced::MisplacedInput;
 use crate::input::path_setting::PathSetting;
 use crate::kinds;
 use crate::kinds::earth_engine_file::EarthEngineFile;
 use crate::kinds::metadata_server::{self, Detection};
-use crate::kinds::user_login::{EARTH_ENGINE_LOGIN, GCLOUD_LOGIN};
-use crate::source::reloading;
+use crate::kinds::oauth_clients::{EARTH_ENGINE_LOGIN, GCLOUD_LOGIN};
+use crate::source::reloading::Reader;
 use crate::{
     CredentialKind, CredentialOptions, CredentialSource, Credentials, Environment, Error,
     ErrorKind, Warning,
 };
 
-/// Where credentials are looked for, in this order. The first place that has any ends the
-/// search, and so does the first that has broken ones.
+/// The order of the search. The first source with credentials, valid or not, ends it.
 const ORDER: [CredentialSource; 6] = [
     CredentialSource::Explicit,
     CredentialSource::EnvEarthEngineToken,
@@ -36,20 +37,21 @@ const ORDER: [CredentialSource; 6] = [
 ];
 
 const EARTHENGINE_TOKEN: &str = "EARTHENGINE_TOKEN";
+const APPLICATION_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 
 /// A search for credentials in an [`Environment`].
 ///
-/// What the caller gives wins; otherwise `EARTHENGINE_TOKEN`, Earth Engine's own file, the
-/// file that `GOOGLE_APPLICATION_CREDENTIALS` names, gcloud's, and the metadata server, in
-/// this order. A broken file ends the search with an error that names it: the next place
-/// could hold somebody else's credential.
+/// The sources are, in this order: the caller's credentials, `EARTHENGINE_TOKEN`, Earth Engine's
+/// login file, the file in `GOOGLE_APPLICATION_CREDENTIALS`, gcloud's file, and the metadata server.
+/// An invalid file ends the search with an error, because the next source may belong to another
+/// account.
 ///
 /// ```
-/// use ee_credentials::{Environment, ErrorKind, CredentialOptions, Search};
+/// use ee_credentials::{CredentialOptions, Environment, ErrorKind, Search};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), ee_credentials::Error> {
-/// let nowhere = Search::new(Environment::empty(), CredentialOptions::google());
-/// let error = nowhere.find().await.unwrap_err();
+/// let search = Search::new(Environment::empty(), CredentialOptions::default());
+/// let error = search.find().await.unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::NoCredentials);
 /// for step in error.search_steps() {
 ///     println!("{step}");
@@ -63,93 +65,51 @@ pub struct Search {
     given: Option<Given>,
 }
 
+/// Credentials from the caller.
 #[derive(Debug, Clone)]
 enum Given {
     Credentials(Credentials),
     File(PrintablePath),
-    Text(SecretString),
+    Json(SecretString),
 }
 
-/// What a search found.
+/// The result of a [`Search`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Found {
     /// The credentials.
     pub credentials: Credentials,
-    /// What each place held, in the order of the search.
+    /// The steps of the search, in its order.
     pub searched: Vec<SearchStep>,
 }
 
-/// One place of a search.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SearchStep {
-    /// The place's name: [`CredentialSource::as_str`].
-    pub name: &'static str,
-    /// What it held.
-    pub outcome: SearchOutcome,
-    /// The file that was looked at, if the place is a file.
-    pub path: Option<PathBuf>,
-}
-
-/// What one place of a search held.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SearchOutcome {
-    /// Credentials.
-    Found,
-    /// None, and why.
-    NotFound(String),
-    /// Something that should be credentials and cannot be used, and why.
-    Invalid(String),
-    /// It was not looked at, as the search had ended before.
-    Skipped,
-}
-
-impl SearchOutcome {
-    /// Its name: `found`, `not_found`, `broken` or `skipped`.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Found => "found",
-            Self::NotFound(_) => "not_found",
-            Self::Invalid(_) => "invalid",
-            Self::Skipped => "skipped",
-        }
-    }
-}
-
-impl fmt::Debug for SearchStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SearchStep")
-            .field("name", &self.name)
-            .field("outcome", &self.outcome)
-            .field("path", &self.path.as_deref().map(display_path))
-            .finish()
-    }
-}
-
-impl fmt::Display for SearchStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.outcome {
-            SearchOutcome::Found => match &self.path {
-                Some(path) => write!(f, "{}: found ({})", self.name, display_path(path)),
-                None => write!(f, "{}: found", self.name),
-            },
-            SearchOutcome::NotFound(why) => write!(f, "{}: {why}", self.name),
-            SearchOutcome::Invalid(why) => write!(f, "{}: cannot be used: {why}", self.name),
-            SearchOutcome::Skipped => write!(f, "{}: not looked at", self.name),
-        }
-    }
-}
-
-/// What one place has, if it is not broken.
-enum Look {
+/// The result of one step.
+enum Lookup {
     Found(Credentials),
     NotFound(String),
 }
 
+impl Credentials {
+    /// Searches the environment of this process, with default options.
+    ///
+    /// ```no_run
+    /// # async fn f() -> Result<(), ee_credentials::Error> {
+    /// let token = ee_credentials::Credentials::find_default().await?.token().await?;
+    /// # let _ = token; Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Search::find`] and [`Environment::endpoints`].
+    pub async fn find_default() -> Result<Self, Error> {
+        let environment = Environment::current();
+        let http = ee_token::HttpClient::new(environment.endpoints()?);
+        let search = Search::new(environment, CredentialOptions::new(http));
+        Ok(search.find().await?.credentials)
+    }
+}
+
 impl Search {
-    /// A search of this environment.
+    /// Creates a search of this environment.
     pub fn new(environment: Environment, mut options: CredentialOptions) -> Self {
         options
             .environment
@@ -161,37 +121,37 @@ impl Search {
         }
     }
 
-    /// Takes these credentials, and looks at no other place.
+    /// Uses these credentials and no other source.
     #[must_use]
     pub fn with_credentials(mut self, credentials: Credentials) -> Self {
         self.given = Some(Given::Credentials(credentials));
         self
     }
 
-    /// Takes the credentials in this file, and looks at no other place.
+    /// Uses the credentials in this file and no other source.
     #[must_use]
     pub fn with_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.given = Some(Given::File(PrintablePath::from(path)));
         self
     }
 
-    /// Takes the credentials in this text, and looks at no other place.
+    /// Uses the credentials in this JSON and no other source.
     #[must_use]
     pub fn with_json(mut self, text: impl Into<SecretString>) -> Self {
-        self.given = Some(Given::Text(text.into()));
+        self.given = Some(Given::Json(text.into()));
         self
     }
 
-    /// Searches. No token is asked for; requests go to the metadata server alone. Files are read
-    /// away from the runtime's worker threads.
+    /// Searches for credentials. No token is requested: the only requests are to the metadata
+    /// server. Files are read outside of the runtime's worker threads.
     ///
     /// # Errors
-    /// [`ErrorKind::NoCredentials`] if no place has any; what is wrong with the first that
-    /// are broken; [`ErrorKind::Io`] if a file cannot be read for now. [`Error::search_steps`] says
-    /// what was found on the way.
+    /// [`ErrorKind::NoCredentials`] if no source has credentials; the error of the first invalid
+    /// ones; [`ErrorKind::Io`] if the system fails to read a file. [`Error::search_steps`] returns
+    /// the steps of the search.
     ///
     /// # Panics
-    /// As tokio's timers do, if it has to wait on a runtime without a time driver.
+    /// If it has to wait on a tokio runtime without a time driver.
     pub async fn find(&self) -> Result<Found, Error> {
         let mut searched = Vec::with_capacity(ORDER.len());
         let mut end = None;
@@ -202,16 +162,16 @@ impl Search {
                 path: None,
             };
             if end.is_none() {
-                let looked = match self.path(origin) {
+                let lookup = match self.path(origin) {
                     Ok(path) => {
                         step.path = path;
-                        self.look(origin, step.path.as_deref()).await
+                        self.check_source(origin, step.path.as_deref()).await
                     }
                     Err(error) => Err(error),
                 };
-                step.outcome = match looked {
-                    Ok(Look::NotFound(why)) => SearchOutcome::NotFound(why),
-                    Ok(Look::Found(credentials)) => {
+                step.outcome = match lookup {
+                    Ok(Lookup::NotFound(why)) => SearchOutcome::NotFound(why),
+                    Ok(Lookup::Found(credentials)) => {
                         end = Some(Ok((origin, credentials)));
                         SearchOutcome::Found
                     }
@@ -227,33 +187,30 @@ impl Search {
         }
         match end {
             Some(Ok((origin, credentials))) => Ok(Found {
-                credentials: self.warn_of_losers(origin, credentials),
+                credentials: self.warn_about_ignored_variable(origin, credentials),
                 searched,
             }),
-            Some(Err(error)) => Err(broken(error, searched)),
-            None => Err(none(searched)),
+            Some(Err(error)) => Err(invalid_credentials(error, searched)),
+            None => Err(no_credentials(searched)),
         }
     }
 
-    /// Looks at this place alone.
-    pub(crate) async fn look_only_at(
-        &self,
-        origin: CredentialSource,
-    ) -> Result<Credentials, Error> {
+    /// Searches one source.
+    pub(crate) async fn check_only(&self, origin: CredentialSource) -> Result<Credentials, Error> {
         let path = self.path(origin)?;
-        match self.look(origin, path.as_deref()).await? {
-            Look::Found(credentials) => Ok(credentials),
-            Look::NotFound(why) => Err(Error::new(
+        match self.check_source(origin, path.as_deref()).await? {
+            Lookup::Found(credentials) => Ok(credentials),
+            Lookup::NotFound(why) => Err(Error::new(
                 ErrorKind::NoCredentials,
-                format!("there are no credentials in the place {origin}: {why}"),
+                format!("no credentials were found in {origin}: {why}"),
             )
             .with_remedy(Remedy::new(
-                "Put the credentials where the settings say that they are, on this machine too.",
+                "Put the credentials on this machine where the configuration says.",
             ))),
         }
     }
 
-    /// The file of a place, if it is one.
+    /// Returns the file of a source.
     fn path(&self, origin: CredentialSource) -> Result<Option<PathBuf>, Error> {
         match origin {
             CredentialSource::Explicit => Ok(match &self.given {
@@ -273,231 +230,221 @@ impl Search {
         }
     }
 
-    async fn look(&self, origin: CredentialSource, path: Option<&Path>) -> Result<Look, Error> {
-        let place = match (origin, &self.given) {
+    async fn check_source(
+        &self,
+        origin: CredentialSource,
+        path: Option<&Path>,
+    ) -> Result<Lookup, Error> {
+        let location = match (origin, &self.given) {
             (CredentialSource::MetadataServer, _) => return self.metadata_server().await,
-            (CredentialSource::Explicit, Some(Given::Text(_))) => Place::Text,
+            (CredentialSource::Explicit, Some(Given::Json(_))) => Location::InMemory,
             (CredentialSource::EnvEarthEngineToken, _)
                 if self.environment.raw(EARTHENGINE_TOKEN).is_some() =>
             {
-                Place::Variable(EARTHENGINE_TOKEN)
+                Location::Variable(EARTHENGINE_TOKEN)
             }
             (CredentialSource::Explicit, Some(Given::Credentials(_))) => {
-                return self.look_here(origin, None);
+                return self.check_local_source(origin, None);
             }
             _ => match path {
                 Some(path) => file_of(origin, path),
-                None => return self.look_here(origin, None),
+                None => return self.check_local_source(origin, None),
             },
         };
-        // A text may name a file too, which is read with it.
+        // JSON may contain the path of another file, which is read with it.
         let (search, path) = (self.clone(), path.map(Path::to_owned));
-        read_async(&place, move |_| search.look_here(origin, path.as_deref())).await
+        let check = move |_: &Location| search.check_local_source(origin, path.as_deref());
+        read_async(&location, check).await
     }
 
-    /// Looks at a place that needs no request. This may read a file.
-    fn look_here(&self, origin: CredentialSource, path: Option<&Path>) -> Result<Look, Error> {
+    /// Searches a source that needs no request. This may read a file.
+    fn check_local_source(
+        &self,
+        origin: CredentialSource,
+        path: Option<&Path>,
+    ) -> Result<Lookup, Error> {
         match origin {
             CredentialSource::Explicit => self.given(),
             CredentialSource::EnvEarthEngineToken => self.earthengine_token(),
-            CredentialSource::EarthEngineFile => self.earthengine_file(path),
+            CredentialSource::EarthEngineFile => self.earth_engine_file(path),
             CredentialSource::EnvGoogleApplicationCredentials => {
                 self.application_credentials_file(path)
             }
             CredentialSource::GcloudAdc => self.gcloud_adc(path),
             CredentialSource::MetadataServer | CredentialSource::InMemory => {
-                Ok(Look::NotFound("nothing".into()))
+                Ok(Lookup::NotFound("not a local source".into()))
             }
         }
     }
 
-    fn given(&self) -> Result<Look, Error> {
+    fn given(&self) -> Result<Lookup, Error> {
         let credentials = match &self.given {
-            None => return Ok(Look::NotFound("nothing was given".into())),
-            // These say themselves where they come from.
-            Some(Given::Credentials(credentials)) => return Ok(Look::Found(credentials.clone())),
-            Some(Given::File(path)) => Credentials::from_file(path.as_path(), &self.options)?,
-            Some(Given::Text(text)) => Credentials::from_json(text.expose_secret(), &self.options)?,
-        };
-        Ok(Look::Found(
-            credentials.with_origin(CredentialSource::Explicit),
-        ))
-    }
-
-    /// `EARTHENGINE_TOKEN`: the JSON of a credential of any kind, or a bare refresh token of
-    /// Earth Engine's own client.
-    fn earthengine_token(&self) -> Result<Look, Error> {
-        let Some(text) = self.environment.try_var(EARTHENGINE_TOKEN)? else {
-            return Ok(Look::NotFound("the variable is not set".into()));
-        };
-        let place = Place::Variable(EARTHENGINE_TOKEN);
-        let is_one_word = text.len() < 2048 && text.bytes().all(|b| b.is_ascii_graphic());
-        let loaded = match misplaced::of_text(text) {
-            None => kinds::load(text, &place, &self.options)?,
-            // Google does not promise how a refresh token begins.
-            Some(Shape::RefreshToken) | Some(Shape::OtherText) if is_one_word => {
-                EarthEngineFile::of_refresh_token(text).load(&place, &self.options)?
+            None => return Ok(Lookup::NotFound("not set".into())),
+            // These have an origin of their own.
+            Some(Given::Credentials(credentials)) => {
+                return Ok(Lookup::Found(credentials.clone()));
             }
-            Some(other) => return Err(other.refusal(&place)),
+            Some(Given::File(path)) => Credentials::from_file(path.as_path(), &self.options)?,
+            Some(Given::Json(text)) => Credentials::from_json(text.expose_secret(), &self.options)?,
         };
-        let loaded = self.options.keep_tokens(loaded, text);
-        let credentials = Credentials::new(loaded, &self.options)
-            .made_of(Recipe::Text(text.into(), place), &self.options);
-        Ok(Look::Found(
-            credentials.with_origin(CredentialSource::EnvEarthEngineToken),
-        ))
+        Ok(found(credentials, CredentialSource::Explicit))
     }
 
-    /// Earth Engine's own file, if there is a login in it.
-    fn earthengine_file(&self, path: Option<&Path>) -> Result<Look, Error> {
+    /// `EARTHENGINE_TOKEN`: the JSON of a credential of any kind, or a refresh token of Earth
+    /// Engine's client.
+    fn earthengine_token(&self) -> Result<Lookup, Error> {
+        let Some(text) = self.environment.try_var(EARTHENGINE_TOKEN)? else {
+            return Ok(Lookup::NotFound("not set".into()));
+        };
+        let location = Location::Variable(EARTHENGINE_TOKEN);
+        let is_one_word = text.len() < 2048 && text.bytes().all(|b| b.is_ascii_graphic());
+        let credential = match MisplacedInput::identify(text) {
+            None => kinds::load(text, &location, &self.options)?,
+            // Google does not specify the prefix of refresh tokens.
+            Some(MisplacedInput::RefreshToken | MisplacedInput::OtherText) if is_one_word => {
+                EarthEngineFile::from_refresh_token(text).load(&location, &self.options)?
+            }
+            Some(other) => return Err(other.into_error(&location)),
+        };
+        let credentials = Credentials::from_text(credential, text, location, &self.options);
+        Ok(found(credentials, CredentialSource::EnvEarthEngineToken))
+    }
+
+    /// Earth Engine's login file, if it contains a login.
+    fn earth_engine_file(&self, path: Option<&Path>) -> Result<Lookup, Error> {
         let Some(path) = path else {
-            return Ok(Look::NotFound("there is no home folder".into()));
+            return Ok(home_is_unknown());
         };
-        let place = Place::file(path);
-        let Some(file) = read_if_there(&place)? else {
-            return Ok(Look::NotFound(format!(
-                "{} does not exist",
-                display_path(path)
-            )));
+        let location = Location::file(path);
+        let Some(file) = read_if_there(&location)? else {
+            return Ok(does_not_exist(path));
         };
-        let contents = EarthEngineFile::read(&file.text, &place)?;
+        let contents = EarthEngineFile::read(&file.text, &location)?;
         if !contents.has_login() {
-            return Ok(Look::NotFound(format!(
-                "there is no login in {}",
-                display_path(path)
-            )));
+            let why = format!("{} contains no login", display_path(path));
+            return Ok(Lookup::NotFound(why));
         }
-        let reader: reloading::Reader =
-            |text, place, options| EarthEngineFile::read(text, place)?.load(place, options);
-        let credentials = Credentials::from_text_of_file(file, place, reader, &self.options)?
-            .with_origin(CredentialSource::EarthEngineFile);
-        Ok(Look::Found(match contents.warning() {
+        let reader: Reader = |text, location, options| {
+            EarthEngineFile::read(text, location)?.load(location, options)
+        };
+        let credentials = Credentials::from_file_contents(file, location, reader, &self.options)?;
+        let credentials = match contents.warning() {
             Some(warning) => credentials.with_warning(warning),
             None => credentials,
-        }))
+        };
+        Ok(found(credentials, CredentialSource::EarthEngineFile))
     }
 
-    /// The file that `GOOGLE_APPLICATION_CREDENTIALS` names, which must exist.
-    fn application_credentials_file(&self, path: Option<&Path>) -> Result<Look, Error> {
+    /// The file in `GOOGLE_APPLICATION_CREDENTIALS`, which must exist.
+    fn application_credentials_file(&self, path: Option<&Path>) -> Result<Lookup, Error> {
+        const ORIGIN: CredentialSource = CredentialSource::EnvGoogleApplicationCredentials;
         let Some(path) = path else {
-            return Ok(Look::NotFound("the variable is not set".into()));
+            return Ok(Lookup::NotFound("not set".into()));
         };
-        let place = file_of(CredentialSource::EnvGoogleApplicationCredentials, path);
-        let credentials = Credentials::from_place(place, &self.options)?;
-        Ok(Look::Found(credentials.with_origin(
-            CredentialSource::EnvGoogleApplicationCredentials,
-        )))
+        let location = file_of(ORIGIN, path);
+        let credentials = Credentials::from_location(location, &self.options)?;
+        Ok(found(credentials, ORIGIN))
     }
 
-    /// gcloud's file.
-    fn gcloud_adc(&self, path: Option<&Path>) -> Result<Look, Error> {
+    /// The file of `gcloud auth application-default login`.
+    fn gcloud_adc(&self, path: Option<&Path>) -> Result<Lookup, Error> {
         let Some(path) = path else {
-            return Ok(Look::NotFound("there is no home folder".into()));
+            return Ok(home_is_unknown());
         };
-        let place = Place::file(path);
-        let Some(file) = read_if_there(&place)? else {
-            return Ok(Look::NotFound(format!(
-                "{} does not exist",
-                display_path(path)
-            )));
+        let location = Location::file(path);
+        let Some(file) = read_if_there(&location)? else {
+            return Ok(does_not_exist(path));
         };
-        let credentials = Credentials::from_text_of_file(file, place, kinds::load, &self.options)?;
-        Ok(Look::Found(
-            credentials.with_origin(CredentialSource::GcloudAdc),
-        ))
+        let credentials =
+            Credentials::from_file_contents(file, location, kinds::load, &self.options)?;
+        Ok(found(credentials, CredentialSource::GcloudAdc))
     }
 
-    async fn metadata_server(&self) -> Result<Look, Error> {
+    async fn metadata_server(&self) -> Result<Lookup, Error> {
         match metadata_server::detect(&self.environment, &self.options).await? {
-            Detection::NotFound(why) => Ok(Look::NotFound(why.into())),
+            Detection::NotFound(why) => Ok(Lookup::NotFound(why.into())),
             Detection::Server(server) => {
                 self.options
-                    .refuse_subject(CredentialKind::MetadataServer)?;
-                Ok(Look::Found(Credentials::of_machine(server, &self.options)))
+                    .reject_subject(CredentialKind::MetadataServer)?;
+                Ok(Lookup::Found(Credentials::from_metadata_server(
+                    server,
+                    &self.options,
+                )))
             }
         }
     }
 
-    /// A variable that is set and loses surprises everybody once.
-    fn warn_of_losers(&self, winner: CredentialSource, credentials: Credentials) -> Credentials {
-        const NAME: &str = "GOOGLE_APPLICATION_CREDENTIALS";
-        let loses = matches!(
-            winner,
+    /// Adds a warning if `GOOGLE_APPLICATION_CREDENTIALS` is set and an earlier source was used.
+    fn warn_about_ignored_variable(
+        &self,
+        used: CredentialSource,
+        credentials: Credentials,
+    ) -> Credentials {
+        let is_ignored = matches!(
+            used,
             CredentialSource::EnvEarthEngineToken | CredentialSource::EarthEngineFile
-        ) && self.environment.is_set(NAME);
-        if !loses {
+        ) && self.environment.is_set(APPLICATION_CREDENTIALS);
+        if !is_ignored {
             return credentials;
         }
-        let found = match credentials.path() {
+        let used = match credentials.path() {
             Some(path) => format!("the login in {}", display_path(path)),
-            None => "the variable EARTHENGINE_TOKEN".to_owned(),
+            None => format!("the variable {EARTHENGINE_TOKEN}"),
         };
         credentials.with_warning(Warning::new(
             "env_var_ignored",
-            format!("{NAME} is set, and {found} comes first, as in the Python client"),
+            format!(
+                "{APPLICATION_CREDENTIALS} is set and ignored: {used} takes precedence, as in the Python client"
+            ),
             Remedy::new(format!(
-                "To use {NAME}, remove what comes first or name the file outright; otherwise unset it."
+                "To use {APPLICATION_CREDENTIALS}, remove the other credentials or pass the file explicitly. Otherwise unset the variable."
             )),
         ))
     }
 }
 
-fn file_of(origin: CredentialSource, path: &Path) -> Place {
+fn found(credentials: Credentials, origin: CredentialSource) -> Lookup {
+    Lookup::Found(credentials.with_origin(origin))
+}
+
+fn home_is_unknown() -> Lookup {
+    Lookup::NotFound("the home directory is unknown".into())
+}
+
+fn does_not_exist(path: &Path) -> Lookup {
+    Lookup::NotFound(format!("{} does not exist", display_path(path)))
+}
+
+fn file_of(origin: CredentialSource, path: &Path) -> Location {
     let is_named = origin == CredentialSource::EnvGoogleApplicationCredentials;
-    Place::File {
+    Location::File {
         path: path.to_owned().into(),
-        named_by: is_named.then_some("GOOGLE_APPLICATION_CREDENTIALS"),
+        named_by: is_named.then_some(APPLICATION_CREDENTIALS),
     }
 }
 
-/// What was searched, kept in the error as its cause.
-#[derive(Debug)]
-pub(crate) struct Searched {
-    pub(crate) steps: Vec<SearchStep>,
-    cause: Option<Error>,
-}
-
-impl fmt::Display for Searched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("searched")?;
-        let looked_at = self
-            .steps
-            .iter()
-            .filter(|s| s.outcome != SearchOutcome::Skipped);
-        for (i, step) in looked_at.enumerate() {
-            write!(f, "{} {step}", if i == 0 { ":" } else { ";" })?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Searched {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.cause.as_ref()?.source()
-    }
-}
-
-fn broken(error: Error, steps: Vec<SearchStep>) -> Error {
-    let mut told = Error::new(error.kind(), error.to_string());
+/// Adds the steps of the search to the error that ended it.
+fn invalid_credentials(error: Error, steps: Vec<SearchStep>) -> Error {
+    let mut failed = Error::new(error.kind(), error.to_string());
     if let Some(remedy) = error.remedy() {
-        told = told.with_remedy(remedy.clone());
+        failed = failed.with_remedy(remedy.clone());
     }
-    told.with_source(Searched {
+    failed.with_source(FailedSearch {
         steps,
-        cause: Some(error),
+        cause: Some(Box::new(error)),
     })
 }
 
-fn none(steps: Vec<SearchStep>) -> Error {
+fn no_credentials(steps: Vec<SearchStep>) -> Error {
     Error::new(ErrorKind::NoCredentials, "no Google credentials were found")
         .with_remedy(
             Remedy::new(format!(
-                "Log in with `{EARTH_ENGINE_LOGIN}` or `{GCLOUD_LOGIN}`, or let GOOGLE_APPLICATION_CREDENTIALS name a service account's key file."
+                "Log in with `{EARTH_ENGINE_LOGIN}` or `{GCLOUD_LOGIN}`, or set {APPLICATION_CREDENTIALS} to the path of a service account key."
             ))
             .command(EARTH_ENGINE_LOGIN)
             .url("https://developers.google.com/earth-engine/guides/auth"),
         )
-        .with_source(Searched { steps, cause: None })
+        .with_source(FailedSearch { steps, cause: None })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Programs that are started, found without the current directory.
+//! Finding executables without searching the current directory.
 
 #[cfg(feature = "login")]
 use std::ffi::OsString;
@@ -14,15 +14,15 @@ pub(crate) fn find(environment: &Environment, name: &str) -> Option<PathBuf> {
         _ => &[""],
     };
     absolute_entries(environment)?
-        .flat_map(|folder| {
+        .flat_map(|dir| {
             endings
                 .iter()
-                .map(move |end| folder.join(format!("{name}{end}")))
+                .map(move |end| dir.join(format!("{name}{end}")))
         })
         .find(|path| is_executable(path))
 }
 
-/// The absolute entries of `PATH`, for a program that starts others.
+/// Returns the absolute entries of `PATH`, for a child process that starts others.
 #[cfg(feature = "login")]
 pub(crate) fn search_path(environment: &Environment) -> Option<OsString> {
     std::env::join_paths(absolute_entries(environment)?).ok()
@@ -30,7 +30,7 @@ pub(crate) fn search_path(environment: &Environment) -> Option<OsString> {
 
 fn absolute_entries(environment: &Environment) -> Option<impl Iterator<Item = PathBuf>> {
     let entries = std::env::split_paths(environment.raw("PATH")?);
-    Some(entries.filter(|folder| folder.is_absolute()))
+    Some(entries.filter(|dir| dir.is_absolute()))
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -54,13 +54,13 @@ mod tests {
 
     #[test]
     fn program_is_found_on_the_search_path_if_it_can_run() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
         fs::write(path("gcloud"), "#!/bin/sh\n").unwrap();
         fs::set_permissions(path("gcloud"), fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(path("notes"), "no program").unwrap();
         fs::create_dir(path("directory")).unwrap();
-        let environment = Environment::empty().with_var_os("PATH", folder.path());
+        let environment = Environment::empty().with_var_os("PATH", dir.path());
         assert_eq!(find(&environment, "gcloud"), Some(path("gcloud")));
         for absent in ["notes", "directory", "other"] {
             assert_eq!(find(&environment, absent), None, "{absent}");

@@ -55,7 +55,7 @@ impl Home {
 }
 
 fn search(environment: Environment) -> Search {
-    Search::new(environment, CredentialOptions::google())
+    Search::new(environment, CredentialOptions::default())
 }
 
 async fn found(environment: Environment) -> (CredentialKind, &'static str) {
@@ -83,7 +83,7 @@ async fn broken(environment: Environment) -> Error {
 }
 
 #[tokio::test]
-async fn places_are_searched_in_the_promised_order() {
+async fn sources_are_searched_in_order() {
     let home = Home::new();
     let mut environment = home.environment();
     // From the last place to the first: each new one wins over those before.
@@ -145,7 +145,7 @@ async fn places_are_searched_in_the_promised_order() {
 }
 
 #[tokio::test]
-async fn nothing_anywhere_says_where_it_looked_and_how_to_log_in() {
+async fn failed_search_reports_steps_and_login_command() {
     let home = Home::new();
     let error = search(home.environment()).find().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoCredentials);
@@ -183,13 +183,13 @@ async fn nothing_anywhere_says_where_it_looked_and_how_to_log_in() {
 }
 
 #[tokio::test]
-async fn an_environment_without_a_home_folder_is_searched_too() {
+async fn search_works_without_a_home_directory() {
     let error = search(Environment::empty()).find().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoCredentials);
 }
 
 #[tokio::test]
-async fn the_variable_takes_json_of_any_kind_and_a_bare_refresh_token() {
+async fn variable_takes_json_or_a_refresh_token() {
     for (text, kind) in [
         (LOGIN.to_owned(), CredentialKind::EarthEngineFile),
         (USER.to_owned(), CredentialKind::AuthorizedUser),
@@ -209,14 +209,14 @@ async fn the_variable_takes_json_of_any_kind_and_a_bare_refresh_token() {
 }
 
 #[tokio::test]
-async fn a_variable_that_holds_something_else_is_an_error_that_names_it() {
+async fn other_text_in_the_variable_is_an_error() {
     for (text, noun) in [
         ("ya29.canary", "access token"),
         ("/home/canary/key.json", "path"),
         ("-----BEGIN PRIVATE KEY-----\ncanary", "PEM"),
         ("eyJjYW5hcnki", "base64"),
         ("two canary words", "not JSON"),
-        ("{\"refresh_token\": \"1//canary\"", "cut off"),
+        ("{\"refresh_token\": \"1//canary\"", "truncated"),
         (r#"{"project": "p"}"#, "refresh_token"),
         (r#"{"type": "wizard", "x": "canary"}"#, "wizard"),
     ] {
@@ -232,7 +232,7 @@ async fn a_variable_that_holds_something_else_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn an_earth_engine_file_without_a_login_is_passed_over() {
+async fn login_file_without_a_login_is_skipped() {
     let home = Home::new();
     home.adc(USER);
     for text in [
@@ -250,7 +250,7 @@ async fn an_earth_engine_file_without_a_login_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_broken_file_ends_the_search_wherever_it_is() {
+async fn invalid_file_ends_the_search() {
     for text in [
         "",
         "{",
@@ -281,7 +281,7 @@ async fn a_broken_file_ends_the_search_wherever_it_is() {
 }
 
 #[tokio::test]
-async fn a_variable_that_points_nowhere_is_an_error_and_an_empty_one_is_unset() {
+async fn variable_with_a_missing_file_is_an_error() {
     let home = Home::new();
     home.adc(USER);
     let named = |path: &str| {
@@ -301,7 +301,7 @@ async fn a_variable_that_points_nowhere_is_an_error_and_an_empty_one_is_unset() 
 }
 
 #[tokio::test]
-async fn a_variable_that_loses_is_a_warning() {
+async fn ignored_variable_is_a_warning() {
     let home = Home::new();
     home.earthengine(LOGIN);
     let environment = home
@@ -315,7 +315,7 @@ async fn a_variable_that_loses_is_a_warning() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_file_that_others_may_read_is_used_and_warned_about() {
+async fn world_readable_file_is_a_warning() {
     use std::os::unix::fs::PermissionsExt as _;
     let home = Home::new();
     let path = home.adc(USER);
@@ -325,7 +325,7 @@ async fn a_file_that_others_may_read_is_used_and_warned_about() {
 }
 
 #[tokio::test]
-async fn the_machines_own_account_is_the_last_resort() {
+async fn metadata_server_is_searched_last() {
     use ee_token::{Endpoints, HttpClient};
     let emulator = ee_emulator::Emulator::builder()
         .metadata_server("vm@x", "ee-demo-project", &["cloud-platform"])

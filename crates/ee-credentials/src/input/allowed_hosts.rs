@@ -1,36 +1,38 @@
-//! URLs inside credential files: where secrets may be sent.
+//! Validating the URLs in credential files, to which secrets are sent.
 
 use ee_token::{Endpoint, Endpoints, Remedy, UrlField, UrlMatch, is_loopback};
 use url::Url;
 
-use crate::input::json::clipped;
-use crate::input::location::{Place, is_plain_word};
+use crate::input::location::Location;
+use crate::input::quote::clipped;
+use crate::input::shell::is_plain_word;
 use crate::{CredentialOptions, Error, ErrorKind};
 
-/// The longest name that the DNS has (RFC 1035 §2.3.4), in characters.
+/// Characters of the longest DNS name (RFC 1035 §2.3.4).
 const LONGEST_HOST: usize = 253;
-/// Google's advice on credential files from other people.
+/// Google's page about credential files from other sources.
 pub(crate) const EXTERNAL_FILES_PAGE: &str =
     "https://cloud.google.com/docs/authentication/external/externally-sourced-credentials";
 
-/// Validates a URL that a credential file names: one that [`UrlField`] lists, or HTTPS to a host
-/// that the caller allowed. Loopback needs permission too, since other users of the machine can
-/// listen there, but no HTTPS; where the caller's own endpoints are on loopback, as in a test,
-/// it needs no permission.
+/// Validates a URL in a credential file: one that [`UrlField`] lists, or HTTPS to a host that the
+/// caller allowed. Loopback must be allowed too, because other users of the machine can listen
+/// there, but needs no HTTPS. If the caller's endpoints are on loopback, as in a test, all of
+/// loopback is allowed.
 ///
-/// A file that names another host would make this program sign for, or send a secret to, its
-/// author.
+/// With another host, the author of the file would receive a secret or a signed assertion.
 pub(crate) fn check(
     url: &str,
     (name, field): (&str, UrlField),
-    place: &Place,
+    location: &Location,
     options: &CredentialOptions,
 ) -> Result<Url, Error> {
-    let (url, host) = parse(url, name, place)?;
+    let (url, host) = parse(url, name, location)?;
     let is_here = is_loopback(&url);
     if url.scheme() != "https" && !(is_here && url.scheme() == "http") {
-        return Err(refused(place, name, &format!("names {host} without HTTPS"))
-            .with_remedy(Remedy::new("Use an https:// URL.")));
+        return Err(
+            disallowed(location, name, &format!("names {host} without HTTPS"))
+                .with_remedy(Remedy::new("Use an https:// URL.")),
+        );
     }
     let is_test = is_here && is_on_this_machine(options.http.endpoints());
     if is_test
@@ -39,40 +41,40 @@ pub(crate) fn check(
     {
         return Ok(url);
     }
-    check_listed(&url, (name, field), place)?;
+    check_listed(&url, (name, field), location)?;
     Ok(url)
 }
 
 /// Parses a URL, and returns it with its host.
-pub(crate) fn parse(url: &str, name: &str, place: &Place) -> Result<(Url, String), Error> {
-    let url = Url::parse(url).map_err(|_| place.invalid_field(name, "is not a URL"))?;
+pub(crate) fn parse(url: &str, name: &str, location: &Location) -> Result<(Url, String), Error> {
+    let url = Url::parse(url).map_err(|_| location.invalid_field(name, "is not a URL"))?;
     let Some(host) = url.host_str().map(str::to_owned) else {
-        return Err(place.invalid_field(name, "is a URL without a host"));
+        return Err(location.invalid_field(name, "is a URL without a host"));
     };
     if host.len() > LONGEST_HOST {
-        return Err(place.invalid_field(name, "names a host with a longer name than there can be"));
+        return Err(location.invalid_field(name, "names a host whose name is too long"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         let why = format!("names {host} with a user name or a password");
-        return Err(refused(place, name, &why).with_remedy(Remedy::new(
+        return Err(disallowed(location, name, &why).with_remedy(Remedy::new(
             "Download or create the credential again, and use it unchanged.",
         )));
     }
     Ok((url, host))
 }
 
-/// Validates a URL by the list alone.
+/// Validates a URL by the list of [`UrlField`] alone.
 pub(crate) fn check_listed(
     url: &Url,
     (name, field): (&str, UrlField),
-    place: &Place,
+    location: &Location,
 ) -> Result<(), Error> {
     let host = match (url.host_str().unwrap_or_default(), url.port()) {
         (host, Some(port)) => format!("{host}:{port}"),
         (host, None) => host.to_owned(),
     };
     let remedy = |text: &str| {
-        // A URL's host may have characters that mean something to a shell.
+        // A host may contain characters that a shell interprets.
         let shown = if is_plain_word(&host) { &host } else { "HOST" };
         let remedy = Remedy::new(format!(
             "Create the credential again, and use it unchanged. {text}"
@@ -90,8 +92,8 @@ pub(crate) fn check_listed(
                 "names {host}, which is not a host of {}. Nothing was sent",
                 field.service()
             );
-            Err(refused(place, name, &why).with_remedy(remedy(
-                "If you know this host and trust it with what the credential sends, allow it: with .allow_host(…) in a program, or with --allow-host on the command line.",
+            Err(disallowed(location, name, &why).with_remedy(remedy(
+                "If you trust this host with the credential, allow it: with .allow_host(…) in a program, or with --allow-host on the command line.",
             )))
         }
         UrlMatch::OtherPath => {
@@ -106,22 +108,22 @@ pub(crate) fn check_listed(
                 paths.join(" or "),
                 field.service()
             );
-            Err(place.invalid_field(name, why).with_remedy(remedy(
+            Err(location.invalid_field(name, why).with_remedy(remedy(
                 "If you trust every path of this host, allow the host: with .allow_host(…) in a program, or with --allow-host on the command line.",
             )))
         }
     }
 }
 
-/// The error for a field that names a host to which nothing is sent.
-pub(crate) fn refused(place: &Place, name: &str, why: &str) -> Error {
+/// Returns the error for a field that names a disallowed host.
+pub(crate) fn disallowed(location: &Location, name: &str, why: &str) -> Error {
     Error::new(
         ErrorKind::DisallowedHost,
-        format!("{place}: the field `{name}` {why}"),
+        format!("{location}: the field `{name}` {why}"),
     )
 }
 
-/// Whether the caller named the URL's host, as `HOST` or `HOST:PORT`.
+/// Whether the caller allowed the URL's host, as `HOST` or `HOST:PORT`.
 pub(crate) fn is_allowed(url: &Url, allowed: &[String]) -> bool {
     let Some(host) = url.host_str() else {
         return false;
@@ -134,7 +136,7 @@ pub(crate) fn is_allowed(url: &Url, allowed: &[String]) -> bool {
     })
 }
 
-/// Whether the caller moved the field's endpoint to where the URL leads.
+/// Whether the caller set the field's endpoint to this URL.
 fn is_set(url: &Url, field: UrlField, endpoints: &Endpoints) -> bool {
     let endpoint = match field {
         UrlField::TokenUri => Endpoint::Token,
@@ -149,7 +151,7 @@ fn is_set(url: &Url, field: UrlField, endpoints: &Endpoints) -> bool {
     url == set || set.path().ends_with('/') && url.as_str().starts_with(set.as_str())
 }
 
-/// Whether what stands in for Google's token hosts is on this machine.
+/// Whether the endpoints are an emulator's or on loopback.
 fn is_on_this_machine(endpoints: &Endpoints) -> bool {
     endpoints.emulator_address().is_some()
         || [Endpoint::Token, Endpoint::Sts, Endpoint::IamCredentials]

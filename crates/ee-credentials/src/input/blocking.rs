@@ -1,8 +1,7 @@
-//! File operations, away from the threads that run asynchronous tasks.
+//! File operations outside of the threads that run asynchronous tasks.
 //!
-//! Each operation runs on a detached thread. Tokio's own blocking threads are no choice: a
-//! runtime that is dropped waits for them, so that a file system which does not respond would
-//! keep a program from ending.
+//! Each operation runs on a detached thread. Tokio's blocking threads are unsuitable: dropping a
+//! runtime waits for them, so a file system that does not respond would keep a program from exiting.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,11 +14,11 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::time::timeout;
 
-/// How long a caller waits for a file that is needed.
+/// The timeout of a file operation.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a caller waits that cannot await. Checking a file takes microseconds.
+/// The timeout for a caller that cannot await. Checking a file takes microseconds.
 const BRIEF_TIMEOUT: Duration = Duration::from_millis(50);
-/// The most threads that wait for file systems at a time.
+/// The limit of threads that wait for file systems.
 const MAX_THREADS: usize = 64;
 
 static THREADS: Semaphore = Semaphore::const_new(MAX_THREADS);
@@ -33,14 +32,13 @@ struct Running {
 
 /// Runs an operation on the file or directory `path`, and waits at most `limit` for its result.
 ///
-/// While an operation that took longer has not returned, others on the same path fail at once,
-/// so that a file system which does not respond holds one thread for each path.
+/// While an operation exceeds its limit, others on the same path fail immediately, so a file system
+/// that does not respond blocks one thread for each path.
 ///
-/// Without a tokio runtime there are no tasks to hold up: the operation runs in the calling
-/// thread.
+/// Without a tokio runtime there are no tasks to block, and the operation runs in the calling thread.
 ///
 /// # Errors
-/// [`io::ErrorKind::TimedOut`], or the reason why no thread can be started.
+/// [`io::ErrorKind::TimedOut`], or the error of starting a thread.
 pub(crate) async fn run<T: Send + 'static>(
     path: &Path,
     limit: Duration,
@@ -60,7 +58,7 @@ pub(crate) async fn run<T: Send + 'static>(
         .unwrap_or_else(|_| Err(no_response(limit)))
 }
 
-/// [`run`] for a caller that cannot await: `None` if there is no result within 50 ms.
+/// [`run`] for a caller that cannot await. Returns `None` if there is no result within 50 ms.
 pub(crate) fn run_briefly<T: Send + 'static>(
     path: &Path,
     operation: impl FnOnce() -> T + Send + 'static,
@@ -75,13 +73,13 @@ pub(crate) fn run_briefly<T: Send + 'static>(
     receiver.recv_timeout(BRIEF_TIMEOUT).ok()
 }
 
-/// Runs an operation whose result is of no interest. Without a thread for it, it is dropped.
+/// Runs an operation and ignores its result. If no thread can be started, the operation is dropped.
 #[cfg(feature = "disk-cache")]
 pub(crate) fn detach(operation: impl FnOnce() + Send + 'static) {
     if Handle::try_current().is_err() {
         operation();
     } else if let Err(error) = thread::Builder::new().spawn(operation) {
-        tracing::debug!(%error, "no thread can be started for a file");
+        tracing::debug!(%error, "no thread could be started for a file operation");
     }
 }
 

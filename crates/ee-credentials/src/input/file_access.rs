@@ -1,12 +1,4 @@
-//! Who beside its owner may read, write or replace a credential file.
-
-const READABLE: &str = "insecure_permissions";
-const WRITABLE: &str = "writable_by_others";
-const OTHER_OWNER: &str = "owned_by_other_user";
-const DIRECTORY: &str = "directory_writable_by_others";
-
-/// The codes of the warnings about a credential's file.
-pub(crate) const CODES: [&str; 4] = [READABLE, WRITABLE, OTHER_OWNER, DIRECTORY];
+//! Warnings about other users' access to a credential file.
 
 #[cfg(not(unix))]
 pub(crate) fn check(_: &std::fs::Metadata, _: &std::path::Path) -> Vec<crate::Warning> {
@@ -24,9 +16,9 @@ mod unix {
 
     use ee_token::{Remedy, display_path};
 
-    use super::{DIRECTORY, OTHER_OWNER, READABLE, WRITABLE};
     use crate::Warning;
-    use crate::input::location::shell_quoted;
+    use crate::input::shell::shell_quoted;
+    use crate::warning::{DIRECTORY, OTHER_OWNER, READABLE, WRITABLE};
 
     const ROOT: u32 = 0;
     const STICKY: u32 = 0o1000;
@@ -56,16 +48,16 @@ mod unix {
         warnings
     }
 
-    /// Whether users beside the owner may write. Where each user has a private group, it has the
-    /// number of the user; only root is in the group of root.
+    /// Whether users other than the owner may write. A private group has the ID of its user, and only
+    /// root is in the group of root.
     fn is_writable_by_others(metadata: &Metadata) -> bool {
         let mode = metadata.permissions().mode();
         let is_private_group = metadata.gid() == metadata.uid() || metadata.gid() == ROOT;
         mode & 0o002 != 0 || mode & 0o020 != 0 && !is_private_group
     }
 
-    /// The first directory on the way to the file in which another user may replace what leads
-    /// to it. `trusted` are the users who may.
+    /// Returns the first directory on the path of the file in which a user other than `trusted` may
+    /// replace the next component.
     fn open_directory(path: &Path, trusted: &[u32]) -> Option<PathBuf> {
         let given = std::path::absolute(path).ok()?;
         let real = fs::canonicalize(path).ok();
@@ -77,7 +69,7 @@ mod unix {
                 may_replace || !trusted.contains(&metadata.uid())
             })
         };
-        // The directories of a link and those of the file that it leads to.
+        // The directories of a symbolic link, and those of its target.
         let ways = [Some(&given), real.as_ref().filter(|real| **real != given)];
         ways.into_iter()
             .flatten()
@@ -86,7 +78,7 @@ mod unix {
             .map(Path::to_owned)
     }
 
-    /// Whether kubelet mounted the directory: its files are links through a link named `..data`.
+    /// Whether kubelet mounted the directory: its files are symbolic links through `..data`.
     fn is_in_kubernetes_volume(path: &Path) -> bool {
         path.parent()
             .and_then(|directory| fs::symlink_metadata(directory.join("..data")).ok())
@@ -126,7 +118,7 @@ mod unix {
                 "{} belongs to another user of this machine (user {owner}, not {user}), who can change it",
                 display_path(path)
             ),
-            Remedy::new("If you trust its contents, make the file your own, or run the program as its owner.")
+            Remedy::new("If you trust its contents, take ownership of the file, or run the program as its owner.")
                 .command(format!("sudo chown {user} {}", shell_quoted(path))),
         )
     }
@@ -139,7 +131,7 @@ mod unix {
                 display_path(path),
                 display_path(directory)
             ),
-            Remedy::new("Make the directory your own and writable by you alone, or move the file to another.")
+            Remedy::new("Take ownership of the directory and make it writable by you alone, or move the file to another directory.")
                 .command(format!("chmod go-w {}", shell_quoted(directory))),
         )
     }

@@ -1,299 +1,426 @@
-//! A credential's JSON: its fields, checked and named.
+//! Reading the JSON of a credential into typed structures.
+//!
+//! Each kind of file is a `#[derive(Deserialize)]` structure, read by [`JsonObject::read`]. Fields
+//! have these types:
+//!
+//! - `String`: text that messages may quote, at most [`MAX_TEXT`] bytes, without control or
+//!   invisible characters
+//! - [`SecretString`](ee_token::SecretString): any text
+//! - [`FilePath`], [`ProjectId`], `bool`, `u64`, lists of text, and structures of these
+//!
+//! Text is trimmed. `null` and, in an optional field, blank text count as missing. The last of
+//! several fields of one name counts.
+//!
+//! serde_json only finds where the values are ([`RawValue`]). Its own deserializer copies a string
+//! with escapes, such as a private key, into a buffer that it does not overwrite, and its error
+//! messages can quote the text.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::Chars;
 
-use ee_token::{SecretString, is_unsafe_for_display, sanitize, sanitize_message};
+use ee_token::is_unsafe_for_display;
+use serde::de::value::{MapAccessDeserializer, SeqDeserializer, StringDeserializer};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, Visitor};
+use serde::{Deserialize, forward_to_deserialize_any};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::input::location::Place;
-use crate::input::misplaced;
-use crate::input::path_setting::PathSetting;
+use crate::input::location::Location;
+use crate::input::misplaced::{self, MisplacedInput};
+use crate::input::path_setting::{self, NotAPath, PathSetting};
+use crate::input::quote::clipped;
 
-/// As deep as serde_json goes.
-const MAX_DEPTH: usize = 128;
-/// Bytes of a name, a path or a URL: half of what Linux lets a path have.
-const LONGEST_TEXT: usize = 2048;
+/// Bytes of the longest name, path or URL: half of `PATH_MAX` on Linux.
+const MAX_TEXT: usize = 2048;
 
-/// A JSON object that stands somewhere. All its texts are treated as secrets: they are
-/// overwritten when they are dropped, and no error quotes them.
-#[derive(Debug)]
-pub(crate) struct Document {
-    pub(crate) place: Place,
-    fields: BTreeMap<String, Value>,
-}
-
+/// A JSON object and its location.
 #[derive(Debug, Clone)]
-enum Value {
-    Null,
-    Bool(bool),
-    /// A number as it would be written.
-    Number(String),
-    Text(SecretString),
-    List(Vec<Value>),
-    Object(BTreeMap<String, Value>),
+pub(crate) struct JsonObject<'a> {
+    pub(crate) location: Location,
+    fields: BTreeMap<String, &'a RawValue>,
 }
 
-impl Document {
-    /// Reads a JSON object; anything else is named for what it is.
-    pub(crate) fn parse(text: &str, place: &Place) -> Result<Self, Error> {
-        if let Some(found) = misplaced::of_text(text) {
-            return Err(found.refusal(place));
+/// The path of a file. A key or another text that cannot be a path is rejected.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct FilePath(String);
+
+/// A project: its ID as text, or its number, with or without quotation marks.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct ProjectId(String);
+
+impl<'a> JsonObject<'a> {
+    /// Parses a JSON object. The error for another text says what it is.
+    pub(crate) fn parse(text: &'a str, location: &Location) -> Result<Self, Error> {
+        if let Some(found) = MisplacedInput::identify(text) {
+            return Err(found.into_error(location));
         }
-        // serde's own messages can quote the text, so only its position is used.
-        let raw: &RawValue =
-            serde_json::from_str(text).map_err(|error| misplaced::broken_json(place, &error))?;
-        match Value::read(raw, MAX_DEPTH) {
-            Some(Value::Object(fields)) => Ok(Self {
-                place: place.clone(),
-                fields,
-            }),
-            Some(_) => Err(misplaced::Shape::Array.refusal(place)),
-            None => Err(misplaced::strange_json(place)),
-        }
+        let fields = serde_json::from_str(text)
+            .map_err(|error| misplaced::invalid_json(location, &error))?;
+        Ok(Self {
+            location: location.clone(),
+            fields,
+        })
     }
 
-    /// Whether the field is there and not `null`.
+    /// Reads the fields of a structure.
+    pub(crate) fn read<T: Deserialize<'a>>(&self) -> Result<T, Error> {
+        T::deserialize(MapAccessDeserializer::new(Fields::new(&self.fields)))
+            .map_err(|error| error.at(&self.location))
+    }
+
+    /// Reads one field. A missing one is read as `None` or is an error.
+    pub(crate) fn field<T: Deserialize<'a>>(&self, name: &str) -> Result<T, Error> {
+        T::deserialize(self.value(name)).map_err(|error| error.within(name).at(&self.location))
+    }
+
+    /// Reads an object inside this one.
+    pub(crate) fn object(&self, name: &str) -> Result<Self, Error> {
+        let fields = self.value(name).fields();
+        Ok(Self {
+            fields: fields.map_err(|error| error.within(name).at(&self.location))?,
+            location: self.location.part(name),
+        })
+    }
+
+    /// Returns the field `type`.
+    pub(crate) fn kind(&self) -> Result<Option<String>, Error> {
+        self.field("type")
+    }
+
+    /// Whether the object contains the field and it is not `null`.
     pub(crate) fn has(&self, name: &str) -> bool {
-        !matches!(self.fields.get(name), None | Some(Value::Null))
+        self.value(name).json != "null"
     }
 
-    fn secret_field(&self, name: &str) -> Result<Option<&SecretString>, Error> {
-        match self.fields.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::Text(text)) => Ok(Some(text)),
-            Some(other) => Err(self
-                .place
-                .invalid_field(name, format_args!("is {}, and must be text", other.noun()))),
-        }
-    }
-
-    /// A text of at most [`LONGEST_TEXT`]; `None` if it is missing, `null` or blank. Names are shown to people: nothing in
-    /// them may steer a terminal, and a key has no place there.
-    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, Error> {
-        let text = self.secret_field(name)?.map(|s| s.expose_secret().trim());
-        let text = text.filter(|text| !text.is_empty());
-        let Some(text) = text else {
-            return Ok(None);
-        };
-        if text.contains(is_unsafe_for_display) {
-            return Err(self.place.invalid_field(
-                name,
-                "has characters that steer a terminal or cannot be seen",
-            ));
-        }
-        if text.len() > LONGEST_TEXT {
-            return Err(self.place.invalid_field(
-                name,
-                format_args!(
-                    "has {} bytes, and no more than {LONGEST_TEXT} make sense",
-                    text.len()
-                ),
-            ));
-        }
-        Ok(Some(text))
-    }
-
-    /// A text that must be there.
-    pub(crate) fn required_text(&self, name: &str) -> Result<&str, Error> {
-        match self.text(name)? {
-            Some(text) => Ok(text),
-            None => Err(self.absent(name)),
-        }
-    }
-
-    /// The path of a file; `None` if it is missing, `null` or blank. A text that cannot be a path
-    /// is named for what it is: a key, for example.
-    pub(crate) fn path(&self, name: &str) -> Result<Option<PathBuf>, Error> {
-        if let Some(text) = self.secret_field(name)? {
-            let text = text.expose_secret().trim();
-            PathSetting::Field(&self.place, name).check(Path::new(text))?;
-        }
-        Ok(self.text(name)?.map(PathBuf::from))
-    }
-
-    /// A path that must be there.
-    pub(crate) fn required_path(&self, name: &str) -> Result<PathBuf, Error> {
-        self.path(name)?.ok_or_else(|| self.absent(name))
-    }
-
-    fn absent(&self, name: &str) -> Error {
-        let why = if self.has(name) {
-            "is empty"
-        } else {
-            "is missing"
-        };
-        self.place.invalid_field(name, why)
-    }
-
-    /// What somebody says in a text that must be there, as a message may quote it.
-    pub(crate) fn required_sentence(&self, name: &str) -> Result<String, Error> {
-        let text = self.secret_field(name)?;
-        let text = text.map(|text| sanitize_message(text.expose_secret().trim(), &[]));
-        match text.filter(|text| !text.is_empty()) {
-            Some(text) => Ok(text),
-            None => self.required_text(name).map(str::to_owned),
-        }
-    }
-
-    /// A secret text; `None` if it is missing, `null` or blank. It is shown to nobody, and a
-    /// key has line ends.
-    pub(crate) fn secret(&self, name: &str) -> Result<Option<SecretString>, Error> {
-        let text = self.secret_field(name)?.map(|s| s.expose_secret().trim());
-        Ok(text.filter(|text| !text.is_empty()).map(SecretString::from))
-    }
-
-    /// A secret text that must be there.
-    pub(crate) fn required_secret(&self, name: &str) -> Result<SecretString, Error> {
-        match self.secret(name)? {
-            Some(text) => Ok(text),
-            None => Err(self.absent(name)),
-        }
-    }
-
-    /// A project: an id as text, or a number, which people write without quotes too.
-    pub(crate) fn project(&self, name: &str) -> Result<Option<String>, Error> {
-        if let Some(Value::Number(number)) = self.fields.get(name) {
-            if !number.bytes().all(|b| b.is_ascii_digit()) {
-                return Err(self.place.invalid_field(
-                    name,
-                    "is a number that no project has: projects have whole ones",
-                ));
-            }
-            return Ok(Some(number.clone()));
-        }
-        Ok(self.text(name)?.map(str::to_owned))
-    }
-
-    /// A credential inside of this one, which must be there.
-    pub(crate) fn required_part(&self, name: &'static str) -> Result<Self, Error> {
-        match self.fields.get(name) {
-            None | Some(Value::Null) => Err(self.place.invalid_field(name, "is missing")),
-            Some(Value::Object(fields)) => Ok(Self {
-                place: Place::Part {
-                    whole: Box::new(self.place.clone()),
-                    field: name,
-                },
-                fields: fields.clone(),
-            }),
-            Some(other) => Err(self.place.invalid_field(
-                name,
-                format_args!("is {}, and must be an object", other.noun()),
-            )),
-        }
-    }
-
-    /// An object inside of this one; `None` if it is missing or `null`.
-    pub(crate) fn part(&self, name: &'static str) -> Result<Option<Self>, Error> {
-        self.has(name).then(|| self.required_part(name)).transpose()
-    }
-
-    /// True or false; `None` if it is missing or `null`.
-    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Error> {
-        match self.fields.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::Bool(yes)) => Ok(Some(*yes)),
-            Some(other) => Err(self.place.invalid_field(
-                name,
-                format_args!("is {}, and must be true or false", other.noun()),
-            )),
-        }
-    }
-
-    /// A whole number that is not negative; `None` if it is missing or `null`.
-    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Error> {
-        let wrong = |what: &str| {
-            self.place
-                .invalid_field(name, format_args!("is {what}, and must be a whole number"))
-        };
-        match self.fields.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::Number(number)) => number.parse().map(Some).map_err(|_| wrong(number)),
-            Some(other) => Err(wrong(other.noun())),
-        }
-    }
-
-    /// The names of its fields.
+    /// Returns the names of the fields.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.fields.keys().map(String::as_str)
     }
 
-    /// A list of texts; `None` if it is missing or `null`.
-    pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<&str>>, Error> {
-        let wrong = |noun| {
-            self.place
-                .invalid_field(name, format_args!("is {noun}, and must be a list of texts"))
+    fn value(&self, name: &str) -> Value<'a> {
+        Value {
+            json: self.fields.get(name).map_or("null", |raw| raw.get()),
+            is_item: false,
+        }
+    }
+}
+
+impl FilePath {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<Path> for FilePath {
+    fn as_ref(&self) -> &Path {
+        self.0.as_ref()
+    }
+}
+
+impl From<FilePath> for PathBuf {
+    fn from(path: FilePath) -> Self {
+        path.0.into()
+    }
+}
+
+impl ProjectId {
+    pub(crate) fn into_string(self) -> String {
+        self.0
+    }
+}
+
+/// A JSON value, and the deserializer that reads it.
+#[derive(Clone, Copy)]
+struct Value<'a> {
+    json: &'a str,
+    /// Whether it is an item of a list, which may be blank.
+    is_item: bool,
+}
+
+impl<'a> Value<'a> {
+    fn noun(self) -> &'static str {
+        match self.json.bytes().next() {
+            Some(b'"') => "text",
+            Some(b'{') => "an object",
+            Some(b'[') => "a list",
+            Some(b't' | b'f') => "true or false",
+            _ => "a number",
+        }
+    }
+
+    fn is_number(self) -> bool {
+        self.json
+            .starts_with(|c: char| c == '-' || c.is_ascii_digit())
+    }
+
+    /// The error for a value that is not `expected`.
+    fn unexpected(self, expected: &str) -> FieldError {
+        match self.json {
+            "null" => FieldError::custom("is missing"),
+            _ => FieldError::custom(format_args!("is {}, and must be {expected}", self.noun())),
+        }
+    }
+
+    fn fields(self) -> Result<BTreeMap<String, &'a RawValue>, FieldError> {
+        serde_json::from_str(self.json).map_err(|_| self.unexpected("an object"))
+    }
+
+    /// Returns the text, which may be secret.
+    fn text(self) -> Result<Zeroizing<String>, FieldError> {
+        if !self.json.starts_with('"') {
+            return Err(self.unexpected("text"));
+        }
+        let text = unescaped(self.json)
+            .ok_or_else(|| FieldError::custom("has an escape that is not a character"))?;
+        if text.trim().is_empty() && !self.is_item {
+            return Err(FieldError::custom("is empty"));
+        }
+        Ok(text)
+    }
+
+    /// Returns text that messages may quote.
+    fn printable_text(self) -> Result<Zeroizing<String>, FieldError> {
+        let text = self.text()?;
+        let trimmed = text.trim();
+        if trimmed.contains(is_unsafe_for_display) {
+            return Err(FieldError::custom(
+                "contains control or invisible characters",
+            ));
+        }
+        if trimmed.len() > MAX_TEXT {
+            return Err(FieldError::custom(format_args!(
+                "has {} bytes, and the limit is {MAX_TEXT}",
+                trimmed.len()
+            )));
+        }
+        Ok(text)
+    }
+
+    /// Returns the digits of a number.
+    fn project_number(self) -> Result<String, FieldError> {
+        let number = match self.json.parse::<u128>() {
+            Ok(number) => number.to_string(),
+            Err(_) => self.json.parse::<f64>().unwrap_or_default().to_string(),
         };
-        match self.fields.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::List(items)) => items
-                .iter()
-                .map(|item| match item {
-                    Value::Text(text) if text.expose_secret().contains(is_unsafe_for_display) => {
-                        Err(self.place.invalid_field(
-                            name,
-                            "has characters that steer a terminal or cannot be seen",
-                        ))
-                    }
-                    Value::Text(text) => Ok(text.expose_secret()),
-                    _ => Err(wrong("a list of other things")),
-                })
-                .collect::<Result<_, _>>()
-                .map(Some),
-            Some(other) => Err(wrong(other.noun())),
+        match number.bytes().all(|b| b.is_ascii_digit()) {
+            true => Ok(number),
+            false => Err(FieldError::custom(
+                "is not a project number, which is a positive integer",
+            )),
         }
     }
 }
 
-impl Value {
-    fn noun(&self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Bool(_) => "true or false",
-            Self::Number(_) => "a number",
-            Self::Text(_) => "text",
-            Self::List(_) => "a list",
-            Self::Object(_) => "an object",
+impl<'de> Deserializer<'de> for Value<'de> {
+    type Error = FieldError;
+
+    /// Reads a `SecretString`, which asks for a string that it does not keep.
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
+        visitor.visit_str(self.text()?.trim())
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
+        visitor.visit_str(self.printable_text()?.trim())
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
+        match self.json {
+            "true" => visitor.visit_bool(true),
+            "false" => visitor.visit_bool(false),
+            _ => Err(self.unexpected("true or false")),
+        }
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
+        match self.json.parse() {
+            Ok(number) => visitor.visit_u64(number),
+            Err(_) if self.is_number() => Err(FieldError::custom(format_args!(
+                "is {}, and must be a whole number",
+                clipped(self.json)
+            ))),
+            Err(_) => Err(self.unexpected("a whole number")),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
+        let is_blank = || {
+            self.json.starts_with('"') && unescaped(self.json).is_some_and(|t| t.trim().is_empty())
+        };
+        match self.json == "null" || is_blank() {
+            true => visitor.visit_none(),
+            false => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
+        let items: Vec<&RawValue> =
+            serde_json::from_str(self.json).map_err(|_| self.unexpected("a list of texts"))?;
+        if !items.iter().all(|item| item.get().starts_with('"')) {
+            return Err(FieldError::custom(
+                "is a list of other things, and must be a list of texts",
+            ));
+        }
+        let items = items.into_iter().map(|item| Value {
+            json: item.get(),
+            is_item: true,
+        });
+        visitor.visit_seq(SeqDeserializer::new(items))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, FieldError> {
+        visitor.visit_map(Fields::new(&self.fields()?))
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, FieldError> {
+        match name {
+            "FilePath" => match path_setting::not_a_path(self.text()?.trim().as_ref()) {
+                Some(found) => Err(FieldError {
+                    why: Why::NotAPath(found),
+                    path: Vec::new(),
+                }),
+                None => visitor.visit_newtype_struct(self),
+            },
+            "ProjectId" if self.is_number() => {
+                visitor.visit_newtype_struct(StringDeserializer::new(self.project_number()?))
+            }
+            _ => visitor.visit_newtype_struct(self),
+        }
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, FieldError> {
+        Err(FieldError::custom("cannot be read"))
+    }
+
+    forward_to_deserialize_any! {
+        i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char bytes byte_buf unit unit_struct tuple
+        tuple_struct map enum identifier
+    }
+}
+
+impl<'de> IntoDeserializer<'de, FieldError> for Value<'de> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+/// The fields of an object, of which serde asks for one after the other.
+struct Fields<'s, 'de> {
+    rest: std::collections::btree_map::Iter<'s, String, &'de RawValue>,
+    current: Option<(&'s str, &'de RawValue)>,
+}
+
+impl<'s, 'de> Fields<'s, 'de> {
+    fn new(fields: &'s BTreeMap<String, &'de RawValue>) -> Self {
+        Self {
+            rest: fields.iter(),
+            current: None,
         }
     }
 }
 
-impl Value {
-    /// Reads a value that is known to be JSON. serde_json reads texts with escapes, as every
-    /// private key is, into a buffer that it does not overwrite; so it only finds where they are.
-    fn read(raw: &RawValue, depth: usize) -> Option<Self> {
-        let depth = depth.checked_sub(1)?;
-        let text = raw.get();
-        Some(match text.bytes().next()? {
-            b'"' => Self::Text(unescaped(text)?),
-            b'{' => {
-                let fields: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
-                let read = |(name, raw)| Some((name, Self::read(raw, depth)?));
-                Self::Object(fields.into_iter().map(read).collect::<Option<_>>()?)
-            }
-            b'[' => {
-                let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-                let read = |raw| Self::read(raw, depth);
-                Self::List(items.into_iter().map(read).collect::<Option<_>>()?)
-            }
-            b't' => Self::Bool(true),
-            b'f' => Self::Bool(false),
-            b'n' => Self::Null,
-            _ => Self::Number(match text.parse::<i128>() {
-                Ok(whole) => whole.to_string(),
-                Err(_) => text.parse::<f64>().ok()?.to_string(),
-            }),
-        })
+impl<'de> MapAccess<'de> for Fields<'_, 'de> {
+    type Error = FieldError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, FieldError> {
+        self.current = self.rest.next().map(|(name, raw)| (name.as_str(), *raw));
+        self.current
+            .map(|(name, _)| seed.deserialize(name.into_deserializer()))
+            .transpose()
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, FieldError> {
+        let (name, json) = self
+            .current
+            .map_or(("", "null"), |(name, raw)| (name, raw.get()));
+        let value = Value {
+            json,
+            is_item: false,
+        };
+        seed.deserialize(value).map_err(|error| error.within(name))
     }
 }
 
-/// A JSON text between its quotation marks, with its escapes (RFC 8259 §7) read.
-fn unescaped(quoted: &str) -> Option<SecretString> {
+/// Why a field cannot be used.
+#[derive(Debug)]
+struct FieldError {
+    /// The names of the field and of the objects around it, from the inside out.
+    path: Vec<String>,
+    why: Why,
+}
+
+#[derive(Debug)]
+enum Why {
+    Text(String),
+    NotAPath(NotAPath),
+}
+
+impl FieldError {
+    fn within(mut self, name: &str) -> Self {
+        self.path.push(name.to_owned());
+        self
+    }
+
+    /// The error for the object at this location.
+    fn at(self, location: &Location) -> Error {
+        let mut path = self.path.iter().rev();
+        let field = path.next_back().map_or("", String::as_str);
+        let location = path.fold(location.clone(), |whole, name| whole.part(name));
+        match self.why {
+            Why::Text(why) => location.invalid_field(field, why),
+            Why::NotAPath(found) => PathSetting::Field(&location, field).error(found),
+        }
+    }
+}
+
+impl serde::de::Error for FieldError {
+    fn custom<T: fmt::Display>(why: T) -> Self {
+        Self {
+            path: Vec::new(),
+            why: Why::Text(why.to_string()),
+        }
+    }
+
+    fn missing_field(name: &'static str) -> Self {
+        Self::custom("is missing").within(name)
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl std::error::Error for FieldError {}
+
+/// Returns the text of a JSON string with its escapes resolved (RFC 8259 §7).
+fn unescaped(quoted: &str) -> Option<Zeroizing<String>> {
     let mut rest = quoted.strip_prefix('"')?.strip_suffix('"')?;
-    // No escape is shorter than what it stands for, so that this never grows.
+    // No escape is shorter than its character, so this never grows.
     let mut out = Zeroizing::new(String::with_capacity(rest.len()));
     while let Some((plain, after)) = rest.split_once('\\') {
         out.push_str(plain);
@@ -318,10 +445,10 @@ fn unescaped(quoted: &str) -> Option<SecretString> {
         rest = chars.as_str();
     }
     out.push_str(rest);
-    Some(SecretString::from(out.as_str()))
+    Some(out)
 }
 
-/// The four hexadecimal digits after `\u`.
+/// Returns the code unit of the four hexadecimal digits after `\u`.
 fn code_unit(chars: &mut Chars<'_>) -> Option<u16> {
     let text = chars.as_str();
     let unit = u16::from_str_radix(text.get(..4)?, 16).ok()?;
@@ -329,182 +456,5 @@ fn code_unit(chars: &mut Chars<'_>) -> Option<u16> {
     Some(unit)
 }
 
-/// The beginning of a text that a message quotes, without what steers a terminal.
-pub(crate) fn clipped(text: &str) -> String {
-    // Before it is cut: the beginning of a secret could not be told for one.
-    let text = sanitize(text, &[]);
-    let printable = |c: char| {
-        if is_unsafe_for_display(c) {
-            '\u{fffd}'
-        } else {
-            c
-        }
-    };
-    let mut clipped: String = text.chars().take(60).map(printable).collect();
-    if text.chars().nth(60).is_some() {
-        clipped.push('…');
-    }
-    clipped
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn document(text: &str) -> Document {
-        Document::parse(text, &Place::Variable("X")).unwrap()
-    }
-
-    #[test]
-    fn a_field_is_missing_empty_or_of_the_wrong_type_and_the_error_says_which() {
-        let document = document(
-            r#"{"a": "canary", "n": null, "e": " ", "i": 7, "l": ["canary"], "m": {"x": 1}, "b": true}"#,
-        );
-        assert_eq!(document.required_text("a").unwrap(), "canary");
-        for (name, why) in [
-            ("z", "the field `z` is missing"),
-            ("n", "the field `n` is missing"),
-            ("e", "the field `e` is empty"),
-            ("i", "the field `i` is a number, and must be text"),
-            ("l", "the field `l` is a list, and must be text"),
-            ("m", "the field `m` is an object, and must be text"),
-            ("b", "the field `b` is true or false, and must be text"),
-        ] {
-            let error = document.required_secret(name).unwrap_err();
-            assert_eq!(error.to_string(), format!("the variable X: {why}"));
-        }
-        assert_eq!(document.text("e").unwrap(), None);
-        assert_eq!(document.texts("l").unwrap(), Some(vec!["canary"]));
-        assert!(document.texts("a").is_err());
-        assert_eq!(document.project("i").unwrap().as_deref(), Some("7"));
-        assert!(!format!("{document:?}").contains("canary"));
-    }
-
-    #[test]
-    fn escapes_are_read_and_those_that_are_no_character_refused() {
-        let text = r#"{"a": "\"\\\/\b\f\n\r\t\u00e4\ud83c\udf0d ä", "b": 1.50, "c": [-3]}"#;
-        let read = document(text);
-        let all = "\"\\/\u{8}\u{c}\n\r\tä\u{1f30d} ä";
-        let secret = read.required_secret("a").unwrap();
-        assert_eq!(secret.expose_secret(), all);
-        let error = read.number("b").unwrap_err().to_string();
-        assert!(error.contains("is 1.5"), "{error}");
-        for text in [
-            r#"{"a": "\ud83c"}"#,
-            r#"{"a": "\udf0d"}"#,
-            r#"{"a": "\ud83c\u0041"}"#,
-        ] {
-            let error = Document::parse(text, &Place::Text).unwrap_err();
-            assert!(error.to_string().contains("no character"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_text_longer_than_any_name_or_path_is_refused_and_not_quoted() {
-        let text = "x".repeat(LONGEST_TEXT);
-        let whole = document(&format!(r#"{{"a": "{text}"}}"#));
-        assert_eq!(whole.text("a").unwrap(), Some(text.as_str()));
-        let error = document(&format!(r#"{{"a": "{text}x"}}"#));
-        let error = error.text("a").unwrap_err().to_string();
-        assert!(error.contains("`a` has 2049 bytes"), "{error}");
-        assert!(!error.contains("xx"), "{error}");
-    }
-
-    #[test]
-    fn a_field_of_any_name_is_named_in_an_error_that_steers_no_terminal_and_ends() {
-        let name = format!("{}{}", r"\u001b[2J", "x".repeat(5000));
-        let part = document(&format!(r#"{{"{name}": {{}}}}"#));
-        let name = part.names().next().unwrap().to_owned();
-        let error = part.text(&name).unwrap_err().to_string();
-        assert!(error.contains("is an object, and must be text"), "{error}");
-        assert!(!error.contains('\u{1b}') && error.len() < 300, "{error}");
-    }
-
-    #[test]
-    fn a_text_that_steers_a_terminal_is_refused_and_not_quoted() {
-        let document = document(
-            r#"{"a": "x\u001b[2J", "l": ["\u0007"], "k": "a\n\tb", "r": "a\rb", "turns": "a\u202eb", "hides": ["a\u200bb"]}"#,
-        );
-        let error = document.text("a").unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "the variable X: the field `a` has characters that steer a terminal or cannot be seen"
-        );
-        assert!(document.texts("l").is_err());
-        // Neither invisible nor turned round.
-        assert!(document.text("turns").is_err() && document.texts("hides").is_err());
-        // Only keys have lines.
-        assert!(document.text("k").is_err());
-        let key = document.secret("k").unwrap().unwrap();
-        assert_eq!(key.expose_secret(), "a\n\tb");
-        // Back to where the line began, or another name than is seen.
-        assert!(document.text("r").is_err());
-        assert!(document.project("k").is_err());
-    }
-
-    #[test]
-    fn a_number_that_no_project_has_is_refused() {
-        for number in ["1e999", "-1", "1.5"] {
-            let read = document(&format!(r#"{{"p": {number}}}"#));
-            assert!(read.project("p").is_err(), "{number}");
-        }
-        let read = document(r#"{"p": 1e3}"#);
-        assert_eq!(read.project("p").unwrap().as_deref(), Some("1000"));
-    }
-
-    #[test]
-    fn a_secret_is_clipped_as_a_whole() {
-        let text = format!("{} ya29.canary", "x".repeat(50));
-        assert!(!clipped(&text).contains("ya"), "{}", clipped(&text));
-        let hidden = "ya\u{200b}29.canary-of-a-token";
-        assert!(!clipped(hidden).contains("canary"));
-    }
-
-    #[test]
-    fn of_two_fields_of_one_name_the_last_counts() {
-        assert_eq!(
-            document(r#"{"a": "x", "a": "y"}"#).text("a").unwrap(),
-            Some("y")
-        );
-    }
-
-    #[test]
-    fn json_that_breaks_off_or_nests_without_end_is_an_error_without_quotes() {
-        for text in [
-            r#"{"private_key": "canary"#,
-            r#"{"a": canary}"#,
-            r#"{"a": 1} canary"#,
-            &format!("{{\"a\": {}", "[".repeat(100_000)),
-            r#"{"a": "canary\ud807"}"#,
-        ] {
-            let error = Document::parse(text, &Place::Text).unwrap_err();
-            assert!(error.to_string().contains("JSON"), "{error}");
-            assert!(error.remedy().is_some(), "{error}");
-            assert!(!format!("{error:?}").contains("canary"));
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn a_text_is_what_serde_json_makes_of_it(text in "(?s).{0,60}") {
-            let quoted = serde_json::to_string(&text).unwrap();
-            assert_eq!(unescaped(&quoted).unwrap().expose_secret(), text);
-        }
-
-        #[test]
-        fn escapes_are_what_serde_json_makes_of_them(
-            units in proptest::collection::vec(proptest::prop_oneof![
-                proptest::num::u16::ANY,
-                // Halves of pairs.
-                0xd7f0_u16..0xe010,
-            ], 0..12),
-            plain in "[a-z ä]{0,3}",
-        ) {
-            let escaped = |unit: &u16| format!("\\u{unit:04x}{plain}");
-            let quoted = format!("\"{}\"", units.iter().map(escaped).collect::<String>());
-            let theirs = serde_json::from_str::<String>(&quoted).ok();
-            let ours = unescaped(&quoted);
-            assert_eq!(ours.as_ref().map(|text| text.expose_secret()), theirs.as_deref());
-        }
-    }
-}
+mod tests;

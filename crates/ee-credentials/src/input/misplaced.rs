@@ -1,14 +1,13 @@
-//! What a text is that should have been a credential: people put all sorts of things
-//! where one belongs, and "not JSON" helps nobody.
+//! Recognizing text that is not the JSON of a credential, so that the error says what it is.
 
 use ee_token::Remedy;
 
 use crate::Error;
-use crate::input::location::Place;
+use crate::input::location::Location;
 
-/// A shape that is no credential, or not one that belongs in this place.
+/// Text where the JSON of a credential is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub(crate) enum MisplacedInput {
     Empty,
     Html,
     Pem,
@@ -21,30 +20,6 @@ pub(crate) enum Shape {
     Base64Json,
     Path,
     OtherText,
-}
-
-/// What the text is, if it is not a JSON object: by how it begins, whether it is one word, and
-/// whether there is a PEM in it.
-pub(crate) fn of_text(text: &str) -> Option<Shape> {
-    let text = text.trim();
-    let one_word = !text.contains(char::is_whitespace);
-    Some(match text {
-        "" => Shape::Empty,
-        _ if text.starts_with('{') => return None,
-        _ if text.starts_with('<') => Shape::Html,
-        _ if text.contains("-----BEGIN ") => Shape::Pem,
-        _ if text.starts_with('[') && is_ini_section(text) => Shape::Ini,
-        _ if text.starts_with('[') => Shape::Array,
-        _ if !one_word => Shape::OtherText,
-        _ if text.starts_with("1/") => Shape::RefreshToken,
-        _ if text.starts_with("ya29.") => Shape::AccessToken,
-        _ if text.starts_with("4/") => Shape::AuthorizationCode,
-        _ if text.starts_with("AIza") => Shape::ApiKey,
-        // `{"` and `{\n` in base64.
-        _ if text.starts_with("eyJ") || text.starts_with("ewo") => Shape::Base64Json,
-        _ if text.starts_with(['/', '~', '.']) || text.ends_with(".json") => Shape::Path,
-        _ => Shape::OtherText,
-    })
 }
 
 /// `[core]` rather than `["a"]`.
@@ -60,51 +35,71 @@ fn is_ini_section(text: &str) -> bool {
         })
 }
 
-impl Shape {
+impl MisplacedInput {
+    /// Identifies a text by its beginning, by whether it is one word, and by a PEM in it. Returns
+    /// `None` for a JSON object.
+    pub(crate) fn identify(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let one_word = !text.contains(char::is_whitespace);
+        Some(match text {
+            "" => Self::Empty,
+            _ if text.starts_with('{') => return None,
+            _ if text.starts_with('<') => Self::Html,
+            _ if text.contains("-----BEGIN ") => Self::Pem,
+            _ if text.starts_with('[') && is_ini_section(text) => Self::Ini,
+            _ if text.starts_with('[') => Self::Array,
+            _ if !one_word => Self::OtherText,
+            _ if text.starts_with("1/") => Self::RefreshToken,
+            _ if text.starts_with("ya29.") => Self::AccessToken,
+            _ if text.starts_with("4/") => Self::AuthorizationCode,
+            _ if text.starts_with("AIza") => Self::ApiKey,
+            // `{"` and `{\n` in base64.
+            _ if text.starts_with("eyJ") || text.starts_with("ewo") => Self::Base64Json,
+            _ if text.starts_with(['/', '~', '.']) || text.ends_with(".json") => Self::Path,
+            _ => Self::OtherText,
+        })
+    }
+
     fn noun(self) -> &'static str {
         match self {
             Self::Empty => "it is empty",
             Self::Html => "it is HTML, not JSON",
-            Self::Pem => "it is a PEM (a bare key or certificate), not JSON",
+            Self::Pem => "it is a PEM (a key or a certificate), not JSON",
             Self::Array => "it is JSON, but not an object",
-            Self::Ini => "it is a configuration file of gcloud, not JSON",
-            Self::RefreshToken => "it is a bare refresh token, not JSON",
-            Self::AccessToken => {
-                "it is a bare access token, not JSON, and would end within the hour"
-            }
-            Self::AuthorizationCode => {
-                "it is an authorization code, which is good for one login only"
-            }
+            Self::Ini => "it is a gcloud configuration file, not JSON",
+            Self::RefreshToken => "it is a refresh token, not JSON",
+            Self::AccessToken => "it is an access token, not JSON, and expires within an hour",
+            Self::AuthorizationCode => "it is an authorization code, which is valid for one login",
             Self::ApiKey => "it is an API key, not JSON",
             Self::Base64Json => "it is base64, not JSON",
-            Self::Path => "it is the path of a file, not its JSON",
+            Self::Path => "it is the path of a file, not JSON",
             Self::OtherText => "it is not JSON",
         }
     }
 
-    fn advice(self) -> &'static str {
+    fn remedy(self) -> &'static str {
         match self {
-            Self::Empty => "Put a credential there, or name another place.",
+            Self::Empty => "Write a credential to it, or use another source.",
             Self::Html => {
-                "Download the file again: a login page or an error page was saved in its place."
+                "Download the file again: a login page or an error page was saved instead."
             }
             Self::Pem => {
-                "Use the JSON key file that the key came in; a program can use the PEM together with the account's address."
+                "Use the JSON key file that the key came in. A program can pass the PEM with Credentials::from_pem."
             }
             Self::Ini => {
-                "Name application_default_credentials.json instead; `gcloud auth application-default login` writes it."
+                "Use application_default_credentials.json, which `gcloud auth application-default login` writes."
             }
-            Self::RefreshToken => "Put a bare refresh token into the variable EARTHENGINE_TOKEN.",
+            Self::RefreshToken => "Set the variable EARTHENGINE_TOKEN to the refresh token.",
             Self::AccessToken => {
-                "Use a credential that lasts: a refresh token or a service account's key. A program can bring its own access token along."
+                "Use a login or a service account key. A program can pass an access token with Credentials::from_token."
             }
             Self::AuthorizationCode => {
-                "Finish the login with it, and use the credential that comes out."
+                "Finish the login with it, and use the resulting credential."
             }
-            Self::ApiKey => "Give an API key as such, with the credential left out.",
+            Self::ApiKey => "Pass an API key with Credentials::from_api_key, without a credential.",
             Self::Base64Json => "Decode it first (base64 --decode).",
             Self::Path => {
-                "Name the file with GOOGLE_APPLICATION_CREDENTIALS, or put its contents here."
+                "Set GOOGLE_APPLICATION_CREDENTIALS to the path, or use the contents of the file."
             }
             Self::Array | Self::OtherText => {
                 "Use a service account's JSON key, or a file that a login has written."
@@ -112,35 +107,23 @@ impl Shape {
         }
     }
 
-    /// The error that names it.
-    pub(crate) fn refusal(self, place: &Place) -> Error {
-        place
+    /// Returns the error for this input at `location`.
+    pub(crate) fn into_error(self, location: &Location) -> Error {
+        location
             .invalid(self.noun())
-            .with_remedy(Remedy::new(self.advice()))
+            .with_remedy(Remedy::new(self.remedy()))
     }
 }
 
-/// The error for JSON that does not parse.
-pub(crate) fn broken_json(place: &Place, error: &serde_json::Error) -> Error {
+/// Returns the error for invalid JSON. serde_json's own message can quote the text.
+pub(crate) fn invalid_json(location: &Location, error: &serde_json::Error) -> Error {
     let at = format!("line {}, column {}", error.line(), error.column());
     let why = if error.is_eof() {
-        format!("its JSON is cut off at {at}")
+        format!("its JSON is truncated at {at}")
     } else {
-        format!("it is not valid JSON from {at} on")
+        format!("its JSON is invalid at {at}")
     };
-    broken(place, why)
-}
-
-/// JSON that serde_json would have read, and no credential is written in.
-pub(crate) fn strange_json(place: &Place) -> Error {
-    broken(
-        place,
-        "its JSON nests too deeply, or has an escape that is no character".to_owned(),
-    )
-}
-
-fn broken(place: &Place, why: String) -> Error {
-    place.invalid(why).with_remedy(Remedy::new(
+    location.invalid(why).with_remedy(Remedy::new(
         "Download or create the credential again, and use it unchanged.",
     ))
 }
@@ -150,32 +133,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_named_for_what_it_is() {
+    fn misplaced_text_is_identified() {
         for (text, shape) in [
-            (" \n", Some(Shape::Empty)),
+            (" \n", Some(MisplacedInput::Empty)),
             (" {\"a\": 1}", None),
-            ("<!doctype html>", Some(Shape::Html)),
-            ("-----BEGIN PRIVATE KEY-----\nx", Some(Shape::Pem)),
+            ("<!doctype html>", Some(MisplacedInput::Html)),
+            ("-----BEGIN PRIVATE KEY-----\nx", Some(MisplacedInput::Pem)),
             (
                 "Bag Attributes\n-----BEGIN PRIVATE KEY-----",
-                Some(Shape::Pem),
+                Some(MisplacedInput::Pem),
             ),
-            ("[1, 2]", Some(Shape::Array)),
-            ("[\"a\"]", Some(Shape::Array)),
-            ("[]", Some(Shape::Array)),
-            ("[core]\nproject = x", Some(Shape::Ini)),
-            ("1//0gabc-_d", Some(Shape::RefreshToken)),
-            ("ya29.abc", Some(Shape::AccessToken)),
-            ("4/0AX", Some(Shape::AuthorizationCode)),
-            ("AIzaSyabc", Some(Shape::ApiKey)),
-            ("eyJ0eXBlIjog", Some(Shape::Base64Json)),
-            ("ewogICJ0eXBl", Some(Shape::Base64Json)),
-            ("/home/me/key.json", Some(Shape::Path)),
-            ("key.json", Some(Shape::Path)),
-            ("hello world", Some(Shape::OtherText)),
-            ("\"text\"", Some(Shape::OtherText)),
+            ("[1, 2]", Some(MisplacedInput::Array)),
+            ("[\"a\"]", Some(MisplacedInput::Array)),
+            ("[]", Some(MisplacedInput::Array)),
+            ("[core]\nproject = x", Some(MisplacedInput::Ini)),
+            ("1//0gabc-_d", Some(MisplacedInput::RefreshToken)),
+            ("ya29.abc", Some(MisplacedInput::AccessToken)),
+            ("4/0AX", Some(MisplacedInput::AuthorizationCode)),
+            ("AIzaSyabc", Some(MisplacedInput::ApiKey)),
+            ("eyJ0eXBlIjog", Some(MisplacedInput::Base64Json)),
+            ("ewogICJ0eXBl", Some(MisplacedInput::Base64Json)),
+            ("/home/me/key.json", Some(MisplacedInput::Path)),
+            ("key.json", Some(MisplacedInput::Path)),
+            ("hello world", Some(MisplacedInput::OtherText)),
+            ("\"text\"", Some(MisplacedInput::OtherText)),
         ] {
-            assert_eq!(of_text(text), shape, "{text:?}");
+            assert_eq!(MisplacedInput::identify(text), shape, "{text:?}");
         }
     }
 }

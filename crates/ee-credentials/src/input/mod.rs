@@ -2,10 +2,13 @@
 
 pub(crate) mod allowed_hosts;
 pub(crate) mod blocking;
+pub(crate) mod file;
 pub(crate) mod file_access;
 pub(crate) mod json;
 pub(crate) mod location;
 pub(crate) mod misplaced;
 pub(crate) mod path_setting;
+pub(crate) mod quote;
 pub(crate) mod sdk_project;
+pub(crate) mod shell;
 pub(crate) mod universe;

@@ -1,5 +1,5 @@
-//! Settings that name a file or a directory, and what is set there by mistake: the key itself
-//! instead of the path of its file. Such a value is neither opened nor shown.
+//! Settings that contain the path of a file or a directory. A key or a token that was set by mistake
+//! is neither opened nor shown.
 
 use std::fmt;
 use std::fs;
@@ -11,30 +11,30 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ee_token::Remedy;
 use zeroize::Zeroizing;
 
-use crate::input::location::Place;
+use crate::input::location::Location;
 use crate::{Error, ErrorKind};
 
-/// Bytes of the longest path that a system takes: `PATH_MAX` on Linux, and what Windows allows.
+/// Bytes of the longest path: `PATH_MAX` on Linux, and the limit of Windows.
 const LONGEST_PATH: usize = if cfg!(windows) { 32_767 } else { 4096 };
-/// Characters of the longest name that a file system takes.
+/// Characters of the longest file name.
 const LONGEST_NAME: usize = 255;
 
-/// Variables that every program needs.
+/// Variables of the operating system.
 const SYSTEM_VARIABLES: [&str; 4] = ["HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA"];
 
-/// Where a path was set.
+/// The setting that contains a path.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum PathSetting<'a> {
     Variable(&'a str),
-    /// An option of a command line.
+    /// A command-line option.
     Flag(&'a str),
     /// A field of a credential file.
-    Field(&'a Place, &'a str),
+    Field(&'a Location, &'a str),
     /// The argument of a function.
     Argument,
 }
 
-/// Checks that the value of an option of a command line can be a path.
+/// Validates that the value of a command-line option can be a path.
 ///
 /// ```
 /// use std::path::Path;
@@ -54,15 +54,16 @@ pub fn check_path_flag(flag: &str, value: &Path) -> Result<(), Error> {
 }
 
 impl PathSetting<'_> {
-    /// The error for a value that cannot be a path. Where a file or a directory has this name,
-    /// it is one.
+    /// Rejects a value that cannot be a path.
     pub(crate) fn check(self, value: &Path) -> Result<(), Error> {
-        let Some(found) = identify(&value.to_string_lossy()) else {
-            return Ok(());
-        };
-        if fs::symlink_metadata(value).is_ok() {
-            return Ok(());
+        match not_a_path(value) {
+            Some(found) => Err(self.error(found)),
+            None => Ok(()),
         }
+    }
+
+    /// The error for a value that cannot be a path.
+    pub(crate) fn error(self, found: NotAPath) -> Error {
         let is = match self {
             Self::Flag(_) | Self::Argument => "is",
             Self::Variable(_) | Self::Field(..) => "contains",
@@ -82,10 +83,10 @@ impl PathSetting<'_> {
             _ => ErrorKind::InvalidFile,
         };
         let message = format!("{self} {is} {found}, not a path");
-        Err(Error::new(kind, message).with_remedy(remedy))
+        Error::new(kind, message).with_remedy(remedy)
     }
 
-    /// Whether it names a file of credentials. The others name directories, certificates, tokens.
+    /// Whether the path is that of a credential file.
     fn names_credentials(self) -> bool {
         match self {
             Self::Variable(name) => {
@@ -97,7 +98,7 @@ impl PathSetting<'_> {
         }
     }
 
-    /// How to correct it, once the value is in a file.
+    /// Returns the correction for a value that belongs in a file.
     fn set_to_its_path(self) -> String {
         match self {
             Self::Variable(name) => format!("set {name} to its path"),
@@ -107,7 +108,7 @@ impl PathSetting<'_> {
         }
     }
 
-    /// How to correct it where the value belongs elsewhere.
+    /// Returns the correction for a value that belongs elsewhere.
     fn set_to_a_path(self) -> String {
         match self {
             Self::Variable(name) if SYSTEM_VARIABLES.contains(&name) => {
@@ -125,13 +126,13 @@ impl fmt::Display for PathSetting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Variable(name) | Self::Flag(name) => f.write_str(name),
-            Self::Field(place, name) => write!(f, "{place}: the field `{name}`"),
+            Self::Field(location, name) => write!(f, "{location}: the field `{name}`"),
             Self::Argument => f.write_str("the path of the file"),
         }
     }
 }
 
-/// What a value is that cannot be a path.
+/// A value that cannot be a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotAPath {
     content: Content,
@@ -160,7 +161,12 @@ enum Content {
     TooLong,
 }
 
-/// What the value is, if it cannot be a path. Decides by the text alone.
+/// Identifies a value that cannot be a path. The name of an existing file or directory is one.
+pub(crate) fn not_a_path(value: &Path) -> Option<NotAPath> {
+    identify(&value.to_string_lossy()).filter(|_| fs::symlink_metadata(value).is_err())
+}
+
+/// Identifies a value that cannot be a path by its text alone.
 pub(crate) fn identify(value: &str) -> Option<NotAPath> {
     let text = trimmed(value);
     if let Some(content) = secret(text) {
@@ -189,7 +195,7 @@ pub(crate) fn identify(value: &str) -> Option<NotAPath> {
     })
 }
 
-/// Without blanks, a byte order mark, and the quotation marks that env files leave.
+/// Removes whitespace, a byte order mark, and the quotation marks of env files.
 fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}' || c == '"' || c == '\'')
 }
@@ -214,8 +220,8 @@ fn secret(text: &str) -> Option<Content> {
     token(text)
 }
 
-/// Whether the text is a JSON object or list, whole or cut off, with quotation marks or after a
-/// shell has removed them. A path may begin with a brace too: `{name}/key.json`, `{GUID}\key.json`.
+/// Whether the text is a JSON object or list, possibly truncated or without its quotation marks. A
+/// path may start with a brace too: `{name}/key.json`, `{GUID}\key.json`.
 fn is_json(text: &str) -> bool {
     let starts_object = text.strip_prefix('{').is_some_and(|rest| {
         let rest = rest.trim_start();
@@ -240,7 +246,7 @@ fn is_json(text: &str) -> bool {
     starts_object || starts_list || is_percent_encoded || has_field
 }
 
-/// Fields of credentials, which show a JSON text whose beginning is missing.
+/// Fields of credentials, by which JSON without its beginning is recognized.
 const FIELDS: [&str; 5] = [
     "private_key",
     "client_secret",
@@ -249,7 +255,7 @@ const FIELDS: [&str; 5] = [
     "token_uri",
 ];
 
-/// Which credential a JSON text is, however broken it is.
+/// Identifies the credential in valid or invalid JSON.
 fn json(text: &str) -> Content {
     let has = |word: &str| text.contains(word);
     match () {
@@ -266,7 +272,7 @@ fn json(text: &str) -> Content {
     }
 }
 
-/// Which token a single word is, by its beginning.
+/// Identifies a token by its prefix.
 fn token(text: &str) -> Option<Content> {
     let text = text.strip_prefix("Bearer ").unwrap_or(text);
     let is_of_token = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
@@ -283,7 +289,7 @@ fn token(text: &str) -> Option<Content> {
     };
     Some(match () {
         () if text.starts_with("ya29.") => Content::AccessToken,
-        // Tokens of this form have had one slash, and now have two.
+        // Older tokens have one slash.
         () if text.starts_with("1//") || word("1/", 40) => Content::RefreshToken,
         () if text.starts_with("GOCSPX-") => Content::ClientSecret,
         () if word("AIza", 30) => Content::ApiKey,
@@ -293,7 +299,7 @@ fn token(text: &str) -> Option<Content> {
     })
 }
 
-/// What base64 stands for, wrapped or not, of either alphabet, whole or cut off.
+/// Identifies the contents of base64 of either alphabet, possibly wrapped or truncated.
 fn decoded(text: &str) -> Option<Content> {
     /// Shorter texts hold no secret.
     const SHORTEST: usize = 24;
@@ -311,7 +317,7 @@ fn decoded(text: &str) -> Option<Content> {
     let lenient = GeneralPurposeConfig::new()
         .with_decode_allow_trailing_bits(true)
         .with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    // One character more than whole groups stands for no byte.
+    // A single character after the last group encodes no byte.
     let whole = word.len() - usize::from(word.len() % 4 == 1);
     let bytes = GeneralPurpose::new(alphabet, lenient).decode(word.get(..whole)?);
     let bytes = Zeroizing::new(bytes.ok()?);
@@ -326,8 +332,8 @@ fn decoded(text: &str) -> Option<Content> {
     secret(trimmed(text)).filter(|_| end + 4 > bytes.len())
 }
 
-/// Whether it is a key in DER (PKCS #8, PKCS #1 or SEC 1): a sequence that begins with a version.
-/// A certificate begins with another sequence.
+/// Whether the bytes are a key in DER (PKCS #8, PKCS #1 or SEC 1): a sequence that starts with a
+/// version. A certificate starts with another sequence.
 fn is_der_key(bytes: &[u8]) -> bool {
     let contents = match bytes {
         [0x30, 0x82, _, _, contents @ ..] | [0x30, 0x81, _, contents @ ..] => contents,
@@ -359,14 +365,14 @@ impl fmt::Display for NotAPath {
             Content::AuthorizationCode => "an authorization code",
             Content::ApiKey => "an API key",
             Content::ClientSecret => "an OAuth client secret",
-            Content::SeveralLines => "a text of several lines",
-            Content::TooLong => "a text longer than any path",
+            Content::SeveralLines => "text of several lines",
+            Content::TooLong => "text longer than any path",
         })
     }
 }
 
 impl NotAPath {
-    /// Where such a value belongs.
+    /// Returns where such a value belongs.
     fn advice(self, setting: PathSetting<'_>) -> String {
         let its_path = setting.set_to_its_path();
         let a_path = setting.set_to_a_path();
@@ -396,7 +402,9 @@ impl NotAPath {
                 "Finish the login with `eectl auth login --authorization-code`, and {a_path}."
             ),
             Content::ApiKey => {
-                format!("A program can pass an API key with Builder::api_key. Then {a_path}.")
+                format!(
+                    "A program can pass an API key with EarthEngineBuilder::api_key. Then {a_path}."
+                )
             }
             Content::ClientSecret => format!(
                 "It belongs in the field `client_secret` of a login's file: use the whole file, and {its_path}."

@@ -1,22 +1,23 @@
-//! The universe that a credential belongs to: which of Google's clouds.
+//! The universe of a credential: Google's public cloud, or another one.
 
 use ee_token::Remedy;
 
-use crate::input::json::{Document, clipped};
+use crate::input::json::JsonObject;
+use crate::input::quote::clipped;
 use crate::{Error, ErrorKind};
 
-/// The only universe with an Earth Engine in it.
+/// The only universe with Earth Engine.
 pub(crate) const UNIVERSE: &str = "googleapis.com";
 
-/// Refuses a credential that is good for another cloud than Google's public one.
-pub(crate) fn check_universe(document: &Document) -> Result<(), Error> {
-    match document.text("universe_domain")? {
+/// Rejects a credential for a cloud other than Google's public one.
+pub(crate) fn check_universe(object: &JsonObject<'_>) -> Result<(), Error> {
+    match object.field::<Option<String>>("universe_domain")?.as_deref() {
         None | Some(UNIVERSE) => Ok(()),
         Some(other) => Err(Error::new(
             ErrorKind::UnsupportedUniverse,
             format!(
-                "{}: the field `universe_domain` is {:?}, and Earth Engine is offered in {UNIVERSE} only",
-                document.place,
+                "{}: the field `universe_domain` is {:?}, and Earth Engine is available in {UNIVERSE} only",
+                object.location,
                 clipped(other)
             ),
         )

@@ -1,46 +1,60 @@
-//! A person's login as gcloud keeps it: an ADC file of the type `authorized_user`.
+//! A user login as gcloud stores it: a file of the type `authorized_user`.
 
 use std::sync::{Arc, OnceLock};
 
-use crate::input::json::Document;
+use ee_token::SecretString;
+use serde::Deserialize;
+
+use crate::input::json::{JsonObject, ProjectId};
 use crate::input::universe::check_universe;
-use crate::kinds::credential::Loaded;
-use crate::kinds::identity::Identity;
-use crate::kinds::user_login::{Login, RefreshToken, shared_client_id};
+use crate::kinds::credential::Credential;
+use crate::kinds::identity::{Identity, UserLogin};
+use crate::kinds::oauth_clients::shared_client_id;
+use crate::kinds::user_login::{Login, RefreshToken};
 use crate::{CredentialKind, CredentialOptions, Error};
 
-/// Reads `client_id`, `client_secret` and `refresh_token`, and if there are any `rapt_token`,
-/// `quota_project_id` and `account`.
-pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Loaded, Error> {
-    check_universe(document)?;
-    options.refuse_subject(CredentialKind::AuthorizedUser)?;
-    let client_id = shared_client_id(document.required_text("client_id")?);
-    // gcloud writes it as an empty text, other programs write who it is.
-    let account: Option<Arc<str>> = document.text("account")?.map(Arc::from);
+#[derive(Deserialize)]
+pub(crate) struct AuthorizedUserFile {
+    pub(crate) client_id: String,
+    pub(crate) client_secret: SecretString,
+    pub(crate) refresh_token: SecretString,
+    rapt_token: Option<SecretString>,
+    quota_project_id: Option<ProjectId>,
+    /// The user's email address. gcloud leaves it empty.
+    account: Option<String>,
+}
+
+pub(crate) fn load(
+    object: &JsonObject<'_>,
+    options: &CredentialOptions,
+) -> Result<Credential, Error> {
+    check_universe(object)?;
+    options.reject_subject(CredentialKind::AuthorizedUser)?;
+    let file: AuthorizedUserFile = object.read()?;
+    let client_id = shared_client_id(&file.client_id);
+    let account: Option<Arc<str>> = file.account.map(Arc::from);
     let source = Arc::new(RefreshToken {
-        ends_at: None,
+        expires_at: None,
         owner: OnceLock::new(),
-        client_secret: document.required_secret("client_secret")?,
-        refresh_token: document.required_secret("refresh_token")?,
-        rapt: document.secret("rapt_token")?,
+        client_secret: file.client_secret,
+        refresh_token: file.refresh_token,
+        rapt: file.rapt_token,
         scopes: options.scopes.clone(),
         endpoint: Login::endpoint(options),
         login: Login::of_client(&client_id),
-        place: document.place.clone(),
+        location: object.location.clone(),
         principal: account.clone(),
         client_id: client_id.clone(),
     });
-    Ok(Loaded {
-        kind: CredentialKind::AuthorizedUser,
-        identity: Identity::login(account.clone()),
-        principal: account,
-        quota_project: document.project("quota_project_id")?,
-        project: None,
-        oauth_client_id: Some(client_id),
-        scopes: options.scopes.clone(),
-        login: Some(source.clone().into()),
-        source,
-    })
+    Ok(
+        Credential::new(CredentialKind::AuthorizedUser, source.clone())
+            .login(Some(UserLogin::new(source)))
+            .identity(Identity::login(account.clone()))
+            .principal(account)
+            .quota_project(file.quota_project_id.map(ProjectId::into_string))
+            .oauth_client_id(client_id)
+            .scopes(options.scopes.clone()),
+    )
 }
 
 #[cfg(test)]
@@ -58,7 +72,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_refresh_token_is_exchanged_with_exactly_these_fields() {
+    async fn authorized_user_request_has_these_fields() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_user("jane@example.com");
         let text = jane.authorized_user_json_with_quota_project("pays-for-it");
@@ -87,7 +101,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn scopes_and_rapt_are_sent_where_there_are_any_and_a_token_uri_is_not_read() {
+    async fn scopes_and_rapt_are_sent_and_token_uri_is_ignored() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_user("jane@example.com");
         let mut file: serde_json::Value =
@@ -134,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_programs_login_is_not_gclouds_business() {
+    async fn login_of_another_program_has_no_gcloud_command() {
         let emulator = Emulator::start().await.unwrap();
         let text = json!({"type": "authorized_user", "client_id": "1-x", "client_secret": "s", "refresh_token": "1//canary"});
         let credentials = Credentials::from_json(&text.to_string(), &options(&emulator)).unwrap();
@@ -149,11 +163,11 @@ mod tests {
     }
 
     #[test]
-    fn each_field_that_is_missing_empty_or_no_text_is_named() {
+    fn missing_empty_or_mistyped_login_field_is_named() {
         let whole = json!({
             "type": "authorized_user", "client_id": "c", "client_secret": "s-canary", "refresh_token": "1//canary",
         });
-        let options = CredentialOptions::google();
+        let options = CredentialOptions::default();
         for field in ["client_id", "client_secret", "refresh_token"] {
             for bad in [json!(null), json!(""), json!(["canary"]), json!(5)] {
                 let mut file = whole.clone();

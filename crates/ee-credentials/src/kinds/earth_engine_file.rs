@@ -1,33 +1,31 @@
-//! A person's login as Earth Engine's own clients keep it: `~/.config/earthengine/credentials`.
+//! Earth Engine's login file: `~/.config/earthengine/credentials`.
 
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::{Remedy, Scopes, SecretString};
+use serde::Deserialize;
 
-use crate::input::json::Document;
-use crate::input::location::{Place, shell_quoted};
-use crate::kinds::credential::Loaded;
-use crate::kinds::identity::Identity;
-use crate::kinds::user_login::{EARTH_ENGINE_LOGIN, Login, RefreshToken, shared_client_id};
+use crate::input::json::{JsonObject, ProjectId};
+use crate::input::location::Location;
+use crate::input::quote::clipped;
+use crate::input::shell::shell_quoted;
+use crate::kinds::credential::Credential;
+use crate::kinds::identity::UserLogin;
+use crate::kinds::oauth_clients::{CLIENT_ID, CLIENT_SECRET, EARTH_ENGINE_LOGIN, shared_client_id};
+use crate::kinds::user_login::{Login, RefreshToken};
 use crate::{CredentialKind, CredentialOptions, Error, Warning};
 
-/// Earth Engine's desktop client. It is in every copy of its Python client (`ee/oauth.py`),
-/// and its secret is none: RFC 8252 §8.5.
-pub(crate) const CLIENT_ID: &str =
-    "517222506229-vsmmajv00ul0bs7p89v5m89qs8eb9359.apps.googleusercontent.com";
-pub(crate) const CLIENT_SECRET: &str = "RUP0RZ6e0pPhDzsqIJ7KlNd1";
-
-/// By which flow a login was made, and when. Ours: the Python client passes them over.
+/// The login's flow and time. Other clients ignore these fields.
 pub(crate) const LOGIN_MODE: &str = "rust_login_mode";
 pub(crate) const LOGIN_AT: &str = "rust_login_at";
-/// The flow whose logins end by themselves.
+/// The flow whose logins expire.
 const NOTEBOOK: &str = "notebook";
-/// How long they last: <https://developers.google.com/earth-engine/guides/auth>.
-const NOTEBOOK_LIFE: TimeDelta = TimeDelta::days(7);
+/// <https://developers.google.com/earth-engine/guides/auth>
+const NOTEBOOK_LIFETIME: TimeDelta = TimeDelta::days(7);
 
-/// What Earth Engine's credentials file says. Every part of it may be missing: a file with a
-/// project alone is what `earthengine set_project` leaves without a login.
+/// The contents of Earth Engine's login file. Every field is optional: without a login,
+/// `earthengine set_project` writes a project alone.
 ///
 /// ```
 /// use ee_credentials::EarthEngineFile;
@@ -48,54 +46,63 @@ pub struct EarthEngineFile {
     made_at: Option<DateTime<Utc>>,
 }
 
+#[derive(Deserialize)]
+struct Fields {
+    refresh_token: Option<SecretString>,
+    client_id: Option<String>,
+    client_secret: Option<SecretString>,
+    scopes: Option<Scopes>,
+    project: Option<ProjectId>,
+}
+
 impl EarthEngineFile {
-    /// Reads the file's text. Keys that are not known are passed over, `token_uri` among them.
+    /// Reads the file's text. Unknown fields and `token_uri` are ignored.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFile`](crate::ErrorKind::InvalidFile) that names the field, or what
+    /// [`ErrorKind::InvalidFile`](crate::ErrorKind::InvalidFile) that names the field, or says what
     /// the text is instead.
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        Self::read(text, &Place::Text)
+        Self::read(text, &Location::InMemory)
     }
 
-    pub(crate) fn read(text: &str, place: &Place) -> Result<Self, Error> {
-        Self::from_document(&Document::parse(text, place)?)
+    pub(crate) fn read(text: &str, location: &Location) -> Result<Self, Error> {
+        Self::from_object(&JsonObject::parse(text, location)?)
     }
 
-    pub(crate) fn from_document(document: &Document) -> Result<Self, Error> {
-        // Whoever copies gcloud's file here gets what the Python client makes of it: a login.
-        if let Some(other) = document.text("type")?
+    pub(crate) fn from_object(object: &JsonObject<'_>) -> Result<Self, Error> {
+        // The Python client reads a copy of gcloud's file as a login too.
+        if let Some(other) = object.kind()?
             && other != CredentialKind::AuthorizedUser.as_str()
         {
-            return Err(foreign(document, other));
+            return Err(other_kind(&object.location, &other));
         }
-        let client_id = document.text("client_id")?.unwrap_or(CLIENT_ID);
-        let refresh_token = document.secret("refresh_token")?;
-        let client_secret = match document.secret("client_secret")? {
+        let fields: Fields = object.read()?;
+        let client_id = fields.client_id.unwrap_or_else(|| CLIENT_ID.to_owned());
+        let client_secret = match fields.client_secret {
             Some(secret) => secret,
-            None if client_id == CLIENT_ID || refresh_token.is_none() => CLIENT_SECRET.into(),
-            // Earth Engine's own secret belongs to Earth Engine's own client only.
-            None => document.required_secret("client_secret")?,
+            None if client_id == CLIENT_ID || fields.refresh_token.is_none() => {
+                CLIENT_SECRET.into()
+            }
+            // Earth Engine's secret belongs to Earth Engine's client only.
+            None => object.field("client_secret")?,
         };
+        // An invalid note about the login does not make the login invalid.
+        let note = |name| object.field::<Option<String>>(name).ok().flatten();
         Ok(Self {
-            refresh_token,
-            client_id: client_id.to_owned(),
+            refresh_token: fields.refresh_token,
+            client_id,
             client_secret,
-            scopes: document.texts("scopes")?.map(Scopes::new),
-            project: document.project("project")?,
-            // A note for people: one that makes no sense is no reason to refuse the login.
-            mode: document.text(LOGIN_MODE).ok().flatten().map(str::to_owned),
-            made_at: document
-                .text(LOGIN_AT)
-                .ok()
-                .flatten()
-                .and_then(|text| DateTime::parse_from_rfc3339(text).ok())
+            scopes: fields.scopes,
+            project: fields.project.map(ProjectId::into_string),
+            mode: note(LOGIN_MODE),
+            made_at: note(LOGIN_AT)
+                .and_then(|text| DateTime::parse_from_rfc3339(&text).ok())
                 .map(|time| time.to_utc()),
         })
     }
 
-    /// A login with Earth Engine's own client, of which the refresh token alone is known.
-    pub(crate) fn of_refresh_token(refresh_token: &str) -> Self {
+    /// Creates a login with Earth Engine's client from a refresh token alone.
+    pub(crate) fn from_refresh_token(refresh_token: &str) -> Self {
         Self {
             refresh_token: Some(refresh_token.into()),
             client_id: CLIENT_ID.to_owned(),
@@ -107,52 +114,56 @@ impl EarthEngineFile {
         }
     }
 
-    /// The Cloud project; an empty one is none.
+    /// Returns the Cloud project.
     pub fn project(&self) -> Option<&str> {
         self.project.as_deref()
     }
 
-    /// The scopes that the login asked for, where the file says so.
+    /// Returns the scopes that the login requested, if the file contains them.
     pub fn scopes(&self) -> Option<&Scopes> {
         self.scopes.as_ref()
     }
 
-    /// Whether it holds a login, and not a project alone.
+    /// Whether the file contains a login.
     pub fn has_login(&self) -> bool {
         self.refresh_token.is_some()
     }
 
-    /// By which flow the login was made, where the file says so: `localhost`, `notebook` …
-    /// Files that other programs wrote do not.
+    /// Returns the login flow, such as `localhost` or `notebook`. Files of other programs do not
+    /// contain it.
     pub fn login_mode(&self) -> Option<&str> {
         self.mode.as_deref()
     }
 
-    /// When the login was made, where the file says so.
+    /// Returns the time of the login, if the file contains it.
     pub fn login_made_at(&self) -> Option<DateTime<Utc>> {
         self.made_at
     }
 
-    /// When the login ends by itself, if it does and the file says so: one that was made in a
-    /// notebook lasts 7 days.
+    /// Returns the time at which a notebook login expires, 7 days after the login. Other logins have
+    /// no expiry.
     pub fn login_expires_at(&self) -> Option<DateTime<Utc>> {
         let is_notebook = self.mode.as_deref() == Some(NOTEBOOK);
         self.made_at
             .filter(|_| is_notebook && self.has_login())?
-            .checked_add_signed(NOTEBOOK_LIFE)
+            .checked_add_signed(NOTEBOOK_LIFETIME)
     }
 
-    /// That the login will end soon, if that is known.
+    /// Returns the warning that the login expires.
     pub(crate) fn warning(&self) -> Option<Warning> {
         let end = self.login_expires_at()?;
-        let verb = if end <= Utc::now() { "ended" } else { "ends" };
+        let verb = if end <= Utc::now() {
+            "expired"
+        } else {
+            "expires"
+        };
         Some(Warning::new(
             "login_expires",
             format!(
-                "this login was made in a notebook, where logins last 7 days: it {verb} on {}",
+                "this login was made in a notebook, where logins expire after 7 days: it {verb} on {}",
                 end.format("%Y-%m-%d at %H:%M UTC")
             ),
-            Remedy::new("Log in again then; on a machine with a browser, a login by --mode=localhost lasts.")
+            Remedy::new("Log in again. On a machine with a browser, a login with --mode=localhost does not expire.")
                 .command(format!("{EARTH_ENGINE_LOGIN} --force")),
         ))
     }
@@ -162,59 +173,55 @@ impl EarthEngineFile {
         self.refresh_token
     }
 
-    /// The login in it.
-    pub(crate) fn load(self, place: &Place, options: &CredentialOptions) -> Result<Loaded, Error> {
-        options.refuse_subject(CredentialKind::EarthEngineFile)?;
-        let ends_at = self.login_expires_at();
+    /// Creates the credential of the login.
+    pub(crate) fn load(
+        self,
+        location: &Location,
+        options: &CredentialOptions,
+    ) -> Result<Credential, Error> {
+        options.reject_subject(CredentialKind::EarthEngineFile)?;
+        let expires_at = self.login_expires_at();
         let Some(refresh_token) = self.refresh_token else {
-            return Err(place
-                .invalid_field("refresh_token", "is missing: there is no login in it")
+            return Err(location
+                .invalid_field("refresh_token", "is missing, so the file contains no login")
                 .with_remedy(Remedy::new("Log in.").command(EARTH_ENGINE_LOGIN)));
         };
         let client_id = shared_client_id(&self.client_id);
         let source = Arc::new(RefreshToken {
-            ends_at,
+            expires_at,
             owner: OnceLock::new(),
             client_id: client_id.clone(),
             client_secret: self.client_secret,
             refresh_token,
             rapt: None,
-            // The file's own `scopes` are not sent: if the person left out some of them on the
-            // consent page, asking for all of them fails.
+            // The file's own `scopes` are not sent: requesting one that the user did not grant on
+            // the consent page fails.
             scopes: options.scopes.clone(),
             endpoint: Login::endpoint(options),
             login: Login::EarthEngine,
-            place: place.clone(),
+            location: location.clone(),
             principal: None,
         });
-        Ok(Loaded {
-            kind: CredentialKind::EarthEngineFile,
-            identity: Identity::login(None),
-            principal: None,
-            quota_project: None,
-            project: self.project,
-            oauth_client_id: Some(client_id),
-            scopes: options.scopes.clone(),
-            login: Some(source.clone().into()),
-            source,
-        })
+        Ok(
+            Credential::new(CredentialKind::EarthEngineFile, source.clone())
+                .login(Some(UserLogin::new(source)))
+                .project(self.project)
+                .oauth_client_id(client_id)
+                .scopes(options.scopes.clone()),
+        )
     }
 }
 
-/// A credential of another type where a login of Earth Engine's client belongs.
-fn foreign(document: &Document, kind: &str) -> Error {
-    let place = &document.place;
+/// The error for a file of another type.
+fn other_kind(location: &Location, kind: &str) -> Error {
     let noun = match kind {
-        "service_account" => "a service account's key".to_owned(),
-        other => format!(
-            "a credential of the type {:?}",
-            crate::input::json::clipped(other)
-        ),
+        "service_account" => "a service account key".to_owned(),
+        other => format!("a credential of the type {:?}", clipped(other)),
     };
-    let error = place.invalid(format_args!(
-        "it is {noun}, and a login of Earth Engine's own client belongs here"
+    let error = location.invalid(format_args!(
+        "it is {noun}, and not a login of Earth Engine's client"
     ));
-    match place.path() {
+    match location.path() {
         Some(path) => error.with_remedy(
             Remedy::new("Move the file elsewhere and name it with GOOGLE_APPLICATION_CREDENTIALS.")
                 .command(format!(
@@ -222,7 +229,9 @@ fn foreign(document: &Document, kind: &str) -> Error {
                     shell_quoted(&path.with_file_name("key.json"))
                 )),
         ),
-        None => error.with_remedy(Remedy::new("Give it as what it is.")),
+        None => error.with_remedy(Remedy::new(
+            "Pass it to a function for this type of credential, such as Credentials::from_json.",
+        )),
     }
 }
 
@@ -240,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_refresh_token_is_exchanged_without_scopes_and_with_earth_engines_client() {
+    async fn login_file_request_has_earth_engines_client() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_user("jane@example.com");
         let text = jane.earthengine_file_json(Some("my-project"));
@@ -264,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn narrowing_is_sent_and_a_refusal_says_that_the_login_is_too_narrow() {
+    async fn scopes_beyond_the_login_are_rejected() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_user_with_scopes(
             "jane@example.com",
@@ -280,11 +289,11 @@ mod tests {
             emulator.requests()[0].form()["scope"],
             "https://www.googleapis.com/auth/drive"
         );
-        assert!(error.remedy().unwrap().text.contains("ask for fewer"));
+        assert!(error.remedy().unwrap().text.contains("request fewer"));
     }
 
     #[tokio::test]
-    async fn a_revoked_login_says_how_to_log_in_again() {
+    async fn revoked_login_has_a_login_command() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_user("jane@example.com");
         emulator.revoke(jane.earthengine_refresh_token());
@@ -299,14 +308,14 @@ mod tests {
     }
 
     #[test]
-    fn every_part_may_be_missing_and_unknown_keys_are_passed_over() {
+    fn fields_are_optional_and_unknown_ones_ignored() {
         let file = EarthEngineFile::from_json(
             r#"{"refresh_token": null, "project": " ", "x": [{}], "token_uri": 7, "url": 1}"#,
         )
         .unwrap();
         assert!(!file.has_login());
         assert_eq!((file.project(), file.scopes()), (None, None));
-        let error = Credentials::from_json(r#"{"project": "p"}"#, &CredentialOptions::google())
+        let error = Credentials::from_json(r#"{"project": "p"}"#, &CredentialOptions::default())
             .unwrap_err();
         assert!(error.to_string().contains("`refresh_token`"), "{error}");
         assert_eq!(
@@ -316,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_the_wrong_type_is_named() {
+    fn mistyped_field_of_the_login_file_is_named() {
         for (text, field) in [
             (r#"{"refresh_token": 7}"#, "refresh_token"),
             (
@@ -345,18 +354,18 @@ mod tests {
     }
 
     #[test]
-    fn another_shape_in_its_place_is_named() {
-        let place = Place::file("/home/j/.config/earthengine/credentials");
+    fn other_text_in_the_login_file_is_identified() {
+        let location = Location::file("/home/j/.config/earthengine/credentials");
         for (text, noun) in [
             (
                 r#"{"type": "service_account", "private_key": "canary"}"#,
-                "service account's key",
+                "service account key",
             ),
             (r#"{"type": "external_account"}"#, "external_account"),
-            ("1//0canary", "bare refresh token"),
+            ("1//0canary", "it is a refresh token"),
             ("-----BEGIN PRIVATE KEY-----", "PEM"),
         ] {
-            let error = EarthEngineFile::read(text, &place).unwrap_err();
+            let error = EarthEngineFile::read(text, &location).unwrap_err();
             let message = error.to_string();
             assert!(
                 message.contains(noun) && message.contains("earthengine/credentials"),
@@ -366,6 +375,10 @@ mod tests {
             assert!(error.remedy().is_some());
         }
         let copied = r#"{"type": "authorized_user", "client_id": "a", "client_secret": "b", "refresh_token": "c"}"#;
-        assert!(EarthEngineFile::read(copied, &place).unwrap().has_login());
+        assert!(
+            EarthEngineFile::read(copied, &location)
+                .unwrap()
+                .has_login()
+        );
     }
 }

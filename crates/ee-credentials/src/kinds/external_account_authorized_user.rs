@@ -1,5 +1,5 @@
-//! A person's login through workforce identity federation, as gcloud keeps it: an ADC file of
-//! the type `external_account_authorized_user`.
+//! A user login through workforce identity federation, as gcloud stores it: a file of the type
+//! `external_account_authorized_user`.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,62 +8,69 @@ use ee_token::{
     AccessToken, ClientBasicAuth, ErrorKind as Token, Grant, HttpClient, Remedy, SecretString,
     TokenEndpoint, TokenFuture, TokenSource, UrlField, introspect,
 };
+use serde::Deserialize;
 use url::Url;
 
 use crate::input::allowed_hosts;
-use crate::input::json::Document;
-use crate::input::location::Place;
+use crate::input::json::{JsonObject, ProjectId};
+use crate::input::location::Location;
 use crate::input::universe::check_universe;
-use crate::kinds::credential::Loaded;
-use crate::kinds::identity::Identity;
+use crate::kinds::credential::Credential;
+use crate::kinds::identity::{Identity, LoginOwner, OwnerQuery, Subject, UserLogin};
 use crate::{CredentialKind, CredentialOptions, Error};
 
 const LOGIN: &str = "gcloud auth application-default login --login-config=LOGIN_CONFIG_FILE";
 
+#[derive(Deserialize)]
+struct ExternalAccountAuthorizedUserFile {
+    audience: Option<String>,
+    client_id: String,
+    client_secret: SecretString,
+    refresh_token: SecretString,
+    token_url: String,
+    quota_project_id: Option<ProjectId>,
+}
+
 pub(crate) struct WorkforceUser {
-    place: Place,
+    location: Location,
     http: HttpClient,
     endpoint: TokenEndpoint,
     introspection_url: Url,
     client_id: String,
     client_secret: SecretString,
-    /// The newest: the server may bring another one with each token.
+    /// The newest one: a response may contain a replacement.
     refresh_token: Mutex<SecretString>,
 }
 
-/// Reads `refresh_token`, `token_url`, `client_id` and `client_secret`, and if there are any
-/// `audience` and `quota_project_id`.
-pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Loaded, Error> {
-    check_universe(document)?;
-    options.refuse_subject(CredentialKind::ExternalAccountAuthorizedUser)?;
-    let place = &document.place;
-    let url = document.required_text("token_url")?;
-    let url = allowed_hosts::check(url, ("token_url", UrlField::TokenUrl), place, options)?;
-    // Beside the endpoint that issues the tokens: no other host learns them.
+pub(crate) fn load(
+    object: &JsonObject<'_>,
+    options: &CredentialOptions,
+) -> Result<Credential, Error> {
+    check_universe(object)?;
+    options.reject_subject(CredentialKind::ExternalAccountAuthorizedUser)?;
+    let location = &object.location;
+    let file: ExternalAccountAuthorizedUserFile = object.read()?;
+    let field = ("token_url", UrlField::TokenUrl);
+    let url = allowed_hosts::check(&file.token_url, field, location, options)?;
+    // Relative to the token endpoint, so that no other host receives the tokens.
     let introspection_url = url
         .join("introspect")
-        .map_err(|_| place.invalid_field("token_url", "is not a URL with a path"))?;
+        .map_err(|_| location.invalid_field("token_url", "is not a URL with a path"))?;
     let source = Arc::new(WorkforceUser {
-        client_id: document.required_text("client_id")?.to_owned(),
-        client_secret: document.required_secret("client_secret")?,
-        refresh_token: Mutex::new(document.required_secret("refresh_token")?),
+        client_id: file.client_id,
+        client_secret: file.client_secret,
+        refresh_token: Mutex::new(file.refresh_token),
         endpoint: TokenEndpoint::new(options.http.clone(), url),
         http: options.http.clone(),
         introspection_url,
-        place: place.clone(),
+        location: location.clone(),
     });
-    Ok(Loaded {
-        kind: CredentialKind::ExternalAccountAuthorizedUser,
-        login: Some(source.clone().into()),
-        // The file names the pool's provider, and not the person.
-        identity: Identity::member_of(document.text("audience")?),
-        principal: None,
-        quota_project: document.project("quota_project_id")?,
-        project: None,
-        oauth_client_id: None,
-        scopes: None,
-        source,
-    })
+    let kind = CredentialKind::ExternalAccountAuthorizedUser;
+    Ok(Credential::new(kind, source.clone())
+        .login(Some(UserLogin::new(source)))
+        // The file names the pool's provider, and not the user.
+        .identity(Identity::member_of(file.audience))
+        .quota_project(file.quota_project_id.map(ProjectId::into_string)))
 }
 
 impl WorkforceUser {
@@ -76,26 +83,18 @@ impl WorkforceUser {
             rapt: None,
             scopes: None,
         };
-        let reply = self
+        let response = self
             .endpoint
             .exchange(&grant, Some(&self.client()))
             .await
             .map_err(|error| self.explain(error))?;
-        if let Some(new) = reply.refresh_token {
+        if let Some(new) = response.refresh_token {
             *self
                 .refresh_token
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner) = new;
         }
-        Ok(reply.access_token)
-    }
-
-    /// Returns the principal that a token was issued to, as the server names it.
-    pub(crate) async fn introspect(
-        &self,
-        token: &AccessToken,
-    ) -> Result<Option<String>, ee_token::Error> {
-        introspect(&self.http, &self.introspection_url, &self.client(), token).await
+        Ok(response.access_token)
     }
 
     fn client(&self) -> ClientBasicAuth<'_> {
@@ -117,16 +116,29 @@ impl WorkforceUser {
         if !matches!(kind, Token::Rejected | Token::ReauthenticationRequired) {
             return error;
         }
-        let message = format!("{error} (the login in {})", self.place);
+        let message = format!("{error} (the login in {})", self.location);
         ee_token::Error::new(kind, message)
             .with_remedy(
                 Remedy::new(
-                    "The login has ended, as the workforce pool's session length says, or was revoked: log in again.",
+                    "The login has expired (the workforce pool sets the session length) or was revoked. Log in again.",
                 )
                 .command(LOGIN)
                 .url("https://cloud.google.com/iam/docs/workforce-obtaining-short-lived-credentials"),
             )
             .with_source(error)
+    }
+}
+
+impl LoginOwner for WorkforceUser {
+    fn query<'a>(&'a self, token: &'a AccessToken, _: &'a HttpClient) -> OwnerQuery<'a> {
+        Box::pin(async {
+            let (url, client) = (&self.introspection_url, self.client());
+            let subject = introspect(&self.http, url, &client, token).await?;
+            Ok(Subject {
+                id: subject.map(String::into_boxed_str),
+                email: None,
+            })
+        })
     }
 }
 
@@ -139,7 +151,7 @@ impl TokenSource for WorkforceUser {
 impl fmt::Debug for WorkforceUser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WorkforceUser")
-            .field("place", &self.place)
+            .field("place", &self.location)
             .finish_non_exhaustive()
     }
 }
@@ -159,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_client_authenticates_with_basic_and_no_more_than_the_token_is_in_the_form() {
+    async fn client_uses_basic_authentication() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_workforce_user("jane");
         let credentials = Credentials::from_json(&jane.json(), &options(&emulator)).unwrap();
@@ -189,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_new_refresh_token_in_the_answer_takes_the_old_ones_place() {
+    async fn rotated_refresh_token_is_used() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_workforce_user("jane");
         emulator.rotate_refresh_tokens(true);
@@ -231,7 +243,7 @@ mod tests {
             "token_url": "https://sts.googleapis.com/v1/oauthtoken",
         });
         let refusal = |field: &str, value: Value| {
-            let options = CredentialOptions::google();
+            let options = CredentialOptions::default();
             let mut file = whole.clone();
             file[field] = value;
             let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();

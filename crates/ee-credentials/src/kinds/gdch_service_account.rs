@@ -1,7 +1,7 @@
 //! A service identity of Google Distributed Cloud: a file of the type `gdch_service_account`.
 //!
-//! Earth Engine is not served there. The credential is good for the services that are, with
-//! the audience that [`CredentialOptions::gdch_audience`] names.
+//! Earth Engine is not available there. The tokens are valid for the service that
+//! [`CredentialOptions::gdch_audience`] names.
 
 use std::fmt;
 use std::path::Path;
@@ -9,107 +9,120 @@ use std::sync::Arc;
 
 use chrono::{TimeDelta, Utc};
 use ee_token::{
-    AccessToken, Claims, EcPrivateKey, Grant, HttpClient, Remedy, TokenEndpoint, TokenFuture,
-    TokenSource, UrlField, display_path, is_loopback,
+    AccessToken, Claims, EcPrivateKey, Grant, HttpClient, Remedy, SecretString, TokenEndpoint,
+    TokenFuture, TokenSource, UrlField, display_path, is_loopback,
 };
+use serde::Deserialize;
 
 use crate::input::allowed_hosts;
-use crate::input::json::{Document, clipped};
-use crate::input::location::{Place, read};
-use crate::kinds::credential::Loaded;
+use crate::input::file::read;
+use crate::input::json::{FilePath, JsonObject};
+use crate::input::location::Location;
+use crate::input::quote::clipped;
+use crate::kinds::credential::Credential;
 use crate::kinds::identity::Identity;
 use crate::{CredentialKind, CredentialOptions, Error, ErrorKind};
 
-/// The one format of the file that there is.
+/// The supported `format_version`.
 const FORMAT: &str = "1";
-const LIFE: TimeDelta = TimeDelta::seconds(3600);
+const LIFETIME: TimeDelta = TimeDelta::seconds(3600);
+
+#[derive(Deserialize)]
+struct GdchServiceAccountFile {
+    project: String,
+    name: String,
+    private_key_id: String,
+    private_key: SecretString,
+    token_uri: String,
+    ca_cert_path: Option<FilePath>,
+}
 
 struct ServiceIdentity {
-    place: Place,
-    subject: String,
+    location: Location,
+    subject: Arc<str>,
     key: EcPrivateKey,
     key_id: String,
-    /// As the file has it: what the JWT is made out to, wherever it is sent.
+    /// The audience of the JWT, also if an emulator receives it.
     token_uri: String,
     audience: String,
     endpoint: TokenEndpoint,
 }
 
-/// Reads `format_version`, `project`, `name`, `private_key_id`, `private_key` and `token_uri`,
-/// and if there is one `ca_cert_path`.
-pub(crate) fn load(document: &Document, options: &CredentialOptions) -> Result<Loaded, Error> {
-    options.refuse_subject(CredentialKind::GdchServiceAccount)?;
-    let place = &document.place;
-    let format = document.required_text("format_version")?;
+pub(crate) fn load(
+    object: &JsonObject<'_>,
+    options: &CredentialOptions,
+) -> Result<Credential, Error> {
+    options.reject_subject(CredentialKind::GdchServiceAccount)?;
+    let location = &object.location;
+    let format: String = object.field("format_version")?;
     if format != FORMAT {
-        return Err(place.invalid_field(
+        return Err(location.invalid_field(
             "format_version",
-            format_args!("is {:?}, and only {FORMAT:?} is known", clipped(format)),
+            format_args!(
+                "is {:?}, and only {FORMAT:?} is supported",
+                clipped(&format)
+            ),
         ));
     }
-    let project = document.required_text("project")?;
-    let name = document.required_text("name")?;
-    let key_id = document.required_text("private_key_id")?.to_owned();
-    let key = EcPrivateKey::from_pem(document.required_secret("private_key")?.expose_secret())
-        .map_err(|error| {
-            place.invalid_field("private_key", format_args!("cannot be used: {error}"))
-        })?;
-    let token_uri = document.required_text("token_uri")?.to_owned();
+    let file: GdchServiceAccountFile = object.read()?;
+    let key = EcPrivateKey::from_pem(file.private_key.expose_secret()).map_err(|error| {
+        location.invalid_field("private_key", format_args!("cannot be used: {error}"))
+    })?;
     let url = allowed_hosts::check(
-        &token_uri,
+        &file.token_uri,
         ("token_uri", UrlField::GdchTokenUri),
-        place,
+        location,
         options,
     )?;
-    let http = match document.path("ca_cert_path")? {
-        // On this machine there is no TLS to check.
+    let http = match &file.ca_cert_path {
+        // Loopback needs no TLS.
         Some(_) if is_loopback(&url) => options.http.clone(),
-        Some(path) => with_authorities(&options.http, &path, place)?,
+        Some(path) => with_authorities(&options.http, path.as_ref(), location)?,
         None => options.http.clone(),
     };
     let Some(audience) = options.gdch_audience.clone() else {
         return Err(Error::new(
             ErrorKind::InvalidOptions,
-            format!("{place}: a gdch_service_account needs an audience, and none was given"),
+            format!("{location}: a gdch_service_account needs an audience, and none is set"),
         )
         .with_remedy(Remedy::new(
-            "Say which service the token is for, with CredentialOptions::gdch_audience(…). It is not for Earth Engine, which is not offered in Google Distributed Cloud.",
+            "Set the service that the token is for with CredentialOptions::gdch_audience(…). Earth Engine is not available in Google Distributed Cloud.",
         )));
     };
-    let subject = format!("system:serviceaccount:{project}:{name}");
-    let whose: Arc<str> = subject.as_str().into();
-    Ok(Loaded {
-        kind: CredentialKind::GdchServiceAccount,
-        login: None,
-        identity: Identity::account(whose.clone()),
-        principal: Some(whose),
-        quota_project: None,
-        project: Some(project.to_owned()),
-        oauth_client_id: None,
-        scopes: None,
-        source: Arc::new(ServiceIdentity {
-            place: place.clone(),
-            subject,
-            key,
-            key_id,
-            token_uri,
-            audience,
-            endpoint: TokenEndpoint::new(http, url),
-        }),
-    })
+    let project = file.project;
+    let subject: Arc<str> = format!("system:serviceaccount:{project}:{}", file.name).into();
+    let source = ServiceIdentity {
+        location: location.clone(),
+        subject: subject.clone(),
+        key,
+        key_id: file.private_key_id,
+        token_uri: file.token_uri,
+        audience,
+        endpoint: TokenEndpoint::new(http, url),
+    };
+    Ok(
+        Credential::new(CredentialKind::GdchServiceAccount, Arc::new(source))
+            .identity(Identity::account(subject.clone()))
+            .principal(Some(subject))
+            .project(Some(project)),
+    )
 }
 
-/// A client that trusts the certificate authorities in this file alone.
-fn with_authorities(http: &HttpClient, path: &Path, place: &Place) -> Result<HttpClient, Error> {
+/// Returns a client that trusts the certificate authorities in this file alone.
+fn with_authorities(
+    http: &HttpClient,
+    path: &Path,
+    location: &Location,
+) -> Result<HttpClient, Error> {
     let wrong = |why: &dyn fmt::Display| {
-        place.invalid_field("ca_cert_path", format_args!("cannot be used: {why}"))
+        location.invalid_field("ca_cert_path", format_args!("cannot be used: {why}"))
     };
-    // A relative path is meant from the file that names it.
-    let path = match place.path().and_then(|file| file.parent()) {
-        Some(folder) => folder.join(path),
+    // A relative path starts at the directory of the file that contains it.
+    let path = match location.path().and_then(|file| file.parent()) {
+        Some(dir) => dir.join(path),
         None => path.to_owned(),
     };
-    let certificates = Place::file(&path);
+    let certificates = Location::file(&path);
     let text = read(&certificates).map_err(|error| match error.is_transient() {
         true => error,
         false => wrong(&error),
@@ -127,7 +140,7 @@ impl ServiceIdentity {
             aud: Some(&self.token_uri),
             scope: None,
             iat: now.timestamp(),
-            exp: (now + LIFE).timestamp(),
+            exp: (now + LIFETIME).timestamp(),
         };
         let assertion = self.key.sign_jwt(Some(&self.key_id), &claims)?;
         let grant = Grant::GdchTokenExchange {
@@ -135,13 +148,13 @@ impl ServiceIdentity {
             audience: &self.audience,
         };
         match self.endpoint.exchange(&grant, None).await {
-            Ok(reply) => Ok(reply.access_token),
+            Ok(response) => Ok(response.access_token),
             Err(error) if error.kind().is_rejection() => {
-                let told = format!("{error} (the service identity in {})", self.place);
-                Err(ee_token::Error::new(error.kind(), told)
-                    .with_principal(&self.subject)
+                let message = format!("{error} (the service identity in {})", self.location);
+                Err(ee_token::Error::new(error.kind(), message)
+                    .with_principal(&*self.subject)
                     .with_remedy(Remedy::new(
-                        "Check that the service identity and its key exist, and that the audience is one that its token server knows.",
+                        "Check that the service identity and its key exist, and that the token server knows the audience.",
                     ))
                     .with_source(error))
             }

@@ -1,16 +1,16 @@
-//! Whose a credential is, as far as its text and the server say.
+//! The identity behind a credential, as far as its file and the server name it.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use chrono::Utc;
-use ee_token::{AccessToken, HttpClient, TokenCache, token_info};
+use ee_token::{AccessToken, HttpClient, TokenCache};
 
 use crate::CredentialKind;
-use crate::kinds::external_account_authorized_user::WorkforceUser;
-use crate::kinds::user_login::RefreshToken;
 
-/// What the text of a credential says about its identity.
+/// The identity that the text of a credential names.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     /// The account, the pool or the chain of accounts that the text names.
@@ -21,7 +21,7 @@ pub(crate) struct Identity {
 /// The person or workload behind what the text names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Person {
-    /// There is none: the text names the account itself.
+    /// The text names the account itself.
     NotNeeded,
     Unknown,
     Named(Arc<str>),
@@ -36,7 +36,7 @@ impl Identity {
         }
     }
 
-    /// A person's login, which may name its account.
+    /// A user login, which may name its account.
     pub(crate) fn login(account: Option<Arc<str>>) -> Self {
         Self {
             named: None,
@@ -44,7 +44,7 @@ impl Identity {
         }
     }
 
-    /// A member of a pool: the text does not say which.
+    /// An unnamed member of a pool.
     pub(crate) fn member_of(pool: Option<impl Into<Arc<str>>>) -> Self {
         Self {
             named: pool.map(Into::into),
@@ -52,7 +52,7 @@ impl Identity {
         }
     }
 
-    /// An account that another credential acts as. The identity of both counts.
+    /// An account that another credential impersonates. The identity of both counts.
     pub(crate) fn impersonated(target: &str, kind: CredentialKind, source: &Self) -> Self {
         let named = match &source.named {
             Some(named) => format!("{target} by {kind} {named}"),
@@ -64,7 +64,7 @@ impl Identity {
         }
     }
 
-    /// Whether another text is of the same identity. `None` if the texts do not tell.
+    /// Whether another text has the same identity. `None` if the texts do not name both.
     pub(crate) fn secret_eq(&self, other: &Self) -> Option<bool> {
         if self.named != other.named {
             return Some(false);
@@ -99,47 +99,57 @@ impl Subject {
         self.id.is_some() || self.email.is_some()
     }
 
-    /// Whether another is the same account. `None` if the two have nothing to compare.
+    /// Whether another is the same account. `None` if they have no name in common.
     pub(crate) fn secret_eq(&self, other: &Self) -> Option<bool> {
         let compare = |a: &Option<Box<str>>, b: &Option<Box<str>>| Some(a.as_ref()? == b.as_ref()?);
         compare(&self.id, &other.id).or_else(|| compare(&self.email, &other.email))
     }
 }
 
+/// A query for the owner of a login.
+pub(crate) type OwnerQuery<'a> =
+    Pin<Box<dyn Future<Output = Result<Subject, ee_token::Error>> + Send + 'a>>;
+
+/// A source of tokens whose owner the server may name.
+pub(crate) trait LoginOwner: Send + Sync {
+    /// Returns the subject that responses to token requests have named.
+    fn named(&self) -> Subject {
+        Subject::default()
+    }
+
+    /// Queries the server for the subject of a token.
+    fn query<'a>(&'a self, token: &'a AccessToken, http: &'a HttpClient) -> OwnerQuery<'a>;
+}
+
 /// A login whose owner the server may name.
 #[derive(Clone)]
 pub(crate) struct UserLogin {
-    issuer: Issuer,
+    owner: Arc<dyn LoginOwner>,
     /// The login's own tokens, if it is the source of an impersonation.
     tokens: Option<TokenCache>,
 }
 
-#[derive(Clone)]
-enum Issuer {
-    Google(Arc<RefreshToken>),
-    Workforce(Arc<WorkforceUser>),
-}
-
 impl UserLogin {
-    /// The same login as the source of an impersonation, which gets its tokens from this cache.
-    pub(crate) fn acting_through(mut self, tokens: &TokenCache) -> Self {
+    pub(crate) fn new(owner: Arc<dyn LoginOwner>) -> Self {
+        Self {
+            owner,
+            tokens: None,
+        }
+    }
+
+    /// Returns the same login as the source of an impersonation, with its tokens in this cache.
+    pub(crate) fn with_tokens_from(mut self, tokens: &TokenCache) -> Self {
         self.tokens.get_or_insert_with(|| tokens.clone());
         self
     }
 
     /// Returns the subject that responses to token requests have named.
     pub(crate) fn named(&self) -> Subject {
-        match &self.issuer {
-            Issuer::Google(login) => Subject {
-                id: login.owner.get().cloned(),
-                email: None,
-            },
-            Issuer::Workforce(_) => Subject::default(),
-        }
+        self.owner.named()
     }
 
-    /// Queries the server for the subject. `token` is the newest token that the credential has
-    /// brought. A server that cannot be reached or does not know the token names none.
+    /// Queries the server for the subject. `token` is the credential's newest token. A server that
+    /// cannot be reached or does not know the token names none.
     pub(crate) async fn query(&self, token: Option<&AccessToken>, http: &HttpClient) -> Subject {
         let own = match &self.tokens {
             Some(tokens) => tokens.cached(),
@@ -149,38 +159,11 @@ impl UserLogin {
         let Some(token) = own.filter(is_valid) else {
             return Subject::default();
         };
-        let subject = match &self.issuer {
-            Issuer::Google(_) => token_info(http, &token).await.map(|info| Subject {
-                id: info.subject.map(String::into_boxed_str),
-                email: info.email.map(String::into_boxed_str),
-            }),
-            Issuer::Workforce(user) => user.introspect(&token).await.map(|sub| Subject {
-                id: sub.map(String::into_boxed_str),
-                email: None,
-            }),
-        };
+        let subject = self.owner.query(&token, http).await;
         subject.unwrap_or_else(|error| {
             tracing::debug!(%error, "the owner of a token cannot be queried");
             Subject::default()
         })
-    }
-}
-
-impl From<Arc<RefreshToken>> for UserLogin {
-    fn from(login: Arc<RefreshToken>) -> Self {
-        Self {
-            issuer: Issuer::Google(login),
-            tokens: None,
-        }
-    }
-}
-
-impl From<Arc<WorkforceUser>> for UserLogin {
-    fn from(user: Arc<WorkforceUser>) -> Self {
-        Self {
-            issuer: Issuer::Workforce(user),
-            tokens: None,
-        }
     }
 }
 
@@ -189,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_tell_identities_apart_as_far_as_they_name_them() {
+    fn identities_are_compared_by_their_names() {
         let login =
             |account: &str| Identity::login((!account.is_empty()).then(|| Arc::from(account)));
         let pool = |name: &str| Identity::member_of(Some(name));
@@ -250,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn subjects_are_compared_by_id_and_then_by_address() {
+    fn subjects_are_compared_by_id_then_email() {
         let subject = |id: &str, email: &str| Subject {
             id: (!id.is_empty()).then(|| id.into()),
             email: (!email.is_empty()).then(|| email.into()),

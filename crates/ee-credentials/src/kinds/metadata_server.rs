@@ -19,10 +19,9 @@ use tokio::time::timeout;
 use url::Url;
 use url::form_urlencoded::byte_serialize;
 
-use crate::input::json::clipped;
-use crate::kinds::credential::Loaded;
-use crate::kinds::identity::Identity;
-use crate::kinds::impersonated::is_account;
+use crate::iam::account::is_account;
+use crate::input::quote::clipped;
+use crate::kinds::credential::Credential;
 use crate::{CredentialKind, CredentialOptions, Environment, Error, ErrorKind};
 
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
@@ -331,18 +330,10 @@ impl MetadataServer {
         })
     }
 
-    pub(crate) fn load(server: &Arc<Self>) -> Loaded {
-        Loaded {
-            kind: CredentialKind::MetadataServer,
-            login: None,
-            source: server.clone(),
-            identity: Identity::login(None),
-            principal: server.named_email().map(Arc::from),
-            quota_project: None,
-            project: None,
-            oauth_client_id: None,
-            scopes: Some(server.scopes.clone()),
-        }
+    pub(crate) fn load(server: &Arc<Self>) -> Credential {
+        Credential::new(CredentialKind::MetadataServer, server.clone())
+            .principal(server.named_email())
+            .scopes(Some(server.scopes.clone()))
     }
 
     /// Returns a source for the same account with other scopes.

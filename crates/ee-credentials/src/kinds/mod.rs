@@ -1,5 +1,8 @@
-//! Which kind of credential a text is: the types that Application Default Credentials know,
-//! and Earth Engine's own file, which has no type.
+//! The kinds of credential files: the types of Application Default Credentials, and Earth Engine's
+//! login file, which has no type.
+//!
+//! Each module has the structure of its file, validates it, and gets tokens with it. One kind
+//! contains another: `impersonated` calls [`load_object`].
 
 pub(crate) mod authorized_user;
 pub(crate) mod credential;
@@ -10,14 +13,16 @@ pub(crate) mod gdch_service_account;
 pub(crate) mod identity;
 pub(crate) mod impersonated;
 pub(crate) mod metadata_server;
+pub(crate) mod oauth_clients;
 pub(crate) mod service_account;
 pub(crate) mod user_login;
 
 use ee_token::Remedy;
 
-use crate::input::json::{Document, clipped};
-use crate::input::location::Place;
-use crate::kinds::credential::Loaded;
+use crate::input::json::JsonObject;
+use crate::input::location::Location;
+use crate::input::quote::clipped;
+use crate::kinds::credential::Credential;
 use crate::kinds::earth_engine_file::EarthEngineFile;
 use crate::kinds::service_account::ServiceAccountKey;
 use crate::{CredentialOptions, Error};
@@ -25,49 +30,49 @@ use crate::{CredentialOptions, Error};
 /// Reads a credential of any kind.
 pub(crate) fn load(
     text: &str,
-    place: &Place,
+    location: &Location,
     options: &CredentialOptions,
-) -> Result<Loaded, Error> {
-    load_document(&Document::parse(text, place)?, options)
+) -> Result<Credential, Error> {
+    load_object(&JsonObject::parse(text, location)?, options)
 }
 
-/// What to do with each type: the one place that knows them all.
-pub(crate) fn load_document(
-    document: &Document,
+/// Reads a credential of any kind.
+///
+/// A `#[serde(tag = "type")]` enum would buffer the fields in memory that is not wiped.
+pub(crate) fn load_object(
+    object: &JsonObject<'_>,
     options: &CredentialOptions,
-) -> Result<Loaded, Error> {
-    let place = &document.place;
-    match document.text("type")? {
+) -> Result<Credential, Error> {
+    let location = &object.location;
+    match object.kind()?.as_deref() {
         Some("service_account") => {
-            service_account::load(ServiceAccountKey::from_document(document)?, options)
+            service_account::load(ServiceAccountKey::from_object(object)?, options)
         }
-        Some("authorized_user") => authorized_user::load(document, options),
+        Some("authorized_user") => authorized_user::load(object, options),
         Some("external_account_authorized_user") => {
-            external_account_authorized_user::load(document, options)
+            external_account_authorized_user::load(object, options)
         }
-        Some("impersonated_service_account") => impersonated::load(document, options),
-        Some("gdch_service_account") => gdch_service_account::load(document, options),
-        Some("external_account") => external_account::load(document, options),
-        Some(other) => Err(unknown(place, other)),
-        None if is_earth_engine_file(document) => {
-            EarthEngineFile::from_document(document)?.load(place, options)
+        Some("impersonated_service_account") => impersonated::file::load(object, options),
+        Some("gdch_service_account") => gdch_service_account::load(object, options),
+        Some("external_account") => external_account::load(object, options),
+        Some(other) => Err(unknown_type(location, other)),
+        None if is_earth_engine_file(object) => {
+            EarthEngineFile::from_object(object)?.load(location, options)
         }
-        None => Err(untyped(document)),
+        None => Err(missing_type(object)),
     }
 }
 
-/// Earth Engine's file has no type, and any subset of its keys.
-fn is_earth_engine_file(document: &Document) -> bool {
-    ["refresh_token", "project"]
-        .iter()
-        .any(|name| document.has(name))
-        && !document.has("access_token")
+/// Earth Engine's file has no type, and any subset of its fields.
+fn is_earth_engine_file(object: &JsonObject<'_>) -> bool {
+    let has_field = object.has("refresh_token") || object.has("project");
+    has_field && !object.has("access_token")
 }
 
-fn unknown(place: &Place, kind: &str) -> Error {
-    place
+fn unknown_type(location: &Location, kind: &str) -> Error {
+    location
         .invalid(format_args!(
-            "the field `type` is {:?}, which is no type of credential; known are service_account, authorized_user, external_account, external_account_authorized_user, impersonated_service_account and gdch_service_account",
+            "the field `type` is {:?}, and must be service_account, authorized_user, external_account, external_account_authorized_user, impersonated_service_account or gdch_service_account",
             clipped(kind)
         ))
         .with_remedy(Remedy::new(
@@ -75,51 +80,55 @@ fn unknown(place: &Place, kind: &str) -> Error {
         ))
 }
 
-/// An object that is no credential: names what it is, where it can be told.
-fn untyped(document: &Document) -> Error {
-    let place = &document.place;
-    let (what, advice) = if document.has("installed") || document.has("web") {
+/// The error for an object without a type. Says what the object is, if its fields tell.
+fn missing_type(object: &JsonObject<'_>) -> Error {
+    let (why, remedy) = if object.has("installed") || object.has("web") {
         (
-            "it describes an OAuth client (client_secret….json), and is no credential of anybody",
-            "Log in with it first, and use the file that the login writes; or use a service account's JSON key.",
+            "it is an OAuth client (client_secret….json), not a credential",
+            "Log in with the client and use the file that the login writes, or use a service account's JSON key.",
         )
-    } else if document.has("private_key") {
+    } else if object.has("private_key") {
         (
-            "the field `type` is missing; otherwise it looks like a service account's key",
-            "Use the key file as the Cloud console made it, with \"type\": \"service_account\".",
+            "the field `type` is missing; the other fields are those of a service account key",
+            "Use the key file as the Cloud console created it, with \"type\": \"service_account\".",
         )
-    } else if document.has("access_token") {
+    } else if object.has("access_token") {
         (
-            "it is the answer of a token endpoint, and the token in it ends within the hour",
-            "Use a credential that lasts: a login's file or a service account's key.",
+            "it is the response of a token endpoint, whose token expires within an hour",
+            "Use a credential that does not expire: a login's file or a service account key.",
         )
     } else {
         (
-            "the field `type` is missing, so it is no credential",
+            "the field `type` is missing",
             "Use a service account's JSON key, or a file that a login has written.",
         )
     };
-    place.invalid(what).with_remedy(Remedy::new(advice))
+    object
+        .location
+        .invalid(why)
+        .with_remedy(Remedy::new(remedy))
 }
 
+#[cfg(test)]
+mod rejection_tests;
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ErrorKind;
 
     fn refusal(text: &str) -> Error {
-        let options = CredentialOptions::google();
-        load(text, &Place::file("/x/odd.json"), &options)
+        let options = CredentialOptions::default();
+        load(text, &Location::file("/x/odd.json"), &options)
             .err()
             .unwrap()
     }
 
     #[test]
-    fn what_is_no_credential_is_named_for_what_it_is() {
+    fn text_that_is_not_a_credential_is_identified() {
         for (text, noun) in [
             (r#"{"installed": {"client_id": "a"}}"#, "OAuth client"),
             (r#"{"web": {"client_secret": "canary"}}"#, "OAuth client"),
-            (r#"{"private_key": "canary"}"#, "service account's key"),
+            (r#"{"private_key": "canary"}"#, "service account key"),
             (
                 r#"{"access_token": "canary", "refresh_token": "1//canary"}"#,
                 "token endpoint",
@@ -130,7 +139,7 @@ mod tests {
             (r#"{"type": "wizard"}"#, "\"wizard\""),
             (
                 r#"{"type": "FeatureCollection", "features": []}"#,
-                "known are service_account",
+                "must be service_account",
             ),
         ] {
             let error = refusal(text);
@@ -146,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_universe_is_refused() {
+    fn other_universe_is_rejected() {
         let error = refusal(r#"{"type": "authorized_user", "universe_domain": "example.net"}"#);
         assert_eq!(error.kind(), ErrorKind::UnsupportedUniverse);
         assert!(error.to_string().contains("example.net"));
     }
 
     #[test]
-    fn a_type_as_long_as_a_book_is_not_quoted_whole() {
+    fn overlong_type_is_shortened() {
         let error = refusal(&format!(r#"{{"type": "{}"}}"#, "x".repeat(10_000)));
         assert!(error.to_string().len() < 400);
     }

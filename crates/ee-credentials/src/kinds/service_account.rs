@@ -1,5 +1,5 @@
-//! A service account's private key (RFC 7523, and Google's page "Using OAuth 2.0 for server
-//! to server applications").
+//! A service account key: a file of the type `service_account` (RFC 7523, and Google's page "Using
+//! OAuth 2.0 for server to server applications").
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,24 +9,26 @@ use ee_token::{
     AccessToken, Claims, JWT_BEARER_AUDIENCE, Remedy, RsaPrivateKey, Scopes, SecretString,
     TokenEndpoint, TokenFuture, TokenSource, UrlField,
 };
+use serde::Deserialize;
 use url::form_urlencoded::byte_serialize;
 
 use crate::input::allowed_hosts;
-use crate::input::json::Document;
-use crate::input::location::{Place, is_plain_word};
+use crate::input::json::{JsonObject, ProjectId};
+use crate::input::location::Location;
+use crate::input::shell::is_plain_word;
 use crate::input::universe::check_universe;
-use crate::kinds::credential::Loaded;
+use crate::kinds::credential::Credential;
 use crate::kinds::identity::Identity;
 use crate::{CredentialKind, CredentialOptions, Error, ErrorKind};
 
-/// `aud` of a token that the account signs for Earth Engine itself.
+/// The audience of a self-signed token for Earth Engine.
 const EARTH_ENGINE_AUDIENCE: &str = "https://earthengine.googleapis.com/";
-/// Where a project's service accounts are looked after.
+/// The Cloud console's page of a project's service accounts.
 const ACCOUNTS_PAGE: &str = "https://console.cloud.google.com/iam-admin/serviceaccounts";
-/// The longest life that Google accepts.
-const LIFE: TimeDelta = TimeDelta::seconds(3600);
+/// The longest lifetime of an assertion that Google accepts.
+const LIFETIME: TimeDelta = TimeDelta::seconds(3600);
 
-/// A service account's key, as the Cloud console writes it, checked and ready to sign.
+/// A validated service account key, as the Cloud console creates it.
 ///
 /// ```no_run
 /// use ee_credentials::{Credentials, CredentialOptions, ServiceAccountKey};
@@ -34,12 +36,12 @@ const LIFE: TimeDelta = TimeDelta::seconds(3600);
 /// # fn f(text_of_the_key_file: &str) -> Result<(), ee_credentials::Error> {
 /// let key = ServiceAccountKey::from_json(text_of_the_key_file)?;
 /// println!("{} of {:?}", key.email(), key.project_id());
-/// let credentials = Credentials::from_service_account_key(key, &CredentialOptions::google())?;
+/// let credentials = Credentials::from_service_account_key(key, &CredentialOptions::default())?;
 /// # let _ = credentials; Ok(()) }
 /// ```
 #[derive(Clone)]
 pub struct ServiceAccountKey {
-    place: Place,
+    location: Location,
     email: String,
     key: RsaPrivateKey,
     key_id: Option<String>,
@@ -48,39 +50,48 @@ pub struct ServiceAccountKey {
     token_uri: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct ServiceAccountFile {
+    client_email: String,
+    private_key: SecretString,
+    private_key_id: Option<String>,
+    project_id: Option<ProjectId>,
+    quota_project_id: Option<ProjectId>,
+    token_uri: Option<String>,
+}
+
 impl ServiceAccountKey {
-    /// Reads a key file's text: `client_email` and `private_key`, and if there are any
-    /// `private_key_id`, `project_id`, `token_uri` and `quota_project_id`.
+    /// Reads the text of a key file.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidFile`] that names the field; [`ErrorKind::UnsupportedUniverse`].
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        let document = Document::parse(text, &Place::Text)?;
-        match document.text("type")? {
-            Some("service_account") => Self::from_document(&document),
-            _ => Err(document
-                .place
+        let object = JsonObject::parse(text, &Location::InMemory)?;
+        match object.kind()?.as_deref() {
+            Some("service_account") => Self::from_object(&object),
+            _ => Err(object
+                .location
                 .invalid_field("type", "is not \"service_account\"")),
         }
     }
 
-    /// The key of the account with this address, from a PEM alone. Line breaks written as a
-    /// literal `\n` are understood.
+    /// Creates the key of the account with this email address from a PEM. Line breaks may be
+    /// written as a literal `\n`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidFile`] that says what is wrong with it.
+    /// [`ErrorKind::InvalidFile`] that says why the PEM is invalid.
     pub fn from_pem(pem: &str, email: impl Into<String>) -> Result<Self, Error> {
         let email = email.into().trim().to_owned();
         if email.is_empty() {
-            return Err(Place::Text
-                .invalid("the service account's address is empty")
+            return Err(Location::InMemory
+                .invalid("the service account's email address is empty")
                 .with_remedy(Remedy::new(
-                    "Give the address of the account that the key belongs to.",
+                    "Pass the email address of the account that the key belongs to.",
                 )));
         }
         Ok(Self {
-            key: parse_key(pem, &Place::Text, "")?,
-            place: Place::Text,
+            key: parse_key(pem, &Location::InMemory, "")?,
+            location: Location::InMemory,
             email,
             key_id: None,
             project_id: None,
@@ -89,35 +100,35 @@ impl ServiceAccountKey {
         })
     }
 
-    pub(crate) fn from_document(document: &Document) -> Result<Self, Error> {
-        check_universe(document)?;
-        let owned = |name| Ok::<_, Error>(document.text(name)?.map(str::to_owned));
+    pub(crate) fn from_object(object: &JsonObject<'_>) -> Result<Self, Error> {
+        check_universe(object)?;
+        let file: ServiceAccountFile = object.read()?;
         Ok(Self {
-            place: document.place.clone(),
-            email: document.required_text("client_email")?.to_owned(),
             key: parse_key(
-                document.required_secret("private_key")?.expose_secret(),
-                &document.place,
+                file.private_key.expose_secret(),
+                &object.location,
                 "the field `private_key`: ",
             )?,
-            key_id: owned("private_key_id")?,
-            project_id: document.project("project_id")?,
-            quota_project: document.project("quota_project_id")?,
-            token_uri: owned("token_uri")?,
+            location: object.location.clone(),
+            email: file.client_email,
+            key_id: file.private_key_id,
+            project_id: file.project_id.map(ProjectId::into_string),
+            quota_project: file.quota_project_id.map(ProjectId::into_string),
+            token_uri: file.token_uri,
         })
     }
 
-    /// The account's address (`client_email`).
+    /// Returns the account's email address (`client_email`).
     pub fn email(&self) -> &str {
         &self.email
     }
 
-    /// The key's id (`private_key_id`), where it is known.
+    /// Returns the key's ID (`private_key_id`), if the file contains it.
     pub fn key_id(&self) -> Option<&str> {
         self.key_id.as_deref()
     }
 
-    /// The project that the account belongs to, where it is known.
+    /// Returns the project that the account belongs to, if the file contains it.
     pub fn project_id(&self) -> Option<&str> {
         self.project_id.as_deref()
     }
@@ -133,9 +144,9 @@ impl fmt::Debug for ServiceAccountKey {
     }
 }
 
-fn parse_key(pem: &str, place: &Place, at: &str) -> Result<RsaPrivateKey, Error> {
+fn parse_key(pem: &str, location: &Location, at: &str) -> Result<RsaPrivateKey, Error> {
     RsaPrivateKey::from_pem(pem).map_err(|error| {
-        let invalid = place.invalid(format_args!("{at}{error}"));
+        let invalid = location.invalid(format_args!("{at}{error}"));
         match error.remedy() {
             Some(remedy) => invalid.with_remedy(remedy.clone()),
             None => invalid,
@@ -143,7 +154,7 @@ fn parse_key(pem: &str, place: &Place, at: &str) -> Result<RsaPrivateKey, Error>
     })
 }
 
-/// A key, and what tokens to get with it.
+/// A key, and the tokens to request with it.
 struct ServiceAccount {
     key: ServiceAccountKey,
     subject: Option<String>,
@@ -156,17 +167,23 @@ enum Mode {
         endpoint: TokenEndpoint,
         scopes: Scopes,
     },
-    /// The signed assertion is the token; with the scopes that were asked for outright, and
-    /// otherwise for Earth Engine as a whole.
+    /// The signed assertion is the token. Without scopes it is valid for Earth Engine.
     SelfSigned { scopes: Option<Scopes> },
 }
 
-/// Checks what the key and the caller's wishes are together.
-pub(crate) fn load(key: ServiceAccountKey, options: &CredentialOptions) -> Result<Loaded, Error> {
+/// Validates the key with the caller's options.
+pub(crate) fn load(
+    key: ServiceAccountKey,
+    options: &CredentialOptions,
+) -> Result<Credential, Error> {
     let endpoint = match &key.token_uri {
         Some(uri) => {
-            let url =
-                allowed_hosts::check(uri, ("token_uri", UrlField::TokenUri), &key.place, options)?;
+            let url = allowed_hosts::check(
+                uri,
+                ("token_uri", UrlField::TokenUri),
+                &key.location,
+                options,
+            )?;
             TokenEndpoint::new(options.http.clone(), url)
         }
         None => TokenEndpoint::google(options.http.clone()),
@@ -177,13 +194,11 @@ pub(crate) fn load(key: ServiceAccountKey, options: &CredentialOptions) -> Resul
             return Err(Error::new(
                 ErrorKind::InvalidOptions,
                 format!(
-                    "a token that {} signs itself cannot act for {subject}",
+                    "a self-signed token of {} cannot act for {subject}",
                     key.email
                 ),
             )
-            .with_remedy(Remedy::new(
-                "Choose one of the two: a self-signed token, or a subject.",
-            )));
+            .with_remedy(Remedy::new("Use either a self-signed token or a subject.")));
         }
         Mode::SelfSigned {
             scopes: options.scopes.clone(),
@@ -194,20 +209,20 @@ pub(crate) fn load(key: ServiceAccountKey, options: &CredentialOptions) -> Resul
             scopes: options.scopes.clone().unwrap_or_default(),
         }
     };
-    Ok(Loaded {
-        kind: CredentialKind::ServiceAccount,
-        login: None,
-        identity: Identity::account(key.email.as_str()),
-        principal: Some(subject.as_deref().unwrap_or(&key.email).into()),
-        quota_project: key.quota_project.clone(),
-        project: key.project_id.clone(),
-        oauth_client_id: None,
-        scopes: match &mode {
-            Mode::Exchange { scopes, .. } => Some(scopes.clone()),
-            Mode::SelfSigned { scopes } => scopes.clone(),
-        },
-        source: Arc::new(ServiceAccount { key, subject, mode }),
-    })
+    let scopes = match &mode {
+        Mode::Exchange { scopes, .. } => Some(scopes.clone()),
+        Mode::SelfSigned { scopes } => scopes.clone(),
+    };
+    let source = Arc::new(ServiceAccount { key, subject, mode });
+    let (key, subject) = (&source.key, source.subject.as_deref());
+    Ok(
+        Credential::new(CredentialKind::ServiceAccount, source.clone())
+            .identity(Identity::account(key.email.as_str()))
+            .principal(Some(subject.unwrap_or(&key.email)))
+            .quota_project(key.quota_project.as_deref())
+            .project(key.project_id.as_deref())
+            .scopes(scopes),
+    )
 }
 
 impl ServiceAccount {
@@ -225,7 +240,7 @@ impl ServiceAccount {
             aud: audience,
             scope: scope.as_deref(),
             iat: now.timestamp(),
-            exp: (now + LIFE).timestamp(),
+            exp: (now + LIFETIME).timestamp(),
         };
         let key_id = self.key.key_id.as_deref();
         self.key.key.sign_jwt(key_id, &claims)
@@ -235,19 +250,19 @@ impl ServiceAccount {
         let now = Utc::now();
         let audience = scopes.is_none().then_some(EARTH_ENGINE_AUDIENCE);
         let jwt = self.sign(now, Some(&self.key.email), audience, scopes)?;
-        let token = AccessToken::new(jwt.expose_secret())?.with_expiry(now + LIFE);
+        let token = AccessToken::new(jwt.expose_secret())?.with_expiry(now + LIFETIME);
         Ok(match scopes {
             Some(scopes) => token.with_scopes(scopes.clone()),
             None => token,
         })
     }
 
-    /// The refusal, with the account and the key that it is about, and what to do.
+    /// Adds the account, the key and the remedy to a rejection.
     fn explain(&self, error: ee_token::Error) -> ee_token::Error {
         use ee_token::ErrorKind as Token;
         let email = &self.key.email;
-        let refused = error.kind().is_rejection() || error.kind() == Token::ClockSkew;
-        if !refused {
+        let rejected = error.kind().is_rejection() || error.kind() == Token::ClockSkew;
+        if !rejected {
             return error.with_principal(email);
         }
         let key = match &self.key.key_id {
@@ -256,7 +271,7 @@ impl ServiceAccount {
         };
         let explained = ee_token::Error::new(
             error.kind(),
-            format!("{error} ({key}, from {})", self.key.place),
+            format!("{error} ({key}, from {})", self.key.location),
         )
         .with_principal(email);
         let remedy = match error.kind() {
@@ -270,7 +285,7 @@ impl ServiceAccount {
         .with_source(error)
     }
 
-    /// What Google's sentences mean; `None` if this one says something else.
+    /// Returns the remedy for a message of Google's, or `None` for an unknown one.
     fn remedy(&self, said: &str) -> Option<Remedy> {
         let email = self.key.email.as_str();
         let page = match &self.key.project_id {
@@ -280,32 +295,32 @@ impl ServiceAccount {
             ),
             None => ACCOUNTS_PAGE.to_owned(),
         };
-        // Whoever made the file chose the address, and commands are there to be run.
+        // The author of the file chose the address, and users run the command.
         let account = if is_plain_word(email) {
             email
         } else {
             "ACCOUNT"
         };
         let remedy = if said.contains("Invalid JWT Signature") {
-            Remedy::new("The key was deleted, disabled or has expired: make a new key for the service account and use that.")
+            Remedy::new("The key was deleted, disabled or has expired. Create a new key for the service account.")
                 .command(format!("gcloud iam service-accounts keys list --iam-account={account}"))
         } else if said.contains("account not found") {
-            Remedy::new("The service account was deleted, or its address is wrong: use a key of one that exists.")
+            Remedy::new("The service account was deleted, or its email address is wrong. Use the key of an existing account.")
                 .command(format!("gcloud iam service-accounts describe {account}"))
         } else if said.contains("disabled") {
-            Remedy::new("The service account is disabled: enable it again.")
+            Remedy::new("The service account is disabled. Enable it.")
                 .command(format!("gcloud iam service-accounts enable {account}"))
         } else if let (true, Some(subject)) =
             (said.contains("Invalid email or User ID"), &self.subject)
         {
             return Some(Remedy::new(format!(
-                "There is no {subject} that this service account could act for: check the subject."
+                "The service account cannot act for {subject}: this user does not exist. Check the subject."
             )));
         } else if said.contains("unauthorized_client") {
             return None;
         } else {
             Remedy::new(
-                "Check that the key is the newest one and that its service account exists and is enabled.",
+                "Check that the key is the current one, and that its service account exists and is enabled.",
             )
         };
         Some(remedy.url(page))

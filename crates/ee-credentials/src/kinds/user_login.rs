@@ -1,62 +1,53 @@
-//! What every login comes down to: a refresh token and the OAuth client that it was issued to
-//! (RFC 6749 §6).
+//! A user login: a refresh token and the OAuth client that it was issued to (RFC 6749 §6).
 
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use ee_token::{
-    ErrorKind as Token, Grant, Remedy, Scopes, SecretString, TokenEndpoint, TokenFuture,
-    TokenSource,
+    AccessToken, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes, SecretString,
+    TokenEndpoint, TokenFuture, TokenSource, token_info,
 };
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::CredentialOptions;
-use crate::input::location::Place;
-use crate::kinds::earth_engine_file::CLIENT_ID;
+use crate::input::location::Location;
+use crate::kinds::identity::{LoginOwner, OwnerQuery, Subject};
+use crate::kinds::oauth_clients::{EARTH_ENGINE_LOGIN, GCLOUD_CLIENT_ID, GCLOUD_LOGIN};
 
-/// What a person runs to log in with gcloud, for Earth Engine.
-pub(crate) const GCLOUD_LOGIN: &str = "gcloud auth application-default login --scopes=https://www.googleapis.com/auth/earthengine,https://www.googleapis.com/auth/cloud-platform";
-/// What a person runs to log in with Earth Engine's own client; the file is the one that
-/// `earthengine authenticate` writes.
-pub(crate) const EARTH_ENGINE_LOGIN: &str = "eectl auth login";
-/// gcloud's own OAuth client, which `gcloud auth application-default login` logs in with.
-const GCLOUD_CLIENT_ID: &str =
-    "764086051850-6qr4p6gpi6hn506pt8ejuq83di341hur.apps.googleusercontent.com";
-
-/// A refresh token, and how to exchange it.
+/// A refresh token and the parameters of its exchange.
 #[derive(Debug)]
 pub(crate) struct RefreshToken {
     pub(crate) client_id: Arc<str>,
     pub(crate) client_secret: SecretString,
     pub(crate) refresh_token: SecretString,
     pub(crate) rapt: Option<SecretString>,
-    /// Only what the caller asked for outright: asking for more than was granted fails, and
-    /// without any the token has whatever was granted.
+    /// The caller's scopes. Requesting one that was not granted fails; without any, the token has all
+    /// granted scopes.
     pub(crate) scopes: Option<Scopes>,
     pub(crate) endpoint: TokenEndpoint,
     pub(crate) login: Login,
-    pub(crate) place: Place,
+    pub(crate) location: Location,
     pub(crate) principal: Option<Arc<str>>,
-    /// When the login ends by itself, if that is known.
-    pub(crate) ends_at: Option<DateTime<Utc>>,
-    /// Whose it is, once an answer has said so.
+    /// The known expiry of the login.
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    /// The subject, after a response has named it.
     pub(crate) owner: OnceLock<Box<str>>,
 }
 
-/// How a person logs in again.
+/// How the user logs in again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Login {
     EarthEngine,
     Gcloud,
-    /// With the program whose OAuth client it was.
+    /// With the program whose OAuth client it is.
     Other,
 }
 
 impl Login {
-    /// How one logs in for a file that gcloud or another program with that client wrote.
+    /// Returns how to log in again with an OAuth client.
     pub(crate) fn of_client(client_id: &str) -> Self {
         if client_id == GCLOUD_CLIENT_ID {
             Self::Gcloud
@@ -65,30 +56,21 @@ impl Login {
         }
     }
 
-    /// The endpoint of every login: a file never chooses where its token is sent.
+    /// Returns the endpoint of every login. A file never determines where its token is sent.
     pub(crate) fn endpoint(options: &CredentialOptions) -> TokenEndpoint {
         TokenEndpoint::google(options.http.clone())
     }
 }
 
-/// A client's id: one text for all who logged in with one of the two clients that nearly
-/// everybody logs in with. A server holds a hundred thousand people's.
-pub(crate) fn shared_client_id(id: &str) -> Arc<str> {
-    static SHARED: LazyLock<[Arc<str>; 2]> =
-        LazyLock::new(|| [GCLOUD_CLIENT_ID.into(), CLIENT_ID.into()]);
-    let shared = SHARED.iter().find(|shared| &***shared == id);
-    shared.cloned().unwrap_or_else(|| id.into())
-}
-
 impl RefreshToken {
     fn explain(&self, error: ee_token::Error) -> ee_token::Error {
         let kind = error.kind();
-        let about_the_login = matches!(
+        let is_about_login = matches!(
             kind,
             Token::Rejected | Token::ReauthenticationRequired | Token::InvalidScope
         );
-        let explained = if about_the_login {
-            let message = format!("{error} (the login in {})", self.place);
+        let explained = if is_about_login {
+            let message = format!("{error} (the login in {})", self.location);
             ee_token::Error::new(kind, message)
                 .with_remedy(self.remedy(kind, &error))
                 .with_source(error)
@@ -102,27 +84,27 @@ impl RefreshToken {
     }
 
     fn remedy(&self, kind: Token, error: &ee_token::Error) -> Remedy {
-        let over = self.ends_at.filter(|end| *end <= Utc::now()).map(|end| {
+        let expired = self.expires_at.filter(|end| *end <= Utc::now()).map(|end| {
             format!(
-                "The login was made in a notebook, where logins last 7 days, and ended on {}",
+                "The login was made in a notebook, where logins expire after 7 days, and expired on {}",
                 end.format("%Y-%m-%d")
             )
         });
-        let why = match (kind, &over) {
+        let why = match (kind, &expired) {
             (Token::ReauthenticationRequired, _) => {
-                "Your organisation asks for a new login from time to time"
+                "Your organization requires a new login from time to time"
             }
             (Token::InvalidScope, _) => {
-                "The login does not cover all of the scopes that were asked for: ask for fewer"
+                "The login does not have all requested scopes: request fewer"
             }
             _ if error.to_string().contains("_client") => {
-                "The OAuth client of this login is gone or its secret has changed"
+                "The OAuth client of the login was deleted or its secret has changed"
             }
-            (_, Some(over)) => over,
+            (_, Some(expired)) => expired,
             _ if self.login == Login::EarthEngine => {
-                "The login has ended: it was revoked, went unused for six months, or was made in a notebook, where logins last 7 days"
+                "The login was revoked, was unused for six months, or was made in a notebook, where logins expire after 7 days"
             }
-            _ => "The login has ended: it was revoked, or went unused for six months",
+            _ => "The login was revoked, or was unused for six months",
         };
         let or = if kind == Token::InvalidScope {
             ", or"
@@ -132,14 +114,14 @@ impl RefreshToken {
         let (then, command) = match self.login {
             Login::EarthEngine => (" log in again", Some(EARTH_ENGINE_LOGIN)),
             Login::Gcloud => (" log in again", Some(GCLOUD_LOGIN)),
-            Login::Other => (" log in again with the program that made this file", None),
+            Login::Other => (" log in again with the program that wrote this file", None),
         };
-        let afterwards = match &self.place {
-            Place::Variable(name) => format!(", and set {name} from the new file"),
-            Place::File {
+        let afterwards = match &self.location {
+            Location::Variable(name) => format!(", and set {name} from the new file"),
+            Location::File {
                 named_by: Some(variable),
                 ..
-            } => format!(", and let {variable} name the new file"),
+            } => format!(", and set {variable} to the path of the new file"),
             _ => String::new(),
         };
         let remedy = Remedy::new(format!("{why}{or}{then}{afterwards}."));
@@ -173,8 +155,27 @@ impl TokenSource for RefreshToken {
     }
 }
 
-/// Whose an ID token is (`sub`, OpenID Connect Core 1.0 §2). It came straight from the token
-/// endpoint, so that its signature need not be looked at (§3.1.3.7).
+impl LoginOwner for RefreshToken {
+    fn named(&self) -> Subject {
+        Subject {
+            id: self.owner.get().cloned(),
+            email: None,
+        }
+    }
+
+    fn query<'a>(&'a self, token: &'a AccessToken, http: &'a HttpClient) -> OwnerQuery<'a> {
+        Box::pin(async {
+            let info = token_info(http, token).await?;
+            Ok(Subject {
+                id: info.subject.map(String::into_boxed_str),
+                email: info.email.map(String::into_boxed_str),
+            })
+        })
+    }
+}
+
+/// Returns the subject of an ID token (`sub`, OpenID Connect Core 1.0 §2). The token came directly
+/// from the token endpoint, so its signature need not be verified (§3.1.3.7).
 fn subject(id_token: &SecretString) -> Option<Box<str>> {
     #[derive(Deserialize)]
     struct Claims {

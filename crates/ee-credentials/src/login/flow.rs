@@ -8,8 +8,7 @@ use chrono::{DateTime, Utc};
 use ee_token::{ErrorKind as Token, HttpClient, Remedy, Scopes};
 use tokio::time::timeout;
 
-use crate::kinds::earth_engine_file::{CLIENT_ID, CLIENT_SECRET};
-use crate::kinds::user_login::EARTH_ENGINE_LOGIN;
+use crate::kinds::oauth_clients::{CLIENT_ID, CLIENT_SECRET, EARTH_ENGINE_LOGIN};
 use crate::login::authorization::{Client, TokenGrant, covers, missing};
 use crate::login::modes::colab;
 use crate::login::modes::gcloud;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use ee_token::Remedy;
 
 use crate::discovery::program;
-use crate::input::json::clipped;
+use crate::input::quote::clipped;
 use crate::login::detect::{is_colab, is_jupyter};
 use crate::login::terminal::Browser;
 use crate::{Environment, Error, ErrorKind};

@@ -8,10 +8,9 @@ use ee_token::{AccessToken, Remedy, Scopes, SecretString, TokenFuture, TokenSour
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
-use crate::input::json::clipped;
-use crate::input::location::Place;
-use crate::kinds::credential::Loaded;
-use crate::kinds::identity::Identity;
+use crate::input::location::Location;
+use crate::input::quote::clipped;
+use crate::kinds::credential::Credential;
 use crate::kinds::user_login::{Login, RefreshToken};
 use crate::login::authorization::{
     AuthorizationRequest, AuthorizationResponse, Client, CodeExchange, InvalidCallback, denied,
@@ -36,7 +35,7 @@ const MAX_AGE: TimeDelta = TimeDelta::hours(1);
 /// use ee_credentials::login::WebFlow;
 /// use ee_token::Scopes;
 ///
-/// let options = CredentialOptions::google().scopes(Scopes::new(["earthengine", "openid", "email"]));
+/// let options = CredentialOptions::default().scopes(Scopes::new(["earthengine", "openid", "email"]));
 /// let flow = WebFlow::new("1234-abc.apps.googleusercontent.com", "secret", "https://app.example.com/callback", options)?;
 /// let (url, pending) = flow.begin()?;
 /// assert_eq!(url.host_str(), Some("accounts.google.com"));
@@ -226,26 +225,18 @@ impl WebFlow {
             scopes: None,
             endpoint: Login::endpoint(&self.options),
             login: Login::Other,
-            place: Place::Text,
+            location: Location::InMemory,
             principal: None,
-            ends_at: None,
+            expires_at: None,
             owner: OnceLock::new(),
         };
-        let loaded = Loaded {
-            kind: CredentialKind::AuthorizedUser,
-            source: Arc::new(SeededSource {
-                first: Mutex::new(first),
-                renewals,
-            }),
-            login: None,
-            identity: Identity::login(None),
-            principal: None,
-            quota_project: None,
-            project: None,
-            oauth_client_id: Some(client_id),
-            scopes: None,
+        let source = SeededSource {
+            first: Mutex::new(first),
+            renewals,
         };
-        Credentials::new(loaded, &self.options)
+        let credential = Credential::new(CredentialKind::AuthorizedUser, Arc::new(source))
+            .oauth_client_id(client_id);
+        Credentials::new(credential, &self.options)
     }
 }
 

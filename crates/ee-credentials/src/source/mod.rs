@@ -1,3 +1,36 @@
-//! Token sources that wrap another source.
+//! Sources of tokens around those of the kinds.
 
+pub(crate) mod rebuild;
 pub(crate) mod reloading;
+
+use crate::CredentialOptions;
+use crate::kinds::credential::Credential;
+
+/// Adds the disk cache of the options to a credential that was read from `text`.
+#[cfg(feature = "disk-cache")]
+pub(crate) fn with_disk_cache(
+    credential: Credential,
+    text: &str,
+    options: &CredentialOptions,
+) -> Credential {
+    match &options.disk_cache {
+        Some(cache) if !options.self_signed_jwt => crate::storage::disk_cache::keep(
+            credential,
+            text,
+            cache,
+            options.subject.as_deref(),
+            options.http.endpoints(),
+        ),
+        _ => credential,
+    }
+}
+
+/// Returns the credential: the feature `disk-cache` is off.
+#[cfg(not(feature = "disk-cache"))]
+pub(crate) fn with_disk_cache(
+    credential: Credential,
+    _: &str,
+    _: &CredentialOptions,
+) -> Credential {
+    credential
+}

@@ -1,64 +1,67 @@
-//! A credential that came from a file, and may be replaced there: somebody logs in again, a
-//! key is rotated.
+//! Reading a credential's file again after a rejection: the user may have logged in again, or the key
+//! may have been rotated.
 //!
-//! The file is read again only after the credential was rejected. The new text must be the
-//! same kind of credential and belong to the same account: continuing as another account would
-//! be worse than the rejection. Keys name their account. Logins often do not, and federation
-//! names a pool: then the subjects that the server names before and after are compared, in ID
-//! tokens (which responses contain if the login covers the scope `openid`), in tokeninfo, or by
-//! introspection. If they differ, that is an error. If the server does not name both, the new
-//! login is taken up with a warning.
+//! The new credential must be of the same kind and belong to the same account, because continuing as
+//! another account would be worse than the rejection. Keys name their account. Logins often do not,
+//! and federation names a pool: then the subjects that the server names before and after are
+//! compared, in ID tokens (which responses contain if the login has the scope `openid`), by the
+//! tokeninfo endpoint, or by introspection. Different subjects are an error. If the server does not
+//! name both, the new login is used with a warning.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ee_token::{AccessToken, Remedy, TokenFuture, TokenSource};
 
-use crate::input::location::{Place, Stamp, Text, read, read_async, unreadable, while_replaced};
-use crate::kinds::credential::Loaded;
+use crate::input::file::{
+    FileContents, FileFingerprint, read, read_async, unreadable, while_replaced,
+};
+use crate::input::location::Location;
+use crate::kinds::credential::Credential;
 use crate::kinds::identity::{Identity, Subject, UserLogin};
+use crate::source::with_disk_cache;
 use crate::{CredentialKind, CredentialOptions, Error, Warning};
 
-/// How the text of a file becomes a credential.
-pub(crate) type Reader = fn(&str, &Place, &CredentialOptions) -> Result<Loaded, Error>;
+/// A function that creates a credential from the text of a file.
+pub(crate) type Reader = fn(&str, &Location, &CredentialOptions) -> Result<Credential, Error>;
 
-/// Makes a credential of a file's text that reads the file again when it is rejected.
+/// Creates a credential that reads its file again after a rejection.
 pub(crate) fn load(
-    file: Text,
-    place: Place,
+    file: FileContents,
+    location: Location,
     reader: Reader,
     options: &CredentialOptions,
-) -> Result<(Loaded, Vec<Warning>), Error> {
-    let loaded = options.keep_tokens(reader(&file.text, &place, options)?, &file.text);
+) -> Result<(Credential, Vec<Warning>), Error> {
+    let credential = with_disk_cache(reader(&file.text, &location, options)?, &file.text, options);
     let source = FileSource {
         reader,
         options: options.clone(),
-        kind: loaded.kind,
-        identity: loaded.identity.clone(),
+        kind: credential.kind,
+        identity: credential.identity.clone(),
         state: Mutex::new(State {
-            source: loaded.source,
+            source: credential.source,
             accepted: Accepted {
-                login: loaded.login.clone(),
+                login: credential.login.clone(),
                 token: None,
                 subject: Subject::default(),
             },
-            login: loaded.login,
+            login: credential.login,
             change: None,
-            stamp: file.stamp,
+            fingerprint: file.fingerprint,
             rejected: false,
         }),
-        place,
+        location,
     };
-    let loaded = Loaded {
+    let credential = Credential {
         source: Arc::new(source),
         login: None,
-        ..loaded
+        ..credential
     };
-    Ok((loaded, file.warnings))
+    Ok((credential, file.warnings))
 }
 
 struct FileSource {
-    place: Place,
+    location: Location,
     reader: Reader,
     options: CredentialOptions,
     kind: CredentialKind,
@@ -68,32 +71,32 @@ struct FileSource {
 
 struct State {
     source: Arc<dyn TokenSource>,
-    /// The person's login behind `source`, if there is one.
+    /// The user login behind `source`.
     login: Option<UserLogin>,
-    /// The credential whose tokens were handed out so far.
+    /// The credential whose tokens were returned so far.
     accepted: Accepted,
-    /// Set from when a new credential is read until its first token is handed out.
+    /// Set after a new credential is read, until its first token is returned.
     change: Option<Change>,
-    /// The stamp of the file whose text was read last: a file that could not be read is not it.
-    stamp: Stamp,
-    /// Whether the last that was heard of `source` is a rejection.
+    /// The fingerprint of the file when it was last read successfully.
+    fingerprint: FileFingerprint,
+    /// Whether the last response to `source` was a rejection.
     rejected: bool,
 }
 
-/// A login whose tokens were handed out, and what the server may be queried for it with.
+/// A login whose tokens were returned, and what is known of its owner.
 #[derive(Clone)]
 struct Accepted {
     login: Option<UserLogin>,
-    /// The newest of its tokens.
+    /// Its newest token.
     token: Option<AccessToken>,
-    /// Its owner, if a server has named one.
+    /// The owner, if a server has named one.
     subject: Subject,
 }
 
 /// A new credential that was read after a rejection.
 #[derive(Clone, Copy)]
 struct Change {
-    /// Whether the texts tell that both are the same account's.
+    /// Whether the files name the same account.
     is_certain: bool,
 }
 
@@ -117,7 +120,7 @@ impl FileSource {
                     .map_err(Error::into_token_error),
                 Err(error) => Err(error),
             };
-            // Where the reason is not known, the file may hold the remedy as well.
+            // A new file may also end a rejection whose reason is unknown.
             let rejected = matches!(&result, Err(error) if error.kind().is_rejection()
                 || error.kind() == ee_token::ErrorKind::UnconfirmedRejection);
             self.state().rejected = rejected;
@@ -134,39 +137,39 @@ impl FileSource {
 
     /// Reads the file if it changed since it was last read.
     async fn read_again(&self) -> Result<Option<Arc<dyn TokenSource>>, Error> {
-        let last = self.state().stamp;
+        let last = self.state().fingerprint;
         let (reader, options) = (self.reader, self.options.clone());
-        let read_new = move |place: &Place| {
-            let now = place.path().map_or(Ok(None), Stamp::now);
-            if now.map_err(|error| unreadable(place, error))? == Some(last) {
+        let read_new = move |location: &Location| {
+            let now = location.path().map_or(Ok(None), FileFingerprint::now);
+            if now.map_err(|error| unreadable(location, error))? == Some(last) {
                 return Ok(None);
             }
-            let file = read(place)?;
-            match reader(&file.text, place, &options) {
-                // Of another file, which this one names.
+            let file = read(location)?;
+            match reader(&file.text, location, &options) {
+                // The error is about another file that this one names.
                 Err(error) if error.is_transient() => Err(error),
-                loaded => Ok(Some((file.stamp, loaded))),
+                credential => Ok(Some((file.fingerprint, credential))),
             }
         };
-        let new = read_async(&self.place, read_new).await;
-        let Some((stamp, loaded)) = new.map_err(while_replaced)? else {
+        let new = read_async(&self.location, read_new).await;
+        let Some((fingerprint, credential)) = new.map_err(while_replaced)? else {
             return Ok(None);
         };
         let mut state = self.state();
-        state.stamp = stamp;
-        // Its tokens are not kept on the disk: one from there would not say whose it is.
-        let loaded = loaded?;
-        let secret_eq = self.identity.secret_eq(&loaded.identity);
-        if loaded.kind != self.kind || secret_eq == Some(false) {
-            return Err(self.changed_hands(&loaded));
+        state.fingerprint = fingerprint;
+        // Without the disk cache: a cached token would not tell its owner.
+        let credential = credential?;
+        let secret_eq = self.identity.secret_eq(&credential.identity);
+        if credential.kind != self.kind || secret_eq == Some(false) {
+            return Err(self.other_account(&credential));
         }
-        tracing::info!(file = %self.place, "the credential was rejected; read a new one from its file");
+        tracing::info!(file = %self.location, "the credential was rejected; read a new one from its file");
         state.change = Some(Change {
             is_certain: secret_eq == Some(true),
         });
-        state.source = loaded.source.clone();
-        state.login = loaded.login;
-        Ok(Some(loaded.source))
+        state.source = credential.source.clone();
+        state.login = credential.login;
+        Ok(Some(credential.source))
     }
 
     /// Compares the owner of a new credential's first token with the owner of those before it.
@@ -201,9 +204,9 @@ impl FileSource {
             after = login.query(Some(token), http).await;
         }
         match before.secret_eq(&after) {
-            Some(false) => return Err(self.is_another_persons()),
+            Some(false) => return Err(self.other_user()),
             None if !change.is_certain => tracing::warn!(
-                file = %self.place,
+                file = %self.location,
                 "the login was rejected and its file has a new one; neither the file nor the server says whether it belongs to the same account. If it does not, restart the program"
             ),
             _ => {}
@@ -218,19 +221,19 @@ impl FileSource {
         Ok(())
     }
 
-    fn is_another_persons(&self) -> Error {
-        self.place
-            .invalid("the login that was read from it was rejected, and now it holds another person's login")
-            .with_remedy(start_again())
+    fn other_user(&self) -> Error {
+        self.location
+            .invalid("the login that was read from it was rejected, and it now contains another user's login")
+            .with_remedy(restart())
     }
 
-    fn changed_hands(&self, loaded: &Loaded) -> Error {
-        self.place
+    fn other_account(&self, credential: &Credential) -> Error {
+        self.location
             .invalid(format_args!(
-                "the credential that was read from it ({} of {}) was rejected, and now it holds another account's credential ({} of {})",
-                self.kind, self.identity, loaded.kind, loaded.identity,
+                "the credential that was read from it ({} of {}) was rejected, and it now contains another account's credential ({} of {})",
+                self.kind, self.identity, credential.kind, credential.identity,
             ))
-            .with_remedy(start_again())
+            .with_remedy(restart())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -238,9 +241,9 @@ impl FileSource {
     }
 }
 
-fn start_again() -> Remedy {
+fn restart() -> Remedy {
     Remedy::new(
-        "Start again to go on with the new one: a running program does not change whom it acts as.",
+        "Restart the program to use the new credential: a running program does not change its account.",
     )
 }
 
@@ -250,12 +253,12 @@ impl TokenSource for FileSource {
     }
 
     fn can_retry_after_rejection(&self) -> bool {
-        let (source, stamp) = {
+        let (source, fingerprint) = {
             let state = self.state();
-            (state.source.clone(), state.stamp)
+            (state.source.clone(), state.fingerprint)
         };
-        let path = self.place.path();
-        path.is_some_and(|path| Stamp::can_retry_after_rejection(path, Some(stamp)))
+        let path = self.location.path();
+        path.is_some_and(|path| FileFingerprint::can_retry_after_rejection(path, Some(fingerprint)))
             || source.can_retry_after_rejection()
     }
 }
@@ -263,492 +266,11 @@ impl TokenSource for FileSource {
 impl fmt::Debug for FileSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileSource")
-            .field("place", &self.place)
+            .field("place", &self.location)
             .field("source", &self.state().source)
             .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::path::PathBuf;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    use ee_emulator::{Emulator, Fault};
-    use ee_token::{Endpoints, ErrorKind as Token, HttpClient};
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::Credentials;
-
-    struct Machine {
-        emulator: Emulator,
-        folder: tempfile::TempDir,
-    }
-
-    impl Machine {
-        async fn new() -> Self {
-            Self {
-                emulator: Emulator::start().await.unwrap(),
-                folder: tempfile::tempdir().unwrap(),
-            }
-        }
-
-        fn path(&self) -> PathBuf {
-            self.folder.path().join("credential.json")
-        }
-
-        fn write(&self, text: &str) {
-            // As careful programs do it: another inode, whatever the clock says.
-            let new = self.folder.path().join("new");
-            fs::write(&new, text).unwrap();
-            fs::rename(new, self.path()).unwrap();
-        }
-
-        fn options(&self) -> CredentialOptions {
-            let endpoints = Endpoints::emulator(self.emulator.address()).unwrap();
-            CredentialOptions::new(HttpClient::new(endpoints))
-        }
-
-        fn credentials(&self) -> Credentials {
-            Credentials::from_file(self.path(), &self.options()).unwrap()
-        }
-    }
-
-    #[tokio::test]
-    async fn a_new_login_in_the_same_file_is_taken_up_after_a_rejection() {
-        let machine = Machine::new().await;
-        let jane = machine.emulator.create_user("jane@example.com");
-        machine.write(&jane.earthengine_file_json(None));
-        let credentials = machine.credentials();
-        let token = credentials.token().await.unwrap();
-
-        let again = machine.emulator.create_user("jane@example.com");
-        machine.emulator.clear_requests();
-        machine.emulator.revoke(jane.earthengine_refresh_token());
-        credentials.token_cache().unwrap().invalidate(&token);
-        let error = credentials.token().await.unwrap_err();
-        assert_eq!(error.kind(), Token::Rejected);
-        let sent = machine.emulator.requests().len();
-        credentials.token().await.unwrap_err();
-        assert_eq!(
-            machine.emulator.requests().len(),
-            sent,
-            "the rejection stays without a request"
-        );
-
-        machine.write(&again.earthengine_file_json(None));
-        credentials.token().await.unwrap();
-        let paths: Vec<_> = machine.emulator.requests()[sent..]
-            .iter()
-            .map(|request| request.path.clone())
-            .collect();
-        // The server no longer knows the old token, so the owner of the new one is not queried.
-        assert_eq!(
-            paths,
-            ["/token", "/tokeninfo"],
-            "the old login is not tried again"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_login_that_was_replaced_before_its_rejection_costs_no_error() {
-        let machine = Machine::new().await;
-        let jane = machine.emulator.create_user("jane@example.com");
-        machine.write(&jane.authorized_user_json());
-        let credentials = machine.credentials();
-        machine.emulator.revoke(jane.refresh_token());
-        machine.write(
-            &machine
-                .emulator
-                .create_user("jane@example.com")
-                .authorized_user_json(),
-        );
-        credentials.token().await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn another_account_or_kind_in_the_same_file_is_an_error() {
-        let machine = Machine::new().await;
-        let account = |name: &str| {
-            machine.emulator.create_service_account(
-                &format!("{name}@ee-demo-project.iam.gserviceaccount.com"),
-                "ee-demo-project",
-            )
-        };
-        let first = account("first");
-        machine.write(&first.json_key());
-        let credentials = machine.credentials();
-        machine.emulator.delete_service_account(first.email());
-        machine.write(&account("second").json_key());
-        let error = credentials.token().await.unwrap_err();
-        assert_eq!(error.kind(), Token::InvalidCredential);
-        let message = error.to_string();
-        assert!(
-            message.contains("first@") && message.contains("second@"),
-            "{message}"
-        );
-
-        let jane = machine.emulator.create_user("jane@example.com");
-        machine.write(&jane.authorized_user_json());
-        let error = credentials.token().await.unwrap_err();
-        assert!(error.to_string().contains("authorized_user"), "{error}");
-
-        machine.write(&account("first").json_key());
-        credentials.token().await.unwrap();
-    }
-
-    const TOKENS: &str = "oauth2.googleapis.com";
-
-    /// An answer for whoever `sub` is.
-    fn answer(sub: &str) -> Fault {
-        let claims = URL_SAFE_NO_PAD.encode(json!({ "sub": sub }).to_string());
-        let id_token = format!("e30.{claims}.c2ln");
-        Fault::status(200).json(
-            &json!({"access_token": format!("ya29.{sub}"), "expires_in": 3600, "id_token": id_token}),
-        )
-    }
-
-    #[tokio::test]
-    async fn a_login_whose_answers_say_that_it_is_another_persons_is_an_error() {
-        let machine = Machine::new().await;
-        let jane = machine.emulator.create_user("jane@example.com");
-        machine.write(&jane.authorized_user_json());
-        let credentials = machine.credentials();
-        machine.emulator.fault(TOKENS, answer("jane"));
-        let token = credentials.token().await.unwrap();
-        credentials.token_cache().unwrap().invalidate(&token);
-
-        let john = machine.emulator.create_user("john@example.com");
-        machine.emulator.revoke(jane.refresh_token());
-        machine.write(&john.authorized_user_json());
-        machine
-            .emulator
-            .fault(TOKENS, answer("john").after_requests(1));
-        for _ in 0..2 {
-            let error = credentials.token().await.unwrap_err();
-            assert_eq!(error.kind(), Token::InvalidCredential);
-            assert!(error.to_string().contains("another person's"), "{error}");
-        }
-        assert_eq!(machine.emulator.faults_left(TOKENS), 0);
-
-        let again = machine.emulator.create_user("jane@example.com");
-        machine.write(&again.authorized_user_json());
-        machine.emulator.fault(TOKENS, answer("jane"));
-        credentials.token().await.unwrap();
-    }
-
-    #[cfg(feature = "disk-cache")]
-    #[tokio::test]
-    async fn another_persons_login_is_an_error_though_a_token_of_theirs_is_on_the_disk() {
-        let machine = Machine::new().await;
-        let tokens = crate::DiskTokenCache::at(machine.folder.path().join("tokens"));
-        let options = machine.options().disk_cache(tokens);
-        let [jane, john] = ["jane", "john"].map(|name| machine.emulator.create_user(name));
-        machine.write(&john.authorized_user_json());
-        let theirs = Credentials::from_file(machine.path(), &options).unwrap();
-        theirs.token().await.unwrap();
-
-        machine.write(&jane.authorized_user_json());
-        let credentials = Credentials::from_file(machine.path(), &options).unwrap();
-        machine.emulator.fault(TOKENS, answer("jane"));
-        let token = credentials.token().await.unwrap();
-        credentials.token_cache().unwrap().invalidate(&token);
-        machine.emulator.revoke(jane.refresh_token());
-        machine.write(&john.authorized_user_json());
-        machine
-            .emulator
-            .fault(TOKENS, answer("john").after_requests(1));
-        let error = credentials.token().await.unwrap_err();
-        assert!(error.to_string().contains("another person's"), "{error}");
-    }
-
-    const STS: &str = "sts.googleapis.com";
-    const IAM: &str = "iamcredentials.googleapis.com";
-    const LIFETIME: std::time::Duration = std::time::Duration::from_secs(3600);
-    const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
-
-    #[derive(Debug, Clone, Copy, PartialEq)]
-    enum Login {
-        AuthorizedUser,
-        EarthEngineFile,
-        Workforce,
-    }
-
-    /// What differs between the login that is rejected and the one that replaces it.
-    #[derive(Debug, Clone, Copy, PartialEq)]
-    enum Owner {
-        Same,
-        Other,
-        /// The server no longer knows the token before.
-        RevokedBefore,
-        /// No scope lets the server name the owner.
-        WithoutScope,
-    }
-
-    /// A new login as a file, and its refresh token.
-    fn log_in(machine: &Machine, login: Login, name: &str, owner: Owner) -> (Value, String) {
-        let scopes: &[&str] = match owner {
-            Owner::WithoutScope => &["cloud-platform"],
-            _ => &["cloud-platform", "openid"],
-        };
-        let emulator = &machine.emulator;
-        let email = format!("{name}@example.com");
-        let user = || emulator.create_user_with_scopes(&email, scopes, scopes);
-        let (principal, text, token) = match login {
-            Login::AuthorizedUser => {
-                let user = user();
-                let token = user.refresh_token().to_owned();
-                (email.clone(), user.authorized_user_json(), token)
-            }
-            Login::EarthEngineFile => {
-                let user = user();
-                let token = user.earthengine_refresh_token().to_owned();
-                (email.clone(), user.earthengine_file_json(None), token)
-            }
-            Login::Workforce => {
-                let user = emulator.create_workforce_user(name);
-                let token = user.refresh_token().to_owned();
-                (user.principal().to_owned(), user.json(), token)
-            }
-        };
-        emulator.allow_impersonation(&principal, TARGET);
-        (serde_json::from_str(&text).unwrap(), token)
-    }
-
-    fn impersonating(source: Value) -> Value {
-        json!({
-            "type": "impersonated_service_account",
-            "service_account_impersonation_url":
-                format!("https://{IAM}/v1/projects/-/serviceAccounts/{TARGET}:generateAccessToken"),
-            "source_credentials": source,
-        })
-    }
-
-    /// Counts the warnings of this crate.
-    #[derive(Clone, Default)]
-    struct WarningCount(Arc<AtomicUsize>);
-
-    impl tracing::Subscriber for WarningCount {
-        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-            metadata.target().starts_with("ee_credentials")
-        }
-        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-            tracing::span::Id::from_u64(1)
-        }
-        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-        fn event(&self, event: &tracing::Event<'_>) {
-            if *event.metadata().level() == tracing::Level::WARN {
-                self.0.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        fn enter(&self, _: &tracing::span::Id) {}
-        fn exit(&self, _: &tracing::span::Id) {}
-    }
-
-    /// Replaces a login while it is rejected. Returns the next token, the number of warnings and
-    /// the number of requests that queried an owner.
-    async fn replace(
-        machine: &Machine,
-        (login, is_source): (Login, bool),
-        owner: Owner,
-    ) -> (Result<(), ee_token::Error>, usize, usize) {
-        let emulator = &machine.emulator;
-        let queries = || {
-            let of_owner = |path: &str| ["/tokeninfo", "/v1/introspect"].contains(&path);
-            let requests = emulator.requests();
-            requests.iter().filter(|r| of_owner(&r.path)).count()
-        };
-        let file = |name| {
-            let (file, token) = log_in(machine, login, name, owner);
-            let file = if is_source { impersonating(file) } else { file };
-            (file.to_string(), token)
-        };
-        let (old, old_token) = file("jane");
-        machine.write(&old);
-        let credentials = machine.credentials();
-        let token = credentials.token().await.unwrap();
-        assert_eq!(queries(), 0, "no query without a rejection");
-
-        let name = if owner == Owner::Other {
-            "john"
-        } else {
-            "jane"
-        };
-        machine.write(&file(name).0);
-        let (host, rejection) = match login {
-            _ if is_source => (
-                IAM,
-                Fault::status(403).json(&json!({"error": {"code": 403, "status":
-                    "PERMISSION_DENIED", "message": "Permission denied", "details":
-                    [{"@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                    "reason": "IAM_PERMISSION_DENIED"}]}})),
-            ),
-            Login::Workforce => (
-                STS,
-                Fault::status(400).json(&json!({"error": "invalid_grant"})),
-            ),
-            _ => (
-                TOKENS,
-                Fault::status(400).json(&json!({"error": "invalid_grant"})),
-            ),
-        };
-        if owner == Owner::RevokedBefore {
-            emulator.revoke(&old_token);
-        } else {
-            emulator.fault(host, rejection);
-        }
-        credentials.token_cache().unwrap().invalidate(&token);
-        let warnings = WarningCount::default();
-        let guard = tracing::subscriber::set_default(warnings.clone());
-        let result = credentials.token().await.map(drop);
-        drop(guard);
-        assert_eq!(emulator.faults_left(host), 0);
-        let sent = queries();
-        if result.is_err() {
-            machine.write(&old);
-            credentials
-                .token()
-                .await
-                .expect("the first owner's login is taken up again");
-        }
-        (result, warnings.0.load(Ordering::Relaxed), sent)
-    }
-
-    #[tokio::test]
-    async fn another_persons_login_is_never_taken_up_silently() {
-        for kind in [
-            (Login::AuthorizedUser, false),
-            (Login::EarthEngineFile, false),
-            (Login::Workforce, false),
-            (Login::AuthorizedUser, true),
-            (Login::Workforce, true),
-        ] {
-            for owner in [
-                Owner::Same,
-                Owner::Other,
-                Owner::RevokedBefore,
-                Owner::WithoutScope,
-            ] {
-                // Introspection names the principal whatever the scopes.
-                if kind.0 == Login::Workforce && owner == Owner::WithoutScope {
-                    continue;
-                }
-                let machine = Machine::new().await;
-                machine
-                    .emulator
-                    .create_service_account(TARGET, "ee-demo-project");
-                let (result, warnings, queries) = replace(&machine, kind, owner).await;
-                let case = format!("{kind:?} {owner:?}: {result:?}");
-                match owner {
-                    Owner::Same => {
-                        assert!(result.is_ok(), "{case}");
-                        assert_eq!((warnings, queries), (0, 2), "{case}");
-                    }
-                    Owner::Other => {
-                        let error = result.unwrap_err();
-                        assert_eq!(error.kind(), Token::InvalidCredential, "{case}");
-                        assert!(error.to_string().contains("another person's"), "{case}");
-                        assert!(error.remedy().is_some(), "{case}");
-                        assert_eq!((warnings, queries), (0, 2), "{case}");
-                    }
-                    Owner::RevokedBefore | Owner::WithoutScope => {
-                        assert!(result.is_ok(), "{case}");
-                        assert_eq!(warnings, 1, "{case}");
-                        assert!(queries <= 1, "{case}");
-                    }
-                }
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn source_of_an_impersonation_is_compared_by_id_token() {
-        let machine = Machine::new().await;
-        machine
-            .emulator
-            .create_service_account(TARGET, "ee-demo-project");
-        let file = |name: &str| {
-            let (file, token) = log_in(&machine, Login::AuthorizedUser, name, Owner::Other);
-            (impersonating(file).to_string(), token)
-        };
-        let (janes, refresh_token) = file("jane");
-        machine.write(&janes);
-        let credentials = machine.credentials();
-        // Google's tokens, with ID tokens that the emulator does not issue.
-        let issue = |name: &str| {
-            let email = format!("{name}@example.com");
-            let token = machine
-                .emulator
-                .issue_token(&email, &["cloud-platform"], LIFETIME);
-            let claims = URL_SAFE_NO_PAD.encode(json!({ "sub": name }).to_string());
-            Fault::status(200).json(&json!({"access_token": token, "expires_in": 3600,
-                "id_token": format!("e30.{claims}.c2ln")}))
-        };
-        machine.emulator.fault(TOKENS, issue("jane"));
-        let token = credentials.token().await.unwrap();
-        machine.emulator.expire_tokens();
-        machine.emulator.revoke(&refresh_token);
-        machine.write(&file("john").0);
-        machine
-            .emulator
-            .fault(TOKENS, issue("john").after_requests(1));
-        credentials.token_cache().unwrap().invalidate(&token);
-        let error = credentials.token().await.unwrap_err();
-        assert!(error.to_string().contains("another person's"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_login_that_nobody_can_tell_from_the_one_before_is_taken_up() {
-        let machine = Machine::new().await;
-        let login = |account: &str| {
-            let user = machine.emulator.create_user("somebody@example.com");
-            let mut file: Value = serde_json::from_str(&user.authorized_user_json()).unwrap();
-            file["account"] = json!(account);
-            (user, file.to_string())
-        };
-        for (before, after, is_taken) in [
-            ("", "", true),
-            ("", "jane@example.com", true),
-            ("jane@example.com", "jane@example.com", true),
-            ("jane@example.com", "john@example.com", false),
-            // Jane is who this program has said that it is.
-            ("jane@example.com", "", false),
-        ] {
-            let (old, text) = login(before);
-            machine.write(&text);
-            let credentials = machine.credentials();
-            machine.emulator.revoke(old.refresh_token());
-            machine.write(&login(after).1);
-            let token = credentials.token().await;
-            assert_eq!(token.is_ok(), is_taken, "{before:?} {after:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_file_that_broke_or_went_away_is_named_until_it_is_whole_again() {
-        let machine = Machine::new().await;
-        let jane = machine.emulator.create_user("jane@example.com");
-        machine.write(&jane.authorized_user_json());
-        let credentials = machine.credentials();
-        machine.emulator.revoke(jane.refresh_token());
-        machine.write("{\"type\": \"authorized_user\"");
-        let error = credentials.token().await.unwrap_err();
-        assert!(error.to_string().contains("credential.json"), "{error}");
-        assert!(error.to_string().contains("cut off"), "{error}");
-        fs::remove_file(machine.path()).unwrap();
-        let error = credentials.token().await.unwrap_err();
-        assert!(error.to_string().contains("no such file"), "{error}");
-        machine.write(
-            &machine
-                .emulator
-                .create_user("jane@example.com")
-                .authorized_user_json(),
-        );
-        credentials.token().await.unwrap();
-    }
-}
+mod tests;

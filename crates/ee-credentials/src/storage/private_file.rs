@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use ee_token::{Remedy, display_path};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use crate::input::location::shell_quoted;
 use crate::input::path_setting::PathSetting;
+use crate::input::shell::shell_quoted;
 
 /// Creates a directory and its parents, accessible only to their owner.
 pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {

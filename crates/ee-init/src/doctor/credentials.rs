@@ -58,7 +58,7 @@ fn steps(searched: &[SearchStep], report: &mut Report<impl FnMut(&Check)>) {
                 error: Some(ErrorKind::InvalidCredentials),
                 ..Check::skipped(name, "found, and cannot be used")
             },
-            _ => Check::skipped(name, "not looked at"),
+            _ => Check::skipped(name, "not searched"),
         });
     }
 }

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use ee_credentials::{Environment, Platform, without_blocking};
+use ee_credentials::internal::without_blocking;
+use ee_credentials::{Environment, Platform};
 use ee_token::{Endpoints, Remedy, display_path};
 use url::Url;
 

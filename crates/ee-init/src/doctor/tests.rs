@@ -155,7 +155,7 @@ async fn without_a_home_or_credentials_or_a_project_it_says_so_and_checks_the_re
     assert!(failure.remedy.is_some());
     assert_eq!(
         check(&diagnosis, "search.earthengine_file").message,
-        "there is no home folder"
+        "the home directory is unknown"
     );
     assert_eq!(check(&diagnosis, "network").status, CheckStatus::Ok);
     assert_eq!(check(&diagnosis, "project").status, CheckStatus::Skipped);
@@ -301,7 +301,7 @@ async fn scopes_that_are_missing_or_too_broad_are_told_apart() {
         (
             &["earthengine", "cloud-platform", "drive"],
             Warning,
-            "more than Earth Engine needs: https://www.googleapis.com/auth/drive",
+            "scopes that Earth Engine does not need: https://www.googleapis.com/auth/drive",
         ),
         (&["cloud-platform.read-only"], Warning, "no computation"),
         (&["earthengine"], Warning, "projects cannot be listed"),

@@ -1,6 +1,7 @@
 //! Which project: every place that can name one, in order.
 
-use ee_credentials::{Credentials, Environment, Warning, without_blocking};
+use ee_credentials::internal::without_blocking;
+use ee_credentials::{Credentials, Environment, Warning};
 use ee_token::Remedy;
 
 use crate::project::{Project, ProjectSource, check_project, is_google_sdk_project};
@@ -208,7 +209,7 @@ mod tests {
     async fn a_number_of_a_google_sdk_is_passed_over_with_a_warning() {
         let text = r#"{"type": "authorized_user", "client_id": "764086051850-x.example",
             "client_secret": "s", "refresh_token": "r", "quota_project_id": "764086051850"}"#;
-        let login = Credentials::from_json(text, &CredentialOptions::google()).unwrap();
+        let login = Credentials::from_json(text, &CredentialOptions::default()).unwrap();
         let variables = [("GOOGLE_CLOUD_PROJECT", "my-project")];
         let project = chosen("{}", &variables, Some(&login)).await.unwrap();
         assert_eq!(project.source, ProjectSource::EnvGoogleCloudProject);

@@ -7,7 +7,7 @@ pub(crate) mod wipe;
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use zeroize::Zeroizing;
 
 /// A secret string, such as a key, a refresh token or a password.
@@ -57,7 +57,26 @@ impl fmt::Debug for SecretString {
 
 impl<'de> Deserialize<'de> for SecretString {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::from)
+        deserializer.deserialize_str(SecretVisitor)
+    }
+}
+
+/// Copies the text once. A `String` would be copied and wiped.
+struct SecretVisitor;
+
+impl Visitor<'_> for SecretVisitor {
+    type Value = SecretString;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<SecretString, E> {
+        Ok(text.into())
+    }
+
+    fn visit_string<E: Error>(self, text: String) -> Result<SecretString, E> {
+        Ok(text.into())
     }
 }
 

@@ -162,6 +162,13 @@ impl Drop for RuntimePoolGuard {
     }
 }
 
+/// A client for Google's endpoints.
+impl Default for HttpClient {
+    fn default() -> Self {
+        Self::new(Endpoints::google())
+    }
+}
+
 impl HttpClient {
     /// Creates a client that shares the process's connections. They are set up by the first
     /// request.

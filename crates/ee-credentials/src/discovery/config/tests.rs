@@ -82,7 +82,7 @@ impl Machine {
 }
 
 #[tokio::test]
-async fn each_place_is_found_again_on_the_worker() {
+async fn worker_finds_each_location() {
     let machine = Machine::new().await;
     let jane = machine.emulator.create_user("jane@example.com");
     let key = machine.file("key.json", &machine.key());
@@ -95,7 +95,7 @@ async fn each_place_is_found_again_on_the_worker() {
         .clone()
         .with_var("GOOGLE_APPLICATION_CREDENTIALS", key.to_str().unwrap());
     let with_text = plain.clone().with_var("EARTHENGINE_TOKEN", machine.key());
-    for (environment, place) in [
+    for (environment, location) in [
         (&plain, json!("gcloud_adc")),
         (
             &with_file,
@@ -106,7 +106,7 @@ async fn each_place_is_found_again_on_the_worker() {
         let search = Search::new(environment.clone(), machine.options());
         let here = search.find().await.unwrap().credentials;
         let settings = serde_json::to_value(here.to_config().unwrap()).unwrap();
-        assert_eq!(settings["found"], place);
+        assert_eq!(settings["found"], location);
         let there = machine.travels(&here, environment).await;
         assert_eq!(there.origin(), here.origin());
         there.token().await.unwrap();
@@ -121,7 +121,7 @@ async fn each_place_is_found_again_on_the_worker() {
 }
 
 #[tokio::test]
-async fn options_and_the_chain_of_impersonation_travel_too() {
+async fn config_contains_options_and_impersonation() {
     let machine = Machine::new().await;
     machine
         .emulator
@@ -155,7 +155,7 @@ async fn options_and_the_chain_of_impersonation_travel_too() {
 }
 
 #[tokio::test]
-async fn settings_whose_names_steer_a_terminal_or_have_no_end_are_refused() {
+async fn config_with_unsafe_names_is_rejected() {
     let machine = Machine::new().await;
     let environment = machine
         .environment()
@@ -203,7 +203,7 @@ async fn settings_whose_names_steer_a_terminal_or_have_no_end_are_refused() {
 }
 
 #[tokio::test]
-async fn a_worker_with_an_account_of_its_own_uses_that() {
+async fn worker_uses_its_own_metadata_account() {
     let machine = Machine::new().await;
     let environment = machine.environment().with_metadata_probe(true);
     let search = Search::new(environment.clone(), machine.options());
@@ -214,7 +214,7 @@ async fn a_worker_with_an_account_of_its_own_uses_that() {
 }
 
 #[tokio::test]
-async fn what_was_handed_to_the_program_cannot_travel() {
+async fn in_memory_credentials_have_no_config() {
     let machine = Machine::new().await;
     let options = machine.options();
     let key = machine.key();
@@ -238,7 +238,7 @@ async fn what_was_handed_to_the_program_cannot_travel() {
 }
 
 #[tokio::test]
-async fn a_worker_that_finds_nothing_or_somebody_else_says_so() {
+async fn worker_rejects_missing_or_other_credentials() {
     let machine = Machine::new().await;
     let path = machine.file("key.json", &machine.key());
     let credentials = Credentials::from_file(&path, &machine.options()).unwrap();
@@ -267,7 +267,7 @@ async fn a_worker_that_finds_nothing_or_somebody_else_says_so() {
         (
             elsewhere(&|s| s.version = 2),
             ErrorKind::InvalidOptions,
-            "form 2",
+            "version 2",
         ),
         (
             elsewhere(&|s| s.found = CredentialLocation::Variable("PATH".into())),
@@ -297,7 +297,7 @@ async fn a_worker_that_finds_nothing_or_somebody_else_says_so() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_program_runs_only_where_the_callers_environment_allows_it() {
+async fn executable_runs_only_if_the_environment_allows() {
     let machine = Machine::new().await;
     let path = machine.file(
         "federation.json",
@@ -316,7 +316,7 @@ async fn a_program_runs_only_where_the_callers_environment_allows_it() {
         .environment()
         .with_var("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");
     for (environment, why) in [
-        (machine.environment(), "nothing was run"),
+        (machine.environment(), "was not run"),
         (allowing, "it failed"),
     ] {
         let there = Credentials::from_config(&settings, &environment, &machine.http);
@@ -327,7 +327,7 @@ async fn a_program_runs_only_where_the_callers_environment_allows_it() {
 
 proptest::proptest! {
     #[test]
-    fn settings_are_the_same_after_a_journey_as_json(
+    fn config_round_trips_as_json(
         texts in proptest::collection::vec("(?s).{0,20}", 4),
         names in proptest::collection::vec("(?s).{0,20}", 0..3),
         is_there in proptest::bool::ANY,

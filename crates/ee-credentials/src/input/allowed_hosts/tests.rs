@@ -10,14 +10,15 @@ const IMPERSONATION: (&str, UrlField) =
 
 #[test]
 fn googles_hosts_are_fine_and_others_need_leave_this_machine_too() {
-    let options = CredentialOptions::google();
+    let options = CredentialOptions::default();
     let options = options
         .allow_host("Tokens.example.com")
         .allow_host("b.example:8443")
         .allow_host("127.0.0.1:8090");
     for field in [TOKEN_URI, TOKEN_URL, IMPERSONATION, GDCH_TOKEN_URI] {
-        let verdict =
-            |url: &str| check(url, field, &Place::file("/k.json"), &options).map_err(|e| e.kind());
+        let verdict = |url: &str| {
+            check(url, field, &Location::file("/k.json"), &options).map_err(|e| e.kind())
+        };
         for url in [
             "http://127.0.0.1:8090/oauth2.googleapis.com/token",
             "https://tokens.example.com/x?y",
@@ -66,7 +67,12 @@ fn each_field_accepts_its_own_service_alone() {
     ];
     for (_, url) in LISTED {
         for field in [TOKEN_URI, TOKEN_URL, IMPERSONATION, GDCH_TOKEN_URI] {
-            let result = check(url, field, &Place::Text, &CredentialOptions::google());
+            let result = check(
+                url,
+                field,
+                &Location::InMemory,
+                &CredentialOptions::default(),
+            );
             let is_its_own = LISTED.contains(&(field.1, url));
             assert_eq!(result.is_ok(), is_its_own, "{field:?}: {url}");
         }
@@ -85,10 +91,10 @@ fn nothing_on_this_machine_needs_leave_where_a_tests_endpoints_are() {
             "http://localhost:1/x",
             "https://127.0.0.1/x",
         ] {
-            check(url, TOKEN_URI, &Place::Text, &options).unwrap();
+            check(url, TOKEN_URI, &Location::InMemory, &options).unwrap();
         }
         for url in ["http://10.0.0.1/x", "http://localhost.example.com/x"] {
-            check(url, TOKEN_URI, &Place::Text, &options).unwrap_err();
+            check(url, TOKEN_URI, &Location::InMemory, &options).unwrap_err();
         }
     }
 }
@@ -96,7 +102,13 @@ fn nothing_on_this_machine_needs_leave_where_a_tests_endpoints_are() {
 #[test]
 fn a_host_that_a_shell_would_run_does_not_get_into_a_command() {
     let url = "https://a$(id).example/";
-    let error = check(url, TOKEN_URI, &Place::Text, &CredentialOptions::google()).unwrap_err();
+    let error = check(
+        url,
+        TOKEN_URI,
+        &Location::InMemory,
+        &CredentialOptions::default(),
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("a$(id).example"), "{error}");
     let command = error.remedy().unwrap().command.clone().unwrap();
     assert_eq!(command, "eectl --allow-host HOST …");
@@ -105,7 +117,13 @@ fn a_host_that_a_shell_would_run_does_not_get_into_a_command() {
 #[test]
 fn a_host_longer_than_there_can_be_is_not_quoted() {
     let url = format!("https://{}.example/", "a".repeat(300));
-    let error = check(&url, TOKEN_URI, &Place::Text, &CredentialOptions::google()).unwrap_err();
+    let error = check(
+        &url,
+        TOKEN_URI,
+        &Location::InMemory,
+        &CredentialOptions::default(),
+    )
+    .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidFile);
     assert!(!error.to_string().contains("aaa"), "{error}");
 }
@@ -129,8 +147,8 @@ fn a_refusal_names_file_field_and_host_and_says_how_to_allow_it() {
             "sts.googleapis.com",
         ),
     ] {
-        let file = Place::file("/k.json");
-        let error = check(url, TOKEN_URL, &file, &CredentialOptions::google()).unwrap_err();
+        let file = Location::file("/k.json");
+        let error = check(url, TOKEN_URL, &file, &CredentialOptions::default()).unwrap_err();
         let message = error.to_string();
         for part in [
             "/k.json",
@@ -150,7 +168,7 @@ fn a_refusal_names_file_field_and_host_and_says_how_to_allow_it() {
             url,
             TOKEN_URL,
             &file,
-            &CredentialOptions::google().allow_host(allowed),
+            &CredentialOptions::default().allow_host(allowed),
         )
         .unwrap();
     }
@@ -160,8 +178,8 @@ proptest::proptest! {
     #[test]
     fn accepted_urls_are_listed_or_allowed(url in any_url(), n in 0_usize..4) {
         let field = [TOKEN_URI, TOKEN_URL, IMPERSONATION, GDCH_TOKEN_URI][n];
-        let options = CredentialOptions::google().allow_host("tokens.example.com");
-        if let Ok(url) = check(&url, field, &Place::Text, &options) {
+        let options = CredentialOptions::default().allow_host("tokens.example.com");
+        if let Ok(url) = check(&url, field, &Location::InMemory, &options) {
             let is_listed = field.1.compare(&url) == UrlMatch::Listed;
             let is_allowed = url.host_str() == Some("tokens.example.com");
             assert!(url.scheme() == "https" && (is_listed || is_allowed), "{url}");

@@ -10,8 +10,9 @@ use ee_token::{Endpoints, Error, ErrorKind as Token, HttpClient, TokenSource};
 use serde_json::json;
 
 use super::*;
-use crate::input::location::faults::{self, Fault, inject};
-use crate::input::location::{Place, read};
+use crate::input::file::faults::{self, Fault, inject};
+use crate::input::file::read;
+use crate::input::location::Location;
 use crate::kinds;
 use crate::source::reloading;
 use crate::{CredentialOptions, Credentials, Environment, Platform, Search};
@@ -205,14 +206,15 @@ impl Machine {
     async fn replaced(&self) -> Case {
         let old = self.jane();
         let path = self.file("replaced.json", &old.authorized_user_json());
-        let place = Place::file(&path);
-        let text = read(&place).unwrap();
-        let (loaded, _) = reloading::load(text, place, kinds::load, &self.options()).unwrap();
+        let location = Location::file(&path);
+        let text = read(&location).unwrap();
+        let (credential, _) =
+            reloading::load(text, location, kinds::load, &self.options()).unwrap();
         self.emulator.revoke(old.refresh_token());
-        let error = loaded.source.fetch_token().await.unwrap_err();
+        let error = credential.source.fetch_token().await.unwrap_err();
         assert_eq!(error.kind(), Token::Rejected);
         self.file("replaced.json", &self.jane().authorized_user_json());
-        let source: Arc<dyn TokenSource> = loaded.source;
+        let source: Arc<dyn TokenSource> = credential.source;
         Case {
             name: "replaced",
             named: path.clone(),

@@ -71,9 +71,9 @@ fn other_texts_are_named_without_their_contents() {
             "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
             "a certificate",
         ),
-        ("a\nb", "a text of several lines"),
-        (&"a/".repeat(LONGEST_PATH), "a text longer than any path"),
-        (&"a".repeat(LONGEST_NAME + 1), "a text longer than any path"),
+        ("a\nb", "text of several lines"),
+        (&"a/".repeat(LONGEST_PATH), "text longer than any path"),
+        (&"a".repeat(LONGEST_NAME + 1), "text longer than any path"),
         (&format!("AIza{}", "x".repeat(35)), "an API key"),
         (&format!("4/0A{}", "x".repeat(60)), "an authorization code"),
     ] {
@@ -85,7 +85,7 @@ fn other_texts_are_named_without_their_contents() {
 #[test]
 fn each_setting_is_named_with_where_the_value_belongs() {
     let key = Path::new("{\"type\": \"service_account\", \"private_key\": \"x\"}");
-    let place = Place::Variable("EARTHENGINE_TOKEN");
+    let location = Location::Variable("EARTHENGINE_TOKEN");
     for (setting, message, hint) in [
         (
             PathSetting::Variable("GOOGLE_APPLICATION_CREDENTIALS"),
@@ -103,7 +103,7 @@ fn each_setting_is_named_with_where_the_value_belongs() {
             "Set EARTHENGINE_TOKEN to it, or write it to a file and pass its path with --credentials.",
         ),
         (
-            PathSetting::Field(&place, "file"),
+            PathSetting::Field(&location, "file"),
             "the variable EARTHENGINE_TOKEN: the field `file` contains a service account key, not a path",
             "Set EARTHENGINE_TOKEN to it, and put a path into the field `file`.",
         ),
@@ -127,12 +127,12 @@ fn every_kind_has_a_hint_for_every_setting() {
     let mut canaries = canary::Canaries::default();
     let all = misplaced::all(&mut canaries);
     let finder = canaries.finder();
-    let place = Place::file("/home/jane/key.json");
+    let location = Location::file("/home/jane/key.json");
     for form in &all {
         for setting in [
             PathSetting::Variable("CLOUDSDK_CONFIG"),
             PathSetting::Flag("--dir"),
-            PathSetting::Field(&place, "file"),
+            PathSetting::Field(&location, "file"),
             PathSetting::Argument,
         ] {
             let error = setting.check(Path::new(&form.text)).unwrap_err();

@@ -1,22 +1,33 @@
-//! What a federation is, wherever its subject tokens come from.
+//! A federated credential without the source of its subject tokens.
 
 use std::fmt;
 use std::time::Duration;
 
 use ee_token::{Remedy, SecretString};
+use serde::Deserialize;
 
-use crate::input::json::{Document, clipped};
-use crate::input::location::Place;
-use crate::kinds::external_account::{AWS4_REQUEST, BEARER_TYPES, MTLS, Source};
-use crate::{Error, ErrorKind};
+use crate::Error;
+use crate::input::json::{JsonObject, ProjectId};
+use crate::input::location::Location;
+use crate::input::quote::clipped;
 
-/// What IAM allows a token of a service account to live (`token_lifetime_seconds`).
+/// The type of a subject token that is a signed request to AWS STS.
+pub(crate) const AWS4_REQUEST: &str = "urn:ietf:params:aws:token-type:aws4_request";
+/// The type of a subject token that is a chain of certificates.
+pub(crate) const MTLS: &str = "urn:ietf:params:oauth:token-type:mtls";
+/// The types of subject tokens from a file, a URL, an executable or a closure.
+pub(crate) const BEARER_TYPES: [&str; 3] = [
+    "urn:ietf:params:oauth:token-type:jwt",
+    "urn:ietf:params:oauth:token-type:id_token",
+    "urn:ietf:params:oauth:token-type:saml2",
+];
+/// The lifetimes that IAM allows (`token_lifetime_seconds`).
 const LIFETIMES: std::ops::RangeInclusive<u64> = 600..=43_200;
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// A provider of a workload or workforce identity pool, for
-/// [`Credentials::from_subject_token`](crate::Credentials::from_subject_token): what a file of
-/// the type `external_account` says, without the source of the subject token.
+/// A provider of a workload or workforce identity pool: the contents of a file of the type
+/// `external_account` without the source of the subject token. For
+/// [`Credentials::from_subject_token`](crate::Credentials::from_subject_token).
 ///
 /// ```
 /// use ee_credentials::{Credentials, ExternalAccountConfig, CredentialOptions};
@@ -31,7 +42,7 @@ const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 /// let credentials = Credentials::from_subject_token(
 ///     account,
 ///     || async { Ok(SecretString::from("a JWT of my identity provider")) },
-///     &CredentialOptions::google(),
+///     &CredentialOptions::default(),
 /// )?;
 /// assert_eq!(credentials.principal(), Some("robot@my-project.iam.gserviceaccount.com"));
 /// # Ok(()) }
@@ -42,7 +53,7 @@ pub struct ExternalAccountConfig {
     pub(crate) subject_token_type: String,
     pub(crate) token_url: Option<String>,
     pub(crate) impersonation_url: Option<String>,
-    /// The account that is acted as, where no URL says so.
+    /// The account to impersonate, if there is no URL.
     pub(crate) email: Option<String>,
     pub(crate) lifetime: Duration,
     pub(crate) client: Option<(String, SecretString)>,
@@ -50,9 +61,28 @@ pub struct ExternalAccountConfig {
     pub(crate) quota_project: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct ExternalAccountFile {
+    audience: String,
+    subject_token_type: String,
+    token_url: String,
+    service_account_impersonation_url: Option<String>,
+    service_account_impersonation: Option<ImpersonationFields>,
+    client_id: Option<String>,
+    client_secret: Option<SecretString>,
+    workforce_pool_user_project: Option<ProjectId>,
+    quota_project_id: Option<ProjectId>,
+}
+
+#[derive(Deserialize)]
+struct ImpersonationFields {
+    token_lifetime_seconds: Option<u64>,
+}
+
 impl ExternalAccountConfig {
-    /// The provider with this full name (`//iam.googleapis.com/…/providers/ID`), for subject
-    /// tokens of this type: `urn:ietf:params:oauth:token-type:jwt`, `…:id_token` or `…:saml2`.
+    /// Creates the configuration of the provider with this full name
+    /// (`//iam.googleapis.com/…/providers/ID`), for subject tokens of the type
+    /// `urn:ietf:params:oauth:token-type:jwt`, `…:id_token` or `…:saml2`.
     pub fn new(audience: impl Into<String>, subject_token_type: impl Into<String>) -> Self {
         Self {
             audience: audience.into(),
@@ -67,7 +97,7 @@ impl ExternalAccountConfig {
         }
     }
 
-    /// Acts as the service account with this address. The subject needs the role
+    /// Impersonates the service account with this email address. The subject needs the role
     /// `roles/iam.workloadIdentityUser` on it.
     #[must_use]
     pub fn impersonate(mut self, email: impl AsRef<str>) -> Self {
@@ -75,85 +105,89 @@ impl ExternalAccountConfig {
         self
     }
 
-    /// How long the service account's tokens live, from 600 to 43,200 s; an hour unless set.
+    /// Sets the lifetime of the service account's tokens, from 600 to 43,200 s. Defaults to one hour.
     #[must_use]
     pub fn token_lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
         self
     }
 
-    /// Authenticates an OAuth client to the token exchange (HTTP Basic).
+    /// Authenticates an OAuth client to the token exchange (HTTP Basic authentication).
     #[must_use]
     pub fn oauth_client(mut self, id: impl Into<String>, secret: impl Into<SecretString>) -> Self {
         self.client = Some((id.into(), secret.into()));
         self
     }
 
-    /// The project that a workforce pool's exchange is charged to.
+    /// Sets the project that a workforce pool's token exchange is billed to.
     #[must_use]
     pub fn workforce_user_project(mut self, project: impl Into<String>) -> Self {
         self.user_project = Some(project.into());
         self
     }
 
-    /// The project that requests are billed to.
+    /// Sets the quota project.
     #[must_use]
     pub fn quota_project(mut self, project: impl Into<String>) -> Self {
         self.quota_project = Some(project.into());
         self
     }
 
-    /// Reads a file's fields.
-    pub(crate) fn from_document(document: &Document) -> Result<Self, Error> {
-        let owned = |name| Ok::<_, Error>(document.text(name)?.map(str::to_owned));
-        let client_secret = document.secret("client_secret")?;
-        let client = match owned("client_id")? {
-            Some(id) => Some((id, client_secret.unwrap_or_default())),
-            None if client_secret.is_some() => {
-                return Err(document
-                    .place
-                    .invalid_field("client_id", "is missing, and there is a `client_secret`"));
+    pub(crate) fn from_object(object: &JsonObject<'_>) -> Result<Self, Error> {
+        let file: ExternalAccountFile = object.read()?;
+        let client = match (file.client_id, file.client_secret) {
+            (Some(id), secret) => Some((id, secret.unwrap_or_default())),
+            (None, Some(_)) => {
+                return Err(object
+                    .location
+                    .invalid_field("client_id", "is missing, and `client_secret` is not"));
             }
-            None => None,
+            (None, None) => None,
         };
-        let lifetime = match document.part("service_account_impersonation")? {
-            Some(part) => part.number("token_lifetime_seconds")?,
-            None => None,
-        };
+        let lifetime = file
+            .service_account_impersonation
+            .and_then(|impersonation| impersonation.token_lifetime_seconds);
         Ok(Self {
-            audience: document.required_text("audience")?.to_owned(),
-            subject_token_type: document.required_text("subject_token_type")?.to_owned(),
-            token_url: Some(document.required_text("token_url")?.to_owned()),
-            impersonation_url: owned("service_account_impersonation_url")?,
+            audience: file.audience,
+            subject_token_type: file.subject_token_type,
+            token_url: Some(file.token_url),
+            impersonation_url: file.service_account_impersonation_url,
             email: None,
             lifetime: lifetime.map_or(DEFAULT_LIFETIME, Duration::from_secs),
             client,
-            user_project: document.project("workforce_pool_user_project")?,
-            quota_project: document.project("quota_project_id")?,
+            user_project: file.workforce_pool_user_project.map(ProjectId::into_string),
+            quota_project: file.quota_project_id.map(ProjectId::into_string),
         })
     }
 
-    /// What a file and a program can get wrong alike.
-    pub(crate) fn check(&self, place: &Place) -> Result<(), Error> {
+    /// Validates the settings of a file or of the caller.
+    pub(crate) fn check(&self, location: &Location) -> Result<(), Error> {
         if self.audience.trim().is_empty() {
-            return Err(place.invalid_field("audience", "is empty"));
+            return Err(location.invalid_field("audience", "is empty"));
         }
-        let types = [AWS4_REQUEST, MTLS];
-        let known = BEARER_TYPES.into_iter().chain(types);
-        if !known
-            .into_iter()
-            .any(|known| known == self.subject_token_type)
-        {
-            return Err(unknown_token_type(place, &self.subject_token_type));
+        let mut types = BEARER_TYPES.into_iter().chain([AWS4_REQUEST, MTLS]);
+        if !types.any(|known| known == self.subject_token_type) {
+            return Err(location
+                .invalid_field(
+                    "subject_token_type",
+                    format_args!(
+                        "is {:?}, which is not a type of subject token",
+                        clipped(&self.subject_token_type)
+                    ),
+                )
+                .with_remedy(Remedy::new(format!(
+                    "The types are {}, {AWS4_REQUEST} and {MTLS}.",
+                    BEARER_TYPES.join(", ")
+                ))));
         }
         if self.user_project.is_some() && !self.is_workforce() {
-            return Err(place.invalid_field(
+            return Err(location.invalid_field(
                 "workforce_pool_user_project",
-                "is for workforce pools, and `audience` names none",
+                "is for workforce pools, and `audience` is not one",
             ));
         }
         if !LIFETIMES.contains(&self.lifetime.as_secs()) {
-            return Err(place.invalid_field(
+            return Err(location.invalid_field(
                 "token_lifetime_seconds",
                 format_args!(
                     "is {}, and must be from {} to {}",
@@ -166,7 +200,7 @@ impl ExternalAccountConfig {
         Ok(())
     }
 
-    /// Whether the pool is one of people: `//iam.googleapis.com/locations/L/workforcePools/…`.
+    /// Whether the pool is a workforce pool: `//iam.googleapis.com/locations/L/workforcePools/…`.
     pub(crate) fn is_workforce(&self) -> bool {
         self.audience
             .strip_prefix("//iam.googleapis.com/locations/")
@@ -176,7 +210,7 @@ impl ExternalAccountConfig {
             })
     }
 
-    /// The number of the pool's project, or what a workforce pool is charged to.
+    /// Returns the number of the pool's project, or the project that a workforce pool is billed to.
     pub(crate) fn project_number(&self) -> Option<&str> {
         let mut segments = self.audience.split('/').skip_while(|s| *s != "projects");
         let of_pool = segments.nth(1).filter(|number| !number.is_empty());
@@ -194,38 +228,4 @@ impl fmt::Debug for ExternalAccountConfig {
             .field("quota_project", &self.quota_project)
             .finish_non_exhaustive()
     }
-}
-
-fn unknown_token_type(place: &Place, found: &str) -> Error {
-    Error::new(
-        ErrorKind::InvalidFile,
-        format!(
-            "{place}: the field `subject_token_type` is {:?}, which is no type of subject token",
-            clipped(found)
-        ),
-    )
-    .with_remedy(Remedy::new(format!(
-        "Known are {}, {AWS4_REQUEST} and {MTLS}.",
-        BEARER_TYPES.join(", ")
-    )))
-}
-
-/// A type that exists, and does not fit the source.
-pub(crate) fn wrong_token_type(place: &Place, found: &str, source: &Source) -> Error {
-    let known = BEARER_TYPES.contains(&found) || [AWS4_REQUEST, MTLS].contains(&found);
-    if !known {
-        return unknown_token_type(place, found);
-    }
-    let fitting = match source {
-        Source::Aws(_) => AWS4_REQUEST,
-        Source::Certificate(_) => MTLS,
-        _ => "urn:ietf:params:oauth:token-type:jwt, …:id_token or …:saml2",
-    };
-    place.invalid_field(
-        "subject_token_type",
-        format_args!(
-            "is {found}, and a subject token from {} is {fitting}",
-            source.noun()
-        ),
-    )
 }

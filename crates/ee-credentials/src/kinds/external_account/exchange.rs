@@ -10,11 +10,13 @@ use ee_token::{
 use serde_json::json;
 use url::Url;
 
+use crate::iam::account::{iam_scopes, is_account, url_of};
 use crate::iam::{generate_access_token, target};
 use crate::input::allowed_hosts;
-use crate::input::location::Place;
-use crate::kinds::external_account::{Context, ExternalAccountConfig, Source};
-use crate::kinds::impersonated::{iam_scopes, is_account, url_of};
+use crate::input::location::Location;
+use crate::kinds::external_account::config::ExternalAccountConfig;
+use crate::kinds::external_account::context::Context;
+use crate::kinds::external_account::source::Source;
 use crate::{CredentialOptions, Error};
 
 const MEMBERS_PAGE: &str = "https://cloud.google.com/iam/docs/workload-identity-federation-with-deployment-pipelines#access";
@@ -31,13 +33,13 @@ impl Impersonation {
     /// Returns the impersonation that the account configures, if any.
     pub(crate) fn new(
         account: &ExternalAccountConfig,
-        place: &Place,
+        location: &Location,
         options: &CredentialOptions,
     ) -> Result<Option<Self>, Error> {
         const FIELD: &str = "service_account_impersonation_url";
         let url = match (&account.impersonation_url, &account.email) {
             (Some(url), _) => {
-                allowed_hosts::check(url, (FIELD, UrlField::Impersonation), place, options)?
+                allowed_hosts::check(url, (FIELD, UrlField::Impersonation), location, options)?
             }
             (None, Some(email)) => url_of(&options.http, email)?,
             (None, None) => return Ok(None),
@@ -46,14 +48,14 @@ impl Impersonation {
             is_account(email) && account.email.as_ref().is_none_or(|named| named == email)
         });
         let email = email.ok_or_else(|| {
-            place.invalid_field(
+            location.invalid_field(
                 FIELD,
                 "does not end with the email address of a service account and `:generateAccessToken`",
             )
         })?;
         // The reference client uses the same quota project for this request as for all others.
         let of_environment = || {
-            let environment = options.variables();
+            let environment = options.current_environment();
             let project = environment.var("GOOGLE_CLOUD_QUOTA_PROJECT");
             project.map(str::to_owned)
         };
@@ -195,7 +197,7 @@ impl Exchange {
             error.kind(),
             format!(
                 "{message} (federation with {audience}, subject token from {source}, {})",
-                self.context.place
+                self.context.location
             ),
         )
         .with_remedy(

@@ -6,7 +6,7 @@ use ee_token::SecretString;
 use url::Url;
 
 use crate::Error;
-use crate::input::location::Place;
+use crate::input::location::Location;
 use crate::kinds::external_account::subject_token::aws;
 use crate::kinds::external_account::subject_token::aws::imds;
 use crate::kinds::external_account::subject_token::aws::sigv4;
@@ -16,9 +16,9 @@ use crate::kinds::external_account::subject_token::executable;
 use crate::kinds::external_account::subject_token::format::Format;
 
 /// The subject token that an executable printed.
-pub fn executable_output(bytes: &[u8]) -> Result<SecretString, String> {
-    let place = Place::Other("the executable's output".into());
-    executable::Answer::parse(bytes, place)?.token()
+pub fn executable_output(bytes: &[u8]) -> Result<SecretString, Error> {
+    let location = Location::Other("the executable's output".into());
+    executable::Response::parse(bytes, &location)?.token()
 }
 
 /// The subject token in a file's or a URL's text: all of it, or this field of it.
@@ -27,7 +27,7 @@ pub fn subject_token(text: &str, field: Option<&str>) -> Result<SecretString, Er
         None => Format::Text,
         Some(field) => Format::Json(field.to_owned()),
     };
-    format.token(text, &Place::Text)
+    format.token(text, &Location::InMemory)
 }
 
 pub fn command_line(line: &str) -> Result<Vec<String>, &'static str> {
@@ -36,15 +36,15 @@ pub fn command_line(line: &str) -> Result<Vec<String>, &'static str> {
 
 /// Where certificate and key are, as a certificate configuration says.
 pub fn certificate_paths(config: &str) -> Result<(PathBuf, PathBuf), Error> {
-    certificate::paths(config, &Place::file("/home/me/certificate_config.json"))
+    certificate::paths(config, &Location::file("/home/me/certificate_config.json"))
 }
 
 pub fn certificate_chain(pem: &str) -> Result<Vec<Vec<u8>>, Error> {
     let mut chain = Vec::new();
     certificate::complete(
         &mut chain,
-        certificate::certificates(pem, &Place::Text)?,
-        &Place::Text,
+        certificate::certificates(pem, &Location::InMemory)?,
+        &Location::InMemory,
     )?;
     Ok(chain)
 }

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::Environment;
+use crate::kinds::external_account::config::{AWS4_REQUEST, MTLS};
 use crate::{Credentials, ErrorKind};
 
 const AUDIENCE: &str = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/p/providers/i";
@@ -156,7 +158,7 @@ async fn a_closure_supplies_the_token() {
     let own = Endpoints::google().with_url(Endpoint::IamCredentials, iam);
     let elsewhere = CredentialOptions::new(HttpClient::new(own));
     let account = ExternalAccountConfig::new(AUDIENCE, JWT).impersonate(ROBOT);
-    let impersonation = Impersonation::new(&account, &Place::Text, &elsewhere).unwrap();
+    let impersonation = Impersonation::new(&account, &Location::InMemory, &elsewhere).unwrap();
     assert_eq!(impersonation.unwrap().url.host_str(), Some("iam.example"));
 
     let too_short =
@@ -210,8 +212,9 @@ async fn a_role_that_is_granted_while_the_program_runs_ends_the_refusal() {
     file["service_account_impersonation_url"] = json!(format!(
         "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/{OTHER}:generateAccessToken"
     ));
-    let document = Document::parse(&file.to_string(), &Place::Text).unwrap();
-    let source = load(&document, &machine.options()).unwrap().source;
+    let text = file.to_string();
+    let object = JsonObject::parse(&text, &Location::InMemory).unwrap();
+    let source = load(&object, &machine.options()).unwrap().source;
     let clock = ManualClock::new();
     let tokens = TokenCache::with_clock(source, &clock);
     for _ in 0..2 {
@@ -292,7 +295,7 @@ async fn each_field_that_is_missing_empty_or_of_the_wrong_type_is_named() {
 async fn a_source_that_cannot_be_is_named_before_anything_is_sent() {
     let machine = Machine::new().await;
     for (source, named) in [
-        (json!({}), "one of which"),
+        (json!({}), "one of the fields"),
         (json!({"file": ""}), "`file`"),
         (json!({"file": 5}), "`file`"),
         (
@@ -914,7 +917,7 @@ async fn a_program_that_answers_no_token_is_named() {
         ("head -c 100000000 /dev/zero", "more than 1 MiB"),
         ("printf '\\377'", "UTF-8"),
         ("echo '{}'", "`version`"),
-        (r#"echo '{"version": 2}'"#, "only 1 is known"),
+        (r#"echo '{"version": 2}'"#, "only 1 is supported"),
         (r#"echo '{"version": 1}'"#, "`success`"),
         (r#"echo '{"version": 1, "success": "canary"}'"#, "`success`"),
         (r#"echo '{"version": 1, "success": false}'"#, "`code`"),
@@ -1125,7 +1128,7 @@ async fn a_certificate_is_presented_with_its_chain_in_order() {
             "wrong order",
         ),
         ("canary".into(), "no certificate"),
-        (leaf[..200].to_owned(), "cut off"),
+        (leaf[..200].to_owned(), "truncated"),
     ] {
         let error = load(&machine, &chain).token().await.unwrap_err();
         assert!(error.to_string().contains(why), "{error}");

@@ -1,21 +1,21 @@
-//! Acting as a service account with credentials that are there already.
+//! Impersonating a service account with other credentials.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ee_token::{Remedy, Scopes, TokenCache};
-use serde::{Deserialize, Serialize};
 
-use crate::input::json::clipped;
+use crate::iam::account::{InvalidRoute, Route, url_of};
+use crate::input::quote::clipped;
 use crate::input::sdk_project::is_google_sdk_project;
-use crate::kinds::credential::Loaded;
-use crate::kinds::identity::Identity;
-use crate::kinds::impersonated::{
-    DEFAULT_LIFETIME, ImpersonatedServiceAccount, check_lifetime, is_account, resource, url_of,
-};
+use crate::kinds::impersonated::config::ImpersonationConfig;
+use crate::kinds::impersonated::{DEFAULT_LIFETIME, ImpersonatedServiceAccount};
 use crate::{CredentialKind, CredentialOptions, Credentials, Error, ErrorKind};
 
-/// A service account to act as: made by [`Credentials::impersonate`].
+/// The longest lifetime that an organization's policy can allow.
+const MAX_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+
+/// A builder of credentials that impersonate a service account, from [`Credentials::impersonate`].
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -27,42 +27,21 @@ use crate::{CredentialKind, CredentialOptions, Credentials, Error, ErrorKind};
 ///     .impersonate("reader@my-project.iam.gserviceaccount.com")
 ///     .scopes(Scopes::new(["earthengine.readonly"]))
 ///     .lifetime(Duration::from_secs(900))
-///     .build(&CredentialOptions::google())?;
+///     .build(&CredentialOptions::default())?;
 /// assert_eq!(reader.principal(), Some("reader@my-project.iam.gserviceaccount.com"));
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "nothing is made until `build` is called"]
+#[must_use = "no credentials are created until `build` is called"]
 pub struct ImpersonationBuilder {
     source: Credentials,
     step: ImpersonationConfig,
 }
 
-/// Whom to act as, in a form that can be sent elsewhere: part of [`CredentialConfig`](crate::CredentialConfig).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct ImpersonationConfig {
-    /// The service account's address.
-    pub target: String,
-    /// The accounts on the way there.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub delegates: Vec<String>,
-    /// The scopes to ask for, if they are not the options'.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scopes: Option<Vec<String>>,
-    /// How long a token lives, in seconds; 3600 if nothing is said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lifetime_seconds: Option<u64>,
-    /// Who pays for the requests of the account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quota_project: Option<String>,
-}
-
 impl Credentials {
-    /// Acts as the service account with this address. Whoever these credentials belong to needs
-    /// the role Service Account Token Creator on it. Nothing is checked before
-    /// [`ImpersonationBuilder::build`], and nothing sent before the first token.
+    /// Impersonates the service account with this email address. The principal of these
+    /// credentials needs the role Service Account Token Creator on it. The arguments are validated
+    /// by [`ImpersonationBuilder::build`]; the first token sends the first request.
     pub fn impersonate(&self, email: impl Into<String>) -> ImpersonationBuilder {
         ImpersonationBuilder::new(
             self.clone(),
@@ -82,141 +61,144 @@ impl ImpersonationBuilder {
         Self { source, step }
     }
 
-    /// The accounts between the credentials and the target, in the order of the role: the
-    /// credentials may act as the first, the first as the second, the last as the target.
+    /// Sets the accounts between the credentials and the target. The credentials need the role on
+    /// the first, the first on the second, and the last on the target.
     pub fn delegates<S: Into<String>>(mut self, emails: impl IntoIterator<Item = S>) -> Self {
         self.step.delegates = emails.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The scopes to ask for, instead of the options'.
+    /// Sets the scopes to request. Defaults to those of the options.
     pub fn scopes(mut self, scopes: Scopes) -> Self {
         self.step.scopes = Some(scopes.iter().map(str::to_owned).collect());
         self
     }
 
-    /// How long a token lives: an hour unless said. More, up to 12 hours, needs the
-    /// organisation's leave (`iam.allowServiceAccountCredentialLifetimeExtension`).
+    /// Sets the lifetime of a token. Defaults to one hour. More, up to 12 hours, requires the
+    /// organization policy `iam.allowServiceAccountCredentialLifetimeExtension`.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.step.lifetime_seconds = Some(lifetime.as_secs());
         self
     }
 
-    /// The account's credentials. A source that came from a file is read again, in the calling
-    /// thread.
+    /// Creates the account's credentials. A source that came from a file is read again, in the
+    /// calling thread.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOptions`] for an address that is none, accounts that go round in a
-    /// circle, a lifetime that nobody can have, a source that is an API key or is good
-    /// elsewhere than at Google.
+    /// [`ErrorKind::InvalidOptions`] for an invalid email address, a circle of accounts, a lifetime
+    /// outside of 1 s to 12 h, and a source that is an API key or not valid for Google Cloud.
     pub fn build(self, options: &CredentialOptions) -> Result<Credentials, Error> {
         let Self { source, step } = self;
-        let delegates = check(&source, &step)?;
-        options.refuse_subject(CredentialKind::ImpersonatedServiceAccount)?;
+        options.reject_subject(CredentialKind::ImpersonatedServiceAccount)?;
+        check_source(&source, &step.target)?;
         let scopes = step.scopes.as_ref().map(Scopes::new);
-        let scopes = scopes
-            .filter(|scopes| !scopes.is_empty())
-            .or_else(|| options.scopes.clone())
-            .unwrap_or_default();
-        let lifetime = step
-            .lifetime_seconds
-            .map_or(DEFAULT_LIFETIME, Duration::from_secs);
         let account = ImpersonatedServiceAccount {
             http: options.http.clone(),
+            route: route(&source, &step)?,
             url: url_of(&options.http, &step.target)?,
-            target: step.target.clone(),
-            delegates,
-            scopes: scopes.clone(),
-            lifetime: check_lifetime(lifetime)?,
+            scopes: scopes
+                .filter(|scopes| !scopes.is_empty())
+                .or_else(|| options.scopes.clone())
+                .unwrap_or_default(),
+            lifetime: lifetime(&step)?,
             source: tokens_for_iam(&source)?,
-            source_quota_project: source.quota_project().map(str::to_owned),
+            source_quota_project: source.quota_project().map(Box::from),
             source_principal: source.principal().map(Arc::from),
         };
-        let loaded = Loaded {
-            kind: CredentialKind::ImpersonatedServiceAccount,
-            login: None,
-            source: Arc::new(account),
-            identity: Identity::account(step.target.as_str()),
-            principal: Some(step.target.as_str().into()),
-            quota_project: step.quota_project.clone(),
-            project: source.project().map(str::to_owned),
-            oauth_client_id: None,
-            scopes: Some(scopes),
-        };
-        Ok(Credentials::new(loaded, options).acting_through(source, step))
+        let credential = account
+            .into_credential()
+            .quota_project(step.quota_project.as_deref())
+            .project(source.project());
+        Ok(Credentials::new(credential, options).with_impersonated_from(source, step))
     }
 }
 
-/// What can be known to be wrong without asking; the delegates as the request names them.
-fn check(source: &Credentials, step: &ImpersonationConfig) -> Result<Vec<String>, Error> {
-    let wrong = |why: String, advice: &'static str| {
-        Error::new(ErrorKind::InvalidOptions, why).with_remedy(Remedy::new(advice))
-    };
-    const ADDRESS: &str = "Give the account's address: NAME@PROJECT.iam.gserviceaccount.com.";
-    for email in std::iter::once(&step.target).chain(&step.delegates) {
-        if resource(email).is_none() {
-            return Err(wrong(
-                format!("{:?} is no service account's address", clipped(email)),
-                ADDRESS,
-            ));
-        }
-    }
-    if !is_account(&step.target) {
-        return Err(wrong(
-            format!("the account to act as is {:?}", clipped(&step.target)),
-            ADDRESS,
-        ));
-    }
-    let target = resource(&step.target);
-    let delegates: Vec<String> = step.delegates.iter().filter_map(|d| resource(d)).collect();
-    let mut route: Vec<&String> = delegates.iter().chain(&target).collect();
-    let length = route.len();
-    route.sort();
-    route.dedup();
-    let is_itself = source.kind() == CredentialKind::ImpersonatedServiceAccount
-        && source.acts_as().any(|email| email == step.target);
-    if route.len() < length || is_itself {
-        return Err(wrong(
-            format!("the way to {} goes round in a circle", step.target),
+fn invalid(why: String, remedy: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidOptions, why).with_remedy(Remedy::new(remedy))
+}
+
+/// Validates the accounts.
+fn route(source: &Credentials, step: &ImpersonationConfig) -> Result<Route, Error> {
+    let circle = |email: &str| {
+        invalid(
+            format!("{email} occurs twice, so the impersonation goes in a circle"),
             "Name each account once.",
-        ));
+        )
+    };
+    if source
+        .impersonated_accounts()
+        .any(|email| email == step.target)
+    {
+        return Err(circle(&step.target));
     }
-    match source.kind() {
-        CredentialKind::ApiKey => Err(wrong(
+    Route::new(&step.target, &step.delegates).map_err(|error| match error {
+        InvalidRoute::NotAnAccount(name) => invalid(
             format!(
-                "an API key belongs to nobody, and cannot act as {}",
-                step.target
+                "{:?} is not a service account's email address",
+                clipped(&name)
             ),
-            "Use a login or a service account's key.",
-        )),
-        CredentialKind::GdchServiceAccount => Err(wrong(
+            "Use the account's email address: NAME@PROJECT.iam.gserviceaccount.com.",
+        ),
+        InvalidRoute::Repeated(email) => circle(&email),
+    })
+}
+
+/// Rejects a source that cannot impersonate a service account.
+fn check_source(source: &Credentials, target: &str) -> Result<(), Error> {
+    match source.kind() {
+        CredentialKind::ApiKey => Err(invalid(
             format!(
-                "a service identity of Google Distributed Cloud cannot act as {}",
-                step.target
+                "an API key has no account, and cannot impersonate {}",
+                clipped(target)
+            ),
+            "Use a login or a service account key.",
+        )),
+        CredentialKind::GdchServiceAccount => Err(invalid(
+            format!(
+                "a service identity of Google Distributed Cloud cannot impersonate {}",
+                clipped(target)
             ),
             "Use a credential of Google's public cloud.",
         )),
         _ => match source.quota_project().filter(|p| is_google_sdk_project(p)) {
-            Some(project) => Err(wrong(
+            Some(project) => Err(invalid(
                 format!(
                     "the quota project {project} belongs to a Google SDK and can never be billed"
                 ),
                 "Choose a project of your own as the quota project.",
             )),
-            None => Ok(delegates),
+            None => Ok(()),
         },
     }
 }
 
-/// The tokens of the source: where its request names scopes, such as are good for IAM alone.
+/// Validates the lifetime of the tokens.
+fn lifetime(step: &ImpersonationConfig) -> Result<Duration, Error> {
+    let lifetime = step
+        .lifetime_seconds
+        .map_or(DEFAULT_LIFETIME, Duration::from_secs);
+    if lifetime.as_secs() >= 1 && lifetime <= MAX_LIFETIME {
+        return Ok(lifetime);
+    }
+    Err(invalid(
+        format!(
+            "a token lifetime of {} s is not possible: the range is 1 s to 12 h",
+            lifetime.as_secs()
+        ),
+        "Choose up to one hour, or more where the organization's policy allows it.",
+    ))
+}
+
+/// Returns the tokens of the source. Those of a source that can request scopes are valid for IAM
+/// alone.
 fn tokens_for_iam(source: &Credentials) -> Result<TokenCache, Error> {
-    if let Some(narrow) = source.for_iam()? {
+    if let Some(narrow) = source.source_for_iam()? {
         return Ok(TokenCache::from(narrow));
     }
     source.token_cache().cloned().ok_or_else(|| {
         Error::new(
             ErrorKind::InvalidOptions,
-            "these credentials have no tokens to act with",
+            "these credentials have no tokens",
         )
     })
 }

@@ -2,13 +2,19 @@ use ee_emulator::{Emulator, Fault};
 use ee_token::{Endpoints, ManualClock};
 use serde_json::{Value, json};
 
+use super::file::load;
 use super::*;
-use crate::Credentials;
+use crate::iam::account::{iam_scopes, is_account};
+use crate::input::json::JsonObject;
+use crate::input::location::Location;
+use crate::{CredentialOptions, Credentials, ErrorKind, kinds};
 
 const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
 const MIDDLE: &str = "middle@ee-demo-project.iam.gserviceaccount.com";
 const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
 const JANE: &str = "jane@example.com";
+const URL: &str = "service_account_impersonation_url";
+const SOURCE: &str = "source_credentials";
 const IAM: &str = "iamcredentials.googleapis.com";
 
 async fn start() -> Emulator {
@@ -225,7 +231,7 @@ async fn a_server_that_is_busy_is_asked_again() {
 }
 
 #[tokio::test]
-async fn another_target_or_source_in_the_same_file_is_an_error_and_a_new_key_is_not() {
+async fn other_target_or_source_in_the_file_is_an_error() {
     let emulator = start().await;
     emulator.allow_impersonation(ROBOT, TARGET);
     emulator.allow_impersonation(ROBOT, MIDDLE);
@@ -371,7 +377,7 @@ fn each_bad_field_is_named_and_nothing_is_sent() {
         (nested(5), INVALID, "nests more than 4"),
         (nested(40), INVALID, "nests more than 4"),
     ] {
-        let options = CredentialOptions::google();
+        let options = CredentialOptions::default();
         let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(words), "{error} / {words}");
@@ -385,15 +391,15 @@ fn each_bad_field_is_named_and_nothing_is_sent() {
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
         assert_eq!(options.http.request_count(), 0);
     }
-    let options = CredentialOptions::google().subject("boss@example.com");
+    let options = CredentialOptions::default().subject("boss@example.com");
     let error = Credentials::from_json(&nested(1).to_string(), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidOptions);
-    let plain = CredentialOptions::google();
+    let plain = CredentialOptions::default();
     assert!(Credentials::from_json(&nested(4).to_string(), &plain).is_ok());
 }
 
 #[test]
-fn an_address_is_one_that_can_stand_in_a_url() {
+fn account_email_needs_no_url_escaping() {
     for good in [
         TARGET,
         "x@p.example.com.iam.gserviceaccount.com",
@@ -413,9 +419,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// The tokens of this file's credential, behind a cache whose time a test moves.
 fn cache(file: &Value, emulator: &Emulator, clock: &ManualClock) -> TokenCache {
-    let document = Document::parse(&file.to_string(), &Place::Text).unwrap();
-    let source = load(&document, &options(emulator)).unwrap().source;
-    TokenCache::with_clock(source, clock)
+    let text = file.to_string();
+    let object = JsonObject::parse(&text, &Location::InMemory).unwrap();
+    let source = load(&object, &options(emulator)).unwrap().source;
+    TokenCache::with_clock(source, clock.clock())
 }
 
 #[tokio::test]
@@ -460,13 +467,16 @@ async fn rejection_of_the_source_ends_when_its_own_does() {
     emulator.allow_impersonation(ROBOT, TARGET);
     let clock = ManualClock::new();
     let robot = key(&emulator);
-    let document = Document::parse(&robot.to_string(), &Place::Text).unwrap();
-    let source = kinds::load_document(&document, &options(&emulator).scopes(iam_scopes()));
+    let text = robot.to_string();
+    let source = kinds::load(
+        &text,
+        &Location::InMemory,
+        &options(&emulator).scopes(iam_scopes()),
+    );
     let account = ImpersonatedServiceAccount {
         http: options(&emulator).http,
         url: url(TARGET).parse().unwrap(),
-        target: TARGET.into(),
-        delegates: Vec::new(),
+        route: Route::new(TARGET, [""; 0]).ok().unwrap(),
         scopes: Scopes::default(),
         lifetime: DEFAULT_LIFETIME,
         source: TokenCache::with_clock(source.unwrap().source, &clock),

@@ -29,7 +29,7 @@ fn outside() -> Environment {
 
 async fn server(environment: &Environment, options: &CredentialOptions) -> Option<Credentials> {
     match detect(environment, options).await.unwrap() {
-        Detection::Server(server) => Some(Credentials::of_machine(server, options)),
+        Detection::Server(server) => Some(Credentials::from_metadata_server(server, options)),
         Detection::NotFound(_) => None,
     }
 }
@@ -125,7 +125,7 @@ async fn a_silent_address_costs_what_the_time_out_allows() {
 #[tokio::test]
 async fn a_server_that_a_variable_names_is_there() {
     let (emulator, _) = machine().await;
-    let google = CredentialOptions::google();
+    let google = CredentialOptions::default();
     let host = format!("{}", emulator.address());
     let environment = Environment::empty().with_var("GCE_METADATA_HOST", host.as_str());
     assert!(server(&environment, &google).await.is_some());
@@ -375,7 +375,7 @@ fn a_number_of_seconds_may_be_written_as_a_text() {
 
 #[tokio::test]
 async fn the_variable_that_names_a_bad_host_is_named() {
-    let options = CredentialOptions::google();
+    let options = CredentialOptions::default();
     for variable in ["GCE_METADATA_HOST", "GCE_METADATA_ROOT"] {
         let environment = Environment::empty().with_var(variable, "a/b");
         let error = detect(&environment, &options).await.err().unwrap();

@@ -157,7 +157,7 @@ async fn a_self_signed_token_is_the_jwt_itself_and_costs_no_request() {
         3600
     );
     let life = token.expires_at().unwrap() - Utc::now();
-    assert!(life > TimeDelta::minutes(59) && life <= LIFE);
+    assert!(life > TimeDelta::minutes(59) && life <= LIFETIME);
 
     // And it is good for what it was made for.
     let url = "https://earthengine.googleapis.com/v1/projects/ee-demo-project/config";
@@ -298,7 +298,7 @@ fn each_field_that_is_missing_empty_or_of_the_wrong_type_is_named() {
     let refusal = |field: &str, value: Value| {
         let mut file = whole.clone();
         file[field] = value;
-        let options = CredentialOptions::google();
+        let options = CredentialOptions::default();
         let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
         assert!(error.to_string().contains(field), "{field}: {error}");
         assert!(error.remedy().is_some());

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ee_token::{Remedy, display_path};
 
-use crate::input::location::shell_quoted;
+use crate::input::shell::shell_quoted;
 use crate::login::detect::is_colab;
 use crate::login::flow::LoginFlow;
 use crate::{Error, ErrorKind};

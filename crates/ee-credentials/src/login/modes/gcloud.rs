@@ -11,9 +11,11 @@ use serde_json::json;
 use tokio::process::Command;
 
 use crate::discovery::program;
-use crate::input::json::Document;
-use crate::input::location::{Place, Stamp, read};
+use crate::input::file::{FileFingerprint, read};
+use crate::input::json::JsonObject;
+use crate::input::location::Location;
 use crate::input::path_setting::PathSetting;
+use crate::kinds::authorized_user::AuthorizedUserFile;
 use crate::login::authorization::{Client, TokenGrant};
 use crate::login::flow::{LoginFlow, SavedLogin};
 use crate::login::pkce::nonce;
@@ -61,7 +63,7 @@ pub(crate) async fn run(
         &format!("Running: gcloud {}", args.join(" ")),
         &[],
     ));
-    let before = Stamp::now(&adc).ok();
+    let before = FileFingerprint::now(&adc).ok();
     let mut command = Command::new(gcloud);
     command
         .args(&args)
@@ -97,7 +99,7 @@ pub(crate) async fn run(
             "gcloud failed with {status}; see its message above"
         )));
     }
-    if Stamp::now(&adc).ok() == before {
+    if FileFingerprint::now(&adc).ok() == before {
         return Err(failed(&format!(
             "gcloud succeeded but did not write {}",
             display_path(&adc)
@@ -113,21 +115,22 @@ async fn copy(
     adc: PathBuf,
     requested: &Scopes,
 ) -> Result<SavedLogin, Error> {
-    let place = Place::file(adc);
-    let document = Document::parse(&read(&place)?.text, &place)?;
-    let kind = document.required_text("type")?;
+    let location = Location::file(adc);
+    let file = read(&location)?;
+    let object = JsonObject::parse(&file.text, &location)?;
+    let kind: String = object.field("type")?;
     if kind != "authorized_user" {
         return Err(failed(&format!(
             "gcloud wrote a credential of type {} instead of a user login",
-            crate::input::json::clipped(kind)
+            crate::input::quote::clipped(&kind)
         )));
     }
+    let file: AuthorizedUserFile = object.read()?;
     let client = Client {
-        id: document.required_text("client_id")?.to_owned(),
-        secret: document.required_secret("client_secret")?,
+        id: file.client_id,
+        secret: file.client_secret,
     };
-    let refresh_token = document.required_secret("refresh_token")?;
-    let granted = granted(flow, &client, refresh_token, requested).await?;
+    let granted = granted(flow, &client, file.refresh_token, requested).await?;
     flow.save(mode, granted, requested, &client, None).await
 }
 

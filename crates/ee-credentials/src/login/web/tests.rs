@@ -170,7 +170,7 @@ async fn pending_login_can_be_stored_and_shows_no_secret() {
 
 #[test]
 fn plain_http_redirect_uri_is_rejected() {
-    let new = |uri: &str| WebFlow::new(ID, SECRET, uri, CredentialOptions::google());
+    let new = |uri: &str| WebFlow::new(ID, SECRET, uri, CredentialOptions::default());
     for good in [
         "https://a.example/cb",
         "http://localhost:8000/cb",
@@ -188,5 +188,5 @@ fn plain_http_redirect_uri_is_rejected() {
         assert_eq!(error.kind(), ErrorKind::InvalidOptions, "{bad}");
         assert!(error.remedy().is_some());
     }
-    assert!(WebFlow::new(" ", SECRET, CALLBACK, CredentialOptions::google()).is_err());
+    assert!(WebFlow::new(" ", SECRET, CALLBACK, CredentialOptions::default()).is_err());
 }

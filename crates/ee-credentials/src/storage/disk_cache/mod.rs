@@ -17,14 +17,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use ee_token::{AccessToken, Endpoint, PrintablePath, display_path};
+use ee_token::{AccessToken, Endpoint, Endpoints, PrintablePath, display_path};
 use ring::digest::{Context, SHA256};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::kinds::credential::Loaded;
+use crate::input::quote::hex;
+use crate::kinds::credential::Credential;
 use crate::storage::private_file::{self, Replacement, random_name, step};
-use crate::{CredentialKind, CredentialOptions, Environment, Error, hex};
+use crate::{CredentialKind, Environment, Error};
 use entry::{Entry, SealingKey};
 use lock::Lock;
 use source::CachedOnDisk;
@@ -39,7 +40,8 @@ const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 /// How often a process removes old files, because a directory can contain very many.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// A directory of access tokens that outlive a process, for [`CredentialOptions::disk_cache`].
+/// A directory of access tokens that outlive a process, for
+/// [`CredentialOptions::disk_cache`](crate::CredentialOptions::disk_cache).
 ///
 /// Tokens of credentials in files and variables are cached if the credential identifies its account:
 /// service account keys and user logins. Processes can share the directory: if there is no token,
@@ -183,18 +185,21 @@ fn remove_lock(path: &Path) {
     }
 }
 
-/// Adds the disk cache to a credential parsed from `text`, if the options enable it.
-pub(crate) fn keep(loaded: Loaded, text: &str, options: &CredentialOptions) -> Loaded {
-    let Some(cache) = &options.disk_cache else {
-        return loaded;
-    };
-    if options.self_signed_jwt || !is_whole(loaded.kind, text) {
-        return loaded;
+/// Adds the disk cache to a credential parsed from `text`.
+pub(crate) fn keep(
+    credential: Credential,
+    text: &str,
+    cache: &DiskTokenCache,
+    subject: Option<&str>,
+    endpoints: &Endpoints,
+) -> Credential {
+    if !is_whole(credential.kind, text) {
+        return credential;
     }
-    let slot = CacheFile::new(cache.clone(), &loaded, text, options);
-    Loaded {
-        source: Arc::new(CachedOnDisk::new(loaded.source, slot)),
-        ..loaded
+    let slot = CacheFile::new(cache.clone(), &credential, text, subject, endpoints);
+    Credential {
+        source: Arc::new(CachedOnDisk::new(credential.source, slot)),
+        ..credential
     }
 }
 
@@ -239,18 +244,18 @@ struct CacheFile {
 impl CacheFile {
     fn new(
         cache: DiskTokenCache,
-        loaded: &Loaded,
+        credential: &Credential,
         text: &str,
-        options: &CredentialOptions,
+        subject: Option<&str>,
+        endpoints: &Endpoints,
     ) -> Self {
-        let endpoints = options.http.endpoints();
         let emulator = endpoints.emulator_address().map(|a| a.to_string());
-        let scopes = loaded.scopes.as_ref().map(ToString::to_string);
+        let scopes = credential.scopes.as_ref().map(ToString::to_string);
         let parts = [
             Some(text),
-            Some(loaded.kind.as_str()),
-            loaded.principal.as_deref(),
-            options.subject.as_deref(),
+            Some(credential.kind.as_str()),
+            credential.principal.as_deref(),
+            subject,
             scopes.as_deref(),
             Some(endpoints.url(Endpoint::Token).as_str()),
             emulator.as_deref(),

@@ -7,6 +7,7 @@ use tokio::sync::Barrier;
 
 use super::source::{Lookup, MAX_WAIT, pauses};
 use super::*;
+use crate::CredentialOptions;
 use crate::Credentials;
 use crate::storage::private_file::killed;
 
@@ -64,8 +65,10 @@ impl Machine {
 }
 
 fn slot(cache: &DiskTokenCache, text: &str, options: &CredentialOptions) -> CacheFile {
-    let loaded = crate::kinds::load(text, &crate::input::location::Place::Text, options).unwrap();
-    CacheFile::new(cache.clone(), &loaded, text, options)
+    let credential =
+        crate::kinds::load(text, &crate::input::location::Location::InMemory, options).unwrap();
+    let (subject, endpoints) = (options.subject.as_deref(), options.http.endpoints());
+    CacheFile::new(cache.clone(), &credential, text, subject, endpoints)
 }
 
 #[tokio::test]
@@ -118,7 +121,7 @@ async fn scopes_subject_login_and_host_separate_entries() {
     let path =
         |text: &str, options: &CredentialOptions| slot(&machine.token_cache(), text, options).path;
     let john = machine.emulator.create_user("john@example.com");
-    let elsewhere = CredentialOptions::google().disk_cache(machine.token_cache());
+    let elsewhere = CredentialOptions::default().disk_cache(machine.token_cache());
     let drive = options.clone().scopes(Scopes::new(["drive"]));
     let mut paths = vec![
         path(&text, &options),
@@ -508,7 +511,7 @@ async fn identities_do_not_wait_for_each_other() {
     let home = tempfile::tempdir().unwrap();
     let cache = DiskTokenCache::at(home.path());
     let slots: Vec<_> = (0..IDENTITIES)
-        .map(|n| slot(&cache, &login(n), &CredentialOptions::google()))
+        .map(|n| slot(&cache, &login(n), &CredentialOptions::default()))
         .collect();
     let mut locks: Vec<_> = slots.iter().map(|slot| slot.lock.clone()).collect();
     locks.sort();
@@ -542,7 +545,7 @@ async fn identities_do_not_wait_for_each_other() {
 async fn held_lock_delays_only_its_own_entry() {
     let home = tempfile::tempdir().unwrap();
     let cache = DiskTokenCache::at(home.path());
-    let [jane, john] = [0, 1].map(|n| slot(&cache, &login(n), &CredentialOptions::google()));
+    let [jane, john] = [0, 1].map(|n| slot(&cache, &login(n), &CredentialOptions::default()));
     // A lock belongs to an open file, so that this simulates another process.
     let held = Lock::acquire(&jane.lock).unwrap().unwrap();
     assert!(matches!(jane.look_up(None, true), Lookup::Locked));
@@ -571,7 +574,7 @@ async fn held_lock_delays_only_its_own_entry() {
 async fn token_that_arrives_during_the_wait_is_used() {
     let home = tempfile::tempdir().unwrap();
     let cache = DiskTokenCache::at(home.path());
-    let [here, there] = [0, 0].map(|n| slot(&cache, &login(n), &CredentialOptions::google()));
+    let [here, there] = [0, 0].map(|n| slot(&cache, &login(n), &CredentialOptions::default()));
     let Lookup::Missing(Some(lock)) = there.look_up(None, true) else {
         panic!("it waits");
     };
@@ -619,7 +622,7 @@ async fn dropped_fetch_releases_its_lock() {
     let home = tempfile::tempdir().unwrap();
     let cache = DiskTokenCache::at(home.path());
     let [slot_of_task, other] =
-        [0, 0].map(|n| slot(&cache, &login(n), &CredentialOptions::google()));
+        [0, 0].map(|n| slot(&cache, &login(n), &CredentialOptions::default()));
     let (sender, asked) = tokio::sync::oneshot::channel();
     let sender = Mutex::new(Some(sender));
     let source = ee_token::source_fn(move || {

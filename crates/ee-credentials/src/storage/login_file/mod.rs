@@ -17,8 +17,10 @@ use ee_token::{HttpClient, PrintablePath, Remedy, Scopes, SecretString, display_
 use fd_lock::RwLock;
 use zeroize::Zeroizing;
 
-use crate::input::location::{Place, check_kind, decode, is_absent, read_if_there};
-use crate::kinds::earth_engine_file::{self as keys, CLIENT_ID, EarthEngineFile};
+use crate::input::file::{check_kind, check_path, decode, is_absent, read_if_there};
+use crate::input::location::Location;
+use crate::kinds::earth_engine_file::{self as keys, EarthEngineFile};
+use crate::kinds::oauth_clients::CLIENT_ID;
 use crate::storage::login_file::json_fields::Fields;
 use crate::storage::private_file::{
     self, FileError, Replacement, is_random_name, open_own, random_name, step, sync_parent_dir,
@@ -223,12 +225,12 @@ impl LoginFile {
     ///
     /// Returns [`ErrorKind::InvalidFile`] if it cannot be read or contains something else.
     pub fn read(&self) -> Result<Option<LoginFileContents>, Error> {
-        let place = self.place();
-        let Some(text) = read_if_there(&place)? else {
+        let location = self.location();
+        let Some(text) = read_if_there(&location)? else {
             return Ok(None);
         };
         Ok(Some(LoginFileContents {
-            file: EarthEngineFile::read(&text.text, &place)?,
+            file: EarthEngineFile::read(&text.text, &location)?,
             warnings: text.warnings,
         }))
     }
@@ -336,14 +338,14 @@ impl LoginFile {
     ///
     /// Returns [`ErrorKind::InvalidFile`] if it cannot be read.
     pub fn load_code_verifier(&self) -> Result<Option<SecretString>, Error> {
-        let place = Place::file(self.verifier_path());
+        let location = Location::file(self.verifier_path());
         let path = self.verifier_path();
         let unreadable = |error: io::Error| {
             let remedy = FileError::in_io_error(&error).map(|error| error.remedy.clone());
             let remedy = remedy.unwrap_or_else(|| {
                 Remedy::new("Start the login again.").command("eectl auth login --mode=notebook")
             });
-            place
+            location
                 .invalid(format_args!("it cannot be read: {error}"))
                 .with_remedy(remedy)
                 .with_source(error)
@@ -356,7 +358,7 @@ impl LoginFile {
         file.take(MAX_VERIFIER)
             .read_to_end(&mut bytes)
             .map_err(unreadable)?;
-        Ok(Some(decode(&bytes, &place)?.as_str().into()))
+        Ok(Some(decode(&bytes, &location)?.as_str().into()))
     }
 
     /// Removes the verifier. Errors are ignored, because it is useless without a code.
@@ -429,24 +431,24 @@ impl LoginFile {
         }))
     }
 
-    fn place(&self) -> Place {
-        Place::file(self.path.as_path())
+    fn location(&self) -> Location {
+        Location::file(self.path.as_path())
     }
 
     /// Returns the keys of the file, or `None` if it is missing or empty.
     fn fields(&self) -> Result<Option<Fields>, Error> {
-        let place = self.place();
-        let Some(text) = read_if_there(&place)? else {
+        let location = self.location();
+        let Some(text) = read_if_there(&location)? else {
             return Ok(None);
         };
         if text.text.trim().is_empty() {
             return Ok(None);
         }
         // Rejects invalid files and other kinds of credentials.
-        EarthEngineFile::read(&text.text, &place)?;
+        EarthEngineFile::read(&text.text, &location)?;
         Fields::parse(&text.text)
             .map(Some)
-            .ok_or_else(|| place.invalid("it is no JSON object"))
+            .ok_or_else(|| location.invalid("it is no JSON object"))
     }
 
     fn write(&self, fields: &Fields) -> Result<(), Error> {
@@ -498,7 +500,7 @@ impl LoginFile {
     /// Returns the keys to keep of an invalid file when a new login is saved, and the file's error
     /// if more than the old login would be lost.
     fn salvage(&self, error: Error) -> (Fields, Option<Error>) {
-        let text = read_if_there(&self.place()).ok().flatten();
+        let text = read_if_there(&self.location()).ok().flatten();
         let Some(mut fields) = text.and_then(|text| Fields::parse(&text.text)) else {
             return (Fields::default(), Some(error));
         };
@@ -529,9 +531,9 @@ impl LoginFile {
 
     /// Returns an error for a directory, device or pipe, which is never replaced.
     pub(crate) fn check_place(&self) -> Result<(), Error> {
-        self.place().check_path()?;
+        check_path(&self.location())?;
         match fs::metadata(self.path.as_path()) {
-            Ok(metadata) => check_kind(&metadata, &self.place()),
+            Ok(metadata) => check_kind(&metadata, &self.location()),
             Err(_) => Ok(()),
         }
     }
@@ -541,7 +543,7 @@ impl LoginFile {
         &self,
         work: impl FnOnce() -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        self.place().check_path()?;
+        check_path(&self.location())?;
         match fs::symlink_metadata(self.path.as_path()) {
             Ok(_) => self.locked(work).map(Some),
             Err(error) if is_absent(&error) => Ok(None),

@@ -779,7 +779,7 @@ fn root_keeps_the_owner_of_replaced_files() {
 #[cfg(unix)]
 #[test]
 fn unreadable_login_file_is_not_moved_aside() {
-    use crate::input::location::faults::{Fault, inject};
+    use crate::input::file::faults::{Fault, inject};
     let (_dir, store) = store();
     store.save_login(&login("1//old")).unwrap();
     let before = fs::read(store.path()).unwrap();

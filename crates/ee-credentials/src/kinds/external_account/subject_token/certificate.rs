@@ -1,59 +1,73 @@
-//! A client certificate in the place of a subject token: the connection proves who holds it, and
-//! the token is the chain that leads to it (RFC 8705).
+//! A client certificate instead of a subject token: the TLS connection proves possession of the key,
+//! and the subject token is the certificate chain (RFC 8705).
 
 use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ee_token::{HttpClient, Remedy, SecretString};
+use serde::Deserialize;
 
-use crate::input::json::Document;
-use crate::input::location::{Place, read, read_async};
-use crate::kinds::external_account::Context;
+use crate::input::file::{read, read_async};
+use crate::input::json::{FilePath, JsonObject};
+use crate::input::location::Location;
+use crate::kinds::external_account::context::Context;
 use crate::{Environment, Error, ErrorKind};
 
 const CONFIG_VARIABLE: &str = "GOOGLE_API_CERTIFICATE_CONFIG";
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
-/// Where the certificate is. It is read for each exchange, since certificates are renewed.
+/// The files of the certificate, which are read before each exchange: certificates are renewed.
 #[derive(Clone)]
 pub(crate) struct CertificateSource {
-    /// The file that says where certificate and key are; `None` for the one that all of
-    /// Google's clients share.
+    /// The file with the paths of certificate and key. `None` for the default one of Google's
+    /// clients.
     config: Option<PathBuf>,
     trust_chain: Option<PathBuf>,
 }
 
+#[derive(Deserialize)]
+struct CertificateFields {
+    certificate_config_location: Option<FilePath>,
+    use_default_certificate_config: Option<bool>,
+    trust_chain_path: Option<FilePath>,
+}
+
+/// `cert_configs.workload` of a certificate configuration.
+#[derive(Deserialize)]
+struct WorkloadCertificate {
+    cert_path: FilePath,
+    key_path: FilePath,
+}
+
 impl CertificateSource {
-    pub(crate) fn from_document(source: &Document) -> Result<Self, Error> {
-        let config = source.path("certificate_config_location")?;
-        let default = source
-            .flag("use_default_certificate_config")?
-            .unwrap_or(false);
-        match (&config, default) {
-            (Some(_), true) => Err(source.place.invalid(
-                "the field `certificate_config_location` has no place beside `use_default_certificate_config`: true",
+    pub(crate) fn from_object(source: &JsonObject<'_>) -> Result<Self, Error> {
+        let fields: CertificateFields = source.read()?;
+        let is_default = fields.use_default_certificate_config.unwrap_or(false);
+        match (&fields.certificate_config_location, is_default) {
+            (Some(_), true) => Err(source.location.invalid(
+                "the field `certificate_config_location` excludes `use_default_certificate_config`: true",
             )),
-            (None, false) => Err(source.place.invalid_field(
+            (None, false) => Err(source.location.invalid_field(
                 "certificate_config_location",
                 "is missing, and `use_default_certificate_config` is not true",
             )),
             _ => Ok(Self {
-                config,
-                trust_chain: source.path("trust_chain_path")?,
+                config: fields.certificate_config_location.map(PathBuf::from),
+                trust_chain: fields.trust_chain_path.map(PathBuf::from),
             }),
         }
     }
 
-    /// A client that shows the certificate, and the chain.
+    /// Returns a client that presents the certificate, and the chain.
     pub(crate) async fn present(
         &self,
         context: &Context,
     ) -> Result<(HttpClient, SecretString), ee_token::Error> {
         self.read_async(context).await.map_err(|error| {
             let told = error.into_token_error();
-            let message = format!("{told} (the certificate that {} names)", context.place);
+            let message = format!("{told} (the certificate that {} names)", context.location);
             let explained = ee_token::Error::new(told.kind(), message);
             match told.remedy().cloned() {
                 Some(remedy) => explained.with_remedy(remedy),
@@ -64,15 +78,19 @@ impl CertificateSource {
     }
 
     async fn read_async(&self, context: &Context) -> Result<(HttpClient, SecretString), Error> {
-        let config = Place::file(self.config_path(&context.environment())?);
+        let config = Location::file(self.config_path(&context.environment())?);
         let (source, http) = (self.clone(), context.http.clone());
         read_async(&config, move |config| source.read(config, &http)).await
     }
 
-    fn read(&self, config: &Place, http: &HttpClient) -> Result<(HttpClient, SecretString), Error> {
+    fn read(
+        &self,
+        config: &Location,
+        http: &HttpClient,
+    ) -> Result<(HttpClient, SecretString), Error> {
         let (certificate_path, key_path) = paths(&read(config)?.text, config)?;
 
-        let certificate_place = Place::file(&certificate_path);
+        let certificate_place = Location::file(&certificate_path);
         let certificate_pem = read(&certificate_place)?.text;
         let leaf = first(
             &certificates(&certificate_pem, &certificate_place)?,
@@ -80,12 +98,12 @@ impl CertificateSource {
         )?;
         let mut chain = vec![leaf];
         if let Some(path) = &self.trust_chain {
-            let place = Place::file(path);
-            let others = certificates(&read(&place)?.text, &place)?;
-            first(&others, &place)?;
-            complete(&mut chain, others, &place)?;
+            let location = Location::file(path);
+            let others = certificates(&read(&location)?.text, &location)?;
+            first(&others, &location)?;
+            complete(&mut chain, others, &location)?;
         }
-        let key_place = Place::file(&key_path);
+        let key_place = Location::file(&key_path);
         let key = SecretString::from(read(&key_place)?.text.as_str());
         let http = http
             .with_identity(&certificate_pem, &key)
@@ -95,7 +113,7 @@ impl CertificateSource {
                     format!("{error} ({certificate_place} and {key_place})"),
                 )
                 .with_remedy(Remedy::new(
-                    "Check that the two files are of one issue, and the key is not encrypted.",
+                    "Check that the key belongs to the certificate and is not encrypted.",
                 ))
                 .with_source(error)
             })?;
@@ -113,37 +131,35 @@ impl CertificateSource {
         if let Some(path) = environment.path_var(CONFIG_VARIABLE)? {
             return Ok(path);
         }
-        let folder = environment.gcloud_config_dir()?.ok_or_else(|| {
+        let dir = environment.gcloud_config_dir()?.ok_or_else(|| {
             Error::new(
                 ErrorKind::InvalidEnvironment,
-                format!("there is no certificate configuration: {CONFIG_VARIABLE} is not set, and there is no home folder"),
+                format!("no certificate configuration was found: {CONFIG_VARIABLE} is not set, and the home directory is unknown"),
             )
-            .with_remedy(Remedy::new(format!("Let {CONFIG_VARIABLE} name the file.")))
+            .with_remedy(Remedy::new(format!("Set {CONFIG_VARIABLE} to the path of the file.")))
         })?;
-        Ok(folder.join("certificate_config.json"))
+        Ok(dir.join("certificate_config.json"))
     }
 }
 
-/// Where certificate and key are, as a configuration says.
-pub(crate) fn paths(config: &str, place: &Place) -> Result<(PathBuf, PathBuf), Error> {
-    let workload = Document::parse(config, place)?
-        .required_part("cert_configs")?
-        .required_part("workload")?;
-    Ok((
-        workload.required_path("cert_path")?,
-        workload.required_path("key_path")?,
-    ))
+/// Reads the paths of certificate and key from a certificate configuration.
+pub(crate) fn paths(config: &str, location: &Location) -> Result<(PathBuf, PathBuf), Error> {
+    let workload: WorkloadCertificate = JsonObject::parse(config, location)?
+        .object("cert_configs")?
+        .object("workload")?
+        .read()?;
+    Ok((workload.cert_path.into(), workload.key_path.into()))
 }
 
-/// Adds the certificates that lead from the leaf to an authority. The leaf may be repeated, at
-/// the top only; each of the others must have issued the one before it.
+/// Adds the certificates between the leaf and an authority. The leaf may be repeated at the top;
+/// each of the others must have issued the one before it.
 pub(crate) fn complete(
     chain: &mut Vec<Vec<u8>>,
     others: Vec<Vec<u8>>,
-    place: &Place,
+    location: &Location,
 ) -> Result<(), Error> {
     let wrong = |why: &str| {
-        place.invalid(why).with_remedy(Remedy::new(
+        location.invalid(why).with_remedy(Remedy::new(
             "Put the certificates in order: the leaf first or not at all, then its issuer, then the issuer's issuer.",
         ))
     };
@@ -152,9 +168,7 @@ pub(crate) fn complete(
             if at == 0 {
                 continue;
             }
-            return Err(wrong(
-                "the leaf certificate does not stand at the top of the chain",
-            ));
+            return Err(wrong("the leaf certificate is not at the top of the chain"));
         }
         chain.push(other);
     }
@@ -177,16 +191,16 @@ pub(crate) fn complete(
     Ok(())
 }
 
-fn first(certificates: &[Vec<u8>], place: &Place) -> Result<Vec<u8>, Error> {
+fn first(certificates: &[Vec<u8>], location: &Location) -> Result<Vec<u8>, Error> {
     certificates
         .first()
         .cloned()
-        .ok_or_else(|| place.invalid("there is no certificate in it (-----BEGIN CERTIFICATE-----)"))
+        .ok_or_else(|| location.invalid("it contains no certificate (-----BEGIN CERTIFICATE-----)"))
 }
 
-/// Every certificate of a PEM, in DER.
-pub(crate) fn certificates(pem: &str, place: &Place) -> Result<Vec<Vec<u8>>, Error> {
-    let broken = || place.invalid("a certificate in it is cut off or was changed");
+/// Returns the certificates of a PEM in DER.
+pub(crate) fn certificates(pem: &str, location: &Location) -> Result<Vec<Vec<u8>>, Error> {
+    let broken = || location.invalid("a certificate in it is truncated or damaged");
     pem.split(BEGIN)
         .skip(1)
         .map(|block| {
@@ -199,7 +213,7 @@ pub(crate) fn certificates(pem: &str, place: &Place) -> Result<Vec<Vec<u8>>, Err
         .collect()
 }
 
-/// Issuer and subject of a certificate (RFC 5280 §4.1), as they are encoded.
+/// Returns the encoded issuer and subject of a certificate (RFC 5280 §4.1).
 fn names(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (certificate, _) = element(der)?;
     let (fields, _) = element(certificate)?;
@@ -216,7 +230,7 @@ fn names(der: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((issuer, subject))
 }
 
-/// The contents of the first DER element, and what follows it (X.690 §8.1).
+/// Returns the contents of the first DER element, and the bytes after it (X.690 §8.1).
 fn element(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (_, rest) = bytes.split_first()?;
     let (length, rest) = rest.split_first()?;

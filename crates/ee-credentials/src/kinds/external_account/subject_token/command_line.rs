@@ -1,7 +1,7 @@
-//! A command line taken apart as a POSIX shell would, and nothing else of a shell: no variables,
-//! no globs, no pipes. (Python's `shlex.split`, which the reference client uses.)
+//! Splitting a command line into words like a POSIX shell, without variables, globs or pipes. The
+//! reference client uses Python's `shlex.split`.
 
-/// The words of a command line, or why there are none.
+/// Splits a command line, or returns why it is invalid.
 pub(crate) fn split(line: &str) -> Result<Vec<String>, &'static str> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -22,8 +22,7 @@ pub(crate) fn split(line: &str) -> Result<Vec<String>, &'static str> {
     Ok(words)
 }
 
-/// What stands up to the closing quote. A backslash counts before `"` and itself, between
-/// double quotes only.
+/// Reads up to the closing quote. Between double quotes, a backslash escapes `"` and itself.
 fn quoted(
     characters: &mut std::str::Chars<'_>,
     word: &mut String,
@@ -48,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_those_that_python_finds() {
+    fn words_match_python_shlex() {
         for (line, words) in [
             ("", &[][..]),
             ("  a  b\tc\n", &["a", "b", "c"]),
@@ -70,16 +69,16 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn words_in_quotes_are_the_words_again(words in proptest::collection::vec(".{0,20}", 0..6)) {
+        fn quoted_words_round_trip(words in proptest::collection::vec(".{0,20}", 0..6)) {
             let quoted = |word: &String| format!("'{}'", word.replace('\'', r"'\''"));
             let line = words.iter().map(quoted).collect::<Vec<_>>().join(" ");
             assert_eq!(split(&line), Ok(words));
         }
 
         #[test]
-        fn a_path_as_commands_show_it_is_one_word_and_the_path_again(path in "(?s).{0,40}") {
+        fn displayed_path_is_one_word(path in "(?s).{0,40}") {
             let shown = ee_token::display_path(path.as_ref());
-            let line = crate::input::location::shell_quoted(path.as_ref());
+            let line = crate::input::shell::shell_quoted(path.as_ref());
             assert_eq!(split(&line), Ok(vec![shown]));
         }
     }

@@ -1,5 +1,4 @@
-//! Subject tokens from a program that the file names. It runs only where the environment says
-//! that it may.
+//! Subject tokens from an executable that the file names. It runs only if the environment allows it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use chrono::Utc;
-use ee_token::{ErrorKind as Token, Remedy, SecretString};
+use ee_token::{ErrorKind as Token, Remedy, SecretString, sanitize_message};
+use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
@@ -16,21 +16,29 @@ use zeroize::Zeroizing;
 use crate::Error;
 use crate::discovery::program;
 use crate::input::blocking::{self, READ_TIMEOUT};
-use crate::input::json::Document;
-use crate::input::location::{Place, is_transient, read_async, read_if_there, retry};
-use crate::kinds::external_account::Context;
+use crate::input::file::{is_transient, read_async, read_if_there, retry};
+use crate::input::json::{FilePath, JsonObject};
+use crate::input::location::Location;
+use crate::kinds::external_account::context::Context;
 use crate::kinds::external_account::subject_token::command_line;
 
 const ALLOW: &str = "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES";
 /// In milliseconds.
 const TIMEOUTS: std::ops::RangeInclusive<u64> = 5_000..=120_000;
 const DEFAULT_TIMEOUT: u64 = 30_000;
-/// No answer comes near this.
 const MAX_OUTPUT: u64 = 1 << 20;
-/// The newest form of the answer.
+/// The newest supported version of the response.
 const VERSION: u64 = 1;
 
-/// A program, and for how long it may run.
+#[derive(Deserialize)]
+struct ExecutableFields {
+    /// The first word is the path of a program.
+    command: FilePath,
+    timeout_millis: Option<u64>,
+    output_file: Option<FilePath>,
+}
+
+/// A command line and its timeout.
 pub(crate) struct Executable {
     words: Vec<String>,
     timeout: Duration,
@@ -38,19 +46,18 @@ pub(crate) struct Executable {
 }
 
 impl Executable {
-    pub(crate) fn from_document(source: &Document) -> Result<Self, Error> {
-        let place = &source.place;
-        // Its first word is the path of a program.
-        source.path("command")?;
-        let words = command_line::split(source.required_text("command")?).map_err(|why| {
-            place.invalid_field("command", format_args!("cannot be taken apart: {why}"))
+    pub(crate) fn from_object(source: &JsonObject<'_>) -> Result<Self, Error> {
+        let location = &source.location;
+        let fields: ExecutableFields = source.read()?;
+        let words = command_line::split(fields.command.as_str()).map_err(|why| {
+            location.invalid_field("command", format_args!("is not a command line: {why}"))
         })?;
         if words.first().is_none_or(String::is_empty) {
-            return Err(place.invalid_field("command", "names no program"));
+            return Err(location.invalid_field("command", "names no program"));
         }
-        let millis = source.number("timeout_millis")?.unwrap_or(DEFAULT_TIMEOUT);
+        let millis = fields.timeout_millis.unwrap_or(DEFAULT_TIMEOUT);
         if !TIMEOUTS.contains(&millis) {
-            return Err(place.invalid_field(
+            return Err(location.invalid_field(
                 "timeout_millis",
                 format_args!(
                     "is {millis}, and must be from {} to {}",
@@ -62,7 +69,7 @@ impl Executable {
         Ok(Self {
             words,
             timeout: Duration::from_millis(millis),
-            output_file: source.path("output_file")?,
+            output_file: fields.output_file.map(PathBuf::from),
         })
     }
 
@@ -72,10 +79,10 @@ impl Executable {
             return Err(context
                 .error(
                     Token::InvalidCredential,
-                    format_args!("it names a program to run, and the variable {ALLOW} is not 1: nothing was run"),
+                    format_args!("it names an executable, which was not run because the variable {ALLOW} is not 1"),
                 )
                 .with_remedy(
-                    Remedy::new("If you know the file and trust it, allow its program.")
+                    Remedy::new("If you trust the file, allow its executable.")
                         .command(format!("export {ALLOW}=1")),
                 ));
         }
@@ -84,58 +91,48 @@ impl Executable {
         }
         let output = self.output(context).await?;
         if !output.trim_ascii().is_empty() {
-            return Answer::parse(&output, Place::Other("the executable's output".into()))
-                .and_then(|answer| answer.token())
-                .map_err(|why| self.error(context, &why));
+            return Response::parse(&output, &Location::Other("the executable's output".into()))
+                .and_then(|response| response.token())
+                .map_err(|error| self.error(context, &error.to_string()));
         }
-        // Some programs write to the file alone.
-        if let Some(place) = self.output_file.clone().map(Place::file)
-            && let Some(text) = read_async(&place, read_if_there)
+        // Some executables only write to the file.
+        if let Some(location) = self.output_file.clone().map(Location::file)
+            && let Some(text) = read_async(&location, read_if_there)
                 .await
                 .map_err(Error::into_token_error)?
         {
-            return Answer::parse(text.text.as_bytes(), place)
-                .and_then(|answer| answer.token())
-                .map_err(|why| self.error(context, &why));
+            return Response::parse(text.text.as_bytes(), &location)
+                .and_then(|response| response.token())
+                .map_err(|error| self.error(context, &error.to_string()));
         }
         Err(self.error(context, "it printed nothing"))
     }
 
-    /// The token that an earlier run left in the output file, if it is still good.
+    /// Returns the token of an earlier run from the output file, if it is still valid.
     async fn cached(&self, context: &Context) -> Result<Option<SecretString>, ee_token::Error> {
         let Some(path) = &self.output_file else {
             return Ok(None);
         };
-        let place = Place::file(path);
-        let Ok(Some(text)) = read_async(&place, read_if_there).await else {
+        let location = Location::file(path);
+        let Ok(Some(text)) = read_async(&location, read_if_there).await else {
             return Ok(None);
         };
-        // What is no JSON object was not written by such a program, and is written again.
-        let Ok(document) = Document::parse(&text.text, &place) else {
+        // The executable overwrites other text.
+        let Ok(response) = Response::parse(text.text.as_bytes(), &location) else {
             return Ok(None);
         };
-        let answer = Answer(document);
-        let is_good = |answer: &Answer| -> Result<bool, Error> {
-            let expires = answer.0.number("expiration_time")?;
-            Ok(answer.succeeded()? && expires.is_some_and(|at| at > now()))
-        };
-        let told = |error: Error| self.error(context, &error.to_string());
-        if !is_good(&answer).map_err(told)? {
-            return Ok(None);
-        }
-        answer
-            .token()
-            .map(Some)
-            .map_err(|why| self.error(context, &why))
+        response
+            .unexpired_token()
+            .map_err(|error| self.error(context, &error.to_string()))
     }
 
-    /// What the program prints.
+    /// Runs the executable and returns its output.
     async fn output(&self, context: &Context) -> Result<Zeroizing<Vec<u8>>, ee_token::Error> {
         let mut running = self.start(context).await?;
         let Some(stdout) = running.0.stdout.take() else {
             return Err(self.error(context, "its output cannot be read"));
         };
-        // Room for all of it: growing would leave copies behind.
+        // Growing would leave copies behind.
         let mut output = Zeroizing::new(Vec::with_capacity(MAX_OUTPUT as usize + 64));
         let finished = async {
             stdout.take(MAX_OUTPUT + 1).read_to_end(&mut output).await?;
@@ -149,17 +146,17 @@ impl Executable {
                 .error(
                     context,
                     &format!(
-                        "it did not finish within {} ms, and was stopped",
+                        "it did not finish within {} ms and was stopped",
                         self.timeout.as_millis()
                     ),
                 )
                 .with_remedy(Remedy::new(
-                    "See why it hangs, or raise `timeout_millis` (up to 120000).",
+                    "Find out why it hangs, or raise `timeout_millis` (up to 120000).",
                 ))),
             Ok(Err(error)) => Err(self.system_error(context, "its output cannot be read", error)),
-            Ok(Ok(None)) => Err(self.error(context, "it printed more than 1 MiB, and was stopped")),
+            Ok(Ok(None)) => Err(self.error(context, "it printed more than 1 MiB and was stopped")),
             Ok(Ok(Some(status))) if status.success() => Ok(output),
-            // What it printed may be a token.
+            // The output may be a token.
             Ok(Ok(Some(status))) => Err(self.error(context, &format!("it failed ({status})"))),
         }
     }
@@ -169,7 +166,7 @@ impl Executable {
         let [name, arguments @ ..] = self.words.as_slice() else {
             return Err(self.error(context, "it has no name"));
         };
-        // A path is the file's own choice; a name is not looked for in the current directory.
+        // A name is not searched for in the current directory.
         let program = if Path::new(name).components().count() > 1 {
             std::path::absolute(name).ok()
         } else {
@@ -210,10 +207,10 @@ impl Executable {
         if let Some(path) = &self.output_file {
             command.env("GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE", path);
         }
-        // A group of its own, so that it can be stopped with everything that it started.
+        // A process group, so that its child processes are stopped too.
         #[cfg(unix)]
         command.process_group(0);
-        // The program's file may be on a file system that does not respond.
+        // The executable may be on a file system that does not respond.
         let runtime = Handle::try_current().ok();
         let spawned = blocking::run(&program, READ_TIMEOUT, move || {
             let _entered = runtime.as_ref().map(Handle::enter);
@@ -225,7 +222,7 @@ impl Executable {
             .map_err(|error| self.system_error(context, "it cannot be run", error))
     }
 
-    /// The error of the system that a program cannot be run with.
+    /// Returns the error for an executable that the system cannot run.
     fn system_error(&self, context: &Context, what: &str, error: io::Error) -> ee_token::Error {
         let why = format!("{what}: {error}");
         let (kind, remedy) = if is_transient(&error) {
@@ -250,16 +247,16 @@ impl Executable {
                 kind,
                 format_args!("`credential_source.executable.command` ({name}): {why}"),
             )
-            .with_remedy(Remedy::new("Run the command by hand, and compare what it prints with the page on external accounts."))
+            .with_remedy(Remedy::new("Run the command in a shell, and compare its output with the documentation of external accounts."))
     }
 }
 
-/// A program that runs, and is stopped with its whole group when nobody waits for it any more.
+/// A running process, which is stopped with its process group on drop.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The number is the group's until the program was waited for.
+        // The ID belongs to the group until the process is reaped.
         #[cfg(unix)]
         if let Some(group) = self
             .0
@@ -271,80 +268,76 @@ impl Drop for Running {
     }
 }
 
-/// What a program answers, in JSON.
-pub(crate) struct Answer(Document);
+/// The JSON response of an executable.
+pub(crate) struct Response<'a>(JsonObject<'a>);
 
-impl Answer {
-    pub(crate) fn parse(bytes: &[u8], place: Place) -> Result<Self, String> {
+impl<'a> Response<'a> {
+    pub(crate) fn parse(bytes: &'a [u8], location: &Location) -> Result<Self, Error> {
         let text =
-            std::str::from_utf8(bytes).map_err(|_| format!("{place}: it is not UTF-8 text"))?;
-        Document::parse(text, &place)
-            .map(Self)
-            .map_err(|error| error.to_string())
+            std::str::from_utf8(bytes).map_err(|_| location.invalid("it is not UTF-8 text"))?;
+        JsonObject::parse(text, location).map(Self)
     }
 
-    /// Whether it says that there is a token. Its version must be known.
-    fn succeeded(&self) -> Result<bool, Error> {
-        let place = &self.0.place;
-        match self.0.number("version")? {
-            None => return Err(place.invalid("the field `version` is missing")),
-            Some(version) if version > VERSION => {
-                return Err(place.invalid(format_args!(
-                    "the field `version` is {version}, and only {VERSION} is known"
-                )));
-            }
-            Some(_) => {}
+    /// Returns the token, unless it has expired or has no expiry.
+    fn unexpired_token(&self) -> Result<Option<SecretString>, Error> {
+        let expires_at = self.0.field::<Option<u64>>("expiration_time")?;
+        match self.succeeded()? && expires_at.is_some_and(|at| at > now()) {
+            true => self.token().map(Some),
+            false => Ok(None),
         }
-        self.0
-            .flag("success")?
-            .ok_or_else(|| place.invalid("the field `success` is missing"))
     }
 
-    pub(crate) fn token(&self) -> Result<SecretString, String> {
-        self.checked_token().map_err(|error| error.to_string())
-    }
-
-    fn checked_token(&self) -> Result<SecretString, Error> {
-        let place = &self.0.place;
-        if !self.succeeded()? {
-            let code = match self.0.number("code") {
-                Ok(Some(number)) => number.to_string(),
-                _ => self.0.required_sentence("code")?,
-            };
-            let said = self.0.required_sentence("message")?;
-            return Err(place.invalid(format_args!(
-                "it says that it failed: {}: {}",
-                without_tokens(&code),
-                without_tokens(&said)
+    fn succeeded(&self) -> Result<bool, Error> {
+        let version: u64 = self.0.field("version")?;
+        if version > VERSION {
+            return Err(self.0.location.invalid(format_args!(
+                "the field `version` is {version}, and only {VERSION} is supported"
             )));
         }
-        if self
-            .0
-            .number("expiration_time")?
-            .is_some_and(|at| at < now())
-        {
-            return Err(place.invalid("the token has expired (`expiration_time`)"));
+        self.0.field("success")
+    }
+
+    pub(crate) fn token(&self) -> Result<SecretString, Error> {
+        let location = &self.0.location;
+        if !self.succeeded()? {
+            let code = match self.0.field::<u64>("code") {
+                Ok(number) => number.to_string(),
+                Err(_) => self.message("code")?,
+            };
+            return Err(location.invalid(format_args!(
+                "it reports a failure: {code}: {}",
+                self.message("message")?
+            )));
         }
-        match self.0.required_text("token_type")? {
+        let expires_at = self.0.field::<Option<u64>>("expiration_time")?;
+        if expires_at.is_some_and(|at| at < now()) {
+            return Err(location.invalid("the token has expired (`expiration_time`)"));
+        }
+        match self.0.field::<String>("token_type")?.as_str() {
             "urn:ietf:params:oauth:token-type:jwt" | "urn:ietf:params:oauth:token-type:id_token" => {
-                self.0.required_secret("id_token")
+                self.0.field("id_token")
             }
-            "urn:ietf:params:oauth:token-type:saml2" => self.0.required_secret("saml_response"),
-            _ => Err(place.invalid(
-                "the field `token_type` is none of urn:ietf:params:oauth:token-type:jwt, …:id_token and …:saml2",
+            "urn:ietf:params:oauth:token-type:saml2" => self.0.field("saml_response"),
+            _ => Err(location.invalid(
+                "the field `token_type` must be urn:ietf:params:oauth:token-type:jwt, …:id_token or …:saml2",
             )),
         }
     }
+
+    /// Returns text that an error may quote.
+    fn message(&self, field: &str) -> Result<String, Error> {
+        let text: SecretString = self.0.field(field)?;
+        Ok(without_tokens(&sanitize_message(text.expose_secret(), &[])))
+    }
 }
 
-/// NumericSeconds since 1970.
+/// Returns the current time in seconds since 1970.
 fn now() -> u64 {
     Utc::now().timestamp().unsigned_abs()
 }
 
-/// A sentence of the program's without what looks like a token: nobody knows the one that it was
-/// about to give, and programs put it into their messages. Such a word is long, and has letters and
-/// digits: large ones and small ones, or no dash. Paths and UUIDs stay.
+/// Redacts words that look like tokens: an executable may quote the token in its message. Such a word
+/// is long and has letters and digits, and either both cases or no dash. Paths and UUIDs stay.
 fn without_tokens(text: &str) -> String {
     const LONG: usize = 24;
     let is_of_token = |c: char| c.is_ascii_alphanumeric() || "-_+=".contains(c);
@@ -371,7 +364,7 @@ mod tests {
     use super::without_tokens;
 
     #[test]
-    fn words_that_look_like_tokens_go_and_paths_ids_and_prose_stay() {
+    fn words_that_look_like_tokens_are_redacted() {
         for (text, clean) in [
             (
                 "cannot renew 3Xy7Pq9LmN2bVcR8tKwZ5sDf: expired",

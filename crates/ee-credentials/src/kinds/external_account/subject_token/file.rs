@@ -1,4 +1,4 @@
-//! Subject tokens from a file: Kubernetes, and everything that renews a token in place.
+//! Subject tokens from a file that another program updates, such as kubelet.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -6,26 +6,28 @@ use std::sync::{Mutex, PoisonError};
 use ee_token::{PrintablePath, SecretString};
 
 use crate::Error;
-use crate::input::json::Document;
-use crate::input::location::{Place, Stamp, read, read_async};
-use crate::kinds::external_account::Context;
+use crate::input::file::{FileFingerprint, read, read_async};
+use crate::input::json::{FilePath, JsonObject};
+use crate::input::location::Location;
+use crate::kinds::external_account::context::Context;
 use crate::kinds::external_account::subject_token::format::Format;
 
-/// A file that is read for each exchange.
+/// A file that is read before each exchange.
 #[derive(Debug)]
 pub(crate) struct FileToken {
     path: PrintablePath,
     format: Format,
-    /// The file's when it was last read; `None` if it could not be read.
-    stamp: Mutex<Option<Stamp>>,
+    /// The fingerprint of the last read, or `None` if that failed.
+    fingerprint: Mutex<Option<FileFingerprint>>,
 }
 
 impl FileToken {
-    pub(crate) fn from_document(source: &Document) -> Result<Self, Error> {
+    pub(crate) fn from_object(source: &JsonObject<'_>) -> Result<Self, Error> {
+        let path: FilePath = source.field("file")?;
         Ok(Self {
-            path: source.required_path("file")?.into(),
-            format: Format::from_document(source)?,
-            stamp: Mutex::new(None),
+            path: path.as_str().into(),
+            format: Format::from_object(source)?,
+            fingerprint: Mutex::new(None),
         })
     }
 
@@ -34,12 +36,15 @@ impl FileToken {
     }
 
     pub(crate) async fn read(&self, context: &Context) -> Result<SecretString, ee_token::Error> {
-        let place = Place::file(self.path.as_path());
-        let file = read_async(&place, read).await;
-        *self.stamp() = file.as_ref().ok().map(|file| file.stamp);
-        let token = file.and_then(|file| self.format.token(&file.text, &place));
+        let location = Location::file(self.path.as_path());
+        let file = read_async(&location, read).await;
+        *self.fingerprint() = file.as_ref().ok().map(|file| file.fingerprint);
+        let token = file.and_then(|file| self.format.token(&file.text, &location));
         token.map_err(|error| {
-            let why = format!("{error} (the subject token that {} names)", context.place);
+            let why = format!(
+                "{error} (the subject token that {} names)",
+                context.location
+            );
             let told = error.into_token_error();
             let explained = ee_token::Error::new(told.kind(), why);
             match told.remedy().cloned() {
@@ -50,13 +55,15 @@ impl FileToken {
         })
     }
 
-    /// Whether it may be another file than the one that was read last.
+    /// Whether the file may have changed since it was read.
     pub(crate) fn can_retry_after_rejection(&self) -> bool {
-        let last = *self.stamp();
-        Stamp::can_retry_after_rejection(&self.path, last)
+        let last = *self.fingerprint();
+        FileFingerprint::can_retry_after_rejection(&self.path, last)
     }
 
-    fn stamp(&self) -> std::sync::MutexGuard<'_, Option<Stamp>> {
-        self.stamp.lock().unwrap_or_else(PoisonError::into_inner)
+    fn fingerprint(&self) -> std::sync::MutexGuard<'_, Option<FileFingerprint>> {
+        self.fingerprint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,55 +1,64 @@
-//! How a subject token stands in a text: as all of it, or in a field of a JSON object.
+//! The format of a subject token: plain text, or a field of a JSON object.
 
 use ee_token::SecretString;
+use serde::Deserialize;
 
 use crate::Error;
-use crate::input::json::{Document, clipped};
-use crate::input::location::Place;
+use crate::input::json::JsonObject;
+use crate::input::location::Location;
+use crate::input::quote::clipped;
 
 /// `format` of a file or URL source.
 #[derive(Debug)]
 pub(crate) enum Format {
     Text,
-    /// In this field.
+    /// A field of a JSON object.
     Json(String),
 }
 
+#[derive(Deserialize)]
+struct FormatFields {
+    r#type: Option<String>,
+    subject_token_field_name: Option<String>,
+}
+
 impl Format {
-    /// Reads `format` of a `credential_source`; without one the text is the token.
-    pub(crate) fn from_document(source: &Document) -> Result<Self, Error> {
-        let Some(format) = source.part("format")? else {
+    /// Reads `format` of a `credential_source`. Defaults to plain text.
+    pub(crate) fn from_object(source: &JsonObject<'_>) -> Result<Self, Error> {
+        let Some(format) = source.field::<Option<FormatFields>>("format")? else {
             return Ok(Self::Text);
         };
-        match format.text("type")? {
-            None | Some("text") => Ok(Self::Text),
-            Some("json") => {
-                let field = format.required_text("subject_token_field_name")?;
-                Ok(Self::Json(field.to_owned()))
+        let location = source.location.part("format");
+        match (format.r#type.as_deref(), format.subject_token_field_name) {
+            (None | Some("text"), _) => Ok(Self::Text),
+            (Some("json"), Some(field)) => Ok(Self::Json(field)),
+            (Some("json"), None) => {
+                Err(location.invalid_field("subject_token_field_name", "is missing"))
             }
-            Some(other) => Err(format.place.invalid_field(
+            (Some(other), _) => Err(location.invalid_field(
                 "type",
                 format_args!("is {:?}, and must be text or json", clipped(other)),
             )),
         }
     }
 
-    /// Takes the token out of a text.
-    pub(crate) fn token(&self, text: &str, place: &Place) -> Result<SecretString, Error> {
+    /// Extracts the token from text.
+    pub(crate) fn token(&self, text: &str, location: &Location) -> Result<SecretString, Error> {
         let text = text.trim();
         if text.is_empty() {
-            return Err(place.invalid("it is empty, and should be a subject token"));
+            return Err(location.invalid("it is empty, not a subject token"));
         }
         if is_html(text) {
-            return Err(place.invalid("it is HTML, and should be a subject token"));
+            return Err(location.invalid("it is HTML, not a subject token"));
         }
         match self {
             Self::Text => Ok(SecretString::from(text)),
-            Self::Json(field) => Document::parse(text, place)?.required_secret(field),
+            Self::Json(field) => JsonObject::parse(text, location)?.field(field),
         }
     }
 }
 
-/// Whether a text is a page, and not a SAML assertion.
+/// Whether the text is a web page, and not a SAML assertion.
 pub(crate) fn is_html(text: &str) -> bool {
     let text = text.trim_start();
     text.starts_with('<') && !text.starts_with("<saml") && !text.starts_with("<?xml")

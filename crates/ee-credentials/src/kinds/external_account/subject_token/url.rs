@@ -13,9 +13,10 @@ use url::{Host, Url};
 
 use crate::input::allowed_hosts;
 use crate::input::allowed_hosts::EXTERNAL_FILES_PAGE;
-use crate::input::json::{Document, clipped};
-use crate::input::location::Place;
-use crate::kinds::external_account::Context;
+use crate::input::json::JsonObject;
+use crate::input::location::Location;
+use crate::input::quote::clipped;
+use crate::kinds::external_account::context::Context;
 use crate::kinds::external_account::subject_token::aws::imds::is_link_local;
 use crate::kinds::external_account::subject_token::format::{Format, is_html};
 use crate::kinds::metadata_server::client_for;
@@ -33,20 +34,23 @@ pub(crate) struct UrlToken {
 }
 
 impl UrlToken {
-    pub(crate) fn from_document(
-        source: &Document,
+    pub(crate) fn from_object(
+        source: &JsonObject<'_>,
         options: &CredentialOptions,
     ) -> Result<Self, Error> {
-        let url = check(source.required_text("url")?, source)?;
+        let url = check(&source.field::<String>("url")?, &source.location)?;
         let mut headers = HeaderMap::new();
-        if let Some(part) = source.part("headers")? {
+        if source.has("headers") {
+            let part = source.object("headers")?;
             for name in part.names() {
-                let value = part.secret(name)?.unwrap_or_default();
+                let value: SecretString = part.field::<Option<_>>(name)?.unwrap_or_default();
                 let header = HeaderName::from_bytes(name.as_bytes()).ok();
                 let text = sensitive_header(&[value.expose_secret()]).ok();
                 let (Some(header), Some(text)) = (header, text) else {
                     let name = clipped(name).escape_debug().to_string();
-                    return Err(part.place.invalid_field(&name, "cannot be an HTTP header"));
+                    return Err(part
+                        .location
+                        .invalid_field(&name, "cannot be an HTTP header"));
                 };
                 headers.insert(header, text);
             }
@@ -56,7 +60,7 @@ impl UrlToken {
                 "leads to the metadata server of Google Cloud at {}, whose tokens are not subject tokens. Nothing was sent",
                 url.host_str().unwrap_or_default()
             );
-            return Err(allowed_hosts::refused(&source.place, "url", &why).with_remedy(
+            return Err(allowed_hosts::disallowed(&source.location, "url", &why).with_remedy(
                 Remedy::new("To act as the machine's own service account, use no credential file: the metadata server is found without one. Do not use a file that you do not trust.")
                     .url(EXTERNAL_FILES_PAGE),
             ));
@@ -64,7 +68,7 @@ impl UrlToken {
         Ok(Self {
             url,
             headers,
-            format: Format::from_document(source)?,
+            format: Format::from_object(source)?,
         })
     }
 
@@ -131,8 +135,8 @@ impl UrlToken {
                 )),
             ));
         }
-        let place = Place::Other(format!("the response of {host}"));
-        let token = self.format.token(text, &place).map_err(|why| {
+        let location = Location::Other(format!("the response of {host}"));
+        let token = self.format.token(text, &location).map_err(|why| {
             error(
                 Token::InvalidCredential,
                 &format!("responded without a token: {why}"),
@@ -164,8 +168,8 @@ impl fmt::Debug for UrlToken {
 
 /// Plain HTTP is allowed only on loopback and to the link-local address of metadata services, from
 /// which Azure returns tokens.
-fn check(text: &str, source: &Document) -> Result<Url, Error> {
-    let (url, host) = allowed_hosts::parse(text, "url", &source.place)?;
+fn check(text: &str, location: &Location) -> Result<Url, Error> {
+    let (url, host) = allowed_hosts::parse(text, "url", location)?;
     let is_local = is_loopback(&url) || is_link_local(&url);
     match url.scheme() {
         "https" => Ok(url),
@@ -173,7 +177,7 @@ fn check(text: &str, source: &Document) -> Result<Url, Error> {
         _ => {
             let why = format!("names {host} without HTTPS");
             Err(
-                allowed_hosts::refused(&source.place, "url", &why).with_remedy(Remedy::new(
+                allowed_hosts::disallowed(location, "url", &why).with_remedy(Remedy::new(
                     "Use an https:// URL. Plain HTTP is allowed only on this machine.",
                 )),
             )
@@ -239,7 +243,7 @@ fn is_configured_metadata_server(url: &Url, options: &CredentialOptions) -> bool
         let is_same_host = named.host() == url.host() || is_loopback(named) && is_loopback(url);
         is_same_host && named.port() == url.port() && url.path().starts_with(named.path())
     };
-    let environment = options.variables();
+    let environment = options.current_environment();
     let variables = ["GCE_METADATA_HOST", "GCE_METADATA_ROOT", "GCE_METADATA_IP"];
     let named = variables
         .into_iter()

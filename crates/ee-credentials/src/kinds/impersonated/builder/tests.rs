@@ -80,7 +80,10 @@ async fn a_login_a_token_and_an_impersonated_account_can_act_as_another() {
     let middle = login.impersonate(MIDDLE).build(&options).unwrap();
     let target = middle.impersonate(TARGET).build(&options).unwrap();
     target.token().await.unwrap();
-    assert_eq!(target.acts_as().collect::<Vec<_>>(), [TARGET, MIDDLE]);
+    assert_eq!(
+        target.impersonated_accounts().collect::<Vec<_>>(),
+        [TARGET, MIDDLE]
+    );
 
     let token = login.token().await.unwrap();
     let own = Credentials::from_token(AccessToken::new(token.secret()).unwrap());
@@ -155,22 +158,28 @@ async fn a_machines_account_can_act_as_another() {
 }
 
 #[test]
-fn what_can_be_known_to_be_wrong_is_said_before_anything_is_sent() {
-    let options = CredentialOptions::google();
+fn invalid_impersonation_is_rejected_without_a_request() {
+    let options = CredentialOptions::default();
     let token = Credentials::from_token(AccessToken::new("ya29.canary").unwrap());
     let to_middle = token.impersonate(MIDDLE).build(&options).unwrap();
     let key = Credentials::from_api_key("AIza-canary");
     let sdk = token.clone().with_quota_project("764086051850");
     for (impersonation, words) in [
-        (token.impersonate(""), "no service account's address"),
-        (token.impersonate("jane"), "no service account's address"),
+        (
+            token.impersonate(""),
+            "not a service account's email address",
+        ),
+        (
+            token.impersonate("jane"),
+            "not a service account's email address",
+        ),
         (
             token.impersonate("a/b@p.example"),
-            "no service account's address",
+            "not a service account's email address",
         ),
         (
             token.impersonate(TARGET).delegates(["x"]),
-            "no service account's address",
+            "not a service account's email address",
         ),
         (token.impersonate(TARGET).delegates([TARGET]), "circle"),
         (

@@ -13,8 +13,8 @@ use url::{Host, Url};
 
 use crate::Error;
 use crate::input::allowed_hosts;
-use crate::input::json::Document;
-use crate::kinds::external_account::Context;
+use crate::input::json::JsonObject;
+use crate::kinds::external_account::context::Context;
 use crate::kinds::external_account::subject_token::aws::sigv4::AccessKey;
 use crate::kinds::metadata_server::client_for;
 
@@ -42,11 +42,11 @@ pub(crate) struct Imds {
 }
 
 impl Imds {
-    pub(crate) fn from_document(source: &Document) -> Result<Self, Error> {
+    pub(crate) fn from_object(source: &JsonObject<'_>) -> Result<Self, Error> {
         let url = |name: &str| {
             source
-                .text(name)?
-                .map(|text| check(text, name, source))
+                .field::<Option<String>>(name)?
+                .map(|text| check(&text, name, source))
                 .transpose()
         };
         let credentials = url("url")?;
@@ -242,8 +242,8 @@ async fn send(
 
 /// Checks that the URL is one of the service's two addresses, because a server at another address
 /// could return keys of its choice.
-fn check(text: &str, field: &str, source: &Document) -> Result<Url, Error> {
-    let (url, _) = allowed_hosts::parse(text, field, &source.place)?;
-    allowed_hosts::check_listed(&url, (field, UrlField::AwsMetadata), &source.place)?;
+fn check(text: &str, field: &str, source: &JsonObject<'_>) -> Result<Url, Error> {
+    let (url, _) = allowed_hosts::parse(text, field, &source.location)?;
+    allowed_hosts::check_listed(&url, (field, UrlField::AwsMetadata), &source.location)?;
     Ok(url)
 }

@@ -10,9 +10,10 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::input::allowed_hosts;
-use crate::input::json::{Document, clipped};
-use crate::input::location::Place;
-use crate::kinds::external_account::Context;
+use crate::input::json::JsonObject;
+use crate::input::location::Location;
+use crate::input::quote::clipped;
+use crate::kinds::external_account::context::Context;
 use crate::kinds::external_account::subject_token::aws::imds::{Imds, Session};
 use crate::kinds::external_account::subject_token::aws::sigv4::{AccessKey, encode, sign};
 use crate::{CredentialOptions, Environment, Error};
@@ -24,28 +25,28 @@ const TARGET: &str = "x-goog-cloud-target-resource";
 
 /// An AWS source. Keys and region come from environment variables or the instance metadata.
 pub(crate) struct Aws {
-    place: Place,
+    location: Location,
     verification_url: String,
     imds: Imds,
     allowed_hosts: Vec<String>,
 }
 
 impl Aws {
-    pub(crate) fn from_document(
-        source: &Document,
+    pub(crate) fn from_object(
+        source: &JsonObject<'_>,
         options: &CredentialOptions,
     ) -> Result<Self, Error> {
-        let id = source.required_text("environment_id")?;
+        let id: String = source.field("environment_id")?;
         if id != "aws1" {
-            return Err(source.place.invalid_field(
+            return Err(source.location.invalid_field(
                 "environment_id",
-                format_args!("is {:?}, but only aws1 is supported", clipped(id)),
+                format_args!("is {:?}, but only aws1 is supported", clipped(&id)),
             ));
         }
         let aws = Self {
-            place: source.place.clone(),
-            verification_url: source.required_text(VERIFICATION_URL)?.to_owned(),
-            imds: Imds::from_document(source)?,
+            location: source.location.clone(),
+            verification_url: source.field(VERIFICATION_URL)?,
+            imds: Imds::from_object(source)?,
             allowed_hosts: options.allowed_hosts.clone(),
         };
         // The URL is validated again when the region is known.
@@ -56,23 +57,23 @@ impl Aws {
     /// Returns the verification URL for a region, as text and parsed.
     fn url_in(&self, region: &str) -> Result<(String, Url), Error> {
         let text = self.verification_url.replace("{region}", region);
-        let (url, host) = allowed_hosts::parse(&text, VERIFICATION_URL, &self.place)?;
+        let (url, host) = allowed_hosts::parse(&text, VERIFICATION_URL, &self.location)?;
         if url.scheme() != "https" || url.port().is_some() {
             let why = format!("names {host} without HTTPS at the default port");
             return Err(
-                allowed_hosts::refused(&self.place, VERIFICATION_URL, &why).with_remedy(
+                allowed_hosts::disallowed(&self.location, VERIFICATION_URL, &why).with_remedy(
                     Remedy::new("Use https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15."),
                 ),
             );
         }
         // The region that the user set need not be a known AWS region.
         let example = self.verification_url.replace("{region}", EXAMPLE_REGION);
-        let (example, _) = allowed_hosts::parse(&example, VERIFICATION_URL, &self.place)?;
+        let (example, _) = allowed_hosts::parse(&example, VERIFICATION_URL, &self.location)?;
         let field = UrlField::AwsVerification;
         if !allowed_hosts::is_allowed(&url, &self.allowed_hosts)
             && field.compare(&example) != UrlMatch::Listed
         {
-            allowed_hosts::check_listed(&url, (VERIFICATION_URL, field), &self.place)?;
+            allowed_hosts::check_listed(&url, (VERIFICATION_URL, field), &self.location)?;
         }
         Ok((text, url))
     }

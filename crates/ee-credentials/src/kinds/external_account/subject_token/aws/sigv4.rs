@@ -9,7 +9,7 @@ use ring::{digest, hmac};
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::hex;
+use crate::input::quote::hex;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 

@@ -8,7 +8,7 @@ use ee_token::{Endpoints, HttpClient, ManualClock, TokenCache};
 use serde_json::{Value, json};
 
 use crate::CredentialOptions;
-use crate::input::location::Place;
+use crate::input::location::Location;
 use crate::kinds;
 
 const TOKENS: &str = "oauth2.googleapis.com";
@@ -70,8 +70,8 @@ async fn kinds() -> (
 fn cache(file: &Value, emulator: &Emulator, clock: &ManualClock) -> TokenCache {
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
     let options = CredentialOptions::new(HttpClient::new(endpoints));
-    let loaded = kinds::load(&file.to_string(), &Place::Text, &options).unwrap();
-    TokenCache::with_clock(loaded.source, clock)
+    let credential = kinds::load(&file.to_string(), &Location::InMemory, &options).unwrap();
+    TokenCache::with_clock(credential.source, clock)
 }
 
 /// A response that is not about the credential, whoever sends it.

@@ -1,0 +1,108 @@
+//! Projects in Earth Engine's login file and in gcloud's configuration.
+
+use crate::discovery::gcloud_config;
+use crate::input::file::read_if_there;
+use crate::input::location::Location;
+use crate::kinds::earth_engine_file::EarthEngineFile;
+use crate::{Environment, Error};
+
+impl Environment {
+    /// Returns the project in Earth Engine's login file, or `None` if the file does not exist.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidFile`](crate::ErrorKind::InvalidFile) if the file is invalid; as
+    /// [`Environment::earth_engine_credentials_file`].
+    pub fn earthengine_file_project(&self) -> Result<Option<String>, Error> {
+        let Some(path) = self.earth_engine_credentials_file()? else {
+            return Ok(None);
+        };
+        let location = Location::file(path);
+        let Some(file) = read_if_there(&location)? else {
+            return Ok(None);
+        };
+        let file = EarthEngineFile::read(&file.text, &location)?;
+        Ok(file.project().map(str::to_owned))
+    }
+
+    /// Returns gcloud's project: `CLOUDSDK_CORE_PROJECT`, or `core/project` of the active
+    /// configuration.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidEnvironment`](crate::ErrorKind::InvalidEnvironment) if a configuration
+    /// file cannot be read; as [`Environment::gcloud_config_dir`].
+    pub fn gcloud_project(&self) -> Result<Option<String>, Error> {
+        if let Some(project) = self.try_var("CLOUDSDK_CORE_PROJECT")? {
+            return Ok(Some(project.to_owned()));
+        }
+        let name = self.try_var("CLOUDSDK_ACTIVE_CONFIG_NAME")?;
+        match self.gcloud_config_dir()? {
+            Some(dir) => gcloud_config::project(&dir, name),
+            None => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crate::{Environment, Platform};
+
+    #[test]
+    fn project_of_the_login_file_needs_no_login() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::empty().with_home(home.path());
+        assert_eq!(environment.earthengine_file_project().unwrap(), None);
+        let path = environment
+            .earth_engine_credentials_file()
+            .unwrap()
+            .unwrap();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        for (text, project) in [
+            (r#"{"project": "p"}"#, Some("p")),
+            (r#"{"project": 123456789012}"#, Some("123456789012")),
+            (r#"{"project": ""}"#, None),
+            (r#"{"refresh_token": "1//x"}"#, None),
+        ] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(
+                environment.earthengine_file_project().unwrap().as_deref(),
+                project
+            );
+        }
+        fs::write(&path, "{").unwrap();
+        let error = environment.earthengine_file_project().unwrap_err();
+        assert!(error.to_string().contains("credentials"), "{error}");
+    }
+
+    #[test]
+    fn gcloud_project_is_the_variables_or_the_configurations() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::empty()
+            .with_os(Platform::Linux)
+            .with_home(home.path());
+        assert_eq!(environment.gcloud_project().unwrap(), None);
+        let dir = environment
+            .gcloud_config_dir()
+            .unwrap()
+            .unwrap()
+            .join("configurations");
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("config_default"), "[core]\nproject = one\n").unwrap();
+        fs::write(dir.join("config_b"), "[core]\nproject = two\n").unwrap();
+        assert_eq!(
+            environment.gcloud_project().unwrap().as_deref(),
+            Some("one")
+        );
+        let environment = environment.with_var("CLOUDSDK_ACTIVE_CONFIG_NAME", "b");
+        assert_eq!(
+            environment.gcloud_project().unwrap().as_deref(),
+            Some("two")
+        );
+        let environment = environment.with_var("CLOUDSDK_CORE_PROJECT", "three");
+        assert_eq!(
+            environment.gcloud_project().unwrap().as_deref(),
+            Some("three")
+        );
+    }
+}

@@ -1,0 +1,489 @@
+//! Reading the files of credentials: bounded, without waiting for a writer, and wiped.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use ee_token::Remedy;
+use zeroize::Zeroizing;
+
+use crate::input::blocking::{self, READ_TIMEOUT};
+use crate::input::file_access;
+use crate::input::location::Location;
+use crate::input::path_setting::PathSetting;
+use crate::{Error, ErrorKind, Warning};
+
+/// The size limit of a credential file.
+const MAX_FILE: u64 = 1 << 20;
+
+/// A cheap way to tell that a file has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileFingerprint {
+    modified: Option<SystemTime>,
+    length: u64,
+    inode: u64,
+}
+
+impl FileFingerprint {
+    fn of(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(metadata);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Self {
+            modified: metadata.modified().ok(),
+            length: metadata.len(),
+            inode,
+        }
+    }
+
+    /// Returns the fingerprint of a file, or `None` if it does not exist.
+    pub(crate) fn now(path: &Path) -> io::Result<Option<Self>> {
+        match metadata(path) {
+            Ok(metadata) => Ok(Some(Self::of(&metadata))),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the file may have changed since the fingerprint `last`. An error, or a file system that
+    /// does not respond, counts as a change.
+    pub(crate) fn can_retry_after_rejection(path: &Path, last: Option<Self>) -> bool {
+        let owned = path.to_owned();
+        let now = blocking::run_briefly(path, move || Self::now(&owned));
+        !matches!(now, Some(Ok(now)) if now == last)
+    }
+}
+
+fn metadata(path: &Path) -> io::Result<Metadata> {
+    injected_fault(path, false)?;
+    fs::metadata(path)
+}
+
+/// The text of a file, its fingerprint, and warnings about its permissions.
+pub(crate) struct FileContents {
+    pub(crate) text: Zeroizing<String>,
+    pub(crate) fingerprint: FileFingerprint,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// Reads a text file. Returns `None` if it does not exist.
+///
+/// Only a regular file is opened, because a pipe may never have a writer, and at most 1 MiB is read.
+pub(crate) fn read_if_there(location: &Location) -> Result<Option<FileContents>, Error> {
+    let Some(path) = location.path() else {
+        return Ok(None);
+    };
+    check_path(location)?;
+    let metadata = match metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(unreadable(location, error)),
+    };
+    check(&metadata, location)?;
+    read_file(path, location).map(Some)
+}
+
+/// Rejects a key, a token or another text that cannot be a path.
+pub(crate) fn check_path(location: &Location) -> Result<(), Error> {
+    match location {
+        Location::File { path, named_by } => named_by
+            .map_or(PathSetting::Argument, PathSetting::Variable)
+            .check(path),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the file, which may have been replaced since it was checked.
+fn read_file(path: &Path, location: &Location) -> Result<FileContents, Error> {
+    let mut file = open(path).map_err(|error| unreadable(location, error))?;
+    let metadata = file
+        .metadata()
+        .map_err(|error| unreadable(location, error))?;
+    check(&metadata, location)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
+    file.by_ref()
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(location, error))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(too_long(location));
+    }
+    Ok(FileContents {
+        text: decode(&bytes, location)?,
+        fingerprint: FileFingerprint::of(&metadata),
+        warnings: file_access::check(&metadata, path),
+    })
+}
+
+/// Opens a file for reading, without waiting for the writer of a pipe.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    injected_fault(path, true)?;
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
+    );
+    options.open(path)
+}
+
+/// Reads a text file that must exist.
+pub(crate) fn read(location: &Location) -> Result<FileContents, Error> {
+    read_if_there(location)?.ok_or_else(|| {
+        let error = location.invalid("the file does not exist");
+        match location {
+            Location::File { path, .. } if path.starts_with("~") => error.with_remedy(Remedy::new(
+                "~ is expanded by shells only. Use the full path.",
+            )),
+            Location::File {
+                named_by: Some(variable),
+                ..
+            } => error.with_remedy(
+                Remedy::new(format!(
+                    "Set {variable} to the path of an existing file, or unset it."
+                ))
+                .command(format!("unset {variable}")),
+            ),
+            _ => error.with_remedy(Remedy::new("Check the path.")),
+        }
+    })
+}
+
+/// Runs an operation that reads the file of `location`, outside of the threads that run tasks.
+///
+/// # Errors
+/// The operation's own; [`ErrorKind::Io`] if it does not return in time.
+pub(crate) async fn read_async<T: Send + 'static>(
+    location: &Location,
+    operation: impl FnOnce(&Location) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let owned = location.clone();
+    let path = location.path().unwrap_or(Path::new(""));
+    blocking::run(path, READ_TIMEOUT, move || operation(&owned))
+        .await
+        .unwrap_or_else(|error| Err(unreadable(location, error)))
+}
+
+/// [`read_async`] for the other crates of this workspace. Without a path nothing is read.
+///
+/// # Errors
+/// The operation's own; [`ErrorKind::Io`] if it does not return in time.
+pub async fn without_blocking<T: Send + 'static>(
+    path: Option<PathBuf>,
+    operation: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match path {
+        Some(path) => read_async(&Location::file(path), move |_| operation()).await,
+        None => operation(),
+    }
+}
+
+/// Whether the file does not exist, as opposed to being unreadable.
+pub(crate) fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+fn check(metadata: &Metadata, location: &Location) -> Result<(), Error> {
+    check_kind(metadata, location)?;
+    if metadata.len() > MAX_FILE {
+        return Err(too_long(location));
+    }
+    Ok(())
+}
+
+/// Rejects a path that is not a regular file.
+pub(crate) fn check_kind(metadata: &Metadata, location: &Location) -> Result<(), Error> {
+    if metadata.is_dir() {
+        return Err(location
+            .invalid("it is a directory, not a file")
+            .with_remedy(Remedy::new("Use the path of a file in it.")));
+    }
+    if !metadata.is_file() {
+        return Err(location
+            .invalid("it is a pipe or a device, not a regular file")
+            .with_remedy(Remedy::new("Write the credential to a file first.")));
+    }
+    Ok(())
+}
+
+fn too_long(location: &Location) -> Error {
+    location
+        .invalid("it is larger than 1 MiB, so it is not a credential")
+        .with_remedy(Remedy::new("Check the path."))
+}
+
+pub(crate) fn unreadable(location: &Location, error: io::Error) -> Error {
+    if is_transient(&error) {
+        let message = format!("{location}: it could not be read: {error}");
+        return Error::new(ErrorKind::Io, message)
+            .with_remedy(retry(&error))
+            .with_source(error);
+    }
+    let why = match error.kind() {
+        io::ErrorKind::PermissionDenied => "permission to read it is denied".to_owned(),
+        io::ErrorKind::InvalidInput => "the path is invalid".to_owned(),
+        _ => format!("it cannot be read: {error}"),
+    };
+    location
+        .invalid(why)
+        .with_remedy(Remedy::new(
+            "Check the path, and the owner and the permissions of the file.",
+        ))
+        .with_source(error)
+}
+
+/// Whether the operation may succeed on retry: any error but those about the file itself, its path or
+/// its permissions.
+pub(crate) fn is_transient(error: &io::Error) -> bool {
+    let is_about_file = matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::InvalidFilename
+            | io::ErrorKind::InvalidData
+            | io::ErrorKind::Unsupported
+    );
+    // The standard library has no kind for these.
+    #[cfg(unix)]
+    let is_about_file = {
+        use rustix::io::Errno;
+        is_about_file || is_one_of(error, &[Errno::LOOP, Errno::NOEXEC, Errno::TOOBIG])
+    };
+    !is_about_file
+}
+
+#[cfg(unix)]
+fn is_one_of(error: &io::Error, numbers: &[rustix::io::Errno]) -> bool {
+    rustix::io::Errno::from_io_error(error).is_some_and(|number| numbers.contains(&number))
+}
+
+/// Returns the remedy for a transient error.
+pub(crate) fn retry(error: &io::Error) -> Remedy {
+    #[cfg(unix)]
+    if is_one_of(error, &[rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]) {
+        return Remedy::new(
+            "Try again. If it happens again, close unused files, or raise the limit on open files.",
+        )
+        .command("ulimit -n 4096");
+    }
+    match error.kind() {
+        io::ErrorKind::TimedOut => Remedy::new(
+            "Check that the file system is mounted and its server can be reached, or put the file on a local disk.",
+        ),
+        _ => Remedy::new("Try again. If it happens again, check the disk and the system log."),
+    }
+}
+
+/// Makes a permission error transient for a file that was readable before: another process may be
+/// replacing it, and set its permissions next.
+pub(crate) fn while_replaced(error: Error) -> Error {
+    let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());
+    let is_denied =
+        cause.is_some_and(|cause: &io::Error| cause.kind() == io::ErrorKind::PermissionDenied);
+    if !is_denied {
+        return error;
+    }
+    let transient = Error::new(ErrorKind::Io, error.to_string());
+    match error.remedy() {
+        Some(remedy) => transient.with_remedy(remedy.clone()),
+        None => transient,
+    }
+    .with_source(error)
+}
+
+pub(crate) fn decode(bytes: &[u8], location: &Location) -> Result<Zeroizing<String>, Error> {
+    let save_again = || Remedy::new("Save the file as plain text in UTF-8, or download it again.");
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(location
+            .invalid("it is UTF-16, and UTF-8 is needed")
+            .with_remedy(save_again()));
+    }
+    // Windows editors begin UTF-8 files with this mark.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        location
+            .invalid(format_args!(
+                "it is not UTF-8 text (from byte {} on)",
+                error.valid_up_to()
+            ))
+            .with_remedy(save_again())
+    })?;
+    if text.contains('\0') {
+        return Err(location
+            .invalid("it contains NUL bytes, so it is not text")
+            .with_remedy(save_again()));
+    }
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// The hook for errors that tests inject.
+#[cfg(not(test))]
+fn injected_fault(_: &Path, _opens: bool) -> io::Result<()> {
+    Ok(())
+}
+#[cfg(test)]
+use faults::apply as injected_fault;
+
+/// File systems that fail or do not respond.
+#[cfg(test)]
+pub(crate) mod faults {
+    use std::collections::BTreeMap;
+    use std::io;
+    use std::path::{Path, PathBuf};
+    use std::sync::{Condvar, Mutex};
+
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Fault {
+        /// All operations on the path fail with this error number.
+        Error(i32),
+        /// The file cannot be opened.
+        OpenError(i32),
+        /// No operation on the path returns.
+        Hang,
+    }
+
+    static FAULTS: Mutex<BTreeMap<PathBuf, Fault>> = Mutex::new(BTreeMap::new());
+    static CHANGED: Condvar = Condvar::new();
+
+    /// Removes its fault on drop.
+    pub(crate) struct Injected(PathBuf);
+
+    pub(crate) fn inject(path: &Path, fault: Fault) -> Injected {
+        FAULTS.lock().unwrap().insert(path.to_owned(), fault);
+        Injected(path.to_owned())
+    }
+
+    pub(crate) fn apply(path: &Path, opens: bool) -> io::Result<()> {
+        let mut faults = FAULTS.lock().unwrap();
+        loop {
+            match faults.get(path) {
+                Some(Fault::Error(number)) => return Err(io::Error::from_raw_os_error(*number)),
+                Some(Fault::OpenError(number)) if opens => {
+                    return Err(io::Error::from_raw_os_error(*number));
+                }
+                Some(Fault::Hang) => faults = CHANGED.wait(faults).unwrap(),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    impl Drop for Injected {
+        fn drop(&mut self) {
+            FAULTS.lock().unwrap().remove(&self.0);
+            CHANGED.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ee_token::display_path;
+
+    use super::*;
+
+    fn refusal(path: &Path) -> String {
+        let error = read(&Location::file(path)).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidFile);
+        assert!(error.remedy().is_some());
+        let message = error.to_string();
+        assert!(message.starts_with(&display_path(path)), "{message}");
+        message
+    }
+
+    #[test]
+    fn unreadable_files_are_rejected() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for (contents, why) in [
+            (&b"\xff\xfe{\0}\0"[..], "UTF-16"),
+            (b"{\"a\": \"\xff\"}", "not UTF-8 text (from byte 7 on)"),
+            (b"{}\0", "NUL"),
+        ] {
+            fs::write(path("odd"), contents).unwrap();
+            assert!(refusal(&path("odd")).contains(why));
+        }
+        assert!(refusal(dir.path()).contains("directory"));
+        assert!(refusal(&path("nowhere")).contains("does not exist"));
+        assert!(refusal(&path("odd").join("below")).contains("does not exist"));
+        assert!(refusal(Path::new("~/key.json")).contains("does not exist"));
+        // Sparse: 100 MB that are never read.
+        let huge = File::create(path("huge")).unwrap();
+        huge.set_len(100_000_000).unwrap();
+        assert!(refusal(&path("huge")).contains("1 MiB"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn device_is_not_opened() {
+        assert!(refusal(Path::new("/dev/zero")).contains("device"));
+        assert!(refusal(Path::new("/dev/tty")).contains("device"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pipe_that_replaces_the_file_does_not_block() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        // It has no writer: a plain open would block.
+        let error = read_file(&pipe, &Location::file(&pipe)).err().unwrap();
+        assert!(error.to_string().contains("pipe"), "{error}");
+    }
+
+    #[test]
+    fn byte_order_mark_is_removed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), b"\xef\xbb\xbf{}").unwrap();
+        assert_eq!(*read(&Location::file(file.path())).unwrap().text, "{}");
+    }
+
+    #[test]
+    fn fingerprint_changes_with_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        assert_eq!(FileFingerprint::now(&path).unwrap(), None);
+        fs::write(&path, "a").unwrap();
+        let before = read(&Location::file(&path)).unwrap().fingerprint;
+        assert_eq!(FileFingerprint::now(&path).unwrap(), Some(before));
+        fs::write(&path, "ab").unwrap();
+        assert_ne!(FileFingerprint::now(&path).unwrap(), Some(before));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn errors_about_the_file_itself_are_not_transient() {
+        use rustix::io::Errno;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "{}").unwrap();
+        for errno in [
+            Errno::ACCESS,
+            Errno::PERM,
+            Errno::LOOP,
+            Errno::NAMETOOLONG,
+            Errno::INVAL,
+            Errno::ISDIR,
+        ] {
+            let fault = faults::Fault::OpenError(errno.raw_os_error());
+            let _injected = faults::inject(&path, fault);
+            let error = read(&Location::file(&path)).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::InvalidFile, "{errno}");
+            assert!(!error.is_transient() && error.remedy().is_some());
+        }
+        for errno in [Errno::NOENT, Errno::NOTDIR] {
+            let fault = faults::Fault::Error(errno.raw_os_error());
+            let _injected = faults::inject(&path, fault);
+            assert!(read_if_there(&Location::file(&path)).unwrap().is_none());
+        }
+    }
+}
