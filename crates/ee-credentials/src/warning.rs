@@ -4,11 +4,6 @@ use std::fmt;
 
 use ee_token::{Remedy, Scopes};
 
-pub(crate) const READABLE: &str = "insecure_permissions";
-pub(crate) const WRITABLE: &str = "writable_by_others";
-pub(crate) const OTHER_OWNER: &str = "owned_by_other_user";
-pub(crate) const DIRECTORY: &str = "directory_writable_by_others";
-
 /// A non-fatal problem with a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -36,7 +31,13 @@ impl Warning {
 
     /// Whether the warning is about other users' access to the credential file.
     pub fn is_about_file_access(&self) -> bool {
-        [READABLE, WRITABLE, OTHER_OWNER, DIRECTORY].contains(&self.code)
+        matches!(
+            self.code,
+            "insecure_permissions"
+                | "writable_by_others"
+                | "owned_by_other_user"
+                | "directory_writable_by_others"
+        )
     }
 }
 

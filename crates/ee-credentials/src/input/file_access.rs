@@ -18,7 +18,6 @@ mod unix {
 
     use crate::Warning;
     use crate::input::shell::shell_quoted;
-    use crate::warning::{DIRECTORY, OTHER_OWNER, READABLE, WRITABLE};
 
     const ROOT: u32 = 0;
     const STICKY: u32 = 0o1000;
@@ -87,7 +86,7 @@ mod unix {
 
     fn readable(path: &Path, mode: u32) -> Warning {
         Warning::new(
-            READABLE,
+            "insecure_permissions",
             format!(
                 "{} can be read by other users of this machine (mode {:03o})",
                 display_path(path),
@@ -100,7 +99,7 @@ mod unix {
 
     fn writable(path: &Path, mode: u32) -> Warning {
         Warning::new(
-            WRITABLE,
+            "writable_by_others",
             format!(
                 "{} can be changed by other users of this machine (mode {:03o})",
                 display_path(path),
@@ -113,7 +112,7 @@ mod unix {
 
     fn other_owner(path: &Path, owner: u32, user: u32) -> Warning {
         Warning::new(
-            OTHER_OWNER,
+            "owned_by_other_user",
             format!(
                 "{} belongs to another user of this machine (user {owner}, not {user}), who can change it",
                 display_path(path)
@@ -125,7 +124,7 @@ mod unix {
 
     fn in_open_directory(path: &Path, directory: &Path) -> Warning {
         Warning::new(
-            DIRECTORY,
+            "directory_writable_by_others",
             format!(
                 "{} can be replaced by other users of this machine: they may write to the directory {}",
                 display_path(path),
