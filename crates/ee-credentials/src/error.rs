@@ -1,6 +1,6 @@
 //! The error of this crate.
 
-use ee_token::error_type;
+use ee_token::internal::error_type;
 
 use crate::discovery::{SearchStep, Searched};
 
@@ -23,24 +23,17 @@ error_type! {
 impl Error {
     /// What each step of the search found, if a search failed; empty otherwise.
     pub fn search_steps(&self) -> &[SearchStep] {
-        std::error::Error::source(self)
-            .and_then(|source| source.downcast_ref::<Searched>())
+        self.0
+            .find_source::<Searched>()
             .map_or(&[], |searched| &searched.steps)
     }
 
     /// The error of the token layer that this one stems from, if it does.
     pub fn token_error(&self) -> Option<&ee_token::Error> {
-        let mut next = std::error::Error::source(self);
-        while let Some(error) = next {
-            if let Some(token) = error.downcast_ref() {
-                return Some(token);
-            }
-            next = error.source();
-        }
-        None
+        self.0.find_source()
     }
 
-    /// The same error for somebody who waits for a token.
+    /// Converts the error to one of the token layer, for the callers that wait for a token.
     pub(crate) fn into_token_error(self) -> ee_token::Error {
         let kind = match self.kind() {
             ErrorKind::Token(kind) => kind,
@@ -48,27 +41,13 @@ impl Error {
             ErrorKind::Io => ee_token::ErrorKind::Io,
             _ => ee_token::ErrorKind::InvalidCredential,
         };
-        let mut error = ee_token::Error::new(kind, self.to_string());
-        if let Some(remedy) = self.remedy() {
-            error = error.with_remedy(remedy.clone());
-        }
-        if let Some(principal) = self.principal() {
-            error = error.with_principal(principal);
-        }
-        error.with_source(self)
+        ee_token::Error::new(kind, self.to_string()).with_cause(self)
     }
 }
 
 impl From<ee_token::Error> for Error {
     fn from(error: ee_token::Error) -> Self {
-        let mut wrapped = Self::new(ErrorKind::Token(error.kind()), error.to_string());
-        if let Some(remedy) = error.remedy() {
-            wrapped = wrapped.with_remedy(remedy.clone());
-        }
-        if let Some(principal) = error.principal() {
-            wrapped = wrapped.with_principal(principal);
-        }
-        wrapped.with_source(error)
+        Self::new(ErrorKind::Token(error.kind()), error.to_string()).with_cause(error)
     }
 }
 

@@ -1,39 +1,68 @@
-//! The error of this crate: what a program can match on, and a person can act on.
+//! The crate's error type.
 
 use ee_credentials::SearchStep;
-use ee_token::error_type;
+use ee_rest::ApiError;
+use ee_token::internal::error_type;
 
 error_type! {
-    /// Why there is no verified client, or why a request was refused.
+    /// Why there is no verified client, or why a request failed.
     ///
-    /// The server's own sentence is kept as the [source](std::error::Error::source); the
-    /// [remedy](Error::remedy) says what to do.
+    /// The [remedy](Error::remedy) says how to fix the problem. If a server responded with an
+    /// error, its [message](Error::server_message) is kept.
     Error, ErrorKind
 }
 
 impl Error {
-    /// The sentence in which a server refused, if one did.
+    /// Returns the ID or number of the project concerned, if known. It is not always the one that
+    /// was requested.
+    pub fn project(&self) -> Option<&str> {
+        self.0.details().project.as_deref()
+    }
+
+    /// Returns the server's message, if a server responded with an error.
     pub fn server_message(&self) -> Option<&str> {
-        self.api().map(|api| api.message.as_str())
+        self.0.details().server_message.as_deref()
     }
 
-    /// The refusal that this error explains, if a server refused.
-    pub(crate) fn api(&self) -> Option<&ee_rest::ApiError> {
-        let mut next = std::error::Error::source(self);
-        while let Some(error) = next {
-            if let Some(api) = error.downcast_ref() {
-                return Some(api);
-            }
-            next = error.source();
-        }
-        None
-    }
-
-    /// What each place held, if this is a failed search for credentials; empty otherwise.
+    /// Returns what each step of the search for credentials found, if it failed. Empty otherwise.
     pub fn search_steps(&self) -> &[SearchStep] {
-        std::error::Error::source(self)
-            .and_then(|source| source.downcast_ref::<ee_credentials::Error>())
+        self.0
+            .find_source::<ee_credentials::Error>()
             .map_or(&[], ee_credentials::Error::search_steps)
+    }
+
+    pub(crate) fn with_project(mut self, project: impl Into<String>) -> Self {
+        self.0.details_mut().project = Some(project.into());
+        self
+    }
+
+    /// Sets the server's error response as the source.
+    pub(crate) fn with_api(mut self, api: ApiError) -> Self {
+        self.0.details_mut().server_message = Some(api.message.clone());
+        self.with_source(api)
+    }
+
+    /// Returns the server's error response, if there was one.
+    pub(crate) fn api(&self) -> Option<&ApiError> {
+        self.0.find_source()
+    }
+}
+
+impl From<ee_rest::Error> for Error {
+    fn from(error: ee_rest::Error) -> Self {
+        Self::new(error.kind().into(), error.to_string()).with_cause(error)
+    }
+}
+
+impl From<ee_token::Error> for Error {
+    fn from(error: ee_token::Error) -> Self {
+        Self::new(error.kind().into(), error.to_string()).with_cause(error)
+    }
+}
+
+impl From<ee_credentials::Error> for Error {
+    fn from(error: ee_credentials::Error) -> Self {
+        Self::new(error.kind().into(), error.to_string()).with_cause(error)
     }
 }
 
@@ -206,5 +235,69 @@ impl ErrorKind {
                 | Self::Timeout
                 | Self::Io
         )
+    }
+}
+
+impl From<ee_token::ErrorKind> for ErrorKind {
+    fn from(kind: ee_token::ErrorKind) -> Self {
+        use ee_token::ErrorKind as Token;
+        match kind {
+            Token::InvalidKey | Token::InvalidCredential | Token::DisallowedUrl => {
+                Self::InvalidCredentials
+            }
+            Token::Rejected | Token::Expired => Self::CredentialsRejected,
+            Token::UnconfirmedRejection => Self::UnconfirmedRejection,
+            Token::ReauthenticationRequired => Self::ReauthenticationRequired,
+            Token::ClockSkew => Self::ClockSkew,
+            Token::InvalidScope => Self::InsufficientScopes,
+            Token::Network => Self::Network,
+            Token::Timeout => Self::Timeout,
+            Token::Io => Self::Io,
+            Token::Runtime | Token::UntrustedEmulator => Self::Usage,
+            _ => Self::ServerError,
+        }
+    }
+}
+
+impl From<ee_credentials::ErrorKind> for ErrorKind {
+    fn from(kind: ee_credentials::ErrorKind) -> Self {
+        use ee_credentials::ErrorKind as Found;
+        match kind {
+            Found::NoCredentials => Self::NoCredentials,
+            Found::InvalidEnvironment | Found::InvalidOptions => Self::Usage,
+            Found::Io => Self::Io,
+            Found::Token(kind) => kind.into(),
+            _ => Self::InvalidCredentials,
+        }
+    }
+}
+
+impl From<ee_rest::ErrorKind> for ErrorKind {
+    fn from(kind: ee_rest::ErrorKind) -> Self {
+        use ee_rest::ErrorKind as Request;
+        match kind {
+            Request::Token(kind) => kind.into(),
+            Request::CredentialsRejected => Self::CredentialsRejected,
+            Request::InsufficientScopes => Self::InsufficientScopes,
+            Request::NoProject => Self::NoProject,
+            Request::InvalidProject => Self::InvalidProject,
+            Request::ProjectDenied => Self::ProjectDenied,
+            Request::ProjectSuspended => Self::ProjectSuspended,
+            Request::ProjectNotFound => Self::ProjectNotFound,
+            Request::ApiDisabled => Self::ApiDisabled,
+            Request::NotRegistered => Self::NotRegistered,
+            Request::PermissionDenied => Self::PermissionDenied,
+            Request::QuotaExceeded => Self::QuotaExceeded,
+            Request::DailyQuotaExceeded => Self::DailyQuotaExceeded,
+            Request::MemoryLimitExceeded => Self::MemoryLimitExceeded,
+            Request::NotFound => Self::NotFound,
+            Request::InvalidArgument | Request::InvalidRequest => Self::InvalidArgument,
+            Request::NetworkBlocked => Self::NetworkBlocked,
+            Request::Network => Self::Network,
+            Request::Timeout => Self::Timeout,
+            Request::File => Self::Io,
+            Request::Runtime | Request::UntrustedEmulator => Self::Usage,
+            _ => Self::ServerError,
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! Who one is logged in as, and what the token is good for.
 
 use ee_credentials::{CredentialKind, Credentials, Found, Warning};
+use ee_rest::internal::choose_project;
 use ee_token::{AccessToken, Scopes};
 
-use crate::project::resolve::{Places, SDK_PROJECT_IGNORED, name_a_project, resolve};
+use crate::project::resolve::{ProjectInputs, SDK_PROJECT_IGNORED, resolve};
 use crate::scope_check::too_broad;
 use crate::{EarthEngineBuilder, Error, ErrorKind, Project};
 
@@ -37,7 +38,7 @@ impl EarthEngineBuilder {
     /// # Errors
     /// What is wrong with the credentials or the network.
     pub async fn login_status(self) -> Result<LoginStatus, Error> {
-        let environment = self.surroundings();
+        let environment = self.search_environment();
         let (_, found) = self.find(&environment).await?;
         let credentials = &found.credentials;
         let mut scopes = Scopes::new::<&str>([]);
@@ -55,7 +56,7 @@ impl EarthEngineBuilder {
         {
             principal = credentials.fetch_principal().await.ok().flatten();
         }
-        let chosen = resolve(&Places {
+        let chosen = resolve(&ProjectInputs {
             given: self.given_project(),
             environment: &environment,
             credentials: Some(credentials),
@@ -79,7 +80,7 @@ fn about_the_project(chosen: Result<Project, Error>) -> Vec<Warning> {
     match chosen {
         Ok(project) => project.warnings,
         Err(error) if error.kind() == ErrorKind::SdkProject => {
-            let remedy = error.remedy().cloned().unwrap_or_else(name_a_project);
+            let remedy = error.remedy().cloned().unwrap_or_else(choose_project);
             vec![Warning::new(SDK_PROJECT_IGNORED, error.to_string(), remedy)]
         }
         Err(_) => Vec::new(),

@@ -11,7 +11,8 @@ use url::Url;
 
 use crate::client::Inner;
 use crate::client::Shared;
-use crate::request::path::{check_base, check_segment};
+use crate::project_id::{LEGACY_PROJECT, ProjectId};
+use crate::request::path::check_base;
 use crate::send::concurrency::{self, ConcurrencyLimiter};
 use crate::send::events::{Events, Listener};
 use crate::send::rate::RateLimiter;
@@ -36,10 +37,6 @@ const USER_AGENT_NAME: &str = concat!("ee-rust/", env!("CARGO_PKG_VERSION"), " (
 #[cfg(not(feature = "gzip"))]
 const USER_AGENT_NAME: &str = concat!("ee-rust/", env!("CARGO_PKG_VERSION"));
 
-/// The shared project of accounts from before Cloud projects were required. It cannot be billed,
-/// so it is never sent as the quota project.
-const LEGACY_PROJECT: &str = "earthengine-legacy";
-
 /// Earth Engine allows an interactive request five minutes. The extra 30 seconds let the server's
 /// own timeout response arrive first.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(330);
@@ -55,6 +52,7 @@ pub struct ClientBuilder {
     pub(crate) http: HttpClient,
     pub(crate) project: Option<String>,
     pub(crate) quota_project: Option<String>,
+    pub(crate) principal: Option<String>,
     base_url: Option<Url>,
     high_volume: bool,
     user_agent: Option<String>,
@@ -77,6 +75,7 @@ impl ClientBuilder {
             http,
             project: None,
             quota_project: None,
+            principal: None,
             base_url: None,
             high_volume: false,
             user_agent: None,
@@ -104,6 +103,13 @@ impl ClientBuilder {
     /// the [`project`](Self::project). The project `earthengine-legacy` is never sent.
     pub fn quota_project(mut self, project: impl Into<String>) -> Self {
         self.quota_project = Some(project.into());
+        self
+    }
+
+    /// Sets the principal of the credentials, usually an email address. Errors name it, and their
+    /// remedies grant it the missing roles.
+    pub fn principal(mut self, principal: impl Into<String>) -> Self {
+        self.principal = Some(principal.into());
         self
     }
 
@@ -238,8 +244,8 @@ impl ClientBuilder {
     /// Builds the client. Sends no request.
     ///
     /// # Errors
-    /// Returns [`ErrorKind::InvalidRequest`] if the project, API key or user agent is not valid in
-    /// a header or path, if the base URL is neither HTTPS nor loopback, if the workload tag is
+    /// Returns [`ErrorKind::InvalidProject`] if the project is not a valid [`ProjectId`], and
+    /// [`ErrorKind::InvalidRequest`] if the API key or user agent is not valid in a header, if the base URL is neither HTTPS nor loopback, if the workload tag is
     /// invalid, or if a limit is zero or not a number.
     pub fn build(self) -> Result<Client, Error> {
         let endpoints = self.http.endpoints();
@@ -251,10 +257,10 @@ impl ClientBuilder {
         .clone();
         check_base(&base)?;
         let target = endpoints.resolve(&base).map_err(|error| {
-            Error::new(ErrorKind::InvalidRequest, error.to_string()).context(error)
+            Error::new(ErrorKind::InvalidRequest, error.to_string()).with_cause(error)
         })?;
         if let Some(project) = &self.project {
-            check_project(project)?;
+            ProjectId::check(project)?;
         }
         // Capacity for the headers of a request and of the HTTP library: rehashing is expensive.
         let mut headers = HeaderMap::with_capacity(12);
@@ -288,11 +294,10 @@ impl ClientBuilder {
 
     fn shared(&self) -> Result<Shared, Error> {
         let zero_limit = |what: &str| {
-            Error::new(
-                ErrorKind::InvalidRequest,
+            Error::invalid_request(
                 format!("a limit of {what} would block every request"),
+                "Set a limit greater than zero, or none.",
             )
-            .with_remedy(Remedy::new("Set a limit greater than zero, or none."))
         };
         if self.max_concurrent_requests == Some(0) {
             return Err(zero_limit("0 concurrent requests"));
@@ -324,37 +329,11 @@ impl fmt::Debug for ClientBuilder {
     }
 }
 
-/// Validates a project as a path segment.
-pub(crate) fn check_project(project: &str) -> Result<(), Error> {
-    let why = match check_segment(project) {
-        Ok(()) if project.contains('/') => "it contains a slash",
-        Ok(()) => return Ok(()),
-        Err(_) if project.is_empty() => "it is empty",
-        Err(why) => why,
-    };
-    Err(invalid_project(project, why))
-}
-
 /// Returns the quota project header, or `None` for the legacy project, which cannot be billed.
 pub(crate) fn quota_project(project: &str) -> Result<Option<HeaderValue>, Error> {
-    check_project(project)?;
-    if project == LEGACY_PROJECT {
-        return Ok(None);
-    }
-    HeaderValue::from_str(project)
-        .map(Some)
-        .map_err(|_| invalid_project(project, "it contains a control character"))
-}
-
-fn invalid_project(project: &str, why: &str) -> Error {
-    let shown: String = project.chars().take(80).collect();
-    Error::new(
-        ErrorKind::InvalidRequest,
-        format!("{shown:?} is not a valid Cloud project: {why}"),
-    )
-    .with_remedy(Remedy::new(
-        "Use only the project's ID, such as my-project-123, or its number.",
-    ))
+    ProjectId::check(project)?;
+    let header = HeaderValue::from_str(project).ok();
+    Ok(header.filter(|_| project != LEGACY_PROJECT))
 }
 
 fn user_agent(prefix: Option<&str>) -> Result<HeaderValue, Error> {
@@ -362,11 +341,10 @@ fn user_agent(prefix: Option<&str>) -> Result<HeaderValue, Error> {
         None => Ok(HeaderValue::from_static(USER_AGENT_NAME)),
         Some(prefix) => {
             HeaderValue::from_str(&format!("{prefix} {USER_AGENT_NAME}")).map_err(|_| {
-                Error::new(
-                    ErrorKind::InvalidRequest,
+                Error::invalid_request(
                     format!("the user agent {prefix:?} is not a valid header value"),
+                    "Use visible ASCII characters and spaces.",
                 )
-                .with_remedy(Remedy::new("Use visible ASCII characters and spaces."))
             })
         }
     }

@@ -7,5 +7,4 @@ pub(crate) mod json;
 pub(crate) mod location;
 pub(crate) mod misplaced;
 pub(crate) mod path_setting;
-pub(crate) mod sdk_project;
 pub(crate) mod universe;

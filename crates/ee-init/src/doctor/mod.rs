@@ -172,7 +172,7 @@ impl EarthEngineBuilder {
     }
 
     async fn examine(self, report: &mut Report<impl FnMut(&Check)>) {
-        let environment = self.surroundings();
+        let environment = self.search_environment();
         let endpoints = crate::doctor::environment::hosts(&self, &environment, report);
         crate::doctor::environment::proxy(&self, &environment, report);
         crate::doctor::environment::certificates(&self, &environment, report).await;

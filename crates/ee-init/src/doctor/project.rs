@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use ee_credentials::{Credentials, Environment};
-use ee_rest::{Client, Response};
+use ee_rest::internal::not_registered;
+use ee_rest::{Client, ProjectConfig, Registration, Response};
 use ee_token::{HttpClient, Remedy, RetryPolicy};
 use http::{HeaderMap, Method};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::doctor::{Check, CheckStatus, Report, bounded};
-use crate::project::registration::{ProjectConfig, Registration};
-use crate::project::resolve::{Places, resolve};
-use crate::refusal::{ErrorContext, explain, not_registered};
+use crate::project::resolve::{ProjectInputs, resolve};
 use crate::verify::may_not_read_config;
 use crate::{EarthEngineBuilder, Error, ErrorKind, Project, check_project};
 
@@ -31,7 +30,7 @@ pub(super) async fn choose(
         if let Some(given) = builder.given_project() {
             check_project(given)?;
         }
-        resolve(&Places {
+        resolve(&ProjectInputs {
             given: builder.given_project(),
             environment,
             credentials,
@@ -75,26 +74,23 @@ pub(super) async fn examine(
     project: &Project,
     report: &mut Report<impl FnMut(&Check)>,
 ) {
-    let context = ErrorContext {
-        project: Some(project.id.clone()),
-        principal: credentials.principal().map(str::to_owned),
-    };
+    let who = credentials.principal().unwrap_or("this login");
     let client = match builder.client(http, credentials, &project.id) {
         Ok(client) => client,
         Err(error) => {
-            report.add(Check::failed("permission", &explain(error, &context)));
+            report.add(Check::failed("permission", &error.into()));
             return report.skip(&CHECKS[1..], "no request can be sent for this project");
         }
     };
-    let config = send(&client, Method::GET, "config", None, &context).await;
-    let is_usable = config_checks(&config, project, &context, report);
+    let config = send(&client, Method::GET, "config", None).await;
+    let is_usable = config_checks(&config, project, who, report);
     if !is_usable {
         return report.skip(&["compute", "tier"], "the project cannot be used");
     }
     let one = json!({"expression": {"result": "0", "values": {"0": {"constantValue": 1}}}});
-    let computed = send(&client, Method::POST, "value:compute", Some(&one), &context).await;
+    let computed = send(&client, Method::POST, "value:compute", Some(&one)).await;
     report.add(match &computed {
-        Ok(response) => computation(response, &context),
+        Ok(response) => computation(response),
         Err(error) => Check::failed("compute", error),
     });
     let answers = [config.as_ref(), computed.as_ref()];
@@ -116,7 +112,6 @@ async fn send(
     method: Method,
     path: &str,
     body: Option<&Value>,
-    context: &ErrorContext,
 ) -> Result<Response, Error> {
     // A check shows what is there now: one more try, and no long waits.
     let retry = RetryPolicy {
@@ -132,13 +127,7 @@ async fn send(
     if let Some(body) = body {
         request = request.json(body);
     }
-    bounded(async {
-        request
-            .send()
-            .await
-            .map_err(|error| explain(error, context))
-    })
-    .await
+    bounded(request.send()).await
 }
 
 /// One answer tells of three links: each that it got past is well. Says whether the project
@@ -146,20 +135,18 @@ async fn send(
 fn config_checks(
     config: &Result<Response, Error>,
     project: &Project,
-    context: &ErrorContext,
+    who: &str,
     report: &mut Report<impl FnMut(&Check)>,
 ) -> bool {
-    let read = config.as_ref().map_err(Error::clone).and_then(|response| {
-        let config = response.json::<ProjectConfig>();
-        config.map_err(|error| explain(error, context))
-    });
-    let who = context.principal.as_deref().unwrap_or("this login");
+    let read = config
+        .as_ref()
+        .map_err(Error::clone)
+        .and_then(|response| Ok(response.json::<ProjectConfig>()?));
     let permitted = || Check::ok("permission", format!("{who} may use {}", project.id));
     let enabled = || Check::ok("api", format!("enabled in {}", project.id));
     let error = match read {
         Ok(config) => {
-            let state = config.registration_state;
-            let check = registration(state.unwrap_or(Registration::Unspecified), project);
+            let check = registration(config.registration_state, project);
             let is_usable = check.status != CheckStatus::Failed;
             report.add(permitted());
             report.add(enabled());
@@ -209,7 +196,7 @@ fn registration(state: Registration, project: &Project) -> Check {
     match state {
         Registration::Commercial => Check::ok(NAME, "for commercial use"),
         Registration::NotCommercial => Check::ok(NAME, "for noncommercial use"),
-        Registration::NotRegistered => Check::failed(NAME, &not_registered(&project.id)),
+        Registration::NotRegistered => Check::failed(NAME, &not_registered(&project.id).into()),
         other => Check::warning(
             NAME,
             format!("Earth Engine does not say how the project is registered ({other})"),
@@ -221,7 +208,7 @@ fn registration(state: Registration, project: &Project) -> Check {
     }
 }
 
-fn computation(response: &Response, context: &ErrorContext) -> Check {
+fn computation(response: &Response) -> Check {
     #[derive(Deserialize)]
     struct Reply {
         result: Value,
@@ -239,7 +226,7 @@ fn computation(response: &Response, context: &ErrorContext) -> Check {
                 Remedy::new("Try again in a moment.").url("https://status.cloud.google.com/"),
             ),
         ),
-        Err(error) => Check::failed(NAME, &explain(error, context)),
+        Err(error) => Check::failed(NAME, &error.into()),
     }
 }
 

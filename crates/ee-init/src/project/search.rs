@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::project::list::{ApiState, ListedProject, brief};
+use crate::project::list::{ApiState, ListedProject, interactive_retries};
 use crate::{Error, ErrorKind, Registration};
 
 /// Half a thousand projects a page are a few hundred KiB.
@@ -81,8 +81,9 @@ async fn pages(
         .map_err(|_| {
             Error::new(
                 ErrorKind::InvalidArgument,
-                "the Resource Manager's URL cannot have paths under it",
+                "the Resource Manager's URL cannot be the base of other URLs",
             )
+            .with_remedy(Remedy::new("Use an http or https URL for this endpoint."))
         })?;
     let mut found = Vec::new();
     let mut page_token = String::new();
@@ -146,7 +147,7 @@ pub(crate) async fn get<T: DeserializeOwned>(
     payer: Option<&str>,
     url: &Url,
 ) -> Result<(T, AccessToken), Error> {
-    let retry = brief();
+    let retry = interactive_retries();
     let mut renewed = false;
     let mut tries = 0;
     loop {
@@ -216,7 +217,7 @@ pub(crate) fn refusal(api: &ApiError, url: &Url, credentials: &Credentials) -> E
     let host = host(url);
     let who = credentials.principal().unwrap_or("this login");
     let name_it = "Name the project outright: with --project, or once and for all with `eectl project set PROJECT`.";
-    let error = |kind, message: String| Error::new(kind, message).with_source(rest_error(api));
+    let error = |kind, message: String| Error::new(kind, message).with_api(api.clone());
     match (api.status.as_u16(), api.reason.as_deref()) {
         (401, _) => error(
             ErrorKind::CredentialsRejected,
@@ -254,8 +255,11 @@ pub(crate) fn refusal(api: &ApiError, url: &Url, credentials: &Credentials) -> E
         .with_remedy(Remedy::new("Try again in a minute.")),
         (400..=499, _) => error(
             ErrorKind::InvalidArgument,
-            format!("{host} refused the request: {}", api.message),
-        ),
+            format!("{host} rejected the request: {}", api.message),
+        )
+        .with_remedy(Remedy::new(
+            "Check the request against the server's message.",
+        )),
         _ => error(
             ErrorKind::ServerError,
             format!("{host} cannot answer now: {}", api.message),
@@ -276,8 +280,4 @@ fn enable(host: &str, api: &ApiError, otherwise: &str) -> Remedy {
         Some(payer) => remedy.command(format!("gcloud services enable {host} --project={payer}")),
         None => remedy,
     }
-}
-
-fn rest_error(api: &ApiError) -> ee_rest::Error {
-    ee_rest::Error::new(ee_rest::ErrorKind::Api, api.to_string()).with_source(api.clone())
 }

@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::builder::API_KEY;
 use crate::request::prepared::{JSON, RequestParts};
 use crate::send::{exchange, exchange_streaming};
-use crate::{Client, Error, ErrorKind, Response, StreamingResponse, WorkloadTag};
+use crate::{Client, Error, Response, StreamingResponse, WorkloadTag};
 
 /// A builder for a request, created by [`Client::request`].
 ///
@@ -53,13 +53,7 @@ impl RequestBuilder {
                 self.parts.content_type = Some(HeaderValue::from_static(JSON));
                 self.parts.body = Some(json.into());
             }
-            Err(error) => self.record_error(
-                Error::new(
-                    ErrorKind::InvalidRequest,
-                    "the request body could not be serialized to JSON",
-                )
-                .with_source(error),
-            ),
+            Err(error) => self.record_error(Error::not_json("the request body", error)),
         }
         self
     }
@@ -82,9 +76,9 @@ impl RequestBuilder {
             &TRANSFER_ENCODING,
         ];
         if ours.contains(&&name) {
-            self.record_error(Error::new(
-                ErrorKind::InvalidRequest,
+            self.record_error(Error::invalid_request(
                 format!("the header {name} is set by the client"),
+                "Do not set this header. Set credentials with the client's `Auth`.",
             ));
         } else if let Ok(value) = HeaderValue::from_str(value) {
             if name == CONTENT_TYPE {
@@ -95,9 +89,9 @@ impl RequestBuilder {
             }
         } else {
             // The value is not shown: it may be a secret.
-            self.record_error(Error::new(
-                ErrorKind::InvalidRequest,
+            self.record_error(Error::invalid_request(
                 format!("the value of the header {name} is not a valid header value"),
+                "Use visible ASCII characters and spaces.",
             ));
         }
         self
@@ -167,12 +161,14 @@ impl RequestBuilder {
     /// Sends the request and reads the whole response.
     ///
     /// # Errors
-    /// - [`ErrorKind::InvalidRequest`] or [`ErrorKind::NoProject`] before anything is sent;
-    /// - [`ErrorKind::Token`] if no access token could be obtained;
-    /// - [`ErrorKind::Api`] if the server responded with a status other than 2xx;
-    /// - [`ErrorKind::Network`] or [`ErrorKind::Timeout`] if there was no response;
-    /// - [`ErrorKind::InvalidResponse`] if the response is too long;
-    /// - [`ErrorKind::Runtime`] outside of a tokio runtime.
+    /// - [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest), [`ErrorKind::InvalidProject`](crate::ErrorKind::InvalidProject) or [`ErrorKind::NoProject`](crate::ErrorKind::NoProject)
+    ///   before anything is sent;
+    /// - [`ErrorKind::Token`](crate::ErrorKind::Token) if no access token could be obtained;
+    /// - [`ErrorKind::ApiDisabled`](crate::ErrorKind::ApiDisabled), [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), [`ErrorKind::QuotaExceeded`](crate::ErrorKind::QuotaExceeded), … if
+    ///   the server responded with a status other than 2xx (see [`Error::api`]);
+    /// - [`ErrorKind::Network`](crate::ErrorKind::Network) or [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if there was no response;
+    /// - [`ErrorKind::InvalidResponse`](crate::ErrorKind::InvalidResponse) if the response is too long;
+    /// - [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) outside of a tokio runtime.
     ///
     /// After retries, the error is that of the last attempt, even if the deadline then passed
     /// while queueing or waiting for a token. If the token source fails permanently, its error is

@@ -9,8 +9,10 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use url::Url;
 
-use crate::builder::{QUOTA_PROJECT, check_project, quota_project};
+use crate::builder::{QUOTA_PROJECT, quota_project};
 use crate::client::Inner;
+use crate::error::explain::Caller;
+use crate::project_id::ProjectId;
 use crate::request::body_fields::add_fields;
 use crate::request::path::Route;
 use crate::send::events::PROFILING;
@@ -71,7 +73,7 @@ impl RequestParts {
         }
         let options = &client.options;
         if let Some(project) = &self.project {
-            check_project(project)?;
+            ProjectId::check(project)?;
         }
         let project = self.project.as_deref().or(options.project.as_deref());
         let route = Route::new(std::mem::take(&mut self.path), project)?;
@@ -157,6 +159,12 @@ impl PreparedRequest {
             headers.insert(AUTHORIZATION, token.header().clone());
         }
         headers
+    }
+
+    /// Returns who sends the request, and which project it is billed to.
+    pub(crate) fn caller<'a>(&'a self, client: &'a Inner) -> Caller<'a> {
+        let own = self.parts.project.as_deref();
+        client.caller(own)
     }
 
     pub(crate) fn retry_policy<'a>(&'a self, client: &'a Inner) -> &'a RetryPolicy {

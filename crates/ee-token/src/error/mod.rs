@@ -1,6 +1,8 @@
 //! The error of this crate.
 
 pub(crate) mod network;
+pub(crate) mod quoted;
+pub(crate) mod remedy;
 pub(crate) mod report;
 
 use crate::error::network::is_refused_stream;
@@ -36,7 +38,7 @@ impl Error {
     }
 
     fn of_http(&self) -> Option<&reqwest::Error> {
-        std::error::Error::source(self)?.downcast_ref()
+        self.0.find_source()
     }
 }
 

@@ -7,13 +7,13 @@ use ee_token::{Remedy, Scopes, TokenCache};
 use serde::{Deserialize, Serialize};
 
 use crate::input::json::clipped;
-use crate::input::sdk_project::is_google_sdk_project;
 use crate::kinds::credential::Loaded;
 use crate::kinds::identity::Identity;
 use crate::kinds::impersonated::{
     DEFAULT_LIFETIME, ImpersonatedServiceAccount, check_lifetime, is_account, resource, url_of,
 };
 use crate::{CredentialKind, CredentialOptions, Credentials, Error, ErrorKind};
+use ee_token::internal::is_google_sdk_project;
 
 /// A service account to act as: made by [`Credentials::impersonate`].
 ///

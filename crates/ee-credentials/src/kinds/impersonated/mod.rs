@@ -19,12 +19,12 @@ use crate::iam::{self as iam, METHOD, generate_access_token};
 use crate::input::allowed_hosts;
 use crate::input::json::{Document, clipped};
 use crate::input::location::{Place, is_plain_word};
-use crate::input::sdk_project::is_google_sdk_project;
 use crate::input::universe::check_universe;
 use crate::kinds;
 use crate::kinds::credential::Loaded;
 use crate::kinds::identity::Identity;
 use crate::{CredentialKind, CredentialOptions, Error, ErrorKind};
+use ee_token::internal::is_google_sdk_project;
 
 const URL: &str = "service_account_impersonation_url";
 const SOURCE: &str = "source_credentials";

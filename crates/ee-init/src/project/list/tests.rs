@@ -162,7 +162,7 @@ async fn no_more_than_a_few_projects_are_asked_about_at_once() {
     // While these wait, nobody else is asked about.
     emulator.fault(
         "earthengine.googleapis.com",
-        Fault::delay(Duration::from_secs(3600)).times(AT_ONCE),
+        Fault::delay(Duration::from_secs(3600)).times(MAX_CONCURRENT),
     );
     let listing = tokio::spawn(jane(&emulator).list_projects());
     while emulator.faults_left("earthengine.googleapis.com") > 0 {
@@ -173,7 +173,7 @@ async fn no_more_than_a_few_projects_are_asked_about_at_once() {
     }
     assert_eq!(
         emulator.requests_to("earthengine.googleapis.com").len(),
-        AT_ONCE
+        MAX_CONCURRENT
     );
     listing.abort();
     assert_eq!(jane(&emulator).list_projects().await.unwrap().len(), 40);

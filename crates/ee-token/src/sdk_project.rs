@@ -1,8 +1,8 @@
 //! Projects that can never be billed.
 
-/// Numbers of projects that own the OAuth clients of Google's SDKs, and of Earth Engine's
-/// own client: tokens made with those clients are billed to them when no project is
-/// chosen, and they never have Earth Engine.
+/// The numbers of the projects that own the OAuth clients of Google's SDKs and of Earth Engine's
+/// own client. Requests with tokens of those clients are billed to these projects if no project is
+/// chosen, and none of them has Earth Engine.
 pub const SDK_PROJECTS: [&str; 7] = [
     "764086051850",
     "618104708054",
@@ -13,7 +13,7 @@ pub const SDK_PROJECTS: [&str; 7] = [
     "517222506229",
 ];
 
-/// Whether this number belongs to a Google SDK.
+/// Returns whether this is the number of a Google SDK's project.
 pub fn is_google_sdk_project(project: &str) -> bool {
     SDK_PROJECTS.contains(&project)
 }
