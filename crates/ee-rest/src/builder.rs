@@ -2,9 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use ee_token::{Endpoint, HttpClient, Remedy, RetryPolicy, SecretString, sensitive_header};
+use ee_token::{Endpoint, HttpClient, Remedy, SecretString, sensitive_header};
 use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
@@ -12,12 +11,13 @@ use url::Url;
 use crate::client::Inner;
 use crate::client::Shared;
 use crate::project_id::{LEGACY_PROJECT, ProjectId};
+use crate::request::options::{RequestOptions, request_options};
 use crate::request::path::check_base;
 use crate::send::concurrency::{self, ConcurrencyLimiter};
 use crate::send::events::{Events, Listener};
 use crate::send::rate::RateLimiter;
 use crate::send::retry_budget::{self, RetryBudget};
-use crate::{Auth, Client, ClientEvent, Error, ErrorKind, WorkloadTag};
+use crate::{Auth, Client, ClientEvent, Error, ErrorKind};
 
 pub(crate) const API_CLIENT: HeaderName = HeaderName::from_static("x-goog-api-client");
 pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
@@ -37,13 +37,6 @@ const USER_AGENT_NAME: &str = concat!("ee-rust/", env!("CARGO_PKG_VERSION"), " (
 #[cfg(not(feature = "gzip"))]
 const USER_AGENT_NAME: &str = concat!("ee-rust/", env!("CARGO_PKG_VERSION"));
 
-/// Earth Engine allows an interactive request five minutes. The extra 30 seconds let the server's
-/// own timeout response arrive first.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(330);
-
-/// Earth Engine's largest responses (pixels) stay under 50 MB.
-const MAX_RESPONSE_SIZE: usize = 128 * 1024 * 1024;
-
 /// A builder for [`Client`], created by [`Client::builder`].
 #[derive(Clone)]
 #[must_use]
@@ -56,18 +49,18 @@ pub struct ClientBuilder {
     base_url: Option<Url>,
     high_volume: bool,
     user_agent: Option<String>,
-    pub(crate) retry: RetryPolicy,
-    pub(crate) timeout: Duration,
-    pub(crate) deadline: Option<Duration>,
-    pub(crate) max_response_size: usize,
-    workload_tag: Option<String>,
-    pub(crate) profiling: bool,
+    pub(crate) requests: RequestOptions,
     max_concurrent_requests: Option<usize>,
     per_second: Option<f64>,
     retry_budget: u32,
     listener: Option<Listener>,
 }
 
+request_options!(ClientBuilder, requests);
+
+/// The methods from [`retry_policy`](Self::retry_policy) to
+/// [`max_response_size`](Self::max_response_size) set the options of each request, which
+/// [`RequestBuilder`](crate::RequestBuilder) overrides for one request.
 impl ClientBuilder {
     pub(crate) fn new(auth: Auth, http: HttpClient) -> Self {
         Self {
@@ -79,12 +72,7 @@ impl ClientBuilder {
             base_url: None,
             high_volume: false,
             user_agent: None,
-            retry: RetryPolicy::default(),
-            timeout: ATTEMPT_TIMEOUT,
-            deadline: None,
-            max_response_size: MAX_RESPONSE_SIZE,
-            workload_tag: None,
-            profiling: false,
+            requests: RequestOptions::default(),
             max_concurrent_requests: Some(concurrency::CONCURRENCY),
             per_second: None,
             retry_budget: retry_budget::CAPACITY,
@@ -133,28 +121,6 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the policy for retrying transient failures. Defaults to 5 retries within 10 minutes.
-    /// The policy's [`max_elapsed`](RetryPolicy::max_elapsed) is counted from the start of the
-    /// first attempt and also limits attempts in progress.
-    pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
-        self.retry = retry;
-        self
-    }
-
-    /// Sets the timeout of one attempt, from connecting to the last byte of the response.
-    /// Defaults to 330 seconds, slightly more than Earth Engine allows a request.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    /// Sets the deadline of a whole call: queueing, every attempt, and the backoff between them.
-    /// By default only the retry policy limits the attempts, and queueing is unlimited.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = Some(deadline);
-        self
-    }
-
     /// Sets the maximum number of concurrent requests, or removes the limit with `None`. Defaults
     /// to 40, which is Earth Engine's limit for a project.
     ///
@@ -196,22 +162,6 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the default workload tag, which labels computing time in usage statistics and on the
-    /// bill. [`Client::with_workload_tag`] and
-    /// [`RequestBuilder::workload_tag`](crate::RequestBuilder::workload_tag) override it. An empty
-    /// string means no tag.
-    pub fn workload_tag(mut self, tag: impl Into<String>) -> Self {
-        self.workload_tag = Some(tag.into());
-        self
-    }
-
-    /// Requests a profile of every computation. Its ID is reported by [`ClientEvent::Profile`]
-    /// and [`Response::profile_id`](crate::Response::profile_id).
-    pub fn profiling(mut self, yes: bool) -> Self {
-        self.profiling = yes;
-        self
-    }
-
     /// Registers a callback for [`ClientEvent`]s: quota status, server messages, profiles and
     /// retries. It runs in the task that sends the request and must not block.
     ///
@@ -234,13 +184,6 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the maximum response size, in bytes. Defaults to 128 MiB. A longer response fails with
-    /// [`ErrorKind::InvalidResponse`]. (At most 64 KiB of an error response are read.)
-    pub fn max_response_size(mut self, bytes: usize) -> Self {
-        self.max_response_size = bytes;
-        self
-    }
-
     /// Builds the client. Sends no request.
     ///
     /// # Errors
@@ -257,7 +200,12 @@ impl ClientBuilder {
         .clone();
         check_base(&base)?;
         let target = endpoints.resolve(&base).map_err(|error| {
-            Error::new(ErrorKind::InvalidRequest, error.to_string()).with_cause(error)
+            let remedy = error.remedy().cloned().unwrap_or_else(|| {
+                Remedy::new("Use an https URL without a user name, or an http URL of this machine.")
+            });
+            Error::new(ErrorKind::InvalidRequest, error.to_string())
+                .with_cause(error)
+                .with_remedy(remedy)
         })?;
         if let Some(project) = &self.project {
             ProjectId::check(project)?;
@@ -279,14 +227,14 @@ impl ClientBuilder {
         if let Some(billed) = billed.map(quota_project).transpose()?.flatten() {
             headers.insert(QUOTA_PROJECT, billed);
         }
-        let tag = self.workload_tag.as_deref().filter(|tag| !tag.is_empty());
-        let workload_tag = tag.map(WorkloadTag::new).transpose()?;
+        if let Some(error) = self.requests.error {
+            return Err(error);
+        }
         Ok(Client(Arc::new(Inner {
             shared: Arc::new(self.shared()?),
             headers,
             base,
             target,
-            workload_tag,
             api_key: self.auth.api_key.clone().map(Arc::new),
             options: self,
         })))

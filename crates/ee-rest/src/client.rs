@@ -43,7 +43,6 @@ pub(crate) struct Inner {
     pub(crate) base: Url,
     /// Where requests for `base` are sent: possibly to the emulator.
     pub(crate) target: Url,
-    pub(crate) workload_tag: Option<WorkloadTag>,
     /// The headers of every request.
     pub(crate) headers: HeaderMap,
     pub(crate) api_key: Option<Arc<SecretString>>,
@@ -60,6 +59,10 @@ pub(crate) struct Shared {
 }
 
 impl Inner {
+    pub(crate) fn workload_tag(&self) -> Option<&WorkloadTag> {
+        self.options.requests.workload_tag.as_ref()?.as_ref()
+    }
+
     /// Returns who sends a request, and which project it is billed to. `project` is the request's
     /// own.
     pub(crate) fn caller<'a>(&'a self, project: Option<&'a str>) -> Caller<'a> {
@@ -117,17 +120,16 @@ impl Client {
     /// Returns [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if `tag` is not a valid [`WorkloadTag`].
     pub fn with_workload_tag(&self, tag: &str) -> Result<Self, Error> {
         let mut inner = Inner::clone(&self.0);
-        inner.workload_tag = match tag {
-            "" => None,
-            tag => Some(WorkloadTag::new(tag)?),
-        };
         inner.options = inner.options.workload_tag(tag);
-        Ok(Self(Arc::new(inner)))
+        match inner.options.requests.error.take() {
+            Some(error) => Err(error),
+            None => Ok(Self(Arc::new(inner))),
+        }
     }
 
     /// Returns the default workload tag.
     pub fn workload_tag(&self) -> Option<&WorkloadTag> {
-        self.0.workload_tag.as_ref()
+        self.0.workload_tag()
     }
 
     /// Returns a client that requests a profile of every computation, or none.

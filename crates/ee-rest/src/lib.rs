@@ -21,6 +21,8 @@
 //! # let _ = three; Ok(()) }
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod api;
 mod auth;
 mod batch;
