@@ -66,64 +66,65 @@ impl From<ee_credentials::Error> for Error {
     }
 }
 
-/// What went wrong. [`ErrorKind::code`] is its stable name.
+/// The kind of an [`Error`]. [`ErrorKind::code`] is its stable name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// No credentials anywhere.
+    /// No source has credentials.
     NoCredentials,
-    /// Credentials were found and cannot be used: a broken file, a wrong key.
+    /// The credentials found are invalid: a damaged file, a wrong key.
     InvalidCredentials,
-    /// Google rejected the credentials, or the token made from them.
+    /// Google rejected the credentials, or a token obtained with them.
     CredentialsRejected,
-    /// A server that tokens come from answered with an error status that does not show that the
-    /// credentials are invalid. Transient.
+    /// A token server responded with an error status that does not show that the credentials are
+    /// invalid. Transient.
     UnconfirmedRejection,
-    /// The organisation asks the person to log in again.
+    /// The organization requires the user to log in again.
     ReauthenticationRequired,
-    /// This machine's clock is off.
+    /// This machine's clock is wrong.
     ClockSkew,
-    /// The token lacks a scope that Earth Engine needs.
+    /// The token lacks a scope that Earth Engine requires.
     InsufficientScopes,
-    /// No project was named, and none could be found.
+    /// No project is set, and none was found.
     NoProject,
-    /// The project belongs to a Google SDK and can never be used for Earth Engine.
+    /// The project belongs to a Google SDK and cannot be used for Earth Engine.
     SdkProject,
-    /// This cannot be a project id.
+    /// The ID cannot be that of a Cloud project.
     InvalidProject,
-    /// The caller may not use the project.
+    /// The principal may not use the project.
     ProjectDenied,
     /// The project is suspended.
     ProjectSuspended,
-    /// The project does not exist, or the caller may not see it.
+    /// The project does not exist, or the principal may not see it.
     ProjectNotFound,
     /// The Earth Engine API is not enabled in the project.
     ApiDisabled,
     /// The project is not registered for Earth Engine.
     NotRegistered,
-    /// A permission is missing.
+    /// The principal lacks a permission.
     PermissionDenied,
-    /// Too much was asked for at once, or in one minute. It passes by itself.
+    /// A rate or concurrency limit was exceeded.
     QuotaExceeded,
-    /// The project's computing time for today is used up.
+    /// The project's daily quota of computing time is exhausted.
     DailyQuotaExceeded,
-    /// The computation needs more memory than one request is given.
+    /// The computation needs more memory than Earth Engine allows one request.
     MemoryLimitExceeded,
-    /// What was asked for does not exist.
+    /// The resource does not exist, or the principal may not see it.
     NotFound,
-    /// The request makes no sense to the server, or to us.
+    /// The request is invalid.
     InvalidArgument,
-    /// The server has a problem, or its answer is no answer.
+    /// The server has a problem, or its response is invalid.
     ServerError,
-    /// The host could not be reached: its name, a proxy, its certificate or the way there.
+    /// The host could not be reached: name resolution, a proxy, a certificate or the connection
+    /// failed.
     Network,
-    /// A 403 that is not in Earth Engine's form: Google does not serve this network or region,
-    /// or something in between refused.
+    /// A 403 that is not from Earth Engine: a proxy blocked the request, or Google does not serve
+    /// this network or region.
     NetworkBlocked,
-    /// No answer in time.
+    /// The response did not arrive in time.
     Timeout,
-    /// A local file cannot be read for now: too many open files, an I/O error, a file system
-    /// that does not respond.
+    /// A local file cannot be read now (too many open files, an I/O error, a file system that does
+    /// not respond), or a download cannot be saved.
     Io,
     /// The library or its environment is not set up correctly: no runtime, an invalid variable, an
     /// emulator that another user serves.
@@ -131,7 +132,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: &'static [Self] = &[
         Self::NoCredentials,
         Self::InvalidCredentials,
@@ -162,8 +163,8 @@ impl ErrorKind {
         Self::Usage,
     ];
 
-    /// The kind's stable name, as `eectl --json` prints it. Kinds for which a script would do
-    /// the same share one.
+    /// Returns the stable name, as `eectl --json` prints it. Kinds that a script would handle in
+    /// the same way share one.
     ///
     /// ```
     /// assert_eq!(ee_init::ErrorKind::ApiDisabled.code(), "api_disabled");
@@ -195,7 +196,8 @@ impl ErrorKind {
         }
     }
 
-    /// Whether the project is at fault, and another or a change to it would help.
+    /// Returns whether the problem is the project, so that another project or a change to this one
+    /// helps.
     pub fn is_project_error(self) -> bool {
         matches!(
             self,
@@ -210,7 +212,7 @@ impl ErrorKind {
         )
     }
 
-    /// Whether the credentials are at fault, or missing.
+    /// Returns whether the problem is the credentials.
     pub fn is_credential_error(self) -> bool {
         matches!(
             self,
@@ -224,7 +226,7 @@ impl ErrorKind {
         )
     }
 
-    /// Whether the same call may succeed later without anybody doing anything.
+    /// Returns whether the same call may succeed later without any change.
     pub fn is_transient(self) -> bool {
         matches!(
             self,

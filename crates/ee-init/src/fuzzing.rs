@@ -11,8 +11,8 @@ use crate::project::list::Service;
 use crate::{ApiState, Error, ListedProject};
 
 /// Explains an error response of another service than Earth Engine.
-pub fn refusal_of_service(api: &ApiError, url: &Url, credentials: &Credentials) -> Error {
-    list::refusal(api, url, credentials)
+pub fn explain_service(api: &ApiError, url: &Url, credentials: &Credentials) -> Error {
+    list::explain(api, url, credentials)
 }
 
 /// Reads a page of the Resource Manager's response to a request with this token. Returns the

@@ -22,7 +22,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         check(&api);
         for error in [
             ee_init::Error::from(fuzzing::explain(&api, "my-project", "jane@example.com")),
-            ee_init::fuzzing::refusal_of_service(&api, &url, &credentials),
+            ee_init::fuzzing::explain_service(&api, &url, &credentials),
         ] {
             let text = format!("{error}");
             assert!(!text.contains(is_trick), "{text:?}");

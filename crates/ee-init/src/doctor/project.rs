@@ -1,4 +1,4 @@
-//! The project: which, whether it may be used, and a value computed in it.
+//! The checks of the project: which one, whether it can be used, and a computation.
 
 use std::time::Duration;
 
@@ -52,11 +52,11 @@ pub(super) async fn choose(
             }
             Some(project)
         }
-        // Credentials might have named one.
+        // The missing credentials could have contained one.
         Err(error) if credentials.is_none() && error.kind() == ErrorKind::NoProject => {
             report.add(Check::skipped(
                 "project",
-                "none is named, and there are no credentials that could name one",
+                "no project is set, and there are no credentials that could contain one",
             ));
             None
         }
@@ -93,18 +93,18 @@ pub(super) async fn examine(
         Ok(response) => computation(response),
         Err(error) => Check::failed("compute", error),
     });
-    let answers = [config.as_ref(), computed.as_ref()];
-    for answer in answers.into_iter().flatten() {
-        if let Some(message) = answer.init_message() {
+    let responses = [config.as_ref(), computed.as_ref()];
+    for response in responses.into_iter().flatten() {
+        if let Some(message) = response.init_message() {
             report.add(Check::warning(
                 "message",
                 format!("Earth Engine says: {message}"),
-                Remedy::new("Read it: it is meant for whoever uses this project."),
+                Remedy::new("Read the message. It is for all users of this project."),
             ));
             break;
         }
     }
-    report.add(tier(&answers));
+    report.add(tier(&responses));
 }
 
 async fn send(
@@ -113,7 +113,7 @@ async fn send(
     path: &str,
     body: Option<&Value>,
 ) -> Result<Response, Error> {
-    // A check shows what is there now: one more try, and no long waits.
+    // A check shows the current state: one retry, without long waits.
     let retry = RetryPolicy {
         max_retries: 1,
         max_backoff: Duration::from_secs(1),
@@ -130,8 +130,7 @@ async fn send(
     bounded(request.send()).await
 }
 
-/// One answer tells of three links: each that it got past is well. Says whether the project
-/// can be used.
+/// Adds the three checks that the response answers. Returns whether the project can be used.
 fn config_checks(
     config: &Result<Response, Error>,
     project: &Project,
@@ -153,7 +152,7 @@ fn config_checks(
             report.add(check);
             return is_usable;
         }
-        // The computation decides, as it does for programs.
+        // The computation decides, as for programs.
         Err(error) if may_not_read_config(error.api()) => {
             report.add(permitted());
             report.add(enabled());
@@ -175,7 +174,7 @@ fn config_checks(
         }
         _ => {
             report.add(Check::failed("permission", &error));
-            report.skip(&["api", "registration"], "it cannot be asked");
+            report.skip(&["api", "registration"], "the configuration cannot be read");
         }
     }
     false
@@ -184,9 +183,9 @@ fn config_checks(
 fn unreadable(who: &str, project: &Project) -> Check {
     Check::warning(
         "registration",
-        format!("{who} may not read how {} is registered", project.id),
+        format!("{who} may not read the registration of {}", project.id),
         Remedy::new(
-            "Programs do without. To have it told, ask the project's owner for a role with the permission earthengine.config.get, such as Earth Engine Resource Viewer (roles/earthengine.viewer).",
+            "Programs run without it. To see it, ask the project's owner for a role with the permission earthengine.config.get, such as Earth Engine Resource Viewer (roles/earthengine.viewer).",
         ),
     )
 }
@@ -199,8 +198,8 @@ fn registration(state: Registration, project: &Project) -> Check {
         Registration::NotRegistered => Check::failed(NAME, &not_registered(&project.id).into()),
         other => Check::warning(
             NAME,
-            format!("Earth Engine does not say how the project is registered ({other})"),
-            Remedy::new("Look at its registration in the Cloud console.").url(format!(
+            format!("Earth Engine does not report the registration ({other})"),
+            Remedy::new("Check the registration in the Cloud console.").url(format!(
                 "https://console.cloud.google.com/earth-engine/configuration?project={}",
                 project.id
             )),
@@ -210,17 +209,17 @@ fn registration(state: Registration, project: &Project) -> Check {
 
 fn computation(response: &Response) -> Check {
     #[derive(Deserialize)]
-    struct Reply {
+    struct ComputeResponse {
         result: Value,
     }
     const NAME: &str = "compute";
-    match response.json::<Reply>() {
-        Ok(reply) if reply.result.as_f64() == Some(1.0) => Check::ok(NAME, "1 is 1"),
+    match response.json::<ComputeResponse>() {
+        Ok(value) if value.result.as_f64() == Some(1.0) => Check::ok(NAME, "1 is 1"),
         Ok(_) => Check::failed(
             NAME,
             &Error::new(
                 ErrorKind::ServerError,
-                "Earth Engine was asked to compute 1, and answered something else",
+                "Earth Engine computed a wrong value for the constant 1",
             )
             .with_remedy(
                 Remedy::new("Try again in a moment.").url("https://status.cloud.google.com/"),
@@ -230,10 +229,10 @@ fn computation(response: &Response) -> Check {
     }
 }
 
-/// Whether the project is over its noncommercial quota, and so gets few computations at once.
-fn tier(answers: &[Result<&Response, &Error>]) -> Check {
+/// Checks whether the project exceeded its noncommercial quota, which limits concurrency.
+fn tier(responses: &[Result<&Response, &Error>]) -> Check {
     const NAME: &str = "tier";
-    let restricted = answers.iter().flatten().any(|response| {
+    let restricted = responses.iter().flatten().any(|response| {
         header(response.headers(), "x-earth-engine-quota-status")
             .is_some_and(|status| status.contains("parallelism_restricted=true"))
     });
@@ -242,8 +241,8 @@ fn tier(answers: &[Result<&Response, &Error>]) -> Check {
     }
     Check::warning(
         NAME,
-        "the project has used up its noncommercial quota of this month: it runs in restricted mode, with few computations at once",
-        Remedy::new("Wait for the next month, or change to a higher tier.")
+        "the project exceeded its noncommercial quota of this month and is in restricted mode, with few concurrent computations",
+        Remedy::new("Wait until next month, or change to a higher tier.")
             .url("https://developers.google.com/earth-engine/guides/noncommercial_tiers"),
     )
 }

@@ -1,7 +1,7 @@
 //! The projects that a user can access, and which of them can be used for Earth Engine.
 
 #[cfg(fuzzing)]
-pub(crate) use crate::project::search::{page, refusal};
+pub(crate) use crate::project::search::{explain, page};
 
 use std::sync::Arc;
 use std::time::Duration;
