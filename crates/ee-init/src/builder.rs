@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use ee_credentials::{
@@ -497,6 +498,16 @@ impl EarthEngineBuilder {
         let client = Client::builder(auth, http.clone());
         let options = self.client_options.iter();
         options.fold(client, |client, ClientOption(configure)| configure(client))
+    }
+}
+
+/// Connects, like [`EarthEngineBuilder::connect`].
+impl IntoFuture for EarthEngineBuilder {
+    type Output = Result<EarthEngine, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.connect())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use ee_credentials::SearchStep;
 use ee_rest::ApiError;
+use ee_token::Remedy;
 use ee_token::internal::error_type;
 
 error_type! {
@@ -42,6 +43,17 @@ impl Error {
         self.with_source(api)
     }
 
+    /// Sets the kind's default remedy if the cause has none.
+    fn or_default_remedy(self) -> Self {
+        match self.remedy() {
+            Some(_) => self,
+            None => {
+                let remedy = default_remedy(self.kind());
+                self.with_remedy(remedy)
+            }
+        }
+    }
+
     /// Returns the server's error response, if there was one.
     pub(crate) fn api(&self) -> Option<&ApiError> {
         self.0.find_source()
@@ -56,13 +68,17 @@ impl From<ee_rest::Error> for Error {
 
 impl From<ee_token::Error> for Error {
     fn from(error: ee_token::Error) -> Self {
-        Self::new(error.kind().into(), error.to_string()).with_cause(error)
+        Self::new(error.kind().into(), error.to_string())
+            .with_cause(error)
+            .or_default_remedy()
     }
 }
 
 impl From<ee_credentials::Error> for Error {
     fn from(error: ee_credentials::Error) -> Self {
-        Self::new(error.kind().into(), error.to_string()).with_cause(error)
+        Self::new(error.kind().into(), error.to_string())
+            .with_cause(error)
+            .or_default_remedy()
     }
 }
 
@@ -301,5 +317,90 @@ impl From<ee_rest::ErrorKind> for ErrorKind {
             Request::Runtime | Request::UntrustedEmulator => Self::Usage,
             _ => Self::ServerError,
         }
+    }
+}
+
+/// Returns the remedy of an error whose cause has none.
+fn default_remedy(kind: ErrorKind) -> Remedy {
+    match kind {
+        ErrorKind::NoCredentials => {
+            Remedy::new("Log in, or set GOOGLE_APPLICATION_CREDENTIALS to a credential file.")
+                .command("eectl auth login")
+        }
+        ErrorKind::UnconfirmedRejection => Remedy::of_unconfirmed_rejection(),
+        ErrorKind::ClockSkew => Remedy::new("Synchronize this machine's clock with network time.")
+            .command("timedatectl set-ntp true"),
+        ErrorKind::InsufficientScopes => {
+            Remedy::new("Log in again with the scopes earthengine and cloud-platform.")
+        }
+        kind if kind.is_credential_error() => {
+            Remedy::new("Log in again, or use another credential.")
+        }
+        ErrorKind::Network | ErrorKind::Timeout => Remedy::new(
+            "Check the network connection, the proxy (HTTPS_PROXY, NO_PROXY) and the firewall, then try again.",
+        ),
+        ErrorKind::Io => {
+            Remedy::new("Try again. If it fails again, close files, or check the file system.")
+        }
+        ErrorKind::Usage => {
+            Remedy::new("Fix the option or the environment variable that the message names.")
+        }
+        _ => Remedy::new("Try again in a moment."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn converted_error_has_a_remedy() {
+        use ee_credentials::ErrorKind as Found;
+        use ee_token::ErrorKind as Token;
+        for kind in [
+            Token::InvalidKey,
+            Token::InvalidCredential,
+            Token::Rejected,
+            Token::UnconfirmedRejection,
+            Token::ReauthenticationRequired,
+            Token::ClockSkew,
+            Token::InvalidScope,
+            Token::Expired,
+            Token::InvalidResponse,
+            Token::Server,
+            Token::Network,
+            Token::Timeout,
+            Token::Io,
+            Token::DisallowedUrl,
+            Token::UntrustedEmulator,
+            Token::Runtime,
+        ] {
+            let error = Error::from(ee_token::Error::new(kind, "failed"));
+            assert!(error.remedy().is_some(), "{kind:?}");
+        }
+        for kind in [
+            Found::NoCredentials,
+            Found::InvalidFile,
+            Found::InvalidEnvironment,
+            Found::Io,
+        ] {
+            let error = Error::from(ee_credentials::Error::new(kind, "failed"));
+            assert!(error.remedy().is_some(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn request_error_keeps_its_details() {
+        let refused =
+            ee_rest::internal::not_registered("my-project").with_principal("jane@example.com");
+        let error = Error::from(refused.clone());
+        assert_eq!(error.kind(), ErrorKind::NotRegistered);
+        assert_eq!(error.to_string(), refused.to_string());
+        assert_eq!(error.remedy(), refused.remedy());
+        assert_eq!(error.project(), Some("my-project"));
+        assert_eq!(error.principal(), Some("jane@example.com"));
+        let context = error.context("cannot start");
+        assert_eq!(context.project(), Some("my-project"));
+        assert_eq!(context.kind(), ErrorKind::NotRegistered);
     }
 }

@@ -71,7 +71,7 @@ async fn what_is_broken_decides_the_exit_status_and_every_failure_says_what_to_d
 
     let words = machine.run(&["doctor"]).await;
     assert_eq!(words.status, 5);
-    assert!(words.stdout.contains("\n         hint: Enable it"));
+    assert!(words.stdout.contains("\n         hint: Enable the API"));
     assert!(
         words
             .stdout

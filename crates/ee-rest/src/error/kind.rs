@@ -1,5 +1,7 @@
 //! What went wrong.
 
+use ee_token::Remedy;
+
 /// The kind of an [`Error`](crate::Error).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -70,5 +72,21 @@ impl ErrorKind {
             Self::QuotaExceeded | Self::ServerError | Self::Network | Self::Timeout => true,
             _ => false,
         }
+    }
+
+    /// Returns the remedy of an error whose cause has none.
+    pub(crate) fn default_remedy(self) -> Remedy {
+        Remedy::new(match self {
+            Self::Token(kind) if !kind.is_transient() => "Log in again, or use another credential.",
+            Self::Network | Self::Timeout => {
+                "Try again, or set a longer timeout or deadline. If it fails again, check the network and the proxy."
+            }
+            Self::InvalidRequest | Self::UntrustedEmulator => {
+                "Check the client's base URL and the emulator's address."
+            }
+            Self::InvalidResponse => "Set a larger max_response_size, or request less at once.",
+            Self::Runtime => "Call it from within a tokio runtime, or use the blocking client.",
+            _ => "Try again in a moment.",
+        })
     }
 }

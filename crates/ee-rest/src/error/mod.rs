@@ -116,7 +116,20 @@ impl Error {
     /// Creates the error of a failed token request. `purpose` says what the token is for.
     pub(crate) fn token(purpose: impl fmt::Display, error: ee_token::Error) -> Self {
         let message = format!("could not get an access token for {purpose}: {error}");
-        Self::new(ErrorKind::Token(error.kind()), message).with_cause(error)
+        Self::new(ErrorKind::Token(error.kind()), message)
+            .with_cause(error)
+            .or_default_remedy()
+    }
+
+    /// Sets the kind's default remedy if there is no other.
+    pub(crate) fn or_default_remedy(self) -> Self {
+        match self.remedy() {
+            Some(_) => self,
+            None => {
+                let remedy = self.kind().default_remedy();
+                self.with_remedy(remedy)
+            }
+        }
     }
 
     /// Sets how many times the request was sent.

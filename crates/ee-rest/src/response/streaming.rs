@@ -13,7 +13,6 @@ use crate::request::prepared::RequestName;
 use crate::send::concurrency::Permit;
 use crate::send::deadline::earlier;
 use crate::send::runtime::check_runtime;
-use crate::send::slow_network;
 use crate::{Error, ErrorKind};
 
 /// A successful response whose body is read in chunks, so that only one chunk is in memory at a
@@ -143,10 +142,9 @@ impl StreamingResponse {
                     "the response to {} stalled after {} bytes",
                     self.name, self.read
                 ),
-            )
-            .with_remedy(slow_network()),
+            ),
         };
-        let error = error.with_attempts(self.attempts);
+        let error = error.with_attempts(self.attempts).or_default_remedy();
         self.body = Body::Broken(error.clone());
         Err(error)
     }

@@ -345,7 +345,7 @@ impl<'a> Call<'a> {
                 let message = format!("no access token for {} before the deadline", self.name());
                 Err(Error::new(ErrorKind::Timeout, message)
                     .with_attempts(self.attempts)
-                    .with_remedy(slow_network()))
+                    .or_default_remedy())
             }
         }
     }
@@ -476,7 +476,8 @@ impl<'a> Call<'a> {
         let message = format!("{} failed: {error}", self.name());
         let error = Error::new(kind, message)
             .with_attempts(self.attempts)
-            .with_cause(error);
+            .with_cause(error)
+            .or_default_remedy();
         FailedAttempt {
             refused_stream,
             ..self.failed(error, failure)
@@ -492,7 +493,7 @@ impl<'a> Call<'a> {
         );
         let error = Error::new(ErrorKind::Timeout, message)
             .with_attempts(self.attempts)
-            .with_remedy(slow_network());
+            .or_default_remedy();
         self.failed(error, AttemptFailure::ResponseLost)
     }
 
@@ -529,11 +530,4 @@ impl<'a> Call<'a> {
     fn name(&self) -> &RequestName {
         &self.request.name
     }
-}
-
-/// Returns the remedy of a timeout.
-pub(crate) fn slow_network() -> Remedy {
-    Remedy::new(
-        "Try again, or set a longer timeout or deadline. If it fails again, check the network and the proxy.",
-    )
 }
