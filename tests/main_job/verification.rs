@@ -135,7 +135,10 @@ async fn a_list_of_projects_that_does_not_come_never_holds_the_refusal_back() {
     let error = refused.expect("nobody waits for the list").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ProjectNotFound);
     let remedy = error.remedy().unwrap();
-    assert!(remedy.text.starts_with("Check the project ID's spelling"), "{remedy}");
+    assert!(
+        remedy.text.starts_with("Check the project ID's spelling"),
+        "{remedy}"
+    );
 }
 
 #[tokio::test]
