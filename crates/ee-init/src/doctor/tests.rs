@@ -45,9 +45,9 @@ impl Machine {
     }
 
     fn login(&self, text: &str) {
-        let folder = self.home.path().join(".config/earthengine");
-        fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("credentials");
+        let dir = self.home.path().join(".config/earthengine");
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("credentials");
         fs::write(&path, text).unwrap();
         self.mode(0o600);
     }
@@ -484,7 +484,7 @@ async fn service_account_scopes_are_requested() {
     assert!(diagnosis.is_ok());
 }
 
-async fn surroundings(variables: &[(&str, &str)]) -> Diagnosis {
+async fn diagnose_with_variables(variables: &[(&str, &str)]) -> Diagnosis {
     // No emulator, and so no request: the hosts are refused.
     let refused = Environment::empty()
         .with_os(ee_credentials::Platform::Linux)
@@ -508,12 +508,12 @@ async fn proxy_is_shown_without_its_password() {
         (
             &[("HTTPS_PROXY", "http://jane:canary@proxy.example:3128")],
             Ok,
-            "proxy.example:3128, named by HTTPS_PROXY",
+            "proxy.example:3128, from HTTPS_PROXY",
         ),
         (
             &[("all_proxy", "proxy.example:1"), ("no_proxy", "localhost")],
             Ok,
-            "except for what no_proxy names",
+            "except for the hosts in no_proxy",
         ),
         (
             &[("HTTPS_PROXY", "socks5://jane:canary@x")],
@@ -527,7 +527,7 @@ async fn proxy_is_shown_without_its_password() {
         ),
         (&[("HTTP_PROXY", "http://x")], Warning, "HTTP_PROXY"),
     ] {
-        let diagnosis = surroundings(variables).await;
+        let diagnosis = diagnose_with_variables(variables).await;
         let found = check(&diagnosis, "proxy");
         assert_eq!(found.status, status, "{found:?}");
         assert!(found.message.contains(mentions), "{found:?}");
@@ -550,12 +550,12 @@ async fn certificate_file_without_certificates_is_a_warning() {
         ("SSL_CERT_FILE", one.as_str(), Ok, "1 in "),
         ("SSL_CERT_FILE", none.as_str(), Warning, "no certificate"),
         ("SSL_CERT_FILE", "/nowhere.pem", Warning, "no such file"),
-        ("SSL_CERT_FILE", "/", Warning, "no file"),
+        ("SSL_CERT_FILE", "/", Warning, "not a file"),
         ("SSL_CERT_DIR", "/etc/ssl/certs", Ok, "SSL_CERT_DIR"),
-        ("REQUESTS_CA_BUNDLE", "/x.pem", Warning, "no meaning here"),
-        ("UNRELATED", "x", Ok, "this system trusts"),
+        ("REQUESTS_CA_BUNDLE", "/x.pem", Warning, "is ignored"),
+        ("UNRELATED", "x", Ok, "the system's"),
     ] {
-        let diagnosis = surroundings(&[(name, value)]).await;
+        let diagnosis = diagnose_with_variables(&[(name, value)]).await;
         let found = check(&diagnosis, "certificates");
         assert_eq!(found.status, status, "{found:?}");
         assert!(found.message.contains(mentions), "{found:?}");
