@@ -34,6 +34,7 @@ mod book {
     page!(settings, "../docs/src/credentials/settings.md");
     page!(doctor, "../docs/src/doctor.md");
     page!(emulator, "../docs/src/emulator.md");
+    page!(errors, "../docs/src/errors.md");
     page!(from_javascript, "../docs/src/from-javascript.md");
     page!(getting_started, "../docs/src/getting-started.md");
     page!(login, "../docs/src/login.md");

@@ -121,7 +121,7 @@ async fn what_is_no_asset_is_refused_before_anything_is_sent() {
             assets.delete(id).await.unwrap_err(),
             assets.copy("users/me/a", id, false).await.unwrap_err(),
             assets.get_iam_policy(id).await.unwrap_err(),
-            ee.get_pixels(id).bytes().await.unwrap_err(),
+            ee.client().get_pixels(id).bytes().await.unwrap_err(),
         ] {
             assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{id:?}: {error}");
         }
@@ -158,15 +158,25 @@ async fn who_may_do_what_is_read_set_and_tested() {
 #[tokio::test]
 async fn the_configuration_is_read_and_changed() {
     let (_emulator, ee) = connected().await;
-    assert_eq!(ee.config().await.unwrap().max_concurrent_exports, None);
     assert_eq!(
-        ee.update_config(3).await.unwrap().max_concurrent_exports,
+        ee.client().config().await.unwrap().max_concurrent_exports,
+        None
+    );
+    assert_eq!(
+        ee.client()
+            .update_config(3)
+            .await
+            .unwrap()
+            .max_concurrent_exports,
         Some(3)
     );
     let config = quick(&ee).config().await.unwrap();
     assert_eq!(config.max_concurrent_exports, Some(3));
-    assert_eq!(config.registration_state, "REGISTERED_NOT_COMMERCIALLY");
-    let algorithms = ee.algorithms().await.unwrap();
+    assert_eq!(
+        config.registration_state.as_str(),
+        "REGISTERED_NOT_COMMERCIALLY"
+    );
+    let algorithms = ee.client().algorithms().await.unwrap();
     assert!(
         algorithms
             .iter()

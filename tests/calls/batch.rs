@@ -21,6 +21,7 @@ async fn calls_are_answered_by_their_ids_and_fail_apart() {
     let (emulator, ee) = connected().await;
     emulator.clear_requests();
     let reply = ee
+        .client()
         .batch()
         .post("three", "value:compute", &compute(3))
         .get("config", "config")

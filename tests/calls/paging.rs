@@ -91,7 +91,7 @@ async fn a_list_that_failed_goes_on_where_it_was() {
     }
     emulator.fault(EARTHENGINE, Fault::status(400));
     let error = first.next().await.unwrap().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Api);
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(first.next().await.is_none());
     // In another process, perhaps.
     let kept = serde_json::to_string(first.position().unwrap()).unwrap();

@@ -45,6 +45,7 @@ async fn pixels_come_as_bytes_and_as_files() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pixels.png");
     let image = ee
+        .client()
         .get_pixels("CGIAR/SRTM90_V4")
         .bands(&["elevation"])
         .grid(&grid);
@@ -101,7 +102,13 @@ async fn a_file_that_cannot_be_written_is_named() {
 #[tokio::test]
 async fn a_map_has_urls_and_tiles() {
     let (emulator, ee) = connected().await;
-    let map = ee.map(&constant(1)).bands(&["a"]).create().await.unwrap();
+    let map = ee
+        .client()
+        .map(&constant(1))
+        .bands(&["a"])
+        .create()
+        .await
+        .unwrap();
     assert!(
         map.url_template()
             .ends_with(&format!("/v1/{}/tiles/{{z}}/{{x}}/{{y}}", map.name()))
@@ -127,7 +134,12 @@ async fn thumbnails_are_of_three_kinds() {
         ThumbnailKind::Filmstrip,
         ThumbnailKind::Video,
     ] {
-        let thumbnail = ee.thumbnail(&constant(1), kind).create().await.unwrap();
+        let thumbnail = ee
+            .client()
+            .thumbnail(&constant(1), kind)
+            .create()
+            .await
+            .unwrap();
         let url = thumbnail.url();
         assert!(
             url.starts_with(&emulator.url(EARTHENGINE)) && url.ends_with(":getPixels"),
@@ -146,7 +158,7 @@ async fn a_video_is_a_gif_and_nothing_else_is() {
         (ThumbnailKind::Image, ImageFormat::Gif),
         (ThumbnailKind::Filmstrip, ImageFormat::Gif),
     ] {
-        let thumbnail = ee.thumbnail(&constant(1), kind).format(format);
+        let thumbnail = ee.client().thumbnail(&constant(1), kind).format(format);
         let error = thumbnail.create().await.unwrap_err();
         assert_eq!(error.api().unwrap().status, 400);
     }
@@ -164,7 +176,7 @@ async fn a_reply_that_names_something_else_is_no_map() {
     ] {
         let body = serde_json::json!({"name": name}).to_string();
         emulator.fault(EARTHENGINE, Fault::respond(200, "application/json", body));
-        let error = ee.map(&constant(1)).create().await.unwrap_err();
+        let error = ee.client().map(&constant(1)).create().await.unwrap_err();
         assert_eq!(
             error.kind(),
             ErrorKind::InvalidResponse,

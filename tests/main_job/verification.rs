@@ -74,7 +74,11 @@ async fn an_api_that_was_just_enabled_is_waited_for() {
     assert_eq!(error.kind(), ErrorKind::ApiDisabled);
     assert!(error.kind().may_resolve_after_propagation());
 
-    let waiting = tokio::spawn(robot(&emulator).connect_with_patience(Duration::from_secs(60)));
+    let waiting = tokio::spawn(
+        robot(&emulator)
+            .wait_for_propagation(Duration::from_secs(60))
+            .connect(),
+    );
     while asked(&emulator).len() < 2 {
         tokio::task::yield_now().await;
     }
@@ -86,7 +90,8 @@ async fn an_api_that_was_just_enabled_is_waited_for() {
 async fn what_does_not_pass_by_itself_is_not_waited_for() {
     let emulator = emulator_with(|b| b.project(Project::new(PROJECT).suspended(true))).await;
     let error = robot(&emulator)
-        .connect_with_patience(Duration::from_secs(600))
+        .wait_for_propagation(Duration::from_secs(600))
+        .connect()
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ProjectSuspended);
@@ -130,7 +135,10 @@ async fn a_list_of_projects_that_does_not_come_never_holds_the_refusal_back() {
     let error = refused.expect("nobody waits for the list").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ProjectNotFound);
     let remedy = error.remedy().unwrap();
-    assert!(remedy.text.starts_with("Check the spelling"), "{remedy}");
+    assert!(
+        remedy.text.starts_with("Check the project ID's spelling"),
+        "{remedy}"
+    );
 }
 
 #[tokio::test]

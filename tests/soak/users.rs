@@ -291,8 +291,8 @@ fn of_connecting(error: &init::Error) -> Symptom {
 /// What failed at the bottom of a request, and how.
 fn of_request(errand: Errand, error: &rest::Error) -> (Errand, Symptom) {
     let symptom = match (error.kind(), error.api(), error.token_error()) {
-        (rest::ErrorKind::Token, _, Some(token)) => return (Errand::Token, of_token(token)),
-        (rest::ErrorKind::Api, Some(api), _) => match api.status.as_u16() {
+        (rest::ErrorKind::Token(_), _, Some(token)) => return (Errand::Token, of_token(token)),
+        (_, Some(api), _) => match api.status.as_u16() {
             401 => Symptom::Unauthorized,
             503 => Symptom::Unavailable,
             _ => Symptom::Strange,

@@ -71,6 +71,7 @@ const PARTS: [Part; 5] = [
             "idempotency::",
             "multipart::",
             "path::",
+            "project_id::",
             "rate::",
             "retry_budget::",
             "tower::",
@@ -82,20 +83,13 @@ const PARTS: [Part; 5] = [
             "corrupted_response_does_not_panic",
             "operation_text_in_errors_is_sanitized_and_bounded",
             "error_body_in_many_chunks_is_read_up_to_64_kib",
+            "server_message_is_always_kept",
         ],
     },
     Part {
         package: "ee-init",
-        tests: &[
-            "builder::",
-            "project::",
-            "refusal::",
-            "registration::",
-            "suggest::",
-            "verify::",
-        ],
-        // Too slow: it processes all error responses.
-        without: &["the_servers_own_sentence_is_always_kept"],
+        tests: &["builder::", "project::", "suggest::", "verify::"],
+        without: &[],
     },
     Part {
         package: "ee-emulator",

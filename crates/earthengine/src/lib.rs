@@ -23,6 +23,26 @@
 //! - [`credentials`]: credential kinds and the search for credentials;
 //! - [`rest`]: authenticated requests with any token source;
 //! - [`init`]: selects the Cloud project, verifies access, and explains failures.
+//!
+//! # Errors
+//!
+//! Every [`Error`] has a [kind](Error::kind), a [remedy](Error::remedy) and, where a server was
+//! involved, its [message](Error::server_message). A `main` that returns one prints them.
+//!
+//! # Features
+//!
+//! All features are off by default.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `blocking` | `earthengine::blocking`: the same client without async |
+//! | `gzip` | compressed responses |
+//! | `login` | `credentials::login`: login flows for command-line programs and web applications |
+//! | `disk-cache` | `EarthEngineBuilder::disk_cache`: access tokens that are reused when the program starts again |
+//! | `google-cloud-auth` | adapters to and from the credentials of Google's Rust clients |
+//! | `object_store` | the same credentials for Cloud Storage through the crate `object_store` |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "blocking")]
 pub mod blocking;
@@ -42,7 +62,7 @@ pub use ee_init::{
 pub use ee_rest::{
     Asset, AssetName, AssetUpdate, Assets, Batch, BatchResponse, Export, ExportKind, IamPolicy,
     ImageFormat, Operation, OperationState, Operations, Page, PageCursor, Pages, PixelGrid,
-    ThumbnailKind,
+    ProjectConfig, ProjectId, ThumbnailKind,
 };
 pub use ee_token::{
     AccessToken, Endpoint, Endpoints, Remedy, RetryPolicy, Scopes, SecretString, TokenSource,

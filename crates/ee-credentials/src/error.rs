@@ -1,6 +1,6 @@
 //! The error of this crate.
 
-use ee_token::error_type;
+use ee_token::internal::error_type;
 
 use crate::discovery::step::{FailedSearch, SearchStep};
 
@@ -23,24 +23,17 @@ error_type! {
 impl Error {
     /// Returns the steps of a failed search.
     pub fn search_steps(&self) -> &[SearchStep] {
-        std::error::Error::source(self)
-            .and_then(|source| source.downcast_ref::<FailedSearch>())
-            .map_or(&[], |search| &search.steps)
+        self.0
+            .find_source::<FailedSearch>()
+            .map_or(&[], |searched| &searched.steps)
     }
 
     /// Returns the error of the token layer that caused this one.
     pub fn token_error(&self) -> Option<&ee_token::Error> {
-        let mut next = std::error::Error::source(self);
-        while let Some(error) = next {
-            if let Some(token) = error.downcast_ref() {
-                return Some(token);
-            }
-            next = error.source();
-        }
-        None
+        self.0.find_source()
     }
 
-    /// Converts into the error of a token request.
+    /// Converts the error into one of the token layer.
     pub(crate) fn into_token_error(self) -> ee_token::Error {
         let kind = match self.kind() {
             ErrorKind::Token(kind) => kind,
@@ -48,27 +41,13 @@ impl Error {
             ErrorKind::Io => ee_token::ErrorKind::Io,
             _ => ee_token::ErrorKind::InvalidCredential,
         };
-        let mut error = ee_token::Error::new(kind, self.to_string());
-        if let Some(remedy) = self.remedy() {
-            error = error.with_remedy(remedy.clone());
-        }
-        if let Some(principal) = self.principal() {
-            error = error.with_principal(principal);
-        }
-        error.with_source(self)
+        ee_token::Error::new(kind, self.to_string()).with_cause(self)
     }
 }
 
 impl From<ee_token::Error> for Error {
     fn from(error: ee_token::Error) -> Self {
-        let mut wrapped = Self::new(ErrorKind::Token(error.kind()), error.to_string());
-        if let Some(remedy) = error.remedy() {
-            wrapped = wrapped.with_remedy(remedy.clone());
-        }
-        if let Some(principal) = error.principal() {
-            wrapped = wrapped.with_principal(principal);
-        }
-        wrapped.with_source(error)
+        Self::new(ErrorKind::Token(error.kind()), error.to_string()).with_cause(error)
     }
 }
 

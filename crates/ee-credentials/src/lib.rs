@@ -39,9 +39,10 @@ pub use discovery::config::{CredentialConfig, CredentialLocation};
 pub use discovery::environment::{Environment, Platform};
 pub use discovery::step::{SearchOutcome, SearchStep};
 pub use discovery::{Found, Search};
+#[doc(inline)]
+pub use ee_token::internal::{SDK_PROJECTS, is_google_sdk_project};
 pub use error::{Error, ErrorKind};
 pub use input::path_setting::check_path_flag;
-pub use input::sdk_project::{SDK_PROJECTS, is_google_sdk_project};
 #[cfg(feature = "google-cloud-auth")]
 pub use interop::google_cloud_auth::GoogleCloudCredentials;
 #[cfg(feature = "object_store")]

@@ -1,100 +1,146 @@
-//! The error of this crate: what a program can match on, and a person can act on.
+//! The crate's error type.
 
 use ee_credentials::SearchStep;
-use ee_token::error_type;
+use ee_rest::ApiError;
+use ee_token::Remedy;
+use ee_token::internal::error_type;
 
 error_type! {
-    /// Why there is no verified client, or why a request was refused.
+    /// Why there is no verified client, or why a request failed.
     ///
-    /// The server's own sentence is kept as the [source](std::error::Error::source); the
-    /// [remedy](Error::remedy) says what to do.
+    /// The [remedy](Error::remedy) says how to fix the problem. If a server responded with an
+    /// error, its [message](Error::server_message) is kept.
     Error, ErrorKind
 }
 
 impl Error {
-    /// The sentence in which a server refused, if one did.
+    /// Returns the ID or number of the project concerned, if known. It is not always the one that
+    /// was requested.
+    pub fn project(&self) -> Option<&str> {
+        self.0.details().project.as_deref()
+    }
+
+    /// Returns the server's message, if a server responded with an error.
     pub fn server_message(&self) -> Option<&str> {
-        self.api().map(|api| api.message.as_str())
+        self.0.details().server_message.as_deref()
     }
 
-    /// The refusal that this error explains, if a server refused.
-    pub(crate) fn api(&self) -> Option<&ee_rest::ApiError> {
-        let mut next = std::error::Error::source(self);
-        while let Some(error) = next {
-            if let Some(api) = error.downcast_ref() {
-                return Some(api);
-            }
-            next = error.source();
-        }
-        None
-    }
-
-    /// What each place held, if this is a failed search for credentials; empty otherwise.
+    /// Returns what each step of the search for credentials found, if it failed. Empty otherwise.
     pub fn search_steps(&self) -> &[SearchStep] {
-        std::error::Error::source(self)
-            .and_then(|source| source.downcast_ref::<ee_credentials::Error>())
+        self.0
+            .find_source::<ee_credentials::Error>()
             .map_or(&[], ee_credentials::Error::search_steps)
+    }
+
+    pub(crate) fn with_project(mut self, project: impl Into<String>) -> Self {
+        self.0.details_mut().project = Some(project.into());
+        self
+    }
+
+    /// Sets the server's error response as the source.
+    pub(crate) fn with_api(mut self, api: ApiError) -> Self {
+        self.0.details_mut().server_message = Some(api.message.clone());
+        self.with_source(api)
+    }
+
+    /// Sets the kind's default remedy if the cause has none.
+    fn or_default_remedy(self) -> Self {
+        match self.remedy() {
+            Some(_) => self,
+            None => {
+                let remedy = default_remedy(self.kind());
+                self.with_remedy(remedy)
+            }
+        }
+    }
+
+    /// Returns the server's error response, if there was one.
+    pub(crate) fn api(&self) -> Option<&ApiError> {
+        self.0.find_source()
     }
 }
 
-/// What went wrong. [`ErrorKind::code`] is its stable name.
+impl From<ee_rest::Error> for Error {
+    fn from(error: ee_rest::Error) -> Self {
+        Self::new(error.kind().into(), error.to_string()).with_cause(error)
+    }
+}
+
+impl From<ee_token::Error> for Error {
+    fn from(error: ee_token::Error) -> Self {
+        Self::new(error.kind().into(), error.to_string())
+            .with_cause(error)
+            .or_default_remedy()
+    }
+}
+
+impl From<ee_credentials::Error> for Error {
+    fn from(error: ee_credentials::Error) -> Self {
+        Self::new(error.kind().into(), error.to_string())
+            .with_cause(error)
+            .or_default_remedy()
+    }
+}
+
+/// The kind of an [`Error`]. [`ErrorKind::code`] is its stable name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// No credentials anywhere.
+    /// No source has credentials.
     NoCredentials,
-    /// Credentials were found and cannot be used: a broken file, a wrong key.
+    /// The credentials found are invalid: a damaged file, a wrong key.
     InvalidCredentials,
-    /// Google rejected the credentials, or the token made from them.
+    /// Google rejected the credentials, or a token obtained with them.
     CredentialsRejected,
-    /// A server that tokens come from answered with an error status that does not show that the
-    /// credentials are invalid. Transient.
+    /// A token server responded with an error status that does not show that the credentials are
+    /// invalid. Transient.
     UnconfirmedRejection,
-    /// The organisation asks the person to log in again.
+    /// The organization requires the user to log in again.
     ReauthenticationRequired,
-    /// This machine's clock is off.
+    /// This machine's clock is wrong.
     ClockSkew,
-    /// The token lacks a scope that Earth Engine needs.
+    /// The token lacks a scope that Earth Engine requires.
     InsufficientScopes,
-    /// No project was named, and none could be found.
+    /// No project is set, and none was found.
     NoProject,
-    /// The project belongs to a Google SDK and can never be used for Earth Engine.
+    /// The project belongs to a Google SDK and cannot be used for Earth Engine.
     SdkProject,
-    /// This cannot be a project id.
+    /// The ID cannot be that of a Cloud project.
     InvalidProject,
-    /// The caller may not use the project.
+    /// The principal may not use the project.
     ProjectDenied,
     /// The project is suspended.
     ProjectSuspended,
-    /// The project does not exist, or the caller may not see it.
+    /// The project does not exist, or the principal may not see it.
     ProjectNotFound,
     /// The Earth Engine API is not enabled in the project.
     ApiDisabled,
     /// The project is not registered for Earth Engine.
     NotRegistered,
-    /// A permission is missing.
+    /// The principal lacks a permission.
     PermissionDenied,
-    /// Too much was asked for at once, or in one minute. It passes by itself.
+    /// A rate or concurrency limit was exceeded.
     QuotaExceeded,
-    /// The project's computing time for today is used up.
+    /// The project's daily quota of computing time is exhausted.
     DailyQuotaExceeded,
-    /// The computation needs more memory than one request is given.
+    /// The computation needs more memory than Earth Engine allows one request.
     MemoryLimitExceeded,
-    /// What was asked for does not exist.
+    /// The resource does not exist, or the principal may not see it.
     NotFound,
-    /// The request makes no sense to the server, or to us.
+    /// The request is invalid.
     InvalidArgument,
-    /// The server has a problem, or its answer is no answer.
+    /// The server has a problem, or its response is invalid.
     ServerError,
-    /// The host could not be reached: its name, a proxy, its certificate or the way there.
+    /// The host could not be reached: name resolution, a proxy, a certificate or the connection
+    /// failed.
     Network,
-    /// A 403 that is not in Earth Engine's form: Google does not serve this network or region,
-    /// or something in between refused.
+    /// A 403 that is not from Earth Engine: a proxy blocked the request, or Google does not serve
+    /// this network or region.
     NetworkBlocked,
-    /// No answer in time.
+    /// The response did not arrive in time.
     Timeout,
-    /// A local file cannot be read for now: too many open files, an I/O error, a file system
-    /// that does not respond.
+    /// A local file cannot be read now (too many open files, an I/O error, a file system that does
+    /// not respond), or a download cannot be saved.
     Io,
     /// The library or its environment is not set up correctly: no runtime, an invalid variable, an
     /// emulator that another user serves.
@@ -102,7 +148,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: &'static [Self] = &[
         Self::NoCredentials,
         Self::InvalidCredentials,
@@ -133,8 +179,8 @@ impl ErrorKind {
         Self::Usage,
     ];
 
-    /// The kind's stable name, as `eectl --json` prints it. Kinds for which a script would do
-    /// the same share one.
+    /// Returns the stable name, as `eectl --json` prints it. Kinds that a script would handle in
+    /// the same way share one.
     ///
     /// ```
     /// assert_eq!(ee_init::ErrorKind::ApiDisabled.code(), "api_disabled");
@@ -166,7 +212,8 @@ impl ErrorKind {
         }
     }
 
-    /// Whether the project is at fault, and another or a change to it would help.
+    /// Returns whether the problem is the project, so that another project or a change to this one
+    /// helps.
     pub fn is_project_error(self) -> bool {
         matches!(
             self,
@@ -181,7 +228,7 @@ impl ErrorKind {
         )
     }
 
-    /// Whether the credentials are at fault, or missing.
+    /// Returns whether the problem is the credentials.
     pub fn is_credential_error(self) -> bool {
         matches!(
             self,
@@ -195,7 +242,7 @@ impl ErrorKind {
         )
     }
 
-    /// Whether the same call may succeed later without anybody doing anything.
+    /// Returns whether the same call may succeed later without any change.
     pub fn is_transient(self) -> bool {
         matches!(
             self,
@@ -206,5 +253,154 @@ impl ErrorKind {
                 | Self::Timeout
                 | Self::Io
         )
+    }
+}
+
+impl From<ee_token::ErrorKind> for ErrorKind {
+    fn from(kind: ee_token::ErrorKind) -> Self {
+        use ee_token::ErrorKind as Token;
+        match kind {
+            Token::InvalidKey | Token::InvalidCredential | Token::DisallowedUrl => {
+                Self::InvalidCredentials
+            }
+            Token::Rejected | Token::Expired => Self::CredentialsRejected,
+            Token::UnconfirmedRejection => Self::UnconfirmedRejection,
+            Token::ReauthenticationRequired => Self::ReauthenticationRequired,
+            Token::ClockSkew => Self::ClockSkew,
+            Token::InvalidScope => Self::InsufficientScopes,
+            Token::Network => Self::Network,
+            Token::Timeout => Self::Timeout,
+            Token::Io => Self::Io,
+            Token::Runtime | Token::UntrustedEmulator => Self::Usage,
+            _ => Self::ServerError,
+        }
+    }
+}
+
+impl From<ee_credentials::ErrorKind> for ErrorKind {
+    fn from(kind: ee_credentials::ErrorKind) -> Self {
+        use ee_credentials::ErrorKind as Found;
+        match kind {
+            Found::NoCredentials => Self::NoCredentials,
+            Found::InvalidEnvironment | Found::InvalidOptions => Self::Usage,
+            Found::Io => Self::Io,
+            Found::Token(kind) => kind.into(),
+            _ => Self::InvalidCredentials,
+        }
+    }
+}
+
+impl From<ee_rest::ErrorKind> for ErrorKind {
+    fn from(kind: ee_rest::ErrorKind) -> Self {
+        use ee_rest::ErrorKind as Request;
+        match kind {
+            Request::Token(kind) => kind.into(),
+            Request::CredentialsRejected => Self::CredentialsRejected,
+            Request::InsufficientScopes => Self::InsufficientScopes,
+            Request::NoProject => Self::NoProject,
+            Request::InvalidProject => Self::InvalidProject,
+            Request::ProjectDenied => Self::ProjectDenied,
+            Request::ProjectSuspended => Self::ProjectSuspended,
+            Request::ProjectNotFound => Self::ProjectNotFound,
+            Request::ApiDisabled => Self::ApiDisabled,
+            Request::NotRegistered => Self::NotRegistered,
+            Request::PermissionDenied => Self::PermissionDenied,
+            Request::QuotaExceeded => Self::QuotaExceeded,
+            Request::DailyQuotaExceeded => Self::DailyQuotaExceeded,
+            Request::MemoryLimitExceeded => Self::MemoryLimitExceeded,
+            Request::NotFound => Self::NotFound,
+            Request::InvalidArgument | Request::InvalidRequest => Self::InvalidArgument,
+            Request::NetworkBlocked => Self::NetworkBlocked,
+            Request::Network => Self::Network,
+            Request::Timeout => Self::Timeout,
+            Request::File => Self::Io,
+            Request::Runtime | Request::UntrustedEmulator => Self::Usage,
+            _ => Self::ServerError,
+        }
+    }
+}
+
+/// Returns the remedy of an error whose cause has none.
+fn default_remedy(kind: ErrorKind) -> Remedy {
+    match kind {
+        ErrorKind::NoCredentials => {
+            Remedy::new("Log in, or set GOOGLE_APPLICATION_CREDENTIALS to a credential file.")
+                .command("eectl auth login")
+        }
+        ErrorKind::UnconfirmedRejection => Remedy::of_unconfirmed_rejection(),
+        ErrorKind::ClockSkew => Remedy::new("Synchronize this machine's clock with network time.")
+            .command("timedatectl set-ntp true"),
+        ErrorKind::InsufficientScopes => {
+            Remedy::new("Log in again with the scopes earthengine and cloud-platform.")
+        }
+        kind if kind.is_credential_error() => {
+            Remedy::new("Log in again, or use another credential.")
+        }
+        ErrorKind::Network | ErrorKind::Timeout => Remedy::new(
+            "Check the network connection, the proxy (HTTPS_PROXY, NO_PROXY) and the firewall, then try again.",
+        ),
+        ErrorKind::Io => {
+            Remedy::new("Try again. If it fails again, close files, or check the file system.")
+        }
+        ErrorKind::Usage => {
+            Remedy::new("Fix the option or the environment variable that the message names.")
+        }
+        _ => Remedy::new("Try again in a moment."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn converted_error_has_a_remedy() {
+        use ee_credentials::ErrorKind as Found;
+        use ee_token::ErrorKind as Token;
+        for kind in [
+            Token::InvalidKey,
+            Token::InvalidCredential,
+            Token::Rejected,
+            Token::UnconfirmedRejection,
+            Token::ReauthenticationRequired,
+            Token::ClockSkew,
+            Token::InvalidScope,
+            Token::Expired,
+            Token::InvalidResponse,
+            Token::Server,
+            Token::Network,
+            Token::Timeout,
+            Token::Io,
+            Token::DisallowedUrl,
+            Token::UntrustedEmulator,
+            Token::Runtime,
+        ] {
+            let error = Error::from(ee_token::Error::new(kind, "failed"));
+            assert!(error.remedy().is_some(), "{kind:?}");
+        }
+        for kind in [
+            Found::NoCredentials,
+            Found::InvalidFile,
+            Found::InvalidEnvironment,
+            Found::Io,
+        ] {
+            let error = Error::from(ee_credentials::Error::new(kind, "failed"));
+            assert!(error.remedy().is_some(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn request_error_keeps_its_details() {
+        let refused =
+            ee_rest::internal::not_registered("my-project").with_principal("jane@example.com");
+        let error = Error::from(refused.clone());
+        assert_eq!(error.kind(), ErrorKind::NotRegistered);
+        assert_eq!(error.to_string(), refused.to_string());
+        assert_eq!(error.remedy(), refused.remedy());
+        assert_eq!(error.project(), Some("my-project"));
+        assert_eq!(error.principal(), Some("jane@example.com"));
+        let context = error.context("cannot start");
+        assert_eq!(context.project(), Some("my-project"));
+        assert_eq!(context.kind(), ErrorKind::NotRegistered);
     }
 }

@@ -1,4 +1,4 @@
-//! What refusals are turned into and what lists are read as, for the fuzz targets alone.
+//! Parsers of server responses, exposed to the fuzz targets only.
 #![allow(missing_docs)]
 
 use ee_credentials::Credentials;
@@ -8,27 +8,20 @@ use url::Url;
 
 use crate::project::list;
 use crate::project::list::Service;
-use crate::project::registration::ProjectConfig;
-use crate::{ApiState, Error, ListedProject, Registration};
+use crate::{ApiState, Error, ListedProject};
 
-/// The error of a refusal by a service beside Earth Engine.
-pub fn refusal_of_service(api: &ApiError, url: &Url, credentials: &Credentials) -> Error {
-    list::refusal(api, url, credentials)
+/// Explains an error response of another service than Earth Engine.
+pub fn explain_service(api: &ApiError, url: &Url, credentials: &Credentials) -> Error {
+    list::explain(api, url, credentials)
 }
 
-/// The projects on a page of the Resource Manager's that was asked for with this token, and the
-/// token of the next page.
+/// Reads a page of the Resource Manager's response to a request with this token. Returns the
+/// projects and the next page token.
 pub fn listed_projects(body: &[u8], sent: &AccessToken) -> Option<(Vec<ListedProject>, String)> {
     list::page(body, sent)
 }
 
-/// How a project is registered, as Earth Engine's `config` says.
-pub fn registration(body: &[u8]) -> Option<Registration> {
-    let config: ProjectConfig = serde_json::from_slice(body).ok()?;
-    config.registration_state
-}
-
-/// Whether the API is enabled, as Service Usage says.
+/// Reads Service Usage's response.
 pub fn api_state(body: &[u8]) -> Option<ApiState> {
     let service: Service = serde_json::from_slice(body).ok()?;
     Some(service.api())

@@ -1,7 +1,7 @@
-//! Which Cloud project Earth Engine requests go through, whether it may use Earth Engine,
-//! and if not, what to do about it.
+//! Selects the Cloud project for Earth Engine, verifies access, and explains failures.
 //!
-//! [`EarthEngine::builder`] goes the whole way: credentials, token, project, verification.
+//! [`EarthEngine::builder`] does it all: it finds credentials, fetches a token, selects the project
+//! and verifies it.
 //!
 //! ```no_run
 //! # async fn f() -> Result<(), ee_init::Error> {
@@ -17,6 +17,8 @@
 //! # Ok(()) }
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod builder;
 mod doctor;
 mod earth_engine;
@@ -26,7 +28,6 @@ mod error;
 pub mod fuzzing;
 mod login_status;
 mod project;
-mod refusal;
 mod scope_check;
 mod verify;
 
@@ -34,11 +35,10 @@ pub use builder::{ConnectStats, EarthEngineBuilder};
 pub use doctor::{Check, CheckStatus, Diagnosis};
 pub use earth_engine::EarthEngine;
 pub use ee_credentials::Found;
+pub use ee_rest::Registration;
 pub use error::{Error, ErrorKind};
 pub use http::Method;
 pub use login_status::LoginStatus;
 pub use project::list::{ApiState, ListedProject};
-pub use project::registration::Registration;
-pub use project::{Project, ProjectSource, check_project, is_google_sdk_project};
-pub use refusal::{ErrorContext, explain};
+pub use project::{Project, ProjectSource, check_project};
 pub use verify::VerifyLevel;

@@ -1,31 +1,31 @@
-//! Who one is logged in as, and what the token is good for.
+//! The status of a login: its principal and scopes.
 
 use ee_credentials::{CredentialKind, Credentials, Found, Warning};
+use ee_rest::internal::choose_project;
 use ee_token::{AccessToken, Scopes};
 
-use crate::project::resolve::{Places, SDK_PROJECT_IGNORED, name_a_project, resolve};
+use crate::project::resolve::{ProjectInputs, SDK_PROJECT_IGNORED, resolve};
 use crate::scope_check::too_broad;
 use crate::{EarthEngineBuilder, Error, ErrorKind, Project};
 
-/// What is known of a login: [`EarthEngineBuilder::login_status`].
+/// The status of a login, returned by [`EarthEngineBuilder::login_status`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LoginStatus {
-    /// The credentials, and what each place held.
+    /// The credentials and the result of each search step.
     pub found: Found,
-    /// A token; `None` for an API key, which has none.
+    /// A token. `None` for an API key.
     pub token: Option<AccessToken>,
-    /// What the token is good for; empty where nobody says so.
+    /// The granted scopes. Empty if unknown.
     pub scopes: Scopes,
-    /// Whose login it is, where that is known.
+    /// The principal, usually an email address, if known.
     pub principal: Option<String>,
-    /// What works, and should be changed all the same: about the credentials, and about the
-    /// choice of a project with them.
+    /// Non-fatal problems with the credentials and the choice of the project.
     pub warnings: Vec<Warning>,
 }
 
 impl EarthEngineBuilder {
-    /// Finds the credentials, gets a token and asks what it is good for. No project is needed.
+    /// Finds the credentials, fetches a token and its scopes. No project is needed.
     ///
     /// ```no_run
     /// # async fn f() -> Result<(), ee_init::Error> {
@@ -35,9 +35,9 @@ impl EarthEngineBuilder {
     /// ```
     ///
     /// # Errors
-    /// What is wrong with the credentials or the network.
+    /// Returns the error of the credentials or the network.
     pub async fn login_status(self) -> Result<LoginStatus, Error> {
-        let environment = self.surroundings();
+        let environment = self.search_environment();
         let (_, found) = self.find(&environment).await?;
         let credentials = &found.credentials;
         let mut scopes = Scopes::new::<&str>([]);
@@ -51,11 +51,11 @@ impl EarthEngineBuilder {
         }
         let mut principal = credentials.principal().map(str::to_owned);
         if principal.is_none()
-            && (tells_who(&scopes) || credentials.kind() == CredentialKind::MetadataServer)
+            && (reveals_email(&scopes) || credentials.kind() == CredentialKind::MetadataServer)
         {
             principal = credentials.fetch_principal().await.ok().flatten();
         }
-        let chosen = resolve(&Places {
+        let chosen = resolve(&ProjectInputs {
             given: self.given_project(),
             environment: &environment,
             credentials: Some(credentials),
@@ -63,7 +63,7 @@ impl EarthEngineBuilder {
         .await;
         let mut warnings = credentials.warnings().to_vec();
         warnings.extend(too_broad(credentials.kind(), &scopes));
-        warnings.extend(about_the_project(chosen));
+        warnings.extend(project_warnings(chosen));
         Ok(LoginStatus {
             found,
             token,
@@ -74,26 +74,26 @@ impl EarthEngineBuilder {
     }
 }
 
-/// A login needs no project, so that none is no trouble here; one that can never be used is.
-fn about_the_project(chosen: Result<Project, Error>) -> Vec<Warning> {
+/// Returns the warnings about the project. A login needs none, so only an unusable one is reported.
+fn project_warnings(chosen: Result<Project, Error>) -> Vec<Warning> {
     match chosen {
         Ok(project) => project.warnings,
         Err(error) if error.kind() == ErrorKind::SdkProject => {
-            let remedy = error.remedy().cloned().unwrap_or_else(name_a_project);
+            let remedy = error.remedy().cloned().unwrap_or_else(choose_project);
             vec![Warning::new(SDK_PROJECT_IGNORED, error.to_string(), remedy)]
         }
         Err(_) => Vec::new(),
     }
 }
 
-fn tells_who(scopes: &Scopes) -> bool {
+fn reveals_email(scopes: &Scopes) -> bool {
     ["email", "userinfo.email"]
         .iter()
         .any(|scope| scopes.contains(scope))
 }
 
-/// The scopes of a token: what came with it, what others say of it, or else what was asked for;
-/// `None` where nobody says. A token that may be another host's is shown to nobody.
+/// Returns the scopes of a token: those in the token response, those that the server reports, or
+/// else those requested. `None` if unknown. A token that may be for another host is sent nowhere.
 pub(crate) async fn granted(
     credentials: &Credentials,
     token: &AccessToken,
@@ -106,7 +106,7 @@ pub(crate) async fn granted(
         credentials.scopes(),
     ) {
         (Ok(Some(scopes)), _) => Ok(Some(scopes)),
-        (_, Some(asked_for)) => Ok(Some(asked_for.clone())),
+        (_, Some(requested)) => Ok(Some(requested.clone())),
         (Ok(None), None) => Ok(None),
         (Err(error), None) => Err(error.into()),
     }
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_login_that_tells_who_it_is_is_asked_and_another_is_not() {
+    async fn principal_is_fetched_only_if_the_scopes_reveal_it() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_user("jane@example.com");
         let gcloud = builder(&emulator).credentials_json(jane.authorized_user_json());
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_asked_for_stands_in_where_google_does_not_say() {
+    async fn requested_scopes_are_reported_if_google_reports_none() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_user("jane@example.com");
         let asked_for = Scopes::new(["earthengine"]);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_that_may_be_another_hosts_is_shown_to_nobody() {
+    async fn token_for_an_unknown_host_is_not_sent() {
         let emulator = Emulator::start().await.unwrap();
         let brought = Credentials::from_token(AccessToken::new("another-hosts").unwrap());
         let status = builder(&emulator)
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_login_for_more_than_earth_engine_needs_is_a_warning_and_one_for_exports_is_none() {
+    async fn broad_scopes_are_a_warning_unless_exports_need_them() {
         let emulator = Emulator::start().await.unwrap();
         for (more, expected) in [
             ("drive", &["broad_scopes"][..]),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_quota_project_of_a_google_sdk_is_a_warning_whether_or_not_there_is_another() {
+    async fn quota_project_of_a_google_sdk_is_a_warning() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_user("jane@example.com");
         let text = jane.authorized_user_json_with_quota_project("764086051850");

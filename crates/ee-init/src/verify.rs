@@ -1,50 +1,47 @@
-//! Whether a project may use Earth Engine: the requests that verify it, and the patience with
-//! what passes by itself.
+//! Verification of a project: whether it can use Earth Engine.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-use ee_rest::{ApiError, Client};
+use ee_rest::internal::not_registered;
+use ee_rest::{ApiError, Client, ProjectConfig, Registration};
 use http::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::project::registration::{ProjectConfig, Registration};
-use crate::refusal::{ErrorContext, explain, not_registered};
 use crate::{Error, ErrorKind};
 
 /// How far connecting verifies the project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum VerifyLevel {
-    /// Not at all: what is wrong shows in the first call.
+    /// Not at all: the first call reports any problem.
     Skip,
-    /// The project's configuration is read, which tells whether the caller may use the project,
-    /// whether the API is enabled, and how the project is registered. One request; one more
-    /// where the caller may compute and not read the configuration: a constant is computed then.
+    /// Reads the project's configuration, which shows whether the principal may use the project,
+    /// whether the API is enabled, and how the project is registered. Sends one request, or two if
+    /// the principal may compute but not read the configuration.
     #[default]
     Config,
-    /// The configuration is read, and a constant computed. Two requests.
+    /// Reads the configuration and computes a constant. Sends two requests.
     Compute,
 }
 
-/// The permission to read the configuration. It is younger than the one to compute, and roles
-/// that people made themselves lack it.
+/// The permission to read the configuration. It is newer than the one to compute, so custom roles
+/// may lack it.
 const READ_CONFIG: &str = "earthengine.config.get";
 
-/// The first wait before a refusal that passes by itself is looked at again, and the longest.
-const FIRST_WAIT: Duration = Duration::from_secs(2);
-const LONGEST_WAIT: Duration = Duration::from_secs(20);
+const INITIAL_WAIT: Duration = Duration::from_secs(2);
+const MAX_WAIT: Duration = Duration::from_secs(20);
 
-/// What verifying has told.
+/// The result of a successful verification.
 pub(crate) struct Verified {
     pub(crate) registration: Registration,
-    /// What Earth Engine wants to be shown when a program starts.
+    /// The message that Earth Engine asks clients to show at start-up.
     pub(crate) init_message: Option<String>,
 }
 
 impl Verified {
-    fn untold(registration: Registration) -> Self {
+    fn without_message(registration: Registration) -> Self {
         Self {
             registration,
             init_message: None,
@@ -52,28 +49,40 @@ impl Verified {
     }
 }
 
-async fn verify(
+/// Verifies the project, and retries for `max_wait` while a change propagates.
+pub(crate) async fn verify(
     level: VerifyLevel,
     client: &Client,
     project: &str,
-    context: &ErrorContext,
+    max_wait: Duration,
 ) -> Result<Verified, Error> {
+    retry_until(max_wait, || async {
+        Ok(verify_once(level, client, project).await?)
+    })
+    .await
+}
+
+async fn verify_once(
+    level: VerifyLevel,
+    client: &Client,
+    project: &str,
+) -> Result<Verified, ee_rest::Error> {
     let verified = match level {
-        VerifyLevel::Skip => return Ok(Verified::untold(Registration::Unverified)),
+        VerifyLevel::Skip => return Ok(Verified::without_message(Registration::Unverified)),
         VerifyLevel::Config | VerifyLevel::Compute => match read_config(client).await {
             Ok(verified) => verified,
             Err(error) if may_not_read_config(error.api()) => {
-                compute_a_constant(client, context).await?;
-                return Ok(Verified::untold(Registration::Unspecified));
+                compute_constant(client).await?;
+                return Ok(Verified::without_message(Registration::Unspecified));
             }
-            Err(error) => return Err(explain(error, context)),
+            Err(error) => return Err(error),
         },
     };
     if verified.registration == Registration::NotRegistered {
         return Err(not_registered(project));
     }
     if level == VerifyLevel::Compute {
-        compute_a_constant(client, context).await?;
+        compute_constant(client).await?;
     }
     Ok(verified)
 }
@@ -82,48 +91,34 @@ async fn read_config(client: &Client) -> Result<Verified, ee_rest::Error> {
     let response = client.request(Method::GET, "config").send().await?;
     let config: ProjectConfig = response.json()?;
     Ok(Verified {
-        registration: config
-            .registration_state
-            .unwrap_or(Registration::Unspecified),
+        registration: config.registration_state,
         init_message: response.init_message().map(Cow::into_owned),
     })
 }
 
-/// Whether the one thing that was refused is to read the configuration. Who is told so got past
-/// everything before it: the project is theirs to use, and the API is enabled.
-pub(crate) fn may_not_read_config(refusal: Option<&ApiError>) -> bool {
-    refusal.is_some_and(|api| {
+/// Returns whether only reading the configuration was denied. The server checks this last, so the
+/// principal may use the project and the API is enabled.
+pub(crate) fn may_not_read_config(api: Option<&ApiError>) -> bool {
+    api.is_some_and(|api| {
         api.status.as_u16() == 403
             && (api.metadata.get("permission").map(String::as_str) == Some(READ_CONFIG)
                 || api.message.contains(&format!("'{READ_CONFIG}'")))
     })
 }
 
-async fn compute_a_constant(client: &Client, context: &ErrorContext) -> Result<(), Error> {
+async fn compute_constant(client: &Client) -> Result<(), ee_rest::Error> {
     let one = json!({"result": "0", "values": {"0": {"constantValue": 1}}});
-    let answer: Result<Value, _> = client.compute(&one).await;
-    answer.map(drop).map_err(|error| explain(error, context))
+    client.compute::<Value>(&one).await.map(drop)
 }
 
-/// Verifies the project, again and again while what is wrong passes by itself and there is patience left.
-pub(crate) async fn verify_with_patience(
-    level: VerifyLevel,
-    client: &Client,
-    project: &str,
-    context: &ErrorContext,
-    patience: Duration,
-) -> Result<Verified, Error> {
-    patiently(patience, || verify(level, client, project, context)).await
-}
-
-/// Tries until it works, or fails in a way that does not pass by itself, or the patience is over.
-/// Once it waits, a server that fails for a moment does not end the wait.
-async fn patiently<T, F: Future<Output = Result<T, Error>>>(
-    patience: Duration,
+/// Retries until an attempt succeeds, fails for a reason that is not propagation, or `max_wait`
+/// has passed. A transient failure after the first wait does not end the retries.
+async fn retry_until<T, F: Future<Output = Result<T, Error>>>(
+    max_wait: Duration,
     attempt: impl Fn() -> F,
 ) -> Result<T, Error> {
     let started = Instant::now();
-    let mut wait = FIRST_WAIT;
+    let mut wait = INITIAL_WAIT;
     let mut waited = false;
     loop {
         let error = match attempt().await {
@@ -135,26 +130,27 @@ async fn patiently<T, F: Future<Output = Result<T, Error>>>(
             }
             result => return result,
         };
-        // What is left, and not until when: a patience without end is later than any moment.
-        let left = patience.saturating_sub(started.elapsed());
+        // The remaining time instead of a deadline, because `Duration::MAX` has none.
+        let left = max_wait.saturating_sub(started.elapsed());
         if left.is_zero() {
             return Err(error);
         }
         tracing::info!(
             kind = error.kind().code(),
             ?left,
-            "waiting for a change to be known"
+            "waiting for a change to propagate"
         );
         sleep(wait.min(left)).await;
         waited = true;
-        wait = (wait * 2).min(LONGEST_WAIT);
+        wait = (wait * 2).min(MAX_WAIT);
     }
 }
 
 impl ErrorKind {
-    /// Whether this is what people see for a few minutes after they put it right: the API was
-    /// just enabled, the role just granted, the project just registered.
-    /// [`EarthEngineBuilder::connect_with_patience`](crate::EarthEngineBuilder::connect_with_patience) waits for it.
+    /// Returns whether the error can persist for a few minutes after its cause was fixed, because
+    /// IAM roles, API enablement and registrations take time to propagate.
+    /// [`EarthEngineBuilder::wait_for_propagation`](crate::EarthEngineBuilder::wait_for_propagation)
+    /// waits for it.
     pub fn may_resolve_after_propagation(self) -> bool {
         matches!(
             self,
@@ -169,18 +165,21 @@ mod tests {
 
     use super::*;
 
-    /// Fails in these ways, one after the other, and then no more. Returns how it ended, after how
-    /// many attempts and how much (paused) time.
-    async fn tried(patience: Duration, failures: &[ErrorKind]) -> (Option<ErrorKind>, usize, u64) {
+    /// Fails with each of these kinds and then succeeds. Returns the final kind, the number of
+    /// attempts, and how many seconds (of paused time) passed.
+    async fn attempt(
+        max_wait: Duration,
+        failures: &[ErrorKind],
+    ) -> (Option<ErrorKind>, usize, u64) {
         let started = Instant::now();
         let attempts = Cell::new(0);
-        let ended = patiently(patience, || {
+        let result = retry_until(max_wait, || {
             let failure = failures.get(attempts.get()).copied();
             attempts.set(attempts.get() + 1);
-            async move { failure.map_or(Ok(()), |kind| Err(Error::new(kind, "refused"))) }
+            async move { failure.map_or(Ok(()), |kind| Err(Error::new(kind, "failed"))) }
         })
         .await;
-        let kind = ended.err().map(|error| error.kind());
+        let kind = result.err().map(|error| error.kind());
         (kind, attempts.get(), started.elapsed().as_secs())
     }
 
@@ -188,44 +187,44 @@ mod tests {
     use ErrorKind::{ApiDisabled, ProjectDenied, ProjectSuspended, ServerError};
 
     #[tokio::test(start_paused = true)]
-    async fn what_passes_by_itself_is_waited_for_ever_longer() {
-        let passing = [ApiDisabled, ApiDisabled, ProjectDenied];
-        assert_eq!(tried(MINUTE, &passing).await, (None, 4, 2 + 4 + 8));
+    async fn propagation_is_awaited_with_growing_intervals() {
+        let failures = [ApiDisabled, ApiDisabled, ProjectDenied];
+        assert_eq!(attempt(MINUTE, &failures).await, (None, 4, 2 + 4 + 8));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn when_the_patience_is_over_the_last_refusal_is_told() {
-        let (kind, attempts, seconds) = tried(MINUTE, &[ApiDisabled; 50]).await;
-        // After 2, 4, 8, 16 and 20 seconds, and the ten that are left.
+    async fn last_error_is_returned_after_the_maximum_wait() {
+        let (kind, attempts, seconds) = attempt(MINUTE, &[ApiDisabled; 50]).await;
+        // After 2, 4, 8, 16 and 20 seconds, and the remaining ten.
         assert_eq!((kind, attempts, seconds), (Some(ApiDisabled), 7, 60));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_patience_there_is_one_attempt() {
-        let none = Duration::ZERO;
-        assert_eq!(tried(none, &[ApiDisabled]).await, (Some(ApiDisabled), 1, 0));
+    async fn zero_wait_means_one_attempt() {
+        let result = attempt(Duration::ZERO, &[ApiDisabled]).await;
+        assert_eq!(result, (Some(ApiDisabled), 1, 0));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_patience_without_end_is_no_overflow() {
-        assert_eq!(tried(Duration::MAX, &[ApiDisabled; 3]).await.0, None);
+    async fn unlimited_wait_does_not_overflow() {
+        assert_eq!(attempt(Duration::MAX, &[ApiDisabled; 3]).await.0, None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_does_not_pass_ends_the_wait_at_once() {
+    async fn permanent_error_ends_the_wait() {
         let suspended = [ApiDisabled, ProjectSuspended, ApiDisabled];
         assert_eq!(
-            tried(MINUTE, &suspended).await,
+            attempt(MINUTE, &suspended).await,
             (Some(ProjectSuspended), 2, 2)
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_fails_for_a_moment_ends_no_wait_and_begins_none() {
+    async fn transient_error_continues_a_wait_but_starts_none() {
         let meanwhile = [ApiDisabled, ServerError, ServerError];
-        assert_eq!(tried(MINUTE, &meanwhile).await.0, None);
+        assert_eq!(attempt(MINUTE, &meanwhile).await.0, None);
         assert_eq!(
-            tried(MINUTE, &[ServerError]).await,
+            attempt(MINUTE, &[ServerError]).await,
             (Some(ServerError), 1, 0)
         );
     }

@@ -2,21 +2,22 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use ee_token::{Endpoint, HttpClient, Remedy, RetryPolicy, SecretString, sensitive_header};
+use ee_token::{Endpoint, HttpClient, Remedy, SecretString, sensitive_header};
 use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use crate::client::Inner;
 use crate::client::Shared;
-use crate::request::path::{check_base, check_segment};
+use crate::project_id::{LEGACY_PROJECT, ProjectId};
+use crate::request::options::{RequestOptions, request_options};
+use crate::request::path::check_base;
 use crate::send::concurrency::{self, ConcurrencyLimiter};
 use crate::send::events::{Events, Listener};
 use crate::send::rate::RateLimiter;
 use crate::send::retry_budget::{self, RetryBudget};
-use crate::{Auth, Client, ClientEvent, Error, ErrorKind, WorkloadTag};
+use crate::{Auth, Client, ClientEvent, Error, ErrorKind};
 
 pub(crate) const API_CLIENT: HeaderName = HeaderName::from_static("x-goog-api-client");
 pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
@@ -36,17 +37,6 @@ const USER_AGENT_NAME: &str = concat!("ee-rust/", env!("CARGO_PKG_VERSION"), " (
 #[cfg(not(feature = "gzip"))]
 const USER_AGENT_NAME: &str = concat!("ee-rust/", env!("CARGO_PKG_VERSION"));
 
-/// The shared project of accounts from before Cloud projects were required. It cannot be billed,
-/// so it is never sent as the quota project.
-const LEGACY_PROJECT: &str = "earthengine-legacy";
-
-/// Earth Engine allows an interactive request five minutes. The extra 30 seconds let the server's
-/// own timeout response arrive first.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(330);
-
-/// Earth Engine's largest responses (pixels) stay under 50 MB.
-const MAX_RESPONSE_SIZE: usize = 128 * 1024 * 1024;
-
 /// A builder for [`Client`], created by [`Client::builder`].
 #[derive(Clone)]
 #[must_use]
@@ -55,21 +45,22 @@ pub struct ClientBuilder {
     pub(crate) http: HttpClient,
     pub(crate) project: Option<String>,
     pub(crate) quota_project: Option<String>,
+    pub(crate) principal: Option<String>,
     base_url: Option<Url>,
     high_volume: bool,
     user_agent: Option<String>,
-    pub(crate) retry: RetryPolicy,
-    pub(crate) timeout: Duration,
-    pub(crate) deadline: Option<Duration>,
-    pub(crate) max_response_size: usize,
-    workload_tag: Option<String>,
-    pub(crate) profiling: bool,
+    pub(crate) requests: RequestOptions,
     max_concurrent_requests: Option<usize>,
     per_second: Option<f64>,
     retry_budget: u32,
     listener: Option<Listener>,
 }
 
+request_options!(ClientBuilder, requests);
+
+/// The methods from [`retry_policy`](Self::retry_policy) to
+/// [`max_response_size`](Self::max_response_size) set the options of each request, which
+/// [`RequestBuilder`](crate::RequestBuilder) overrides for one request.
 impl ClientBuilder {
     pub(crate) fn new(auth: Auth, http: HttpClient) -> Self {
         Self {
@@ -77,15 +68,11 @@ impl ClientBuilder {
             http,
             project: None,
             quota_project: None,
+            principal: None,
             base_url: None,
             high_volume: false,
             user_agent: None,
-            retry: RetryPolicy::default(),
-            timeout: ATTEMPT_TIMEOUT,
-            deadline: None,
-            max_response_size: MAX_RESPONSE_SIZE,
-            workload_tag: None,
-            profiling: false,
+            requests: RequestOptions::default(),
             max_concurrent_requests: Some(concurrency::CONCURRENCY),
             per_second: None,
             retry_budget: retry_budget::CAPACITY,
@@ -107,6 +94,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Sets the principal of the credentials, usually an email address. Errors name it, and their
+    /// remedies grant it the missing roles.
+    pub fn principal(mut self, principal: impl Into<String>) -> Self {
+        self.principal = Some(principal.into());
+        self
+    }
+
     /// Sets the API's base URL, without the version. Defaults to Earth Engine's. Overrides
     /// [`high_volume`](Self::high_volume). The credentials are sent to this host, so it must be
     /// one that you trust.
@@ -124,28 +118,6 @@ impl ClientBuilder {
     /// Sets a product token that is put before this library's in `User-Agent`: `my-program/1.0`.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = Some(user_agent.into());
-        self
-    }
-
-    /// Sets the policy for retrying transient failures. Defaults to 5 retries within 10 minutes.
-    /// The policy's [`max_elapsed`](RetryPolicy::max_elapsed) is counted from the start of the
-    /// first attempt and also limits attempts in progress.
-    pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
-        self.retry = retry;
-        self
-    }
-
-    /// Sets the timeout of one attempt, from connecting to the last byte of the response.
-    /// Defaults to 330 seconds, slightly more than Earth Engine allows a request.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    /// Sets the deadline of a whole call: queueing, every attempt, and the backoff between them.
-    /// By default only the retry policy limits the attempts, and queueing is unlimited.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = Some(deadline);
         self
     }
 
@@ -190,22 +162,6 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the default workload tag, which labels computing time in usage statistics and on the
-    /// bill. [`Client::with_workload_tag`] and
-    /// [`RequestBuilder::workload_tag`](crate::RequestBuilder::workload_tag) override it. An empty
-    /// string means no tag.
-    pub fn workload_tag(mut self, tag: impl Into<String>) -> Self {
-        self.workload_tag = Some(tag.into());
-        self
-    }
-
-    /// Requests a profile of every computation. Its ID is reported by [`ClientEvent::Profile`]
-    /// and [`Response::profile_id`](crate::Response::profile_id).
-    pub fn profiling(mut self, yes: bool) -> Self {
-        self.profiling = yes;
-        self
-    }
-
     /// Registers a callback for [`ClientEvent`]s: quota status, server messages, profiles and
     /// retries. It runs in the task that sends the request and must not block.
     ///
@@ -228,18 +184,11 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the maximum response size, in bytes. Defaults to 128 MiB. A longer response fails with
-    /// [`ErrorKind::InvalidResponse`]. (At most 64 KiB of an error response are read.)
-    pub fn max_response_size(mut self, bytes: usize) -> Self {
-        self.max_response_size = bytes;
-        self
-    }
-
     /// Builds the client. Sends no request.
     ///
     /// # Errors
-    /// Returns [`ErrorKind::InvalidRequest`] if the project, API key or user agent is not valid in
-    /// a header or path, if the base URL is neither HTTPS nor loopback, if the workload tag is
+    /// Returns [`ErrorKind::InvalidProject`] if the project is not a valid [`ProjectId`], and
+    /// [`ErrorKind::InvalidRequest`] if the API key or user agent is not valid in a header, if the base URL is neither HTTPS nor loopback, if the workload tag is
     /// invalid, or if a limit is zero or not a number.
     pub fn build(self) -> Result<Client, Error> {
         let endpoints = self.http.endpoints();
@@ -251,10 +200,15 @@ impl ClientBuilder {
         .clone();
         check_base(&base)?;
         let target = endpoints.resolve(&base).map_err(|error| {
-            Error::new(ErrorKind::InvalidRequest, error.to_string()).context(error)
+            let remedy = error.remedy().cloned().unwrap_or_else(|| {
+                Remedy::new("Use an https URL without a user name, or an http URL of this machine.")
+            });
+            Error::new(ErrorKind::InvalidRequest, error.to_string())
+                .with_cause(error)
+                .with_remedy(remedy)
         })?;
         if let Some(project) = &self.project {
-            check_project(project)?;
+            ProjectId::check(project)?;
         }
         // Capacity for the headers of a request and of the HTTP library: rehashing is expensive.
         let mut headers = HeaderMap::with_capacity(12);
@@ -273,14 +227,14 @@ impl ClientBuilder {
         if let Some(billed) = billed.map(quota_project).transpose()?.flatten() {
             headers.insert(QUOTA_PROJECT, billed);
         }
-        let tag = self.workload_tag.as_deref().filter(|tag| !tag.is_empty());
-        let workload_tag = tag.map(WorkloadTag::new).transpose()?;
+        if let Some(error) = self.requests.error {
+            return Err(error);
+        }
         Ok(Client(Arc::new(Inner {
             shared: Arc::new(self.shared()?),
             headers,
             base,
             target,
-            workload_tag,
             api_key: self.auth.api_key.clone().map(Arc::new),
             options: self,
         })))
@@ -288,11 +242,10 @@ impl ClientBuilder {
 
     fn shared(&self) -> Result<Shared, Error> {
         let zero_limit = |what: &str| {
-            Error::new(
-                ErrorKind::InvalidRequest,
+            Error::invalid_request(
                 format!("a limit of {what} would block every request"),
+                "Set a limit greater than zero, or none.",
             )
-            .with_remedy(Remedy::new("Set a limit greater than zero, or none."))
         };
         if self.max_concurrent_requests == Some(0) {
             return Err(zero_limit("0 concurrent requests"));
@@ -324,37 +277,11 @@ impl fmt::Debug for ClientBuilder {
     }
 }
 
-/// Validates a project as a path segment.
-pub(crate) fn check_project(project: &str) -> Result<(), Error> {
-    let why = match check_segment(project) {
-        Ok(()) if project.contains('/') => "it contains a slash",
-        Ok(()) => return Ok(()),
-        Err(_) if project.is_empty() => "it is empty",
-        Err(why) => why,
-    };
-    Err(invalid_project(project, why))
-}
-
 /// Returns the quota project header, or `None` for the legacy project, which cannot be billed.
 pub(crate) fn quota_project(project: &str) -> Result<Option<HeaderValue>, Error> {
-    check_project(project)?;
-    if project == LEGACY_PROJECT {
-        return Ok(None);
-    }
-    HeaderValue::from_str(project)
-        .map(Some)
-        .map_err(|_| invalid_project(project, "it contains a control character"))
-}
-
-fn invalid_project(project: &str, why: &str) -> Error {
-    let shown: String = project.chars().take(80).collect();
-    Error::new(
-        ErrorKind::InvalidRequest,
-        format!("{shown:?} is not a valid Cloud project: {why}"),
-    )
-    .with_remedy(Remedy::new(
-        "Use only the project's ID, such as my-project-123, or its number.",
-    ))
+    ProjectId::check(project)?;
+    let header = HeaderValue::from_str(project).ok();
+    Ok(header.filter(|_| project != LEGACY_PROJECT))
 }
 
 fn user_agent(prefix: Option<&str>) -> Result<HeaderValue, Error> {
@@ -362,11 +289,10 @@ fn user_agent(prefix: Option<&str>) -> Result<HeaderValue, Error> {
         None => Ok(HeaderValue::from_static(USER_AGENT_NAME)),
         Some(prefix) => {
             HeaderValue::from_str(&format!("{prefix} {USER_AGENT_NAME}")).map_err(|_| {
-                Error::new(
-                    ErrorKind::InvalidRequest,
+                Error::invalid_request(
                     format!("the user agent {prefix:?} is not a valid header value"),
+                    "Use visible ASCII characters and spaces.",
                 )
-                .with_remedy(Remedy::new("Use visible ASCII characters and spaces."))
             })
         }
     }

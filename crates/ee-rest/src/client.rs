@@ -3,19 +3,20 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use ee_token::{HttpClient, SecretString};
+use ee_token::{HttpClient, Remedy, SecretString};
 use http::{HeaderMap, Method};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
+use crate::error::explain::Caller;
 use crate::request::path::LastUrl;
 use crate::send::concurrency::ConcurrencyLimiter;
 use crate::send::events::Events;
 use crate::send::rate::RateLimiter;
 use crate::send::retry_budget::RetryBudget;
-use crate::{Auth, ClientBuilder, Error, ErrorKind, RequestBuilder, WorkloadTag};
+use crate::{Auth, ClientBuilder, Error, RequestBuilder, WorkloadTag};
 
 /// A client for the Earth Engine API that sends authenticated requests for one project.
 ///
@@ -42,7 +43,6 @@ pub(crate) struct Inner {
     pub(crate) base: Url,
     /// Where requests for `base` are sent: possibly to the emulator.
     pub(crate) target: Url,
-    pub(crate) workload_tag: Option<WorkloadTag>,
     /// The headers of every request.
     pub(crate) headers: HeaderMap,
     pub(crate) api_key: Option<Arc<SecretString>>,
@@ -56,6 +56,23 @@ pub(crate) struct Shared {
     pub(crate) budget: RetryBudget,
     pub(crate) events: Events,
     pub(crate) last_url: Mutex<LastUrl>,
+}
+
+impl Inner {
+    pub(crate) fn workload_tag(&self) -> Option<&WorkloadTag> {
+        self.options.requests.workload_tag.as_ref()?.as_ref()
+    }
+
+    /// Returns who sends a request, and which project it is billed to. `project` is the request's
+    /// own.
+    pub(crate) fn caller<'a>(&'a self, project: Option<&'a str>) -> Caller<'a> {
+        let options = &self.options;
+        let quota_project = options.quota_project.as_deref();
+        Caller {
+            project: quota_project.or(project).or(options.project.as_deref()),
+            principal: options.principal.as_deref(),
+        }
+    }
 }
 
 impl Client {
@@ -100,20 +117,19 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Returns [`ErrorKind::InvalidRequest`] if `tag` is not a valid [`WorkloadTag`].
+    /// Returns [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if `tag` is not a valid [`WorkloadTag`].
     pub fn with_workload_tag(&self, tag: &str) -> Result<Self, Error> {
         let mut inner = Inner::clone(&self.0);
-        inner.workload_tag = match tag {
-            "" => None,
-            tag => Some(WorkloadTag::new(tag)?),
-        };
         inner.options = inner.options.workload_tag(tag);
-        Ok(Self(Arc::new(inner)))
+        match inner.options.requests.error.take() {
+            Some(error) => Err(error),
+            None => Ok(Self(Arc::new(inner))),
+        }
     }
 
     /// Returns the default workload tag.
     pub fn workload_tag(&self) -> Option<&WorkloadTag> {
-        self.0.workload_tag.as_ref()
+        self.0.workload_tag()
     }
 
     /// Returns a client that requests a profile of every computation, or none.
@@ -173,7 +189,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// See [`RequestBuilder::send`]. Returns [`ErrorKind::InvalidResponse`] if the response is not
+    /// See [`RequestBuilder::send`]. Returns [`ErrorKind::InvalidResponse`](crate::ErrorKind::InvalidResponse) if the response is not
     /// the expected JSON.
     pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
         self.request(Method::GET, path).send().await?.json()
@@ -230,11 +246,10 @@ impl Client {
             Some(result) => Ok(result),
             // `T` may accept null.
             None => T::deserialize(Value::Null).map_err(|_| {
-                Error::with_attempts(
-                    response.attempts(),
-                    ErrorKind::InvalidResponse,
-                    "the computed value is null",
-                )
+                Error::invalid_response(response.attempts(), "the computed value is null".into())
+                    .with_remedy(Remedy::new(
+                        "Use an `Option` type if the expression may be null.",
+                    ))
             }),
         }
     }

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::api;
 use crate::batch::multipart;
+use crate::error::explain::Caller;
 use crate::error::redactor::Secrets;
 use crate::request::path::Route;
 use crate::request::prepared::RequestName;
@@ -25,6 +26,15 @@ pub fn api_error(status: StatusCode, body: &[u8], token: &AccessToken, api_key: 
         ..Secrets::default()
     };
     ApiError::read(status, body, &secrets)
+}
+
+/// Explains an error response to a request for this project by this principal.
+pub fn explain(api: &ApiError, project: &str, principal: &str) -> Error {
+    let caller = Caller {
+        project: Some(project),
+        principal: Some(principal),
+    };
+    crate::error::explain::explain(&"GET config", api.clone(), caller)
 }
 
 /// Builds the response to a request that was sent with this token.

@@ -21,6 +21,8 @@
 //! # let _ = three; Ok(()) }
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod api;
 mod auth;
 mod batch;
@@ -31,6 +33,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod pages;
+mod project_id;
 mod request;
 mod response;
 mod send;
@@ -44,16 +47,18 @@ pub use api::operations::{
 pub use api::{
     Algorithm, AlgorithmArgument, Asset, AssetUpdate, Assets, Download, Export, ExportKind,
     IamBinding, IamPolicy, ImageFormat, ListRequest, MapRequest, MapTiles, PixelGrid,
-    PixelsRequest, ProjectConfig, Thumbnail, ThumbnailKind, ThumbnailRequest,
+    PixelsRequest, ProjectConfig, Registration, Thumbnail, ThumbnailKind, ThumbnailRequest,
 };
 pub use auth::Auth;
 pub use batch::{Batch, BatchResponse};
 pub use builder::ClientBuilder;
 pub use client::Client;
+pub use error::Error;
 pub use error::api_error::{ApiError, HelpLink, QuotaViolation};
+pub use error::kind::ErrorKind;
 pub use error::rpc_code::RpcCode;
-pub use error::{Error, ErrorKind};
 pub use pages::{ItemStream, Page, PageCursor, Pages};
+pub use project_id::ProjectId;
 pub use request::RequestBuilder;
 pub use request::workload_tag::WorkloadTag;
 pub use response::Response;
@@ -61,6 +66,12 @@ pub use response::streaming::StreamingResponse;
 pub use send::events::ClientEvent;
 #[cfg(feature = "tower")]
 pub use tower::{AuthFuture, AuthLayer, AuthService};
+
+/// Parts that the other crates of this project share. Not part of the public API.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::error::explain::{choose_project, not_registered};
+}
 
 #[cfg(test)]
 mod tests;

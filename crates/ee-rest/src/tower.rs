@@ -155,11 +155,7 @@ where
 }
 
 fn token_failure(error: ee_token::Error) -> Error {
-    Error::new(
-        ErrorKind::Token,
-        format!("could not get an access token for the request: {error}"),
-    )
-    .context(error)
+    Error::token("the request", error)
 }
 
 impl Settings {

@@ -33,6 +33,7 @@ pub mod fuzzing;
 mod jwt;
 mod oauth;
 mod scopes;
+mod sdk_project;
 mod secret;
 mod source;
 mod token;
@@ -41,9 +42,7 @@ mod transport;
 #[cfg(any(test, feature = "test-util"))]
 pub use cache::clock::manual::ManualClock;
 pub use cache::token_cache::TokenCache;
-#[doc(hidden)]
-pub use error::report::ErrorBody;
-pub use error::report::Remedy;
+pub use error::remedy::Remedy;
 pub use error::{Error, ErrorKind};
 pub use jwt::Claims;
 pub use jwt::key::{EcPrivateKey, RsaPrivateKey};
@@ -80,6 +79,15 @@ pub use transport::url_field::{UrlField, UrlMatch};
 pub use transport::{HttpClient, read_bounded, read_chunk};
 #[doc(hidden)]
 pub use transport::{MAX_REFUSED_STREAMS, send_to};
+
+/// Parts that the other crates of this project share. Not part of the public API.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::error::quoted::{Quoted, truncated};
+    pub use crate::error::report::{ErrorBody, ErrorDetails, ErrorExtra, HasDetails};
+    pub use crate::error_type;
+    pub use crate::sdk_project::{SDK_PROJECTS, is_google_sdk_project};
+}
 
 /// Describes a body that is not the expected JSON, without quoting it.
 fn shape(body: &[u8]) -> String {

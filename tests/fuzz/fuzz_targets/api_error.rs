@@ -3,8 +3,7 @@
 #![no_main]
 
 use ee_credentials::Credentials;
-use ee_init::{ErrorContext, explain};
-use ee_rest::{ApiError, ErrorKind, fuzzing};
+use ee_rest::{ApiError, fuzzing};
 use ee_token::AccessToken;
 use fuzz::{check_command, is_trick};
 use http::StatusCode;
@@ -17,24 +16,17 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let token = AccessToken::new(TOKEN).expect("a token");
     let url = Url::parse("https://cloudresourcemanager.googleapis.com/v3/x").expect("a URL");
     let credentials = Credentials::from_token(token.clone());
-    let context = ErrorContext {
-        project: Some("my-project".into()),
-        principal: Some("jane@example.com".into()),
-    };
     for status in [400, 401, 403, 404, 429, 503] {
         let status = StatusCode::from_u16(status).expect("a status");
         let api = fuzzing::api_error(status, data, &token, KEY);
         check(&api);
-        let error = ee_rest::Error::new(ErrorKind::Api, api.to_string()).with_source(api.clone());
         for error in [
-            explain(error, &context),
-            ee_init::fuzzing::refusal_of_service(&api, &url, &credentials),
+            ee_init::Error::from(fuzzing::explain(&api, "my-project", "jane@example.com")),
+            ee_init::fuzzing::explain_service(&api, &url, &credentials),
         ] {
             let text = format!("{error}");
             assert!(!text.contains(is_trick), "{text:?}");
-            let Some(remedy) = error.remedy() else {
-                continue;
-            };
+            let remedy = error.remedy().expect("a remedy");
             assert!(!remedy.to_string().contains(is_trick), "{remedy:?}");
             if let Some(command) = &remedy.command {
                 check_command(command);

@@ -117,7 +117,7 @@ fn check_answers(content_type: &str, body: &[u8]) {
             ([(_, Ok((status, ..)))], Err(error)) => {
                 assert!(!status.is_success());
                 let api = error.api().expect("a refusal");
-                assert_eq!((error.kind(), api.status), (ErrorKind::Api, *status));
+                assert_eq!(api.status, *status);
                 check_refused(error);
             }
             (parts, Err(error)) => {

@@ -104,7 +104,7 @@ impl<'a> Call<'a> {
         request
             .send()
             .await
-            .map_err(|error| CliError::new(&ee.explain(error), Phase::Call))
+            .map_err(|error| CliError::new(&error.into(), Phase::Call))
     }
 
     async fn all_pages(mut self, ee: &EarthEngine) -> Result<String, CliError> {

@@ -12,7 +12,8 @@ use crate::output::{print, print_json, print_status, strip_unsafe_chars, warn, w
 
 pub(crate) async fn run(global: &Global, init: &Init) -> Result<(), CliError> {
     let ee = super::builder(global)
-        .connect_with_patience(Duration::from_secs(init.wait))
+        .wait_for_propagation(Duration::from_secs(init.wait))
+        .connect()
         .await
         .map_err(|error| CliError::new(&error, Phase::Init))?;
     if global.json {

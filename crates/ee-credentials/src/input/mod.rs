@@ -9,6 +9,5 @@ pub(crate) mod location;
 pub(crate) mod misplaced;
 pub(crate) mod path_setting;
 pub(crate) mod quote;
-pub(crate) mod sdk_project;
 pub(crate) mod shell;
 pub(crate) mod universe;

@@ -1,4 +1,4 @@
-//! The search for credentials, what was found, and the token that comes of it.
+//! The checks of the credentials, their file and their token.
 
 use chrono::Utc;
 use ee_credentials::{
@@ -6,10 +6,10 @@ use ee_credentials::{
 };
 use ee_token::{HttpClient, Remedy, Scopes, display_path};
 
-use crate::doctor::network::in_words;
+use crate::doctor::network::approximate;
 use crate::doctor::{Check, CheckStatus, Report, bounded};
 use crate::login_status::granted;
-use crate::scope_check::{Use, good_for};
+use crate::scope_check::{Access, access};
 use crate::{EarthEngineBuilder, Error, ErrorKind};
 
 pub(super) async fn find(
@@ -52,13 +52,13 @@ fn steps(searched: &[SearchStep], report: &mut Report<impl FnMut(&Check)>) {
                 None => Check::ok(name, "found"),
             },
             SearchOutcome::NotFound(why) => Check::skipped(name, why),
-            // What is wrong with it, and what to do, stands in the check of the credentials.
+            // The check of the credentials reports the error and its remedy.
             SearchOutcome::Invalid(_) => Check {
                 status: CheckStatus::Failed,
                 error: Some(ErrorKind::InvalidCredentials),
-                ..Check::skipped(name, "found, and cannot be used")
+                ..Check::skipped(name, "found, but invalid")
             },
-            _ => Check::skipped(name, "not searched"),
+            _ => Check::skipped(name, "not checked"),
         });
     }
 }
@@ -75,7 +75,7 @@ fn description(credentials: &Credentials) -> String {
 fn permissions(credentials: &Credentials, report: &mut Report<impl FnMut(&Check)>) {
     const NAME: &str = "file_permissions";
     let Some(path) = credentials.path() else {
-        return report.skip(&[NAME], "the credentials are in no file");
+        return report.skip(&[NAME], "the credentials are not in a file");
     };
     let mut is_safe = true;
     for warning in credentials.warnings() {
@@ -96,13 +96,13 @@ fn permissions(credentials: &Credentials, report: &mut Report<impl FnMut(&Check)
     }
 }
 
-/// Gets a token and looks at its scopes. Says whether requests can be authenticated.
+/// Fetches a token and checks its scopes. Returns whether requests can be authenticated.
 pub(super) async fn token(
     credentials: &Credentials,
     report: &mut Report<impl FnMut(&Check)>,
 ) -> bool {
     if credentials.kind() == CredentialKind::ApiKey {
-        report.skip(&["token", "scopes"], "an API key needs none");
+        report.skip(&["token", "scopes"], "an API key needs no token");
         return true;
     }
     let token = match bounded(credentials.token()).await {
@@ -117,11 +117,11 @@ pub(super) async fn token(
         "token",
         match token.expires_at() {
             Some(end) => format!(
-                "good until {} ({} from now)",
+                "valid until {} ({} from now)",
                 end.format("%Y-%m-%d %H:%M UTC"),
-                in_words(end - Utc::now())
+                approximate(end - Utc::now())
             ),
-            None => "there is one; nobody says for how long it is good".to_owned(),
+            None => "valid, with an unknown lifetime".to_owned(),
         },
     ));
     report.add(scopes(bounded(granted(credentials, &token)).await));
@@ -132,33 +132,33 @@ fn scopes(granted: Result<Option<Scopes>, Error>) -> Check {
     const NAME: &str = "scopes";
     let granted = match granted {
         Ok(Some(granted)) => granted,
-        Ok(None) => return Check::skipped(NAME, "nobody says which"),
-        Err(error) => return Check::skipped(NAME, format!("nobody says which: {error}")),
+        Ok(None) => return Check::skipped(NAME, "not known"),
+        Err(error) => return Check::skipped(NAME, format!("not known: {error}")),
     };
     let short = |scope: &str| {
         let prefix = "https://www.googleapis.com/auth/";
         scope.strip_prefix(prefix).unwrap_or(scope).to_owned()
     };
     let all = granted.iter().map(short).collect::<Vec<_>>().join(", ");
-    let log_in = Remedy::new("Log in again with the scopes that are needed; on a virtual machine, give its service account the scope cloud-platform.")
+    let log_in = Remedy::new("Log in again with the required scopes. On a virtual machine, give its service account the scope cloud-platform.")
         .command("eectl auth login --force --scopes=earthengine,cloud-platform");
-    match good_for(&granted) {
-        Use::Nothing => {
+    match access(&granted) {
+        Access::None => {
             return Check {
                 status: CheckStatus::Failed,
                 error: Some(ErrorKind::InsufficientScopes),
                 ..Check::warning(
                     NAME,
-                    format!("{all}: neither earthengine nor cloud-platform is among them"),
+                    format!("{all}: neither earthengine nor cloud-platform is included"),
                     log_in,
                 )
             };
         }
-        Use::Reading => {
-            let message = format!("{all}: they allow reading, and no computation");
+        Access::ReadOnly => {
+            let message = format!("{all}: these allow reading, but no computation");
             return Check::warning(NAME, message, log_in);
         }
-        Use::Everything => {}
+        Access::Full => {}
     }
     if let Some(warning) = Warning::for_broad_scopes(&granted) {
         let message = format!("{all}: {warning}");

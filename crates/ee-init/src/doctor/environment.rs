@@ -1,4 +1,4 @@
-//! What stands around a program before it sends anything: other hosts, a proxy, certificates.
+//! The checks of the hosts, the proxy and the certificates, before anything is sent.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -12,7 +12,7 @@ use url::Url;
 use crate::EarthEngineBuilder;
 use crate::doctor::{Check, Report};
 
-/// All certificates of the world are not a megabyte.
+/// Far larger than any bundle of certificate authorities.
 const MAX_CERTIFICATES: u64 = 16 << 20;
 
 pub(super) fn hosts(
@@ -34,13 +34,13 @@ pub(super) fn hosts(
                 format!("the emulator at {address} (EARTHENGINE_EMULATOR_HOST), not Google")
             }
             Some(address) => format!("the emulator at {address}, not Google"),
-            None => "Google's own".to_owned(),
+            None => "Google's".to_owned(),
         },
     ));
     Some(endpoints)
 }
 
-/// The variables that name a proxy for HTTPS, in the order in which they count.
+/// The variables that name a proxy for HTTPS, in order of precedence.
 const PROXY: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
 pub(super) fn proxy(
@@ -55,27 +55,27 @@ pub(super) fn proxy(
             .find_map(|name| Some((*name, environment.var(name)?)))
     };
     let check = if builder.has_own_http_client() {
-        Check::skipped(NAME, "the program brings its own connections")
+        Check::skipped(NAME, "the program uses its own HTTP client")
     } else if let Some((variable, text)) = first(&PROXY) {
         match proxy_host(text) {
             Ok(host) => {
                 let except = match first(&["NO_PROXY", "no_proxy"]) {
-                    Some((variable, _)) => format!(", except for what {variable} names"),
+                    Some((variable, _)) => format!(", except for the hosts in {variable}"),
                     None => String::new(),
                 };
-                Check::ok(NAME, format!("{host}, named by {variable}{except}"))
+                Check::ok(NAME, format!("{host}, from {variable}{except}"))
             }
             Err(why) => Check::warning(
                 NAME,
-                format!("{variable} is passed over: {why}"),
-                Remedy::new("Write it as http://HOST:PORT, or unset it."),
+                format!("{variable} is ignored: {why}"),
+                Remedy::new("Set it to http://HOST:PORT, or unset it."),
             ),
         }
     } else if let Some((variable, _)) = first(&["HTTP_PROXY", "http_proxy"]) {
         Check::warning(
             NAME,
-            format!("{variable} is set, and only counts for http: nothing here is sent by it"),
-            Remedy::new("If the internet is reached through a proxy, name it in HTTPS_PROXY too."),
+            format!("{variable} is set, but applies only to http; all requests here use https"),
+            Remedy::new("If this network requires a proxy, set HTTPS_PROXY too."),
         )
     } else {
         Check::ok(NAME, "none")
@@ -83,19 +83,19 @@ pub(super) fn proxy(
     report.add(check);
 }
 
-/// A proxy's host and port, and not the user and password that may stand there too.
+/// Returns a proxy's host and port, without the user name and password.
 fn proxy_host(text: &str) -> Result<String, &'static str> {
     let url = match text.contains("://") {
         true => Url::parse(text),
         false => Url::parse(&format!("http://{text}")),
     };
-    let url = url.map_err(|_| "it is no URL")?;
+    let url = url.map_err(|_| "it is not a URL")?;
     match (url.scheme(), url.host_str()) {
         ("http" | "https", Some(host)) => Ok(match url.port() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         }),
-        ("http" | "https", None) => Err("it names no host"),
+        ("http" | "https", None) => Err("it has no host"),
         _ => Err("only http and https proxies are supported"),
     }
 }
@@ -107,9 +107,9 @@ pub(super) async fn certificates(
 ) {
     const NAME: &str = "certificates";
     let check = if builder.has_own_http_client() {
-        Check::skipped(NAME, "the program brings its own connections")
+        Check::skipped(NAME, "the program uses its own HTTP client")
     } else if environment.os() != Platform::Linux {
-        Check::ok(NAME, "those that this system trusts")
+        Check::ok(NAME, "the system's")
     } else {
         match authorities_of(environment).await {
             Ok(check) => check,
@@ -119,17 +119,17 @@ pub(super) async fn certificates(
     report.add(check);
 }
 
-/// The certificate authorities that the variables name, or else the system's.
+/// Checks the certificate authorities that the variables name, or else the system's.
 async fn authorities_of(environment: &Environment) -> Result<Check, ee_credentials::Error> {
     const NAME: &str = "certificates";
     if let Some(file) = environment.path_var("SSL_CERT_FILE")? {
         let path = display_path(&file);
         return Ok(match authorities_async(file).await {
-            Ok(count) => Check::ok(NAME, format!("{count} in {path}, named by SSL_CERT_FILE")),
+            Ok(count) => Check::ok(NAME, format!("{count} in {path}, from SSL_CERT_FILE")),
             Err(why) => Check::warning(
                 NAME,
-                format!("SSL_CERT_FILE names {path}, and {why}"),
-                Remedy::new("Let it name a PEM file of certificate authorities, or unset it.")
+                format!("SSL_CERT_FILE names {path}, but {why}"),
+                Remedy::new("Set it to a PEM file of certificate authorities, or unset it.")
                     .command("unset SSL_CERT_FILE"),
             ),
         });
@@ -138,7 +138,7 @@ async fn authorities_of(environment: &Environment) -> Result<Check, ee_credentia
         let path = display_path(&path);
         return Ok(Check::ok(
             NAME,
-            format!("those in {path}, named by SSL_CERT_DIR"),
+            format!("those in {path}, from SSL_CERT_DIR"),
         ));
     }
     for name in ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"] {
@@ -146,13 +146,15 @@ async fn authorities_of(environment: &Environment) -> Result<Check, ee_credentia
             let path = display_path(&path);
             return Ok(Check::warning(
                 NAME,
-                format!("{name} names {path}, and has no meaning here: those that this system trusts count"),
-                Remedy::new("If your organisation has a certificate authority of its own, name it in SSL_CERT_FILE.")
-                    .command(format!("export SSL_CERT_FILE=\"${name}\"")),
+                format!("{name} names {path}, but is ignored: the system's certificates are used"),
+                Remedy::new(
+                    "If your organization has its own certificate authority, set SSL_CERT_FILE.",
+                )
+                .command(format!("export SSL_CERT_FILE=\"${name}\"")),
             ));
         }
     }
-    Ok(Check::ok(NAME, "those that this system trusts"))
+    Ok(Check::ok(NAME, "the system's"))
 }
 
 async fn authorities_async(file: PathBuf) -> Result<usize, String> {
@@ -161,14 +163,14 @@ async fn authorities_async(file: PathBuf) -> Result<usize, String> {
     counted.await.unwrap_or_else(silent)
 }
 
-/// How many certificates a PEM file has.
+/// Returns the number of certificates in a PEM file.
 fn authorities(path: &Path) -> Result<usize, String> {
     let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
         _ => format!("it cannot be read: {error}"),
     })?;
     if !metadata.is_file() {
-        return Err("that is no file".to_owned());
+        return Err("it is not a file".to_owned());
     }
     let mut bytes = Vec::new();
     File::open(path)
@@ -176,7 +178,7 @@ fn authorities(path: &Path) -> Result<usize, String> {
         .map_err(|error| format!("it cannot be read: {error}"))?;
     let text = String::from_utf8_lossy(&bytes);
     match text.matches("-----BEGIN CERTIFICATE-----").count() {
-        0 => Err("there is no certificate in it".to_owned()),
+        0 => Err("it contains no certificate".to_owned()),
         count => Ok(count),
     }
 }

@@ -1,5 +1,4 @@
-//! Every link of the chain from a credential to a computed value, checked one by one, with what
-//! to do about each that is broken.
+//! Diagnosis: checks of everything from the environment to a computed value, each with a remedy.
 
 pub(crate) mod environment;
 pub(crate) mod network;
@@ -14,10 +13,10 @@ use ee_token::Remedy;
 
 use crate::{EarthEngineBuilder, Error, ErrorKind};
 
-/// No check takes longer, whatever it waits for.
+/// The time limit of each check.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// What is always told of after the check of the network.
+/// The checks after that of the network.
 const AFTER_NETWORK: [&str; 12] = [
     "clock",
     "round_trip",
@@ -33,22 +32,22 @@ const AFTER_NETWORK: [&str; 12] = [
     "tier",
 ];
 
-/// What became of all checks: [`EarthEngineBuilder::diagnose`].
+/// The results of all checks, returned by [`EarthEngineBuilder::diagnose`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Diagnosis {
-    /// The checks, in the order in which they were made.
+    /// The checks, in order.
     pub checks: Vec<Check>,
 }
 
 impl Diagnosis {
-    /// Whether a program could run: a value was computed, and nothing failed on the way.
+    /// Returns whether programs can run: a value was computed and no check failed.
     pub fn is_ok(&self) -> bool {
         let computed = |check: &Check| check.name == "compute" && check.status == CheckStatus::Ok;
         self.first_failure().is_none() && self.checks.iter().any(computed)
     }
 
-    /// The first check that failed. What comes after it often fails because of it.
+    /// Returns the first failed check, which is often the cause of the following ones.
     pub fn first_failure(&self) -> Option<&Check> {
         self.checks
             .iter()
@@ -56,38 +55,38 @@ impl Diagnosis {
     }
 }
 
-/// One check.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Check {
-    /// Its stable name: `token`, `search.earthengine_file`.
+    /// The stable name: `token`, `search.earthengine_file`.
     pub name: String,
-    /// What became of it.
+    /// The status.
     pub status: CheckStatus,
-    /// What was found, as a sentence without a full stop.
+    /// What was found, as a sentence without a period.
     pub message: String,
-    /// What to do, if anything is.
+    /// How to fix the problem, if there is one.
     pub remedy: Option<Remedy>,
-    /// The kind of trouble, for a check that failed.
+    /// The kind of the error, if the check failed.
     pub error: Option<ErrorKind>,
 }
 
-/// What became of a check.
+/// The status of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CheckStatus {
-    /// All is well.
+    /// No problem was found.
     Ok,
-    /// It works, and something should be changed all the same.
+    /// A non-fatal problem was found.
     Warning,
-    /// It does not work.
+    /// A problem was found that prevents programs from running.
     Failed,
-    /// There was nothing to check, or something before it failed.
+    /// There was nothing to check, or an earlier check failed.
     Skipped,
 }
 
 impl CheckStatus {
-    /// Its name in JSON: `ok`, `warning`, `failed` or `skipped`.
+    /// Returns the name in JSON: `ok`, `warning`, `failed` or `skipped`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -129,7 +128,7 @@ impl Check {
         let message = error.to_string();
         let message = match error.server_message() {
             Some(said) if !message.contains(said) => {
-                format!("{message} (the server said: {said})")
+                format!("{message} (server message: {said})")
             }
             _ => message,
         };
@@ -142,10 +141,9 @@ impl Check {
 }
 
 impl EarthEngineBuilder {
-    /// Checks every link of the chain: the surroundings, the network and the clock, the search
-    /// for credentials, the token and its scopes, the project and what it may, and a
-    /// computation. Whatever is broken, the other links are checked as far as they can be;
-    /// no single check takes longer than 20 s.
+    /// Checks the environment, the network, the clock, the credentials, the token and its scopes,
+    /// the project and its permissions, and a computation. After a failed check, the others still
+    /// run as far as possible. Each check takes at most 20 seconds.
     ///
     /// ```no_run
     /// # async fn f() {
@@ -159,11 +157,12 @@ impl EarthEngineBuilder {
         self.diagnose_with(|_| {}).await
     }
 
-    /// [`EarthEngineBuilder::diagnose`], and tells each check as soon as it is made.
-    pub async fn diagnose_with(self, tell: impl FnMut(&Check)) -> Diagnosis {
+    /// Does the same as [`EarthEngineBuilder::diagnose`], and passes each check to `on_check` as soon as it
+    /// is done.
+    pub async fn diagnose_with(self, on_check: impl FnMut(&Check)) -> Diagnosis {
         let mut report = Report {
             checks: Vec::new(),
-            tell,
+            on_check,
         };
         self.examine(&mut report).await;
         Diagnosis {
@@ -172,7 +171,7 @@ impl EarthEngineBuilder {
     }
 
     async fn examine(self, report: &mut Report<impl FnMut(&Check)>) {
-        let environment = self.surroundings();
+        let environment = self.search_environment();
         let endpoints = crate::doctor::environment::hosts(&self, &environment, report);
         crate::doctor::environment::proxy(&self, &environment, report);
         crate::doctor::environment::certificates(&self, &environment, report).await;
@@ -183,7 +182,7 @@ impl EarthEngineBuilder {
                 return report.skip(&AFTER_NETWORK, "no requests can be sent");
             }
             None => {
-                report.skip(&["network"], "the hosts are not known");
+                report.skip(&["network"], "the hosts are unknown");
                 return report.skip(&AFTER_NETWORK, "no requests can be sent");
             }
         };
@@ -219,15 +218,15 @@ impl EarthEngineBuilder {
     }
 }
 
-/// The checks so far, and whoever is told of each.
+/// The checks so far.
 struct Report<F> {
     checks: Vec<Check>,
-    tell: F,
+    on_check: F,
 }
 
 impl<F: FnMut(&Check)> Report<F> {
     fn add(&mut self, check: Check) {
-        (self.tell)(&check);
+        (self.on_check)(&check);
         self.checks.push(check);
     }
 
@@ -238,7 +237,7 @@ impl<F: FnMut(&Check)> Report<F> {
     }
 }
 
-/// The outcome, or the error that it took too long.
+/// Returns the result, or an error if it takes too long.
 async fn bounded<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, Error>
 where
     Error: From<E>,
@@ -247,7 +246,7 @@ where
         Ok(result) => result.map_err(Error::from),
         Err(_) => Err(Error::new(
             ErrorKind::Timeout,
-            format!("no answer within {} s", LIMIT.as_secs()),
+            format!("no response within {} seconds", LIMIT.as_secs()),
         )
         .with_remedy(Remedy::new(
             "Check the network connection, the proxy (HTTPS_PROXY, NO_PROXY) and the firewall, then try again.",

@@ -1,4 +1,4 @@
-//! Whether Earth Engine can be reached, how fast, and whether this machine's clock agrees.
+//! The checks of the network and the clock.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,9 @@ use url::Url;
 use crate::Error;
 use crate::doctor::{Check, Report, bounded};
 
-/// What tokens and certificates bear without trouble.
+/// The skew that tokens and certificates tolerate.
 const TOLERATED_SKEW: TimeDelta = TimeDelta::seconds(60);
+
 pub(super) async fn examine(
     base: &Url,
     http: &HttpClient,
@@ -21,7 +22,7 @@ pub(super) async fn examine(
         Some(address) => format!("the emulator at {address}"),
         None => base.host_str().unwrap_or_default().to_owned(),
     };
-    let first = match bounded(ask(base, http)).await {
+    let first = match bounded(measure(base, http)).await {
         Ok(first) => first,
         Err(error) => {
             report.add(Check::failed("network", &error));
@@ -31,42 +32,42 @@ pub(super) async fn examine(
             );
         }
     };
-    report.add(Check::ok("network", format!("{host} answers")));
+    report.add(Check::ok("network", format!("{host} is reachable")));
     report.add(clock(host, &first));
-    // The first answer took a new connection; this one shows what each request costs.
-    report.add(match bounded(ask(base, http)).await {
-        Ok(second) => round_trip(host, second.took),
+    // The first request opened the connection; this one shows the cost of each request.
+    report.add(match bounded(measure(base, http)).await {
+        Ok(second) => round_trip(host, second.elapsed),
         Err(error) => Check::failed("round_trip", &error),
     });
 }
 
-/// An answer of whatever status, without any credential.
-struct Answer {
-    took: Duration,
-    /// What this machine's clock is ahead of the server's.
+/// The measurements of an unauthenticated request, whatever its status.
+struct Measurement {
+    elapsed: Duration,
+    /// How far this machine's clock is ahead of the server's.
     ahead: Option<TimeDelta>,
 }
 
-async fn ask(base: &Url, http: &HttpClient) -> Result<Answer, Error> {
+async fn measure(base: &Url, http: &HttpClient) -> Result<Measurement, Error> {
     let request = Request::new(Method::GET, base.clone());
     let started = Instant::now();
     let received = Exchange::new(http).send(request).await?;
-    let took = started.elapsed();
-    let date = http_date(&received.headers).and_then(|date| {
-        // The server's time is that of the middle of the exchange, cut to whole seconds.
-        let middle = received.sent_at + TimeDelta::from_std(took / 2).ok()?;
+    let elapsed = started.elapsed();
+    let ahead = http_date(&received.headers).and_then(|date| {
+        // The server's time is taken mid-exchange and truncated to seconds.
+        let middle = received.sent_at + TimeDelta::from_std(elapsed / 2).ok()?;
         Some(middle - date - TimeDelta::milliseconds(500))
     });
-    Ok(Answer { took, ahead: date })
+    Ok(Measurement { elapsed, ahead })
 }
 
-fn clock(host: &str, answer: &Answer) -> Check {
+fn clock(host: &str, measured: &Measurement) -> Check {
     const NAME: &str = "clock";
-    let Some(ahead) = answer.ahead else {
-        return Check::skipped(NAME, format!("{host} does not say what time it is"));
+    let Some(ahead) = measured.ahead else {
+        return Check::skipped(NAME, format!("{host} does not report its time"));
     };
     if ahead.abs() <= TOLERATED_SKEW {
-        return Check::ok(NAME, format!("agrees with that of {host}"));
+        return Check::ok(NAME, format!("matches the clock of {host}"));
     }
     let direction = if ahead > TimeDelta::zero() {
         "ahead of"
@@ -77,15 +78,15 @@ fn clock(host: &str, answer: &Answer) -> Check {
         NAME,
         format!(
             "this machine's clock is {} {direction} that of {host}",
-            in_words(ahead.abs())
+            approximate(ahead.abs())
         ),
-        Remedy::new("Set the clock by the network's time: a service account's requests are signed with it, and tokens expire by it.")
+        Remedy::new("Synchronize the clock with network time. Service accounts sign their requests with it, and tokens expire by it.")
             .command("timedatectl set-ntp true"),
     )
 }
 
-/// A time in the unit that says enough.
-pub(super) fn in_words(time: TimeDelta) -> String {
+/// Returns a time in its most suitable unit.
+pub(super) fn approximate(time: TimeDelta) -> String {
     let (count, unit) = match time.num_seconds() {
         s @ ..120 => (s, "second"),
         s @ ..7_200 => (s / 60, "minute"),
@@ -96,8 +97,8 @@ pub(super) fn in_words(time: TimeDelta) -> String {
     format!("{count} {unit}{plural}")
 }
 
-fn round_trip(host: &str, took: Duration) -> Check {
-    let milliseconds = took.as_secs_f64() * 1000.0;
+fn round_trip(host: &str, elapsed: Duration) -> Check {
+    let milliseconds = elapsed.as_secs_f64() * 1000.0;
     Check::ok(
         "round_trip",
         format!("{milliseconds:.0} ms to {host} and back"),

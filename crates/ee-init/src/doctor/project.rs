@@ -1,18 +1,17 @@
-//! The project: which, whether it may be used, and a value computed in it.
+//! The checks of the project: which one, whether it can be used, and a computation.
 
 use std::time::Duration;
 
 use ee_credentials::{Credentials, Environment};
-use ee_rest::{Client, Response};
+use ee_rest::internal::not_registered;
+use ee_rest::{Client, ProjectConfig, Registration, Response};
 use ee_token::{HttpClient, Remedy, RetryPolicy};
 use http::{HeaderMap, Method};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::doctor::{Check, CheckStatus, Report, bounded};
-use crate::project::registration::{ProjectConfig, Registration};
-use crate::project::resolve::{Places, resolve};
-use crate::refusal::{ErrorContext, explain, not_registered};
+use crate::project::resolve::{ProjectInputs, resolve};
 use crate::verify::may_not_read_config;
 use crate::{EarthEngineBuilder, Error, ErrorKind, Project, check_project};
 
@@ -31,7 +30,7 @@ pub(super) async fn choose(
         if let Some(given) = builder.given_project() {
             check_project(given)?;
         }
-        resolve(&Places {
+        resolve(&ProjectInputs {
             given: builder.given_project(),
             environment,
             credentials,
@@ -53,11 +52,11 @@ pub(super) async fn choose(
             }
             Some(project)
         }
-        // Credentials might have named one.
+        // The missing credentials could have contained one.
         Err(error) if credentials.is_none() && error.kind() == ErrorKind::NoProject => {
             report.add(Check::skipped(
                 "project",
-                "none is named, and there are no credentials that could name one",
+                "no project is set, and there are no credentials that could contain one",
             ));
             None
         }
@@ -75,40 +74,37 @@ pub(super) async fn examine(
     project: &Project,
     report: &mut Report<impl FnMut(&Check)>,
 ) {
-    let context = ErrorContext {
-        project: Some(project.id.clone()),
-        principal: credentials.principal().map(str::to_owned),
-    };
+    let who = credentials.principal().unwrap_or("this login");
     let client = match builder.client(http, credentials, &project.id) {
         Ok(client) => client,
         Err(error) => {
-            report.add(Check::failed("permission", &explain(error, &context)));
+            report.add(Check::failed("permission", &error.into()));
             return report.skip(&CHECKS[1..], "no request can be sent for this project");
         }
     };
-    let config = send(&client, Method::GET, "config", None, &context).await;
-    let is_usable = config_checks(&config, project, &context, report);
+    let config = send(&client, Method::GET, "config", None).await;
+    let is_usable = config_checks(&config, project, who, report);
     if !is_usable {
         return report.skip(&["compute", "tier"], "the project cannot be used");
     }
     let one = json!({"expression": {"result": "0", "values": {"0": {"constantValue": 1}}}});
-    let computed = send(&client, Method::POST, "value:compute", Some(&one), &context).await;
+    let computed = send(&client, Method::POST, "value:compute", Some(&one)).await;
     report.add(match &computed {
-        Ok(response) => computation(response, &context),
+        Ok(response) => computation(response),
         Err(error) => Check::failed("compute", error),
     });
-    let answers = [config.as_ref(), computed.as_ref()];
-    for answer in answers.into_iter().flatten() {
-        if let Some(message) = answer.init_message() {
+    let responses = [config.as_ref(), computed.as_ref()];
+    for response in responses.into_iter().flatten() {
+        if let Some(message) = response.init_message() {
             report.add(Check::warning(
                 "message",
                 format!("Earth Engine says: {message}"),
-                Remedy::new("Read it: it is meant for whoever uses this project."),
+                Remedy::new("Read the message. It is for all users of this project."),
             ));
             break;
         }
     }
-    report.add(tier(&answers));
+    report.add(tier(&responses));
 }
 
 async fn send(
@@ -116,9 +112,8 @@ async fn send(
     method: Method,
     path: &str,
     body: Option<&Value>,
-    context: &ErrorContext,
 ) -> Result<Response, Error> {
-    // A check shows what is there now: one more try, and no long waits.
+    // A check shows the current state: one retry, without long waits.
     let retry = RetryPolicy {
         max_retries: 1,
         max_backoff: Duration::from_secs(1),
@@ -132,41 +127,32 @@ async fn send(
     if let Some(body) = body {
         request = request.json(body);
     }
-    bounded(async {
-        request
-            .send()
-            .await
-            .map_err(|error| explain(error, context))
-    })
-    .await
+    bounded(request.send()).await
 }
 
-/// One answer tells of three links: each that it got past is well. Says whether the project
-/// can be used.
+/// Adds the three checks that the response answers. Returns whether the project can be used.
 fn config_checks(
     config: &Result<Response, Error>,
     project: &Project,
-    context: &ErrorContext,
+    who: &str,
     report: &mut Report<impl FnMut(&Check)>,
 ) -> bool {
-    let read = config.as_ref().map_err(Error::clone).and_then(|response| {
-        let config = response.json::<ProjectConfig>();
-        config.map_err(|error| explain(error, context))
-    });
-    let who = context.principal.as_deref().unwrap_or("this login");
+    let read = config
+        .as_ref()
+        .map_err(Error::clone)
+        .and_then(|response| Ok(response.json::<ProjectConfig>()?));
     let permitted = || Check::ok("permission", format!("{who} may use {}", project.id));
     let enabled = || Check::ok("api", format!("enabled in {}", project.id));
     let error = match read {
         Ok(config) => {
-            let state = config.registration_state;
-            let check = registration(state.unwrap_or(Registration::Unspecified), project);
+            let check = registration(config.registration_state, project);
             let is_usable = check.status != CheckStatus::Failed;
             report.add(permitted());
             report.add(enabled());
             report.add(check);
             return is_usable;
         }
-        // The computation decides, as it does for programs.
+        // The computation decides, as for programs.
         Err(error) if may_not_read_config(error.api()) => {
             report.add(permitted());
             report.add(enabled());
@@ -188,7 +174,7 @@ fn config_checks(
         }
         _ => {
             report.add(Check::failed("permission", &error));
-            report.skip(&["api", "registration"], "it cannot be asked");
+            report.skip(&["api", "registration"], "the configuration cannot be read");
         }
     }
     false
@@ -197,9 +183,9 @@ fn config_checks(
 fn unreadable(who: &str, project: &Project) -> Check {
     Check::warning(
         "registration",
-        format!("{who} may not read how {} is registered", project.id),
+        format!("{who} may not read the registration of {}", project.id),
         Remedy::new(
-            "Programs do without. To have it told, ask the project's owner for a role with the permission earthengine.config.get, such as Earth Engine Resource Viewer (roles/earthengine.viewer).",
+            "Programs run without it. To see it, ask the project's owner for a role with the permission earthengine.config.get, such as Earth Engine Resource Viewer (roles/earthengine.viewer).",
         ),
     )
 }
@@ -209,11 +195,11 @@ fn registration(state: Registration, project: &Project) -> Check {
     match state {
         Registration::Commercial => Check::ok(NAME, "for commercial use"),
         Registration::NotCommercial => Check::ok(NAME, "for noncommercial use"),
-        Registration::NotRegistered => Check::failed(NAME, &not_registered(&project.id)),
+        Registration::NotRegistered => Check::failed(NAME, &not_registered(&project.id).into()),
         other => Check::warning(
             NAME,
-            format!("Earth Engine does not say how the project is registered ({other})"),
-            Remedy::new("Look at its registration in the Cloud console.").url(format!(
+            format!("Earth Engine does not report the registration ({other})"),
+            Remedy::new("Check the registration in the Cloud console.").url(format!(
                 "https://console.cloud.google.com/earth-engine/configuration?project={}",
                 project.id
             )),
@@ -221,32 +207,32 @@ fn registration(state: Registration, project: &Project) -> Check {
     }
 }
 
-fn computation(response: &Response, context: &ErrorContext) -> Check {
+fn computation(response: &Response) -> Check {
     #[derive(Deserialize)]
-    struct Reply {
+    struct ComputeResponse {
         result: Value,
     }
     const NAME: &str = "compute";
-    match response.json::<Reply>() {
-        Ok(reply) if reply.result.as_f64() == Some(1.0) => Check::ok(NAME, "1 is 1"),
+    match response.json::<ComputeResponse>() {
+        Ok(value) if value.result.as_f64() == Some(1.0) => Check::ok(NAME, "1 is 1"),
         Ok(_) => Check::failed(
             NAME,
             &Error::new(
                 ErrorKind::ServerError,
-                "Earth Engine was asked to compute 1, and answered something else",
+                "Earth Engine computed a wrong value for the constant 1",
             )
             .with_remedy(
                 Remedy::new("Try again in a moment.").url("https://status.cloud.google.com/"),
             ),
         ),
-        Err(error) => Check::failed(NAME, &explain(error, context)),
+        Err(error) => Check::failed(NAME, &error.into()),
     }
 }
 
-/// Whether the project is over its noncommercial quota, and so gets few computations at once.
-fn tier(answers: &[Result<&Response, &Error>]) -> Check {
+/// Checks whether the project exceeded its noncommercial quota, which limits concurrency.
+fn tier(responses: &[Result<&Response, &Error>]) -> Check {
     const NAME: &str = "tier";
-    let restricted = answers.iter().flatten().any(|response| {
+    let restricted = responses.iter().flatten().any(|response| {
         header(response.headers(), "x-earth-engine-quota-status")
             .is_some_and(|status| status.contains("parallelism_restricted=true"))
     });
@@ -255,8 +241,8 @@ fn tier(answers: &[Result<&Response, &Error>]) -> Check {
     }
     Check::warning(
         NAME,
-        "the project has used up its noncommercial quota of this month: it runs in restricted mode, with few computations at once",
-        Remedy::new("Wait for the next month, or change to a higher tier.")
+        "the project exceeded its noncommercial quota of this month and is in restricted mode, with few concurrent computations",
+        Remedy::new("Wait until next month, or change to a higher tier.")
             .url("https://developers.google.com/earth-engine/guides/noncommercial_tiers"),
     )
 }

@@ -45,9 +45,9 @@ impl Machine {
     }
 
     fn login(&self, text: &str) {
-        let folder = self.home.path().join(".config/earthengine");
-        fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("credentials");
+        let dir = self.home.path().join(".config/earthengine");
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("credentials");
         fs::write(&path, text).unwrap();
         self.mode(0o600);
     }
@@ -91,7 +91,7 @@ fn which(diagnosis: &Diagnosis, status: CheckStatus) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_machine_in_good_order_passes_every_check() {
+async fn working_setup_passes_every_check() {
     let (machine, _) = Machine::with_login(&ENOUGH, |b| b).await;
     let mut told = Vec::new();
     let diagnosis = EarthEngine::builder()
@@ -141,7 +141,7 @@ async fn a_machine_in_good_order_passes_every_check() {
 }
 
 #[tokio::test]
-async fn without_a_home_or_credentials_or_a_project_it_says_so_and_checks_the_rest() {
+async fn missing_credentials_do_not_prevent_other_checks() {
     let machine = Machine::new(|b| b).await;
     let address = machine.emulator.address().to_string();
     let nowhere = Environment::empty().with_var("EARTHENGINE_EMULATOR_HOST", address);
@@ -167,7 +167,7 @@ async fn without_a_home_or_credentials_or_a_project_it_says_so_and_checks_the_re
 }
 
 #[tokio::test]
-async fn broken_credentials_are_a_failed_step_and_a_failed_check() {
+async fn invalid_credentials_fail_their_step_and_check() {
     let machine = Machine::new(|b| b).await;
     machine.login("{");
     let diagnosis = machine.diagnose().await;
@@ -183,7 +183,7 @@ async fn broken_credentials_are_a_failed_step_and_a_failed_check() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_file_that_others_may_read_is_a_warning_with_a_command() {
+async fn readable_credential_file_is_a_warning_with_a_command() {
     let (machine, _) = Machine::with_login(&ENOUGH, |b| b).await;
     machine.mode(0o644);
     let diagnosis = machine.diagnose().await;
@@ -197,7 +197,7 @@ async fn a_file_that_others_may_read_is_a_warning_with_a_command() {
 }
 
 #[tokio::test]
-async fn warnings_of_the_search_and_of_the_project_are_checks_of_their_own() {
+async fn search_and_project_warnings_are_separate_checks() {
     let (machine, _) = Machine::with_login(&ENOUGH, |b| b).await;
     let environment = machine
         .environment
@@ -213,7 +213,7 @@ async fn warnings_of_the_search_and_of_the_project_are_checks_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_off_is_told_with_how_much_and_in_which_direction() {
+async fn clock_skew_is_reported_with_amount_and_direction() {
     let (machine, _) = Machine::with_login(&ENOUGH, |b| b).await;
     let clock = machine.emulator.clock();
     clock.advance(Duration::from_secs(600));
@@ -228,7 +228,7 @@ async fn a_clock_that_is_off_is_told_with_how_much_and_in_which_direction() {
 }
 
 #[tokio::test]
-async fn offline_the_network_fails_and_what_needs_none_is_still_checked() {
+async fn offline_checks_run_if_the_network_fails() {
     let machine = Machine::with_login(&ENOUGH, |b| b).await.0;
     // A port that was free a moment ago, and that nobody listens on.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -250,7 +250,7 @@ async fn offline_the_network_fails_and_what_needs_none_is_still_checked() {
 }
 
 #[tokio::test]
-async fn an_emulator_elsewhere_is_refused_before_anything_is_sent() {
+async fn remote_emulator_is_rejected_before_any_request() {
     let machine = Machine::with_login(&ENOUGH, |b| b).await.0;
     let environment = machine
         .environment
@@ -263,7 +263,7 @@ async fn an_emulator_elsewhere_is_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_that_is_down_fails_the_token_and_skips_what_needs_it() {
+async fn unavailable_token_endpoint_fails_the_token_check() {
     let (machine, _) = Machine::with_login(&ENOUGH, |b| b).await;
     machine.emulator.fault(
         "oauth2.googleapis.com",
@@ -279,7 +279,7 @@ async fn a_token_endpoint_that_is_down_fails_the_token_and_skips_what_needs_it()
 }
 
 #[tokio::test]
-async fn a_revoked_login_says_how_to_log_in_again() {
+async fn revoked_login_has_a_remedy() {
     let (machine, jane) = Machine::with_login(&ENOUGH, |b| b).await;
     machine.emulator.revoke(jane.earthengine_refresh_token());
     let diagnosis = machine.diagnose().await;
@@ -290,7 +290,7 @@ async fn a_revoked_login_says_how_to_log_in_again() {
 }
 
 #[tokio::test]
-async fn scopes_that_are_missing_or_too_broad_are_told_apart() {
+async fn missing_and_broad_scopes_are_distinguished() {
     use CheckStatus::{Failed, Ok, Warning};
     for (scopes, status, mentions) in [
         (
@@ -330,7 +330,7 @@ async fn scopes_that_are_missing_or_too_broad_are_told_apart() {
 }
 
 #[tokio::test]
-async fn each_refusal_of_the_project_fails_the_link_that_is_broken() {
+async fn project_error_fails_its_own_check() {
     for (project, failed, kind) in [
         (
             Project::new(PROJECT).denied(true),
@@ -382,7 +382,7 @@ async fn each_refusal_of_the_project_fails_the_link_that_is_broken() {
 }
 
 #[tokio::test]
-async fn whoever_may_compute_and_not_read_the_configuration_is_in_good_order() {
+async fn unreadable_configuration_does_not_fail_the_diagnosis() {
     for (missing, is_ok) in [
         (&["earthengine.config.get"][..], true),
         (
@@ -408,7 +408,7 @@ async fn whoever_may_compute_and_not_read_the_configuration_is_in_good_order() {
 }
 
 #[tokio::test]
-async fn settings_that_let_nothing_be_sent_fail_the_network() {
+async fn invalid_base_url_fails_the_network_check() {
     let (machine, _) = Machine::with_login(&ENOUGH, |b| b).await;
     let diagnosis = EarthEngine::builder()
         .environment(machine.environment.clone())
@@ -421,7 +421,7 @@ async fn settings_that_let_nothing_be_sent_fail_the_network() {
 }
 
 #[tokio::test]
-async fn restricted_mode_and_messages_of_earth_engine_are_warnings() {
+async fn restricted_mode_and_server_messages_are_warnings() {
     let project = Project::new(PROJECT)
         .quota_status("parallelism_restricted=true")
         .init_message("Maintenance on Sunday.");
@@ -437,7 +437,7 @@ async fn restricted_mode_and_messages_of_earth_engine_are_warnings() {
 }
 
 #[tokio::test]
-async fn a_computation_that_fails_or_is_wrong_fails_the_diagnosis() {
+async fn failed_or_wrong_computation_fails_the_diagnosis() {
     for (body, kind) in [
         (r#"{"result": 2}"#, ErrorKind::ServerError),
         ("<html>", ErrorKind::ServerError),
@@ -456,7 +456,7 @@ async fn a_computation_that_fails_or_is_wrong_fails_the_diagnosis() {
 }
 
 #[tokio::test]
-async fn an_api_key_needs_no_token() {
+async fn api_key_needs_no_token() {
     let machine = Machine::new(|b| b.api_key("AIza-demo", PROJECT)).await;
     let diagnosis = EarthEngine::builder()
         .environment(machine.environment.clone())
@@ -469,7 +469,7 @@ async fn an_api_key_needs_no_token() {
 }
 
 #[tokio::test]
-async fn a_service_accounts_scopes_are_asked_for() {
+async fn service_account_scopes_are_requested() {
     let machine = Machine::new(|b| b).await;
     let robot = machine
         .emulator
@@ -484,7 +484,7 @@ async fn a_service_accounts_scopes_are_asked_for() {
     assert!(diagnosis.is_ok());
 }
 
-async fn surroundings(variables: &[(&str, &str)]) -> Diagnosis {
+async fn diagnose_with_variables(variables: &[(&str, &str)]) -> Diagnosis {
     // No emulator, and so no request: the hosts are refused.
     let refused = Environment::empty()
         .with_os(ee_credentials::Platform::Linux)
@@ -501,19 +501,19 @@ async fn surroundings(variables: &[(&str, &str)]) -> Diagnosis {
 }
 
 #[tokio::test]
-async fn the_proxy_is_told_without_its_password_and_one_that_cannot_be_used_is_a_warning() {
+async fn proxy_is_shown_without_its_password() {
     use CheckStatus::{Ok, Warning};
     for (variables, status, mentions) in [
         (&[][..], Ok, "none"),
         (
             &[("HTTPS_PROXY", "http://jane:canary@proxy.example:3128")],
             Ok,
-            "proxy.example:3128, named by HTTPS_PROXY",
+            "proxy.example:3128, from HTTPS_PROXY",
         ),
         (
             &[("all_proxy", "proxy.example:1"), ("no_proxy", "localhost")],
             Ok,
-            "except for what no_proxy names",
+            "except for the hosts in no_proxy",
         ),
         (
             &[("HTTPS_PROXY", "socks5://jane:canary@x")],
@@ -527,7 +527,7 @@ async fn the_proxy_is_told_without_its_password_and_one_that_cannot_be_used_is_a
         ),
         (&[("HTTP_PROXY", "http://x")], Warning, "HTTP_PROXY"),
     ] {
-        let diagnosis = surroundings(variables).await;
+        let diagnosis = diagnose_with_variables(variables).await;
         let found = check(&diagnosis, "proxy");
         assert_eq!(found.status, status, "{found:?}");
         assert!(found.message.contains(mentions), "{found:?}");
@@ -536,7 +536,7 @@ async fn the_proxy_is_told_without_its_password_and_one_that_cannot_be_used_is_a
 }
 
 #[tokio::test]
-async fn certificates_that_a_variable_names_must_be_some() {
+async fn certificate_file_without_certificates_is_a_warning() {
     use CheckStatus::{Ok, Warning};
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str, text: &str| {
@@ -550,12 +550,12 @@ async fn certificates_that_a_variable_names_must_be_some() {
         ("SSL_CERT_FILE", one.as_str(), Ok, "1 in "),
         ("SSL_CERT_FILE", none.as_str(), Warning, "no certificate"),
         ("SSL_CERT_FILE", "/nowhere.pem", Warning, "no such file"),
-        ("SSL_CERT_FILE", "/", Warning, "no file"),
+        ("SSL_CERT_FILE", "/", Warning, "not a file"),
         ("SSL_CERT_DIR", "/etc/ssl/certs", Ok, "SSL_CERT_DIR"),
-        ("REQUESTS_CA_BUNDLE", "/x.pem", Warning, "no meaning here"),
-        ("UNRELATED", "x", Ok, "this system trusts"),
+        ("REQUESTS_CA_BUNDLE", "/x.pem", Warning, "is ignored"),
+        ("UNRELATED", "x", Ok, "the system's"),
     ] {
-        let diagnosis = surroundings(&[(name, value)]).await;
+        let diagnosis = diagnose_with_variables(&[(name, value)]).await;
         let found = check(&diagnosis, "certificates");
         assert_eq!(found.status, status, "{found:?}");
         assert!(found.message.contains(mentions), "{found:?}");

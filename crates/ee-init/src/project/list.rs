@@ -1,51 +1,48 @@
-//! The projects of a login, and which of them may be used with Earth Engine.
+//! The projects that a user can access, and which of them can be used for Earth Engine.
 
 #[cfg(fuzzing)]
-pub(crate) use crate::project::search::{page, refusal};
+pub(crate) use crate::project::search::{explain, page};
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ee_credentials::Credentials;
-use ee_rest::Client;
+use ee_rest::{Client, ProjectConfig};
 use ee_token::{Endpoint, HttpClient, RetryPolicy};
 use http::Method;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::project::registration::{ProjectConfig, Registration};
-use crate::project::resolve::{Places, resolve};
-use crate::refusal::{ErrorContext, explain};
+use crate::project::resolve::{ProjectInputs, resolve};
 use crate::verify::may_not_read_config;
-use crate::{EarthEngine, EarthEngineBuilder, Error, ErrorKind};
+use crate::{EarthEngine, EarthEngineBuilder, Error, ErrorKind, Registration};
 
-/// How many projects are asked about at once.
-const AT_ONCE: usize = 8;
+/// The maximum number of projects that are checked at once.
+const MAX_CONCURRENT: usize = 8;
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A Cloud project that a login may see.
+/// A Cloud project that the principal can access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListedProject {
-    /// Its id, which commands and programs name it by.
+    /// The project ID.
     pub id: String,
-    /// Its number; empty where the server told none.
+    /// The project number. Empty if the server did not report it.
     pub number: String,
-    /// The name that people gave it; not unique, and empty where the server told none that can
-    /// be one (it has at most 30 characters).
+    /// The display name, which is not unique. Empty if the server did not report a valid one (of
+    /// at most 30 characters).
     pub name: String,
-    /// Whether the Earth Engine API is enabled in it.
+    /// Whether the Earth Engine API is enabled.
     pub api: ApiState,
-    /// How it is registered for Earth Engine; [`Registration::Unspecified`] where that
-    /// cannot be known, [`Registration::Unverified`] where nobody asked.
+    /// How the project is registered for Earth Engine.
     pub registration: Registration,
-    /// Why Earth Engine did not say how it is registered, if it did not.
+    /// Why the registration is not known, if it is not.
     pub error: Option<ErrorKind>,
 }
 
 impl ListedProject {
-    /// Whether Earth Engine can be used in it, as far as is known.
+    /// Returns whether Earth Engine can be used with the project, as far as is known.
     pub fn is_ready(&self) -> bool {
         self.api == ApiState::Enabled
             && matches!(
@@ -59,16 +56,16 @@ impl ListedProject {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ApiState {
-    /// It is.
+    /// The API is enabled.
     Enabled,
-    /// It is not.
+    /// The API is not enabled.
     Disabled,
-    /// The login may not know, or the server does not say.
+    /// The principal may not see the state, or the server did not report it.
     Unknown,
 }
 
 impl ApiState {
-    /// Its name in JSON: `enabled`, `disabled` or `unknown`.
+    /// Returns the name in JSON: `enabled`, `disabled` or `unknown`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Enabled => "enabled",
@@ -79,8 +76,8 @@ impl ApiState {
 }
 
 impl EarthEngineBuilder {
-    /// The projects that the login may see, each with whether Earth Engine can be used in it:
-    /// those that can be used first. Nothing is verified, and no project need be known.
+    /// Lists the projects that the principal can access, those that can be used for Earth Engine
+    /// first. No project needs to be set.
     ///
     /// ```no_run
     /// # async fn f() -> Result<(), ee_init::Error> {
@@ -91,35 +88,32 @@ impl EarthEngineBuilder {
     /// ```
     ///
     /// # Errors
-    /// What is wrong with the credentials or the network;
-    /// [`ErrorKind::PermissionDenied`], [`ErrorKind::ApiDisabled`] or
-    /// [`ErrorKind::InsufficientScopes`] if this login may not list projects. It may still
-    /// use one that it names.
+    /// Returns the error of the credentials or the network, or [`ErrorKind::PermissionDenied`],
+    /// [`ErrorKind::ApiDisabled`] or [`ErrorKind::InsufficientScopes`] if the principal may not
+    /// list projects. It may still be able to use one.
     pub async fn list_projects(self) -> Result<Vec<ListedProject>, Error> {
-        let environment = self.surroundings();
+        let environment = self.search_environment();
         let (http, found) = self.find(&environment).await?;
         let credentials = &found.credentials;
-        // Who pays for the listing, if anybody is known who could.
-        let payer = resolve(&Places {
+        // The listing is billed to this project if possible.
+        let payer = resolve(&ProjectInputs {
             given: self.given_project(),
             environment: &environment,
             credentials: Some(credentials),
         })
         .await;
         let payer = payer.ok().map(|project| project.id);
-        let client = self
-            .client_builder(&http, credentials)
-            .build()
-            .map_err(|error| explain(error, &ErrorContext::default()))?;
+        let client = self.client_builder(&http, credentials).build()?;
         list(&http, credentials, payer.as_deref(), client).await
     }
 }
 
 impl EarthEngine {
-    /// The projects that the login may see: [`EarthEngineBuilder::list_projects`].
+    /// Lists the projects that the principal can access, like
+    /// [`EarthEngineBuilder::list_projects`].
     ///
     /// # Errors
-    /// As [`EarthEngineBuilder::list_projects`].
+    /// Fails like [`EarthEngineBuilder::list_projects`].
     pub async fn list_projects(&self) -> Result<Vec<ListedProject>, Error> {
         let client = self.client();
         list(
@@ -139,97 +133,87 @@ async fn list(
     client: Client,
 ) -> Result<Vec<ListedProject>, Error> {
     let mut projects = crate::project::search::search(http, credentials, payer).await?;
-    let limit = Arc::new(Semaphore::new(AT_ONCE));
-    // Dropping the set, and so this future, ends what is still under way.
-    let mut asking = JoinSet::new();
-    for (place, project) in projects.iter().enumerate() {
-        let asker = Asker {
+    let limit = Arc::new(Semaphore::new(MAX_CONCURRENT));
+    // Dropping the set, and so this future, cancels the pending checks.
+    let mut checks = JoinSet::new();
+    for (index, project) in projects.iter().enumerate() {
+        let check = ProjectCheck {
             http: http.clone(),
             credentials: credentials.clone(),
             client: client.clone(),
             project: project.id.clone(),
         };
         let limit = limit.clone();
-        asking.spawn(async move {
+        checks.spawn(async move {
             // The semaphore is never closed.
-            let _turn = limit.acquire_owned().await;
-            (place, asker.ask().await)
+            let _permit = limit.acquire_owned().await;
+            (index, check.run().await)
         });
     }
-    while let Some(answered) = asking.join_next().await {
-        if let Ok((place, answer)) = answered
-            && let Some(project) = projects.get_mut(place)
+    while let Some(joined) = checks.join_next().await {
+        if let Ok((index, state)) = joined
+            && let Some(project) = projects.get_mut(index)
         {
-            project.api = answer.api;
-            project.registration = answer.registration;
-            project.error = answer.error;
+            project.api = state.api;
+            project.registration = state.registration;
+            project.error = state.error;
         }
     }
     projects.sort_by(|a, b| (!a.is_ready(), &a.id).cmp(&(!b.is_ready(), &b.id)));
     Ok(projects)
 }
 
-/// What was told of one project.
-struct Answer {
+/// What is known about a project.
+struct ProjectState {
     api: ApiState,
     registration: Registration,
     error: Option<ErrorKind>,
 }
 
-/// Asks about one project.
-struct Asker {
+/// The check of one project.
+struct ProjectCheck {
     http: HttpClient,
     credentials: Credentials,
     client: Client,
     project: String,
 }
 
-impl Asker {
-    /// Earth Engine's own answer tells both. Where it refuses for another reason, Service Usage
-    /// may still tell whether the API is enabled.
-    async fn ask(&self) -> Answer {
-        let answer = |api, registration, error| Answer {
+impl ProjectCheck {
+    /// Reads the project's configuration, which shows both. If that fails for another reason,
+    /// Service Usage may still report whether the API is enabled.
+    async fn run(&self) -> ProjectState {
+        let state = |api, registration, error| ProjectState {
             api,
             registration,
             error,
         };
         let error = match self.registration().await {
-            Ok(registration) => return answer(ApiState::Enabled, registration, None),
+            Ok(registration) => return state(ApiState::Enabled, registration, None),
             Err(error) => error,
         };
-        let kind = error.kind();
+        let kind = ErrorKind::from(error.kind());
         match kind {
-            ErrorKind::NotRegistered => {
-                answer(ApiState::Enabled, Registration::NotRegistered, None)
-            }
+            ErrorKind::NotRegistered => state(ApiState::Enabled, Registration::NotRegistered, None),
             ErrorKind::ApiDisabled => {
-                answer(ApiState::Disabled, Registration::Unspecified, Some(kind))
+                state(ApiState::Disabled, Registration::Unspecified, Some(kind))
             }
             _ if may_not_read_config(error.api()) => {
-                answer(ApiState::Enabled, Registration::Unspecified, Some(kind))
+                state(ApiState::Enabled, Registration::Unspecified, Some(kind))
             }
-            _ => answer(self.api().await, Registration::Unspecified, Some(kind)),
+            _ => state(self.api().await, Registration::Unspecified, Some(kind)),
         }
     }
 
-    async fn registration(&self) -> Result<Registration, Error> {
-        let context = ErrorContext {
-            project: Some(self.project.clone()),
-            principal: None,
-        };
-        let config = self
+    async fn registration(&self) -> Result<Registration, ee_rest::Error> {
+        let response = self
             .client
             .request(Method::GET, format!("projects/{}/config", self.project))
             .project(&self.project)
-            .retry_policy(brief())
+            .retry_policy(interactive_retries())
             .timeout(TIMEOUT)
             .send()
-            .await
-            .and_then(|response| response.json::<ProjectConfig>())
-            .map_err(|error| explain(error, &context))?;
-        Ok(config
-            .registration_state
-            .unwrap_or(Registration::Unspecified))
+            .await?;
+        Ok(response.json::<ProjectConfig>()?.registration_state)
     }
 
     async fn api(&self) -> ApiState {
@@ -245,14 +229,14 @@ impl Asker {
         else {
             return ApiState::Unknown;
         };
-        let asked: Result<(Service, _), _> =
+        let response: Result<(Service, _), _> =
             crate::project::search::get(&self.http, &self.credentials, Some(&self.project), &url)
                 .await;
-        asked.map_or(ApiState::Unknown, |(service, _)| service.api())
+        response.map_or(ApiState::Unknown, |(service, _)| service.api())
     }
 }
 
-/// What Service Usage tells of the API in a project.
+/// Service Usage's response about an API in a project.
 #[derive(Deserialize)]
 pub(crate) struct Service {
     state: String,
@@ -268,8 +252,8 @@ impl Service {
     }
 }
 
-/// Somebody waits for a list: two more tries are enough.
-pub(crate) fn brief() -> RetryPolicy {
+/// Returns the retry policy of a list that a user waits for.
+pub(crate) fn interactive_retries() -> RetryPolicy {
     RetryPolicy {
         max_retries: 2,
         max_backoff: Duration::from_secs(2),

@@ -1,69 +1,73 @@
-//! Which project: every place that can name one, in order.
+//! The search for the project: all sources, in order.
 
 use ee_credentials::internal::without_blocking;
 use ee_credentials::{Credentials, Environment, Warning};
+use ee_rest::internal::choose_project;
 use ee_token::Remedy;
 
 use crate::project::{Project, ProjectSource, check_project, is_google_sdk_project};
 use crate::{Error, ErrorKind};
 
-/// Where a project may be named.
+/// What the search for the project uses.
 #[derive(Debug)]
-pub(crate) struct Places<'a> {
+pub(crate) struct ProjectInputs<'a> {
     pub(crate) given: Option<&'a str>,
     pub(crate) environment: &'a Environment,
-    /// Without any, what credentials could say is passed over.
+    /// Without credentials, the sources that need them are skipped.
     pub(crate) credentials: Option<&'a Credentials>,
 }
 
-/// The first project that a place names. Numbers of Google's SDKs are passed over wherever
-/// the caller did not name them: they say where a login came from, not who pays.
-pub(crate) async fn resolve(places: &Places<'_>) -> Result<Project, Error> {
-    let mut passed_over = None;
+/// Returns the project of the first source that has one. The numbers of Google's SDK projects are
+/// ignored unless the caller set them, because they identify an OAuth client and cannot be billed.
+pub(crate) async fn resolve(inputs: &ProjectInputs<'_>) -> Result<Project, Error> {
+    let mut ignored = None;
     for source in ProjectSource::ORDER {
-        let Some(id) = look(source, places).await? else {
+        let Some(id) = lookup(source, inputs).await? else {
             continue;
         };
         if source != ProjectSource::Explicit && is_google_sdk_project(&id) {
             if source != ProjectSource::OauthClient {
-                passed_over.get_or_insert((source, id));
+                ignored.get_or_insert((source, id));
             }
             continue;
         }
-        check_project(&id).map_err(|error| named_by(source, error))?;
-        let mut warnings: Vec<_> = passed_over
+        check_project(&id).map_err(|error| with_source_name(source, error))?;
+        let mut warnings: Vec<_> = ignored
             .as_ref()
-            .map(sdk_passed_over)
+            .map(sdk_project_ignored)
             .into_iter()
             .collect();
-        warnings.extend(losing_variable(source, &id, places.environment));
+        warnings.extend(ignored_variable(source, &id, inputs.environment));
         return Ok(Project {
             id,
             source,
             warnings,
         });
     }
-    Err(match passed_over {
+    Err(match ignored {
         Some((source, id)) => Error::new(
             ErrorKind::SdkProject,
-            format!("the only project found is {id} ({source}): it belongs to a Google SDK and can never be used for Earth Engine"),
+            format!("the only project found is {id} ({source}), which belongs to a Google SDK and cannot be used for Earth Engine"),
         ),
         None => Error::new(
             ErrorKind::NoProject,
-            "no Cloud project was named, and none was found",
+            "no Cloud project is set, and none was found",
         ),
     }
-    .with_remedy(name_a_project()))
+    .with_remedy(choose_project()))
 }
 
-async fn look(source: ProjectSource, places: &Places<'_>) -> Result<Option<String>, Error> {
-    let environment = places.environment;
-    let said_by =
-        |ask: fn(&Credentials) -> Option<&str>| places.credentials.and_then(ask).map(str::to_owned);
+async fn lookup(
+    source: ProjectSource,
+    inputs: &ProjectInputs<'_>,
+) -> Result<Option<String>, Error> {
+    let environment = inputs.environment;
+    let from_credentials =
+        |get: fn(&Credentials) -> Option<&str>| inputs.credentials.and_then(get).map(str::to_owned);
     let var = |name: &str| environment.var(name).map(str::to_owned);
     let found = match source {
-        // Not even an empty one is passed over: whoever says a project means it.
-        ProjectSource::Explicit => return Ok(places.given.map(str::to_owned)),
+        // An empty explicit project is an error, not a missing one.
+        ProjectSource::Explicit => return Ok(inputs.given.map(str::to_owned)),
         ProjectSource::EnvEarthEngineProject => var("EARTHENGINE_PROJECT"),
         ProjectSource::EnvEeProjectId => var("EE_PROJECT_ID"),
         ProjectSource::EarthEngineFile => {
@@ -75,10 +79,10 @@ async fn look(source: ProjectSource, places: &Places<'_>) -> Result<Option<Strin
             .await?
         }
         ProjectSource::EnvQuotaProject => var("GOOGLE_CLOUD_QUOTA_PROJECT"),
-        ProjectSource::CredentialsQuotaProject => said_by(Credentials::quota_project),
+        ProjectSource::CredentialsQuotaProject => from_credentials(Credentials::quota_project),
         ProjectSource::EnvGoogleCloudProject => var("GOOGLE_CLOUD_PROJECT"),
         ProjectSource::EnvGcloudProject => var("GCLOUD_PROJECT"),
-        ProjectSource::CredentialsProject => said_by(Credentials::project),
+        ProjectSource::CredentialsProject => from_credentials(Credentials::project),
         ProjectSource::GcloudConfig => {
             let environment = environment.clone();
             without_blocking(environment.gcloud_config_dir().ok().flatten(), move || {
@@ -86,26 +90,26 @@ async fn look(source: ProjectSource, places: &Places<'_>) -> Result<Option<Strin
             })
             .await?
         }
-        ProjectSource::MetadataServer => match places.credentials {
+        ProjectSource::MetadataServer => match inputs.credentials {
             Some(credentials) => credentials.fetch_metadata_project().await?,
             None => None,
         },
-        ProjectSource::OauthClient => said_by(Credentials::oauth_client_project_number),
+        ProjectSource::OauthClient => from_credentials(Credentials::oauth_client_project_number),
     };
     Ok(found
         .map(|id| id.trim().to_owned())
         .filter(|id| !id.is_empty()))
 }
 
-/// The code of the warning that a number of a Google SDK was passed over.
+/// The code of the warning that a Google SDK's project was ignored.
 pub(crate) const SDK_PROJECT_IGNORED: &str = "sdk_project_ignored";
 
-/// A number of a Google SDK stands where a project belongs. gcloud does that where it is not
-/// told who pays.
-fn sdk_passed_over((source, id): &(ProjectSource, String)) -> Warning {
+/// Returns the warning that a source names a Google SDK's project. gcloud stores it if no quota
+/// project is set.
+fn sdk_project_ignored((source, id): &(ProjectSource, String)) -> Warning {
     let remedy = match source {
         ProjectSource::CredentialsQuotaProject => {
-            Remedy::new("Set the quota project of gcloud's login to one of your own.")
+            Remedy::new("Set the quota project of gcloud's login to a project of your own.")
                 .command("gcloud auth application-default set-quota-project your-project")
         }
         ProjectSource::EarthEngineFile => Remedy::new("Set the project to one of your own.")
@@ -117,59 +121,47 @@ fn sdk_passed_over((source, id): &(ProjectSource, String)) -> Warning {
     Warning::new(
         SDK_PROJECT_IGNORED,
         format!(
-            "{source} names {id}, which belongs to a Google SDK and can never be used for Earth Engine: it was passed over"
+            "{source} names the project {id}, which belongs to a Google SDK and cannot be used for Earth Engine; it was ignored"
         ),
         remedy,
     )
 }
 
-/// The variables of Google's other libraries, which come after Earth Engine's own file.
+/// The variables of Google's other libraries, which come after Earth Engine's credentials file.
 const LATER_VARIABLES: [&str; 3] = [
     "GOOGLE_CLOUD_QUOTA_PROJECT",
     "GOOGLE_CLOUD_PROJECT",
     "GCLOUD_PROJECT",
 ];
 
-/// A variable that is set and loses to a file surprises everybody once.
-fn losing_variable(winner: ProjectSource, id: &str, environment: &Environment) -> Option<Warning> {
+/// Returns the warning that a variable is ignored because a file takes precedence.
+fn ignored_variable(winner: ProjectSource, id: &str, environment: &Environment) -> Option<Warning> {
     let later = match winner {
         ProjectSource::EarthEngineFile => &LATER_VARIABLES[..],
         ProjectSource::CredentialsQuotaProject => &LATER_VARIABLES[1..],
         _ => return None,
     };
-    let (name, loser) = later
+    let (name, ignored) = later
         .iter()
         .filter_map(|name| Some((*name, environment.var(name)?)))
-        .find(|(_, loser)| *loser != id && check_project(loser).is_ok())?;
+        .find(|(_, ignored)| *ignored != id && check_project(ignored).is_ok())?;
     Some(Warning::new(
         "project_variable_ignored",
-        format!("{name} names the project {loser}, and {id} ({winner}) comes first"),
+        format!("{name} names the project {ignored}, but {id} ({winner}) takes precedence"),
         Remedy::new(format!(
-            "To use {loser}, name it with --project or EARTHENGINE_PROJECT; otherwise unset {name}."
+            "To use {ignored}, set it with --project or EARTHENGINE_PROJECT. Otherwise unset {name}."
         ))
-        .command(format!("export EARTHENGINE_PROJECT={loser}")),
+        .command(format!("export EARTHENGINE_PROJECT={ignored}")),
     ))
 }
 
-/// An error about a project that nobody typed just now must say who named it.
-fn named_by(source: ProjectSource, error: Error) -> Error {
+/// Adds the source to an error about a project that the caller did not set.
+fn with_source_name(source: ProjectSource, error: Error) -> Error {
     if source == ProjectSource::Explicit {
         return error;
     }
-    let named = Error::new(error.kind(), format!("{error} (named by {source})"));
-    match error.remedy() {
-        Some(remedy) => named.with_remedy(remedy.clone()),
-        None => named,
-    }
-}
-
-/// What to do where no project is known.
-pub(crate) fn name_a_project() -> Remedy {
-    Remedy::new(
-        "Name a Cloud project that is registered for Earth Engine: with --project or .project(…), with the variable EARTHENGINE_PROJECT, or once and for all with `eectl project set`. If you have none, make and register one: that is free for noncommercial use. Until then `eectl auth`, `eectl project list` and `eectl doctor` work, and nothing that computes.",
-    )
-    .command("eectl project select")
-    .url("https://console.cloud.google.com/earth-engine")
+    let message = format!("{error} (from {source})");
+    error.context(message)
 }
 
 #[cfg(test)]
@@ -193,7 +185,7 @@ mod tests {
             Environment::empty().with_var("EE_CONFIG_FILE", path.to_str().unwrap()),
             |environment, (name, value)| environment.with_var(*name, *value),
         );
-        resolve(&Places {
+        resolve(&ProjectInputs {
             given: None,
             environment: &environment,
             credentials,
@@ -206,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_number_of_a_google_sdk_is_passed_over_with_a_warning() {
+    async fn google_sdk_project_is_ignored_with_a_warning() {
         let text = r#"{"type": "authorized_user", "client_id": "764086051850-x.example",
             "client_secret": "s", "refresh_token": "r", "quota_project_id": "764086051850"}"#;
         let login = Credentials::from_json(text, &CredentialOptions::default()).unwrap();
@@ -218,7 +210,7 @@ mod tests {
         assert!(
             warning
                 .message
-                .contains("credentials_quota_project names 764086051850")
+                .contains("credentials_quota_project names the project 764086051850")
         );
         let command = warning.remedy.command.as_deref().unwrap();
         assert!(command.contains("set-quota-project"), "{command}");
@@ -228,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_variable_that_loses_to_a_file_is_a_warning_and_one_that_agrees_is_none() {
+    async fn variable_overridden_by_a_file_is_a_warning() {
         let file = r#"{"project": "my-project"}"#;
         for (name, value, expected) in [
             (
@@ -249,7 +241,7 @@ mod tests {
             assert_eq!(project.id, "my-project");
             assert_eq!(codes(&project), expected, "{name}={value}");
         }
-        // The first that loses, and not the first that is set.
+        // The first ignored variable is named, not the first variable that is set.
         for first in ["my-project", "764086051850"] {
             let variables = [
                 ("GOOGLE_CLOUD_QUOTA_PROJECT", first),

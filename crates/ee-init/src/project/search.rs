@@ -1,4 +1,4 @@
-//! Which projects a login may see: the Resource Manager's `projects:search`, page by page.
+//! The projects that a principal can access: the Resource Manager's `projects:search`.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::project::list::{ApiState, ListedProject, brief};
+use crate::project::list::{ApiState, ListedProject, interactive_retries};
 use crate::{Error, ErrorKind, Registration};
 
-/// Half a thousand projects a page are a few hundred KiB.
-const MAX_REPLY: usize = 8 << 20;
+/// A page of 500 projects has a few hundred KiB.
+const MAX_RESPONSE_SIZE: usize = 8 << 20;
 const TIMEOUT: Duration = Duration::from_secs(15);
 const PAGE_SIZE: &str = "500";
-/// Ten thousand projects; a server that goes on beyond goes round in circles.
+/// Enough for 10,000 projects. Also ends the loop if the server repeats itself.
 const MAX_PAGES: usize = 20;
-/// In characters (<https://cloud.google.com/resource-manager/reference/rest/v3/projects>).
-const LONGEST_NAME: usize = 30;
+/// The maximum length in characters (<https://cloud.google.com/resource-manager/reference/rest/v3/projects>).
+const MAX_NAME: usize = 30;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -46,26 +46,25 @@ struct Project {
     state: String,
 }
 
-/// The projects that the login may see, sorted by id. Nothing is known yet of their API and
-/// registration.
+/// Lists the projects that the principal can access, sorted by ID, without their API and
+/// registration state.
 ///
-/// `payer` is a project that the requests are billed to if it may be; otherwise they are
-/// billed to whom the credential implies.
+/// The requests are billed to `payer` if possible, and otherwise to the credential's project.
 pub(crate) async fn search(
     http: &HttpClient,
     credentials: &Credentials,
     payer: Option<&str>,
 ) -> Result<Vec<ListedProject>, Error> {
     match pages(http, credentials, payer).await {
-        // The payer's own trouble is no reason not to list the others.
-        Err(error) if payer.is_some() && is_refusal(error.kind()) => {
+        // A payer that cannot be used must not prevent listing the others.
+        Err(error) if payer.is_some() && is_about_payer(error.kind()) => {
             pages(http, credentials, None).await.map_err(|_| error)
         }
         result => result,
     }
 }
 
-fn is_refusal(kind: ErrorKind) -> bool {
+fn is_about_payer(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::PermissionDenied | ErrorKind::ApiDisabled)
 }
 
@@ -81,8 +80,9 @@ async fn pages(
         .map_err(|_| {
             Error::new(
                 ErrorKind::InvalidArgument,
-                "the Resource Manager's URL cannot have paths under it",
+                "the Resource Manager's URL cannot be the base of other URLs",
             )
+            .with_remedy(Remedy::new("Use an http or https URL for this endpoint."))
         })?;
     let mut found = Vec::new();
     let mut page_token = String::new();
@@ -108,7 +108,8 @@ async fn pages(
     Ok(found)
 }
 
-/// The projects on a page that was asked for with this token, and the token of the next page.
+/// Reads a page of the response to a request with this token. Returns the projects and the next
+/// page token.
 #[cfg(fuzzing)]
 pub(crate) fn page(body: &[u8], sent: &AccessToken) -> Option<(Vec<ListedProject>, String)> {
     let page: Page = serde_json::from_slice(body).ok()?;
@@ -117,8 +118,8 @@ pub(crate) fn page(body: &[u8], sent: &AccessToken) -> Option<(Vec<ListedProject
     Some((projects.collect(), page.next_page_token))
 }
 
-/// A project as it is shown: whoever answers may have been no Google, and have an echo in the place
-/// of names. What cannot be a project is none.
+/// Returns the project as it is shown. The response may be from an intermediary and echo the
+/// token, so names are redacted and invalid IDs ignored.
 fn listed(project: &Project, sent: &AccessToken) -> Option<ListedProject> {
     let text = |text| sanitize_message(text, &[sent.secret()]);
     let id = text(&project.project_id);
@@ -126,7 +127,7 @@ fn listed(project: &Project, sent: &AccessToken) -> Option<ListedProject> {
     let number = project.name.strip_prefix("projects/");
     let number = number.filter(|number| number.bytes().all(|b| b.is_ascii_digit()));
     let name = Some(project.display_name.as_str());
-    let name = name.filter(|name| name.chars().count() <= LONGEST_NAME);
+    let name = name.filter(|name| name.chars().count() <= MAX_NAME);
     Some(ListedProject {
         id,
         number: number.unwrap_or_default().to_owned(),
@@ -137,16 +138,16 @@ fn listed(project: &Project, sent: &AccessToken) -> Option<ListedProject> {
     })
 }
 
-/// Gets JSON from one of Google's services beside Earth Engine, and the token that it was asked
-/// with, which may be echoed in it. A token that is rejected is renewed once; transient failures
-/// are retried.
+/// Gets JSON from another of Google's services than Earth Engine. Also returns the token that was
+/// sent, because the response may echo it. A rejected token is renewed once; transient failures are
+/// retried.
 pub(crate) async fn get<T: DeserializeOwned>(
     http: &HttpClient,
     credentials: &Credentials,
     payer: Option<&str>,
     url: &Url,
 ) -> Result<(T, AccessToken), Error> {
-    let retry = brief();
+    let retry = interactive_retries();
     let mut renewed = false;
     let mut tries = 0;
     loop {
@@ -157,25 +158,28 @@ pub(crate) async fn get<T: DeserializeOwned>(
         headers.insert(AUTHORIZATION, token.header().clone());
         if let Some(payer) = payer {
             let payer = HeaderValue::from_str(payer).map_err(|_| {
-                let why = "the project cannot stand in a header";
-                Error::new(ErrorKind::InvalidArgument, why).with_remedy(Remedy::new(
-                    "Give the project's id, without blanks and line breaks.",
+                let message = "the project is not a valid header value";
+                Error::new(ErrorKind::InvalidArgument, message).with_remedy(Remedy::new(
+                    "Set the project ID, without spaces and line breaks.",
                 ))
             })?;
             headers.insert("x-goog-user-project", payer);
         }
-        let asked = async {
+        let exchange = async {
             let mut response = http.send(request).await?;
             let status = response.status();
-            Ok::<_, ee_token::Error>((status, read_bounded(&mut response, MAX_REPLY).await?))
+            Ok::<_, ee_token::Error>((
+                status,
+                read_bounded(&mut response, MAX_RESPONSE_SIZE).await?,
+            ))
         };
-        let error = match asked.await {
+        let error = match exchange.await {
             Ok((StatusCode::OK, body)) => {
                 if let Some(cache) = credentials.token_cache() {
                     cache.accepted(&token);
                 }
-                let answer = serde_json::from_slice(&body).map_err(|_| no_answer(url))?;
-                return Ok((answer, token));
+                let value = serde_json::from_slice(&body).map_err(|_| invalid_response(url))?;
+                return Ok((value, token));
             }
             Ok((status, body)) => {
                 if status == StatusCode::UNAUTHORIZED
@@ -187,7 +191,7 @@ pub(crate) async fn get<T: DeserializeOwned>(
                     continue;
                 }
                 let api = ApiError::from_response_redacting(&token, status, &body);
-                refusal(&api, url, credentials)
+                explain(&api, url, credentials)
             }
             Err(error) => Error::from(error),
         };
@@ -203,29 +207,32 @@ fn host(url: &Url) -> &str {
     url.host_str().unwrap_or_default()
 }
 
-fn no_answer(url: &Url) -> Error {
+fn invalid_response(url: &Url) -> Error {
     Error::new(
         ErrorKind::ServerError,
-        format!("the response of {} is not what was requested", host(url)),
+        format!("the response of {} is not the expected JSON", host(url)),
     )
     .with_remedy(Remedy::unexpected_intermediary())
 }
 
-/// What a refusal of one of these services means. Earth Engine's own are read elsewhere.
-pub(crate) fn refusal(api: &ApiError, url: &Url, credentials: &Credentials) -> Error {
+/// Explains an error response of one of these services.
+pub(crate) fn explain(api: &ApiError, url: &Url, credentials: &Credentials) -> Error {
     let host = host(url);
     let who = credentials.principal().unwrap_or("this login");
-    let name_it = "Name the project outright: with --project, or once and for all with `eectl project set PROJECT`.";
-    let error = |kind, message: String| Error::new(kind, message).with_source(rest_error(api));
+    let set_project =
+        "Set the project with --project, or permanently with `eectl project set PROJECT`.";
+    let error = |kind, message: String| Error::new(kind, message).with_api(api.clone());
     match (api.status.as_u16(), api.reason.as_deref()) {
         (401, _) => error(
             ErrorKind::CredentialsRejected,
-            format!("{host} did not take the token of {who}: {}", api.message),
+            format!("{host} rejected the credentials of {who}: {}", api.message),
         )
         .with_remedy(Remedy::new("Log in again.")),
         (403, _) if api.is_from_intermediary() => error(
             ErrorKind::NetworkBlocked,
-            format!("something refused the request to {host} that is not Google: a proxy, perhaps"),
+            format!(
+                "the request to {host} was blocked before it reached Google, possibly by a proxy"
+            ),
         )
         .with_remedy(Remedy::new(
             "Check the proxy (HTTPS_PROXY), and try from another network.",
@@ -235,49 +242,48 @@ pub(crate) fn refusal(api: &ApiError, url: &Url, credentials: &Credentials) -> E
             format!("the token of {who} lacks the scope cloud-platform, which {host} needs"),
         )
         .with_remedy(Remedy::new(format!(
-            "Log in again with the scope cloud-platform. {name_it}"
+            "Log in again with the scope cloud-platform. {set_project}"
         ))),
         (403, Some("SERVICE_DISABLED")) => error(
             ErrorKind::ApiDisabled,
-            format!("the API {host} is not enabled in the project that pays for {who}"),
+            format!("the API {host} is not enabled in the project that {who} is billed to"),
         )
-        .with_remedy(enable(host, api, name_it)),
+        .with_remedy(enable(host, api, set_project)),
         (403, _) => error(
             ErrorKind::PermissionDenied,
-            format!("{host} refused {who}: {}", api.message),
+            format!("{host} denied access to {who}: {}", api.message),
         )
-        .with_remedy(Remedy::new(name_it)),
+        .with_remedy(Remedy::new(set_project)),
         (429, _) => error(
             ErrorKind::QuotaExceeded,
-            format!("{host} was asked too often: {}", api.message),
+            format!("a rate limit of {host} was exceeded: {}", api.message),
         )
         .with_remedy(Remedy::new("Try again in a minute.")),
         (400..=499, _) => error(
             ErrorKind::InvalidArgument,
-            format!("{host} refused the request: {}", api.message),
-        ),
+            format!("{host} rejected the request: {}", api.message),
+        )
+        .with_remedy(Remedy::new(
+            "Check the request against the server's message.",
+        )),
         _ => error(
             ErrorKind::ServerError,
-            format!("{host} cannot answer now: {}", api.message),
+            format!("{host} has a problem: {}", api.message),
         )
         .with_remedy(Remedy::new("Try again in a moment.").url("https://status.cloud.google.com/")),
     }
 }
 
 fn enable(host: &str, api: &ApiError, otherwise: &str) -> Remedy {
-    let remedy = Remedy::new(format!("Enable it there. {otherwise}"));
+    let remedy = Remedy::new(format!("Enable the API. {otherwise}"));
     let payer = api
         .metadata
         .get("consumer")
         .map(|name| name.trim_start_matches("projects/"))
-        // What cannot be a project does not get into a command that people paste.
+        // Only a valid ID becomes part of a command.
         .filter(|payer| crate::check_project(payer).is_ok());
     match payer {
         Some(payer) => remedy.command(format!("gcloud services enable {host} --project={payer}")),
         None => remedy,
     }
-}
-
-fn rest_error(api: &ApiError) -> ee_rest::Error {
-    ee_rest::Error::new(ee_rest::ErrorKind::Api, api.to_string()).with_source(api.clone())
 }

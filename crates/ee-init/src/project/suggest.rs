@@ -1,43 +1,39 @@
-//! "Did you mean …?": the caller's own projects that are spelt nearly like the one that was refused.
+//! "Did you mean …?": projects of the user whose IDs resemble the one that failed.
 
 use std::time::Duration;
 
 use ee_credentials::Credentials;
+use ee_rest::ProjectId;
 use ee_token::HttpClient;
 use tokio::time::timeout;
 
-use crate::project::check_project;
 use crate::project::list::ListedProject;
 use crate::project::search::search;
-use crate::refusal::{ErrorContext, project_at_fault};
 use crate::{Error, ErrorKind};
 
-/// Nobody waits longer for a suggestion.
-const PATIENCE: Duration = Duration::from_secs(2);
-const MOST: usize = 3;
+/// A suggestion must not delay the error noticeably.
+const TIMEOUT: Duration = Duration::from_secs(2);
+const MAX_SUGGESTIONS: usize = 3;
 
-/// Adds the nearest of the caller's own projects to an error about a project that is denied or
-/// not there. If they cannot be listed, the error stays as it is.
+/// Adds the user's most similar projects to an error about a project that is denied or not found.
+/// If the projects cannot be listed, the error is returned unchanged.
 pub(crate) async fn add_suggestions(
     error: Error,
-    context: &ErrorContext,
+    requested: &str,
     http: &HttpClient,
     credentials: &Credentials,
 ) -> Error {
-    let is_spelling = matches!(
+    let may_be_misspelled = matches!(
         error.kind(),
         ErrorKind::ProjectDenied | ErrorKind::ProjectNotFound
     );
-    let Some(wanted) = misspelt(&error, context).filter(|_| is_spelling) else {
-        return error;
-    };
-    if credentials.token_cache().is_none() {
+    if !may_be_misspelled || credentials.token_cache().is_none() {
         return error;
     }
-    let Ok(Ok(projects)) = timeout(PATIENCE, search(http, credentials, None)).await else {
+    let Ok(Ok(projects)) = timeout(TIMEOUT, search(http, credentials, None)).await else {
         return error;
     };
-    let near = suggestions(&wanted, &projects);
+    let near = suggestions(misspelled(&error, requested), &projects);
     let Some(mut remedy) = error.remedy().cloned().filter(|_| !near.is_empty()) else {
         return error;
     };
@@ -45,21 +41,18 @@ pub(crate) async fn add_suggestions(
     error.with_remedy(remedy)
 }
 
-/// The name that may be misspelt: that of the project at fault, which is not always the one asked
-/// for. Servers like to name it by a number that nobody typed; then the one asked for.
-fn misspelt(error: &Error, context: &ErrorContext) -> Option<String> {
-    let at_fault = error.api().map(|api| project_at_fault(api, context));
-    at_fault
+/// Returns the ID that may be misspelled: that of the project at fault, which is not always the
+/// requested one. If the server names it by its number, which no user typed, the requested one.
+fn misspelled<'a>(error: &'a Error, requested: &'a str) -> &'a str {
+    let is_number = |id: &str| id.bytes().all(|b| b.is_ascii_digit());
+    error
+        .project()
         .filter(|id| !is_number(id))
-        .or_else(|| context.project.clone())
+        .unwrap_or(requested)
 }
 
-fn is_number(project: &str) -> bool {
-    project.bytes().all(|b| b.is_ascii_digit())
-}
-
-/// The ids of the caller's projects that are spelt nearly like this. None if it is one of them:
-/// then the spelling is right and something else is wrong.
+/// Returns the IDs of the projects that resemble `wanted`. Empty if `wanted` is one of them: then
+/// the spelling is right.
 fn suggestions<'a>(wanted: &str, projects: &'a [ListedProject]) -> Vec<&'a str> {
     if projects
         .iter()
@@ -67,12 +60,13 @@ fn suggestions<'a>(wanted: &str, projects: &'a [ListedProject]) -> Vec<&'a str> 
     {
         return Vec::new();
     }
-    // They are printed: a list of something else than projects suggests nothing.
+    // The IDs are printed, so only valid ones are suggested.
     let ids = projects.iter().map(|project| project.id.as_str());
-    nearest(wanted, ids.filter(|id| check_project(id).is_ok()))
+    nearest(wanted, ids.filter(|id| ProjectId::is_valid(id)))
 }
 
-/// The names that are no further from `wanted` than a third of its length, the nearest first.
+/// Returns the names whose edit distance from `wanted` is at most a third of its length, nearest
+/// first.
 fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let limit = (wanted.len() / 3).max(2);
     let mut near: Vec<_> = names
@@ -80,11 +74,14 @@ fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a st
         .filter(|(distance, _)| *distance <= limit)
         .collect();
     near.sort_unstable();
-    near.into_iter().take(MOST).map(|(_, name)| name).collect()
+    near.into_iter()
+        .take(MAX_SUGGESTIONS)
+        .map(|(_, name)| name)
+        .collect()
 }
 
-/// How many letters must be changed, added, left out, or swapped with the next: the optimal
-/// string alignment distance, after Damerau and Levenshtein.
+/// Returns the optimal string alignment distance (Damerau–Levenshtein): the number of characters
+/// that must be replaced, inserted, deleted, or swapped with the next.
 fn distance(one: &str, other: &str) -> usize {
     let (one, other): (Vec<_>, Vec<_>) = (one.chars().collect(), other.chars().collect());
     let mut before: Vec<usize> = Vec::new();
@@ -107,10 +104,7 @@ fn distance(one: &str, other: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use ee_rest::ApiError;
-
     use super::*;
-    use crate::refusal::explain;
     use crate::{ApiState, Registration};
 
     fn listed(id: &str, number: &str) -> ListedProject {
@@ -125,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_spelt_right_gets_no_suggestion() {
+    fn correct_id_gets_no_suggestion() {
         let projects = [
             listed("land-cover", "123456789012"),
             listed("land-cover-2", "123456789013"),
@@ -136,35 +130,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_project_is_not_suggested() {
+    fn invalid_id_is_not_suggested() {
         let hostile = "land-cover\u{1b}[2J";
         assert!(suggestions("land-cover", &[listed(hostile, "1")]).is_empty());
     }
 
     #[test]
-    fn the_project_at_fault_is_looked_for_and_a_number_stands_for_the_one_asked_for() {
-        let context = ErrorContext {
-            project: Some("asked-for".into()),
-            principal: None,
-        };
-        for (consumer, expected) in [
-            ("projects/at-fault", "at-fault"),
-            ("projects/123456789012", "asked-for"),
-            ("nonsense; rm", "asked-for"),
-        ] {
-            let body = serde_json::json!({"error": {"code": 403, "message": "No.", "details": [{
-                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                "reason": "USER_PROJECT_DENIED", "metadata": {"consumer": consumer}}]}});
-            let api =
-                ApiError::from_response(http::StatusCode::FORBIDDEN, body.to_string().as_bytes());
-            let error = ee_rest::Error::new(ee_rest::ErrorKind::Api, "refused").with_source(api);
-            let error = explain(error, &context);
-            assert_eq!(misspelt(&error, &context).as_deref(), Some(expected));
-        }
+    fn project_at_fault_is_searched_unless_it_is_a_number() {
+        let error = |project| Error::new(ErrorKind::ProjectDenied, "no").with_project(project);
+        assert_eq!(misspelled(&error("at-fault"), "requested"), "at-fault");
+        assert_eq!(misspelled(&error("123456789012"), "requested"), "requested");
+        let unknown = Error::new(ErrorKind::ProjectDenied, "no");
+        assert_eq!(misspelled(&unknown, "requested"), "requested");
     }
 
     #[test]
-    fn slips_of_the_fingers_are_near_and_other_words_are_not() {
+    fn typos_have_a_small_distance() {
         for (one, other, expected) in [
             ("", "", 0),
             ("abc", "", 3),
@@ -181,8 +162,8 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_come_first_and_the_far_ones_not_at_all() {
-        let names = ["land-cover-2", "land-cover", "ocean-colour", "lnd-cover"];
+    fn nearest_names_come_first() {
+        let names = ["land-cover-2", "land-cover", "ocean-color", "lnd-cover"];
         assert_eq!(
             nearest("land-cvoer", names.into_iter()),
             ["land-cover", "lnd-cover", "land-cover-2"]

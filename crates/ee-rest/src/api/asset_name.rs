@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use ee_token::Remedy;
+use ee_token::internal::Quoted;
 
 use crate::request::path::check_segment;
-use crate::{Error, ErrorKind};
+use crate::{Error, ProjectId};
 
 /// An asset name in the API's format: `projects/P/assets/…`.
 ///
@@ -104,7 +104,7 @@ impl FromStr for AssetName {
             }
         }
         let name = match (first, second, third) {
-            ("projects", Some(project), Some("assets")) if is_project(project) => {
+            ("projects", Some(project), Some("assets")) if ProjectId::is_valid(project) => {
                 let path: Vec<&str> = segments.collect();
                 Self::from_parts(project, &path.join("/"))
             }
@@ -128,43 +128,17 @@ impl fmt::Display for AssetName {
     }
 }
 
-/// Returns whether this is a project ID, with or without a domain prefix, or a project number.
-fn is_project(project: &str) -> bool {
-    if !project.is_empty() && project.bytes().all(|b| b.is_ascii_digit()) {
-        return true;
-    }
-    let id = match project.rsplit_once(':') {
-        None => project,
-        Some((domain, id)) => {
-            let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
-            if !domain.contains('.') || !domain.chars().all(plain) {
-                return false;
-            }
-            id
-        }
-    };
-    let small = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let bytes = id.as_bytes();
-    (6..=30).contains(&bytes.len())
-        && bytes[0].is_ascii_lowercase()
-        && bytes.last().copied().is_some_and(small)
-        && bytes.iter().all(|b| small(*b) || *b == b'-')
-}
-
 fn invalid_id(id: &str, why: &str) -> Error {
-    let shown: String = id.chars().take(80).collect();
-    Error::new(
-        ErrorKind::InvalidRequest,
-        format!("{shown:?} is not a valid asset ID: {why}"),
-    )
-    .with_remedy(Remedy::new(
+    Error::invalid_request(
+        format!("{} is not a valid asset ID: {why}", Quoted(id)),
         "Use projects/PROJECT/assets/PATH, users/NAME/PATH, or a catalog ID such as COPERNICUS/S2.",
-    ))
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     #[test]
     fn legacy_ids_become_names_as_in_googles_clients() {

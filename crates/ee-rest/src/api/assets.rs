@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::api::ListRequest;
-use crate::{AssetName, Client, Error, ErrorKind};
+use crate::{AssetName, Client, Error};
 
 /// An asset.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -124,7 +124,7 @@ impl Assets {
     /// Returns an asset.
     ///
     /// # Errors
-    /// Returns [`ErrorKind::InvalidRequest`] if `id` is not a valid asset ID; otherwise see
+    /// Returns [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if `id` is not a valid asset ID; otherwise see
     /// [`Client::get_json`].
     pub async fn get(&self, id: &str) -> Result<Asset, Error> {
         self.0.get_json(asset(id)?.as_str()).await
@@ -225,17 +225,14 @@ impl Assets {
     /// ```
     ///
     /// # Errors
-    /// See [`Assets::get`]. Returns [`ErrorKind::InvalidRequest`] for an empty update, which the
+    /// See [`Assets::get`]. Returns [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) for an empty update, which the
     /// server would interpret as replacing the whole asset.
     pub async fn update(&self, id: &str, update: &AssetUpdate) -> Result<Asset, Error> {
         if update.mask.is_empty() {
-            return Err(Error::new(
-                ErrorKind::InvalidRequest,
+            return Err(Error::invalid_request(
                 format!("the update of the asset {id:?} is empty"),
-            )
-            .with_remedy(ee_token::Remedy::new(
                 "Set at least one property, the start time or the end time.",
-            )));
+            ));
         }
         self.0
             .request(Method::PATCH, asset(id)?.as_str())
@@ -264,13 +261,10 @@ impl Assets {
 pub(crate) fn asset(id: &str) -> Result<AssetName, Error> {
     let name: AssetName = id.parse()?;
     if name.is_root() {
-        return Err(Error::new(
-            ErrorKind::InvalidRequest,
+        return Err(Error::invalid_request(
             format!("{name} is the root of a project's assets, not an asset"),
-        )
-        .with_remedy(ee_token::Remedy::new(
             "Add the asset's path, as in projects/PROJECT/assets/PATH.",
-        )));
+        ));
     }
     Ok(name)
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::api::assets::asset;
-use crate::{Client, Error, ErrorKind, Operation};
+use crate::{Client, Error, Operation};
 
 /// What to export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -137,9 +137,8 @@ impl Export {
                 self.body.insert(name.to_owned(), value);
             }
             Err(error) => {
-                let message = format!("the export option `{name}` could not be serialized to JSON");
-                let error = Error::new(ErrorKind::InvalidRequest, message).with_source(error);
-                self.error.get_or_insert(error);
+                let what = format!("the export option `{name}`");
+                self.error.get_or_insert(Error::not_json(&what, error));
             }
         }
         self
@@ -174,13 +173,10 @@ impl Export {
             "bigqueryExportOptions",
         ];
         if !option_fields.into_iter().any(has_destination) {
-            return Err(
-                Error::new(ErrorKind::InvalidRequest, "the export has no destination").with_remedy(
-                    ee_token::Remedy::new(
-                        "Call .to_asset(…), .to_cloud_storage(…) or .to_drive(…).",
-                    ),
-                ),
-            );
+            return Err(Error::invalid_request(
+                "the export has no destination",
+                "Call .to_asset(…), .to_cloud_storage(…) or .to_drive(…).",
+            ));
         }
         Ok(self.body)
     }
@@ -203,7 +199,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Returns [`ErrorKind::InvalidRequest`] if the export has no destination or an invalid asset
+    /// Returns [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if the export has no destination or an invalid asset
     /// ID; otherwise see [`Client::post_json`].
     pub async fn export(&self, export: Export) -> Result<Operation, Error> {
         let path = export.kind.path();
@@ -216,6 +212,7 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     #[test]
     fn each_export_kind_has_its_file_options_and_format() {

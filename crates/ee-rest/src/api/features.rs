@@ -30,10 +30,8 @@ impl Client {
         &self,
         expression: &(impl Serialize + ?Sized),
     ) -> Result<ListRequest<T>, crate::Error> {
-        let expression = serde_json::to_value(expression).map_err(|error| {
-            let message = "the expression could not be serialized to JSON";
-            crate::Error::new(crate::ErrorKind::InvalidRequest, message).with_source(error)
-        })?;
+        let expression = serde_json::to_value(expression)
+            .map_err(|error| crate::Error::not_json("the expression", error))?;
         let body: Map<String, Value> = [("expression".to_owned(), expression)]
             .into_iter()
             .collect();

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{AssetName, Client, Error, ErrorKind};
+use crate::{AssetName, Client, Error};
 
 /// An image file format, as in the API's `ImageFileFormat`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -141,10 +141,8 @@ impl ImageRequest {
                 self.body.insert(name.to_owned(), value);
             }
             Err(error) => {
-                let message = format!("the image option `{name}` could not be serialized to JSON");
-                self.record_error(
-                    Error::new(ErrorKind::InvalidRequest, message).with_source(error),
-                );
+                let what = format!("the image option `{name}`");
+                self.record_error(Error::not_json(&what, error));
             }
         }
     }

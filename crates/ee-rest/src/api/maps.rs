@@ -7,7 +7,7 @@ use url::Url;
 use crate::api::download::Download;
 use crate::api::images::{ImageRequest, MapRequest};
 use crate::request::path::Route;
-use crate::{Client, Error, ErrorKind};
+use crate::{Client, Error};
 
 /// The maximum useful zoom level, at which a pixel is smaller than a centimeter.
 const MAX_ZOOM: u8 = 24;
@@ -52,9 +52,8 @@ pub(crate) async fn create(
         .await?;
     let name = response.json::<CreatedResource>()?.name;
     let Some(route) = route_of(&name, collection) else {
-        return Err(Error::with_attempts(
+        return Err(Error::invalid_response(
             response.attempts(),
-            ErrorKind::InvalidResponse,
             format!(
                 "the response to {} contains no valid name under {collection}",
                 response.name
@@ -93,7 +92,7 @@ impl MapTiles {
     /// Returns the URL of a tile. Columns wrap around the world, so any `x` is valid.
     ///
     /// # Errors
-    /// Returns [`ErrorKind::InvalidRequest`] for a zoom above 24 or a row outside of the map.
+    /// Returns [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) for a zoom above 24 or a row outside of the map.
     pub fn tile_url(&self, z: u8, x: i64, y: i64) -> Result<String, Error> {
         Ok(format!("{}/{}", self.url, tile(z, x, y)?))
     }
@@ -111,14 +110,14 @@ impl MapTiles {
 
 fn tile(z: u8, x: i64, y: i64) -> Result<String, Error> {
     if z > MAX_ZOOM {
-        return Err(invalid_tile(
+        return Err(Error::invalid_request(
             format!("the zoom level {z} is out of range"),
             format!("Use a zoom level from 0 to {MAX_ZOOM}."),
         ));
     }
     let width = 1_i64 << z;
     if !(0..width).contains(&y) {
-        return Err(invalid_tile(
+        return Err(Error::invalid_request(
             format!("the row {y} is out of range at zoom level {z}"),
             format!("Use a row from 0 to {}.", width - 1),
         ));
@@ -126,13 +125,10 @@ fn tile(z: u8, x: i64, y: i64) -> Result<String, Error> {
     Ok(format!("tiles/{z}/{}/{y}", x.rem_euclid(width)))
 }
 
-fn invalid_tile(message: String, remedy: String) -> Error {
-    Error::new(ErrorKind::InvalidRequest, message).with_remedy(ee_token::Remedy::new(remedy))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     #[test]
     fn columns_wrap_around_the_world_and_rows_do_not() {

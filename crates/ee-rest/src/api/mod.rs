@@ -15,7 +15,7 @@ mod maps;
 mod pixels;
 mod thumbnails;
 
-pub use crate::api::project_config::ProjectConfig;
+pub use crate::api::project_config::{ProjectConfig, Registration};
 pub use crate::pages::list::ListRequest;
 pub use algorithms::{Algorithm, AlgorithmArgument};
 pub use assets::{Asset, AssetUpdate, Assets};

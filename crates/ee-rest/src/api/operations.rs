@@ -5,6 +5,7 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::time::Duration;
 
+use ee_token::internal::Quoted;
 use ee_token::{Remedy, RetryPolicy};
 use http::Method;
 use serde::{Deserialize, Deserializer};
@@ -171,11 +172,17 @@ impl Operation {
             return Ok(self);
         }
         let code = self.error.as_ref().map(|error| error.code);
-        let (kind, what) = match (self.state(), code) {
-            (OperationState::Cancelled, _) | (_, Some(CANCELLED)) => {
-                (ErrorKind::OperationCancelled, "was cancelled")
-            }
-            (OperationState::Failed, _) | (_, Some(_)) => (ErrorKind::OperationFailed, "failed"),
+        let (kind, what, remedy) = match (self.state(), code) {
+            (OperationState::Cancelled, _) | (_, Some(CANCELLED)) => (
+                ErrorKind::OperationCancelled,
+                "was cancelled",
+                "Start the operation again if its result is still needed.",
+            ),
+            (OperationState::Failed, _) | (_, Some(_)) => (
+                ErrorKind::OperationFailed,
+                "failed",
+                "Fix what the server's message names, then start the operation again.",
+            ),
             _ => return Ok(self),
         };
         let mut message = format!("the operation {}", secrets.sanitize_message(&self.name));
@@ -191,7 +198,9 @@ impl Operation {
         {
             message += &format!(": {}", secrets.sanitize_message(&error.message));
         }
-        Err(Error::new(kind, message).with_source(OperationSnapshot::new(self, secrets)))
+        Err(Error::new(kind, message)
+            .with_remedy(Remedy::new(remedy).url("https://code.earthengine.google.com/tasks"))
+            .with_source(OperationSnapshot::new(self, secrets)))
     }
 }
 
@@ -472,14 +481,10 @@ impl fmt::Debug for OperationPoller {
 /// Returns the path of an operation, given its name or ID.
 fn path(name: &str) -> Result<String, Error> {
     let invalid = |why: &str| {
-        let shown: String = name.chars().take(80).collect();
-        Error::new(
-            ErrorKind::InvalidRequest,
-            format!("{shown:?} is not a valid operation name: {why}"),
-        )
-        .with_remedy(Remedy::new(
+        Error::invalid_request(
+            format!("{} is not a valid operation name: {why}", Quoted(name)),
             "Use projects/PROJECT/operations/ID, or the ID alone.",
-        ))
+        )
     };
     let parts: Vec<&str> = name.split('/').collect();
     for part in &parts {
@@ -570,13 +575,14 @@ mod tests {
             "name": words, "done": true, "error": {"code": 3, "message": words},
             "metadata": {"state": words, "description": words},
         }));
+        let is_unsafe = |c: char| c.is_control() && c != '\n';
         let all = |error: &Error| {
             use std::error::Error as _;
             format!("{error} {error:?} {}", error.source().unwrap())
         };
         let text = all(&failed.clone().into_redacted_result(&secrets).unwrap_err());
         assert!(
-            !text.contains(char::is_control) && !text.contains("canary"),
+            !text.contains(is_unsafe) && !text.contains("canary"),
             "{text}"
         );
         assert!(
@@ -586,7 +592,7 @@ mod tests {
         // Without the secrets, text that looks like one is redacted.
         let text = all(&failed.clone().into_result().unwrap_err());
         assert!(
-            !text.contains(char::is_control) && !text.contains("ya29"),
+            !text.contains(is_unsafe) && !text.contains("ya29"),
             "{text}"
         );
 
@@ -597,7 +603,7 @@ mod tests {
         let poller = poller.build().unwrap().operations().wait("A1");
         let text = all(&poller.deadline_exceeded(Some(OperationSnapshot::new(failed, &secrets))));
         assert!(
-            !text.contains(char::is_control) && !text.contains("canary"),
+            !text.contains(is_unsafe) && !text.contains("canary"),
             "{text}"
         );
     }

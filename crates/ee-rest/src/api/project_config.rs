@@ -1,7 +1,9 @@
 //! The Earth Engine configuration of a project.
 
+use std::fmt;
+
 use http::Method;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 use crate::{Client, Error};
@@ -14,12 +16,73 @@ pub struct ProjectConfig {
     /// The name: `projects/P/config`.
     #[serde(default)]
     pub name: String,
-    /// The registration state: `REGISTERED_NOT_COMMERCIALLY`, ….
+    /// How the project is registered.
     #[serde(default)]
-    pub registration_state: String,
+    pub registration_state: Registration,
     /// The maximum number of concurrent exports, if limited.
     #[serde(default)]
     pub max_concurrent_exports: Option<u32>,
+}
+
+/// How a project is registered for Earth Engine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Registration {
+    /// Registered for commercial use.
+    Commercial,
+    /// Registered for noncommercial use: research, education, nonprofits.
+    NotCommercial,
+    /// Not registered.
+    NotRegistered,
+    /// The server did not report the state.
+    #[default]
+    Unspecified,
+    /// The state was not requested.
+    Unverified,
+    /// A state that this version does not know.
+    Other(String),
+}
+
+impl Registration {
+    /// Returns the API's name of the state, such as `REGISTERED_COMMERCIALLY`.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Commercial => "REGISTERED_COMMERCIALLY",
+            Self::NotCommercial => "REGISTERED_NOT_COMMERCIALLY",
+            Self::NotRegistered => "NOT_REGISTERED",
+            Self::Unspecified => "REGISTRATION_STATE_UNSPECIFIED",
+            Self::Unverified => "UNVERIFIED",
+            Self::Other(state) => state,
+        }
+    }
+
+    fn from_state(state: String) -> Self {
+        // Only a name is kept, because another text could echo a secret.
+        let is_name = |text: &str| {
+            text.len() <= 64 && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+        };
+        match state.as_str() {
+            "REGISTERED_COMMERCIALLY" => Self::Commercial,
+            "REGISTERED_NOT_COMMERCIALLY" => Self::NotCommercial,
+            "NOT_REGISTERED" => Self::NotRegistered,
+            "" | "REGISTRATION_STATE_UNSPECIFIED" => Self::Unspecified,
+            name if is_name(name) => Self::Other(state),
+            _ => Self::Unspecified,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Registration {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let state = Option::<String>::deserialize(deserializer)?;
+        Ok(Self::from_state(state.unwrap_or_default()))
+    }
+}
+
+impl fmt::Display for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 impl Client {
@@ -59,5 +122,21 @@ impl Client {
             .send()
             .await?
             .json()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_registration_state_is_kept_only_if_it_is_a_name() {
+        let read = |state: &str| serde_json::from_value::<Registration>(json!(state)).unwrap();
+        assert_eq!(read("SOMETHING_NEW").as_str(), "SOMETHING_NEW");
+        for text in ["ya29.an-echo", "something new", &"A".repeat(65)] {
+            assert_eq!(read(text), Registration::Unspecified);
+        }
+        let null: ProjectConfig = serde_json::from_str(r#"{"registrationState": null}"#).unwrap();
+        assert_eq!(null.registration_state, Registration::Unspecified);
     }
 }

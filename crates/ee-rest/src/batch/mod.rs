@@ -8,7 +8,8 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ee_token::{AccessToken, Remedy};
+use ee_token::AccessToken;
+use ee_token::internal::Quoted;
 use http::Method;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
@@ -18,6 +19,7 @@ use url::Url;
 
 use crate::batch::multipart::{PartResponse, parse};
 use crate::client::Inner;
+use crate::error::explain::explain;
 use crate::request::body_fields::add_fields;
 use crate::request::path::{BATCH, Route};
 use crate::request::prepared::RequestName;
@@ -138,14 +140,12 @@ impl Batch {
         query: &[(&str, &str)],
         body: Option<&(impl Serialize + ?Sized)>,
     ) -> Result<Call, Error> {
-        let shown: String = id.chars().take(80).collect();
+        let shown = Quoted(&id);
         let invalid = |why: &str| {
-            let message = format!("{shown:?} is not a valid call ID: {why}");
-            Err(
-                Error::new(ErrorKind::InvalidRequest, message).with_remedy(Remedy::new(
-                    "Use a unique ID of 1 to 200 visible ASCII characters.",
-                )),
-            )
+            Err(Error::invalid_request(
+                format!("{shown} is not a valid call ID: {why}"),
+                "Use a unique ID of 1 to 200 visible ASCII characters.",
+            ))
         };
         // The ID is sent and returned in a header, in angle brackets.
         let plain = |b: u8| b.is_ascii_graphic() && !b"<>".contains(&b);
@@ -157,16 +157,15 @@ impl Batch {
         }
         let route = Route::new(path, self.client.project())?;
         if route.is_batch() {
-            let message = format!("the call {shown:?} is itself a batch");
-            return Err(Error::new(ErrorKind::InvalidRequest, message)
-                .with_remedy(Remedy::new("Add its calls to this batch directly.")));
+            return Err(Error::invalid_request(
+                format!("the call {shown} is itself a batch"),
+                "Add its calls to this batch directly.",
+            ));
         }
         let mut body = match body {
             None => None,
             Some(body) => Some(Bytes::from(serde_json::to_vec(body).map_err(|error| {
-                let message =
-                    format!("the body of the call {shown:?} could not be serialized to JSON");
-                Error::new(ErrorKind::InvalidRequest, message).with_source(error)
+                Error::not_json(&format!("the body of the call {shown}"), error)
             })?)),
         };
         let mut query = query
@@ -194,14 +193,13 @@ impl Batch {
             return Err(error);
         }
         if self.calls.len() > MAX_CALLS {
-            return Err(Error::new(
-                ErrorKind::InvalidRequest,
+            return Err(Error::invalid_request(
                 format!(
                     "a batch of {} calls is too large: the maximum is {MAX_CALLS}",
                     self.calls.len()
                 ),
-            )
-            .with_remedy(Remedy::new("Split the calls into several batches.")));
+                "Split the calls into several batches.",
+            ));
         }
         if self.calls.is_empty() {
             return Ok(BatchResponse(CallResults::new()));
@@ -292,7 +290,11 @@ fn with_calls(request: RequestBuilder, calls: &[Call]) -> Result<RequestBuilder,
 fn encode(calls: &[Call]) -> Result<Vec<u8>, Error> {
     // Only the path matters: all calls go to the host of the batch.
     let base = Url::parse("https://earthengine.googleapis.com/").map_err(|error| {
-        Error::new(ErrorKind::InvalidRequest, "the calls have no valid URL").with_source(error)
+        Error::invalid_request(
+            "the calls have no valid URL",
+            "Check the paths of the calls.",
+        )
+        .with_source(error)
     })?;
     let mut encoded = Vec::new();
     for call in calls {
@@ -337,9 +339,8 @@ fn read(client: &Inner, response: Response, calls: &[Call]) -> Result<CallResult
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     let parts = parse(content_type, &response.body, calls.len()).map_err(|why| {
-        Error::with_attempts(
+        Error::invalid_response(
             response.attempts,
-            ErrorKind::InvalidResponse,
             format!(
                 "the response to {} is not a batch response: {why}",
                 response.name
@@ -394,7 +395,7 @@ fn read_call(
         // The same limit as for a single error response.
         let body = &part.body[..part.body.len().min(MAX_ERROR_BODY)];
         let api = ApiError::read(part.status, body, &response.secrets);
-        return Err(Error::of_api(response.attempts, name, api));
+        return Err(explain(name, api, client.caller(None)).with_attempts(response.attempts));
     }
     Ok(Response {
         status: part.status,
@@ -408,9 +409,8 @@ fn read_call(
 }
 
 fn invalid_response(response: &Response, name: &RequestName, why: &str) -> Error {
-    Error::with_attempts(
+    Error::invalid_response(
         response.attempts,
-        ErrorKind::InvalidResponse,
         format!("the response to {name} in the batch is invalid: {why}"),
     )
 }
@@ -433,9 +433,9 @@ impl BatchResponse {
         match self.0.get(id) {
             Some(Ok(response)) => response.json(),
             Some(Err(error)) => Err(error.clone()),
-            None => Err(Error::new(
-                ErrorKind::InvalidRequest,
-                "the batch had no call with this id",
+            None => Err(Error::invalid_request(
+                format!("the batch had no call with the ID {}", Quoted(id)),
+                "Use the ID that the call was added with.",
             )),
         }
     }

@@ -219,9 +219,12 @@ impl ApiError {
     /// needs too much memory.
     pub fn is_transient(&self) -> bool {
         let busy = matches!(self.status.as_u16(), 500 | 502 | 503 | 504);
-        (busy || self.is_rate_limit())
-            && !self.is_daily_quota()
-            && !self.message.contains(OUT_OF_MEMORY)
+        (busy || self.is_rate_limit()) && !self.is_daily_quota() && !self.is_out_of_memory()
+    }
+
+    /// Returns whether the computation needs too much memory.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        self.message.contains(OUT_OF_MEMORY)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Excerpts of responses that are not in Earth Engine's format.
 
+use ee_token::internal::truncated;
+
 use crate::error::redactor::Secrets;
 
 /// The maximum length, in characters.
@@ -23,10 +25,7 @@ pub(crate) fn excerpt(body: &[u8], secrets: &Secrets) -> String {
         }
         line.push_str(word);
     }
-    match line.char_indices().nth(MAX) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
+    truncated(&line, MAX).into_owned()
 }
 
 fn title(html: &str) -> Option<String> {

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Error, ErrorKind, RequestBuilder, Response};
+use crate::{Error, RequestBuilder, Response};
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -307,9 +307,8 @@ fn without_values(message: &str) -> &str {
 }
 
 fn invalid(response: &Response, what: String) -> Error {
-    Error::with_attempts(
+    Error::invalid_response(
         response.attempts(),
-        ErrorKind::InvalidResponse,
         format!("the response to {} {what}", response.name),
     )
 }

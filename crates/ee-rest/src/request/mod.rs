@@ -2,6 +2,7 @@
 
 pub(crate) mod body_fields;
 pub(crate) mod idempotency;
+pub(crate) mod options;
 pub(crate) mod path;
 pub(crate) mod prepared;
 pub(crate) mod workload_tag;
@@ -10,15 +11,15 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ee_token::RetryPolicy;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method};
 use serde::Serialize;
 
 use crate::builder::API_KEY;
+use crate::request::options::request_options;
 use crate::request::prepared::{JSON, RequestParts};
 use crate::send::{exchange, exchange_streaming};
-use crate::{Client, Error, ErrorKind, Response, StreamingResponse, WorkloadTag};
+use crate::{Client, Error, Response, StreamingResponse};
 
 /// A builder for a request, created by [`Client::request`].
 ///
@@ -30,6 +31,10 @@ pub struct RequestBuilder {
     parts: Box<RequestParts>,
 }
 
+request_options!(RequestBuilder, parts.options);
+
+/// The methods from [`retry_policy`](Self::retry_policy) to
+/// [`max_response_size`](Self::max_response_size) override the client's options for this request.
 impl RequestBuilder {
     pub(crate) fn new(client: Client, method: Method, path: String) -> Self {
         let parts = Box::new(RequestParts {
@@ -53,13 +58,7 @@ impl RequestBuilder {
                 self.parts.content_type = Some(HeaderValue::from_static(JSON));
                 self.parts.body = Some(json.into());
             }
-            Err(error) => self.record_error(
-                Error::new(
-                    ErrorKind::InvalidRequest,
-                    "the request body could not be serialized to JSON",
-                )
-                .with_source(error),
-            ),
+            Err(error) => self.record_error(Error::not_json("the request body", error)),
         }
         self
     }
@@ -82,9 +81,9 @@ impl RequestBuilder {
             &TRANSFER_ENCODING,
         ];
         if ours.contains(&&name) {
-            self.record_error(Error::new(
-                ErrorKind::InvalidRequest,
+            self.record_error(Error::invalid_request(
                 format!("the header {name} is set by the client"),
+                "Do not set this header. Set credentials with the client's `Auth`.",
             ));
         } else if let Ok(value) = HeaderValue::from_str(value) {
             if name == CONTENT_TYPE {
@@ -95,9 +94,9 @@ impl RequestBuilder {
             }
         } else {
             // The value is not shown: it may be a secret.
-            self.record_error(Error::new(
-                ErrorKind::InvalidRequest,
+            self.record_error(Error::invalid_request(
                 format!("the value of the header {name} is not a valid header value"),
+                "Use visible ASCII characters and spaces.",
             ));
         }
         self
@@ -109,25 +108,6 @@ impl RequestBuilder {
         self
     }
 
-    /// Overrides [`ClientBuilder::retry_policy`](crate::ClientBuilder::retry_policy) for this
-    /// request.
-    pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
-        self.parts.retry = Some(retry);
-        self
-    }
-
-    /// Overrides [`ClientBuilder::timeout`](crate::ClientBuilder::timeout) for this request.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.parts.timeout = Some(timeout);
-        self
-    }
-
-    /// Overrides [`ClientBuilder::deadline`](crate::ClientBuilder::deadline) for this call.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.parts.deadline = Some(deadline);
-        self
-    }
-
     /// Sets whether the request is idempotent, overriding what its method and path imply. Only
     /// idempotent requests are retried when the response was lost.
     pub fn idempotent(mut self, yes: bool) -> Self {
@@ -135,44 +115,17 @@ impl RequestBuilder {
         self
     }
 
-    /// Sets the workload tag, which labels the request's computing time. Defaults to
-    /// [`ClientBuilder::workload_tag`](crate::ClientBuilder::workload_tag). An empty string means
-    /// no tag. A `workloadTag` in the body takes precedence. Methods that do not support workload
-    /// tags are sent none.
-    pub fn workload_tag(mut self, tag: impl AsRef<str>) -> Self {
-        match tag.as_ref() {
-            "" => self.parts.workload_tag = Some(None),
-            tag => match WorkloadTag::new(tag) {
-                Ok(tag) => self.parts.workload_tag = Some(Some(tag)),
-                Err(error) => self.record_error(error),
-            },
-        }
-        self
-    }
-
-    /// Requests a profile of the computation, whose ID is in [`Response::profile_id`].
-    pub fn profiling(mut self, yes: bool) -> Self {
-        self.parts.profiling = Some(yes);
-        self
-    }
-
-    /// Sets the maximum response size, in bytes. Defaults to
-    /// [`ClientBuilder::max_response_size`](crate::ClientBuilder::max_response_size), and to no
-    /// limit for [`send_streaming`](Self::send_streaming).
-    pub fn max_response_size(mut self, bytes: usize) -> Self {
-        self.parts.max_response_size = Some(bytes);
-        self
-    }
-
     /// Sends the request and reads the whole response.
     ///
     /// # Errors
-    /// - [`ErrorKind::InvalidRequest`] or [`ErrorKind::NoProject`] before anything is sent;
-    /// - [`ErrorKind::Token`] if no access token could be obtained;
-    /// - [`ErrorKind::Api`] if the server responded with a status other than 2xx;
-    /// - [`ErrorKind::Network`] or [`ErrorKind::Timeout`] if there was no response;
-    /// - [`ErrorKind::InvalidResponse`] if the response is too long;
-    /// - [`ErrorKind::Runtime`] outside of a tokio runtime.
+    /// - [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest), [`ErrorKind::InvalidProject`](crate::ErrorKind::InvalidProject) or [`ErrorKind::NoProject`](crate::ErrorKind::NoProject)
+    ///   before anything is sent;
+    /// - [`ErrorKind::Token`](crate::ErrorKind::Token) if no access token could be obtained;
+    /// - [`ErrorKind::ApiDisabled`](crate::ErrorKind::ApiDisabled), [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), [`ErrorKind::QuotaExceeded`](crate::ErrorKind::QuotaExceeded), … if
+    ///   the server responded with a status other than 2xx (see [`Error::api`]);
+    /// - [`ErrorKind::Network`](crate::ErrorKind::Network) or [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if there was no response;
+    /// - [`ErrorKind::InvalidResponse`](crate::ErrorKind::InvalidResponse) if the response is too long;
+    /// - [`ErrorKind::Runtime`](crate::ErrorKind::Runtime) outside of a tokio runtime.
     ///
     /// After retries, the error is that of the last attempt, even if the deadline then passed
     /// while queueing or waiting for a token. If the token source fails permanently, its error is
@@ -214,11 +167,12 @@ impl RequestBuilder {
 
     /// Returns the deadline of the whole call, if there is one.
     pub(crate) fn total_deadline(&self) -> Option<Duration> {
-        self.parts.deadline.or(self.client.0.options.deadline)
+        let client = &self.client.0.options.requests;
+        self.parts.options.deadline.or(client.deadline)
     }
 
     fn record_error(&mut self, error: Error) {
-        self.parts.error.get_or_insert(error);
+        self.parts.options.record_error(error);
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Mutex;
 
 use ee_token::Remedy;
+use ee_token::internal::Quoted;
 use url::Url;
 
 use crate::{Error, ErrorKind};
@@ -184,19 +185,17 @@ fn invalid_base(base: &Url) -> Error {
 }
 
 fn invalid_path(path: &str, why: &str) -> Error {
-    // Truncated, because the text could be anything.
-    let shown: String = path.chars().take(80).collect();
-    Error::new(
-        ErrorKind::InvalidRequest,
-        format!("{shown:?} is not a valid request path: {why}"),
+    Error::invalid_request(
+        format!("{} is not a valid request path: {why}", Quoted(path)),
+        "Use a path such as value:compute or projects/PROJECT/assets/NAME, and add query parameters with `query`.",
     )
 }
 
 fn no_project(path: &str) -> Error {
-    let shown: String = path.chars().take(80).collect();
+    let path = Quoted(path);
     Error::new(
         ErrorKind::NoProject,
-        format!("the path {shown:?} is relative to a project, but no project is set"),
+        format!("the path {path} is relative to a project, but no project is set"),
     )
     .with_remedy(Remedy::new(
         "Set the client's project, or use a full path: projects/PROJECT/….",

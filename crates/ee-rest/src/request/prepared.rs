@@ -9,14 +9,24 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use url::Url;
 
-use crate::builder::{QUOTA_PROJECT, check_project, quota_project};
+use crate::Error;
+use crate::builder::{QUOTA_PROJECT, quota_project};
 use crate::client::Inner;
+use crate::error::explain::Caller;
+use crate::project_id::ProjectId;
 use crate::request::body_fields::add_fields;
+use crate::request::options::RequestOptions;
 use crate::request::path::Route;
 use crate::send::events::PROFILING;
-use crate::{Error, WorkloadTag};
 
 pub(crate) const JSON: &str = "application/json";
+
+/// Earth Engine allows an interactive request five minutes. The extra 30 seconds let the server's
+/// own timeout response arrive first.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(330);
+
+/// Earth Engine's largest responses (pixels) stay under 50 MB.
+const MAX_RESPONSE_SIZE: usize = 128 * 1024 * 1024;
 
 /// The values set on a [`RequestBuilder`](crate::RequestBuilder).
 #[derive(Clone, Default)]
@@ -28,16 +38,8 @@ pub(crate) struct RequestParts {
     pub(crate) content_type: Option<HeaderValue>,
     pub(crate) body: Option<Bytes>,
     pub(crate) project: Option<String>,
-    pub(crate) retry: Option<RetryPolicy>,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) deadline: Option<Duration>,
-    pub(crate) max_response_size: Option<usize>,
     pub(crate) idempotent: Option<bool>,
-    /// `None` uses the client's tag; `Some(None)` sends no tag.
-    pub(crate) workload_tag: Option<Option<WorkloadTag>>,
-    pub(crate) profiling: Option<bool>,
-    /// The first validation error.
-    pub(crate) error: Option<Error>,
+    pub(crate) options: RequestOptions,
 }
 
 /// A validated request. Its body is serialized once and shared by all attempts.
@@ -66,12 +68,12 @@ impl fmt::Display for RequestName {
 impl RequestParts {
     /// Validates the request.
     pub(crate) fn prepare(mut self: Box<Self>, client: &Inner) -> Result<PreparedRequest, Error> {
-        if let Some(error) = self.error {
+        if let Some(error) = self.options.error {
             return Err(error);
         }
         let options = &client.options;
         if let Some(project) = &self.project {
-            check_project(project)?;
+            ProjectId::check(project)?;
         }
         let project = self.project.as_deref().or(options.project.as_deref());
         let route = Route::new(std::mem::take(&mut self.path), project)?;
@@ -94,9 +96,9 @@ impl RequestParts {
 
     /// Adds the workload tag and request ID. Returns whether the request is then idempotent.
     fn add_fields(&mut self, route: &Route, client: &Inner) -> bool {
-        let tag = match &self.workload_tag {
+        let tag = match &self.options.workload_tag {
             Some(tag) => tag.as_ref(),
-            None => client.workload_tag.as_ref(),
+            None => client.workload_tag(),
         };
         let json = self.content_type.as_ref();
         let json = json.is_some_and(|value| value.as_bytes().starts_with(JSON.as_bytes()));
@@ -140,7 +142,7 @@ impl PreparedRequest {
             }
         }
         let parts = &self.parts;
-        if parts.profiling.unwrap_or(client.options.profiling) {
+        if self.option(client, |options| options.profiling) == Some(true) {
             headers.insert(PROFILING, HeaderValue::from_static("1"));
         }
         // Google's front ends reject a POST without a length (411).
@@ -159,25 +161,38 @@ impl PreparedRequest {
         headers
     }
 
-    pub(crate) fn retry_policy<'a>(&'a self, client: &'a Inner) -> &'a RetryPolicy {
-        self.parts.retry.as_ref().unwrap_or(&client.options.retry)
+    /// Returns who sends the request, and which project it is billed to.
+    pub(crate) fn caller<'a>(&'a self, client: &'a Inner) -> Caller<'a> {
+        let own = self.parts.project.as_deref();
+        client.caller(own)
+    }
+
+    /// Returns the request's own option, or else the client's.
+    fn option<T>(&self, client: &Inner, get: impl Fn(&RequestOptions) -> Option<T>) -> Option<T> {
+        get(&self.parts.options).or_else(|| get(&client.options.requests))
+    }
+
+    pub(crate) fn retry_policy(&self, client: &Inner) -> RetryPolicy {
+        self.option(client, |options| options.retry.clone())
+            .unwrap_or_default()
     }
 
     pub(crate) fn timeout(&self, client: &Inner) -> Duration {
-        self.parts.timeout.unwrap_or(client.options.timeout)
+        self.option(client, |options| options.timeout)
+            .unwrap_or(ATTEMPT_TIMEOUT)
     }
 
     pub(crate) fn deadline(&self, client: &Inner) -> Option<Duration> {
-        self.parts.deadline.or(client.options.deadline)
+        self.option(client, |options| options.deadline)
     }
 
     pub(crate) fn max_response_size(&self, client: &Inner) -> usize {
-        self.own_max_response_size()
-            .unwrap_or(client.options.max_response_size)
+        self.option(client, |options| options.max_response_size)
+            .unwrap_or(MAX_RESPONSE_SIZE)
     }
 
     /// Returns the limit that was set on this request.
     pub(crate) fn own_max_response_size(&self) -> Option<usize> {
-        self.parts.max_response_size
+        self.parts.options.max_response_size
     }
 }

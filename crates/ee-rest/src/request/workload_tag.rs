@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use ee_token::Remedy;
+use ee_token::internal::Quoted;
 
 use crate::{Error, ErrorKind};
 
@@ -39,10 +40,9 @@ impl WorkloadTag {
         if valid {
             return Ok(Self(tag.into()));
         }
-        let shown: String = tag.chars().take(80).collect();
         Err(Error::new(
             ErrorKind::InvalidRequest,
-            format!("{shown:?} is not a valid workload tag"),
+            format!("{} is not a valid workload tag", Quoted(tag)),
         )
         .with_remedy(
             Remedy::new(

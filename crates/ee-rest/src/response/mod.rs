@@ -8,14 +8,15 @@ use std::fmt;
 
 use bytes::Bytes;
 use ee_token::Remedy;
+use ee_token::internal::truncated;
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
+use crate::Error;
 use crate::error::redactor::Secrets;
 use crate::request::prepared::RequestName;
 use crate::send::events::{INIT_MESSAGE, PROFILE, QUOTA_STATUS};
-use crate::{Error, ErrorKind};
 
 /// A successful response with its whole body.
 ///
@@ -80,12 +81,11 @@ impl Response {
     /// Deserializes the body as JSON.
     ///
     /// # Errors
-    /// Returns [`ErrorKind::InvalidResponse`] if the body is not JSON or does not match `T`.
+    /// Returns [`ErrorKind::InvalidResponse`](crate::ErrorKind::InvalidResponse) if the body is not JSON or does not match `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            let invalid = Error::with_attempts(
+            let invalid = Error::invalid_response(
                 self.attempts,
-                ErrorKind::InvalidResponse,
                 format!(
                     "the response to {} is not the expected JSON: {}",
                     self.name,
@@ -111,10 +111,7 @@ impl Response {
             (_, Category::Data) => {
                 // serde_json quotes whole values, which can be megabytes long.
                 let clean = self.secrets.sanitize(&error.to_string());
-                match clean.char_indices().nth(300) {
-                    Some((end, _)) => format!("{}…", &clean[..end]),
-                    None => clean,
-                }
+                truncated(&clean, 300).into_owned()
             }
             _ => format!(
                 "invalid JSON at line {} column {}",

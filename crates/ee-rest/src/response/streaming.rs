@@ -4,13 +4,14 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ee_token::read_chunk;
+use ee_token::{Remedy, read_chunk};
 use futures_core::Stream;
 use http::{HeaderMap, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use crate::request::prepared::RequestName;
 use crate::send::concurrency::Permit;
+use crate::send::deadline::earlier;
 use crate::send::runtime::check_runtime;
 use crate::{Error, ErrorKind};
 
@@ -113,11 +114,13 @@ impl StreamingResponse {
             Ok(Ok(Some(chunk))) => {
                 self.read += chunk.len() as u64;
                 match self.limits.bytes {
-                    Some(max) if self.read > max as u64 => Error::with_attempts(
-                        self.attempts,
+                    Some(max) if self.read > max as u64 => Error::new(
                         ErrorKind::InvalidResponse,
                         format!("the response to {} is longer than {max} bytes", self.name),
-                    ),
+                    )
+                    .with_remedy(Remedy::new(
+                        "Set a larger max_response_size, or request less at once.",
+                    )),
                     _ => return Ok(Some(chunk)),
                 }
             }
@@ -125,17 +128,15 @@ impl StreamingResponse {
                 self.body = Body::Ended;
                 return Ok(None);
             }
-            Ok(Err(error)) => Error::with_attempts(
-                self.attempts,
+            Ok(Err(error)) => Error::new(
                 ErrorKind::Network,
                 format!(
                     "the response to {} was interrupted after {} bytes: {error}",
                     self.name, self.read
                 ),
             )
-            .context(error),
-            Err(_) => Error::with_attempts(
-                self.attempts,
+            .with_cause(error),
+            Err(_) => Error::new(
                 ErrorKind::Timeout,
                 format!(
                     "the response to {} stalled after {} bytes",
@@ -143,6 +144,7 @@ impl StreamingResponse {
                 ),
             ),
         };
+        let error = error.with_attempts(self.attempts).or_default_remedy();
         self.body = Body::Broken(error.clone());
         Err(error)
     }
@@ -157,11 +159,10 @@ impl StreamingResponse {
 
 /// Returns the deadline of the next chunk.
 fn until(limits: Limits) -> Option<Instant> {
-    let chunk_deadline = Instant::now().checked_add(limits.chunk_timeout);
-    match (chunk_deadline, limits.until) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
+    earlier(
+        Instant::now().checked_add(limits.chunk_timeout),
+        limits.until,
+    )
 }
 
 impl fmt::Debug for StreamingResponse {

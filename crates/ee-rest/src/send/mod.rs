@@ -13,13 +13,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
-use ee_token::{AccessToken, MAX_REFUSED_STREAMS, read_bounded, retry_after, send_to};
+use ee_token::{AccessToken, MAX_REFUSED_STREAMS, Remedy, read_bounded, retry_after, send_to};
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use crate::client::Inner;
+use crate::error::explain::explain;
 use crate::error::redactor::Secrets;
 use crate::request::idempotency::{AttemptFailure, may_retry};
 use crate::request::prepared::{PreparedRequest, RequestName};
@@ -163,9 +164,8 @@ impl<'a> Call<'a> {
     /// Returns the response of a call that succeeded.
     fn received(self) -> Result<ReceivedResponse, Error> {
         self.received.ok_or_else(|| {
-            Error::with_attempts(
+            Error::invalid_response(
                 self.attempts,
-                ErrorKind::InvalidResponse,
                 format!("{} has no response", self.request.name),
             )
         })
@@ -173,10 +173,11 @@ impl<'a> Call<'a> {
 
     /// Runs the call, in a span if tracing is enabled.
     async fn run_traced(&mut self) -> Result<(), Error> {
-        if let Some(span) = self.span() {
-            return Box::pin(self.traced(span)).await;
-        }
-        self.run().await
+        let result = match self.span() {
+            Some(span) => Box::pin(self.traced(span)).await,
+            None => self.run().await,
+        };
+        result.map_err(|error| self.request.caller(self.client).identify(error))
     }
 
     fn span(&self) -> Option<Span> {
@@ -314,14 +315,15 @@ impl<'a> Call<'a> {
         let turn = Box::pin(within(self.until, turn)).await;
         self.now = Instant::now();
         turn.ok_or_else(|| {
-            Error::with_attempts(
-                self.attempts,
-                ErrorKind::Timeout,
-                format!(
-                    "{} timed out while queued: this client has too many concurrent requests",
-                    self.name()
-                ),
-            )
+            let message = format!(
+                "{} timed out while queued: this client has too many concurrent requests",
+                self.name()
+            );
+            Error::new(ErrorKind::Timeout, message)
+                .with_attempts(self.attempts)
+                .with_remedy(Remedy::new(
+                    "Start fewer requests at once, or set a longer deadline.",
+                ))
         })
     }
 
@@ -339,21 +341,17 @@ impl<'a> Call<'a> {
         match token {
             Some(Ok(token)) => Ok(Some(token)),
             Some(Err(error)) => Err(self.token_failure(error)),
-            None => Err(Error::with_attempts(
-                self.attempts,
-                ErrorKind::Timeout,
-                format!("no access token for {} before the deadline", self.name()),
-            )),
+            None => {
+                let message = format!("no access token for {} before the deadline", self.name());
+                Err(Error::new(ErrorKind::Timeout, message)
+                    .with_attempts(self.attempts)
+                    .or_default_remedy())
+            }
         }
     }
 
     fn token_failure(&self, error: ee_token::Error) -> Error {
-        Error::with_attempts(
-            self.attempts,
-            ErrorKind::Token,
-            format!("could not get an access token for {}: {error}", self.name()),
-        )
-        .context(error)
+        Error::token(self.name(), error).with_attempts(self.attempts)
     }
 
     /// Takes the cost of a retry from the budget, or returns the failure if it is exhausted.
@@ -457,8 +455,11 @@ impl<'a> Call<'a> {
     fn transport_failure(&self, error: ee_token::Error) -> FailedAttempt {
         let (kind, failure) = match error.kind() {
             ee_token::ErrorKind::Timeout => (ErrorKind::Timeout, AttemptFailure::ResponseLost),
-            ee_token::ErrorKind::DisallowedUrl | ee_token::ErrorKind::UntrustedEmulator => {
+            ee_token::ErrorKind::DisallowedUrl => {
                 (ErrorKind::InvalidRequest, AttemptFailure::Permanent)
+            }
+            ee_token::ErrorKind::UntrustedEmulator => {
+                (ErrorKind::UntrustedEmulator, AttemptFailure::Permanent)
             }
             ee_token::ErrorKind::InvalidResponse => {
                 (ErrorKind::InvalidResponse, AttemptFailure::Permanent)
@@ -473,7 +474,10 @@ impl<'a> Call<'a> {
         };
         let refused_stream = error.is_refused_stream();
         let message = format!("{} failed: {error}", self.name());
-        let error = Error::with_attempts(self.attempts, kind, message).context(error);
+        let error = Error::new(kind, message)
+            .with_attempts(self.attempts)
+            .with_cause(error)
+            .or_default_remedy();
         FailedAttempt {
             refused_stream,
             ..self.failed(error, failure)
@@ -487,7 +491,9 @@ impl<'a> Call<'a> {
             "{} failed: no response from {host} before the timeout",
             self.name()
         );
-        let error = Error::with_attempts(self.attempts, ErrorKind::Timeout, message);
+        let error = Error::new(ErrorKind::Timeout, message)
+            .with_attempts(self.attempts)
+            .or_default_remedy();
         self.failed(error, AttemptFailure::ResponseLost)
     }
 
@@ -498,7 +504,8 @@ impl<'a> Call<'a> {
             refused_stream: false,
             rate_limited: api.is_rate_limit(),
             requested_delay: asked.unwrap_or_default(),
-            error: Error::of_api(self.attempts, self.name(), api),
+            error: explain(self.name(), api, self.request.caller(self.client))
+                .with_attempts(self.attempts),
         }
     }
 

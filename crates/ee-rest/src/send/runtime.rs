@@ -1,6 +1,5 @@
 //! The tokio runtime that sending needs.
 
-use ee_token::Remedy;
 use tokio::runtime::Handle;
 
 use crate::{Error, ErrorKind};
@@ -10,9 +9,7 @@ pub(crate) fn check_runtime() -> Result<(), Error> {
     match Handle::try_current() {
         Ok(_) => Ok(()),
         Err(_) => Err(
-            Error::new(ErrorKind::Runtime, "a request needs a tokio runtime").with_remedy(
-                Remedy::new("Call it from within a tokio runtime, or use the blocking client."),
-            ),
+            Error::new(ErrorKind::Runtime, "a request needs a tokio runtime").or_default_remedy(),
         ),
     }
 }

@@ -169,7 +169,10 @@ async fn renewal_failure_is_reported_by_the_rejected_calls_only() {
     let response = send_three_calls(&client.build().unwrap()).await.unwrap();
     assert_eq!(response.json::<Value>("a").unwrap(), json!({"result": 3}));
     let failed: Vec<_> = response.failures().map(|(id, e)| (id, e.kind())).collect();
-    assert_eq!(failed, [("b", ErrorKind::Token), ("c", ErrorKind::Token)]);
+    assert_eq!(
+        failed,
+        ["b", "c"].map(|id| (id, ErrorKind::Token(ee_token::ErrorKind::Rejected)))
+    );
     assert_eq!(count(&server).await, 1);
 }
 
@@ -244,7 +247,7 @@ async fn calls_not_resent_before_the_deadline_keep_their_errors() {
     let response = batch.send().await.unwrap();
     assert_eq!(response.json::<Value>("a").unwrap(), json!({"result": 3}));
     let (id, error) = response.failures().next().unwrap();
-    assert_eq!((id, error.kind()), ("b", ErrorKind::Api));
+    assert_eq!((id, error.kind()), ("b", ErrorKind::CredentialsRejected));
     assert_eq!(error.api().unwrap().status, 401);
 }
 

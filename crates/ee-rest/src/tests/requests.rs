@@ -299,8 +299,6 @@ async fn invalid_request_is_rejected_before_it_is_sent() {
         get("config").header(header("authorization"), "Bearer mine"),
         get("config").header(header("x-goog-api-key"), "mine"),
         get("config").header(header("x-other"), "a\r\nb"),
-        get("config").project("a/b"),
-        get("config").project(""),
         get("config").json(&std::collections::HashMap::from([((1, 2), 3)])),
     ] {
         let error = request.send().await.unwrap_err();
@@ -308,6 +306,10 @@ async fn invalid_request_is_rejected_before_it_is_sent() {
             (error.kind(), error.attempts()),
             (ErrorKind::InvalidRequest, 0)
         );
+    }
+    for project in ["a/b", ""] {
+        let error = get("config").project(project).send().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidProject);
     }
     let auth = token();
     let without_project = Client::builder(auth, client.http().clone())
@@ -330,9 +332,6 @@ fn client_with_invalid_options_is_not_built() {
         at("https://me:pw@ee.example"),
         at("https://ee.example/?x=y"),
         at("mailto:me@example.org"),
-        at("https://ee.example").project("projects/x"),
-        at("https://ee.example").project(""),
-        at("https://ee.example").quota_project("a\nb"),
         at("https://ee.example").user_agent("a\r\nb"),
         key(""),
         key("a b"),
@@ -341,5 +340,14 @@ fn client_with_invalid_options_is_not_built() {
         let shown = format!("{builder:?}");
         let error = builder.build().expect_err(&shown);
         assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{shown}");
+        assert!(error.remedy().is_some(), "{shown}");
+    }
+    for builder in [
+        at("https://ee.example").project("projects/x"),
+        at("https://ee.example").project(""),
+        at("https://ee.example").quota_project("a\nb"),
+    ] {
+        let error = builder.build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidProject);
     }
 }

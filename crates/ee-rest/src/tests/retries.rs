@@ -62,7 +62,10 @@ async fn transient_failure_is_retried_with_the_same_body() {
 async fn last_failure_is_reported_with_the_number_of_attempts() {
     let server = failing_server(error_response(503, "Try later.", json!([])), 100).await;
     let error = compute(&client(&server)).await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Api, 4));
+    assert_eq!(
+        (error.kind(), error.attempts()),
+        (ErrorKind::ServerError, 4)
+    );
     assert!(error.is_transient());
     let text = error.to_string();
     for part in [
@@ -263,7 +266,7 @@ async fn queued_retry_reports_the_last_failure_or_token_error() {
     let error = failing.await.unwrap().unwrap_err();
     assert_eq!(
         (error.kind(), error.attempts()),
-        (ErrorKind::Api, 1),
+        (ErrorKind::ServerError, 1),
         "{error}"
     );
     other.abort();
@@ -284,7 +287,7 @@ async fn queued_retry_reports_the_last_failure_or_token_error() {
     let error = compute(&client.build().unwrap()).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.attempts()),
-        (ErrorKind::Token, 1),
+        (ErrorKind::Token(ee_token::ErrorKind::Rejected), 1),
         "{error}"
     );
 }

@@ -65,7 +65,10 @@ async fn second_rejection_is_final() {
         .get_json::<Value>("config")
         .await
         .unwrap_err();
-    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Api, 2));
+    assert_eq!(
+        (error.kind(), error.attempts()),
+        (ErrorKind::CredentialsRejected, 2)
+    );
     assert_eq!(error.api().unwrap().status, 401);
     assert!(!error.is_transient());
     assert_eq!(count(&server).await, 2);
@@ -136,7 +139,10 @@ async fn unchanged_token_is_not_resent() {
         .build()
         .unwrap();
     let error = client.get_json::<Value>("config").await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Api, 1));
+    assert_eq!(
+        (error.kind(), error.attempts()),
+        (ErrorKind::CredentialsRejected, 1)
+    );
 }
 
 #[tokio::test]
@@ -149,7 +155,10 @@ async fn rejected_api_key_is_not_resent() {
     let auth = Auth::api_key("AIza-key".into());
     let client = builder_at(&server.uri(), auth).build().unwrap();
     let error = client.get_json::<Value>("config").await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Api, 1));
+    assert_eq!(
+        (error.kind(), error.attempts()),
+        (ErrorKind::CredentialsRejected, 1)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -215,7 +224,10 @@ async fn renewal_that_times_out_reports_the_rejection() {
     let request = client.request(Method::GET, "config");
     let sent = request.deadline(Duration::from_millis(500)).send().await;
     let error = sent.unwrap_err();
-    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Api, 1));
+    assert_eq!(
+        (error.kind(), error.attempts()),
+        (ErrorKind::CredentialsRejected, 1)
+    );
     assert_eq!(error.api().unwrap().status, 401);
 }
 
@@ -224,7 +236,10 @@ async fn renewal_failure_is_reported_as_a_token_error() {
     let gone = || async { Err(ee_token::Error::new(ee_token::ErrorKind::Rejected, "gone")) };
     let (server, client) = rejected_client(gone).await;
     let error = client.get_json::<Value>("config").await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Token, 1));
+    assert_eq!(
+        (error.kind(), error.attempts()),
+        (ErrorKind::Token(ee_token::ErrorKind::Rejected), 1)
+    );
     assert_eq!(
         error.token_error().unwrap().kind(),
         ee_token::ErrorKind::Rejected
@@ -245,7 +260,10 @@ async fn token_error_keeps_kind_remedy_and_principal() {
     let auth = Auth::token_cache(TokenCache::new(source));
     let client = builder_at(&server.uri(), auth).build().unwrap();
     let error = client.get_json::<Value>("config").await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Token, 0));
+    assert_eq!(
+        (error.kind(), error.attempts()),
+        (ErrorKind::Token(ee_token::ErrorKind::Rejected), 0)
+    );
     assert_eq!(
         error.token_error().unwrap().kind(),
         ee_token::ErrorKind::Rejected

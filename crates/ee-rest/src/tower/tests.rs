@@ -71,7 +71,10 @@ const URI: &str = "https://earthengine.googleapis.com/v1/projects/p/value:comput
 async fn request_gets_token_project_and_client_version() {
     let (source, _) = counting_source();
     let auth = Auth::token_cache(TokenCache::new(source)).with_api_key("AIza-key".into());
-    let layer = AuthLayer::new(auth).unwrap().quota_project("p-1").unwrap();
+    let layer = AuthLayer::new(auth)
+        .unwrap()
+        .quota_project("p-12345")
+        .unwrap();
     let fake = fake(&[]);
     assert_eq!(call(&layer, &fake, URI).await.unwrap(), 200);
     let requests = fake.shared.requests.lock().unwrap();
@@ -79,7 +82,7 @@ async fn request_gets_token_project_and_client_version() {
     assert_eq!(headers["authorization"], "Bearer token-1");
     assert!(headers["authorization"].is_sensitive());
     assert_eq!(headers["x-goog-api-key"], "AIza-key");
-    assert_eq!(headers["x-goog-user-project"], "p-1");
+    assert_eq!(headers["x-goog-user-project"], "p-12345");
     assert_eq!(headers["x-goog-api-client"], CLIENT_VERSION);
     assert!(!format!("{layer:?}").contains("AIza"));
 }
@@ -149,7 +152,7 @@ async fn token_failure_is_reported_as_a_token_error() {
     let fake = fake(&[]);
     let error = call(&layer, &fake, URI).await.unwrap_err();
     let error: &Error = error.downcast_ref().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Token);
+    assert!(matches!(error.kind(), ErrorKind::Token(_)));
     assert!(fake.shared.requests.lock().unwrap().is_empty());
 }
 

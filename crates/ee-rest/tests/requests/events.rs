@@ -116,7 +116,11 @@ async fn retries_and_limit_reductions_are_reported() {
     setup.fault(Fault::status(503));
     setup.fault(Fault::status(429));
     client.compute::<usize>(&constant(1)).await.unwrap();
-    let expected = ["retry after Api", "limit 20", "retry after Api"];
+    let expected = [
+        "retry after ServerError",
+        "limit 20",
+        "retry after QuotaExceeded",
+    ];
     assert_eq!(*events.lock().unwrap(), expected);
 }
 

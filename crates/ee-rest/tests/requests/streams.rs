@@ -101,6 +101,6 @@ async fn stream_size_limits_and_error_responses_are_reported() {
 
     let request = client.request(Method::GET, "projects/unknown-project/config");
     let error = request.send_streaming().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Api);
+    assert_eq!(error.kind(), ErrorKind::ProjectNotFound);
     client.get_json::<Value>("config").await.unwrap();
 }

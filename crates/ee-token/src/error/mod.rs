@@ -1,13 +1,15 @@
-//! The error of this crate.
+//! The crate's error type.
 
 pub(crate) mod network;
+pub(crate) mod quoted;
+pub(crate) mod remedy;
 pub(crate) mod report;
 
 use crate::error::network::is_refused_stream;
 use crate::error_type;
 
 error_type! {
-    /// Why there is no token. One word wide and cheap to clone.
+    /// Why no token could be obtained. One word wide and cheap to clone.
     ///
     /// ```
     /// use ee_token::{RsaPrivateKey, ErrorKind};
@@ -20,33 +22,33 @@ error_type! {
 }
 
 impl Error {
-    /// Whether nobody did anything about the request, for sure: the connection could not even be
-    /// made, or the server [turned it back](Self::is_refused_stream).
+    /// Returns whether the request certainly had no effect: the connection could not be
+    /// established, or the server [refused the stream](Self::is_refused_stream).
     pub fn was_not_sent(&self) -> bool {
         let could_not_connect = self.of_http().is_some_and(reqwest::Error::is_connect);
         could_not_connect || self.is_refused_stream()
     }
 
-    /// Whether the server sent the request back unread, to be sent again at once: it takes no more
-    /// on a connection that it is about to close (RFC 9113 §8.7). A request whose answer had begun
-    /// was read, whatever the server says then.
+    /// Returns whether the server refused the stream unprocessed, because it is about to close the
+    /// connection (RFC 9113 §8.7). Such a request can be resent at once. A request whose response
+    /// has begun was processed, whatever the server reports afterwards.
     pub fn is_refused_stream(&self) -> bool {
         let failed = self.of_http().filter(|error| error.is_request());
         failed.is_some_and(|error| is_refused_stream(error))
     }
 
     fn of_http(&self) -> Option<&reqwest::Error> {
-        std::error::Error::source(self)?.downcast_ref()
+        self.0.find_source()
     }
 }
 
-/// What went wrong on the way to a token.
+/// The kind of an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A private key that cannot be used: corrupt, encrypted, of another type.
+    /// The private key is invalid: corrupt, encrypted, or of another type.
     InvalidKey,
-    /// What the credential says of itself cannot be used (found while minting).
+    /// The credential contains invalid values.
     InvalidCredential,
     /// The token endpoint rejected the credential (`invalid_grant`, `invalid_client`, …).
     Rejected,
@@ -54,35 +56,35 @@ pub enum ErrorKind {
     /// known, the response of a proxy or a gateway, or a rejection by another host than a token
     /// endpoint. Transient.
     UnconfirmedRejection,
-    /// The organisation asks the person to log in again (`invalid_rapt`, `rapt_required`).
+    /// The organization requires the user to log in again (`invalid_rapt`, `rapt_required`).
     ReauthenticationRequired,
-    /// The token endpoint refused the time in the signed request: this machine's clock is off.
+    /// The token endpoint rejected the time in the signed request: this machine's clock is wrong.
     ClockSkew,
-    /// The scopes asked for cannot be granted (`invalid_scope`).
+    /// The requested scopes cannot be granted (`invalid_scope`).
     InvalidScope,
-    /// A token that its owner gave us for a fixed time is over, and nothing can renew it.
+    /// A caller-supplied token has expired and cannot be refreshed.
     Expired,
-    /// An answer that is no answer: HTML, a cut body, fields missing or senseless.
+    /// The response is invalid: HTML, a truncated body, missing or meaningless fields.
     InvalidResponse,
-    /// The server has a problem of its own (5xx, 429, `temporarily_unavailable`).
+    /// The server is unavailable or overloaded (5xx, 429, `temporarily_unavailable`).
     Server,
-    /// The host could not be reached, or the connection broke.
+    /// The host could not be reached, or the connection was lost.
     Network,
-    /// No answer in time.
+    /// The response did not arrive in time.
     Timeout,
-    /// A local file cannot be read for now: too many open files, an I/O error, a file system
-    /// that does not respond.
+    /// A local file cannot be read now: too many open files, an I/O error, a file system that does
+    /// not respond.
     Io,
-    /// A URL that secrets must not be sent to: plain HTTP, or a host that is not allowed.
+    /// Secrets must not be sent to the URL: it is plain HTTP, or its host is not allowed.
     DisallowedUrl,
-    /// Another user listens where the emulator should, or the system does not tell who does.
+    /// Another user serves the emulator's address, or its owner is unknown.
     UntrustedEmulator,
-    /// No tokio runtime to refresh on, or it went away again and again; or the source panicked.
+    /// There is no tokio runtime, it was shut down repeatedly, or the token source panicked.
     Runtime,
 }
 
 impl ErrorKind {
-    /// Whether trying again later can help without anybody doing anything.
+    /// Returns whether the same call may succeed later without any change.
     pub fn is_transient(self) -> bool {
         matches!(
             self,
@@ -96,9 +98,9 @@ impl ErrorKind {
         )
     }
 
-    /// Whether the credential itself was rejected or cannot be used, so that another attempt with
-    /// it is unlikely to succeed. A [`TokenCache`](crate::TokenCache) makes one after 1 minute, 2, 4
-    /// and so on up to 30, while callers ask.
+    /// Returns whether the credential itself was rejected or is invalid, so that another attempt
+    /// with it is unlikely to succeed. A [`TokenCache`](crate::TokenCache) makes one after 1, 2, 4
+    /// and so on up to 30 minutes, while callers request tokens.
     pub fn is_rejection(self) -> bool {
         matches!(
             self,

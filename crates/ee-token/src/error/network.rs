@@ -1,5 +1,4 @@
-//! Why a request has no answer, as far as the chain of causes says, and what a person can do about
-//! it.
+//! Why a request failed without a response, as far as the chain of causes shows, and its remedy.
 
 use std::error::Error as StdError;
 
@@ -7,28 +6,28 @@ use h2::Reason;
 
 use crate::{Error, ErrorKind, Remedy};
 
-/// Why no connection came about.
+/// Why no connection was established.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectFailure {
-    /// The host's name does not resolve.
+    /// The host name could not be resolved.
     Dns,
-    /// The proxy refused, or cannot be reached itself.
+    /// The proxy rejected the request or could not be reached.
     Proxy,
-    /// Nobody that this machine trusts vouches for the certificate.
+    /// No trusted authority issued the certificate.
     UntrustedCertificate,
-    /// The certificate is for other hosts.
+    /// The certificate is not valid for this host.
     WrongName,
-    /// By this machine's clock the certificate is over, or not valid yet.
+    /// The certificate has expired or is not valid yet, by this machine's clock.
     CertificateTime,
     /// TLS failed in another way.
     Tls,
-    /// Anything else: refused, reset, no route.
+    /// Any other reason: connection refused, reset, no route.
     Unreachable,
 }
 
 impl ConnectFailure {
-    /// Reads the causes of an error. rustls and hyper do not hand theirs out as types that reach
-    /// us unwrapped, so this goes by their words; what it does not know is `Unreachable`.
+    /// Classifies the causes of an error. rustls and hyper do not expose theirs as types, so their
+    /// messages are matched. Unknown causes are `Unreachable`.
     pub(crate) fn of(error: &dyn StdError) -> Self {
         let chain = chain(error);
         let says = |words: &[&str]| words.iter().any(|word| chain.contains(word));
@@ -61,7 +60,7 @@ impl ConnectFailure {
         }
     }
 
-    /// What a person can do.
+    /// Returns how to fix the problem.
     pub(crate) fn remedy(self) -> Remedy {
         Remedy::new(match self {
             Self::Dns => {
@@ -99,7 +98,7 @@ fn chain(error: &dyn StdError) -> String {
     text
 }
 
-/// Whether an HTTP/2 server says that it did not and will not look at a request: RFC 9113 §8.7.
+/// Returns whether an HTTP/2 server refused the stream unprocessed (RFC 9113 §8.7).
 pub(crate) fn is_refused_stream(error: &dyn StdError) -> bool {
     let mut next = error.source();
     while let Some(cause) = next {
@@ -117,7 +116,7 @@ pub(crate) fn is_refused_stream(error: &dyn StdError) -> bool {
     false
 }
 
-/// The last of the causes, which says most, without the page of its library's manual.
+/// Returns the last cause, which is the most specific, without a link to its library's manual.
 fn innermost(error: &dyn StdError) -> String {
     let mut last = error.source();
     while let Some(next) = last.and_then(StdError::source) {
@@ -130,7 +129,7 @@ fn innermost(error: &dyn StdError) -> String {
     }
 }
 
-/// The error of a connector of this crate, which says all that is to be said.
+/// Returns the error of this crate's own connector, which needs no classification.
 fn our_own<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     let mut next = Some(error);
     while let Some(cause) = next {
@@ -142,17 +141,17 @@ fn our_own<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     None
 }
 
-/// How far a failed exchange came.
+/// How an exchange failed.
 pub(crate) enum Stage {
-    /// Not to its end before its time was over.
+    /// It did not finish before the timeout.
     TimedOut,
     Connect,
     Exchange,
     Body,
 }
 
-/// [`failure`] for what reqwest says. `host` is the one that was meant, `address` the one that was
-/// asked in its place, if another.
+/// Classifies a reqwest error with [`failure`]. `host` is the requested host; `address` is the one
+/// that was connected to instead, if any.
 pub(crate) fn from_reqwest(error: reqwest::Error, host: &str, address: &str) -> Error {
     let stage = if error.is_timeout() {
         Stage::TimedOut
@@ -166,7 +165,7 @@ pub(crate) fn from_reqwest(error: reqwest::Error, host: &str, address: &str) -> 
     failure(stage, error.without_url(), host, address)
 }
 
-/// What a failed exchange was, told apart as far as the chain of causes says.
+/// Returns the error of a failed exchange, classified by its chain of causes.
 #[cold]
 pub(crate) fn failure<E>(stage: Stage, error: E, host: &str, address: &str) -> Error
 where
@@ -210,7 +209,7 @@ where
 mod tests {
     use super::*;
 
-    /// A chain as hyper and rustls make it.
+    /// A chain of causes as hyper and rustls create it.
     #[derive(Debug)]
     struct Cause(&'static str, Option<Box<Cause>>);
 

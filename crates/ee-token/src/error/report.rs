@@ -1,111 +1,63 @@
-//! The parts that every error of these crates is made of.
+//! The parts that the error type of each crate is made of.
+#![allow(missing_docs, reason = "internal to the crates of this project")]
 
-use std::borrow::Cow;
 use std::error::Error as StdError;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-/// What a person should do about an error: a sentence, and where there is one
-/// a command to run and a page to open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Remedy {
-    /// What to do, as a sentence.
-    pub text: Cow<'static, str>,
-    /// A command that does it, ready to paste.
-    pub command: Option<String>,
-    /// A page where it can be done, or that explains it.
-    pub url: Option<String>,
+use crate::Remedy;
+use crate::secret::sanitize::sanitize;
+
+/// The body of an error: one word wide and cheap to clone, because a failed refresh is returned to
+/// every waiting caller.
+///
+/// Each crate wraps it in an `Error` of its own with [`error_type!`](crate::error_type).
+#[derive(Clone)]
+pub struct ErrorBody<K, X = ()>(Arc<Body<K, X>>);
+
+#[derive(Clone)]
+struct Body<K, X> {
+    kind: K,
+    message: String,
+    details: ErrorDetails,
+    extra: X,
 }
 
-impl Remedy {
-    /// A remedy that is a sentence alone.
-    ///
-    /// ```
-    /// let remedy = ee_token::Remedy::new("Set the clock of this machine.").command("timedatectl set-ntp true");
-    /// assert_eq!(remedy.command.as_deref(), Some("timedatectl set-ntp true"));
-    /// ```
-    #[cold]
-    pub fn new(text: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            text: text.into(),
-            command: None,
-            url: None,
-        }
-    }
-
-    /// What to do about an answer that cannot be Google's, whatever its status.
-    #[doc(hidden)]
-    pub fn unexpected_intermediary() -> Self {
-        Self::new(
-            "Something between this machine and Google answered in its place, or cut the answer: check the proxy and the network's login page, then try again.",
-        )
-    }
-
-    /// What to do about an error status that does not say that the credential is invalid.
-    #[doc(hidden)]
-    pub fn of_unconfirmed_rejection() -> Self {
-        Self::new(
-            "This response does not show that the credential is invalid. Try again in a moment; if it fails again, check the proxy, and show the server's message to your administrator.",
-        )
-    }
-
-    /// Adds the command that does it.
-    #[must_use]
-    pub fn command(mut self, command: impl Into<String>) -> Self {
-        self.command = Some(command.into());
-        self
-    }
-
-    /// Adds the page where it can be done.
-    #[must_use]
-    pub fn url(mut self, url: impl Into<String>) -> Self {
-        self.url = Some(url.into());
-        self
-    }
+/// What an error says apart from its kind and message, the same for every crate.
+#[derive(Debug, Clone, Default)]
+pub struct ErrorDetails {
+    pub remedy: Option<Remedy>,
+    pub principal: Option<String>,
+    pub project: Option<String>,
+    pub server_message: Option<String>,
+    pub source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-impl fmt::Display for Remedy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)?;
-        if let Some(command) = &self.command {
-            write!(f, "\n    {command}")?;
-        }
-        if let Some(url) = &self.url {
-            write!(f, "\n    {url}")?;
-        }
+/// Data that only the errors of one crate have.
+pub trait ErrorExtra: Clone + Default {
+    /// Writes what `Display` shows after the message.
+    fn write_after_message(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Ok(())
     }
 }
 
-/// The body of an error: one word wide, cheap to clone, so that a failed
-/// refresh can be handed to everybody who waited for it.
-///
-/// Each crate wraps it in an `Error` of its own with [`error_type!`](crate::error_type).
-#[doc(hidden)]
-#[derive(Clone)]
-pub struct ErrorBody<K>(Arc<Body<K>>);
+impl ErrorExtra for () {}
 
-#[derive(Clone)]
-struct Body<K> {
-    kind: K,
-    message: String,
-    remedy: Option<Remedy>,
-    principal: Option<String>,
-    source: Option<Arc<dyn StdError + Send + Sync>>,
+/// An error declared by [`error_type!`](crate::error_type).
+pub trait HasDetails: StdError + Send + Sync + 'static {
+    fn details(&self) -> &ErrorDetails;
 }
 
-impl<K: Copy> ErrorBody<K> {
-    /// Cold, so that the code that leads here stands apart from what programs run through when
-    /// nothing is wrong: a program that ends soon waits for the pages of its code.
+impl<K: Copy, X: ErrorExtra> ErrorBody<K, X> {
+    /// Cold, so that the linker places error handling apart from the code that every program runs,
+    /// which short programs wait for.
     #[cold]
     pub fn new(kind: K, message: impl Into<String>) -> Self {
         Self(Arc::new(Body {
             kind,
             message: message.into(),
-            remedy: None,
-            principal: None,
-            source: None,
+            details: ErrorDetails::default(),
+            extra: X::default(),
         }))
     }
 
@@ -113,117 +65,211 @@ impl<K: Copy> ErrorBody<K> {
         self.0.kind
     }
 
-    pub fn message(&self) -> &str {
-        &self.0.message
+    pub fn extra(&self) -> &X {
+        &self.0.extra
     }
 
-    pub fn remedy(&self) -> Option<&Remedy> {
-        self.0.remedy.as_ref()
+    pub fn details(&self) -> &ErrorDetails {
+        &self.0.details
     }
 
-    pub fn principal(&self) -> Option<&str> {
-        self.0.principal.as_deref()
+    pub fn set_message(&mut self, message: String) {
+        Arc::make_mut(&mut self.0).message = message;
+    }
+
+    pub fn extra_mut(&mut self) -> &mut X {
+        &mut Arc::make_mut(&mut self.0).extra
+    }
+
+    pub fn details_mut(&mut self) -> &mut ErrorDetails {
+        &mut Arc::make_mut(&mut self.0).details
     }
 
     pub fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|s| s as _)
+        self.details().source.as_deref().map(|s| s as _)
     }
 
-    pub fn set_remedy(&mut self, remedy: Remedy) {
-        Arc::make_mut(&mut self.0).remedy = Some(remedy);
+    /// Returns the first error of this type in the chain of sources.
+    pub fn find_source<E: StdError + 'static>(&self) -> Option<&E> {
+        let mut next = self.source();
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            next = error.source();
+        }
+        None
     }
 
-    pub fn set_principal(&mut self, principal: String) {
-        Arc::make_mut(&mut self.0).principal = Some(principal);
+    /// Makes `error` the source, and copies the details that this error does not have.
+    pub fn set_cause(&mut self, error: impl HasDetails) {
+        let theirs = error.details().clone();
+        let ours = self.details_mut();
+        ours.remedy = ours.remedy.take().or(theirs.remedy);
+        ours.principal = ours.principal.take().or(theirs.principal);
+        ours.project = ours.project.take().or(theirs.project);
+        ours.server_message = ours.server_message.take().or(theirs.server_message);
+        ours.source = Some(Arc::new(error));
     }
 
-    pub fn set_source(&mut self, source: Arc<dyn StdError + Send + Sync>) {
-        Arc::make_mut(&mut self.0).source = Some(source);
+    /// Writes the report that a person reads when `main` returns the error: the message, the
+    /// server's message and the sources unless an earlier line contains them, and the remedy.
+    fn write_report(&self, message: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut report = message.to_owned();
+        let details = self.details();
+        let server_message = details.server_message.as_deref();
+        if let Some(text) = server_message
+            && !report.contains(text)
+        {
+            write!(report, "\nserver message: {text}")?;
+        }
+        let mut next = self.source();
+        while let Some(error) = next {
+            let text = error.to_string();
+            let is_known =
+                report.contains(&text) || server_message.is_some_and(|m| text.contains(m));
+            if !is_known {
+                write!(report, "\ncaused by: {text}")?;
+            }
+            next = error.source();
+        }
+        if let Some(remedy) = &details.remedy {
+            write!(report, "\nhint: {remedy}")?;
+        }
+        f.write_str(&sanitize(&report, &[]))
     }
 }
 
-impl<K: fmt::Debug> fmt::Debug for ErrorBody<K> {
+impl<K, X: ErrorExtra> fmt::Display for ErrorBody<K, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let body = &*self.0;
-        let mut out = f.debug_struct("Error");
-        out.field("kind", &body.kind)
-            .field("message", &body.message);
-        if let Some(principal) = &body.principal {
-            out.field("principal", principal);
+        f.write_str(&self.0.message)?;
+        self.0.extra.write_after_message(f)
+    }
+}
+
+/// `{:?}` is a report for people, because `main` prints a returned error with it; `{:#?}` shows
+/// the structure.
+impl<K: Copy + fmt::Debug, X: ErrorExtra> fmt::Debug for ErrorBody<K, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = self.to_string();
+        if !f.alternate() {
+            return self.write_report(&message, f);
         }
-        if let Some(source) = &body.source {
+        let details = self.details();
+        let mut out = f.debug_struct("Error");
+        out.field("kind", &self.kind()).field("message", &message);
+        let texts = [
+            ("principal", &details.principal),
+            ("project", &details.project),
+            ("server_message", &details.server_message),
+        ];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                out.field(name, text);
+            }
+        }
+        if let Some(remedy) = &details.remedy {
+            out.field("remedy", remedy);
+        }
+        if let Some(source) = &details.source {
             out.field("source", source);
         }
         out.finish()
     }
 }
 
-/// Declares a crate's `Error`: word-sized, cloneable, with a kind, a remedy, a
-/// principal and a source. The kind must have `fn is_transient(self) -> bool`.
+/// Declares a crate's `Error`: one word wide, cloneable, with a kind, a remedy, a principal and a
+/// source. The kind must have `fn is_transient(self) -> bool`. Data that only this crate's errors
+/// have goes into a third type, an [`ErrorExtra`].
 #[doc(hidden)]
 #[macro_export]
 macro_rules! error_type {
     ($(#[$meta:meta])* $name:ident, $kind:ty) => {
+        $crate::error_type!($(#[$meta])* $name, $kind, ());
+    };
+    ($(#[$meta:meta])* $name:ident, $kind:ty, $extra:ty) => {
         $(#[$meta])*
+        ///
+        /// `{:?}` shows a report for people, so that `fn main() -> Result<(), Error>` prints the
+        /// message, the server's message, the causes and the remedy. `{:#?}` shows the structure.
         #[derive(Clone)]
-        pub struct $name($crate::ErrorBody<$kind>);
+        pub struct $name($crate::internal::ErrorBody<$kind, $extra>);
 
         impl $name {
-            /// An error of this kind. The message names the file, variable,
-            /// host or project at fault, and never a secret.
+            /// Creates an error. The message should name the file, variable, host or project
+            /// concerned, and must not contain a secret.
             #[cold]
             pub fn new(kind: $kind, message: impl Into<String>) -> Self {
-                Self($crate::ErrorBody::new(kind, message))
+                Self($crate::internal::ErrorBody::new(kind, message))
             }
 
-            /// What went wrong, for a program to match on.
+            /// Returns the kind of the error.
             pub fn kind(&self) -> $kind {
                 self.0.kind()
             }
 
-            /// Whether the same call may succeed later without anybody doing anything.
+            /// Returns whether the same call may succeed later without any change.
             pub fn is_transient(&self) -> bool {
                 self.kind().is_transient()
             }
 
-            /// What a person should do about it, where that is known.
+            /// Returns how to fix the problem, if known.
             pub fn remedy(&self) -> Option<&$crate::Remedy> {
-                self.0.remedy()
+                self.0.details().remedy.as_ref()
             }
 
-            /// Who was refused (an e-mail address, usually), where that is known.
+            /// Returns the principal concerned, usually an email address, if known.
             pub fn principal(&self) -> Option<&str> {
-                self.0.principal()
+                self.0.details().principal.as_deref()
             }
 
-            /// Adds what to do about it.
+            /// Sets how to fix the problem.
             #[must_use]
             pub fn with_remedy(mut self, remedy: $crate::Remedy) -> Self {
-                self.0.set_remedy(remedy);
+                self.0.details_mut().remedy = Some(remedy);
                 self
             }
 
-            /// Adds who was refused.
+            /// Sets the principal concerned.
             #[must_use]
             pub fn with_principal(mut self, principal: impl Into<String>) -> Self {
-                self.0.set_principal(principal.into());
+                self.0.details_mut().principal = Some(principal.into());
                 self
             }
 
-            /// Adds the error that this one stems from.
+            /// Sets the underlying error.
             #[must_use]
             pub fn with_source(
                 mut self,
                 source: impl std::error::Error + Send + Sync + 'static,
             ) -> Self {
-                self.0.set_source(std::sync::Arc::new(source));
+                self.0.details_mut().source = Some(std::sync::Arc::new(source));
                 self
+            }
+
+            /// Sets the underlying error, and adopts its remedy, principal and project if this
+            /// error has none.
+            #[must_use]
+            pub fn with_cause(mut self, cause: impl $crate::internal::HasDetails) -> Self {
+                self.0.set_cause(cause);
+                self
+            }
+
+            /// Replaces the message, for example by one that says which file or project the error
+            /// is about. The kind, the remedy and the principal are kept, and this error becomes
+            /// the source of the new one.
+            #[must_use]
+            pub fn context(self, message: impl Into<String>) -> Self {
+                let mut body = self.0.clone();
+                body.set_message(message.into());
+                body.details_mut().source = Some(std::sync::Arc::new(self));
+                Self(body)
             }
         }
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.0.message())
+                std::fmt::Display::fmt(&self.0, f)
             }
         }
 
@@ -238,5 +284,70 @@ macro_rules! error_type {
                 self.0.source()
             }
         }
+
+        impl $crate::internal::HasDetails for $name {
+            fn details(&self) -> &$crate::internal::ErrorDetails {
+                self.0.details()
+            }
+        }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Error, ErrorKind, Remedy};
+
+    fn refused() -> Error {
+        let io = std::io::Error::other("connection reset");
+        Error::new(ErrorKind::Network, "the token request failed")
+            .with_remedy(
+                Remedy::new("Check the proxy.")
+                    .command("env | grep -i proxy")
+                    .url("https://example.com/"),
+            )
+            .with_principal("jane@example.com")
+            .with_source(io)
+    }
+
+    #[test]
+    fn debug_is_a_report_with_causes_and_remedy() {
+        assert_eq!(
+            format!("{:?}", refused().context("no token for jane@example.com")),
+            "no token for jane@example.com\n\
+             caused by: the token request failed\n\
+             caused by: connection reset\n\
+             hint: Check the proxy.\n    env | grep -i proxy\n    https://example.com/"
+        );
+        let structure = format!("{:#?}", refused());
+        assert!(structure.contains("kind: Network"), "{structure}");
+        assert!(structure.contains("connection reset"), "{structure}");
+    }
+
+    #[test]
+    fn report_does_not_repeat_causes_or_control_the_terminal() {
+        let inner = std::io::Error::other("gone\u{1b}[2J");
+        let error = Error::new(ErrorKind::Network, format!("failed: {inner}")).with_source(inner);
+        assert_eq!(format!("{error:?}"), "failed: gone[2J");
+    }
+
+    #[test]
+    fn context_keeps_kind_remedy_and_principal() {
+        let error = refused().context("second").context("third");
+        assert_eq!(error.to_string(), "third");
+        assert_eq!(error.kind(), ErrorKind::Network);
+        assert_eq!(error.principal(), Some("jane@example.com"));
+        assert_eq!(error.remedy(), refused().remedy());
+        let source = std::error::Error::source(&error).unwrap();
+        assert_eq!(source.to_string(), "second");
+        assert!(error.0.find_source::<std::io::Error>().is_some());
+    }
+
+    #[test]
+    fn cause_does_not_replace_details() {
+        let error = Error::new(ErrorKind::Timeout, "late")
+            .with_remedy(Remedy::new("Wait."))
+            .with_cause(refused());
+        assert_eq!(error.remedy().unwrap().text, "Wait.");
+        assert_eq!(error.principal(), Some("jane@example.com"));
+    }
 }

@@ -7,10 +7,10 @@ use ee_token::{Remedy, Scopes, TokenCache};
 
 use crate::iam::account::{InvalidRoute, Route, url_of};
 use crate::input::quote::clipped;
-use crate::input::sdk_project::is_google_sdk_project;
 use crate::kinds::impersonated::config::ImpersonationConfig;
 use crate::kinds::impersonated::{DEFAULT_LIFETIME, ImpersonatedServiceAccount};
 use crate::{CredentialKind, CredentialOptions, Credentials, Error, ErrorKind};
+use ee_token::internal::is_google_sdk_project;
 
 /// The longest lifetime that an organization's policy can allow.
 const MAX_LIFETIME: Duration = Duration::from_secs(12 * 3600);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use ee_token::internal::is_google_sdk_project;
 use ee_token::{Scopes, TokenCache, UrlField};
 use serde::Deserialize;
 use url::Url;
@@ -12,7 +13,6 @@ use crate::input::allowed_hosts;
 use crate::input::json::{JsonObject, ProjectId};
 use crate::input::location::Location;
 use crate::input::quote::clipped;
-use crate::input::sdk_project::is_google_sdk_project;
 use crate::input::universe::check_universe;
 use crate::kinds;
 use crate::kinds::credential::Credential;

@@ -31,7 +31,7 @@ fn short(project: &ListedProject) -> (&str, &str, &str) {
 }
 
 #[tokio::test]
-async fn every_project_comes_with_its_api_and_registration_and_the_usable_ones_first() {
+async fn usable_projects_are_listed_first_with_their_state() {
     let emulator = emulator(|b| {
         b.project(Project::new("a-disabled").api_enabled(false))
             .project(Project::new("b-unregistered").registration("NOT_REGISTERED"))
@@ -68,7 +68,7 @@ async fn every_project_comes_with_its_api_and_registration_and_the_usable_ones_f
 }
 
 #[tokio::test]
-async fn service_usage_tells_of_the_api_where_earth_engine_does_not() {
+async fn service_usage_reports_the_api_if_earth_engine_does_not() {
     let emulator = emulator(|b| {
         b.project(Project::new("no-role").fail_with(GoogleError::IamPermissionDenied))
             .project(
@@ -94,7 +94,7 @@ async fn service_usage_tells_of_the_api_where_earth_engine_does_not() {
 }
 
 #[tokio::test]
-async fn why_earth_engine_did_not_say_is_kept_and_not_to_read_the_configuration_is_no_denial() {
+async fn reason_for_an_unknown_registration_is_kept() {
     let emulator = emulator(|b| {
         b.project(Project::new("a-good-one"))
             .project(Project::new("b-suspended").suspended(true))
@@ -155,14 +155,14 @@ async fn all_pages_are_read() {
 }
 
 #[tokio::test]
-async fn no_more_than_a_few_projects_are_asked_about_at_once() {
+async fn only_a_few_projects_are_checked_at_once() {
     let emulator =
         emulator(|b| (0..40).fold(b, |b, i| b.project(Project::new(format!("forest-{i:02}")))))
             .await;
     // While these wait, nobody else is asked about.
     emulator.fault(
         "earthengine.googleapis.com",
-        Fault::delay(Duration::from_secs(3600)).times(AT_ONCE),
+        Fault::delay(Duration::from_secs(3600)).times(MAX_CONCURRENT),
     );
     let listing = tokio::spawn(jane(&emulator).list_projects());
     while emulator.faults_left("earthengine.googleapis.com") > 0 {
@@ -173,14 +173,14 @@ async fn no_more_than_a_few_projects_are_asked_about_at_once() {
     }
     assert_eq!(
         emulator.requests_to("earthengine.googleapis.com").len(),
-        AT_ONCE
+        MAX_CONCURRENT
     );
     listing.abort();
     assert_eq!(jane(&emulator).list_projects().await.unwrap().len(), 40);
 }
 
 #[tokio::test]
-async fn a_server_that_never_runs_out_of_pages_is_left_alone_after_a_while() {
+async fn endless_pages_are_read_up_to_a_limit() {
     let emulator = emulator(|b| b).await;
     let page = json!({"projects": [], "nextPageToken": "again"});
     emulator.fault(
@@ -192,7 +192,7 @@ async fn a_server_that_never_runs_out_of_pages_is_left_alone_after_a_while() {
 }
 
 #[tokio::test]
-async fn projects_that_are_being_deleted_are_left_out() {
+async fn projects_being_deleted_are_not_listed() {
     let emulator = emulator(|b| b).await;
     let page = json!({"projects": [
         {"name": "projects/1", "projectId": "going-away", "state": "DELETE_REQUESTED"},
@@ -204,7 +204,7 @@ async fn projects_that_are_being_deleted_are_left_out() {
 }
 
 #[tokio::test]
-async fn a_payer_that_is_refused_does_not_keep_the_others_from_being_listed() {
+async fn rejected_payer_does_not_prevent_listing() {
     let emulator = emulator(|b| {
         b.project(Project::new("not-for-jane").denied(true))
             .project(Project::new("for-everybody"))
@@ -222,7 +222,7 @@ async fn a_payer_that_is_refused_does_not_keep_the_others_from_being_listed() {
 }
 
 #[tokio::test]
-async fn a_login_that_may_not_list_says_why_and_how_to_go_on() {
+async fn denied_listing_has_a_reason_and_a_remedy() {
     let emulator = emulator(|b| b).await;
     for (reason, kind, names) in [
         (
@@ -255,7 +255,7 @@ async fn a_login_that_may_not_list_says_why_and_how_to_go_on() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_a_project_does_not_get_into_a_command() {
+async fn invalid_project_does_not_get_into_a_command() {
     let emulator = emulator(|b| b.project(Project::new("for-everybody"))).await;
     let body = json!({"error": {"code": 403, "message": "No.", "status": "PERMISSION_DENIED",
         "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED",
@@ -267,7 +267,7 @@ async fn what_cannot_be_a_project_does_not_get_into_a_command() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_taken_is_renewed_once_and_a_busy_server_is_asked_again() {
+async fn rejected_token_is_renewed_once_while_listing() {
     let emulator = emulator(|b| b.project(Project::new("for-everybody"))).await;
     emulator.fault(RESOURCE_MANAGER, Fault::status(401));
     emulator.fault(RESOURCE_MANAGER, Fault::status(503));
@@ -278,7 +278,7 @@ async fn a_token_that_is_not_taken_is_renewed_once_and_a_busy_server_is_asked_ag
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_list_is_an_error() {
+async fn response_that_is_not_a_list_is_an_error() {
     let emulator = emulator(|b| b).await;
     for body in ["", "7", "<html>", r#"{"projects": [{"name": 7}]}"#] {
         emulator.fault(
@@ -293,7 +293,7 @@ async fn an_answer_that_is_no_list_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_connected_client_lists_with_its_own_project_as_payer() {
+async fn connected_client_bills_listing_to_its_project() {
     let emulator = emulator(|b| b.project(Project::new("for-everybody"))).await;
     let ee = jane(&emulator)
         .project("for-everybody")
@@ -309,7 +309,7 @@ async fn a_connected_client_lists_with_its_own_project_as_payer() {
 }
 
 #[tokio::test]
-async fn an_echo_of_the_token_in_the_place_of_a_projects_name_is_not_shown() {
+async fn token_echoed_as_a_project_name_is_not_shown() {
     let emulator = emulator(|b| b).await;
     let echo = "canary-token";
     let in_a_url = format!("https://elsewhere.example/?q=cannot%2520use%2520{echo}");
@@ -339,7 +339,7 @@ async fn an_echo_of_the_token_in_the_place_of_a_projects_name_is_not_shown() {
 }
 
 #[tokio::test]
-async fn an_echo_of_a_token_that_ended_before_the_answer_came_is_not_shown() {
+async fn echoed_expired_token_is_not_shown() {
     let emulator = emulator(|b| b).await;
     let echo = json!({"projects": [
         {"projectId": "a-forest", "name": "projects/1", "displayName": "a canary-1!"},

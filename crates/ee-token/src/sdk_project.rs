@@ -13,7 +13,7 @@ pub const SDK_PROJECTS: [&str; 7] = [
     "517222506229",
 ];
 
-/// Whether the number is that of a Google SDK's project.
+/// Returns whether this is the number of a Google SDK's project.
 pub fn is_google_sdk_project(project: &str) -> bool {
     SDK_PROJECTS.contains(&project)
 }

@@ -1,5 +1,4 @@
-//! Each refusal as the servers word it: the body goes in; the kind, what to do, the page and the
-//! command come out.
+//! Error responses as the servers send them: the kind, message, remedy, URL and command of each.
 
 use std::collections::HashSet;
 
@@ -9,7 +8,7 @@ use http::StatusCode;
 use super::*;
 
 const PROJECT: &str = "asked-for";
-/// The one that the server complains of, where it names one.
+/// The project that the server names, if it names one.
 const AT_FAULT: &str = "at-fault";
 const WHO: &str = "robot@asked-for.iam.gserviceaccount.com";
 
@@ -18,27 +17,25 @@ const REGISTER: &str = "https://console.cloud.google.com/earth-engine/configurat
 const QUOTAS: &str =
     "https://console.cloud.google.com/apis/api/earthengine.googleapis.com/quotas?project=";
 
-fn context() -> ErrorContext {
-    ErrorContext {
-        project: Some(PROJECT.into()),
-        principal: Some(WHO.into()),
-    }
-}
+const CALLER: Caller<'_> = Caller {
+    project: Some(PROJECT),
+    principal: Some(WHO),
+};
 
-fn refused(status: u16, body: &str) -> ee_rest::Error {
+fn explained_as(status: u16, body: &str, caller: Caller<'_>) -> Error {
     let status = StatusCode::from_u16(status).unwrap();
-    let api = ApiError::from_response(status, body.as_bytes());
-    ee_rest::Error::new(ee_rest::ErrorKind::Api, "GET config was refused").with_source(api)
-}
-
-fn explained(refusal: GoogleError, project: &str) -> Error {
     explain(
-        refused(refusal.status(), &refusal.body(project)),
-        &context(),
+        &"GET config",
+        ApiError::from_response(status, body.as_bytes()),
+        caller,
     )
 }
 
-/// The kind, words of the sentence and of the remedy, the page, and whether it passes by itself.
+fn explained(error: GoogleError, project: &str) -> Error {
+    explained_as(error.status(), &error.body(project), CALLER)
+}
+
+/// The kind, excerpts of the message and the remedy, and the URL.
 type Meaning = (
     GoogleError,
     ErrorKind,
@@ -71,28 +68,28 @@ fn meanings() -> Vec<Meaning> {
         (GoogleError::NotFoundOrDeleted, Kind::ProjectNotFound, "project at-fault does not exist", "spelling", page(list)),
         (GoogleError::ProjectNotFound, Kind::ProjectNotFound, "project at-fault does not exist", "spelling", page(list)),
         (GoogleError::ConsumerInvalid, Kind::ProjectNotFound, "project at-fault does not exist", "spelling", page(list)),
-        (GoogleError::Forbidden, Kind::NetworkBlocked, "a proxy, or Google itself", "HTTPS_PROXY", None),
-        (GoogleError::ForbiddenHtml, Kind::NetworkBlocked, "Google refuses this network or region", "another network", None),
+        (GoogleError::Forbidden, Kind::NetworkBlocked, "by a proxy, or by Google", "HTTPS_PROXY", None),
+        (GoogleError::ForbiddenHtml, Kind::NetworkBlocked, "Google blocks this network or region", "another network", None),
         (GoogleError::ScopeInsufficient, Kind::InsufficientScopes, "lacks a scope", "both scopes", None),
         (GoogleError::IamPermissionDenied, Kind::PermissionDenied, "lacks the permission earthengine.computations.create", "two roles", page(IAM)),
-        (GoogleError::LocalDefaultCredentials, Kind::NoProject, "without a Cloud project", "make and register one", page(start)),
-        (GoogleError::AccessTokenExpired, Kind::CredentialsRejected, "did not take the token", "Log in again", None),
-        (GoogleError::CredentialsMissing, Kind::CredentialsRejected, "did not take the token", "Log in again", None),
-        (GoogleError::TokenTypeUnsupported, Kind::CredentialsRejected, "did not take the token", "Log in again", None),
-        (GoogleError::ApiKeyInvalid, Kind::CredentialsRejected, "API key not valid", "restricted to", page(keys)),
-        (GoogleError::TooManyConcurrentAggregations, Kind::QuotaExceeded, "Too many concurrent", "passes by itself", at(QUOTAS, PROJECT)),
-        (GoogleError::RateLimitExceeded, Kind::QuotaExceeded, "rate or concurrency limit", "passes by itself", at(QUOTAS, AT_FAULT)),
-        (GoogleError::QuotaPerMinuteExceeded, Kind::QuotaExceeded, "per minute", "passes by itself", at(QUOTAS, AT_FAULT)),
-        (GoogleError::DailyQuotaExceeded, Kind::DailyQuotaExceeded, "Quota exceeded", "tomorrow", at(QUOTAS, AT_FAULT)),
+        (GoogleError::LocalDefaultCredentials, Kind::NoProject, "without a Cloud project", "create and register one", page(start)),
+        (GoogleError::AccessTokenExpired, Kind::CredentialsRejected, "rejected the credentials", "Log in again", None),
+        (GoogleError::CredentialsMissing, Kind::CredentialsRejected, "rejected the credentials", "Log in again", None),
+        (GoogleError::TokenTypeUnsupported, Kind::CredentialsRejected, "rejected the credentials", "Log in again", None),
+        (GoogleError::ApiKeyInvalid, Kind::CredentialsRejected, "API key not valid", "restrictions", page(keys)),
+        (GoogleError::TooManyConcurrentAggregations, Kind::QuotaExceeded, "Too many concurrent", "temporary", at(QUOTAS, PROJECT)),
+        (GoogleError::RateLimitExceeded, Kind::QuotaExceeded, "rate or concurrency limit", "temporary", at(QUOTAS, AT_FAULT)),
+        (GoogleError::QuotaPerMinuteExceeded, Kind::QuotaExceeded, "per minute", "temporary", at(QUOTAS, AT_FAULT)),
+        (GoogleError::DailyQuotaExceeded, Kind::DailyQuotaExceeded, "Quota exceeded", "midnight", at(QUOTAS, AT_FAULT)),
         (GoogleError::UserMemoryLimitExceeded, Kind::MemoryLimitExceeded, "memory limit", "tileScale", page(memory)),
-        (GoogleError::Internal, Kind::ServerError, "refused the request", "in a moment", page(status)),
-        (GoogleError::Unavailable, Kind::ServerError, "refused the request", "in a moment", page(status)),
+        (GoogleError::Internal, Kind::ServerError, "GET config failed: 50", "in a moment", page(status)),
+        (GoogleError::Unavailable, Kind::ServerError, "GET config failed: 50", "in a moment", page(status)),
     ];
     meanings
 }
 
 #[test]
-fn every_refusal_has_its_kind_its_remedy_and_the_page_of_the_project_at_fault() {
+fn every_error_response_has_its_kind_remedy_and_url() {
     for (refusal, kind, message, remedy, url) in meanings() {
         let error = explained(refusal, AT_FAULT);
         assert_eq!(error.kind(), kind, "{refusal:?}");
@@ -102,11 +99,15 @@ fn every_refusal_has_its_kind_its_remedy_and_the_page_of_the_project_at_fault() 
         assert!(said.text.contains(remedy), "{refusal:?}: {said}");
         assert_eq!(said.url, url, "{refusal:?}");
         assert_eq!(error.principal(), Some(WHO), "{refusal:?}");
+        assert!(
+            matches!(error.project(), Some(PROJECT | AT_FAULT)),
+            "{refusal:?}"
+        );
     }
 }
 
 #[test]
-fn an_api_key_that_is_restricted_is_refused_and_lacks_no_role() {
+fn restricted_api_key_is_a_credential_error() {
     for (status, reason) in [
         (400, "API_KEY_INVALID"),
         (403, "API_KEY_SERVICE_BLOCKED"),
@@ -119,10 +120,10 @@ fn an_api_key_that_is_restricted_is_refused_and_lacks_no_role() {
             "status": "PERMISSION_DENIED", "details": [{
                 "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason,
                 "domain": "googleapis.com", "metadata": {"consumer": "projects/at-fault"}}]}});
-        let error = explain(refused(status, &body.to_string()), &context());
+        let error = explained_as(status, &body.to_string(), CALLER);
         assert_eq!(error.kind(), ErrorKind::CredentialsRejected, "{reason}");
         let remedy = error.remedy().unwrap();
-        assert!(remedy.text.contains("restricted to"), "{remedy}");
+        assert!(remedy.text.contains("restrictions"), "{remedy}");
         let page = remedy.url.as_deref().unwrap();
         assert!(
             page.ends_with("apis/credentials?project=at-fault"),
@@ -132,7 +133,7 @@ fn an_api_key_that_is_restricted_is_refused_and_lacks_no_role() {
 }
 
 #[test]
-fn no_refusal_is_left_out() {
+fn every_emulated_error_is_covered() {
     let known: HashSet<_> = meanings().iter().map(|meaning| meaning.0).collect();
     for refusal in GoogleError::ALL {
         assert!(known.contains(refusal), "{refusal:?}");
@@ -140,7 +141,7 @@ fn no_refusal_is_left_out() {
 }
 
 #[test]
-fn the_servers_own_sentence_is_always_kept() {
+fn server_message_is_always_kept() {
     for refusal in GoogleError::ALL {
         let status = StatusCode::from_u16(refusal.status()).unwrap();
         let said = ApiError::from_response(status, refusal.body(AT_FAULT).as_bytes()).message;
@@ -150,32 +151,37 @@ fn the_servers_own_sentence_is_always_kept() {
 }
 
 #[test]
-fn what_passes_by_itself_is_told_from_what_does_not() {
-    for (refusal, transient, may_resolve_after_propagation) in [
-        (GoogleError::RateLimitExceeded, true, false),
-        (GoogleError::Unavailable, true, false),
-        (GoogleError::DailyQuotaExceeded, false, false),
-        (GoogleError::UserMemoryLimitExceeded, false, false),
-        (GoogleError::ForbiddenHtml, false, false),
-        (GoogleError::ServiceDisabled, false, true),
-        (GoogleError::UserProjectDenied, false, true),
-        (GoogleError::IamPermissionDenied, false, true),
-        (GoogleError::NotRegistered, false, true),
-        (GoogleError::ConsumerSuspended, false, false),
-        (GoogleError::ProjectNotFound, false, false),
+fn only_temporary_errors_are_transient() {
+    for (refusal, transient) in [
+        (GoogleError::RateLimitExceeded, true),
+        (GoogleError::Unavailable, true),
+        (GoogleError::DailyQuotaExceeded, false),
+        (GoogleError::UserMemoryLimitExceeded, false),
+        (GoogleError::ForbiddenHtml, false),
+        (GoogleError::ServiceDisabled, false),
+        (GoogleError::ProjectNotFound, false),
     ] {
         let error = explained(refusal, AT_FAULT);
         assert_eq!(error.is_transient(), transient, "{refusal:?}");
-        assert_eq!(
-            error.kind().may_resolve_after_propagation(),
-            may_resolve_after_propagation,
-            "{refusal:?}"
+        let api = error.api().unwrap();
+        assert_eq!(api.is_transient(), transient, "{refusal:?}");
+    }
+}
+
+#[test]
+fn unexpected_status_is_an_invalid_response() {
+    for status in [302, 501, 505] {
+        let error = explained_as(status, "{}", CALLER);
+        assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{status}");
+        assert!(
+            error.remedy().is_some() && !error.is_transient(),
+            "{status}"
         );
     }
 }
 
 #[test]
-fn a_project_that_nobody_chose_means_that_none_was_chosen() {
+fn unchosen_project_means_no_project() {
     for project in ["earthengine-legacy", "517222506229", "764086051850"] {
         for refusal in [
             GoogleError::UserProjectDenied,
@@ -185,49 +191,49 @@ fn a_project_that_nobody_chose_means_that_none_was_chosen() {
             let error = explained(refusal, project);
             assert_eq!(error.kind(), ErrorKind::NoProject, "{refusal:?} {project}");
             let remedy = error.remedy().unwrap();
-            assert!(remedy.text.contains("make and register one"), "{remedy}");
+            assert!(remedy.text.contains("create and register one"), "{remedy}");
             assert!(remedy.text.contains("eectl project list"), "{remedy}");
         }
     }
 }
 
-/// A refusal about `consumer`, with a sentence that names no project.
-fn about(consumer: &str) -> ee_rest::Error {
+/// An error about `consumer`, whose message names no project.
+fn about(consumer: &str, caller: Caller<'_>) -> Error {
     let body = serde_json::json!({"error": {"code": 403, "message": "No.", "details": [{
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
         "reason": "USER_PROJECT_DENIED", "metadata": {"consumer": consumer}}]}});
-    refused(403, &body.to_string())
+    explained_as(403, &body.to_string(), caller)
 }
 
 #[test]
-fn a_number_is_as_good_a_project_at_fault_as_an_id() {
-    let error = explain(about("projects/123456789012"), &context());
+fn project_at_fault_may_be_a_number() {
+    let error = about("projects/123456789012", CALLER);
     let remedy = error.remedy().unwrap();
     assert!(remedy.url.as_ref().unwrap().ends_with("=123456789012"));
     assert!(remedy.command.as_ref().unwrap().contains(" 123456789012 "));
 }
 
 #[test]
-fn nothing_that_a_shell_would_run_gets_into_a_command() {
+fn shell_syntax_does_not_get_into_a_command() {
     for hostile in ["x; rm -rf ~", "$(id)", "`id`", "a\nb", "my-project&x=y"] {
-        let error = explain(about(&format!("projects/{hostile}")), &context());
+        let error = about(&format!("projects/{hostile}"), CALLER);
         let remedy = error.remedy().unwrap();
         assert!(!remedy.to_string().contains(hostile), "{remedy}");
         assert!(remedy.command.as_ref().unwrap().contains(" asked-for "));
 
         let principal = format!("{hostile}@example.com");
-        let context = ErrorContext {
-            principal: Some(principal.clone()),
-            ..context()
+        let caller = Caller {
+            principal: Some(&principal),
+            ..CALLER
         };
-        let error = explain(about("projects/at-fault"), &context);
+        let error = about("projects/at-fault", caller);
         let command = error.remedy().unwrap().command.clone().unwrap();
         assert!(command.contains("--member=user:EMAIL "), "{command}");
     }
 }
 
 #[test]
-fn each_sort_of_account_is_named_as_gcloud_wants_it() {
+fn principal_is_written_as_gcloud_expects() {
     for (principal, expected) in [
         (WHO, format!("serviceAccount:{WHO}")),
         ("jane@example.com", "user:jane@example.com".into()),
@@ -235,13 +241,13 @@ fn each_sort_of_account_is_named_as_gcloud_wants_it() {
             "principal://iam.googleapis.com/locations/global/workforcePools/p/subject/s",
             "principal://iam.googleapis.com/locations/global/workforcePools/p/subject/s".into(),
         ),
-        ("somebody", "user:EMAIL".into()),
+        ("unknown", "user:EMAIL".into()),
     ] {
-        let context = ErrorContext {
-            principal: Some(principal.into()),
-            ..context()
+        let caller = Caller {
+            principal: Some(principal),
+            ..CALLER
         };
-        assert_eq!(member(&context), expected);
+        assert_eq!(caller.member(), expected);
     }
-    assert_eq!(member(&ErrorContext::default()), "user:EMAIL");
+    assert_eq!(Caller::default().member(), "user:EMAIL");
 }
