@@ -78,7 +78,7 @@ impl Default for EarthEngineBuilder {
             credentials_json: None,
             api_key: None,
             impersonate: None,
-            options: CredentialOptions::google(),
+            options: CredentialOptions::default(),
             project: None,
             environment: None,
             endpoints: None,

@@ -422,7 +422,7 @@ fn cache(file: &Value, emulator: &Emulator, clock: &ManualClock) -> TokenCache {
     let text = file.to_string();
     let object = JsonObject::parse(&text, &Location::InMemory).unwrap();
     let source = load(&object, &options(emulator)).unwrap().source;
-    TokenCache::with_clock(source, clock.clock())
+    TokenCache::with_clock(source, clock)
 }
 
 #[tokio::test]
