@@ -11,8 +11,8 @@ use crate::project::list::Service;
 use crate::project::registration::ProjectConfig;
 use crate::{ApiState, Error, ListedProject, Registration};
 
-/// The error of a refusal by a service beside Earth Engine.
-pub fn refusal_of_service(api: &ApiError, url: &Url, credentials: &Credentials) -> Error {
+/// Returns the error of a service other than Earth Engine.
+pub fn service_error(api: &ApiError, url: &Url, credentials: &Credentials) -> Error {
     list::refusal(api, url, credentials)
 }
 

@@ -1,5 +1,4 @@
-//! What Earth Engine, a proxy or another service answers when it refuses, and what is made of it
-//! for people.
+//! Error responses of Earth Engine, proxies and other services, and the errors made of them.
 #![no_main]
 
 use ee_credentials::Credentials;
@@ -28,7 +27,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         let error = ee_rest::Error::new(ErrorKind::Api, api.to_string()).with_source(api.clone());
         for error in [
             explain(error, &context),
-            ee_init::fuzzing::refusal_of_service(&api, &url, &credentials),
+            ee_init::fuzzing::service_error(&api, &url, &credentials),
         ] {
             let text = format!("{error}");
             assert!(!text.contains(is_trick), "{text:?}");
@@ -49,7 +48,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Nothing in it is a secret that was sent, or steers a terminal.
+/// The error contains no secret that was sent, and cannot control a terminal.
 fn check(api: &ApiError) {
     let shown = format!("{api:?} {api}");
     assert!(!shown.contains(TOKEN) && !shown.contains(KEY), "{shown}");

@@ -44,7 +44,7 @@ pub fn callback(query: &str, state: &str) -> Option<Result<SecretString, Error>>
 }
 
 /// The OAuth client, its secret and the scopes that the notebook page's server names.
-pub fn notebook_reply(
+pub fn notebook_response(
     body: &[u8],
     verifier: &SecretString,
 ) -> Result<(String, SecretString, Option<Scopes>), Error> {

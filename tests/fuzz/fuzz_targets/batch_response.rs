@@ -1,6 +1,5 @@
-//! The reply to many calls in one request: no part is longer than what was received, and what
-//! was read, written again, is read the same. What becomes of the parts: each call has its own
-//! answer or an error that can be shown.
+//! Batch responses. No part is longer than the input; parsed parts survive a round trip; each call
+//! gets its own response, or an error that can be shown.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -16,7 +15,7 @@ use serde::de::IgnoredAny;
 
 const MOST: usize = 10;
 const TOKEN: &str = "canary-token";
-/// A call that no part answers, unless one has found its name.
+/// A call without a part, unless an input contains its ID.
 const UNANSWERED: &str = "nobody-answers-this";
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
@@ -28,13 +27,13 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             continue;
         };
         assert!(parts.len() <= MOST);
-        let bodies = parts.iter().filter_map(|(_, answer)| answer.as_ref().ok());
+        let bodies = parts.iter().filter_map(|(_, result)| result.as_ref().ok());
         let length: usize = bodies.map(|(_, _, body)| body.len()).sum();
         assert!(length <= data.len());
 
         let mut written = Vec::new();
-        for (id, answer) in &parts {
-            let Ok((status, _, body)) = answer else {
+        for (id, result) in &parts {
+            let Ok((status, _, body)) = result else {
                 continue;
             };
             assert!((200..600).contains(&status.as_u16()));
@@ -58,21 +57,21 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             MOST,
         );
         let again: Vec<_> = again
-            .expect("what was written is read")
+            .expect("serialized parts are parsed")
             .into_iter()
             .collect();
-        let usable = parts.into_iter().filter(|(_, answer)| answer.is_ok());
-        for ((id, answer), (old_id, old)) in again.into_iter().zip(usable) {
+        let usable = parts.into_iter().filter(|(_, result)| result.is_ok());
+        for ((id, result), (old_id, old)) in again.into_iter().zip(usable) {
             assert_eq!(id, old_id);
             let ((status, _, body), (old_status, _, old_body)) =
-                (answer.expect("an answer"), old.expect("an answer"));
+                (result.expect("an answer"), old.expect("an answer"));
             assert_eq!((status, body), (old_status, old_body));
         }
     }
 });
 
-/// Whoever made a call gets the part with its id, if there is one and not two; what comes of it is
-/// the part's own, and shows no secret.
+/// Each call gets the part with its ID if there is exactly one. Its result contains no other part
+/// and no secret.
 fn check_answers(content_type: &str, body: &[u8]) {
     let Ok(header) = HeaderValue::from_str(content_type) else {
         return;
@@ -82,7 +81,7 @@ fn check_answers(content_type: &str, body: &[u8]) {
     for part in parts.iter().flatten() {
         expected.entry(&part.0).or_default().push(part);
     }
-    // What cannot be the id of a call is no call's.
+    // A part without a valid ID belongs to no call.
     let plain = |b: u8| b.is_ascii_graphic() && !b"<>".contains(&b);
     expected.retain(|id, _| !id.is_empty() && id.len() <= 200 && id.bytes().all(plain));
 
@@ -92,65 +91,65 @@ fn check_answers(content_type: &str, body: &[u8]) {
     }
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, header)]);
     let token = AccessToken::new(TOKEN).expect("a token");
-    let reply = response(headers, body, &token).expect("a path");
-    let answers = match batch_responses(batch, reply) {
-        Ok(answers) => answers,
+    let parsed = response(headers, body, &token).expect("a path");
+    let results = match batch_responses(batch, parsed) {
+        Ok(results) => results,
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::InvalidResponse);
-            return check_refused(&error);
+            return check_rejected(&error);
         }
     };
     assert!(
-        answers
+        results
             .iter()
             .map(|(id, _)| id)
             .eq(expected.keys().copied())
     );
-    for (id, answer) in answers.iter() {
-        match (expected[id].as_slice(), answer) {
-            ([(_, Ok((status, headers, body)))], Ok(answer)) => {
-                assert!(status.is_success() && answer.status() == *status);
-                assert_eq!((answer.headers(), &answer.bytes()[..]), (headers, *body));
-                assert!(!format!("{answer:?}").contains(TOKEN));
-                let _: Result<IgnoredAny, _> = answer.json().inspect_err(check_refused);
+    for (id, result) in results.iter() {
+        match (expected[id].as_slice(), result) {
+            ([(_, Ok((status, headers, body)))], Ok(result)) => {
+                assert!(status.is_success() && result.status() == *status);
+                assert_eq!((result.headers(), &result.bytes()[..]), (headers, *body));
+                assert!(!format!("{result:?}").contains(TOKEN));
+                let _: Result<IgnoredAny, _> = result.json().inspect_err(check_rejected);
             }
             ([(_, Ok((status, ..)))], Err(error)) => {
                 assert!(!status.is_success());
                 let api = error.api().expect("a refusal");
                 assert_eq!((error.kind(), api.status), (ErrorKind::Api, *status));
-                check_refused(error);
+                check_rejected(error);
             }
             (parts, Err(error)) => {
                 assert!(parts.len() != 1 || parts[0].1.is_err());
                 assert_eq!(error.kind(), ErrorKind::InvalidResponse);
-                check_refused(error);
+                check_rejected(error);
             }
-            (_, Ok(answer)) => panic!("nobody knows which part it is: {answer:?}"),
+            (_, Ok(result)) => panic!("an ambiguous part was returned: {result:?}"),
         }
     }
 }
 
-/// One that has heard nothing yet, and nothing that it is told is a secret that was sent.
+/// Returns a client that has received no response. Its events contain no secret that was sent.
 fn client() -> Client {
     static HTTP: LazyLock<HttpClient> = LazyLock::new(|| HttpClient::new(Endpoints::google()));
     Client::builder(Auth::api_key("canary-key".into()), HTTP.clone())
         .project("my-project")
         .on_event(|signal| {
-            let told = match signal {
+            let texts = match signal {
                 ClientEvent::QuotaStatus { text, .. } | ClientEvent::InitMessage(text) => text,
                 ClientEvent::Profile { id, .. } => id,
                 _ => return,
             };
             assert!(
-                !told.contains(TOKEN) && !told.contains(is_trick),
-                "{told:?}"
+                !texts.contains(TOKEN) && !texts.contains(is_trick),
+                "{texts:?}"
             );
         })
         .build()
         .expect("a client")
 }
 
-fn check_refused(error: &Error) {
+fn check_rejected(error: &Error) {
     check_error(error, error.remedy());
     let shown = format!("{error} {error:?} {:?}", error.api());
     assert!(!shown.contains(TOKEN), "{shown}");

@@ -1,4 +1,4 @@
-//! What Earth Engine answers to the typed calls, and places in lists that were kept.
+//! Responses of Earth Engine to typed calls, and saved page cursors.
 #![no_main]
 
 use ee_rest::{
@@ -8,25 +8,25 @@ use fuzz::{check_error, check_written_again};
 use serde_json::Value;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    // A number without end is none to serde_json's own values.
-    let reply: Value = serde_json::from_slice(data).unwrap_or_default();
+    // serde_json's own values cannot hold an infinite number.
+    let parsed: Value = serde_json::from_slice(data).unwrap_or_default();
     if let Ok(operation) = serde_json::from_slice::<Operation>(data) {
         check_state(operation.state());
-        if let Some(said) = reply["metadata"]["state"].as_str() {
+        if let Some(said) = parsed["metadata"]["state"].as_str() {
             assert!(said.is_empty() || operation.state().as_str() == said);
         }
         check_end(operation);
     }
     if let Ok(asset) = serde_json::from_slice::<Asset>(data) {
-        assert_eq!(reply["name"], *asset.name);
+        assert_eq!(parsed["name"], *asset.name);
         let others = asset.rest.iter().chain(&asset.properties);
         let known = ["name", "id", "type", "sizeBytes", "updateTime"];
         assert!(others.count() <= data.len() && !asset.rest.keys().any(|k| known.contains(&&**k)));
     }
     if let Ok(config) = serde_json::from_slice::<ProjectConfig>(data)
-        && reply.is_object()
+        && parsed.is_object()
     {
-        let said = |field: &str| reply[field].as_str().unwrap_or_default().to_owned();
+        let said = |field: &str| parsed[field].as_str().unwrap_or_default().to_owned();
         assert_eq!(config.name, said("name"));
         assert_eq!(config.registration_state, said("registrationState"));
     }
@@ -41,14 +41,14 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// A state that is not known keeps its name.
+/// An unknown state keeps its name.
 fn check_state(state: &OperationState) {
     let name = Value::from(state.as_str());
     let again: OperationState = serde_json::from_value(name).expect("a state");
     assert_eq!(&again, state);
 }
 
-/// An operation is a result unless it has ended badly, and then its error can be shown.
+/// An operation is a result unless it has failed, and then its error can be shown.
 fn check_end(operation: Operation) {
     let state = operation.state().clone();
     let failed = operation.error.is_some()

@@ -1,4 +1,4 @@
-//! What the metadata server of a machine answers: tokens, accounts, scopes, projects.
+//! Responses of metadata servers: tokens, accounts, scopes, projects.
 #![no_main]
 
 use chrono::{DateTime, TimeDelta};
@@ -31,7 +31,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     check_scopes(&scopes);
 });
 
-/// It is printed, and stands in URLs.
+/// The text is printed, and part of URLs.
 fn check_line(line: &str) {
     assert!(!line.is_empty() && line.len() < 400 && line.trim() == line);
     assert!(

@@ -1,5 +1,5 @@
-//! Lists that come in pages, what is said beside them in headers, names that servers give to maps,
-//! and whether an API is enabled: the first line is a header or a name, and what follows the reply.
+//! Paged lists, informative headers, names of maps, and API states. The first line of the input is
+//! a header or a name, the rest is the response.
 #![no_main]
 
 use ee_init::ApiState;
@@ -38,18 +38,18 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Nothing that is told is a secret that was sent, or steers a terminal.
+/// Messages contain no secret that was sent, and cannot control a terminal.
 fn check_headers(response: &Response) {
-    let (told, limit) = fuzzing::events(response);
-    // The id of a profile is told each time, the rest once.
-    assert!(told.len() <= 4 && (1..=40).contains(&limit));
+    let (texts, limit) = fuzzing::events(response);
+    // A profile ID is reported each time, other events once.
+    assert!(texts.len() <= 4 && (1..=40).contains(&limit));
     let read = [
         response.profile_id(),
         response.quota_status(),
         response.init_message(),
     ];
     let read = read.iter().flatten().map(AsRef::as_ref);
-    for text in told.iter().map(String::as_str).chain(read) {
+    for text in texts.iter().map(String::as_str).chain(read) {
         assert!(
             !text.contains(TOKEN) && !text.contains(is_trick),
             "{text:?}"
@@ -57,16 +57,16 @@ fn check_headers(response: &Response) {
     }
 }
 
-/// All that is listed is on the page, in its order.
+/// Listed items are on the page, in order.
 fn check_page(response: &Response, body: &[u8]) {
     match fuzzing::page::<Value>(response, KEY) {
         Ok(page) => {
-            let reply: Map<String, Value> = serde_json::from_slice(body).expect("an object");
-            let listed = reply.get(KEY).and_then(Value::as_array);
+            let parsed: Map<String, Value> = serde_json::from_slice(body).expect("an object");
+            let listed = parsed.get(KEY).and_then(Value::as_array);
             assert_eq!(page.items, listed.cloned().unwrap_or_default());
             assert_ne!(page.next_page_token.as_deref(), Some(""));
         }
-        Err(error) => check_refused(&error),
+        Err(error) => check_rejected(&error),
     }
     let others = [
         fuzzing::page::<Operation>(response, KEY).err(),
@@ -74,17 +74,17 @@ fn check_page(response: &Response, body: &[u8]) {
         response.json::<Operation>().err(),
         response.json::<IamPolicy>().err(),
     ];
-    others.iter().flatten().for_each(check_refused);
+    others.iter().flatten().for_each(check_rejected);
 }
 
-fn check_refused(error: &Error) {
+fn check_rejected(error: &Error) {
     check_error(error, error.remedy());
     let shown = format!("{error} {error:?}");
     assert!(!shown.contains(TOKEN), "{shown}");
 }
 
-/// Projects that are listed: nothing is known of them yet, and no name is a secret that was sent. What a registration is called has the
-/// characters of a name.
+/// Listed projects have no state yet, and no name contains a secret that was sent. The name of a
+/// registration state has only the characters of a name.
 fn check_projects(body: &[u8], token: &AccessToken) {
     if let Some((projects, _)) = ee_init::fuzzing::listed_projects(body, token) {
         for project in &projects {
@@ -106,16 +106,16 @@ fn check_projects(body: &[u8], token: &AccessToken) {
     }
 }
 
-/// An API is on or off where a text of its own says so, and nowhere else.
+/// An API is enabled or disabled only if a string of its own says so.
 fn check_service(body: &[u8]) {
     let Some(api) = ee_init::fuzzing::api_state(body) else {
         return;
     };
-    // These checks' own values have no room for what the crate passes over.
-    let Ok(reply) = serde_json::from_slice::<Value>(body) else {
+    // This test's values cannot hold what the crate ignores.
+    let Ok(parsed) = serde_json::from_slice::<Value>(body) else {
         return;
     };
-    let expected = match reply["state"].as_str().or_else(|| reply[0].as_str()) {
+    let expected = match parsed["state"].as_str().or_else(|| parsed[0].as_str()) {
         Some("ENABLED") => ApiState::Enabled,
         Some("DISABLED") => ApiState::Disabled,
         _ => ApiState::Unknown,
@@ -123,7 +123,7 @@ fn check_service(body: &[u8]) {
     assert_eq!(api, expected);
 }
 
-/// A map's name leads to that map, under the host that was asked.
+/// The name of a map leads to that map on the same host.
 fn check_name(name: &str) {
     let base = Url::parse("https://ee.example/").expect("a URL");
     for collection in ["maps", "thumbnails"] {

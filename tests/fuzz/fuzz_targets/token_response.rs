@@ -1,4 +1,4 @@
-//! What a token endpoint answers with 200, and what it tells of a token.
+//! Successful responses of token endpoints and tokeninfo.
 #![no_main]
 
 use chrono::{DateTime, TimeDelta};
@@ -10,10 +10,10 @@ const SECRETS: [&str; 3] = ["access_token", "refresh_token", "id_token"];
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let asked_at = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
     let text = String::from_utf8_lossy(data);
-    match fuzzing::token_reply(data, asked_at) {
-        Ok(reply) => {
-            check_secrets(&text, &SECRETS, &format!("{reply:?}"));
-            let token = &reply.access_token;
+    match fuzzing::token_response(data, asked_at) {
+        Ok(parsed) => {
+            check_secrets(&text, &SECRETS, &format!("{parsed:?}"));
+            let token = &parsed.access_token;
             assert_eq!(
                 token.header().as_bytes(),
                 ["Bearer ", token.secret()].concat().as_bytes()
@@ -29,7 +29,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             check_secrets(&text, &SECRETS, &format!("{error:?}"));
         }
     }
-    match fuzzing::token_info_reply(data) {
+    match fuzzing::token_info_response(data) {
         Ok(info) => check_scopes(&info.scopes),
         Err(error) => check_error(&error, error.remedy()),
     }

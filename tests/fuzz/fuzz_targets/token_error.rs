@@ -1,4 +1,4 @@
-//! How a token endpoint and IAM credentials refuse, and what is taken out of their sentences.
+//! Errors of token endpoints and IAM Credentials, and their redaction.
 #![no_main]
 
 use ee_credentials::fuzzing as credentials;
@@ -16,8 +16,8 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let iam = Url::parse(IAM).expect("a URL");
     for status in [400, 401, 403, 404, 429, 503] {
         let status = StatusCode::from_u16(status).expect("a status");
-        let by_token_endpoint = fuzzing::refusal(status, data, &[OTHER, SECRET]);
-        let by_iam = credentials::iam_rejection(status, data, &iam, &token);
+        let by_token_endpoint = fuzzing::token_error(status, data, &[OTHER, SECRET]);
+        let by_iam = credentials::iam_error(status, data, &iam, &token);
         for error in [by_token_endpoint, by_iam] {
             check_error(&error, error.remedy());
             assert!(!format!("{error:?}").contains(SECRET), "{error:?}");
@@ -27,10 +27,10 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             );
         }
     }
-    if fuzzing::says_revoked(data) {
+    if fuzzing::is_already_revoked(data) {
         let text = String::from_utf8_lossy(data);
         match serde_json::from_str::<serde_json::Value>(&text) {
-            Ok(reply) => assert_eq!(reply["error"], "invalid_token"),
+            Ok(parsed) => assert_eq!(parsed["error"], "invalid_token"),
             Err(_) => assert!(is_json(&text), "{text}"),
         }
     }
