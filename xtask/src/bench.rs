@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: benchmarks of our crates and their peers in one run.
 //!
-//! The benchmark programs are in a separate workspace, `tests/peers`. This module builds and runs
+//! The benchmark programs are in a separate workspace, `tests/benchmarks`. This module builds and runs
 //! them, and measures whole builds.
 
 mod builds;
@@ -70,7 +70,7 @@ impl Peers {
     fn new(smoke: bool) -> Outcome<Self> {
         let target = std::path::absolute(target().join("peers")).map_err(|e| e.to_string())?;
         Ok(Self {
-            manifest: root().join("tests/peers/Cargo.toml"),
+            manifest: root().join("tests/benchmarks/Cargo.toml"),
             target,
             smoke,
         })

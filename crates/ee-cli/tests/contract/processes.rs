@@ -1,7 +1,8 @@
 //! What everybody on the machine can read of a process, its command line, has no secret: neither
 //! ours nor those of the programs that we start.
 
-use super::leaks::canary::Canaries;
+use ee_test_support::canaries::Canaries;
+
 use super::login::browse;
 use super::*;
 
