@@ -16,7 +16,7 @@ use serde::de::IgnoredAny;
 const MOST: usize = 10;
 const TOKEN: &str = "canary-token";
 /// A call without a part, unless an input contains its ID.
-const UNANSWERED: &str = "nobody-answers-this";
+const UNANSWERED: &str = "no-such-id";
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
@@ -64,7 +64,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         for ((id, result), (old_id, old)) in again.into_iter().zip(usable) {
             assert_eq!(id, old_id);
             let ((status, _, body), (old_status, _, old_body)) =
-                (result.expect("an answer"), old.expect("an answer"));
+                (result.expect("a response"), old.expect("a response"));
             assert_eq!((status, body), (old_status, old_body));
         }
     }

@@ -40,7 +40,7 @@ static DIR: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
         let text = format!("[core]\nproject = {project}\n");
         fs::write(gcloud.join(name), text).expect("a file");
     };
-    fs::create_dir_all(gcloud.join("configurations/config_x")).expect("a folder");
+    fs::create_dir_all(gcloud.join("configurations/config_x")).expect("a directory");
     write("configurations/config_default", "default-project");
     write("configurations/config_work", "work-project");
     write("outside", "outside-project");

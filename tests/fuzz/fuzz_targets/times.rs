@@ -19,7 +19,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     };
     let now: DateTime<Utc> = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
     let mut headers = HeaderMap::new();
-    let said = value.to_str().unwrap_or_default().trim().to_owned();
+    let text_value = value.to_str().unwrap_or_default().trim().to_owned();
     headers.insert(RETRY_AFTER, value.clone());
     let wait = retry_after(&headers, now);
     headers.insert(DATE, value);
@@ -35,7 +35,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         // A service account signs for an hour from this time.
         assert!(date.checked_add_signed(TimeDelta::hours(1)).is_some());
     } else if let Some(wait) = wait {
-        let seconds: u64 = said.parse().expect("a value that is no date is a number");
+        let seconds: u64 = text_value.parse().expect("a value that is no date is a number");
         assert_eq!(wait, Duration::from_secs(seconds));
     }
 
@@ -43,12 +43,12 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let url = Url::parse("https://iamcredentials.googleapis.com/x").expect("a URL");
     let body = json!({"accessToken": "ya29.canary", "expireTime": text}).to_string();
     for headers in [&headers, &HeaderMap::new()] {
-        let asked = Utc::now();
+        let sent_at = Utc::now();
         if let Ok(token) = credentials::iam_token(body.as_bytes(), headers, &url) {
-            let life = token.expires_at().expect("an end") - asked;
+            let lifetime = token.expires_at().expect("an end") - sent_at;
             assert!(
-                life >= TimeDelta::zero() && life <= TimeDelta::days(367),
-                "{life}"
+                lifetime >= TimeDelta::zero() && lifetime <= TimeDelta::days(367),
+                "{lifetime}"
             );
         }
     }
