@@ -8,6 +8,7 @@
 )]
 
 mod book;
+mod cycles;
 mod dependencies;
 mod errors_page;
 mod fuzz_targets;

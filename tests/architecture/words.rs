@@ -1,83 +1,32 @@
 //! The vocabulary of the project: one plain term per idea, American spelling, short names.
 
-use std::path::Path;
-
 use crate::{files, read};
 
 /// Phrases with a plain standard term. `*` stands for any word.
+#[rustfmt::skip]
 const PHRASES: &[&str] = &[
-    "all the same",
-    "are told",
-    "behind * back",
-    "everybody",
-    "for the moment",
-    "if nothing else is said",
-    "if nothing is said",
-    "in the place of",
-    "in whose name",
-    "is none",
-    "is over",
-    "is told",
-    "looked over",
-    "looks over",
-    "nobody",
-    "passed over",
-    "somebody",
-    "take no notice",
-    "takes no notice",
-    "turned away",
-    "turned back",
-    "was told",
-    "were told",
-    "whereabouts",
-    "whoever",
+    "all the same", "are told", "behind * back", "everybody", "for the moment",
+    "if nothing else is said", "if nothing is said", "in the place of", "in whose name",
+    "is none", "is over", "is told", "looked over", "looks over", "nobody", "passed over",
+    "somebody", "take no notice", "takes no notice", "turned away", "turned back", "was told",
+    "were told", "whereabouts", "whoever",
 ];
 /// Texts that may not be in a line, because of their punctuation.
 const LABELS: &[&str] = &["what to do:", "time-out"];
 
 /// The beginnings of words in British spelling.
+#[rustfmt::skip]
 const BRITISH: &[&str] = &[
-    "analyse",
-    "analysing",
-    "behaviour",
-    "centre",
-    "colour",
-    "favour",
-    "grey",
-    "honour",
-    "labour",
-    "licence",
-    "neighbour",
+    "analyse", "analysing", "behaviour", "centre", "colour", "favour", "grey", "honour", "labour",
+    "licence", "neighbour",
 ];
 /// The stems of verbs in `-ise`.
+#[rustfmt::skip]
 const BRITISH_VERBS: &[&str] = &[
-    "authoris",
-    "capitalis",
-    "customis",
-    "emphasis",
-    "finalis",
-    "generalis",
-    "initialis",
-    "localis",
-    "materialis",
-    "maximis",
-    "minimis",
-    "normalis",
-    "optimis",
-    "organis",
-    "prioritis",
-    "randomis",
-    "realis",
-    "recognis",
-    "sanitis",
-    "serialis",
-    "specialis",
-    "standardis",
-    "summaris",
-    "synchronis",
-    "tokenis",
-    "utilis",
-    "visualis",
+    "authoris", "capitalis", "customis", "emphasis", "finalis", "generalis", "initialis",
+    "localis", "materialis", "maximis", "minimis", "normalis", "optimis", "organis", "prioritis",
+    "randomis", "realis", "recognis", "sanitis", "serialis", "specialis", "standardis",
+    "summaris", "synchronis", "tokenis", "utilis", "visualis",
 ];
 
 const MAX_NAME_LENGTH: usize = 60;
@@ -152,8 +101,7 @@ fn is_british(word: &str) -> bool {
         let ending = word.strip_prefix(*stem);
         ending.is_some_and(|ending| ending.starts_with(['a', 'e', 'i']))
     };
-    starts_with_any(word, BRITISH)
-        || BRITISH_VERBS.iter().any(|stem| is_verb(stem)) && !word.ends_with("istic")
+    starts_with_any(word, BRITISH) || BRITISH_VERBS.iter().any(is_verb) && !word.ends_with("istic")
 }
 
 /// Returns the phrases of the lists in a text, with their lines.
@@ -225,13 +173,10 @@ fn phrases_are_found_in_comments_and_names() {
 #[test]
 fn function_names_are_short() {
     let mut long = Vec::new();
-    for path in checked_files() {
-        if !Path::new(&path)
-            .extension()
-            .is_some_and(|extension| extension == "rs")
-        {
-            continue;
-        }
+    for path in checked_files()
+        .into_iter()
+        .filter(|path| path.ends_with(".rs"))
+    {
         for (index, line) in read(&path).lines().enumerate() {
             let Some((_, rest)) = line.split_once("fn ") else {
                 continue;

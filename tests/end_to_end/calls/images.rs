@@ -80,7 +80,7 @@ async fn saved_file_is_complete_or_unchanged() {
 async fn write_error_names_the_file() {
     let (_emulator, ee) = connected().await;
     let dir = tempfile::tempdir().unwrap();
-    for path in [dir.path().join("no/such/folder.png"), dir.path().join("..")] {
+    for path in [dir.path().join("no/such/dir.png"), dir.path().join("..")] {
         let error = ee
             .compute_pixels(&constant(1))
             .save(&path)

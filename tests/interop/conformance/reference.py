@@ -38,7 +38,7 @@ def find(mode, scopes):
         if "EE_TESTS_GDCH_AUDIENCE" in os.environ:
             audience = os.environ["EE_TESTS_GDCH_AUDIENCE"]
             credentials = credentials.with_gdch_audience(audience)
-        return act_as(credentials, scopes), project
+        return impersonate(credentials, scopes), project
     if mode == "earthengine":
         import ee
 
@@ -46,18 +46,18 @@ def find(mode, scopes):
     sys.exit(__doc__)
 
 
-def act_as(credentials, scopes):
-    wish = json.loads(os.environ.get("EE_TESTS_IMPERSONATE", "null"))
-    if wish is None:
+def impersonate(credentials, scopes):
+    options = json.loads(os.environ.get("EE_TESTS_IMPERSONATE", "null"))
+    if not options:
         return credentials
     from google.auth import impersonated_credentials
 
     return impersonated_credentials.Credentials(
         source_credentials=credentials,
-        target_principal=wish["target"],
+        target_principal=options["target"],
         target_scopes=scopes,
-        delegates=wish["delegates"],
-        lifetime=wish["lifetime"],
+        delegates=options["delegates"],
+        lifetime=options["lifetime"],
     )
 
 

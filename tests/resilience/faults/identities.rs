@@ -25,7 +25,7 @@ fn account(emulator: &Emulator, name: &str) -> ServiceAccount {
 #[tokio::test]
 async fn replaced_credential_file_never_changes_the_identity() {
     let emulator = emulator().await;
-    let (ours, theirs) = (account(&emulator, "ours"), account(&emulator, "theirs"));
+    let (current, other) = (account(&emulator, "current"), account(&emulator, "other"));
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("key.json");
     let replace_file = |account: &ServiceAccount| {
@@ -33,7 +33,7 @@ async fn replaced_credential_file_never_changes_the_identity() {
         fs::write(&new, account.json_key()).unwrap();
         fs::rename(new, &file).unwrap();
     };
-    replace_file(&ours);
+    replace_file(&current);
     let ee = EarthEngine::builder()
         .isolated()
         .endpoints(Endpoints::emulator(emulator.address()).unwrap())
@@ -43,19 +43,19 @@ async fn replaced_credential_file_never_changes_the_identity() {
         .await
         .unwrap();
 
-    replace_file(&theirs);
+    replace_file(&other);
     assert_eq!(ee.compute::<i64>(&constant(1)).await.unwrap(), 1);
     emulator.expire_tokens();
     // The old key is still valid, and still in memory.
     assert_eq!(ee.compute::<i64>(&constant(2)).await.unwrap(), 2);
     assert_eq!(emulator.requests_to(HOST).len(), 2);
 
-    emulator.delete_service_account(ours.email());
+    emulator.delete_service_account(current.email());
     emulator.expire_tokens();
     let error = ee.compute::<i64>(&constant(3)).await.unwrap_err();
     assert!(error.kind().is_credential_error(), "{error}");
     let text = error.to_string();
-    for word in [ours.email(), theirs.email(), "key.json"] {
+    for word in [current.email(), other.email(), "key.json"] {
         assert!(text.contains(word), "no {word}: {text}");
     }
     assert!(
@@ -67,7 +67,7 @@ async fn replaced_credential_file_never_changes_the_identity() {
     assert_eq!(emulator.requests_to(HOST).len(), requests, "fails at once");
 
     // A new key of the same account resolves it.
-    replace_file(&account(&emulator, "ours"));
+    replace_file(&account(&emulator, "current"));
     assert_eq!(ee.compute::<i64>(&constant(5)).await.unwrap(), 5);
 }
 

@@ -18,6 +18,10 @@ use crate::fault_schedule::Cause;
 use crate::identities::token_request_account;
 use crate::print;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+mod tests;
+
 /// Older entries explain nothing: the longest call, the longest backoff before it, and the delay of
 /// the check.
 pub(crate) const RETENTION: Duration = Duration::from_secs(180);

@@ -76,8 +76,8 @@ impl Symptom {
 
 impl Account {
     /// Returns how many requests a client is allowed: one at once, and one for each interval.
-    pub(crate) fn allowed_to(&self, life: &Span) -> u64 {
-        let age = life.overlap(life.from, Instant::now());
+    pub(crate) fn allowed_to(&self, lifetime: &Span) -> u64 {
+        let age = lifetime.overlap(lifetime.from, Instant::now());
         self.allowed_in(age)
     }
 
@@ -337,28 +337,30 @@ impl Records {
         let mut violations = Vec::new();
         for (number, identity) in &self.identities {
             for account in &identity.accounts {
-                let asked = account.recent.iter();
-                let asked: Vec<_> = asked
+                let times = account.recent.iter();
+                let times: Vec<_> = times
                     .filter(|a| a.at >= settled && a.at <= end)
                     .map(|attempt| seconds_between(settled, attempt.at))
                     .collect();
-                let lives = identity.clients.values();
-                let lives: Vec<_> = lives.filter(|life| life.overlaps(settled, end)).collect();
-                let allowed = lives
+                let lifetimes = identity.clients.values();
+                let lifetimes: Vec<_> = lifetimes
+                    .filter(|lifetime| lifetime.overlaps(settled, end))
+                    .collect();
+                let allowed = lifetimes
                     .iter()
-                    .map(|life| account.allowed_in(life.overlap(settled, end)))
+                    .map(|lifetime| account.allowed_in(lifetime.overlap(settled, end)))
                     .sum::<u64>()
                     + identity.disruptions_between(settled, end);
-                if asked.len() as u64 > allowed {
-                    let lives = lives.iter().map(|life| {
-                        let to = life.to.map(|to| seconds_between(settled, to));
-                        (seconds_between(settled, life.from), to)
+                if times.len() as u64 > allowed {
+                    let lifetimes = lifetimes.iter().map(|lifetime| {
+                        let to = lifetime.to.map(|to| seconds_between(settled, to));
+                        (seconds_between(settled, lifetime.from), to)
                     });
                     violations.push(format!(
-                        "identity {number} sent {} token requests in a quiet period of {:.0} s; {allowed} are allowed (at {asked:.2?} s; clients lived {:.2?})",
-                        asked.len(),
+                        "identity {number} sent {} token requests in a quiet period of {:.0} s; {allowed} are allowed (at {times:.2?} s; clients lived {:.2?})",
+                        times.len(),
                         (end - settled).as_secs_f64(),
-                        lives.collect::<Vec<_>>(),
+                        lifetimes.collect::<Vec<_>>(),
                     ));
                 }
             }
@@ -371,15 +373,18 @@ impl Records {
     /// Checks the number of token requests of an identity whose clients have ended.
     pub(crate) fn check_token_requests(&mut self, number: u64, identity: &Identity) {
         for account in &identity.accounts {
-            let lives = identity.clients.values();
-            let lives = lives.map(|life| account.allowed_to(life)).sum::<u64>();
-            let lives = lives + account.ended_clients;
+            let lifetimes = identity.clients.values();
+            let lifetimes = lifetimes
+                .map(|lifetime| account.allowed_to(lifetime))
+                .sum::<u64>();
+            let lifetimes = lifetimes + account.ended_clients;
             let (rejections, disruptions) = (identity.rejections, identity.disruptions.total);
-            let allowed = lives + account.faulty + account.interrupted + rejections + disruptions;
+            let allowed =
+                lifetimes + account.faulty + account.interrupted + rejections + disruptions;
             self.counts.allowed += allowed;
             if account.requests > allowed {
                 self.violation(format!(
-                    "identity {number} sent {} token requests; {allowed} are allowed: {lives} for token lifetimes, {} for faults, {} for network faults, {rejections} for rejected tokens, {disruptions} for keys, clocks and runtimes",
+                    "identity {number} sent {} token requests; {allowed} are allowed: {lifetimes} for token lifetimes, {} for faults, {} for network faults, {rejections} for rejected tokens, {disruptions} for keys, clocks and runtimes",
                     account.requests, account.faulty, account.interrupted,
                 ));
             }

@@ -6,9 +6,6 @@
 //! than the cache's rules allow; and nothing leaked.
 
 mod event_log;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
-mod event_log_tests;
 mod fault_schedule;
 mod identities;
 mod invariants;

@@ -164,9 +164,9 @@ impl Workload {
         let started = Instant::now();
         let purpose = Purpose::Compute(number);
         let expression = json!({"result": "0", "values": {"0": {"constantValue": number}}});
-        let answer: Result<i64, _> = client.ee.client().compute(&expression).await;
-        let answer = answer.map_err(|error| failed(client, purpose, &error, started))?;
-        if answer == number {
+        let value: Result<i64, _> = client.ee.client().compute(&expression).await;
+        let value = value.map_err(|error| failed(client, purpose, &error, started))?;
+        if value == number {
             return Ok(());
         }
         Err(Failure {
@@ -176,7 +176,7 @@ impl Workload {
             started,
             ended: Instant::now(),
             symptom: Symptom::Unexpected,
-            message: format!("the result for {number} was {answer}"),
+            message: format!("the result for {number} was {value}"),
         })
     }
 

@@ -97,8 +97,8 @@ fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
 
 /// Writes a program that returns a token and prints to standard error.
 fn program(dir: &Path, token: &str) -> io::Result<String> {
-    let answer = json!({"version": 1, "success": true, "token_type": JWT, "id_token": token});
-    let script = format!("echo 'got {token}' >&2\necho '{answer}'\n");
+    let output = json!({"version": 1, "success": true, "token_type": JWT, "id_token": token});
+    let script = format!("echo 'got {token}' >&2\necho '{output}'\n");
     Ok(format!(
         "/bin/sh {}",
         write(dir, "program.sh", &script).display()

@@ -234,7 +234,8 @@ async fn credentials(setup: &mut Setup) {
         .clone()
         .with_var("EARTHENGINE_EMULATOR_HOST", "192.0.2.1:80");
     setup.failed("an emulator", elsewhere.endpoints());
-    let fixture = setup.with_server(Fault::InvalidGrant, FaultyHosts::Everywhere)
+    let fixture = setup
+        .with_server(Fault::InvalidGrant, FaultyHosts::Everywhere)
         .await;
     let result = fixture.credentials.fetch_granted_scopes().await;
     setup.failed("scopes", result);
@@ -302,16 +303,19 @@ async fn logins(setup: &mut Setup, environment: &Environment, fixture: &FixtureW
     let options = fixture.made.options(USER, fixture.server.address);
     let callback = "https://app.example.com/callback";
     let flow = WebFlow::new("1-web", client_secret, callback, options).unwrap();
-    for answer in ["error=access_denied", "code="] {
+    for response in ["error=access_denied", "code="] {
         let (_, pending) = flow.begin().unwrap();
-        let kept = serde_json::to_value(&pending).unwrap();
+        let fields = serde_json::to_value(&pending).unwrap();
         for field in ["state", "verifier"] {
-            let secret = kept[field].as_str().unwrap();
-            setup.output.canaries.add(format!("{answer}: the {field}"), secret);
+            let secret = fields[field].as_str().unwrap();
+            setup
+                .output
+                .canaries
+                .add(format!("{response}: the {field}"), secret);
         }
-        let query = format!("state={}&{answer}", kept["state"].as_str().unwrap());
+        let query = format!("state={}&{response}", fields["state"].as_str().unwrap());
         let result = flow.finish(pending, &query).await;
-        setup.failed(answer, result.map(|login| login.credentials));
+        setup.failed(response, result.map(|login| login.credentials));
     }
 }
 
@@ -362,7 +366,8 @@ async fn requests(setup: &mut Setup) {
     setup.learn(&fixture);
 
     for state in ["FAILED", "CANCELLED"] {
-        let fixture = setup.with_server(Fault::Operation(state), FaultyHosts::Api)
+        let fixture = setup
+            .with_server(Fault::Operation(state), FaultyHosts::Api)
             .await;
         let client = client(&fixture, http(fixture.server.address))
             .project("ee-demo-project")

@@ -15,7 +15,7 @@ use earthengine::token::source_fn;
 use earthengine::{AccessToken, Credentials, EarthEngineBuilder, VerifyLevel, blocking};
 use ee_test_support::canaries::Canaries;
 use google_cloud_auth::credentials::{
-    self as theirs, CacheableResource, CredentialsProvider, EntityTag, api_key_credentials,
+    self as google, CacheableResource, CredentialsProvider, EntityTag, api_key_credentials,
     user_account,
 };
 use google_cloud_auth::errors::CredentialsError;
@@ -225,8 +225,8 @@ fn blocked(
 ) {
     let expression = json!({"result": "0", "values": {}});
     let verified = || builder(credentials, address);
-    let asked_later = || verified().verify(VerifyLevel::Skip);
-    for connect in [&verified as &dyn Fn() -> EarthEngineBuilder, &asked_later] {
+    let unverified = || verified().verify(VerifyLevel::Skip);
+    for connect in [&verified as &dyn Fn() -> EarthEngineBuilder, &unverified] {
         let Some(ee) = output.value_of(name, blocking::connect(connect())) else {
             continue;
         };
@@ -380,7 +380,7 @@ async fn google_cloud_auth_adapter_leaks_nothing() {
     let mut output = CapturedOutput::default();
     for fault in FAULTS {
         for hosts in [FaultyHosts::Everywhere, FaultyHosts::Api] {
-            let name = format!("theirs, {fault:?} {hosts:?}");
+            let name = format!("google, {fault:?} {hosts:?}");
             let server = HostileServer::start(&name, fault, hosts).await;
             let mut secret = |what: &str, start| {
                 let name = format!("{name}: the {what}");
@@ -393,47 +393,49 @@ async fn google_cloud_auth_adapter_leaks_nothing() {
                 "quota_project_id": "ee-demo-project",
             });
             let address = server.address;
-            let of_user = user_account::Builder::new(file)
+            let user = user_account::Builder::new(file)
                 .with_token_uri(format!("http://{address}/oauth2.googleapis.com/token"))
                 .build()
                 .unwrap();
-            let ours = Credentials::from_google_cloud(of_user).await;
-            if let Some(ours) = output.result(&name, ours) {
-                output.result(&name, ours.token().await);
-                output.result(&name, builder(&ours, address).connect().await);
+            let credentials = Credentials::from_google_cloud(user).await;
+            if let Some(credentials) = output.result(&name, credentials) {
+                output.result(&name, credentials.token().await);
+                output.result(&name, builder(&credentials, address).connect().await);
             }
 
             // The adapter in the other direction.
             let made = make("authorized user", &name, &keys, dir.path());
             let mut options = made.options("authorized user", address);
             options.disk_cache = None;
-            let ours = made.credentials(&options).unwrap().unwrap();
-            let in_theirs = theirs::Credentials::from(GoogleCloudCredentials::new(ours));
-            let headers = in_theirs.headers(Extensions::new()).await;
+            let credentials = made.credentials(&options).unwrap().unwrap();
+            let adapter = google::Credentials::from(GoogleCloudCredentials::new(credentials));
+            let headers = adapter.headers(Extensions::new()).await;
             let headers = output.value_of(&name, headers);
-            output.debug(&name, &(headers, in_theirs));
+            output.debug(&name, &(headers, adapter));
             output.canaries.extend(made.canaries);
             output.canaries.extend(server.canaries());
         }
     }
     let key = output.canaries.plant("their API key", "AIza");
-    let of_key = api_key_credentials::Builder::new(key).build();
-    let ours = Credentials::from_google_cloud(of_key).await.unwrap();
-    output.debug("an API key", &ours);
+    let key_credentials = api_key_credentials::Builder::new(key).build();
+    let credentials = Credentials::from_google_cloud(key_credentials)
+        .await
+        .unwrap();
+    output.debug("an API key", &credentials);
 
     let odd = Odd {
         token: output.canaries.plant("an odd token", "ya29."),
         ..Odd::default()
     };
-    let ours = Credentials::from_google_cloud(odd.into()).await.unwrap();
+    let credentials = Credentials::from_google_cloud(odd.into()).await.unwrap();
     for name in ["no bearer", "two words", "nothing new"] {
-        let token = ours.token().await;
+        let token = credentials.token().await;
         assert!(output.value_of(name, token).is_none(), "{name}");
-        output.debug(name, &ours);
+        output.debug(name, &credentials);
     }
-    let words = format!("no token for {}", output.canaries.plant("words", "1//0g"));
-    let ours = Credentials::from_google_cloud(LeakingProvider(words).into()).await;
-    assert!(output.value_of("words", ours).is_none());
+    let text = format!("no token for {}", output.canaries.plant("words", "1//0g"));
+    let credentials = Credentials::from_google_cloud(LeakingProvider(text).into()).await;
+    assert!(output.value_of("words", credentials).is_none());
 
     assert!(output.failures > 40, "{} failures", output.failures);
     assert!(output.contains("[redacted]"));
@@ -445,12 +447,12 @@ async fn leak_in_google_cloud_auth_is_detected() {
     let mut output = CapturedOutput::default();
     // It does not look like one of Google's secrets, which would be redacted.
     let secret = output.canaries.plant("a secret like no other", "");
-    let words: Vec<_> = secret
+    let text: Vec<_> = secret
         .as_bytes()
         .chunks(13)
         .map(String::from_utf8_lossy)
         .collect();
-    let leaking = LeakingProvider(words.join(" "));
-    let ours = Credentials::from_google_cloud(leaking.into()).await;
-    assert!(output.value_of("words", ours).is_none() && has_leak(&output));
+    let leaking = LeakingProvider(text.join(" "));
+    let credentials = Credentials::from_google_cloud(leaking.into()).await;
+    assert!(output.value_of("words", credentials).is_none() && has_leak(&output));
 }

@@ -240,7 +240,7 @@ async fn credentials_leak_nothing_from_any_response() {
     }
     assert!(failures > 500, "{failures} failures");
     assert!(echoes > 100, "{echoes} echoes");
-    assert!(cached > 100, "{cached} tokens on disk");
+    assert!(cached > 20, "{cached} tokens on disk");
     for secret in ["an AWS metadata session", "an AWS key", "a subject token"] {
         let mut names = canaries.names();
         assert!(names.any(|name| name.contains(secret)), "no {secret}");

@@ -159,8 +159,8 @@ impl Fixture {
             ("url.json", external(json!({"url": "https://tokens.example.com/t",
                 "headers": {"X-Url-Secret": self.secret("a URL's header")}}), JWT).to_string()),
             ("program.json", external(json!({"executable": {"command": format!("/bin/sh {}", self.path("program.sh").display())}}), JWT).to_string()),
-            ("program.sh", format!("cat {}", self.path("answer").display())),
-            ("answer", json!({"version": 1, "success": true, "token_type": JWT, "id_token": self.secret("a subject token")}).to_string()),
+            ("program.sh", format!("cat {}", self.path("output").display())),
+            ("output", json!({"version": 1, "success": true, "token_type": JWT, "id_token": self.secret("a subject token")}).to_string()),
             ("certificate.json", external(json!({"certificate": {"certificate_config_location": self.path("certificate_config.json")}}),
                 "urn:ietf:params:oauth:token-type:mtls").to_string()),
             ("certificate_config.json", json!({"cert_configs": {"workload": {

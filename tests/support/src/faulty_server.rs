@@ -52,13 +52,16 @@ pub enum NetworkFault {
     Responds(&'static str),
 }
 
+/// Returns the response to a request.
+pub type Respond = dyn Fn(&Request) -> Option<Vec<u8>> + Send + Sync;
+
 /// The source of the responses.
 #[derive(Clone)]
 pub enum Upstream {
     /// The emulator at this address, as the host of this name.
     Emulator(&'static str, SocketAddr),
     /// A function. A request for which it returns `None` gets no response.
-    Function(Arc<dyn Fn(&Request) -> Option<Vec<u8>> + Send + Sync>),
+    Function(Arc<Respond>),
     /// The server is a proxy: it connects `CONNECT` requests to their port on this machine.
     Tunnel,
 }

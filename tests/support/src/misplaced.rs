@@ -92,11 +92,11 @@ pub fn all(canaries: &mut Canaries) -> Vec<Misplaced> {
     add("refresh token", "a refresh token", token);
     let secret = canaries.plant_word("a bare client secret", "GOCSPX-");
     add("client secret", "an OAuth client secret", secret);
-    let jwt = format!(
-        "eyJhbGciOiJSUzI1NiJ9.eyJ{}.{}",
-        canaries.plant_word("a JWT's claims", ""),
-        canaries.plant_word("a JWT's signature", "")
-    );
+    // As long as a signature with RS256.
+    let (claims, signature) = (random(200), random(342));
+    canaries.add("a JWT's claims", &claims);
+    canaries.add("a JWT's signature", &signature);
+    let jwt = format!("eyJhbGciOiJSUzI1NiJ9.eyJ{claims}.{signature}");
     add("JWT", "a JSON Web Token", jwt);
     all
 }
