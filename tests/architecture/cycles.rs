@@ -23,11 +23,9 @@ const NOT_YET_CUT: &[(&str, &str)] = &[
     ("ee-cli", "cli"),
     ("ee-credentials", "error"),
     ("ee-credentials", "login::flow"),
-    ("ee-emulator", "builder"),
     ("ee-init", "builder"),
     ("ee-rest", "client"),
     ("ee-token", "source"),
-    ("xtask", "bench"),
 ];
 
 #[test]

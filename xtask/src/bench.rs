@@ -101,11 +101,6 @@ impl Peers {
     }
 }
 
-/// Creates a Cargo command in the workspace of the peers.
-pub(crate) fn peers_cargo(arguments: &[&str]) -> Outcome<Command> {
-    Ok(Peers::new(true)?.cargo(arguments))
-}
-
 pub(crate) fn run_all(arguments: &Arguments) -> Outcome {
     let peers = Peers::new(arguments.smoke)?;
     let mut rows = Vec::new();

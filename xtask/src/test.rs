@@ -70,11 +70,10 @@ fn two_providers() -> Outcome {
     if !cfg!(windows) && !compilers.into_iter().any(|name| on_path(name).is_some()) {
         return Err(missing(Part::TwoProviders, "a C compiler"));
     }
-    run(&mut crate::bench::peers_cargo(&[
-        "test",
-        "--package",
-        "two-providers",
-    ])?)
+    let manifest = root().join("tests/benchmarks/Cargo.toml");
+    let dir = std::path::absolute(target().join("peers")).map_err(|e| e.to_string())?;
+    let mut test = cargo(&["test", "--package", "two-providers", "--manifest-path"]);
+    run(test.arg(manifest).env("CARGO_TARGET_DIR", dir))
 }
 
 /// `cargo xtask conformance`: compares our token requests with those of the reference clients.
