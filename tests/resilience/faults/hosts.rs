@@ -70,7 +70,7 @@ struct Observation {
 impl Observation {
     /// Checks that the error has this kind and a remedy, and that its message contains a name of the
     /// host and these words.
-    fn failed_with(&self, kind: ErrorKind, words: &[&str]) {
+    fn assert_failed_with(&self, kind: ErrorKind, words: &[&str]) {
         if self.host == Host::ServiceUsage {
             // The projects are listed with an unknown API state.
             assert_eq!(self.failure.kind, None, "{self:?}");
@@ -88,7 +88,7 @@ impl Observation {
     }
 
     /// Checks that the request was retried twice, or for the timeout of the metadata server.
-    fn was_retried(&self) {
+    fn assert_retried(&self) {
         let expected = match (self.host, self.failure.kind) {
             (Host::Metadata, _) => 2..=100,
             // On a stalled machine an attempt can time out before its request arrives.
@@ -158,7 +158,7 @@ async fn refused_connection_names_the_host_and_recovers() {
     )
     .await
     {
-        observed.failed_with(ErrorKind::Network, &["cannot be reached", "refused"]);
+        observed.assert_failed_with(ErrorKind::Network, &["cannot be reached", "refused"]);
         assert_eq!(observed.requests, 0, "{observed:?}");
     }
 }
@@ -173,9 +173,9 @@ async fn unresponsive_host_times_out_and_is_named() {
     }
     let faults: Vec<_> = faults.into_iter().map(HostFault::Network).collect();
     for observed in observe(&Host::ALL, &faults).await {
-        observed.failed_with(ErrorKind::Timeout, &["no answer from", "in time"]);
+        observed.assert_failed_with(ErrorKind::Timeout, &["no answer from", "in time"]);
         match observed.fault {
-            HostFault::Network(NetworkFault::NeverResponds) => observed.was_retried(),
+            HostFault::Network(NetworkFault::NeverResponds) => observed.assert_retried(),
             _ => assert_eq!(observed.requests, 0, "{observed:?}"),
         }
     }
@@ -197,10 +197,10 @@ async fn connection_resets_are_retried_and_named() {
             NetworkFault::ResetOnConnect | NetworkFault::ResetAfterRequest => "reset",
             _ => "broke off",
         };
-        observed.failed_with(ErrorKind::Network, &[words]);
+        observed.assert_failed_with(ErrorKind::Network, &[words]);
         match fault {
             NetworkFault::ResetOnConnect => assert_eq!(observed.requests, 0, "{observed:?}"),
-            _ => observed.was_retried(),
+            _ => observed.assert_retried(),
         }
     }
 }
@@ -213,14 +213,14 @@ async fn truncated_tls_is_never_a_complete_response() {
         NetworkFault::MissingCloseNotify,
     ];
     for observed in observe(&with_tls(), &cuts.map(HostFault::Network)).await {
-        observed.failed_with(ErrorKind::Network, &[]);
+        observed.assert_failed_with(ErrorKind::Network, &[]);
         assert!(!observed.failure.message.contains("rustls"), "{observed:?}");
         match observed.fault {
             HostFault::Network(NetworkFault::TruncatedHandshake) => {
-                observed.failed_with(ErrorKind::Network, &["the TLS connection"]);
+                observed.assert_failed_with(ErrorKind::Network, &["the TLS connection"]);
                 assert_eq!(observed.requests, 0, "{observed:?}");
             }
-            _ => observed.was_retried(),
+            _ => observed.assert_retried(),
         }
     }
 }
@@ -234,7 +234,7 @@ async fn bad_certificate_stops_requests() {
         BadCertificate::SelfSigned,
     ];
     for observed in observe(&with_tls(), &shown.map(HostFault::Certificate)).await {
-        observed.failed_with(ErrorKind::Network, &["the TLS connection", "certificate"]);
+        observed.assert_failed_with(ErrorKind::Network, &["the TLS connection", "certificate"]);
         assert_eq!(observed.requests, 0, "{observed:?}");
         let remedy = match observed.fault {
             HostFault::Certificate(BadCertificate::Expired | BadCertificate::NotYetValid) => {
@@ -250,7 +250,7 @@ async fn bad_certificate_stops_requests() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unresolvable_name_is_named_and_recovers() {
     for observed in observe(&with_tls(), &[HostFault::UnknownName]).await {
-        observed.failed_with(ErrorKind::Network, &["cannot be resolved"]);
+        observed.assert_failed_with(ErrorKind::Network, &["cannot be resolved"]);
         assert_eq!(observed.requests, 0, "{observed:?}");
         let text = observed.failure.remedy.as_deref().unwrap_or("name server");
         assert!(text.contains("name server"), "{observed:?}");
@@ -261,8 +261,8 @@ async fn unresolvable_name_is_named_and_recovers() {
 async fn status_503_is_retried_and_names_the_host() {
     let overloaded = Fault::status(503).body("<html>Service Unavailable");
     for observed in observe(&Host::ALL, &[HostFault::Responds(overloaded)]).await {
-        observed.failed_with(ErrorKind::ServerError, &[]);
-        observed.was_retried();
+        observed.assert_failed_with(ErrorKind::ServerError, &[]);
+        observed.assert_retried();
     }
 }
 
@@ -277,7 +277,7 @@ async fn html_or_truncated_json_is_an_invalid_response() {
     )
     .await
     {
-        observed.failed_with(ErrorKind::ServerError, &["response"]);
+        observed.assert_failed_with(ErrorKind::ServerError, &["response"]);
         assert!(!format!("{observed:?}").contains("canary"), "{observed:?}");
         // Token requests are retried.
         assert!((1..=3).contains(&observed.requests), "{observed:?}");
@@ -302,8 +302,8 @@ async fn slow_host_succeeds_and_slower_host_times_out() {
     // The metadata server has timeouts of its own, which the next test waits for.
     let slower = HostFault::Network(NetworkFault::Delayed(CONNECT_TIMEOUT * 2));
     for observed in observe(&with_tls(), &[slower]).await {
-        observed.failed_with(ErrorKind::Timeout, &["in time"]);
-        observed.was_retried();
+        observed.assert_failed_with(ErrorKind::Timeout, &["in time"]);
+        observed.assert_retried();
     }
 }
 
