@@ -10,19 +10,23 @@ const SCOPES: &str =
 /// Returns the response to a request with this path, of which the host is the first segment.
 /// `secret` returns the secret of this name.
 pub fn success(path: &str, mut secret: impl FnMut(&'static str) -> String) -> Vec<u8> {
-    let text = |text: &str| {
-        let headers = "Metadata-Flavor: Google\r\nContent-Type: text/plain\r\n";
-        response("200 OK", headers, text.as_bytes())
+    let plain = |text: &str, flavor: &str| {
+        let headers = format!("Content-Type: text/plain\r\n{flavor}");
+        response("200 OK", &headers, text.as_bytes())
     };
+    // Subject tokens of Google's metadata server are rejected, so others must not look like it.
+    let text = |text: &str| plain(text, "");
+    let google = |text: &str| plain(text, "Metadata-Flavor: Google\r\n");
     let last = path.rsplit('/').next().unwrap_or_default();
     let body = if path.contains("iamcredentials") {
         json!({"accessToken": secret("an access token"), "expireTime": "2099-01-01T01:00:00Z"})
     } else if path.contains("/computeMetadata/") && !path.contains("/token") {
-        return text("123456789012");
+        return google("123456789012");
     } else if path.ends_with("/security-credentials/a-role") {
-        json!({"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "ASIAEXAMPLE",
+        let credentials = json!({"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "ASIAEXAMPLE",
             "SecretAccessKey": secret("an AWS key"), "Token": secret("an AWS session"),
-            "Expiration": "2099-01-01T00:00:00Z"})
+            "Expiration": "2099-01-01T00:00:00Z"});
+        return text(&credentials.to_string());
     } else if is_subject_token_source(path) {
         return match last {
             "security-credentials" => text("a-role"),
