@@ -1,4 +1,4 @@
-//! Tests that cross crates; each folder beside this file is one concern.
+//! Tests that cross crates; each directory beside this file has one purpose.
 
 /// Compiles the examples of the book and of the README files.
 #[cfg(doctest)]

@@ -1,36 +1,11 @@
-//! The book is whole: its code is compiled, and its tables leave nothing out.
+//! The book is complete: its code is compiled, and its tables list everything.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-/// The files under a folder with this ending, as they are called from the root.
-fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![root().join(folder)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|found| found == ending) {
-                found.push(path.strip_prefix(root()).unwrap().to_owned());
-            }
-        }
-    }
-    found
-}
-
-fn read(path: impl AsRef<Path>) -> String {
-    fs::read_to_string(root().join(path)).unwrap()
-}
+use crate::{files, read};
 
 #[test]
-fn the_code_on_every_page_is_compiled_with_the_tests() {
+fn every_rust_example_is_compiled() {
     let compiled = read("tests/lib.rs");
     let mut pages = files("docs/src", "md");
     pages.push("README.md".into());
@@ -41,10 +16,10 @@ fn the_code_on_every_page_is_compiled_with_the_tests() {
     }
 }
 
-/// The codes of the warnings that a file makes, by name where a constant has it.
+/// Returns the codes of the warnings that a file creates, by name if a constant has it.
 fn codes_in(source: &str, makes: &str) -> Vec<String> {
     let (code, _) = source.split_once("#[cfg(test)]").unwrap_or((source, ""));
-    let said = code.split(makes).skip(1).filter_map(|rest| {
+    let found = code.split(makes).skip(1).filter_map(|rest| {
         let first = rest.trim_start();
         if let Some(text) = first.strip_prefix('"') {
             return Some(text.split_once('"')?.0);
@@ -53,11 +28,11 @@ fn codes_in(source: &str, makes: &str) -> Vec<String> {
         let (_, value) = code.split_once(&format!("const {name}: &str = \""))?;
         Some(value.split_once('"')?.0)
     });
-    said.map(str::to_owned).collect()
+    found.map(str::to_owned).collect()
 }
 
 #[test]
-fn every_warning_stands_once_in_the_table_of_warnings_and_nothing_else() {
+fn warning_table_lists_every_warning_once() {
     let mut made = BTreeSet::new();
     for path in files("crates", "rs") {
         if path.components().any(|part| part.as_os_str() == "src") {
@@ -71,9 +46,9 @@ fn every_warning_stands_once_in_the_table_of_warnings_and_nothing_else() {
     let (table, _) = table.split_once("\n## ").unwrap();
     let rows = table.lines().filter(|line| line.starts_with("| `"));
     let codes = rows.filter_map(|row| row.split(" | ").next());
-    let mut told: Vec<_> = codes
+    let mut listed: Vec<_> = codes
         .flat_map(|codes| codes.split('`').skip(1).step_by(2).map(str::to_owned))
         .collect();
-    told.sort();
-    assert_eq!(told, made.into_iter().collect::<Vec<_>>());
+    listed.sort();
+    assert_eq!(listed, made.into_iter().collect::<Vec<_>>());
 }

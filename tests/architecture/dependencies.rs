@@ -1,4 +1,4 @@
-//! What comes in with the published crates: nothing that nobody looked at.
+//! The dependencies of the published crates, which are reviewed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -8,15 +8,15 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// What stands in the list, in its order: a headline, and the crate whose dependencies follow but
-/// for those above.
+/// The parts of the list: a title, and the crate whose dependencies follow, without those of
+/// earlier parts.
 const PARTS: [(&str, &str); 2] = [
     ("With the library, all features", "earthengine"),
     ("Beside them, with `eectl` and the emulator", "ee-cli"),
 ];
 
 #[test]
-fn nothing_comes_in_with_the_crates_that_is_not_in_the_list() {
+fn every_dependency_is_listed() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("architecture/dependencies.txt");
     let now = list(&metadata());
     if std::env::var_os("EE_TESTS_WRITE").is_some() {
@@ -29,21 +29,22 @@ fn nothing_comes_in_with_the_crates_that_is_not_in_the_list() {
             .collect::<BTreeSet<String>>()
     };
     let (listed_lines, now_lines) = (lines(&listed), lines(&now));
-    let mut told = String::new();
+    let mut difference = String::new();
     for line in listed_lines.difference(&now_lines) {
-        let _ = writeln!(told, "- {line}");
+        let _ = writeln!(difference, "- {line}");
     }
     for line in now_lines.difference(&listed_lines) {
-        let _ = writeln!(told, "+ {line}");
+        let _ = writeln!(difference, "+ {line}");
     }
     assert!(
-        told.is_empty() && listed == now,
+        difference.is_empty() && listed == now,
         "the dependencies are others than dependencies.txt says. Look at what is new, above all at \
-         what runs while it is built, then write the list again with EE_TESTS_WRITE=1:\n{told}"
+         what runs while it is built, then write the list again with EE_TESTS_WRITE=1:\n{difference}"
     );
 }
 
-/// All platforms' would need the others' packages on this machine; Linux is what servers run.
+/// Returns the metadata for Linux, because that of all platforms needs packages that may be
+/// missing.
 fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version=1", "--offline", "--locked"])
@@ -54,12 +55,12 @@ fn metadata() -> Value {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let found = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{found}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// One crate a line, with what of it runs while others are built.
+/// Returns one crate a line, with its code that runs during builds.
 fn list(metadata: &Value) -> String {
     let by_id = |all: &Value| -> BTreeMap<String, Value> {
         let all = all.as_array().unwrap().iter();
@@ -96,7 +97,8 @@ fn list(metadata: &Value) -> String {
     list
 }
 
-/// The crate's name, and its build script or macros; our own have a line if they have one of those.
+/// Returns the name of a crate with its build script or macros. Crates of the workspace are listed
+/// only if they have one.
 fn line(package: &Value) -> Option<String> {
     let targets = package["targets"].as_array().unwrap().iter();
     let kinds = targets.flat_map(|target| target["kind"].as_array().unwrap());

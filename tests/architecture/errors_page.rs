@@ -1,13 +1,11 @@
-//! The page about errors knows every kind, and so does the list that other tests go through.
+//! The page about errors lists every kind, and so does the constant for other tests.
 
-use std::fs;
-use std::path::Path;
+use crate::read;
 
 #[test]
-fn every_kind_of_error_stands_on_the_page_and_in_the_list_of_all() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let page = fs::read_to_string(root.join("docs/src/errors.md")).unwrap();
-    let source = fs::read_to_string(root.join("crates/ee-init/src/error.rs")).unwrap();
+fn every_error_kind_is_on_the_page_and_in_all() {
+    let page = read("docs/src/errors.md");
+    let source = read("crates/ee-init/src/error.rs");
     let (_, declared) = source.split_once("pub enum ErrorKind {").unwrap();
     let (declared, _) = declared.split_once("\n}").unwrap();
     let kinds: Vec<_> = declared
@@ -15,12 +13,9 @@ fn every_kind_of_error_stands_on_the_page_and_in_the_list_of_all() {
         .filter_map(|line| line.trim().strip_suffix(','))
         .filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric()))
         .collect();
-    assert!(kinds.len() > 20, "the kinds are somewhere else now");
+    assert!(kinds.len() > 20, "the kinds were not found");
     for kind in &kinds {
-        assert!(
-            page.contains(&format!("| `{kind}` |")),
-            "{kind} is not there"
-        );
+        assert!(page.contains(&format!("| `{kind}` |")), "{kind} is missing");
     }
     let listed: Vec<_> = earthengine::ErrorKind::ALL
         .iter()

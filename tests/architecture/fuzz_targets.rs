@@ -1,25 +1,23 @@
-//! A fuzz target is a program, a row of the page, a folder of seeds and a dictionary.
+//! Each fuzz target is a program with a row on the page, seeds and a dictionary.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
+use crate::{read, root};
 
-/// The names of what is in a folder of the targets, without endings.
-fn names(folder: &str) -> BTreeSet<String> {
-    let entries = fs::read_dir(root().join("tests/fuzz").join(folder)).unwrap();
+/// Returns the file stems in a directory of the fuzz targets.
+fn names(dir: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(root().join("tests/fuzz").join(dir)).unwrap();
     let stem = |path: PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
     entries.map(|entry| stem(entry.unwrap().path())).collect()
 }
 
 #[test]
-fn every_fuzz_target_is_built_has_seeds_and_words_and_stands_on_the_page() {
+fn every_fuzz_target_is_built_seeded_and_documented() {
     let targets = names("fuzz_targets");
-    assert!(targets.len() > 10, "they are somewhere else now");
-    let manifest = fs::read_to_string(root().join("tests/fuzz/Cargo.toml")).unwrap();
+    assert!(targets.len() > 10, "the targets were not found");
+    let manifest = read("tests/fuzz/Cargo.toml");
     let programs = manifest.split("[[bin]]").skip(1).map(|program| {
         let (_, name) = program.split_once("name = \"").unwrap();
         let name = name.split('"').next().unwrap().to_owned();
@@ -37,7 +35,7 @@ fn every_fuzz_target_is_built_has_seeds_and_words_and_stands_on_the_page() {
         );
     }
 
-    let page = fs::read_to_string(root().join("docs/src/fuzzing.md")).unwrap();
+    let page = read("docs/src/fuzzing.md");
     let (_, table) = page.split_once("## What must hold").unwrap();
     let table = table.split("\n## ").next().unwrap();
     let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));

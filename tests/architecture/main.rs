@@ -1,4 +1,4 @@
-//! The layers: which crate may use which. A wrong arrow fails here.
+//! Rules of the workspace: layers, dependencies, names, and pages that must match the code.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,19 +8,24 @@
 )]
 
 mod book;
+mod cycles;
 mod dependencies;
 mod errors_page;
 mod fuzz_targets;
+mod modules;
 mod named_tests;
 mod reference_packages;
 mod rust_version;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
-/// Each crate and the crates of this workspace that it may use outside of its tests.
+/// Each crate, and the crates of this workspace on which it may depend outside of its tests.
 const ARROWS: [(&str, &[&str]); 7] = [
     ("ee-token", &[]),
     ("ee-credentials", &["ee-token"]),
@@ -33,6 +38,33 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ("ee-cli", &["earthengine", "ee-emulator"]),
     ("ee-emulator", &[]),
 ];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// Returns the files in a directory with this extension, relative to the root.
+fn files(dir: &str, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut dirs = vec![root().join(dir)];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|found| found == extension) {
+                found.push(path.strip_prefix(root()).unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Reads a file relative to the root.
+fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
 
 fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
@@ -53,7 +85,7 @@ fn text(value: &Value) -> String {
 }
 
 #[test]
-fn crates_use_only_what_stands_below_them() {
+fn crates_depend_only_on_lower_layers() {
     let metadata = metadata();
     let used: BTreeMap<String, BTreeSet<String>> = metadata["packages"]
         .as_array()
@@ -76,18 +108,15 @@ fn crates_use_only_what_stands_below_them() {
     let known: Vec<_> = ARROWS
         .iter()
         .map(|(name, _)| *name)
-        .chain(["xtask", "ee-tests", "ee-memory-tests"])
+        .chain(["xtask", "ee-tests", "ee-memory-tests", "ee-test-support"])
         .collect();
     for name in used.keys() {
-        assert!(
-            known.contains(&name.as_str()),
-            "{name} has no place in the layers yet"
-        );
+        assert!(known.contains(&name.as_str()), "{name} has no layer");
     }
 }
 
 #[test]
-fn there_is_one_tls_stack_and_one_crypto_provider() {
+fn one_tls_stack_and_one_crypto_provider_are_used() {
     let lock = include_str!("../../Cargo.lock");
     let names: BTreeSet<_> = lock
         .lines()

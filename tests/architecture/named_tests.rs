@@ -1,34 +1,32 @@
-//! Pages that name tests, as the threat model does, name tests that exist.
+//! Pages that name tests, such as the threat model, name existing tests.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
-/// The pages whose tables have a last column "shown by".
+use crate::{files, read};
+
+/// The pages with tables whose last column is "shown by".
 const PAGES: [&str; 4] = [
     "threat-model.md",
     "fuzzing.md",
     "credentials/bad-input.md",
     FAULTS,
 ];
-/// The page that leaves out none of the tests in its folder.
+/// The page that names every test in its directory.
 const FAULTS: &str = "faults.md";
 
 #[test]
-fn every_test_that_a_page_names_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut known = BTreeSet::new();
-    for folder in ["crates", "tests", "xtask"] {
-        collect(&root.join(folder), &mut known);
-    }
+fn every_test_named_on_a_page_exists() {
+    let known: BTreeSet<_> = ["crates", "tests", "xtask"]
+        .into_iter()
+        .flat_map(tests_in)
+        .collect();
     for page in PAGES {
-        let text = fs::read_to_string(root.join("docs/src").join(page)).unwrap();
-        let named = named(page, &text);
-        assert!(named.len() > 5, "{page} has lost its table");
+        let named = named(page, &read(format!("docs/src/{page}")));
+        assert!(named.len() > 5, "{page} has no table");
         for test in named {
             assert!(
                 known.contains(&test),
-                "{page} names the test {test}, which does not exist"
+                "{page} names {test}, which does not exist"
             );
         }
     }
@@ -36,7 +34,7 @@ fn every_test_that_a_page_names_exists() {
 
 #[test]
 #[should_panic(expected = "names no test in the row | b | nothing |")]
-fn a_row_without_a_test_fails() {
+fn row_without_a_test_fails() {
     named(
         "a page",
         "| what | shown by |\n|---|---|\n| a | `it_is` |\n| b | nothing |\n",
@@ -44,16 +42,12 @@ fn a_row_without_a_test_fails() {
 }
 
 #[test]
-fn the_page_about_faults_names_every_test_of_theirs() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut tests = BTreeSet::new();
-    collect(&root.join("faults"), &mut tests);
+fn faults_page_names_every_fault_test() {
+    let mut tests = tests_in("tests/resilience/faults");
     assert!(tests.len() > 10);
-    let page = root.parent().unwrap().join("docs/src").join(FAULTS);
-    let text = fs::read_to_string(page).unwrap();
-    let named = named(FAULTS, &text);
-    // Processes that other tests start are no tests of their own.
-    tests.retain(|test| !test.ends_with("_for_the_test_below"));
+    let named = named(FAULTS, &read(format!("docs/src/{FAULTS}")));
+    // Subprocesses of other tests are not tests of their own.
+    tests.retain(|test| !test.starts_with("subprocess_"));
     for test in tests {
         assert!(named.contains(&test), "{FAULTS} does not name {test}");
     }
@@ -78,7 +72,8 @@ fn every_row_has_its_tests() {
     }
 }
 
-/// The tests that the last cells name, in tables whose last column is "shown by". Each row names one.
+/// Returns the tests in the last cells of tables whose last column is "shown by". Each row names
+/// one.
 fn named(page: &str, text: &str) -> Vec<String> {
     let mut named = Vec::new();
     let mut is_shown = false;
@@ -103,25 +98,21 @@ fn named(page: &str, text: &str) -> Vec<String> {
     named
 }
 
-/// The names of all functions that stand right under a test's attribute.
-fn collect(folder: &Path, known: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, known);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).unwrap();
-            let mut is_test = false;
-            for line in text.lines().map(str::trim) {
-                if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
-                    is_test = true;
-                } else if let Some((_, rest)) = line.split_once("fn ") {
-                    if is_test && let Some((name, _)) = rest.split_once('(') {
-                        known.insert(name.to_owned());
-                    }
-                    is_test = false;
+/// Returns the names of all functions with a test attribute.
+fn tests_in(dir: &str) -> BTreeSet<String> {
+    let mut tests = BTreeSet::new();
+    for path in files(dir, "rs") {
+        let mut is_test = false;
+        for line in read(path).lines().map(str::trim) {
+            if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+                is_test = true;
+            } else if let Some((_, rest)) = line.split_once("fn ") {
+                if is_test && let Some((name, _)) = rest.split_once('(') {
+                    tests.insert(name.to_owned());
                 }
+                is_test = false;
             }
         }
     }
+    tests
 }

@@ -1,22 +1,23 @@
-//! The packages of other registries that tests install are pinned by hash, wherever they come from.
+//! Packages of other registries that tests install are pinned by hash, independently of the
+//! registry.
 
 use serde_json::Value;
 
-const REQUIREMENTS: &str = include_str!("../reference_clients/requirements.txt");
+const REQUIREMENTS: &str = include_str!("../interop/reference_clients/requirements.txt");
 /// Each `package.json` with its lock file.
 const NODE: [(&str, &str); 2] = [
     (
-        include_str!("../reference_clients/package.json"),
-        include_str!("../reference_clients/package-lock.json"),
+        include_str!("../interop/reference_clients/package.json"),
+        include_str!("../interop/reference_clients/package-lock.json"),
     ),
     (
-        include_str!("../browser/package.json"),
-        include_str!("../browser/package-lock.json"),
+        include_str!("../interop/browser/package.json"),
+        include_str!("../interop/browser/package-lock.json"),
     ),
 ];
 const INSTALLER: &str = include_str!("../../xtask/src/test.rs");
 
-/// The options of pip that choose a registry, and the addresses of registries.
+/// The options of pip that choose a registry, and registry URLs.
 const PLACES: [&str; 6] = [
     "--index-url",
     "--extra-index-url",
@@ -74,7 +75,7 @@ fn node_packages_have_exact_versions_and_hashes() {
 }
 
 #[test]
-fn reference_packages_name_no_registry_and_are_installed_by_hash() {
+fn reference_packages_are_installed_by_hash_from_any_registry() {
     for place in PLACES {
         let lists = NODE.iter().flat_map(|(package, lock)| [*package, *lock]);
         for list in lists.chain([REQUIREMENTS]) {

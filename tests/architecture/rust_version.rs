@@ -1,12 +1,10 @@
-//! The Rust version that the manifests state: no crate is written in a newer language, as far as
-//! the pieces of syntax below go. Clippy looks for functions that are newer, and only a build
-//! with that version is a proof.
+//! The Rust version in the manifests. No crate uses newer syntax, as far as the list below detects
+//! it. Clippy detects newer functions, and only a build with that version is a proof.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use crate::{files, read};
 
-/// Syntax of a later version than a program may be able to promise: since when, what it is, and
-/// where it begins in a text without comments and literals.
+/// Syntax of later versions: since when, its name, and where it begins in a text without comments
+/// and literals.
 type Newer = ((u32, u32), &'static str, fn(&str) -> Option<usize>);
 
 const NEWER: [Newer; 3] = [
@@ -34,7 +32,7 @@ fn if_let_guard(code: &str) -> Option<usize> {
     })
 }
 
-/// Whether what stands behind the `=` of an `if let` ends with `=>`.
+/// Returns whether the text after the `=` of an `if let` ends with `=>`.
 fn is_guard(scrutinee: &str) -> bool {
     let mut depth = 0;
     for (at, c) in scrutinee.char_indices() {
@@ -43,7 +41,7 @@ fn is_guard(scrutinee: &str) -> bool {
             ')' | ']' | '}' => {
                 depth -= 1;
                 let rest = scrutinee[at + 1..].trim_start();
-                // Behind the block of an `if let` there is no arrow and no operator.
+                // The block of an `if let` is not followed by an arrow or an operator.
                 let goes_on = rest.starts_with(['.', '?', '=', '&', '{', '(']);
                 if depth < 0 || depth == 0 && c == '}' && !goes_on {
                     return false;
@@ -57,7 +55,7 @@ fn is_guard(scrutinee: &str) -> bool {
     false
 }
 
-/// The code without comments and without what is in literals, all else in its place.
+/// Replaces comments and literals of the code by blanks.
 fn bare(code: &str) -> String {
     let mut bare = String::with_capacity(code.len());
     let mut rest = code;
@@ -75,7 +73,7 @@ fn bare(code: &str) -> String {
     bare
 }
 
-/// How long the comment or literal is that the code begins with.
+/// Returns the length of the comment or literal at the beginning of the code.
 fn literal(code: &str) -> Option<usize> {
     let until = |from: usize, end: &str| {
         let found = code.get(from..)?.find(end);
@@ -106,7 +104,7 @@ fn literal(code: &str) -> Option<usize> {
         });
         return Some(end.map_or(code.len(), |at| at + 2));
     }
-    // A character; a lifetime has no second quote so soon.
+    // A character; a lifetime has no second quote so close.
     let inner = code.strip_prefix('\'')?;
     let first = inner.chars().next()?;
     if first == '\\' {
@@ -117,26 +115,13 @@ fn literal(code: &str) -> Option<usize> {
     code.get(end..)?.starts_with('\'').then_some(end + 1)
 }
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 #[test]
-fn no_crate_is_written_in_a_newer_language_than_the_stated_one() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut files = Vec::new();
-    sources(&root.join("crates"), &mut files);
-    assert!(files.len() > 100, "they are somewhere else now");
+fn crates_use_no_newer_rust_than_stated() {
+    let files = files("crates", "rs");
+    assert!(files.len() > 100, "the sources were not found");
     let mut newer = Vec::new();
     for file in files {
-        let code = bare(&fs::read_to_string(&file).unwrap());
+        let code = bare(&read(&file));
         for (since, what, find) in NEWER.iter().filter(|(since, ..)| *since > stated()) {
             if let Some(at) = find(&code) {
                 let line = code[..at].lines().count();
@@ -152,7 +137,7 @@ fn no_crate_is_written_in_a_newer_language_than_the_stated_one() {
 }
 
 #[test]
-fn a_guard_with_if_let_is_told_from_an_expression() {
+fn if_let_guard_is_distinguished_from_an_expression() {
     let finds = |code: &str| if_let_guard(&bare(code)).is_some();
     for guard in [
         "match x { _ if let Some(y) = f(x) => y, _ => 0 }",

@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: benchmarks of our crates and their peers in one run.
 //!
-//! The benchmark programs are in a separate workspace, `tests/peers`. This module builds and runs
+//! The benchmark programs are in a separate workspace, `tests/benchmarks`. This module builds and runs
 //! them, and measures whole builds.
 
 mod builds;
@@ -70,7 +70,7 @@ impl Peers {
     fn new(smoke: bool) -> Outcome<Self> {
         let target = std::path::absolute(target().join("peers")).map_err(|e| e.to_string())?;
         Ok(Self {
-            manifest: root().join("tests/peers/Cargo.toml"),
+            manifest: root().join("tests/benchmarks/Cargo.toml"),
             target,
             smoke,
         })
@@ -99,11 +99,6 @@ impl Peers {
         self.target
             .join(if self.smoke { "debug" } else { "release" })
     }
-}
-
-/// Creates a Cargo command in the workspace of the peers.
-pub(crate) fn peers_cargo(arguments: &[&str]) -> Outcome<Command> {
-    Ok(Peers::new(true)?.cargo(arguments))
 }
 
 pub(crate) fn run_all(arguments: &Arguments) -> Outcome {

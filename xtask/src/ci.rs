@@ -8,7 +8,7 @@ use crate::{docs, fuzz, packages, supply};
 
 pub(crate) fn check() -> Outcome {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
-    for manifest in ["tests/fuzz/Cargo.toml", "tests/peers/Cargo.toml"] {
+    for manifest in ["tests/fuzz/Cargo.toml", "tests/benchmarks/Cargo.toml"] {
         run(cargo(&["fmt", "--all", "--check", "--manifest-path"]).arg(manifest))?;
     }
     supply::check()?;

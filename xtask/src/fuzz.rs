@@ -173,7 +173,7 @@ fn program(programs: &Path, target: &Target) -> Outcome<Command> {
     let mut command = Command::new(programs.join(&target.name));
     command
         .env("EE_FUZZ_RSA_KEY", key_of(&dir()?))
-        .env("EE_FUZZ_FOLDER", target_dir(target, "files")?);
+        .env("EE_FUZZ_DIR", target_dir(target, "files")?);
     Ok(command)
 }
 

@@ -44,14 +44,14 @@ pub(crate) fn run_all(arguments: &Arguments) -> Outcome {
         tests.env("EE_TESTS_PYTHON", python()?);
         tests.env(
             "EE_TESTS_NODE_MODULES",
-            node_modules(Part::ReferenceClients, "tests/reference_clients")?,
+            node_modules(Part::ReferenceClients, "tests/interop/reference_clients")?,
         );
     }
     if !arguments.skip.contains(&Part::Browser) {
         tests.env("EE_TESTS_CHROMIUM", chromium()?);
         tests.env(
             "EE_TESTS_BROWSER_MODULES",
-            node_modules(Part::Browser, "tests/browser")?,
+            node_modules(Part::Browser, "tests/interop/browser")?,
         );
     }
     run(&mut tests)?;
@@ -70,11 +70,10 @@ fn two_providers() -> Outcome {
     if !cfg!(windows) && !compilers.into_iter().any(|name| on_path(name).is_some()) {
         return Err(missing(Part::TwoProviders, "a C compiler"));
     }
-    run(&mut crate::bench::peers_cargo(&[
-        "test",
-        "--package",
-        "two-providers",
-    ])?)
+    let manifest = root().join("tests/benchmarks/Cargo.toml");
+    let dir = std::path::absolute(target().join("peers")).map_err(|e| e.to_string())?;
+    let mut test = cargo(&["test", "--package", "two-providers", "--manifest-path"]);
+    run(test.arg(manifest).env("CARGO_TARGET_DIR", dir))
 }
 
 /// `cargo xtask conformance`: compares our token requests with those of the reference clients.
@@ -87,7 +86,7 @@ pub(crate) fn run_conformance() -> Outcome {
 
 /// Returns the interpreter of a virtual environment with the Python reference clients.
 pub(crate) fn python() -> Outcome<PathBuf> {
-    let requirements = root().join("tests/reference_clients/requirements.txt");
+    let requirements = root().join("tests/interop/reference_clients/requirements.txt");
     let dir = target().join("reference-clients/python");
     let binary = if cfg!(windows) {
         "Scripts/python.exe"

@@ -61,7 +61,7 @@ pub fn iam_token(
     iam::token(body, headers, url)
 }
 
-pub fn iam_rejection(
+pub fn iam_error(
     status: StatusCode,
     body: &[u8],
     url: &Url,

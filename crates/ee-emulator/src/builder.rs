@@ -31,6 +31,22 @@ pub struct EmulatorBuilder {
     share_keys: bool,
 }
 
+impl Emulator {
+    /// Starts an emulator with the default options: one project and no accounts.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if no port can be bound.
+    pub async fn start() -> io::Result<Self> {
+        Self::builder().start().await
+    }
+
+    /// Returns a builder for an emulator with other options.
+    pub fn builder() -> EmulatorBuilder {
+        EmulatorBuilder::new()
+    }
+}
+
 impl EmulatorBuilder {
     pub(crate) fn new() -> Self {
         Self {

@@ -1,7 +1,6 @@
 //! The handle to a running emulator.
 
 use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,9 +13,9 @@ use crate::federation::{Ec2, Trust};
 use crate::oauth_client::{EARTHENGINE_CLIENT_ID, GCLOUD_CLIENT_ID};
 use crate::state::{Account, Consent, Grant, Shared, Token, later};
 use crate::{
-    AwsKey, Concurrency, EcKey, EmulatorBuilder, EmulatorClock, Fault, OidcProvider, Project,
-    RecordedRequest, RsaKey, ServiceAccount, ServiceIdentity, User, WorkforceUser, X509Provider,
-    random, scopes, workforce_user,
+    AwsKey, Concurrency, EcKey, EmulatorClock, Fault, OidcProvider, Project, RecordedRequest,
+    RsaKey, ServiceAccount, ServiceIdentity, User, WorkforceUser, X509Provider, random, scopes,
+    workforce_user,
 };
 
 /// A running server that emulates Google's hosts.
@@ -41,20 +40,6 @@ impl Emulator {
             running,
             share_keys,
         }
-    }
-
-    /// Starts an emulator with the default options: one project and no accounts.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if no port can be bound.
-    pub async fn start() -> io::Result<Self> {
-        Self::builder().start().await
-    }
-
-    /// Returns a builder for an emulator with other options.
-    pub fn builder() -> EmulatorBuilder {
-        EmulatorBuilder::new()
     }
 
     /// Stops the emulator, and waits until its port is free and its connections are closed.

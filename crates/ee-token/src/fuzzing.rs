@@ -13,19 +13,19 @@ use crate::{Error, TokenInfo, TokenResponse};
 
 const HOST: &str = "oauth2.googleapis.com";
 
-pub fn token_reply(body: &[u8], asked_at: DateTime<Utc>) -> Result<TokenResponse, Error> {
+pub fn token_response(body: &[u8], asked_at: DateTime<Utc>) -> Result<TokenResponse, Error> {
     oauth::parse_response(body, HOST, asked_at)
 }
 
-pub fn refusal(status: StatusCode, body: &[u8], secrets: &[&str]) -> Error {
+pub fn token_error(status: StatusCode, body: &[u8], secrets: &[&str]) -> Error {
     classify(&ReceivedResponse::with_body(status, body), HOST, secrets)
 }
 
-pub fn says_revoked(body: &[u8]) -> bool {
+pub fn is_already_revoked(body: &[u8]) -> bool {
     revoke::is_already_revoked(body)
 }
 
-pub fn token_info_reply(body: &[u8]) -> Result<TokenInfo, Error> {
+pub fn token_info_response(body: &[u8]) -> Result<TokenInfo, Error> {
     token_info::parse_response(body, HOST)
 }
 

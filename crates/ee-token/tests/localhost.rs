@@ -1,4 +1,4 @@
-//! `localhost` on a machine whose hosts file maps the name to an address of somebody else.
+//! `localhost` on a machine whose hosts file maps the name to another address.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -10,18 +10,15 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, ToSocketAddrs as _};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use ee_test_support::subprocess::Namespace;
 use ee_token::{Endpoints, ErrorKind, HttpClient, Request};
 use url::Url;
 
-/// Set in the namespace: the hosts file that is in force there.
-const HOSTS: &str = "EE_TESTS_HOSTS_FILE";
-const NAMESPACE: [&str; 4] = ["unshare", "--user", "--map-root-user", "--mount"];
 const TEST: &str = "hosts_file_does_not_redirect_localhost";
 
 /// Counts connections, and responds to the first request of each.
@@ -40,51 +37,20 @@ fn serve(listener: TcpListener) -> Arc<AtomicUsize> {
     count
 }
 
-/// Runs the test again in a namespace of its own, where it may mount a hosts file; `true` inside
-/// of it.
-fn inside() -> bool {
-    if std::env::var_os(HOSTS).is_some() {
-        return true;
-    }
-    let namespace = || {
-        let mut command = Command::new(NAMESPACE[0]);
-        command.args(&NAMESPACE[1..]);
-        command
-    };
-    let is_possible = namespace()
-        .args(["mount", "--bind", "/etc/hosts", "/etc/hosts"])
-        .output()
-        .is_ok_and(|output| output.status.success());
-    if !is_possible {
-        let text = format!("{TEST}: SKIPPED, this machine does not permit mount namespaces");
-        let is_required = std::env::var_os("EE_TESTS_REQUIRE_NAMESPACE").is_some();
-        assert!(!is_required, "{text}");
-        let _ = writeln!(std::io::stderr(), "{text}");
-        return false;
-    }
+/// Runs the test again where it may mount a hosts file. Returns `true` inside of the namespace.
+fn enter_namespace() -> bool {
     let hosts = std::env::temp_dir().join(format!("ee-token-hosts-{}", std::process::id()));
     std::fs::write(&hosts, "127.0.0.2 localhost localhost. foo.localhost\n").unwrap();
-    let output = namespace()
-        .args(["sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""])
-        .arg(&hosts)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", TEST, "--nocapture"])
-        .env(HOSTS, &hosts)
-        .output()
-        .unwrap();
+    let mount = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+    let launcher = ["sh", "-c", mount, hosts.to_str().unwrap()];
+    let is_inside = Namespace::MOUNT.enter(TEST, &launcher, |command| command);
     std::fs::remove_file(&hosts).unwrap();
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && stdout.contains("1 passed"),
-        "{stdout}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    false
+    is_inside
 }
 
 #[tokio::test]
 async fn hosts_file_does_not_redirect_localhost() {
-    if !inside() {
+    if !enter_namespace() {
         return;
     }
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

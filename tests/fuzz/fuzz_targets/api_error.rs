@@ -1,5 +1,4 @@
-//! What Earth Engine, a proxy or another service answers when it refuses, and what is made of it
-//! for people.
+//! Error responses of Earth Engine, proxies and other services, and the errors made of them.
 #![no_main]
 
 use ee_credentials::Credentials;
@@ -41,7 +40,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Nothing in it is a secret that was sent, or steers a terminal.
+/// The error contains no secret that was sent, and cannot control a terminal.
 fn check(api: &ApiError) {
     let shown = format!("{api:?} {api}");
     assert!(!shown.contains(TOKEN) && !shown.contains(KEY), "{shown}");

@@ -1,4 +1,4 @@
-//! A credential's file or text of any kind: what is no credential is told for what it is.
+//! A credential file or text of any type. Texts that are no credential are identified.
 #![no_main]
 
 use ee_credentials::{Credentials, EarthEngineFile, ServiceAccountKey, fuzzing};
@@ -33,7 +33,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         Ok(credentials) => {
             check_secrets(&text, &SECRETS, &format!("{credentials:?}"));
             check_names(&credentials);
-            // It was handed over as a text, which does not travel.
+            // Credentials from a text have no portable configuration.
             assert!(credentials.to_config().is_err());
         }
         Err(error) => {

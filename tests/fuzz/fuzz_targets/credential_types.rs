@@ -1,5 +1,5 @@
-//! Each type of credential by turns, whatever the type in the file: secrets go to the services
-//! that their fields are for, and no tokens of the machine come from its metadata server.
+//! Each type of credential, whatever the type in the file. Secrets are sent only to the service of
+//! their field, and no subject token comes from Google's metadata server.
 #![no_main]
 
 use ee_credentials::{CredentialKind, Credentials, ErrorKind};
@@ -7,7 +7,7 @@ use fuzz::{check_error, check_names, check_secrets, decoded, options, with_keys}
 use serde_json::Value;
 use url::Url;
 
-/// The types, and the fields of each that name where its secrets are sent.
+/// The types, and the fields of each that name a service for its secrets.
 const TYPES: [(&str, &[&str]); 6] = [
     ("service_account", &["token_uri"]),
     ("authorized_user", &[]),
@@ -60,11 +60,11 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// The file's secrets are sent to the service that each field is for, and so are those of its
-/// source; no subject token comes from Google's metadata server.
+/// Secrets of the file and of its source are sent only to the service of their field, and no
+/// subject token comes from Google's metadata server.
 fn check_hosts(file: &Value) {
     let hosts = TYPES.iter().find(|(kind, _)| file["type"] == *kind);
-    let (kind, fields) = hosts.expect("a type that is read");
+    let (kind, fields) = hosts.expect("a known type");
     for (name, url) in fields
         .iter()
         .filter_map(|name| Some((*name, file[*name].as_str()?)))
@@ -93,7 +93,7 @@ fn check_source(source: &Value) {
         );
         let amazons = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"];
         assert!(amazons.iter().any(|end| host.ends_with(end)), "{url}");
-        // A bucket's name comes before this label.
+        // The name of a bucket comes before this label.
         assert!(
             !host.split('.').any(|label| label.starts_with("s3")),
             "{url}"
@@ -151,13 +151,13 @@ fn host_of(url: &str) -> String {
     url.host_str().unwrap_or_default().to_owned()
 }
 
-/// The service's own host over HTTPS, by another rule than the list: the host's labels. Nothing
-/// that others can write to has a label like it.
+/// Returns whether this is the service's own host over HTTPS, by the labels of the host instead of
+/// a list. No host with content of others has such a label.
 fn is_trusted(kind: &str, field: &str, url: &str) -> bool {
     let url = Url::parse(url.trim()).expect("a URL");
     let host = url.host_str().unwrap_or_default();
     let services: &[&str] = match (kind, field) {
-        // Its hosts are the caller's to allow, and none is here.
+        // Its hosts must be allowed by the caller, and none is.
         ("gdch_service_account", _) => &[],
         (_, "token_uri") => &["oauth2", "accounts", "www"],
         (_, "token_url") => &["sts"],

@@ -1,5 +1,5 @@
-//! Variables of the environment: the emulator's address, a metadata server's address and numbers,
-//! the browser, the places of files, and the ways to log in.
+//! Environment variables: addresses of the emulator and the metadata server, numbers, the browser,
+//! paths, and login modes.
 #![no_main]
 
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ fn with(name: &str, value: &str) -> Environment {
         .with_var(name, value)
 }
 
-/// An emulator is on this machine, and stands in for every host.
+/// The emulator is on this machine, and replaces every host.
 fn check_emulator(text: &str) {
     let environment = with("EARTHENGINE_EMULATOR_HOST", text);
     let address = match environment.emulator() {
@@ -57,7 +57,7 @@ fn check_emulator(text: &str) {
     }
 }
 
-/// A metadata server that is named is found without a request, or what names it is refused.
+/// A named metadata server is found without a request, or its name is rejected.
 fn check_metadata_server(text: &str) {
     let named = with("GCE_METADATA_HOST", text);
     let numbers = NUMBERS.map(|name| with(name, text));
@@ -81,7 +81,7 @@ fn check_metadata_server(text: &str) {
     }
 }
 
-/// A browser is a program of one of the entries, and gets the page's address in one place at least.
+/// A browser is a program of one of the entries, and gets the URL at least once.
 fn check_browser(text: &str) {
     let environment = with("BROWSER", text).with_var("DISPLAY", ":0");
     let Some(command) = browser_command(&environment) else {
@@ -95,7 +95,7 @@ fn check_browser(text: &str) {
     assert!(entry.is_some(), "{command:?}");
     assert!(
         command[0].contains('/'),
-        "there are no programs on the path"
+        "there are programs in PATH"
     );
     assert!(command.iter().any(|word| word.contains("%s")));
     let text_browsers = ["echo", "elinks", "links", "lynx", "w3m", "www-browser"];
@@ -103,8 +103,8 @@ fn check_browser(text: &str) {
     assert!(!text_browsers.contains(&name), "{command:?}");
 }
 
-/// Folders and files are where the variables say, or the value is named for what it is; `Debug`
-/// shows no value.
+/// Directories and files are those of the variables, or the value is identified; `Debug` shows no
+/// value.
 fn check_places(text: &str) {
     let names = [
         "EE_CONFIG_FILE",
@@ -128,8 +128,8 @@ fn check_places(text: &str) {
         );
         check_place(environment.gcloud_config_dir(), "CLOUDSDK_CONFIG", text);
         match environment.cache_dir() {
-            Ok(folder) => {
-                assert!(folder.is_none_or(|folder| folder.has_root() || os == Platform::Windows))
+            Ok(dir) => {
+                assert!(dir.is_none_or(|dir| dir.has_root() || os == Platform::Windows))
             }
             Err(error) => check_error(&error, error.remedy()),
         }
@@ -155,7 +155,7 @@ fn check_place(place: Result<Option<PathBuf>, Error>, variable: &str, text: &str
     }
 }
 
-/// What is a secret is one in base64 too, and what is shown of a path has no tricks.
+/// An identified secret is also identified in base64, and a shown path cannot control a terminal.
 fn check_not_a_path(text: &str) {
     let is_text = |noun: &str| noun.starts_with("a text") || noun.starts_with("base64");
     if text.len() >= 24 && not_a_path(text).is_some_and(|noun| !is_text(&noun)) {
@@ -166,6 +166,6 @@ fn check_not_a_path(text: &str) {
     let shown = display_path(Path::new(text));
     assert!(
         !shown.contains(is_unsafe_for_display),
-        "it steers a terminal: {shown:?}"
+        "controls the terminal: {shown:?}"
     );
 }

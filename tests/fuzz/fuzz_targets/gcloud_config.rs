@@ -1,5 +1,5 @@
-//! gcloud's configuration files: the last project of its section counts, and a configuration's
-//! name leads to no other folder.
+//! gcloud's configuration files. The last project of its section is used, and a configuration name
+//! leads to no other directory.
 #![no_main]
 
 use std::fs;
@@ -7,10 +7,9 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use ee_credentials::{Environment, Platform, fuzzing};
-use fuzz::{check_error, folder};
+use fuzz::{check_error, dir};
 
-/// The longest text that is tried as the name of the active configuration: such names are short,
-/// and files are slow.
+/// The maximal length of a configuration name, because such names are short and files are slow.
 const LONGEST_NAME: usize = 100;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
@@ -34,27 +33,27 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     assert_eq!(project(&appended).as_deref(), Some("last-one"));
 });
 
-/// gcloud's folder, with two configurations in it, and beside it one that nobody must reach.
-static FOLDER: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
-    let gcloud = folder()?.join("gcloud");
+/// gcloud's directory with two configurations, beside one that must not be reached.
+static DIR: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+    let gcloud = dir()?.join("gcloud");
     let write = |name: &str, project: &str| {
         let text = format!("[core]\nproject = {project}\n");
         fs::write(gcloud.join(name), text).expect("a file");
     };
-    fs::create_dir_all(gcloud.join("configurations/config_x")).expect("a folder");
+    fs::create_dir_all(gcloud.join("configurations/config_x")).expect("a directory");
     write("configurations/config_default", "default-project");
     write("configurations/config_work", "work-project");
     write("outside", "outside-project");
     Some(gcloud)
 });
 
-/// The configuration that the file `active_config` names is read, and no other file.
+/// Only the configuration in the file `active_config` is read.
 fn check_active(name: &[u8]) {
-    let Some(folder) = &*FOLDER else { return };
-    fs::write(folder.join("active_config"), name).expect("a file");
+    let Some(dir) = &*DIR else { return };
+    fs::write(dir.join("active_config"), name).expect("a file");
     let environment = Environment::empty()
         .with_os(Platform::Linux)
-        .with_var_os("CLOUDSDK_CONFIG", folder);
+        .with_var_os("CLOUDSDK_CONFIG", dir);
     match environment.gcloud_project() {
         Ok(None) => {}
         Ok(Some(project)) => {

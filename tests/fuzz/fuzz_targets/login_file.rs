@@ -1,5 +1,5 @@
-//! Earth Engine's own credentials file: what is written again says the same, and what is not
-//! ours to know stays to the letter.
+//! The Earth Engine credentials file. Rewriting it changes no meaning, and unknown fields stay
+//! unchanged.
 #![no_main]
 
 use chrono::DateTime;
@@ -45,7 +45,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         )
     };
     let written = fuzzing::rewritten_login_file(text, None).expect("it is an object");
-    let again = EarthEngineFile::from_json(&written).expect("what was written is read");
+    let again = EarthEngineFile::from_json(&written).expect("the rewritten file is parsed");
     assert_eq!(of(&again), of(&file));
     let twice = fuzzing::rewritten_login_file(&written, None).expect("it is an object");
     assert_eq!(twice, written);
@@ -56,14 +56,14 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         .redirect_uri("http://localhost:8085")
         .login_mode_at("notebook", made_at);
     let written = fuzzing::rewritten_login_file(text, Some(&login)).expect("it is an object");
-    let new = EarthEngineFile::from_json(&written).expect("what was written is read");
+    let new = EarthEngineFile::from_json(&written).expect("the rewritten file is parsed");
     assert!(new.has_login() && new.login_made_at() == Some(made_at));
     assert_eq!(new.scopes(), Some(&Scopes::new(["earthengine"])));
     assert_eq!(new.project(), file.project());
     let others = |text: &str| {
         let mut fields: Map<String, Value> = match serde_json::from_str(text) {
             Ok(fields) => fields,
-            // The store keeps what these values have no room for.
+            // The file keeps fields that these values cannot hold.
             Err(_) => return Err(is_json(text)),
         };
         fields.retain(|name, _| !OF_A_LOGIN.contains(&name.as_str()));

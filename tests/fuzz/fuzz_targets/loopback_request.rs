@@ -1,5 +1,5 @@
-//! What can come to the login's address on this machine, and what people paste: only the answer
-//! of this very login is taken.
+//! Requests to the login's redirect address, and pasted texts. Only the response to this login is
+//! accepted.
 #![no_main]
 
 use ee_credentials::fuzzing::{Loopback, callback, loopback, notebook_response, notebook_verifier};
@@ -23,7 +23,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
     let whole = format!("state={STATE}&code=x&{text}");
     if callback(&whole, STATE).is_none() {
-        // Another `state`, `code` or `error` makes it useless, and nothing else does.
+        // Another `state`, `code` or `error` makes it invalid, and nothing else does.
         let again = ["state", "code", "error"];
         let mut names = url::form_urlencoded::parse(data).map(|(name, _)| name);
         assert!(names.any(|name| again.contains(&&*name)), "{whole}");
@@ -42,7 +42,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// The query of a request that a login may take: a GET of the root, sent to this machine by name.
+/// Returns the query of a request that a login may accept: a GET of the root of `localhost`.
 fn query_of(data: &[u8]) -> &str {
     let end = data.windows(4).position(|w| w == b"\r\n\r\n");
     let head = std::str::from_utf8(&data[..end.expect("an end")]).expect("a text");
@@ -62,7 +62,7 @@ fn query_of(data: &[u8]) -> &str {
     target.split(' ').next().unwrap_or_default()
 }
 
-/// It has this login's state, and this as its only answer.
+/// The query contains the state of this login and a single response.
 fn check_answer(query: &str, name: &str, value: &str) {
     let said = |wanted: &str| -> Vec<String> {
         let pairs = url::form_urlencoded::parse(query.as_bytes());
@@ -70,7 +70,7 @@ fn check_answer(query: &str, name: &str, value: &str) {
         named.map(|(_, value)| value.into_owned()).collect()
     };
     assert_eq!(said("state"), [STATE], "{query}");
-    let answers = [said("code"), said("error")].concat();
-    assert_eq!(answers, said(name), "{query}");
-    assert!(answers == [value] && !value.is_empty(), "{query}");
+    let results = [said("code"), said("error")].concat();
+    assert_eq!(results, said(name), "{query}");
+    assert!(results == [value] && !value.is_empty(), "{query}");
 }

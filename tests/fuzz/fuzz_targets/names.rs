@@ -1,5 +1,5 @@
-//! Names of assets, paths, projects and workload tags: what reaches the server is what was
-//! named, or nothing.
+//! Names of assets, paths, projects and workload tags. The server receives the name unchanged, or
+//! nothing.
 #![no_main]
 
 use ee_init::check_project;
@@ -62,7 +62,7 @@ fn check_path(text: &str) {
     assert_eq!(segments[0], "base");
     let text = text.strip_prefix('/').unwrap_or(text);
     let given: Vec<&str> = text.split('/').collect();
-    // The one path that stands for another.
+    // The only path that stands for another.
     if text != "$batch" {
         let named = &segments[segments.len() - given.len()..];
         assert_eq!(named, given, "{url}");

@@ -1,4 +1,4 @@
-//! Private keys in PEM, RSA and P-256, as files and variables have them.
+//! Private keys in PEM, RSA and P-256, as in files and variables.
 #![no_main]
 
 use ee_token::{EcPrivateKey, ErrorKind, RsaPrivateKey};

@@ -1,5 +1,5 @@
-//! What travels between processes: a credential's settings, whom to act as, and a login that has
-//! begun.
+//! Values that are sent between processes: the configuration of a credential, impersonation, and a
+//! pending login.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -40,7 +40,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// The credentials that are found by them have the same settings again.
+/// Credentials from a configuration have the same configuration.
 fn check_settings(mut settings: CredentialConfig) {
     if let CredentialLocation::File(_) = settings.found {
         // It would be read from this machine's disk.
@@ -60,18 +60,18 @@ fn check_settings(mut settings: CredentialConfig) {
             check_names(&credentials);
             let shown = format!("{credentials:?}");
             assert!(!shown.contains(SECRET), "{shown}");
-            let again = credentials.to_config().expect("they were found somewhere");
+            let reparsed = credentials.to_config().expect("they have a source");
             assert_eq!(
-                (&again.kind, &again.found),
+                (&reparsed.kind, &reparsed.found),
                 (&settings.kind, &settings.found)
             );
             let steps = |settings: &CredentialConfig| -> Vec<String> {
                 let steps = settings.impersonation.iter();
                 steps.map(|step| step.target.clone()).collect()
             };
-            assert_eq!(steps(&again), steps(&settings));
-            let found = find(&again).expect("what was sent is found");
-            assert_eq!(found.to_config().expect("settings"), again);
+            assert_eq!(steps(&reparsed), steps(&settings));
+            let found = find(&reparsed).expect("the configuration is valid");
+            assert_eq!(found.to_config().expect("settings"), reparsed);
         }
         Err(error) => {
             check_error(&error, error.remedy());
@@ -81,23 +81,23 @@ fn check_settings(mut settings: CredentialConfig) {
     }
 }
 
-/// Kept and taken up again it is the same login, and nobody else's answer ends it.
+/// A restored login is the same login, and ends only with its own response.
 fn check_pending(text: &str, pending: PendingLogin) {
     static FLOW: LazyLock<WebFlow> = LazyLock::new(|| {
         WebFlow::new("1-a", "secret", "https://app.example/callback", options()).expect("a flow")
     });
     check_secrets(text, &["state", "verifier"], &format!("{pending:?}"));
     let written = serde_json::to_string(&pending).expect("JSON");
-    let again: PendingLogin = serde_json::from_str(&written).expect("what was written is read");
-    assert_eq!(again.state(), pending.state());
-    assert_eq!(serde_json::to_string(&again).expect("JSON"), written);
+    let reparsed: PendingLogin = serde_json::from_str(&written).expect("a serialized login is parsed");
+    assert_eq!(reparsed.state(), pending.state());
+    assert_eq!(serde_json::to_string(&reparsed).expect("JSON"), written);
     for query in ["", "state=&code=x", "state=another&code=x"] {
         if url::form_urlencoded::parse(query.as_bytes()).any(|(_, value)| value == pending.state())
         {
             continue;
         }
-        let refused = block_on(FLOW.finish(pending.clone(), query));
-        let error = refused.expect_err("another's answer");
+        let rejected = block_on(FLOW.finish(pending.clone(), query));
+        let error = rejected.expect_err("the response to another login");
         check_error(&error, error.remedy());
     }
 }

@@ -1,5 +1,5 @@
-//! Where federation gets its subject tokens: programs' output, files and URLs, certificates
-//! and their keys, Amazon's metadata service; and the command lines of programs.
+//! Sources of subject tokens: output of executables, files and URLs, certificates and their keys,
+//! AWS's metadata service; and command lines.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -20,7 +20,8 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             check_secrets(&text, &["id_token", "saml_response"], &shown);
         }
     }
-    // The blanks around it are no part of it: of Unicode, and so more of them than JSON has.
+    // Surrounding whitespace is removed, including that of Unicode, of which there is more than in
+    // JSON.
     let inner = text.trim();
     for field in [None, Some("access_token")] {
         match fuzzing::subject_token(&text, field) {
@@ -67,8 +68,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// As the certificate that a server is shown, its key, and the authorities that a server is
-/// trusted by.
+/// Parses a client certificate, its key, and root certificates.
 fn check_pem(text: &str) {
     static HTTP: LazyLock<HttpClient> = LazyLock::new(|| HttpClient::new(Endpoints::google()));
     let key = SecretString::from(with_keys("EC-KEY"));
@@ -83,14 +83,14 @@ fn check_pem(text: &str) {
     }
 }
 
-/// Each path is the text of its field, and an error shows nothing that is no name.
+/// Each path is the string of its field, and an error contains only names.
 fn check_certificate_config(text: &str) {
     match fuzzing::certificate_paths(text) {
         Ok((certificate, key)) => {
             for (path, name) in [(certificate, "cert_path"), (key, "key_path")] {
                 let path = path.to_str().expect("a text");
                 check_shown(path);
-                // These checks' own values have no room for what the crate passes over.
+                // This test's values cannot hold what the crate ignores.
                 if let Ok(config) = serde_json::from_str::<Value>(text) {
                     let workload = &config["cert_configs"]["workload"];
                     assert_eq!(workload[name].as_str().map(str::trim), Some(path));
@@ -104,7 +104,7 @@ fn check_certificate_config(text: &str) {
     }
 }
 
-/// It is a request in JSON, URL-encoded, to Amazon, and does not show the key that signed it.
+/// It is a URL-encoded JSON request to AWS, and does not contain the key that signed it.
 fn check_signed_request(token: &str, key: &str) {
     let pair = format!("t={token}");
     let request = url::form_urlencoded::parse(pair.as_bytes()).next();

@@ -1,5 +1,5 @@
-//! `Retry-After`, `Date`, and the times that replies tell: a wait is the one that was asked for,
-//! and lives stay within bounds.
+//! `Retry-After`, `Date`, and times in responses. A backoff is the requested one, and lifetimes are
+//! bounded.
 #![no_main]
 
 use std::time::Duration;
@@ -19,36 +19,36 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     };
     let now: DateTime<Utc> = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
     let mut headers = HeaderMap::new();
-    let said = value.to_str().unwrap_or_default().trim().to_owned();
+    let text_value = value.to_str().unwrap_or_default().trim().to_owned();
     headers.insert(RETRY_AFTER, value.clone());
     let wait = retry_after(&headers, now);
     headers.insert(DATE, value);
     if let Some(date) = fuzzing::http_date(&headers) {
-        // As a wait it is what is left until then, and never less than nothing.
+        // As a backoff, it is the time until then, and never negative.
         assert_eq!(wait, Some((date - now).to_std().unwrap_or_default()));
-        // By the clock of the server itself it is over.
+        // By the clock of the server it has ended.
         assert_eq!(retry_after(&headers, now), Some(Duration::ZERO));
         // The format has four digits for a year.
         assert!((2000..=9999).contains(&date.year()), "{date}");
         let written = DateTime::parse_from_rfc2822(&date.to_rfc2822());
         assert_eq!(written.map(|date| date.to_utc()), Ok(date));
-        // By this time a service account signs, for an hour.
+        // A service account signs for an hour from this time.
         assert!(date.checked_add_signed(TimeDelta::hours(1)).is_some());
     } else if let Some(wait) = wait {
-        let seconds: u64 = said.parse().expect("what is no date is a number");
+        let seconds: u64 = text_value.parse().expect("a value that is no date is a number");
         assert_eq!(wait, Duration::from_secs(seconds));
     }
 
     let text = String::from_utf8_lossy(data);
     let url = Url::parse("https://iamcredentials.googleapis.com/x").expect("a URL");
-    let reply = json!({"accessToken": "ya29.canary", "expireTime": text}).to_string();
+    let body = json!({"accessToken": "ya29.canary", "expireTime": text}).to_string();
     for headers in [&headers, &HeaderMap::new()] {
-        let asked = Utc::now();
-        if let Ok(token) = credentials::iam_token(reply.as_bytes(), headers, &url) {
-            let life = token.expires_at().expect("an end") - asked;
+        let sent_at = Utc::now();
+        if let Ok(token) = credentials::iam_token(body.as_bytes(), headers, &url) {
+            let lifetime = token.expires_at().expect("an end") - sent_at;
             assert!(
-                life >= TimeDelta::zero() && life <= TimeDelta::days(367),
-                "{life}"
+                lifetime >= TimeDelta::zero() && lifetime <= TimeDelta::days(367),
+                "{lifetime}"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! The token cache's files: nobody makes one up, and what was kept comes back the same.
+//! Files of the disk cache. None can be forged, and a token survives a round trip.
 #![no_main]
 
 use ee_credentials::fuzzing::{open_token, seal_token, unsealed_token};
@@ -13,7 +13,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     };
     let text = String::from_utf8_lossy(data);
     check_secrets(&text, &["access_token"], &format!("{token:?}"));
-    let sealed = seal_token(&KEY, &token).expect("it has an end");
+    let sealed = seal_token(&KEY, &token).expect("it has an expiry");
     let opened = open_token(&KEY, &sealed).expect("it was sealed with this key");
     assert!(opened.secret_eq(&token));
     assert_eq!(opened.expires_at(), token.expires_at());

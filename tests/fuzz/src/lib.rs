@@ -1,5 +1,5 @@
-//! What the fuzz targets share: the rules that hold for everything that is shown to people,
-//! and keys made at run time.
+//! Shared code of the fuzz targets: rules for everything that is shown to users, and keys generated
+//! at run time.
 
 use std::cell::LazyCell;
 use std::collections::BTreeMap;
@@ -16,16 +16,15 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
-/// What seeds have in the place of secrets.
+/// The placeholder of secrets in seeds.
 pub const CANARY: &str = "canary";
 
-/// Seeds have these words in the place of keys, which are made at run time.
+/// The placeholders of keys in seeds. Keys are generated at run time.
 const RSA_KEY: &str = "RSA-KEY";
 const EC_KEY: &str = "EC-KEY";
 const SEC1_KEY: &str = "SEC1-KEY";
 
-/// An error must be fit to be shown: short, without characters that steer a terminal, and
-/// with a command, if there is one, that does what it says and nothing else.
+/// Checks an error: it is short, cannot control a terminal, and its command does only what it says.
 pub fn check_error(error: &(impl Error + ?Sized), remedy: Option<&Remedy>) {
     check_shown(&error.to_string());
     if let Some(remedy) = remedy {
@@ -36,7 +35,7 @@ pub fn check_error(error: &(impl Error + ?Sized), remedy: Option<&Remedy>) {
     }
 }
 
-/// Control characters, and those that are invisible or turn the direction of writing.
+/// Returns whether a character is a control character, invisible, or changes the text direction.
 pub fn is_trick(c: char) -> bool {
     let invisible = matches!(c, '\u{34f}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
         | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
@@ -44,14 +43,14 @@ pub fn is_trick(c: char) -> bool {
     invisible || c.is_control() && !matches!(c, '\n' | '\t')
 }
 
-/// A text that is shown as it is.
+/// Checks a text that is shown unchanged.
 pub fn check_shown(text: &str) {
-    assert!(!text.contains(is_trick), "it steers a terminal: {text:?}");
+    assert!(!text.contains(is_trick), "controls the terminal: {text:?}");
     let length = text.chars().count();
-    assert!(length < 3000, "it has no end: {length} characters");
+    assert!(length < 3000, "too long: {length} characters");
 }
 
-/// What credentials say of themselves is shown in lists and logs.
+/// Checks the names in credentials, which are shown in lists and logs.
 pub fn check_names(credentials: &Credentials) {
     let names = [
         credentials.principal(),
@@ -62,17 +61,17 @@ pub fn check_names(credentials: &Credentials) {
     names.into_iter().flatten().for_each(check_shown);
 }
 
-/// People paste it into a shell.
+/// Checks a command that users paste into a shell.
 pub fn check_command(command: &str) {
     let harmless = |c: char| c.is_ascii_alphanumeric() || " @%+=:,./_-~[]…".contains(c);
     assert!(
         command.chars().all(harmless),
-        "a shell makes something else of it: {command:?}"
+        "a shell changes it: {command:?}"
     );
 }
 
-/// Written and read again they are the same, none is there twice, and each can stand in a
-/// request (RFC 6749 §3.3).
+/// Checks scopes: they survive a round trip without duplicates, and each is valid in a request (RFC
+/// 6749 §3.3).
 pub fn check_scopes(scopes: &Scopes) {
     let written = scopes.to_string();
     assert_eq!(&Scopes::new(written.split_whitespace()), scopes);
@@ -83,21 +82,21 @@ pub fn check_scopes(scopes: &Scopes) {
     assert!(scopes.iter().all(stands), "{scopes:?}");
 }
 
-/// What was read, written again, is read the same.
+/// Checks that a value survives a round trip.
 pub fn check_written_again<T>(value: &T)
 where
     T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug,
 {
     let written = serde_json::to_string(value).expect("JSON");
-    let again: T = serde_json::from_str(&written).expect("what was written is read");
+    let again: T = serde_json::from_str(&written).expect("a serialized value is parsed");
     assert_eq!(&again, value);
 }
 
-/// A segment of a path without its percent-encoding.
+/// Returns a path segment without its percent-encoding.
 pub fn decoded(segment: &str) -> String {
     let pair = format!("x={}", segment.replace('+', "%2B"));
     let decoded = url::form_urlencoded::parse(pair.as_bytes()).next();
-    // `&` stands for itself in a path, and separates here.
+    // `&` is literal in a path, and a separator here.
     let rest = segment.split_once('&').map(|(_, rest)| rest);
     match (decoded, rest) {
         (Some((_, first)), Some(rest)) => format!("{first}&{}", self::decoded(rest)),
@@ -106,8 +105,8 @@ pub fn decoded(segment: &str) -> String {
     }
 }
 
-/// If the secret fields of a JSON text are the only place of a canary in it, `shown` must not
-/// have it. Of a text that is no JSON, nothing may be shown at all.
+/// Checks that `shown` contains no canary from secret fields of a JSON text. Nothing of a text that
+/// is not JSON may be shown.
 pub fn check_secrets(json: &str, secret_fields: &[&str], shown: &str) {
     if !shown.contains(CANARY) {
         return;
@@ -115,39 +114,38 @@ pub fn check_secrets(json: &str, secret_fields: &[&str], shown: &str) {
     let mut value = match serde_json::from_str::<Value>(json) {
         Ok(value) => value,
         Err(_) if is_json(json) => return,
-        Err(_) => panic!("it shows a part of what is no JSON: {shown}"),
+        Err(_) => panic!("shows a part of a text that is not JSON: {shown}"),
     };
     let mut secrets = Vec::new();
     take(&mut value, secret_fields, &mut secrets);
-    // A URL's host is shown in small letters.
+    // The host of a URL is shown in lowercase.
     if value.to_string().to_ascii_lowercase().contains(CANARY) {
         return;
     }
     for secret in secrets {
         let around = secret.find(CANARY).and_then(|at| {
-            // With something around it, lest a name be taken for a secret that was made
-            // look like a canary by a URL's decoding.
+            // With surrounding text, because URL decoding could make a name look like a canary.
             secret.get(at.saturating_sub(2)..at + CANARY.len())
         });
         let leaks = around.is_some_and(|part| shown.contains(part));
-        assert!(!leaks, "it shows a secret: {shown}");
+        assert!(!leaks, "shows a secret: {shown}");
     }
 }
 
-/// Whether it is JSON, be it such that these checks' own values have no room for: a number without
-/// end, half of a character.
+/// Returns whether a text is JSON, even if these values cannot hold it: an infinite number, half of
+/// a surrogate pair.
 pub fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// Whether it is a credential's file that names another, which would be read from this machine's
+/// Returns whether a credential file names another file, which would be read from this machine's
 /// disk.
 pub fn names_another_file(json: &str) -> bool {
     serde_json::from_str::<BTreeMap<String, IgnoredAny>>(json)
         .is_ok_and(|fields| fields.contains_key("ca_cert_path"))
 }
 
-/// Takes the texts of the fields with these names out.
+/// Collects the strings of the fields with these names, and removes them.
 fn take(value: &mut Value, names: &[&str], secrets: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
@@ -164,7 +162,7 @@ fn take(value: &mut Value, names: &[&str], secrets: &mut Vec<String>) {
     }
 }
 
-/// Leaves nothing but names in a value: those of headers are no secrets.
+/// Removes everything but names from a value: names of headers are not secret.
 fn blank(value: &mut Value, secrets: &mut Vec<String>) {
     match value {
         Value::Object(fields) => fields.values_mut().for_each(|value| blank(value, secrets)),
@@ -174,7 +172,7 @@ fn blank(value: &mut Value, secrets: &mut Vec<String>) {
     }
 }
 
-/// The text with keys in the place of the words for them, in JSON or outside of it.
+/// Returns the text with keys in place of their placeholders, in JSON or outside of it.
 pub fn with_keys(text: &str) -> String {
     let mut text = text.to_owned();
     for (word, pem) in [
@@ -183,15 +181,15 @@ pub fn with_keys(text: &str) -> String {
         (SEC1_KEY, sec1_pem),
     ] {
         if text.contains(word) {
-            // Both JSON and our own reader take `\n` for a line end.
+            // Both JSON and the crate's reader accept `\n` as a line end.
             text = text.replacen(word, &pem().replace('\n', "\\n"), 1);
         }
     }
     text
 }
 
-/// `cargo xtask fuzz` makes one, since that takes long with all the checks in it; without it
-/// the word stays as it is.
+/// The RSA key, which `cargo xtask fuzz` generates because that is slow with all checks. Without
+/// it, the placeholder stays.
 fn rsa_pem() -> &'static str {
     static PEM: LazyLock<String> = LazyLock::new(|| {
         std::env::var_os("EE_FUZZ_RSA_KEY")
@@ -206,11 +204,11 @@ fn ec_pem() -> &'static str {
     &PEM
 }
 
-/// The same sort of key as older programs write it (RFC 5915): PKCS #8 has it behind what says
-/// which sort that is, which has the same length for all of them.
+/// The same key in the format of older programs (RFC 5915): the part of PKCS #8 after the
+/// algorithm, which always has the same length.
 fn sec1_pem() -> &'static str {
-    const BEHIND: usize = 27;
-    static PEM: LazyLock<String> = LazyLock::new(|| pem("EC PRIVATE KEY", &ec_der()[BEHIND..]));
+    const PREFIX_LENGTH: usize = 27;
+    static PEM: LazyLock<String> = LazyLock::new(|| pem("EC PRIVATE KEY", &ec_der()[PREFIX_LENGTH..]));
     &PEM
 }
 
@@ -226,7 +224,7 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
 }
 
-/// What credentials are read with: Google's own hosts, and nothing allowed beside them.
+/// Options with Google's hosts, and no other allowed host.
 pub fn options() -> CredentialOptions {
     static OPTIONS: LazyLock<CredentialOptions> = LazyLock::new(|| {
         let options = CredentialOptions::default();
@@ -235,12 +233,12 @@ pub fn options() -> CredentialOptions {
     OPTIONS.clone()
 }
 
-/// A folder for what must be a file to be read. `cargo xtask fuzz` makes one for each target.
-pub fn folder() -> Option<PathBuf> {
-    std::env::var_os("EE_FUZZ_FOLDER").map(PathBuf::from)
+/// A directory for inputs that must be files. `cargo xtask fuzz` creates one for each target.
+pub fn dir() -> Option<PathBuf> {
+    std::env::var_os("EE_FUZZ_DIR").map(PathBuf::from)
 }
 
-/// Waits for a future, which sends nothing.
+/// Runs a future that sends nothing.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     thread_local! {
         static RUNTIME: LazyCell<Runtime> = LazyCell::new(|| {

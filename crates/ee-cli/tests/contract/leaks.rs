@@ -1,12 +1,6 @@
 //! No command prints a secret, at any verbosity and with any response, unless the secret is the
 //! requested result.
 
-#[path = "../../../../tests/leaks/canary.rs"]
-#[allow(dead_code, reason = "the other tests that share it use the rest")]
-pub(crate) mod canary;
-#[path = "../../../../tests/leaks/misplaced.rs"]
-pub(crate) mod misplaced;
-
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Read as _;
@@ -14,8 +8,8 @@ use std::net::TcpListener;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use canary::{Canaries, Leak};
 use ee_emulator::Fault;
+use ee_test_support::canaries::{Canaries, Leak};
 
 use super::*;
 

@@ -1,15 +1,16 @@
 //! Settings that name files, set to a key or a token instead of a path, and to paths with control
 //! characters.
 //!
-//! The full product of settings and texts is tested without processes, in `tests/leaks`. Here each
+//! The full product of settings and texts is tested without processes, in `tests/security/leaks`. Here each
 //! command meets each text in one variable and one option, and each variable meets each command
 //! with one text. A command that does not read a variable is not affected by it.
 
 use earthengine::token::is_unsafe_for_display;
+use ee_test_support::canaries::{Canaries, Finder};
+use ee_test_support::misplaced;
 use tokio::task::JoinSet;
 
-use super::leaks::canary::{Canaries, Finder};
-use super::leaks::{COMMANDS, misplaced};
+use super::leaks::COMMANDS;
 use super::*;
 
 const GOOGLE: &str = "GOOGLE_APPLICATION_CREDENTIALS";

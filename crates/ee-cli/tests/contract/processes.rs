@@ -1,7 +1,8 @@
 //! Command lines, which every user of a machine can read, contain no secret: neither those of
 //! `eectl` nor those of the programs that it starts.
 
-use super::leaks::canary::Canaries;
+use ee_test_support::canaries::Canaries;
+
 use super::login::browse;
 use super::*;
 

@@ -2,9 +2,10 @@
 
 use earthengine::{EarthEngine, init};
 use ee_emulator::{GoogleError, Project};
+use ee_test_support::subprocess::enter_network as inside;
 use serde_json::{Value, json};
 
-use crate::world::{Ended, PROJECT, ROBOT, World, inside};
+use crate::world::{Ended, PROJECT, ROBOT, World};
 
 const ALL: [&str; 8] = [
     "oauth2.googleapis.com",

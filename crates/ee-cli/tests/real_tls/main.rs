@@ -8,12 +8,12 @@
     reason = "a failed step is a failed test"
 )]
 
-mod certificates;
 mod every_host;
 mod world;
 
-use certificates::Certificate;
-use world::{Ended, HOSTS, Mood, PROJECT, Proxy, World, inside};
+use ee_test_support::certificates::Certificate;
+use ee_test_support::subprocess::enter_network as inside;
+use world::{Ended, HOSTS, Mood, PROJECT, Proxy, World};
 
 const INIT: [&str; 4] = ["init", "--json", "--project", PROJECT];
 

@@ -1,12 +1,12 @@
 //! A network of its own, in which Google's host names belong to the emulator.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use ee_emulator::{Emulator, EmulatorBuilder, Project};
+use ee_test_support::certificates::{Authority, Certificate};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response, Uri};
@@ -22,64 +22,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::LazyConfigAcceptor;
 
-use crate::certificates::{Authority, Certificate};
-
 pub(crate) const PROJECT: &str = "ee-demo-project";
 pub(crate) const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
 /// The hosts that a program with a service account's key asks.
 pub(crate) const HOSTS: [&str; 2] = ["oauth2.googleapis.com", "earthengine.googleapis.com"];
-/// Set in the namespace.
-const INSIDE: &str = "EE_TESTS_INSIDE_NAMESPACE";
-
-/// Set where the parts that need a namespace are not to be left out.
-const REQUIRED: &str = "EE_TESTS_REQUIRE_NAMESPACE";
-const NAMESPACE: [&str; 5] = ["unshare", "--user", "--map-root-user", "--net", "--mount"];
-
-/// Runs the test of this name again inside of a network namespace, where `names` resolve to this
-/// machine; `true` for whoever is inside already.
-pub(crate) fn inside(test: &str, names: &[&str]) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let unshare = || {
-        let mut command = Command::new(NAMESPACE[0]);
-        command.args(&NAMESPACE[1..]);
-        command
-    };
-    // What fails behind this has another reason than a machine that allows none.
-    let is_allowed = unshare().arg("true").output();
-    if !is_allowed.is_ok_and(|output| output.status.success()) {
-        skipped(test);
-        return false;
-    }
-    let home = tempfile::tempdir().unwrap();
-    let python = std::env::var("EE_TESTS_PYTHON").unwrap_or_else(|_| "python3".into());
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real_tls/namespace.py");
-    let this = std::env::current_exe().unwrap().display().to_string();
-    let output = unshare()
-        .args([&python, script, &this, "--exact", test, "--nocapture"])
-        .env(INSIDE, "1")
-        .env("EE_TESTS_NAMES", names.join(" "))
-        // Where the world that is made there puts its authority's certificate.
-        .env("SSL_CERT_FILE", home.path().join("authorities.pem"))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    false
-}
-
-/// Says so, past whatever captures the output of tests, or fails.
-fn skipped(test: &str) {
-    let text = format!("{test}: SKIPPED, this machine allows no network namespace");
-    assert!(std::env::var_os(REQUIRED).is_none(), "{text}");
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
 /// What the TLS server saw of one request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Seen {

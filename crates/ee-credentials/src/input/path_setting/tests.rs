@@ -1,16 +1,13 @@
 use std::path::PathBuf;
 
-use super::*;
+use ee_test_support::canaries::Canaries;
+use ee_test_support::misplaced;
 
-#[path = "../../../../../tests/leaks/canary.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod canary;
-#[path = "../../../../../tests/leaks/misplaced.rs"]
-mod misplaced;
+use super::*;
 
 #[test]
 fn credentials_are_named_in_every_encoding() {
-    let mut canaries = canary::Canaries::default();
+    let mut canaries = Canaries::default();
     let all = misplaced::all(&mut canaries);
     assert!(all.len() > 60, "{}", all.len());
     for form in &all {
@@ -124,7 +121,7 @@ fn each_setting_is_named_with_where_the_value_belongs() {
 
 #[test]
 fn every_kind_has_a_hint_for_every_setting() {
-    let mut canaries = canary::Canaries::default();
+    let mut canaries = Canaries::default();
     let all = misplaced::all(&mut canaries);
     let finder = canaries.finder();
     let location = Location::file("/home/jane/key.json");

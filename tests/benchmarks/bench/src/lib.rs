@@ -1,0 +1,9 @@
+//! This workspace and its peers, measured together on one machine.
+
+pub mod contenders;
+pub mod harness;
+pub mod processes;
+pub mod requests;
+pub mod scale;
+pub mod server;
+pub mod tokens;

@@ -1,0 +1,21 @@
+//! Servers, certificates and fixtures that the tests of several crates share.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed step is a failed test"
+)]
+#![allow(
+    missing_debug_implementations,
+    reason = "test servers and keys are not printed"
+)]
+
+pub mod canaries;
+pub mod certificates;
+pub mod faulty_server;
+pub mod http;
+pub mod misplaced;
+pub mod relay;
+pub mod subprocess;
+pub mod success;
