@@ -56,9 +56,8 @@ fn faults_page_names_every_fault_test() {
 /// Below each table, these pages repeat its first column with the tests of each row.
 #[test]
 fn every_row_has_its_tests() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     for page in ["threat-model.md", "credentials/bad-input.md", FAULTS] {
-        let text = fs::read_to_string(root.join("docs/src").join(page)).unwrap();
+        let text = read(format!("docs/src/{page}"));
         let (mut rows, mut tested, mut is_shown) = (Vec::new(), Vec::new(), false);
         for line in text.lines() {
             is_shown &= !line.is_empty();
