@@ -1,6 +1,6 @@
 //! Errors of commands: a message, a hint, and an exit status that scripts can rely on.
 
-use earthengine::token::sanitize;
+use earthengine::token::internal::sanitize;
 use earthengine::{Error, ErrorKind, Remedy};
 use serde_json::json;
 

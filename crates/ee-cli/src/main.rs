@@ -15,7 +15,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use cli::{Arguments, Command};
-use earthengine::token::sanitize;
+use earthengine::token::internal::sanitize;
 use error::CliError;
 use signals::Signal;
 use tokio::runtime::Runtime;

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use earthengine::Environment;
 use earthengine::credentials::Warning;
-use earthengine::token::{is_unsafe_for_display, redact, sanitize};
+use earthengine::token::internal::{is_unsafe_for_display, sanitize};
+use earthengine::token::redact;
 use serde_json::{Value, json};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;

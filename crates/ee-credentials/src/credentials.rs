@@ -5,9 +5,10 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ee_token::internal::display_path;
 use ee_token::{
-    AccessToken, HttpClient, Scopes, SecretString, TokenCache, TokenInfo, TokenSource,
-    display_path, source_fn, token_info,
+    AccessToken, HttpClient, Scopes, SecretString, TokenCache, TokenInfo, TokenSource, source_fn,
+    token_info,
 };
 
 use crate::iam::account::iam_scopes;

@@ -2,7 +2,8 @@
 #![allow(missing_docs)]
 
 use chrono::{DateTime, Utc};
-use ee_token::{AccessToken, ReceivedResponse, Scopes};
+use ee_token::internal::ReceivedResponse;
+use ee_token::{AccessToken, Scopes};
 use http::{HeaderMap, StatusCode};
 use url::Url;
 

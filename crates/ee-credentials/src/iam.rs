@@ -6,10 +6,8 @@ pub(crate) mod account;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ee_token::{
-    AccessToken, Error, ErrorKind, Exchange, HttpClient, ReceivedResponse, Remedy, Request, Scopes,
-    SecretString, http_date, sanitize_message, try_again,
-};
+use ee_token::internal::{Exchange, ReceivedResponse, http_date, sanitize_message, try_again};
+use ee_token::{AccessToken, Error, ErrorKind, HttpClient, Remedy, Request, Scopes, SecretString};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::{Deserialize, Serialize};

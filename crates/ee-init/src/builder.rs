@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use ee_credentials::internal::without_blocking;
 use ee_credentials::{CredentialOptions, Credentials, Environment, Found, Search};
 use ee_rest::{Auth, Client, ClientBuilder};
-use ee_token::{Endpoints, HttpClient, PrintablePath, RetryPolicy, Scopes, SecretString};
+use ee_token::internal::PrintablePath;
+use ee_token::{Endpoints, HttpClient, RetryPolicy, Scopes, SecretString};
 use url::Url;
 
 use crate::earth_engine::Inner;

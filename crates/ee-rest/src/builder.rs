@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ee_token::{Endpoint, HttpClient, Remedy, SecretString, sensitive_header};
+use ee_token::internal::sensitive_header;
+use ee_token::{Endpoint, HttpClient, Remedy, SecretString};
 use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;

@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use ee_token::{AccessToken, Remedy, TokenCache, is_localhost, is_loopback_host};
+use ee_token::internal::{is_localhost, is_loopback_host};
+use ee_token::{AccessToken, Remedy, TokenCache};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use tower_layer::Layer;

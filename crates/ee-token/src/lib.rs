@@ -46,8 +46,6 @@ pub use error::remedy::Remedy;
 pub use error::{Error, ErrorKind};
 pub use jwt::Claims;
 pub use jwt::key::{EcPrivateKey, RsaPrivateKey};
-#[doc(hidden)]
-pub use oauth::NumericSeconds;
 pub use oauth::grant::{ClientBasicAuth, Grant};
 pub use oauth::revoke::revoke;
 pub use oauth::token_info::{TokenInfo, introspect, token_info};
@@ -55,30 +53,12 @@ pub use oauth::{TokenEndpoint, TokenResponse};
 pub use reqwest::{Request, Response};
 pub use scopes::Scopes;
 pub use secret::SecretString;
-#[doc(hidden)]
-pub use secret::printable_path::{PrintablePath, display_path};
 pub use secret::redact::redact;
-#[doc(hidden)]
-pub use secret::sanitize::{is_unsafe_for_display, sanitize, sanitize_message};
-#[doc(hidden)]
-pub use secret::wipe::{sensitive_header, zeroize_json};
 pub use source::{TokenFuture, TokenSource, source_fn};
 pub use token::AccessToken;
-#[doc(hidden)]
-pub use transport::emulator::{EMULATOR_HOST, EMULATOR_TRUST};
-pub use transport::endpoints::{Endpoint, Endpoints, JWT_BEARER_AUDIENCE, is_loopback};
-#[doc(hidden)]
-pub use transport::endpoints::{is_localhost, is_loopback_host};
-#[doc(hidden)]
-pub use transport::exchange::{Exchange, FailedAttempt, ReceivedResponse, try_again};
-#[doc(hidden)]
-pub use transport::retry::http_date;
+pub use transport::HttpClient;
+pub use transport::endpoints::{Endpoint, Endpoints, JWT_BEARER_AUDIENCE};
 pub use transport::retry::{RetryPolicy, retry_after};
-#[doc(hidden)]
-pub use transport::url_field::{UrlField, UrlMatch};
-pub use transport::{HttpClient, read_bounded, read_chunk};
-#[doc(hidden)]
-pub use transport::{MAX_REFUSED_STREAMS, send_to};
 
 /// Parts that the other crates of this project share. Not part of the public API.
 #[doc(hidden)]
@@ -86,7 +66,17 @@ pub mod internal {
     pub use crate::error::quoted::{Quoted, truncated};
     pub use crate::error::report::{ErrorBody, ErrorDetails, ErrorExtra, HasDetails};
     pub use crate::error_type;
+    pub use crate::oauth::NumericSeconds;
     pub use crate::sdk_project::{SDK_PROJECTS, is_google_sdk_project};
+    pub use crate::secret::printable_path::{PrintablePath, display_path};
+    pub use crate::secret::sanitize::{is_unsafe_for_display, sanitize, sanitize_message};
+    pub use crate::secret::wipe::{sensitive_header, zeroize_json};
+    pub use crate::transport::emulator::{EMULATOR_HOST, EMULATOR_TRUST};
+    pub use crate::transport::endpoints::{is_localhost, is_loopback, is_loopback_host};
+    pub use crate::transport::exchange::{Exchange, FailedAttempt, ReceivedResponse, try_again};
+    pub use crate::transport::retry::http_date;
+    pub use crate::transport::url_field::{UrlField, UrlMatch};
+    pub use crate::transport::{MAX_REFUSED_STREAMS, read_bounded, read_chunk, send_to};
 }
 
 /// Describes a body that is not the expected JSON, without quoting it.

@@ -47,7 +47,6 @@ impl Scopes {
 
     /// Creates a set of scopes from untrusted text, without those that contain characters a scope
     /// cannot have (RFC 6749 §3.3).
-    #[doc(hidden)]
     pub fn from_untrusted<S: AsRef<str>>(scopes: impl IntoIterator<Item = S>) -> Self {
         let may_stand = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
         Self::filtered(scopes, |scope| scope.bytes().all(may_stand))
@@ -226,7 +225,7 @@ mod tests {
             assert_eq!(scopes.to_string().parse(), Ok(scopes.clone()));
             assert_eq!(scopes.to_string().split(' ').filter(|s| !s.is_empty()).count(), scopes.len());
             let stated = Scopes::from_untrusted(&texts).to_string();
-            assert!(!stated.chars().any(crate::is_unsafe_for_display));
+            assert!(!stated.chars().any(crate::secret::sanitize::is_unsafe_for_display));
         }
 
         #[test]

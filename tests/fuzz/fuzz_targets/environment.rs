@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use ee_credentials::fuzzing::{browser_command, not_a_path};
 use ee_credentials::login::LoginMode;
 use ee_credentials::{Environment, Error, Platform, Search};
-use ee_token::{display_path, is_unsafe_for_display};
+use ee_token::internal::{display_path, is_unsafe_for_display};
 use fuzz::{block_on, check_error, check_names, check_shown, options};
 use url::Url;
 

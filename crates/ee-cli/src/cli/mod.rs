@@ -188,7 +188,7 @@ pub(crate) struct Man {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
-    use earthengine::token::is_unsafe_for_display;
+    use earthengine::token::internal::is_unsafe_for_display;
     use proptest::prelude::*;
     use proptest::{collection, sample};
 

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use earthengine::rest::{RequestBuilder, Response};
-use earthengine::token::display_path;
+use earthengine::token::internal::display_path;
 use earthengine::{EarthEngine, Method, VerifyLevel};
 use serde_json::{Map, Value};
 

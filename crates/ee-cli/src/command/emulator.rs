@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use earthengine::token::display_path;
+use earthengine::token::internal::display_path;
 use ee_emulator::{Emulator, Project};
 
 use crate::cli::{Emulator as Arguments, Global};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use earthengine::EarthEngine;
-use earthengine::token::display_path;
+use earthengine::token::internal::display_path;
 use serde_json::{Value, json};
 
 use crate::cli::{Global, Init};

@@ -1,7 +1,7 @@
 //! `eectl completions` and `eectl man`: generated from the definition of the command line.
 
 use clap::CommandFactory as _;
-use earthengine::token::display_path;
+use earthengine::token::internal::display_path;
 
 use crate::cli::{Arguments, Completions, Global, Man};
 use crate::error::CliError;

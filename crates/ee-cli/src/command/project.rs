@@ -6,7 +6,7 @@ mod prompt;
 use std::io::IsTerminal as _;
 
 use earthengine::credentials::LoginFile;
-use earthengine::token::display_path;
+use earthengine::token::internal::display_path;
 use earthengine::{
     ApiState, Environment, Error, ErrorKind, ListedProject, Registration, Remedy, check_project,
 };

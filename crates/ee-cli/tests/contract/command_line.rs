@@ -1,6 +1,6 @@
 //! Commands with arbitrary arguments end cleanly and print no control characters.
 
-use earthengine::token::is_unsafe_for_display;
+use earthengine::token::internal::is_unsafe_for_display;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use proptest::{char, collection, sample};

@@ -5,7 +5,7 @@
 //! command meets each text in one variable and one option, and each variable meets each command
 //! with one text. A command that does not read a variable is not affected by it.
 
-use earthengine::token::is_unsafe_for_display;
+use earthengine::token::internal::is_unsafe_for_display;
 use ee_test_support::canaries::{Canaries, Finder};
 use ee_test_support::misplaced;
 use tokio::task::JoinSet;

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ee_token::{HttpClient, Remedy, Scopes, display_path, is_unsafe_for_display};
+use ee_token::internal::{display_path, is_unsafe_for_display};
+use ee_token::{HttpClient, Remedy, Scopes};
 use serde::{Deserialize, Serialize};
 
 use crate::input::file::without_blocking;

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ee_token::{EMULATOR_HOST, EMULATOR_TRUST, Endpoints, PrintablePath, Remedy};
+use ee_token::internal::{EMULATOR_HOST, EMULATOR_TRUST, PrintablePath};
+use ee_token::{Endpoints, Remedy};
 
 use crate::input::path_setting::PathSetting;
 use crate::input::quote::clipped;

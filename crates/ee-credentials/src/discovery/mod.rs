@@ -9,7 +9,8 @@ pub(crate) mod step;
 
 use std::path::{Path, PathBuf};
 
-use ee_token::{PrintablePath, Remedy, SecretString, display_path};
+use ee_token::internal::{PrintablePath, display_path};
+use ee_token::{Remedy, SecretString};
 
 use crate::discovery::step::{FailedSearch, SearchOutcome, SearchStep};
 use crate::input::file::{read_async, read_if_there};

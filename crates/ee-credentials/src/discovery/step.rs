@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::path::PathBuf;
 
-use ee_token::display_path;
+use ee_token::internal::display_path;
 
 /// One step of a search: a source, and what the search found there.
 #[derive(Clone, PartialEq, Eq)]

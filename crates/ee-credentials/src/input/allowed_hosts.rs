@@ -1,6 +1,7 @@
 //! Validating the URLs in credential files, to which secrets are sent.
 
-use ee_token::{Endpoint, Endpoints, Remedy, UrlField, UrlMatch, is_loopback};
+use ee_token::internal::{UrlField, UrlMatch, is_loopback};
+use ee_token::{Endpoint, Endpoints, Remedy};
 use url::Url;
 
 use crate::input::location::Location;

@@ -386,7 +386,7 @@ pub(crate) mod faults {
 
 #[cfg(test)]
 mod tests {
-    use ee_token::display_path;
+    use ee_token::internal::display_path;
 
     use super::*;
 

@@ -14,7 +14,8 @@ mod unix {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     use std::path::{Path, PathBuf};
 
-    use ee_token::{Remedy, display_path};
+    use ee_token::Remedy;
+    use ee_token::internal::display_path;
 
     use crate::Warning;
     use crate::input::shell::shell_quoted;

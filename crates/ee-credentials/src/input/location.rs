@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ee_token::{PrintablePath, Remedy};
+use ee_token::Remedy;
+use ee_token::internal::PrintablePath;
 
 use crate::input::quote::clipped;
 use crate::{Error, ErrorKind};

@@ -1,6 +1,6 @@
 //! Text forms of untrusted input and of bytes.
 
-use ee_token::{is_unsafe_for_display, sanitize};
+use ee_token::internal::{is_unsafe_for_display, sanitize};
 
 /// Returns the first 60 characters of a text, without control and invisible characters.
 pub(crate) fn clipped(text: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ee_token::display_path;
+use ee_token::internal::display_path;
 
 /// Quotes a path as one word of a command.
 pub(crate) fn shell_quoted(path: &Path) -> String {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use chrono::{TimeDelta, Utc};
+use ee_token::internal::{sanitize_message, sensitive_header};
 use ee_token::{
-    AccessToken, Error as TokenError, ErrorKind as TokenErrorKind, Remedy, TokenFuture,
-    TokenSource, sanitize_message, sensitive_header,
+    AccessToken, Error as TokenError, ErrorKind as TokenErrorKind, Remedy, TokenFuture, TokenSource,
 };
 use google_cloud_auth::credentials::{
     self as theirs, AccessTokenCredentialsProvider, CacheableResource, CredentialsProvider,

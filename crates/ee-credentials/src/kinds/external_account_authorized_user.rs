@@ -4,9 +4,10 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ee_token::internal::UrlField;
 use ee_token::{
     AccessToken, ClientBasicAuth, ErrorKind as Token, Grant, HttpClient, Remedy, SecretString,
-    TokenEndpoint, TokenFuture, TokenSource, UrlField, introspect,
+    TokenEndpoint, TokenFuture, TokenSource, introspect,
 };
 use serde::Deserialize;
 use url::Url;

@@ -8,9 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{TimeDelta, Utc};
+use ee_token::internal::{UrlField, display_path, is_loopback};
 use ee_token::{
     AccessToken, Claims, EcPrivateKey, Grant, HttpClient, Remedy, SecretString, TokenEndpoint,
-    TokenFuture, TokenSource, UrlField, display_path, is_loopback,
+    TokenFuture, TokenSource,
 };
 use serde::Deserialize;
 

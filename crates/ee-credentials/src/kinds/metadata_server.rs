@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use ee_token::internal::{
+    Exchange, FailedAttempt, NumericSeconds, ReceivedResponse, is_unsafe_for_display, try_again,
+};
 use ee_token::{
-    AccessToken, Endpoint, ErrorKind as Token, Exchange, FailedAttempt, HttpClient, NumericSeconds,
-    ReceivedResponse, Remedy, Request, RetryPolicy, Scopes, SecretString, TokenFuture, TokenSource,
-    is_unsafe_for_display, try_again,
+    AccessToken, Endpoint, ErrorKind as Token, HttpClient, Remedy, Request, RetryPolicy, Scopes,
+    SecretString, TokenFuture, TokenSource,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;

@@ -5,9 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use ee_token::internal::UrlField;
 use ee_token::{
     AccessToken, Claims, JWT_BEARER_AUDIENCE, Remedy, RsaPrivateKey, Scopes, SecretString,
-    TokenEndpoint, TokenFuture, TokenSource, UrlField,
+    TokenEndpoint, TokenFuture, TokenSource,
 };
 use serde::Deserialize;
 use url::form_urlencoded::byte_serialize;

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ee_token::{AccessToken, Remedy, Scopes, SecretString, TokenFuture, TokenSource, is_loopback};
+use ee_token::internal::is_loopback;
+use ee_token::{AccessToken, Remedy, Scopes, SecretString, TokenFuture, TokenSource};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 

@@ -9,7 +9,8 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use ee_token::{Remedy, display_path};
+use ee_token::Remedy;
+use ee_token::internal::display_path;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use crate::input::path_setting::PathSetting;

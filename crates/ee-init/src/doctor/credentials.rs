@@ -4,7 +4,8 @@ use chrono::Utc;
 use ee_credentials::{
     CredentialKind, Credentials, Environment, SearchOutcome, SearchStep, Warning,
 };
-use ee_token::{HttpClient, Remedy, Scopes, display_path};
+use ee_token::internal::display_path;
+use ee_token::{HttpClient, Remedy, Scopes};
 
 use crate::doctor::network::approximate;
 use crate::doctor::{Check, CheckStatus, Report, bounded};

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use ee_credentials::internal::without_blocking;
 use ee_credentials::{Environment, Platform};
-use ee_token::{Endpoints, Remedy, display_path};
+use ee_token::internal::display_path;
+use ee_token::{Endpoints, Remedy};
 use url::Url;
 
 use crate::EarthEngineBuilder;

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use ee_token::{Exchange, HttpClient, Remedy, Request, http_date};
+use ee_token::internal::{Exchange, http_date};
+use ee_token::{HttpClient, Remedy, Request};
 use http::Method;
 use url::Url;
 

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use ee_credentials::Credentials;
 use ee_rest::ApiError;
-use ee_token::{
-    AccessToken, Endpoint, HttpClient, Remedy, Request, read_bounded, sanitize_message,
-};
+use ee_token::internal::{read_bounded, sanitize_message};
+use ee_token::{AccessToken, Endpoint, HttpClient, Remedy, Request};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;

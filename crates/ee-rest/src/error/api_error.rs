@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use ee_token::{AccessToken, zeroize_json};
+use ee_token::AccessToken;
+use ee_token::internal::zeroize_json;
 use http::StatusCode;
 use serde_json::Value;
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use ee_token::{AccessToken, SecretString, sanitize, sanitize_message};
+use ee_token::internal::{sanitize, sanitize_message};
+use ee_token::{AccessToken, SecretString};
 use http::HeaderValue;
 
 /// The secrets of a request, which a server may echo.

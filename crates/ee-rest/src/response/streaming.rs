@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ee_token::{Remedy, read_chunk};
+use ee_token::Remedy;
+use ee_token::internal::read_chunk;
 use futures_core::Stream;
 use http::{HeaderMap, StatusCode};
 use tokio::time::{Instant, timeout_at};

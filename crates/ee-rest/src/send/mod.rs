@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
-use ee_token::{AccessToken, MAX_REFUSED_STREAMS, Remedy, read_bounded, retry_after, send_to};
+use ee_token::internal::{MAX_REFUSED_STREAMS, read_bounded, send_to};
+use ee_token::{AccessToken, Remedy, retry_after};
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use tracing::field::Empty;

@@ -34,7 +34,6 @@ impl Remedy {
     }
 
     /// Returns the remedy for a response that cannot be Google's.
-    #[doc(hidden)]
     pub fn unexpected_intermediary() -> Self {
         Self::new(
             "An intermediary between this machine and Google sent or truncated the response. Check the proxy and the network's login page, then try again.",
@@ -42,7 +41,6 @@ impl Remedy {
     }
 
     /// Returns the remedy for an error status that does not show that the credential is invalid.
-    #[doc(hidden)]
     pub fn of_unconfirmed_rejection() -> Self {
         Self::new(
             "This response does not show that the credential is invalid. Try again in a moment; if it fails again, check the proxy, and show the server's message to your administrator.",

@@ -5,8 +5,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::secret::sanitize::sanitize_message;
+use crate::secret::wipe::zeroize_json;
 use crate::transport::exchange::{ReceivedResponse, try_again};
-use crate::{Error, ErrorKind, Remedy, sanitize_message, zeroize_json};
+use crate::{Error, ErrorKind, Remedy};
 
 /// An error response. Wiped, because a server may echo the request.
 pub(crate) struct OAuthError {

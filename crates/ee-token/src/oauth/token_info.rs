@@ -7,12 +7,10 @@ use serde_json::Value;
 use url::Url;
 
 use crate::oauth::error_response::classify;
+use crate::secret::sanitize::is_unsafe_for_display;
 use crate::secret::wipe::secret_request;
 use crate::transport::exchange::Exchange;
-use crate::{
-    AccessToken, ClientBasicAuth, Endpoint, Error, ErrorKind, HttpClient, Remedy, Scopes,
-    is_unsafe_for_display,
-};
+use crate::{AccessToken, ClientBasicAuth, Endpoint, Error, ErrorKind, HttpClient, Remedy, Scopes};
 
 /// The scopes and the owner of a token, as returned by [`token_info`].
 #[derive(Debug, Clone, PartialEq, Eq)]

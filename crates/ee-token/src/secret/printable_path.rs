@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::{is_unsafe_for_display, redact};
+use crate::redact;
+use crate::secret::sanitize::is_unsafe_for_display;
 
 /// A path whose `Display` and `Debug` show it as [`display_path`] does: without secrets that were
 /// entered in place of a path, and without characters that control a terminal.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use earthengine::credentials::check_path_flag;
-use earthengine::token::display_path;
+use earthengine::token::internal::display_path;
 use serde_json::{Map, Value};
 
 use crate::error::CliError;

@@ -8,7 +8,8 @@ use earthengine::credentials::LoginFile;
 use earthengine::credentials::login::{
     LoginFlow, LoginMode, LoginOutcome, PromptFuture, SavedLogin, SystemBrowser, Terminal, Url,
 };
-use earthengine::token::{HttpClient, display_path};
+use earthengine::token::HttpClient;
+use earthengine::token::internal::display_path;
 use earthengine::{Credentials, Environment, Remedy, Scopes, SecretString};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;

@@ -3,7 +3,8 @@
 use clap::Args;
 use earthengine::Environment;
 use earthengine::credentials::{DiskTokenCache, LoginFile, RemovedFile, Revocation};
-use earthengine::token::{HttpClient, display_path};
+use earthengine::token::HttpClient;
+use earthengine::token::internal::display_path;
 use serde_json::json;
 
 use crate::cli::Global;

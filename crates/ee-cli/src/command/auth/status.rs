@@ -1,7 +1,7 @@
 //! `eectl auth status`: shows the credentials, their account and the scopes of their token.
 
 use earthengine::LoginStatus;
-use earthengine::token::display_path;
+use earthengine::token::internal::display_path;
 use serde_json::{Value, json};
 
 use super::expires_at;

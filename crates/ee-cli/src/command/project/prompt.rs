@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Write};
 
-use earthengine::token::sanitize;
+use earthengine::token::internal::sanitize;
 
 /// A source of input lines, and where prompts are written.
 pub(super) struct Prompt<I, O> {

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use ee_token::internal::UrlField;
 use ee_token::{
     AccessToken, ClientBasicAuth, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes,
-    SecretString, TokenEndpoint, TokenFuture, TokenSource, UrlField,
+    SecretString, TokenEndpoint, TokenFuture, TokenSource,
 };
 use serde_json::json;
 use url::Url;

@@ -15,7 +15,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use ::url::Url;
-use ee_token::{Endpoint, HttpClient, SecretString, UrlField};
+use ee_token::internal::UrlField;
+use ee_token::{Endpoint, HttpClient, SecretString};
 
 use crate::input::allowed_hosts;
 use crate::input::json::JsonObject;

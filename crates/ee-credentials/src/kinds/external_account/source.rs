@@ -4,7 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use ee_token::{SecretString, display_path};
+use ee_token::SecretString;
+use ee_token::internal::display_path;
 
 use crate::input::json::JsonObject;
 use crate::kinds::external_account::config::{AWS4_REQUEST, BEARER_TYPES, MTLS};

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use ee_token::internal::UrlField;
 use ee_token::internal::is_google_sdk_project;
-use ee_token::{Scopes, TokenCache, UrlField};
+use ee_token::{Scopes, TokenCache};
 use serde::Deserialize;
 use url::Url;
 

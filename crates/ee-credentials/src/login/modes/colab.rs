@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use ee_token::{Remedy, display_path};
+use ee_token::Remedy;
+use ee_token::internal::display_path;
 
 use crate::input::shell::shell_quoted;
 use crate::login::detect::is_colab;

@@ -6,7 +6,8 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use ee_token::{Grant, Remedy, Scopes, SecretString, TokenEndpoint, display_path, sanitize};
+use ee_token::internal::{display_path, sanitize};
+use ee_token::{Grant, Remedy, Scopes, SecretString, TokenEndpoint};
 use serde_json::json;
 use tokio::process::Command;
 

@@ -2,7 +2,8 @@
 //! paste. The login can take two steps in two processes.
 
 use bytes::Bytes;
-use ee_token::{Endpoint, Exchange, Remedy, Request, Scopes, SecretString};
+use ee_token::internal::Exchange;
+use ee_token::{Endpoint, Remedy, Request, Scopes, SecretString};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
@@ -219,7 +220,8 @@ pub(crate) fn read(
         FetchResponse {
             error: Some(error), ..
         } => {
-            let message = ee_token::sanitize_message(&error, &[client_verifier.expose_secret()]);
+            let message =
+                ee_token::internal::sanitize_message(&error, &[client_verifier.expose_secret()]);
             Err(no_client(&format!("{host} returned \"{message}\"")))
         }
         FetchResponse {

@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use ee_token::{AccessToken, Endpoint, Endpoints, PrintablePath, display_path};
+use ee_token::internal::{PrintablePath, display_path};
+use ee_token::{AccessToken, Endpoint, Endpoints};
 use ring::digest::{Context, SHA256};
 use serde::Deserialize;
 use zeroize::Zeroizing;

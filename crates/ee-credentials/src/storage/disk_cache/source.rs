@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
-use ee_token::{AccessToken, Error, TokenFuture, TokenSource, display_path};
+use ee_token::internal::display_path;
+use ee_token::{AccessToken, Error, TokenFuture, TokenSource};
 use tokio::time::sleep;
 
 use crate::input::blocking;

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use ee_token::{HttpClient, PrintablePath, Remedy, Scopes, SecretString, display_path};
+use ee_token::internal::{PrintablePath, display_path};
+use ee_token::{HttpClient, Remedy, Scopes, SecretString};
 use fd_lock::RwLock;
 use zeroize::Zeroizing;
 

@@ -1,6 +1,6 @@
 use super::spans::MIN_BASE64;
 use super::*;
-use crate::sanitize_message;
+use crate::secret::sanitize::sanitize_message;
 
 #[test]
 fn secrets_are_recognized_and_prose_is_kept() {

@@ -77,7 +77,7 @@ mod tests {
 
         #[test]
         fn displayed_path_is_one_word(path in "(?s).{0,40}") {
-            let shown = ee_token::display_path(path.as_ref());
+            let shown = ee_token::internal::display_path(path.as_ref());
             let line = crate::input::shell::shell_quoted(path.as_ref());
             assert_eq!(split(&line), Ok(vec![shown]));
         }

@@ -6,7 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use chrono::Utc;
-use ee_token::{ErrorKind as Token, Remedy, SecretString, sanitize_message};
+use ee_token::internal::sanitize_message;
+use ee_token::{ErrorKind as Token, Remedy, SecretString};
 use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use ee_token::{PrintablePath, SecretString};
+use ee_token::SecretString;
+use ee_token::internal::PrintablePath;
 
 use crate::Error;
 use crate::input::file::{FileFingerprint, read, read_async};

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ee_token::{
-    Endpoint, ErrorKind as Token, Exchange, FailedAttempt, HttpClient, ReceivedResponse, Remedy,
-    Request, SecretString, is_loopback, sensitive_header, try_again,
+use ee_token::internal::{
+    Exchange, FailedAttempt, ReceivedResponse, is_loopback, sensitive_header, try_again,
 };
+use ee_token::{Endpoint, ErrorKind as Token, HttpClient, Remedy, Request, SecretString};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use url::{Host, Url};

@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use ee_token::{
-    ErrorKind as Token, Exchange, HttpClient, Remedy, Request, SecretString, UrlField,
-    sensitive_header,
-};
+use ee_token::internal::{Exchange, UrlField, sensitive_header};
+use ee_token::{ErrorKind as Token, HttpClient, Remedy, Request, SecretString};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use url::{Host, Url};

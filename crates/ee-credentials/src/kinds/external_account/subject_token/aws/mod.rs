@@ -4,7 +4,8 @@ pub(crate) mod imds;
 pub(crate) mod sigv4;
 
 use chrono::Utc;
-use ee_token::{ErrorKind as Token, Remedy, SecretString, UrlField, UrlMatch};
+use ee_token::internal::{UrlField, UrlMatch};
+use ee_token::{ErrorKind as Token, Remedy, SecretString};
 use serde::Serialize;
 use url::Url;
 use zeroize::Zeroizing;
