@@ -329,7 +329,7 @@ fn each_field_that_is_missing_empty_or_of_the_wrong_type_is_named() {
     let pem = RsaKey::shared().pkcs8_pem();
     for (bad, why) in [
         (json!("canary"), "not PEM"),
-        (json!(pem[..600]), "cut off"),
+        (json!(pem[..600]), "truncated"),
         (json!(pem.replace("PRIVATE", "EC PRIVATE")), "elliptic"),
         (json!(RsaKey::generate(1024).pkcs8_pem()), "2048"),
     ] {
