@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_api_key_has_neither_token_nor_scopes() {
+    async fn api_key_has_neither_token_nor_scopes() {
         let emulator = Emulator::start().await.unwrap();
         let status = builder(&emulator)
             .api_key("AIza-x")

@@ -109,7 +109,7 @@ async fn rejection_has_the_servers_message_and_a_remedy() {
 }
 
 #[tokio::test]
-async fn response_of_a_busy_server_or_a_gateway_is_transient() {
+async fn response_of_an_overloaded_server_or_gateway_is_transient() {
     let exhausted =
         json!({"error": {"code": 403, "status": "RESOURCE_EXHAUSTED", "message": "quota"}});
     for reply in [
@@ -128,7 +128,7 @@ async fn response_of_a_busy_server_or_a_gateway_is_transient() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_token_is_an_error_that_quotes_none_of_it() {
+async fn malformed_iam_response_is_an_error_and_not_quoted() {
     for body in [
         "",
         "<html>canary",
@@ -149,7 +149,7 @@ async fn an_answer_that_is_no_token_is_an_error_that_quotes_none_of_it() {
 }
 
 #[tokio::test]
-async fn the_tokens_life_is_counted_by_the_servers_clock() {
+async fn token_lifetime_uses_the_servers_clock() {
     // A server that is a day ahead, or this machine a day behind.
     let there = Utc::now() + TimeDelta::days(1);
     let reply = Fault::status(200)

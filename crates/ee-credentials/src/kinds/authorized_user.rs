@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_login_that_has_ended_says_how_to_log_in_again() {
+    async fn rejected_gcloud_login_has_a_login_command() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_user("jane@example.com");
         let credentials =

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_login_that_has_ended_says_how_to_log_in_again() {
+    async fn rejected_workforce_login_has_a_login_command() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_workforce_user("jane");
         let credentials = Credentials::from_json(&jane.json(), &options(&emulator)).unwrap();
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_field_is_named_and_nothing_is_sent() {
+    fn invalid_workforce_login_fields_are_named_without_a_request() {
         let whole = json!({
             "type": "external_account_authorized_user", "audience": "//iam.googleapis.com/x",
             "client_id": "c", "client_secret": "s-canary", "refresh_token": "1//canary",

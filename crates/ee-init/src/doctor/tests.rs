@@ -563,7 +563,7 @@ async fn certificate_file_without_certificates_is_a_warning() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_check_waits_for_ever() {
+async fn every_check_has_a_timeout() {
     let error = bounded(std::future::pending::<Result<(), Error>>())
         .await
         .unwrap_err();

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn each_cause_is_told_by_the_words_of_the_libraries_below() {
+    fn connect_failures_are_classified_by_message() {
         for (words, expected) in [
             (
                 "dns error: failed to lookup address information",
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_whose_name_does_not_resolve_is_the_proxys_failure() {
+    fn unresolved_proxy_name_is_a_proxy_failure() {
         let dns = Cause(
             "dns error",
             Some(Box::new(Cause(
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_told_without_the_page_of_a_librarys_manual() {
+    fn cause_omits_the_link_to_a_librarys_manual() {
         let words = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/manual";
         let error = Cause("error sending request", Some(Box::new(Cause(words, None))));
         assert_eq!(

@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn the_emulator_takes_the_place_of_every_host() {
+    fn emulator_replaces_every_host() {
         let endpoints = Endpoints::emulator("127.0.0.1:9".parse().unwrap()).unwrap();
         for (url, real) in [
             (
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn every_endpoint_is_at_its_own_url_and_can_be_moved() {
+    fn every_endpoint_url_can_be_changed() {
         let moved: Url = "https://elsewhere.example/".parse().unwrap();
         let google = Endpoints::google();
         for endpoint in Endpoint::ALL {
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_its_addresses_and_localhost() {
+    fn only_loopback_addresses_and_localhost_are_loopback() {
         for (host, expected) in [
             ("127.0.0.1", true),
             ("127.255.1.2", true),
@@ -380,13 +380,13 @@ mod tests {
     }
 
     #[test]
-    fn an_emulator_elsewhere_is_refused() {
+    fn remote_emulator_is_rejected() {
         let error = Endpoints::emulator("10.0.0.1:80".parse().unwrap()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DisallowedUrl);
     }
 
     #[test]
-    fn clear_text_is_refused_except_on_loopback_and_to_the_metadata_server() {
+    fn plain_http_needs_loopback_or_the_metadata_server() {
         let google = Endpoints::google();
         assert_eq!(
             resolve(&google, "http://oauth2.googleapis.com/token"),
@@ -406,7 +406,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn the_emulator_is_told_host_path_and_query_to_the_letter(
+        fn emulator_receives_host_path_and_query_verbatim(
             host in "([a-z](-?[a-z0-9]){0,9}\\.){1,3}example|\\[2001:db8::[1-9]\\]",
             path in "(/[ -~]{0,9}){0,4}", query in proptest::option::of("[ -~é]{0,20}"), port in 1_u16..,
         ) {

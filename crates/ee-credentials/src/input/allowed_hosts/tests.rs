@@ -9,7 +9,7 @@ const IMPERSONATION: (&str, UrlField) =
     ("service_account_impersonation_url", UrlField::Impersonation);
 
 #[test]
-fn googles_hosts_are_fine_and_others_need_leave_this_machine_too() {
+fn unlisted_hosts_need_permission_even_on_loopback() {
     let options = CredentialOptions::default();
     let options = options
         .allow_host("Tokens.example.com")
@@ -52,7 +52,7 @@ fn googles_hosts_are_fine_and_others_need_leave_this_machine_too() {
 }
 
 #[test]
-fn each_field_accepts_its_own_service_alone() {
+fn each_field_accepts_only_its_own_service() {
     const LISTED: [(UrlField, &str); 4] = [
         (UrlField::TokenUri, "https://oauth2.googleapis.com/token"),
         (
@@ -80,7 +80,7 @@ fn each_field_accepts_its_own_service_alone() {
 }
 
 #[test]
-fn nothing_on_this_machine_needs_leave_where_a_tests_endpoints_are() {
+fn loopback_needs_no_permission_with_test_endpoints() {
     let token = "http://127.0.0.1:1/token".parse().unwrap();
     let of_a_test = Endpoints::google().with_url(Endpoint::Token, token);
     let emulator = Endpoints::emulator("127.0.0.1:8090".parse().unwrap()).unwrap();
@@ -100,7 +100,7 @@ fn nothing_on_this_machine_needs_leave_where_a_tests_endpoints_are() {
 }
 
 #[test]
-fn a_host_that_a_shell_would_run_does_not_get_into_a_command() {
+fn unsafe_host_stays_out_of_commands() {
     let url = "https://a$(id).example/";
     let error = check(
         url,
@@ -115,7 +115,7 @@ fn a_host_that_a_shell_would_run_does_not_get_into_a_command() {
 }
 
 #[test]
-fn a_host_longer_than_there_can_be_is_not_quoted() {
+fn overlong_host_is_not_quoted() {
     let url = format!("https://{}.example/", "a".repeat(300));
     let error = check(
         &url,
@@ -129,7 +129,7 @@ fn a_host_longer_than_there_can_be_is_not_quoted() {
 }
 
 #[test]
-fn a_refusal_names_file_field_and_host_and_says_how_to_allow_it() {
+fn disallowed_host_is_named_with_file_field_and_remedy() {
     for (url, named, allowed) in [
         (
             "https://evil.example/a?s=canary",

@@ -142,7 +142,7 @@ fn every_kind_has_a_hint_for_every_setting() {
 }
 
 #[test]
-fn a_file_of_such_a_name_is_a_path() {
+fn existing_file_with_an_odd_name_is_a_path() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["a\nb", "ya29.x", "{\"a\": 1}"] {
         let path: PathBuf = folder.path().join(name);

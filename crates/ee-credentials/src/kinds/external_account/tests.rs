@@ -110,7 +110,7 @@ fn aws() -> Value {
 }
 
 #[tokio::test]
-async fn a_files_token_is_exchanged_and_the_service_account_acted_as() {
+async fn file_token_is_exchanged_for_an_impersonated_account() {
     let machine = Machine::new().await;
     let path = machine.file("token", &format!("{}\n", machine.token));
     let mut account = account(json!({ "file": path }));
@@ -141,7 +141,7 @@ async fn a_files_token_is_exchanged_and_the_service_account_acted_as() {
 }
 
 #[tokio::test]
-async fn a_closure_supplies_the_token() {
+async fn closure_supplies_the_subject_token() {
     let machine = Machine::new().await;
     let token = machine.token.clone();
     let supply = move || {
@@ -179,7 +179,7 @@ async fn a_closure_supplies_the_token() {
 }
 
 #[tokio::test]
-async fn a_token_file_that_was_renewed_ends_a_rejection() {
+async fn renewed_token_file_ends_the_rejection() {
     let machine = Machine::new().await;
     let provider = machine.emulator.create_oidc_provider(AUDIENCE);
     let path = machine.file("token", &provider.subject_token_expiring_in("me", -60));
@@ -201,7 +201,7 @@ async fn a_token_file_that_was_renewed_ends_a_rejection() {
 }
 
 #[tokio::test]
-async fn a_role_that_is_granted_while_the_program_runs_ends_the_refusal() {
+async fn granted_role_ends_the_federated_rejection() {
     let machine = Machine::new().await;
     const OTHER: &str = "other@ee-demo-project.iam.gserviceaccount.com";
     machine
@@ -231,7 +231,7 @@ async fn a_role_that_is_granted_while_the_program_runs_ends_the_refusal() {
 }
 
 #[tokio::test]
-async fn each_field_that_is_missing_empty_or_of_the_wrong_type_is_named() {
+async fn invalid_external_account_fields_are_named() {
     let machine = Machine::new().await;
     let whole = account(json!({"file": "/x"}));
     for field in [
@@ -292,7 +292,7 @@ async fn each_field_that_is_missing_empty_or_of_the_wrong_type_is_named() {
 }
 
 #[tokio::test]
-async fn a_source_that_cannot_be_is_named_before_anything_is_sent() {
+async fn invalid_credential_source_is_named_without_a_request() {
     let machine = Machine::new().await;
     for (source, named) in [
         (json!({}), "one of the fields"),
@@ -362,7 +362,7 @@ async fn a_source_that_cannot_be_is_named_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn a_host_that_must_not_be_asked_is_refused_and_named() {
+async fn disallowed_hosts_are_named_with_their_field() {
     let machine = Machine::new().await;
     let mut accounts = Vec::new();
     for (field, url) in [
@@ -481,7 +481,7 @@ const HOSTILE: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn hostile_urls_are_refused_in_every_field_without_a_request() {
+async fn hostile_urls_are_rejected_in_every_field() {
     let machine = Machine::new().await;
     let path = machine.file("secret", "canary");
     let workforce = machine.emulator.create_workforce_user("jane").json();
@@ -764,7 +764,7 @@ async fn files_of_gcloud_and_github_are_accepted() {
 }
 
 #[tokio::test]
-async fn a_file_without_a_token_is_named() {
+async fn token_file_without_a_token_is_named() {
     let machine = Machine::new().await;
     let format = json!({"type": "json", "subject_token_field_name": "id"});
     for (text, named) in [
@@ -788,7 +788,7 @@ async fn a_file_without_a_token_is_named() {
 }
 
 #[tokio::test]
-async fn a_url_that_asks_for_a_longer_wait_than_there_is_is_not_asked_again() {
+async fn retry_after_beyond_the_limit_prevents_a_retry() {
     let machine = Machine::new().await;
     machine.serve(Fault::status(503).header("Retry-After", "3600").times(5));
     let error = machine
@@ -799,7 +799,7 @@ async fn a_url_that_asks_for_a_longer_wait_than_there_is_is_not_asked_again() {
 }
 
 #[tokio::test]
-async fn a_url_that_redirects_or_answers_no_token_is_named() {
+async fn url_without_a_token_is_named() {
     let machine = Machine::new().await;
     let source = json!({"url": "https://tokens.example.com/x?secret=canary", "headers": {"Authorization": "canary"}});
     let long = "x".repeat((1 << 20) + 1);
@@ -859,7 +859,7 @@ async fn a_url_that_redirects_or_answers_no_token_is_named() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_program_runs_only_where_it_may_and_is_told_what_it_is_for() {
+async fn executable_runs_only_if_allowed_and_gets_its_variables() {
     let mut machine = Machine::new().await;
     let mark = machine.folder.path().join("ran");
     let script = format!(
@@ -905,7 +905,7 @@ async fn a_program_runs_only_where_it_may_and_is_told_what_it_is_for() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_program_that_answers_no_token_is_named() {
+async fn executable_without_a_token_is_named() {
     let mut machine = Machine::new().await;
     machine.allow_executables();
     machine.set("PATH", "/usr/bin:/bin");
@@ -957,7 +957,7 @@ async fn a_program_that_answers_no_token_is_named() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_program_that_hangs_is_stopped_with_everything_that_it_started() {
+async fn hung_executable_is_killed_with_its_children() {
     let mut machine = Machine::new().await;
     machine.allow_executables();
     machine.set("PATH", "/usr/bin:/bin");
@@ -984,7 +984,7 @@ async fn a_program_that_hangs_is_stopped_with_everything_that_it_started() {
 }
 
 #[tokio::test]
-async fn a_cached_answer_is_used_while_it_is_good() {
+async fn unexpired_output_file_is_used() {
     let mut machine = Machine::new().await;
     machine.allow_executables();
     let cached = |expires: u64| json!({"version": 1, "success": true, "token_type": JWT, "id_token": machine.token, "expiration_time": expires});
@@ -1009,7 +1009,7 @@ async fn a_cached_answer_is_used_while_it_is_good() {
 }
 
 #[tokio::test]
-async fn a_key_of_aws_comes_from_the_variables_or_a_session_of_the_machines_metadata() {
+async fn aws_key_comes_from_variables_or_imdsv2() {
     let mut machine = Machine::new().await;
     machine.emulator.create_aws_provider(AUDIENCE);
     machine.emulator.run_on_ec2("a-role", "eu-west-3b");
@@ -1043,7 +1043,7 @@ async fn a_key_of_aws_comes_from_the_variables_or_a_session_of_the_machines_meta
 }
 
 #[tokio::test]
-async fn aws_without_a_key_a_region_or_version_2_of_its_metadata_is_an_error() {
+async fn aws_without_key_region_or_imdsv2_is_an_error() {
     let mut machine = Machine::new().await;
     machine.emulator.create_aws_provider(AUDIENCE);
     machine.emulator.run_on_ec2("a-role", "eu-west-3b");
@@ -1086,7 +1086,7 @@ async fn aws_without_a_key_a_region_or_version_2_of_its_metadata_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_presented_with_its_chain_in_order() {
+async fn certificate_is_sent_with_its_ordered_chain() {
     let mut machine = Machine::new().await;
     let provider = machine.emulator.create_x509_provider(AUDIENCE);
     let shown = provider.certificate("workload.example");
@@ -1151,7 +1151,7 @@ async fn a_certificate_is_presented_with_its_chain_in_order() {
 }
 
 #[tokio::test]
-async fn a_workforce_pool_names_its_project_or_a_client() {
+async fn workforce_pool_sends_its_project_or_client() {
     let machine = Machine::new().await;
     let provider = machine.emulator.create_oidc_provider(WORKFORCE);
     let path = machine.file("token", &provider.subject_token("jane"));
@@ -1186,7 +1186,7 @@ async fn a_workforce_pool_names_its_project_or_a_client() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn program_is_never_found_in_the_current_directory() {
+async fn executable_is_never_found_in_the_current_directory() {
     use std::os::unix::fs::PermissionsExt as _;
     let mut machine = Machine::new().await;
     machine.set("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1");

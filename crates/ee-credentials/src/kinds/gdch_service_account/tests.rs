@@ -20,7 +20,7 @@ async fn start() -> (Emulator, ee_emulator::ServiceIdentity, CredentialOptions) 
 }
 
 #[tokio::test]
-async fn a_jwt_signed_with_es256_is_exchanged_in_json() {
+async fn es256_assertion_is_exchanged_as_json() {
     let (emulator, identity, options) = start().await;
     let credentials = Credentials::from_json(&identity.json(), &options).unwrap();
     assert_eq!(credentials.kind(), CredentialKind::GdchServiceAccount);
@@ -52,7 +52,7 @@ async fn a_jwt_signed_with_es256_is_exchanged_in_json() {
 }
 
 #[tokio::test]
-async fn a_token_server_on_this_machine_needs_no_leave_and_no_certificates() {
+async fn loopback_token_uri_needs_no_permission_or_ca() {
     let (emulator, identity, options) = start().await;
     let mut file: Value = serde_json::from_str(&identity.json()).unwrap();
     file["token_uri"] = json!(format!("{}/authenticate", emulator.url(identity.host())));
@@ -66,7 +66,7 @@ async fn a_token_server_on_this_machine_needs_no_leave_and_no_certificates() {
 }
 
 #[tokio::test]
-async fn an_identity_that_is_not_known_is_named() {
+async fn unknown_gdch_identity_is_named() {
     let (emulator, _, options) = start().await;
     let other = Emulator::start().await.unwrap();
     let stranger = other.create_service_identity("my-project", "stranger");
@@ -78,7 +78,7 @@ async fn an_identity_that_is_not_known_is_named() {
 }
 
 #[tokio::test]
-async fn each_bad_field_is_named_and_nothing_is_sent() {
+async fn invalid_gdch_fields_are_named_without_a_request() {
     let (emulator, identity, options) = start().await;
     let whole: Value = serde_json::from_str(&identity.json()).unwrap();
     let folder = tempfile::tempdir().unwrap();

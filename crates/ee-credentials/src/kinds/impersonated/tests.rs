@@ -56,7 +56,7 @@ fn read(file: &Value, options: &CredentialOptions) -> Credentials {
 }
 
 #[tokio::test]
-async fn a_key_asks_for_the_iam_scope_and_then_for_the_accounts_token() {
+async fn key_is_exchanged_for_the_targets_token() {
     let emulator = start().await;
     emulator.allow_impersonation(ROBOT, TARGET);
     let credentials = read(&file(TARGET, &key(&emulator)), &options(&emulator));
@@ -87,7 +87,7 @@ async fn a_key_asks_for_the_iam_scope_and_then_for_the_accounts_token() {
 }
 
 #[tokio::test]
-async fn a_login_sends_no_scope_and_its_quota_project_pays_for_iam() {
+async fn login_source_bills_iam_to_its_quota_project() {
     let emulator = start().await;
     emulator.allow_impersonation(JANE, TARGET);
     let mut source = login(&emulator);
@@ -106,7 +106,7 @@ async fn a_login_sends_no_scope_and_its_quota_project_pays_for_iam() {
 }
 
 #[tokio::test]
-async fn a_workforce_user_can_act_as_an_account_too() {
+async fn workforce_user_can_impersonate() {
     let emulator = start().await;
     let jane = emulator.create_workforce_user("jane");
     emulator.allow_impersonation(jane.principal(), TARGET);
@@ -116,7 +116,7 @@ async fn a_workforce_user_can_act_as_an_account_too() {
 }
 
 #[tokio::test]
-async fn the_files_scopes_beat_the_callers_and_delegates_are_sent_as_resources() {
+async fn scopes_and_delegates_of_the_file_are_sent() {
     let emulator = start().await;
     emulator.allow_impersonation(ROBOT, MIDDLE);
     emulator.allow_impersonation(MIDDLE, TARGET);
@@ -138,7 +138,7 @@ async fn the_files_scopes_beat_the_callers_and_delegates_are_sent_as_resources()
 }
 
 #[tokio::test]
-async fn a_source_that_is_impersonated_itself_gets_a_token_for_iam_alone() {
+async fn impersonated_source_gets_only_the_iam_scope() {
     let emulator = start().await;
     emulator.allow_impersonation(ROBOT, MIDDLE);
     emulator.allow_impersonation(MIDDLE, TARGET);
@@ -157,7 +157,7 @@ async fn a_source_that_is_impersonated_itself_gets_a_token_for_iam_alone() {
 }
 
 #[tokio::test]
-async fn a_token_that_the_server_takes_for_expired_is_renewed_once() {
+async fn source_token_rejected_as_expired_is_refreshed_once() {
     let emulator = start().await;
     emulator.allow_impersonation(ROBOT, TARGET);
     let credentials = read(&file(TARGET, &key(&emulator)), &options(&emulator));
@@ -170,7 +170,7 @@ async fn a_token_that_the_server_takes_for_expired_is_renewed_once() {
 }
 
 #[tokio::test]
-async fn tokens_of_the_source_that_end_on_the_way_are_no_refusal() {
+async fn source_token_expiring_in_flight_is_refreshed() {
     let life = std::time::Duration::from_secs(1);
     let emulator = Emulator::builder().token_lifetime(life);
     let emulator = emulator.start().await.unwrap();
@@ -189,7 +189,7 @@ async fn tokens_of_the_source_that_end_on_the_way_are_no_refusal() {
 }
 
 #[tokio::test]
-async fn whoever_may_not_act_as_the_account_is_named_with_the_role_and_the_command() {
+async fn denied_impersonation_names_principal_role_and_command() {
     let emulator = start().await;
     let credentials = read(&file(TARGET, &key(&emulator)), &options(&emulator));
     let error = credentials.token().await.unwrap_err();
@@ -206,7 +206,7 @@ async fn whoever_may_not_act_as_the_account_is_named_with_the_role_and_the_comma
 }
 
 #[tokio::test]
-async fn a_rejected_source_says_so_itself_and_iam_is_not_asked() {
+async fn rejected_source_is_reported_without_an_iam_request() {
     let emulator = start().await;
     let jane = emulator.create_user(JANE);
     let source = serde_json::from_str(&jane.authorized_user_json()).unwrap();
@@ -221,7 +221,7 @@ async fn a_rejected_source_says_so_itself_and_iam_is_not_asked() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_busy_is_asked_again() {
+async fn transient_iam_failure_is_retried() {
     let emulator = start().await;
     emulator.allow_impersonation(ROBOT, TARGET);
     emulator.fault(IAM, Fault::status(503));
@@ -263,7 +263,7 @@ async fn other_target_or_source_in_the_file_is_an_error() {
 
 /// What is wrong with a file, and which words its error must have.
 #[test]
-fn each_bad_field_is_named_and_nothing_is_sent() {
+fn invalid_impersonation_fields_are_named_without_a_request() {
     let login = json!({
         "type": "authorized_user", "client_id": "c", "client_secret": "s-canary",
         "refresh_token": "1//canary",
@@ -445,7 +445,7 @@ async fn rejected_source_tokens_are_requested_again_after_a_minute() {
 }
 
 #[tokio::test]
-async fn role_that_is_granted_ends_the_rejection() {
+async fn granted_role_ends_the_rejection() {
     let emulator = start().await;
     let clock = ManualClock::new();
     let tokens = cache(&file(TARGET, &key(&emulator)), &emulator, &clock);
@@ -499,7 +499,7 @@ async fn rejection_of_the_source_ends_when_its_own_does() {
 }
 
 #[tokio::test]
-async fn a_name_that_a_shell_would_run_does_not_get_into_a_command() {
+async fn unsafe_principal_stays_out_of_commands() {
     let emulator = start().await;
     for name in [
         "x;curl e|sh #@p.example",

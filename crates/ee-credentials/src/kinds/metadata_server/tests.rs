@@ -35,7 +35,7 @@ async fn server(environment: &Environment, options: &CredentialOptions) -> Optio
 }
 
 #[tokio::test]
-async fn a_server_that_answers_is_asked_for_a_token_and_the_project() {
+async fn detected_metadata_server_returns_token_and_project() {
     let (emulator, options) = machine().await;
     let credentials = server(&outside(), &options).await.unwrap();
     assert_eq!(credentials.kind(), CredentialKind::MetadataServer);
@@ -70,7 +70,7 @@ async fn a_server_that_answers_is_asked_for_a_token_and_the_project() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_where_it_was_forbidden_or_no_network_is_to_be_probed() {
+async fn metadata_server_is_not_probed_if_disabled() {
     let (emulator, options) = machine().await;
     let forbidden = outside().with_var("NO_GCE_CHECK", "true");
     assert!(server(&forbidden, &options).await.is_none());
@@ -85,7 +85,7 @@ async fn nothing_is_asked_where_it_was_forbidden_or_no_network_is_to_be_probed()
 }
 
 #[tokio::test]
-async fn a_machine_elsewhere_is_told_by_silence_and_a_google_one_by_its_firmware() {
+async fn metadata_server_is_detected_by_probe_or_firmware() {
     let emulator = Emulator::start().await.unwrap();
     let options = options(&emulator);
     assert!(server(&outside(), &options).await.is_none());
@@ -95,7 +95,7 @@ async fn a_machine_elsewhere_is_told_by_silence_and_a_google_one_by_its_firmware
 }
 
 #[tokio::test]
-async fn a_tokens_life_begins_with_the_attempt_that_brings_it() {
+async fn metadata_token_lifetime_starts_with_the_last_attempt() {
     let (emulator, options) = machine().await;
     let credentials = server(&outside(), &options).await.unwrap();
     let host = "metadata.google.internal";
@@ -113,7 +113,7 @@ async fn a_tokens_life_begins_with_the_attempt_that_brings_it() {
 }
 
 #[tokio::test]
-async fn a_silent_address_costs_what_the_time_out_allows() {
+async fn metadata_probe_ends_at_its_timeout() {
     let (emulator, options) = machine().await;
     emulator.fault(ADDRESS, Fault::delay(Duration::from_secs(20)));
     let started = Instant::now();
@@ -123,7 +123,7 @@ async fn a_silent_address_costs_what_the_time_out_allows() {
 }
 
 #[tokio::test]
-async fn a_server_that_a_variable_names_is_there() {
+async fn configured_metadata_host_is_validated_and_not_probed() {
     let (emulator, _) = machine().await;
     let google = CredentialOptions::default();
     let host = format!("{}", emulator.address());
@@ -147,7 +147,7 @@ async fn a_server_that_a_variable_names_is_there() {
 }
 
 #[tokio::test]
-async fn an_answer_without_its_flavor_is_refused() {
+async fn response_without_metadata_flavor_is_an_error() {
     let (emulator, options) = machine().await;
     let credentials = server(&outside(), &options).await.unwrap();
     emulator.fault(
@@ -160,7 +160,7 @@ async fn an_answer_without_its_flavor_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_busy_or_not_ready_yet_is_asked_again() {
+async fn transient_metadata_failures_are_retried() {
     let (emulator, options) = machine().await;
     let credentials = server(&outside(), &options).await.unwrap();
     emulator.fault("metadata.google.internal", Fault::status(503).times(2));
@@ -170,7 +170,7 @@ async fn a_server_that_is_busy_or_not_ready_yet_is_asked_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_token_is_an_error() {
+async fn malformed_metadata_token_is_an_error() {
     for body in [
         "",
         "<html>",
@@ -188,7 +188,7 @@ async fn an_answer_that_is_no_token_is_an_error() {
 }
 
 #[tokio::test]
-async fn the_account_and_its_scopes_are_asked_for_once_and_known_from_then_on() {
+async fn metadata_account_and_scopes_are_fetched_once() {
     let (emulator, options) = machine().await;
     let credentials = server(&outside(), &options).await.unwrap();
     assert_eq!(credentials.principal(), None);
@@ -203,7 +203,7 @@ async fn the_account_and_its_scopes_are_asked_for_once_and_known_from_then_on() 
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_know_the_recursive_question_is_asked_one_by_one() {
+async fn metadata_works_without_recursive_queries() {
     let emulator = Emulator::builder()
         .metadata_server(ROBOT, "ee-demo-project", &["cloud-platform", "drive"])
         .metadata_without_recursive()
@@ -218,7 +218,7 @@ async fn a_server_that_does_not_know_the_recursive_question_is_asked_one_by_one(
 }
 
 #[tokio::test]
-async fn a_named_account_is_used_and_one_that_is_not_there_is_an_error() {
+async fn selected_metadata_account_is_used_or_rejected() {
     const OTHER: &str = "other@ee-demo-project.iam.gserviceaccount.com";
     let emulator = Emulator::builder()
         .metadata_server(ROBOT, "ee-demo-project", &["cloud-platform"])
@@ -248,7 +248,7 @@ async fn a_named_account_is_used_and_one_that_is_not_there_is_an_error() {
 }
 
 #[tokio::test]
-async fn account_that_is_attached_ends_the_rejection() {
+async fn attached_account_ends_the_rejection() {
     let (emulator, options) = machine().await;
     let Detection::Server(server) = detect(&outside(), &options).await.unwrap() else {
         panic!("there is one");
@@ -274,7 +274,7 @@ async fn account_that_is_attached_ends_the_rejection() {
 }
 
 #[tokio::test]
-async fn with_an_emulator_nothing_goes_to_the_metadata_servers_own_address() {
+async fn emulator_receives_all_metadata_requests() {
     let (emulator, _) = machine().await;
     let environment = Environment::empty()
         .with_metadata_probe(true)
@@ -297,7 +297,7 @@ async fn with_an_emulator_nothing_goes_to_the_metadata_servers_own_address() {
 }
 
 #[tokio::test]
-async fn a_server_below_a_path_is_asked_there() {
+async fn metadata_endpoint_may_have_a_path() {
     let (emulator, _) = machine().await;
     let address = emulator.address().to_string();
     let below = format!("http://{address}/metadata.google.internal/");
@@ -317,7 +317,7 @@ async fn a_server_below_a_path_is_asked_there() {
 }
 
 #[tokio::test]
-async fn the_patience_is_half_a_minute_where_the_firmware_says_google() {
+async fn metadata_retries_last_longer_with_google_firmware() {
     let (_emulator, options) = machine().await;
     for (environment, seconds) in [
         (outside(), 10),
@@ -331,7 +331,7 @@ async fn the_patience_is_half_a_minute_where_the_firmware_says_google() {
 }
 
 #[test]
-fn what_has_other_characters_than_a_scope_is_none() {
+fn invalid_metadata_scopes_are_ignored() {
     let answer = "openid\n\u{1b}[2J a\"b \u{202e}x drive";
     assert_eq!(scopes(answer.as_bytes()), Scopes::new(["openid", "drive"]));
     let account = json!({"email": "vm@p.example", "scopes": ["openid", "\u{7f}", "drive"]});
@@ -340,7 +340,7 @@ fn what_has_other_characters_than_a_scope_is_none() {
 }
 
 #[test]
-fn an_address_that_steers_a_terminal_is_none() {
+fn unsafe_metadata_email_is_ignored() {
     assert_eq!(
         line(b" robot@p-1234.example\n").as_deref(),
         Some("robot@p-1234.example")
@@ -361,7 +361,7 @@ fn an_address_that_steers_a_terminal_is_none() {
 }
 
 #[test]
-fn a_number_of_seconds_may_be_written_as_a_text() {
+fn expires_in_may_be_a_string() {
     let asked_at = Utc::now();
     let reply = |seconds: &str| {
         let body = format!(r#"{{"access_token": "ya29.x", "expires_in": {seconds}}}"#);
@@ -374,7 +374,7 @@ fn a_number_of_seconds_may_be_written_as_a_text() {
 }
 
 #[tokio::test]
-async fn the_variable_that_names_a_bad_host_is_named() {
+async fn variable_with_a_bad_metadata_host_is_named() {
     let options = CredentialOptions::default();
     for variable in ["GCE_METADATA_HOST", "GCE_METADATA_ROOT"] {
         let environment = Environment::empty().with_var(variable, "a/b");

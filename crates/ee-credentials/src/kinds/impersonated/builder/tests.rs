@@ -23,7 +23,7 @@ async fn start() -> (Emulator, CredentialOptions) {
 }
 
 #[tokio::test]
-async fn a_keys_credentials_ask_for_the_iam_scope_whatever_they_were_made_for() {
+async fn narrowed_key_requests_the_iam_scope() {
     let (emulator, options) = start().await;
     emulator.allow_impersonation(ROBOT, TARGET);
     let robot = emulator.create_service_account(ROBOT, "ee-demo-project");
@@ -44,7 +44,7 @@ async fn a_keys_credentials_ask_for_the_iam_scope_whatever_they_were_made_for() 
 }
 
 #[tokio::test]
-async fn delegates_scopes_and_lifetime_are_sent_as_they_were_chosen() {
+async fn delegates_scopes_and_lifetime_are_sent() {
     let (emulator, options) = start().await;
     emulator.allow_impersonation(ROBOT, MIDDLE);
     emulator.allow_impersonation(MIDDLE, TARGET);
@@ -71,7 +71,7 @@ async fn delegates_scopes_and_lifetime_are_sent_as_they_were_chosen() {
 }
 
 #[tokio::test]
-async fn a_login_a_token_and_an_impersonated_account_can_act_as_another() {
+async fn login_token_and_impersonated_account_can_impersonate() {
     let (emulator, options) = start().await;
     let jane = emulator.create_user("jane@example.com");
     emulator.allow_impersonation("jane@example.com", MIDDLE);
@@ -96,7 +96,7 @@ async fn a_login_a_token_and_an_impersonated_account_can_act_as_another() {
 }
 
 #[tokio::test]
-async fn a_login_that_was_narrowed_acts_as_an_account_with_all_that_was_granted() {
+async fn narrowed_login_impersonates_with_all_granted_scopes() {
     let (emulator, options) = start().await;
     let jane = emulator.create_user("jane@example.com");
     emulator.allow_impersonation("jane@example.com", TARGET);
@@ -142,7 +142,7 @@ async fn a_login_that_was_narrowed_acts_as_an_account_with_all_that_was_granted(
 }
 
 #[tokio::test]
-async fn a_machines_account_can_act_as_another() {
+async fn metadata_account_can_impersonate() {
     let (emulator, options) = start().await;
     emulator.allow_impersonation(ROBOT, TARGET);
     let environment = crate::Environment::empty().with_metadata_probe(true);

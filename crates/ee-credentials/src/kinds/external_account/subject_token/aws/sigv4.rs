@@ -120,7 +120,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_encoded_has_unreserved_characters_alone_and_can_be_decoded(text in ".*") {
+        fn encoded_text_is_unreserved_and_decodable(text in ".*") {
             let encoded = encode(&text);
             let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-_.~%".contains(&b);
             assert!(encoded.bytes().all(unreserved));
