@@ -173,7 +173,7 @@ async fn unresponsive_host_times_out_and_is_named() {
     }
     let faults: Vec<_> = faults.into_iter().map(HostFault::Network).collect();
     for observed in observe(&Host::ALL, &faults).await {
-        observed.assert_failed_with(ErrorKind::Timeout, &["no answer from", "in time"]);
+        observed.assert_failed_with(ErrorKind::Timeout, &["did not respond in time"]);
         match observed.fault {
             HostFault::Network(NetworkFault::NeverResponds) => observed.assert_retried(),
             _ => assert_eq!(observed.requests, 0, "{observed:?}"),
@@ -195,7 +195,7 @@ async fn connection_resets_are_retried_and_named() {
         };
         let words = match fault {
             NetworkFault::ResetOnConnect | NetworkFault::ResetAfterRequest => "reset",
-            _ => "broke off",
+            _ => "is incomplete",
         };
         observed.assert_failed_with(ErrorKind::Network, &[words]);
         match fault {

@@ -1,4 +1,4 @@
-//! Why a request failed without a response, as far as the chain of causes shows, and its remedy.
+//! Classification of requests that failed without a response, by their chain of causes.
 
 use std::error::Error as StdError;
 
@@ -30,30 +30,30 @@ impl ConnectFailure {
     /// messages are matched. Unknown causes are `Unreachable`.
     pub(crate) fn of(error: &dyn StdError) -> Self {
         let chain = chain(error);
-        let says = |words: &[&str]| words.iter().any(|word| chain.contains(word));
-        // What goes wrong on the way to a proxy is the proxy's, a name that does not resolve too.
-        if says(&["tunnel error"]) {
+        let contains = |words: &[&str]| words.iter().any(|word| chain.contains(word));
+        // A failed connection to a proxy is the proxy's, even if its name does not resolve.
+        if contains(&["tunnel error"]) {
             Self::Proxy
-        } else if says(&["dns error", "lookup address"]) {
+        } else if contains(&["dns error", "lookup address"]) {
             Self::Dns
-        } else if says(&[
+        } else if contains(&[
             "certificate expired",
             "not valid yet",
             "certificatenotvalidyet",
         ]) {
             Self::CertificateTime
-        } else if says(&["not valid for name", "notvalidforname"]) {
+        } else if contains(&["not valid for name", "notvalidforname"]) {
             Self::WrongName
-        } else if says(&[
+        } else if contains(&[
             "unknownissuer",
             "caused by unknown issuer",
             "caused by ca",
             "badsignature",
         ]) {
             Self::UntrustedCertificate
-        } else if says(&["certificate", "tls"]) {
+        } else if contains(&["certificate", "tls"]) {
             Self::Tls
-        } else if says(&["tunnel", "proxy"]) {
+        } else if contains(&["tunnel", "proxy"]) {
             Self::Proxy
         } else {
             Self::Unreachable
@@ -64,21 +64,21 @@ impl ConnectFailure {
     pub(crate) fn remedy(self) -> Remedy {
         Remedy::new(match self {
             Self::Dns => {
-                "Check the network connection and its name server. Where the internet is reached through a proxy, name it in HTTPS_PROXY."
+                "Check the network connection and its name server. If this network requires a proxy, set HTTPS_PROXY to its URL."
             }
             Self::Proxy => {
-                "Check the proxy that HTTPS_PROXY (or ALL_PROXY) names: its address, its user and password, and that it lets this host through. Hosts in NO_PROXY are reached without it."
+                "Check the proxy in HTTPS_PROXY (or ALL_PROXY): its address, user and password, and whether it allows this host. Hosts in NO_PROXY are reached without a proxy."
             }
             Self::UntrustedCertificate | Self::WrongName => {
-                // These systems are asked whom they trust; elsewhere a file says so.
+                // On these systems, the platform's verifier decides; elsewhere, a file of certificates.
                 if cfg!(any(windows, target_vendor = "apple", target_os = "android")) {
-                    "Something between this machine and Google answers in its place, as a firewall that inspects traffic or a hotel's login page does. If it is your organisation's, add its certificate authority to those that this system trusts."
+                    "Another server responded in place of Google, such as a firewall that inspects traffic or a hotel's login page. If it belongs to your organization, add its certificate authority to those that this system trusts."
                 } else {
-                    "Something between this machine and Google answers in its place, as a firewall that inspects traffic or a hotel's login page does. If it is your organisation's, put its certificate authority into a file and name that in SSL_CERT_FILE."
+                    "Another server responded in place of Google, such as a firewall that inspects traffic or a hotel's login page. If it belongs to your organization, set SSL_CERT_FILE to a file with its certificate authority."
                 }
             }
             Self::CertificateTime => {
-                "Check this machine's date and time. If they are right, something between this machine and Google answers in its place with an old certificate."
+                "Check this machine's date and time. If they are correct, another server responded in place of Google with an expired certificate."
             }
             Self::Tls | Self::Unreachable => {
                 "Check the network connection, the proxy (HTTPS_PROXY, NO_PROXY) and the firewall, then try again."
@@ -106,7 +106,7 @@ pub(crate) fn is_refused_stream(error: &dyn StdError) -> bool {
             return error.is_remote()
                 && match error.reason() {
                     Some(Reason::REFUSED_STREAM) => error.is_reset(),
-                    // It closes the connection, and says that it does.
+                    // A graceful shutdown of the connection.
                     Some(Reason::NO_ERROR) => error.is_go_away(),
                     _ => false,
                 };
@@ -116,7 +116,7 @@ pub(crate) fn is_refused_stream(error: &dyn StdError) -> bool {
     false
 }
 
-/// Returns the last cause, which is the most specific, without a link to its library's manual.
+/// Returns the last cause, which is the most specific, without the link to its library's manual.
 fn innermost(error: &dyn StdError) -> String {
     let mut last = error.source();
     while let Some(next) = last.and_then(StdError::source) {
@@ -130,11 +130,11 @@ fn innermost(error: &dyn StdError) -> String {
 }
 
 /// Returns the error of this crate's own connector, which needs no classification.
-fn our_own<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+fn own_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     let mut next = Some(error);
     while let Some(cause) = next {
-        if let Some(ours) = cause.downcast_ref() {
-            return Some(ours);
+        if let Some(own) = cause.downcast_ref() {
+            return Some(own);
         }
         next = cause.source();
     }
@@ -171,8 +171,8 @@ pub(crate) fn failure<E>(stage: Stage, error: E, host: &str, address: &str) -> E
 where
     E: std::error::Error + Send + Sync + 'static,
 {
-    if let Some(refused) = our_own(&error) {
-        return refused.clone();
+    if let Some(own) = own_error(&error) {
+        return own.clone();
     }
     let via = if address == host || address.is_empty() {
         host.to_owned()
@@ -183,10 +183,10 @@ where
         Stage::Connect => ConnectFailure::of(&error),
         _ => ConnectFailure::Unreachable,
     };
-    let what = match (&stage, why) {
-        (Stage::TimedOut, _) => format!("no answer from {via} in time"),
-        (Stage::Body, _) => format!("the answer of {via} broke off"),
-        (Stage::Exchange, _) => format!("the connection to {via} broke: {}", innermost(&error)),
+    let message = match (&stage, why) {
+        (Stage::TimedOut, _) => format!("{via} did not respond in time"),
+        (Stage::Body, _) => format!("the response from {via} is incomplete"),
+        (Stage::Exchange, _) => format!("the connection to {via} failed: {}", innermost(&error)),
         (_, ConnectFailure::Dns) => format!("the name {host} cannot be resolved"),
         (_, ConnectFailure::Proxy) => {
             format!("the proxy did not connect to {via}: {}", innermost(&error))
@@ -200,7 +200,7 @@ where
         Stage::TimedOut => ErrorKind::Timeout,
         _ => ErrorKind::Network,
     };
-    Error::new(kind, what)
+    Error::new(kind, message)
         .with_remedy(why.remedy())
         .with_source(error)
 }
