@@ -150,51 +150,51 @@ mod tests {
     async fn requested_scopes_are_reported_if_google_reports_none() {
         let emulator = Emulator::start().await.unwrap();
         let jane = emulator.create_user("jane@example.com");
-        let asked_for = Scopes::new(["earthengine"]);
-        // A token without its scopes, which tokeninfo does not know either, or is not there to say.
+        let requested = Scopes::new(["earthengine"]);
+        // The token response has no scopes, and tokeninfo does not know the token or is unavailable.
         let token = json!({"access_token": "ya29.x", "token_type": "Bearer", "expires_in": 3600});
-        for tells_nobody in [false, true] {
+        for is_unavailable in [false, true] {
             let bare = Fault::status(200).json(&token).on_path("/token");
             emulator.fault("oauth2.googleapis.com", bare);
-            if tells_nobody {
+            if is_unavailable {
                 let down = Fault::status(503).on_path("/tokeninfo").times(usize::MAX);
                 emulator.fault("oauth2.googleapis.com", down);
             }
             emulator.clear_requests();
             let status = builder(&emulator)
                 .credentials_json(jane.authorized_user_json())
-                .scopes(asked_for.clone())
+                .scopes(requested.clone())
                 .login_status()
                 .await
                 .unwrap();
-            assert_eq!(status.scopes, asked_for);
-            let asked = emulator.requests_to("oauth2.googleapis.com");
-            assert!(asked.iter().any(|request| request.path == "/tokeninfo"));
+            assert_eq!(status.scopes, requested);
+            let requests = emulator.requests_to("oauth2.googleapis.com");
+            assert!(requests.iter().any(|request| request.path == "/tokeninfo"));
         }
     }
 
     #[tokio::test]
     async fn token_for_an_unknown_host_is_not_sent() {
         let emulator = Emulator::start().await.unwrap();
-        let brought = Credentials::from_token(AccessToken::new("another-hosts").unwrap());
+        let credentials = Credentials::from_token(AccessToken::new("another-hosts").unwrap());
         let status = builder(&emulator)
-            .credentials(brought.clone())
+            .credentials(credentials.clone())
             .login_status()
             .await
             .unwrap();
         assert!(status.token.is_some() && status.scopes.is_empty());
         assert_eq!(status.principal, None);
-        let told = AccessToken::new("another-hosts")
+        let with_scopes = AccessToken::new("another-hosts")
             .unwrap()
             .with_scopes(Scopes::new(["email"]));
         let status = builder(&emulator)
-            .credentials(Credentials::from_token(told))
+            .credentials(Credentials::from_token(with_scopes))
             .login_status()
             .await
             .unwrap();
         assert!(status.scopes.contains("email"));
         assert_eq!(status.principal, None);
-        builder(&emulator).credentials(brought).diagnose().await;
+        builder(&emulator).credentials(credentials).diagnose().await;
         assert!(emulator.requests_to("oauth2.googleapis.com").is_empty());
     }
 

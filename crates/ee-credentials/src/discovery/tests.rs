@@ -19,7 +19,7 @@ fn key() -> String {
     .to_string()
 }
 
-/// A home folder of its own.
+/// A temporary home directory.
 struct Home(tempfile::TempDir);
 
 impl Home {
@@ -86,7 +86,7 @@ async fn broken(environment: Environment) -> Error {
 async fn sources_are_searched_in_order() {
     let home = Home::new();
     let mut environment = home.environment();
-    // From the last place to the first: each new one wins over those before.
+    // From the last source to the first: each new one takes precedence.
     home.adc(USER);
     assert_eq!(
         found(environment.clone()).await,
@@ -199,7 +199,7 @@ async fn variable_takes_json_or_a_refresh_token() {
             CredentialKind::EarthEngineFile,
         ),
         (
-            "canary-of-a-form-that-nobody-promised".to_owned(),
+            "canary-of-an-undocumented-form".to_owned(),
             CredentialKind::EarthEngineFile,
         ),
     ] {

@@ -7,10 +7,10 @@ use ee_emulator::{Emulator, Fault};
 const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
 const HOST: &str = "iamcredentials.googleapis.com";
 
-async fn ask(reply: Fault) -> Result<AccessToken, Error> {
+async fn request(fault: Fault) -> Result<AccessToken, Error> {
     let emulator = Emulator::start().await.unwrap();
-    // As often as it is tried.
-    emulator.fault(HOST, reply.times(5));
+    // For every attempt.
+    emulator.fault(HOST, fault.times(5));
     let http = HttpClient::new(Endpoints::emulator(emulator.address()).unwrap());
     let url = format!("https://{HOST}/v1/projects/-/serviceAccounts/{TARGET}{METHOD}");
     generate_access_token(
@@ -38,7 +38,7 @@ fn status(status: u16, message: &str, reason: &str) -> Fault {
 
 #[tokio::test]
 async fn rejection_has_the_servers_message_and_a_remedy() {
-    for (reply, kind, advice) in [
+    for (fault, kind, hint) in [
         (
             status(401, "expired", "ACCESS_TOKEN_EXPIRED"),
             ErrorKind::Expired,
@@ -74,7 +74,7 @@ async fn rejection_has_the_servers_message_and_a_remedy() {
             ROLE,
         ),
         (
-            status(404, "who?", ""),
+            status(404, "no such account", ""),
             ErrorKind::Rejected,
             "check its email address",
         ),
@@ -99,11 +99,11 @@ async fn rejection_has_the_servers_message_and_a_remedy() {
             "try again",
         ),
     ] {
-        let error = ask(reply).await.unwrap_err();
+        let error = request(fault).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(TARGET), "{error}");
-        let told = error.remedy().unwrap().to_string().to_lowercase();
-        assert!(told.contains(&advice.to_lowercase()), "{error}: {told}");
+        let remedy = error.remedy().unwrap().to_string().to_lowercase();
+        assert!(remedy.contains(&hint.to_lowercase()), "{error}: {remedy}");
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
     }
 }
@@ -112,7 +112,7 @@ async fn rejection_has_the_servers_message_and_a_remedy() {
 async fn response_of_an_overloaded_server_or_gateway_is_transient() {
     let exhausted =
         json!({"error": {"code": 403, "status": "RESOURCE_EXHAUSTED", "message": "quota"}});
-    for reply in [
+    for fault in [
         Fault::status(403).json(&exhausted),
         Fault::status(403).json(&json!({"error": {"code": 403, "message": "blocked"}})),
         Fault::status(403).json(&json!({"error": "forbidden"})),
@@ -120,7 +120,7 @@ async fn response_of_an_overloaded_server_or_gateway_is_transient() {
         Fault::respond(407, "text/html", "<html>"),
         Fault::status(511),
     ] {
-        let error = ask(reply).await.unwrap_err();
+        let error = request(fault).await.unwrap_err();
         assert!(error.is_transient(), "{error}");
         assert!(!error.kind().is_rejection(), "{error}");
         assert!(error.remedy().is_some(), "{error}");
@@ -139,7 +139,7 @@ async fn malformed_iam_response_is_an_error_and_not_quoted() {
         r#"{"accessToken": "ya29.canary", "expireTime": "9999-01-01T00:00:00Z"}"#,
         r#"{"accessToken": ["canary"], "expireTime": 7}"#,
     ] {
-        let error = ask(Fault::respond(200, "application/json", body))
+        let error = request(Fault::respond(200, "application/json", body))
             .await
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{body}");
@@ -150,20 +150,20 @@ async fn malformed_iam_response_is_an_error_and_not_quoted() {
 
 #[tokio::test]
 async fn token_lifetime_uses_the_servers_clock() {
-    // A server that is a day ahead, or this machine a day behind.
-    let there = Utc::now() + TimeDelta::days(1);
-    let reply = Fault::status(200)
+    // The server's clock is a day ahead of this machine's.
+    let server_time = Utc::now() + TimeDelta::days(1);
+    let fault = Fault::status(200)
         .json(&json!({
             "accessToken": "ya29.x",
-            "expireTime": (there + TimeDelta::seconds(600)).to_rfc3339(),
+            "expireTime": (server_time + TimeDelta::seconds(600)).to_rfc3339(),
         }))
         .header(
             "Date",
-            &there.format("%a, %d %b %Y %H:%M:%S GMT").to_string(),
+            &server_time.format("%a, %d %b %Y %H:%M:%S GMT").to_string(),
         );
-    let life = ask(reply).await.unwrap().expires_at().unwrap() - Utc::now();
+    let lifetime = request(fault).await.unwrap().expires_at().unwrap() - Utc::now();
     assert!(
-        life > TimeDelta::seconds(500) && life < TimeDelta::seconds(700),
-        "{life}"
+        lifetime > TimeDelta::seconds(500) && lifetime < TimeDelta::seconds(700),
+        "{lifetime}"
     );
 }

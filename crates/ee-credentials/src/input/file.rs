@@ -390,7 +390,7 @@ mod tests {
 
     use super::*;
 
-    fn refusal(path: &Path) -> String {
+    fn error_of(path: &Path) -> String {
         let error = read(&Location::file(path)).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidFile);
         assert!(error.remedy().is_some());
@@ -409,23 +409,23 @@ mod tests {
             (b"{}\0", "NUL"),
         ] {
             fs::write(path("odd"), contents).unwrap();
-            assert!(refusal(&path("odd")).contains(why));
+            assert!(error_of(&path("odd")).contains(why));
         }
-        assert!(refusal(dir.path()).contains("directory"));
-        assert!(refusal(&path("nowhere")).contains("does not exist"));
-        assert!(refusal(&path("odd").join("below")).contains("does not exist"));
-        assert!(refusal(Path::new("~/key.json")).contains("does not exist"));
+        assert!(error_of(dir.path()).contains("directory"));
+        assert!(error_of(&path("nowhere")).contains("does not exist"));
+        assert!(error_of(&path("odd").join("below")).contains("does not exist"));
+        assert!(error_of(Path::new("~/key.json")).contains("does not exist"));
         // Sparse: 100 MB that are never read.
         let huge = File::create(path("huge")).unwrap();
         huge.set_len(100_000_000).unwrap();
-        assert!(refusal(&path("huge")).contains("1 MiB"));
+        assert!(error_of(&path("huge")).contains("1 MiB"));
     }
 
     #[cfg(unix)]
     #[test]
     fn device_is_not_opened() {
-        assert!(refusal(Path::new("/dev/zero")).contains("device"));
-        assert!(refusal(Path::new("/dev/tty")).contains("device"));
+        assert!(error_of(Path::new("/dev/zero")).contains("device"));
+        assert!(error_of(Path::new("/dev/tty")).contains("device"));
     }
 
     #[cfg(unix)]

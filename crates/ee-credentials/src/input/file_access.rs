@@ -253,7 +253,7 @@ mod tests {
         // Their directory adds nothing: they are named already.
         assert!(case.give(case.directory(), OTHER, OTHER));
         assert_eq!(case.codes(), ["owned_by_other_user"]);
-        // The file itself is ours, and they can replace it.
+        // The file belongs to this user, but others can replace it.
         assert!(case.give(case.file(), 0, 0));
         assert_eq!(case.codes(), ["directory_writable_by_others"]);
     }
@@ -266,7 +266,7 @@ mod tests {
             (0o700, false),
             (0o757, true),
             (0o777, true),
-            // As /tmp: nobody may replace a file of ours.
+            // As /tmp: other users cannot replace this user's files.
             (0o1777, false),
         ] {
             let case = Case::new();

@@ -164,13 +164,13 @@ mod tests {
 
     #[test]
     fn missing_empty_or_mistyped_login_field_is_named() {
-        let whole = json!({
+        let valid = json!({
             "type": "authorized_user", "client_id": "c", "client_secret": "s-canary", "refresh_token": "1//canary",
         });
         let options = CredentialOptions::default();
         for field in ["client_id", "client_secret", "refresh_token"] {
             for bad in [json!(null), json!(""), json!(["canary"]), json!(5)] {
-                let mut file = whole.clone();
+                let mut file = valid.clone();
                 file[field] = bad;
                 let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::InvalidFile);
@@ -184,13 +184,13 @@ mod tests {
             "account",
             "universe_domain",
         ] {
-            let mut file = whole.clone();
+            let mut file = valid.clone();
             file[field] = json!({"canary": 1});
             let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
             assert!(error.to_string().contains(field), "{error}");
         }
         let error =
-            Credentials::from_json(&whole.to_string(), &options.subject("x@y")).unwrap_err();
+            Credentials::from_json(&valid.to_string(), &options.subject("x@y")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidOptions);
     }
 }

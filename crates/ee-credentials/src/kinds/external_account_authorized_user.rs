@@ -238,14 +238,14 @@ mod tests {
 
     #[test]
     fn invalid_workforce_login_fields_are_named_without_a_request() {
-        let whole = json!({
+        let valid = json!({
             "type": "external_account_authorized_user", "audience": "//iam.googleapis.com/x",
             "client_id": "c", "client_secret": "s-canary", "refresh_token": "1//canary",
             "token_url": "https://sts.googleapis.com/v1/oauthtoken",
         });
-        let refusal = |field: &str, value: Value| {
+        let error_kind_of = |field: &str, value: Value| {
             let options = CredentialOptions::default();
-            let mut file = whole.clone();
+            let mut file = valid.clone();
             file[field] = value;
             let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
             assert!(error.to_string().contains(&format!("`{field}`")), "{error}");
@@ -262,11 +262,14 @@ mod tests {
                 json!(5),
                 json!({}),
             ] {
-                assert_eq!(refusal(field, bad), ErrorKind::InvalidFile);
+                assert_eq!(error_kind_of(field, bad), ErrorKind::InvalidFile);
             }
         }
         for field in ["audience", "quota_project_id", "universe_domain"] {
-            assert_eq!(refusal(field, json!({"canary": 1})), ErrorKind::InvalidFile);
+            assert_eq!(
+                error_kind_of(field, json!({"canary": 1})),
+                ErrorKind::InvalidFile
+            );
         }
         for (url, kind) in [
             ("no url", ErrorKind::InvalidFile),
@@ -280,10 +283,10 @@ mod tests {
                 ErrorKind::DisallowedHost,
             ),
         ] {
-            assert_eq!(refusal("token_url", json!(url)), kind);
+            assert_eq!(error_kind_of("token_url", json!(url)), kind);
         }
         assert_eq!(
-            refusal("universe_domain", json!("example.net")),
+            error_kind_of("universe_domain", json!("example.net")),
             ErrorKind::UnsupportedUniverse
         );
     }

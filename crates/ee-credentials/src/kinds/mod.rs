@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::ErrorKind;
 
-    fn refusal(text: &str) -> Error {
+    fn error_of(text: &str) -> Error {
         let options = CredentialOptions::default();
         load(text, &Location::file("/x/odd.json"), &options)
             .err()
@@ -142,7 +142,7 @@ mod tests {
                 "must be service_account",
             ),
         ] {
-            let error = refusal(text);
+            let error = error_of(text);
             assert_eq!(error.kind(), ErrorKind::InvalidFile, "{text}");
             let message = error.to_string();
             assert!(
@@ -156,14 +156,14 @@ mod tests {
 
     #[test]
     fn other_universe_is_rejected() {
-        let error = refusal(r#"{"type": "authorized_user", "universe_domain": "example.net"}"#);
+        let error = error_of(r#"{"type": "authorized_user", "universe_domain": "example.net"}"#);
         assert_eq!(error.kind(), ErrorKind::UnsupportedUniverse);
         assert!(error.to_string().contains("example.net"));
     }
 
     #[test]
     fn overlong_type_is_shortened() {
-        let error = refusal(&format!(r#"{{"type": "{}"}}"#, "x".repeat(10_000)));
+        let error = error_of(&format!(r#"{{"type": "{}"}}"#, "x".repeat(10_000)));
         assert!(error.to_string().len() < 400);
     }
 }

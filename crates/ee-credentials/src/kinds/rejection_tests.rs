@@ -19,7 +19,7 @@ const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
 const AUDIENCE: &str = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/p/providers/i";
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// An emulator, and for each kind of credential a file and the host that is in trouble.
+/// Returns an emulator, and for each kind of credential a file and the host that fails.
 async fn kinds() -> (
     Emulator,
     Vec<(Value, &'static str)>,
@@ -74,8 +74,8 @@ fn cache(file: &Value, emulator: &Emulator, clock: &ManualClock) -> TokenCache {
     TokenCache::with_clock(credential.source, clock)
 }
 
-/// A response that is not about the credential, whoever sends it.
-async fn passes(fault: Fault) {
+/// Checks that a failure is transient for every kind of credential.
+async fn assert_transient(fault: Fault) {
     let (emulator, kinds, _subject) = kinds().await;
     for (file, host) in kinds {
         let clock = ManualClock::new();
@@ -91,7 +91,7 @@ async fn passes(fault: Fault) {
 }
 
 #[tokio::test]
-async fn responses_of_others_than_the_endpoint_are_transient() {
+async fn responses_of_intermediaries_are_transient() {
     let google = |code: u16, status: &str| json!({"error": {"code": code, "message": "No.", "status": status}});
     let faults = [
         Fault::status(403).json(&json!({"error": "forbidden"})),
@@ -108,7 +108,7 @@ async fn responses_of_others_than_the_endpoint_are_transient() {
         Fault::status(511),
         Fault::status(429),
     ];
-    let tests = faults.map(|fault| tokio::spawn(passes(fault)));
+    let tests = faults.map(|fault| tokio::spawn(assert_transient(fault)));
     for test in tests {
         test.await.unwrap();
     }

@@ -31,7 +31,7 @@ impl Machine {
         }
     }
 
-    /// One where a person is logged in with these scopes, for the demo project.
+    /// A machine with a login that has these scopes, and the demo project.
     async fn with_login(
         scopes: &[&str],
         settings: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder,
@@ -84,7 +84,7 @@ fn check<'a>(diagnosis: &'a Diagnosis, name: &str) -> &'a Check {
     found
 }
 
-/// Which checks ended so.
+/// Returns the names of the checks with this status.
 fn which(diagnosis: &Diagnosis, status: CheckStatus) -> Vec<&str> {
     let ended = diagnosis.checks.iter().filter(|c| c.status == status);
     ended.map(|check| check.name.as_str()).collect()
@@ -93,14 +93,14 @@ fn which(diagnosis: &Diagnosis, status: CheckStatus) -> Vec<&str> {
 #[tokio::test]
 async fn working_setup_passes_every_check() {
     let (machine, _) = Machine::with_login(&ENOUGH, |b| b).await;
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     let diagnosis = EarthEngine::builder()
         .environment(machine.environment.clone())
-        .diagnose_with(|check| told.push(check.name.clone()))
+        .diagnose_with(|check| reported.push(check.name.clone()))
         .await;
     assert!(diagnosis.is_ok(), "{diagnosis:#?}");
     assert_eq!(
-        told,
+        reported,
         [
             "hosts",
             "proxy",
@@ -230,7 +230,7 @@ async fn clock_skew_is_reported_with_amount_and_direction() {
 #[tokio::test]
 async fn offline_checks_run_if_the_network_fails() {
     let machine = Machine::with_login(&ENOUGH, |b| b).await.0;
-    // A port that was free a moment ago, and that nobody listens on.
+    // A port that has just been closed.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
@@ -485,13 +485,13 @@ async fn service_account_scopes_are_requested() {
 }
 
 async fn diagnose_with_variables(variables: &[(&str, &str)]) -> Diagnosis {
-    // No emulator, and so no request: the hosts are refused.
-    let refused = Environment::empty()
+    // Without an emulator. The hosts are rejected before any request.
+    let environment = Environment::empty()
         .with_os(ee_credentials::Platform::Linux)
         .with_var("EARTHENGINE_EMULATOR_HOST", "nonsense");
     let environment = variables
         .iter()
-        .fold(refused, |environment, (name, value)| {
+        .fold(environment, |environment, (name, value)| {
             environment.with_var(*name, *value)
         });
     EarthEngine::builder()
@@ -538,9 +538,9 @@ async fn proxy_is_shown_without_its_password() {
 #[tokio::test]
 async fn certificate_file_without_certificates_is_a_warning() {
     use CheckStatus::{Ok, Warning};
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let path = |name: &str, text: &str| {
-        let path = folder.path().join(name);
+        let path = dir.path().join(name);
         fs::write(&path, text).unwrap();
         path.display().to_string()
     };

@@ -178,8 +178,8 @@ mod tests {
         variables: &[(&str, &str)],
         credentials: Option<&Credentials>,
     ) -> Result<Project, Error> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("credentials");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("credentials");
         fs::write(&path, file).unwrap();
         let environment = variables.iter().fold(
             Environment::empty().with_var("EE_CONFIG_FILE", path.to_str().unwrap()),

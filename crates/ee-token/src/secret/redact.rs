@@ -87,7 +87,7 @@ fn max_redacted_len(text: &str) -> usize {
     text.len() / 4 * REDACTED.len() + REDACTED.len()
 }
 
-/// Replaces every word that contains a piece of a secret. Returns `None` if there is none.
+/// Replaces every word that contains a piece of a secret. Returns `None` if no word does.
 fn redact_pieces(text: &str, secrets: &[&str]) -> Option<String> {
     let encoded = secrets.iter().map(|secret| {
         // Each byte becomes at most three. A reallocation would leave a copy in memory.

@@ -373,7 +373,7 @@ mod tests {
                 expected
             );
         }
-        // Without the normalization that a URL brings.
+        // Without the normalization of a URL.
         for host in ["0x7f.1", "127.1", "::1", "[127.0.0.1]", "", "[]"] {
             assert!(!is_loopback_host(host), "{host}");
         }

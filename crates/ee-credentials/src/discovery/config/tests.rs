@@ -53,8 +53,12 @@ impl Machine {
         robot.json_key()
     }
 
-    /// There and back again, through JSON.
-    async fn travels(&self, credentials: &Credentials, environment: &Environment) -> Credentials {
+    /// Returns the credentials that a worker loads from their JSON configuration.
+    async fn round_trip(
+        &self,
+        credentials: &Credentials,
+        environment: &Environment,
+    ) -> Credentials {
         let settings = credentials.to_config().unwrap();
         let json = serde_json::to_string(&settings).unwrap();
         for secret in [
@@ -69,15 +73,15 @@ impl Machine {
         }
         let received: CredentialConfig = serde_json::from_str(&json).unwrap();
         assert_eq!(received, settings);
-        let there = Credentials::from_config(&received, environment, &self.http)
+        let loaded = Credentials::from_config(&received, environment, &self.http)
             .await
             .unwrap();
-        assert_eq!(there.kind(), credentials.kind());
-        assert_eq!(there.principal(), credentials.principal());
-        assert_eq!(there.scopes(), credentials.scopes());
-        assert_eq!(there.quota_project(), credentials.quota_project());
-        assert_eq!(there.to_config().unwrap(), settings);
-        there
+        assert_eq!(loaded.kind(), credentials.kind());
+        assert_eq!(loaded.principal(), credentials.principal());
+        assert_eq!(loaded.scopes(), credentials.scopes());
+        assert_eq!(loaded.quota_project(), credentials.quota_project());
+        assert_eq!(loaded.to_config().unwrap(), settings);
+        loaded
     }
 }
 
@@ -107,9 +111,9 @@ async fn worker_finds_each_location() {
         let here = search.find().await.unwrap().credentials;
         let settings = serde_json::to_value(here.to_config().unwrap()).unwrap();
         assert_eq!(settings["found"], location);
-        let there = machine.travels(&here, environment).await;
-        assert_eq!(there.origin(), here.origin());
-        there.token().await.unwrap();
+        let loaded = machine.round_trip(&here, environment).await;
+        assert_eq!(loaded.origin(), here.origin());
+        loaded.token().await.unwrap();
     }
     machine.file(
         ".config/earthengine/credentials",
@@ -117,7 +121,12 @@ async fn worker_finds_each_location() {
     );
     let here = Search::new(plain.clone(), machine.options()).find().await;
     let here = here.unwrap().credentials;
-    machine.travels(&here, &plain).await.token().await.unwrap();
+    machine
+        .round_trip(&here, &plain)
+        .await
+        .token()
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -134,9 +143,9 @@ async fn config_contains_options_and_impersonation() {
         .allow_host("tokens.example.com")
         .quota_project("pays-for-it");
     let robot = Credentials::from_file(&key, &options).unwrap();
-    let there = machine.travels(&robot, &machine.environment()).await;
+    let loaded = machine.round_trip(&robot, &machine.environment()).await;
     assert_eq!(
-        there.to_config().unwrap().allowed_hosts,
+        loaded.to_config().unwrap().allowed_hosts,
         ["tokens.example.com"]
     );
 
@@ -146,12 +155,12 @@ async fn config_contains_options_and_impersonation() {
         .lifetime(std::time::Duration::from_secs(600))
         .build(&machine.options())
         .unwrap();
-    let there = machine.travels(&target, &machine.environment()).await;
-    there.token().await.unwrap();
-    let asked = machine
+    let loaded = machine.round_trip(&target, &machine.environment()).await;
+    loaded.token().await.unwrap();
+    let requests = machine
         .emulator
         .requests_to("iamcredentials.googleapis.com");
-    assert_eq!(asked[0].json()["lifetime"], "600s");
+    assert_eq!(requests[0].json()["lifetime"], "600s");
 }
 
 #[tokio::test]
@@ -208,9 +217,9 @@ async fn worker_uses_its_own_metadata_account() {
     let environment = machine.environment().with_metadata_probe(true);
     let search = Search::new(environment.clone(), machine.options());
     let here = search.find().await.unwrap().credentials;
-    let there = machine.travels(&here, &environment).await;
-    assert_eq!(there.origin(), CredentialSource::MetadataServer);
-    there.token().await.unwrap();
+    let loaded = machine.round_trip(&here, &environment).await;
+    assert_eq!(loaded.origin(), CredentialSource::MetadataServer);
+    loaded.token().await.unwrap();
 }
 
 #[tokio::test]
@@ -248,39 +257,39 @@ async fn worker_rejects_missing_or_other_credentials() {
             .await
             .unwrap_err()
     };
-    let elsewhere = |change: &dyn Fn(&mut CredentialConfig)| {
+    let altered = |change: &dyn Fn(&mut CredentialConfig)| {
         let mut changed = settings.clone();
         change(&mut changed);
         changed
     };
     for (settings, kind, words) in [
         (
-            elsewhere(&|s| s.principal = Some("other@p.example".into())),
+            altered(&|s| s.principal = Some("other@p.example".into())),
             ErrorKind::InvalidOptions,
             "other@p.example",
         ),
         (
-            elsewhere(&|s| s.kind = "authorized_user".into()),
+            altered(&|s| s.kind = "authorized_user".into()),
             ErrorKind::InvalidOptions,
             "authorized_user",
         ),
         (
-            elsewhere(&|s| s.version = 2),
+            altered(&|s| s.version = 2),
             ErrorKind::InvalidOptions,
             "version 2",
         ),
         (
-            elsewhere(&|s| s.found = CredentialLocation::Variable("PATH".into())),
+            altered(&|s| s.found = CredentialLocation::Variable("PATH".into())),
             ErrorKind::InvalidOptions,
             "PATH",
         ),
         (
-            elsewhere(&|s| s.found = CredentialLocation::GcloudAdc),
+            altered(&|s| s.found = CredentialLocation::GcloudAdc),
             ErrorKind::NoCredentials,
             "gcloud_adc",
         ),
         (
-            elsewhere(&|s| s.found = CredentialLocation::File("/nowhere/key.json".into())),
+            altered(&|s| s.found = CredentialLocation::File("/nowhere/key.json".into())),
             ErrorKind::InvalidFile,
             "/nowhere/key.json",
         ),
@@ -319,8 +328,8 @@ async fn executable_runs_only_if_the_environment_allows() {
         (machine.environment(), "was not run"),
         (allowing, "it failed"),
     ] {
-        let there = Credentials::from_config(&settings, &environment, &machine.http);
-        let error = there.await.unwrap().token().await.unwrap_err();
+        let loaded = Credentials::from_config(&settings, &environment, &machine.http);
+        let error = loaded.await.unwrap().token().await.unwrap_err();
         assert!(error.to_string().contains(why), "{error}");
     }
 }

@@ -16,7 +16,7 @@ fn unlisted_hosts_need_permission_even_on_loopback() {
         .allow_host("b.example:8443")
         .allow_host("127.0.0.1:8090");
     for field in [TOKEN_URI, TOKEN_URL, IMPERSONATION, GDCH_TOKEN_URI] {
-        let verdict = |url: &str| {
+        let checked = |url: &str| {
             check(url, field, &Location::file("/k.json"), &options).map_err(|e| e.kind())
         };
         for url in [
@@ -24,7 +24,7 @@ fn unlisted_hosts_need_permission_even_on_loopback() {
             "https://tokens.example.com/x?y",
             "https://b.example:8443/x",
         ] {
-            assert!(verdict(url).is_ok(), "{url}");
+            assert!(checked(url).is_ok(), "{url}");
         }
         for url in [
             "https://evil.example/token",
@@ -43,10 +43,10 @@ fn unlisted_hosts_need_permission_even_on_loopback() {
             "https://localhost/",
             "https://142.250.0.1/token",
         ] {
-            assert_eq!(verdict(url), Err(ErrorKind::DisallowedHost), "{url}");
+            assert_eq!(checked(url), Err(ErrorKind::DisallowedHost), "{url}");
         }
         for url in ["", "token", "data:text/plain,x"] {
-            assert_eq!(verdict(url), Err(ErrorKind::InvalidFile), "{url}");
+            assert_eq!(checked(url), Err(ErrorKind::InvalidFile), "{url}");
         }
     }
 }
@@ -82,9 +82,9 @@ fn each_field_accepts_only_its_own_service() {
 #[test]
 fn loopback_needs_no_permission_with_test_endpoints() {
     let token = "http://127.0.0.1:1/token".parse().unwrap();
-    let of_a_test = Endpoints::google().with_url(Endpoint::Token, token);
+    let test_endpoints = Endpoints::google().with_url(Endpoint::Token, token);
     let emulator = Endpoints::emulator("127.0.0.1:8090".parse().unwrap()).unwrap();
-    for endpoints in [of_a_test, emulator] {
+    for endpoints in [test_endpoints, emulator] {
         let options = CredentialOptions::new(HttpClient::new(endpoints));
         for url in [
             "http://[::1]/x",
@@ -163,7 +163,7 @@ fn disallowed_host_is_named_with_file_field_and_remedy() {
         let command = format!("eectl --allow-host {allowed} …");
         assert_eq!(remedy.command, Some(command));
         assert!(remedy.text.contains(".allow_host(") && remedy.url.is_some());
-        // What the remedy says is enough.
+        // Following the remedy is enough.
         check(
             url,
             TOKEN_URL,
@@ -187,7 +187,7 @@ proptest::proptest! {
     }
 }
 
-/// URLs close to those that are accepted.
+/// Generates URLs close to accepted ones.
 fn any_url() -> impl proptest::strategy::Strategy<Value = String> {
     "https?://(me@|:x@)?(sts|iamcredentials|oauth2|storage|www|tokens|[a-z%.@]{1,4})(\\.|-|@|%2e|\\\\|/){1}(us-east1|googleapis|example|mtls|p)?(\\.rep)?(\\.googleapis)?\\.com(:[0-9]{2,4})?(/v1/token|/token|/oauth2/v4/token|/x)?([?#/.][a-z]?)?"
 }

@@ -94,7 +94,7 @@ fn without_a_runtime_the_calling_thread_is_used() {
         .as_mut()
         .poll(&mut Context::from_waker(Waker::noop()))
     else {
-        panic!("it waits");
+        panic!("the operation did not finish at once");
     };
     assert_eq!(result.unwrap(), thread::current().id());
     let id = run_briefly(path, || thread::current().id());
@@ -111,19 +111,19 @@ async fn panicking_operation_is_an_error() {
 
 type Fetch = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> + Send>;
 
-/// Something asynchronous that reads a file.
+/// An asynchronous operation that reads a file.
 struct Case {
     name: &'static str,
     /// The file that cannot be read.
     path: PathBuf,
-    /// The file that is named if it does not respond.
+    /// The file that the error names if the read hangs.
     named: PathBuf,
     fetch: Fetch,
 }
 
 struct Machine {
     emulator: Emulator,
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
@@ -134,7 +134,7 @@ impl Machine {
     async fn new() -> Self {
         Self {
             emulator: Emulator::start().await.unwrap(),
-            folder: tempfile::tempdir().unwrap(),
+            dir: tempfile::tempdir().unwrap(),
         }
     }
 
@@ -146,10 +146,10 @@ impl Machine {
     }
 
     fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.folder.path().join(name);
+        let path = self.dir.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        // The new file is another one, whatever the clock says.
-        let new = self.folder.path().join("new");
+        // Another inode, even if the clock stands still.
+        let new = self.dir.path().join("new");
         fs::write(&new, text).unwrap();
         fs::rename(new, &path).unwrap();
         path
@@ -185,7 +185,7 @@ impl Machine {
 
     fn searches(&self) -> Vec<Case> {
         let text = self.jane().authorized_user_json();
-        let home = |name: &str| Environment::empty().with_home(self.folder.path().join(name));
+        let home = |name: &str| Environment::empty().with_home(self.dir.path().join(name));
         let ours = self.file("ee/.config/earthengine/credentials", &text);
         let gcloud = "gcloud/.config/gcloud/application_default_credentials.json";
         let gcloud = self.file(gcloud, &text);
@@ -202,7 +202,7 @@ impl Machine {
         ]
     }
 
-    /// A login that was rejected, and whose file has another login by now.
+    /// A rejected login whose file contains another login by now.
     async fn replaced(&self) -> Case {
         let old = self.jane();
         let path = self.file("replaced.json", &old.authorized_user_json());

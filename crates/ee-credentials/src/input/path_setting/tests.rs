@@ -143,12 +143,12 @@ fn every_kind_has_a_hint_for_every_setting() {
 
 #[test]
 fn existing_file_with_an_odd_name_is_a_path() {
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     for name in ["a\nb", "ya29.x", "{\"a\": 1}"] {
-        let path: PathBuf = folder.path().join(name);
+        let path: PathBuf = dir.path().join(name);
         std::fs::write(&path, "{}").unwrap();
         PathSetting::Argument.check(&path).unwrap();
     }
-    let missing = folder.path().join("c\nd");
+    let missing = dir.path().join("c\nd");
     assert!(PathSetting::Argument.check(&missing).is_err());
 }

@@ -69,22 +69,22 @@ async fn loopback_token_uri_needs_no_permission_or_ca() {
 async fn unknown_gdch_identity_is_named() {
     let (emulator, _, options) = start().await;
     let other = Emulator::start().await.unwrap();
-    let stranger = other.create_service_identity("my-project", "stranger");
-    let credentials = Credentials::from_json(&stranger.json(), &options).unwrap();
+    let unknown = other.create_service_identity("my-project", "unknown");
+    let credentials = Credentials::from_json(&unknown.json(), &options).unwrap();
     let error = credentials.token().await.unwrap_err();
     assert_eq!(error.kind(), Token::Rejected);
-    assert_eq!(error.principal(), Some(stranger.subject().as_str()));
+    assert_eq!(error.principal(), Some(unknown.subject().as_str()));
     assert_eq!(emulator.requests().len(), 1);
 }
 
 #[tokio::test]
 async fn invalid_gdch_fields_are_named_without_a_request() {
     let (emulator, identity, options) = start().await;
-    let whole: Value = serde_json::from_str(&identity.json()).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let not_pem = folder.path().join("ca.pem");
-    std::fs::write(&not_pem, "no certificate at all").unwrap();
-    let broken = folder.path().join("broken.pem");
+    let valid: Value = serde_json::from_str(&identity.json()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let not_pem = dir.path().join("ca.pem");
+    std::fs::write(&not_pem, "not a certificate").unwrap();
+    let broken = dir.path().join("broken.pem");
     std::fs::write(
         &broken,
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
@@ -123,12 +123,12 @@ async fn invalid_gdch_fields_are_named_without_a_request() {
         ("token_uri", json!("no url")),
         ("ca_cert_path", json!(["canary"])),
         ("ca_cert_path", json!("/nowhere/ca.pem")),
-        ("ca_cert_path", json!(folder.path())),
+        ("ca_cert_path", json!(dir.path())),
         ("ca_cert_path", json!(not_pem)),
         ("ca_cert_path", json!(broken)),
     ]);
     for (field, bad) in cases {
-        let mut file = whole.clone();
+        let mut file = valid.clone();
         file[field] = bad;
         let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidFile, "{field}: {error}");
@@ -136,18 +136,18 @@ async fn invalid_gdch_fields_are_named_without_a_request() {
         assert!(error.remedy().is_some(), "{error}");
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
     }
-    let stranger = CredentialOptions {
+    let without_host = CredentialOptions {
         allowed_hosts: Vec::new(),
         ..options.clone()
     };
-    let error = Credentials::from_json(&whole.to_string(), &stranger).unwrap_err();
+    let error = Credentials::from_json(&valid.to_string(), &without_host).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DisallowedHost);
     assert!(error.remedy().unwrap().to_string().contains("allow_host"));
-    let aimless = CredentialOptions {
+    let without_audience = CredentialOptions {
         gdch_audience: None,
         ..options
     };
-    let error = Credentials::from_json(&whole.to_string(), &aimless).unwrap_err();
+    let error = Credentials::from_json(&valid.to_string(), &without_audience).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidOptions);
     assert!(
         error

@@ -123,8 +123,8 @@ async fn scopes_and_delegates_of_the_file_are_sent() {
     let mut file = file(TARGET, &key(&emulator));
     file["scopes"] = json!(["https://www.googleapis.com/auth/earthengine.readonly"]);
     file["delegates"] = json!([MIDDLE]);
-    let asked = options(&emulator).scopes(Scopes::new(["drive"]));
-    let credentials = read(&file, &asked);
+    let options = options(&emulator).scopes(Scopes::new(["drive"]));
+    let credentials = read(&file, &options);
     credentials.token().await.unwrap();
     let body = emulator.requests_to(IAM).remove(0).json();
     assert_eq!(
@@ -143,17 +143,17 @@ async fn impersonated_source_gets_only_the_iam_scope() {
     emulator.allow_impersonation(ROBOT, MIDDLE);
     emulator.allow_impersonation(MIDDLE, TARGET);
     let mut inner = file(MIDDLE, &key(&emulator));
-    // Its own wishes are for its own users.
+    // These scopes apply only when the inner file is used directly.
     inner["scopes"] = json!(["https://www.googleapis.com/auth/earthengine"]);
     let credentials = read(&file(TARGET, &inner), &options(&emulator));
     credentials.token().await.unwrap();
-    let asked: Vec<Value> = emulator
+    let scopes: Vec<Value> = emulator
         .requests_to(IAM)
         .iter()
         .map(|request| request.json()["scope"].clone())
         .collect();
-    assert_eq!(asked[0], json!(["https://www.googleapis.com/auth/iam"]));
-    assert_eq!(asked.len(), 2);
+    assert_eq!(scopes[0], json!(["https://www.googleapis.com/auth/iam"]));
+    assert_eq!(scopes.len(), 2);
 }
 
 #[tokio::test]
@@ -171,13 +171,13 @@ async fn source_token_rejected_as_expired_is_refreshed_once() {
 
 #[tokio::test]
 async fn source_token_expiring_in_flight_is_refreshed() {
-    let life = std::time::Duration::from_secs(1);
-    let emulator = Emulator::builder().token_lifetime(life);
+    let lifetime = std::time::Duration::from_secs(1);
+    let emulator = Emulator::builder().token_lifetime(lifetime);
     let emulator = emulator.start().await.unwrap();
     emulator.create_service_account(TARGET, "ee-demo-project");
     emulator.allow_impersonation(ROBOT, TARGET);
     let credentials = read(&file(TARGET, &key(&emulator)), &options(&emulator));
-    emulator.fault(IAM, Fault::delay(life * 3 / 2).times(2));
+    emulator.fault(IAM, Fault::delay(lifetime * 3 / 2).times(2));
     credentials.token().await.unwrap();
     let statuses: Vec<_> = emulator
         .requests()
@@ -235,10 +235,10 @@ async fn other_target_or_source_in_the_file_is_an_error() {
     let emulator = start().await;
     emulator.allow_impersonation(ROBOT, TARGET);
     emulator.allow_impersonation(ROBOT, MIDDLE);
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("adc.json");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("adc.json");
     let write = |text: &Value| {
-        let new = folder.path().join("new");
+        let new = dir.path().join("new");
         std::fs::write(&new, text.to_string()).unwrap();
         std::fs::rename(new, &path).unwrap();
     };
@@ -261,7 +261,6 @@ async fn other_target_or_source_in_the_file_is_an_error() {
     credentials.token().await.unwrap();
 }
 
-/// What is wrong with a file, and which words its error must have.
 #[test]
 fn invalid_impersonation_fields_are_named_without_a_request() {
     let login = json!({
@@ -417,7 +416,7 @@ fn account_email_needs_no_url_escaping() {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The tokens of this file's credential, behind a cache whose time a test moves.
+/// Returns a token cache of the file's credential that uses a manual clock.
 fn cache(file: &Value, emulator: &Emulator, clock: &ManualClock) -> TokenCache {
     let text = file.to_string();
     let object = JsonObject::parse(&text, &Location::InMemory).unwrap();

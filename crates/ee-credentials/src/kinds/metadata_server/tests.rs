@@ -23,7 +23,7 @@ fn options(emulator: &Emulator) -> CredentialOptions {
     CredentialOptions::new(HttpClient::new(endpoints))
 }
 
-fn outside() -> Environment {
+fn with_probe() -> Environment {
     Environment::empty().with_metadata_probe(true)
 }
 
@@ -37,7 +37,7 @@ async fn server(environment: &Environment, options: &CredentialOptions) -> Optio
 #[tokio::test]
 async fn detected_metadata_server_returns_token_and_project() {
     let (emulator, options) = machine().await;
-    let credentials = server(&outside(), &options).await.unwrap();
+    let credentials = server(&with_probe(), &options).await.unwrap();
     assert_eq!(credentials.kind(), CredentialKind::MetadataServer);
     assert_eq!(credentials.origin().as_str(), "metadata_server");
     let token = credentials.token().await.unwrap();
@@ -46,12 +46,12 @@ async fn detected_metadata_server_returns_token_and_project() {
     assert_eq!(project.as_deref(), Some("ee-demo-project"));
 
     let requests = emulator.requests();
-    let seen: Vec<_> = requests
+    let urls: Vec<_> = requests
         .iter()
         .map(|r| format!("{}{}", r.host, r.path))
         .collect();
     assert_eq!(
-        seen,
+        urls,
         [
             "169.254.169.254/",
             "metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token",
@@ -72,13 +72,13 @@ async fn detected_metadata_server_returns_token_and_project() {
 #[tokio::test]
 async fn metadata_server_is_not_probed_if_disabled() {
     let (emulator, options) = machine().await;
-    let forbidden = outside().with_var("NO_GCE_CHECK", "true");
-    assert!(server(&forbidden, &options).await.is_none());
+    let disabled = with_probe().with_var("NO_GCE_CHECK", "true");
+    assert!(server(&disabled, &options).await.is_none());
     assert!(server(&Environment::empty(), &options).await.is_none());
     assert!(emulator.requests().is_empty());
-    // Exactly so, and nothing else that may mean yes.
+    // Only the exact value `true` disables the probe.
     assert!(
-        server(&outside().with_var("NO_GCE_CHECK", "1"), &options)
+        server(&with_probe().with_var("NO_GCE_CHECK", "1"), &options)
             .await
             .is_some()
     );
@@ -88,23 +88,23 @@ async fn metadata_server_is_not_probed_if_disabled() {
 async fn metadata_server_is_detected_by_probe_or_firmware() {
     let emulator = Emulator::start().await.unwrap();
     let options = options(&emulator);
-    assert!(server(&outside(), &options).await.is_none());
+    assert!(server(&with_probe(), &options).await.is_none());
     assert_eq!(emulator.requests().len(), 3);
-    let google = outside().with_dmi_product_name("Google Compute Engine");
+    let google = with_probe().with_dmi_product_name("Google Compute Engine");
     assert!(server(&google, &options).await.is_some());
 }
 
 #[tokio::test]
 async fn metadata_token_lifetime_starts_with_the_last_attempt() {
     let (emulator, options) = machine().await;
-    let credentials = server(&outside(), &options).await.unwrap();
+    let credentials = server(&with_probe(), &options).await.unwrap();
     let host = "metadata.google.internal";
     emulator.fault(host, Fault::status(503).header("retry-after", "1").times(1));
-    let reply = json!({"access_token": "ya29.x", "expires_in": 3600});
+    let response = json!({"access_token": "ya29.x", "expires_in": 3600});
     emulator.fault(
         host,
         Fault::status(200)
-            .json(&reply)
+            .json(&response)
             .header("metadata-flavor", "Google"),
     );
     let started = Utc::now();
@@ -117,8 +117,8 @@ async fn metadata_probe_ends_at_its_timeout() {
     let (emulator, options) = machine().await;
     emulator.fault(ADDRESS, Fault::delay(Duration::from_secs(20)));
     let started = Instant::now();
-    let hasty = outside().with_var("GCE_METADATA_TIMEOUT", "0.2");
-    assert!(server(&hasty, &options).await.is_none());
+    let environment = with_probe().with_var("GCE_METADATA_TIMEOUT", "0.2");
+    assert!(server(&environment, &options).await.is_none());
     assert!(started.elapsed() < Duration::from_secs(2));
 }
 
@@ -137,7 +137,7 @@ async fn configured_metadata_host_is_validated_and_not_probed() {
         assert!(error.to_string().contains("GCE_METADATA_HOST"));
     }
     for bad in ["soon", "-1", "inf"] {
-        let environment = outside().with_var("GCE_METADATA_TIMEOUT", bad);
+        let environment = with_probe().with_var("GCE_METADATA_TIMEOUT", bad);
         let error = detect(&environment, &google).await.err().unwrap();
         assert!(
             error.to_string().contains("GCE_METADATA_TIMEOUT"),
@@ -149,7 +149,7 @@ async fn configured_metadata_host_is_validated_and_not_probed() {
 #[tokio::test]
 async fn response_without_metadata_flavor_is_an_error() {
     let (emulator, options) = machine().await;
-    let credentials = server(&outside(), &options).await.unwrap();
+    let credentials = server(&with_probe(), &options).await.unwrap();
     emulator.fault(
         "metadata.google.internal",
         Fault::status(200).json(&json!({"access_token": "ya29.canary", "expires_in": 3600})),
@@ -162,7 +162,7 @@ async fn response_without_metadata_flavor_is_an_error() {
 #[tokio::test]
 async fn transient_metadata_failures_are_retried() {
     let (emulator, options) = machine().await;
-    let credentials = server(&outside(), &options).await.unwrap();
+    let credentials = server(&with_probe(), &options).await.unwrap();
     emulator.fault("metadata.google.internal", Fault::status(503).times(2));
     emulator.fault("metadata.google.internal", Fault::disconnect());
     credentials.token().await.unwrap();
@@ -178,9 +178,10 @@ async fn malformed_metadata_token_is_an_error() {
         r#"{"access_token": "ya29.canary", "expires_in": -1}"#,
     ] {
         let (emulator, options) = machine().await;
-        let credentials = server(&outside(), &options).await.unwrap();
-        let reply = Fault::respond(200, "application/json", body).header(FLAVOR.as_str(), GOOGLE);
-        emulator.fault("metadata.google.internal", reply);
+        let credentials = server(&with_probe(), &options).await.unwrap();
+        let response =
+            Fault::respond(200, "application/json", body).header(FLAVOR.as_str(), GOOGLE);
+        emulator.fault("metadata.google.internal", response);
         let error = credentials.token().await.unwrap_err();
         assert_eq!(error.kind(), Token::InvalidResponse, "{body}");
         assert!(!format!("{error:?}").contains("canary"));
@@ -190,16 +191,16 @@ async fn malformed_metadata_token_is_an_error() {
 #[tokio::test]
 async fn metadata_account_and_scopes_are_fetched_once() {
     let (emulator, options) = machine().await;
-    let credentials = server(&outside(), &options).await.unwrap();
+    let credentials = server(&with_probe(), &options).await.unwrap();
     assert_eq!(credentials.principal(), None);
-    let who = credentials.fetch_principal().await.unwrap();
-    assert_eq!(who.as_deref(), Some(ROBOT));
+    let principal = credentials.fetch_principal().await.unwrap();
+    assert_eq!(principal.as_deref(), Some(ROBOT));
     let granted = credentials.fetch_granted_scopes().await.unwrap().unwrap();
     assert_eq!(granted, Scopes::new(["cloud-platform"]));
     assert_eq!(credentials.principal(), Some(ROBOT));
-    let asked = emulator.requests_to("metadata.google.internal");
-    assert_eq!(asked.len(), 1);
-    assert_eq!(asked[0].query, "recursive=true");
+    let requests = emulator.requests_to("metadata.google.internal");
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].query, "recursive=true");
 }
 
 #[tokio::test]
@@ -210,7 +211,7 @@ async fn metadata_works_without_recursive_queries() {
         .start()
         .await
         .unwrap();
-    let credentials = server(&outside(), &options(&emulator)).await.unwrap();
+    let credentials = server(&with_probe(), &options(&emulator)).await.unwrap();
     let granted = credentials.fetch_granted_scopes().await.unwrap().unwrap();
     assert_eq!(granted, Scopes::new(["cloud-platform", "drive"]));
     assert_eq!(credentials.principal(), Some(ROBOT));
@@ -227,7 +228,7 @@ async fn selected_metadata_account_is_used_or_rejected() {
         .await
         .unwrap();
     let named = |email: &str| options(&emulator).service_account_email(email);
-    let credentials = server(&outside(), &named(OTHER)).await.unwrap();
+    let credentials = server(&with_probe(), &named(OTHER)).await.unwrap();
     assert_eq!(credentials.principal(), Some(OTHER));
     credentials.token().await.unwrap();
     let path = emulator.requests().pop().unwrap().path;
@@ -236,13 +237,15 @@ async fn selected_metadata_account_is_used_or_rejected() {
         "{path}"
     );
 
-    let gone = server(&outside(), &named("gone@p.example")).await.unwrap();
-    let error = gone.token().await.unwrap_err();
+    let missing = server(&with_probe(), &named("gone@p.example"))
+        .await
+        .unwrap();
+    let error = missing.token().await.unwrap_err();
     assert_eq!(error.kind(), Token::Rejected);
     assert!(error.to_string().contains("gone@p.example"), "{error}");
-    assert_eq!(gone.fetch_granted_scopes().await.unwrap(), None);
+    assert_eq!(missing.fetch_granted_scopes().await.unwrap(), None);
     for bad in ["../../project/x", "a b", "?x=1"] {
-        let error = detect(&outside(), &named(bad)).await.err().unwrap();
+        let error = detect(&with_probe(), &named(bad)).await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidOptions);
     }
 }
@@ -250,8 +253,8 @@ async fn selected_metadata_account_is_used_or_rejected() {
 #[tokio::test]
 async fn attached_account_ends_the_rejection() {
     let (emulator, options) = machine().await;
-    let Detection::Server(server) = detect(&outside(), &options).await.unwrap() else {
-        panic!("there is one");
+    let Detection::Server(server) = detect(&with_probe(), &options).await.unwrap() else {
+        panic!("no metadata server detected");
     };
     let clock = ManualClock::new();
     let tokens = TokenCache::with_clock(server, &clock);
@@ -281,7 +284,7 @@ async fn emulator_receives_all_metadata_requests() {
         .with_var("EARTHENGINE_EMULATOR_HOST", emulator.address().to_string());
     let http = HttpClient::new(environment.endpoints().unwrap());
     let options = CredentialOptions::new(http.clone());
-    // The client that detection asks with: each request leads to the emulator or fails.
+    // With the client of the detection, each request goes to the emulator or fails.
     for host in ["169.254.169.254", "metadata.google.internal"] {
         let url = url("GCE_METADATA_IP", host, "x").unwrap();
         let client = client_for(&http, &url);
@@ -300,14 +303,15 @@ async fn emulator_receives_all_metadata_requests() {
 async fn metadata_endpoint_may_have_a_path() {
     let (emulator, _) = machine().await;
     let address = emulator.address().to_string();
-    let below = format!("http://{address}/metadata.google.internal/");
-    let endpoints = Endpoints::google().with_url(Endpoint::MetadataServer, below.parse().unwrap());
+    let base_url = format!("http://{address}/metadata.google.internal/");
+    let endpoints =
+        Endpoints::google().with_url(Endpoint::MetadataServer, base_url.parse().unwrap());
     let environment = Environment::empty()
         .with_var("GCE_METADATA_IP", address)
         .with_dmi_product_name("Google Compute Engine");
     let options = CredentialOptions::new(HttpClient::new(endpoints));
     let Detection::Server(found) = detect(&environment, &options).await.unwrap() else {
-        panic!("there is one");
+        panic!("no metadata server detected");
     };
     let other = found.with_scopes(Scopes::new(["drive"])).unwrap();
     found.token().await.unwrap();
@@ -320,11 +324,14 @@ async fn metadata_endpoint_may_have_a_path() {
 async fn metadata_retries_last_longer_with_google_firmware() {
     let (_emulator, options) = machine().await;
     for (environment, seconds) in [
-        (outside(), 10),
-        (outside().with_dmi_product_name("Google Compute Engine"), 30),
+        (with_probe(), 10),
+        (
+            with_probe().with_dmi_product_name("Google Compute Engine"),
+            30,
+        ),
     ] {
         let Detection::Server(server) = detect(&environment, &options).await.unwrap() else {
-            panic!("there is one");
+            panic!("no metadata server detected");
         };
         assert_eq!(server.retry.max_elapsed, Duration::from_secs(seconds));
     }
@@ -332,8 +339,8 @@ async fn metadata_retries_last_longer_with_google_firmware() {
 
 #[test]
 fn invalid_metadata_scopes_are_ignored() {
-    let answer = "openid\n\u{1b}[2J a\"b \u{202e}x drive";
-    assert_eq!(scopes(answer.as_bytes()), Scopes::new(["openid", "drive"]));
+    let body = "openid\n\u{1b}[2J a\"b \u{202e}x drive";
+    assert_eq!(scopes(body.as_bytes()), Scopes::new(["openid", "drive"]));
     let account = json!({"email": "vm@p.example", "scopes": ["openid", "\u{7f}", "drive"]});
     let info = account_info(account.to_string().as_bytes()).unwrap();
     assert_eq!(info.scopes, Scopes::new(["openid", "drive"]));
@@ -345,16 +352,16 @@ fn unsafe_metadata_email_is_ignored() {
         line(b" robot@p-1234.example\n").as_deref(),
         Some("robot@p-1234.example")
     );
-    let turned = "a\u{202e}b".as_bytes();
-    for odd in [
+    let reversed = "a\u{202e}b".as_bytes();
+    for unsafe_line in [
         &b"a\x1b[2J"[..],
-        turned,
+        reversed,
         b"a\nb",
         b"\xff",
         b" \n",
         &[b'a'; 400],
     ] {
-        assert_eq!(line(odd), None, "{odd:?}");
+        assert_eq!(line(unsafe_line), None, "{unsafe_line:?}");
     }
     let account = br#"{"email": "a\u001b[2J", "scopes": []}"#;
     assert!(account_info(account).is_none());
@@ -362,15 +369,14 @@ fn unsafe_metadata_email_is_ignored() {
 
 #[test]
 fn expires_in_may_be_a_string() {
-    let asked_at = Utc::now();
-    let reply = |seconds: &str| {
+    let sent_at = Utc::now();
+    let response = |seconds: &str| {
         let body = format!(r#"{{"access_token": "ya29.x", "expires_in": {seconds}}}"#);
-        token_response(body.as_bytes(), asked_at)
-            .map(|token| token.expires_at().unwrap() - asked_at)
+        token_response(body.as_bytes(), sent_at).map(|token| token.expires_at().unwrap() - sent_at)
     };
-    assert_eq!(reply(r#""3599""#), Ok(TimeDelta::seconds(3599)));
-    assert_eq!(reply("3599"), Ok(TimeDelta::seconds(3599)));
-    assert!(reply(r#""soon""#).is_err());
+    assert_eq!(response(r#""3599""#), Ok(TimeDelta::seconds(3599)));
+    assert_eq!(response("3599"), Ok(TimeDelta::seconds(3599)));
+    assert!(response(r#""soon""#).is_err());
 }
 
 #[tokio::test]

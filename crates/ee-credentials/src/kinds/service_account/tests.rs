@@ -16,7 +16,7 @@ async fn emulator() -> (Emulator, ee_emulator::ServiceAccount, CredentialOptions
     (emulator, account, options)
 }
 
-/// The header and the claims of a JWT.
+/// Returns the header and the claims of a JWT.
 fn parts(jwt: &str) -> (Value, Value) {
     let mut parts = jwt.split('.').map(|part| {
         let bytes = base64url(part);
@@ -156,16 +156,16 @@ async fn self_signed_jwt_is_used_without_a_request() {
         claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(),
         3600
     );
-    let life = token.expires_at().unwrap() - Utc::now();
-    assert!(life > TimeDelta::minutes(59) && life <= LIFETIME);
+    let lifetime = token.expires_at().unwrap() - Utc::now();
+    assert!(lifetime > TimeDelta::minutes(59) && lifetime <= LIFETIME);
 
-    // And it is good for what it was made for.
+    // Earth Engine accepts it.
     let url = "https://earthengine.googleapis.com/v1/projects/ee-demo-project/config";
     let mut request = ee_token::Request::new(http::Method::GET, url.parse().unwrap());
     let headers = request.headers_mut();
     headers.insert("authorization", token.header().clone());
-    let reply = options.http.send(request).await.unwrap();
-    assert_eq!(reply.status(), 200);
+    let response = options.http.send(request).await.unwrap();
+    assert_eq!(response.status(), 200);
     emulator.clear_requests();
 
     let narrow = options
@@ -194,7 +194,7 @@ async fn assertion_goes_to_token_uri_with_googles_audience() {
     let mut file: Value = serde_json::from_str(&account.json_key()).unwrap();
     file["token_uri"] = json!("https://www.googleapis.com/oauth2/v4/token");
     let credentials = Credentials::from_json(&file.to_string(), &options).unwrap();
-    // What the older address makes of the newer audience is its own business.
+    // Whether the older endpoint accepts the newer audience does not matter here.
     let _ = credentials.token().await;
     let request = &emulator.requests()[0];
     assert_eq!(
@@ -230,8 +230,8 @@ async fn rejected_key_is_named_with_a_remedy() {
             format!("gcloud iam service-accounts enable {ROBOT}"),
         ),
     ] {
-        let refusal = json!({"error": "invalid_grant", "error_description": description});
-        emulator.fault("oauth2.googleapis.com", Fault::status(400).json(&refusal));
+        let body = json!({"error": "invalid_grant", "error_description": description});
+        emulator.fault("oauth2.googleapis.com", Fault::status(400).json(&body));
         let credentials = Credentials::from_json(&account.json_key(), &options).unwrap();
         let error = credentials.token().await.unwrap_err();
         assert_eq!(error.kind(), Token::Rejected);
@@ -264,8 +264,8 @@ async fn unsafe_account_name_stays_out_of_commands() {
         "The OAuth client was disabled.",
         "Something else.",
     ] {
-        let refusal = json!({"error": "invalid_grant", "error_description": description});
-        emulator.fault("oauth2.googleapis.com", Fault::status(400).json(&refusal));
+        let body = json!({"error": "invalid_grant", "error_description": description});
+        emulator.fault("oauth2.googleapis.com", Fault::status(400).json(&body));
         let credentials = Credentials::from_json(&file.to_string(), &options).unwrap();
         let error = credentials.token().await.unwrap_err();
         assert_eq!(error.principal(), Some(name));
@@ -289,14 +289,14 @@ async fn unavailable_token_endpoint_is_transient() {
 
 #[test]
 fn invalid_service_account_fields_are_named() {
-    let whole = json!({
+    let valid = json!({
         "type": "service_account",
         "client_email": ROBOT,
         "private_key": RsaKey::shared().pkcs8_pem(),
     });
-    assert!(ServiceAccountKey::from_json(&whole.to_string()).is_ok());
-    let refusal = |field: &str, value: Value| {
-        let mut file = whole.clone();
+    assert!(ServiceAccountKey::from_json(&valid.to_string()).is_ok());
+    let error_of = |field: &str, value: Value| {
+        let mut file = valid.clone();
         file[field] = value;
         let options = CredentialOptions::default();
         let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
@@ -311,7 +311,7 @@ fn invalid_service_account_fields_are_named() {
     };
     for field in ["client_email", "private_key"] {
         for bad in [json!(null), json!(""), json!(7), json!({"canary": 1})] {
-            assert_eq!(refusal(field, bad).kind(), ErrorKind::InvalidFile);
+            assert_eq!(error_of(field, bad).kind(), ErrorKind::InvalidFile);
         }
     }
     for field in [
@@ -322,7 +322,7 @@ fn invalid_service_account_fields_are_named() {
         "universe_domain",
     ] {
         assert_eq!(
-            refusal(field, json!(["canary"])).kind(),
+            error_of(field, json!(["canary"])).kind(),
             ErrorKind::InvalidFile
         );
     }
@@ -333,13 +333,13 @@ fn invalid_service_account_fields_are_named() {
         (json!(pem.replace("PRIVATE", "EC PRIVATE")), "elliptic"),
         (json!(RsaKey::generate(1024).pkcs8_pem()), "2048"),
     ] {
-        assert!(refusal("private_key", bad).to_string().contains(why));
+        assert!(error_of("private_key", bad).to_string().contains(why));
     }
     assert_eq!(
-        refusal("token_uri", json!("nonsense")).kind(),
+        error_of("token_uri", json!("nonsense")).kind(),
         ErrorKind::InvalidFile
     );
-    let foreign = refusal("universe_domain", json!("example.net"));
+    let foreign = error_of("universe_domain", json!("example.net"));
     assert_eq!(foreign.kind(), ErrorKind::UnsupportedUniverse);
 }
 
@@ -374,7 +374,7 @@ proptest::proptest! {
         let pem = RsaKey::shared().pkcs8_pem();
         let lines: Vec<&str> = pem.trim().lines().collect();
         let [begin, body @ .., last] = lines.as_slice() else {
-            panic!("no PEM");
+            panic!("not PEM");
         };
         let body = body.concat();
         let body: Vec<&str> = body

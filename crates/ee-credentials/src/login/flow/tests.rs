@@ -274,7 +274,7 @@ async fn scopes_changed_on_the_notebook_page_are_saved() {
     let machine = Machine::new().await;
     let flow = machine.flow("notebook").quiet(true);
     let LoginOutcome::AwaitingCode(pending) = machine.run(&flow).await.unwrap() else {
-        panic!("the first step does not wait");
+        panic!("no code was requested");
     };
     let code = code_shown_at(pending.url).await;
     let page = json!({
@@ -333,7 +333,7 @@ fn canceled_login_is_not_saved_later() {
             tokio::time::sleep(Duration::from_millis(300)).await;
         };
         tokio::select! {
-            result = machine.run(&flow) => panic!("it did not wait: {result:?}"),
+            result = machine.run(&flow) => panic!("the login did not wait: {result:?}"),
             () = exchanged => {}
         }
         drop(held);
@@ -353,10 +353,10 @@ async fn denied_and_timed_out_logins_save_nothing() {
     let error = machine.error(&machine.flow("localhost:0")).await;
     assert_eq!(error.kind(), ErrorKind::LoginDenied);
     machine.user.browses = false;
-    let hasty = machine
+    let with_timeout = machine
         .flow("localhost:0")
         .timeout(Duration::from_millis(50));
-    let error = machine.error(&hasty).await;
+    let error = machine.error(&with_timeout).await;
     assert_eq!(error.kind(), ErrorKind::LoginTimeout);
     assert!(!machine.home.path().join(".config").exists());
 }
@@ -457,7 +457,7 @@ async fn notebook_login_works_in_two_steps() {
     let machine = Machine::new().await;
     let flow = machine.flow("notebook").quiet(true);
     let LoginOutcome::AwaitingCode(pending) = machine.run(&flow).await.unwrap() else {
-        panic!("the first step does not wait");
+        panic!("no code was requested");
     };
     assert!(!format!("{pending:?}").contains(pending.code_verifier.expose_secret()));
     assert!(!machine.path().exists());
@@ -596,8 +596,11 @@ async fn gcloud_failures_are_distinguished() {
     let error = machine.error(&machine.flow("gcloud")).await;
     assert!(error.to_string().contains("did not write"), "{error}");
     machine.install("gcloud", "exec sleep 600");
-    let hasty = machine.flow("gcloud").timeout(Duration::from_millis(50));
-    assert_eq!(machine.error(&hasty).await.kind(), ErrorKind::LoginTimeout);
+    let with_timeout = machine.flow("gcloud").timeout(Duration::from_millis(50));
+    assert_eq!(
+        machine.error(&with_timeout).await.kind(),
+        ErrorKind::LoginTimeout
+    );
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ async fn new_login_in_the_file_is_used_after_a_rejection() {
     let credentials = machine.credentials();
     let token = credentials.token().await.unwrap();
 
-    let again = machine.emulator.create_user("jane@example.com");
+    let new_login = machine.emulator.create_user("jane@example.com");
     machine.emulator.clear_requests();
     machine.emulator.revoke(jane.earthengine_refresh_token());
     credentials.token_cache().unwrap().invalidate(&token);
@@ -67,7 +67,7 @@ async fn new_login_in_the_file_is_used_after_a_rejection() {
         "the rejection stays without a request"
     );
 
-    machine.write(&again.earthengine_file_json(None));
+    machine.write(&new_login.earthengine_file_json(None));
     credentials.token().await.unwrap();
     let paths: Vec<_> = machine.emulator.requests()[sent..]
         .iter()
@@ -130,8 +130,8 @@ async fn other_account_or_kind_in_the_file_is_an_error() {
 
 const TOKENS: &str = "oauth2.googleapis.com";
 
-/// An answer for whoever `sub` is.
-fn answer(sub: &str) -> Fault {
+/// Returns a token response for the subject `sub`.
+fn response(sub: &str) -> Fault {
     let claims = URL_SAFE_NO_PAD.encode(json!({ "sub": sub }).to_string());
     let id_token = format!("e30.{claims}.c2ln");
     Fault::status(200).json(
@@ -145,7 +145,7 @@ async fn login_with_another_subject_is_an_error() {
     let jane = machine.emulator.create_user("jane@example.com");
     machine.write(&jane.authorized_user_json());
     let credentials = machine.credentials();
-    machine.emulator.fault(TOKENS, answer("jane"));
+    machine.emulator.fault(TOKENS, response("jane"));
     let token = credentials.token().await.unwrap();
     credentials.token_cache().unwrap().invalidate(&token);
 
@@ -154,7 +154,7 @@ async fn login_with_another_subject_is_an_error() {
     machine.write(&john.authorized_user_json());
     machine
         .emulator
-        .fault(TOKENS, answer("john").after_requests(1));
+        .fault(TOKENS, response("john").after_requests(1));
     for _ in 0..2 {
         let error = credentials.token().await.unwrap_err();
         assert_eq!(error.kind(), Token::InvalidCredential);
@@ -162,9 +162,9 @@ async fn login_with_another_subject_is_an_error() {
     }
     assert_eq!(machine.emulator.faults_left(TOKENS), 0);
 
-    let again = machine.emulator.create_user("jane@example.com");
-    machine.write(&again.authorized_user_json());
-    machine.emulator.fault(TOKENS, answer("jane"));
+    let new_login = machine.emulator.create_user("jane@example.com");
+    machine.write(&new_login.authorized_user_json());
+    machine.emulator.fault(TOKENS, response("jane"));
     credentials.token().await.unwrap();
 }
 
@@ -176,19 +176,19 @@ async fn other_users_login_is_an_error_despite_a_cached_token() {
     let options = machine.options().disk_cache(tokens);
     let [jane, john] = ["jane", "john"].map(|name| machine.emulator.create_user(name));
     machine.write(&john.authorized_user_json());
-    let theirs = Credentials::from_file(machine.path(), &options).unwrap();
-    theirs.token().await.unwrap();
+    let johns = Credentials::from_file(machine.path(), &options).unwrap();
+    johns.token().await.unwrap();
 
     machine.write(&jane.authorized_user_json());
     let credentials = Credentials::from_file(machine.path(), &options).unwrap();
-    machine.emulator.fault(TOKENS, answer("jane"));
+    machine.emulator.fault(TOKENS, response("jane"));
     let token = credentials.token().await.unwrap();
     credentials.token_cache().unwrap().invalidate(&token);
     machine.emulator.revoke(jane.refresh_token());
     machine.write(&john.authorized_user_json());
     machine
         .emulator
-        .fault(TOKENS, answer("john").after_requests(1));
+        .fault(TOKENS, response("john").after_requests(1));
     let error = credentials.token().await.unwrap_err();
     assert!(error.to_string().contains("another user's"), "{error}");
 }
@@ -205,18 +205,18 @@ enum Login {
     Workforce,
 }
 
-/// What differs between the login that is rejected and the one that replaces it.
+/// The owner of the login that replaces the rejected one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Owner {
     Same,
     Other,
-    /// The server no longer knows the token before.
+    /// The previous token has been revoked.
     RevokedBefore,
-    /// No scope lets the server name the owner.
+    /// No scope reveals the owner.
     WithoutScope,
 }
 
-/// A new login as a file, and its refresh token.
+/// Creates a login. Returns its file and its refresh token.
 fn log_in(machine: &Machine, login: Login, name: &str, owner: Owner) -> (Value, String) {
     let scopes: &[&str] = match owner {
         Owner::WithoutScope => &["cloud-platform"],
@@ -341,7 +341,7 @@ async fn replace(
         credentials
             .token()
             .await
-            .expect("the first owner's login is taken up again");
+            .expect("the first owner's login is used again");
     }
     (result, warnings.0.load(Ordering::Relaxed), sent)
 }
@@ -433,7 +433,7 @@ async fn source_of_an_impersonation_is_compared_by_id_token() {
 async fn login_of_an_unknown_account_is_used() {
     let machine = Machine::new().await;
     let login = |account: &str| {
-        let user = machine.emulator.create_user("somebody@example.com");
+        let user = machine.emulator.create_user("jane@example.com");
         let mut file: Value = serde_json::from_str(&user.authorized_user_json()).unwrap();
         file["account"] = json!(account);
         (user, file.to_string())
@@ -443,7 +443,7 @@ async fn login_of_an_unknown_account_is_used() {
         ("", "jane@example.com", true),
         ("jane@example.com", "jane@example.com", true),
         ("jane@example.com", "john@example.com", false),
-        // Jane is who this program has said that it is.
+        // The program has reported jane as its principal.
         ("jane@example.com", "", false),
     ] {
         let (old, text) = login(before);

@@ -551,7 +551,7 @@ async fn held_lock_delays_only_its_own_entry() {
     assert!(matches!(jane.look_up(None, true), Lookup::Locked));
     assert!(matches!(jane.look_up(None, false), Lookup::Missing(None)));
     let Lookup::Missing(Some(lock)) = john.look_up(None, true) else {
-        panic!("it waits");
+        panic!("the lock is held");
     };
     lock.release();
 
@@ -576,7 +576,7 @@ async fn token_that_arrives_during_the_wait_is_used() {
     let cache = DiskTokenCache::at(home.path());
     let [here, there] = [0, 0].map(|n| slot(&cache, &login(n), &CredentialOptions::default()));
     let Lookup::Missing(Some(lock)) = there.look_up(None, true) else {
-        panic!("it waits");
+        panic!("the lock is held");
     };
     let source = ee_token::source_fn(|| async {
         Err(ee_token::Error::new(Token::Network, "requested twice"))
@@ -623,7 +623,7 @@ async fn dropped_fetch_releases_its_lock() {
     let cache = DiskTokenCache::at(home.path());
     let [slot_of_task, other] =
         [0, 0].map(|n| slot(&cache, &login(n), &CredentialOptions::default()));
-    let (sender, asked) = tokio::sync::oneshot::channel();
+    let (sender, requested) = tokio::sync::oneshot::channel();
     let sender = Mutex::new(Some(sender));
     let source = ee_token::source_fn(move || {
         sender.lock().unwrap().take().unwrap().send(()).unwrap();
@@ -631,7 +631,7 @@ async fn dropped_fetch_releases_its_lock() {
     });
     let kept = CachedOnDisk::new(Arc::new(source), slot_of_task);
     let task = tokio::spawn(async move { kept.fetch_token().await });
-    asked.await.unwrap();
+    requested.await.unwrap();
     assert!(matches!(other.look_up(None, true), Lookup::Locked));
     task.abort();
     while matches!(other.look_up(None, true), Lookup::Locked) {

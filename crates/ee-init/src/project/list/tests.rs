@@ -13,7 +13,7 @@ async fn emulator(settings: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> 
     settings(Emulator::builder()).start().await.unwrap()
 }
 
-/// A person logged in with Earth Engine's client, and nothing else known.
+/// Returns a builder with a login of Earth Engine's client and no other settings.
 fn jane(emulator: &Emulator) -> EarthEngineBuilder {
     let jane = emulator.create_user("jane@example.com");
     EarthEngine::builder()
@@ -41,7 +41,7 @@ async fn usable_projects_are_listed_first_with_their_state() {
                     .config_when_unregistered(true),
             )
             .project(Project::new("d-suspended").suspended(true))
-            .project(Project::new("e-somebody-elses").denied(true))
+            .project(Project::new("e-of-another-user").denied(true))
             .project(Project::new("f-commercial").registration("REGISTERED_COMMERCIALLY"))
             .project(
                 Project::new("g-good")
@@ -110,12 +110,12 @@ async fn reason_for_an_unknown_registration_is_kept() {
     );
     emulator.fault(SERVICE_USAGE, Fault::status(503).times(usize::MAX));
     let projects = jane(&emulator).list_projects().await.unwrap();
-    let told: Vec<_> = projects
+    let states: Vec<_> = projects
         .iter()
         .map(|p| (p.id.as_str(), p.api, p.error))
         .collect();
     assert_eq!(
-        told,
+        states,
         [
             ("a-good-one", ApiState::Enabled, None),
             (
@@ -159,7 +159,7 @@ async fn only_a_few_projects_are_checked_at_once() {
     let emulator =
         emulator(|b| (0..40).fold(b, |b, i| b.project(Project::new(format!("forest-{i:02}")))))
             .await;
-    // While these wait, nobody else is asked about.
+    // While these requests wait, no other project is checked.
     emulator.fault(
         "earthengine.googleapis.com",
         Fault::delay(Duration::from_secs(3600)).times(MAX_CONCURRENT),
@@ -207,7 +207,7 @@ async fn projects_being_deleted_are_not_listed() {
 async fn rejected_payer_does_not_prevent_listing() {
     let emulator = emulator(|b| {
         b.project(Project::new("not-for-jane").denied(true))
-            .project(Project::new("for-everybody"))
+            .project(Project::new("for-all-users"))
     })
     .await;
     let projects = jane(&emulator)
@@ -216,9 +216,12 @@ async fn rejected_payer_does_not_prevent_listing() {
         .await
         .unwrap();
     assert_eq!(projects.len(), 1);
-    let asked = emulator.requests_to(RESOURCE_MANAGER);
-    assert_eq!(asked[0].header("x-goog-user-project"), Some("not-for-jane"));
-    assert_eq!(asked[1].header("x-goog-user-project"), None);
+    let requests = emulator.requests_to(RESOURCE_MANAGER);
+    assert_eq!(
+        requests[0].header("x-goog-user-project"),
+        Some("not-for-jane")
+    );
+    assert_eq!(requests[1].header("x-goog-user-project"), None);
 }
 
 #[tokio::test]
@@ -256,7 +259,7 @@ async fn denied_listing_has_a_reason_and_a_remedy() {
 
 #[tokio::test]
 async fn invalid_project_does_not_get_into_a_command() {
-    let emulator = emulator(|b| b.project(Project::new("for-everybody"))).await;
+    let emulator = emulator(|b| b.project(Project::new("for-all-users"))).await;
     let body = json!({"error": {"code": 403, "message": "No.", "status": "PERMISSION_DENIED",
         "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED",
             "metadata": {"consumer": "projects/x;id"}}]}});
@@ -268,7 +271,7 @@ async fn invalid_project_does_not_get_into_a_command() {
 
 #[tokio::test]
 async fn rejected_token_is_renewed_once_while_listing() {
-    let emulator = emulator(|b| b.project(Project::new("for-everybody"))).await;
+    let emulator = emulator(|b| b.project(Project::new("for-all-users"))).await;
     emulator.fault(RESOURCE_MANAGER, Fault::status(401));
     emulator.fault(RESOURCE_MANAGER, Fault::status(503));
     assert_eq!(jane(&emulator).list_projects().await.unwrap().len(), 1);
@@ -294,17 +297,17 @@ async fn response_that_is_not_a_list_is_an_error() {
 
 #[tokio::test]
 async fn connected_client_bills_listing_to_its_project() {
-    let emulator = emulator(|b| b.project(Project::new("for-everybody"))).await;
+    let emulator = emulator(|b| b.project(Project::new("for-all-users"))).await;
     let ee = jane(&emulator)
-        .project("for-everybody")
+        .project("for-all-users")
         .connect()
         .await
         .unwrap();
     assert_eq!(ee.list_projects().await.unwrap().len(), 1);
-    let asked = emulator.requests_to(RESOURCE_MANAGER);
+    let requests = emulator.requests_to(RESOURCE_MANAGER);
     assert_eq!(
-        asked[0].header("x-goog-user-project"),
-        Some("for-everybody")
+        requests[0].header("x-goog-user-project"),
+        Some("for-all-users")
     );
 }
 
@@ -327,9 +330,9 @@ async fn token_echoed_as_a_project_name_is_not_shown() {
         .endpoints(Endpoints::emulator(emulator.address()).unwrap())
         .credentials(Credentials::from_token(token));
     let projects = builder.list_projects().await.unwrap();
-    let told = projects.iter().map(|p| (&*p.id, &*p.number, &*p.name));
+    let names = projects.iter().map(|p| (&*p.id, &*p.number, &*p.name));
     assert_eq!(
-        told.collect::<Vec<_>>(),
+        names.collect::<Vec<_>>(),
         [
             ("a-forest", "", "[redacted]!"),
             ("b-forest", "123", ""),
@@ -352,9 +355,9 @@ async fn echoed_expired_token_is_not_shown() {
     let minted = AtomicU32::new(0);
     let credentials = Credentials::from_fn(move || {
         let number = minted.fetch_add(1, Ordering::Relaxed) + 1;
-        let life = Duration::from_millis(if number == 1 { 250 } else { 3_600_000 });
+        let lifetime = Duration::from_millis(if number == 1 { 250 } else { 3_600_000 });
         let token = ee_token::AccessToken::new(&format!("canary-{number}")).unwrap();
-        std::future::ready(Ok(token.with_expiry(chrono::Utc::now() + life)))
+        std::future::ready(Ok(token.with_expiry(chrono::Utc::now() + lifetime)))
     });
     let builder = EarthEngine::builder()
         .isolated()

@@ -27,10 +27,10 @@ async fn narrowed_key_requests_the_iam_scope() {
     let (emulator, options) = start().await;
     emulator.allow_impersonation(ROBOT, TARGET);
     let robot = emulator.create_service_account(ROBOT, "ee-demo-project");
-    // Not good for IAM, if it were used as it is.
+    // Without a new request, these scopes would not suffice for IAM.
     let narrow = options.clone().scopes(Scopes::new(["earthengine"]));
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("key.json");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key.json");
     std::fs::write(&path, robot.json_key()).unwrap();
     for source in [
         Credentials::from_json(&robot.json_key(), &narrow).unwrap(),
@@ -86,8 +86,9 @@ async fn login_token_and_impersonated_account_can_impersonate() {
     );
 
     let token = login.token().await.unwrap();
-    let own = Credentials::from_token(AccessToken::new(token.secret()).unwrap());
-    own.impersonate(MIDDLE)
+    let from_token = Credentials::from_token(AccessToken::new(token.secret()).unwrap());
+    from_token
+        .impersonate(MIDDLE)
         .build(&options)
         .unwrap()
         .token()
@@ -127,7 +128,7 @@ async fn narrowed_login_impersonates_with_all_granted_scopes() {
         assert!(!emulator.requests()[0].form().contains_key("scope"));
     }
 
-    // Whose login is there now cannot be told.
+    // The owner of the replaced login is unknown.
     let john = emulator.create_user("john@example.com");
     std::fs::write(&path, format!(" {}", john.earthengine_file_json(None))).unwrap();
     emulator.clear_requests();
@@ -150,9 +151,9 @@ async fn metadata_account_can_impersonate() {
     let machine = found.find().await.unwrap().credentials;
     let credentials = machine.impersonate(TARGET).build(&options).unwrap();
     credentials.token().await.unwrap();
-    let asked = emulator.requests_to("metadata.google.internal").remove(0);
+    let request = emulator.requests_to("metadata.google.internal").remove(0);
     assert_eq!(
-        asked.query_parameters()["scopes"],
+        request.query_parameters()["scopes"],
         "https://www.googleapis.com/auth/iam"
     );
 }
