@@ -1,10 +1,10 @@
-//! The page about errors lists every kind, and so does the constant for other tests.
+//! The page of error codes lists every kind, and so does the constant for other tests.
 
 use crate::read;
 
 #[test]
 fn every_error_kind_is_on_the_page_and_in_all() {
-    let page = read("docs/src/errors.md");
+    let page = read("docs/src/error-codes.md");
     let source = read("crates/ee-init/src/error.rs");
     let (_, declared) = source.split_once("pub enum ErrorKind {").unwrap();
     let (declared, _) = declared.split_once("\n}").unwrap();

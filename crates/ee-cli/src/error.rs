@@ -250,23 +250,26 @@ mod tests {
         }
     }
 
-    /// Parses the table of the errors page: kind, code and the first exit status.
-    fn error_rows(page: &str) -> Vec<(&str, &str, u8)> {
-        page.lines()
+    /// Parses the tables of kinds: kind, code, the first exit status, and whether it is transient.
+    fn error_rows(page: &str) -> Vec<(&str, &str, u8, bool)> {
+        let (_, kinds) = page.split_once("## Kinds\n").unwrap();
+        let (kinds, _) = kinds.split_once("\n## ").unwrap();
+        kinds
+            .lines()
             .filter(|line| line.starts_with("| `"))
             .map(|line| {
                 let cells: Vec<_> = line.split('|').map(str::trim).collect();
                 let digits = |c: char| c.is_ascii_digit();
                 let exit = cells[3].split(|c| !digits(c)).next().unwrap();
-                let code = cells[2].trim_matches('`');
-                (cells[1].trim_matches('`'), code, exit.parse().unwrap())
+                let [kind, code] = [1, 2].map(|column| cells[column].trim_matches('`'));
+                (kind, code, exit.parse().unwrap(), cells[4] == "yes")
             })
             .collect()
     }
 
     #[test]
-    fn errors_page_lists_every_kind_with_code_and_exit_status() {
-        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/errors.md");
+    fn error_codes_page_lists_every_kind() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/error-codes.md");
         // The published package does not contain the book.
         let Ok(page) = std::fs::read_to_string(page) else {
             return;
@@ -274,7 +277,8 @@ mod tests {
         let rows = error_rows(&page);
         for kind in ErrorKind::ALL {
             let name = format!("{kind:?}");
-            let row = (name.as_str(), kind.code(), exit_status(*kind, Phase::Init));
+            let exit = exit_status(*kind, Phase::Init);
+            let row = (name.as_str(), kind.code(), exit, kind.is_transient());
             assert!(rows.contains(&row), "{row:?} is not in {rows:?}");
         }
         assert_eq!(rows.len(), ErrorKind::ALL.len(), "extra rows: {rows:?}");
