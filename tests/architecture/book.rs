@@ -52,3 +52,31 @@ fn warning_table_lists_every_warning_once() {
     listed.sort();
     assert_eq!(listed, made.into_iter().collect::<Vec<_>>());
 }
+
+/// The beginnings of environment variables in the libraries and `eectl`.
+const VARIABLES: [&str; 6] = [
+    "EARTHENGINE_",
+    "GOOGLE_",
+    "GCE_",
+    "CLOUDSDK_",
+    "AWS_",
+    "SSL_CERT_",
+];
+
+#[test]
+fn environment_page_names_every_variable() {
+    let page = read("docs/src/environment.md");
+    let is_variable = |text: &&str| {
+        VARIABLES.iter().any(|start| text.starts_with(start))
+            && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+    };
+    let mut found = BTreeSet::new();
+    for path in files("crates", "rs") {
+        let source = read(&path);
+        found.extend(source.split('"').filter(is_variable).map(str::to_owned));
+    }
+    assert!(found.len() > 20, "{found:?}");
+    for name in found {
+        assert!(page.contains(&format!("`{name}")), "{name} is missing");
+    }
+}
