@@ -59,7 +59,7 @@ async fn replaced_credential_file_never_changes_the_identity() {
         assert!(text.contains(word), "no {word}: {text}");
     }
     assert!(
-        error.remedy().unwrap().text.contains("Start again"),
+        error.remedy().unwrap().text.contains("Restart the program"),
         "{text}"
     );
     let requests = emulator.requests_to(HOST).len();
