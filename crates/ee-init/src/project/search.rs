@@ -5,14 +5,14 @@ use std::time::Duration;
 use ee_credentials::Credentials;
 use ee_rest::ApiError;
 use ee_token::internal::{read_bounded, sanitize_message};
-use ee_token::{AccessToken, Endpoint, HttpClient, Remedy, Request};
+use ee_token::{AccessToken, Endpoint, HttpClient, Remedy, Request, RetryPolicy};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::project::list::{ApiState, ListedProject, interactive_retries};
+use crate::project::listed::{ApiState, ListedProject};
 use crate::{Error, ErrorKind, Registration};
 
 /// A page of 500 projects has a few hundred KiB.
@@ -199,6 +199,16 @@ pub(crate) async fn get<T: DeserializeOwned>(
         }
         tokio::time::sleep(retry.backoff(tries)).await;
         tries += 1;
+    }
+}
+
+/// Returns the retry policy of a list that a user waits for.
+pub(crate) fn interactive_retries() -> RetryPolicy {
+    RetryPolicy {
+        max_retries: 2,
+        max_backoff: Duration::from_secs(2),
+        max_elapsed: Duration::from_secs(20),
+        ..RetryPolicy::default()
     }
 }
 
