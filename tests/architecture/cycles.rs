@@ -18,15 +18,6 @@ const ALLOWED_CYCLES: [(&str, &str, &str); 2] = [
         "the token endpoint dispatches to the grants, which share its checks",
     ),
 ];
-/// Cycles that have not been cut yet, by crate and one of the modules.
-const NOT_YET_CUT: &[(&str, &str)] = &[
-    ("ee-cli", "cli"),
-    ("ee-credentials", "error"),
-    ("ee-credentials", "login::flow"),
-    ("ee-init", "builder"),
-    ("ee-rest", "client"),
-    ("ee-token", "source"),
-];
 
 #[test]
 fn import_cycles_are_few_and_in_one_directory() {
@@ -37,12 +28,6 @@ fn import_cycles_are_few_and_in_one_directory() {
     for name in names.chain(["xtask".to_owned()]) {
         for cycle in Modules::of_crate(&name).cycles() {
             let has = |member: &str| cycle.iter().any(|module| module == member);
-            if NOT_YET_CUT
-                .iter()
-                .any(|(of, member)| *of == name && has(member))
-            {
-                continue;
-            }
             let allowed = ALLOWED_CYCLES.iter();
             let mut allowed = allowed.filter(|(of, member, _)| *of == name && has(member));
             let dir = |module: &str| module.rsplit_once("::").map(|(dir, _)| dir.to_owned());

@@ -4,8 +4,8 @@ use earthengine::token::internal::sanitize;
 use earthengine::{Error, ErrorKind, Remedy};
 use serde_json::json;
 
-use crate::output::{Text, json_line, supports_color, write_stderr};
 use crate::signals::Signal;
+use crate::style::{Text, json_line, supports_color, write_stderr};
 
 /// Why a command failed.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ mod command;
 mod error;
 mod output;
 mod signals;
+mod style;
 
 use std::ffi::OsString;
 use std::io;

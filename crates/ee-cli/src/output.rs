@@ -1,11 +1,11 @@
 //! What is written to standard output, standard error and the log.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 
 use earthengine::Environment;
 use earthengine::credentials::Warning;
-use earthengine::token::internal::{is_unsafe_for_display, sanitize};
+use earthengine::token::internal::is_unsafe_for_display;
 use earthengine::token::redact;
 use serde_json::{Value, json};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -14,44 +14,11 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::Global;
 use crate::error::{CliError, remedy_line};
-
-/// Text to print. Everything added to it is redacted and stripped of control characters; only its
-/// own colors remain.
-#[derive(Default)]
-pub(crate) struct Text(String);
-
-impl Text {
-    pub(crate) fn add(&mut self, text: &str) {
-        self.0 += &sanitize(text, &[]);
-    }
-
-    /// Adds text, in color if enabled. `code` is an SGR code such as `1;31`.
-    pub(crate) fn paint(&mut self, color: bool, code: &str, text: &str) {
-        if color {
-            self.0 += &format!("\u{1b}[{code}m");
-        }
-        self.add(text);
-        if color {
-            self.0 += "\u{1b}[0m";
-        }
-    }
-
-    pub(crate) fn into_string(self) -> String {
-        self.0
-    }
-}
-
-impl<T: AsRef<str>> From<T> for Text {
-    fn from(text: T) -> Self {
-        let mut sanitized = Self::default();
-        sanitized.add(text.as_ref());
-        sanitized
-    }
-}
+use crate::style::{Text, json_line, write_stderr};
 
 /// Writes sanitized text to standard output.
 pub(crate) fn print(text: impl Into<Text>) -> Result<(), CliError> {
-    print_raw(text.into().0)
+    print_raw(text.into().into_string())
 }
 
 /// Writes a line of JSON to standard output. Secrets are redacted, and control characters are
@@ -85,34 +52,9 @@ fn redacted(value: Value) -> Value {
     }
 }
 
-/// Formats JSON as one line, with control characters escaped.
-pub(crate) fn json_line(value: Value) -> String {
-    let mut line = String::new();
-    for c in value.to_string().chars() {
-        if is_unsafe_for_display(c) {
-            let mut units = [0; 2];
-            for unit in c.encode_utf16(&mut units) {
-                line += &format!("\\u{unit:04x}");
-            }
-        } else {
-            line.push(c);
-        }
-    }
-    line + "\n"
-}
-
 /// Converts a path to a JSON string; bytes that are not UTF-8 are replaced.
 pub(crate) fn path_json(path: &Path) -> Value {
     path.to_string_lossy().into()
-}
-
-/// Returns whether to use color: on a terminal that supports it, unless `NO_COLOR` is set
-/// (<https://no-color.org>).
-pub(crate) fn supports_color(stream: &impl IsTerminal) -> bool {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    stream.is_terminal()
-        && !is_set("NO_COLOR")
-        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Removes control characters, invisible characters and direction marks, which could control the
@@ -150,17 +92,12 @@ pub(crate) fn warnings_as_json<'a>(warnings: impl IntoIterator<Item = &'a Warnin
 
 /// Writes a status line to standard error.
 pub(crate) fn print_status(text: &str) {
-    write_stderr(&(Text::from(text).0 + "\n"));
+    write_stderr(&(Text::from(text).into_string() + "\n"));
 }
 
 /// Writes a status object to standard error.
 pub(crate) fn print_status_json(value: Value) {
     write_stderr(&json_line(redacted(value)));
-}
-
-/// Writes to standard error, which may be closed; the exit status still reports a failure.
-pub(crate) fn write_stderr(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Standard error for the log, sanitized because log lines quote paths and servers.
@@ -170,7 +107,9 @@ impl Write for LogWriter {
     /// Called once per log line.
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         let text = Text::from(String::from_utf8_lossy(line));
-        std::io::stderr().lock().write_all(text.0.as_bytes())?;
+        std::io::stderr()
+            .lock()
+            .write_all(text.into_string().as_bytes())?;
         Ok(line.len())
     }
 
@@ -239,16 +178,6 @@ mod tests {
         );
         let read: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(read["path"], value["path"]);
-    }
-
-    #[test]
-    fn text_keeps_only_its_own_colors() {
-        let mut text = Text::from("a\u{1b}[2J ");
-        text.paint(true, "31", "b\u{1b}[0m ya29.secret");
-        assert_eq!(
-            text.into_string(),
-            "a[2J \u{1b}[31mb[0m [redacted]\u{1b}[0m"
-        );
     }
 
     #[test]

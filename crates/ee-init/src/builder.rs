@@ -12,7 +12,7 @@ use ee_token::internal::PrintablePath;
 use ee_token::{Endpoints, HttpClient, RetryPolicy, Scopes, SecretString};
 use url::Url;
 
-use crate::earth_engine::Inner;
+use crate::earth_engine::{ConnectStats, Inner};
 use crate::project::check_project;
 use crate::project::resolve::{ProjectInputs, resolve};
 use crate::project::suggest::add_suggestions;
@@ -61,14 +61,12 @@ impl fmt::Debug for ClientOption {
     }
 }
 
-/// What connecting cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ConnectStats {
-    /// How many requests were sent, including retries.
-    pub requests: u64,
-    /// How long connecting took.
-    pub elapsed: Duration,
+impl EarthEngine {
+    /// Creates a builder. All options are optional: credentials and project are found where the
+    /// other Earth Engine clients find them.
+    pub fn builder() -> EarthEngineBuilder {
+        EarthEngineBuilder::default()
+    }
 }
 
 impl Default for EarthEngineBuilder {

@@ -1,6 +1,7 @@
 //! The verified client.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ee_credentials::{Credentials, SearchStep, Warning};
 use ee_rest::{Assets, Client, Export, Operation, Operations, PixelsRequest, RequestBuilder};
@@ -8,7 +9,6 @@ use http::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::builder::{ConnectStats, EarthEngineBuilder};
 use crate::{Error, Project, Registration};
 
 /// A client whose credentials and project have been found and verified. Cheap to clone; clones
@@ -43,15 +43,19 @@ pub(crate) struct Inner {
     pub(crate) stats: ConnectStats,
 }
 
+/// What connecting cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectStats {
+    /// How many requests were sent, including retries.
+    pub requests: u64,
+    /// How long connecting took.
+    pub elapsed: Duration,
+}
+
 impl EarthEngine {
     pub(crate) fn new(inner: Inner) -> Self {
         Self(Arc::new(inner))
-    }
-
-    /// Creates a builder. All options are optional: credentials and project are found where the
-    /// other Earth Engine clients find them.
-    pub fn builder() -> EarthEngineBuilder {
-        EarthEngineBuilder::default()
     }
 
     /// Returns the project and where it was found.

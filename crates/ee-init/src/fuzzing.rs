@@ -6,19 +6,19 @@ use ee_rest::ApiError;
 use ee_token::AccessToken;
 use url::Url;
 
-use crate::project::list;
 use crate::project::list::Service;
+use crate::project::search;
 use crate::{ApiState, Error, ListedProject};
 
 /// Explains an error response of another service than Earth Engine.
 pub fn explain_service(api: &ApiError, url: &Url, credentials: &Credentials) -> Error {
-    list::explain(api, url, credentials)
+    search::explain(api, url, credentials)
 }
 
 /// Reads a page of the Resource Manager's response to a request with this token. Returns the
 /// projects and the next page token.
 pub fn listed_projects(body: &[u8], sent: &AccessToken) -> Option<(Vec<ListedProject>, String)> {
-    list::page(body, sent)
+    search::page(body, sent)
 }
 
 /// Reads Service Usage's response.

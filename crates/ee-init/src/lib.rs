@@ -31,14 +31,14 @@ mod project;
 mod scope_check;
 mod verify;
 
-pub use builder::{ConnectStats, EarthEngineBuilder};
+pub use builder::EarthEngineBuilder;
 pub use doctor::{Check, CheckStatus, Diagnosis};
-pub use earth_engine::EarthEngine;
+pub use earth_engine::{ConnectStats, EarthEngine};
 pub use ee_credentials::Found;
 pub use ee_rest::Registration;
 pub use error::{Error, ErrorKind};
 pub use http::Method;
 pub use login_status::LoginStatus;
-pub use project::list::{ApiState, ListedProject};
+pub use project::listed::{ApiState, ListedProject};
 pub use project::{Project, ProjectSource, check_project};
 pub use verify::VerifyLevel;

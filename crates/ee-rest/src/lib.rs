@@ -26,7 +26,6 @@
 mod api;
 mod auth;
 mod batch;
-mod builder;
 mod client;
 mod error;
 #[cfg(fuzzing)]
@@ -51,8 +50,8 @@ pub use api::{
 };
 pub use auth::Auth;
 pub use batch::{Batch, BatchResponse};
-pub use builder::ClientBuilder;
 pub use client::Client;
+pub use client::builder::ClientBuilder;
 pub use error::Error;
 pub use error::api_error::{ApiError, HelpLink, QuotaViolation};
 pub use error::kind::ErrorKind;

@@ -13,7 +13,9 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::builder::{API_CLIENT, API_KEY, CLIENT_VERSION, QUOTA_PROJECT, api_key, quota_project};
+use crate::client::builder::{
+    API_CLIENT, API_KEY, CLIENT_VERSION, QUOTA_PROJECT, api_key, quota_project,
+};
 use crate::{Auth, Error, ErrorKind};
 
 type BoxError = Box<dyn StdError + Send + Sync>;

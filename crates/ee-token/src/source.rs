@@ -4,7 +4,9 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::{AccessToken, Error};
+use chrono::Utc;
+
+use crate::{AccessToken, Error, ErrorKind, Remedy};
 
 /// The future that [`TokenSource::fetch_token`] returns.
 pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, Error>> + Send + 'a>>;
@@ -49,6 +51,27 @@ impl<T: TokenSource + ?Sized> TokenSource for std::sync::Arc<T> {
 
     fn can_retry_after_rejection(&self) -> bool {
         (**self).can_retry_after_rejection()
+    }
+}
+
+/// A caller-supplied token. Returned until it expires, and never refreshed.
+impl TokenSource for AccessToken {
+    fn fetch_token(&self) -> TokenFuture<'_> {
+        Box::pin(async {
+            match self.expires_at() {
+                Some(at) if at <= Utc::now() => Err(Error::new(
+                    ErrorKind::Expired,
+                    format!(
+                        "the caller-supplied access token expired at {}",
+                        at.format("%Y-%m-%dT%H:%M:%SZ")
+                    ),
+                )
+                .with_remedy(Remedy::new(
+                    "Supply a new token, or a credential or closure that can refresh it.",
+                ))),
+                _ => Ok(self.clone()),
+            }
+        })
     }
 }
 

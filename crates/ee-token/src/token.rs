@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use http::HeaderValue;
 
 use crate::secret::wipe::sensitive_header;
-use crate::source::{TokenFuture, TokenSource};
 use crate::{Error, ErrorKind, Remedy, Scopes};
 
 const BEARER: &str = "Bearer ";
@@ -110,27 +109,6 @@ impl fmt::Debug for AccessToken {
             .field("expires_at", &self.expires_at)
             .field("scopes", &self.scopes)
             .finish()
-    }
-}
-
-/// A caller-supplied token. Returned until it expires, and never refreshed.
-impl TokenSource for AccessToken {
-    fn fetch_token(&self) -> TokenFuture<'_> {
-        Box::pin(async {
-            match self.expires_at {
-                Some(at) if at <= Utc::now() => Err(Error::new(
-                    ErrorKind::Expired,
-                    format!(
-                        "the caller-supplied access token expired at {}",
-                        at.format("%Y-%m-%dT%H:%M:%SZ")
-                    ),
-                )
-                .with_remedy(Remedy::new(
-                    "Supply a new token, or a credential or closure that can refresh it.",
-                ))),
-                _ => Ok(self.clone()),
-            }
-        })
     }
 }
 

@@ -1,16 +1,18 @@
 //! The command line.
 
 mod api;
+mod global;
 mod project;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use earthengine::credentials::check_path_flag;
 
 pub(crate) use api::Api;
+pub(crate) use global::Global;
 pub(crate) use project::{Project, ProjectCommand, ProjectId};
 
 use crate::command::auth::login::Login;
@@ -51,46 +53,6 @@ pub(crate) fn check_paths(args: &[OsString]) -> Result<(), CliError> {
         }
     }
     Ok(())
-}
-
-/// The options of every command, allowed before and after its name.
-#[derive(Debug, Args)]
-pub(crate) struct Global {
-    /// Use this Cloud project, given as an ID or a number
-    #[arg(long, global = true, value_name = "PROJECT")]
-    pub(crate) project: Option<String>,
-
-    /// Use this credential file, of any type that Application Default Credentials support
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) credentials: Option<PathBuf>,
-
-    /// Impersonate this service account
-    #[arg(long, global = true, value_name = "EMAIL")]
-    pub(crate) impersonate: Option<String>,
-
-    /// Request these scopes, separated by commas, as URLs or short names
-    #[arg(long, global = true, value_name = "A,B", value_delimiter = ',')]
-    pub(crate) scopes: Vec<String>,
-
-    /// Allow credential files to send requests to this host (repeatable)
-    #[arg(long, global = true, value_name = "HOST")]
-    pub(crate) allow_host: Vec<String>,
-
-    /// Request a new access token and do not cache it on disk
-    #[arg(long, global = true)]
-    pub(crate) no_token_cache: bool,
-
-    /// Print the result as JSON on standard output, and an error as JSON on standard error
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-
-    /// Print only the result
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
-
-    /// Log each step to standard error; repeat for more detail
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    pub(crate) verbose: u8,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::cli::Global;
 use crate::error::{CliError, remedy_line};
-use crate::output::{Text, print, print_json, strip_unsafe_chars, supports_color};
+use crate::output::{print, print_json, strip_unsafe_chars};
+use crate::style::{Text, supports_color};
 
 pub(crate) async fn run(global: &Global) -> Result<(), CliError> {
     let builder = super::builder(global);

@@ -35,11 +35,7 @@ fn read(path: &Path) -> Result<Option<String>, Error> {
         Err(error) if error.is_transient() => Err(error),
         // The file is not a credential.
         Err(error) => {
-            let invalid = Error::new(ErrorKind::InvalidEnvironment, error.to_string());
-            Err(match error.remedy() {
-                Some(remedy) => invalid.with_remedy(remedy.clone()),
-                None => invalid,
-            })
+            Err(Error::new(ErrorKind::InvalidEnvironment, error.to_string()).with_cause(error))
         }
     }
 }

@@ -426,11 +426,7 @@ fn file_of(origin: CredentialSource, path: &Path) -> Location {
 
 /// Adds the steps of the search to the error that ended it.
 fn invalid_credentials(error: Error, steps: Vec<SearchStep>) -> Error {
-    let mut failed = Error::new(error.kind(), error.to_string());
-    if let Some(remedy) = error.remedy() {
-        failed = failed.with_remedy(remedy.clone());
-    }
-    failed.with_source(FailedSearch {
+    error.clone().with_source(FailedSearch {
         steps,
         cause: Some(Box::new(error)),
     })

@@ -4,7 +4,7 @@ use ee_token::internal::{UrlField, UrlMatch, is_loopback};
 use ee_token::{Endpoint, Endpoints, Remedy};
 use url::Url;
 
-use crate::input::location::Location;
+use crate::input::location::{DOWNLOAD_AGAIN, Location};
 use crate::input::quote::clipped;
 use crate::input::shell::is_plain_word;
 use crate::{CredentialOptions, Error, ErrorKind};
@@ -57,9 +57,7 @@ pub(crate) fn parse(url: &str, name: &str, location: &Location) -> Result<(Url, 
     }
     if !url.username().is_empty() || url.password().is_some() {
         let why = format!("names {host} with a user name or a password");
-        return Err(disallowed(location, name, &why).with_remedy(Remedy::new(
-            "Download or create the credential again, and use it unchanged.",
-        )));
+        return Err(disallowed(location, name, &why).with_remedy(Remedy::new(DOWNLOAD_AGAIN)));
     }
     Ok((url, host))
 }

@@ -292,12 +292,7 @@ pub(crate) fn while_replaced(error: Error) -> Error {
     if !is_denied {
         return error;
     }
-    let transient = Error::new(ErrorKind::Io, error.to_string());
-    match error.remedy() {
-        Some(remedy) => transient.with_remedy(remedy.clone()),
-        None => transient,
-    }
-    .with_source(error)
+    Error::new(ErrorKind::Io, error.to_string()).with_cause(error)
 }
 
 pub(crate) fn decode(bytes: &[u8], location: &Location) -> Result<Zeroizing<String>, Error> {

@@ -9,6 +9,10 @@ use ee_token::internal::PrintablePath;
 use crate::input::quote::clipped;
 use crate::{Error, ErrorKind};
 
+/// The remedy for a credential that was changed or damaged.
+pub(crate) const DOWNLOAD_AGAIN: &str =
+    "Download or create the credential again, and use it unchanged.";
+
 /// The location of a text.
 #[derive(Debug, Clone)]
 pub(crate) enum Location {
@@ -61,9 +65,7 @@ impl Location {
     /// Returns the error for a field that cannot be used.
     pub(crate) fn invalid_field(&self, field: &str, why: impl fmt::Display) -> Error {
         self.invalid(format_args!("the field `{}` {why}", clipped(field)))
-            .with_remedy(Remedy::new(
-                "Download or create the credential again, and use it unchanged.",
-            ))
+            .with_remedy(Remedy::new(DOWNLOAD_AGAIN))
     }
 }
 

@@ -3,7 +3,7 @@
 use ee_token::Remedy;
 
 use crate::Error;
-use crate::input::location::Location;
+use crate::input::location::{DOWNLOAD_AGAIN, Location};
 
 /// Text where the JSON of a credential is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,9 +123,9 @@ pub(crate) fn invalid_json(location: &Location, error: &serde_json::Error) -> Er
     } else {
         format!("its JSON is invalid at {at}")
     };
-    location.invalid(why).with_remedy(Remedy::new(
-        "Download or create the credential again, and use it unchanged.",
-    ))
+    location
+        .invalid(why)
+        .with_remedy(Remedy::new(DOWNLOAD_AGAIN))
 }
 
 #[cfg(test)]

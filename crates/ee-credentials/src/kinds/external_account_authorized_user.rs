@@ -113,20 +113,20 @@ impl WorkforceUser {
     }
 
     fn explain(&self, error: ee_token::Error) -> ee_token::Error {
-        let kind = error.kind();
-        if !matches!(kind, Token::Rejected | Token::ReauthenticationRequired) {
+        if !matches!(
+            error.kind(),
+            Token::Rejected | Token::ReauthenticationRequired
+        ) {
             return error;
         }
         let message = format!("{error} (the login in {})", self.location);
-        ee_token::Error::new(kind, message)
-            .with_remedy(
-                Remedy::new(
-                    "The login has expired (the workforce pool sets the session length) or was revoked. Log in again.",
-                )
-                .command(LOGIN)
-                .url("https://cloud.google.com/iam/docs/workforce-obtaining-short-lived-credentials"),
+        error.context(message).with_remedy(
+            Remedy::new(
+                "The login has expired (the workforce pool sets the session length) or was revoked. Log in again.",
             )
-            .with_source(error)
+            .command(LOGIN)
+            .url("https://cloud.google.com/iam/docs/workforce-obtaining-short-lived-credentials"),
+        )
     }
 }
 

@@ -152,12 +152,12 @@ impl ServiceIdentity {
             Ok(response) => Ok(response.access_token),
             Err(error) if error.kind().is_rejection() => {
                 let message = format!("{error} (the service identity in {})", self.location);
-                Err(ee_token::Error::new(error.kind(), message)
+                Err(error
+                    .context(message)
                     .with_principal(&*self.subject)
                     .with_remedy(Remedy::new(
                         "Check that the service identity and its key exist, and that the token server knows the audience.",
-                    ))
-                    .with_source(error))
+                    )))
             }
             Err(error) => Err(error),
         }

@@ -147,11 +147,9 @@ impl fmt::Debug for ServiceAccountKey {
 
 fn parse_key(pem: &str, location: &Location, at: &str) -> Result<RsaPrivateKey, Error> {
     RsaPrivateKey::from_pem(pem).map_err(|error| {
-        let invalid = location.invalid(format_args!("{at}{error}"));
-        match error.remedy() {
-            Some(remedy) => invalid.with_remedy(remedy.clone()),
-            None => invalid,
-        }
+        location
+            .invalid(format_args!("{at}{error}"))
+            .with_cause(error)
     })
 }
 
@@ -270,20 +268,14 @@ impl ServiceAccount {
             Some(id) => format!("key {id} of {email}"),
             None => format!("the key of {email}"),
         };
-        let explained = ee_token::Error::new(
-            error.kind(),
-            format!("{error} ({key}, from {})", self.key.location),
-        )
-        .with_principal(email);
-        let remedy = match error.kind() {
-            Token::Rejected => self.remedy(&error.to_string()).or(error.remedy().cloned()),
-            _ => error.remedy().cloned(),
-        };
-        match remedy {
-            Some(remedy) => explained.with_remedy(remedy),
-            None => explained,
+        let message = error.to_string();
+        let explained = error
+            .context(format!("{message} ({key}, from {})", self.key.location))
+            .with_principal(email);
+        match self.remedy(&message) {
+            Some(remedy) if explained.kind() == Token::Rejected => explained.with_remedy(remedy),
+            _ => explained,
         }
-        .with_source(error)
     }
 
     /// Returns the remedy for a message of Google's, or `None` for an unknown one.

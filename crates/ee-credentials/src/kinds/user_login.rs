@@ -71,9 +71,8 @@ impl RefreshToken {
         );
         let explained = if is_about_login {
             let message = format!("{error} (the login in {})", self.location);
-            ee_token::Error::new(kind, message)
-                .with_remedy(self.remedy(kind, &error))
-                .with_source(error)
+            let remedy = self.remedy(kind, &error);
+            error.context(message).with_remedy(remedy)
         } else {
             error
         };

@@ -9,6 +9,7 @@ use url::Url;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
+use crate::kinds::oauth_clients::{CLIENT_ID, CLIENT_SECRET};
 use crate::login::pkce;
 use crate::{Error, ErrorKind};
 
@@ -17,6 +18,16 @@ use crate::{Error, ErrorKind};
 pub(crate) struct Client {
     pub(super) id: String,
     pub(super) secret: SecretString,
+}
+
+impl Client {
+    /// Returns Earth Engine's own client.
+    pub(super) fn earth_engine() -> Self {
+        Self {
+            id: CLIENT_ID.to_owned(),
+            secret: CLIENT_SECRET.into(),
+        }
+    }
 }
 
 /// A request to the authorization endpoint.

@@ -1,25 +1,18 @@
-//! The login flow: reuse working credentials, select a mode, obtain a grant, save it.
+//! The login flow: reuse working credentials, or select a mode and log in.
 
-use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use ee_token::{ErrorKind as Token, HttpClient, Remedy, Scopes};
-use tokio::time::timeout;
+use ee_token::{ErrorKind as Token, HttpClient, Scopes};
 
-use crate::kinds::oauth_clients::{CLIENT_ID, CLIENT_SECRET, EARTH_ENGINE_LOGIN};
-use crate::login::authorization::{Client, TokenGrant, covers, missing};
+use crate::login::authorization::missing;
 use crate::login::modes::colab;
 use crate::login::modes::gcloud;
 use crate::login::modes::localhost;
 use crate::login::modes::notebook;
 use crate::login::modes::notebook::NotebookLogin;
+use crate::login::session::{SavedLogin, Session};
 use crate::login::{Browser, LoginMode, Terminal};
-use crate::{
-    CredentialOptions, Credentials, Environment, Error, ErrorKind, Login, LoginFile, Search,
-    Warning,
-};
+use crate::{CredentialOptions, Credentials, Environment, Error, LoginFile, Search};
 
 /// How long to wait for the user.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
@@ -56,13 +49,9 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 /// If the future is dropped, the login is saved completely or not at all.
 #[derive(Debug, Clone)]
 pub struct LoginFlow {
-    pub(super) environment: Environment,
-    pub(super) http: HttpClient,
+    session: Session,
     mode: Option<LoginMode>,
-    scopes: Option<Scopes>,
     force: bool,
-    pub(super) quiet: bool,
-    timeout: Duration,
 }
 
 /// The outcome of a login.
@@ -80,35 +69,19 @@ pub enum LoginOutcome {
     NotNeeded,
 }
 
-/// A saved login.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct SavedLogin {
-    /// The file.
-    pub path: std::path::PathBuf,
-    /// The login mode.
-    pub mode: LoginMode,
-    /// The scopes that were granted and saved.
-    pub granted: Scopes,
-    /// The requested scopes that the user did not grant.
-    pub missing: Scopes,
-    /// When the login expires, if it does.
-    pub expires_at: Option<DateTime<Utc>>,
-    /// Warnings for the user.
-    pub warnings: Vec<Warning>,
-}
-
 impl LoginFlow {
     /// Creates a login for the file of this environment.
     pub fn new(environment: Environment, http: HttpClient) -> Self {
         Self {
-            environment,
-            http,
+            session: Session {
+                environment,
+                http,
+                scopes: None,
+                quiet: false,
+                timeout: DEFAULT_TIMEOUT,
+            },
             mode: None,
-            scopes: None,
             force: false,
-            quiet: false,
-            timeout: DEFAULT_TIMEOUT,
         }
     }
 
@@ -122,7 +95,7 @@ impl LoginFlow {
     /// Sets the requested scopes. Defaults to [`Scopes::earth_engine`], also if empty.
     #[must_use]
     pub fn scopes(mut self, scopes: Scopes) -> Self {
-        self.scopes = (!scopes.is_empty()).then_some(scopes);
+        self.session.scopes = (!scopes.is_empty()).then_some(scopes);
         self
     }
 
@@ -138,14 +111,14 @@ impl LoginFlow {
     /// prompts for its code itself.
     #[must_use]
     pub fn quiet(mut self, yes: bool) -> Self {
-        self.quiet = yes;
+        self.session.quiet = yes;
         self
     }
 
     /// Sets how long to wait for the user. Defaults to five minutes.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
-        self.timeout = limit;
+        self.session.timeout = limit;
         self
     }
 
@@ -153,21 +126,22 @@ impl LoginFlow {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::LoginUnavailable`] if the mode cannot be used in this environment
-    /// - [`ErrorKind::LoginDenied`] if the user denies access
-    /// - [`ErrorKind::LoginTimeout`] if the user does not finish in time
-    /// - [`ErrorKind::LoginFailed`] if the response or the code is invalid
-    /// - [`ErrorKind::CredentialsFile`] if the file cannot be written
-    /// - [`ErrorKind::InvalidFile`] if a directory is in place of the file
-    /// - [`ErrorKind::Token`] if Google cannot be reached
+    /// - [`ErrorKind::LoginUnavailable`](crate::ErrorKind::LoginUnavailable) if the mode cannot be used in this environment
+    /// - [`ErrorKind::LoginDenied`](crate::ErrorKind::LoginDenied) if the user denies access
+    /// - [`ErrorKind::LoginTimeout`](crate::ErrorKind::LoginTimeout) if the user does not finish in time
+    /// - [`ErrorKind::LoginFailed`](crate::ErrorKind::LoginFailed) if the response or the code is invalid
+    /// - [`ErrorKind::CredentialsFile`](crate::ErrorKind::CredentialsFile) if the file cannot be written
+    /// - [`ErrorKind::InvalidFile`](crate::ErrorKind::InvalidFile) if a directory is in place of the file
+    /// - [`ErrorKind::Token`](crate::ErrorKind::Token) if Google cannot be reached
     pub async fn run(
         &self,
         terminal: &dyn Terminal,
         browser: &dyn Browser,
     ) -> Result<LoginOutcome, Error> {
+        let session = &self.session;
         let mode = match self.mode {
             Some(mode) => mode,
-            None => LoginMode::detect(&self.environment, browser),
+            None => LoginMode::detect(&session.environment, browser),
         };
         if mode == LoginMode::AppDefault {
             return Ok(LoginOutcome::NotNeeded);
@@ -179,14 +153,22 @@ impl LoginFlow {
             return Ok(LoginOutcome::AlreadyLoggedIn(credentials));
         }
         // A file that cannot be written is reported before the user is prompted.
-        LoginFile::open(&self.environment)?.check_place()?;
+        LoginFile::open(&session.environment)?.check_place()?;
         let saved = match mode {
-            LoginMode::Localhost { port } => localhost::run(self, port, terminal, browser).await?,
-            LoginMode::Notebook => return notebook::run(self, terminal, browser).await,
-            LoginMode::Gcloud | LoginMode::GcloudLegacy => {
-                gcloud::run(self, mode, terminal, browser).await?
+            LoginMode::Localhost { port } => {
+                localhost::run(session, port, terminal, browser).await?
             }
-            LoginMode::Colab => return Err(colab::not_logged_in(self)),
+            LoginMode::Notebook => {
+                let login = notebook::begin(session)?;
+                if session.quiet {
+                    return Ok(LoginOutcome::AwaitingCode(login));
+                }
+                notebook::run(session, &login, terminal, browser).await?
+            }
+            LoginMode::Gcloud | LoginMode::GcloudLegacy => {
+                gcloud::run(session, mode, terminal, browser).await?
+            }
+            LoginMode::Colab => return Err(colab::not_logged_in(session)),
             LoginMode::AppDefault => return Ok(LoginOutcome::NotNeeded),
         };
         Ok(LoginOutcome::LoggedIn(saved))
@@ -203,46 +185,16 @@ impl LoginFlow {
         verifier: &ee_token::SecretString,
         code: &ee_token::SecretString,
     ) -> Result<SavedLogin, Error> {
-        notebook::finish(self, verifier, code).await
-    }
-
-    pub(super) fn requested_scopes(&self) -> Scopes {
-        self.scopes.clone().unwrap_or_default()
-    }
-
-    pub(super) fn requests_other_scopes(&self) -> bool {
-        let usual = Scopes::earth_engine();
-        self.scopes
-            .as_ref()
-            .is_some_and(|s| s.len() != usual.len() || s.iter().any(|s| !usual.contains(s)))
-    }
-
-    /// Waits for the user, up to the timeout.
-    pub(super) async fn wait<T>(
-        &self,
-        work: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
-        timeout(self.timeout, work).await.unwrap_or_else(|_| {
-            Err(Error::new(
-                ErrorKind::LoginTimeout,
-                format!(
-                    "the login was not finished within {} seconds",
-                    self.timeout.as_secs_f64()
-                ),
-            )
-            .with_remedy(
-                Remedy::new("Log in again, with a longer --timeout if needed.")
-                    .command(EARTH_ENGINE_LOGIN),
-            ))
-        })
+        notebook::finish(&self.session, verifier, code).await
     }
 
     /// Returns the credentials that a program would use now, if their token has the requested
-    /// scopes. Fails with [`ErrorKind::Token`] if Google cannot be reached.
+    /// scopes. Fails with [`ErrorKind::Token`](crate::ErrorKind::Token) if Google cannot be reached.
     async fn valid_credentials(&self) -> Result<Option<Credentials>, Error> {
-        let requested = self.requested_scopes();
-        let options = CredentialOptions::new(self.http.clone()).scopes(requested.clone());
-        let environment = &self.environment;
+        let session = &self.session;
+        let requested = session.requested_scopes();
+        let options = CredentialOptions::new(session.http.clone()).scopes(requested.clone());
+        let environment = &session.environment;
         // Without this, a laptop without credentials would wait seconds for a metadata server.
         let probe = environment.probes_network() && environment.is_google_machine();
         let search = Search::new(environment.clone().with_metadata_probe(probe), options);
@@ -263,119 +215,6 @@ impl LoginFlow {
             Err(_) => Ok(None),
         }
     }
-
-    /// Saves a grant with the requested scopes that it contains.
-    pub(super) async fn save(
-        &self,
-        mode: LoginMode,
-        granted: TokenGrant,
-        requested: &Scopes,
-        client: &Client,
-        redirect_uri: Option<String>,
-    ) -> Result<SavedLogin, Error> {
-        let Some(refresh_token) = granted.refresh_token else {
-            return Err(Error::new(
-                ErrorKind::LoginFailed,
-                "Google returned no refresh token, so the login would expire within an hour",
-            )
-            .with_remedy(
-                Remedy::new(
-                    "Remove the application's access on the page of your Google Account, then log in again.",
-                )
-                .url("https://myaccount.google.com/connections"),
-            ));
-        };
-        let stored = granted_of(requested, &granted.scopes);
-        let made_at = Utc::now();
-        let mut login = Login::new(refresh_token, stored.clone())
-            .client(client.id.clone(), client.secret.clone())
-            .login_mode_at(mode.name(), made_at);
-        if let Some(uri) = redirect_uri {
-            login = login.redirect_uri(uri);
-        }
-        let store = LoginFile::open(&self.environment)?;
-        let path = store.path().to_owned();
-        // Dropped together with this future, which cancels the write.
-        let caller = Arc::new(());
-        let weak = Arc::downgrade(&caller);
-        let stored_file = tokio::task::spawn_blocking(move || {
-            let is_wanted = || weak.strong_count() > 0;
-            let warnings = store.save_login_while(&is_wanted, &login)?;
-            Ok::<_, Error>((warnings, store.read()?))
-        })
-        .await
-        .map_err(|_| {
-            Error::new(
-                ErrorKind::CredentialsFile,
-                "the runtime shut down before the login was saved",
-            )
-            .with_remedy(Remedy::new("Log in again."))
-        })?;
-        drop(caller);
-        let (mut warnings, file) = stored_file?;
-        let file = file.map(|stored| stored.file);
-        let missing = missing(requested, &granted.scopes);
-        warnings.extend(missing_warning(&missing));
-        warnings.extend(file.as_ref().and_then(|file| file.warning()));
-        warnings.extend(self.variable_warning());
-        Ok(SavedLogin {
-            path,
-            mode,
-            granted: stored,
-            missing,
-            expires_at: file.and_then(|file| file.login_expires_at()),
-            warnings,
-        })
-    }
-
-    /// Warns about a variable that takes precedence over the saved login.
-    fn variable_warning(&self) -> Option<Warning> {
-        const NAME: &str = "EARTHENGINE_TOKEN";
-        self.environment
-            .raw(NAME)
-            .filter(|value| !value.is_empty())?;
-        Some(Warning::new(
-            "env_var_takes_precedence",
-            format!("{NAME} is set and takes precedence over this login"),
-            Remedy::new(format!("Unset {NAME} to use the login.")).command(format!("unset {NAME}")),
-        ))
-    }
-}
-
-impl Client {
-    /// Returns Earth Engine's own client.
-    pub(super) fn earth_engine() -> Self {
-        Self {
-            id: CLIENT_ID.to_owned(),
-            secret: CLIENT_SECRET.into(),
-        }
-    }
-}
-
-/// Returns the requested scopes that were granted, or all granted scopes if there are none.
-fn granted_of(requested: &Scopes, granted: &Scopes) -> Scopes {
-    let both = Scopes::new(requested.iter().filter(|scope| covers(granted, scope)));
-    if both.is_empty() {
-        granted.clone()
-    } else {
-        both
-    }
-}
-
-fn missing_warning(missing: &Scopes) -> Option<Warning> {
-    (!missing.is_empty()).then(|| {
-        Warning::new(
-            "scopes_not_granted",
-            format!("scopes not granted on the consent page: {missing}"),
-            Remedy::new("Requests that need them will be denied. To grant them, log in again and leave their boxes checked.")
-                .command(format!("{EARTH_ENGINE_LOGIN} --force")),
-        )
-    })
-}
-
-/// Returns whether a secret is empty or consists of white space.
-pub(super) fn is_blank(secret: &ee_token::SecretString) -> bool {
-    secret.expose_secret().trim().is_empty()
 }
 
 #[cfg(test)]

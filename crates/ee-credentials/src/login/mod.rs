@@ -13,12 +13,14 @@ pub(crate) mod fuzzing;
 mod loopback;
 mod mode;
 mod pkce;
+mod session;
 mod terminal;
 mod web;
 
 pub use crate::login::modes::notebook::NotebookLogin;
-pub use flow::{LoginFlow, LoginOutcome, SavedLogin};
+pub use flow::{LoginFlow, LoginOutcome};
 pub use mode::LoginMode;
+pub use session::SavedLogin;
 pub use terminal::{Browser, PromptFuture, SystemBrowser, Terminal};
 pub use url::Url;
 pub use web::{PendingLogin, WebFlow, WebLogin};

@@ -1,79 +1,25 @@
 //! The projects that a user can access, and which of them can be used for Earth Engine.
 
-#[cfg(fuzzing)]
-pub(crate) use crate::project::search::{explain, page};
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use ee_credentials::Credentials;
 use ee_rest::{Client, ProjectConfig};
-use ee_token::{Endpoint, HttpClient, RetryPolicy};
+use ee_token::{Endpoint, HttpClient};
 use http::Method;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::project::listed::{ApiState, ListedProject};
 use crate::project::resolve::{ProjectInputs, resolve};
+use crate::project::search;
 use crate::verify::may_not_read_config;
 use crate::{EarthEngine, EarthEngineBuilder, Error, ErrorKind, Registration};
 
 /// The maximum number of projects that are checked at once.
 const MAX_CONCURRENT: usize = 8;
 const TIMEOUT: Duration = Duration::from_secs(15);
-
-/// A Cloud project that the principal can access.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ListedProject {
-    /// The project ID.
-    pub id: String,
-    /// The project number. Empty if the server did not report it.
-    pub number: String,
-    /// The display name, which is not unique. Empty if the server did not report a valid one (of
-    /// at most 30 characters).
-    pub name: String,
-    /// Whether the Earth Engine API is enabled.
-    pub api: ApiState,
-    /// How the project is registered for Earth Engine.
-    pub registration: Registration,
-    /// Why the registration is not known, if it is not.
-    pub error: Option<ErrorKind>,
-}
-
-impl ListedProject {
-    /// Returns whether Earth Engine can be used with the project, as far as is known.
-    pub fn is_ready(&self) -> bool {
-        self.api == ApiState::Enabled
-            && matches!(
-                self.registration,
-                Registration::Commercial | Registration::NotCommercial
-            )
-    }
-}
-
-/// Whether the Earth Engine API is enabled in a project.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ApiState {
-    /// The API is enabled.
-    Enabled,
-    /// The API is not enabled.
-    Disabled,
-    /// The principal may not see the state, or the server did not report it.
-    Unknown,
-}
-
-impl ApiState {
-    /// Returns the name in JSON: `enabled`, `disabled` or `unknown`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Enabled => "enabled",
-            Self::Disabled => "disabled",
-            Self::Unknown => "unknown",
-        }
-    }
-}
 
 impl EarthEngineBuilder {
     /// Lists the projects that the principal can access, those that can be used for Earth Engine
@@ -132,7 +78,7 @@ async fn list(
     payer: Option<&str>,
     client: Client,
 ) -> Result<Vec<ListedProject>, Error> {
-    let mut projects = crate::project::search::search(http, credentials, payer).await?;
+    let mut projects = search::search(http, credentials, payer).await?;
     let limit = Arc::new(Semaphore::new(MAX_CONCURRENT));
     // Dropping the set, and so this future, cancels the pending checks.
     let mut checks = JoinSet::new();
@@ -209,7 +155,7 @@ impl ProjectCheck {
             .client
             .request(Method::GET, format!("projects/{}/config", self.project))
             .project(&self.project)
-            .retry_policy(interactive_retries())
+            .retry_policy(search::interactive_retries())
             .timeout(TIMEOUT)
             .send()
             .await?;
@@ -230,8 +176,7 @@ impl ProjectCheck {
             return ApiState::Unknown;
         };
         let response: Result<(Service, _), _> =
-            crate::project::search::get(&self.http, &self.credentials, Some(&self.project), &url)
-                .await;
+            search::get(&self.http, &self.credentials, Some(&self.project), &url).await;
         response.map_or(ApiState::Unknown, |(service, _)| service.api())
     }
 }
@@ -249,16 +194,6 @@ impl Service {
             "DISABLED" => ApiState::Disabled,
             _ => ApiState::Unknown,
         }
-    }
-}
-
-/// Returns the retry policy of a list that a user waits for.
-pub(crate) fn interactive_retries() -> RetryPolicy {
-    RetryPolicy {
-        max_retries: 2,
-        max_backoff: Duration::from_secs(2),
-        max_elapsed: Duration::from_secs(20),
-        ..RetryPolicy::default()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Cloud projects.
 
 pub(crate) mod list;
+pub(crate) mod listed;
 pub(crate) mod resolve;
 pub(crate) mod search;
 pub(crate) mod suggest;

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use ee_credentials::Credentials;
 use ee_rest::ApiError;
-use ee_token::internal::{read_bounded, sanitize_message};
-use ee_token::{AccessToken, Endpoint, HttpClient, Remedy, Request};
+use ee_token::internal::{Exchange, sanitize_message};
+use ee_token::{AccessToken, Endpoint, HttpClient, Remedy, Request, RetryPolicy};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::project::list::{ApiState, ListedProject, interactive_retries};
+use crate::project::listed::{ApiState, ListedProject};
 use crate::{Error, ErrorKind, Registration};
 
 /// A page of 500 projects has a few hundred KiB.
@@ -146,13 +146,15 @@ pub(crate) async fn get<T: DeserializeOwned>(
     payer: Option<&str>,
     url: &Url,
 ) -> Result<(T, AccessToken), Error> {
+    let exchange = Exchange::new(http)
+        .timeout(TIMEOUT)
+        .max_response_size(MAX_RESPONSE_SIZE);
     let retry = interactive_retries();
     let mut renewed = false;
     let mut tries = 0;
     loop {
         let token = credentials.token().await?;
         let mut request = Request::new(Method::GET, url.clone());
-        *request.timeout_mut() = Some(TIMEOUT);
         let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, token.header().clone());
         if let Some(payer) = payer {
@@ -164,24 +166,17 @@ pub(crate) async fn get<T: DeserializeOwned>(
             })?;
             headers.insert("x-goog-user-project", payer);
         }
-        let exchange = async {
-            let mut response = http.send(request).await?;
-            let status = response.status();
-            Ok::<_, ee_token::Error>((
-                status,
-                read_bounded(&mut response, MAX_RESPONSE_SIZE).await?,
-            ))
-        };
-        let error = match exchange.await {
-            Ok((StatusCode::OK, body)) => {
+        let error = match exchange.send(request).await {
+            Ok(received) if received.status == StatusCode::OK => {
                 if let Some(cache) = credentials.token_cache() {
                     cache.accepted(&token);
                 }
-                let value = serde_json::from_slice(&body).map_err(|_| invalid_response(url))?;
+                let value =
+                    serde_json::from_slice(&received.body).map_err(|_| invalid_response(url))?;
                 return Ok((value, token));
             }
-            Ok((status, body)) => {
-                if status == StatusCode::UNAUTHORIZED
+            Ok(received) => {
+                if received.status == StatusCode::UNAUTHORIZED
                     && !renewed
                     && let Some(cache) = credentials.token_cache()
                     && cache.renew(&token).await?.is_some()
@@ -189,7 +184,8 @@ pub(crate) async fn get<T: DeserializeOwned>(
                     renewed = true;
                     continue;
                 }
-                let api = ApiError::from_response_redacting(&token, status, &body);
+                let api =
+                    ApiError::from_response_redacting(&token, received.status, &received.body);
                 explain(&api, url, credentials)
             }
             Err(error) => Error::from(error),
@@ -199,6 +195,16 @@ pub(crate) async fn get<T: DeserializeOwned>(
         }
         tokio::time::sleep(retry.backoff(tries)).await;
         tries += 1;
+    }
+}
+
+/// Returns the retry policy of a list that a user waits for.
+pub(crate) fn interactive_retries() -> RetryPolicy {
+    RetryPolicy {
+        max_retries: 2,
+        max_backoff: Duration::from_secs(2),
+        max_elapsed: Duration::from_secs(20),
+        ..RetryPolicy::default()
     }
 }
 

@@ -7,7 +7,7 @@ use ee_rest::ProjectId;
 use ee_token::HttpClient;
 use tokio::time::timeout;
 
-use crate::project::list::ListedProject;
+use crate::project::listed::ListedProject;
 use crate::project::search::search;
 use crate::{Error, ErrorKind};
 

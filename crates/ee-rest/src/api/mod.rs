@@ -6,6 +6,7 @@ pub(crate) mod project_config;
 
 mod algorithms;
 mod assets;
+mod compute;
 mod download;
 mod exports;
 mod features;

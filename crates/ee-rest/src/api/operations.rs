@@ -240,6 +240,14 @@ impl fmt::Debug for OperationSnapshot {
 
 impl std::error::Error for OperationSnapshot {}
 
+impl Error {
+    /// Returns the operation that failed, was cancelled, or did not finish before the deadline.
+    pub fn operation(&self) -> Option<&Operation> {
+        let last: &OperationSnapshot = self.find_source()?;
+        Some(&last.operation)
+    }
+}
+
 /// The methods for long-running operations, returned by [`Client::operations`].
 ///
 /// An operation is identified by its name, `projects/P/operations/ID`, or by its ID alone, which

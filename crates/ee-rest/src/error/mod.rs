@@ -13,8 +13,7 @@ use ee_token::Remedy;
 use ee_token::internal::{ErrorExtra, error_type};
 use http::StatusCode;
 
-use crate::api::operations::OperationSnapshot;
-use crate::{ApiError, ErrorKind, Operation};
+use crate::{ApiError, ErrorKind};
 
 error_type! {
     /// An error of a request. One word wide and cheap to clone.
@@ -71,12 +70,6 @@ impl Error {
         self.0.find_source()
     }
 
-    /// Returns the operation that failed, was cancelled, or did not finish before the deadline.
-    pub fn operation(&self) -> Option<&Operation> {
-        let last: &OperationSnapshot = self.0.find_source()?;
-        Some(&last.operation)
-    }
-
     /// Returns the error of the token source, if the kind is [`ErrorKind::Token`].
     pub fn token_error(&self) -> Option<&ee_token::Error> {
         match self.kind() {
@@ -84,6 +77,11 @@ impl Error {
             // Network errors have an `ee_token::Error` as their source, too.
             _ => None,
         }
+    }
+
+    /// Returns the first error of this type in the chain of sources.
+    pub(crate) fn find_source<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        self.0.find_source()
     }
 
     /// Creates the error of an invalid request.

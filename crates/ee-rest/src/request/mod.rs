@@ -14,8 +14,9 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::builder::API_KEY;
+use crate::client::builder::API_KEY;
 use crate::request::options::request_options;
 use crate::request::prepared::{JSON, RequestParts};
 use crate::send::{exchange, exchange_streaming};
@@ -32,6 +33,58 @@ pub struct RequestBuilder {
 }
 
 request_options!(RequestBuilder, parts.options);
+
+impl Client {
+    /// Starts a request. The path is relative to the project (`config`, `value:compute`), or
+    /// starts with `projects/` or the version (`v1/…`). It must not be percent-encoded. A path
+    /// with `..`, `?`, `#`, a backslash, a control character or an empty segment is rejected when
+    /// the request is sent.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// let page = client
+    ///     .request(http::Method::GET, "projects/earthengine-public/assets/COPERNICUS:listAssets")
+    ///     .query("pageSize", "10")
+    ///     .send()
+    ///     .await?;
+    /// println!("{} bytes after {} attempt(s)", page.bytes().len(), page.attempts());
+    /// # Ok(()) }
+    /// ```
+    pub fn request(&self, method: Method, path: impl Into<String>) -> RequestBuilder {
+        RequestBuilder::new(self.clone(), method, path.into())
+    }
+
+    /// Sends a GET request and deserializes the JSON response.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// let config: serde_json::Value = client.get_json("config").await?;
+    /// # let _ = config; Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`RequestBuilder::send`]. Returns [`ErrorKind::InvalidResponse`](crate::ErrorKind::InvalidResponse) if the response is not
+    /// the expected JSON.
+    pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        self.request(Method::GET, path).send().await?.json()
+    }
+
+    /// Sends a POST request with a JSON body and deserializes the JSON response.
+    ///
+    /// # Errors
+    /// See [`Client::get_json`].
+    pub async fn post_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Serialize + ?Sized),
+    ) -> Result<T, Error> {
+        self.request(Method::POST, path)
+            .json(body)
+            .send()
+            .await?
+            .json()
+    }
+}
 
 /// The methods from [`retry_policy`](Self::retry_policy) to
 /// [`max_response_size`](Self::max_response_size) override the client's options for this request.

@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use url::Url;
 
 use crate::Error;
-use crate::builder::{QUOTA_PROJECT, quota_project};
 use crate::client::Inner;
+use crate::client::builder::{QUOTA_PROJECT, quota_project};
 use crate::error::explain::Caller;
 use crate::project_id::ProjectId;
 use crate::request::body_fields::add_fields;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::Error;
 use crate::error::redactor::Secrets;
 use crate::send::concurrency::ConcurrencyLimiter;
-use crate::{Client, Error};
 
 pub(crate) const QUOTA_STATUS: HeaderName = HeaderName::from_static("x-earth-engine-quota-status");
 pub(crate) const INIT_MESSAGE: HeaderName = HeaderName::from_static("x-earth-engine-init-message");
@@ -143,6 +143,15 @@ impl Events {
         }
     }
 
+    /// Returns whether the project is in restricted mode, if the server has sent a quota status.
+    pub(crate) fn is_in_restricted_mode(&self) -> Option<bool> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = last.quota_status.as_ref()?;
+        Some(is_in_restricted_mode(
+            &Secrets::default().sanitize_header(status),
+        ))
+    }
+
     fn is_new(
         &self,
         value: &HeaderValue,
@@ -161,19 +170,6 @@ impl Events {
 impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Events").finish_non_exhaustive()
-    }
-}
-
-impl Client {
-    /// Returns whether the project is in restricted mode, or `None` if the server has not sent a
-    /// quota status yet.
-    pub fn is_in_restricted_mode(&self) -> Option<bool> {
-        let last = &self.0.shared.events.last;
-        let last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        let status = last.quota_status.as_ref()?;
-        Some(is_in_restricted_mode(
-            &Secrets::default().sanitize_header(status),
-        ))
     }
 }
 

@@ -17,8 +17,9 @@ use tokio::sync::oneshot;
 use crate::cli::Global;
 use crate::error::CliError;
 use crate::output::{
-    json_line, path_json, print, print_raw, print_status, print_status_json, warnings_as_json,
+    path_json, print, print_raw, print_status, print_status_json, warnings_as_json,
 };
+use crate::style::json_line;
 
 const SCOPE_PREFIX: &str = "https://www.googleapis.com/auth/";
 

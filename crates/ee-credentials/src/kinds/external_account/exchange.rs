@@ -194,19 +194,14 @@ impl Exchange {
                 "Create the credential configuration again, and compare it with the provider's settings.",
             )
         };
-        ee_token::Error::new(
-            error.kind(),
-            format!(
+        error
+            .context(format!(
                 "{message} (federation with {audience}, subject token from {source}, {})",
                 self.context.location
-            ),
-        )
-        .with_remedy(
-            remedy.url(
+            ))
+            .with_remedy(remedy.url(
                 "https://cloud.google.com/iam/docs/troubleshooting-workload-identity-federation",
-            ),
-        )
-        .with_source(error)
+            ))
     }
 
     /// Adds the principal and a remedy to a rejected impersonation. Federated identities need another
@@ -216,12 +211,11 @@ impl Exchange {
             return error;
         };
         let denied = error.kind() == Token::Rejected && error.to_string().contains("denied");
+        let error = error.with_principal(email);
         if !denied {
-            return error.with_principal(email);
+            return error;
         }
-        ee_token::Error::new(error.kind(), error.to_string())
-            .with_principal(email)
-            .with_remedy(
+        error.with_remedy(
                 Remedy::new(format!(
                     "Ask an administrator of {email} to grant the federated identity the role Workload Identity User on it (roles/iam.workloadIdentityUser). The grant takes effect within minutes."
                 ))
@@ -230,7 +224,6 @@ impl Exchange {
                 ))
                 .url(MEMBERS_PAGE),
             )
-            .with_source(error)
     }
 }
 

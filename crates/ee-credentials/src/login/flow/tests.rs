@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+use chrono::Utc;
 use ee_emulator::{Emulator, RecordedRequest};
 use ee_token::{Endpoints, ErrorKind as Token, SecretString};
 use serde_json::{Value, json};
@@ -12,7 +13,9 @@ use url::Url;
 
 use super::super::PromptFuture;
 use super::*;
-use crate::Platform;
+use crate::kinds::oauth_clients::{CLIENT_ID, CLIENT_SECRET};
+use crate::login::session::granted_of;
+use crate::{ErrorKind, Platform};
 
 /// A simulated machine and its user.
 struct Machine {
@@ -141,7 +144,7 @@ impl Machine {
 
     /// Checks that a program finds the login and obtains a token with it.
     async fn check_login_works(&self) {
-        let options = CredentialOptions::new(self.flow("notebook").http);
+        let options = CredentialOptions::new(self.flow("notebook").session.http);
         let found = Search::new(self.environment.clone(), options)
             .find()
             .await
@@ -426,7 +429,7 @@ async fn notebook_login_warns_about_its_expiry() {
     );
     machine.check_login_works().await;
 
-    let options = CredentialOptions::new(machine.flow("notebook").http);
+    let options = CredentialOptions::new(machine.flow("notebook").session.http);
     let find = || Search::new(machine.environment.clone(), options.clone());
     let credentials = find().find().await.unwrap().credentials;
     assert_eq!(credentials.warnings()[0].code, "login_expires");

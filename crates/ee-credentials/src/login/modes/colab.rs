@@ -7,15 +7,15 @@ use ee_token::internal::display_path;
 
 use crate::input::shell::shell_quoted;
 use crate::login::detect::is_colab;
-use crate::login::flow::LoginFlow;
+use crate::login::session::Session;
 use crate::{Error, ErrorKind};
 
 /// The code to run in a cell.
 const CELL: &str = "from google.colab import auth; auth.authenticate_user()";
 
 /// Returns the error that explains how to log in, if there are no credentials yet.
-pub(crate) fn not_logged_in(flow: &LoginFlow) -> Error {
-    if flow.requests_other_scopes() {
+pub(crate) fn not_logged_in(session: &Session) -> Error {
+    if session.requests_other_scopes() {
         return Error::new(
             ErrorKind::InvalidOptions,
             "the scopes of Colab's login cannot be changed",
@@ -25,9 +25,9 @@ pub(crate) fn not_logged_in(flow: &LoginFlow) -> Error {
                 .command("eectl auth login --mode=notebook"),
         );
     }
-    let root = flow.environment.var("DATALAB_ROOT").unwrap_or("");
+    let root = session.environment.var("DATALAB_ROOT").unwrap_or("");
     let adc = format!("{root}/content/.adc/adc.json");
-    let is_set = flow.environment.is_set("GOOGLE_APPLICATION_CREDENTIALS");
+    let is_set = session.environment.is_set("GOOGLE_APPLICATION_CREDENTIALS");
     if !is_set && Path::new(&adc).is_file() {
         return Error::new(
             ErrorKind::LoginUnavailable,
@@ -43,7 +43,7 @@ pub(crate) fn not_logged_in(flow: &LoginFlow) -> Error {
             )),
         );
     }
-    if !is_colab(&flow.environment) {
+    if !is_colab(&session.environment) {
         return Error::new(ErrorKind::LoginUnavailable, "not running in Google Colab")
             .with_remedy(Remedy::new("Omit the mode to select one that fits."));
     }

@@ -18,27 +18,27 @@ use crate::input::location::Location;
 use crate::input::path_setting::PathSetting;
 use crate::kinds::authorized_user::AuthorizedUserFile;
 use crate::login::authorization::{Client, TokenGrant};
-use crate::login::flow::{LoginFlow, SavedLogin};
 use crate::login::pkce::nonce;
+use crate::login::session::{SavedLogin, Session};
 use crate::login::{Browser, LoginMode, Terminal};
 use crate::storage::private_file;
 use crate::{Error, ErrorKind};
 
 pub(crate) async fn run(
-    flow: &LoginFlow,
+    session: &Session,
     mode: LoginMode,
     terminal: &dyn Terminal,
     browser: &dyn Browser,
 ) -> Result<SavedLogin, Error> {
-    let gcloud = program::find(&flow.environment, "gcloud").ok_or_else(not_installed)?;
-    let adc = flow.environment.gcloud_adc_file()?.ok_or_else(|| {
+    let gcloud = program::find(&session.environment, "gcloud").ok_or_else(not_installed)?;
+    let adc = session.environment.gcloud_adc_file()?.ok_or_else(|| {
         Error::new(
             ErrorKind::InvalidEnvironment,
             "gcloud's configuration directory is unknown, because there is no home directory",
         )
         .with_remedy(Remedy::new("Set HOME or CLOUDSDK_CONFIG."))
     })?;
-    let requested = flow.requested_scopes();
+    let requested = session.requested_scopes();
     let mut args = vec![
         "auth".to_owned(),
         "application-default".to_owned(),
@@ -54,10 +54,10 @@ pub(crate) async fn run(
     };
     if let Some(file) = &client_file {
         args.push(format!("--client-id-file={}", file.0.display()));
-        if flow.quiet || !browser.is_available() {
+        if session.quiet || !browser.is_available() {
             args.push("--no-browser".to_owned());
         }
-    } else if flow.quiet {
+    } else if session.quiet {
         args.push("--no-launch-browser".to_owned());
     }
     terminal.print(&sanitize(
@@ -69,20 +69,20 @@ pub(crate) async fn run(
     command
         .args(&args)
         .env_clear()
-        .envs(flow.environment.variables())
+        .envs(session.environment.variables())
         .stdin(Stdio::inherit())
         // Standard output is for the result of the calling program.
         .stdout(io::stderr())
         .stderr(Stdio::inherit())
         .kill_on_drop(true);
     // gcloud is a script that starts Python.
-    if let Some(path) = program::search_path(&flow.environment) {
+    if let Some(path) = program::search_path(&session.environment) {
         command.env("PATH", path);
     }
-    if let Some(home) = flow.environment.home() {
+    if let Some(home) = session.environment.home() {
         command.env("HOME", home);
     }
-    let status = flow
+    let status = session
         .wait(async {
             command.status().await.map_err(|error| {
                 Error::new(
@@ -106,12 +106,12 @@ pub(crate) async fn run(
             display_path(&adc)
         )));
     }
-    copy(flow, mode, adc, &requested).await
+    copy(session, mode, adc, &requested).await
 }
 
 /// Copies gcloud's login to Earth Engine's file.
 async fn copy(
-    flow: &LoginFlow,
+    session: &Session,
     mode: LoginMode,
     adc: PathBuf,
     requested: &Scopes,
@@ -131,13 +131,13 @@ async fn copy(
         id: file.client_id,
         secret: file.client_secret,
     };
-    let granted = granted(flow, &client, file.refresh_token, requested).await?;
-    flow.save(mode, granted, requested, &client, None).await
+    let granted = granted(session, &client, file.refresh_token, requested).await?;
+    session.save(mode, granted, requested, &client, None).await
 }
 
 /// Requests a token, whose response contains the granted scopes. gcloud does not save them.
 async fn granted(
-    flow: &LoginFlow,
+    session: &Session,
     client: &Client,
     refresh_token: SecretString,
     requested: &Scopes,
@@ -149,7 +149,7 @@ async fn granted(
         rapt: None,
         scopes: None,
     };
-    let endpoint = TokenEndpoint::google(flow.http.clone());
+    let endpoint = TokenEndpoint::google(session.http.clone());
     let response = endpoint.exchange(&grant, None).await?;
     let scopes = response.access_token.scopes().unwrap_or(requested).clone();
     Ok(TokenGrant {

@@ -6,16 +6,16 @@ use crate::Error;
 use crate::login::authorization::{
     AuthorizationRequest, AuthorizationResponse, Client, CodeExchange, denied,
 };
-use crate::login::flow::{LoginFlow, SavedLogin};
 use crate::login::loopback::{DONE, FAILED, Loopback, Port};
 use crate::login::pkce::nonce;
+use crate::login::session::{SavedLogin, Session};
 use crate::login::{Browser, LoginMode, Terminal};
 
 /// The port of the Python client, which firewalls and containers may be configured for.
 const DEFAULT_PORT: u16 = 8085;
 
 pub(crate) async fn run(
-    flow: &LoginFlow,
+    session: &Session,
     port: Option<u16>,
     terminal: &dyn Terminal,
     browser: &dyn Browser,
@@ -30,19 +30,19 @@ pub(crate) async fn run(
     let url = AuthorizationRequest {
         client_id: &client.id,
         redirect_uri: &redirect_uri,
-        scopes: &flow.requested_scopes(),
+        scopes: &session.requested_scopes(),
         verifier: &verifier,
         state: state.expose_secret(),
         more: &[],
     }
-    .url(flow.http.endpoints())?;
+    .url(session.http.endpoints())?;
     // The server runs before the URL is shown, so that no callback can arrive too early.
     let mut callback = listener.serve(&state);
-    let opened = !flow.quiet && browser.is_available() && browser.open(&url);
+    let opened = !session.quiet && browser.is_available() && browser.open(&url);
     terminal.show_url(&url, &advice(opened, number));
 
-    let (response, page) = flow.wait(callback.response()).await?;
-    let saved = finish(flow, port, response, &client, &redirect_uri, &verifier).await;
+    let (response, page) = session.wait(callback.response()).await?;
+    let saved = finish(session, port, response, &client, &redirect_uri, &verifier).await;
     page.show(if saved.is_ok() { DONE } else { FAILED }).await;
     saved
 }
@@ -58,7 +58,7 @@ fn advice(opened: bool, port: u16) -> String {
 }
 
 async fn finish(
-    flow: &LoginFlow,
+    session: &Session,
     port: Option<u16>,
     response: AuthorizationResponse,
     client: &Client,
@@ -69,7 +69,7 @@ async fn finish(
         AuthorizationResponse::Code(code) => code,
         AuthorizationResponse::Denied(reason) => return Err(denied(&reason)),
     };
-    let requested = flow.requested_scopes();
+    let requested = session.requested_scopes();
     let granted = CodeExchange {
         code: &code,
         client,
@@ -77,10 +77,11 @@ async fn finish(
         verifier,
         requested: &requested,
     }
-    .exchange(&flow.http)
+    .exchange(&session.http)
     .await?;
     let mode = LoginMode::Localhost { port };
     let redirect_uri = Some(redirect_uri.to_owned());
-    flow.save(mode, granted, &requested, client, redirect_uri)
+    session
+        .save(mode, granted, &requested, client, redirect_uri)
         .await
 }

@@ -11,8 +11,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::login::authorization::{Client, CodeExchange};
-use crate::login::flow::{LoginFlow, LoginOutcome, SavedLogin, is_blank};
 use crate::login::pkce::{challenge, nonce};
+use crate::login::session::{SavedLogin, Session, is_blank};
 use crate::login::{Browser, LoginMode, Terminal};
 use crate::{Error, ErrorKind};
 
@@ -29,18 +29,17 @@ pub struct NotebookLogin {
     pub url: Url,
     /// The verifier to pass to [`LoginFlow::finish_notebook`] together with the code. A secret until
     /// then, in the Python client's format `REQUEST_ID:TOKEN_VERIFIER:CLIENT_VERIFIER`.
+    ///
+    /// [`LoginFlow::finish_notebook`]: crate::login::LoginFlow::finish_notebook
     pub code_verifier: SecretString,
 }
 
 pub(crate) async fn run(
-    flow: &LoginFlow,
+    session: &Session,
+    login: &NotebookLogin,
     terminal: &dyn Terminal,
     browser: &dyn Browser,
-) -> Result<LoginOutcome, Error> {
-    let login = begin(flow)?;
-    if flow.quiet {
-        return Ok(LoginOutcome::AwaitingCode(login));
-    }
+) -> Result<SavedLogin, Error> {
     if browser.is_available() {
         browser.open(&login.url);
     }
@@ -48,18 +47,16 @@ pub(crate) async fn run(
         &login.url,
         "Open the URL in a browser on any machine, log in, and paste the code that the page shows. The login expires after 7 days.",
     );
-    let code = flow.wait(prompt_for_code(terminal)).await?;
-    finish(flow, &login.code_verifier, &code)
-        .await
-        .map(LoginOutcome::LoggedIn)
+    let code = session.wait(prompt_for_code(terminal)).await?;
+    finish(session, &login.code_verifier, &code).await
 }
 
-fn begin(flow: &LoginFlow) -> Result<NotebookLogin, Error> {
+pub(crate) fn begin(session: &Session) -> Result<NotebookLogin, Error> {
     let (id, token, client) = (nonce()?, nonce()?, nonce()?);
-    let endpoints = flow.http.endpoints();
+    let endpoints = session.http.endpoints();
     let mut url = endpoints.url(Endpoint::NotebookAuth).clone();
     url.query_pairs_mut()
-        .append_pair("scopes", &flow.requested_scopes().to_string())
+        .append_pair("scopes", &session.requested_scopes().to_string())
         .append_pair("request_id", id.expose_secret())
         .append_pair("tc", &challenge(&token))
         .append_pair("cc", &challenge(&client));
@@ -141,7 +138,7 @@ impl Verifier {
 }
 
 pub(crate) async fn finish(
-    flow: &LoginFlow,
+    session: &Session,
     verifier: &SecretString,
     code: &SecretString,
 ) -> Result<SavedLogin, Error> {
@@ -153,10 +150,10 @@ pub(crate) async fn finish(
         );
     }
     let (client, scopes) = match &verifier.fetch {
-        Some((id, client_verifier)) => fetch(flow, id, client_verifier).await?,
+        Some((id, client_verifier)) => fetch(session, id, client_verifier).await?,
         None => (Client::earth_engine(), None),
     };
-    let requested = scopes.unwrap_or_else(|| flow.requested_scopes());
+    let requested = scopes.unwrap_or_else(|| session.requested_scopes());
     let granted = CodeExchange {
         code: &code.expose_secret().trim().into(),
         client: &client,
@@ -164,19 +161,20 @@ pub(crate) async fn finish(
         verifier: &verifier.token,
         requested: &requested,
     }
-    .exchange(&flow.http)
+    .exchange(&session.http)
     .await?;
-    flow.save(LoginMode::Notebook, granted, &requested, &client, None)
+    session
+        .save(LoginMode::Notebook, granted, &requested, &client, None)
         .await
 }
 
 /// Fetches the OAuth client of the code, and the scopes if the user changed them on the page.
 async fn fetch(
-    flow: &LoginFlow,
+    session: &Session,
     request_id: &str,
     client_verifier: &SecretString,
 ) -> Result<(Client, Option<Scopes>), Error> {
-    let mut url = flow.http.endpoints().url(Endpoint::NotebookAuth).clone();
+    let mut url = session.http.endpoints().url(Endpoint::NotebookAuth).clone();
     let path = format!("{}/fetch", url.path());
     url.set_path(&path);
     let host = url.host_str().unwrap_or_default().to_owned();
@@ -197,7 +195,7 @@ async fn fetch(
         HeaderValue::from_static("application/json; charset=UTF-8"),
     );
     *request.body_mut() = Some(Bytes::from_owner(body).into());
-    let received = Exchange::new(&flow.http).send(request).await?;
+    let received = Exchange::new(&session.http).send(request).await?;
     if received.status != StatusCode::OK {
         return Err(no_client(&format!(
             "{host} returned status {}",

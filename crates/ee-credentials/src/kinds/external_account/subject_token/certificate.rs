@@ -66,14 +66,8 @@ impl CertificateSource {
         context: &Context,
     ) -> Result<(HttpClient, SecretString), ee_token::Error> {
         self.read_async(context).await.map_err(|error| {
-            let told = error.into_token_error();
-            let message = format!("{told} (the certificate that {} names)", context.location);
-            let explained = ee_token::Error::new(told.kind(), message);
-            match told.remedy().cloned() {
-                Some(remedy) => explained.with_remedy(remedy),
-                None => explained,
-            }
-            .with_source(told)
+            let why = format!("{error} (the certificate that {} names)", context.location);
+            error.into_token_error().context(why)
         })
     }
 

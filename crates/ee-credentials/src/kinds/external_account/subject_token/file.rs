@@ -46,13 +46,7 @@ impl FileToken {
                 "{error} (the subject token that {} names)",
                 context.location
             );
-            let told = error.into_token_error();
-            let explained = ee_token::Error::new(told.kind(), why);
-            match told.remedy().cloned() {
-                Some(remedy) => explained.with_remedy(remedy),
-                None => explained,
-            }
-            .with_source(told)
+            error.into_token_error().context(why)
         })
     }
 

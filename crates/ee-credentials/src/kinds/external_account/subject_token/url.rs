@@ -89,12 +89,7 @@ impl UrlToken {
         );
         fetched.await.map_err(|FailedAttempt { error, .. }| {
             let why = format_args!("`credential_source.url`: {error}");
-            let outer = context.error(error.kind(), why);
-            match error.remedy() {
-                Some(remedy) => outer.with_remedy(remedy.clone()),
-                None => outer,
-            }
-            .with_source(error)
+            context.error(error.kind(), why).with_cause(error)
         })
     }
 

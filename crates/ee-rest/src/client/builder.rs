@@ -9,8 +9,7 @@ use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use crate::client::Inner;
-use crate::client::Shared;
+use crate::client::{Inner, Shared};
 use crate::project_id::{LEGACY_PROJECT, ProjectId};
 use crate::request::options::{RequestOptions, request_options};
 use crate::request::path::check_base;

@@ -1,13 +1,12 @@
 //! The API client.
 
+pub(crate) mod builder;
+
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use ee_token::{HttpClient, Remedy, SecretString};
-use http::{HeaderMap, Method};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use ee_token::{HttpClient, SecretString};
+use http::HeaderMap;
 use url::Url;
 
 use crate::error::explain::Caller;
@@ -16,7 +15,7 @@ use crate::send::concurrency::ConcurrencyLimiter;
 use crate::send::events::Events;
 use crate::send::rate::RateLimiter;
 use crate::send::retry_budget::RetryBudget;
-use crate::{Auth, ClientBuilder, Error, RequestBuilder, WorkloadTag};
+use crate::{Auth, ClientBuilder, Error, WorkloadTag};
 
 /// A client for the Earth Engine API that sends authenticated requests for one project.
 ///
@@ -161,97 +160,10 @@ impl Client {
         &self.0.options.http
     }
 
-    /// Starts a request. The path is relative to the project (`config`, `value:compute`), or
-    /// starts with `projects/` or the version (`v1/…`). It must not be percent-encoded. A path
-    /// with `..`, `?`, `#`, a backslash, a control character or an empty segment is rejected when
-    /// the request is sent.
-    ///
-    /// ```no_run
-    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
-    /// let page = client
-    ///     .request(http::Method::GET, "projects/earthengine-public/assets/COPERNICUS:listAssets")
-    ///     .query("pageSize", "10")
-    ///     .send()
-    ///     .await?;
-    /// println!("{} bytes after {} attempt(s)", page.bytes().len(), page.attempts());
-    /// # Ok(()) }
-    /// ```
-    pub fn request(&self, method: Method, path: impl Into<String>) -> RequestBuilder {
-        RequestBuilder::new(self.clone(), method, path.into())
-    }
-
-    /// Sends a GET request and deserializes the JSON response.
-    ///
-    /// ```no_run
-    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
-    /// let config: serde_json::Value = client.get_json("config").await?;
-    /// # let _ = config; Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// See [`RequestBuilder::send`]. Returns [`ErrorKind::InvalidResponse`](crate::ErrorKind::InvalidResponse) if the response is not
-    /// the expected JSON.
-    pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        self.request(Method::GET, path).send().await?.json()
-    }
-
-    /// Sends a POST request with a JSON body and deserializes the JSON response.
-    ///
-    /// # Errors
-    /// See [`Client::get_json`].
-    pub async fn post_json<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &(impl Serialize + ?Sized),
-    ) -> Result<T, Error> {
-        self.request(Method::POST, path)
-            .json(body)
-            .send()
-            .await?
-            .json()
-    }
-
-    /// Computes the value of an expression (`{"result": …, "values": {…}}`).
-    ///
-    /// ```no_run
-    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
-    /// use serde_json::json;
-    ///
-    /// let two: f64 = client
-    ///     .compute(&json!({"result": "0", "values": {"0": {"constantValue": 2}}}))
-    ///     .await?;
-    /// # let _ = two; Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// See [`Client::get_json`].
-    pub async fn compute<T: DeserializeOwned>(
-        &self,
-        expression: &(impl Serialize + ?Sized),
-    ) -> Result<T, Error> {
-        #[derive(Serialize)]
-        struct ComputeRequest<'a, E: ?Sized> {
-            expression: &'a E,
-        }
-        #[derive(Deserialize)]
-        struct ComputeResponse<T> {
-            result: Option<T>,
-        }
-        let response = self
-            .request(Method::POST, "value:compute")
-            .json(&ComputeRequest { expression })
-            .send()
-            .await?;
-        match response.json::<ComputeResponse<T>>()?.result {
-            Some(result) => Ok(result),
-            // `T` may accept null.
-            None => T::deserialize(Value::Null).map_err(|_| {
-                Error::invalid_response(response.attempts(), "the computed value is null".into())
-                    .with_remedy(Remedy::new(
-                        "Use an `Option` type if the expression may be null.",
-                    ))
-            }),
-        }
+    /// Returns whether the project is in restricted mode, or `None` if the server has not sent a
+    /// quota status yet.
+    pub fn is_in_restricted_mode(&self) -> Option<bool> {
+        self.0.shared.events.is_in_restricted_mode()
     }
 }
 
