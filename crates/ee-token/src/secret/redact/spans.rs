@@ -211,13 +211,41 @@ pub(super) fn base64_words(text: &str) -> Vec<Span> {
         if length >= MIN_BASE64 && looks_random(word)
             || length >= MIN_PREFIXED_BASE64 && has_prefix()
         {
-            let start = at;
-            at = base64_end(text, end);
+            let previous = spans.last().map_or(0, |(_, end)| *end);
+            let start = previous.max(token_start(text, at));
+            at = token_end(text, base64_end(text, end));
             spans.push((start, at));
         } else {
             at = end;
         }
     }
+}
+
+/// Returns where the token around base64 starts. In base64url and in JWTs, other characters than those
+/// of base64 separate its parts.
+fn token_start(text: &str, from: usize) -> usize {
+    let before = &text[..from];
+    let is_part = |c: char| c.is_ascii_alphanumeric() || is_base64url_separator(c);
+    // A word that follows an escape such as `\n` starts after it, as does one after a PEM label.
+    if before.ends_with(is_base64url_separator) && !before.ends_with("-----") {
+        before.trim_end_matches(is_part).len()
+    } else {
+        from
+    }
+}
+
+/// Returns where the token around base64 ends.
+fn token_end(text: &str, from: usize) -> usize {
+    let rest = &text[from..];
+    let length = run_len(text, from, |c| {
+        c.is_ascii_alphanumeric() || is_base64url_separator(c)
+    });
+    let token = rest[..length].split("-----").next().unwrap_or_default();
+    from + token.trim_end_matches('.').len()
+}
+
+fn is_base64url_separator(c: char) -> bool {
+    "-_.~".contains(c)
 }
 
 /// Returns where wrapped base64 ends.

@@ -94,6 +94,26 @@ fn keys_are_redacted_in_every_encoding_whole_and_truncated() {
 }
 
 #[test]
+fn tokens_with_long_random_parts_are_redacted_whole() {
+    let part = random_base64(60).replace(['+', '/', '='], "x");
+    for token in [
+        format!("ya29.{part}_{part}-short_tail"),
+        format!("ya29.short_{part}-{}", &part[..20]),
+        format!("eyJ{part}.eyJ{part}.abc_{part}-xYz"),
+        format!("1//0g{part}_tail-{}", &part[..9]),
+    ] {
+        for text in [
+            format!("bad {token}!"),
+            format!("\"{token}\", x"),
+            token.clone(),
+        ] {
+            let redacted = redact(&text, &[]);
+            assert_eq!(redacted, text.replace(&token, REDACTED), "{text}");
+        }
+    }
+}
+
+#[test]
 fn secret_fields_are_redacted_and_field_names_are_kept() {
     for (text, expected) in [
         (
