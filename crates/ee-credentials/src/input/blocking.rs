@@ -1,13 +1,14 @@
 //! File operations outside of the threads that run asynchronous tasks.
 //!
-//! Each operation runs on a detached thread. Tokio's blocking threads are unsuitable: dropping a
-//! runtime waits for them, so a file system that does not respond would keep a program from exiting.
+//! Operations run on detached threads, which wait briefly for another operation before they end.
+//! Tokio's blocking threads are unsuitable: dropping a runtime waits for them, so a file system that
+//! does not respond would keep a program from exiting.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread;
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -21,8 +22,15 @@ const BRIEF_TIMEOUT: Duration = Duration::from_millis(50);
 /// The limit of threads that wait for file systems.
 const MAX_THREADS: usize = 64;
 
+/// How long a thread waits for another operation. Starting a thread costs much more than waking one.
+const IDLE_TIMEOUT: Duration = Duration::from_millis(200);
+
 static THREADS: Semaphore = Semaphore::const_new(MAX_THREADS);
 static RUNNING: Mutex<Vec<Running>> = Mutex::new(Vec::new());
+/// The threads that wait for another operation.
+static IDLE: Mutex<Vec<(ThreadId, mpsc::Sender<Operation>)>> = Mutex::new(Vec::new());
+
+type Operation = Box<dyn FnOnce() + Send>;
 
 struct Running {
     id: u64,
@@ -78,7 +86,7 @@ pub(crate) fn run_briefly<T: Send + 'static>(
 pub(crate) fn detach(operation: impl FnOnce() + Send + 'static) {
     if Handle::try_current().is_err() {
         operation();
-    } else if let Err(error) = thread::Builder::new().spawn(operation) {
+    } else if let Err(error) = execute(Box::new(operation)) {
         tracing::debug!(%error, "no thread could be started for a file operation");
     }
 }
@@ -90,13 +98,48 @@ fn start(
     operation: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
     let registration = Registration::new(path, limit)?;
-    thread::Builder::new()
-        .name("ee-files".into())
-        .spawn(move || {
-            let _held = (permit, registration);
-            operation();
-        })?;
-    Ok(())
+    execute(Box::new(move || {
+        let _held = (permit, registration);
+        operation();
+    }))
+}
+
+/// Runs an operation on an idle thread or a new one.
+fn execute(mut operation: Operation) -> io::Result<()> {
+    while let Some((_, idle)) = locked(&IDLE).pop() {
+        match idle.send(operation) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::SendError(unsent)) => operation = unsent,
+        }
+    }
+    let thread = thread::Builder::new().name("ee-files".into());
+    thread.spawn(|| run_operations(operation)).map(drop)
+}
+
+/// Runs an operation and those that follow within [`IDLE_TIMEOUT`].
+fn run_operations(mut operation: Operation) {
+    let (sender, receiver) = mpsc::channel();
+    let this = thread::current().id();
+    loop {
+        operation();
+        locked(&IDLE).push((this, sender.clone()));
+        if let Ok(next) = receiver.recv_timeout(IDLE_TIMEOUT) {
+            operation = next;
+            continue;
+        }
+        let mut idle = locked(&IDLE);
+        let Some(at) = idle.iter().position(|(id, _)| *id == this) else {
+            // Another thread has removed the entry and sends an operation.
+            drop(idle);
+            match receiver.recv() {
+                Ok(next) => operation = next,
+                Err(_) => return,
+            }
+            continue;
+        };
+        idle.swap_remove(at);
+        return;
+    }
 }
 
 /// The entry of an operation in [`RUNNING`].
@@ -105,7 +148,7 @@ struct Registration(u64);
 impl Registration {
     fn new(path: &Path, limit: Duration) -> io::Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let mut running = running();
+        let mut running = locked(&RUNNING);
         if running
             .iter()
             .any(|other| other.path == path && other.since.elapsed() > limit)
@@ -124,12 +167,12 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        running().retain(|other| other.id != self.0);
+        locked(&RUNNING).retain(|other| other.id != self.0);
     }
 }
 
-fn running() -> MutexGuard<'static, Vec<Running>> {
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn no_response(limit: Duration) -> io::Error {

@@ -41,6 +41,26 @@ fn touch(path: &Path, started: &Arc<AtomicUsize>) -> impl FnOnce() + Send + 'sta
 }
 
 #[tokio::test]
+async fn successive_operations_share_threads() {
+    let path = Path::new("/shared/threads");
+    let mut threads = std::collections::HashSet::new();
+    for _ in 0..50 {
+        let id = run(path, READ_TIMEOUT, || thread::current().id()).await;
+        threads.insert(id.unwrap());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(threads.len() < 25, "{} threads", threads.len());
+}
+
+#[tokio::test]
+async fn panicking_operation_is_an_error_and_the_next_one_runs() {
+    let path = Path::new("/panics");
+    let result = run(path, READ_TIMEOUT, || panic!("in an operation")).await;
+    assert!(result.is_err_and(|error: io::Error| error.kind() == io::ErrorKind::Other));
+    assert_eq!(run(path, READ_TIMEOUT, || 7).await.unwrap(), 7);
+}
+
+#[tokio::test]
 async fn hung_path_holds_one_thread() {
     let path = Path::new("/hung/one/thread");
     let hung = inject(path, Fault::Hang);
