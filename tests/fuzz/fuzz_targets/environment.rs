@@ -93,10 +93,7 @@ fn check_browser(text: &str) {
             && command.starts_with(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>())
     });
     assert!(entry.is_some(), "{command:?}");
-    assert!(
-        command[0].contains('/'),
-        "there are programs in PATH"
-    );
+    assert!(command[0].contains('/'), "there are programs in PATH");
     assert!(command.iter().any(|word| word.contains("%s")));
     let text_browsers = ["echo", "elinks", "links", "lynx", "w3m", "www-browser"];
     let name = command[0].rsplit('/').next().unwrap_or_default();

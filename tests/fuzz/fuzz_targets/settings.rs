@@ -88,7 +88,8 @@ fn check_pending(text: &str, pending: PendingLogin) {
     });
     check_secrets(text, &["state", "verifier"], &format!("{pending:?}"));
     let written = serde_json::to_string(&pending).expect("JSON");
-    let reparsed: PendingLogin = serde_json::from_str(&written).expect("a serialized login is parsed");
+    let reparsed: PendingLogin =
+        serde_json::from_str(&written).expect("a serialized login is parsed");
     assert_eq!(reparsed.state(), pending.state());
     assert_eq!(serde_json::to_string(&reparsed).expect("JSON"), written);
     for query in ["", "state=&code=x", "state=another&code=x"] {

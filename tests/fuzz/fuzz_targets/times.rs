@@ -35,7 +35,9 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         // A service account signs for an hour from this time.
         assert!(date.checked_add_signed(TimeDelta::hours(1)).is_some());
     } else if let Some(wait) = wait {
-        let seconds: u64 = text_value.parse().expect("a value that is no date is a number");
+        let seconds: u64 = text_value
+            .parse()
+            .expect("a value that is no date is a number");
         assert_eq!(wait, Duration::from_secs(seconds));
     }
 

@@ -208,7 +208,8 @@ fn ec_pem() -> &'static str {
 /// algorithm, which always has the same length.
 fn sec1_pem() -> &'static str {
     const PREFIX_LENGTH: usize = 27;
-    static PEM: LazyLock<String> = LazyLock::new(|| pem("EC PRIVATE KEY", &ec_der()[PREFIX_LENGTH..]));
+    static PEM: LazyLock<String> =
+        LazyLock::new(|| pem("EC PRIVATE KEY", &ec_der()[PREFIX_LENGTH..]));
     &PEM
 }
 
