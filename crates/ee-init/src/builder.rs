@@ -424,11 +424,13 @@ impl EarthEngineBuilder {
         environment: &Environment,
         http: &HttpClient,
     ) -> Result<Found, ee_credentials::Error> {
-        let mut options = self.options.clone().with_http_client(http.clone());
+        let options = self.options.clone().with_http_client(http.clone());
         #[cfg(feature = "disk-cache")]
-        if self.disk_cache {
-            options = options.disk_cache(ee_credentials::DiskTokenCache::open(environment)?);
-        }
+        let options = if self.disk_cache {
+            options.disk_cache(ee_credentials::DiskTokenCache::open(environment)?)
+        } else {
+            options
+        };
         let search = Search::new(environment.clone(), options.clone());
         let search = match (
             &self.credentials,
