@@ -13,7 +13,7 @@ use crate::secret::sanitize::is_unsafe_for_display;
 /// entered in place of a path, and without characters that control a terminal.
 ///
 /// ```
-/// use ee_token::PrintablePath;
+/// use ee_token::internal::PrintablePath;
 ///
 /// let path = PrintablePath::from("1//0gSecret");
 /// assert_eq!(format!("{path} {path:?}"), "[redacted] \"[redacted]\"");
@@ -66,7 +66,7 @@ impl fmt::Debug for PrintablePath {
 ///
 /// ```
 /// use std::path::Path;
-/// use ee_token::display_path;
+/// use ee_token::internal::display_path;
 ///
 /// assert_eq!(display_path(Path::new("/home/jane/key.json")), "/home/jane/key.json");
 /// assert_eq!(display_path(Path::new("/tmp/a\u{1b}[2Jb")), "/tmp/a\u{fffd}[2Jb");

@@ -18,7 +18,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 /// Fails if a piece contains characters that are not allowed in a header.
 ///
 /// ```
-/// let key = ee_token::sensitive_header(&["AIza", "Sy"])?;
+/// let key = ee_token::internal::sensitive_header(&["AIza", "Sy"])?;
 /// assert_eq!(key, "AIzaSy");
 /// assert!(key.is_sensitive());
 /// # Ok::<(), http::header::InvalidHeaderValue>(())

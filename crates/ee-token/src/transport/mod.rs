@@ -285,7 +285,7 @@ impl HttpClient {
     /// path or query.
     ///
     /// ```no_run
-    /// use ee_token::{Endpoint, Endpoints, HttpClient, Request, read_bounded};
+    /// use ee_token::{Endpoint, Endpoints, HttpClient, Request};
     /// use http::Method;
     ///
     /// # async fn f() -> Result<(), ee_token::Error> {
@@ -293,8 +293,8 @@ impl HttpClient {
     /// let url = http.endpoints().url(Endpoint::Sts).clone();
     /// let mut request = Request::new(Method::GET, url);
     /// *request.timeout_mut() = Some(std::time::Duration::from_secs(10));
-    /// let mut response = http.send(request).await?;
-    /// let body = read_bounded(&mut response, 1 << 20).await?;
+    /// let response = http.send(request).await?;
+    /// println!("{}", response.status());
     /// # Ok(()) }
     /// ```
     pub async fn send(&self, mut request: Request) -> Result<Response, Error> {
