@@ -154,7 +154,7 @@ fn check_place(place: Result<Option<PathBuf>, Error>, variable: &str, text: &str
 
 /// An identified secret is also identified in base64, and a shown path cannot control a terminal.
 fn check_not_a_path(text: &str) {
-    let is_text = |noun: &str| noun.starts_with("a text") || noun.starts_with("base64");
+    let is_text = |noun: &str| noun.starts_with("text") || noun.starts_with("base64");
     if text.len() >= 24 && not_a_path(text).is_some_and(|noun| !is_text(&noun)) {
         let encoded = not_a_path(&STANDARD.encode(text));
         let encoded = encoded.expect("base64 of a text that is not a path");
