@@ -167,7 +167,7 @@ pub(crate) async fn read_async<T: Send + 'static>(
         .unwrap_or_else(|error| Err(unreadable(location, error)))
 }
 
-/// [`read_async`] for the other crates of this workspace. Without a path nothing is read.
+/// `read_async` for the other crates of this workspace. Without a path nothing is read.
 ///
 /// # Errors
 /// The operation's own; [`ErrorKind::Io`] if it does not return in time.
