@@ -391,12 +391,12 @@ mod tests {
 
     #[test]
     fn request_error_keeps_its_details() {
-        let refused =
+        let denied =
             ee_rest::internal::not_registered("my-project").with_principal("jane@example.com");
-        let error = Error::from(refused.clone());
+        let error = Error::from(denied.clone());
         assert_eq!(error.kind(), ErrorKind::NotRegistered);
-        assert_eq!(error.to_string(), refused.to_string());
-        assert_eq!(error.remedy(), refused.remedy());
+        assert_eq!(error.to_string(), denied.to_string());
+        assert_eq!(error.remedy(), denied.remedy());
         assert_eq!(error.project(), Some("my-project"));
         assert_eq!(error.principal(), Some("jane@example.com"));
         let context = error.context("cannot start");

@@ -64,8 +64,8 @@ impl Identity {
         }
     }
 
-    /// Whether another text has the same identity. `None` if the texts do not name both.
-    pub(crate) fn secret_eq(&self, other: &Self) -> Option<bool> {
+    /// Returns whether both identities are the same, or `None` if the texts do not name both.
+    pub(crate) fn is_same(&self, other: &Self) -> Option<bool> {
         if self.named != other.named {
             return Some(false);
         }
@@ -99,8 +99,8 @@ impl Subject {
         self.id.is_some() || self.email.is_some()
     }
 
-    /// Whether another is the same account. `None` if they have no name in common.
-    pub(crate) fn secret_eq(&self, other: &Self) -> Option<bool> {
+    /// Returns whether both are the same account, or `None` if they have no name in common.
+    pub(crate) fn is_same(&self, other: &Self) -> Option<bool> {
         let compare = |a: &Option<Box<str>>, b: &Option<Box<str>>| Some(a.as_ref()? == b.as_ref()?);
         compare(&self.id, &other.id).or_else(|| compare(&self.email, &other.email))
     }
@@ -181,7 +181,7 @@ mod tests {
             CredentialKind::AuthorizedUser,
             CredentialKind::ExternalAccountAuthorizedUser,
         );
-        for (before, after, secret_eq) in [
+        for (before, after, is_same) in [
             (Identity::account("a"), Identity::account("a"), Some(true)),
             (Identity::account("a"), Identity::account("b"), Some(false)),
             (login(""), login(""), None),
@@ -228,7 +228,7 @@ mod tests {
                 Some(false),
             ),
         ] {
-            assert_eq!(before.secret_eq(&after), secret_eq, "{before:?} {after:?}");
+            assert_eq!(before.is_same(&after), is_same, "{before:?} {after:?}");
         }
     }
 
@@ -238,7 +238,7 @@ mod tests {
             id: (!id.is_empty()).then(|| id.into()),
             email: (!email.is_empty()).then(|| email.into()),
         };
-        for (before, after, secret_eq) in [
+        for (before, after, is_same) in [
             (subject("1", ""), subject("1", ""), Some(true)),
             (subject("1", "a@x"), subject("2", "a@x"), Some(false)),
             // An address can change its name.
@@ -247,7 +247,7 @@ mod tests {
             (subject("1", ""), subject("", "b@x"), None),
             (subject("", ""), subject("2", "b@x"), None),
         ] {
-            assert_eq!(before.secret_eq(&after), secret_eq, "{before:?} {after:?}");
+            assert_eq!(before.is_same(&after), is_same, "{before:?} {after:?}");
         }
     }
 }

@@ -74,7 +74,7 @@ impl Rebuild {
                 let is_unchanged = file.fingerprint == *fingerprint;
                 let (new, _) = reloading::load(file, location.clone(), *reader, &options)?;
                 let is_same_identity = new.kind == current.kind
-                    && current.identity.secret_eq(&new.identity) == Some(true);
+                    && current.identity.is_same(&new.identity) == Some(true);
                 if !is_unchanged && !is_same_identity {
                     return Ok(None);
                 }

@@ -159,13 +159,13 @@ impl FileSource {
         state.fingerprint = fingerprint;
         // Without the disk cache: a cached token would not tell its owner.
         let credential = credential?;
-        let secret_eq = self.identity.secret_eq(&credential.identity);
-        if credential.kind != self.kind || secret_eq == Some(false) {
+        let is_same = self.identity.is_same(&credential.identity);
+        if credential.kind != self.kind || is_same == Some(false) {
             return Err(self.other_account(&credential));
         }
         tracing::info!(file = %self.location, "the credential was rejected; read a new one from its file");
         state.change = Some(Change {
-            is_certain: secret_eq == Some(true),
+            is_certain: is_same == Some(true),
         });
         state.source = credential.source.clone();
         state.login = credential.login;
@@ -198,12 +198,12 @@ impl FileSource {
         let mut after = named(login.as_ref());
         if let Some(login) = &login
             && before.is_known()
-            && before.secret_eq(&after).is_none()
+            && before.is_same(&after).is_none()
             && !change.is_certain
         {
             after = login.query(Some(token), http).await;
         }
-        match before.secret_eq(&after) {
+        match before.is_same(&after) {
             Some(false) => return Err(self.other_user()),
             None if !change.is_certain => tracing::warn!(
                 file = %self.location,

@@ -57,13 +57,13 @@ impl Caller<'_> {
 /// Explains an error response to the request with this name.
 pub(crate) fn explain(name: &dyn fmt::Display, api: ApiError, caller: Caller<'_>) -> Error {
     let at_fault = project_at_fault(&api, caller.project);
-    let refusal = Refusal {
+    let rejection = Rejection {
         api: &api,
         caller,
         project: at_fault.as_deref().unwrap_or("PROJECT"),
         message: format!("{name} failed: {api}"),
     };
-    let error = refusal.explain().with_server_message(api.message.clone());
+    let error = rejection.explain().with_server_message(api.message.clone());
     let error = match at_fault {
         Some(project) => error.with_project(project),
         None => error,
@@ -72,7 +72,7 @@ pub(crate) fn explain(name: &dyn fmt::Display, api: ApiError, caller: Caller<'_>
 }
 
 /// An error response and what is known about its request.
-struct Refusal<'a> {
+struct Rejection<'a> {
     api: &'a ApiError,
     caller: Caller<'a>,
     /// The project at fault.
@@ -81,7 +81,7 @@ struct Refusal<'a> {
     message: String,
 }
 
-impl Refusal<'_> {
+impl Rejection<'_> {
     fn says(&self, text: &str) -> bool {
         self.api.message.contains(text)
     }

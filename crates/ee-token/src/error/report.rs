@@ -297,7 +297,7 @@ macro_rules! error_type {
 mod tests {
     use crate::{Error, ErrorKind, Remedy};
 
-    fn refused() -> Error {
+    fn failed() -> Error {
         let io = std::io::Error::other("connection reset");
         Error::new(ErrorKind::Network, "the token request failed")
             .with_remedy(
@@ -312,13 +312,13 @@ mod tests {
     #[test]
     fn debug_is_a_report_with_causes_and_remedy() {
         assert_eq!(
-            format!("{:?}", refused().context("no token for jane@example.com")),
+            format!("{:?}", failed().context("no token for jane@example.com")),
             "no token for jane@example.com\n\
              caused by: the token request failed\n\
              caused by: connection reset\n\
              hint: Check the proxy.\n    env | grep -i proxy\n    https://example.com/"
         );
-        let structure = format!("{:#?}", refused());
+        let structure = format!("{:#?}", failed());
         assert!(structure.contains("kind: Network"), "{structure}");
         assert!(structure.contains("connection reset"), "{structure}");
     }
@@ -332,11 +332,11 @@ mod tests {
 
     #[test]
     fn context_keeps_kind_remedy_and_principal() {
-        let error = refused().context("second").context("third");
+        let error = failed().context("second").context("third");
         assert_eq!(error.to_string(), "third");
         assert_eq!(error.kind(), ErrorKind::Network);
         assert_eq!(error.principal(), Some("jane@example.com"));
-        assert_eq!(error.remedy(), refused().remedy());
+        assert_eq!(error.remedy(), failed().remedy());
         let source = std::error::Error::source(&error).unwrap();
         assert_eq!(source.to_string(), "second");
         assert!(error.0.find_source::<std::io::Error>().is_some());
@@ -346,7 +346,7 @@ mod tests {
     fn cause_does_not_replace_details() {
         let error = Error::new(ErrorKind::Timeout, "late")
             .with_remedy(Remedy::new("Wait."))
-            .with_cause(refused());
+            .with_cause(failed());
         assert_eq!(error.remedy().unwrap().text, "Wait.");
         assert_eq!(error.principal(), Some("jane@example.com"));
     }

@@ -75,7 +75,7 @@ impl Impersonation {
 }
 
 /// A token source that exchanges subject tokens.
-pub(crate) struct Exchange {
+pub(crate) struct TokenExchange {
     context: Context,
     source: Source,
     token_url: Url,
@@ -84,7 +84,7 @@ pub(crate) struct Exchange {
     scopes: Scopes,
 }
 
-impl Exchange {
+impl TokenExchange {
     pub(crate) fn new(
         context: Context,
         source: Source,
@@ -227,7 +227,7 @@ impl Exchange {
     }
 }
 
-impl TokenSource for Exchange {
+impl TokenSource for TokenExchange {
     fn fetch_token(&self) -> TokenFuture<'_> {
         Box::pin(self.token())
     }
@@ -238,9 +238,9 @@ impl TokenSource for Exchange {
     }
 }
 
-impl fmt::Debug for Exchange {
+impl fmt::Debug for TokenExchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ExternalAccountConfig")
+        f.debug_struct("TokenExchange")
             .field("account", &self.account)
             .field("source", &self.source)
             .finish_non_exhaustive()

@@ -25,7 +25,7 @@ use crate::input::universe::check_universe;
 use crate::kinds::credential::Credential;
 use crate::kinds::external_account::config::ExternalAccountConfig;
 use crate::kinds::external_account::context::Context;
-use crate::kinds::external_account::exchange::{Exchange, Impersonation};
+use crate::kinds::external_account::exchange::{Impersonation, TokenExchange};
 use crate::kinds::external_account::source::Source;
 use crate::kinds::identity::Identity;
 use crate::{CredentialKind, CredentialOptions, Error};
@@ -87,7 +87,7 @@ fn assemble(
         subject_token_type: account.subject_token_type.clone(),
         email: email.clone(),
     };
-    let exchange = Exchange::new(
+    let exchange = TokenExchange::new(
         context,
         source,
         token_url,

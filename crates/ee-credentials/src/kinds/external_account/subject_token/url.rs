@@ -121,6 +121,9 @@ impl UrlToken {
                 Token::InvalidCredential,
                 "responded with data that is not text",
             )
+            .with_remedy(Remedy::new(
+                "Check the URL: the response must be a token, as text or JSON.",
+            ))
         })?;
         if is_html(text) || has_html_type(&received.headers) {
             let why = "responded with HTML instead of a token";
@@ -136,6 +139,7 @@ impl UrlToken {
                 Token::InvalidCredential,
                 &format!("responded without a token: {why}"),
             )
+            .with_cause(why)
         })?;
         Ok(token)
     }
@@ -234,7 +238,7 @@ fn decoded(path: &str) -> String {
 /// Returns whether the URL leads to the metadata server that the endpoints or environment variables
 /// configure.
 fn is_configured_metadata_server(url: &Url, options: &CredentialOptions) -> bool {
-    let secret_eq = |named: &Url| {
+    let is_named = |named: &Url| {
         let is_same_host = named.host() == url.host() || is_loopback(named) && is_loopback(url);
         is_same_host && named.port() == url.port() && url.path().starts_with(named.path())
     };
@@ -250,7 +254,7 @@ fn is_configured_metadata_server(url: &Url, options: &CredentialOptions) -> bool
             .endpoints()
             .url(Endpoint::MetadataServer)
             .clone()])
-        .any(|named| !is_link_local(&named) && secret_eq(&named))
+        .any(|named| !is_link_local(&named) && is_named(&named))
 }
 
 fn client_for_url(http: &HttpClient, url: &Url) -> HttpClient {
