@@ -36,6 +36,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    aws
     subject_token_urls
 }
 
