@@ -37,6 +37,7 @@ macro_rules! kinds {
 
 kinds! {
     aws
+    external_account_variants
     subject_token_urls
 }
 
