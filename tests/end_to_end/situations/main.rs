@@ -38,6 +38,8 @@ macro_rules! kinds {
 kinds! {
     aws
     external_account_variants
+    metadata_server
+    stated_reasons
     subject_token_urls
 }
 
