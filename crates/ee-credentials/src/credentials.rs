@@ -360,9 +360,12 @@ impl Credentials {
             return Ok(Some(principal.to_owned()));
         }
         if let Some(server) = &self.0.metadata {
-            return Ok(server.account_info().await?.map(|info| info.email.clone()));
+            return Ok(server
+                .account_info()
+                .await?
+                .and_then(|info| info.email.clone()));
         }
-        Ok(self.token_info().await?.and_then(|info| info.email))
+        Ok(self.fetch_token_info().await?.and_then(|info| info.email))
     }
 
     /// Returns the granted scopes, querying the metadata server or the tokeninfo endpoint if the
@@ -387,7 +390,8 @@ impl Credentials {
     pub async fn fetch_granted_scopes(&self) -> Result<Option<Scopes>, Error> {
         if let Some(server) = &self.0.metadata {
             let info = server.account_info().await?;
-            return Ok(info.map(|info| info.scopes.clone()));
+            let scopes = info.map(|info| info.scopes.clone());
+            return Ok(scopes.filter(|scopes| !scopes.is_empty()));
         }
         match self.kind() {
             CredentialKind::ApiKey | CredentialKind::GdchServiceAccount => return Ok(None),
@@ -399,12 +403,18 @@ impl Credentials {
         if let Some(scopes) = self.token().await?.scopes() {
             return Ok(Some(scopes.clone()));
         }
-        Ok(self.token_info().await?.map(|info| info.scopes))
+        Ok(self.fetch_token_info().await?.map(|info| info.scopes))
     }
 
-    /// Queries the tokeninfo endpoint. A token from the caller is not sent there, as it may be
-    /// another host's.
-    async fn token_info(&self) -> Result<Option<TokenInfo>, Error> {
+    /// Queries the tokeninfo endpoint for the scopes and the owner of the current token. A metadata
+    /// server may return tokens with other scopes than those of
+    /// [`fetch_granted_scopes`](Self::fetch_granted_scopes), which are the machine's. Returns `None`
+    /// if the endpoint does not know the token, and for a token from the caller, which may be for
+    /// another host and is not sent.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Token`](crate::ErrorKind::Token) if there is no token or no response.
+    pub async fn fetch_token_info(&self) -> Result<Option<TokenInfo>, Error> {
         let Some(http) = &self.0.http else {
             return Ok(None);
         };

@@ -42,7 +42,7 @@ pub fn metadata_token(body: &[u8], asked_at: DateTime<Utc>) -> Result<AccessToke
     metadata_server::token_response(body, asked_at)
 }
 
-pub fn metadata_account(body: &[u8]) -> Option<(String, Scopes)> {
+pub fn metadata_account(body: &[u8]) -> Option<(Option<String>, Scopes)> {
     metadata_server::account_info(body).map(|info| (info.email, info.scopes))
 }
 

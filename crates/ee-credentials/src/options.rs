@@ -76,8 +76,10 @@ impl CredentialOptions {
         self
     }
 
-    /// Allows credential files to send requests to any path of this host, given as `HOST` or
-    /// `HOST:PORT`. The token services of Google and AWS are always allowed.
+    /// Allows credential files to send requests to any path of this host, given as `HOST`,
+    /// `HOST:PORT`, `https://HOST` or `http://HOST`. Plain HTTP, which only a source of subject
+    /// tokens may use, must be allowed with its scheme or port. The token services of Google and AWS
+    /// are always allowed.
     #[must_use]
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         self.allowed_hosts.push(host.into());

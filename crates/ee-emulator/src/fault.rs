@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
 
+use crate::request::Request;
 use crate::response::Response;
 
 /// A fault to inject into a host's responses with [`Emulator::fault`](crate::Emulator::fault).
@@ -28,7 +29,10 @@ pub struct Fault {
     pub(crate) delay: Duration,
     after_requests: usize,
     times: usize,
+    method: Option<String>,
     path: Option<String>,
+    /// Names and values of headers without which a request is rejected.
+    required: Vec<(String, String)>,
     label: Option<String>,
 }
 
@@ -108,7 +112,9 @@ impl Fault {
             delay: Duration::ZERO,
             after_requests: 0,
             times: 1,
+            method: None,
             path: None,
+            required: Vec::new(),
             label: None,
         }
     }
@@ -186,6 +192,21 @@ impl Fault {
         self
     }
 
+    /// Restricts the fault to requests with this method. Other requests leave the fault in the queue.
+    #[must_use]
+    pub fn on_method(mut self, method: impl Into<String>) -> Self {
+        self.method = Some(method.into());
+        self
+    }
+
+    /// Requires a header, as a token service does. A request without it receives status 400 and
+    /// leaves the fault in the queue.
+    #[must_use]
+    pub fn require_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.required.push((name.into(), value.into()));
+        self
+    }
+
     /// Sets the name that [`RecordedRequest::fault`](crate::RecordedRequest::fault) reports.
     ///
     /// Defaults to a description of what the fault does, as in its `Debug` output.
@@ -193,6 +214,22 @@ impl Fault {
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
+    }
+
+    fn applies_to(&self, request: &Request) -> bool {
+        let is = |wanted: &Option<String>, value: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == value)
+        };
+        is(&self.method, request.method.as_str()) && is(&self.path, &request.path)
+    }
+
+    /// Returns the rejection of a request without a required header.
+    fn rejection(&self, request: &Request) -> Option<Self> {
+        let mut required = self.required.iter();
+        let (name, _) =
+            required.find(|(name, value)| request.header(name) != Some(value.as_str()))?;
+        let body = format!("The request lacks the header {name} or has another value.\n");
+        Some(Self::status(400).body(body))
     }
 
     /// Returns the label, or the default description.
@@ -223,6 +260,7 @@ impl fmt::Debug for Fault {
             .field("delay", &self.delay)
             .field("after_requests", &self.after_requests)
             .field("times", &self.times)
+            .field("method", &self.method)
             .field("path", &self.path)
             .field("label", &self.label)
             .finish()
@@ -241,12 +279,11 @@ impl Faults {
     }
 
     /// Takes one occurrence of the first fault that applies to the request.
-    pub(crate) fn take(&mut self, host: &str, path: &str) -> Option<Fault> {
-        let queue = self.0.get_mut(host)?;
-        let applies = |fault: &Fault| fault.path.as_deref().is_none_or(|wanted| wanted == path);
+    pub(crate) fn take(&mut self, request: &Request) -> Option<Fault> {
+        let queue = self.0.get_mut(&request.host)?;
         let mut found = None;
         for (index, fault) in queue.iter_mut().enumerate() {
-            if !applies(fault) {
+            if !fault.applies_to(request) {
                 continue;
             }
             if fault.after_requests == 0 {
@@ -257,6 +294,9 @@ impl Faults {
         }
         let index = found?;
         let fault = queue.get_mut(index)?;
+        if let Some(rejection) = fault.rejection(request) {
+            return Some(rejection);
+        }
         let taken = fault.clone();
         if fault.times != usize::MAX {
             fault.times -= 1;

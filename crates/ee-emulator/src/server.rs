@@ -133,7 +133,7 @@ async fn respond(
     request: &Request,
     number: u64,
 ) -> io::Result<HttpResponse<ResponseBody>> {
-    let fault = shared.faults().take(&request.host, &request.path);
+    let fault = shared.faults().take(request);
     let Some(fault) = fault else {
         return host_response(shared, request).map(|response| full(shared, response));
     };

@@ -142,8 +142,8 @@ impl EarthEngineBuilder {
         self
     }
 
-    /// Allows credential files to send requests to this host, given as `HOST` or `HOST:PORT`, with
-    /// any path. The token services of Google and AWS need no permission.
+    /// Allows credential files to send requests to this host, given as `HOST`, `HOST:PORT` or
+    /// `http://HOST`, with any path. The token services of Google and AWS need no permission.
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         self.options = self.options.allow_host(host);
         self

@@ -18,6 +18,8 @@ pub struct LoginStatus {
     pub token: Option<AccessToken>,
     /// The granted scopes. Empty if unknown.
     pub scopes: Scopes,
+    /// Whether `scopes` were only requested, because no server tells which were granted.
+    pub scopes_are_requested: bool,
     /// The principal, usually an email address, if known.
     pub principal: Option<String>,
     /// Non-fatal problems with the credentials and the choice of the project.
@@ -40,15 +42,17 @@ impl EarthEngineBuilder {
         let environment = self.search_environment();
         let (_, found) = self.find(&environment).await?;
         let credentials = &found.credentials;
-        let mut scopes = Scopes::new::<&str>([]);
+        let mut scopes = TokenScopes::Granted(Scopes::new::<&str>([]));
         let mut token = None;
         if credentials.token_cache().is_some() {
             let current = credentials.token().await?;
-            if let Ok(Some(granted)) = granted(credentials, &current).await {
-                scopes = granted;
+            if let Ok(Some(known)) = token_scopes(credentials, &current).await {
+                scopes = known;
             }
             token = Some(current);
         }
+        let scopes_are_requested = matches!(scopes, TokenScopes::Requested(_));
+        let scopes = scopes.into_inner();
         let mut principal = credentials.principal().map(str::to_owned);
         if principal.is_none()
             && (reveals_email(&scopes) || credentials.kind() == CredentialKind::MetadataServer)
@@ -68,6 +72,7 @@ impl EarthEngineBuilder {
             found,
             token,
             scopes,
+            scopes_are_requested,
             principal,
             warnings,
         })
@@ -92,21 +97,42 @@ fn reveals_email(scopes: &Scopes) -> bool {
         .any(|scope| scopes.contains(scope))
 }
 
+/// The scopes of a token.
+pub(crate) enum TokenScopes {
+    Granted(Scopes),
+    /// No server tells which of them were granted.
+    Requested(Scopes),
+}
+
+impl TokenScopes {
+    pub(crate) fn into_inner(self) -> Scopes {
+        match self {
+            Self::Granted(scopes) | Self::Requested(scopes) => scopes,
+        }
+    }
+}
+
 /// Returns the scopes of a token: those in the token response, those that the server reports, or
 /// else those requested. `None` if unknown. A token that may be for another host is sent nowhere.
-pub(crate) async fn granted(
+pub(crate) async fn token_scopes(
     credentials: &Credentials,
     token: &AccessToken,
-) -> Result<Option<Scopes>, Error> {
+) -> Result<Option<TokenScopes>, Error> {
     if let Some(scopes) = token.scopes() {
-        return Ok(Some(scopes.clone()));
+        return Ok(Some(TokenScopes::Granted(scopes.clone())));
+    }
+    // A metadata server reports the scopes of the machine, and those of its tokens may differ.
+    if credentials.kind() == CredentialKind::MetadataServer
+        && let Ok(Some(info)) = credentials.fetch_token_info().await
+    {
+        return Ok(Some(TokenScopes::Granted(info.scopes)));
     }
     match (
         credentials.fetch_granted_scopes().await,
         credentials.scopes(),
     ) {
-        (Ok(Some(scopes)), _) => Ok(Some(scopes)),
-        (_, Some(requested)) => Ok(Some(requested.clone())),
+        (Ok(Some(scopes)), _) => Ok(Some(TokenScopes::Granted(scopes))),
+        (_, Some(requested)) => Ok(Some(TokenScopes::Requested(requested.clone()))),
         (Ok(None), None) => Ok(None),
         (Err(error), None) => Err(error.into()),
     }
@@ -168,6 +194,7 @@ mod tests {
                 .await
                 .unwrap();
             assert_eq!(status.scopes, requested);
+            assert!(status.scopes_are_requested);
             let requests = emulator.requests_to("oauth2.googleapis.com");
             assert!(requests.iter().any(|request| request.path == "/tokeninfo"));
         }

@@ -70,10 +70,13 @@ pub mod internal {
     pub use crate::sdk_project::{SDK_PROJECTS, is_google_sdk_project};
     pub use crate::secret::printable_path::{PrintablePath, display_path};
     pub use crate::secret::sanitize::{is_unsafe_for_display, sanitize, sanitize_message};
-    pub use crate::secret::wipe::{sensitive_header, zeroize_json};
+    pub use crate::secret::wipe::{secret_request, sensitive_header, zeroize_json};
     pub use crate::transport::emulator::{EMULATOR_HOST, EMULATOR_TRUST};
-    pub use crate::transport::endpoints::{is_localhost, is_loopback, is_loopback_host};
+    pub use crate::transport::endpoints::{
+        is_link_local, is_localhost, is_loopback, is_loopback_host,
+    };
     pub use crate::transport::exchange::{Exchange, FailedAttempt, ReceivedResponse, try_again};
+    pub use crate::transport::reason::{quotable, stated_reason, xml_element};
     pub use crate::transport::retry::http_date;
     pub use crate::transport::url_field::{UrlField, UrlMatch};
     pub use crate::transport::{MAX_REFUSED_STREAMS, read_bounded, read_chunk, send_to};

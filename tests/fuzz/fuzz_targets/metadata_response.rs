@@ -16,7 +16,9 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         Err(why) => check_shown(why),
     }
     if let Some((email, scopes)) = fuzzing::metadata_account(data) {
-        check_line(&email);
+        if let Some(email) = email {
+            check_line(&email);
+        }
         check_scopes(&scopes);
     }
     if let Some(line) = fuzzing::metadata_line(data) {

@@ -23,7 +23,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "A,B", value_delimiter = ',')]
     pub(crate) scopes: Vec<String>,
 
-    /// Allow credential files to send requests to this host (repeatable)
+    /// Allow credential files to send requests to this host: HOST, HOST:PORT or http://HOST (repeatable)
     #[arg(long, global = true, value_name = "HOST")]
     pub(crate) allow_host: Vec<String>,
 

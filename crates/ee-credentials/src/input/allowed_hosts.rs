@@ -1,6 +1,8 @@
 //! Validating the URLs in credential files, to which secrets are sent.
 
-use ee_token::internal::{UrlField, UrlMatch, is_loopback};
+use std::fmt;
+
+use ee_token::internal::{UrlField, UrlMatch, is_link_local, is_loopback};
 use ee_token::{Endpoint, Endpoints, Remedy};
 use url::Url;
 
@@ -68,21 +70,14 @@ pub(crate) fn check_listed(
     (name, field): (&str, UrlField),
     location: &Location,
 ) -> Result<(), Error> {
-    let host = match (url.host_str().unwrap_or_default(), url.port()) {
-        (host, Some(port)) => format!("{host}:{port}"),
-        (host, None) => host.to_owned(),
-    };
+    let host = with_port(url);
     let remedy = |text: &str| {
-        // A host may contain characters that a shell interprets.
-        let shown = if is_plain_word(&host) { &host } else { "HOST" };
         let remedy = Remedy::new(format!(
             "Create the credential again, and use it unchanged. {text}"
         ));
-        let remedy = remedy.url(EXTERNAL_FILES_PAGE);
-        match field {
-            UrlField::AwsMetadata => remedy,
-            _ => remedy.command(format!("eectl --allow-host {shown} …")),
-        }
+        remedy
+            .url(EXTERNAL_FILES_PAGE)
+            .command(allow_command(&host))
     };
     match field.compare(url) {
         UrlMatch::Listed => Ok(()),
@@ -122,17 +117,64 @@ pub(crate) fn disallowed(location: &Location, name: &str, why: &str) -> Error {
     )
 }
 
-/// Whether the caller allowed the URL's host, as `HOST` or `HOST:PORT`.
+/// Whether the caller allowed the URL's host: as `HOST`, `HOST:PORT`, `https://HOST` or `http://HOST`,
+/// the latter two with or without a port. Plain HTTP must be allowed with its scheme or port.
 pub(crate) fn is_allowed(url: &Url, allowed: &[String]) -> bool {
     let Some(host) = url.host_str() else {
         return false;
     };
     let port = url.port_or_known_default().unwrap_or(443);
+    let is_encrypted = url.scheme() == "https" || is_loopback(url);
     allowed.iter().any(|allowed| {
         let allowed = allowed.trim();
-        allowed.eq_ignore_ascii_case(host)
-            || allowed.eq_ignore_ascii_case(&format!("{host}:{port}"))
+        let (scheme, name) = match allowed.split_once("://") {
+            Some((scheme, name)) => (Some(scheme), name.trim_end_matches('/')),
+            None => (None, allowed),
+        };
+        let is_scheme = scheme.is_none_or(|scheme| scheme.eq_ignore_ascii_case(url.scheme()));
+        let is_host = name.eq_ignore_ascii_case(host) && (scheme.is_some() || is_encrypted);
+        is_scheme && (is_host || name.eq_ignore_ascii_case(&format!("{host}:{port}")))
     })
+}
+
+/// Validates the scheme of a URL that returns a secret: HTTPS, or plain HTTP on this machine, on its
+/// own link, or to a host that the caller allowed for it. `what` contains the URL.
+pub(crate) fn check_scheme(
+    url: &Url,
+    what: fmt::Arguments<'_>,
+    allowed: &[String],
+) -> Result<(), Error> {
+    match url.scheme() {
+        "https" => return Ok(()),
+        "http" if is_loopback(url) || is_link_local(url) || is_allowed(url, allowed) => {
+            return Ok(());
+        }
+        _ => {}
+    }
+    let host = with_port(url);
+    let remedy = match url.scheme() {
+        "http" => Remedy::new(
+            "Use an https:// URL. If you trust the network between this machine and the host, as inside a cluster, allow plain HTTP to it: with .allow_host(…) in a program, or with --allow-host on the command line.",
+        )
+        .command(allow_command(&format!("http://{host}"))),
+        _ => Remedy::new("Use an https:// URL."),
+    };
+    let message = format!("{what} names {host} without HTTPS. Nothing was sent");
+    Err(Error::new(ErrorKind::DisallowedHost, message).with_remedy(remedy))
+}
+
+/// Returns the URL's host, with its port if that is not the default one.
+fn with_port(url: &Url) -> String {
+    match (url.host_str().unwrap_or_default(), url.port()) {
+        (host, Some(port)) => format!("{host}:{port}"),
+        (host, None) => host.to_owned(),
+    }
+}
+
+/// Returns the command that allows a host, which may contain characters that a shell interprets.
+fn allow_command(host: &str) -> String {
+    let shown = if is_plain_word(host) { host } else { "HOST" };
+    format!("eectl --allow-host {shown} …")
 }
 
 /// Whether the caller set the field's endpoint to this URL.

@@ -6,7 +6,8 @@
 //! - `String`: text that messages may quote, at most [`MAX_TEXT`] bytes, without control or
 //!   invisible characters
 //! - [`SecretString`](ee_token::SecretString): any text
-//! - [`FilePath`], [`ProjectId`], `bool`, `u64`, lists of text, and structures of these
+//! - [`FilePath`], [`ProjectId`], `bool`, lists of text, and structures of these
+//! - `u64` and `f64`: numbers, also as text, as some programs write them
 //!
 //! Text is trimmed. `null` and, in an optional field, blank text count as missing. The last of
 //! several fields of one name counts.
@@ -156,6 +157,14 @@ impl<'a> Value<'a> {
             .starts_with(|c: char| c == '-' || c.is_ascii_digit())
     }
 
+    /// Returns the number, which may be written as text.
+    fn number(self, expected: &str) -> Result<f64, FieldError> {
+        let text = self.json.trim_matches('"').trim();
+        let is_number = text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
+        let number = text.parse().ok().filter(|_| is_number);
+        number.ok_or_else(|| self.unexpected(expected))
+    }
+
     /// The error for a value that is not `expected`.
     fn unexpected(self, expected: &str) -> FieldError {
         match self.json {
@@ -235,14 +244,19 @@ impl<'de> Deserializer<'de> for Value<'de> {
     }
 
     fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
-        match self.json.parse() {
-            Ok(number) => visitor.visit_u64(number),
-            Err(_) if self.is_number() => Err(FieldError::custom(format_args!(
+        let number = self.number("a whole number")?;
+        // Exact below 2^53, which is more than any number of seconds.
+        match number >= 0.0 && number < 9e15 && number.fract() == 0.0 {
+            true => visitor.visit_u64(number as u64),
+            false => Err(FieldError::custom(format_args!(
                 "is {}, and must be a whole number",
                 clipped(self.json)
             ))),
-            Err(_) => Err(self.unexpected("a whole number")),
         }
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
+        visitor.visit_f64(self.number("a number")?)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
@@ -308,7 +322,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
     }
 
     forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char bytes byte_buf unit unit_struct tuple
+        i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 char bytes byte_buf unit unit_struct tuple
         tuple_struct map enum identifier
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use ee_token::internal::{
-    Exchange, FailedAttempt, NumericSeconds, ReceivedResponse, is_unsafe_for_display, try_again,
+    Exchange, FailedAttempt, NumericSeconds, ReceivedResponse, is_unsafe_for_display,
+    stated_reason, try_again,
 };
 use ee_token::{
     AccessToken, Endpoint, ErrorKind as Token, HttpClient, Remedy, Request, RetryPolicy, Scopes,
@@ -15,6 +16,7 @@ use ee_token::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
@@ -36,6 +38,8 @@ const ADDRESS: &str = "169.254.169.254";
 const ROOT: &str = "computeMetadata/v1/";
 /// The relative path from a token's URL to [`ROOT`].
 const UP: &str = "../../../";
+/// What is wrong with a response without a body.
+const EMPTY: &str = "its response is empty";
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The metadata server of a new pod may take a while to start.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -56,9 +60,21 @@ pub(crate) struct MetadataServer {
 /// A service account as the metadata server describes it.
 #[derive(Debug)]
 pub(crate) struct AccountInfo {
-    pub(crate) email: String,
-    /// The scopes of the machine, whichever were requested.
+    pub(crate) email: Option<String>,
+    /// The scopes of the machine, whichever were requested. Empty if unknown.
     pub(crate) scopes: Scopes,
+}
+
+/// A value of the metadata server.
+enum Answer {
+    Value {
+        body: Bytes,
+        sent_at: DateTime<Utc>,
+        /// Whether the response has the header of Google's metadata servers.
+        has_flavor: bool,
+    },
+    /// The server has no value, for the stated reason.
+    Missing(Option<String>),
 }
 
 /// The result of [`detect`].
@@ -81,6 +97,7 @@ pub(crate) async fn detect(
             "skipped because NO_GCE_CHECK=true is set",
         ));
     }
+    refuse_mutual_tls(environment)?;
     let mut host = None;
     for variable in ["GCE_METADATA_HOST", "GCE_METADATA_ROOT"] {
         if host.is_none() {
@@ -137,6 +154,26 @@ pub(crate) async fn detect(
     let http = client_for(&options.http, &url);
     let server = MetadataServer::new(http, url, account, scopes, retry)?;
     Ok(Detection::Server(Arc::new(server)))
+}
+
+/// Rejects a setting that requires mutual TLS, before anything is sent over plain HTTP.
+fn refuse_mutual_tls(environment: &Environment) -> Result<(), Error> {
+    const VARIABLE: &str = "GCE_METADATA_MTLS_MODE";
+    let why = match environment.try_var(VARIABLE)? {
+        None | Some("default" | "none") => return Ok(()),
+        Some("strict") => {
+            "is strict, but mutual TLS to the metadata server is not supported. Nothing was sent"
+                .to_owned()
+        }
+        Some(other) => format!(
+            "is {:?}, but must be strict, default or none",
+            clipped(other)
+        ),
+    };
+    Err(Error::new(ErrorKind::InvalidEnvironment, format!("{VARIABLE} {why}")).with_remedy(
+        Remedy::new("Unset it if plain HTTP to the metadata server is acceptable, or use other credentials.")
+            .command(format!("unset {VARIABLE}")),
+    ))
 }
 
 /// Returns the requested account, which becomes part of a path.
@@ -253,18 +290,27 @@ fn unreachable() -> Remedy {
     )
 }
 
+/// Returns whether IAM denied the token of a service account, as GKE's metadata server states it.
+fn is_denial(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    let returned = ["returned 400", "returned 403", "returned 404"];
+    reason.contains("permission") && reason.contains("denied")
+        || reason.contains("iam") && returned.iter().any(|status| reason.contains(status))
+}
+
+/// Returns the remedy for a pod that may not act as its service account.
+fn grant_access() -> Remedy {
+    Remedy::new(
+        "On GKE, grant the Kubernetes service account of this pod the role Workload Identity User on the service account in its annotation iam.gke.io/gcp-service-account. The grant takes effect within minutes.",
+    )
+    .command("gcloud iam service-accounts add-iam-policy-binding ACCOUNT --role=roles/iam.workloadIdentityUser --member='serviceAccount:PROJECT.svc.id.goog[NAMESPACE/NAME]'")
+    .url("https://cloud.google.com/kubernetes-engine/docs/how-to/workload-identity")
+}
+
 /// Returns whether the response has the header by which Google's metadata servers identify
 /// themselves.
 fn has_flavor(headers: &HeaderMap) -> bool {
     headers.get(FLAVOR).is_some_and(|flavor| flavor == GOOGLE)
-}
-
-/// The used fields of `instance/service-accounts/ACCOUNT/?recursive=true`.
-#[derive(Deserialize)]
-struct AccountBody {
-    email: String,
-    #[serde(default)]
-    scopes: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -278,6 +324,9 @@ pub(crate) fn token_response(
     body: &[u8],
     asked_at: DateTime<Utc>,
 ) -> Result<AccessToken, &'static str> {
+    if body.trim_ascii().is_empty() {
+        return Err(EMPTY);
+    }
     // serde's message could quote the token.
     let response: TokenBody =
         serde_json::from_slice(body).map_err(|_| "its response is not a token")?;
@@ -292,13 +341,18 @@ pub(crate) fn token_response(
     Ok(token.with_expiry(asked_at + life))
 }
 
-/// Parses the description of a service account.
+/// Parses the description of a service account, `instance/service-accounts/ACCOUNT/?recursive=true`.
+/// Platforms differ in its fields, so that each is read on its own.
 pub(crate) fn account_info(body: &[u8]) -> Option<AccountInfo> {
-    let account: AccountBody = serde_json::from_slice(body).ok()?;
-    Some(AccountInfo {
-        email: line(account.email.as_bytes())?,
-        scopes: Scopes::from_untrusted(account.scopes),
-    })
+    let account: Value = serde_json::from_slice(body).ok()?;
+    let account = account.as_object()?;
+    let text = |name: &str| account.get(name).and_then(Value::as_str);
+    let scopes = match account.get("scopes") {
+        Some(Value::Array(list)) => Scopes::from_untrusted(list.iter().filter_map(Value::as_str)),
+        _ => scopes(text("scopes").unwrap_or_default().as_bytes()),
+    };
+    let email = text("email").and_then(|email| line(email.as_bytes()));
+    (email.is_some() || !scopes.is_empty()).then_some(AccountInfo { email, scopes })
 }
 
 pub(crate) fn scopes(body: &[u8]) -> Scopes {
@@ -360,7 +414,7 @@ impl MetadataServer {
     pub(crate) fn known_email(&self) -> Option<&str> {
         let learnt = self.info.get().and_then(|info| info.as_ref());
         self.named_email()
-            .or_else(|| learnt.map(|info| info.email.as_str()))
+            .or_else(|| learnt.and_then(|info| info.email.as_deref()))
     }
 
     /// Queries the account once. Sends one request, or three if the server does not support
@@ -372,11 +426,10 @@ impl MetadataServer {
 
     async fn query_account_info(&self) -> Result<Option<AccountInfo>, ee_token::Error> {
         let path = format!("instance/service-accounts/{}/", self.account);
-        if let Some(body) = self.get(&format!("{path}?recursive=true")).await? {
-            let info = account_info(&body).ok_or_else(|| {
-                let why = "its description of the service account is not valid JSON";
-                self.error(Token::InvalidResponse, why)
-            })?;
+        let all = joined(&self.url, &format!("{UP}{path}?recursive=true"))?;
+        if let Answer::Value { body, .. } = self.fetch(&all).await?
+            && let Some(info) = account_info(&body)
+        {
             return Ok(Some(info));
         }
         // Older GKE metadata servers do not support `?recursive=true`.
@@ -386,7 +439,7 @@ impl MetadataServer {
         let scopes = self.get(&format!("{path}scopes")).await?;
         let scopes = scopes.unwrap_or_default();
         Ok(Some(AccountInfo {
-            email,
+            email: Some(email),
             scopes: self::scopes(&scopes),
         }))
     }
@@ -403,26 +456,63 @@ impl MetadataServer {
     }
 
     async fn token(&self) -> Result<AccessToken, ee_token::Error> {
-        let Some((body, sent_at)) = self.fetch(&self.url).await? else {
-            let why = match self.named_email() {
-                Some(email) => format!("this machine has no service account {email}"),
-                None => "this machine has no service account".to_owned(),
-            };
-            return Err(self.error(Token::Rejected, &why).with_remedy(Remedy::new(
-                "Attach a service account to the machine, or use other credentials.",
-            )));
+        let answer = self.fetch(&self.url).await?;
+        let (body, sent_at) = match self.value(answer)? {
+            Ok(value) => value,
+            Err(reason) => return Err(self.no_account(reason)),
         };
-        token_response(&body, sent_at).map_err(|why| self.error(Token::InvalidResponse, why))
+        token_response(&body, sent_at).map_err(|why| {
+            let error = self.error(Token::InvalidResponse, why);
+            if why != EMPTY {
+                return error;
+            }
+            error.with_remedy(
+                Remedy::new("In Cloud Shell, the session is not authorized yet: run a gcloud command, such as this one, and select Authorize.")
+                    .command("gcloud auth print-access-token"),
+            )
+        })
+    }
+
+    fn no_account(&self, reason: Option<String>) -> ee_token::Error {
+        let mut why = "this machine has no service account".to_owned();
+        if let Some(email) = self.named_email() {
+            why += &format!(" {email}");
+        }
+        if let Some(reason) = reason {
+            why += &format!(": {reason}");
+        }
+        self.error(Token::Rejected, &why).with_remedy(Remedy::new(
+            "Attach a service account to the machine, or use other credentials.",
+        ))
     }
 
     /// Returns the value at a path, or `None` if the server has none.
     async fn get(&self, path: &str) -> Result<Option<Bytes>, ee_token::Error> {
         let url = joined(&self.url, &[UP, path].concat())?;
-        Ok(self.fetch(&url).await?.map(|(body, _)| body))
+        let answer = self.fetch(&url).await?;
+        Ok(self.value(answer)?.ok().map(|(body, _)| body))
     }
 
-    /// Returns the value at a URL and when the request was sent, or `None` if there is no value.
-    async fn fetch(&self, url: &Url) -> Result<Option<(Bytes, DateTime<Utc>)>, ee_token::Error> {
+    /// Returns a value from a metadata server and when it was requested, or else the stated reason.
+    fn value(
+        &self,
+        answer: Answer,
+    ) -> Result<Result<(Bytes, DateTime<Utc>), Option<String>>, ee_token::Error> {
+        match answer {
+            Answer::Value {
+                has_flavor: false,
+                body,
+                ..
+            } if !body.is_empty() => {
+                let why = "its response lacks the header Metadata-Flavor: Google, so it is not a metadata server";
+                Err(self.error(Token::InvalidResponse, why))
+            }
+            Answer::Value { body, sent_at, .. } => Ok(Ok((body, sent_at))),
+            Answer::Missing(reason) => Ok(Err(reason)),
+        }
+    }
+
+    async fn fetch(&self, url: &Url) -> Result<Answer, ee_token::Error> {
         let exchange = Exchange::new(&self.http)
             .timeout(ATTEMPT_TIMEOUT)
             .retry(self.retry.clone());
@@ -439,28 +529,36 @@ impl MetadataServer {
         })
     }
 
-    fn interpret(
-        &self,
-        received: &ReceivedResponse,
-    ) -> Result<Option<(Bytes, DateTime<Utc>)>, FailedAttempt> {
-        let status = received.status.as_u16();
+    fn interpret(&self, received: &ReceivedResponse) -> Result<Answer, FailedAttempt> {
+        if received.status == StatusCode::OK {
+            return Ok(Answer::Value {
+                body: received.body.clone(),
+                sent_at: received.sent_at,
+                has_flavor: has_flavor(&received.headers),
+            });
+        }
+        let reason = stated_reason(&received.body, &[]);
+        let why = format!("it {}", received.describe(&[]));
+        // GKE states with status 500 that IAM denied access. Another attempt would not change that.
+        if reason.as_deref().is_some_and(is_denial) {
+            let error = self
+                .error(Token::Rejected, &why)
+                .with_remedy(grant_access());
+            return Err(FailedAttempt::permanent(error));
+        }
         if received.is_busy() {
-            let why = format!("it responded with status {status}");
             return Err(self.error(Token::Server, &why).into());
         }
         if !has_flavor(&received.headers) {
-            let why = "its response lacks the header Metadata-Flavor: Google, so it is not a metadata server";
-            return Err(FailedAttempt::permanent(
-                self.error(Token::InvalidResponse, why),
-            ));
+            let why = format!(
+                "{why}, without the header Metadata-Flavor: Google, so it is not a metadata server"
+            );
+            let error = self.error(Token::InvalidResponse, &why);
+            return Err(FailedAttempt::permanent(error));
         }
         match received.status {
-            StatusCode::OK => Ok(Some((received.body.clone(), received.sent_at))),
-            StatusCode::NOT_FOUND => Ok(None),
-            _ => {
-                let why = format!("it rejected the request with status {status}");
-                Err(self.error(Token::Rejected, &why).into())
-            }
+            StatusCode::NOT_FOUND => Ok(Answer::Missing(reason)),
+            _ => Err(self.error(Token::Rejected, &why).into()),
         }
     }
 

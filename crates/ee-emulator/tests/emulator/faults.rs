@@ -52,6 +52,28 @@ async fn fault_applies_to_its_host_and_path_only() {
 }
 
 #[tokio::test]
+async fn response_of_any_host_is_scripted_by_method_path_and_header() {
+    let emulator = Emulator::start().await.unwrap();
+    let token = Fault::status(200)
+        .body("a token")
+        .on_method("GET")
+        .on_path("/token")
+        .require_header("Metadata", "true");
+    emulator.fault("tokens.example.com", token);
+    let url = emulator.url("tokens.example.com");
+    let to_token = || client().get(format!("{url}/token"));
+    let with_header = || to_token().header("metadata", "true");
+    assert_eq!(
+        send(client().post(format!("{url}/token"))).await.status,
+        404
+    );
+    assert_eq!(send(to_token()).await.status, 400);
+    assert_eq!(send(to_token().header("metadata", "no")).await.status, 400);
+    assert_eq!(send(with_header()).await.text, "a token");
+    assert_eq!(send(with_header()).await.status, 404);
+}
+
+#[tokio::test]
 async fn disconnect_sends_no_response() {
     let emulator = Emulator::start().await.unwrap();
     emulator.fault(EARTHENGINE, Fault::disconnect());

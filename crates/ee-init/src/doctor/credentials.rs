@@ -5,11 +5,11 @@ use ee_credentials::{
     CredentialKind, Credentials, Environment, SearchOutcome, SearchStep, Warning,
 };
 use ee_token::internal::display_path;
-use ee_token::{HttpClient, Remedy, Scopes};
+use ee_token::{HttpClient, Remedy};
 
 use crate::doctor::network::approximate;
 use crate::doctor::{Check, CheckStatus, Report, bounded};
-use crate::login_status::granted;
+use crate::login_status::{TokenScopes, token_scopes};
 use crate::scope_check::{Access, access};
 use crate::{EarthEngineBuilder, Error, ErrorKind};
 
@@ -125,14 +125,18 @@ pub(super) async fn token(
             None => "valid, with an unknown lifetime".to_owned(),
         },
     ));
-    report.add(scopes(bounded(granted(credentials, &token)).await));
+    report.add(scopes(bounded(token_scopes(credentials, &token)).await));
     true
 }
 
-fn scopes(granted: Result<Option<Scopes>, Error>) -> Check {
+fn scopes(known: Result<Option<TokenScopes>, Error>) -> Check {
     const NAME: &str = "scopes";
-    let granted = match granted {
-        Ok(Some(granted)) => granted,
+    let granted = match known {
+        Ok(Some(TokenScopes::Granted(granted))) => granted,
+        Ok(Some(TokenScopes::Requested(_))) => {
+            let why = "not known: no server tells which of the requested scopes were granted";
+            return Check::skipped(NAME, why);
+        }
         Ok(None) => return Check::skipped(NAME, "not known"),
         Err(error) => return Check::skipped(NAME, format!("not known: {error}")),
     };

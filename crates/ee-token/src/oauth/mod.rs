@@ -13,6 +13,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
 use reqwest::Request;
 use serde::Deserialize;
+use serde_json::Value;
 use url::Url;
 
 use crate::oauth::error_response::classify;
@@ -228,7 +229,9 @@ struct TokenBody {
     access_token: Option<SecretString>,
     token_type: Option<String>,
     expires_in: Option<NumericSeconds>,
-    scope: Option<String>,
+    /// Of any type, because an unexpected type must not hide the token.
+    #[serde(default)]
+    scope: Value,
     refresh_token: Option<SecretString>,
     id_token: Option<SecretString>,
 }
@@ -290,7 +293,10 @@ pub(crate) fn parse_response(
         let life = TimeDelta::milliseconds((seconds.min(MAX_LIFETIME_SECONDS) * 1000.0) as i64);
         token = token.with_expiry(asked_at + life);
     }
-    let scopes = Scopes::from_untrusted(response.scope.as_slice());
+    let scopes = match &response.scope {
+        Value::Array(list) => Scopes::from_untrusted(list.iter().filter_map(Value::as_str)),
+        scope => Scopes::from_untrusted(scope.as_str()),
+    };
     if !scopes.is_empty() {
         token = token.with_scopes(scopes);
     }

@@ -16,7 +16,7 @@ use crate::{Endpoint, Error, HttpClient, SecretString};
 /// [`ErrorKind::Server`](crate::ErrorKind::Server) or [`ErrorKind::Rejected`](crate::ErrorKind::Rejected) if it rejects the request.
 pub async fn revoke(http: &HttpClient, token: &SecretString) -> Result<bool, Error> {
     let url = http.endpoints().url(Endpoint::Revocation);
-    let request = secret_request(url, "token", token.expose_secret());
+    let request = secret_request(url, &[("token", token.expose_secret())]);
     let received = Exchange::new(http).send(request).await?;
     match received.status {
         StatusCode::OK => Ok(true),

@@ -167,6 +167,14 @@ async fn unusual_responses_are_parsed_or_an_error() {
             r#"{"access_token":"t","token_type":"bearer","scope":""}"#.into(),
             Some(None),
         ),
+        (
+            r#"{"access_token":"t","scope":["openid", 7]}"#.into(),
+            Some(None),
+        ),
+        (
+            r#"{"access_token":"t","scope":{"a": 1}}"#.into(),
+            Some(None),
+        ),
         (expires_in("1e300"), Some(Some(366 * 24 * 3600))),
         (expires_in("0"), None),
         (expires_in("-5"), None),

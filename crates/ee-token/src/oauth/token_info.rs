@@ -41,7 +41,7 @@ pub struct TokenInfo {
 /// ```
 pub async fn token_info(http: &HttpClient, token: &AccessToken) -> Result<TokenInfo, Error> {
     let url = http.endpoints().url(Endpoint::TokenInfo);
-    let request = secret_request(url, "access_token", token.secret());
+    let request = secret_request(url, &[("access_token", token.secret())]);
     let received = Exchange::new(http).send(request).await?;
     let host = url.host_str().unwrap_or_default();
     if received.status != StatusCode::OK {
@@ -63,7 +63,11 @@ pub(crate) fn parse_response(body: &[u8], host: &str) -> Result<TokenInfo, Error
     })?;
     Ok(TokenInfo {
         scopes: Scopes::from_untrusted([response.scope]),
-        email: response.email.filter(|email| is_mail_address(email)),
+        email: response
+            .email
+            .as_str()
+            .filter(|email| is_mail_address(email))
+            .map(str::to_owned),
         subject: response
             .sub
             .as_str()
@@ -85,7 +89,7 @@ pub async fn introspect(
     client: &ClientBasicAuth<'_>,
     token: &AccessToken,
 ) -> Result<Option<String>, Error> {
-    let mut request = secret_request(url, "token", token.secret());
+    let mut request = secret_request(url, &[("token", token.secret())]);
     request.headers_mut().insert(AUTHORIZATION, client.basic()?);
     let received = Exchange::new(http).send(request).await?;
     let host = url.host_str().unwrap_or_default();
@@ -124,8 +128,9 @@ fn is_mail_address(text: &str) -> bool {
 #[derive(Deserialize)]
 struct TokenInfoBody {
     scope: String,
-    email: Option<String>,
     // Of any type, because an unexpected type must not hide the scopes.
+    #[serde(default)]
+    email: Value,
     #[serde(default)]
     sub: Value,
 }

@@ -48,23 +48,24 @@ pub(crate) fn secret_body(body: Zeroizing<String>) -> Bytes {
     Bytes::from_owner(Body(body))
 }
 
-fn form(name: &str, secret: &str) -> Zeroizing<String> {
+fn form(fields: &[(&str, &str)]) -> Zeroizing<String> {
     // Each byte becomes at most three. A reallocation would leave a copy in memory.
-    let length = name.len() + 1 + 3 * secret.len();
-    let mut form = Serializer::new(String::with_capacity(length));
-    form.append_pair(name, secret);
+    let length = fields
+        .iter()
+        .map(|(name, value)| name.len() + 2 + 3 * value.len());
+    let mut form = Serializer::new(String::with_capacity(length.sum()));
+    form.extend_pairs(fields);
     Zeroizing::new(form.finish())
 }
 
-/// Creates a POST request with a form of one field. The secret is in the body, because URLs end up
-/// in logs.
-pub(crate) fn secret_request(url: &Url, name: &str, secret: &str) -> Request {
+/// Creates a POST request with a form. Its secrets are in the body, because URLs end up in logs.
+pub fn secret_request(url: &Url, fields: &[(&str, &str)]) -> Request {
     let mut request = Request::new(Method::POST, url.clone());
     request.headers_mut().insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/x-www-form-urlencoded"),
     );
-    *request.body_mut() = Some(secret_body(form(name, secret)).into());
+    *request.body_mut() = Some(secret_body(form(fields)).into());
     request
 }
 

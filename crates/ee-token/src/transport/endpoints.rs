@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
-use url::Url;
+use url::{Host, Url};
 
 use crate::transport::emulator::{Emulator, ListenerCheck};
 use crate::{Error, ErrorKind, Remedy};
@@ -256,6 +256,16 @@ pub(crate) fn localhost(port: u16) -> [SocketAddr; 2] {
 /// loopback, whatever they resolve to.
 pub fn is_loopback(url: &Url) -> bool {
     url.host_str().is_some_and(is_loopback_host)
+}
+
+/// Returns whether the URL's host is an address of this machine's own link, where cloud providers
+/// serve tokens to it: 169.254.0.0/16, fe80::/10 and, at AWS, fd00:ec2::/32.
+pub fn is_link_local(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_link_local(),
+        Some(Host::Ipv6(ip)) => ip.is_unicast_link_local() || ip.segments()[..2] == [0xfd00, 0xec2],
+        _ => false,
+    }
 }
 
 /// Returns whether the host is `localhost`.

@@ -10,6 +10,7 @@ use reqwest::Request;
 use tokio::time::{Instant, sleep};
 
 use crate::transport::read_body;
+use crate::transport::reason::stated_reason;
 use crate::transport::retry::{http_date, retry_after};
 use crate::{Error, ErrorKind, HttpClient, Remedy, RetryPolicy};
 
@@ -96,6 +97,16 @@ impl ReceivedResponse {
         self.status.is_server_error()
             || self.status == StatusCode::TOO_MANY_REQUESTS
             || self.status == StatusCode::REQUEST_TIMEOUT
+    }
+
+    /// Returns the status, and the reason that the body states: `responded with status 403: Forbidden`.
+    /// `secrets` were sent in the request.
+    pub fn describe(&self, secrets: &[&str]) -> String {
+        let status = format!("responded with status {}", self.status.as_u16());
+        match stated_reason(&self.body, secrets) {
+            Some(reason) => format!("{status}: {reason}"),
+            None => status,
+        }
     }
 
     /// Creates the error of an error status whose body explains nothing.

@@ -4,6 +4,7 @@ pub(crate) mod emulator;
 pub(crate) mod endpoints;
 pub(crate) mod exchange;
 pub(crate) mod listener;
+pub(crate) mod reason;
 pub(crate) mod retry;
 pub(crate) mod tls;
 pub(crate) mod url_field;

@@ -39,10 +39,12 @@ fn as_json(status: &LoginStatus) -> Value {
         credential["quota_project"] = json!(project);
     }
     let token = status.token.as_ref().map(|token| {
-        json!({
-            "expires_at": expires_at(token),
-            "scopes": status.scopes.iter().collect::<Vec<_>>(),
-        })
+        let scopes: Vec<_> = status.scopes.iter().collect();
+        let mut token = json!({"expires_at": expires_at(token), "scopes": scopes});
+        if status.scopes_are_requested {
+            token["scopes_are_requested"] = json!(true);
+        }
+        token
     });
     let searched = status
         .found
@@ -81,8 +83,12 @@ fn render_text(status: &LoginStatus) -> String {
             "token expires",
             &expires_at(token).unwrap_or_else(|| "unknown".to_owned()),
         );
+        let title = match status.scopes_are_requested {
+            true => "requested",
+            false => "scopes",
+        };
         for (i, scope) in status.scopes.iter().enumerate() {
-            line(if i == 0 { "scopes" } else { "" }, scope);
+            line(if i == 0 { title } else { "" }, scope);
         }
     }
     text.push_str("searched\n");

@@ -52,6 +52,52 @@ fn unlisted_hosts_need_permission_even_on_loopback() {
 }
 
 #[test]
+fn plain_http_needs_a_near_host_or_permission_for_it() {
+    for (url, allowed, is_allowed) in [
+        ("http://127.0.0.1:1/x", "", true),
+        ("http://localhost/x", "", true),
+        ("http://169.254.169.254/x", "", true),
+        ("http://169.254.129.2:8081/x", "", true),
+        ("http://[fe80::1]:1/x", "", true),
+        ("http://[fd00:ec2::23]/x", "", true),
+        ("http://[fd00:ec3::23]/x", "", false),
+        ("http://169.255.0.1/x", "", false),
+        ("http://10.0.0.1/x", "", false),
+        ("https://10.0.0.1/x", "", true),
+        ("ftp://127.0.0.1/x", "ftp://127.0.0.1", false),
+        ("http://tokens.svc:8080/x", "tokens.svc", false),
+        ("http://tokens.svc:8080/x", "tokens.svc:8080", true),
+        ("http://tokens.svc:8080/x", "tokens.svc:80", false),
+        ("http://tokens.svc/x", "tokens.svc:80", true),
+        ("http://tokens.svc/x", "http://tokens.svc:80", true),
+        ("http://tokens.svc:8080/x", " HTTP://Tokens.svc/ ", true),
+        ("http://tokens.svc:8080/x", "http://tokens.svc:8080", true),
+        ("http://tokens.svc:8080/x", "http://tokens.svc:9090", false),
+        ("http://tokens.svc:8080/x", "https://tokens.svc:8080", false),
+        ("http://tokens.svc/x", "http://other.svc", false),
+        (
+            "http://tokens.svc.evil.example/x",
+            "http://tokens.svc",
+            false,
+        ),
+    ] {
+        let url = Url::parse(url).unwrap();
+        let allowed = [allowed.to_owned()];
+        let checked = check_scheme(&url, format_args!("the field `url`"), &allowed);
+        assert_eq!(checked.is_ok(), is_allowed, "{url} {allowed:?}");
+        let Err(error) = checked else { continue };
+        assert_eq!(error.kind(), ErrorKind::DisallowedHost);
+        // Following the remedy is enough.
+        if let Some(command) = error.remedy().unwrap().command.clone() {
+            let allowed = command.split(' ').nth(2).unwrap();
+            if allowed != "HOST" {
+                check_scheme(&url, format_args!("x"), &[allowed.to_owned()]).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
 fn each_field_accepts_only_its_own_service() {
     const LISTED: [(UrlField, &str); 4] = [
         (UrlField::TokenUri, "https://oauth2.googleapis.com/token"),

@@ -82,6 +82,26 @@ fn null_and_blank_optional_fields_are_missing() {
 }
 
 #[test]
+fn number_may_be_text_or_have_a_fraction_of_zero() {
+    for (text, number) in [
+        (r#"{"number": 5000}"#, Some(5000)),
+        (r#"{"number": 5000.0}"#, Some(5000)),
+        (r#"{"number": " 5000 "}"#, Some(5000)),
+        (r#"{"number": 5e3}"#, Some(5000)),
+        (r#"{"number": -1}"#, None),
+        (r#"{"number": "inf"}"#, None),
+        (r#"{"number": 1e300}"#, None),
+        (r#"{"number": true}"#, None),
+    ] {
+        assert_eq!(
+            read(text).ok().and_then(|read| read.number),
+            number,
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn fields_of_other_types_are_named() {
     for (text, why) in [
         (

@@ -388,3 +388,63 @@ async fn variable_with_a_bad_metadata_host_is_named() {
         assert!(error.to_string().starts_with(variable), "{error}");
     }
 }
+
+#[test]
+fn account_is_read_despite_odd_fields() {
+    let cloud = || Scopes::new(["cloud-platform"]);
+    let none = || Scopes::new::<&str>([]);
+    for (body, info) in [
+        (
+            json!({"email": "a@x", "scopes": "https://www.googleapis.com/auth/cloud-platform\n"}),
+            Some((Some("a@x"), cloud())),
+        ),
+        (
+            json!({"email": "a@x", "scopes": ["https://www.googleapis.com/auth/cloud-platform", 7, null]}),
+            Some((Some("a@x"), cloud())),
+        ),
+        (
+            json!({"email": "a@x", "aliases": 7}),
+            Some((Some("a@x"), none())),
+        ),
+        (
+            json!({"email": "a@x", "scopes": {}}),
+            Some((Some("a@x"), none())),
+        ),
+        (
+            json!({"email": null, "scopes": ["https://www.googleapis.com/auth/cloud-platform"]}),
+            Some((None, cloud())),
+        ),
+        (json!({"email": 7}), None),
+        (json!([]), None),
+        (json!("a@x"), None),
+    ] {
+        let found = account_info(body.to_string().as_bytes());
+        let found = found.map(|info| (info.email, info.scopes));
+        let info = info.map(|(email, scopes)| (email.map(str::to_owned), scopes));
+        assert_eq!(found, info, "{body}");
+    }
+}
+
+#[test]
+fn denial_by_iam_is_recognized() {
+    for (reason, expected) in [
+        ("IAM returned 403 Forbidden: PERMISSION_DENIED", true),
+        (
+            "Permission 'iam.serviceAccounts.getAccessToken' denied on resource",
+            true,
+        ),
+        (
+            "Unable to generate access token; IAM returned 404 Not Found: Gaia id",
+            true,
+        ),
+        (
+            "rpc error: code = PermissionDenied desc = permission denied",
+            true,
+        ),
+        ("IAM returned 503 Service Unavailable", false),
+        ("context deadline exceeded", false),
+        ("connection denied", false),
+    ] {
+        assert_eq!(is_denial(reason), expected, "{reason}");
+    }
+}

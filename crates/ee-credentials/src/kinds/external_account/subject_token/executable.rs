@@ -1,15 +1,17 @@
 //! Subject tokens from an executable that the file names. It runs only if the environment allows it.
 
+use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use chrono::Utc;
-use ee_token::internal::sanitize_message;
+use ee_token::internal::{quotable, sanitize, stated_reason};
 use ee_token::{ErrorKind as Token, Remedy, SecretString};
 use serde::Deserialize;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
@@ -28,8 +30,15 @@ const ALLOW: &str = "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES";
 const TIMEOUTS: std::ops::RangeInclusive<u64> = 5_000..=120_000;
 const DEFAULT_TIMEOUT: u64 = 30_000;
 const MAX_OUTPUT: u64 = 1 << 20;
+/// How much of the end of standard error is kept, and quoted, in bytes.
+const MAX_MESSAGES: usize = 4096;
+const MAX_QUOTED: usize = 900;
+/// The time for messages that are still in the pipe when the executable has finished.
+const LAST_MESSAGES: Duration = Duration::from_millis(100);
 /// The newest supported version of the response.
-const VERSION: u64 = 1;
+const VERSION: f64 = 1.0;
+/// The beginning of the error for a response that reports a failure.
+const REPORTED: &str = "it reports a failure";
 
 #[derive(Deserialize)]
 struct ExecutableFields {
@@ -90,11 +99,27 @@ impl Executable {
         if let Some(token) = self.cached(context).await? {
             return Ok(token);
         }
-        let output = self.output(context).await?;
-        if !output.trim_ascii().is_empty() {
-            return Response::parse(&output, &Location::Other("the executable's output".into()))
-                .and_then(|response| response.token())
-                .map_err(|error| self.error(context, &error.to_string()));
+        let Output {
+            is_success,
+            stdout,
+            stderr,
+        } = self.output(context).await?;
+        let failed = |why: String| {
+            let reason = reason(&stdout, &stderr);
+            let reason = reason.filter(|reason| !why.contains(reason));
+            let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+            self.error(context, &format!("{why}{reason}"))
+        };
+        let location = Location::Other("the executable's output".into());
+        let token = Response::parse(&stdout, &location).and_then(|response| response.token());
+        if let Err(status) = is_success {
+            // A failed executable may explain itself in its output, or print a token nevertheless.
+            let reported = token.err().map(|error| error.to_string());
+            let reported = reported.filter(|error| error.contains(REPORTED));
+            return Err(failed(reported.unwrap_or(format!("it failed ({status})"))));
+        }
+        if !stdout.trim_ascii().is_empty() {
+            return token.map_err(|error| failed(error.to_string()));
         }
         // Some executables only write to the file.
         if let Some(location) = self.output_file.clone().map(Location::file)
@@ -106,7 +131,7 @@ impl Executable {
                 .and_then(|response| response.token())
                 .map_err(|error| self.error(context, &error.to_string()));
         }
-        Err(self.error(context, "it printed nothing"))
+        Err(failed("it printed nothing".into()))
     }
 
     /// Returns the token of an earlier run from the output file, if it is still valid.
@@ -128,37 +153,40 @@ impl Executable {
     }
 
     /// Runs the executable and returns its output.
-    async fn output(&self, context: &Context) -> Result<Zeroizing<Vec<u8>>, ee_token::Error> {
+    async fn output(&self, context: &Context) -> Result<Output, ee_token::Error> {
         let mut running = self.start(context).await?;
-        let Some(stdout) = running.0.stdout.take() else {
+        let (Some(out), Some(err)) = (running.0.stdout.take(), running.0.stderr.take()) else {
             return Err(self.error(context, "its output cannot be read"));
         };
         // Growing would leave copies behind.
-        let mut output = Zeroizing::new(Vec::with_capacity(MAX_OUTPUT as usize + 64));
+        let mut stdout = Zeroizing::new(Vec::with_capacity(MAX_OUTPUT as usize + 64));
+        let mut stderr = Zeroizing::new(Vec::with_capacity(2 * MAX_MESSAGES));
         let finished = async {
-            stdout.take(MAX_OUTPUT + 1).read_to_end(&mut output).await?;
-            if output.len() as u64 > MAX_OUTPUT {
+            out.take(MAX_OUTPUT + 1).read_to_end(&mut stdout).await?;
+            if stdout.len() as u64 > MAX_OUTPUT {
                 return Ok(None);
             }
             running.0.wait().await.map(Some)
         };
-        match tokio::time::timeout(self.timeout, finished).await {
-            Err(_) => Err(self
-                .error(
-                    context,
-                    &format!(
-                        "it did not finish within {} ms and was stopped",
-                        self.timeout.as_millis()
-                    ),
-                )
-                .with_remedy(Remedy::new(
+        let finished = tokio::time::timeout(self.timeout, finished);
+        let finished = with_messages(finished, read_end(err, &mut stderr)).await;
+        match finished {
+            Err(_) => {
+                let reason = of_messages(&stderr);
+                let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+                let millis = self.timeout.as_millis();
+                let why = format!("it did not finish within {millis} ms and was stopped{reason}");
+                Err(self.error(context, &why).with_remedy(Remedy::new(
                     "Find out why it hangs, or raise `timeout_millis` (up to 120000).",
-                ))),
+                )))
+            }
             Ok(Err(error)) => Err(self.system_error(context, "its output cannot be read", error)),
             Ok(Ok(None)) => Err(self.error(context, "it printed more than 1 MiB and was stopped")),
-            Ok(Ok(Some(status))) if status.success() => Ok(output),
-            // The output may be a token.
-            Ok(Ok(Some(status))) => Err(self.error(context, &format!("it failed ({status})"))),
+            Ok(Ok(Some(status))) => Ok(Output {
+                is_success: status.success().then_some(()).ok_or(status),
+                stdout,
+                stderr,
+            }),
         }
     }
 
@@ -200,7 +228,7 @@ impl Executable {
             )
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .kill_on_drop(true);
         if let Some(email) = &context.email {
             command.env("GOOGLE_EXTERNAL_ACCOUNT_IMPERSONATED_EMAIL", email);
@@ -252,6 +280,65 @@ impl Executable {
     }
 }
 
+/// What a finished executable printed.
+struct Output {
+    is_success: Result<(), ExitStatus>,
+    stdout: Zeroizing<Vec<u8>>,
+    /// The end of standard error.
+    stderr: Zeroizing<Vec<u8>>,
+}
+
+/// Returns the reason that an executable states on standard error or, as text, on standard output.
+fn reason(stdout: &[u8], stderr: &[u8]) -> Option<String> {
+    let stdout = stdout.trim_ascii();
+    // A single word may be a token.
+    let is_text = stdout.contains(&b' ') || stdout.starts_with(b"{");
+    let of_stdout = || stated_reason(stdout, &[]).filter(|_| is_text);
+    of_messages(stderr).or_else(of_stdout)
+}
+
+/// Returns the reason at the end of standard error, from a new line or word on.
+fn of_messages(stderr: &[u8]) -> Option<String> {
+    // Before it is cut: half a secret would not be recognized.
+    let text = sanitize(&String::from_utf8_lossy(stderr), &[]);
+    let start = text.len().saturating_sub(MAX_QUOTED);
+    let start = (start..).find(|at| text.is_char_boundary(*at));
+    let start = start.unwrap_or_default();
+    let end = &text[start..];
+    let lines = end.split_once(['\n', ' ']).map_or("", |(_, lines)| lines);
+    let quoted = if start == 0 { end } else { lines };
+    stated_reason(quoted.as_bytes(), &[])
+}
+
+/// Waits for `finished` and reads messages at the same time, so that a full pipe does not block the
+/// executable. A process that keeps the pipe open does not delay the result.
+async fn with_messages<T>(
+    finished: impl Future<Output = T>,
+    messages: impl Future<Output = ()>,
+) -> T {
+    let (mut finished, mut messages) = (pin!(finished), pin!(messages));
+    let mut is_read = false;
+    let result = poll_fn(|cx| {
+        is_read = is_read || messages.as_mut().poll(cx).is_ready();
+        finished.as_mut().poll(cx)
+    });
+    let result = result.await;
+    if !is_read {
+        let _ = tokio::time::timeout(LAST_MESSAGES, messages).await;
+    }
+    result
+}
+
+/// Reads to the end and keeps the last [`MAX_MESSAGES`] bytes.
+async fn read_end(mut source: impl AsyncRead + Unpin, end: &mut Vec<u8>) {
+    let mut piece = Zeroizing::new([0; MAX_MESSAGES]);
+    while let Ok(length @ 1..) = source.read(&mut *piece).await {
+        end.extend_from_slice(&piece[..length]);
+        let excess = end.len().saturating_sub(MAX_MESSAGES);
+        end.drain(..excess);
+    }
+}
+
 /// A running process, which is stopped with its process group on drop.
 struct Running(Child);
 
@@ -281,7 +368,7 @@ impl<'a> Response<'a> {
 
     /// Returns the token, unless it has expired or has no expiry.
     fn unexpired_token(&self) -> Result<Option<SecretString>, Error> {
-        let expires_at = self.0.field::<Option<u64>>("expiration_time")?;
+        let expires_at = self.0.field::<Option<f64>>("expiration_time")?;
         match self.succeeded()? && expires_at.is_some_and(|at| at > now()) {
             true => self.token().map(Some),
             false => Ok(None),
@@ -289,7 +376,7 @@ impl<'a> Response<'a> {
     }
 
     fn succeeded(&self) -> Result<bool, Error> {
-        let version: u64 = self.0.field("version")?;
+        let version: f64 = self.0.field("version")?;
         if version > VERSION {
             return Err(self.0.location.invalid(format_args!(
                 "the field `version` is {version}, and only {VERSION} is supported"
@@ -305,12 +392,10 @@ impl<'a> Response<'a> {
                 Ok(number) => number.to_string(),
                 Err(_) => self.message("code")?,
             };
-            return Err(location.invalid(format_args!(
-                "it reports a failure: {code}: {}",
-                self.message("message")?
-            )));
+            let message = self.message("message")?;
+            return Err(location.invalid(format_args!("{REPORTED}: {code}: {message}")));
         }
-        let expires_at = self.0.field::<Option<u64>>("expiration_time")?;
+        let expires_at = self.0.field::<Option<f64>>("expiration_time")?;
         if expires_at.is_some_and(|at| at < now()) {
             return Err(location.invalid("the token has expired (`expiration_time`)"));
         }
@@ -328,63 +413,11 @@ impl<'a> Response<'a> {
     /// Returns text that an error may quote.
     fn message(&self, field: &str) -> Result<String, Error> {
         let text: SecretString = self.0.field(field)?;
-        Ok(without_tokens(&sanitize_message(text.expose_secret(), &[])))
+        Ok(quotable(text.expose_secret(), &[]))
     }
 }
 
 /// Returns the current time in seconds since 1970.
-fn now() -> u64 {
-    Utc::now().timestamp().unsigned_abs()
-}
-
-/// Redacts words that look like tokens: an executable may quote the token in its message. Such a word
-/// is long and has letters and digits, and either both cases or no dash. Paths and UUIDs stay.
-fn without_tokens(text: &str) -> String {
-    const LONG: usize = 24;
-    let is_of_token = |c: char| c.is_ascii_alphanumeric() || "-_+=".contains(c);
-    text.split_inclusive(|c| !is_of_token(c))
-        .map(|piece| {
-            let word = piece.trim_end_matches(|c| !is_of_token(c));
-            let has = |test: fn(&u8) -> bool| word.as_bytes().iter().any(test);
-            let both_cases = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
-            let looks_like_one = word.len() >= LONG
-                && has(u8::is_ascii_digit)
-                && has(u8::is_ascii_alphabetic)
-                && (both_cases || !word.contains('-'));
-            if looks_like_one {
-                format!("[redacted]{}", &piece[word.len()..])
-            } else {
-                piece.to_owned()
-            }
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_tokens;
-
-    #[test]
-    fn words_that_look_like_tokens_are_redacted() {
-        for (text, clean) in [
-            (
-                "cannot renew 3Xy7Pq9LmN2bVcR8tKwZ5sDf: expired",
-                "cannot renew [redacted]: expired",
-            ),
-            ("id=aB3defghijklmnopqrstuvwx", "[redacted]"),
-            ("no 0123456789abcdef0123456789abcdef", "no [redacted]"),
-            (
-                "no file /home/Ada/.config/Tokens2/of-the-day.json",
-                "no file /home/Ada/.config/Tokens2/of-the-day.json",
-            ),
-            (
-                "request 0f8fad5b-d9cb-469f-a165-70867728950e failed",
-                "request 0f8fad5b-d9cb-469f-a165-70867728950e failed",
-            ),
-            ("Zürich is 47.37° north", "Zürich is 47.37° north"),
-            ("", ""),
-        ] {
-            assert_eq!(without_tokens(text), clean);
-        }
-    }
+fn now() -> f64 {
+    Utc::now().timestamp() as f64
 }

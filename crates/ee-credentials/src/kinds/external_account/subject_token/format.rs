@@ -42,9 +42,18 @@ impl Format {
         }
     }
 
+    /// Returns whether a response is a web page. `has_html_type` is what its content type says.
+    pub(crate) fn is_html(&self, text: &str, has_html_type: bool) -> bool {
+        let looks_like_token = match self {
+            Self::Text => is_jwt(text.trim()),
+            Self::Json(_) => text.trim_start().starts_with('{'),
+        };
+        is_html(text) || has_html_type && !looks_like_token
+    }
+
     /// Extracts the token from text.
     pub(crate) fn token(&self, text: &str, location: &Location) -> Result<SecretString, Error> {
-        let text = text.trim();
+        let text = text.trim_start_matches('\u{feff}').trim();
         if text.is_empty() {
             return Err(location.invalid("it is empty, not a subject token"));
         }
@@ -58,8 +67,18 @@ impl Format {
     }
 }
 
+/// Whether the text has the form of a JWT (RFC 7519): three parts in base64url, of which the first is
+/// JSON.
+fn is_jwt(text: &str) -> bool {
+    let is_part = |part: &str| {
+        part.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    text.starts_with("eyJ") && text.split('.').count() == 3 && text.split('.').all(is_part)
+}
+
 /// Whether the text is a web page, and not a SAML assertion.
-pub(crate) fn is_html(text: &str) -> bool {
+fn is_html(text: &str) -> bool {
     let text = text.trim_start();
     text.starts_with('<') && !text.starts_with("<saml") && !text.starts_with("<?xml")
 }

@@ -4,9 +4,10 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ee_token::internal::{
-    Exchange, FailedAttempt, ReceivedResponse, is_loopback, sensitive_header, try_again,
+    Exchange, FailedAttempt, ReceivedResponse, is_loopback, sensitive_header, stated_reason,
+    try_again,
 };
-use ee_token::{Endpoint, ErrorKind as Token, HttpClient, Remedy, Request, SecretString};
+use ee_token::{Endpoint, ErrorKind as Token, Remedy, Request, SecretString};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use url::{Host, Url};
@@ -17,8 +18,8 @@ use crate::input::json::JsonObject;
 use crate::input::location::Location;
 use crate::input::quote::clipped;
 use crate::kinds::external_account::context::Context;
-use crate::kinds::external_account::subject_token::aws::imds::is_link_local;
-use crate::kinds::external_account::subject_token::format::{Format, is_html};
+use crate::kinds::external_account::subject_token::aws::imds::is_imds_address;
+use crate::kinds::external_account::subject_token::format::Format;
 use crate::kinds::metadata_server::client_for;
 use crate::{CredentialOptions, Error};
 
@@ -38,7 +39,10 @@ impl UrlToken {
         source: &JsonObject<'_>,
         options: &CredentialOptions,
     ) -> Result<Self, Error> {
-        let url = check(&source.field::<String>("url")?, &source.location)?;
+        let text: String = source.field("url")?;
+        let (url, _) = allowed_hosts::parse(&text, "url", &source.location)?;
+        let what = format_args!("{}: the field `url`", source.location);
+        allowed_hosts::check_scheme(&url, what, &options.allowed_hosts)?;
         let mut headers = HeaderMap::new();
         if source.has("headers") {
             let part = source.object("headers")?;
@@ -77,7 +81,7 @@ impl UrlToken {
     }
 
     pub(crate) async fn fetch(&self, context: &Context) -> Result<SecretString, ee_token::Error> {
-        let http = client_for_url(&context.http, &self.url);
+        let http = client_for(&context.http, &self.url);
         let exchange = Exchange::new(&http);
         let fetched = exchange.run(
             || {
@@ -96,7 +100,11 @@ impl UrlToken {
     fn interpret(&self, received: &ReceivedResponse) -> Result<SecretString, FailedAttempt> {
         let host = self.host();
         let error = |kind, why: &str| ee_token::Error::new(kind, format!("{host} {why}"));
-        let status = format!("responded with status {}", received.status.as_u16());
+        let secrets: Vec<_> = self
+            .headers
+            .values()
+            .filter_map(|v| v.to_str().ok())
+            .collect();
         if received.status.is_redirection() {
             let why = "responded with a redirect, which is not followed: it could send the headers to another host";
             return Err(FailedAttempt::permanent(
@@ -105,14 +113,15 @@ impl UrlToken {
             ));
         }
         if received.is_busy() {
-            return Err(error(Token::Server, &status)
+            return Err(error(Token::Server, &received.describe(&secrets))
                 .with_remedy(try_again())
                 .into());
         }
         if received.status != StatusCode::OK {
+            let why = received.describe(&secrets);
             return Err(FailedAttempt::permanent(
-                error(Token::UnconfirmedRejection, &status).with_remedy(Remedy::new(
-                    "Check `url` and `headers`: their values may be valid for one job only.",
+                error(Token::UnconfirmedRejection, &why).with_remedy(Remedy::new(
+                    "Check that this machine or job has the identity that `url` and `headers` ask for. In CI, their values are valid for one job only.",
                 )),
             ));
         }
@@ -125,7 +134,8 @@ impl UrlToken {
                 "Check the URL: the response must be a token, as text or JSON.",
             ))
         })?;
-        if is_html(text) || has_html_type(&received.headers) {
+        // Some services state a wrong type.
+        if self.format.is_html(text, has_html_type(&received.headers)) {
             let why = "responded with HTML instead of a token";
             return Err(FailedAttempt::permanent(
                 error(Token::UnconfirmedRejection, why).with_remedy(Remedy::new(
@@ -134,14 +144,20 @@ impl UrlToken {
             ));
         }
         let location = Location::Other(format!("the response of {host}"));
-        let token = self.format.token(text, &location).map_err(|why| {
-            error(
-                Token::InvalidCredential,
-                &format!("responded without a token: {why}"),
-            )
-            .with_cause(why)
-        })?;
-        Ok(token)
+        self.format.token(text, &location).map_err(|why| {
+            // Other text may be a token.
+            let json = text
+                .trim_start()
+                .starts_with('{')
+                .then_some(text.as_bytes());
+            let stated = match json.and_then(|json| stated_reason(json, &secrets)) {
+                Some(reason) => format!(" ({reason})"),
+                None => String::new(),
+            };
+            let what = format!("responded without a token: {why}{stated}");
+            let error = error(Token::InvalidCredential, &what);
+            error.with_cause(why).into()
+        })
     }
 }
 
@@ -162,25 +178,6 @@ impl fmt::Debug for UrlToken {
         f.debug_struct("UrlToken")
             .field("host", &self.host())
             .finish_non_exhaustive()
-    }
-}
-
-/// Plain HTTP is allowed only on loopback and to the link-local address of metadata services, from
-/// which Azure returns tokens.
-fn check(text: &str, location: &Location) -> Result<Url, Error> {
-    let (url, host) = allowed_hosts::parse(text, "url", location)?;
-    let is_local = is_loopback(&url) || is_link_local(&url);
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if is_local => Ok(url),
-        _ => {
-            let why = format!("names {host} without HTTPS");
-            Err(
-                allowed_hosts::disallowed(location, "url", &why).with_remedy(Remedy::new(
-                    "Use an https:// URL. Plain HTTP is allowed only on this machine.",
-                )),
-            )
-        }
     }
 }
 
@@ -254,13 +251,5 @@ fn is_configured_metadata_server(url: &Url, options: &CredentialOptions) -> bool
             .endpoints()
             .url(Endpoint::MetadataServer)
             .clone()])
-        .any(|named| !is_link_local(&named) && is_named(&named))
-}
-
-fn client_for_url(http: &HttpClient, url: &Url) -> HttpClient {
-    if is_link_local(url) {
-        client_for(http, url)
-    } else {
-        http.clone()
-    }
+        .any(|named| !is_imds_address(&named) && is_named(&named))
 }

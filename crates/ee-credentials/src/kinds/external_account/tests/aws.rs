@@ -41,20 +41,27 @@ async fn aws_without_key_region_or_imdsv2_is_an_error() {
     let mut machine = Machine::new().await;
     machine.emulator.create_aws_provider(AUDIENCE);
     machine.emulator.run_on_ec2("a-role", "eu-west-3b");
-    for status in [403, 404, 405] {
-        machine.emulator.fault(IMDS, Fault::status(status));
-        let error = machine
-            .load(&aws_account())
-            .unwrap()
-            .token()
-            .await
-            .unwrap_err();
-        assert_eq!(error.kind(), Token::UnconfirmedRejection);
-        assert!(
-            error.to_string().contains("IMDSv2 is not enabled"),
-            "{error}"
-        );
-        assert!(error.remedy().unwrap().text.contains("IMDSv2"));
+    for (fault, kind, is_on_ec2) in [
+        (Fault::status(401), Token::UnconfirmedRejection, true),
+        (Fault::status(403), Token::UnconfirmedRejection, true),
+        (Fault::status(404), Token::UnconfirmedRejection, false),
+        (Fault::status(405), Token::UnconfirmedRejection, false),
+        (Fault::status(503), Token::Server, false),
+        (
+            Fault::respond(200, "text/html", "<html>"),
+            Token::UnconfirmedRejection,
+            false,
+        ),
+    ] {
+        machine.emulator.fault(IMDS, fault);
+        let credentials = machine.load(&aws_account()).unwrap();
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        let message = error.to_string();
+        assert!(message.contains("started no session"), "{error}");
+        let remedy = error.remedy().unwrap();
+        assert!(remedy.text.contains("AWS_ACCESS_KEY_ID"), "{remedy}");
+        assert_eq!(remedy.command.is_some(), is_on_ec2, "{remedy}");
     }
     for region in [
         "us-east-1.evil.example/",
@@ -71,6 +78,7 @@ async fn aws_without_key_region_or_imdsv2_is_an_error() {
             .unwrap_err();
         assert!(error.to_string().contains("region"), "{error}");
     }
+    machine.set("AWS_REGION", "us-east-2");
     let mut minimal = aws_account();
     for field in ["url", "region_url"] {
         minimal["credential_source"]

@@ -3,27 +3,28 @@
 
 use std::time::Duration;
 
-use ee_token::internal::{Exchange, UrlField, sensitive_header};
+use ee_token::internal::{Exchange, ReceivedResponse, UrlField, sensitive_header};
 use ee_token::{ErrorKind as Token, HttpClient, Remedy, Request, SecretString};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use url::{Host, Url};
 
-use crate::Error;
 use crate::input::allowed_hosts;
 use crate::input::json::JsonObject;
 use crate::kinds::external_account::context::Context;
 use crate::kinds::external_account::subject_token::aws::sigv4::AccessKey;
 use crate::kinds::metadata_server::client_for;
+use crate::{CredentialOptions, Error};
 
+const SERVICE: &str = "AWS's instance metadata service";
 const SESSION_TOKEN: &str = "X-aws-ec2-metadata-token";
 const SESSION_LIFE: &str = "X-aws-ec2-metadata-token-ttl-seconds";
 /// The lifetime of a session in seconds. It is used at once.
 const SESSION_SECONDS: &str = "300";
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Returns whether the URL's host is the link-local address of metadata services.
-pub(crate) fn is_link_local(url: &Url) -> bool {
+/// Returns whether the URL's host is the address of AWS's service, which other clouds use as well.
+pub(crate) fn is_imds_address(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => ip.octets() == [169, 254, 169, 254],
         Some(Host::Ipv6(ip)) => ip.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254],
@@ -40,11 +41,14 @@ pub(crate) struct Imds {
 }
 
 impl Imds {
-    pub(crate) fn from_object(source: &JsonObject<'_>) -> Result<Self, Error> {
+    pub(crate) fn from_object(
+        source: &JsonObject<'_>,
+        options: &CredentialOptions,
+    ) -> Result<Self, Error> {
         let url = |name: &str| {
             source
                 .field::<Option<String>>(name)?
-                .map(|text| check(&text, name, source))
+                .map(|text| check(&text, name, source, options))
                 .transpose()
         };
         let credentials = url("url")?;
@@ -73,36 +77,54 @@ impl Imds {
             return Ok(None);
         };
         let http = client_for(&context.http, url);
-        let no_session = |why: String| {
-            context
-                .error(Token::UnconfirmedRejection, format_args!("AWS's instance metadata service {why}"))
-                .with_remedy(
-                    Remedy::new("Enable IMDSv2, with a hop limit of 2 for containers, or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION.")
-                        .command("aws ec2 modify-instance-metadata-options --instance-id ID --http-tokens required --http-put-response-hop-limit 2"),
-                )
-        };
-        let (status, text) = send(&http, Method::PUT, url, (SESSION_LIFE, SESSION_SECONDS)).await?;
-        if status.is_server_error() {
-            return Err(context.error(
-                Token::Server,
-                format_args!(
-                    "AWS's instance metadata service responded with status {}",
-                    status.as_u16()
-                ),
-            ));
+        let header = (SESSION_LIFE, SESSION_SECONDS);
+        let received = send(&http, Method::PUT, url, header, context)
+            .await
+            .map_err(|error| match error.kind() {
+                // Responses do not reach a container whose packets take more hops than the limit.
+                Token::Timeout => {
+                    error.with_remedy(enable("On EC2, raise the hop limit to 2 for containers."))
+                }
+                Token::Network => error.with_remedy(Remedy::new(format!(
+                    "{SERVICE} exists only on EC2. {SET_KEYS}"
+                ))),
+                _ => error,
+            })?;
+        let text = text(&received);
+        let token = session_token(text.expose_secret());
+        if received.status == StatusCode::OK
+            && let Some(token) = token
+        {
+            let token = SecretString::from(token);
+            return Ok(Some(Session { http, token }));
         }
-        let token = session_token(text.expose_secret()).filter(|_| status == StatusCode::OK);
-        let token = token.ok_or_else(|| {
-            no_session(format!(
-                "returned no session (status {}): IMDSv2 is not enabled",
-                status.as_u16()
-            ))
-        })?;
-        Ok(Some(Session {
-            http,
-            token: SecretString::from(token),
+        let kind = match received.is_busy() {
+            true => Token::Server,
+            false => Token::UnconfirmedRejection,
+        };
+        let why = format_args!(
+            "{SERVICE} started no session: it {}",
+            received.describe(&[])
+        );
+        let error = context.error(kind, why);
+        Err(error.with_remedy(match received.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                enable("The service is turned off for this instance, or IMDSv2 is not enabled.")
+            }
+            _ => Remedy::new(format!(
+                "Another server than {SERVICE} responded, or one without IMDSv2. {SET_KEYS}"
+            )),
         }))
     }
+}
+
+const SET_KEYS: &str =
+    "Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION.";
+
+/// Returns the remedy that changes the options of an EC2 instance.
+fn enable(why: &str) -> Remedy {
+    Remedy::new(format!("{why} Enable IMDSv2, or set the variables. {SET_KEYS}"))
+        .command("aws ec2 modify-instance-metadata-options --instance-id ID --http-endpoint enabled --http-tokens required --http-put-response-hop-limit 2")
 }
 
 /// Returns the token of a session, or `None` if it cannot be used in a header.
@@ -127,26 +149,19 @@ impl Session {
         context: &Context,
     ) -> Result<SecretString, ee_token::Error> {
         let header = (SESSION_TOKEN, self.token.expose_secret());
-        let (status, text) = send(&self.http, Method::GET, url, header).await?;
-        if status == StatusCode::OK {
-            return Ok(text);
+        let received = send(&self.http, Method::GET, url, header, context).await?;
+        if received.status == StatusCode::OK {
+            return Ok(text(&received));
         }
-        let kind = if status.is_server_error() {
-            Token::Server
-        } else {
-            Token::UnconfirmedRejection
+        let kind = match received.is_busy() {
+            true => Token::Server,
+            false => Token::UnconfirmedRejection,
         };
-        Err(context
-            .error(
-                kind,
-                format_args!(
-                    "AWS's instance metadata service has no {what} (status {})",
-                    status.as_u16()
-                ),
-            )
-            .with_remedy(Remedy::new(
-                "Attach a role to the machine, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-            )))
+        let described = received.describe(&[header.1]);
+        let why = format_args!("{SERVICE} has no {what}: it {described}");
+        Err(context.error(kind, why).with_remedy(Remedy::new(
+            "Attach a role to the machine, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+        )))
     }
 
     /// Returns the machine's region: the name of its availability zone without the last letter.
@@ -166,10 +181,11 @@ impl Session {
         context: &Context,
     ) -> Result<AccessKey, ee_token::Error> {
         let invalid = |why: &str| {
-            context.error(
-                Token::InvalidResponse,
-                format_args!("AWS's instance metadata service: {why}"),
-            )
+            context
+                .error(Token::InvalidResponse, format_args!("{SERVICE}: {why}"))
+                .with_remedy(Remedy::new(
+                    "Check which server responds at `url`, and attach a role to the machine.",
+                ))
         };
         let role = self.get(url, "role", context).await?;
         let role =
@@ -216,12 +232,17 @@ pub(crate) fn access_key(text: &str) -> Option<AccessKey> {
     })
 }
 
+fn text(received: &ReceivedResponse) -> SecretString {
+    SecretString::from(String::from_utf8_lossy(&received.body).into_owned())
+}
+
 async fn send(
     http: &HttpClient,
     method: Method,
     url: &Url,
     (name, value): (&'static str, &str),
-) -> Result<(StatusCode, SecretString), ee_token::Error> {
+    context: &Context,
+) -> Result<ReceivedResponse, ee_token::Error> {
     let value = sensitive_header(&[value]).map_err(|_| {
         let why = "the session token of AWS's instance metadata service contains characters that a header cannot hold";
         ee_token::Error::new(Token::InvalidResponse, why).with_remedy(Remedy::new(
@@ -230,18 +251,24 @@ async fn send(
     })?;
     let mut request = Request::new(method, url.clone());
     request.headers_mut().insert(name, value);
-    let received = Exchange::new(http)
-        .timeout(ATTEMPT_TIMEOUT)
-        .send(request)
-        .await?;
-    let text = String::from_utf8_lossy(&received.body).into_owned();
-    Ok((received.status, SecretString::from(text)))
+    let exchange = Exchange::new(http).timeout(ATTEMPT_TIMEOUT);
+    exchange.send(request).await.map_err(|error| {
+        let why = format_args!("{SERVICE}: {error}");
+        context.error(error.kind(), why).with_cause(error)
+    })
 }
 
-/// Checks that the URL is one of the service's two addresses, because a server at another address
-/// could return keys of its choice.
-fn check(text: &str, field: &str, source: &JsonObject<'_>) -> Result<Url, Error> {
+/// Checks that the URL is one of the service's two addresses or allowed by the caller, because a
+/// server at another address could return keys of its choice.
+fn check(
+    text: &str,
+    field: &str,
+    source: &JsonObject<'_>,
+    options: &CredentialOptions,
+) -> Result<Url, Error> {
     let (url, _) = allowed_hosts::parse(text, field, &source.location)?;
-    allowed_hosts::check_listed(&url, (field, UrlField::AwsMetadata), &source.location)?;
+    if !allowed_hosts::is_allowed(&url, &options.allowed_hosts) {
+        allowed_hosts::check_listed(&url, (field, UrlField::AwsMetadata), &source.location)?;
+    }
     Ok(url)
 }

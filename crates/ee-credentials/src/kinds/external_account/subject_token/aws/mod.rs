@@ -1,7 +1,9 @@
 //! AWS subject tokens: a signed `GetCallerIdentity` request, which Google sends to AWS.
 
+mod container;
 pub(crate) mod imds;
 pub(crate) mod sigv4;
+mod web_identity;
 
 use chrono::Utc;
 use ee_token::internal::{UrlField, UrlMatch};
@@ -14,9 +16,12 @@ use crate::input::allowed_hosts;
 use crate::input::json::JsonObject;
 use crate::input::location::Location;
 use crate::input::quote::clipped;
+use crate::input::shell::is_plain_word;
 use crate::kinds::external_account::context::Context;
+use crate::kinds::external_account::subject_token::aws::container::{Container, RELATIVE_URI};
 use crate::kinds::external_account::subject_token::aws::imds::{Imds, Session};
 use crate::kinds::external_account::subject_token::aws::sigv4::{AccessKey, encode, sign};
+use crate::kinds::external_account::subject_token::aws::web_identity::WebIdentity;
 use crate::{CredentialOptions, Environment, Error};
 
 const VERIFICATION_URL: &str = "regional_cred_verification_url";
@@ -24,7 +29,8 @@ const VERIFICATION_URL: &str = "regional_cred_verification_url";
 const EXAMPLE_REGION: &str = "us-east-1";
 const TARGET: &str = "x-goog-cloud-target-resource";
 
-/// An AWS source. Keys and region come from environment variables or the instance metadata.
+/// An AWS source. Keys and region come from environment variables, a web identity, the container or
+/// the instance metadata.
 pub(crate) struct Aws {
     location: Location,
     verification_url: String,
@@ -47,7 +53,7 @@ impl Aws {
         let aws = Self {
             location: source.location.clone(),
             verification_url: source.field(VERIFICATION_URL)?,
-            imds: Imds::from_object(source)?,
+            imds: Imds::from_object(source, options)?,
             allowed_hosts: options.allowed_hosts.clone(),
         };
         // The URL is validated again when the region is known.
@@ -85,11 +91,16 @@ impl Aws {
     ) -> Result<SecretString, ee_token::Error> {
         let environment = context.environment();
         let region = region(&environment).map_err(Error::into_token_error)?;
-        let key = access_key(&environment).map_err(Error::into_token_error)?;
+        if let Some(what) = region.as_deref().and_then(unusable_region) {
+            return Err(context
+                .error(Token::InvalidCredential, what)
+                .with_remedy(set_region()));
+        }
+        let key = self.key_of_environment(region.as_deref(), context).await?;
         let (region, key) = match (region, key) {
             (Some(region), Some(key)) => (region, key),
             (region, key) => {
-                let session = self.imds.session(context).await?;
+                let session = self.session(key.is_none(), context).await?;
                 let session = session.as_ref();
                 let region = match region {
                     Some(region) => region,
@@ -111,6 +122,77 @@ impl Aws {
         Ok(subject_token(&text, &url, &region, &key, &context.audience))
     }
 
+    /// Returns the key that the environment provides, in the order of AWS's own clients.
+    async fn key_of_environment(
+        &self,
+        region: Option<&str>,
+        context: &Context,
+    ) -> Result<Option<AccessKey>, ee_token::Error> {
+        let environment = context.environment();
+        if let Some(key) = access_key(&environment).map_err(Error::into_token_error)? {
+            return Ok(Some(key));
+        }
+        let web = WebIdentity::from_environment(&environment).map_err(Error::into_token_error)?;
+        if let Some(web) = web {
+            return web.access_key(region, context).await.map(Some);
+        }
+        if let Some(profile) = environment.var("AWS_PROFILE") {
+            let shown = if is_plain_word(profile) {
+                profile
+            } else {
+                "NAME"
+            };
+            return Err(context
+                .error(
+                    Token::InvalidCredential,
+                    "AWS_PROFILE is set, and profiles of the AWS CLI are not supported",
+                )
+                .with_remedy(
+                    Remedy::new("Export the profile's keys as variables. To use the role of this container or machine instead, unset AWS_PROFILE.")
+                        .command(format!("eval \"$(aws configure export-credentials --profile {shown} --format env)\"")),
+                ));
+        }
+        let container = Container::from_environment(&environment, &self.allowed_hosts)
+            .map_err(Error::into_token_error)?;
+        match container {
+            Some(container) => container.access_key(context).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Starts a session of the instance metadata service, for the key or only for the region.
+    async fn session(
+        &self,
+        needs_key: bool,
+        context: &Context,
+    ) -> Result<Option<Session>, ee_token::Error> {
+        let environment = context.environment();
+        let platform = Platform::of(&environment).filter(|_| needs_key);
+        let error = match environment.var("AWS_EC2_METADATA_DISABLED") {
+            Some(value) if value.eq_ignore_ascii_case("true") => context
+                .error(
+                    Token::InvalidCredential,
+                    "AWS's instance metadata service was not used because AWS_EC2_METADATA_DISABLED is true",
+                )
+                .with_remedy(Remedy::new("Unset AWS_EC2_METADATA_DISABLED, or set the AWS key and AWS_REGION.")),
+            _ => match self.imds.session(context).await {
+                Ok(session) => return Ok(session),
+                Err(error) => error,
+            },
+        };
+        let why = match needs_key {
+            true => "the environment contains no AWS key, web identity or container credentials",
+            false => "needed because neither AWS_REGION nor AWS_DEFAULT_REGION is set",
+        };
+        let message = format!("{error} ({why})");
+        let error = error.context(message);
+        Err(match platform {
+            Some(platform) => error.with_remedy(Remedy::new(platform.remedy())),
+            None if !needs_key => error.with_remedy(set_region()),
+            None => error,
+        })
+    }
+
     async fn region_of_machine(
         &self,
         session: Option<&Session>,
@@ -118,10 +200,12 @@ impl Aws {
     ) -> Result<String, ee_token::Error> {
         match (session, &self.imds.zone) {
             (Some(session), Some(url)) => session.region(url, context).await,
-            _ => Err(missing(
-                context,
-                "no AWS region: AWS_REGION and AWS_DEFAULT_REGION are not set, and `credential_source` has no `region_url`",
-            )),
+            _ => Err(context
+                .error(
+                    Token::InvalidCredential,
+                    "no AWS region: AWS_REGION and AWS_DEFAULT_REGION are not set, and `credential_source` has no `region_url`",
+                )
+                .with_remedy(set_region())),
         }
     }
 
@@ -132,20 +216,57 @@ impl Aws {
     ) -> Result<AccessKey, ee_token::Error> {
         match (session, &self.imds.credentials) {
             (Some(session), Some(url)) => session.access_key(url, context).await,
-            _ => Err(missing(
-                context,
-                "no AWS key: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set, and `credential_source` has no `url`",
-            )),
+            _ => {
+                let remedy = match Platform::of(&context.environment()) {
+                    Some(platform) => platform.remedy(),
+                    None => "Set the variables. On an AWS machine, create the credential configuration again with --enable-imdsv2.".into(),
+                };
+                Err(context
+                    .error(
+                        Token::InvalidCredential,
+                        "no AWS key: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set, and `credential_source` has no `url`",
+                    )
+                    .with_remedy(Remedy::new(remedy)))
+            }
         }
     }
 }
 
-fn missing(context: &Context, what: &str) -> ee_token::Error {
-    context
-        .error(Token::InvalidCredential, what)
-        .with_remedy(Remedy::new(
-            "Set the variables. On an AWS machine, create the credential configuration again with --enable-imdsv2.",
-        ))
+/// A platform of AWS without an instance metadata service for its programs.
+#[derive(Debug, Clone, Copy)]
+enum Platform {
+    Lambda,
+    Ecs,
+    Kubernetes,
+}
+
+impl Platform {
+    fn of(environment: &Environment) -> Option<Self> {
+        let is_set = |name: &str| environment.var(name).is_some();
+        let runs_on = environment.var("AWS_EXECUTION_ENV").unwrap_or_default();
+        if is_set("AWS_LAMBDA_FUNCTION_NAME") || runs_on.starts_with("AWS_Lambda") {
+            Some(Self::Lambda)
+        } else if is_set("ECS_CONTAINER_METADATA_URI_V4")
+            || is_set("ECS_CONTAINER_METADATA_URI")
+            || runs_on.starts_with("AWS_ECS")
+        {
+            Some(Self::Ecs)
+        } else {
+            is_set("KUBERNETES_SERVICE_HOST").then_some(Self::Kubernetes)
+        }
+    }
+
+    fn remedy(self) -> String {
+        match self {
+            Self::Lambda => "Lambda sets AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN for the function's role: pass them on to this program.".into(),
+            Self::Ecs => format!("Assign a task role to the task definition. ECS then sets {RELATIVE_URI}, which must be passed on to this program."),
+            Self::Kubernetes => "Assign an IAM role to the pod's service account, with EKS Pod Identity or IAM roles for service accounts, and start the pod again.".into(),
+        }
+    }
+}
+
+fn set_region() -> Remedy {
+    Remedy::new("Set AWS_REGION to the name of the region.").command("export AWS_REGION=us-east-1")
 }
 
 fn region(environment: &Environment) -> Result<Option<String>, Error> {
@@ -170,14 +291,21 @@ fn access_key(environment: &Environment) -> Result<Option<AccessKey>, Error> {
     }))
 }
 
-/// Returns what is wrong with a region or key that would change the signed request.
-pub(crate) fn unusable(region: &str, key: &AccessKey) -> Option<&'static str> {
+fn unusable_region(region: &str) -> Option<&'static str> {
     let is_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if region.is_empty() || region.len() > 40 || !region.bytes().all(is_region) {
         return Some("the AWS region contains characters other than a-z, 0-9 and -");
     }
     if region.starts_with("s3") {
         return Some("the AWS region starts with s3, the host names of which belong to S3 buckets");
+    }
+    None
+}
+
+/// Returns what is wrong with a region or key that would change the signed request.
+pub(crate) fn unusable(region: &str, key: &AccessKey) -> Option<&'static str> {
+    if let Some(what) = unusable_region(region) {
+        return Some(what);
     }
     let graphic = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
     if !graphic(&key.id) || key.id.contains('/') {
