@@ -66,6 +66,22 @@ pub(crate) async fn run<T: Send + 'static>(
         .unwrap_or_else(|_| Err(no_response(limit)))
 }
 
+/// Returns whether the system knows without I/O that the path does not exist. Starting a thread
+/// only to learn this takes longer than the rest of a search.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_known_absent(path: &Path) -> bool {
+    use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+    use rustix::io::Errno;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let opened = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED);
+    matches!(opened, Err(Errno::NOENT | Errno::NOTDIR))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_known_absent(_: &Path) -> bool {
+    false
+}
+
 /// [`run`] for a caller that cannot await. Returns `None` if there is no result within 50 ms.
 pub(crate) fn run_briefly<T: Send + 'static>(
     path: &Path,

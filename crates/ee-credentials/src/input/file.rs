@@ -160,8 +160,11 @@ pub(crate) async fn read_async<T: Send + 'static>(
     location: &Location,
     operation: impl FnOnce(&Location) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let owned = location.clone();
     let path = location.path().unwrap_or(Path::new(""));
+    if blocking::is_known_absent(path) {
+        return operation(location);
+    }
+    let owned = location.clone();
     blocking::run(path, READ_TIMEOUT, move || operation(&owned))
         .await
         .unwrap_or_else(|error| Err(unreadable(location, error)))
