@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ee_credentials::internal::without_blocking;
 use ee_credentials::{CredentialOptions, Credentials, Environment, Found, Search};
 use ee_rest::{Auth, Client, ClientBuilder};
-use ee_token::internal::PrintablePath;
+use ee_token::internal::{PrintablePath, open_ahead};
 use ee_token::{Endpoints, HttpClient, RetryPolicy, Scopes, SecretString};
 use url::Url;
 
@@ -295,6 +295,7 @@ impl EarthEngineBuilder {
         // Invalid options are reported before a token is fetched.
         let client = self.client(&http, &found.credentials, &project.id)?;
         if self.verify != VerifyLevel::Skip {
+            open_ahead(&http, client.base_url());
             found.credentials = scope_check::check(found.credentials).await?;
         }
         let verified = verify(self.verify, &client, &project.id, self.max_wait).await;

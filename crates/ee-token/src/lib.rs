@@ -76,10 +76,13 @@ pub mod internal {
         is_link_local, is_localhost, is_loopback, is_loopback_host,
     };
     pub use crate::transport::exchange::{Exchange, FailedAttempt, ReceivedResponse, try_again};
+    pub use crate::transport::pool::Transfer;
     pub use crate::transport::reason::{quotable, stated_reason, xml_element};
     pub use crate::transport::retry::http_date;
     pub use crate::transport::url_field::{UrlField, UrlMatch};
-    pub use crate::transport::{MAX_REFUSED_STREAMS, read_bounded, read_chunk, send_to};
+    pub use crate::transport::{
+        MAX_REFUSED_STREAMS, open_ahead, read_bounded, read_chunk, replace_connections, send_to,
+    };
 }
 
 /// Describes a body that is not the expected JSON, without quoting it.

@@ -17,5 +17,6 @@ pub mod faulty_server;
 pub mod http;
 pub mod misplaced;
 pub mod relay;
+pub mod round_trips;
 pub mod subprocess;
 pub mod success;

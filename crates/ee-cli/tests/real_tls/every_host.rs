@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::world::{Ended, PROJECT, ROBOT, World};
 
-const ALL: [&str; 8] = [
+pub(crate) const ALL: [&str; 8] = [
     "oauth2.googleapis.com",
     "earthengine.googleapis.com",
     "earthengine-highvolume.googleapis.com",
@@ -17,8 +17,8 @@ const ALL: [&str; 8] = [
     "cloudresourcemanager.googleapis.com",
     "serviceusage.googleapis.com",
 ];
-const INIT: [&str; 4] = ["init", "--json", "--project", PROJECT];
-const PROVIDER: &str = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/pool/providers/provider";
+pub(crate) const INIT: [&str; 4] = ["init", "--json", "--project", PROJECT];
+pub(crate) const PROVIDER: &str = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/pool/providers/provider";
 
 /// Creates a network in which each host has its own certificate.
 async fn world() -> World {
@@ -43,7 +43,7 @@ fn check_requests(world: &World, ended: &Ended, expected: &[(&str, &str)]) {
     }
 }
 
-fn external_account(kind: &str, host: &str, source: Value) -> String {
+pub(crate) fn external_account(kind: &str, host: &str, source: Value) -> String {
     json!({
         "type": "external_account",
         "audience": PROVIDER,

@@ -1,12 +1,13 @@
 //! A network of its own, in which Google's host names belong to the emulator.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use ee_emulator::{Emulator, EmulatorBuilder, Project};
 use ee_test_support::certificates::{Authority, Certificate};
+use ee_test_support::round_trips::RoundTripRelay;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response, Uri};
@@ -26,6 +27,8 @@ pub(crate) const PROJECT: &str = "ee-demo-project";
 pub(crate) const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
 /// The hosts that a program with a service account's key asks.
 pub(crate) const HOSTS: [&str; 2] = ["oauth2.googleapis.com", "earthengine.googleapis.com"];
+const HTTPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 443);
+
 /// What the TLS server saw of one request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Seen {
@@ -41,6 +44,8 @@ pub(crate) struct World {
     variables: Vec<(String, String)>,
     pub(crate) authority: Authority,
     seen: Arc<Mutex<Vec<Seen>>>,
+    tls_address: SocketAddr,
+    pub(crate) distance: Option<RoundTripRelay>,
 }
 
 impl World {
@@ -61,6 +66,8 @@ impl World {
             variables,
             authority,
             seen: Arc::default(),
+            tls_address: HTTPS,
+            distance: None,
         }
     }
 
@@ -99,6 +106,18 @@ impl World {
         self.seen.lock().unwrap().clone()
     }
 
+    /// Serves the emulator behind a relay that counts round trips, with a certificate for all of
+    /// these names.
+    pub(crate) async fn serve_tls_at_a_distance(&mut self, names: &[&str]) {
+        self.tls_address = SocketAddr::from(([127, 0, 0, 1], 8443));
+        self.serve_tls(self.authority.issue(names)).await;
+        self.distance = Some(
+            RoundTripRelay::start(HTTPS, self.tls_address)
+                .await
+                .unwrap(),
+        );
+    }
+
     /// Serves the emulator on port 443 with this certificate.
     pub(crate) async fn serve_tls(&self, certificate: Certificate) {
         let config = certificate.server_config();
@@ -110,7 +129,7 @@ impl World {
         &self,
         choose: impl Fn(&str) -> Arc<ServerConfig> + Send + Sync + 'static,
     ) {
-        let listener = TcpListener::bind("127.0.0.1:443").await.unwrap();
+        let listener = TcpListener::bind(self.tls_address).await.unwrap();
         let (emulator, seen) = (self.emulator.address(), self.seen.clone());
         let choose = Arc::new(choose);
         tokio::spawn(async move {

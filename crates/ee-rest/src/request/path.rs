@@ -116,6 +116,11 @@ impl Route {
         self.0.split('/').next() == Some(DISCOVERY)
     }
 
+    /// Returns whether the response is an image, a video or an array rather than JSON.
+    pub(crate) fn returns_pixels(&self) -> bool {
+        matches!(self.verb(), Some("getPixels" | "computePixels")) || self.0.contains("/tiles/")
+    }
+
     /// Returns the last segment.
     pub(crate) fn last(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()

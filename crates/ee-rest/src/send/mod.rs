@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
-use ee_token::internal::{MAX_REFUSED_STREAMS, read_bounded, send_to};
+use ee_token::internal::{
+    MAX_REFUSED_STREAMS, Transfer, open_ahead, read_bounded, replace_connections, send_to,
+};
 use ee_token::{AccessToken, Remedy, retry_after};
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
@@ -337,6 +339,7 @@ impl<'a> Call<'a> {
             return Ok(Some(token));
         }
         check_runtime()?;
+        open_ahead(&self.client.options.http, &self.client.base);
         let token = Box::pin(within(self.until, tokens.token())).await;
         self.now = Instant::now();
         match token {
@@ -381,7 +384,7 @@ impl<'a> Call<'a> {
         let sent = self.request.attempt(client, self.secrets.token.as_ref());
         let sent = sent.map_err(|error| self.failed(error, AttemptFailure::Permanent))?;
         let host = client.base.host_str().unwrap_or_default();
-        let response = send_to(&client.options.http, sent, host);
+        let response = send_to(&client.options.http, sent, host, self.transfer());
         let response = response.map_err(|error| self.transport_failure(error))?;
         self.attempts += 1;
         let time = self.request.timeout(client);
@@ -487,7 +490,9 @@ impl<'a> Call<'a> {
 
     /// Handles an attempt that timed out.
     fn timeout_failure(&self) -> FailedAttempt {
-        let host = self.client.base.host_str().unwrap_or_default();
+        let client = self.client;
+        replace_connections(&client.options.http, &client.base);
+        let host = client.base.host_str().unwrap_or_default();
         let message = format!(
             "{} failed: no response from {host} before the timeout",
             self.name()
@@ -525,6 +530,13 @@ impl<'a> Call<'a> {
         match (self.until, self.now.checked_add(wait)) {
             (Some(until), Some(then)) => then < until,
             (until, _) => until.is_none(),
+        }
+    }
+
+    fn transfer(&self) -> Transfer {
+        match self.mode {
+            ResponseMode::Full if !self.request.name.route.returns_pixels() => Transfer::Small,
+            _ => Transfer::Large,
         }
     }
 

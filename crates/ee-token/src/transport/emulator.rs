@@ -9,12 +9,14 @@ use std::error::Error as StdError;
 use std::future::{Future, ready};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower_layer::Layer;
 use tower_service::Service;
 use url::{Host, Url};
 
+use crate::transport::connector::call_once;
 use crate::transport::listener::{Owner, user_name};
 use crate::{Error, ErrorKind, Remedy};
 
@@ -163,40 +165,50 @@ impl<S> Layer<S> for ListenerCheck {
 
     fn layer(&self, connector: S) -> Checked<S> {
         Checked {
-            connector,
-            check: *self,
+            connector: Arc::new(connector),
+            check: Arc::new(*self),
         }
     }
 }
 
 /// A connector that makes only verified connections.
-#[derive(Debug, Clone)]
 pub(crate) struct Checked<S> {
-    connector: S,
-    check: ListenerCheck,
+    connector: Arc<S>,
+    check: Arc<ListenerCheck>,
+}
+
+/// The HTTP client clones its connector several times per request.
+impl<S> Clone for Checked<S> {
+    fn clone(&self) -> Self {
+        Self {
+            connector: self.connector.clone(),
+            check: self.check.clone(),
+        }
+    }
 }
 
 impl<S, Target> Service<Target> for Checked<S>
 where
-    S: Service<Target, Error = BoxError>,
+    S: Service<Target, Error = BoxError> + Clone + Send + Sync + 'static,
     S::Response: Send + 'static,
     S::Future: Send + 'static,
+    Target: Send + 'static,
 {
     type Response = S::Response;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.connector.poll_ready(context)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, target: Target) -> Self::Future {
-        let check = self.check;
+        let check = self.check.clone();
         let before = match check.before_connecting() {
             Ok(before) => before,
             Err(error) => return Box::pin(ready(Err(error.into()))),
         };
-        let connecting = self.connector.call(target);
+        let connecting = call_once(S::clone(&self.connector), target);
         Box::pin(async move {
             let connection = connecting.await?;
             check.after_connecting(&before)?;

@@ -1,32 +1,31 @@
 //! The HTTP client that every request of these crates is sent with.
 
+pub(crate) mod connector;
 pub(crate) mod emulator;
 pub(crate) mod endpoints;
 pub(crate) mod exchange;
 pub(crate) mod listener;
+pub(crate) mod pool;
 pub(crate) mod reason;
 pub(crate) mod retry;
 pub(crate) mod tls;
 pub(crate) mod url_field;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use crate::SecretString;
 use bytes::{Bytes, BytesMut};
-use once_cell::sync::OnceCell;
-use reqwest::{Client, ClientBuilder, Request, Response, redirect};
-use tokio::runtime::{self, Handle};
+use reqwest::{ClientBuilder, Request, Response};
 use url::Url;
 
 use crate::error::network::from_reqwest;
-use crate::transport::emulator::{Emulator, ListenerCheck};
-use crate::transport::endpoints::{Endpoints, LOCALHOST, localhost};
+use crate::transport::emulator::Emulator;
+use crate::transport::endpoints::Endpoints;
+use crate::transport::pool::{Pool, Transfer, finish, this_runtime};
 use crate::{Error, ErrorKind, Remedy};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often one request is resent after the server refused its stream.
 pub const MAX_REFUSED_STREAMS: u32 = 2;
 
@@ -56,111 +55,6 @@ struct Shared {
     /// The caller's pool. `None` for the pool of the current runtime.
     own: Option<Arc<Pool>>,
     endpoints: Endpoints,
-}
-
-/// The connections of one client or runtime. Each part is created lazily, because most programs
-/// need only one.
-#[derive(Default)]
-struct Pool {
-    proxied: OnceCell<Client>,
-    direct: OnceCell<Client>,
-    /// In emulator mode, a client with verified connections for each address.
-    checked: Mutex<Vec<(ListenerCheck, Client)>>,
-    /// The TLS configuration, if it differs from the default. Its connections are not pooled,
-    /// because they could belong to another runtime.
-    config: Option<rustls::ClientConfig>,
-}
-
-impl Pool {
-    fn with_config(config: rustls::ClientConfig) -> Self {
-        Self {
-            config: Some(config),
-            ..Self::default()
-        }
-    }
-
-    fn client(&self, direct: bool) -> Result<&Client, Error> {
-        if direct {
-            // Loopback and metadata connections succeed or fail immediately, so no connect timeout
-            // is needed.
-            let new = || self.build(Client::builder().no_proxy());
-            self.direct.get_or_try_init(new)
-        } else {
-            let new = || self.build(Client::builder().connect_timeout(CONNECT_TIMEOUT));
-            self.proxied.get_or_try_init(new)
-        }
-    }
-
-    fn checked_client(&self, check: ListenerCheck) -> Result<Client, Error> {
-        let mut clients = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = clients.iter().find(|(known, _)| *known == check) {
-            return Ok(client.clone());
-        }
-        let client = self.build(Client::builder().no_proxy().connector_layer(check))?;
-        clients.push((check, client.clone()));
-        Ok(client)
-    }
-
-    fn build(&self, builder: ClientBuilder) -> Result<Client, Error> {
-        match &self.config {
-            Some(config) => build_with(builder.pool_max_idle_per_host(0), config.clone()),
-            None => build(builder),
-        }
-    }
-
-    /// Returns the process's pool for the current runtime.
-    fn of_this_runtime() -> Result<Arc<Self>, Error> {
-        let runtime = this_runtime()?;
-        let id = runtime.id();
-        let pool = {
-            let mut pools = pools();
-            if let Some((_, pool)) = pools.iter().rfind(|(known, _)| *known == id) {
-                return Ok(pool.clone());
-            }
-            let pool = Arc::new(Self::default());
-            pools.push((id, pool.clone()));
-            pool
-        };
-        // Not under the lock, because a runtime that is shutting down drops the task immediately.
-        let guard = RuntimePoolGuard(id);
-        runtime.spawn(async move {
-            let _guard = guard;
-            std::future::pending::<()>().await;
-        });
-        Ok(pool)
-    }
-}
-
-/// Returns the current runtime. Connections and timers panic without one.
-fn this_runtime() -> Result<Handle, Error> {
-    Handle::try_current().map_err(|_| {
-        Error::new(ErrorKind::Runtime, "requests need a tokio runtime").with_remedy(Remedy::new(
-            "Call from inside a tokio runtime, or use the blocking client.",
-        ))
-    })
-}
-
-/// The pools of all runtimes. Programs have one runtime, and some servers one for each core.
-static POOLS: Mutex<Vec<(runtime::Id, Arc<Pool>)>> = Mutex::new(Vec::new());
-
-fn pools() -> MutexGuard<'static, Vec<(runtime::Id, Arc<Pool>)>> {
-    POOLS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Removes the pool of a runtime when it is dropped. A task that never ends holds it for as long as
-/// the runtime exists.
-struct RuntimePoolGuard(runtime::Id);
-
-impl Drop for RuntimePoolGuard {
-    fn drop(&mut self) {
-        let gone = {
-            let mut pools = pools();
-            let at = pools.iter().position(|(known, _)| *known == self.0);
-            at.map(|at| pools.swap_remove(at))
-        };
-        // Dropped after the lock is released, because it may close connections.
-        drop(gone);
-    }
 }
 
 /// A client for Google's endpoints.
@@ -203,11 +97,7 @@ impl HttpClient {
         client: ClientBuilder,
         endpoints: Endpoints,
     ) -> Result<Self, Error> {
-        let client = finish(client)?;
-        let pool = Pool {
-            proxied: OnceCell::with_value(client),
-            ..Pool::default()
-        };
+        let pool = Pool::with_client(finish(client)?);
         Ok(Self::from_parts(Some(Arc::new(pool)), endpoints))
     }
 
@@ -306,28 +196,41 @@ impl HttpClient {
             let Some(copy) = request.try_clone() else {
                 break;
             };
-            match send_to(self, copy, host)?.await {
+            match send_to(self, copy, host, Transfer::Small)?.await {
                 Err(error) if error.is_refused_stream() => {}
                 result => return result,
             }
         }
-        send_to(self, request, host)?.await
+        send_to(self, request, host, Transfer::Small)?.await
     }
 
     fn execute(
         &self,
         request: Request,
+        transfer: Transfer,
     ) -> Result<impl Future<Output = reqwest::Result<Response>> + Send + use<>, Error> {
         let pool = self.pool()?;
         let endpoints = self.endpoints();
-        let executing = match endpoints.listener_check(request.url()) {
-            Some(check) => pool.checked_client(check)?.execute(request),
-            None => pool
-                .client(endpoints.is_direct(request.url()))?
-                .execute(request),
+        let url = request.url();
+        let mut channel = None;
+        let executing = if let Some(check) = endpoints.listener_check(url) {
+            pool.checked(check)?.execute(request)
+        } else if endpoints.is_direct(url) {
+            pool.direct()?.execute(request)
+        } else {
+            let chosen = pool.channel(url, transfer)?;
+            let executing = chosen.client.execute(request);
+            channel = Some(chosen.in_flight);
+            executing
         };
         self.sent.fetch_add(1, Ordering::Relaxed);
-        Ok(executing)
+        Ok(async move {
+            let mut response = executing.await?;
+            if let Some(in_flight) = channel {
+                response.extensions_mut().insert(in_flight);
+            }
+            Ok(response)
+        })
     }
 
     fn pool(&self) -> Result<Arc<Pool>, Error> {
@@ -354,22 +257,52 @@ impl fmt::Debug for HttpClient {
 /// that callers with many requests resolve it once. `host` is the one that messages name. Refused
 /// streams are not resent.
 ///
+/// After a timeout, requests that follow use other connections.
+///
 /// # Errors
 /// As [`HttpClient::send`]. Errors that need no I/O are returned immediately.
 pub fn send_to<'a>(
     http: &HttpClient,
     request: Request,
     host: &'a str,
+    transfer: Transfer,
 ) -> Result<impl Future<Output = Result<Response, Error>> + Send + use<'a>, Error> {
     // The future does not hold the request, which each level of nesting would copy.
-    let response = http.execute(request)?;
-    let emulator = http.endpoints().emulator_in_force();
+    let response = http.execute(request, transfer)?;
+    let http = http.clone();
     Ok(async move {
         response.await.map_err(|error| {
+            if let Some(url) = error.url().filter(|_| error.is_timeout()) {
+                replace_connections(&http, url);
+            }
             let address = error.url().map(host_and_port).unwrap_or_default();
+            let emulator = http.endpoints().emulator_in_force();
             in_emulator_mode(emulator, from_reqwest(error, host, &address))
         })
     })
+}
+
+/// Opens a connection to the host of a request that will follow, while something else is awaited,
+/// such as its access token. Does nothing if there is one. Failures are ignored.
+pub fn open_ahead(http: &HttpClient, url: &Url) {
+    let endpoints = http.endpoints();
+    let opened = endpoints.resolve(url).and_then(|url| {
+        if endpoints.is_direct(&url) {
+            return Ok(());
+        }
+        http.pool()?.open_ahead(&url)
+    });
+    if let Err(error) = opened {
+        tracing::debug!(%error, "no connection was opened ahead of a request");
+    }
+}
+
+/// Replaces the connections to a URL's host, because a request on them timed out. Requests in
+/// flight keep theirs.
+pub fn replace_connections(http: &HttpClient, url: &Url) {
+    if let Ok(pool) = http.pool() {
+        pool.replace(url);
+    }
 }
 
 /// Replaces the remedy of a failed exchange in emulator mode.
@@ -378,33 +311,6 @@ fn in_emulator_mode(emulator: Option<Emulator>, error: Error) -> Error {
         Some(emulator) => error.with_remedy(emulator.remedy()),
         None => error,
     }
-}
-
-fn build(builder: ClientBuilder) -> Result<Client, Error> {
-    build_with(builder, tls::client_config()?)
-}
-
-fn build_with(builder: ClientBuilder, config: rustls::ClientConfig) -> Result<Client, Error> {
-    finish(builder.tls_backend_preconfigured(config))
-}
-
-fn finish(mut builder: ClientBuilder) -> Result<Client, Error> {
-    for name in LOCALHOST {
-        // Port 0 means the URL's port.
-        builder = builder.resolve_to_addrs(name, &localhost(0));
-    }
-    builder
-        .redirect(redirect::Policy::none())
-        // Without retries, reqwest does not copy requests.
-        .retry(reqwest::retry::never().max_retries_per_request(0))
-        .build()
-        .map_err(|error| {
-            Error::new(ErrorKind::Network, "the HTTP client could not be set up")
-                .with_remedy(Remedy::new(
-                    "Check the proxy variables (HTTPS_PROXY, ALL_PROXY) and the client's settings.",
-                ))
-                .with_source(error.without_url())
-        })
 }
 
 fn host_and_port(url: &Url) -> String {
@@ -474,7 +380,7 @@ pub async fn read_chunk(response: &mut Response) -> Result<Option<Bytes>, Error>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reqwest::Method;
+    use reqwest::{Client, Method};
     use wiremock::matchers::{method, path};
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -487,25 +393,6 @@ mod tests {
         Client::builder().tls_backend_preconfigured(tls::client_config().unwrap())
     }
 
-    #[test]
-    fn connections_are_kept_for_the_lifetime_of_a_runtime() {
-        let runtime = || runtime::Builder::new_current_thread().build().unwrap();
-        let is_known = |id| pools().iter().any(|(known, _)| *known == id);
-        let (long, short) = (runtime(), runtime());
-        let first = long.block_on(async { Pool::of_this_runtime().unwrap() });
-        let of_short = short.block_on(async { Pool::of_this_runtime().unwrap() });
-        assert!(!Arc::ptr_eq(&first, &of_short));
-        let (id, handle) = (short.handle().id(), short.handle().clone());
-        drop(short);
-        assert!(!is_known(id), "the pool outlived its runtime");
-        let again = long.block_on(async { Pool::of_this_runtime().unwrap() });
-        assert!(Arc::ptr_eq(&first, &again));
-        // A context of a runtime that has shut down neither blocks nor registers a pool.
-        let _inside = handle.enter();
-        assert!(Pool::of_this_runtime().is_ok());
-        assert!(!is_known(id));
-    }
-
     #[tokio::test]
     async fn redirect_is_returned_and_not_followed() {
         let server = MockServer::start().await;
@@ -513,7 +400,7 @@ mod tests {
             .respond_with(ResponseTemplate::new(307).insert_header("Location", "/to"))
             .mount(&server)
             .await;
-        let own = own_client().redirect(redirect::Policy::limited(5));
+        let own = own_client().redirect(reqwest::redirect::Policy::limited(5));
         for http in [
             HttpClient::new(Endpoints::google()),
             HttpClient::from_reqwest_builder(own, Endpoints::google()).unwrap(),
@@ -586,11 +473,8 @@ mod tests {
             .await;
         let resolver = Resolver::default();
         let client = || finish(own_client().no_proxy().dns_resolver(resolver.clone())).unwrap();
-        let http = HttpClient::new(Endpoints::google()).with_pool(Pool {
-            direct: OnceCell::with_value(client()),
-            proxied: OnceCell::with_value(client()),
-            ..Pool::default()
-        });
+        let http = HttpClient::new(Endpoints::google());
+        let http = http.with_pool(Pool::with_clients(client(), client()));
         let port = server.address().port();
         for host in ["localhost", "LOCALHOST", "localhost."] {
             let url = format!("http://{host}:{port}/");
@@ -661,10 +545,7 @@ mod tests {
             let url = server_that_refuses(refused).await;
             let client = finish(own_client().http2_prior_knowledge()).unwrap();
             let http = HttpClient::new(Endpoints::google());
-            let http = http.with_pool(Pool {
-                direct: OnceCell::with_value(client),
-                ..Pool::default()
-            });
+            let http = http.with_pool(Pool::with_clients(client.clone(), client));
             let mut request = Request::new(Method::POST, url.parse().unwrap());
             *request.body_mut() = Some("once".into());
             match http.send(request).await {

@@ -2,7 +2,8 @@
 //! provider, which the program may have set to another one. Root certificates are loaded at the
 //! first handshake.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
+use std::thread;
 
 use once_cell::sync::{Lazy, OnceCell};
 use rustls::client::WantsClientCert;
@@ -51,6 +52,12 @@ fn of_platform() -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> 
     Ok(builder()?
         .dangerous() // What rustls calls any custom verifier; this one delegates to the platform's.
         .with_custom_certificate_verifier(Arc::new(LazyVerifier)))
+}
+
+/// Returns a configuration that offers HTTP/1.1 only.
+pub(crate) fn without_http2(mut config: ClientConfig) -> ClientConfig {
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
 }
 
 fn finished(mut config: ClientConfig) -> ClientConfig {
@@ -116,9 +123,22 @@ pub(crate) fn client_config_with_roots(pem: &str) -> Result<ClientConfig, Error>
 #[derive(Debug)]
 struct LazyVerifier;
 
+static VERIFIER: OnceCell<Verifier> = OnceCell::new();
+
 fn platform() -> Result<&'static Verifier, rustls::Error> {
-    static VERIFIER: OnceCell<Verifier> = OnceCell::new();
     VERIFIER.get_or_try_init(|| Verifier::new(PROVIDER.clone()))
+}
+
+/// Loads the root certificates in a thread, while the first connection is established.
+pub(crate) fn load_roots() {
+    static STARTED: Once = Once::new();
+    if VERIFIER.get().is_none() {
+        STARTED.call_once(|| {
+            let thread = thread::Builder::new().name("ee-roots".into());
+            // Without a thread, or if they cannot be loaded, the handshake tries and reports it.
+            let _ = thread.spawn(|| drop(platform()));
+        });
+    }
 }
 
 impl ServerCertVerifier for LazyVerifier {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use ee_token::internal::UrlField;
+use ee_token::internal::{UrlField, open_ahead};
 use ee_token::{
     AccessToken, ClientBasicAuth, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes,
     SecretString, TokenEndpoint, TokenFuture, TokenSource,
@@ -104,6 +104,7 @@ impl TokenExchange {
     }
 
     async fn token(&self) -> Result<AccessToken, ee_token::Error> {
+        self.open_ahead();
         let (http, subject) = self.subject_token().await?;
         let Some(impersonation) = &self.impersonation else {
             return self.exchange(&http, &subject, &self.scopes).await;
@@ -120,6 +121,17 @@ impl TokenExchange {
         )
         .await
         .map_err(|error| self.explain_impersonation(error))
+    }
+
+    /// Opens the connections that follow the subject token, except those with a client certificate.
+    fn open_ahead(&self) {
+        if matches!(self.source, Source::Certificate(_)) {
+            return;
+        }
+        let impersonation = self.impersonation.as_ref().map(|next| &next.url);
+        for url in [Some(&self.token_url), impersonation].into_iter().flatten() {
+            open_ahead(&self.context.http, url);
+        }
     }
 
     /// Returns the subject token and the HTTP client that must present it.

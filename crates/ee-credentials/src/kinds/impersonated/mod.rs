@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
+use ee_token::internal::open_ahead;
 use ee_token::{
     AccessToken, ErrorKind as Token, HttpClient, Remedy, Scopes, TokenCache, TokenFuture,
     TokenSource,
@@ -51,6 +52,9 @@ impl ImpersonatedServiceAccount {
     }
 
     async fn token(&self) -> Result<AccessToken, ee_token::Error> {
+        if self.source.cached().is_none() {
+            open_ahead(&self.http, &self.url);
+        }
         let mut source = self.source.token().await?;
         let mut renewed = false;
         for _ in 0..MAX_SOURCE_TOKENS {

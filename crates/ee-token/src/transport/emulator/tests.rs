@@ -272,7 +272,7 @@ async fn a_listener_replaced_while_connecting_gets_no_request() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let slot = Arc::new(Mutex::new(Some(listener)));
-    let replace = || {
+    let replace = move || {
         let mut slot = slot.lock().unwrap();
         drop(slot.take());
         *slot = Some(TcpListener::bind(address).unwrap());
