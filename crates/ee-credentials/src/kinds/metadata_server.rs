@@ -427,10 +427,14 @@ impl MetadataServer {
     async fn query_account_info(&self) -> Result<Option<AccountInfo>, ee_token::Error> {
         let path = format!("instance/service-accounts/{}/", self.account);
         let all = joined(&self.url, &format!("{UP}{path}?recursive=true"))?;
-        if let Answer::Value { body, .. } = self.fetch(&all).await?
-            && let Some(info) = account_info(&body)
-        {
-            return Ok(Some(info));
+        match self.fetch(&all).await {
+            Ok(Answer::Value { body, .. }) => {
+                if let Some(info) = account_info(&body) {
+                    return Ok(Some(info));
+                }
+            }
+            Err(error) if error.kind() != Token::Rejected => return Err(error),
+            Ok(Answer::Missing(_)) | Err(_) => {}
         }
         // Older GKE metadata servers do not support `?recursive=true`.
         let Some(email) = self.line(&format!("{path}email")).await? else {
