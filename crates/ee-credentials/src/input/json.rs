@@ -246,7 +246,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
     fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         let number = self.number("a whole number")?;
         // Exact below 2^53, which is more than any number of seconds.
-        match number >= 0.0 && number < 9e15 && number.fract() == 0.0 {
+        match (0.0..9e15).contains(&number) && number.fract() == 0.0 {
             true => visitor.visit_u64(number as u64),
             false => Err(FieldError::custom(format_args!(
                 "is {}, and must be a whole number",
