@@ -6,8 +6,8 @@
 //! - `String`: text that messages may quote, at most [`MAX_TEXT`] bytes, without control or
 //!   invisible characters
 //! - [`SecretString`](ee_token::SecretString): any text
-//! - [`FilePath`], [`ProjectId`], `bool`, lists of text, and structures of these
-//! - `u64` and `f64`: numbers, also as text, as some programs write them
+//! - [`FilePath`], [`ProjectId`], lists of text, and structures of these
+//! - `bool`, `u64` and `f64`: also written as text, as some programs do
 //!
 //! Text is trimmed. `null` and, in an optional field, blank text count as missing. The last of
 //! several fields of one name counts.
@@ -236,7 +236,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
-        match self.json {
+        match self.json.trim_matches('"') {
             "true" => visitor.visit_bool(true),
             "false" => visitor.visit_bool(false),
             _ => Err(self.unexpected("true or false")),
@@ -246,7 +246,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
     fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         let number = self.number("a whole number")?;
         // Exact below 2^53, which is more than any number of seconds.
-        match number >= 0.0 && number < 9e15 && number.fract() == 0.0 {
+        match (0.0..9e15).contains(&number) && number.fract() == 0.0 {
             true => visitor.visit_u64(number as u64),
             false => Err(FieldError::custom(format_args!(
                 "is {}, and must be a whole number",

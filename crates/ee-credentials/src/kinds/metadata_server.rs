@@ -65,16 +65,18 @@ pub(crate) struct AccountInfo {
     pub(crate) scopes: Scopes,
 }
 
-/// A value of the metadata server.
+/// A response to a request for a value.
 enum Answer {
-    Value {
-        body: Bytes,
-        sent_at: DateTime<Utc>,
-        /// Whether the response has the header of Google's metadata servers.
-        has_flavor: bool,
-    },
+    Value(FetchedValue),
     /// The server has no value, for the stated reason.
     Missing(Option<String>),
+}
+
+struct FetchedValue {
+    body: Bytes,
+    sent_at: DateTime<Utc>,
+    /// Whether the response has the header of Google's metadata servers.
+    has_flavor: bool,
 }
 
 /// The result of [`detect`].
@@ -427,10 +429,14 @@ impl MetadataServer {
     async fn query_account_info(&self) -> Result<Option<AccountInfo>, ee_token::Error> {
         let path = format!("instance/service-accounts/{}/", self.account);
         let all = joined(&self.url, &format!("{UP}{path}?recursive=true"))?;
-        if let Answer::Value { body, .. } = self.fetch(&all).await?
-            && let Some(info) = account_info(&body)
-        {
-            return Ok(Some(info));
+        match self.fetch(&all).await {
+            Ok(Answer::Value(value)) => {
+                if let Some(info) = account_info(&value.body) {
+                    return Ok(Some(info));
+                }
+            }
+            Err(error) if error.kind() != Token::Rejected => return Err(error),
+            Ok(Answer::Missing(_)) | Err(_) => {}
         }
         // Older GKE metadata servers do not support `?recursive=true`.
         let Some(email) = self.line(&format!("{path}email")).await? else {
@@ -456,12 +462,12 @@ impl MetadataServer {
     }
 
     async fn token(&self) -> Result<AccessToken, ee_token::Error> {
-        let answer = self.fetch(&self.url).await?;
-        let (body, sent_at) = match self.value(answer)? {
-            Ok(value) => value,
-            Err(reason) => return Err(self.no_account(reason)),
+        let value = match self.fetch(&self.url).await? {
+            Answer::Value(value) => value,
+            Answer::Missing(reason) => return Err(self.no_account(reason)),
         };
-        token_response(&body, sent_at).map_err(|why| {
+        let body = self.body(&value)?;
+        token_response(body, value.sent_at).map_err(|why| {
             let error = self.error(Token::InvalidResponse, why);
             if why != EMPTY {
                 return error;
@@ -489,27 +495,20 @@ impl MetadataServer {
     /// Returns the value at a path, or `None` if the server has none.
     async fn get(&self, path: &str) -> Result<Option<Bytes>, ee_token::Error> {
         let url = joined(&self.url, &[UP, path].concat())?;
-        let answer = self.fetch(&url).await?;
-        Ok(self.value(answer)?.ok().map(|(body, _)| body))
+        match self.fetch(&url).await? {
+            Answer::Value(value) => Ok(Some(self.body(&value)?.clone())),
+            Answer::Missing(_) => Ok(None),
+        }
     }
 
-    /// Returns a value from a metadata server and when it was requested, or else the stated reason.
-    fn value(
-        &self,
-        answer: Answer,
-    ) -> Result<Result<(Bytes, DateTime<Utc>), Option<String>>, ee_token::Error> {
-        match answer {
-            Answer::Value {
-                has_flavor: false,
-                body,
-                ..
-            } if !body.is_empty() => {
-                let why = "its response lacks the header Metadata-Flavor: Google, so it is not a metadata server";
-                Err(self.error(Token::InvalidResponse, why))
-            }
-            Answer::Value { body, sent_at, .. } => Ok(Ok((body, sent_at))),
-            Answer::Missing(reason) => Ok(Err(reason)),
+    /// Returns the body of a value, unless another server may have sent it.
+    fn body<'a>(&self, value: &'a FetchedValue) -> Result<&'a Bytes, ee_token::Error> {
+        if value.has_flavor || value.body.is_empty() {
+            return Ok(&value.body);
         }
+        let why =
+            "its response lacks the header Metadata-Flavor: Google, so it is not a metadata server";
+        Err(self.error(Token::InvalidResponse, why))
     }
 
     async fn fetch(&self, url: &Url) -> Result<Answer, ee_token::Error> {
@@ -531,11 +530,11 @@ impl MetadataServer {
 
     fn interpret(&self, received: &ReceivedResponse) -> Result<Answer, FailedAttempt> {
         if received.status == StatusCode::OK {
-            return Ok(Answer::Value {
+            return Ok(Answer::Value(FetchedValue {
                 body: received.body.clone(),
                 sent_at: received.sent_at,
                 has_flavor: has_flavor(&received.headers),
-            });
+            }));
         }
         let reason = stated_reason(&received.body, &[]);
         let why = format!("it {}", received.describe(&[]));

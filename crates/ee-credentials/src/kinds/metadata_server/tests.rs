@@ -448,3 +448,22 @@ fn denial_by_iam_is_recognized() {
         assert_eq!(is_denial(reason), expected, "{reason}");
     }
 }
+
+#[tokio::test]
+async fn strict_mutual_tls_is_refused_before_any_request() {
+    let (emulator, options) = machine().await;
+    let with_mode = |mode: &str| with_probe().with_var("GCE_METADATA_MTLS_MODE", mode);
+    for mode in ["strict", "Strict", "on"] {
+        let error = detect(&with_mode(mode), &options).await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidEnvironment);
+        assert!(
+            error.to_string().contains("GCE_METADATA_MTLS_MODE"),
+            "{error}"
+        );
+        assert!(error.remedy().is_some());
+    }
+    assert!(emulator.requests().is_empty());
+    for mode in ["default", "none", ""] {
+        assert!(server(&with_mode(mode), &options).await.is_some(), "{mode}");
+    }
+}

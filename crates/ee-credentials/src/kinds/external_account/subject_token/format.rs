@@ -1,6 +1,6 @@
 //! The format of a subject token: plain text, or a field of a JSON object.
 
-use ee_token::SecretString;
+use ee_token::{Remedy, SecretString};
 use serde::Deserialize;
 
 use crate::Error;
@@ -44,10 +44,7 @@ impl Format {
 
     /// Returns whether a response is a web page. `has_html_type` is what its content type says.
     pub(crate) fn is_html(&self, text: &str, has_html_type: bool) -> bool {
-        let looks_like_token = match self {
-            Self::Text => is_jwt(text.trim()),
-            Self::Json(_) => text.trim_start().starts_with('{'),
-        };
+        let looks_like_token = is_json(text) || is_jwt(text.trim().trim_matches('"'));
         is_html(text) || has_html_type && !looks_like_token
     }
 
@@ -60,11 +57,23 @@ impl Format {
         if is_html(text) {
             return Err(location.invalid("it is HTML, not a subject token"));
         }
+        // Some services write a token as a JSON string, or alone in spite of the format.
+        let unquoted = text.trim_matches('"');
         match self {
+            _ if is_jwt(unquoted) => Ok(SecretString::from(unquoted)),
+            Self::Text if is_json(text) => Err(location
+                .invalid("it is JSON, but `format` is text")
+                .with_remedy(Remedy::new(
+                    "Set `format` to {\"type\": \"json\", \"subject_token_field_name\": \"NAME\"}, with the name of the field that contains the token, such as access_token or id_token.",
+                ))),
             Self::Text => Ok(SecretString::from(text)),
             Self::Json(field) => JsonObject::parse(text, location)?.field(field),
         }
     }
+}
+
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with('{')
 }
 
 /// Whether the text has the form of a JWT (RFC 7519): three parts in base64url, of which the first is
@@ -81,4 +90,60 @@ fn is_jwt(text: &str) -> bool {
 fn is_html(text: &str) -> bool {
     let text = text.trim_start();
     text.starts_with('<') && !text.starts_with("<saml") && !text.starts_with("<?xml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln-_";
+
+    #[test]
+    fn token_is_found_in_text_and_json() {
+        let json = || Format::Json("id_token".into());
+        for (format, text, token) in [
+            (Format::Text, format!(" {JWT}\r\n"), Some(JWT)),
+            (Format::Text, format!("\u{feff}{JWT}"), Some(JWT)),
+            (Format::Text, format!("\"{JWT}\""), Some(JWT)),
+            (Format::Text, "opaque".into(), Some("opaque")),
+            (
+                Format::Text,
+                "<saml2:Assertion/>".into(),
+                Some("<saml2:Assertion/>"),
+            ),
+            (Format::Text, format!(r#"{{"id_token": "{JWT}"}}"#), None),
+            (Format::Text, "<html>".into(), None),
+            (Format::Text, " ".into(), None),
+            (json(), format!(r#"{{"id_token": "{JWT}"}}"#), Some(JWT)),
+            (json(), JWT.into(), Some(JWT)),
+            (json(), "opaque".into(), None),
+            (json(), r#"{"token": "x"}"#.into(), None),
+        ] {
+            let found = format.token(&text, &Location::InMemory).ok();
+            assert_eq!(
+                found.as_ref().map(SecretString::expose_secret),
+                token,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_token_may_have_the_type_of_a_web_page() {
+        for (text, has_html_type, expected) in [
+            (JWT, true, false),
+            (r#"{"id_token": "x"}"#, true, false),
+            ("please log in", true, true),
+            ("opaque", false, false),
+            ("<html>", false, true),
+            ("<!DOCTYPE html>", true, true),
+            ("eyJ.x.y z", true, true),
+        ] {
+            assert_eq!(
+                Format::Text.is_html(text, has_html_type),
+                expected,
+                "{text}"
+            );
+        }
+    }
 }

@@ -13,7 +13,9 @@ use crate::input::allowed_hosts;
 use crate::input::file::{read, read_async};
 use crate::input::location::Location;
 use crate::kinds::external_account::context::Context;
-use crate::kinds::external_account::subject_token::aws::imds::{ATTEMPT_TIMEOUT, access_key};
+use crate::kinds::external_account::subject_token::aws::imds::{
+    ATTEMPT_TIMEOUT, access_key, no_key,
+};
 use crate::kinds::external_account::subject_token::aws::sigv4::AccessKey;
 use crate::kinds::metadata_server::client_for;
 use crate::{Environment, Error, ErrorKind};
@@ -92,8 +94,7 @@ impl Container {
             return Err(error(kind, &format!("it {}", received.describe(&secrets))));
         }
         let text = String::from_utf8_lossy(&received.body);
-        access_key(&text)
-            .ok_or_else(|| error(Token::InvalidResponse, "its response is not an access key"))
+        access_key(&text).ok_or_else(|| error(Token::InvalidResponse, &no_key(&text)))
     }
 
     async fn authorization(&self) -> Result<Option<SecretString>, Error> {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ee_token::internal::{Exchange, ReceivedResponse, UrlField, sensitive_header};
+use ee_token::internal::{Exchange, ReceivedResponse, UrlField, sensitive_header, stated_reason};
 use ee_token::{ErrorKind as Token, HttpClient, Remedy, Request, SecretString};
 use http::{Method, StatusCode};
 use serde::Deserialize;
@@ -197,15 +197,31 @@ impl Session {
             .pop_if_empty()
             .push(role);
         let text = self.get(&of_role, "key of the role", context).await?;
-        access_key(text.expose_secret())
-            .ok_or_else(|| invalid("the response for the role is not an access key"))
+        access_key(text.expose_secret()).ok_or_else(|| invalid(&no_key(text.expose_secret())))
     }
 }
 
+/// Returns why a response contains no access key: AWS states reasons with status 200, too.
+pub(crate) fn no_key(text: &str) -> String {
+    let why = "the response is not an access key";
+    // Other text may be a secret.
+    let json = text
+        .trim_start()
+        .starts_with('{')
+        .then_some(text.as_bytes());
+    match json.and_then(|json| stated_reason(json, &[])) {
+        Some(reason) => format!("{why}: {reason}"),
+        None => why.to_owned(),
+    }
+}
+
+/// Returns the region of an availability zone or a local zone: its name up to the first number.
 pub(crate) fn region_of(zone: &str) -> String {
-    let mut region = zone.trim().to_owned();
-    region.pop();
-    region
+    let zone = zone.trim();
+    let is_digit = |c: char| c.is_ascii_digit();
+    let number = zone.find(is_digit).unwrap_or(zone.len());
+    let end = zone[number..].find(|c| !is_digit(c));
+    end.map_or(zone, |end| &zone[..number + end]).to_owned()
 }
 
 /// Returns the name of a role, or `None` if it contains characters that IAM does not allow.
@@ -271,4 +287,40 @@ fn check(
         allowed_hosts::check_listed(&url, (field, UrlField::AwsMetadata), &source.location)?;
     }
     Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn region_is_the_start_of_the_zone() {
+        for (zone, region) in [
+            ("us-east-2b\n", "us-east-2"),
+            ("us-gov-west-1a", "us-gov-west-1"),
+            ("us-west-2-lax-1a", "us-west-2"),
+            ("us-east-1-wl1-bos-wlz-1", "us-east-1"),
+            ("ap-southeast-10c", "ap-southeast-10"),
+            ("eu-west-1", "eu-west-1"),
+            ("", ""),
+        ] {
+            assert_eq!(region_of(zone), region);
+        }
+    }
+
+    #[test]
+    fn response_without_a_key_states_why() {
+        for (text, shown) in [
+            (
+                r#"{"Code": "AssumeRoleUnauthorizedAccess", "Message": "EC2 cannot assume the role"}"#,
+                "AssumeRoleUnauthorizedAccess: EC2 cannot assume the role",
+            ),
+            ("canary", "not an access key"),
+            (r#"{"SecretAccessKey": "canary"}"#, "not an access key"),
+        ] {
+            assert!(access_key(text).is_none());
+            let why = no_key(text);
+            assert!(why.contains(shown) && !why.contains("canary"), "{why}");
+        }
+    }
 }

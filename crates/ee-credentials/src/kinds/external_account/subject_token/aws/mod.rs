@@ -248,7 +248,7 @@ impl Platform {
             Some(Self::Lambda)
         } else if is_set("ECS_CONTAINER_METADATA_URI_V4")
             || is_set("ECS_CONTAINER_METADATA_URI")
-            || runs_on.starts_with("AWS_ECS")
+            || runs_on.contains("ECS")
         {
             Some(Self::Ecs)
         } else {
