@@ -273,13 +273,10 @@ fn assert_requests(emulator: &Emulator, first: &[&str]) {
     );
 }
 
-/// Returns the requests for tokens and to Earth Engine. The Python client sends others at arbitrary
-/// times: google-auth queries allowed locations, earthengine-api deprecated data sets. It tolerates
-/// that the emulator has neither.
+/// Returns the requests for tokens and to Earth Engine. The Python client also requests the list of
+/// deprecated data sets, at an arbitrary time. It tolerates that the emulator has none.
 fn requests_to_google(emulator: &Emulator) -> Vec<RecordedRequest> {
     let mut requests = emulator.requests();
-    requests.retain(|request| {
-        !request.path.ends_with("/allowedLocations") && request.host != "storage.googleapis.com"
-    });
+    requests.retain(|request| request.host != "storage.googleapis.com");
     requests
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 pub struct Relay {
     address: SocketAddr,
     state: watch::Sender<State>,
-    ended: watch::Receiver<usize>,
+    active: watch::Receiver<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,8 @@ pub enum End {
     Closed,
     /// As a restarted server, or a firewall that has dropped its state, does.
     Reset,
+    /// As a VPN or a proxy that has lost its state does: what the client sends is discarded.
+    Silent,
 }
 
 impl Relay {
@@ -42,7 +44,16 @@ impl Relay {
     ///
     /// If no port can be bound.
     pub async fn start(server: SocketAddr) -> std::io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), server).await
+    }
+
+    /// Starts a relay at this address.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be bound.
+    pub async fn start_at(address: SocketAddr, server: SocketAddr) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let (state, watched) = watch::channel(State {
             is_up: true,
@@ -50,12 +61,12 @@ impl Relay {
             ends: 0,
             end: End::Reset,
         });
-        let (count, ended) = watch::channel(0);
+        let (count, active) = watch::channel(0);
         tokio::spawn(serve(listener, address, server, watched, count));
         Ok(Self {
             address,
             state,
-            ended,
+            active,
         })
     }
 
@@ -69,16 +80,15 @@ impl Relay {
         self.state.send_modify(|now| now.ends += 1);
     }
 
-    /// Ends every connection, and waits until at least one has ended.
+    /// Ends every connection, and waits until they have ended.
     pub async fn end(&self, end: End) {
-        let mut ended = self.ended.clone();
-        let before = *ended.borrow_and_update();
+        let mut active = self.active.clone();
         self.state.send_modify(|now| {
             now.ends += 1;
             now.end = end;
         });
         // The relay lives as long as `self`.
-        let _ = ended.wait_for(|ended| *ended > before).await;
+        let _ = active.wait_for(|active| *active == 0).await;
     }
 
     /// Resets every connection and refuses new ones.
@@ -108,7 +118,7 @@ async fn serve(
     address: SocketAddr,
     server: SocketAddr,
     mut state: watch::Receiver<State>,
-    ended: watch::Sender<usize>,
+    active: watch::Sender<usize>,
 ) {
     let mut relays = JoinSet::new();
     loop {
@@ -116,7 +126,7 @@ async fn serve(
             changed = state.changed() => if changed.is_err() { return },
             Some(_) = relays.join_next() => {}
             accepted = listener.accept() => if let Ok((client, _)) = accepted {
-                relays.spawn(relay(client, server, state.clone(), ended.clone()));
+                relays.spawn(relay(client, server, state.clone(), active.clone()));
             },
         }
         if !state.borrow().is_up {
@@ -137,11 +147,13 @@ async fn relay(
     mut client: TcpStream,
     server: SocketAddr,
     mut state: watch::Receiver<State>,
-    ended: watch::Sender<usize>,
+    active: watch::Sender<usize>,
 ) {
     let ends = state.borrow().ends;
+    active.send_modify(|active| *active += 1);
+    let ended = || active.send_modify(|active| *active -= 1);
     let Ok(mut upstream) = TcpStream::connect(server).await else {
-        return;
+        return ended();
     };
     // Small messages should not wait for acknowledgements.
     let _ = (client.set_nodelay(true), upstream.set_nodelay(true));
@@ -158,18 +170,25 @@ async fn relay(
     };
     if interrupted {
         drop(upstream);
+        let end = state.borrow().end;
+        if end == End::Silent {
+            ended();
+        }
         let mut discarded = [0; 1024];
         let until_client_closes =
             async { while client.read(&mut discarded).await.is_ok_and(|read| read > 0) {} };
         tokio::select! {
-            _ = state.wait_for(|now| !now.is_stalled) => {}
+            _ = state.wait_for(|now| !now.is_stalled), if end != End::Silent => {}
             () = until_client_closes => {}
         }
-        if state.borrow().end == End::Reset {
+        if end == End::Reset {
             // Where this cannot be set, the connection is closed in order.
             let _ = client.set_zero_linger();
         }
         drop(client);
-        ended.send_modify(|ended| *ended += 1);
+        if end == End::Silent {
+            return;
+        }
     }
+    ended();
 }

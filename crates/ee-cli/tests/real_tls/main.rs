@@ -8,6 +8,7 @@
     reason = "a failed step is a failed test"
 )]
 
+mod connections;
 mod every_host;
 mod round_trips;
 mod world;

@@ -11,12 +11,11 @@ use crate::world::{PROJECT, ROBOT, World};
 const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
 
 /// Checks what a command needs, twice, because the second time the tokens are on disk.
-async fn check(world: &World, mut arguments: Vec<&str>, first: Counts, second: Counts) {
+async fn check(world: &World, arguments: &[&str], first: Counts, second: Counts) {
     let relay = world.distance.as_ref().unwrap();
-    arguments.splice(0..0, INIT);
     for expected in [first, second] {
         let seen = world.seen().len();
-        let ended = world.eectl(&arguments).await;
+        let ended = world.eectl(arguments).await;
         assert_eq!(ended.status, 0, "{ended:?}");
         let counts = relay.take();
         let seen = &world.seen()[seen..];
@@ -51,10 +50,10 @@ async fn connections_are_opened_while_tokens_are_fetched() {
     world.emulator.create_service_account(TARGET, PROJECT);
     world.emulator.allow_impersonation(ROBOT, TARGET);
     let world = world.with_key();
-    check(&world, vec![], cold, warm).await;
+    check(&world, &INIT, cold, warm).await;
     // Only the source's token is kept on disk.
-    let arguments = vec!["--impersonate", TARGET];
-    check(&world, arguments, counts(5.0, 3), cold).await;
+    let arguments = [&INIT[..], &["--impersonate", TARGET]].concat();
+    check(&world, &arguments, counts(5.0, 3), cold).await;
 
     let robot = world.emulator.create_service_account(ROBOT, PROJECT);
     let connect = EarthEngine::builder()
@@ -71,9 +70,12 @@ async fn connections_are_opened_while_tokens_are_fetched() {
     let source = json!({"file": subject});
     let account = external_account("jwt", "sts.googleapis.com", source);
     let world = world.with_credential(&account);
-    check(&world, vec![], cold, cold).await;
+    check(&world, &INIT, cold, cold).await;
 
     let jane = world.emulator.create_user("jane@example.com");
     let world = world.with_credential(&jane.authorized_user_json_with_quota_project(PROJECT));
-    check(&world, vec![], cold, warm).await;
+    check(&world, &INIT, cold, warm).await;
+    // The token is on disk.
+    let listing = counts(4.0, 2);
+    check(&world, &["project", "list"], listing, listing).await;
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use ee_emulator::{Emulator, EmulatorBuilder, Project};
 use ee_test_support::certificates::{Authority, Certificate};
+use ee_test_support::relay::Relay;
 use ee_test_support::round_trips::RoundTripRelay;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -116,6 +117,13 @@ impl World {
                 .await
                 .unwrap(),
         );
+    }
+
+    /// Serves the emulator behind a relay that can end connections.
+    pub(crate) async fn serve_tls_behind_relay(&mut self, config: Arc<ServerConfig>) -> Relay {
+        self.tls_address = SocketAddr::from(([127, 0, 0, 1], 8443));
+        self.serve_tls_by_name(move |_| config.clone()).await;
+        Relay::start_at(HTTPS, self.tls_address).await.unwrap()
     }
 
     /// Serves the emulator on port 443 with this certificate.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ee_credentials::Credentials;
 use ee_rest::{Client, ProjectConfig};
+use ee_token::internal::open_ahead;
 use ee_token::{Endpoint, HttpClient};
 use http::Method;
 use serde::Deserialize;
@@ -17,8 +18,8 @@ use crate::project::search;
 use crate::verify::may_not_read_config;
 use crate::{EarthEngine, EarthEngineBuilder, Error, ErrorKind, Registration};
 
-/// The maximum number of projects that are checked at once.
-const MAX_CONCURRENT: usize = 8;
+/// The maximum number of projects that are checked at once. The requests share a connection.
+const MAX_CONCURRENT: usize = 32;
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 impl EarthEngineBuilder {
@@ -78,6 +79,12 @@ async fn list(
     payer: Option<&str>,
     client: Client,
 ) -> Result<Vec<ListedProject>, Error> {
+    for url in [
+        http.endpoints().url(Endpoint::ResourceManager),
+        client.base_url(),
+    ] {
+        open_ahead(http, url);
+    }
     let mut projects = search::search(http, credentials, payer).await?;
     let limit = Arc::new(Semaphore::new(MAX_CONCURRENT));
     // Dropping the set, and so this future, cancels the pending checks.

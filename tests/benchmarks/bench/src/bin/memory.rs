@@ -64,7 +64,8 @@ fn allocs(effort: Effort) -> Row {
         Row::new("allocs", "allocations added", Better::Lower, ours - bare)
             .more("of_ours", ours)
             .more("of_reqwest", bare)
-            .goal("≤ 4", |row| row.ours <= 4.0)
+            // The HTTP client copies a connector with a layer six times, in two boxes each.
+            .goal("≤ 12", |row| row.ours <= 12.0)
     })
 }
 

@@ -1,0 +1,135 @@
+//! Connections that fall silent, and connections whose responses are not read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use earthengine::{EarthEngine, RetryPolicy};
+use ee_emulator::Fault;
+use ee_test_support::relay::{End, Relay};
+use ee_test_support::subprocess::enter_network as inside;
+use hyper::Method;
+use rustls::ServerConfig;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::world::{HOSTS, PROJECT, ROBOT, World};
+
+const EARTH_ENGINE: &str = HOSTS[1];
+
+/// A client of this process.
+async fn connected(world: &World) -> EarthEngine {
+    let robot = world.emulator.create_service_account(ROBOT, PROJECT);
+    let retry = RetryPolicy {
+        initial_backoff: Duration::from_millis(10),
+        ..RetryPolicy::default()
+    };
+    EarthEngine::builder()
+        .isolated()
+        .credentials_json(robot.json_key())
+        .project(PROJECT)
+        .retry_policy(retry)
+        .connect()
+        .await
+        .unwrap()
+}
+
+async fn world(config: impl Fn(&World) -> Arc<ServerConfig>) -> (World, Relay) {
+    let mut world = World::new(|builder| builder).await;
+    let config = config(&world);
+    let relay = world.serve_tls_behind_relay(config).await;
+    (world, relay)
+}
+
+fn constant(value: i64) -> Value {
+    json!({"result": "0", "values": {"0": {"constantValue": value}}})
+}
+
+/// Checks that Earth Engine responds in time.
+async fn check_call(ee: &EarthEngine, seconds: u64) {
+    let (seven, limit) = (constant(7), Duration::from_secs(seconds));
+    let value = timeout(limit, ee.compute::<i64>(&seven)).await;
+    assert_eq!(value.unwrap().unwrap(), 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retry_after_a_timeout_uses_another_http2_connection() {
+    let test = "connections::retry_after_a_timeout_uses_another_http2_connection";
+    if inside(test, &HOSTS) {
+        check_retries(|world| world.authority.issue(&HOSTS).server_config()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retry_after_a_timeout_uses_another_http1_connection() {
+    let test = "connections::retry_after_a_timeout_uses_another_http1_connection";
+    if inside(test, &HOSTS) {
+        check_retries(|world| world.authority.issue(&HOSTS).http1_config()).await;
+    }
+}
+
+async fn check_retries(config: impl Fn(&World) -> Arc<ServerConfig>) {
+    let (world, relay) = world(config).await;
+    let ee = connected(&world).await;
+    let body = json!({"expression": constant(7)});
+    let call = || {
+        let request = ee.client().request(Method::POST, "value:compute");
+        request.json(&body).timeout(Duration::from_secs(1)).send()
+    };
+    for _ in 0..3 {
+        relay.end(End::Silent).await;
+        let response = timeout(Duration::from_secs(5), call()).await;
+        let response = response.unwrap().unwrap();
+        assert_eq!(response.json::<Value>().unwrap(), json!({"result": 7}));
+        assert_eq!(response.attempts(), 2);
+    }
+    // A token request has its own timeout of 10 seconds.
+    world.emulator.expire_tokens();
+    relay.end(End::Silent).await;
+    let response = timeout(Duration::from_secs(20), call()).await;
+    assert_eq!(response.unwrap().unwrap().attempts(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connection_is_probed_and_replaced() {
+    let test = "connections::silent_connection_is_probed_and_replaced";
+    if !inside(test, &HOSTS) {
+        return;
+    }
+    let (world, relay) = world(|world| world.authority.issue(&HOSTS).server_config()).await;
+    let ee = connected(&world).await;
+    relay.end(End::Silent).await;
+    // Long before the timeout of 330 seconds.
+    check_call(&ee, 60).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_readers_delay_no_other_request() {
+    let test = "connections::slow_readers_delay_no_other_request";
+    if !inside(test, &HOSTS) {
+        return;
+    }
+    let (world, _relay) = world(|world| world.authority.issue(&HOSTS).server_config()).await;
+    let ee = connected(&world).await;
+    let mut readers = Vec::new();
+    for _ in 0..8 {
+        world
+            .emulator
+            .fault(EARTH_ENGINE, Fault::respond_stream(64 << 20));
+        let reader = ee.client().request(Method::GET, "assets/big:getPixels");
+        readers.push(reader.send_streaming().await.unwrap());
+    }
+    let before = world.seen().len();
+    for _ in 0..20 {
+        check_call(&ee, 5).await;
+    }
+    let seen = world.seen();
+    assert!(
+        seen[before..]
+            .iter()
+            .all(|seen| seen.version == hyper::Version::HTTP_2)
+    );
+    let streamed = seen
+        .iter()
+        .filter(|seen| seen.version == hyper::Version::HTTP_11);
+    assert_eq!(streamed.count(), readers.len());
+}
