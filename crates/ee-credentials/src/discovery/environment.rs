@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ee_token::internal::{EMULATOR_HOST, EMULATOR_TRUST, PrintablePath};
+use ee_token::internal::{EMULATOR_HOST, EMULATOR_TRUST, NetworkSettings, PrintablePath};
 use ee_token::{Endpoints, Remedy};
 
 use crate::input::path_setting::PathSetting;
@@ -197,6 +197,12 @@ impl Environment {
             self.path_var("SSL_CERT_DIR")?;
         }
         Ok(())
+    }
+
+    /// Returns the proxies and certificate authorities in the variables.
+    #[doc(hidden)]
+    pub fn network_settings(&self) -> NetworkSettings {
+        NetworkSettings::read(|name| self.raw(name).map(OsStr::to_owned))
     }
 
     /// Whether the DMI table names a machine of Google Cloud.
