@@ -293,19 +293,23 @@ impl EarthEngineBuilder {
         })
         .await?;
         // Invalid options are reported before a token is fetched.
-        let client = self.client(&http, &found.credentials, &project.id)?;
+        let client = self.client(&http, &found.credentials, &project);
+        let client = client.map_err(|error| Error::from(error).for_project(&project))?;
         if self.verify != VerifyLevel::Skip {
             open_ahead(&http, client.base_url());
-            found.credentials = scope_check::check(found.credentials).await?;
+            found.credentials = scope_check::check(found.credentials)
+                .await
+                .map_err(|error| error.for_project(&project))?;
         }
-        let verified = verify(self.verify, &client, &project.id, self.max_wait).await;
+        let verified = verify(self.verify, &client, &project, self.max_wait).await;
         let Verified {
             registration,
             init_message,
         } = match verified {
             Ok(verified) => verified,
             Err(error) => {
-                return Err(add_suggestions(error, &project.id, &http, &found.credentials).await);
+                let error = error.for_project(&project);
+                return Err(add_suggestions(error, &project, &http, &found.credentials).await);
             }
         };
         tracing::debug!(project = %project.id, source = %project.source, %registration, "connected");
@@ -465,10 +469,11 @@ impl EarthEngineBuilder {
         &self,
         http: &HttpClient,
         credentials: &Credentials,
-        project: &str,
+        project: &Project,
     ) -> Result<Client, ee_rest::Error> {
         self.client_builder(http, credentials)
-            .project(project)
+            .project(&project.id)
+            .project_origin(project.source.into())
             .build()
     }
 

@@ -11,6 +11,7 @@ use std::fmt;
 use ee_credentials::Warning;
 use ee_credentials::is_google_sdk_project;
 use ee_rest::ProjectId;
+use ee_rest::internal::ProjectOrigin;
 use ee_token::Remedy;
 
 use crate::{Error, ErrorKind};
@@ -101,6 +102,26 @@ impl ProjectSource {
     }
 }
 
+/// Where a project came from, for messages.
+impl From<ProjectSource> for ProjectOrigin {
+    fn from(source: ProjectSource) -> Self {
+        let name = match source {
+            ProjectSource::Explicit => "--project or .project(…)",
+            ProjectSource::EarthEngineFile => "Earth Engine's credentials file",
+            ProjectSource::CredentialsQuotaProject => "the credential's quota project",
+            ProjectSource::CredentialsProject => "the credential",
+            ProjectSource::GcloudConfig => "gcloud's configuration",
+            ProjectSource::MetadataServer => "the metadata server",
+            ProjectSource::OauthClient => "the credential's OAuth client",
+            variable => variable.as_str().trim_start_matches("env:"),
+        };
+        Self {
+            name,
+            is_typed: source == ProjectSource::Explicit,
+        }
+    }
+}
+
 impl fmt::Display for ProjectSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -117,7 +138,7 @@ impl fmt::Display for ProjectSource {
 /// ```
 /// assert!(ee_init::check_project("my-project").is_ok());
 /// let error = ee_init::check_project("My Project").unwrap_err();
-/// assert!(error.remedy().unwrap().text.contains("my-project"));
+/// assert!(error.remedy().text.contains("my-project"));
 /// ```
 pub fn check_project(project: &str) -> Result<(), Error> {
     if is_google_sdk_project(project) {
@@ -151,6 +172,6 @@ mod tests {
     fn invalid_project_keeps_its_kind_and_remedy() {
         let error = check_project("My Project").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidProject);
-        assert!(error.remedy().is_some());
+        assert!(!error.remedy().text.is_empty());
     }
 }

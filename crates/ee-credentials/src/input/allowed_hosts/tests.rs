@@ -156,7 +156,7 @@ fn unsafe_host_stays_out_of_commands() {
     )
     .unwrap_err();
     assert!(error.to_string().contains("a$(id).example"), "{error}");
-    let command = error.remedy().unwrap().command.clone().unwrap();
+    let command = error.remedy().command.clone().unwrap();
     assert_eq!(command, "eectl --allow-host HOST …");
 }
 
@@ -205,7 +205,7 @@ fn disallowed_host_is_named_with_file_field_and_remedy() {
             assert!(message.contains(part), "{message}");
         }
         assert!(!message.contains("canary"));
-        let remedy = error.remedy().unwrap();
+        let remedy = error.remedy();
         let command = format!("eectl --allow-host {allowed} …");
         assert_eq!(remedy.command, Some(command));
         assert!(remedy.text.contains(".allow_host(") && remedy.url.is_some());
