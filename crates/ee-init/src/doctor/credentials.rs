@@ -4,8 +4,8 @@ use chrono::Utc;
 use ee_credentials::{
     CredentialKind, Credentials, Environment, SearchOutcome, SearchStep, Warning,
 };
-use ee_token::internal::display_path;
 use ee_token::HttpClient;
+use ee_token::internal::display_path;
 
 use crate::doctor::network::approximate;
 use crate::doctor::{Check, CheckStatus, Report, bounded};

@@ -130,7 +130,8 @@ static VERIFIER: OnceCell<Arc<rustls::client::WebPkiServerVerifier>> = OnceCell:
 
 #[cfg(not(all(unix, not(target_vendor = "apple"), not(target_os = "android"))))]
 fn platform() -> Result<&'static dyn ServerCertVerifier, rustls::Error> {
-    let verifier = VERIFIER.get_or_try_init(|| rustls_platform_verifier::Verifier::new(PROVIDER.clone()))?;
+    let verifier =
+        VERIFIER.get_or_try_init(|| rustls_platform_verifier::Verifier::new(PROVIDER.clone()))?;
     Ok(verifier)
 }
 
@@ -146,9 +147,12 @@ fn platform() -> Result<&'static dyn ServerCertVerifier, rustls::Error> {
         }
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(found.certificates);
-        rustls::client::WebPkiServerVerifier::builder_with_provider(Arc::new(roots), PROVIDER.clone())
-            .build()
-            .map_err(|error| rustls::Error::Other(OtherError(Arc::new(error))))
+        rustls::client::WebPkiServerVerifier::builder_with_provider(
+            Arc::new(roots),
+            PROVIDER.clone(),
+        )
+        .build()
+        .map_err(|error| rustls::Error::Other(OtherError(Arc::new(error))))
     })?;
     Ok(verifier.as_ref())
 }
