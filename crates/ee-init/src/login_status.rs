@@ -64,7 +64,9 @@ impl EarthEngineBuilder {
         })
         .await;
         let mut warnings = credentials.warnings().to_vec();
-        warnings.extend(scope_check::warnings(credentials.kind(), &scopes));
+        if !scopes_are_requested {
+            warnings.extend(scope_check::warnings(credentials.kind(), &scopes));
+        }
         warnings.extend(project_warnings(chosen));
         Ok(LoginStatus {
             found,
