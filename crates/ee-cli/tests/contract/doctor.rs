@@ -71,10 +71,7 @@ async fn failed_check_sets_the_exit_status_and_has_a_hint() {
 
     let text = machine.run(&["doctor"]).await;
     assert_eq!(text.status, 5);
-    assert!(
-        text.stdout
-            .contains("\n         hint: Enable the Earth Engine API")
-    );
+    assert!(text.stdout.contains("\n         hint: Enable the API"));
     assert!(
         text.stdout
             .contains("\n             gcloud services enable")

@@ -6,6 +6,7 @@
 #![allow(missing_docs, reason = "internal to the crates of this project")]
 
 use serde_json::Value;
+use url::Url;
 use zeroize::Zeroizing;
 
 use crate::Remedy;
@@ -261,25 +262,27 @@ impl Refusal<'_> {
     }
 
     fn enable(&self) -> Remedy {
-        let (service, title) = self.api();
+        let (service, _) = self.api();
         let project = self.project.unwrap_or("PROJECT");
-        Remedy::new(format!(
-            "Enable the {title} in project {project}. The change takes a few minutes to propagate."
-        ))
-        .command(format!(
-            "gcloud services enable {service} --project={project}"
-        ))
-        .url(format!(
-            "https://console.cloud.google.com/apis/library/{service}?project={project}"
-        ))
+        Remedy::new("Enable the API. The change takes a few minutes to propagate.")
+            .command(format!(
+                "gcloud services enable {service} --project={project}"
+            ))
+            .url(format!(
+                "https://console.cloud.google.com/apis/library/{service}?project={project}"
+            ))
     }
 
     /// Returns the server's link if it leads to Google: a response may come from anywhere.
     fn link(&self) -> Option<&str> {
         let is_google = |link: &&str| {
-            let rest = link.strip_prefix("https://").unwrap_or_default();
-            let host = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+            let Ok(url) = Url::parse(link) else {
+                return false;
+            };
+            let host = url.host_str().unwrap_or_default();
             (host == "google.com" || host.ends_with(".google.com"))
+                && url.scheme() == "https"
+                && url.username().is_empty()
                 && !link
                     .chars()
                     .any(|c| c.is_whitespace() || is_unsafe_for_display(c))
@@ -422,7 +425,7 @@ mod tests {
             (Cause::AccountDisabled, &["ACCOUNT_STATE_INVALID", "account_disabled", "invalid_account"],
              &["Account has been deleted", "Invalid grant: account disabled", "The user account is suspended"], "restore"),
             (Cause::ApiDisabled, &["SERVICE_DISABLED", "accessNotConfigured"],
-             &["Some API has not been used in project 123456789012 before or it is disabled."], "Enable the"),
+             &["Some API has not been used in project 123456789012 before or it is disabled."], "Enable the API"),
             (Cause::ApiKeyInvalid, &["API_KEY_INVALID", "API_KEY_NEW_REASON"], &["API key not valid.", "API key expired."], "API key"),
             (Cause::ApiKeyOfOtherProject, &[],
              &["The API Key and the authentication credential are from different projects."], "different projects"),
@@ -518,7 +521,7 @@ mod tests {
             let command =
                 format!("gcloud services enable {expected}.googleapis.com --project=123456789012");
             assert_eq!(remedy.command.as_deref(), Some(command.as_str()), "{host}");
-            assert!(remedy.text.contains(title), "{remedy}");
+            assert!(status.refusal(host).api().1.contains(title), "{remedy}");
         }
     }
 

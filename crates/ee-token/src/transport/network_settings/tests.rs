@@ -158,6 +158,17 @@ fn proxy_urls_are_usable_or_refused_with_the_variable_and_without_the_password()
     }
 }
 
+proptest::proptest! {
+    #[test]
+    fn any_text_is_a_usable_proxy_or_refused(text in "(https?://|socks5h?://)?\\PC{0,40}") {
+        let found = settings(&[("HTTPS_PROXY", &text)]);
+        match found.https_proxy() {
+            Ok(_) => assert!(found.set_proxies(reqwest::Client::builder()).is_ok()),
+            Err(error) => assert!(error.to_string().len() < 200),
+        }
+    }
+}
+
 #[cfg(all(unix, not(target_vendor = "apple"), not(target_os = "android")))]
 #[tokio::test]
 async fn authorities_are_loaded_or_the_variable_is_named() {
@@ -208,4 +219,49 @@ async fn authorities_are_loaded_or_the_variable_is_named() {
     if let Ok(found) = settings(&[(FILE, ""), (DIR, "")]).authorities() {
         assert_eq!(found.variable, None);
     }
+}
+
+/// A SOCKS5 proxy (RFC 1928) that serves one request itself. Returns the host that it was asked for.
+#[cfg(feature = "socks")]
+async fn serve_socks(listener: tokio::net::TcpListener) -> std::io::Result<String> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (mut socket, _) = listener.accept().await?;
+    let mut greeting = [0; 2];
+    socket.read_exact(&mut greeting).await?;
+    let mut methods = vec![0; greeting[1].into()];
+    socket.read_exact(&mut methods).await?;
+    socket.write_all(&[5, 0]).await?;
+    // CONNECT to a host name, with its length.
+    let mut request = [0; 5];
+    socket.read_exact(&mut request).await?;
+    assert_eq!(request[..4], [5, 1, 0, 3]);
+    let mut name = vec![0; usize::from(request[4]) + 2];
+    socket.read_exact(&mut name).await?;
+    socket.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(socket.read_u8().await?);
+    }
+    socket
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
+        .await?;
+    name.truncate(name.len() - 2);
+    Ok(String::from_utf8_lossy(&name).into_owned())
+}
+
+#[cfg(feature = "socks")]
+#[tokio::test]
+async fn socks_proxy_is_used_and_resolves_the_host() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = format!("socks5h://{}", listener.local_addr().unwrap());
+    let found = settings(&[("ALL_PROXY", &proxy), ("NO_PROXY", "other.example")]);
+    let client = found.set_proxies(reqwest::Client::builder()).unwrap();
+    let client = client
+        .tls_backend_preconfigured(crate::transport::tls::client_config().unwrap())
+        .build()
+        .unwrap();
+    let served = tokio::spawn(serve_socks(listener));
+    let response = client.get("http://tokens.invalid/").send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(served.await.unwrap().unwrap(), "tokens.invalid");
 }
