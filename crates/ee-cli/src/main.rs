@@ -36,8 +36,8 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return print_clap_error(&error, &args),
     };
-    let waiting = WaitingLine::new(&arguments.global);
-    output::start_log(arguments.global.verbose, waiting.clone());
+    let waiting = WaitingLine::start(&arguments.global);
+    output::start_log(arguments.global.verbose);
     if arguments.command.uses_hosts() {
         output::print_emulator_notice(&arguments.global);
     }

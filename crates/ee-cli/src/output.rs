@@ -8,7 +8,6 @@ use earthengine::credentials::Warning;
 use earthengine::token::internal::is_unsafe_for_display;
 use earthengine::token::redact;
 use serde_json::{Value, json};
-use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -16,7 +15,6 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::cli::Global;
 use crate::error::{CliError, remedy_line};
 use crate::style::{Text, json_line, write_stderr};
-use crate::waiting::WaitingLine;
 
 /// Writes sanitized text to standard output.
 pub(crate) fn print(text: impl Into<Text>) -> Result<(), CliError> {
@@ -140,28 +138,24 @@ pub(crate) fn print_emulator_notice(global: &Global) {
     }
 }
 
-/// The crates of this workspace.
-const CRATES: [&str; 6] = [
-    "ee_token",
-    "ee_credentials",
-    "ee_rest",
-    "ee_init",
-    "earthengine",
-    "eectl",
-];
+/// Returns the filter for this workspace's crates.
+pub(crate) fn of_our_crates(level: LevelFilter) -> Targets {
+    let crates = [
+        "ee_token",
+        "ee_credentials",
+        "ee_rest",
+        "ee_init",
+        "earthengine",
+        "eectl",
+    ];
+    Targets::new().with_targets(crates.map(|name| (name, level)))
+}
 
 /// Logs events of this workspace's crates to standard error. Other crates stay silent, because
 /// they might log a request's secrets.
-pub(crate) fn start_log(verbose: u8, waiting: Option<WaitingLine>) {
+pub(crate) fn start_log(verbose: u8) {
     let level = match verbose {
-        0 => match waiting {
-            Some(line) => {
-                let ours = CRATES.map(|name| (name, LevelFilter::DEBUG));
-                let line = line.with_filter(Targets::new().with_targets(ours));
-                return tracing_subscriber::registry().with(line).init();
-            }
-            None => return,
-        },
+        0 => return,
         1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
@@ -170,7 +164,7 @@ pub(crate) fn start_log(verbose: u8, waiting: Option<WaitingLine>) {
         .with_ansi(false)
         .without_time();
     tracing_subscriber::registry()
-        .with(Targets::new().with_targets(CRATES.map(|name| (name, level))))
+        .with(of_our_crates(level))
         .with(log)
         .init();
 }

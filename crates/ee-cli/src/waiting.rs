@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing_subscriber::Layer;
-use tracing_subscriber::layer::Context;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::Global;
-use crate::output::strip_unsafe_chars;
+use crate::output::{of_our_crates, strip_unsafe_chars};
 use crate::style::write_stderr;
 
 /// How long a command waits without a word.
@@ -45,11 +47,17 @@ struct What {
 }
 
 impl WaitingLine {
-    /// Returns the line if one may be shown: on a terminal, without `--quiet`, `--json` and a log.
-    pub(crate) fn new(global: &Global) -> Option<Self> {
+    /// Starts to watch what the command waits for, if a line may be shown: on a terminal, without `--quiet`, `--json` and a log.
+    pub(crate) fn start(global: &Global) -> Option<Self> {
         let is_silent = global.quiet || global.json || global.verbose > 0;
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        (!is_silent && !is_dumb && std::io::stderr().is_terminal()).then(Self::default)
+        if is_silent || is_dumb || !std::io::stderr().is_terminal() {
+            return None;
+        }
+        let line = Self::default();
+        let watched = line.clone().with_filter(of_our_crates(LevelFilter::DEBUG));
+        tracing_subscriber::registry().with(watched).init();
+        Some(line)
     }
 
     /// Updates the line until it is dropped.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use ee_credentials::internal::without_blocking;
 use ee_credentials::{CredentialOptions, Credentials, Environment, Found, Search};
+use ee_rest::internal::with_project_origin;
 use ee_rest::{Auth, Client, ClientBuilder};
 use ee_token::internal::{PrintablePath, open_ahead};
 use ee_token::{Endpoints, HttpClient, RetryPolicy, Scopes, SecretString};
@@ -471,10 +472,8 @@ impl EarthEngineBuilder {
         credentials: &Credentials,
         project: &Project,
     ) -> Result<Client, ee_rest::Error> {
-        self.client_builder(http, credentials)
-            .project(&project.id)
-            .project_origin(project.source.into())
-            .build()
+        let client = self.client_builder(http, credentials).project(&project.id);
+        with_project_origin(client, project.source.into()).build()
     }
 
     /// Returns a client builder without a project: each request sets its own.

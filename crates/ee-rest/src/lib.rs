@@ -69,6 +69,7 @@ pub use tower::{AuthFuture, AuthLayer, AuthService};
 /// Parts that the other crates of this project share. Not part of the public API.
 #[doc(hidden)]
 pub mod internal {
+    pub use crate::client::builder::with_project_origin;
     pub use crate::error::explain::{
         LOGIN_WITH_SCOPES, ProjectOrigin, choose_project, not_registered, project_at_fault, refusal,
     };

@@ -65,6 +65,7 @@ pub use transport::retry::{RetryPolicy, retry_after};
 pub mod internal {
     pub use crate::error::quoted::{Quoted, truncated};
     pub use crate::error::refusal::{Refusal, RefusalCause, RpcStatus};
+    pub use crate::error::refusal_cause;
     pub use crate::error::report::{ErrorBody, ErrorDetails, ErrorExtra, HasDetails};
     pub use crate::error_type;
     pub use crate::oauth::NumericSeconds;

@@ -19,7 +19,7 @@ fn refusal(message: &str, reason: &str, violation: &str) -> Value {
 
 /// Each host that refuses, with the same causes: what the remedy must contain.
 #[tokio::test]
-async fn known_causes_have_their_remedy_and_unknown_ones_the_servers_link() {
+async fn known_causes_have_their_own_remedy() {
     let cases = [
         (
             refusal("Request is prohibited.", "SECURITY_POLICY_VIOLATED", ""),

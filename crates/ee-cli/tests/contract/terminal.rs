@@ -71,7 +71,7 @@ impl Machine {
 }
 
 #[tokio::test]
-async fn silent_server_is_named_after_two_seconds_and_the_line_is_erased() {
+async fn silent_server_is_named_after_two_seconds() {
     let machine = Machine::with_key(|b| b).await;
     let silent = Fault::delay(std::time::Duration::from_secs(4));
     machine.emulator.fault("earthengine.googleapis.com", silent);

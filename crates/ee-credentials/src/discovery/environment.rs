@@ -199,12 +199,6 @@ impl Environment {
         Ok(())
     }
 
-    /// Returns the proxies and certificate authorities in the variables.
-    #[doc(hidden)]
-    pub fn network_settings(&self) -> NetworkSettings {
-        NetworkSettings::read(|name| self.raw(name).map(OsStr::to_owned))
-    }
-
     /// Whether the DMI table names a machine of Google Cloud.
     pub(crate) fn is_google_machine(&self) -> bool {
         self.product_name()
@@ -417,6 +411,11 @@ impl fmt::Debug for Environment {
             .field("os", &self.0.os)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the proxies and certificate authorities in the variables.
+pub fn network_settings(environment: &Environment) -> NetworkSettings {
+    NetworkSettings::read(|name| environment.raw(name).map(OsStr::to_owned))
 }
 
 /// Reads the product name in the DMI table.

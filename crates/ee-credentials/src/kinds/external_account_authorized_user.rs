@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ee_token::internal::UrlField;
+use ee_token::internal::{UrlField, refusal_cause};
 use ee_token::{
     AccessToken, ClientBasicAuth, ErrorKind as Token, Grant, HttpClient, Remedy, SecretString,
     TokenEndpoint, TokenFuture, TokenSource, introspect,
@@ -122,7 +122,7 @@ impl WorkforceUser {
         let message = format!("{error} (the login in {})", self.location);
         let said = error.server_message().unwrap_or_default();
         let is_unknown = !said.starts_with("invalid_grant") && !said.contains("_client");
-        if error.kind() == Token::Rejected && (is_unknown || error.refusal_cause().is_some()) {
+        if error.kind() == Token::Rejected && (is_unknown || refusal_cause(&error).is_some()) {
             return error.context(message);
         }
         error.context(message).with_remedy(

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ee_token::internal::{RefusalCause, UrlField};
+use ee_token::internal::{RefusalCause, UrlField, refusal_cause};
 use ee_token::{
     AccessToken, Claims, JWT_BEARER_AUDIENCE, Remedy, RsaPrivateKey, Scopes, SecretString,
     TokenEndpoint, TokenFuture, TokenSource,
@@ -273,7 +273,7 @@ impl ServiceAccount {
             .context(format!("{message} ({key}, from {})", self.key.location))
             .with_principal(email);
         let is_known = matches!(
-            explained.refusal_cause(),
+            refusal_cause(&explained),
             Some(cause) if cause != RefusalCause::AccountDisabled
         );
         match self.remedy(&message) {

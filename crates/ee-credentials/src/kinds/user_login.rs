@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use ee_token::internal::is_about_grant;
+use ee_token::internal::{is_about_grant, refusal_cause};
 use ee_token::{
     AccessToken, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes, SecretString,
     TokenEndpoint, TokenFuture, TokenSource, token_info,
@@ -108,7 +108,7 @@ impl RefreshToken {
             .strip_prefix("invalid_grant")
             .is_some_and(is_about_grant);
         if kind == Token::Rejected
-            && (error.refusal_cause().is_some() || !is_about_client && !is_about_login)
+            && (refusal_cause(error).is_some() || !is_about_client && !is_about_login)
         {
             return None;
         }

@@ -1,6 +1,6 @@
 //! The checks of the hosts, the proxy and the certificates, before anything is sent.
 
-use ee_credentials::internal::without_blocking;
+use ee_credentials::internal::{network_settings, without_blocking};
 use ee_credentials::{Environment, Platform};
 use ee_token::{Endpoints, Remedy};
 
@@ -38,7 +38,7 @@ pub(super) fn proxy(
     report: &mut Report<impl FnMut(&Check)>,
 ) {
     const NAME: &str = "proxy";
-    let settings = environment.network_settings();
+    let settings = network_settings(environment);
     let check = if builder.has_own_http_client() {
         Check::skipped(NAME, "the program uses its own HTTP client")
     } else {
@@ -82,7 +82,7 @@ pub(super) async fn certificates(
 async fn authorities(environment: &Environment) -> Result<Check, ee_credentials::Error> {
     const NAME: &str = "certificates";
     environment.check_certificate_paths()?;
-    let settings = environment.network_settings();
+    let settings = network_settings(environment);
     let other_bundle = settings.other_bundle.clone();
     let load = move || Ok(settings.authorities()?);
     let found = without_blocking(None, load).await?;

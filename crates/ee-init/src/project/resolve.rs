@@ -5,8 +5,8 @@ use ee_credentials::{Credentials, Environment, Warning};
 use ee_rest::internal::{ProjectOrigin, choose_project};
 use ee_token::Remedy;
 
-use crate::project::{Project, ProjectSource, check_project, is_google_sdk_project};
-use crate::{Error, ErrorKind};
+use crate::project::{check_project, is_google_sdk_project};
+use crate::{Error, ErrorKind, Project, ProjectSource};
 
 /// What the search for the project uses.
 #[derive(Debug)]

@@ -90,13 +90,6 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets where the project came from, which errors about it say.
-    #[doc(hidden)]
-    pub fn project_origin(mut self, origin: ProjectOrigin) -> Self {
-        self.project_origin = Some(origin);
-        self
-    }
-
     /// Sets the Cloud project that requests are billed to (`x-goog-user-project`), if it is not
     /// the [`project`](Self::project). The project `earthengine-legacy` is never sent.
     pub fn quota_project(mut self, project: impl Into<String>) -> Self {
@@ -285,6 +278,12 @@ impl fmt::Debug for ClientBuilder {
             .field("auth", &self.auth)
             .finish_non_exhaustive()
     }
+}
+
+/// Sets where the project came from, which errors about it say.
+pub fn with_project_origin(mut builder: ClientBuilder, origin: ProjectOrigin) -> ClientBuilder {
+    builder.project_origin = Some(origin);
+    builder
 }
 
 /// Returns the quota project header, or `None` for the legacy project, which cannot be billed.

@@ -26,12 +26,6 @@ error_type! {
 }
 
 impl Error {
-    /// Returns why a server refused the request, if the reason is known.
-    #[doc(hidden)]
-    pub fn refusal_cause(&self) -> Option<RefusalCause> {
-        *self.0.extra()
-    }
-
     pub(crate) fn with_refusal_cause(mut self, cause: RefusalCause) -> Self {
         *self.0.extra_mut() = Some(cause);
         self
@@ -188,6 +182,11 @@ impl ErrorKind {
                 | Self::DisallowedUrl
         )
     }
+}
+
+/// Returns why a server refused the request, if the reason is known.
+pub fn refusal_cause(error: &Error) -> Option<RefusalCause> {
+    *error.0.extra()
 }
 
 impl ErrorExtra for Option<RefusalCause> {}

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use ee_token::internal::{RefusalCause, UrlField, open_ahead};
+use ee_token::internal::{RefusalCause, UrlField, open_ahead, refusal_cause};
 use ee_token::{
     AccessToken, ClientBasicAuth, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes,
     SecretString, TokenEndpoint, TokenFuture, TokenSource,
@@ -190,7 +190,7 @@ impl TokenExchange {
         let audience = &self.account.audience;
         let source = self.source.noun();
         let is = |code: &str| message.contains(code);
-        let remedy = match error.refusal_cause() {
+        let remedy = match refusal_cause(&error) {
             Some(RefusalCause::AttributeCondition) => Some(Remedy::new(format!(
                 "The provider's attribute condition does not accept the subject token from {source}. Compare the token's claims with the condition, and change one of them."
             ))),
