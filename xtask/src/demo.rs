@@ -164,11 +164,10 @@ fn render_error(error: Error) -> String {
     let server_message = error
         .server_message()
         .map(|message| format!("\n  server message: {message}"));
-    let remedy = error.remedy().map(|remedy| format!("\n  hint: {remedy}"));
     format!(
-        "{error}{}{}",
+        "{error}{}\n  hint: {}",
         server_message.unwrap_or_default(),
-        remedy.unwrap_or_default()
+        error.remedy()
     )
 }
 

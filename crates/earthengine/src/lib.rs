@@ -39,6 +39,7 @@
 //! | `gzip` | compressed responses |
 //! | `login` | `credentials::login`: login flows for command-line programs and web applications |
 //! | `disk-cache` | `EarthEngineBuilder::disk_cache`: access tokens that are reused when the program starts again |
+//! | `socks` | SOCKS proxies in `HTTPS_PROXY` and `ALL_PROXY` |
 //! | `google-cloud-auth` | adapters to and from the credentials of Google's Rust clients |
 //! | `object_store` | the same credentials for Cloud Storage through the crate `object_store` |
 

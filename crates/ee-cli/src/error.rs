@@ -1,7 +1,7 @@
 //! Errors of commands: a message, a hint, and an exit status that scripts can rely on.
 
 use earthengine::token::internal::sanitize;
-use earthengine::{Error, ErrorKind, Remedy};
+use earthengine::{Error, ErrorKind, Project, ProjectSource, Remedy};
 use serde_json::json;
 
 use crate::signals::Signal;
@@ -10,14 +10,24 @@ use crate::style::{Text, json_line, supports_color, write_stderr};
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) struct CliError {
+    status: u8,
+    /// `None` if the command's output contains the error already. Boxed, because the result of every
+    /// command has room for it.
+    report: Option<Box<Report>>,
+}
+
+/// What is printed about an error.
+#[derive(Debug)]
+struct Report {
     code: &'static str,
     message: String,
+    remedy: Remedy,
     server_message: Option<String>,
+    project: Option<String>,
+    project_source: Option<&'static str>,
+    principal: Option<String>,
     /// The outcome of each search step, if no credentials were found.
     search_steps: Vec<String>,
-    /// Boxed, because the result of every command has room for it.
-    remedy: Option<Box<Remedy>>,
-    status: u8,
 }
 
 /// Whether an error occurred while a client was set up, or in a call on it.
@@ -28,37 +38,65 @@ pub(crate) enum Phase {
 }
 
 impl CliError {
-    fn with_status(status: u8, code: &'static str, message: String) -> Self {
+    fn with_status(status: u8, code: &'static str, message: String, remedy: Remedy) -> Self {
         Self {
-            code,
-            message,
-            server_message: None,
-            search_steps: Vec::new(),
-            remedy: None,
             status,
+            report: Some(Box::new(Report {
+                code,
+                message,
+                remedy,
+                server_message: None,
+                project: None,
+                project_source: None,
+                principal: None,
+                search_steps: Vec::new(),
+            })),
         }
     }
 
+    /// Changes what is printed.
+    fn with(mut self, change: impl FnOnce(&mut Report)) -> Self {
+        if let Some(report) = &mut self.report {
+            change(report);
+        }
+        self
+    }
+
     pub(crate) fn new(error: &Error, phase: Phase) -> Self {
-        let message = error.to_string();
-        let server_message = error
-            .server_message()
-            .filter(|text| !message.contains(text))
-            .map(str::to_owned);
-        let steps = match error.kind() {
+        let kind = error.kind();
+        let steps = match kind {
             ErrorKind::NoCredentials => error.search_steps(),
             _ => &[],
         };
-        Self {
-            server_message,
-            search_steps: steps.iter().map(ToString::to_string).collect(),
-            remedy: error.remedy().cloned().map(Box::new),
-            ..Self::with_status(
-                exit_status(error.kind(), phase),
-                error.kind().code(),
-                message,
-            )
-        }
+        let status = exit_status(kind, phase);
+        let remedy = error.remedy().clone();
+        Self::with_status(status, kind.code(), error.to_string(), remedy).with(|report| {
+            report.server_message = error.server_message().map(str::to_owned);
+            report.project = error.project().map(str::to_owned);
+            report.project_source = error.project_source().map(ProjectSource::as_str);
+            report.principal = error.principal().map(str::to_owned);
+            report.search_steps = steps.iter().map(ToString::to_string).collect();
+        })
+    }
+
+    /// An error of a call for this project.
+    pub(crate) fn call(error: &Error, project: &Project) -> Self {
+        Self::new(error, Phase::Call).with(|report| {
+            let id = report.project.get_or_insert_with(|| project.id.clone());
+            if *id == project.id {
+                report.project_source = Some(project.source.as_str());
+            }
+        })
+    }
+
+    /// Adds the project of the command line, if the error names none.
+    pub(crate) fn or_project(self, project: Option<&str>) -> Self {
+        self.with(|report| {
+            if let (None, Some(project)) = (&report.project, project) {
+                report.project = Some(project.to_owned());
+                report.project_source = Some(ProjectSource::Explicit.as_str());
+            }
+        })
     }
 
     /// An error of a login or its file.
@@ -73,16 +111,17 @@ impl CliError {
             Kind::InvalidOptions => ("usage", 2),
             _ => return Self::new(&error.clone().into(), Phase::Init),
         };
-        Self {
-            remedy: error.remedy().cloned().map(Box::new),
-            ..Self::with_status(status, code, error.to_string())
-        }
+        Self::with_status(status, code, error.to_string(), error.remedy().clone()).with(|report| {
+            report.server_message = error.server_message().map(str::to_owned);
+            report.principal = error.principal().map(str::to_owned);
+        })
     }
 
     /// A signal, with the exit status that shells use for it.
     pub(crate) fn stopped(signal: Signal) -> Self {
         let message = signal.message().to_owned();
-        Self::with_status(128 + signal.number(), "interrupted", message)
+        let remedy = Remedy::new("Run the command again to finish it.");
+        Self::with_status(128 + signal.number(), "interrupted", message, remedy)
     }
 
     /// An invalid command line. clap's messages have paragraphs: the error, tips and the usage.
@@ -102,77 +141,97 @@ impl CliError {
     }
 
     pub(crate) fn usage_with_remedy(message: &str, remedy: Remedy) -> Self {
-        Self {
-            remedy: Some(Box::new(remedy)),
-            ..Self::with_status(2, "usage", message.to_owned())
-        }
+        Self::with_status(2, "usage", message.to_owned(), remedy)
     }
 
     pub(crate) fn io(message: &str, error: &std::io::Error) -> Self {
-        Self::with_status(1, "io", format!("{message}: {error}"))
+        use std::io::ErrorKind as Io;
+        let remedy = Remedy::new(match error.kind() {
+            Io::NotFound => "Check the path.",
+            Io::PermissionDenied => "Check the permissions of the file and its directory.",
+            Io::AddrInUse => "Use another port, or stop the program that uses this one.",
+            Io::BrokenPipe => "Let the program that reads the output read all of it.",
+            Io::StorageFull => "Free some space, then try again.",
+            _ => "Check the file system and the path, then try again.",
+        });
+        Self::with_status(1, "io", format!("{message}: {error}"), remedy)
     }
 
     /// An error that the command's output contains already; it prints nothing.
     pub(crate) fn already_reported(kind: Option<ErrorKind>) -> Self {
-        let status = kind.map_or(1, |kind| exit_status(kind, Phase::Init));
-        Self::with_status(status, "", String::new())
+        Self {
+            status: kind.map_or(1, |kind| exit_status(kind, Phase::Init)),
+            report: None,
+        }
     }
 
     pub(crate) fn exit_status(&self) -> u8 {
         self.status
     }
 
-    /// Prints the error to standard error, as text or as one JSON object.
-    pub(crate) fn print(&self, as_json: bool) {
-        if self.message.is_empty() {
-            return;
+    /// Prints the error to standard error, as text or as one JSON object that names the command.
+    pub(crate) fn print(&self, as_json: bool, command: &str) {
+        if let Some(report) = &self.report {
+            write_stderr(&if as_json {
+                json_line(report.json(command))
+            } else {
+                report.render_text(supports_color(&std::io::stderr()))
+            });
         }
-        write_stderr(&if as_json {
-            json_line(self.json())
-        } else {
-            self.render_text(supports_color(&std::io::stderr()))
-        });
-    }
-
-    fn json(&self) -> serde_json::Value {
-        let message = match &self.server_message {
-            Some(text) => format!("{} (the server said: {text})", self.message),
-            None => self.message.clone(),
-        };
-        let remedy = self.remedy.as_deref().map(remedy_line).unwrap_or_default();
-        let mut error = json!({"code": self.code, "message": sanitize(&message, &[]), "remedy": sanitize(&remedy, &[])});
-        if let Some(url) = self
-            .remedy
-            .as_ref()
-            .and_then(|remedy| remedy.url.as_deref())
-        {
-            error["url"] = json!(url);
-        }
-        json!({ "error": error })
     }
 
     /// Both printed forms.
     #[cfg(test)]
     pub(crate) fn rendered(&self) -> [String; 2] {
-        [self.render_text(false), self.json().to_string()]
+        let report = self.report.as_ref().unwrap();
+        [report.render_text(false), report.json("init").to_string()]
+    }
+}
+
+impl Report {
+    /// Returns the server's message unless the error's contains it.
+    fn more_from_server(&self) -> Option<&str> {
+        let said = self.server_message.as_deref();
+        said.filter(|said| !self.message.contains(said))
+    }
+
+    fn json(&self, command: &str) -> serde_json::Value {
+        let message = match self.more_from_server() {
+            Some(said) => format!("{} (the server said: {said})", self.message),
+            None => self.message.clone(),
+        };
+        let remedy = remedy_line(&self.remedy);
+        let mut error = json!({"code": self.code, "message": sanitize(&message, &[]), "remedy": sanitize(&remedy, &[])});
+        let known = [
+            ("url", self.remedy.url.as_deref()),
+            ("command", Some(command).filter(|name| !name.is_empty())),
+            ("project", self.project.as_deref()),
+            ("project_source", self.project_source),
+            ("principal", self.principal.as_deref()),
+            ("server_message", self.server_message.as_deref()),
+        ];
+        for (name, text) in known {
+            if let Some(text) = text {
+                error[name] = json!(sanitize(text, &[]));
+            }
+        }
+        json!({ "error": error })
     }
 
     fn render_text(&self, color: bool) -> String {
         let mut text = Text::default();
         text.paint(color, "1;31", "error:");
         text.add(&format!(" {}\n", self.message));
-        if let Some(message) = &self.server_message {
-            text.add(&format!("  the server said: {message}\n"));
+        if let Some(said) = self.more_from_server() {
+            text.add(&format!("  the server said: {said}\n"));
         }
         for step in &self.search_steps {
             text.add(&format!("  {step}\n"));
         }
-        if let Some(remedy) = &self.remedy {
-            text.paint(color, "1;36", "hint:");
-            text.add(&format!(" {}\n", remedy.text));
-            for line in remedy.command.iter().chain(&remedy.url) {
-                text.add(&format!("    {line}\n"));
-            }
+        text.paint(color, "1;36", "hint:");
+        text.add(&format!(" {}\n", self.remedy.text));
+        for line in self.remedy.command.iter().chain(&self.remedy.url) {
+            text.add(&format!("    {line}\n"));
         }
         text.into_string()
     }
@@ -210,26 +269,64 @@ mod tests {
                 .command("gcloud x")
                 .url("https://example.com/"),
         );
+        let error = error
+            .with_principal("jane@example.com")
+            .with_server_message("No.");
         CliError::new(&error, Phase::Init)
     }
 
     #[test]
     fn json_has_the_documented_fields() {
+        let [_, json] = error_with_remedy()
+            .or_project(Some("my-project"))
+            .rendered();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(
-            error_with_remedy().json(),
-            json!({"error": {"code": "api_disabled", "message": "the API is off",
-                "remedy": "Enable it. Run: gcloud x", "url": "https://example.com/"}})
+            json,
+            json!({"error": {"code": "api_disabled", "message": "the API is off (the server said: No.)",
+                "remedy": "Enable it. Run: gcloud x", "url": "https://example.com/", "command": "init",
+                "project": "my-project", "project_source": "flag", "principal": "jane@example.com",
+                "server_message": "No."}})
         );
     }
 
     #[test]
     fn text_has_error_and_hint_with_or_without_color() {
-        let plain = error_with_remedy().render_text(false);
+        let error = error_with_remedy();
+        let report = error.report.as_ref().unwrap();
         assert_eq!(
-            plain,
-            "error: the API is off\nhint: Enable it.\n    gcloud x\n    https://example.com/\n"
+            report.render_text(false),
+            "error: the API is off\n  the server said: No.\nhint: Enable it.\n    gcloud x\n    https://example.com/\n"
         );
-        assert!(error_with_remedy().render_text(true).contains("\u{1b}["));
+        assert!(report.render_text(true).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn every_error_of_a_command_has_a_remedy() {
+        use std::io::ErrorKind as Io;
+        let io = [
+            Io::NotFound,
+            Io::PermissionDenied,
+            Io::AddrInUse,
+            Io::BrokenPipe,
+            Io::StorageFull,
+            Io::Other,
+        ];
+        let io = io.map(|kind| CliError::io("cannot write", &kind.into()));
+        let logins = earthengine::credentials::ErrorKind::ALL.iter();
+        let logins = logins
+            .map(|kind| CliError::login(&earthengine::credentials::Error::new(*kind, "failed")));
+        let kinds = ErrorKind::ALL.iter();
+        let kinds = kinds.map(|kind| CliError::new(&Error::new(*kind, "failed"), Phase::Call));
+        let others = [
+            CliError::stopped(Signal::Interrupt),
+            CliError::usage(&"missing command"),
+        ];
+        for error in io.into_iter().chain(logins).chain(kinds).chain(others) {
+            let report = error.report.as_ref().unwrap();
+            assert!(report.remedy.text.len() > 10, "{report:?}");
+            assert!(report.render_text(false).contains("hint: "), "{report:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod error;
 mod output;
 mod signals;
 mod style;
+mod waiting;
 
 use std::ffi::OsString;
 use std::io;
@@ -21,6 +22,7 @@ use error::CliError;
 use signals::Signal;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use waiting::WaitingLine;
 
 /// The time that a command may take to stop after a signal.
 const GRACE_PERIOD: Duration = Duration::from_secs(1);
@@ -28,24 +30,28 @@ const GRACE_PERIOD: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
     if let Err(error) = cli::check_paths(&args) {
-        return fail(&error, has_json_flag(&args));
+        return fail(&error, has_json_flag(&args), &args);
     }
     let arguments = match Arguments::try_parse_from(&args) {
         Ok(arguments) => arguments,
         Err(error) => return print_clap_error(&error, &args),
     };
+    let waiting = WaitingLine::start(&arguments.global);
     output::start_log(arguments.global.verbose);
     if arguments.command.uses_hosts() {
         output::print_emulator_notice(&arguments.global);
     }
-    match run(&arguments) {
+    match run(&arguments, waiting) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, arguments.global.json),
+        Err(error) => {
+            let error = error.or_project(arguments.global.project.as_deref());
+            fail(&error, arguments.global.json, &args)
+        }
     }
 }
 
-fn fail(error: &CliError, as_json: bool) -> ExitCode {
-    error.print(as_json);
+fn fail(error: &CliError, as_json: bool, args: &[OsString]) -> ExitCode {
+    error.print(as_json, &cli::command_name(args));
     ExitCode::from(error.exit_status())
 }
 
@@ -54,7 +60,7 @@ fn has_json_flag(args: &[OsString]) -> bool {
     args.iter().any(|arg| arg == "--json")
 }
 
-fn run(arguments: &Arguments) -> Result<(), CliError> {
+fn run(arguments: &Arguments, waiting: Option<WaitingLine>) -> Result<(), CliError> {
     let runtime = runtime().map_err(|e| CliError::io("cannot start the runtime", &e))?;
     let stop = stop_signal().map_err(|e| CliError::io("cannot listen for signals", &e))?;
     let global = &arguments.global;
@@ -73,12 +79,19 @@ fn run(arguments: &Arguments) -> Result<(), CliError> {
             Command::UnsetProject => command::project::unset(global),
         }
     };
+    let waiting = async {
+        match waiting {
+            Some(line) => line.run().await,
+            None => std::future::pending().await,
+        }
+    };
     runtime.block_on(async {
         // The command is polled first, since it may wait for Ctrl-C too. Dropping it stops the
         // programs that it started.
         tokio::select! {
             biased;
             done = command => done,
+            () = waiting => Ok(()),
             signal = stop => Err(CliError::stopped(signal.unwrap_or(Signal::Interrupt))),
         }
     })
@@ -131,7 +144,7 @@ fn print_clap_error(error: &clap::Error, args: &[OsString]) -> ExitCode {
     // clap quotes arguments verbatim.
     let text = error.to_string();
     if as_json || sanitize(&text, &[]) != text {
-        return fail(&usage_error, as_json);
+        return fail(&usage_error, as_json, args);
     }
     // Standard error may be closed; the exit status still reports the failure.
     let _ = error.print();

@@ -138,14 +138,8 @@ pub(crate) fn print_emulator_notice(global: &Global) {
     }
 }
 
-/// Logs events of this workspace's crates to standard error. Other crates stay silent, because
-/// they might log a request's secrets.
-pub(crate) fn start_log(verbose: u8) {
-    let level = match verbose {
-        0 => return,
-        1 => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
-    };
+/// Returns the filter for this workspace's crates.
+pub(crate) fn of_our_crates(level: LevelFilter) -> Targets {
     let crates = [
         "ee_token",
         "ee_credentials",
@@ -154,12 +148,23 @@ pub(crate) fn start_log(verbose: u8) {
         "earthengine",
         "eectl",
     ];
+    Targets::new().with_targets(crates.map(|name| (name, level)))
+}
+
+/// Logs events of this workspace's crates to standard error. Other crates stay silent, because
+/// they might log a request's secrets.
+pub(crate) fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
     let log = tracing_subscriber::fmt::layer()
         .with_writer(|| LogWriter)
         .with_ansi(false)
         .without_time();
     tracing_subscriber::registry()
-        .with(Targets::new().with_targets(crates.map(|name| (name, level))))
+        .with(of_our_crates(level))
         .with(log)
         .init();
 }

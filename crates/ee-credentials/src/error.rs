@@ -87,6 +87,49 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All kinds, except those of the token layer.
+    pub const ALL: &'static [Self] = &[
+        Self::NoCredentials,
+        Self::InvalidFile,
+        Self::Io,
+        Self::Unsupported,
+        Self::DisallowedHost,
+        Self::UnsupportedUniverse,
+        Self::InvalidEnvironment,
+        Self::CredentialsFile,
+        Self::LoginUnavailable,
+        Self::LoginFailed,
+        Self::LoginDenied,
+        Self::LoginTimeout,
+        Self::InvalidOptions,
+    ];
+
+    /// Returns the remedy of errors for which there is no more specific one.
+    pub fn default_remedy(self) -> &'static str {
+        match self {
+            Self::NoCredentials => {
+                "Log in with `eectl auth login`, or set GOOGLE_APPLICATION_CREDENTIALS to a credential file."
+            }
+            Self::InvalidFile => {
+                "Repair the file or the field that the message names, or create the credential again."
+            }
+            Self::Io => ee_token::ErrorKind::Io.default_remedy(),
+            Self::Unsupported => "Use another kind of credential for this operation.",
+            Self::DisallowedHost => ee_token::ErrorKind::DisallowedUrl.default_remedy(),
+            Self::UnsupportedUniverse => {
+                "Use a credential of the universe googleapis.com: Earth Engine exists only there."
+            }
+            Self::InvalidEnvironment => ee_token::ErrorKind::InvalidEnvironment.default_remedy(),
+            Self::CredentialsFile => "Check the permissions of the file and of its directory.",
+            Self::LoginUnavailable => "Log in with another --mode, for example notebook.",
+            Self::LoginFailed => "Log in again.",
+            Self::LoginDenied => "Log in again and grant access on the consent page.",
+            Self::LoginTimeout => "Log in again, with a longer --timeout if necessary.",
+            Self::InvalidOptions => "Change the option that the message names.",
+            Self::Token(kind) => kind.default_remedy(),
+        }
+    }
+
     /// Whether the error can go away on retry.
     pub fn is_transient(self) -> bool {
         match self {
@@ -112,7 +155,7 @@ mod tests {
         let back = ours.into_token_error();
         assert_eq!(back.kind(), ee_token::ErrorKind::Network);
         assert_eq!(back.principal(), Some("a@b"));
-        assert_eq!(back.remedy().unwrap().text, "walk");
+        assert_eq!(back.remedy().text, "walk");
         assert_eq!(std::mem::size_of::<Error>(), std::mem::size_of::<usize>());
     }
 }

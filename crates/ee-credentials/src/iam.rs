@@ -6,11 +6,14 @@ pub(crate) mod account;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ee_token::internal::{Exchange, ReceivedResponse, http_date, sanitize_message, try_again};
+use ee_token::internal::{
+    Exchange, ReceivedResponse, RpcStatus, http_date, sanitize_message, zeroize_json,
+};
 use ee_token::{AccessToken, Error, ErrorKind, HttpClient, Remedy, Request, Scopes, SecretString};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use url::Url;
 
 /// The end of the URL, after the account's email address.
@@ -121,87 +124,76 @@ pub(crate) fn token(body: &[u8], headers: &HeaderMap, url: &Url) -> Result<Acces
     Ok(token.with_expiry(received + life))
 }
 
-/// The fields of a `google.rpc.Status` that are used.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Status {
-    message: String,
-    status: String,
-    details: Vec<Detail>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Detail {
-    reason: String,
-}
-
 /// Interprets an error response.
 pub(crate) fn rejection(received: &ReceivedResponse, url: &Url, source: &AccessToken) -> Error {
-    #[derive(Deserialize)]
-    struct ErrorBody {
-        error: Status,
-    }
     let host = url.host_str().unwrap_or_default();
     let target = target(url).unwrap_or_default();
-    let Ok(ErrorBody { error }) = serde_json::from_slice(&received.body) else {
-        return received.unexplained(host);
+    let mut body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
+    let error = match body.get("error") {
+        Some(error) if error.is_object() => RpcStatus::read(error),
+        _ => return received.unexplained(host),
     };
-    let message = sanitize_message(&error.message, &[source.secret()]);
-    let is_overloaded = matches!(error.status.as_str(), "RESOURCE_EXHAUSTED" | "UNAVAILABLE");
+    zeroize_json(&mut body);
+    let said = sanitize_message(&error.message, &[source.secret()]);
+    let is_overloaded = matches!(error.code.as_str(), "RESOURCE_EXHAUSTED" | "UNAVAILABLE");
     if received.is_busy() || is_overloaded {
-        let message = format!("{host} cannot respond now: {message}");
-        return Error::new(ErrorKind::Server, message).with_remedy(try_again());
+        let message = format!("{host} cannot respond now: {said}");
+        return Error::new(ErrorKind::Server, message).with_server_message(said);
     }
-    let (kind, remedy) = meaning(received.status, &error, &target).unwrap_or_else(|| {
-        (
-            ErrorKind::UnconfirmedRejection,
-            Remedy::of_unconfirmed_rejection(),
-        )
-    });
-    let message = format!("no token for {target}: {host} responded: {message}");
-    Error::new(kind, message).with_remedy(remedy)
+    let (kind, remedy) = meaning(received.status, &error, host, &target);
+    let message = format!("no token for {target}: {host} responded: {said}");
+    Error::new(kind, message)
+        .with_remedy(remedy)
+        .with_server_message(said)
 }
 
-/// Returns the kind and the remedy of a rejection, or `None` if the reason is unknown.
-fn meaning(status: StatusCode, response: &Status, target: &str) -> Option<(ErrorKind, Remedy)> {
-    let reason = |name: &str| response.details.iter().any(|detail| detail.reason == name);
+/// Returns the kind and the remedy of a rejection.
+fn meaning(
+    status: StatusCode,
+    response: &RpcStatus,
+    host: &str,
+    target: &str,
+) -> (ErrorKind, Remedy) {
+    let refusal = response.refusal(host);
+    let reason = |name: &str| refusal.names.contains(&name);
+    if let Some(cause) = refusal.cause().filter(|_| status.is_client_error()) {
+        return (ErrorKind::Rejected, refusal.remedy(cause));
+    }
     if status == StatusCode::UNAUTHORIZED {
         let remedy = Remedy::new(
             "Log in again, or create a new key for the credential that impersonates it.",
         );
-        return Some((ErrorKind::Expired, remedy));
+        return (ErrorKind::Expired, remedy);
     }
     if reason("ACCESS_TOKEN_SCOPE_INSUFFICIENT") {
         let remedy = Remedy::new(
-            "The token of the impersonating credential lacks the scope cloud-platform, which IAM requires.",
-        );
-        return Some((ErrorKind::InvalidScope, remedy));
-    }
-    let remedy = if reason("SERVICE_DISABLED") {
-        Remedy::new(
-            "Enable the IAM Service Account Credentials API in the project that the message names.",
+            "The token of the impersonating credential lacks the scope cloud-platform, which IAM requires. Log in again with it. On a virtual machine, give its service account the scope.",
         )
-        .command("gcloud services enable iamcredentials.googleapis.com")
-    } else if reason("USER_PROJECT_DENIED") {
+        .command("eectl auth login --scopes earthengine,cloud-platform --force");
+        return (ErrorKind::InvalidScope, remedy);
+    }
+    let remedy = if reason("USER_PROJECT_DENIED") {
         Remedy::new(
             "Choose another quota project, or ask its owner for the role Service Usage Consumer (roles/serviceusage.serviceUsageConsumer).",
         )
     } else if reason("IAM_PERMISSION_DENIED") || response.message.contains(PERMISSION) {
         grant_role(target, None)
-    } else if response.status == "NOT_FOUND" {
+    } else if reason("NOT_FOUND") {
         Remedy::new("The service account does not exist: check its email address.")
             .command(format!("gcloud iam service-accounts describe {target}"))
     } else if response.message.contains("lifetime") {
         Remedy::new(
             "Request a lifetime of 1 hour or less, or allow up to 12 hours for this account with the organization policy iam.allowServiceAccountCredentialLifetimeExtension.",
         )
-    } else if response.status == "INVALID_ARGUMENT" {
-        Remedy::new("Check the scopes and delegates of the impersonation.")
+    } else if reason("INVALID_ARGUMENT") {
+        refusal.with_link(Remedy::new(
+            "Check the scopes and delegates of the impersonation.",
+        ))
     } else {
-        return None;
+        let remedy = refusal.with_link(Remedy::of_unconfirmed_rejection());
+        return (ErrorKind::UnconfirmedRejection, remedy);
     };
-    Some((ErrorKind::Rejected, remedy))
+    (ErrorKind::Rejected, remedy)
 }
 
 /// Returns the remedy for a missing role on the service account. `member` is the caller, if known.

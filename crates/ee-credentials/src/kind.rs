@@ -141,6 +141,6 @@ mod tests {
             assert_eq!(kind.as_str().parse::<CredentialKind>().unwrap(), kind);
         }
         let error = "wizard".parse::<CredentialKind>().unwrap_err();
-        assert!(error.remedy().unwrap().text.contains("service_account"));
+        assert!(error.remedy().text.contains("service_account"));
     }
 }

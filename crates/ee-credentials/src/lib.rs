@@ -63,5 +63,6 @@ pub use warning::Warning;
 /// Items for the other crates of this workspace, without stability guarantees.
 #[doc(hidden)]
 pub mod internal {
+    pub use crate::discovery::environment::network_settings;
     pub use crate::input::file::without_blocking;
 }

@@ -86,7 +86,8 @@ impl Warning {
             ),
             Remedy::new(
                 "Log in with the scopes that you need. For a machine, use the scope cloud-platform and grant its service account only the roles that it needs.",
-            ),
+            )
+            .command("eectl auth login --scopes earthengine,cloud-platform --force"),
         ))
     }
 }

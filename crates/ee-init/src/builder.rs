@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use ee_credentials::internal::without_blocking;
 use ee_credentials::{CredentialOptions, Credentials, Environment, Found, Search};
+use ee_rest::internal::with_project_origin;
 use ee_rest::{Auth, Client, ClientBuilder};
 use ee_token::internal::{PrintablePath, open_ahead};
 use ee_token::{Endpoints, HttpClient, RetryPolicy, Scopes, SecretString};
@@ -293,19 +294,23 @@ impl EarthEngineBuilder {
         })
         .await?;
         // Invalid options are reported before a token is fetched.
-        let client = self.client(&http, &found.credentials, &project.id)?;
+        let client = self.client(&http, &found.credentials, &project);
+        let client = client.map_err(|error| Error::from(error).for_project(&project))?;
         if self.verify != VerifyLevel::Skip {
             open_ahead(&http, client.base_url());
-            found.credentials = scope_check::check(found.credentials).await?;
+            found.credentials = scope_check::check(found.credentials)
+                .await
+                .map_err(|error| error.for_project(&project))?;
         }
-        let verified = verify(self.verify, &client, &project.id, self.max_wait).await;
+        let verified = verify(self.verify, &client, &project, self.max_wait).await;
         let Verified {
             registration,
             init_message,
         } = match verified {
             Ok(verified) => verified,
             Err(error) => {
-                return Err(add_suggestions(error, &project.id, &http, &found.credentials).await);
+                let error = error.for_project(&project);
+                return Err(add_suggestions(error, &project, &http, &found.credentials).await);
             }
         };
         tracing::debug!(project = %project.id, source = %project.source, %registration, "connected");
@@ -465,11 +470,10 @@ impl EarthEngineBuilder {
         &self,
         http: &HttpClient,
         credentials: &Credentials,
-        project: &str,
+        project: &Project,
     ) -> Result<Client, ee_rest::Error> {
-        self.client_builder(http, credentials)
-            .project(project)
-            .build()
+        let client = self.client_builder(http, credentials).project(&project.id);
+        with_project_origin(client, project.source.into()).build()
     }
 
     /// Returns a client builder without a project: each request sets its own.

@@ -2,16 +2,23 @@
 
 use ee_credentials::SearchStep;
 use ee_rest::ApiError;
-use ee_token::Remedy;
-use ee_token::internal::error_type;
+use ee_token::internal::{ErrorExtra, error_type};
+
+use crate::{Project, ProjectSource};
 
 error_type! {
     /// Why there is no verified client, or why a request failed.
     ///
     /// The [remedy](Error::remedy) says how to fix the problem. If a server responded with an
     /// error, its [message](Error::server_message) is kept.
-    Error, ErrorKind
+    Error, ErrorKind, RequestedFrom
 }
+
+/// Where the requested project came from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RequestedFrom(Option<ProjectSource>);
+
+impl ErrorExtra for RequestedFrom {}
 
 impl Error {
     /// Returns the ID or number of the project concerned, if known. It is not always the one that
@@ -20,9 +27,9 @@ impl Error {
         self.0.details().project.as_deref()
     }
 
-    /// Returns the server's message, if a server responded with an error.
-    pub fn server_message(&self) -> Option<&str> {
-        self.0.details().server_message.as_deref()
+    /// Returns where the project that was requested came from, if one was selected.
+    pub fn project_source(&self) -> Option<ProjectSource> {
+        self.0.extra().0
     }
 
     /// Returns what each step of the search for credentials found, if it failed. Empty otherwise.
@@ -37,21 +44,25 @@ impl Error {
         self
     }
 
+    /// Sets the project that was requested, unless the error names another one, and its source.
+    pub(crate) fn for_project(mut self, project: &Project) -> Self {
+        // A server may name the same project by its number.
+        let is_number = |id: &str| id.bytes().all(|b| b.is_ascii_digit());
+        let is_other = |id: &str| id != project.id && !is_number(id);
+        if self.project().is_some_and(is_other) {
+            return self;
+        }
+        *self.0.extra_mut() = RequestedFrom(Some(project.source));
+        match self.project() {
+            Some(_) => self,
+            None => self.with_project(&project.id),
+        }
+    }
+
     /// Sets the server's error response as the source.
     pub(crate) fn with_api(mut self, api: ApiError) -> Self {
         self.0.details_mut().server_message = Some(api.message.clone());
         self.with_source(api)
-    }
-
-    /// Sets the kind's default remedy if the cause has none.
-    fn or_default_remedy(self) -> Self {
-        match self.remedy() {
-            Some(_) => self,
-            None => {
-                let remedy = default_remedy(self.kind());
-                self.with_remedy(remedy)
-            }
-        }
     }
 
     /// Returns the server's error response, if there was one.
@@ -68,17 +79,13 @@ impl From<ee_rest::Error> for Error {
 
 impl From<ee_token::Error> for Error {
     fn from(error: ee_token::Error) -> Self {
-        Self::new(error.kind().into(), error.to_string())
-            .with_cause(error)
-            .or_default_remedy()
+        Self::new(error.kind().into(), error.to_string()).with_cause(error)
     }
 }
 
 impl From<ee_credentials::Error> for Error {
     fn from(error: ee_credentials::Error) -> Self {
-        Self::new(error.kind().into(), error.to_string())
-            .with_cause(error)
-            .or_default_remedy()
+        Self::new(error.kind().into(), error.to_string()).with_cause(error)
     }
 }
 
@@ -134,8 +141,8 @@ pub enum ErrorKind {
     /// The host could not be reached: name resolution, a proxy, a certificate or the connection
     /// failed.
     Network,
-    /// A 403 that is not from Earth Engine: a proxy blocked the request, or Google does not serve
-    /// this network or region.
+    /// A response that is not from Earth Engine: a proxy blocked the request, the network requires a
+    /// login, or Google does not serve this network or region.
     NetworkBlocked,
     /// The response did not arrive in time.
     Timeout,
@@ -212,6 +219,41 @@ impl ErrorKind {
         }
     }
 
+    /// Returns the remedy of errors for which there is no more specific one.
+    pub fn default_remedy(self) -> &'static str {
+        use ee_rest::ErrorKind as Request;
+        use ee_token::ErrorKind as Token;
+        match self {
+            Self::NoCredentials => ee_credentials::ErrorKind::NoCredentials.default_remedy(),
+            Self::InvalidCredentials => Token::InvalidCredential.default_remedy(),
+            Self::CredentialsRejected => Request::CredentialsRejected.default_remedy(),
+            Self::UnconfirmedRejection => Token::UnconfirmedRejection.default_remedy(),
+            Self::ReauthenticationRequired => Token::ReauthenticationRequired.default_remedy(),
+            Self::ClockSkew => Token::ClockSkew.default_remedy(),
+            Self::InsufficientScopes => Token::InvalidScope.default_remedy(),
+            Self::NoProject | Self::InvalidProject => Request::InvalidProject.default_remedy(),
+            Self::SdkProject => {
+                "Use a Cloud project of your own, for example with --project or EARTHENGINE_PROJECT."
+            }
+            Self::ProjectDenied => Request::ProjectDenied.default_remedy(),
+            Self::ProjectSuspended => Request::ProjectSuspended.default_remedy(),
+            Self::ProjectNotFound => Request::ProjectNotFound.default_remedy(),
+            Self::ApiDisabled => Request::ApiDisabled.default_remedy(),
+            Self::NotRegistered => Request::NotRegistered.default_remedy(),
+            Self::PermissionDenied => Request::PermissionDenied.default_remedy(),
+            Self::QuotaExceeded => Request::QuotaExceeded.default_remedy(),
+            Self::DailyQuotaExceeded => Request::DailyQuotaExceeded.default_remedy(),
+            Self::MemoryLimitExceeded => Request::MemoryLimitExceeded.default_remedy(),
+            Self::NotFound => Request::NotFound.default_remedy(),
+            Self::InvalidArgument => Request::InvalidArgument.default_remedy(),
+            Self::ServerError => Token::Server.default_remedy(),
+            Self::Network | Self::Timeout => Token::Network.default_remedy(),
+            Self::NetworkBlocked => Request::NetworkBlocked.default_remedy(),
+            Self::Io => Token::Io.default_remedy(),
+            Self::Usage => "Change the option or the environment variable that the message names.",
+        }
+    }
+
     /// Returns whether the problem is the project, so that another project or a change to this one
     /// helps.
     pub fn is_project_error(self) -> bool {
@@ -271,7 +313,7 @@ impl From<ee_token::ErrorKind> for ErrorKind {
             Token::Network => Self::Network,
             Token::Timeout => Self::Timeout,
             Token::Io => Self::Io,
-            Token::Runtime | Token::UntrustedEmulator => Self::Usage,
+            Token::Runtime | Token::UntrustedEmulator | Token::InvalidEnvironment => Self::Usage,
             _ => Self::ServerError,
         }
     }
@@ -314,38 +356,11 @@ impl From<ee_rest::ErrorKind> for ErrorKind {
             Request::Network => Self::Network,
             Request::Timeout => Self::Timeout,
             Request::File => Self::Io,
-            Request::Runtime | Request::UntrustedEmulator => Self::Usage,
+            Request::Runtime | Request::UntrustedEmulator | Request::InvalidEnvironment => {
+                Self::Usage
+            }
             _ => Self::ServerError,
         }
-    }
-}
-
-/// Returns the remedy of an error whose cause has none.
-fn default_remedy(kind: ErrorKind) -> Remedy {
-    match kind {
-        ErrorKind::NoCredentials => {
-            Remedy::new("Log in, or set GOOGLE_APPLICATION_CREDENTIALS to a credential file.")
-                .command("eectl auth login")
-        }
-        ErrorKind::UnconfirmedRejection => Remedy::of_unconfirmed_rejection(),
-        ErrorKind::ClockSkew => Remedy::new("Synchronize this machine's clock with network time.")
-            .command("timedatectl set-ntp true"),
-        ErrorKind::InsufficientScopes => {
-            Remedy::new("Log in again with the scopes earthengine and cloud-platform.")
-        }
-        kind if kind.is_credential_error() => {
-            Remedy::new("Log in again, or use another credential.")
-        }
-        ErrorKind::Network | ErrorKind::Timeout => Remedy::new(
-            "Check the network connection, the proxy (HTTPS_PROXY, NO_PROXY) and the firewall, then try again.",
-        ),
-        ErrorKind::Io => {
-            Remedy::new("Try again. If it fails again, close files, or check the file system.")
-        }
-        ErrorKind::Usage => {
-            Remedy::new("Fix the option or the environment variable that the message names.")
-        }
-        _ => Remedy::new("Try again in a moment."),
     }
 }
 
@@ -353,46 +368,42 @@ fn default_remedy(kind: ErrorKind) -> Remedy {
 mod tests {
     use super::*;
 
+    /// Every kind of every crate, as an error that was created with nothing but a message.
     #[test]
-    fn converted_error_has_a_remedy() {
-        use ee_credentials::ErrorKind as Found;
-        use ee_token::ErrorKind as Token;
-        for kind in [
-            Token::InvalidKey,
-            Token::InvalidCredential,
-            Token::Rejected,
-            Token::UnconfirmedRejection,
-            Token::ReauthenticationRequired,
-            Token::ClockSkew,
-            Token::InvalidScope,
-            Token::Expired,
-            Token::InvalidResponse,
-            Token::Server,
-            Token::Network,
-            Token::Timeout,
-            Token::Io,
-            Token::DisallowedUrl,
-            Token::UntrustedEmulator,
-            Token::Runtime,
-        ] {
-            let error = Error::from(ee_token::Error::new(kind, "failed"));
-            assert!(error.remedy().is_some(), "{kind:?}");
-        }
-        for kind in [
-            Found::NoCredentials,
-            Found::InvalidFile,
-            Found::InvalidEnvironment,
-            Found::Io,
-        ] {
-            let error = Error::from(ee_credentials::Error::new(kind, "failed"));
-            assert!(error.remedy().is_some(), "{kind:?}");
+    fn bare_error_of_every_kind_has_a_remedy_in_every_crate() {
+        let of_tokens = ee_token::ErrorKind::ALL.iter();
+        let tokens = of_tokens.map(|kind| ee_token::Error::new(*kind, "failed"));
+        let requests = ee_rest::ErrorKind::ALL.iter();
+        let requests = requests.map(|kind| ee_rest::Error::new(*kind, "failed"));
+        let found = ee_credentials::ErrorKind::ALL.iter();
+        let found = found.map(|kind| ee_credentials::Error::new(*kind, "failed"));
+        let token_kinds = ee_token::ErrorKind::ALL.iter().copied();
+        let mut errors: Vec<Error> = ErrorKind::ALL
+            .iter()
+            .map(|kind| Error::new(*kind, "failed"))
+            .chain(tokens.map(Error::from))
+            .chain(requests.map(Error::from))
+            .chain(found.map(Error::from))
+            .collect();
+        errors.extend(token_kinds.flat_map(|kind| {
+            [
+                ee_credentials::Error::new(ee_credentials::ErrorKind::Token(kind), "failed").into(),
+                Error::from(ee_rest::Error::new(
+                    ee_rest::ErrorKind::Token(kind),
+                    "failed",
+                )),
+            ]
+        }));
+        for error in errors {
+            let remedy = &error.remedy().text;
+            assert!(remedy.ends_with('.') && remedy.len() > 10, "{error:#?}");
         }
     }
 
     #[test]
     fn request_error_keeps_its_details() {
-        let denied =
-            ee_rest::internal::not_registered("my-project").with_principal("jane@example.com");
+        let denied = ee_rest::internal::not_registered("my-project", None)
+            .with_principal("jane@example.com");
         let error = Error::from(denied.clone());
         assert_eq!(error.kind(), ErrorKind::NotRegistered);
         assert_eq!(error.to_string(), denied.to_string());

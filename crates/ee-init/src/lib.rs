@@ -29,6 +29,7 @@ pub mod fuzzing;
 mod login_status;
 mod project;
 mod scope_check;
+mod selected_project;
 mod verify;
 
 pub use builder::EarthEngineBuilder;
@@ -39,6 +40,7 @@ pub use ee_rest::Registration;
 pub use error::{Error, ErrorKind};
 pub use http::Method;
 pub use login_status::LoginStatus;
+pub use project::check_project;
 pub use project::listed::{ApiState, ListedProject};
-pub use project::{Project, ProjectSource, check_project};
+pub use selected_project::{Project, ProjectSource};
 pub use verify::VerifyLevel;

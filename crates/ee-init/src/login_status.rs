@@ -1,12 +1,10 @@
 //! The status of a login: its principal and scopes.
 
 use ee_credentials::{CredentialKind, Credentials, Found, Warning};
-use ee_rest::internal::choose_project;
 use ee_token::{AccessToken, Scopes};
 
 use crate::project::resolve::{ProjectInputs, SDK_PROJECT_IGNORED, resolve};
-use crate::scope_check::too_broad;
-use crate::{EarthEngineBuilder, Error, ErrorKind, Project};
+use crate::{EarthEngineBuilder, Error, ErrorKind, Project, scope_check};
 
 /// The status of a login, returned by [`EarthEngineBuilder::login_status`].
 #[derive(Debug, Clone)]
@@ -66,7 +64,9 @@ impl EarthEngineBuilder {
         })
         .await;
         let mut warnings = credentials.warnings().to_vec();
-        warnings.extend(too_broad(credentials.kind(), &scopes));
+        if !scopes_are_requested {
+            warnings.extend(scope_check::warnings(credentials.kind(), &scopes));
+        }
         warnings.extend(project_warnings(chosen));
         Ok(LoginStatus {
             found,
@@ -84,7 +84,7 @@ fn project_warnings(chosen: Result<Project, Error>) -> Vec<Warning> {
     match chosen {
         Ok(project) => project.warnings,
         Err(error) if error.kind() == ErrorKind::SdkProject => {
-            let remedy = error.remedy().cloned().unwrap_or_else(choose_project);
+            let remedy = error.remedy().clone();
             vec![Warning::new(SDK_PROJECT_IGNORED, error.to_string(), remedy)]
         }
         Err(_) => Vec::new(),
@@ -226,21 +226,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn broad_scopes_are_a_warning_unless_exports_need_them() {
+    async fn missing_and_broad_scopes_are_warnings_for_every_login() {
         let emulator = Emulator::start().await.unwrap();
-        for (more, expected) in [
-            ("drive", &["broad_scopes"][..]),
-            ("devstorage.full_control", &[]),
+        for (scopes, expected) in [
+            (&["earthengine", "cloud-platform"][..], &[][..]),
+            (&["cloud-platform", "devstorage.full_control"], &[]),
+            (&["earthengine", "drive"], &["broad_scopes"]),
+            (&["cloud-platform", "gmail.send"], &["broad_scopes"]),
+            (&["earthengine.readonly"], &["insufficient_scopes"]),
+            (&["gmail.send"], &["insufficient_scopes", "broad_scopes"]),
         ] {
-            let scopes = ["earthengine", "cloud-platform", more];
-            let jane = emulator.create_user_with_scopes("jane@example.com", &scopes, &scopes);
-            let status = builder(&emulator)
-                .credentials_json(jane.authorized_user_json())
-                .login_status()
-                .await
-                .unwrap();
-            let codes: Vec<_> = status.warnings.iter().map(|w| w.code).collect();
-            assert_eq!(codes, expected, "{more}");
+            let jane = emulator.create_user_with_scopes("jane@example.com", scopes, scopes);
+            let files = [
+                jane.authorized_user_json(),
+                jane.earthengine_file_json(None),
+            ];
+            for file in files {
+                let login = builder(&emulator).credentials_json(file);
+                let status = login.login_status().await.unwrap();
+                let codes: Vec<_> = status.warnings.iter().map(|w| w.code).collect();
+                assert_eq!(codes, expected, "{scopes:?} {}", status.scopes);
+                for warning in &status.warnings {
+                    let remedy = warning.remedy.to_string();
+                    assert!(
+                        remedy.contains("auth login --scopes earthengine"),
+                        "{remedy}"
+                    );
+                }
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The check of a token's scopes, as far as they are known without a request.
 
 use ee_credentials::{CredentialKind, Credentials, Warning};
+use ee_rest::internal::LOGIN_WITH_SCOPES;
 use ee_token::{Remedy, Scopes};
 
 use crate::{Error, ErrorKind};
@@ -27,19 +28,47 @@ pub(crate) fn access(scopes: &Scopes) -> Access {
     }
 }
 
-/// Returns the warning that the scopes are broader than Earth Engine needs, if the environment
-/// chose them.
-pub(crate) fn too_broad(kind: CredentialKind, granted: &Scopes) -> Option<Warning> {
-    matches!(
-        kind,
-        CredentialKind::MetadataServer | CredentialKind::AuthorizedUser
-    )
-    .then(|| Warning::for_broad_scopes(granted))
-    .flatten()
+/// Returns the warnings about the granted scopes: too few, and more than needed.
+pub(crate) fn warnings(kind: CredentialKind, granted: &Scopes) -> Vec<Warning> {
+    let missing = match access(granted) {
+        _ if granted.is_empty() => None,
+        Access::None => Some(
+            "neither earthengine nor cloud-platform was granted: Earth Engine rejects this token",
+        ),
+        Access::ReadOnly => Some("the granted scopes allow reading, but no computation"),
+        Access::Full => None,
+    };
+    let missing = missing.map(|text| Warning::new("insufficient_scopes", text, obtain(kind)));
+    missing
+        .into_iter()
+        .chain(Warning::for_broad_scopes(granted))
+        .collect()
+}
+
+/// Returns how to get the scopes that Earth Engine needs.
+pub(crate) fn obtain(kind: CredentialKind) -> Remedy {
+    match kind {
+        CredentialKind::MetadataServer => Remedy::new(
+            "Stop the machine, give it the scope cloud-platform, and start it again. Or use other credentials.",
+        )
+        .command("gcloud compute instances set-service-account INSTANCE --scopes=cloud-platform")
+        .url("https://cloud.google.com/compute/docs/access/service-accounts"),
+        CredentialKind::AuthorizedUser => Remedy::new(format!(
+            "Log in again with the scopes earthengine and cloud-platform: with gcloud, or with `{LOGIN_WITH_SCOPES}`."
+        ))
+        .command("gcloud auth application-default login --scopes=https://www.googleapis.com/auth/earthengine,https://www.googleapis.com/auth/cloud-platform"),
+        CredentialKind::EarthEngineFile => Remedy::new(
+            "Log in again with the scopes earthengine and cloud-platform, and keep the boxes on the consent page checked.",
+        )
+        .command(LOGIN_WITH_SCOPES),
+        _ => Remedy::new(
+            "Request the scopes earthengine and cloud-platform, with --scopes earthengine,cloud-platform or .scopes(…).",
+        ),
+    }
 }
 
 /// Fails if the credentials are known to lack every scope that Earth Engine accepts, and adds a
-/// warning if they are [`too_broad`].
+/// warning if the environment chose scopes that are broader than needed.
 ///
 /// Sends no extra request except to a metadata server. Failures are ignored, because the next
 /// request reports them.
@@ -63,7 +92,12 @@ pub(crate) async fn check(credentials: Credentials) -> Result<Credentials, Error
     if access(&granted) == Access::None {
         return Err(insufficient(&credentials, &granted));
     }
-    Ok(match too_broad(kind, &granted) {
+    let is_of_environment = matches!(
+        kind,
+        CredentialKind::MetadataServer | CredentialKind::AuthorizedUser
+    );
+    let broad = Warning::for_broad_scopes(&granted).filter(|_| is_of_environment);
+    Ok(match broad {
         Some(warning) => credentials.with_warning(warning),
         None => credentials,
     })
@@ -78,20 +112,7 @@ fn insufficient(credentials: &Credentials, granted: &Scopes) -> Error {
             credentials.origin(),
         ),
     )
-    .with_remedy(match credentials.kind() {
-        CredentialKind::MetadataServer => Remedy::new(
-            "Stop the machine, give it the scope cloud-platform, and start it again. Or use other credentials.",
-        )
-        .command("gcloud compute instances set-service-account INSTANCE --scopes=cloud-platform")
-        .url("https://cloud.google.com/compute/docs/access/service-accounts"),
-        CredentialKind::AuthorizedUser => Remedy::new("Log in again with the scopes that Earth Engine needs.")
-            .command("gcloud auth application-default login --scopes=https://www.googleapis.com/auth/earthengine,https://www.googleapis.com/auth/cloud-platform"),
-        CredentialKind::EarthEngineFile => {
-            Remedy::new("Log in again, and keep the boxes on the consent page checked.")
-                .command("eectl auth login --force")
-        }
-        _ => Remedy::new("Request the scope earthengine or cloud-platform."),
-    });
+    .with_remedy(obtain(credentials.kind()));
     match credentials.principal() {
         Some(principal) => error.with_principal(principal),
         None => error,

@@ -9,7 +9,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Project};
 
 /// How far connecting verifies the project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -53,7 +53,7 @@ impl Verified {
 pub(crate) async fn verify(
     level: VerifyLevel,
     client: &Client,
-    project: &str,
+    project: &Project,
     max_wait: Duration,
 ) -> Result<Verified, Error> {
     retry_until(max_wait, || async {
@@ -65,7 +65,7 @@ pub(crate) async fn verify(
 async fn verify_once(
     level: VerifyLevel,
     client: &Client,
-    project: &str,
+    project: &Project,
 ) -> Result<Verified, ee_rest::Error> {
     let verified = match level {
         VerifyLevel::Skip => return Ok(Verified::without_message(Registration::Unverified)),
@@ -79,7 +79,7 @@ async fn verify_once(
         },
     };
     if verified.registration == Registration::NotRegistered {
-        return Err(not_registered(project));
+        return Err(not_registered(&project.id, Some(project.source.into())));
     }
     if level == VerifyLevel::Compute {
         compute_constant(client).await?;
@@ -120,7 +120,9 @@ async fn retry_until<T, F: Future<Output = Result<T, Error>>>(
     let started = Instant::now();
     let mut wait = INITIAL_WAIT;
     let mut waited = false;
+    let mut attempts = 0_u32;
     loop {
+        attempts += 1;
         let error = match attempt().await {
             Err(error)
                 if error.kind().may_resolve_after_propagation()
@@ -140,6 +142,8 @@ async fn retry_until<T, F: Future<Output = Result<T, Error>>>(
             ?left,
             "waiting for a change to propagate"
         );
+        let _waiting =
+            tracing::debug_span!("waiting", for = "a change to propagate", attempt = attempts);
         sleep(wait.min(left)).await;
         waited = true;
         wait = (wait * 2).min(MAX_WAIT);

@@ -33,6 +33,7 @@ pub fn explain(api: &ApiError, project: &str, principal: &str) -> Error {
     let caller = Caller {
         project: Some(project),
         principal: Some(principal),
+        ..Caller::default()
     };
     crate::error::explain::explain(&"GET config", api.clone(), caller)
 }

@@ -53,7 +53,7 @@ pub use batch::{Batch, BatchResponse};
 pub use client::Client;
 pub use client::builder::ClientBuilder;
 pub use error::Error;
-pub use error::api_error::{ApiError, HelpLink, QuotaViolation};
+pub use error::api_error::{ApiError, HelpLink, PreconditionViolation, QuotaViolation};
 pub use error::kind::ErrorKind;
 pub use error::rpc_code::RpcCode;
 pub use pages::{ItemStream, Page, PageCursor, Pages};
@@ -69,7 +69,10 @@ pub use tower::{AuthFuture, AuthLayer, AuthService};
 /// Parts that the other crates of this project share. Not part of the public API.
 #[doc(hidden)]
 pub mod internal {
-    pub use crate::error::explain::{choose_project, not_registered};
+    pub use crate::client::builder::with_project_origin;
+    pub use crate::error::explain::{
+        LOGIN_WITH_SCOPES, ProjectOrigin, choose_project, not_registered, project_at_fault, refusal,
+    };
 }
 
 #[cfg(test)]

@@ -64,9 +64,12 @@ pub use transport::retry::{RetryPolicy, retry_after};
 #[doc(hidden)]
 pub mod internal {
     pub use crate::error::quoted::{Quoted, truncated};
+    pub use crate::error::refusal::{Refusal, RefusalCause, RpcStatus};
+    pub use crate::error::refusal_cause;
     pub use crate::error::report::{ErrorBody, ErrorDetails, ErrorExtra, HasDetails};
     pub use crate::error_type;
     pub use crate::oauth::NumericSeconds;
+    pub use crate::oauth::error_response::is_about_grant;
     pub use crate::sdk_project::{SDK_PROJECTS, is_google_sdk_project};
     pub use crate::secret::printable_path::{PrintablePath, display_path};
     pub use crate::secret::sanitize::{is_unsafe_for_display, sanitize, sanitize_message};
@@ -76,6 +79,7 @@ pub mod internal {
         is_link_local, is_localhost, is_loopback, is_loopback_host,
     };
     pub use crate::transport::exchange::{Exchange, FailedAttempt, ReceivedResponse, try_again};
+    pub use crate::transport::network_settings::{Authorities, NetworkSettings, ProxySetting};
     pub use crate::transport::pool::Transfer;
     pub use crate::transport::reason::{quotable, stated_reason, xml_element};
     pub use crate::transport::retry::http_date;

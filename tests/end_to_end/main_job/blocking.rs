@@ -30,7 +30,7 @@ fn rejected_blocking_calls_renew_few_tokens() {
     for _ in 0..60 {
         let error = ee.compute::<i64>(&constant(3)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::CredentialsRejected);
-        assert!(error.remedy().is_some());
+        assert!(!error.remedy().text.is_empty());
     }
     // At once, and after 1, 2, 4 … s, however long the calls take: five in half a minute.
     let renewals = emulator.requests_to("oauth2.googleapis.com").len();
@@ -43,7 +43,7 @@ async fn blocking_inside_async_is_an_error_and_not_a_panic() {
     let error = blocking::connect(robot(&emulator)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
     // The remedy works.
-    let remedy = error.remedy().unwrap();
+    let remedy = error.remedy();
     assert!(remedy.text.contains("tokio::task::spawn_blocking"));
     let builder = robot(&emulator);
     let ee = tokio::task::spawn_blocking(|| blocking::connect(builder));

@@ -22,7 +22,7 @@ async fn missing_vm_scopes_fail_before_the_first_request() {
     assert_eq!(error.kind(), ErrorKind::InsufficientScopes);
     assert_eq!(error.principal(), Some(ROBOT));
     assert!(error.to_string().contains("logging.write"), "{error}");
-    let command = error.remedy().unwrap().command.clone().unwrap();
+    let command = error.remedy().command.clone().unwrap();
     assert!(command.contains("set-service-account"), "{command}");
     assert!(
         emulator

@@ -59,7 +59,7 @@ async fn missing_compute_permission_names_both_roles() {
         assert_eq!(error.kind(), ErrorKind::PermissionDenied);
         assert!(error.to_string().contains(COMPUTE), "{error}");
         assert_eq!(error.principal(), Some(ROBOT));
-        let remedy = error.remedy().unwrap();
+        let remedy = error.remedy();
         for role in ["earthengine.viewer", "serviceusage.serviceUsageConsumer"] {
             assert!(remedy.text.contains(role), "{}", remedy.text);
         }
@@ -106,7 +106,7 @@ async fn misspelled_project_gets_a_suggestion() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ProjectNotFound);
-    let remedy = error.remedy().unwrap();
+    let remedy = error.remedy();
     assert!(
         remedy.text.starts_with("Did you mean ee-demo-project?"),
         "{}",
@@ -121,7 +121,7 @@ async fn misspelled_project_gets_a_suggestion() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ProjectNotFound);
-    assert!(!error.remedy().unwrap().text.contains("Did you mean"));
+    assert!(!error.remedy().text.contains("Did you mean"));
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn slow_project_list_does_not_delay_the_error() {
     let refused = tokio::time::timeout(Duration::from_secs(12), refused).await;
     let error = refused.expect("the list is not awaited").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ProjectNotFound);
-    let remedy = error.remedy().unwrap();
+    let remedy = error.remedy();
     assert!(
         remedy.text.starts_with("Check the project ID's spelling"),
         "{remedy}"
@@ -148,7 +148,7 @@ async fn denied_project_gets_no_suggestion() {
     let emulator = emulator_with(|b| b.project(denied).project(near)).await;
     let error = robot(&emulator).connect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ProjectDenied);
-    let remedy = error.remedy().unwrap();
+    let remedy = error.remedy();
     assert!(!remedy.text.contains("ee-demo-project-2"), "{remedy}");
 }
 

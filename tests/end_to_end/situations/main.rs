@@ -39,6 +39,10 @@ kinds! {
     aws
     external_account_variants
     metadata_server
+    network_settings
+    project_sources
+    refusals
+    scopes
     stated_reasons
     subject_token_urls
 }

@@ -25,13 +25,12 @@ const EC_KEY: &str = "EC-KEY";
 const SEC1_KEY: &str = "SEC1-KEY";
 
 /// Checks an error: it is short, cannot control a terminal, and its command does only what it says.
-pub fn check_error(error: &(impl Error + ?Sized), remedy: Option<&Remedy>) {
+pub fn check_error(error: &(impl Error + ?Sized), remedy: &Remedy) {
     check_shown(&error.to_string());
-    if let Some(remedy) = remedy {
-        check_shown(&remedy.to_string());
-        if let Some(command) = &remedy.command {
-            check_command(command);
-        }
+    assert!(!remedy.text.is_empty(), "{error}");
+    check_shown(&remedy.to_string());
+    if let Some(command) = &remedy.command {
+        check_command(command);
     }
 }
 

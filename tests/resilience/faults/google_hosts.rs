@@ -352,7 +352,7 @@ impl From<Error> for Failure {
         Self {
             kind: Some(error.kind()),
             message: error.to_string(),
-            remedy: error.remedy().map(|remedy| remedy.text.to_string()),
+            remedy: Some(error.remedy().text.to_string()),
         }
     }
 }

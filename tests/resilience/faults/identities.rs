@@ -59,7 +59,7 @@ async fn replaced_credential_file_never_changes_the_identity() {
         assert!(text.contains(word), "no {word}: {text}");
     }
     assert!(
-        error.remedy().unwrap().text.contains("Restart the program"),
+        error.remedy().text.contains("Restart the program"),
         "{text}"
     );
     let requests = emulator.requests_to(HOST).len();
@@ -120,7 +120,7 @@ async fn denied_identity_causes_no_token_renewal() {
     };
     let error = connect("john@example.com").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ProjectDenied, "{error}");
-    assert!(error.remedy().is_some());
+    assert!(!error.remedy().text.is_empty());
     assert_eq!(
         emulator.requests_to(HOST).len(),
         1,

@@ -42,13 +42,13 @@ const PUBLIC: [&str; 5] = [
 /// Public types that hold no secret: names, numbers, options and responses. Secrets that a server
 /// repeats in errors are part of another test.
 #[rustfmt::skip]
-const NO_SECRET: [&str; 70] = [
+const NO_SECRET: [&str; 71] = [
     "Algorithm", "AlgorithmArgument", "ApiError", "ApiState", "Asset", "AssetName", "AssetUpdate",
     "IamBinding", "Check", "CheckStatus", "Claims", "RpcCode", "DiskTokenCache", "ConnectStats",
     "Endpoint", "Endpoints", "Error", "ErrorKind", "Export", "ExportKind", "ImageFormat",
     "ImpersonationConfig", "CredentialKind", "HelpLink", "ListedProject", "ManualClock", "Method", "LoginMode",
     "Operation", "OperationError", "OperationMetadata", "OperationState", "CredentialSource", "Platform", "Page",
-    "PixelGrid", "IamPolicy", "PageCursor", "PrintablePath", "Project", "ProjectConfig", "ProjectId", "ProjectSource",
+    "PixelGrid", "PreconditionViolation", "IamPolicy", "PageCursor", "PrintablePath", "Project", "ProjectConfig", "ProjectId", "ProjectSource",
     "QuotaViolation", "Registration", "Remedy", "RemovedFile", "RetryPolicy", "Revocation", "SavedLogin",
     "Scopes", "CredentialConfig", "ClientEvent", "SearchOutcome", "SearchStep", "LoginFile", "SystemBrowser", "ThumbnailKind", "TokenInfo",
     "Url", "VerifyLevel", "Warning", "CredentialLocation",

@@ -22,6 +22,8 @@ use earthengine::{
     AccessToken, Credentials, Endpoints, Environment, Method, PixelGrid, RetryPolicy, Scopes,
 };
 use ee_emulator::GoogleError;
+use ee_test_support::canaries::Canaries;
+use ee_test_support::subprocess;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -39,6 +41,7 @@ const CRATES: [&str; 4] = ["ee-token", "ee-credentials", "ee-rest", "ee-init"];
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(50);
 
 const USER: &str = "authorized user";
+const TEST: &str = "error_kinds::errors_of_every_kind_contain_no_secret";
 
 /// The output, and what credentials are made of.
 struct Setup {
@@ -468,6 +471,18 @@ async fn clients(setup: &mut Setup) {
     setup.learn(&fixture);
 }
 
+/// Requests to Google's own hosts, for which the proxy of this process cannot be used.
+async fn unusable_proxy(setup: &mut Setup) {
+    let http = HttpClient::new(Endpoints::google());
+    let client = Client::builder(Auth::api_key("AIza-unused".into()), http.clone());
+    let client = client.project("ee-demo-project").build().unwrap();
+    let result = client.get_json::<Value>("config").await;
+    setup.failed("a proxy for a request", result);
+    let token = AccessToken::new("unused").unwrap();
+    let result = earthengine::token::token_info(&http, &token).await;
+    setup.failed("a proxy for a token", result);
+}
+
 /// Returns the kinds that a crate declares.
 fn declared(name: &str) -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -488,6 +503,13 @@ fn declared(name: &str) -> BTreeSet<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_of_every_kind_contain_no_secret() {
+    let Some(password) = subprocess::input() else {
+        let password = Canaries::default().plant("a proxy password", "");
+        let mut process = subprocess::rerun(&[], TEST, &password);
+        // Not percent-encoded. Servers on this machine are reached without a proxy.
+        process.env("HTTPS_PROXY", format!("http://jane:{password}@127.0.0.1:9"));
+        return subprocess::assert_passes(&mut process);
+    };
     start_log();
     let keys = Keys::new().await;
     let mut setup = Setup {
@@ -495,6 +517,8 @@ async fn errors_of_every_kind_contain_no_secret() {
         keys,
         dir: tempfile::tempdir().unwrap(),
     };
+    setup.output.canaries.add("a proxy password", &password);
+    unusable_proxy(&mut setup).await;
     setup.output.canaries.extend(setup.keys.canaries.clone());
     tokens(&mut setup).await;
     credentials(&mut setup).await;

@@ -95,8 +95,8 @@ impl Case<'_> {
         }
     }
 
-    fn error(&mut self, message: &str, remedy: Option<&Remedy>, is_of_kind: bool) {
-        let remedy = remedy.map(ToString::to_string).unwrap_or_default();
+    fn error(&mut self, message: &str, remedy: &Remedy, is_of_kind: bool) {
+        let remedy = remedy.to_string();
         self.output.add(&self.name, remedy.clone());
         let text = format!("{}, not a path", self.form.noun);
         if message.contains(self.setting) && message.contains(&text) {

@@ -294,7 +294,7 @@ impl From<earthengine::Error> for AppError {
     fn from(error: earthengine::Error) -> Self {
         Self {
             message: error.to_string(),
-            remedy: error.remedy().cloned(),
+            remedy: Some(error.remedy().clone()),
         }
     }
 }
@@ -303,7 +303,7 @@ impl From<earthengine::credentials::Error> for AppError {
     fn from(error: earthengine::credentials::Error) -> Self {
         Self {
             message: error.to_string(),
-            remedy: error.remedy().cloned(),
+            remedy: Some(error.remedy().clone()),
         }
     }
 }

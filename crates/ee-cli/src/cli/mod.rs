@@ -7,7 +7,7 @@ mod project;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use earthengine::credentials::check_path_flag;
 
@@ -53,6 +53,31 @@ pub(crate) fn check_paths(args: &[OsString]) -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+/// Returns the name of the command in a command line, which may be invalid: `project check`.
+pub(crate) fn command_name(args: &[OsString]) -> String {
+    let mut command = &Arguments::command();
+    let mut names = Vec::new();
+    let mut args = args.iter().skip(1);
+    while let Some(arg) = args.next() {
+        if let Some(found) = command.find_subcommand(arg) {
+            names.push(found.get_name());
+            command = found;
+        } else if let Some(option) = arg.to_str().and_then(|arg| arg.strip_prefix("--"))
+            && takes_value(option)
+        {
+            args.next();
+        }
+    }
+    names.join(" ")
+}
+
+/// Returns whether the next argument is the value of this global option.
+fn takes_value(option: &str) -> bool {
+    let arguments = Arguments::command();
+    let mut options = arguments.get_arguments();
+    options.any(|known| known.get_long() == Some(option) && known.get_action().takes_values())
 }
 
 #[derive(Debug, Subcommand)]

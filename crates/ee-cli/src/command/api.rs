@@ -104,7 +104,7 @@ impl<'a> Call<'a> {
         request
             .send()
             .await
-            .map_err(|error| CliError::new(&error.into(), Phase::Call))
+            .map_err(|error| CliError::call(&error.into(), ee.project()))
     }
 
     async fn all_pages(mut self, ee: &EarthEngine) -> Result<String, CliError> {

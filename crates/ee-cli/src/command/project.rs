@@ -124,7 +124,7 @@ async fn select(global: &Global) -> Result<(), CliError> {
             picker::prompt_for_id(&mut prompt)
         }
         Err(error) if can_type_project(error.kind()) => {
-            init_error(error).print(false);
+            init_error(error).print(false, "project select");
             picker::prompt_for_id(&mut prompt)
         }
         Err(error) => return Err(init_error(error)),

@@ -1,8 +1,210 @@
 //! Error responses of the servers: their codes, exit statuses and URLs.
 
-use ee_emulator::GoogleError;
+use ee_emulator::{Fault, GoogleError};
+use serde_json::json;
 
 use super::*;
+
+/// A 403 in the format of Google's newer services.
+fn refusal(message: &str, reason: &str, violation: &str) -> Value {
+    json!({"error": {"code": 403, "status": "PERMISSION_DENIED", "message": message, "details": [
+        {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason,
+         "domain": "googleapis.com", "metadata": {"consumer": "projects/123456789012"}},
+        {"@type": "type.googleapis.com/google.rpc.PreconditionFailure",
+         "violations": [{"type": violation, "subject": "x", "description": "y"}]},
+        {"@type": "type.googleapis.com/google.rpc.Help", "links": [
+            {"description": "more", "url": "https://support.google.com/earthengine/answer/1"}]},
+    ]}})
+}
+
+/// Each host that refuses, with the same causes: what the remedy must contain.
+#[tokio::test]
+async fn known_causes_have_their_own_remedy() {
+    let cases = [
+        (
+            refusal("Request is prohibited.", "SECURITY_POLICY_VIOLATED", ""),
+            "perimeter",
+        ),
+        (refusal("No.", "", "VPC_SERVICE_CONTROLS"), "perimeter"),
+        (
+            refusal("No. vpcServiceControlsUniqueIdentifier: Xy-7", "", ""),
+            "perimeter",
+        ),
+        (
+            refusal("This API method requires billing to be enabled.", "", ""),
+            "billing account",
+        ),
+        (refusal("No.", "BILLING_DISABLED", ""), "billing account"),
+        (
+            refusal("No.", "ORG_RESTRICTION_VIOLATION", ""),
+            "organization policy",
+        ),
+        (
+            refusal("No.", "", "constraints/gcp.restrictServiceUsage"),
+            "organization policy",
+        ),
+        (
+            refusal("Blocked by Context-Aware Access.", "", ""),
+            "context-aware",
+        ),
+        (refusal("No.", "USER_BLOCKED_BY_ADMIN", ""), "administrator"),
+        (refusal("No.", "ACCOUNT_STATE_INVALID", ""), "restore"),
+        (
+            refusal("The moon is in the wrong house.", "WRONG_HOUSE", ""),
+            "not known",
+        ),
+    ];
+    let host = "earthengine.googleapis.com";
+    let machine = Machine::with_key(|b| b).await;
+    for (body, advice) in cases {
+        let fault = Fault::status(403).json(&body).times(usize::MAX);
+        machine.emulator.fault(host, fault);
+        let (status, error) = machine.failure(&["init"]).await;
+        let remedy = error["remedy"].as_str().unwrap();
+        assert!(remedy.contains(advice), "{error}");
+        assert!(!remedy.contains("roles/"), "{error}");
+        assert!(matches!(status, 4 | 5), "{status}: {error}");
+        let said = body["error"]["message"].as_str().unwrap();
+        assert_eq!(error["server_message"], said, "{error}");
+        assert!(message(&error).contains(said), "{error}");
+        assert_eq!(
+            error["url"],
+            "https://support.google.com/earthengine/answer/1"
+        );
+        assert_eq!(error["command"], "init");
+        assert_eq!(error["principal"], ROBOT);
+        assert_eq!(error["project"], "123456789012");
+        assert_eq!(error["project_source"], "credentials_project");
+        machine.emulator.clear_faults();
+    }
+}
+
+#[tokio::test]
+async fn token_endpoint_causes_have_their_remedy() {
+    let oauth =
+        |code: &str, description: &str| json!({"error": code, "error_description": description});
+    for (status, body, advice, absent) in [
+        (
+            400,
+            oauth("invalid_grant", "Token has been expired or revoked."),
+            "log in again",
+            "not known",
+        ),
+        (
+            400,
+            oauth("invalid_grant", "Account has been deleted"),
+            "another account",
+            "was revoked",
+        ),
+        (
+            400,
+            oauth("access_denied", "Account restricted"),
+            "context-aware",
+            "was revoked",
+        ),
+        (
+            400,
+            oauth("admin_policy_enforced", ""),
+            "administrator",
+            "was revoked",
+        ),
+        (
+            400,
+            oauth("org_internal", ""),
+            "own organization",
+            "was revoked",
+        ),
+        (
+            400,
+            oauth("access_not_configured", ""),
+            "administrator",
+            "was revoked",
+        ),
+        (
+            401,
+            oauth("disabled_client", "The OAuth client was disabled."),
+            "OAuth client",
+            "was revoked",
+        ),
+        (
+            400,
+            oauth("access_denied", "Quokkas only."),
+            "not known",
+            "og in again",
+        ),
+        (
+            400,
+            oauth("invalid_grant", "Quokkas only."),
+            "not known",
+            "og in again",
+        ),
+        (
+            403,
+            refusal("No.", "SECURITY_POLICY_VIOLATED", ""),
+            "perimeter",
+            "og in again",
+        ),
+    ] {
+        let mut machine = Machine::new().await;
+        let jane = machine.emulator.create_user("jane@example.com");
+        let file = machine.file("login.json", jane.authorized_user_json());
+        machine.set(
+            "GOOGLE_APPLICATION_CREDENTIALS",
+            &file.display().to_string(),
+        );
+        machine.set("GOOGLE_CLOUD_PROJECT", PROJECT);
+        let fault = Fault::status(status).json(&body).times(usize::MAX);
+        machine.emulator.fault("oauth2.googleapis.com", fault);
+        let (status, error) = machine.failure(&["init"]).await;
+        let remedy = error["remedy"].as_str().unwrap();
+        assert!(
+            remedy.contains(advice) && !remedy.contains(absent),
+            "{error}"
+        );
+        assert_eq!(status, 4, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn refusal_names_the_source_of_the_project() {
+    for (name, shown) in [
+        ("EARTHENGINE_PROJECT", "EARTHENGINE_PROJECT"),
+        ("EE_PROJECT_ID", "EE_PROJECT_ID"),
+        ("GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_PROJECT"),
+        ("", "--project"),
+    ] {
+        for refused in [
+            GoogleError::UserProjectDenied,
+            GoogleError::ServiceDisabled,
+            GoogleError::NotRegistered,
+            GoogleError::ConsumerSuspended,
+            GoogleError::ProjectNotFound,
+            GoogleError::IamPermissionDenied,
+        ] {
+            let mut machine =
+                Machine::with_key(|b| b.project(Project::new("other-project").fail_with(refused)))
+                    .await;
+            let flag = ["init", "--project", "other-project"];
+            let arguments = match name {
+                "" => &flag[..],
+                name => {
+                    machine.set(name, "other-project");
+                    &flag[..1]
+                }
+            };
+            let (_, error) = machine.failure(arguments).await;
+            let expected = format!("other-project (from {shown}");
+            assert!(message(&error).contains(&expected), "{refused:?}: {error}");
+            let source = match name {
+                "" => "flag".to_owned(),
+                name => format!("env:{name}"),
+            };
+            assert_eq!(error["project_source"], source, "{error}");
+            let remedy = error["remedy"].as_str().unwrap();
+            assert!(name.is_empty() || !remedy.contains("spelling"), "{error}");
+        }
+    }
+}
 
 #[tokio::test]
 async fn project_errors_have_their_codes_and_exit_5() {

@@ -46,7 +46,11 @@ async fn status_describes_an_earth_engine_login() {
         ".config/earthengine/credentials",
         jane.earthengine_file_json(Some(PROJECT)),
     );
-    let status = machine.run(&["auth", "status", "--json"]).await.json();
+    let mut status = machine.run(&["auth", "status", "--json"]).await.json();
+    // The Python client requests the scope `drive`, too.
+    let warnings = status["warnings"].take();
+    assert_eq!(warnings[0]["code"], "broad_scopes", "{warnings}");
+    assert!(warnings[0]["message"].as_str().unwrap().ends_with("/drive"));
     assert_eq!(
         without_expiry(status),
         json!({
@@ -56,7 +60,7 @@ async fn status_describes_an_earth_engine_login() {
                 "path": path.display().to_string(),
             },
             "token": {"scopes": SCOPES},
-            "warnings": [],
+            "warnings": null,
             "searched": searched(["not_found", "not_found", "found", "skipped", "skipped", "skipped"]),
         })
     );
@@ -98,7 +102,10 @@ async fn ignored_variable_and_readable_file_are_warnings() {
     let status = machine.run(&["auth", "status", "--json"]).await.json();
     let warnings = status["warnings"].as_array().unwrap();
     let codes: Vec<_> = warnings.iter().map(|w| w["code"].clone()).collect();
-    assert_eq!(codes, ["insecure_permissions", "env_var_ignored"]);
+    assert_eq!(
+        codes,
+        ["insecure_permissions", "env_var_ignored", "broad_scopes"]
+    );
     for warning in warnings {
         assert_eq!(warning.as_object().unwrap().len(), 3);
         assert!(warning["message"].is_string() && warning["remedy"].is_string());

@@ -71,6 +71,28 @@ impl Machine {
 }
 
 #[tokio::test]
+async fn silent_server_is_named_after_two_seconds() {
+    let machine = Machine::with_key(|b| b).await;
+    let silent = Fault::delay(std::time::Duration::from_secs(4));
+    machine.emulator.fault("earthengine.googleapis.com", silent);
+    let (status, shown) = machine.on_terminal(&["init"], &[]).await;
+    assert_eq!(status, 0, "{shown}");
+    let (before, after) = shown
+        .split_once("waiting for earthengine.googleapis.com (2 s)")
+        .unwrap();
+    assert!(!before.contains("credential "), "{shown}");
+    let (_, result) = after.rsplit_once("\u{1b}[2K").unwrap();
+    assert!(result.starts_with("credential "), "{shown}");
+
+    for flag in ["-q", "--json"] {
+        let silent = Fault::delay(std::time::Duration::from_secs(3));
+        machine.emulator.fault("earthengine.googleapis.com", silent);
+        let (_, shown) = machine.on_terminal(&["init", flag], &[]).await;
+        assert!(!shown.contains("waiting for"), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn select_sets_the_project_with_the_typed_number() {
     let machine = Machine::with_three_projects().await;
     let (status, shown) = machine

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ee_token::internal::{EMULATOR_HOST, EMULATOR_TRUST, PrintablePath};
+use ee_token::internal::{EMULATOR_HOST, EMULATOR_TRUST, NetworkSettings, PrintablePath};
 use ee_token::{Endpoints, Remedy};
 
 use crate::input::path_setting::PathSetting;
@@ -411,6 +411,11 @@ impl fmt::Debug for Environment {
             .field("os", &self.0.os)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the proxies and certificate authorities in the variables.
+pub fn network_settings(environment: &Environment) -> NetworkSettings {
+    NetworkSettings::read(|name| environment.raw(name).map(OsStr::to_owned))
 }
 
 /// Reads the product name in the DMI table.

@@ -391,7 +391,7 @@ mod tests {
     fn error_of(path: &Path) -> String {
         let error = read(&Location::file(path)).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::InvalidFile);
-        assert!(error.remedy().is_some());
+        assert!(!error.remedy().text.is_empty());
         let message = error.to_string();
         assert!(message.starts_with(&display_path(path)), "{message}");
         message
@@ -476,7 +476,7 @@ mod tests {
             let _injected = faults::inject(&path, fault);
             let error = read(&Location::file(&path)).err().unwrap();
             assert_eq!(error.kind(), ErrorKind::InvalidFile, "{errno}");
-            assert!(!error.is_transient() && error.remedy().is_some());
+            assert!(!error.is_transient() && !error.remedy().text.is_empty());
         }
         for errno in [Errno::NOENT, Errno::NOTDIR] {
             let fault = faults::Fault::Error(errno.raw_os_error());

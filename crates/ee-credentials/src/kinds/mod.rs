@@ -150,7 +150,7 @@ mod tests {
                 "{message}"
             );
             assert!(!format!("{error:?}").contains("canary"));
-            assert!(error.remedy().is_some());
+            assert!(!error.remedy().text.is_empty());
         }
     }
 

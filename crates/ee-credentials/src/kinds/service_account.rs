@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ee_token::internal::UrlField;
+use ee_token::internal::{RefusalCause, UrlField, refusal_cause};
 use ee_token::{
     AccessToken, Claims, JWT_BEARER_AUDIENCE, Remedy, RsaPrivateKey, Scopes, SecretString,
     TokenEndpoint, TokenFuture, TokenSource,
@@ -272,8 +272,14 @@ impl ServiceAccount {
         let explained = error
             .context(format!("{message} ({key}, from {})", self.key.location))
             .with_principal(email);
+        let is_known = matches!(
+            refusal_cause(&explained),
+            Some(cause) if cause != RefusalCause::AccountDisabled
+        );
         match self.remedy(&message) {
-            Some(remedy) if explained.kind() == Token::Rejected => explained.with_remedy(remedy),
+            Some(remedy) if explained.kind() == Token::Rejected && !is_known => {
+                explained.with_remedy(remedy)
+            }
             _ => explained,
         }
     }
@@ -310,6 +316,11 @@ impl ServiceAccount {
                 "The service account cannot act for {subject}: this user does not exist. Check the subject."
             )));
         } else if said.contains("unauthorized_client") {
+            return Some(
+                Remedy::new("A service account that acts for a person needs domain-wide delegation for exactly these scopes: ask the domain's administrator.")
+                    .url("https://admin.google.com/ac/owl/domainwidedelegation"),
+            );
+        } else if !said.contains("Invalid JWT") && !said.ends_with("invalid_grant") {
             return None;
         } else {
             Remedy::new(

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
+use ee_token::internal::{is_about_grant, refusal_cause};
 use ee_token::{
     AccessToken, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes, SecretString,
     TokenEndpoint, TokenFuture, TokenSource, token_info,
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::CredentialOptions;
 use crate::input::location::Location;
+use crate::input::shell::is_plain_word;
 use crate::kinds::identity::{LoginOwner, OwnerQuery, Subject};
 use crate::kinds::oauth_clients::{EARTH_ENGINE_LOGIN, GCLOUD_CLIENT_ID, GCLOUD_LOGIN};
 
@@ -56,6 +58,16 @@ impl Login {
         }
     }
 
+    /// Returns the command that logs in with these scopes.
+    fn command_with(self, scopes: &Scopes) -> String {
+        let plain = scopes.iter().filter(|scope| is_plain_word(scope));
+        let scopes = plain.collect::<Vec<_>>().join(",");
+        match self {
+            Self::Gcloud => format!("gcloud auth application-default login --scopes={scopes}"),
+            _ => format!("{EARTH_ENGINE_LOGIN} --scopes {scopes} --force"),
+        }
+    }
+
     /// Returns the endpoint of every login. A file never determines where its token is sent.
     pub(crate) fn endpoint(options: &CredentialOptions) -> TokenEndpoint {
         TokenEndpoint::google(options.http.clone())
@@ -72,7 +84,11 @@ impl RefreshToken {
         let explained = if is_about_login {
             let message = format!("{error} (the login in {})", self.location);
             let remedy = self.remedy(kind, &error);
-            error.context(message).with_remedy(remedy)
+            let error = error.context(message);
+            match remedy {
+                Some(remedy) => error.with_remedy(remedy),
+                None => error,
+            }
         } else {
             error
         };
@@ -82,7 +98,20 @@ impl RefreshToken {
         }
     }
 
-    fn remedy(&self, kind: Token, error: &ee_token::Error) -> Remedy {
+    /// Returns how to log in again, or `None` if another login would not help as far as is known.
+    fn remedy(&self, kind: Token, error: &ee_token::Error) -> Option<Remedy> {
+        let said = error.server_message().unwrap_or_default();
+        let is_about_client = said.contains("_client");
+        let is_about_grant =
+            |description: &str| is_about_grant(description.trim_start_matches(": "));
+        let is_about_login = said
+            .strip_prefix("invalid_grant")
+            .is_some_and(is_about_grant);
+        if kind == Token::Rejected
+            && (refusal_cause(error).is_some() || !is_about_client && !is_about_login)
+        {
+            return None;
+        }
         let expired = self.expires_at.filter(|end| *end <= Utc::now()).map(|end| {
             format!(
                 "The login was made in a notebook, where logins expire after 7 days, and expired on {}",
@@ -96,7 +125,10 @@ impl RefreshToken {
             (Token::InvalidScope, _) => {
                 "The login does not have all requested scopes: request fewer"
             }
-            _ if error.to_string().contains("_client") => {
+            _ if said.contains("unauthorized_client") => {
+                "The login belongs to another OAuth client"
+            }
+            _ if is_about_client => {
                 "The OAuth client of the login was deleted or its secret has changed"
             }
             (_, Some(expired)) => expired,
@@ -115,6 +147,10 @@ impl RefreshToken {
             Login::Gcloud => (" log in again", Some(GCLOUD_LOGIN)),
             Login::Other => (" log in again with the program that wrote this file", None),
         };
+        let command = match (&self.scopes, kind) {
+            (Some(scopes), Token::InvalidScope) => Some(self.login.command_with(scopes)),
+            _ => command.map(str::to_owned),
+        };
         let afterwards = match &self.location {
             Location::Variable(name) => format!(", and set {name} from the new file"),
             Location::File {
@@ -124,10 +160,10 @@ impl RefreshToken {
             _ => String::new(),
         };
         let remedy = Remedy::new(format!("{why}{or}{then}{afterwards}."));
-        match command {
+        Some(match command {
             Some(command) => remedy.command(command),
             None => remedy,
-        }
+        })
     }
 }
 

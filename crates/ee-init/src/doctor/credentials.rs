@@ -4,13 +4,13 @@ use chrono::Utc;
 use ee_credentials::{
     CredentialKind, Credentials, Environment, SearchOutcome, SearchStep, Warning,
 };
+use ee_token::HttpClient;
 use ee_token::internal::display_path;
-use ee_token::{HttpClient, Remedy};
 
 use crate::doctor::network::approximate;
 use crate::doctor::{Check, CheckStatus, Report, bounded};
 use crate::login_status::{TokenScopes, token_scopes};
-use crate::scope_check::{Access, access};
+use crate::scope_check::{Access, access, obtain};
 use crate::{EarthEngineBuilder, Error, ErrorKind};
 
 pub(super) async fn find(
@@ -125,11 +125,12 @@ pub(super) async fn token(
             None => "valid, with an unknown lifetime".to_owned(),
         },
     ));
-    report.add(scopes(bounded(token_scopes(credentials, &token)).await));
+    let known = bounded(token_scopes(credentials, &token)).await;
+    report.add(scopes(credentials.kind(), known));
     true
 }
 
-fn scopes(known: Result<Option<TokenScopes>, Error>) -> Check {
+fn scopes(kind: CredentialKind, known: Result<Option<TokenScopes>, Error>) -> Check {
     const NAME: &str = "scopes";
     let granted = match known {
         Ok(Some(TokenScopes::Granted(granted))) => granted,
@@ -145,8 +146,7 @@ fn scopes(known: Result<Option<TokenScopes>, Error>) -> Check {
         scope.strip_prefix(prefix).unwrap_or(scope).to_owned()
     };
     let all = granted.iter().map(short).collect::<Vec<_>>().join(", ");
-    let log_in = Remedy::new("Log in again with the required scopes. On a virtual machine, give its service account the scope cloud-platform.")
-        .command("eectl auth login --force --scopes=earthengine,cloud-platform");
+    let log_in = obtain(kind);
     match access(&granted) {
         Access::None => {
             return Check {
@@ -154,7 +154,7 @@ fn scopes(known: Result<Option<TokenScopes>, Error>) -> Check {
                 error: Some(ErrorKind::InsufficientScopes),
                 ..Check::warning(
                     NAME,
-                    format!("{all}: neither earthengine nor cloud-platform is included"),
+                    format!("{all}: neither earthengine nor cloud-platform was granted"),
                     log_in,
                 )
             };

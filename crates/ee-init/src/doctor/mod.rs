@@ -133,7 +133,7 @@ impl Check {
             _ => message,
         };
         Self {
-            remedy: error.remedy().cloned(),
+            remedy: Some(error.remedy().clone()),
             error: Some(error.kind()),
             ..Self::new(name, CheckStatus::Failed, message)
         }
@@ -247,10 +247,7 @@ where
         Err(_) => Err(Error::new(
             ErrorKind::Timeout,
             format!("no response within {} seconds", LIMIT.as_secs()),
-        )
-        .with_remedy(Remedy::new(
-            "Check the network connection, the proxy (HTTPS_PROXY, NO_PROXY) and the firewall, then try again.",
-        ))),
+        )),
     }
 }
 

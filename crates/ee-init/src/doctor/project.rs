@@ -75,7 +75,7 @@ pub(super) async fn examine(
     report: &mut Report<impl FnMut(&Check)>,
 ) {
     let who = credentials.principal().unwrap_or("this login");
-    let client = match builder.client(http, credentials, &project.id) {
+    let client = match builder.client(http, credentials, project) {
         Ok(client) => client,
         Err(error) => {
             report.add(Check::failed("permission", &error.into()));
@@ -195,7 +195,10 @@ fn registration(state: Registration, project: &Project) -> Check {
     match state {
         Registration::Commercial => Check::ok(NAME, "for commercial use"),
         Registration::NotCommercial => Check::ok(NAME, "for noncommercial use"),
-        Registration::NotRegistered => Check::failed(NAME, &not_registered(&project.id).into()),
+        Registration::NotRegistered => {
+            let origin = Some(project.source.into());
+            Check::failed(NAME, &not_registered(&project.id, origin).into())
+        }
         other => Check::warning(
             NAME,
             format!("Earth Engine does not report the registration ({other})"),

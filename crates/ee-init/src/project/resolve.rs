@@ -2,11 +2,11 @@
 
 use ee_credentials::internal::without_blocking;
 use ee_credentials::{Credentials, Environment, Warning};
-use ee_rest::internal::choose_project;
+use ee_rest::internal::{ProjectOrigin, choose_project};
 use ee_token::Remedy;
 
-use crate::project::{Project, ProjectSource, check_project, is_google_sdk_project};
-use crate::{Error, ErrorKind};
+use crate::project::{check_project, is_google_sdk_project};
+use crate::{Error, ErrorKind, Project, ProjectSource};
 
 /// What the search for the project uses.
 #[derive(Debug)]
@@ -160,7 +160,8 @@ fn with_source_name(source: ProjectSource, error: Error) -> Error {
     if source == ProjectSource::Explicit {
         return error;
     }
-    let message = format!("{error} (from {source})");
+    let ProjectOrigin { name, .. } = source.into();
+    let message = format!("{error} (from {name})");
     error.context(message)
 }
 

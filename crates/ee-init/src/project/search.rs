@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use ee_credentials::Credentials;
 use ee_rest::ApiError;
-use ee_token::internal::{Exchange, sanitize_message};
+use ee_rest::internal::{LOGIN_WITH_SCOPES, project_at_fault, refusal};
+use ee_token::internal::{Exchange, RefusalCause, sanitize_message};
 use ee_token::{AccessToken, Endpoint, HttpClient, Remedy, Request, RetryPolicy};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, StatusCode};
@@ -166,6 +167,7 @@ pub(crate) async fn get<T: DeserializeOwned>(
             })?;
             headers.insert("x-goog-user-project", payer);
         }
+        let _waiting = tracing::debug_span!("waiting", for = host(url), attempt = tries + 1);
         let error = match exchange.send(request).await {
             Ok(received) if received.status == StatusCode::OK => {
                 if let Some(cache) = credentials.token_cache() {
@@ -227,6 +229,30 @@ pub(crate) fn explain(api: &ApiError, url: &Url, credentials: &Credentials) -> E
     let set_project =
         "Set the project with --project, or permanently with `eectl project set PROJECT`.";
     let error = |kind, message: String| Error::new(kind, message).with_api(api.clone());
+    let at_fault = project_at_fault(api, None);
+    let refusal = refusal(api, host, at_fault.as_deref());
+    let or_set_project = |mut remedy: Remedy| {
+        remedy.text = format!("{} {set_project}", remedy.text).into();
+        remedy
+    };
+    let cause = match api.status.as_u16() {
+        400..=499 if !api.is_transient() => refusal.cause(),
+        _ => None,
+    };
+    if let Some(cause) = cause {
+        let kind = match cause {
+            RefusalCause::ApiDisabled => ErrorKind::ApiDisabled,
+            RefusalCause::AccountDisabled => ErrorKind::CredentialsRejected,
+            _ => ErrorKind::PermissionDenied,
+        };
+        let message = match cause {
+            RefusalCause::ApiDisabled => {
+                format!("the API {host} is not enabled in the project that {who} is billed to")
+            }
+            _ => format!("{host} denied access to {who}: {}", api.message),
+        };
+        return error(kind, message).with_remedy(or_set_project(refusal.remedy(cause)));
+    }
     match (api.status.as_u16(), api.reason.as_deref()) {
         (401, _) => error(
             ErrorKind::CredentialsRejected,
@@ -246,19 +272,25 @@ pub(crate) fn explain(api: &ApiError, url: &Url, credentials: &Credentials) -> E
             ErrorKind::InsufficientScopes,
             format!("the token of {who} lacks the scope cloud-platform, which {host} needs"),
         )
-        .with_remedy(Remedy::new(format!(
-            "Log in again with the scope cloud-platform. {set_project}"
-        ))),
-        (403, Some("SERVICE_DISABLED")) => error(
-            ErrorKind::ApiDisabled,
-            format!("the API {host} is not enabled in the project that {who} is billed to"),
+        .with_remedy(
+            Remedy::new(format!(
+                "Log in again with the scope cloud-platform. {set_project}"
+            ))
+            .command(LOGIN_WITH_SCOPES),
+        ),
+        (511, _) => error(
+            ErrorKind::NetworkBlocked,
+            format!("the request to {host} did not reach Google: this network requires a login"),
         )
-        .with_remedy(enable(host, api, set_project)),
+        .with_remedy(Remedy::of_captive_portal()),
         (403, _) => error(
             ErrorKind::PermissionDenied,
             format!("{host} denied access to {who}: {}", api.message),
         )
-        .with_remedy(Remedy::new(set_project)),
+        .with_remedy(or_set_project(match api.reason.as_deref() {
+            Some("IAM_PERMISSION_DENIED") => Remedy::new("The account may not list projects."),
+            _ => refusal.unknown(),
+        })),
         (429, _) => error(
             ErrorKind::QuotaExceeded,
             format!("a rate limit of {host} was exceeded: {}", api.message),
@@ -276,19 +308,5 @@ pub(crate) fn explain(api: &ApiError, url: &Url, credentials: &Credentials) -> E
             format!("{host} has a problem: {}", api.message),
         )
         .with_remedy(Remedy::new("Try again in a moment.").url("https://status.cloud.google.com/")),
-    }
-}
-
-fn enable(host: &str, api: &ApiError, otherwise: &str) -> Remedy {
-    let remedy = Remedy::new(format!("Enable the API. {otherwise}"));
-    let payer = api
-        .metadata
-        .get("consumer")
-        .map(|name| name.trim_start_matches("projects/"))
-        // Only a valid ID becomes part of a command.
-        .filter(|payer| crate::check_project(payer).is_ok());
-    match payer {
-        Some(payer) => remedy.command(format!("gcloud services enable {host} --project={payer}")),
-        None => remedy,
     }
 }

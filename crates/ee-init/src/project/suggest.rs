@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::project::listed::ListedProject;
 use crate::project::search::search;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Project};
 
 /// A suggestion must not delay the error noticeably.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -19,7 +19,7 @@ const MAX_SUGGESTIONS: usize = 3;
 /// If the projects cannot be listed, the error is returned unchanged.
 pub(crate) async fn add_suggestions(
     error: Error,
-    requested: &str,
+    requested: &Project,
     http: &HttpClient,
     credentials: &Credentials,
 ) -> Error {
@@ -33,10 +33,11 @@ pub(crate) async fn add_suggestions(
     let Ok(Ok(projects)) = timeout(TIMEOUT, search(http, credentials, None)).await else {
         return error;
     };
-    let near = suggestions(misspelled(&error, requested), &projects);
-    let Some(mut remedy) = error.remedy().cloned().filter(|_| !near.is_empty()) else {
+    let near = suggestions(misspelled(&error, &requested.id), &projects);
+    if near.is_empty() {
         return error;
-    };
+    }
+    let mut remedy = error.remedy().clone();
     remedy.text = format!("Did you mean {}? {}", near.join(" or "), remedy.text).into();
     error.with_remedy(remedy)
 }

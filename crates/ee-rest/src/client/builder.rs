@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use crate::client::{Inner, Shared};
+use crate::error::explain::ProjectOrigin;
 use crate::project_id::{LEGACY_PROJECT, ProjectId};
 use crate::request::options::{RequestOptions, request_options};
 use crate::request::path::check_base;
@@ -44,6 +45,7 @@ pub struct ClientBuilder {
     pub(crate) auth: Auth,
     pub(crate) http: HttpClient,
     pub(crate) project: Option<String>,
+    pub(crate) project_origin: Option<ProjectOrigin>,
     pub(crate) quota_project: Option<String>,
     pub(crate) principal: Option<String>,
     base_url: Option<Url>,
@@ -67,6 +69,7 @@ impl ClientBuilder {
             auth,
             http,
             project: None,
+            project_origin: None,
             quota_project: None,
             principal: None,
             base_url: None,
@@ -200,12 +203,12 @@ impl ClientBuilder {
         .clone();
         check_base(&base)?;
         let target = endpoints.resolve(&base).map_err(|error| {
-            let remedy = error.remedy().cloned().unwrap_or_else(|| {
-                Remedy::new("Use an https URL without a user name, or an http URL of this machine.")
-            });
+            let remedy = Remedy::new(
+                "Use an https URL without a user name, or an http URL of this machine.",
+            );
             Error::new(ErrorKind::InvalidRequest, error.to_string())
                 .with_cause(error)
-                .with_remedy(remedy)
+                .or_remedy(remedy)
         })?;
         if let Some(project) = &self.project {
             ProjectId::check(project)?;
@@ -275,6 +278,12 @@ impl fmt::Debug for ClientBuilder {
             .field("auth", &self.auth)
             .finish_non_exhaustive()
     }
+}
+
+/// Sets where the project came from, which errors about it say.
+pub fn with_project_origin(mut builder: ClientBuilder, origin: ProjectOrigin) -> ClientBuilder {
+    builder.project_origin = Some(origin);
+    builder
 }
 
 /// Returns the quota project header, or `None` for the legacy project, which cannot be billed.

@@ -66,9 +66,10 @@ impl Inner {
     /// own.
     pub(crate) fn caller<'a>(&'a self, project: Option<&'a str>) -> Caller<'a> {
         let options = &self.options;
-        let quota_project = options.quota_project.as_deref();
+        let other = options.quota_project.as_deref().or(project);
         Caller {
-            project: quota_project.or(project).or(options.project.as_deref()),
+            project: other.or(options.project.as_deref()),
+            origin: options.project_origin.filter(|_| other.is_none()),
             principal: options.principal.as_deref(),
         }
     }

@@ -57,6 +57,8 @@ pub struct ApiError {
     pub links: Vec<HelpLink>,
     /// `QuotaFailure.violations`: the exceeded quotas.
     pub quota_violations: Vec<QuotaViolation>,
+    /// `PreconditionFailure.violations`: the violated preconditions.
+    pub precondition_violations: Vec<PreconditionViolation>,
     /// `RetryInfo.retryDelay`: the minimum delay before a retry.
     pub retry_delay: Option<Duration>,
     from_intermediary: bool,
@@ -79,6 +81,18 @@ pub struct QuotaViolation {
     /// What the quota applies to: `project:p`, for example.
     pub subject: String,
     /// The server's description of the quota.
+    pub description: String,
+}
+
+/// A violated precondition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PreconditionViolation {
+    /// The type of the precondition: `VPC_SERVICE_CONTROLS`, for example.
+    pub kind: String,
+    /// What the precondition applies to.
+    pub subject: String,
+    /// The server's description of the violation.
     pub description: String,
 }
 
@@ -134,6 +148,7 @@ impl ApiError {
             metadata: BTreeMap::new(),
             links: Vec::new(),
             quota_violations: Vec::new(),
+            precondition_violations: Vec::new(),
             retry_delay: None,
             from_intermediary: false,
         }
@@ -174,6 +189,16 @@ impl ApiError {
                             subject: text(v, "subject").unwrap_or_default(),
                             description: text(v, "description").unwrap_or_default(),
                         }));
+                }
+                Some("google.rpc.PreconditionFailure") => {
+                    let violations = list(detail, "violations").iter();
+                    self.precondition_violations.extend(violations.map(|v| {
+                        PreconditionViolation {
+                            kind: text(v, "type").unwrap_or_default(),
+                            subject: text(v, "subject").unwrap_or_default(),
+                            description: text(v, "description").unwrap_or_default(),
+                        }
+                    }));
                 }
                 Some("google.rpc.RetryInfo") => self.retry_delay = seconds(detail),
                 _ => {}

@@ -1,7 +1,5 @@
 //! What went wrong.
 
-use ee_token::Remedy;
-
 /// The kind of an [`Error`](crate::Error).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -41,8 +39,8 @@ pub enum ErrorKind {
     InvalidArgument,
     /// A transient server error: 500, 502, 503 or 504.
     ServerError,
-    /// A 403 that is not from Earth Engine: a proxy blocked the request, or Google does not serve
-    /// this network or region.
+    /// A response that is not from Earth Engine: a proxy blocked the request, the network requires a
+    /// login, or Google does not serve this network or region.
     NetworkBlocked,
     /// The host could not be reached, or the connection was lost.
     Network,
@@ -62,9 +60,42 @@ pub enum ErrorKind {
     Runtime,
     /// Another user serves the emulator's address, or its owner is unknown.
     UntrustedEmulator,
+    /// An environment variable for the network is set and cannot be used.
+    InvalidEnvironment,
 }
 
 impl ErrorKind {
+    /// All kinds, except those of the token layer.
+    pub const ALL: &'static [Self] = &[
+        Self::CredentialsRejected,
+        Self::InsufficientScopes,
+        Self::NoProject,
+        Self::InvalidProject,
+        Self::ProjectDenied,
+        Self::ProjectSuspended,
+        Self::ProjectNotFound,
+        Self::ApiDisabled,
+        Self::NotRegistered,
+        Self::PermissionDenied,
+        Self::QuotaExceeded,
+        Self::DailyQuotaExceeded,
+        Self::MemoryLimitExceeded,
+        Self::NotFound,
+        Self::InvalidArgument,
+        Self::ServerError,
+        Self::NetworkBlocked,
+        Self::Network,
+        Self::Timeout,
+        Self::InvalidResponse,
+        Self::InvalidRequest,
+        Self::OperationFailed,
+        Self::OperationCancelled,
+        Self::File,
+        Self::Runtime,
+        Self::UntrustedEmulator,
+        Self::InvalidEnvironment,
+    ];
+
     /// Returns whether the same call may succeed later without any change.
     pub fn is_transient(self) -> bool {
         match self {
@@ -74,19 +105,45 @@ impl ErrorKind {
         }
     }
 
-    /// Returns the remedy of an error whose cause has none.
-    pub(crate) fn default_remedy(self) -> Remedy {
-        Remedy::new(match self {
-            Self::Token(kind) if !kind.is_transient() => "Log in again, or use another credential.",
+    /// Returns the remedy of errors for which there is no more specific one.
+    pub fn default_remedy(self) -> &'static str {
+        match self {
+            Self::Token(kind) => kind.default_remedy(),
+            Self::CredentialsRejected => {
+                "Log in again, or create a new key. If the program supplied an access token, it has expired: supply a new one."
+            }
+            Self::InsufficientScopes => ee_token::ErrorKind::InvalidScope.default_remedy(),
+            Self::NoProject | Self::InvalidProject => {
+                "Set the ID of a Cloud project that is registered for Earth Engine."
+            }
+            Self::ProjectDenied | Self::PermissionDenied => {
+                "Ask the owner of the project for the permission that the server's message names."
+            }
+            Self::ProjectSuspended => "Use another project, or ask its owner to appeal.",
+            Self::ProjectNotFound => "Set the ID of a project that this account can access.",
+            Self::ApiDisabled => "Enable the Earth Engine API in the project.",
+            Self::NotRegistered => "Register the project for Earth Engine.",
+            Self::QuotaExceeded => {
+                "Send fewer requests at once, or wait a minute. This limit is temporary."
+            }
+            Self::DailyQuotaExceeded => "Wait until the next day, or request a higher quota.",
+            Self::MemoryLimitExceeded => "Compute less in one request, or export the result.",
+            Self::NotFound => "Check the name and your access to it.",
+            Self::InvalidArgument => "Change the request as the server's message says.",
+            Self::ServerError => "Try again in a moment.",
+            Self::NetworkBlocked => "Try from another network, or check the proxy (HTTPS_PROXY).",
             Self::Network | Self::Timeout => {
                 "Try again, or set a longer timeout or deadline. If it fails again, check the network and the proxy."
             }
-            Self::InvalidRequest | Self::UntrustedEmulator => {
-                "Check the client's base URL and the emulator's address."
-            }
             Self::InvalidResponse => "Set a larger max_response_size, or request less at once.",
+            Self::InvalidRequest => "Change the part of the request that the message names.",
+            Self::OperationFailed | Self::OperationCancelled => {
+                "Correct the cause that the message names, and start the operation again."
+            }
+            Self::File => "Check the path, its permissions and the free space.",
             Self::Runtime => "Call it from within a tokio runtime, or use the blocking client.",
-            _ => "Try again in a moment.",
-        })
+            Self::UntrustedEmulator => ee_token::ErrorKind::UntrustedEmulator.default_remedy(),
+            Self::InvalidEnvironment => ee_token::ErrorKind::InvalidEnvironment.default_remedy(),
+        }
     }
 }

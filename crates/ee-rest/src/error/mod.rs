@@ -54,11 +54,6 @@ impl Error {
         self.0.details().project.as_deref()
     }
 
-    /// Returns the server's message, if the server responded with an error.
-    pub fn server_message(&self) -> Option<&str> {
-        self.0.details().server_message.as_deref()
-    }
-
     /// Returns how many times the request was sent. 0 if it was invalid or no access token could
     /// be obtained.
     pub fn attempts(&self) -> u32 {
@@ -114,20 +109,7 @@ impl Error {
     /// Creates the error of a failed token request. `purpose` says what the token is for.
     pub(crate) fn token(purpose: impl fmt::Display, error: ee_token::Error) -> Self {
         let message = format!("could not get an access token for {purpose}: {error}");
-        Self::new(ErrorKind::Token(error.kind()), message)
-            .with_cause(error)
-            .or_default_remedy()
-    }
-
-    /// Sets the kind's default remedy if there is no other.
-    pub(crate) fn or_default_remedy(self) -> Self {
-        match self.remedy() {
-            Some(_) => self,
-            None => {
-                let remedy = self.kind().default_remedy();
-                self.with_remedy(remedy)
-            }
-        }
+        Self::new(ErrorKind::Token(error.kind()), message).with_cause(error)
     }
 
     /// Sets how many times the request was sent.
@@ -138,11 +120,6 @@ impl Error {
 
     pub(crate) fn with_project(mut self, project: impl Into<String>) -> Self {
         self.0.details_mut().project = Some(project.into());
-        self
-    }
-
-    pub(crate) fn with_server_message(mut self, message: impl Into<String>) -> Self {
-        self.0.details_mut().server_message = Some(message.into());
         self
     }
 

@@ -145,7 +145,7 @@ impl StreamingResponse {
                 ),
             ),
         };
-        let error = error.with_attempts(self.attempts).or_default_remedy();
+        let error = error.with_attempts(self.attempts);
         self.body = Body::Broken(error.clone());
         Err(error)
     }

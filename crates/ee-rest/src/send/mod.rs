@@ -237,6 +237,8 @@ impl<'a> Call<'a> {
             }
             // Fetched only now, because an earlier token may have expired while queueing.
             self.secrets.token = self.token().await.map_err(&mut or_last)?;
+            let host = self.client.base.host_str().unwrap_or_default();
+            let _waiting = tracing::debug_span!("waiting", for = host, attempt = self.attempts + 1);
             let failed = match self.attempt(permit).await {
                 Ok(()) => {
                     shared.budget.succeeded(spent);
@@ -347,9 +349,7 @@ impl<'a> Call<'a> {
             Some(Err(error)) => Err(self.token_failure(error)),
             None => {
                 let message = format!("no access token for {} before the deadline", self.name());
-                Err(Error::new(ErrorKind::Timeout, message)
-                    .with_attempts(self.attempts)
-                    .or_default_remedy())
+                Err(Error::new(ErrorKind::Timeout, message).with_attempts(self.attempts))
             }
         }
     }
@@ -469,6 +469,9 @@ impl<'a> Call<'a> {
                 (ErrorKind::InvalidResponse, AttemptFailure::Permanent)
             }
             ee_token::ErrorKind::Runtime => (ErrorKind::Runtime, AttemptFailure::Permanent),
+            ee_token::ErrorKind::InvalidEnvironment => {
+                (ErrorKind::InvalidEnvironment, AttemptFailure::Permanent)
+            }
             _ => (ErrorKind::Network, AttemptFailure::ResponseLost),
         };
         let failure = if error.was_not_sent() {
@@ -478,10 +481,14 @@ impl<'a> Call<'a> {
         };
         let refused_stream = error.is_refused_stream();
         let message = format!("{} failed: {error}", self.name());
+        let error = match kind {
+            // The response is too long for this client's limit.
+            ErrorKind::InvalidResponse => error.or_remedy(Remedy::new(kind.default_remedy())),
+            _ => error,
+        };
         let error = Error::new(kind, message)
             .with_attempts(self.attempts)
-            .with_cause(error)
-            .or_default_remedy();
+            .with_cause(error);
         FailedAttempt {
             refused_stream,
             ..self.failed(error, failure)
@@ -497,9 +504,7 @@ impl<'a> Call<'a> {
             "{} failed: no response from {host} before the timeout",
             self.name()
         );
-        let error = Error::new(ErrorKind::Timeout, message)
-            .with_attempts(self.attempts)
-            .or_default_remedy();
+        let error = Error::new(ErrorKind::Timeout, message).with_attempts(self.attempts);
         self.failed(error, AttemptFailure::ResponseLost)
     }
 

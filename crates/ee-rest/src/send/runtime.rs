@@ -8,8 +8,9 @@ use crate::{Error, ErrorKind};
 pub(crate) fn check_runtime() -> Result<(), Error> {
     match Handle::try_current() {
         Ok(_) => Ok(()),
-        Err(_) => Err(
-            Error::new(ErrorKind::Runtime, "a request needs a tokio runtime").or_default_remedy(),
-        ),
+        Err(_) => Err(Error::new(
+            ErrorKind::Runtime,
+            "a request needs a tokio runtime",
+        )),
     }
 }

@@ -39,7 +39,7 @@ async fn error_describes_a_response_that_is_not_json() {
             (ErrorKind::InvalidResponse, 1)
         );
         assert!(error.to_string().contains(expected), "{error}");
-        assert!(error.remedy().is_some());
+        assert!(!error.remedy().text.is_empty());
     }
 }
 
@@ -55,7 +55,7 @@ async fn value_of_another_type_is_not_blamed_on_an_intermediary() {
     let error = computed.unwrap_err();
     assert!(error.to_string().contains("2.5"), "{error}");
     assert_eq!(error.kind(), ErrorKind::InvalidResponse);
-    assert!(!error.remedy().unwrap().text.contains("proxy"));
+    assert!(!error.remedy().text.contains("proxy"));
 }
 
 #[tokio::test]

@@ -361,7 +361,7 @@ async fn closure_errors_are_returned_unchanged() {
     let error = TokenCache::new(source).token().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidCredential);
     assert_eq!(error.principal(), Some("robot@example.com"));
-    assert_eq!(error.remedy().unwrap().text, "Create the role.");
+    assert_eq!(error.remedy().text, "Create the role.");
 }
 
 #[tokio::test(start_paused = true)]

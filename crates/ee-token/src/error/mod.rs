@@ -2,10 +2,14 @@
 
 pub(crate) mod network;
 pub(crate) mod quoted;
+pub(crate) mod refusal;
 pub(crate) mod remedy;
 pub(crate) mod report;
 
 use crate::error::network::is_refused_stream;
+use crate::error::refusal::RefusalCause;
+use crate::error::remedy::{UNCONFIRMED_REJECTION, UNEXPECTED_INTERMEDIARY};
+use crate::error::report::ErrorExtra;
 use crate::error_type;
 
 error_type! {
@@ -18,10 +22,15 @@ error_type! {
     /// assert_eq!(error.kind(), ErrorKind::InvalidKey);
     /// assert!(!error.is_transient());
     /// ```
-    Error, ErrorKind
+    Error, ErrorKind, Option<RefusalCause>
 }
 
 impl Error {
+    pub(crate) fn with_refusal_cause(mut self, cause: RefusalCause) -> Self {
+        *self.0.extra_mut() = Some(cause);
+        self
+    }
+
     /// Returns whether the request certainly had no effect: the connection could not be
     /// established, or the server [refused the stream](Self::is_refused_stream).
     pub fn was_not_sent(&self) -> bool {
@@ -81,9 +90,69 @@ pub enum ErrorKind {
     UntrustedEmulator,
     /// There is no tokio runtime, it was shut down repeatedly, or the token source panicked.
     Runtime,
+    /// An environment variable for the network is set and cannot be used: a proxy, the certificate
+    /// authorities.
+    InvalidEnvironment,
 }
 
 impl ErrorKind {
+    /// All kinds.
+    pub const ALL: &'static [Self] = &[
+        Self::InvalidKey,
+        Self::InvalidCredential,
+        Self::Rejected,
+        Self::UnconfirmedRejection,
+        Self::ReauthenticationRequired,
+        Self::ClockSkew,
+        Self::InvalidScope,
+        Self::Expired,
+        Self::InvalidResponse,
+        Self::Server,
+        Self::Network,
+        Self::Timeout,
+        Self::Io,
+        Self::DisallowedUrl,
+        Self::UntrustedEmulator,
+        Self::Runtime,
+        Self::InvalidEnvironment,
+    ];
+
+    /// Returns the remedy of errors for which there is no more specific one.
+    pub fn default_remedy(self) -> &'static str {
+        match self {
+            Self::InvalidKey => "Create a new key, and use its file without changes.",
+            Self::InvalidCredential => {
+                "Compare the value that the message names with the original file, or create the credential again."
+            }
+            Self::Rejected => "Log in again, or create a new credential.",
+            Self::UnconfirmedRejection => UNCONFIRMED_REJECTION,
+            Self::ReauthenticationRequired => {
+                "Your organization requires a new login from time to time: log in again."
+            }
+            Self::ClockSkew => "Synchronize this machine's clock with network time.",
+            Self::InvalidScope => {
+                "Log in again with the scopes that Earth Engine needs: `eectl auth login --scopes earthengine,cloud-platform`."
+            }
+            Self::Expired => "Supply a new token: this one has expired and cannot be refreshed.",
+            Self::InvalidResponse => UNEXPECTED_INTERMEDIARY,
+            Self::Server => "Try again in a moment.",
+            Self::Network | Self::Timeout => {
+                "Check the network connection, the proxy (HTTPS_PROXY, NO_PROXY) and the firewall, then try again."
+            }
+            Self::Io => "Try again. If it fails again, close files, or check the file system.",
+            Self::DisallowedUrl => {
+                "Correct the URL. If the host is yours, allow it with --allow-host or `allow_host`."
+            }
+            Self::UntrustedEmulator => {
+                "Stop the program that serves the emulator's address, and start the emulator as your own user."
+            }
+            Self::Runtime => {
+                "Call from inside a tokio runtime that keeps running, or use the blocking client."
+            }
+            Self::InvalidEnvironment => "Correct the variable that the message names, or unset it.",
+        }
+    }
+
     /// Returns whether the same call may succeed later without any change.
     pub fn is_transient(self) -> bool {
         matches!(
@@ -114,3 +183,10 @@ impl ErrorKind {
         )
     }
 }
+
+/// Returns why a server refused the request, if the reason is known.
+pub fn refusal_cause(error: &Error) -> Option<RefusalCause> {
+    *error.0.extra()
+}
+
+impl ErrorExtra for Option<RefusalCause> {}

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use h2::Reason;
 
+use crate::transport::network_settings::NetworkSettings;
 use crate::{Error, ErrorKind, Remedy};
 
 /// Why no connection was established.
@@ -32,7 +33,7 @@ impl ConnectFailure {
         let chain = chain(error);
         let contains = |words: &[&str]| words.iter().any(|word| chain.contains(word));
         // A failed connection to a proxy is the proxy's, even if its name does not resolve.
-        if contains(&["tunnel error"]) {
+        if contains(&["tunnel error", "connecting to socks proxy"]) {
             Self::Proxy
         } else if contains(&["dns error", "lookup address"]) {
             Self::Dns
@@ -62,6 +63,21 @@ impl ConnectFailure {
 
     /// Returns how to fix the problem.
     pub(crate) fn remedy(self) -> Remedy {
+        let settings = NetworkSettings::of_process();
+        if self == Self::Proxy
+            && let Ok(Some(proxy)) = settings.https_proxy()
+        {
+            return proxy.remedy();
+        }
+        if self == Self::UntrustedCertificate
+            && let Some((name, _)) = settings.other_bundle
+            && !cfg!(any(windows, target_vendor = "apple", target_os = "android"))
+        {
+            return Remedy::new(format!(
+                "Another server responded in place of Google, such as a firewall that inspects traffic. {name} is set, but only other programs read it: set SSL_CERT_FILE to the same file."
+            ))
+            .command(format!("export SSL_CERT_FILE=\"${name}\""));
+        }
         Remedy::new(match self {
             Self::Dns => {
                 "Check the network connection and its name server. If this network requires a proxy, set HTTPS_PROXY to its URL."
@@ -133,12 +149,21 @@ fn innermost(error: &dyn StdError) -> String {
 fn own_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     let mut next = Some(error);
     while let Some(cause) = next {
-        if let Some(own) = cause.downcast_ref() {
+        if let Some(own) = cause.downcast_ref().or_else(|| of_verifier(cause)) {
             return Some(own);
         }
         next = cause.source();
     }
     None
+}
+
+/// Returns the error of the certificate verifier, which rustls and `io::Error` wrap.
+fn of_verifier<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+    let inner = cause.downcast_ref::<std::io::Error>()?.get_ref()?;
+    match inner.downcast_ref()? {
+        rustls::Error::Other(rustls::OtherError(error)) => error.downcast_ref(),
+        _ => None,
+    }
 }
 
 /// How an exchange failed.

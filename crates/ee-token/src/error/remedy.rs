@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
+pub(crate) const UNEXPECTED_INTERMEDIARY: &str = "An intermediary between this machine and Google sent or truncated the response. Check the proxy and the network's login page, then try again.";
+pub(crate) const UNCONFIRMED_REJECTION: &str = "This response does not show that the credential is invalid. Try again in a moment; if it fails again, check the proxy, and show the server's message to your administrator.";
+
 /// How to fix a problem: a sentence and, where they exist, a command and a web page.
 ///
 /// `Display` shows the sentence, the command and the URL on lines of their own.
@@ -35,15 +38,26 @@ impl Remedy {
 
     /// Returns the remedy for a response that cannot be Google's.
     pub fn unexpected_intermediary() -> Self {
-        Self::new(
-            "An intermediary between this machine and Google sent or truncated the response. Check the proxy and the network's login page, then try again.",
-        )
+        Self::new(UNEXPECTED_INTERMEDIARY)
     }
 
     /// Returns the remedy for an error status that does not show that the credential is invalid.
     pub fn of_unconfirmed_rejection() -> Self {
+        Self::new(UNCONFIRMED_REJECTION)
+    }
+
+    /// Returns the remedy for a refusal whose reason is not known to this library.
+    pub fn of_unknown_refusal() -> Self {
         Self::new(
-            "This response does not show that the credential is invalid. Try again in a moment; if it fails again, check the proxy, and show the server's message to your administrator.",
+            "The reason is not known to this program. Do what the server's message says, or show it to your administrator.",
+        )
+    }
+
+    /// Returns the remedy for a network that requires a login in a browser before it forwards requests
+    /// (RFC 6585 §6).
+    pub fn of_captive_portal() -> Self {
+        Self::new(
+            "This network requires a login. Open any web page in a browser, log in to the network, then try again.",
         )
     }
 

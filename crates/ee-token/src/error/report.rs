@@ -24,9 +24,11 @@ struct Body<K, X> {
 }
 
 /// What an error says apart from its kind and message, the same for every crate.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ErrorDetails {
-    pub remedy: Option<Remedy>,
+    pub remedy: Remedy,
+    /// Whether the remedy is that of the kind, which a more specific one replaces.
+    pub has_default_remedy: bool,
     pub principal: Option<String>,
     pub project: Option<String>,
     pub server_message: Option<String>,
@@ -52,11 +54,18 @@ impl<K: Copy, X: ErrorExtra> ErrorBody<K, X> {
     /// Cold, so that the linker places error handling apart from the code that every program runs,
     /// which short programs wait for.
     #[cold]
-    pub fn new(kind: K, message: impl Into<String>) -> Self {
+    pub fn new(kind: K, message: impl Into<String>, default_remedy: &'static str) -> Self {
         Self(Arc::new(Body {
             kind,
             message: message.into(),
-            details: ErrorDetails::default(),
+            details: ErrorDetails {
+                remedy: Remedy::new(default_remedy),
+                has_default_remedy: true,
+                principal: None,
+                project: None,
+                server_message: None,
+                source: None,
+            },
             extra: X::default(),
         }))
     }
@@ -85,6 +94,16 @@ impl<K: Copy, X: ErrorExtra> ErrorBody<K, X> {
         &mut Arc::make_mut(&mut self.0).details
     }
 
+    /// Replaces the remedy. A blank one is ignored.
+    pub fn set_remedy(&mut self, remedy: Remedy) {
+        if remedy.text.trim().is_empty() {
+            return;
+        }
+        let details = self.details_mut();
+        details.remedy = remedy;
+        details.has_default_remedy = false;
+    }
+
     pub fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.details().source.as_deref().map(|s| s as _)
     }
@@ -105,7 +124,10 @@ impl<K: Copy, X: ErrorExtra> ErrorBody<K, X> {
     pub fn set_cause(&mut self, error: impl HasDetails) {
         let theirs = error.details().clone();
         let ours = self.details_mut();
-        ours.remedy = ours.remedy.take().or(theirs.remedy);
+        if ours.has_default_remedy {
+            ours.remedy = theirs.remedy;
+            ours.has_default_remedy = theirs.has_default_remedy;
+        }
         ours.principal = ours.principal.take().or(theirs.principal);
         ours.project = ours.project.take().or(theirs.project);
         ours.server_message = ours.server_message.take().or(theirs.server_message);
@@ -133,9 +155,7 @@ impl<K: Copy, X: ErrorExtra> ErrorBody<K, X> {
             }
             next = error.source();
         }
-        if let Some(remedy) = &details.remedy {
-            write!(report, "\nhint: {remedy}")?;
-        }
+        write!(report, "\nhint: {}", details.remedy)?;
         f.write_str(&sanitize(&report, &[]))
     }
 }
@@ -168,9 +188,7 @@ impl<K: Copy + fmt::Debug, X: ErrorExtra> fmt::Debug for ErrorBody<K, X> {
                 out.field(name, text);
             }
         }
-        if let Some(remedy) = &details.remedy {
-            out.field("remedy", remedy);
-        }
+        out.field("remedy", &details.remedy);
         if let Some(source) = &details.source {
             out.field("source", source);
         }
@@ -179,8 +197,9 @@ impl<K: Copy + fmt::Debug, X: ErrorExtra> fmt::Debug for ErrorBody<K, X> {
 }
 
 /// Declares a crate's `Error`: one word wide, cloneable, with a kind, a remedy, a principal and a
-/// source. The kind must have `fn is_transient(self) -> bool`. Data that only this crate's errors
-/// have goes into a third type, an [`ErrorExtra`].
+/// source. The kind must have `fn is_transient(self) -> bool` and `fn default_remedy(self) -> &'static
+/// str`, so that no error is without a remedy. Data that only this crate's errors have goes into a
+/// third type, an [`ErrorExtra`].
 #[doc(hidden)]
 #[macro_export]
 macro_rules! error_type {
@@ -200,7 +219,8 @@ macro_rules! error_type {
             /// concerned, and must not contain a secret.
             #[cold]
             pub fn new(kind: $kind, message: impl Into<String>) -> Self {
-                Self($crate::internal::ErrorBody::new(kind, message))
+                let remedy = kind.default_remedy();
+                Self($crate::internal::ErrorBody::new(kind, message, remedy))
             }
 
             /// Returns the kind of the error.
@@ -213,9 +233,9 @@ macro_rules! error_type {
                 self.kind().is_transient()
             }
 
-            /// Returns how to fix the problem, if known.
-            pub fn remedy(&self) -> Option<&$crate::Remedy> {
-                self.0.details().remedy.as_ref()
+            /// Returns how to fix the problem.
+            pub fn remedy(&self) -> &$crate::Remedy {
+                &self.0.details().remedy
             }
 
             /// Returns the principal concerned, usually an email address, if known.
@@ -226,7 +246,30 @@ macro_rules! error_type {
             /// Sets how to fix the problem.
             #[must_use]
             pub fn with_remedy(mut self, remedy: $crate::Remedy) -> Self {
-                self.0.details_mut().remedy = Some(remedy);
+                self.0.set_remedy(remedy);
+                self
+            }
+
+            /// Sets how to fix the problem, unless a remedy was set that is more specific than the
+            /// default of the kind.
+            #[must_use]
+            pub fn or_remedy(self, remedy: $crate::Remedy) -> Self {
+                if self.0.details().has_default_remedy {
+                    self.with_remedy(remedy)
+                } else {
+                    self
+                }
+            }
+
+            /// Returns the server's message, if a server responded with an error.
+            pub fn server_message(&self) -> Option<&str> {
+                self.0.details().server_message.as_deref()
+            }
+
+            /// Sets the server's message, which must not contain a secret.
+            #[must_use]
+            pub fn with_server_message(mut self, message: impl Into<String>) -> Self {
+                self.0.details_mut().server_message = Some(message.into());
                 self
             }
 
@@ -248,7 +291,7 @@ macro_rules! error_type {
             }
 
             /// Sets the underlying error, and adopts its remedy, principal and project if this
-            /// error has none.
+            /// error has none of its own.
             #[must_use]
             pub fn with_cause(mut self, cause: impl $crate::internal::HasDetails) -> Self {
                 self.0.set_cause(cause);
@@ -327,7 +370,8 @@ mod tests {
     fn report_does_not_repeat_causes_or_control_the_terminal() {
         let inner = std::io::Error::other("gone\u{1b}[2J");
         let error = Error::new(ErrorKind::Network, format!("failed: {inner}")).with_source(inner);
-        assert_eq!(format!("{error:?}"), "failed: gone[2J");
+        let report = format!("{error:?}");
+        assert!(report.starts_with("failed: gone[2J\nhint: "), "{report}");
     }
 
     #[test]
@@ -343,11 +387,30 @@ mod tests {
     }
 
     #[test]
+    fn more_specific_remedy_replaces_the_default_of_the_kind() {
+        let bare = Error::new(ErrorKind::Timeout, "late");
+        assert_eq!(bare.remedy().text, ErrorKind::Timeout.default_remedy());
+        for blank in ["", " \n"] {
+            assert_eq!(
+                bare.clone().with_remedy(Remedy::new(blank)).remedy(),
+                bare.remedy()
+            );
+        }
+        let adopted = bare.clone().with_cause(failed());
+        assert_eq!(adopted.remedy(), failed().remedy());
+        let chosen = bare.or_remedy(Remedy::new("Wait."));
+        assert_eq!(
+            chosen.clone().or_remedy(Remedy::new("Run.")).remedy(),
+            chosen.remedy()
+        );
+    }
+
+    #[test]
     fn cause_does_not_replace_details() {
         let error = Error::new(ErrorKind::Timeout, "late")
             .with_remedy(Remedy::new("Wait."))
             .with_cause(failed());
-        assert_eq!(error.remedy().unwrap().text, "Wait.");
+        assert_eq!(error.remedy().text, "Wait.");
         assert_eq!(error.principal(), Some("jane@example.com"));
     }
 }

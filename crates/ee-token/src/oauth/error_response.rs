@@ -1,13 +1,13 @@
 //! The error responses of token endpoints (RFC 6749 §5.2 and Google's extensions).
 
-use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::error::refusal::{Refusal, RpcStatus};
 use crate::secret::sanitize::sanitize_message;
 use crate::secret::wipe::zeroize_json;
-use crate::transport::exchange::{ReceivedResponse, try_again};
+use crate::transport::exchange::ReceivedResponse;
 use crate::{Error, ErrorKind, Remedy};
 
 /// An error response. Wiped, because a server may echo the request.
@@ -15,6 +15,8 @@ pub(crate) struct OAuthError {
     code: Zeroizing<String>,
     description: Zeroizing<String>,
     subtype: Zeroizing<String>,
+    /// The details, in the format of Google's newer services.
+    status: Option<RpcStatus>,
 }
 
 impl OAuthError {
@@ -28,19 +30,17 @@ impl OAuthError {
             error_subtype: Option<String>,
         }
         let mut response: ErrorBody = serde_json::from_slice(body).ok()?;
-        let inner = |name: &str| {
-            response
-                .error
-                .get(name)
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-        };
+        let status = response
+            .error
+            .is_object()
+            .then(|| RpcStatus::read(&response.error));
+        let inner = |get: fn(&RpcStatus) -> &String| Some(get(status.as_ref()?).clone());
         let code = match &response.error {
             Value::String(code) => Some(code.clone()),
-            Value::Object(_) => Some(inner("status").unwrap_or_default()),
+            Value::Object(_) => Some(inner(|status| &status.code).unwrap_or_default()),
             _ => None,
         };
-        let message = inner("message");
+        let message = inner(|status| &status.message);
         zeroize_json(&mut response.error);
         let [code, description, subtype] = [
             code,
@@ -52,6 +52,7 @@ impl OAuthError {
             code: code?,
             description: description?,
             subtype: subtype?,
+            status,
         })
     }
 }
@@ -60,8 +61,8 @@ impl OAuthError {
 /// are redacted.
 ///
 /// Only an error code that concerns the credential rejects it, and only with the status that belongs
-/// to the code. Any other response may come from a proxy, a filter or a gateway, or have an unknown
-/// meaning, and is transient.
+/// to the code, or a reason that is [known](RefusalCause). Any other response may come from a proxy,
+/// a filter or a gateway, or have an unknown meaning, and is transient.
 pub(crate) fn classify(received: &ReceivedResponse, host: &str, secrets: &[&str]) -> Error {
     let Some(response) = OAuthError::parse(&received.body) else {
         return received.unexplained(host);
@@ -79,26 +80,32 @@ pub(crate) fn classify(received: &ReceivedResponse, host: &str, secrets: &[&str]
             ErrorKind::Server,
             format!("{host} cannot respond now: {message}"),
         )
-        .with_remedy(try_again());
+        .with_server_message(message);
     }
-    let rejects = matches!(
-        received.status,
-        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED
-    );
-    match response.meaning().filter(|_| rejects) {
-        Some((kind, remedy)) => {
-            Error::new(kind, format!("{host} rejected the credential: {message}"))
-                .with_remedy(remedy)
-        }
-        None => Error::new(
+    let refusal = response.refusal(host);
+    let status = received.status.as_u16();
+    let cause = refusal
+        .cause()
+        .filter(|_| matches!(status, 400 | 401 | 403));
+    let meaning = response
+        .meaning(&refusal)
+        .filter(|_| matches!(status, 400 | 401));
+    let error = match (cause, meaning) {
+        (Some(cause), _) => rejected(ErrorKind::Rejected, host, &message)
+            .with_remedy(refusal.remedy(cause))
+            .with_refusal_cause(cause),
+        (None, Some((kind, remedy))) => rejected(kind, host, &message).with_remedy(remedy),
+        (None, None) => Error::new(
             ErrorKind::UnconfirmedRejection,
-            format!(
-                "{host} responded with status {}: {message}",
-                received.status.as_u16()
-            ),
+            format!("{host} responded with status {status}: {message}"),
         )
-        .with_remedy(Remedy::of_unconfirmed_rejection()),
-    }
+        .with_remedy(refusal.with_link(Remedy::of_unconfirmed_rejection())),
+    };
+    error.with_server_message(message)
+}
+
+fn rejected(kind: ErrorKind, host: &str, message: &str) -> Error {
+    Error::new(kind, format!("{host} rejected the credential: {message}"))
 }
 
 impl OAuthError {
@@ -117,39 +124,70 @@ impl OAuthError {
         )
     }
 
+    fn refusal<'a>(&'a self, host: &'a str) -> Refusal<'a> {
+        match &self.status {
+            Some(status) => status.refusal(host),
+            None => Refusal {
+                host,
+                names: vec![&self.code, &self.subtype],
+                message: &self.description,
+                ..Refusal::default()
+            },
+        }
+    }
+
     /// Returns the kind and the remedy of a rejection, or `None` if the code does not concern the
     /// credential.
-    fn meaning(&self) -> Option<(ErrorKind, Remedy)> {
+    fn meaning(&self, refusal: &Refusal<'_>) -> Option<(ErrorKind, Remedy)> {
+        let of_kind = |kind: ErrorKind| (kind, Remedy::new(kind.default_remedy()));
         let meaning = match self.code.as_str() {
-            "invalid_grant" if matches!(self.subtype.as_str(), "invalid_rapt" | "rapt_required") => (
-                ErrorKind::ReauthenticationRequired,
-                Remedy::new("Your organization requires a new login from time to time: log in again."),
-            ),
+            "invalid_grant"
+                if matches!(self.subtype.as_str(), "invalid_rapt" | "rapt_required") =>
+            {
+                of_kind(ErrorKind::ReauthenticationRequired)
+            }
             // Google has no error code for this.
             "invalid_grant" if self.description.contains("reasonable timeframe") => (
                 ErrorKind::ClockSkew,
-                Remedy::new("The clock of this machine is wrong. Synchronize it with a time server.")
-                    .command("timedatectl set-ntp true"),
+                Remedy::new(
+                    "The clock of this machine is wrong. Synchronize it with a time server.",
+                )
+                .command("timedatectl set-ntp true"),
             ),
-            "invalid_scope" => (
-                ErrorKind::InvalidScope,
-                Remedy::new("Request scopes that were granted, or log in again with the scopes that you need."),
-            ),
-            "unauthorized_client" => (
-                ErrorKind::Rejected,
-                Remedy::new("A service account that acts for a person needs domain-wide delegation for exactly these scopes: ask the domain's administrator.")
-                    .url("https://admin.google.com/ac/owl/domainwidedelegation"),
-            ),
-            // RFC 6749 §5.2, RFC 8693 §2.2.2, and what Google adds to them.
-            "invalid_grant" | "invalid_client" | "deleted_client" | "disabled_client"
-            | "access_denied" | "account_disabled" | "admin_policy_enforced" | "invalid_request"
-            | "invalid_target" | "invalid_token" | "org_internal" | "unsupported_grant_type"
-            | "INVALID_ARGUMENT" => (
-                ErrorKind::Rejected,
-                Remedy::new("Log in again, or create a new credential."),
-            ),
+            "invalid_scope" => of_kind(ErrorKind::InvalidScope),
+            "invalid_grant" if is_about_grant(&self.description) => of_kind(ErrorKind::Rejected),
+            "invalid_client" | "deleted_client" | "disabled_client" | "invalid_token" => {
+                of_kind(ErrorKind::Rejected)
+            }
+            // RFC 6749 §5.2, RFC 8693 §2.2.2, and what Google adds to them. The code alone does not
+            // say what is wrong.
+            "invalid_grant"
+            | "access_denied"
+            | "invalid_request"
+            | "invalid_target"
+            | "unauthorized_client"
+            | "unsupported_grant_type"
+            | "INVALID_ARGUMENT" => (ErrorKind::Rejected, refusal.unknown()),
             _ => return None,
         };
         Some(meaning)
     }
+}
+
+/// Returns whether the description of an `invalid_grant` says that the grant is invalid, expired or
+/// revoked, as the code does, and not that something else is wrong.
+pub fn is_about_grant(description: &str) -> bool {
+    let description = description.to_ascii_lowercase();
+    let words = [
+        "token",
+        "expired",
+        "revoked",
+        "grant",
+        "code",
+        "jwt",
+        "assertion",
+        "signature",
+    ];
+    matches!(description.trim(), "" | "bad request" | "unauthorized")
+        || words.iter().any(|word| description.contains(word))
 }

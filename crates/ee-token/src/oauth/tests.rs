@@ -313,7 +313,7 @@ fn only_codes_about_the_credential_reject_it() {
             let error = classify(&received, "oauth2.googleapis.com", &[]);
             assert!(error.is_transient(), "{status} {body}");
             assert!(!error.kind().is_rejection(), "{status} {body}");
-            assert!(error.remedy().is_some(), "{status} {body}");
+            assert!(!error.remedy().text.is_empty(), "{status} {body}");
         }
     }
     // With status 400 or 401, the code must be a known one.
@@ -331,7 +331,7 @@ fn only_codes_about_the_credential_reject_it() {
             let received = ReceivedResponse::with_body(status, body.as_bytes());
             let error = classify(&received, "oauth2.googleapis.com", &[]);
             assert!(error.is_transient(), "{status} {body}");
-            assert!(error.remedy().is_some(), "{status} {body}");
+            assert!(!error.remedy().text.is_empty(), "{status} {body}");
         }
     }
 }

@@ -113,6 +113,10 @@ impl ReceivedResponse {
     pub fn unexplained(&self, host: &str) -> Error {
         let code = self.status.as_u16();
         let message = format!("{host} responded with status {code} and no explanation");
+        if self.status == StatusCode::NETWORK_AUTHENTICATION_REQUIRED {
+            return Error::new(ErrorKind::Network, message)
+                .with_remedy(Remedy::of_captive_portal());
+        }
         if self.is_busy() {
             Error::new(ErrorKind::Server, message).with_remedy(try_again())
         } else {
@@ -189,7 +193,11 @@ impl<'a> Exchange<'a> {
         let started = Instant::now();
         let mut retries = 0;
         loop {
-            let failed = match self.attempt(request()?).await {
+            let request = request()?;
+            // Open until the next attempt: who watches it knows what is being waited for.
+            let host = request.url().host_str().unwrap_or_default();
+            let _waiting = tracing::debug_span!("waiting", for = host, attempt = retries + 1);
+            let failed = match self.attempt(request).await {
                 Ok(received) => match interpret(&received) {
                     Ok(done) => return Ok(done),
                     Err(failed) => FailedAttempt {

@@ -5,6 +5,7 @@ pub(crate) mod emulator;
 pub(crate) mod endpoints;
 pub(crate) mod exchange;
 pub(crate) mod listener;
+pub(crate) mod network_settings;
 pub(crate) mod pool;
 pub(crate) mod reason;
 pub(crate) mod retry;

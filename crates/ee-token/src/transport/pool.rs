@@ -11,6 +11,7 @@ use url::Url;
 use crate::transport::connector::{CONNECT_TIMEOUT, SharedConnections, open_ahead};
 use crate::transport::emulator::ListenerCheck;
 use crate::transport::endpoints::{LOCALHOST, localhost};
+use crate::transport::network_settings::NetworkSettings;
 use crate::transport::tls;
 use crate::{Error, ErrorKind, Remedy};
 
@@ -61,7 +62,8 @@ struct HostChannel {
 impl HostChannel {
     fn new(url: &Url, transfer: Transfer) -> Result<Self, Error> {
         tls::load_roots();
-        let builder = Client::builder()
+        let builder = NetworkSettings::of_process()
+            .set_proxies(Client::builder())?
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(MAX_IDLE);
         let client = match transfer {
@@ -222,7 +224,10 @@ impl Pool {
             (_, Some(client)) => Ok(Some(client)),
             (None, None) => Ok(None),
             (Some(_), None) => {
-                let new = || self.build(Client::builder().connect_timeout(CONNECT_TIMEOUT));
+                let new = || {
+                    let builder = NetworkSettings::of_process().set_proxies(Client::builder())?;
+                    self.build(builder.connect_timeout(CONNECT_TIMEOUT))
+                };
                 self.own.get_or_try_init(new).map(Some)
             }
         }

@@ -17,9 +17,9 @@ use rustls::{
     ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
     WantsVerifier,
 };
-use rustls_platform_verifier::Verifier;
 use zeroize::Zeroizing;
 
+use crate::transport::network_settings::NetworkSettings;
 use crate::{Error, ErrorKind, Remedy};
 
 static PROVIDER: Lazy<Arc<CryptoProvider>> =
@@ -123,10 +123,38 @@ pub(crate) fn client_config_with_roots(pem: &str) -> Result<ClientConfig, Error>
 #[derive(Debug)]
 struct LazyVerifier;
 
-static VERIFIER: OnceCell<Verifier> = OnceCell::new();
+#[cfg(not(all(unix, not(target_vendor = "apple"), not(target_os = "android"))))]
+static VERIFIER: OnceCell<rustls_platform_verifier::Verifier> = OnceCell::new();
+#[cfg(all(unix, not(target_vendor = "apple"), not(target_os = "android")))]
+static VERIFIER: OnceCell<Arc<rustls::client::WebPkiServerVerifier>> = OnceCell::new();
 
-fn platform() -> Result<&'static Verifier, rustls::Error> {
-    VERIFIER.get_or_try_init(|| Verifier::new(PROVIDER.clone()))
+#[cfg(not(all(unix, not(target_vendor = "apple"), not(target_os = "android"))))]
+fn platform() -> Result<&'static dyn ServerCertVerifier, rustls::Error> {
+    let verifier =
+        VERIFIER.get_or_try_init(|| rustls_platform_verifier::Verifier::new(PROVIDER.clone()))?;
+    Ok(verifier)
+}
+
+/// Verifies with the authorities that the environment names, as these systems do.
+#[cfg(all(unix, not(target_vendor = "apple"), not(target_os = "android")))]
+fn platform() -> Result<&'static dyn ServerCertVerifier, rustls::Error> {
+    use rustls::OtherError;
+    let verifier = VERIFIER.get_or_try_init(|| {
+        let found = NetworkSettings::of_process().authorities();
+        let found = found.map_err(|error| rustls::Error::Other(OtherError(Arc::new(error))))?;
+        if let Some(error) = found.unusable {
+            tracing::warn!("{error}");
+        }
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(found.certificates);
+        rustls::client::WebPkiServerVerifier::builder_with_provider(
+            Arc::new(roots),
+            PROVIDER.clone(),
+        )
+        .build()
+        .map_err(|error| rustls::Error::Other(OtherError(Arc::new(error))))
+    })?;
+    Ok(verifier.as_ref())
 }
 
 /// Loads the root certificates in a thread, while the first connection is established.

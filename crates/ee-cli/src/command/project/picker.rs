@@ -80,10 +80,7 @@ pub(super) fn prompt_for_id<I: BufRead, O: Write>(prompt: &mut Prompt<I, O>) -> 
 }
 
 fn error_line(error: &earthengine::Error) -> String {
-    match error.remedy() {
-        Some(remedy) => format!("{error}. {}", remedy.text),
-        None => error.to_string(),
-    }
+    format!("{error}. {}", error.remedy().text)
 }
 
 fn by_number<'a>(input: &str, shown: &[&'a ListedProject]) -> Option<&'a ListedProject> {

@@ -241,7 +241,7 @@ async fn in_memory_credentials_have_no_config() {
     ] {
         let error = credentials.to_config().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.remedy().is_some());
+        assert!(!error.remedy().text.is_empty());
         assert!(!format!("{error:?}").contains("canary"));
     }
 }
@@ -297,7 +297,7 @@ async fn worker_rejects_missing_or_other_credentials() {
         let error = find(&settings).await;
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(words), "{error}");
-        assert!(error.remedy().is_some(), "{error}");
+        assert!(!error.remedy().text.is_empty(), "{error}");
     }
     let unknown = r#"{"version": 1, "kind": "x", "found": "gcloud_adc", "private_key": "x"}"#;
     assert!(serde_json::from_str::<CredentialConfig>(unknown).is_err());

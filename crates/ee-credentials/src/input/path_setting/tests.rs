@@ -113,7 +113,7 @@ fn each_setting_is_named_with_where_the_value_belongs() {
         let error = setting.check(key).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidFile);
         assert_eq!(error.to_string(), message);
-        assert_eq!(error.remedy().unwrap().text, hint);
+        assert_eq!(error.remedy().text, hint);
     }
     let error = check_path_flag("--input", Path::new("{\"a\": 1}")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidOptions);
@@ -133,7 +133,7 @@ fn every_kind_has_a_hint_for_every_setting() {
             PathSetting::Argument,
         ] {
             let error = setting.check(Path::new(&form.text)).unwrap_err();
-            let remedy = error.remedy().unwrap();
+            let remedy = error.remedy();
             assert!(remedy.text.len() > 20, "{remedy}");
             let shown = format!("{error} {error:?} {error:#?} {remedy} {setting:?}");
             assert_eq!(finder.find(&shown), [], "{}", form.name);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use ee_token::internal::{UrlField, open_ahead};
+use ee_token::internal::{RefusalCause, UrlField, open_ahead, refusal_cause};
 use ee_token::{
     AccessToken, ClientBasicAuth, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes,
     SecretString, TokenEndpoint, TokenFuture, TokenSource,
@@ -20,6 +20,8 @@ use crate::kinds::external_account::context::Context;
 use crate::kinds::external_account::source::Source;
 use crate::{CredentialOptions, Error};
 
+const TROUBLESHOOTING: &str =
+    "https://cloud.google.com/iam/docs/troubleshooting-workload-identity-federation";
 const MEMBERS_PAGE: &str = "https://cloud.google.com/iam/docs/workload-identity-federation-with-deployment-pipelines#access";
 
 /// The service account to impersonate.
@@ -187,33 +189,35 @@ impl TokenExchange {
         let message = error.to_string();
         let audience = &self.account.audience;
         let source = self.source.noun();
-        let remedy = if message.contains("invalid_target") {
-            Remedy::new(
+        let is = |code: &str| message.contains(code);
+        let remedy = match refusal_cause(&error) {
+            Some(RefusalCause::AttributeCondition) => Some(Remedy::new(format!(
+                "The provider's attribute condition does not accept the subject token from {source}. Compare the token's claims with the condition, and change one of them."
+            ))),
+            Some(_) => None,
+            None if is("invalid_target") => Some(Remedy::new(
                 "The provider does not exist or is disabled. Compare `audience` with the provider's name.",
-            )
-        } else if message.contains("invalid_client") {
-            Remedy::new("Check `client_id` and `client_secret`: the OAuth client is unknown.")
-        } else if message.contains("invalid_grant") && message.contains("expired") {
-            Remedy::new(format!(
+            )),
+            None if is("invalid_client") => Some(Remedy::new(
+                "Check `client_id` and `client_secret`: the OAuth client is unknown.",
+            )),
+            None if is("invalid_grant") && is("expired") => Some(Remedy::new(format!(
                 "The subject token has expired, or the clock of this machine is wrong. Make sure that {source} provides a new token."
-            ))
-        } else if message.contains("invalid_grant") {
-            Remedy::new(format!(
-                "Compare the subject token from {source} with the provider's issuer, audiences and attribute condition."
-            ))
-        } else {
-            Remedy::new(
-                "Create the credential configuration again, and compare it with the provider's settings.",
-            )
+            ))),
+            None if is("invalid_grant") => Some(Remedy::new(format!(
+                "Compare the subject token from {source} with the provider's issuer, audiences and attribute mapping."
+            ))),
+            None => None,
         };
-        error
-            .context(format!(
-                "{message} (federation with {audience}, subject token from {source}, {})",
-                self.context.location
-            ))
-            .with_remedy(remedy.url(
-                "https://cloud.google.com/iam/docs/troubleshooting-workload-identity-federation",
-            ))
+        let error = error.context(format!(
+            "{message} (federation with {audience}, subject token from {source}, {})",
+            self.context.location
+        ));
+        let remedy = remedy.unwrap_or_else(|| error.remedy().clone());
+        error.with_remedy(match &remedy.url {
+            Some(_) => remedy,
+            None => remedy.url(TROUBLESHOOTING),
+        })
     }
 
     /// Adds the principal and a remedy to a rejected impersonation. Federated identities need another

@@ -108,10 +108,8 @@ impl ImpersonatedServiceAccount {
         let Some(principal) = &self.source_principal else {
             return error;
         };
-        let asks_for_role = error
-            .remedy()
-            .and_then(|remedy| remedy.command.as_deref())
-            .is_some_and(|command| command.contains("--member="));
+        let command = error.remedy().command.as_deref();
+        let asks_for_role = command.is_some_and(|command| command.contains("--member="));
         let error = match member(principal) {
             Some(member) if asks_for_role && self.route.delegates.is_empty() => {
                 error.with_remedy(iam::grant_role(&self.route.target, Some(&member)))

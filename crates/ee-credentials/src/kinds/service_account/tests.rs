@@ -118,13 +118,7 @@ async fn delegated_subject_must_be_allowed() {
     let credentials = || Credentials::from_json(&account.json_key(), &options).unwrap();
     let error = credentials().token().await.unwrap_err();
     assert_eq!(error.kind(), Token::Rejected);
-    assert!(
-        error
-            .remedy()
-            .unwrap()
-            .text
-            .contains("domain-wide delegation")
-    );
+    assert!(error.remedy().text.contains("domain-wide delegation"));
 
     emulator.allow_delegation(ROBOT, "jane@example.com");
     assert_eq!(credentials().principal(), Some("jane@example.com"));
@@ -239,7 +233,7 @@ async fn rejected_key_is_named_with_a_remedy() {
         let message = error.to_string();
         assert!(message.contains(description), "{message}");
         assert!(message.contains(account.private_key_id()), "{message}");
-        let remedy = error.remedy().unwrap();
+        let remedy = error.remedy();
         assert_eq!(remedy.command, Some(command));
         assert!(
             remedy
@@ -262,14 +256,14 @@ async fn unsafe_account_name_stays_out_of_commands() {
         "Invalid JWT Signature.",
         "Invalid grant: account not found",
         "The OAuth client was disabled.",
-        "Something else.",
+        "Invalid JWT: no.",
     ] {
         let body = json!({"error": "invalid_grant", "error_description": description});
         emulator.fault("oauth2.googleapis.com", Fault::status(400).json(&body));
         let credentials = Credentials::from_json(&file.to_string(), &options).unwrap();
         let error = credentials.token().await.unwrap_err();
         assert_eq!(error.principal(), Some(name));
-        let remedy = error.remedy().unwrap();
+        let remedy = error.remedy();
         let command = remedy.command.as_deref().unwrap_or("ACCOUNT");
         assert!(command.ends_with("ACCOUNT"), "{command}");
         let url = remedy.url.as_deref().unwrap();
@@ -301,7 +295,7 @@ fn invalid_service_account_fields_are_named() {
         let options = CredentialOptions::default();
         let error = Credentials::from_json(&file.to_string(), &options).unwrap_err();
         assert!(error.to_string().contains(field), "{field}: {error}");
-        assert!(error.remedy().is_some());
+        assert!(!error.remedy().text.is_empty());
         let shown = format!("{error:?}");
         assert!(
             !shown.contains("canary") && !shown.contains("MII"),

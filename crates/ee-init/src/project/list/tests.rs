@@ -248,11 +248,17 @@ async fn denied_listing_has_a_reason_and_a_remedy() {
         assert_eq!(error.kind(), kind);
         assert!(error.to_string().contains(names), "{error}");
         assert_eq!(error.server_message(), Some("No."));
-        let remedy = error.remedy().unwrap();
+        let remedy = error.remedy();
         assert!(remedy.text.contains("eectl project set"), "{remedy}");
-        let command = (kind == ErrorKind::ApiDisabled).then_some(
-            "gcloud services enable cloudresourcemanager.googleapis.com --project=pays-for-it",
-        );
+        let command = match kind {
+            ErrorKind::ApiDisabled => Some(
+                "gcloud services enable cloudresourcemanager.googleapis.com --project=pays-for-it",
+            ),
+            ErrorKind::InsufficientScopes => {
+                Some("eectl auth login --scopes earthengine,cloud-platform --force")
+            }
+            _ => None,
+        };
         assert_eq!(remedy.command.as_deref(), command);
     }
 }
@@ -266,7 +272,8 @@ async fn invalid_project_does_not_get_into_a_command() {
     emulator.fault(RESOURCE_MANAGER, Fault::status(403).json(&body));
     let error = jane(&emulator).list_projects().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ApiDisabled);
-    assert_eq!(error.remedy().unwrap().command, None);
+    let command = error.remedy().command.as_deref().unwrap();
+    assert!(command.ends_with("--project=PROJECT"), "{command}");
 }
 
 #[tokio::test]

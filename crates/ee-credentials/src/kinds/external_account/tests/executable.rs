@@ -151,10 +151,7 @@ async fn executable_is_never_found_in_the_current_directory() {
         machine.set("PATH", path);
         let error = machine.token_error(source.clone()).await;
         assert!(error.to_string().contains("PATH"), "{path}: {error}");
-        assert!(
-            error.remedy().unwrap().text.contains("absolute path"),
-            "{error}"
-        );
+        assert!(error.remedy().text.contains("absolute path"), "{error}");
         assert!(
             !planted.path().join("ee-test-program.ran").exists(),
             "{path}"

@@ -93,7 +93,7 @@ async fn metadata_server_is_not_a_source_of_subject_tokens() {
                 message.contains("`url`") && message.contains("metadata server"),
                 "{message}"
             );
-            assert!(error.remedy().unwrap().url.is_some());
+            assert!(error.remedy().url.is_some());
         }
     }
     assert!(machine.emulator.requests().is_empty());
