@@ -137,9 +137,9 @@ fn host(region: Option<&str>) -> String {
 
 /// Reads the response of `AssumeRoleWithWebIdentity`.
 fn access_key(xml: &str) -> Option<AccessKey> {
-    let secret = |name| Some(SecretString::from(xml_element(xml, name)?));
+    let secret = |name| Some(SecretString::from(xml_element(xml, name)?.as_str()));
     Some(AccessKey {
-        id: xml_element(xml, "AccessKeyId")?,
+        id: xml_element(xml, "AccessKeyId")?.to_string(),
         secret: secret("SecretAccessKey")?,
         session_token: secret("SessionToken"),
     })
