@@ -29,7 +29,19 @@ pub fn stated_reason(body: &[u8], secrets: &[&str]) -> Option<String> {
 
 /// Returns a text from a server or a program as one line that a message can quote.
 pub fn quotable(text: &str, secrets: &[&str]) -> String {
-    let line = Zeroizing::new(text.split_whitespace().collect::<Vec<_>>().join(" "));
+    // Large enough, because growing would leave copies behind.
+    let mut line = Zeroizing::new(String::with_capacity(2 * text.len()));
+    for part in text.lines().map(str::trim).filter(|part| !part.is_empty()) {
+        if !line.is_empty() && !line.ends_with(['.', ',', ':', ';', '!', '?', '-']) {
+            line.push(';');
+        }
+        for word in part.split_whitespace() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
     without_tokens(&sanitize_message(&line, secrets))
 }
 
@@ -167,7 +179,10 @@ mod tests {
             (r#"[{"error": {"message": "no way"}}]"#, "no way"),
             (r#""no way""#, "no way"),
             ("[7]: no way", "[7]: no way"),
-            ("first line\nsecond  line\n", "first line second line"),
+            (
+                "a line\n\n a  sentence.\r\nthe end\n",
+                "a line; a sentence. the end",
+            ),
             ("Forbidden", "Forbidden"),
         ] {
             assert_eq!(

@@ -89,7 +89,7 @@ impl WebIdentity {
             |received| self.interpret(received, token),
         );
         assumed.await.map_err(|FailedAttempt { error, .. }| {
-            let why = format_args!("{host} did not return keys of the role {ROLE}: {error}");
+            let why = format_args!("{host} did not return keys of the role in {ROLE}: {error}");
             context.error(error.kind(), why).with_cause(error)
         })
     }
