@@ -16,7 +16,7 @@ const AUDIENCE: &str = "//iam.googleapis.com/projects/123456789012/locations/glo
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 /// The kinds by name.
-pub(crate) const KINDS: [&str; 20] = [
+pub(crate) const KINDS: [&str; 22] = [
     "service account",
     "service account for a person",
     "self-signed service account",
@@ -33,6 +33,8 @@ pub(crate) const KINDS: [&str; 20] = [
     "subject token of a closure",
     "AWS by variables",
     "AWS by its machine",
+    "AWS by its container",
+    "AWS by a web identity",
     "certificate",
     "federation with impersonation",
     "token",
@@ -207,14 +209,38 @@ pub(crate) fn make(kind: &str, prefix: &str, keys: &Keys, dir: &Path) -> Made {
             ));
         }
         "subject token of a closure" => made.supply = Some(secret("subject token", "")),
-        "AWS by variables" | "AWS by its machine" => {
-            if kind.ends_with("variables") {
-                made.variables.extend([
+        "AWS by variables"
+        | "AWS by its machine"
+        | "AWS by its container"
+        | "AWS by a web identity" => {
+            if kind != "AWS by its machine" {
+                made.variables.push(("AWS_REGION", "us-east-1".to_owned()));
+            }
+            match kind {
+                "AWS by variables" => made.variables.extend([
                     ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
                     ("AWS_SECRET_ACCESS_KEY", secret("AWS key", "")),
                     ("AWS_SESSION_TOKEN", secret("AWS session", "")),
-                    ("AWS_REGION", "us-east-1".to_owned()),
-                ]);
+                ]),
+                "AWS by its container" => made.variables.extend([
+                    ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/c".to_owned()),
+                    (
+                        "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+                        secret("container token", ""),
+                    ),
+                ]),
+                "AWS by a web identity" => {
+                    let token = write(dir, "web-identity", &secret("web identity token", ""));
+                    let token = token.display().to_string();
+                    made.variables.extend([
+                        (
+                            "AWS_ROLE_ARN",
+                            "arn:aws:iam::123456789012:role/r".to_owned(),
+                        ),
+                        ("AWS_WEB_IDENTITY_TOKEN_FILE", token),
+                    ]);
+                }
+                _ => {}
             }
             made.json = Some(external(
                 json!({

@@ -162,6 +162,7 @@ fn secrets(request: &Request) -> Vec<(String, String)> {
                 "code",
                 "code_verifier",
                 "subject_token",
+                "WebIdentityToken",
                 "token",
                 "access_token",
             ];

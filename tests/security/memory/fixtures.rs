@@ -84,6 +84,7 @@ impl Fixture {
             ("an AWS key", ""),
             ("an AWS session", ""),
             ("an AWS metadata session", ""),
+            ("an AWS container token", ""),
             ("an authorization code", "4/0A"),
             ("an API key", "AIza"),
         ] {

@@ -19,7 +19,7 @@ use crate::fixtures::{Fixture, learn_text};
 /// A part of the lifecycle, with its name.
 type Stage = (&'static str, fn(&Fixture));
 
-pub const STAGES: [Stage; 21] = [
+pub const STAGES: [Stage; 23] = [
     ("service account", |fixture| {
         fixture.credential("service-account.json")
     }),
@@ -56,6 +56,21 @@ pub const STAGES: [Stage; 21] = [
     ("AWS by variables", Fixture::aws),
     ("AWS by its machine", |fixture| {
         fixture.credential("aws.json")
+    }),
+    ("AWS by its container", |fixture| {
+        let token = exempt(|| fixture.secret("an AWS container token"));
+        fixture.aws_with(&[
+            ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/c"),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN", &token),
+        ]);
+        exempt(move || drop(token));
+    }),
+    ("AWS by a web identity", |fixture| {
+        let path = exempt(|| fixture.path("subject.txt").display().to_string());
+        fixture.aws_with(&[
+            ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/r"),
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", &path),
+        ]);
     }),
     ("metadata server", Fixture::metadata_server),
     ("requests", Fixture::requests),
@@ -159,16 +174,19 @@ impl Fixture {
 
     fn aws(&self) {
         let (key, session) = exempt(|| (self.secret("an AWS key"), self.secret("an AWS session")));
+        self.aws_with(&[
+            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", &key),
+            ("AWS_SESSION_TOKEN", &session),
+        ]);
+        exempt(move || drop((key, session)));
+    }
+
+    fn aws_with(&self, variables: &[(&str, &str)]) {
         self.credential_with(
             "aws.json",
-            &[
-                ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
-                ("AWS_SECRET_ACCESS_KEY", &key),
-                ("AWS_SESSION_TOKEN", &session),
-                ("AWS_REGION", "us-east-1"),
-            ],
+            &[variables, &[("AWS_REGION", "us-east-1")]].concat(),
         );
-        exempt(move || drop((key, session)));
     }
 
     fn metadata_server(&self) {

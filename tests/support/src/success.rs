@@ -22,11 +22,17 @@ pub fn success(path: &str, mut secret: impl FnMut(&'static str) -> String) -> Ve
         json!({"accessToken": secret("an access token"), "expireTime": "2099-01-01T01:00:00Z"})
     } else if path.contains("/computeMetadata/") && !path.contains("/token") {
         return google("123456789012");
-    } else if path.ends_with("/security-credentials/a-role") {
+    } else if path.ends_with("/security-credentials/a-role") || path.contains(ECS) {
         let credentials = json!({"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "ASIAEXAMPLE",
             "SecretAccessKey": secret("an AWS key"), "Token": secret("an AWS session"),
             "Expiration": "2099-01-01T00:00:00Z"});
         return text(&credentials.to_string());
+    } else if path.contains(AWS_STS) {
+        let (key, session) = (secret("an AWS key"), secret("an AWS session"));
+        return text(&format!(
+            "<Credentials><AccessKeyId>ASIAEXAMPLE</AccessKeyId><SecretAccessKey>{key}</SecretAccessKey>\
+             <SessionToken>{session}</SessionToken></Credentials>"
+        ));
     } else if is_subject_token_source(path) {
         return match last {
             "security-credentials" => text("a-role"),
@@ -48,7 +54,12 @@ pub fn success(path: &str, mut secret: impl FnMut(&'static str) -> String) -> Ve
     response("200 OK", headers, body.to_string().as_bytes())
 }
 
-/// Returns whether the path is that of AWS's metadata server or of a URL source.
+/// The credential endpoint of a container, and AWS's Security Token Service.
+const ECS: &str = "/169.254.170.2/";
+const AWS_STS: &str = "/sts.us-east-1.amazonaws.com/";
+
+/// Returns whether the path is that of a source of AWS keys or of a URL source.
 pub fn is_subject_token_source(path: &str) -> bool {
-    path.contains("/latest/") || path.starts_with("/tokens.example.com")
+    let sources = ["/latest/", "/tokens.example.com", ECS, AWS_STS];
+    sources.iter().any(|source| path.contains(source))
 }

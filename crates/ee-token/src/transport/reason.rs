@@ -29,7 +29,19 @@ pub fn stated_reason(body: &[u8], secrets: &[&str]) -> Option<String> {
 
 /// Returns a text from a server or a program as one line that a message can quote.
 pub fn quotable(text: &str, secrets: &[&str]) -> String {
-    let line = Zeroizing::new(text.split_whitespace().collect::<Vec<_>>().join(" "));
+    // Large enough, because growing would leave copies behind.
+    let mut line = Zeroizing::new(String::with_capacity(2 * text.len()));
+    for part in text.lines().map(str::trim).filter(|part| !part.is_empty()) {
+        if !line.is_empty() && !line.ends_with(['.', ',', ':', ';', '!', '?', '-']) {
+            line.push(';');
+        }
+        for word in part.split_whitespace() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
     without_tokens(&sanitize_message(&line, secrets))
 }
 
@@ -41,7 +53,7 @@ fn of_json(mut body: Value) -> Option<Zeroizing<String>> {
             .iter()
             .flat_map(|object| names.iter().filter_map(|name| object.get(name)));
         let mut texts = fields.filter_map(|value| match value {
-            Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+            Value::String(text) if !text.trim().is_empty() => Some(Zeroizing::new(text.clone())),
             _ => None,
         });
         texts.next()
@@ -68,13 +80,13 @@ fn of_xml(text: &str) -> Option<Zeroizing<String>> {
 }
 
 /// Returns the text of the first element with this name and without attributes.
-pub fn xml_element(text: &str, name: &str) -> Option<String> {
+pub fn xml_element(text: &str, name: &str) -> Option<Zeroizing<String>> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     let (content, _) = rest.split_once(&format!("</{name}>"))?;
     if content.contains('<') {
         return None;
     }
-    let mut out = content.trim().to_owned();
+    let mut out = Zeroizing::new(content.trim().to_owned());
     // The last one must not create another entity.
     for (entity, character) in [
         ("&lt;", "<"),
@@ -84,18 +96,23 @@ pub fn xml_element(text: &str, name: &str) -> Option<String> {
         ("&#39;", "'"),
         ("&amp;", "&"),
     ] {
-        out = out.replace(entity, character);
+        if out.contains(entity) {
+            out = Zeroizing::new(out.replace(entity, character));
+        }
     }
     (!out.is_empty()).then_some(out)
 }
 
-fn joined(code: Option<String>, message: Option<String>) -> Option<Zeroizing<String>> {
-    let joined = match (code, message) {
-        (Some(code), Some(message)) if !message.contains(&code) => [&code, ": ", &message].concat(),
-        (_, Some(message)) => message,
-        (code, None) => code?,
-    };
-    Some(Zeroizing::new(joined))
+fn joined(
+    code: Option<Zeroizing<String>>,
+    message: Option<Zeroizing<String>>,
+) -> Option<Zeroizing<String>> {
+    match (code, message) {
+        (Some(code), Some(message)) if !message.contains(code.as_str()) => {
+            Some(Zeroizing::new([&code, ": ", &message].concat()))
+        }
+        (code, message) => message.or(code),
+    }
 }
 
 /// Redacts words that look like tokens of an unknown kind. Such a word is long and has letters and
@@ -162,7 +179,10 @@ mod tests {
             (r#"[{"error": {"message": "no way"}}]"#, "no way"),
             (r#""no way""#, "no way"),
             ("[7]: no way", "[7]: no way"),
-            ("first line\nsecond  line\n", "first line second line"),
+            (
+                "a line\n\n a  sentence.\r\nthe end\n",
+                "a line; a sentence. the end",
+            ),
             ("Forbidden", "Forbidden"),
         ] {
             assert_eq!(

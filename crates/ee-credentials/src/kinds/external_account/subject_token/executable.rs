@@ -37,6 +37,9 @@ const MAX_QUOTED: usize = 900;
 const LAST_MESSAGES: Duration = Duration::from_millis(100);
 /// The newest supported version of the response.
 const VERSION: f64 = 1.0;
+/// The remedy for an executable that explains its failure.
+const FOLLOW: &str =
+    "Do what the command's message says. To try it, run the command in a shell as the same user.";
 /// The beginning of the error for a response that reports a failure.
 const REPORTED: &str = "it reports a failure";
 
@@ -107,8 +110,15 @@ impl Executable {
         let failed = |why: String| {
             let reason = reason(&stdout, &stderr);
             let reason = reason.filter(|reason| !why.contains(reason));
-            let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
-            self.error(context, &format!("{why}{reason}"))
+            match reason {
+                Some(reason) => self
+                    .error(context, &format!("{why}: {reason}"))
+                    .with_remedy(Remedy::new(FOLLOW)),
+                None if why.contains(REPORTED) => {
+                    self.error(context, &why).with_remedy(Remedy::new(FOLLOW))
+                }
+                None => self.error(context, &why),
+            }
         };
         let location = Location::Other("the executable's output".into());
         let token = Response::parse(&stdout, &location).and_then(|response| response.token());

@@ -67,7 +67,16 @@ impl Format {
                     "Set `format` to {\"type\": \"json\", \"subject_token_field_name\": \"NAME\"}, with the name of the field that contains the token, such as access_token or id_token.",
                 ))),
             Self::Text => Ok(SecretString::from(text)),
-            Self::Json(field) => JsonObject::parse(text, location)?.field(field),
+            Self::Json(field) => {
+                let object = JsonObject::parse(text, location)?;
+                object.field(field).map_err(|error| {
+                    let names: Vec<_> = object.names().take(8).map(clipped).collect();
+                    error.with_remedy(Remedy::new(format!(
+                        "Set `subject_token_field_name` to the field that contains the token. There are: {}.",
+                        names.join(", ")
+                    )))
+                })
+            }
         }
     }
 }

@@ -118,12 +118,8 @@ impl UrlToken {
                 .into());
         }
         if received.status != StatusCode::OK {
-            let why = received.describe(&secrets);
-            return Err(FailedAttempt::permanent(
-                error(Token::UnconfirmedRejection, &why).with_remedy(Remedy::new(
-                    "Check that this machine or job has the identity that `url` and `headers` ask for. In CI, their values are valid for one job only.",
-                )),
-            ));
+            let error = error(Token::UnconfirmedRejection, &received.describe(&secrets));
+            return Err(FailedAttempt::permanent(error.with_remedy(self.remedy())));
         }
         let text = std::str::from_utf8(&received.body).map_err(|_| {
             error(
@@ -150,14 +146,31 @@ impl UrlToken {
                 .trim_start()
                 .starts_with('{')
                 .then_some(text.as_bytes());
-            let stated = match json.and_then(|json| stated_reason(json, &secrets)) {
-                Some(reason) => format!(" ({reason})"),
-                None => String::new(),
-            };
-            let what = format!("responded without a token: {why}{stated}");
-            let error = error(Token::InvalidCredential, &what);
-            error.with_cause(why).into()
+            let what = format!("responded without a token: {why}");
+            match json.and_then(|json| stated_reason(json, &secrets)) {
+                Some(reason) => error(Token::InvalidCredential, &format!("{what} ({reason})"))
+                    .with_remedy(self.remedy()),
+                None => error(Token::InvalidCredential, &what),
+            }
+            .with_cause(why)
+            .into()
         })
+    }
+
+    /// Returns the remedy for a service that returns no token.
+    fn remedy(&self) -> Remedy {
+        let path = self.url.path();
+        if self.host().ends_with(".actions.githubusercontent.com") {
+            Remedy::new("Give the job the permission to request ID tokens (`permissions: {id-token: write}`). The file is valid for its own job only.")
+                .url("https://docs.github.com/actions/deployment/security-hardening-your-deployments/configuring-openid-connect-in-google-cloud-platform")
+        } else if path.ends_with("/identity/oauth2/token") || path.ends_with("/msi/token") {
+            Remedy::new("Assign a managed identity to this machine or app, and compare `resource` and `client_id` in `url` with it and with the registered application.")
+                .url("https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token")
+        } else {
+            Remedy::new(
+                "Check that this machine or job has the identity that `url` and `headers` ask for. In CI, their values are valid for one job only.",
+            )
+        }
     }
 }
 

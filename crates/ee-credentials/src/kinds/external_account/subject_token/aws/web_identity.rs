@@ -89,7 +89,7 @@ impl WebIdentity {
             |received| self.interpret(received, token),
         );
         assumed.await.map_err(|FailedAttempt { error, .. }| {
-            let why = format_args!("{host} did not return keys of the role {ROLE}: {error}");
+            let why = format_args!("{host} did not return keys of the role in {ROLE}: {error}");
             context.error(error.kind(), why).with_cause(error)
         })
     }
@@ -137,9 +137,9 @@ fn host(region: Option<&str>) -> String {
 
 /// Reads the response of `AssumeRoleWithWebIdentity`.
 fn access_key(xml: &str) -> Option<AccessKey> {
-    let secret = |name| Some(SecretString::from(xml_element(xml, name)?));
+    let secret = |name| Some(SecretString::from(xml_element(xml, name)?.as_str()));
     Some(AccessKey {
-        id: xml_element(xml, "AccessKeyId")?,
+        id: xml_element(xml, "AccessKeyId")?.to_string(),
         secret: secret("SecretAccessKey")?,
         session_token: secret("SessionToken"),
     })
