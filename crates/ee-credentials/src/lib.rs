@@ -63,5 +63,6 @@ pub use warning::Warning;
 /// Items for the other crates of this workspace, without stability guarantees.
 #[doc(hidden)]
 pub mod internal {
+    pub use crate::discovery::project::{earthengine_file_project, gcloud_project};
     pub use crate::input::file::without_blocking;
 }
