@@ -37,10 +37,16 @@ macro_rules! kinds {
 
 kinds! {
     aws
+    credential_sources
     external_account_variants
+    files_of_other_tools
+    inaccessible_locations
+    mangled_secrets
     metadata_server
+    misspelled_paths
     stated_reasons
     subject_token_urls
+    unused_credentials
 }
 
 fn dir() -> PathBuf {
