@@ -236,8 +236,8 @@ impl Credentials {
         let tokens = TokenCache::from(credential.source.clone());
         Self::with_auth(credential, AuthMethod::Token(tokens)).update(|inner| {
             inner.http = Some(options.http.clone());
-            if let Some(project) = &options.quota_project {
-                inner.credential.quota_project = Some(project.as_str().into());
+            if let Some(project) = options.overriding_quota_project() {
+                inner.credential.quota_project = Some(project.into());
             }
         })
     }

@@ -111,6 +111,15 @@ pub enum CredentialSource {
 }
 
 impl CredentialSource {
+    /// The sources that a search may be restricted to, in its order.
+    pub(crate) const SEARCHED: [Self; 5] = [
+        Self::EnvEarthEngineToken,
+        Self::EarthEngineFile,
+        Self::EnvGoogleApplicationCredentials,
+        Self::GcloudAdc,
+        Self::MetadataServer,
+    ];
+
     /// Returns the name in messages and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -125,6 +134,28 @@ impl CredentialSource {
     }
 }
 
+/// Parses the name of a source that is searched: [`CredentialSource::as_str`], also without `env:`.
+impl FromStr for CredentialSource {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        let is_named = |source: &Self| {
+            let own = source.as_str();
+            own == name || own.strip_prefix("env:") == Some(name)
+        };
+        Self::SEARCHED.into_iter().find(is_named).ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidOptions,
+                format!("{:?} is not a source of credentials", clipped(name)),
+            )
+            .with_remedy(Remedy::new(format!(
+                "The sources are {}.",
+                Self::SEARCHED.map(Self::as_str).join(", ")
+            )))
+        })
+    }
+}
+
 impl fmt::Display for CredentialSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -134,6 +165,18 @@ impl fmt::Display for CredentialSource {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn source_is_parsed_from_its_name() {
+        for source in CredentialSource::SEARCHED {
+            assert_eq!(source.as_str().parse::<CredentialSource>().unwrap(), source);
+        }
+        assert!("EARTHENGINE_TOKEN".parse::<CredentialSource>().is_ok());
+        for name in ["", "flag", "caller", "metadata"] {
+            let error = name.parse::<CredentialSource>().unwrap_err();
+            assert!(error.remedy().unwrap().text.contains("gcloud_adc"));
+        }
+    }
 
     #[test]
     fn kind_is_parsed_from_its_name() {

@@ -64,5 +64,6 @@ pub use warning::Warning;
 #[doc(hidden)]
 pub mod internal {
     pub use crate::discovery::environment::network_settings;
+    pub use crate::discovery::project::{earthengine_file_project, gcloud_project};
     pub use crate::input::file::without_blocking;
 }

@@ -1,5 +1,6 @@
 //! The caller's options for credentials.
 
+use ee_token::internal::is_google_sdk_project;
 use ee_token::{HttpClient, Remedy, Scopes};
 
 use crate::{CredentialKind, Environment, Error, ErrorKind};
@@ -86,11 +87,25 @@ impl CredentialOptions {
         self
     }
 
-    /// Sets the quota project, which takes precedence over the credential's own.
+    /// Sets the quota project, which takes precedence over `GOOGLE_CLOUD_QUOTA_PROJECT` and the
+    /// credential's own.
     #[must_use]
     pub fn quota_project(mut self, project: impl Into<String>) -> Self {
         self.quota_project = Some(project.into());
         self
+    }
+
+    /// Returns the quota project that takes precedence over the credential's own: the caller's, or
+    /// `GOOGLE_CLOUD_QUOTA_PROJECT`. Projects of Google's SDKs are never billed.
+    pub(crate) fn overriding_quota_project(&self) -> Option<String> {
+        const VARIABLE: &str = "GOOGLE_CLOUD_QUOTA_PROJECT";
+        let of_environment = || match &self.environment {
+            Some(environment) => environment.var(VARIABLE).map(str::to_owned),
+            None => std::env::var(VARIABLE).ok(),
+        };
+        let variable = of_environment().map(|project| project.trim().to_owned());
+        let usable = |project: &String| !project.is_empty() && !is_google_sdk_project(project);
+        self.quota_project.clone().or(variable.filter(usable))
     }
 
     /// Sets the environment that federation reads when it needs a token (`AWS_ACCESS_KEY_ID`,

@@ -10,7 +10,8 @@ use ee_token::{Remedy, Scopes};
 pub struct Warning {
     /// The stable code, for programs. About a credential file: `insecure_permissions`,
     /// `writable_by_others`, `owned_by_other_user`, `directory_writable_by_others`. About a
-    /// credential: `broad_scopes`, `env_var_ignored`, `login_expires`. About a saved login:
+    /// credential: `broad_scopes`, `env_var_ignored`, `login_expires`, `file_field_ignored`. About the
+    /// search: `location_inaccessible`. About a saved login:
     /// `login_expires`, `file_backed_up`, `env_var_takes_precedence`, `scopes_not_granted`.
     pub code: &'static str,
     /// A description of the problem.

@@ -6,7 +6,9 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use ee_credentials::internal::without_blocking;
-use ee_credentials::{CredentialOptions, Credentials, Environment, Found, Search};
+use ee_credentials::{
+    CredentialOptions, CredentialSource, Credentials, Environment, Found, Search,
+};
 use ee_rest::internal::with_project_origin;
 use ee_rest::{Auth, Client, ClientBuilder};
 use ee_token::internal::{PrintablePath, open_ahead};
@@ -44,6 +46,7 @@ pub struct EarthEngineBuilder {
     options: CredentialOptions,
     project: Option<String>,
     environment: Option<Environment>,
+    sources: Option<Vec<CredentialSource>>,
     endpoints: Option<Endpoints>,
     http_client: Option<Result<HttpClient, ee_token::Error>>,
     client_options: Vec<ClientOption>,
@@ -81,6 +84,7 @@ impl Default for EarthEngineBuilder {
             options: CredentialOptions::default(),
             project: None,
             environment: None,
+            sources: None,
             endpoints: None,
             http_client: None,
             client_options: Vec::new(),
@@ -168,6 +172,23 @@ impl EarthEngineBuilder {
     /// role Service Account Token Creator on it.
     pub fn impersonate(mut self, email: impl Into<String>) -> Self {
         self.impersonate = Some(email.into());
+        self
+    }
+
+    /// Searches only these sources for credentials, as `EARTHENGINE_CREDENTIALS_SOURCE` does, over
+    /// which this takes precedence. Credentials that are set on this builder are always used.
+    ///
+    /// ```
+    /// use ee_credentials::CredentialSource;
+    /// # use ee_init::EarthEngine;
+    ///
+    /// let builder = EarthEngine::builder().credential_sources([CredentialSource::MetadataServer]);
+    /// ```
+    pub fn credential_sources(
+        mut self,
+        sources: impl IntoIterator<Item = CredentialSource>,
+    ) -> Self {
+        self.sources = Some(sources.into_iter().collect());
         self
     }
 
@@ -438,6 +459,10 @@ impl EarthEngineBuilder {
             options
         };
         let search = Search::new(environment.clone(), options.clone());
+        let search = match &self.sources {
+            Some(sources) => search.with_sources(sources.iter().copied()),
+            None => search,
+        };
         let search = match (
             &self.credentials,
             &self.credentials_json,

@@ -214,7 +214,8 @@ fn accounts(emulator: &Emulator, home: &Path, outside: &Path) -> (Placeholders, 
     let expired = provider.subject_token_expiring_in("me", -60);
     let parsed: Value = serde_json::from_str(&key).unwrap();
     // The first lines of a PEM are the same for every key.
-    let pem = parsed["private_key"].as_str().unwrap().lines().nth(5);
+    let whole_pem = parsed["private_key"].as_str().unwrap().to_owned();
+    let pem = whole_pem.lines().nth(5);
     let secrets = vec![
         pem.unwrap().to_owned(),
         refresh_token.clone(),
@@ -227,6 +228,7 @@ fn accounts(emulator: &Emulator, home: &Path, outside: &Path) -> (Placeholders, 
         ("outside", outside.display().to_string()),
         ("emulator", emulator.address().to_string()),
         ("key", key),
+        ("pem", whole_pem.clone()),
         ("login", jane.authorized_user_json()),
         ("earthengine_login", jane.earthengine_file_json(None)),
         ("refresh_token", refresh_token),

@@ -37,14 +37,20 @@ macro_rules! kinds {
 
 kinds! {
     aws
+    credential_sources
     external_account_variants
+    files_of_other_tools
+    inaccessible_locations
+    mangled_secrets
     metadata_server
+    misspelled_paths
     network_settings
     project_sources
     refusals
     scopes
     stated_reasons
     subject_token_urls
+    unused_credentials
 }
 
 fn dir() -> PathBuf {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `{home}`, `{outside}` | the home directory, and another one |
 //! | `{emulator}` | the emulator's `ADDRESS:PORT` |
-//! | `{key}` | a service account key (JSON) |
+//! | `{key}`, `{pem}` | a service account key (JSON), and the private key in it |
 //! | `{login}`, `{earthengine_login}` | a user's files of gcloud and Earth Engine (JSON) |
 //! | `{refresh_token}` | the refresh token in the latter |
 //! | `{jwt}`, `{expired_jwt}` | a subject token that the identity pool accepts, and one that has expired |

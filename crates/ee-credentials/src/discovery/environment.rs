@@ -9,9 +9,12 @@ use std::sync::Arc;
 use ee_token::internal::{EMULATOR_HOST, EMULATOR_TRUST, NetworkSettings, PrintablePath};
 use ee_token::{Endpoints, Remedy};
 
+use crate::input::location::Location;
 use crate::input::path_setting::PathSetting;
 use crate::input::quote::clipped;
 use crate::{Error, ErrorKind};
+
+const EE_CONFIG_FILE: &str = "EE_CONFIG_FILE";
 
 /// An operating system, which determines the locations of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -177,7 +180,7 @@ impl Environment {
         if path.as_os_str().is_empty() {
             return Ok(None);
         }
-        PathSetting::Variable(name).check(&path)?;
+        PathSetting::Variable(name).check_on(self.0.os == Platform::Windows, &path)?;
         Ok(Some(path))
     }
 
@@ -233,11 +236,9 @@ impl Environment {
         let Some(home) = self.home() else {
             return Ok(None);
         };
-        let name = match self.0.os {
-            Platform::Windows => "USERPROFILE",
-            _ => "HOME",
-        };
-        PathSetting::Variable(name).check(home)?;
+        let is_windows = self.0.os == Platform::Windows;
+        let name = if is_windows { "USERPROFILE" } else { "HOME" };
+        PathSetting::Variable(name).check_on(is_windows, home)?;
         Ok(Some(
             names
                 .iter()
@@ -264,10 +265,19 @@ impl Environment {
     /// # Errors
     /// As [`Environment::path_var`], also for the home directory.
     pub fn earth_engine_credentials_file(&self) -> Result<Option<PathBuf>, Error> {
-        match self.path_var("EE_CONFIG_FILE")? {
+        match self.path_var(EE_CONFIG_FILE)? {
             Some(path) => Ok(Some(path)),
             None => self.in_home(&[".config", "earthengine", "credentials"]),
         }
+    }
+
+    /// Returns the location of Earth Engine's login file, with the variable that names it.
+    pub(crate) fn earth_engine_location(&self) -> Result<Option<Location>, Error> {
+        let path = self.earth_engine_credentials_file()?;
+        Ok(path.map(|path| match self.is_set(EE_CONFIG_FILE) {
+            true => Location::named(path, EE_CONFIG_FILE),
+            false => Location::file(path),
+        }))
     }
 
     /// Returns gcloud's configuration directory: `CLOUDSDK_CONFIG`, or `~/.config/gcloud`; on Windows

@@ -1,16 +1,22 @@
-//! The project in gcloud's configuration files.
+//! The properties in gcloud's configuration files.
 
 use std::path::Path;
 
-use crate::input::file::read_if_there;
+use crate::input::file::{Optional, read_optional};
 use crate::input::location::Location;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, Warning};
 
-/// Returns `core/project` of the configuration `name`, or of the active one, in gcloud's directory.
-pub(crate) fn project(dir: &Path, name: Option<&str>) -> Result<Option<String>, Error> {
+/// Returns a property of the section `core` in the configuration `name`, or in the active one, in
+/// gcloud's directory. Adds a warning for a file that cannot be accessed.
+pub(crate) fn core_property(
+    dir: &Path,
+    name: Option<&str>,
+    property_name: &str,
+    warnings: &mut Vec<Warning>,
+) -> Result<Option<String>, Error> {
     let name = match name {
         Some(name) => name.to_owned(),
-        None => read(&dir.join("active_config"))?
+        None => read(&dir.join("active_config"), warnings)?
             .map(|text| text.trim().to_owned())
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| "default".to_owned()),
@@ -20,7 +26,8 @@ pub(crate) fn project(dir: &Path, name: Option<&str>) -> Result<Option<String>, 
         return Ok(None);
     }
     let file = dir.join("configurations").join(format!("config_{name}"));
-    Ok(read(&file)?.and_then(|text| property(&text, "core", "project")))
+    let text = read(&file, warnings)?;
+    Ok(text.and_then(|text| property(&text, "core", property_name)))
 }
 
 /// Whether gcloud allows the name. A name with a slash would lead out of the directory.
@@ -29,9 +36,14 @@ pub(crate) fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(valid)
 }
 
-fn read(path: &Path) -> Result<Option<String>, Error> {
-    match read_if_there(&Location::file(path)) {
-        Ok(text) => Ok(text.map(|text| text.text.to_string())),
+fn read(path: &Path, warnings: &mut Vec<Warning>) -> Result<Option<String>, Error> {
+    match read_optional(&Location::file(path)) {
+        Ok(Optional::File(contents)) => Ok(Some(contents.text.to_string())),
+        Ok(Optional::Missing) => Ok(None),
+        Ok(Optional::Inaccessible(warning)) => {
+            warnings.push(warning);
+            Ok(None)
+        }
         Err(error) if error.is_transient() => Err(error),
         // The file is not a credential.
         Err(error) => {
@@ -66,6 +78,10 @@ pub(crate) fn property(text: &str, section: &str, name: &str) -> Option<String> 
 mod tests {
     use super::*;
     use std::fs;
+
+    fn project(dir: &Path, name: Option<&str>) -> Result<Option<String>, Error> {
+        core_property(dir, name, "project", &mut Vec::new())
+    }
 
     #[test]
     fn project_is_read_from_its_section() {
@@ -112,9 +128,17 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_configuration_is_an_environment_error() {
+    fn configuration_that_is_not_a_file_is_a_warning() {
         let dir = tempfile::tempdir().unwrap();
-        fs::create_dir_all(dir.path().join("configurations/config_default")).unwrap();
+        let configuration = dir.path().join("configurations/config_default");
+        fs::create_dir_all(&configuration).unwrap();
+        let mut warnings = Vec::new();
+        let found = core_property(dir.path(), None, "project", &mut warnings);
+        assert_eq!(found.unwrap(), None);
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].message.contains("config_default"));
+        fs::remove_dir(&configuration).unwrap();
+        fs::write(&configuration, b"\xff\xfe").unwrap();
         let error = project(dir.path(), None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidEnvironment);
         assert!(error.to_string().contains("config_default"));

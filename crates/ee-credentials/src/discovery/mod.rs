@@ -3,6 +3,7 @@
 pub(crate) mod config;
 pub(crate) mod environment;
 pub(crate) mod gcloud_config;
+pub(crate) mod nearby;
 pub(crate) mod program;
 pub(crate) mod project;
 pub(crate) mod step;
@@ -12,11 +13,14 @@ use std::path::{Path, PathBuf};
 use ee_token::internal::{PrintablePath, display_path};
 use ee_token::{Remedy, SecretString};
 
+use crate::discovery::nearby::Unused;
 use crate::discovery::step::{FailedSearch, SearchOutcome, SearchStep};
-use crate::input::file::{read_async, read_if_there};
+use crate::input::file::{Optional, read_async, read_optional, without_blocking};
 use crate::input::location::Location;
 use crate::input::misplaced::MisplacedInput;
 use crate::input::path_setting::PathSetting;
+use crate::input::quote::clipped;
+use crate::input::restored::restored;
 use crate::kinds;
 use crate::kinds::earth_engine_file::EarthEngineFile;
 use crate::kinds::metadata_server::{self, Detection};
@@ -27,25 +31,18 @@ use crate::{
     ErrorKind, Warning,
 };
 
-/// The order of the search. The first source with credentials, valid or not, ends it.
-const ORDER: [CredentialSource; 6] = [
-    CredentialSource::Explicit,
-    CredentialSource::EnvEarthEngineToken,
-    CredentialSource::EarthEngineFile,
-    CredentialSource::EnvGoogleApplicationCredentials,
-    CredentialSource::GcloudAdc,
-    CredentialSource::MetadataServer,
-];
-
 const EARTHENGINE_TOKEN: &str = "EARTHENGINE_TOKEN";
 const APPLICATION_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+/// The sources to which the search is restricted, separated by commas.
+const CREDENTIALS_SOURCE: &str = "EARTHENGINE_CREDENTIALS_SOURCE";
 
 /// A search for credentials in an [`Environment`].
 ///
 /// The sources are, in this order: the caller's credentials, `EARTHENGINE_TOKEN`, Earth Engine's
 /// login file, the file in `GOOGLE_APPLICATION_CREDENTIALS`, gcloud's file, and the metadata server.
 /// An invalid file ends the search with an error, because the next source may belong to another
-/// account.
+/// account. A file that cannot be reached, because of a directory above it for example, is skipped
+/// with a warning. `EARTHENGINE_CREDENTIALS_SOURCE` restricts the search to some of these sources.
 ///
 /// ```
 /// use ee_credentials::{CredentialOptions, Environment, ErrorKind, Search};
@@ -64,6 +61,7 @@ pub struct Search {
     environment: Environment,
     options: CredentialOptions,
     given: Option<Given>,
+    sources: Option<Vec<CredentialSource>>,
 }
 
 /// Credentials from the caller.
@@ -88,6 +86,8 @@ pub struct Found {
 enum Lookup {
     Found(Credentials),
     NotFound(String),
+    /// No credentials, why, and a warning about the source.
+    NotFoundWithWarning(String, Warning),
 }
 
 impl Credentials {
@@ -119,6 +119,7 @@ impl Search {
             environment,
             options,
             given: None,
+            sources: None,
         }
     }
 
@@ -143,6 +144,38 @@ impl Search {
         self
     }
 
+    /// Searches only these sources, whatever `EARTHENGINE_CREDENTIALS_SOURCE` contains. An empty list
+    /// stands for all. Credentials from the caller are always used.
+    ///
+    /// ```
+    /// use ee_credentials::{CredentialOptions, CredentialSource, Environment, Search};
+    ///
+    /// let search = Search::new(Environment::current(), CredentialOptions::default())
+    ///     .with_sources([CredentialSource::MetadataServer]);
+    /// # let _ = search;
+    /// ```
+    #[must_use]
+    pub fn with_sources(mut self, sources: impl IntoIterator<Item = CredentialSource>) -> Self {
+        self.sources = Some(sources.into_iter().collect());
+        self
+    }
+
+    /// Returns the sources to which the search is restricted.
+    fn allowed_sources(&self) -> Result<Option<Vec<CredentialSource>>, Error> {
+        if self.sources.is_some() || self.given.is_some() {
+            return Ok(self.sources.clone());
+        }
+        let Some(names) = self.environment.try_var(CREDENTIALS_SOURCE)? else {
+            return Ok(None);
+        };
+        let names = names.split(',').map(str::trim);
+        let sources: Result<_, Error> = names.map(str::parse).collect();
+        sources.map(Some).map_err(|error| {
+            let message = format!("the variable {CREDENTIALS_SOURCE}: {error}");
+            Error::new(ErrorKind::InvalidEnvironment, message).with_cause(error)
+        })
+    }
+
     /// Searches for credentials. No token is requested: the only requests are to the metadata
     /// server. Files are read outside of the runtime's worker threads.
     ///
@@ -154,15 +187,23 @@ impl Search {
     /// # Panics
     /// If it has to wait on a tokio runtime without a time driver.
     pub async fn find(&self) -> Result<Found, Error> {
-        let mut searched = Vec::with_capacity(ORDER.len());
+        let allowed = self.allowed_sources()?;
+        let allowed = allowed.as_deref().filter(|allowed| !allowed.is_empty());
+        let is_allowed =
+            |origin: CredentialSource| allowed.is_none_or(|allowed| allowed.contains(&origin));
+        let mut searched = Vec::with_capacity(CredentialSource::SEARCHED.len() + 1);
+        let mut warnings = Vec::new();
         let mut end = None;
-        for origin in ORDER {
+        let order = [CredentialSource::Explicit].into_iter();
+        for origin in order.chain(CredentialSource::SEARCHED) {
             let mut step = SearchStep {
                 name: origin.as_str(),
                 outcome: SearchOutcome::Skipped,
                 path: None,
             };
-            if end.is_none() {
+            if end.is_none() && origin != CredentialSource::Explicit && !is_allowed(origin) {
+                step.outcome = SearchOutcome::NotFound(self.exclusion());
+            } else if end.is_none() {
                 let lookup = match self.path(origin) {
                     Ok(path) => {
                         step.path = path;
@@ -172,6 +213,10 @@ impl Search {
                 };
                 step.outcome = match lookup {
                     Ok(Lookup::NotFound(why)) => SearchOutcome::NotFound(why),
+                    Ok(Lookup::NotFoundWithWarning(why, warning)) => {
+                        warnings.push(warning);
+                        SearchOutcome::NotFound(why)
+                    }
                     Ok(Lookup::Found(credentials)) => {
                         end = Some(Ok((origin, credentials)));
                         SearchOutcome::Found
@@ -187,13 +232,61 @@ impl Search {
             searched.push(step);
         }
         match end {
-            Some(Ok((origin, credentials))) => Ok(Found {
-                credentials: self.warn_about_ignored_variable(origin, credentials),
-                searched,
-            }),
+            Some(Ok((origin, credentials))) => {
+                if is_allowed(CredentialSource::EnvGoogleApplicationCredentials) {
+                    warnings.extend(self.ignored_variable(origin, &credentials));
+                }
+                let credentials = warnings
+                    .into_iter()
+                    .fold(credentials, Credentials::with_warning);
+                Ok(Found {
+                    credentials,
+                    searched,
+                })
+            }
             Some(Err(error)) => Err(invalid_credentials(error, searched)),
-            None => Err(no_credentials(searched)),
+            None if allowed.is_some() => Err(self.no_allowed_credentials(searched)),
+            None => {
+                let environment = self.environment.clone();
+                let unused = without_blocking(environment.gcloud_config_dir()?, move || {
+                    Ok(nearby::unused(&environment))
+                });
+                // They are only a hint.
+                let unused = unused.await.unwrap_or_default();
+                Err(no_credentials(searched, warnings, unused))
+            }
         }
+    }
+
+    /// Why a source is not searched.
+    fn exclusion(&self) -> String {
+        match (&self.sources, self.environment.var(CREDENTIALS_SOURCE)) {
+            (None, Some(names)) => format!("excluded by {CREDENTIALS_SOURCE}={}", clipped(names)),
+            _ => "excluded by the program".to_owned(),
+        }
+    }
+
+    /// The error of a search that was restricted to some sources.
+    fn no_allowed_credentials(&self, steps: Vec<SearchStep>) -> Error {
+        let (where_set, remedy) = match self.sources {
+            None => (
+                CREDENTIALS_SOURCE,
+                Remedy::new(format!(
+                    "Provide credentials in these sources, or unset {CREDENTIALS_SOURCE} to search all."
+                ))
+                .command(format!("unset {CREDENTIALS_SOURCE}")),
+            ),
+            Some(_) => (
+                "the program",
+                Remedy::new("Provide credentials in the sources that the program searches."),
+            ),
+        };
+        Error::new(
+            ErrorKind::NoCredentials,
+            format!("no Google credentials were found in the sources that {where_set} allows"),
+        )
+        .with_remedy(remedy)
+        .with_source(FailedSearch { steps, cause: None })
     }
 
     /// Searches one source.
@@ -201,13 +294,9 @@ impl Search {
         let path = self.path(origin)?;
         match self.check_source(origin, path.as_deref()).await? {
             Lookup::Found(credentials) => Ok(credentials),
-            Lookup::NotFound(why) => Err(Error::new(
-                ErrorKind::NoCredentials,
-                format!("no credentials were found in {origin}: {why}"),
-            )
-            .with_remedy(Remedy::new(
-                "Put the credentials on this machine where the configuration says.",
-            ))),
+            Lookup::NotFound(why) | Lookup::NotFoundWithWarning(why, _) => {
+                Err(not_in_location(origin, &why))
+            }
         }
     }
 
@@ -295,15 +384,21 @@ impl Search {
     /// Engine's client.
     fn earthengine_token(&self) -> Result<Lookup, Error> {
         let Some(text) = self.environment.try_var(EARTHENGINE_TOKEN)? else {
-            return Ok(Lookup::NotFound("not set".into()));
+            return Ok(self.not_set(EARTHENGINE_TOKEN));
         };
         let location = Location::Variable(EARTHENGINE_TOKEN);
-        let is_one_word = text.len() < 2048 && text.bytes().all(|b| b.is_ascii_graphic());
-        let credential = match MisplacedInput::identify(text) {
-            None => kinds::load(text, &location, &self.options)?,
-            // Google does not specify the prefix of refresh tokens.
-            Some(MisplacedInput::RefreshToken | MisplacedInput::OtherText) if is_one_word => {
-                EarthEngineFile::from_refresh_token(text).load(&location, &self.options)?
+        let restored = restored(text);
+        let credential = match MisplacedInput::identify(&restored) {
+            None => kinds::load(&restored, &location, &self.options)?,
+            Some(MisplacedInput::RefreshToken) => {
+                EarthEngineFile::from_refresh_token(&restored).load(&location, &self.options)?
+            }
+            Some(MisplacedInput::OtherText) => {
+                return Err(location
+                    .invalid("it is neither JSON nor a refresh token")
+                    .with_remedy(Remedy::new(
+                        "Set it to the contents of a service account's key file or of a file that a login has written, or to the refresh token in Earth Engine's file. A refresh token that does not start with 1// can be written as {\"refresh_token\": \"…\"}.",
+                    )));
             }
             Some(other) => return Err(other.into_error(&location)),
         };
@@ -316,23 +411,30 @@ impl Search {
         let Some(path) = path else {
             return Ok(home_is_unknown());
         };
-        let location = Location::file(path);
-        let Some(file) = read_if_there(&location)? else {
-            return Ok(does_not_exist(path));
+        let Some(location) = self.environment.earth_engine_location()? else {
+            return Ok(home_is_unknown());
+        };
+        let file = match read_optional(&location)? {
+            Optional::File(file) => file,
+            Optional::Missing => return Ok(does_not_exist(path)),
+            Optional::Inaccessible(warning) => return Ok(skipped(warning)),
         };
         let contents = EarthEngineFile::read(&file.text, &location)?;
-        if !contents.has_login() {
+        let warnings = contents.warnings(&location);
+        if !contents.has_credentials() {
             let why = format!("{} contains no login", display_path(path));
-            return Ok(Lookup::NotFound(why));
+            return Ok(match warnings.into_iter().next() {
+                Some(warning) => Lookup::NotFoundWithWarning(why, warning),
+                None => Lookup::NotFound(why),
+            });
         }
         let reader: Reader = |text, location, options| {
             EarthEngineFile::read(text, location)?.load(location, options)
         };
         let credentials = Credentials::from_file_contents(file, location, reader, &self.options)?;
-        let credentials = match contents.warning() {
-            Some(warning) => credentials.with_warning(warning),
-            None => credentials,
-        };
+        let credentials = warnings
+            .into_iter()
+            .fold(credentials, Credentials::with_warning);
         Ok(found(credentials, CredentialSource::EarthEngineFile))
     }
 
@@ -340,7 +442,7 @@ impl Search {
     fn application_credentials_file(&self, path: Option<&Path>) -> Result<Lookup, Error> {
         const ORIGIN: CredentialSource = CredentialSource::EnvGoogleApplicationCredentials;
         let Some(path) = path else {
-            return Ok(Lookup::NotFound("not set".into()));
+            return Ok(self.not_set(APPLICATION_CREDENTIALS));
         };
         let location = file_of(ORIGIN, path);
         let credentials = Credentials::from_location(location, &self.options)?;
@@ -353,8 +455,10 @@ impl Search {
             return Ok(home_is_unknown());
         };
         let location = Location::file(path);
-        let Some(file) = read_if_there(&location)? else {
-            return Ok(does_not_exist(path));
+        let file = match read_optional(&location)? {
+            Optional::File(file) => file,
+            Optional::Missing => return Ok(does_not_exist(path)),
+            Optional::Inaccessible(warning) => return Ok(skipped(warning)),
         };
         let credentials =
             Credentials::from_file_contents(file, location, kinds::load, &self.options)?;
@@ -375,24 +479,28 @@ impl Search {
         }
     }
 
-    /// Adds a warning if `GOOGLE_APPLICATION_CREDENTIALS` is set and an earlier source was used.
-    fn warn_about_ignored_variable(
+    fn not_set(&self, variable: &str) -> Lookup {
+        Lookup::NotFound(match self.environment.raw(variable) {
+            Some(_) => "set, but empty".to_owned(),
+            None => "not set".to_owned(),
+        })
+    }
+
+    /// Returns a warning if `GOOGLE_APPLICATION_CREDENTIALS` is set and an earlier source was used.
+    fn ignored_variable(
         &self,
         used: CredentialSource,
-        credentials: Credentials,
-    ) -> Credentials {
+        credentials: &Credentials,
+    ) -> Option<Warning> {
         let is_ignored = matches!(
             used,
             CredentialSource::EnvEarthEngineToken | CredentialSource::EarthEngineFile
         ) && self.environment.is_set(APPLICATION_CREDENTIALS);
-        if !is_ignored {
-            return credentials;
-        }
         let used = match credentials.path() {
             Some(path) => format!("the login in {}", display_path(path)),
             None => format!("the variable {EARTHENGINE_TOKEN}"),
         };
-        credentials.with_warning(Warning::new(
+        is_ignored.then(|| Warning::new(
             "env_var_ignored",
             format!(
                 "{APPLICATION_CREDENTIALS} is set and ignored: {used} takes precedence, as in the Python client"
@@ -408,6 +516,10 @@ fn found(credentials: Credentials, origin: CredentialSource) -> Lookup {
     Lookup::Found(credentials.with_origin(origin))
 }
 
+fn skipped(warning: Warning) -> Lookup {
+    Lookup::NotFoundWithWarning(warning.message.clone(), warning)
+}
+
 fn home_is_unknown() -> Lookup {
     Lookup::NotFound("the home directory is unknown".into())
 }
@@ -417,11 +529,22 @@ fn does_not_exist(path: &Path) -> Lookup {
 }
 
 fn file_of(origin: CredentialSource, path: &Path) -> Location {
-    let is_named = origin == CredentialSource::EnvGoogleApplicationCredentials;
-    Location::File {
-        path: path.to_owned().into(),
-        named_by: is_named.then_some(APPLICATION_CREDENTIALS),
+    match origin {
+        CredentialSource::EnvGoogleApplicationCredentials => {
+            Location::named(path, APPLICATION_CREDENTIALS)
+        }
+        _ => Location::file(path),
     }
+}
+
+fn not_in_location(origin: CredentialSource, why: &str) -> Error {
+    Error::new(
+        ErrorKind::NoCredentials,
+        format!("no credentials were found in {origin}: {why}"),
+    )
+    .with_remedy(Remedy::new(
+        "Put the credentials on this machine where the configuration says.",
+    ))
 }
 
 /// Adds the steps of the search to the error that ended it.
@@ -432,14 +555,39 @@ fn invalid_credentials(error: Error, steps: Vec<SearchStep>) -> Error {
     })
 }
 
-fn no_credentials(steps: Vec<SearchStep>) -> Error {
-    Error::new(ErrorKind::NoCredentials, "no Google credentials were found")
+/// The error of a search without a result, with what it skipped and what it did not use.
+fn no_credentials(steps: Vec<SearchStep>, skipped: Vec<Warning>, unused: Vec<Unused>) -> Error {
+    let mut message = "no Google credentials were found".to_owned();
+    let mut remedy = String::new();
+    let mut command = None;
+    let skipped = skipped.into_iter().map(|warning| {
+        (
+            warning.message,
+            warning.remedy.text.into_owned(),
+            warning.remedy.command,
+        )
+    });
+    let unused = unused
+        .into_iter()
+        .map(|unused| (unused.fact, unused.advice, unused.command));
+    for (fact, advice, of_fact) in unused.chain(skipped) {
+        message += &format!("; {fact}");
+        remedy += &format!("{advice} ");
+        command = command.or(of_fact);
+    }
+    let start = if remedy.is_empty() {
+        "Log in"
+    } else {
+        "Or log in"
+    };
+    remedy += &format!(
+        "{start} with `{EARTH_ENGINE_LOGIN}` or `{GCLOUD_LOGIN}`, or set {APPLICATION_CREDENTIALS} to the path of a service account key."
+    );
+    Error::new(ErrorKind::NoCredentials, message)
         .with_remedy(
-            Remedy::new(format!(
-                "Log in with `{EARTH_ENGINE_LOGIN}` or `{GCLOUD_LOGIN}`, or set {APPLICATION_CREDENTIALS} to the path of a service account key."
-            ))
-            .command(EARTH_ENGINE_LOGIN)
-            .url("https://developers.google.com/earth-engine/guides/auth"),
+            Remedy::new(remedy)
+                .command(command.unwrap_or_else(|| EARTH_ENGINE_LOGIN.to_owned()))
+                .url("https://developers.google.com/earth-engine/guides/auth"),
         )
         .with_source(FailedSearch { steps, cause: None })
 }

@@ -1,27 +1,53 @@
 //! Projects in Earth Engine's login file and in gcloud's configuration.
 
 use crate::discovery::gcloud_config;
-use crate::input::file::read_if_there;
-use crate::input::location::Location;
+use crate::input::file::{Optional, read_optional};
 use crate::kinds::earth_engine_file::EarthEngineFile;
-use crate::{Environment, Error};
+use crate::{Environment, Error, Warning};
+
+/// A project in a file, and warnings about files that cannot be accessed.
+type ConfiguredProject = (Option<String>, Vec<Warning>);
+
+/// [`Environment::earthengine_file_project`], with warnings about the file.
+///
+/// # Errors
+/// As [`Environment::earthengine_file_project`].
+pub fn earthengine_file_project(environment: &Environment) -> Result<ConfiguredProject, Error> {
+    let Some(location) = environment.earth_engine_location()? else {
+        return Ok((None, Vec::new()));
+    };
+    Ok(match read_optional(&location)? {
+        Optional::File(file) => {
+            let file = EarthEngineFile::read(&file.text, &location)?;
+            (file.project().map(str::to_owned), Vec::new())
+        }
+        Optional::Missing => (None, Vec::new()),
+        Optional::Inaccessible(warning) => (None, vec![warning]),
+    })
+}
+
+/// [`Environment::gcloud_project`], with warnings about the files.
+///
+/// # Errors
+/// As [`Environment::gcloud_project`].
+pub fn gcloud_project(environment: &Environment) -> Result<ConfiguredProject, Error> {
+    let mut warnings = Vec::new();
+    let project = match environment.try_var("CLOUDSDK_CORE_PROJECT")? {
+        Some(project) => Some(project.to_owned()),
+        None => environment.gcloud_core_property("project", &mut warnings)?,
+    };
+    Ok((project, warnings))
+}
 
 impl Environment {
-    /// Returns the project in Earth Engine's login file, or `None` if the file does not exist.
+    /// Returns the project in Earth Engine's login file, or `None` if the file does not exist or
+    /// cannot be accessed.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidFile`](crate::ErrorKind::InvalidFile) if the file is invalid; as
     /// [`Environment::earth_engine_credentials_file`].
     pub fn earthengine_file_project(&self) -> Result<Option<String>, Error> {
-        let Some(path) = self.earth_engine_credentials_file()? else {
-            return Ok(None);
-        };
-        let location = Location::file(path);
-        let Some(file) = read_if_there(&location)? else {
-            return Ok(None);
-        };
-        let file = EarthEngineFile::read(&file.text, &location)?;
-        Ok(file.project().map(str::to_owned))
+        Ok(earthengine_file_project(self)?.0)
     }
 
     /// Returns gcloud's project: `CLOUDSDK_CORE_PROJECT`, or `core/project` of the active
@@ -31,12 +57,18 @@ impl Environment {
     /// [`ErrorKind::InvalidEnvironment`](crate::ErrorKind::InvalidEnvironment) if a configuration
     /// file cannot be read; as [`Environment::gcloud_config_dir`].
     pub fn gcloud_project(&self) -> Result<Option<String>, Error> {
-        if let Some(project) = self.try_var("CLOUDSDK_CORE_PROJECT")? {
-            return Ok(Some(project.to_owned()));
-        }
+        Ok(gcloud_project(self)?.0)
+    }
+
+    /// Returns a property of gcloud's active configuration, in its section `core`.
+    pub(crate) fn gcloud_core_property(
+        &self,
+        property: &str,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Option<String>, Error> {
         let name = self.try_var("CLOUDSDK_ACTIVE_CONFIG_NAME")?;
         match self.gcloud_config_dir()? {
-            Some(dir) => gcloud_config::project(&dir, name),
+            Some(dir) => gcloud_config::core_property(&dir, name, property, warnings),
             None => Ok(None),
         }
     }

@@ -199,7 +199,12 @@ async fn variable_takes_json_or_a_refresh_token() {
             CredentialKind::EarthEngineFile,
         ),
         (
-            "canary-of-an-undocumented-form".to_owned(),
+            format!("1/canary{}", "x".repeat(40)),
+            CredentialKind::EarthEngineFile,
+        ),
+        // A form that Google does not issue today.
+        (
+            r#"{"refresh_token": "canary-of-another-form"}"#.to_owned(),
             CredentialKind::EarthEngineFile,
         ),
     ] {
@@ -210,13 +215,61 @@ async fn variable_takes_json_or_a_refresh_token() {
 
 #[tokio::test]
 async fn other_text_in_the_variable_is_an_error() {
+    let jwt = "eyJhbGciOiJSUzI1NiJ9.eyJjYW5hcnki.canary";
     for (text, noun) in [
         ("ya29.canary", "access token"),
+        ("Bearer ya29.canary", "access token"),
+        (jwt, "JSON Web Token"),
         ("/home/canary/key.json", "path"),
+        ("C:\\canary\\key.json", "path"),
         ("-----BEGIN PRIVATE KEY-----\ncanary", "PEM"),
-        ("eyJjYW5hcnki", "base64"),
-        ("two canary words", "not JSON"),
+        ("eyJjYW5hcnki", "truncated"),
+        ("H4sIAcanary", "compressed"),
+        ("two canary words", "neither JSON nor a refresh token"),
+        ("canary", "neither JSON nor a refresh token"),
+        ("1//0canary cut", "no refresh token has"),
+        ("1//0canary\",", "no refresh token has"),
+        ("undefined", "the word \"undefined\""),
+        ("'null'", "the word \"null\""),
+        ("None", "the word \"None\""),
+        ("***", "a masked secret"),
+        ("${{ secrets.canary }}", "${{ … }}, which was not replaced"),
+        ("$EE_TOKEN", "$EE_TOKEN, which was not expanded"),
+        ("%EE_TOKEN%", "%EE_TOKEN%, which was not expanded"),
+        ("$(cat canary.json)", "a command"),
+        ("<canary>", "a placeholder"),
+        ("op://canary/item", "a secret store"),
+        ("EARTHENGINE_TOKEN=1//canary", "the name of a variable"),
+        (
+            "{type: authorized_user, refresh_token: 1//canary}",
+            "double quotation marks",
+        ),
+        ("{'refresh_token': '1//canary'}", "double quotation marks"),
         ("{\"refresh_token\": \"1//canary\"", "truncated"),
+        (
+            r#"{"refresh_token": "undefined"}"#,
+            "`refresh_token` is the word",
+        ),
+        (
+            r#"{"refresh_token": "***"}"#,
+            "`refresh_token` is a masked secret",
+        ),
+        (
+            r#"{"refresh_token": "${EE_TOKEN}"}"#,
+            "`refresh_token` is ${EE_TOKEN}",
+        ),
+        (
+            r#"{"refresh_token": "1//can ary"}"#,
+            "`refresh_token` contains a space",
+        ),
+        (
+            r#"{"refresh_token": "{\"refresh_token\": \"1//canary\"}"}"#,
+            "`refresh_token` contains JSON",
+        ),
+        (
+            r#"{"refresh_token": "{"refresh_token": "1//canary"}"}"#,
+            "a field contains JSON",
+        ),
         (r#"{"project": "p"}"#, "refresh_token"),
         (r#"{"type": "wizard", "x": "canary"}"#, "wizard"),
     ] {
@@ -224,10 +277,43 @@ async fn other_text_in_the_variable_is_an_error() {
         let message = error.to_string();
         assert!(
             message.contains("EARTHENGINE_TOKEN") && message.contains(noun),
-            "{message}"
+            "{text}: {message}"
         );
         assert_eq!(error.search_steps()[1].outcome.as_str(), "invalid");
         assert_eq!(error.search_steps()[2].outcome, SearchOutcome::Skipped);
+    }
+}
+
+#[tokio::test]
+async fn mangled_credentials_are_restored_everywhere() {
+    use base64::Engine as _;
+    let encoded = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    for text in [USER.to_owned(), key()] {
+        let kind = CredentialOptions::default();
+        let kind = Credentials::from_json(&text, &kind).unwrap().kind();
+        for text in [
+            format!("'{text}'"),
+            format!("\u{feff}\"{text}\"\r\n"),
+            encoded(&text),
+            encoded(&encoded(&text)),
+            serde_json::Value::from(text.as_str()).to_string(),
+            text.replace("\\n", "\n"),
+            text.replace("\\n", "\r\n"),
+        ] {
+            let home = Home::new();
+            let path = home.file("key.json", &text);
+            let environment = home.environment();
+            for environment in [
+                environment.clone().with_var("EARTHENGINE_TOKEN", &text),
+                environment.with_var("GOOGLE_APPLICATION_CREDENTIALS", path.to_str().unwrap()),
+            ] {
+                assert_eq!(found(environment).await.0, kind, "{text}");
+            }
+            Credentials::from_json(&text, &CredentialOptions::default()).unwrap();
+            let home = Home::new();
+            home.adc(&text);
+            assert_eq!(found(home.environment()).await, (kind, "gcloud_adc"));
+        }
     }
 }
 
@@ -238,7 +324,8 @@ async fn login_file_without_a_login_is_skipped() {
     for text in [
         r#"{"project": "p"}"#,
         "{}",
-        r#"{"refresh_token": "", "account": "a", "private_key": "/k"}"#,
+        r#"{"refresh_token": "", "account": "a"}"#,
+        r#"{"access_token": "ya29.x", "expires_in": 3599}"#,
     ] {
         home.earthengine(text);
         let found = search(home.environment()).find().await.unwrap();
@@ -297,6 +384,199 @@ async fn variable_with_a_missing_file_is_an_error() {
     );
     for empty in ["", "  "] {
         assert_eq!(found(named(empty)).await.1, "gcloud_adc");
+    }
+}
+
+/// Where a location leads nowhere, the search goes on with a warning.
+#[cfg(unix)]
+#[tokio::test]
+async fn inaccessible_location_is_skipped_with_a_warning() {
+    use crate::input::file::faults::{Fault, inject};
+    use rustix::io::Errno;
+    use std::os::unix::fs::symlink;
+    const ADC: &str = ".config/gcloud/application_default_credentials.json";
+    const FILE: &str = ".config/earthengine/credentials";
+    for (location, make) in [
+        (ADC, None),
+        (FILE, None),
+        (FILE, Some(Errno::ACCESS)),
+        (ADC, Some(Errno::NAMETOOLONG)),
+    ] {
+        for is_link in [false, true] {
+            let home = Home::new();
+            let path = home.file(location, "");
+            fs::remove_file(&path).unwrap();
+            let mut fault = None;
+            match make {
+                Some(errno) => fault = Some(inject(&path, Fault::Error(errno.raw_os_error()))),
+                None if is_link => symlink(&path, &path).unwrap(),
+                None => fs::create_dir(&path).unwrap(),
+            }
+            let key_file = home.file("key.json", key());
+            let environment = home.environment();
+            let error = search(environment.clone()).find().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NoCredentials);
+            assert!(
+                error.to_string().contains(path.to_str().unwrap()),
+                "{error}"
+            );
+            let named = environment.clone().with_var("EARTHENGINE_TOKEN", key());
+            let found = search(named).find().await.unwrap();
+            assert!(found.credentials.warnings().is_empty());
+            let named = environment
+                .clone()
+                .with_var("GOOGLE_APPLICATION_CREDENTIALS", key_file.to_str().unwrap());
+            let found = search(named).find().await.unwrap();
+            let codes: Vec<_> = found
+                .credentials
+                .warnings()
+                .iter()
+                .map(|w| w.code)
+                .collect();
+            let is_before = location == FILE;
+            assert_eq!(codes, vec!["location_inaccessible"; usize::from(is_before)]);
+            // Named explicitly, it is an error.
+            for variable in ["GOOGLE_APPLICATION_CREDENTIALS", "EE_CONFIG_FILE"] {
+                let named = environment
+                    .clone()
+                    .with_var(variable, path.to_str().unwrap());
+                let error = broken(named).await;
+                assert_eq!(error.kind(), ErrorKind::InvalidFile, "{error}");
+            }
+            drop(fault);
+        }
+    }
+    // A file that exists and cannot be read is an error.
+    let home = Home::new();
+    let path = home.earthengine(LOGIN);
+    let _fault = inject(&path, Fault::OpenError(Errno::ACCESS.raw_os_error()));
+    let error = broken(home.environment()).await;
+    assert!(error.to_string().contains("permission"), "{error}");
+}
+
+#[tokio::test]
+async fn search_is_restricted_to_the_named_sources() {
+    const ALL: &str = "env:EARTHENGINE_TOKEN,earthengine_file,env:GOOGLE_APPLICATION_CREDENTIALS,gcloud_adc,metadata_server";
+    let home = Home::new();
+    home.earthengine(LOGIN);
+    home.adc(USER);
+    let key_file = home.file("key.json", key());
+    let environment = home
+        .environment()
+        .with_var("EARTHENGINE_TOKEN", key())
+        .with_var("GOOGLE_APPLICATION_CREDENTIALS", key_file.to_str().unwrap());
+    let restricted = |names: &str| {
+        environment
+            .clone()
+            .with_var("EARTHENGINE_CREDENTIALS_SOURCE", names)
+    };
+    for (names, origin) in [
+        (" ", "env:EARTHENGINE_TOKEN"),
+        (ALL, "env:EARTHENGINE_TOKEN"),
+        ("gcloud_adc", "gcloud_adc"),
+        ("metadata_server, gcloud_adc", "gcloud_adc"),
+        ("gcloud_adc,earthengine_file", "earthengine_file"),
+        (
+            "GOOGLE_APPLICATION_CREDENTIALS",
+            "env:GOOGLE_APPLICATION_CREDENTIALS",
+        ),
+    ] {
+        assert_eq!(found(restricted(names)).await.1, origin, "{names}");
+    }
+    let error = broken(restricted("metadata_server")).await;
+    assert_eq!(error.kind(), ErrorKind::NoCredentials);
+    assert!(
+        error.to_string().contains("EARTHENGINE_CREDENTIALS_SOURCE"),
+        "{error}"
+    );
+    let step = error.search_steps()[2].to_string();
+    assert!(
+        step.contains("excluded by EARTHENGINE_CREDENTIALS_SOURCE=metadata_server"),
+        "{step}"
+    );
+    for unknown in ["adc", "flag", "metadata_server,,", ","] {
+        let error = search(restricted(unknown)).find().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidEnvironment, "{unknown}");
+        assert!(error.remedy().unwrap().text.contains("metadata_server"));
+        // Credentials from the caller need no search.
+        let given = search(restricted(unknown))
+            .with_json(USER)
+            .find()
+            .await
+            .unwrap();
+        assert_eq!(given.credentials.origin(), CredentialSource::Explicit);
+    }
+    let given = search(restricted("metadata_server")).with_sources([CredentialSource::GcloudAdc]);
+    assert_eq!(
+        given.find().await.unwrap().credentials.origin(),
+        CredentialSource::GcloudAdc
+    );
+}
+
+#[tokio::test]
+async fn unused_credentials_are_named_if_there_are_no_others() {
+    let home = Home::new();
+    home.file(
+        ".config/gcloud/configurations/config_default",
+        "[core]\naccount = jane@example.com\n",
+    );
+    let environment = home
+        .environment()
+        .with_var("GOOGLE_CREDENTIALS", key())
+        .with_var("GOOGLE_APPLICATION_CREDENTIALS", "");
+    let error = broken(environment).await;
+    let message = error.to_string();
+    for fact in [
+        "gcloud is logged in as jane@example.com",
+        "GOOGLE_CREDENTIALS is set, but not used",
+    ] {
+        assert!(message.contains(fact), "{message}");
+    }
+    let remedy = error.remedy().unwrap();
+    let command = remedy.command.as_deref().unwrap();
+    assert!(
+        command.starts_with("gcloud auth application-default login"),
+        "{command}"
+    );
+    assert!(remedy.text.contains("EARTHENGINE_TOKEN"), "{remedy}");
+    assert_eq!(
+        error.search_steps()[3].to_string(),
+        "env:GOOGLE_APPLICATION_CREDENTIALS: set, but empty"
+    );
+}
+
+#[tokio::test]
+async fn quota_project_of_the_variable_overrides_the_credentials() {
+    let with = |project: &str| {
+        let mut file: serde_json::Value = serde_json::from_str(USER).unwrap();
+        file["quota_project_id"] = json!(project);
+        file.to_string()
+    };
+    for (file, variable, own, expected) in [
+        ("theirs", "", "", Some("theirs")),
+        ("projects/theirs", "", "", Some("theirs")),
+        ("theirs", "variable", "", Some("variable")),
+        ("", "variable", "", Some("variable")),
+        ("theirs", "variable", "caller", Some("caller")),
+        // The project of a Google SDK is never billed.
+        ("theirs", "764086051850", "", Some("theirs")),
+        ("", "", "", None),
+    ] {
+        let mut options = CredentialOptions::default();
+        if !own.is_empty() {
+            options = options.quota_project(own);
+        }
+        let environment = Environment::empty()
+            .with_var("GOOGLE_CLOUD_QUOTA_PROJECT", variable)
+            .with_var("EARTHENGINE_TOKEN", with(file));
+        let found = Search::new(environment.clone(), options.clone())
+            .find()
+            .await
+            .unwrap();
+        assert_eq!(found.credentials.quota_project(), expected);
+        let options = options.environment(environment);
+        let read = Credentials::from_json(&with(file), &options).unwrap();
+        assert_eq!(read.quota_project(), expected);
     }
 }
 

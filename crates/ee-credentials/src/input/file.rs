@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use ee_token::Remedy;
+use ee_token::internal::display_path;
 use zeroize::Zeroizing;
 
 use crate::input::blocking::{self, READ_TIMEOUT};
@@ -85,6 +86,79 @@ pub(crate) fn read_if_there(location: &Location) -> Result<Option<FileContents>,
     read_file(path, location).map(Some)
 }
 
+/// What a location of the search contains.
+pub(crate) enum Optional {
+    File(FileContents),
+    Missing,
+    /// Its path leads nowhere: a directory above it cannot be entered, or something else is in the
+    /// file's place.
+    Inaccessible(Warning),
+}
+
+/// Reads a text file in a location that exists by convention, so that credentials elsewhere can be
+/// used if it leads nowhere. A file that a variable names must be readable, if it exists.
+pub(crate) fn read_optional(location: &Location) -> Result<Optional, Error> {
+    if let Location::File {
+        path,
+        named_by: None,
+    } = location
+    {
+        check_path(location)?;
+        let why = match metadata(path) {
+            Ok(metadata) if metadata.is_file() => {
+                return read_file(path, location).map(Optional::File);
+            }
+            Ok(metadata) if metadata.is_dir() => Some(Obstacle::Directory),
+            Ok(_) => Some(Obstacle::Device),
+            Err(error) if is_absent(&error) => return Ok(Optional::Missing),
+            Err(error) if is_transient(&error) => None,
+            Err(error) => Some(Obstacle::Error(error)),
+        };
+        if let Some(why) = why {
+            return Ok(Optional::Inaccessible(why.warning(path)));
+        }
+    }
+    Ok(match read_if_there(location)? {
+        Some(contents) => Optional::File(contents),
+        None => Optional::Missing,
+    })
+}
+
+/// Why a path leads to no file.
+enum Obstacle {
+    Directory,
+    Device,
+    Error(io::Error),
+}
+
+impl Obstacle {
+    fn warning(self, path: &Path) -> Warning {
+        let (why, remedy) = match self {
+            Self::Directory => (
+                "it is a directory, not a file".to_owned(),
+                "Remove the directory. Docker creates one if the file to mount does not exist.",
+            ),
+            Self::Device => (
+                "it is a pipe or a device, not a file".to_owned(),
+                "Write the credential to a file.",
+            ),
+            Self::Error(error) if error.kind() == io::ErrorKind::PermissionDenied => (
+                "permission to a directory above it is denied".to_owned(),
+                "If it is needed, run the program as the owner of the directory. In a container, set HOME to the home directory of the container's user.",
+            ),
+            Self::Error(error) => (
+                format!("it cannot be accessed: {error}"),
+                "Check the path and its symbolic links.",
+            ),
+        };
+        Warning::new(
+            "location_inaccessible",
+            format!("{} was skipped: {why}", display_path(path)),
+            Remedy::new(remedy),
+        )
+    }
+}
+
 /// Rejects a key, a token or another text that cannot be a path.
 pub(crate) fn check_path(location: &Location) -> Result<(), Error> {
     match location {
@@ -135,9 +209,6 @@ pub(crate) fn read(location: &Location) -> Result<FileContents, Error> {
     read_if_there(location)?.ok_or_else(|| {
         let error = location.invalid("the file does not exist");
         match location {
-            Location::File { path, .. } if path.starts_with("~") => error.with_remedy(Remedy::new(
-                "~ is expanded by shells only. Use the full path.",
-            )),
             Location::File {
                 named_by: Some(variable),
                 ..
@@ -384,8 +455,6 @@ pub(crate) mod faults {
 
 #[cfg(test)]
 mod tests {
-    use ee_token::internal::display_path;
-
     use super::*;
 
     fn error_of(path: &Path) -> String {
@@ -412,11 +481,63 @@ mod tests {
         assert!(error_of(dir.path()).contains("directory"));
         assert!(error_of(&path("nowhere")).contains("does not exist"));
         assert!(error_of(&path("odd").join("below")).contains("does not exist"));
-        assert!(error_of(Path::new("~/key.json")).contains("does not exist"));
         // Sparse: 100 MB that are never read.
         let huge = File::create(path("huge")).unwrap();
         huge.set_len(100_000_000).unwrap();
         assert!(error_of(&path("huge")).contains("1 MiB"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn optional_location_that_leads_nowhere_is_a_warning() {
+        use rustix::io::Errno;
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let code = |location: &Location| match read_optional(location).unwrap() {
+            Optional::File(_) => "file",
+            Optional::Missing => "missing",
+            Optional::Inaccessible(warning) => {
+                assert!(warning.message.contains("was skipped: "), "{warning}");
+                warning.code
+            }
+        };
+        const SKIPPED: &str = "location_inaccessible";
+        fs::write(path("file"), "{}").unwrap();
+        fs::create_dir(path("directory")).unwrap();
+        std::os::unix::fs::symlink(path("loop"), path("loop")).unwrap();
+        std::os::unix::fs::symlink(path("nowhere"), path("dangling")).unwrap();
+        for (name, result) in [
+            ("file", "file"),
+            ("nowhere", "missing"),
+            ("file/below", "missing"),
+            ("dangling", "missing"),
+            ("directory", SKIPPED),
+            ("loop", SKIPPED),
+            ("loop/below", SKIPPED),
+            ("/dev/null", SKIPPED),
+        ] {
+            assert_eq!(code(&Location::file(path(name))), result, "{name}");
+        }
+        for (errno, result) in [
+            (Errno::ACCESS, SKIPPED),
+            (Errno::PERM, SKIPPED),
+            (Errno::NAMETOOLONG, SKIPPED),
+            (Errno::NOENT, "missing"),
+        ] {
+            let fault = faults::Fault::Error(errno.raw_os_error());
+            let _injected = faults::inject(&path("file"), fault);
+            let location = Location::file(path("file"));
+            assert_eq!(code(&location), result, "{errno}");
+            // A variable names it.
+            let named = Location::named(path("file"), "EE_CONFIG_FILE");
+            assert_eq!(read_optional(&named).is_err(), result == SKIPPED, "{errno}");
+        }
+        // The file exists, and cannot be read.
+        for errno in [Errno::ACCESS, Errno::IO] {
+            let fault = faults::Fault::OpenError(errno.raw_os_error());
+            let _injected = faults::inject(&path("file"), fault);
+            assert!(read_optional(&Location::file(path("file"))).is_err());
+        }
     }
 
     #[cfg(unix)]

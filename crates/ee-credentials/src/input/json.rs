@@ -48,6 +48,11 @@ pub(crate) struct JsonObject<'a> {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct FilePath(String);
 
+/// The command line of a program, in which `$` and quotation marks have a meaning. A key or another
+/// text that cannot be one is rejected.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct CommandLine(String);
+
 /// A project: its ID as text, or its number, with or without quotation marks.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct ProjectId(String);
@@ -59,7 +64,7 @@ impl<'a> JsonObject<'a> {
             return Err(found.into_error(location));
         }
         let fields = serde_json::from_str(text)
-            .map_err(|error| misplaced::invalid_json(location, &error))?;
+            .map_err(|error| misplaced::invalid_json(text, location, &error))?;
         Ok(Self {
             location: location.clone(),
             fields,
@@ -109,7 +114,7 @@ impl<'a> JsonObject<'a> {
     }
 }
 
-impl FilePath {
+impl CommandLine {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -299,15 +304,28 @@ impl<'de> Deserializer<'de> for Value<'de> {
         visitor: V,
     ) -> Result<V::Value, FieldError> {
         match name {
-            "FilePath" => match path_setting::not_a_path(self.text()?.trim().as_ref()) {
-                Some(found) => Err(FieldError {
-                    why: Why::NotAPath(found),
-                    path: Vec::new(),
-                }),
-                None => visitor.visit_newtype_struct(self),
-            },
+            "FilePath" | "CommandLine" => {
+                let text = self.text()?;
+                let found = match name {
+                    "CommandLine" => path_setting::identify(&text).map(NotAPath::Text),
+                    _ => path_setting::not_a_path(text.trim().as_ref(), cfg!(windows)),
+                };
+                match found {
+                    Some(found) => Err(FieldError {
+                        why: Why::NotAPath(found),
+                        path: Vec::new(),
+                    }),
+                    None => visitor.visit_newtype_struct(self),
+                }
+            }
             "ProjectId" if self.is_number() => {
                 visitor.visit_newtype_struct(StringDeserializer::new(self.project_number()?))
+            }
+            // The name of the resource.
+            "ProjectId" if self.json.starts_with("\"projects/") => {
+                let text = self.printable_text()?;
+                let id = text.trim().trim_start_matches("projects/").to_owned();
+                visitor.visit_newtype_struct(StringDeserializer::new(id))
             }
             _ => visitor.visit_newtype_struct(self),
         }
@@ -432,7 +450,7 @@ impl fmt::Display for FieldError {
 impl std::error::Error for FieldError {}
 
 /// Returns the text of a JSON string with its escapes resolved (RFC 8259 §7).
-fn unescaped(quoted: &str) -> Option<Zeroizing<String>> {
+pub(crate) fn unescaped(quoted: &str) -> Option<Zeroizing<String>> {
     let mut rest = quoted.strip_prefix('"')?.strip_suffix('"')?;
     // No escape is shorter than its character, so this never grows.
     let mut out = Zeroizing::new(String::with_capacity(rest.len()));

@@ -41,6 +41,14 @@ impl Location {
         }
     }
 
+    /// Returns the location of a file that a variable names.
+    pub(crate) fn named(path: impl Into<PathBuf>, variable: &'static str) -> Self {
+        Self::File {
+            path: PrintablePath::from(path),
+            named_by: Some(variable),
+        }
+    }
+
     /// Returns the location of the object in a field.
     pub(crate) fn part(&self, field: impl Into<String>) -> Self {
         Self::Part {

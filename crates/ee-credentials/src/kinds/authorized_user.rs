@@ -10,7 +10,7 @@ use crate::input::universe::check_universe;
 use crate::kinds::credential::Credential;
 use crate::kinds::identity::{Identity, UserLogin};
 use crate::kinds::oauth_clients::shared_client_id;
-use crate::kinds::user_login::{Login, RefreshToken};
+use crate::kinds::user_login::{Login, RefreshToken, check_refresh_token};
 use crate::{CredentialKind, CredentialOptions, Error};
 
 #[derive(Deserialize)]
@@ -31,6 +31,7 @@ pub(crate) fn load(
     check_universe(object)?;
     options.reject_subject(CredentialKind::AuthorizedUser)?;
     let file: AuthorizedUserFile = object.read()?;
+    check_refresh_token(&file.refresh_token, &object.location)?;
     let client_id = shared_client_id(&file.client_id);
     let account: Option<Arc<str>> = file.account.map(Arc::from);
     let source = Arc::new(RefreshToken {

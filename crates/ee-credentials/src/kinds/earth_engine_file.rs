@@ -1,24 +1,39 @@
 //! Earth Engine's login file: `~/.config/earthengine/credentials`.
+//!
+//! Beside a login, other programs write into it: the `earthengine` command the key of a service
+//! account, and SEPAL an access token that it replaces before it expires.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ee_token::{Remedy, Scopes, SecretString};
+use ee_token::{
+    AccessToken, ErrorKind as Token, Remedy, Scopes, SecretString, TokenFuture, TokenSource,
+};
 use serde::Deserialize;
 
+use crate::input::file::{read, read_async};
 use crate::input::json::{JsonObject, ProjectId};
 use crate::input::location::Location;
+use crate::input::path_setting::PathSetting;
 use crate::input::quote::clipped;
+use crate::input::restored::restored;
 use crate::input::shell::shell_quoted;
 use crate::kinds::credential::Credential;
-use crate::kinds::identity::UserLogin;
+use crate::kinds::identity::{Identity, UserLogin};
 use crate::kinds::oauth_clients::{CLIENT_ID, CLIENT_SECRET, EARTH_ENGINE_LOGIN, shared_client_id};
-use crate::kinds::user_login::{Login, RefreshToken};
+use crate::kinds::service_account::{self, ServiceAccountKey};
+use crate::kinds::user_login::{Login, RefreshToken, check_refresh_token};
 use crate::{CredentialKind, CredentialOptions, Error, Warning};
 
 /// The login's flow and time. Other clients ignore these fields.
 pub(crate) const LOGIN_MODE: &str = "rust_login_mode";
 pub(crate) const LOGIN_AT: &str = "rust_login_at";
+/// The fields of SEPAL's token.
+pub(crate) const TOKEN: &str = "access_token";
+pub(crate) const TOKEN_EXPIRY: &str = "access_token_expiry_date";
+/// The host of the `earthengine` command's default `url`.
+const DEFAULT_HOST: &str = "//earthengine.googleapis.com";
 /// The flow whose logins expire.
 const NOTEBOOK: &str = "notebook";
 /// <https://developers.google.com/earth-engine/guides/auth>
@@ -44,6 +59,13 @@ pub struct EarthEngineFile {
     project: Option<String>,
     mode: Option<String>,
     made_at: Option<DateTime<Utc>>,
+    /// The service account of the `earthengine` command, and its key or the path of it.
+    account: Option<(String, SecretString)>,
+    /// SEPAL's token.
+    token: Option<AccessToken>,
+    /// The `earthengine` command's API key and URL, which are ignored.
+    has_api_key: bool,
+    url: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -53,6 +75,7 @@ struct Fields {
     client_secret: Option<SecretString>,
     scopes: Option<Scopes>,
     project: Option<ProjectId>,
+    project_id: Option<ProjectId>,
 }
 
 impl EarthEngineFile {
@@ -66,7 +89,7 @@ impl EarthEngineFile {
     }
 
     pub(crate) fn read(text: &str, location: &Location) -> Result<Self, Error> {
-        Self::from_object(&JsonObject::parse(text, location)?)
+        Self::from_object(&JsonObject::parse(&restored(text), location)?)
     }
 
     pub(crate) fn from_object(object: &JsonObject<'_>) -> Result<Self, Error> {
@@ -88,12 +111,17 @@ impl EarthEngineFile {
         };
         // An invalid note about the login does not make the login invalid.
         let note = |name| object.field::<Option<String>>(name).ok().flatten();
+        let key = object.field::<Option<SecretString>>("private_key");
         Ok(Self {
+            account: note("account").zip(key.ok().flatten()),
+            token: token(object)?,
+            has_api_key: object.has("cloud_api_key"),
+            url: note("url").filter(|url| !url.trim_end_matches('/').ends_with(DEFAULT_HOST)),
             refresh_token: fields.refresh_token,
             client_id,
             client_secret,
             scopes: fields.scopes,
-            project: fields.project.map(ProjectId::into_string),
+            project: (fields.project.or(fields.project_id)).map(ProjectId::into_string),
             mode: note(LOGIN_MODE),
             made_at: note(LOGIN_AT)
                 .and_then(|text| DateTime::parse_from_rfc3339(&text).ok())
@@ -111,6 +139,10 @@ impl EarthEngineFile {
             project: None,
             mode: None,
             made_at: None,
+            account: None,
+            token: None,
+            has_api_key: false,
+            url: None,
         }
     }
 
@@ -127,6 +159,11 @@ impl EarthEngineFile {
     /// Whether the file contains a login.
     pub fn has_login(&self) -> bool {
         self.refresh_token.is_some()
+    }
+
+    /// Whether the file contains a login, a service account with its key, or a token.
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.has_login() || self.account.is_some() || self.token.is_some()
     }
 
     /// Returns the login flow, such as `localhost` or `notebook`. Files of other programs do not
@@ -149,8 +186,39 @@ impl EarthEngineFile {
             .checked_add_signed(NOTEBOOK_LIFETIME)
     }
 
+    /// Returns warnings: that the login expires, and that fields of other programs are ignored.
+    pub(crate) fn warnings(&self, location: &Location) -> Vec<Warning> {
+        let ignored = |field: &str, remedy: &'static str| {
+            Warning::new(
+                "file_field_ignored",
+                format!("{location}: the field `{field}` is ignored"),
+                Remedy::new(remedy),
+            )
+        };
+        let mut all: Vec<_> = self.expiry_warning().into_iter().collect();
+        if self.account.is_some() && self.has_login() {
+            all.push(ignored(
+                "private_key",
+                "The login in the same file is used, as in ee.Initialize(). To use the service account, remove `refresh_token`.",
+            ));
+        }
+        if self.url.is_some() {
+            all.push(ignored(
+                "url",
+                "Only the `earthengine` command reads it. A program can set the URL with EarthEngineBuilder::base_url, or high_volume(true) for the high-volume endpoint.",
+            ));
+        }
+        if self.has_api_key {
+            all.push(ignored(
+                "cloud_api_key",
+                "Only the `earthengine` command reads it. A program can pass the key with EarthEngineBuilder::api_key.",
+            ));
+        }
+        all
+    }
+
     /// Returns the warning that the login expires.
-    pub(crate) fn warning(&self) -> Option<Warning> {
+    pub(crate) fn expiry_warning(&self) -> Option<Warning> {
         let end = self.login_expires_at()?;
         let verb = if end <= Utc::now() {
             "expired"
@@ -179,13 +247,38 @@ impl EarthEngineFile {
         location: &Location,
         options: &CredentialOptions,
     ) -> Result<Credential, Error> {
-        options.reject_subject(CredentialKind::EarthEngineFile)?;
         let expires_at = self.login_expires_at();
+        if !self.has_login()
+            && let Some((account, key)) = self.account
+        {
+            let credential = service_account::load(key_of(account, &key, location)?, options)?;
+            return Ok(match self.project {
+                Some(project) => credential.project(Some(project)),
+                None => credential,
+            });
+        }
+        options.reject_subject(CredentialKind::EarthEngineFile)?;
+        if !self.has_login()
+            && let Some(token) = self.token
+        {
+            let source = SavedToken {
+                location: location.clone(),
+                token,
+            };
+            // SEPAL writes a file for each user: the same file is the same account.
+            let identity = Identity::account(location.to_string());
+            return Ok(
+                Credential::new(CredentialKind::EarthEngineFile, Arc::new(source))
+                    .identity(identity)
+                    .project(self.project),
+            );
+        }
         let Some(refresh_token) = self.refresh_token else {
             return Err(location
                 .invalid_field("refresh_token", "is missing, so the file contains no login")
                 .with_remedy(Remedy::new("Log in.").command(EARTH_ENGINE_LOGIN)));
         };
+        check_refresh_token(&refresh_token, location)?;
         let client_id = shared_client_id(&self.client_id);
         let source = Arc::new(RefreshToken {
             expires_at,
@@ -209,6 +302,112 @@ impl EarthEngineFile {
                 .oauth_client_id(client_id)
                 .scopes(options.scopes.clone()),
         )
+    }
+}
+
+/// Returns the key of the `earthengine` command's service account: a path, or the key itself.
+fn key_of(
+    account: String,
+    key: &SecretString,
+    location: &Location,
+) -> Result<ServiceAccountKey, Error> {
+    const FIELD: &str = "private_key";
+    let from_text = |text: &str, location: &Location| match text.contains("-----BEGIN") {
+        true if !text.starts_with('{') => {
+            ServiceAccountKey::of_account(account.clone(), text, location)
+        }
+        _ => ServiceAccountKey::from_object(&JsonObject::parse(text, location)?),
+    };
+    let text = restored(key.expose_secret());
+    let is_key = text.starts_with('{') || text.contains("-----BEGIN");
+    if is_key {
+        return from_text(&text, &location.part(FIELD));
+    }
+    let path = Path::new(&*text);
+    PathSetting::Field(location, FIELD).check(path)?;
+    let file = Location::file(path);
+    let contents = read(&file).map_err(|error| match error.is_transient() {
+        true => error,
+        false => location
+            .invalid_field(FIELD, format_args!("cannot be used: {error}"))
+            .with_remedy(Remedy::new(
+                "Set it to the path of the service account's key, or log in.",
+            )),
+    })?;
+    from_text(&restored(&contents.text), &file)
+}
+
+/// Reads SEPAL's token. Its expiry is in milliseconds.
+fn token(object: &JsonObject<'_>) -> Result<Option<AccessToken>, Error> {
+    let expiry = object.field::<Option<u64>>(TOKEN_EXPIRY);
+    // Without a date, it is the response of a token endpoint.
+    let (Ok(Some(expiry)), Ok(Some(secret))) =
+        (expiry, object.field::<Option<SecretString>>(TOKEN))
+    else {
+        return Ok(None);
+    };
+    let invalid = |why: &str| object.location.invalid_field(TOKEN_EXPIRY, why);
+    let end = i64::try_from(expiry)
+        .ok()
+        .and_then(DateTime::from_timestamp_millis);
+    let end = end.ok_or_else(|| invalid("is not a date in milliseconds"))?;
+    let token = AccessToken::new(secret.expose_secret()).map_err(|error| {
+        object
+            .location
+            .invalid_field(TOKEN, format_args!("cannot be used: {error}"))
+    })?;
+    Ok(Some(token.with_expiry(end)))
+}
+
+/// A token that another program writes to a file, and replaces before it expires.
+#[derive(Debug)]
+struct SavedToken {
+    location: Location,
+    token: AccessToken,
+}
+
+impl SavedToken {
+    async fn current(&self) -> Result<AccessToken, Error> {
+        if self.location.path().is_none() {
+            return Ok(self.token.clone());
+        }
+        read_async(&self.location, |location| {
+            let file = EarthEngineFile::read(&read(location)?.text, location)?;
+            file.token
+                .filter(|_| file.refresh_token.is_none())
+                .ok_or_else(|| {
+                    location
+                        .invalid(
+                            "it contained an access token, and now contains another credential",
+                        )
+                        .with_remedy(Remedy::new(
+                            "Restart the program to use the new credential.",
+                        ))
+                })
+        })
+        .await
+    }
+}
+
+impl TokenSource for SavedToken {
+    fn fetch_token(&self) -> TokenFuture<'_> {
+        Box::pin(async {
+            let token = self.current().await.map_err(Error::into_token_error)?;
+            match token.expires_at() {
+                Some(end) if end <= Utc::now() => Err(ee_token::Error::new(
+                    Token::Expired,
+                    format!(
+                        "{}: the access token expired on {}",
+                        self.location,
+                        end.format("%Y-%m-%d at %H:%M UTC")
+                    ),
+                )
+                .with_remedy(Remedy::new(
+                    "SEPAL writes a new token while you are logged in: open SEPAL, and connect your Google account again if it asks for that.",
+                ))),
+                _ => Ok(token),
+            }
+        })
     }
 }
 
@@ -305,6 +504,128 @@ mod tests {
         assert_eq!(remedy.command.as_deref(), Some("eectl auth login"));
         assert!(remedy.text.contains("7 days"), "{remedy}");
         assert!(!format!("{error:?} {credentials:?}").contains(jane.earthengine_refresh_token()));
+    }
+
+    #[tokio::test]
+    async fn service_account_of_the_earthengine_command_is_used() {
+        let emulator = Emulator::start().await.unwrap();
+        let robot = emulator
+            .create_service_account("robot@my-project.iam.gserviceaccount.com", "my-project");
+        let dir = tempfile::tempdir().unwrap();
+        let key: serde_json::Value = serde_json::from_str(&robot.json_key()).unwrap();
+        let pem = key["private_key"].as_str().unwrap();
+        let email = key["client_email"].as_str().unwrap();
+        let path = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        for key in [
+            path("key.pem", pem),
+            path("key.json", &robot.json_key()),
+            pem.to_owned(),
+            robot.json_key(),
+        ] {
+            let file = serde_json::json!({"account": email, "private_key": key, "project": "my-project",
+                "url": "https://earthengine.googleapis.com"});
+            let credentials =
+                Credentials::from_json(&file.to_string(), &options(&emulator)).unwrap();
+            assert_eq!(credentials.kind(), CredentialKind::ServiceAccount);
+            assert_eq!(credentials.principal(), Some(email));
+            assert_eq!(credentials.project(), Some("my-project"));
+            credentials.token().await.unwrap();
+        }
+        for (key, why) in [
+            (
+                "/nowhere/canary.json",
+                "/nowhere/canary.json: the file does not exist",
+            ),
+            ("~/key.json", "~, which was not expanded"),
+            ("-----BEGIN PRIVATE KEY-----\nMIIE", "truncated"),
+        ] {
+            let file = serde_json::json!({"account": email, "private_key": key}).to_string();
+            let error = Credentials::from_json(&file, &options(&emulator)).unwrap_err();
+            assert!(error.to_string().contains("`private_key`"), "{error}");
+            assert!(error.to_string().contains(why), "{error}");
+            assert!(error.remedy().is_some());
+        }
+    }
+
+    #[test]
+    fn fields_that_are_ignored_cause_a_warning() {
+        const LOGIN: &str = r#""refresh_token": "1//x""#;
+        for (fields, ignored) in [
+            (format!("{{{LOGIN}}}"), None),
+            (
+                format!("{{{LOGIN}, \"url\": \"https://earthengine.googleapis.com/\"}}"),
+                None,
+            ),
+            (
+                format!("{{{LOGIN}, \"url\": \"https://earthengine-highvolume.googleapis.com\"}}"),
+                Some("url"),
+            ),
+            (
+                "{\"cloud_api_key\": \"AIza-canary\"}".to_owned(),
+                Some("cloud_api_key"),
+            ),
+            (
+                format!("{{{LOGIN}, \"account\": \"a@x\", \"private_key\": \"/k\"}}"),
+                Some("private_key"),
+            ),
+        ] {
+            let warnings = EarthEngineFile::from_json(&fields)
+                .unwrap()
+                .warnings(&Location::InMemory);
+            let fields: Vec<_> = warnings
+                .iter()
+                .map(|w| w.message.split('`').nth(1).unwrap())
+                .collect();
+            assert_eq!(fields, ignored.into_iter().collect::<Vec<_>>());
+            assert!(!format!("{warnings:?}").contains("canary"));
+        }
+    }
+
+    #[tokio::test]
+    async fn token_of_sepal_is_used_until_its_date_and_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("credentials");
+        let write = |token: &str, minutes: i64, quote: &str| {
+            let end = (Utc::now() + TimeDelta::minutes(minutes)).timestamp_millis();
+            let text = format!(
+                "{{\"access_token\": \"{token}\", \"access_token_expiry_date\": {quote}{end}{quote}, \"project_id\": \"sepal-project\"}}"
+            );
+            std::fs::write(&path, &text).unwrap();
+            text
+        };
+        write("ya29.first", 60, "");
+        let options = CredentialOptions::default();
+        let credentials = Credentials::from_file(&path, &options).unwrap();
+        assert_eq!(credentials.kind(), CredentialKind::EarthEngineFile);
+        assert_eq!(credentials.project(), Some("sepal-project"));
+        let token = credentials.token().await.unwrap();
+        assert_eq!(token.secret(), "ya29.first");
+        assert!(token.expires_at().unwrap() > Utc::now() + TimeDelta::minutes(59));
+        // SEPAL replaces it, and a server rejects the old one.
+        write("ya29.second", 60, "\"");
+        credentials.token_cache().unwrap().invalidate(&token);
+        let token = credentials.token().await.unwrap();
+        assert_eq!(token.secret(), "ya29.second");
+        let text = write("ya29.canary", -1, "");
+        credentials.token_cache().unwrap().invalidate(&token);
+        let error = credentials.token().await.unwrap_err();
+        assert_eq!(error.kind(), Token::Expired);
+        assert!(error.remedy().unwrap().text.contains("SEPAL"));
+        assert!(!format!("{error:?} {credentials:?}").contains("canary"));
+        let error = Credentials::from_json(&text, &options)
+            .unwrap()
+            .token()
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), Token::Expired);
+        // Another credential in the file is an error.
+        std::fs::write(&path, r#"{"refresh_token": "1//canary"}"#).unwrap();
+        let error = credentials.token().await.unwrap_err();
+        assert!(error.to_string().contains("another account"), "{error}");
     }
 
     #[test]

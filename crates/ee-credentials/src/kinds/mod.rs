@@ -22,6 +22,7 @@ use ee_token::Remedy;
 use crate::input::json::JsonObject;
 use crate::input::location::Location;
 use crate::input::quote::clipped;
+use crate::input::restored::restored;
 use crate::kinds::credential::Credential;
 use crate::kinds::earth_engine_file::EarthEngineFile;
 use crate::kinds::service_account::ServiceAccountKey;
@@ -33,7 +34,7 @@ pub(crate) fn load(
     location: &Location,
     options: &CredentialOptions,
 ) -> Result<Credential, Error> {
-    load_object(&JsonObject::parse(text, location)?, options)
+    load_object(&JsonObject::parse(&restored(text), location)?, options)
 }
 
 /// Reads a credential of any kind.
@@ -56,6 +57,10 @@ pub(crate) fn load_object(
         Some("gdch_service_account") => gdch_service_account::load(object, options),
         Some("external_account") => external_account::load(object, options),
         Some(other) => Err(unknown_type(location, other)),
+        // google-auth reads a key without its type, too.
+        None if object.has("private_key") && object.has("client_email") => {
+            service_account::load(ServiceAccountKey::from_object(object)?, options)
+        }
         None if is_earth_engine_file(object) => {
             EarthEngineFile::from_object(object)?.load(location, options)
         }
@@ -63,10 +68,14 @@ pub(crate) fn load_object(
     }
 }
 
-/// Earth Engine's file has no type, and any subset of its fields.
+/// Earth Engine's file has no type, and any subset of its fields. SEPAL writes a token with its date.
 fn is_earth_engine_file(object: &JsonObject<'_>) -> bool {
-    let has_field = object.has("refresh_token") || object.has("project");
-    has_field && !object.has("access_token")
+    let has_account = object.has("account") && object.has("private_key");
+    let has_field = object.has("refresh_token") || object.has("project") || has_account;
+    match object.has("access_token") {
+        true => object.has(earth_engine_file::TOKEN_EXPIRY),
+        false => has_field,
+    }
 }
 
 fn unknown_type(location: &Location, kind: &str) -> Error {

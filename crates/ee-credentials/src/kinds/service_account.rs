@@ -14,8 +14,10 @@ use serde::Deserialize;
 use url::form_urlencoded::byte_serialize;
 
 use crate::input::allowed_hosts;
+use crate::input::content::base64_decoded;
 use crate::input::json::{JsonObject, ProjectId};
 use crate::input::location::Location;
+use crate::input::restored::restored;
 use crate::input::shell::is_plain_word;
 use crate::input::universe::check_universe;
 use crate::kinds::credential::Credential;
@@ -67,9 +69,10 @@ impl ServiceAccountKey {
     /// # Errors
     /// [`ErrorKind::InvalidFile`] that names the field; [`ErrorKind::UnsupportedUniverse`].
     pub fn from_json(text: &str) -> Result<Self, Error> {
-        let object = JsonObject::parse(text, &Location::InMemory)?;
+        let text = restored(text);
+        let object = JsonObject::parse(&text, &Location::InMemory)?;
         match object.kind()?.as_deref() {
-            Some("service_account") => Self::from_object(&object),
+            None | Some("service_account") => Self::from_object(&object),
             _ => Err(object
                 .location
                 .invalid_field("type", "is not \"service_account\"")),
@@ -90,9 +93,14 @@ impl ServiceAccountKey {
                     "Pass the email address of the account that the key belongs to.",
                 )));
         }
+        Self::of_account(email, pem, &Location::InMemory)
+    }
+
+    /// Creates the key of an account from a PEM in this location.
+    pub(crate) fn of_account(email: String, pem: &str, location: &Location) -> Result<Self, Error> {
         Ok(Self {
-            key: parse_key(pem, &Location::InMemory, "")?,
-            location: Location::InMemory,
+            key: parse_key(pem, location, "")?,
+            location: location.clone(),
             email,
             key_id: None,
             project_id: None,
@@ -146,7 +154,16 @@ impl fmt::Debug for ServiceAccountKey {
 }
 
 fn parse_key(pem: &str, location: &Location, at: &str) -> Result<RsaPrivateKey, Error> {
-    RsaPrivateKey::from_pem(pem).map_err(|error| {
+    // A PEM has dashes, which base64 of it does not have.
+    let decoded = match pem.contains('-') {
+        true => None,
+        false => base64_decoded(pem),
+    };
+    let decoded = decoded
+        .as_ref()
+        .and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let is_pem = |text: &&str| text.contains("-----BEGIN");
+    RsaPrivateKey::from_pem(decoded.filter(is_pem).unwrap_or(pem)).map_err(|error| {
         location
             .invalid(format_args!("{at}{error}"))
             .with_cause(error)

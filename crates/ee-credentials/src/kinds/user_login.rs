@@ -13,11 +13,12 @@ use ee_token::{
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::CredentialOptions;
 use crate::input::location::Location;
+use crate::input::placeholder::Placeholder;
 use crate::input::shell::is_plain_word;
 use crate::kinds::identity::{LoginOwner, OwnerQuery, Subject};
 use crate::kinds::oauth_clients::{EARTH_ENGINE_LOGIN, GCLOUD_CLIENT_ID, GCLOUD_LOGIN};
+use crate::{CredentialOptions, Error};
 
 /// A refresh token and the parameters of its exchange.
 #[derive(Debug)]
@@ -37,6 +38,29 @@ pub(crate) struct RefreshToken {
     pub(crate) expires_at: Option<DateTime<Utc>>,
     /// The subject, after a response has named it.
     pub(crate) owner: OnceLock<Box<str>>,
+}
+
+/// Rejects a refresh token that no server has issued, so that it is not sent.
+pub(crate) fn check_refresh_token(token: &SecretString, location: &Location) -> Result<(), Error> {
+    const FIELD: &str = "refresh_token";
+    let text = token.expose_secret();
+    if let Some(found) = Placeholder::identify(text) {
+        return Err(location
+            .invalid_field(FIELD, format_args!("is {found}"))
+            .with_remedy(Remedy::new(found.advice())));
+    }
+    let why = if text.starts_with('{') {
+        "contains JSON, not a refresh token"
+    } else if text.contains(char::is_whitespace) {
+        "contains a space or a line break, which no refresh token has"
+    } else if text.starts_with("ya29.") {
+        "is an access token, not a refresh token"
+    } else {
+        return Ok(());
+    };
+    Err(location.invalid_field(FIELD, why).with_remedy(Remedy::new(
+        "Copy the refresh token again, or log in again.",
+    )))
 }
 
 /// How the user logs in again.

@@ -125,7 +125,7 @@ impl Session {
         let file = file.map(|stored| stored.file);
         let missing = missing(requested, &granted.scopes);
         warnings.extend(missing_warning(&missing));
-        warnings.extend(file.as_ref().and_then(|file| file.warning()));
+        warnings.extend(file.as_ref().and_then(|file| file.expiry_warning()));
         warnings.extend(self.variable_warning());
         Ok(SavedLogin {
             path,

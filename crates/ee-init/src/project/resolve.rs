@@ -1,6 +1,6 @@
 //! The search for the project: all sources, in order.
 
-use ee_credentials::internal::without_blocking;
+use ee_credentials::internal::{earthengine_file_project, gcloud_project, without_blocking};
 use ee_credentials::{Credentials, Environment, Warning};
 use ee_rest::internal::{ProjectOrigin, choose_project};
 use ee_token::Remedy;
@@ -21,8 +21,21 @@ pub(crate) struct ProjectInputs<'a> {
 /// ignored unless the caller set them, because they identify an OAuth client and cannot be billed.
 pub(crate) async fn resolve(inputs: &ProjectInputs<'_>) -> Result<Project, Error> {
     let mut ignored = None;
+    let mut skipped = Vec::new();
     for source in ProjectSource::ORDER {
-        let Some(id) = lookup(source, inputs).await? else {
+        let (id, inaccessible) = lookup(source, inputs).await?;
+        // The search for credentials may have reported the same file.
+        let is_reported = |warning: &Warning| {
+            inputs
+                .credentials
+                .is_some_and(|credentials| credentials.warnings().contains(warning))
+        };
+        skipped.extend(
+            inaccessible
+                .into_iter()
+                .filter(|warning| !is_reported(warning)),
+        );
+        let Some(id) = id else {
             continue;
         };
         if source != ProjectSource::Explicit && is_google_sdk_project(&id) {
@@ -37,6 +50,7 @@ pub(crate) async fn resolve(inputs: &ProjectInputs<'_>) -> Result<Project, Error
             .map(sdk_project_ignored)
             .into_iter()
             .collect();
+        warnings.extend(skipped);
         warnings.extend(ignored_variable(source, &id, inputs.environment));
         return Ok(Project {
             id,
@@ -57,26 +71,28 @@ pub(crate) async fn resolve(inputs: &ProjectInputs<'_>) -> Result<Project, Error
     .with_remedy(choose_project()))
 }
 
+/// Returns the project of a source, and warnings about its files.
 async fn lookup(
     source: ProjectSource,
     inputs: &ProjectInputs<'_>,
-) -> Result<Option<String>, Error> {
+) -> Result<(Option<String>, Vec<Warning>), Error> {
     let environment = inputs.environment;
     let from_credentials =
         |get: fn(&Credentials) -> Option<&str>| inputs.credentials.and_then(get).map(str::to_owned);
     let var = |name: &str| environment.var(name).map(str::to_owned);
+    let mut warnings = Vec::new();
     let found = match source {
         // An empty explicit project is an error, not a missing one.
-        ProjectSource::Explicit => return Ok(inputs.given.map(str::to_owned)),
+        ProjectSource::Explicit => return Ok((inputs.given.map(str::to_owned), warnings)),
         ProjectSource::EnvEarthEngineProject => var("EARTHENGINE_PROJECT"),
         ProjectSource::EnvEeProjectId => var("EE_PROJECT_ID"),
         ProjectSource::EarthEngineFile => {
             let environment = environment.clone();
-            without_blocking(
-                environment.earth_engine_credentials_file().ok().flatten(),
-                move || environment.earthengine_file_project(),
-            )
-            .await?
+            let path = environment.earth_engine_credentials_file().ok().flatten();
+            let read = move || earthengine_file_project(&environment);
+            let (project, skipped) = without_blocking(path, read).await?;
+            warnings = skipped;
+            project
         }
         ProjectSource::EnvQuotaProject => var("GOOGLE_CLOUD_QUOTA_PROJECT"),
         ProjectSource::CredentialsQuotaProject => from_credentials(Credentials::quota_project),
@@ -85,10 +101,11 @@ async fn lookup(
         ProjectSource::CredentialsProject => from_credentials(Credentials::project),
         ProjectSource::GcloudConfig => {
             let environment = environment.clone();
-            without_blocking(environment.gcloud_config_dir().ok().flatten(), move || {
-                environment.gcloud_project()
-            })
-            .await?
+            let dir = environment.gcloud_config_dir().ok().flatten();
+            let read = move || gcloud_project(&environment);
+            let (project, skipped) = without_blocking(dir, read).await?;
+            warnings = skipped;
+            project
         }
         ProjectSource::MetadataServer => match inputs.credentials {
             Some(credentials) => credentials.fetch_metadata_project().await?,
@@ -96,9 +113,8 @@ async fn lookup(
         },
         ProjectSource::OauthClient => from_credentials(Credentials::oauth_client_project_number),
     };
-    Ok(found
-        .map(|id| id.trim().to_owned())
-        .filter(|id| !id.is_empty()))
+    let id = found.map(|id| id.trim().to_owned());
+    Ok((id.filter(|id| !id.is_empty()), warnings))
 }
 
 /// The code of the warning that a Google SDK's project was ignored.

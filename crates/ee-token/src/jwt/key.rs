@@ -143,30 +143,45 @@ fn pkcs8_of_sec1(sec1: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
     Ok(der)
 }
 
-/// Returns the label and the bytes of the first PEM block. `check_label` returns the labels that
-/// are supported, and an error for others.
+/// Returns the label and the bytes of the private key in a PEM. Certificates and other blocks before
+/// it are skipped. `check_label` returns the labels that are supported, and an error for others.
 fn decode_pem(
     pem: &str,
     check_label: fn(&str) -> Result<&'static str, Error>,
 ) -> Result<(&'static str, Zeroizing<Vec<u8>>), Error> {
+    const BEGIN: &str = "-----BEGIN ";
     // These buffers never reallocate, which would leave copies in memory.
     let mut lines = Zeroizing::new(String::with_capacity(pem.len()));
-    for (number, line) in pem.split("\\n").enumerate() {
-        if number > 0 {
+    let mut rest = pem;
+    // Line breaks may be escaped once or more than once.
+    while let Some((line, escape)) = rest.split_once('\\') {
+        lines.push_str(line);
+        let escape = escape.trim_start_matches('\\');
+        if let Some(after) = escape.strip_prefix(['n', 'r', 't', '\n', '\r']) {
             lines.push('\n');
+            rest = after;
+        } else {
+            lines.push('\\');
+            rest = escape;
         }
-        lines.extend(line.split("\\r"));
     }
+    lines.push_str(rest);
     let text = lines.trim();
     if text.is_empty() {
         return Err(invalid("it is empty"));
     }
-    let Some((_, after)) = text.split_once("-----BEGIN ") else {
+    let is_key = |block: &&str| {
+        let label = block.split("-----").next();
+        label.is_some_and(|label| label.contains("PRIVATE KEY"))
+    };
+    let mut blocks = text.split(BEGIN).skip(1);
+    let Some(first) = blocks.clone().next() else {
         return Err(invalid(
             "it is not PEM: it has no line \"-----BEGIN PRIVATE KEY-----\"",
         ));
     };
-    let Some((label, body)) = after.split_once("-----") else {
+    let block = blocks.find(is_key).unwrap_or(first);
+    let Some((label, body)) = block.split_once("-----") else {
         return Err(invalid("its first line is truncated"));
     };
     let label = check_label(label.trim())?;
@@ -283,9 +298,43 @@ mod tests {
             pem.replace('\n', "\\n"),
             pem.replace('\n', "\r\n"),
             pem.replace('\n', "\\r\\n"),
+            pem.replace('\n', "\\\\n"),
+            pem.replace('\n', "\\\n"),
+            pem.replace('\n', " "),
+            pem.replace('\n', "\n    "),
+            pem.replace('\n', " \n\n"),
+            pem.replace('\n', "\\n\n"),
+            format!("\u{feff}\n\t{pem}\n\n"),
+            format!("\"{pem}\""),
         ] {
-            RsaPrivateKey::from_pem(&pem).unwrap();
+            RsaPrivateKey::from_pem(&pem).unwrap_or_else(|error| panic!("{error}: {pem}"));
         }
+    }
+
+    #[test]
+    fn key_after_other_blocks_is_found() {
+        let key = RsaKey::shared();
+        let signature = RsaPrivateKey::from_pem(key.pkcs8_pem())
+            .unwrap()
+            .sign(b"x")
+            .unwrap();
+        let certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+        for before in [
+            certificate.to_owned(),
+            certificate.repeat(2),
+            "Bag Attributes\n    friendlyName: privatekey\nKey Attributes: <No Attributes>\n"
+                .to_owned(),
+            "-----BEGIN RSA PUBLIC KEY-----\nMIIB\n-----END RSA PUBLIC KEY-----\n".to_owned(),
+        ] {
+            for pem in [key.pkcs8_pem(), key.pkcs1_pem()] {
+                let pem = format!("{before}{pem}{certificate}");
+                let found = RsaPrivateKey::from_pem(&pem).unwrap();
+                assert_eq!(found.sign(b"x").unwrap(), signature);
+            }
+        }
+        let parameters = "-----BEGIN EC PARAMETERS-----\nBggq\n-----END EC PARAMETERS-----\n";
+        let key = EcKey::generate();
+        EcPrivateKey::from_pem(&format!("{parameters}{}", key.sec1_pem())).unwrap();
     }
 
     #[test]

@@ -56,16 +56,8 @@ impl Impersonation {
                 "does not end with the email address of a service account and `:generateAccessToken`",
             )
         })?;
-        // The reference client uses the same quota project for this request as for all others.
-        let of_environment = || {
-            let environment = options.current_environment();
-            let project = environment.var("GOOGLE_CLOUD_QUOTA_PROJECT");
-            project.map(str::to_owned)
-        };
         let quota_project = options
-            .quota_project
-            .clone()
-            .or_else(of_environment)
+            .overriding_quota_project()
             .or_else(|| account.quota_project.clone());
         Ok(Some(Self {
             url,

@@ -105,11 +105,13 @@ impl ImpersonationBuilder {
             source_quota_project: source.quota_project().map(Box::from),
             source_principal: source.principal().map(Arc::from),
         };
-        let credential = account
-            .into_credential()
-            .quota_project(step.quota_project.as_deref())
-            .project(source.project());
-        Ok(Credentials::new(credential, options).with_impersonated_from(source, step))
+        let credential = account.into_credential().project(source.project());
+        let quota_project = step.quota_project.clone().or(options.quota_project.clone());
+        let options = CredentialOptions {
+            quota_project,
+            ..options.clone()
+        };
+        Ok(Credentials::new(credential, &options).with_impersonated_from(source, step))
     }
 }
 

@@ -63,6 +63,14 @@ pub(crate) fn load(
             format_args!("is {project}, which belongs to a Google SDK and can never be billed"),
         ));
     }
+    let variable = CredentialOptions {
+        quota_project: None,
+        ..options.clone()
+    };
+    let source_quota_project = variable
+        .overriding_quota_project()
+        .map(Box::from)
+        .or(source.quota_project);
     let tokens = TokenCache::from(source.source);
     let account = ImpersonatedServiceAccount {
         http: options.http.clone(),
@@ -71,7 +79,7 @@ pub(crate) fn load(
         scopes,
         lifetime: DEFAULT_LIFETIME,
         source: tokens.clone(),
-        source_quota_project: source.quota_project,
+        source_quota_project,
         source_principal: source.principal,
     };
     let identity = Identity::impersonated(&account.route.target, source.kind, &source.identity);

@@ -7,7 +7,7 @@ use super::*;
 use crate::iam::account::{iam_scopes, is_account};
 use crate::input::json::JsonObject;
 use crate::input::location::Location;
-use crate::{CredentialOptions, Credentials, ErrorKind, kinds};
+use crate::{CredentialOptions, Credentials, Environment, ErrorKind, kinds};
 
 const TARGET: &str = "target@ee-demo-project.iam.gserviceaccount.com";
 const MIDDLE: &str = "middle@ee-demo-project.iam.gserviceaccount.com";
@@ -90,19 +90,28 @@ async fn key_is_exchanged_for_the_targets_token() {
 async fn login_source_bills_iam_to_its_quota_project() {
     let emulator = start().await;
     emulator.allow_impersonation(JANE, TARGET);
-    let mut source = login(&emulator);
-    source["quota_project_id"] = json!("ee-demo-project");
-    let mut file = file(TARGET, &source);
-    file["quota_project_id"] = json!("pays-for-the-rest");
-    let credentials = read(&file, &options(&emulator));
-    assert_eq!(credentials.quota_project(), Some("pays-for-the-rest"));
-    credentials.token().await.unwrap();
-    let requests = emulator.requests();
-    assert!(!requests[0].form().contains_key("scope"));
-    assert_eq!(
-        requests[1].header("x-goog-user-project"),
-        Some("ee-demo-project")
-    );
+    let variable = "GOOGLE_CLOUD_QUOTA_PROJECT";
+    for (of_source, of_environment) in [("ee-demo-project", ""), ("theirs", "ee-demo-project")] {
+        let mut source = login(&emulator);
+        source["quota_project_id"] = json!(of_source);
+        let mut file = file(TARGET, &source);
+        file["quota_project_id"] = json!("pays-for-the-rest");
+        let environment = Environment::empty().with_var(variable, of_environment);
+        let credentials = read(&file, &options(&emulator).environment(environment));
+        let expected = match of_environment {
+            "" => "pays-for-the-rest",
+            project => project,
+        };
+        assert_eq!(credentials.quota_project(), Some(expected));
+        emulator.clear_requests();
+        credentials.token().await.unwrap();
+        let requests = emulator.requests();
+        assert!(!requests[0].form().contains_key("scope"));
+        assert_eq!(
+            requests[1].header("x-goog-user-project"),
+            Some("ee-demo-project")
+        );
+    }
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::input::file::{check_kind, check_path, decode, is_absent, read_if_there};
 use crate::input::location::Location;
+use crate::input::restored::restored;
 use crate::kinds::earth_engine_file::{self as keys, EarthEngineFile};
 use crate::kinds::oauth_clients::CLIENT_ID;
 use crate::storage::login_file::json_fields::Fields;
@@ -29,8 +30,10 @@ use crate::storage::private_file::{
 use crate::{Environment, Error, ErrorKind, Warning};
 
 /// The keys of a login, which are removed with it.
-const LOGIN_KEYS: [&str; 8] = [
+const LOGIN_KEYS: [&str; 10] = [
     "refresh_token",
+    keys::TOKEN,
+    keys::TOKEN_EXPIRY,
     "client_id",
     "client_secret",
     "scopes",
@@ -447,7 +450,7 @@ impl LoginFile {
         }
         // Rejects invalid files and other kinds of credentials.
         EarthEngineFile::read(&text.text, &location)?;
-        Fields::parse(&text.text)
+        Fields::parse(&restored(&text.text))
             .map(Some)
             .ok_or_else(|| location.invalid("it is no JSON object"))
     }
@@ -502,7 +505,7 @@ impl LoginFile {
     /// if more than the old login would be lost.
     fn salvage(&self, error: Error) -> (Fields, Option<Error>) {
         let text = read_if_there(&self.location()).ok().flatten();
-        let Some(mut fields) = text.and_then(|text| Fields::parse(&text.text)) else {
+        let Some(mut fields) = text.and_then(|text| Fields::parse(&restored(&text.text))) else {
             return (Fields::default(), Some(error));
         };
         let is_valid = |fields: &Fields| EarthEngineFile::from_json(&fields.to_json()).is_ok();

@@ -20,7 +20,7 @@ use crate::Error;
 use crate::discovery::program;
 use crate::input::blocking::{self, READ_TIMEOUT};
 use crate::input::file::{is_transient, read_async, read_if_there, retry};
-use crate::input::json::{FilePath, JsonObject};
+use crate::input::json::{CommandLine, FilePath, JsonObject};
 use crate::input::location::Location;
 use crate::kinds::external_account::context::Context;
 use crate::kinds::external_account::subject_token::command_line;
@@ -46,7 +46,7 @@ const REPORTED: &str = "it reports a failure";
 #[derive(Deserialize)]
 struct ExecutableFields {
     /// The first word is the path of a program.
-    command: FilePath,
+    command: CommandLine,
     timeout_millis: Option<u64>,
     output_file: Option<FilePath>,
 }

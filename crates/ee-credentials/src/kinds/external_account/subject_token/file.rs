@@ -1,6 +1,6 @@
 //! Subject tokens from a file that another program updates, such as kubelet.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use ee_token::SecretString;
@@ -26,7 +26,7 @@ impl FileToken {
     pub(crate) fn from_object(source: &JsonObject<'_>) -> Result<Self, Error> {
         let path: FilePath = source.field("file")?;
         Ok(Self {
-            path: path.as_str().into(),
+            path: PathBuf::from(path).into(),
             format: Format::from_object(source)?,
             fingerprint: Mutex::new(None),
         })

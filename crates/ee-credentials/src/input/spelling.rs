@@ -1,0 +1,412 @@
+//! Paths in the spelling of another program or another operating system.
+
+use std::fmt;
+use std::path::Path;
+
+use ee_token::internal::display_path;
+
+use crate::input::placeholder::Placeholder;
+
+/// A path that no file system call can open as it is spelled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Misspelled {
+    spelling: Spelling,
+    /// The path to write instead, if it follows from the text.
+    correct: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Spelling {
+    Quoted,
+    OuterWhitespace,
+    Assignment,
+    AtSign,
+    FileUrl,
+    OtherUrl,
+    Home,
+    Placeholder(Placeholder),
+    /// `C:\…` outside of Windows.
+    Windows,
+    /// `\\wsl$\Ubuntu\home\…` outside of Windows.
+    WslShare,
+    NetworkShare,
+    /// `/mnt/c/…` or `/c/…` on Windows.
+    Unix,
+    Backslashes,
+    EscapedSpaces,
+}
+
+/// Returns what is wrong with the spelling of a path.
+pub(crate) fn misspelled(path: &str, is_windows: bool) -> Option<Misspelled> {
+    let found = |spelling, correct: Option<String>| Some(Misspelled { spelling, correct });
+    let trimmed = path.trim();
+    if trimmed != path {
+        return found(Spelling::OuterWhitespace, Some(trimmed.to_owned()));
+    }
+    const QUOTES: [char; 7] = ['"', '\'', '`', '“', '”', '‘', '’'];
+    if let Some((name, value)) = path.split_once('=')
+        && is_variable(name.trim_start_matches("export ").trim())
+    {
+        return found(
+            Spelling::Assignment,
+            Some(value.trim_matches(QUOTES).to_owned()),
+        );
+    }
+    let is_command = path.starts_with('`') && path.matches('`').count() == 2;
+    if path.starts_with(QUOTES) && !is_command || path.ends_with(QUOTES) {
+        let inner = path.trim_matches(QUOTES).trim();
+        return found(Spelling::Quoted, Some(inner.to_owned()));
+    }
+    if let Some(rest) = path.strip_prefix('@').filter(|rest| !rest.is_empty()) {
+        return found(Spelling::AtSign, Some(rest.to_owned()));
+    }
+    if let Some(rest) = path.strip_prefix("file:") {
+        return found(Spelling::FileUrl, Some(of_file_url(rest)));
+    }
+    if path
+        .split_once("://")
+        .is_some_and(|(scheme, _)| is_scheme(scheme))
+    {
+        return found(Spelling::OtherUrl, None);
+    }
+    if path == "~" || path.starts_with("~/") || path.starts_with("~\\") {
+        return found(Spelling::Home, None);
+    }
+    if let Some(user) = path
+        .strip_prefix('~')
+        .and_then(|rest| rest.split(['/', '\\']).next())
+        && is_user(user)
+    {
+        return found(Spelling::Home, None);
+    }
+    if let Some(placeholder) = placeholder(path) {
+        return found(Spelling::Placeholder(placeholder), None);
+    }
+    if is_windows {
+        return of_wsl(path).and_then(|correct| found(Spelling::Unix, Some(correct)));
+    }
+    if let [drive, b':', b'\\' | b'/', ..] = path.as_bytes()
+        && drive.is_ascii_alphabetic()
+    {
+        let drive = char::from(drive.to_ascii_lowercase());
+        let rest = path.get(2..)?.replace('\\', "/");
+        return found(Spelling::Windows, Some(format!("/mnt/{drive}{rest}")));
+    }
+    if let Some(share) = path
+        .strip_prefix("\\\\")
+        .or_else(|| path.strip_prefix("//wsl"))
+    {
+        let names = share.split(['\\', '/']).collect::<Vec<_>>();
+        let is_wsl = names.first().is_some_and(|host| {
+            matches!(
+                host.to_ascii_lowercase().as_str(),
+                "wsl$" | "wsl.localhost" | "$" | ".localhost"
+            )
+        });
+        return match is_wsl {
+            true => {
+                let rest = names.get(2..).unwrap_or_default().join("/");
+                found(Spelling::WslShare, Some(format!("/{rest}")))
+            }
+            false => found(Spelling::NetworkShare, None),
+        };
+    }
+    if path.contains("\\ ") {
+        return found(Spelling::EscapedSpaces, Some(path.replace("\\ ", " ")));
+    }
+    if path.contains('\\') {
+        return found(Spelling::Backslashes, Some(path.replace('\\', "/")));
+    }
+    None
+}
+
+/// Returns a placeholder in the path, or as the path.
+fn placeholder(path: &str) -> Option<Placeholder> {
+    let is_name = |found: &Placeholder| {
+        // `projects/a.json` is a path.
+        !matches!(found, Placeholder::Reference) || path.contains(':')
+    };
+    if path.contains("path/to/") || path.contains("path\\to\\") {
+        return Some(Placeholder::Example);
+    }
+    Placeholder::find(path)
+        .map(|(found, _)| found)
+        .or_else(|| Placeholder::identify(path).filter(is_name))
+}
+
+fn is_variable(name: &str) -> bool {
+    let is_of_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    name.contains('_') && name.chars().all(is_of_name)
+}
+
+/// A scheme of several letters: `C:` is a drive.
+fn is_scheme(text: &str) -> bool {
+    text.len() > 1
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+}
+
+fn is_user(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+}
+
+/// Returns the path in a `file` URL (RFC 8089).
+fn of_file_url(rest: &str) -> String {
+    let path = match rest.strip_prefix("//") {
+        Some(after) => after.strip_prefix("localhost").unwrap_or(after),
+        None => rest,
+    };
+    let decoded = path.replace("%20", " ");
+    match decoded.strip_prefix('/') {
+        Some(drive) if drive.get(1..2) == Some(":") => drive.to_owned(),
+        _ => decoded,
+    }
+}
+
+/// Returns the Windows path of a path of WSL (`/mnt/c/…`) or of Git's shell (`/c/…`).
+fn of_wsl(path: &str) -> Option<String> {
+    let rest = path
+        .strip_prefix("/mnt/")
+        .or_else(|| path.strip_prefix('/'))?;
+    let (drive, rest) = rest.split_once('/')?;
+    let is_drive = drive.len() == 1 && drive.bytes().all(|b| b.is_ascii_alphabetic());
+    let drive = drive.to_ascii_uppercase();
+    is_drive.then(|| format!("{drive}:\\{}", rest.replace('/', "\\")))
+}
+
+impl Misspelled {
+    /// Returns how to spell the path.
+    pub(crate) fn advice(&self) -> String {
+        let correct = self
+            .correct
+            .as_deref()
+            .map(|path| display_path(Path::new(path)))
+            .unwrap_or_default();
+        match &self.spelling {
+            Spelling::Quoted => format!("Write it without the quotation marks: {correct}"),
+            Spelling::OuterWhitespace => format!("Write it without the whitespace: {correct}"),
+            Spelling::Assignment => format!("Write only the path: {correct}"),
+            Spelling::AtSign => format!("Write it without the @: {correct}"),
+            Spelling::FileUrl => format!("Write the path without file: {correct}"),
+            Spelling::OtherUrl => {
+                "Only local files are read: download the file, and write its path.".to_owned()
+            }
+            Spelling::Home => {
+                "Only a shell replaces ~ with the home directory: write the whole path.".to_owned()
+            }
+            Spelling::Placeholder(found) => found.advice(),
+            Spelling::Windows => format!(
+                "In WSL, write {correct}. In a container, write the path at which the file is mounted."
+            ),
+            Spelling::WslShare => format!("Inside of WSL, write {correct}"),
+            Spelling::NetworkShare => {
+                "Mount the share, and write the path below the mount point.".to_owned()
+            }
+            Spelling::Unix => format!("Write it as Windows does: {correct}"),
+            Spelling::Backslashes => format!("Write it with slashes: {correct}"),
+            Spelling::EscapedSpaces => {
+                format!("Only a shell needs backslashes before spaces. Write {correct}")
+            }
+        }
+    }
+
+    /// Returns the path to write instead, if it follows from the text.
+    pub(crate) fn correct(&self) -> Option<&str> {
+        // Whether it is that of WSL, only the user knows.
+        self.correct
+            .as_deref()
+            .filter(|_| self.spelling != Spelling::Windows)
+    }
+}
+
+/// What the value is.
+impl fmt::Display for Misspelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.spelling {
+            Spelling::Quoted => "a path in quotation marks",
+            Spelling::OuterWhitespace => "a path with a space or a line break around it",
+            Spelling::Assignment => "an assignment to a variable, not a path",
+            Spelling::AtSign => "a path after an @",
+            Spelling::FileUrl | Spelling::OtherUrl => "a URL, not a path",
+            Spelling::Home => "a path with ~, which was not expanded",
+            Spelling::Placeholder(found) => return write!(f, "{found}"),
+            Spelling::Windows => "a path of Windows, and this is another system",
+            Spelling::WslShare => "a path of Windows to a file in WSL, and this is WSL itself",
+            Spelling::NetworkShare => "a network path of Windows, and this is another system",
+            Spelling::Unix => "a path of WSL, and this is Windows",
+            Spelling::Backslashes => {
+                "a path with backslashes, as on Windows, and this is another system"
+            }
+            Spelling::EscapedSpaces => "a path with backslashes before its spaces",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_other_programs_are_named_with_the_correct_path() {
+        for (path, noun, advice) in [
+            ("\"/home/j/k.json\"", "quotation marks", ": /home/j/k.json"),
+            ("'/home/j/k.json'", "quotation marks", ": /home/j/k.json"),
+            ("\"/home/j/k.json", "quotation marks", ": /home/j/k.json"),
+            ("“/home/j/k.json”", "quotation marks", ": /home/j/k.json"),
+            ("\"C:\\k.json\"", "quotation marks", ": C:\\k.json"),
+            ("/home/j/k.json\r", "line break", ": /home/j/k.json"),
+            (" /home/j/k.json", "space", ": /home/j/k.json"),
+            (
+                "GOOGLE_APPLICATION_CREDENTIALS=/k.json",
+                "an assignment",
+                "path: /k.json",
+            ),
+            (
+                "export EE_CONFIG_FILE='/k.json'",
+                "an assignment",
+                "path: /k.json",
+            ),
+            ("@/home/j/k.json", "an @", ": /home/j/k.json"),
+            ("file:///home/j/k.json", "a URL", ": /home/j/k.json"),
+            (
+                "file://localhost/home/j/a%20k.json",
+                "a URL",
+                ": /home/j/a k.json",
+            ),
+            ("file:/home/j/k.json", "a URL", ": /home/j/k.json"),
+            ("file:///C:/Users/k.json", "a URL", ": C:/Users/k.json"),
+            ("gs://bucket/k.json", "a URL", "download"),
+            ("https://example.com/k.json", "a URL", "download"),
+            ("~/k.json", "~, which was not expanded", "whole path"),
+            ("~jane/k.json", "~, which was not expanded", "whole path"),
+            ("~\\k.json", "~, which was not expanded", "whole path"),
+            (
+                "$HOME/k.json",
+                "$HOME, which was not expanded",
+                "Only a shell",
+            ),
+            (
+                "${HOME}/k.json",
+                "${HOME}, which was not expanded",
+                "Only a shell",
+            ),
+            (
+                "/home/$USER/k.json",
+                "$USER, which was not expanded",
+                "Only a shell",
+            ),
+            (
+                "%APPDATA%\\gcloud\\k.json",
+                "%APPDATA%, which was not expanded",
+                "Only a shell",
+            ),
+            (
+                "$env:APPDATA\\k.json",
+                "$env:APPDATA, which was not expanded",
+                "Only a shell",
+            ),
+            (
+                "${{ github.workspace }}/k.json",
+                "${{ … }}, which was not replaced",
+                "template",
+            ),
+            (
+                "{{ .Values.path }}",
+                "{{ … }}, which was not replaced",
+                "template",
+            ),
+            ("$(pwd)/k.json", "a command", "Only a shell"),
+            ("/path/to/key.json", "an example", "your own"),
+            ("/secrets/<name>.json", "an example", "your own"),
+            ("undefined", "the word \"undefined\"", "does not exist"),
+            ("***", "a masked secret", "masked"),
+            (
+                "C:\\Users\\Jane\\k.json",
+                "Windows",
+                "write /mnt/c/Users/Jane/k.json.",
+            ),
+            ("d:/k.json", "Windows", "write /mnt/d/k.json."),
+            (
+                "\\\\wsl$\\Ubuntu\\home\\j\\k.json",
+                "in WSL",
+                "write /home/j/k.json",
+            ),
+            (
+                "\\\\wsl.localhost\\Ubuntu\\home\\j\\k.json",
+                "in WSL",
+                "write /home/j/k.json",
+            ),
+            ("\\\\server\\share\\k.json", "a network path", "Mount"),
+            ("secrets\\k.json", "backslashes", ": secrets/k.json"),
+            (
+                "/home/j/My\\ Files/k.json",
+                "before its spaces",
+                "Write /home/j/My Files/k.json",
+            ),
+        ] {
+            let found = misspelled(path, false).unwrap_or_else(|| panic!("{path}"));
+            assert!(found.to_string().contains(noun), "{path}: {found}");
+            assert!(
+                found.advice().contains(advice),
+                "{path}: {}",
+                found.advice()
+            );
+        }
+        for (path, correct) in [
+            ("/mnt/c/Users/Jane/k.json", "C:\\Users\\Jane\\k.json"),
+            ("/c/Users/Jane/k.json", "C:\\Users\\Jane\\k.json"),
+        ] {
+            let found = misspelled(path, true).unwrap();
+            assert_eq!(found.correct(), Some(correct));
+        }
+    }
+
+    #[test]
+    fn paths_of_this_system_are_correct() {
+        for path in [
+            "/home/jane/key.json",
+            "key.json",
+            "./key.json",
+            "../key.json",
+            "a=b.json",
+            "my key.json",
+            "/home/ÄÖÜ 森/ключ.json",
+            "/Program Files (x86)/a",
+            "/a%20b",
+            "/data/100%/k.json",
+            "x",
+            "/home/jane/a~/k.json",
+            "~",
+            "/home/it's/k.json",
+            "{6F9619FF-8B86-D011-B42D-00CF4FC964FF}/key.json",
+            "{project}/key.json",
+            "projects/a.json",
+            "",
+        ] {
+            assert_eq!(
+                misspelled(path, false).filter(|_| path != "~"),
+                None,
+                "{path}"
+            );
+        }
+        for path in [
+            "C:\\Users\\Jane\\k.json",
+            "\\\\server\\share\\k.json",
+            "/k.json",
+            "secrets\\k.json",
+        ] {
+            assert_eq!(misspelled(path, true), None, "{path}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_checked_without_panic(text in "(?s)[~$%{}<>`\"'\\\\/:=@a-cA-C_ ()]{0,40}", is_windows: bool) {
+            let _ = misspelled(&text, is_windows);
+        }
+    }
+}
