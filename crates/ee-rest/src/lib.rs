@@ -41,12 +41,14 @@ mod tower;
 
 pub use api::asset_name::AssetName;
 pub use api::operations::{
-    Operation, OperationError, OperationMetadata, OperationPoller, OperationState, Operations,
+    Operation, OperationError, OperationMetadata, OperationNotification, OperationPoller,
+    OperationStage, OperationState, Operations,
 };
 pub use api::{
     Algorithm, AlgorithmArgument, Asset, AssetUpdate, Assets, Download, Export, ExportKind,
-    IamBinding, IamPolicy, ImageFormat, ListRequest, MapRequest, MapTiles, PixelGrid,
-    PixelsRequest, ProjectConfig, Registration, Thumbnail, ThumbnailKind, ThumbnailRequest,
+    ExportLimit, IamBinding, IamPolicy, ImageFormat, ListRequest, MapRequest, MapTiles, PixelGrid,
+    PixelsRequest, ProjectConfig, ProjectRegistration, Registration, Thumbnail, ThumbnailKind,
+    ThumbnailRequest,
 };
 pub use auth::Auth;
 pub use batch::{Batch, BatchResponse};

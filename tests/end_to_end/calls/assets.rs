@@ -4,7 +4,7 @@ use earthengine::AssetUpdate;
 use earthengine::rest::ErrorKind;
 use serde_json::json;
 
-use crate::{EARTHENGINE, connected, quick};
+use crate::{EARTHENGINE, PROJECT, connected, quick};
 
 fn named(path: &str) -> String {
     format!("projects/ee-demo-project/assets/{path}")
@@ -116,8 +116,11 @@ async fn invalid_asset_name_fails_before_any_request() {
         "a:getPixels",
         "projects/ee-demo-project/assets",
     ] {
+        if !id.ends_with("/assets") {
+            let error = assets.get(id).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{id:?}: {error}");
+        }
         for error in [
-            assets.get(id).await.unwrap_err(),
             assets.delete(id).await.unwrap_err(),
             assets.copy("users/me/a", id, false).await.unwrap_err(),
             assets.get_iam_policy(id).await.unwrap_err(),
@@ -159,22 +162,26 @@ async fn iam_policy_is_read_set_and_tested() {
 }
 
 #[tokio::test]
+async fn root_of_the_assets_shows_the_quota() {
+    let (_emulator, ee) = connected().await;
+    for id in ["assets", "assets/"] {
+        let root = ee.assets().get(&format!("projects/{PROJECT}/{id}")).await;
+        let root = root.unwrap();
+        assert_eq!(root.kind, "FOLDER");
+        assert_eq!(root.rest["quota"]["maxAssets"], "10000");
+    }
+}
+
+#[tokio::test]
 async fn project_config_is_read_and_updated() {
     let (_emulator, ee) = connected().await;
-    assert_eq!(
-        ee.client().config().await.unwrap().max_concurrent_exports,
-        None
-    );
-    assert_eq!(
-        ee.client()
-            .update_config(3)
-            .await
-            .unwrap()
-            .max_concurrent_exports,
-        Some(3)
-    );
+    let limit = ee.client().export_limit().await.unwrap();
+    assert_eq!(limit.max_concurrent_exports, None);
+    let limit = ee.client().set_export_limit(3).await.unwrap();
+    assert_eq!(limit.max_concurrent_exports, Some(3));
+    assert_eq!(ee.client().export_limit().await.unwrap(), limit);
     let config = quick(&ee).config().await.unwrap();
-    assert_eq!(config.max_concurrent_exports, Some(3));
+    assert!(config.rest.is_empty(), "{config:?}");
     assert_eq!(
         config.registration_state.as_str(),
         "REGISTERED_NOT_COMMERCIALLY"

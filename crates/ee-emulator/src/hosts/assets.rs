@@ -69,6 +69,7 @@ pub(super) fn handle(
         return Err(error_responses::asset_denied(name));
     }
     match verb {
+        Verb::Get if name.split('/').count() == 3 => Ok(root(content, name)),
         Verb::Get => Ok(described(name, find(content, name)?)),
         Verb::List => list(content, request, name),
         Verb::Create => create(content, request, name, StoredAsset::new("", now)),
@@ -102,6 +103,25 @@ fn missing(name: &str) -> Response {
     error_responses::not_found(&format!(
         "Asset '{name}' not found (does not exist or caller does not have access)."
     ))
+}
+
+/// Describes the root of a project's assets.
+fn root(content: &Content, name: &str) -> Response {
+    let count = content
+        .assets
+        .keys()
+        .filter(|asset| asset.starts_with(name))
+        .count();
+    let quota = json!({
+        "sizeBytes": "0",
+        "maxSizeBytes": "268435456000",
+        "assetCount": count.to_string(),
+        "maxAssets": "10000",
+    });
+    Response::json(
+        200,
+        &json!({"type": "FOLDER", "name": name, "quota": quota}),
+    )
 }
 
 fn described(name: &str, asset: &StoredAsset) -> Response {
@@ -290,7 +310,8 @@ fn update(
             .and_then(Value::as_array)
             .into_iter()
             .flatten()
-            .filter_map(|path| path.as_str().map(str::to_owned))
+            .filter_map(Value::as_str)
+            .map(unquoted)
             .collect(),
         _ => Vec::new(),
     };
@@ -338,11 +359,21 @@ fn set(
 
 /// Splits a mask at commas outside quotes.
 fn split_mask(mask: &str) -> Vec<String> {
+    split(mask, Some(','))
+}
+
+/// Returns a path without the quotation marks around a property's name.
+fn unquoted(path: &str) -> String {
+    split(path, None).concat()
+}
+
+/// Splits at a separator outside quotation marks, which are removed.
+fn split(mask: &str, separator: Option<char>) -> Vec<String> {
     let mut paths = vec![String::new()];
     let mut quoted = false;
     let mut escaped = false;
     for c in mask.chars() {
-        if c == ',' && !quoted {
+        if Some(c) == separator && !quoted {
             paths.push(String::new());
             continue;
         }

@@ -122,7 +122,7 @@ fn perform(
     };
     // Outside the lock, because computation can be slow.
     let response = match method {
-        Method::GetConfig => config(shared, &called, project),
+        Method::GetConfig => config(shared, request, &called, project),
         Method::UpdateConfig => update_config(shared, request, &called, project)?,
         Method::ListAlgorithms => Response::new(200, "application/json; charset=UTF-8", ALGORITHMS),
         Method::ComputeValue => compute::handle(request)?,
@@ -157,7 +157,11 @@ fn update_config(
 ) -> Result<Response, Response> {
     let body = payload::object(
         request,
-        &["name", "registrationState", "maxConcurrentExports"],
+        if is_alpha(request) {
+            &["name", "registrationState", "maxConcurrentExports"]
+        } else {
+            &["name", "registrationState"]
+        },
     )?;
     let mask = request.query("updateMask").unwrap_or_default();
     if !matches!(
@@ -179,16 +183,26 @@ fn update_config(
         .content
         .limits
         .insert(project.id.clone(), limit);
-    Ok(config(shared, project, called))
+    Ok(config(shared, request, project, called))
 }
 
-fn config(shared: &Shared, project: &Project, called: &str) -> Response {
+/// Returns whether the request is for version v1alpha, which alone has the export limit.
+fn is_alpha(request: &Request) -> bool {
+    request
+        .segments()
+        .first()
+        .is_some_and(|version| version == "v1alpha")
+}
+
+fn config(shared: &Shared, request: &Request, project: &Project, called: &str) -> Response {
     let mut body = json!({
         "name": format!("projects/{called}/config"),
         "registrationState": project.registration,
     });
     let set = shared.state().content.limits.get(&project.id).copied();
-    if let Some(exports) = set.or(project.max_concurrent_exports) {
+    if let Some(exports) = set.or(project.max_concurrent_exports)
+        && is_alpha(request)
+    {
         body["maxConcurrentExports"] = json!(exports);
     }
     Response::json(200, &body)

@@ -32,9 +32,15 @@ pub(super) fn route(request: &Request) -> Option<(Method, String)> {
     let method = request.method.as_str();
     let segments = request.segments();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let ["v1", "projects", project, rest @ ..] = segments.as_slice() else {
+    let [version, "projects", project, rest @ ..] = segments.as_slice() else {
         return None;
     };
+    match (*version, rest) {
+        ("v1", _) => {}
+        // The only resource that clients use in this version, for its export limit.
+        ("v1alpha", ["config"]) => {}
+        _ => return None,
+    }
     let name = |path: &str| format!("projects/{project}/{path}");
     let call = match (method, rest) {
         ("GET", []) => {
@@ -61,6 +67,7 @@ pub(super) fn route(request: &Request) -> Option<(Method, String)> {
             let id = request.query("assetId")?;
             Method::Asset(assets::Verb::Create, name(&format!("assets/{id}")))
         }
+        ("GET", ["assets"]) => Method::Asset(assets::Verb::Get, name("assets")),
         (_, ["assets", _, ..]) => {
             let path = rest.join("/");
             match split_verb(&path) {

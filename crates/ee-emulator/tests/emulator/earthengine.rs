@@ -420,7 +420,7 @@ async fn project_notices_are_sent_as_headers() {
             .max_concurrent_exports(2),
     );
     let url = format!(
-        "{}/v1/projects/restricted/config",
+        "{}/v1alpha/projects/restricted/config",
         emulator.url(EARTHENGINE)
     );
     let request = client()

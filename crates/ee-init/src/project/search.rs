@@ -9,8 +9,9 @@ use ee_token::internal::{Exchange, RefusalCause, sanitize_message};
 use ee_token::{AccessToken, Endpoint, HttpClient, Remedy, Request, RetryPolicy};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, StatusCode};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use url::Url;
 
 use crate::project::listed::{ApiState, ListedProject};
@@ -28,7 +29,7 @@ const MAX_NAME: usize = 30;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Page {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known_projects")]
     projects: Vec<Project>,
     #[serde(default)]
     next_page_token: String,
@@ -44,6 +45,15 @@ struct Project {
     display_name: String,
     #[serde(default)]
     state: String,
+}
+
+/// Reads the projects that have an ID, and skips anything else.
+fn known_projects<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Project>, D::Error> {
+    let all = Vec::<Value>::deserialize(deserializer)?;
+    let known = all
+        .into_iter()
+        .filter_map(|project| Project::deserialize(project).ok());
+    Ok(known.collect())
 }
 
 /// Lists the projects that the principal can access, sorted by ID, without their API and

@@ -11,6 +11,7 @@ use crate::{Client, Error};
 #[non_exhaustive]
 pub struct Algorithm {
     /// The name: `algorithms/Image.add`, for example.
+    #[serde(default)]
     pub name: String,
     /// What the function does.
     #[serde(default)]
@@ -24,6 +25,9 @@ pub struct Algorithm {
     /// Why the function is deprecated.
     #[serde(default)]
     pub deprecation_reason: Option<String>,
+    /// Where the source code of the function is published.
+    #[serde(default)]
+    pub source_code_uri: Option<String>,
     /// Whether the function is deprecated.
     #[serde(default)]
     pub deprecated: bool,
@@ -41,6 +45,7 @@ pub struct Algorithm {
 #[non_exhaustive]
 pub struct AlgorithmArgument {
     /// The name of the argument.
+    #[serde(default)]
     pub argument_name: String,
     /// The type of the argument.
     #[serde(rename = "type", default)]

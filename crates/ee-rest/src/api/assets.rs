@@ -43,14 +43,16 @@ pub struct Asset {
 
 /// The changes for [`Assets::update`].
 #[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct AssetUpdate {
     asset: Map<String, Value>,
-    #[serde(rename = "updateMask", serialize_with = "comma_separated")]
-    mask: Vec<String>,
+    update_mask: FieldMask,
 }
 
-fn comma_separated<S: serde::Serializer>(mask: &[String], to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&mask.join(","))
+/// The changed fields, as a list: one string with commas would be split within names.
+#[derive(Debug, Clone, Default, Serialize)]
+struct FieldMask {
+    paths: Vec<String>,
 }
 
 impl AssetUpdate {
@@ -70,7 +72,7 @@ impl AssetUpdate {
                 value => properties.insert(name.to_owned(), value),
             };
         }
-        // Quoted, because names may contain dots and commas.
+        // Quoted, because names may contain dots.
         let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
         self.changes(format!("properties.\"{quoted}\""))
     }
@@ -93,8 +95,9 @@ impl AssetUpdate {
     }
 
     fn changes(mut self, path: String) -> Self {
-        if !self.mask.contains(&path) {
-            self.mask.push(path);
+        let paths = &mut self.update_mask.paths;
+        if !paths.contains(&path) {
+            paths.push(path);
         }
         self
     }
@@ -121,13 +124,18 @@ impl Client {
 }
 
 impl Assets {
-    /// Returns an asset.
+    /// Returns an asset, or the root of a project's assets (`projects/P/assets`), whose `quota`
+    /// shows the storage that is used.
     ///
     /// # Errors
     /// Returns [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if `id` is not a valid asset ID; otherwise see
     /// [`Client::get_json`].
     pub async fn get(&self, id: &str) -> Result<Asset, Error> {
-        self.0.get_json(asset(id)?.as_str()).await
+        let name: AssetName = id.parse()?;
+        if name.is_root() {
+            return self.0.get_json(&format!("{name}/")).await;
+        }
+        self.0.get_json(name.as_str()).await
     }
 
     /// Lists the assets in a folder, an image collection or a project (`projects/P` or
@@ -228,7 +236,7 @@ impl Assets {
     /// See [`Assets::get`]. Returns [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) for an empty update, which the
     /// server would interpret as replacing the whole asset.
     pub async fn update(&self, id: &str, update: &AssetUpdate) -> Result<Asset, Error> {
-        if update.mask.is_empty() {
+        if update.update_mask.paths.is_empty() {
             return Err(Error::invalid_request(
                 format!("the update of the asset {id:?} is empty"),
                 "Set at least one property, the start time or the end time.",
@@ -257,7 +265,7 @@ impl Assets {
     }
 }
 
-/// Parses an asset ID. A project's root can only be listed, so it is rejected here.
+/// Parses an asset ID. A project's root can only be read and listed, so it is rejected here.
 pub(crate) fn asset(id: &str) -> Result<AssetName, Error> {
     let name: AssetName = id.parse()?;
     if name.is_root() {
@@ -330,7 +338,7 @@ mod tests {
             serde_json::to_value(&update).unwrap(),
             json!({
                 "asset": {"properties": {"b": 2}, "startTime": "2024-01-01T00:00:00Z"},
-                "updateMask": "properties.\"a\",properties.\"b\",start_time",
+                "updateMask": {"paths": ["properties.\"a\"", "properties.\"b\"", "start_time"]},
             })
         );
     }
@@ -338,15 +346,20 @@ mod tests {
     #[test]
     fn update_mask_names_each_changed_property() {
         let update = AssetUpdate::new()
-            .property("a.b", 1)
+            .property("a.b, c", 1)
             .property("gone", ())
             .property("q\"", "x")
             .start_time("2024-01-01T00:00:00Z");
         assert_eq!(
             serde_json::to_value(&update).unwrap(),
             json!({
-                "asset": {"properties": {"a.b": 1, "q\"": "x"}, "startTime": "2024-01-01T00:00:00Z"},
-                "updateMask": "properties.\"a.b\",properties.\"gone\",properties.\"q\\\"\",start_time",
+                "asset": {"properties": {"a.b, c": 1, "q\"": "x"}, "startTime": "2024-01-01T00:00:00Z"},
+                "updateMask": {"paths": [
+                    "properties.\"a.b, c\"",
+                    "properties.\"gone\"",
+                    "properties.\"q\\\"\"",
+                    "start_time",
+                ]},
             })
         );
     }

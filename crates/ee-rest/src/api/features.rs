@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::Client;
 use crate::pages::list::ListRequest;
+use crate::request::finite::to_value;
 
 impl Client {
     /// Computes a feature collection, page by page, as GeoJSON features in EPSG:4326. The
@@ -30,8 +31,7 @@ impl Client {
         &self,
         expression: &(impl Serialize + ?Sized),
     ) -> Result<ListRequest<T>, crate::Error> {
-        let expression = serde_json::to_value(expression)
-            .map_err(|error| crate::Error::not_json("the expression", error))?;
+        let expression = to_value("the expression", expression)?;
         let body: Map<String, Value> = [("expression".to_owned(), expression)]
             .into_iter()
             .collect();

@@ -2,10 +2,13 @@
 
 use http::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::api::assets::asset;
 use crate::{Assets, Error};
+
+/// The version of the policy format that has conditions.
+const POLICY_VERSION: i32 = 3;
 
 /// An IAM policy (`google.iam.v1.Policy`): which principals have which roles on an asset.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +23,9 @@ pub struct IamPolicy {
     /// The version of the policy format.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<i32>,
+    /// All other fields, which are kept when the policy is set.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
 }
 
 /// The principals that have a role.
@@ -30,10 +36,16 @@ pub struct IamBinding {
     pub role: String,
     /// `user:…`, `group:…`, `serviceAccount:…`, `domain:…`, `allUsers`.
     pub members: Vec<String>,
+    /// When the principals have the role: an expression with a title. Empty means always.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Value>,
+    /// All other fields, which are kept when the policy is set.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
 }
 
 impl IamPolicy {
-    /// Grants a role to a principal.
+    /// Grants a role to a principal, without a condition. Bindings with a condition are unchanged.
     ///
     /// ```
     /// let mut policy = ee_rest::IamPolicy::default();
@@ -45,18 +57,19 @@ impl IamPolicy {
         let binding = self
             .bindings
             .iter_mut()
-            .find(|binding| binding.role == role);
+            .find(|binding| binding.role == role && binding.condition.is_none());
         match binding {
             Some(binding) if binding.members.iter().any(|m| m == member) => {}
             Some(binding) => binding.members.push(member.to_owned()),
             None => self.bindings.push(IamBinding {
                 role: role.to_owned(),
                 members: vec![member.to_owned()],
+                ..IamBinding::default()
             }),
         }
     }
 
-    /// Revokes a role from a principal.
+    /// Revokes a role from a principal, with and without a condition.
     pub fn revoke(&mut self, role: &str, member: &str) {
         for binding in self
             .bindings
@@ -85,7 +98,9 @@ impl Assets {
     /// See [`Assets::get`].
     pub async fn get_iam_policy(&self, id: &str) -> Result<IamPolicy, Error> {
         let path = format!("{}:getIamPolicy", asset(id)?);
-        self.0.post_json(&path, &json!({})).await
+        // Older versions have no conditions.
+        let options = json!({"options": {"requestedPolicyVersion": POLICY_VERSION}});
+        self.0.post_json(&path, &options).await
     }
 
     /// Sets the IAM policy of an asset. If `policy` has an `etag` and the policy was changed since
@@ -130,5 +145,36 @@ impl Assets {
             .await?
             .json::<PermissionsResponse>()?
             .permissions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_keep_conditions_and_unknown_fields() {
+        let read = json!({
+            "version": 3,
+            "etag": "BwX",
+            "auditConfigs": [{"service": "allServices"}],
+            "bindings": [{
+                "role": "roles/viewer",
+                "members": ["user:jane@example.com"],
+                "condition": {"title": "until May", "expression": "request.time < timestamp(\"2027-05-01T00:00:00Z\")"},
+                "bindingId": "b",
+            }],
+        });
+        let mut policy: IamPolicy = serde_json::from_value(read.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&policy).unwrap(), read);
+        policy.grant("roles/viewer", "user:jane@example.com");
+        let mut expected = read.clone();
+        expected["bindings"].as_array_mut().unwrap().push(json!({
+            "role": "roles/viewer",
+            "members": ["user:jane@example.com"],
+        }));
+        assert_eq!(serde_json::to_value(&policy).unwrap(), expected);
+        policy.revoke("roles/viewer", "user:jane@example.com");
+        assert!(policy.bindings.is_empty());
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::request::finite::to_value;
 use crate::{AssetName, Client, Error};
 
 /// An image file format, as in the API's `ImageFileFormat`.
@@ -55,13 +56,13 @@ pub struct PixelGrid {
     affine_transform: AffineTransform,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 struct Dimensions {
     width: u32,
     height: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct AffineTransform {
     scale_x: f64,
@@ -89,6 +90,29 @@ impl PixelGrid {
                 scale_y,
                 translate_y,
             },
+        }
+    }
+
+    /// Returns what the API would read differently, if anything.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        let size = self.dimensions;
+        let transform = self.affine_transform;
+        let numbers = [
+            transform.scale_x,
+            transform.shear_x,
+            transform.translate_x,
+            transform.shear_y,
+            transform.scale_y,
+            transform.translate_y,
+        ];
+        if !numbers.into_iter().all(f64::is_finite) {
+            Some("a number of its transform is not finite")
+        } else if size.width == 0 || size.height == 0 {
+            Some("it has no pixels")
+        } else if i32::try_from(size.width.max(size.height)).is_err() {
+            Some("its width or height exceeds 2147483647 pixels")
+        } else {
+            None
         }
     }
 
@@ -136,14 +160,28 @@ impl ImageRequest {
     }
 
     fn set(&mut self, name: &str, value: impl Serialize) {
-        match serde_json::to_value(value) {
+        match to_value(&format!("the image option `{name}`"), value) {
             Ok(value) => {
                 self.body.insert(name.to_owned(), value);
             }
-            Err(error) => {
-                let what = format!("the image option `{name}`");
-                self.record_error(Error::not_json(&what, error));
-            }
+            Err(error) => self.record_error(error),
+        }
+    }
+
+    fn set_grid(&mut self, grid: &PixelGrid) {
+        match grid.problem() {
+            Some(problem) => self.record_error(invalid_grid(problem)),
+            None => self.set("grid", grid),
+        }
+    }
+
+    /// Rejects fields that the method does not have.
+    pub(crate) fn without(&mut self, fields: &[&str], method: &str) {
+        if let Some(field) = fields.iter().find(|field| self.body.contains_key(**field)) {
+            self.record_error(Error::invalid_request(
+                format!("{method} has no field `{field}`"),
+                "Select bands, colors and the region in the expression.",
+            ));
         }
     }
 
@@ -170,7 +208,8 @@ macro_rules! image_options {
                 self.option("fileFormat", format.as_str())
             }
 
-            /// Selects the bands and their order. Defaults to all bands.
+            /// Selects the bands and their order. Defaults to all bands. Filmstrips and videos
+            /// show the bands of their expression.
             pub fn bands<S: AsRef<str>>(self, bands: &[S]) -> Self {
                 let bands: Vec<&str> = bands.iter().map(AsRef::as_ref).collect();
                 self.option("bandIds", &bands)
@@ -225,13 +264,22 @@ image_options!(PixelsRequest);
 image_options!(MapRequest);
 image_options!(ThumbnailRequest);
 
+pub(crate) fn invalid_grid(problem: &str) -> Error {
+    Error::invalid_request(
+        format!("the pixel grid is invalid: {problem}"),
+        "Set a projection, a positive width and height, and finite numbers for the transform.",
+    )
+}
+
 impl PixelsRequest {
     /// Sets the pixel grid. Defaults to the image's own.
-    pub fn grid(self, grid: &PixelGrid) -> Self {
-        self.option("grid", grid)
+    pub fn grid(mut self, grid: &PixelGrid) -> Self {
+        self.request.set_grid(grid);
+        self
     }
 
-    /// Restricts the pixels of an asset to a GeoJSON geometry.
+    /// Restricts the pixels of an asset to a GeoJSON geometry. Not for computed pixels, whose
+    /// expression can clip them.
     pub fn region(self, geometry: impl Serialize) -> Self {
         self.option("region", geometry)
     }
@@ -239,8 +287,9 @@ impl PixelsRequest {
 
 impl ThumbnailRequest {
     /// Sets the pixel grid.
-    pub fn grid(self, grid: &PixelGrid) -> Self {
-        self.option("grid", grid)
+    pub fn grid(mut self, grid: &PixelGrid) -> Self {
+        self.request.set_grid(grid);
+        self
     }
 }
 
@@ -333,5 +382,89 @@ impl Client {
         }
         request.set("expression", expression);
         ThumbnailRequest { request, kind }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ee_token::{Endpoints, HttpClient};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Auth, ErrorKind};
+
+    #[tokio::test]
+    async fn request_that_the_api_would_misread_is_not_sent() {
+        // Nothing listens here.
+        let endpoints = Endpoints::emulator("127.0.0.1:9".parse().unwrap()).unwrap();
+        let auth = Auth::api_key("key".into());
+        let client = Client::builder(auth, HttpClient::new(endpoints));
+        let client = client.project("my-project").build().unwrap();
+        let image = json!({});
+        let grid = |width, scale| PixelGrid::new("EPSG:4326", width, 1, [scale; 6]);
+        let thumbnail = |kind| client.thumbnail(&image, kind);
+        for (error, problem) in [
+            (
+                client
+                    .compute_pixels(&image)
+                    .region(json!({}))
+                    .bytes()
+                    .await
+                    .err(),
+                "`region`",
+            ),
+            (
+                client
+                    .compute_pixels(&image)
+                    .grid(&grid(0, 1.0))
+                    .bytes()
+                    .await
+                    .err(),
+                "no pixels",
+            ),
+            (
+                client
+                    .get_pixels("a/b")
+                    .grid(&grid(1, f64::NAN))
+                    .bytes()
+                    .await
+                    .err(),
+                "not finite",
+            ),
+            (
+                client
+                    .get_pixels("a/b")
+                    .option("x", f64::NAN)
+                    .bytes()
+                    .await
+                    .err(),
+                "serialized",
+            ),
+            (
+                thumbnail(ThumbnailKind::Video)
+                    .bands(&["a"])
+                    .create()
+                    .await
+                    .err(),
+                "`bandIds`",
+            ),
+            (
+                thumbnail(ThumbnailKind::Filmstrip)
+                    .visualization(json!({}))
+                    .create()
+                    .await
+                    .err(),
+                "`visualizationOptions`",
+            ),
+            (
+                client.compute::<Value>(&[f64::INFINITY]).await.err(),
+                "serialized",
+            ),
+        ] {
+            let error = error.unwrap();
+            assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{error}");
+            assert!(error.to_string().contains(problem), "{error}");
+            assert!(error.remedy().is_some());
+        }
     }
 }

@@ -12,11 +12,14 @@ mod exports;
 mod features;
 mod iam;
 mod images;
+mod lenient;
 mod maps;
 mod pixels;
 mod thumbnails;
 
-pub use crate::api::project_config::{ProjectConfig, Registration};
+pub use crate::api::project_config::{
+    ExportLimit, ProjectConfig, ProjectRegistration, Registration,
+};
 pub use crate::pages::list::ListRequest;
 pub use algorithms::{Algorithm, AlgorithmArgument};
 pub use assets::{Asset, AssetUpdate, Assets};

@@ -9,39 +9,50 @@ use ee_token::internal::Quoted;
 use ee_token::{Remedy, RetryPolicy};
 use http::Method;
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::api::ListRequest;
+use crate::api::lenient::Fields;
 use crate::error::redactor::Secrets;
 use crate::request::path::check_segment;
 use crate::send::runtime::check_runtime;
 use crate::{Client, Error, ErrorKind};
 
 /// A long-running operation.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Operation {
     /// `projects/P/operations/ID`.
     pub name: String,
     /// What the operation does, and its progress.
-    #[serde(default)]
     pub metadata: OperationMetadata,
     /// Whether the operation has finished, successfully or not.
-    #[serde(default)]
     pub done: bool,
     /// The error of an operation that failed or was cancelled.
-    #[serde(default)]
     pub error: Option<OperationError>,
     /// The result of an operation that succeeded.
-    #[serde(default)]
     pub response: Option<Value>,
+    /// The fields that this version does not know, and those with unexpected values.
+    pub rest: Map<String, Value>,
+}
+
+impl<'de> Deserialize<'de> for Operation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::deserialize(deserializer)?;
+        Ok(Self {
+            name: fields.take("name"),
+            metadata: fields.take("metadata"),
+            done: fields.take("done"),
+            error: fields.take("error"),
+            response: fields.take("response"),
+            rest: fields.rest(),
+        })
+    }
 }
 
 /// What an operation does, and its progress.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct OperationMetadata {
     /// The state of the operation.
@@ -49,7 +60,6 @@ pub struct OperationMetadata {
     /// The description given by the caller.
     pub description: String,
     /// `EXPORT_IMAGE`, `INGEST_TABLE`, ….
-    #[serde(rename = "type")]
     pub kind: String,
     /// When the operation was created (RFC 3339, like the other times).
     pub create_time: Option<String>,
@@ -61,6 +71,12 @@ pub struct OperationMetadata {
     pub end_time: Option<String>,
     /// The completed fraction, from 0 to 1.
     pub progress: Option<f64>,
+    /// The progress of each stage.
+    pub stages: Vec<OperationStage>,
+    /// Warnings about the operation.
+    pub notifications: Vec<OperationNotification>,
+    /// The script that started the operation.
+    pub script_uri: Option<String>,
     /// The number of attempts.
     pub attempt: Option<u32>,
     /// The priority, from 0 to 9999. Defaults to 100.
@@ -69,17 +85,83 @@ pub struct OperationMetadata {
     pub destination_uris: Vec<String>,
     /// The computing time used, in EECU-seconds.
     pub batch_eecu_usage_seconds: Option<f64>,
+    /// The fields that this version does not know, and those with unexpected values.
+    pub rest: Map<String, Value>,
+}
+
+impl<'de> Deserialize<'de> for OperationMetadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::deserialize(deserializer)?;
+        Ok(Self {
+            state: fields.take("state"),
+            description: fields.take("description"),
+            kind: fields.take("type"),
+            create_time: fields.take("createTime"),
+            update_time: fields.take("updateTime"),
+            start_time: fields.take("startTime"),
+            end_time: fields.take("endTime"),
+            progress: fields.take_number("progress"),
+            stages: fields.take_list("stages"),
+            notifications: fields.take_list("notifications"),
+            script_uri: fields.take("scriptUri"),
+            attempt: fields.take("attempt"),
+            priority: fields.take("priority"),
+            destination_uris: fields.take_list("destinationUris"),
+            batch_eecu_usage_seconds: fields.take_number("batchEecuUsageSeconds"),
+            rest: fields.rest(),
+        })
+    }
+}
+
+/// A stage of an operation.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
+pub struct OperationStage {
+    /// The name of the stage, for people.
+    pub display_name: String,
+    /// What the stage does.
+    pub description: String,
+    /// The completed units of work.
+    pub complete_work_units: Option<f64>,
+    /// All units of work, as far as they are known.
+    pub total_work_units: Option<f64>,
+}
+
+/// A warning about an operation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct OperationNotification {
+    /// `WARNING` or `SEVERE`.
+    pub severity: String,
+    /// What the warning is about.
+    pub topic: String,
+    /// The warning.
+    pub detail: String,
 }
 
 /// The error of an operation (`google.rpc.Status`).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OperationError {
     /// A `google.rpc.Code`; 1 means cancelled.
     pub code: i32,
     /// The server's message.
     pub message: String,
+    /// Messages for programs, each with its `@type`.
+    pub details: Vec<Value>,
+}
+
+impl<'de> Deserialize<'de> for OperationError {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::deserialize(deserializer)?;
+        Ok(Self {
+            code: fields.take("code"),
+            message: fields.take("message"),
+            details: fields.take("details"),
+        })
+    }
 }
 
 /// `google.rpc.Code.CANCELLED`.
@@ -552,6 +634,42 @@ mod tests {
                 ErrorKind::InvalidRequest,
                 "{bad:?}"
             );
+        }
+    }
+
+    #[test]
+    fn odd_fields_are_kept_and_fail_nothing() {
+        let odd = operation(json!({
+            "name": "projects/p/operations/A1",
+            "done": null,
+            "new": [1],
+            "metadata": {
+                "@type": "type.googleapis.com/google.earthengine.v1.OperationMetadata",
+                "state": "RESTING",
+                "progress": "NaN",
+                "attempt": -1,
+                "batchEecuUsageSeconds": "1.5",
+                "destinationUris": ["gs://b/a", 7],
+                "stages": [{"displayName": "Create", "totalWorkUnits": 4}],
+                "notifications": [{"severity": "WARNING", "topic": "t", "detail": "d", "new": 1}],
+                "scriptUri": "https://code.earthengine.google.com/1",
+            },
+            "error": {"code": "3", "message": "m", "details": [{"@type": "t"}]},
+        }));
+        let metadata = &odd.metadata;
+        assert_eq!(odd.state().as_str(), "RESTING");
+        assert_eq!((metadata.progress, metadata.attempt), (None, None));
+        assert_eq!(metadata.batch_eecu_usage_seconds, Some(1.5));
+        assert_eq!(metadata.destination_uris, ["gs://b/a"]);
+        assert_eq!(metadata.stages[0].total_work_units, Some(4.0));
+        assert_eq!(metadata.notifications[0].detail, "d");
+        assert!(metadata.script_uri.is_some());
+        assert_eq!(metadata.rest["progress"], "NaN");
+        assert_eq!(metadata.rest["attempt"], -1);
+        assert_eq!(json!(odd.rest), json!({"done": null, "new": [1]}));
+        assert_eq!(odd.error.unwrap().details, [json!({"@type": "t"})]);
+        for shape in [json!({}), json!([]), json!({"metadata": 7, "error": []})] {
+            assert!(!operation(shape).done);
         }
     }
 

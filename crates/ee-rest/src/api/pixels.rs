@@ -26,9 +26,12 @@ impl PixelsRequest {
         self.download()?.save(to).await
     }
 
-    fn download(self) -> Result<Download, Error> {
+    fn download(mut self) -> Result<Download, Error> {
         let path = match &self.asset {
-            None => "image:computePixels".to_owned(),
+            None => {
+                self.request.without(&["region"], "image:computePixels");
+                "image:computePixels".to_owned()
+            }
             Some(asset) => format!("{asset}:getPixels"),
         };
         let (client, body) = self.request.into_parts()?;

@@ -4,24 +4,69 @@ use std::fmt;
 
 use http::Method;
 use serde::{Deserialize, Deserializer};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
+use crate::api::lenient::Fields;
+use crate::request::path::no_project;
 use crate::{Client, Error};
 
 /// The Earth Engine configuration of a project.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProjectConfig {
     /// The name: `projects/P/config`.
-    #[serde(default)]
     pub name: String,
     /// How the project is registered.
-    #[serde(default)]
     pub registration_state: Registration,
-    /// The maximum number of concurrent exports, if limited.
-    #[serde(default)]
+    /// The terms of the registration, if the server reports them.
+    pub registration: Option<ProjectRegistration>,
+    /// Whether the quota of noncommercial use is enforced.
+    pub noncommercial_quota_enforced: Option<bool>,
+    /// Whether VPC Service Controls restrict the project.
+    pub vpc_service_controls_restricted: Option<bool>,
+    /// The fields that this version does not know, and those with unexpected values.
+    pub rest: Map<String, Value>,
+}
+
+impl<'de> Deserialize<'de> for ProjectConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::deserialize(deserializer)?;
+        Ok(Self {
+            name: fields.take("name"),
+            registration_state: fields.take("registrationState"),
+            registration: fields.take("registration"),
+            noncommercial_quota_enforced: fields.take("noncommercialQuotaEnforced"),
+            vpc_service_controls_restricted: fields.take("vpcServiceControlsRestricted"),
+            rest: fields.rest(),
+        })
+    }
+}
+
+/// The terms of a project's registration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
+pub struct ProjectRegistration {
+    /// The tier of noncommercial use: `FREE_QUOTA_STANDARD`, for example.
+    pub free_quota: String,
+    /// Whether use is billed: `BILLING_CONSENT_FULL`, for example.
+    pub billing_consent: String,
+    /// When the registration expires (RFC 3339).
+    pub expiry_time: Option<String>,
+    /// All other fields.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+/// How many exports of a project run at the same time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
+pub struct ExportLimit {
+    /// The limit that was set.
     pub max_concurrent_exports: Option<u32>,
+    /// The limit of the project's plan.
+    pub plan_max_concurrent_exports: Option<u32>,
 }
 
 /// How a project is registered for Earth Engine.
@@ -59,7 +104,10 @@ impl Registration {
     fn from_state(state: String) -> Self {
         // Only a name is kept, because another text could echo a secret.
         let is_name = |text: &str| {
-            text.len() <= 64 && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+            text.len() <= 64
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
         };
         match state.as_str() {
             "REGISTERED_COMMERCIALLY" => Self::Commercial,
@@ -100,28 +148,47 @@ impl Client {
         self.get_json("config").await
     }
 
-    /// Sets the project's maximum number of concurrent exports, the only setting that Earth Engine
-    /// lets clients change.
+    /// Returns how many exports of the project run at the same time. Only version v1alpha of the API
+    /// has this limit.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
-    /// let config = client.update_config(5).await?;
-    /// assert_eq!(config.max_concurrent_exports, Some(5));
+    /// println!("{:?}", client.export_limit().await?.max_concurrent_exports);
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
     /// See [`Client::get_json`].
-    pub async fn update_config(&self, max_concurrent_exports: u32) -> Result<ProjectConfig, Error> {
-        self.request(Method::PATCH, "config")
+    pub async fn export_limit(&self) -> Result<ExportLimit, Error> {
+        self.get_json(&self.alpha_config()?).await
+    }
+
+    /// Sets how many exports of the project run at the same time.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// let limit = client.set_export_limit(5).await?;
+    /// assert_eq!(limit.max_concurrent_exports, Some(5));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Client::get_json`].
+    pub async fn set_export_limit(&self, exports: u32) -> Result<ExportLimit, Error> {
+        self.request(Method::PATCH, self.alpha_config()?)
             // In snake case, as the Python client sends it.
             .query("updateMask", "max_concurrent_exports")
-            .json(&json!({"maxConcurrentExports": max_concurrent_exports}))
+            .json(&json!({"maxConcurrentExports": exports}))
             // Setting the same value twice has no further effect.
             .idempotent(true)
             .send()
             .await?
             .json()
+    }
+
+    fn alpha_config(&self) -> Result<String, Error> {
+        let project = self.project().ok_or_else(|| no_project("config"))?;
+        Ok(format!("v1alpha/projects/{project}/config"))
     }
 }
 
@@ -133,10 +200,24 @@ mod tests {
     fn unknown_registration_state_is_kept_only_if_it_is_a_name() {
         let read = |state: &str| serde_json::from_value::<Registration>(json!(state)).unwrap();
         assert_eq!(read("SOMETHING_NEW").as_str(), "SOMETHING_NEW");
+        assert_eq!(read("TIER_2").as_str(), "TIER_2");
         for text in ["ya29.an-echo", "something new", &"A".repeat(65)] {
             assert_eq!(read(text), Registration::Unspecified);
         }
-        let null: ProjectConfig = serde_json::from_str(r#"{"registrationState": null}"#).unwrap();
+    }
+
+    #[test]
+    fn odd_fields_are_kept_and_fail_nothing() {
+        let read = |text: &str| serde_json::from_str::<ProjectConfig>(text).unwrap();
+        let null = read(r#"{"registrationState": null}"#);
         assert_eq!(null.registration_state, Registration::Unspecified);
+        let odd = read(
+            r#"{"registrationState": 7, "registration": {"freeQuota": "FREE_QUOTA_STANDARD", "updateReason": "MANUAL_SYSTEM"}, "new": 1}"#,
+        );
+        assert_eq!(odd.registration_state, Registration::Unspecified);
+        let registration = odd.registration.unwrap();
+        assert_eq!(registration.free_quota, "FREE_QUOTA_STANDARD");
+        assert_eq!(registration.rest["updateReason"], "MANUAL_SYSTEM");
+        assert_eq!(json!(odd.rest), json!({"registrationState": 7, "new": 1}));
     }
 }

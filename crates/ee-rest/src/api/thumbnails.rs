@@ -32,6 +32,10 @@ impl ThumbnailRequest {
                 "filmstripThumbnails"
             }
         };
+        if self.kind != ThumbnailKind::Image {
+            let fields = ["bandIds", "visualizationOptions"];
+            self.request.without(&fields, collection);
+        }
         let (client, name, url) = create(self.request, collection).await?;
         Ok(Thumbnail { client, name, url })
     }

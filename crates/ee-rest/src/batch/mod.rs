@@ -21,6 +21,7 @@ use crate::batch::multipart::{PartResponse, parse};
 use crate::client::Inner;
 use crate::error::explain::explain;
 use crate::request::body_fields::add_fields;
+use crate::request::finite::to_vec;
 use crate::request::path::{BATCH, Route};
 use crate::request::prepared::RequestName;
 use crate::send::error_body::MAX_ERROR_BODY;
@@ -164,9 +165,10 @@ impl Batch {
         }
         let mut body = match body {
             None => None,
-            Some(body) => Some(Bytes::from(serde_json::to_vec(body).map_err(|error| {
-                Error::not_json(&format!("the body of the call {shown}"), error)
-            })?)),
+            Some(body) => {
+                let what = format!("the body of the call {shown}");
+                Some(Bytes::from(to_vec(&what, body)?))
+            }
         };
         let mut query = query
             .iter()

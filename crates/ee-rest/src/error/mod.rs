@@ -91,7 +91,7 @@ impl Error {
     pub(crate) fn not_json(what: &str, error: serde_json::Error) -> Self {
         Self::invalid_request(
             format!("{what} could not be serialized to JSON"),
-            "Use string keys in maps, and no type whose `Serialize` implementation fails.",
+            "Use string keys in maps, finite numbers, and no type whose `Serialize` implementation fails.",
         )
         .with_source(error)
     }

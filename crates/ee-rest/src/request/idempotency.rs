@@ -70,22 +70,14 @@ const READ_ONLY_VERBS: [&str; 8] = [
 
 /// Collections under a project in which a POST only creates a name for a computation; a second
 /// one is another name for the same computation.
-const NAMES_FOR_COMPUTATIONS: [&str; 6] = [
+const NAMES_FOR_COMPUTATIONS: [&str; 7] = [
     "maps",
     "thumbnails",
     "filmstripThumbnails",
     "videoThumbnails",
     "tables",
     "featureView",
-];
-
-/// Those collections that accept a workload tag, as the Python client sends it.
-const TAGGED_COLLECTIONS: [&str; 5] = [
-    "maps",
-    "thumbnails",
-    "filmstripThumbnails",
-    "videoThumbnails",
-    "tables",
+    "featureViews",
 ];
 
 /// Methods whose body has a field `workloadTag`.
@@ -98,6 +90,15 @@ const TAGGED_VERBS: [&str; 6] = [
     "export",
 ];
 
+impl Route {
+    /// Returns whether the path is one of [`NAMES_FOR_COMPUTATIONS`] of a project or of one of its
+    /// locations. (An asset may be named `maps`.)
+    fn names_computation(&self) -> bool {
+        let is_collection = self.is_project_child() || self.is_location_child();
+        is_collection && NAMES_FOR_COMPUTATIONS.contains(&self.last())
+    }
+}
+
 /// Returns the effect of sending a request twice, judged by its method and path.
 pub(crate) fn effect(method: &Method, route: &Route) -> Effect {
     if method.is_idempotent() {
@@ -109,8 +110,7 @@ pub(crate) fn effect(method: &Method, route: &Route) -> Effect {
     let idempotent = match route.verb() {
         Some("export" | "import") if route.is_project_child() => return Effect::StartsTask,
         Some(verb) => READ_ONLY_VERBS.contains(&verb),
-        // An asset may be named `maps`.
-        None => route.is_project_child() && NAMES_FOR_COMPUTATIONS.contains(&route.last()),
+        None => route.names_computation(),
     };
     if idempotent {
         Effect::Idempotent
@@ -126,9 +126,7 @@ pub(crate) fn tag_location(method: &Method, route: &Route) -> TagLocation {
     }
     match route.verb() {
         Some(verb) if TAGGED_VERBS.contains(&verb) => TagLocation::Body,
-        None if route.is_project_child() && TAGGED_COLLECTIONS.contains(&route.last()) => {
-            TagLocation::Query
-        }
+        None if route.names_computation() => TagLocation::Query,
         _ => TagLocation::Nowhere,
     }
 }
@@ -190,7 +188,11 @@ mod tests {
             (&post, "filmstripThumbnails", Idempotent, Query),
             (&post, "videoThumbnails", Idempotent, Query),
             (&post, "tables", Idempotent, Query),
-            (&post, "featureView", Idempotent, Nowhere),
+            (&post, "featureView", Idempotent, Query),
+            (&post, "featureViews", Idempotent, Query),
+            (&post, "projects/p/locations/l/maps", Idempotent, Query),
+            (&post, "projects/p/locations/l/assets", Unknown, Nowhere),
+            (&post, "projects/p/locations/maps", Unknown, Nowhere),
             (&post, "image:export", StartsTask, Body),
             (&post, "table:export", StartsTask, Body),
             (&post, "video:export", StartsTask, Body),

@@ -1,6 +1,7 @@
 //! The request builder.
 
 pub(crate) mod body_fields;
+pub(crate) mod finite;
 pub(crate) mod idempotency;
 pub(crate) mod options;
 pub(crate) mod path;
@@ -17,6 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::builder::API_KEY;
+use crate::request::finite::to_vec;
 use crate::request::options::request_options;
 use crate::request::prepared::{JSON, RequestParts};
 use crate::send::{exchange, exchange_streaming};
@@ -106,12 +108,12 @@ impl RequestBuilder {
 
     /// Sets the body to the JSON serialization of `value`.
     pub fn json(mut self, value: &(impl Serialize + ?Sized)) -> Self {
-        match serde_json::to_vec(value) {
+        match to_vec("the request body", value) {
             Ok(json) => {
                 self.parts.content_type = Some(HeaderValue::from_static(JSON));
                 self.parts.body = Some(json.into());
             }
-            Err(error) => self.record_error(Error::not_json("the request body", error)),
+            Err(error) => self.record_error(error),
         }
         self
     }

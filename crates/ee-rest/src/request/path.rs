@@ -30,7 +30,11 @@ impl Route {
     pub(crate) fn new(path: String, project: Option<&str>) -> Result<Self, Error> {
         // Google's documentation writes paths with a leading slash.
         let given = path.strip_prefix('/').unwrap_or(&path);
-        for segment in given.split('/') {
+        // The root of a project's assets ends with a slash.
+        let checked = given
+            .strip_suffix('/')
+            .filter(|root| root.ends_with("/assets"));
+        for segment in checked.unwrap_or(given).split('/') {
             check_segment(segment).map_err(|why| {
                 if path.contains("://") {
                     return invalid_path(&path, "it is a URL").with_remedy(Remedy::new(
@@ -131,6 +135,12 @@ impl Route {
         self.last().rsplit_once(':').map(|(_, verb)| verb)
     }
 
+    /// Returns whether the path is `v1/projects/P/locations/L/NAME`, without further segments.
+    pub(crate) fn is_location_child(&self) -> bool {
+        let segments: Vec<_> = self.0.split('/').collect();
+        matches!(segments[..], [_, "projects", _, "locations", _, _])
+    }
+
     /// Returns whether the path is `v1/projects/P/NAME`, without further segments.
     pub(crate) fn is_project_child(&self) -> bool {
         let mut segments = self.0.split('/');
@@ -196,7 +206,7 @@ fn invalid_path(path: &str, why: &str) -> Error {
     )
 }
 
-fn no_project(path: &str) -> Error {
+pub(crate) fn no_project(path: &str) -> Error {
     let path = Quoted(path);
     Error::new(
         ErrorKind::NoProject,

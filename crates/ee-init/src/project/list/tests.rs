@@ -290,7 +290,7 @@ async fn rejected_token_is_renewed_once_while_listing() {
 #[tokio::test]
 async fn response_that_is_not_a_list_is_an_error() {
     let emulator = emulator(|b| b).await;
-    for body in ["", "7", "<html>", r#"{"projects": [{"name": 7}]}"#] {
+    for body in ["", "7", "<html>", r#"{"projects": {"name": 7}}"#] {
         emulator.fault(
             RESOURCE_MANAGER,
             Fault::respond(200, "application/json", body).times(3),
@@ -300,6 +300,20 @@ async fn response_that_is_not_a_list_is_an_error() {
         assert!(error.to_string().contains(RESOURCE_MANAGER), "{error}");
         emulator.clear_faults();
     }
+}
+
+#[tokio::test]
+async fn projects_without_an_id_are_skipped() {
+    let emulator = emulator(|b| b.project(Project::new("for-all-users"))).await;
+    let body = json!({"projects": [
+        {"name": 7},
+        {"name": "projects/1"},
+        null,
+        {"name": "projects/2", "projectId": "for-all-users", "new": {}},
+    ]});
+    emulator.fault(RESOURCE_MANAGER, Fault::status(200).json(&body));
+    let projects = jane(&emulator).list_projects().await.unwrap();
+    assert_eq!(projects.len(), 1, "{projects:?}");
 }
 
 #[tokio::test]

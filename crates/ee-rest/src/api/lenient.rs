@@ -1,0 +1,65 @@
+//! Fields of responses that are read one by one: an unexpected value is kept as it is and does not
+//! fail the whole response.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+/// The fields of a JSON object. Any other JSON value has none.
+#[derive(Debug, Default)]
+pub(crate) struct Fields(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Value::deserialize(deserializer)? {
+            Value::Object(fields) => Self(fields),
+            _ => Self::default(),
+        })
+    }
+}
+
+impl Fields {
+    /// Removes and returns a field, or its default if it is missing or null. A value of another
+    /// type remains.
+    pub(crate) fn take<T: DeserializeOwned + Default>(&mut self, name: &str) -> T {
+        match self.0.get(name).map(T::deserialize) {
+            Some(Ok(value)) => {
+                self.0.remove(name);
+                value
+            }
+            _ => T::default(),
+        }
+    }
+
+    /// Removes and returns a number, which the API may send as text.
+    pub(crate) fn take_number(&mut self, name: &str) -> Option<f64> {
+        let number = match self.0.get(name)? {
+            Value::String(text) => text.parse().ok(),
+            value => value.as_f64(),
+        };
+        let number = number.filter(|number: &f64| number.is_finite())?;
+        self.0.remove(name);
+        Some(number)
+    }
+
+    /// Removes and returns the items of a list that have the expected form. If there are others, the
+    /// list remains.
+    pub(crate) fn take_list<T: DeserializeOwned>(&mut self, name: &str) -> Vec<T> {
+        let Some(Value::Array(all)) = self.0.get(name) else {
+            return Vec::new();
+        };
+        let items: Vec<T> = all
+            .iter()
+            .filter_map(|item| T::deserialize(item).ok())
+            .collect();
+        if items.len() == all.len() {
+            self.0.remove(name);
+        }
+        items
+    }
+
+    /// Returns the remaining fields.
+    pub(crate) fn rest(self) -> Map<String, Value> {
+        self.0
+    }
+}
