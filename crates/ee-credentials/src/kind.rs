@@ -174,7 +174,7 @@ mod tests {
         assert!("EARTHENGINE_TOKEN".parse::<CredentialSource>().is_ok());
         for name in ["", "flag", "caller", "metadata"] {
             let error = name.parse::<CredentialSource>().unwrap_err();
-            assert!(error.remedy().unwrap().text.contains("gcloud_adc"));
+            assert!(error.remedy().text.contains("gcloud_adc"));
         }
     }
 
