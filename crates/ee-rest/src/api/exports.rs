@@ -296,7 +296,7 @@ const DESTINATION_FIELDS: [&str; 5] = [
     "bigqueryExportOptions",
 ];
 
-/// Returns whether the server accepts this request ID. An empty one is none.
+/// Returns whether the server accepts this request ID, or generates one for an empty ID.
 fn is_request_id(id: &str) -> bool {
     id.len() <= 60 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }

@@ -188,7 +188,7 @@ impl Pool {
         Ok(add(&mut channels, new))
     }
 
-    /// Opens a connection for small responses from this host if there is none.
+    /// Opens a connection for small responses from this host, unless one exists.
     pub(crate) fn open_ahead(&self, url: &Url) -> Result<(), Error> {
         if self.own()?.is_some() {
             return Ok(());
