@@ -63,9 +63,10 @@ impl Container {
         let host = self.url.host_str().unwrap_or_default();
         let error = |kind, why: &str| {
             let why = format_args!("the container's AWS credentials at {host}: {why}");
-            context.error(kind, why).with_remedy(Remedy::new(
-                "Check the task role (ECS) or the pod identity association (EKS) of this container.",
-            ))
+            context.error(kind, why).with_remedy(Remedy::new(match kind {
+                Token::Network | Token::Timeout => "Check that the program runs in the container for which the platform set the AWS_CONTAINER_… variables. Elsewhere, unset them.",
+                _ => "Check the task role (ECS) or the pod identity association (EKS) of this container.",
+            }))
         };
         let token = self
             .authorization()

@@ -123,7 +123,7 @@ const SET_KEYS: &str =
 
 /// Returns the remedy that changes the options of an EC2 instance.
 fn enable(why: &str) -> Remedy {
-    Remedy::new(format!("{why} Enable IMDSv2, or set the variables. {SET_KEYS}"))
+    Remedy::new(format!("{why} Enable IMDSv2 with this command, or use a key instead. {SET_KEYS}"))
         .command("aws ec2 modify-instance-metadata-options --instance-id ID --http-endpoint enabled --http-tokens required --http-put-response-hop-limit 2")
 }
 
