@@ -92,7 +92,8 @@ impl Container {
                 true => Token::Server,
                 false => Token::UnconfirmedRejection,
             };
-            return Err(error(kind, &format!("it {}", received.describe(&secrets))));
+            let error = error(kind, &format!("it {}", received.describe(&secrets)));
+            return Err(received.explain(error, &secrets));
         }
         let text = String::from_utf8_lossy(&received.body);
         access_key(&text).ok_or_else(|| error(Token::InvalidResponse, &no_key(&text)))

@@ -106,7 +106,7 @@ impl Imds {
             "{SERVICE} started no session: it {}",
             received.describe(&[])
         );
-        let error = context.error(kind, why);
+        let error = received.explain(context.error(kind, why), &[]);
         Err(error.with_remedy(match received.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 enable("The service is turned off for this instance, or IMDSv2 is not enabled.")
@@ -159,9 +159,10 @@ impl Session {
         };
         let described = received.describe(&[header.1]);
         let why = format_args!("{SERVICE} has no {what}: it {described}");
-        Err(context.error(kind, why).with_remedy(Remedy::new(
+        let error = context.error(kind, why).with_remedy(Remedy::new(
             "Attach a role to the machine, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-        )))
+        ));
+        Err(received.explain(error, &[header.1]))
     }
 
     /// Returns the machine's region: the name of its availability zone without the last letter.
