@@ -131,7 +131,7 @@ pub(crate) fn rejection(received: &ReceivedResponse, url: &Url, source: &AccessT
     let mut body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
     let error = match body.get("error") {
         Some(error) if error.is_object() => RpcStatus::read(error),
-        _ => return received.unexplained(host),
+        _ => return received.unexplained(host, &[source.secret()]),
     };
     zeroize_json(&mut body);
     let said = sanitize_message(&error.message, &[source.secret()]);

@@ -75,9 +75,7 @@ pub(crate) fn check_listed(
         let remedy = Remedy::new(format!(
             "Create the credential again, and use it unchanged. {text}"
         ));
-        remedy
-            .url(EXTERNAL_FILES_PAGE)
-            .command(allow_command(&host))
+        remedy.url(EXTERNAL_FILES_PAGE).command(allow_command(url))
     };
     match field.compare(url) {
         UrlMatch::Listed => Ok(()),
@@ -156,7 +154,7 @@ pub(crate) fn check_scheme(
         "http" => Remedy::new(
             "Use an https:// URL. If you trust the network between this machine and the host, as inside a cluster, allow plain HTTP to it: with .allow_host(…) in a program, or with --allow-host on the command line.",
         )
-        .command(allow_command(&format!("http://{host}"))),
+        .command(allow_command(url)),
         _ => Remedy::new("Use an https:// URL."),
     };
     let message = format!("{what} names {host} without HTTPS. Nothing was sent");
@@ -171,9 +169,14 @@ fn with_port(url: &Url) -> String {
     }
 }
 
-/// Returns the command that allows a host, which may contain characters that a shell interprets.
-fn allow_command(host: &str) -> String {
-    let shown = if is_plain_word(host) { host } else { "HOST" };
+/// Returns the command that allows a URL's host, which may contain characters that a shell
+/// interprets.
+fn allow_command(url: &Url) -> String {
+    let mut host = with_port(url);
+    if url.scheme() == "http" && !is_loopback(url) {
+        host = format!("http://{host}");
+    }
+    let shown = if is_plain_word(&host) { &host } else { "HOST" };
     format!("eectl --allow-host {shown} …")
 }
 

@@ -538,15 +538,14 @@ impl MetadataServer {
         }
         let reason = stated_reason(&received.body, &[]);
         let why = format!("it {}", received.describe(&[]));
+        let error = |kind| received.explain(self.error(kind, &why), &[]);
         // GKE states with status 500 that IAM denied access. Another attempt would not change that.
         if reason.as_deref().is_some_and(is_denial) {
-            let error = self
-                .error(Token::Rejected, &why)
-                .with_remedy(grant_access());
+            let error = error(Token::Rejected).with_remedy(grant_access());
             return Err(FailedAttempt::permanent(error));
         }
         if received.is_busy() {
-            return Err(self.error(Token::Server, &why).into());
+            return Err(error(Token::Server).into());
         }
         if !has_flavor(&received.headers) {
             let why = format!(
@@ -557,7 +556,7 @@ impl MetadataServer {
         }
         match received.status {
             StatusCode::NOT_FOUND => Ok(Answer::Missing(reason)),
-            _ => Err(self.error(Token::Rejected, &why).into()),
+            _ => Err(error(Token::Rejected).into()),
         }
     }
 

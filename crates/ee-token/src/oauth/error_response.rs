@@ -65,7 +65,7 @@ impl OAuthError {
 /// a filter or a gateway, or have an unknown meaning, and is transient.
 pub(crate) fn classify(received: &ReceivedResponse, host: &str, secrets: &[&str]) -> Error {
     let Some(response) = OAuthError::parse(&received.body) else {
-        return received.unexplained(host);
+        return received.unexplained(host, secrets);
     };
     let text = Zeroizing::new(
         match (response.code.as_str(), response.description.as_str()) {

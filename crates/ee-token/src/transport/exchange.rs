@@ -109,20 +109,33 @@ impl ReceivedResponse {
         }
     }
 
-    /// Creates the error of an error status whose body explains nothing.
-    pub fn unexplained(&self, host: &str) -> Error {
-        let code = self.status.as_u16();
-        let message = format!("{host} responded with status {code} and no explanation");
-        if self.status == StatusCode::NETWORK_AUTHENTICATION_REQUIRED {
-            return Error::new(ErrorKind::Network, message)
-                .with_remedy(Remedy::of_captive_portal());
+    /// Sets the reason that the body states as the error's server message.
+    pub fn explain(&self, error: Error, secrets: &[&str]) -> Error {
+        match stated_reason(&self.body, secrets) {
+            Some(reason) => error.with_server_message(reason),
+            None => error,
         }
-        if self.is_busy() {
-            Error::new(ErrorKind::Server, message).with_remedy(try_again())
-        } else {
-            Error::new(ErrorKind::InvalidResponse, message)
-                .with_remedy(Remedy::unexpected_intermediary())
-        }
+    }
+
+    /// Creates the error of an error status whose body has not the format of the server's errors.
+    /// `secrets` were sent in the request.
+    pub fn unexplained(&self, host: &str, secrets: &[&str]) -> Error {
+        let (kind, remedy) = match self.status {
+            StatusCode::NETWORK_AUTHENTICATION_REQUIRED => {
+                (ErrorKind::Network, Remedy::of_captive_portal())
+            }
+            _ if self.is_busy() => (ErrorKind::Server, try_again()),
+            _ => (
+                ErrorKind::InvalidResponse,
+                Remedy::unexpected_intermediary(),
+            ),
+        };
+        let why = match stated_reason(&self.body, secrets) {
+            Some(_) => "",
+            None => " and no explanation",
+        };
+        let message = format!("{host} {}{why}", self.describe(secrets));
+        self.explain(Error::new(kind, message).with_remedy(remedy), secrets)
     }
 }
 

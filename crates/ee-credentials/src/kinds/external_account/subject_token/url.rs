@@ -113,13 +113,14 @@ impl UrlToken {
             ));
         }
         if received.is_busy() {
-            return Err(error(Token::Server, &received.describe(&secrets))
-                .with_remedy(try_again())
-                .into());
+            let error = error(Token::Server, &received.describe(&secrets));
+            let error = received.explain(error.with_remedy(try_again()), &secrets);
+            return Err(error.into());
         }
         if received.status != StatusCode::OK {
             let error = error(Token::UnconfirmedRejection, &received.describe(&secrets));
-            return Err(FailedAttempt::permanent(error.with_remedy(self.remedy())));
+            let error = received.explain(error.with_remedy(self.remedy()), &secrets);
+            return Err(FailedAttempt::permanent(error));
         }
         let text = std::str::from_utf8(&received.body).map_err(|_| {
             error(

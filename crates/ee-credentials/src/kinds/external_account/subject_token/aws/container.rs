@@ -63,9 +63,10 @@ impl Container {
         let host = self.url.host_str().unwrap_or_default();
         let error = |kind, why: &str| {
             let why = format_args!("the container's AWS credentials at {host}: {why}");
-            context.error(kind, why).with_remedy(Remedy::new(
-                "Check the task role (ECS) or the pod identity association (EKS) of this container.",
-            ))
+            context.error(kind, why).with_remedy(Remedy::new(match kind {
+                Token::Network | Token::Timeout => "Check that the program runs in the container for which the platform set the AWS_CONTAINER_… variables. Elsewhere, unset them.",
+                _ => "Check the task role (ECS) or the pod identity association (EKS) of this container.",
+            }))
         };
         let token = self
             .authorization()
@@ -91,7 +92,8 @@ impl Container {
                 true => Token::Server,
                 false => Token::UnconfirmedRejection,
             };
-            return Err(error(kind, &format!("it {}", received.describe(&secrets))));
+            let error = error(kind, &format!("it {}", received.describe(&secrets)));
+            return Err(received.explain(error, &secrets));
         }
         let text = String::from_utf8_lossy(&received.body);
         access_key(&text).ok_or_else(|| error(Token::InvalidResponse, &no_key(&text)))

@@ -106,7 +106,7 @@ impl Imds {
             "{SERVICE} started no session: it {}",
             received.describe(&[])
         );
-        let error = context.error(kind, why);
+        let error = received.explain(context.error(kind, why), &[]);
         Err(error.with_remedy(match received.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 enable("The service is turned off for this instance, or IMDSv2 is not enabled.")
@@ -123,7 +123,7 @@ const SET_KEYS: &str =
 
 /// Returns the remedy that changes the options of an EC2 instance.
 fn enable(why: &str) -> Remedy {
-    Remedy::new(format!("{why} Enable IMDSv2, or set the variables. {SET_KEYS}"))
+    Remedy::new(format!("{why} Enable IMDSv2 with this command, or use a key instead. {SET_KEYS}"))
         .command("aws ec2 modify-instance-metadata-options --instance-id ID --http-endpoint enabled --http-tokens required --http-put-response-hop-limit 2")
 }
 
@@ -159,9 +159,10 @@ impl Session {
         };
         let described = received.describe(&[header.1]);
         let why = format_args!("{SERVICE} has no {what}: it {described}");
-        Err(context.error(kind, why).with_remedy(Remedy::new(
+        let error = context.error(kind, why).with_remedy(Remedy::new(
             "Attach a role to the machine, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-        )))
+        ));
+        Err(received.explain(error, &[header.1]))
     }
 
     /// Returns the machine's region: the name of its availability zone without the last letter.

@@ -102,7 +102,8 @@ impl WebIdentity {
         let error = |kind, why: &str, remedy| ee_token::Error::new(kind, why).with_remedy(remedy);
         if received.is_busy() {
             let why = format!("it {}", received.describe(&[token]));
-            return Err(error(Token::Server, &why, try_again()).into());
+            let error = error(Token::Server, &why, try_again());
+            return Err(received.explain(error, &[token]).into());
         }
         if received.status != StatusCode::OK {
             let why = format!("it {}", received.describe(&[token]));
@@ -111,6 +112,7 @@ impl WebIdentity {
                 self.role
             ));
             let error = error(Token::UnconfirmedRejection, &why, remedy.url(TRUST_PAGE));
+            let error = received.explain(error, &[token]);
             return Err(FailedAttempt::permanent(error));
         }
         let text = Zeroizing::new(String::from_utf8_lossy(&received.body).into_owned());
