@@ -103,7 +103,6 @@ pub(crate) fn read_optional(location: &Location) -> Result<Optional, Error> {
         named_by: None,
     } = location
     {
-        check_path(location)?;
         let why = match metadata(path) {
             Ok(metadata) if metadata.is_file() => {
                 return read_file(path, location).map(Optional::File);
@@ -210,14 +209,22 @@ pub(crate) fn read(location: &Location) -> Result<FileContents, Error> {
         let error = location.invalid("the file does not exist");
         match location {
             Location::File {
+                path,
                 named_by: Some(variable),
-                ..
             } => error.with_remedy(
                 Remedy::new(format!(
-                    "Set {variable} to the path of an existing file, or unset it."
+                    "Set {variable} to the {} of an existing file, or unset it.",
+                    if path.is_relative() {
+                        "absolute path"
+                    } else {
+                        "path"
+                    }
                 ))
                 .command(format!("unset {variable}")),
             ),
+            Location::File { path, .. } if path.is_relative() => error.with_remedy(Remedy::new(
+                "Check the path. It is relative to the program's current directory.",
+            )),
             _ => error.with_remedy(Remedy::new("Check the path.")),
         }
     })

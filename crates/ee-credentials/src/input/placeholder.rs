@@ -129,8 +129,14 @@ impl Placeholder {
                 return Some((Self::Template(name), until(end)?));
             }
         }
-        if text.starts_with("$(") {
-            return Some((Self::Command, until(")")?));
+        if let Some(inner) = text.strip_prefix("$(") {
+            let end = until(")")?;
+            // Kubernetes and make write a variable in this way.
+            let is_variable = inner.get(name(inner).len()..)?.starts_with(')');
+            return Some(match is_variable {
+                true => (Self::Variable(clipped(text.get(..end)?)), end),
+                false => (Self::Command, end),
+            });
         }
         if text.starts_with('`') {
             let end = text.get(1..)?.find('`')?;
@@ -144,6 +150,7 @@ impl Placeholder {
         for (start, end) in [
             ("${", "}"),
             ("$env:", ""),
+            ("$Env:", ""),
             ("$", ""),
             ("%", "%"),
             ("__", "__"),
@@ -233,6 +240,7 @@ mod tests {
             ("${EE_TOKEN:-}", "${EE_TOKEN:-}, which was not expanded"),
             ("%EE_TOKEN%", "%EE_TOKEN%, which was not expanded"),
             ("$env:EE_TOKEN", "$env:EE_TOKEN, which was not expanded"),
+            ("$(EE_TOKEN)", "$(EE_TOKEN), which was not expanded"),
             ("__EE_TOKEN__", "__EE_TOKEN__, which was not expanded"),
             ("${{ secrets.TOKEN }}", "${{ … }}, which was not replaced"),
             ("{{ .Values.token }}", "{{ … }}, which was not replaced"),
@@ -300,7 +308,8 @@ mod tests {
                 "${{ github.workspace }}/key.json",
                 "${{ github.workspace }}",
             ),
-            ("$(pwd)/key.json", "$(pwd)"),
+            ("$(git rev-parse)/key.json", "$(git rev-parse)"),
+            ("$Env:APPDATA\\gcloud", "$Env:APPDATA"),
             ("/secrets/<name>.json", "<name>"),
         ] {
             let (_, range) = Placeholder::find(text).unwrap();

@@ -14,6 +14,8 @@ use crate::input::json::unescaped;
 
 /// A text was encoded at most so many times.
 const MAX_LAYERS: usize = 6;
+/// Longer texts are no refresh tokens.
+const MAX_TOKEN: usize = 2048;
 
 /// The text of a credential without what was added to it.
 pub(crate) enum Restored<'a> {
@@ -45,7 +47,16 @@ pub(crate) fn restored(text: &str) -> Restored<'_> {
 }
 
 fn trimmed(text: &str) -> &str {
-    text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'))
+    let is_space = |c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}');
+    let mut text = text.trim_matches(is_space);
+    // A line break that was not interpreted.
+    while let Some(rest) = text
+        .strip_suffix("\\n")
+        .or_else(|| text.strip_suffix("\\r"))
+    {
+        text = rest.trim_end_matches(is_space);
+    }
+    text
 }
 
 fn without_layer(text: &str) -> Option<Zeroizing<String>> {
@@ -62,16 +73,48 @@ fn without_layer(text: &str) -> Option<Zeroizing<String>> {
             false => with_escapes(text),
         };
     }
-    let bytes = base64_decoded(text)?;
-    let inner = trimmed(std::str::from_utf8(&bytes).ok()?);
+    if text.len() < MAX_TOKEN && text.starts_with("1%2") {
+        let token = Zeroizing::new(text.replace("%2F", "/"));
+        let token = Zeroizing::new(token.replace("%2f", "/"));
+        return Some(token).filter(|token| is_refresh_token(token));
+    }
+    let decoded = decoded_text(&base64_decoded(text)?)?;
+    let inner = trimmed(&decoded);
     let starts_json = inner.trim_start_matches(['"', '\'']).starts_with('{');
     let is_restorable = starts_json || is_refresh_token(inner) || without_layer(inner).is_some();
     is_restorable.then(|| copied(inner))
 }
 
+/// Returns text in UTF-8, or in UTF-16 as Windows encodes it.
+fn decoded_text(bytes: &[u8]) -> Option<Zeroizing<String>> {
+    let bytes = bytes.strip_prefix(b"\xff\xfe").unwrap_or(bytes);
+    if bytes.get(1) != Some(&0) {
+        return std::str::from_utf8(bytes)
+            .ok()
+            .map(str::to_owned)
+            .map(Zeroizing::new);
+    }
+    let units = bytes
+        .chunks_exact(2)
+        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+    // A unit of two bytes becomes at most three bytes.
+    let mut text = Zeroizing::new(String::with_capacity(bytes.len() * 2));
+    for c in char::decode_utf16(units) {
+        text.push(c.ok()?);
+    }
+    Some(text)
+}
+
 /// Returns the text between a pair of quotation marks.
 fn without_quotes(text: &str) -> Option<&str> {
-    let pairs = [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('‘', '’')];
+    let pairs = [
+        ("\"", "\""),
+        ("'", "'"),
+        ("`", "`"),
+        ("\\\"", "\\\""),
+        ("“", "”"),
+        ("‘", "’"),
+    ];
     pairs.into_iter().find_map(|(open, close)| {
         let inner = text.strip_prefix(open)?.strip_suffix(close)?;
         Some(trimmed(inner))
@@ -147,6 +190,11 @@ mod tests {
         lines.map(|line| format!("{line}{end}")).collect()
     }
 
+    /// Encodes a text as PowerShell does.
+    fn utf16(text: &str) -> Vec<u8> {
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+    }
+
     #[test]
     fn harmless_changes_are_undone() {
         let key = json!({
@@ -184,6 +232,10 @@ mod tests {
             STANDARD.encode(format!("\u{feff}{compact}\n")),
             STANDARD.encode(&base64),
             STANDARD.encode(&twice),
+            format!("{compact}\\n"),
+            format!("{base64}\\r\\n"),
+            STANDARD.encode(utf16(&compact)),
+            STANDARD.encode(utf16(&format!("\u{feff}{compact}"))),
         ] {
             let restored = restored(&text);
             let read: Value = serde_json::from_str(&restored)
@@ -199,6 +251,9 @@ mod tests {
             "1//0g-good_token",
             "\"1//0g-good_token\"",
             " '1//0g-good_token'\r\n",
+            "1//0g-good_token\\n",
+            "\\\"1//0g-good_token\\\"",
+            "1%2F%2f0g-good_token",
         ] {
             let encoded = STANDARD.encode(text);
             for text in [text, &encoded, &format!("{encoded}\n")] {

@@ -19,6 +19,7 @@ pub(crate) struct Misspelled {
 enum Spelling {
     Quoted,
     OuterWhitespace,
+    OuterPunctuation,
     Assignment,
     AtSign,
     FileUrl,
@@ -54,8 +55,11 @@ pub(crate) fn misspelled(path: &str, is_windows: bool) -> Option<Misspelled> {
     }
     let is_command = path.starts_with('`') && path.matches('`').count() == 2;
     if path.starts_with(QUOTES) && !is_command || path.ends_with(QUOTES) {
-        let inner = path.trim_matches(QUOTES).trim();
-        return found(Spelling::Quoted, Some(inner.to_owned()));
+        let inner = path.replace(QUOTES, "");
+        return found(Spelling::Quoted, Some(inner.trim().to_owned()));
+    }
+    if let Some(rest) = path.strip_suffix([',', ';']) {
+        return found(Spelling::OuterPunctuation, Some(rest.to_owned()));
     }
     if let Some(rest) = path.strip_prefix('@').filter(|rest| !rest.is_empty()) {
         return found(Spelling::AtSign, Some(rest.to_owned()));
@@ -85,12 +89,8 @@ pub(crate) fn misspelled(path: &str, is_windows: bool) -> Option<Misspelled> {
     if is_windows {
         return of_wsl(path).and_then(|correct| found(Spelling::Unix, Some(correct)));
     }
-    if let [drive, b':', b'\\' | b'/', ..] = path.as_bytes()
-        && drive.is_ascii_alphabetic()
-    {
-        let drive = char::from(drive.to_ascii_lowercase());
-        let rest = path.get(2..)?.replace('\\', "/");
-        return found(Spelling::Windows, Some(format!("/mnt/{drive}{rest}")));
+    if let Some(correct) = of_windows(path) {
+        return found(Spelling::Windows, Some(correct));
     }
     if let Some(share) = path
         .strip_prefix("\\\\")
@@ -167,6 +167,19 @@ fn of_file_url(rest: &str) -> String {
     }
 }
 
+/// Returns the path in WSL of a path of Windows, also as Git's shell writes it (`/c/Users/…`).
+fn of_windows(path: &str) -> Option<String> {
+    let unrooted = path.strip_prefix('/').unwrap_or(path);
+    let drive = unrooted.chars().next().filter(char::is_ascii_alphabetic)?;
+    let rest = unrooted.get(1..)?.replace('\\', "/");
+    let rest = match rest.strip_prefix(':') {
+        Some(rest) => rest.to_owned(),
+        None => Some(rest).filter(|rest| path.starts_with('/') && rest.starts_with("/Users/"))?,
+    };
+    let drive = drive.to_ascii_lowercase();
+    rest.starts_with('/').then(|| format!("/mnt/{drive}{rest}"))
+}
+
 /// Returns the Windows path of a path of WSL (`/mnt/c/…`) or of Git's shell (`/c/…`).
 fn of_wsl(path: &str) -> Option<String> {
     let rest = path
@@ -181,45 +194,48 @@ fn of_wsl(path: &str) -> Option<String> {
 impl Misspelled {
     /// Returns how to spell the path.
     pub(crate) fn advice(&self) -> String {
-        let correct = self
-            .correct
-            .as_deref()
-            .map(|path| display_path(Path::new(path)))
-            .unwrap_or_default();
-        match &self.spelling {
-            Spelling::Quoted => format!("Write it without the quotation marks: {correct}"),
-            Spelling::OuterWhitespace => format!("Write it without the whitespace: {correct}"),
-            Spelling::Assignment => format!("Write only the path: {correct}"),
-            Spelling::AtSign => format!("Write it without the @: {correct}"),
-            Spelling::FileUrl => format!("Write the path without file: {correct}"),
+        let first = match &self.spelling {
+            Spelling::Quoted => "Write it without the quotation marks",
+            Spelling::OuterWhitespace => "Write it without the whitespace",
+            Spelling::OuterPunctuation => "Write it without the last character",
+            Spelling::Assignment => "Write only the path",
+            Spelling::AtSign => "Write it without the @",
+            Spelling::FileUrl => "Write the path without the scheme",
             Spelling::OtherUrl => {
-                "Only local files are read: download the file, and write its path.".to_owned()
+                "Only local files are read: download the file, and write its path"
             }
             Spelling::Home => {
-                "Only a shell replaces ~ with the home directory: write the whole path.".to_owned()
+                "Only a shell replaces ~ with the home directory: write the whole path"
             }
-            Spelling::Placeholder(found) => found.advice(),
-            Spelling::Windows => format!(
-                "In WSL, write {correct}. In a container, write the path at which the file is mounted."
-            ),
-            Spelling::WslShare => format!("Inside of WSL, write {correct}"),
-            Spelling::NetworkShare => {
-                "Mount the share, and write the path below the mount point.".to_owned()
+            Spelling::Placeholder(found) => return found.advice(),
+            Spelling::Windows => {
+                "In a container, write the path at which the file is mounted. In WSL, write"
             }
-            Spelling::Unix => format!("Write it as Windows does: {correct}"),
-            Spelling::Backslashes => format!("Write it with slashes: {correct}"),
-            Spelling::EscapedSpaces => {
-                format!("Only a shell needs backslashes before spaces. Write {correct}")
-            }
+            Spelling::WslShare => "Inside of WSL, write",
+            Spelling::NetworkShare => "Mount the share, and write the path below the mount point",
+            Spelling::Unix => "Write it as Windows does",
+            Spelling::Backslashes => "Write it with slashes",
+            Spelling::EscapedSpaces => "Only a shell needs backslashes before spaces. Write",
+        };
+        let first = first.trim_end_matches(':');
+        match (&self.correct, self.next()) {
+            (Some(_), Some(next)) => format!("{first}. {}", next.advice()),
+            (Some(correct), None) => format!("{first}: {}", display_path(Path::new(correct))),
+            (None, _) => format!("{first}."),
         }
+    }
+
+    /// Returns what else is wrong with the spelling.
+    fn next(&self) -> Option<Self> {
+        let correct = self.correct.as_deref()?;
+        misspelled(correct, self.spelling == Spelling::Unix || cfg!(windows))
     }
 
     /// Returns the path to write instead, if it follows from the text.
     pub(crate) fn correct(&self) -> Option<&str> {
         // Whether it is that of WSL, only the user knows.
-        self.correct
-            .as_deref()
-            .filter(|_| self.spelling != Spelling::Windows)
+        let is_certain = self.spelling != Spelling::Windows && self.next().is_none();
+        self.correct.as_deref().filter(|_| is_certain)
     }
 }
 
@@ -229,6 +245,7 @@ impl fmt::Display for Misspelled {
         f.write_str(match &self.spelling {
             Spelling::Quoted => "a path in quotation marks",
             Spelling::OuterWhitespace => "a path with a space or a line break around it",
+            Spelling::OuterPunctuation => "a path with a comma or a semicolon at its end",
             Spelling::Assignment => "an assignment to a variable, not a path",
             Spelling::AtSign => "a path after an @",
             Spelling::FileUrl | Spelling::OtherUrl => "a URL, not a path",
@@ -257,7 +274,7 @@ mod tests {
             ("'/home/j/k.json'", "quotation marks", ": /home/j/k.json"),
             ("\"/home/j/k.json", "quotation marks", ": /home/j/k.json"),
             ("“/home/j/k.json”", "quotation marks", ": /home/j/k.json"),
-            ("\"C:\\k.json\"", "quotation marks", ": C:\\k.json"),
+            ("\"C:\\k.json\"", "quotation marks", "write: /mnt/c/k.json"),
             ("/home/j/k.json\r", "line break", ": /home/j/k.json"),
             (" /home/j/k.json", "space", ": /home/j/k.json"),
             (
@@ -278,7 +295,11 @@ mod tests {
                 ": /home/j/a k.json",
             ),
             ("file:/home/j/k.json", "a URL", ": /home/j/k.json"),
-            ("file:///C:/Users/k.json", "a URL", ": C:/Users/k.json"),
+            (
+                "file:///C:/Users/k.json",
+                "a URL",
+                "write: /mnt/c/Users/k.json",
+            ),
             ("gs://bucket/k.json", "a URL", "download"),
             ("https://example.com/k.json", "a URL", "download"),
             ("~/k.json", "~, which was not expanded", "whole path"),
@@ -319,7 +340,7 @@ mod tests {
                 "{{ … }}, which was not replaced",
                 "template",
             ),
-            ("$(pwd)/k.json", "a command", "Only a shell"),
+            ("$(git x)/k.json", "a command", "Only a shell"),
             ("/path/to/key.json", "an example", "your own"),
             ("/secrets/<name>.json", "an example", "your own"),
             ("undefined", "the word \"undefined\"", "does not exist"),
@@ -327,25 +348,43 @@ mod tests {
             (
                 "C:\\Users\\Jane\\k.json",
                 "Windows",
-                "write /mnt/c/Users/Jane/k.json.",
+                "write: /mnt/c/Users/Jane/k.json",
             ),
-            ("d:/k.json", "Windows", "write /mnt/d/k.json."),
+            ("d:/k.json", "Windows", "write: /mnt/d/k.json"),
             (
                 "\\\\wsl$\\Ubuntu\\home\\j\\k.json",
                 "in WSL",
-                "write /home/j/k.json",
+                "write: /home/j/k.json",
             ),
             (
                 "\\\\wsl.localhost\\Ubuntu\\home\\j\\k.json",
                 "in WSL",
-                "write /home/j/k.json",
+                "write: /home/j/k.json",
             ),
             ("\\\\server\\share\\k.json", "a network path", "Mount"),
+            (
+                "/c/Users/Jane/k.json",
+                "Windows",
+                "write: /mnt/c/Users/Jane/k.json",
+            ),
+            (
+                "/C:/Users/Jane/k.json",
+                "Windows",
+                "write: /mnt/c/Users/Jane/k.json",
+            ),
+            ("'~/k.json'", "quotation marks", "marks. Only a shell"),
+            ("\"$HOME\"/k.json", "quotation marks", "marks. Only a shell"),
+            ("/home/j/k.json;", "semicolon", ": /home/j/k.json"),
+            (
+                "$(HOME)/k.json",
+                "$(HOME), which was not expanded",
+                "Only a shell",
+            ),
             ("secrets\\k.json", "backslashes", ": secrets/k.json"),
             (
                 "/home/j/My\\ Files/k.json",
                 "before its spaces",
-                "Write /home/j/My Files/k.json",
+                "Write: /home/j/My Files/k.json",
             ),
         ] {
             let found = misspelled(path, false).unwrap_or_else(|| panic!("{path}"));

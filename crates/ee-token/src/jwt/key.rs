@@ -192,13 +192,30 @@ fn decode_pem(
         return Err(invalid("it is truncated: its \"-----END\" line is missing"));
     };
     let mut compact = Zeroizing::new(String::with_capacity(body.len()));
-    compact.extend(body.split_whitespace());
+    match without_stray_letters(body) {
+        Some(lines) => compact.extend(lines),
+        None => compact.extend(body.split_whitespace()),
+    }
     let mut der = Zeroizing::new(vec![0; decoded_len_estimate(compact.len())]);
     let length = STANDARD
         .decode_slice(compact.as_bytes(), &mut der)
         .map_err(|_| invalid("its body is not valid base64: it is truncated or corrupted"))?;
     der.truncate(length);
     Ok((label, der))
+}
+
+/// Returns the lines of base64 whose line breaks are the letter `n`, because a shell removed the
+/// backslashes of `\n`. The base64 of a key starts with another letter.
+fn without_stray_letters(body: &str) -> Option<impl Iterator<Item = &str>> {
+    const LINE: usize = 64;
+    let body = body.trim();
+    let body = body.strip_suffix('n').unwrap_or(body);
+    let lines = body.as_bytes().chunks(LINE + 1);
+    let all_start_with_letter = lines.clone().all(|line| line.first() == Some(&b'n'));
+    all_start_with_letter.then(|| {
+        let rest = lines.map(|line| line.get(1..).unwrap_or_default());
+        rest.map(|line| std::str::from_utf8(line).unwrap_or_default())
+    })
 }
 
 fn rsa_label(label: &str) -> Result<&'static str, Error> {
@@ -304,6 +321,7 @@ mod tests {
             pem.replace('\n', "\n    "),
             pem.replace('\n', " \n\n"),
             pem.replace('\n', "\\n\n"),
+            pem.replace('\n', "n"),
             format!("\u{feff}\n\t{pem}\n\n"),
             format!("\"{pem}\""),
         ] {
