@@ -208,6 +208,18 @@ impl Environment {
             .is_some_and(|name| name.starts_with("Google"))
     }
 
+    /// Whether a variable is set that Google's and other platforms for containers set.
+    pub(crate) fn is_container_platform(&self) -> bool {
+        const VARIABLES: [&str; 5] = [
+            "CLOUD_RUN_JOB",
+            "FUNCTION_TARGET",
+            "GAE_SERVICE",
+            "K_SERVICE",
+            "KUBERNETES_SERVICE_HOST",
+        ];
+        VARIABLES.into_iter().any(|name| self.is_set(name))
+    }
+
     pub(crate) fn raw(&self, name: &str) -> Option<&OsStr> {
         let find = |is: fn(&OsStr, &OsStr) -> bool| {
             let mut variables = self.0.variables.iter();

@@ -40,6 +40,10 @@ const ROOT: &str = "computeMetadata/v1/";
 const UP: &str = "../../../";
 /// What is wrong with a response without a body.
 const EMPTY: &str = "its response is empty";
+/// How long detection takes at most, in seconds. A metadata server responds within milliseconds,
+/// but that of a new container may still be starting.
+const DETECTION_TIMEOUT: f64 = 0.8;
+const CONTAINER_DETECTION_TIMEOUT: f64 = 3.0;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The metadata server of a new pod may take a while to start.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -107,7 +111,12 @@ pub(crate) async fn detect(
         }
     }
     let address = environment.try_var("GCE_METADATA_IP")?;
-    let seconds = number(environment, "GCE_METADATA_TIMEOUT", 3.0, 300.0)?;
+    let usual = if environment.is_container_platform() {
+        CONTAINER_DETECTION_TIMEOUT
+    } else {
+        DETECTION_TIMEOUT
+    };
+    let seconds = number(environment, "GCE_METADATA_TIMEOUT", usual, 300.0)?;
     let attempts = number(environment, "GCE_METADATA_DETECT_RETRIES", 3.0, 100.0)?;
     let is_google = environment.is_google_machine();
     let there = if host.is_some() && address.is_none() {
@@ -115,6 +124,8 @@ pub(crate) async fn detect(
         true
     } else if address.is_none() && !environment.probes_network() {
         return Ok(Detection::NotFound("skipped in this environment"));
+    } else if is_google {
+        true
     } else {
         if Handle::try_current().is_err() {
             return Err(ee_token::Error::new(
@@ -127,7 +138,7 @@ pub(crate) async fn detect(
         let url = url("GCE_METADATA_IP", address.unwrap_or(ADDRESS), "")?;
         let ping = ping(&options.http, &url, attempts as u32);
         let answered = timeout(Duration::from_secs_f64(seconds), ping).await;
-        answered.unwrap_or(false) || is_google
+        answered.unwrap_or(false)
     };
     if !there {
         return Ok(Detection::NotFound("not running on Google Cloud"));

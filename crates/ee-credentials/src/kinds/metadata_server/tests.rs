@@ -122,6 +122,25 @@ async fn metadata_probe_ends_at_its_timeout() {
     assert!(started.elapsed() < Duration::from_secs(2));
 }
 
+#[tokio::test(start_paused = true)]
+async fn metadata_probe_is_brief_unless_a_platform_is_known() {
+    let (emulator, options) = machine().await;
+    emulator.fault(ADDRESS, Fault::delay(Duration::from_secs(600)).times(3));
+    let container = with_probe().with_var("KUBERNETES_SERVICE_HOST", "10.0.0.1");
+    for (environment, milliseconds) in [(with_probe(), 800), (container, 3000)] {
+        let started = tokio::time::Instant::now();
+        assert!(server(&environment, &options).await.is_none());
+        assert_eq!(started.elapsed().as_millis(), milliseconds);
+    }
+    emulator.clear_requests();
+    let google = with_probe().with_dmi_product_name("Google Compute Engine");
+    assert!(server(&google, &options).await.is_some());
+    assert!(
+        emulator.requests().is_empty(),
+        "a known machine needs no probe"
+    );
+}
+
 #[tokio::test]
 async fn configured_metadata_host_is_validated_and_not_probed() {
     let (emulator, _) = machine().await;
