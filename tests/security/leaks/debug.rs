@@ -42,11 +42,12 @@ const PUBLIC: [&str; 5] = [
 /// Public types that hold no secret: names, numbers, options and responses. Secrets that a server
 /// repeats in errors are part of another test.
 #[rustfmt::skip]
-const NO_SECRET: [&str; 71] = [
+const NO_SECRET: [&str; 75] = [
     "Algorithm", "AlgorithmArgument", "ApiError", "ApiState", "Asset", "AssetName", "AssetUpdate",
     "IamBinding", "Check", "CheckStatus", "Claims", "RpcCode", "DiskTokenCache", "ConnectStats",
     "Endpoint", "Endpoints", "Error", "ErrorKind", "Export", "ExportKind", "ImageFormat",
     "ImpersonationConfig", "CredentialKind", "HelpLink", "ListedProject", "ManualClock", "Method", "LoginMode",
+    "ExportLimit", "ProjectRegistration", "OperationNotification", "OperationStage",
     "Operation", "OperationError", "OperationMetadata", "OperationState", "CredentialSource", "Platform", "Page",
     "PixelGrid", "PreconditionViolation", "IamPolicy", "PageCursor", "PrintablePath", "Project", "ProjectConfig", "ProjectId", "ProjectSource",
     "QuotaViolation", "Registration", "Remedy", "RemovedFile", "RetryPolicy", "Revocation", "SavedLogin",
