@@ -102,10 +102,9 @@ impl State {
         self.is_shown = true;
         let name = strip_unsafe_chars(name);
         let seconds = waited.as_secs();
-        Some(match attempt {
-            0 | 1 => format!("waiting for {name} ({seconds} s) …"),
-            _ => format!("waiting for {name} (attempt {attempt}, {seconds} s) …"),
-        })
+        Some(format!(
+            "waiting for {name} (attempt {attempt}, {seconds} s) …"
+        ))
     }
 }
 
@@ -162,7 +161,7 @@ mod tests {
         assert_eq!(line.state().line(at(1.9)), None);
         assert_eq!(
             line.state().line(at(2.5)).unwrap(),
-            "waiting for oauth2.googleapis.com (2 s) …"
+            "waiting for oauth2.googleapis.com (attempt 1, 2 s) …"
         );
         line.end(&id(1));
         assert_eq!(line.state().line(at(3.0)), None);

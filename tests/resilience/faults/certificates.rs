@@ -75,3 +75,31 @@ async fn each_verifier_accepts_only_the_hosts_own_certificate() {
         assert_eq!(server.requests(), 1, "{verifier}");
     }
 }
+
+/// Runs in a process whose environment names authorities that do not exist.
+#[tokio::test(flavor = "multi_thread")]
+async fn authorities_that_cannot_be_loaded_are_named() {
+    const TEST: &str = "certificates::authorities_that_cannot_be_loaded_are_named";
+    let Some(bundle) = subprocess::input() else {
+        let mut process = subprocess::rerun(&[], TEST, "/nowhere/authorities.pem");
+        process
+            .env("SSL_CERT_FILE", "/nowhere/authorities.pem")
+            .env_remove("SSL_CERT_DIR");
+        return subprocess::assert_passes(&mut process);
+    };
+    let emulator = Emulator::start().await.unwrap();
+    let upstream = Upstream::Emulator(HOST, emulator.address());
+    let certificate = Authority::new().issue(&[HOST]);
+    let server = FaultyServer::start(upstream, Some(certificate.http1_config())).await;
+    let error = send(&HttpClient::new(Endpoints::google()), &server)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidEnvironment, "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("SSL_CERT_FILE") && text.contains(&bundle),
+        "{text}"
+    );
+    assert!(error.remedy().text.contains("SSL_CERT_FILE"), "{error:?}");
+    assert_eq!(server.requests(), 0);
+}

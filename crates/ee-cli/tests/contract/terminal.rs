@@ -78,7 +78,7 @@ async fn silent_server_is_named_after_two_seconds() {
     let (status, shown) = machine.on_terminal(&["init"], &[]).await;
     assert_eq!(status, 0, "{shown}");
     let (before, after) = shown
-        .split_once("waiting for earthengine.googleapis.com (2 s)")
+        .split_once("waiting for earthengine.googleapis.com (attempt 1, 2 s)")
         .unwrap();
     assert!(!before.contains("credential "), "{shown}");
     let (_, result) = after.rsplit_once("\u{1b}[2K").unwrap();

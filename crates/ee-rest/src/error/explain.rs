@@ -144,7 +144,12 @@ impl Rejection<'_> {
                 "Earth Engine rejected the credentials of {who}: {}",
                 self.api.message
             );
-            return Error::new(ErrorKind::CredentialsRejected, message);
+            let error = Error::new(ErrorKind::CredentialsRejected, message);
+            return match self.reason() {
+                reason if reason.is_empty() || reason.starts_with("ACCESS_TOKEN_") => error,
+                "CREDENTIALS_MISSING" | "authError" => error,
+                _ => error.with_remedy(self.refusal.unknown()),
+            };
         }
         if self.reason() == "ACCESS_TOKEN_SCOPE_INSUFFICIENT"
             || self.says("insufficient authentication scopes")
@@ -428,8 +433,10 @@ fn quotas(project: &str) -> String {
 /// Returns what the response says about the reason. The message of a 400 may quote the request.
 pub fn refusal<'a>(api: &'a ApiError, host: &'a str, project: Option<&'a str>) -> Refusal<'a> {
     let types = api.precondition_violations.iter().map(|v| v.kind.as_str());
+    let is_bad_request = api.status == StatusCode::BAD_REQUEST;
+    // A page of a proxy may use the same words.
     let is_quoting =
-        api.status == StatusCode::BAD_REQUEST && api.code != RpcCode::FailedPrecondition;
+        api.is_from_intermediary() || is_bad_request && api.code != RpcCode::FailedPrecondition;
     Refusal {
         host,
         names: api.reason.as_deref().into_iter().chain(types).collect(),

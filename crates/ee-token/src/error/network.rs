@@ -157,10 +157,13 @@ fn own_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     None
 }
 
-/// Returns the error of the certificate verifier, which rustls and `io::Error` wrap.
+/// Returns the error of the certificate verifier. rustls wraps it, and so does each `io::Error`, whose
+/// source is that of what it wraps.
 fn of_verifier<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
-    let inner = cause.downcast_ref::<std::io::Error>()?.get_ref()?;
-    match inner.downcast_ref()? {
+    if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+        return of_verifier(io.get_ref()?);
+    }
+    match cause.downcast_ref()? {
         rustls::Error::Other(rustls::OtherError(error)) => error.downcast_ref(),
         _ => None,
     }

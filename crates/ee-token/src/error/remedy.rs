@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub(crate) const UNEXPECTED_INTERMEDIARY: &str = "An intermediary between this machine and Google sent or truncated the response. Check the proxy and the network's login page, then try again.";
-pub(crate) const UNCONFIRMED_REJECTION: &str = "This response does not show that the credential is invalid. Try again in a moment; if it fails again, check the proxy, and show the server's message to your administrator.";
+pub(crate) const UNCONFIRMED_REJECTION: &str = "The reason is not known to this program, and the response does not show that the credential is invalid. Try again in a moment; if it fails again, check the proxy, and show the server's message to your administrator.";
 
 /// How to fix a problem: a sentence and, where they exist, a command and a web page.
 ///

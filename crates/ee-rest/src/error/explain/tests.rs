@@ -134,6 +134,150 @@ fn restricted_api_key_is_a_credential_error() {
 }
 
 #[test]
+fn known_cause_is_read_from_names_and_messages_but_not_from_quotations() {
+    use ErrorKind as Kind;
+    let json = |code: u16, status: &str, message: &str, reason: &str| {
+        let details = serde_json::json!([{"@type": "x/google.rpc.ErrorInfo", "reason": reason}]);
+        let error = serde_json::json!({"code": code, "status": status, "message": message, "details": details});
+        serde_json::json!({ "error": error }).to_string()
+    };
+    for (status, body, kind, advice) in [
+        (
+            403,
+            json(403, "PERMISSION_DENIED", "No.", "SECURITY_POLICY_VIOLATED"),
+            Kind::PermissionDenied,
+            "perimeter",
+        ),
+        (
+            403,
+            json(403, "PERMISSION_DENIED", "Enable billing.", "NEW"),
+            Kind::PermissionDenied,
+            "billing account",
+        ),
+        (
+            400,
+            json(400, "FAILED_PRECONDITION", "Enable billing.", ""),
+            Kind::PermissionDenied,
+            "billing account",
+        ),
+        (
+            401,
+            json(401, "UNAUTHENTICATED", "No.", "ACCOUNT_STATE_INVALID"),
+            Kind::CredentialsRejected,
+            "disabled",
+        ),
+        (
+            401,
+            json(401, "UNAUTHENTICATED", "No.", "NEW"),
+            Kind::CredentialsRejected,
+            "not known",
+        ),
+        (
+            403,
+            json(403, "PERMISSION_DENIED", "No.", "NEW"),
+            Kind::PermissionDenied,
+            "not known",
+        ),
+        (
+            403,
+            json(
+                403,
+                "PERMISSION_DENIED",
+                "The caller does not have permission",
+                "",
+            ),
+            Kind::PermissionDenied,
+            "two roles",
+        ),
+        // Quotations of the request, and pages of proxies.
+        (
+            400,
+            json(400, "INVALID_ARGUMENT", "No band 'billing account'.", ""),
+            Kind::InvalidArgument,
+            "Change the request",
+        ),
+        (
+            403,
+            "<title>Blocked by your administrator</title>".into(),
+            Kind::NetworkBlocked,
+            "HTTPS_PROXY",
+        ),
+        (
+            429,
+            json(
+                429,
+                "RESOURCE_EXHAUSTED",
+                "Quota of the billing account.",
+                "",
+            ),
+            Kind::QuotaExceeded,
+            "temporary",
+        ),
+        (
+            407,
+            "<title>Proxy</title>".into(),
+            Kind::NetworkBlocked,
+            "HTTPS_PROXY",
+        ),
+        (
+            511,
+            "<title>Hotel</title>".into(),
+            Kind::NetworkBlocked,
+            "browser",
+        ),
+    ] {
+        let error = explained_as(status, &body, CALLER);
+        assert_eq!(error.kind(), kind, "{status} {body}");
+        assert!(
+            error.remedy().text.contains(advice),
+            "{body}: {}",
+            error.remedy()
+        );
+    }
+}
+
+#[test]
+fn origin_of_the_project_is_part_of_the_message() {
+    let from = |name, is_typed| Caller {
+        origin: Some(ProjectOrigin { name, is_typed }),
+        ..CALLER
+    };
+    let denied = |project: &str, caller| {
+        let error = GoogleError::UserProjectDenied;
+        explained_as(error.status(), &error.body(project), caller)
+    };
+    for (project, caller, message, mentions_spelling) in [
+        (PROJECT, CALLER, "project asked-for", true),
+        (
+            PROJECT,
+            from("--project", true),
+            "project asked-for (from --project)",
+            true,
+        ),
+        (
+            PROJECT,
+            from("THE_VARIABLE", false),
+            "project asked-for (from THE_VARIABLE)",
+            false,
+        ),
+        (
+            AT_FAULT,
+            from("THE_VARIABLE", false),
+            "project at-fault (requested: asked-for, from THE_VARIABLE)",
+            false,
+        ),
+    ] {
+        let error = denied(project, caller);
+        assert!(error.to_string().ends_with(message), "{error}");
+        assert_eq!(
+            error.remedy().text.contains("spelling"),
+            mentions_spelling,
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn every_emulated_error_is_covered() {
     let known: HashSet<_> = meanings().iter().map(|meaning| meaning.0).collect();
     for refusal in GoogleError::ALL {
