@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use ee_credentials::internal::without_blocking;
+use ee_credentials::internal::{network_settings, without_blocking};
 use ee_credentials::{
     CredentialOptions, CredentialSource, Credentials, Environment, Found, Search,
 };
@@ -411,10 +411,14 @@ impl EarthEngineBuilder {
         &self,
         environment: &Environment,
     ) -> Result<(HttpClient, Found), Error> {
+        let endpoints = self.hosts(environment)?;
         if !self.has_own_http_client() {
             environment.check_certificate_paths()?;
+            if endpoints.emulator_address().is_none() {
+                check_network(environment).await?;
+            }
         }
-        let http = self.http(self.hosts(environment)?)?;
+        let http = self.http(endpoints)?;
         let found = self.search(environment, &http).await?;
         Ok((http, found))
     }
@@ -528,6 +532,18 @@ impl EarthEngineBuilder {
         let options = self.client_options.iter();
         options.fold(client, |client, ClientOption(configure)| configure(client))
     }
+}
+
+/// Checks the proxies and certificate authorities in the variables before a request needs them, so
+/// that no failure of the network hides the cause.
+async fn check_network(environment: &Environment) -> Result<(), Error> {
+    let settings = network_settings(environment);
+    settings.https_proxy()?;
+    settings.http_proxy()?;
+    if settings.names_authorities() {
+        without_blocking(None, move || Ok(settings.authorities()?)).await?;
+    }
+    Ok(())
 }
 
 /// Connects, like [`EarthEngineBuilder::connect`].

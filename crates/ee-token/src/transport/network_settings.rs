@@ -149,6 +149,11 @@ impl NetworkSettings {
         }))
     }
 
+    /// Returns whether a variable names certificate authorities.
+    pub fn names_authorities(&self) -> bool {
+        self.file.is_some() || !self.dirs.is_empty()
+    }
+
     /// Sets the proxies of a client. Without any, the client keeps its own.
     pub(crate) fn set_proxies(&self, mut builder: ClientBuilder) -> Result<ClientBuilder, Error> {
         let exceptions = self.no_proxy.as_ref();
@@ -308,7 +313,7 @@ impl ProxySetting {
             "proxy"
         };
         Remedy::new(format!(
-            "Check the {what} {address} in {variable} (HTTPS_PROXY or ALL_PROXY): that it runs, its address, user and password, and whether it allows this host. Hosts in NO_PROXY are reached without a proxy."
+            "Check the {what} {address} from {variable}: that it runs, its address, user and password, and whether it allows this host. Hosts in NO_PROXY are reached without a proxy."
         ))
     }
 }
