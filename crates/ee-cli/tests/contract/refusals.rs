@@ -195,6 +195,12 @@ async fn refusal_names_the_source_of_the_project() {
             let (_, error) = machine.failure(arguments).await;
             let expected = format!("other-project (from {shown}");
             assert!(message(&error).contains(&expected), "{refused:?}: {error}");
+            let (_, call) = machine
+                .failure(&[&["api", "config"], &arguments[1..]].concat())
+                .await;
+            assert!(message(&call).contains(&expected), "{refused:?}: {call}");
+            assert_eq!(call["project_source"], error["project_source"], "{call}");
+            assert_eq!(call["command"], "api");
             let source = match name {
                 "" => "flag".to_owned(),
                 name => format!("env:{name}"),

@@ -1,6 +1,7 @@
 //! The authorization code grant (RFC 6749 §4.1 with RFC 7636): the URL of the consent page, its
 //! response, and the exchange of its code.
 
+use ee_token::internal::{Refusal, refusal_cause};
 use ee_token::{
     AccessToken, Endpoint, Endpoints, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes,
     SecretString, TokenEndpoint,
@@ -109,18 +110,29 @@ pub(super) fn denied(reason: &str) -> Error {
             "access was not granted on the consent page (access_denied)",
         )
         .with_remedy(Remedy::new("Log in again and grant access on the page.")),
-        "admin_policy_enforced" | "org_internal" => Error::new(
-            ErrorKind::LoginDenied,
-            format!("your organization does not allow this application ({reason})"),
-        )
-        .with_remedy(Remedy::new(
-            "Ask your organization's administrator to allow it, or log in with another account.",
-        )),
-        _ if is_code => Error::new(
+        "server_error" | "temporarily_unavailable" => Error::new(
             ErrorKind::LoginFailed,
             format!("the consent page returned the error {reason}"),
         )
-        .with_remedy(Remedy::new("Log in again.")),
+        .with_remedy(Remedy::new("Log in again in a moment.")),
+        _ if is_code => {
+            let refusal = Refusal {
+                names: vec![reason],
+                ..Refusal::default()
+            };
+            match refusal.cause() {
+                Some(cause) => Error::new(
+                    ErrorKind::LoginDenied,
+                    format!("the settings of an organization or of the account do not allow this login ({reason})"),
+                )
+                .with_remedy(refusal.remedy(cause)),
+                None => Error::new(
+                    ErrorKind::LoginFailed,
+                    format!("the consent page returned the error {reason}"),
+                )
+                .with_remedy(refusal.unknown()),
+            }
+        }
         _ => Error::new(ErrorKind::LoginFailed, "the consent page returned no code")
             .with_remedy(Remedy::new("Log in again.")),
     }
@@ -173,17 +185,23 @@ fn code_error(error: ee_token::Error) -> Error {
     if error.kind() != Token::Rejected {
         return error.into();
     }
-    let is_about_client = error.to_string().contains("_client");
-    let remedy = if is_about_client {
-        "Check the OAuth client's ID and secret."
+    let said = error.server_message().unwrap_or_default();
+    let remedy = if refusal_cause(&error).is_some() {
+        error.remedy().clone()
+    } else if said.contains("_client") {
+        Remedy::new("Check the OAuth client's ID and secret.")
+    } else if said.starts_with("invalid_grant") {
+        Remedy::new(
+            "Log in again: a code can be used once, within a few minutes, and only by its own login.",
+        )
     } else {
-        "Log in again: a code can be used once, within a few minutes, and only by its own login."
+        error.remedy().clone()
     };
     Error::new(
         ErrorKind::LoginFailed,
         format!("the authorization code was rejected: {error}"),
     )
-    .with_remedy(Remedy::new(remedy))
+    .with_remedy(remedy)
     .with_source(error)
 }
 
