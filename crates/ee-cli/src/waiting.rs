@@ -94,7 +94,10 @@ impl State {
 
     /// Returns the line to show now, if any.
     fn line(&mut self, now: Instant) -> Option<String> {
-        let What { name, attempt } = &self.waits.last()?.what;
+        let What { name, .. } = &self.waits.last()?.what;
+        // A request may be part of a list that counts its own attempts.
+        let same = self.waits.iter().filter(|wait| wait.what.name == *name);
+        let attempt = same.map(|wait| wait.what.attempt).max().unwrap_or(1);
         let waited = now.saturating_duration_since(self.since?);
         if waited < SILENCE {
             return None;
@@ -173,5 +176,12 @@ mod tests {
         line.end(&id(2));
         line.state().begin(id(3), what(1), at(4.0));
         assert_eq!(line.state().line(at(5.0)), None, "another request");
+        line.end(&id(3));
+        line.state().begin(id(4), what(3), at(9.0));
+        line.state().begin(id(5), what(1), at(9.0));
+        assert_eq!(
+            line.state().line(at(9.0)).unwrap(),
+            "waiting for oauth2.googleapis.com (attempt 3, 5 s) …"
+        );
     }
 }

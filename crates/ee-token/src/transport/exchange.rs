@@ -190,6 +190,8 @@ impl<'a> Exchange<'a> {
     /// # Errors
     /// As [`HttpClient::send`], and [`ErrorKind::InvalidResponse`] if the response is too long.
     pub async fn send(&self, request: Request) -> Result<ReceivedResponse, Error> {
+        let host = request.url().host_str().unwrap_or_default();
+        let _waiting = tracing::debug_span!("waiting", for = host, attempt = 1_u32);
         self.attempt(request).await.map_err(Error::from)
     }
 

@@ -68,6 +68,22 @@ impl Impersonation {
     }
 }
 
+/// Returns whether the description of an `invalid_grant` is about the subject token.
+fn is_about_subject(said: &str) -> bool {
+    let words = [
+        "token",
+        "audience",
+        "issuer",
+        "subject",
+        "signature",
+        "claim",
+        "attribute",
+        "credential",
+    ];
+    let said = said.to_ascii_lowercase();
+    said == "invalid_grant" || words.iter().any(|word| said.contains(word))
+}
+
 /// A token source that exchanges subject tokens.
 pub(crate) struct TokenExchange {
     context: Context,
@@ -182,6 +198,7 @@ impl TokenExchange {
         let audience = &self.account.audience;
         let source = self.source.noun();
         let is = |code: &str| message.contains(code);
+        let said = error.server_message().unwrap_or_default();
         let remedy = match refusal_cause(&error) {
             Some(RefusalCause::AttributeCondition) => Some(Remedy::new(format!(
                 "The provider's attribute condition does not accept the subject token from {source}. Compare the token's claims with the condition, and change one of them."
@@ -193,10 +210,12 @@ impl TokenExchange {
             None if is("invalid_client") => Some(Remedy::new(
                 "Check `client_id` and `client_secret`: the OAuth client is unknown.",
             )),
-            None if is("invalid_grant") && is("expired") => Some(Remedy::new(format!(
-                "The subject token has expired, or the clock of this machine is wrong. Make sure that {source} provides a new token."
-            ))),
-            None if is("invalid_grant") => Some(Remedy::new(format!(
+            None if is("invalid_grant") && (is("expired") || is("stale")) => {
+                Some(Remedy::new(format!(
+                    "The subject token has expired, or the clock of this machine is wrong. Make sure that {source} provides a new token."
+                )))
+            }
+            None if is("invalid_grant") && is_about_subject(said) => Some(Remedy::new(format!(
                 "Compare the subject token from {source} with the provider's issuer, audiences and attribute mapping."
             ))),
             None => None,
@@ -218,7 +237,9 @@ impl TokenExchange {
         let Some(email) = &self.context.email else {
             return error;
         };
-        let denied = error.kind() == Token::Rejected && error.to_string().contains("denied");
+        // The role is missing, and not another reason.
+        let command = error.remedy().command.as_deref().unwrap_or_default();
+        let denied = error.kind() == Token::Rejected && command.contains("--member=");
         let error = error.with_principal(email);
         if !denied {
             return error;

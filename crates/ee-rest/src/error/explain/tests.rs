@@ -134,7 +134,7 @@ fn restricted_api_key_is_a_credential_error() {
 }
 
 #[test]
-fn known_cause_is_read_from_names_and_messages_but_not_from_quotations() {
+fn known_cause_is_not_read_from_quotations_and_pages() {
     use ErrorKind as Kind;
     let json = |code: u16, status: &str, message: &str, reason: &str| {
         let details = serde_json::json!([{"@type": "x/google.rpc.ErrorInfo", "reason": reason}]);
