@@ -11,10 +11,8 @@ use url::Url;
 
 use crate::error::explain::Caller;
 use crate::request::path::LastUrl;
-use crate::send::concurrency::ConcurrencyLimiter;
+use crate::send::admission::Admission;
 use crate::send::events::Events;
-use crate::send::rate::RateLimiter;
-use crate::send::retry_budget::RetryBudget;
 use crate::{Auth, ClientBuilder, Error, WorkloadTag};
 
 /// A client for the Earth Engine API that sends authenticated requests for one project.
@@ -50,9 +48,7 @@ pub(crate) struct Inner {
 /// The state shared by all clones of a client.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) limiter: Option<Arc<ConcurrencyLimiter>>,
-    pub(crate) rate_limiter: Option<RateLimiter>,
-    pub(crate) budget: RetryBudget,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) events: Events,
     pub(crate) last_url: Mutex<LastUrl>,
 }
@@ -143,7 +139,7 @@ impl Client {
     /// Returns the current concurrency limit: the configured one, or a lower one after rate limit
     /// errors. Returns `None` if there is no limit.
     pub fn concurrency_limit(&self) -> Option<usize> {
-        Some(self.0.shared.limiter.as_ref()?.limit())
+        self.0.shared.admission.control().limit()
     }
 
     /// Returns the project that relative paths are resolved under.
