@@ -481,7 +481,7 @@ impl Control {
             self.places = self.places.min(open);
             self.opening = None;
         }
-        let is_first = self.last_rejection.is_none_or(|at| slot.started >= at);
+        let is_first = self.last_rejection.is_none_or(|at| slot.started > at);
         self.update_interval(now);
         if is_first {
             self.last_rejection = Some(now);

@@ -13,6 +13,192 @@ fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
+/// Acquires permits until one is not available.
+fn all_permits(admission: &Arc<Admission>) -> Vec<Permit> {
+    std::iter::from_fn(|| admission.try_acquire(Instant::now())).collect()
+}
+
+/// A client whose places are all open, after a success.
+async fn opened(places: usize) -> Arc<Admission> {
+    let admission = Admission::new(Some(places), None);
+    let permit = admission.acquire(FOREVER).await.unwrap();
+    sleep(seconds(1.0)).await;
+    permit.succeeded(Instant::now());
+    admission
+}
+
+#[tokio::test(start_paused = true)]
+async fn places_open_within_a_fraction_of_a_second() {
+    let admission = Admission::new(Some(40), None);
+    let mut permits = all_permits(&admission);
+    assert_eq!(permits.len(), 2);
+    sleep(seconds(0.031)).await;
+    permits.extend(all_permits(&admission));
+    assert_eq!(permits.len(), 4);
+    sleep(seconds(0.12)).await;
+    permits.extend(all_permits(&admission));
+    assert_eq!(permits.len(), 40);
+    for (max, places) in [(Some(0), 1), (Some(1), 1), (Some(3), 3)] {
+        let admission = Admission::new(max, None);
+        let _first = admission.try_acquire(Instant::now());
+        sleep(seconds(1.0)).await;
+        assert_eq!(all_permits(&admission).len() + 1, places);
+        assert_eq!(admission.control().limit(), Some(places));
+    }
+    let unlimited = Admission::new(None, None);
+    let permits: Vec<_> = (0..1000)
+        .map(|_| unlimited.try_acquire(Instant::now()))
+        .collect();
+    assert!(permits.iter().all(Option::is_some) && unlimited.control().limit().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejected_request_gives_up_its_place_and_others_keep_theirs() {
+    let admission = opened(8).await;
+    let mut permits = all_permits(&admission);
+    assert_eq!(permits.len(), 8);
+    let now = Instant::now();
+    assert_eq!(permits[0].rejected(Duration::ZERO, now), Some(6));
+    // Of those that were in flight together, only the first is reported.
+    assert_eq!(permits[1].rejected(Duration::ZERO, now), None);
+    assert_eq!(admission.control().limit(), Some(5));
+    drop(permits);
+    assert_eq!(all_permits(&admission).len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn places_return_when_the_rejections_end() {
+    let admission = opened(8).await;
+    let mut permits = all_permits(&admission);
+    for permit in &mut permits {
+        permit.rejected(Duration::ZERO, Instant::now());
+    }
+    drop(permits);
+    let started = Instant::now();
+    while admission.control().is_reduced() {
+        let permit = admission.acquire(FOREVER).await.unwrap();
+        tokio::spawn(async move {
+            sleep(seconds(0.1)).await;
+            permit.succeeded(Instant::now());
+        });
+        assert!(started.elapsed() < seconds(60.0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_keeps_its_place_during_its_backoff() {
+    let admission = opened(1).await;
+    let mut failed = admission.try_acquire(Instant::now()).unwrap();
+    failed.failed(Instant::now());
+    assert!(admission.try_acquire(Instant::now()).is_none());
+    failed.renew(FOREVER).await.unwrap();
+    drop(failed);
+    assert!(admission.try_acquire(Instant::now()).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiters_are_served_in_order_and_cancelled_ones_skipped() {
+    let admission = opened(1).await;
+    let first = admission.acquire(FOREVER).await.unwrap();
+    let (done, mut order) = tokio::sync::mpsc::unbounded_channel();
+    let mut tasks = Vec::new();
+    for n in 0..5 {
+        let (admission, done) = (admission.clone(), done.clone());
+        tasks.push(tokio::spawn(async move {
+            let _permit = admission.acquire(FOREVER).await;
+            done.send(n).unwrap();
+        }));
+        tokio::task::yield_now().await;
+    }
+    tasks[1].abort();
+    tasks[3].abort();
+    drop((first, done));
+    let mut served = Vec::new();
+    while let Some(n) = order.recv().await {
+        served.push(n);
+    }
+    assert_eq!(served, [0, 2, 4]);
+    assert_eq!(all_permits(&admission).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn restricted_mode_lowers_the_limit_and_its_end_restores_it() {
+    let admission = opened(40).await;
+    assert_eq!(admission.set_restricted(true), Some(8));
+    assert_eq!(admission.set_restricted(true), None);
+    assert_eq!(all_permits(&admission).len(), 8);
+    assert_eq!(admission.set_restricted(false), None);
+    let mut permits = Vec::new();
+    while permits.len() < 40 {
+        permits.push(admission.acquire(FOREVER).await.unwrap());
+    }
+    assert_eq!(admission.control().limit(), Some(40));
+}
+
+#[tokio::test(start_paused = true)]
+async fn starts_are_spaced_and_idle_time_is_made_up_for_up_to_a_tenth_of_a_second() {
+    let admission = Admission::new(None, Some(seconds(0.01)));
+    let started = Instant::now();
+    for _ in 0..100 {
+        // Cancelled at once.
+        let _ = timeout(Duration::ZERO, admission.acquire(FOREVER)).await;
+    }
+    for _ in 0..100 {
+        admission.acquire(FOREVER).await.unwrap();
+    }
+    let elapsed = started.elapsed().as_secs_f64();
+    assert!((0.99..1.03).contains(&elapsed), "{elapsed}");
+    sleep(seconds(60.0)).await;
+    assert_eq!(all_permits(&admission).len(), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_held_in_an_outage_for_as_long_as_they_are_willing_to_wait() {
+    let admission = opened(4).await;
+    let fail = async || {
+        let mut permit = admission.acquire(FOREVER).await.unwrap();
+        permit.failed(Instant::now());
+    };
+    let mut failures = 0;
+    while admission.control().outage().is_none() {
+        fail().await;
+        failures += 1;
+    }
+    assert_eq!(failures, 5);
+    let started = Instant::now();
+    for _ in 0..10 {
+        fail().await;
+    }
+    let elapsed = started.elapsed().as_secs_f64();
+    assert!((8.0..18.0).contains(&elapsed), "{elapsed}");
+    // The next probe is not due, and other calls have the places.
+    let holders: Vec<_> = [(); 4].map(|()| admission.clone()).into();
+    let mut held = Vec::new();
+    for holder in &holders {
+        let mut permit = holder.acquire(FOREVER).await.unwrap();
+        permit.failed(Instant::now());
+        held.push(permit);
+    }
+    let waiting = Instant::now();
+    assert!(admission.acquire(Duration::ZERO).await.is_err());
+    let waited = waiting.elapsed().as_secs_f64();
+    assert!((5.0..5.1).contains(&waited), "{waited}");
+    // A probe that succeeds opens the places again.
+    held[0].renew(FOREVER).await.unwrap();
+    held[0].succeeded(Instant::now());
+    assert!(admission.control().outage().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_has_never_worked_holds_no_call() {
+    let admission = Admission::new(Some(40), None);
+    for _ in 0..100 {
+        let mut permit = admission.acquire(FOREVER).await.unwrap();
+        assert!(!permit.failed(Instant::now()));
+    }
+    assert!(admission.control().outage().is_none() && !admission.control().is_failing());
+}
+
 /// A server with quotas, in memory.
 #[derive(Default)]
 struct Server {
