@@ -125,9 +125,9 @@ impl ClientBuilder {
     /// Sets the maximum number of concurrent requests, or removes the limit with `None`. Defaults
     /// to 40, which is Earth Engine's limit for a project.
     ///
-    /// Further requests wait in FIFO order. The limit is halved when the server responds with 429
-    /// and grows again as requests succeed. All clones of a client share it. Without a limit, the
-    /// server rejects excess requests with 429.
+    /// Further requests wait in FIFO order. Each 429 lowers the limit, and it grows again when there
+    /// are none, so that processes that share a quota divide it. All clones of a client share the
+    /// limit. Without a limit, the server rejects excess requests with 429.
     ///
     /// ```
     /// # use ee_rest::{Auth, Client};
@@ -153,7 +153,7 @@ impl ClientBuilder {
     }
 
     /// Registers a callback for [`ClientEvent`]s: quota status, server messages, profiles and
-    /// retries. It runs in the task that sends the request and must not block.
+    /// retries. It runs in the task of the call and must not block.
     ///
     /// ```
     /// # use ee_rest::{Auth, Client, ClientEvent};

@@ -37,7 +37,7 @@ impl RawPage {
             [b'[', items @ .., b']'] => Some(response.body.slice_ref(items)),
             _ => None,
         };
-        let token = token.map_or(Ok(None), |token| Option::deserialize(token));
+        let token = token.map_or(Ok(None), Option::deserialize);
         let mut page = Self {
             rest: rest.clone().unwrap_or_default(),
             key: key.into(),
