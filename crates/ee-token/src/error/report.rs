@@ -68,6 +68,7 @@ impl<K: Copy, X: ErrorExtra> ErrorBody<K, X> {
                 project: None,
                 server_message: None,
                 source: None,
+                retry_after: None,
             },
             extra: X::default(),
         }))
