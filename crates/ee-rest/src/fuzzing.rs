@@ -15,7 +15,8 @@ use crate::error::explain::Caller;
 use crate::error::redactor::Secrets;
 use crate::request::path::Route;
 use crate::request::prepared::RequestName;
-use crate::send::concurrency::{CONCURRENCY, ConcurrencyLimiter};
+use crate::send::admission::Admission;
+use crate::send::admission::control::CONCURRENCY;
 use crate::send::events::Events;
 use crate::{ApiError, Batch, BatchResponse, Error, Page, Response, pages};
 
@@ -64,7 +65,7 @@ pub fn page<T: DeserializeOwned>(response: &Response, key: &str) -> Result<Page<
 /// concurrency limit.
 pub fn events(response: &Response) -> (Vec<String>, usize) {
     let texts = Arc::new(Mutex::new(Vec::new()));
-    let limiter = ConcurrencyLimiter::new(CONCURRENCY);
+    let admission = Admission::new(Some(CONCURRENCY), None);
     let listener = {
         let texts = texts.clone();
         move |event: &crate::ClientEvent<'_>| {
@@ -84,12 +85,12 @@ pub fn events(response: &Response) -> (Vec<String>, usize) {
         events.observe(
             &response.headers,
             response.name.route.as_str(),
-            Some(&limiter),
+            &admission,
             &response.secrets,
         );
     }
     let texts = texts.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    (texts, limiter.limit())
+    (texts, admission.control().limit().unwrap_or_default())
 }
 
 /// Returns the URL of a map or thumbnail, if the name is valid.

@@ -148,12 +148,16 @@ async fn malformed_page_is_an_error_and_ends_the_list() {
         assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{body}");
         assert!(items.next().await.is_none(), "{body}");
     }
-    // A page whose next page is itself would never end.
-    let circle = r#"{"features": [{}], "nextPageToken": "again"}"#;
-    emulator.fault(
-        EARTHENGINE,
-        Fault::respond(200, "application/json", circle).times(2),
-    );
-    let error = items(&client, 8).all().await.unwrap_err();
-    assert!(error.to_string().contains("the same page"), "{error}");
+    // Pages that name each other would never end.
+    for length in [1, 2, 5] {
+        emulator.clear_faults();
+        for page in 0..=length {
+            let token = page % length;
+            let page = format!(r#"{{"features": [{{}}], "nextPageToken": "{token}"}}"#);
+            emulator.fault(EARTHENGINE, Fault::respond(200, "application/json", page));
+        }
+        let error = items(&client, 8).all().await.unwrap_err();
+        assert!(error.to_string().contains("an earlier page"), "{error}");
+        assert_eq!(emulator.faults_left(EARTHENGINE), 0);
+    }
 }

@@ -61,7 +61,10 @@ fn check_headers(response: &Response) {
 fn check_page(response: &Response, body: &[u8]) {
     match fuzzing::page::<Value>(response, KEY) {
         Ok(page) => {
-            let parsed: Map<String, Value> = serde_json::from_slice(body).expect("an object");
+            // Items may be nested more deeply on their own.
+            let Ok(parsed) = serde_json::from_slice::<Map<String, Value>>(body) else {
+                return;
+            };
             let listed = parsed.get(KEY).and_then(Value::as_array);
             assert_eq!(page.items, listed.cloned().unwrap_or_default());
             assert_ne!(page.next_page_token.as_deref(), Some(""));

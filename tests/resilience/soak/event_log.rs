@@ -141,7 +141,6 @@ pub(crate) struct Records {
     /// Times without faults, and how many of them have been checked.
     pub(crate) quiet_periods: Vec<Span>,
     pub(crate) checked_quiet_periods: usize,
-    pub(crate) exhausted_budgets: VecDeque<(u64, Instant)>,
     pub(crate) longest_recovery: Duration,
     violations: Vec<String>,
 }
@@ -324,12 +323,6 @@ impl EventLog {
     pub(crate) fn quiet_begins(&self) {
         let (from, to) = (Instant::now(), None);
         self.records().quiet_periods.push(Span { from, to });
-    }
-
-    /// Records that a client's retry budget is exhausted.
-    pub(crate) fn budget_exhausted(&self, identity: u64) {
-        let spent = (identity, Instant::now());
-        self.records().exhausted_budgets.push_back(spent);
     }
 
     /// Records a token of a client.
@@ -553,7 +546,6 @@ impl Records {
         self.clock_changes.retain(|at| !is_old(*at));
         self.network_faults
             .retain(|span| !span.to.is_some_and(is_old));
-        self.exhausted_budgets.retain(|(_, at)| !is_old(*at));
         for identity in self.identities.values_mut() {
             identity.forget(is_old);
         }

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use earthengine::credentials::{CredentialOptions, Platform};
-use earthengine::rest::ClientEvent;
 use earthengine::token::HttpClient;
 use earthengine::{
     Credentials, EarthEngine, EarthEngineBuilder, Endpoints, Environment, Error, ErrorKind,
@@ -420,7 +419,7 @@ impl Identities {
         identity: &Identity,
         client: u64,
     ) -> Result<EarthEngineBuilder, Error> {
-        let (log, number) = (Arc::clone(&self.log), identity.number);
+        let number = identity.number;
         let environment = Environment::empty()
             .with_os(Platform::Linux)
             .with_home(&identity.dir)
@@ -432,14 +431,6 @@ impl Identities {
             .user_agent(format!("soak-{number}-{client}"))
             .timeout(TIMEOUT)
             .disk_cache(slot.is_persistent())
-            .configure_client(move |requests| {
-                let log = Arc::clone(&log);
-                requests.on_event(move |signal| {
-                    if matches!(signal, ClientEvent::RetryBudgetExhausted { .. }) {
-                        log.budget_exhausted(number);
-                    }
-                })
-            })
             .retry_policy(RetryPolicy {
                 max_retries: MAX_RETRIES,
                 initial_backoff: Duration::from_millis(100),

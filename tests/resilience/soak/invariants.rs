@@ -191,16 +191,8 @@ impl Records {
             _ => !failure.purpose.may_repeat(),
         };
         let renewed = u32::from(rejected_token > 0);
-        let used_up = failure.attempts > MAX_RETRIES + renewed
-            || !in_time
-            || self.exhausted_its_budget(failure);
+        let used_up = failure.attempts > MAX_RETRIES + renewed || !in_time;
         (!is_final && !used_up).then(|| "before its attempts or its time were exhausted".to_owned())
-    }
-
-    fn exhausted_its_budget(&self, failure: &Failure) -> bool {
-        self.exhausted_budgets.iter().any(|(identity, at)| {
-            *identity == failure.identity && *at >= failure.started && *at <= failure.ended
-        })
     }
 
     /// Returns why no fault explains the failure of a token request, if none does.

@@ -16,7 +16,7 @@ use crate::api::ListRequest;
 use crate::api::lenient::Fields;
 use crate::error::redactor::Secrets;
 use crate::request::path::check_segment;
-use crate::send::runtime::check_runtime;
+use crate::send::task::runtime;
 use crate::{Client, Error, ErrorKind};
 
 /// A long-running operation.
@@ -465,7 +465,7 @@ impl OperationPoller {
     }
 
     async fn run(mut self) -> Result<Operation, Error> {
-        check_runtime()?;
+        runtime()?;
         // A deadline too far away to represent is no deadline.
         let until = self.deadline.and_then(|d| Instant::now().checked_add(d));
         let mut last: Option<OperationSnapshot> = None;

@@ -390,9 +390,9 @@ fn read_call(
     part: PartResponse<'_>,
 ) -> Result<Response, Error> {
     let shared = &client.shared;
-    let (path, limiter) = (name.route.as_str(), shared.limiter.as_deref());
+    let (path, admission) = (name.route.as_str(), &shared.admission);
     let events = &shared.events;
-    events.observe(&part.headers, path, limiter, &response.secrets);
+    events.observe(&part.headers, path, admission, &response.secrets);
     if !part.status.is_success() {
         // The same limit as for a single error response.
         let body = &part.body[..part.body.len().min(MAX_ERROR_BODY)];

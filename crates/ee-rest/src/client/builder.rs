@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ee_token::internal::sensitive_header;
 use ee_token::{Endpoint, HttpClient, Remedy, SecretString};
@@ -14,10 +15,9 @@ use crate::error::explain::ProjectOrigin;
 use crate::project_id::{LEGACY_PROJECT, ProjectId};
 use crate::request::options::{RequestOptions, request_options};
 use crate::request::path::check_base;
-use crate::send::concurrency::{self, ConcurrencyLimiter};
+use crate::send::admission::Admission;
+use crate::send::admission::control::CONCURRENCY;
 use crate::send::events::{Events, Listener};
-use crate::send::rate::RateLimiter;
-use crate::send::retry_budget::{self, RetryBudget};
 use crate::{Auth, Client, ClientEvent, Error, ErrorKind};
 
 pub(crate) const API_CLIENT: HeaderName = HeaderName::from_static("x-goog-api-client");
@@ -54,7 +54,6 @@ pub struct ClientBuilder {
     pub(crate) requests: RequestOptions,
     max_concurrent_requests: Option<usize>,
     per_second: Option<f64>,
-    retry_budget: u32,
     listener: Option<Listener>,
 }
 
@@ -76,9 +75,8 @@ impl ClientBuilder {
             high_volume: false,
             user_agent: None,
             requests: RequestOptions::default(),
-            max_concurrent_requests: Some(concurrency::CONCURRENCY),
+            max_concurrent_requests: Some(CONCURRENCY),
             per_second: None,
-            retry_budget: retry_budget::CAPACITY,
             listener: None,
         }
     }
@@ -127,9 +125,9 @@ impl ClientBuilder {
     /// Sets the maximum number of concurrent requests, or removes the limit with `None`. Defaults
     /// to 40, which is Earth Engine's limit for a project.
     ///
-    /// Further requests wait in FIFO order. The limit is halved when the server responds with 429
-    /// and grows again as requests succeed. All clones of a client share it. Without a limit, the
-    /// server rejects excess requests with 429.
+    /// Further requests wait in FIFO order. Each 429 lowers the limit, and it grows again when there
+    /// are none, so that processes that share a quota divide it. All clones of a client share the
+    /// limit. Without a limit, the server rejects excess requests with 429.
     ///
     /// ```
     /// # use ee_rest::{Auth, Client};
@@ -154,19 +152,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the capacity of the retry budget. Defaults to 500.
-    ///
-    /// A retry costs 5, or 10 after a timeout. A successful retry refunds its cost, and any other
-    /// success adds 1. When the budget is exhausted, failures are final. Retries after a 429 cost
-    /// nothing, because [`max_concurrent_requests`](Self::max_concurrent_requests) already slows
-    /// them down.
-    pub fn retry_budget(mut self, capacity: u32) -> Self {
-        self.retry_budget = capacity;
-        self
-    }
-
     /// Registers a callback for [`ClientEvent`]s: quota status, server messages, profiles and
-    /// retries. It runs in the task that sends the request and must not block.
+    /// retries. It runs in the task of the call and must not block.
     ///
     /// ```
     /// # use ee_rest::{Auth, Client, ClientEvent};
@@ -253,17 +240,15 @@ impl ClientBuilder {
         if self.max_concurrent_requests == Some(0) {
             return Err(zero_limit("0 concurrent requests"));
         }
-        let rate_limiter = match self.per_second {
-            Some(n) => Some(
-                RateLimiter::new(n)
-                    .ok_or_else(|| zero_limit(&format!("{n} requests per second")))?,
-            ),
-            None => None,
+        // The time between the starts of two requests.
+        let spacing = |per_second: f64| {
+            let spacing = Duration::try_from_secs_f64(per_second.recip());
+            let spacing = spacing.ok().filter(|_| per_second > 0.0);
+            spacing.ok_or_else(|| zero_limit(&format!("{per_second} requests per second")))
         };
+        let spacing = self.per_second.map(spacing).transpose()?;
         Ok(Shared {
-            limiter: self.max_concurrent_requests.map(ConcurrencyLimiter::new),
-            rate_limiter,
-            budget: RetryBudget::new(self.retry_budget),
+            admission: Admission::new(self.max_concurrent_requests, spacing),
             events: Events::new(self.listener.clone()),
             last_url: Default::default(),
         })

@@ -11,10 +11,8 @@ use url::Url;
 
 use crate::error::explain::Caller;
 use crate::request::path::LastUrl;
-use crate::send::concurrency::ConcurrencyLimiter;
+use crate::send::admission::Admission;
 use crate::send::events::Events;
-use crate::send::rate::RateLimiter;
-use crate::send::retry_budget::RetryBudget;
 use crate::{Auth, ClientBuilder, Error, WorkloadTag};
 
 /// A client for the Earth Engine API that sends authenticated requests for one project.
@@ -30,7 +28,11 @@ use crate::{Auth, ClientBuilder, Error, WorkloadTag};
 ///   (`value:compute`, `image:computePixels`, `maps`, …). Exports and imports carry a `requestId`
 ///   by which the server detects duplicates. Any other POST or PATCH is retried only if it was
 ///   never sent or was rejected by a rate limit.
-/// - **Concurrency.** Requests beyond Earth Engine's concurrency limit are queued.
+/// - **Concurrency.** Requests beyond Earth Engine's concurrency limit, or beyond this client's
+///   share of it, are queued.
+/// - **Outages.** While most requests fail, calls wait within their deadlines.
+/// - **Tasks.** Each call runs in a task of its own on the current runtime, so that a future that is
+///   not polled delays no other call.
 /// - **Cancellation.** Dropping the future of a call cancels it.
 #[derive(Clone)]
 pub struct Client(pub(crate) Arc<Inner>);
@@ -50,9 +52,7 @@ pub(crate) struct Inner {
 /// The state shared by all clones of a client.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) limiter: Option<Arc<ConcurrencyLimiter>>,
-    pub(crate) rate_limiter: Option<RateLimiter>,
-    pub(crate) budget: RetryBudget,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) events: Events,
     pub(crate) last_url: Mutex<LastUrl>,
 }
@@ -141,9 +141,9 @@ impl Client {
     }
 
     /// Returns the current concurrency limit: the configured one, or a lower one after rate limit
-    /// errors. Returns `None` if there is no limit.
+    /// errors. (A limit of 1 may mean less than one request at a time.) Returns `None` if there is no limit.
     pub fn concurrency_limit(&self) -> Option<usize> {
-        Some(self.0.shared.limiter.as_ref()?.limit())
+        self.0.shared.admission.control().limit()
     }
 
     /// Returns the project that relative paths are resolved under.

@@ -1,10 +1,14 @@
 //! Paginated lists.
 
 pub(crate) mod list;
+mod raw;
 
-use std::collections::VecDeque;
+use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::hash::BuildHasher as _;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -12,9 +16,11 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use crate::{Error, RequestBuilder, Response};
+#[cfg(fuzzing)]
+use crate::Response;
+use crate::pages::raw::RawPage;
+use crate::{Error, RequestBuilder};
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +43,7 @@ pub struct PageCursor {
 
 /// Builds the request for the page with this token.
 type PageRequest = Arc<dyn Fn(Option<&str>) -> RequestBuilder + Send + Sync>;
-type Fetching<T> = Pin<Box<dyn Future<Output = Result<Page<T>, Error>> + Send>>;
+type Fetching = Pin<Box<dyn Future<Output = Result<RawPage, Error>> + Send>>;
 
 /// The pages of a list, fetched lazily and in order: a [`Stream`] of [`Page`]s. Use
 /// [`items`](Self::items) for a stream of items.
@@ -60,7 +66,11 @@ pub struct Pages<T> {
     /// `None` after the last page.
     at: Option<PageCursor>,
     failed: bool,
-    fetching: Option<Fetching<T>>,
+    fetching: Option<Fetching>,
+    /// The hashes of the tokens of earlier pages. A list that returns to one would never end.
+    seen: HashSet<u64>,
+    hasher: RandomState,
+    of: PhantomData<fn() -> T>,
 }
 
 impl<T: DeserializeOwned + Send + 'static> Pages<T> {
@@ -91,6 +101,9 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
             at: Some(PageCursor::default()),
             failed: false,
             fetching: None,
+            seen: HashSet::new(),
+            hasher: RandomState::new(),
+            of: PhantomData,
         }
     }
 
@@ -100,6 +113,7 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
         self.at = Some(at);
         self.failed = false;
         self.fetching = None;
+        self.seen.clear();
         self
     }
 
@@ -118,27 +132,56 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
         ItemStream {
             at: self.at.clone(),
             pages: self,
-            ready: VecDeque::new(),
+            page: None,
         }
     }
 
-    fn fetch(&self, at: &PageCursor) -> Fetching<T> {
-        let token = at.page_token.clone();
-        let request = (self.request)(token.as_deref());
+    fn fetch(&self, at: &PageCursor) -> Fetching {
+        let request = (self.request)(at.page_token.as_deref());
         let key = self.key.clone();
         let skip = at.skip;
         Box::pin(async move {
-            let response = request.send().await?;
-            let mut page = read(&response, &key)?;
-            if page.next_page_token.is_some() && page.next_page_token == token {
-                return Err(invalid(
-                    &response,
-                    "has a `nextPageToken` that refers to the same page".to_owned(),
-                ));
-            }
-            page.items.drain(..skip.min(page.items.len()));
+            let mut page = RawPage::read(request.send().await?, &key)?;
+            page.skip(skip)?;
             Ok(page)
         })
+    }
+
+    /// Fetches the next page without parsing its items.
+    fn poll_raw(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<RawPage, Error>>> {
+        let at = match &self.at {
+            Some(at) if !self.failed => at,
+            _ => return Poll::Ready(None),
+        };
+        let fetching = match self.fetching.take() {
+            Some(fetching) => fetching,
+            None => self.fetch(at),
+        };
+        let fetching = self.fetching.insert(fetching);
+        let result = ready!(fetching.as_mut().poll(context));
+        self.fetching = None;
+        let result = result.and_then(|page| match self.advance(&page) {
+            true => Ok(page),
+            false => Err(page.invalid("has the `nextPageToken` of an earlier page")),
+        });
+        self.failed = result.is_err();
+        Poll::Ready(Some(result))
+    }
+
+    /// Moves on to the next page. Returns whether it is a new one.
+    fn advance(&mut self, page: &RawPage) -> bool {
+        let hash = |token: &String| self.hasher.hash_one(token);
+        let current = self.at.as_ref().and_then(|at| at.page_token.as_ref());
+        self.seen.extend(current.map(hash));
+        let next = page.next_page_token.as_ref();
+        if next.map(hash).is_some_and(|hash| self.seen.contains(&hash)) {
+            return false;
+        }
+        self.at = next.map(|token| PageCursor {
+            page_token: Some(token.clone()),
+            skip: 0,
+        });
+        true
     }
 }
 
@@ -147,35 +190,24 @@ impl<T: DeserializeOwned + Send + 'static> Stream for Pages<T> {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let pages = self.get_mut();
-        let at = match &pages.at {
-            Some(at) if !pages.failed => at,
-            _ => return Poll::Ready(None),
-        };
-        let fetching = match pages.fetching.take() {
-            Some(fetching) => fetching,
-            None => pages.fetch(at),
-        };
-        let fetching = pages.fetching.insert(fetching);
-        let result = ready!(fetching.as_mut().poll(context));
-        pages.fetching = None;
-        match &result {
-            Ok(page) => {
-                pages.at = page.next_page_token.as_ref().map(|next| PageCursor {
-                    page_token: Some(next.clone()),
-                    skip: 0,
-                });
+        let page_start = pages.at.clone();
+        let result = ready!(pages.poll_raw(context));
+        Poll::Ready(result.map(|page| {
+            let page = page?.parse();
+            if page.is_err() {
+                pages.failed = true;
+                pages.at = page_start;
             }
-            Err(_) => pages.failed = true,
-        }
-        Poll::Ready(Some(result))
+            page
+        }))
     }
 }
 
-/// The items of a list, created by [`Pages::items`]: a [`Stream`] that fetches pages as needed and
-/// ends after the first error.
+/// The items of a list, created by [`Pages::items`]: a [`Stream`] that fetches pages as needed,
+/// parses one item at a time, and ends after the first error.
 pub struct ItemStream<T> {
     pages: Pages<T>,
-    ready: VecDeque<T>,
+    page: Option<RawPage>,
     at: Option<PageCursor>,
 }
 
@@ -214,24 +246,29 @@ impl<T: DeserializeOwned + Send + 'static> Stream for ItemStream<T> {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let items = self.get_mut();
         loop {
-            if let Some(item) = items.ready.pop_front() {
-                if items.ready.is_empty() {
+            if let Some(page) = &mut items.page
+                && let Some(item) = page.next_item()
+            {
+                if item.is_err() {
+                    items.pages.failed = true;
+                    items.page = None;
+                } else if page.is_empty() {
                     // The page is used up.
                     items.at.clone_from(&items.pages.at);
                 } else if let Some(at) = &mut items.at {
                     at.skip = at.skip.saturating_add(1);
                 }
-                return Poll::Ready(Some(Ok(item)));
+                return Poll::Ready(Some(item));
             }
             let page_start = items.pages.at.clone();
-            match ready!(Pin::new(&mut items.pages).poll_next(context)) {
+            match ready!(items.pages.poll_raw(context)) {
                 Some(Ok(page)) => {
-                    items.ready = page.items.into();
-                    items.at = if items.ready.is_empty() {
+                    items.at = if page.is_empty() {
                         items.pages.at.clone()
                     } else {
                         page_start
                     };
+                    items.page = Some(page);
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
@@ -252,63 +289,13 @@ impl<T> fmt::Debug for Pages<T> {
 impl<T> fmt::Debug for ItemStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ItemStream")
-            .field("ready", &self.ready.len())
+            .field("position", &self.at.as_ref().map(|at| at.skip))
             .finish_non_exhaustive()
     }
 }
 
 /// Parses a page. A missing list is empty, because Google omits empty fields.
+#[cfg(fuzzing)]
 pub(crate) fn read<T: DeserializeOwned>(response: &Response, key: &str) -> Result<Page<T>, Error> {
-    let mut fields: Map<String, Value> = response.json()?;
-    let next_page_token = match fields.remove("nextPageToken") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(token)) => Some(token).filter(|token| !token.is_empty()),
-        Some(_) => {
-            return Err(invalid(
-                response,
-                "has a `nextPageToken` that is not a string".to_owned(),
-            ));
-        }
-    };
-    let items = match fields.remove(key) {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(items)) => items,
-        Some(_) => {
-            return Err(invalid(
-                response,
-                format!("has a field `{key}` that is not an array"),
-            ));
-        }
-    };
-    let items = items.into_iter().enumerate().map(|(number, item)| {
-        serde_json::from_value(item).map_err(|error| {
-            invalid(
-                response,
-                format!(
-                    "has an invalid item: {key}[{number}]: {}",
-                    without_values(&error.to_string())
-                ),
-            )
-        })
-    });
-    Ok(Page {
-        items: items.collect::<Result<_, _>>()?,
-        next_page_token,
-    })
-}
-
-/// Removes the quoted values from a serde error message.
-fn without_values(message: &str) -> &str {
-    match message.rfind(", expected ") {
-        Some(at) => &message[at + 2..],
-        None if message.starts_with("missing field") => message,
-        None => "wrong type",
-    }
-}
-
-fn invalid(response: &Response, what: String) -> Error {
-    Error::invalid_response(
-        response.attempts(),
-        format!("the response to {} {what}", response.name),
-    )
+    RawPage::read(response.clone(), key)?.parse()
 }

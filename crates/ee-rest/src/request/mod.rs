@@ -186,9 +186,8 @@ impl RequestBuilder {
     /// while queueing or waiting for a token. If the token source fails permanently, its error is
     /// returned instead.
     pub async fn send(self) -> Result<Response, Error> {
-        let client = &*self.client.0;
-        let mut request = self.parts.prepare(client)?;
-        exchange(client, &mut request).await
+        let request = self.parts.prepare(&self.client.0)?;
+        exchange(self.client, request).await
     }
 
     /// Sends the request and returns as soon as the response headers arrive, so that the body can
@@ -201,9 +200,8 @@ impl RequestBuilder {
     /// # Errors
     /// See [`send`](Self::send).
     pub async fn send_streaming(self) -> Result<StreamingResponse, Error> {
-        let client = &*self.client.0;
-        let mut request = self.parts.prepare(client)?;
-        exchange_streaming(client, &mut request).await
+        let request = self.parts.prepare(&self.client.0)?;
+        exchange_streaming(self.client, request).await
     }
 
     /// Marks the request as invalid: [`send`](Self::send) returns this error.

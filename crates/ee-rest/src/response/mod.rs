@@ -83,21 +83,24 @@ impl Response {
     /// # Errors
     /// Returns [`ErrorKind::InvalidResponse`](crate::ErrorKind::InvalidResponse) if the body is not JSON or does not match `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|error| {
-            let invalid = Error::invalid_response(
-                self.attempts,
-                format!(
-                    "the response to {} is not the expected JSON: {}",
-                    self.name,
-                    self.json_problem(&error)
-                ),
-            );
-            match error.classify() {
-                // Valid JSON of another type does not come from an intermediary.
-                Category::Data => invalid,
-                _ => invalid.with_remedy(Remedy::unexpected_intermediary()),
-            }
-        })
+        serde_json::from_slice(&self.body).map_err(|error| self.not_json(&error))
+    }
+
+    /// Creates the error of a body that could not be parsed.
+    pub(crate) fn not_json(&self, error: &serde_json::Error) -> Error {
+        let invalid = Error::invalid_response(
+            self.attempts,
+            format!(
+                "the response to {} is not the expected JSON: {}",
+                self.name,
+                self.json_problem(error)
+            ),
+        );
+        match error.classify() {
+            // Valid JSON of another type does not come from an intermediary.
+            Category::Data => invalid,
+            _ => invalid.with_remedy(Remedy::unexpected_intermediary()),
+        }
     }
 
     /// Describes why the body could not be parsed. The parser's error is not kept as the source,

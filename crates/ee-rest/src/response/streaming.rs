@@ -11,15 +11,16 @@ use http::{HeaderMap, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use crate::request::prepared::RequestName;
-use crate::send::concurrency::Permit;
+use crate::send::admission::Permit;
 use crate::send::deadline::earlier;
-use crate::send::runtime::check_runtime;
+use crate::send::task::runtime;
 use crate::{Error, ErrorKind};
 
 /// A successful response whose body is read in chunks, so that only one chunk is in memory at a
 /// time. Created by [`RequestBuilder::send_streaming`](crate::RequestBuilder::send_streaming).
 ///
-/// It counts as a concurrent request until its body is read to the end or it is dropped.
+/// It counts as a concurrent request until its body is read to the end, it is dropped, or nothing
+/// has been read for a second: a slow reader keeps no other request waiting.
 ///
 /// ```no_run
 /// # async fn f(client: ee_rest::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -54,10 +55,10 @@ pub(crate) enum Body {
     Broken(Error),
 }
 
-/// An unfinished body and the concurrency permit that it holds.
+/// An unfinished body, and the permit that it holds while it is read.
 pub(crate) struct Open {
     pub(crate) response: reqwest::Response,
-    pub(crate) _permit: Option<Permit>,
+    pub(crate) permit: Option<Permit>,
 }
 
 /// The limits of a body's duration and size.
@@ -101,9 +102,9 @@ impl StreamingResponse {
     ///
     /// Further calls return the same error.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
-        check_runtime()?;
-        let response = match &mut self.body {
-            Body::Open(open) => &mut open.response,
+        runtime()?;
+        let Open { response, permit } = match &mut self.body {
+            Body::Open(open) => &mut **open,
             Body::Ended => return Ok(None),
             Body::Broken(error) => return Err(error.clone()),
         };
@@ -114,6 +115,9 @@ impl StreamingResponse {
         let error = match next {
             Ok(Ok(Some(chunk))) => {
                 self.read += chunk.len() as u64;
+                if let Some(permit) = permit {
+                    permit.was_read(Instant::now());
+                }
                 match self.limits.bytes {
                     Some(max) if self.read > max as u64 => Error::new(
                         ErrorKind::InvalidResponse,

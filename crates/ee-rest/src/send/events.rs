@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::Error;
 use crate::error::redactor::Secrets;
-use crate::send::concurrency::ConcurrencyLimiter;
+use crate::send::admission::Admission;
 
 pub(crate) const QUOTA_STATUS: HeaderName = HeaderName::from_static("x-earth-engine-quota-status");
 pub(crate) const INIT_MESSAGE: HeaderName = HeaderName::from_static("x-earth-engine-init-message");
@@ -52,10 +52,11 @@ pub enum ClientEvent<'a> {
         /// The time until the retry.
         wait: Duration,
     },
-    /// A request failed and is not retried, because the retry budget is exhausted.
+    /// Most requests fail, because the server is down or cannot be reached. Requests are held,
+    /// within their deadlines, until one that is sent from time to time succeeds.
     #[non_exhaustive]
-    RetryBudgetExhausted {
-        /// The error of the request.
+    Outage {
+        /// The error of the last request.
         error: &'a Error,
     },
     /// The concurrency limit was lowered, by a 429 or by restricted mode.
@@ -101,7 +102,7 @@ impl Events {
         &self,
         headers: &HeaderMap,
         path: &str,
-        limiter: Option<&ConcurrencyLimiter>,
+        admission: &Admission,
         secrets: &Secrets,
     ) {
         // Most responses have none of these headers, and one scan is faster than three lookups.
@@ -118,7 +119,7 @@ impl Events {
         if let Some(value) = headers.get(QUOTA_STATUS)
             && self.is_new(value, |last| &mut last.quota_status)
         {
-            self.quota_status(&secrets.sanitize_header(value), limiter);
+            self.quota_status(&secrets.sanitize_header(value), admission);
         }
         if let Some(value) = headers.get(INIT_MESSAGE)
             && self.is_new(value, |last| &mut last.init_message)
@@ -129,7 +130,7 @@ impl Events {
         }
     }
 
-    fn quota_status(&self, text: &str, limiter: Option<&ConcurrencyLimiter>) {
+    fn quota_status(&self, text: &str, admission: &Admission) {
         let restricted = is_in_restricted_mode(text);
         if restricted && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -138,7 +139,7 @@ impl Events {
             );
         }
         self.emit(&ClientEvent::QuotaStatus { restricted, text });
-        if let Some(limit) = limiter.and_then(|limiter| limiter.set_restricted(restricted)) {
+        if let Some(limit) = admission.set_restricted(restricted) {
             self.emit(&ClientEvent::ConcurrencyReduced { limit });
         }
     }

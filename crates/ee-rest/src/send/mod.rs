@@ -1,12 +1,10 @@
 //! Sending: the permit, the token, the attempt, and the retry.
 
-pub(crate) mod concurrency;
+pub(crate) mod admission;
 pub(crate) mod deadline;
 pub(crate) mod error_body;
 pub(crate) mod events;
-pub(crate) mod rate;
-pub(crate) mod retry_budget;
-pub(crate) mod runtime;
+pub(crate) mod task;
 
 use std::pin::pin;
 use std::time::Duration;
@@ -20,7 +18,8 @@ use ee_token::{AccessToken, Remedy, retry_after};
 use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use tracing::field::Empty;
-use tracing::{Instrument as _, Span};
+use tracing::instrument::WithSubscriber as _;
+use tracing::{Dispatch, Instrument as _, Span};
 
 use crate::client::Inner;
 use crate::error::explain::explain;
@@ -28,64 +27,84 @@ use crate::error::redactor::Secrets;
 use crate::request::idempotency::{AttemptFailure, may_retry};
 use crate::request::prepared::{PreparedRequest, RequestName};
 use crate::response::streaming::{Body, Limits, Open};
-use crate::send::concurrency::Permit;
+use crate::send::admission::{Outage, Permit};
 use crate::send::deadline::{earlier, within};
 use crate::send::error_body::read_error_body;
-use crate::send::retry_budget::Spent;
-use crate::send::runtime::check_runtime;
-use crate::{ApiError, ClientEvent, Error, ErrorKind, Response, StreamingResponse};
+use crate::{ApiError, Client, ClientEvent, Error, ErrorKind, Response, StreamingResponse};
 
 /// Sends a request until it succeeds, fails permanently, or exhausts the retry policy.
-pub(crate) async fn exchange(
-    client: &Inner,
-    request: &mut PreparedRequest,
-) -> Result<Response, Error> {
-    let mut call = Call::new(client, request, ResponseMode::Full);
-    call.run_traced().await?;
-    let attempts = call.attempts;
-    let secrets = std::mem::take(&mut call.secrets);
-    let received = call.received()?;
-    let body = match received.body {
-        ReceivedBody::Full(body) => body,
-        ReceivedBody::Streaming(_) => Bytes::new(),
-    };
-    Ok(Response {
-        status: received.status,
-        headers: received.headers,
-        body,
-        attempts,
-        name: std::mem::take(&mut request.name),
-        secrets,
+pub(crate) async fn exchange(client: Client, request: PreparedRequest) -> Result<Response, Error> {
+    let trace = trace(&client.0, &request.name);
+    task::run(async move {
+        let mut call = Call::new(&client.0, &request, ResponseMode::Full);
+        call.run_traced(trace).await?;
+        let attempts = call.attempts;
+        let secrets = std::mem::take(&mut call.secrets);
+        let received = call.received()?;
+        let body = match received.body {
+            ReceivedBody::Full(body) => body,
+            ReceivedBody::Streaming(_) => Bytes::new(),
+        };
+        Ok(Response {
+            status: received.status,
+            headers: received.headers,
+            body,
+            attempts,
+            name: request.name,
+            secrets,
+        })
     })
+    .await
 }
 
 /// Sends a request like [`exchange`], but returns when the response begins.
 pub(crate) async fn exchange_streaming(
-    client: &Inner,
-    request: &mut PreparedRequest,
+    client: Client,
+    request: PreparedRequest,
 ) -> Result<StreamingResponse, Error> {
-    let mut call = Call::new(client, request, ResponseMode::Streaming);
-    call.run_traced().await?;
-    let (attempts, until) = (call.attempts, call.deadline());
-    let received = call.received()?;
-    let body = match received.body {
-        ReceivedBody::Streaming(open) => Body::Open(open),
-        ReceivedBody::Full(_) => Body::Ended,
-    };
-    let limits = Limits {
-        chunk_timeout: request.timeout(client),
-        until,
-        bytes: request.own_max_response_size(),
-    };
-    Ok(StreamingResponse {
-        status: received.status,
-        headers: received.headers,
-        attempts,
-        name: std::mem::take(&mut request.name),
-        body,
-        read: 0,
-        limits,
+    let trace = trace(&client.0, &request.name);
+    task::run(async move {
+        let mut call = Call::new(&client.0, &request, ResponseMode::Streaming);
+        call.run_traced(trace).await?;
+        let (attempts, until) = (call.attempts, call.deadline());
+        let received = call.received()?;
+        let body = match received.body {
+            ReceivedBody::Streaming(open) => Body::Open(open),
+            ReceivedBody::Full(_) => Body::Ended,
+        };
+        let limits = Limits {
+            chunk_timeout: request.timeout(&client.0),
+            until,
+            bytes: request.own_max_response_size(),
+        };
+        Ok(StreamingResponse {
+            status: received.status,
+            headers: received.headers,
+            attempts,
+            name: request.name,
+            body,
+            read: 0,
+            limits,
+        })
     })
+    .await
+}
+
+/// The span of a call and the caller's subscriber, if tracing is enabled.
+type Trace = Option<Box<(Span, Dispatch)>>;
+
+fn trace(client: &Inner, name: &RequestName) -> Trace {
+    let span = tracing::debug_span!(
+        "earth_engine_request",
+        method = %name.method,
+        host = client.base.host_str(),
+        path = %name.route,
+        status = Empty,
+        attempts = Empty,
+        elapsed_ms = Empty,
+    );
+    let subscriber = || tracing::dispatcher::get_default(Dispatch::clone);
+    (!span.is_disabled()).then(|| Box::new((span, subscriber())))
 }
 
 /// The state of one call.
@@ -131,10 +150,21 @@ struct FailedAttempt {
     may_retry: bool,
     /// Whether the server refused the stream unprocessed, so that it can be resent at once.
     refused_stream: bool,
-    /// Whether a rate limit was exceeded, which the concurrency limit handles.
-    rate_limited: bool,
+    /// What it says about the server, if anything.
+    outcome: Option<Outcome>,
     /// The delay that the server asked for.
     requested_delay: Duration,
+}
+
+/// What a failed attempt says about the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// It processed the request.
+    Accepted,
+    /// A rate limit rejected the request.
+    RateLimited,
+    /// It did not respond, or responded with a server error.
+    Unavailable,
 }
 
 impl<'a> Call<'a> {
@@ -175,25 +205,15 @@ impl<'a> Call<'a> {
     }
 
     /// Runs the call, in a span if tracing is enabled.
-    async fn run_traced(&mut self) -> Result<(), Error> {
-        let result = match self.span() {
-            Some(span) => Box::pin(self.traced(span)).await,
+    async fn run_traced(&mut self, trace: Trace) -> Result<(), Error> {
+        let result = match trace {
+            Some(trace) => {
+                let (span, subscriber) = *trace;
+                Box::pin(self.traced(span).with_subscriber(subscriber)).await
+            }
             None => self.run().await,
         };
         result.map_err(|error| self.request.caller(self.client).identify(error))
-    }
-
-    fn span(&self) -> Option<Span> {
-        let span = tracing::debug_span!(
-            "earth_engine_request",
-            method = %self.request.name.method,
-            host = self.client.base.host_str(),
-            path = %self.request.name.route,
-            status = Empty,
-            attempts = Empty,
-            elapsed_ms = Empty,
-        );
-        (!span.is_disabled()).then_some(span)
     }
 
     async fn traced(&mut self, span: Span) -> Result<(), Error> {
@@ -218,30 +238,33 @@ impl<'a> Call<'a> {
 
     async fn run(&mut self) -> Result<(), Error> {
         let policy = self.request.retry_policy(self.client);
-        let shared = &self.client.shared;
+        // A call that is not retried is not held for long in an outage either.
+        let patience = match policy.max_retries {
+            0 => Duration::ZERO,
+            _ => policy.max_elapsed,
+        };
         let mut retries = 0;
         let mut refused_streams = 0;
         let mut renewed = false;
-        let mut spent = None;
         let mut last = None;
+        let mut permit = self.permit(patience).await?;
+        self.until = earlier(self.until, self.now.checked_add(policy.max_elapsed));
         loop {
-            // The error of the last attempt says more than a timeout while waiting for the next
-            // one. A token error is a failure of its own.
-            let mut or_last = |error: Error| match error.kind() {
-                ErrorKind::Timeout => last.take().unwrap_or(error),
-                _ => error,
-            };
-            let permit = self.permit().await.map_err(&mut or_last)?;
-            if self.attempts == 0 {
-                self.until = earlier(self.until, self.now.checked_add(policy.max_elapsed));
-            }
             // Fetched only now, because an earlier token may have expired while queueing.
-            self.secrets.token = self.token().await.map_err(&mut or_last)?;
+            match self.token().await {
+                Ok(token) => self.secrets.token = token,
+                // The error of the last attempt says more than a timeout while waiting for the
+                // next one. A token error is a failure of its own.
+                Err(error) if error.kind() == ErrorKind::Timeout => {
+                    return Err(last.unwrap_or(error));
+                }
+                Err(error) => return Err(error),
+            }
             let host = self.client.base.host_str().unwrap_or_default();
             let _waiting = tracing::debug_span!("waiting", for = host, attempt = self.attempts + 1);
-            let failed = match self.attempt(permit).await {
+            let failed = match self.attempt(&permit).await {
                 Ok(()) => {
-                    shared.budget.succeeded(spent);
+                    self.lease_place(permit);
                     // The calls of a batch are authenticated one by one.
                     if !self.request.name.route.is_batch() {
                         let auth = &self.client.options.auth;
@@ -274,62 +297,115 @@ impl<'a> Call<'a> {
                 last = Some(failed.error);
                 continue;
             }
+            let counts = self.record(&mut permit, &failed);
             let wait = policy.backoff(retries).max(failed.requested_delay);
-            if !failed.may_retry || retries >= policy.max_retries || !self.has_time_for(wait) {
+            if !failed.may_retry
+                || policy.max_retries == 0
+                || counts && retries >= policy.max_retries
+                || !self.has_time_for(wait)
+            {
                 return Err(failed.error);
             }
-            spent = self.spend(&failed)?;
-            retries += 1;
+            retries += u32::from(counts);
             tracing::debug!(error = %failed.error, wait = ?wait, "retrying");
-            shared.events.emit(&ClientEvent::Retry {
+            self.client.shared.events.emit(&ClientEvent::Retry {
                 error: &failed.error,
                 wait,
             });
-            last = Some(failed.error);
-            Box::pin(tokio::time::sleep(wait)).await;
+            let next = async {
+                tokio::time::sleep(wait).await;
+                permit.renew(patience).await
+            };
+            let next = Box::pin(within(self.until, next)).await;
             self.now = Instant::now();
+            if !matches!(next, Some(Ok(()))) {
+                return Err(failed.error);
+            }
+            last = Some(failed.error);
         }
     }
 
-    /// Waits for a concurrency permit and the rate limiter.
-    async fn permit(&mut self) -> Result<Option<Permit>, Error> {
-        let shared = &self.client.shared;
-        if shared.rate_limiter.is_none() {
-            match &shared.limiter {
-                None => return Ok(None),
-                Some(limiter) => {
-                    if let Some(permit) = limiter.try_acquire() {
-                        return Ok(Some(permit));
-                    }
-                }
-            }
+    /// Waits for a permit.
+    async fn permit(&mut self, patience: Duration) -> Result<Permit, Error> {
+        let admission = &self.client.shared.admission;
+        if let Some(permit) = admission.try_acquire(self.now) {
+            return Ok(permit);
         }
-        check_runtime()?;
-        let turn = async {
-            let permit = match &shared.limiter {
-                Some(limiter) => limiter.acquire().await,
-                None => None,
-            };
-            if let Some(rate_limiter) = &shared.rate_limiter {
-                rate_limiter.acquire().await;
-            }
-            permit
-        };
         // Boxed, like every future that is rarely awaited: a call is moved at each level of
         // nesting and should be small.
-        let turn = Box::pin(within(self.until, turn)).await;
+        let permit = Box::pin(within(self.until, admission.acquire(patience))).await;
         self.now = Instant::now();
-        turn.ok_or_else(|| {
-            let message = format!(
-                "{} timed out while queued: this client has too many concurrent requests",
-                self.name()
-            );
-            Error::new(ErrorKind::Timeout, message)
-                .with_attempts(self.attempts)
-                .with_remedy(Remedy::new(
+        match permit {
+            Some(Ok(permit)) => Ok(permit),
+            Some(Err(Outage)) | None => Err(self.queue_timeout()),
+        }
+    }
+
+    /// Returns the error of a call whose time passed before its request was sent.
+    fn queue_timeout(&self) -> Error {
+        let host = self.client.base.host_str().unwrap_or_default();
+        let (why, remedy) = {
+            let control = self.client.shared.admission.control();
+            match (control.outage(), control.limit()) {
+                (Some(since), _) => {
+                    let seconds = (self.now - since).as_secs();
+                    (
+                        format!("requests to {host} have been failing for {seconds} s"),
+                        "Try again later. To wait for longer, set a longer deadline and a larger `max_elapsed` of the retry policy.",
+                    )
+                }
+                (None, Some(limit)) if control.is_reduced() => (
+                    format!("rate limits reduced this client to {limit} concurrent requests"),
+                    "Run fewer programs at once in this project, or set a longer deadline.",
+                ),
+                _ => (
+                    "this client has too many concurrent requests".to_owned(),
                     "Start fewer requests at once, or set a longer deadline.",
-                ))
-        })
+                ),
+            }
+        };
+        let message = format!("{} timed out while queued: {why}", self.name());
+        Error::new(ErrorKind::Timeout, message)
+            .with_attempts(self.attempts)
+            .with_remedy(Remedy::new(remedy))
+    }
+
+    /// Gives back the place of a call that succeeded, or leaves it to the streamed response.
+    fn lease_place(&mut self, mut permit: Permit) {
+        if let Some(received) = &mut self.received
+            && let ReceivedBody::Streaming(open) = &mut received.body
+        {
+            permit.lease(Instant::now());
+            open.permit = Some(permit);
+        }
+    }
+
+    /// Records what a failed attempt says about the server. Returns whether it counts as one of
+    /// the call's retries. It does not if it is due to the state of a server that has worked
+    /// before: a rate limit, or a failure of most requests.
+    fn record(&self, permit: &mut Permit, failed: &FailedAttempt) -> bool {
+        let shared = &self.client.shared;
+        match failed.outcome {
+            None => {}
+            Some(Outcome::Accepted) => permit.accepted(),
+            Some(Outcome::RateLimited) => {
+                if let Some(limit) = permit.rejected(failed.requested_delay, self.now) {
+                    tracing::debug!(limit, "the concurrency limit was lowered");
+                    let event = ClientEvent::ConcurrencyReduced { limit };
+                    shared.events.emit(&event);
+                }
+                return !shared.admission.control().is_limited();
+            }
+            Some(Outcome::Unavailable) => {
+                if permit.failed(self.now) {
+                    let error = &failed.error;
+                    tracing::debug!(%error, "most requests fail; requests are held");
+                    shared.events.emit(&ClientEvent::Outage { error });
+                }
+                return !shared.admission.control().is_failing();
+            }
+        }
+        true
     }
 
     /// Returns the current token, or `None` if the client has only an API key.
@@ -340,7 +416,6 @@ impl<'a> Call<'a> {
         if let Some(token) = tokens.cached() {
             return Ok(Some(token));
         }
-        check_runtime()?;
         open_ahead(&self.client.options.http, &self.client.base);
         let token = Box::pin(within(self.until, tokens.token())).await;
         self.now = Instant::now();
@@ -358,28 +433,7 @@ impl<'a> Call<'a> {
         Error::token(self.name(), error).with_attempts(self.attempts)
     }
 
-    /// Takes the cost of a retry from the budget, or returns the failure if it is exhausted.
-    fn spend(&self, failed: &FailedAttempt) -> Result<Option<Spent>, Error> {
-        let shared = &self.client.shared;
-        // With a concurrency limit, rate limits do not use up the budget.
-        if failed.rate_limited && shared.limiter.is_some() {
-            return Ok(None);
-        }
-        let after_timeout = failed.error.kind() == ErrorKind::Timeout;
-        match shared.budget.spend(after_timeout) {
-            Some(spent) => Ok(Some(spent)),
-            None => {
-                let error = &failed.error;
-                tracing::debug!(%error, "not retried: the retry budget is exhausted");
-                shared
-                    .events
-                    .emit(&ClientEvent::RetryBudgetExhausted { error });
-                Err(failed.error.clone())
-            }
-        }
-    }
-
-    async fn attempt(&mut self, permit: Option<Permit>) -> Result<(), Box<FailedAttempt>> {
+    async fn attempt(&mut self, permit: &Permit) -> Result<(), Box<FailedAttempt>> {
         let client = self.client;
         let sent = self.request.attempt(client, self.secrets.token.as_ref());
         let sent = sent.map_err(|error| self.failed(error, AttemptFailure::Permanent))?;
@@ -388,19 +442,27 @@ impl<'a> Call<'a> {
         let response = response.map_err(|error| self.transport_failure(error))?;
         self.attempts += 1;
         let time = self.request.timeout(client);
-        let until = earlier(self.until, self.now.checked_add(time));
+        let attempt_until = self.now.checked_add(time);
+        let until = earlier(self.until, attempt_until);
         let result = {
             let all = pin!(self.exchange_once(response, permit));
             within(until, all).await
         };
-        result.unwrap_or_else(|| Err(Box::new(self.timeout_failure())))
+        result.unwrap_or_else(|| {
+            let mut failed = self.timeout_failure();
+            // An early deadline of the caller says nothing about the server.
+            if until != attempt_until {
+                failed.outcome = None;
+            }
+            Err(Box::new(failed))
+        })
     }
 
-    /// Sends one request and reads its response, holding the permit until then.
+    /// Sends one request and reads its response.
     async fn exchange_once(
         &mut self,
         response: impl Future<Output = Result<reqwest::Response, ee_token::Error>>,
-        permit: Option<Permit>,
+        permit: &Permit,
     ) -> Result<(), Box<FailedAttempt>> {
         let client = self.client;
         let mut response = response
@@ -409,32 +471,22 @@ impl<'a> Call<'a> {
         let status = response.status();
         let shared = &client.shared;
         let path = self.request.name.route.as_str();
-        let events = &shared.events;
-        let limiter = shared.limiter.as_deref();
-        events.observe(response.headers(), path, limiter, &self.secrets);
+        let headers = response.headers();
+        let (events, admission) = (&shared.events, &shared.admission);
+        events.observe(headers, path, admission, &self.secrets);
         if !status.is_success() {
             let headers = std::mem::take(response.headers_mut());
             let body = Box::pin(read_error_body(response)).await;
             let api = ApiError::read(status, &body, &self.secrets);
-            // An exhausted daily quota does not depend on concurrency.
-            if api.is_rate_limit()
-                && !api.is_daily_quota()
-                && let Some(limit) = permit.as_ref().and_then(Permit::record_rate_limit)
-            {
-                tracing::debug!(limit, "the concurrency limit was lowered");
-                events.emit(&ClientEvent::ConcurrencyReduced { limit });
-            }
             return Err(Box::new(self.api_failure(api, &headers)));
         }
-        if let Some(permit) = &permit {
-            permit.record_success();
-        }
+        permit.succeeded(Instant::now());
         let (headers, body) = match self.mode {
             ResponseMode::Streaming => {
                 let headers = std::mem::take(response.headers_mut());
                 let open = Open {
                     response,
-                    _permit: permit,
+                    permit: None,
                 };
                 (headers, ReceivedBody::Streaming(Box::new(open)))
             }
@@ -479,6 +531,11 @@ impl<'a> Call<'a> {
         } else {
             failure
         };
+        let outcome = match (kind, failure) {
+            (ErrorKind::InvalidResponse, _) => Some(Outcome::Accepted),
+            (_, AttemptFailure::Permanent) => None,
+            _ => Some(Outcome::Unavailable),
+        };
         let refused_stream = error.is_refused_stream();
         let message = format!("{} failed: {error}", self.name());
         let error = match kind {
@@ -491,6 +548,7 @@ impl<'a> Call<'a> {
             .with_cause(error);
         FailedAttempt {
             refused_stream,
+            outcome,
             ..self.failed(error, failure)
         }
     }
@@ -505,15 +563,24 @@ impl<'a> Call<'a> {
             self.name()
         );
         let error = Error::new(ErrorKind::Timeout, message).with_attempts(self.attempts);
-        self.failed(error, AttemptFailure::ResponseLost)
+        FailedAttempt {
+            outcome: Some(Outcome::Unavailable),
+            ..self.failed(error, AttemptFailure::ResponseLost)
+        }
     }
 
     fn api_failure(&self, api: ApiError, headers: &HeaderMap) -> FailedAttempt {
         let asked = retry_after(headers, Utc::now()).max(api.retry_delay);
+        let outcome = match &api {
+            // An exhausted daily quota does not depend on the number of requests.
+            api if !api.is_transient() => Outcome::Accepted,
+            api if api.is_rate_limit() => Outcome::RateLimited,
+            _ => Outcome::Unavailable,
+        };
         FailedAttempt {
             may_retry: may_retry(self.request.idempotent, AttemptFailure::Api(&api)),
             refused_stream: false,
-            rate_limited: api.is_rate_limit(),
+            outcome: Some(outcome),
             requested_delay: asked.unwrap_or_default(),
             error: explain(self.name(), api, self.request.caller(self.client))
                 .with_attempts(self.attempts),
@@ -525,7 +592,7 @@ impl<'a> Call<'a> {
             error,
             may_retry: may_retry(self.request.idempotent, failure),
             refused_stream: false,
-            rate_limited: false,
+            outcome: None,
             requested_delay: Duration::ZERO,
         }
     }

@@ -119,6 +119,39 @@ async fn list_can_start_at_a_page_token() {
 }
 
 #[tokio::test]
+async fn items_are_parsed_one_by_one_and_pages_within_a_bound() {
+    let server = MockServer::start().await;
+    let page = r#" {"nextPageToken": "x", "features": [] , "features": [ 0,1 ,2, "three",4 ]}"#;
+    let page = ResponseTemplate::new(200).set_body_string(page);
+    Mock::given(any()).respond_with(page).mount(&server).await;
+    let mut items = list_request(&client(&server), true).items();
+    assert_eq!(take(&mut items, 3).await, [0, 1, 2]);
+    let error = items.next().await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("features[3]"), "{error}");
+    assert_eq!(items.position().unwrap().skip, 3);
+    assert!(items.next().await.is_none());
+
+    let page = format!(r#"{{"features": [0{}]}}"#, ",0".repeat(9_000_000));
+    let server = MockServer::start().await;
+    let page = ResponseTemplate::new(200).set_body_string(page);
+    Mock::given(any()).respond_with(page).mount(&server).await;
+    let mut pages = list_request(&client(&server), true).pages();
+    let error = pages.next_page().await.unwrap().unwrap_err();
+    assert!(
+        error.to_string().contains("more than 8388608 items"),
+        "{error}"
+    );
+    assert!(error.remedy().text.contains("page size"));
+    assert_eq!(pages.position(), Some(&PageCursor::default()));
+    let mut items = list_request(&client(&server), true).items();
+    let mut count = 0;
+    while let Some(item) = items.next().await {
+        count += 1 + item.unwrap();
+    }
+    assert_eq!(count, 9_000_001);
+}
+
+#[tokio::test]
 async fn null_removes_a_list_option() {
     let list = List(Arc::new(Mutex::new([2, 2].into())));
     let server = MockServer::start().await;

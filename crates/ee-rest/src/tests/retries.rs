@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use ee_token::{AccessToken, RetryPolicy, TokenCache, source_fn};
 use http::Method;
 use serde_json::{Value, json};
-use wiremock::matchers::{any, path};
+use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::tests::{builder_at, client, count, error_response, ok, quick};
+use crate::tests::{builder_at, client, error_response, ok, quick};
 use crate::{Auth, Client, Error, ErrorKind};
 
 /// Starts a server that sends this response `times` times and succeeds from then on.
@@ -247,29 +247,18 @@ async fn queued_retry_reports_the_last_failure_or_token_error() {
             json!([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": wait}]);
         error_response(503, "Try later.", retry)
     };
-    let server = MockServer::start().await;
-    Mock::given(path("/v1/projects/p-12345/config"))
-        .respond_with(busy("0.3s"))
-        .mount(&server)
-        .await;
-    let slow = ok().set_delay(Duration::from_secs(60));
-    Mock::given(any()).respond_with(slow).mount(&server).await;
+    // After the rejection, the client has no place for a while.
+    let server = failing_server(error_response(429, "Slow down.", json!([])), 9).await;
     let client = client(&server).to_builder().max_concurrent_requests(1);
     let client = client.build().unwrap();
     let request = client.request(Method::GET, "config");
-    let failing = tokio::spawn(request.deadline(Duration::from_secs(2)).send());
-    while count(&server).await == 0 {
-        tokio::task::yield_now().await;
-    }
-    // Takes the only permit while the other request waits for its retry.
-    let other = tokio::spawn(async move { compute(&client).await });
-    let error = failing.await.unwrap().unwrap_err();
+    let request = request.deadline(Duration::from_millis(400));
+    let error = request.send().await.unwrap_err();
     assert_eq!(
         (error.kind(), error.attempts()),
-        (ErrorKind::ServerError, 1),
+        (ErrorKind::QuotaExceeded, 1),
         "{error}"
     );
-    other.abort();
 
     let server = failing_server(busy("1.2s"), 9).await;
     let fetched = AtomicBool::new(false);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ee_emulator::{Emulator, Fault};
-use ee_rest::{Client, Error, ErrorKind};
+use ee_rest::{Client, ClientEvent, Error, ErrorKind};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -94,6 +94,9 @@ async fn change_is_retried_only_if_it_was_not_processed() {
 async fn exports_start_each_task_once_despite_faults() {
     let setup = Setup::new().await;
     let client = client_with_short_timeout(&setup);
+    // Failures of a server that has worked count less.
+    client.get_json::<Value>("config").await.unwrap();
+    setup.emulator.clear_requests();
     let mut faults = transient_faults();
     // These need the emulator's own response, which exports do not have.
     faults.retain(|(name, ..)| !name.ends_with("body") && !name.ends_with("dribbles"));
@@ -209,23 +212,56 @@ async fn permanent_failures_are_sent_once() {
 }
 
 #[tokio::test]
-async fn retries_stop_in_an_outage_and_resume_afterwards() {
+async fn calls_are_held_in_an_outage_and_succeed_afterwards() {
     let setup = Setup::new().await;
-    let client = setup.client().retry_budget(50).build().unwrap();
-    setup.fault(Fault::status(503).times(100));
-    let mut attempts = Vec::new();
-    while setup.emulator.faults_left(EARTHENGINE) > 80 {
-        let error = client.compute::<usize>(&constant(1)).await.unwrap_err();
-        attempts.push(error.attempts());
+    let outages = Arc::new(AtomicUsize::new(0));
+    let count = outages.clone();
+    let client = setup.client().on_event(move |event| {
+        let is_outage = matches!(event, ClientEvent::Outage { .. });
+        count.fetch_add(usize::from(is_outage), Ordering::SeqCst);
+    });
+    let client = client.build().unwrap();
+    assert_eq!(client.compute::<usize>(&constant(0)).await.unwrap(), 0);
+    setup.fault(Fault::status(503).times(usize::MAX));
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..200 {
+        let client = client.clone();
+        calls.spawn(async move { client.compute::<usize>(&constant(n)).await.unwrap() });
     }
-    // 10 retries at a cost of 5: enough for two requests.
-    assert_eq!(attempts[..4], [6, 6, 1, 1]);
+    // Six attempts of each call would take less than 0.3 s.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     setup.emulator.clear_faults();
-    for n in 0..5 {
-        assert_eq!(client.compute::<usize>(&constant(n)).await.unwrap(), n);
+    let failed = setup.requests();
+    assert!(failed < 60, "{failed}");
+    let mut results = calls.join_all().await;
+    results.sort_unstable();
+    assert_eq!(results, (0..200).collect::<Vec<_>>());
+    assert!(outages.load(Ordering::SeqCst) > 0);
+}
+
+#[tokio::test]
+async fn held_call_fails_at_its_deadline_and_names_the_outage() {
+    let setup = Setup::new().await;
+    let client = setup.client().max_concurrent_requests(4).build().unwrap();
+    client.get_json::<Value>("config").await.unwrap();
+    setup.fault(Fault::status(503).times(usize::MAX));
+    let call = |deadline| {
+        let request = client.request(Method::GET, "config");
+        request.deadline(deadline).send()
+    };
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        calls.spawn(call(Duration::from_secs(60)));
     }
-    setup.fault(Fault::status(503));
-    assert_eq!(client.compute::<usize>(&constant(1)).await.unwrap(), 1);
+    let message = "requests to earthengine.googleapis.com have been failing for";
+    let error = loop {
+        let error = call(Duration::from_millis(100)).await.unwrap_err();
+        if error.attempts() == 0 && error.to_string().contains(message) {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.remedy().text.contains("deadline"));
 }
 
 #[tokio::test]

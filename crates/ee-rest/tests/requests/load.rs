@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use ee_emulator::Fault;
+use futures_util::future::{BoxFuture, FutureExt as _, join_all, select_all};
+use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
 use http::Method;
 use tokio::task::JoinSet;
 
@@ -80,10 +82,15 @@ async fn dropped_calls_return_their_permits() {
 }
 
 #[tokio::test]
-async fn stream_holds_its_permit_until_read_or_dropped() {
+async fn stream_keeps_its_permit_until_read_dropped_or_ignored() {
+    enum Then {
+        Read,
+        Drop,
+        Ignore,
+    }
     let setup = Setup::new().await;
     let client = setup.client().max_concurrent_requests(1).build().unwrap();
-    for read in [true, false] {
+    for then in [Then::Read, Then::Drop, Then::Ignore] {
         setup.fault(Fault::respond_stream(200_000));
         let request = client.request(Method::GET, "config");
         let mut stream = request.send_streaming().await.unwrap();
@@ -95,13 +102,21 @@ async fn stream_holds_its_permit_until_read_or_dropped() {
             tokio::task::yield_now().await;
         }
         assert!(!waiting.is_finished());
-        if read {
-            while stream.chunk().await.unwrap().is_some() {}
-            assert_eq!(stream.bytes_read(), 200_000);
-            waiting.await.unwrap().unwrap();
-        } else {
-            drop(stream);
-            waiting.await.unwrap().unwrap();
+        match then {
+            Then::Read => {
+                while stream.chunk().await.unwrap().is_some() {}
+                assert_eq!(stream.bytes_read(), 200_000);
+                waiting.await.unwrap().unwrap();
+            }
+            Then::Drop => {
+                drop(stream);
+                waiting.await.unwrap().unwrap();
+            }
+            Then::Ignore => {
+                waiting.await.unwrap().unwrap();
+                while stream.chunk().await.unwrap().is_some() {}
+                assert_eq!(stream.bytes_read(), 200_000);
+            }
         }
     }
 }
@@ -118,4 +133,129 @@ async fn request_starts_stay_within_the_rate_limit() {
     }
     tasks.join_all().await;
     assert!(started.elapsed() >= Duration::from_millis(480));
+}
+
+/// A future that is not polled must not keep others waiting: each program runs more calls at once
+/// than the limit permits, and makes another call while it does not poll them.
+#[tokio::test]
+async fn calls_that_are_not_polled_hold_up_no_other_call() {
+    const CALLS: usize = 30;
+    type Program = fn(Client) -> BoxFuture<'static, usize>;
+    let buffered: Program = |client| {
+        let other = client.clone();
+        let calls = stream::iter(0..CALLS).map(move |_| call(client.clone()));
+        Box::pin(calls.buffered(20).fold(0, move |n, _| {
+            let other = other.clone();
+            async move { n + call(other).await }
+        }))
+    };
+    let buffer_unordered: Program = |client| {
+        Box::pin(async move {
+            let calls = stream::iter(0..CALLS).map(|_| call(client.clone()));
+            let mut calls = std::pin::pin!(calls.buffer_unordered(20));
+            let mut done = 0;
+            while let Some(n) = calls.next().await {
+                done += n * call(client.clone()).await;
+            }
+            done
+        })
+    };
+    let buffered_streams: Program = |client| {
+        Box::pin(async move {
+            let calls = stream::iter(0..CALLS).map(|_| streamed(client.clone()));
+            let mut calls = std::pin::pin!(calls.buffer_unordered(20));
+            let mut done = 0;
+            while let Some(n) = calls.next().await {
+                done += n * call(client.clone()).await;
+            }
+            done
+        })
+    };
+    let futures_unordered: Program = |client| {
+        Box::pin(async move {
+            let calls = (0..CALLS).map(|_| call(client.clone()));
+            let mut calls: FuturesUnordered<_> = calls.collect();
+            let mut done = 0;
+            while let Some(n) = calls.next().await {
+                done += n * call(client.clone()).await;
+            }
+            done
+        })
+    };
+    let selected: Program = |client| {
+        Box::pin(async move {
+            // The futures that `select_all` returns are not polled during the next call.
+            let mut calls: Vec<_> = (0..CALLS).map(|_| call(client.clone())).collect();
+            let mut done = 0;
+            while !calls.is_empty() {
+                let (n, _, rest) = select_all(calls).await;
+                done += n * call(client.clone()).await;
+                calls = rest;
+            }
+            done
+        })
+    };
+    let joined: Program = |client| {
+        Box::pin(async move {
+            // Started, and not polled while the others are joined.
+            let mut started: Vec<_> = (0..10).map(|_| call(client.clone())).collect();
+            for call in &mut started {
+                assert!(call.now_or_never().is_none());
+            }
+            let mut done = 0;
+            for _ in 0..2 {
+                done += join_all((0..10).map(|_| call(client.clone()))).await.len();
+            }
+            done + join_all(started).await.len()
+        })
+    };
+    let open_streams: Program = |client| {
+        Box::pin(async move {
+            // Responses that are not read.
+            let mut open = Vec::new();
+            for _ in 0..5 {
+                let request = client.request(Method::GET, "config");
+                open.push(request.send_streaming().await.unwrap());
+            }
+            25 + open.len()
+        })
+    };
+    let setup = Setup::new().await;
+    for (name, program) in [
+        ("buffered", buffered),
+        ("buffer_unordered", buffer_unordered),
+        ("buffered streams", buffered_streams),
+        ("FuturesUnordered", futures_unordered),
+        ("select_all", selected),
+        ("join_all", joined),
+        ("open streams", open_streams),
+    ] {
+        for rate in [None, Some(1000.0)] {
+            let client = setup.client().max_concurrent_requests(4);
+            let client = match rate {
+                Some(rate) => client.rate_limit(rate),
+                None => client,
+            };
+            let done = program(client.build().unwrap());
+            let done = tokio::time::timeout(Duration::from_secs(30), done).await;
+            assert_eq!(done, Ok(CALLS), "{name}, {rate:?}");
+        }
+    }
+}
+
+fn call(client: Client) -> BoxFuture<'static, usize> {
+    Box::pin(async move { client.compute(&constant(1)).await.unwrap() })
+}
+
+/// Reads a streamed response and returns 1.
+fn streamed(client: Client) -> BoxFuture<'static, usize> {
+    Box::pin(async move {
+        let request = client.request(Method::GET, "config");
+        let mut stream = request.send_streaming().await.unwrap();
+        while stream.chunk().await.unwrap().is_some() {
+            // As if the chunk was processed by another call.
+            call(client.clone()).await;
+        }
+        1
+    })
 }

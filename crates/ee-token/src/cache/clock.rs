@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 #[cfg(any(test, feature = "test-util"))]
 use self::manual::ManualClock;
+use crate::transport::retry::random_fraction;
 
 /// The origin of the monotonic clock.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -33,6 +34,15 @@ impl Clock {
             Self::System => unix_nanos(SystemTime::now()),
             #[cfg(any(test, feature = "test-util"))]
             Self::Manual(clock) => clock.now().wall,
+        }
+    }
+
+    /// Returns a random number in [0, 1), or 0 for a test.
+    pub(crate) fn jitter(&self) -> f64 {
+        match self {
+            Self::System => random_fraction(),
+            #[cfg(any(test, feature = "test-util"))]
+            Self::Manual(_) => 0.0,
         }
     }
 

@@ -33,6 +33,8 @@ pub(crate) const ABANDON_AFTER: Duration = Duration::from_secs(75);
 const MAX_DROPPED_REFRESHES: u32 = 5;
 const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
+/// How long `Retry-After` may delay the next attempt. Callers without a valid token wait for it.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// The backoff after a rejection of the credential. It ends, because a new key or a new role takes
 /// time to propagate.
 const INITIAL_REJECTION_BACKOFF: Duration = Duration::from_secs(60);
@@ -317,7 +319,7 @@ impl Inner {
             state.refresh = None;
         }
         let result = result
-            .and_then(|token| Entry::new(token, now))
+            .and_then(|token| Entry::new(token, now, self.clock.jitter()))
             .and_then(|entry| self.store(&mut state, entry, is_registered, now));
         match &result {
             Ok(_) => {
@@ -334,7 +336,7 @@ impl Inner {
                     state.failures = 0;
                     state.rejections = state.rejections.saturating_add(1);
                 } else {
-                    until = now.after(backoff(state.failures));
+                    until = now.after(backoff(state.failures, error.retry_after()));
                     self.schedule(until);
                     state.failures = state.failures.saturating_add(1);
                 }
@@ -504,9 +506,12 @@ fn expire_together(one: &AccessToken, other: &AccessToken) -> bool {
     expiries.is_some_and(|(one, other)| (one - other).abs() <= EXPIRY_TOLERANCE)
 }
 
-/// Returns the backoff after `failures` earlier failures, with up to 20 % of jitter.
-fn backoff(failures: u32) -> Duration {
-    doubled(INITIAL_BACKOFF, failures, MAX_BACKOFF).mul_f64(1.0 + random_fraction() / 5.0)
+/// Returns the backoff after `failures` earlier failures, or the delay that the server asked for if
+/// that is longer, with up to 20 % of jitter.
+fn backoff(failures: u32, retry_after: Option<Duration>) -> Duration {
+    let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
+    let wait = doubled(INITIAL_BACKOFF, failures, MAX_BACKOFF).max(asked);
+    wait.mul_f64(1.0 + random_fraction() / 5.0)
 }
 
 /// Doubles a wait `times` times, up to `max`.

@@ -58,6 +58,8 @@ enum Response {
     /// The same token each time, with this expiry.
     ExpiresAt(DateTime<Utc>),
     Fails(ErrorKind),
+    /// The server is busy, and asks for this delay.
+    Busy(Duration),
     Panics,
 }
 
@@ -155,6 +157,9 @@ impl TokenSource for Source {
                 Response::NoExpiry => Ok(token(number)),
                 Response::ExpiresAt(expiry) => Ok(token(0).with_expiry(expiry)),
                 Response::Fails(kind) => Err(Error::new(kind, format!("failure {number}"))),
+                Response::Busy(delay) => {
+                    Err(Error::new(ErrorKind::Server, "busy").with_retry_after(Some(delay)))
+                }
                 Response::Panics => panic!("the source panics"),
             }
         })

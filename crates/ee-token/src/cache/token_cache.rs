@@ -38,7 +38,8 @@ const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// A cache for the tokens of a [`TokenSource`].
 ///
 /// It returns the current token to any number of callers, and refreshes it once for all of them: in
-/// the background during the last 225 s of its lifetime, or its last quarter if that is shorter.
+/// the background during the last 225 s of its lifetime, or its last quarter if that is shorter,
+/// after a random part of that time.
 ///
 /// Cheap to clone; clones share the token. Creating a cache requires no runtime and starts no task.
 /// A refresh runs on the runtime of the first caller that needs it.
@@ -79,7 +80,9 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(token: AccessToken, now: Moment) -> Result<Self, Error> {
+    /// `jitter` is a number in [0, 1). Up to a third of the refresh window passes before the
+    /// refresh, so that processes that were started together do not refresh together.
+    fn new(token: AccessToken, now: Moment, jitter: f64) -> Result<Self, Error> {
         let lifetime = match token.expires_at() {
             None => ASSUMED_LIFETIME,
             Some(at) => unix_nanos(at)
@@ -93,7 +96,7 @@ impl Entry {
                     ))
                 })?,
         };
-        let window = REFRESH_WINDOW.min(lifetime / 4);
+        let window = REFRESH_WINDOW.min(lifetime / 4).mul_f64(1.0 - jitter / 3.0);
         Ok(Self {
             token,
             fresh_until: now.after(lifetime - window),
@@ -334,4 +337,20 @@ fn unix_nanos(at: DateTime<Utc>) -> u64 {
     seconds
         .saturating_mul(1_000_000_000)
         .saturating_add(u64::from(at.timestamp_subsec_nanos()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_delays_the_refresh_by_up_to_a_third_of_its_window() {
+        let now = Clock::System.now();
+        for (jitter, delay) in [(0.0, 0), (0.5, 37), (0.999, 74)] {
+            let entry = Entry::new(AccessToken::new("token").unwrap(), now, jitter).unwrap();
+            let refresh = now.after(ASSUMED_LIFETIME - REFRESH_WINDOW);
+            let delayed = Duration::from_nanos(entry.fresh_until.wall - refresh.wall);
+            assert_eq!(delayed.as_secs(), delay, "{jitter}");
+        }
+    }
 }

@@ -6,6 +6,8 @@ pub(crate) mod refusal;
 pub(crate) mod remedy;
 pub(crate) mod report;
 
+use std::time::Duration;
+
 use crate::error::network::is_refused_stream;
 use crate::error::refusal::RefusalCause;
 use crate::error::remedy::{UNCONFIRMED_REJECTION, UNEXPECTED_INTERMEDIARY};
@@ -44,6 +46,19 @@ impl Error {
     pub fn is_refused_stream(&self) -> bool {
         let failed = self.of_http().filter(|error| error.is_request());
         failed.is_some_and(|error| is_refused_stream(error))
+    }
+
+    /// Sets the delay that the server asked for.
+    pub(crate) fn with_retry_after(mut self, delay: Option<Duration>) -> Self {
+        if delay.is_some() {
+            self.0.details_mut().retry_after = delay;
+        }
+        self
+    }
+
+    /// Returns the delay that the server asked for.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        self.0.details().retry_after
     }
 
     fn of_http(&self) -> Option<&reqwest::Error> {

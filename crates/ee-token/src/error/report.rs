@@ -4,6 +4,7 @@
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::Remedy;
 use crate::secret::sanitize::sanitize;
@@ -33,6 +34,8 @@ pub struct ErrorDetails {
     pub project: Option<String>,
     pub server_message: Option<String>,
     pub source: Option<Arc<dyn StdError + Send + Sync>>,
+    /// The delay that the server asked for.
+    pub retry_after: Option<Duration>,
 }
 
 /// Data that only the errors of one crate have.
@@ -65,6 +68,7 @@ impl<K: Copy, X: ErrorExtra> ErrorBody<K, X> {
                 project: None,
                 server_message: None,
                 source: None,
+                retry_after: None,
             },
             extra: X::default(),
         }))
@@ -131,6 +135,7 @@ impl<K: Copy, X: ErrorExtra> ErrorBody<K, X> {
         ours.principal = ours.principal.take().or(theirs.principal);
         ours.project = ours.project.take().or(theirs.project);
         ours.server_message = ours.server_message.take().or(theirs.server_message);
+        ours.retry_after = ours.retry_after.or(theirs.retry_after);
         ours.source = Some(Arc::new(error));
     }
 

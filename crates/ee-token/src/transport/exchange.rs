@@ -228,7 +228,8 @@ impl<'a> Exchange<'a> {
             let wait = asked.max(self.retry.backoff(retries));
             let time_left = self.retry.max_elapsed.saturating_sub(started.elapsed());
             if !failed.can_retry || retries >= self.retry.max_retries || wait > time_left {
-                return Err(failed);
+                let error = failed.error.with_retry_after(failed.retry_after);
+                return Err(FailedAttempt { error, ..failed });
             }
             tracing::debug!(retries, error = %failed.error, "retrying a request");
             sleep(wait).await;

@@ -46,6 +46,24 @@ async fn background_failures_back_off_from_1_to_30_s() {
 }
 
 #[tokio::test]
+async fn requested_delay_of_up_to_a_minute_is_respected() {
+    for (asked, wait) in [(0, 1), (10, 10), (60, 60), (3600, 60)] {
+        let (source, cache) = setup(Response::Busy(SECOND * asked));
+        cache.token().await.unwrap_err();
+        source
+            .clock
+            .advance(SECOND * wait - Duration::from_millis(1));
+        cache.token().await.unwrap_err();
+        assert_eq!(source.calls(), 1, "{asked} s");
+        source
+            .clock
+            .advance(SECOND * wait / 5 + Duration::from_millis(2));
+        cache.token().await.unwrap_err();
+        assert_eq!(source.calls(), 2, "{asked} s");
+    }
+}
+
+#[tokio::test]
 async fn failure_without_a_valid_token_is_shared_for_1_s() {
     let (source, cache) = setup(Response::Fails(ErrorKind::InvalidResponse));
     for _ in 0..20 {

@@ -1,0 +1,584 @@
+//! What the client may send, computed from the outcomes of its requests and their times. No I/O.
+//!
+//! **Places.** A client has a number of places, each of which may have one request in flight. It
+//! starts with few and opens the others within a fraction of a second, so that a full server is
+//! noticed early. A request that is rejected by a rate limit gives up its place, and the client
+//! *enters* again, by one request beyond its places, at intervals. The interval grows with each
+//! rejection and shrinks with time, so that rejections stay rare, whatever the quota and the
+//! number of processes that share it. A place whose request succeeds is used again at once: the
+//! server has just freed it. While rejections are recent, a place is also given up after a number
+//! of successes, so that processes take turns. A client without a place waits for its next entry,
+//! which is pacing: its share may be less than one request at a time.
+//!
+//! **Outages.** When most requests fail for other reasons, the places are halved until none is
+//! left. All requests are then held, and one is let through from time to time as a probe. Successes
+//! open the places again.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The default limit of a project on each of Earth Engine's endpoints ("Max concurrent requests",
+/// developers.google.com/earth-engine/guides/usage).
+pub(crate) const CONCURRENCY: usize = 40;
+
+/// The limit in restricted mode. Google documents that parallelism is restricted then, but not by
+/// how much; further 429 responses lower the limit as usual.
+const RESTRICTED: usize = 8;
+
+/// The limit of a client without one.
+pub(crate) const UNLIMITED: usize = usize::MAX;
+
+/// How much idle time may be made up for in a burst. This also evens out coarse timers.
+const BURST: Duration = Duration::from_millis(100);
+
+/// The requests beyond which an outage is not noticed any faster.
+const MAX_BRAKED: usize = 64;
+
+/// How long a streamed response keeps its place without being read.
+const LEASE: Duration = Duration::from_secs(1);
+
+/// How often the open places of a client that has just started are doubled.
+const OPENING_INTERVAL: Duration = Duration::from_millis(30);
+
+/// The entries beyond the places. Times are multiples of the duration of a call, so that the
+/// number of rejections per success does not depend on it. The numbers come from a simulation of 1
+/// to 20 clients and several kinds of quotas: see `admission/tests.rs`.
+mod entry {
+    /// The interval of a client that has not been rejected lately, and the longest.
+    pub(super) const INTERVAL: (f64, f64) = (0.2, 200.0);
+    /// The least interval before it grows by a rejection.
+    pub(super) const AFTER_REJECTION: f64 = 1.4;
+    /// The factor of the first rejection of the requests that were in flight together.
+    pub(super) const GROWTH: f64 = 1.5;
+    /// The factor of an entry that succeeds.
+    pub(super) const SUCCESS: f64 = 0.93;
+    /// How fast the interval shrinks. The rate grows with the square of the time since the last
+    /// rejection, and is doubled after `DOUBLED`.
+    pub(super) const DECAY: f64 = 0.0125;
+    pub(super) const DOUBLED: f64 = 25.0;
+    /// The interval above which places are given up after a number of successes each.
+    pub(super) const CONTENDED: f64 = 1.0;
+    pub(super) const TURN: f64 = 25.0;
+    /// Up to this number of places, a client with more places enters less often, and gives up its
+    /// places as often.
+    pub(super) const FEW: f64 = 2.5;
+}
+
+/// The bounds of the duration of a call, in seconds. Shorter calls are not paced any faster.
+const CALL_TIME: (f64, f64) = (0.1, 30.0);
+const UNKNOWN_CALL_TIME: f64 = 0.5;
+
+/// How long `Retry-After` may delay the entries of the whole client.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// The failures, beyond those that successes make up for, from which most requests fail.
+const FAILING: f64 = 3.0;
+/// How many failures a success makes up for.
+const SUCCESS: f64 = 2.0;
+
+/// The time between probes: grows from the first to the second.
+const PROBE_INTERVAL: (f64, f64) = (0.25, 2.0);
+
+/// How long a call is held at least: time for a few probes.
+const MIN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A request in flight.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slot {
+    started: Instant,
+    is_entry: bool,
+}
+
+/// Who asks to send a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caller {
+    NewCall,
+    /// A call after its backoff, and whether it kept its place.
+    Retry {
+        has_place: bool,
+    },
+}
+
+/// Why a request must wait, and until when, if that is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wait(pub(crate) Option<Instant>);
+
+/// The limits of a client and its clones.
+#[derive(Debug)]
+pub(crate) struct Control {
+    max: usize,
+    restricted: bool,
+    places: usize,
+    in_flight: usize,
+    /// Places of calls that wait for their backoff.
+    held: usize,
+    /// Calls that wait for a place after their backoff.
+    resuming: usize,
+    /// The places of streamed responses, and when they were last read.
+    leases: Vec<(u64, Instant)>,
+    last_lease: u64,
+    opening: Option<Opening>,
+    /// Seconds, or 0 before the first success.
+    call_time: f64,
+    /// Whether the server has ever accepted a request. Otherwise it is more likely that the client
+    /// is misconfigured than that the server is down.
+    has_worked: bool,
+    entry_interval: f64,
+    interval_updated: Option<Instant>,
+    next_entry: Option<Instant>,
+    /// The first rejection of the last group that was in flight together.
+    last_rejection: Option<Instant>,
+    /// The fewest places that the group leaves.
+    min_places: usize,
+    /// How much of a place its successes have used up.
+    turn: f64,
+    health: Health,
+    /// The configured rate limit.
+    spacing: Option<Duration>,
+    next_start: Option<Instant>,
+    random: u64,
+}
+
+/// The places of a client that has just started: doubled at intervals, and one more for each
+/// success.
+#[derive(Debug)]
+struct Opening {
+    since: Option<Instant>,
+    successes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Health {
+    /// Failures, minus those that later successes make up for.
+    failures: f64,
+    failing_since: Option<Instant>,
+    /// How many times the places are halved.
+    brake: u32,
+    braked_at: Option<Instant>,
+    next_probe: Option<Instant>,
+    probe_interval: f64,
+}
+
+impl Control {
+    pub(crate) fn new(max: Option<usize>, spacing: Option<Duration>, seed: u64) -> Self {
+        let max = max.unwrap_or(UNLIMITED).max(1);
+        Self {
+            max,
+            restricted: false,
+            places: max,
+            in_flight: 0,
+            held: 0,
+            resuming: 0,
+            leases: Vec::new(),
+            last_lease: 0,
+            opening: (max != UNLIMITED).then_some(Opening {
+                since: None,
+                successes: 0,
+            }),
+            call_time: 0.0,
+            has_worked: false,
+            entry_interval: entry::INTERVAL.0,
+            interval_updated: None,
+            next_entry: None,
+            last_rejection: None,
+            min_places: 0,
+            turn: 0.0,
+            health: Health::default(),
+            spacing,
+            next_start: None,
+            // Must not be zero.
+            random: seed | 1,
+        }
+    }
+
+    /// Returns the current concurrency limit, if there is one.
+    pub(crate) fn limit(&self) -> Option<usize> {
+        (self.max != UNLIMITED).then(|| self.places.max(1))
+    }
+
+    fn max(&self) -> usize {
+        if self.restricted {
+            self.max.min(RESTRICTED)
+        } else {
+            self.max
+        }
+    }
+
+    /// Enters or leaves restricted mode. Returns the new limit if it was lowered.
+    pub(crate) fn set_restricted(&mut self, restricted: bool) -> Option<usize> {
+        self.restricted = restricted && self.max != UNLIMITED;
+        let lowered = self.places > self.max();
+        self.places = self.places.min(self.max());
+        lowered.then_some(self.places)
+    }
+
+    /// Returns whether most requests fail. Such failures are not the fault of a request.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.has_worked && self.health.failures >= FAILING
+    }
+
+    /// Returns whether rejections by a rate limit are not the fault of a request: other processes
+    /// use the quota.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.has_worked && self.max != UNLIMITED
+    }
+
+    /// Returns since when all requests but probes are held, if they are.
+    pub(crate) fn outage(&self) -> Option<Instant> {
+        let is_outage = self.health.brake > 0 && self.braked() == 0;
+        self.health.failing_since.filter(|_| is_outage)
+    }
+
+    /// Returns until when a call that has waited since `waiting` is held in an outage.
+    pub(crate) fn held_until(&self, waiting: Instant, patience: Duration) -> Option<Instant> {
+        let at = self.outage()?.checked_add(patience)?;
+        Some(at.max(waiting.checked_add(MIN_PATIENCE)?))
+    }
+
+    /// Starts a request, or returns why it must wait.
+    pub(crate) fn start(&mut self, caller: Caller, now: Instant) -> Result<Slot, Wait> {
+        let rate = self.check_rate(now)?;
+        let has_place = caller == Caller::Retry { has_place: true };
+        let is_new = caller == Caller::NewCall;
+        let mut is_entry = false;
+        if self.outage().is_some() {
+            if is_new && self.in_flight + self.held >= self.places.max(1) {
+                return Err(Wait(None));
+            }
+            self.check_probe(now)?;
+        } else if is_new && self.resuming > 0 {
+            return Err(Wait(None));
+        } else if let Some(until) = self.lacks_place(is_new, now) {
+            self.enter(until, now)?;
+            is_entry = true;
+        }
+        self.next_start = rate;
+        if let Some(opening) = &mut self.opening {
+            opening.since.get_or_insert(now);
+        }
+        self.held -= usize::from(has_place);
+        self.in_flight += 1;
+        Ok(Slot {
+            started: now,
+            is_entry,
+        })
+    }
+
+    /// Returns when the next request may start after this one, as configured.
+    fn check_rate(&self, now: Instant) -> Result<Option<Instant>, Wait> {
+        let Some(spacing) = self.spacing else {
+            return Ok(None);
+        };
+        let at = match self.next_start {
+            Some(at) if at > now => return Err(Wait(Some(at))),
+            Some(at) => at.max(now.checked_sub(BURST).unwrap_or(now)),
+            None => now,
+        };
+        // Saturates: an interval may be longer than `Instant` can represent.
+        Ok(at.checked_add(spacing).or(Some(at)))
+    }
+
+    fn check_probe(&mut self, now: Instant) -> Result<(), Wait> {
+        if self.health.next_probe.is_some_and(|at| now < at) {
+            return Err(Wait(self.health.next_probe));
+        }
+        self.schedule_probe(now);
+        let interval = &mut self.health.probe_interval;
+        *interval = (*interval * 1.5).min(PROBE_INTERVAL.1);
+        Ok(())
+    }
+
+    fn schedule_probe(&mut self, now: Instant) {
+        let wait = self.health.probe_interval * (0.5 + 0.5 * self.random());
+        self.health.next_probe = Some(now + Duration::from_secs_f64(wait));
+    }
+
+    /// Returns until when no place is available, if none is. `Wait(None)` if until another request
+    /// ends.
+    fn lacks_place(&mut self, is_new: bool, now: Instant) -> Option<Wait> {
+        let others = if is_new { self.held } else { 0 };
+        if self.in_flight + others < self.open_places(now) {
+            return None;
+        }
+        // The leases are in the order of their expiry.
+        let expired = self
+            .leases
+            .iter()
+            .take_while(|(_, read)| now >= *read + LEASE);
+        let expired = expired.count();
+        self.leases.drain(..expired);
+        self.in_flight -= expired;
+        if self.in_flight + others < self.open_places(now) {
+            return None;
+        }
+        Some(Wait(self.leases.first().map(|(_, read)| *read + LEASE)))
+    }
+
+    /// Returns how many places may be used now.
+    fn open_places(&mut self, now: Instant) -> usize {
+        if self.health.brake > 0 {
+            return self.braked();
+        }
+        let Some(open) = self.opened(now) else {
+            return self.places;
+        };
+        if open >= self.places {
+            self.opening = None;
+        }
+        open.min(self.places)
+    }
+
+    /// Returns how many places are open, unless all are.
+    fn opened(&self, now: Instant) -> Option<usize> {
+        let opening = self.opening.as_ref()?;
+        let elapsed = opening.since.map_or(Duration::ZERO, |since| now - since);
+        let doubled = (elapsed.as_millis() / OPENING_INTERVAL.as_millis()).min(32) as u32;
+        let first = (self.max / 20).max(2) << doubled;
+        Some(first.saturating_add(opening.successes))
+    }
+
+    fn braked(&self) -> usize {
+        let halved = self
+            .places
+            .clamp(1, MAX_BRAKED)
+            .checked_shr(self.health.brake);
+        halved.unwrap_or(0)
+    }
+
+    /// Adds a place, or more if there are many. Returns until when it must wait otherwise.
+    fn enter(&mut self, wait: Wait, now: Instant) -> Result<(), Wait> {
+        let at = if self.health.brake > 0 {
+            return Err(wait);
+        } else if self.opening.is_some() {
+            Some(now + OPENING_INTERVAL / 5)
+        } else if self.places >= self.max() {
+            return Err(wait);
+        } else {
+            self.next_entry.filter(|at| now < *at)
+        };
+        if let Some(at) = at {
+            return Err(Wait(Some(wait.0.map_or(at, |until| until.min(at)))));
+        }
+        self.update_interval(now);
+        self.places = (self.places + (self.places / 5).max(1)).min(self.max());
+        self.schedule_entry(now);
+        Ok(())
+    }
+
+    /// Shrinks the interval by the time that has passed.
+    fn update_interval(&mut self, now: Instant) {
+        let calls = |since: Option<Instant>| {
+            since.map_or(0.0, |at| (now - at).as_secs_f64() / self.call_time())
+        };
+        let quiet = calls(self.last_rejection) / entry::DOUBLED;
+        let decay = entry::DECAY * calls(self.interval_updated) * (1.0 + quiet * quiet);
+        self.entry_interval = (self.entry_interval * (-decay).exp()).max(entry::INTERVAL.0);
+        self.interval_updated = Some(now);
+    }
+
+    fn schedule_entry(&mut self, now: Instant) {
+        let few = 1.0 + (self.places as f64).min(entry::FEW);
+        let jitter = 0.5 + self.random();
+        let wait = self.entry_interval * self.call_time() * few * jitter;
+        let at = now + Duration::from_secs_f64(wait);
+        self.next_entry = Some(self.next_entry.map_or(at, |next| next.max(at)));
+    }
+
+    /// Returns the duration of a call in seconds.
+    fn call_time(&self) -> f64 {
+        if self.call_time == 0.0 {
+            UNKNOWN_CALL_TIME
+        } else {
+            self.call_time.clamp(CALL_TIME.0, CALL_TIME.1)
+        }
+    }
+
+    /// Records that the server accepted a request, successful or not.
+    pub(crate) fn accepted(&mut self, slot: Slot) {
+        self.has_worked = true;
+        self.recover(slot);
+    }
+
+    /// Records that the server responded.
+    fn recover(&mut self, slot: Slot) {
+        let health = &mut self.health;
+        if health.failures == 0.0 && health.brake == 0 {
+            return;
+        }
+        // Requests that started before the failures say nothing about them.
+        if health
+            .failing_since
+            .is_some_and(|since| slot.started < since)
+        {
+            return;
+        }
+        health.failures = (health.failures - SUCCESS).max(0.0);
+        if health.brake > 0 && health.braked_at.is_none_or(|at| slot.started >= at) {
+            health.brake /= 2;
+            health.probe_interval = PROBE_INTERVAL.0;
+        }
+        if health.brake == 0 && health.failures == 0.0 {
+            health.failing_since = None;
+        }
+    }
+
+    /// Records that a request succeeded.
+    pub(crate) fn succeeded(&mut self, slot: Slot, now: Instant) {
+        self.accepted(slot);
+        let seconds = (now - slot.started).as_secs_f64();
+        self.call_time = if self.call_time == 0.0 {
+            seconds
+        } else {
+            self.call_time + (seconds - self.call_time) / 16.0
+        };
+        if let Some(opening) = &mut self.opening {
+            opening.successes += 1;
+        }
+        if self.last_rejection.is_some() {
+            self.take_turn(slot, now);
+        }
+    }
+
+    /// Uses up part of a place, so that processes take turns.
+    fn take_turn(&mut self, slot: Slot, now: Instant) {
+        self.update_interval(now);
+        if slot.is_entry {
+            self.entry_interval = (self.entry_interval * entry::SUCCESS).max(entry::INTERVAL.0);
+        }
+        if self.entry_interval <= entry::CONTENDED {
+            return;
+        }
+        // Many places are given up more slowly.
+        let places = (self.places as f64).max(1.0);
+        self.turn += (entry::FEW / places).sqrt().min(1.0) / entry::TURN;
+        if self.turn >= 1.0 {
+            self.turn -= 1.0;
+            self.places = self.places.saturating_sub(1);
+            if self.places == 0 {
+                self.entry_interval = (self.entry_interval * entry::GROWTH).min(entry::INTERVAL.1);
+                self.schedule_entry(now);
+            }
+        }
+    }
+
+    /// Records that a request was rejected by a rate limit. Returns whether the call keeps its
+    /// place for the retry, and the new limit if it was lowered for the first of the requests that
+    /// were in flight together.
+    pub(crate) fn rejected(
+        &mut self,
+        slot: Slot,
+        retry_after: Duration,
+        now: Instant,
+    ) -> (bool, Option<usize>) {
+        self.recover(slot);
+        self.in_flight -= 1;
+        if self.max == UNLIMITED {
+            self.held += 1;
+            return (true, None);
+        }
+        if let Some(open) = self.opened(now) {
+            self.places = self.places.min(open);
+            self.opening = None;
+        }
+        let is_first = self.last_rejection.is_none_or(|at| slot.started > at);
+        self.update_interval(now);
+        if is_first {
+            self.last_rejection = Some(now);
+            self.min_places = self.places / 2;
+            let interval = self.entry_interval.max(entry::AFTER_REJECTION);
+            self.entry_interval = (interval * entry::GROWTH).min(entry::INTERVAL.1);
+        }
+        let before = self.places;
+        self.places = before.saturating_sub(1).max(self.min_places.min(before));
+        if is_first {
+            self.places -= ((self.places as f64).sqrt() * 0.6) as usize;
+        }
+        self.schedule_entry(now);
+        if let Some(at) = now.checked_add(retry_after.min(MAX_RETRY_AFTER)) {
+            self.next_entry = self.next_entry.max(Some(at));
+        }
+        let keeps_place = self.places == before;
+        self.held += usize::from(keeps_place);
+        (
+            keeps_place,
+            (is_first && !keeps_place).then(|| self.places.max(1)),
+        )
+    }
+
+    /// Records that a request failed in another way: no response, or a server error. The call
+    /// keeps its place for the retry. Returns whether this is the beginning of an outage.
+    pub(crate) fn failed(&mut self, slot: Slot, now: Instant) -> bool {
+        self.in_flight -= 1;
+        self.held += 1;
+        let was_outage = self.outage().is_some();
+        let health = &mut self.health;
+        health.failing_since.get_or_insert(now);
+        health.failures = (health.failures + 1.0).min(FAILING + 1.0);
+        let is_first = health.braked_at.is_none_or(|at| slot.started >= at);
+        if !self.is_failing() || was_outage || self.health.brake > 0 && !is_first {
+            return false;
+        }
+        self.health.brake += 1;
+        self.health.braked_at = Some(now);
+        let is_outage = self.outage().is_some();
+        if is_outage {
+            self.health.probe_interval = PROBE_INTERVAL.0;
+            self.schedule_probe(now);
+        }
+        is_outage
+    }
+
+    /// Returns whether rate limits have lowered the limit.
+    pub(crate) fn is_reduced(&self) -> bool {
+        self.places < self.max
+    }
+
+    /// Records that a call waits for a place after its backoff.
+    pub(crate) fn resume(&mut self) {
+        self.resuming += 1;
+    }
+
+    pub(crate) fn resumed(&mut self) {
+        self.resuming -= 1;
+    }
+
+    pub(crate) fn end_request(&mut self) {
+        self.in_flight -= 1;
+    }
+
+    pub(crate) fn give_up_place(&mut self) {
+        self.held -= 1;
+    }
+
+    /// Turns the place of a request into that of a streamed response. Returns its ID.
+    pub(crate) fn lease(&mut self, now: Instant) -> u64 {
+        self.last_lease += 1;
+        self.leases.push((self.last_lease, now));
+        self.last_lease
+    }
+
+    /// Extends the lease of a streamed response that was read, unless it has expired.
+    pub(crate) fn renew_lease(&mut self, id: u64, now: Instant) {
+        if self.remove_lease(id) {
+            self.leases.push((id, now));
+        }
+    }
+
+    pub(crate) fn end_lease(&mut self, id: u64) {
+        self.in_flight -= usize::from(self.remove_lease(id));
+    }
+
+    fn remove_lease(&mut self, id: u64) -> bool {
+        let at = self.leases.iter().position(|(other, _)| *other == id);
+        at.map(|at| self.leases.remove(at)).is_some()
+    }
+
+    /// Returns a random number in [0, 1), by xorshift.
+    fn random(&mut self) -> f64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
