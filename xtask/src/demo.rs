@@ -113,7 +113,7 @@ async fn connect_and_compute(builder: EarthEngineBuilder) -> Outcome {
         .map(|path| format!(", {}", path.display()));
     row(
         "source",
-        &format!("{}{}", credentials.origin(), path.unwrap_or_default()),
+        &format!("{}{}", credentials.source(), path.unwrap_or_default()),
     );
     for warning in credentials.warnings() {
         row("warning", &warning.message);

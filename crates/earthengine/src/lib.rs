@@ -57,8 +57,8 @@ pub use ee_token as token;
 pub use ee_credentials::{Credentials, Environment};
 pub use ee_init::{
     ApiState, Check, CheckStatus, Diagnosis, EarthEngine, EarthEngineBuilder, Error, ErrorKind,
-    Found, ListedProject, LoginStatus, Method, Project, ProjectSource, Registration, VerifyLevel,
-    check_project,
+    FoundCredentials, ListedProject, LoginStatus, Method, Project, ProjectSource, Registration,
+    VerifyLevel, check_project,
 };
 pub use ee_rest::{
     Asset, AssetName, AssetUpdate, Assets, Batch, BatchResponse, Export, ExportKind, IamPolicy,

@@ -330,7 +330,7 @@ impl Credentials {
     }
 
     /// Returns where the credential was found.
-    pub fn origin(&self) -> CredentialSource {
+    pub fn source(&self) -> CredentialSource {
         self.0.origin
     }
 
@@ -540,7 +540,7 @@ mod tests {
         let token = AccessToken::new("ya29.canary").unwrap();
         let credentials = Credentials::from_token(token.clone());
         assert!(credentials.token().await.unwrap().secret_eq(&token));
-        assert_eq!(credentials.origin().as_str(), "caller");
+        assert_eq!(credentials.source().as_str(), "caller");
         assert!(!format!("{credentials:?}").contains("canary"));
         let expired = token.with_expiry(chrono::Utc::now() - chrono::TimeDelta::seconds(1));
         let error = Credentials::from_token(expired).token().await.unwrap_err();

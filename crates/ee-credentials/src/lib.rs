@@ -9,7 +9,7 @@
 //!
 //! # async fn f() -> Result<(), ee_credentials::Error> {
 //! let credentials = Credentials::find_default().await?;
-//! println!("{} from {}", credentials.kind(), credentials.origin());
+//! println!("{} from {}", credentials.kind(), credentials.source());
 //! let token = credentials.token().await?;
 //! # let _ = token; Ok(()) }
 //! ```
@@ -38,7 +38,7 @@ pub use credentials::Credentials;
 pub use discovery::config::{CredentialConfig, CredentialLocation};
 pub use discovery::environment::{Environment, Platform};
 pub use discovery::step::{SearchOutcome, SearchStep};
-pub use discovery::{Found, Search};
+pub use discovery::{FoundCredentials, Search};
 #[doc(inline)]
 pub use ee_token::internal::{SDK_PROJECTS, is_google_sdk_project};
 pub use error::{Error, ErrorKind};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ee_credentials::internal::{network_settings, without_blocking};
 use ee_credentials::{
-    CredentialOptions, CredentialSource, Credentials, Environment, Found, Search,
+    CredentialOptions, CredentialSource, Credentials, Environment, FoundCredentials, Search,
 };
 use ee_rest::internal::with_project_origin;
 use ee_rest::{Auth, Client, ClientBuilder};
@@ -355,7 +355,7 @@ impl EarthEngineBuilder {
     /// Returns [`NoCredentials`](crate::ErrorKind::NoCredentials) or
     /// [`InvalidCredentials`](crate::ErrorKind::InvalidCredentials), or another error if the
     /// environment is invalid.
-    pub async fn find_credentials(self) -> Result<Found, Error> {
+    pub async fn find_credentials(self) -> Result<FoundCredentials, Error> {
         let (_, found) = self.find(&self.search_environment()).await?;
         Ok(found)
     }
@@ -410,7 +410,7 @@ impl EarthEngineBuilder {
     pub(crate) async fn find(
         &self,
         environment: &Environment,
-    ) -> Result<(HttpClient, Found), Error> {
+    ) -> Result<(HttpClient, FoundCredentials), Error> {
         let endpoints = self.hosts(environment)?;
         if !self.has_own_http_client() {
             environment.check_certificate_paths()?;
@@ -454,7 +454,7 @@ impl EarthEngineBuilder {
         &self,
         environment: &Environment,
         http: &HttpClient,
-    ) -> Result<Found, ee_credentials::Error> {
+    ) -> Result<FoundCredentials, ee_credentials::Error> {
         let options = self.options.clone().with_http_client(http.clone());
         #[cfg(feature = "disk-cache")]
         let options = if self.disk_cache {

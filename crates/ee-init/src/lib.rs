@@ -35,7 +35,7 @@ mod verify;
 pub use builder::EarthEngineBuilder;
 pub use doctor::{Check, CheckStatus, Diagnosis};
 pub use earth_engine::{ConnectStats, EarthEngine};
-pub use ee_credentials::Found;
+pub use ee_credentials::FoundCredentials;
 pub use ee_rest::Registration;
 pub use error::{Error, ErrorKind};
 pub use http::Method;

@@ -1,6 +1,6 @@
 //! The status of a login: its principal and scopes.
 
-use ee_credentials::{CredentialKind, Credentials, Found, Warning};
+use ee_credentials::{CredentialKind, Credentials, FoundCredentials, Warning};
 use ee_token::{AccessToken, Scopes};
 
 use crate::project::resolve::{ProjectInputs, SDK_PROJECT_IGNORED, resolve};
@@ -11,7 +11,7 @@ use crate::{EarthEngineBuilder, Error, ErrorKind, Project, scope_check};
 #[non_exhaustive]
 pub struct LoginStatus {
     /// The credentials and the result of each search step.
-    pub found: Found,
+    pub found: FoundCredentials,
     /// A token. `None` for an API key.
     pub token: Option<AccessToken>,
     /// The granted scopes. Empty if unknown.

@@ -109,7 +109,7 @@ fn insufficient(credentials: &Credentials, granted: &Scopes) -> Error {
         format!(
             "the credentials ({} from {}) only have the scopes {granted}, but Earth Engine needs earthengine or cloud-platform",
             credentials.kind(),
-            credentials.origin(),
+            credentials.source(),
         ),
     )
     .with_remedy(obtain(credentials.kind()));

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use earthengine::Credentials;
-use earthengine::credentials::{CredentialOptions, Error, Found, Search};
+use earthengine::credentials::{CredentialOptions, Error, FoundCredentials, Search};
 use earthengine::token::HttpClient;
 use earthengine::{Endpoints, Environment};
 use serde_json::{Value, json};
@@ -120,7 +120,7 @@ async fn malformed_credential_files_leak_nothing() {
 }
 
 /// Searches for credentials where a variable names this file.
-async fn find(path: &Path) -> Result<Found, Error> {
+async fn find(path: &Path) -> Result<FoundCredentials, Error> {
     let environment = Environment::empty()
         .with_var("GOOGLE_APPLICATION_CREDENTIALS", path.to_str().unwrap())
         .with_var("NO_GCE_CHECK", "true");

@@ -35,7 +35,7 @@ fn as_json(ee: &EarthEngine) -> Value {
     let credentials = ee.credentials();
     let mut credential = json!({
         "kind": credentials.kind().as_str(),
-        "source": credentials.origin().as_str(),
+        "source": credentials.source().as_str(),
     });
     if let Some(principal) = credentials.principal() {
         credential["principal"] = json!(principal);
@@ -66,7 +66,7 @@ fn render_text(ee: &EarthEngine) -> String {
         "credential    {}{} ({}{})\nproject       {} ({})\nregistration  {}\n{requests} request{} in {:.0} ms\n",
         credentials.kind(),
         principal.unwrap_or_default(),
-        credentials.origin(),
+        credentials.source(),
         path.unwrap_or_default(),
         ee.project().id,
         ee.project().source,

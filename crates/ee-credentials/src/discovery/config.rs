@@ -227,7 +227,7 @@ impl Credentials {
     }
 
     fn config_location(&self) -> Result<CredentialLocation, Error> {
-        Ok(match (self.origin(), self.path()) {
+        Ok(match (self.source(), self.path()) {
             (CredentialSource::EnvEarthEngineToken, _) => {
                 CredentialLocation::Variable(EARTHENGINE_TOKEN.into())
             }

@@ -75,7 +75,7 @@ enum Given {
 /// The result of a [`Search`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Found {
+pub struct FoundCredentials {
     /// The credentials.
     pub credentials: Credentials,
     /// The steps of the search, in its order.
@@ -186,7 +186,7 @@ impl Search {
     ///
     /// # Panics
     /// If it has to wait on a tokio runtime without a time driver.
-    pub async fn find(&self) -> Result<Found, Error> {
+    pub async fn find(&self) -> Result<FoundCredentials, Error> {
         let allowed = self.allowed_sources()?;
         let allowed = allowed.as_deref().filter(|allowed| !allowed.is_empty());
         let is_allowed =
@@ -239,7 +239,7 @@ impl Search {
                 let credentials = warnings
                     .into_iter()
                     .fold(credentials, Credentials::with_warning);
-                Ok(Found {
+                Ok(FoundCredentials {
                     credentials,
                     searched,
                 })

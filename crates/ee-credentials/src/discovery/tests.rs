@@ -66,10 +66,10 @@ async fn found(environment: Environment) -> (CredentialKind, &'static str) {
         .iter()
         .find(|s| s.outcome == SearchOutcome::Found)
         .unwrap();
-    assert_eq!(step.name, credentials.origin().as_str());
+    assert_eq!(step.name, credentials.source().as_str());
     assert_eq!(step.path.as_deref(), credentials.path());
     assert!(!format!("{found:?}").contains("canary"));
-    (credentials.kind(), credentials.origin().as_str())
+    (credentials.kind(), credentials.source().as_str())
 }
 
 async fn broken(environment: Environment) -> Error {
@@ -121,20 +121,20 @@ async fn sources_are_searched_in_order() {
         .find()
         .await
         .unwrap();
-    assert_eq!(given.credentials.origin(), CredentialSource::Explicit);
+    assert_eq!(given.credentials.source(), CredentialSource::Explicit);
     let given = search(environment.clone())
         .with_json(USER)
         .find()
         .await
         .unwrap();
-    assert_eq!(given.credentials.origin(), CredentialSource::Explicit);
+    assert_eq!(given.credentials.source(), CredentialSource::Explicit);
     let mine = Credentials::from_api_key("AIza-canary");
     let given = search(environment)
         .with_credentials(mine)
         .find()
         .await
         .unwrap();
-    assert_eq!(given.credentials.origin(), CredentialSource::InMemory);
+    assert_eq!(given.credentials.source(), CredentialSource::InMemory);
     let outcomes: Vec<_> = given.searched.iter().map(|s| s.outcome.as_str()).collect();
     assert_eq!(
         outcomes,
@@ -329,7 +329,7 @@ async fn login_file_without_a_login_is_skipped() {
     ] {
         home.earthengine(text);
         let found = search(home.environment()).find().await.unwrap();
-        assert_eq!(found.credentials.origin(), CredentialSource::GcloudAdc);
+        assert_eq!(found.credentials.source(), CredentialSource::GcloudAdc);
         assert!(
             matches!(&found.searched[2].outcome, SearchOutcome::NotFound(why) if why.contains("no login"))
         );
@@ -504,11 +504,11 @@ async fn search_is_restricted_to_the_named_sources() {
             .find()
             .await
             .unwrap();
-        assert_eq!(given.credentials.origin(), CredentialSource::Explicit);
+        assert_eq!(given.credentials.source(), CredentialSource::Explicit);
     }
     let given = search(restricted("metadata_server")).with_sources([CredentialSource::GcloudAdc]);
     assert_eq!(
-        given.find().await.unwrap().credentials.origin(),
+        given.find().await.unwrap().credentials.source(),
         CredentialSource::GcloudAdc
     );
 }

@@ -40,7 +40,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 /// let flow = LoginFlow::new(environment, http).mode(LoginMode::Localhost { port: None });
 /// match flow.run(&Window, &browser).await? {
 ///     LoginOutcome::LoggedIn(saved) => println!("{}", saved.path.display()),
-///     LoginOutcome::AlreadyLoggedIn(credentials) => println!("{}", credentials.origin()),
+///     LoginOutcome::AlreadyLoggedIn(credentials) => println!("{}", credentials.source()),
 ///     _ => {}
 /// }
 /// # Ok(()) }

@@ -69,7 +69,7 @@ fn description(credentials: &Credentials) -> String {
     if let Some(principal) = credentials.principal() {
         text += &format!(", {principal}");
     }
-    text += &format!(" ({})", credentials.origin());
+    text += &format!(" ({})", credentials.source());
     text
 }
 

@@ -241,7 +241,7 @@ fn as_json(outcome: &LoginOutcome, global: &Global) -> Value {
         LoginOutcome::AlreadyLoggedIn(credentials) => {
             let mut credential = json!({
                 "kind": credentials.kind().as_str(),
-                "source": credentials.origin().as_str(),
+                "source": credentials.source().as_str(),
             });
             if let Some(path) = credentials.path() {
                 credential["path"] = path_json(path);
@@ -298,7 +298,7 @@ fn render_existing(credentials: &Credentials) -> String {
     format!(
         "already logged in: {} ({}{}); use --force to log in again\n",
         credentials.kind(),
-        credentials.origin(),
+        credentials.source(),
         path.unwrap_or_default()
     )
 }

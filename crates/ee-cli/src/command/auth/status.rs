@@ -27,7 +27,7 @@ fn as_json(status: &LoginStatus) -> Value {
     let credentials = &status.found.credentials;
     let mut credential = json!({
         "kind": credentials.kind().as_str(),
-        "source": credentials.origin().as_str(),
+        "source": credentials.source().as_str(),
     });
     if let Some(path) = credentials.path() {
         credential["path"] = path_json(path);
@@ -68,8 +68,8 @@ fn render_text(status: &LoginStatus) -> String {
     line(
         "source",
         &match credentials.path() {
-            Some(path) => format!("{} ({})", display_path(path), credentials.origin()),
-            None => credentials.origin().to_string(),
+            Some(path) => format!("{} ({})", display_path(path), credentials.source()),
+            None => credentials.source().to_string(),
         },
     );
     if let Some(principal) = &status.principal {

@@ -112,7 +112,7 @@ async fn worker_finds_each_location() {
         let settings = serde_json::to_value(here.to_config().unwrap()).unwrap();
         assert_eq!(settings["found"], location);
         let loaded = machine.round_trip(&here, environment).await;
-        assert_eq!(loaded.origin(), here.origin());
+        assert_eq!(loaded.source(), here.source());
         loaded.token().await.unwrap();
     }
     machine.file(
@@ -218,7 +218,7 @@ async fn worker_uses_its_own_metadata_account() {
     let search = Search::new(environment.clone(), machine.options());
     let here = search.find().await.unwrap().credentials;
     let loaded = machine.round_trip(&here, &environment).await;
-    assert_eq!(loaded.origin(), CredentialSource::MetadataServer);
+    assert_eq!(loaded.source(), CredentialSource::MetadataServer);
     loaded.token().await.unwrap();
 }
 

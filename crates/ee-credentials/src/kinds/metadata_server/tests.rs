@@ -39,7 +39,7 @@ async fn detected_metadata_server_returns_token_and_project() {
     let (emulator, options) = machine().await;
     let credentials = server(&with_probe(), &options).await.unwrap();
     assert_eq!(credentials.kind(), CredentialKind::MetadataServer);
-    assert_eq!(credentials.origin().as_str(), "metadata_server");
+    assert_eq!(credentials.source().as_str(), "metadata_server");
     let token = credentials.token().await.unwrap();
     assert!(token.expires_at().unwrap() > Utc::now() + TimeDelta::minutes(30));
     let project = credentials.fetch_metadata_project().await.unwrap();
