@@ -28,6 +28,7 @@ pub struct Project {
     pub(crate) error: Option<GoogleError>,
     pub(crate) missing_permissions: BTreeSet<String>,
     pub(crate) max_concurrent_exports: Option<u32>,
+    pub(crate) free_quota: Option<String>,
     pub(crate) quota_status: Option<String>,
     pub(crate) init_message: Option<String>,
 }
@@ -49,6 +50,7 @@ impl Project {
             error: None,
             missing_permissions: BTreeSet::new(),
             max_concurrent_exports: None,
+            free_quota: None,
             quota_status: None,
             init_message: None,
         }
@@ -131,6 +133,14 @@ impl Project {
     #[must_use]
     pub fn max_concurrent_exports(mut self, exports: u32) -> Self {
         self.max_concurrent_exports = Some(exports);
+        self
+    }
+
+    /// Sets the tier of noncommercial use in the response to `config`, such as
+    /// `FREE_QUOTA_STANDARD`.
+    #[must_use]
+    pub fn free_quota(mut self, tier: impl Into<String>) -> Self {
+        self.free_quota = Some(tier.into());
         self
     }
 

@@ -326,6 +326,7 @@ impl EarthEngineBuilder {
         let verified = verify(self.verify, &client, &project, self.max_wait).await;
         let Verified {
             registration,
+            tier,
             init_message,
         } = match verified {
             Ok(verified) => verified,
@@ -341,6 +342,7 @@ impl EarthEngineBuilder {
             searched: found.searched,
             project,
             registration,
+            tier,
             init_message,
             stats: ConnectStats {
                 requests: http.request_count(),

@@ -39,6 +39,7 @@ pub(crate) struct Inner {
     pub(crate) searched: Vec<SearchStep>,
     pub(crate) project: Project,
     pub(crate) registration: Registration,
+    pub(crate) tier: Option<String>,
     pub(crate) init_message: Option<String>,
     pub(crate) stats: ConnectStats,
 }
@@ -66,6 +67,11 @@ impl EarthEngine {
     /// Returns how the project is registered for Earth Engine.
     pub fn registration(&self) -> &Registration {
         &self.0.registration
+    }
+
+    /// Returns the project's tier of noncommercial use, such as `standard`, if the server reports it.
+    pub fn tier(&self) -> Option<&str> {
+        self.0.tier.as_deref()
     }
 
     /// Returns the message that Earth Engine asks clients to show at start-up, if any.

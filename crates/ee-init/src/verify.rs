@@ -36,6 +36,7 @@ const MAX_WAIT: Duration = Duration::from_secs(20);
 /// The result of a successful verification.
 pub(crate) struct Verified {
     pub(crate) registration: Registration,
+    pub(crate) tier: Option<String>,
     /// The message that Earth Engine asks clients to show at start-up.
     pub(crate) init_message: Option<String>,
 }
@@ -44,6 +45,7 @@ impl Verified {
     fn without_message(registration: Registration) -> Self {
         Self {
             registration,
+            tier: None,
             init_message: None,
         }
     }
@@ -91,6 +93,7 @@ async fn read_config(client: &Client) -> Result<Verified, ee_rest::Error> {
     let response = client.request(Method::GET, "config").send().await?;
     let config: ProjectConfig = response.json()?;
     Ok(Verified {
+        tier: config.tier(),
         registration: config.registration_state,
         init_message: response.init_message().map(Cow::into_owned),
     })

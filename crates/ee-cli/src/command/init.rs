@@ -49,6 +49,9 @@ fn as_json(ee: &EarthEngine) -> Value {
         "elapsed_ms": ee.connect_stats().elapsed.as_secs_f64() * 1000.0,
         "warnings": warnings_as_json(ee.warnings()),
     });
+    if let Some(tier) = ee.tier() {
+        json["tier"] = json!(tier);
+    }
     if let Some(message) = ee.init_message() {
         json["init_message"] = json!(message);
     }
@@ -63,7 +66,7 @@ fn render_text(ee: &EarthEngine) -> String {
         .map(|path| format!(", {}", display_path(path)));
     let requests = ee.connect_stats().requests;
     format!(
-        "credential    {}{} ({}{})\nproject       {} ({})\nregistration  {}\n{requests} request{} in {:.0} ms\n",
+        "credential    {}{} ({}{})\nproject       {} ({})\nregistration  {}{}\n{requests} request{} in {:.0} ms\n",
         credentials.kind(),
         principal.unwrap_or_default(),
         credentials.source(),
@@ -71,7 +74,15 @@ fn render_text(ee: &EarthEngine) -> String {
         ee.project().id,
         ee.project().source,
         ee.registration(),
+        tier(ee),
         if requests == 1 { "" } else { "s" },
         ee.connect_stats().elapsed.as_secs_f64() * 1000.0,
     )
+}
+
+/// Returns the tier after a comma, if it is known.
+pub(super) fn tier(ee: &EarthEngine) -> String {
+    ee.tier()
+        .map(|tier| format!(", {tier} tier"))
+        .unwrap_or_default()
 }

@@ -13,6 +13,7 @@ use earthengine::{
 use serde_json::{Value, json};
 
 use crate::cli::{Global, Project, ProjectCommand};
+use crate::command::init::tier;
 use crate::error::{CliError, Phase};
 use crate::output::{
     path_json, print, print_json, print_status, strip_unsafe_chars, warn, warnings_as_json,
@@ -247,19 +248,26 @@ async fn check(global: &Global, id: Option<&str>) -> Result<(), CliError> {
     let ee = builder.connect().await.map_err(init_error)?;
     let (project, registration) = (ee.project(), ee.registration());
     if global.json {
-        return print_json(&json!({
+        let mut json = json!({
             "project": project.id,
             "source": project.source.as_str(),
             "api": ApiState::Enabled.as_str(),
             "registration": registration.as_str(),
             "warnings": warnings_as_json(ee.warnings()),
-        }));
+        });
+        if let Some(tier) = ee.tier() {
+            json["tier"] = json!(tier);
+        }
+        return print_json(&json);
     }
     if !global.quiet {
         warn(ee.warnings());
     }
     print(format!(
-        "{} ({}) is ready: API enabled, {}\n",
-        project.id, project.source, registration
+        "{} ({}) is ready: API enabled, {}{}\n",
+        project.id,
+        project.source,
+        registration,
+        tier(&ee)
     ))
 }

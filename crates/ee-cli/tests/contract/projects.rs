@@ -322,3 +322,23 @@ async fn select_without_a_terminal_suggests_set() {
     );
     assert!(machine.paths().is_empty());
 }
+
+#[tokio::test]
+async fn tier_is_shown_where_the_server_reports_it() {
+    let tiered = Project::new("tiered").free_quota("FREE_QUOTA_STANDARD");
+    let machine = Machine::with_login(|b| b.project(tiered)).await;
+    for command in [&["init"][..], &["project", "check"], &["doctor"]] {
+        for (project, shown) in [("tiered", true), (PROJECT, false)] {
+            let arguments = [command, &["--project", project]].concat();
+            let output = machine.run(&arguments).await;
+            assert_eq!(output.status, 0, "{}", output.stderr);
+            let text = output.stdout;
+            assert_eq!(text.contains(", standard tier"), shown, "{text}");
+        }
+    }
+    let json = machine
+        .run(&["init", "--project", "tiered", "--json"])
+        .await
+        .json();
+    assert_eq!(json["tier"], "standard");
+}

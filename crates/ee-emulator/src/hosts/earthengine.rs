@@ -199,6 +199,9 @@ fn config(shared: &Shared, request: &Request, project: &Project, called: &str) -
         "name": format!("projects/{called}/config"),
         "registrationState": project.registration,
     });
+    if let Some(tier) = &project.free_quota {
+        body["registration"] = json!({"freeQuota": tier});
+    }
     let set = shared.state().content.limits.get(&project.id).copied();
     if let Some(exports) = set.or(project.max_concurrent_exports)
         && is_alpha(request)

@@ -145,7 +145,8 @@ fn config_checks(
     let enabled = || Check::ok("api", format!("enabled in {}", project.id));
     let error = match read {
         Ok(config) => {
-            let check = registration(config.registration_state, project);
+            let tier = config.tier();
+            let check = registration(config.registration_state, tier.as_deref(), project);
             let is_usable = check.status != CheckStatus::Failed;
             report.add(permitted());
             report.add(enabled());
@@ -190,11 +191,17 @@ fn unreadable(who: &str, project: &Project) -> Check {
     )
 }
 
-fn registration(state: Registration, project: &Project) -> Check {
+fn registration(state: Registration, tier: Option<&str>, project: &Project) -> Check {
     const NAME: &str = "registration";
     match state {
         Registration::Commercial => Check::ok(NAME, "for commercial use"),
-        Registration::NotCommercial => Check::ok(NAME, "for noncommercial use"),
+        Registration::NotCommercial => Check::ok(
+            NAME,
+            match tier {
+                Some(tier) => format!("for noncommercial use, {tier} tier"),
+                None => "for noncommercial use".to_owned(),
+            },
+        ),
         Registration::NotRegistered => {
             let origin = Some(project.source.into());
             Check::failed(NAME, &not_registered(&project.id, origin).into())

@@ -58,6 +58,23 @@ pub struct ProjectRegistration {
     pub rest: Map<String, Value>,
 }
 
+impl ProjectConfig {
+    /// Returns the tier of noncommercial use in lower case, such as `standard`, if the server
+    /// reports one.
+    pub fn tier(&self) -> Option<String> {
+        let quota = &self.registration.as_ref()?.free_quota;
+        let tier = quota.strip_prefix("FREE_QUOTA_")?;
+        let is_name = tier.len() <= 64 && tier.bytes().all(is_name_byte);
+        (is_name && !matches!(tier, "UNSPECIFIED" | "NONE"))
+            .then(|| tier.to_ascii_lowercase().replace('_', " "))
+    }
+}
+
+/// Returns whether the byte may be part of a name of the API. Another text could echo a secret.
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'
+}
+
 /// How many exports of a project run at the same time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -102,13 +119,7 @@ impl Registration {
     }
 
     fn from_state(state: String) -> Self {
-        // Only a name is kept, because another text could echo a secret.
-        let is_name = |text: &str| {
-            text.len() <= 64
-                && text
-                    .bytes()
-                    .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
-        };
+        let is_name = |text: &str| text.len() <= 64 && text.bytes().all(is_name_byte);
         match state.as_str() {
             "REGISTERED_COMMERCIALLY" => Self::Commercial,
             "REGISTERED_NOT_COMMERCIALLY" => Self::NotCommercial,
@@ -207,6 +218,30 @@ mod tests {
     }
 
     #[test]
+    fn tier_is_named_as_on_the_registration_page() {
+        let tier = |quota: &str| {
+            let config = json!({"registration": {"freeQuota": quota}});
+            serde_json::from_value::<ProjectConfig>(config)
+                .unwrap()
+                .tier()
+        };
+        assert_eq!(
+            tier("FREE_QUOTA_HIGH_IMPACT").as_deref(),
+            Some("high impact")
+        );
+        for none in [
+            "",
+            "FREE_QUOTA_UNSPECIFIED",
+            "FREE_QUOTA_NONE",
+            "FREE_QUOTA_ya29.x",
+            "X",
+        ] {
+            assert_eq!(tier(none), None, "{none}");
+        }
+        assert_eq!(ProjectConfig::default().tier(), None);
+    }
+
+    #[test]
     fn odd_fields_are_kept_and_fail_nothing() {
         let read = |text: &str| serde_json::from_str::<ProjectConfig>(text).unwrap();
         let null = read(r#"{"registrationState": null}"#);
@@ -215,6 +250,7 @@ mod tests {
             r#"{"registrationState": 7, "registration": {"freeQuota": "FREE_QUOTA_STANDARD", "updateReason": "MANUAL_SYSTEM"}, "new": 1}"#,
         );
         assert_eq!(odd.registration_state, Registration::Unspecified);
+        assert_eq!(odd.tier().as_deref(), Some("standard"));
         let registration = odd.registration.unwrap();
         assert_eq!(registration.free_quota, "FREE_QUOTA_STANDARD");
         assert_eq!(registration.rest["updateReason"], "MANUAL_SYSTEM");
