@@ -141,7 +141,7 @@ impl LoginFlow {
         let session = &self.session;
         let mode = match self.mode {
             Some(mode) => mode,
-            None => LoginMode::detect(&session.environment, browser),
+            None => LoginMode::detect(&session.environment),
         };
         if mode == LoginMode::AppDefault {
             return Ok(LoginOutcome::NotNeeded);

@@ -5,17 +5,16 @@ use std::str::FromStr;
 
 use ee_token::Remedy;
 
-use crate::discovery::program;
 use crate::input::quote::clipped;
 use crate::login::detect::{is_colab, is_jupyter};
-use crate::login::terminal::Browser;
 use crate::{Environment, Error, ErrorKind};
 
 /// How a user logs in. The names match the Python client's `auth_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LoginMode {
-    /// A browser on this machine, redirected to a port of this machine.
+    /// A browser that is redirected to a port of this machine. Without one on this machine, the user
+    /// pastes the address of the page that another machine's browser cannot load.
     Localhost {
         /// The port; 0 selects a free one. `None` selects 8085, or a free one if that is in use.
         port: Option<u16>,
@@ -45,30 +44,23 @@ impl LoginMode {
         }
     }
 
-    /// Selects a mode like the Python client: `colab` in Colab, `notebook` in Jupyter, `localhost`
-    /// with a browser and without gcloud, and `gcloud` otherwise.
+    /// Selects a mode: `colab` in Colab, `notebook` in Jupyter, and `localhost` elsewhere. Unlike
+    /// the Python client, it never selects `gcloud`, which may not be installed.
     ///
     /// ```
     /// use ee_credentials::Environment;
-    /// use ee_credentials::login::{LoginMode, SystemBrowser};
+    /// use ee_credentials::login::LoginMode;
     ///
     /// let jupyter = Environment::empty().with_var("JPY_PARENT_PID", "42");
-    /// let browser = SystemBrowser::new(&jupyter);
-    /// assert_eq!(LoginMode::detect(&jupyter, &browser), LoginMode::Notebook);
+    /// assert_eq!(LoginMode::detect(&jupyter), LoginMode::Notebook);
     /// ```
-    pub fn detect(environment: &Environment, browser: &dyn Browser) -> Self {
-        let is_cloud_shell = environment.var("CLOUD_SHELL") == Some("true");
+    pub fn detect(environment: &Environment) -> Self {
         if is_colab(environment) {
             Self::Colab
         } else if is_jupyter(environment) {
             Self::Notebook
-        } else if browser.is_available()
-            && !is_cloud_shell
-            && program::find(environment, "gcloud").is_none()
-        {
-            Self::Localhost { port: None }
         } else {
-            Self::Gcloud
+            Self::Localhost { port: None }
         }
     }
 }
@@ -125,18 +117,6 @@ mod tests {
     use super::*;
     use crate::Platform;
 
-    struct Screen(bool);
-
-    impl Browser for Screen {
-        fn is_available(&self) -> bool {
-            self.0
-        }
-
-        fn open(&self, _: &url::Url) -> bool {
-            self.0
-        }
-    }
-
     #[test]
     fn mode_names_match_the_python_client() {
         for name in [
@@ -170,22 +150,21 @@ mod tests {
     #[test]
     fn detected_mode_fits_the_environment() {
         let bare = || Environment::empty().with_os(Platform::Linux);
-        let of =
-            |environment: &Environment, screen| LoginMode::detect(environment, &Screen(screen));
-        assert_eq!(of(&bare(), true), LoginMode::Localhost { port: None });
-        assert_eq!(of(&bare(), false), LoginMode::Gcloud);
-        assert_eq!(
-            of(&bare().with_var("JPY_PARENT_PID", "1"), true),
-            LoginMode::Notebook
-        );
-        let colab = bare()
-            .with_var("COLAB_RELEASE_TAG", "x")
-            .with_var("JPY_PARENT_PID", "1");
-        assert_eq!(of(&colab, true), LoginMode::Colab);
-        assert_eq!(
-            of(&bare().with_var("CLOUD_SHELL", "true"), true),
-            LoginMode::Gcloud
-        );
+        let jupyter = || bare().with_var("JPY_PARENT_PID", "1");
+        for (environment, mode) in [
+            (bare(), LoginMode::Localhost { port: None }),
+            (
+                bare().with_var("CLOUD_SHELL", "true"),
+                LoginMode::Localhost { port: None },
+            ),
+            (jupyter(), LoginMode::Notebook),
+            (
+                jupyter().with_var("COLAB_RELEASE_TAG", "x"),
+                LoginMode::Colab,
+            ),
+        ] {
+            assert_eq!(LoginMode::detect(&environment), mode);
+        }
     }
 
     proptest::proptest! {

@@ -202,9 +202,13 @@ impl Terminal for Console {
     }
 
     fn prompt<'a>(&'a self, prompt: &'a str) -> PromptFuture<'a> {
-        let mut stderr = io::stderr().lock();
-        // Standard error may be closed.
-        let _ = write!(stderr, "\n{prompt}").and_then(|()| stderr.flush());
+        if self.json {
+            print_status_json(json!({ "prompt": prompt.trim_end() }));
+        } else {
+            let mut stderr = io::stderr().lock();
+            // Standard error may be closed.
+            let _ = write!(stderr, "\n{prompt}").and_then(|()| stderr.flush());
+        }
         Box::pin(read_line())
     }
 }

@@ -34,6 +34,9 @@ struct User {
     pastes: bool,
     /// Whether the user has a browser.
     browses: bool,
+    /// Lines that the user pastes before the address of the last page of a browser on another
+    /// machine. Other prompts are for codes.
+    pastes_addresses: Mutex<Option<Vec<&'static str>>>,
 }
 
 impl Terminal for User {
@@ -49,6 +52,12 @@ impl Terminal for User {
     fn prompt<'a>(&'a self, _: &'a str) -> PromptFuture<'a> {
         Box::pin(async {
             let page = self.pages.lock().unwrap().last().cloned();
+            let line = self.pastes_addresses.lock().unwrap().as_mut().map(Vec::pop);
+            match line {
+                None => {}
+                Some(Some(line)) => return Ok(Some(line.into())),
+                Some(None) => return Ok(Some(address_of_last_page(page.unwrap()).await)),
+            }
             Ok(match page {
                 Some(page) if self.pastes => Some(code_shown_at(page).await),
                 _ => None,
@@ -82,6 +91,18 @@ async fn browse(mut url: Url) -> String {
             None => return response.text().await.unwrap(),
         }
     }
+}
+
+/// Follows redirects to the page that a browser on another machine cannot load.
+async fn address_of_last_page(mut url: Url) -> SecretString {
+    let http = HttpClient::new(Endpoints::google());
+    while url.host_str() != Some("localhost") {
+        let request = ee_token::Request::new(http::Method::GET, url.clone());
+        let response = http.send(request).await.unwrap();
+        let location = response.headers()["location"].to_str().unwrap();
+        url = url.join(location).unwrap();
+    }
+    format!(" {url}\n").into()
 }
 
 async fn code_shown_at(page: Url) -> SecretString {
@@ -356,6 +377,7 @@ async fn denied_and_timed_out_logins_save_nothing() {
     let error = machine.error(&machine.flow("localhost:0")).await;
     assert_eq!(error.kind(), ErrorKind::LoginDenied);
     machine.user.browses = false;
+    machine.user.pastes = false;
     let with_timeout = machine
         .flow("localhost:0")
         .timeout(Duration::from_millis(50));
@@ -591,6 +613,35 @@ async fn gcloud_failures_are_distinguished() {
 }
 
 #[tokio::test]
+async fn address_of_the_last_page_is_pasted_without_a_browser() {
+    let mut machine = Machine::new().await;
+    machine.user.browses = false;
+    let wrong = vec![
+        "http://localhost:1/?code=4/x&state=other",
+        "4/0code",
+        "",
+        " ",
+    ];
+    machine.user.pastes_addresses = Mutex::new(Some(wrong));
+    let flow = machine.flow("localhost:0").timeout(Duration::from_secs(20));
+    let LoginOutcome::LoggedIn(saved) = machine.run(&flow).await.unwrap() else {
+        panic!("no login");
+    };
+    assert!(saved.expires_at.is_none(), "{saved:?}");
+    let printed = machine.user.printed.lock().unwrap().join("\n");
+    let wrong = "This is not the address of this login's last page.";
+    assert_eq!(printed.matches(wrong).count(), 2, "{printed}");
+    // Without input, the browser may still respond.
+    machine.user.pastes = false;
+    machine.user.pastes_addresses = Mutex::default();
+    let flow = machine.flow("localhost:0").force(true);
+    let error = machine
+        .error(&flow.timeout(Duration::from_millis(300)))
+        .await;
+    assert_eq!(error.kind(), ErrorKind::LoginTimeout);
+}
+
+#[tokio::test]
 async fn colab_login_is_used_or_explained() {
     let mut machine = Machine::new().await;
     let error = machine.error(&machine.flow("colab")).await;
@@ -601,10 +652,7 @@ async fn colab_login_is_used_or_explained() {
         .clone()
         .with_var("COLAB_RELEASE_TAG", "release")
         .with_var("DATALAB_ROOT", &root);
-    assert_eq!(
-        LoginMode::detect(&machine.environment, &machine.user),
-        LoginMode::Colab
-    );
+    assert_eq!(LoginMode::detect(&machine.environment), LoginMode::Colab);
     let error = machine.error(&machine.flow("colab")).await;
     assert_eq!(error.kind(), ErrorKind::LoginUnavailable);
     assert!(

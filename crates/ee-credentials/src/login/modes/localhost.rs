@@ -1,4 +1,7 @@
-//! The mode `localhost`: a browser on this machine, redirected to a loopback port (RFC 8252 §7.3).
+//! The mode `localhost`: a browser that is redirected to a loopback port (RFC 8252 §7.3). If the
+//! browser is on another machine, the user pastes the address of the page that it cannot load.
+
+use std::future::pending;
 
 use ee_token::SecretString;
 
@@ -13,6 +16,10 @@ use crate::login::{Browser, LoginMode, Terminal};
 
 /// The port of the Python client, which firewalls and containers may be configured for.
 const DEFAULT_PORT: u16 = 8085;
+
+/// How many lines are read that are not the address of the page. Input without an end would never
+/// be one.
+const MAX_PASTES: u32 = 20;
 
 pub(crate) async fn run(
     session: &Session,
@@ -39,22 +46,62 @@ pub(crate) async fn run(
     // The server runs before the URL is shown, so that no callback can arrive too early.
     let mut callback = listener.serve(&state);
     let opened = !session.quiet && browser.is_available() && browser.open(&url);
-    terminal.show_url(&url, &advice(opened, number));
+    let prompts = !opened && !session.quiet;
+    terminal.show_url(&url, &advice(opened, prompts, number));
 
-    let (response, page) = session.wait(callback.response()).await?;
+    let received = async {
+        tokio::select! {
+            received = callback.response() => received.map(|(response, page)| (response, Some(page))),
+            response = pasted(terminal, &state, &redirect_uri), if prompts => Ok((response, None)),
+        }
+    };
+    let (response, page) = session.wait(received).await?;
     let saved = finish(session, port, response, &client, &redirect_uri, &verifier).await;
-    page.show(if saved.is_ok() { DONE } else { FAILED }).await;
+    if let Some(page) = page {
+        page.show(if saved.is_ok() { DONE } else { FAILED }).await;
+    }
     saved
 }
 
-fn advice(opened: bool, port: u16) -> String {
+fn advice(opened: bool, prompts: bool, port: u16) -> String {
     if opened {
         "Log in on the page that opens in your browser. If no page opens, open the URL yourself. Waiting for the browser …".into()
+    } else if !prompts {
+        format!(
+            "Open the URL in a browser on this machine and log in. If the browser runs on another machine, forward the port first (ssh -L {port}:localhost:{port}). Waiting for the browser …"
+        )
     } else {
         format!(
-            "Open the URL in a browser on this machine and log in. If the browser runs on another machine, forward the port first (ssh -L {port}:localhost:{port}) or use --mode=notebook. Waiting for the browser …"
+            "Open the URL in a browser and log in. If the browser runs on another machine, it then shows a page that it cannot load, at localhost:{port}: copy the address of that page, paste it here, and press Enter."
         )
     }
+}
+
+/// Returns the response in the address that the user pastes. Waits for the browser if there is no
+/// input.
+async fn pasted(
+    terminal: &dyn Terminal,
+    state: &SecretString,
+    redirect_uri: &str,
+) -> AuthorizationResponse {
+    for _ in 0..MAX_PASTES {
+        let Ok(Some(line)) = terminal.prompt("Address of the page: ").await else {
+            break;
+        };
+        let address = line.expose_secret().trim();
+        if address.is_empty() {
+            continue;
+        }
+        let query = address.split_once('?').map_or(address, |(_, query)| query);
+        let query = query.split('#').next().unwrap_or_default();
+        match AuthorizationResponse::parse(query, state.expose_secret()) {
+            Ok(response) => return response,
+            Err(_) => terminal.print(&format!(
+                "This is not the address of this login's last page. It starts with {redirect_uri}/?state=, and contains code=."
+            )),
+        }
+    }
+    pending().await
 }
 
 async fn finish(
