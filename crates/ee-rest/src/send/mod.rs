@@ -275,6 +275,13 @@ impl<'a> Call<'a> {
                 Err(failed) => failed,
             };
             self.now = Instant::now();
+            // The time of the call ended during the attempt, and the one before says more.
+            if failed.error.kind() == ErrorKind::Timeout
+                && !self.has_time_for(Duration::ZERO)
+                && let Some(last) = last.take()
+            {
+                return Err(last);
+            }
             if failed.refused_stream && refused_streams < MAX_REFUSED_STREAMS {
                 refused_streams += 1;
                 last = Some(failed.error);

@@ -63,14 +63,6 @@ pub(crate) fn load(
             format_args!("is {project}, which belongs to a Google SDK and can never be billed"),
         ));
     }
-    let variable = CredentialOptions {
-        quota_project: None,
-        ..options.clone()
-    };
-    let source_quota_project = variable
-        .overriding_quota_project()
-        .map(Box::from)
-        .or(source.quota_project);
     let tokens = TokenCache::from(source.source);
     let account = ImpersonatedServiceAccount {
         http: options.http.clone(),
@@ -79,7 +71,8 @@ pub(crate) fn load(
         scopes,
         lifetime: DEFAULT_LIFETIME,
         source: tokens.clone(),
-        source_quota_project,
+        // As in google-auth, neither the options nor a variable replaces that of the source.
+        source_quota_project: source.quota_project,
         source_principal: source.principal,
     };
     let identity = Identity::impersonated(&account.route.target, source.kind, &source.identity);
