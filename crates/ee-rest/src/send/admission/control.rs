@@ -449,9 +449,11 @@ impl Control {
         if self.entry_interval <= entry::CONTENDED {
             return;
         }
-        // Many places are given up more slowly.
+        // Many places are given up more slowly, and those of short calls as slowly as they are
+        // regained.
         let places = (self.places as f64).max(1.0);
-        self.turn += (entry::FEW / places).sqrt().min(1.0) / entry::TURN;
+        let part = (entry::FEW / places).sqrt().min(1.0) / entry::TURN;
+        self.turn += part * (self.call_time / self.call_time()).min(1.0);
         if self.turn >= 1.0 {
             self.turn -= 1.0;
             self.places = self.places.saturating_sub(1);

@@ -136,7 +136,7 @@ async fn restricted_mode_lowers_the_limit_and_its_end_restores_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn starts_are_spaced_and_idle_time_is_made_up_for_up_to_a_tenth_of_a_second() {
+async fn starts_are_spaced_after_a_burst_of_a_tenth_of_a_second() {
     let admission = Admission::new(None, Some(seconds(0.01)));
     let started = Instant::now();
     for _ in 0..100 {
@@ -153,7 +153,7 @@ async fn starts_are_spaced_and_idle_time_is_made_up_for_up_to_a_tenth_of_a_secon
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_are_held_in_an_outage_for_as_long_as_they_are_willing_to_wait() {
+async fn calls_are_held_in_an_outage_within_their_patience() {
     let admission = opened(4).await;
     let fail = async || {
         let mut permit = admission.acquire(FOREVER).await.unwrap();
