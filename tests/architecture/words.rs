@@ -45,7 +45,15 @@ const EXTENSIONS: [&str; 6] = ["rs", "md", "toml", "py", "js", "cjs"];
 
 /// Returns the checked files, relative to the root.
 fn checked_files() -> Vec<String> {
-    let mut all = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
+    let mut all = [
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CODE_OF_CONDUCT.md",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     for dir in ["crates", "docs", "tests", "xtask"] {
         for extension in EXTENSIONS {
             let found = files(dir, extension).into_iter();

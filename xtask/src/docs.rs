@@ -36,12 +36,12 @@ pub(crate) fn check() -> Outcome {
     Err(broken.join("\n"))
 }
 
-/// Returns the broken links of the book and the README, and the pages missing in SUMMARY.md.
+/// Returns the broken links of the book and the pages beside it, and the pages missing in SUMMARY.md.
 fn broken_links() -> Outcome<Vec<String>> {
     let book = root().join("docs/src");
     let mut pages = Vec::new();
     collect(&book, &mut pages)?;
-    pages.push(root().join("README.md"));
+    pages.extend(["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root().join(name)));
     let contents = read(&book.join("SUMMARY.md"))?;
     let mut broken = Vec::new();
     for page in &pages {

@@ -9,9 +9,7 @@
 //!     Ok(ee) => println!("ready: {}", ee.project().id),
 //!     Err(error) => {
 //!         eprintln!("{error}");
-//!         if let Some(remedy) = error.remedy() {
-//!             eprintln!("{remedy}");
-//!         }
+//!         eprintln!("{}", error.remedy());
 //!     }
 //! }
 //! # Ok(()) }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::compute::check_workload_tag;
-use super::{payload, png};
+use super::{geotiff, payload, png};
 use crate::request::Request;
 use crate::response::Response;
 use crate::state::Shared;
@@ -177,6 +177,10 @@ pub(super) fn pixels(
     match format {
         "PNG" | "AUTO_JPEG_PNG" => checkerboard(width, height),
         "NPY" => Ok(numpy(width, height)),
+        "GEO_TIFF" => {
+            let file = geotiff::checkerboard(width, height, body.get("grid"));
+            Ok(Response::new(200, "image/tiff", file))
+        }
         other => Err(error_responses::invalid_argument(&format!(
             "The emulator does not support the format {other}."
         ))),

@@ -13,6 +13,7 @@ mod expression;
 mod features;
 mod functions;
 mod gdch;
+mod geotiff;
 mod iam_credentials;
 mod images;
 mod imds;
