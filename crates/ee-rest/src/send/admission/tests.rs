@@ -196,7 +196,7 @@ async fn client_that_has_never_worked_holds_no_call() {
         let mut permit = admission.acquire(FOREVER).await.unwrap();
         assert!(!permit.failed(Instant::now()));
     }
-    assert!(admission.control().outage().is_none() && !admission.control().is_failing());
+    assert!(admission.control().outage().is_none() && !admission.control().blames_server());
 }
 
 /// A server with quotas, in memory.
@@ -376,7 +376,7 @@ async fn call(
             _ => {
                 counts.lock().unwrap().failures += 1;
                 permit.failed(now);
-                retries += u32::from(!admission.control().is_failing());
+                retries += u32::from(!admission.control().blames_server());
                 if retries > 5 {
                     return false;
                 }
