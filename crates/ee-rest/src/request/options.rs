@@ -41,8 +41,9 @@ macro_rules! request_options {
     ($builder:ident, $($field:ident).+) => {
         impl $builder {
             /// Sets the policy for retrying transient failures. Defaults to 5 retries within 10
-            /// minutes. Once the server has accepted a request of the client, rejections by a rate
-            /// limit and failures during an outage do not count as retries. The policy's [`max_elapsed`](ee_token::RetryPolicy::max_elapsed) is counted
+            /// minutes. Once the server has accepted a request of the client, and while other calls
+            /// wait, too, rejections by a rate limit and failures during an outage do not count as
+            /// retries. The policy's [`max_elapsed`](ee_token::RetryPolicy::max_elapsed) is counted
             /// from the start of the first attempt and also limits attempts in progress.
             pub fn retry_policy(mut self, retry: ee_token::RetryPolicy) -> Self {
                 self.$($field).+.retry = Some(retry);

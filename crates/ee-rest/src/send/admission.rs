@@ -76,6 +76,7 @@ impl Admission {
     /// Waits for a permit, in FIFO order. In an outage, it waits for `patience`.
     pub(crate) async fn acquire(self: &Arc<Self>, patience: Duration) -> Result<Permit, Outage> {
         let started = Instant::now();
+        let _waiting = Waiting::new(self, false);
         let _next = self.new_calls.lock().await;
         let slot = self.wait(Caller::NewCall, started, patience).await?;
         Ok(self.permit(slot))
@@ -172,7 +173,7 @@ impl Permit {
             self.holds = Holds::Nothing;
         }
         let has_place = self.holds == Holds::Place;
-        let _resuming = Resuming::new(admission);
+        let _waiting = Waiting::new(admission, true);
         let _next = admission.retries.lock().await;
         let retry = Caller::Retry { has_place };
         self.slot = admission.wait(retry, started, patience).await?;
@@ -204,20 +205,29 @@ impl Drop for Permit {
     }
 }
 
-/// A retry that waits for its turn.
-struct Resuming<'a>(&'a Admission);
+/// A call that waits for its turn.
+struct Waiting<'a> {
+    admission: &'a Admission,
+    is_retry: bool,
+}
 
-impl<'a> Resuming<'a> {
-    fn new(admission: &'a Admission) -> Self {
-        admission.control().resume();
-        Self(admission)
+impl<'a> Waiting<'a> {
+    fn new(admission: &'a Admission, is_retry: bool) -> Self {
+        admission.control().wait(is_retry);
+        Self {
+            admission,
+            is_retry,
+        }
     }
 }
 
-impl Drop for Resuming<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        // New calls wait for retries.
-        self.0.update(Control::resumed);
+        self.admission.control().end_wait(self.is_retry);
+        if self.is_retry {
+            // New calls wait for retries.
+            self.admission.changed.notify_waiters();
+        }
     }
 }
 

@@ -389,7 +389,7 @@ impl<'a> Call<'a> {
 
     /// Records what a failed attempt says about the server. Returns whether it counts as one of
     /// the call's retries. It does not if it is due to the state of a server that has worked
-    /// before: a rate limit, or a failure of most requests.
+    /// before: a rate limit, or a failure of most requests while other calls wait.
     fn record(&self, permit: &mut Permit, failed: &FailedAttempt) -> bool {
         let shared = &self.client.shared;
         match failed.outcome {
@@ -401,7 +401,7 @@ impl<'a> Call<'a> {
                     let event = ClientEvent::ConcurrencyReduced { limit };
                     shared.events.emit(&event);
                 }
-                return !shared.admission.control().is_limited();
+                return !shared.admission.control().blames_quota();
             }
             Some(Outcome::Unavailable) => {
                 if permit.failed(self.now) {
@@ -409,7 +409,7 @@ impl<'a> Call<'a> {
                     tracing::debug!(%error, "most requests fail; requests are held");
                     shared.events.emit(&ClientEvent::Outage { error });
                 }
-                return !shared.admission.control().is_failing();
+                return !shared.admission.control().blames_server();
             }
         }
         true

@@ -115,6 +115,8 @@ pub(crate) struct Control {
     held: usize,
     /// Calls that wait for a place after their backoff.
     resuming: usize,
+    /// New calls that wait.
+    queued: usize,
     /// The places of streamed responses, and when they were last read.
     leases: Vec<(u64, Instant)>,
     last_lease: u64,
@@ -170,6 +172,7 @@ impl Control {
             in_flight: 0,
             held: 0,
             resuming: 0,
+            queued: 0,
             leases: Vec::new(),
             last_lease: 0,
             opening: (max != UNLIMITED).then_some(Opening {
@@ -213,15 +216,26 @@ impl Control {
         lowered.then_some(self.places)
     }
 
-    /// Returns whether most requests fail. Such failures are not the fault of a request.
-    pub(crate) fn is_failing(&self) -> bool {
+    /// Returns whether most requests fail.
+    fn is_failing(&self) -> bool {
         self.has_worked && self.health.failures >= FAILING
     }
 
-    /// Returns whether rejections by a rate limit are not the fault of a request: other processes
-    /// use the quota.
-    pub(crate) fn is_limited(&self) -> bool {
-        self.has_worked && self.max != UNLIMITED
+    /// Returns whether the failure of a call is that of the server: most requests fail, and other
+    /// calls wait, too. A call on its own fails when its retries are exhausted, so that the caller
+    /// learns of the outage.
+    pub(crate) fn blames_server(&self) -> bool {
+        self.is_failing() && self.is_shared()
+    }
+
+    /// Returns whether a rejection of a call is that of the quota, which other processes use, too.
+    pub(crate) fn blames_quota(&self) -> bool {
+        self.has_worked && self.max != UNLIMITED && self.is_shared()
+    }
+
+    /// Returns whether other calls wait beside one that has failed.
+    fn is_shared(&self) -> bool {
+        self.in_flight + self.held + self.resuming + self.queued > 1
     }
 
     /// Returns since when all requests but probes are held, if they are.
@@ -536,13 +550,21 @@ impl Control {
         self.places < self.max
     }
 
-    /// Records that a call waits for a place after its backoff.
-    pub(crate) fn resume(&mut self) {
-        self.resuming += 1;
+    /// Records that a call waits for its turn.
+    pub(crate) fn wait(&mut self, is_retry: bool) {
+        *self.waiting(is_retry) += 1;
     }
 
-    pub(crate) fn resumed(&mut self) {
-        self.resuming -= 1;
+    pub(crate) fn end_wait(&mut self, is_retry: bool) {
+        *self.waiting(is_retry) -= 1;
+    }
+
+    fn waiting(&mut self, is_retry: bool) -> &mut usize {
+        if is_retry {
+            &mut self.resuming
+        } else {
+            &mut self.queued
+        }
     }
 
     pub(crate) fn end_request(&mut self) {
