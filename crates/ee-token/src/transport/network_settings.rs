@@ -31,7 +31,8 @@ pub struct NetworkSettings {
     no_proxy: Option<Variable>,
     file: Option<PrintablePath>,
     dirs: Vec<PrintablePath>,
-    /// The first of [`OTHER_BUNDLES`] that is set.
+    /// The variable for another program's certificates that is set, if any: `REQUESTS_CA_BUNDLE` or
+    /// `CURL_CA_BUNDLE`.
     pub other_bundle: Option<(&'static str, PrintablePath)>,
 }
 
