@@ -10,8 +10,11 @@
 mod assets;
 mod batch;
 mod images;
+mod imports;
 mod operations;
 mod paging;
+mod strictness;
+mod tables;
 
 use std::time::Duration;
 
