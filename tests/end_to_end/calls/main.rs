@@ -13,6 +13,7 @@ mod images;
 mod imports;
 mod operations;
 mod paging;
+mod shapes;
 mod strictness;
 mod tables;
 
