@@ -21,11 +21,10 @@ async fn features_of_a_table_are_listed_in_pages() {
     let listed = assets.list_features::<Value>(TABLE).page_size(2);
     assert_eq!(listed.items().all().await.unwrap(), features(5));
     let requests = emulator.requests_to(EARTHENGINE);
-    let sent = |r: &&_| -> bool {
-        let r: &&ee_emulator::RecordedRequest = r;
-        r.path.ends_with(":listFeatures")
-    };
-    assert_eq!(requests.iter().filter(sent).count(), 3);
+    let pages = requests
+        .iter()
+        .filter(|request| request.path.ends_with(":listFeatures"));
+    assert_eq!(pages.count(), 3);
     // The region is GeoJSON text.
     let region = json!({"type": "Point", "coordinates": [1, 2]});
     let refused = assets
@@ -59,6 +58,13 @@ async fn computed_images_are_described() {
         [("IMAGE", "a/0"), ("IMAGE", "a/1"), ("IMAGE", "a/2")]
     );
     assert_eq!(images[2].properties["n"], 2);
+    let client = ee.client();
+    let filtered = client.compute_images(&collection).unwrap().filter("n=1");
+    let error = filtered.items().all().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{error}");
+    let large = client.compute_images(&collection).unwrap();
+    let large = large.page_size(u32::MAX).items().all().await;
+    assert_eq!(large.unwrap().len(), 3);
 }
 
 #[tokio::test]
