@@ -1,9 +1,11 @@
-//! Earth Engine's own data: assets, operations, maps and thumbnails.
+//! Earth Engine's own data: assets, operations, maps, thumbnails and tables.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
+
+use crate::response::Response;
 
 /// A snapshot of a long-running operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +27,8 @@ pub(crate) struct Content {
     pub(crate) assets: BTreeMap<String, StoredAsset>,
     /// Oldest first.
     pub(crate) operations: Vec<StoredOperation>,
-    /// The names of maps and thumbnails.
-    pub(crate) images: HashSet<String>,
+    /// By name: a map's tile, a thumbnail, or a table's file.
+    pub(crate) files: HashMap<String, Response>,
     /// By project id: the maximum number of concurrent exports.
     pub(crate) limits: HashMap<String, u32>,
     /// The failure messages of the next operations.
@@ -39,6 +41,8 @@ pub(crate) struct Content {
 #[derive(Clone)]
 pub(crate) struct StoredAsset {
     pub(crate) fields: Map<String, Value>,
+    /// The features of a table.
+    pub(crate) features: Vec<Value>,
     pub(crate) bindings: Value,
     /// Incremented with each change of the IAM policy.
     pub(crate) etag: u64,
@@ -51,6 +55,7 @@ impl StoredAsset {
         fields.insert("updateTime".into(), json!(rfc3339(now)));
         Self {
             fields,
+            features: Vec::new(),
             bindings: json!([]),
             etag: 1,
         }

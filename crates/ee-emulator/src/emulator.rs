@@ -457,6 +457,17 @@ impl Emulator {
             .insert(name.to_owned(), asset);
     }
 
+    /// Adds a table asset with these features (GeoJSON).
+    pub fn put_table(&self, name: &str, features: impl IntoIterator<Item = serde_json::Value>) {
+        let mut asset = StoredAsset::new("TABLE", self.shared.clock.now());
+        asset.features.extend(features);
+        self.shared
+            .state()
+            .content
+            .assets
+            .insert(name.to_owned(), asset);
+    }
+
     /// Returns the names of all assets, sorted.
     pub fn assets(&self) -> Vec<String> {
         self.shared.state().content.assets.keys().cloned().collect()

@@ -1,5 +1,7 @@
 //! A request to a host.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
@@ -42,6 +44,11 @@ impl Request {
     /// Returns a parameter of the query.
     pub(crate) fn query(&self, name: &str) -> Option<String> {
         find(self.query.as_bytes(), name)
+    }
+
+    /// Returns the names of the query's parameters.
+    pub(crate) fn query_names(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        url::form_urlencoded::parse(self.query.as_bytes()).map(|(name, _)| name)
     }
 
     /// Returns whether the content type is that of a form.

@@ -46,8 +46,9 @@ pub use api::operations::{
 };
 pub use api::{
     Algorithm, AlgorithmArgument, Asset, AssetUpdate, Assets, Download, Export, ExportKind,
-    ExportLimit, IamBinding, IamPolicy, ImageFormat, ListRequest, MapRequest, MapTiles, PixelGrid,
-    PixelsRequest, ProjectConfig, ProjectRegistration, Registration, Thumbnail, ThumbnailKind,
+    ExportLimit, FeatureViewRequest, IamBinding, IamPolicy, ImageFormat, ImportRequest,
+    ListRequest, MapRequest, MapTiles, PixelGrid, PixelsRequest, ProjectConfig,
+    ProjectRegistration, Registration, Table, TableRequest, Thumbnail, ThumbnailKind,
     ThumbnailRequest,
 };
 pub use auth::Auth;

@@ -10,8 +10,12 @@
 mod assets;
 mod batch;
 mod images;
+mod imports;
 mod operations;
 mod paging;
+mod shapes;
+mod strictness;
+mod tables;
 
 use std::time::Duration;
 

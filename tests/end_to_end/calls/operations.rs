@@ -168,3 +168,19 @@ async fn wait_continues_through_transient_errors() {
     let ended = wait(&client, &started.name).await.unwrap();
     assert_eq!(ended.state(), &OperationState::Succeeded);
 }
+
+#[tokio::test]
+async fn one_request_waits_on_the_server() {
+    let (emulator, ee) = connected().await;
+    let client = quick(&ee);
+    let started = client.export(to_asset()).await.unwrap();
+    emulator.hang_operations(true);
+    let running = client.operations().wait_once(started.id(), MS).await;
+    assert!(!running.unwrap().done);
+    emulator.hang_operations(false);
+    let ended = client.operations().wait_once(&started.name, 9 * MS).await;
+    assert_eq!(ended.unwrap().state(), &OperationState::Succeeded);
+    let sent = emulator.requests_to(EARTHENGINE);
+    let body = String::from_utf8_lossy(&sent.last().unwrap().body).into_owned();
+    assert_eq!(body, r#"{"timeout":"0.009s"}"#);
+}

@@ -47,6 +47,27 @@ async fn python_client_computes_with_a_service_account_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn python_client_sends_requests_of_every_kind() {
+    let Some(python) = installed("EE_TESTS_PYTHON") else {
+        return;
+    };
+    let (emulator, home) = (emulator().await, tempfile::tempdir().unwrap());
+    let well = json!({"type": "Feature", "geometry": null, "properties": {"depth": 9}});
+    let name = format!("projects/{PROJECT}/assets/wells");
+    emulator.put_table(&name, [well.clone(), well.clone()]);
+    let key_file = service_account_key(&emulator, &home);
+
+    let mut command = python_client(python, &emulator, &home);
+    command.arg("calls").arg(key_file).arg(PROJECT);
+    let report = report(command, home).await;
+
+    assert_eq!(report["features"]["features"], json!([well]), "{report}");
+    for request in requests_to_google(&emulator) {
+        assert_eq!(request.status, Some(200), "{request:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn python_client_computes_with_a_user_login() {
     let Some(python) = installed("EE_TESTS_PYTHON") else {
         return;

@@ -262,6 +262,11 @@ async fn clients(checked: &mut Checked, credentials: &Credentials, endpoints: En
     checked.at(&client.map(&one).create().await.unwrap());
     let thumbnail = client.thumbnail(&one, ThumbnailKind::Image).create().await;
     checked.at(&thumbnail.unwrap());
+    checked.at(&client.import_image(&json!({"name": "users/me/a"})));
+    checked.at(&client.feature_view("users/me/a"));
+    let none = json!({"result": "0", "values": {"0": {"constantValue": []}}});
+    checked.at(&client.table(&none));
+    checked.at(&client.table(&none).create().await.unwrap());
     let token = credentials.token().await.unwrap();
     let mut request = Request::new(Method::POST, client.base_url().clone());
     let header = token.header().clone();

@@ -57,25 +57,28 @@ async fn fields_with_get_or_input_are_query_parameters() {
             "api",
             "-X",
             "GET",
-            "algorithms",
+            "operations",
             "-f",
             "pageSize=1",
             "-F",
-            "x=true",
+            "prettyPrint=true",
         ])
         .await;
     assert_eq!(result.status, 0, "{}", result.stderr);
     let sent = last(&machine);
     assert_eq!(
         (sent.method.as_str(), sent.query.as_str()),
-        ("GET", "pageSize=1&x=true")
+        ("GET", "pageSize=1&prettyPrint=true")
     );
     let body = r#"{"expression":{"result":"0","values":{"0":{"constantValue":1}}}}"#;
     let result = machine
-        .run_with_input(&["api", "value:compute", "--input", "-", "-f", "k=v"], body)
+        .run_with_input(
+            &["api", "value:compute", "--input", "-", "-f", "quotaUser=v"],
+            body,
+        )
         .await;
     assert_eq!(result.json(), json!({"result": 1}));
-    assert_eq!(last(&machine).query, "k=v");
+    assert_eq!(last(&machine).query, "quotaUser=v");
 }
 
 #[tokio::test]

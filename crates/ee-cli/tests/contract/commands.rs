@@ -107,7 +107,7 @@ async fn api_puts_relative_paths_under_the_project() {
         .json();
     assert_eq!(absolute, config);
     let list = machine
-        .run(&["api", "algorithms", "--query", "pageSize=1"])
+        .run(&["api", "algorithms", "--query", "prettyPrint=false"])
         .await
         .json();
     assert!(list["algorithms"].is_array());
@@ -117,7 +117,7 @@ async fn api_puts_relative_paths_under_the_project() {
         4,
         "one token request and three calls: {paths:?}"
     );
-    assert_eq!(machine.emulator.requests()[3].query, "pageSize=1");
+    assert_eq!(machine.emulator.requests()[3].query, "prettyPrint=false");
 }
 
 #[tokio::test]

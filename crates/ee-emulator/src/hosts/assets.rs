@@ -20,6 +20,7 @@ const PUBLIC: &str = "projects/earthengine-public/assets/";
 pub(super) enum Verb {
     Get,
     List,
+    ListFeatures,
     Create,
     Update,
     Delete,
@@ -38,6 +39,7 @@ impl Verb {
             ("PATCH", None) => Self::Update,
             ("DELETE", None) => Self::Delete,
             ("GET", Some("listAssets")) => Self::List,
+            ("GET", Some("listFeatures")) => Self::ListFeatures,
             ("POST", Some("copy")) => Self::Copy,
             ("POST", Some("move")) => Self::Move,
             ("POST", Some("getIamPolicy")) => Self::GetIamPolicy,
@@ -50,7 +52,11 @@ impl Verb {
     pub(super) fn is_read_only(self) -> bool {
         matches!(
             self,
-            Self::Get | Self::List | Self::GetIamPolicy | Self::TestIamPermissions
+            Self::Get
+                | Self::List
+                | Self::ListFeatures
+                | Self::GetIamPolicy
+                | Self::TestIamPermissions
         )
     }
 }
@@ -72,6 +78,7 @@ pub(super) fn handle(
         Verb::Get if name.split('/').count() == 3 => Ok(root(content, name)),
         Verb::Get => Ok(described(name, find(content, name)?)),
         Verb::List => list(content, request, name),
+        Verb::ListFeatures => list_features(request, name, find(content, name)?),
         Verb::Create => create(content, request, name, StoredAsset::new("", now)),
         Verb::Update => update(content, request, name, &rfc3339(now)),
         Verb::Delete => {
@@ -146,14 +153,7 @@ fn list(content: &Content, request: &Request, parent: &str) -> Result<Response, 
             "Asset '{parent}' is not a folder or a collection."
         )));
     }
-    if request
-        .query("filter")
-        .is_some_and(|filter| !filter.is_empty())
-    {
-        return Err(error_responses::invalid_argument(
-            "The emulator does not support filters.",
-        ));
-    }
+    without_filters(request, &["filter"])?;
     let found = children(content, parent).map(|(name, asset)| asset.describe(name));
     pages::page(
         "assets",
@@ -162,6 +162,53 @@ fn list(content: &Content, request: &Request, parent: &str) -> Result<Response, 
         pages::size(request.query("pageSize"))?,
         request.query("pageToken").as_deref(),
     )
+}
+
+/// Lists the features of a table or feature view.
+fn list_features(request: &Request, name: &str, table: &StoredAsset) -> Result<Response, Response> {
+    if !matches!(table.kind(), "TABLE" | "FEATURE_VIEW") {
+        return Err(error_responses::invalid_argument(&format!(
+            "Asset '{name}' is not a table."
+        )));
+    }
+    without_filters(request, &["filter", "region"])?;
+    pages::page(
+        "features",
+        table.features.clone(),
+        name,
+        pages::size(request.query("pageSize"))?,
+        request.query("pageToken").as_deref(),
+    )
+}
+
+fn without_filters(request: &Request, parameters: &[&str]) -> Result<(), Response> {
+    let set = |name: &&str| request.query(name).is_some_and(|value| !value.is_empty());
+    match parameters.iter().copied().find(set) {
+        None => Ok(()),
+        Some(name) => Err(error_responses::invalid_argument(&format!(
+            "The emulator does not support the parameter '{name}'."
+        ))),
+    }
+}
+
+/// Checks that an asset with this name can be created or, with `overwrite`, replaced.
+pub(super) fn check_destination(
+    content: &Content,
+    name: &str,
+    overwrite: bool,
+) -> Result<(), Response> {
+    if name.starts_with(PUBLIC) {
+        return Err(error_responses::asset_denied(name));
+    }
+    if !name.starts_with("projects/") || !name.contains("/assets/") {
+        return Err(error_responses::invalid_argument(&format!(
+            "Invalid asset name '{name}'."
+        )));
+    }
+    match overwrite && content.assets.contains_key(name) {
+        true => Ok(()),
+        false => check_new(content, name),
+    }
 }
 
 /// Checks that an asset can be created: valid name, existing parent, and no asset with this name.

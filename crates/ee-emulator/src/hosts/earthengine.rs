@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::admission::{
     Call, Caller, authenticate, check_quota_project, quota_project, require_scope,
 };
-use super::routes::{Method, route};
-use super::{assets, batch, compute, features, images, operations, payload};
+use super::routes::{Method, STANDARD_PARAMETERS, route};
+use super::{assets, batch, compute, features, images, imports, operations, payload};
 use crate::error_responses::{self, EARTH_ENGINE};
 use crate::oauth_client::OAuthClient;
 use crate::project::Project;
@@ -109,6 +109,7 @@ fn perform(
         &TO_COMPUTE
     };
     require_scope(&caller, sufficient, call)?;
+    check_parameters(request, method)?;
     let billed = quota_project(request, &caller, EARTH_ENGINE)?;
     let called = {
         let state = shared.state();
@@ -127,19 +128,38 @@ fn perform(
         Method::ListAlgorithms => Response::new(200, "application/json; charset=UTF-8", ALGORITHMS),
         Method::ComputeValue => compute::handle(request)?,
         Method::ComputePixels => images::pixels(shared, request, None)?,
-        Method::ComputeFeatures => features::handle(request)?,
+        Method::ComputeFeatures => features::compute(request)?,
+        Method::ComputeImages => features::compute_images(request)?,
+        Method::Import(import) => imports::import(shared, request, *import, project)?,
         Method::Export(export) => operations::export(shared, request, *export, project)?,
         Method::Create(collection) => images::create(shared, request, *collection, project)?,
         Method::Tile(map, place) => {
             images::tile(shared, map, place.each_ref().map(String::as_str))?
         }
-        Method::Thumbnail(name) => images::thumbnail(shared, name)?,
+        Method::File(name) => images::file(shared, name)?,
         Method::Asset(verb, name) => assets::handle(shared, request, *verb, name)?,
         Method::AssetPixels(name) => images::pixels(shared, request, Some(name))?,
         Method::ListOperations => operations::list(shared, request, project)?,
         Method::Operation(verb, name) => operations::handle(shared, request, *verb, name)?,
     };
     Ok(with_project_headers(response, &called, request))
+}
+
+/// Checks that the query has no unknown parameters.
+fn check_parameters(request: &Request, method: &Method) -> Result<(), Response> {
+    let known = |name: &str| {
+        // Every standard parameter may also be preceded by a dollar sign.
+        STANDARD_PARAMETERS.contains(&name.strip_prefix('$').unwrap_or(name))
+            || STANDARD_PARAMETERS.contains(&name)
+            || method.parameters().contains(&name)
+    };
+    match request.query_names().find(|name| !known(name)) {
+        None => Ok(()),
+        Some(name) => Err(error_responses::invalid_argument(&format!(
+            "Invalid JSON payload received. Unknown name \"{name}\": Cannot bind query parameter. \
+             Field '{name}' could not be found in request message."
+        ))),
+    }
 }
 
 /// Returns whether the path names a public project. Then the quota project must be registered.

@@ -1,6 +1,6 @@
-//! `table:computeFeatures`: features, in pages.
+//! Computed features and images, in pages.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::compute::{check_workload_tag, evaluate};
 use super::{pages, payload};
@@ -8,9 +8,37 @@ use crate::error_responses;
 use crate::request::Request;
 use crate::response::Response;
 
-pub(super) fn handle(request: &Request) -> Result<Response, Response> {
-    let known = ["expression", "pageSize", "pageToken", "workloadTag"];
-    let body = payload::object(request, &known)?;
+/// Handles `table:computeFeatures`.
+pub(super) fn compute(request: &Request) -> Result<Response, Response> {
+    list(request, "features", &["featureProjection"], features)
+}
+
+/// Handles `imageCollection:computeImages`. An image is any object with the type `Image`.
+pub(super) fn compute_images(request: &Request) -> Result<Response, Response> {
+    list(request, "images", &[], |expression| {
+        let images = match evaluate(expression)? {
+            Value::Array(images) => images,
+            _ => return Err(not_a("an image")),
+        };
+        let described = images.into_iter().map(|mut image| {
+            if image["type"] != "Image" {
+                return Err(not_a("an image"));
+            }
+            image["type"] = "IMAGE".into();
+            Ok(image)
+        });
+        described.collect()
+    })
+}
+
+fn list(
+    request: &Request,
+    key: &str,
+    fields: &[&str],
+    items: impl FnOnce(&Map<String, Value>) -> Result<Vec<Value>, Response>,
+) -> Result<Response, Response> {
+    let common = ["expression", "pageSize", "pageToken", "workloadTag"];
+    let body = payload::object(request, &[&common[..], fields].concat())?;
     check_workload_tag(body.get("workloadTag"))?;
     let expression = payload::expression(&body)?;
     let size = match body.get("pageSize") {
@@ -18,6 +46,18 @@ pub(super) fn handle(request: &Request) -> Result<Response, Response> {
         Some(size) => pages::size(Some(size.to_string()))?,
     };
     let token = payload::text(&body, "pageToken")?;
+    let list = Value::Object(expression.clone()).to_string();
+    pages::page(key, items(expression)?, &list, size, token)
+}
+
+fn not_a(kind: &str) -> Response {
+    error_responses::invalid_argument(&format!(
+        "Expression does not evaluate to {kind} collection."
+    ))
+}
+
+/// Evaluates an expression to features.
+pub(super) fn features(expression: &Map<String, Value>) -> Result<Vec<Value>, Response> {
     let features = match evaluate(expression)? {
         Value::Array(features) => features,
         Value::Object(mut collection)
@@ -28,17 +68,10 @@ pub(super) fn handle(request: &Request) -> Result<Response, Response> {
                 _ => Vec::new(),
             }
         }
-        _ => {
-            return Err(error_responses::invalid_argument(
-                "Expression does not evaluate to a feature collection.",
-            ));
-        }
+        _ => return Err(not_a("a feature")),
     };
     if features.iter().any(|feature| feature["type"] != "Feature") {
-        return Err(error_responses::invalid_argument(
-            "Expression does not evaluate to a feature collection.",
-        ));
+        return Err(not_a("a feature"));
     }
-    let list = Value::Object(expression.clone()).to_string();
-    pages::page("features", features, &list, size, token)
+    Ok(features)
 }

@@ -1,9 +1,9 @@
-//! Pixels, maps, tiles and thumbnails. Every image is a checkerboard.
+//! Pixels, maps, tiles, thumbnails and tables. Every image is a checkerboard.
 
 use serde_json::{Map, Value, json};
 
 use super::compute::check_workload_tag;
-use super::{geotiff, payload, png};
+use super::{geotiff, payload, png, tables};
 use crate::request::Request;
 use crate::response::Response;
 use crate::state::Shared;
@@ -27,13 +27,15 @@ const FORMATS: [&str; 9] = [
     "MULTI_BAND_IMAGE_TILE",
 ];
 
-/// A collection of named images.
+/// A collection of named images or tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Collection {
     Maps,
     Thumbnails,
     VideoThumbnails,
     FilmstripThumbnails,
+    Tables,
+    FeatureViews,
 }
 
 impl Collection {
@@ -43,6 +45,8 @@ impl Collection {
             "thumbnails" => Self::Thumbnails,
             "videoThumbnails" => Self::VideoThumbnails,
             "filmstripThumbnails" => Self::FilmstripThumbnails,
+            "tables" => Self::Tables,
+            "featureView" | "featureViews" => Self::FeatureViews,
             _ => return None,
         })
     }
@@ -53,41 +57,75 @@ impl Collection {
             Self::Thumbnails => "thumbnails",
             Self::VideoThumbnails => "videoThumbnails",
             Self::FilmstripThumbnails => "filmstripThumbnails",
+            Self::Tables => "tables",
+            Self::FeatureViews => "featureViews",
         }
     }
 
     fn fields(self) -> &'static [&'static str] {
         match self {
-            Self::Maps => &["bandIds"],
-            Self::Thumbnails => &["bandIds", "filenamePrefix", "grid"],
-            Self::VideoThumbnails => &["videoOptions", "grid"],
-            Self::FilmstripThumbnails => &["orientation", "grid"],
+            Self::Maps => &[
+                "name",
+                "expression",
+                "fileFormat",
+                "bandIds",
+                "visualizationOptions",
+            ],
+            Self::Thumbnails => &[
+                "name",
+                "expression",
+                "fileFormat",
+                "bandIds",
+                "visualizationOptions",
+                "filenamePrefix",
+                "grid",
+            ],
+            Self::VideoThumbnails => &["name", "expression", "fileFormat", "videoOptions", "grid"],
+            Self::FilmstripThumbnails => {
+                &["name", "expression", "fileFormat", "orientation", "grid"]
+            }
+            Self::Tables => &["name", "expression", "fileFormat", "filename", "selectors"],
+            Self::FeatureViews => &["name", "asset", "visualizationExpression", "mapName"],
+        }
+    }
+
+    /// Returns the file of a new name: a tile, a thumbnail or a table.
+    fn file(self, body: &Map<String, Value>) -> Result<Response, Response> {
+        match self {
+            Self::Tables => return tables::file(body),
+            Self::FeatureViews => {
+                if payload::text(body, "asset")?.is_none_or(str::is_empty) {
+                    return Err(error_responses::invalid_argument("The asset is missing."));
+                }
+                return Ok(Response::new(200, "application/x-protobuf", tables::TILE));
+            }
+            Self::VideoThumbnails => format(body, &["GIF"], "GIF")?,
+            _ => image_format(body)?,
+        };
+        payload::expression(body)?;
+        match self {
+            Self::Maps => checkerboard(256, 256),
+            _ => checkerboard(64, 64),
         }
     }
 }
 
-/// Creates a named image.
+/// Creates a named image or table.
 pub(super) fn create(
     shared: &Shared,
     request: &Request,
     collection: Collection,
     project: &str,
 ) -> Result<Response, Response> {
-    let common = ["expression", "fileFormat", "visualizationOptions"];
-    let known = [&common[..], collection.fields()].concat();
-    let mut body = payload::object(request, &known)?;
-    payload::expression(&body)?;
-    match collection {
-        Collection::VideoThumbnails => format(&body, &["GIF"], "GIF")?,
-        _ => image_format(&body)?,
-    };
+    let mut body = payload::object(request, collection.fields())?;
+    let file = collection.file(&body)?;
     check_workload_tag(request.query("workloadTag").map(Value::from).as_ref())?;
     let name = format!(
         "projects/{project}/{}/{}",
         collection.name(),
         random::hex(16)
     );
-    shared.state().content.images.insert(name.clone());
+    shared.state().content.files.insert(name.clone(), file);
     if request.query("fields").as_deref() == Some("name") {
         return Ok(Response::json(200, &json!({"name": name})));
     }
@@ -101,29 +139,22 @@ pub(super) fn tile(
     map: &str,
     coordinates: [&str; 3],
 ) -> Result<Response, Response> {
-    known(shared, map)?;
+    let tile = file(shared, map)?;
     let [z, x, y] = coordinates.map(|number| number.parse::<u32>().ok());
     let on_map = |z: u32, at: u32| z <= 30 && u64::from(at) < 1 << z;
     match (z, x, y) {
-        (Some(z), Some(x), Some(y)) if on_map(z, x) && on_map(z, y) => checkerboard(256, 256),
+        (Some(z), Some(x), Some(y)) if on_map(z, x) && on_map(z, y) => Ok(tile),
         _ => Err(error_responses::invalid_argument(
             "Tile coordinates are out of range.",
         )),
     }
 }
 
-/// Returns the image of a thumbnail.
-pub(super) fn thumbnail(shared: &Shared, name: &str) -> Result<Response, Response> {
-    known(shared, name)?;
-    checkerboard(64, 64)
-}
-
-fn known(shared: &Shared, name: &str) -> Result<(), Response> {
-    if shared.state().content.images.contains(name) {
-        Ok(())
-    } else {
-        Err(error_responses::not_found(&format!("'{name}' not found.")))
-    }
+/// Returns the file of a name: a tile, a thumbnail or a table.
+pub(super) fn file(shared: &Shared, name: &str) -> Result<Response, Response> {
+    let state = shared.state();
+    let file = state.content.files.get(name).cloned();
+    file.ok_or_else(|| error_responses::not_found(&format!("'{name}' not found.")))
 }
 
 /// Handles `image:computePixels`, or `getPixels` of an asset.

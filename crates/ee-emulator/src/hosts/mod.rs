@@ -17,6 +17,7 @@ mod geotiff;
 mod iam_credentials;
 mod images;
 mod imds;
+mod imports;
 mod jwt_grant;
 mod metadata;
 mod oauth2;
@@ -29,6 +30,7 @@ mod resource_manager;
 mod routes;
 mod service_usage;
 mod sts;
+mod tables;
 mod workforce;
 
 use crate::request::Request;

@@ -62,16 +62,36 @@ impl Export {
     /// The fields in addition to [`COMMON`].
     fn fields(self) -> &'static [&'static str] {
         match self {
-            Self::Image => &["grid", "maxPixels", "pyramidingPolicy"],
-            Self::Table => &["selectors", "maxErrorMeters", "maxVertices"],
-            Self::Video => &[
-                "videoOptions",
-                "maxFrames",
-                "maxPixelsPerFrame",
-                "maxPixels",
-            ],
-            Self::Map => &["tileOptions", "mapMakerOptions", "skipEmptyTiles"],
+            Self::Image => &["grid", "maxPixels"],
+            Self::Table => &["selectors", "maxErrorMeters", "maxVertices", "policy"],
+            Self::Video => &["videoOptions"],
+            Self::Map => &["tileOptions"],
             Self::Classifier => &[],
+        }
+    }
+
+    /// The fields of a destination's options.
+    fn options(self, destination: &str) -> &'static [&'static str] {
+        match (destination, self) {
+            ("assetExportOptions", Self::Image) => &[
+                "earthEngineDestination",
+                "pyramidingPolicy",
+                "pyramidingPolicyOverrides",
+                "tileSize",
+            ],
+            ("assetExportOptions", _) => &["earthEngineDestination"],
+            ("featureViewExportOptions", _) => {
+                &["featureViewDestination", "ingestionTimeParameters"]
+            }
+            ("bigqueryExportOptions", _) => &["bigqueryDestination"],
+            (_, Self::Image | Self::Map) => &[
+                "cloudStorageDestination",
+                "driveDestination",
+                "fileFormat",
+                "geoTiffOptions",
+                "tfRecordOptions",
+            ],
+            _ => &["cloudStorageDestination", "driveDestination", "fileFormat"],
         }
     }
 
@@ -91,10 +111,10 @@ const COMMON: [&str; 6] = [
     "requestId",
     "workloadTag",
     "priority",
-    "policyTags",
+    "maxWorkers",
 ];
 
-/// Starts an operation, or returns the one that the same `requestId` has started before.
+/// Starts an export.
 pub(super) fn export(
     shared: &Shared,
     request: &Request,
@@ -105,10 +125,20 @@ pub(super) fn export(
     let body = payload::object(request, &known)?;
     payload::expression(&body)?;
     check_workload_tag(body.get("workloadTag"))?;
-    let request_id = payload::text(&body, "requestId")?
-        .filter(|id| !id.is_empty())
-        .map(str::to_owned);
     let makes = destination(&body, export)?;
+    start(shared, project, &body, export.kind(), makes)
+}
+
+/// Starts an operation, or returns the one that the same `requestId` has started before. `makes` is
+/// the name and type of the asset that it creates.
+pub(super) fn start(
+    shared: &Shared,
+    project: &str,
+    body: &Map<String, Value>,
+    kind: &'static str,
+    makes: Option<(String, &'static str)>,
+) -> Result<Response, Response> {
+    let request_id = payload::request_id(body)?;
     let now = shared.clock.now();
     let mut state = shared.state();
     let content = &mut state.content;
@@ -123,8 +153,8 @@ pub(super) fn export(
     }
     let operation = StoredOperation {
         name: format!("{prefix}{}", random::hex(12).to_uppercase()),
-        kind: export.kind(),
-        description: payload::text(&body, "description")?
+        kind,
+        description: payload::text(body, "description")?
             .unwrap_or_default()
             .to_owned(),
         request_id,
@@ -148,37 +178,49 @@ fn destination(
         .destinations()
         .iter()
         .copied()
-        .filter(|field| body.contains_key(*field))
+        .filter(|field| body.get(*field).is_some_and(|options| !options.is_null()))
         .collect();
     let [field] = given.as_slice() else {
         return Err(error_responses::invalid_argument(
             "Exactly one destination is required.",
         ));
     };
-    let options = &body[*field];
-    if *field == "assetExportOptions" {
-        let name = options["earthEngineDestination"]["name"]
-            .as_str()
-            .unwrap_or_default();
-        if !name.starts_with("projects/") || !name.contains("/assets/") {
-            return Err(error_responses::invalid_argument(
-                "Invalid destination asset name.",
-            ));
+    let Some(options) = payload::nested(body, field, export.options(field))? else {
+        return Err(error_responses::invalid_argument(
+            "Exactly one destination is required.",
+        ));
+    };
+    let named = |at: &str, part: &str, known: &[&str]| {
+        let fields = payload::nested(options, at, known)?;
+        let name = fields
+            .map(|fields| payload::text(fields, part))
+            .transpose()?;
+        Ok::<_, Response>(name.flatten().unwrap_or_default())
+    };
+    match *field {
+        "assetExportOptions" => {
+            let name = named("earthEngineDestination", "name", &["name", "overwrite"])?;
+            if !name.starts_with("projects/") || !name.contains("/assets/") {
+                return Err(error_responses::invalid_argument(
+                    "Invalid destination asset name.",
+                ));
+            }
+            Ok(Some((name.to_owned(), export.makes())))
         }
-        return Ok(Some((name.to_owned(), export.makes())));
-    }
-    if matches!(*field, "fileExportOptions" | "tileExportOptions") {
-        let named =
-            |at: &str, part: &str| options[at][part].as_str().is_some_and(|s| !s.is_empty());
-        let has_destination = named("cloudStorageDestination", "bucket")
-            || named("driveDestination", "filenamePrefix");
-        if !has_destination || !options["fileFormat"].is_string() {
-            return Err(error_responses::invalid_argument(
-                "File exports require a file format and a destination.",
-            ));
+        "fileExportOptions" | "tileExportOptions" => {
+            let bucket = ["bucket", "filenamePrefix", "bucketCorsUris", "permissions"];
+            let bucket = named("cloudStorageDestination", "bucket", &bucket)?;
+            let drive = ["folder", "filenamePrefix"];
+            let drive = named("driveDestination", "filenamePrefix", &drive)?;
+            if bucket.is_empty() == drive.is_empty() || !options.contains_key("fileFormat") {
+                return Err(error_responses::invalid_argument(
+                    "File exports require a file format and one destination.",
+                ));
+            }
+            Ok(None)
         }
+        _ => Ok(None),
     }
-    Ok(None)
 }
 
 /// An action on an operation.
@@ -224,6 +266,10 @@ pub(super) fn handle(
             let operation = &mut content.operations[at];
             let was_done = operation.is_done();
             operation.advance(hanging, now);
+            if verb == Verb::Wait {
+                // The time that the client waits for is not spent.
+                operation.advance(hanging, now);
+            }
             let response = Response::json(200, &operation.describe());
             if !was_done {
                 store_result(content, at);

@@ -21,11 +21,48 @@ pub(super) fn object(request: &Request, known: &[&str]) -> Result<Map<String, Va
             "Invalid JSON payload received. Unexpected token.",
         ));
     };
-    match body.keys().find(|name| !known.contains(&name.as_str())) {
+    check_fields(&body, known)?;
+    Ok(body)
+}
+
+/// Checks that an object has no other fields than `known`.
+fn check_fields(object: &Map<String, Value>, known: &[&str]) -> Result<(), Response> {
+    match object.keys().find(|name| !known.contains(&name.as_str())) {
         Some(unknown) => Err(error_responses::invalid_argument(&format!(
             "Invalid JSON payload received. Unknown name \"{unknown}\": Cannot find field."
         ))),
-        None => Ok(body),
+        None => Ok(()),
+    }
+}
+
+/// Returns a field that is an object with no other fields than `known`, if it is set.
+pub(super) fn nested<'a>(
+    object: &'a Map<String, Value>,
+    name: &str,
+    known: &[&str],
+) -> Result<Option<&'a Map<String, Value>>, Response> {
+    match object.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(fields)) => {
+            check_fields(fields, known)?;
+            Ok(Some(fields))
+        }
+        Some(_) => Err(error_responses::invalid_argument(&format!(
+            "Invalid value at '{name}', expected an object."
+        ))),
+    }
+}
+
+/// Returns the request ID: at most 60 letters, digits and dashes. An empty one counts as none.
+pub(super) fn request_id(body: &Map<String, Value>) -> Result<Option<String>, Response> {
+    let id = text(body, "requestId")?.filter(|id| !id.is_empty());
+    let valid =
+        |id: &str| id.len() <= 60 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    match id {
+        Some(id) if !valid(id) => Err(error_responses::invalid_argument(
+            "Invalid request_id: it must consist of at most 60 letters, digits and dashes.",
+        )),
+        id => Ok(id.map(str::to_owned)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Routing of requests to the Earth Engine API.
 
-use super::{assets, images, operations};
+use super::{assets, images, imports, operations};
 use crate::request::Request;
 
 /// The supported calls.
@@ -12,12 +12,14 @@ pub(super) enum Method {
     ComputeValue,
     ComputePixels,
     ComputeFeatures,
+    ComputeImages,
+    Import(imports::Import),
     Export(operations::Export),
     Create(images::Collection),
     /// The map's name, and zoom, column and row.
     Tile(String, [String; 3]),
-    /// The thumbnail's name.
-    Thumbnail(String),
+    /// The name of a thumbnail or table.
+    File(String),
     /// The asset's name.
     Asset(assets::Verb, String),
     /// The asset's name.
@@ -41,6 +43,11 @@ pub(super) fn route(request: &Request) -> Option<(Method, String)> {
         ("v1alpha", ["config"]) => {}
         _ => return None,
     }
+    // The methods of a location are those of its project.
+    let rest = match rest {
+        ["locations", _, one] if method == "POST" => std::slice::from_ref(one),
+        rest => rest,
+    };
     let name = |path: &str| format!("projects/{project}/{path}");
     let call = match (method, rest) {
         ("GET", []) => {
@@ -57,6 +64,7 @@ pub(super) fn route(request: &Request) -> Option<(Method, String)> {
         ("POST", ["value:compute"]) => Method::ComputeValue,
         ("POST", ["image:computePixels"]) => Method::ComputePixels,
         ("POST", ["table:computeFeatures"]) => Method::ComputeFeatures,
+        ("POST", ["imageCollection:computeImages"]) => Method::ComputeImages,
         ("GET", ["operations"]) => Method::ListOperations,
         (_, ["operations", id]) => {
             let (id, verb_name) = split_verb(id);
@@ -75,19 +83,23 @@ pub(super) fn route(request: &Request) -> Option<(Method, String)> {
                 (path, word) => Method::Asset(assets::Verb::of(method, word)?, name(path)),
             }
         }
-        ("GET", ["maps", id, "tiles", z, x, y]) => {
+        ("GET", [collection @ ("maps" | "featureViews"), id, "tiles", z, x, y]) => {
             let coordinates = [z, x, y].map(|number| (*number).to_owned());
-            Method::Tile(name(&format!("maps/{id}")), coordinates)
+            Method::Tile(name(&format!("{collection}/{id}")), coordinates)
         }
-        ("POST", [one]) => match (operations::Export::of(one), images::Collection::of(one)) {
-            (Some(export), _) => Method::Export(export),
-            (None, Some(collection)) => Method::Create(collection),
-            (None, None) => return None,
-        },
+        ("POST", [one]) => {
+            let export = operations::Export::of(one).map(Method::Export);
+            let import = || imports::Import::of(one).map(Method::Import);
+            let create = || images::Collection::of(one).map(Method::Create);
+            export.or_else(import).or_else(create)?
+        }
         ("GET", [collection, id]) => {
             images::Collection::of(collection)?;
-            let id = id.strip_suffix(":getPixels")?;
-            Method::Thumbnail(name(&format!("{collection}/{id}")))
+            let id = match *collection {
+                "tables" => id.strip_suffix(":getFeatures")?,
+                _ => id.strip_suffix(":getPixels")?,
+            };
+            Method::File(name(&format!("{collection}/{id}")))
         }
         _ => return None,
     };
@@ -114,15 +126,21 @@ impl Method {
             Self::ComputeFeatures => "ComputeFeatures".to_owned(),
             Self::AssetPixels(_) => "GetPixels".to_owned(),
             Self::Export(what) => format!("Export{what:?}"),
+            Self::ComputeImages => "ComputeImages".to_owned(),
+            Self::Import(what) => format!("Import{what:?}"),
             Self::Create(images::Collection::Maps) => "CreateMap".to_owned(),
+            Self::Create(images::Collection::Tables) => "CreateTable".to_owned(),
+            Self::Create(images::Collection::FeatureViews) => "CreateFeatureView".to_owned(),
             Self::Create(_) => "CreateThumbnail".to_owned(),
             Self::Tile(..) => "GetTile".to_owned(),
-            Self::Thumbnail(_) => "GetThumbnailPixels".to_owned(),
+            Self::File(name) if name.contains("/tables/") => "GetTableFeatures".to_owned(),
+            Self::File(_) => "GetThumbnailPixels".to_owned(),
             Self::Asset(assets::Verb::List, _) => "ListAssets".to_owned(),
             Self::Asset(
                 verb @ (assets::Verb::GetIamPolicy
                 | assets::Verb::SetIamPolicy
-                | assets::Verb::TestIamPermissions),
+                | assets::Verb::TestIamPermissions
+                | assets::Verb::ListFeatures),
                 _,
             ) => format!("{verb:?}"),
             Self::Asset(verb, _) => format!("{verb:?}Asset"),
@@ -144,7 +162,7 @@ impl Method {
             | Self::ListOperations
             | Self::AssetPixels(_)
             | Self::Tile(..)
-            | Self::Thumbnail(_) => true,
+            | Self::File(_) => true,
             Self::Asset(verb, _) => verb.is_read_only(),
             Self::Operation(verb, _) => {
                 matches!(verb, operations::Verb::Get | operations::Verb::Wait)
@@ -152,4 +170,35 @@ impl Method {
             _ => false,
         }
     }
+
+    /// Returns the parameters of the query that the method has, in addition to
+    /// [`STANDARD_PARAMETERS`].
+    pub(super) fn parameters(&self) -> &'static [&'static str] {
+        match self {
+            Self::UpdateConfig => &["updateMask"],
+            Self::Create(_) => &["workloadTag"],
+            Self::ListOperations => &["pageSize", "pageToken", "filter"],
+            Self::Asset(assets::Verb::Create, _) => &["assetId", "overwrite"],
+            Self::Asset(assets::Verb::List, _) => &["pageSize", "pageToken", "filter", "view"],
+            Self::Asset(assets::Verb::ListFeatures, _) => {
+                &["pageSize", "pageToken", "filter", "region"]
+            }
+            _ => &[],
+        }
+    }
 }
+
+/// The parameters of all methods.
+pub(super) const STANDARD_PARAMETERS: [&str; 11] = [
+    "$.xgafv",
+    "access_token",
+    "alt",
+    "callback",
+    "fields",
+    "key",
+    "oauth_token",
+    "prettyPrint",
+    "quotaUser",
+    "uploadType",
+    "upload_protocol",
+];

@@ -1,64 +1,79 @@
 //! The functions available to expressions.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::api::lenient::Fields;
 use crate::{Client, Error};
 
 /// A function that expressions can call.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Algorithm {
     /// The name: `algorithms/Image.add`, for example.
-    #[serde(default)]
     pub name: String,
     /// What the function does.
-    #[serde(default)]
     pub description: String,
     /// The type of the result.
-    #[serde(default)]
     pub return_type: String,
     /// The arguments.
-    #[serde(default)]
     pub arguments: Vec<AlgorithmArgument>,
     /// Why the function is deprecated.
-    #[serde(default)]
     pub deprecation_reason: Option<String>,
     /// Where the source code of the function is published.
-    #[serde(default)]
     pub source_code_uri: Option<String>,
     /// Whether the function is deprecated.
-    #[serde(default)]
     pub deprecated: bool,
     /// Whether the function is omitted from the documentation.
-    #[serde(default)]
     pub hidden: bool,
     /// Whether the function is a preview, which may change.
-    #[serde(default)]
     pub preview: bool,
 }
 
 /// An argument of an [`Algorithm`].
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AlgorithmArgument {
     /// The name of the argument.
-    #[serde(default)]
     pub argument_name: String,
     /// The type of the argument.
-    #[serde(rename = "type", default)]
     pub kind: String,
     /// What the argument means.
-    #[serde(default)]
     pub description: String,
     /// Whether the argument is optional.
-    #[serde(default)]
     pub optional: bool,
     /// The default value of an optional argument.
-    #[serde(default)]
     pub default_value: Option<Value>,
+}
+
+impl<'de> Deserialize<'de> for Algorithm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::deserialize(deserializer)?;
+        Ok(Self {
+            name: fields.take("name"),
+            description: fields.take("description"),
+            return_type: fields.take("returnType"),
+            arguments: fields.take_list("arguments"),
+            deprecation_reason: fields.take("deprecationReason"),
+            source_code_uri: fields.take("sourceCodeUri"),
+            deprecated: fields.take("deprecated"),
+            hidden: fields.take("hidden"),
+            preview: fields.take("preview"),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for AlgorithmArgument {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::deserialize(deserializer)?;
+        Ok(Self {
+            argument_name: fields.take("argumentName"),
+            kind: fields.take("type"),
+            description: fields.take("description"),
+            optional: fields.take("optional"),
+            default_value: fields.take("defaultValue"),
+        })
+    }
 }
 
 impl Algorithm {

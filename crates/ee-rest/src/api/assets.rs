@@ -2,43 +2,52 @@
 
 use http::Method;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::api::ListRequest;
+use crate::api::lenient::Fields;
 use crate::{AssetName, Client, Error};
 
 /// An asset.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Asset {
     /// The name: `projects/P/assets/…`.
     pub name: String,
     /// The legacy ID, if the asset has one.
-    #[serde(default)]
     pub id: String,
     /// The type: `IMAGE`, `IMAGE_COLLECTION`, `TABLE`, `FOLDER`, ….
-    #[serde(rename = "type", default)]
     pub kind: String,
     /// When the asset was last modified (RFC 3339).
-    #[serde(default)]
     pub update_time: Option<String>,
     /// The start of the time range that the asset covers (RFC 3339).
-    #[serde(default)]
     pub start_time: Option<String>,
     /// The end of the time range that the asset covers (RFC 3339).
-    #[serde(default)]
     pub end_time: Option<String>,
     /// The properties set by the owner.
-    #[serde(default)]
     pub properties: Map<String, Value>,
     /// The size in bytes. (The API sends 64-bit integers as strings.)
-    #[serde(default)]
     pub size_bytes: Option<String>,
-    /// All other fields: bands, geometry, quota, ….
-    #[serde(flatten)]
+    /// All other fields: bands, geometry, quota, …, and those with unexpected values.
     pub rest: Map<String, Value>,
+}
+
+impl<'de> Deserialize<'de> for Asset {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::deserialize(deserializer)?;
+        Ok(Self {
+            name: fields.take("name"),
+            id: fields.take("id"),
+            kind: fields.take("type"),
+            update_time: fields.take("updateTime"),
+            start_time: fields.take("startTime"),
+            end_time: fields.take("endTime"),
+            properties: fields.take("properties"),
+            size_bytes: fields.take("sizeBytes"),
+            rest: fields.rest(),
+        })
+    }
 }
 
 /// The changes for [`Assets::update`].

@@ -264,14 +264,7 @@ impl Export {
                 ));
             }
         }
-        if let Some(id) = self.body.get(REQUEST_ID).and_then(Value::as_str)
-            && !is_request_id(id)
-        {
-            return Err(Error::invalid_request(
-                format!("{} is not a valid request ID", Quoted(id)),
-                "Use at most 60 letters, digits and dashes, such as a UUID.",
-            ));
-        }
+        check_request_id(&self.body)?;
         if let (Some(format), Some(options)) = (
             kind.default_format(),
             self.body.get_mut(kind.file_options()),
@@ -285,7 +278,7 @@ impl Export {
 
 const ASSET_OPTIONS: &str = "assetExportOptions";
 const DESTINATION: &str = "earthEngineDestination";
-const REQUEST_ID: &str = "requestId";
+pub(crate) const REQUEST_ID: &str = "requestId";
 
 /// The request fields that can contain a destination.
 const DESTINATION_FIELDS: [&str; 5] = [
@@ -296,9 +289,19 @@ const DESTINATION_FIELDS: [&str; 5] = [
     "bigqueryExportOptions",
 ];
 
-/// Returns whether the server accepts this request ID, or generates one for an empty ID.
-fn is_request_id(id: &str) -> bool {
-    id.len() <= 60 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+/// Validates the request ID, if there is one. The server generates one for an empty ID.
+pub(crate) fn check_request_id(body: &Map<String, Value>) -> Result<(), Error> {
+    match body.get(REQUEST_ID).and_then(Value::as_str) {
+        Some(id)
+            if id.len() > 60 || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') =>
+        {
+            Err(Error::invalid_request(
+                format!("{} is not a valid request ID", Quoted(id)),
+                "Use at most 60 letters, digits and dashes, such as a UUID.",
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Merges a value into another: objects field by field, other values by replacement.

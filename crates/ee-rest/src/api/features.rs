@@ -1,12 +1,13 @@
-//! `table:computeFeatures`.
+//! Lists of computed features and images, and of the features of a table.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::Client;
+use crate::api::assets::asset;
 use crate::pages::list::ListRequest;
 use crate::request::finite::to_value;
+use crate::{Asset, Assets, Client, Error};
 
 impl Client {
     /// Computes a feature collection, page by page, as GeoJSON features in EPSG:4326. The
@@ -30,16 +31,66 @@ impl Client {
     pub fn compute_features<T: DeserializeOwned + Send + 'static>(
         &self,
         expression: &(impl Serialize + ?Sized),
-    ) -> Result<ListRequest<T>, crate::Error> {
+    ) -> Result<ListRequest<T>, Error> {
+        self.computed("table:computeFeatures", "features", expression)
+    }
+
+    /// Computes an image collection, page by page, as a description of each image. The expression
+    /// must evaluate to a collection.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client, collection: serde_json::Value) -> Result<(), ee_rest::Error> {
+    /// let mut images = client.compute_images(&collection)?.page_size(500).items();
+    /// while let Some(image) = images.next().await {
+    ///     println!("{}", image?.id);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Client::compute_features`].
+    pub fn compute_images(
+        &self,
+        expression: &(impl Serialize + ?Sized),
+    ) -> Result<ListRequest<Asset>, Error> {
+        self.computed("imageCollection:computeImages", "images", expression)
+    }
+
+    fn computed<T: DeserializeOwned + Send + 'static>(
+        &self,
+        path: &str,
+        key: &'static str,
+        expression: &(impl Serialize + ?Sized),
+    ) -> Result<ListRequest<T>, Error> {
         let expression = to_value("the expression", expression)?;
         let body: Map<String, Value> = [("expression".to_owned(), expression)]
             .into_iter()
             .collect();
-        Ok(ListRequest::post(
-            self,
-            "table:computeFeatures",
-            "features",
-            body,
-        ))
+        Ok(ListRequest::post(self, path, key, body))
+    }
+}
+
+impl Assets {
+    /// Lists the features of a table as GeoJSON, with a filter on their properties and a region if
+    /// they are set.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// use serde_json::{Value, json};
+    ///
+    /// let mut countries = client
+    ///     .assets()
+    ///     .list_features::<Value>("USDOS/LSIB_SIMPLE/2017")
+    ///     .filter("wld_rgn = \"Europe\"")
+    ///     .option("region", json!({"type": "Point", "coordinates": [8.5, 47.4]}))
+    ///     .items();
+    /// while let Some(country) = countries.next().await {
+    ///     println!("{}", country?["properties"]);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn list_features<T: DeserializeOwned + Send + 'static>(&self, id: &str) -> ListRequest<T> {
+        let path = asset(id).map(|name| format!("{name}:listFeatures"));
+        ListRequest::get_checked(&self.0, path, "features")
     }
 }

@@ -1,7 +1,5 @@
 //! Options that pixel, map and thumbnail requests share.
 
-use std::fmt;
-
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -140,27 +138,31 @@ pub enum ThumbnailKind {
     Video,
 }
 
-/// The part that all image requests share: the client and the request body.
-pub(crate) struct ImageRequest {
+/// The part that image and table requests share: the client and the request body.
+pub(crate) struct CallBody {
     pub(crate) client: Client,
     pub(crate) body: Map<String, Value>,
     /// The first validation error.
     error: Option<Error>,
 }
 
-impl ImageRequest {
-    fn new(client: &Client) -> Self {
-        let mut request = Self {
+impl CallBody {
+    pub(crate) fn new(client: &Client) -> Self {
+        Self {
             client: client.clone(),
             body: Map::new(),
             error: None,
-        };
+        }
+    }
+
+    fn image(client: &Client) -> Self {
+        let mut request = Self::new(client);
         request.set("fileFormat", ImageFormat::AutoJpegPng.as_str());
         request
     }
 
-    fn set(&mut self, name: &str, value: impl Serialize) {
-        match to_value(&format!("the image option `{name}`"), value) {
+    pub(crate) fn set(&mut self, name: &str, value: impl Serialize) {
+        match to_value(&format!("the option `{name}`"), value) {
             Ok(value) => {
                 self.body.insert(name.to_owned(), value);
             }
@@ -185,7 +187,7 @@ impl ImageRequest {
         }
     }
 
-    fn record_error(&mut self, error: Error) {
+    pub(crate) fn record_error(&mut self, error: Error) {
         self.error.get_or_insert(error);
     }
 
@@ -220,16 +222,25 @@ macro_rules! image_options {
             pub fn visualization(self, options: impl Serialize) -> Self {
                 self.option("visualizationOptions", options)
             }
+        }
 
+        other_options!($request);
+    };
+}
+
+/// Implements `option` and `Debug`, which hides the values.
+macro_rules! other_options {
+    ($request:ident) => {
+        impl $request {
             /// Sets any other field of the request.
-            pub fn option(mut self, name: &str, value: impl Serialize) -> Self {
+            pub fn option(mut self, name: &str, value: impl serde::Serialize) -> Self {
                 self.request.set(name, value);
                 self
             }
         }
 
-        impl fmt::Debug for $request {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Debug for $request {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.debug_struct(stringify!($request))
                     .field("fields", &self.request.body.keys().collect::<Vec<_>>())
                     .finish_non_exhaustive()
@@ -238,11 +249,13 @@ macro_rules! image_options {
     };
 }
 
+pub(crate) use other_options;
+
 /// A request for the pixels of an image, created by [`Client::compute_pixels`] or
 /// [`Client::get_pixels`].
 #[must_use = "a pixel request does nothing until `bytes` or `save` is called"]
 pub struct PixelsRequest {
-    pub(crate) request: ImageRequest,
+    pub(crate) request: CallBody,
     /// The asset to read, or `None` for a computation.
     pub(crate) asset: Option<AssetName>,
 }
@@ -250,13 +263,13 @@ pub struct PixelsRequest {
 /// A request for a tiled map of an image, created by [`Client::map`].
 #[must_use = "a map request does nothing until `create` is called"]
 pub struct MapRequest {
-    pub(crate) request: ImageRequest,
+    pub(crate) request: CallBody,
 }
 
 /// A request for a thumbnail of an image or collection, created by [`Client::thumbnail`].
 #[must_use = "a thumbnail request does nothing until `create` is called"]
 pub struct ThumbnailRequest {
-    pub(crate) request: ImageRequest,
+    pub(crate) request: CallBody,
     pub(crate) kind: ThumbnailKind,
 }
 
@@ -312,7 +325,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn compute_pixels(&self, expression: &(impl Serialize + ?Sized)) -> PixelsRequest {
-        let mut request = ImageRequest::new(self);
+        let mut request = CallBody::image(self);
         request.set("expression", expression);
         PixelsRequest {
             request,
@@ -329,7 +342,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn get_pixels(&self, id: &str) -> PixelsRequest {
-        let mut request = ImageRequest::new(self);
+        let mut request = CallBody::image(self);
         let asset = match super::assets::asset(id) {
             Ok(asset) => Some(asset),
             Err(error) => {
@@ -356,7 +369,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn map(&self, expression: &(impl Serialize + ?Sized)) -> MapRequest {
-        let mut request = ImageRequest::new(self);
+        let mut request = CallBody::image(self);
         request.set("expression", expression);
         MapRequest { request }
     }
@@ -376,7 +389,7 @@ impl Client {
         expression: &(impl Serialize + ?Sized),
         kind: ThumbnailKind,
     ) -> ThumbnailRequest {
-        let mut request = ImageRequest::new(self);
+        let mut request = CallBody::image(self);
         if kind == ThumbnailKind::Video {
             request.set("fileFormat", ImageFormat::Gif.as_str());
         }

@@ -5,22 +5,23 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::api::download::Download;
-use crate::api::images::{ImageRequest, MapRequest};
+use crate::api::images::{CallBody, MapRequest};
 use crate::request::path::Route;
 use crate::{Client, Error};
 
 /// The maximum useful zoom level, at which a pixel is smaller than a centimeter.
 const MAX_ZOOM: u8 = 24;
 
-/// The tiles of a map of an image, created by [`Client::map`]. They expire after a few hours.
+/// The tiles of a map, created by [`Client::map`] or [`Client::feature_view`]. They expire after a
+/// few hours.
 #[derive(Debug, Clone)]
 pub struct MapTiles {
-    client: Client,
-    name: String,
-    url: Url,
+    pub(crate) client: Client,
+    pub(crate) name: String,
+    pub(crate) url: Url,
 }
 
-/// The name of a new map or thumbnail. Other fields are not requested, because they would repeat
+/// The name of a new map, thumbnail or table. Other fields are not requested, because they would repeat
 /// the request.
 #[derive(Deserialize)]
 struct CreatedResource {
@@ -33,15 +34,17 @@ impl MapRequest {
     /// # Errors
     /// See [`Client::post_json`].
     pub async fn create(self) -> Result<MapTiles, Error> {
-        let (client, name, url) = create(self.request, "maps").await?;
+        let (client, name, url) = create(self.request, "maps", &["maps"]).await?;
         Ok(MapTiles { client, name, url })
     }
 }
 
-/// Creates a map or thumbnail. Returns the client, its name and its URL.
+/// Creates a map, thumbnail or table, whose name belongs to one of the collections `named`. Returns
+/// the client, its name and its URL.
 pub(crate) async fn create(
-    request: ImageRequest,
+    request: CallBody,
     collection: &str,
+    named: &[&str],
 ) -> Result<(Client, String, Url), Error> {
     let (client, body) = request.into_parts()?;
     let response = client
@@ -51,7 +54,7 @@ pub(crate) async fn create(
         .send()
         .await?;
     let name = response.json::<CreatedResource>()?.name;
-    let Some(route) = route_of(&name, collection) else {
+    let Some(route) = named.iter().find_map(|named| route_of(&name, named)) else {
         return Err(Error::invalid_response(
             response.attempts(),
             format!(
@@ -77,7 +80,7 @@ pub(crate) fn route_of(name: &str, collection: &str) -> Option<Route> {
 }
 
 impl MapTiles {
-    /// Returns the name: `projects/P/maps/ID`.
+    /// Returns the name: `projects/P/maps/ID` or `projects/P/featureViews/ID`.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -12,9 +12,11 @@ mod exports;
 mod features;
 mod iam;
 mod images;
+mod imports;
 mod lenient;
 mod maps;
 mod pixels;
+mod tables;
 mod thumbnails;
 
 pub use crate::api::project_config::{
@@ -29,7 +31,9 @@ pub use iam::{IamBinding, IamPolicy};
 pub use images::{
     ImageFormat, MapRequest, PixelGrid, PixelsRequest, ThumbnailKind, ThumbnailRequest,
 };
+pub use imports::ImportRequest;
 pub use maps::MapTiles;
 #[cfg(fuzzing)]
 pub(crate) use maps::route_of;
+pub use tables::{FeatureViewRequest, Table, TableRequest};
 pub use thumbnails::Thumbnail;

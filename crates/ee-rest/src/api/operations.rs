@@ -114,8 +114,7 @@ impl<'de> Deserialize<'de> for OperationMetadata {
 }
 
 /// A stage of an operation.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct OperationStage {
     /// The name of the stage, for people.
@@ -126,6 +125,18 @@ pub struct OperationStage {
     pub complete_work_units: Option<f64>,
     /// All units of work, as far as they are known.
     pub total_work_units: Option<f64>,
+}
+
+impl<'de> Deserialize<'de> for OperationStage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::deserialize(deserializer)?;
+        Ok(Self {
+            display_name: fields.take("displayName"),
+            description: fields.take("description"),
+            complete_work_units: fields.take_number("completeWorkUnits"),
+            total_work_units: fields.take_number("totalWorkUnits"),
+        })
+    }
 }
 
 /// A warning about an operation.
@@ -392,6 +403,29 @@ impl Operations {
         request.send().await.map(drop)
     }
 
+    /// Waits for an operation with one request, for at most this long or 5 minutes, whichever is
+    /// shorter, and returns it. It may still be running, or have failed; see
+    /// [`Operations::get`]. To wait until it has finished, use [`wait`](Self::wait).
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// use std::time::Duration;
+    ///
+    /// let wait = Duration::from_secs(30);
+    /// let operation = client.operations().wait_once("ABCDEFGHIJKL", wait).await?;
+    /// println!("{}", operation.done);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Client::post_json`].
+    pub async fn wait_once(&self, name: &str, timeout: Duration) -> Result<Operation, Error> {
+        let path = format!("{}:wait", path(name)?);
+        let seconds = timeout.min(MAX_WAIT).as_secs_f64();
+        let body = json!({"timeout": format!("{seconds:.3}s")});
+        self.0.post_json(&path, &body).await
+    }
+
     /// Waits until an operation has finished. Await the returned [`OperationPoller`].
     ///
     /// ```no_run
@@ -418,6 +452,9 @@ impl Operations {
         }
     }
 }
+
+/// The longest wait on the server: the time that Earth Engine allows a request.
+const MAX_WAIT: Duration = Duration::from_secs(300);
 
 /// How many consecutive transient failures are tolerated. Each was already retried according to
 /// the retry policy.

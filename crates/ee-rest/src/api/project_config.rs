@@ -76,14 +76,23 @@ fn is_name_byte(byte: u8) -> bool {
 }
 
 /// How many exports of a project run at the same time.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExportLimit {
     /// The limit that was set.
     pub max_concurrent_exports: Option<u32>,
     /// The limit of the project's plan.
     pub plan_max_concurrent_exports: Option<u32>,
+}
+
+impl<'de> Deserialize<'de> for ExportLimit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::deserialize(deserializer)?;
+        Ok(Self {
+            max_concurrent_exports: fields.take("maxConcurrentExports"),
+            plan_max_concurrent_exports: fields.take("planMaxConcurrentExports"),
+        })
+    }
 }
 
 /// How a project is registered for Earth Engine.

@@ -36,7 +36,7 @@ impl ThumbnailRequest {
             let fields = ["bandIds", "visualizationOptions"];
             self.request.without(&fields, collection);
         }
-        let (client, name, url) = create(self.request, collection).await?;
+        let (client, name, url) = create(self.request, collection, &[collection]).await?;
         Ok(Thumbnail { client, name, url })
     }
 }

@@ -86,11 +86,19 @@ impl<T: DeserializeOwned + Send + 'static> ListRequest<T> {
 
     /// Sets the maximum number of items per page. The server may return fewer.
     pub fn page_size(self, items: u32) -> Self {
-        self.option("pageSize", items)
+        // The API has signed integers.
+        self.option("pageSize", items.min(i32::MAX.unsigned_abs()))
     }
 
-    /// Sets a filter: `properties.x>=1 AND startTime>="2024-01-01T00:00:00Z"`, for example
-    pub fn filter(self, filter: &str) -> Self {
+    /// Sets a filter: `properties.x>=1 AND startTime>="2024-01-01T00:00:00Z"`, for example. Not for
+    /// computed lists, whose expression can filter them.
+    pub fn filter(mut self, filter: &str) -> Self {
+        if let (ListOptions::Body(_), Ok(path)) = (&self.options, &self.path) {
+            self.path = Err(Error::invalid_request(
+                format!("{path} has no filter"),
+                "Filter the collection in the expression.",
+            ));
+        }
         self.option("filter", filter)
     }
 
