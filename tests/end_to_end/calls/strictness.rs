@@ -87,4 +87,8 @@ async fn request_that_the_api_rejects_is_rejected() {
             _ => panic!("{path} {body}: {problem:?}, {:?}", result.err()),
         }
     }
+    // No body counts as an empty one.
+    let started = client.operations().list().items().next().await;
+    let path = format!("{}:cancel", started.unwrap().unwrap().name);
+    client.request(Method::POST, path).send().await.unwrap();
 }

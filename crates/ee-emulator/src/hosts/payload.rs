@@ -6,8 +6,12 @@ use crate::error_responses;
 use crate::request::Request;
 use crate::response::Response;
 
-/// Parses the body, which must be a JSON object with no other fields than `known`.
+/// Parses the body, which must be a JSON object with no other fields than `known`. No body counts as
+/// an empty object.
 pub(super) fn object(request: &Request, known: &[&str]) -> Result<Map<String, Value>, Response> {
+    if request.body.is_empty() {
+        return Ok(Map::new());
+    }
     let type_is_json = request
         .header("content-type")
         .is_some_and(|value| value.trim_start().starts_with("application/json"));
