@@ -138,7 +138,7 @@ impl tracing::field::Visit for What {
     }
 
     fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
-        if field.name() == "for" {
+        if field.name() == "waits_for" {
             value.clone_into(&mut self.name);
         }
     }

@@ -145,8 +145,11 @@ async fn retry_until<T, F: Future<Output = Result<T, Error>>>(
             ?left,
             "waiting for a change to propagate"
         );
-        let _waiting =
-            tracing::debug_span!("waiting", for = "a change to propagate", attempt = attempts);
+        let _waiting = tracing::debug_span!(
+            "waiting",
+            waits_for = "a change to propagate",
+            attempt = attempts
+        );
         sleep(wait.min(left)).await;
         waited = true;
         wait = (wait * 2).min(MAX_WAIT);

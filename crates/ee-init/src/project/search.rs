@@ -177,7 +177,7 @@ pub(crate) async fn get<T: DeserializeOwned>(
             })?;
             headers.insert("x-goog-user-project", payer);
         }
-        let _waiting = tracing::debug_span!("waiting", for = host(url), attempt = tries + 1);
+        let _waiting = tracing::debug_span!("waiting", waits_for = host(url), attempt = tries + 1);
         let error = match exchange.send(request).await {
             Ok(received) if received.status == StatusCode::OK => {
                 if let Some(cache) = credentials.token_cache() {

@@ -261,7 +261,8 @@ impl<'a> Call<'a> {
                 Err(error) => return Err(error),
             }
             let host = self.client.base.host_str().unwrap_or_default();
-            let _waiting = tracing::debug_span!("waiting", for = host, attempt = self.attempts + 1);
+            let _waiting =
+                tracing::debug_span!("waiting", waits_for = host, attempt = self.attempts + 1);
             let failed = match self.attempt(&permit).await {
                 Ok(()) => {
                     self.lease_place(permit);

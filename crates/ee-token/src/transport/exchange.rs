@@ -191,7 +191,7 @@ impl<'a> Exchange<'a> {
     /// As [`HttpClient::send`], and [`ErrorKind::InvalidResponse`] if the response is too long.
     pub async fn send(&self, request: Request) -> Result<ReceivedResponse, Error> {
         let host = request.url().host_str().unwrap_or_default();
-        let _waiting = tracing::debug_span!("waiting", for = host, attempt = 1_u32);
+        let _waiting = tracing::debug_span!("waiting", waits_for = host, attempt = 1_u32);
         self.attempt(request).await.map_err(Error::from)
     }
 
@@ -211,7 +211,7 @@ impl<'a> Exchange<'a> {
             let request = request()?;
             // Open until the next attempt: who watches it knows what is being waited for.
             let host = request.url().host_str().unwrap_or_default();
-            let _waiting = tracing::debug_span!("waiting", for = host, attempt = retries + 1);
+            let _waiting = tracing::debug_span!("waiting", waits_for = host, attempt = retries + 1);
             let failed = match self.attempt(request).await {
                 Ok(received) => match interpret(&received) {
                     Ok(done) => return Ok(done),
