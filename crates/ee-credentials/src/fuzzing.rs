@@ -13,6 +13,7 @@ use crate::iam;
 use crate::input::file::decode;
 use crate::input::location::Location;
 use crate::input::path_setting;
+use crate::input::restored::restored;
 use crate::kinds::metadata_server;
 
 pub use crate::kinds::external_account::fuzzing::*;
@@ -23,6 +24,11 @@ pub use crate::storage::login_file::fuzzing::*;
 /// The text of a credential's file.
 pub fn file_text(bytes: &[u8]) -> Result<String, Error> {
     decode(bytes, &Location::file("/home/me/key.json")).map(|text| text.to_string())
+}
+
+/// A credential's text without what a shell or an editor has added.
+pub fn restored_text(text: &str) -> String {
+    restored(text).to_string()
 }
 
 /// What a value is that stands where a path belongs, if it cannot be a path.

@@ -18,10 +18,9 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         check_end(operation);
     }
     if let Ok(asset) = serde_json::from_slice::<Asset>(data) {
-        assert_eq!(parsed["name"], *asset.name);
+        assert_eq!(parsed["name"].as_str().unwrap_or_default(), asset.name);
         let others = asset.rest.iter().chain(&asset.properties);
-        let known = ["name", "id", "type", "sizeBytes", "updateTime"];
-        assert!(others.count() <= data.len() && !asset.rest.keys().any(|k| known.contains(&&**k)));
+        assert!(others.count() <= data.len());
     }
     if let Ok(config) = serde_json::from_slice::<ProjectConfig>(data)
         && parsed.is_object()
@@ -34,7 +33,13 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     if let Ok(algorithm) = serde_json::from_slice::<Algorithm>(data) {
         assert!(algorithm.name.ends_with(algorithm.function_name()));
     }
-    if let Ok(policy) = serde_json::from_slice::<IamPolicy>(data) {
+    if let Ok(mut policy) = serde_json::from_slice::<IamPolicy>(data) {
+        // Numbers in unknown fields may change in their last digit.
+        policy.rest.clear();
+        for binding in &mut policy.bindings {
+            binding.condition = None;
+            binding.rest.clear();
+        }
         check_written_again(&policy);
     }
     if let Ok(position) = serde_json::from_slice::<PageCursor>(data) {

@@ -26,19 +26,20 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             return;
         }
     };
-    if names_another_file(&text) {
+    let json = fuzzing::restored_text(&text);
+    if names_another_file(&json) {
         return;
     }
     match Credentials::from_json(&text, &options()) {
         Ok(credentials) => {
-            check_secrets(&text, &SECRETS, &format!("{credentials:?}"));
+            check_secrets(&json, &SECRETS, &format!("{credentials:?}"));
             check_names(&credentials);
             // Credentials from a text have no portable configuration.
             assert!(credentials.to_config().is_err());
         }
         Err(error) => {
             check_error(&error, error.remedy());
-            check_secrets(&text, &SECRETS, &format!("{error:?} {error}"));
+            check_secrets(&json, &SECRETS, &format!("{error:?} {error}"));
         }
     }
     for error in [

@@ -17,7 +17,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         Ok(()) => check_command(text),
         Err(error) => {
             check_error(&error, error.remedy());
-            assert!(error.to_string().len() < 500 && !error.remedy().text.is_empty());
+            assert!(error.to_string().len() < 800 && !error.remedy().text.is_empty());
         }
     }
     match WorkloadTag::new(text) {
