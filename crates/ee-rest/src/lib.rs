@@ -40,10 +40,11 @@ mod send;
 mod tower;
 
 pub use api::asset_name::AssetName;
-pub use api::operations::{
-    Operation, OperationError, OperationMetadata, OperationNotification, OperationPoller,
-    OperationStage, OperationState, Operations,
+pub use api::operation::{
+    Operation, OperationError, OperationMetadata, OperationNotification, OperationStage,
+    OperationState,
 };
+pub use api::operations::{OperationPoller, Operations};
 pub use api::{
     Algorithm, AlgorithmArgument, Asset, AssetUpdate, Assets, Download, Export, ExportKind,
     ExportLimit, FeatureViewRequest, IamBinding, IamPolicy, ImageFormat, ImportRequest,

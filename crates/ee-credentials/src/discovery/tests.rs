@@ -387,7 +387,7 @@ async fn variable_with_a_missing_file_is_an_error() {
     }
 }
 
-/// Where a location leads nowhere, the search goes on with a warning.
+/// An inaccessible location is skipped with a warning.
 #[cfg(unix)]
 #[tokio::test]
 async fn inaccessible_location_is_skipped_with_a_warning() {

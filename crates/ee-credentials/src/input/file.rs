@@ -90,13 +90,13 @@ pub(crate) fn read_if_there(location: &Location) -> Result<Option<FileContents>,
 pub(crate) enum Optional {
     File(FileContents),
     Missing,
-    /// Its path leads nowhere: a directory above it cannot be entered, or something else is in the
+    /// Its path is inaccessible: a directory above it cannot be entered, or something else is in the
     /// file's place.
     Inaccessible(Warning),
 }
 
 /// Reads a text file in a location that exists by convention, so that credentials elsewhere can be
-/// used if it leads nowhere. A file that a variable names must be readable, if it exists.
+/// used if it is inaccessible. A file that a variable names must be readable, if it exists.
 pub(crate) fn read_optional(location: &Location) -> Result<Optional, Error> {
     if let Location::File {
         path,

@@ -1,6 +1,7 @@
 //! Typed methods for the most common calls.
 
 pub(crate) mod asset_name;
+pub(crate) mod operation;
 pub(crate) mod operations;
 pub(crate) mod project_config;
 

@@ -34,11 +34,11 @@ tokio::task_local! {
     static AHEAD: ();
 }
 
-/// Opens a connection to the host of `url`, which no request of this client was sent to yet.
+/// Opens a connection to the host of `url`, to which this client has not sent a request yet.
 /// Failures are ignored: the request tries again.
 pub(crate) fn open_ahead(client: &Client, url: Url) {
     let mut unsent = Box::pin(client.execute(Request::new(Method::GET, url)));
-    // The first poll reaches the connector, which goes on in a task. The request itself is dropped
+    // The first poll calls the connector, which continues in a task. The request itself is dropped
     // unsent.
     AHEAD.sync_scope((), || {
         let _pending = unsent
@@ -98,20 +98,12 @@ impl<S> Layer<S> for SharedConnections {
     }
 }
 
-/// A connector that opens one connection at a time until it knows the protocol.
+/// A connector that opens one connection at a time until it knows the protocol. Shares its fields,
+/// because the HTTP client clones it several times per request.
+#[derive(Clone)]
 pub(crate) struct Connector<S> {
     connector: Arc<S>,
     state: Arc<Mutex<State>>,
-}
-
-/// The HTTP client clones its connector several times per request.
-impl<S> Clone for Connector<S> {
-    fn clone(&self) -> Self {
-        Self {
-            connector: self.connector.clone(),
-            state: self.state.clone(),
-        }
-    }
 }
 
 impl<S, Target> Service<Target> for Connector<S>

@@ -498,10 +498,32 @@ mod tests {
         }
     }
 
+    /// Listens at a loopback address, and takes the port of the other one, where a server of another
+    /// test could listen. Returns `None` if that port is in use.
+    fn lone_listener(
+        address: &str,
+        other: &str,
+    ) -> Option<(
+        std::net::TcpListener,
+        std::io::Result<tokio::net::TcpSocket>,
+    )> {
+        let listener = std::net::TcpListener::bind((address, 0)).ok()?;
+        let port = listener.local_addr().unwrap().port();
+        let other = std::net::SocketAddr::new(other.parse().unwrap(), port);
+        let socket = match other {
+            std::net::SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4(),
+            std::net::SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6(),
+        };
+        let taken = socket.and_then(|socket| socket.bind(other).map(|()| socket));
+        let in_use = |error: &std::io::Error| error.kind() == std::io::ErrorKind::AddrInUse;
+        (!taken.as_ref().is_err_and(in_use)).then_some((listener, taken))
+    }
+
     #[tokio::test]
     async fn localhost_is_reached_at_either_loopback_address() {
-        for address in ["127.0.0.1:0", "[::1]:0"] {
-            let Ok(listener) = std::net::TcpListener::bind(address) else {
+        for (address, other) in [("127.0.0.1", "::1"), ("::1", "127.0.0.1")] {
+            let Some((listener, _taken)) = (0..10).find_map(|_| lone_listener(address, other))
+            else {
                 continue; // A machine without IPv6.
             };
             let port = listener.local_addr().unwrap().port();

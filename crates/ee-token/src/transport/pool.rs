@@ -17,16 +17,16 @@ use crate::{Error, ErrorKind, Remedy};
 
 /// How long an idle connection is kept. Google's servers close theirs after about 4 minutes.
 const MAX_IDLE: Duration = Duration::from_secs(230);
-/// The idle connections for transfers that are kept to each host.
+/// The maximum number of idle connections for large responses that are kept for each host.
 const MAX_IDLE_TRANSFERS: usize = 16;
-/// The requests on one HTTP/2 connection. Google's servers allow 100.
+/// The maximum number of requests on one HTTP/2 connection. Google's servers allow 100.
 const MAX_STREAMS: usize = 100;
-/// The hosts whose connections are kept.
+/// The maximum number of channels that are kept.
 const MAX_CHANNELS: usize = 64;
 
-/// An HTTP/2 connection with requests in flight is probed after this time without a frame...
+/// How long an HTTP/2 connection with requests in flight may be silent before it is probed.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
-/// ...and is closed if the server does not respond within this time.
+/// How long the server may take to respond to a probe before the connection is closed.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The flow-control windows of HTTP/2, which limit the throughput to one window per round trip.
@@ -263,8 +263,7 @@ impl Pool {
     }
 }
 
-/// Adds a channel, in place of the one that was not used for the longest time if there are too
-/// many.
+/// Adds a channel, and removes the least recently used one if there are too many.
 fn add(channels: &mut Vec<HostChannel>, new: HostChannel) -> Channel {
     if channels.len() >= MAX_CHANNELS
         && let Some((oldest, _)) = channels
