@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 /// How long both sides compute at most before they send something.
-const QUIET: Duration = Duration::from_millis(150);
+const QUIET: Duration = Duration::from_millis(250);
 /// TCP's handshake and the way of the first bytes, in half round trips. The kernel of the relay
 /// accepts immediately.
 const FIRST_BYTES: u32 = 3;
