@@ -5,6 +5,7 @@
 use http::header::WWW_AUTHENTICATE;
 use serde_json::{Map, Value, json};
 
+use crate::description::Violation;
 use crate::response::Response;
 
 /// The service named in most errors.
@@ -392,6 +393,26 @@ pub(crate) fn failed_precondition(message: &str) -> Response {
 
 pub(crate) fn aborted(message: &str) -> Response {
     error(409, "ABORTED", message, vec![])
+}
+
+/// Creates the response to a request that deviates from the description of the API.
+pub(crate) fn bad_request(violations: &[Violation]) -> Response {
+    let texts: Vec<&str> = violations
+        .iter()
+        .map(|one| one.description.as_str())
+        .collect();
+    let violations = violations.iter().map(|violation| {
+        let mut shown = json!({"description": violation.description});
+        if !violation.field.is_empty() {
+            shown["field"] = json!(violation.field);
+        }
+        shown
+    });
+    let details = json!({
+        "@type": "type.googleapis.com/google.rpc.BadRequest",
+        "fieldViolations": violations.collect::<Vec<_>>(),
+    });
+    error(400, "INVALID_ARGUMENT", &texts.join("\n"), vec![details])
 }
 
 /// Creates the response to a write without permission.

@@ -1,7 +1,5 @@
 //! A request to a host.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
@@ -46,9 +44,11 @@ impl Request {
         find(self.query.as_bytes(), name)
     }
 
-    /// Returns the names of the query's parameters.
-    pub(crate) fn query_names(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        url::form_urlencoded::parse(self.query.as_bytes()).map(|(name, _)| name)
+    /// Returns the parameters of the query in order, including repeated ones.
+    pub(crate) fn query_parameters(&self) -> Vec<(String, String)> {
+        url::form_urlencoded::parse(self.query.as_bytes())
+            .into_owned()
+            .collect()
     }
 
     /// Returns whether the content type is that of a form.

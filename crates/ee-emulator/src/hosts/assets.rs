@@ -32,19 +32,19 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    /// Maps an HTTP method and a custom verb (after the colon).
-    pub(super) fn of(method: &str, word: Option<&str>) -> Option<Self> {
-        Some(match (method, word) {
-            ("GET", None) => Self::Get,
-            ("PATCH", None) => Self::Update,
-            ("DELETE", None) => Self::Delete,
-            ("GET", Some("listAssets")) => Self::List,
-            ("GET", Some("listFeatures")) => Self::ListFeatures,
-            ("POST", Some("copy")) => Self::Copy,
-            ("POST", Some("move")) => Self::Move,
-            ("POST", Some("getIamPolicy")) => Self::GetIamPolicy,
-            ("POST", Some("setIamPolicy")) => Self::SetIamPolicy,
-            ("POST", Some("testIamPermissions")) => Self::TestIamPermissions,
+    /// Maps the last part of a method's ID.
+    pub(super) fn of(word: &str) -> Option<Self> {
+        Some(match word {
+            "get" => Self::Get,
+            "patch" => Self::Update,
+            "delete" => Self::Delete,
+            "listAssets" => Self::List,
+            "listFeatures" => Self::ListFeatures,
+            "copy" => Self::Copy,
+            "move" => Self::Move,
+            "getIamPolicy" => Self::GetIamPolicy,
+            "setIamPolicy" => Self::SetIamPolicy,
+            "testIamPermissions" => Self::TestIamPermissions,
             _ => return None,
         })
     }
@@ -65,6 +65,7 @@ impl Verb {
 pub(super) fn handle(
     shared: &Shared,
     request: &Request,
+    body: &Map<String, Value>,
     verb: Verb,
     name: &str,
 ) -> Result<Response, Response> {
@@ -79,8 +80,8 @@ pub(super) fn handle(
         Verb::Get => Ok(described(name, find(content, name)?)),
         Verb::List => list(content, request, name),
         Verb::ListFeatures => list_features(request, name, find(content, name)?),
-        Verb::Create => create(content, request, name, StoredAsset::new("", now)),
-        Verb::Update => update(content, request, name, &rfc3339(now)),
+        Verb::Create => create(content, body, name, StoredAsset::new("", now)),
+        Verb::Update => update(content, body, name, &rfc3339(now)),
         Verb::Delete => {
             find(content, name)?;
             if children(content, name).next().is_some() {
@@ -91,14 +92,11 @@ pub(super) fn handle(
             content.assets.remove(name);
             Ok(Response::json(200, &json!({})))
         }
-        Verb::Copy => copy(content, request, name),
-        Verb::Move => rename(content, request, name),
-        Verb::GetIamPolicy => {
-            payload::object(request, &["options"])?;
-            find(content, name).map(policy)
-        }
-        Verb::SetIamPolicy => set_policy(content, request, name),
-        Verb::TestIamPermissions => test_permissions(content, request, name),
+        Verb::Copy => copy(content, body, name),
+        Verb::Move => rename(content, body, name),
+        Verb::GetIamPolicy => find(content, name).map(policy),
+        Verb::SetIamPolicy => set_policy(content, body, name),
+        Verb::TestIamPermissions => test_permissions(content, body, name),
     }
 }
 
@@ -242,34 +240,25 @@ fn check_new(content: &Content, name: &str) -> Result<(), Response> {
 
 fn create(
     content: &mut Content,
-    request: &Request,
+    body: &Map<String, Value>,
     name: &str,
     mut asset: StoredAsset,
 ) -> Result<Response, Response> {
-    let known = [
-        "type",
-        "properties",
-        "startTime",
-        "endTime",
-        "title",
-        "description",
-    ];
-    let body = payload::object(request, &known)?;
-    let kind = payload::text(&body, "type")?.unwrap_or_default();
+    let kind = payload::text(body, "type");
     if !CONTAINERS.contains(&kind) {
         return Err(error_responses::invalid_argument(&format!(
             "Invalid asset type '{kind}': only FOLDER and IMAGE_COLLECTION can be created empty."
         )));
     }
     check_new(content, name)?;
-    asset.fields.extend(body);
+    asset.fields.extend(body.clone());
     let response = described(name, &asset);
     content.assets.insert(name.to_owned(), asset);
     Ok(response)
 }
 
 fn destination(body: &Map<String, Value>) -> Result<String, Response> {
-    let name = payload::text(body, "destinationName")?.unwrap_or_default();
+    let name = payload::text(body, "destinationName");
     let mut segments = name.splitn(4, '/');
     match (
         segments.next(),
@@ -286,15 +275,18 @@ fn destination(body: &Map<String, Value>) -> Result<String, Response> {
     }
 }
 
-fn copy(content: &mut Content, request: &Request, name: &str) -> Result<Response, Response> {
-    let body = payload::object(request, &["destinationName", "overwrite", "bandIds"])?;
+fn copy(
+    content: &mut Content,
+    body: &Map<String, Value>,
+    name: &str,
+) -> Result<Response, Response> {
     let asset = find(content, name)?.clone();
     if CONTAINERS.contains(&asset.kind()) {
         return Err(error_responses::invalid_argument(&format!(
             "Asset '{name}' cannot be copied: it contains other assets."
         )));
     }
-    let to = destination(&body)?;
+    let to = destination(body)?;
     let overwrite = body.get("overwrite").and_then(Value::as_bool) == Some(true);
     if !(overwrite && content.assets.contains_key(&to)) {
         check_new(content, &to)?;
@@ -304,10 +296,13 @@ fn copy(content: &mut Content, request: &Request, name: &str) -> Result<Response
     Ok(response)
 }
 
-fn rename(content: &mut Content, request: &Request, name: &str) -> Result<Response, Response> {
-    let body = payload::object(request, &["destinationName"])?;
+fn rename(
+    content: &mut Content,
+    body: &Map<String, Value>,
+    name: &str,
+) -> Result<Response, Response> {
     let asset = find(content, name)?.clone();
-    let to = destination(&body)?;
+    let to = destination(body)?;
     let permit = format!("{name}/");
     if to.starts_with(&permit) {
         return Err(error_responses::invalid_argument(&format!(
@@ -334,21 +329,13 @@ fn rename(content: &mut Content, request: &Request, name: &str) -> Result<Respon
 
 fn update(
     content: &mut Content,
-    request: &Request,
+    body: &Map<String, Value>,
     name: &str,
     now: &str,
 ) -> Result<Response, Response> {
-    let body = payload::object(request, &["asset", "updateMask"])?;
     let none = Map::new();
-    let new = match body.get("asset") {
-        Some(Value::Object(asset)) => asset,
-        None => &none,
-        Some(_) => {
-            return Err(error_responses::invalid_argument(
-                "Invalid value at 'asset'.",
-            ));
-        }
-    };
+    let new = body.get("asset").and_then(Value::as_object);
+    let new = new.unwrap_or(&none);
     let paths: Vec<String> = match body.get("updateMask") {
         Some(Value::String(mask)) => split_mask(mask),
         // The Python client sends an object.
@@ -447,13 +434,16 @@ fn policy(asset: &StoredAsset) -> Response {
     Response::json(200, &json!({"bindings": asset.bindings, "etag": etag}))
 }
 
-fn set_policy(content: &mut Content, request: &Request, name: &str) -> Result<Response, Response> {
-    let body = payload::object(request, &["policy", "updateMask"])?;
+fn set_policy(
+    content: &mut Content,
+    body: &Map<String, Value>,
+    name: &str,
+) -> Result<Response, Response> {
     let asset = content.assets.get_mut(name).ok_or_else(|| missing(name))?;
     let policy_given = body.get("policy").and_then(Value::as_object);
     let given =
         policy_given.ok_or_else(|| error_responses::invalid_argument("The policy is missing."))?;
-    let etag = payload::text(given, "etag")?.filter(|etag| !etag.is_empty());
+    let etag = Some(payload::text(given, "etag")).filter(|etag| !etag.is_empty());
     if etag.is_some_and(|etag| etag != format!("etag-{}", asset.etag)) {
         return Err(error_responses::aborted(
             "There were concurrent policy changes. Please retry the whole read-modify-write.",
@@ -485,10 +475,9 @@ fn set_policy(content: &mut Content, request: &Request, name: &str) -> Result<Re
 
 fn test_permissions(
     content: &Content,
-    request: &Request,
+    body: &Map<String, Value>,
     name: &str,
 ) -> Result<Response, Response> {
-    let body = payload::object(request, &["permissions"])?;
     find(content, name)?;
     let requested = body.get("permissions").and_then(Value::as_array);
     let held = |permission: &&Value| {

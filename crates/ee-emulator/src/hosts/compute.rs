@@ -10,7 +10,6 @@ use serde_json::{Map, Value, json};
 use super::expression::{Arguments, Bindings, Function, Term};
 use super::{functions, payload};
 use crate::error_responses;
-use crate::request::Request;
 use crate::response::Response;
 
 /// The maximum nesting depth, so that no request can exhaust the stack. A call or a reference counts
@@ -20,10 +19,9 @@ const MAX_DEPTH: usize = 400;
 /// The maximum number of evaluated nodes, so that no request can keep the emulator busy.
 const MAX_STEPS: usize = 200_000;
 
-pub(super) fn handle(request: &Request) -> Result<Response, Response> {
-    let body = payload::object(request, &["expression", "workloadTag"])?;
+pub(super) fn handle(body: &Map<String, Value>) -> Result<Response, Response> {
     check_workload_tag(body.get("workloadTag"))?;
-    let value = evaluate(payload::expression(&body)?)?;
+    let value = evaluate(payload::expression(body)?)?;
     Ok(Response::json(200, &json!({"result": value})))
 }
 

@@ -1,13 +1,14 @@
 //! `earthengine.googleapis.com` and `earthengine-highvolume.googleapis.com`.
 
 use http::HeaderName;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::admission::{
     Call, Caller, authenticate, check_quota_project, quota_project, require_scope,
 };
-use super::routes::{Method, STANDARD_PARAMETERS, route};
+use super::routes::{self, Method, route};
 use super::{assets, batch, compute, features, images, imports, operations, payload};
+use crate::description::{ApiMethod, Description};
 use crate::error_responses::{self, EARTH_ENGINE};
 use crate::oauth_client::OAuthClient;
 use crate::project::Project;
@@ -17,7 +18,6 @@ use crate::response::Response;
 use crate::scopes::{CLOUD_PLATFORM, EARTHENGINE, EARTHENGINE_READONLY};
 use crate::state::{IssuedTo, Shared, State};
 
-const DISCOVERY: &str = include_str!("../data/discovery.json");
 const ALGORITHMS: &str = include_str!("../data/algorithms.json");
 
 const TO_READ: [&str; 3] = [EARTHENGINE, CLOUD_PLATFORM, EARTHENGINE_READONLY];
@@ -55,9 +55,16 @@ pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
 
 /// Handles one call, which may be part of a batch.
 pub(super) fn handle_one(shared: &Shared, request: &Request) -> Response {
-    match route(request) {
-        Some((method, project)) => {
-            perform(shared, request, &method, &project).unwrap_or_else(|error| error)
+    let segments = request.segments();
+    let found = Description::get().find(request.method.as_str(), &segments);
+    let found = found.and_then(|matched| {
+        let described = matched.method;
+        let project = routes::project(&matched.name).to_owned();
+        Some((route(request, matched)?, described, project))
+    });
+    match found {
+        Some((method, described, project)) => {
+            perform(shared, request, &method, described, &project).unwrap_or_else(|error| error)
         }
         None => Response::page_not_found(&request.path),
     }
@@ -79,15 +86,8 @@ fn discovery(shared: &Shared, request: &Request) -> Result<Response, Response> {
     {
         return Err(Response::page_not_found(&request.path));
     }
-    let Ok(mut document) = serde_json::from_str::<Value>(DISCOVERY) else {
-        return Err(error_responses::internal());
-    };
     let root = format!("{}/", shared.url(&request.host));
-    for address in ["rootUrl", "baseUrl", "mtlsRootUrl"] {
-        if document.get(address).is_some() {
-            document[address] = json!(root);
-        }
-    }
+    let document = Description::get().discovery(&root);
     Ok(Response::json(200, &document))
 }
 
@@ -95,6 +95,7 @@ fn perform(
     shared: &Shared,
     request: &Request,
     method: &Method,
+    described: &ApiMethod,
     project: &str,
 ) -> Result<Response, Response> {
     let full_name = method.full_name();
@@ -109,7 +110,7 @@ fn perform(
         &TO_COMPUTE
     };
     require_scope(&caller, sufficient, call)?;
-    check_parameters(request, method)?;
+    let body = payload::checked(request, described)?;
     let billed = quota_project(request, &caller, EARTH_ENGINE)?;
     let called = {
         let state = shared.state();
@@ -124,42 +125,25 @@ fn perform(
     // Outside the lock, because computation can be slow.
     let response = match method {
         Method::GetConfig => config(shared, request, &called, project),
-        Method::UpdateConfig => update_config(shared, request, &called, project)?,
+        Method::UpdateConfig => update_config(shared, request, &body, &called, project)?,
         Method::ListAlgorithms => Response::new(200, "application/json; charset=UTF-8", ALGORITHMS),
-        Method::ComputeValue => compute::handle(request)?,
-        Method::ComputePixels => images::pixels(shared, request, None)?,
-        Method::ComputeFeatures => features::compute(request)?,
-        Method::ComputeImages => features::compute_images(request)?,
-        Method::Import(import) => imports::import(shared, request, *import, project)?,
-        Method::Export(export) => operations::export(shared, request, *export, project)?,
-        Method::Create(collection) => images::create(shared, request, *collection, project)?,
+        Method::ComputeValue => compute::handle(&body)?,
+        Method::ComputePixels => images::pixels(shared, &body, None)?,
+        Method::ComputeFeatures => features::compute(&body)?,
+        Method::ComputeImages => features::compute_images(&body)?,
+        Method::Import(import) => imports::import(shared, &body, *import, project)?,
+        Method::Export(export) => operations::export(shared, &body, *export, project)?,
+        Method::Create(collection) => images::create(shared, request, body, *collection, project)?,
         Method::Tile(map, place) => {
             images::tile(shared, map, place.each_ref().map(String::as_str))?
         }
         Method::File(name) => images::file(shared, name)?,
-        Method::Asset(verb, name) => assets::handle(shared, request, *verb, name)?,
-        Method::AssetPixels(name) => images::pixels(shared, request, Some(name))?,
+        Method::Asset(verb, name) => assets::handle(shared, request, &body, *verb, name)?,
+        Method::AssetPixels(name) => images::pixels(shared, &body, Some(name))?,
         Method::ListOperations => operations::list(shared, request, project)?,
-        Method::Operation(verb, name) => operations::handle(shared, request, *verb, name)?,
+        Method::Operation(verb, name) => operations::handle(shared, *verb, name)?,
     };
     Ok(with_project_headers(response, &called, request))
-}
-
-/// Checks that the query has no unknown parameters.
-fn check_parameters(request: &Request, method: &Method) -> Result<(), Response> {
-    let known = |name: &str| {
-        // Every standard parameter may also be preceded by a dollar sign.
-        STANDARD_PARAMETERS.contains(&name.strip_prefix('$').unwrap_or(name))
-            || STANDARD_PARAMETERS.contains(&name)
-            || method.parameters().contains(&name)
-    };
-    match request.query_names().find(|name| !known(name)) {
-        None => Ok(()),
-        Some(name) => Err(error_responses::invalid_argument(&format!(
-            "Invalid JSON payload received. Unknown name \"{name}\": Cannot bind query parameter. \
-             Field '{name}' could not be found in request message."
-        ))),
-    }
 }
 
 /// Returns whether the path names a public project. Then the quota project must be registered.
@@ -172,17 +156,10 @@ fn is_public_project(method: &Method, project: &str) -> bool {
 fn update_config(
     shared: &Shared,
     request: &Request,
+    body: &Map<String, Value>,
     project: &Project,
     called: &str,
 ) -> Result<Response, Response> {
-    let body = payload::object(
-        request,
-        if is_alpha(request) {
-            &["name", "registrationState", "maxConcurrentExports"]
-        } else {
-            &["name", "registrationState"]
-        },
-    )?;
     let mask = request.query("updateMask").unwrap_or_default();
     if !matches!(
         mask.as_str(),
@@ -192,8 +169,9 @@ fn update_config(
             "Only max_concurrent_exports can be updated.",
         ));
     }
-    let limit = body.get("maxConcurrentExports").and_then(Value::as_u64);
+    let limit = body.get("maxConcurrentExports");
     let limit = limit
+        .and_then(|limit| limit.as_u64().or_else(|| limit.as_str()?.parse().ok()))
         .and_then(|limit| u32::try_from(limit).ok())
         .ok_or_else(|| {
             error_responses::invalid_argument("Invalid value at 'max_concurrent_exports'.")

@@ -5,17 +5,16 @@ use serde_json::{Map, Value};
 use super::compute::{check_workload_tag, evaluate};
 use super::{pages, payload};
 use crate::error_responses;
-use crate::request::Request;
 use crate::response::Response;
 
 /// Handles `table:computeFeatures`.
-pub(super) fn compute(request: &Request) -> Result<Response, Response> {
-    list(request, "features", &["featureProjection"], features)
+pub(super) fn compute(body: &Map<String, Value>) -> Result<Response, Response> {
+    list(body, "features", features)
 }
 
 /// Handles `imageCollection:computeImages`. An image is any object with the type `Image`.
-pub(super) fn compute_images(request: &Request) -> Result<Response, Response> {
-    list(request, "images", &[], |expression| {
+pub(super) fn compute_images(body: &Map<String, Value>) -> Result<Response, Response> {
+    list(body, "images", |expression| {
         let images = match evaluate(expression)? {
             Value::Array(images) => images,
             _ => return Err(not_a("an image")),
@@ -32,20 +31,18 @@ pub(super) fn compute_images(request: &Request) -> Result<Response, Response> {
 }
 
 fn list(
-    request: &Request,
+    body: &Map<String, Value>,
     key: &str,
-    fields: &[&str],
     items: impl FnOnce(&Map<String, Value>) -> Result<Vec<Value>, Response>,
 ) -> Result<Response, Response> {
-    let common = ["expression", "pageSize", "pageToken", "workloadTag"];
-    let body = payload::object(request, &[&common[..], fields].concat())?;
     check_workload_tag(body.get("workloadTag"))?;
-    let expression = payload::expression(&body)?;
+    let expression = payload::expression(body)?;
     let size = match body.get("pageSize") {
         None => None,
+        Some(Value::String(size)) => pages::size(Some(size.clone()))?,
         Some(size) => pages::size(Some(size.to_string()))?,
     };
-    let token = payload::text(&body, "pageToken")?;
+    let token = Some(payload::text(body, "pageToken"));
     let list = Value::Object(expression.clone()).to_string();
     pages::page(key, items(expression)?, &list, size, token)
 }

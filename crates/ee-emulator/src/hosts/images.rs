@@ -15,18 +15,6 @@ const MAX_BYTES: u64 = 50_331_648;
 /// The maximum width and height of a grid.
 const MAX_PIXELS: u64 = 32_768;
 
-const FORMATS: [&str; 9] = [
-    "JPEG",
-    "PNG",
-    "AUTO_JPEG_PNG",
-    "NPY",
-    "GEO_TIFF",
-    "TF_RECORD_IMAGE",
-    "ZIPPED_GEO_TIFF",
-    "ZIPPED_GEO_TIFF_PER_BAND",
-    "MULTI_BAND_IMAGE_TILE",
-];
-
 /// A collection of named images or tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Collection {
@@ -62,46 +50,23 @@ impl Collection {
         }
     }
 
-    fn fields(self) -> &'static [&'static str] {
-        match self {
-            Self::Maps => &[
-                "name",
-                "expression",
-                "fileFormat",
-                "bandIds",
-                "visualizationOptions",
-            ],
-            Self::Thumbnails => &[
-                "name",
-                "expression",
-                "fileFormat",
-                "bandIds",
-                "visualizationOptions",
-                "filenamePrefix",
-                "grid",
-            ],
-            Self::VideoThumbnails => &["name", "expression", "fileFormat", "videoOptions", "grid"],
-            Self::FilmstripThumbnails => {
-                &["name", "expression", "fileFormat", "orientation", "grid"]
-            }
-            Self::Tables => &["name", "expression", "fileFormat", "filename", "selectors"],
-            Self::FeatureViews => &["name", "asset", "visualizationExpression", "mapName"],
-        }
-    }
-
     /// Returns the file of a new name: a tile, a thumbnail or a table.
     fn file(self, body: &Map<String, Value>) -> Result<Response, Response> {
         match self {
             Self::Tables => return tables::file(body),
             Self::FeatureViews => {
-                if payload::text(body, "asset")?.is_none_or(str::is_empty) {
+                if payload::text(body, "asset").is_empty() {
                     return Err(error_responses::invalid_argument("The asset is missing."));
                 }
                 return Ok(Response::new(200, "application/x-protobuf", tables::TILE));
             }
-            Self::VideoThumbnails => format(body, &["GIF"], "GIF")?,
-            _ => image_format(body)?,
-        };
+            Self::VideoThumbnails if !matches!(payload::text(body, "fileFormat"), "" | "GIF") => {
+                return Err(error_responses::invalid_argument(
+                    "Thumbnails of videos must be GIFs.",
+                ));
+            }
+            _ => {}
+        }
         payload::expression(body)?;
         match self {
             Self::Maps => checkerboard(256, 256),
@@ -114,10 +79,10 @@ impl Collection {
 pub(super) fn create(
     shared: &Shared,
     request: &Request,
+    mut body: Map<String, Value>,
     collection: Collection,
     project: &str,
 ) -> Result<Response, Response> {
-    let mut body = payload::object(request, collection.fields())?;
     let file = collection.file(&body)?;
     check_workload_tag(request.query("workloadTag").map(Value::from).as_ref())?;
     let name = format!(
@@ -160,26 +125,13 @@ pub(super) fn file(shared: &Shared, name: &str) -> Result<Response, Response> {
 /// Handles `image:computePixels`, or `getPixels` of an asset.
 pub(super) fn pixels(
     shared: &Shared,
-    request: &Request,
+    body: &Map<String, Value>,
     asset: Option<&str>,
 ) -> Result<Response, Response> {
-    let common = [
-        "fileFormat",
-        "grid",
-        "bandIds",
-        "visualizationOptions",
-        "workloadTag",
-    ];
-    let own: &[&str] = if asset.is_some() {
-        &["region"]
-    } else {
-        &["expression"]
-    };
-    let body = payload::object(request, &[&common[..], own].concat())?;
     check_workload_tag(body.get("workloadTag"))?;
     match asset {
         None => {
-            payload::expression(&body)?;
+            payload::expression(body)?;
         }
         Some(name) => {
             let state = shared.state();
@@ -203,10 +155,9 @@ pub(super) fn pixels(
             }
         }
     }
-    let format = image_format(&body)?;
-    let (width, height) = size(&body)?;
-    match format {
-        "PNG" | "AUTO_JPEG_PNG" => checkerboard(width, height),
+    let (width, height) = size(body)?;
+    match payload::text(body, "fileFormat") {
+        "" | "PNG" | "AUTO_JPEG_PNG" => checkerboard(width, height),
         "NPY" => Ok(numpy(width, height)),
         "GEO_TIFF" => {
             let file = geotiff::checkerboard(width, height, body.get("grid"));
@@ -240,26 +191,6 @@ fn size(body: &Map<String, Value>) -> Result<(u32, u32), Response> {
     }
     let side = |n: u64| u32::try_from(n).unwrap_or(1);
     Ok((side(width), side(height)))
-}
-
-fn image_format(body: &Map<String, Value>) -> Result<&str, Response> {
-    format(body, &FORMATS, "AUTO_JPEG_PNG")
-}
-
-/// Returns the requested format, which must be in `known`.
-fn format<'a>(
-    body: &'a Map<String, Value>,
-    known: &[&str],
-    default: &'a str,
-) -> Result<&'a str, Response> {
-    let format = payload::text(body, "fileFormat")?.unwrap_or(default);
-    if known.contains(&format) {
-        Ok(format)
-    } else {
-        Err(error_responses::invalid_argument(&format!(
-            "Invalid value at 'file_format' (type.googleapis.com/google.earthengine.v1.ImageFileFormat), \"{format}\""
-        )))
-    }
 }
 
 fn checkerboard(width: u32, height: u32) -> Result<Response, Response> {

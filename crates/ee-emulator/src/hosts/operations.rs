@@ -21,14 +21,14 @@ pub(super) enum Export {
 }
 
 impl Export {
-    /// Parses the path's last segment.
-    pub(super) fn of(segment: &str) -> Option<Self> {
-        Some(match segment {
-            "image:export" => Self::Image,
-            "table:export" => Self::Table,
-            "video:export" => Self::Video,
-            "map:export" => Self::Map,
-            "classifier:export" => Self::Classifier,
+    /// Maps the resource of the method `export`.
+    pub(super) fn of(resource: &str) -> Option<Self> {
+        Some(match resource {
+            "image" => Self::Image,
+            "table" => Self::Table,
+            "video" => Self::Video,
+            "map" => Self::Map,
+            "classifier" => Self::Classifier,
             _ => return None,
         })
     }
@@ -59,42 +59,6 @@ impl Export {
         }
     }
 
-    /// The fields in addition to [`COMMON`].
-    fn fields(self) -> &'static [&'static str] {
-        match self {
-            Self::Image => &["grid", "maxPixels"],
-            Self::Table => &["selectors", "maxErrorMeters", "maxVertices", "policy"],
-            Self::Video => &["videoOptions"],
-            Self::Map => &["tileOptions"],
-            Self::Classifier => &[],
-        }
-    }
-
-    /// The fields of a destination's options.
-    fn options(self, destination: &str) -> &'static [&'static str] {
-        match (destination, self) {
-            ("assetExportOptions", Self::Image) => &[
-                "earthEngineDestination",
-                "pyramidingPolicy",
-                "pyramidingPolicyOverrides",
-                "tileSize",
-            ],
-            ("assetExportOptions", _) => &["earthEngineDestination"],
-            ("featureViewExportOptions", _) => {
-                &["featureViewDestination", "ingestionTimeParameters"]
-            }
-            ("bigqueryExportOptions", _) => &["bigqueryDestination"],
-            (_, Self::Image | Self::Map) => &[
-                "cloudStorageDestination",
-                "driveDestination",
-                "fileFormat",
-                "geoTiffOptions",
-                "tfRecordOptions",
-            ],
-            _ => &["cloudStorageDestination", "driveDestination", "fileFormat"],
-        }
-    }
-
     fn makes(self) -> &'static str {
         match self {
             Self::Table => "TABLE",
@@ -104,29 +68,17 @@ impl Export {
     }
 }
 
-/// The fields of all exports.
-const COMMON: [&str; 6] = [
-    "expression",
-    "description",
-    "requestId",
-    "workloadTag",
-    "priority",
-    "maxWorkers",
-];
-
 /// Starts an export.
 pub(super) fn export(
     shared: &Shared,
-    request: &Request,
+    body: &Map<String, Value>,
     export: Export,
     project: &str,
 ) -> Result<Response, Response> {
-    let known: Vec<&str> = [&COMMON[..], export.destinations(), export.fields()].concat();
-    let body = payload::object(request, &known)?;
-    payload::expression(&body)?;
+    payload::expression(body)?;
     check_workload_tag(body.get("workloadTag"))?;
-    let makes = destination(&body, export)?;
-    start(shared, project, &body, export.kind(), makes)
+    let makes = destination(body, export)?;
+    start(shared, project, body, export.kind(), makes)
 }
 
 /// Starts an operation, or returns the one that the same `requestId` has started before. `makes` is
@@ -154,9 +106,7 @@ pub(super) fn start(
     let operation = StoredOperation {
         name: format!("{prefix}{}", random::hex(12).to_uppercase()),
         kind,
-        description: payload::text(body, "description")?
-            .unwrap_or_default()
-            .to_owned(),
+        description: payload::text(body, "description").to_owned(),
         request_id,
         state: "PENDING",
         failure: content.failures.pop_front(),
@@ -174,50 +124,36 @@ fn destination(
     body: &Map<String, Value>,
     export: Export,
 ) -> Result<Option<(String, &'static str)>, Response> {
-    let given: Vec<&str> = export
-        .destinations()
-        .iter()
-        .copied()
-        .filter(|field| body.get(*field).is_some_and(|options| !options.is_null()))
-        .collect();
-    let [field] = given.as_slice() else {
+    let options = export.destinations().iter();
+    let found = options.filter_map(|field| body.get(*field)?.as_object());
+    let found = found.flat_map(|options| options.iter());
+    let Some((field, destination)) = found
+        .filter_map(|(field, to)| Some((field.as_str(), to.as_object()?)))
+        .find(|(field, _)| field.ends_with("Destination"))
+    else {
         return Err(error_responses::invalid_argument(
             "Exactly one destination is required.",
         ));
     };
-    let Some(options) = payload::nested(body, field, export.options(field))? else {
-        return Err(error_responses::invalid_argument(
-            "Exactly one destination is required.",
-        ));
-    };
-    let named = |at: &str, part: &str, known: &[&str]| {
-        let fields = payload::nested(options, at, known)?;
-        let name = fields
-            .map(|fields| payload::text(fields, part))
-            .transpose()?;
-        Ok::<_, Response>(name.flatten().unwrap_or_default())
-    };
-    match *field {
-        "assetExportOptions" => {
-            let name = named("earthEngineDestination", "name", &["name", "overwrite"])?;
+    let invalid = |what: &str| Err(error_responses::invalid_argument(what));
+    match field {
+        "earthEngineDestination" => {
+            let name = payload::text(destination, "name");
             if !name.starts_with("projects/") || !name.contains("/assets/") {
-                return Err(error_responses::invalid_argument(
-                    "Invalid destination asset name.",
-                ));
+                return invalid("Invalid destination asset name.");
             }
             Ok(Some((name.to_owned(), export.makes())))
         }
-        "fileExportOptions" | "tileExportOptions" => {
-            let bucket = ["bucket", "filenamePrefix", "bucketCorsUris", "permissions"];
-            let bucket = named("cloudStorageDestination", "bucket", &bucket)?;
-            let drive = ["folder", "filenamePrefix"];
-            let drive = named("driveDestination", "filenamePrefix", &drive)?;
-            if bucket.is_empty() == drive.is_empty() || !options.contains_key("fileFormat") {
-                return Err(error_responses::invalid_argument(
-                    "File exports require a file format and one destination.",
-                ));
+        "cloudStorageDestination" if payload::text(destination, "bucket").is_empty() => {
+            invalid("The destination has no bucket.")
+        }
+        "cloudStorageDestination" | "driveDestination" => {
+            let files = ["fileExportOptions", "tileExportOptions"];
+            let mut files = files.iter().filter_map(|field| body.get(*field));
+            match files.any(|options| options.get("fileFormat").is_some()) {
+                true => Ok(None),
+                false => invalid("File exports require a file format."),
             }
-            Ok(None)
         }
         _ => Ok(None),
     }
@@ -233,24 +169,19 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    /// Maps an HTTP method and a custom verb (after the colon).
-    pub(super) fn of(method: &str, word: Option<&str>) -> Option<Self> {
-        Some(match (method, word) {
-            ("GET", None) => Self::Get,
-            ("DELETE", None) => Self::Delete,
-            ("POST", Some("cancel")) => Self::Cancel,
-            ("POST", Some("wait")) => Self::Wait,
+    /// Maps the last part of a method's ID.
+    pub(super) fn of(word: &str) -> Option<Self> {
+        Some(match word {
+            "get" => Self::Get,
+            "delete" => Self::Delete,
+            "cancel" => Self::Cancel,
+            "wait" => Self::Wait,
             _ => return None,
         })
     }
 }
 
-pub(super) fn handle(
-    shared: &Shared,
-    request: &Request,
-    verb: Verb,
-    name: &str,
-) -> Result<Response, Response> {
+pub(super) fn handle(shared: &Shared, verb: Verb, name: &str) -> Result<Response, Response> {
     let now = shared.clock.now();
     let mut state = shared.state();
     let content = &mut state.content;
@@ -259,9 +190,6 @@ pub(super) fn handle(
         .ok_or_else(|| error_responses::not_found(&format!("Operation '{name}' not found.")))?;
     match verb {
         Verb::Get | Verb::Wait => {
-            if verb == Verb::Wait {
-                payload::object(request, &["timeout"])?;
-            }
             let hanging = content.hanging;
             let operation = &mut content.operations[at];
             let was_done = operation.is_done();
@@ -277,7 +205,6 @@ pub(super) fn handle(
             Ok(response)
         }
         Verb::Cancel => {
-            payload::object(request, &[])?;
             let operation = &mut content.operations[at];
             if !operation.is_done() {
                 operation.state = "CANCELLING";

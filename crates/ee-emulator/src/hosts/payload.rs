@@ -1,14 +1,31 @@
-//! Validation of JSON bodies, as in Google's front end.
+//! Validation of queries and JSON bodies, as in Google's front end.
 
 use serde_json::{Map, Value};
 
+use crate::description::{ApiMethod, Description};
 use crate::error_responses;
 use crate::request::Request;
 use crate::response::Response;
 
-/// Parses the body, which must be a JSON object with no other fields than `known`. No body counts as
-/// an empty object.
-pub(super) fn object(request: &Request, known: &[&str]) -> Result<Map<String, Value>, Response> {
+/// Validates a request against the description of its method. Returns its body, in which names are
+/// in camel case and no field is null.
+pub(super) fn checked(
+    request: &Request,
+    method: &ApiMethod,
+) -> Result<Map<String, Value>, Response> {
+    let description = Description::get();
+    let mut violations = description.query_violations(method, &request.query_parameters());
+    let mut body = Value::Object(object(request)?);
+    let schema = method.request.as_deref().unwrap_or("Empty");
+    violations.extend(description.normalize(schema, &mut body));
+    match body {
+        Value::Object(body) if violations.is_empty() => Ok(body),
+        _ => Err(error_responses::bad_request(&violations)),
+    }
+}
+
+/// Parses the body, which must be a JSON object. No body counts as an empty object.
+fn object(request: &Request) -> Result<Map<String, Value>, Response> {
     if request.body.is_empty() {
         return Ok(Map::new());
     }
@@ -20,46 +37,17 @@ pub(super) fn object(request: &Request, known: &[&str]) -> Result<Map<String, Va
             "Invalid JSON payload received. The content type must be application/json.",
         ));
     }
-    let Ok(Value::Object(body)) = serde_json::from_slice(&request.body) else {
-        return Err(error_responses::invalid_argument(
+    match serde_json::from_slice(&request.body) {
+        Ok(Value::Object(body)) => Ok(body),
+        _ => Err(error_responses::invalid_argument(
             "Invalid JSON payload received. Unexpected token.",
-        ));
-    };
-    check_fields(&body, known)?;
-    Ok(body)
-}
-
-/// Checks that an object has no other fields than `known`.
-fn check_fields(object: &Map<String, Value>, known: &[&str]) -> Result<(), Response> {
-    match object.keys().find(|name| !known.contains(&name.as_str())) {
-        Some(unknown) => Err(error_responses::invalid_argument(&format!(
-            "Invalid JSON payload received. Unknown name \"{unknown}\": Cannot find field."
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// Returns a field that is an object with no other fields than `known`, if it is set.
-pub(super) fn nested<'a>(
-    object: &'a Map<String, Value>,
-    name: &str,
-    known: &[&str],
-) -> Result<Option<&'a Map<String, Value>>, Response> {
-    match object.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Object(fields)) => {
-            check_fields(fields, known)?;
-            Ok(Some(fields))
-        }
-        Some(_) => Err(error_responses::invalid_argument(&format!(
-            "Invalid value at '{name}', expected an object."
-        ))),
+        )),
     }
 }
 
 /// Returns the request ID: at most 60 letters, digits and dashes. An empty one counts as none.
 pub(super) fn request_id(body: &Map<String, Value>) -> Result<Option<String>, Response> {
-    let id = text(body, "requestId")?.filter(|id| !id.is_empty());
+    let id = Some(text(body, "requestId")).filter(|id| !id.is_empty());
     let valid =
         |id: &str| id.len() <= 60 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     match id {
@@ -89,16 +77,7 @@ pub(super) fn expression(body: &Map<String, Value>) -> Result<&Map<String, Value
     }
 }
 
-/// Returns an optional string field.
-pub(super) fn text<'a>(
-    body: &'a Map<String, Value>,
-    name: &str,
-) -> Result<Option<&'a str>, Response> {
-    match body.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(error_responses::invalid_argument(&format!(
-            "Invalid value at '{name}' (TYPE_STRING)."
-        ))),
-    }
+/// Returns a string field, or an empty string if it is not set.
+pub(super) fn text<'a>(body: &'a Map<String, Value>, name: &str) -> &'a str {
+    body.get(name).and_then(Value::as_str).unwrap_or_default()
 }

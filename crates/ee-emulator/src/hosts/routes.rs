@@ -1,6 +1,7 @@
 //! Routing of requests to the Earth Engine API.
 
 use super::{assets, images, imports, operations};
+use crate::description::Matched;
 use crate::request::Request;
 
 /// The supported calls.
@@ -29,89 +30,50 @@ pub(super) enum Method {
     Operation(operations::Verb, String),
 }
 
-/// Returns the call and the project in its path.
-pub(super) fn route(request: &Request) -> Option<(Method, String)> {
-    let method = request.method.as_str();
-    let segments = request.segments();
-    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let [version, "projects", project, rest @ ..] = segments.as_slice() else {
-        return None;
-    };
-    match (*version, rest) {
-        ("v1", _) => {}
-        // The only resource that clients use in this version, for its export limit.
-        ("v1alpha", ["config"]) => {}
-        _ => return None,
-    }
+/// Returns the call of a method in the description, about this resource.
+pub(super) fn route(request: &Request, matched: Matched<'_>) -> Option<Method> {
+    let Matched { id, name, rest, .. } = matched;
     // The methods of a location are those of its project.
-    let rest = match rest {
-        ["locations", _, one] if method == "POST" => std::slice::from_ref(one),
-        rest => rest,
-    };
-    let name = |path: &str| format!("projects/{project}/{path}");
-    let call = match (method, rest) {
-        ("GET", []) => {
-            let project = project.strip_suffix(":listAssets")?;
-            let parent = format!("projects/{project}/assets");
-            return Some((
-                Method::Asset(assets::Verb::List, parent),
-                project.to_owned(),
-            ));
+    let id = id.strip_prefix("v1alpha.").unwrap_or(id);
+    let id = id.strip_prefix("projects.")?;
+    let id = id.strip_prefix("locations.").unwrap_or(id);
+    Some(match id {
+        "getConfig" => Method::GetConfig,
+        "updateConfig" => Method::UpdateConfig,
+        "algorithms.list" => Method::ListAlgorithms,
+        "value.compute" => Method::ComputeValue,
+        "image.computePixels" => Method::ComputePixels,
+        "table.computeFeatures" => Method::ComputeFeatures,
+        "imageCollection.computeImages" => Method::ComputeImages,
+        "operations.list" => Method::ListOperations,
+        "listAssets" => Method::Asset(assets::Verb::List, format!("{name}/assets")),
+        "assets.create" => {
+            let id = request.query("assetId").unwrap_or_default();
+            let project = project(&name);
+            let name = format!("projects/{project}/assets/{id}");
+            Method::Asset(assets::Verb::Create, name)
         }
-        ("GET", ["config"]) => Method::GetConfig,
-        ("PATCH", ["config"]) => Method::UpdateConfig,
-        ("GET", ["algorithms"]) => Method::ListAlgorithms,
-        ("POST", ["value:compute"]) => Method::ComputeValue,
-        ("POST", ["image:computePixels"]) => Method::ComputePixels,
-        ("POST", ["table:computeFeatures"]) => Method::ComputeFeatures,
-        ("POST", ["imageCollection:computeImages"]) => Method::ComputeImages,
-        ("GET", ["operations"]) => Method::ListOperations,
-        (_, ["operations", id]) => {
-            let (id, verb_name) = split_verb(id);
-            let verb = operations::Verb::of(method, verb_name)?;
-            Method::Operation(verb, name(&format!("operations/{id}")))
-        }
-        ("POST", ["assets"]) => {
-            let id = request.query("assetId")?;
-            Method::Asset(assets::Verb::Create, name(&format!("assets/{id}")))
-        }
-        ("GET", ["assets"]) => Method::Asset(assets::Verb::Get, name("assets")),
-        (_, ["assets", _, ..]) => {
-            let path = rest.join("/");
-            match split_verb(&path) {
-                (path, Some("getPixels")) if method == "POST" => Method::AssetPixels(name(path)),
-                (path, word) => Method::Asset(assets::Verb::of(method, word)?, name(path)),
-            }
-        }
-        ("GET", [collection @ ("maps" | "featureViews"), id, "tiles", z, x, y]) => {
-            let coordinates = [z, x, y].map(|number| (*number).to_owned());
-            Method::Tile(name(&format!("{collection}/{id}")), coordinates)
-        }
-        ("POST", [one]) => {
-            let export = operations::Export::of(one).map(Method::Export);
-            let import = || imports::Import::of(one).map(Method::Import);
-            let create = || images::Collection::of(one).map(Method::Create);
-            export.or_else(import).or_else(create)?
-        }
-        ("GET", [collection, id]) => {
-            images::Collection::of(collection)?;
-            let id = match *collection {
-                "tables" => id.strip_suffix(":getFeatures")?,
-                _ => id.strip_suffix(":getPixels")?,
-            };
-            Method::File(name(&format!("{collection}/{id}")))
-        }
-        _ => return None,
-    };
-    Some((call, (*project).to_owned()))
+        "assets.getPixels" => Method::AssetPixels(name),
+        "maps.tiles.get" | "featureViews.tiles.get" => Method::Tile(name, rest.try_into().ok()?),
+        "tables.getFeatures"
+        | "thumbnails.getPixels"
+        | "filmstripThumbnails.getPixels"
+        | "videoThumbnails.getPixels" => Method::File(name),
+        _ => match id.split_once('.')? {
+            ("assets", verb) => Method::Asset(assets::Verb::of(verb)?, name),
+            ("operations", verb) => Method::Operation(operations::Verb::of(verb)?, name),
+            (kind, "export") => Method::Export(operations::Export::of(kind)?),
+            ("image", "importExternal") => Method::Import(imports::Import::ExternalImage),
+            (kind, "import") => Method::Import(imports::Import::of(kind)?),
+            (collection, "create") => Method::Create(images::Collection::of(collection)?),
+            _ => return None,
+        },
+    })
 }
 
-/// Splits a path at its last colon, which precedes a custom verb.
-fn split_verb(path: &str) -> (&str, Option<&str>) {
-    match path.rsplit_once(':') {
-        Some((path, word)) => (path, Some(word)),
-        None => (path, None),
-    }
+/// Returns the project of a resource.
+pub(super) fn project(name: &str) -> &str {
+    name.split('/').nth(1).unwrap_or_default()
 }
 
 impl Method {
@@ -170,35 +132,44 @@ impl Method {
             _ => false,
         }
     }
+}
 
-    /// Returns the parameters of the query that the method has, in addition to
-    /// [`STANDARD_PARAMETERS`].
-    pub(super) fn parameters(&self) -> &'static [&'static str] {
-        match self {
-            Self::UpdateConfig => &["updateMask"],
-            Self::Create(_) => &["workloadTag"],
-            Self::ListOperations => &["pageSize", "pageToken", "filter"],
-            Self::Asset(assets::Verb::Create, _) => &["assetId", "overwrite"],
-            Self::Asset(assets::Verb::List, _) => &["pageSize", "pageToken", "filter", "view"],
-            Self::Asset(assets::Verb::ListFeatures, _) => {
-                &["pageSize", "pageToken", "filter", "region"]
-            }
-            _ => &[],
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::description::Description;
+
+    #[test]
+    fn every_described_method_is_routed() {
+        let description = Description::get();
+        for (id, method) in description.methods() {
+            let http = method.http.as_str();
+            let path = method.path.replace("**", "a/b").replace('*', "a");
+            // `v1/{name=projects/a}` and `{zoom}` without what is not part of the path.
+            let path = path.split(['{', '}']).map(|part| {
+                let part = part.rsplit_once('=').map_or(part, |(_, pattern)| pattern);
+                if ["zoom", "x", "y"].contains(&part) {
+                    "1"
+                } else {
+                    part
+                }
+            });
+            let request = Request {
+                method: http.parse().unwrap(),
+                host: String::new(),
+                path: path.collect(),
+                query: String::new(),
+                headers: HeaderMap::new(),
+                body: Bytes::new(),
+            };
+            let segments = request.segments();
+            let matched = description.find(http, &segments);
+            let matched = matched.unwrap_or_else(|| panic!("{id}: {}", request.path));
+            assert_eq!(matched.id, id);
+            assert!(route(&request, matched).is_some(), "{id}");
         }
     }
 }
-
-/// The parameters of all methods.
-pub(super) const STANDARD_PARAMETERS: [&str; 11] = [
-    "$.xgafv",
-    "access_token",
-    "alt",
-    "callback",
-    "fields",
-    "key",
-    "oauth_token",
-    "prettyPrint",
-    "quotaUser",
-    "uploadType",
-    "upload_protocol",
-];

@@ -11,8 +11,6 @@ use crate::response::Response;
 /// An empty vector tile: one layer named `features`.
 pub(super) const TILE: &[u8] = b"\x1a\x0c\x0a\x08features\x78\x02";
 
-const FORMATS: [&str; 6] = ["CSV", "GEO_JSON", "KML", "KMZ", "SHP", "TF_RECORD_TABLE"];
-
 /// Returns the file of a new table.
 pub(super) fn file(body: &Map<String, Value>) -> Result<Response, Response> {
     let features = features::features(payload::expression(body)?)?;
@@ -22,8 +20,8 @@ pub(super) fn file(body: &Map<String, Value>) -> Result<Response, Response> {
         .filter(|names| !names.is_empty())
         .map(|names| names.iter().filter_map(Value::as_str).map(str::to_owned))
         .map(Iterator::collect);
-    match payload::text(body, "fileFormat")?.unwrap_or("CSV") {
-        "CSV" => Ok(Response::new(200, "text/csv", csv(&features, selectors))),
+    match payload::text(body, "fileFormat") {
+        "" | "CSV" => Ok(Response::new(200, "text/csv", csv(&features, selectors))),
         "GEO_JSON" => {
             let collection = json!({"type": "FeatureCollection", "features": features});
             Ok(Response::new(
@@ -32,11 +30,8 @@ pub(super) fn file(body: &Map<String, Value>) -> Result<Response, Response> {
                 collection.to_string(),
             ))
         }
-        other if FORMATS.contains(&other) => Err(error_responses::invalid_argument(&format!(
-            "The emulator does not support the format {other}."
-        ))),
         other => Err(error_responses::invalid_argument(&format!(
-            "Invalid value at 'file_format' (type.googleapis.com/google.earthengine.v1.TableFileFormat), \"{other}\""
+            "The emulator does not support the format {other}."
         ))),
     }
 }

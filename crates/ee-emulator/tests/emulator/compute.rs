@@ -181,9 +181,9 @@ async fn invalid_calls_are_invalid_arguments() {
         (json!({}), "exactly one kind"),
         (
             json!({"constantValue": 1, "valueReference": "0"}),
-            "exactly one kind",
+            "(oneof)",
         ),
-        (json!({"mysteryValue": 1}), "is not a kind of value"),
+        (json!({"mysteryValue": 1}), "Unknown name \"mysteryValue\""),
     ] {
         let response = evaluate(node.clone()).await;
         assert_eq!(response.status, 400, "{node}");
@@ -194,6 +194,28 @@ async fn invalid_calls_are_invalid_arguments() {
             response.message()
         );
     }
+}
+
+#[tokio::test]
+async fn unknown_fields_are_field_violations() {
+    let node = json!({"constantValue": 1, "x": 2});
+    let expression = json!({"result": "0", "values": {"0": node}});
+    let response = post(&json!({"expression": expression, "y": 3})).await;
+    assert_eq!(response.status, 400);
+    let nested = "Invalid JSON payload received. Unknown name \"x\" at \
+                  'expression.values[0].value': Cannot find field.";
+    let own = "Invalid JSON payload received. Unknown name \"y\": Cannot find field.";
+    assert_eq!(response.message(), format!("{nested}\n{own}"));
+    assert_eq!(
+        response.json()["error"]["details"],
+        json!([{
+            "@type": "type.googleapis.com/google.rpc.BadRequest",
+            "fieldViolations": [
+                {"field": "expression.values[0].value", "description": nested},
+                {"description": own},
+            ],
+        }])
+    );
 }
 
 #[tokio::test]
