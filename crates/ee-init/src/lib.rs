@@ -42,3 +42,9 @@ pub use project::check_project;
 pub use project::listed::{ApiState, ListedProject};
 pub use selected_project::{Project, ProjectSource};
 pub use verify::VerifyLevel;
+
+/// Parts that `eectl` shares. Not part of the public API.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::project::suggest::nearest;
+}

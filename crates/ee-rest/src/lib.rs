@@ -77,6 +77,7 @@ pub mod internal {
     pub use crate::error::explain::{
         LOGIN_WITH_SCOPES, ProjectOrigin, choose_project, not_registered, project_at_fault, refusal,
     };
+    pub use crate::request::body_fields::request_id;
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ fn suggestions<'a>(wanted: &str, projects: &'a [ListedProject]) -> Vec<&'a str> 
 
 /// Returns the names whose edit distance from `wanted` is at most a third of its length, nearest
 /// first.
-fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+pub fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let limit = (wanted.len() / 3).max(2);
     let mut near: Vec<_> = names
         .map(|name| (distance(wanted, name), name))

@@ -2,11 +2,11 @@
 
 use http::Method;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::api::ListRequest;
-use crate::api::lenient::Fields;
+use crate::api::lenient::{Fields, Object};
 use crate::{AssetName, Client, Error};
 
 /// An asset.
@@ -47,6 +47,22 @@ impl<'de> Deserialize<'de> for Asset {
             size_bytes: fields.take("sizeBytes"),
             rest: fields.rest(),
         })
+    }
+}
+
+/// Serializes to the API's JSON, without empty fields.
+impl Serialize for Asset {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Object::new(&self.rest)
+            .with("name", &self.name)
+            .with("id", &self.id)
+            .with("type", &self.kind)
+            .with("updateTime", &self.update_time)
+            .with("startTime", &self.start_time)
+            .with("endTime", &self.end_time)
+            .with("properties", &self.properties)
+            .with("sizeBytes", &self.size_bytes)
+            .serialize(serializer)
     }
 }
 
@@ -98,8 +114,23 @@ impl AssetUpdate {
         self.field("endTime", "end_time", time)
     }
 
-    fn field(mut self, name: &str, mask: &str, value: &str) -> Self {
-        self.asset.insert(name.to_owned(), json!(value));
+    /// Removes the start of the time range.
+    #[must_use]
+    pub fn without_start_time(self) -> Self {
+        self.field("startTime", "start_time", None)
+    }
+
+    /// Removes the end of the time range.
+    #[must_use]
+    pub fn without_end_time(self) -> Self {
+        self.field("endTime", "end_time", None)
+    }
+
+    fn field<'a>(mut self, name: &str, mask: &str, value: impl Into<Option<&'a str>>) -> Self {
+        match value.into() {
+            Some(value) => self.asset.insert(name.to_owned(), json!(value)),
+            None => self.asset.remove(name),
+        };
         self.changes(mask.to_owned())
     }
 
@@ -349,6 +380,35 @@ mod tests {
                 "asset": {"properties": {"b": 2}, "startTime": "2024-01-01T00:00:00Z"},
                 "updateMask": {"paths": ["properties.\"a\"", "properties.\"b\"", "start_time"]},
             })
+        );
+    }
+
+    #[test]
+    fn asset_is_serialized_as_it_was_received() {
+        for asset in [
+            json!({}),
+            json!({
+                "name": "projects/p/assets/a", "id": "projects/p/assets/a", "type": "IMAGE",
+                "updateTime": "2026-01-01T00:00:00Z", "startTime": "2025-01-01T00:00:00Z",
+                "endTime": "2025-02-01T00:00:00Z", "properties": {"a": 1}, "sizeBytes": "7",
+                "bands": [{"id": "b1"}], "newField": 1,
+            }),
+            json!({"sizeBytes": 7, "properties": [1], "startTime": 1}),
+        ] {
+            let read: Asset = serde_json::from_value(asset.clone()).unwrap();
+            assert_eq!(serde_json::to_value(read).unwrap(), asset);
+        }
+    }
+
+    #[test]
+    fn removed_time_is_masked_without_a_value() {
+        let update = AssetUpdate::new()
+            .start_time("2024-01-01T00:00:00Z")
+            .without_start_time()
+            .without_end_time();
+        assert_eq!(
+            serde_json::to_value(&update).unwrap(),
+            json!({"asset": {}, "updateMask": {"paths": ["start_time", "end_time"]}})
         );
     }
 

@@ -2,7 +2,7 @@
 //! fail the whole response.
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 /// The fields of a JSON object. Any other JSON value has none.
@@ -61,5 +61,38 @@ impl Fields {
     /// Returns the remaining fields.
     pub(crate) fn rest(self) -> Map<String, Value> {
         self.0
+    }
+}
+
+/// A JSON object made of the fields that were read, the inverse of [`Fields`].
+#[derive(Debug)]
+pub(crate) struct Object(Map<String, Value>);
+
+impl Object {
+    /// Starts with the fields that were not read.
+    pub(crate) fn new(rest: &Map<String, Value>) -> Self {
+        Self(rest.clone())
+    }
+
+    /// Adds a field. Empty values are omitted, as in Google's responses, and a field that kept an
+    /// unexpected value is unchanged.
+    #[must_use]
+    pub(crate) fn with(mut self, name: &str, value: &(impl Serialize + ?Sized)) -> Self {
+        let value = serde_json::to_value(value).unwrap_or_default();
+        let is_empty = match &value {
+            Value::Null | Value::Bool(false) => true,
+            Value::String(text) => text.is_empty(),
+            Value::Array(items) => items.is_empty(),
+            Value::Object(fields) => fields.is_empty(),
+            _ => false,
+        };
+        if !is_empty {
+            self.0.entry(name).or_insert(value);
+        }
+        self
+    }
+
+    pub(crate) fn serialize<S: serde::Serializer>(self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
     }
 }

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use ee_token::Remedy;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::api::lenient::Fields;
+use crate::api::lenient::{Fields, Object};
 use crate::error::redactor::Secrets;
 use crate::{Error, ErrorKind};
 
@@ -39,6 +39,19 @@ impl<'de> Deserialize<'de> for Operation {
             response: fields.take("response"),
             rest: fields.rest(),
         })
+    }
+}
+
+/// Serializes to the API's JSON, without empty fields.
+impl Serialize for Operation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Object::new(&self.rest)
+            .with("name", &self.name)
+            .with("metadata", &self.metadata)
+            .with("done", &self.done)
+            .with("error", &self.error)
+            .with("response", &self.response)
+            .serialize(serializer)
     }
 }
 
@@ -104,6 +117,28 @@ impl<'de> Deserialize<'de> for OperationMetadata {
     }
 }
 
+impl Serialize for OperationMetadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Object::new(&self.rest)
+            .with("state", &self.state)
+            .with("description", &self.description)
+            .with("type", &self.kind)
+            .with("createTime", &self.create_time)
+            .with("updateTime", &self.update_time)
+            .with("startTime", &self.start_time)
+            .with("endTime", &self.end_time)
+            .with("progress", &self.progress)
+            .with("stages", &self.stages)
+            .with("notifications", &self.notifications)
+            .with("scriptUri", &self.script_uri)
+            .with("attempt", &self.attempt)
+            .with("priority", &self.priority)
+            .with("destinationUris", &self.destination_uris)
+            .with("batchEecuUsageSeconds", &self.batch_eecu_usage_seconds)
+            .serialize(serializer)
+    }
+}
+
 /// A stage of an operation.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
@@ -130,8 +165,19 @@ impl<'de> Deserialize<'de> for OperationStage {
     }
 }
 
+impl Serialize for OperationStage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Object::new(&Map::new())
+            .with("displayName", &self.display_name)
+            .with("description", &self.description)
+            .with("completeWorkUnits", &self.complete_work_units)
+            .with("totalWorkUnits", &self.total_work_units)
+            .serialize(serializer)
+    }
+}
+
 /// A warning about an operation.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct OperationNotification {
@@ -163,6 +209,16 @@ impl<'de> Deserialize<'de> for OperationError {
             message: fields.take("message"),
             details: fields.take("details"),
         })
+    }
+}
+
+impl Serialize for OperationError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Object::new(&Map::new())
+            .with("code", &self.code)
+            .with("message", &self.message)
+            .with("details", &self.details)
+            .serialize(serializer)
     }
 }
 
@@ -211,6 +267,16 @@ impl OperationState {
 impl fmt::Display for OperationState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for OperationState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            // Not sent, so that it is omitted.
+            Self::Unspecified => serializer.serialize_str(""),
+            state => serializer.serialize_str(state.as_str()),
+        }
     }
 }
 
@@ -375,6 +441,29 @@ mod tests {
         assert_eq!(odd.error.unwrap().details, [json!({"@type": "t"})]);
         for shape in [json!({}), json!([]), json!({"metadata": 7, "error": []})] {
             assert!(!operation(shape).done);
+        }
+    }
+
+    #[test]
+    fn operation_is_serialized_as_it_was_received() {
+        for sent in [
+            json!({}),
+            json!({
+                "name": "projects/p/operations/A1", "done": true, "new": [1],
+                "metadata": {
+                    "@type": "t", "state": "FAILED", "description": "d", "type": "EXPORT_IMAGE",
+                    "createTime": "2026-01-01T00:00:00Z", "updateTime": "2026-01-01T00:00:01Z",
+                    "startTime": "2026-01-01T00:00:02Z", "endTime": "2026-01-01T00:00:03Z",
+                    "progress": 0.5, "attempt": 1, "priority": 100, "batchEecuUsageSeconds": 1.5,
+                    "destinationUris": ["gs://b/a"], "scriptUri": "https://code.earthengine.google.com/1",
+                    "stages": [{"displayName": "Create", "totalWorkUnits": 4.0}],
+                    "notifications": [{"severity": "WARNING", "topic": "t", "detail": "d"}],
+                },
+                "error": {"code": 3, "message": "m", "details": [{"@type": "t"}]},
+            }),
+            json!({"name": "o", "metadata": {"state": "RESTING", "attempt": -1}, "response": {"a": 1}}),
+        ] {
+            assert_eq!(serde_json::to_value(operation(sent.clone())).unwrap(), sent);
         }
     }
 

@@ -115,7 +115,7 @@ fn first(json: &[u8]) -> Option<u8> {
 
 /// Returns a new request ID: a version 4 UUID (RFC 9562 §5.4), as the Python client sends it.
 /// Returns `None` if the system's random number generator fails.
-fn request_id() -> Option<String> {
+pub fn request_id() -> Option<String> {
     let mut bytes = [0; 16];
     SystemRandom::new().fill(&mut bytes).ok()?;
     let mut number = u128::from_be_bytes(bytes);
