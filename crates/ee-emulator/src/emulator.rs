@@ -457,6 +457,21 @@ impl Emulator {
             .insert(name.to_owned(), asset);
     }
 
+    /// Adds an asset with these fields of the API, such as `type`, `sizeBytes` and `properties`.
+    pub fn put_asset_fields(
+        &self,
+        name: &str,
+        fields: impl IntoIterator<Item = (String, serde_json::Value)>,
+    ) {
+        let mut asset = StoredAsset::new("IMAGE", self.shared.clock.now());
+        asset.fields.extend(fields);
+        self.shared
+            .state()
+            .content
+            .assets
+            .insert(name.to_owned(), asset);
+    }
+
     /// Adds a table asset with these features (GeoJSON).
     pub fn put_table(&self, name: &str, features: impl IntoIterator<Item = serde_json::Value>) {
         let mut asset = StoredAsset::new("TABLE", self.shared.clock.now());

@@ -384,7 +384,13 @@ fn set(
             (from, to, property.to_owned())
         }
     };
-    match from.and_then(|from| from.get(&key)) {
+    // In JSON, fields can have the names of the API's definition, too.
+    let other = match key.as_str() {
+        "startTime" => "start_time",
+        "endTime" => "end_time",
+        other => other,
+    };
+    match from.and_then(|from| from.get(&key).or_else(|| from.get(other))) {
         Some(value) => to.insert(key, value.clone()),
         None => to.remove(&key),
     };
