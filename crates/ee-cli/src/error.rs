@@ -89,6 +89,31 @@ impl CliError {
         })
     }
 
+    /// A task that failed or was cancelled.
+    pub(crate) fn task(error: &earthengine::rest::Error, project: &Project) -> Self {
+        let remedy = error.remedy().clone();
+        Self::with_status(8, "task_failed", error.to_string(), remedy).with(|report| {
+            report.project = Some(project.id.clone());
+            report.project_source = Some(project.source.as_str());
+        })
+    }
+
+    /// Makes the first error of many calls the error of all of them.
+    pub(crate) fn summarized(self, message: &str) -> Self {
+        self.with(|report| {
+            report.message = message.to_owned();
+            report.server_message = None;
+        })
+    }
+
+    pub(crate) fn code(&self) -> &'static str {
+        self.report.as_ref().map_or("", |report| report.code)
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        self.report.as_ref().map_or("", |report| &report.message)
+    }
+
     /// Adds the project of the command line, if the error names none.
     pub(crate) fn or_project(self, project: Option<&str>) -> Self {
         self.with(|report| {

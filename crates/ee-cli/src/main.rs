@@ -70,6 +70,9 @@ fn run(arguments: &Arguments, waiting: Option<WaitingLine>) -> Result<(), CliErr
             Command::Auth(auth) => command::auth::run(global, auth).await,
             Command::Authenticate(login) => command::auth::login::run(global, login).await,
             Command::Project(project) => command::project::run(global, project).await,
+            Command::Asset(asset) => command::asset::run(global, asset).await,
+            Command::Task(task) => command::task::run(global, task).await,
+            Command::Upload(upload) => command::upload::run(global, upload).await,
             Command::Doctor => command::doctor::run(global).await,
             Command::Api(api) => command::api::run(global, api).await,
             Command::Emulator(emulator) => command::emulator::run(global, emulator).await,
@@ -77,6 +80,13 @@ fn run(arguments: &Arguments, waiting: Option<WaitingLine>) -> Result<(), CliErr
             Command::Man(man) => command::manual::pages(global, man),
             Command::SetProject(project) => command::project::set(global, &project.id),
             Command::UnsetProject => command::project::unset(global),
+            Command::Ls(list) => command::asset::list::run(global, list).await,
+            Command::Cp(copy) => command::asset::copy::run(global, copy).await,
+            Command::Mv(arguments) => command::asset::rename(global, arguments).await,
+            Command::Rm(delete) => command::asset::delete::run(global, delete).await,
+            Command::Create(create) => command::asset::create::run(global, create).await,
+            Command::Du(du) => command::asset::size::run(global, du).await,
+            Command::Acl(acl) => command::asset::acl::run(global, acl).await,
         }
     };
     let waiting = async {

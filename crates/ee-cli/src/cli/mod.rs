@@ -1,8 +1,10 @@
 //! The command line.
 
 mod api;
+pub(crate) mod asset;
 mod global;
 mod project;
+pub(crate) mod task;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -31,7 +33,13 @@ pub(crate) struct Arguments {
 }
 
 /// The options whose value is a file or a directory.
-const PATH_FLAGS: [&str; 4] = ["--credentials", "--input", "--write-credentials", "--dir"];
+const PATH_FLAGS: [&str; 5] = [
+    "--credentials",
+    "--input",
+    "--manifest",
+    "--write-credentials",
+    "--dir",
+];
 
 /// Rejects an option whose value should be a path and is something else, such as the key itself,
 /// without showing the value.
@@ -91,6 +99,12 @@ pub(crate) enum Command {
     Authenticate(Login),
     /// List, select and check Cloud projects
     Project(Project),
+    /// List, show, create, copy, move, change and delete assets
+    Asset(asset::Asset),
+    /// List, show, cancel and wait for tasks: exports and imports
+    Task(task::Task),
+    /// Import files in Cloud Storage as assets
+    Upload(task::Upload),
     /// Check every step from the credentials to a computed value
     Doctor,
     /// Send a request and print the response body
@@ -107,6 +121,27 @@ pub(crate) enum Command {
     /// Remove the project: an alias of `project unset` for users of the Python client
     #[command(name = "unset_project", hide = true)]
     UnsetProject,
+    /// List assets: an alias of `asset list`
+    #[command(hide = true)]
+    Ls(asset::List),
+    /// Copy an asset: an alias of `asset copy`
+    #[command(hide = true)]
+    Cp(asset::Copy),
+    /// Move an asset: an alias of `asset move`
+    #[command(hide = true)]
+    Mv(asset::Move),
+    /// Delete assets: an alias of `asset delete`
+    #[command(hide = true)]
+    Rm(asset::Delete),
+    /// Create assets: an alias of `asset create` for users of the Python client
+    #[command(hide = true)]
+    Create(asset::Create),
+    /// Show sizes: an alias of `asset du` for users of the Python client
+    #[command(hide = true)]
+    Du(asset::Du),
+    /// Control access: an alias of `asset acl` for users of the Python client
+    #[command(hide = true)]
+    Acl(asset::Acl),
 }
 
 impl Command {

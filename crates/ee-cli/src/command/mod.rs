@@ -1,12 +1,16 @@
 //! The commands, one file each.
 
 pub(crate) mod api;
+pub(crate) mod asset;
 pub(crate) mod auth;
 pub(crate) mod doctor;
 pub(crate) mod emulator;
 pub(crate) mod init;
 pub(crate) mod manual;
 pub(crate) mod project;
+mod session;
+pub(crate) mod task;
+pub(crate) mod upload;
 
 use earthengine::{EarthEngine, EarthEngineBuilder, Scopes};
 

@@ -9,6 +9,7 @@
 )]
 
 mod api_calls;
+mod assets;
 mod bad_input;
 mod command_line;
 mod commands;
@@ -25,6 +26,7 @@ mod projects;
 mod refusals;
 mod search;
 mod status;
+mod tasks;
 #[cfg(unix)]
 mod terminal;
 mod warm;

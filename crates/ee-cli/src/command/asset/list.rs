@@ -1,0 +1,112 @@
+//! `eectl asset list`.
+
+use earthengine::{Asset, AssetName};
+use serde_json::{Value, json};
+
+use super::size::human;
+use super::tree::{Listing, Tree, is_folder};
+use crate::cli::Global;
+use crate::cli::asset::List;
+use crate::command::session::{Failures, Session, asset_name, count};
+use crate::error::CliError;
+use crate::output::{print, print_json, strip_unsafe_chars};
+
+pub(crate) async fn run(global: &Global, arguments: &List) -> Result<(), CliError> {
+    let names = arguments.assets.iter().map(|id| asset_name(id));
+    let names: Vec<AssetName> = names.collect::<Result<_, _>>()?;
+    let session = Session::connect(global).await?;
+    let mut parents: Vec<String> = names.iter().map(ToString::to_string).collect();
+    if parents.is_empty() {
+        parents.push(format!("projects/{}/assets", session.ee.project().id));
+    }
+    let listing = Listing {
+        is_basic: !(arguments.long || global.json),
+        max: arguments.max,
+        filter: arguments.filter.as_deref(),
+    };
+    let mut failures = Failures::default();
+    let mut all: Vec<Value> = Vec::new();
+    for (index, parent) in parents.iter().enumerate() {
+        if parents.len() > 1 && !global.json {
+            let gap = if index > 0 { "\n" } else { "" };
+            print(format!("{gap}{parent}:\n"))?;
+        }
+        let listed = match arguments.recursive {
+            true => recursive(&session, parent, listing).await,
+            false => flat(&session, parent, listing).await,
+        };
+        let Tree {
+            assets,
+            failures: failed,
+        } = listed;
+        failures.extend(failed);
+        if global.json {
+            all.extend(assets.iter().map(|asset| json!(asset)));
+        } else {
+            print(render(&assets, arguments.long))?;
+        }
+    }
+    if global.json && (failures.is_empty() || !all.is_empty()) {
+        print_json(&Value::Array(all))?;
+    }
+    let what = format!("{} could not be listed", count(failures.len(), "folder"));
+    failures.into_result(global.json, &what)
+}
+
+async fn recursive(session: &Session<'_>, parent: &str, listing: Listing<'_>) -> Tree {
+    session
+        .walk(vec![parent.to_owned()], listing, is_folder)
+        .await
+}
+
+async fn flat(session: &Session<'_>, parent: &str, listing: Listing<'_>) -> Tree {
+    let mut tree = Tree::default();
+    let mut items = session.list(parent, listing);
+    while listing.max.is_none_or(|max| tree.assets.len() < max) {
+        match items.next().await {
+            None => break,
+            Some(Ok(asset)) => tree.assets.push(asset),
+            Some(Err(error)) => {
+                let what = format!("list {parent}");
+                let error = match parent.parse::<AssetName>() {
+                    Ok(name) if !name.is_root() => {
+                        session.explain_missing(&what, &name, error).await
+                    }
+                    _ => session.error(&what, error),
+                };
+                tree.failures.push(parent, error);
+                break;
+            }
+        }
+    }
+    tree
+}
+
+fn render(assets: &[Asset], is_long: bool) -> String {
+    let lines = assets.iter().map(|asset| match is_long {
+        false => format!("{}\n", strip_unsafe_chars(&asset.name)),
+        true => format!(
+            "{:<16}  {:>8}  {:<19}  {}\n",
+            strip_unsafe_chars(&asset.kind),
+            size(asset),
+            time(asset.update_time.as_deref()),
+            strip_unsafe_chars(&asset.name),
+        ),
+    });
+    lines.collect()
+}
+
+fn size(asset: &Asset) -> String {
+    let bytes = asset
+        .size_bytes
+        .as_deref()
+        .and_then(|text| text.parse().ok());
+    bytes.map_or_else(|| "-".to_owned(), human)
+}
+
+/// Shortens a time to seconds.
+fn time(rfc3339: Option<&str>) -> String {
+    let time = strip_unsafe_chars(rfc3339.unwrap_or("-"));
+    let end = time.find(['.', 'Z']).unwrap_or(time.len());
+    time[..end].replacen('T', " ", 1)
+}

@@ -1,0 +1,90 @@
+//! Errors about assets that do not exist: which similar ones do.
+
+use std::time::Duration;
+
+use earthengine::init::internal::nearest;
+use earthengine::{Asset, AssetName, ErrorKind, Remedy, rest};
+use tokio::time::timeout;
+
+use super::PUBLIC;
+use crate::command::session::Session;
+use crate::error::CliError;
+
+/// A suggestion must not delay the error noticeably.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+impl Session<'_> {
+    /// Returns an asset. `what` is what it is needed for: `read`, `copy`.
+    pub(super) async fn get(&self, what: &str, name: &AssetName) -> Result<Asset, CliError> {
+        match self.ee.assets().get(name.as_str()).await {
+            Ok(asset) => Ok(asset),
+            Err(error) => {
+                let what = format!("{what} {name}");
+                Err(self.explain_missing(&what, name, error).await)
+            }
+        }
+    }
+
+    /// Returns an asset, or `None` if it does not exist.
+    pub(super) async fn find(&self, name: &AssetName) -> Result<Option<Asset>, CliError> {
+        match self.ee.assets().get(name.as_str()).await {
+            Ok(asset) => Ok(Some(asset)),
+            Err(error) if error.kind() == rest::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.error(&format!("read {name}"), error)),
+        }
+    }
+
+    /// Converts the error of a call, like [`error`](Self::error). If the asset does not exist, the
+    /// remedy names similar ones.
+    pub(super) async fn explain_missing(
+        &self,
+        what: &str,
+        name: &AssetName,
+        error: rest::Error,
+    ) -> CliError {
+        let error = earthengine::Error::from(error);
+        if error.kind() != ErrorKind::NotFound {
+            return self.error(what, error);
+        }
+        let advice = timeout(TIMEOUT, self.similar(name)).await;
+        let error = match advice.ok().flatten() {
+            Some(advice) => {
+                let mut remedy: Remedy = error.remedy().clone();
+                remedy.text = format!("{advice} {}", remedy.text).into();
+                error.with_remedy(remedy)
+            }
+            None => error,
+        };
+        self.error(what, error)
+    }
+
+    /// Says which assets resemble one that does not exist.
+    async fn similar(&self, name: &AssetName) -> Option<String> {
+        if name.project() == PUBLIC {
+            // A path without a project belongs to the catalog.
+            let own = format!("projects/{}/assets/{}", self.ee.project().id, name.path());
+            if matches!(self.ee.assets().exists(&own).await, Ok(true)) {
+                return Some(format!("Did you mean {own}?"));
+            }
+        }
+        let (parent, last) = name.as_str().rsplit_once('/')?;
+        let list = self.ee.assets().list(parent).option("view", "BASIC");
+        let page = match list.pages().next_page().await? {
+            Ok(page) => page,
+            Err(error) if error.kind() == rest::ErrorKind::NotFound => {
+                return Some(format!("{parent} does not exist either."));
+            }
+            Err(_) => return None,
+        };
+        let siblings = page.items.iter();
+        let siblings = siblings.filter_map(|asset| Some(asset.name.rsplit_once('/')?.1));
+        // The last segments are printed, so only valid ones are suggested.
+        let is_plain = |id: &&str| format!("{parent}/{id}").parse::<AssetName>().is_ok();
+        let near: Vec<_> = nearest(last, siblings.filter(is_plain))
+            .into_iter()
+            .filter(|id| *id != last)
+            .map(|id| format!("{parent}/{id}"))
+            .collect();
+        (!near.is_empty()).then(|| format!("Did you mean {}?", near.join(" or ")))
+    }
+}

@@ -1,0 +1,99 @@
+//! `eectl task cancel`.
+
+use earthengine::{Operation, OperationState};
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use serde_json::{Value, json};
+
+use super::Selection;
+use crate::cli::Global;
+use crate::command::session::{Failures, MAX_STARTED, Session, count};
+use crate::error::CliError;
+use crate::output::{print, print_json, print_status};
+
+/// The words for many tasks. Tasks that are being cancelled already are left alone.
+const WORDS: &[(&str, &[OperationState])] = &[
+    ("all", &[OperationState::Pending, OperationState::Running]),
+    ("pending", &[OperationState::Pending]),
+    ("running", &[OperationState::Running]),
+];
+
+pub(super) async fn run(global: &Global, ids: &[String]) -> Result<(), CliError> {
+    let selection = Selection::parse(ids, WORDS)?;
+    let session = Session::connect(global).await?;
+    let ids = match selection {
+        Selection::Ids(ids) => ids.to_vec(),
+        Selection::InState(states) => session.tasks_in(states).await?,
+    };
+    let is_empty = ids.is_empty();
+    let total = ids.len();
+    let requests = stream::iter(ids).map(|id| async {
+        let result = session.cancel(&id).await;
+        (id, result)
+    });
+    let mut requests = requests.buffered(MAX_STARTED);
+    let mut results: Vec<Value> = Vec::new();
+    let mut failures = Failures::default();
+    while let Some((id, result)) = requests.next().await {
+        match result {
+            Ok(None) => {
+                results.push(json!({"id": id, "cancelled": true}));
+                if !global.json {
+                    print(format!("canceling {id}\n"))?;
+                }
+            }
+            Ok(Some(state)) => {
+                results.push(json!({"id": id, "cancelled": false, "state": state.as_str()}));
+                if !(global.json || global.quiet) {
+                    print_status(&format!("{id} is {state} already"));
+                }
+            }
+            Err(error) => failures.push(&id, error),
+        }
+    }
+    if global.json && (failures.is_empty() || !results.is_empty()) {
+        print_json(&Value::Array(results))?;
+    }
+    if is_empty && !(global.json || global.quiet) {
+        print_status("no tasks to cancel");
+    }
+    let what = format!(
+        "{} of {} could not be canceled",
+        failures.len(),
+        count(total, "task")
+    );
+    failures.into_result(global.json, &what)
+}
+
+impl Session<'_> {
+    /// Returns the IDs of the tasks in these states, newest first.
+    pub(super) async fn tasks_in(
+        &self,
+        states: &[OperationState],
+    ) -> Result<Vec<String>, CliError> {
+        let all = self
+            .ee
+            .operations()
+            .list()
+            .page_size(500)
+            .items()
+            .all()
+            .await;
+        let all = all.map_err(|error| self.error("list the tasks", error))?;
+        let found = all.iter().filter(|task| states.contains(task.state()));
+        Ok(found.map(|task| task.id().to_owned()).collect())
+    }
+
+    /// Cancels a task. Returns its state if it has ended, or is being cancelled.
+    async fn cancel(&self, id: &str) -> Result<Option<OperationState>, CliError> {
+        let operations = self.ee.operations();
+        let failed = |error| self.task_error("cancel", id, error);
+        let task: Operation = operations.get(id).await.map_err(failed)?;
+        let can_cancel = !task.done && task.state() != &OperationState::Cancelling;
+        if !can_cancel {
+            return Ok(Some(task.state().clone()));
+        }
+        operations.cancel(id).await.map_err(failed)?;
+        Ok(None)
+    }
+}
