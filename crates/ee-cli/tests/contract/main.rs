@@ -9,6 +9,7 @@
 )]
 
 mod api_calls;
+mod asset_trees;
 mod assets;
 mod bad_input;
 mod command_line;
