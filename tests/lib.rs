@@ -33,6 +33,7 @@ mod book {
     );
     page!(settings, "../docs/src/credentials/settings.md");
     page!(doctor, "../docs/src/doctor.md");
+    page!(workers, "../docs/src/deployment/workers.md");
     page!(emulator, "../docs/src/emulator.md");
     page!(errors, "../docs/src/errors.md");
     page!(from_javascript, "../docs/src/from-javascript.md");
