@@ -33,10 +33,11 @@ pub(crate) struct Arguments {
 }
 
 /// The options whose value is a file or a directory.
-const PATH_FLAGS: [&str; 5] = [
+const PATH_FLAGS: [&str; 6] = [
     "--credentials",
     "--input",
     "--manifest",
+    "--config",
     "--write-credentials",
     "--dir",
 ];
@@ -188,6 +189,10 @@ pub(crate) struct Emulator {
     /// Listen on this port; 0 selects a free one
     #[arg(long, value_name = "N", default_value_t = 8090)]
     pub(crate) port: u16,
+
+    /// Read projects, users, OAuth clients and the machine from this TOML file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 
     /// Write credentials that the emulator accepts into this directory
     #[arg(long, value_name = "DIR")]

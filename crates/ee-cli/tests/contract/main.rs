@@ -16,6 +16,7 @@ mod command_line;
 mod commands;
 mod doctor;
 mod emulator;
+mod emulator_config;
 mod faults;
 mod leaks;
 mod login;

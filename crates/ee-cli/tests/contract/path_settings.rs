@@ -189,6 +189,10 @@ async fn path_settings_are_checked_by_every_command_that_reads_them() {
                 vec!["emulator", "--port=0", "--write-credentials", &text.text],
                 Some("--write-credentials"),
             ),
+            (
+                vec!["emulator", "--port=0", "--config", &text.text],
+                Some("--config"),
+            ),
             (vec![text.text.as_str()], None),
             (vec!["auth", "login", "--mode", &text.text], None),
             (vec!["init", &text.text], None),

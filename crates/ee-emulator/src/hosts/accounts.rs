@@ -21,6 +21,9 @@ const SCOPE_PARAMETER: &str = "emulator_scope";
 /// The parameter that marks a submitted form.
 const FORM_PARAMETER: &str = "emulator_chosen";
 
+const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:34rem;margin:2rem auto;padding:0 1rem;\
+overflow-wrap:anywhere}ul{list-style:none;padding:0}button{font:inherit}";
+
 /// The lifetime of an authorization code.
 const CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 
@@ -290,8 +293,9 @@ fn document(status: u16, title: &str, body: &str) -> Response {
     Response::html(
         status,
         format!(
-            "<!DOCTYPE html>\n<html lang=en>\n<meta charset=utf-8>\n<title>{title}</title>\n\
-             <h1>{title}</h1>\n{body}"
+            "<!DOCTYPE html>\n<html lang=en>\n<meta charset=utf-8>\n\
+             <meta name=viewport content=\"width=device-width\">\n<title>{title}</title>\n\
+             <style>{STYLE}</style>\n<h1>{title}</h1>\n{body}"
         ),
     )
 }
