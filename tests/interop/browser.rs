@@ -45,27 +45,77 @@ async fn concurrent_web_sessions_stay_separate() {
     emulator.create_user("ada@example.com");
     emulator.create_user("bob@example.com");
 
+    let home = tempfile::tempdir().unwrap();
+    let sessions = home.path().join("sessions");
+    let cookies = home.path().join("cookies.json").display().to_string();
+    let address = emulator.address().to_string();
+    let (server, site) = web_app(&address, SECRET, "0", &sessions);
+    drive("web_app.cjs", vec![site.clone(), cookies.clone()]).await;
+    for name in ["ada", "bob"] {
+        let project = format!("{name}-project");
+        let requests = emulator.requests_to("earthengine.googleapis.com");
+        let requests = requests
+            .iter()
+            .filter(|request| request.headers["x-goog-user-project"] == project.as_str());
+        let paths: Vec<_> = requests.map(|request| request.path.clone()).collect();
+        let computed = paths.iter().filter(|path| path.ends_with("value:compute"));
+        assert_eq!(computed.count(), 1, "{project}");
+        assert!(
+            paths.iter().any(|path| path.contains("/tiles/")),
+            "{project}"
+        );
+    }
+
+    // Bob is still signed in after a restart; Ada signed out.
+    let saved = || fs::read_dir(&sessions).unwrap().count();
+    assert_eq!(saved(), 1);
+    drop(server);
+    let port = site.rsplit(':').next().unwrap();
+    let (_server, site) = web_app(&address, SECRET, port, &sessions);
+    drive("web_app_restart.cjs", vec![site, cookies]).await;
+    let revocations = emulator.requests_to("oauth2.googleapis.com");
+    let revocations = revocations
+        .iter()
+        .filter(|request| request.path == "/revoke");
+    assert_eq!(revocations.count(), 1);
+    assert_eq!(saved(), 0);
+}
+
+/// The emulator of the command, with the configuration beside the example.
+#[tokio::test(flavor = "multi_thread")]
+async fn eectl_emulator_stands_in_for_google() {
+    if !installed() {
+        return;
+    }
+    let example =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/earthengine/examples/web_app");
+    let config = example.join("emulator.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let secret = text.lines().find_map(|line| line.strip_prefix("secret = "));
+    assert!(text.contains(&format!("id = \"{CLIENT}\"")));
+    let mut command = Command::new(built("eectl"));
+    command.args(["emulator", "--port=0", "--quiet", "--config"]);
+    let mut emulator = Running(command.arg(config).stdout(Stdio::piped()).spawn().unwrap());
+    let address = first_line(&mut emulator.0);
+    let home = tempfile::tempdir().unwrap();
+    let secret = secret.unwrap().trim_matches('"');
+    let (_server, site) = web_app(&address, secret, "0", &home.path().join("sessions"));
+    drive("web_app_stand_in.cjs", vec![site]).await;
+}
+
+/// Starts the example, and returns it with its URL.
+fn web_app(emulator: &str, secret: &str, port: &str, sessions: &Path) -> (Running, String) {
     let mut command = Command::new(built("examples/web_app"));
     command
         .env("EE_WEB_CLIENT_ID", CLIENT)
-        .env("EE_WEB_CLIENT_SECRET", SECRET)
-        .env("PORT", "0")
-        .env("EARTHENGINE_EMULATOR_HOST", emulator.address().to_string())
+        .env("EE_WEB_CLIENT_SECRET", secret)
+        .env("EE_WEB_SESSIONS", sessions)
+        .env("PORT", port)
+        .env("EARTHENGINE_EMULATOR_HOST", emulator)
         .stdout(Stdio::piped());
     let mut server = Running(command.spawn().unwrap());
     let site = first_line(&mut server.0);
-    drive("web_app.cjs", vec![site]).await;
-
-    for name in ["ada", "bob"] {
-        let project = format!("{name}-project");
-        let computed = emulator
-            .requests_to("earthengine.googleapis.com")
-            .iter()
-            .filter(|request| request.path.ends_with("value:compute"))
-            .filter(|request| request.headers["x-goog-user-project"] == project.as_str())
-            .count();
-        assert_eq!(computed, 1, "{project}");
-    }
+    (server, site)
 }
 
 #[tokio::test(flavor = "multi_thread")]

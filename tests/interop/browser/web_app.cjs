@@ -4,16 +4,9 @@
 
 const assert = require("node:assert/strict");
 const { run, person, screenshot } = require("./browser.cjs");
+const { hasMap, signIn } = require("./web_app_steps.cjs");
 
-const site = process.argv[2];
-
-async function signIn(page, email) {
-  const [popup] = await Promise.all([page.waitForEvent("popup"), page.click("#sign-in")]);
-  await popup.waitForSelector("a.allow");
-  await screenshot(popup, `web-app-consent-${email}`);
-  await Promise.all([popup.waitForEvent("close"), popup.click(`text="Continue as ${email}"`)]);
-  await page.waitForSelector("#signed-in:not([hidden]) option", { state: "attached" });
-}
+const [site, cookies] = process.argv.slice(2);
 
 const projects = (page) => page.$$eval("#projects option", (options) => options.map((o) => o.value));
 
@@ -37,6 +30,7 @@ run(async (browser) => {
     await page.click("#compute");
     await page.waitForFunction(() => document.getElementById("value").textContent !== "");
     assert.equal(await page.textContent("#value"), "3,141,593");
+    await hasMap(page);
     await screenshot(page, `web-app-${project}`);
   }
 
@@ -58,4 +52,8 @@ run(async (browser) => {
   const elsewhere = await (await person(browser)).newPage();
   const status = await elsewhere.request.post(`${site}/compute`, { data: {} }).then((r) => r.status());
   assert.equal(status, 403);
+  // Neither the session's cookie nor its tiles are for other browsers.
+  const tile = await elsewhere.request.get(`${site}/tiles/0/0/0`).then((r) => r.status());
+  assert.equal(tile, 400);
+  await bob.context().storageState({ path: cookies });
 });

@@ -1,37 +1,45 @@
 //! A web application in which each user signs in with Google in a popup, chooses one of their Cloud
-//! projects and computes a value with it.
+//! projects, computes a value with it and looks at a map.
 //!
 //! Requires an OAuth client of the type "web application", with the redirect URI
 //! `http://localhost:3000/callback`:
 //!
 //! ```text
-//! EE_WEB_CLIENT_ID=… EE_WEB_CLIENT_SECRET=… cargo run -p earthengine --features login --example web_app
+//! EE_WEB_CLIENT_ID=… EE_WEB_CLIENT_SECRET=… EE_WEB_SESSIONS=DIRECTORY \
+//!     cargo run -p earthengine --features login --example web_app
 //! ```
 //!
-//! `PORT` sets another port (0 for a free one), and `BASE_URL` the URL that browsers use.
+//! Users stay signed in when the server restarts if `EE_WEB_SESSIONS` names a directory for their
+//! sessions. `PORT` sets another port (0 for a free one), and `BASE_URL` the URL that browsers use.
+//!
+//! `eectl emulator --config crates/earthengine/examples/web_app/emulator.toml` stands in for Google.
 
 #![allow(clippy::print_stdout, reason = "prints the URL of the server")]
 
+mod handlers;
 mod session;
+mod store;
+mod visitor;
 
 use std::error::Error as StdError;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use axum::extract::{RawQuery, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use earthengine::credentials::CredentialOptions;
 use earthengine::credentials::login::WebFlow;
 use earthengine::token::HttpClient;
-use earthengine::{EarthEngine, EarthEngineBuilder, Endpoints, Environment, Remedy, Scopes};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use session::Sessions;
+use earthengine::{Environment, Scopes};
+use session::{Cookies, Session, Sessions, User};
+use store::{Saved, Store};
 use tokio::net::TcpListener;
-use url::form_urlencoded;
+use tokio::task::spawn_blocking;
+use visitor::log;
 
 /// The requested scopes: to compute, and to list projects.
 const SCOPES: [&str; 2] = ["earthengine", "cloud-platform.read-only"];
@@ -41,8 +49,9 @@ struct App(Arc<AppState>);
 
 struct AppState {
     flow: WebFlow,
-    endpoints: Endpoints,
+    http: HttpClient,
     sessions: Sessions,
+    store: Option<Store>,
 }
 
 #[tokio::main]
@@ -55,19 +64,23 @@ async fn main() -> Result<(), Box<dyn StdError>> {
             listener.local_addr()?.port()
         ))
     })?;
-    let endpoints = Environment::current().endpoints()?;
-    let options =
-        CredentialOptions::new(HttpClient::new(endpoints.clone())).scopes(Scopes::new(SCOPES));
+    let http = HttpClient::new(Environment::current().endpoints()?);
+    let options = CredentialOptions::new(http.clone()).scopes(Scopes::new(SCOPES));
     let flow = WebFlow::new(
         variable("EE_WEB_CLIENT_ID")?,
         variable("EE_WEB_CLIENT_SECRET")?,
         &format!("{base_url}/callback"),
         options,
     )?;
+    let store = match std::env::var_os("EE_WEB_SESSIONS") {
+        Some(dir) => Some(spawn_blocking(|| Store::open(dir)).await??),
+        None => None,
+    };
     let app = App(Arc::new(AppState {
         flow,
-        endpoints,
-        sessions: Sessions::default(),
+        http,
+        sessions: Sessions::new(Cookies::for_site(&base_url)),
+        store,
     }));
     println!("{base_url}");
     axum::serve(listener, router(app)).await?;
@@ -81,28 +94,26 @@ fn variable(name: &str) -> Result<String, String> {
 }
 
 fn router(app: App) -> Router {
+    let page = |html: &'static str| get(async move || Html(html));
+    let style = || get(async || file("text/css", include_str!("style.css")));
+    let script = |text: &'static str| get(async move || file("text/javascript", text));
     Router::new()
-        .route("/", get(async || Html(include_str!("page.html"))))
-        .route(
-            "/style.css",
-            get(async || file("text/css", include_str!("style.css"))),
-        )
-        .route(
-            "/app.js",
-            get(async || file("text/javascript", include_str!("app.js"))),
-        )
-        .route("/popup", get(async || Html(include_str!("popup.html"))))
-        .route(
-            "/popup.js",
-            get(async || file("text/javascript", include_str!("popup.js"))),
-        )
-        .route("/login", get(login))
-        .route("/callback", get(callback))
-        .route("/session", get(session))
-        .route("/projects", get(projects))
-        .route("/project", post(choose_project))
-        .route("/compute", post(compute))
-        .route("/logout", post(logout))
+        .route("/session", get(handlers::session))
+        .route("/login", get(handlers::login))
+        .route("/callback", get(handlers::callback))
+        .route("/projects", get(handlers::projects))
+        .route("/project", post(handlers::choose_project))
+        .route("/compute", post(handlers::compute))
+        .route("/map", post(handlers::map))
+        .route("/tiles/{z}/{x}/{y}", get(handlers::tile))
+        .route("/logout", post(handlers::logout))
+        .layer(middleware::from_fn_with_state(app.clone(), restore))
+        .route("/", page(include_str!("page.html")))
+        .route("/popup", page(include_str!("popup.html")))
+        .route("/style.css", style())
+        .route("/app.js", script(include_str!("app.js")))
+        .route("/map.js", script(include_str!("map.js")))
+        .route("/popup.js", script(include_str!("popup.js")))
         .layer(middleware::from_fn(guard))
         .with_state(app)
 }
@@ -126,192 +137,74 @@ async fn guard(request: Request, next: Next) -> Response {
         ),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CACHE_CONTROL, "no-store"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    // Map tiles may be cached by the browser.
+    let cached = headers.entry(header::CACHE_CONTROL);
+    cached.or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
-/// Starts a login in the session and redirects the popup to Google's consent page.
-async fn login(State(app): State<App>, headers: HeaderMap) -> Result<Response, AppError> {
-    let (url, pending) = app.0.flow.begin()?;
-    let mut response = Redirect::to(url.as_str()).into_response();
-    let mut pending = Some(pending);
-    let known = app
-        .0
-        .sessions
-        .with(&headers, |session| session.pending = pending.take());
-    if known.is_none() {
-        let cookie = app.0.sessions.begin(|session| session.pending = pending)?;
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
-    }
-    Ok(response)
-}
-
-/// Handles Google's redirect, and redirects again because the URL contains the code.
-async fn callback(
-    State(app): State<App>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Result<Response, AppError> {
-    let sessions = &app.0.sessions;
-    let Some(pending) = sessions
-        .with(&headers, |session| session.pending.take())
-        .flatten()
-    else {
-        return Ok(popup(
-            "There is no pending login in this browser. Close this window and sign in again.",
-        )
-        .into_response());
-    };
-    match app.0.flow.finish(pending, &query.unwrap_or_default()).await {
-        Ok(login) => {
-            // A new session id prevents session fixation.
-            sessions.end(&headers);
-            let cookie = sessions.begin(|session| session.login = Some(login))?;
-            let mut response = Redirect::to("/popup").into_response();
-            response.headers_mut().insert(header::SET_COOKIE, cookie);
-            Ok(response)
+/// Restores the session of the request if it was saved before the server started.
+async fn restore(State(app): State<App>, request: Request, next: Next) -> Response {
+    let AppState {
+        flow,
+        sessions,
+        store,
+        ..
+    } = &*app.0;
+    let is_known = sessions.with(request.headers(), |_| ()).is_some();
+    if let (false, Some(store), Some(id)) = (is_known, store, sessions.id(request.headers())) {
+        let (store, id) = (store.clone(), id.to_owned());
+        let loaded = spawn_blocking(move || Ok((store.load(&id)?, id))).await;
+        match flatten(loaded) {
+            Ok((Some(saved), id)) => {
+                let user = User {
+                    credentials: flow.restore(saved.refresh_token.clone()),
+                    missing: saved.missing.clone(),
+                    refresh_token: Some(saved.refresh_token.clone()),
+                };
+                let mut session = Session::new(Some(user));
+                session.since = saved.since();
+                session.project.clone_from(&saved.project);
+                if session.is_current() {
+                    sessions.insert(id, session);
+                }
+            }
+            Ok((None, _)) => {}
+            Err(problem) => log(&format_args!("a session could not be read: {problem}")),
         }
-        Err(error) => Ok(popup(&error.to_string()).into_response()),
     }
-}
-
-fn popup(error: &str) -> Redirect {
-    let query: String = form_urlencoded::Serializer::new(String::new())
-        .append_pair("error", error)
-        .finish();
-    Redirect::to(&format!("/popup?{query}"))
-}
-
-async fn session(State(app): State<App>, headers: HeaderMap) -> Json<Value> {
-    let known = app.0.sessions.with(&headers, |session| {
-        let missing: Vec<_> = session
-            .login
-            .iter()
-            .flat_map(|login| login.missing.iter().map(str::to_owned))
-            .collect();
-        json!({
-            "signed_in": session.login.is_some(),
-            "missing": missing,
-            "project": session.ee.as_ref().map(|ee| ee.project().id.clone()),
-            "registration": session.ee.as_ref().map(|ee| ee.registration().to_string()),
-        })
-    });
-    Json(known.unwrap_or_else(|| json!({"signed_in": false})))
-}
-
-async fn projects(State(app): State<App>, headers: HeaderMap) -> Result<Json<Value>, AppError> {
-    let projects: Vec<_> = app
-        .builder(&headers)?
-        .list_projects()
-        .await?
-        .into_iter()
-        .map(|project| json!({"ready": project.is_ready(), "id": project.id, "name": project.name}))
-        .collect();
-    Ok(Json(json!({"projects": projects})))
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    project: String,
-}
-
-/// Connects to Earth Engine with this session's user and project.
-async fn choose_project(
-    State(app): State<App>,
-    headers: HeaderMap,
-    Json(choice): Json<Choice>,
-) -> Result<Json<Value>, AppError> {
-    let ee = app
-        .builder(&headers)?
-        .project(choice.project)
-        .connect()
-        .await?;
-    app.0
-        .sessions
-        .with(&headers, |session| session.ee = Some(ee));
-    Ok(Json(json!({})))
-}
-
-async fn compute(State(app): State<App>, headers: HeaderMap) -> Result<Json<Value>, AppError> {
-    let ee = app
-        .0
-        .sessions
-        .with(&headers, |session| session.ee.clone())
-        .flatten();
-    let ee = ee.ok_or(AppError::from("Choose a project first."))?;
-    let value: f64 = ee.compute(&circle_area()).await?;
-    Ok(Json(json!({"value": value})))
-}
-
-/// Returns the expression `ee.Number(1000).pow(2).multiply(Math.PI)`.
-fn circle_area() -> Value {
-    let call = |name: &str, left: Value, right: Value| json!({"functionInvocationValue": {"functionName": name, "arguments": {"left": left, "right": right}}});
-    let constant = |value: f64| json!({"constantValue": value});
-    let square = call("Number.pow", constant(1000.0), constant(2.0));
-    let area = call("Number.multiply", square, constant(std::f64::consts::PI));
-    json!({"result": "0", "values": {"0": area}})
-}
-
-async fn logout(State(app): State<App>, headers: HeaderMap) -> Json<Value> {
-    app.0.sessions.end(&headers);
-    Json(json!({}))
+    next.run(request).await
 }
 
 impl App {
-    /// Returns a builder with the session's credentials, isolated from those of this machine.
-    fn builder(&self, headers: &HeaderMap) -> Result<EarthEngineBuilder, AppError> {
-        let login = self
-            .0
-            .sessions
-            .with(headers, |session| session.login.clone());
-        let login = login.flatten().ok_or(AppError::from("Sign in first."))?;
-        Ok(EarthEngine::builder()
-            .isolated()
-            .endpoints(self.0.endpoints.clone())
-            .credentials(login.credentials))
+    /// Saves a session. A failure is logged: the user stays signed in until the server restarts.
+    async fn save(&self, id: &str, user: &User, since: SystemTime, project: Option<String>) {
+        let (Some(store), Some(token)) = (&self.0.store, &user.refresh_token) else {
+            return;
+        };
+        let saved = Saved::new(since, token.clone(), user.missing.clone(), project);
+        let (store, id) = (store.clone(), id.to_owned());
+        let result = spawn_blocking(move || store.save(&id, &saved)).await;
+        if let Err(problem) = flatten(result) {
+            log(&format_args!("a session could not be saved: {problem}"));
+        }
     }
-}
 
-/// An error response with a message and a remedy.
-struct AppError {
-    message: String,
-    remedy: Option<Remedy>,
-}
-
-impl From<&str> for AppError {
-    fn from(message: &str) -> Self {
-        Self {
-            message: message.into(),
-            remedy: None,
+    /// Removes a saved session.
+    async fn forget(&self, id: &str) {
+        let Some(store) = self.0.store.clone() else {
+            return;
+        };
+        let id = id.to_owned();
+        if let Err(problem) = flatten(spawn_blocking(move || store.remove(&id)).await) {
+            log(&format_args!("a session could not be removed: {problem}"));
         }
     }
 }
 
-impl From<earthengine::Error> for AppError {
-    fn from(error: earthengine::Error) -> Self {
-        Self {
-            message: error.to_string(),
-            remedy: Some(error.remedy().clone()),
-        }
-    }
-}
-
-impl From<earthengine::credentials::Error> for AppError {
-    fn from(error: earthengine::credentials::Error) -> Self {
-        Self {
-            message: error.to_string(),
-            remedy: Some(error.remedy().clone()),
-        }
-    }
-}
-
-impl IntoResponse for AppError {
-    fn into_response(self) -> Response {
-        let remedy = self.remedy.map(|remedy| remedy.to_string());
-        let body = Json(json!({"message": self.message, "remedy": remedy}));
-        (StatusCode::BAD_REQUEST, body).into_response()
-    }
+fn flatten<T>(result: Result<std::io::Result<T>, tokio::task::JoinError>) -> std::io::Result<T> {
+    result.unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }
