@@ -43,6 +43,7 @@ mod book {
     page!(requests, "../docs/src/requests.md");
 
     page!(earthengine, "../crates/earthengine/README.md");
+    page!(ee_broker, "../crates/ee-broker/README.md");
     page!(ee_credentials, "../crates/ee-credentials/README.md");
     page!(ee_emulator, "../crates/ee-emulator/README.md");
     page!(ee_init, "../crates/ee-init/README.md");

@@ -26,7 +26,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Each crate, and the crates of this workspace on which it may depend outside of its tests.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("ee-token", &[]),
     ("ee-credentials", &["ee-token"]),
     ("ee-rest", &["ee-token"]),
@@ -35,7 +35,8 @@ const ARROWS: [(&str, &[&str]); 7] = [
         "earthengine",
         &["ee-credentials", "ee-init", "ee-rest", "ee-token"],
     ),
-    ("ee-cli", &["earthengine", "ee-emulator"]),
+    ("ee-broker", &["ee-credentials", "ee-token"]),
+    ("ee-cli", &["earthengine", "ee-broker", "ee-emulator"]),
     ("ee-emulator", &[]),
 ];
 

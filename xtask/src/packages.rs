@@ -11,13 +11,14 @@ use crate::process::{
 };
 
 /// The published crates, each after its dependencies and dev-dependencies.
-pub(crate) const IN_PUBLISHING_ORDER: [&str; 7] = [
+pub(crate) const IN_PUBLISHING_ORDER: [&str; 8] = [
     "ee-emulator",
     "ee-token",
     "ee-credentials",
     "ee-rest",
     "ee-init",
     "earthengine",
+    "ee-broker",
     "ee-cli",
 ];
 /// The crate without a library.

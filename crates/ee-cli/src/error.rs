@@ -1,6 +1,6 @@
 //! Errors of commands: a message, a hint, and an exit status that scripts can rely on.
 
-use earthengine::token::internal::sanitize;
+use earthengine::token::internal::{display_path, sanitize};
 use earthengine::{Error, ErrorKind, Project, ProjectSource, Remedy};
 use serde_json::json;
 
@@ -190,6 +190,40 @@ impl CliError {
         }
     }
 
+    /// The exit status of a command that `eectl exec` ran, which printed its own errors.
+    pub(crate) fn of_command(status: u8) -> Self {
+        Self {
+            status,
+            report: None,
+        }
+    }
+
+    /// A command that cannot be run, with the exit status that shells use for it.
+    pub(crate) fn cannot_run(command: &std::path::Path, error: &std::io::Error) -> Self {
+        let shown = display_path(command);
+        let (status, remedy) = match error.kind() {
+            std::io::ErrorKind::NotFound => (
+                127,
+                "Check the spelling of the command, and that it is in PATH.",
+            ),
+            _ => (
+                126,
+                "Check that the file is a program that you may execute.",
+            ),
+        };
+        let message = format!("cannot run {shown}: {error}");
+        Self::with_status(status, "io", message, Remedy::new(remedy))
+    }
+
+    /// An error of the broker.
+    pub(crate) fn broker(error: &ee_broker::Error) -> Self {
+        let (status, code) = match error.kind() {
+            ee_broker::ErrorKind::InvalidOptions => (2, "usage"),
+            _ => (1, "io"),
+        };
+        Self::with_status(status, code, error.to_string(), error.remedy().clone())
+    }
+
     pub(crate) fn exit_status(&self) -> u8 {
         self.status
     }
@@ -346,8 +380,18 @@ mod tests {
         let others = [
             CliError::stopped(Signal::Interrupt),
             CliError::usage(&"missing command"),
+            CliError::cannot_run("x".as_ref(), &Io::NotFound.into()),
+            CliError::cannot_run("x".as_ref(), &Io::PermissionDenied.into()),
         ];
-        for error in io.into_iter().chain(logins).chain(kinds).chain(others) {
+        let brokers = ee_broker::ErrorKind::ALL.iter();
+        let brokers = brokers.map(|kind| CliError::broker(&ee_broker::Error::new(*kind, "failed")));
+        for error in io
+            .into_iter()
+            .chain(logins)
+            .chain(kinds)
+            .chain(others)
+            .chain(brokers)
+        {
             let report = error.report.as_ref().unwrap();
             assert!(report.remedy.text.len() > 10, "{report:?}");
             assert!(report.render_text(false).contains("hint: "), "{report:?}");

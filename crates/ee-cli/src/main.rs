@@ -57,11 +57,21 @@ fn fail(error: &CliError, as_json: bool, args: &[OsString]) -> ExitCode {
 
 /// Returns whether `--json` is on the command line, even if the line is otherwise invalid.
 fn has_json_flag(args: &[OsString]) -> bool {
-    args.iter().any(|arg| arg == "--json")
+    cli::own_arguments(args).iter().any(|arg| arg == "--json")
 }
 
 fn run(arguments: &Arguments, waiting: Option<WaitingLine>) -> Result<(), CliError> {
     let runtime = runtime().map_err(|e| CliError::io("cannot start the runtime", &e))?;
+    // They handle signals themselves.
+    match &arguments.command {
+        Command::Exec(exec) => {
+            return runtime.block_on(command::exec::run(&arguments.global, exec));
+        }
+        Command::Serve(serve) => {
+            return runtime.block_on(command::serve::run(&arguments.global, serve));
+        }
+        _ => {}
+    }
     let stop = stop_signal().map_err(|e| CliError::io("cannot listen for signals", &e))?;
     let global = &arguments.global;
     let command = async {
@@ -87,6 +97,7 @@ fn run(arguments: &Arguments, waiting: Option<WaitingLine>) -> Result<(), CliErr
             Command::Create(create) => command::asset::create::run(global, create).await,
             Command::Du(du) => command::asset::size::run(global, du).await,
             Command::Acl(acl) => command::asset::acl::run(global, acl).await,
+            Command::Exec(_) | Command::Serve(_) => Ok(()),
         }
     };
     let waiting = async {

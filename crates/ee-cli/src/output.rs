@@ -145,6 +145,7 @@ pub(crate) fn of_our_crates(level: LevelFilter) -> Targets {
         "ee_credentials",
         "ee_rest",
         "ee_init",
+        "ee_broker",
         "earthengine",
         "eectl",
     ];

@@ -72,11 +72,22 @@ impl Signals {
 /// Returns whether the process was started with SIGHUP ignored, which a handler would undo.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn is_hangup_ignored() -> bool {
+    ignored_signals() & 1 != 0
+}
+
+/// Returns the signals that are ignored, as a mask: bit 0 is signal 1.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    ignored
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .is_some_and(|mask| mask & 1 != 0)
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.unwrap_or(0)
+}
+
+/// Guesses which signals are ignored, as a mask.
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+pub(crate) fn ignored_signals() -> u64 {
+    u64::from(is_hangup_ignored())
 }
 
 /// Guesses whether SIGHUP is ignored, which only the C library knows: under `nohup`, no standard

@@ -499,6 +499,12 @@ impl Credentials {
     }
 }
 
+/// Returns the source behind the token cache, or `None` for an API key.
+pub fn token_source(credentials: &Credentials) -> Option<Arc<dyn TokenSource>> {
+    credentials.token_cache()?;
+    Some(credentials.0.credential.source.clone())
+}
+
 /// As [`Credentials::from_token`].
 impl From<AccessToken> for Credentials {
     fn from(token: AccessToken) -> Self {

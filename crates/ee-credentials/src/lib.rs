@@ -63,6 +63,7 @@ pub use warning::Warning;
 /// Items for the other crates of this workspace, without stability guarantees.
 #[doc(hidden)]
 pub mod internal {
+    pub use crate::credentials::token_source;
     pub use crate::discovery::environment::network_settings;
     pub use crate::discovery::project::{earthengine_file_project, gcloud_project};
     pub use crate::input::file::without_blocking;

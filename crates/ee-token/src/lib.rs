@@ -79,6 +79,8 @@ pub mod internal {
         is_link_local, is_localhost, is_loopback, is_loopback_host,
     };
     pub use crate::transport::exchange::{Exchange, FailedAttempt, ReceivedResponse, try_again};
+    pub use crate::transport::listener::connection::{ConnectedSocket, connected_socket};
+    pub use crate::transport::listener::user_name;
     pub use crate::transport::network_settings::{Authorities, NetworkSettings, ProxySetting};
     pub use crate::transport::pool::Transfer;
     pub use crate::transport::reason::{quotable, stated_reason, xml_element};

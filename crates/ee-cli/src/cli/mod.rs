@@ -2,6 +2,7 @@
 
 mod api;
 pub(crate) mod asset;
+mod broker;
 mod global;
 mod project;
 pub(crate) mod task;
@@ -14,6 +15,7 @@ use clap_complete::Shell;
 use earthengine::credentials::check_path_flag;
 
 pub(crate) use api::Api;
+pub(crate) use broker::{Exec, Serve};
 pub(crate) use global::Global;
 pub(crate) use project::{Project, ProjectCommand, ProjectId};
 
@@ -33,21 +35,30 @@ pub(crate) struct Arguments {
 }
 
 /// The options whose value is a file or a directory.
-const PATH_FLAGS: [&str; 6] = [
+const PATH_FLAGS: [&str; 9] = [
     "--credentials",
     "--input",
     "--manifest",
     "--config",
     "--write-credentials",
     "--dir",
+    "--ledger",
+    "--unix",
+    "--connect",
 ];
+
+/// Returns the arguments of `eectl`, without those of a command that it runs.
+pub(crate) fn own_arguments(args: &[OsString]) -> &[OsString] {
+    let end = args.iter().position(|arg| arg == "--");
+    args.get(..end.unwrap_or(args.len())).unwrap_or(args)
+}
 
 /// Rejects an option whose value should be a path and is something else, such as the key itself,
 /// without showing the value.
 ///
 /// This runs before the command line is parsed, because a PEM block looks like an option.
 pub(crate) fn check_paths(args: &[OsString]) -> Result<(), CliError> {
-    let mut args = args.iter();
+    let mut args = own_arguments(args).iter();
     while let Some(arg) = args.next() {
         let text = arg.to_string_lossy();
         let (flag, value) = match text.split_once('=') {
@@ -68,7 +79,7 @@ pub(crate) fn check_paths(args: &[OsString]) -> Result<(), CliError> {
 pub(crate) fn command_name(args: &[OsString]) -> String {
     let mut command = &Arguments::command();
     let mut names = Vec::new();
-    let mut args = args.iter().skip(1);
+    let mut args = own_arguments(args).iter().skip(1);
     while let Some(arg) = args.next() {
         if let Some(found) = command.find_subcommand(arg) {
             names.push(found.get_name());
@@ -112,6 +123,10 @@ pub(crate) enum Command {
     Api(Api),
     /// Run an emulator of Google's hosts on this machine
     Emulator(Emulator),
+    /// Run a command whose Google clients get tokens from this login, and no other credentials
+    Exec(Exec),
+    /// Serve this login's tokens to the Google clients of this machine
+    Serve(Serve),
     /// Print a shell completion script
     Completions(Completions),
     /// Print the manual page, or write a page for each command
@@ -232,7 +247,7 @@ mod tests {
             let names = argument.get_value_names().unwrap_or_default();
             if names
                 .iter()
-                .any(|name| matches!(name.as_str(), "FILE" | "DIR"))
+                .any(|name| matches!(name.as_str(), "FILE" | "DIR" | "PATH"))
             {
                 all.extend(argument.get_long().map(|long| format!("--{long}")));
             }

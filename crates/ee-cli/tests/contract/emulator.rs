@@ -1,6 +1,6 @@
 //! `eectl` with an emulator: the notice that it prints, and the checks of the emulator's owner.
 
-use super::leaks::COMMANDS;
+use super::leaks::{COMMANDS, with_options};
 use super::*;
 
 const VARIABLE: &str = "EARTHENGINE_EMULATOR_HOST";
@@ -8,9 +8,9 @@ const VARIABLE: &str = "EARTHENGINE_EMULATOR_HOST";
 const LOCAL_COMMANDS: [&str; 3] = ["emulator", "completions", "man"];
 
 fn words<'a>(command: &'a str, arguments: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
-    let words = command.split(' ').chain(arguments.iter().copied());
-    let words = words.filter(|word| *word != "--quiet");
-    words.chain(more.iter().copied()).collect()
+    let mut words = with_options(command, arguments, &[]);
+    words.retain(|word| *word != "--quiet");
+    with_options("", &words, more)[1..].to_vec()
 }
 
 #[tokio::test]

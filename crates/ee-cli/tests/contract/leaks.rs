@@ -14,7 +14,7 @@ use ee_test_support::canaries::{Canaries, Leak};
 use super::*;
 
 /// Every command with its arguments. A command that is missing here fails a test.
-pub(crate) const COMMANDS: [(&str, &[&str]); 20] = [
+pub(crate) const COMMANDS: [(&str, &[&str]); 22] = [
     ("init", &[]),
     ("auth login", &["--mode=notebook", "--quiet", "--force"]),
     ("auth scopes", &[]),
@@ -33,6 +33,8 @@ pub(crate) const COMMANDS: [(&str, &[&str]); 20] = [
         "emulator",
         &["--port", "0", "--write-credentials", "/dev/null/x"],
     ),
+    ("exec", &["--clean-home", "--", "true"]),
+    ("serve", &["--status", "--listen", "127.0.0.1:1"]),
     ("completions", &["bash"]),
     ("man", &[]),
     ("set_project", &[PROJECT]),
@@ -51,6 +53,19 @@ const RESULTS: [(&str, &str); 6] = [
     ("auth login", "a verifier"),
     ("authenticate", "a verifier"),
 ];
+
+/// Returns a command line with more options, which precede the command that `exec` runs.
+pub(crate) fn with_options<'a>(
+    command: &'a str,
+    arguments: &[&'a str],
+    more: &[&'a str],
+) -> Vec<&'a str> {
+    let end = arguments.iter().position(|word| *word == "--");
+    let (own, rest) = arguments.split_at(end.unwrap_or(arguments.len()));
+    let words = command.split(' ').chain(own.iter().copied());
+    let words = words.chain(more.iter().copied());
+    words.chain(rest.iter().copied()).collect()
+}
 
 const HOSTS: [&str; 6] = [
     "oauth2.googleapis.com",
@@ -226,11 +241,7 @@ async fn every_command(regime: Regime) {
                 let _ = write!(echo, " nor ya29.{token}");
             }
             set(&machine, regime, &echo);
-            let words: Vec<_> = command
-                .split(' ')
-                .chain(arguments.iter().copied())
-                .chain(more.iter().copied())
-                .collect();
+            let words = with_options(command, arguments, more);
             let result = machine.run(&words).await;
             if command == "auth token" && result.status == 0 && !result.stdout.starts_with('{') {
                 canaries.add(

@@ -12,6 +12,8 @@ mod api_calls;
 mod asset_trees;
 mod assets;
 mod bad_input;
+#[cfg(target_os = "linux")]
+mod broker;
 mod command_line;
 mod commands;
 mod doctor;

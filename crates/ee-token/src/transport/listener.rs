@@ -1,5 +1,6 @@
-//! Finds the user who owns the listening socket at a local address.
+//! Finds the user who owns the listening socket at a local address, or one end of a connection.
 
+pub(crate) mod connection;
 #[cfg(target_os = "linux")]
 mod proc_net;
 #[cfg(target_os = "linux")]
@@ -77,18 +78,19 @@ fn find(_: SocketAddr) -> io::Result<Vec<Listener>> {
 fn process_owns(uid: u32) -> Option<bool> {
     use rustix::process::{geteuid, getuid};
     let ours = [geteuid().as_raw(), getuid().as_raw()];
-    let read = |path| std::fs::read_to_string(path).ok();
     match uid {
         0 => Some(true),
-        // In a user namespace, all users that are not mapped have the same ID.
-        _ if read("/proc/self/uid_map").is_none_or(|map| !maps_all_users(&map))
-            && read("/proc/sys/kernel/overflowuid")
-                .is_none_or(|text| text.trim() == uid.to_string()) =>
-        {
-            None
-        }
+        _ if stands_for_several_users(uid) => None,
         _ => Some(ours.contains(&uid)),
     }
+}
+
+/// Returns whether this is the ID of all users that the user namespace does not map.
+#[cfg(target_os = "linux")]
+fn stands_for_several_users(uid: u32) -> bool {
+    let read = |path| std::fs::read_to_string(path).ok();
+    read("/proc/self/uid_map").is_none_or(|map| !maps_all_users(&map))
+        && read("/proc/sys/kernel/overflowuid").is_none_or(|text| text.trim() == uid.to_string())
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -105,7 +107,7 @@ fn maps_all_users(uid_map: &str) -> bool {
 }
 
 /// Formats a user for a message: the ID, and the name if `/etc/passwd` has one.
-pub(crate) fn user_name(uid: u32) -> String {
+pub fn user_name(uid: u32) -> String {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = passwd.lines().find_map(|line| {
         let mut fields = line.split(':');

@@ -6,6 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::transport::listener::Listener;
 
 const LISTEN: &str = "0A";
+/// The states of a connection that can still send or receive: established, FIN_WAIT1, FIN_WAIT2 and
+/// CLOSE_WAIT.
+const CONNECTED: [&str; 4] = ["01", "04", "05", "08"];
 
 pub(crate) fn find(address: SocketAddr) -> io::Result<Vec<Listener>> {
     let mut found = listeners(&std::fs::read_to_string("/proc/net/tcp")?, address)?;
@@ -18,8 +21,44 @@ pub(crate) fn find(address: SocketAddr) -> io::Result<Vec<Listener>> {
     Ok(found)
 }
 
+/// Finds the socket at `local` that is connected to `remote`.
+pub(crate) fn find_connected(
+    local: SocketAddr,
+    remote: SocketAddr,
+) -> io::Result<Option<Listener>> {
+    for path in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        match std::fs::read_to_string(path) {
+            Ok(list) => {
+                if let Some(found) = connected(&list, local, remote)? {
+                    return Ok(Some(found));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+fn connected(list: &str, local: SocketAddr, remote: SocketAddr) -> io::Result<Option<Listener>> {
+    let is_same = |a: SocketAddr, b: SocketAddr| {
+        a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
+    };
+    let mut sockets = sockets(list)?.into_iter();
+    let found = sockets.find(|socket| {
+        socket.is_connected && is_same(socket.local, local) && is_same(socket.remote, remote)
+    });
+    Ok(found.map(|socket| socket.listener))
+}
+
 /// The sockets of a list that may receive connections to `address`.
 fn listeners(list: &str, address: SocketAddr) -> io::Result<Vec<Listener>> {
+    let sockets = sockets(list)?.into_iter();
+    let found = sockets.filter(|socket| socket.is_listening && receives(socket.local, address));
+    Ok(found.map(|socket| socket.listener).collect())
+}
+
+fn sockets(list: &str) -> io::Result<Vec<Socket>> {
     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
     let mut lines = list.lines();
     if !lines
@@ -28,36 +67,41 @@ fn listeners(list: &str, address: SocketAddr) -> io::Result<Vec<Listener>> {
     {
         return Err(invalid());
     }
-    let mut found = Vec::new();
-    for line in lines {
-        let socket = Socket::parse(line).ok_or_else(invalid)?;
-        if socket.is_listening && receives(socket.local, address) {
-            found.push(socket.listener);
-        }
-    }
-    Ok(found)
+    lines
+        .map(|line| Socket::parse(line).ok_or_else(invalid))
+        .collect()
 }
 
 struct Socket {
     local: SocketAddr,
+    remote: SocketAddr,
     is_listening: bool,
+    is_connected: bool,
     listener: Listener,
 }
 
 impl Socket {
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split_ascii_whitespace();
-        let (ip, port) = fields.nth(1)?.split_once(':')?;
-        let state = fields.nth(1)?;
+        let local = socket_address(fields.nth(1)?)?;
+        let remote = socket_address(fields.next()?)?;
+        let state = fields.next()?;
         let uid = fields.nth(3)?.parse().ok()?;
         let inode = fields.nth(1)?.parse().ok()?;
-        let port = (port.len() == 4).then(|| u16::from_str_radix(port, 16).ok())??;
         Some(Self {
-            local: SocketAddr::new(ip_address(ip)?, port),
+            local,
+            remote,
             is_listening: state == LISTEN,
+            is_connected: CONNECTED.contains(&state),
             listener: Listener { uid, inode },
         })
     }
+}
+
+fn socket_address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let port = (port.len() == 4).then(|| u16::from_str_radix(port, 16).ok())??;
+    Some(SocketAddr::new(ip_address(ip)?, port))
 }
 
 /// An address in hexadecimal, as 32-bit numbers in the machine's byte order.

@@ -1,0 +1,248 @@
+//! The response to one request.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use ee_credentials::Credentials;
+use ee_token::internal::sanitize_message;
+use ee_token::{Error, Scopes};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, SERVER};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::Connections;
+use crate::access::{AllowedUsers, Denial, FLAVOR, Peer, Processes, check_headers};
+use crate::deadline::Deadline;
+use crate::ledger::{Entry, Event, Ledger};
+use crate::metadata::{self, Action, DEFAULT, Format, Found, Machine};
+use crate::prefix::PathPrefix;
+use crate::tokens::Tokens;
+
+/// The broker's own page.
+pub(crate) const STATUS_PATH: &str = "/broker/v1/status";
+
+const TEXT: HeaderValue = HeaderValue::from_static("application/text");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=UTF-8");
+const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=UTF-8");
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) credentials: Credentials,
+    pub(crate) tokens: Tokens,
+    pub(crate) project: Option<String>,
+    /// The scopes of the tokens, if they are known.
+    pub(crate) scopes: Option<Scopes>,
+    pub(crate) users: AllowedUsers,
+    pub(crate) prefix: PathPrefix,
+    pub(crate) deadline: Option<Deadline>,
+    pub(crate) ledger: Ledger,
+    pub(crate) processes: Processes,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) started_at: DateTime<Utc>,
+}
+
+/// The parameters of a request.
+#[derive(Debug, Default)]
+struct Query {
+    format: Format,
+    scopes: Option<Scopes>,
+    audience: Option<String>,
+}
+
+impl Query {
+    fn parse(query: &str) -> Self {
+        let mut parsed = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "recursive" => parsed.format.is_recursive = value.eq_ignore_ascii_case("true"),
+                "alt" => parsed.format.is_json = Some(value.eq_ignore_ascii_case("json")),
+                "scopes" => {
+                    let scopes = Scopes::from_untrusted([value]);
+                    parsed.scopes = Some(scopes).filter(|scopes| !scopes.is_empty());
+                }
+                "audience" => parsed.audience = Some(value.into_owned()),
+                _ => {}
+            }
+        }
+        parsed
+    }
+}
+
+pub(crate) async fn respond<B>(
+    shared: &Shared,
+    peer: &Peer,
+    request: &Request<B>,
+) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
+    let (path, knows_prefix) = shared.prefix.strip(path);
+    if let Err(denial) = check(shared, peer, request, knows_prefix) {
+        record(shared, peer, Event::Denied(denial)).await;
+        let mut response = text(StatusCode::FORBIDDEN, PLAIN, format!("{denial}\n"));
+        // Without the header, clients do not take the broker for a metadata server of theirs.
+        response.headers_mut().remove(FLAVOR);
+        return response;
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let message = "Only GET is supported.\n".to_owned();
+        return text(StatusCode::METHOD_NOT_ALLOWED, PLAIN, message);
+    }
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    match path {
+        "/" | "" => text(StatusCode::OK, TEXT, "computeMetadata/\n".to_owned()),
+        "/computeMetadata" | "/computeMetadata/" => text(StatusCode::OK, TEXT, "v1/\n".to_owned()),
+        STATUS_PATH => body(StatusCode::OK, JSON, status(shared).to_string().into()),
+        _ => match path.strip_prefix(metadata::ROOT) {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+                value(shared, peer, rest, query).await
+            }
+            _ => not_found(),
+        },
+    }
+}
+
+fn check<B>(
+    shared: &Shared,
+    peer: &Peer,
+    request: &Request<B>,
+    knows_prefix: bool,
+) -> Result<(), Denial> {
+    check_headers(request.uri(), request.headers(), &peer.connection)?;
+    shared.users.check(peer.user(), knows_prefix)?;
+    match &shared.deadline {
+        Some(deadline) if deadline.has_passed() => Err(Denial::Expired),
+        _ => Ok(()),
+    }
+}
+
+async fn value(shared: &Shared, peer: &Peer, path: &str, query: Query) -> Response<Full<Bytes>> {
+    let scopes = shared.scopes.as_ref();
+    let machine = Machine {
+        project: shared.project.as_deref(),
+        email: shared.credentials.principal().unwrap_or(DEFAULT),
+        scopes: scopes.map_or_else(Vec::new, |scopes| scopes.iter().collect()),
+    };
+    match machine.find(path, query.format) {
+        None => not_found(),
+        Some(Found::Text(found)) => text(StatusCode::OK, TEXT, found),
+        Some(Found::Json(found)) => body(StatusCode::OK, JSON, found.to_string().into()),
+        Some(Found::Action(Action::Token)) => token(shared, peer, query.scopes).await,
+        Some(Found::Action(Action::Identity)) => identity(shared, peer, query.audience).await,
+    }
+}
+
+async fn token(shared: &Shared, peer: &Peer, requested: Option<Scopes>) -> Response<Full<Bytes>> {
+    match shared.tokens.serve().await {
+        Ok(served) => {
+            // The token may have been fetched for longer than the broker lives.
+            if shared
+                .deadline
+                .is_some_and(|deadline| deadline.has_passed())
+            {
+                record(shared, peer, Event::Denied(Denial::Expired)).await;
+                return text(
+                    StatusCode::FORBIDDEN,
+                    PLAIN,
+                    format!("{}\n", Denial::Expired),
+                );
+            }
+            let granted = served.token.scopes().or(shared.scopes.as_ref()).cloned();
+            let event = Event::Token {
+                requested,
+                granted,
+                expires_at: served.expires_at,
+            };
+            record(shared, peer, event).await;
+            body(StatusCode::OK, JSON, served.body)
+        }
+        Err(error) => unavailable(shared, peer, &error).await,
+    }
+}
+
+async fn identity(shared: &Shared, peer: &Peer, audience: Option<String>) -> Response<Full<Bytes>> {
+    let Some(_) = audience.filter(|audience| !audience.trim().is_empty()) else {
+        let message = "non-empty audience parameter required\n".to_owned();
+        return text(StatusCode::BAD_REQUEST, PLAIN, message);
+    };
+    let reason = format!(
+        "A credential of the kind {} has no ID tokens.",
+        shared.credentials.kind()
+    );
+    record(shared, peer, Event::Failed(reason.clone())).await;
+    text(StatusCode::NOT_FOUND, PLAIN, reason + "\n")
+}
+
+/// The response if there is no token now. Clients ask again, and the error may have gone away.
+async fn unavailable(shared: &Shared, peer: &Peer, error: &Error) -> Response<Full<Bytes>> {
+    let reason = sanitize_message(&error.to_string(), &[]);
+    record(shared, peer, Event::Failed(reason.clone())).await;
+    let remedy = sanitize_message(&error.remedy().to_string(), &[]);
+    let message = format!("No token: {reason}\nhint: {remedy}\n");
+    text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, message)
+}
+
+async fn record(shared: &Shared, peer: &Peer, event: Event) {
+    let process = match shared.ledger.has_file() || !peer.connection.is_tcp() {
+        true => peer.process(&shared.processes).await,
+        // Looking for the process costs more than the rest of the request.
+        false => None,
+    };
+    let uid = peer.user().uid();
+    let entry = Entry {
+        event,
+        uid,
+        process,
+    };
+    shared.ledger.record(entry).await;
+}
+
+fn status(shared: &Shared) -> Value {
+    use std::sync::atomic::Ordering::Relaxed;
+    let time = |time: DateTime<Utc>| time.format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let counts = &shared.ledger.counts;
+    let scopes = shared.scopes.as_ref();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "started_at": time(shared.started_at),
+        "expires_at": shared.deadline.map(|deadline| time(deadline.time())),
+        "credential": {
+            "kind": shared.credentials.kind().as_str(),
+            "principal": shared.credentials.principal(),
+        },
+        "project": shared.project,
+        "scopes": scopes.map(|scopes| scopes.iter().collect::<Vec<_>>()),
+        "token_expires_at": shared.tokens.expires_at().map(time),
+        "tokens": counts.tokens.load(Relaxed),
+        "id_tokens": counts.id_tokens.load(Relaxed),
+        "failed": counts.failed.load(Relaxed),
+        "denied": counts.denied.load(Relaxed),
+        "ledger_entries_lost": counts.lost.load(Relaxed),
+        "connections": shared.connections.count(),
+        "recent": shared.ledger.recent(),
+    })
+}
+
+fn not_found() -> Response<Full<Bytes>> {
+    let page = "<!DOCTYPE html>\n<html lang=en>\n<title>Error 404 (Not Found)</title>\n<p>The requested URL was not found on this server.\n";
+    text(StatusCode::NOT_FOUND, HTML, page.to_owned())
+}
+
+fn text(status: StatusCode, kind: HeaderValue, text: String) -> Response<Full<Bytes>> {
+    body(status, kind, text.into())
+}
+
+fn body(status: StatusCode, kind: HeaderValue, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, kind);
+    headers.insert(FLAVOR, HeaderValue::from_static("Google"));
+    headers.insert(SERVER, HeaderValue::from_static("ee-broker"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,264 @@
+//! `eectl serve`: runs a broker until it is stopped.
+
+#[cfg(unix)]
+mod systemd;
+
+use std::net::SocketAddr;
+
+use ee_broker::{BrokerAddress, BrokerBuilder, fetch_status};
+use serde_json::{Value, json};
+
+use crate::cli::{Global, Serve};
+use crate::error::CliError;
+use crate::output::{path_json, print, print_json, print_status, strip_unsafe_chars};
+use crate::signals::Signals;
+use earthengine::Remedy;
+use earthengine::token::internal::display_path;
+
+/// Where the broker listens if nothing else is set.
+const DEFAULT_PORT: u16 = 8181;
+
+pub(crate) async fn run(global: &Global, serve: &Serve) -> Result<(), CliError> {
+    let mut signals = Signals::new().map_err(|e| CliError::io("cannot listen for signals", &e))?;
+    let served = async {
+        if serve.status {
+            status(global, serve).await
+        } else if let Some(path) = &serve.connect {
+            let _forwarder = forward(global, serve, path)?;
+            std::future::pending().await
+        } else {
+            Ok(())
+        }
+    };
+    tokio::select! {
+        signal = signals.next() => {
+            // A forwarder is stopped by a signal.
+            return match serve.status {
+                true => Err(CliError::stopped(signal)),
+                false => Ok(()),
+            };
+        }
+        served = served => match (served, serve.status) {
+            (Ok(()), false) => {}
+            (done, _) => return done,
+        }
+    }
+    let broker = tokio::select! {
+        broker = start(serve, global) => broker?,
+        signal = signals.next() => return Err(CliError::stopped(signal)),
+    };
+    announce(global, serve, &broker)?;
+    notify("READY=1");
+    signals.next().await;
+    notify("STOPPING=1");
+    broker.shutdown().await;
+    Ok(())
+}
+
+async fn start(serve: &Serve, global: &Global) -> Result<ee_broker::Broker, CliError> {
+    let mut users = Vec::new();
+    for name in &serve.user {
+        users.push(user_id(name)?);
+    }
+    let mut builder = super::exec::broker(global).await?;
+    for uid in users {
+        builder = builder.allow_user(uid);
+    }
+    if let Some(lifetime) = serve.expires {
+        builder = builder.lifetime(lifetime);
+    }
+    if let Some(path) = &serve.ledger {
+        builder = builder.ledger(path);
+    }
+    builder = listeners(builder, serve)?;
+    builder.start().await.map_err(|e| CliError::broker(&e))
+}
+
+#[cfg(unix)]
+fn listeners(mut builder: BrokerBuilder, serve: &Serve) -> Result<BrokerBuilder, CliError> {
+    let given =
+        systemd::listeners().map_err(|e| CliError::io("cannot use systemd's socket", &e))?;
+    let has_socket = serve.unix.is_some() || !given.is_empty();
+    for listener in given {
+        builder = match listener {
+            systemd::Listener::Tcp(listener) => builder.listen_tcp(listener),
+            systemd::Listener::Unix(listener) => builder.listen_unix_socket(listener),
+        };
+    }
+    if let Some(path) = &serve.unix {
+        builder = builder.listen_unix(path);
+    }
+    Ok(match serve.listen {
+        Some(address) => builder.listen(address),
+        None if has_socket => builder,
+        None => builder.listen(default_address()),
+    })
+}
+
+#[cfg(not(unix))]
+fn listeners(builder: BrokerBuilder, serve: &Serve) -> Result<BrokerBuilder, CliError> {
+    match &serve.unix {
+        Some(_) => Err(unsupported("--unix")),
+        None => Ok(builder.listen(serve.listen.unwrap_or_else(default_address))),
+    }
+}
+
+#[cfg(not(unix))]
+fn unsupported(option: &str) -> CliError {
+    CliError::usage_with_remedy(
+        &format!("{option} is not available on this system"),
+        Remedy::new("Use --listen with a loopback address."),
+    )
+}
+
+fn default_address() -> SocketAddr {
+    ([127, 0, 0, 1], DEFAULT_PORT).into()
+}
+
+fn announce(global: &Global, serve: &Serve, broker: &ee_broker::Broker) -> Result<(), CliError> {
+    let host = broker.metadata_host();
+    if global.json {
+        let mut json = json!({ "environment": {} });
+        if let Some(host) = &host {
+            json["environment"] = json!({"GCE_METADATA_HOST": host, "GCE_METADATA_IP": host});
+        }
+        if let Some(path) = &serve.unix {
+            json["unix"] = path_json(path);
+        }
+        let addresses = broker.addresses().iter().map(SocketAddr::to_string);
+        json["addresses"] = addresses.collect();
+        return print_json(&json);
+    }
+    let mut lines = String::new();
+    for address in broker.addresses() {
+        lines += &format!("{address}\n");
+    }
+    if let Some(path) = &serve.unix {
+        lines += &format!("{}\n", display_path(path));
+    }
+    print(lines)?;
+    if global.quiet {
+        return Ok(());
+    }
+    let mut text = match &host {
+        Some(host) => format!(
+            "To use it, run:\n\n    export GCE_METADATA_HOST={host} GCE_METADATA_IP={host}\n\n"
+        ),
+        None => String::new(),
+    };
+    if let Some(project) = broker.project() {
+        text += &format!("project       {}\n", strip_unsafe_chars(project));
+    }
+    text += "Press Ctrl-C to stop.";
+    print_status(&text);
+    Ok(())
+}
+
+#[cfg(unix)]
+fn notify(state: &str) {
+    systemd::notify(state);
+}
+
+#[cfg(not(unix))]
+fn notify(_: &str) {}
+
+/// Finds a user in `/etc/passwd`. Users of a directory service are given by number.
+fn user_id(name: &str) -> Result<u32, CliError> {
+    if let Ok(uid) = name.parse() {
+        return Ok(uid);
+    }
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let found = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+    });
+    found.ok_or_else(|| {
+        CliError::usage_with_remedy(
+            &format!(
+                "{:?} is not a user of this machine",
+                strip_unsafe_chars(name)
+            ),
+            Remedy::new("Use a name in /etc/passwd, or a user ID."),
+        )
+    })
+}
+
+#[cfg(unix)]
+fn forward(
+    global: &Global,
+    serve: &Serve,
+    path: &std::path::Path,
+) -> Result<ee_broker::Forwarder, CliError> {
+    let address = serve.listen.unwrap_or_else(default_address);
+    let forwarder = ee_broker::Forwarder::start(address, path).map_err(|e| CliError::broker(&e))?;
+    let address = forwarder.address();
+    if global.json {
+        let host = address.to_string();
+        let environment = json!({"GCE_METADATA_HOST": host, "GCE_METADATA_IP": host});
+        print_json(&json!({"addresses": [host], "environment": environment}))?;
+    } else {
+        print(format!("{address}\n"))?;
+    }
+    notify("READY=1");
+    Ok(forwarder)
+}
+
+#[cfg(not(unix))]
+fn forward(_: &Global, _: &Serve, _: &std::path::Path) -> Result<(), CliError> {
+    Err(unsupported("--connect"))
+}
+
+async fn status(global: &Global, serve: &Serve) -> Result<(), CliError> {
+    let variable = std::env::var("GCE_METADATA_HOST").ok();
+    let address = match (&serve.unix, serve.listen, variable) {
+        (Some(path), _, _) => BrokerAddress::unix(path),
+        (None, Some(address), _) => address.into(),
+        (None, None, Some(host)) => host.parse().map_err(|e| CliError::broker(&e))?,
+        (None, None, None) => default_address().into(),
+    };
+    let status = fetch_status(&address)
+        .await
+        .map_err(|e| CliError::broker(&e))?;
+    match global.json {
+        true => print_json(&status),
+        false => print(render_status(&status)),
+    }
+}
+
+fn render_status(status: &Value) -> String {
+    let text = |value: &Value| match value {
+        Value::String(text) => strip_unsafe_chars(text),
+        Value::Null => "unknown".to_owned(),
+        other => other.to_string(),
+    };
+    let mut lines = String::new();
+    let mut line = |name: &str, value: String| lines += &format!("{name:<14}{value}\n");
+    line("process", text(&status["pid"]));
+    line("credential", text(&status["credential"]["kind"]));
+    if !status["credential"]["principal"].is_null() {
+        line("account", text(&status["credential"]["principal"]));
+    }
+    if !status["project"].is_null() {
+        line("project", text(&status["project"]));
+    }
+    for scope in status["scopes"].as_array().into_iter().flatten() {
+        line("scope", text(scope));
+    }
+    line("started", text(&status["started_at"]));
+    if !status["expires_at"].is_null() {
+        line("serves until", text(&status["expires_at"]));
+    }
+    for name in ["tokens", "failed", "denied", "connections"] {
+        line(name, text(&status[name]));
+    }
+    for entry in status["recent"].as_array().into_iter().flatten() {
+        let mut words = vec![text(&entry["time"]), text(&entry["event"])];
+        for name in ["command", "pid", "uid", "reason", "expires_at"] {
+            if !entry[name].is_null() {
+                words.push(format!("{name} {}", text(&entry[name])));
+            }
+        }
+        line("recent", words.join(", "));
+    }
+    lines
+}

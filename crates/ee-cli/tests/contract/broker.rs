@@ -1,0 +1,402 @@
+//! `eectl exec` and `eectl serve`: the environment and exit status of the command, and the life of
+//! the broker.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Child;
+use std::time::Duration;
+
+use super::*;
+
+const EECTL: &str = env!("CARGO_BIN_EXE_eectl");
+
+fn token_requests(machine: &Machine) -> usize {
+    machine.emulator.requests_to("oauth2.googleapis.com").len()
+}
+
+/// Returns `eectl` with these arguments on the machine, without a shell.
+fn eectl(machine: &Machine, arguments: &[&str]) -> Command {
+    let mut command = Command::new(EECTL);
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .envs(&machine.variables)
+        .current_dir(machine.home.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn first_line(child: &mut Child) -> String {
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.as_mut().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
+fn send_signal(child: &Child, signal: &str) {
+    let pid = child.id().to_string();
+    let sent = Command::new("kill").args(["-s", signal, &pid]).status();
+    assert!(sent.unwrap().success());
+}
+
+async fn shell(machine: &Machine, options: &[&str], script: &str) -> CommandOutput {
+    let command = ["--", "sh", "-c", script];
+    let exec = ["exec", "--quiet"];
+    machine.run(&[&exec[..], options, &command].concat()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exec_returns_the_exit_status_of_the_command() {
+    let mut machine = Machine::with_key(|b| b).await;
+    machine.set("PATH", "/usr/bin:/bin");
+    for (script, status) in [
+        ("exit 0", 0),
+        ("exit 3", 3),
+        ("exit 255", 255),
+        ("kill -s TERM $$", 143),
+        ("kill -s KILL $$", 137),
+    ] {
+        let result = shell(&machine, &[], script).await;
+        assert_eq!(result.status, status, "{script}: {}", result.stderr);
+        assert_eq!((&*result.stdout, &*result.stderr), ("", ""), "{script}");
+    }
+    let plain = machine.file("plain", "").display().to_string();
+    let dir = machine.home.path().display().to_string();
+    for (command, status) in [
+        ("no-such-command", 127),
+        ("/no/such", 127),
+        (&plain, 126),
+        (&dir, 126),
+    ] {
+        let result = machine.run(&["exec", "--", command]).await;
+        assert_eq!(result.status, status, "{command}: {}", result.stderr);
+        assert!(result.stderr.contains("cannot run"), "{}", result.stderr);
+        assert!(result.stderr.contains("hint: "), "{}", result.stderr);
+    }
+    let (status, error) = machine.failure(&["exec"]).await;
+    assert_eq!((status, code(&error)), (2, "usage"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn command_sees_the_broker_and_no_other_credential() {
+    let mut machine = Machine::with_key(|b| b).await;
+    for name in [
+        "EEDA_BEARER",
+        "GOOGLE_OAUTH_ACCESS_TOKEN",
+        "GS_SECRET_ACCESS_KEY",
+    ] {
+        machine.set(name, "canary");
+    }
+    machine.set("HTTP_PROXY", "http://127.0.0.1:9");
+    machine.set("MINE", "kept");
+    let result = machine
+        .run(&["exec", "--project", PROJECT, "--", "/usr/bin/env"])
+        .await;
+    assert_eq!(result.status, 0, "{}", result.stderr);
+    let seen: BTreeMap<_, _> = result
+        .stdout
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .collect();
+    let host = seen["GCE_METADATA_HOST"];
+    assert!(host.starts_with("127.0.0.1:"), "{host}");
+    for name in ["GCE_METADATA_IP", "GCE_METADATA_ROOT"] {
+        assert_eq!(seen[name], host);
+    }
+    for name in [
+        "EARTHENGINE_PROJECT",
+        "GOOGLE_CLOUD_PROJECT",
+        "GOOGLE_CLOUD_QUOTA_PROJECT",
+    ] {
+        assert_eq!(seen[name], PROJECT);
+    }
+    assert_eq!(seen["CPL_MACHINE_IS_GCE"], "YES");
+    let address = host.split('/').next().unwrap();
+    assert!(seen["CPL_GCE_CREDENTIALS_URL"].starts_with(&format!("http://{address}/")));
+    assert_eq!(seen["EARTHENGINE_CREDENTIALS_SOURCE"], "metadata_server");
+    assert_eq!(seen["NO_PROXY"], "127.0.0.1,::1");
+    assert_eq!(seen["MINE"], "kept");
+    assert_eq!(seen["HOME"], machine.home.path().to_str().unwrap());
+    for name in [
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "NO_GCE_CHECK",
+        "EARTHENGINE_TOKEN",
+    ] {
+        assert!(!seen.contains_key(name), "{name}");
+    }
+    assert!(!result.stdout.contains("canary") && !result.stdout.contains("key.json"));
+    // The private directory is gone, and so is the broker.
+    assert!(!PathBuf::from(seen["CLOUDSDK_CONFIG"]).exists());
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clean_home_hides_every_file() {
+    let machine = Machine::with_login(|b| b).await;
+    let script = "find \"$HOME\" -type f; test \"$HOME\" != ''";
+    let seen = shell(&machine, &[], script).await;
+    assert!(
+        seen.stdout.contains("earthengine/credentials"),
+        "{}",
+        seen.stdout
+    );
+    let clean = shell(&machine, &["--clean-home"], script).await;
+    assert_eq!((clean.status, &*clean.stdout), (0, ""), "{}", clean.stderr);
+    // Without it, a note names the file.
+    let result = machine.run(&["exec", "--", "true"]).await;
+    assert!(result.stderr.contains("--clean-home"), "{}", result.stderr);
+    assert!(machine.credentials().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_below_exec_share_one_narrow_token() {
+    let mut machine = Machine::with_key(|b| b).await;
+    machine.set("XDG_CACHE_HOME", "/dev/null/none");
+    let ask = format!("'{EECTL}' auth token --no-token-cache;").repeat(4);
+    let script =
+        format!("{ask} '{EECTL}' api config --quiet >/dev/null && '{EECTL}' auth status --json");
+    let result = shell(&machine, &["--project", PROJECT], &script).await;
+    assert_eq!(result.status, 0, "{} {}", result.stdout, result.stderr);
+    let mut lines: Vec<_> = result.stdout.lines().collect();
+    let status: Value = serde_json::from_str(lines.pop().unwrap()).unwrap();
+    assert_eq!(status["credential"]["kind"], "metadata_server");
+    assert_eq!(status["credential"]["principal"], ROBOT);
+    assert_eq!(lines.len(), 4);
+    assert!(
+        lines
+            .iter()
+            .all(|line| *line == lines[0] && line.starts_with("ya29."))
+    );
+    let requests = machine.emulator.requests_to("oauth2.googleapis.com");
+    let requests: Vec<_> = requests.iter().filter(|r| r.path == "/token").collect();
+    assert_eq!(requests.len(), 1);
+    let assertion = &requests[0].form()["assertion"];
+    let claims = assertion.split('.').nth(1).unwrap();
+    let claims = base64::Engine::decode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, claims);
+    let claims: Value = serde_json::from_slice(&claims.unwrap()).unwrap();
+    assert_eq!(
+        claims["scope"],
+        "https://www.googleapis.com/auth/earthengine"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_are_passed_to_the_command() {
+    let machine = Machine::with_key(|b| b).await;
+    for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1), ("USR1", 10)] {
+        let script = format!(
+            "trap 'exit {}' {signal}; echo ready; while :; do sleep 0.05; done",
+            40 + number
+        );
+        let mut child = eectl(&machine, &["exec", "-q", "--", "sh", "-c", &script])
+            .spawn()
+            .unwrap();
+        assert_eq!(first_line(&mut child), "ready");
+        send_signal(&child, signal);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(40 + number),
+            "{signal} {output:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broker_dies_with_eectl_and_leaves_no_orphan() {
+    let machine = Machine::with_key(|b| b).await;
+    let script = "echo $GCE_METADATA_IP; exec sleep 60";
+    let mut child = eectl(&machine, &["exec", "-q", "--", "sh", "-c", script])
+        .spawn()
+        .unwrap();
+    let host = first_line(&mut child);
+    let address = host.split('/').next().unwrap();
+    assert!(TcpStream::connect(address).is_ok());
+    // The command outlives a killed eectl, and has no broker any more.
+    let pid = child.id();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    send_signal(&child, "KILL");
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
+    assert!(TcpStream::connect(address).is_err());
+    for pid in children.unwrap_or_default().split_whitespace() {
+        let _ = Command::new("kill").args(["-9", pid]).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_credentials_are_reported_before_the_command_starts() {
+    let machine = Machine::with_login(|b| b).await;
+    let touch = machine.home.path().join("started").display().to_string();
+    let exec = ["exec", "--", "touch", &touch];
+    machine.emulator.delete_user("jane@example.com");
+    let (status, error) = machine.failure(&[&["--json"], &exec[..]].concat()).await;
+    assert_eq!(
+        (status, code(&error)),
+        (4, "credentials_rejected"),
+        "{error}"
+    );
+    let without = Machine::new().await;
+    let (status, error) = without.failure(&[&["--json"], &exec[..]].concat()).await;
+    assert_eq!((status, code(&error)), (3, "no_credentials"));
+    assert!(!PathBuf::from(&touch).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_fails_does_not_keep_the_command_from_starting() {
+    let machine = Machine::with_key(|b| b).await;
+    let fault = ee_emulator::Fault::status(503).times(1000);
+    machine.emulator.fault("oauth2.googleapis.com", fault);
+    let result = machine.run(&["exec", "--", "sh", "-c", "exit 7"]).await;
+    assert_eq!(result.status, 7, "{}", result.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_token_is_served_after_the_lifetime() {
+    let machine = Machine::with_key(|b| b).await;
+    let script = format!("'{EECTL}' auth token; sleep 5; '{EECTL}' auth token");
+    let result = shell(&machine, &["--expires", "5s"], &script).await;
+    assert_ne!(result.status, 0);
+    assert_eq!(result.stdout.lines().count(), 1, "{}", result.stdout);
+    let (status, error) = machine
+        .failure(&["exec", "--expires", "soon", "--json", "--", "true"])
+        .await;
+    assert_eq!((status, code(&error)), (2, "usage"));
+}
+
+/// Starts `eectl serve` and waits until it listens.
+fn serve(machine: &Machine, arguments: &[&str]) -> (Child, String) {
+    let mut child = eectl(machine, &[&["serve", "-q"], arguments].concat())
+        .spawn()
+        .unwrap();
+    let line = first_line(&mut child);
+    (child, line)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_runs_until_it_is_stopped() {
+    let mut machine = Machine::with_key(|b| b).await;
+    let ledger = machine
+        .home
+        .path()
+        .join("ledger.jsonl")
+        .display()
+        .to_string();
+    let (child, address) = serve(&machine, &["--listen", "127.0.0.1:0", "--ledger", &ledger]);
+    machine.set("GCE_METADATA_HOST", &address);
+    machine.set("EARTHENGINE_CREDENTIALS_SOURCE", "metadata_server");
+    machine.variables.remove("NO_GCE_CHECK");
+    let token = machine.run(&["auth", "token"]).await.stdout;
+    assert!(token.starts_with("ya29."), "{token}");
+    let status = machine.run(&["serve", "--status", "--json"]).await.json();
+    assert_eq!(status["tokens"], 1);
+    assert_eq!(status["credential"]["principal"], ROBOT);
+    let text = machine.run(&["serve", "--status"]).await.stdout;
+    assert!(
+        text.contains(ROBOT) && text.contains("tokens        1"),
+        "{text}"
+    );
+    let (status, error) = machine.failure(&["serve", "--listen", &address]).await;
+    machine.variables.remove("EARTHENGINE_CREDENTIALS_SOURCE");
+    assert_eq!((status, code(&error)), (1, "io"), "{error}");
+    send_signal(&child, "TERM");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let (status, error) = machine
+        .failure(&["serve", "--status", "--listen", &address])
+        .await;
+    assert_eq!((status, code(&error)), (1, "io"), "{error}");
+    let ledger = fs::read_to_string(&ledger).unwrap();
+    assert!(
+        ledger.contains("\"event\":\"token\"") && !ledger.contains("ya29."),
+        "{ledger}"
+    );
+    assert!(ledger.contains("\"command\":\"eectl\""), "{ledger}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_listens_at_a_socket_and_forwards_to_it() {
+    let mut machine = Machine::with_key(|b| b).await;
+    let socket = machine.home.path().join("ee.sock").display().to_string();
+    let (broker, shown) = serve(&machine, &["--unix", &socket]);
+    assert_eq!(shown, socket);
+    let connect = ["--connect", &socket, "--listen", "127.0.0.1:0"];
+    let (forwarder, address) = serve(&machine, &connect);
+    machine.set("GCE_METADATA_HOST", &address);
+    machine.set("EARTHENGINE_CREDENTIALS_SOURCE", "metadata_server");
+    machine.variables.remove("NO_GCE_CHECK");
+    let token = machine.run(&["auth", "token"]).await;
+    assert!(token.stdout.starts_with("ya29."), "{}", token.stderr);
+    let status = machine
+        .run(&["serve", "--status", "--unix", &socket, "--json"])
+        .await
+        .json();
+    assert_eq!(status["tokens"], 1);
+    for child in [broker, forwarder] {
+        send_signal(&child, "INT");
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    assert!(!PathBuf::from(&socket).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn systemd_passes_a_socket_and_is_notified() {
+    let machine = Machine::with_key(|b| b).await;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let notify = machine.home.path().join("notify");
+    let notified = UnixDatagram::bind(&notify).unwrap();
+    notified
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    let script =
+        format!("exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec '{EECTL}' serve -q");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &script])
+        .env_clear()
+        .envs(&machine.variables)
+        .env("NOTIFY_SOCKET", &notify)
+        .stdin(Stdio::from(OwnedFd::from(listener)))
+        .stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // The command holds the socket as its standard input.
+    drop(command);
+    let mut state = [0; 64];
+    let n = notified.recv(&mut state).unwrap();
+    assert_eq!(&state[..n], b"READY=1");
+    assert_eq!(first_line(&mut child), address);
+    let status = machine
+        .run(&["serve", "--status", "--listen", &address, "--json"])
+        .await;
+    assert_eq!(status.json()["project"], PROJECT);
+    send_signal(&child, "TERM");
+    let n = notified.recv(&mut state).unwrap();
+    assert_eq!(&state[..n], b"STOPPING=1");
+    assert!(child.wait().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invalid_options_of_serve_are_errors() {
+    let machine = Machine::with_key(|b| b).await;
+    for (options, status, word) in [
+        (&["--listen", "0.0.0.0:0"][..], 2, "loopback"),
+        (&["--listen", "localhost"], 2, "localhost"),
+        (&["--user", "no-such-user"], 2, "no-such-user"),
+        (&["--unix", "/no/such/dir/ee.sock"], 1, "ee.sock"),
+        (&["--ledger", "/no/such/dir/ledger"], 1, "ledger"),
+        (&["--status", "--listen", "127.0.0.1:1"], 1, "no broker"),
+        (&["--status", "--user", "root"], 2, "--user"),
+    ] {
+        let (found, error) = machine.failure(&[&["serve"], options].concat()).await;
+        assert_eq!(found, status, "{options:?}: {error}");
+        assert!(message(&error).contains(word), "{options:?}: {error}");
+    }
+    assert_eq!(token_requests(&machine), 0);
+}
