@@ -58,7 +58,7 @@ const LINES: &[(Compare, &str, &str)] = &[
     ),
     (
         Success,
-        "asset set A/moved --time_start 2024-01-01 --time_end 2024-01-02T03:04:05.5",
+        "asset set A/moved --time_start 2024-01-01 --time_end 2024-01-02T03:04:05",
         "",
     ),
     (
