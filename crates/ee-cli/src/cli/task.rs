@@ -83,10 +83,35 @@ pub(crate) enum UploadCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct Import {
+    /// The files in Cloud Storage to import, without a manifest: gs://BUCKET/FILE; one for a table
+    #[arg(value_name = "URI", requires = "asset_id")]
+    pub(crate) uris: Vec<String>,
+
     /// Read the manifest (the API's ImageManifest or TableManifest, in JSON) from this file, or from
     /// standard input with `-`
-    #[arg(long, value_name = "FILE")]
-    pub(crate) manifest: PathBuf,
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "asset_id",
+        conflicts_with_all = ["asset_id", "property", "time_start", "time_end"]
+    )]
+    pub(crate) manifest: Option<PathBuf>,
+
+    /// Name the new asset, without a manifest
+    #[arg(long, value_name = "ASSET", alias = "asset_id", requires = "uris")]
+    pub(crate) asset_id: Option<String>,
+
+    /// Set a property of the new asset, as in `asset set` (repeatable)
+    #[arg(short, long, value_name = "[(TYPE)]NAME=VALUE")]
+    pub(crate) property: Vec<String>,
+
+    /// Set the start of the time range of the new asset, as in `asset set`
+    #[arg(long, value_name = "TIME", alias = "time_start")]
+    pub(crate) time_start: Option<String>,
+
+    /// Set the end of the time range of the new asset
+    #[arg(long, value_name = "TIME", alias = "time_end")]
+    pub(crate) time_end: Option<String>,
 
     /// Replace an existing asset
     #[arg(short, long, visible_alias = "overwrite")]

@@ -6,7 +6,7 @@ pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod list;
 mod missing;
-mod properties;
+pub(super) mod properties;
 pub(crate) mod size;
 mod tree;
 
@@ -48,7 +48,9 @@ pub(crate) async fn rename(global: &Global, arguments: &Move) -> Result<(), CliE
         Ok(asset) => asset,
         Err(error) => {
             let what = format!("move {from} to {to}");
-            return Err(session.explain_missing(&what, &from, error).await);
+            return Err(session
+                .explain_missing_either(&what, &from, &to, error)
+                .await);
         }
     };
     if global.json {

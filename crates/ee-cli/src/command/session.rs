@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Global;
 use crate::error::{CliError, Phase};
-use crate::output::print_status;
+use crate::output::{print_status, print_status_json};
 
 /// How many calls are started at once. The client sends fewer, as its limits allow.
 pub(super) const MAX_STARTED: usize = 64;
@@ -64,60 +64,67 @@ pub(super) fn invalid_argument(error: &rest::Error) -> CliError {
 
 /// The failed calls of a command that makes many.
 #[derive(Default)]
-pub(super) struct Failures(Vec<(String, CliError)>);
+pub(super) struct Failures {
+    all: Vec<(String, CliError)>,
+    /// Whether the JSON result contains them.
+    is_reported: bool,
+}
 
 /// How many failures are printed.
 const MAX_PRINTED: usize = 20;
 
 impl Failures {
     pub(super) fn push(&mut self, name: &str, error: CliError) {
-        self.0.push((name.to_owned(), error));
+        self.all.push((name.to_owned(), error));
     }
 
     pub(super) fn extend(&mut self, others: Self) {
-        self.0.extend(others.0);
+        self.all.extend(others.all);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     /// Formats the failures of a JSON result.
-    pub(super) fn as_json(&self) -> Value {
-        let failures = self.0.iter().map(
-            |(name, error)| json!({"name": name, "code": error.code(), "message": error.message()}),
-        );
-        failures.collect()
+    pub(super) fn as_json(&mut self) -> Value {
+        self.is_reported = true;
+        self.all.iter().map(failure_json).collect()
     }
 
     /// Prints the failures and returns one error for all of them, with the code, exit status and
     /// remedy of the first. A failure without others is returned as it is. `what` is the summary:
     /// `2 of 3 assets were not deleted`.
     pub(super) fn into_result(self, as_json: bool, what: &str) -> Result<(), CliError> {
-        let count = self.0.len();
-        let mut errors = self.0.into_iter().map(|(_, error)| error);
-        let Some(first) = errors.next() else {
-            return Ok(());
-        };
-        if count == 1 {
-            return Err(first);
-        }
-        if !as_json {
-            let all = std::iter::once(first.message().to_owned());
-            let all = all.chain(errors.map(|error| error.message().to_owned()));
-            for message in all.take(MAX_PRINTED) {
-                print_status(&message);
+        let count = self.all.len();
+        if count > 1 && as_json && !self.is_reported {
+            for failure in &self.all {
+                print_status_json(json!({"failed": failure_json(failure)}));
+            }
+        } else if count > 1 && !as_json {
+            for (_, error) in self.all.iter().take(MAX_PRINTED) {
+                print_status(error.message());
             }
             if count > MAX_PRINTED {
                 print_status(&format!("… and {} more", count - MAX_PRINTED));
             }
         }
+        let Some((_, first)) = self.all.into_iter().next() else {
+            return Ok(());
+        };
+        if count == 1 {
+            return Err(first);
+        }
         Err(first.summarized(what))
     }
+}
+
+fn failure_json((name, error): &(String, CliError)) -> Value {
+    json!({"name": name, "code": error.code(), "message": error.message()})
 }
 
 /// Returns a number with its noun: `1 asset`, `2 assets`.

@@ -1,4 +1,4 @@
-//! `eectl upload`: imports files in Cloud Storage as assets, described by a manifest.
+//! `eectl upload`: imports files in Cloud Storage as assets.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -8,6 +8,7 @@ use earthengine::token::internal::display_path;
 use earthengine::{Operation, Remedy, rest};
 use serde_json::{Value, json};
 
+use super::asset::properties::{parse_properties, parse_time};
 use super::session::{Session, advise, invalid_argument};
 use crate::cli::Global;
 use crate::cli::task::{Import, Upload, UploadCommand};
@@ -19,7 +20,10 @@ pub(crate) async fn run(global: &Global, upload: &Upload) -> Result<(), CliError
         UploadCommand::Image(import) => (import, false),
         UploadCommand::Table(import) => (import, true),
     };
-    let manifest = read(&import.manifest)?;
+    let manifest = match &import.manifest {
+        Some(file) => read(file)?,
+        None => describe(import, is_table)?,
+    };
     let session = Session::connect(global).await?;
     let started = session.start(import, is_table, &manifest).await?;
     let Some(timeout) = import.wait else {
@@ -95,6 +99,44 @@ impl Session<'_> {
             self.error(&format!("import {name}"), error)
         })
     }
+}
+
+/// Makes a manifest of the command line.
+fn describe(import: &Import, is_table: bool) -> Result<Value, CliError> {
+    if let Some(uri) = import.uris.iter().find(|uri| !uri.starts_with("gs://")) {
+        return Err(CliError::usage_with_remedy(
+            &format!("{uri} is not a file in Cloud Storage"),
+            Remedy::new("Copy the file to a bucket, and name it gs://BUCKET/FILE:")
+                .command("gcloud storage cp FILE gs://BUCKET/"),
+        ));
+    }
+    let source = |uri: &String| json!({"uris": [uri]});
+    let sources: Vec<Value> = import.uris.iter().map(source).collect();
+    let mut manifest = json!({"name": import.asset_id});
+    if !is_table {
+        manifest["tilesets"] = json!([{"id": "ts", "sources": sources}]);
+    } else if sources.len() == 1 {
+        manifest["sources"] = json!(sources);
+    } else {
+        return Err(CliError::usage_with_remedy(
+            "a table is imported from one file",
+            Remedy::new("Use one URI, or a manifest with several `sources`."),
+        ));
+    }
+    let mut properties = parse_properties(&import.property)?;
+    properties.retain(|_, value| !value.is_null());
+    if !properties.is_empty() {
+        manifest["properties"] = json!(properties);
+    }
+    for (field, option, text) in [
+        ("startTime", "--time-start", &import.time_start),
+        ("endTime", "--time-end", &import.time_end),
+    ] {
+        if let Some(time) = text.as_deref().map(|text| parse_time(option, text)) {
+            manifest[field] = json!(time?);
+        }
+    }
+    Ok(manifest)
 }
 
 fn read(file: &Path) -> Result<Value, CliError> {

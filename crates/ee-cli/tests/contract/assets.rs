@@ -173,6 +173,14 @@ async fn missing_asset_is_explained_with_similar_names() {
             &["asset", "info", "A/mountains"],
             "Check the name and your access",
         ),
+        (
+            &["cp", "A/rivers", "A/copies/1"],
+            "A/copies does not exist: create it with",
+        ),
+        (
+            &["mv", "A/rivers", "A/copies/1"],
+            "A/copies does not exist: create it with",
+        ),
     ] {
         let full: Vec<String> = arguments
             .iter()

@@ -185,7 +185,7 @@ async fn wait_ends_with_the_tasks_and_reports_failures() {
         .collect();
     // Newest first.
     assert_eq!(states, ["SUCCEEDED", "FAILED", "FAILED"], "{ids:?}");
-    let error: Value = serde_json::from_str(&result.stderr).unwrap();
+    let error: Value = serde_json::from_str(result.stderr.lines().last().unwrap()).unwrap();
     assert_eq!(code(&error["error"]), "task_failed");
     assert_eq!(message(&error["error"]), "2 of 3 tasks did not succeed");
 }
@@ -348,4 +348,97 @@ async fn invalid_manifest_is_a_usage_error() {
         .failure(&["upload", "image", "--manifest", "-----BEGIN"])
         .await;
     assert_eq!((status, code(&error)), (4, "invalid_credentials"));
+}
+
+#[tokio::test]
+async fn manifest_is_made_of_the_command_line() {
+    let machine = Machine::with_key(|b| b).await;
+    machine
+        .emulator
+        .put_asset("projects/earthengine-legacy/assets/users/me", "FOLDER");
+    let upload = [
+        "upload",
+        "image",
+        "--asset_id",
+        "users/me/image",
+        "gs://b/1.tif",
+        "gs://b/2.tif",
+        "-p",
+        "season=dry",
+        "-p",
+        "none=null",
+        "--time-start",
+        "2024-01-01",
+        "-w",
+        "60",
+    ];
+    machine.ok(&upload).await;
+    let sent = |index: usize| machine.emulator.requests_to(API)[index].json();
+    assert_eq!(
+        sent(0)["imageManifest"],
+        json!({
+            "name": "projects/earthengine-legacy/assets/users/me/image",
+            "tilesets": [{"id": "ts", "sources": [{"uris": ["gs://b/1.tif"]}, {"uris": ["gs://b/2.tif"]}]}],
+            "properties": {"season": "dry"},
+            "startTime": "2024-01-01T00:00:00Z",
+        })
+    );
+    machine.emulator.clear_requests();
+    machine
+        .ok(&[
+            "upload",
+            "table",
+            "--asset-id",
+            "users/me/t",
+            "gs://b/t.csv",
+        ])
+        .await;
+    assert_eq!(
+        sent(0)["tableManifest"]["sources"],
+        json!([{"uris": ["gs://b/t.csv"]}])
+    );
+    for (arguments, part) in [
+        (&["image", "--asset-id", "users/me/x"][..], "URI"),
+        (&["image", "gs://b/1.tif"], "--asset-id"),
+        (
+            &["image", "--asset-id", "users/me/x", "local.tif"],
+            "Cloud Storage",
+        ),
+        (
+            &["table", "--asset-id", "users/me/x", "gs://b/1", "gs://b/2"],
+            "one file",
+        ),
+        (
+            &["image", "--manifest", "m.json", "-p", "a=1"],
+            "cannot be used",
+        ),
+        (&["image"], "--manifest"),
+    ] {
+        let (status, error) = machine.failure(&[&["upload"], arguments].concat()).await;
+        assert_eq!((status, code(&error)), (2, "usage"), "{arguments:?}");
+        assert!(message(&error).contains(part), "{arguments:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn each_failure_is_reported_in_json() {
+    let machine = Machine::with_key(|b| b).await;
+    let result = machine
+        .run(&["task", "cancel", "ONE", "TWO", "--json"])
+        .await;
+    assert_eq!((result.status, result.stdout.as_str()), (6, ""));
+    let lines: Vec<Value> = result
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 3);
+    for (line, id) in lines.iter().zip(["ONE", "TWO"]) {
+        assert_eq!(line["failed"]["name"], id);
+        assert_eq!(line["failed"]["code"], "not_found");
+    }
+    assert_eq!(
+        message(&lines[2]["error"]),
+        "2 of 2 tasks could not be canceled"
+    );
 }

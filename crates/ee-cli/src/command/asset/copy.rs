@@ -40,7 +40,9 @@ pub(crate) async fn run(global: &Global, arguments: &Copy) -> Result<(), CliErro
                 "Use --overwrite to replace an existing asset, and --recursive to copy a folder or a collection.",
             );
             let what = format!("copy {from} to {to}");
-            return Err(session.explain_missing(&what, &from, error).await);
+            return Err(session
+                .explain_missing_either(&what, &from, &to, error)
+                .await);
         }
     };
     if global.json {

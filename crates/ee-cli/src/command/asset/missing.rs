@@ -46,16 +46,42 @@ impl Session<'_> {
         if error.kind() != ErrorKind::NotFound {
             return self.error(what, error);
         }
-        let advice = timeout(TIMEOUT, self.similar(name)).await;
-        let error = match advice.ok().flatten() {
-            Some(advice) => {
-                let mut remedy: Remedy = error.remedy().clone();
-                remedy.text = format!("{advice} {}", remedy.text).into();
-                error.with_remedy(remedy)
+        let advice = timeout(TIMEOUT, self.similar(name)).await.ok().flatten();
+        self.error(what, with_advice(error, advice))
+    }
+
+    /// Like [`explain_missing`](Self::explain_missing), for a call that also needs the folder above a
+    /// new asset.
+    pub(super) async fn explain_missing_either(
+        &self,
+        what: &str,
+        from: &AssetName,
+        to: &AssetName,
+        error: rest::Error,
+    ) -> CliError {
+        let error = earthengine::Error::from(error);
+        if error.kind() != ErrorKind::NotFound {
+            return self.error(what, error);
+        }
+        let advice = async {
+            match self.missing_parent(to).await {
+                Some(advice) => Some(advice),
+                None => self.similar(from).await,
             }
-            None => error,
         };
-        self.error(what, error)
+        let advice = timeout(TIMEOUT, advice).await.ok().flatten();
+        self.error(what, with_advice(error, advice))
+    }
+
+    /// Says whether the folder above a new asset is missing.
+    async fn missing_parent(&self, new: &AssetName) -> Option<String> {
+        let parent: AssetName = new.as_str().rsplit_once('/')?.0.parse().ok()?;
+        let is_missing = matches!(self.find(&parent).await, Ok(None));
+        is_missing.then(|| {
+            format!(
+                "{parent} does not exist: create it with `eectl asset create folder --parents`."
+            )
+        })
     }
 
     /// Says which assets resemble one that does not exist.
@@ -77,14 +103,28 @@ impl Session<'_> {
             Err(_) => return None,
         };
         let siblings = page.items.iter();
-        let siblings = siblings.filter_map(|asset| Some(asset.name.rsplit_once('/')?.1));
+        let siblings: Vec<&str> = siblings
+            .filter_map(|asset| Some(asset.name.rsplit_once('/')?.1))
+            .collect();
+        if siblings.contains(&last) {
+            // Something else does not exist.
+            return None;
+        }
         // The last segments are printed, so only valid ones are suggested.
         let is_plain = |id: &&str| format!("{parent}/{id}").parse::<AssetName>().is_ok();
-        let near: Vec<_> = nearest(last, siblings.filter(is_plain))
+        let near: Vec<_> = nearest(last, siblings.into_iter().filter(is_plain))
             .into_iter()
-            .filter(|id| *id != last)
             .map(|id| format!("{parent}/{id}"))
             .collect();
         (!near.is_empty()).then(|| format!("Did you mean {}?", near.join(" or ")))
     }
+}
+
+fn with_advice(error: earthengine::Error, advice: Option<String>) -> earthengine::Error {
+    let Some(advice) = advice else {
+        return error;
+    };
+    let mut remedy: Remedy = error.remedy().clone();
+    remedy.text = format!("{advice} {}", remedy.text).into();
+    error.with_remedy(remedy)
 }

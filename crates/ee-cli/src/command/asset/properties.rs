@@ -1,10 +1,8 @@
 //! `eectl asset set`.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use earthengine::{AssetUpdate, Remedy};
-use serde_json::{Number, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use crate::cli::Global;
 use crate::cli::asset::Set;
@@ -31,15 +29,9 @@ pub(super) async fn run(global: &Global, arguments: &Set) -> Result<(), CliError
 
 fn update(arguments: &Set) -> Result<AssetUpdate, CliError> {
     let mut update = AssetUpdate::new();
-    let mut names = BTreeSet::new();
-    for text in &arguments.property {
-        let (name, value) = parse_property(text)?;
-        if !names.insert(name) {
-            return Err(CliError::usage(&format!(
-                "the property {name:?} is set twice"
-            )));
-        }
-        update = update.property(name, value);
+    let properties = parse_properties(&arguments.property)?;
+    for (name, value) in &properties {
+        update = update.property(name, value.clone());
     }
     if let Some(text) = &arguments.time_start {
         update = match parse_time("--time-start", text)? {
@@ -53,13 +45,28 @@ fn update(arguments: &Set) -> Result<AssetUpdate, CliError> {
             None => update.without_end_time(),
         };
     }
-    if names.is_empty() && arguments.time_start.is_none() && arguments.time_end.is_none() {
+    if properties.is_empty() && arguments.time_start.is_none() && arguments.time_end.is_none() {
         return Err(CliError::usage_with_remedy(
             "nothing to set",
             Remedy::new("Add --property NAME=VALUE, --time-start TIME or --time-end TIME."),
         ));
     }
     Ok(update)
+}
+
+/// Parses properties with different names.
+pub(in crate::command) fn parse_properties(
+    texts: &[String],
+) -> Result<Map<String, Value>, CliError> {
+    let mut properties = Map::new();
+    for text in texts {
+        let (name, value) = parse_property(text)?;
+        if properties.insert(name.to_owned(), value).is_some() {
+            let message = format!("the property {name:?} is set twice");
+            return Err(CliError::usage(&message));
+        }
+    }
+    Ok(properties)
 }
 
 /// Parses `NAME=VALUE` or `(TYPE)NAME=VALUE`, as the Python command does. The value `null`, unless it
@@ -129,7 +136,7 @@ fn milliseconds(text: &str) -> Option<i64> {
 }
 
 /// Parses a time for the API. Returns `None` for an empty text.
-fn parse_time(option: &str, text: &str) -> Result<Option<String>, CliError> {
+pub(in crate::command) fn parse_time(option: &str, text: &str) -> Result<Option<String>, CliError> {
     if text.is_empty() {
         return Ok(None);
     }
