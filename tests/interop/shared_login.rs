@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
-use earthengine::credentials::LoginFile;
 use earthengine::credentials::login::{
     Browser, LoginFlow, LoginMode, LoginOutcome, PromptFuture, SavedLogin, Terminal, Url,
 };
+use earthengine::credentials::{Accounts, LoginFile};
 use earthengine::token::{Endpoints, HttpClient};
 use earthengine::{EarthEngine, Environment, Scopes};
 use ee_emulator::{Emulator, Project};
@@ -278,6 +278,51 @@ async fn login_by_either_client_works_in_both() {
     assert_eq!(machine.file()["project"], PROJECT);
     machine.python_works().await;
     assert_eq!(machine.ours_works().await.project().id, PROJECT);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_uses_the_active_account() {
+    let Some(machine) = Machine::new().await else {
+        return;
+    };
+    let accounts = Accounts::open(&machine.environment()).unwrap();
+    let (work, home) = ("work".parse().unwrap(), "home".parse().unwrap());
+    let endpoints = Endpoints::emulator(machine.emulator.address()).unwrap();
+    for name in ["work", "home"] {
+        let flow = LoginFlow::new(machine.environment(), HttpClient::new(endpoints.clone()))
+            .mode(LoginMode::Localhost { port: Some(0) })
+            .scopes(Scopes::new(["earthengine", "openid", "email"]))
+            .account(name);
+        let user = TestUser {
+            page: Mutex::new(None),
+        };
+        let outcome = flow.run(&user, &user).await.unwrap();
+        assert!(matches!(outcome, LoginOutcome::LoggedIn(_)));
+    }
+    let token = |file: LoginFile| -> Value {
+        let text = fs::read_to_string(file.path()).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()["refresh_token"].clone()
+    };
+    for name in [&work, &home, &work] {
+        accounts.switch(name).unwrap();
+        assert_eq!(
+            machine.file()["refresh_token"],
+            token(accounts.file(Some(name)))
+        );
+        machine.python_works().await;
+        machine.ours_works().await;
+    }
+    // Python replaces the whole file, and its login is kept by the next switch.
+    machine.log_in_with_python("localhost").await;
+    let python = machine.file()["refresh_token"].clone();
+    assert_eq!(accounts.active().unwrap(), None);
+    let switched = accounts.switch(&home).unwrap();
+    assert!(switched.was_unnamed);
+    assert_eq!(token(accounts.file(switched.previous.as_ref())), python);
+    machine.python_works().await;
+    accounts.switch(&switched.previous.unwrap()).unwrap();
+    machine.python_works().await;
+    machine.ours_works().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

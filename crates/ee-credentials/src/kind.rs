@@ -98,6 +98,8 @@ pub enum CredentialSource {
     InMemory,
     /// The caller passed its file or its text to the search.
     Explicit,
+    /// The login of a named account: the caller's, or the one in `EARTHENGINE_ACCOUNT`.
+    Account,
     /// The variable `EARTHENGINE_TOKEN`.
     EnvEarthEngineToken,
     /// Earth Engine's login file.
@@ -125,6 +127,7 @@ impl CredentialSource {
         match self {
             Self::InMemory => "caller",
             Self::Explicit => "flag",
+            Self::Account => "account",
             Self::EnvEarthEngineToken => "env:EARTHENGINE_TOKEN",
             Self::EarthEngineFile => "earthengine_file",
             Self::EnvGoogleApplicationCredentials => "env:GOOGLE_APPLICATION_CREDENTIALS",
@@ -172,7 +175,7 @@ mod tests {
             assert_eq!(source.as_str().parse::<CredentialSource>().unwrap(), source);
         }
         assert!("EARTHENGINE_TOKEN".parse::<CredentialSource>().is_ok());
-        for name in ["", "flag", "caller", "metadata"] {
+        for name in ["", "flag", "caller", "account", "metadata"] {
             let error = name.parse::<CredentialSource>().unwrap_err();
             assert!(error.remedy().text.contains("gcloud_adc"));
         }

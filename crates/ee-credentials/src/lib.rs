@@ -48,6 +48,7 @@ pub use interop::google_cloud_auth::GoogleCloudCredentials;
 #[cfg(feature = "object_store")]
 pub use interop::object_store::ObjectStoreCredentials;
 pub use kind::{CredentialKind, CredentialSource};
+pub use kinds::account_name::AccountName;
 pub use kinds::earth_engine_file::EarthEngineFile;
 pub use kinds::external_account::config::ExternalAccountConfig;
 pub use kinds::impersonated::builder::ImpersonationBuilder;
@@ -57,6 +58,8 @@ pub use options::CredentialOptions;
 #[cfg(feature = "disk-cache")]
 pub use storage::disk_cache::DiskTokenCache;
 #[cfg(feature = "login")]
+pub use storage::login_file::accounts::{Account, Accounts, SwitchedAccount};
+#[cfg(feature = "login")]
 pub use storage::login_file::{Login, LoginFile, LoginFileContents, RemovedFile, Revocation};
 pub use warning::Warning;
 
@@ -64,7 +67,9 @@ pub use warning::Warning;
 #[doc(hidden)]
 pub mod internal {
     pub use crate::credentials::token_source;
+    pub use crate::discovery::account::with_account;
     pub use crate::discovery::environment::network_settings;
     pub use crate::discovery::project::{earthengine_file_project, gcloud_project};
     pub use crate::input::file::without_blocking;
+    pub use crate::input::nearest::nearest;
 }

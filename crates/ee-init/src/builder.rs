@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use ee_credentials::internal::{network_settings, without_blocking};
+use ee_credentials::internal::{network_settings, with_account, without_blocking};
 use ee_credentials::{
     CredentialOptions, CredentialSource, Credentials, Environment, FoundCredentials, Search,
 };
@@ -41,6 +41,7 @@ pub struct EarthEngineBuilder {
     credentials_file: Option<PrintablePath>,
     credentials_json: Option<SecretString>,
     api_key: Option<SecretString>,
+    account: Option<String>,
     impersonate: Option<String>,
     /// The HTTP client in these options is replaced when connecting.
     options: CredentialOptions,
@@ -80,6 +81,7 @@ impl Default for EarthEngineBuilder {
             credentials_file: None,
             credentials_json: None,
             api_key: None,
+            account: None,
             impersonate: None,
             options: CredentialOptions::default(),
             project: None,
@@ -120,6 +122,20 @@ impl EarthEngineBuilder {
     /// credentials' project. Otherwise no credentials are searched for.
     pub fn api_key(mut self, key: impl Into<SecretString>) -> Self {
         self.api_key = Some(key.into());
+        self
+    }
+
+    /// Uses the login and the project of a named [account](ee_credentials::AccountName), which
+    /// `eectl auth login --account NAME` creates. Precedes `EARTHENGINE_ACCOUNT`. An error together
+    /// with other credentials of this builder.
+    ///
+    /// ```no_run
+    /// # async fn f() -> Result<(), ee_init::Error> {
+    /// let ee = ee_init::EarthEngine::builder().account("work").connect().await?;
+    /// # let _ = ee; Ok(()) }
+    /// ```
+    pub fn account(mut self, name: impl Into<String>) -> Self {
+        self.account = Some(name.into());
         self
     }
 
@@ -403,9 +419,18 @@ impl EarthEngineBuilder {
 
     /// Returns the environment that is searched.
     pub(crate) fn search_environment(&self) -> Environment {
-        self.environment
-            .clone()
-            .unwrap_or_else(Environment::current)
+        let environment = self.environment.clone();
+        let environment = environment.unwrap_or_else(Environment::current);
+        let is_given = self.credentials.is_some()
+            || self.credentials_file.is_some()
+            || self.credentials_json.is_some()
+            || self.api_key.is_some();
+        match &self.account {
+            Some(name) => with_account(environment, name),
+            // The variable names no account of these credentials.
+            None if is_given => with_account(environment, ""),
+            None => environment,
+        }
     }
 
     /// Returns the HTTP client and the credentials that are set or found.
@@ -482,6 +507,10 @@ impl EarthEngineBuilder {
                 search.with_credentials(Credentials::from_api_key(key.clone()))
             }
             (None, None, None, None) => search,
+        };
+        let search = match &self.account {
+            Some(name) => search.with_account(name),
+            None => search,
         };
         let mut found = search.find().await?;
         if let Some(email) = &self.impersonate {

@@ -46,5 +46,5 @@ pub use verify::VerifyLevel;
 /// Parts that `eectl` shares. Not part of the public API.
 #[doc(hidden)]
 pub mod internal {
-    pub use crate::project::suggest::nearest;
+    pub use ee_credentials::internal::nearest;
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use earthengine::credentials::login::{LoginFlow, LoginMode, LoginOutcome, WebFlow};
 use earthengine::credentials::{
-    CredentialOptions, DiskTokenCache, EarthEngineFile, ExternalAccountConfig,
+    Accounts, CredentialOptions, DiskTokenCache, EarthEngineFile, ExternalAccountConfig,
     GoogleCloudCredentials, Login, LoginFile, ObjectStoreCredentials, Search, ServiceAccountKey,
 };
 use earthengine::rest::{Auth, AuthLayer, Download};
@@ -42,8 +42,8 @@ const PUBLIC: [&str; 5] = [
 /// Public types that hold no secret: names, numbers, options and responses. Secrets that a server
 /// repeats in errors are part of another test.
 #[rustfmt::skip]
-const NO_SECRET: [&str; 75] = [
-    "Algorithm", "AlgorithmArgument", "ApiError", "ApiState", "Asset", "AssetName", "AssetUpdate",
+const NO_SECRET: [&str; 78] = [
+    "AccountName", "Accounts", "SwitchedAccount", "Algorithm", "AlgorithmArgument", "ApiError", "ApiState", "Asset", "AssetName", "AssetUpdate",
     "IamBinding", "Check", "CheckStatus", "Claims", "RpcCode", "DiskTokenCache", "ConnectStats",
     "Endpoint", "Endpoints", "Error", "ErrorKind", "Export", "ExportKind", "ImageFormat",
     "ImpersonationConfig", "CredentialKind", "HelpLink", "ListedProject", "ManualClock", "Method", "LoginMode",
@@ -177,6 +177,8 @@ async fn credentials(
     let store = LoginFile::at(dir.path().join("credentials"));
     store.save_login(&login).unwrap();
     checked.at(&store.read().unwrap().unwrap());
+    let accounts = Accounts::of(store.clone());
+    checked.at(&accounts.list().unwrap().remove(0));
     credentials
 }
 

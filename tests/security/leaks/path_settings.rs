@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use earthengine::credentials::login::{Browser, LoginFlow, LoginMode, PromptFuture, Terminal, Url};
 use earthengine::credentials::{
-    CredentialConfig, CredentialLocation, CredentialOptions, DiskTokenCache, ErrorKind as Kind,
-    Login, LoginFile, Platform, Search, SearchStep,
+    Accounts, CredentialConfig, CredentialLocation, CredentialOptions, DiskTokenCache,
+    ErrorKind as Kind, Login, LoginFile, Platform, Search, SearchStep,
 };
 use earthengine::token::{HttpClient, Remedy};
 use earthengine::{
@@ -125,6 +125,8 @@ async fn use_environment(case: &mut Case<'_>, environment: &Environment) {
     case.credentials(environment.gcloud_project());
     case.credentials(environment.earthengine_file_project());
     case.credentials(LoginFile::open(environment).and_then(|store| store.read()));
+    case.credentials(Accounts::open(environment).and_then(|accounts| accounts.list()));
+    case.credentials(environment.account_file(&"work".parse().unwrap()));
     let flow = LoginFlow::new(environment.clone(), nowhere())
         .mode(LoginMode::Localhost { port: None })
         .timeout(Duration::from_millis(1));

@@ -15,6 +15,15 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) credentials: Option<PathBuf>,
 
+    /// Use this account, which `eectl auth login --account NAME` creates
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        conflicts_with = "credentials"
+    )]
+    pub(crate) account: Option<String>,
+
     /// Impersonate this service account
     #[arg(long, global = true, value_name = "EMAIL")]
     pub(crate) impersonate: Option<String>,

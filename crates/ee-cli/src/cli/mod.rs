@@ -191,12 +191,23 @@ pub(crate) enum AuthCommand {
     Login(Login),
     /// Remove the saved login, and revoke it with --revoke
     Logout(Logout),
+    /// List the accounts and show which one is active
+    List,
+    /// Make another account the active one, for your programs and for those in Python
+    Switch(Switch),
     /// Print the scopes of the current token, one per line
     Scopes,
     /// Show the credentials in use, their account and the scopes of their token
     Status,
     /// Print an access token
     Token,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Switch {
+    /// The account; `eectl auth list` shows them
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
 }
 
 #[derive(Debug, Args)]

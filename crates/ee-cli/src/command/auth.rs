@@ -1,11 +1,14 @@
 //! `eectl auth`: credentials and tokens.
 
+mod list;
 pub(crate) mod login;
 pub(crate) mod logout;
 mod scopes;
 mod status;
+mod switch;
 
-use earthengine::AccessToken;
+use earthengine::credentials::AccountName;
+use earthengine::{AccessToken, Environment, Remedy};
 use serde_json::json;
 
 use crate::cli::{Auth, AuthCommand, Global};
@@ -16,10 +19,42 @@ pub(crate) async fn run(global: &Global, auth: &Auth) -> Result<(), CliError> {
     match &auth.command {
         AuthCommand::Login(login) => login::run(global, login).await,
         AuthCommand::Logout(logout) => logout::run(global, logout).await,
+        AuthCommand::List => list::run(global),
+        AuthCommand::Switch(switch) => switch::run(global, switch),
         AuthCommand::Scopes => scopes::run(global).await,
         AuthCommand::Status => status::run(global).await,
         AuthCommand::Token => token(global).await,
     }
+}
+
+/// Returns the account that the command line or the environment names.
+pub(crate) fn account(
+    global: &Global,
+    environment: &Environment,
+) -> Result<Option<AccountName>, CliError> {
+    let name = match &global.account {
+        Some(name) => name.parse().map(Some),
+        None => environment.account(),
+    };
+    name.map_err(|error| CliError::login(&error))
+}
+
+/// Validates the name of `--account`.
+pub(crate) fn check_account(global: &Global) -> Result<(), CliError> {
+    account(global, &Environment::empty()).map(|_| ())
+}
+
+/// Rejects the options that select credentials, for a command that is about all accounts.
+fn reject_selection(global: &Global, command: &str) -> Result<(), CliError> {
+    let option = match (&global.account, &global.credentials) {
+        (Some(_), _) => "--account",
+        (None, Some(_)) => "--credentials",
+        (None, None) => return Ok(()),
+    };
+    Err(CliError::usage_with_remedy(
+        &format!("{option} cannot be used with {command}"),
+        Remedy::new("Omit the option.").command("eectl auth list"),
+    ))
 }
 
 async fn token(global: &Global) -> Result<(), CliError> {

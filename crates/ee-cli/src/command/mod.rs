@@ -29,6 +29,9 @@ fn builder(global: &Global) -> EarthEngineBuilder {
     if let Some(file) = &global.credentials {
         builder = builder.credentials_file(file);
     }
+    if let Some(name) = &global.account {
+        builder = builder.account(name);
+    }
     if let Some(email) = &global.impersonate {
         builder = builder.impersonate(email);
     }

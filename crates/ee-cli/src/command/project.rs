@@ -1,11 +1,12 @@
 //! `eectl project`: lists, sets, shows and verifies Cloud projects.
 
+pub(crate) mod after_login;
+mod file;
 mod picker;
 mod prompt;
 
-use std::io::IsTerminal as _;
+use std::io::{self, BufRead, IsTerminal as _, Write};
 
-use earthengine::credentials::LoginFile;
 use earthengine::token::internal::display_path;
 use earthengine::{
     ApiState, Environment, Error, ErrorKind, ListedProject, Registration, Remedy, check_project,
@@ -18,6 +19,7 @@ use crate::error::{CliError, Phase};
 use crate::output::{
     path_json, print, print_json, print_status, strip_unsafe_chars, warn, warnings_as_json,
 };
+use file::ProjectFile;
 use picker::Picked;
 use prompt::Prompt;
 
@@ -106,20 +108,13 @@ async fn select(global: &Global) -> Result<(), CliError> {
         ));
     }
     // A file that cannot be written is reported before the user is prompted.
-    let file = login_file()?;
+    let file = ProjectFile::open(global)?;
     if !global.quiet {
         print_status("listing projects …");
     }
     let mut prompt = Prompt::on_terminal();
     let picked = match super::builder(global).list_projects().await {
-        Ok(projects) if !projects.is_empty() => {
-            let current = super::builder(global).find_project().await.ok();
-            picker::pick(
-                &mut prompt,
-                &projects,
-                current.as_ref().map(|p| p.id.as_str()),
-            )
-        }
+        Ok(projects) if !projects.is_empty() => pick(global, &mut prompt, &projects).await,
         Ok(_) => {
             print_status(NO_PROJECTS);
             picker::prompt_for_id(&mut prompt)
@@ -153,6 +148,17 @@ async fn select(global: &Global) -> Result<(), CliError> {
     }
 }
 
+/// Lets the user pick one of these projects.
+async fn pick<I: BufRead, O: Write>(
+    global: &Global,
+    prompt: &mut Prompt<I, O>,
+    projects: &[ListedProject],
+) -> io::Result<Picked> {
+    let current = super::builder(global).find_project().await.ok();
+    let current = current.as_ref().map(|project| project.id.as_str());
+    picker::pick(prompt, projects, current)
+}
+
 /// Returns whether a login that cannot list projects may still be able to use one.
 fn can_type_project(kind: ErrorKind) -> bool {
     matches!(
@@ -168,14 +174,10 @@ fn can_type_project(kind: ErrorKind) -> bool {
 
 pub(crate) fn set(global: &Global, id: &str) -> Result<(), CliError> {
     check_project(id).map_err(init_error)?;
-    write(global, &login_file()?, id)
+    write(global, &ProjectFile::open(global)?, id)
 }
 
-fn login_file() -> Result<LoginFile, CliError> {
-    LoginFile::open(&Environment::current()).map_err(|error| CliError::login(&error))
-}
-
-fn write(global: &Global, file: &LoginFile, id: &str) -> Result<(), CliError> {
+fn write(global: &Global, file: &ProjectFile, id: &str) -> Result<(), CliError> {
     file.set_project(id)
         .map_err(|error| CliError::login(&error))?;
     if !global.quiet {
@@ -205,7 +207,7 @@ fn warn_about_variables(id: &str) {
 }
 
 pub(crate) fn unset(global: &Global) -> Result<(), CliError> {
-    let file = login_file()?;
+    let file = ProjectFile::open(global)?;
     let removed = file
         .unset_project()
         .map_err(|error| CliError::login(&error))?;

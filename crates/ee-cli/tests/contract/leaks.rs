@@ -17,8 +17,10 @@ use super::*;
 pub(crate) const COMMANDS: [(&str, &[&str]); 22] = [
     ("init", &[]),
     ("auth login", &["--mode=notebook", "--quiet", "--force"]),
+    ("auth list", &[]),
     ("auth scopes", &[]),
     ("auth status", &[]),
+    ("auth switch", &["work"]),
     ("auth token", &["--no-token-cache"]),
     ("authenticate", &["--mode=notebook", "--quiet", "--force"]),
     ("project list", &[]),
@@ -124,6 +126,8 @@ async fn all_commands(machine: &Machine) -> BTreeSet<String> {
 struct Secrets {
     canaries: Canaries,
     file: String,
+    /// The file of the account `work`.
+    other_file: String,
     key: String,
     echo: String,
 }
@@ -133,6 +137,8 @@ fn secrets(machine: &Machine) -> Secrets {
     let robot = machine.robot();
     let mut canaries = Canaries::default();
     canaries.add("a refresh token", jane.earthengine_refresh_token());
+    let ada = machine.emulator.create_user("ada@example.com");
+    canaries.add("a refresh token", ada.earthengine_refresh_token());
     canaries.add_pem("a private key", robot.pkcs8_pem());
     let key = robot.json_key();
     let stray = canaries.plant_word("a token of the server's", "ya29.");
@@ -142,6 +148,7 @@ fn secrets(machine: &Machine) -> Secrets {
         canaries,
         key,
         file: jane.earthengine_file_json(None),
+        other_file: ada.earthengine_file_json(None),
         echo: format!(
             "cannot use {token} ({form}, '{}...') nor {stray}",
             &token[..20]
@@ -235,6 +242,8 @@ async fn every_command(regime: Regime) {
         for more in &choices {
             // A logout removed it.
             machine.file(".config/earthengine/credentials", &secrets.file);
+            let work = ".config/earthengine/credentials.accounts/work";
+            machine.file(work, &secrets.other_file);
             let mut echo = secrets.echo.clone();
             if let Some(token) = token_in_use(&machine, more).await {
                 canaries.add(format!("an access token {}", outputs.len()), &token);
@@ -289,7 +298,9 @@ fn check_files(canaries: &Canaries, files: &[(String, String)], regime: Regime) 
     let mut found = BTreeSet::new();
     for (path, text) in files {
         for Leak { secret, .. } in finder.find(text) {
-            let allowed = path.ends_with("earthengine/credentials") && secret == "a refresh token"
+            let is_login = path.ends_with("earthengine/credentials")
+                || path.contains("earthengine/credentials.accounts/");
+            let allowed = is_login && secret == "a refresh token"
                 || path.ends_with("earthengine/.credentials.begun")
                     && secret.starts_with("a verifier")
                 || path.ends_with("key.json") && secret.starts_with("a private key");

@@ -38,7 +38,7 @@ impl Machine {
     }
 
     /// Runs a localhost login and its browser; returns the output and the last page.
-    async fn log_in(&self, more: &[&str]) -> (CommandOutput, String) {
+    pub(crate) async fn log_in(&self, more: &[&str]) -> (CommandOutput, String) {
         let arguments = [&["auth", "login", "--mode=localhost:0", "--quiet"], more].concat();
         let mut running = self.start(&arguments);
         tokio::task::spawn_blocking(move || {
@@ -96,7 +96,7 @@ pub(crate) fn browse(url: &str) -> String {
     }
 }
 
-async fn consenting() -> Machine {
+pub(crate) async fn consenting() -> Machine {
     let machine = Machine::new().await;
     machine.emulator.auto_consent("jane@example.com");
     machine
@@ -114,6 +114,7 @@ async fn quiet_localhost_login_prints_the_url_and_saves_the_login() {
         result.stdout
     );
     assert_eq!(result.stderr, "");
+    assert!(!result.stdout.contains("next "), "{}", result.stdout);
     let token = machine.stored()["refresh_token"]
         .as_str()
         .unwrap()
@@ -133,6 +134,9 @@ async fn quiet_localhost_login_prints_the_url_and_saves_the_login() {
     );
     let text = machine.run(&["authenticate"]).await;
     assert!(text.stdout.contains("--force"), "{}", text.stdout);
+    // Without a terminal, the project is not selected, and nothing but the login was read.
+    let next = "next          eectl project list, then eectl project set PROJECT\n";
+    assert!(text.stdout.ends_with(next), "{}", text.stdout);
     let (result, _) = machine.log_in(&["--force"]).await;
     assert_eq!(result.status, 0, "{}", result.stderr);
     assert_ne!(machine.stored()["refresh_token"], token);

@@ -8,6 +8,7 @@
     reason = "a failed step is a failed test"
 )]
 
+mod accounts;
 mod api_calls;
 mod asset_trees;
 mod assets;

@@ -28,8 +28,10 @@ const READ_CREDENTIALS: [&str; 9] = [
     "api",
 ];
 /// Commands that read or write Earth Engine's file.
-const READ_FILE: [&str; 8] = [
+const READ_FILE: [&str; 10] = [
+    "auth list",
     "auth login",
+    "auth switch",
     "authenticate",
     "project set",
     "project unset",
@@ -195,6 +197,8 @@ async fn path_settings_are_checked_by_every_command_that_reads_them() {
             ),
             (vec![text.text.as_str()], None),
             (vec!["auth", "login", "--mode", &text.text], None),
+            (vec!["init", "--account", &text.text], None),
+            (vec!["auth", "switch", &text.text], None),
             (vec!["init", &text.text], None),
         ] {
             let mut words: Vec<_> = line.into_iter().map(str::to_owned).collect();

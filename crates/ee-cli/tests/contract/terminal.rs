@@ -207,14 +207,20 @@ async fn notebook_login_prompts_for_the_code() {
     machine.emulator.auto_consent("jane@example.com");
     let login = ["auth", "login", "--mode=notebook"];
     let prompt = "Code: ";
-    for (typed, expected) in [("\u{3}", 130), ("4/0wrong\r", 4)] {
-        let (status, shown) = machine.on_terminal(&login, &[(prompt, typed)]).await;
+    let wrong = (prompt, "4/0wrong\r");
+    for (typed, expected) in [(&[(prompt, "\u{3}")][..], 130), (&[wrong; 3], 4)] {
+        let (status, shown) = machine.on_terminal(&login, typed).await;
         assert_eq!(status, expected, "{shown}");
         assert_eq!(machine.project(), None, "no file");
     }
-    let (status, shown) = machine.on_terminal(&login, &[(prompt, "{code}\r")]).await;
+    let steps = [wrong, ("paste it again", ""), (prompt, "{code}\r")];
+    let (status, shown) = machine.on_terminal(&login, &steps).await;
     assert_eq!(status, 0, "{shown}");
     assert!(shown.contains("expires "), "{shown}");
+    // The only project that is ready is selected and verified.
+    assert!(shown.contains("project set to ee-demo-project"), "{shown}");
+    assert!(shown.contains("next          eectl doctor"), "{shown}");
+    assert_eq!(machine.project(), Some(json!(PROJECT)));
     let status = machine.run(&["auth", "status", "--json"]).await.json();
     assert_eq!(status["warnings"][0]["code"], "login_expires");
     assert!(
@@ -223,6 +229,72 @@ async fn notebook_login_prompts_for_the_code() {
             .unwrap()
             .contains("7 days")
     );
+}
+
+const LOGIN: [&str; 3] = ["auth", "login", "--mode=notebook"];
+const CODE: (&str, &str) = ("Code: ", "{code}\r");
+
+#[tokio::test]
+async fn login_goes_on_to_the_picker_if_there_are_several_projects() {
+    let machine = Machine::with(|b| b.project(Project::new("forest-one"))).await;
+    machine.emulator.auto_consent("jane@example.com");
+    let steps = [CODE, (PROMPT, "forest\r")];
+    let (status, shown) = machine.on_terminal(&LOGIN, &steps).await;
+    assert_eq!(status, 0, "{shown}");
+    assert_eq!(machine.project(), Some(json!("forest-one")));
+    assert!(shown.contains("project       forest-one"), "{shown}");
+
+    // A project that is set is kept and verified.
+    let force = [&LOGIN[..], &["--force"]].concat();
+    let (status, shown) = machine.on_terminal(&force, &[CODE]).await;
+    assert_eq!(status, 0, "{shown}");
+    assert!(shown.contains("project       forest-one"), "{shown}");
+    assert!(!shown.contains("listing projects"), "{shown}");
+    let skip = [&force[..], &["--no-project"]].concat();
+    let (status, shown) = machine.on_terminal(&skip, &[CODE]).await;
+    assert_eq!(status, 0, "{shown}");
+    assert!(!shown.contains("project       forest-one"), "{shown}");
+    assert!(shown.contains("next          eectl init"), "{shown}");
+}
+
+#[tokio::test]
+async fn login_without_a_project_says_how_to_get_one() {
+    let machine = Machine::new().await;
+    machine.emulator.auto_consent("jane@example.com");
+    let empty = Fault::status(200).json(&json!({}));
+    let list = "cloudresourcemanager.googleapis.com";
+    machine.emulator.fault(list, empty.times(usize::MAX));
+    let (status, shown) = machine.on_terminal(&LOGIN, &[CODE]).await;
+    assert_eq!(status, 0, "{shown}");
+    assert!(shown.contains("projectcreate"), "{shown}");
+    assert!(
+        shown.contains("next          eectl project select"),
+        "{shown}"
+    );
+
+    // The login is saved even if the project is not ready.
+    machine.emulator.clear_faults();
+    let force = [&LOGIN[..], &["--force", "--project=no-such-project"]].concat();
+    let (status, shown) = machine.on_terminal(&force, &[CODE]).await;
+    assert_eq!(status, 0, "{shown}");
+    assert!(shown.contains("does not exist"), "{shown}");
+    assert!(shown.ends_with("next          eectl init\n"), "{shown}");
+}
+
+#[tokio::test]
+async fn url_is_a_link_on_terminals_that_support_links() {
+    let mut machine = Machine::new().await;
+    for (term, expected) in [("xterm-kitty", true), ("xterm", false), ("dumb", false)] {
+        machine.set("TERM", term);
+        let cancel = [("Code: ", "\u{3}")];
+        let (status, shown) = machine.on_terminal(&LOGIN, &cancel).await;
+        assert_eq!(status, 130, "{shown}");
+        assert_eq!(
+            shown.contains("\u{1b}]8;;http"),
+            expected,
+            "{term}: {shown}"
+        );
+    }
 }
 
 #[tokio::test]

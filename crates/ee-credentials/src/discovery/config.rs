@@ -12,8 +12,8 @@ use crate::input::quote::clipped;
 use crate::kinds::impersonated::builder::ImpersonationBuilder;
 use crate::kinds::impersonated::config::ImpersonationConfig;
 use crate::{
-    CredentialKind, CredentialOptions, CredentialSource, Credentials, Environment, Error,
-    ErrorKind, Search,
+    AccountName, CredentialKind, CredentialOptions, CredentialSource, Credentials, Environment,
+    Error, ErrorKind, Search,
 };
 
 /// The version of [`CredentialConfig`] that this crate writes and reads.
@@ -93,6 +93,8 @@ pub enum CredentialLocation {
     Variable(String),
     /// Earth Engine's login file.
     EarthEngineFile,
+    /// The login of the account with this name.
+    Account(String),
     /// The file of `gcloud auth application-default login`.
     GcloudAdc,
     /// The metadata server.
@@ -108,6 +110,7 @@ impl fmt::Debug for CredentialLocation {
             }
             Self::Variable(name) => f.debug_tuple("Variable").field(&clipped(name)).finish(),
             Self::EarthEngineFile => f.write_str("EarthEngineFile"),
+            Self::Account(name) => f.debug_tuple("Account").field(&clipped(name)).finish(),
             Self::GcloudAdc => f.write_str("GcloudAdc"),
             Self::MetadataServer => f.write_str("MetadataServer"),
         }
@@ -205,6 +208,12 @@ impl Credentials {
             CredentialLocation::EarthEngineFile => {
                 search.check_only(CredentialSource::EarthEngineFile).await?
             }
+            CredentialLocation::Account(name) => {
+                search
+                    .with_account(name)
+                    .check_only(CredentialSource::Account)
+                    .await?
+            }
             CredentialLocation::GcloudAdc => search.check_only(CredentialSource::GcloudAdc).await?,
             CredentialLocation::MetadataServer => {
                 search.check_only(CredentialSource::MetadataServer).await?
@@ -235,6 +244,12 @@ impl Credentials {
                 CredentialLocation::Variable(APPLICATION_CREDENTIALS.into())
             }
             (CredentialSource::EarthEngineFile, _) => CredentialLocation::EarthEngineFile,
+            (CredentialSource::Account, path) => {
+                let name = path
+                    .and_then(AccountName::of_file)
+                    .ok_or_else(no_location)?;
+                CredentialLocation::Account(name.as_str().to_owned())
+            }
             (CredentialSource::GcloudAdc, _) => CredentialLocation::GcloudAdc,
             (CredentialSource::MetadataServer, _) => CredentialLocation::MetadataServer,
             (CredentialSource::InMemory | CredentialSource::Explicit, Some(path)) => {

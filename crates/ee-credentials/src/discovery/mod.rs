@@ -1,7 +1,9 @@
 //! The search for credentials.
 
+pub(crate) mod account;
 pub(crate) mod config;
 pub(crate) mod environment;
+mod failure;
 pub(crate) mod gcloud_config;
 pub(crate) mod nearby;
 pub(crate) mod program;
@@ -13,18 +15,21 @@ use std::path::{Path, PathBuf};
 use ee_token::internal::{PrintablePath, display_path};
 use ee_token::{Remedy, SecretString};
 
-use crate::discovery::nearby::Unused;
-use crate::discovery::step::{FailedSearch, SearchOutcome, SearchStep};
-use crate::input::file::{Optional, read_async, read_optional, without_blocking};
+use crate::discovery::account::ACCOUNT;
+use crate::discovery::failure::{
+    invalid_credentials, no_allowed_credentials, no_credentials, not_in_location,
+};
+use crate::discovery::step::{SearchOutcome, SearchStep};
+use crate::input::file::{FileContents, Optional, read_async, read_optional, without_blocking};
 use crate::input::location::Location;
 use crate::input::misplaced::MisplacedInput;
 use crate::input::path_setting::PathSetting;
 use crate::input::quote::clipped;
 use crate::input::restored::restored;
 use crate::kinds;
+use crate::kinds::account_name::AccountName;
 use crate::kinds::earth_engine_file::EarthEngineFile;
 use crate::kinds::metadata_server::{self, Detection};
-use crate::kinds::oauth_clients::{EARTH_ENGINE_LOGIN, GCLOUD_LOGIN};
 use crate::source::reloading::Reader;
 use crate::{
     CredentialKind, CredentialOptions, CredentialSource, Credentials, Environment, Error,
@@ -38,8 +43,11 @@ const CREDENTIALS_SOURCE: &str = "EARTHENGINE_CREDENTIALS_SOURCE";
 
 /// A search for credentials in an [`Environment`].
 ///
-/// The sources are, in this order: the caller's credentials, `EARTHENGINE_TOKEN`, Earth Engine's
-/// login file, the file in `GOOGLE_APPLICATION_CREDENTIALS`, gcloud's file, and the metadata server.
+/// The sources are, in this order: the caller's credentials, the account that the caller or
+/// `EARTHENGINE_ACCOUNT` names, `EARTHENGINE_TOKEN`, Earth Engine's login file, the file in
+/// `GOOGLE_APPLICATION_CREDENTIALS`, gcloud's file, and the metadata server. A named account that
+/// does not exist is an error.
+///
 /// An invalid file ends the search with an error, because the next source may belong to another
 /// account. A file that cannot be reached, because of a directory above it for example, is skipped
 /// with a warning. `EARTHENGINE_CREDENTIALS_SOURCE` restricts the search to some of these sources.
@@ -61,6 +69,8 @@ pub struct Search {
     environment: Environment,
     options: CredentialOptions,
     given: Option<Given>,
+    /// The name of an account, which is validated by the search.
+    account: Option<String>,
     sources: Option<Vec<CredentialSource>>,
 }
 
@@ -119,6 +129,7 @@ impl Search {
             environment,
             options,
             given: None,
+            account: None,
             sources: None,
         }
     }
@@ -141,6 +152,22 @@ impl Search {
     #[must_use]
     pub fn with_json(mut self, text: impl Into<SecretString>) -> Self {
         self.given = Some(Given::Json(text.into()));
+        self
+    }
+
+    /// Uses the login of this [account](crate::AccountName) and no other source, whatever
+    /// `EARTHENGINE_ACCOUNT` contains. An error together with other credentials from the caller.
+    ///
+    /// ```no_run
+    /// use ee_credentials::{CredentialOptions, Environment, Search};
+    ///
+    /// let search = Search::new(Environment::current(), CredentialOptions::default())
+    ///     .with_account("work");
+    /// # let _ = search;
+    /// ```
+    #[must_use]
+    pub fn with_account(mut self, name: impl Into<String>) -> Self {
+        self.account = Some(name.into());
         self
     }
 
@@ -176,6 +203,20 @@ impl Search {
         })
     }
 
+    /// Returns the account to use. Credentials from the caller precede the variable.
+    fn account(&self, is_allowed: bool) -> Result<Option<AccountName>, Error> {
+        match (&self.account, &self.given) {
+            (Some(_), Some(_)) => Err(Error::new(
+                ErrorKind::InvalidOptions,
+                "an account and other credentials are given, and only one of them can be used",
+            )
+            .with_remedy(Remedy::new("Omit the account or the other credentials."))),
+            (Some(name), None) => name.parse().map(Some),
+            (None, Some(_)) => Ok(None),
+            (None, None) => account::from_variable(&self.environment, is_allowed),
+        }
+    }
+
     /// Searches for credentials. No token is requested: the only requests are to the metadata
     /// server. Files are read outside of the runtime's worker threads.
     ///
@@ -191,20 +232,23 @@ impl Search {
         let allowed = allowed.as_deref().filter(|allowed| !allowed.is_empty());
         let is_allowed =
             |origin: CredentialSource| allowed.is_none_or(|allowed| allowed.contains(&origin));
-        let mut searched = Vec::with_capacity(CredentialSource::SEARCHED.len() + 1);
+        let account = self.account(is_allowed(CredentialSource::EarthEngineFile))?;
+        let mut searched = Vec::with_capacity(CredentialSource::SEARCHED.len() + 2);
         let mut warnings = Vec::new();
         let mut end = None;
-        let order = [CredentialSource::Explicit].into_iter();
-        for origin in order.chain(CredentialSource::SEARCHED) {
+        let from_caller = [CredentialSource::Explicit].into_iter();
+        let named = account.as_ref().map(|_| CredentialSource::Account);
+        for origin in from_caller.chain(named).chain(CredentialSource::SEARCHED) {
             let mut step = SearchStep {
                 name: origin.as_str(),
                 outcome: SearchOutcome::Skipped,
                 path: None,
             };
-            if end.is_none() && origin != CredentialSource::Explicit && !is_allowed(origin) {
+            let is_searched = CredentialSource::SEARCHED.contains(&origin);
+            if end.is_none() && is_searched && !is_allowed(origin) {
                 step.outcome = SearchOutcome::NotFound(self.exclusion());
             } else if end.is_none() {
-                let lookup = match self.path(origin) {
+                let lookup = match self.path(origin, account.as_ref()) {
                     Ok(path) => {
                         step.path = path;
                         self.check_source(origin, step.path.as_deref()).await
@@ -245,7 +289,10 @@ impl Search {
                 })
             }
             Some(Err(error)) => Err(invalid_credentials(error, searched)),
-            None if allowed.is_some() => Err(self.no_allowed_credentials(searched)),
+            None if allowed.is_some() => {
+                let variable = self.sources.is_none().then_some(CREDENTIALS_SOURCE);
+                Err(no_allowed_credentials(variable, searched))
+            }
             None => {
                 let environment = self.environment.clone();
                 let unused = without_blocking(environment.gcloud_config_dir()?, move || {
@@ -266,32 +313,13 @@ impl Search {
         }
     }
 
-    /// The error of a search that was restricted to some sources.
-    fn no_allowed_credentials(&self, steps: Vec<SearchStep>) -> Error {
-        let (where_set, remedy) = match self.sources {
-            None => (
-                CREDENTIALS_SOURCE,
-                Remedy::new(format!(
-                    "Provide credentials in these sources, or unset {CREDENTIALS_SOURCE} to search all."
-                ))
-                .command(format!("unset {CREDENTIALS_SOURCE}")),
-            ),
-            Some(_) => (
-                "the program",
-                Remedy::new("Provide credentials in the sources that the program searches."),
-            ),
-        };
-        Error::new(
-            ErrorKind::NoCredentials,
-            format!("no Google credentials were found in the sources that {where_set} allows"),
-        )
-        .with_remedy(remedy)
-        .with_source(FailedSearch { steps, cause: None })
-    }
-
     /// Searches one source.
     pub(crate) async fn check_only(&self, origin: CredentialSource) -> Result<Credentials, Error> {
-        let path = self.path(origin)?;
+        let account = match origin {
+            CredentialSource::Account => self.account(true)?,
+            _ => None,
+        };
+        let path = self.path(origin, account.as_ref())?;
         match self.check_source(origin, path.as_deref()).await? {
             Lookup::Found(credentials) => Ok(credentials),
             Lookup::NotFound(why) | Lookup::NotFoundWithWarning(why, _) => {
@@ -301,7 +329,11 @@ impl Search {
     }
 
     /// Returns the file of a source.
-    fn path(&self, origin: CredentialSource) -> Result<Option<PathBuf>, Error> {
+    fn path(
+        &self,
+        origin: CredentialSource,
+        account: Option<&AccountName>,
+    ) -> Result<Option<PathBuf>, Error> {
         match origin {
             CredentialSource::Explicit => Ok(match &self.given {
                 Some(Given::File(path)) => {
@@ -311,6 +343,10 @@ impl Search {
                 Some(Given::Credentials(credentials)) => credentials.path().map(Path::to_owned),
                 _ => None,
             }),
+            CredentialSource::Account => match account {
+                Some(name) => Ok(Some(account::file_of(&self.environment, name)?)),
+                None => Ok(None),
+            },
             CredentialSource::EarthEngineFile => self.environment.earth_engine_credentials_file(),
             CredentialSource::EnvGoogleApplicationCredentials => {
                 self.environment.application_credentials_file()
@@ -355,6 +391,7 @@ impl Search {
     ) -> Result<Lookup, Error> {
         match origin {
             CredentialSource::Explicit => self.given(),
+            CredentialSource::Account => self.account_file(path),
             CredentialSource::EnvEarthEngineToken => self.earthengine_token(),
             CredentialSource::EarthEngineFile => self.earth_engine_file(path),
             CredentialSource::EnvGoogleApplicationCredentials => {
@@ -428,14 +465,35 @@ impl Search {
                 None => Lookup::NotFound(why),
             });
         }
+        let credentials = self.login_in(file, location, warnings)?;
+        Ok(found(credentials, CredentialSource::EarthEngineFile))
+    }
+
+    /// The file of the named account, which must contain a login.
+    fn account_file(&self, path: Option<&Path>) -> Result<Lookup, Error> {
+        let Some(path) = path else {
+            return Ok(self.not_set(ACCOUNT));
+        };
+        let location = Location::file(path);
+        let (file, warnings) = account::read_login(&location)?;
+        let credentials = self.login_in(file, location, warnings)?;
+        Ok(found(credentials, CredentialSource::Account))
+    }
+
+    /// Creates the credentials of a login file.
+    fn login_in(
+        &self,
+        file: FileContents,
+        location: Location,
+        warnings: Vec<Warning>,
+    ) -> Result<Credentials, Error> {
         let reader: Reader = |text, location, options| {
             EarthEngineFile::read(text, location)?.load(location, options)
         };
         let credentials = Credentials::from_file_contents(file, location, reader, &self.options)?;
-        let credentials = warnings
+        Ok(warnings
             .into_iter()
-            .fold(credentials, Credentials::with_warning);
-        Ok(found(credentials, CredentialSource::EarthEngineFile))
+            .fold(credentials, Credentials::with_warning))
     }
 
     /// The file in `GOOGLE_APPLICATION_CREDENTIALS`, which must exist.
@@ -535,61 +593,6 @@ fn file_of(origin: CredentialSource, path: &Path) -> Location {
         }
         _ => Location::file(path),
     }
-}
-
-fn not_in_location(origin: CredentialSource, why: &str) -> Error {
-    Error::new(
-        ErrorKind::NoCredentials,
-        format!("no credentials were found in {origin}: {why}"),
-    )
-    .with_remedy(Remedy::new(
-        "Put the credentials on this machine where the configuration says.",
-    ))
-}
-
-/// Adds the steps of the search to the error that ended it.
-fn invalid_credentials(error: Error, steps: Vec<SearchStep>) -> Error {
-    error.clone().with_source(FailedSearch {
-        steps,
-        cause: Some(Box::new(error)),
-    })
-}
-
-/// The error of a search without a result, with what it skipped and what it did not use.
-fn no_credentials(steps: Vec<SearchStep>, skipped: Vec<Warning>, unused: Vec<Unused>) -> Error {
-    let mut message = "no Google credentials were found".to_owned();
-    let mut remedy = String::new();
-    let mut command = None;
-    let skipped = skipped.into_iter().map(|warning| {
-        (
-            warning.message,
-            warning.remedy.text.into_owned(),
-            warning.remedy.command,
-        )
-    });
-    let unused = unused
-        .into_iter()
-        .map(|unused| (unused.fact, unused.advice, unused.command));
-    for (fact, advice, of_fact) in unused.chain(skipped) {
-        message += &format!("; {fact}");
-        remedy += &format!("{advice} ");
-        command = command.or(of_fact);
-    }
-    let start = if remedy.is_empty() {
-        "Log in"
-    } else {
-        "Or log in"
-    };
-    remedy += &format!(
-        "{start} with `{EARTH_ENGINE_LOGIN}` or `{GCLOUD_LOGIN}`, or set {APPLICATION_CREDENTIALS} to the path of a service account key."
-    );
-    Error::new(ErrorKind::NoCredentials, message)
-        .with_remedy(
-            Remedy::new(remedy)
-                .command(command.unwrap_or_else(|| EARTH_ENGINE_LOGIN.to_owned()))
-                .url("https://developers.google.com/earth-engine/guides/auth"),
-        )
-        .with_source(FailedSearch { steps, cause: None })
 }
 
 #[cfg(test)]

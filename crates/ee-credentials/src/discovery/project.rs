@@ -1,5 +1,6 @@
 //! Projects in Earth Engine's login file and in gcloud's configuration.
 
+use crate::discovery::account::account_project;
 use crate::discovery::gcloud_config;
 use crate::input::file::{Optional, read_optional};
 use crate::kinds::earth_engine_file::EarthEngineFile;
@@ -13,6 +14,9 @@ type ConfiguredProject = (Option<String>, Vec<Warning>);
 /// # Errors
 /// As [`Environment::earthengine_file_project`].
 pub fn earthengine_file_project(environment: &Environment) -> Result<ConfiguredProject, Error> {
+    if let Some(name) = environment.account()? {
+        return Ok((account_project(environment, &name)?, Vec::new()));
+    }
     let Some(location) = environment.earth_engine_location()? else {
         return Ok((None, Vec::new()));
     };
@@ -41,9 +45,11 @@ pub fn gcloud_project(environment: &Environment) -> Result<ConfiguredProject, Er
 
 impl Environment {
     /// Returns the project in Earth Engine's login file, or `None` if the file does not exist or
-    /// cannot be accessed.
+    /// cannot be accessed. If `EARTHENGINE_ACCOUNT` names an account, returns the project of that
+    /// account.
     ///
     /// # Errors
+    /// [`ErrorKind::NoCredentials`](crate::ErrorKind::NoCredentials) if there is no such account;
     /// [`ErrorKind::InvalidFile`](crate::ErrorKind::InvalidFile) if the file is invalid; as
     /// [`Environment::earth_engine_credentials_file`].
     pub fn earthengine_file_project(&self) -> Result<Option<String>, Error> {

@@ -8,6 +8,7 @@ pub(crate) mod file_access;
 pub(crate) mod json;
 pub(crate) mod location;
 pub(crate) mod misplaced;
+pub(crate) mod nearest;
 pub(crate) mod path_setting;
 pub(crate) mod placeholder;
 pub(crate) mod quote;

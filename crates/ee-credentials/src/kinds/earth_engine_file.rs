@@ -11,6 +11,7 @@ use ee_token::{
     AccessToken, ErrorKind as Token, Remedy, Scopes, SecretString, TokenFuture, TokenSource,
 };
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use crate::input::file::{read, read_async};
 use crate::input::json::{JsonObject, ProjectId};
@@ -19,9 +20,10 @@ use crate::input::path_setting::PathSetting;
 use crate::input::quote::clipped;
 use crate::input::restored::restored;
 use crate::input::shell::shell_quoted;
+use crate::kinds::account_name::login_command;
 use crate::kinds::credential::Credential;
 use crate::kinds::identity::{Identity, UserLogin};
-use crate::kinds::oauth_clients::{CLIENT_ID, CLIENT_SECRET, EARTH_ENGINE_LOGIN, shared_client_id};
+use crate::kinds::oauth_clients::{CLIENT_ID, CLIENT_SECRET, shared_client_id};
 use crate::kinds::service_account::{self, ServiceAccountKey};
 use crate::kinds::user_login::{Login, RefreshToken, check_refresh_token};
 use crate::{CredentialKind, CredentialOptions, Error, Warning};
@@ -166,6 +168,23 @@ impl EarthEngineFile {
         self.has_login() || self.account.is_some() || self.token.is_some()
     }
 
+    /// Whether both files contain the same login, service account or token.
+    pub(crate) fn is_same_login(&self, other: &Self) -> bool {
+        let secret = |file: &Self| {
+            let secrets = [
+                file.refresh_token.as_ref().map(SecretString::expose_secret),
+                file.account.as_ref().map(|(_, key)| key.expose_secret()),
+                file.token.as_ref().map(AccessToken::secret),
+            ];
+            secrets.map(|secret| secret.map(|text| Zeroizing::new(text.to_owned())))
+        };
+        let name = |file: &Self| file.account.as_ref().map(|(name, _)| name.clone());
+        self.has_credentials()
+            && self.client_id == other.client_id
+            && name(self) == name(other)
+            && secret(self) == secret(other)
+    }
+
     /// Returns the login flow, such as `localhost` or `notebook`. Files of other programs do not
     /// contain it.
     pub fn login_mode(&self) -> Option<&str> {
@@ -195,7 +214,7 @@ impl EarthEngineFile {
                 Remedy::new(remedy),
             )
         };
-        let mut all: Vec<_> = self.expiry_warning().into_iter().collect();
+        let mut all: Vec<_> = self.expiry_warning(location).into_iter().collect();
         if self.account.is_some() && self.has_login() {
             all.push(ignored(
                 "private_key",
@@ -218,7 +237,7 @@ impl EarthEngineFile {
     }
 
     /// Returns the warning that the login expires.
-    pub(crate) fn expiry_warning(&self) -> Option<Warning> {
+    pub(crate) fn expiry_warning(&self, location: &Location) -> Option<Warning> {
         let end = self.login_expires_at()?;
         let verb = if end <= Utc::now() {
             "expired"
@@ -232,7 +251,7 @@ impl EarthEngineFile {
                 end.format("%Y-%m-%d at %H:%M UTC")
             ),
             Remedy::new("Log in again. On a machine with a browser, a login with --mode=localhost does not expire.")
-                .command(format!("{EARTH_ENGINE_LOGIN} --force")),
+                .command(format!("{} --force", login_command(location))),
         ))
     }
 
@@ -276,7 +295,7 @@ impl EarthEngineFile {
         let Some(refresh_token) = self.refresh_token else {
             return Err(location
                 .invalid_field("refresh_token", "is missing, so the file contains no login")
-                .with_remedy(Remedy::new("Log in.").command(EARTH_ENGINE_LOGIN)));
+                .with_remedy(Remedy::new("Log in.").command(login_command(location))));
         };
         check_refresh_token(&refresh_token, location)?;
         let client_id = shared_client_id(&self.client_id);

@@ -4,6 +4,7 @@
 //! Each module has the structure of its file, validates it, and gets tokens with it. One kind
 //! contains another: `impersonated` calls [`load_object`].
 
+pub(crate) mod account_name;
 pub(crate) mod authorized_user;
 pub(crate) mod credential;
 pub(crate) mod earth_engine_file;

@@ -5,6 +5,8 @@ use std::sync::{Arc, OnceLock};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
+#[cfg(feature = "login")]
+use ee_token::internal::is_unsafe_for_display;
 use ee_token::internal::{is_about_grant, refusal_cause};
 use ee_token::{
     AccessToken, ErrorKind as Token, Grant, HttpClient, Remedy, Scopes, SecretString,
@@ -16,8 +18,9 @@ use zeroize::Zeroizing;
 use crate::input::location::Location;
 use crate::input::placeholder::Placeholder;
 use crate::input::shell::is_plain_word;
+use crate::kinds::account_name::login_command;
 use crate::kinds::identity::{LoginOwner, OwnerQuery, Subject};
-use crate::kinds::oauth_clients::{EARTH_ENGINE_LOGIN, GCLOUD_CLIENT_ID, GCLOUD_LOGIN};
+use crate::kinds::oauth_clients::{GCLOUD_CLIENT_ID, GCLOUD_LOGIN};
 use crate::{CredentialOptions, Error};
 
 /// A refresh token and the parameters of its exchange.
@@ -83,12 +86,12 @@ impl Login {
     }
 
     /// Returns the command that logs in with these scopes.
-    fn command_with(self, scopes: &Scopes) -> String {
+    fn command_with(self, scopes: &Scopes, location: &Location) -> String {
         let plain = scopes.iter().filter(|scope| is_plain_word(scope));
         let scopes = plain.collect::<Vec<_>>().join(",");
         match self {
             Self::Gcloud => format!("gcloud auth application-default login --scopes={scopes}"),
-            _ => format!("{EARTH_ENGINE_LOGIN} --scopes {scopes} --force"),
+            _ => format!("{} --scopes {scopes} --force", login_command(location)),
         }
     }
 
@@ -167,13 +170,15 @@ impl RefreshToken {
             ":"
         };
         let (then, command) = match self.login {
-            Login::EarthEngine => (" log in again", Some(EARTH_ENGINE_LOGIN)),
-            Login::Gcloud => (" log in again", Some(GCLOUD_LOGIN)),
+            Login::EarthEngine => (" log in again", Some(login_command(&self.location))),
+            Login::Gcloud => (" log in again", Some(GCLOUD_LOGIN.to_owned())),
             Login::Other => (" log in again with the program that wrote this file", None),
         };
         let command = match (&self.scopes, kind) {
-            (Some(scopes), Token::InvalidScope) => Some(self.login.command_with(scopes)),
-            _ => command.map(str::to_owned),
+            (Some(scopes), Token::InvalidScope) => {
+                Some(self.login.command_with(scopes, &self.location))
+            }
+            _ => command,
         };
         let afterwards = match &self.location {
             Location::Variable(name) => format!(", and set {name} from the new file"),
@@ -233,15 +238,30 @@ impl LoginOwner for RefreshToken {
     }
 }
 
-/// Returns the subject of an ID token (`sub`, OpenID Connect Core 1.0 §2). The token came directly
-/// from the token endpoint, so its signature need not be verified (§3.1.3.7).
-fn subject(id_token: &SecretString) -> Option<Box<str>> {
-    #[derive(Deserialize)]
-    struct Claims {
-        sub: Box<str>,
-    }
+/// The claims of an ID token that are used (OpenID Connect Core 1.0 §2 and §5.1).
+#[derive(Deserialize)]
+struct Claims {
+    sub: Box<str>,
+    #[cfg(feature = "login")]
+    email: Option<String>,
+}
+
+/// Reads the claims of an ID token. The token came directly from the token endpoint, so its
+/// signature need not be verified (§3.1.3.7).
+fn claims(id_token: &SecretString) -> Option<Claims> {
     let claims = id_token.expose_secret().split('.').nth(1)?;
     let claims = Zeroizing::new(URL_SAFE_NO_PAD.decode(claims).ok()?);
-    let claims: Claims = serde_json::from_slice(&claims).ok()?;
-    Some(claims.sub)
+    serde_json::from_slice(&claims).ok()
+}
+
+fn subject(id_token: &SecretString) -> Option<Box<str>> {
+    Some(claims(id_token)?.sub)
+}
+
+/// Returns the email address in an ID token, unless it contains characters that cannot be shown.
+#[cfg(feature = "login")]
+pub(crate) fn email_of(id_token: &SecretString) -> Option<String> {
+    let email = claims(id_token)?.email?;
+    let is_address = email.contains('@') && !email.contains(is_unsafe_for_display);
+    is_address.then_some(email)
 }

@@ -11,6 +11,7 @@ use url::form_urlencoded;
 use zeroize::Zeroizing;
 
 use crate::kinds::oauth_clients::{CLIENT_ID, CLIENT_SECRET};
+use crate::kinds::user_login::email_of;
 use crate::login::pkce;
 use crate::{Error, ErrorKind};
 
@@ -145,6 +146,8 @@ pub(super) struct TokenGrant {
     pub(super) refresh_token: Option<SecretString>,
     /// The granted scopes, or the requested ones if the response does not list them.
     pub(super) scopes: Scopes,
+    /// The user's email address, if the response names it.
+    pub(super) email: Option<String>,
 }
 
 /// An authorization code and the parameters of its request.
@@ -173,6 +176,7 @@ impl CodeExchange<'_> {
         let scopes = response.access_token.scopes();
         Ok(TokenGrant {
             scopes: scopes.unwrap_or(self.requested).clone(),
+            email: response.id_token.as_ref().and_then(email_of),
             refresh_token: response
                 .refresh_token
                 .filter(|token| !token.expose_secret().is_empty()),
@@ -205,20 +209,39 @@ fn code_error(error: ee_token::Error) -> Error {
     .with_source(error)
 }
 
+/// Returns whether the user may have entered a wrong code, so that another one can be accepted.
+pub(super) fn is_wrong_code(error: &Error) -> bool {
+    let token = error
+        .token_error()
+        .filter(|_| error.kind() == ErrorKind::LoginFailed);
+    token.is_some_and(|error| {
+        let said = error.server_message().unwrap_or_default();
+        error.kind() == Token::Rejected
+            && said.starts_with("invalid_grant")
+            && refusal_cause(error).is_none()
+    })
+}
+
 /// Returns the requested scopes that were not granted.
 pub(super) fn missing(requested: &Scopes, granted: &Scopes) -> Scopes {
     Scopes::new(requested.iter().filter(|scope| !covers(granted, scope)))
 }
 
-/// Returns whether a scope was granted. Google's responses use the longer names of `email` and
+/// Returns whether a scope was granted.
+fn covers(granted: &Scopes, scope: &str) -> bool {
+    granted_name(granted, scope).is_some()
+}
+
+/// Returns the name of a granted scope in the response: Google uses longer ones for `email` and
 /// `profile`.
-pub(super) fn covers(granted: &Scopes, scope: &str) -> bool {
-    match scope {
-        "email" | "profile" => {
-            granted.contains(scope) || granted.contains(&format!("userinfo.{scope}"))
-        }
-        _ => granted.contains(scope),
-    }
+pub(super) fn granted_name(granted: &Scopes, scope: &str) -> Option<String> {
+    let long = || match scope {
+        "email" | "profile" => Some(format!("userinfo.{scope}")),
+        _ => None,
+    };
+    let is_granted = |name: &String| granted.contains(name);
+    let own = Some(scope.to_owned()).filter(is_granted);
+    own.or_else(|| long().filter(is_granted))
 }
 
 #[cfg(test)]

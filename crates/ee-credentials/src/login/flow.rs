@@ -12,7 +12,7 @@ use crate::login::modes::notebook;
 use crate::login::modes::notebook::NotebookLogin;
 use crate::login::session::{SavedLogin, Session};
 use crate::login::{Browser, LoginMode, Terminal};
-use crate::{CredentialOptions, Credentials, Environment, Error, LoginFile, Search};
+use crate::{Accounts, CredentialOptions, Credentials, Environment, Error, Search};
 
 /// How long to wait for the user.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
@@ -50,6 +50,8 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 #[derive(Debug, Clone)]
 pub struct LoginFlow {
     session: Session,
+    /// The name of an account, which is validated when the login starts.
+    account: Option<String>,
     mode: Option<LoginMode>,
     force: bool,
 }
@@ -75,14 +77,25 @@ impl LoginFlow {
         Self {
             session: Session {
                 environment,
+                account: None,
                 http,
                 scopes: None,
                 quiet: false,
                 timeout: DEFAULT_TIMEOUT,
             },
+            account: None,
             mode: None,
             force: false,
         }
+    }
+
+    /// Logs in to this [account](crate::AccountName), which becomes the active one. The login that
+    /// was active is kept as another account. Defaults to the account in `EARTHENGINE_ACCOUNT`, or
+    /// else to the login in the shared file.
+    #[must_use]
+    pub fn account(mut self, name: impl Into<String>) -> Self {
+        self.account = Some(name.into());
+        self
     }
 
     /// Sets the login mode. Defaults to the result of [`LoginMode::detect`].
@@ -138,7 +151,7 @@ impl LoginFlow {
         terminal: &dyn Terminal,
         browser: &dyn Browser,
     ) -> Result<LoginOutcome, Error> {
-        let session = &self.session;
+        let session = &self.session()?;
         let mode = match self.mode {
             Some(mode) => mode,
             None => LoginMode::detect(&session.environment),
@@ -148,12 +161,14 @@ impl LoginFlow {
         }
         // Colab's login cannot be repeated from here.
         if (!self.force || mode == LoginMode::Colab)
-            && let Some(credentials) = self.valid_credentials().await?
+            && let Some(credentials) = valid_credentials(session).await?
         {
             return Ok(LoginOutcome::AlreadyLoggedIn(credentials));
         }
         // A file that cannot be written is reported before the user is prompted.
-        LoginFile::open(&session.environment)?.check_place()?;
+        let accounts = Accounts::open(&session.environment)?;
+        accounts.shared_file().check_place()?;
+        accounts.file(session.account.as_ref()).check_place()?;
         let saved = match mode {
             LoginMode::Localhost { port } => {
                 localhost::run(session, port, terminal, browser).await?
@@ -185,35 +200,50 @@ impl LoginFlow {
         verifier: &ee_token::SecretString,
         code: &ee_token::SecretString,
     ) -> Result<SavedLogin, Error> {
-        notebook::finish(&self.session, verifier, code).await
+        notebook::finish(&self.session()?, verifier, code).await
     }
 
-    /// Returns the credentials that a program would use now, if their token has the requested
-    /// scopes. Fails with [`ErrorKind::Token`](crate::ErrorKind::Token) if Google cannot be reached.
-    async fn valid_credentials(&self) -> Result<Option<Credentials>, Error> {
-        let session = &self.session;
-        let requested = session.requested_scopes();
-        let options = CredentialOptions::new(session.http.clone()).scopes(requested.clone());
-        let environment = &session.environment;
-        // Without this, a laptop without credentials would wait seconds for a metadata server.
-        let probe = environment.probes_network() && environment.is_google_machine();
-        let search = Search::new(environment.clone().with_metadata_probe(probe), options);
-        // Invalid credentials are replaced, or reported by a later search.
-        let Ok(found) = search.find().await else {
-            return Ok(None);
+    /// Returns the session with the account.
+    fn session(&self) -> Result<Session, Error> {
+        let account = match &self.account {
+            Some(name) => Some(name.parse()?),
+            None => self.session.environment.account()?,
         };
-        match found.credentials.token().await {
-            Ok(token) => {
-                let enough = token
-                    .scopes()
-                    .is_none_or(|granted| missing(&requested, granted).is_empty());
-                Ok(enough.then_some(found.credentials))
-            }
-            // A new login may help even if the reason for the rejection is unknown.
-            Err(error) if error.kind() == Token::UnconfirmedRejection => Ok(None),
-            Err(error) if error.is_transient() => Err(error.into()),
-            Err(_) => Ok(None),
+        Ok(Session {
+            account,
+            ..self.session.clone()
+        })
+    }
+}
+
+/// Returns the credentials that a program would use now, if their token has the requested
+/// scopes. Fails with [`ErrorKind::Token`](crate::ErrorKind::Token) if Google cannot be reached.
+async fn valid_credentials(session: &Session) -> Result<Option<Credentials>, Error> {
+    let requested = session.requested_scopes();
+    let options = CredentialOptions::new(session.http.clone()).scopes(requested.clone());
+    let environment = &session.environment;
+    // Without this, a laptop without credentials would wait seconds for a metadata server.
+    let probe = environment.probes_network() && environment.is_google_machine();
+    let search = Search::new(environment.clone().with_metadata_probe(probe), options);
+    let search = match &session.account {
+        Some(name) => search.with_account(name.as_str()),
+        None => search,
+    };
+    // Invalid credentials are replaced, or reported by a later search.
+    let Ok(found) = search.find().await else {
+        return Ok(None);
+    };
+    match found.credentials.token().await {
+        Ok(token) => {
+            let enough = token
+                .scopes()
+                .is_none_or(|granted| missing(&requested, granted).is_empty());
+            Ok(enough.then_some(found.credentials))
         }
+        // A new login may help even if the reason for the rejection is unknown.
+        Err(error) if error.kind() == Token::UnconfirmedRejection => Ok(None),
+        Err(error) if error.is_transient() => Err(error.into()),
+        Err(_) => Ok(None),
     }
 }
 

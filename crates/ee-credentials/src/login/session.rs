@@ -5,18 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use ee_token::{HttpClient, Remedy, Scopes, SecretString};
+use ee_token::{HttpClient, Remedy, Scopes, SecretString, token_info};
 use tokio::time::timeout;
 
+use crate::input::location::Location;
 use crate::kinds::oauth_clients::EARTH_ENGINE_LOGIN;
 use crate::login::LoginMode;
-use crate::login::authorization::{Client, TokenGrant, covers, missing};
-use crate::{Environment, Error, ErrorKind, Login, LoginFile, Warning};
+use crate::login::authorization::{Client, TokenGrant, granted_name, missing};
+use crate::{AccountName, Accounts, Environment, Error, ErrorKind, Login, Warning};
 
 /// A login in progress.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
     pub(super) environment: Environment,
+    /// The named account to log in to.
+    pub(super) account: Option<AccountName>,
     pub(super) http: HttpClient,
     pub(super) scopes: Option<Scopes>,
     pub(super) quiet: bool,
@@ -27,8 +30,14 @@ pub(crate) struct Session {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SavedLogin {
-    /// The file.
+    /// The file: that of the account, or the one shared with the Python client.
     pub path: std::path::PathBuf,
+    /// The account, which is active now, or `None` for a login without a name.
+    pub account: Option<AccountName>,
+    /// The account that was active before, if it is another one.
+    pub previous_account: Option<AccountName>,
+    /// The user's email address, if the login has the scope `email`.
+    pub email: Option<String>,
     /// The login mode.
     pub mode: LoginMode,
     /// The scopes that were granted and saved.
@@ -95,6 +104,14 @@ impl Session {
             ));
         };
         let stored = granted_of(requested, &granted.scopes);
+        let email = match granted.email {
+            Some(email) => Some(email),
+            None if granted_name(&stored, "email").is_some() => {
+                let info = token_info(&self.http, &granted.access_token).await;
+                info.ok().and_then(|info| info.email)
+            }
+            None => None,
+        };
         let made_at = Utc::now();
         let mut login = Login::new(refresh_token, stored.clone())
             .client(client.id.clone(), client.secret.clone())
@@ -102,15 +119,23 @@ impl Session {
         if let Some(uri) = redirect_uri {
             login = login.redirect_uri(uri);
         }
-        let store = LoginFile::open(&self.environment)?;
-        let path = store.path().to_owned();
+        let accounts = Accounts::open(&self.environment)?;
+        let account = self.account.clone();
+        let path = accounts.file(account.as_ref()).path().to_owned();
         // Dropped together with this future, which cancels the write.
         let caller = Arc::new(());
         let weak = Arc::downgrade(&caller);
         let stored_file = tokio::task::spawn_blocking(move || {
             let is_wanted = || weak.strong_count() > 0;
-            let warnings = store.save_login_while(&is_wanted, &login)?;
-            Ok::<_, Error>((warnings, store.read()?))
+            let (previous, warnings) = match &account {
+                Some(name) => {
+                    let saved = accounts.save_login_while(&is_wanted, name, &login)?;
+                    (saved.previous, saved.warnings)
+                }
+                None => (None, accounts.save_unnamed_while(&is_wanted, &login)?),
+            };
+            let file = accounts.file(account.as_ref()).read()?;
+            Ok::<_, Error>((previous, warnings, file))
         })
         .await
         .map_err(|_| {
@@ -121,14 +146,21 @@ impl Session {
             .with_remedy(Remedy::new("Log in again."))
         })?;
         drop(caller);
-        let (mut warnings, file) = stored_file?;
+        let (previous_account, mut warnings, file) = stored_file?;
         let file = file.map(|stored| stored.file);
+        let location = Location::file(&path);
         let missing = missing(requested, &granted.scopes);
         warnings.extend(missing_warning(&missing));
-        warnings.extend(file.as_ref().and_then(|file| file.expiry_warning()));
-        warnings.extend(self.variable_warning());
+        warnings.extend(
+            file.as_ref()
+                .and_then(|file| file.expiry_warning(&location)),
+        );
+        warnings.extend(self.variable_warnings());
         Ok(SavedLogin {
             path,
+            account: self.account.clone(),
+            previous_account,
+            email,
             mode,
             granted: stored,
             missing,
@@ -137,23 +169,38 @@ impl Session {
         })
     }
 
-    /// Warns about a variable that takes precedence over the saved login.
-    fn variable_warning(&self) -> Option<Warning> {
-        const NAME: &str = "EARTHENGINE_TOKEN";
-        self.environment
-            .raw(NAME)
-            .filter(|value| !value.is_empty())?;
-        Some(Warning::new(
-            "env_var_takes_precedence",
-            format!("{NAME} is set and takes precedence over this login"),
-            Remedy::new(format!("Unset {NAME} to use the login.")).command(format!("unset {NAME}")),
-        ))
+    /// Warns about variables that take precedence over the saved login.
+    fn variable_warnings(&self) -> Vec<Warning> {
+        const TOKEN: &str = "EARTHENGINE_TOKEN";
+        const ACCOUNT: &str = "EARTHENGINE_ACCOUNT";
+        let token = self.environment.raw(TOKEN);
+        let account = self.environment.var(ACCOUNT);
+        let own = self.account.as_ref().map(AccountName::as_str);
+        [
+            token
+                .is_some_and(|value| !value.is_empty())
+                .then_some(TOKEN),
+            account.filter(|name| Some(*name) != own).map(|_| ACCOUNT),
+        ]
+        .into_iter()
+        .flatten()
+        .map(|name| {
+            Warning::new(
+                "env_var_takes_precedence",
+                format!("{name} is set and takes precedence over this login"),
+                Remedy::new(format!("Unset {name} to use the login."))
+                    .command(format!("unset {name}")),
+            )
+        })
+        .collect()
     }
 }
 
 /// Returns the requested scopes that were granted, or all granted scopes if there are none.
 pub(super) fn granted_of(requested: &Scopes, granted: &Scopes) -> Scopes {
-    let both = Scopes::new(requested.iter().filter(|scope| covers(granted, scope)));
+    // Under the names of the response, with which the Python client compares them.
+    let name = |scope| granted_name(granted, scope);
+    let both = Scopes::new(requested.iter().filter_map(name));
     if both.is_empty() {
         granted.clone()
     } else {

@@ -27,6 +27,12 @@ pub trait Terminal: Send + Sync {
 
     /// Asks for one line of text. Returns `None` at the end of input.
     fn prompt<'a>(&'a self, prompt: &'a str) -> PromptFuture<'a>;
+
+    /// Returns whether a user answers the prompts, so that a wrong code is requested again instead
+    /// of ending the login. Defaults to `true`.
+    fn is_interactive(&self) -> bool {
+        true
+    }
 }
 
 /// The user's web browser.

@@ -1,25 +1,28 @@
 //! `eectl auth login`: logs a user in and saves the login where the Python client finds it.
 
-use std::io::{self, BufRead as _, Write as _};
+mod console;
+
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::Args;
-use earthengine::credentials::LoginFile;
 use earthengine::credentials::login::{
-    LoginFlow, LoginMode, LoginOutcome, PromptFuture, SavedLogin, SystemBrowser, Terminal, Url,
+    LoginFlow, LoginMode, LoginOutcome, SavedLogin, SystemBrowser,
 };
+use earthengine::credentials::{AccountName, Accounts, LoginFile};
 use earthengine::token::HttpClient;
 use earthengine::token::internal::display_path;
 use earthengine::{Credentials, Environment, Remedy, Scopes, SecretString};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
 use crate::cli::Global;
+use crate::command::project::after_login;
 use crate::error::CliError;
 use crate::output::{
-    path_json, print, print_raw, print_status, print_status_json, warnings_as_json,
+    path_json, print, print_raw, print_status, strip_unsafe_chars, warnings_as_json,
 };
 use crate::style::json_line;
+use console::{Console, read_line};
 
 const SCOPE_PREFIX: &str = "https://www.googleapis.com/auth/";
 
@@ -51,7 +54,18 @@ pub(crate) struct Login {
     /// before the code
     #[arg(long, value_name = "V", requires = "authorization_code")]
     code_verifier: Option<String>,
+
+    /// Request the scopes openid and email, too, so that `eectl auth status` shows the address
+    #[arg(long)]
+    with_email: bool,
+
+    /// Do not go on to the project; without a terminal, login never does
+    #[arg(long)]
+    no_project: bool,
 }
+
+/// The scopes that reveal the user's email address.
+const EMAIL_SCOPES: [&str; 2] = ["openid", "email"];
 
 pub(crate) async fn run(global: &Global, login: &Login) -> Result<(), CliError> {
     if global.credentials.is_some() {
@@ -83,14 +97,20 @@ async fn log_in(global: &Global, login: &Login, mode: Option<LoginMode>) -> Resu
     let endpoints = environment.endpoints().map_err(|e| CliError::login(&e))?;
     let http = HttpClient::new(endpoints);
     let browser = SystemBrowser::new(&environment);
-    let store = LoginFile::open(&environment).map_err(|e| CliError::login(&e))?;
+    let account = super::account(global, &environment)?;
+    let accounts = Accounts::open(&environment).map_err(|e| CliError::login(&e))?;
+    let store = accounts.file(account.as_ref());
+    let active = accounts.active().ok().flatten();
     let mut flow = LoginFlow::new(environment, http)
-        .scopes(Scopes::new(&global.scopes))
+        .scopes(requested_scopes(global, login))
         .force(login.force)
         .quiet(global.quiet)
         .timeout(Duration::from_secs(login.timeout));
     if let Some(mode) = mode {
         flow = flow.mode(mode);
+    }
+    if let Some(name) = &account {
+        flow = flow.account(name.as_str());
     }
     let outcome = match &login.authorization_code {
         Some(code) => second_step(&flow, &store, login.code_verifier.as_deref(), code).await?,
@@ -98,14 +118,63 @@ async fn log_in(global: &Global, login: &Login, mode: Option<LoginMode>) -> Resu
     };
     if global.json {
         // The code verifier of a pending login must not be redacted.
-        return print_raw(json_line(as_json(&outcome, global)));
+        return print_raw(json_line(as_json(&outcome, global, login)));
     }
     if let (LoginOutcome::LoggedIn(saved), false) = (&outcome, global.quiet) {
         for warning in &saved.warnings {
             print_status(&format!("warning: {warning}\n    {}", warning.remedy));
         }
     }
-    print(render_text(&outcome, global))
+    print(render_text(&outcome, global, login))?;
+    if !global.quiet
+        && let Some(note) = account_note(&outcome, account.as_ref(), active.as_ref())
+    {
+        print_status(&note);
+    }
+    let is_logged_in = matches!(
+        outcome,
+        LoginOutcome::LoggedIn(_) | LoginOutcome::AlreadyLoggedIn(_)
+    );
+    match is_logged_in && !global.quiet {
+        true if goes_on(login) => after_login::run(global).await,
+        true => after_login::print_next(&store),
+        false => Ok(()),
+    }
+}
+
+/// Describes what the outcome means for the accounts, if it may not be what the user expects.
+fn account_note(
+    outcome: &LoginOutcome,
+    account: Option<&AccountName>,
+    active: Option<&AccountName>,
+) -> Option<String> {
+    match (outcome, account, active) {
+        (LoginOutcome::LoggedIn(_), None, Some(active)) => Some(format!(
+            "note: this login has no name; the account {active} is kept and no longer active\n    eectl auth switch {active}"
+        )),
+        (LoginOutcome::AlreadyLoggedIn(_), Some(name), active) if active != Some(name) => Some(
+            format!("note: {name} is not the active account\n    eectl auth switch {name}"),
+        ),
+        _ => None,
+    }
+}
+
+/// Returns whether the login goes on to the project: on a terminal, unless the user declines.
+fn goes_on(login: &Login) -> bool {
+    !login.no_project && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Returns the scopes of the command line; empty for the default ones.
+fn requested_scopes(global: &Global, login: &Login) -> Scopes {
+    let given = Scopes::new(&global.scopes);
+    if !login.with_email {
+        return given;
+    }
+    let own = match given.is_empty() {
+        true => Scopes::earth_engine(),
+        false => given,
+    };
+    Scopes::new(own.iter().chain(EMAIL_SCOPES))
 }
 
 /// Runs the first step of a login, which in most modes is the only one.
@@ -164,69 +233,7 @@ async fn secret_argument(argument: &str) -> SecretString {
     line.unwrap_or_else(|| String::new().into())
 }
 
-/// Prints what the login shows to the user: to standard error, as one JSON object per line with
-/// `--json`.
-struct Console {
-    quiet: bool,
-    json: bool,
-}
-
-impl Console {
-    fn new(global: &Global) -> Self {
-        Self {
-            quiet: global.quiet,
-            json: global.json,
-        }
-    }
-}
-
-impl Terminal for Console {
-    fn print(&self, text: &str) {
-        match (self.quiet, self.json) {
-            (true, _) => {}
-            (false, true) => print_status_json(json!({ "note": text })),
-            (false, false) => print_status(text),
-        }
-    }
-
-    fn show_url(&self, url: &Url, advice: &str) {
-        match (self.quiet, self.json) {
-            (_, true) => {
-                let page = json!({"url": url.as_str(), "advice": advice});
-                print_status_json(json!({ "page": page }));
-            }
-            (false, false) => print_status(&format!("\n    {url}\n\n{advice}")),
-            // The calling program reads the URL. If it has closed the pipe, the login times out.
-            (true, false) => drop(print_raw(format!("{url}\n"))),
-        }
-    }
-
-    fn prompt<'a>(&'a self, prompt: &'a str) -> PromptFuture<'a> {
-        if self.json {
-            print_status_json(json!({ "prompt": prompt.trim_end() }));
-        } else {
-            let mut stderr = io::stderr().lock();
-            // Standard error may be closed.
-            let _ = write!(stderr, "\n{prompt}").and_then(|()| stderr.flush());
-        }
-        Box::pin(read_line())
-    }
-}
-
-/// Reads a line of standard input on a detached thread, so that the login can be canceled.
-async fn read_line() -> io::Result<Option<SecretString>> {
-    let (line, read) = oneshot::channel();
-    std::thread::spawn(move || {
-        let mut text = String::new();
-        let result = io::stdin().lock().read_line(&mut text);
-        let result = result.map(|bytes| (bytes > 0).then(|| SecretString::from(text)));
-        // The login may have been canceled.
-        let _ = line.send(result);
-    });
-    read.await.unwrap_or(Ok(None))
-}
-
-fn as_json(outcome: &LoginOutcome, global: &Global) -> Value {
+fn as_json(outcome: &LoginOutcome, global: &Global, login: &Login) -> Value {
     match outcome {
         LoginOutcome::LoggedIn(saved) => {
             let mut json = json!({
@@ -239,6 +246,15 @@ fn as_json(outcome: &LoginOutcome, global: &Global) -> Value {
             });
             if let Some(expiry) = saved.expires_at {
                 json["expires_at"] = json!(expiry.to_rfc3339());
+            }
+            if let Some(name) = &saved.account {
+                json["account"] = json!(name.as_str());
+            }
+            if let Some(name) = &saved.previous_account {
+                json["previous_account"] = json!(name.as_str());
+            }
+            if let Some(email) = &saved.email {
+                json["email"] = json!(email);
             }
             json
         }
@@ -259,13 +275,13 @@ fn as_json(outcome: &LoginOutcome, global: &Global) -> Value {
             "outcome": "begun",
             "url": pending.url.as_str(),
             "code_verifier": pending.code_verifier.expose_secret(),
-            "command": second_command(global),
+            "command": second_command(global, login),
         }),
         _ => json!({"outcome": "not_needed"}),
     }
 }
 
-fn render_text(outcome: &LoginOutcome, global: &Global) -> String {
+fn render_text(outcome: &LoginOutcome, global: &Global, login: &Login) -> String {
     match outcome {
         LoginOutcome::LoggedIn(saved) => render_saved(saved),
         LoginOutcome::AlreadyLoggedIn(credentials) => render_existing(credentials),
@@ -273,16 +289,31 @@ fn render_text(outcome: &LoginOutcome, global: &Global) -> String {
             "Open this page in a browser, log in, and copy the code that it shows:\n\n    {}\n\n\
              Then run this command with the code. The login expires after 7 days.\n\n    {}\n",
             pending.url,
-            second_command(global)
+            second_command(global, login)
         ),
         _ => "no login needed: Application Default Credentials are always searched\n".into(),
     }
 }
 
 fn render_saved(saved: &SavedLogin) -> String {
+    let email = saved
+        .email
+        .as_ref()
+        .map(|email| format!(", {}", strip_unsafe_chars(email)));
+    let account = saved
+        .account
+        .as_ref()
+        .map(|name| match &saved.previous_account {
+            Some(previous) => {
+                format!("account       {name} (active; the previous login is kept as {previous})\n")
+            }
+            None => format!("account       {name} (active)\n"),
+        });
     let mut text = format!(
-        "logged in     {}\nsaved to      {}\nscopes        {}\n",
+        "logged in     {}{}\n{}saved to      {}\nscopes        {}\n",
         saved.mode.name(),
+        email.unwrap_or_default(),
+        account.unwrap_or_default(),
         display_path(&saved.path),
         short_names(&saved.granted)
     );
@@ -314,10 +345,19 @@ fn short_names(scopes: &Scopes) -> String {
     names.collect::<Vec<_>>().join(" ")
 }
 
-fn second_command(global: &Global) -> String {
+fn second_command(global: &Global, login: &Login) -> String {
+    let account = match &global.account {
+        Some(name) => format!(" --account={name}"),
+        None => String::new(),
+    };
+    let email = if login.with_email {
+        " --with-email"
+    } else {
+        ""
+    };
     let scopes = match global.scopes.as_slice() {
         [] => String::new(),
         scopes => format!(" --scopes={}", scopes.join(",")),
     };
-    format!("eectl auth login{scopes} --authorization-code=PASTE_THE_CODE_HERE")
+    format!("eectl auth login{account}{scopes}{email} --authorization-code=PASTE_THE_CODE_HERE")
 }

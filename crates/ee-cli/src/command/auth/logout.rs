@@ -2,7 +2,7 @@
 
 use clap::Args;
 use earthengine::Environment;
-use earthengine::credentials::{DiskTokenCache, LoginFile, RemovedFile, Revocation};
+use earthengine::credentials::{Accounts, DiskTokenCache, RemovedFile, Revocation};
 use earthengine::token::HttpClient;
 use earthengine::token::internal::display_path;
 use serde_json::json;
@@ -21,11 +21,12 @@ pub(crate) struct Logout {
 pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), CliError> {
     if global.credentials.is_some() {
         return Err(CliError::usage(
-            &"--credentials cannot be used with logout, which removes only Earth Engine's own file",
+            &"--credentials cannot be used with logout, which removes only saved logins",
         ));
     }
     let environment = Environment::current();
-    let store = LoginFile::open(&environment).map_err(|e| CliError::login(&e))?;
+    let name = super::account(global, &environment)?;
+    let accounts = Accounts::open(&environment).map_err(|e| CliError::login(&e))?;
     let mut emulator = None;
     let cache = DiskTokenCache::open(&environment).map_err(|e| CliError::login(&e))?;
     let (revocation, removed) = if logout.revoke {
@@ -35,10 +36,14 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), CliError
         let endpoints = environment.endpoints().map_err(|e| CliError::login(&e))?;
         emulator = endpoints.emulator_address();
         let http = HttpClient::new(endpoints);
-        let (revocation, removed) = store.revoke(&http).await.map_err(|e| CliError::login(&e))?;
+        let (revocation, removed) = accounts
+            .revoke(name.as_ref(), &http)
+            .await
+            .map_err(|e| CliError::login(&e))?;
         (Some(revocation), removed)
     } else {
-        (None, store.remove().map_err(|e| CliError::login(&e))?)
+        let removed = accounts.remove(name.as_ref());
+        (None, removed.map_err(|e| CliError::login(&e))?)
     };
     // Cached tokens of the login stay valid for up to an hour.
     if let Some(cache) = cache
@@ -52,11 +57,19 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), CliError
             display_path(target)
         ));
     }
-    let path = store.path();
+    let file = accounts.file(name.as_ref());
+    let path = file.path();
+    if !global.quiet {
+        print_remaining(&accounts);
+    }
     if global.json {
         let mut json = json!({"path": path_json(path), "removed": removed.existed});
         if let Some(revocation) = &revocation {
-            json["revocation"] = json!(name(revocation));
+            json["revocation"] = json!(revocation_name(revocation));
+        }
+        if !removed.also_removed.is_empty() {
+            let paths = removed.also_removed.iter();
+            json["also_removed"] = paths.map(|path| path_json(path)).collect();
         }
         if let Some(address) = emulator {
             json["emulator"] = json!(address.to_string());
@@ -75,7 +88,25 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), CliError
     ))
 }
 
-fn name(revocation: &Revocation) -> &'static str {
+/// Names the accounts that remain, if none of them is active now.
+fn print_remaining(accounts: &Accounts) {
+    let Ok(list) = accounts.list() else {
+        return;
+    };
+    if list.iter().any(|account| account.is_active) {
+        return;
+    }
+    let names = list.iter().filter_map(|account| account.name.as_ref());
+    let names: Vec<&str> = names.map(|name| name.as_str()).collect();
+    if let [first, ..] = &*names {
+        print_status(&format!(
+            "note: no account is active now; the other accounts are {}\n    eectl auth switch {first}",
+            names.join(", ")
+        ));
+    }
+}
+
+fn revocation_name(revocation: &Revocation) -> &'static str {
     match revocation {
         Revocation::Revoked => "revoked",
         Revocation::AlreadyEnded => "already_ended",
@@ -97,7 +128,12 @@ fn render_text(
         _ => String::new(),
     };
     if removed.existed {
-        format!("{revoked}removed       {path}\n")
+        let copies = removed.also_removed.iter();
+        let copies = copies.map(|path| format!("              {}\n", display_path(path)));
+        format!(
+            "{revoked}removed       {path}\n{}",
+            copies.collect::<String>()
+        )
     } else {
         format!("{revoked}not found     {path}\n")
     }

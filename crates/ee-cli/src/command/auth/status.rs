@@ -1,7 +1,8 @@
 //! `eectl auth status`: shows the credentials, their account and the scopes of their token.
 
-use earthengine::LoginStatus;
+use earthengine::credentials::{Accounts, CredentialKind, CredentialSource};
 use earthengine::token::internal::display_path;
+use earthengine::{Environment, LoginStatus};
 use serde_json::{Value, json};
 
 use super::expires_at;
@@ -14,16 +15,36 @@ pub(crate) async fn run(global: &Global) -> Result<(), CliError> {
         .login_status()
         .await
         .map_err(|error| CliError::new(&error, Phase::Init))?;
+    let account = account(global, &status);
     if global.json {
-        return print_json(&as_json(&status));
+        return print_json(&as_json(&status, account.as_deref()));
     }
     if !global.quiet {
         warn(&status.warnings);
     }
-    print(render_text(&status))
+    print(render_text(&status, account.as_deref()))
 }
 
-fn as_json(status: &LoginStatus) -> Value {
+/// Returns the name of the account that is used, if it has one.
+fn account(global: &Global, status: &LoginStatus) -> Option<String> {
+    let environment = Environment::current();
+    let name = match status.found.credentials.source() {
+        CredentialSource::Account => super::account(global, &environment).ok()?,
+        CredentialSource::EarthEngineFile => Accounts::open(&environment).ok()?.active().ok()?,
+        _ => None,
+    };
+    name.map(|name| name.as_str().to_owned())
+}
+
+const NO_ADDRESS: &str =
+    "email address unknown; to show it, log in with `eectl auth login --with-email --force`";
+
+/// Whether the credential is a login of this command, which may not tell whose it is.
+fn is_user_login(kind: CredentialKind) -> bool {
+    kind == CredentialKind::EarthEngineFile
+}
+
+fn as_json(status: &LoginStatus, account: Option<&str>) -> Value {
     let credentials = &status.found.credentials;
     let mut credential = json!({
         "kind": credentials.kind().as_str(),
@@ -34,6 +55,9 @@ fn as_json(status: &LoginStatus) -> Value {
     }
     if let Some(principal) = &status.principal {
         credential["principal"] = json!(principal);
+    }
+    if let Some(name) = account {
+        credential["account"] = json!(name);
     }
     if let Some(project) = credentials.quota_project() {
         credential["quota_project"] = json!(project);
@@ -59,7 +83,7 @@ fn as_json(status: &LoginStatus) -> Value {
     })
 }
 
-fn render_text(status: &LoginStatus) -> String {
+fn render_text(status: &LoginStatus, account: Option<&str>) -> String {
     let credentials = &status.found.credentials;
     let mut text = String::new();
     let mut line =
@@ -72,8 +96,12 @@ fn render_text(status: &LoginStatus) -> String {
             None => credentials.source().to_string(),
         },
     );
-    if let Some(principal) = &status.principal {
-        line("account", principal);
+    match (&status.principal, account) {
+        (Some(principal), Some(name)) => line("account", &format!("{principal} ({name})")),
+        (Some(principal), None) => line("account", principal),
+        (None, Some(name)) => line("account", &format!("{name} ({NO_ADDRESS})")),
+        (None, None) if is_user_login(credentials.kind()) => line("account", NO_ADDRESS),
+        (None, None) => {}
     }
     if let Some(project) = credentials.quota_project() {
         line("quota project", project);

@@ -37,6 +37,10 @@ struct User {
     /// Lines that the user pastes before the address of the last page of a browser on another
     /// machine. Other prompts are for codes.
     pastes_addresses: Mutex<Option<Vec<&'static str>>>,
+    /// Lines that the user pastes before the code.
+    wrong_codes: Mutex<Vec<&'static str>>,
+    /// Whether prompts are answered by a script.
+    is_script: bool,
 }
 
 impl Terminal for User {
@@ -58,11 +62,24 @@ impl Terminal for User {
                 Some(Some(line)) => return Ok(Some(line.into())),
                 Some(None) => return Ok(Some(address_of_last_page(page.unwrap()).await)),
             }
+            if let Some(code) = self.wrong_codes.lock().unwrap().pop() {
+                return Ok(Some(code.into()));
+            }
             Ok(match page {
                 Some(page) if self.pastes => Some(code_shown_at(page).await),
                 _ => None,
             })
         })
+    }
+
+    fn is_interactive(&self) -> bool {
+        !self.is_script
+    }
+}
+
+impl User {
+    fn printed(&self) -> String {
+        self.printed.lock().unwrap().join("\n")
     }
 }
 
@@ -336,7 +353,8 @@ fn scope_granted_under_its_longer_name_is_saved() {
     let requested = Scopes::new(["earthengine", "email", "drive"]);
     let granted = Scopes::new(["userinfo.email", "openid", "earthengine"]);
     let stored = granted_of(&requested, &granted);
-    assert_eq!(stored, Scopes::new(["earthengine", "email"]));
+    // The Python client compares the saved scopes with those of a response.
+    assert_eq!(stored, Scopes::new(["earthengine", "userinfo.email"]));
 }
 
 #[test]
@@ -733,4 +751,111 @@ async fn concurrent_logins_succeed_and_one_is_saved() {
     machine.check_login_works().await;
     let names = fs::read_dir(machine.path().parent().unwrap()).unwrap();
     assert_eq!(names.count(), 2, "the file and its lock");
+}
+
+#[tokio::test]
+async fn wrong_code_is_requested_again() {
+    let machine = Machine::new().await;
+    *machine.user.wrong_codes.lock().unwrap() = vec!["4/0other", "4/0wrong"];
+    machine.saved(&machine.flow("notebook")).await;
+    let printed = machine.user.printed();
+    assert_eq!(printed.matches("paste it again").count(), 2, "{printed}");
+    assert!(!printed.contains("4/0"), "{printed}");
+    machine.check_login_works().await;
+}
+
+#[tokio::test]
+async fn third_wrong_code_ends_the_login() {
+    let machine = Machine::new().await;
+    *machine.user.wrong_codes.lock().unwrap() = vec!["4/0d", "4/0c", "4/0b", "4/0a"];
+    let error = machine.error(&machine.flow("notebook")).await;
+    assert_eq!(error.kind(), ErrorKind::LoginFailed);
+    assert_eq!(machine.user.wrong_codes.lock().unwrap().len(), 1);
+    assert!(!machine.path().exists());
+}
+
+#[tokio::test]
+async fn wrong_code_of_a_script_ends_the_login() {
+    let mut machine = Machine::new().await;
+    machine.user.is_script = true;
+    *machine.user.wrong_codes.lock().unwrap() = vec!["4/0wrong"];
+    let error = machine.error(&machine.flow("notebook")).await;
+    assert_eq!(error.kind(), ErrorKind::LoginFailed);
+    assert!(!machine.user.printed().contains("again"));
+}
+
+#[tokio::test]
+async fn end_of_input_after_a_wrong_code_reports_the_code() {
+    let mut machine = Machine::new().await;
+    machine.user.pastes = false;
+    *machine.user.wrong_codes.lock().unwrap() = vec!["4/0wrong"];
+    let error = machine.error(&machine.flow("notebook")).await;
+    assert_eq!(error.kind(), ErrorKind::LoginFailed);
+}
+
+#[tokio::test]
+async fn rejected_address_is_requested_again() {
+    let mut machine = Machine::new().await;
+    machine.user.browses = false;
+    *machine.user.pastes_addresses.lock().unwrap() = Some(Vec::new());
+    let failing = ee_emulator::Fault::status(400)
+        .body(r#"{"error": "invalid_grant", "error_description": "Malformed auth code."}"#);
+    machine.emulator.fault("oauth2.googleapis.com", failing);
+    machine.saved(&machine.flow("localhost:0")).await;
+    let printed = machine.user.printed();
+    assert!(printed.contains("was rejected"), "{printed}");
+    assert!(printed.contains("paste it again"), "{printed}");
+    machine.check_login_works().await;
+}
+
+#[tokio::test]
+async fn rejection_that_no_other_code_helps_is_not_repeated() {
+    let mut machine = Machine::new().await;
+    machine.user.browses = false;
+    *machine.user.pastes_addresses.lock().unwrap() = Some(Vec::new());
+    let failing = ee_emulator::Fault::status(401).body(
+        r#"{"error": "invalid_client", "error_description": "The OAuth client was deleted."}"#,
+    );
+    machine.emulator.fault("oauth2.googleapis.com", failing);
+    let error = machine.error(&machine.flow("localhost:0")).await;
+    assert_eq!(error.kind(), ErrorKind::LoginFailed);
+    assert!(!machine.user.printed().contains("again"));
+}
+
+#[tokio::test]
+async fn login_to_an_account_makes_it_active_and_keeps_others() {
+    let machine = Machine::new().await;
+    let flow = |name: &str| machine.flow("localhost:0").account(name);
+    let unnamed = machine.saved(&machine.flow("localhost:0")).await;
+    assert_eq!((unnamed.account, unnamed.previous_account), (None, None));
+    let saved = machine.saved(&flow("work")).await;
+    assert_eq!(saved.account.as_ref().unwrap().as_str(), "work");
+    assert_eq!(saved.previous_account.unwrap().as_str(), "default");
+    assert!(saved.path.ends_with("credentials.accounts/work"));
+    assert_eq!(saved.warnings, []);
+    // Its own login is reused, and the active one is not mistaken for another account's.
+    let again = machine.run(&flow("work")).await.unwrap();
+    assert!(matches!(again, LoginOutcome::AlreadyLoggedIn(_)));
+    let saved = machine.saved(&flow("home")).await;
+    assert_eq!(saved.previous_account.unwrap().as_str(), "work");
+    machine.check_login_works().await;
+
+    let error = machine.error(&flow("../work")).await;
+    assert_eq!(error.kind(), ErrorKind::InvalidOptions);
+}
+
+#[tokio::test]
+async fn login_with_the_email_scope_names_its_account() {
+    let machine = Machine::new().await;
+    let scopes = Scopes::new(["earthengine", "openid", "email"]);
+    let saved = machine
+        .saved(&machine.flow("localhost:0").scopes(scopes))
+        .await;
+    assert_eq!(saved.email.as_deref(), Some("jane@example.com"));
+    let scopes = machine.file()["scopes"].clone();
+    assert_eq!(scopes[1], "openid", "{scopes}");
+    let minimal = machine
+        .saved(&machine.flow("localhost:0").force(true))
+        .await;
+    assert_eq!(minimal.email, None);
 }

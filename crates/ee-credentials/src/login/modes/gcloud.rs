@@ -17,6 +17,7 @@ use crate::input::json::JsonObject;
 use crate::input::location::Location;
 use crate::input::path_setting::PathSetting;
 use crate::kinds::authorized_user::AuthorizedUserFile;
+use crate::kinds::user_login::email_of;
 use crate::login::authorization::{Client, TokenGrant};
 use crate::login::pkce::nonce;
 use crate::login::session::{SavedLogin, Session};
@@ -156,6 +157,7 @@ async fn granted(
         access_token: response.access_token,
         refresh_token: Some(refresh_token),
         scopes,
+        email: response.id_token.as_ref().and_then(email_of),
     })
 }
 

@@ -5,14 +5,14 @@ use std::future::pending;
 
 use ee_token::SecretString;
 
-use crate::Error;
 use crate::login::authorization::{
-    AuthorizationRequest, AuthorizationResponse, Client, CodeExchange, denied,
+    AuthorizationRequest, AuthorizationResponse, Client, CodeExchange, denied, is_wrong_code,
 };
 use crate::login::loopback::{DONE, FAILED, Loopback, Port};
 use crate::login::pkce::nonce;
 use crate::login::session::{SavedLogin, Session};
 use crate::login::{Browser, LoginMode, Terminal};
+use crate::{Error, ErrorKind};
 
 /// The port of the Python client, which firewalls and containers may be configured for.
 const DEFAULT_PORT: u16 = 8085;
@@ -20,6 +20,8 @@ const DEFAULT_PORT: u16 = 8085;
 /// How many lines are read that are not the address of the page. Input without an end would never
 /// be one.
 const MAX_PASTES: u32 = 20;
+/// How many codes are tried.
+const MAX_CODES: u32 = 3;
 
 pub(crate) async fn run(
     session: &Session,
@@ -49,18 +51,35 @@ pub(crate) async fn run(
     let prompts = !opened && !session.quiet;
     terminal.show_url(&url, &advice(opened, prompts, number));
 
-    let received = async {
-        tokio::select! {
-            received = callback.response() => received.map(|(response, page)| (response, Some(page))),
-            response = pasted(terminal, &state, &redirect_uri), if prompts => Ok((response, None)),
+    for attempts in (0..MAX_CODES).rev() {
+        let received = async {
+            tokio::select! {
+                received = callback.response() => received.map(|(response, page)| (response, Some(page))),
+                response = pasted(terminal, &state, &redirect_uri), if prompts => Ok((response, None)),
+            }
+        };
+        let (response, page) = session.wait(received).await?;
+        let was_pasted = page.is_none();
+        let saved = finish(session, port, response, &client, &redirect_uri, &verifier).await;
+        if let Some(page) = page {
+            page.show(if saved.is_ok() { DONE } else { FAILED }).await;
         }
-    };
-    let (response, page) = session.wait(received).await?;
-    let saved = finish(session, port, response, &client, &redirect_uri, &verifier).await;
-    if let Some(page) = page {
-        page.show(if saved.is_ok() { DONE } else { FAILED }).await;
+        match saved {
+            Err(error)
+                if was_pasted
+                    && attempts > 0
+                    && terminal.is_interactive()
+                    && is_wrong_code(&error) =>
+            {
+                terminal.print(&format!(
+                    "{error}\nCopy the whole address of the page, and paste it again. If it is rejected again, open the URL above and log in again."
+                ));
+            }
+            saved => return saved,
+        }
     }
-    saved
+    // The last attempt returns.
+    Err(Error::new(ErrorKind::LoginFailed, "no code was accepted"))
 }
 
 fn advice(opened: bool, prompts: bool, port: u16) -> String {

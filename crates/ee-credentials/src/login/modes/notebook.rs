@@ -10,7 +10,7 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::login::authorization::{Client, CodeExchange};
+use crate::login::authorization::{Client, CodeExchange, TokenGrant, is_wrong_code};
 use crate::login::pkce::{challenge, nonce};
 use crate::login::session::{SavedLogin, Session, is_blank};
 use crate::login::{Browser, LoginMode, Terminal};
@@ -20,6 +20,8 @@ use crate::{Error, ErrorKind};
 const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
 /// How often to prompt for the code.
 const MAX_PROMPTS: usize = 3;
+/// How many codes are tried.
+const MAX_CODES: u32 = 3;
 
 /// A notebook login that awaits its code.
 #[derive(Debug, Clone)]
@@ -47,8 +49,33 @@ pub(crate) async fn run(
         &login.url,
         "Open the URL in a browser on any machine, log in, and paste the code that the page shows. The login expires after 7 days.",
     );
-    let code = session.wait(prompt_for_code(terminal)).await?;
-    finish(session, &login.code_verifier, &code).await
+    let verifier = Verifier::parse(&login.code_verifier)?;
+    let mut client = None;
+    let mut rejected: Option<Error> = None;
+    for attempts in (0..MAX_CODES).rev() {
+        let code = match session.wait(prompt_for_code(terminal)).await {
+            Ok(code) => code,
+            // The input has ended after a wrong code.
+            Err(error) if error.kind() == ErrorKind::LoginUnavailable => {
+                return Err(rejected.unwrap_or(error));
+            }
+            Err(error) => return Err(error),
+        };
+        let error = match exchange(session, &verifier, &mut client, &code).await {
+            Ok(granted) => return save(session, granted).await,
+            Err(error) => error,
+        };
+        // The page has not created the client yet if the user pasted something else.
+        let may_be_wrong = client.is_none() && error.kind() == ErrorKind::LoginFailed;
+        if attempts == 0 || !terminal.is_interactive() || !(may_be_wrong || is_wrong_code(&error)) {
+            return Err(error);
+        }
+        terminal.print(&format!(
+            "{error}\nCopy the whole code that the page shows, and paste it again."
+        ));
+        rejected = Some(error);
+    }
+    Err(rejected.unwrap_or_else(no_input))
 }
 
 pub(crate) fn begin(session: &Session) -> Result<NotebookLogin, Error> {
@@ -149,10 +176,29 @@ pub(crate) async fn finish(
                 .with_remedy(Remedy::new("Enter the code that the page shows.")),
         );
     }
-    let (client, scopes) = match &verifier.fetch {
-        Some((id, client_verifier)) => fetch(session, id, client_verifier).await?,
-        None => (Client::earth_engine(), None),
+    let granted = exchange(session, &verifier, &mut None, code).await?;
+    save(session, granted).await
+}
+
+/// An OAuth client, and the scopes if the user changed them on the page.
+type FetchedClient = (Client, Option<Scopes>);
+
+/// What a code was exchanged for, the scopes that it was requested with, and its client.
+type Granted = (TokenGrant, Scopes, Client);
+
+/// Exchanges a code. The client is fetched unless an earlier attempt has done so.
+async fn exchange(
+    session: &Session,
+    verifier: &Verifier,
+    fetched: &mut Option<FetchedClient>,
+    code: &SecretString,
+) -> Result<Granted, Error> {
+    let (client, scopes) = match (&*fetched, &verifier.fetch) {
+        (Some(fetched), _) => fetched.clone(),
+        (None, Some((id, client_verifier))) => fetch(session, id, client_verifier).await?,
+        (None, None) => (Client::earth_engine(), None),
     };
+    *fetched = Some((client.clone(), scopes.clone()));
     let requested = scopes.unwrap_or_else(|| session.requested_scopes());
     let granted = CodeExchange {
         code: &code.expose_secret().trim().into(),
@@ -163,6 +209,11 @@ pub(crate) async fn finish(
     }
     .exchange(&session.http)
     .await?;
+    Ok((granted, requested, client))
+}
+
+async fn save(session: &Session, granted: Granted) -> Result<SavedLogin, Error> {
+    let (granted, requested, client) = granted;
     session
         .save(LoginMode::Notebook, granted, &requested, &client, None)
         .await
@@ -173,7 +224,7 @@ async fn fetch(
     session: &Session,
     request_id: &str,
     client_verifier: &SecretString,
-) -> Result<(Client, Option<Scopes>), Error> {
+) -> Result<FetchedClient, Error> {
     let mut url = session.http.endpoints().url(Endpoint::NotebookAuth).clone();
     let path = format!("{}/fetch", url.path());
     url.set_path(&path);
@@ -210,7 +261,7 @@ pub(crate) fn read(
     body: &[u8],
     client_verifier: &SecretString,
     host: &str,
-) -> Result<(Client, Option<Scopes>), Error> {
+) -> Result<FetchedClient, Error> {
     let invalid = || no_client(&format!("the response of {host} is invalid"));
     // serde's own message could quote the client's secret.
     let response: FetchResponse = serde_json::from_slice(body).map_err(|_| invalid())?;

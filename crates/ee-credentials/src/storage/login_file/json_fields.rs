@@ -46,6 +46,17 @@ impl Fields {
         self.0.remove(name).is_some()
     }
 
+    /// Adds the keys of another object that this one lacks. Returns `false` if a key has another
+    /// value in it.
+    pub(crate) fn add_missing(&mut self, other: Self) -> bool {
+        let mut agree = true;
+        for (name, value) in other.0 {
+            let own = self.0.entry(name).or_insert_with(|| value.clone());
+            agree &= *own == value;
+        }
+        agree
+    }
+
     /// Returns whether a key has a value other than `null` and `""`.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0
@@ -104,6 +115,18 @@ mod tests {
         }
         assert_eq!(*Fields::parse(&written).unwrap().to_json(), *written);
         assert_eq!(*Fields::default().to_json(), "{\n}\n");
+    }
+
+    #[test]
+    fn missing_keys_are_added_and_others_kept() {
+        let parse = |text| Fields::parse(text).unwrap();
+        let mut fields = parse(r#"{"a": 1}"#);
+        assert!(fields.add_missing(parse(r#"{"a": 1, "b": 2}"#)));
+        assert!(!fields.add_missing(parse(r#"{"a": 3, "c": 4}"#)));
+        assert_eq!(
+            *fields.to_json(),
+            *parse(r#"{"a": 1, "b": 2, "c": 4}"#).to_json()
+        );
     }
 
     #[test]

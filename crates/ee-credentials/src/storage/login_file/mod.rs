@@ -1,6 +1,7 @@
 //! Earth Engine's own credentials file, shared with the Python client. It is replaced atomically,
 //! readable only by its owner and locked by its writers, and unknown keys are kept.
 
+pub(crate) mod accounts;
 pub(crate) mod json_fields;
 
 #[cfg(fuzzing)]
@@ -103,16 +104,21 @@ pub struct RemovedFile {
     pub existed: bool,
     /// The target of the path, if it was a symbolic link. The target still exists.
     pub symlink_target: Option<PathBuf>,
+    /// Other files with the same login that were removed: [`Accounts`](crate::Accounts) keeps a copy
+    /// of the active account.
+    pub also_removed: Vec<PathBuf>,
 }
 
 impl fmt::Debug for RemovedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths: Vec<_> = self.also_removed.iter().map(|p| display_path(p)).collect();
         f.debug_struct("RemovedFile")
             .field("existed", &self.existed)
             .field(
                 "symlink_target",
                 &self.symlink_target.as_deref().map(display_path),
             )
+            .field("also_removed", &paths)
             .finish()
     }
 }
@@ -426,12 +432,14 @@ impl LoginFile {
             Ok(RemovedFile {
                 existed: true,
                 symlink_target,
+                also_removed: Vec::new(),
             })
         })?;
         self.remove_verifier();
         Ok(removed.unwrap_or(RemovedFile {
             existed: false,
             symlink_target: None,
+            also_removed: Vec::new(),
         }))
     }
 

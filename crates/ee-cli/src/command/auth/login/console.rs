@@ -1,0 +1,85 @@
+//! The terminal of a login.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use earthengine::SecretString;
+use earthengine::credentials::login::{PromptFuture, Terminal, Url};
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::cli::Global;
+use crate::link::link;
+use crate::output::{print_raw, print_status, print_status_json};
+use crate::style::write_stderr;
+
+/// Prints what the login shows to the user: to standard error, as one JSON object per line with
+/// `--json`.
+pub(super) struct Console {
+    quiet: bool,
+    json: bool,
+}
+
+impl Console {
+    pub(super) fn new(global: &Global) -> Self {
+        Self {
+            quiet: global.quiet,
+            json: global.json,
+        }
+    }
+}
+
+impl Terminal for Console {
+    fn print(&self, text: &str) {
+        match (self.quiet, self.json) {
+            (true, _) => {}
+            (false, true) => print_status_json(json!({ "note": text })),
+            (false, false) => print_status(text),
+        }
+    }
+
+    fn show_url(&self, url: &Url, advice: &str) {
+        match (self.quiet, self.json) {
+            (_, true) => {
+                let page = json!({"url": url.as_str(), "advice": advice});
+                print_status_json(json!({ "page": page }));
+            }
+            (false, false) => {
+                write_stderr(&format!(
+                    "\n    {}\n\n",
+                    link(url.as_str(), &std::io::stderr())
+                ));
+                print_status(advice);
+            }
+            // The calling program reads the URL. If it has closed the pipe, the login times out.
+            (true, false) => drop(print_raw(format!("{url}\n"))),
+        }
+    }
+
+    fn prompt<'a>(&'a self, prompt: &'a str) -> PromptFuture<'a> {
+        if self.json {
+            print_status_json(json!({ "prompt": prompt.trim_end() }));
+        } else {
+            let mut stderr = io::stderr().lock();
+            // Standard error may be closed.
+            let _ = write!(stderr, "\n{prompt}").and_then(|()| stderr.flush());
+        }
+        Box::pin(read_line())
+    }
+
+    fn is_interactive(&self) -> bool {
+        io::stdin().is_terminal()
+    }
+}
+
+/// Reads a line of standard input on a detached thread, so that the login can be canceled.
+pub(super) async fn read_line() -> io::Result<Option<SecretString>> {
+    let (line, read) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        let result = io::stdin().lock().read_line(&mut text);
+        let result = result.map(|bytes| (bytes > 0).then(|| SecretString::from(text)));
+        // The login may have been canceled.
+        let _ = line.send(result);
+    });
+    read.await.unwrap_or(Ok(None))
+}
