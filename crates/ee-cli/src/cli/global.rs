@@ -16,12 +16,7 @@ pub(crate) struct Global {
     pub(crate) credentials: Option<PathBuf>,
 
     /// Use this account, which `eectl auth login --account NAME` creates
-    #[arg(
-        long,
-        global = true,
-        value_name = "NAME",
-        conflicts_with = "credentials"
-    )]
+    #[arg(long, global = true, value_name = "NAME")]
     pub(crate) account: Option<String>,
 
     /// Impersonate this service account

@@ -39,8 +39,15 @@ pub(crate) fn account(
     name.map_err(|error| CliError::login(&error))
 }
 
-/// Validates the name of `--account`.
+/// Validates the name of `--account`. clap does not notice a conflict of options before and after
+/// the command.
 pub(crate) fn check_account(global: &Global) -> Result<(), CliError> {
+    if global.account.is_some() && global.credentials.is_some() {
+        return Err(CliError::usage_with_remedy(
+            "--account and --credentials are given, and only one of them can be used",
+            Remedy::new("Omit one of them.").command("eectl auth list"),
+        ));
+    }
     account(global, &Environment::empty()).map(|_| ())
 }
 
