@@ -14,7 +14,7 @@ use ee_test_support::canaries::{Canaries, Leak};
 use super::*;
 
 /// Every command with its arguments. A command that is missing here fails a test.
-pub(crate) const COMMANDS: [(&str, &[&str]); 22] = [
+pub(crate) const COMMANDS: [(&str, &[&str]); 24] = [
     ("init", &[]),
     ("auth login", &["--mode=notebook", "--quiet", "--force"]),
     ("auth list", &[]),

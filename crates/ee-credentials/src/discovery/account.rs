@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn restricted_search_uses_a_named_account_only_if_logins_are_allowed() {
+    async fn restricted_search_uses_an_account_if_logins_are_allowed() {
         let (_home, environment) = machine();
         let named = environment.with_var(ACCOUNT, "work");
         let only = |source: &str| {
