@@ -457,7 +457,8 @@ impl Emulator {
             .insert(name.to_owned(), asset);
     }
 
-    /// Adds an asset with these fields of the API, such as `type`, `sizeBytes` and `properties`.
+    /// Adds an asset with these fields of the API, such as `type`, `sizeBytes` and `properties`. The
+    /// pixels of an image with `bands` are a checkerboard in each band.
     pub fn put_asset_fields(
         &self,
         name: &str,

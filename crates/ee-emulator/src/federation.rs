@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use crate::x509::{self, Certificate};
-use crate::{EmulatorClock, RsaKey, random};
+use crate::x509::Certificate;
+use crate::{EmulatorClock, RsaKey, jwt, random};
 
 /// What a provider trusts.
 #[derive(Clone)]
@@ -59,21 +57,15 @@ impl OidcProvider {
     /// token.
     pub fn subject_token_expiring_in(&self, subject: &str, seconds: i64) -> String {
         let expires = self.clock.now().timestamp().saturating_add(seconds);
-        let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!(
-            "{}.{}",
-            part(json!({"alg": "RS256", "typ": "JWT", "kid": KEY_ID})),
-            part(json!({
-                "iss": self.issuer,
-                "sub": subject,
-                "aud": self.audience,
-                "iat": expires - 3600,
-                "exp": expires,
-                "jti": random::hex(8),
-            })),
-        );
-        let signature = x509::sign(&self.key, signed.as_bytes());
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+        let claims = json!({
+            "iss": self.issuer,
+            "sub": subject,
+            "aud": self.audience,
+            "iat": expires - 3600,
+            "exp": expires,
+            "jti": random::hex(8),
+        });
+        jwt::encode(&self.key, KEY_ID, &claims)
     }
 
     /// Returns the IAM principal of a subject, for

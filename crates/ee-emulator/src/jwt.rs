@@ -1,12 +1,13 @@
-//! Parsing and validation of JWTs signed by service accounts (RFC 7519, RFC 7523).
+//! JWTs (RFC 7519): validation of those of clients (RFC 7523), and encoding.
 
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use crate::x509::sign;
 use crate::{RsaKey, ServiceIdentity};
 
 /// The maximum lifetime of an assertion, in seconds.
@@ -90,6 +91,27 @@ impl<'a> Jwt<'a> {
         let expires = self.claims.get("exp").and_then(Value::as_i64);
         expires.is_some_and(|expires| expires <= now.timestamp())
     }
+}
+
+/// Returns a JWT with these claims, signed with RS256.
+pub(crate) fn encode(key: &RsaKey, key_id: &str, claims: &Value) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let header = json!({"alg": "RS256", "typ": "JWT", "kid": key_id});
+    let signed = format!("{}.{}", part(&header), part(claims));
+    let signature = URL_SAFE_NO_PAD.encode(sign(key, signed.as_bytes()));
+    format!("{signed}.{signature}")
+}
+
+/// Returns the public key as a JSON Web Key (RFC 7517).
+pub(crate) fn public_key(key: &RsaKey, key_id: &str) -> Value {
+    json!({
+        "kty": "RSA",
+        "alg": "RS256",
+        "use": "sig",
+        "kid": key_id,
+        "n": URL_SAFE_NO_PAD.encode(key.modulus()),
+        "e": URL_SAFE_NO_PAD.encode(key.exponent()),
+    })
 }
 
 fn object(part: &str) -> Option<Map<String, Value>> {

@@ -45,11 +45,11 @@
 //! | host | paths |
 //! |---|---|
 //! | `oauth2.googleapis.com` | `/token` (JWT, refresh token, authorization code), `/tokeninfo`, `/revoke` |
-//! | `www.googleapis.com` | `/oauth2/v4/token`, the legacy URL of the token endpoint |
+//! | `www.googleapis.com` | `/oauth2/v4/token`, the legacy URL of the token endpoint; `/oauth2/v1/certs`, `/oauth2/v3/certs`: the keys of ID tokens |
 //! | `accounts.google.com` | `/o/oauth2/auth`, `/o/oauth2/v2/auth`: the consent page |
 //! | `code.earthengine.google.com` | `/client-auth`, `/client-auth/fetch`: the login page for notebooks |
-//! | `earthengine.googleapis.com`, `earthengine-highvolume.googleapis.com` | `/$discovery/rest`, `/v1/projects/P/config`, `…/algorithms`, `…/value:compute`, assets, operations, exports, pixels, maps, thumbnails, features, `/batch` |
-//! | `iamcredentials.googleapis.com` | `/v1/projects/-/serviceAccounts/EMAIL:generateAccessToken` |
+//! | `earthengine.googleapis.com`, `earthengine-highvolume.googleapis.com` | `/$discovery/rest`, `/v1/projects/P/config`, `…/algorithms`, `…/value:compute`, assets, operations, exports, pixels, maps, thumbnails, features, `/batch`; `/v1alpha/…/assets/…` as GDAL reads images |
+//! | `iamcredentials.googleapis.com` | `/v1/projects/-/serviceAccounts/EMAIL:generateAccessToken`, `:generateIdToken`, `:signBlob` |
 //! | `cloudresourcemanager.googleapis.com` | `/v3/projects:search`, `/v1/projects/P` |
 //! | `sts.googleapis.com` | `/v1/oauthtoken`: token refresh for workforce users; `/v1/introspect`: token introspection |
 //! | `service-identity.gdch.test` | `/authenticate`: a token server of Google Distributed Cloud, with a fictitious name |

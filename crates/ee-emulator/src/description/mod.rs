@@ -4,8 +4,8 @@
 //! The description is in `v1.json`. Its facts are public: methods, paths, fields and enums are
 //! those of the API client in the npm package `@google/earthengine`; the types of scalars, query
 //! parameters, required and exclusive fields are from Google's reference of the REST API. It has
-//! the 51 methods of the reference, `image:importExternal`, which only the clients know, and the
-//! two methods of version v1alpha that Google's command-line tool calls.
+//! the 51 methods of the reference, `image:importExternal`, which only the clients know, and five
+//! methods of version v1alpha: two that Google's command-line tool calls, and three of GDAL's drivers.
 //!
 //! In the file, a type is the name of a scalar, an enum or a message. `[T]` is a list of `T`, `{T}`
 //! a map from strings to `T`, and `T!` a required field.
@@ -181,7 +181,7 @@ mod tests {
             .methods()
             .filter(|(id, method)| id.starts_with("projects.") && !method.undocumented);
         assert_eq!(documented.count(), 51);
-        assert_eq!(description.methods().count(), 54);
+        assert_eq!(description.methods().count(), 57);
         let fields = description.schemas.values().flatten();
         let queries = description
             .methods

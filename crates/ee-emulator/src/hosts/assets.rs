@@ -21,6 +21,7 @@ pub(super) enum Verb {
     Get,
     List,
     ListFeatures,
+    ListImages,
     Create,
     Update,
     Delete,
@@ -40,6 +41,7 @@ impl Verb {
             "delete" => Self::Delete,
             "listAssets" => Self::List,
             "listFeatures" => Self::ListFeatures,
+            "listImages" => Self::ListImages,
             "copy" => Self::Copy,
             "move" => Self::Move,
             "getIamPolicy" => Self::GetIamPolicy,
@@ -55,6 +57,7 @@ impl Verb {
             Self::Get
                 | Self::List
                 | Self::ListFeatures
+                | Self::ListImages
                 | Self::GetIamPolicy
                 | Self::TestIamPermissions
         )
@@ -80,6 +83,7 @@ pub(super) fn handle(
         Verb::Get => Ok(described(name, find(content, name)?)),
         Verb::List => list(content, request, name),
         Verb::ListFeatures => list_features(request, name, find(content, name)?),
+        Verb::ListImages => list_images(content, request, name),
         Verb::Create => create(content, body, name, StoredAsset::new("", now)),
         Verb::Update => update(content, body, name, &rfc3339(now)),
         Verb::Delete => {
@@ -174,6 +178,26 @@ fn list_features(request: &Request, name: &str, table: &StoredAsset) -> Result<R
         "features",
         table.features.clone(),
         name,
+        pages::size(request.query("pageSize"))?,
+        request.query("pageToken").as_deref(),
+    )
+}
+
+/// Lists the images of a collection or folder.
+fn list_images(content: &Content, request: &Request, parent: &str) -> Result<Response, Response> {
+    if !CONTAINERS.contains(&find(content, parent)?.kind()) {
+        return Err(error_responses::invalid_argument(&format!(
+            "Asset '{parent}' is not a folder or a collection."
+        )));
+    }
+    without_filters(request, &["filter", "region", "startTime", "endTime"])?;
+    let images = children(content, parent)
+        .filter(|(_, asset)| asset.kind() == "IMAGE")
+        .map(|(name, asset)| asset.describe(name));
+    pages::page(
+        "images",
+        images.collect(),
+        parent,
         pages::size(request.query("pageSize"))?,
         request.query("pageToken").as_deref(),
     )

@@ -2,37 +2,85 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use chrono::SecondsFormat;
 use serde::Deserialize;
-use serde_json::json;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 
 use super::admission::{Call, Caller, authenticate, check_quota_project, require_scope};
+use super::id_token;
 use crate::error_responses;
 use crate::request::Request;
 use crate::response::Response;
 use crate::scopes;
 use crate::state::{IssuedTo, Shared, State, Token, later};
+use crate::x509::sign;
 
 const SERVICE: &str = "iamcredentials.googleapis.com";
-const GENERATE_ACCESS_TOKEN: Call<'_> = Call {
-    service: SERVICE,
-    method: "google.iam.credentials.v1.IAMCredentials.GenerateAccessToken",
-};
 const IAM: &str = "https://www.googleapis.com/auth/iam";
-const PERMISSION: &str = "iam.serviceAccounts.getAccessToken";
 /// The optional prefix of delegates, as documented in the reference.
 const RESOURCE: &str = "projects/-/serviceAccounts/";
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 /// Longer lifetimes need an organization policy, which the emulator does not have.
 const MAX_LIFETIME: Duration = DEFAULT_LIFETIME;
 
+/// A call about the service account in the path.
+struct Method {
+    name: &'static str,
+    full_name: &'static str,
+    /// The permission on the service account.
+    permission: &'static str,
+    handle: fn(&Shared, &Request, &Method, &Caller, &str) -> Result<Response, Response>,
+}
+
+const METHODS: [Method; 3] = [
+    Method {
+        name: "generateAccessToken",
+        full_name: "google.iam.credentials.v1.IAMCredentials.GenerateAccessToken",
+        permission: "iam.serviceAccounts.getAccessToken",
+        handle: generate_access_token,
+    },
+    Method {
+        name: "generateIdToken",
+        full_name: "google.iam.credentials.v1.IAMCredentials.GenerateIdToken",
+        permission: "iam.serviceAccounts.getOpenIdToken",
+        handle: generate_id_token,
+    },
+    Method {
+        name: "signBlob",
+        full_name: "google.iam.credentials.v1.IAMCredentials.SignBlob",
+        permission: "iam.serviceAccounts.signBlob",
+        handle: sign_blob,
+    },
+];
+
 /// The body of `generateAccessToken`. Google's front end rejects unknown fields.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+struct AccessTokenBody {
     delegates: Option<Vec<String>>,
     scope: Option<Vec<String>>,
     lifetime: Option<String>,
+}
+
+/// The body of `generateIdToken`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct IdTokenBody {
+    delegates: Option<Vec<String>>,
+    audience: Option<String>,
+    include_email: Option<Value>,
+    use_email_azp: Option<Value>,
+}
+
+/// The body of `signBlob`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignBlobBody {
+    delegates: Option<Vec<String>>,
+    payload: Option<String>,
 }
 
 pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
@@ -41,45 +89,48 @@ pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
     let ["v1", "projects", "-", "serviceAccounts", last] = segments.as_slice() else {
         return Response::page_not_found(&request.path);
     };
-    match (request.method.as_str(), last.split_once(':')) {
-        ("POST", Some((target, "generateAccessToken"))) => {
-            match generate(shared, request, target) {
-                Ok(response) | Err(response) => response,
-            }
-        }
+    let called = last.split_once(':').and_then(|(target, name)| {
+        let method = METHODS.iter().find(|method| method.name == name)?;
+        Some((target, method))
+    });
+    match (request.method.as_str(), called) {
+        ("POST", Some((target, method))) => match perform(shared, request, method, target) {
+            Ok(response) | Err(response) => response,
+        },
         _ => Response::page_not_found(&request.path),
     }
 }
 
-fn generate(shared: &Shared, request: &Request, target: &str) -> Result<Response, Response> {
-    let caller = authenticate(shared, request, GENERATE_ACCESS_TOKEN)?;
-    require_scope(
-        &caller,
-        &[IAM, scopes::CLOUD_PLATFORM],
-        GENERATE_ACCESS_TOKEN,
-    )?;
-    // An API key identifies no principal that could impersonate a service account.
-    let Caller::Token(source) = &caller else {
-        return Err(error_responses::credentials_missing(
-            SERVICE,
-            GENERATE_ACCESS_TOKEN.method,
-        ));
+fn perform(
+    shared: &Shared,
+    request: &Request,
+    method: &Method,
+    target: &str,
+) -> Result<Response, Response> {
+    let call = Call {
+        service: SERVICE,
+        method: method.full_name,
     };
-    let now = shared.clock.now();
-    let mut state = shared.state();
-    if let Some(project) = request.header("x-goog-user-project") {
-        check_quota_project(&state, project, &caller, SERVICE)?;
-    }
-    let body = parse(request)?;
+    let caller = authenticate(shared, request, call)?;
+    require_scope(&caller, &[IAM, scopes::CLOUD_PLATFORM], call)?;
+    (method.handle)(shared, request, method, &caller, target)
+}
+
+fn generate_access_token(
+    shared: &Shared,
+    request: &Request,
+    method: &Method,
+    caller: &Caller,
+    target: &str,
+) -> Result<Response, Response> {
+    let body: AccessTokenBody = parse(request)?;
     let lifetime = lifetime(body.lifetime.as_deref())?;
     let scopes = requested_scopes(body.scope)?;
-    let project = check_chain(
-        &state,
-        &source.email,
-        &body.delegates.unwrap_or_default(),
-        target,
-    )?;
+    let now = shared.clock.now();
+    let mut state = shared.state();
+    check_access(&state, request, method, caller, body.delegates, target)?;
     let expires_at = later(now, lifetime);
+    let project = project(&state, target)?;
     let secret = state.issue(Token {
         email: target.to_owned(),
         scopes,
@@ -96,7 +147,77 @@ fn generate(shared: &Shared, request: &Request, target: &str) -> Result<Response
     ))
 }
 
-fn parse(request: &Request) -> Result<Body, Response> {
+fn generate_id_token(
+    shared: &Shared,
+    request: &Request,
+    method: &Method,
+    caller: &Caller,
+    target: &str,
+) -> Result<Response, Response> {
+    let body: IdTokenBody = parse(request)?;
+    let audience = body.audience.filter(|audience| !audience.is_empty());
+    let audience = audience.ok_or_else(|| {
+        error_responses::invalid_argument(
+            "Request contains an invalid argument: the audience is required.",
+        )
+    })?;
+    let has_email = boolean("include_email", body.include_email.as_ref())?;
+    let has_email_azp = boolean("use_email_azp", body.use_email_azp.as_ref())?;
+    let now = shared.clock.now();
+    check_access(
+        &shared.state(),
+        request,
+        method,
+        caller,
+        body.delegates,
+        target,
+    )?;
+    let mut claims = match has_email {
+        true => id_token::email_claims(target),
+        false => Map::new(),
+    };
+    if has_email_azp {
+        claims.insert("azp".into(), json!(target));
+    }
+    let token = id_token::issue(target, &audience, claims, now);
+    Ok(Response::json(200, &json!({"token": token})))
+}
+
+fn sign_blob(
+    shared: &Shared,
+    request: &Request,
+    method: &Method,
+    caller: &Caller,
+    target: &str,
+) -> Result<Response, Response> {
+    let body: SignBlobBody = parse(request)?;
+    // As in all of Google's APIs, both alphabets are accepted.
+    let payload = body.payload.and_then(|text| {
+        let decoded = STANDARD.decode(&text).or_else(|_| URL_SAFE.decode(&text));
+        decoded.ok()
+    });
+    let payload = payload.ok_or_else(|| {
+        error_responses::invalid_argument(
+            "Invalid value at 'payload' (TYPE_BYTES), Base64 decoding failed.",
+        )
+    })?;
+    let key = {
+        let state = shared.state();
+        check_access(&state, request, method, caller, body.delegates, target)?;
+        let account = state.accounts.get(target);
+        let key = account.and_then(|account| account.keys.first_key_value());
+        key.map(|(id, key)| (id.clone(), key.clone()))
+    };
+    // Signed after the lock is released, because it is slow.
+    let (id, key) = key.ok_or_else(|| unknown_account(target))?;
+    let signed = STANDARD.encode(sign(&key, &payload));
+    Ok(Response::json(
+        200,
+        &json!({"keyId": id, "signedBlob": signed}),
+    ))
+}
+
+fn parse<T: DeserializeOwned>(request: &Request) -> Result<T, Response> {
     let is_json = request.header("content-type").is_some_and(|value| {
         value.split(';').next().unwrap_or_default().trim() == "application/json"
     });
@@ -108,6 +229,19 @@ fn parse(request: &Request) -> Result<Body, Response> {
     serde_json::from_slice(&request.body).map_err(|error| {
         error_responses::invalid_argument(&format!("Invalid JSON payload received. {error}"))
     })
+}
+
+/// Parses a boolean, which some clients send as a string. Defaults to `false`.
+fn boolean(name: &str, value: Option<&Value>) -> Result<bool, Response> {
+    match value {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(value)) => Ok(*value),
+        Some(Value::String(text)) if text == "true" => Ok(true),
+        Some(Value::String(text)) if text == "false" => Ok(false),
+        Some(other) => Err(error_responses::invalid_argument(&format!(
+            "Invalid value at '{name}' (TYPE_BOOL), {other}"
+        ))),
+    }
 }
 
 /// Parses a `google.protobuf.Duration` in JSON: seconds with the suffix `s`.
@@ -147,18 +281,31 @@ fn requested_scopes(scope: Option<Vec<String>>) -> Result<Vec<String>, Response>
     }
 }
 
-/// Returns the target's project, if each principal in the chain may impersonate the next.
-fn check_chain(
+/// Checks the quota project, and that each principal in the chain has the permission on the next.
+fn check_access(
     state: &State,
-    source: &str,
-    delegates: &[String],
+    request: &Request,
+    method: &Method,
+    caller: &Caller,
+    delegates: Option<Vec<String>>,
     target: &str,
-) -> Result<String, Response> {
+) -> Result<(), Response> {
+    // An API key identifies no principal that could impersonate a service account.
+    let Caller::Token(source) = caller else {
+        return Err(error_responses::credentials_missing(
+            SERVICE,
+            method.full_name,
+        ));
+    };
+    if let Some(project) = request.header("x-goog-user-project") {
+        check_quota_project(state, project, caller, SERVICE)?;
+    }
+    let delegates = delegates.unwrap_or_default();
     let hops = delegates
         .iter()
         .map(|delegate| delegate.strip_prefix(RESOURCE).unwrap_or(delegate))
         .chain([target]);
-    let mut from = source;
+    let mut from = source.email.as_str();
     for to in hops {
         if !state.accounts.contains_key(to) {
             return Err(unknown_account(to));
@@ -168,13 +315,18 @@ fn check_chain(
             .get(to)
             .is_some_and(|who| who.contains(from));
         if !allowed {
-            return Err(permission_denied());
+            return Err(permission_denied(method.permission));
         }
         from = to;
     }
-    match state.accounts.get(target) {
+    Ok(())
+}
+
+/// Returns a service account's project.
+fn project(state: &State, email: &str) -> Result<String, Response> {
+    match state.accounts.get(email) {
         Some(account) => Ok(account.project.clone()),
-        None => Err(unknown_account(target)),
+        None => Err(unknown_account(email)),
     }
 }
 
@@ -189,18 +341,18 @@ fn unknown_account(email: &str) -> Response {
     )
 }
 
-fn permission_denied() -> Response {
+fn permission_denied(permission: &str) -> Response {
     Response::json(
         403,
         &json!({"error": {
             "code": 403,
-            "message": format!("Permission '{PERMISSION}' denied on resource (or it may not exist)."),
+            "message": format!("Permission '{permission}' denied on resource (or it may not exist)."),
             "status": "PERMISSION_DENIED",
             "details": [{
                 "@type": "type.googleapis.com/google.rpc.ErrorInfo",
                 "reason": "IAM_PERMISSION_DENIED",
                 "domain": "iam.googleapis.com",
-                "metadata": {"permission": PERMISSION},
+                "metadata": {"permission": permission},
             }],
         }}),
     )

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::compute::check_workload_tag;
+use super::numpy::{self, Band};
 use super::{geotiff, payload, png, tables};
 use crate::request::Request;
 use crate::response::Response;
@@ -129,36 +130,23 @@ pub(super) fn pixels(
     asset: Option<&str>,
 ) -> Result<Response, Response> {
     check_workload_tag(body.get("workloadTag"))?;
-    match asset {
+    let bands = match asset {
         None => {
             payload::expression(body)?;
+            Vec::new()
         }
-        Some(name) => {
-            let state = shared.state();
-            let kind = state
-                .content
-                .assets
-                .get(name)
-                .map(|asset| asset.kind().to_owned());
-            match kind.as_deref() {
-                Some("IMAGE") => {}
-                Some(_) => {
-                    return Err(error_responses::invalid_argument(&format!(
-                        "Asset '{name}' is not an image."
-                    )));
-                }
-                None => {
-                    return Err(error_responses::not_found(&format!(
-                        "Asset '{name}' not found (does not exist or caller does not have access)."
-                    )));
-                }
-            }
-        }
-    }
+        Some(name) => select_bands(body, asset_bands(shared, name)?)?,
+    };
     let (width, height) = size(body)?;
     match payload::text(body, "fileFormat") {
         "" | "PNG" | "AUTO_JPEG_PNG" => checkerboard(width, height),
-        "NPY" => Ok(numpy(width, height)),
+        "NPY" => {
+            let file = match bands.as_slice() {
+                [] => numpy::zeros(width, height),
+                bands => numpy::checkerboard(width, height, bands),
+            };
+            Ok(Response::new(200, "application/octet-stream", file))
+        }
         "GEO_TIFF" => {
             let file = geotiff::checkerboard(width, height, body.get("grid"));
             Ok(Response::new(200, "image/tiff", file))
@@ -167,6 +155,48 @@ pub(super) fn pixels(
             "The emulator does not support the format {other}."
         ))),
     }
+}
+
+/// Returns the bands of an image asset, of which the emulator may know none.
+fn asset_bands(shared: &Shared, name: &str) -> Result<Vec<Band>, Response> {
+    let state = shared.state();
+    match state.content.assets.get(name) {
+        Some(asset) if asset.kind() == "IMAGE" => {
+            let bands = asset.fields.get("bands").and_then(Value::as_array);
+            Ok(bands.into_iter().flatten().filter_map(Band::of).collect())
+        }
+        Some(_) => Err(error_responses::invalid_argument(&format!(
+            "Asset '{name}' is not an image."
+        ))),
+        None => Err(error_responses::not_found(&format!(
+            "Asset '{name}' not found (does not exist or caller does not have access)."
+        ))),
+    }
+}
+
+/// Returns the requested bands; all of them if the request names none.
+fn select_bands(body: &Map<String, Value>, mut bands: Vec<Band>) -> Result<Vec<Band>, Response> {
+    let ids = body.get("bandIds").and_then(Value::as_array);
+    let ids: Vec<&str> = ids
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if ids.is_empty() || bands.is_empty() {
+        return Ok(bands);
+    }
+    let mut selected = Vec::new();
+    for id in ids {
+        match bands.iter().position(|band| band.name() == id) {
+            Some(at) => selected.push(bands.remove(at)),
+            None => {
+                return Err(error_responses::invalid_argument(&format!(
+                    "Image.select: Band pattern '{id}' did not match any bands."
+                )));
+            }
+        }
+    }
+    Ok(selected)
 }
 
 fn size(body: &Map<String, Value>) -> Result<(u32, u32), Response> {
@@ -196,24 +226,4 @@ fn size(body: &Map<String, Value>) -> Result<(u32, u32), Response> {
 fn checkerboard(width: u32, height: u32) -> Result<Response, Response> {
     let png = png::checkerboard(width, height).map_err(|_| error_responses::internal())?;
     Ok(Response::new(200, "image/png", png))
-}
-
-/// Returns an array of zeros in NumPy's format (version 1.0).
-fn numpy(width: u32, height: u32) -> Response {
-    let mut header =
-        format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({height}, {width}), }}");
-    // Magic, version, length, header and newline must add up to a multiple of 64.
-    while (10 + header.len() + 1) % 64 != 0 {
-        header.push(' ');
-    }
-    header.push('\n');
-    let mut file = b"\x93NUMPY\x01\x00".to_vec();
-    file.extend_from_slice(
-        &u16::try_from(header.len())
-            .unwrap_or(u16::MAX)
-            .to_le_bytes(),
-    );
-    file.extend_from_slice(header.as_bytes());
-    file.resize(file.len() + width as usize * height as usize, 0);
-    Response::new(200, "application/octet-stream", file)
 }

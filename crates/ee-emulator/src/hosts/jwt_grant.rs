@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::id_token;
 use super::oauth2::{Form, invalid_grant, required, seconds_left};
 use crate::jwt::{Jwt, MAX_ASSERTION_LIFETIME};
 use crate::response::Response;
@@ -39,6 +40,11 @@ pub(super) fn handle(shared: &Shared, form: &Form, audience: &str) -> Result<Res
     }
     if !jwt.has_valid_lifetime(now, MAX_ASSERTION_LIFETIME) {
         return Err(invalid_grant(INVALID_LIFETIME));
+    }
+    if let (Some(audience), None) = (jwt.claim("target_audience"), jwt.claim("scope")) {
+        let claims = id_token::email_claims(issuer);
+        let token = id_token::issue(issuer, audience, claims, now);
+        return Ok(Response::oauth(200, &json!({"id_token": token})));
     }
     let scopes = scopes::split(jwt.claim("scope").unwrap_or_default());
     if scopes.is_empty() || !scopes.iter().all(|scope| scopes::is_known(scope)) {

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use http::HeaderName;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
+use super::id_token;
 use super::oauth2::seconds_left;
 use crate::request::Request;
 use crate::response::{Outcome, Response};
@@ -13,6 +14,11 @@ use crate::state::{IssuedTo, Machine, Shared, State, Token};
 
 /// The remaining lifetime at which a token is replaced.
 const REFRESH_MARGIN: TimeDelta = TimeDelta::minutes(5);
+
+/// The name, number and zone of the virtual machine.
+const NAME: &str = "emulated-vm";
+const ID: u64 = 4_520_031_799_277_581_759;
+const ZONE: &str = "us-central1-a";
 
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 
@@ -46,48 +52,167 @@ pub(super) fn handle(shared: &Shared, request: &Request) -> Outcome {
         .into()
 }
 
+/// Looks up a path in the tree of values. The last segments `token` and `identity` of a service
+/// account are computed.
 fn look_up(
     state: &mut State,
     machine: &Machine,
     request: &Request,
     now: DateTime<Utc>,
 ) -> Response {
+    let recursive = is_true(request, "recursive");
+    if recursive && !machine.supports_recursive {
+        return not_found();
+    }
     let segments = request.segments();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let rest = match segments.as_slice() {
-        [] => return Response::new(200, "application/text", "computeMetadata/\n"),
-        ["computeMetadata"] => return Response::new(200, "application/text", "v1/\n"),
-        ["computeMetadata", "v1"] => {
-            return Response::new(200, "application/text", "instance/\nproject/\nuniverse/\n");
-        }
+        [] => return text("computeMetadata/\n"),
+        ["computeMetadata"] => return text("v1/\n"),
         ["computeMetadata", "v1", rest @ ..] => rest,
         _ => return not_found(),
     };
-    let text = |text: &str| Response::new(200, "application/text", text.to_owned());
-    match rest {
-        ["project", "project-id"] => text(&machine.project),
-        ["project", "numeric-project-id"] => match state.project(&machine.project) {
-            Some(project) => text(&project.number.to_string()),
-            None => not_found(),
-        },
-        ["universe", "universe-domain"] => text("googleapis.com"),
-        ["instance", "service-accounts"] => {
-            let others: String = machine.accounts.keys().map(|e| format!("{e}/\n")).collect();
-            text(&format!("default/\n{}/\n{others}", machine.email))
+    if let [
+        "instance",
+        "service-accounts",
+        name,
+        field @ ("token" | "identity"),
+    ] = rest
+    {
+        let Some(account) = account(machine, name) else {
+            return not_found();
+        };
+        if *field == "identity" {
+            return identity(state, machine, account.email, request, now);
         }
-        ["instance", "service-accounts", name, field @ ..] => match account(machine, name) {
-            Some(account) => service_account(state, machine, &account, field, request, now),
-            None => not_found(),
-        },
-        _ => not_found(),
+        let requested = request.query("scopes").filter(|_| machine.honors_scopes);
+        let scopes = match requested.filter(|scopes| !scopes.is_empty()) {
+            Some(scopes) => scopes.split(',').map(str::to_owned).collect(),
+            None => account.scopes.to_vec(),
+        };
+        return token(state, machine, &account, scopes, now);
     }
+    let tree = tree(state, machine);
+    let found = rest.iter().try_fold(&tree, |value, segment| {
+        value
+            .get(camel_case(segment))
+            .or_else(|| value.get(segment))
+    });
+    match found {
+        None => not_found(),
+        Some(value) if recursive || request.query("alt").as_deref() == Some("json") => {
+            Response::new(200, "application/json", value.to_string())
+        }
+        Some(value) => {
+            let is_account = matches!(rest, ["instance", "service-accounts", _]);
+            text(&plain(value, is_account))
+        }
+    }
+}
+
+fn text(text: &str) -> Response {
+    Response::new(200, "application/text", text.to_owned())
+}
+
+fn is_true(request: &Request, parameter: &str) -> bool {
+    let value = request.query(parameter);
+    value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// Returns the values of the virtual machine, with the names of their JSON form.
+fn tree(state: &State, machine: &Machine) -> Value {
+    let number = state
+        .project(&machine.project)
+        .map(|project| project.number);
+    let accounts: Map<String, Value> = ["default", &machine.email]
+        .into_iter()
+        .chain(machine.accounts.keys().map(String::as_str))
+        .filter_map(|name| {
+            let account = account(machine, name)?;
+            let value = json!({
+                "aliases": account.aliases,
+                "email": account.email,
+                "scopes": account.scopes,
+            });
+            Some((name.to_owned(), value))
+        })
+        .collect();
+    let mut tree = json!({
+        "instance": {
+            "attributes": {},
+            "hostname": format!("{NAME}.{ZONE}.c.{}.internal", machine.project),
+            "id": ID,
+            "name": NAME,
+            "serviceAccounts": accounts,
+        },
+        "project": {"attributes": {}, "projectId": machine.project},
+        "universe": {"universeDomain": "googleapis.com"},
+    });
+    if let Some(number) = number {
+        tree["instance"]["zone"] = json!(format!("projects/{number}/zones/{ZONE}"));
+        tree["project"]["numericProjectId"] = json!(number);
+    }
+    tree
+}
+
+/// Returns the text of a value: the entries of a directory, the lines of a list, or the value.
+fn plain(value: &Value, is_account: bool) -> String {
+    match value {
+        Value::Object(entries) => {
+            let mut names: Vec<String> = entries
+                .iter()
+                .map(|(name, value)| match value {
+                    Value::Object(_) => format!("{}/\n", kebab_case(name)),
+                    _ => format!("{}\n", kebab_case(name)),
+                })
+                .collect();
+            if is_account {
+                names.extend(["identity\n".to_owned(), "token\n".to_owned()]);
+            }
+            names.sort();
+            names.concat()
+        }
+        Value::Array(lines) => lines
+            .iter()
+            .filter_map(|line| Some(format!("{}\n", line.as_str()?)))
+            .collect(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Returns the name in JSON of a path's segment: `project-id` is `projectId`.
+fn camel_case(segment: &str) -> String {
+    let mut words = segment.split('-');
+    let mut name = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let mut letters = word.chars();
+        name.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        name.push_str(letters.as_str());
+    }
+    name
+}
+
+/// Returns the path's segment of a name in JSON. Email addresses are not changed.
+fn kebab_case(name: &str) -> String {
+    if name.contains('@') {
+        return name.to_owned();
+    }
+    let mut segment = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            segment.push('-');
+        }
+        segment.push(letter.to_ascii_lowercase());
+    }
+    segment
 }
 
 /// One of the machine's service accounts.
 struct Account<'a> {
     email: &'a str,
     scopes: &'a [String],
-    alias: &'static str,
+    aliases: &'static [&'static str],
 }
 
 fn account<'a>(machine: &'a Machine, name: &str) -> Option<Account<'a>> {
@@ -95,61 +220,51 @@ fn account<'a>(machine: &'a Machine, name: &str) -> Option<Account<'a>> {
         return Some(Account {
             email: &machine.email,
             scopes: &machine.scopes,
-            alias: "default\n",
+            aliases: &["default"],
         });
     }
     let (email, scopes) = machine.accounts.get_key_value(name)?;
     Some(Account {
         email,
         scopes,
-        alias: "",
+        aliases: &[],
     })
 }
 
-fn service_account(
-    state: &mut State,
+/// Returns an ID token of the service account.
+fn identity(
+    state: &State,
     machine: &Machine,
-    account: &Account<'_>,
-    field: &[&str],
+    email: &str,
     request: &Request,
     now: DateTime<Utc>,
 ) -> Response {
-    let recursive = request
-        .query("recursive")
-        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let text = |text: String| Response::new(200, "application/text", text);
-    match field {
-        _ if recursive && !machine.supports_recursive => not_found(),
-        [] if recursive => Response::new(
-            200,
-            "application/json",
-            json!({
-                "aliases": account.alias.split_whitespace().collect::<Vec<_>>(),
-                "email": account.email,
-                "scopes": account.scopes,
-            })
-            .to_string(),
-        ),
-        [] => text("aliases\nemail\nidentity\nscopes\ntoken\n".to_owned()),
-        ["email"] => text(account.email.to_owned()),
-        ["aliases"] => text(account.alias.to_owned()),
-        ["scopes"] => text(
-            account
-                .scopes
-                .iter()
-                .map(|scope| format!("{scope}\n"))
-                .collect(),
-        ),
-        ["token"] => {
-            let requested = request.query("scopes").filter(|_| machine.honors_scopes);
-            let scopes = match requested.filter(|scopes| !scopes.is_empty()) {
-                Some(scopes) => scopes.split(',').map(str::to_owned).collect(),
-                None => account.scopes.to_vec(),
-            };
-            token(state, machine, account, scopes, now)
+    let audience = request.query("audience").filter(|text| !text.is_empty());
+    let Some(audience) = audience else {
+        return Response::html(400, "non-empty audience parameter required\n");
+    };
+    let claims = match request.query("format").as_deref() {
+        None | Some("" | "standard") => Map::new(),
+        Some("full") => {
+            let mut claims = id_token::email_claims(email);
+            let number = state
+                .project(&machine.project)
+                .map(|project| project.number);
+            claims.insert(
+                "google".into(),
+                json!({"compute_engine": {
+                    "instance_id": ID.to_string(),
+                    "instance_name": NAME,
+                    "project_id": machine.project,
+                    "project_number": number,
+                    "zone": ZONE,
+                }}),
+            );
+            claims
         }
-        _ => not_found(),
-    }
+        Some(_) => return Response::html(400, "format parameter must be standard or full\n"),
+    };
+    text(&id_token::issue(email, &audience, claims, now))
 }
 
 /// Returns the account's cached token for these scopes, or a new one shortly before it expires.

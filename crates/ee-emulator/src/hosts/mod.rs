@@ -15,11 +15,13 @@ mod functions;
 mod gdch;
 mod geotiff;
 mod iam_credentials;
+mod id_token;
 mod images;
 mod imds;
 mod imports;
 mod jwt_grant;
 mod metadata;
+mod numpy;
 mod oauth2;
 mod operations;
 mod pages;
@@ -42,7 +44,7 @@ use crate::state::Shared;
 pub(crate) fn handle(shared: &Shared, request: &Request) -> Outcome {
     match request.host.as_str() {
         "oauth2.googleapis.com" => oauth2::handle(shared, request).into(),
-        "www.googleapis.com" => oauth2::handle_legacy_host(shared, request).into(),
+        "www.googleapis.com" => oauth2::handle_www(shared, request).into(),
         "accounts.google.com" => accounts::handle(shared, request).into(),
         "code.earthengine.google.com" => client_auth::handle(shared, request).into(),
         "earthengine.googleapis.com" | "earthengine-highvolume.googleapis.com" => {

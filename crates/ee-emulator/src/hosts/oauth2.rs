@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use http::Method;
 use serde_json::json;
 
-use super::{code_grant, jwt_grant, refresh_grant};
+use super::{code_grant, id_token, jwt_grant, refresh_grant};
 use crate::request::Request;
 use crate::response::Response;
 use crate::scopes;
@@ -25,9 +25,9 @@ pub(super) fn handle(shared: &Shared, request: &Request) -> Response {
     }
 }
 
-/// Handles the legacy URL of the token endpoint, `www.googleapis.com/oauth2/v4/token`, which older
-/// clients also use as the audience.
-pub(super) fn handle_legacy_host(shared: &Shared, request: &Request) -> Response {
+/// Handles `www.googleapis.com`: the keys of ID tokens, and the legacy URL of the token endpoint,
+/// `/oauth2/v4/token`, which older clients also use as the audience.
+pub(super) fn handle_www(shared: &Shared, request: &Request) -> Response {
     match (request.method.as_str(), request.path.as_str()) {
         ("POST", "/oauth2/v4/token") => token(
             shared,
@@ -35,6 +35,8 @@ pub(super) fn handle_legacy_host(shared: &Shared, request: &Request) -> Response
             "https://www.googleapis.com/oauth2/v4/token",
         ),
         (_, "/oauth2/v4/token") => method_not_allowed(request),
+        ("GET", "/oauth2/v1/certs") => id_token::certificates(shared.clock.now()),
+        ("GET", "/oauth2/v3/certs") => id_token::key_set(),
         _ => Response::page_not_found(&request.path),
     }
 }
@@ -164,7 +166,7 @@ fn describe(token: &Token, now: DateTime<Utc>) -> Response {
 }
 
 /// Returns the number of an account, which is derived from its address.
-fn account_number(email: &str) -> String {
+pub(super) fn account_number(email: &str) -> String {
     // FNV-1a.
     let hash = email.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -102,7 +102,8 @@ impl Method {
                 verb @ (assets::Verb::GetIamPolicy
                 | assets::Verb::SetIamPolicy
                 | assets::Verb::TestIamPermissions
-                | assets::Verb::ListFeatures),
+                | assets::Verb::ListFeatures
+                | assets::Verb::ListImages),
                 _,
             ) => format!("{verb:?}"),
             Self::Asset(verb, _) => format!("{verb:?}Asset"),

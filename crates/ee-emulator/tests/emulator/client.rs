@@ -8,7 +8,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ee_emulator::{Emulator, ServiceAccount};
 use reqwest::header::HeaderMap;
 use ring::rand::SystemRandom;
-use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use ring::signature::{
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents,
+};
 use serde_json::{Value, json};
 
 pub(crate) const PROJECT: &str = "ee-demo-project";
@@ -130,6 +132,33 @@ pub(crate) fn sign(account: &ServiceAccount, header: &Value, claims: &Value) -> 
     )
     .unwrap();
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// Returns the claims of an ID token after verifying it with the published key.
+pub(crate) async fn id_token_claims(emulator: &Emulator, token: &str) -> Value {
+    let url = format!("{}/oauth2/v3/certs", emulator.url("www.googleapis.com"));
+    let key = get(url).await.json()["keys"][0].clone();
+    let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+    let parameter = |name: &str| decode(key[name].as_str().unwrap());
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let public = RsaPublicKeyComponents {
+        n: parameter("n"),
+        e: parameter("e"),
+    };
+    public
+        .verify(
+            &RSA_PKCS1_2048_8192_SHA256,
+            signed.as_bytes(),
+            &decode(signature),
+        )
+        .unwrap();
+    let parts: Vec<Value> = signed
+        .split('.')
+        .map(|part| serde_json::from_slice(&decode(part)).unwrap())
+        .collect();
+    assert_eq!(parts[0]["kid"], key["kid"]);
+    assert_eq!(parts[1]["iss"], "https://accounts.google.com");
+    parts[1].clone()
 }
 
 /// Sends an assertion to the token endpoint.

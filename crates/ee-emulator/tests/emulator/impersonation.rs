@@ -1,5 +1,7 @@
 //! Impersonation, workforce users and service identities.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use ee_emulator::Emulator;
 use serde_json::{Value, json};
 
@@ -19,8 +21,18 @@ async fn start() -> (Emulator, String) {
 }
 
 async fn ask(emulator: &Emulator, email: &str, bearer: &str, body: &Value) -> Response {
+    call(emulator, email, "generateAccessToken", bearer, body).await
+}
+
+async fn call(
+    emulator: &Emulator,
+    email: &str,
+    method: &str,
+    bearer: &str,
+    body: &Value,
+) -> Response {
     let host = emulator.url("iamcredentials.googleapis.com");
-    let url = format!("{host}/v1/projects/-/serviceAccounts/{email}:generateAccessToken");
+    let url = format!("{host}/v1/projects/-/serviceAccounts/{email}:{method}");
     send(client().post(url).bearer_auth(bearer).json(body)).await
 }
 
@@ -36,6 +48,61 @@ async fn impersonation_requires_token_creator_role() {
     assert_eq!(granted.status, 200, "{}", granted.text);
     let token = granted.json()["accessToken"].as_str().unwrap().to_owned();
     assert_eq!(config(&emulator, PROJECT, &token, None).await.status, 200);
+}
+
+#[tokio::test]
+async fn id_tokens_are_generated_for_an_audience() {
+    let (emulator, bearer) = start().await;
+    let generate =
+        async |body: Value| call(&emulator, TARGET, "generateIdToken", &bearer, &body).await;
+    let body = json!({"audience": "https://me.example"});
+    let denied = generate(body.clone()).await;
+    assert_eq!(denied.status, 403);
+    assert!(denied.message().contains("getOpenIdToken"), "{denied:?}");
+    emulator.allow_impersonation(JANE, TARGET);
+    let granted = generate(body).await.json();
+    let claims = id_token_claims(&emulator, granted["token"].as_str().unwrap()).await;
+    assert_eq!(claims["aud"], "https://me.example");
+    assert_eq!(claims["azp"], claims["sub"]);
+    assert_eq!(claims["email"], Value::Null);
+    // google-auth sends one of the booleans as a string.
+    let body = json!({"audience": "x", "includeEmail": "true", "useEmailAzp": true});
+    let granted = generate(body).await.json();
+    let claims = id_token_claims(&emulator, granted["token"].as_str().unwrap()).await;
+    assert_eq!(
+        (&claims["email"], &claims["azp"]),
+        (&json!(TARGET), &json!(TARGET))
+    );
+    for body in [
+        json!({}),
+        json!({"audience": ""}),
+        json!({"audience": "x", "includeEmail": 1}),
+        json!({"audience": "x", "scope": [CLOUD]}),
+    ] {
+        assert_eq!(generate(body.clone()).await.status, 400, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn blobs_are_signed_with_the_account_key() {
+    let (emulator, bearer) = start().await;
+    let account = emulator.create_service_account(ROBOT, PROJECT);
+    let sign = async |body: Value| call(&emulator, ROBOT, "signBlob", &bearer, &body).await;
+    let body = json!({"payload": STANDARD.encode("a?>b")});
+    let denied = sign(body.clone()).await;
+    assert!(denied.message().contains("signBlob"), "{denied:?}");
+    emulator.allow_impersonation(JANE, ROBOT);
+    for payload in [STANDARD.encode("a?>b"), URL_SAFE.encode("a?>b")] {
+        let signed = sign(json!({"payload": payload})).await.json();
+        assert_eq!(signed["keyId"], account.private_key_id());
+        let signature = STANDARD.decode(signed["signedBlob"].as_str().unwrap());
+        assert!(account.key().verifies(b"a?>b", &signature.unwrap()));
+    }
+    for body in [json!({}), json!({"payload": "*"}), json!({"bytes": "YQ=="})] {
+        assert_eq!(sign(body.clone()).await.status, 400, "{body}");
+    }
+    let unknown = call(&emulator, ROBOT, "signJwt", &bearer, &body).await;
+    assert_eq!(unknown.status, 404);
 }
 
 #[tokio::test]

@@ -345,3 +345,23 @@ async fn key_file_has_all_fields() {
     assert_eq!(file["token_uri"], AUDIENCE);
     assert!(!format!("{account:?}").contains("PRIVATE KEY"));
 }
+
+#[tokio::test]
+async fn assertion_with_target_audience_gets_an_id_token() {
+    let emulator = Emulator::start().await.unwrap();
+    let account = emulator.create_service_account(ROBOT, PROJECT);
+    let mut claims = claims(&emulator);
+    claims["target_audience"] = json!("https://me.example");
+    let ask = async |claims: &Value| {
+        let jwt = sign(&account, &header(&account), claims);
+        assert_jwt(&emulator, &jwt).await.json()
+    };
+    // The scope precedes it.
+    assert!(ask(&claims).await["id_token"].is_null());
+    claims.as_object_mut().unwrap().remove("scope");
+    let response = ask(&claims).await;
+    assert!(response["access_token"].is_null());
+    let issued = id_token_claims(&emulator, response["id_token"].as_str().unwrap()).await;
+    assert_eq!(issued["aud"], "https://me.example");
+    assert_eq!(issued["email"], ROBOT);
+}

@@ -8,6 +8,7 @@ mod compute;
 mod earthengine;
 mod faults;
 mod federation;
+mod images;
 mod impersonation;
 mod jwt_grant;
 mod lifecycle;

@@ -67,6 +67,52 @@ async fn metadata_describes_the_machine() {
     ] {
         assert_eq!(ask(&emulator, &path).await.text, text, "{path}");
     }
+    for (path, text) in [
+        (
+            format!("{v1}/instance/zone"),
+            "projects/123456789012/zones/us-central1-a",
+        ),
+        // The first request of Google's client for Node.js.
+        (
+            format!("{v1}/instance"),
+            "attributes/\nhostname\nid\nname\nservice-accounts/\nzone\n",
+        ),
+        (
+            format!("{v1}/project/"),
+            "attributes/\nnumeric-project-id\nproject-id\n",
+        ),
+        (
+            format!("{account}/"),
+            "aliases\nemail\nidentity\nscopes\ntoken\n",
+        ),
+        (format!("{account}/aliases"), "default\n"),
+        (
+            format!("{v1}/project/numeric-project-id?alt=json"),
+            "123456789012",
+        ),
+        (
+            format!("{v1}/universe/universe-domain?alt=json"),
+            "\"googleapis.com\"",
+        ),
+    ] {
+        let response = ask(&emulator, &path).await;
+        assert_eq!(
+            (response.status, response.text.as_str()),
+            (200, text),
+            "{path}"
+        );
+    }
+    let instance = ask(&emulator, &format!("{v1}/instance/?recursive=true")).await;
+    let accounts = &instance.json()["serviceAccounts"];
+    assert_eq!(accounts["default"], accounts[ROBOT]);
+    assert_eq!(accounts["default"]["aliases"][0], "default");
+    for path in [
+        "instance/region",
+        "instance/attributes/cluster-name",
+        "oslogin",
+    ] {
+        assert_eq!(ask(&emulator, &format!("{v1}/{path}")).await.status, 404);
+    }
     let all = ask(&emulator, &format!("{account}/?recursive=true"))
         .await
         .json();
@@ -96,6 +142,25 @@ async fn token_is_cached_until_shortly_before_expiry() {
     let by_name = format!("/computeMetadata/v1/instance/service-accounts/{ROBOT}/token");
     let fourth = ask(&emulator, &by_name).await.json();
     assert_eq!(third["access_token"], fourth["access_token"]);
+}
+
+#[tokio::test]
+async fn metadata_server_issues_id_tokens() {
+    let emulator = start().await;
+    let path = "/computeMetadata/v1/instance/service-accounts/default/identity";
+    let identity = async |query: &str| ask(&emulator, &format!("{path}{query}")).await;
+    assert_eq!(identity("").await.status, 400);
+    assert_eq!(identity("?audience=").await.status, 400);
+    assert_eq!(identity("?audience=x&format=long").await.status, 400);
+    let standard = identity("?audience=https://me.example").await;
+    let claims = id_token_claims(&emulator, &standard.text).await;
+    assert_eq!(claims["aud"], "https://me.example");
+    assert_eq!(claims["email"], Value::Null);
+    let full = identity("?audience=x&format=full&licenses=TRUE").await;
+    let claims = id_token_claims(&emulator, &full.text).await;
+    assert_eq!(claims["email"], ROBOT);
+    let machine = &claims["google"]["compute_engine"];
+    assert_eq!(machine["project_number"], 123_456_789_012_u64);
 }
 
 #[tokio::test]
