@@ -41,11 +41,18 @@ fn python_packages_have_exact_versions_and_hashes() {
         .collect();
     assert!(packages.len() > 20, "{}", packages.len());
     for package in packages {
-        let mut words = package.split_whitespace();
-        let name = words.next().unwrap();
+        let (name, _) = package.split_once(" --hash").unwrap_or((package, ""));
         let (_, version) = name.split_once("==").unwrap_or_else(|| panic!("{name}"));
-        assert!(!version.is_empty() && !version.contains('*'), "{name}");
-        let hashes: Vec<&str> = words.collect();
+        // A condition may follow, such as `; python_full_version < '3.12'`.
+        let version = version.split(';').next().unwrap_or_default().trim();
+        let is_exact = |b: u8| b.is_ascii_alphanumeric() || b == b'.';
+        let exact = !version.is_empty() && version.bytes().all(is_exact);
+        assert!(exact, "{name}");
+        let is_option = |word: &&str| word.starts_with("--");
+        let hashes: Vec<&str> = package
+            .split_whitespace()
+            .skip_while(|word| !is_option(word))
+            .collect();
         assert!(!hashes.is_empty(), "{name} has no hash");
         for word in hashes {
             let hash = word.strip_prefix("--hash=sha256:");

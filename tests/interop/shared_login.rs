@@ -4,7 +4,6 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::print_stdout,
     reason = "a failed step is a failed test"
 )]
 
@@ -21,6 +20,7 @@ use earthengine::credentials::{Accounts, LoginFile};
 use earthengine::token::{Endpoints, HttpClient};
 use earthengine::{EarthEngine, Environment, Scopes};
 use ee_emulator::{Emulator, Project};
+use ee_test_support::installed::reference_client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
@@ -103,24 +103,14 @@ fn code(page: &str) -> String {
 impl Machine {
     /// Returns `None` if the reference clients are skipped.
     async fn new() -> Option<Self> {
-        let skipped = std::env::var("EE_TESTS_SKIP").unwrap_or_default();
-        if skipped.split(',').any(|part| part == "reference-clients") {
-            println!("left out: EE_TESTS_SKIP names reference-clients");
-            return None;
-        }
-        let Some(python) = std::env::var_os("EE_TESTS_PYTHON") else {
-            panic!(
-                "EE_TESTS_PYTHON is not set: run `cargo xtask test`, which installs the reference \
-                 clients, or `cargo xtask test --skip reference-clients`"
-            );
-        };
+        let python = reference_client("EE_TESTS_PYTHON")?;
         let project = Project::new(PROJECT);
         let emulator = Emulator::builder().project(project).start().await.unwrap();
         emulator.auto_consent("ada@example.com");
         Some(Self {
             emulator,
             home: tempfile::tempdir().unwrap(),
-            python: python.into(),
+            python,
         })
     }
 

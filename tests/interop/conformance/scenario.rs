@@ -10,6 +10,7 @@ use earthengine::Scopes;
 use earthengine::credentials::{CredentialOptions, Environment, Search};
 use earthengine::token::{Endpoints, HttpClient};
 use ee_emulator::{Emulator, EmulatorBuilder, Project, RecordedRequest, ServiceAccount, User};
+use ee_test_support::installed::reference_client;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -329,15 +330,5 @@ fn is_for_a_token(request: &RecordedRequest) -> bool {
 
 /// Returns the interpreter that `cargo xtask test` installed, or `None` if it is skipped.
 pub(crate) fn python() -> Option<PathBuf> {
-    let skipped = std::env::var("EE_TESTS_SKIP").unwrap_or_default();
-    if skipped.split(',').any(|part| part == "reference-clients") {
-        println!("left out: EE_TESTS_SKIP names reference-clients");
-        return None;
-    }
-    match std::env::var_os("EE_TESTS_PYTHON") {
-        Some(python) => Some(python.into()),
-        None => panic!(
-            "EE_TESTS_PYTHON is not set: run `cargo xtask test`, or `cargo xtask test --skip reference-clients`"
-        ),
-    }
+    reference_client("EE_TESTS_PYTHON")
 }

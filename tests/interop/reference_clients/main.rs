@@ -17,6 +17,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use ee_emulator::{Emulator, Project, RecordedRequest};
+use ee_test_support::installed::reference_client as installed;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
@@ -120,23 +121,6 @@ async fn node_client_computes_with_a_service_account_key() {
 }
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-
-/// Returns the directory that `cargo xtask test` installed for a client, or `None` if it is
-/// skipped.
-fn installed(variable: &str) -> Option<PathBuf> {
-    let skipped = std::env::var("EE_TESTS_SKIP").unwrap_or_default();
-    if skipped.split(',').any(|part| part == "reference-clients") {
-        println!("left out: EE_TESTS_SKIP names reference-clients");
-        return None;
-    }
-    let Some(path) = std::env::var_os(variable) else {
-        panic!(
-            "{variable} is not set: run `cargo xtask test`, which installs the reference clients, \
-             or `cargo xtask test --skip reference-clients`"
-        );
-    };
-    Some(path.into())
-}
 
 async fn emulator() -> Emulator {
     let builder = Emulator::builder().project(Project::new(PROJECT));

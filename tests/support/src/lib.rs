@@ -15,6 +15,7 @@ pub mod canaries;
 pub mod certificates;
 pub mod faulty_server;
 pub mod http;
+pub mod installed;
 pub mod misplaced;
 pub mod relay;
 pub mod round_trips;
