@@ -12,16 +12,20 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::process::{Outcome, cargo, print_status, root, run, target};
+use crate::process::{Outcome, build_eectl, cargo, print_status, root, run, target};
 
 /// All benchmarks, in the order of the table.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 22] = [
     "token_hot",
     "token_contended",
     "token_refresh",
     "herd",
     "metadata",
     "jwt_sign",
+    "broker_token",
+    "broker_herd",
+    "broker_memory",
+    "exec",
     "metadata_first",
     "cold_init",
     "cold_token",
@@ -37,6 +41,8 @@ const NAMES: [&str; 18] = [
 ];
 /// The benchmarks that include the Python client.
 const PYTHON_BENCHMARKS: [&str; 2] = ["cold_init", "warm_init"];
+/// The benchmarks that include `eectl`.
+const EECTL_BENCHMARKS: [&str; 2] = ["broker_memory", "exec"];
 /// The benchmarks of whole builds.
 const BUILD_BENCHMARKS: [&str; 3] = ["crates", "build", "size"];
 
@@ -150,6 +156,9 @@ fn run_benchmarks(peers: &Peers, arguments: &Arguments) -> Outcome<Vec<Value>> {
             }
             Err(why) => print_status(&format!("skipping the Python client: {why}")),
         }
+    }
+    if EECTL_BENCHMARKS.iter().any(|name| arguments.wants(name)) {
+        command.arg("--eectl").arg(build_eectl(arguments.smoke)?);
     }
     let failed = |why: String| format!("the benchmarks failed: {why}");
     let mut child = command

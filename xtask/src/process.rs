@@ -43,6 +43,18 @@ pub(crate) fn cargo_with_toolchain(toolchain: &str) -> Command {
     command
 }
 
+/// Builds `eectl` with the default features, or quickly as the tests build it, and returns its path.
+pub(crate) fn build_eectl(quickly: bool) -> Outcome<PathBuf> {
+    let (arguments, profile) = if quickly {
+        (["build", "--workspace", "--all-features"], "debug")
+    } else {
+        (["build", "--package=ee-cli", "--release"], "release")
+    };
+    run(cargo(&arguments).args(["--bin", "eectl"]))?;
+    let name = format!("eectl{}", std::env::consts::EXE_SUFFIX);
+    std::path::absolute(target().join(profile).join(name)).map_err(|e| e.to_string())
+}
+
 /// Runs a command and waits for it.
 pub(crate) fn run(command: &mut Command) -> Outcome {
     let line = command_line(command);

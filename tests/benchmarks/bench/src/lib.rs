@@ -1,5 +1,6 @@
 //! This workspace and its peers, measured together on one machine.
 
+pub mod broker;
 pub mod contenders;
 pub mod harness;
 pub mod processes;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use bench::harness::{Effort, Row};
 use bench::processes::Machine;
-use bench::{processes, requests, scale, tokens};
+use bench::{broker, processes, requests, scale, tokens};
 use clap::Parser;
 
 #[derive(Parser)]
@@ -19,6 +19,9 @@ struct Arguments {
     /// Use this Python interpreter, which has earthengine-api
     #[arg(long)]
     python: Option<PathBuf>,
+    /// Use this `eectl`
+    #[arg(long)]
+    eectl: Option<PathBuf>,
     /// Use this repository root
     #[arg(long)]
     repository: PathBuf,
@@ -52,11 +55,33 @@ fn main() {
     if wanted("jwt_sign") {
         print(requests::jwt_sign(effort));
     }
-    if ["metadata_first", "cold_init", "cold_token", "warm_init"]
-        .into_iter()
-        .any(wanted)
-    {
-        let machine = Machine::new(programs, arguments.python.as_deref(), &arguments.repository);
+    if wanted("broker_token") {
+        broker::tokens(effort).into_iter().for_each(print);
+    }
+    if wanted("broker_herd") {
+        print(broker::herd(effort));
+    }
+    let of_processes = [
+        "broker_memory",
+        "exec",
+        "metadata_first",
+        "cold_init",
+        "cold_token",
+        "warm_init",
+    ];
+    if of_processes.into_iter().any(wanted) {
+        let machine = Machine::new(
+            programs,
+            arguments.python.as_deref(),
+            arguments.eectl.as_deref(),
+            &arguments.repository,
+        );
+        if wanted("broker_memory") {
+            broker::memory(&machine).into_iter().for_each(print);
+        }
+        if wanted("exec") {
+            broker::exec(&machine, effort).into_iter().for_each(print);
+        }
         if wanted("metadata_first") {
             print(processes::metadata_first(&machine, effort));
         }

@@ -16,6 +16,7 @@ pub struct Machine {
     emulator: Emulator,
     programs: PathBuf,
     python: Option<PathBuf>,
+    eectl: Option<PathBuf>,
     repository: PathBuf,
     home: PathBuf,
     key: PathBuf,
@@ -23,7 +24,12 @@ pub struct Machine {
 
 impl Machine {
     /// `programs` is the directory of the programs. Python's client is skipped without `python`.
-    pub fn new(programs: &Path, python: Option<&Path>, repository: &Path) -> Self {
+    pub fn new(
+        programs: &Path,
+        python: Option<&Path>,
+        eectl: Option<&Path>,
+        repository: &Path,
+    ) -> Self {
         let emulator = Emulator::builder()
             .project(Project::new(PROJECT))
             .start_blocking()
@@ -39,6 +45,7 @@ impl Machine {
             emulator,
             programs: programs.to_owned(),
             python: python.map(Path::to_owned),
+            eectl: eectl.map(Path::to_owned),
             repository: repository.to_owned(),
             home,
             key,
@@ -63,11 +70,29 @@ impl Machine {
 
     /// Returns a command for an installed copy of a program. The linker's output stays in the page
     /// cache in small pieces, which differ between programs and are mapped slowly.
-    fn hello(&self, name: &str) -> Command {
+    pub fn hello(&self, name: &str) -> Command {
         let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-        let installed = self.home.join(&name);
+        self.installed(&self.programs.join(name))
+    }
+
+    /// Returns a command for an installed copy of `eectl`, if it was built.
+    pub fn eectl(&self) -> Option<Command> {
+        Some(self.installed(self.eectl.as_ref()?))
+    }
+
+    /// Writes a user's login, and returns its path.
+    pub fn login(&self) -> PathBuf {
+        let path = self.home.join("login.json");
+        let user = self.emulator.create_user("jane@example.com");
+        std::fs::write(&path, user.earthengine_file_json(Some(PROJECT))).expect("a file");
+        private(&path);
+        path
+    }
+
+    fn installed(&self, program: &Path) -> Command {
+        let installed = self.home.join(program.file_name().unwrap_or_default());
         if !installed.exists() {
-            std::fs::copy(self.programs.join(&name), &installed).expect("a program");
+            std::fs::copy(program, &installed).expect("a program");
         }
         self.command(installed)
     }
@@ -86,7 +111,7 @@ impl Machine {
     }
 
     /// Runs a command, and returns milliseconds and requests.
-    fn run(&self, mut command: Command) -> (f64, f64) {
+    pub fn run(&self, mut command: Command) -> (f64, f64) {
         self.emulator.clear_requests();
         let started = Instant::now();
         let output = command.output().expect("a program that starts");
