@@ -1,14 +1,16 @@
 //! `cargo xtask demo`: connects and computes, and prints each step.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use earthengine::{EarthEngine, EarthEngineBuilder, Endpoints, Environment, Error};
 use ee_emulator::{Emulator, Project};
 use serde_json::json;
 
-use crate::process::{Outcome, target};
+use crate::process::{Outcome, build_eectl, output, root, target};
+use crate::test::installed_python;
 
 const PROJECT: &str = "ee-demo-project";
 
@@ -71,7 +73,64 @@ async fn emulated() -> Outcome {
 
     print("2. A user login in Earth Engine's credentials file\n");
     write(&file, &user.earthengine_file_json(Some(PROJECT)))?;
-    connect_to_emulator(&emulator, environment()).await
+    connect_to_emulator(&emulator, environment()).await?;
+
+    print("3. Google's client for Python, with the same login through `eectl exec`\n");
+    match installed_python() {
+        Some(python) => compute_in_python(&emulator, &home, python).await,
+        None => {
+            row("skipped", "`cargo xtask test` installs the client");
+            Ok(())
+        }
+    }
+}
+
+/// Computes in Python, in an empty home directory, with the tokens of `eectl exec`.
+async fn compute_in_python(emulator: &Emulator, home: &Path, python: PathBuf) -> Outcome {
+    const PROGRAM: &str = "import ee; ee.Initialize(); print(ee.Number(1).add(2).getInfo())";
+    emulator.clear_requests();
+    let mut command = Command::new(build_eectl(true)?);
+    command
+        .args([
+            "exec",
+            "--quiet",
+            "--clean-home",
+            "--project",
+            PROJECT,
+            "--",
+        ])
+        .arg(python)
+        .args(["-c", PROGRAM])
+        .env_clear()
+        .env("HOME", home)
+        .env("USERPROFILE", home)
+        .env("EARTHENGINE_EMULATOR_HOST", emulator.address().to_string())
+        // Redirects the requests to Google's hosts.
+        .env(
+            "PYTHONPATH",
+            root().join("tests/interop/reference_clients/python_preload"),
+        )
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    for name in ["PATH", "SystemRoot"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    let run = move || output(&mut command);
+    let printed = tokio::task::spawn_blocking(run)
+        .await
+        .map_err(|e| e.to_string())??;
+    let printed = String::from_utf8_lossy(&printed);
+    row(
+        "command",
+        &format!("eectl exec --clean-home -- python -c '{PROGRAM}'"),
+    );
+    row("1 + 2", printed.trim());
+    if printed.trim() != "3" {
+        return Err(format!("expected 1 + 2 = 3, Python printed {printed}"));
+    }
+    print_requests(emulator);
+    Ok(())
 }
 
 /// Connects to the emulator, and prints the requests that it received.
@@ -82,6 +141,11 @@ async fn connect_to_emulator(emulator: &Emulator, environment: Environment) -> O
         .environment(environment)
         .endpoints(endpoints);
     connect_and_compute(builder).await?;
+    print_requests(emulator);
+    Ok(())
+}
+
+fn print_requests(emulator: &Emulator) {
     for request in emulator.requests() {
         let line = format!(
             "{} https://{}{}",
@@ -93,7 +157,6 @@ async fn connect_to_emulator(emulator: &Emulator, environment: Environment) -> O
         row("request", &format!("{line}  {status}"));
     }
     print("");
-    Ok(())
 }
 
 async fn connect_and_compute(builder: EarthEngineBuilder) -> Outcome {

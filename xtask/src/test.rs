@@ -84,16 +84,35 @@ pub(crate) fn run_conformance() -> Outcome {
     run(&mut conformance)
 }
 
-/// Returns the interpreter of a virtual environment with the Python reference clients.
-pub(crate) fn python() -> Outcome<PathBuf> {
-    let requirements = root().join("tests/interop/reference_clients/requirements.txt");
-    let dir = target().join("reference-clients/python");
+/// Returns the interpreter of a virtual environment with the Python reference clients, if it was
+/// installed before.
+pub(crate) fn installed_python() -> Option<PathBuf> {
+    let dir = python_dir();
+    let python = python_in(&dir).ok()?;
+    is_current(&dir, &python_requirements()).then_some(python)
+}
+
+fn python_dir() -> PathBuf {
+    target().join("reference-clients/python")
+}
+
+fn python_requirements() -> PathBuf {
+    root().join("tests/interop/reference_clients/requirements.txt")
+}
+
+fn python_in(dir: &Path) -> Outcome<PathBuf> {
     let binary = if cfg!(windows) {
         "Scripts/python.exe"
     } else {
         "bin/python"
     };
-    let python = std::path::absolute(dir.join(binary)).map_err(|e| e.to_string())?;
+    std::path::absolute(dir.join(binary)).map_err(|e| e.to_string())
+}
+
+/// Returns the interpreter of a virtual environment with the Python reference clients.
+pub(crate) fn python() -> Outcome<PathBuf> {
+    let (requirements, dir) = (python_requirements(), python_dir());
+    let python = python_in(&dir)?;
     if is_current(&dir, &requirements) {
         return Ok(python);
     }
