@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use saphyr_parser::{Event, Parser, ScalarStyle};
 use serde_json::Value;
-use yaml_rust2::{Yaml, YamlLoader};
 
 pub(crate) fn dir() -> PathBuf {
     PathBuf::from(concat!(
@@ -61,8 +61,7 @@ impl Page {
     /// Returns the documents of all YAML blocks.
     pub(crate) fn yaml(&self) -> Vec<Value> {
         let blocks = self.blocks("yaml").into_iter();
-        let documents = blocks.flat_map(|text| YamlLoader::load_from_str(&text).unwrap());
-        documents.map(|document| value(&document)).collect()
+        blocks.flat_map(|text| documents(&text)).collect()
     }
 
     /// Returns the settings `KEY=VALUE` of all blocks in a language, in order.
@@ -76,19 +75,57 @@ impl Page {
     }
 }
 
-fn value(yaml: &Yaml) -> Value {
-    match yaml {
-        Yaml::String(text) => text.clone().into(),
-        Yaml::Integer(number) => (*number).into(),
-        Yaml::Boolean(yes) => (*yes).into(),
-        Yaml::Array(items) => items.iter().map(value).collect(),
-        Yaml::Hash(fields) => fields
-            .iter()
-            .map(|(name, field)| (name.as_str().unwrap().to_owned(), value(field)))
-            .collect::<serde_json::Map<_, _>>()
-            .into(),
-        Yaml::Null => Value::Null,
+/// Returns the documents of a YAML text, which uses no anchors and no tags.
+fn documents(text: &str) -> Vec<Value> {
+    let events = Parser::new_from_str(text).map(|event| event.unwrap().0);
+    let mut events = events.filter(|event| !matches!(event, Event::Nothing));
+    let mut documents = Vec::new();
+    while let Some(event) = events.next() {
+        if let Event::DocumentStart(_) = event {
+            let first = events.next().unwrap();
+            documents.push(value(first, &mut events));
+        }
+    }
+    documents
+}
+
+/// Returns the value that begins with an event.
+fn value<'a>(first: Event<'a>, events: &mut impl Iterator<Item = Event<'a>>) -> Value {
+    match first {
+        Event::Scalar(text, ScalarStyle::Plain, ..) => plain(&text),
+        Event::Scalar(text, ..) => text.into(),
+        Event::SequenceStart(..) => {
+            let mut items = Vec::new();
+            loop {
+                match events.next().unwrap() {
+                    Event::SequenceEnd => return items.into(),
+                    item => items.push(value(item, events)),
+                }
+            }
+        }
+        Event::MappingStart(..) => {
+            let mut fields = serde_json::Map::new();
+            loop {
+                match events.next().unwrap() {
+                    Event::MappingEnd => return fields.into(),
+                    Event::Scalar(name, ..) => {
+                        let item = events.next().unwrap();
+                        let previous = fields.insert(name.into(), value(item, events));
+                        assert!(previous.is_none(), "a key is repeated");
+                    }
+                    other => panic!("not a key: {other:?}"),
+                }
+            }
+        }
         other => panic!("not used in the pages: {other:?}"),
+    }
+}
+
+/// Returns the value of a scalar without quotation marks (the JSON schema of YAML 1.2).
+fn plain(text: &str) -> Value {
+    match serde_json::from_str(text) {
+        Ok(value @ (Value::Bool(_) | Value::Number(_) | Value::Null)) => value,
+        _ => text.into(),
     }
 }
 

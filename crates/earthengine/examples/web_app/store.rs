@@ -106,8 +106,8 @@ impl Store {
         result
     }
 
-    /// Returns the session with this ID, or `None` if there is none. A file that was damaged or
-    /// changed is none.
+    /// Returns the session with this ID, or `None` if it does not exist. A file that was damaged or
+    /// changed is ignored.
     pub(crate) fn load(&self, id: &str) -> io::Result<Option<Saved>> {
         let keys = Keys::derive(id)?;
         let file = match File::open(self.path(&keys.name)) {
