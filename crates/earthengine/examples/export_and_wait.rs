@@ -9,7 +9,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use earthengine::{EarthEngine, Export, ExportKind, PixelGrid};
+use earthengine::{EarthEngine, Export, PixelGrid};
 use serde_json::json;
 
 #[tokio::main]
@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "functionName": "Image.load",
         "arguments": {"id": {"constantValue": "CGIAR/SRTM90_V4"}},
     }}}});
-    let export = Export::new(ExportKind::Image, &elevation)
+    let export = Export::image(&elevation)
         .description("elevation of the Alps")
         .grid(&PixelGrid::degrees(5.0, 48.0, 0.001, 10_000, 4_000))
         .to_cloud_storage(&bucket, "alps");

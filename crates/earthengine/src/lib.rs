@@ -61,9 +61,9 @@ pub use ee_init::{
     VerifyLevel, check_project,
 };
 pub use ee_rest::{
-    Asset, AssetName, AssetUpdate, Assets, Batch, BatchResponse, Export, ExportKind, IamPolicy,
-    ImageFormat, Operation, OperationState, Operations, Page, PageCursor, Pages, PixelGrid,
-    ProjectConfig, ProjectId, ThumbnailKind,
+    Asset, AssetName, AssetUpdate, Assets, Batch, BatchResponse, Export, IamPolicy, ImageFormat,
+    Operation, OperationState, Operations, Page, PageCursor, Pages, PixelGrid, ProjectConfig,
+    ProjectId,
 };
 pub use ee_token::{
     AccessToken, Endpoint, Endpoints, Remedy, RetryPolicy, Scopes, SecretString, TokenSource,

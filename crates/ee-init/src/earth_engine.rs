@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ee_credentials::{Credentials, SearchStep, Warning};
-use ee_rest::{Assets, Client, Export, Operation, Operations, PixelsRequest, RequestBuilder};
+use ee_rest::export::{Destination, Kind};
+use ee_rest::{
+    Assets, Client, ComputePixelsRequest, Export, Operation, Operations, RequestBuilder,
+};
 use http::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -160,7 +163,7 @@ impl EarthEngine {
     }
 
     /// Computes an image's pixels; see [`Client::compute_pixels`].
-    pub fn compute_pixels(&self, expression: &(impl Serialize + ?Sized)) -> PixelsRequest {
+    pub fn compute_pixels(&self, expression: &(impl Serialize + ?Sized)) -> ComputePixelsRequest {
         self.0.client.compute_pixels(expression)
     }
 
@@ -168,7 +171,10 @@ impl EarthEngine {
     ///
     /// # Errors
     /// Fails like [`EarthEngine::compute`].
-    pub async fn export(&self, export: Export) -> Result<Operation, Error> {
+    pub async fn export<K: Kind, D: Destination>(
+        &self,
+        export: Export<K, D>,
+    ) -> Result<Operation, Error> {
         Ok(self.0.client.export(export).await?)
     }
 }

@@ -40,17 +40,18 @@ mod send;
 mod tower;
 
 pub use api::asset_name::AssetName;
+pub use api::export_types as export;
 pub use api::operation::{
     Operation, OperationError, OperationMetadata, OperationNotification, OperationStage,
     OperationState,
 };
 pub use api::operations::{OperationPoller, Operations};
 pub use api::{
-    Algorithm, AlgorithmArgument, Asset, AssetUpdate, Assets, Download, Export, ExportKind,
-    ExportLimit, FeatureViewRequest, IamBinding, IamPolicy, ImageFormat, ImportRequest,
-    ListRequest, MapRequest, MapTiles, PixelGrid, PixelsRequest, ProjectConfig,
-    ProjectRegistration, Registration, Table, TableRequest, Thumbnail, ThumbnailKind,
-    ThumbnailRequest,
+    Algorithm, AlgorithmArgument, Asset, AssetUpdate, Assets, ComputePixelsRequest,
+    ComputedListRequest, Download, Export, ExportLimit, FeatureViewRequest, FilmstripRequest,
+    GetPixelsRequest, IamBinding, IamPolicy, ImageFormat, ImportRequest, ListRequest, MapRequest,
+    MapTiles, PixelGrid, ProjectConfig, ProjectRegistration, Registration, Table, TableRequest,
+    Thumbnail, ThumbnailRequest, VideoThumbnailRequest,
 };
 pub use auth::Auth;
 pub use batch::{Batch, BatchResponse};

@@ -1,7 +1,7 @@
 //! Pixels, maps and thumbnails, in memory and as files.
 
 use earthengine::rest::ErrorKind;
-use earthengine::{ImageFormat, PixelGrid, ThumbnailKind};
+use earthengine::{ImageFormat, PixelGrid};
 use ee_emulator::Fault;
 
 use crate::{EARTHENGINE, connected, constant, quick};
@@ -126,17 +126,14 @@ async fn map_has_tile_urls_and_tiles() {
 #[tokio::test]
 async fn thumbnails_have_three_kinds() {
     let (emulator, ee) = connected().await;
-    for kind in [
-        ThumbnailKind::Image,
-        ThumbnailKind::Filmstrip,
-        ThumbnailKind::Video,
+    let client = ee.client();
+    let one = constant(1);
+    for thumbnail in [
+        client.thumbnail(&one).create().await,
+        client.filmstrip(&one).create().await,
+        client.video_thumbnail(&one).create().await,
     ] {
-        let thumbnail = ee
-            .client()
-            .thumbnail(&constant(1), kind)
-            .create()
-            .await
-            .unwrap();
+        let thumbnail = thumbnail.unwrap();
         let url = thumbnail.url();
         assert!(
             url.starts_with(&emulator.url(EARTHENGINE)) && url.ends_with(":getPixels"),
@@ -149,14 +146,24 @@ async fn thumbnails_have_three_kinds() {
 #[tokio::test]
 async fn only_video_thumbnails_are_gifs() {
     let (_emulator, ee) = connected().await;
-    for (kind, format) in [
-        (ThumbnailKind::Video, ImageFormat::Png),
-        (ThumbnailKind::Video, ImageFormat::AutoJpegPng),
-        (ThumbnailKind::Image, ImageFormat::Gif),
-        (ThumbnailKind::Filmstrip, ImageFormat::Gif),
+    let client = ee.client();
+    let one = constant(1);
+    let gif = ImageFormat::Other("GIF".to_owned());
+    for thumbnail in [
+        client.thumbnail(&one).format(gif.clone()).create().await,
+        client.filmstrip(&one).format(gif).create().await,
+        client
+            .video_thumbnail(&one)
+            .option("fileFormat", "PNG")
+            .create()
+            .await,
+        client
+            .video_thumbnail(&one)
+            .option("fileFormat", "MP4")
+            .create()
+            .await,
     ] {
-        let thumbnail = ee.client().thumbnail(&constant(1), kind).format(format);
-        let error = thumbnail.create().await.unwrap_err();
+        let error = thumbnail.unwrap_err();
         assert_eq!(error.api().unwrap().status, 400);
     }
 }

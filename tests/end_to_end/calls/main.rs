@@ -9,10 +9,14 @@
 
 mod assets;
 mod batch;
+mod documented;
+mod every_call;
 mod images;
 mod imports;
 mod operations;
 mod paging;
+mod parsers;
+mod responses;
 mod shapes;
 mod strictness;
 mod tables;

@@ -3,16 +3,17 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use earthengine::rest::export::{Asset, Image};
 use earthengine::rest::{Client, ErrorKind, OperationPoller};
-use earthengine::{Export, ExportKind, OperationState};
+use earthengine::{Export, OperationState};
 use ee_emulator::Fault;
 
 use crate::{EARTHENGINE, connected, constant, quick};
 
 const MS: Duration = Duration::from_millis(1);
 
-fn to_asset() -> Export {
-    Export::new(ExportKind::Image, &constant(1))
+fn to_asset() -> Export<Image, Asset> {
+    Export::image(&constant(1))
         .description("mine")
         .to_asset("projects/ee-demo-project/assets/made")
 }
@@ -43,17 +44,20 @@ async fn export_is_started_polled_and_creates_its_asset() {
 async fn every_kind_of_export_is_accepted() {
     let (emulator, ee) = connected().await;
     let client = quick(&ee);
-    let new = |kind| Export::new(kind, &constant(1));
-    for export in [
-        new(ExportKind::Image).to_drive("folder", "image"),
-        new(ExportKind::Table).to_cloud_storage("bucket", "table"),
-        new(ExportKind::Table).to_asset("users/me/table"),
-        new(ExportKind::Video).to_cloud_storage("bucket", "video"),
-        new(ExportKind::Map).to_cloud_storage("bucket", "map"),
-        new(ExportKind::Classifier).to_asset("users/me/trees"),
-    ] {
-        client.export(export).await.unwrap();
-    }
+    let one = constant(1);
+    let image = Export::image(&one).to_drive("folder", "image");
+    client.export(image).await.unwrap();
+    let table = || Export::table(&one);
+    let files = table().to_cloud_storage("bucket", "table");
+    client.export(files).await.unwrap();
+    let asset = table().to_asset("users/me/table");
+    client.export(asset).await.unwrap();
+    let video = Export::video(&one).to_cloud_storage("bucket", "video");
+    client.export(video).await.unwrap();
+    let map = Export::map(&one).to_cloud_storage("bucket", "map");
+    client.export(map).await.unwrap();
+    let classifier = Export::classifier(&one).to_asset("users/me/trees");
+    client.export(classifier).await.unwrap();
     let kinds: Vec<String> = emulator.operations().into_iter().map(|o| o.kind).collect();
     assert_eq!(
         kinds,

@@ -67,7 +67,86 @@ def calls(project):
         data.deleteAsset(name("renamed")),
         data.getProjectConfig(),
     ]
+    more_calls(project, name, one, results)
     print(json.dumps({"features": results[8]}))
+
+
+def more_calls(project, name, one, results):
+    """Sends the requests that `calls` does not."""
+    data = ee.data
+    operation = results[0]["name"]
+    image = name("remote")
+    grid = {
+        "crsCode": "EPSG:4326",
+        "dimensions": {"width": 8, "height": 8},
+        "affineTransform": {"scaleX": 0.1, "translateX": 8, "scaleY": -0.1, "translateY": 47},
+    }
+    point = ee.Geometry.Point(8.5, 47.4)
+    features = ee.FeatureCollection(name("wells"))
+    data.setDefaultWorkloadTag("reference")
+    data.getInfo(image)
+    data.getList({"id": f"projects/{project}/assets"})
+    data.listImages({"parent": f"projects/{project}/assets"})
+    data.listBuckets(f"projects/{project}")
+    data.getAssetRoots()
+    data.getAssetRootQuota(f"projects/{project}/assets")
+    data.createAsset({"type": "IMAGE_COLLECTION", "properties": {"a": 1}}, name("made"))
+    data.setAssetProperties(name("made"), {"b": 2})
+    data.updateAsset(name("made"), {"startTime": "2026-01-01T00:00:00Z"}, ["start_time"])
+    data.copyAsset(image, name("copy"), True)
+    policy = data.getIamPolicy(name("made"))
+    policy["bindings"] = [{"role": "roles/viewer", "members": ["user:a@example.com"]}]
+    data.setIamPolicy(name("made"), policy)
+    data.getAssetAcl(name("made"))
+    data.setAssetAcl(name("made"), {"readers": ["user:a@example.com"], "all_users_can_read": True})
+    data.getPixels({"assetId": image, "fileFormat": "NPY", "bandIds": ["a"], "grid": grid})
+    visualization = {"bands": ["a"], "min": 0, "max": 1, "palette": ["000000", "ffffff"]}
+    styled = {"expression": one, "fileFormat": "PNG", "grid": grid}
+    data.computePixels({**styled, "visualizationOptions": {"ranges": [{"min": 0, "max": 1}]}})
+    data.computeValue(ee.Number(1))
+    data.getThumbId({"image": one, "format": "jpg", **visualization})
+    images = ee.ImageCollection([one])
+    data.getThumbId({"image": images, "framesPerSecond": 2, "format": "gif"}, "getVideoThumbnail")
+    strip = {"image": images, "framesPerSecond": None, "format": "png"}
+    data.getThumbId(strip, "getFilmstripThumbnail")
+    data.makeThumbUrl(data.getThumbId({"image": one}))
+    data.makeDownloadUrl(data.getDownloadId({"image": one, "name": "a", "filePerBand": False}))
+    data.getTileUrl(data.getMapId({"image": one, **visualization}), 0, 0, 0)
+    batch = ee.batch.Export
+    to_asset = {"assetId": name("exported"), "pyramidingPolicy": {".default": "mode"}}
+    crs = {"crs": "EPSG:4326", "crsTransform": [0.1, 0, 8, 0, -0.1, 47], "dimensions": "8x8"}
+    tasks = [
+        batch.image.toAsset(one, "a", **to_asset, maxPixels=1e9, priority=50, overwrite=True),
+        batch.image.toDrive(one, "b", "folder", "b", fileFormat="GeoTIFF", skipEmptyTiles=True),
+        batch.image.toCloudStorage(
+            one, "c", "bucket", "c", fileFormat="TFRecord", formatOptions={"patchDimensions": [8, 8]}
+        ),
+        batch.map.toCloudStorage(one, "d", "bucket", "png", "d", maxZoom=3, minZoom=0),
+        batch.table.toAsset(features, "e", name("exported-table")),
+        batch.table.toDrive(features, "f", "folder", "f", "SHP", selectors=["depth"]),
+        batch.table.toCloudStorage(features, "g", "bucket", "g", "CSV", maxVertices=100),
+        batch.table.toBigQuery(features, "h", "p.d.t", overwrite=True),
+        batch.table.toFeatureView(
+            features,
+            "i",
+            name("view"),
+            maxFeaturesPerTile=100,
+            thinningStrategy="HIGHER_DENSITY",
+            thinningRanking=["depth DESC"],
+            zOrderRanking=[".geometryType ASC"],
+        ),
+        batch.video.toCloudStorage(images, "j", "bucket", "j", framesPerSecond=2),
+        batch.video.toDrive(images, "k", "folder", "k", framesPerSecond=2),
+        batch.classifier.toAsset(ee.Classifier(one), "l", name("trees")),
+    ]
+    for task in tasks:
+        task.start()
+    data.getTaskList()
+    data.getTaskStatus(data.newTaskId()[0])
+    data.getOperation(operation)
+    data.cancelOperation(operation)
+    tasks[0].status()
+    tasks[1].cancel()
 
 
 def main(mode="", *arguments):

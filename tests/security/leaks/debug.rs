@@ -16,9 +16,7 @@ use earthengine::rest::{Auth, AuthLayer, Download};
 use earthengine::token::{
     ClientBasicAuth, EcPrivateKey, Grant, HttpClient, Request, RsaPrivateKey, TokenEndpoint,
 };
-use earthengine::{
-    Credentials, EarthEngine, Endpoints, Environment, Method, Scopes, SecretString, ThumbnailKind,
-};
+use earthengine::{Credentials, EarthEngine, Endpoints, Environment, Method, Scopes, SecretString};
 use ee_emulator::{Emulator, Project};
 use ee_test_support::canaries::Canaries;
 use serde_json::json;
@@ -42,16 +40,16 @@ const PUBLIC: [&str; 5] = [
 /// Public types that hold no secret: names, numbers, options and responses. Secrets that a server
 /// repeats in errors are part of another test.
 #[rustfmt::skip]
-const NO_SECRET: [&str; 78] = [
+const NO_SECRET: [&str; 76] = [
     "AccountName", "Accounts", "SwitchedAccount", "Algorithm", "AlgorithmArgument", "ApiError", "ApiState", "Asset", "AssetName", "AssetUpdate",
     "IamBinding", "Check", "CheckStatus", "Claims", "RpcCode", "DiskTokenCache", "ConnectStats",
-    "Endpoint", "Endpoints", "Error", "ErrorKind", "Export", "ExportKind", "ImageFormat",
+    "Endpoint", "Endpoints", "Error", "ErrorKind", "Export", "ImageFormat",
     "ImpersonationConfig", "CredentialKind", "HelpLink", "ListedProject", "ManualClock", "Method", "LoginMode",
     "ExportLimit", "ProjectRegistration", "OperationNotification", "OperationStage",
     "Operation", "OperationError", "OperationMetadata", "OperationState", "CredentialSource", "Platform", "Page",
     "PixelGrid", "PreconditionViolation", "IamPolicy", "PageCursor", "PrintablePath", "Project", "ProjectConfig", "ProjectId", "ProjectSource",
     "QuotaViolation", "Registration", "Remedy", "RemovedFile", "RetryPolicy", "Revocation", "SavedLogin",
-    "Scopes", "CredentialConfig", "ClientEvent", "SearchOutcome", "SearchStep", "LoginFile", "SystemBrowser", "ThumbnailKind", "TokenInfo",
+    "Scopes", "CredentialConfig", "ClientEvent", "SearchOutcome", "SearchStep", "LoginFile", "SystemBrowser", "TokenInfo",
     "Url", "VerifyLevel", "Warning", "CredentialLocation",
     "WorkloadTag",
     // Traits, functions and futures.
@@ -260,9 +258,9 @@ async fn clients(checked: &mut Checked, credentials: &Credentials, endpoints: En
     let one = json!({"result": "0", "values": {"0": {"constantValue": 1}}});
     checked.at(&client.compute_pixels(&one));
     checked.at(&client.map(&one));
-    checked.at(&client.thumbnail(&one, ThumbnailKind::Image));
+    checked.at(&client.thumbnail(&one));
     checked.at(&client.map(&one).create().await.unwrap());
-    let thumbnail = client.thumbnail(&one, ThumbnailKind::Image).create().await;
+    let thumbnail = client.thumbnail(&one).create().await;
     checked.at(&thumbnail.unwrap());
     checked.at(&client.import_image(&json!({"name": "users/me/a"})));
     checked.at(&client.feature_view("users/me/a"));

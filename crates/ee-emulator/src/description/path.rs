@@ -15,6 +15,13 @@ pub(crate) struct Matched<'a> {
 }
 
 impl Description {
+    /// Returns the ID of the method with this HTTP method and decoded path (`/v1/projects/P/…`).
+    pub fn method_of(&self, http: &str, path: &str) -> Option<&str> {
+        let segments = path.split('/').filter(|segment| !segment.is_empty());
+        let segments: Vec<String> = segments.map(str::to_owned).collect();
+        Some(self.find(http, &segments)?.id)
+    }
+
     /// Finds the method of a request by its decoded path segments.
     pub(crate) fn find(&self, http: &str, segments: &[String]) -> Option<Matched<'_>> {
         let (last, parents) = segments.split_last()?;

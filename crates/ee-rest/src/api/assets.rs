@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::api::ListRequest;
+use crate::api::images::check_location;
 use crate::api::lenient::{Fields, Object};
 use crate::{AssetName, Client, Error};
 
@@ -222,8 +223,42 @@ impl Assets {
         description: &(impl Serialize + ?Sized),
     ) -> Result<Asset, Error> {
         let name = asset(id)?;
+        let parent = format!("projects/{}", name.project());
+        self.create_under(&parent, &name, description).await
+    }
+
+    /// Creates an asset in a location of its project, such as `us`, from its JSON representation.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// let folder = serde_json::json!({"type": "FOLDER"});
+    /// let id = "projects/my-project/assets/maps";
+    /// client.assets().create_in_location("us", id, &folder).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Assets::get`].
+    pub async fn create_in_location(
+        &self,
+        location: &str,
+        id: &str,
+        description: &(impl Serialize + ?Sized),
+    ) -> Result<Asset, Error> {
+        check_location(location)?;
+        let name = asset(id)?;
+        let parent = format!("projects/{}/locations/{location}", name.project());
+        self.create_under(&parent, &name, description).await
+    }
+
+    async fn create_under(
+        &self,
+        parent: &str,
+        name: &AssetName,
+        description: &(impl Serialize + ?Sized),
+    ) -> Result<Asset, Error> {
         self.0
-            .request(Method::POST, format!("projects/{}/assets", name.project()))
+            .request(Method::POST, format!("{parent}/assets"))
             .query("assetId", name.path())
             .json(description)
             .send()

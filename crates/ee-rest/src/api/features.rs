@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::api::assets::asset;
-use crate::pages::list::ListRequest;
+use crate::pages::list::{ComputedListRequest, ListRequest};
 use crate::request::finite::to_value;
 use crate::{Asset, Assets, Client, Error};
 
@@ -31,7 +31,7 @@ impl Client {
     pub fn compute_features<T: DeserializeOwned + Send + 'static>(
         &self,
         expression: &(impl Serialize + ?Sized),
-    ) -> Result<ListRequest<T>, Error> {
+    ) -> Result<ComputedListRequest<T>, Error> {
         self.computed("table:computeFeatures", "features", expression)
     }
 
@@ -52,7 +52,7 @@ impl Client {
     pub fn compute_images(
         &self,
         expression: &(impl Serialize + ?Sized),
-    ) -> Result<ListRequest<Asset>, Error> {
+    ) -> Result<ComputedListRequest<Asset>, Error> {
         self.computed("imageCollection:computeImages", "images", expression)
     }
 
@@ -61,12 +61,13 @@ impl Client {
         path: &str,
         key: &'static str,
         expression: &(impl Serialize + ?Sized),
-    ) -> Result<ListRequest<T>, Error> {
+    ) -> Result<ComputedListRequest<T>, Error> {
         let expression = to_value("the expression", expression)?;
         let body: Map<String, Value> = [("expression".to_owned(), expression)]
             .into_iter()
             .collect();
-        Ok(ListRequest::post(self, path, key, body))
+        let request = ListRequest::post(self, path, key, body);
+        Ok(ComputedListRequest(request))
     }
 }
 

@@ -1,10 +1,12 @@
 //! Options that pixel, map and thumbnail requests share.
 
+use ee_token::internal::Quoted;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::request::finite::to_value;
-use crate::{AssetName, Client, Error};
+use crate::request::path::check_segment;
+use crate::{Client, Error};
 
 /// An image file format, as in the API's `ImageFileFormat`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -22,8 +24,6 @@ pub enum ImageFormat {
     GeoTiff,
     /// TensorFlow records.
     TfRecord,
-    /// Animated GIF, for video thumbnails.
-    Gif,
     /// Any other format, by its API name.
     Other(String),
 }
@@ -38,7 +38,6 @@ impl ImageFormat {
             Self::Npy => "NPY",
             Self::GeoTiff => "GEO_TIFF",
             Self::TfRecord => "TF_RECORD_IMAGE",
-            Self::Gif => "GIF",
             Self::Other(format) => format,
         }
     }
@@ -126,22 +125,12 @@ impl PixelGrid {
     }
 }
 
-/// The kind of a thumbnail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ThumbnailKind {
-    /// An image.
-    Image,
-    /// The images of a collection, one below the other.
-    Filmstrip,
-    /// The images of a collection, as an animated GIF.
-    Video,
-}
-
 /// The part that image and table requests share: the client and the request body.
 pub(crate) struct CallBody {
     pub(crate) client: Client,
     pub(crate) body: Map<String, Value>,
+    /// The location, such as `us`, in which the resource is created.
+    location: Option<String>,
     /// The first validation error.
     error: Option<Error>,
 }
@@ -151,14 +140,36 @@ impl CallBody {
         Self {
             client: client.clone(),
             body: Map::new(),
+            location: None,
             error: None,
         }
     }
 
-    fn image(client: &Client) -> Self {
+    /// Creates a request that computes the value of an expression, with its file format.
+    pub(crate) fn computed(
+        client: &Client,
+        expression: &(impl Serialize + ?Sized),
+        format: &str,
+    ) -> Self {
         let mut request = Self::new(client);
-        request.set("fileFormat", ImageFormat::AutoJpegPng.as_str());
+        request.set("expression", expression);
+        request.set("fileFormat", format);
         request
+    }
+
+    pub(crate) fn set_location(&mut self, location: &str) {
+        match check_location(location) {
+            Ok(()) => self.location = Some(location.to_owned()),
+            Err(error) => self.record_error(error),
+        }
+    }
+
+    /// Returns the path of a collection in the location, if there is one.
+    pub(crate) fn path(&self, collection: &str) -> String {
+        match &self.location {
+            Some(location) => format!("locations/{location}/{collection}"),
+            None => collection.to_owned(),
+        }
     }
 
     pub(crate) fn set(&mut self, name: &str, value: impl Serialize) {
@@ -170,20 +181,10 @@ impl CallBody {
         }
     }
 
-    fn set_grid(&mut self, grid: &PixelGrid) {
+    pub(crate) fn set_grid(&mut self, grid: &PixelGrid) {
         match grid.problem() {
             Some(problem) => self.record_error(invalid_grid(problem)),
             None => self.set("grid", grid),
-        }
-    }
-
-    /// Rejects fields that the method does not have.
-    pub(crate) fn without(&mut self, fields: &[&str], method: &str) {
-        if let Some(field) = fields.iter().find(|field| self.body.contains_key(**field)) {
-            self.record_error(Error::invalid_request(
-                format!("{method} has no field `{field}`"),
-                "Select bands, colors and the region in the expression.",
-            ));
         }
     }
 
@@ -200,31 +201,57 @@ impl CallBody {
     }
 }
 
-/// Implements the options that all image requests have.
+/// Checks that this can be the ID of a location.
+pub(crate) fn check_location(location: &str) -> Result<(), Error> {
+    match check_segment(location) {
+        Ok(()) if !location.contains(['/', ':']) => Ok(()),
+        _ => Err(Error::invalid_request(
+            format!("{} is not a location", Quoted(location)),
+            "Use the ID of a location, such as `us`.",
+        )),
+    }
+}
+
+/// Implements the options that some image requests have.
 macro_rules! image_options {
-    ($request:ident) => {
+    ($request:ident: $($option:ident),*) => {
         impl $request {
-            /// Sets the file format. Defaults to JPEG or PNG, depending on the image. Video
-            /// thumbnails are always GIFs.
-            pub fn format(self, format: ImageFormat) -> Self {
-                self.option("fileFormat", format.as_str())
-            }
-
-            /// Selects the bands and their order. Defaults to all bands. Filmstrips and videos
-            /// show the bands of their expression.
-            pub fn bands<S: AsRef<str>>(self, bands: &[S]) -> Self {
-                let bands: Vec<&str> = bands.iter().map(AsRef::as_ref).collect();
-                self.option("bandIds", &bands)
-            }
-
-            /// Sets how values are rendered as colors: the API's `VisualizationOptions`, with
-            /// `ranges`, `paletteColors`, `gamma`, ….
-            pub fn visualization(self, options: impl Serialize) -> Self {
-                self.option("visualizationOptions", options)
-            }
+            $(image_options!(@ $option);)*
         }
-
-        other_options!($request);
+    };
+    (@ format) => {
+        /// Sets the file format. Defaults to JPEG or PNG, depending on the image.
+        pub fn format(self, format: crate::ImageFormat) -> Self {
+            self.option("fileFormat", format.as_str())
+        }
+    };
+    (@ bands) => {
+        /// Selects the bands and their order. Defaults to all bands.
+        pub fn bands<S: AsRef<str>>(self, bands: &[S]) -> Self {
+            let bands: Vec<&str> = bands.iter().map(AsRef::as_ref).collect();
+            self.option("bandIds", &bands)
+        }
+    };
+    (@ visualization) => {
+        /// Sets how values are rendered as colors: the API's `VisualizationOptions`, with `ranges`,
+        /// `paletteColors`, `gamma`, ….
+        pub fn visualization(self, options: impl serde::Serialize) -> Self {
+            self.option("visualizationOptions", options)
+        }
+    };
+    (@ grid) => {
+        /// Sets the pixel grid. Defaults to the image's own.
+        pub fn grid(mut self, grid: &crate::PixelGrid) -> Self {
+            self.request.set_grid(grid);
+            self
+        }
+    };
+    (@ location) => {
+        /// Creates the resource in a location of the project, such as `us`.
+        pub fn location(mut self, location: &str) -> Self {
+            self.request.set_location(location);
+            self
+        }
     };
 }
 
@@ -249,153 +276,13 @@ macro_rules! other_options {
     };
 }
 
-pub(crate) use other_options;
-
-/// A request for the pixels of an image, created by [`Client::compute_pixels`] or
-/// [`Client::get_pixels`].
-#[must_use = "a pixel request does nothing until `bytes` or `save` is called"]
-pub struct PixelsRequest {
-    pub(crate) request: CallBody,
-    /// The asset to read, or `None` for a computation.
-    pub(crate) asset: Option<AssetName>,
-}
-
-/// A request for a tiled map of an image, created by [`Client::map`].
-#[must_use = "a map request does nothing until `create` is called"]
-pub struct MapRequest {
-    pub(crate) request: CallBody,
-}
-
-/// A request for a thumbnail of an image or collection, created by [`Client::thumbnail`].
-#[must_use = "a thumbnail request does nothing until `create` is called"]
-pub struct ThumbnailRequest {
-    pub(crate) request: CallBody,
-    pub(crate) kind: ThumbnailKind,
-}
-
-image_options!(PixelsRequest);
-image_options!(MapRequest);
-image_options!(ThumbnailRequest);
+pub(crate) use {image_options, other_options};
 
 pub(crate) fn invalid_grid(problem: &str) -> Error {
     Error::invalid_request(
         format!("the pixel grid is invalid: {problem}"),
         "Set a projection, a positive width and height, and finite numbers for the transform.",
     )
-}
-
-impl PixelsRequest {
-    /// Sets the pixel grid. Defaults to the image's own.
-    pub fn grid(mut self, grid: &PixelGrid) -> Self {
-        self.request.set_grid(grid);
-        self
-    }
-
-    /// Restricts the pixels of an asset to a GeoJSON geometry. Not for computed pixels, whose
-    /// expression can clip them.
-    pub fn region(self, geometry: impl Serialize) -> Self {
-        self.option("region", geometry)
-    }
-}
-
-impl ThumbnailRequest {
-    /// Sets the pixel grid.
-    pub fn grid(mut self, grid: &PixelGrid) -> Self {
-        self.request.set_grid(grid);
-        self
-    }
-}
-
-impl Client {
-    /// Computes the pixels of an image. The expression must evaluate to an image
-    /// (`{"result": …, "values": {…}}`).
-    ///
-    /// ```no_run
-    /// # async fn f(client: ee_rest::Client, image: serde_json::Value) -> Result<(), ee_rest::Error> {
-    /// use ee_rest::{ImageFormat, PixelGrid};
-    ///
-    /// let grid = PixelGrid::degrees(8.0, 47.5, 0.01, 256, 256);
-    /// let length = client
-    ///     .compute_pixels(&image)
-    ///     .format(ImageFormat::GeoTiff)
-    ///     .grid(&grid)
-    ///     .save("pixels.tif")
-    ///     .await?;
-    /// println!("{length} bytes");
-    /// # Ok(()) }
-    /// ```
-    pub fn compute_pixels(&self, expression: &(impl Serialize + ?Sized)) -> PixelsRequest {
-        let mut request = CallBody::image(self);
-        request.set("expression", expression);
-        PixelsRequest {
-            request,
-            asset: None,
-        }
-    }
-
-    /// Reads the pixels of an image asset.
-    ///
-    /// ```no_run
-    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
-    /// let bytes = client.get_pixels("CGIAR/SRTM90_V4").bands(&["elevation"]).bytes().await?;
-    /// println!("{} bytes", bytes.len());
-    /// # Ok(()) }
-    /// ```
-    pub fn get_pixels(&self, id: &str) -> PixelsRequest {
-        let mut request = CallBody::image(self);
-        let asset = match super::assets::asset(id) {
-            Ok(asset) => Some(asset),
-            Err(error) => {
-                request.record_error(error);
-                None
-            }
-        };
-        PixelsRequest { request, asset }
-    }
-
-    /// Creates a tiled map of an image.
-    ///
-    /// ```no_run
-    /// # async fn f(client: ee_rest::Client, image: serde_json::Value) -> Result<(), ee_rest::Error> {
-    /// use serde_json::json;
-    ///
-    /// let map = client
-    ///     .map(&image)
-    ///     .visualization(json!({"ranges": [{"min": 0, "max": 3000}]}))
-    ///     .create()
-    ///     .await?;
-    /// println!("{}", map.url_template());
-    /// map.tile(0, 0, 0)?.save("world.png").await?;
-    /// # Ok(()) }
-    /// ```
-    pub fn map(&self, expression: &(impl Serialize + ?Sized)) -> MapRequest {
-        let mut request = CallBody::image(self);
-        request.set("expression", expression);
-        MapRequest { request }
-    }
-
-    /// Creates a thumbnail of an image, or of a collection as a filmstrip or video.
-    ///
-    /// ```no_run
-    /// # async fn f(client: ee_rest::Client, image: serde_json::Value) -> Result<(), ee_rest::Error> {
-    /// use ee_rest::ThumbnailKind;
-    ///
-    /// let thumbnail = client.thumbnail(&image, ThumbnailKind::Image).create().await?;
-    /// thumbnail.download().save("small.png").await?;
-    /// # Ok(()) }
-    /// ```
-    pub fn thumbnail(
-        &self,
-        expression: &(impl Serialize + ?Sized),
-        kind: ThumbnailKind,
-    ) -> ThumbnailRequest {
-        let mut request = CallBody::image(self);
-        if kind == ThumbnailKind::Video {
-            request.set("fileFormat", ImageFormat::Gif.as_str());
-        }
-        request.set("expression", expression);
-        ThumbnailRequest { request, kind }
-    }
 }
 
 #[cfg(test)]
@@ -415,33 +302,16 @@ mod tests {
         let client = client.project("my-project").build().unwrap();
         let image = json!({});
         let grid = |width, scale| PixelGrid::new("EPSG:4326", width, 1, [scale; 6]);
-        let thumbnail = |kind| client.thumbnail(&image, kind);
+        let computed = |grid| client.compute_pixels(&image).grid(&grid);
+        let stored = client.get_pixels("a/b");
         for (error, problem) in [
+            (computed(grid(0, 1.0)).bytes().await.err(), "no pixels"),
             (
-                client
-                    .compute_pixels(&image)
-                    .region(json!({}))
-                    .bytes()
-                    .await
-                    .err(),
-                "`region`",
+                computed(grid(u32::MAX, 1.0)).bytes().await.err(),
+                "2147483647",
             ),
             (
-                client
-                    .compute_pixels(&image)
-                    .grid(&grid(0, 1.0))
-                    .bytes()
-                    .await
-                    .err(),
-                "no pixels",
-            ),
-            (
-                client
-                    .get_pixels("a/b")
-                    .grid(&grid(1, f64::NAN))
-                    .bytes()
-                    .await
-                    .err(),
+                stored.grid(&grid(1, f64::NAN)).bytes().await.err(),
                 "not finite",
             ),
             (
@@ -454,20 +324,12 @@ mod tests {
                 "serialized",
             ),
             (
-                thumbnail(ThumbnailKind::Video)
-                    .bands(&["a"])
-                    .create()
-                    .await
-                    .err(),
-                "`bandIds`",
+                client.map(&image).location("a/b").create().await.err(),
+                "not a location",
             ),
             (
-                thumbnail(ThumbnailKind::Filmstrip)
-                    .visualization(json!({}))
-                    .create()
-                    .await
-                    .err(),
-                "`visualizationOptions`",
+                client.thumbnail(&image).location("").create().await.err(),
+                "not a location",
             ),
             (
                 client.compute::<Value>(&[f64::INFINITY]).await.err(),
@@ -477,6 +339,7 @@ mod tests {
             let error = error.unwrap();
             assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{error}");
             assert!(error.to_string().contains(problem), "{error}");
+            assert!(!error.remedy().text.is_empty());
         }
     }
 }

@@ -1,16 +1,49 @@
 //! Maps: images as tiles.
 
 use http::Method;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::api::download::Download;
-use crate::api::images::{CallBody, MapRequest};
+use crate::api::images::{CallBody, ImageFormat, image_options, other_options};
 use crate::request::path::Route;
 use crate::{Client, Error};
 
 /// The maximum useful zoom level, at which a pixel is smaller than a centimeter.
 const MAX_ZOOM: u8 = 24;
+
+/// A request for a tiled map of an image, created by [`Client::map`].
+#[must_use = "a map request does nothing until `create` is called"]
+pub struct MapRequest {
+    request: CallBody,
+}
+
+image_options!(MapRequest: format, bands, visualization, location);
+other_options!(MapRequest);
+
+impl Client {
+    /// Creates a tiled map of an image.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client, image: serde_json::Value) -> Result<(), ee_rest::Error> {
+    /// use serde_json::json;
+    ///
+    /// let map = client
+    ///     .map(&image)
+    ///     .visualization(json!({"ranges": [{"min": 0, "max": 3000}]}))
+    ///     .create()
+    ///     .await?;
+    /// println!("{}", map.url_template());
+    /// map.tile(0, 0, 0)?.save("world.png").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn map(&self, expression: &(impl Serialize + ?Sized)) -> MapRequest {
+        let format = ImageFormat::AutoJpegPng;
+        MapRequest {
+            request: CallBody::computed(self, expression, format.as_str()),
+        }
+    }
+}
 
 /// The tiles of a map, created by [`Client::map`] or [`Client::feature_view`]. They expire after a
 /// few hours.
@@ -46,9 +79,10 @@ pub(crate) async fn create(
     collection: &str,
     named: &[&str],
 ) -> Result<(Client, String, Url), Error> {
+    let path = request.path(collection);
     let (client, body) = request.into_parts()?;
     let response = client
-        .request(Method::POST, collection)
+        .request(Method::POST, path)
         .query("fields", "name")
         .json(&body)
         .send()
@@ -68,11 +102,14 @@ pub(crate) async fn create(
     Ok((client, name, url))
 }
 
-/// Returns the path of a resource, if its name belongs to this collection.
+/// Returns the path of a resource, if its name belongs to this collection of a project or of one of
+/// its locations.
 pub(crate) fn route_of(name: &str, collection: &str) -> Option<Route> {
     let parts: Vec<&str> = name.split('/').collect();
     match parts.as_slice() {
-        ["projects", _, parent, _] if *parent == collection => {
+        ["projects", _, parent, _] | ["projects", _, "locations", _, parent, _]
+            if *parent == collection =>
+        {
             Route::new(name.to_owned(), None).ok()
         }
         _ => None,

@@ -9,6 +9,7 @@ mod algorithms;
 mod assets;
 mod compute;
 mod download;
+pub mod export_types;
 mod exports;
 mod features;
 mod iam;
@@ -23,18 +24,17 @@ mod thumbnails;
 pub use crate::api::project_config::{
     ExportLimit, ProjectConfig, ProjectRegistration, Registration,
 };
-pub use crate::pages::list::ListRequest;
+pub use crate::pages::list::{ComputedListRequest, ListRequest};
 pub use algorithms::{Algorithm, AlgorithmArgument};
 pub use assets::{Asset, AssetUpdate, Assets};
 pub use download::Download;
-pub use exports::{Export, ExportKind};
+pub use exports::Export;
 pub use iam::{IamBinding, IamPolicy};
-pub use images::{
-    ImageFormat, MapRequest, PixelGrid, PixelsRequest, ThumbnailKind, ThumbnailRequest,
-};
+pub use images::{ImageFormat, PixelGrid};
 pub use imports::ImportRequest;
-pub use maps::MapTiles;
 #[cfg(fuzzing)]
 pub(crate) use maps::route_of;
+pub use maps::{MapRequest, MapTiles};
+pub use pixels::{ComputePixelsRequest, GetPixelsRequest};
 pub use tables::{FeatureViewRequest, Table, TableRequest};
-pub use thumbnails::Thumbnail;
+pub use thumbnails::{FilmstripRequest, Thumbnail, ThumbnailRequest, VideoThumbnailRequest};

@@ -151,6 +151,8 @@ pub struct OperationStage {
     pub complete_work_units: Option<f64>,
     /// All units of work, as far as they are known.
     pub total_work_units: Option<f64>,
+    /// The fields that this version does not know, and those with unexpected values.
+    pub rest: Map<String, Value>,
 }
 
 impl<'de> Deserialize<'de> for OperationStage {
@@ -161,13 +163,14 @@ impl<'de> Deserialize<'de> for OperationStage {
             description: fields.take("description"),
             complete_work_units: fields.take_number("completeWorkUnits"),
             total_work_units: fields.take_number("totalWorkUnits"),
+            rest: fields.rest(),
         })
     }
 }
 
 impl Serialize for OperationStage {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Object::new(&Map::new())
+        Object::new(&self.rest)
             .with("displayName", &self.display_name)
             .with("description", &self.description)
             .with("completeWorkUnits", &self.complete_work_units)
@@ -177,8 +180,7 @@ impl Serialize for OperationStage {
 }
 
 /// A warning about an operation.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OperationNotification {
     /// `WARNING` or `SEVERE`.
@@ -187,6 +189,30 @@ pub struct OperationNotification {
     pub topic: String,
     /// The warning.
     pub detail: String,
+    /// The fields that this version does not know, and those with unexpected values.
+    pub rest: Map<String, Value>,
+}
+
+impl<'de> Deserialize<'de> for OperationNotification {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::deserialize(deserializer)?;
+        Ok(Self {
+            severity: fields.take("severity"),
+            topic: fields.take("topic"),
+            detail: fields.take("detail"),
+            rest: fields.rest(),
+        })
+    }
+}
+
+impl Serialize for OperationNotification {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Object::new(&self.rest)
+            .with("severity", &self.severity)
+            .with("topic", &self.topic)
+            .with("detail", &self.detail)
+            .serialize(serializer)
+    }
 }
 
 /// The error of an operation (`google.rpc.Status`).
@@ -199,6 +225,8 @@ pub struct OperationError {
     pub message: String,
     /// Messages for programs, each with its `@type`.
     pub details: Vec<Value>,
+    /// The fields that this version does not know, and those with unexpected values.
+    pub rest: Map<String, Value>,
 }
 
 impl<'de> Deserialize<'de> for OperationError {
@@ -208,13 +236,14 @@ impl<'de> Deserialize<'de> for OperationError {
             code: fields.take("code"),
             message: fields.take("message"),
             details: fields.take("details"),
+            rest: fields.rest(),
         })
     }
 }
 
 impl Serialize for OperationError {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Object::new(&Map::new())
+        Object::new(&self.rest)
             .with("code", &self.code)
             .with("message", &self.message)
             .with("details", &self.details)

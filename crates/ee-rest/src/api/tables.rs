@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::api::assets::asset;
 use crate::api::download::Download;
-use crate::api::images::{CallBody, other_options};
+use crate::api::images::{CallBody, image_options, other_options};
 use crate::api::maps::create;
 use crate::{Client, Error, MapTiles};
 
@@ -30,6 +30,7 @@ pub struct FeatureViewRequest {
     request: CallBody,
 }
 
+image_options!(TableRequest: location);
 other_options!(TableRequest);
 other_options!(FeatureViewRequest);
 
@@ -48,9 +49,9 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn table(&self, expression: &(impl Serialize + ?Sized)) -> TableRequest {
-        let mut request = CallBody::new(self);
-        request.set("expression", expression);
-        TableRequest { request }.format("CSV")
+        TableRequest {
+            request: CallBody::computed(self, expression, "CSV"),
+        }
     }
 
     /// Creates the map tiles of a feature view asset.
@@ -124,13 +125,26 @@ impl FeatureViewRequest {
         self.option("visualizationExpression", expression)
     }
 
-    /// Creates the tiles.
+    /// Creates the tiles with the method `featureView.create`, like Google's clients.
     ///
     /// # Errors
     /// See [`Client::post_json`].
     pub async fn create(self) -> Result<MapTiles, Error> {
+        self.create_in("featureView").await
+    }
+
+    /// Creates the tiles with the method `featureViews.create`, which the API's reference has as
+    /// well. It takes and returns the same as `featureView.create`.
+    ///
+    /// # Errors
+    /// See [`Client::post_json`].
+    pub async fn create_in_feature_views(self) -> Result<MapTiles, Error> {
+        self.create_in("featureViews").await
+    }
+
+    async fn create_in(self, collection: &str) -> Result<MapTiles, Error> {
         let named = ["featureViews", "featureView"];
-        let (client, name, url) = create(self.request, "featureView", &named).await?;
+        let (client, name, url) = create(self.request, collection, &named).await?;
         Ok(MapTiles { client, name, url })
     }
 }

@@ -90,15 +90,8 @@ impl<T: DeserializeOwned + Send + 'static> ListRequest<T> {
         self.option("pageSize", items.min(i32::MAX.unsigned_abs()))
     }
 
-    /// Sets a filter: `properties.x>=1 AND startTime>="2024-01-01T00:00:00Z"`, for example. Not for
-    /// computed lists, whose expression can filter them.
-    pub fn filter(mut self, filter: &str) -> Self {
-        if let (ListOptions::Body(_), Ok(path)) = (&self.options, &self.path) {
-            self.path = Err(Error::invalid_request(
-                format!("{path} has no filter"),
-                "Filter the collection in the expression.",
-            ));
-        }
+    /// Sets a filter: `properties.x>=1 AND startTime>="2024-01-01T00:00:00Z"`, for example.
+    pub fn filter(self, filter: &str) -> Self {
         self.option("filter", filter)
     }
 
@@ -173,6 +166,45 @@ impl<T: DeserializeOwned + Send + 'static> ListRequest<T> {
     /// Returns the items of all pages.
     pub fn items(self) -> ItemStream<T> {
         self.pages().items()
+    }
+}
+
+/// A request for a computed list, created by [`Client::compute_features`] or
+/// [`Client::compute_images`]. The expression filters the collection, so there is no filter:
+///
+/// ```compile_fail
+/// # fn f(client: ee_rest::Client, collection: serde_json::Value) -> Result<(), ee_rest::Error> {
+/// client.compute_images(&collection)?.filter("a=1");
+/// # Ok(()) }
+/// ```
+#[must_use = "a list request does nothing until its items or pages are polled"]
+pub struct ComputedListRequest<T>(pub(crate) ListRequest<T>);
+
+impl<T: DeserializeOwned + Send + 'static> ComputedListRequest<T> {
+    /// Sets the maximum number of items per page. The server may return fewer.
+    pub fn page_size(self, items: u32) -> Self {
+        Self(self.0.page_size(items))
+    }
+
+    /// Sets any other option of the API; see [`ListRequest::option`].
+    pub fn option(self, name: &str, value: impl Into<Value>) -> Self {
+        Self(self.0.option(name, value))
+    }
+
+    /// Returns the pages, each of which is fetched by a request of its own.
+    pub fn pages(self) -> Pages<T> {
+        self.0.pages()
+    }
+
+    /// Returns a stream of the items of all pages.
+    pub fn items(self) -> ItemStream<T> {
+        self.0.items()
+    }
+}
+
+impl<T> fmt::Debug for ComputedListRequest<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

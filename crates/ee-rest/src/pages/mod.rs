@@ -30,6 +30,8 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// The token of the next page, or `None` on the last page.
     pub next_page_token: Option<String>,
+    /// The locations that the server could not reach, whose items are missing.
+    pub unreachable: Vec<String>,
 }
 
 /// A position in a list. It can be serialized, to resume the list in another process.
@@ -133,6 +135,7 @@ impl<T: DeserializeOwned + Send + 'static> Pages<T> {
             at: self.at.clone(),
             pages: self,
             page: None,
+            unreachable: Vec::new(),
         }
     }
 
@@ -209,6 +212,7 @@ pub struct ItemStream<T> {
     pages: Pages<T>,
     page: Option<RawPage>,
     at: Option<PageCursor>,
+    unreachable: Vec<String>,
 }
 
 impl<T: DeserializeOwned + Send + 'static> ItemStream<T> {
@@ -216,6 +220,11 @@ impl<T: DeserializeOwned + Send + 'static> ItemStream<T> {
     /// last.
     pub fn position(&self) -> Option<&PageCursor> {
         self.at.as_ref()
+    }
+
+    /// Returns the locations that the server could not reach so far, whose items are missing.
+    pub fn unreachable(&self) -> &[String] {
+        &self.unreachable
     }
 
     /// Returns the next item, or `None` after the last item or an error.
@@ -262,7 +271,12 @@ impl<T: DeserializeOwned + Send + 'static> Stream for ItemStream<T> {
             }
             let page_start = items.pages.at.clone();
             match ready!(items.pages.poll_raw(context)) {
-                Some(Ok(page)) => {
+                Some(Ok(mut page)) => {
+                    for location in std::mem::take(&mut page.unreachable) {
+                        if !items.unreachable.contains(&location) {
+                            items.unreachable.push(location);
+                        }
+                    }
                     items.at = if page.is_empty() {
                         items.pages.at.clone()
                     } else {

@@ -19,6 +19,7 @@ pub(super) struct RawPage {
     response: Response,
     key: Box<str>,
     pub(super) next_page_token: Option<String>,
+    pub(super) unreachable: Vec<String>,
     /// The items, separated by commas.
     rest: Bytes,
     parsed: usize,
@@ -30,18 +31,22 @@ impl RawPage {
         let mut json = serde_json::Deserializer::from_slice(&response.body);
         let fields = Fields(key).deserialize(&mut json);
         let fields = fields.and_then(|fields| json.end().map(|()| fields));
-        let (list, token) = fields.map_err(|error| response.not_json(&error))?;
-        let list = list.map_or(&[][..], |list| list.get().as_bytes());
+        let found = fields.map_err(|error| response.not_json(&error))?;
+        let list = found.list.map_or(&[][..], |list| list.get().as_bytes());
         let rest = match list {
             [] | b"null" => Some(Bytes::new()),
             [b'[', items @ .., b']'] => Some(response.body.slice_ref(items)),
             _ => None,
         };
-        let token = token.map_or(Ok(None), Option::deserialize);
+        let token = found.token.map_or(Ok(None), Option::deserialize);
+        // Informative, so that an unexpected value fails nothing.
+        let unreachable = found.unreachable.map(Vec::deserialize);
+        let unreachable = unreachable.and_then(Result::ok).unwrap_or_default();
         let mut page = Self {
             rest: rest.clone().unwrap_or_default(),
             key: key.into(),
             next_page_token: None,
+            unreachable,
             parsed: 0,
             response,
         };
@@ -113,6 +118,7 @@ impl RawPage {
         Ok(Page {
             items,
             next_page_token: self.next_page_token,
+            unreachable: self.unreachable,
         })
     }
 
@@ -125,11 +131,15 @@ impl RawPage {
     }
 }
 
-/// Finds the field of this name and the token of the next page, without parsing them.
+/// Finds the field of this name and those that all lists have, without parsing them.
 struct Fields<'k>(&'k str);
 
-/// The list and the token of the next page.
-type Found<'de> = (Option<&'de RawValue>, Option<&'de RawValue>);
+#[derive(Default)]
+struct Found<'de> {
+    list: Option<&'de RawValue>,
+    token: Option<&'de RawValue>,
+    unreachable: Option<&'de RawValue>,
+}
 
 impl<'de> DeserializeSeed<'de> for Fields<'_> {
     type Value = Found<'de>;
@@ -150,9 +160,11 @@ impl<'de> Visitor<'de> for Fields<'_> {
         let mut found = Found::default();
         while let Some(name) = map.next_key::<String>()? {
             if name == self.0 {
-                found.0 = Some(map.next_value()?);
+                found.list = Some(map.next_value()?);
             } else if name == "nextPageToken" {
-                found.1 = Some(map.next_value()?);
+                found.token = Some(map.next_value()?);
+            } else if name == "unreachable" {
+                found.unreachable = Some(map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
