@@ -161,3 +161,37 @@ async fn malformed_page_is_an_error_and_ends_the_list() {
         assert_eq!(emulator.faults_left(EARTHENGINE), 0);
     }
 }
+
+#[tokio::test]
+async fn unreachable_locations_are_reported() {
+    let (emulator, ee) = connected().await;
+    let client = quick(&ee);
+    let respond = |body: serde_json::Value| {
+        let fault = Fault::respond(200, "application/json", body.to_string());
+        emulator.fault(EARTHENGINE, fault);
+    };
+    let pages = [
+        json!({"unreachable": ["us"], "nextPageToken": "t"}),
+        json!({"operations": [{}], "unreachable": ["us", "eu"]}),
+    ];
+    pages.clone().into_iter().for_each(respond);
+    let mut items = client.operations().list().items();
+    assert!(items.unreachable().is_empty());
+    assert!(items.next().await.unwrap().is_ok());
+    assert!(items.next().await.is_none());
+    assert_eq!(items.unreachable(), ["us", "eu"]);
+    pages.into_iter().for_each(respond);
+    let mut pages = client.operations().list().pages();
+    assert_eq!(
+        pages.next_page().await.unwrap().unwrap().unreachable,
+        ["us"]
+    );
+    assert_eq!(
+        pages.next_page().await.unwrap().unwrap().unreachable.len(),
+        2
+    );
+    // A value of another type fails nothing.
+    respond(json!({"unreachable": "us"}));
+    let page = client.operations().list().pages().next_page().await;
+    assert!(page.unwrap().unwrap().unreachable.is_empty());
+}

@@ -257,8 +257,12 @@ async fn clients(checked: &mut Checked, credentials: &Credentials, endpoints: En
     checked.at(&listing().items());
     let one = json!({"result": "0", "values": {"0": {"constantValue": 1}}});
     checked.at(&client.compute_pixels(&one));
+    checked.at(&client.get_pixels("users/me/a"));
+    checked.at(&client.compute_images(&one).unwrap());
     checked.at(&client.map(&one));
     checked.at(&client.thumbnail(&one));
+    checked.at(&client.filmstrip(&one));
+    checked.at(&client.video_thumbnail(&one));
     checked.at(&client.map(&one).create().await.unwrap());
     let thumbnail = client.thumbnail(&one).create().await;
     checked.at(&thumbnail.unwrap());

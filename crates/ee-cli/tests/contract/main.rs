@@ -20,6 +20,7 @@ mod commands;
 mod doctor;
 mod emulator;
 mod emulator_config;
+mod every_method;
 mod faults;
 mod leaks;
 mod login;
@@ -164,7 +165,8 @@ impl Machine {
         let (note, stderr) = split_note(&String::from_utf8(stderr).unwrap());
         CommandOutput {
             status: status.code().expect("not killed by a signal"),
-            stdout: String::from_utf8(stdout).unwrap(),
+            // `eectl api` prints images, too.
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
             stderr,
             note,
         }
