@@ -56,6 +56,7 @@ impl Generator {
                 let entry = self.value(entry, depth);
                 json!({"entry": entry})
             }
+            FieldType::Wrapper(scalar) => self.value(scalar, depth),
             FieldType::Double | FieldType::Float if odd => json!("NaN"),
             FieldType::Double | FieldType::Float => json!(0.5),
             FieldType::Int32 if odd => json!(-1),

@@ -100,15 +100,15 @@ def more_calls(project, name, one, results):
     data.getAssetAcl(name("made"))
     data.setAssetAcl(name("made"), {"readers": ["user:a@example.com"], "all_users_can_read": True})
     data.getPixels({"assetId": image, "fileFormat": "NPY", "bandIds": ["a"], "grid": grid})
-    visualization = {"bands": ["a"], "min": 0, "max": 1, "palette": ["000000", "ffffff"]}
+    visualization = {"bands": "a", "min": "0", "max": "1", "palette": "000000,ffffff"}
     styled = {"expression": one, "fileFormat": "PNG", "grid": grid}
     data.computePixels({**styled, "visualizationOptions": {"ranges": [{"min": 0, "max": 1}]}})
     data.computeValue(ee.Number(1))
     data.getThumbId({"image": one, "format": "jpg", **visualization})
     images = ee.ImageCollection([one])
-    data.getThumbId({"image": images, "framesPerSecond": 2, "format": "gif"}, "getVideoThumbnail")
+    data.getThumbId({"image": images, "framesPerSecond": 2, "format": "gif"}, "video")
     strip = {"image": images, "framesPerSecond": None, "format": "png"}
-    data.getThumbId(strip, "getFilmstripThumbnail")
+    data.getThumbId(strip, "filmstrip")
     data.makeThumbUrl(data.getThumbId({"image": one}))
     data.makeDownloadUrl(data.getDownloadId({"image": one, "name": "a", "filePerBand": False}))
     data.getTileUrl(data.getMapId({"image": one, **visualization}), 0, 0, 0)
@@ -130,10 +130,12 @@ def more_calls(project, name, one, results):
             features,
             "i",
             name("view"),
-            maxFeaturesPerTile=100,
-            thinningStrategy="HIGHER_DENSITY",
-            thinningRanking=["depth DESC"],
-            zOrderRanking=[".geometryType ASC"],
+            ingestionTimeParameters={
+                "maxFeaturesPerTile": 100,
+                "thinningStrategy": "HIGHER_DENSITY",
+                "thinningRanking": ["depth DESC"],
+                "zOrderRanking": [".geometryType ASC"],
+            },
         ),
         batch.video.toCloudStorage(images, "j", "bucket", "j", framesPerSecond=2),
         batch.video.toDrive(images, "k", "folder", "k", framesPerSecond=2),

@@ -172,6 +172,15 @@ impl Check<'_> {
         let description = self.description;
         match (kind, &mut *value) {
             (FieldType::Any, _) => {}
+            (FieldType::Wrapper(scalar), wrapped) => {
+                if let Value::Object(fields) = wrapped
+                    && fields.len() == 1
+                    && let Some(inner) = fields.remove("value")
+                {
+                    *value = inner;
+                }
+                self.value(scalar, value, at);
+            }
             (FieldType::List(kind), Value::Array(items)) => {
                 for (index, item) in items.iter_mut().enumerate() {
                     self.value(kind, item, &format!("{at}[{index}]"));
@@ -336,6 +345,10 @@ mod tests {
             ("UpdateAssetRequest", json!({"updateMask": {"paths": ["a"]}}), None),
             ("UpdateAssetRequest", json!({"updateMask": {"path": ["a"]}}), Some("FieldMask")),
             ("CopyAssetRequest", json!({"overwrite": "true"}), None),
+            ("VisualizationOptions", json!({"gamma": {"value": 1.5}, "opacity": 0.5}), None),
+            ("VisualizationOptions", json!({"opacity": {"value": 0.5}}), Some("'opacity' (TYPE_DOUBLE)")),
+            ("VisualizationOptions", json!({"gamma": {"value": "a"}}), Some("'gamma' (TYPE_DOUBLE), \"a\"")),
+            ("VisualizationOptions", json!({"gamma": {"x": 1}}), Some("'gamma' (TYPE_DOUBLE)")),
             ("CopyAssetRequest", json!({"overwrite": 1}), Some("TYPE_BOOL")),
             ("Policy", json!({"etag": "a-_/+="}), None),
             ("Policy", json!({"etag": "ä"}), Some("TYPE_BYTES")),

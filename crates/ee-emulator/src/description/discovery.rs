@@ -132,6 +132,7 @@ impl Description {
             FieldType::Timestamp => json!({"type": "string", "format": "google-datetime"}),
             FieldType::Duration => json!({"type": "string", "format": "google-duration"}),
             FieldType::FieldMask => json!({"type": "string", "format": "google-fieldmask"}),
+            FieldType::Wrapper(scalar) => self.type_of(scalar),
             FieldType::Any => json!({"type": "any"}),
             FieldType::List(item) => json!({"type": "array", "items": self.type_of(item)}),
             FieldType::Map(entry) => {

@@ -8,7 +8,8 @@
 //! methods of version v1alpha: two that Google's command-line tool calls, and three of GDAL's drivers.
 //!
 //! In the file, a type is the name of a scalar, an enum or a message. `[T]` is a list of `T`, `{T}`
-//! a map from strings to `T`, and `T!` a required field.
+//! a map from strings to `T`, and `T!` a required field. `T?` is a scalar in a wrapper message, which
+//! is also accepted as `{"value": T}`: the Python client sends this form.
 
 mod check;
 mod discovery;
@@ -91,6 +92,8 @@ pub enum FieldType {
     FieldMask,
     /// Any JSON value.
     Any,
+    /// A scalar that is also accepted as `{"value": …}`.
+    Wrapper(Box<Self>),
     /// A list.
     List(Box<Self>),
     /// A map from strings.
@@ -117,6 +120,9 @@ impl FieldType {
         }
         if let Some(item) = within('{', '}') {
             return Self::Map(Box::new(Self::parse(item)));
+        }
+        if let Some(scalar) = text.strip_suffix('?') {
+            return Self::Wrapper(Box::new(Self::parse(scalar)));
         }
         match text {
             "double" => Self::Double,
