@@ -144,7 +144,7 @@ def more_calls(project, name, one, results):
     for task in tasks:
         task.start()
     data.getTaskList()
-    data.getTaskStatus(data.newTaskId()[0])
+    data.getTaskStatus(operation.rsplit("/", 1)[1])
     data.getOperation(operation)
     data.cancelOperation(operation)
     tasks[0].status()

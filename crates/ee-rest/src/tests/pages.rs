@@ -40,7 +40,7 @@ impl Respond for List {
 
 fn list_request(client: &Client, posted: bool) -> ListRequest<usize> {
     if posted {
-        client.compute_features(&json!({})).unwrap()
+        client.compute_features(&json!({})).unwrap().0
     } else {
         ListRequest::get(client, "operations".into(), "operations")
     }
