@@ -7,6 +7,11 @@ use serde_json::json;
 use crate::signals::Signal;
 use crate::style::{Text, json_line, supports_color, write_stderr};
 
+/// The exit status after Ctrl-C.
+const CTRL_C: u8 = 130;
+/// The message of a search without a result, or its beginning.
+const NO_CREDENTIALS: &str = "no Google credentials were found";
+
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) struct CliError {
@@ -142,7 +147,8 @@ impl CliError {
         })
     }
 
-    /// A signal, with the exit status that shells use for it.
+    /// A signal, with the exit status that shells use for it. Users know that they pressed Ctrl-C,
+    /// so it is reported only as JSON.
     pub(crate) fn stopped(signal: Signal) -> Self {
         let message = signal.message().to_owned();
         let remedy = Remedy::new("Run the command again to finish it.");
@@ -180,6 +186,15 @@ impl CliError {
             _ => "Check the file system and the path, then try again.",
         });
         Self::with_status(1, "io", format!("{message}: {error}"), remedy)
+    }
+
+    /// The reader of standard output has closed the pipe, as `head` does. Nothing is printed, and
+    /// the exit status is that of a program that SIGPIPE ends.
+    pub(crate) fn closed_pipe() -> Self {
+        Self {
+            status: 128 + 13,
+            report: None,
+        }
     }
 
     /// An error that the command's output contains already; it prints nothing.
@@ -229,13 +244,13 @@ impl CliError {
     }
 
     /// Prints the error to standard error, as text or as one JSON object that names the command.
-    pub(crate) fn print(&self, as_json: bool, command: &str) {
-        if let Some(report) = &self.report {
-            write_stderr(&if as_json {
-                json_line(report.json(command))
-            } else {
-                report.render_text(supports_color(&std::io::stderr()))
-            });
+    pub(crate) fn print(&self, as_json: bool, is_verbose: bool, command: &str) {
+        let Some(report) = &self.report else { return };
+        if as_json {
+            write_stderr(&json_line(report.json(command)));
+        } else if self.status != CTRL_C {
+            let lists_search = is_verbose || command == "auth status";
+            write_stderr(&report.render_text(supports_color(&std::io::stderr()), lists_search));
         }
     }
 
@@ -243,7 +258,10 @@ impl CliError {
     #[cfg(test)]
     pub(crate) fn rendered(&self) -> [String; 2] {
         let report = self.report.as_ref().unwrap();
-        [report.render_text(false), report.json("init").to_string()]
+        [
+            report.render_text(false, true),
+            report.json("init").to_string(),
+        ]
     }
 }
 
@@ -277,17 +295,29 @@ impl Report {
         json!({ "error": error })
     }
 
-    fn render_text(&self, color: bool) -> String {
+    /// Formats the error. `lists_search` adds the steps of a search without a result.
+    fn render_text(&self, color: bool, lists_search: bool) -> String {
         let mut text = Text::default();
         text.paint(color, "1;31", "error:");
-        text.add(&format!(" {}\n", self.message));
+        let message = match self.message.strip_prefix(NO_CREDENTIALS) {
+            Some(rest) => &format!("not logged in{rest}"),
+            None => &self.message,
+        };
+        text.add(&format!(" {message}\n"));
         if let Some(said) = self.more_from_server() {
             text.add(&format!("  the server said: {said}\n"));
         }
-        for step in &self.search_steps {
-            text.add(&format!("  {step}\n"));
+        if lists_search {
+            for step in &self.search_steps {
+                text.add(&format!("  {step}\n"));
+            }
         }
         text.paint(color, "1;36", "hint:");
+        // What the general remedy says is in the help and on the page about logging in.
+        if self.message == NO_CREDENTIALS && !lists_search {
+            text.add(" Run `eectl auth login`; `eectl auth status` shows where credentials were searched.\n");
+            return text.into_string();
+        }
         text.add(&format!(" {}\n", self.remedy.text));
         for line in self.remedy.command.iter().chain(&self.remedy.url) {
             text.add(&format!("    {line}\n"));
@@ -354,10 +384,10 @@ mod tests {
         let error = error_with_remedy();
         let report = error.report.as_ref().unwrap();
         assert_eq!(
-            report.render_text(false),
+            report.render_text(false, false),
             "error: the API is off\n  the server said: No.\nhint: Enable it.\n    gcloud x\n    https://example.com/\n"
         );
-        assert!(report.render_text(true).contains("\u{1b}["));
+        assert!(report.render_text(true, false).contains("\u{1b}["));
     }
 
     #[test]
@@ -394,7 +424,10 @@ mod tests {
         {
             let report = error.report.as_ref().unwrap();
             assert!(report.remedy.text.len() > 10, "{report:?}");
-            assert!(report.render_text(false).contains("hint: "), "{report:?}");
+            assert!(
+                report.render_text(false, true).contains("hint: "),
+                "{report:?}"
+            );
         }
     }
 

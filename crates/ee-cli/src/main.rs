@@ -3,11 +3,15 @@
 mod cli;
 mod command;
 mod error;
+mod jq;
 mod link;
 mod output;
+mod project_names;
 mod signals;
 mod style;
+mod table;
 mod waiting;
+mod words;
 
 use std::ffi::OsString;
 use std::io;
@@ -15,9 +19,8 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
-use cli::{Arguments, Command};
+use cli::{Arguments, Command, Rejection};
 use earthengine::token::internal::sanitize;
 use error::CliError;
 use signals::Signal;
@@ -30,13 +33,23 @@ const GRACE_PERIOD: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
+    match cli::complete(&args) {
+        Ok(true) => return ExitCode::SUCCESS,
+        Ok(false) => {}
+        Err(error) => return print_clap_error(&error, &args),
+    }
+    style::set_color(cli::requested_color(&args));
     if let Err(error) = cli::check_paths(&args) {
         return fail(&error, has_json_flag(&args), &args);
     }
-    let arguments = match Arguments::try_parse_from(&args) {
+    let arguments = match cli::parse(&args) {
         Ok(arguments) => arguments,
-        Err(error) => return print_clap_error(&error, &args),
+        Err(Rejection::Clap(error)) => return print_clap_error(&error, &args),
+        Err(Rejection::Usage(error)) => return fail(&error, has_json_flag(&args), &args),
     };
+    if let Err(error) = output::configure(&arguments.global) {
+        return fail(&error, arguments.global.json, &args);
+    }
     let waiting = WaitingLine::start(&arguments.global);
     output::start_log(arguments.global.verbose);
     if arguments.command.uses_hosts() {
@@ -52,13 +65,24 @@ fn main() -> ExitCode {
 }
 
 fn fail(error: &CliError, as_json: bool, args: &[OsString]) -> ExitCode {
-    error.print(as_json, &cli::command_name(args));
+    style::before_output();
+    let is_verbose = cli::own_arguments(args).iter().any(is_verbose_flag);
+    error.print(as_json, is_verbose, &cli::command_name(args));
     ExitCode::from(error.exit_status())
 }
 
 /// Returns whether `--json` is on the command line, even if the line is otherwise invalid.
 fn has_json_flag(args: &[OsString]) -> bool {
-    cli::own_arguments(args).iter().any(|arg| arg == "--json")
+    cli::own_arguments(args).iter().any(|arg| {
+        let arg = arg.to_string_lossy();
+        arg == "--json" || arg == "--jq" || arg.starts_with("--jq=")
+    })
+}
+
+fn is_verbose_flag(arg: &OsString) -> bool {
+    let arg = arg.to_string_lossy();
+    let letters = arg.strip_prefix('-').unwrap_or_default();
+    arg == "--verbose" || !letters.is_empty() && letters.chars().all(|c| c == 'v')
 }
 
 fn run(arguments: &Arguments, waiting: Option<WaitingLine>) -> Result<(), CliError> {
@@ -90,7 +114,7 @@ fn run(arguments: &Arguments, waiting: Option<WaitingLine>) -> Result<(), CliErr
             Command::Emulator(emulator) => command::emulator::run(global, emulator).await,
             Command::Completions(completions) => command::manual::completions(completions),
             Command::Man(man) => command::manual::pages(global, man),
-            Command::SetProject(project) => command::project::set(global, &project.id),
+            Command::SetProject(project) => command::project::set(global, project).await,
             Command::UnsetProject => command::project::unset(global),
             Command::Ls(list) => command::asset::list::run(global, list).await,
             Command::Cp(copy) => command::asset::copy::run(global, copy).await,
@@ -147,13 +171,18 @@ fn stop_signal() -> io::Result<oneshot::Receiver<Signal>> {
 
 /// Prints the help, the version or a usage error, which is JSON with `--json`.
 fn print_clap_error(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    let text = error.render();
     if matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     ) {
-        return match error.print() {
+        let text = match style::supports_color(&io::stdout()) {
+            true => text.ansi().to_string(),
+            false => text.to_string(),
+        };
+        return match output::print_raw(text) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
+            Err(error) => fail(&error, has_json_flag(args), args),
         };
     }
     let usage_error = match error.kind() {
@@ -165,11 +194,13 @@ fn print_clap_error(error: &clap::Error, args: &[OsString]) -> ExitCode {
     };
     let as_json = has_json_flag(args);
     // clap quotes arguments verbatim.
-    let text = error.to_string();
-    if as_json || sanitize(&text, &[]) != text {
+    let plain = text.to_string();
+    if as_json || sanitize(&plain, &[]) != plain {
         return fail(&usage_error, as_json, args);
     }
-    // Standard error may be closed; the exit status still reports the failure.
-    let _ = error.print();
+    style::write_stderr(&match style::supports_color(&io::stderr()) {
+        true => text.ansi().to_string(),
+        false => plain,
+    });
     ExitCode::from(usage_error.exit_status())
 }

@@ -1,7 +1,8 @@
 //! What is written to standard output, standard error and the log.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use earthengine::Environment;
 use earthengine::credentials::Warning;
@@ -14,30 +15,65 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::Global;
 use crate::error::{CliError, remedy_line};
-use crate::style::{Text, json_line, write_stderr};
+use crate::jq::Filter;
+use crate::style::{Text, before_output, json_line, set_color, write_stderr};
 
 /// Writes sanitized text to standard output.
 pub(crate) fn print(text: impl Into<Text>) -> Result<(), CliError> {
     print_raw(text.into().into_string())
 }
 
-/// Writes a line of JSON to standard output. Secrets are redacted, and control characters are
-/// escaped instead of removed, so that programs receive exact strings.
+/// The expression of `--jq`.
+static FILTER: OnceLock<Filter> = OnceLock::new();
+
+/// Applies the options about the form of the output, for the rest of the process.
+pub(crate) fn configure(global: &Global) -> Result<(), CliError> {
+    set_color(global.color);
+    if let Some(expression) = &global.jq {
+        // It is set once.
+        let _ = FILTER.set(Filter::new(expression)?);
+    }
+    Ok(())
+}
+
+/// Writes a line of JSON to standard output, or what `--jq` makes of it. Secrets are redacted, and
+/// control characters are escaped instead of removed, so that programs receive exact strings.
 pub(crate) fn print_json(value: &Value) -> Result<(), CliError> {
-    print_raw(json_line(redacted(value.clone())))
+    print_json_with_secrets(&redacted(value.clone()))
+}
+
+/// Writes JSON like [`print_json`] that may contain a secret, such as a token.
+pub(crate) fn print_json_with_secrets(value: &Value) -> Result<(), CliError> {
+    match FILTER.get() {
+        Some(filter) => print_raw(filter.apply_to_value(value)?),
+        None => print_raw(json_line(value.clone())),
+    }
+}
+
+/// Writes a response verbatim, or what `--jq` makes of it.
+pub(crate) fn print_response(body: &[u8]) -> Result<(), CliError> {
+    match FILTER.get() {
+        Some(filter) => print_raw(filter.apply(body)?),
+        None => print_raw(body),
+    }
 }
 
 /// Writes requested data verbatim, which may contain a secret: a token, a response, a script.
 ///
 /// # Errors
 ///
-/// Returns an error, instead of panicking, if the reader has closed the pipe.
+/// Returns an error, instead of panicking, if the text cannot be written. It prints nothing if the
+/// reader has closed the pipe.
 pub(crate) fn print_raw(text: impl AsRef<[u8]>) -> Result<(), CliError> {
+    before_output();
     let mut stdout = std::io::stdout().lock();
     stdout
         .write_all(text.as_ref())
         .and_then(|()| stdout.flush())
-        .map_err(|e| CliError::io("cannot write to standard output", &e))
+        .map_err(|e| match e.kind() {
+            ErrorKind::BrokenPipe => CliError::closed_pipe(),
+            _ => CliError::io("cannot write to standard output", &e),
+        })
 }
 
 fn redacted(value: Value) -> Value {

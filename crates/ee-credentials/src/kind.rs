@@ -63,6 +63,22 @@ impl CredentialKind {
             Self::ApiKey => "api_key",
         }
     }
+
+    /// Describes the kind to users: `service account key`.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::ServiceAccount => "service account key",
+            Self::AuthorizedUser => "user login",
+            Self::EarthEngineFile => "Earth Engine login",
+            Self::ExternalAccount => "identity federation",
+            Self::ExternalAccountAuthorizedUser => "workforce login",
+            Self::ImpersonatedServiceAccount => "impersonated service account",
+            Self::GdchServiceAccount => "service identity of Google Distributed Cloud",
+            Self::MetadataServer => "service account of this machine",
+            Self::AccessToken => "access token",
+            Self::ApiKey => "API key",
+        }
+    }
 }
 
 /// Parses the name that [`CredentialKind::as_str`] returns.
@@ -133,6 +149,20 @@ impl CredentialSource {
             Self::EnvGoogleApplicationCredentials => "env:GOOGLE_APPLICATION_CREDENTIALS",
             Self::GcloudAdc => "gcloud_adc",
             Self::MetadataServer => "metadata_server",
+        }
+    }
+
+    /// Describes the source to users: `Earth Engine's login file`.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::InMemory => "the program",
+            Self::Explicit => "the file that was given",
+            Self::EnvEarthEngineToken => "EARTHENGINE_TOKEN",
+            Self::EarthEngineFile => "Earth Engine's login file",
+            Self::Account => "the login of an account",
+            Self::EnvGoogleApplicationCredentials => "GOOGLE_APPLICATION_CREDENTIALS",
+            Self::GcloudAdc => "gcloud's login",
+            Self::MetadataServer => "the metadata server",
         }
     }
 }

@@ -89,23 +89,27 @@ impl ProjectSource {
             Self::OauthClient => "oauth_client",
         }
     }
+
+    /// Describes the source to users: `Earth Engine's credentials file`.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Explicit => "--project or .project(…)",
+            Self::EarthEngineFile => "Earth Engine's credentials file",
+            Self::CredentialsQuotaProject => "the credential's quota project",
+            Self::CredentialsProject => "the credential",
+            Self::GcloudConfig => "gcloud's configuration",
+            Self::MetadataServer => "the metadata server",
+            Self::OauthClient => "the credential's OAuth client",
+            variable => variable.as_str().trim_start_matches("env:"),
+        }
+    }
 }
 
 /// Where a project came from, for messages.
 impl From<ProjectSource> for ProjectOrigin {
     fn from(source: ProjectSource) -> Self {
-        let name = match source {
-            ProjectSource::Explicit => "--project or .project(…)",
-            ProjectSource::EarthEngineFile => "Earth Engine's credentials file",
-            ProjectSource::CredentialsQuotaProject => "the credential's quota project",
-            ProjectSource::CredentialsProject => "the credential",
-            ProjectSource::GcloudConfig => "gcloud's configuration",
-            ProjectSource::MetadataServer => "the metadata server",
-            ProjectSource::OauthClient => "the credential's OAuth client",
-            variable => variable.as_str().trim_start_matches("env:"),
-        };
         Self {
-            name,
+            name: source.description(),
             is_typed: source == ProjectSource::Explicit,
         }
     }

@@ -6,9 +6,10 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 #[derive(Debug, Args)]
 pub(crate) struct Api {
-    /// The method (GET, POST, PATCH, PUT or DELETE; defaults to POST with a body or fields, to GET
-    /// otherwise) and the path, relative to v1/projects/PROJECT/, or to v1/ if it starts with
-    /// `projects/`
+    /// The method and the path. The method is GET, POST, PATCH, PUT or DELETE; it defaults to POST
+    /// with a body or fields, and to GET otherwise. The path is relative to v1/projects/PROJECT/, or
+    /// to v1/ if it starts with `projects/`; it may have a query (`?a=b`), and it may be a URL of
+    /// Earth Engine
     #[arg(value_name = "[METHOD] PATH", required = true, num_args = 1..=2)]
     pub(crate) words: Vec<String>,
 

@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use crate::table::ListOptions;
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "`eectl ls`, `cp`, `mv` and `rm` are short for `asset list`, `copy`, `move` and `delete`.\n\nASSET is a name (projects/PROJECT/assets/PATH), a legacy ID (users/NAME/PATH) or a catalog ID (COPERNICUS/S2)."
@@ -65,6 +67,9 @@ pub(crate) struct List {
     /// List only assets that match, as in 'properties.SCENE="A" AND startTime>"2024-01-01T00:00:00Z"'
     #[arg(short, long, value_name = "FILTER", conflicts_with = "recursive")]
     pub(crate) filter: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) list: ListOptions,
 }
 
 #[derive(Debug, Args)]

@@ -3,48 +3,62 @@
 mod api;
 pub(crate) mod asset;
 mod broker;
+mod completion;
+mod foreign;
 mod global;
+pub(crate) mod help;
+mod parse;
 mod project;
 pub(crate) mod task;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use earthengine::credentials::check_path_flag;
 
 pub(crate) use api::Api;
 pub(crate) use broker::{Exec, Serve};
+pub(crate) use completion::{complete, script};
 pub(crate) use global::Global;
-pub(crate) use project::{Project, ProjectCommand, ProjectId};
+pub(crate) use parse::{Rejection, command, parse, requested_color};
+pub(crate) use project::{ListProjects, Project, ProjectCommand, SetProject};
 
 use crate::command::auth::login::Login;
 use crate::command::auth::logout::Logout;
 use crate::error::CliError;
+use crate::table::ListOptions;
 
 /// Command-line client for Google Earth Engine: log in, select a project, diagnose problems, call
 /// the API
 #[derive(Debug, Parser)]
-#[command(name = "eectl", version, arg_required_else_help = true)]
+#[command(
+    name = "eectl",
+    version,
+    arg_required_else_help = true,
+    disable_help_flag = true
+)]
 pub(crate) struct Arguments {
-    #[command(flatten, next_help_heading = "Global options")]
+    #[command(flatten)]
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 /// The options whose value is a file or a directory.
-const PATH_FLAGS: [&str; 9] = [
+const PATH_FLAGS: [&str; 11] = [
     "--credentials",
+    "--dir",
     "--input",
     "--manifest",
     "--config",
-    "--write-credentials",
-    "--dir",
-    "--ledger",
-    "--unix",
     "--connect",
+    "--ledger",
+    "--service-account-file",
+    "--service_account_file",
+    "--unix",
+    "--write-credentials",
 ];
 
 /// Returns the arguments of `eectl`, without those of a command that it runs.
@@ -77,7 +91,10 @@ pub(crate) fn check_paths(args: &[OsString]) -> Result<(), CliError> {
 
 /// Returns the name of the command in a command line, which may be invalid: `project check`.
 pub(crate) fn command_name(args: &[OsString]) -> String {
-    let mut command = &Arguments::command();
+    let Ok(args) = &foreign::translate(args) else {
+        return String::new();
+    };
+    let mut command = &command();
     let mut names = Vec::new();
     let mut args = own_arguments(args).iter().skip(1);
     while let Some(arg) = args.next() {
@@ -95,9 +112,13 @@ pub(crate) fn command_name(args: &[OsString]) -> String {
 
 /// Returns whether the next argument is the value of this global option.
 fn takes_value(option: &str) -> bool {
-    let arguments = Arguments::command();
-    let mut options = arguments.get_arguments();
-    options.any(|known| known.get_long() == Some(option) && known.get_action().takes_values())
+    let command = command();
+    let mut options = command.get_arguments();
+    options.any(|known| {
+        let aliases = known.get_all_aliases().unwrap_or_default();
+        let is_it = known.get_long() == Some(option) || aliases.contains(&option);
+        is_it && known.get_action().takes_values()
+    })
 }
 
 #[derive(Debug, Subcommand)]
@@ -133,7 +154,7 @@ pub(crate) enum Command {
     Man(Man),
     /// Set the project: an alias of `project set` for users of the Python client
     #[command(name = "set_project", hide = true)]
-    SetProject(ProjectId),
+    SetProject(SetProject),
     /// Remove the project: an alias of `project unset` for users of the Python client
     #[command(name = "unset_project", hide = true)]
     UnsetProject,
@@ -192,7 +213,7 @@ pub(crate) enum AuthCommand {
     /// Remove the saved login, and revoke it with --revoke
     Logout(Logout),
     /// List the accounts and show which one is active
-    List,
+    List(ListAccounts),
     /// Make another account the active one, for your programs and for those in Python
     Switch(Switch),
     /// Print the scopes of the current token, one per line
@@ -201,6 +222,12 @@ pub(crate) enum AuthCommand {
     Status,
     /// Print an access token
     Token,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListAccounts {
+    #[command(flatten)]
+    pub(crate) list: ListOptions,
 }
 
 #[derive(Debug, Args)]
@@ -240,7 +267,6 @@ pub(crate) struct Man {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
     use earthengine::token::internal::is_unsafe_for_display;
     use proptest::prelude::*;
     use proptest::{collection, sample};
@@ -249,7 +275,8 @@ mod tests {
 
     #[test]
     fn command_line_definition_is_consistent() {
-        Arguments::command().debug_assert();
+        command().debug_assert();
+        help::with_pages(command(), 80).debug_assert();
     }
 
     /// Collects the long names of the path options of a command and its subcommands.
@@ -260,7 +287,9 @@ mod tests {
                 .iter()
                 .any(|name| matches!(name.as_str(), "FILE" | "DIR" | "PATH"))
             {
-                all.extend(argument.get_long().map(|long| format!("--{long}")));
+                let aliases = argument.get_all_aliases().unwrap_or_default();
+                let names = argument.get_long().into_iter().chain(aliases);
+                all.extend(names.map(|long| format!("--{long}")));
             }
         }
         command
@@ -271,7 +300,7 @@ mod tests {
     #[test]
     fn every_option_with_a_path_is_checked() {
         let mut all = Vec::new();
-        options(&Arguments::command(), &mut all);
+        options(&command(), &mut all);
         all.sort();
         // Commands may share an option.
         all.dedup();
@@ -294,7 +323,8 @@ mod tests {
             "eectl --project p --scopes a,b --json init",
             "eectl init --project p --scopes a --scopes b --json",
         ] {
-            let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+            let args: Vec<_> = line.split(' ').map(OsString::from).collect();
+            let arguments = parse(&args).ok().unwrap();
             assert_eq!(arguments.global.project.as_deref(), Some("p"));
             assert_eq!(arguments.global.scopes, ["a", "b"]);
             assert!(arguments.global.json);
@@ -339,8 +369,11 @@ mod tests {
         #[test]
         fn invalid_command_line_is_a_printable_usage_error(arguments in arguments()) {
             let line = [OsString::from("eectl")].into_iter().chain(arguments);
-            if let Err(error) = Arguments::try_parse_from(line) {
-                let error = crate::error::CliError::usage(&error);
+            if let Err(rejection) = parse(&line.collect::<Vec<_>>()) {
+                let error = match rejection {
+                    Rejection::Clap(error) => CliError::usage(&error),
+                    Rejection::Usage(error) => error,
+                };
                 prop_assert_eq!(error.exit_status(), 2);
                 let is_unsafe = |c: char| is_unsafe_for_display(c) && !matches!(c, '\n' | '\t');
                 for text in error.rendered() {

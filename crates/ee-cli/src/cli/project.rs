@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use crate::table::ListOptions;
+
 #[derive(Debug, Args)]
 pub(crate) struct Project {
     #[command(subcommand)]
@@ -11,11 +13,11 @@ pub(crate) struct Project {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProjectCommand {
     /// List your projects and whether Earth Engine is ready in each
-    List,
+    List(ListProjects),
     /// Pick a project from a list and set it
     Select,
     /// Set the project for your programs, including those in Python
-    Set(ProjectId),
+    Set(SetProject),
     /// Remove the project that was set
     Unset,
     /// Show the project that programs use and its source, without sending it a request
@@ -25,15 +27,25 @@ pub(crate) enum ProjectCommand {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ProjectId {
+pub(crate) struct ListProjects {
+    #[command(flatten)]
+    pub(crate) list: ListOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetProject {
     /// The project's ID or number
     #[arg(value_name = "PROJECT")]
     pub(crate) id: String,
+
+    /// Do not check whether Earth Engine can be used in the project
+    #[arg(long)]
+    pub(crate) no_verify: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct OptionalProjectId {
     /// The project's ID or number; defaults to the project that programs use
-    #[arg(value_name = "PROJECT")]
+    #[arg(value_name = "PROJECT", conflicts_with = "project")]
     pub(crate) id: Option<String>,
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::table::ListOptions;
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "ID is the ID of a task, or the name of its operation (projects/PROJECT/operations/ID)."
@@ -39,6 +41,9 @@ pub(crate) struct ListTasks {
     /// List at most N tasks
     #[arg(short, long, value_name = "N")]
     pub(crate) max: Option<usize>,
+
+    #[command(flatten)]
+    pub(crate) list: ListOptions,
 }
 
 #[derive(Debug, Args)]

@@ -2,19 +2,22 @@
 
 mod fields;
 mod pages;
+mod target;
 
 use std::io::Read;
 use std::path::Path;
 
 use earthengine::rest::{RequestBuilder, Response};
 use earthengine::token::internal::display_path;
-use earthengine::{EarthEngine, Method, VerifyLevel};
+use earthengine::{EarthEngine, Error, Method, VerifyLevel};
 use serde_json::{Map, Value};
 
 use crate::cli::{Api, Global};
 use crate::error::{CliError, Phase};
-use crate::output::{print, print_raw};
+use crate::output::{print, print_response};
+use crate::waiting::Progress;
 use pages::Pages;
+use target::Target;
 
 const METHODS: [Method; 5] = [
     Method::GET,
@@ -27,7 +30,7 @@ const METHODS: [Method; 5] = [
 /// The request that the command line describes.
 struct Call<'a> {
     method: Method,
-    path: &'a str,
+    target: Target,
     query: Vec<(String, String)>,
     headers: &'a [(String, String)],
     body: Option<Vec<u8>>,
@@ -35,31 +38,36 @@ struct Call<'a> {
 
 pub(crate) async fn run(global: &Global, api: &Api) -> Result<(), CliError> {
     let call = Call::new(api)?;
+    let is_high_volume = call.target.is_high_volume;
     // The call itself reports project errors, so the project is not verified first.
     let ee = super::builder(global)
         .verify(VerifyLevel::Skip)
+        .configure_client(move |client| client.high_volume(is_high_volume))
         .connect()
         .await
         .map_err(|error| CliError::new(&error, Phase::Init))?;
     if api.paginate {
-        return print_raw(call.all_pages(&ee).await?);
+        return print_response(call.all_pages(&ee).await?.as_bytes());
     }
     let response = call.send(&ee).await?;
     if api.include {
         print(render_head(&response))?;
     }
-    print_raw(response.bytes())
+    print_response(response.bytes())
 }
 
 impl<'a> Call<'a> {
     fn new(api: &'a Api) -> Result<Self, CliError> {
         let (method, path) = method_and_path(api)?;
+        let mut target = Target::parse(path)?;
+        let mut query = std::mem::take(&mut target.query);
+        query.extend_from_slice(&api.query);
         let mut call = Self {
-            query: api.query.clone(),
+            query,
             headers: &api.header,
             body: api.input.as_deref().map(read_input).transpose()?,
             method,
-            path,
+            target,
         };
         let mut values: Vec<(&str, Value)> = Vec::new();
         for field in &api.fields.0 {
@@ -88,7 +96,7 @@ impl<'a> Call<'a> {
     }
 
     async fn send(&self, ee: &EarthEngine) -> Result<Response, CliError> {
-        let mut request: RequestBuilder = ee.request(self.method.clone(), self.path);
+        let mut request: RequestBuilder = ee.request(self.method.clone(), &self.target.path);
         for (key, value) in &self.query {
             request = request.query(key, value);
         }
@@ -101,16 +109,19 @@ impl<'a> Call<'a> {
                 .map_err(|_| CliError::usage(&format!("invalid header name {name:?}")))?;
             request = request.header(name, value);
         }
-        request
-            .send()
-            .await
-            .map_err(|error| CliError::call(&error.into(), ee.project()))
+        request.send().await.map_err(|error| {
+            let error = Error::from(error);
+            let message = format!("{} {}: {error}", self.method, self.target.path);
+            CliError::call(&error.context(message), ee.project())
+        })
     }
 
     async fn all_pages(mut self, ee: &EarthEngine) -> Result<String, CliError> {
         let mut pages = Pages::default();
+        let progress = Progress::new("fetching pages");
         while let Some(token) = pages.add(self.send(ee).await?.bytes())? {
             self.set_page_token(token)?;
+            progress.set(pages.count());
         }
         Ok(pages.into_text())
     }

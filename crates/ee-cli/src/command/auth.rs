@@ -13,13 +13,13 @@ use serde_json::json;
 
 use crate::cli::{Auth, AuthCommand, Global};
 use crate::error::{CliError, Phase};
-use crate::output::print_raw;
+use crate::output::{print_json_with_secrets, print_raw};
 
 pub(crate) async fn run(global: &Global, auth: &Auth) -> Result<(), CliError> {
     match &auth.command {
         AuthCommand::Login(login) => login::run(global, login).await,
         AuthCommand::Logout(logout) => logout::run(global, logout).await,
-        AuthCommand::List => list::run(global),
+        AuthCommand::List(arguments) => list::run(global, arguments),
         AuthCommand::Switch(switch) => switch::run(global, switch),
         AuthCommand::Scopes => scopes::run(global).await,
         AuthCommand::Status => status::run(global).await,
@@ -74,7 +74,7 @@ async fn token(global: &Global) -> Result<(), CliError> {
         .map_err(|error| CliError::new(&error, Phase::Init))?;
     if global.json {
         let json = json!({"access_token": token.secret(), "expires_at": expires_at(&token)});
-        return print_raw(format!("{json}\n"));
+        return print_json_with_secrets(&json);
     }
     print_raw(format!("{}\n", token.secret()))
 }

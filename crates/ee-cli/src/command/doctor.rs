@@ -2,6 +2,7 @@
 
 use earthengine::{Check, CheckStatus, Diagnosis};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use crate::cli::Global;
 use crate::error::{CliError, remedy_line};
@@ -16,15 +17,22 @@ pub(crate) async fn run(global: &Global) -> Result<(), CliError> {
         diagnosis
     } else {
         let color = supports_color(&std::io::stdout());
-        let mut printed = Ok(());
-        let diagnosis = builder
-            .diagnose_with(|check| {
-                if printed.is_ok() {
-                    printed = print(render_text(check, color));
-                }
-            })
-            .await;
-        printed?;
+        let (stop, stopped) = oneshot::channel();
+        let mut stop = Some(stop);
+        let checks = builder.diagnose_with(|check| {
+            if let Err(error) = print(render_text(check, color))
+                && let Some(stop) = stop.take()
+            {
+                // The checks end before the receiver is dropped.
+                let _ = stop.send(error);
+            }
+        });
+        // Checks whose result cannot be printed are not worth waiting for.
+        let diagnosis = tokio::select! {
+            biased;
+            Ok(error) = stopped => return Err(error),
+            diagnosis = checks => diagnosis,
+        };
         print(summary(&diagnosis, color))?;
         diagnosis
     };

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use earthengine::EarthEngine;
-use earthengine::token::internal::display_path;
 use serde_json::{Value, json};
 
 use crate::cli::{Global, Init};
 use crate::error::{CliError, Phase};
 use crate::output::{print, print_json, print_status, strip_unsafe_chars, warn, warnings_as_json};
+use crate::words;
 
 pub(crate) async fn run(global: &Global, init: &Init) -> Result<(), CliError> {
     let ee = super::builder(global)
@@ -61,22 +61,18 @@ fn as_json(ee: &EarthEngine) -> Value {
 fn render_text(ee: &EarthEngine) -> String {
     let credentials = ee.credentials();
     let principal = credentials.principal().map(|email| format!(", {email}"));
-    let path = credentials
-        .path()
-        .map(|path| format!(", {}", display_path(path)));
-    let requests = ee.connect_stats().requests;
+    let stats = ee.connect_stats();
     format!(
-        "credential    {}{} ({}{})\nproject       {} ({})\nregistration  {}{}\n{requests} request{} in {:.0} ms\n",
-        credentials.kind(),
+        "credential    {}{} ({})\nproject       {} ({})\nregistration  {}{}\n{} in {:.0} ms\n",
+        credentials.kind().description(),
         principal.unwrap_or_default(),
-        credentials.source(),
-        path.unwrap_or_default(),
+        words::credential_source(credentials),
         ee.project().id,
-        ee.project().source,
-        ee.registration(),
+        words::project_source(ee.project().source),
+        strip_unsafe_chars(ee.registration().description()),
         tier(ee),
-        if requests == 1 { "" } else { "s" },
-        ee.connect_stats().elapsed.as_secs_f64() * 1000.0,
+        words::count(stats.requests, "request"),
+        stats.elapsed.as_secs_f64() * 1000.0,
     )
 }
 

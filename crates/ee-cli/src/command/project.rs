@@ -6,28 +6,32 @@ mod picker;
 mod prompt;
 
 use std::io::{self, BufRead, IsTerminal as _, Write};
+use std::time::Duration;
 
+use earthengine::credentials::Warning;
 use earthengine::token::internal::display_path;
-use earthengine::{
-    ApiState, Environment, Error, ErrorKind, ListedProject, Registration, Remedy, check_project,
-};
+use earthengine::{ApiState, Environment, Error, ErrorKind, ListedProject, Remedy, check_project};
 use serde_json::{Value, json};
 
-use crate::cli::{Global, Project, ProjectCommand};
+use crate::cli::{Global, ListProjects, Project, ProjectCommand, SetProject};
 use crate::command::init::tier;
 use crate::error::{CliError, Phase};
 use crate::output::{
     path_json, print, print_json, print_status, strip_unsafe_chars, warn, warnings_as_json,
 };
+use crate::project_names;
+use crate::table::Table;
+use crate::waiting::Progress;
+use crate::words::{self, project_state as state};
 use file::ProjectFile;
 use picker::Picked;
 use prompt::Prompt;
 
 pub(crate) async fn run(global: &Global, project: &Project) -> Result<(), CliError> {
     match &project.command {
-        ProjectCommand::List => list(global).await,
+        ProjectCommand::List(arguments) => list(global, arguments).await,
         ProjectCommand::Select => select(global).await,
-        ProjectCommand::Set(project) => set(global, &project.id),
+        ProjectCommand::Set(project) => set(global, project).await,
         ProjectCommand::Unset => unset(global),
         ProjectCommand::Show => show(global).await,
         ProjectCommand::Check(project) => check(global, project.id.as_deref()).await,
@@ -38,19 +42,28 @@ fn init_error(error: Error) -> CliError {
     CliError::new(&error, Phase::Init)
 }
 
-async fn list(global: &Global) -> Result<(), CliError> {
-    let projects = super::builder(global)
-        .list_projects()
-        .await
-        .map_err(init_error)?;
-    if global.json {
-        let projects: Vec<Value> = projects.iter().map(as_json).collect();
-        return print_json(&Value::Array(projects));
-    }
-    if projects.is_empty() && !global.quiet {
+async fn list(global: &Global, arguments: &ListProjects) -> Result<(), CliError> {
+    let (projects, current) = {
+        let _progress = Progress::new("listing projects");
+        let listed = super::builder(global).list_projects().await;
+        let current = super::builder(global).find_project().await;
+        (listed.map_err(init_error)?, current.ok())
+    };
+    project_names::save(&projects);
+    if projects.is_empty() && !global.json && !global.quiet {
         print_status(NO_PROJECTS);
     }
-    print(projects.iter().map(line).collect::<String>())
+    let mut table = Table::new(["project", "state", "name"]);
+    for project in &projects {
+        let is_current = current
+            .as_ref()
+            .is_some_and(|current| [&project.id, &project.number].contains(&&current.id));
+        let cells = [&project.id, state(project), &project.name];
+        table.marked_row(is_current, cells.map(str::to_owned));
+    }
+    arguments
+        .list
+        .print(global, &table, || projects.iter().map(as_json).collect())
 }
 
 const NO_PROJECTS: &str = "no projects found for this login; create one at https://console.cloud.google.com/projectcreate and register it at https://console.cloud.google.com/earth-engine";
@@ -67,36 +80,6 @@ fn as_json(project: &ListedProject) -> Value {
         json["error"] = json!(kind.code());
     }
     json
-}
-
-/// Formats a line of the table. The first column fits the longest project ID.
-fn line(project: &ListedProject) -> String {
-    let line = format!(
-        "{:<30}  {:<40}  {}",
-        strip_unsafe_chars(&project.id),
-        state(project),
-        strip_unsafe_chars(&project.name)
-    );
-    format!("{}\n", line.trim_end())
-}
-
-/// Describes whether Earth Engine is ready in a project.
-fn state(project: &ListedProject) -> &'static str {
-    use ErrorKind as Kind;
-    match (project.api, &project.registration) {
-        _ if project.error == Some(Kind::ProjectSuspended) => "suspended",
-        (ApiState::Disabled, _) => "Earth Engine API not enabled",
-        (_, Registration::NotRegistered) => "not registered for Earth Engine",
-        (ApiState::Enabled, Registration::Commercial) => "ready, commercial",
-        (ApiState::Enabled, Registration::NotCommercial) => "ready, noncommercial",
-        (ApiState::Enabled, _) => "API enabled, registration unknown",
-        _ => match project.error {
-            Some(Kind::ProjectDenied | Kind::PermissionDenied | Kind::ProjectNotFound) => {
-                "permission denied"
-            }
-            _ => "status unknown",
-        },
-    }
 }
 
 async fn select(global: &Global) -> Result<(), CliError> {
@@ -120,7 +103,7 @@ async fn select(global: &Global) -> Result<(), CliError> {
             picker::prompt_for_id(&mut prompt)
         }
         Err(error) if can_type_project(error.kind()) => {
-            init_error(error).print(false, "project select");
+            init_error(error).print(false, global.verbose > 0, "project select");
             picker::prompt_for_id(&mut prompt)
         }
         Err(error) => return Err(init_error(error)),
@@ -154,6 +137,7 @@ async fn pick<I: BufRead, O: Write>(
     prompt: &mut Prompt<I, O>,
     projects: &[ListedProject],
 ) -> io::Result<Picked> {
+    project_names::save(projects);
     let current = super::builder(global).find_project().await.ok();
     let current = current.as_ref().map(|project| project.id.as_str());
     picker::pick(prompt, projects, current)
@@ -172,21 +156,75 @@ fn can_type_project(kind: ErrorKind) -> bool {
     )
 }
 
-pub(crate) fn set(global: &Global, id: &str) -> Result<(), CliError> {
-    check_project(id).map_err(init_error)?;
-    write(global, &ProjectFile::open(global)?, id)
+/// Sets the project and verifies it. A project that cannot be used is set, too: the cause may be
+/// fixed later.
+pub(crate) async fn set(global: &Global, project: &SetProject) -> Result<(), CliError> {
+    check_project(&project.id).map_err(init_error)?;
+    let file = ProjectFile::open(global)?;
+    file.set_project(&project.id)
+        .map_err(|error| CliError::login(&error))?;
+    if !global.json {
+        print_set(global, &file, &project.id)?;
+    }
+    // With --quiet, nothing would be printed.
+    let problem = match project.no_verify || global.quiet && !global.json {
+        true => None,
+        false => verification_problem(global, &project.id).await,
+    };
+    if global.json {
+        let mut json = json!({"project": project.id, "path": path_json(file.path())});
+        if let Some(problem) = &problem {
+            json["warnings"] = warnings_as_json([problem]);
+        }
+        warn_about_variables(global, &project.id);
+        return print_json(&json);
+    }
+    warn(&problem);
+    Ok(())
+}
+
+/// How long a project that was set is verified.
+const MAX_VERIFICATION: Duration = Duration::from_secs(15);
+
+/// Returns why Earth Engine cannot be used in a project. `None` if it can, or if this machine is
+/// offline.
+async fn verification_problem(global: &Global, id: &str) -> Option<Warning> {
+    let _progress = Progress::new("verifying the project");
+    let connecting = super::builder(global).project(id).connect();
+    let error = match tokio::time::timeout(MAX_VERIFICATION, connecting).await {
+        Ok(Err(error)) => error,
+        Ok(Ok(_)) | Err(_) => return None,
+    };
+    let is_offline = matches!(
+        error.kind(),
+        ErrorKind::Network | ErrorKind::NetworkBlocked | ErrorKind::Timeout
+    );
+    let message = match error.kind() {
+        ErrorKind::NoCredentials => "not verified: not logged in".to_owned(),
+        _ => error.to_string(),
+    };
+    let remedy = match error.kind() {
+        ErrorKind::NoCredentials => {
+            Remedy::new("Log in, then check the project.").command("eectl auth login")
+        }
+        _ => error.remedy().clone(),
+    };
+    (!is_offline).then(|| Warning::new(error.kind().code(), message, remedy))
 }
 
 fn write(global: &Global, file: &ProjectFile, id: &str) -> Result<(), CliError> {
     file.set_project(id)
         .map_err(|error| CliError::login(&error))?;
-    if !global.quiet {
-        warn_about_variables(id);
-    }
     if global.json {
+        warn_about_variables(global, id);
         let path = path_json(file.path());
         return print_json(&json!({"project": id, "path": path}));
     }
+    print_set(global, file, id)
+}
+
+fn print_set(global: &Global, file: &ProjectFile, id: &str) -> Result<(), CliError> {
+    warn_about_variables(global, id);
     print(format!(
         "project set to {id} ({})\n",
         display_path(file.path())
@@ -194,7 +232,10 @@ fn write(global: &Global, file: &ProjectFile, id: &str) -> Result<(), CliError> 
 }
 
 /// Warns about variables that take precedence over the file.
-fn warn_about_variables(id: &str) {
+fn warn_about_variables(global: &Global, id: &str) {
+    if global.quiet {
+        return;
+    }
     let environment = Environment::current();
     for name in ["EARTHENGINE_PROJECT", "EE_PROJECT_ID"] {
         if let Some(other) = environment.var(name).filter(|other| *other != id) {
@@ -239,7 +280,11 @@ async fn show(global: &Global) -> Result<(), CliError> {
         return print(format!("{}\n", project.id));
     }
     warn(&project.warnings);
-    print(format!("{} ({})\n", project.id, project.source))
+    print(format!(
+        "{} ({})\n",
+        project.id,
+        words::project_source(project.source)
+    ))
 }
 
 async fn check(global: &Global, id: Option<&str>) -> Result<(), CliError> {
@@ -268,8 +313,8 @@ async fn check(global: &Global, id: Option<&str>) -> Result<(), CliError> {
     print(format!(
         "{} ({}) is ready: API enabled, {}{}\n",
         project.id,
-        project.source,
-        registration,
+        words::project_source(project.source),
+        strip_unsafe_chars(registration.description()),
         tier(&ee)
     ))
 }

@@ -46,8 +46,10 @@ async fn init_text_names_credential_project_and_registration() {
         ROBOT,
         "key.json",
         PROJECT,
-        "credentials_project",
-        "REGISTERED_NOT_COMMERCIALLY",
+        "service account key, ",
+        "(GOOGLE_APPLICATION_CREDENTIALS, ",
+        "(the credential)",
+        "registration  noncommercial",
         "2 requests",
     ] {
         assert!(result.stdout.contains(part), "{part}: {}", result.stdout);

@@ -163,9 +163,10 @@ mod another_user {
             let address = format!("{ip}:{}", listener.local_addr().unwrap().port());
             let received = count(listener);
             machine.set(VARIABLE, &address);
+            machine.set("EARTHENGINE_PROJECT", PROJECT);
             for (command, arguments) in COMMANDS {
                 machine.file(".config/earthengine/credentials", &login);
-                let words = words(command, arguments, &["--project", PROJECT, "--json"]);
+                let words = words(command, arguments, &["--json"]);
                 machine.run(&words).await;
             }
             machine.file(".config/earthengine/credentials", &login);
@@ -176,8 +177,7 @@ mod another_user {
                 &["api", "config"],
                 &["project", "check"],
             ] {
-                let words = [command, &["--project", PROJECT]].concat();
-                let (status, error) = machine.failure(&words).await;
+                let (status, error) = machine.failure(command).await;
                 assert_eq!((status, code(&error)), (1, "usage"), "{error}");
                 let expected =
                     format!("{address} (from {VARIABLE}) is served by user {MALLORY}, not by you");

@@ -86,10 +86,15 @@ async fn list_shows_whether_earth_engine_is_ready_in_each_project() {
     let text = machine.run(&["project", "list"]).await;
     assert_eq!(text.status, 0);
     let lines: Vec<_> = text.stdout.lines().collect();
-    assert_eq!(lines.len(), 4);
-    assert!(lines[0].starts_with(PROJECT) && lines[0].contains("ready, noncommercial"));
-    assert!(lines[1].contains("Earth Engine API not enabled"));
-    assert!(lines[3].contains("suspended"));
+    assert_eq!(lines.len(), 5);
+    assert_eq!(
+        lines[0].split_whitespace().collect::<Vec<_>>(),
+        ["PROJECT", "STATE", "NAME"]
+    );
+    assert!(lines[1].starts_with(&format!("  {PROJECT}")));
+    assert!(lines[1].contains("ready, noncommercial"));
+    assert!(lines[2].contains("Earth Engine API not enabled"));
+    assert!(lines[4].contains("suspended"));
 }
 
 #[tokio::test]
@@ -109,8 +114,8 @@ async fn list_distinguishes_denial_from_server_failure() {
         .fault("serviceusage.googleapis.com", broken());
     let text = machine.run(&["project", "list"]).await.stdout;
     let lines: Vec<_> = text.lines().collect();
-    assert!(lines[1].contains("a-denied") && lines[1].contains("permission denied"));
-    assert!(lines[2].contains("b-broken") && lines[2].contains("status unknown"));
+    assert!(lines[2].contains("a-denied") && lines[1].contains("permission denied"));
+    assert!(lines[3].contains("b-broken") && lines[2].contains("status unknown"));
 }
 
 #[tokio::test]
@@ -149,8 +154,11 @@ async fn set_show_and_unset_change_only_the_project() {
     let machine = Machine::with_login(|b| b).await;
     let login = machine.stored();
     for (set, unset) in [
-        (&["project", "set"][..], &["project", "unset"][..]),
-        (&["set_project"], &["unset_project"]),
+        (
+            &["project", "set", "--no-verify"][..],
+            &["project", "unset"][..],
+        ),
+        (&["set_project", "--no-verify"], &["unset_project"]),
     ] {
         let result = machine.run(&[set, &[PROJECT, "--json"]].concat()).await;
         assert_eq!(
@@ -198,7 +206,7 @@ async fn set_works_without_a_login_and_without_the_network() {
     );
     assert_eq!(
         machine.run(&["project", "show"]).await.stdout,
-        format!("{PROJECT} (earthengine_file)\n")
+        format!("{PROJECT} (Earth Engine's credentials file)\n")
     );
     let unset = machine.run(&["project", "unset"]).await;
     assert!(unset.stdout.starts_with("project removed"));

@@ -145,6 +145,16 @@ async fn missing_credentials_exit_3_with_a_hint() {
     );
     assert!(machine.paths().is_empty());
     let result = machine.run(&["init"]).await;
+    assert_eq!(
+        result.stderr,
+        "error: not logged in\nhint: Run `eectl auth login`; `eectl auth status` shows where credentials were searched.\n"
+    );
+    for command in [&["-v", "init"][..], &["auth", "status"]] {
+        lists_the_search(&machine.run(command).await);
+    }
+}
+
+fn lists_the_search(result: &CommandOutput) {
     for step in [
         "flag",
         "env:EARTHENGINE_TOKEN",

@@ -134,7 +134,7 @@ async fn status_text_names_file_account_scopes_and_search_steps() {
     let result = machine.run(&["auth", "status"]).await;
     assert_eq!(result.status, 0, "{}", result.stderr);
     for part in [
-        "service_account",
+        "credential    service account key\n",
         "key.json",
         ROBOT,
         "auth/earthengine\n",

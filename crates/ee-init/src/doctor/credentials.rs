@@ -65,11 +65,11 @@ fn steps(searched: &[SearchStep], report: &mut Report<impl FnMut(&Check)>) {
 }
 
 fn description(credentials: &Credentials) -> String {
-    let mut text = credentials.kind().to_string();
+    let mut text = credentials.kind().description().to_owned();
     if let Some(principal) = credentials.principal() {
         text += &format!(", {principal}");
     }
-    text += &format!(" ({})", credentials.source());
+    text += &format!(" ({})", credentials.source().description());
     text
 }
 

@@ -41,7 +41,7 @@ pub(super) async fn choose(
         Ok(project) => {
             report.add(Check::ok(
                 "project",
-                format!("{} ({})", project.id, project.source),
+                format!("{} ({})", project.id, project.source.description()),
             ));
             for warning in &project.warnings {
                 report.add(Check::warning(
@@ -194,14 +194,11 @@ fn unreadable(who: &str, project: &Project) -> Check {
 fn registration(state: Registration, tier: Option<&str>, project: &Project) -> Check {
     const NAME: &str = "registration";
     match state {
-        Registration::Commercial => Check::ok(NAME, "for commercial use"),
-        Registration::NotCommercial => Check::ok(
-            NAME,
-            match tier {
-                Some(tier) => format!("for noncommercial use, {tier} tier"),
-                None => "for noncommercial use".to_owned(),
-            },
-        ),
+        Registration::Commercial | Registration::NotCommercial => {
+            let tier = tier.map(|tier| format!(", {tier} tier"));
+            let state = state.description();
+            Check::ok(NAME, format!("{state}{}", tier.unwrap_or_default()))
+        }
         Registration::NotRegistered => {
             let origin = Some(project.source.into());
             Check::failed(NAME, &not_registered(&project.id, origin).into())

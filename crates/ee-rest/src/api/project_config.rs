@@ -127,6 +127,18 @@ impl Registration {
         }
     }
 
+    /// Describes the state to users: `noncommercial`.
+    pub fn description(&self) -> &str {
+        match self {
+            Self::Commercial => "commercial",
+            Self::NotCommercial => "noncommercial",
+            Self::NotRegistered => "not registered",
+            Self::Unspecified => "unknown",
+            Self::Unverified => "not verified",
+            Self::Other(state) => state,
+        }
+    }
+
     fn from_state(state: String) -> Self {
         let is_name = |text: &str| text.len() <= 64 && text.bytes().all(is_name_byte);
         match state.as_str() {

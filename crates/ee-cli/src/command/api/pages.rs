@@ -44,6 +44,11 @@ impl Pages {
         Ok(next)
     }
 
+    /// Returns the number of pages that have a next one.
+    pub(super) fn count(&self) -> usize {
+        self.seen.len()
+    }
+
     pub(super) fn into_text(self) -> String {
         format!("{:#}\n", Value::Object(self.joined))
     }

@@ -10,6 +10,8 @@ use crate::cli::asset::List;
 use crate::command::session::{Failures, Session, asset_name, count};
 use crate::error::CliError;
 use crate::output::{print, print_json, strip_unsafe_chars};
+use crate::table::Table;
+use crate::waiting::Progress;
 
 pub(crate) async fn run(global: &Global, arguments: &List) -> Result<(), CliError> {
     let names = arguments.assets.iter().map(|id| asset_name(id));
@@ -20,14 +22,15 @@ pub(crate) async fn run(global: &Global, arguments: &List) -> Result<(), CliErro
         parents.push(format!("projects/{}/assets", session.ee.project().id));
     }
     let listing = Listing {
-        is_basic: !(arguments.long || global.json),
+        is_basic: !(arguments.long || global.json || arguments.list.is_csv()),
         max: arguments.max,
         filter: arguments.filter.as_deref(),
     };
     let mut failures = Failures::default();
     let mut all: Vec<Value> = Vec::new();
+    let mut csv = Table::new(["name", "type", "size_bytes", "updated"]);
     for (index, parent) in parents.iter().enumerate() {
-        if parents.len() > 1 && !global.json {
+        if parents.len() > 1 && !global.json && !arguments.list.is_csv() {
             let gap = if index > 0 { "\n" } else { "" };
             print(format!("{gap}{parent}:\n"))?;
         }
@@ -42,9 +45,14 @@ pub(crate) async fn run(global: &Global, arguments: &List) -> Result<(), CliErro
         failures.extend(failed);
         if global.json {
             all.extend(assets.iter().map(|asset| json!(asset)));
+        } else if arguments.list.is_csv() {
+            assets.iter().for_each(|asset| add_to_csv(&mut csv, asset));
         } else {
             print(render(&assets, arguments.long))?;
         }
+    }
+    if arguments.list.is_csv() {
+        csv.print_csv()?;
     }
     if global.json && (failures.is_empty() || !all.is_empty()) {
         print_json(&Value::Array(all))?;
@@ -62,7 +70,9 @@ async fn recursive(session: &Session<'_>, parent: &str, listing: Listing<'_>) ->
 async fn flat(session: &Session<'_>, parent: &str, listing: Listing<'_>) -> Tree {
     let mut tree = Tree::default();
     let mut items = session.list(parent, listing);
+    let progress = Progress::new("listing assets");
     while listing.max.is_none_or(|max| tree.assets.len() < max) {
+        progress.set(tree.assets.len());
         match items.next().await {
             None => break,
             Some(Ok(asset)) => tree.assets.push(asset),
@@ -80,6 +90,16 @@ async fn flat(session: &Session<'_>, parent: &str, listing: Listing<'_>) -> Tree
         }
     }
     tree
+}
+
+fn add_to_csv(table: &mut Table, asset: &Asset) {
+    let cells = [
+        asset.name.as_str(),
+        asset.kind.as_str(),
+        asset.size_bytes.as_deref().unwrap_or_default(),
+        asset.update_time.as_deref().unwrap_or_default(),
+    ];
+    table.row(cells.map(str::to_owned));
 }
 
 fn render(assets: &[Asset], is_long: bool) -> String {

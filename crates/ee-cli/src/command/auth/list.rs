@@ -5,11 +5,12 @@ use earthengine::credentials::{Account, Accounts};
 use serde_json::{Value, json};
 
 use super::reject_selection;
-use crate::cli::Global;
+use crate::cli::{Global, ListAccounts};
 use crate::error::CliError;
 use crate::output::{path_json, print, print_json, print_status, strip_unsafe_chars, warn};
+use crate::table::Table;
 
-pub(crate) fn run(global: &Global) -> Result<(), CliError> {
+pub(crate) fn run(global: &Global, arguments: &ListAccounts) -> Result<(), CliError> {
     reject_selection(global, "list, which shows all accounts")?;
     let accounts = Accounts::open(&Environment::current()).map_err(|e| CliError::login(&e))?;
     let list = accounts.list().map_err(|error| CliError::login(&error))?;
@@ -28,6 +29,9 @@ pub(crate) fn run(global: &Global) -> Result<(), CliError> {
                 }
             }
         }
+    }
+    if arguments.list.is_csv() {
+        return csv(&list).print_csv();
     }
     let width = list.iter().map(|account| name(account).len()).max();
     let width = width.unwrap_or_default().max(12);
@@ -67,6 +71,24 @@ fn as_json(account: &Account) -> Value {
         Err(error) => json["error"] = json!(error.to_string()),
     }
     json
+}
+
+fn csv(list: &[Account]) -> Table {
+    let mut table = Table::new(["account", "project", "path"]);
+    for account in list {
+        let project = account
+            .contents
+            .as_ref()
+            .ok()
+            .and_then(|found| found.file.project());
+        let cells = [
+            account.name.as_ref().map_or("", |name| name.as_str()),
+            project.unwrap_or_default(),
+            &account.path.to_string_lossy(),
+        ];
+        table.marked_row(account.is_active, cells.map(str::to_owned));
+    }
+    table
 }
 
 fn line(account: &Account, width: usize) -> String {

@@ -19,9 +19,8 @@ use crate::cli::Global;
 use crate::command::project::after_login;
 use crate::error::CliError;
 use crate::output::{
-    path_json, print, print_raw, print_status, strip_unsafe_chars, warnings_as_json,
+    path_json, print, print_json_with_secrets, print_status, strip_unsafe_chars, warnings_as_json,
 };
-use crate::style::json_line;
 use console::{Console, read_line};
 
 const SCOPE_PREFIX: &str = "https://www.googleapis.com/auth/";
@@ -118,7 +117,7 @@ async fn log_in(global: &Global, login: &Login, mode: Option<LoginMode>) -> Resu
     };
     if global.json {
         // The code verifier of a pending login must not be redacted.
-        return print_raw(json_line(as_json(&outcome, global, login)));
+        return print_json_with_secrets(&as_json(&outcome, global, login));
     }
     if let (LoginOutcome::LoggedIn(saved), false) = (&outcome, global.quiet) {
         for warning in &saved.warnings {
@@ -327,14 +326,10 @@ fn render_saved(saved: &SavedLogin) -> String {
 }
 
 fn render_existing(credentials: &Credentials) -> String {
-    let path = credentials
-        .path()
-        .map(|path| format!(", {}", display_path(path)));
     format!(
-        "already logged in: {} ({}{}); use --force to log in again\n",
-        credentials.kind(),
-        credentials.source(),
-        path.unwrap_or_default()
+        "already logged in: {} ({}); use --force to log in again\n",
+        credentials.kind().description(),
+        crate::words::credential_source(credentials)
     )
 }
 

@@ -45,6 +45,7 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), CliError
         let removed = accounts.remove(name.as_ref());
         (None, removed.map_err(|e| CliError::login(&e))?)
     };
+    crate::project_names::remove();
     // Cached tokens of the login stay valid for up to an hour.
     if let Some(cache) = cache
         && let Err(error) = cache.clear()
@@ -85,8 +86,15 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), CliError
         &server,
         &removed,
         &display_path(path),
-    ))
+    ))?;
+    let is_of_google = matches!(environment.emulator(), Ok(None));
+    if removed.existed && !logout.revoke && !global.quiet && is_of_google {
+        print_status(REMAINS);
+    }
+    Ok(())
 }
+
+const REMAINS: &str = "Google still accepts the login: copies of the file keep working until it is revoked, with --revoke before the file is removed, or at\n    https://myaccount.google.com/connections";
 
 /// Names the accounts that remain, if none of them is active now.
 fn print_remaining(accounts: &Accounts) {

@@ -1,7 +1,6 @@
 //! `eectl auth status`: shows the credentials, their account and the scopes of their token.
 
 use earthengine::credentials::{Accounts, CredentialKind, CredentialSource};
-use earthengine::token::internal::display_path;
 use earthengine::{Environment, LoginStatus};
 use serde_json::{Value, json};
 
@@ -9,6 +8,7 @@ use super::expires_at;
 use crate::cli::Global;
 use crate::error::{CliError, Phase};
 use crate::output::{path_json, print, print_json, strip_unsafe_chars, warn, warnings_as_json};
+use crate::words;
 
 pub(crate) async fn run(global: &Global) -> Result<(), CliError> {
     let status = crate::command::builder(global)
@@ -88,14 +88,8 @@ fn render_text(status: &LoginStatus, account: Option<&str>) -> String {
     let mut text = String::new();
     let mut line =
         |name: &str, value: &str| text += &format!("{name:<14}{}\n", strip_unsafe_chars(value));
-    line("credential", credentials.kind().as_str());
-    line(
-        "source",
-        &match credentials.path() {
-            Some(path) => format!("{} ({})", display_path(path), credentials.source()),
-            None => credentials.source().to_string(),
-        },
-    );
+    line("credential", credentials.kind().description());
+    line("source", &words::credential_source(credentials));
     match (&status.principal, account) {
         (Some(principal), Some(name)) => line("account", &format!("{principal} ({name})")),
         (Some(principal), None) => line("account", principal),

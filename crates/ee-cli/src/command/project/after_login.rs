@@ -10,7 +10,7 @@ use super::{NO_PROJECTS, can_type_project, init_error, pick, write};
 use crate::cli::Global;
 use crate::command::{builder, init};
 use crate::error::CliError;
-use crate::output::{print, print_status, warn};
+use crate::output::{print, print_status, strip_unsafe_chars, warn};
 
 /// Keeps the project that is set, or lets the user select one, and verifies it. The login has been
 /// saved, so that a problem with the project is reported and does not fail the command.
@@ -51,15 +51,15 @@ pub(crate) fn print_next(file: &LoginFile) -> Result<(), CliError> {
 }
 
 fn report(error: Error) {
-    init_error(error).print(false, "auth login");
+    init_error(error).print(false, false, "auth login");
 }
 
 fn ready(ee: &EarthEngine) -> String {
     format!(
         "project       {} ({})\nregistration  {}{}\nnext          eectl doctor, or your program: ee.Initialize() and EarthEngine::builder() use this login and project\n",
         ee.project().id,
-        ee.project().source,
-        ee.registration(),
+        crate::words::project_source(ee.project().source),
+        strip_unsafe_chars(ee.registration().description()),
         init::tier(ee),
     )
 }

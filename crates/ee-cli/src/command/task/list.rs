@@ -11,6 +11,8 @@ use crate::cli::task::ListTasks;
 use crate::command::session::{Failures, MAX_STARTED, Session, count};
 use crate::error::CliError;
 use crate::output::{print, print_json, strip_unsafe_chars};
+use crate::table::Table;
+use crate::waiting::Progress;
 
 const STATES: [(&str, OperationState); 8] = [
     ("PENDING", OperationState::Pending),
@@ -30,7 +32,9 @@ pub(super) async fn run(global: &Global, arguments: &ListTasks) -> Result<(), Cl
     let session = Session::connect(global).await?;
     let mut items = session.ee.operations().list().page_size(500).items();
     let mut found: Vec<Operation> = Vec::new();
+    let progress = Progress::new("listing tasks");
     while arguments.max.is_none_or(|max| found.len() < max) {
+        progress.set(found.len());
         match items.next().await {
             None => break,
             Some(Ok(operation)) if states.is_empty() || states.contains(&operation.state()) => {
@@ -40,8 +44,12 @@ pub(super) async fn run(global: &Global, arguments: &ListTasks) -> Result<(), Cl
             Some(Err(error)) => return Err(session.error("list the tasks", error)),
         }
     }
+    drop(progress);
     if global.json {
         return print_json(&json!(found));
+    }
+    if arguments.list.is_csv() {
+        return csv(&found).print_csv();
     }
     print(
         found
@@ -61,6 +69,35 @@ fn state(word: &str) -> Result<&'static OperationState, CliError> {
             Remedy::new("Use PENDING, RUNNING, CANCELLING, SUCCEEDED, CANCELLED or FAILED."),
         )
     })
+}
+
+fn csv(tasks: &[Operation]) -> Table {
+    let mut table = Table::new([
+        "id",
+        "type",
+        "state",
+        "description",
+        "created",
+        "started",
+        "updated",
+        "error",
+    ]);
+    for task in tasks {
+        let metadata = &task.metadata;
+        let error = task.error.as_ref().map(|error| error.message.as_str());
+        let cells = [
+            task.id(),
+            kind(task),
+            task.state().as_str(),
+            metadata.description.as_str(),
+            metadata.create_time.as_deref().unwrap_or_default(),
+            metadata.start_time.as_deref().unwrap_or_default(),
+            metadata.update_time.as_deref().unwrap_or_default(),
+            error.unwrap_or_default(),
+        ];
+        table.row(cells.map(str::to_owned));
+    }
+    table
 }
 
 /// Formats a line of the table.

@@ -1,0 +1,58 @@
+//! The words for kinds, sources and states that JSON output names by their identifiers.
+
+use earthengine::credentials::CredentialSource;
+use earthengine::token::internal::display_path;
+use earthengine::{ApiState, Credentials, ErrorKind, ListedProject, ProjectSource, Registration};
+
+/// Returns a number with its noun: `1 request`, `2 requests`.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+/// Describes where credentials were found: their file, after the variable that names it.
+pub(crate) fn credential_source(credentials: &Credentials) -> String {
+    let source = source_name(credentials.source());
+    match credentials.path() {
+        None => source.to_owned(),
+        Some(path) => match credentials.source() {
+            CredentialSource::EarthEngineFile
+            | CredentialSource::Account
+            | CredentialSource::GcloudAdc => display_path(path),
+            _ => format!("{source}, {}", display_path(path)),
+        },
+    }
+}
+
+fn source_name(source: CredentialSource) -> &'static str {
+    match source {
+        CredentialSource::Explicit => "--credentials",
+        source => source.description(),
+    }
+}
+
+pub(crate) fn project_source(source: ProjectSource) -> &'static str {
+    match source {
+        ProjectSource::Explicit => "--project",
+        source => source.description(),
+    }
+}
+
+/// Describes whether Earth Engine is ready in a project.
+pub(crate) fn project_state(project: &ListedProject) -> &'static str {
+    use ErrorKind as Kind;
+    match (project.api, &project.registration) {
+        _ if project.error == Some(Kind::ProjectSuspended) => "suspended",
+        (ApiState::Disabled, _) => "Earth Engine API not enabled",
+        (_, Registration::NotRegistered) => "not registered for Earth Engine",
+        (ApiState::Enabled, Registration::Commercial) => "ready, commercial",
+        (ApiState::Enabled, Registration::NotCommercial) => "ready, noncommercial",
+        (ApiState::Enabled, _) => "API enabled, registration unknown",
+        _ => match project.error {
+            Some(Kind::ProjectDenied | Kind::PermissionDenied | Kind::ProjectNotFound) => {
+                "permission denied"
+            }
+            _ => "status unknown",
+        },
+    }
+}
