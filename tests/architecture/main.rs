@@ -14,6 +14,7 @@ mod errors_page;
 mod fuzz_targets;
 mod modules;
 mod named_tests;
+mod packaging;
 mod reference_packages;
 mod rust_version;
 mod words;

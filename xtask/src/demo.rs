@@ -245,7 +245,8 @@ fn fresh_home() -> Outcome<PathBuf> {
     Ok(home)
 }
 
-fn write(path: &PathBuf, text: &str) -> Outcome {
+/// Writes a file that only its owner can read.
+pub(crate) fn write(path: &Path, text: &str) -> Outcome {
     fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))?;
     #[cfg(unix)]
     {

@@ -11,6 +11,9 @@ pub(crate) struct Arguments {
     /// Build with this profile
     #[arg(long, value_name = "NAME", default_value = "release")]
     profile: String,
+    /// Build for this target, such as x86_64-unknown-linux-musl, which must be installed and run here
+    #[arg(long, value_name = "TRIPLE")]
+    target: Option<String>,
 }
 
 /// The shells, and the names of their completion files.
@@ -24,9 +27,10 @@ const COMPLETIONS: [(&str, &str); 5] = [
 const INCLUDED_FILES: [&str; 4] = ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"];
 
 pub(crate) fn pack(arguments: &Arguments) -> Outcome {
-    let eectl = build(&arguments.profile)?;
+    let triple = arguments.target.clone().map_or_else(host, Ok)?;
+    let eectl = build(&arguments.profile, arguments.target.as_deref())?;
     let dist = std::path::absolute(target().join("dist")).map_err(|e| e.to_string())?;
-    let name = format!("eectl-{}-{}", env!("CARGO_PKG_VERSION"), host()?);
+    let name = archive_name(env!("CARGO_PKG_VERSION"), &triple);
     let dir = dist.join(&name);
     if dir.exists() {
         fs::remove_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
@@ -52,18 +56,61 @@ pub(crate) fn pack(arguments: &Arguments) -> Outcome {
     let path = dist.join(format!("{archive}.sha256"));
     fs::write(&path, sum).map_err(|e| format!("{}: {e}", path.display()))?;
     print_status(&format!("wrote {}", dist.join(archive).display()));
+    print_status(&match minimal_glibc(&eectl)? {
+        Some(version) => format!("it requires glibc {version} or newer"),
+        None => "it requires no version of glibc".to_owned(),
+    });
     Ok(())
 }
 
-fn build(profile: &str) -> Outcome<PathBuf> {
-    run(cargo(&["build", "--locked", "--package", "ee-cli", "--profile"]).arg(profile))?;
+/// Returns the name of an archive without its extension, which is also the directory in it.
+fn archive_name(version: &str, triple: &str) -> String {
+    format!("eectl-{version}-{triple}")
+}
+
+fn build(profile: &str, triple: Option<&str>) -> Outcome<PathBuf> {
+    let mut build = cargo(&["build", "--locked", "--package", "ee-cli", "--profile"]);
+    build.arg(profile);
+    let mut built = target();
+    if let Some(triple) = triple {
+        build.args(["--target", triple]);
+        built.push(triple);
+    }
+    run(&mut build)?;
     let dir = match profile {
         "dev" | "test" => "debug",
         "bench" => "release",
         other => other,
     };
     let program = format!("eectl{}", std::env::consts::EXE_SUFFIX);
-    std::path::absolute(target().join(dir).join(program)).map_err(|e| e.to_string())
+    std::path::absolute(built.join(dir).join(program)).map_err(|e| e.to_string())
+}
+
+/// Returns the oldest version of glibc that has every symbol of a program, or `None` if the program
+/// does not use glibc.
+fn minimal_glibc(program: &Path) -> Outcome<Option<String>> {
+    if !cfg!(target_os = "linux") {
+        return Ok(None);
+    }
+    if !is_installed("objdump") {
+        return Err("objdump is not installed, which determines the required version of glibc; install binutils".into());
+    }
+    let symbols = output(Command::new("objdump").arg("-T").arg(program))?;
+    Ok(newest_glibc(&String::from_utf8_lossy(&symbols)))
+}
+
+/// Returns the newest version of glibc in a list of symbols.
+fn newest_glibc(symbols: &str) -> Option<String> {
+    let parse = |version: &str| -> Option<Vec<u32>> {
+        version.split('.').map(|part| part.parse().ok()).collect()
+    };
+    let is_part = |c: char| c.is_ascii_digit() || c == '.';
+    let versions = symbols.split("GLIBC_").skip(1).filter_map(|rest| {
+        let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+        parse(&rest[..end])
+    });
+    let newest: Vec<_> = versions.max()?.iter().map(u32::to_string).collect();
+    Some(newest.join("."))
 }
 
 /// Returns the host triple, such as `x86_64-unknown-linux-gnu`.
@@ -98,4 +145,44 @@ fn checksum(dir: &Path, file: &str) -> Outcome<Vec<u8>> {
         command
     };
     output(command.current_dir(dir).arg(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newest_symbol_version_is_required() {
+        let symbols = "\
+0000000000000000      DF *UND*\t0000000000000000 (GLIBC_2.2.5) read
+0000000000000000      DF *UND*\t0000000000000000 (GLIBC_2.34) pthread_create
+0000000000000000      DF *UND*\t0000000000000000 (GLIBC_2.14) memcpy
+0000000000000000      DF *UND*\t0000000000000000 (GCC_3.0)    _Unwind_Resume
+";
+        assert_eq!(newest_glibc(symbols).as_deref(), Some("2.34"));
+        assert_eq!(newest_glibc("no symbols"), None);
+    }
+
+    /// `cargo binstall` finds the archives of a release by these templates.
+    #[test]
+    fn binstall_metadata_names_the_archives() {
+        let manifest = fs::read_to_string(root().join("crates/ee-cli/Cargo.toml")).unwrap();
+        let manifest: serde_json::Value = basic_toml::from_str(&manifest).unwrap();
+        let binstall = &manifest["package"]["metadata"]["binstall"];
+        let fill = |template: &str| {
+            binstall[template]
+                .as_str()
+                .unwrap()
+                .replace("{ repo }", "https://example.com/it")
+                .replace("{ version }", "1.2.3")
+                .replace("{ target }", "x86_64-unknown-linux-gnu")
+                .replace("{ bin }", "eectl")
+                .replace("{ binary-ext }", "")
+        };
+        let name = archive_name("1.2.3", "x86_64-unknown-linux-gnu");
+        let url = format!("https://example.com/it/releases/download/v1.2.3/{name}.tar.gz");
+        assert_eq!(fill("pkg-url"), url);
+        assert_eq!(fill("bin-dir"), format!("{name}/eectl"));
+        assert_eq!(binstall["pkg-fmt"], "tgz");
+    }
 }

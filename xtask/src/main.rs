@@ -9,9 +9,11 @@ mod fuzz;
 mod miri;
 mod packages;
 mod process;
+mod python;
 mod soak;
 mod supply;
 mod test;
+mod wheel;
 
 use std::process::ExitCode;
 
@@ -47,6 +49,8 @@ enum Task {
     Docs,
     /// Package eectl with its man pages and completions, and write a checksum
     Dist(dist::Arguments),
+    /// Package eectl as a Python wheel, for pip and uvx
+    Wheel(wheel::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         Task::Miri(arguments) => miri::run_all(&arguments),
         Task::Docs => docs::build(),
         Task::Dist(arguments) => dist::pack(&arguments),
+        Task::Wheel(arguments) => wheel::build(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,12 +1,13 @@
 //! `cargo xtask test`: all tests, with the programs that they need.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use clap::ValueEnum;
 
 use crate::process::{Outcome, cargo, is_installed, print_status, root, run, target};
+use crate::python::{self, is_current, mark_installed};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -87,9 +88,9 @@ pub(crate) fn run_conformance() -> Outcome {
 /// Returns the interpreter of a virtual environment with the Python reference clients, if it was
 /// installed before.
 pub(crate) fn installed_python() -> Option<PathBuf> {
-    let dir = python_dir();
-    let python = python_in(&dir).ok()?;
-    is_current(&dir, &python_requirements()).then_some(python)
+    let (requirements, dir) = (python_requirements(), python_dir());
+    let python = python::program(&dir, "python").ok()?;
+    is_current(&dir, &requirements).then_some(python)
 }
 
 fn python_dir() -> PathBuf {
@@ -100,56 +101,12 @@ fn python_requirements() -> PathBuf {
     root().join("tests/interop/reference_clients/requirements.txt")
 }
 
-fn python_in(dir: &Path) -> Outcome<PathBuf> {
-    let binary = if cfg!(windows) {
-        "Scripts/python.exe"
-    } else {
-        "bin/python"
-    };
-    std::path::absolute(dir.join(binary)).map_err(|e| e.to_string())
-}
-
 /// Returns the interpreter of a virtual environment with the Python reference clients.
 pub(crate) fn python() -> Outcome<PathBuf> {
-    let (requirements, dir) = (python_requirements(), python_dir());
-    let python = python_in(&dir)?;
-    if is_current(&dir, &requirements) {
-        return Ok(python);
-    }
-    let system = ["python3", "python"]
-        .into_iter()
-        .find(|name| is_installed(name))
-        .ok_or_else(|| {
-            missing(
-                Part::ReferenceClients,
-                "Python 3.11 or newer, with its venv module",
-            )
-        })?;
-    run(Command::new(system)
-        .args(["-m", "venv", "--clear"])
-        .arg(&dir))
-    .map_err(|error| {
-        format!(
-            "{error}\n{}",
-            missing(
-                Part::ReferenceClients,
-                "Python's venv module (package python3-venv)"
-            )
-        )
-    })?;
-    run(Command::new(&python)
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--require-hashes",
-            "--requirement",
-        ])
-        .arg(&requirements))?;
-    mark_installed(&dir, &requirements)?;
-    Ok(python)
+    python::environment(&python_dir(), &python_requirements()).map_err(|error| {
+        let needed = missing(Part::ReferenceClients, python::NEEDED);
+        format!("{error}\n{needed}")
+    })
 }
 
 /// Returns the path of Chromium, installing Debian's package if necessary and possible.
@@ -220,18 +177,4 @@ fn missing(part: Part, what: &str) -> String {
     format!(
         "{name} requires {what}; install it, or skip this part with: cargo xtask test --skip {name}"
     )
-}
-
-/// Returns whether a directory was set up from this version of the requirements.
-fn is_current(dir: &Path, requirements: &Path) -> bool {
-    match (fs::read(dir.join("installed")), fs::read(requirements)) {
-        (Ok(installed), Ok(requirements)) => installed == requirements,
-        _ => false,
-    }
-}
-
-fn mark_installed(dir: &Path, requirements: &Path) -> Outcome {
-    fs::copy(requirements, dir.join("installed"))
-        .map(drop)
-        .map_err(|e| format!("{}: {e}", dir.display()))
 }
