@@ -10,6 +10,7 @@ mod project_names;
 mod signals;
 mod style;
 mod table;
+mod terminal_state;
 mod waiting;
 mod words;
 
@@ -164,6 +165,7 @@ fn stop_signal() -> io::Result<oneshot::Receiver<Signal>> {
         // The command may have finished already.
         let _ = report.send(signal);
         thread::sleep(GRACE_PERIOD);
+        terminal_state::restore();
         std::process::exit(CliError::stopped(signal).exit_status().into());
     })?;
     Ok(reported)

@@ -61,10 +61,12 @@ impl Signals {
                 None => std::future::pending().await,
             }
         };
+        // A menu that another signal ends sends an interrupt as well.
         tokio::select! {
-            _ = self.interrupt.recv() => Signal::Interrupt,
+            biased;
             _ = self.terminate.recv() => Signal::Terminate,
             _ = hangup => Signal::Hangup,
+            _ = self.interrupt.recv() => Signal::Interrupt,
         }
     }
 }

@@ -108,7 +108,10 @@ async fn select(global: &Global) -> Result<(), CliError> {
         }
         Err(error) => return Err(init_error(error)),
     };
-    let picked = picked.map_err(|e| CliError::io("cannot read from the terminal", &e))?;
+    let picked = match picked {
+        Ok(picked) => picked,
+        Err(error) => return Err(prompt_error(error).await),
+    };
     match picked {
         Picked::Nothing => Err(CliError::usage_with_remedy(
             "no project selected; nothing was changed",
@@ -140,7 +143,31 @@ async fn pick<I: BufRead, O: Write>(
     project_names::save(projects);
     let current = super::builder(global).find_project().await.ok();
     let current = current.as_ref().map(|project| project.id.as_str());
-    picker::pick(prompt, projects, current)
+    if !supports_menu() {
+        return picker::pick(prompt, projects, current);
+    }
+    match picker::choose(projects, current)? {
+        picker::Choice::Picked(picked) => Ok(picked),
+        picker::Choice::Other => picker::prompt_for_id(prompt),
+    }
+}
+
+/// Returns whether the terminal can show a menu. Others have a list and line-based prompts, which
+/// also suit screen readers.
+fn supports_menu() -> bool {
+    Environment::current()
+        .var("TERM")
+        .is_some_and(|term| term != "dumb")
+        || cfg!(windows)
+}
+
+/// The error of a prompt. A menu that a signal ends, also Ctrl-C, does not return: the signal ends
+/// the command.
+async fn prompt_error(error: io::Error) -> CliError {
+    match error.kind() {
+        io::ErrorKind::Interrupted => std::future::pending().await,
+        _ => CliError::io("cannot read from the terminal", &error),
+    }
 }
 
 /// Returns whether a login that cannot list projects may still be able to use one.

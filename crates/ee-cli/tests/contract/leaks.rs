@@ -470,6 +470,7 @@ async fn project_picker_shows_no_secret() {
     use super::terminal::PROMPT;
     let mut machine = Machine::with(|b| b.project(Project::new("forest-one"))).await;
     machine.set("RUST_LOG", "trace");
+    machine.set("TERM", "dumb");
     let secrets = secrets(&machine);
     let mut canaries = secrets.canaries.clone();
     let mut all = Vec::new();

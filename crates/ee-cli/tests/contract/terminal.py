@@ -2,7 +2,9 @@
 
 Standard input: JSON with the command, its environment and directory, and a list of steps. Each step
 waits for a text and then types another, in which {code} stands for the code on the page whose URL
-was shown last. Standard output: JSON with the exit status and everything that was shown.
+was shown last. {browse} opens that URL, and {terminate} ends the command with a signal. Standard
+output: JSON with the exit status, everything that was shown, and whether the terminal reads lines
+and echoes them, as before.
 """
 
 import json
@@ -12,7 +14,9 @@ import re
 import select
 import signal
 import sys
+import termios
 import time
+import urllib.error
 import urllib.request
 
 play = json.load(sys.stdin)
@@ -42,11 +46,18 @@ def read():
     return bool(more)
 
 
+def browser():
+    """Returns a browser that follows redirects, without a proxy."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def last_url():
+    return re.findall(r"http://\S+", shown.decode())[-1]
+
+
 def code():
     """Returns the code that the page of the local emulator shows."""
-    address = re.findall(r"http://\S+", shown.decode())[-1]
-    browser = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    page = browser.open(address, timeout=60).read().decode()
+    page = browser().open(last_url(), timeout=60).read().decode()
     return re.search(r'<code id="code">([^<]+)<', page)[1]
 
 
@@ -57,10 +68,25 @@ for expected, typed in play["steps"]:
     read_up_to = at + len(expected.encode())
     if "{code}" in typed:
         typed = typed.replace("{code}", code())
+    if typed == "{browse}":
+        # The page is shown when the login is saved.
+        try:
+            browser().open(last_url(), timeout=60).read()
+        except urllib.error.HTTPError:
+            # The command says why.
+            pass
+        continue
+    if typed == "{terminate}":
+        # The command may not have begun to wait for a key.
+        time.sleep(0.2)
+        os.kill(child, signal.SIGTERM)
+        continue
     os.write(terminal, typed.encode())
 while read():
     pass
 _, status = os.waitpid(child, 0)
 result = {"shown": shown.decode(errors="replace").replace("\r\n", "\n")}
+modes = termios.tcgetattr(terminal)[3]
+result["restored"] = bool(modes & termios.ICANON and modes & termios.ECHO)
 result["status"] = os.waitstatus_to_exitcode(status)
 json.dump(result, sys.stdout)

@@ -45,6 +45,9 @@ impl Machine {
         assert!(played.status.success(), "{stderr}");
         let result: Value = serde_json::from_slice(&played.stdout).unwrap();
         let shown = result["shown"].as_str().unwrap().to_owned();
+        assert_eq!(result["restored"], true, "{shown}");
+        let hidden = shown.rfind("\u{1b}[?25l");
+        assert!(hidden <= shown.rfind("\u{1b}[?25h"), "no cursor: {shown}");
         (
             i32::try_from(result["status"].as_i64().unwrap()).unwrap(),
             shown,
@@ -59,13 +62,22 @@ impl Machine {
         Some(file["project"].clone())
     }
 
+    /// On a terminal that shows menus.
+    async fn with_menu() -> Self {
+        let mut machine = Self::with_three_projects().await;
+        machine.set("TERM", "xterm");
+        machine
+    }
+
+    /// On a terminal without menus.
     async fn with_three_projects() -> Self {
-        let machine = Self::with_key(|b| {
+        let mut machine = Self::with_key(|b| {
             b.project(Project::new("forest-one"))
                 .project(Project::new("forest-two").api_enabled(false))
         })
         .await;
         machine.run(&["project", "set", "forest-one"]).await;
+        machine.set("TERM", "dumb");
         machine
     }
 }
@@ -201,6 +213,85 @@ async fn select_prints_json_on_standard_output() {
     assert_eq!(last["project"], json!(PROJECT));
 }
 
+const MENU: &str = "Esc to cancel";
+
+#[tokio::test]
+async fn menu_is_moved_filtered_and_confirmed_with_keys() {
+    let machine = Machine::with_menu().await;
+    let select = ["project", "select"];
+    // The current project is highlighted first.
+    for (keys, project) in [
+        (&[(MENU, "\u{1b}[A\r")][..], PROJECT),
+        (&[(MENU, "\u{1b}[B\r")], "forest-one"),
+        (&[(MENU, "TWO"), ("TWO", "\r")], "forest-two"),
+        (&[(MENU, "demo\r")], PROJECT),
+    ] {
+        let (status, shown) = machine.on_terminal(&select, keys).await;
+        assert_eq!(status, 0, "{shown}");
+        assert_eq!(machine.project(), Some(json!(project)), "{shown}");
+        assert!(shown.contains("(current)"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn login_in_a_browser_leaves_the_keys_to_the_menu() {
+    let machine = Machine::with(|b| b.project(Project::new("forest-one"))).await;
+    machine.emulator.auto_consent("jane@example.com");
+    let login = ["auth", "login", "--mode=localhost:0"];
+    let keys = [
+        ("Address of the page: ", "{browse}"),
+        ("Press Enter to go on.", "\r"),
+        (MENU, "forest\r"),
+    ];
+    let (status, shown) = machine.on_terminal(&login, &keys).await;
+    assert_eq!(status, 0, "{shown}");
+    assert_eq!(machine.project(), Some(json!("forest-one")), "{shown}");
+}
+
+#[tokio::test]
+async fn menu_without_a_match_prompts_for_the_id() {
+    let machine = Machine::with_menu().await;
+    let keys = [
+        (MENU, "zzz"),
+        ("zzz", "\r"),
+        (
+            "Project ID or number (Enter to cancel):",
+            "another-project\r",
+        ),
+    ];
+    let (status, shown) = machine.on_terminal(&["project", "select"], &keys).await;
+    assert_eq!(status, 0, "{shown}");
+    assert_eq!(machine.project(), Some(json!("another-project")));
+}
+
+#[tokio::test]
+async fn menu_that_is_left_changes_nothing_and_restores_the_terminal() {
+    let machine = Machine::with_menu().await;
+    for (typed, expected) in [("\u{1b}", 2), ("\u{3}", 130), ("{terminate}", 143)] {
+        let keys = [(MENU, typed)];
+        let (status, shown) = machine.on_terminal(&["project", "select"], &keys).await;
+        assert_eq!(status, expected, "{typed:?}: {shown}");
+        assert_eq!(machine.project(), Some(json!("forest-one")));
+    }
+}
+
+#[tokio::test]
+async fn menu_shows_names_without_control_characters() {
+    let machine = Machine::with_key(|b| {
+        b.project(
+            Project::new("forest-one").display_name("Trees \u{1b}]0;owned\u{7}\u{202e} of Jane"),
+        )
+    })
+    .await;
+    let keys = [(MENU, "\u{1b}")];
+    let (_, shown) = machine.on_terminal(&["project", "select"], &keys).await;
+    assert!(shown.contains("Trees ]0;owned of Jane"), "{shown}");
+    assert!(
+        !shown.contains('\u{7}') && !shown.contains('\u{202e}'),
+        "{shown}"
+    );
+}
+
 #[tokio::test]
 async fn notebook_login_prompts_for_the_code() {
     let machine = Machine::new().await;
@@ -236,7 +327,8 @@ const CODE: (&str, &str) = ("Code: ", "{code}\r");
 
 #[tokio::test]
 async fn login_goes_on_to_the_picker_if_there_are_several_projects() {
-    let machine = Machine::with(|b| b.project(Project::new("forest-one"))).await;
+    let mut machine = Machine::with(|b| b.project(Project::new("forest-one"))).await;
+    machine.set("TERM", "dumb");
     machine.emulator.auto_consent("jane@example.com");
     let steps = [CODE, (PROMPT, "forest\r")];
     let (status, shown) = machine.on_terminal(&LOGIN, &steps).await;

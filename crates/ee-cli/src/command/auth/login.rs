@@ -1,6 +1,6 @@
 //! `eectl auth login`: logs a user in and saves the login where the Python client finds it.
 
-mod console;
+pub(crate) mod console;
 
 use std::io::IsTerminal as _;
 use std::time::Duration;

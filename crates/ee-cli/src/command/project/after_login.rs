@@ -6,8 +6,9 @@ use earthengine::{EarthEngine, Error, ErrorKind, ListedProject};
 use super::file::ProjectFile;
 use super::picker::{self, Picked};
 use super::prompt::Prompt;
-use super::{NO_PROJECTS, can_type_project, init_error, pick, write};
+use super::{NO_PROJECTS, can_type_project, init_error, pick, prompt_error, write};
 use crate::cli::Global;
+use crate::command::auth::login::console::finish_reading;
 use crate::command::{builder, init};
 use crate::error::CliError;
 use crate::output::{print, print_status, strip_unsafe_chars, warn};
@@ -67,7 +68,6 @@ fn ready(ee: &EarthEngine) -> String {
 /// Selects a project and saves it. Returns whether there is one.
 async fn select(global: &Global) -> Result<bool, CliError> {
     print_status("listing projects …");
-    let mut prompt = Prompt::on_terminal();
     let picked = match builder(global).list_projects().await {
         Ok(projects) if projects.is_empty() => {
             print_status(NO_PROJECTS);
@@ -76,18 +76,25 @@ async fn select(global: &Global) -> Result<bool, CliError> {
         }
         Ok(projects) => match only_ready(&projects) {
             Some(project) => Ok(Picked::Listed(Box::new(project.clone()))),
-            None => pick(global, &mut prompt, &projects).await,
+            None => {
+                finish_reading().await;
+                pick(global, &mut Prompt::on_terminal(), &projects).await
+            }
         },
         Err(error) if can_type_project(error.kind()) => {
             report(error);
-            picker::prompt_for_id(&mut prompt)
+            finish_reading().await;
+            picker::prompt_for_id(&mut Prompt::on_terminal())
         }
         Err(error) => {
             report(error);
             return Ok(false);
         }
     };
-    let picked = picked.map_err(|e| CliError::io("cannot read from the terminal", &e))?;
+    let picked = match picked {
+        Ok(picked) => picked,
+        Err(error) => return Err(prompt_error(error).await),
+    };
     let id = match picked {
         Picked::Nothing => {
             print_status("no project selected");

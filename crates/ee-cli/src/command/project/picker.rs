@@ -1,4 +1,7 @@
-//! The project picker: select by number in a list, or by typing part of a name.
+//! The project picker: a menu on capable terminals, and on others a list, from which the user
+//! selects by number or by typing part of a name.
+
+mod menu;
 
 use std::io::{self, BufRead, Write};
 
@@ -7,6 +10,8 @@ use earthengine::{ListedProject, check_project};
 use super::prompt::Prompt;
 use super::state;
 use crate::output::strip_unsafe_chars;
+
+pub(super) use menu::{Choice, choose};
 
 /// The number of projects that fit on a screen.
 const MAX_SHOWN: usize = 20;

@@ -1,6 +1,8 @@
 //! The terminal of a login.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use earthengine::SecretString;
 use earthengine::credentials::login::{PromptFuture, Terminal, Url};
@@ -11,6 +13,10 @@ use crate::cli::Global;
 use crate::link::link;
 use crate::output::{print_raw, print_status, print_status_json};
 use crate::style::write_stderr;
+
+/// Whether a thread reads standard input.
+static IS_READING: AtomicBool = AtomicBool::new(false);
+const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Prints what the login shows to the user: to standard error, as one JSON object per line with
 /// `--json`.
@@ -73,13 +79,26 @@ impl Terminal for Console {
 
 /// Reads a line of standard input on a detached thread, so that the login can be canceled.
 pub(super) async fn read_line() -> io::Result<Option<SecretString>> {
+    IS_READING.store(true, Ordering::Release);
     let (line, read) = oneshot::channel();
     std::thread::spawn(move || {
         let mut text = String::new();
         let result = io::stdin().lock().read_line(&mut text);
+        IS_READING.store(false, Ordering::Release);
         let result = result.map(|bytes| (bytes > 0).then(|| SecretString::from(text)));
         // The login may have been canceled.
         let _ = line.send(result);
     });
     read.await.unwrap_or(Ok(None))
+}
+
+/// Waits for a line that is still being read: the browser may finish a login that prompts, too. A
+/// prompt that follows would share its input.
+pub(crate) async fn finish_reading() {
+    if IS_READING.load(Ordering::Acquire) {
+        print_status("Press Enter to go on.");
+    }
+    while IS_READING.load(Ordering::Acquire) {
+        tokio::time::sleep(INTERVAL).await;
+    }
 }
