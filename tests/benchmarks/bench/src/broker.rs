@@ -163,7 +163,11 @@ pub fn tokens(effort: Effort) -> Vec<Row> {
             contender("hyper", || rate(bare, n)),
         ],
     );
-    assert_eq!(broker.source.token_requests(), 1, "all clients share a token");
+    assert_eq!(
+        broker.source.token_requests(),
+        1,
+        "all clients share a token"
+    );
     vec![
         Row::new("broker_token", "µs", Better::Lower, latency[0])
             .limit(latency[1])
@@ -265,7 +269,9 @@ pub fn herd(effort: Effort) -> Row {
 /// Returns how many files this process may open.
 fn open_files() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
     let soft = line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
     soft.unwrap_or(1024)
 }
@@ -279,7 +285,9 @@ pub fn memory(machine: &Machine) -> Option<Row> {
     let mut child = command.spawn().expect("eectl");
     let stdout = child.stdout.take().expect("a pipe");
     let mut line = String::new();
-    BufReader::new(stdout).read_line(&mut line).expect("the address");
+    BufReader::new(stdout)
+        .read_line(&mut line)
+        .expect("the address");
     let address = address_in(&line);
     Asker::new(address).ask();
     std::thread::sleep(Duration::from_millis(500));
@@ -336,6 +344,7 @@ pub fn exec(machine: &Machine, effort: Effort) -> Option<Row> {
         .more("ms", medians[0])
         .more("alone_ms", medians[1])
         .more("requests", requests);
-    Some(row.goal("≤ 10, no request", |row| row.ours <= 10.0 && requests == 0.0))
+    Some(row.goal("≤ 10, no request", |row| {
+        row.ours <= 10.0 && requests == 0.0
+    }))
 }
-
