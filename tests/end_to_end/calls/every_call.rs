@@ -47,7 +47,9 @@ async fn every_method_has_a_typed_call() {
             tagged.insert(id);
         }
     }
-    for (id, method) in description.methods() {
+    // Only GDAL reads assets in version v1alpha.
+    let methods = description.methods();
+    for (id, method) in methods.filter(|(id, _)| !id.starts_with("v1alpha.projects.assets.")) {
         assert_eq!(called.contains(id), !NOT_TYPED.contains(&id), "{id}");
         let body = method
             .request

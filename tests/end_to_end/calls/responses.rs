@@ -113,7 +113,8 @@ async fn every_shape_of_a_response_is_parsed() {
     let client = quick(&ee);
     let mut count = 0;
     for (id, method) in Description::get().methods() {
-        if method.response == "HttpBody" || id == "projects.updateConfig" {
+        let is_typed = id != "projects.updateConfig" && !id.starts_with("v1alpha.projects.assets.");
+        if method.response == "HttpBody" || !is_typed {
             continue;
         }
         let (version, short) = id.split_once("projects.").unwrap();

@@ -149,6 +149,9 @@ async fn every_method_is_sent_and_its_response_is_described() {
     }
     // In version v1, no field of the configuration can be changed.
     called.insert("projects.updateConfig");
-    let all: BTreeSet<&str> = description.methods().map(|(id, _)| id).collect();
+    // Only GDAL reads assets in version v1alpha.
+    let all = description.methods().map(|(id, _)| id);
+    let all = all.filter(|id| !id.starts_with("v1alpha.projects.assets."));
+    let all: BTreeSet<&str> = all.collect();
     assert_eq!(called, all);
 }

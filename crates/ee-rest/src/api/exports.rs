@@ -161,16 +161,16 @@ impl<K: FileKind> Export<K> {
     /// Exports to files in a Cloud Storage bucket, whose names start with `prefix`.
     pub fn to_cloud_storage(self, bucket: &str, prefix: &str) -> Export<K, Files> {
         let to = json!({"bucket": bucket, "filenamePrefix": prefix});
-        self.to_files("cloudStorageDestination", to)
+        self.into_files("cloudStorageDestination", to)
     }
 
     /// Exports to files in a Google Drive folder, whose names start with `prefix`.
     pub fn to_drive(self, folder: &str, prefix: &str) -> Export<K, Files> {
         let to = json!({"folder": folder, "filenamePrefix": prefix});
-        self.to_files("driveDestination", to)
+        self.into_files("driveDestination", to)
     }
 
-    fn to_files(self, destination: &str, to: Value) -> Export<K, Files> {
+    fn into_files(self, destination: &str, to: Value) -> Export<K, Files> {
         let mut options = json!({destination: to, "fileFormat": K::FORMAT});
         // What was set with `option` before remains.
         if let Some(set) = self.body.get(K::FILE_OPTIONS) {
