@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::access::{AllowedUsers, Processes, tells_owners};
 use crate::deadline::Deadline;
+use crate::id_tokens::IdTokens;
 use crate::ledger::Ledger;
 use crate::prefix::PathPrefix;
 use crate::server::{self, Connections, Listening, Shared, listen};
@@ -279,6 +280,7 @@ impl BrokerBuilder {
             scopes: scopes.filter(|scopes| !scopes.is_empty()),
             credentials: self.credentials,
             tokens,
+            id_tokens: IdTokens::default(),
             project: self.project,
             users: AllowedUsers(users),
             prefix: PathPrefix::random()?,

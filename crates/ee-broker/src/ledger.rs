@@ -32,7 +32,6 @@ pub(crate) enum Event {
         granted: Option<Scopes>,
         expires_at: DateTime<Utc>,
     },
-    #[expect(dead_code, reason = "no credential has ID tokens yet")]
     IdToken {
         audience: String,
     },

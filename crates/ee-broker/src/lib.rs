@@ -37,6 +37,7 @@ mod deadline;
 mod error;
 #[cfg(unix)]
 mod forward;
+mod id_tokens;
 mod ledger;
 mod metadata;
 mod prefix;

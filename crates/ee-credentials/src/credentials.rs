@@ -293,6 +293,10 @@ impl Credentials {
         }
     }
 
+    pub(crate) fn credential(&self) -> &Credential {
+        &self.0.credential
+    }
+
     /// Adds a warning.
     #[must_use]
     pub fn with_warning(self, warning: Warning) -> Self {

@@ -18,6 +18,7 @@ use url::Url;
 
 /// The end of the URL, after the account's email address.
 pub(crate) const METHOD: &str = ":generateAccessToken";
+const ID_TOKEN_METHOD: &str = ":generateIdToken";
 /// The role on the account that the caller needs.
 pub(crate) const ROLE: &str = "roles/iam.serviceAccountTokenCreator";
 /// The permission of that role, which the server's message names.
@@ -71,6 +72,53 @@ pub(crate) async fn generate_access_token(
         )
         .await?;
     Ok(token.with_scopes(scopes.clone()))
+}
+
+/// Requests an ID token for the account that the URL names, which is that of access tokens.
+///
+/// # Errors
+/// As [`generate_access_token`].
+pub(crate) async fn generate_id_token(
+    http: &HttpClient,
+    url: &Url,
+    source: &AccessToken,
+    quota_project: Option<&str>,
+    delegates: &[String],
+    audience: &str,
+) -> Result<SecretString, Error> {
+    let mut id_token_url = url.clone();
+    let account = url.path().trim_end_matches(METHOD);
+    id_token_url.set_path(&[account, ID_TOKEN_METHOD].concat());
+    let body = serde_json::json!({
+        "delegates": delegates,
+        "audience": audience,
+        "includeEmail": true,
+    });
+    let body = body.to_string().into_bytes();
+    let token = Exchange::new(http)
+        .run(
+            || request(&id_token_url, source, quota_project, &body),
+            |received| match received.status {
+                StatusCode::OK => Ok(id_token(&received.body, &id_token_url)?),
+                _ => Err(rejection(received, url, source).into()),
+            },
+        )
+        .await?;
+    Ok(token)
+}
+
+fn id_token(body: &[u8], url: &Url) -> Result<SecretString, Error> {
+    #[derive(Deserialize)]
+    struct IdTokenBody {
+        token: SecretString,
+    }
+    // serde's message could quote the token.
+    let body: Result<IdTokenBody, _> = serde_json::from_slice(body);
+    body.map(|body| body.token).map_err(|_| {
+        let host = url.host_str().unwrap_or_default();
+        let why = format!("the response of {host} is not an ID token");
+        Error::new(ErrorKind::InvalidResponse, why).with_remedy(Remedy::unexpected_intermediary())
+    })
 }
 
 fn request(

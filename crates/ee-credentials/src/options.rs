@@ -1,5 +1,7 @@
 //! The caller's options for credentials.
 
+use std::time::Duration;
+
 use ee_token::internal::is_google_sdk_project;
 use ee_token::{HttpClient, Remedy, Scopes};
 
@@ -27,6 +29,7 @@ pub struct CredentialOptions {
     pub(crate) environment: Option<Environment>,
     pub(crate) service_account_email: Option<String>,
     pub(crate) gdch_audience: Option<String>,
+    pub(crate) max_token_lifetime: Option<Duration>,
     #[cfg(feature = "disk-cache")]
     pub(crate) disk_cache: Option<crate::DiskTokenCache>,
 }
@@ -138,6 +141,21 @@ impl CredentialOptions {
     pub fn gdch_audience(mut self, audience: impl Into<String>) -> Self {
         self.gdch_audience = Some(audience.into()).filter(|text| !text.is_empty());
         self
+    }
+
+    /// Sets the longest lifetime of a token, for credentials that can request a shorter one:
+    /// impersonated service accounts. Other kinds of credentials ignore it. Such tokens are not kept
+    /// on disk.
+    #[must_use]
+    pub fn max_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_token_lifetime = Some(lifetime.max(Duration::from_secs(1)));
+        self
+    }
+
+    /// Returns the lifetime to request instead of this one.
+    pub(crate) fn token_lifetime(&self, lifetime: Duration) -> Duration {
+        self.max_token_lifetime
+            .map_or(lifetime, |max| lifetime.min(max))
     }
 
     /// Sets the cache that keeps access tokens on disk. Defaults to `None`.

@@ -163,6 +163,13 @@ impl EarthEngineBuilder {
         self
     }
 
+    /// Sets the longest lifetime of a token, for credentials that can request a shorter one:
+    /// impersonated service accounts.
+    pub fn max_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.options = self.options.max_token_lifetime(lifetime);
+        self
+    }
+
     /// Allows credential files to send requests to this host, given as `HOST`, `HOST:PORT` or
     /// `http://HOST`, with any path. The token services of Google and AWS need no permission.
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {

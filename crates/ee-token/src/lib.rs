@@ -68,6 +68,7 @@ pub mod internal {
     pub use crate::error::refusal_cause;
     pub use crate::error::report::{ErrorBody, ErrorDetails, ErrorExtra, HasDetails};
     pub use crate::error_type;
+    pub use crate::jwt::sign_claims;
     pub use crate::oauth::NumericSeconds;
     pub use crate::oauth::error_response::is_about_grant;
     pub use crate::sdk_project::{SDK_PROJECTS, is_google_sdk_project};

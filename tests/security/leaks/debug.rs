@@ -17,6 +17,9 @@ use earthengine::token::{
     ClientBasicAuth, EcPrivateKey, Grant, HttpClient, Request, RsaPrivateKey, TokenEndpoint,
 };
 use earthengine::{Credentials, EarthEngine, Endpoints, Environment, Method, Scopes, SecretString};
+#[cfg(unix)]
+use ee_broker::Forwarder;
+use ee_broker::{Broker, BrokerAddress, ClientEnvironment};
 use ee_emulator::{Emulator, Project};
 use ee_test_support::canaries::Canaries;
 use serde_json::json;
@@ -29,7 +32,8 @@ const PROJECT: &str = "ee-demo-project";
 const WEB_CLIENT: &str = "1-web.apps.googleusercontent.com";
 
 /// The files with the public items.
-const PUBLIC: [&str; 5] = [
+const PUBLIC: [&str; 6] = [
+    "ee-broker/src/lib.rs",
     "ee-token/src/lib.rs",
     "ee-credentials/src/lib.rs",
     "ee-credentials/src/login/mod.rs",
@@ -180,6 +184,24 @@ async fn credentials(
     credentials
 }
 
+async fn brokers(checked: &mut Checked, canaries: &mut Canaries, found: &Credentials) {
+    let builder = || Broker::builder(found.clone()).listen("127.0.0.1:0".parse().unwrap());
+    checked.at(&builder());
+    let broker = builder().project(PROJECT).start().await.unwrap();
+    broker.token().await.unwrap();
+    let url = broker.token_url().unwrap();
+    let path = url.split('/').nth(3).unwrap();
+    canaries.add("the path of a broker", path);
+    checked.at(&broker);
+    let address = format!("{}/{path}", broker.addresses()[0]);
+    checked.at(&address.parse::<BrokerAddress>().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let environment = Environment::empty();
+    checked.at(&ClientEnvironment::new(&broker, dir.path(), &environment).unwrap());
+    #[cfg(unix)]
+    checked.at(&Forwarder::start("127.0.0.1:0".parse().unwrap(), "/run/ee.sock").unwrap());
+}
+
 async fn logins(
     checked: &mut Checked,
     canaries: &mut Canaries,
@@ -307,6 +329,7 @@ async fn debug_of_public_types_shows_no_secret() {
     tokens(&mut checked, &mut canaries, &keys, &http, &refresh_token).await;
     let login = jane.earthengine_file_json(None);
     let found = credentials(&mut checked, &mut canaries, &keys, &options, &login).await;
+    brokers(&mut checked, &mut canaries, &found).await;
     logins(&mut checked, &mut canaries, &web_secret, &options).await;
     clients(&mut checked, &found, endpoints).await;
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use ee_credentials::Credentials;
+use ee_credentials::{Credentials, ErrorKind};
 use ee_token::internal::sanitize_message;
-use ee_token::{Error, Scopes};
+use ee_token::{Remedy, Scopes};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, SERVER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -16,6 +16,7 @@ use url::form_urlencoded;
 use super::Connections;
 use crate::access::{AllowedUsers, Denial, FLAVOR, Peer, Processes, check_headers};
 use crate::deadline::Deadline;
+use crate::id_tokens::IdTokens;
 use crate::ledger::{Entry, Event, Ledger};
 use crate::metadata::{self, Action, DEFAULT, Format, Found, Machine};
 use crate::prefix::PathPrefix;
@@ -34,6 +35,7 @@ const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=UTF-8")
 pub(crate) struct Shared {
     pub(crate) credentials: Credentials,
     pub(crate) tokens: Tokens,
+    pub(crate) id_tokens: IdTokens,
     pub(crate) project: Option<String>,
     /// The scopes of the tokens, if they are known.
     pub(crate) scopes: Option<Scopes>,
@@ -159,28 +161,40 @@ async fn token(shared: &Shared, peer: &Peer, requested: Option<Scopes>) -> Respo
             record(shared, peer, event).await;
             body(StatusCode::OK, JSON, served.body)
         }
-        Err(error) => unavailable(shared, peer, &error).await,
+        Err(error) => unavailable(shared, peer, &error.to_string(), error.remedy()).await,
     }
 }
 
 async fn identity(shared: &Shared, peer: &Peer, audience: Option<String>) -> Response<Full<Bytes>> {
-    let Some(_) = audience.filter(|audience| !audience.trim().is_empty()) else {
+    let Some(audience) = audience.filter(|audience| !audience.trim().is_empty()) else {
         let message = "non-empty audience parameter required\n".to_owned();
         return text(StatusCode::BAD_REQUEST, PLAIN, message);
     };
-    let reason = format!(
-        "A credential of the kind {} has no ID tokens.",
-        shared.credentials.kind()
-    );
-    record(shared, peer, Event::Failed(reason.clone())).await;
-    text(StatusCode::NOT_FOUND, PLAIN, reason + "\n")
+    match shared.id_tokens.get(&shared.credentials, &audience).await {
+        Ok(token) => {
+            record(shared, peer, Event::IdToken { audience }).await;
+            body(StatusCode::OK, TEXT, token)
+        }
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            let reason = sanitize_message(&error.to_string(), &[]);
+            record(shared, peer, Event::Failed(reason.clone())).await;
+            let message = format!("{reason}\nhint: {}\n", error.remedy().text);
+            text(StatusCode::NOT_FOUND, PLAIN, message)
+        }
+        Err(error) => unavailable(shared, peer, &error.to_string(), error.remedy()).await,
+    }
 }
 
 /// The response if there is no token now. Clients ask again, and the error may have gone away.
-async fn unavailable(shared: &Shared, peer: &Peer, error: &Error) -> Response<Full<Bytes>> {
-    let reason = sanitize_message(&error.to_string(), &[]);
+async fn unavailable(
+    shared: &Shared,
+    peer: &Peer,
+    error: &str,
+    remedy: &Remedy,
+) -> Response<Full<Bytes>> {
+    let reason = sanitize_message(error, &[]);
     record(shared, peer, Event::Failed(reason.clone())).await;
-    let remedy = sanitize_message(&error.remedy().to_string(), &[]);
+    let remedy = sanitize_message(&remedy.to_string(), &[]);
     let message = format!("No token: {reason}\nhint: {remedy}\n");
     text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, message)
 }

@@ -83,3 +83,91 @@ async fn a_new_login_file_ends_the_rejection() {
         .form();
     assert_eq!(form["scope"], "https://www.googleapis.com/auth/earthengine");
 }
+
+/// Credentials of the emulator, from the text of a file.
+fn emulated(emulator: &ee_emulator::Emulator, json: &str) -> Credentials {
+    use ee_credentials::CredentialOptions;
+    use ee_token::{Endpoints, HttpClient};
+    let endpoints = Endpoints::emulator(emulator.address()).unwrap();
+    let options =
+        CredentialOptions::new(HttpClient::new(endpoints)).scopes(Scopes::new(["earthengine"]));
+    Credentials::from_json(json, &options).unwrap()
+}
+
+const IDENTITY: &str = "/computeMetadata/v1/instance/service-accounts/default/identity";
+
+#[tokio::test]
+async fn logins_have_no_id_tokens_and_say_so() {
+    let emulator = ee_emulator::Emulator::start().await.unwrap();
+    let jane = emulator.create_user("jane@example.com");
+    let credentials = emulated(&emulator, &jane.authorized_user_json());
+    let broker = Broker::builder(credentials).listen("127.0.0.1:0".parse().unwrap());
+    let broker = broker.start().await.unwrap();
+    let address = broker.addresses()[0];
+    let missing = get(address, IDENTITY).await;
+    assert_eq!(missing.status, 400);
+    assert_eq!(missing.body, "non-empty audience parameter required\n");
+    let response = get(address, &format!("{IDENTITY}?audience=https://a.example")).await;
+    assert_eq!(response.status, 404);
+    assert!(
+        response.body.contains("authorized_user"),
+        "{}",
+        response.body
+    );
+    assert!(
+        response.body.contains("hint: Use a service account"),
+        "{}",
+        response.body
+    );
+    assert_eq!(emulator.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn responses_repeat_no_secret_that_a_server_echoes() {
+    let emulator = ee_emulator::Emulator::start().await.unwrap();
+    let jane = emulator.create_user("jane@example.com");
+    let secret = jane.refresh_token();
+    for (status, body) in [
+        (
+            400,
+            format!(r#"{{"error": "invalid_grant", "error_description": "no {secret}"}}"#),
+        ),
+        (500, format!("<html>{secret}</html>")),
+        (
+            403,
+            format!(r#"{{"error": "{secret}", "error_description": "{secret}"}}"#),
+        ),
+        (
+            200,
+            format!(r#"{{"access_token": 7, "refresh_token": "{secret}"}}"#),
+        ),
+    ] {
+        let credentials = emulated(&emulator, &jane.authorized_user_json());
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = dir.path().join("ledger.jsonl");
+        let builder = Broker::builder(credentials).ledger(&ledger);
+        let broker = builder
+            .listen("127.0.0.1:0".parse().unwrap())
+            .start()
+            .await
+            .unwrap();
+        let address = broker.addresses()[0];
+        let fault = ee_emulator::Fault::respond(status, "application/json", body).times(20);
+        emulator.fault("oauth2.googleapis.com", fault);
+        let response = get(address, TOKEN).await;
+        assert_eq!(response.status, 503, "{status}: {response:?}");
+        assert!(
+            response.body.contains("hint: "),
+            "{status}: {}",
+            response.body
+        );
+        let status = get(address, "/broker/v1/status").await.body;
+        broker.shutdown().await;
+        let ledger = std::fs::read_to_string(&ledger).unwrap();
+        assert!(ledger.contains("\"event\":\"failed\""), "{ledger}");
+        for text in [response.body, status, ledger] {
+            assert!(!text.contains(secret), "{text}");
+        }
+        emulator.clear_faults();
+    }
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use earthengine::token::internal::display_path;
 use earthengine::{EarthEngineBuilder, Environment, ErrorKind, Scopes};
-use ee_broker::{Broker, ClientEnvironment};
+use ee_broker::{Broker, BrokerBuilder, ClientEnvironment};
 use serde_json::json;
 
 use crate::cli::{Exec, Global};
@@ -48,10 +48,9 @@ pub(crate) async fn run(global: &Global, exec: &Exec) -> Result<(), CliError> {
 
 async fn prepare(global: &Global, exec: &Exec) -> Result<(Broker, ClientEnvironment), CliError> {
     let environment = Environment::current();
-    let mut builder = broker(global).await?.listen(([127, 0, 0, 1], 0).into());
-    if let Some(lifetime) = exec.expires {
-        builder = builder.lifetime(lifetime);
-    }
+    let mut builder = broker(global, exec.expires)
+        .await?
+        .listen(([127, 0, 0, 1], 0).into());
     if let Some(path) = &exec.ledger {
         builder = builder.ledger(path);
     }
@@ -71,11 +70,19 @@ async fn prepare(global: &Global, exec: &Exec) -> Result<(Broker, ClientEnvironm
 
 /// Finds the credentials, with the scope of Earth Engine alone unless `--scopes` is given, and the
 /// project.
-pub(super) async fn broker(global: &Global) -> Result<ee_broker::BrokerBuilder, CliError> {
+pub(super) async fn broker(
+    global: &Global,
+    lifetime: Option<Duration>,
+) -> Result<BrokerBuilder, CliError> {
     let failed = |error| CliError::new(&error, Phase::Init);
-    let narrowed = |builder: EarthEngineBuilder| match global.scopes.is_empty() {
-        true => builder.scopes(Scopes::new([SCOPE])),
-        false => builder,
+    let narrowed = |mut builder: EarthEngineBuilder| {
+        if global.scopes.is_empty() {
+            builder = builder.scopes(Scopes::new([SCOPE]));
+        }
+        match lifetime {
+            Some(lifetime) => builder.max_token_lifetime(lifetime),
+            None => builder,
+        }
     };
     let found = narrowed(super::builder(global)).find_credentials();
     let credentials = found.await.map_err(failed)?.credentials;
@@ -88,11 +95,14 @@ pub(super) async fn broker(global: &Global) -> Result<ee_broker::BrokerBuilder, 
         Err(error) if matches!(error.kind(), ErrorKind::NoProject | ErrorKind::SdkProject) => None,
         Err(error) => return Err(failed(error)),
     };
-    let builder = Broker::builder(credentials);
-    Ok(match project {
-        Some(project) => builder.project(project),
-        None => builder,
-    })
+    let mut builder = Broker::builder(credentials);
+    if let Some(project) = project {
+        builder = builder.project(project);
+    }
+    if let Some(lifetime) = lifetime {
+        builder = builder.lifetime(lifetime);
+    }
+    Ok(builder)
 }
 
 /// Fetches the first token, which is in the disk cache most of the time. The command does not start

@@ -60,12 +60,9 @@ async fn start(serve: &Serve, global: &Global) -> Result<ee_broker::Broker, CliE
     for name in &serve.user {
         users.push(user_id(name)?);
     }
-    let mut builder = super::exec::broker(global).await?;
+    let mut builder = super::exec::broker(global, serve.expires).await?;
     for uid in users {
         builder = builder.allow_user(uid);
-    }
-    if let Some(lifetime) = serve.expires {
-        builder = builder.lifetime(lifetime);
     }
     if let Some(path) = &serve.ledger {
         builder = builder.ledger(path);

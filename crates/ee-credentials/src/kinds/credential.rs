@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ee_token::{Scopes, TokenSource};
 
 use crate::CredentialKind;
+use crate::kinds::id_token::IdTokenSource;
 use crate::kinds::identity::{Identity, UserLogin};
 
 /// A credential that was read and validated.
@@ -12,6 +13,8 @@ use crate::kinds::identity::{Identity, UserLogin};
 pub(crate) struct Credential {
     pub(crate) kind: CredentialKind,
     pub(crate) source: Arc<dyn TokenSource>,
+    /// Set for service accounts.
+    pub(crate) id_tokens: Option<Arc<dyn IdTokenSource>>,
     /// The user login behind `source`, whose owner the server may name.
     pub(crate) login: Option<UserLogin>,
     /// The identity, as far as the credential names it. Reading its file again does not change it.
@@ -29,6 +32,7 @@ impl Credential {
         Self {
             kind,
             source,
+            id_tokens: None,
             login: None,
             identity: Identity::login(None),
             principal: None,
@@ -37,6 +41,11 @@ impl Credential {
             oauth_client_id: None,
             scopes: None,
         }
+    }
+
+    pub(crate) fn id_tokens(mut self, source: Arc<dyn IdTokenSource>) -> Self {
+        self.id_tokens = Some(source);
+        self
     }
 
     pub(crate) fn login(mut self, login: Option<UserLogin>) -> Self {

@@ -1,5 +1,7 @@
 //! The service account of a Google Cloud machine, whose tokens the metadata server returns.
 
+mod id_token;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -401,6 +403,7 @@ impl MetadataServer {
 
     pub(crate) fn load(server: &Arc<Self>) -> Credential {
         Credential::new(CredentialKind::MetadataServer, server.clone())
+            .id_tokens(server.clone())
             .principal(server.named_email())
             .scopes(Some(server.scopes.clone()))
     }

@@ -11,6 +11,7 @@ pub(crate) mod earth_engine_file;
 pub(crate) mod external_account;
 pub(crate) mod external_account_authorized_user;
 pub(crate) mod gdch_service_account;
+pub(crate) mod id_token;
 pub(crate) mod identity;
 pub(crate) mod impersonated;
 pub(crate) mod metadata_server;

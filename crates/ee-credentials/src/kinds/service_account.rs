@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ee_token::internal::{RefusalCause, UrlField, refusal_cause};
+use ee_token::internal::{RefusalCause, UrlField, refusal_cause, sign_claims};
 use ee_token::{
     AccessToken, Claims, JWT_BEARER_AUDIENCE, Remedy, RsaPrivateKey, Scopes, SecretString,
     TokenEndpoint, TokenFuture, TokenSource,
@@ -21,6 +21,7 @@ use crate::input::restored::restored;
 use crate::input::shell::is_plain_word;
 use crate::input::universe::check_universe;
 use crate::kinds::credential::Credential;
+use crate::kinds::id_token::{IdTokenFuture, IdTokenSource};
 use crate::kinds::identity::Identity;
 use crate::{CredentialKind, CredentialOptions, Error, ErrorKind};
 
@@ -233,6 +234,7 @@ pub(crate) fn load(
     let (key, subject) = (&source.key, source.subject.as_deref());
     Ok(
         Credential::new(CredentialKind::ServiceAccount, source.clone())
+            .id_tokens(source.clone())
             .identity(Identity::account(key.email.as_str()))
             .principal(Some(subject.unwrap_or(&key.email)))
             .quota_project(key.quota_project.as_deref())
@@ -260,6 +262,28 @@ impl ServiceAccount {
         };
         let key_id = self.key.key_id.as_deref();
         self.key.key.sign_jwt(key_id, &claims)
+    }
+
+    async fn id_token(&self, audience: &str) -> Result<SecretString, ee_token::Error> {
+        use ee_token::ErrorKind as Token;
+        let Mode::Exchange { endpoint, .. } = &self.mode else {
+            let why = "a key that signs its own access tokens is not sent to a token endpoint";
+            return Err(ee_token::Error::new(Token::InvalidCredential, why)
+                .with_remedy(Remedy::new("Use the key without self-signed tokens.")));
+        };
+        let sign = |now: DateTime<Utc>| {
+            let claims = serde_json::json!({
+                "iss": self.key.email,
+                "sub": self.key.email,
+                "aud": JWT_BEARER_AUDIENCE,
+                "target_audience": audience,
+                "iat": now.timestamp(),
+                "exp": (now + LIFETIME).timestamp(),
+            });
+            sign_claims(&self.key.key, self.key.key_id.as_deref(), &claims)
+        };
+        let token = endpoint.jwt_bearer_id_token(sign).await;
+        token.map_err(|error| self.explain(error))
     }
 
     fn self_signed_jwt(&self, scopes: Option<&Scopes>) -> Result<AccessToken, ee_token::Error> {
@@ -345,6 +369,12 @@ impl ServiceAccount {
             )
         };
         Some(remedy.url(page))
+    }
+}
+
+impl IdTokenSource for ServiceAccount {
+    fn fetch_id_token<'a>(&'a self, audience: &'a str) -> IdTokenFuture<'a> {
+        Box::pin(self.id_token(audience))
     }
 }
 

@@ -3,6 +3,8 @@
 pub(crate) mod rebuild;
 pub(crate) mod reloading;
 
+#[cfg(feature = "disk-cache")]
+use crate::CredentialKind;
 use crate::CredentialOptions;
 use crate::kinds::credential::Credential;
 
@@ -13,14 +15,19 @@ pub(crate) fn with_disk_cache(
     text: &str,
     options: &CredentialOptions,
 ) -> Credential {
+    // A token of an earlier process may live longer than this one's.
+    let is_shortened = credential.kind == CredentialKind::ImpersonatedServiceAccount
+        && options.max_token_lifetime.is_some();
     match &options.disk_cache {
-        Some(cache) if !options.self_signed_jwt => crate::storage::disk_cache::keep(
-            credential,
-            text,
-            cache,
-            options.subject.as_deref(),
-            options.http.endpoints(),
-        ),
+        Some(cache) if !options.self_signed_jwt && !is_shortened => {
+            crate::storage::disk_cache::keep(
+                credential,
+                text,
+                cache,
+                options.subject.as_deref(),
+                options.http.endpoints(),
+            )
+        }
         _ => credential,
     }
 }

@@ -81,10 +81,22 @@ impl EcPrivateKey {
     }
 }
 
+/// Creates a JWT signed with RS256 with other claims than those of a token request.
+///
+/// # Errors
+/// [`ErrorKind::InvalidKey`] if signing fails.
+pub fn sign_claims(
+    key: &RsaPrivateKey,
+    key_id: Option<&str>,
+    claims: &impl Serialize,
+) -> Result<SecretString, Error> {
+    compact("RS256", key_id, claims, |message| key.sign(message))
+}
+
 fn compact(
     alg: &'static str,
     key_id: Option<&str>,
-    claims: &Claims<'_>,
+    claims: &impl Serialize,
     sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, Error>,
 ) -> Result<SecretString, Error> {
     let header = Header {

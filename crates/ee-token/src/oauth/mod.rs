@@ -143,6 +143,53 @@ impl TokenEndpoint {
         .await
     }
 
+    /// Exchanges an assertion with the claim `target_audience` for an ID token, which identifies the
+    /// assertion's issuer to that audience.
+    ///
+    /// # Errors
+    /// As [`TokenEndpoint::exchange`], and the errors of `sign`.
+    pub async fn jwt_bearer_id_token(
+        &self,
+        sign: impl Fn(DateTime<Utc>) -> Result<SecretString, Error>,
+    ) -> Result<SecretString, Error> {
+        let assertion = sign(self.now())?;
+        let grant = Grant::JwtBearer {
+            assertion: &assertion,
+        };
+        let policy = self.retry.as_deref().cloned();
+        Exchange::new(&self.http)
+            .retry(policy.unwrap_or_else(RetryPolicy::for_token_requests))
+            .run(
+                || self.request(&grant, None),
+                |received| Ok(self.interpret_id_token(&grant, received)?),
+            )
+            .await
+            .map_err(|failure| failure.error)
+    }
+
+    fn interpret_id_token(
+        &self,
+        grant: &Grant<'_>,
+        received: &ReceivedResponse,
+    ) -> Result<SecretString, Error> {
+        #[derive(Deserialize)]
+        struct IdTokenBody {
+            id_token: SecretString,
+        }
+        if received.status != StatusCode::OK {
+            // The error is the same as for an access token.
+            self.interpret(grant, None, received)?;
+        }
+        // serde's message could quote the token.
+        let body: Result<IdTokenBody, _> = serde_json::from_slice(&received.body);
+        body.map(|body| body.id_token).map_err(|_| {
+            let host = self.url().host_str().unwrap_or_default();
+            let why = format!("the response of {host} has no id_token");
+            Error::new(ErrorKind::InvalidResponse, why)
+                .with_remedy(Remedy::unexpected_intermediary())
+        })
+    }
+
     /// Exchanges a grant for a token. `client` is authenticated with HTTP Basic.
     ///
     /// # Errors

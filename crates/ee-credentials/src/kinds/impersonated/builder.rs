@@ -100,7 +100,7 @@ impl ImpersonationBuilder {
                 .filter(|scopes| !scopes.is_empty())
                 .or_else(|| options.scopes.clone())
                 .unwrap_or_default(),
-            lifetime: lifetime(&step)?,
+            lifetime: options.token_lifetime(lifetime(&step)?),
             source: tokens_for_iam(&source)?,
             source_quota_project: source.quota_project().map(Box::from),
             source_principal: source.principal().map(Arc::from),

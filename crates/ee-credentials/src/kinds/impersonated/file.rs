@@ -69,7 +69,7 @@ pub(crate) fn load(
         url,
         route,
         scopes,
-        lifetime: DEFAULT_LIFETIME,
+        lifetime: options.token_lifetime(DEFAULT_LIFETIME),
         source: tokens.clone(),
         // As in google-auth, neither the options nor a variable replaces that of the source.
         source_quota_project: source.quota_project,

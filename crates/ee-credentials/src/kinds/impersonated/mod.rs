@@ -4,6 +4,7 @@
 pub(crate) mod builder;
 pub(crate) mod config;
 pub(crate) mod file;
+mod id_token;
 
 use std::fmt;
 use std::sync::Arc;
@@ -45,7 +46,9 @@ pub(crate) struct ImpersonatedServiceAccount {
 impl ImpersonatedServiceAccount {
     pub(crate) fn into_credential(self) -> Credential {
         let (target, scopes) = (self.route.target.clone(), self.scopes.clone());
-        Credential::new(CredentialKind::ImpersonatedServiceAccount, Arc::new(self))
+        let source = Arc::new(self);
+        Credential::new(CredentialKind::ImpersonatedServiceAccount, source.clone())
+            .id_tokens(source)
             .identity(Identity::account(target.as_str()))
             .principal(Some(target))
             .scopes(Some(scopes))
