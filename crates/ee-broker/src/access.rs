@@ -22,6 +22,7 @@ pub(crate) const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor")
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Names and addresses of a metadata server that clients use by default. No web page can have them.
+#[cfg(unix)]
 const WELL_KNOWN: [&str; 2] = ["metadata.google.internal", "169.254.169.254"];
 
 /// Why a request was denied.

@@ -27,11 +27,7 @@ pub struct BrokerAddress(Place);
 
 #[derive(Clone)]
 enum Place {
-    Tcp {
-        address: SocketAddr,
-        path: String,
-    },
-    #[cfg_attr(not(unix), expect(dead_code, reason = "there are no Unix sockets"))]
+    Tcp { address: SocketAddr, path: String },
     Unix(PathBuf),
 }
 

@@ -17,7 +17,7 @@ use private_dir::PrivateDir;
 #[rustfmt::skip]
 const HIDDEN: &[&str] = &[
     // This project's clients and Earth Engine's command in Python.
-    "EARTHENGINE_TOKEN", "EE_CONFIG_FILE",
+    "EARTHENGINE_TOKEN", "EARTHENGINE_ACCOUNT", "EE_CONFIG_FILE",
     // Google's clients, and Node.js in its second spelling.
     "GOOGLE_APPLICATION_CREDENTIALS", "google_application_credentials", "NO_GCE_CHECK",
     "METADATA_SERVER_DETECTION",

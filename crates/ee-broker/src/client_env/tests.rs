@@ -36,11 +36,9 @@ async fn clients_find_the_broker_and_no_file() {
     ] {
         assert_eq!(get(&environment, name), Some("my-project"));
     }
-    assert!(
-        environment
-            .removed()
-            .any(|name| name == "GOOGLE_APPLICATION_CREDENTIALS")
-    );
+    for hidden in ["GOOGLE_APPLICATION_CREDENTIALS", "EARTHENGINE_ACCOUNT"] {
+        assert!(environment.removed().any(|name| name == hidden), "{hidden}");
+    }
     assert_eq!(get(&environment, "NO_PROXY"), None);
     let headers = get(&environment, "GDAL_HTTP_HEADER_FILE").unwrap();
     let headers = std::fs::read_to_string(headers).unwrap();

@@ -200,9 +200,15 @@ async fn unavailable(
 }
 
 async fn record(shared: &Shared, peer: &Peer, event: Event) {
-    let process = match shared.ledger.has_file() || !peer.connection.is_tcp() {
+    // Processes of other users cannot be found, and they must not cause a search.
+    let is_foreign = matches!(
+        event,
+        Event::Denied(Denial::OtherUser(_) | Denial::UnknownUser)
+    );
+    // Over TCP, the search costs more than the rest of the request.
+    let is_wanted = shared.ledger.has_file() || !peer.connection.is_tcp();
+    let process = match is_wanted && !is_foreign {
         true => peer.process(&shared.processes).await,
-        // Looking for the process costs more than the rest of the request.
         false => None,
     };
     let uid = peer.user().uid();

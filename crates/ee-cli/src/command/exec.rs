@@ -89,8 +89,7 @@ pub(super) async fn broker(
     if !global.quiet && !global.json {
         warn(credentials.warnings());
     }
-    let project = super::builder(global).credentials(credentials.clone());
-    let project = match project.find_project().await {
+    let project = match super::builder(global).find_project().await {
         Ok(project) => Some(project.id),
         Err(error) if matches!(error.kind(), ErrorKind::NoProject | ErrorKind::SdkProject) => None,
         Err(error) => return Err(failed(error)),

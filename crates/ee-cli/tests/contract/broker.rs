@@ -187,6 +187,51 @@ async fn programs_below_exec_share_one_narrow_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn account_and_impersonation_select_whose_tokens_are_served() {
+    let mut machine = Machine::with_login(|b| b).await;
+    let work = machine.emulator.create_user("work@example.com");
+    let login = work.earthengine_file_json(Some(PROJECT));
+    machine.file(".config/earthengine/credentials.accounts/work", login);
+    let script = format!("'{EECTL}' auth token; echo $EARTHENGINE_PROJECT $EARTHENGINE_ACCOUNT");
+    machine.set("EARTHENGINE_ACCOUNT", "work");
+    let result = shell(&machine, &[], &script).await;
+    assert_eq!(result.status, 0, "{}", result.stderr);
+    assert!(
+        result.stdout.ends_with(&format!("\n{PROJECT}\n")),
+        "{}",
+        result.stdout
+    );
+    let sent = machine
+        .emulator
+        .requests_to("oauth2.googleapis.com")
+        .remove(0);
+    assert_eq!(
+        sent.form()["refresh_token"],
+        work.earthengine_refresh_token()
+    );
+    machine.variables.remove("EARTHENGINE_ACCOUNT");
+    let named = shell(&machine, &["--account", "work"], &script).await;
+    assert_eq!(named.stdout, result.stdout, "{}", named.stderr);
+
+    let mut machine = Machine::with_key(|b| b).await;
+    machine.set("XDG_CACHE_HOME", "/dev/null/none");
+    let target = "target@ee-demo-project.iam.gserviceaccount.com";
+    machine.emulator.create_service_account(target, PROJECT);
+    machine.emulator.allow_impersonation(ROBOT, target);
+    let options = ["--impersonate", target, "--expires", "10m"];
+    let result = shell(&machine, &options, &script).await;
+    assert_eq!(result.status, 0, "{}", result.stderr);
+    let sent = machine
+        .emulator
+        .requests_to("iamcredentials.googleapis.com")
+        .remove(0);
+    // As short as the broker lives.
+    assert_eq!(sent.json()["lifetime"], "600s");
+    let scopes = serde_json::json!(["https://www.googleapis.com/auth/earthengine"]);
+    assert_eq!(sent.json()["scope"], scopes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn signals_are_passed_to_the_command() {
     let machine = Machine::with_key(|b| b).await;
     for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1), ("USR1", 10)] {
