@@ -88,7 +88,7 @@ pub mod internal {
     pub use crate::transport::retry::http_date;
     pub use crate::transport::url_field::{UrlField, UrlMatch};
     pub use crate::transport::{
-        MAX_REFUSED_STREAMS, open_ahead, read_bounded, read_chunk, replace_connections, send_to,
+        MAX_UNPROCESSED, open_ahead, read_bounded, read_chunk, replace_connections, send_to,
     };
 }
 

@@ -98,6 +98,11 @@ impl Namespace<'_> {
 /// of the metadata server exists. `SSL_CERT_FILE` names a file that the test may write. Returns
 /// `true` inside of the namespace.
 pub fn enter_network(test: &str, names: &[&str]) -> bool {
+    enter_network_with(test, names, &[])
+}
+
+/// Runs this test again like [`enter_network`], with further variables.
+pub fn enter_network_with(test: &str, names: &[&str], variables: &[(&str, &str)]) -> bool {
     let python = std::env::var("EE_TESTS_PYTHON").unwrap_or_else(|_| "python3".into());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/namespace.py");
     let home = tempfile::tempdir().unwrap();
@@ -105,6 +110,7 @@ pub fn enter_network(test: &str, names: &[&str]) -> bool {
         command
             .env("EE_TESTS_NAMES", names.join(" "))
             .env("SSL_CERT_FILE", home.path().join("authorities.pem"))
+            .envs(variables.iter().copied())
     })
 }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 use earthengine::{EarthEngine, RetryPolicy};
 use ee_emulator::Fault;
 use ee_test_support::relay::{End, Relay};
-use ee_test_support::subprocess::enter_network as inside;
+use ee_test_support::subprocess::{enter_network as inside, enter_network_with};
+use futures_util::{StreamExt as _, stream};
 use hyper::Method;
 use rustls::ServerConfig;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::world::{HOSTS, PROJECT, ROBOT, World};
+use crate::world::{HOSTS, Mood, PROJECT, Proxy, ROBOT, World};
 
 const EARTH_ENGINE: &str = HOSTS[1];
 
@@ -67,6 +68,19 @@ async fn retry_after_a_timeout_uses_another_http1_connection() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn retry_after_a_timeout_uses_another_tunnel() {
+    let test = "connections::retry_after_a_timeout_uses_another_tunnel";
+    if !enter_network_with(test, &HOSTS, &[("HTTPS_PROXY", Proxy::URL)]) {
+        return;
+    }
+    let proxy = Proxy::start(Mood::Tunnels).await;
+    check_retries(|world| world.authority.issue(&HOSTS).server_config()).await;
+    let asked = proxy.asked();
+    let tunnels = asked.iter().filter(|line| line.contains(EARTH_ENGINE));
+    assert!(tunnels.count() >= 5, "one per silent connection: {asked:?}");
+}
+
 async fn check_retries(config: impl Fn(&World) -> Arc<ServerConfig>) {
     let (world, relay) = world(config).await;
     let ee = connected(&world).await;
@@ -100,6 +114,37 @@ async fn silent_connection_is_probed_and_replaced() {
     relay.end(End::Silent).await;
     // Long before the timeout of 330 seconds.
     check_call(&ee, 60).await;
+}
+
+/// Changes are not repeatable, so that a request is resent only if the server certainly did not
+/// process it.
+#[tokio::test(flavor = "multi_thread")]
+async fn retired_connection_loses_and_repeats_no_change() {
+    const CHANGES: usize = 400;
+    let test = "connections::retired_connection_loses_and_repeats_no_change";
+    if !inside(test, &HOSTS) {
+        return;
+    }
+    let (world, _relay) = world(|world| world.authority.issue(&HOSTS).server_config()).await;
+    let ee = connected(&world).await;
+    let before = world.seen().len();
+    let body = json!({"type": "FOLDER"});
+    let change = |number: usize| {
+        let request = ee.client().request(Method::POST, "assets");
+        let request = request.query("assetId", format!("folder-{number}"));
+        request.json(&body).send()
+    };
+    let mut changes = stream::iter(0..CHANGES).map(change).buffer_unordered(30);
+    let (mut changed, mut retired) = (0, 0);
+    while let Some(result) = changes.next().await {
+        result.unwrap();
+        changed += 1;
+        if changed % 20 == 0 {
+            retired += world.retire_connections();
+        }
+    }
+    assert!(retired >= 10, "{retired} connections");
+    assert_eq!(world.seen().len() - before, CHANGES);
 }
 
 #[tokio::test(flavor = "multi_thread")]

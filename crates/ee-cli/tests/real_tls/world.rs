@@ -1,9 +1,12 @@
 //! A network of its own, in which Google's host names belong to the emulator.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ee_emulator::{Emulator, EmulatorBuilder, Project};
 use ee_test_support::certificates::{Authority, Certificate};
@@ -22,12 +25,15 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
 use tokio_rustls::LazyConfigAcceptor;
 
 pub(crate) const PROJECT: &str = "ee-demo-project";
 pub(crate) const ROBOT: &str = "robot@ee-demo-project.iam.gserviceaccount.com";
 /// The hosts that a program with a service account's key asks.
 pub(crate) const HOSTS: [&str; 2] = ["oauth2.googleapis.com", "earthengine.googleapis.com"];
+/// How long a connection that the server has shut down still receives.
+const LINGER: Duration = Duration::from_millis(500);
 const HTTPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 443);
 
 /// What the TLS server saw of one request.
@@ -46,6 +52,7 @@ pub(crate) struct World {
     pub(crate) authority: Authority,
     seen: Arc<Mutex<Vec<Seen>>>,
     tls_address: SocketAddr,
+    retired: watch::Sender<()>,
     pub(crate) distance: Option<RoundTripRelay>,
 }
 
@@ -68,6 +75,7 @@ impl World {
             authority,
             seen: Arc::default(),
             tls_address: HTTPS,
+            retired: watch::Sender::default(),
             distance: None,
         }
     }
@@ -139,10 +147,13 @@ impl World {
     ) {
         let listener = TcpListener::bind(self.tls_address).await.unwrap();
         let (emulator, seen) = (self.emulator.address(), self.seen.clone());
-        let choose = Arc::new(choose);
+        let (choose, retired) = (Arc::new(choose), self.retired.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (choose, seen) = (choose.clone(), seen.clone());
+                let retired = retired.subscribe();
+                // Closing the socket while it has unread requests would discard the last frames.
+                let lingering = stream.as_fd().try_clone_to_owned().unwrap();
                 tokio::spawn(async move {
                     let Ok(hello) = LazyConfigAcceptor::new(Acceptor::default(), stream).await
                     else {
@@ -152,23 +163,32 @@ impl World {
                     let Ok(stream) = hello.into_stream(choose(&sni)).await else {
                         return;
                     };
-                    serve(stream, emulator, move |version, path| {
+                    serve(stream, emulator, retired, move |version, path| {
                         let (sni, path) = (sni.clone(), path.to_owned());
                         seen.lock().unwrap().push(Seen { sni, path, version });
                     })
                     .await;
+                    tokio::time::sleep(LINGER).await;
+                    drop(lingering);
                 });
             }
         });
     }
 
+    /// Retires every connection in use as Google's servers do after a while: the requests in flight are
+    /// served, and HTTP/2 clients receive a GOAWAY frame (RFC 9113 §6.8). Returns their number.
+    pub(crate) fn retire_connections(&self) -> usize {
+        self.retired.send_replace(());
+        self.retired.receiver_count()
+    }
+
     /// Serves the emulator's metadata server where the real one is.
     pub(crate) async fn serve_metadata(&self) {
         let listener = TcpListener::bind("169.254.169.254:80").await.unwrap();
-        let emulator = self.emulator.address();
+        let (emulator, retired) = (self.emulator.address(), self.retired.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, emulator, |_, _| ()));
+                tokio::spawn(serve(stream, emulator, retired.subscribe(), |_, _| ()));
             }
         });
     }
@@ -217,18 +237,32 @@ impl Ended {
 async fn serve(
     stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     emulator: SocketAddr,
+    mut retired: watch::Receiver<()>,
     seen: impl Fn(hyper::Version, &str) + Send + 'static,
 ) {
     let client: Client<HttpConnector, Incoming> =
         Client::builder(TokioExecutor::new()).build_http();
+    let used = Arc::new(Notify::new());
+    let request_came = used.clone();
     let service = service_fn(move |request| {
+        request_came.notify_one();
         seen(request.version(), request.uri().path());
         forward(client.clone(), emulator, request)
     });
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let retirement = async {
+        used.notified().await;
+        retired.changed().await
+    };
     // A client that hangs up is no concern of the server's.
-    let _ = auto::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        _ = retirement => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
 }
 
 async fn forward(

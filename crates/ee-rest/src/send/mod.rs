@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::Utc;
 use ee_token::internal::{
-    MAX_REFUSED_STREAMS, Transfer, open_ahead, read_bounded, replace_connections, send_to,
+    MAX_UNPROCESSED, Transfer, open_ahead, read_bounded, replace_connections, send_to,
 };
 use ee_token::{AccessToken, Remedy, retry_after};
 use http::{HeaderMap, StatusCode};
@@ -148,8 +148,8 @@ enum ReceivedBody {
 struct FailedAttempt {
     error: Error,
     may_retry: bool,
-    /// Whether the server refused the stream unprocessed, so that it can be resent at once.
-    refused_stream: bool,
+    /// Whether the server certainly did not process the request, so that it can be resent at once.
+    is_unprocessed: bool,
     /// What it says about the server, if anything.
     outcome: Option<Outcome>,
     /// The delay that the server asked for.
@@ -244,7 +244,7 @@ impl<'a> Call<'a> {
             _ => policy.max_elapsed,
         };
         let mut retries = 0;
-        let mut refused_streams = 0;
+        let mut unprocessed = 0;
         let mut renewed = false;
         let mut last = None;
         let mut permit = self.permit(patience).await?;
@@ -283,8 +283,8 @@ impl<'a> Call<'a> {
             {
                 return Err(last);
             }
-            if failed.refused_stream && refused_streams < MAX_REFUSED_STREAMS {
-                refused_streams += 1;
+            if failed.is_unprocessed && unprocessed < MAX_UNPROCESSED {
+                unprocessed += 1;
                 last = Some(failed.error);
                 continue;
             }
@@ -544,7 +544,7 @@ impl<'a> Call<'a> {
             (_, AttemptFailure::Permanent) => None,
             _ => Some(Outcome::Unavailable),
         };
-        let refused_stream = error.is_refused_stream();
+        let is_unprocessed = error.is_unprocessed();
         let message = format!("{} failed: {error}", self.name());
         let error = match kind {
             // The response is too long for this client's limit.
@@ -555,7 +555,7 @@ impl<'a> Call<'a> {
             .with_attempts(self.attempts)
             .with_cause(error);
         FailedAttempt {
-            refused_stream,
+            is_unprocessed,
             outcome,
             ..self.failed(error, failure)
         }
@@ -587,7 +587,7 @@ impl<'a> Call<'a> {
         };
         FailedAttempt {
             may_retry: may_retry(self.request.idempotent, AttemptFailure::Api(&api)),
-            refused_stream: false,
+            is_unprocessed: false,
             outcome: Some(outcome),
             requested_delay: asked.unwrap_or_default(),
             error: explain(self.name(), api, self.request.caller(self.client))
@@ -599,7 +599,7 @@ impl<'a> Call<'a> {
         FailedAttempt {
             error,
             may_retry: may_retry(self.request.idempotent, failure),
-            refused_stream: false,
+            is_unprocessed: false,
             outcome: None,
             requested_delay: Duration::ZERO,
         }

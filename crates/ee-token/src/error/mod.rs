@@ -8,7 +8,7 @@ pub(crate) mod report;
 
 use std::time::Duration;
 
-use crate::error::network::is_refused_stream;
+use crate::error::network::is_unprocessed;
 use crate::error::refusal::RefusalCause;
 use crate::error::remedy::{UNCONFIRMED_REJECTION, UNEXPECTED_INTERMEDIARY};
 use crate::error::report::ErrorExtra;
@@ -34,18 +34,19 @@ impl Error {
     }
 
     /// Returns whether the request certainly had no effect: the connection could not be
-    /// established, or the server [refused the stream](Self::is_refused_stream).
+    /// established, or the request [was not processed](Self::is_unprocessed).
     pub fn was_not_sent(&self) -> bool {
         let could_not_connect = self.of_http().is_some_and(reqwest::Error::is_connect);
-        could_not_connect || self.is_refused_stream()
+        could_not_connect || self.is_unprocessed()
     }
 
-    /// Returns whether the server refused the stream unprocessed, because it is about to close the
-    /// connection (RFC 9113 §8.7). Such a request can be resent at once. A request whose response
-    /// has begun was processed, whatever the server reports afterwards.
-    pub fn is_refused_stream(&self) -> bool {
+    /// Returns whether the server certainly did not process the request, because it closed the
+    /// connection before the request was sent, or is about to close it and refused the stream (RFC
+    /// 9113 §8.7). Such a request can be resent at once. A request whose response has begun was
+    /// processed, whatever the server reports afterwards.
+    pub fn is_unprocessed(&self) -> bool {
         let failed = self.of_http().filter(|error| error.is_request());
-        failed.is_some_and(|error| is_refused_stream(error))
+        failed.is_some_and(|error| is_unprocessed(error))
     }
 
     /// Sets the delay that the server asked for.

@@ -114,8 +114,9 @@ fn chain(error: &dyn StdError) -> String {
     text
 }
 
-/// Returns whether an HTTP/2 server refused the stream unprocessed (RFC 9113 §8.7).
-pub(crate) fn is_refused_stream(error: &dyn StdError) -> bool {
+/// Returns whether the request certainly was not processed: it never left the queue of its
+/// connection, which had closed, or an HTTP/2 server refused the stream (RFC 9113 §8.7).
+pub(crate) fn is_unprocessed(error: &dyn StdError) -> bool {
     let mut next = error.source();
     while let Some(cause) = next {
         if let Some(error) = cause.downcast_ref::<h2::Error>() {
@@ -126,6 +127,11 @@ pub(crate) fn is_refused_stream(error: &dyn StdError) -> bool {
                     Some(Reason::NO_ERROR) => error.is_go_away(),
                     _ => false,
                 };
+        }
+        if let Some(error) = cause.downcast_ref::<hyper::Error>()
+            && error.is_canceled()
+        {
+            return true;
         }
         next = cause.source();
     }

@@ -28,7 +28,7 @@ use crate::transport::pool::{Pool, Transfer, finish, this_runtime};
 use crate::{Error, ErrorKind, Remedy};
 
 /// How often one request is resent after the server refused its stream.
-pub const MAX_REFUSED_STREAMS: u32 = 2;
+pub const MAX_UNPROCESSED: u32 = 2;
 
 /// An HTTP client with the [`Endpoints`] that its requests are sent to.
 ///
@@ -167,8 +167,8 @@ impl HttpClient {
     }
 
     /// Sends a request to a Google URL or a URL from a credential file, or to the emulator in its
-    /// place, and returns the response with any status. A stream that the server refuses
-    /// ([`Error::is_refused_stream`]) is resent immediately, at most twice.
+    /// place, and returns the response with any status. A request that was not processed
+    /// ([`Error::is_unprocessed`]) is resent immediately, at most twice.
     ///
     /// # Errors
     /// [`ErrorKind::DisallowedUrl`], [`ErrorKind::Network`] or [`ErrorKind::Timeout`];
@@ -193,12 +193,12 @@ impl HttpClient {
         let url = request.url().clone();
         *request.url_mut() = self.endpoints().resolve(&url)?;
         let host = url.host_str().unwrap_or_default();
-        for _ in 0..MAX_REFUSED_STREAMS {
+        for _ in 0..MAX_UNPROCESSED {
             let Some(copy) = request.try_clone() else {
                 break;
             };
             match send_to(self, copy, host, Transfer::Small)?.await {
-                Err(error) if error.is_refused_stream() => {}
+                Err(error) if error.is_unprocessed() => {}
                 result => return result,
             }
         }
@@ -575,7 +575,7 @@ mod tests {
                 Ok(response) => assert!(refused < 3 && response.status() == 200),
                 Err(error) => {
                     assert_eq!(refused, 3, "{error}");
-                    assert!(error.is_refused_stream() && error.was_not_sent(), "{error}");
+                    assert!(error.is_unprocessed() && error.was_not_sent(), "{error}");
                     assert_eq!(error.kind(), ErrorKind::Network);
                 }
             }
