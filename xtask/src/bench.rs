@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::process::{Outcome, build_eectl, cargo, print_status, root, run, target};
 
 /// All benchmarks, in the order of the table.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 24] = [
     "token_hot",
     "token_contended",
     "token_refresh",
@@ -34,6 +34,8 @@ const NAMES: [&str; 22] = [
     "allocs",
     "identities",
     "stream",
+    "far",
+    "fleet",
     "scale",
     "crates",
     "build",

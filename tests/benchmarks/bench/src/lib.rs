@@ -2,8 +2,12 @@
 
 pub mod broker;
 pub mod contenders;
+pub mod distance;
+pub mod far;
+pub mod fleet;
 pub mod harness;
 pub mod processes;
+pub mod quota_server;
 pub mod requests;
 pub mod scale;
 pub mod server;

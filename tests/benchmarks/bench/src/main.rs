@@ -5,7 +5,7 @@ use std::process::Command;
 
 use bench::harness::{Effort, Row};
 use bench::processes::Machine;
-use bench::{broker, processes, requests, scale, tokens};
+use bench::{broker, far, fleet, processes, requests, scale, tokens};
 use clap::Parser;
 
 #[derive(Parser)]
@@ -118,6 +118,13 @@ fn main() {
     }
     if wanted("stream") {
         print(requests::stream(effort));
+    }
+    if wanted("far") {
+        let rows = far::rows(effort, arguments.python.as_deref(), &arguments.repository);
+        rows.into_iter().for_each(print);
+    }
+    if wanted("fleet") {
+        fleet::rows(effort).into_iter().for_each(print);
     }
     if wanted("scale") {
         print(scale::herd(effort));
