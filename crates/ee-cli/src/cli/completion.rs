@@ -84,6 +84,9 @@ fn with_hints(command: Command) -> Command {
 }
 
 fn with_hint(arg: Arg) -> Arg {
+    if !arg.get_action().takes_values() {
+        return arg;
+    }
     let id = arg.get_id().as_str().to_owned();
     let name = arg.get_value_names().and_then(|names| names.first());
     let name = name

@@ -22,6 +22,7 @@ mod emulator;
 mod emulator_config;
 mod every_method;
 mod faults;
+mod forms;
 mod leaks;
 mod login;
 mod manual;

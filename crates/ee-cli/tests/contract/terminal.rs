@@ -105,6 +105,39 @@ async fn silent_server_is_named_after_two_seconds() {
 }
 
 #[tokio::test]
+async fn long_list_shows_its_progress_and_erases_it() {
+    let machine = Machine::with_key(|b| b).await;
+    let slow = || Fault::delay(std::time::Duration::from_secs(2));
+    let host = "cloudresourcemanager.googleapis.com";
+    machine.emulator.fault(host, slow());
+    let (status, shown) = machine.on_terminal(&["project", "list"], &[]).await;
+    assert_eq!(status, 0, "{shown}");
+    let (_, after) = shown.split_once("listing projects …").unwrap();
+    let (_, list) = after.rsplit_once("\u{1b}[2K").unwrap();
+    assert!(list.trim_start().starts_with("PROJECT"), "{shown}");
+    for flag in ["-q", "--json", "--color=never"] {
+        machine.emulator.fault(host, slow());
+        let (_, shown) = machine.on_terminal(&["project", "list", flag], &[]).await;
+        let is_shown = flag == "--color=never";
+        assert_eq!(shown.contains("listing projects …"), is_shown, "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn help_fits_the_terminal() {
+    let mut machine = Machine::new().await;
+    machine.set("NO_COLOR", "1");
+    let (status, shown) = machine
+        .on_terminal(&["project", "list", "--help"], &[])
+        .await;
+    assert_eq!(status, 0, "{shown}");
+    assert!(shown.contains("Exit status:"), "{shown}");
+    for line in shown.lines() {
+        assert!(line.trim_end().chars().count() <= 100, "{line}");
+    }
+}
+
+#[tokio::test]
 async fn select_sets_the_project_with_the_typed_number() {
     let machine = Machine::with_three_projects().await;
     let (status, shown) = machine
