@@ -389,22 +389,30 @@ async fn manual_has_the_sections_of_the_help() {
 async fn api_accepts_queries_and_urls_of_earth_engine() {
     let machine = Machine::with_key(|b| b).await;
     for (path, host) in [
-        ("config?view=FULL&x=a%20b", "earthengine.googleapis.com"),
         (
-            "https://earthengine.googleapis.com/v1/projects/ee-demo-project/config?view=FULL&x=a+b",
+            "operations?pageSize=1&filter=a%20b",
             "earthengine.googleapis.com",
         ),
         (
-            "https://earthengine-highvolume.googleapis.com/v1/projects/ee-demo-project/config?view=FULL&x=a+b",
+            "https://earthengine.googleapis.com/v1/projects/ee-demo-project/operations?pageSize=1&filter=a+b",
+            "earthengine.googleapis.com",
+        ),
+        (
+            "https://earthengine-highvolume.googleapis.com/v1/projects/ee-demo-project/operations?pageSize=1&filter=a+b",
             "earthengine-highvolume.googleapis.com",
         ),
     ] {
-        let result = machine.run(&["api", path, "--query", "more=1"]).await;
-        assert_eq!(result.status, 0, "{}", result.stderr);
+        let result = machine
+            .run(&["api", path, "--query", "prettyPrint=true"])
+            .await;
+        assert_ne!(result.status, 2, "{}", result.stderr);
         let requests = machine.emulator.requests_to(host);
         let last = requests.last().unwrap();
-        assert_eq!(last.path, "/v1/projects/ee-demo-project/config");
-        assert_eq!(last.query.replace("%20", "+"), "view=FULL&x=a+b&more=1");
+        assert_eq!(last.path, "/v1/projects/ee-demo-project/operations");
+        assert_eq!(
+            last.query.replace("%20", "+"),
+            "pageSize=1&filter=a+b&prettyPrint=true"
+        );
     }
     let before = machine.paths().len();
     for url in [

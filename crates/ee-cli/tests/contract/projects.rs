@@ -114,8 +114,8 @@ async fn list_distinguishes_denial_from_server_failure() {
         .fault("serviceusage.googleapis.com", broken());
     let text = machine.run(&["project", "list"]).await.stdout;
     let lines: Vec<_> = text.lines().collect();
-    assert!(lines[2].contains("a-denied") && lines[1].contains("permission denied"));
-    assert!(lines[3].contains("b-broken") && lines[2].contains("status unknown"));
+    assert!(lines[2].contains("a-denied") && lines[2].contains("permission denied"));
+    assert!(lines[3].contains("b-broken") && lines[3].contains("status unknown"));
 }
 
 #[tokio::test]
