@@ -135,7 +135,7 @@ impl Broker {
         self.needs_prefix
     }
 
-    /// Returns the project that clients are told.
+    /// Returns the project that the broker reports.
     pub fn project(&self) -> Option<&str> {
         self.shared.project.as_deref()
     }
@@ -170,7 +170,7 @@ impl fmt::Debug for Broker {
 }
 
 impl BrokerBuilder {
-    /// Sets the project that clients are told.
+    /// Sets the project that the broker reports.
     pub fn project(mut self, project: impl Into<String>) -> Self {
         self.project = Some(project.into());
         self

@@ -193,7 +193,7 @@ mod tests {
         let connections = Connections::new(3);
         let slot = connections.admit().await;
         let started = tokio::time::Instant::now();
-        // The slot's clock is not paused: it is told that the time has passed.
+        // The slot's clock is not paused, so that its start is set to the past.
         let slot = Slot {
             id: u64::MAX,
             started: slot.started.checked_sub(FIRST_REQUEST_TIMEOUT).unwrap(),
