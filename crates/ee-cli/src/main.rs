@@ -100,7 +100,7 @@ fn run(arguments: &Arguments, waiting: Option<WaitingLine>) -> Result<(), CliErr
     }
     let stop = stop_signal().map_err(|e| CliError::io("cannot listen for signals", &e))?;
     let global = &arguments.global;
-    command::auth::check_account(global)?;
+    command::account::check_account(global)?;
     let command = async {
         match &arguments.command {
             Command::Init(init) => command::init::run(global, init).await,

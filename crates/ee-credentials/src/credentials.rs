@@ -1,5 +1,7 @@
 //! Credentials, as programs hold them.
 
+mod id_tokens;
+
 use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};

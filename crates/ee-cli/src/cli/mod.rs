@@ -7,6 +7,7 @@ mod completion;
 mod foreign;
 mod global;
 pub(crate) mod help;
+mod init;
 mod parse;
 mod project;
 pub(crate) mod task;
@@ -22,6 +23,7 @@ pub(crate) use api::Api;
 pub(crate) use broker::{Exec, Serve};
 pub(crate) use completion::{complete, script};
 pub(crate) use global::Global;
+pub(crate) use init::Init;
 pub(crate) use parse::{Rejection, command, parse, requested_color};
 pub(crate) use project::{ListProjects, Project, ProjectCommand, SetProject};
 
@@ -190,13 +192,6 @@ impl Command {
             Self::Emulator(_) | Self::Completions(_) | Self::Man(_)
         )
     }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Init {
-    /// Keep retrying for up to SECONDS while API enablement, a role or a registration propagates
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-    pub(crate) wait: u64,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod account;
 pub(crate) mod api;
 pub(crate) mod asset;
 pub(crate) mod auth;

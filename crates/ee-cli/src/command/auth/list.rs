@@ -4,8 +4,8 @@ use earthengine::Environment;
 use earthengine::credentials::{Account, Accounts};
 use serde_json::{Value, json};
 
-use super::reject_selection;
 use crate::cli::{Global, ListAccounts};
+use crate::command::account::reject_selection;
 use crate::error::CliError;
 use crate::output::{path_json, print, print_json, print_status, strip_unsafe_chars, warn};
 use crate::table::Table;

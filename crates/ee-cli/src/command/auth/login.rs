@@ -16,6 +16,7 @@ use earthengine::{Credentials, Environment, Remedy, Scopes, SecretString};
 use serde_json::{Value, json};
 
 use crate::cli::Global;
+use crate::command::account::selected_account;
 use crate::command::project::after_login;
 use crate::error::CliError;
 use crate::output::{
@@ -96,7 +97,7 @@ async fn log_in(global: &Global, login: &Login, mode: Option<LoginMode>) -> Resu
     let endpoints = environment.endpoints().map_err(|e| CliError::login(&e))?;
     let http = HttpClient::new(endpoints);
     let browser = SystemBrowser::new(&environment);
-    let account = super::account(global, &environment)?;
+    let account = selected_account(global, &environment)?;
     let accounts = Accounts::open(&environment).map_err(|e| CliError::login(&e))?;
     let store = accounts.file(account.as_ref());
     let active = accounts.active().ok().flatten();

@@ -8,6 +8,7 @@ use earthengine::token::internal::display_path;
 use serde_json::json;
 
 use crate::cli::Global;
+use crate::command::account::selected_account;
 use crate::error::CliError;
 use crate::output::{path_json, print, print_json, print_status};
 
@@ -25,7 +26,7 @@ pub(crate) async fn run(global: &Global, logout: &Logout) -> Result<(), CliError
         ));
     }
     let environment = Environment::current();
-    let name = super::account(global, &environment)?;
+    let name = selected_account(global, &environment)?;
     let accounts = Accounts::open(&environment).map_err(|e| CliError::login(&e))?;
     let mut emulator = None;
     let cache = DiskTokenCache::open(&environment).map_err(|e| CliError::login(&e))?;

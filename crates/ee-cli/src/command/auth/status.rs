@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::expires_at;
 use crate::cli::Global;
+use crate::command::account::selected_account;
 use crate::error::{CliError, Phase};
 use crate::output::{path_json, print, print_json, strip_unsafe_chars, warn, warnings_as_json};
 use crate::words;
@@ -29,7 +30,7 @@ pub(crate) async fn run(global: &Global) -> Result<(), CliError> {
 fn account(global: &Global, status: &LoginStatus) -> Option<String> {
     let environment = Environment::current();
     let name = match status.found.credentials.source() {
-        CredentialSource::Account => super::account(global, &environment).ok()?,
+        CredentialSource::Account => selected_account(global, &environment).ok()?,
         CredentialSource::EarthEngineFile => Accounts::open(&environment).ok()?.active().ok()?,
         _ => None,
     };

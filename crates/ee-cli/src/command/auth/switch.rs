@@ -5,8 +5,8 @@ use earthengine::credentials::{AccountName, Accounts, SwitchedAccount};
 use earthengine::token::internal::display_path;
 use serde_json::json;
 
-use super::reject_selection;
 use crate::cli::{Global, Switch};
+use crate::command::account::reject_selection;
 use crate::error::CliError;
 use crate::output::{path_json, print, print_json, print_status, warn, warnings_as_json};
 

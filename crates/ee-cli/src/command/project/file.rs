@@ -6,7 +6,7 @@ use earthengine::Environment;
 use earthengine::credentials::{AccountName, Accounts, Error, LoginFile};
 
 use crate::cli::Global;
-use crate::command::auth;
+use crate::command::account::selected_account;
 use crate::error::CliError;
 
 /// The file in which the project is saved.
@@ -21,7 +21,7 @@ impl ProjectFile {
     /// shared file.
     pub(super) fn open(global: &Global) -> Result<Self, CliError> {
         let environment = Environment::current();
-        let account = auth::account(global, &environment)?;
+        let account = selected_account(global, &environment)?;
         let accounts = Accounts::open(&environment).map_err(|error| CliError::login(&error))?;
         Ok(Self {
             file: accounts.file(account.as_ref()),
