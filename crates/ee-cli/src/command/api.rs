@@ -111,7 +111,12 @@ impl<'a> Call<'a> {
         }
         request.send().await.map_err(|error| {
             let error = Error::from(error);
-            let message = format!("{} {}: {error}", self.method, self.target.path);
+            // Failures of the network and unexplained responses already name the request.
+            let text = error.to_string();
+            if text.starts_with(&format!("{} ", self.method)) {
+                return CliError::call(&error, ee.project());
+            }
+            let message = format!("{} {}: {text}", self.method, self.target.path);
             CliError::call(&error.context(message), ee.project())
         })
     }
