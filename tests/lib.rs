@@ -11,6 +11,7 @@ mod book {
     }
 
     page!(readme, "../README.md");
+    page!(broker_clients, "../docs/src/broker-clients.md");
     page!(calls, "../docs/src/calls.md");
     page!(api_key, "../docs/src/credentials/api-key.md");
     page!(elsewhere, "../docs/src/credentials/elsewhere.md");
