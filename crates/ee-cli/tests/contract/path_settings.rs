@@ -53,8 +53,12 @@ struct Run {
 fn words(command: &str, arguments: &[&str], more: &[&str]) -> Vec<String> {
     let is_quiet = arguments.contains(&"--quiet");
     let more = more.iter().filter(|word| !is_quiet || **word != "-vv");
-    let words = command.split(' ').chain(arguments.iter().copied());
-    words.chain(more.copied()).map(str::to_owned).collect()
+    // The words after the `--` of `exec` are those of another command.
+    let words = command.split(' ').chain(more.copied());
+    words
+        .chain(arguments.iter().copied())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Runs the commands, four at a time, each with its own home directory.
@@ -128,11 +132,11 @@ async fn no_command_shows_a_secret_given_as_a_path() {
             });
         }
         for (at, text) in texts.iter().enumerate().skip(number % 5).step_by(5) {
-            let mut words = words(command, arguments, FORMS[at % FORMS.len()]);
-            words.extend(["--credentials".to_owned(), text.text.clone()]);
+            let flag = ["--credentials", &text.text];
+            let more = [FORMS[at % FORMS.len()], &flag[..]].concat();
             runs.push(Run {
                 text: text.name.clone(),
-                words,
+                words: words(command, arguments, &more),
                 variable: None,
                 expected: Some(format!("--credentials is {}, not a path", text.noun)),
             });

@@ -130,13 +130,10 @@ async fn working_setup_passes_every_check() {
     assert_eq!(which(&diagnosis, CheckStatus::Warning), [""; 0]);
     let skipped = which(&diagnosis, CheckStatus::Skipped);
     assert!(skipped.iter().all(|name| name.starts_with("search.")));
-    assert_eq!(
-        check(&diagnosis, "registration").message,
-        "for noncommercial use"
-    );
+    assert_eq!(check(&diagnosis, "registration").message, "noncommercial");
     assert_eq!(
         check(&diagnosis, "project").message,
-        "ee-demo-project (earthengine_file)"
+        "ee-demo-project (Earth Engine's credentials file)"
     );
 }
 
