@@ -66,7 +66,8 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor) {
     }
 }
 
-type Body = StreamBody<std::pin::Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, Infallible>> + Send>>>;
+type Body =
+    StreamBody<std::pin::Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, Infallible>> + Send>>>;
 
 async fn respond(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path();

@@ -7,10 +7,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use earthengine::EarthEngine;
 use ee_rest::{Auth, Client};
 use ee_test_support::certificates::Authority;
 use ee_token::{AccessToken, Endpoints, HttpClient, TokenCache};
-use earthengine::EarthEngine;
 use futures_util::{StreamExt as _, stream};
 use http::Method;
 use rustls::RootCertStore;
@@ -266,21 +266,29 @@ fn long_responses(world: &World, name: &'static str, count: usize) -> Row {
 
 fn tiles(world: &World) -> Row {
     let (tiles, bytes) = (world.effort.pick(200, 4), 256 << 10);
-    let medians = world.compare(9, |took| took.as_secs_f64(), |far| async move {
-        let far = &far;
-        let all = stream::iter(0..tiles).map(|_| far.pixels(bytes));
-        all.buffer_unordered(40).collect::<Vec<()>>().await;
-    });
+    let medians = world.compare(
+        9,
+        |took| took.as_secs_f64(),
+        |far| async move {
+            let far = &far;
+            let all = stream::iter(0..tiles).map(|_| far.pixels(bytes));
+            all.buffer_unordered(40).collect::<Vec<()>>().await;
+        },
+    );
     row("far_tiles", "s", Better::Lower, &medians)
 }
 
 fn computations(world: &World) -> Row {
     let count = world.effort.pick(2_000, 20);
-    let medians = world.compare(5, |took| took.as_secs_f64(), |far| async move {
-        let far = &far;
-        let all = stream::iter(0..count).map(|_| far.compute());
-        all.buffer_unordered(200).collect::<Vec<()>>().await;
-    });
+    let medians = world.compare(
+        5,
+        |took| took.as_secs_f64(),
+        |far| async move {
+            let far = &far;
+            let all = stream::iter(0..count).map(|_| far.compute());
+            all.buffer_unordered(200).collect::<Vec<()>>().await;
+        },
+    );
     row("far_computations", "s", Better::Lower, &medians)
 }
 

@@ -225,9 +225,10 @@ pub fn rows(effort: Effort) -> Vec<Row> {
             )
         },
     ];
-    let outcomes = all_cores().block_on(join_all(scenarios.iter().map(|scenario| {
-        join(run(scenario, Caller::ours), run(scenario, Caller::plain))
-    })));
+    let outcomes =
+        all_cores().block_on(join_all(scenarios.iter().map(|scenario| {
+            join(run(scenario, Caller::ours), run(scenario, Caller::plain))
+        })));
     scenarios
         .iter()
         .zip(&outcomes)
@@ -246,9 +247,16 @@ fn quota_row(scenario: &Scenario, ours: &Outcome, plain: &Outcome) -> Row {
             0.1,
             "≤ 0.1, goodput ≥ 0.95, fairness ≥ 0.95 (0.9 of 10 places), p99 ≤ 4 × median",
         ),
-        Some(_) => (0.2, "≤ 0.2, goodput ≥ 0.95, fairness ≥ 0.95, p99 ≤ 4 × median"),
+        Some(_) => (
+            0.2,
+            "≤ 0.2, goodput ≥ 0.95, fairness ≥ 0.95, p99 ≤ 4 × median",
+        ),
     };
-    let least_fair = if scenario.quota.places == Some(10) { 0.9 } else { 0.95 };
+    let least_fair = if scenario.quota.places == Some(10) {
+        0.9
+    } else {
+        0.95
+    };
     Row::new(
         scenario.name,
         "429s per success",

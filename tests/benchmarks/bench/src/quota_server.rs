@@ -86,7 +86,11 @@ impl State {
     fn admit(&self) -> Result<(InFlight<'_>, Duration), u16> {
         let now = self.started.elapsed();
         let mut used = self.used.lock().expect("no panic");
-        if self.quota.outage.is_some_and(|(from, to)| (from..to).contains(&now)) {
+        if self
+            .quota
+            .outage
+            .is_some_and(|(from, to)| (from..to).contains(&now))
+        {
             used.failures += 1;
             return Err(503);
         }
