@@ -84,8 +84,9 @@ impl Drop for InFlight<'_> {
 impl State {
     /// Accepts a request and returns its duration, or the status that rejects it.
     fn admit(&self) -> Result<(InFlight<'_>, Duration), u16> {
-        let now = self.started.elapsed();
         let mut used = self.used.lock().expect("no panic");
+        // Read under the lock, so that it never goes back.
+        let now = self.started.elapsed();
         if self
             .quota
             .outage
