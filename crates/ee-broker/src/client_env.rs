@@ -8,38 +8,23 @@ use std::path::Path;
 use std::process::Command;
 
 use ee_credentials::Environment;
+use ee_credentials::internal::{ACCESS_TOKENS, CREDENTIALS};
 
 use crate::{Broker, Error, ErrorKind};
 use private_dir::PrivateDir;
 
-/// Variables with a credential, the path of one, or a setting that would hide the broker. They are
-/// removed.
+/// Variables with a credential, the path of one, or a setting that would hide the broker, besides the
+/// credentials of other tools that the search knows. They are removed.
 #[rustfmt::skip]
 const HIDDEN: &[&str] = &[
     // This project's clients and Earth Engine's command in Python.
     "EARTHENGINE_TOKEN", "EARTHENGINE_ACCOUNT", "EE_CONFIG_FILE",
     // Google's clients, and Node.js in its second spelling.
     "GOOGLE_APPLICATION_CREDENTIALS", "google_application_credentials", "NO_GCE_CHECK",
-    "METADATA_SERVER_DETECTION",
-    // gcloud, gsutil and Google's action for GitHub.
-    "CLOUDSDK_AUTH_ACCESS_TOKEN", "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE",
-    "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT",
-    "CLOUDSDK_CORE_ACCOUNT", "CLOUDSDK_ACTIVE_CONFIG_NAME", "GOOGLE_GHA_CREDS_PATH",
-    // Terraform and scripts.
-    "GOOGLE_CREDENTIALS", "GOOGLE_CLOUD_KEYFILE_JSON", "GCLOUD_KEYFILE_JSON",
-    "GOOGLE_OAUTH_ACCESS_TOKEN", "GOOGLE_ACCESS_TOKEN", "GCLOUD_ACCESS_TOKEN", "GCP_ACCESS_TOKEN",
-    // Google's libraries for other languages.
-    "GOOGLE_CLOUD_CREDENTIALS", "GOOGLE_CLOUD_CREDENTIALS_JSON", "GOOGLE_CLOUD_KEYFILE",
-    "GOOGLE_CREDENTIALS_JSON", "GOOGLE_KEYFILE", "GOOGLE_KEYFILE_JSON",
-    "GOOGLE_APPLICATION_CREDENTIALS_JSON", "GOOGLE_APPLICATION_CREDENTIALS_BASE64",
-    "GOOGLE_PRIVATE_KEY", "GOOGLE_CLIENT_EMAIL",
-    // object_store and others.
-    "GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_SERVICE_ACCOUNT_KEY",
-    "GOOGLE_SERVICE_ACCOUNT_JSON", "GCP_CREDENTIALS", "GCP_SA_KEY", "GCP_SERVICE_ACCOUNT_KEY",
-    "EARTHENGINE_CREDENTIALS", "EARTHENGINE_REFRESH_TOKEN", "EE_CREDENTIALS", "EE_TOKEN",
-    "EE_SERVICE_ACCOUNT_KEY", "GEE_CREDENTIALS", "GEE_TOKEN", "GEE_SERVICE_ACCOUNT_KEY",
-    "EARTH_ENGINE_TOKEN", "GOOGLE_APPLICATION_CREDENTIAL", "GOOGLE_APP_CREDENTIALS",
-    "GOOGLE_DEFAULT_CREDENTIALS",
+    "METADATA_SERVER_DETECTION", "GOOGLE_PRIVATE_KEY", "GOOGLE_CLIENT_EMAIL",
+    // gcloud and gsutil.
+    "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT", "CLOUDSDK_CORE_ACCOUNT",
+    "CLOUDSDK_ACTIVE_CONFIG_NAME",
     // GDAL, which asks the metadata server last.
     "EEDA_BEARER", "EEDA_BEARER_FILE", "EEDA_PRIVATE_KEY", "EEDA_PRIVATE_KEY_FILE",
     "EEDA_CLIENT_EMAIL", "GS_ACCESS_KEY_ID", "GS_SECRET_ACCESS_KEY", "GS_OAUTH2_REFRESH_TOKEN",
@@ -113,7 +98,7 @@ impl ClientEnvironment {
         let dir = PrivateDir::create(temp_dir)?;
         let mut this = Self {
             set: BTreeMap::new(),
-            removed: HIDDEN.to_vec(),
+            removed: [HIDDEN, &ACCESS_TOKENS, &CREDENTIALS].concat(),
             dir,
         };
         // The last is read by R's gargle.

@@ -69,6 +69,7 @@ pub mod internal {
     pub use crate::credentials::token_source;
     pub use crate::discovery::account::with_account;
     pub use crate::discovery::environment::network_settings;
+    pub use crate::discovery::nearby::{ACCESS_TOKENS, CREDENTIALS};
     pub use crate::discovery::project::{earthengine_file_project, gcloud_project};
     pub use crate::input::file::without_blocking;
     pub use crate::input::nearest::nearest;

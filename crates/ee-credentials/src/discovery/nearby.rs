@@ -18,7 +18,7 @@ pub(crate) struct Unused {
 }
 
 /// Variables with an access token of an hour, or with the path of one.
-const ACCESS_TOKENS: [&str; 6] = [
+pub const ACCESS_TOKENS: [&str; 6] = [
     "CLOUDSDK_AUTH_ACCESS_TOKEN",
     "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE",
     "GOOGLE_OAUTH_ACCESS_TOKEN",
@@ -29,7 +29,7 @@ const ACCESS_TOKENS: [&str; 6] = [
 
 /// Variables of other tools with a credential or the path of one, and misspelled names.
 #[rustfmt::skip]
-const CREDENTIALS: [&str; 32] = [
+pub const CREDENTIALS: [&str; 32] = [
     // Terraform
     "GOOGLE_CREDENTIALS", "GOOGLE_CLOUD_KEYFILE_JSON", "GCLOUD_KEYFILE_JSON",
     // gcloud, and Google's action for GitHub
