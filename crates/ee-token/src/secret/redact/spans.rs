@@ -191,13 +191,13 @@ pub(super) fn base64_words(text: &str) -> Vec<Span> {
     let mut spans = Vec::new();
     let mut at = 0;
     loop {
-        at += run_len(text, at, |c| !is_base64_char(c));
+        at += run_len(text, at, |c| !is_base64_digit(c));
         // The letter of an escape such as `\n` is not part of the word.
         if text[..at].ends_with('\\') && text[at..].starts_with(['n', 'r', 't']) {
             at += 1;
             continue;
         }
-        let length = run_len(text, at, is_base64_char);
+        let length = base64_len(text, at);
         if length == 0 {
             return spans;
         }
@@ -253,7 +253,7 @@ fn base64_end(text: &str, from: usize) -> usize {
     let mut end = from;
     loop {
         let next = end + separator_len(text, end);
-        let length = run_len(text, next, is_base64_char);
+        let length = base64_len(text, next);
         if next == end || !is_base64_line(&text[next..next + length]) {
             return end;
         }
@@ -288,8 +288,20 @@ fn is_base64_line(word: &str) -> bool {
     word.len() >= MIN_BASE64_LINE && rest.any(|c| !c.is_ascii_lowercase())
 }
 
+/// Returns the length of base64 at this position, with its padding. An equals sign before it belongs
+/// to a form or an assignment.
+fn base64_len(text: &str, at: usize) -> usize {
+    let digits = run_len(text, at, is_base64_digit);
+    let padding = run_len(text, at + digits, |c| c == '=');
+    digits + padding.min(2)
+}
+
 fn is_base64_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "+/=".contains(c)
+    is_base64_digit(c) || c == '='
+}
+
+fn is_base64_digit(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "+/".contains(c)
 }
 
 /// Returns whether a word looks random: it has lowercase letters, uppercase letters and digits, and

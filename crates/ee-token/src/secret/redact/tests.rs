@@ -170,6 +170,32 @@ fn paths_hashes_and_labels_are_not_redacted() {
 }
 
 #[test]
+fn random_parameters_of_login_urls_are_not_redacted() {
+    let random = random_base64(36_000).replace(['+', '/', '='], "");
+    for at in 0..500 {
+        let random = |part: usize| &random[84 * at + 42 * part..][..42];
+        // Not the beginning of a key.
+        let url = format!(
+            "https://accounts.google.com/o/oauth2/auth?code_challenge=x{}&code_challenge_method=S256&state=x{}",
+            random(0),
+            random(1)
+        );
+        assert_eq!(redact(&url, &[]), url);
+    }
+}
+
+#[test]
+fn base64_after_an_equals_sign_is_redacted() {
+    for padding in ["", "=", "=="] {
+        let secret = "x".to_owned() + &random_base64(96).replace('=', "") + padding;
+        assert_eq!(
+            redact(&format!("--key={secret} is no path"), &[]),
+            "--key=[redacted] is no path"
+        );
+    }
+}
+
+#[test]
 fn long_hostile_text_takes_linear_time() {
     for piece in [
         "-----BEGIN ",
