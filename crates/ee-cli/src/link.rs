@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use earthengine::Environment;
-use earthengine::token::internal::sanitize;
+use earthengine::credentials::login::Url;
 
 /// The variable that states whether the terminal supports links, as in other programs.
 const FORCE: &str = "FORCE_HYPERLINK";
@@ -32,18 +32,18 @@ const VERSIONS: [(&str, u32); 2] = [("VTE_VERSION", 5001), ("KONSOLE_VERSION", 2
 
 /// Returns the URL, as a link if the stream is a terminal that supports links. A long URL can then
 /// be opened although it is wrapped.
-pub(crate) fn link(url: &str, stream: &impl IsTerminal) -> String {
+pub(crate) fn link(url: &Url, stream: &impl IsTerminal) -> String {
     render(
         url,
         stream.is_terminal() && supports_links(&Environment::current()),
     )
 }
 
-fn render(url: &str, as_link: bool) -> String {
-    let url = sanitize(url, &[]);
+/// A serialized URL contains no control characters.
+fn render(url: &Url, as_link: bool) -> String {
     match as_link {
         true => format!("\u{1b}]8;;{url}\u{1b}\\{url}\u{1b}]8;;\u{1b}\\"),
-        false => url,
+        false => url.to_string(),
     }
 }
 
@@ -108,10 +108,13 @@ mod tests {
 
     #[test]
     fn link_shows_its_own_url() {
-        let url = "https://example.com/?a=b";
-        assert_eq!(render(url, false), url);
+        let url = Url::parse("https://example.com/?a=\u{1b}\u{9b}\u{202e}").unwrap();
         assert_eq!(
-            render(url, true),
+            render(&url, false),
+            "https://example.com/?a=%1B%C2%9B%E2%80%AE"
+        );
+        assert_eq!(
+            render(&url, true),
             format!("\u{1b}]8;;{url}\u{1b}\\{url}\u{1b}]8;;\u{1b}\\")
         );
     }

@@ -29,6 +29,7 @@ if child == 0:
 
 shown = b""
 read_up_to = 0
+browsed = []
 deadline = time.monotonic() + 120
 
 
@@ -37,7 +38,7 @@ def read():
     global shown
     ready, _, _ = select.select([terminal], [], [], max(0, deadline - time.monotonic()))
     if not ready:
-        sys.exit(f"no output after: {shown.decode(errors='replace')!r}")
+        sys.exit(f"no output after: {shown.decode(errors='replace')!r}; browser: {browsed}")
     try:
         more = os.read(terminal, 65536)
     except OSError:
@@ -71,10 +72,10 @@ for expected, typed in play["steps"]:
     if typed == "{browse}":
         # The page is shown when the login is saved.
         try:
-            browser().open(last_url(), timeout=60).read()
-        except urllib.error.HTTPError:
-            # The command says why.
-            pass
+            page = browser().open(last_url(), timeout=60)
+        except urllib.error.HTTPError as error:
+            page = error
+        browsed.append(f"{page.status} {page.read().decode()}")
         continue
     if typed == "{terminate}":
         # The command may not have begun to wait for a key.

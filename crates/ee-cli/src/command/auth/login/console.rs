@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::cli::Global;
 use crate::link::link;
 use crate::output::{print_raw, print_status, print_status_json};
-use crate::style::write_stderr;
+use crate::style::{json_line, write_stderr};
 
 /// Whether a thread reads standard input.
 static IS_READING: AtomicBool = AtomicBool::new(false);
@@ -43,17 +43,15 @@ impl Terminal for Console {
         }
     }
 
+    /// Shows the URL whole: its random parameters may look like secrets.
     fn show_url(&self, url: &Url, advice: &str) {
         match (self.quiet, self.json) {
             (_, true) => {
                 let page = json!({"url": url.as_str(), "advice": advice});
-                print_status_json(json!({ "page": page }));
+                write_stderr(&json_line(json!({ "page": page })));
             }
             (false, false) => {
-                write_stderr(&format!(
-                    "\n    {}\n\n",
-                    link(url.as_str(), &std::io::stderr())
-                ));
+                write_stderr(&format!("\n    {}\n\n", link(url, &std::io::stderr())));
                 print_status(advice);
             }
             // The calling program reads the URL. If it has closed the pipe, the login times out.
