@@ -15,7 +15,7 @@ use crate::api::ListRequest;
 use crate::api::operation::OperationSnapshot;
 use crate::error::redactor::Secrets;
 use crate::request::path::check_segment;
-use crate::send::task::runtime;
+use crate::send::driver::runtime;
 use crate::{Client, Error, ErrorKind, Operation};
 
 /// The methods for long-running operations, returned by [`Client::operations`].

@@ -17,6 +17,7 @@ use crate::request::options::{RequestOptions, request_options};
 use crate::request::path::check_base;
 use crate::send::admission::Admission;
 use crate::send::admission::control::CONCURRENCY;
+use crate::send::driver::Driver;
 use crate::send::events::{Events, Listener};
 use crate::{Auth, Client, ClientEvent, Error, ErrorKind};
 
@@ -249,6 +250,7 @@ impl ClientBuilder {
         let spacing = self.per_second.map(spacing).transpose()?;
         Ok(Shared {
             admission: Admission::new(self.max_concurrent_requests, spacing),
+            driver: Driver::new(),
             events: Events::new(self.listener.clone()),
             last_url: Default::default(),
         })

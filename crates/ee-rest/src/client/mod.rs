@@ -11,7 +11,9 @@ use url::Url;
 
 use crate::error::explain::Caller;
 use crate::request::path::LastUrl;
+use crate::send::Answer;
 use crate::send::admission::Admission;
+use crate::send::driver::Driver;
 use crate::send::events::Events;
 use crate::{Auth, ClientBuilder, Error, WorkloadTag};
 
@@ -31,8 +33,8 @@ use crate::{Auth, ClientBuilder, Error, WorkloadTag};
 /// - **Concurrency.** Requests beyond Earth Engine's concurrency limit, or beyond this client's
 ///   share of it, are queued.
 /// - **Outages.** While most requests fail, calls wait within their deadlines.
-/// - **Tasks.** Each call runs in a task of its own on the current runtime, so that a future that is
-///   not polled delays no other call.
+/// - **Tasks.** A call whose future is not polled soon after it was woken continues in a task on its
+///   runtime, so that it delays no other call.
 /// - **Cancellation.** Dropping the future of a call cancels it.
 #[derive(Clone)]
 pub struct Client(pub(crate) Arc<Inner>);
@@ -53,6 +55,7 @@ pub(crate) struct Inner {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) admission: Arc<Admission>,
+    pub(crate) driver: Arc<Driver<Answer>>,
     pub(crate) events: Events,
     pub(crate) last_url: Mutex<LastUrl>,
 }

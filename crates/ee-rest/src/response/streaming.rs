@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::request::prepared::RequestName;
 use crate::send::admission::Permit;
 use crate::send::deadline::earlier;
-use crate::send::task::runtime;
+use crate::send::driver::runtime;
 use crate::{Error, ErrorKind};
 
 /// A successful response whose body is read in chunks, so that only one chunk is in memory at a

@@ -1,7 +1,7 @@
 //! Admission: which calls may send a request now, and which wait.
 //!
 //! The decisions are those of [`Control`]. This module queues the calls that must wait, in FIFO
-//! order. Calls run in tasks of their own, so that the first in a queue is always polled.
+//! order. The [driver](super::driver) polls the first in a queue if its caller does not.
 
 pub(crate) mod control;
 

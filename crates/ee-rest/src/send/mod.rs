@@ -2,11 +2,12 @@
 
 pub(crate) mod admission;
 pub(crate) mod deadline;
+pub(crate) mod driver;
 pub(crate) mod error_body;
 pub(crate) mod events;
-pub(crate) mod task;
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,27 +35,19 @@ use crate::{ApiError, Client, ClientEvent, Error, ErrorKind, Response, Streaming
 
 /// Sends a request until it succeeds, fails permanently, or exhausts the retry policy.
 pub(crate) async fn exchange(client: Client, request: PreparedRequest) -> Result<Response, Error> {
-    let trace = trace(&client.0, &request.name);
-    task::run(async move {
-        let mut call = Call::new(&client.0, &request, ResponseMode::Full);
-        call.run_traced(trace).await?;
-        let attempts = call.attempts;
-        let secrets = std::mem::take(&mut call.secrets);
-        let received = call.received()?;
-        let body = match received.body {
+    let answer = run(client, request, ResponseMode::Full).await?;
+    let received = answer.received;
+    Ok(Response {
+        status: received.status,
+        headers: received.headers,
+        body: match received.body {
             ReceivedBody::Full(body) => body,
             ReceivedBody::Streaming(_) => Bytes::new(),
-        };
-        Ok(Response {
-            status: received.status,
-            headers: received.headers,
-            body,
-            attempts,
-            name: request.name,
-            secrets,
-        })
+        },
+        attempts: answer.attempts,
+        name: answer.name,
+        secrets: answer.secrets,
     })
-    .await
 }
 
 /// Sends a request like [`exchange`], but returns when the response begins.
@@ -62,32 +55,58 @@ pub(crate) async fn exchange_streaming(
     client: Client,
     request: PreparedRequest,
 ) -> Result<StreamingResponse, Error> {
-    let trace = trace(&client.0, &request.name);
-    task::run(async move {
-        let mut call = Call::new(&client.0, &request, ResponseMode::Streaming);
-        call.run_traced(trace).await?;
-        let (attempts, until) = (call.attempts, call.deadline());
-        let received = call.received()?;
-        let body = match received.body {
+    let answer = run(client, request, ResponseMode::Streaming).await?;
+    let received = answer.received;
+    Ok(StreamingResponse {
+        status: received.status,
+        headers: received.headers,
+        attempts: answer.attempts,
+        name: answer.name,
+        body: match received.body {
             ReceivedBody::Streaming(open) => Body::Open(open),
             ReceivedBody::Full(_) => Body::Ended,
-        };
+        },
+        read: 0,
+        limits: answer.limits,
+    })
+}
+
+/// What a call that succeeded leaves.
+pub(crate) struct Answer {
+    received: ReceivedResponse,
+    attempts: u32,
+    name: RequestName,
+    /// Everything that was sent.
+    secrets: Secrets,
+    limits: Limits,
+}
+
+async fn run(
+    client: Client,
+    request: PreparedRequest,
+    mode: ResponseMode,
+) -> Result<Answer, Error> {
+    let trace = trace(&client.0, &request.name);
+    let driver = Arc::clone(&client.0.shared.driver);
+    let call = async move {
+        let mut call = Call::new(&client.0, &request, mode);
+        call.run_traced(trace).await?;
         let limits = Limits {
             chunk_timeout: request.timeout(&client.0),
-            until,
+            until: call.deadline(),
             bytes: request.own_max_response_size(),
         };
-        Ok(StreamingResponse {
-            status: received.status,
-            headers: received.headers,
+        let (attempts, secrets) = (call.attempts, std::mem::take(&mut call.secrets));
+        let received = call.received()?;
+        Ok(Answer {
+            received,
             attempts,
             name: request.name,
-            body,
-            read: 0,
+            secrets,
             limits,
         })
-    })
-    .await
+    };
+    driver.run(call).await
 }
 
 /// The span of a call and the caller's subscriber, if tracing is enabled.
