@@ -48,6 +48,15 @@ pub(crate) struct Entry {
     pub(crate) process: Option<Process>,
 }
 
+/// An entry as it was recorded.
+#[derive(Debug)]
+struct Recorded {
+    time: DateTime<Utc>,
+    entry: Entry,
+    /// The number of denials before it that were not recorded.
+    suppressed: u64,
+}
+
 /// Counts of events since the start.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
@@ -69,7 +78,8 @@ pub(crate) struct Ledger {
 
 #[derive(Debug, Default)]
 struct Recent {
-    entries: VecDeque<Value>,
+    /// Converted to JSON only when they are read, because most never are.
+    entries: VecDeque<Recorded>,
     denials: u32,
     suppressed: u64,
     second: Option<Instant>,
@@ -115,20 +125,21 @@ impl Ledger {
             Event::Denied(_) => &self.counts.denied,
         };
         count.fetch_add(1, Ordering::Relaxed);
-        let Some(line) = self.remember(&entry) else {
+        let Some(line) = self.remember(entry) else {
             return;
         };
         if let Some(file) = &self.file
-            && file.send(Line::Entry(line.to_string())).await.is_err()
+            && file.send(Line::Entry(line)).await.is_err()
         {
             self.counts.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Adds an entry to those in memory. Returns `None` for a denial after too many in this second.
-    fn remember(&self, entry: &Entry) -> Option<Value> {
+    /// Adds an entry to those in memory. Returns the line for the file, or `None` if there is no file
+    /// or the entry is a denial after too many in this second.
+    fn remember(&self, entry: Entry) -> Option<String> {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut value = as_json(entry);
+        let mut suppressed = 0;
         if matches!(entry.event, Event::Denied(_)) {
             let now = Instant::now();
             let is_same_second = recent
@@ -143,22 +154,25 @@ impl Ledger {
                 recent.suppressed += 1;
                 return None;
             }
-            let suppressed = std::mem::take(&mut recent.suppressed);
-            if suppressed > 0 {
-                value["more_denials_before"] = json!(suppressed);
-            }
+            suppressed = std::mem::take(&mut recent.suppressed);
         }
+        let recorded = Recorded {
+            time: Utc::now(),
+            entry,
+            suppressed,
+        };
+        let line = self.file.is_some().then(|| recorded.to_json().to_string());
         if recent.entries.len() == RECENT {
             recent.entries.pop_front();
         }
-        recent.entries.push_back(value.clone());
-        Some(value)
+        recent.entries.push_back(recorded);
+        line
     }
 
     /// Returns the last entries, the oldest first.
     pub(crate) fn recent(&self) -> Vec<Value> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.entries.iter().cloned().collect()
+        recent.entries.iter().map(Recorded::to_json).collect()
     }
 
     /// Waits until all entries so far are written.
@@ -172,48 +186,54 @@ impl Ledger {
     }
 }
 
-fn as_json(entry: &Entry) -> Value {
-    let time = |time: DateTime<Utc>| time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
-    let mut value = json!({ "time": time(Utc::now()) });
-    let scopes = |scopes: &Scopes| scopes.iter().map(str::to_owned).collect::<Vec<_>>();
-    match &entry.event {
-        Event::Token {
-            requested,
-            granted,
-            expires_at,
-        } => {
-            value["event"] = json!("token");
-            if let Some(requested) = requested {
-                value["scopes_requested"] = json!(scopes(requested));
+impl Recorded {
+    fn to_json(&self) -> Value {
+        let entry = &self.entry;
+        let time = |time: DateTime<Utc>| time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+        let mut value = json!({ "time": time(self.time) });
+        let scopes = |scopes: &Scopes| scopes.iter().map(str::to_owned).collect::<Vec<_>>();
+        match &entry.event {
+            Event::Token {
+                requested,
+                granted,
+                expires_at,
+            } => {
+                value["event"] = json!("token");
+                if let Some(requested) = requested {
+                    value["scopes_requested"] = json!(scopes(requested));
+                }
+                if let Some(granted) = granted {
+                    value["scopes_granted"] = json!(scopes(granted));
+                }
+                value["expires_at"] = json!(time(*expires_at));
             }
-            if let Some(granted) = granted {
-                value["scopes_granted"] = json!(scopes(granted));
+            Event::IdToken { audience } => {
+                value["event"] = json!("id_token");
+                value["audience"] = json!(audience);
             }
-            value["expires_at"] = json!(time(*expires_at));
+            Event::Failed(reason) => {
+                value["event"] = json!("failed");
+                value["reason"] = json!(reason);
+            }
+            Event::Denied(denial) => {
+                value["event"] = json!("denied");
+                value["reason"] = json!(denial.as_str());
+            }
         }
-        Event::IdToken { audience } => {
-            value["event"] = json!("id_token");
-            value["audience"] = json!(audience);
+        if let Some(uid) = entry.uid {
+            value["uid"] = json!(uid);
         }
-        Event::Failed(reason) => {
-            value["event"] = json!("failed");
-            value["reason"] = json!(reason);
+        if let Some(process) = &entry.process {
+            value["pid"] = json!(process.pid);
+            if let Some(command) = &process.command {
+                value["command"] = json!(command);
+            }
         }
-        Event::Denied(denial) => {
-            value["event"] = json!("denied");
-            value["reason"] = json!(denial.as_str());
+        if self.suppressed > 0 {
+            value["more_denials_before"] = json!(self.suppressed);
         }
+        value
     }
-    if let Some(uid) = entry.uid {
-        value["uid"] = json!(uid);
-    }
-    if let Some(process) = &entry.process {
-        value["pid"] = json!(process.pid);
-        if let Some(command) = &process.command {
-            value["command"] = json!(command);
-        }
-    }
-    value
 }
 
 /// Writes lines until the ledger is dropped. Each is written at once, so that readers see whole
