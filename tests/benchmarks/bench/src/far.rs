@@ -175,10 +175,14 @@ impl Far {
                 }
             }
             Self::Bare(client) => {
-                let request = client.get(format!("{EARTH_ENGINE}/{path}"));
-                let mut response = request.send().await.expect("a response");
-                while let Some(chunk) = response.chunk().await.expect("a chunk") {
-                    read += chunk.len();
+                // h2 gives up a connection with many small frames, which small windows cause.
+                while read < bytes {
+                    read = 0;
+                    let request = client.get(format!("{EARTH_ENGINE}/{path}"));
+                    let mut response = request.send().await.expect("a response");
+                    while let Ok(Some(chunk)) = response.chunk().await {
+                        read += chunk.len();
+                    }
                 }
             }
         }
