@@ -13,7 +13,7 @@ use ee_credentials::Credentials;
 use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::contenders::{key_json, options};
@@ -57,7 +57,9 @@ fn broker(max_connections: usize) -> Served {
     }
 }
 
-/// Starts a bare hyper server that returns a constant of the same size as a token.
+/// Starts a bare hyper server that returns a constant of the same size as a token. Like every server
+/// that silent clients must not exhaust, it has hyper's timeout for them: a runtime with a timer
+/// sleeps and wakes more slowly than one without.
 fn bare() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("a socket");
@@ -76,16 +78,16 @@ fn bare() -> SocketAddr {
                 };
                 let _ = stream.set_nodelay(true);
                 let body = body.clone();
-                tokio::spawn(http1::Builder::new().serve_connection(
-                    TokioIo::new(stream),
-                    service_fn(move |_| {
-                        let response = http::Response::builder()
-                            .header("metadata-flavor", "Google")
-                            .header("content-type", "application/json")
-                            .body(Full::new(body.clone()));
-                        std::future::ready(response)
-                    }),
-                ));
+                let service = service_fn(move |_| {
+                    let response = http::Response::builder()
+                        .header("metadata-flavor", "Google")
+                        .header("content-type", "application/json")
+                        .body(Full::new(body.clone()));
+                    std::future::ready(response)
+                });
+                let mut server = http1::Builder::new();
+                server.timer(TokioTimer::new());
+                tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
             }
         });
     });

@@ -179,7 +179,9 @@ impl Far {
                 while read < bytes {
                     read = 0;
                     let request = client.get(format!("{EARTH_ENGINE}/{path}"));
-                    let mut response = request.send().await.expect("a response");
+                    let Ok(mut response) = request.send().await else {
+                        continue;
+                    };
                     while let Ok(Some(chunk)) = response.chunk().await {
                         read += chunk.len();
                     }
