@@ -10,8 +10,9 @@ impl Credentials {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] for a credential that is not a service account: a key, an
-    /// impersonated account or the metadata server. [`ErrorKind::InvalidOptions`] for an empty
-    /// audience, and [`ErrorKind::Token`] if there is no token.
+    /// impersonated account, a federated identity that impersonates one, or the metadata server.
+    /// [`ErrorKind::InvalidOptions`] for an empty audience, and [`ErrorKind::Token`] if there is no
+    /// token.
     pub async fn fetch_id_token(&self, audience: &str) -> Result<SecretString, Error> {
         if audience.trim().is_empty() {
             return Err(Error::new(

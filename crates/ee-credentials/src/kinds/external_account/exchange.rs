@@ -1,6 +1,7 @@
 //! The exchange of a subject token, and the optional impersonation of a service account.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ee_token::internal::{RefusalCause, UrlField, open_ahead, refusal_cause};
@@ -28,8 +29,8 @@ const MEMBERS_PAGE: &str = "https://cloud.google.com/iam/docs/workload-identity-
 pub(crate) struct Impersonation {
     pub(crate) url: Url,
     pub(crate) email: String,
+    pub(super) quota_project: Option<String>,
     lifetime: Duration,
-    quota_project: Option<String>,
 }
 
 impl Impersonation {
@@ -62,8 +63,8 @@ impl Impersonation {
         Ok(Some(Self {
             url,
             email,
-            lifetime: account.lifetime,
             quota_project,
+            lifetime: account.lifetime,
         }))
     }
 }
@@ -90,7 +91,7 @@ pub(crate) struct TokenExchange {
     source: Source,
     token_url: Url,
     account: ExternalAccountConfig,
-    impersonation: Option<Impersonation>,
+    pub(super) impersonation: Option<Arc<Impersonation>>,
     scopes: Scopes,
 }
 
@@ -108,18 +109,16 @@ impl TokenExchange {
             source,
             token_url,
             account,
-            impersonation,
+            impersonation: impersonation.map(Arc::new),
             scopes,
         }
     }
 
     async fn token(&self) -> Result<AccessToken, ee_token::Error> {
-        self.open_ahead();
-        let (http, subject) = self.subject_token().await?;
         let Some(impersonation) = &self.impersonation else {
-            return self.exchange(&http, &subject, &self.scopes).await;
+            return Ok(self.federated_token(&self.scopes).await?.1);
         };
-        let federated = self.exchange(&http, &subject, &iam_scopes()).await?;
+        let (http, federated) = self.federated_token(&iam_scopes()).await?;
         generate_access_token(
             &http,
             &impersonation.url,
@@ -131,6 +130,17 @@ impl TokenExchange {
         )
         .await
         .map_err(|error| self.explain_impersonation(error))
+    }
+
+    /// Returns a token of the federated identity, and the HTTP client that obtained it.
+    pub(super) async fn federated_token(
+        &self,
+        scopes: &Scopes,
+    ) -> Result<(HttpClient, AccessToken), ee_token::Error> {
+        self.open_ahead();
+        let (http, subject) = self.subject_token().await?;
+        let token = self.exchange(&http, &subject, scopes).await?;
+        Ok((http, token))
     }
 
     /// Opens the connections that follow the subject token, except those with a client certificate.
@@ -233,7 +243,7 @@ impl TokenExchange {
 
     /// Adds the principal and a remedy to a rejected impersonation. Federated identities need another
     /// role than service accounts.
-    fn explain_impersonation(&self, error: ee_token::Error) -> ee_token::Error {
+    pub(super) fn explain_impersonation(&self, error: ee_token::Error) -> ee_token::Error {
         let Some(email) = &self.context.email else {
             return error;
         };

@@ -10,6 +10,7 @@ pub(crate) mod subject_token;
 mod exchange;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod id_token;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -87,22 +88,22 @@ fn assemble(
         subject_token_type: account.subject_token_type.clone(),
         email: email.clone(),
     };
-    let exchange = TokenExchange::new(
+    let exchange = Arc::new(TokenExchange::new(
         context,
         source,
         token_url,
         account,
         impersonation,
         scopes.clone(),
-    );
-    Ok(
-        Credential::new(CredentialKind::ExternalAccount, Arc::new(exchange))
-            .identity(identity)
-            .principal(email)
-            .quota_project(quota_project)
-            .project(project)
-            .scopes(Some(scopes)),
-    )
+    ));
+    let mut credential = Credential::new(CredentialKind::ExternalAccount, exchange.clone())
+        .identity(identity)
+        .principal(email)
+        .quota_project(quota_project)
+        .project(project)
+        .scopes(Some(scopes));
+    credential.id_tokens = exchange.id_tokens();
+    Ok(credential)
 }
 
 fn default_token_url(http: &HttpClient, location: &Location) -> Result<Url, Error> {
