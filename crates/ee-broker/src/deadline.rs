@@ -1,4 +1,4 @@
-//! The end of a broker's life.
+//! The end of a broker's life, and of an ID token's use.
 
 use std::time::{Duration, Instant};
 

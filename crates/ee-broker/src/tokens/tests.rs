@@ -79,6 +79,23 @@ async fn a_token_that_cannot_be_replaced_is_served_until_it_expires() {
 }
 
 #[tokio::test]
+async fn sleep_costs_one_token_and_a_clock_set_back_none() {
+    let (credentials, calls) = credentials(&[3600, 3600]);
+    let clock = ee_token::ManualClock::new();
+    let mut tokens = Tokens::new(&credentials, None).unwrap();
+    tokens.cache = TokenCache::with_clock(EarlySource(tokens.issued.clone()), &clock);
+    let first = tokens.serve().await.unwrap();
+    clock.set_back(Duration::from_secs(24 * 3600));
+    let same = tokens.serve().await.unwrap();
+    assert!(same.token.secret_eq(&first.token));
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+    clock.sleep(Duration::from_secs(26 * 3600));
+    let second = tokens.serve().await.unwrap();
+    assert_eq!(second.token.secret(), "token-1");
+    assert!(expires_in(&second) > 3590);
+}
+
+#[tokio::test]
 async fn deadline_shortens_tokens() {
     let (credentials, _) = credentials(&[3600]);
     let deadline = Deadline::after(Duration::from_secs(90));

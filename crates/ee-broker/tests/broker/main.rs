@@ -8,6 +8,7 @@
 )]
 
 mod flood;
+mod id_tokens;
 mod ledger;
 mod protocol;
 mod refusals;

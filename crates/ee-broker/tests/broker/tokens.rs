@@ -84,7 +84,7 @@ async fn a_new_login_file_ends_the_rejection() {
     assert_eq!(form["scope"], "https://www.googleapis.com/auth/earthengine");
 }
 
-fn options(emulator: &ee_emulator::Emulator) -> ee_credentials::CredentialOptions {
+pub(crate) fn options(emulator: &ee_emulator::Emulator) -> ee_credentials::CredentialOptions {
     use ee_token::{Endpoints, HttpClient};
     let endpoints = Endpoints::emulator(emulator.address()).unwrap();
     let options = ee_credentials::CredentialOptions::new(HttpClient::new(endpoints));
@@ -92,11 +92,11 @@ fn options(emulator: &ee_emulator::Emulator) -> ee_credentials::CredentialOption
 }
 
 /// Credentials of the emulator, from the text of a file.
-fn emulated(emulator: &ee_emulator::Emulator, json: &str) -> Credentials {
+pub(crate) fn emulated(emulator: &ee_emulator::Emulator, json: &str) -> Credentials {
     Credentials::from_json(json, &options(emulator)).unwrap()
 }
 
-const IDENTITY: &str = "/computeMetadata/v1/instance/service-accounts/default/identity";
+pub(crate) const IDENTITY: &str = "/computeMetadata/v1/instance/service-accounts/default/identity";
 
 #[tokio::test]
 async fn logins_have_no_id_tokens_and_say_so() {
@@ -172,70 +172,4 @@ async fn responses_repeat_no_secret_that_a_server_echoes() {
         }
         emulator.clear_faults();
     }
-}
-
-#[tokio::test]
-async fn service_accounts_have_id_tokens_for_an_audience() {
-    use base64::Engine as _;
-    let emulator = ee_emulator::Emulator::start().await.unwrap();
-    let key = emulator
-        .create_service_account(ROBOT, "ee-demo-project")
-        .json_key();
-    let robot = emulated(&emulator, &key);
-    let target = "target@my-project.iam.gserviceaccount.com";
-    let impersonated = robot
-        .impersonate(target)
-        .build(&options(&emulator))
-        .unwrap();
-    let audience = "https://service.example/path?a=b";
-    let path =
-        format!("{IDENTITY}?audience=https%3A%2F%2Fservice.example%2Fpath%3Fa%3Db&format=full");
-
-    let broker = Broker::builder(robot).listen("127.0.0.1:0".parse().unwrap());
-    let broker = broker.start().await.unwrap();
-    let response = ee_emulator::Fault::respond(200, "application/json", r#"{"id_token": "a.b.c"}"#);
-    emulator.fault("oauth2.googleapis.com", response.times(1));
-    for _ in 0..3 {
-        let response = get(broker.addresses()[0], &path).await;
-        assert_eq!((response.status, &*response.body), (200, "a.b.c"));
-    }
-    let sent = emulator.take_requests();
-    assert_eq!(sent.len(), 1, "the token is remembered");
-    let form = sent[0].form();
-    let claims = form["assertion"].split('.').nth(1).unwrap();
-    let claims = base64::prelude::BASE64_URL_SAFE_NO_PAD
-        .decode(claims)
-        .unwrap();
-    let claims: Value = serde_json::from_slice(&claims).unwrap();
-    assert_eq!(claims["target_audience"], audience);
-    assert_eq!(
-        (&claims["iss"], &claims["scope"]),
-        (&ROBOT.into(), &Value::Null)
-    );
-
-    let broker = Broker::builder(impersonated).listen("127.0.0.1:0".parse().unwrap());
-    let broker = broker.start().await.unwrap();
-    let response = ee_emulator::Fault::respond(200, "application/json", r#"{"token": "x.y.z"}"#);
-    emulator.fault("iamcredentials.googleapis.com", response.times(1));
-    let response = get(broker.addresses()[0], &path).await;
-    assert_eq!(
-        (response.status, &*response.body),
-        (200, "x.y.z"),
-        "{response:?}"
-    );
-    let sent = emulator
-        .requests_to("iamcredentials.googleapis.com")
-        .pop()
-        .unwrap();
-    assert!(
-        sent.path.ends_with(&format!("/{target}:generateIdToken")),
-        "{}",
-        sent.path
-    );
-    assert_eq!(sent.json()["audience"], audience);
-    let status = get(broker.addresses()[0], "/broker/v1/status").await.json();
-    assert_eq!(
-        (&status["id_tokens"], &status["recent"][0]["audience"]),
-        (&1.into(), &audience.into())
-    );
 }
