@@ -24,7 +24,7 @@ use crate::{Error, ErrorKind};
 
 /// The number of connections if nothing else is set and the system allows it.
 const MAX_CONNECTIONS: usize = 1024;
-/// File descriptors that are left for the rest of the program.
+/// File descriptors that are left for the rest of the program, unless the system allows few.
 const RESERVED_FILES: usize = 128;
 
 /// A running metadata server for the tokens of one credential.
@@ -354,8 +354,8 @@ fn default_connections() -> usize {
     use rustix::process::{Resource, getrlimit};
     let files = getrlimit(Resource::Nofile).current;
     let files = files.and_then(|files| usize::try_from(files).ok());
-    let available = files.unwrap_or(usize::MAX).saturating_sub(RESERVED_FILES);
-    available.clamp(RESERVED_FILES / 4, MAX_CONNECTIONS)
+    let files = files.unwrap_or(usize::MAX);
+    (files - RESERVED_FILES.min(files / 2)).min(MAX_CONNECTIONS)
 }
 
 #[cfg(not(unix))]

@@ -97,6 +97,9 @@ pub(crate) async fn serve(
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::debug!(%error, "cannot accept a connection");
+                if is_out_of_files(&error) {
+                    connections.shrink();
+                }
                 connections.evict();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
@@ -122,6 +125,18 @@ pub(crate) async fn serve(
     let finished = async { while tasks.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(STOP_TIMEOUT, finished).await;
     tasks.shutdown().await;
+}
+
+#[cfg(unix)]
+fn is_out_of_files(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let number = Errno::from_io_error(error);
+    matches!(number, Some(Errno::MFILE | Errno::NFILE))
+}
+
+#[cfg(not(unix))]
+fn is_out_of_files(_: &io::Error) -> bool {
+    false
 }
 
 async fn connected(

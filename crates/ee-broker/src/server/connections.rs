@@ -2,7 +2,7 @@
 //! closed for a new one.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -16,10 +16,13 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// not be written yet.
 const MIN_IDLE: Duration = Duration::from_millis(100);
 const EVICTION_INTERVAL: Duration = Duration::from_millis(50);
+const MIN_CONNECTIONS: usize = 2;
+/// File descriptors to leave for the work on requests: the check of the peer, a token request.
+const SPARE_FILES: usize = 8;
 
 #[derive(Debug)]
 pub(crate) struct Connections {
-    max: usize,
+    max: AtomicUsize,
     slots: Mutex<HashMap<u64, Weak<Slot>>>,
     freed: Notify,
     next: AtomicU64,
@@ -42,7 +45,7 @@ pub(crate) struct Slot {
 impl Connections {
     pub(crate) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
-            max: max.max(2),
+            max: max.max(MIN_CONNECTIONS).into(),
             slots: Mutex::default(),
             freed: Notify::new(),
             next: AtomicU64::new(0),
@@ -72,7 +75,7 @@ impl Connections {
 
     fn try_admit(self: &Arc<Self>) -> Option<Arc<Slot>> {
         let mut slots = self.slots();
-        if slots.len() >= self.max {
+        if slots.len() >= self.max.load(Ordering::Relaxed) {
             return None;
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -87,6 +90,13 @@ impl Connections {
         });
         slots.insert(id, Arc::downgrade(&slot));
         Some(slot)
+    }
+
+    /// Allows fewer connections from now on, because the system does not allow as many open files.
+    pub(crate) fn shrink(&self) {
+        let fewer = self.count().saturating_sub(SPARE_FILES);
+        self.max
+            .fetch_min(fewer.max(MIN_CONNECTIONS), Ordering::Relaxed);
     }
 
     /// Closes the connection that has been idle for longest.
@@ -186,6 +196,25 @@ mod tests {
         assert_eq!(connections.count(), 3);
         drop((first, busy, second, fourth));
         assert_eq!(connections.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn fewer_files_allow_fewer_connections() {
+        let connections = Connections::new(100);
+        let mut slots = Vec::new();
+        for _ in 0..20 {
+            slots.push(connections.admit().await);
+        }
+        connections.shrink();
+        slots.truncate(12);
+        assert!(connections.try_admit().is_none());
+        slots.truncate(11);
+        assert!(connections.try_admit().is_some());
+        slots.truncate(2);
+        connections.shrink();
+        assert!(connections.try_admit().is_none());
+        slots.truncate(1);
+        assert!(connections.try_admit().is_some());
     }
 
     #[tokio::test(start_paused = true)]
