@@ -16,7 +16,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Uri};
 
 pub(crate) use peer::{Connection, Peer, PeerUser, tells_owners};
-pub(crate) use process::{Process, Processes};
+pub(crate) use process::{Process, Processes, Purpose};
 
 pub(crate) const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

@@ -56,3 +56,9 @@ pub(crate) fn project_state(project: &ListedProject) -> &'static str {
         },
     }
 }
+
+/// Returns the short name of a scope of Google, and other scopes as they are.
+pub(crate) fn short_scope(scope: &str) -> &str {
+    let short = scope.strip_prefix("https://www.googleapis.com/auth/");
+    short.unwrap_or(scope)
+}

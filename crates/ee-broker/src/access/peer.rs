@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use ee_token::internal::connected_socket;
 use tokio::sync::OnceCell;
 
-use super::process::{Process, Processes};
+use super::process::{Process, Processes, Purpose};
 
 /// A connection, and what the system told about its peer when it was accepted.
 #[derive(Debug, Clone, Copy)]
@@ -79,12 +79,20 @@ impl Peer {
     }
 
     /// Returns the process at the other end, if the system tells.
-    pub(crate) async fn process(&self, processes: &Processes) -> Option<Process> {
+    pub(crate) async fn process(&self, processes: &Processes, purpose: Purpose) -> Option<Process> {
+        if let Some(known) = self.process.get() {
+            return known.clone();
+        }
+        // Over TCP, the search costs more than the rest of the request.
+        let is_optional = self.connection.is_tcp() && purpose == Purpose::Status;
+        if is_optional && !processes.may_search_for_status() {
+            return None;
+        }
         let find = || async {
             match self.connection {
                 Connection::Tcp { client, server } => {
                     let (_, inode) = self.socket(client, server)?;
-                    processes.with_socket(inode).await
+                    processes.with_socket(inode, purpose).await
                 }
                 #[cfg(unix)]
                 Connection::Unix { pid, .. } => Some(Process::new(pid?)),

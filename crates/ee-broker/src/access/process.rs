@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ee_token::internal::is_unsafe_for_display;
 use tokio::sync::oneshot;
@@ -10,6 +10,20 @@ use tokio::sync::oneshot;
 /// How long a response waits for the search, which reads the open files of all processes of the
 /// user.
 const TIMEOUT: Duration = Duration::from_millis(250);
+/// How long it waits if only the status shows the process.
+const SHORT_TIMEOUT: Duration = Duration::from_millis(25);
+/// The pause after a search for the status, in multiples of the time that it took, and at least.
+const PAUSE: u32 = 20;
+const MIN_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a process is looked up for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The ledger's file, which has every process that the system tells.
+    File,
+    /// The status, which has them as long as that costs little.
+    Status,
+}
 
 /// A process of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,12 +55,14 @@ pub(crate) struct Processes(Arc<Mutex<Waiting>>);
 struct Waiting {
     sockets: HashMap<u64, Vec<oneshot::Sender<Process>>>,
     is_running: bool,
+    /// When the next search for the status may start.
+    paused_until: Option<Instant>,
 }
 
 impl Processes {
     /// Returns the process that has the socket open. Returns `None` if it belongs to another user
     /// or the search takes too long.
-    pub(crate) async fn with_socket(&self, inode: u64) -> Option<Process> {
+    pub(crate) async fn with_socket(&self, inode: u64, purpose: Purpose) -> Option<Process> {
         let (report, found) = oneshot::channel();
         let starts = {
             let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,7 +73,18 @@ impl Processes {
             let processes = self.clone();
             tokio::task::spawn_blocking(move || while processes.search_once() {});
         }
-        tokio::time::timeout(TIMEOUT, found).await.ok()?.ok()
+        let timeout = match purpose {
+            Purpose::File => TIMEOUT,
+            Purpose::Status => SHORT_TIMEOUT,
+        };
+        tokio::time::timeout(timeout, found).await.ok()?.ok()
+    }
+
+    /// Whether a search for the status may start now.
+    pub(crate) fn may_search_for_status(&self) -> bool {
+        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_paused = waiting.paused_until.is_some_and(|end| Instant::now() < end);
+        !waiting.is_running && !is_paused
     }
 
     /// Searches for all sockets that are waited for. Returns whether there were any.
@@ -70,7 +97,11 @@ impl Processes {
             }
             std::mem::take(&mut waiting.sockets)
         };
+        let started = Instant::now();
         search(&mut sockets);
+        let pause = (started.elapsed() * PAUSE).max(MIN_PAUSE);
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.paused_until = Instant::now().checked_add(pause);
         true
     }
 }
@@ -134,7 +165,7 @@ mod tests {
         let mut tasks = tokio::task::JoinSet::new();
         for inode in inodes {
             let processes = processes.clone();
-            tasks.spawn(async move { processes.with_socket(inode).await });
+            tasks.spawn(async move { processes.with_socket(inode, Purpose::File).await });
         }
         let found = tasks.join_all().await;
         assert_eq!(found.len(), 50);
@@ -142,7 +173,16 @@ mod tests {
             assert_eq!(process.unwrap().pid, std::process::id());
         }
         assert!(!processes.0.lock().unwrap().is_running);
-        assert_eq!(processes.with_socket(u64::MAX).await, None);
+        assert!(!processes.may_search_for_status());
+        tokio::time::sleep(MIN_PAUSE).await;
+        for _ in 0..100 {
+            if processes.may_search_for_status() {
+                break;
+            }
+            tokio::time::sleep(MIN_PAUSE).await;
+        }
+        assert!(processes.may_search_for_status());
+        assert_eq!(processes.with_socket(u64::MAX, Purpose::Status).await, None);
     }
 
     #[test]

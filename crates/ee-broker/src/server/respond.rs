@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::Connections;
-use crate::access::{AllowedUsers, Denial, FLAVOR, Peer, Processes, check_headers};
+use crate::access::{AllowedUsers, Denial, FLAVOR, Peer, Processes, Purpose, check_headers};
 use crate::deadline::Deadline;
 use crate::id_tokens::IdTokens;
 use crate::ledger::{Entry, Event, Ledger};
@@ -46,6 +46,12 @@ pub(crate) struct Shared {
     pub(crate) processes: Processes,
     pub(crate) connections: Arc<Connections>,
     pub(crate) started_at: DateTime<Utc>,
+}
+
+impl Shared {
+    fn is_expired(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline.has_passed())
+    }
 }
 
 /// The parameters of a request.
@@ -83,11 +89,7 @@ pub(crate) async fn respond<B>(
     let path = request.uri().path();
     let (path, knows_prefix) = shared.prefix.strip(path);
     if let Err(denial) = check(shared, peer, request, knows_prefix) {
-        record(shared, peer, Event::Denied(denial)).await;
-        let mut response = text(StatusCode::FORBIDDEN, PLAIN, format!("{denial}\n"));
-        // Without the header, clients do not take the broker for a metadata server of theirs.
-        response.headers_mut().remove(FLAVOR);
-        return response;
+        return deny(shared, peer, denial).await;
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let message = "Only GET is supported.\n".to_owned();
@@ -115,10 +117,18 @@ fn check<B>(
 ) -> Result<(), Denial> {
     check_headers(request.uri(), request.headers(), &peer.connection)?;
     shared.users.check(peer.user(), knows_prefix)?;
-    match &shared.deadline {
-        Some(deadline) if deadline.has_passed() => Err(Denial::Expired),
-        _ => Ok(()),
+    match shared.is_expired() {
+        true => Err(Denial::Expired),
+        false => Ok(()),
     }
+}
+
+async fn deny(shared: &Shared, peer: &Peer, denial: Denial) -> Response<Full<Bytes>> {
+    record(shared, peer, Event::Denied(denial)).await;
+    let mut response = text(StatusCode::FORBIDDEN, PLAIN, format!("{denial}\n"));
+    // Without the header, clients do not take the broker for a metadata server of theirs.
+    response.headers_mut().remove(FLAVOR);
+    response
 }
 
 async fn value(shared: &Shared, peer: &Peer, path: &str, query: Query) -> Response<Full<Bytes>> {
@@ -138,20 +148,13 @@ async fn value(shared: &Shared, peer: &Peer, path: &str, query: Query) -> Respon
 }
 
 async fn token(shared: &Shared, peer: &Peer, requested: Option<Scopes>) -> Response<Full<Bytes>> {
-    match shared.tokens.serve().await {
+    let fetched = shared.tokens.serve().await;
+    // The token may have been fetched for longer than the broker lives.
+    if shared.is_expired() {
+        return deny(shared, peer, Denial::Expired).await;
+    }
+    match fetched {
         Ok(served) => {
-            // The token may have been fetched for longer than the broker lives.
-            if shared
-                .deadline
-                .is_some_and(|deadline| deadline.has_passed())
-            {
-                record(shared, peer, Event::Denied(Denial::Expired)).await;
-                return text(
-                    StatusCode::FORBIDDEN,
-                    PLAIN,
-                    format!("{}\n", Denial::Expired),
-                );
-            }
             let granted = served.token.scopes().or(shared.scopes.as_ref()).cloned();
             let event = Event::Token {
                 requested,
@@ -170,7 +173,11 @@ async fn identity(shared: &Shared, peer: &Peer, audience: Option<String>) -> Res
         let message = "non-empty audience parameter required\n".to_owned();
         return text(StatusCode::BAD_REQUEST, PLAIN, message);
     };
-    match shared.id_tokens.get(&shared.credentials, &audience).await {
+    let fetched = shared.id_tokens.get(&shared.credentials, &audience).await;
+    if shared.is_expired() {
+        return deny(shared, peer, Denial::Expired).await;
+    }
+    match fetched {
         Ok(token) => {
             record(shared, peer, Event::IdToken { audience }).await;
             body(StatusCode::OK, TEXT, token)
@@ -205,11 +212,13 @@ async fn record(shared: &Shared, peer: &Peer, event: Event) {
         event,
         Event::Denied(Denial::OtherUser(_) | Denial::UnknownUser)
     );
-    // Over TCP, the search costs more than the rest of the request.
-    let is_wanted = shared.ledger.has_file() || !peer.connection.is_tcp();
-    let process = match is_wanted && !is_foreign {
-        true => peer.process(&shared.processes).await,
-        false => None,
+    let purpose = match shared.ledger.has_file() {
+        true => Purpose::File,
+        false => Purpose::Status,
+    };
+    let process = match is_foreign {
+        true => None,
+        false => peer.process(&shared.processes, purpose).await,
     };
     let uid = peer.user().uid();
     let entry = Entry {

@@ -24,8 +24,6 @@ use crate::output::{
 };
 use console::{Console, read_line};
 
-const SCOPE_PREFIX: &str = "https://www.googleapis.com/auth/";
-
 #[derive(Debug, Args)]
 pub(crate) struct Login {
     /// Log in this way: localhost, localhost:PORT, notebook, gcloud, gcloud-legacy, colab or
@@ -335,9 +333,7 @@ fn render_existing(credentials: &Credentials) -> String {
 }
 
 fn short_names(scopes: &Scopes) -> String {
-    let names = scopes
-        .iter()
-        .map(|s| s.strip_prefix(SCOPE_PREFIX).unwrap_or(s));
+    let names = scopes.iter().map(crate::words::short_scope);
     names.collect::<Vec<_>>().join(" ")
 }
 
