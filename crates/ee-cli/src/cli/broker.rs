@@ -48,8 +48,12 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE")]
     pub(crate) ledger: Option<PathBuf>,
 
+    /// Stop when the process that started eectl ends
+    #[arg(long)]
+    pub(crate) exit_with_parent: bool,
+
     /// Print the status of the broker at --unix, --listen or GCE_METADATA_HOST
-    #[arg(long, conflicts_with_all = ["user", "expires", "ledger", "connect"])]
+    #[arg(long, conflicts_with_all = ["user", "expires", "ledger", "exit_with_parent", "connect"])]
     pub(crate) status: bool,
 
     /// Forward the port of --listen to the broker at this Unix socket, for example in a container

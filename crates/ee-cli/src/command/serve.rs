@@ -1,5 +1,6 @@
 //! `eectl serve`: runs a broker until it is stopped.
 
+mod stop;
 #[cfg(unix)]
 mod systemd;
 
@@ -11,45 +12,34 @@ use serde_json::{Value, json};
 use crate::cli::{Global, Serve};
 use crate::error::CliError;
 use crate::output::{path_json, print, print_json, print_status, strip_unsafe_chars};
-use crate::signals::Signals;
+use crate::words::short_scope;
 use earthengine::Remedy;
 use earthengine::token::internal::display_path;
+use stop::StopEvents;
 
 /// Where the broker listens if nothing else is set.
 const DEFAULT_PORT: u16 = 8181;
 
 pub(crate) async fn run(global: &Global, serve: &Serve) -> Result<(), CliError> {
-    let mut signals = Signals::new().map_err(|e| CliError::io("cannot listen for signals", &e))?;
-    let served = async {
-        if serve.status {
-            status(global, serve).await
-        } else if let Some(path) = &serve.connect {
-            let _forwarder = forward(global, serve, path)?;
-            std::future::pending().await
-        } else {
-            Ok(())
-        }
-    };
-    tokio::select! {
-        signal = signals.next() => {
-            // A forwarder is stopped by a signal.
-            return match serve.status {
-                true => Err(CliError::stopped(signal)),
-                false => Ok(()),
-            };
-        }
-        served = served => match (served, serve.status) {
-            (Ok(()), false) => {}
-            (done, _) => return done,
-        }
+    let mut stop = StopEvents::new(serve.exit_with_parent)?;
+    if serve.status {
+        return tokio::select! {
+            status = status(global, serve) => status,
+            signal = stop.signal() => Err(CliError::stopped(signal)),
+        };
+    }
+    if let Some(path) = &serve.connect {
+        let _forwarder = forward(global, serve, path)?;
+        stop.next().await;
+        return Ok(());
     }
     let broker = tokio::select! {
         broker = start(serve, global) => broker?,
-        signal = signals.next() => return Err(CliError::stopped(signal)),
+        signal = stop.signal() => return Err(CliError::stopped(signal)),
     };
     announce(global, serve, &broker)?;
     notify("READY=1");
-    signals.next().await;
+    stop.next().await;
     notify("STOPPING=1");
     broker.shutdown().await;
     Ok(())
@@ -95,17 +85,20 @@ fn listeners(mut builder: BrokerBuilder, serve: &Serve) -> Result<BrokerBuilder,
 #[cfg(not(unix))]
 fn listeners(builder: BrokerBuilder, serve: &Serve) -> Result<BrokerBuilder, CliError> {
     match &serve.unix {
-        Some(_) => Err(unsupported("--unix")),
+        Some(_) => Err(no_sockets("--unix")),
         None => Ok(builder.listen(serve.listen.unwrap_or_else(default_address))),
     }
 }
 
 #[cfg(not(unix))]
-fn unsupported(option: &str) -> CliError {
-    CliError::usage_with_remedy(
-        &format!("{option} is not available on this system"),
-        Remedy::new("Use --listen with a loopback address."),
-    )
+fn no_sockets(option: &str) -> CliError {
+    unsupported(option, "Use --listen with a loopback address.")
+}
+
+#[cfg(not(unix))]
+fn unsupported(option: &str, remedy: &'static str) -> CliError {
+    let message = format!("{option} is not available on this system");
+    CliError::usage_with_remedy(&message, Remedy::new(remedy))
 }
 
 fn default_address() -> SocketAddr {
@@ -202,7 +195,7 @@ fn forward(
 
 #[cfg(not(unix))]
 fn forward(_: &Global, _: &Serve, _: &std::path::Path) -> Result<(), CliError> {
-    Err(unsupported("--connect"))
+    Err(no_sockets("--connect"))
 }
 
 async fn status(global: &Global, serve: &Serve) -> Result<(), CliError> {
@@ -250,10 +243,25 @@ fn render_status(status: &Value) -> String {
     }
     for entry in status["recent"].as_array().into_iter().flatten() {
         let mut words = vec![text(&entry["time"]), text(&entry["event"])];
-        for name in ["command", "pid", "uid", "reason", "expires_at"] {
+        for name in ["command", "pid", "uid", "reason", "audience"] {
             if !entry[name].is_null() {
                 words.push(format!("{name} {}", text(&entry[name])));
             }
+        }
+        for (name, field) in [
+            ("requested", "scopes_requested"),
+            ("granted", "scopes_granted"),
+        ] {
+            let scopes = entry[field].as_array().into_iter().flatten();
+            let scopes: Vec<_> = scopes
+                .map(|scope| short_scope(&text(scope)).to_owned())
+                .collect();
+            if !scopes.is_empty() {
+                words.push(format!("{name} {}", scopes.join(" ")));
+            }
+        }
+        if !entry["expires_at"].is_null() {
+            words.push(format!("expires_at {}", text(&entry["expires_at"])));
         }
         line("recent", words.join(", "));
     }

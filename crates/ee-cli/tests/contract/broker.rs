@@ -1,24 +1,20 @@
-//! `eectl exec` and `eectl serve`: the environment and exit status of the command, and the life of
-//! the broker.
+//! `eectl exec`: the environment and exit status of the command, and the life of the broker.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Child;
-use std::time::Duration;
 
 use super::*;
 
-const EECTL: &str = env!("CARGO_BIN_EXE_eectl");
+pub(crate) const EECTL: &str = env!("CARGO_BIN_EXE_eectl");
 
-fn token_requests(machine: &Machine) -> usize {
+pub(crate) fn token_requests(machine: &Machine) -> usize {
     machine.emulator.requests_to("oauth2.googleapis.com").len()
 }
 
 /// Returns `eectl` with these arguments on the machine, without a shell.
-fn eectl(machine: &Machine, arguments: &[&str]) -> Command {
+pub(crate) fn eectl(machine: &Machine, arguments: &[&str]) -> Command {
     let mut command = Command::new(EECTL);
     command
         .args(arguments)
@@ -32,14 +28,14 @@ fn eectl(machine: &Machine, arguments: &[&str]) -> Command {
     command
 }
 
-fn first_line(child: &mut Child) -> String {
+pub(crate) fn first_line(child: &mut Child) -> String {
     let mut line = String::new();
     let mut stdout = BufReader::new(child.stdout.as_mut().unwrap());
     stdout.read_line(&mut line).unwrap();
     line.trim_end().to_owned()
 }
 
-fn send_signal(child: &Child, signal: &str) {
+pub(crate) fn send_signal(child: &Child, signal: &str) {
     let pid = child.id().to_string();
     let sent = Command::new("kill").args(["-s", signal, &pid]).status();
     assert!(sent.unwrap().success());
@@ -312,136 +308,4 @@ async fn no_token_is_served_after_the_lifetime() {
         .failure(&["exec", "--expires", "soon", "--json", "--", "true"])
         .await;
     assert_eq!((status, code(&error)), (2, "usage"));
-}
-
-/// Starts `eectl serve` and waits until it listens.
-fn serve(machine: &Machine, arguments: &[&str]) -> (Child, String) {
-    let mut child = eectl(machine, &[&["serve", "-q"], arguments].concat())
-        .spawn()
-        .unwrap();
-    let line = first_line(&mut child);
-    (child, line)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn serve_runs_until_it_is_stopped() {
-    let mut machine = Machine::with_key(|b| b).await;
-    let ledger = machine
-        .home
-        .path()
-        .join("ledger.jsonl")
-        .display()
-        .to_string();
-    let (child, address) = serve(&machine, &["--listen", "127.0.0.1:0", "--ledger", &ledger]);
-    machine.set("GCE_METADATA_HOST", &address);
-    machine.set("EARTHENGINE_CREDENTIALS_SOURCE", "metadata_server");
-    machine.variables.remove("NO_GCE_CHECK");
-    let token = machine.run(&["auth", "token"]).await.stdout;
-    assert!(token.starts_with("ya29."), "{token}");
-    let status = machine.run(&["serve", "--status", "--json"]).await.json();
-    assert_eq!(status["tokens"], 1);
-    assert_eq!(status["credential"]["principal"], ROBOT);
-    let text = machine.run(&["serve", "--status"]).await.stdout;
-    assert!(
-        text.contains(ROBOT) && text.contains("tokens        1"),
-        "{text}"
-    );
-    let (status, error) = machine.failure(&["serve", "--listen", &address]).await;
-    machine.variables.remove("EARTHENGINE_CREDENTIALS_SOURCE");
-    assert_eq!((status, code(&error)), (1, "io"), "{error}");
-    send_signal(&child, "TERM");
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let (status, error) = machine
-        .failure(&["serve", "--status", "--listen", &address])
-        .await;
-    assert_eq!((status, code(&error)), (1, "io"), "{error}");
-    let ledger = fs::read_to_string(&ledger).unwrap();
-    assert!(
-        ledger.contains("\"event\":\"token\"") && !ledger.contains("ya29."),
-        "{ledger}"
-    );
-    assert!(ledger.contains("\"command\":\"eectl\""), "{ledger}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn serve_listens_at_a_socket_and_forwards_to_it() {
-    let mut machine = Machine::with_key(|b| b).await;
-    let socket = machine.home.path().join("ee.sock").display().to_string();
-    let (broker, shown) = serve(&machine, &["--unix", &socket]);
-    assert_eq!(shown, socket);
-    let connect = ["--connect", &socket, "--listen", "127.0.0.1:0"];
-    let (forwarder, address) = serve(&machine, &connect);
-    machine.set("GCE_METADATA_HOST", &address);
-    machine.set("EARTHENGINE_CREDENTIALS_SOURCE", "metadata_server");
-    machine.variables.remove("NO_GCE_CHECK");
-    let token = machine.run(&["auth", "token"]).await;
-    assert!(token.stdout.starts_with("ya29."), "{}", token.stderr);
-    let status = machine
-        .run(&["serve", "--status", "--unix", &socket, "--json"])
-        .await
-        .json();
-    assert_eq!(status["tokens"], 1);
-    for child in [broker, forwarder] {
-        send_signal(&child, "INT");
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-    }
-    assert!(!PathBuf::from(&socket).exists());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn systemd_passes_a_socket_and_is_notified() {
-    let machine = Machine::with_key(|b| b).await;
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let notify = machine.home.path().join("notify");
-    let notified = UnixDatagram::bind(&notify).unwrap();
-    notified
-        .set_read_timeout(Some(Duration::from_secs(60)))
-        .unwrap();
-    let script =
-        format!("exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec '{EECTL}' serve -q");
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", &script])
-        .env_clear()
-        .envs(&machine.variables)
-        .env("NOTIFY_SOCKET", &notify)
-        .stdin(Stdio::from(OwnedFd::from(listener)))
-        .stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // The command holds the socket as its standard input.
-    drop(command);
-    let mut state = [0; 64];
-    let n = notified.recv(&mut state).unwrap();
-    assert_eq!(&state[..n], b"READY=1");
-    assert_eq!(first_line(&mut child), address);
-    let status = machine
-        .run(&["serve", "--status", "--listen", &address, "--json"])
-        .await;
-    assert_eq!(status.json()["project"], PROJECT);
-    send_signal(&child, "TERM");
-    let n = notified.recv(&mut state).unwrap();
-    assert_eq!(&state[..n], b"STOPPING=1");
-    assert!(child.wait().unwrap().success());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn invalid_options_of_serve_are_errors() {
-    let machine = Machine::with_key(|b| b).await;
-    for (options, status, word) in [
-        (&["--listen", "0.0.0.0:0"][..], 2, "loopback"),
-        (&["--listen", "localhost"], 2, "localhost"),
-        (&["--user", "no-such-user"], 2, "no-such-user"),
-        (&["--unix", "/no/such/dir/ee.sock"], 1, "ee.sock"),
-        (&["--ledger", "/no/such/dir/ledger"], 1, "ledger"),
-        (&["--status", "--listen", "127.0.0.1:1"], 1, "no broker"),
-        (&["--status", "--user", "root"], 2, "--user"),
-    ] {
-        let (found, error) = machine.failure(&[&["serve"], options].concat()).await;
-        assert_eq!(found, status, "{options:?}: {error}");
-        assert!(message(&error).contains(word), "{options:?}: {error}");
-    }
-    assert_eq!(token_requests(&machine), 0);
 }

@@ -15,6 +15,10 @@ mod assets;
 mod bad_input;
 #[cfg(target_os = "linux")]
 mod broker;
+#[cfg(target_os = "linux")]
+mod broker_load;
+#[cfg(target_os = "linux")]
+mod broker_serve;
 mod command_line;
 mod commands;
 mod doctor;

@@ -67,6 +67,8 @@ fn meaning(status: u8) -> &'static str {
         6 => "The API responded with an error",
         7 => "The network failed, or the time to wait for a task ended",
         8 => "A task that was waited for failed or was cancelled",
+        126 => "The command cannot be executed",
+        127 => "The command was not found",
         130 => "Interrupted with Ctrl-C",
         141 => "The reader of the output closed the pipe",
         _ => "Another error, such as a file that cannot be read",

@@ -5,6 +5,9 @@ use super::{
     OF_PROJECT, OUTPUT, PROJECT, PROJECTS, Page, SHARED_FILE, STATUSES, TOKENS,
 };
 
+/// The statuses of a command that runs another.
+const COMMAND_STATUSES: &[u8] = &[0, 1, 2, 3, 4, 5, 6, 7, 126, 127, 130, 141];
+
 pub(super) const PAGES: &[Page] = &[
     Page {
         name: "",
@@ -111,13 +114,17 @@ pub(super) const PAGES: &[Page] = &[
         ],
         environment: &[CREDENTIALS, PROJECT, NETWORK, OUTPUT],
         files: CREDENTIAL_FILES,
-        statuses: STATUSES,
+        statuses: COMMAND_STATUSES,
         ignored: &[OF_JQ],
     },
     Page {
         name: "serve",
         examples: &[
             ("Serve tokens to the programs of this user", "eectl serve"),
+            (
+                "Stop when the script that started it ends",
+                "eectl serve --exit-with-parent",
+            ),
             ("Show the status of the broker", "eectl serve --status"),
         ],
         environment: &[CREDENTIALS, PROJECT, NETWORK, OUTPUT],
