@@ -8,6 +8,7 @@
     reason = "a failed step is a failed test"
 )]
 
+mod broker;
 mod certificates;
 mod clocks;
 mod crypto_providers;

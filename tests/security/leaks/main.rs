@@ -7,6 +7,7 @@
     reason = "a failed step is a failed test"
 )]
 
+mod broker;
 mod captured_output;
 mod credential_kinds;
 mod debug;
