@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_millis(250);
 const SHORT_TIMEOUT: Duration = Duration::from_millis(25);
 /// The pause after a search for the status, in multiples of the time that it took, and at least.
 const PAUSE: u32 = 20;
-const MIN_PAUSE: Duration = Duration::from_millis(100);
+const MIN_PAUSE: Duration = Duration::from_millis(250);
 
 /// What a process is looked up for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -238,8 +238,8 @@ fn render_status(status: &Value) -> String {
     if !status["expires_at"].is_null() {
         line("serves until", text(&status["expires_at"]));
     }
-    for name in ["tokens", "failed", "denied", "connections"] {
-        line(name, text(&status[name]));
+    for name in ["tokens", "id_tokens", "failed", "denied", "connections"] {
+        line(&name.replace('_', " "), text(&status[name]));
     }
     for entry in status["recent"].as_array().into_iter().flatten() {
         let mut words = vec![text(&entry["time"]), text(&entry["event"])];
