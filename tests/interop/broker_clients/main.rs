@@ -82,6 +82,17 @@ impl Owner {
         command
     }
 
+    /// Returns a command that runs a client for Node.js, whose requests go to the emulator.
+    fn node(&self, modules: PathBuf) -> Command {
+        let mut command = self.client("node");
+        command
+            .env("NODE_PATH", modules)
+            .arg("--require")
+            .arg(interop("reference_clients/node_preload.js"))
+            .arg(interop("broker_clients/node_client.js"));
+        command
+    }
+
     /// Runs this test again with a broker.
     async fn rerun(&self, test: &str) {
         let mut command = rerun(&self.exec(), test, &self.emulator.address().to_string());
@@ -207,12 +218,8 @@ async fn google_auth_library_for_node_computes() {
         return;
     };
     let owner = Owner::new().await;
-    let mut command = owner.client("node");
-    command
-        .env("NODE_PATH", modules)
-        .arg("--require")
-        .arg(interop("reference_clients/node_preload.js"))
-        .arg(interop("broker_clients/node_client.js"));
+    let mut command = owner.node(modules);
+    command.arg("google-auth-library");
     let report = owner.report(command).await;
     assert_eq!(
         report,
@@ -224,6 +231,23 @@ async fn google_auth_library_for_node_computes() {
         })
     );
     owner.assert_one_token(1);
+}
+
+#[tokio::test]
+async fn earthengine_api_for_node_computes() {
+    let Some(modules) = reference_client("EE_TESTS_NODE_MODULES") else {
+        return;
+    };
+    let owner = Owner::new().await;
+    let mut command = owner.node(modules);
+    command.arg("earthengine");
+    let report = owner.report(command).await;
+    assert_eq!(
+        report,
+        json!({"client": "@google/earthengine", "project": PROJECT, "result": 3})
+    );
+    // The list of algorithms and the computation.
+    owner.assert_one_token(2);
 }
 
 #[tokio::test]
