@@ -226,7 +226,7 @@ impl Recorded {
         if let Some(process) = &entry.process {
             value["pid"] = json!(process.pid);
             if let Some(command) = &process.command {
-                value["command"] = json!(command);
+                value["command"] = json!(**command);
             }
         }
         if self.suppressed > 0 {

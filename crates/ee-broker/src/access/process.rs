@@ -30,7 +30,7 @@ pub(crate) enum Purpose {
 pub(crate) struct Process {
     pub(crate) pid: u32,
     /// The name of its program. Its arguments may contain secrets.
-    pub(crate) command: Option<String>,
+    pub(crate) command: Option<Arc<str>>,
 }
 
 impl Process {
@@ -41,7 +41,7 @@ impl Process {
                 .trim_end()
                 .chars()
                 .filter(|c| !is_unsafe_for_display(*c));
-            safe.collect()
+            safe.collect::<String>().into()
         });
         Self { pid, command }
     }
