@@ -185,6 +185,8 @@ fn block(task: &Operation) -> String {
     let progress = metadata
         .progress
         .map(|progress| format!("{:.0} %", progress * 100.0));
+    let warnings = metadata.notifications.iter();
+    let warnings: Vec<&str> = warnings.map(|warning| warning.detail.as_str()).collect();
     let lines = [
         ("state", text(task.state().as_str())),
         ("type", text(kind(task))),
@@ -198,6 +200,8 @@ fn block(task: &Operation) -> String {
         ("priority", metadata.priority.map(|n| n.to_string())),
         ("EECU-seconds", number(metadata.batch_eecu_usage_seconds)),
         ("results", text(&metadata.destination_uris.join(" "))),
+        ("script", metadata.script_uri.clone()),
+        ("warnings", text(&warnings.join("; "))),
         (
             "error",
             task.error.as_ref().and_then(|error| text(&error.message)),
@@ -237,6 +241,28 @@ impl Session<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn warnings_of_a_task_are_shown() {
+        let task: Operation = serde_json::from_value(json!({
+            "name": "projects/p/operations/A",
+            "metadata": {
+                "state": "RUNNING",
+                "scriptUri": "https://code.earthengine.google.com/1",
+                "notifications": [
+                    {"severity": "WARNING", "detail": "The region is large."},
+                    {"severity": "SEVERE", "detail": "The task is\u{1b} slow."},
+                ],
+            },
+        }))
+        .unwrap();
+        assert_eq!(
+            block(&task),
+            "A\n  state         RUNNING\n  type          Unknown\n  \
+             script        https://code.earthengine.google.com/1\n  \
+             warnings      The region is large.; The task is slow.\n"
+        );
+    }
 
     #[test]
     fn description_fits_its_column() {
