@@ -10,6 +10,7 @@ const CONFIG: &str = r#"
 [[project]]
 id = "ada-project"
 name = "Ada's maps"
+free_quota = "FREE_QUOTA_STANDARD"
 accounts = ["ada@example.com", "vm@shared-project.iam.gserviceaccount.com"]
 
 [[project]]
@@ -141,6 +142,9 @@ fn emulator_serves_the_configured_accounts_and_projects() {
     }
     let (_, init) = served.run(Some(bob), &["init", "--project", "shared-project"]);
     assert_eq!(init["registration"], "REGISTERED_COMMERCIALLY");
+    assert_eq!(init["tier"], Value::Null);
+    let (_, init) = served.run(Some(ada), &["init", "--project", "ada-project"]);
+    assert_eq!(init["tier"], "standard");
     let asset = "projects/shared-project/assets/map";
     let (status, json) = served.run(Some(bob), &["api", asset, "--project", "shared-project"]);
     assert_eq!((status, &json["type"]), (0, &"IMAGE".into()), "{json}");

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use earthengine::Remedy;
 use earthengine::token::internal::display_path;
-use ee_emulator::{Emulator, EmulatorBuilder, Project, ServiceAccount, User};
+use ee_emulator::{Description, Emulator, EmulatorBuilder, Project, ServiceAccount, User};
 use serde::Deserialize;
 
 use crate::error::CliError;
@@ -34,6 +34,8 @@ pub(crate) struct ProjectConfig {
     name: Option<String>,
     number: Option<u64>,
     registration: Registration,
+    /// The tier of noncommercial use: `FREE_QUOTA_STANDARD`, for example.
+    free_quota: Option<String>,
     api_enabled: Option<bool>,
     suspended: bool,
     /// The accounts that may use the project. All may by default.
@@ -194,7 +196,17 @@ impl Config {
             }
         }
         accounts.extend(self.machine.iter().map(|machine| &*machine.service_account));
+        let tiers = Description::get().values("FreeQuota").unwrap_or_default();
         for project in &self.project {
+            if let Some(tier) = &project.free_quota
+                && !tiers.contains(tier)
+            {
+                return Err(format!(
+                    "the project {:?} has an unknown free_quota: expected one of {}",
+                    project.id,
+                    tiers.join(", ")
+                ));
+            }
             let unknown = project.accounts.iter().flatten();
             let mut unknown = unknown.filter(|email| !accounts.contains(email.as_str()));
             if let Some(email) = unknown.next() {
@@ -260,6 +272,9 @@ impl ProjectConfig {
             .suspended(self.suspended);
         if let Some(name) = &self.name {
             project = project.display_name(name);
+        }
+        if let Some(tier) = &self.free_quota {
+            project = project.free_quota(tier);
         }
         if let Some(number) = self.number {
             project = project.number(number);
@@ -357,6 +372,10 @@ email = "jane@example.com"
             ("[[projekt]]", "unknown field `projekt`"),
             ("[[project]]\nid = 1", "expected a string"),
             ("[[project]]\nregistration = \"NO\"", "expected one of"),
+            (
+                "[[project]]\nid = \"p\"\nfree_quota = \"STANDARD\"",
+                "expected one of FREE_QUOTA_",
+            ),
             ("[[project]]\nname = \"x\"", "a [[project]] has no id"),
             (
                 "[[user]]\nemail = \"jane\"",
