@@ -91,6 +91,7 @@ pub(crate) struct StoredOperation {
     pub(crate) request_id: Option<String>,
     pub(crate) state: &'static str,
     /// The message with which it will fail.
+    pub(crate) priority: i64,
     pub(crate) failure: Option<String>,
     /// The name and type of the asset that it creates.
     pub(crate) makes: Option<(String, &'static str)>,
@@ -128,7 +129,7 @@ impl StoredOperation {
             "type": self.kind,
             "createTime": rfc3339(self.created),
             "updateTime": rfc3339(self.updated),
-            "priority": 100,
+            "priority": self.priority,
         });
         if self.state != "PENDING" {
             metadata["attempt"] = json!(1);

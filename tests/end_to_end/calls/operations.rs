@@ -29,6 +29,9 @@ async fn export_is_started_polled_and_creates_its_asset() {
     let started = client.export(to_asset()).await.unwrap();
     assert_eq!(started.state(), &OperationState::Pending);
     assert_eq!(started.metadata.description, "mine");
+    assert_eq!(started.metadata.priority, Some(100));
+    let first = client.export(to_asset().priority(9999)).await.unwrap();
+    assert_eq!(first.metadata.priority, Some(9999));
     let seen = Arc::new(Mutex::new(Vec::new()));
     let states = seen.clone();
     let ended = wait(&client, started.id())

@@ -108,6 +108,7 @@ pub(super) fn start(
         kind,
         description: payload::text(body, "description").to_owned(),
         request_id,
+        priority: priority(body),
         state: "PENDING",
         failure: content.failures.pop_front(),
         makes,
@@ -117,6 +118,15 @@ pub(super) fn start(
     let response = Response::json(200, &operation.describe());
     content.operations.push(operation);
     Ok(response)
+}
+
+fn priority(body: &Map<String, Value>) -> i64 {
+    let priority = body.get("priority");
+    let number = priority.and_then(|priority| match priority {
+        Value::String(text) => text.parse().ok(),
+        number => number.as_i64(),
+    });
+    number.unwrap_or(100)
 }
 
 /// Returns the name and type of the asset that the export creates, if any.
