@@ -31,6 +31,8 @@ pub(crate) struct Content {
     pub(crate) files: HashMap<String, Response>,
     /// By project id: the maximum number of concurrent exports.
     pub(crate) limits: HashMap<String, u32>,
+    /// By project id: the registration, if a client has changed it.
+    pub(crate) registrations: HashMap<String, Map<String, Value>>,
     /// The failure messages of the next operations.
     pub(crate) failures: VecDeque<String>,
     /// Whether running operations never finish.
@@ -89,9 +91,9 @@ pub(crate) struct StoredOperation {
     pub(crate) kind: &'static str,
     pub(crate) description: String,
     pub(crate) request_id: Option<String>,
+    pub(crate) priority: i64,
     pub(crate) state: &'static str,
     /// The message with which it will fail.
-    pub(crate) priority: i64,
     pub(crate) failure: Option<String>,
     /// The name and type of the asset that it creates.
     pub(crate) makes: Option<(String, &'static str)>,

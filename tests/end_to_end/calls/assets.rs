@@ -194,3 +194,20 @@ async fn project_config_is_read_and_updated() {
     );
     assert!(!algorithms.is_empty());
 }
+    let client = quick(&ee);
+    let registration = json!({"registration": {"freeQuota": "FREE_QUOTA_STANDARD"}});
+    let paths = ["registration.freeQuota", "registration.billing_consent"];
+    let updated = client.update_config(&paths, &registration).await.unwrap();
+    assert_eq!(updated.tier().as_deref(), Some("standard"));
+    assert_eq!(client.config().await.unwrap(), updated);
+    for (paths, status) in [
+        (&["registrationState"][..], Some(400)),
+        (&["max_concurrent_exports"][..], Some(400)),
+        (&[][..], None),
+        (&["registration,name"][..], None),
+    ] {
+        let error = client.update_config(paths, &registration).await;
+        let error = error.unwrap_err();
+        let found = error.api().map(|api| api.status.as_u16());
+        assert_eq!(found, status, "{paths:?}");
+    }

@@ -22,6 +22,7 @@ pub(crate) async fn call(client: &Client, id: &str) -> Result<String, Error> {
     let folder = json!({"type": "FOLDER"});
     match id {
         "getConfig" => text(client.config().await?),
+        "updateConfig" => text(client.update_config(&["registration"], &json!({})).await?),
         "v1alpha.getConfig" => text(client.export_limit().await?),
         "v1alpha.updateConfig" => text(client.set_export_limit(1).await?),
         "algorithms.list" => text(client.algorithms().await?),

@@ -32,6 +32,8 @@ async fn unusual_responses_are_parsed() {
         ("getConfig", vec![json!({"registrationState": null, "registration": null, "noncommercialQuotaEnforced": "x"})], "Unspecified"),
         ("v1alpha.getConfig", vec![json!({})], "None"),
         ("v1alpha.getConfig", vec![json!({"maxConcurrentExports": -1, "planMaxConcurrentExports": 2})], "Some(2)"),
+        ("v1alpha.getConfig", vec![json!({"maxConcurrentExports": "3", "newField": 1})], "Some(3)"),
+        ("updateConfig", vec![json!({"registration": {"freeQuota": "NEW", "billingConsent": null, "newField": 1}})], "newField"),
         ("algorithms.list", vec![json!({})], "[]"),
         ("algorithms.list", vec![json!({"algorithms": [{}, {"name": "algorithms/a", "arguments": [{}], "hidden": null, "newField": 1}]})], "algorithms/a"),
         ("value.compute", vec![json!({})], "None"),

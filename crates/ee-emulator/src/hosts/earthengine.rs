@@ -1,13 +1,12 @@
 //! `earthengine.googleapis.com` and `earthengine-highvolume.googleapis.com`.
 
 use http::HeaderName;
-use serde_json::{Map, Value, json};
 
 use super::admission::{
     Call, Caller, authenticate, check_quota_project, quota_project, require_scope,
 };
 use super::routes::{self, Method, route};
-use super::{assets, batch, compute, features, images, imports, operations, payload};
+use super::{assets, batch, compute, config, features, images, imports, operations, payload};
 use crate::description::{ApiMethod, Description};
 use crate::error_responses::{self, EARTH_ENGINE};
 use crate::oauth_client::OAuthClient;
@@ -124,8 +123,8 @@ fn perform(
     };
     // Outside the lock, because computation can be slow.
     let response = match method {
-        Method::GetConfig => config(shared, request, &called, project),
-        Method::UpdateConfig => update_config(shared, request, &body, &called, project)?,
+        Method::GetConfig => config::get(shared, request, &called, project),
+        Method::UpdateConfig => config::update(shared, request, &body, &called, project)?,
         Method::ListAlgorithms => Response::new(200, "application/json; charset=UTF-8", ALGORITHMS),
         Method::ComputeValue => compute::handle(&body)?,
         Method::ComputePixels => images::pixels(shared, &body, None)?,
@@ -150,63 +149,6 @@ fn perform(
 fn is_public_project(method: &Method, project: &str) -> bool {
     matches!(method, Method::Asset(..) | Method::AssetPixels(_))
         && matches!(project, "earthengine-public" | LEGACY_PROJECT)
-}
-
-/// Sets the maximum number of concurrent exports, the only field that clients can update.
-fn update_config(
-    shared: &Shared,
-    request: &Request,
-    body: &Map<String, Value>,
-    project: &Project,
-    called: &str,
-) -> Result<Response, Response> {
-    let mask = request.query("updateMask").unwrap_or_default();
-    if !matches!(
-        mask.as_str(),
-        "max_concurrent_exports" | "maxConcurrentExports"
-    ) {
-        return Err(error_responses::invalid_argument(
-            "Only max_concurrent_exports can be updated.",
-        ));
-    }
-    let limit = body.get("maxConcurrentExports");
-    let limit = limit
-        .and_then(|limit| limit.as_u64().or_else(|| limit.as_str()?.parse().ok()))
-        .and_then(|limit| u32::try_from(limit).ok())
-        .ok_or_else(|| {
-            error_responses::invalid_argument("Invalid value at 'max_concurrent_exports'.")
-        })?;
-    shared
-        .state()
-        .content
-        .limits
-        .insert(project.id.clone(), limit);
-    Ok(config(shared, request, project, called))
-}
-
-/// Returns whether the request is for version v1alpha, which alone has the export limit.
-fn is_alpha(request: &Request) -> bool {
-    request
-        .segments()
-        .first()
-        .is_some_and(|version| version == "v1alpha")
-}
-
-fn config(shared: &Shared, request: &Request, project: &Project, called: &str) -> Response {
-    let mut body = json!({
-        "name": format!("projects/{called}/config"),
-        "registrationState": project.registration,
-    });
-    if let Some(tier) = &project.free_quota {
-        body["registration"] = json!({"freeQuota": tier});
-    }
-    let set = shared.state().content.limits.get(&project.id).copied();
-    if let Some(exports) = set.or(project.max_concurrent_exports)
-        && is_alpha(request)
-    {
-        body["maxConcurrentExports"] = json!(exports);
-    }
-    Response::json(200, &body)
 }
 
 /// Adds Earth Engine's additional headers.

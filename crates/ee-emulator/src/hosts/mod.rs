@@ -8,6 +8,7 @@ mod batch;
 mod client_auth;
 mod code_grant;
 mod compute;
+mod config;
 mod earthengine;
 mod expression;
 mod features;

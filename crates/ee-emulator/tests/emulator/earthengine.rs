@@ -435,7 +435,7 @@ async fn project_notices_are_sent_as_headers() {
     );
     assert_eq!(notice("x-earth-engine-init-message"), "Hello");
     assert!(!notice("x-earth-engine-computation-profile").is_empty());
-    assert_eq!(response.json()["maxConcurrentExports"], 2);
+    assert_eq!(response.json()["maxConcurrentExports"], "2");
 }
 
 #[tokio::test]

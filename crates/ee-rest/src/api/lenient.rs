@@ -38,6 +38,17 @@ impl Fields {
             value => value.as_f64(),
         };
         let number = number.filter(|number: &f64| number.is_finite())?;
+    /// Removes and returns an integer. The API sends those of 64 bits as text.
+    pub(crate) fn take_integer<T: TryFrom<i64>>(&mut self, name: &str) -> Option<T> {
+        let integer: i64 = match self.0.get(name)? {
+            Value::String(text) => text.parse().ok()?,
+            value => value.as_i64()?,
+        };
+        let integer = T::try_from(integer).ok()?;
+        self.0.remove(name);
+        Some(integer)
+    }
+
         self.0.remove(name);
         Some(number)
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use http::Method;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::api::lenient::Fields;
@@ -43,8 +43,7 @@ impl<'de> Deserialize<'de> for ProjectConfig {
 }
 
 /// The terms of a project's registration.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProjectRegistration {
     /// The tier of noncommercial use: `FREE_QUOTA_STANDARD`, for example.
@@ -53,9 +52,20 @@ pub struct ProjectRegistration {
     pub billing_consent: String,
     /// When the registration expires (RFC 3339).
     pub expiry_time: Option<String>,
-    /// All other fields.
-    #[serde(flatten)]
+    /// The fields that this version does not know, and those with unexpected values.
     pub rest: Map<String, Value>,
+}
+
+impl<'de> Deserialize<'de> for ProjectRegistration {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::deserialize(deserializer)?;
+        Ok(Self {
+            free_quota: fields.take("freeQuota"),
+            billing_consent: fields.take("billingConsent"),
+            expiry_time: fields.take("expiryTime"),
+            rest: fields.rest(),
+        })
+    }
 }
 
 impl ProjectConfig {
@@ -83,14 +93,17 @@ pub struct ExportLimit {
     pub max_concurrent_exports: Option<u32>,
     /// The limit of the project's plan.
     pub plan_max_concurrent_exports: Option<u32>,
+    /// The fields that this version does not know, and those with unexpected values.
+    pub rest: Map<String, Value>,
 }
 
 impl<'de> Deserialize<'de> for ExportLimit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut fields = Fields::deserialize(deserializer)?;
         Ok(Self {
-            max_concurrent_exports: fields.take("maxConcurrentExports"),
-            plan_max_concurrent_exports: fields.take("planMaxConcurrentExports"),
+            max_concurrent_exports: fields.take_integer("maxConcurrentExports"),
+            plan_max_concurrent_exports: fields.take_integer("planMaxConcurrentExports"),
+            rest: fields.rest(),
         })
     }
 }
@@ -180,6 +193,46 @@ impl Client {
         self.get_json("config").await
     }
 
+    /// Updates the fields of the project's configuration that the paths name, such as
+    /// `registration.billingConsent`, from its JSON representation. Earth Engine decides which fields
+    /// can be updated. For the limit of concurrent exports, see
+    /// [`set_export_limit`](Self::set_export_limit).
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// use serde_json::json;
+    ///
+    /// let consent = json!({"registration": {"billingConsent": "BILLING_CONSENT_FULL"}});
+    /// let config = client.update_config(&["registration.billingConsent"], &consent).await?;
+    /// println!("{:?}", config.registration);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Client::get_json`]. Returns [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest)
+    /// if there are no paths, or one of them is empty or contains a comma.
+    pub async fn update_config(
+        &self,
+        paths: &[&str],
+        config: &(impl Serialize + ?Sized),
+    ) -> Result<ProjectConfig, Error> {
+        let is_invalid = |path: &&str| path.is_empty() || path.contains(',');
+        if paths.is_empty() || paths.iter().any(is_invalid) {
+            return Err(Error::invalid_request(
+                "the update of the configuration does not name the fields to update",
+                "Name at least one field, each with a path of its own.",
+            ));
+        }
+        self.request(Method::PATCH, "config")
+            .query("updateMask", paths.join(","))
+            .json(config)
+            // Setting the same values twice has no further effect.
+            .idempotent(true)
+            .send()
+            .await?
+            .json()
+    }
+
     /// Returns how many exports of the project run at the same time. Only version v1alpha of the API
     /// has this limit.
     ///
@@ -263,18 +316,33 @@ mod tests {
     }
 
     #[test]
+    fn export_limit_is_read_from_numbers_and_text() {
+        let limit: ExportLimit = serde_json::from_value(json!({
+            "maxConcurrentExports": "3",
+            "planMaxConcurrentExports": -1,
+            "new": 1,
+        }))
+        .unwrap();
+        assert_eq!(limit.max_concurrent_exports, Some(3));
+        assert_eq!(limit.plan_max_concurrent_exports, None);
+        let kept = json!({"planMaxConcurrentExports": -1, "new": 1});
+        assert_eq!(json!(limit.rest), kept);
+    }
+
+    #[test]
     fn odd_fields_are_kept_and_fail_nothing() {
         let read = |text: &str| serde_json::from_str::<ProjectConfig>(text).unwrap();
         let null = read(r#"{"registrationState": null}"#);
         assert_eq!(null.registration_state, Registration::Unspecified);
         let odd = read(
-            r#"{"registrationState": 7, "registration": {"freeQuota": "FREE_QUOTA_STANDARD", "updateReason": "MANUAL_SYSTEM"}, "new": 1}"#,
+            r#"{"registrationState": 7, "registration": {"freeQuota": "FREE_QUOTA_STANDARD", "billingConsent": null, "expiryTime": 7, "updateReason": "MANUAL_SYSTEM"}, "new": 1}"#,
         );
         assert_eq!(odd.registration_state, Registration::Unspecified);
         assert_eq!(odd.tier().as_deref(), Some("standard"));
         let registration = odd.registration.unwrap();
         assert_eq!(registration.free_quota, "FREE_QUOTA_STANDARD");
         assert_eq!(registration.rest["updateReason"], "MANUAL_SYSTEM");
+        assert_eq!(registration.rest["expiryTime"], 7);
         assert_eq!(json!(odd.rest), json!({"registrationState": 7, "new": 1}));
     }
 }
