@@ -1,9 +1,9 @@
 //! The functions available to expressions.
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::api::lenient::Fields;
+use crate::api::lenient::{Fields, or_default};
 use crate::{Client, Error};
 
 /// A function that expressions can call.
@@ -28,6 +28,8 @@ pub struct Algorithm {
     pub hidden: bool,
     /// Whether the function is a preview, which may change.
     pub preview: bool,
+    /// The fields that this version does not know, and those with unexpected values.
+    pub rest: Map<String, Value>,
 }
 
 /// An argument of an [`Algorithm`].
@@ -44,6 +46,8 @@ pub struct AlgorithmArgument {
     pub optional: bool,
     /// The default value of an optional argument.
     pub default_value: Option<Value>,
+    /// The fields that this version does not know, and those with unexpected values.
+    pub rest: Map<String, Value>,
 }
 
 impl<'de> Deserialize<'de> for Algorithm {
@@ -59,6 +63,7 @@ impl<'de> Deserialize<'de> for Algorithm {
             deprecated: fields.take("deprecated"),
             hidden: fields.take("hidden"),
             preview: fields.take("preview"),
+            rest: fields.rest(),
         })
     }
 }
@@ -72,6 +77,7 @@ impl<'de> Deserialize<'de> for AlgorithmArgument {
             description: fields.take("description"),
             optional: fields.take("optional"),
             default_value: fields.take("defaultValue"),
+            rest: fields.rest(),
         })
     }
 }
@@ -99,7 +105,7 @@ impl Client {
     pub async fn algorithms(&self) -> Result<Vec<Algorithm>, Error> {
         #[derive(Deserialize)]
         struct AlgorithmsResponse {
-            #[serde(default)]
+            #[serde(default, deserialize_with = "or_default")]
             algorithms: Vec<Algorithm>,
         }
         let response: AlgorithmsResponse = self.get_json("algorithms").await?;

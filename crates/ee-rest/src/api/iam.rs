@@ -5,20 +5,27 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::api::assets::asset;
+use crate::api::lenient::or_default;
 use crate::{Assets, Error};
 
 /// The version of the policy format that has conditions.
 const POLICY_VERSION: i32 = 3;
 
-/// An IAM policy (`google.iam.v1.Policy`): which principals have which roles on an asset.
+/// An IAM policy (`google.iam.v1.Policy`): which principals have which roles on an asset. Unlike
+/// other resources, a policy of an unexpected form is not read at all, because a part of it must not
+/// replace the whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IamPolicy {
     /// The role bindings.
+    #[serde(deserialize_with = "or_default")]
     pub bindings: Vec<IamBinding>,
     /// The version of the policy, for optimistic concurrency: if the policy was changed since it
     /// was read, setting it fails.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub etag: String,
     /// The version of the policy format.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,8 +40,10 @@ pub struct IamPolicy {
 #[serde(default)]
 pub struct IamBinding {
     /// `roles/viewer`, `roles/editor`, `roles/owner`, ….
+    #[serde(deserialize_with = "or_default")]
     pub role: String,
     /// `user:…`, `group:…`, `serviceAccount:…`, `domain:…`, `allUsers`.
+    #[serde(deserialize_with = "or_default")]
     pub members: Vec<String>,
     /// When the principals have the role: an expression with a title. Empty means always.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,7 +143,7 @@ impl Assets {
     ) -> Result<Vec<String>, Error> {
         #[derive(Deserialize)]
         struct PermissionsResponse {
-            #[serde(default)]
+            #[serde(default, deserialize_with = "or_default")]
             permissions: Vec<String>,
         }
         let path = format!("{}:testIamPermissions", asset(id)?);

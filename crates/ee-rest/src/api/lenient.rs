@@ -5,6 +5,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+/// Reads a field whose default is also sent as null.
+pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
 /// The fields of a JSON object. Any other JSON value has none.
 #[derive(Debug, Default)]
 pub(crate) struct Fields(Map<String, Value>);
@@ -31,13 +38,6 @@ impl Fields {
         }
     }
 
-    /// Removes and returns a number, which the API may send as text.
-    pub(crate) fn take_number(&mut self, name: &str) -> Option<f64> {
-        let number = match self.0.get(name)? {
-            Value::String(text) => text.parse().ok(),
-            value => value.as_f64(),
-        };
-        let number = number.filter(|number: &f64| number.is_finite())?;
     /// Removes and returns an integer. The API sends those of 64 bits as text.
     pub(crate) fn take_integer<T: TryFrom<i64>>(&mut self, name: &str) -> Option<T> {
         let integer: i64 = match self.0.get(name)? {
@@ -49,6 +49,13 @@ impl Fields {
         Some(integer)
     }
 
+    /// Removes and returns a number, which the API may send as text.
+    pub(crate) fn take_number(&mut self, name: &str) -> Option<f64> {
+        let number = match self.0.get(name)? {
+            Value::String(text) => text.parse().ok(),
+            value => value.as_f64(),
+        };
+        let number = number.filter(|number: &f64| number.is_finite())?;
         self.0.remove(name);
         Some(number)
     }
