@@ -4,7 +4,7 @@ use ee_token::internal::Quoted;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::request::finite::to_value;
+use crate::request::finite::{to_value, without_null};
 use crate::request::path::check_segment;
 use crate::{Client, Error};
 
@@ -181,6 +181,18 @@ impl CallBody {
         }
     }
 
+    /// Sets a field whose value has no parts that are null.
+    pub(crate) fn set_without_null(&mut self, name: &str, value: impl Serialize) {
+        let what = format!("the option `{name}`");
+        let value = to_value(&what, value);
+        match value.and_then(|value| without_null(&what, value)) {
+            Ok(value) => {
+                self.body.insert(name.to_owned(), value);
+            }
+            Err(error) => self.record_error(error),
+        }
+    }
+
     pub(crate) fn set_grid(&mut self, grid: &PixelGrid) {
         match grid.problem() {
             Some(problem) => self.record_error(invalid_grid(problem)),
@@ -235,8 +247,9 @@ macro_rules! image_options {
     (@ visualization) => {
         /// Sets how values are rendered as colors: the API's `VisualizationOptions`, with `ranges`,
         /// `paletteColors`, `gamma`, ….
-        pub fn visualization(self, options: impl serde::Serialize) -> Self {
-            self.option("visualizationOptions", options)
+        pub fn visualization(mut self, options: impl serde::Serialize) -> Self {
+            self.request.set_without_null("visualizationOptions", options);
+            self
         }
     };
     (@ grid) => {
@@ -322,6 +335,24 @@ mod tests {
                     .await
                     .err(),
                 "serialized",
+            ),
+            (
+                client
+                    .map(&image)
+                    .visualization(json!({"ranges": [{"min": f64::NAN}]}))
+                    .create()
+                    .await
+                    .err(),
+                "contains null",
+            ),
+            (
+                client
+                    .get_pixels("a/b")
+                    .region(json!({"type": "Point", "coordinates": [f64::INFINITY, 1]}))
+                    .bytes()
+                    .await
+                    .err(),
+                "contains null",
             ),
             (
                 client.map(&image).location("a/b").create().await.err(),

@@ -113,8 +113,9 @@ impl ComputePixelsRequest {
 
 impl GetPixelsRequest {
     /// Restricts the pixels to a GeoJSON geometry.
-    pub fn region(self, geometry: impl Serialize) -> Self {
-        self.option("region", geometry)
+    pub fn region(mut self, geometry: impl Serialize) -> Self {
+        self.request.set_without_null("region", geometry);
+        self
     }
 
     fn download(self) -> Result<Download, Error> {

@@ -4,9 +4,11 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use http::Method;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use crate::request::finite::to_value;
 use crate::{Client, Error, ItemStream, PageCursor, Pages};
 
 /// A request for a list: set its options, then read its [`items`](Self::items) or
@@ -14,6 +16,7 @@ use crate::{Client, Error, ItemStream, PageCursor, Pages};
 #[must_use = "a list request does nothing until its items or pages are polled"]
 pub struct ListRequest<T> {
     client: Client,
+    /// The path, or the first validation error.
     path: Result<String, Error>,
     key: &'static str,
     options: ListOptions,
@@ -95,10 +98,16 @@ impl<T: DeserializeOwned + Send + 'static> ListRequest<T> {
         self.option("filter", filter)
     }
 
-    /// Sets any other option of the API. `null` removes it. With a `pageToken`, the list starts at
-    /// that page.
-    pub fn option(mut self, name: &str, value: impl Into<Value>) -> Self {
-        let value = value.into();
+    /// Sets any other option of the API. Null (`()`, for example) removes it. With a `pageToken`, the
+    /// list starts at that page.
+    pub fn option(mut self, name: &str, value: impl Serialize) -> Self {
+        let value = match to_value(&format!("the option `{name}`"), value) {
+            Ok(value) => value,
+            Err(error) => {
+                self.path = self.path.and(Err(error));
+                return self;
+            }
+        };
         match &mut self.options {
             ListOptions::Body(body) => {
                 body.insert(name.to_owned(), value);
@@ -187,7 +196,7 @@ impl<T: DeserializeOwned + Send + 'static> ComputedListRequest<T> {
     }
 
     /// Sets any other option of the API; see [`ListRequest::option`].
-    pub fn option(self, name: &str, value: impl Into<Value>) -> Self {
+    pub fn option(self, name: &str, value: impl Serialize) -> Self {
         Self(self.0.option(name, value))
     }
 

@@ -25,6 +25,29 @@ pub(crate) fn to_vec(what: &str, value: &(impl Serialize + ?Sized)) -> Result<Ve
     serde_json::to_vec(&Checked(value)).map_err(|error| Error::not_json(what, error))
 }
 
+/// Returns a value that contains no null. `serde_json::json!` writes null for numbers that are not
+/// finite.
+///
+/// # Errors
+/// Returns [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if there is a null.
+pub(crate) fn without_null(what: &str, value: Value) -> Result<Value, Error> {
+    fn has_null(value: &Value) -> bool {
+        match value {
+            Value::Null => true,
+            Value::Array(items) => items.iter().any(has_null),
+            Value::Object(fields) => fields.values().any(has_null),
+            _ => false,
+        }
+    }
+    match has_null(&value) {
+        false => Ok(value),
+        true => Err(Error::invalid_request(
+            format!("{what} contains null, which the API reads as 0"),
+            "Use finite numbers, and leave out what is not set.",
+        )),
+    }
+}
+
 /// A value, each part of which is serialized by [`Finite`].
 struct Checked<'a, T: ?Sized>(&'a T);
 
@@ -279,6 +302,19 @@ mod tests {
             to_vec("it", &value).unwrap(),
             serde_json::to_vec(&value).unwrap()
         );
+    }
+
+    #[test]
+    fn null_is_rejected_at_any_depth() {
+        for value in [
+            json!(null),
+            json!([0, f64::NAN]),
+            json!({"a": [{"b": null}]}),
+        ] {
+            assert!(without_null("it", value).is_err());
+        }
+        let value = json!({"a": [{"b": 0}], "c": "", "d": false});
+        assert_eq!(without_null("it", value.clone()).unwrap(), value);
     }
 
     #[test]
