@@ -136,6 +136,22 @@ async fn invalid_asset_name_fails_before_any_request() {
         .await
         .unwrap_err();
     assert_eq!(nothing.kind(), ErrorKind::InvalidRequest);
+    // Null would remove the property.
+    let update = AssetUpdate::new().property("a", f64::NAN);
+    for error in [
+        assets.update("users/me/a", &update).await.unwrap_err(),
+        assets.create("users/me/a", "Folder").await.unwrap_err(),
+        assets
+            .list("users/me")
+            .option("x", f64::NAN)
+            .items()
+            .all()
+            .await
+            .unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{error}");
+        assert!(!error.remedy().text.is_empty());
+    }
     assert!(emulator.requests_to(EARTHENGINE).is_empty());
 }
 
@@ -182,18 +198,6 @@ async fn project_config_is_read_and_updated() {
     assert_eq!(ee.client().export_limit().await.unwrap(), limit);
     let config = quick(&ee).config().await.unwrap();
     assert!(config.rest.is_empty(), "{config:?}");
-    assert_eq!(
-        config.registration_state.as_str(),
-        "REGISTERED_NOT_COMMERCIALLY"
-    );
-    let algorithms = ee.client().algorithms().await.unwrap();
-    assert!(
-        algorithms
-            .iter()
-            .all(|a| !a.function_name().starts_with("algorithms/"))
-    );
-    assert!(!algorithms.is_empty());
-}
     let client = quick(&ee);
     let registration = json!({"registration": {"freeQuota": "FREE_QUOTA_STANDARD"}});
     let paths = ["registration.freeQuota", "registration.billing_consent"];
@@ -211,3 +215,15 @@ async fn project_config_is_read_and_updated() {
         let found = error.api().map(|api| api.status.as_u16());
         assert_eq!(found, status, "{paths:?}");
     }
+    assert_eq!(
+        config.registration_state.as_str(),
+        "REGISTERED_NOT_COMMERCIALLY"
+    );
+    let algorithms = ee.client().algorithms().await.unwrap();
+    assert!(
+        algorithms
+            .iter()
+            .all(|a| !a.function_name().starts_with("algorithms/"))
+    );
+    assert!(!algorithms.is_empty());
+}

@@ -266,6 +266,13 @@ async fn exports(client: &Client) {
     let to_files = image().to_cloud_storage("bucket", "image");
     let to_files = to_files.tile_size(512).file_dimensions(1024, 2048);
     client.export(to_files).await.unwrap();
+    let square = json!({
+        "type": "Polygon",
+        "coordinates": [[[8, 47], [9, 47], [9, 48], [8, 48], [8, 47]]],
+    });
+    let extent = Export::image(&one).crs("EPSG:32632").scale(30.0);
+    let extent = extent.region(square).to_drive("folder", "image");
+    client.export(extent).await.unwrap();
     let table = || {
         Export::table(&one)
             .selectors(&["a"])
@@ -283,7 +290,8 @@ async fn exports(client: &Client) {
         .export(table().to_feature_view("users/me/view"))
         .await
         .unwrap();
-    client.export(table().to_bigquery("p.d.t")).await.unwrap();
+    let rows = table().to_bigquery("p.d.t").overwrite(true).append(false);
+    client.export(rows).await.unwrap();
     let options = json!({"framesPerSecond": 5, "maxFrames": 10});
     let video = Export::video(&one).option("videoOptions", options);
     client

@@ -13,6 +13,7 @@ mod documented;
 mod every_call;
 mod images;
 mod imports;
+mod known;
 mod operations;
 mod paging;
 mod parsers;

@@ -89,6 +89,10 @@ async fn table_is_downloaded_in_its_format() {
     let json: Value = serde_json::from_slice(&json.download().bytes().await.unwrap()).unwrap();
     assert_eq!(json["features"], json!(features(2)));
     let error = table().format("XLS").create().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidRequest);
+    assert!(error.remedy().text.contains("GEO_JSON"));
+    let table = table().option("fileFormat", "XLS");
+    let error = table.create().await.unwrap_err();
     assert_eq!(error.api().unwrap().status, 400);
 }
 

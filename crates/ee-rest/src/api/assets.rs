@@ -1,13 +1,17 @@
 //! Assets.
 
+use ee_token::internal::Quoted;
 use http::Method;
 use serde::de::IgnoredAny;
+use serde::ser::{Error as _, SerializeStruct as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::api::ListRequest;
 use crate::api::images::check_location;
+use crate::api::known::check_known;
 use crate::api::lenient::{Fields, Object};
+use crate::request::finite::to_value;
 use crate::{AssetName, Client, Error};
 
 /// An asset.
@@ -68,11 +72,25 @@ impl Serialize for Asset {
 }
 
 /// The changes for [`Assets::update`].
-#[derive(Debug, Clone, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default)]
 pub struct AssetUpdate {
     asset: Map<String, Value>,
     update_mask: FieldMask,
+    /// The first validation error.
+    error: Option<Error>,
+}
+
+/// Serializes to the API's request. Fails if a value of the update is invalid.
+impl Serialize for AssetUpdate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Some(error) = &self.error {
+            return Err(S::Error::custom(error));
+        }
+        let mut update = serializer.serialize_struct("AssetUpdate", 2)?;
+        update.serialize_field("asset", &self.asset)?;
+        update.serialize_field("updateMask", &self.update_mask)?;
+        update.end()
+    }
 }
 
 /// The changed fields, as a list: one string with commas would be split within names.
@@ -87,10 +105,17 @@ impl AssetUpdate {
         Self::default()
     }
 
-    /// Sets a property, or removes it if the value is null. Other properties are unchanged.
+    /// Sets a property, or removes it if the value is null (`()`, for example). Other properties are
+    /// unchanged. A number that is not finite is an error.
     #[must_use]
-    pub fn property(mut self, name: &str, value: impl Into<Value>) -> Self {
-        let value = value.into();
+    pub fn property(mut self, name: &str, value: impl Serialize) -> Self {
+        let value = match to_value(&format!("the property {}", Quoted(name)), value) {
+            Ok(value) => value,
+            Err(error) => {
+                self.error.get_or_insert(error);
+                return self;
+            }
+        };
         let properties = self.asset.entry("properties").or_insert_with(|| json!({}));
         if let Some(properties) = properties.as_object_mut() {
             match value {
@@ -199,7 +224,7 @@ impl Assets {
         ListRequest::get_checked(&self.0, list_path(parent), "assets")
     }
 
-    /// Creates an asset of the given type: `FOLDER`, `IMAGE_COLLECTION`, ….
+    /// Creates an empty asset of the given type: `FOLDER` or `IMAGE_COLLECTION`.
     ///
     /// ```no_run
     /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
@@ -208,8 +233,14 @@ impl Assets {
     /// ```
     ///
     /// # Errors
-    /// See [`Assets::get`].
+    /// See [`Assets::get`]. Returns [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest)
+    /// for another type; [`create_with`](Self::create_with) accepts any.
     pub async fn create(&self, id: &str, kind: &str) -> Result<Asset, Error> {
+        check_known(
+            "a type of empty assets",
+            kind,
+            &["FOLDER", "IMAGE_COLLECTION"],
+        )?;
         self.create_with(id, &json!({"type": kind})).await
     }
 
@@ -308,9 +339,13 @@ impl Assets {
     /// ```
     ///
     /// # Errors
-    /// See [`Assets::get`]. Returns [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) for an empty update, which the
-    /// server would interpret as replacing the whole asset.
+    /// See [`Assets::get`]. Returns [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest)
+    /// for an invalid value, and for an empty update, which the server would interpret as replacing
+    /// the whole asset.
     pub async fn update(&self, id: &str, update: &AssetUpdate) -> Result<Asset, Error> {
+        if let Some(error) = &update.error {
+            return Err(error.clone());
+        }
         if update.update_mask.paths.is_empty() {
             return Err(Error::invalid_request(
                 format!("the update of the asset {id:?} is empty"),
@@ -416,6 +451,20 @@ mod tests {
                 "updateMask": {"paths": ["properties.\"a\"", "properties.\"b\"", "start_time"]},
             })
         );
+    }
+
+    #[test]
+    fn property_that_is_not_finite_does_not_become_null() {
+        // Null would remove the property.
+        for update in [
+            AssetUpdate::new().property("a", f64::NAN),
+            AssetUpdate::new().property("a", [1.0, f64::INFINITY]),
+            AssetUpdate::new().property("a", f32::NAN).property("b", 1),
+        ] {
+            let error = update.error.as_ref().unwrap();
+            assert!(error.to_string().contains("\"a\""), "{error}");
+            assert!(serde_json::to_value(&update).is_err());
+        }
     }
 
     #[test]

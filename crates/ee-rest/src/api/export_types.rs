@@ -1,5 +1,7 @@
 //! The types of an [`Export`](crate::Export): what is exported, and where to.
 
+use crate::api::known::{IMAGE_FORMATS, TABLE_FORMATS, VIDEO_FORMATS};
+
 mod sealed {
     pub trait Sealed {}
 }
@@ -21,9 +23,9 @@ pub trait FileKind: Kind {
     /// The request field with the file options.
     #[doc(hidden)]
     const FILE_OPTIONS: &'static str = "fileExportOptions";
-    /// The default file format.
+    /// The file formats. The first one is the default.
     #[doc(hidden)]
-    const FORMAT: &'static str;
+    const FORMATS: &'static [&'static str];
 }
 
 /// Where the result is stored.
@@ -56,8 +58,10 @@ types! {
     Asset
     /// Files in Cloud Storage or Google Drive.
     Files
-    /// A feature view or a BigQuery table.
-    Other
+    /// A feature view.
+    FeatureView
+    /// A BigQuery table.
+    BigQuery
 }
 
 impl Kind for Image {
@@ -85,22 +89,23 @@ impl AssetKind for Table {}
 impl AssetKind for Classifier {}
 
 impl FileKind for Image {
-    const FORMAT: &'static str = "GEO_TIFF";
+    const FORMATS: &'static [&'static str] = IMAGE_FORMATS;
 }
 
 impl FileKind for Table {
-    const FORMAT: &'static str = "CSV";
+    const FORMATS: &'static [&'static str] = TABLE_FORMATS;
 }
 
 impl FileKind for Video {
-    const FORMAT: &'static str = "MP4";
+    const FORMATS: &'static [&'static str] = VIDEO_FORMATS;
 }
 
 impl FileKind for Map {
     const FILE_OPTIONS: &'static str = "tileExportOptions";
-    const FORMAT: &'static str = "AUTO_JPEG_PNG";
+    const FORMATS: &'static [&'static str] = &["AUTO_JPEG_PNG", "JPEG", "PNG"];
 }
 
 impl Destination for Asset {}
 impl Destination for Files {}
-impl Destination for Other {}
+impl Destination for FeatureView {}
+impl Destination for BigQuery {}

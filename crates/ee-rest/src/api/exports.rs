@@ -8,12 +8,15 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::api::assets::asset;
+use crate::api::export_checks::{REQUEST_ID, check_body, check_size};
 use crate::api::export_types::{
-    Asset, AssetKind, Classifier, Destination, FileKind, Files, Image, Kind, Map as MapKind,
-    NoDestination, Other, Table, Video,
+    Asset, AssetKind, BigQuery, Classifier, Destination, FeatureView, FileKind, Files, Image, Kind,
+    Map as MapKind, NoDestination, Table, Video,
 };
+use crate::api::extent::{Extent, geometry};
 use crate::api::images::{PixelGrid, invalid_grid};
-use crate::request::finite::to_value;
+use crate::api::known::{PYRAMIDING_POLICIES, check_known};
+use crate::request::finite::{to_value, without_null};
 use crate::{Client, Error, Operation};
 
 /// An export to start with [`Client::export`]: what is exported, and where to. Its types are in
@@ -26,6 +29,8 @@ use crate::{Client, Error, Operation};
 /// # fn f(image: &serde_json::Value) -> Export<Image, Files> {
 /// Export::image(image)
 ///     .description("elevation")
+///     .crs("EPSG:32632")
+///     .scale(30.0)
 ///     .max_pixels(100_000_000)
 ///     .to_cloud_storage("my-bucket", "elevation/2024")
 ///     .file_format("GEO_TIFF")
@@ -80,6 +85,9 @@ use crate::{Client, Error, Operation};
 #[must_use = "an export does nothing until it is started"]
 pub struct Export<K, D = NoDestination> {
     body: Map<String, Value>,
+    /// Only of an image.
+    extent: Extent,
+    /// The first validation error.
     error: Option<Error>,
     of: PhantomData<fn() -> (K, D)>,
 }
@@ -123,6 +131,7 @@ impl<K> Export<K> {
     fn new(expression: &(impl Serialize + ?Sized)) -> Self {
         Self {
             body: Map::new(),
+            extent: Extent::default(),
             error: None,
             of: PhantomData,
         }
@@ -133,7 +142,7 @@ impl<K> Export<K> {
         match asset(id) {
             Ok(name) => name.to_string(),
             Err(error) => {
-                self.error.get_or_insert(error);
+                self.record_error(error);
                 String::new()
             }
         }
@@ -143,6 +152,7 @@ impl<K> Export<K> {
         let with_destination = self.option(field, destination);
         Export {
             body: with_destination.body,
+            extent: with_destination.extent,
             error: with_destination.error,
             of: PhantomData,
         }
@@ -158,8 +168,15 @@ impl<K: AssetKind> Export<K> {
 }
 
 impl<K: FileKind> Export<K> {
-    /// Exports to files in a Cloud Storage bucket, whose names start with `prefix`.
-    pub fn to_cloud_storage(self, bucket: &str, prefix: &str) -> Export<K, Files> {
+    /// Exports to files in a Cloud Storage bucket, whose names start with `prefix`. The bucket is
+    /// named without `gs://`.
+    pub fn to_cloud_storage(mut self, bucket: &str, prefix: &str) -> Export<K, Files> {
+        if bucket.is_empty() || bucket.contains(['/', ':']) {
+            self.record_error(Error::invalid_request(
+                format!("{} is not the name of a bucket", Quoted(bucket)),
+                "Use the name alone, without gs://. The prefix has the rest of the path.",
+            ));
+        }
         let to = json!({"bucket": bucket, "filenamePrefix": prefix});
         self.into_files("cloudStorageDestination", to)
     }
@@ -171,7 +188,7 @@ impl<K: FileKind> Export<K> {
     }
 
     fn into_files(self, destination: &str, to: Value) -> Export<K, Files> {
-        let mut options = json!({destination: to, "fileFormat": K::FORMAT});
+        let mut options = json!({destination: to, "fileFormat": K::FORMATS[0]});
         // What was set with `option` before remains.
         if let Some(set) = self.body.get(K::FILE_OPTIONS) {
             merge(&mut options, set.clone());
@@ -182,7 +199,7 @@ impl<K: FileKind> Export<K> {
 
 impl Export<Table> {
     /// Exports to a feature view asset, for fast map tiles.
-    pub fn to_feature_view(mut self, id: &str) -> Export<Table, Other> {
+    pub fn to_feature_view(mut self, id: &str) -> Export<Table, FeatureView> {
         let name = self.asset_name(id);
         self.to(
             "featureViewExportOptions",
@@ -191,11 +208,20 @@ impl Export<Table> {
     }
 
     /// Exports to a BigQuery table, named `PROJECT.DATASET.TABLE`.
-    pub fn to_bigquery(self, table: &str) -> Export<Table, Other> {
-        self.to(
-            "bigqueryExportOptions",
-            json!({"bigqueryDestination": {"table": table}}),
-        )
+    pub fn to_bigquery(self, table: &str) -> Export<Table, BigQuery> {
+        self.to(BIGQUERY_OPTIONS, json!({BIGQUERY: {"table": table}}))
+    }
+}
+
+impl Export<Table, BigQuery> {
+    /// Sets whether an existing table is replaced. Defaults to `false`.
+    pub fn overwrite(self, yes: bool) -> Self {
+        self.option(BIGQUERY_OPTIONS, json!({BIGQUERY: {"overwrite": yes}}))
+    }
+
+    /// Sets whether the rows are appended to an existing table. Defaults to `false`.
+    pub fn append(self, yes: bool) -> Self {
+        self.option(BIGQUERY_OPTIONS, json!({BIGQUERY: {"append": yes}}))
     }
 }
 
@@ -209,7 +235,12 @@ impl<K> Export<K, Asset> {
 impl Export<Image, Asset> {
     /// Sets how the pixels are aggregated at lower resolutions: `MEAN`, `SAMPLE`, `MIN`, `MAX`,
     /// `MODE` or `MEDIAN`. Defaults to `MEAN`.
-    pub fn pyramiding_policy(self, policy: &str) -> Self {
+    pub fn pyramiding_policy(mut self, policy: &str) -> Self {
+        self.check(check_known(
+            "a pyramiding policy",
+            policy,
+            PYRAMIDING_POLICIES,
+        ));
         self.option(ASSET_OPTIONS, json!({"pyramidingPolicy": policy}))
     }
 }
@@ -217,7 +248,8 @@ impl Export<Image, Asset> {
 impl<K: FileKind> Export<K, Files> {
     /// Sets the file format, by its API name: `GEO_TIFF`, `CSV`, `MP4`, `PNG`, …. Defaults to
     /// `GEO_TIFF` for images, `CSV` for tables, `MP4` for videos and `AUTO_JPEG_PNG` for maps.
-    pub fn file_format(self, format: &str) -> Self {
+    pub fn file_format(mut self, format: &str) -> Self {
+        self.check(check_known("a format of these files", format, K::FORMATS));
         self.option(K::FILE_OPTIONS, json!({"fileFormat": format}))
     }
 }
@@ -225,14 +257,16 @@ impl<K: FileKind> Export<K, Files> {
 impl Export<Image, Files> {
     /// Sets the size of each GeoTIFF file of a large image, in pixels: multiples of the
     /// [`tile_size`](Self::tile_size).
-    pub fn file_dimensions(self, width: i32, height: i32) -> Self {
+    pub fn file_dimensions(mut self, width: i32, height: i32) -> Self {
+        self.check(check_size("file", width.min(height)));
         let dimensions = json!({"width": width, "height": height});
         self.geo_tiff(json!({"tileDimensions": dimensions}))
     }
 
     /// Sets the size of the square tiles in which the image is computed, in pixels. Defaults to
-    /// 256.
-    pub fn tile_size(self, pixels: i32) -> Self {
+    /// 256. Google's clients call it `shardSize`.
+    pub fn tile_size(mut self, pixels: i32) -> Self {
+        self.check(check_size("tile", pixels));
         self.geo_tiff(json!({"tileSize": pixels}))
     }
 
@@ -242,15 +276,49 @@ impl Export<Image, Files> {
 }
 
 impl<D> Export<Image, D> {
-    /// Sets the pixel grid.
+    /// Sets the pixel grid: the projection, the size of a pixel, and the exact rectangle.
     pub fn grid(mut self, grid: &PixelGrid) -> Self {
         match grid.problem() {
             None => self.option("grid", grid),
             Some(problem) => {
-                self.error.get_or_insert(invalid_grid(problem));
+                self.record_error(invalid_grid(problem));
                 self
             }
         }
+    }
+
+    /// Sets the projection, as an authority and a code: `EPSG:4326`. Defaults to that of the image.
+    ///
+    /// The API has no field for the projection, the [`scale`](Self::scale) and the
+    /// [`region`](Self::region): as in Google's clients, calls around the expression set them.
+    pub fn crs(mut self, code: &str) -> Self {
+        self.extent.crs = Some(code.to_owned());
+        self
+    }
+
+    /// Sets the size of a pixel, in meters.
+    pub fn scale(mut self, meters: f64) -> Self {
+        if meters.is_finite() && meters > 0.0 {
+            self.extent.scale = Some(meters);
+        } else {
+            self.record_error(Error::invalid_request(
+                format!("{meters} is not the size of a pixel"),
+                "Use a positive number of meters.",
+            ));
+        }
+        self
+    }
+
+    /// Sets the region: a GeoJSON geometry, whose edges are straight lines in its projection. With a
+    /// [`scale`](Self::scale), its bounds are exported.
+    pub fn region(mut self, geometry: impl Serialize) -> Self {
+        const WHAT: &str = "the region of the export";
+        let geo_json = to_value(WHAT, geometry).and_then(|value| without_null(WHAT, value));
+        match geo_json.and_then(|geo_json| self::geometry(&geo_json)) {
+            Ok(region) => self.extent.region = Some(region),
+            Err(error) => self.record_error(error),
+        }
+        self
     }
 
     /// Sets the maximum number of pixels. Larger exports fail.
@@ -293,61 +361,44 @@ impl<K, D> Export<K, D> {
     pub fn option(mut self, name: &str, value: impl Serialize) -> Self {
         match to_value(&format!("the export option `{name}`"), value) {
             Ok(value) => merge(self.body.entry(name).or_insert(Value::Null), value),
-            Err(error) => {
-                self.error.get_or_insert(error);
-            }
+            Err(error) => self.record_error(error),
         }
         self
     }
 
+    fn check(&mut self, result: Result<(), Error>) {
+        if let Err(error) = result {
+            self.record_error(error);
+        }
+    }
+
+    fn record_error(&mut self, error: Error) {
+        self.error.get_or_insert(error);
+    }
+
     /// Validates the export and returns the request body.
-    fn into_body(self) -> Result<Map<String, Value>, Error> {
+    fn into_body(mut self) -> Result<Map<String, Value>, Error> {
         if let Some(error) = self.error {
             return Err(error);
         }
-        // Only `option` can add another destination.
-        let destinations: Vec<_> = self
-            .body
-            .iter()
-            .filter(|(field, _)| field.ends_with("ExportOptions"))
-            .filter_map(|(_, options)| options.as_object())
-            .flat_map(|options| options.keys())
-            .filter(|key| key.ends_with("Destination"))
-            .map(String::as_str)
-            .collect();
-        if destinations.len() > 1 {
+        if self.body.contains_key("grid") && !self.extent.is_empty() {
             return Err(Error::invalid_request(
-                format!(
-                    "the export has {} destinations: {}",
-                    destinations.len(),
-                    destinations.join(", ")
-                ),
-                "Start one export for each destination.",
+                "the export has a grid, and a projection, scale or region as well",
+                "Set either `grid`, or `crs`, `scale` and `region`.",
             ));
         }
-        check_request_id(&self.body)?;
+        if let Some(expression) = self.body.get_mut("expression") {
+            self.extent.apply(expression)?;
+        }
+        check_body(&self.body)?;
         Ok(self.body)
     }
 }
 
+const BIGQUERY_OPTIONS: &str = "bigqueryExportOptions";
+const BIGQUERY: &str = "bigqueryDestination";
 const ASSET_OPTIONS: &str = "assetExportOptions";
 const DESTINATION: &str = "earthEngineDestination";
-pub(crate) const REQUEST_ID: &str = "requestId";
-
-/// Validates the request ID, if there is one. The server generates one for an empty ID.
-pub(crate) fn check_request_id(body: &Map<String, Value>) -> Result<(), Error> {
-    match body.get(REQUEST_ID).and_then(Value::as_str) {
-        Some(id)
-            if id.len() > 60 || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') =>
-        {
-            Err(Error::invalid_request(
-                format!("{} is not a valid request ID", Quoted(id)),
-                "Use at most 60 letters, digits and dashes, such as a UUID.",
-            ))
-        }
-        _ => Ok(()),
-    }
-}
 
 /// Merges a value into another: objects field by field, other values by replacement.
 fn merge(into: &mut Value, value: Value) {
@@ -391,115 +442,4 @@ impl Client {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ErrorKind;
-
-    const ID: &str = "projects/my-project/assets/a";
-
-    fn image() -> Export<Image> {
-        Export::image(&json!({}))
-    }
-
-    /// Returns the body, or the message of the error.
-    fn body<K, D>(export: Export<K, D>) -> Result<Value, String> {
-        export.into_body().map(Value::Object).map_err(|error| {
-            assert_eq!(error.kind(), ErrorKind::InvalidRequest);
-            assert!(!error.remedy().text.is_empty());
-            error.to_string()
-        })
-    }
-
-    #[test]
-    fn each_export_kind_has_its_file_options_and_format() {
-        fn check<K: FileKind>(export: Export<K>, field: &str, format: &str) {
-            let body = body(export.to_cloud_storage("b", "p")).unwrap();
-            let to = json!({"bucket": "b", "filenamePrefix": "p"});
-            let options = json!({"fileFormat": format, "cloudStorageDestination": to});
-            assert_eq!(body[field], options);
-        }
-        check(image(), "fileExportOptions", "GEO_TIFF");
-        check(Export::table(&json!({})), "fileExportOptions", "CSV");
-        check(Export::video(&json!({})), "fileExportOptions", "MP4");
-        check(
-            Export::map(&json!({})),
-            "tileExportOptions",
-            "AUTO_JPEG_PNG",
-        );
-        let table = Export::table(&json!({}));
-        let table = body(table.to_drive("f", "p").file_format("SHP")).unwrap();
-        assert_eq!(table["fileExportOptions"]["fileFormat"], "SHP");
-    }
-
-    #[test]
-    fn options_and_destinations_merge_in_any_order() {
-        let policy = json!({"pyramidingPolicy": "MODE"});
-        let expected = json!({
-            "expression": {},
-            "assetExportOptions": {
-                "pyramidingPolicy": "MODE",
-                "earthEngineDestination": {"name": ID, "overwrite": true},
-            },
-        });
-        for export in [
-            image().option(ASSET_OPTIONS, &policy).to_asset(ID),
-            image().to_asset(ID).option(ASSET_OPTIONS, &policy),
-            image().to_asset(ID).pyramiding_policy("MODE"),
-        ] {
-            assert_eq!(body(export.overwrite(true)).unwrap(), expected);
-        }
-        let files = image()
-            .option(
-                "fileExportOptions",
-                json!({"fileFormat": "TF_RECORD_IMAGE"}),
-            )
-            .to_cloud_storage("b", "p")
-            .tile_size(512)
-            .file_dimensions(1024, 2048);
-        assert_eq!(
-            body(files).unwrap()["fileExportOptions"],
-            json!({
-                "fileFormat": "TF_RECORD_IMAGE",
-                "cloudStorageDestination": {"bucket": "b", "filenamePrefix": "p"},
-                "geoTiffOptions": {"tileSize": 512, "tileDimensions": {"width": 1024, "height": 2048}},
-            })
-        );
-    }
-
-    #[test]
-    fn export_that_the_api_would_misread_is_rejected() {
-        let to_asset = || image().to_asset(ID);
-        let grid = |width, scale| PixelGrid::new("EPSG:4326", width, 1, [scale; 6]);
-        let drive = json!({"driveDestination": {"folder": "f"}});
-        for (export, problem) in [
-            (to_asset(), None),
-            (image().to_asset("a:b"), Some("a:b")),
-            (image().to_asset("projects/my-project/assets"), Some("root")),
-            (
-                to_asset().option("fileExportOptions", drive),
-                Some("2 destinations"),
-            ),
-            (to_asset().request_id("a_b"), Some("request ID")),
-            (to_asset().request_id(&"a".repeat(61)), Some("request ID")),
-            (to_asset().request_id(""), None),
-            (to_asset().request_id("A1-b2"), None),
-            (to_asset().grid(&grid(1, 1.0)), None),
-            (to_asset().grid(&grid(0, 1.0)), Some("no pixels")),
-            (to_asset().grid(&grid(u32::MAX, 1.0)), Some("2147483647")),
-            (to_asset().grid(&grid(1, f64::NAN)), Some("not finite")),
-            (
-                to_asset().option("x", f64::INFINITY),
-                Some("could not be serialized"),
-            ),
-        ] {
-            match (body(export), problem) {
-                (Ok(_), None) => {}
-                (Err(message), Some(problem)) => assert!(message.contains(problem), "{message}"),
-                (result, _) => panic!("{problem:?}: {result:?}"),
-            }
-        }
-        let most = body(image().max_pixels(u64::MAX)).unwrap();
-        assert_eq!(most["maxPixels"], "9223372036854775807");
-        assert!(body(Export::table(&json!({})).to_feature_view("a:b")).is_err());
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::api::assets::asset;
-use crate::api::exports::{REQUEST_ID, check_request_id};
+use crate::api::export_checks::{REQUEST_ID, check_request_id};
 use crate::api::images::{CallBody, other_options};
 use crate::{Client, Error, Operation};
 

@@ -7,6 +7,7 @@ use url::Url;
 use crate::api::assets::asset;
 use crate::api::download::Download;
 use crate::api::images::{CallBody, image_options, other_options};
+use crate::api::known::{TABLE_FORMATS, check_known};
 use crate::api::maps::create;
 use crate::{Client, Error, MapTiles};
 
@@ -75,7 +76,10 @@ impl Client {
 impl TableRequest {
     /// Sets the file format, by its API name: `CSV`, `GEO_JSON`, `KML`, `KMZ`, `SHP` or
     /// `TF_RECORD_TABLE`. Defaults to `CSV`.
-    pub fn format(self, format: &str) -> Self {
+    pub fn format(mut self, format: &str) -> Self {
+        if let Err(error) = check_known("a format of tables", format, TABLE_FORMATS) {
+            self.request.record_error(error);
+        }
         self.option("fileFormat", format)
     }
 
