@@ -102,7 +102,7 @@ async fn assets(client: &Client) {
         assert!(!list.items().all().await.unwrap().is_empty());
     }
     let features = assets.list_features::<Value>(&named("table")).page_size(1);
-    let features = features.option("featureProjection", "FEATURE_PROJECTION_NATIVE");
+    let features = features.filter("").option("region", "");
     assert_eq!(features.items().all().await.unwrap(), [feature()]);
     let update = AssetUpdate::new()
         .property("a.b, c", json!({"x": null}))
