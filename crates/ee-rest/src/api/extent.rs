@@ -98,11 +98,8 @@ pub(crate) fn geometry(geo_json: &Value) -> Result<Value, Error> {
     let mut arguments = json!({});
     match kind {
         "Point" | "MultiPoint" => {}
-        "LineString" | "MultiLineString" => arguments["geodesic"] = constant(false),
-        "Polygon" | "MultiPolygon" => {
+        "LineString" | "MultiLineString" | "Polygon" | "MultiPolygon" => {
             arguments["geodesic"] = constant(false);
-            // So that the order of the corners does not matter.
-            arguments["evenOdd"] = constant(true);
         }
         other => return Err(invalid(&format!("its type is {}", Quoted(other)))),
     }
@@ -154,7 +151,6 @@ mod tests {
                 "arguments": {
                     "coordinates": {"constantValue": square["coordinates"]},
                     "geodesic": {"constantValue": false},
-                    "evenOdd": {"constantValue": true},
                 },
             }})
         );
