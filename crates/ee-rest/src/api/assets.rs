@@ -246,6 +246,18 @@ impl Assets {
 
     /// Creates an asset from its JSON representation, in which `type` is required.
     ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// let collection = serde_json::json!({
+    ///     "type": "IMAGE_COLLECTION",
+    ///     "properties": {"season": "dry"},
+    ///     "startTime": "2026-01-01T00:00:00Z",
+    /// });
+    /// let id = "projects/my-project/assets/mosaics";
+    /// client.assets().create_with(id, &collection).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// See [`Assets::get`].
     pub async fn create_with(
@@ -299,6 +311,12 @@ impl Assets {
 
     /// Deletes an asset. A folder or collection must be empty.
     ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// client.assets().delete("projects/my-project/assets/draft").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// See [`Assets::get`].
     pub async fn delete(&self, id: &str) -> Result<(), Error> {
@@ -309,6 +327,13 @@ impl Assets {
 
     /// Copies an asset. With `overwrite`, an existing asset is replaced.
     ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// let copy = "projects/my-project/assets/elevation";
+    /// client.assets().copy("CGIAR/SRTM90_V4", copy, false).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// See [`Assets::get`].
     pub async fn copy(&self, from: &str, to: &str, overwrite: bool) -> Result<Asset, Error> {
@@ -318,6 +343,14 @@ impl Assets {
     }
 
     /// Renames or moves an asset.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// let assets = client.assets();
+    /// let (from, to) = ("projects/my-project/assets/draft", "projects/my-project/assets/final");
+    /// assets.rename(from, to).await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// See [`Assets::get`].
@@ -363,6 +396,14 @@ impl Assets {
     }
 
     /// Returns whether an asset exists and is visible to the caller.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// if !client.assets().exists("projects/my-project/assets/maps").await? {
+    ///     println!("not found");
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// See [`Assets::get`]; status 404 is not an error.

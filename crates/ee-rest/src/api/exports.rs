@@ -101,6 +101,15 @@ impl Export<Image> {
 
 impl Export<Table> {
     /// Creates an export of a table of features.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client, wells: serde_json::Value) -> Result<(), ee_rest::Error> {
+    /// use ee_rest::Export;
+    ///
+    /// let export = Export::table(&wells).selectors(&["depth"]).to_drive("wells", "2026");
+    /// client.export(export).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn table(expression: &(impl Serialize + ?Sized)) -> Self {
         Self::new(expression)
     }
@@ -108,6 +117,16 @@ impl Export<Table> {
 
 impl Export<Video> {
     /// Creates an export of a collection of images as a video.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client, year: serde_json::Value) -> Result<(), ee_rest::Error> {
+    /// use ee_rest::Export;
+    ///
+    /// let options = serde_json::json!({"framesPerSecond": 5, "maxFrames": 100});
+    /// let export = Export::video(&year).option("videoOptions", options);
+    /// client.export(export.to_cloud_storage("my-bucket", "year")).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn video(expression: &(impl Serialize + ?Sized)) -> Self {
         Self::new(expression)
     }
@@ -115,6 +134,16 @@ impl Export<Video> {
 
 impl Export<MapKind> {
     /// Creates an export of an image as a pyramid of map tiles.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client, image: serde_json::Value) -> Result<(), ee_rest::Error> {
+    /// use ee_rest::Export;
+    ///
+    /// let options = serde_json::json!({"startZoom": 0, "endZoom": 8});
+    /// let export = Export::map(&image).option("tileOptions", options);
+    /// client.export(export.to_cloud_storage("my-bucket", "tiles")).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn map(expression: &(impl Serialize + ?Sized)) -> Self {
         Self::new(expression)
     }
@@ -122,6 +151,15 @@ impl Export<MapKind> {
 
 impl Export<Classifier> {
     /// Creates an export of a trained classifier.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client, trees: serde_json::Value) -> Result<(), ee_rest::Error> {
+    /// use ee_rest::Export;
+    ///
+    /// let export = Export::classifier(&trees).to_asset("projects/my-project/assets/trees");
+    /// client.export(export).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn classifier(expression: &(impl Serialize + ?Sized)) -> Self {
         Self::new(expression)
     }

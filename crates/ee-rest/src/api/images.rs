@@ -261,6 +261,13 @@ macro_rules! image_options {
     };
     (@ location) => {
         /// Creates the resource in a location of the project, such as `us`.
+        ///
+        /// ```no_run
+        /// # async fn f(client: ee_rest::Client, image: serde_json::Value) -> Result<(), ee_rest::Error> {
+        /// let map = client.map(&image).location("us").create().await?;
+        /// println!("{}", map.url_template());
+        /// # Ok(()) }
+        /// ```
         pub fn location(mut self, location: &str) -> Self {
             self.request.set_location(location);
             self

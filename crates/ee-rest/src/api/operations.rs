@@ -56,11 +56,26 @@ impl Operations {
     }
 
     /// Lists the operations of the client's project, newest first.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// let mut operations = client.operations().list().items();
+    /// while let Some(operation) = operations.next().await {
+    ///     println!("{}", operation?.name);
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn list(&self) -> ListRequest<Operation> {
         ListRequest::get(&self.0, "operations".into(), "operations")
     }
 
     /// Requests the cancellation of an operation, which may keep running for a while.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// client.operations().cancel("ABCDEFGHIJKL").await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// See [`Client::post_json`].
@@ -72,6 +87,12 @@ impl Operations {
     }
 
     /// Deletes the record of a finished operation.
+    ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// client.operations().delete("ABCDEFGHIJKL").await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// See [`Client::get_json`].

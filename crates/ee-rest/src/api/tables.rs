@@ -140,6 +140,14 @@ impl FeatureViewRequest {
     /// Creates the tiles with the method `featureViews.create`, which the API's reference has as
     /// well. It takes and returns the same as `featureView.create`.
     ///
+    /// ```no_run
+    /// # async fn f(client: ee_rest::Client) -> Result<(), ee_rest::Error> {
+    /// let view = client.feature_view("projects/my-project/assets/parks");
+    /// let tiles = view.create_in_feature_views().await?;
+    /// println!("{}", tiles.url_template());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// See [`Client::post_json`].
     pub async fn create_in_feature_views(self) -> Result<MapTiles, Error> {
